@@ -1,0 +1,75 @@
+"""All that a plugin may import, together with :mod:`pvefw.testing`.
+
+What stands here keeps its name and meaning for as long as :data:`PLUGIN_API` is the same.
+"""
+
+from pvefw.errors import (
+    Cancelled,
+    CredentialsRejected,
+    ProviderError,
+    RateLimited,
+    Unavailable,
+    Unsupported,
+)
+from pvefw.hookspecs import PLUGIN_API, hookimpl
+from pvefw.model import (
+    BootPlan,
+    BootState,
+    BootSyncedEvent,
+    BootTree,
+    CatalogEntry,
+    CertificateEvent,
+    Challenge,
+    Esp,
+    Firmware,
+    Guest,
+    GuestEvent,
+    GuestPowerEvent,
+    GuestState,
+    Identifier,
+    Kernel,
+    MigrateOptions,
+    MigrateTarget,
+    RenewalFailedEvent,
+    SettingInfo,
+    Task,
+    TaskEvent,
+    TxtRecord,
+)
+from pvefw.settings import setting
+from pvefw.system import run
+
+__all__ = [
+    "PLUGIN_API",
+    "BootPlan",
+    "BootState",
+    "BootSyncedEvent",
+    "BootTree",
+    "Cancelled",
+    "CatalogEntry",
+    "CertificateEvent",
+    "Challenge",
+    "CredentialsRejected",
+    "Esp",
+    "Firmware",
+    "Guest",
+    "GuestEvent",
+    "GuestPowerEvent",
+    "GuestState",
+    "Identifier",
+    "Kernel",
+    "MigrateOptions",
+    "MigrateTarget",
+    "ProviderError",
+    "RateLimited",
+    "RenewalFailedEvent",
+    "SettingInfo",
+    "Task",
+    "TaskEvent",
+    "TxtRecord",
+    "Unavailable",
+    "Unsupported",
+    "hookimpl",
+    "run",
+    "setting",
+]

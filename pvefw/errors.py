@@ -1,0 +1,182 @@
+"""What can go wrong, as one tree.
+
+::
+
+    PvefwError                 one clear sentence, and a hint: what to do next
+    ├── UsageError             the command was used wrongly (exit status 2)
+    ├── ConfigError            a file or a value is not in its format
+    ├── DigestMismatch         the file changed since the caller read it
+    ├── NotFound               a node, account, plugin instance, task … that is not there
+    ├── Locked                 another process is at work on the same thing
+    ├── StoreError             a file could not be read or written
+    ├── ProgramError           a program is missing, failed, or ran out of time
+    ├── CertificateError       a certificate or key that cannot be used
+    ├── AcmeError              the ACME server, or the way to it
+    │   ├── AcmeProblem        it answered with a problem document (RFC 7807)
+    │   ├── AcmeProtocolError  it answered something that is not ACME
+    │   ├── AcmeUnreachable    no answer at all
+    │   └── DeadlineExceeded   no final answer in time
+    ├── ProviderError          raised by plugins: the provider, loader or hypervisor failed
+    │   ├── CredentialsRejected    … because of who we are or what we may do
+    │   ├── RateLimited            … for now; ``retry_after`` says how long
+    │   ├── Unavailable            … for now; trying again may help
+    │   └── Unsupported            … for good: it cannot do this
+    └── PluginError            the plugin itself is at fault; ``plugin`` says which
+        ├── PluginMissing      no such plugin is installed
+        ├── PluginBroken       it cannot be imported, made or bound
+        ├── PluginFailed       a hook raised something else than a ProviderError
+        └── PluginTimeout      a hook did not return in time
+
+    Cancelled                  Ctrl-C or SIGTERM; a BaseException, so that no ``except Exception``
+                               of a plugin or library swallows it
+"""
+
+
+class PvefwError(Exception):
+    """Any failure that pvefw explains to its user.
+
+    ``message`` is one sentence in the form *what: for whom: why*, without a final full stop.
+    ``hint`` is one sentence that says what to do next, or empty.
+    """
+
+    exit_status = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(PvefwError):
+    """The command, option or value does not make sense; nothing was done."""
+
+    exit_status = 2
+
+
+class ConfigError(PvefwError):
+    """A file or value is not in the format that is documented for it."""
+
+
+class DigestMismatch(PvefwError):
+    """A file changed between the caller's reading and writing of it."""
+
+
+class NotFound(PvefwError):
+    """The thing that was named does not exist."""
+
+
+class Locked(PvefwError):
+    """A lock was not free within the time that the caller would wait."""
+
+
+class StoreError(PvefwError):
+    """A file could not be read or written (permissions, full disk, missing directory)."""
+
+
+class ProgramError(PvefwError):
+    """A program is missing, ended with a non-zero status, or ran out of time."""
+
+
+class CertificateError(PvefwError):
+    """A certificate, chain or private key cannot be used as asked."""
+
+
+class AcmeError(PvefwError):
+    """The ACME server refused, or could not be talked to."""
+
+
+class AcmeProblem(AcmeError):
+    """The server answered with a problem document (RFC 8555 section 6.7, RFC 7807).
+
+    ``type`` is the last part of the URN (``rateLimited``), ``detail`` the server's own words,
+    ``status`` the HTTP status, ``retry_after`` seconds or ``None``, ``subproblems`` maps an
+    identifier to the server's words about it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str,  # noqa: A002 - the field's name in RFC 7807
+        detail: str = "",
+        status: int = 0,
+        retry_after: float | None = None,
+        subproblems: dict[str, str] | None = None,
+        hint: str = "",
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.type = type
+        self.detail = detail
+        self.status = status
+        self.retry_after = retry_after
+        self.subproblems = subproblems or {}
+
+
+class AcmeProtocolError(AcmeError):
+    """The server's answer is not what RFC 8555 prescribes."""
+
+
+class AcmeUnreachable(AcmeError):
+    """No connection, a broken one, or no answer."""
+
+
+class DeadlineExceeded(AcmeError):
+    """The work was not finished within the time that was set for it."""
+
+
+class ProviderError(PvefwError):
+    """What a plugin raises when its provider, loader or hypervisor fails.
+
+    The message is the provider's own words; core adds the plugin's name and the subject.
+    """
+
+
+class CredentialsRejected(ProviderError):
+    """Wrong, expired or insufficient credentials; trying again will not help."""
+
+
+class RateLimited(ProviderError):
+    """Too many requests; core tries again after ``retry_after`` seconds (float, or ``None``)."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class Unavailable(ProviderError):
+    """The provider cannot be reached or reports a fault of its own; core tries again."""
+
+
+class Unsupported(ProviderError):
+    """The provider, loader or hypervisor cannot do this at all."""
+
+
+class PluginError(PvefwError):
+    """A plugin is at fault. ``plugin`` names it: ``FAMILY/NAME``."""
+
+    def __init__(self, message: str, *, plugin: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.plugin = plugin
+
+
+class PluginMissing(PluginError):
+    """No installed distribution offers this name in this family."""
+
+
+class PluginBroken(PluginError):
+    """The plugin is installed but cannot be imported, made, or bound to its hooks."""
+
+
+class PluginFailed(PluginError):
+    """A hook raised something other than a ProviderError, or returned nonsense."""
+
+
+class PluginTimeout(PluginError):
+    """A hook did not return within its time limit."""
+
+
+class Cancelled(BaseException):
+    """The user or the service manager ended the work; clean up and stop."""

@@ -1,0 +1,68 @@
+"""The contracts between core and plugins: one module per family, signatures and docstrings only.
+
+Conventions, stated once for all hooks:
+
+* Names and zones are absolute lower-case A-labels with the final dot (``www.example.com.``).
+* Durations are seconds (float), sizes are bytes (int), times are aware datetimes in UTC.
+* A hook returns, or raises a :class:`~pvefw.errors.ProviderError`; it never returns a status.
+* Repeating a call is not an error: adding what is there and removing what is gone both succeed.
+* Hooks are called by keyword. A plugin declares only the arguments that it uses.
+* A hook may be called from any thread, but never twice at once on the same instance.
+* Minor releases of pvefw only add: arguments, optional hooks, fields with defaults.
+
+A plugin is a dataclass whose fields are its settings (:func:`pvefw.api.setting`) and whose methods,
+marked with :data:`~pvefw.api.hookimpl`, are its hooks. An entry point in the family's group names it;
+the entry point's name is what an administrator writes in the configuration.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pluggy
+
+PLUGIN_API = 1
+"""The plugin API number. It is pvefw's major version: a plugin that requires ``pvefw>=1,<2`` speaks 1."""
+
+PROJECT = "pvefw"
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a method of a plugin as the implementation of the hook of the same name."""
+
+_hookspec = pluggy.HookspecMarker(PROJECT)
+
+
+def required(function: _Function) -> _Function:
+    """Mark a hook that every plugin of the family must implement."""
+    return _hookspec(function, firstresult=True)
+
+
+def optional(function: _Function) -> _Function:
+    """Mark a hook that a plugin may leave out; the caller then gets ``None``."""
+    function.pvefw_optional = True  # type: ignore[attr-defined]
+    return _hookspec(function, firstresult=True)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of plugin: where its entry points stand and which hooks it has."""
+
+    name: str
+    """As users write it: ``dns``."""
+    spec: type
+
+    @property
+    def group(self) -> str:
+        """The entry-point group."""
+        return f"{PROJECT}.{self.name}"
+
+    @property
+    def hooks(self) -> dict[str, bool]:
+        """Every hook's name, and whether it is required."""
+        return {
+            name: not hasattr(member, "pvefw_optional")
+            for name, member in vars(self.spec).items()
+            if hasattr(member, f"{PROJECT}_spec")
+        }

@@ -1,0 +1,123 @@
+"""The DNS families: TXT records at a provider, and catalogues that know many providers.
+
+Core does the rest: it follows aliases and CNAMEs, finds the zone, batches, writes the journal, waits
+for the authoritative servers, tries again, and cleans up.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from pvefw.hookspecs import Family, optional, required
+from pvefw.model import CatalogEntry, Task, TxtRecord
+
+
+class DnsSpec:
+    """Adds TXT records to a zone and removes them again.
+
+    A complete plugin, for a provider with an HTTP API::
+
+        @dataclass
+        class Acmecorp:
+            '''DNS at Acmecorp.'''
+
+            token: str = setting(help="API token with the right 'dns:write'.", secret=True)
+
+            @hookimpl
+            def dns_add(self, zone, records):
+                for record in records:
+                    self._call("PUT", zone, record)
+
+            @hookimpl
+            def dns_remove(self, zone, records):
+                for record in records:
+                    self._call("DELETE", zone, record)
+
+            def _call(self, method, zone, record):
+                answer = requests.request(
+                    method,
+                    f"https://dns.acmecorp.example/v1/{zone}/TXT/{record.name}",
+                    json={"value": record.value, "ttl": record.ttl},
+                    headers={"Authorization": f"Bearer {self.token}"},
+                    timeout=30,
+                )
+                if answer.status_code == 403:
+                    raise CredentialsRejected(answer.text)
+                if not answer.ok:
+                    raise ProviderError(f"{method} {record.name}: {answer.text}")
+    """
+
+    @required
+    def dns_add(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
+        """Add these records beside what is there, then publish the zone once.
+
+        Two records may have one name and different values; other values at the name stay. A record
+        that is already there is not an error and is not doubled. On return the provider has accepted
+        the change; core watches for it at the authoritative servers.
+
+        :param zone: the zone that holds the records, absolute: ``example.com.``
+        :param records: at least one, all of them at or below the zone.
+        :param task: for messages and cancellation.
+        :raises CredentialsRejected: trying again will not help.
+        :raises RateLimited: core waits and calls again with the same records.
+        :raises Unavailable: core tries again a few times with the same records.
+        :raises ProviderError: anything else, in the provider's own words. Core then calls
+            :meth:`dns_remove` with the same records.
+        """
+
+    @required
+    def dns_remove(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
+        """Remove exactly these (name, value) pairs, then publish the zone once.
+
+        Other values at the same names stay. A record that is not there is not an error. This may run
+        in another process than the :meth:`dns_add` before, even days later: what is needed must be
+        looked up at the provider, not remembered.
+
+        :param zone: as for :meth:`dns_add`.
+        :param records: as for :meth:`dns_add`; ``ttl`` may differ and does not count.
+        :param task: for messages and cancellation.
+        :raises ProviderError: as for :meth:`dns_add`; core keeps the records in its journal.
+        """
+
+    @optional
+    def dns_zones(self) -> Sequence[str] | None:
+        """The zones that these credentials can change.
+
+        Core takes the longest one that a name is in. Without this hook, or with ``None``, core walks
+        up from the name to the first SOA record (RFC 1034 section 4.2).
+
+        :returns: absolute names, or ``None`` where the provider cannot tell.
+        :raises ProviderError: as for :meth:`dns_add`.
+        """
+
+
+class DnsCatalogSpec:
+    """Offers many DNS providers from one plugin.
+
+    A name's own entry point in ``pvefw.dns`` wins over a catalogue; ``CATALOGUE/NAME`` is always
+    unambiguous.
+    """
+
+    @required
+    def catalog_names(self) -> Sequence[str]:  # type: ignore[empty-body]
+        """Every provider's name, sorted. Called for completion: it must be quick and stay offline."""
+
+    @required
+    def catalog_entry(self, name: str) -> CatalogEntry:  # type: ignore[empty-body]
+        """One provider's title and settings.
+
+        :param name: one of :meth:`catalog_names`.
+        :raises ProviderError: when the name cannot be used after all, and why.
+        """
+
+    @required
+    def catalog_make(self, name: str, values: Mapping[str, str]) -> object:
+        """Make the DNS plugin for one provider.
+
+        :param name: one of :meth:`catalog_names`.
+        :param values: checked against the entry's settings; references are resolved.
+        :returns: an object with the hooks of :class:`DnsSpec`.
+        :raises ProviderError: when it cannot be made, for instance for a missing program.
+        """
+
+
+DNS = Family("dns", DnsSpec)
+DNS_CATALOG = Family("dns_catalog", DnsCatalogSpec)

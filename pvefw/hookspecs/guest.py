@@ -1,0 +1,84 @@
+"""The guest-power family: virtual machines and containers of one hypervisor."""
+
+from collections.abc import Iterator, Sequence
+
+from pvefw.hookspecs import Family, optional, required
+from pvefw.model import Guest, GuestEvent, MigrateOptions, MigrateTarget, Task
+
+
+class GuestSpec:
+    """Starts, stops and moves guests. Core decides which, in what order, and how many at once.
+
+    Unlike the hooks of other families, these are called from several threads at once, for different
+    guests; a backend keeps what it needs per thread.
+    """
+
+    @required
+    def guest_list(self) -> Sequence[Guest]:  # type: ignore[empty-body]
+        """All guests of this node, with their state now.
+
+        :raises ProviderError: when the hypervisor cannot be asked.
+        """
+
+    @required
+    def guest_start(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Start a guest; return once it runs. A running guest is not an error.
+
+        :param guest: from :meth:`guest_list`.
+        :param timeout: seconds until the attempt counts as failed.
+        :param task: for messages and cancellation.
+        :raises ProviderError: when it does not run; the hypervisor's own words.
+        """
+
+    @required
+    def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Ask a guest to shut down; return once it has stopped. A stopped guest is not an error.
+
+        It is never stopped hard: that is core's decision and :meth:`guest_stop`.
+
+        :param timeout: seconds to wait for it.
+        :raises Unavailable: it is still running after ``timeout``.
+        :raises ProviderError: it could not be asked.
+        """
+
+    @required
+    def guest_stop(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Stop a guest hard, as by pulling the plug; return once it has stopped.
+
+        :raises ProviderError: it still runs after ``timeout`` seconds, or cannot be stopped.
+        """
+
+    @required
+    def guest_migrate(self, guest: Guest, target: str, options: MigrateOptions, task: Task) -> None:
+        """Move a guest to another node; return once it is there, running if it was.
+
+        :param target: the node's name.
+        :raises Unsupported: this backend, or this guest, cannot move.
+        :raises ProviderError: it did not move, and goes on where it was.
+        """
+
+    @optional
+    def guest_target(self, target: str) -> MigrateTarget | None:
+        """What is known of a node before guests are sent there.
+
+        :raises ProviderError: it cannot be reached.
+        """
+
+    @optional
+    def guest_migrate_check(
+        self, guest: Guest, target: str, options: MigrateOptions
+    ) -> Sequence[str] | None:
+        """Why this guest cannot move to this node: one sentence each, none where it can.
+
+        :raises ProviderError: it cannot be found out.
+        """
+
+    @optional
+    def guest_watch(self, timeout: float) -> Iterator[GuestEvent] | None:
+        """Changes of state as they happen, for at most ``timeout`` seconds; core polls without it.
+
+        :raises ProviderError: the connection broke; core polls, then watches again.
+        """
+
+
+GUEST = Family("guest", GuestSpec)

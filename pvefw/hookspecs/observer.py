@@ -1,0 +1,45 @@
+"""The observer family: told of what happened, never asked.
+
+Observers run only where an instance of them is configured. Each is called alone; whatever it raises
+is a warning of the task, and keeps neither another observer nor the work from going on.
+"""
+
+from pvefw.hookspecs import Family, optional
+from pvefw.model import (
+    BootSyncedEvent,
+    CertificateEvent,
+    GuestPowerEvent,
+    RenewalFailedEvent,
+    Task,
+    TaskEvent,
+)
+
+
+class ObserverSpec:
+    """Implements any number of these; a plugin with none of them is refused."""
+
+    @optional
+    def on_certificate(self, event: CertificateEvent, task: Task) -> None:
+        """A new certificate is installed; deploy it. Called again by ``cert deploy --retry``.
+
+        :raises ProviderError: it is not deployed; core keeps it for a retry.
+        """
+
+    @optional
+    def on_renewal_failed(self, event: RenewalFailedEvent, task: Task) -> None:
+        """A renewal failed; tell somebody. Called at growing intervals while it goes on failing."""
+
+    @optional
+    def on_boot_synced(self, event: BootSyncedEvent, task: Task) -> None:
+        """The ESPs were refreshed."""
+
+    @optional
+    def on_guest(self, event: GuestPowerEvent, task: Task) -> None:
+        """A bulk action is done with one guest."""
+
+    @optional
+    def on_task(self, event: TaskEvent) -> None:
+        """A task ended; its log is closed."""
+
+
+OBSERVER = Family("observer", ObserverSpec)

@@ -1,0 +1,322 @@
+"""The values that core and plugins hand to each other: frozen, without behaviour of their own.
+
+Units and forms are those of :mod:`pvefw.hookspecs`: names are absolute lower-case A-labels with the
+final dot, durations are seconds, sizes are bytes, times are aware and in UTC.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol
+
+
+class Task(Protocol):
+    """The running task, as a plugin sees it."""
+
+    def log(self, message: str) -> None:
+        """Add one line to the task's log. Secrets of the plugin's settings are masked in it."""
+
+    def warn(self, message: str) -> None:
+        """As :meth:`log`, and let the task end with ``TASK WARNINGS``."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, but raise :class:`~pvefw.errors.Cancelled` as soon as the task is cancelled."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the task is being cancelled; long loops should end when it is."""
+
+
+# --- challenge -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """What a certificate is ordered for (RFC 8555 section 9.7.7, RFC 8738)."""
+
+    type: Literal["dns", "ip"]
+    value: str
+    """A name without the final dot, perhaps ``*.example.com``, as in the order; or an address."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge of one authorization that a plugin is to answer (RFC 8555 section 8)."""
+
+    type: str
+    """``http-01`` or ``dns-01``."""
+    identifier: Identifier
+    """Without the ``*.`` of a wildcard: the authorization's identifier."""
+    token: str
+    key_authorization: str
+    """``token.thumbprint`` (section 8.1)."""
+
+    @property
+    def dns_value(self) -> str:
+        """The content of the TXT record for dns-01 (section 8.4)."""
+        digest = hashlib.sha256(self.key_authorization.encode()).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+# --- dns -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class TxtRecord:
+    """One value of a TXT record set."""
+
+    name: str
+    """Absolute: ``_acme-challenge.www.example.com.``"""
+    value: str
+    """The text, unquoted; at most 255 bytes of ASCII."""
+    ttl: int = field(default=60, compare=False)
+    """Seconds; a wish: a provider with a higher minimum uses that."""
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One provider that a DNS catalogue can make."""
+
+    name: str
+    title: str
+    """The provider's name for people."""
+    settings: Sequence["SettingInfo"]
+    docs: str = ""
+    """A URL, or empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingInfo:
+    """One setting of a plugin, as shown to people and checked by core."""
+
+    key: str
+    """As in the configuration: ``OVH_AK``, ``port``."""
+    help: str
+    secret: bool = False
+    required: bool = False
+    default: str = ""
+    """As it would be written in the configuration; empty where there is none."""
+    type: str = "string"
+    """``string``, ``integer``, ``number``, ``boolean``, ``path`` or ``list``."""
+    choices: Sequence[str] = ()
+
+
+# --- boot ------------------------------------------------------------------------------------
+
+
+class Firmware(StrEnum):
+    """How the machine starts its boot loader."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+
+
+@dataclass(frozen=True, slots=True)
+class Esp:
+    """One EFI system partition, mounted for this call."""
+
+    uuid: str
+    """The FAT volume id as ``blkid`` prints it: ``ABCD-1234``."""
+    device: Path
+    """The partition: ``/dev/sda2``."""
+    disk: Path
+    """The disk it lies on: ``/dev/sda``."""
+    mountpoint: Path
+    size: int
+    """Bytes."""
+    free: int
+    """Bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """One installed kernel."""
+
+    version: str
+    """As in ``/lib/modules``: ``6.8.12-4-pve``."""
+    vmlinuz: Path
+    initrd: Path
+
+
+@dataclass(frozen=True, slots=True)
+class BootPlan:
+    """What every ESP is to offer at the next boot."""
+
+    kernels: Sequence[Kernel]
+    """In menu order: latest first. Never empty."""
+    default: str
+    """The version that boots."""
+    next_boot: str | None
+    """The version that boots once, or ``None``."""
+    cmdline: str
+    """One line with ``root=``."""
+    root: Path
+    """Below which the host's own files lie (``/`` but for tests)."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootTree:
+    """Every file that a boot loader wants on an ESP; paths are relative to it."""
+
+    copies: Mapping[PurePosixPath, Path]
+    """Kernels and initrds: target on the ESP to source on the host."""
+    texts: Mapping[PurePosixPath, bytes]
+    """Configuration; replaced last, one after the other in this order."""
+    owned: Sequence[str]
+    """Glob patterns: what matches one and is not listed above may be deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootState:
+    """What a boot loader found of itself on an ESP."""
+
+    firmware: Sequence[Firmware]
+    """Those under which this ESP boots."""
+    kernels: Sequence[str]
+    """Versions that are complete, with an entry."""
+    default: str | None = None
+    next_boot: str | None = None
+    loader_version: str = ""
+
+
+# --- guest -----------------------------------------------------------------------------------
+
+
+class GuestState(StrEnum):
+    """What a guest is doing."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """One virtual machine or container of this node."""
+
+    vmid: int
+    name: str
+    kind: Literal["vm", "container"]
+    state: GuestState
+    onboot: bool = False
+    order: int | None = None
+    """Start-up order; ``None`` is after all others."""
+    up: float | None = None
+    """Seconds to wait after its start; ``None`` is the kind's default."""
+    down: float | None = None
+    """Seconds that a shutdown may take; ``None`` is the command's time-out."""
+    ready: str = ""
+    """``agent``, ``tcp:HOST:PORT``, or empty."""
+    after: Sequence[int] = ()
+    """VMIDs that must be ready first."""
+    template: bool = False
+    managed_by_ha: bool = False
+    memory: int = 0
+    """Bytes that it may use."""
+    backend_id: str = ""
+    """How the backend itself calls it (a libvirt UUID)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestEvent:
+    """A change of state that the backend saw."""
+
+    vmid: int
+    state: GuestState
+    time: datetime
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateOptions:
+    """How a guest is to move."""
+
+    with_local_disks: bool = False
+    online: bool = True
+    timeout: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateTarget:
+    """What is known of a node that guests are to move to."""
+
+    name: str
+    free_memory: int
+    """Bytes."""
+
+
+# --- observer --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateEvent:
+    """A new certificate is in place. The key is named, never handed over."""
+
+    node: str
+    names: Sequence[str]
+    certificate: Path
+    key: Path
+    not_before: datetime
+    not_after: datetime
+    fingerprint: str
+    """SHA-256, upper case, colons between the bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalFailedEvent:
+    """A certificate could not be renewed."""
+
+    node: str
+    names: Sequence[str]
+    certificate: Path
+    not_after: datetime
+    days_left: float
+    failures: int
+    """How many in a row, this one included."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BootSyncedEvent:
+    """A refresh of the ESPs ended."""
+
+    node: str
+    kernels: Sequence[str]
+    synced: Sequence[str]
+    """UUIDs of the ESPs that are up to date."""
+    failed: Mapping[str, str]
+    """UUID to reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestPowerEvent:
+    """A bulk action is done with one guest."""
+
+    node: str
+    guest: Guest
+    action: Literal["start", "shutdown", "stop", "migrate"]
+    outcome: str
+    """``ok``, or why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """A task ended."""
+
+    upid: str
+    node: str
+    type: str
+    id: str
+    user: str
+    start: datetime
+    end: datetime
+    status: str
+    """``OK``, ``WARNINGS: n`` or the error."""

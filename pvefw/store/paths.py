@@ -1,0 +1,88 @@
+"""Where everything lies, for one node below one root."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The files of the node ``node`` in the tree below ``root``."""
+
+    root: Path
+    node: str
+
+    def below(self, absolute: str) -> Path:
+        """A host path (``/etc/kernel/cmdline``) as it lies below the root."""
+        return self.root / absolute.lstrip("/")
+
+    # the cluster's files
+
+    @property
+    def etc_pve(self) -> Path:
+        return self.below("etc/pve")
+
+    @property
+    def nodes(self) -> Path:
+        return self.etc_pve / "nodes"
+
+    @property
+    def datacenter_cfg(self) -> Path:
+        return self.etc_pve / "datacenter.cfg"
+
+    @property
+    def cluster_pvefw_cfg(self) -> Path:
+        return self.etc_pve / "pvefw.cfg"
+
+    @property
+    def acme_dir(self) -> Path:
+        return self.etc_pve / "priv/acme"
+
+    @property
+    def plugins_cfg(self) -> Path:
+        return self.acme_dir / "plugins.cfg"
+
+    @property
+    def cluster_locks(self) -> Path:
+        return self.etc_pve / "priv/lock"
+
+    # this node's files
+
+    def node_dir(self, node: str = "") -> Path:
+        """The directory of a node: this one, or the one that is named."""
+        return self.nodes / (node or self.node)
+
+    def node_config(self, node: str = "") -> Path:
+        return self.node_dir(node) / "config"
+
+    def node_pvefw_cfg(self, node: str = "") -> Path:
+        return self.node_dir(node) / "pvefw.cfg"
+
+    @property
+    def proxy_certificate(self) -> Path:
+        return self.node_dir() / "pveproxy-ssl.pem"
+
+    @property
+    def proxy_key(self) -> Path:
+        return self.node_dir() / "pveproxy-ssl.key"
+
+    @property
+    def node_certificate(self) -> Path:
+        return self.node_dir() / "pve-ssl.pem"
+
+    @property
+    def node_key(self) -> Path:
+        return self.node_dir() / "pve-ssl.key"
+
+    # state of this host
+
+    @property
+    def task_dir(self) -> Path:
+        return self.below("var/log/pve/tasks")
+
+    @property
+    def state_dir(self) -> Path:
+        return self.below("var/lib/pvefw")
+
+    @property
+    def local_locks(self) -> Path:
+        return self.below("run/lock/pvefw")
