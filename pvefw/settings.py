@@ -4,6 +4,7 @@ The same declaration feeds the check at ``acme plugin add``, the tables of ``plu
 documentation, and the masking of secrets.
 """
 
+import base64
 import dataclasses
 import json
 import os
@@ -14,6 +15,7 @@ from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from pvefw import system
 from pvefw.errors import ConfigError, PluginBroken, ProgramError
@@ -305,17 +307,16 @@ def resolve_all(
     return resolved
 
 
-def make(plugin: type, values: Mapping[str, str], who: str) -> object:
-    """An instance of a plugin class from configured values, references resolved.
+def make(plugin: type, resolved: Mapping[str, str]) -> object:
+    """An instance of a plugin class from the values that :func:`resolve_all` gave.
 
-    :raises ConfigError: the values do not fit.
-    :raises PluginBroken: the class is no dataclass, or cannot be made.
+    Whatever the class itself raises passes through.
+
+    :raises PluginBroken: the class is not a dataclass, or a field's type cannot be a setting.
     """
-    pairs = _fields(plugin)
-    resolved = resolve_all([info for _, info in pairs], values, who)
     arguments = {
         one.name: _CONVERT[info.type](resolved[info.key])
-        for one, info in pairs
+        for one, info in _fields(plugin)
         if resolved.get(info.key)
     }
     return plugin(**arguments)
@@ -334,7 +335,34 @@ def mask(infos: Sequence[SettingInfo], values: Mapping[str, str]) -> dict[str, s
 
 
 def secret_values(infos: Sequence[SettingInfo], resolved: Mapping[str, str]) -> list[str]:
-    """What must never appear in a log: the resolved values of secret settings, longest first."""
-    found = {resolved[info.key] for info in infos if info.secret and resolved.get(info.key)}
-    forms = {form for value in found for form in (value, json.dumps(value)[1:-1])}
-    return sorted(forms, key=len, reverse=True)
+    """What must never be shown: the resolved values of secret settings."""
+    return [resolved[info.key] for info in infos if info.secret and resolved.get(info.key)]
+
+
+_SHORTEST_SECRET = 4
+"""Masking anything shorter would blank out half of a log and hide nothing."""
+
+
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """The text with every secret masked, also where it is quoted or encoded for JSON, a URL or HTTP."""
+    for form in sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True):
+        text = text.replace(form, MASK)
+    return text
+
+
+def _forms(secret: str) -> set[str]:
+    """How a secret looks in the places where it is likely to turn up."""
+    parts = {secret, *secret.splitlines()}
+    encoded = {
+        form
+        for part in parts
+        for form in (
+            json.dumps(part)[1:-1],
+            repr(part)[1:-1],
+            quote(part, safe=""),
+            quote_plus(part),
+            base64.b64encode(part.encode()).decode().rstrip("="),
+            base64.urlsafe_b64encode(part.encode()).decode().rstrip("="),
+        )
+    }
+    return {form for form in parts | encoded if len(form) >= _SHORTEST_SECRET}

@@ -133,19 +133,24 @@ class SystemClock:
 
 # --- calls that must end ------------------------------------------------------------------------
 
+
+class DidNotReturn(Exception):
+    """A call was left behind, its time was up. No TimeoutError: the function may raise those."""
+
+
 _GRACE = 10.0
 """Seconds that a cancelled call gets to finish what it was doing."""
 
 
-def call_within(function: Callable[[], _Result], seconds: float, name: str) -> _Result:
+def call_within(function: Callable[[], _Result], seconds: float | None, name: str) -> _Result:
     """Call a function that we do not trust to return, in a thread of its own.
 
     The caller stays interruptible: when it is cancelled, the function gets ten seconds to finish,
     so that clean-up does not run into it, and is then left behind.
 
-    :param seconds: how long it may take.
+    :param seconds: how long it may take; ``None`` for as long as it likes.
     :param name: the thread's name.
-    :raises TimeoutError: it did not return in time; the thread is left behind.
+    :raises DidNotReturn: its time is up; the thread is left behind.
     """
     outcome: list[_Result] = []
     failure: list[BaseException] = []
@@ -167,7 +172,7 @@ def call_within(function: Callable[[], _Result], seconds: float, name: str) -> _
         done.wait(_GRACE)
         raise
     if not finished:
-        raise TimeoutError(name)
+        raise DidNotReturn(name)
     if failure:
         raise failure[0]
     return outcome[0]

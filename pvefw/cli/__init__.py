@@ -1,0 +1,15 @@
+"""The command line: each command parses, makes one call, and prints."""
+
+import sys
+
+
+def main() -> None:
+    """The console script. What needs no command line library is answered without one."""
+    if sys.argv[1:] == ["--version"]:
+        from pvefw import __version__
+
+        print(f"pvefw {__version__}")
+        return
+    from pvefw.cli.run import run
+
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,131 @@
+"""Click, as pvefw uses it.
+
+Groups import a command only when it is called; long options may have one dash; every command accepts
+``--root``, ``--node`` and ``--debug``, and those that show something ``--output-format``.
+"""
+
+import importlib
+import os
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from pvefw.store.paths import Paths
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+@dataclass
+class App:
+    """What the options that every command accepts have decided; commands get it first."""
+
+    root: str = field(default_factory=lambda: os.environ.get("PVEFW_ROOT", "/"))
+    node: str = field(default_factory=lambda: os.environ.get("PVEFW_NODE", ""))
+    debug: bool = False
+    output_format: str = "text"
+
+    @cached_property
+    def paths(self) -> "Paths":
+        """The tree and the node that the command works on."""
+        from pvefw.store.paths import Paths
+
+        node = self.node or socket.gethostname().partition(".")[0]
+        return Paths(Path(self.root).absolute(), node)
+
+
+pass_app = click.make_pass_decorator(App, ensure=True)
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    if value is not None and param.name:
+        setattr(ctx.ensure_object(App), param.name, value)
+
+
+def _common_options() -> list[click.Parameter]:
+    def option(name: str, **attributes: Any) -> click.Option:
+        return click.Option([name], expose_value=False, callback=_remember, **attributes)
+
+    return [
+        option("--root", metavar="DIR", help="Work on the tree below DIR ($PVEFW_ROOT, else /)."),
+        option(
+            "--node", metavar="NAME", help="Act as this node ($PVEFW_NODE, else the host's name)."
+        ),
+        option("--debug", is_flag=True, default=None, help="Show where an error comes from."),
+    ]
+
+
+def output_option(function: _Decorated) -> _Decorated:
+    """Give a command that lists or shows something its ``--output-format``."""
+    return click.option(
+        "--output-format",
+        type=click.Choice(["text", "json", "json-pretty", "yaml"]),
+        expose_value=False,
+        callback=_remember,
+        help="How to print the result (default: text).",
+    )(function)
+
+
+class _Common(click.Command):
+    """A command with the common options, whose long options may have one dash."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _common_options()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        known = {name for param in self.get_params(ctx) for name in param.opts}
+        return super().parse_args(ctx, [_two_dashes(one, known) for one in args])
+
+
+def _two_dashes(argument: str, known: set[str]) -> str:
+    """``-force`` as ``--force``, where that is an option, as Proxmox VE's commands do it."""
+    name = argument.partition("=")[0]
+    return f"-{argument}" if argument.startswith("-") and f"-{name}" in known else argument
+
+
+class Command(_Common):
+    """A command of pvefw."""
+
+
+class Group(_Common, click.Group):
+    """A group whose commands are imported when they are called.
+
+    :param lazy: a command's name to where it stands (``module:attribute``) and its one line of help.
+    """
+
+    command_class = Command
+
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy or {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*self._lazy, *super().list_commands(ctx)})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self._lazy[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if not self._lazy:
+            super().format_commands(ctx, formatter)
+            return
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self._lazy[name][1]) for name in self.list_commands(ctx)])
+
+
+Group.group_class = Group

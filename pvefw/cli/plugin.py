@@ -1,0 +1,109 @@
+"""``pvefw plugin``: what is installed, what it can be told, and what is wrong with it."""
+
+import sys
+
+import click
+
+from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.output import show_rows, show_value
+
+plugin = Group("plugin", help="Installed plugins and what is wrong with them.")
+
+FAMILIES = ["challenge", "dns", "dns_catalog", "bootloader", "guest", "observer"]
+
+
+@plugin.command("list")
+@click.option("--family", type=click.Choice(FAMILIES), help="Only plugins of this family.")
+@output_option
+@pass_app
+def list_(app: App, family: str | None) -> None:
+    """List the installed plugins, without importing any."""
+    from pvefw import plugins
+
+    rows = [
+        {
+            "family": info.family.name,
+            "name": info.name,
+            "distribution": info.distribution,
+            "version": info.version,
+            "api": info.api,
+            "state": info.problem or "ok",
+        }
+        for one in ([family] if family else FAMILIES)
+        for info in plugins.installed(plugins.FAMILIES[one])
+    ]
+    show_rows(app, rows, ["family", "name", "distribution", "version", "api", "state"])
+
+
+@plugin.command()
+@click.argument("family", type=click.Choice(FAMILIES))
+@click.argument("name")
+@click.option("--json-schema", is_flag=True, help="Print the settings as a JSON schema.")
+@output_option
+@pass_app
+def show(app: App, family: str, name: str, json_schema: bool) -> None:
+    """Show the settings of one plugin.
+
+    For a provider of a catalogue, NAME is CATALOGUE/NAME or the provider's own name.
+    """
+    from pvefw import plugins, settings
+    from pvefw.dns import providers
+
+    if family == "dns":
+        infos = providers.declared(app.paths, name)
+    else:
+        infos = settings.declared(plugins.load(plugins.find(plugins.FAMILIES[family], name)))
+    if json_schema:
+        if app.output_format == "text":
+            app.output_format = "json-pretty"
+        show_value(app, settings.json_schema(infos))
+        return
+    rows = [
+        {
+            "key": info.key,
+            "type": info.type,
+            "required": info.required,
+            "secret": info.secret,
+            "default": info.default,
+            "choices": list(info.choices),
+            "help": info.help,
+        }
+        for info in infos
+    ]
+    show_rows(app, rows, ["key", "type", "required", "secret", "default", "help"])
+
+
+@plugin.command()
+@output_option
+@pass_app
+def doctor(app: App) -> None:
+    """Load each plugin alone and say what to mend.
+
+    Exits with 1 when a plugin cannot be used.
+    """
+    from dataclasses import asdict
+
+    from pvefw import doctor as examination
+
+    diagnoses = examination.examine_all()
+    rows = [
+        {
+            "family": one.info.family.name,
+            "name": one.info.name,
+            "distribution": one.info.distribution,
+            "usable": one.usable,
+            "import_seconds": one.import_seconds,
+            "findings": [asdict(finding) for finding in one.findings],
+        }
+        for one in diagnoses
+    ]
+    if app.output_format != "text":
+        show_rows(app, rows, [])
+    else:
+        for one in diagnoses:
+            seconds = "" if one.import_seconds is None else f", import {one.import_seconds:.3f} s"
+            click.echo(f"{one.info.who}: {'ok' if one.usable else 'BROKEN'}{seconds}")
+            for finding in one.findings:
+                click.echo(f"  {finding.severity}: {finding.what}\n    {finding.mend}")
+    if not all(one.usable for one in diagnoses):
+        sys.exit(1)

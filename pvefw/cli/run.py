@@ -1,0 +1,69 @@
+"""Runs one command line, and turns whatever happens into an exit status and at most a few lines."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from pvefw.cli.framework import App
+from pvefw.cli.tree import PVEFW
+from pvefw.errors import Cancelled, PvefwError
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+
+def run(args: Sequence[str]) -> int:
+    """Run a command line.
+
+    :returns: 0 done, 1 the work failed, 2 wrong use.
+    """
+    app = App()
+    try:
+        status = PVEFW.main(list(args), prog_name="pvefw", obj=app, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return WRONG_USE
+    except click.UsageError as error:
+        return _wrong_use(error)
+    except PvefwError as error:
+        _explain(error, debug=app.debug)
+        return error.exit_status
+    except (Cancelled, KeyboardInterrupt, click.Abort):
+        click.echo("pvefw: interrupted", err=True)
+        return FAILED
+    except BrokenPipeError:
+        # who read our output has left; Python would complain once more when it flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - no traceback for an administrator, whatever we did
+        _explain(_as_internal(error), debug=app.debug)
+        return FAILED
+    return status if isinstance(status, int) else DONE
+
+
+def _wrong_use(error: click.UsageError) -> int:
+    where = error.ctx.command_path if error.ctx else "pvefw"
+    click.echo(f"{where}: {error.format_message()}", err=True)
+    click.echo(f"  Try '{where} --help'.", err=True)
+    return WRONG_USE
+
+
+def _explain(error: PvefwError, *, debug: bool) -> None:
+    click.echo(f"pvefw: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  {error.hint}", err=True)
+    if debug:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True)
+
+
+def _as_internal(error: Exception) -> PvefwError:
+    said = " ".join(str(error).split())
+    wrapped = PvefwError(
+        f"internal error: {type(error).__name__}: {said}",
+        hint="This is a fault in pvefw; please report it with the output of --debug.",
+    )
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,447 @@
+"""Plugins: find them, load the one that is named, check it, bind its hooks.
+
+stevedore decides which code runs: one entry point is imported, the one that somebody asked for.
+pluggy decides how it is called: the object is checked against the family's hook specification and
+called by keyword. Every call is guarded: it has a time limit, and whatever it raises becomes an error
+that names the plugin, without its secrets.
+"""
+
+import os
+import threading
+import traceback
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib import metadata
+from types import NoneType, UnionType
+from typing import Any, Generic, NoReturn, TypeVar, cast
+
+from pvefw import __version__, settings, system
+from pvefw.errors import (
+    Cancelled,
+    PluginBroken,
+    PluginError,
+    PluginFailed,
+    PluginMissing,
+    PluginTimeout,
+    ProviderError,
+    PvefwError,
+)
+from pvefw.hookspecs import PLUGIN_API, PROJECT, Family
+from pvefw.hookspecs.boot import BOOTLOADER
+from pvefw.hookspecs.challenge import CHALLENGE
+from pvefw.hookspecs.dns import DNS, DNS_CATALOG
+from pvefw.hookspecs.guest import GUEST
+from pvefw.hookspecs.observer import OBSERVER
+from pvefw.model import Task
+
+FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER)}
+
+_Spec = TypeVar("_Spec")
+
+# --- find: metadata only, nothing is imported ---------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """An installed plugin, as its distribution's metadata describes it."""
+
+    family: Family
+    entry_point: metadata.EntryPoint
+
+    @property
+    def name(self) -> str:
+        return self.entry_point.name
+
+    @property
+    def who(self) -> str:
+        """For messages: ``dns/ovh (pvefw-acme-dns-ovh 1.0.0)``."""
+        return f"{self.family.name}/{self.name} ({self.distribution} {self.version})"
+
+    @cached_property
+    def distribution(self) -> str:
+        dist = self.entry_point.dist
+        return dist.name if dist else "unknown distribution"
+
+    @cached_property
+    def version(self) -> str:
+        dist = self.entry_point.dist
+        return dist.version if dist else ""
+
+    @cached_property
+    def _requirement(self) -> Any:
+        """What the distribution requires of pvefw: a ``packaging`` specifier set, or ``None``."""
+        from packaging.requirements import InvalidRequirement, Requirement
+        from packaging.specifiers import SpecifierSet
+
+        dist = self.entry_point.dist
+        if dist is not None and dist.name == PROJECT:
+            return SpecifierSet(f"=={__version__}")
+        for line in (dist.requires if dist else None) or []:
+            try:
+                requirement = Requirement(line)
+            except InvalidRequirement:
+                continue
+            if requirement.name == PROJECT:
+                return requirement.specifier
+        return None
+
+    @cached_property
+    def api(self) -> int | None:
+        """The plugin API number: the lowest major version of pvefw that it requires."""
+        from packaging.version import Version
+
+        if self._requirement is None:
+            return None
+        bounds = [
+            Version(one.version.removesuffix(".*"))
+            for one in self._requirement
+            if one.operator in (">=", ">", "==", "~=")
+        ]
+        return max(bounds).major if bounds else None
+
+    @cached_property
+    def problem(self) -> str:
+        """Why it must not be loaded, from metadata alone; empty where it may."""
+        if self._requirement is not None and not self._requirement.contains(
+            __version__, prereleases=True
+        ):
+            return (
+                f"it requires pvefw{self._requirement}, this is pvefw {__version__} "
+                f"(plugin API {PLUGIN_API})"
+            )
+        return ""
+
+
+def installed(family: Family) -> list[PluginInfo]:
+    """Every plugin of a family, by name. A name stands twice where two distributions offer it."""
+    found = [PluginInfo(family, one) for one in _entry_points(family.group)]
+    return sorted(found, key=lambda info: (info.name, info.distribution))
+
+
+def _entry_points(group: str) -> list[metadata.EntryPoint]:
+    try:
+        return list(metadata.entry_points(group=group))
+    except Exception:  # noqa: BLE001 - one distribution's broken metadata must not hide the others
+        found = []
+        for dist in metadata.distributions():
+            try:
+                found += list(dist.entry_points.select(group=group))
+            except Exception:  # noqa: BLE001, S112 - doctor reports it
+                continue
+        return found
+
+
+def find(family: Family, name: str) -> PluginInfo:
+    """The one installed plugin of this name.
+
+    :raises PluginMissing: there is none; the hint lists those that are there.
+    :raises PluginBroken: two distributions offer the name, or it is made for another plugin API.
+    """
+    everything = installed(family)
+    matches = [info for info in everything if info.name == name]
+    if not matches:
+        names = ", ".join(sorted({info.name for info in everything})) or "none"
+        raise PluginMissing(
+            f"there is no {family.name} plugin named {name}",
+            plugin=f"{family.name}/{name}",
+            hint=f"Installed: {names}.",
+        )
+    if len(matches) > 1:
+        owners = " and ".join(f"{info.distribution} {info.version}" for info in matches)
+        raise PluginBroken(
+            f"{family.name}/{name} is offered by {owners}",
+            plugin=f"{family.name}/{name}",
+            hint="Uninstall one of the two.",
+        )
+    if matches[0].problem:
+        raise PluginBroken(
+            f"{matches[0].who}: {matches[0].problem}",
+            plugin=f"{family.name}/{name}",
+            hint=f"Install a release of {matches[0].distribution} for this pvefw, or upgrade pvefw.",
+        )
+    return matches[0]
+
+
+# --- load: import one ---------------------------------------------------------------------------
+
+IMPORT_SECONDS = 20.0
+HOOK_SECONDS: Mapping[str, float | None] = {
+    "challenge": 120.0,
+    "dns": 300.0,
+    "dns_catalog": 60.0,
+    "bootloader": 600.0,
+    "guest": None,  # its hooks get their own time-outs
+    "observer": 300.0,
+}
+"""How long one hook call may take, by family."""
+
+
+def _limit(seconds: float | None) -> float | None:
+    """``PVEFW_PLUGIN_TIMEOUT`` (seconds) shortens every limit, for impatient tests and operators."""
+    shorter = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
+    return min(float(shorter), seconds or float(shorter)) if shorter else seconds
+
+
+def load(info: PluginInfo) -> type:
+    """Import a plugin's class.
+
+    :raises PluginBroken: the import fails in whatever way, or does not give a class.
+    """
+    try:
+        loaded = system.call_within(partial(_import, info), _limit(IMPORT_SECONDS), info.who)
+    except (Cancelled, KeyboardInterrupt):
+        raise
+    except system.DidNotReturn as error:
+        raise _broken(info, "its import does not end") from error
+    except BaseException as error:
+        raise _broken(info, f"its import fails: {_said(error)}") from error
+    if not isinstance(loaded, type):
+        raise _broken(info, f"{info.entry_point.value} is not a class")
+    return loaded
+
+
+def _import(info: PluginInfo) -> object:
+    from stevedore import DriverManager
+
+    # Its cache on disk rounds time stamps to 128 s and would miss a plugin that was just replaced;
+    # we have just read the metadata anyway.
+    DriverManager.ENTRY_POINT_CACHE[info.family.group] = [info.entry_point]
+    manager: Any = DriverManager(info.family.group, info.name)
+    return manager.driver
+
+
+def _broken(info: PluginInfo, why: str) -> PluginBroken:
+    return PluginBroken(
+        f"{info.who}: {why}",
+        plugin=f"{info.family.name}/{info.name}",
+        hint=f"Mend or upgrade {info.distribution}; `pvefw plugin doctor` says more.",
+    )
+
+
+def _said(error: BaseException) -> str:
+    """An exception in a few words, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+# --- bind: check, and call ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Bound(Generic[_Spec]):
+    """A plugin that is ready to be called."""
+
+    name: str
+    """The instance's name, for messages: ``example_plugin``, or the plugin's own."""
+    hooks: _Spec
+    """Its hooks, typed as the specification; call them by keyword."""
+    implemented: frozenset[str]
+    """The hooks that it has."""
+    secrets: Sequence[str] = ()
+    """What must never be shown."""
+
+    def __repr__(self) -> str:
+        return f"Bound({self.name!r})"
+
+
+def bind(family: Family, name: str, values: Mapping[str, str], *, instance: str = "") -> Bound[Any]:
+    """Load a plugin, make it from configured values, and bind its hooks.
+
+    :param name: the entry point's name.
+    :param values: settings as configured; references are resolved here.
+    :param instance: what the configuration calls it, for messages.
+    :raises PluginError: it is missing or broken.
+    :raises ConfigError: the values do not fit its settings.
+    """
+    info = find(family, name)
+    plugin = load(info)
+    who = instance or name
+    try:
+        infos = settings.declared(plugin)
+        resolved = settings.resolve_all(infos, values, who)
+        secrets = settings.secret_values(infos, resolved)
+        made = _make(info, plugin, resolved, secrets)
+        return bind_object(family, made, who, secrets=secrets)
+    except PluginError as error:
+        raise _broken(info, error.message) from error
+
+
+def _make(
+    info: PluginInfo, plugin: type, resolved: Mapping[str, str], secrets: Sequence[str]
+) -> object:
+    try:
+        make = partial(settings.make, plugin, resolved)
+        return system.call_within(make, _limit(IMPORT_SECONDS), info.who)
+    except (PluginError, Cancelled, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever foreign code raises
+        why = settings.redact(f"it cannot be made: {_said(error)}", secrets)
+        raise PluginBroken(why) from None
+
+
+def bind_object(
+    family: Family, plugin: object, name: str, *, secrets: Sequence[str] = ()
+) -> Bound[Any]:
+    """Bind the hooks of a plugin object that is already made.
+
+    :param name: for messages.
+    :param secrets: values that are masked in its messages and errors.
+    :raises PluginBroken: a required hook is missing, a hook is misspelt or has wrong arguments.
+    """
+    import pluggy
+
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(family.spec)
+    try:
+        manager.register(plugin, name)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginBroken(f"{name}: {_mismatch(family, error)}") from error
+    implemented = frozenset(
+        hook for hook in family.hooks if getattr(manager.hook, hook).get_hookimpls()
+    )
+    missing = [hook for hook, needed in family.hooks.items() if needed and hook not in implemented]
+    if missing:
+        raise PluginBroken(f"{name}: it lacks the hook {', '.join(missing)}")
+    if not implemented:
+        raise PluginBroken(f"{name}: it has none of the hooks {', '.join(family.hooks)}")
+    guard = _Guard(manager, family, name, tuple(secrets))
+    return Bound(name, cast(Any, guard), implemented, tuple(secrets))
+
+
+def _mismatch(family: Family, error: Any) -> str:
+    from difflib import get_close_matches
+
+    text = " ".join(str(error).split())
+    for hook in (word.strip("'\",:") for word in text.split()):
+        close = get_close_matches(hook, family.hooks, n=1)
+        if hook not in family.hooks and close:
+            return (
+                f"it has a hook {hook} that the {family.name} family does not know "
+                f"(did you mean {close[0]}?)"
+            )
+    return text
+
+
+class _Guard:
+    """Stands before a plugin's hooks: time limit, one call at a time, errors that name the plugin."""
+
+    def __init__(self, manager: Any, family: Family, name: str, secrets: tuple[str, ...]) -> None:
+        self._manager = manager
+        self._family = family
+        self._name = name
+        self._secrets = secrets
+        self._one_at_a_time = threading.Lock()
+
+    def __getattr__(self, hook: str) -> Callable[..., Any]:
+        if hook not in self._family.hooks:
+            raise AttributeError(hook)
+        return partial(self._call, hook)
+
+    def _call(self, hook: str, **arguments: Any) -> Any:
+        if "task" in arguments:
+            arguments["task"] = _PluginTask(arguments["task"], self._secrets)
+        call = partial(getattr(self._manager.hook, hook), **arguments)
+        limit = _limit(HOOK_SECONDS[self._family.name])
+        try:
+            if self._family is GUEST:
+                result = system.call_within(call, limit, f"{self._name}.{hook}")
+            else:
+                with self._one_at_a_time:
+                    result = system.call_within(call, limit, f"{self._name}.{hook}")
+        except (Cancelled, KeyboardInterrupt):
+            raise
+        except system.DidNotReturn as error:
+            raise PluginTimeout(
+                f"{self._name}: {hook} did not return within {limit:g} seconds", plugin=self._name
+            ) from error
+        except BaseException as error:  # noqa: BLE001 - SystemExit of a plugin is its failure, too
+            self._explain(hook, error)
+        return self._checked(hook, result)
+
+    def _explain(self, hook: str, error: BaseException) -> NoReturn:
+        """Raise what a hook raised, with the plugin's name and without its secrets.
+
+        The original is kept as a note for ``--debug``, as text: its own could hold a secret.
+        """
+        if isinstance(error, ProviderError):
+            said: PvefwError = error
+        elif isinstance(error, PvefwError):  # a failing program, mostly
+            said = ProviderError(error.message, hint=error.hint)
+        else:
+            said = PluginFailed(
+                f"{hook} failed: {_said(error)}",
+                plugin=self._name,
+                hint="This is a fault in the plugin; --debug shows where.",
+            )
+        trace = "".join(traceback.format_exception(error))
+        said.message = f"{self._name}: {self._redacted(getattr(said, 'message', str(said)))}"
+        said.hint = self._redacted(getattr(said, "hint", ""))
+        said.args = (said.message,)
+        said.add_note(self._redacted(trace))
+        raise said.with_traceback(None) from None
+
+    def _checked(self, hook: str, result: Any) -> Any:
+        """The result, if it is of the kind that the contract says."""
+        kind = typing.get_type_hints(getattr(self._family.spec, hook))["return"]
+        if not _fits(result, kind):
+            raise PluginFailed(
+                f"{self._name}: {hook} returned {self._redacted(repr(result)[:80])}, "
+                f"its contract says {_kind_name(kind)}",
+                plugin=self._name,
+                hint="A hook returns that or raises a ProviderError; see the hook reference.",
+            )
+        return self._iterate(hook, result) if isinstance(result, Iterator) else result
+
+    def _iterate(self, hook: str, items: Iterator[Any]) -> Iterator[Any]:
+        """An iterator's body runs after the hook has returned: it is guarded, too."""
+        try:
+            yield from items
+        except (Cancelled, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as for a hook
+            self._explain(hook, error)
+
+    def _redacted(self, text: str) -> str:
+        return settings.redact(text, self._secrets)
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a hook's result is of the kind that its annotation says."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (UnionType, typing.Union):
+        return any(_fits(value, part) for part in parts)
+    if origin is Sequence:
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and all(_fits(one, parts[0]) for one in value)
+        )
+    return isinstance(value, origin or kind)
+
+
+def _kind_name(kind: Any) -> str:
+    return "nothing" if kind is NoneType else str(getattr(kind, "__name__", kind))
+
+
+class _PluginTask:
+    """The task as a plugin gets it: secrets are masked in what it logs."""
+
+    def __init__(self, task: Task, secrets: Sequence[str]) -> None:
+        self._task = task
+        self._secrets = secrets
+
+    def log(self, message: str) -> None:
+        self._task.log(settings.redact(message, self._secrets))
+
+    def warn(self, message: str) -> None:
+        self._task.warn(settings.redact(message, self._secrets))
+
+    def wait(self, seconds: float) -> None:
+        self._task.wait(seconds)
+
+    @property
+    def cancelled(self) -> bool:
+        return self._task.cancelled
