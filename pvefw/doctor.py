@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from pvefw import plugins, settings, system
 from pvefw.errors import PluginError, ProgramError
@@ -58,7 +58,7 @@ def examine(info: PluginInfo) -> Diagnosis:
     try:
         done = system.run(
             [sys.executable, "-m", "pvefw.doctor", info.family.name, info.name],
-            env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env=_child_environment(),
             timeout=CHILD_SECONDS,
         )
         report = json.loads(done.stdout.splitlines()[-1])
@@ -68,6 +68,15 @@ def examine(info: PluginInfo) -> Diagnosis:
         return Diagnosis(info, [*findings, gone], None)
     findings += [Finding(**one) for one in report["findings"]]
     return Diagnosis(info, findings, report["import_seconds"])
+
+
+def _child_environment() -> dict[str, str]:
+    """What makes the child see the same plugins, under the same limit."""
+    limit = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
+    return {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        **({"PVEFW_PLUGIN_TIMEOUT": limit} if limit else {}),
+    }
 
 
 def _mend(info: PluginInfo) -> str:
@@ -111,14 +120,21 @@ def _child(family_name: str, name: str) -> None:
             for one in connections
         ]
         findings += _setting_findings(plugin)
-        # an instance without settings: they are not needed to see which hooks it has
-        plugins.bind_object(info.family, object.__new__(plugin), name)
+        plugins.bind_object(info.family, _without_settings(plugin), name)
     except PluginError as error:
         findings.append(Finding("error", error.message, error.hint or _mend(info)))
     report = {"findings": [asdict(one) for one in findings], "import_seconds": seconds}
     sys.stdout.write(f"\n{json.dumps(report)}\n")
     sys.stdout.flush()
     os._exit(0)  # threads that an import left behind must not keep the child
+
+
+def _without_settings(plugin: type) -> object:
+    """An instance that nobody configured: enough to see which hooks it has."""
+    bare = object.__new__(plugin)
+    for one in fields(plugin):
+        object.__setattr__(bare, one.name, None)
+    return bare
 
 
 def _setting_findings(plugin: type) -> list[Finding]:

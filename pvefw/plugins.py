@@ -296,9 +296,9 @@ def bind_object(
     manager.add_hookspecs(family.spec)
     try:
         manager.register(plugin, name)
-        manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginBroken(f"{name}: {_mismatch(family, error)}") from error
+        raise PluginBroken(f"{name}: {' '.join(str(error).split())}") from error
+    _check_names(family, manager.get_hookcallers(plugin) or [], name)
     implemented = frozenset(
         hook for hook in family.hooks if getattr(manager.hook, hook).get_hookimpls()
     )
@@ -311,18 +311,16 @@ def bind_object(
     return Bound(name, cast(Any, guard), implemented, tuple(secrets))
 
 
-def _mismatch(family: Family, error: Any) -> str:
+def _check_names(family: Family, callers: Sequence[Any], name: str) -> None:
+    """Refuse hooks that the family does not have: they would never be called."""
     from difflib import get_close_matches
 
-    text = " ".join(str(error).split())
-    for hook in (word.strip("'\",:") for word in text.split()):
+    for hook in (one.name for one in callers if one.name not in family.hooks):
         close = get_close_matches(hook, family.hooks, n=1)
-        if hook not in family.hooks and close:
-            return (
-                f"it has a hook {hook} that the {family.name} family does not know "
-                f"(did you mean {close[0]}?)"
-            )
-    return text
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        raise PluginBroken(
+            f"{name}: it has a hook {hook} that the {family.name} family does not know{meant}"
+        )
 
 
 class _Guard:

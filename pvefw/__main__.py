@@ -1,0 +1,5 @@
+"""``python -m pvefw``."""
+
+from pvefw.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Use cases around certificates: accounts, orders, installation, information."""

@@ -1,0 +1,203 @@
+"""Certificate files: what they say, and whether chain and key belong together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import NameOID
+
+from pvefw.certs import keys
+from pvefw.errors import CertificateError
+
+_WEAK_RSA_BITS = 2048
+_WEAK_EC_BITS = 224
+
+
+@dataclass(frozen=True)
+class CertificateInfo:
+    """What ``cert info`` shows of one certificate."""
+
+    filename: str
+    fingerprint: str
+    """SHA-256, upper case, colons between the bytes."""
+    subject: str
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+    public_key_type: str
+    public_key_bits: int
+    san: Sequence[str]
+    pem: str
+
+    def as_dict(self) -> dict[str, object]:
+        """The keys and units of the reference's API: dates are seconds since the epoch."""
+        return {
+            "filename": self.filename,
+            "fingerprint": self.fingerprint,
+            "subject": self.subject,
+            "issuer": self.issuer,
+            "notbefore": int(self.not_before.timestamp()),
+            "notafter": int(self.not_after.timestamp()),
+            "public-key-type": self.public_key_type,
+            "public-key-bits": self.public_key_bits,
+            "san": list(self.san),
+            "pem": self.pem,
+        }
+
+
+def parse(pem: bytes, what: str) -> list[x509.Certificate]:
+    """The certificates of a PEM file, in its order.
+
+    :param what: names the file in errors.
+    :raises CertificateError: there is none, or one that cannot be read.
+    """
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        hint = "It should begin with -----BEGIN CERTIFICATE-----."
+        if b"PRIVATE KEY" in pem:
+            hint = "It holds a private key; were certificate and key exchanged?"
+        raise CertificateError(f"{what}: this is not a PEM certificate", hint=hint) from error
+
+
+def describe(path: Path, pem: bytes) -> CertificateInfo:
+    """What there is to say of the first certificate in a file.
+
+    :raises CertificateError: the file holds none.
+    """
+    leaf = parse(pem, str(path))[0]
+    key_type, bits = _public_key(leaf)
+    return CertificateInfo(
+        filename=path.name,
+        fingerprint=fingerprint(leaf),
+        subject=_name(leaf.subject),
+        issuer=_name(leaf.issuer),
+        not_before=leaf.not_valid_before_utc,
+        not_after=leaf.not_valid_after_utc,
+        public_key_type=key_type,
+        public_key_bits=bits,
+        san=names(leaf),
+        pem=leaf.public_bytes(serialization.Encoding.PEM).decode(),
+    )
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """SHA-256 of the certificate, upper case, colons between the bytes."""
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def names(certificate: x509.Certificate) -> list[str]:
+    """The DNS names and addresses that a certificate is good for."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return found.get_values_for_type(x509.DNSName) + [
+        str(address) for address in found.get_values_for_type(x509.IPAddress)
+    ]
+
+
+def _name(name: x509.Name) -> str:
+    """A name in the reference's form: ``/C=US/O=Let's Encrypt/CN=R3``."""
+    return "".join(f"/{part.rfc4514_attribute_name}={part.value!s}" for part in name)
+
+
+def _common_name(certificate: x509.Certificate) -> str:
+    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else _name(certificate.subject) or "without a name"
+
+
+def _public_key(certificate: x509.Certificate) -> tuple[str, int]:
+    key = certificate.public_key()
+    match key:
+        case rsa.RSAPublicKey():
+            return "rsaEncryption", key.key_size
+        case ec.EllipticCurvePublicKey():
+            return "id-ecPublicKey", key.key_size
+    return type(key).__name__.removesuffix("PublicKey"), 0
+
+
+# --- chain and key belong together -------------------------------------------------------------------
+
+
+def check_pair(chain_pem: bytes, key_pem: bytes, what: str, now: datetime) -> bytes:
+    """Hold a chain against its key before anything is replaced.
+
+    :param what: names the pair in errors.
+    :param now: to tell whether it is valid.
+    :returns: the chain to install: the leaf first, then its issuers in order.
+    :raises CertificateError: each flaw with a message of its own.
+    """
+    certificates = parse(chain_pem, what)
+    key = keys.from_pem(key_pem, what)
+    public = _spki(key.public_key())
+    leaf = next((one for one in certificates if _spki(one.public_key()) == public), None)
+    if leaf is None:
+        raise CertificateError(
+            f"{what}: the private key does not belong to the certificate "
+            f"of {_common_name(certificates[0])}",
+            hint="Give the key that the certificate was requested with.",
+        )
+    _check_dates(leaf, what, now)
+    _check_strength(leaf, what)
+    ordered = _in_order(leaf, [one for one in certificates if one is not leaf], what)
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in ordered)
+
+
+def _spki(key: object) -> bytes:
+    return key.public_bytes(  # type: ignore[attr-defined,no-any-return]  # any public key has it
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _check_dates(leaf: x509.Certificate, what: str, now: datetime) -> None:
+    if leaf.not_valid_after_utc < now:
+        raise CertificateError(
+            f"{what}: the certificate expired on {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
+        )
+    if leaf.not_valid_before_utc > now:
+        raise CertificateError(
+            f"{what}: the certificate is not valid before "
+            f"{leaf.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
+            hint="Check this host's clock.",
+        )
+
+
+def _check_strength(leaf: x509.Certificate, what: str) -> None:
+    key_type, bits = _public_key(leaf)
+    weakest = _WEAK_RSA_BITS if key_type == "rsaEncryption" else _WEAK_EC_BITS
+    if bits < weakest:
+        raise CertificateError(
+            f"{what}: its {key_type} key of {bits} bits is too weak; servers refuse it",
+            hint=f"Use RSA with at least {_WEAK_RSA_BITS} bits, or ECDSA P-256.",
+        )
+
+
+def _in_order(
+    leaf: x509.Certificate, others: Sequence[x509.Certificate], what: str
+) -> list[x509.Certificate]:
+    """The leaf, then each certificate's issuer (RFC 8446 section 4.4.2)."""
+    ordered, rest = [leaf], list(others)
+    while rest:
+        issuer = next((one for one in rest if _issued(ordered[-1], one)), None)
+        if issuer is None:
+            raise CertificateError(
+                f"{what}: {_common_name(rest[0])} is not part of the chain of {_common_name(leaf)}",
+                hint="Leave it out, or add the certificate that is missing in between.",
+            )
+        ordered.append(issuer)
+        rest.remove(issuer)
+    return ordered
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
