@@ -100,4 +100,4 @@ def _some(everything: Sequence[str], limit: int = 20) -> str:
 
 
 def _bind_catalog(paths: Paths, name: str) -> Bound[Any]:
-    return plugins.bind(DNS_CATALOG, name, pvefw_config.section(paths, "dns_catalog", name))
+    return plugins.bind(DNS_CATALOG, name, pvefw_config.section_values(paths, "dns_catalog", name))

@@ -1,0 +1,199 @@
+"""``pvefw acme account``: accounts at ACME authorities."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.tasks import run_task
+from pvefw.errors import UsageError
+
+account = Group("account", help="Accounts at ACME authorities.")
+
+ENDPOINTS = (
+    ("Let's Encrypt V2", "https://acme-v02.api.letsencrypt.org/directory"),
+    ("Let's Encrypt V2 Staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
+)
+_name = click.argument("name", default="default")
+_ca_file = click.option(
+    "--ca-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
+    help="Certificates to trust for a private authority (PEM).",
+)
+
+
+@account.command()
+@_name
+@click.argument("contact")
+@click.option("--directory", metavar="URL", help="The authority's directory; asked for without it.")
+@click.option("--accept-tos", is_flag=True, help="Agree to the authority's terms of service.")
+@click.option("--eab-kid", metavar="KID", help="Key id of the external account binding.")
+@click.option(
+    "--eab-hmac-key-file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with the external account binding's key (base64url).",
+)
+@_ca_file
+@pass_app
+def register(
+    app: App,
+    name: str,
+    contact: str,
+    directory: str | None,
+    accept_tos: bool,
+    eab_kid: str | None,
+    eab_hmac_key_file: Path | None,
+    ca_file: Path | None,
+) -> None:
+    """Register the account NAME (default: default) with the e-mail address CONTACT.
+
+    Asks for what is not given: the directory, the terms of service, an external account binding.
+    """
+    from pvefw.certs import accounts
+
+    custom = directory is not None
+    if directory is None:
+        directory, custom = _ask_directory()
+    accounts.check_new(app.paths, name)
+    offer = accounts.look_at(directory, ca_file)
+    if offer.terms and not accept_tos:
+        _ask_terms(offer.terms)
+    binding = _binding(eab_kid, eab_hmac_key_file, ask=custom or offer.binding_required)
+    if offer.binding_required and binding is None:
+        raise UsageError(
+            f"acme account register: {directory} requires an external account binding",
+            hint="Give --eab-kid and --eab-hmac-key-file with what the authority gave you.",
+        )
+    run_task(
+        app,
+        "acmeregister",
+        lambda task: accounts.register(
+            app.paths, name, contact.split(","), offer, binding=binding, task=task
+        ),
+    )
+
+
+def _interactive() -> bool:
+    return sys.stdin.isatty()
+
+
+def _ask_directory() -> tuple[str, bool]:
+    """The URL, and whether it was typed in."""
+    if not _interactive():
+        raise UsageError(
+            "acme account register: no directory was given and there is no terminal to ask",
+            hint=f"Give --directory, for instance {ENDPOINTS[0][1]}",
+        )
+    click.echo("Directory endpoints:")
+    for number, (title, url) in enumerate(ENDPOINTS):
+        click.echo(f"{number}) {title} ({url})")
+    click.echo(f"{len(ENDPOINTS)}) Custom")
+    choice = click.prompt(
+        "Enter selection", type=click.IntRange(0, len(ENDPOINTS)), prompt_suffix=": "
+    )
+    if choice < len(ENDPOINTS):
+        return ENDPOINTS[choice][1], False
+    return click.prompt("Enter custom URL", prompt_suffix=": "), True
+
+
+def _ask_terms(url: str) -> None:
+    click.echo(f"Terms of Service: {url}")
+    if not _interactive():
+        raise UsageError(
+            "acme account register: the terms of service were not agreed to",
+            hint="Read them, then add --accept-tos.",
+        )
+    answer = click.prompt(
+        "Do you agree to the above terms? [y|N]",
+        default="N",
+        show_default=False,
+        prompt_suffix=": ",
+    )
+    if answer.strip().lower() not in ("y", "yes"):
+        raise UsageError("acme account register: the terms of service were not agreed to")
+
+
+def _binding(kid: str | None, key_file: Path | None, *, ask: bool) -> tuple[str, str] | None:
+    """Key id and key of the external account binding, from options or the terminal."""
+    if kid and key_file:
+        return kid, key_file.read_text(encoding="ascii").strip()
+    if kid or key_file:
+        raise UsageError("--eab-kid and --eab-hmac-key-file belong together")
+    if not ask or not _interactive():
+        return None
+    if not click.confirm(
+        "Do you want to use external account binding?", default=False, prompt_suffix=" "
+    ):
+        return None
+    return click.prompt("Enter EAB key id"), click.prompt("Enter EAB key", hide_input=True)
+
+
+@account.command("list")
+@output_option
+@pass_app
+def list_(app: App) -> None:
+    """List the accounts."""
+    from pvefw.store import accounts
+
+    show_rows(app, [{"name": name} for name in accounts.names(app.paths)], ["name"])
+
+
+@account.command()
+@_name
+@output_option
+@pass_app
+def info(app: App, name: str) -> None:
+    """Show an account as the authority described it last."""
+    from pvefw.store import accounts
+
+    found = accounts.load(app.paths, name)
+    show_value(
+        app,
+        {
+            "account": found.account,
+            "directory": found.directory,
+            "location": found.location,
+            "tos": found.tos,
+        },
+    )
+
+
+@account.command()
+@_name
+@click.option("--contact", help="New e-mail addresses, separated by commas.")
+@pass_app
+def update(app: App, name: str, contact: str | None) -> None:
+    """Change the contact, or fetch the account's data anew."""
+    from pvefw.certs import accounts
+
+    contacts = contact.split(",") if contact else None
+    run_task(app, "acmeupdate", lambda task: accounts.update(app.paths, name, contacts, task))
+
+
+@account.command()
+@_name
+@pass_app
+def deactivate(app: App, name: str) -> None:
+    """Deactivate an account for good and rename its file."""
+    from pvefw.certs import accounts
+
+    run_task(app, "acmedeactivate", lambda task: accounts.deactivate(app.paths, name, task))
+
+
+@account.command()
+@_name
+@click.option(
+    "--key-type",
+    type=click.Choice(["ec256", "ec384", "rsa2048", "rsa4096"]),
+    default="ec256",
+    show_default=True,
+    help="The new key's type.",
+)
+@pass_app
+def rollover(app: App, name: str, key_type: str) -> None:
+    """Replace the account's key by a new one."""
+    from pvefw.certs import accounts
+
+    run_task(app, "acmerollover", lambda task: accounts.roll_over(app.paths, name, key_type, task))

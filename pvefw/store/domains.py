@@ -1,0 +1,77 @@
+"""The names of a node's certificate, and who validates each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pvefw.errors import ConfigError
+from pvefw.model import Identifier
+from pvefw.store import properties
+from pvefw.store.node_config import parse_property_string
+
+STANDALONE = "standalone"
+
+
+@dataclass(frozen=True)
+class DomainEntry:
+    """One name of the certificate."""
+
+    name: str
+    """A-labels in lower case, perhaps with ``*.``; or an address."""
+    plugin: str
+    """The plugin instance's id."""
+    alias: str
+    """Where its dns-01 record is put instead; empty for nowhere else."""
+    where: str
+    """The property that names it."""
+
+    @property
+    def identifier(self) -> Identifier:
+        """The name as it stands in an order."""
+        return Identifier("ip" if properties.is_address(self.name) else "dns", self.name)
+
+
+def entries(values: Mapping[str, str], what: str) -> list[DomainEntry]:
+    """The names in a node's properties: those of ``acme``, then ``acmedomain0`` and so on.
+
+    :param what: names the configuration in errors.
+    :raises ConfigError: a name stands twice; the message names both places.
+    """
+    found = [
+        _entry({"domain": name}, "acme")
+        for name in acme(values).get("domains", "").split(";")
+        if name
+    ]
+    keys = sorted(
+        (key for key in values if key.startswith("acmedomain")), key=lambda key: int(key[10:])
+    )
+    found += [_entry(parse_property_string(values[key], "domain"), key) for key in keys]
+    seen: dict[str, str] = {}
+    for one in found:
+        if one.name in seen:
+            raise ConfigError(
+                f"{what}: {one.name} stands in {seen[one.name]} and in {one.where}",
+                hint=f"Remove one: pvefw config set --delete {one.where}",
+            )
+        seen[one.name] = one.where
+    return found
+
+
+def acme(values: Mapping[str, str]) -> dict[str, str]:
+    """The parts of the ``acme`` property: ``account``, ``domains``."""
+    return parse_property_string(values["acme"]) if values.get("acme") else {}
+
+
+def _entry(parts: Mapping[str, str], where: str) -> DomainEntry:
+    return DomainEntry(
+        _normal(parts["domain"]),
+        parts.get("plugin", STANDALONE),
+        _normal(parts["alias"]) if "alias" in parts else "",
+        where,
+    )
+
+
+def _normal(name: str) -> str:
+    if properties.is_address(name):
+        return name
+    star = "*." if properties.is_wildcard(name) else ""
+    return star + properties.to_ascii(name.removeprefix("*."))

@@ -1,0 +1,148 @@
+"""Reading and replacing files: atomic, durable, private from the first byte.
+
+Everything here also works on pmxcfs, Proxmox VE's cluster file system, which has no hard links or
+symlinks, refuses ``chmod``, and sets modes by itself.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+from pvefw.errors import DigestMismatch, NotFound, StoreError
+
+_PRIVATE, _PUBLIC = 0o600, 0o644
+_NO_SUCH_OPERATION = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+
+def read(path: Path) -> bytes:
+    """A file's content.
+
+    :raises NotFound: there is no such file.
+    :raises StoreError: it cannot be read.
+    """
+    data = read_if_exists(path)
+    if data is None:
+        raise NotFound(f"{path}: no such file")
+    return data
+
+
+def read_if_exists(path: Path) -> bytes | None:
+    """A file's content, or ``None`` where there is no such file.
+
+    :raises StoreError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise _failed("read", path, error) from error
+
+
+def digest(data: bytes) -> str:
+    """What guards changes: SHA-1 of the file's bytes in hex, as Proxmox VE's API has it."""
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+
+def check_digest(path: Path, data: bytes, expected: str | None) -> None:
+    """Refuse to change a file that is not what the caller has seen.
+
+    :param expected: the digest that the caller saw; ``None`` if it did not look.
+    :raises DigestMismatch: the file has changed since.
+    """
+    if expected is not None and expected != digest(data):
+        raise DigestMismatch(
+            f"{path}: the file was changed by somebody else (digest mismatch)",
+            hint="Look at the current state and try again with its digest.",
+        )
+
+
+def replace(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Replace a file's content, or create it: a reader sees the old bytes or the new ones.
+
+    Missing directories are created, private ones for a private file.
+
+    :param private: readable by its owner only, from the first byte on.
+    :raises StoreError: it cannot be written; the old content is untouched.
+    """
+    staged = path.with_name(f".{path.name}.tmp.{os.getpid()}")
+    try:
+        make_directory(path.parent, private=private)
+        _write_new(staged, data, _PRIVATE if private else _PUBLIC)
+        staged.replace(path)
+        sync_directory(path.parent)
+    except OSError as error:
+        raise _failed("write", path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Put one file in another's place, durably.
+
+    :raises StoreError: it cannot be done; both are as they were.
+    """
+    try:
+        source.replace(target)
+        sync_directory(target.parent)
+    except OSError as error:
+        raise _failed("replace", target, error) from error
+
+
+def remove(path: Path) -> None:
+    """Remove a file, durably. One that is not there is not an error.
+
+    :raises StoreError: it cannot be removed.
+    """
+    try:
+        path.unlink()
+        sync_directory(path.parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise _failed("remove", path, error) from error
+
+
+def make_directory(path: Path, *, private: bool = False) -> None:
+    """Create a directory and its parents where they are missing.
+
+    :raises OSError: it cannot be created.
+    """
+    path.mkdir(mode=0o700 if private else 0o755, parents=True, exist_ok=True)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable, where the file system offers that."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_OPERATION:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """Create a file with this mode and content; one of a dead process with our id is in the way."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with open(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _failed(action: str, path: Path, error: OSError) -> StoreError:
+    hint = {
+        errno.ENOSPC: "The file system is full.",
+        errno.EDQUOT: "The quota is used up.",
+        errno.EROFS: "The file system is read-only.",
+        errno.EACCES: "Run the command as root, or give --root.",
+        errno.EPERM: "Run the command as root, or give --root.",
+    }.get(error.errno or 0, "")
+    reason = error.strerror or str(error)
+    return StoreError(f"{path}: could not {action} the file: {reason}", hint=hint)

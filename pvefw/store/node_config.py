@@ -1,0 +1,111 @@
+"""``/etc/pve/nodes/NODE/config``: ``key: value`` lines under a description in ``#`` lines.
+
+Keys are sorted. The description is percent-encoded, one ``#`` line for each of its lines. Where
+nothing is changed, the bytes stay as they were.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pvefw.errors import ConfigError
+
+_LINE = re.compile(r"(?P<key>[a-zA-Z][a-zA-Z0-9_-]*):\s*(?P<value>.*?)\s*")
+_ENCODED = re.compile(r"%([0-9a-fA-F]{2})")
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """A node configuration with every line of its file."""
+
+    lines: Sequence[str] = ()
+
+    @classmethod
+    def parse(cls, data: bytes, what: str) -> "NodeConfig":
+        """Read a file.
+
+        :param what: names the file in errors.
+        :raises ConfigError: it is not text, or a line is not ``key: value``.
+        """
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{what}: the file is not UTF-8 text") from error
+        lines = text.split("\n")
+        for number, line in enumerate(lines, start=1):
+            if line.strip() and not line.startswith("#") and not _LINE.fullmatch(line):
+                raise ConfigError(f"{what}: line {number} is not 'key: value'")
+        return cls(tuple(lines))
+
+    def render(self) -> bytes:
+        """The file again."""
+        return "\n".join(self.lines).encode()
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The properties by key, without the description; of a key that stands twice, the last."""
+        return {
+            match["key"]: match["value"] for line in self.lines if (match := _LINE.fullmatch(line))
+        }
+
+    @property
+    def description(self) -> str:
+        """The notes, decoded; lines end with ``\\n``. Empty where there are none."""
+        return "".join(f"{decode(line[1:])}\n" for line in self.lines if line.startswith("#"))
+
+    def changed(self, values: Mapping[str, str | None]) -> "NodeConfig":
+        """This configuration with other properties: set to a text, or removed by ``None``."""
+        if all(self.values.get(key) == value for key, value in values.items()):
+            return self
+        comments = [line for line in self.lines if line.startswith("#")]
+        kept = {**self.values, **values}
+        body = [f"{key}: {kept[key]}" for key in sorted(kept) if kept[key] is not None]
+        return replace(self, lines=(*comments, *body, "") if comments or body else ())
+
+    def described(self, description: str) -> "NodeConfig":
+        """This configuration with other notes."""
+        if description == self.description or f"{description}\n" == self.description:
+            return self
+        notes = description.removesuffix("\n").split("\n") if description else []
+        body = [line for line in self.lines if line.strip() and not line.startswith("#")]
+        comments = [f"#{encode(line)}" for line in notes]
+        return replace(self, lines=(*comments, *body, "") if comments or body else ())
+
+
+def encode(text: str) -> str:
+    """A line of the description as it stands in the file: all but plain ASCII percent-encoded."""
+    return "".join(
+        chr(byte) if 0x20 <= byte <= 0x7E and byte not in b"%:" else f"%{byte:02X}"
+        for byte in text.encode()
+    )
+
+
+def decode(text: str) -> str:
+    """The reverse of :func:`encode`; what is not valid in the file is left as it is."""
+    raw = b"".join(
+        bytes.fromhex(part) if index % 2 else part.encode()
+        for index, part in enumerate(_ENCODED.split(text))
+    )
+    return raw.decode(errors="replace")
+
+
+# --- property strings -----------------------------------------------------------------------------
+
+
+def parse_property_string(text: str, default_key: str = "") -> dict[str, str]:
+    """``[mac=]MAC,bind-interface=IF`` as a dictionary.
+
+    :param default_key: the key of a part that has none.
+    :raises ValueError: a part has no key where it needs one, or a key stands twice; says which.
+    """
+    values: dict[str, str] = {}
+    for part in text.split(","):
+        key, equals, value = part.strip().partition("=")
+        if not equals:
+            key, value = default_key, part.strip()
+        if not key or not value:
+            raise ValueError(f"'{part.strip()}' is not KEY=VALUE")
+        if key in values:
+            raise ValueError(f"'{key}' stands twice")
+        values[key] = value
+    return values

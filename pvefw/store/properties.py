@@ -1,0 +1,270 @@
+"""Every property of a node's configuration: its format, its check, and whether Proxmox VE can hold it.
+
+One table serves ``config get`` and ``config set``, the messages that show a format, and the documentation.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pvefw.store.node_config import parse_property_string
+
+_LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
+_MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
+_INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,14}")
+_LONGEST_NAME = 253
+_DOMAIN_KEY = re.compile(r"acmedomain(0|[1-9][0-9]{0,2})")
+_LAST_PVE_DOMAIN = 5
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property of the node's configuration."""
+
+    key: str
+    format: str
+    """For people: ``[mac=]MAC[,bind-interface=IF][,broadcast-address=IP]``."""
+    help: str
+    check: Callable[[str], None]
+    """Raises ValueError, with the reason, for a value that is not in the format."""
+    pve: Callable[[str], bool]
+    """Whether Proxmox VE's own parser accepts this value."""
+
+
+def _always(value: str) -> bool:
+    return True
+
+
+def _never(value: str) -> bool:
+    return False
+
+
+def find(key: str) -> Property | None:
+    """The property of this name, ``acmedomain0`` to ``acmedomain999`` included."""
+    match = _DOMAIN_KEY.fullmatch(key)
+    if match is None:
+        return _BY_KEY.get(key)
+    fits = int(match[1]) <= _LAST_PVE_DOMAIN
+    return Property(
+        key, _DOMAIN_FORMAT, _DOMAIN_HELP, _acmedomain, lambda value: fits and _pve_domain(value)
+    )
+
+
+def is_wildcard(name: str) -> bool:
+    """Whether a name is ``*.`` and a domain."""
+    return name.startswith("*.")
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an IP address rather than a domain."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+def check_domain(name: str) -> None:
+    """A name or address that a certificate can be ordered for.
+
+    :raises ValueError: it is neither, and why.
+    """
+    bare = name.removeprefix("*.")
+    if is_address(name):
+        return
+    ascii_name = to_ascii(bare)
+    if len(ascii_name) > _LONGEST_NAME or not _NAME.fullmatch(ascii_name):
+        raise ValueError(f"'{name}' is neither a domain name nor an IP address")
+
+
+def to_ascii(name: str) -> str:
+    """A name with international labels as A-labels (RFC 5891), lower case, no final dot.
+
+    :raises ValueError: a label cannot be encoded.
+    """
+    if name.isascii():
+        return name.lower().removesuffix(".")
+    import idna
+
+    try:
+        return idna.encode(name.removesuffix("."), uts46=True).decode()
+    except idna.IDNAError as error:
+        raise ValueError(f"'{name}' is not a valid international name: {error}") from error
+
+
+def _keys(values: dict[str, str], *allowed: str) -> None:
+    for key in values:
+        if key not in allowed:
+            raise ValueError(f"'{key}' is not one of {', '.join(allowed)}")
+
+
+def _matches(pattern: re.Pattern[str], value: str, what: str) -> None:
+    if not pattern.fullmatch(value):
+        raise ValueError(f"'{value}' is not {what}")
+
+
+def _acme(value: str) -> None:
+    values = parse_property_string(value)
+    _keys(values, "account", "domains")
+    if "account" in values:
+        _matches(_ID, values["account"], "an account name")
+    for name in values.get("domains", "").split(";"):
+        if name:
+            check_domain(name)
+
+
+def _acmedomain(value: str) -> None:
+    values = parse_property_string(value, "domain")
+    _keys(values, "domain", "plugin", "alias")
+    if "domain" not in values:
+        raise ValueError("the domain is missing")
+    check_domain(values["domain"])
+    if "plugin" in values:
+        _matches(_ID, values["plugin"], "a plugin instance's name")
+    if "alias" in values:
+        check_domain(values["alias"])
+
+
+def _wakeonlan(value: str) -> None:
+    values = parse_property_string(value, "mac")
+    _keys(values, "mac", "bind-interface", "broadcast-address")
+    _matches(_MAC, values.get("mac", ""), "a MAC address")
+    if "bind-interface" in values:
+        _matches(_INTERFACE, values["bind-interface"], "an interface name")
+    if "broadcast-address" in values:
+        ipaddress.IPv4Address(values["broadcast-address"])
+
+
+def _integer(low: int, high: int) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        if not value.isdecimal() or not low <= int(value) <= high:
+            raise ValueError(f"'{value}' is not a whole number from {low} to {high}")
+
+    return check
+
+
+def _one_of(*words: str) -> Callable[[str], None]:
+    def check(value: str) -> None:
+        if value not in words:
+            raise ValueError(f"'{value}' is not one of {', '.join(words)}")
+
+    return check
+
+
+def _text(value: str) -> None:
+    if "\n" in value:
+        raise ValueError("it must be one line")
+
+
+def _account(value: str) -> None:
+    _matches(_ID, value, "an account name")
+
+
+def _servers(value: str) -> None:
+    for one in value.split(","):
+        host, _, port = (
+            one.strip().rpartition(":") if one.count(":") == 1 else (one.strip(), "", "53")
+        )
+        ipaddress.ip_address(host.strip("[]"))
+        _integer(1, 65535)(port)
+
+
+# --- what Proxmox VE can hold -----------------------------------------------------------------------
+
+
+def _pve_names(*names: str) -> bool:
+    return not any(is_wildcard(name) or is_address(name) or not name.isascii() for name in names)
+
+
+def _pve_acme(value: str) -> bool:
+    return _pve_names(*parse_property_string(value).get("domains", "").split(";"))
+
+
+def _pve_domain(value: str) -> bool:
+    values = parse_property_string(value, "domain")
+    return _pve_names(values["domain"], values.get("alias", ""))
+
+
+# --- the table ------------------------------------------------------------------------------------
+
+_DOMAIN_FORMAT = "[domain=]DOMAIN[,plugin=ID][,alias=DOMAIN]"
+_DOMAIN_HELP = "A name of the certificate, the plugin instance that validates it, and an alias."
+
+PROPERTIES = (
+    Property(
+        "acme", "account=NAME,domains=DOMAIN;DOMAIN;…", "Account and names.", _acme, _pve_acme
+    ),
+    Property(
+        "ballooning-target", "0..100", "RAM usage in percent to aim for.", _integer(0, 100), _always
+    ),
+    Property(
+        "startall-onboot-delay",
+        "0..300",
+        "Seconds to wait before the first guest is started after boot.",
+        _integer(0, 300),
+        _always,
+    ),
+    Property(
+        "wakeonlan",
+        "[mac=]MAC[,bind-interface=IF][,broadcast-address=IP]",
+        "How this node is woken, and from where it wakes others.",
+        _wakeonlan,
+        _always,
+    ),
+    Property(
+        "key-type",
+        "ec256|ec384|rsa2048|rsa4096",
+        "The certificate's key (default ec256).",
+        _one_of("ec256", "ec384", "rsa2048", "rsa4096"),
+        _never,
+    ),
+    Property(
+        "key-reuse", "0|1", "Keep the key when renewing (default 0).", _one_of("0", "1"), _never
+    ),
+    Property(
+        "must-staple",
+        "0|1",
+        "Ask for the must-staple extension (default 0).",
+        _one_of("0", "1"),
+        _never,
+    ),
+    Property(
+        "preferred-chain", "COMMON NAME", "Of several chains, that of this root.", _text, _never
+    ),
+    Property("profile", "NAME", "The authority's certificate profile to order.", _text, _never),
+    Property(
+        "renew-before",
+        "DAYS",
+        "Renew this many days before the end, if that is earlier than the rule.",
+        _integer(1, 365),
+        _never,
+    ),
+    Property(
+        "reload-command",
+        "COMMAND",
+        "What makes the service use a new certificate; '-' for nothing.",
+        _text,
+        _never,
+    ),
+    Property(
+        "resolvers",
+        "IP[:PORT],…",
+        "Recursive DNS servers to ask instead of the system's.",
+        _servers,
+        _never,
+    ),
+    Property(
+        "fallback-account",
+        "NAME",
+        "The account to order from when the first fails.",
+        _account,
+        _never,
+    ),
+)
+_BY_KEY = {one.key: one for one in PROPERTIES}

@@ -1,0 +1,147 @@
+"""Section config: ``type: id``, then tab-indented ``key value`` lines, sections apart by a blank line.
+
+The format of Proxmox VE's ``plugins.cfg``, ``storage.cfg`` and others. What is not changed keeps its
+bytes: unknown keys, comments, blank lines and the order of everything.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from pvefw.errors import ConfigError
+
+_HEADER = re.compile(r"(?P<type>[^\s:#][^\s:]*):\s*(?P<id>\S+)\s*")
+_PROPERTY = re.compile(r"\s+(?P<key>\S+)(?:\s+(?P<value>.*?))?\s*")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section, with every line that belongs to it."""
+
+    type: str
+    id: str
+    lines: Sequence[str] = ()
+    """As in the file, without line ends: properties, comments and blank lines."""
+
+    @property
+    def values(self) -> dict[str, str]:
+        """The properties by key; a key without a value is a flag, its value is empty."""
+        found = {}
+        for line in self.lines:
+            if match := _property(line):
+                found[match["key"]] = match["value"] or ""
+        return found
+
+    def changed(self, values: Mapping[str, str | None]) -> "Section":
+        """This section with other properties: set to a text, or removed by ``None``."""
+        lines = []
+        rest = dict(values)
+        for line in self.lines:
+            match = _property(line)
+            if match is None or match["key"] not in rest:
+                lines.append(line)
+                continue
+            value = rest.pop(match["key"])
+            if value is not None:
+                lines.append(
+                    line if value == (match["value"] or "") else _line(match["key"], value)
+                )
+        added = [_line(key, value) for key, value in rest.items() if value is not None]
+        end = len(lines)
+        while end and not lines[end - 1].strip():
+            end -= 1
+        return replace(self, lines=(*lines[:end], *added, *lines[end:]))
+
+
+def _property(line: str) -> re.Match[str] | None:
+    return None if line.lstrip().startswith("#") else _PROPERTY.fullmatch(line)
+
+
+def _line(key: str, value: str) -> str:
+    return f"\t{key} {value}".rstrip()
+
+
+@dataclass(frozen=True)
+class SectionConfig:
+    """A whole file."""
+
+    head: Sequence[str] = ()
+    """Lines before the first section."""
+    sections: Sequence[Section] = ()
+
+    @classmethod
+    def parse(cls, data: bytes, what: str) -> "SectionConfig":
+        """Read a file.
+
+        :param what: names the file in errors.
+        :raises ConfigError: a line belongs to no section, or a section stands twice.
+        """
+        head: list[str] = []
+        sections: list[tuple[str, str, list[str]]] = []
+        for number, line in enumerate(_text(data, what).split("\n"), start=1):
+            header = _HEADER.fullmatch(line)
+            if header:
+                sections.append((header["type"], header["id"], []))
+            elif line.strip() and not line[0].isspace() and not line.startswith("#"):
+                raise ConfigError(
+                    f"{what}: line {number} is neither a section ('type: id') nor a property "
+                    "(indented 'key value')"
+                )
+            else:
+                (sections[-1][2] if sections else head).append(line)
+        _check_unique([section[:2] for section in sections], what)
+        return cls(
+            tuple(head), tuple(Section(kind, id_, tuple(rest)) for kind, id_, rest in sections)
+        )
+
+    def render(self) -> bytes:
+        """The file again; byte for byte what was parsed, where nothing was changed."""
+        lines = list(self.head)
+        for section in self.sections:
+            lines += [f"{section.type}: {section.id}", *section.lines]
+        return "\n".join(lines).encode()
+
+    def get(self, id_: str) -> Section | None:
+        """The section with this id."""
+        return next((one for one in self.sections if one.id == id_), None)
+
+    def with_section(self, section: Section) -> "SectionConfig":
+        """This file with a section replaced, or added at its end."""
+        if self.get(section.id) is not None:
+            kept = tuple(section if one.id == section.id else one for one in self.sections)
+            return replace(self, sections=kept)
+        lines = tuple(line for line in section.lines if line.strip())
+        return replace(
+            self._ended(),
+            sections=(*self._ended().sections, replace(section, lines=(*lines, "", ""))),
+        )
+
+    def without(self, id_: str) -> "SectionConfig":
+        """This file without a section."""
+        return replace(self, sections=tuple(one for one in self.sections if one.id != id_))
+
+    def _ended(self) -> "SectionConfig":
+        """This file with a blank line at its end, so that a section can follow."""
+        if not self.sections:
+            head = tuple(self.head) if any(line.strip() for line in self.head) else ()
+            return replace(self, head=head)
+        last = self.sections[-1]
+        lines = list(last.lines)
+        while lines and not lines[-1].strip():
+            lines.pop()
+        return replace(self, sections=(*self.sections[:-1], replace(last, lines=(*lines, ""))))
+
+
+def _text(data: bytes, what: str) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what}: the file is not UTF-8 text") from error
+
+
+def _check_unique(ids: Sequence[tuple[str, str]], what: str) -> None:
+    seen: dict[str, str] = {}
+    for kind, id_ in ids:
+        if id_ in seen:
+            raise ConfigError(f"{what}: the section {kind}: {id_} stands twice")
+        seen[id_] = kind
