@@ -38,7 +38,7 @@ def read_if_exists(path: Path) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise _failed("read", path, error) from error
+        raise failed("read", path, error) from error
 
 
 def digest(data: bytes) -> str:
@@ -74,7 +74,7 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
         staged.replace(path)
         sync_directory(path.parent)
     except OSError as error:
-        raise _failed("write", path, error) from error
+        raise failed("write", path, error) from error
     finally:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ def rename(source: Path, target: Path) -> None:
         source.replace(target)
         sync_directory(target.parent)
     except OSError as error:
-        raise _failed("replace", target, error) from error
+        raise failed("replace", target, error) from error
 
 
 def remove(path: Path) -> None:
@@ -103,7 +103,7 @@ def remove(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise _failed("remove", path, error) from error
+        raise failed("remove", path, error) from error
 
 
 def make_directory(path: Path, *, private: bool = False) -> None:
@@ -136,7 +136,11 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         os.fsync(descriptor)
 
 
-def _failed(action: str, path: Path, error: OSError) -> StoreError:
+def failed(action: str, path: Path, error: OSError) -> StoreError:
+    """What to raise when the operating system refuses.
+
+    :param action: a verb: ``write``.
+    """
     hint = {
         errno.ENOSPC: "The file system is full.",
         errno.EDQUOT: "The quota is used up.",

@@ -1,0 +1,159 @@
+"""A web server that knows some tokens and nothing else, and cannot be kept busy."""
+
+import errno
+import socket
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from pvefw_acme_standalone.port_owner import owner
+
+PREFIX = "/.well-known/acme-challenge/"
+_MOST_CONNECTIONS = 64
+_IDLE_SECONDS = 10.0
+_BACKLOG = 128
+
+
+class Listener:
+    """Listens from its making until :meth:`close`.
+
+    :param addresses: where to listen; none for all IPv4 and IPv6 addresses.
+    :param answers: token to answer; looked at for every request, so it may change meanwhile.
+    :raises OSError: an address cannot be listened on; the text says why, and who is in the way.
+    """
+
+    def __init__(self, addresses: Sequence[str], port: int, answers: Mapping[str, str]) -> None:
+        self._answers = answers
+        self._connections: deque[socket.socket] = deque()
+        self._lock = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        try:
+            for address in addresses or _all_addresses():
+                self._sockets.append(_listen(address, port))
+        except OSError:
+            self.close()
+            raise
+        for one in self._sockets:
+            threading.Thread(target=self._accept, args=[one], daemon=True).start()
+
+    def close(self) -> None:
+        """Stop listening and drop every connection; the port is free when this returns."""
+        for one in self._sockets:
+            _drop(one)
+        with self._lock:
+            for connection in self._connections:
+                _drop(connection)
+            self._connections.clear()
+
+    def _accept(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                connection, peer = listening.accept()
+            except OSError:  # closed
+                return
+            with self._lock:
+                if len(self._connections) >= _MOST_CONNECTIONS:
+                    # whoever waits longest is not the authority: that one asks at once
+                    _drop(self._connections.popleft())
+                self._connections.append(connection)
+            threading.Thread(target=self._serve, args=[connection, peer], daemon=True).start()
+
+    def _serve(self, connection: socket.socket, peer: Any) -> None:
+        try:
+            connection.settimeout(_IDLE_SECONDS)
+            _Handler(connection, peer, self._answers)
+        except OSError:
+            pass  # it left, or was dropped
+        finally:
+            with self._lock:
+                if connection in self._connections:
+                    self._connections.remove(connection)
+            _drop(connection)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One request on one connection."""
+
+    server: Mapping[str, str]  # type: ignore[assignment]  # all that it needs of a server
+
+    def do_GET(self) -> None:
+        """Answer a token of this order."""
+        token = self.path.removeprefix(PREFIX)
+        answer = self.server.get(token) if self.path.startswith(PREFIX) else None
+        self._reply(404 if answer is None else 200, (answer or "").encode())
+
+    do_HEAD = do_GET  # noqa: N815 - http.server looks for this name
+
+    def _reply(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002 - http.server's signature
+        """A bad request gets a status and no page."""
+        self.requestline = ""
+        self.command = ""
+        self.request_version = self.protocol_version
+        self._reply(code, b"")
+
+    def version_string(self) -> str:
+        """What the Server header says."""
+        return "pvefw"
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's signature
+        """Say nothing: standard error is the user's."""
+
+
+def _all_addresses() -> list[str]:
+    return ["0.0.0.0", "::"] if _has_ipv6() else ["0.0.0.0"]  # noqa: S104 - the authority comes from anywhere
+
+
+def _has_ipv6() -> bool:
+    if not socket.has_ipv6:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind((address, port))
+        one.listen(_BACKLOG)
+    except OSError as error:
+        one.close()
+        raise OSError(_explanation(error, address, port)) from error
+    return one
+
+
+def _explanation(error: OSError, address: str, port: int) -> str:
+    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"{where} is in use by {owner(port)}; stop it, or set another port or a webroot"
+        case errno.EACCES:
+            return f"{where} may only be listened on by root; run as root, or set a port above 1023"
+        case errno.EADDRNOTAVAIL:
+            return f"{where}: this host does not have that address; change the setting 'listen'"
+    return f"{where}: cannot listen: {error.strerror}"
+
+
+def _drop(one: socket.socket) -> None:
+    try:
+        one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept or recv
+    except OSError:
+        pass
+    one.close()

@@ -1,0 +1,1 @@
+"""A client for ACME authorities (RFC 8555)."""

@@ -1,0 +1,311 @@
+"""What an ACME server offers, as methods: directory, accounts, orders, certificates (RFC 8555 section 7)."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pvefw.acme.jws import AccountKey, b64, compact, external_binding
+from pvefw.acme.transport import Response, Transport
+from pvefw.errors import AcmeProblem, AcmeProtocolError, NotFound
+from pvefw.model import Identifier
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The server's directory object (section 7.1.1)."""
+
+    urls: Mapping[str, str]
+    terms: str = ""
+    """URL of the terms of service, or empty."""
+    binding_required: bool = False
+    """Whether a new account needs an external account binding."""
+    profiles: Mapping[str, str] = field(default_factory=dict)
+    """Certificate profiles by name, with a description."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An account, as the server has it."""
+
+    location: str
+    account: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Order:
+    """An order, as the server has it (section 7.1.3)."""
+
+    url: str
+    status: str
+    """``pending``, ``ready``, ``processing``, ``valid`` or ``invalid``."""
+    identifiers: Sequence[Identifier]
+    authorizations: Sequence[str]
+    finalize: str
+    certificate: str = ""
+    error: Mapping[str, Any] = field(default_factory=dict)
+    retry_after: float | None = None
+    """Seconds after which the server wants to be asked again."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A challenge that the server offers (section 8)."""
+
+    type: str
+    url: str
+    status: str
+    token: str
+    error: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Authorization:
+    """An authorization, as the server has it (section 7.1.4)."""
+
+    url: str
+    status: str
+    """``pending``, ``valid``, ``invalid``, ``deactivated``, ``expired`` or ``revoked``."""
+    identifier: Identifier
+    wildcard: bool
+    challenges: Sequence[Offer]
+
+    @property
+    def name(self) -> str:
+        """The name as it was ordered."""
+        return f"*.{self.identifier}" if self.wildcard else str(self.identifier)
+
+
+class Client:
+    """One account at one ACME server; safe to use from several threads.
+
+    :param transport: how to reach the server.
+    :param directory_url: where its directory is.
+    :param key: the account's key; only the directory can be read without one.
+    :param kid: the account's URL, once it is known.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        directory_url: str,
+        key: AccountKey | None = None,
+        kid: str | None = None,
+    ) -> None:
+        self._transport = transport
+        self._directory_url = directory_url
+        self._key = key
+        self.kid = kid
+
+    @cached_property
+    def directory(self) -> Directory:
+        """The server's directory, fetched once.
+
+        :raises AcmeError: it cannot be had, or is none.
+        """
+        answer = self._transport.get(self._directory_url).json()
+        missing = [one for one in ("newNonce", "newAccount", "newOrder") if one not in answer]
+        if missing:
+            raise AcmeProtocolError(
+                f"{self._directory_url}: this is not an ACME directory (no {', '.join(missing)})",
+                hint="Check the URL; it often ends in /directory.",
+            )
+        meta = answer.get("meta") or {}
+        self._transport.new_nonce_url = answer["newNonce"]
+        return Directory(
+            urls={key: value for key, value in answer.items() if isinstance(value, str)},
+            terms=meta.get("termsOfService", ""),
+            binding_required=bool(meta.get("externalAccountRequired")),
+            profiles=meta.get("profiles") or {},
+        )
+
+    @property
+    def key(self) -> AccountKey:
+        """The account's key."""
+        if self._key is None:
+            raise NotFound("there is no account key for this request")
+        return self._key
+
+    def _url(self, name: str) -> str:
+        try:
+            return self.directory.urls[name]
+        except KeyError as error:
+            raise AcmeProtocolError(
+                f"{self._directory_url}: the server does not offer {name}"
+            ) from error
+
+    def _post(self, url: str, payload: object | None = None) -> Response:
+        _ = self.directory  # it says where nonces come from
+        return self._transport.post(url, payload, self.key, self.kid)
+
+    # accounts (section 7.3)
+
+    def register(
+        self,
+        contacts: Sequence[str],
+        *,
+        agree: bool,
+        binding: tuple[str, str] | None = None,
+    ) -> Registered:
+        """Make an account, or find the one that this key already has.
+
+        :param contacts: ``mailto:`` URLs.
+        :param agree: to the terms of service.
+        :param binding: key id and MAC key (base64url) of an external account.
+        """
+        url = self._url("newAccount")
+        payload: dict[str, Any] = {"contact": list(contacts), "termsOfServiceAgreed": agree}
+        if binding:
+            payload["externalAccountBinding"] = external_binding(self.key, *binding, url)
+        answer = self._transport.post(url, payload, self.key, None)
+        self.kid = answer.location()
+        return Registered(self.kid, answer.json())
+
+    def account(self) -> Mapping[str, Any]:
+        """The account object, fetched anew."""
+        return self._post(self._account_url(), {}).json()
+
+    def update(self, contacts: Sequence[str]) -> Mapping[str, Any]:
+        """Change the account's contacts (``mailto:`` URLs)."""
+        return self._post(self._account_url(), {"contact": list(contacts)}).json()
+
+    def deactivate(self) -> Mapping[str, Any]:
+        """Deactivate the account, for good (section 7.3.6)."""
+        return self._post(self._account_url(), {"status": "deactivated"}).json()
+
+    def roll_over(self, new_key: AccountKey) -> None:
+        """Replace the account's key (section 7.3.5)."""
+        url = self._url("keyChange")
+        change = {"account": self._account_url(), "oldKey": self.key.jwk}
+        inner = new_key.sign({"jwk": new_key.jwk, "url": url}, compact(change))
+        self._post(url, json.loads(inner))
+        self._key = new_key
+
+    def _account_url(self) -> str:
+        if self.kid is None:
+            raise NotFound("there is no account yet")
+        return self.kid
+
+    # orders (section 7.4)
+
+    def new_order(
+        self, identifiers: Sequence[Identifier], *, profile: str = "", replaces: str = ""
+    ) -> Order:
+        """Order a certificate.
+
+        :param profile: the certificate profile; empty for the server's default.
+        :param replaces: ARI id of the certificate that it will replace (RFC 9773 section 5).
+        """
+        payload: dict[str, Any] = {
+            "identifiers": [{"type": one.type, "value": one.value} for one in identifiers]
+        }
+        if profile:
+            payload["profile"] = profile
+        if replaces:
+            payload["replaces"] = replaces
+        answer = self._post(self._url("newOrder"), payload)
+        return _order(answer, answer.location())
+
+    def order(self, url: str) -> Order:
+        """An order as it is now."""
+        return _order(self._post(url), url)
+
+    def authorization(self, url: str) -> Authorization:
+        """An authorization as it is now."""
+        return _authorization(self._post(url).json(), url)
+
+    def respond(self, challenge: Offer) -> None:
+        """Tell the server that a challenge can be validated (section 7.5.1)."""
+        self._post(challenge.url, {})
+
+    def finalize(self, order: Order, csr: bytes) -> Order:
+        """Send the signing request (DER) of an order that is ready."""
+        return _order(self._post(order.finalize, {"csr": b64(csr)}), order.url)
+
+    def certificate(self, url: str, preferred_root: str = "") -> bytes:
+        """The chain of a valid order, in PEM.
+
+        :param preferred_root: of several chains, the one whose last certificate was issued by this common
+            name; the server's default chain where none is.
+        """
+        answer = self._post(url)
+        chain = answer.pem()
+        if preferred_root:
+            if _topmost_issuer(chain) == preferred_root:
+                return chain
+            for alternate in answer.alternates():
+                other = self._post(alternate).pem()
+                if _topmost_issuer(other) == preferred_root:
+                    return other
+        return chain
+
+    def revoke(self, certificate: bytes, reason: int | None = None) -> None:
+        """Revoke a certificate (DER); one that is revoked already is not an error (section 7.6)."""
+        payload: dict[str, Any] = {"certificate": b64(certificate)}
+        if reason is not None:
+            payload["reason"] = reason
+        try:
+            self._post(self._url("revokeCert"), payload)
+        except AcmeProblem as problem:
+            if problem.type != "alreadyRevoked":
+                raise
+
+    def key_authorization(self, token: str) -> str:
+        """What answers a challenge (section 8.1)."""
+        return f"{token}.{self.key.thumbprint}"
+
+
+# --- objects --------------------------------------------------------------------------------------
+
+
+def _order(answer: Response, url: str) -> Order:
+    said = answer.json()
+    try:
+        return Order(
+            url=url,
+            status=said["status"],
+            identifiers=[_identifier(one) for one in said["identifiers"]],
+            authorizations=said["authorizations"],
+            finalize=said["finalize"],
+            certificate=said.get("certificate", ""),
+            error=said.get("error") or {},
+            retry_after=answer.retry_after,
+        )
+    except (KeyError, TypeError) as error:
+        raise AcmeProtocolError(f"{url}: the order lacks {error}") from error
+
+
+def _authorization(said: Mapping[str, Any], url: str) -> Authorization:
+    try:
+        return Authorization(
+            url=url,
+            status=said["status"],
+            identifier=_identifier(said["identifier"]),
+            wildcard=bool(said.get("wildcard")),
+            challenges=[
+                Offer(
+                    one["type"],
+                    one["url"],
+                    one.get("status", "pending"),
+                    one.get("token", ""),
+                    one.get("error") or {},
+                )
+                for one in said["challenges"]
+            ],
+        )
+    except (KeyError, TypeError) as error:
+        raise AcmeProtocolError(f"{url}: the authorization lacks {error}") from error
+
+
+def _identifier(said: Mapping[str, str]) -> Identifier:
+    return Identifier("ip" if said["type"] == "ip" else "dns", said["value"])
+
+
+def _topmost_issuer(chain: bytes) -> str:
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    top = x509.load_pem_x509_certificates(chain)[-1]
+    names = top.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""

@@ -1,0 +1,384 @@
+"""Requests to an ACME server: one kept-alive session, pooled nonces, retries, and a deadline for all of it.
+
+What is wrong with an answer becomes one error of :mod:`pvefw.errors`, in the server's own words (RFC 8555
+section 6).
+"""
+
+import email.utils
+import threading
+from collections import deque
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from pvefw import __version__, system
+from pvefw.acme.jws import AccountKey, compact
+from pvefw.errors import (
+    AcmeError,
+    AcmeProblem,
+    AcmeProtocolError,
+    AcmeUnreachable,
+    DeadlineExceeded,
+)
+from pvefw.system import Clock, SystemClock
+
+CONNECTIONS = 8
+"""How many requests go on at once."""
+_CONNECT_SECONDS = 10.0
+_STALL_SECONDS = 30.0
+_REQUEST_SECONDS = 60.0
+_LARGEST_BODY = 1 << 20
+_CHUNK = 1 << 14
+_NONCE_RETRIES = 20
+_UNREACHABLE_RETRIES = 3
+_JSON = ("application/json", "application/problem+json")
+_PEM = "application/pem-certificate-chain"
+_BUSY = (429, 503)
+_FIRST_PAUSE = 1.0
+
+_HINTS = {
+    "rateLimited": "Wait; ordering again before then makes it worse.",
+    "externalAccountRequired": "Register with --eab-kid and --eab-hmac-key-file from the authority.",
+    "userActionRequired": "Agree to the new terms of service, then: pvefw acme account update",
+    "accountDoesNotExist": "The account is not known to this authority; register a new one.",
+    "badRevocationReason": "Revoke again without a reason.",
+    "alreadyRevoked": "It is revoked already; order a new one.",
+    "unauthorized": "Check that the account is still valid: pvefw acme account update",
+    "badCSR": "Check the configured names and the key type.",
+    "rejectedIdentifier": "The authority does not issue for this name; remove it from the configuration.",
+    "caa": "The domain's CAA record names other authorities; change it.",
+}
+
+
+class Waiting(Protocol):
+    """Who can be cancelled while it waits: a task."""
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; raise :class:`Cancelled` when cancelled."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """A good answer."""
+
+    status: int
+    headers: Any
+    """Case-insensitive."""
+    body: bytes
+    url: str
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        :raises AcmeProtocolError: it is not one.
+        """
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind not in _JSON:
+            raise AcmeProtocolError(
+                f"{self.url}: answered {kind or 'no content type'} instead of JSON"
+            )
+        import json
+
+        try:
+            value = json.loads(self.body)
+        except ValueError as error:
+            raise AcmeProtocolError(f"{self.url}: answered something that is not JSON") from error
+        if not isinstance(value, dict):
+            raise AcmeProtocolError(f"{self.url}: answered JSON that is not an object")
+        return value
+
+    def pem(self) -> bytes:
+        """The body as a certificate chain (RFC 8555 section 9.1).
+
+        :raises AcmeProtocolError: it is not one.
+        """
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != _PEM or not self.body.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
+            raise AcmeProtocolError(
+                f"{self.url}: answered something that is not a certificate chain"
+            )
+        return self.body
+
+    def location(self) -> str:
+        """The URL of what was created.
+
+        :raises AcmeProtocolError: the server did not say.
+        """
+        found: str = self.headers.get("Location", "")
+        if not found:
+            raise AcmeProtocolError(f"{self.url}: answered without a Location")
+        return found
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which to ask again (RFC 9110 section 10.2.3), if the server said."""
+        return _retry_after(self.headers)
+
+    def alternates(self) -> list[str]:
+        """The URLs of alternate chains (RFC 8555 section 7.4.2)."""
+        links = requests.utils.parse_header_links(self.headers.get("Link", ""))
+        return [link["url"] for link in links if link.get("rel") == "alternate"]
+
+
+class Transport:
+    """Talks to one ACME server.
+
+    :param ca_file: certificates to trust instead of the system's; empty for those.
+    :param deadline: seconds from now until which everything must be done.
+    :param task: who waits, and may be cancelled.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: str = "",
+        deadline: float = 600.0,
+        task: Waiting,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._until = self._clock.monotonic() + deadline
+        self._task = task
+        self._verify: str | bool = ca_file or True
+        self._session = requests.Session()
+        # or REQUESTS_CA_BUNDLE would win over our own trust anchors
+        self._session.trust_env = False
+        self._session.headers["User-Agent"] = f"pvefw/{__version__}"
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=CONNECTIONS))
+        del self._session.adapters["http://"]  # a redirect must not lead there either
+        self._nonces: deque[str] = deque(maxlen=2 * CONNECTIONS)
+        self._proxies: dict[str, Any] = {}
+        self.new_nonce_url = ""
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._session.close()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return self._until - self._clock.monotonic()
+
+    def pause(self, seconds: float, what: str) -> None:
+        """Wait before asking again.
+
+        :raises DeadlineExceeded: it would end after the deadline.
+        """
+        if seconds > self.left:
+            raise DeadlineExceeded(
+                f"{what}: not done in time; the server asks to wait another {seconds:.0f} seconds",
+                hint="Try again later.",
+            )
+        self._task.wait(seconds)
+
+    def get(self, url: str) -> Response:
+        """An unsigned GET: the directory, renewal information.
+
+        :raises AcmeError: no good answer.
+        """
+        return self._retried("GET", url, lambda: None)
+
+    def post(self, url: str, payload: object | None, key: AccountKey, kid: str | None) -> Response:
+        """A signed POST; of ``None`` a POST-as-GET (RFC 8555 section 6.3).
+
+        :param kid: the account's URL, or ``None`` to send the public key itself.
+        :raises AcmeProblem: the server refused.
+        :raises AcmeError: no good answer.
+        """
+        who: dict[str, Any] = {"jwk": key.jwk} if kid is None else {"kid": kid}
+        body = b"" if payload is None else compact(payload)
+
+        def signed() -> bytes:
+            return key.sign({**who, "nonce": self._nonce(), "url": url}, body)
+
+        for _ in range(_NONCE_RETRIES):
+            try:
+                return self._retried("POST", url, signed)
+            except AcmeProblem as problem:
+                if problem.type != "badNonce":
+                    raise
+        raise AcmeProtocolError(
+            f"{url}: the server refused {_NONCE_RETRIES} of its own nonces in a row",
+            hint="The authority has a fault; try again later.",
+        )
+
+    # nonces (section 6.5)
+
+    def _nonce(self) -> str:
+        try:
+            return self._nonces.popleft()
+        except IndexError:
+            pass
+        answer = self._retried("HEAD", self.new_nonce_url, lambda: None, keep_nonce=False)
+        nonce: str = answer.headers.get("Replay-Nonce", "")
+        if not nonce:
+            raise AcmeProtocolError(f"{self.new_nonce_url}: answered without a nonce")
+        return nonce
+
+    # one request, with retries
+
+    def _retried(self, method: str, url: str, body: Any, *, keep_nonce: bool = True) -> Response:
+        """Send until there is an answer, or the server says no, or time is up."""
+        failures, pause = 0, _FIRST_PAUSE
+        while True:
+            try:
+                response = self._once(method, url, body(), keep_nonce=keep_nonce)
+            except AcmeUnreachable:
+                failures += 1
+                if failures >= _UNREACHABLE_RETRIES or pause > self.left:
+                    raise
+                self.pause(pause, url)
+                pause *= 2
+                continue
+            if response.status < 400:  # noqa: PLR2004 - HTTP's own border
+                return response
+            problem = _problem(response)
+            wait = _retry_after(response.headers)
+            if response.status not in _BUSY or (problem.type == "rateLimited" and wait is None):
+                raise problem
+            seconds = pause if wait is None else max(wait, 0.1)
+            if seconds > self.left:
+                raise problem
+            self.pause(seconds, url)
+            pause = min(pause * 2, 60.0)
+
+    def _once(self, method: str, url: str, body: bytes | None, *, keep_nonce: bool) -> Response:
+        if urlsplit(url).scheme != "https":
+            raise AcmeProtocolError(f"{url}: ACME needs https", hint="Check the directory URL.")
+        if self.left <= 0:
+            raise DeadlineExceeded(f"{url}: not done in time", hint="Try again later.")
+        # requests' own time-outs start anew with every byte, and looking a name up has none
+        limit = min(_REQUEST_SECONDS, self.left)
+        try:
+            answer, content = system.call_within(
+                lambda: self._exchange(method, url, body), limit, f"{method} {url}"
+            )
+        except system.DidNotReturn as error:
+            raise AcmeUnreachable(
+                f"{url}: no whole answer within {limit:.0f} seconds", hint="Try again later."
+            ) from error
+        except requests.exceptions.SSLError as error:
+            raise AcmeError(
+                f"{url}: the server's certificate is not trusted: {_reason(error)}",
+                hint="For a private authority give its certificates with --ca-file.",
+            ) from error
+        except (requests.exceptions.RequestException, OSError) as error:
+            raise AcmeUnreachable(
+                f"{url}: no answer: {_reason(error)}",
+                hint="Check the network and the directory URL.",
+            ) from error
+        nonce = answer.headers.get("Replay-Nonce")
+        if nonce and keep_nonce:
+            self._nonces.append(nonce)
+        if answer.is_redirect:
+            raise AcmeProtocolError(f"{url}: answered a redirect, which ACME does not have")
+        return Response(answer.status_code, answer.headers, content, url)
+
+    def _exchange(
+        self, method: str, url: str, body: bytes | None
+    ) -> tuple[requests.Response, bytes]:
+        with self._session.request(
+            method,
+            url,
+            data=body,
+            headers={"Content-Type": "application/jose+json"} if method == "POST" else {},
+            timeout=(_CONNECT_SECONDS, _STALL_SECONDS),
+            verify=self._verify,
+            proxies=self._proxies_for(url),
+            allow_redirects=method == "GET",
+            stream=True,
+        ) as answer:
+            return answer, self._body(answer)
+
+    def _body(self, answer: requests.Response) -> bytes:
+        """The whole body, up to a megabyte."""
+        content = bytearray()
+        for chunk in answer.iter_content(_CHUNK):
+            content += chunk
+            if len(content) > _LARGEST_BODY:
+                raise AcmeProtocolError(
+                    f"{answer.url}: the answer is larger than {_LARGEST_BODY} bytes"
+                )
+        return bytes(content)
+
+    def _proxies_for(self, url: str) -> Any:
+        host = urlsplit(url).netloc
+        if host not in self._proxies:
+            self._proxies[host] = requests.utils.get_environ_proxies(url)
+        return self._proxies[host]
+
+
+# --- answers --------------------------------------------------------------------------------------
+
+
+def _problem(response: Response) -> AcmeProblem:
+    """The error that a bad answer stands for."""
+    said: dict[str, Any] = {}
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        try:
+            said = response.json()
+        except AcmeProtocolError:
+            said = {}
+    return problem_of(
+        said, response.url, status=response.status, retry_after=_retry_after(response.headers)
+    )
+
+
+def problem_of(
+    said: dict[str, Any], what: str, *, status: int = 0, retry_after: float | None = None
+) -> AcmeProblem:
+    """A problem document as an error (RFC 7807; subproblems: RFC 8555 section 6.7.1).
+
+    :param said: the document; empty where the server sent something else.
+    :param what: names the URL or identifier.
+    """
+    kind = str(said.get("type", "")).rpartition(":")[2]
+    detail = str(said.get("detail") or said.get("title") or f"HTTP status {status}")
+    found = {
+        str(one.get("identifier", {}).get("value", "")): str(one.get("detail", ""))
+        for one in said.get("subproblems") or []
+        if isinstance(one, dict)
+    }
+    inner = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in found.items())
+    later = f" (try again in {retry_after:.0f} seconds)" if retry_after else ""
+    return AcmeProblem(
+        f"{what}: {detail}{inner}{later}" + (f" [{kind}]" if kind else ""),
+        type=kind,
+        detail=detail,
+        status=status,
+        retry_after=retry_after,
+        subproblems=found,
+        hint=_HINTS.get(kind, ""),
+    )
+
+
+def _retry_after(headers: Any) -> float | None:
+    text = str(headers.get("Retry-After", "")).strip()
+    if not text:
+        return None
+    if text.isdecimal():
+        return float(text)
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max((aware - SystemClock().now()).total_seconds(), 0.0)
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost of requests' and urllib3's nested exceptions, in a few words."""
+    inner: Any = error
+    while True:
+        nested = getattr(inner, "reason", None) or next(
+            (arg for arg in inner.args if isinstance(arg, BaseException)), None
+        )
+        if not isinstance(nested, BaseException):
+            break
+        inner = nested
+    text = str(inner)
+    return text.partition(": ")[2] if text.startswith("<") or "object at 0x" in text else text

@@ -1,0 +1,1 @@
+"""Work that takes time: a UPID, a log that grows while it runs, an end that is told."""
