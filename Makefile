@@ -1,0 +1,55 @@
+# The project's habits; `make help` lists them. All of them start from a fresh clone on Debian 12 or later.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# Debian's own interpreter comes first: a test must not depend on who has put what into PATH.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+BIN := .venv/bin
+ARGS ?=
+
+SOURCES := pvefw tools $(wildcard plugins/*/src)
+GENERATED := $(wildcard docs/reference/*.md)
+
+.PHONY: help demo test check bench docs format venv constraints clean
+
+help:  ## List these commands.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: venv  ## Order a certificate for two names from a local ACME server, in a throw-away root.
+	@$(PYTHON) tools/debian.py demo
+	@$(BIN)/python tools/demo.py
+
+test: venv  ## Run every test. ARGS="-k order" is handed to pytest.
+	@$(PYTHON) tools/debian.py test
+	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+
+check: venv  ## Style, types, import contracts, news, and whether the generated docs are up to date.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/towncrier build --draft --version next >/dev/null
+	$(BIN)/cog --check -I tools $(GENERATED)
+
+bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
+	@$(PYTHON) tools/debian.py demo bench
+	@$(BIN)/python bench/run.py $(ARGS)
+
+docs: venv  ## Write the generated parts of docs/reference anew.
+	@$(BIN)/cog -r -I tools $(GENERATED)
+
+format: venv  ## Format the code and mend what ruff can mend by itself.
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+venv:  ## Make .venv, or bring it up to date; does nothing where nothing has changed.
+	@$(PYTHON) tools/venv.py
+
+constraints: venv  ## Pin the versions that .venv has now in constraints.txt.
+	@$(BIN)/python tools/constraints.py
+
+clean:  ## Remove the environment and everything that tools have left.
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,133 @@
+"""Make .venv, or bring it up to date: this distribution and every one under plugins/, editable.
+
+    python3 tools/venv.py
+
+Runs before there is an environment, so it needs the standard library only. What was installed is
+remembered in .venv/installed-from; where that still holds, nothing is done.
+"""
+
+import fcntl
+import hashlib
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import debian
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin/python"
+STAMP = VENV / "installed-from"
+CONSTRAINTS = ROOT / "constraints.txt"
+
+
+def projects() -> list[Path]:
+    """The folders of this repository's distributions, core first."""
+    return [ROOT, *sorted(one.parent for one in ROOT.glob("plugins/*/pyproject.toml"))]
+
+
+def fingerprint() -> str:
+    """What the environment is made from; it is made anew where the place or interpreter changes."""
+    inputs = [Path(__file__), CONSTRAINTS, *(one / "pyproject.toml" for one in projects())]
+    digest = hashlib.sha256()
+    for one in inputs:
+        digest.update(f"{one.relative_to(ROOT)}\n".encode() + one.read_bytes())
+    return f"{ROOT} {sys.version.split()[0]}\n{digest.hexdigest()}\n"
+
+
+def make() -> str | None:
+    """An empty environment.
+
+    :returns: ``None``, or the sentence that says what is missing.
+    """
+    if importlib.util.find_spec("ensurepip") is None:
+        problem = debian.main({"venv"})
+        if problem:
+            return problem
+    subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
+    return None
+
+
+def pip(*arguments: str | Path) -> None:
+    """Run the environment's pip."""
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
+
+
+def install() -> None:
+    """Install every distribution, and remove those whose folder is gone."""
+    import tomllib
+
+    constrained: list[str | Path] = ["install", "--constraint", CONSTRAINTS]
+    pip(*constrained, "hatchling", "editables")
+    targets: list[str | Path] = []
+    names: set[str] = set()
+    for folder in projects():
+        project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+        names.add(project["name"])
+        extras = "[dev]" if "dev" in project.get("optional-dependencies", {}) else ""
+        targets += ["--editable", f"{folder}{extras}"]
+    # the build tool is there already, pinned: an environment of its own for each would take minutes
+    pip(*constrained, "--no-build-isolation", *targets)
+    gone = installed_projects() - names
+    if gone:
+        pip("uninstall", "--yes", *gone)
+
+
+def installed_projects() -> set[str]:
+    """The names of this project's distributions in the environment."""
+    listed = subprocess.run(
+        [
+            PYTHON,
+            "-m",
+            "pip",
+            "--disable-pip-version-check",
+            "list",
+            "--editable",
+            "--format=freeze",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {line.partition("==")[0] for line in listed.stdout.splitlines()}
+
+
+def works() -> bool:
+    """Whether there is an environment that can be brought up to date."""
+    if not PYTHON.exists():
+        return False
+    runs = subprocess.run([PYTHON, "-m", "pip", "--version"], capture_output=True, check=False)
+    return runs.returncode == 0
+
+
+def main() -> str | None:
+    """Bring the environment up to date.
+
+    :returns: ``None``, or the sentence that says why not.
+    """
+    wanted = fingerprint()
+    with (ROOT / "pyproject.toml").open() as lock:  # two makes at once would spoil it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = STAMP.read_text() if STAMP.exists() else ""
+        if known == wanted and PYTHON.exists():
+            return None
+        elsewhere = known and known.splitlines()[0] != wanted.splitlines()[0]
+        try:
+            if elsewhere or not works():
+                problem = make()
+                if problem:
+                    return problem
+            sys.stderr.write("Installing pvefw and its plugins into .venv\n")
+            install()
+        except subprocess.CalledProcessError as error:
+            return f"The environment could not be made: {error}"
+        STAMP.write_text(wanted)
+    return None
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036 - the sentence is for whoever has an older one
+        sys.exit("pvefw needs Python 3.11 or later: make PYTHON=/path/to/python3")
+    sys.exit(main())
