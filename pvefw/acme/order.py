@@ -5,6 +5,7 @@ the order itself is polled, one request at a time, however many names it has.
 """
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from pvefw.acme.client import Authorization, Client, Offer, Order
 from pvefw.acme.transport import CONNECTIONS, Transport, problem_of
-from pvefw.errors import AcmeError, AcmeProblem, PvefwError
+from pvefw.errors import AcmeError, AcmeProblem, AcmeProtocolError, PvefwError
 from pvefw.model import Challenge, Identifier, Task
 
 _FIRST_POLL = 0.02
@@ -20,6 +21,8 @@ _SLOWEST_POLL = 5.0
 _POLL_GROWTH = 1.5
 _WORDLESS_SECONDS = 10.0
 """After so long without an end, the user is told which names are still pending."""
+_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
+"""Section 8.3; plugins make file names of tokens."""
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -159,6 +162,10 @@ class OrderFlow:
         for kind in types:
             if kind in offers:
                 offer = offers[kind]
+                if not _TOKEN.fullmatch(offer.token):
+                    raise AcmeProtocolError(
+                        f"{offer.url}: the token of this challenge is malformed"
+                    )
                 answer = self._client.key_authorization(offer.token)
                 challenge = Challenge(kind, authorization.identifier, offer.token, answer)
                 return _Answer(authorization, offer, challenge, solver)
@@ -267,8 +274,12 @@ def _grouped(answers: Sequence[_Answer]) -> dict[int, tuple[Solver, list[Challen
 
 
 def _parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-    """Call a function for every item, a few at a time; the first failure is raised when all are done."""
+    """Call a function for every item, a few at a time; raise the first failure."""
     if len(items) == 1:
         return [function(items[0])]
     with ThreadPoolExecutor(max_workers=CONNECTIONS) as pool:
-        return list(pool.map(function, items))
+        try:
+            return list(pool.map(function, items))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -5,7 +5,6 @@ section 6).
 """
 
 import email.utils
-import threading
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC

@@ -25,8 +25,7 @@ _ca_file = click.option(
 
 
 @account.command()
-@_name
-@click.argument("contact")
+@click.argument("name_and_contact", metavar="[NAME] CONTACT", nargs=-1, required=True)
 @click.option("--directory", metavar="URL", help="The authority's directory; asked for without it.")
 @click.option("--accept-tos", is_flag=True, help="Agree to the authority's terms of service.")
 @click.option("--eab-kid", metavar="KID", help="Key id of the external account binding.")
@@ -39,8 +38,7 @@ _ca_file = click.option(
 @pass_app
 def register(
     app: App,
-    name: str,
-    contact: str,
+    name_and_contact: tuple[str, ...],
     directory: str | None,
     accept_tos: bool,
     eab_kid: str | None,
@@ -53,6 +51,10 @@ def register(
     """
     from pvefw.certs import accounts
 
+    if len(name_and_contact) > 2:  # noqa: PLR2004 - the two in the metavar
+        raise UsageError("acme account register: it takes a name and a contact, no more")
+    *names, contact = name_and_contact
+    name = names[0] if names else "default"
     custom = directory is not None
     if directory is None:
         directory, custom = _ask_directory()

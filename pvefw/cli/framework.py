@@ -29,6 +29,8 @@ class App:
     node: str = field(default_factory=lambda: os.environ.get("PVEFW_NODE", ""))
     debug: bool = False
     output_format: str = "text"
+    error_prefix: str = "pvefw"
+    """What an error message begins with; a command that runs a task changes it."""
 
     @cached_property
     def paths(self) -> "Paths":

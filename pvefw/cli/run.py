@@ -27,17 +27,17 @@ def run(args: Sequence[str]) -> int:
     except click.UsageError as error:
         return _wrong_use(error)
     except PvefwError as error:
-        _explain(error, debug=app.debug)
+        _explain(app, error)
         return error.exit_status
     except (Cancelled, KeyboardInterrupt, click.Abort):
-        click.echo("pvefw: interrupted", err=True)
+        click.echo(f"{app.error_prefix}: interrupted", err=True)
         return FAILED
     except BrokenPipeError:
         # who read our output has left; Python would complain once more when it flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:  # noqa: BLE001 - no traceback for an administrator, whatever we did
-        _explain(_as_internal(error), debug=app.debug)
+        _explain(app, _as_internal(error))
         return FAILED
     return status if isinstance(status, int) else DONE
 
@@ -49,11 +49,11 @@ def _wrong_use(error: click.UsageError) -> int:
     return WRONG_USE
 
 
-def _explain(error: PvefwError, *, debug: bool) -> None:
-    click.echo(f"pvefw: {error.message}", err=True)
+def _explain(app: App, error: PvefwError) -> None:
+    click.echo(f"{app.error_prefix}: {error.message}", err=True)
     if error.hint:
         click.echo(f"  {error.hint}", err=True)
-    if debug:
+    if app.debug:
         import traceback
 
         click.echo("".join(traceback.format_exception(error)), err=True)

@@ -34,11 +34,11 @@ class Property:
     """Whether Proxmox VE's own parser accepts this value."""
 
 
-def _always(value: str) -> bool:
+def _always(_value: str) -> bool:
     return True
 
 
-def _never(value: str) -> bool:
+def _never(_value: str) -> bool:
     return False
 
 

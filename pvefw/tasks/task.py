@@ -136,7 +136,7 @@ class _Log:
                 self._echo(f"WARN: the task's log cannot be written any more: {error.strerror}")
 
     def end(self, status: str) -> None:
-        ended = status in ("OK",) or status.startswith("WARNINGS")
+        ended = status == "OK" or status.startswith("WARNINGS")
         with self._lock:
             self._append(f"TASK {status}" if ended else f"TASK ERROR: {status}")
         os.close(self._descriptor)
@@ -149,7 +149,7 @@ def _signals(task: RunningTask) -> Iterator[None]:
         yield
         return
 
-    def cancel(number: int, frame: FrameType | None) -> None:
+    def cancel(_number: int, _frame: FrameType | None) -> None:
         if task.cancelled:
             task.log("Still cleaning up, please wait")
             return

@@ -1,0 +1,182 @@
+"""Use cases around ACME accounts: register, update, deactivate, roll the key over."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pvefw.acme.client import Client
+from pvefw.acme.jws import AccountKey
+from pvefw.acme.transport import Transport, Waiting
+from pvefw.errors import UsageError
+from pvefw.model import Task
+from pvefw.store import accounts, files, locks
+from pvefw.store.accounts import Account
+from pvefw.store.paths import Paths
+from pvefw.system import SystemClock
+
+_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What an authority says of itself before one has an account there."""
+
+    directory: str
+    ca_file: str
+    terms: str
+    """URL of the terms of service, or empty."""
+    binding_required: bool
+
+
+class _Unhurried:
+    """Waits where there is no task to be cancelled; Ctrl-C ends it all the same."""
+
+    def wait(self, seconds: float) -> None:
+        import threading
+
+        SystemClock().wait(threading.Event(), seconds)
+
+
+@contextlib.contextmanager
+def connect(account: Account, task: Waiting, seconds: float) -> Iterator[tuple[Client, Transport]]:
+    """A client for an account, and its connection, for at most so many seconds.
+
+    :raises ConfigError: the account's key cannot be used.
+    """
+    transport = Transport(ca_file=account.ca_file, deadline=seconds, task=task)
+    try:
+        key = AccountKey.from_pem(account.key, f"account {account.name}")
+        yield Client(transport, account.directory, key, account.location), transport
+    finally:
+        transport.close()
+
+
+def look_at(directory: str, ca_file: Path | None) -> Offer:
+    """Fetch an authority's directory.
+
+    :raises AcmeError: it cannot be had.
+    """
+    trust = str(ca_file) if ca_file else ""
+    transport = Transport(ca_file=trust, deadline=_SECONDS, task=_Unhurried())
+    try:
+        found = Client(transport, directory).directory
+    finally:
+        transport.close()
+    return Offer(directory, trust, found.terms, found.binding_required)
+
+
+def check_new(paths: Paths, name: str) -> None:
+    """Refuse a name that is taken, before anything is asked.
+
+    :raises UsageError: there is an account of this name, or it is no name.
+    """
+    if accounts.path(paths, name).exists():
+        raise UsageError(
+            f"acme account register: the account {name} is there already",
+            hint=f"Choose another name, or first: pvefw acme account deactivate {name}",
+        )
+
+
+def register(
+    paths: Paths,
+    name: str,
+    contacts: Sequence[str],
+    offer: Offer,
+    *,
+    binding: tuple[str, str] | None,
+    task: Task,
+) -> None:
+    """Make an account; the user has agreed to the offer's terms.
+
+    :param contacts: e-mail addresses, with or without ``mailto:``.
+    :param binding: key id and MAC key of an external account.
+    :raises AcmeError: the authority refuses.
+    """
+    with locks.cluster_lock(paths, f"acme-account-{name}"):
+        check_new(paths, name)
+        _check_writable(paths)
+        key = AccountKey.generate()
+        transport = Transport(ca_file=offer.ca_file, deadline=_SECONDS, task=task)
+        try:
+            client = Client(transport, offer.directory, key)
+            task.log("Generating ACME account key")
+            task.log("Registering ACME account")
+            made = client.register(
+                [_mailto(one) for one in contacts], agree=bool(offer.terms), binding=binding
+            )
+        finally:
+            transport.close()
+        account = Account(
+            name,
+            offer.directory,
+            made.location,
+            key.pem,
+            made.account,
+            offer.terms,
+            offer.ca_file,
+        )
+        accounts.save(paths, account)
+        task.log(f"Registration successful, account URL: '{made.location}'")
+
+
+def _check_writable(paths: Paths) -> None:
+    """Find out before the authority has an account whose key we could not keep."""
+    probe = paths.acme_dir / f".probe-{paths.node}"
+    files.replace(probe, b"", private=True)
+    files.remove(probe)
+
+
+def _mailto(contact: str) -> str:
+    contact = contact.strip()
+    if "@" not in contact:
+        raise UsageError(
+            f"'{contact}' is not an e-mail address", hint="Give one like admin@example.com"
+        )
+    return contact if contact.startswith("mailto:") else f"mailto:{contact}"
+
+
+def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) -> None:
+    """Change an account's contacts, or fetch its data anew.
+
+    :param contacts: e-mail addresses; ``None`` to change nothing at the authority.
+    """
+    with locks.cluster_lock(paths, f"acme-account-{name}"):
+        account = accounts.load(paths, name)
+        with connect(account, task, _SECONDS) as (client, _):
+            if contacts is None:
+                task.log("Fetching account information")
+                found = client.account()
+            else:
+                task.log("Updating account contact")
+                found = client.update([_mailto(one) for one in contacts])
+        accounts.save(paths, replace(account, account=found))
+
+
+def deactivate(paths: Paths, name: str, task: Task) -> None:
+    """Deactivate an account at its authority, for good, and rename its file."""
+    with locks.cluster_lock(paths, f"acme-account-{name}"):
+        account = accounts.load(paths, name)
+        with connect(account, task, _SECONDS) as (client, _):
+            task.log("Deactivating account")
+            found = client.deactivate()
+        accounts.save(paths, replace(account, account=found))
+        retired = accounts.retire(paths, name)
+        task.log(f"Renaming account file from '{name}' to '{retired}'")
+
+
+def roll_over(paths: Paths, name: str, key_type: str, task: Task) -> None:
+    """Replace an account's key.
+
+    The new key is on disk before the authority hears of it: whatever interrupts, one of the two works.
+    """
+    with locks.cluster_lock(paths, f"acme-account-{name}"):
+        account = accounts.load(paths, name)
+        new_key = AccountKey.generate(key_type)
+        staged = accounts.path(paths, name).with_name(f".{name}.new-key")
+        files.replace(staged, new_key.pem.encode(), private=True)
+        with connect(account, task, _SECONDS) as (client, _):
+            task.log(f"Changing the account's key to a new one of type {key_type}")
+            client.roll_over(new_key)
+        accounts.save(paths, replace(account, key=new_key.pem))
+        files.remove(staged)

@@ -1,0 +1,125 @@
+"""Use cases around plugin instances: settings are checked against what the plugin declares."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pvefw import plugins, settings
+from pvefw.dns import providers
+from pvefw.errors import ConfigError, PluginError, StoreError, UsageError
+from pvefw.hookspecs.challenge import CHALLENGE
+from pvefw.model import SettingInfo
+from pvefw.store import node_settings, plugin_config
+from pvefw.store.paths import Paths
+from pvefw.store.plugin_config import PluginInstance
+
+_DELETABLE = {
+    "data": {"data": {}},
+    "nodes": {"nodes": ()},
+    "disable": {"disable": False},
+    "validation-delay": {"validation_delay": plugin_config.DEFAULT_DELAY},
+}
+
+
+def read_data(path: Path) -> dict[str, str]:
+    """The settings in a file, a ``KEY=VALUE`` a line.
+
+    :raises ConfigError: a line is not of this form.
+    :raises StoreError: the file cannot be read.
+    """
+    try:
+        return settings.parse(path.read_text(encoding="utf-8"))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", hint="One KEY=VALUE a line.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: could not read the settings: {error}") from error
+
+
+def declared(paths: Paths, instance: PluginInstance) -> Sequence[SettingInfo]:
+    """The settings that an instance's plugin knows.
+
+    :raises PluginError: it is missing or broken.
+    """
+    if instance.type == "dns":
+        return providers.declared(paths, instance.api)
+    return settings.declared(plugins.load(plugins.find(CHALLENGE, instance.api)))
+
+
+def add(paths: Paths, instance: PluginInstance) -> None:
+    """Add an instance.
+
+    :raises ConfigError: its settings do not fit the plugin; all findings in one message.
+    :raises PluginError: there is no such plugin, or it is broken.
+    :raises UsageError: the id is taken.
+    """
+    _check(paths, instance)
+    plugin_config.add(paths, instance)
+
+
+def change(
+    paths: Paths,
+    id_: str,
+    changed: Callable[[PluginInstance], PluginInstance],
+    *,
+    delete: Sequence[str] = (),
+    expected_digest: str | None = None,
+) -> None:
+    """Change an instance.
+
+    :param delete: properties to set back to their defaults.
+    :raises UsageError: one that has no default.
+    """
+    instance = plugin_config.load(paths, id_)
+    for key in delete:
+        if key not in _DELETABLE:
+            raise UsageError(
+                f"acme plugin set: {key} cannot be deleted", hint=f"Known: {', '.join(_DELETABLE)}."
+            )
+        instance = replace(instance, **_DELETABLE[key])  # type: ignore[arg-type]  # from the table
+    instance = changed(instance)
+    _check(paths, instance)
+    plugin_config.change(paths, instance, expected_digest=expected_digest)
+
+
+def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> None:
+    """Remove an instance that no name uses.
+
+    :raises UsageError: a name of this node uses it.
+    """
+    users = [one.name for one in node_settings.certificate_names(paths) if one.plugin == id_]
+    if users:
+        raise UsageError(
+            f"acme plugin remove: {id_} validates {', '.join(users)}",
+            hint="Give these names another plugin first.",
+        )
+    plugin_config.remove(paths, id_, expected_digest=expected_digest)
+
+
+def describe(paths: Paths, id_: str, *, show_secrets: bool) -> dict[str, object]:
+    """An instance for people; secrets masked, and everything where the plugin cannot be asked."""
+    instance = plugin_config.load(paths, id_)
+    data = dict(instance.data)
+    if not show_secrets:
+        try:
+            infos = declared(paths, instance)
+        except PluginError:
+            infos = []
+        data = settings.mask(infos, data)
+    found: dict[str, object] = {
+        "api": instance.api,
+        "data": data,
+        "digest": plugin_config.digest(paths),
+        "plugin": instance.id,
+        "type": instance.type,
+    }
+    if instance.nodes:
+        found["nodes"] = ",".join(instance.nodes)
+    if instance.disable:
+        found["disable"] = True
+    if instance.validation_delay != plugin_config.DEFAULT_DELAY:
+        found["validation-delay"] = instance.validation_delay
+    return found
+
+
+def _check(paths: Paths, instance: PluginInstance) -> None:
+    settings.check(declared(paths, instance), instance.data, instance.id)

@@ -1,0 +1,206 @@
+"""Orders, renews and revokes the certificate of a node."""
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from pvefw.acme.client import Order
+from pvefw.acme.order import OrderFlow
+from pvefw.certs import accounts as account_use
+from pvefw.certs import chain, install, keys, renewal, solvers
+from pvefw.certs.keys import PrivateKey
+from pvefw.errors import ConfigError, NotFound, UsageError
+from pvefw.model import Identifier, Task
+from pvefw.store import accounts, files, locks, node_settings
+from pvefw.store.domains import DomainEntry
+from pvefw.store.paths import Paths
+from pvefw.system import SystemClock
+from pvefw.tasks import events
+
+_ORDER_SECONDS = 3600.0
+"""Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What to order, from the node's configuration."""
+
+    entries: list[DomainEntry]
+    account: str
+    settings: dict[str, str]
+
+    @property
+    def identifiers(self) -> list[Identifier]:
+        return [one.identifier for one in self.entries]
+
+    def flag(self, key: str) -> bool:
+        return self.settings.get(key) == "1"
+
+
+def order(paths: Paths, task: Task, *, force: bool = False) -> None:
+    """Order a certificate for the configured names, install it, and tell the observers.
+
+    :param force: replace a certificate that is there already.
+    :raises UsageError: there is one, and no force.
+    :raises ConfigError: nothing to order is configured.
+    :raises PvefwError: the order failed; the certificate that was there is still there.
+    """
+    if not force and paths.proxy_certificate.exists():
+        raise UsageError(
+            f"acme cert order: {paths.proxy_certificate} is there already",
+            hint="Replace it with --force, or renew it: pvefw acme cert renew",
+        )
+    _order(paths, task)
+
+
+def renew(paths: Paths, task: Task, *, force: bool = False) -> None:
+    """Renew the certificate, if it is due.
+
+    :param force: also when it is not.
+    :raises NotFound: there is no certificate to renew.
+    :raises UsageError: it is not due.
+    """
+    current = chain.describe(paths.proxy_certificate, files.read(paths.proxy_certificate))
+    days = node_settings.get(paths, "renew-before")
+    due = renewal.due_at(current, timedelta(days=int(days)) if days else None)
+    if not force and due > SystemClock().now():
+        raise UsageError(
+            f"acme cert renew: the certificate is good until {current.not_after:%Y-%m-%d}, "
+            f"its renewal is due on {due:%Y-%m-%d}",
+            hint="Renew it now with --force.",
+        )
+    _order(paths, task)
+
+
+def revoke(paths: Paths, task: Task) -> None:
+    """Revoke the certificate at its authority and remove it from the node.
+
+    :raises NotFound: there is no certificate.
+    :raises AcmeError: the authority refuses; the certificate stays.
+    """
+    certificate = chain.parse(files.read(paths.proxy_certificate), str(paths.proxy_certificate))[0]
+    task.log("Loading ACME account details")
+    account = accounts.load(paths, node_settings.account_name(paths))
+    with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
+        task.log("Revoking old certificate")
+        client.revoke(certificate.public_bytes(serialization.Encoding.DER))
+    install.remove_pair(paths, task)
+    install.reload_service(paths, node_settings.get(paths, "reload-command"), task)
+
+
+def _order(paths: Paths, task: Task) -> None:
+    with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
+        install.recover(paths)
+        wanted = _wanted(paths)
+        answering = solvers.for_names(paths, wanted.entries)
+        task.log("Loading ACME account details")
+        account = accounts.load(paths, wanted.account)
+        with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
+            flow = OrderFlow(client, transport, answering, task)
+            progress = _Progress(paths, wanted, account.location)
+            placed = progress.resumed(flow) or progress.begin(
+                flow.place(wanted.identifiers, profile=wanted.settings.get("profile", ""))
+            )
+            placed = flow.finalize(flow.authorize(placed), progress.signing_request)
+            pem = flow.download(placed, wanted.settings.get("preferred-chain", ""))
+        event = install.install_pair(
+            paths, pem, keys.to_pem(progress.key), task, SystemClock().now()
+        )
+        progress.end()
+    install.reload_service(paths, wanted.settings.get("reload-command"), task)
+    events.tell(paths, "on_certificate", event, task)
+
+
+def _wanted(paths: Paths) -> _Wanted:
+    entries = node_settings.certificate_names(paths)
+    if not entries:
+        raise ConfigError(
+            f"acme cert order: no names are configured for node {paths.node}",
+            hint="Set one: pvefw config set -acmedomain0 NAME[,plugin=ID]",
+        )
+    return _Wanted(entries, node_settings.account_name(paths), node_settings.load(paths))
+
+
+class _Progress:
+    """How far an order has come: its URL, and the key that its certificate will belong to.
+
+    Both outlive a crash, so that an order is resumed where the server still knows it; the key waits in the
+    directory where it will be used.
+    """
+
+    def __init__(self, paths: Paths, wanted: _Wanted, account_url: str) -> None:
+        self._paths = paths
+        self._wanted = wanted
+        self._account_url = account_url
+        self._key: PrivateKey | None = None
+
+    @property
+    def _record(self) -> Path:
+        return self._paths.state_dir / "order.json"
+
+    @property
+    def _waiting_key(self) -> Path:
+        return self._paths.proxy_key.with_name(f"{self._paths.proxy_key.name}.pvefw-order")
+
+    def resumed(self, flow: OrderFlow) -> Order | None:
+        """The order that was interrupted, if it was for the same and can go on."""
+        record = files.read_if_exists(self._record)
+        key = files.read_if_exists(self._waiting_key)
+        if record is None or key is None:
+            return None
+        try:
+            said = json.loads(record)
+            same = said["account"] == self._account_url and said["settings"] == self._fingerprint
+            found = flow.resume(said["url"], self._wanted.identifiers) if same else None
+        except (ValueError, KeyError, TypeError):
+            return None
+        if found is not None:
+            self._key = keys.from_pem(key, str(self._waiting_key))
+        return found
+
+    def begin(self, placed: Order) -> Order:
+        """Remember a new order."""
+        self._key = self._reused_key() or keys.generate(
+            self._wanted.settings.get("key-type", "ec256")
+        )
+        files.replace(self._waiting_key, keys.to_pem(self._key), private=True)
+        record = {
+            "url": placed.url,
+            "account": self._account_url,
+            "settings": self._fingerprint,
+        }
+        files.replace(self._record, json.dumps(record).encode(), private=True)
+        return placed
+
+    def end(self) -> None:
+        """Forget the order: its certificate is installed."""
+        files.remove(self._record)
+        files.remove(self._waiting_key)
+
+    @property
+    def key(self) -> PrivateKey:
+        """The key of the certificate that is ordered."""
+        if self._key is None:
+            raise NotFound("the order has no key yet")
+        return self._key
+
+    def signing_request(self) -> bytes:
+        """The CSR (DER)."""
+        return keys.signing_request(
+            self.key, self._wanted.identifiers, must_staple=self._wanted.flag("must-staple")
+        )
+
+    @property
+    def _fingerprint(self) -> dict[str, str]:
+        """The settings that a resumed order must share with the one that was interrupted."""
+        shared = ("key-type", "key-reuse", "must-staple", "profile")
+        return {key: self._wanted.settings.get(key, "") for key in shared}
+
+    def _reused_key(self) -> PrivateKey | None:
+        if not self._wanted.flag("key-reuse"):
+            return None
+        current = files.read_if_exists(self._paths.proxy_key)
+        return keys.from_pem(current, str(self._paths.proxy_key)) if current else None

@@ -1,0 +1,85 @@
+"""``pvefw config``: show and change the node's configuration."""
+
+import re
+
+import click
+
+from pvefw.cli.framework import App, Command, Group, output_option, pass_app
+from pvefw.cli.output import show_value
+from pvefw.errors import NotFound, UsageError
+
+config = Group("config", help="Show and change the node's configuration.")
+
+_DOMAIN_OPTION = re.compile(r"--?(acmedomain\d+)(?:=.*)?")
+
+
+@config.command()
+@click.option("--property", "property_", metavar="KEY", help="Show only this one.")
+@output_option
+@pass_app
+def get(app: App, property_: str | None) -> None:
+    """Show the configuration, or one property of it."""
+    from pvefw.store import node_settings
+
+    values = node_settings.load(app.paths)
+    if property_ is None:
+        values["digest"] = node_settings.digest(app.paths)
+    elif property_ in values:
+        values = {property_: values[property_]}
+    else:
+        raise NotFound(f"config get: {property_} is not set on node {app.paths.node}")
+    show_value(app, values)
+
+
+class _SetCommand(Command):
+    """``config set``: one option for each property, and for as many domains as are given."""
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        from pvefw.store import properties
+
+        options: list[click.Parameter] = [
+            click.Option([f"--{one.key}"], metavar=one.format, help=one.help)
+            for one in properties.PROPERTIES
+        ]
+        return (
+            options + [_domain_option(key) for key in self._domains(ctx)] + super().get_params(ctx)
+        )
+
+    def _domains(self, ctx: click.Context) -> list[str]:
+        given = ctx.meta.get("pvefw.domains", [])
+        return sorted({*(f"acmedomain{number}" for number in range(6)), *given})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta["pvefw.domains"] = [
+            match[1] for one in args if (match := _DOMAIN_OPTION.fullmatch(one))
+        ]
+        return super().parse_args(ctx, args)
+
+
+def _domain_option(key: str) -> click.Option:
+    from pvefw.store import properties
+
+    known = properties.find(key)
+    if known is None:
+        raise UsageError(f"config set: {key} is not a property", hint="acmedomain0 … acmedomain999")
+    return click.Option([f"--{key}"], metavar=known.format, help=known.help)
+
+
+@config.command("set", cls=_SetCommand)
+@click.option("--description", help="Notes; any text.")
+@click.option("--delete", metavar="KEY,…", help="Properties to delete.")
+@click.option("--digest", help="Refuse if the configuration has changed since.")
+@pass_app
+def set_(
+    app: App, description: str | None, delete: str | None, digest: str | None, **values: str | None
+) -> None:
+    """Change properties, all or none."""
+    from pvefw.store import node_settings
+
+    given = {key.replace("_", "-"): value for key, value in values.items() if value is not None}
+    if description is not None:
+        given["description"] = description
+    deleted = [key.strip() for key in (delete or "").split(",") if key.strip()]
+    if not given and not deleted:
+        raise UsageError("config set: nothing to set", hint="See pvefw config set --help.")
+    node_settings.change(app.paths, given, deleted, expected_digest=digest)

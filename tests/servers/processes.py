@@ -1,0 +1,55 @@
+"""Server processes of tests: started with free ports, ready when they answer, ended by their pid."""
+
+import contextlib
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+READY_SECONDS = 15.0
+
+
+def free_port(address: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int:
+    """A port that nobody listens on now."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, kind) as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def process(
+    argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A server for the time of the block; its output goes to a file."""
+    with log.open("wb") as output:
+        started = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=env
+        )
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(5)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+def wait_for_port(
+    port: int, started: subprocess.Popen[bytes], log: Path, address: str = "127.0.0.1"
+) -> None:
+    """Return when a server accepts connections.
+
+    :raises RuntimeError: it ended, or does not within fifteen seconds; with its output.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
+            return
+        if started.poll() is not None:
+            break
+        time.sleep(0.01)
+    raise RuntimeError(f"{started.args} does not listen on {port}:\n{log.read_text()[-2000:]}")
