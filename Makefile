@@ -1,52 +1,55 @@
-# Everything that is done with this tree. Two commands do all the set-up: make demo, make test.
-
-SHELL := bash
+# The project's habits; `make help` lists them. All of them start from a fresh clone on Debian 12 or later.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-PYTHON ?= $(shell tools/find-python)
-VENV := .venv
-BIN := $(VENV)/bin
-PLUGINS := $(wildcard plugins/*/pyproject.toml) $(wildcard examples/*/pyproject.toml)
+MAKEFLAGS += --no-print-directory
 
-.PHONY: help demo test check format bench docs dist clean constraints
+# Debian's own interpreter comes first: a test must not depend on who has put what into PATH.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
+BIN := .venv/bin
+ARGS ?=
 
-help: ## list what can be made
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 22
+SOURCES := pvefw tools $(wildcard plugins/*/src)
+GENERATED := $(wildcard docs/reference/*.md)
 
-demo: $(VENV)/.installed ## order a certificate from a local ACME server, through two plugin instances
-	@tools/need demo
+.PHONY: help demo test check bench docs format venv constraints clean
+
+help:  ## List these commands.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: venv  ## Order a certificate for two names from a local ACME server, in a throw-away root.
+	@$(PYTHON) tools/debian.py demo
 	@$(BIN)/python tools/demo.py
 
-test: $(VENV)/.installed ## run all tests
-	@tools/need test
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+test: venv  ## Run every test. ARGS="-k order" is handed to pytest.
+	@$(PYTHON) tools/debian.py test
+	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
-check: $(VENV)/.installed ## lint, types, import contracts, generated documents
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@for plugin in plugins/*/src; do $(BIN)/mypy $$plugin || exit 1; done
-	@$(BIN)/lint-imports --no-cache
-	@$(BIN)/python tools/reference.py --check
+check: venv  ## Style, types, import contracts, news, and whether the generated docs are up to date.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+	$(BIN)/towncrier build --draft --version next >/dev/null
+	$(BIN)/cog --check -I tools $(GENERATED)
 
-format: $(VENV)/.installed ## mend what can be mended by itself
-	@$(BIN)/ruff check --fix-only --exit-zero .
+bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
+	@$(PYTHON) tools/debian.py demo bench
+	@$(BIN)/python bench/run.py $(ARGS)
+
+docs: venv  ## Write the generated parts of docs/reference anew.
+	@$(BIN)/cog -r -I tools $(GENERATED)
+
+format: venv  ## Format the code and mend what ruff can mend by itself.
+	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-docs: $(VENV)/.installed ## write the generated references anew
-	@$(BIN)/python tools/reference.py
+venv:  ## Make .venv, or bring it up to date; does nothing where nothing has changed.
+	@$(PYTHON) tools/venv.py
 
-bench: $(VENV)/.installed ## measure, side by side with others; results in bench/results
-	@tools/need bench
-	@$(BIN)/python bench/startup.py
-	@$(BIN)/python bench/acme_http.py
+constraints: venv  ## Pin the versions that .venv has now in constraints.txt.
+	@$(BIN)/python tools/constraints.py
 
-constraints: $(VENV)/.installed ## pin what is installed now
-	@$(BIN)/pip freeze --exclude-editable | grep -v '^-e\|^pvefw' > constraints.txt
-
-clean: ## remove what was made
-	rm -rf $(VENV) build dist site
-	find . -name __pycache__ -prune -exec rm -rf {} +
-
-$(VENV)/.installed: pyproject.toml constraints.txt $(PLUGINS)
-	@tools/install $(PYTHON) $(VENV)
-	@touch $@
+clean:  ## Remove the environment and everything that tools have left.
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
