@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from pvefw import plugins, settings, system
 from pvefw.errors import PluginError, ProgramError
@@ -131,7 +132,7 @@ def _child(family_name: str, name: str) -> None:
 
 def _without_settings(plugin: type) -> object:
     """An instance that nobody configured: enough to see which hooks it has."""
-    bare = object.__new__(plugin)
+    bare: Any = object.__new__(plugin)
     for one in fields(plugin):
         object.__setattr__(bare, one.name, None)
     return bare

@@ -1,4 +1,4 @@
-"""What an ACME server offers, as methods: directory, accounts, orders, certificates (RFC 8555 section 7)."""
+"""What an ACME server offers: directory, accounts, orders, certificates (RFC 8555 section 7)."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Account keys and what they sign: JSON Web Signatures as ACME wants them (RFC 7515, RFC 8555 section 6.2)."""
+"""Account keys, and the JSON Web Signatures they make (RFC 7515, RFC 8555 section 6.2)."""
 
 import base64
 import hashlib

@@ -1,7 +1,7 @@
-"""Requests to an ACME server: one kept-alive session, pooled nonces, retries, and a deadline for all of it.
+"""Requests to an ACME server: a kept-alive session, pooled nonces, retries, one deadline for all.
 
-What is wrong with an answer becomes one error of :mod:`pvefw.errors`, in the server's own words (RFC 8555
-section 6).
+What is wrong with an answer becomes one error of :mod:`pvefw.errors`, in the server's own words
+(RFC 8555 section 6).
 """
 
 import email.utils

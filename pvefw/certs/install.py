@@ -50,11 +50,6 @@ def _digest(path: Path) -> str:
     return "" if data is None else files.digest(data)
 
 
-def intent_path(paths: Paths) -> Path:
-    """Where an installation under way is recorded."""
-    return paths.state_dir / "install.json"
-
-
 def install_pair(
     paths: Paths, certificate: bytes, key: bytes, task: Task, now: datetime
 ) -> CertificateEvent:
@@ -96,7 +91,7 @@ def recover(paths: Paths) -> None:
 
 def _record(paths: Paths, halves: list[_Half]) -> None:
     intent = [{"target": str(one.target), "digest": one.digest} for one in halves]
-    files.replace(intent_path(paths), json.dumps(intent).encode(), private=True)
+    files.replace(paths.install_intent, json.dumps(intent).encode(), private=True)
 
 
 def _swap(paths: Paths, halves: list[_Half]) -> None:
@@ -111,7 +106,7 @@ def _swap(paths: Paths, halves: list[_Half]) -> None:
             _put_back(one.target, old)
         _take_back(paths, halves)
         raise
-    files.remove(intent_path(paths))
+    files.remove(paths.install_intent)
 
 
 def _put_back(target: Path, content: bytes | None) -> None:
@@ -122,13 +117,13 @@ def _put_back(target: Path, content: bytes | None) -> None:
 
 
 def _take_back(paths: Paths, halves: list[_Half]) -> None:
-    files.remove(intent_path(paths))
+    files.remove(paths.install_intent)
     for one in halves:
         files.remove(one.staged)
 
 
 def _finish(paths: Paths) -> None:
-    recorded = files.read_if_exists(intent_path(paths))
+    recorded = files.read_if_exists(paths.install_intent)
     if recorded is None:
         return
     halves = [_Half(Path(one["target"]), one["digest"]) for one in json.loads(recorded)]
@@ -140,7 +135,7 @@ def _finish(paths: Paths) -> None:
         lost = next(one for one in halves if not (one.done or one.ready))
         raise CertificateError(
             f"{lost.target}: an interrupted installation cannot be finished, {lost.staged.name} is gone",
-            hint=f"Order again with --force, or remove {intent_path(paths)} after setting a pair by hand.",
+            hint=f"Set a pair by hand and remove {paths.install_intent}, then order again.",
         )
 
 

@@ -127,8 +127,8 @@ def _wanted(paths: Paths) -> _Wanted:
 class _Progress:
     """How far an order has come: its URL, and the key that its certificate will belong to.
 
-    Both outlive a crash, so that an order is resumed where the server still knows it; the key waits in the
-    directory where it will be used.
+    Both outlive a crash, so that an order is resumed where the server still knows it; the key waits in
+    the directory where it will be used.
     """
 
     def __init__(self, paths: Paths, wanted: _Wanted, account_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Private keys of certificates, and the signing requests made with them (RFC 2986, RFC 8555 section 7.4)."""
+"""Private keys of certificates, and signing requests (RFC 2986, RFC 8555 section 7.4)."""
 
 import ipaddress
 from collections.abc import Sequence

@@ -71,7 +71,12 @@ def _domain_option(key: str) -> click.Option:
 @click.option("--digest", help="Refuse if the configuration has changed since.")
 @pass_app
 def set_(
-    app: App, description: str | None, delete: str | None, digest: str | None, **values: str | None
+    app: App,
+    /,
+    description: str | None,
+    delete: str | None,
+    digest: str | None,
+    **values: str | None,
 ) -> None:
     """Change properties, all or none."""
     from pvefw.store import node_settings

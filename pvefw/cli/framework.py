@@ -95,7 +95,15 @@ def _two_dashes(argument: str, known: set[str]) -> str:
 
 
 class Command(_Common):
-    """A command of pvefw."""
+    """A command of pvefw. Whatever it does, it first ends an installation that was interrupted."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        paths = ctx.ensure_object(App).paths
+        if paths.install_intent.exists():
+            from pvefw.certs import install
+
+            install.recover(paths)
+        return super().invoke(ctx)
 
 
 class Group(_Common, click.Group):

@@ -32,7 +32,7 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 @click.option("--userfilter", metavar="TEXT", help="Only tasks of users with this in the name.")
 @output_option
 @pass_app
-def list_(app: App, statusfilter: str | None, limit: int, start: int, **filters: Any) -> None:
+def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filters: Any) -> None:
     """List tasks, latest first."""
     from pvefw.tasks import history
 

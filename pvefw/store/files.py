@@ -130,7 +130,7 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
     """Create a file with this mode and content; one of a dead process with our id is in the way."""
     path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(descriptor)

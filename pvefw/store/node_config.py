@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pvefw.errors import ConfigError
 
 _LINE = re.compile(r"(?P<key>[a-zA-Z][a-zA-Z0-9_-]*):\s*(?P<value>.*?)\s*")
+_PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"%:")
 _ENCODED = re.compile(r"%([0-9a-fA-F]{2})")
 
 
@@ -50,7 +51,7 @@ class NodeConfig:
 
     @property
     def description(self) -> str:
-        """The notes, decoded; lines end with ``\\n``. Empty where there are none."""
+        """The notes, decoded, each line with its line end. Empty where there are none."""
         return "".join(f"{decode(line[1:])}\n" for line in self.lines if line.startswith("#"))
 
     def changed(self, values: Mapping[str, str | None]) -> "NodeConfig":
@@ -64,7 +65,7 @@ class NodeConfig:
 
     def described(self, description: str) -> "NodeConfig":
         """This configuration with other notes."""
-        if description == self.description or f"{description}\n" == self.description:
+        if self.description in (description, f"{description}\n"):
             return self
         notes = description.removesuffix("\n").split("\n") if description else []
         body = [line for line in self.lines if line.strip() and not line.startswith("#")]
@@ -74,10 +75,7 @@ class NodeConfig:
 
 def encode(text: str) -> str:
     """A line of the description as it stands in the file: all but plain ASCII percent-encoded."""
-    return "".join(
-        chr(byte) if 0x20 <= byte <= 0x7E and byte not in b"%:" else f"%{byte:02X}"
-        for byte in text.encode()
-    )
+    return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in text.encode())
 
 
 def decode(text: str) -> str:

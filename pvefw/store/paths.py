@@ -84,5 +84,10 @@ class Paths:
         return self.below("var/lib/pvefw")
 
     @property
+    def install_intent(self) -> Path:
+        """Where the installation of a certificate is recorded while it is under way."""
+        return self.state_dir / "install.json"
+
+    @property
     def local_locks(self) -> Path:
         return self.below("run/lock/pvefw")

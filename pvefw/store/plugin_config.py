@@ -1,7 +1,7 @@
 """Plugin instances that answer challenges: ``/etc/pve/priv/acme/plugins.cfg``.
 
-Types that Proxmox VE does not know (a third party's challenge plugin) stand as ``challenge: ID`` sections in
-the cluster's ``pvefw.cfg``, so that its parser never stumbles over them.
+Types that Proxmox VE does not know (a third party's challenge plugin) stand as ``challenge: ID`` in the
+cluster's ``pvefw.cfg``, so that its parser never stumbles over them.
 """
 
 import base64

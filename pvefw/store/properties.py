@@ -1,6 +1,6 @@
 """Every property of a node's configuration: its format, its check, and whether Proxmox VE can hold it.
 
-One table serves ``config get`` and ``config set``, the messages that show a format, and the documentation.
+One table serves ``config get`` and ``config set``, the messages that show a format, and the docs.
 """
 
 import ipaddress

@@ -1,8 +1,8 @@
 """Which tasks run and which have ended: ``active`` and ``index`` in ``/var/log/pve/tasks``.
 
-A line of ``active`` is ``UPID 0`` while the task runs, ``UPID 1 ENDTIME STATUS`` when it has ended; a line
-of ``index`` is ``UPID ENDTIME STATUS``; times are eight hexadecimal digits. Both are Proxmox VE's formats,
-and ``.active.lock`` is its lock, so that both sides' tools can share the files.
+A line of ``active`` is ``UPID 0`` while the task runs, ``UPID 1 ENDTIME STATUS`` when it has ended; a
+line of ``index`` is ``UPID ENDTIME STATUS``; times are eight hexadecimal digits. Both are Proxmox VE's
+formats, and ``.active.lock`` is its lock, so that both sides' tools can share the files.
 """
 
 import fcntl

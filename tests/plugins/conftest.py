@@ -46,7 +46,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def install(site: Path) -> Install:
-    """Installs a distribution with one plugin: ``install("dns", "acme", CODE, requires="pvefw>=1,<2")``."""
+    """Installs a distribution with one plugin: ``install("dns", "acme", CODE)``."""
 
     def do(
         family: str,

@@ -1,5 +1,6 @@
 """A web server that knows some tokens and nothing else, and cannot be kept busy."""
 
+import contextlib
 import errno
 import socket
 import threading
@@ -63,7 +64,7 @@ class Listener:
     def _serve(self, connection: socket.socket, peer: Any) -> None:
         try:
             connection.settimeout(_IDLE_SECONDS)
-            _Handler(connection, peer, self._answers)
+            _Handler(connection, peer, self._answers)  # type: ignore[arg-type]  # as below
         except OSError:
             pass  # it left, or was dropped
         finally:
@@ -152,8 +153,6 @@ def _explanation(error: OSError, address: str, port: int) -> str:
 
 
 def _drop(one: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept or recv
-    except OSError:
-        pass
     one.close()

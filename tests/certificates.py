@@ -1,0 +1,48 @@
+"""Certificates made for tests."""
+
+import datetime as dt
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+
+from pvefw.certs import keys
+
+NOW = dt.datetime(2026, 11, 24, 12, 0, tzinfo=dt.UTC)
+
+
+class Log:
+    """A task that keeps what it is told."""
+
+    cancelled = False
+
+    def __init__(self):
+        self.lines = []
+        self.warnings = []
+
+    def log(self, message):
+        self.lines.append(message)
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+    def wait(self, seconds):
+        raise AssertionError(f"nobody should wait {seconds} seconds here")
+
+
+def self_signed(name="pve1.example", key_type="ec256", *, begin=-1, days=90, key=None):
+    """A certificate and its key, both PEM."""
+    key = key or keys.generate(key_type)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    start = NOW + dt.timedelta(days=begin)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + dt.timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return certificate.public_bytes(serialization.Encoding.PEM), keys.to_pem(key)

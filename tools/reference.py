@@ -1,0 +1,173 @@
+"""What cog writes into docs/reference: hooks, settings, properties, commands and errors, from the code.
+
+Each page says ``cog.out(reference.…())`` where its generated part begins. `make docs` writes the pages
+anew, `make check` says which are out of date.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+
+import click
+
+from pvefw import errors, hookspecs, plugins, settings
+from pvefw.cli.framework import App
+from pvefw.cli.tree import PVEFW
+from pvefw.errors import PvefwError
+from pvefw.hookspecs import Family
+from pvefw.model import SettingInfo
+from pvefw.store import properties
+
+COLUMNS = 100
+
+# --- docstrings as Markdown -----------------------------------------------------------------------
+
+_FIELD = re.compile(r":(\w+)(?: (\w+))?: *(.*)")
+_ROLE = re.compile(r":\w+:`~?([^`]+)`")
+_FIELD_WORDS = {"param": "", "returns": "Returns", "raises": "Raises"}
+
+
+def markdown(docstring: str | None) -> str:
+    """A docstring's field list as a list, its literal blocks fenced, its roles as code."""
+    lines: list[str] = []
+    literal = False
+    for line in inspect.cleandoc(docstring or "").splitlines():
+        if literal and line and not line.startswith("    "):
+            _close(lines)
+            literal = False
+        if literal:
+            lines.append(line[4:])
+        elif line.endswith("::"):
+            lines += [line[:-1], "", "```python"] if line != "::" else ["```text"]
+            literal = True
+        else:
+            lines.append(_prose(line))
+    if literal:
+        _close(lines)
+    return "\n".join(lines)
+
+
+def _close(lines: list[str]) -> None:
+    opened = max(number for number, line in enumerate(lines) if line.startswith("```"))
+    lines[opened + 1 :] = "\n".join(lines[opened + 1 :]).strip("\n").splitlines()
+    lines += ["```", ""]
+
+
+def _prose(line: str) -> str:
+    field = _FIELD.match(line)
+    if field:
+        kind, name, text = field.groups()
+        subject = " ".join(filter(None, [_FIELD_WORDS[kind], f"`{name}`" if name else ""]))
+        line = f"- {subject}: {text}"
+    line = _ROLE.sub(lambda role: f"``{role[1].rpartition('.')[2]}``", line)
+    return line.replace("``", "`")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *escaped]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _page(parts: Iterator[str]) -> str:
+    return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+# --- the pages ------------------------------------------------------------------------------------
+
+
+def hooks() -> str:
+    """Every hook of every family, from its specification."""
+    return _page(_hooks())
+
+
+def _hooks() -> Iterator[str]:
+    yield markdown(hookspecs.__doc__)
+    for family in plugins.FAMILIES.values():
+        yield f"## {family.name}"
+        yield f"Entry-point group `{family.group}`."
+        module = inspect.getmodule(family.spec)
+        yield markdown(module.__doc__ if module else "")
+        yield markdown(family.spec.__doc__)
+        for name, required in family.hooks.items():
+            yield from _hook(family, name, required=required)
+
+
+def _hook(family: Family, name: str, *, required: bool) -> Iterator[str]:
+    function = getattr(family.spec, name)
+    signature = inspect.signature(function)
+    arguments = [one for one in signature.parameters.values() if one.name != "self"]
+    parts = ", ".join(f"{one.name}: {_type(one.annotation)}" for one in arguments)
+    yield f"### {name}"
+    yield f"```python\n{name}({parts}) -> {_type(signature.return_annotation)}\n```"
+    yield "Required." if required else "Optional."
+    yield markdown(function.__doc__)
+
+
+def _type(annotation: object) -> str:
+    """A type as a plugin author writes it, without the modules."""
+    said = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", "None" if said == "NoneType" else said)
+
+
+def plugin_settings() -> str:
+    """The settings of every plugin of this repository; a catalogue's providers have their own."""
+    return _page(_plugin_settings())
+
+
+def _plugin_settings() -> Iterator[str]:
+    for family in plugins.FAMILIES.values():
+        for info in plugins.installed(family):
+            if not info.distribution.startswith("pvefw-"):
+                continue
+            plugin = plugins.load(info)
+            yield f"## {family.name}: {info.name}"
+            yield f"From `{info.distribution}`. {markdown(plugin.__doc__)}"
+            rows = [_setting(one) for one in settings.declared(plugin)]
+            table = _table(["setting", "type", "default", "meaning"], rows)
+            yield table if rows else "It has no settings."
+
+
+def _setting(info: SettingInfo) -> list[str]:
+    kind = ", ".join(filter(None, [info.type, "secret" if info.secret else ""]))
+    default = f"`{info.default}`" if info.default else ""
+    choices = f" One of {', '.join(info.choices)}." if info.choices else ""
+    return [f"`{info.key}`", kind, "*required*" if info.required else default, info.help + choices]
+
+
+def node_properties() -> str:
+    """Every property of the node's configuration."""
+    domain = properties.find("acmedomain0")
+    everything = [*properties.PROPERTIES, *([domain] if domain else [])]
+    rows = [[f"`{one.key}`", f"`{one.format}`", one.help] for one in everything]
+    return _page(iter([_table(["property", "format", "meaning"], rows)]))
+
+
+def commands() -> str:
+    """The help of every command; the options that all share stand once, at the top."""
+    root = click.Context(PVEFW, info_name="pvefw", obj=App(), terminal_width=COLUMNS)
+    return _page(_commands(root))
+
+
+def _commands(context: click.Context) -> Iterator[str]:
+    yield f"## {context.command_path}"
+    yield f"```text\n{context.get_help()}\n```"
+    if isinstance(context.command, click.Group):
+        for name in context.command.list_commands(context):
+            command = context.command.get_command(context, name)
+            if command is not None:
+                inner = click.Context(command, context, info_name=name, terminal_width=COLUMNS)
+                yield from _commands(inner)
+
+
+def error_tree() -> str:
+    """The error tree, and what each error means."""
+    return _page(_error_tree())
+
+
+def _error_tree() -> Iterator[str]:
+    yield markdown(errors.__doc__)
+    for name, one in vars(errors).items():
+        if isinstance(one, type) and issubclass(one, PvefwError):
+            yield f"## {name}"
+            yield markdown(one.__doc__)
