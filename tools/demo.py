@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from servers.pebble import Pebble, pebble  # noqa: E402 - found through the line above
+from servers.pebble import Pebble, pebble
 
 NODE = "demo"
 NAMES = {"www.demo.example": "127.0.0.1", "mail.demo.example": "127.0.0.2"}

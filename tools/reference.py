@@ -70,7 +70,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _page(parts: Iterator[str]) -> str:
-    return "\n" + "\n\n".join(parts) + "\n\n"
+    return "\n" + "\n\n".join(part.strip("\n") for part in parts) + "\n\n"
 
 
 # --- the pages ------------------------------------------------------------------------------------
@@ -86,8 +86,6 @@ def _hooks() -> Iterator[str]:
     for family in plugins.FAMILIES.values():
         yield f"## {family.name}"
         yield f"Entry-point group `{family.group}`."
-        module = inspect.getmodule(family.spec)
-        yield markdown(module.__doc__ if module else "")
         yield markdown(family.spec.__doc__)
         for name, required in family.hooks.items():
             yield from _hook(family, name, required=required)
