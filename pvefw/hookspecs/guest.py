@@ -53,6 +53,7 @@ class GuestSpec:
         """Move a guest to another node; return once it is there, running if it was.
 
         :param target: the node's name.
+        :param options: whether its disks move with it, and whether it runs meanwhile.
         :raises Unsupported: this backend, or this guest, cannot move.
         :raises ProviderError: it did not move, and goes on where it was.
         """

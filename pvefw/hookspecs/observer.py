@@ -16,7 +16,10 @@ from pvefw.model import (
 
 
 class ObserverSpec:
-    """Implements any number of these; a plugin with none of them is refused."""
+    """Implements any number of these; a plugin with none of them is refused.
+
+    ``event`` says what happened, ``task`` writes to the log of the task in which it happened.
+    """
 
     @optional
     def on_certificate(self, event: CertificateEvent, task: Task) -> None:

@@ -1,0 +1,58 @@
+"""The generated references are up to date, and say what a plugin author needs to know."""
+
+import inspect
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pvefw import api, plugins
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "docs/reference"
+
+HOOKS = [(family, name) for family in plugins.FAMILIES.values() for name in family.hooks]
+_ids = [f"{family.name}.{name}" for family, name in HOOKS]
+
+
+def test_the_references_are_up_to_date():
+    pages = sorted(map(str, REFERENCE.glob("*.md")))
+    assert len(pages) >= 5
+    done = subprocess.run(
+        [sys.executable, "-m", "cogapp", "--check", "-I", str(ROOT / "tools"), *pages],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"run `make docs`:\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize(("family", "name"), HOOKS, ids=_ids)
+def test_every_hook_is_in_the_reference(family, name):
+    text = REFERENCE.joinpath("hooks.md").read_text()
+    section = text.partition(f"\n## {family.name}\n")[2].partition("\n## ")[0]
+    assert f"\n### {name}\n" in section
+
+
+@pytest.mark.parametrize(("family", "name"), HOOKS, ids=_ids)
+def test_every_hook_says_what_it_does_and_what_it_may_raise(family, name):
+    function = getattr(family.spec, name)
+    said = inspect.getdoc(function)
+    assert said
+    assert said.partition("\n")[0].strip().endswith(".")
+    for raised in re.findall(r":raises (\w+):", said):
+        assert hasattr(api, raised), f"{raised} cannot be imported from pvefw.api"
+
+
+@pytest.mark.parametrize(("family", "name"), HOOKS, ids=_ids)
+def test_every_argument_is_explained_where_it_first_appears(family, name):
+    """``timeout`` of the guest hooks is said once, at ``guest_start``; so is ``task``."""
+    hooks = list(family.hooks)
+    earlier = [getattr(family.spec, one) for one in hooks[: hooks.index(name) + 1]]
+    said = "\n".join(inspect.getdoc(one) or "" for one in [family.spec, *earlier])
+    arguments = list(inspect.signature(getattr(family.spec, name)).parameters)[1:]
+    assert [
+        one for one in arguments if f":param {one}:" not in said and f"``{one}``" not in said
+    ] == []

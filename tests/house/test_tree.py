@@ -1,0 +1,86 @@
+"""What holds for every tracked file: nothing in it belongs to one machine."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOMEBODYS = re.compile(
+    r"""
+    (?<![\w.}>-]) / (?: home | Users | work | workspace | opt ) / \w   # an absolute path of one machine
+    | --?(?:extra-)?index-url | find-links | trusted-host                # an index of packages
+    | https?://[^\s/'"]+/(?:[\w.-]+/)*simple\b
+    | @\ file:
+    """,
+    re.VERBOSE,
+)
+
+
+def tracked():
+    """Every file that git knows and that is text."""
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        path = ROOT / name
+        if path.is_file() and not path.is_symlink():
+            data = path.read_bytes()
+            if b"\0" not in data:
+                yield name, data.decode("utf-8")
+
+
+@pytest.fixture(scope="module")
+def texts():
+    found = dict(tracked())
+    assert "pyproject.toml" in found
+    return found
+
+
+def test_no_file_names_a_place_of_one_machine(texts):
+    here = Path(__file__).relative_to(ROOT).as_posix()
+    found = [
+        f"{name}:{number}: {line.strip()[:100]}"
+        for name, text in texts.items()
+        if name != here
+        for number, line in enumerate(text.splitlines(), start=1)
+        if SOMEBODYS.search(line) or str(ROOT) in line
+    ]
+    assert found == []
+
+
+def test_constraints_pin_releases_and_nothing_else(texts):
+    lines = [line for line in texts["constraints.txt"].splitlines() if not line.startswith("#")]
+    assert lines
+    assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.+!]+", line)] == []
+
+
+def test_every_distribution_of_the_tree_has_what_a_release_needs(texts):
+    folders = [
+        name.rpartition("/")[0] for name in texts if re.match(r"plugins/\w+/pyproject", name)
+    ]
+    missing = [
+        f"{folder}/{needed}"
+        for folder in folders
+        for needed in ("README.md", f"src/pvefw_{folder.partition('/')[2]}/py.typed")
+        if not (ROOT / folder / needed).exists()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("cd /home/me/pvefw", True),
+        ("pip install --extra-index-url https://pypi.example/simple pvefw", True),
+        ("thing @ file:///tmp/thing.whl", True),
+        ("/etc/pve/nodes/pve1/config and /usr/bin/python3", False),
+        ("https://example.com/work/in/progress", False),
+    ],
+)
+def test_the_pattern_finds_what_it_is_for(line, wrong):
+    assert bool(SOMEBODYS.search(line)) is wrong
