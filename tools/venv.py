@@ -51,7 +51,7 @@ def make() -> str | None:
 
 def pip(*arguments: str | Path) -> None:
     """Run the environment's pip."""
-    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-qq", *arguments]
     subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
 
 

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,16 @@ def test_every_distribution_of_the_tree_has_what_a_release_needs(texts):
         if not (ROOT / folder / needed).exists()
     ]
     assert missing == []
+
+
+def test_every_news_fragment_is_one_that_towncrier_takes(texts):
+    types = {
+        one["directory"]
+        for one in tomllib.loads(texts["pyproject.toml"])["tool"]["towncrier"]["type"]
+    }
+    fragments = [name.partition("/")[2] for name in texts if name.startswith("news/")]
+    wanted = re.compile(rf"(?:\d+|\+[\w-]+)\.(?:{'|'.join(types)})\.md")
+    assert [name for name in fragments if name != "README.md" and not wanted.fullmatch(name)] == []
 
 
 @pytest.mark.parametrize(
