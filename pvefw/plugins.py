@@ -6,6 +6,7 @@ called by keyword. Every call is guarded: it has a time limit, and whatever it r
 that names the plugin, without its secrets.
 """
 
+import contextlib
 import os
 import threading
 import traceback
@@ -323,6 +324,13 @@ def _check_names(family: Family, callers: Sequence[Any], name: str) -> None:
         )
 
 
+def _cancelled_from_now(task: Task | None) -> Callable[[], bool]:
+    """Whether a task was cancelled since this call; what runs after that is clean-up."""
+    if task is None or task.cancelled:
+        return lambda: False
+    return lambda: task.cancelled
+
+
 class _Guard:
     """Stands before a plugin's hooks: time limit, one call at a time, errors that name the plugin."""
 
@@ -341,14 +349,12 @@ class _Guard:
     def _call(self, hook: str, **arguments: Any) -> Any:
         if "task" in arguments:
             arguments["task"] = _PluginTask(arguments["task"], self._secrets)
-        call = partial(getattr(self._manager.hook, hook), **arguments)
         limit = _limit(HOOK_SECONDS[self._family.name])
+        call = partial(getattr(self._manager.hook, hook), **arguments)
+        stop = _cancelled_from_now(arguments.get("task"))
         try:
-            if self._family is GUEST:
-                result = system.call_within(call, limit, f"{self._name}.{hook}")
-            else:
-                with self._one_at_a_time:
-                    result = system.call_within(call, limit, f"{self._name}.{hook}")
+            with contextlib.nullcontext() if self._family is GUEST else self._one_at_a_time:
+                result = system.call_within(call, limit, f"{self._name}.{hook}", stop)
         except (Cancelled, KeyboardInterrupt):
             raise
         except system.DidNotReturn as error:

@@ -138,11 +138,18 @@ class DidNotReturn(Exception):
     """A call was left behind, its time was up. No TimeoutError: the function may raise those."""
 
 
+_LOOK_AROUND = 0.2
+"""Seconds after which a thread that waits looks whether it was cancelled."""
 _GRACE = 10.0
 """Seconds that a cancelled call gets to finish what it was doing."""
 
 
-def call_within(function: Callable[[], _Result], seconds: float | None, name: str) -> _Result:
+def call_within(
+    function: Callable[[], _Result],
+    seconds: float | None,
+    name: str,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> _Result:
     """Call a function that we do not trust to return, in a thread of its own.
 
     The caller stays interruptible: when it is cancelled, the function gets ten seconds to finish,
@@ -150,7 +157,9 @@ def call_within(function: Callable[[], _Result], seconds: float | None, name: st
 
     :param seconds: how long it may take; ``None`` for as long as it likes.
     :param name: the thread's name.
+    :param cancelled: for callers in other threads than the main one, which no signal reaches.
     :raises DidNotReturn: its time is up; the thread is left behind.
+    :raises Cancelled: the caller was cancelled.
     """
     outcome: list[_Result] = []
     failure: list[BaseException] = []
@@ -165,14 +174,28 @@ def call_within(function: Callable[[], _Result], seconds: float | None, name: st
         finally:
             done.set()
 
-    threading.Thread(target=target, name=name, daemon=True).start()
+    thread = threading.Thread(target=target, name=name, daemon=True)
     try:
-        finished = done.wait(seconds)
+        thread.start()
+        _wait_for(done, seconds, cancelled)
     except (Cancelled, KeyboardInterrupt):
         done.wait(_GRACE)
         raise
-    if not finished:
+    if not done.is_set():
         raise DidNotReturn(name)
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def _wait_for(done: threading.Event, seconds: float | None, cancelled: Callable[[], bool]) -> None:
+    if threading.current_thread() is threading.main_thread():
+        done.wait(seconds)  # a signal interrupts it
+        return
+    until = None if seconds is None else _monotonic() + seconds
+    while until is None or _monotonic() < until:
+        left = _LOOK_AROUND if until is None else min(_LOOK_AROUND, until - _monotonic())
+        if done.wait(max(left, 0.0)):
+            return
+        if cancelled():
+            raise Cancelled

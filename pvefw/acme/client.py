@@ -164,7 +164,7 @@ class Client:
 
     def account(self) -> Mapping[str, Any]:
         """The account object, fetched anew."""
-        return self._post(self._account_url(), {}).json()
+        return self._post(self._account_url()).json()
 
     def update(self, contacts: Sequence[str]) -> Mapping[str, Any]:
         """Change the account's contacts (``mailto:`` URLs)."""

@@ -97,6 +97,7 @@ class OrderFlow:
         :raises ProviderError: a solver failed.
         """
         if order.status != "pending":
+            self._task.log("All domains are validated already!")
             return order
         for url in order.authorizations:
             self._task.log(f"Getting authorization details from '{url}'")
@@ -171,7 +172,7 @@ class OrderFlow:
                 return _Answer(authorization, offer, challenge, solver)
         raise AcmeError(
             f"{authorization.name}: the authority offers {', '.join(offers)}, "
-            f"the plugin answers {', '.join(types)}",
+            f"the plugin answers {', '.join(types) or 'nothing'}",
             hint="Give this name a plugin for one of those; a wildcard needs a dns plugin.",
         )
 

@@ -12,7 +12,7 @@ from pvefw.acme.order import OrderFlow
 from pvefw.certs import accounts as account_use
 from pvefw.certs import chain, install, keys, renewal, solvers
 from pvefw.certs.keys import PrivateKey
-from pvefw.errors import ConfigError, NotFound, UsageError
+from pvefw.errors import AcmeError, ConfigError, NotFound, UsageError
 from pvefw.model import Identifier, Task
 from pvefw.store import accounts, files, locks, node_settings
 from pvefw.store.domains import DomainEntry
@@ -101,17 +101,35 @@ def _order(paths: Paths, task: Task) -> None:
         with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
             flow = OrderFlow(client, transport, answering, task)
             progress = _Progress(paths, wanted, account.location)
-            placed = progress.resumed(flow) or progress.begin(
-                flow.place(wanted.identifiers, profile=wanted.settings.get("profile", ""))
-            )
-            placed = flow.finalize(flow.authorize(placed), progress.signing_request)
-            pem = flow.download(placed, wanted.settings.get("preferred-chain", ""))
+            valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted)
+            pem = flow.download(valid, wanted.settings.get("preferred-chain", ""))
         event = install.install_pair(
             paths, pem, keys.to_pem(progress.key), task, SystemClock().now()
         )
         progress.end()
     install.reload_service(paths, wanted.settings.get("reload-command"), task)
     events.tell(paths, "on_certificate", event, task)
+
+
+def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
+    """Go on with an order that was interrupted.
+
+    The authority may have come while nobody answered; then that order is lost, and a new one is placed.
+    """
+    placed = progress.resumed(flow)
+    if placed is None:
+        return None
+    try:
+        return flow.finalize(flow.authorize(placed), progress.signing_request)
+    except AcmeError as error:
+        task.log(f"The interrupted order cannot be completed: {error.message}")
+        return None
+
+
+def _obtain(flow: OrderFlow, progress: "_Progress", wanted: _Wanted) -> Order:
+    placed = flow.place(wanted.identifiers, profile=wanted.settings.get("profile", ""))
+    progress.begin(placed)
+    return flow.finalize(flow.authorize(placed), progress.signing_request)
 
 
 def _wanted(paths: Paths) -> _Wanted:
@@ -161,7 +179,7 @@ class _Progress:
             self._key = keys.from_pem(key, str(self._waiting_key))
         return found
 
-    def begin(self, placed: Order) -> Order:
+    def begin(self, placed: Order) -> None:
         """Remember a new order."""
         self._key = self._reused_key() or keys.generate(
             self._wanted.settings.get("key-type", "ec256")
@@ -173,7 +191,6 @@ class _Progress:
             "settings": self._fingerprint,
         }
         files.replace(self._record, json.dumps(record).encode(), private=True)
-        return placed
 
     def end(self) -> None:
         """Forget the order: its certificate is installed."""

@@ -31,10 +31,14 @@ class Pebble:
     _context: ssl.SSLContext = field(repr=False)
 
     def address(self, name: str, address: str) -> None:
-        """Let a name resolve to this IPv4 address."""
-        body = json.dumps({"host": f"{name}.", "addresses": [address]}).encode()
-        url = f"http://127.0.0.1:{self.challtestsrv}/add-a"
-        with urllib.request.urlopen(urllib.request.Request(url, body), timeout=5):
+        """Let a name resolve to this IPv4 address, and no other."""
+        self._tell("clear-a", {"host": f"{name}."})
+        self._tell("add-a", {"host": f"{name}.", "addresses": [address]})
+
+    def _tell(self, what: str, body: Mapping[str, object]) -> None:
+        url = f"http://127.0.0.1:{self.challtestsrv}/{what}"
+        request = urllib.request.Request(url, json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=5):
             pass
 
     def root(self, number: int = 0) -> bytes:
