@@ -50,7 +50,7 @@ def parent(name: str) -> str:
 
 def is_within(name: str, zone: str) -> bool:
     """Whether a name is a zone's own name or below it."""
-    return zone == "." or name == zone or name.endswith(f".{zone}")
+    return zone in (".", name) or name.endswith(f".{zone}")
 
 
 def longest_zone(name: str, zones: Iterable[str]) -> str | None:

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
 from queue import Empty, SimpleQueue
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from pvefw.errors import Cancelled
 from pvefw.model import Task
@@ -61,20 +61,20 @@ def _work(
             future.set_exception(error)
 
 
-class Once(dict[str, Future[_Result]]):
+class Once(Generic[_Result]):
     """Remembers results by key; of several threads that ask for one at once, one makes it."""
 
     def __init__(self) -> None:
-        super().__init__()
         self._lock = threading.Lock()
+        self._futures: dict[str, Future[_Result]] = {}
 
-    def __call__(self, key: str, make: Callable[[], _Result]) -> _Result:
-        """The result for a key, also when it is an error that was raised."""
+    def get(self, key: str, make: Callable[[], _Result]) -> _Result:
+        """The result for a key; an error is remembered and raised again, too."""
         with self._lock:
-            future = self.get(key)
+            future = self._futures.get(key)
             mine = future is None
             if future is None:
-                future = self[key] = Future()
+                future = self._futures[key] = Future()
         if mine:
             try:
                 future.set_result(make())

@@ -260,6 +260,13 @@ PROPERTIES = (
         _never,
     ),
     Property(
+        "authority-port",
+        "1..65535",
+        "Where authoritative DNS servers listen, as seen from here (default 53).",
+        _integer(1, 65535),
+        _never,
+    ),
+    Property(
         "fallback-account",
         "NAME",
         "The account to order from when the first fails.",

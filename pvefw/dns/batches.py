@@ -1,0 +1,127 @@
+"""Adding and removing records: per plugin instance and zone one call with all of them."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from pvefw.dns import parallel, retry
+from pvefw.dns.journal import Entry
+from pvefw.errors import PvefwError
+from pvefw.hookspecs.dns import DnsSpec
+from pvefw.model import Task, TxtRecord
+from pvefw.plugins import Bound
+from pvefw.system import Clock
+
+ADD_SECONDS, REMOVE_SECONDS = 120.0, 60.0
+"""For how long a provider that is busy or out of order is asked again."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The records of one zone that go through one plugin instance."""
+
+    provider: Bound[DnsSpec]
+    zone: str
+    records: tuple[TxtRecord, ...]
+    """Sorted, each (name, value) once."""
+
+    @property
+    def entries(self) -> list[Entry]:
+        """As the journal has them."""
+        return [Entry(self.provider.name, self.zone, one.name, one.value) for one in self.records]
+
+    def add(self, task: Task, clock: Clock) -> None:
+        """Add the records.
+
+        :raises ProviderError: as the plugin's ``dns_add``.
+        """
+        task.log(f"{self.provider.name}: adding {_count(self.records)} to zone {self.zone}")
+        hook = self.provider.hooks.dns_add
+        retry.persistently(
+            lambda: hook(zone=self.zone, records=self.records, task=task), ADD_SECONDS, task, clock
+        )
+
+    def remove(self, task: Task, clock: Clock) -> None:
+        """Remove the records.
+
+        :raises ProviderError: as the plugin's ``dns_remove``.
+        """
+        task.log(f"{self.provider.name}: removing {_count(self.records)} from zone {self.zone}")
+        hook = self.provider.hooks.dns_remove
+        retry.persistently(
+            lambda: hook(zone=self.zone, records=self.records, task=task),
+            REMOVE_SECONDS,
+            task,
+            clock,
+        )
+
+
+def _count(records: Sequence[TxtRecord]) -> str:
+    return "1 TXT record" if len(records) == 1 else f"{len(records)} TXT records"
+
+
+def of_entries(provider: Bound[DnsSpec], entries: Iterable[Entry]) -> list[Batch]:
+    """The batches that a journal's entries of one instance make."""
+    by_zone: dict[str, set[TxtRecord]] = {}
+    for one in entries:
+        by_zone.setdefault(one.zone, set()).add(TxtRecord(one.name, one.value))
+    return [Batch(provider, zone, tuple(sorted(records))) for zone, records in by_zone.items()]
+
+
+def by_provider(batches: Iterable[Batch]) -> list[list[Batch]]:
+    """Batches that must follow each other, because one instance is never called twice at once."""
+    found: dict[str, list[Batch]] = {}
+    for one in batches:
+        found.setdefault(one.provider.name, []).append(one)
+    return list(found.values())
+
+
+# --- clean-up --------------------------------------------------------------------------------------
+
+
+class Uncancelled:
+    """A task for clean-up: it goes on although the task is cancelled."""
+
+    cancelled = False
+
+    def __init__(self, task: Task, clock: Clock) -> None:
+        self._task = task
+        self._clock = clock
+        self.log = task.log
+        self.warn = task.warn
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, whatever happens."""
+        self._clock.wait(threading.Event(), seconds)
+
+
+@dataclass(frozen=True, order=True)
+class Leftover:
+    """A record that could not be removed."""
+
+    entry: Entry
+    reason: str
+
+
+def remove_all(
+    batches: Iterable[Batch], close: Callable[[Sequence[Entry]], None], task: Task, clock: Clock
+) -> list[Leftover]:
+    """Remove every batch, plugin instances in parallel; a failure does not stop the others.
+
+    :param close: strikes entries from the journal, when their records are gone; from any thread.
+    :returns: what is still there.
+    """
+    shielded = Uncancelled(task, clock)
+
+    def remove(chain: Sequence[Batch]) -> list[Leftover]:
+        left: list[Leftover] = []
+        for one in chain:
+            try:
+                one.remove(shielded, clock)
+                close(one.entries)
+            except PvefwError as error:
+                left += [Leftover(entry, error.message) for entry in one.entries]
+        return left
+
+    done = parallel.run(remove, by_provider(batches), shielded)
+    return sorted(one for future in done for one in future.result())

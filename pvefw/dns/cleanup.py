@@ -1,0 +1,105 @@
+"""Removing what dead processes left in DNS: exactly what their journals name."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from pvefw.dns import batches, journal
+from pvefw.dns.batches import Batch, Leftover
+from pvefw.dns.journal import Entry, Journal
+from pvefw.errors import ConfigError, PvefwError
+from pvefw.hookspecs.dns import DnsSpec
+from pvefw.model import Task
+from pvefw.plugins import Bound
+from pvefw.store import locks
+from pvefw.store.paths import Paths
+from pvefw.system import Clock, SystemClock
+
+_LOCK = "dns-cleanup"
+_LOCK_SECONDS = 120.0
+
+BindInstance = Callable[[str], Bound[DnsSpec]]
+"""Binds a plugin instance by its name; raises a :class:`~pvefw.errors.PvefwError` where it is gone."""
+
+
+def cleanup(
+    paths: Paths, bind_instance: BindInstance, task: Task, *, clock: Clock | None = None
+) -> list[Leftover]:
+    """Remove the records of every journal whose process is dead.
+
+    Run it before an order, too: it costs nothing where there is no journal. A damaged journal is a
+    warning, and stays.
+
+    :param bind_instance: called once for each instance that has something to remove.
+    :returns: what is still there; each was reported as a warning, with what to do by hand.
+    :raises Locked: another process has been cleaning up for two minutes.
+    """
+    clock = clock or SystemClock()
+    if not any(not one.owned for one in _all(paths, task)):
+        return []
+    with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
+        left = _remove(_all(paths, task), bind_instance, task, clock)
+    for one in left:
+        task.warn(f"{one.entry} is left: {one.reason}")
+    if left:
+        task.log(
+            "The next command tries again. Once they are deleted by hand: " + _forgetting(left)
+        )
+    return left
+
+
+def forget(paths: Paths, instance: str) -> list[Entry]:
+    """Strike an instance's entries without removing anything: somebody has done it by hand.
+
+    Entries of processes that still run are kept: they remove their records themselves.
+
+    :returns: what was struck.
+    :raises ConfigError: a journal is damaged.
+    """
+    struck: set[Entry] = set()
+    with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
+        for one in journal.load_all(paths):
+            mine = [entry for entry in one.entries if entry.instance == instance]
+            if not one.owned:
+                one.close(mine)
+                struck.update(mine)
+    return sorted(struck)
+
+
+def _all(paths: Paths, task: Task) -> list[Journal]:
+    """Every journal that can be read; of the others the task is told."""
+    found: list[Journal | None] = []
+    for path in journal.files_of(paths):
+        try:
+            found.append(Journal.load(path))
+        except ConfigError as error:
+            task.warn(f"{error.message}. {error.hint}")
+    return [one for one in found if one]
+
+
+def _remove(
+    journals: Sequence[Journal], bind_instance: BindInstance, task: Task, clock: Clock
+) -> list[Leftover]:
+    abandoned = [one for one in journals if not one.owned]
+    in_use = {entry for one in journals if one.owned for entry in one.entries}
+
+    def close(entries: Iterable[Entry]) -> None:
+        gone = set(entries)
+        for one in abandoned:
+            one.close(gone)
+
+    close(in_use)  # an order that was resumed has the same values: they are its own now
+    by_instance: dict[str, set[Entry]] = {}
+    for entry in (entry for one in abandoned for entry in one.entries):
+        by_instance.setdefault(entry.instance, set()).add(entry)
+    left: list[Leftover] = []
+    found: list[Batch] = []
+    for instance, entries in by_instance.items():
+        try:
+            found += batches.of_entries(bind_instance(instance), entries)
+        except PvefwError as error:
+            left += [Leftover(one, error.message) for one in entries]
+    return sorted(left + batches.remove_all(found, close, task, clock))
+
+
+def _forgetting(left: Iterable[Leftover]) -> str:
+    instances = sorted({one.entry.instance for one in left})
+    return ", ".join(f"pvefw dns cleanup --forget {one}" for one in instances)

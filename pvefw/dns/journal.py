@@ -1,0 +1,137 @@
+"""What was put into DNS and is not yet gone again, on disk before it is put there.
+
+One private file for each order, in ``/var/lib/pvefw/dns/``. It names its owner, the process that will
+remove the records; where that is dead, anybody may. It never holds a credential.
+"""
+
+import json
+import os
+import secrets
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from pvefw.errors import ConfigError
+from pvefw.store import files
+from pvefw.store.paths import Paths
+from pvefw.system import Clock
+from pvefw.tasks.upid import process_start
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One TXT value that may stand in a zone."""
+
+    instance: str
+    """The plugin instance that adds and removes it."""
+    zone: str
+    name: str
+    value: str
+
+    def __str__(self) -> str:
+        return f'{self.name} TXT "{self.value}" in zone {self.zone}'
+
+
+class Journal:
+    """The entries of one order; safe for several threads."""
+
+    def __init__(
+        self, path: Path, pid: int, pstart: int, created: datetime, entries: Iterable[Entry]
+    ) -> None:
+        self.path = path
+        self.pid = pid
+        self.pstart = pstart
+        """The owner's start, in clock ticks after boot: process ids are used again."""
+        self.created = created
+        self._entries = sorted(set(entries))
+        self._lock = threading.Lock()
+
+    @classmethod
+    def begin(cls, paths: Paths, entries: Iterable[Entry], clock: Clock) -> "Journal":
+        """Write a new journal that this process owns; on return it is durable.
+
+        :raises StoreError: it cannot be written; then nothing must be added to DNS.
+        """
+        pid = os.getpid()
+        path = paths.state_dir / "dns" / f"{pid}-{secrets.token_hex(4)}.json"
+        made = cls(path, pid, process_start(pid) or 0, clock.now(), entries)
+        made._write()
+        return made
+
+    @classmethod
+    def load(cls, path: Path) -> "Journal | None":
+        """Read a journal; ``None`` for one whose last entry was closed in the meantime.
+
+        :raises ConfigError: it is damaged.
+        """
+        data = files.read_if_exists(path)
+        if data is None:
+            return None
+        try:
+            said = json.loads(data)
+            entries = [Entry(**one) for one in said["entries"]]
+            created = datetime.fromisoformat(said["created"])
+            return cls(path, int(said["pid"]), int(said["pstart"]), created, entries)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path}: this journal of DNS records is damaged: {error}",
+                hint="Look for TXT records named _acme-challenge by hand, then remove the file.",
+            ) from error
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """Those that are still open."""
+        with self._lock:
+            return tuple(self._entries)
+
+    @property
+    def owned(self) -> bool:
+        """Whether the process that wrote it still runs, and so will clean up itself."""
+        return process_start(self.pid) == self.pstart
+
+    def close(self, entries: Iterable[Entry]) -> None:
+        """Strike entries whose records are gone; the file goes with the last one.
+
+        :raises StoreError: it cannot be written.
+        """
+        gone = set(entries)
+        with self._lock:
+            if not gone.isdisjoint(self._entries):
+                self._entries = [one for one in self._entries if one not in gone]
+                self._write()
+
+    def _write(self) -> None:
+        if not self._entries:
+            files.remove(self.path)
+            return
+        said = {
+            "pid": self.pid,
+            "pstart": self.pstart,
+            "created": self.created.isoformat(),
+            "entries": [asdict(one) for one in self._entries],
+        }
+        files.replace(self.path, json.dumps(said, indent=1).encode(), private=True)
+
+
+def files_of(paths: Paths) -> list[Path]:
+    """Where the journals of this host lie."""
+    return sorted((paths.state_dir / "dns").glob("[!.]*.json"))
+
+
+def load_all(paths: Paths) -> list[Journal]:
+    """Every journal of this host.
+
+    :raises ConfigError: one is damaged.
+    """
+    return [one for path in files_of(paths) if (one := Journal.load(path))]
+
+
+def open_entries(paths: Paths, instance: str = "") -> list[Entry]:
+    """What may still stand in DNS, of one plugin instance or of all.
+
+    :raises ConfigError: a journal is damaged.
+    """
+    found = {one for journal in load_all(paths) for one in journal.entries}
+    return sorted(one for one in found if instance in ("", one.instance))

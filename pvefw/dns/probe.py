@@ -1,0 +1,94 @@
+"""``pvefw dns test``: one record in and out again, and how long each step took."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pvefw.dns.propagation import Expected
+from pvefw.dns.publication import Placed, Publication, Route
+from pvefw.dns.resolver import Resolver, Server
+from pvefw.dns.zones import Finder
+from pvefw.errors import ProviderError
+from pvefw.model import Task
+from pvefw.store.paths import Paths
+from pvefw.system import Clock, SystemClock
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the time line."""
+
+    seconds: float
+    """Since the start."""
+    said: str
+
+
+Tell = Callable[[Step], None]
+"""Gets every step as it happens; from any thread."""
+
+
+def probe(
+    paths: Paths,
+    route: Route,
+    resolver: Resolver,
+    task: Task,
+    tell: Tell,
+    *,
+    clock: Clock | None = None,
+) -> None:
+    """Add a random value where a challenge of this domain would stand, watch it, remove it.
+
+    :raises ProviderError: a step failed; what was added is removed all the same, or named.
+    """
+    _Probe(paths, route, resolver, task, tell, clock or SystemClock()).run()
+
+
+class _Probe:
+    def __init__(
+        self,
+        paths: Paths,
+        route: Route,
+        resolver: Resolver,
+        task: Task,
+        tell: Tell,
+        clock: Clock,
+    ) -> None:
+        self._route = route
+        self._task = task
+        self._tell = tell
+        self._clock = clock
+        self._start = clock.monotonic()
+        self._publication = Publication(paths, Finder(resolver), clock)
+
+    def run(self) -> None:
+        value = secrets.token_urlsafe(32)
+        placed = self._publication.locate([(self._route, frozenset([value]))], self._task)
+        self._say_place(placed[0])
+        try:
+            self._publication.add(self._task)
+            self._say(f'added by {self._route.provider.name}: "{value}"')
+            self._publication.wait(self._task, self._saw)
+            self._say("an authority could validate now")
+        finally:
+            left = self._publication.remove(self._task)
+            if not left:
+                self._say("removed")
+        if left:
+            raise ProviderError(
+                f"the test record is left: {left[0].entry}: {left[0].reason}",
+                hint="The next command tries again, and so does: pvefw dns cleanup",
+            )
+
+    def _say(self, said: str) -> None:
+        self._tell(Step(self._clock.monotonic() - self._start, said))
+
+    def _say_place(self, placed: Placed) -> None:
+        for alias in placed.place.aliases:
+            self._say(f"{alias} is an alias")
+        self._say(f"the record is {placed.place.name}, in zone {placed.zone}")
+        servers = placed.place.zone.servers
+        said = ", ".join(map(str, servers)) or placed.place.zone.problem
+        self._say(f"name servers: {said}")
+
+    def _saw(self, server: Server, _expected: Expected) -> None:
+        self._say(f"seen at {server}")

@@ -1,0 +1,252 @@
+"""Waiting until every authoritative server of a zone shows what was added to it."""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rdatatype
+
+from pvefw.dns import parallel
+from pvefw.dns.resolver import NoAnswer, NoRoute, Resolver, Server, question
+from pvefw.dns.zones import Zone
+from pvefw.errors import ProviderError
+from pvefw.model import Task
+from pvefw.system import Clock
+
+_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.02, 0.75, 1.5
+_QUESTION_SECONDS = 2.0
+_SHORTEST_QUESTION = 0.1
+_NAMES_SAID = 5
+"""How many lagging names an error lists."""
+_MAX_SERVERS = 256
+"""Watched at once; each needs a thread, which mostly sleeps."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Values that all servers of a zone are to show at one name."""
+
+    name: str
+    values: frozenset[str]
+    zone: Zone
+    delay: float
+    """Seconds from now on: how long to wait for servers that lag or cannot be reached."""
+
+
+Seen = Callable[[Server, Expected], None]
+"""Told as soon as a server shows what is expected of it; from any thread."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one server last said about one name."""
+
+    server: Server
+    expected: Expected
+    state: str
+    """One of those below."""
+    said: str = ""
+
+
+SEEN = "seen"
+LAGS = "lags"
+"""It answers with authority, but without (all of) the values."""
+FAILS = "fails"
+"""It answers with an error: SERVFAIL, REFUSED …"""
+SILENT = "silent"
+"""It does not answer, or something on the way answers in its place."""
+NO_ROUTE = "no route"
+
+
+def wait(
+    expected: Sequence[Expected],
+    resolver: Resolver,
+    task: Task,
+    clock: Clock,
+    seen: Seen | None = None,
+) -> None:
+    """Ask every server, often at first, until all show everything.
+
+    A server that cannot be asked is waited for until the delay is over, and then ignored: the delay is
+    the fallback. It is the upper bound, too, for a server that answers, but not with the values: that
+    is an error, because the authority would see the same.
+
+    :param seen: called for every server and name as soon as it shows.
+    :raises ProviderError: servers still lag when the delay is over; it names them and their answers.
+    :raises Cancelled: the task was cancelled.
+    """
+    start = clock.monotonic()
+    watches = [
+        _Watch(server, mine, resolver, task, clock, start, seen)
+        for server, mine in _by_server(expected).items()
+    ]
+    if watches:
+        task.log(f"Watching {len(watches)} name server addresses for {_count(expected)}")
+    stop = threading.Event()
+    try:
+        done = parallel.run(lambda one: one.run(stop), watches, task, limit=_MAX_SERVERS)
+    finally:
+        stop.set()
+    verdicts = [verdict for future in done for verdict in future.result()]
+    _tell_of_missing_routes(verdicts, task)
+    judged = [_judge(one, verdicts, task) for one in expected]
+    problems = [one for one in judged if one is not None]
+    if problems:
+        raise _lagging(problems)
+    blind = [one.delay for one in expected if not _asked(one, verdicts)]
+    task.wait(max(start + max(blind, default=0.0) - clock.monotonic(), 0.0))
+
+
+def _count(expected: Sequence[Expected]) -> str:
+    return expected[0].name if len(expected) == 1 else f"{len(expected)} names"
+
+
+def _by_server(expected: Iterable[Expected]) -> dict[Server, list[Expected]]:
+    found: dict[Server, list[Expected]] = {}
+    for one in expected:
+        for server in one.zone.servers if one.delay else ():
+            found.setdefault(server, []).append(one)
+    return found
+
+
+def _asked(one: Expected, verdicts: Iterable[Verdict]) -> bool:
+    return any(verdict.expected is one and verdict.state != NO_ROUTE for verdict in verdicts)
+
+
+@dataclass(frozen=True)
+class _Watch:
+    """Watches one server, in a thread of its own."""
+
+    server: Server
+    expected: Sequence[Expected]
+    resolver: Resolver
+    task: Task
+    clock: Clock
+    start: float
+    seen: Seen | None
+
+    def run(self, stop: threading.Event) -> list[Verdict]:
+        """Ask until everything is seen or its time is up."""
+        final: list[Verdict] = []
+        pending, pause = list(self.expected), _FIRST_PAUSE
+        while pending and not self.task.cancelled:
+            verdicts = self._ask(pending)
+            late = [one for one in verdicts if self._is_final(one)]
+            final += late
+            pending = [one.expected for one in verdicts if one not in late]
+            if not pending or self.clock.wait(stop, min(pause, self._left(pending))):
+                break
+            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+        return final
+
+    def _left(self, pending: Iterable[Expected]) -> float:
+        """Seconds until the first of them is overdue."""
+        return max(self.start + min(one.delay for one in pending) - self.clock.monotonic(), 0.0)
+
+    def _is_final(self, verdict: Verdict) -> bool:
+        return verdict.state in (SEEN, NO_ROUTE) or self._left([verdict.expected]) == 0
+
+    def _ask(self, pending: Sequence[Expected]) -> list[Verdict]:
+        seconds = min(_QUESTION_SECONDS, max(self._left(pending), _SHORTEST_QUESTION))
+        questions = [question(one.name, "TXT") for one in pending]
+        replies = self.resolver.exchange(self.server, questions, seconds)
+        verdicts = [
+            Verdict(self.server, one, *_read(reply, one))
+            for one, reply in zip(pending, replies, strict=True)
+        ]
+        for verdict in verdicts:
+            if verdict.state == SEEN and self.seen:
+                self.seen(self.server, verdict.expected)
+        return verdicts
+
+
+# --- what an answer means ---------------------------------------------------------------------------
+
+
+def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[str, str]:
+    """A state and, in words, what the server said."""
+    if isinstance(reply, NoAnswer):
+        return (NO_ROUTE if isinstance(reply, NoRoute) else SILENT), str(reply)
+    code = dns.rcode.to_text(reply.rcode())
+    if reply.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+        return FAILS, f"answers {code}"
+    if not reply.flags & dns.flags.AA:
+        below = _delegation(reply)
+        if below:
+            return LAGS, f"says that {below} is a zone of its own, on other servers"
+        return SILENT, "answers without authority"
+    missing = one.values - _texts(reply, one.name)
+    if not missing:
+        return SEEN, ""
+    if len(missing) < len(one.values):
+        said = f"shows {len(one.values) - len(missing)} of {len(one.values)} values"
+    elif _texts(reply, one.name):
+        said = "shows other values only"
+    elif reply.answer:
+        said = "has a CNAME there"
+    else:
+        said = "answers NXDOMAIN" if code == "NXDOMAIN" else "has no TXT record there"
+    return LAGS, said + _serial(reply)
+
+
+def _texts(reply: dns.message.Message, name: str) -> set[str]:
+    return {
+        b"".join(one.strings).decode(errors="replace")
+        for rrset in reply.answer
+        if rrset.rdtype == dns.rdatatype.TXT and rrset.name.to_text().lower() == name
+        for one in rrset
+    }
+
+
+def _delegation(reply: dns.message.Message) -> str:
+    if not reply.answer:
+        for rrset in reply.authority:
+            if rrset.rdtype == dns.rdatatype.NS:
+                return str(rrset.name.to_text().lower())
+    return ""
+
+
+def _serial(reply: dns.message.Message) -> str:
+    for rrset in reply.authority:
+        if rrset.rdtype == dns.rdatatype.SOA:
+            return f" (zone {rrset.name.to_text().lower()} serial {rrset[0].serial})"
+    return ""
+
+
+def _judge(one: Expected, verdicts: Iterable[Verdict], task: Task) -> str | None:
+    """Why not to go on with one name: the authority could not see the values either."""
+    mine = [verdict for verdict in verdicts if verdict.expected is one]
+    lagging = [verdict for verdict in mine if verdict.state == LAGS]
+    failing = [verdict for verdict in mine if verdict.state == FAILS]
+    silent = [verdict for verdict in mine if verdict.state == SILENT]
+    seen = any(verdict.state == SEEN for verdict in mine)
+    if lagging or (failing and not silent and not seen):
+        said = ", ".join(f"{verdict.server} {verdict.said}" for verdict in lagging or failing)
+        return f"{one.name} does not show after {one.delay:g} seconds: {said}"
+    for verdict in [*failing, *silent]:
+        task.log(
+            f"{one.name}: {verdict.server} could not be watched: {verdict.said}; "
+            f"going on after {one.delay:g} seconds"
+        )
+    if one.zone.problem and one.delay:
+        task.log(f"{one.name} is not watched but given {one.delay:g} seconds: {one.zone.problem}")
+    return None
+
+
+def _lagging(problems: Sequence[str]) -> ProviderError:
+    more = len(problems) - _NAMES_SAID
+    rest = f"; and {more} more names" if more > 0 else ""
+    return ProviderError(
+        "; ".join(problems[:_NAMES_SAID]) + rest,
+        hint="See whether the provider lists the records, and ask the servers: dig @SERVER NAME TXT. "
+        "Where they only need longer, raise --validation-delay.",
+    )
+
+
+def _tell_of_missing_routes(verdicts: Iterable[Verdict], task: Task) -> None:
+    servers = sorted({one.server for one in verdicts if one.state == NO_ROUTE})
+    if servers:
+        task.log(f"Left out, there is no route to them: {', '.join(map(str, servers))}")

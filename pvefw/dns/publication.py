@@ -1,0 +1,229 @@
+"""The way of TXT values into DNS and out again: place, journal, add, wait, remove."""
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pvefw.dns import batches, names, parallel, propagation, retry
+from pvefw.dns.batches import Batch, Leftover
+from pvefw.dns.journal import Entry, Journal
+from pvefw.dns.parallel import Once
+from pvefw.dns.propagation import Expected, Seen
+from pvefw.dns.zones import Finder, Place, Zone
+from pvefw.errors import PluginTimeout, ProviderError, PvefwError, Unavailable
+from pvefw.hookspecs.dns import DnsSpec
+from pvefw.model import Task, TxtRecord
+from pvefw.plugins import Bound
+from pvefw.store.paths import Paths
+from pvefw.system import Clock
+
+_Result = TypeVar("_Result")
+_ZONES_SECONDS = 30.0
+"""For how long a provider that is busy is asked for its zones."""
+_REASONS_SAID = 5
+_NAMES_SAID = 3
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a domain is validated."""
+
+    domain: str
+    """As ordered, perhaps with ``*.``."""
+    provider: Bound[DnsSpec]
+    """Bound under its instance's name."""
+    alias: str = ""
+    """The domain below which the record stands instead; empty for where DNS says."""
+    delay: float = 30.0
+    """The instance's ``validation-delay`` in seconds; 0 not to watch or wait at all."""
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The values of one domain and where they go."""
+
+    route: Route
+    values: frozenset[str]
+    place: Place
+    zone: str
+    """As the provider has it; DNS may have cut it differently (``place.zone``)."""
+
+
+class Publication:
+    """The values of one order: :meth:`locate`, :meth:`add`, :meth:`wait`, then always :meth:`remove`."""
+
+    def __init__(self, paths: Paths, finder: Finder, clock: Clock) -> None:
+        self._paths = paths
+        self._finder = finder
+        self._clock = clock
+        self._zones: Once[Sequence[str] | None] = Once()
+        self._placed: list[Placed] = []
+        self._batches: list[Batch] = []
+        self._begun: list[Batch] = []
+        self._unsure: set[Entry] = set()
+        self._journal: Journal | None = None
+
+    # --- where ---
+
+    def locate(
+        self, wanted: Sequence[tuple[Route, frozenset[str]]], task: Task
+    ) -> Sequence[Placed]:
+        """Find the place of every value; nothing is changed yet.
+
+        :param wanted: routes, each with the values for its domain.
+        :raises ConfigError: a domain or alias is not a name.
+        :raises ProviderError: names that have no place, each with the reason.
+        """
+        self._placed = _results(parallel.run(lambda one: self._locate(*one, task), wanted, task))
+        self._batches = _batches(self._placed)
+        return self._placed
+
+    def _locate(self, route: Route, values: frozenset[str], task: Task) -> Placed:
+        name = names.challenge_name(route.alias or route.domain)
+        zones = self._provider_zones(route.provider, task)
+        try:
+            place = self._finder.place(name)
+        except Unavailable as error:
+            if zones is None:
+                raise
+            place = Place(name, Zone("", (), error.message))
+        if place.aliases:
+            task.log(f"{route.domain}: {' → '.join([*place.aliases, place.name])}")
+        if route.alias:
+            self._check_alias(route, place, task)
+        if zones is None:
+            return Placed(route, values, place, place.zone.name)
+        zone = names.longest_zone(place.name, zones)
+        if zone is None:
+            raise ProviderError(
+                f"{route.domain}: {route.provider.name}: none of its zones holds {place.name}",
+                hint=f"Its zones: {', '.join(zones) or 'none'}. Add the zone there, "
+                "or give the name another plugin or an alias.",
+            )
+        return Placed(route, values, place, zone)
+
+    def _provider_zones(self, provider: Bound[DnsSpec], task: Task) -> Sequence[str] | None:
+        hook = provider.hooks.dns_zones
+        return self._zones.get(
+            provider.name,
+            lambda: retry.persistently(hook, _ZONES_SECONDS, task, self._clock),
+        )
+
+    def _check_alias(self, route: Route, place: Place, task: Task) -> None:
+        """Warn where the authority would not be led to the alias: our view of DNS may be another."""
+        name = names.challenge_name(route.domain)
+        try:
+            leads_to = self._finder.place(name).name
+        except ProviderError as error:
+            task.log(f"{route.domain}: its alias could not be checked: {error.message}")
+            return
+        if leads_to != place.name:
+            task.warn(
+                f"{route.domain}: {name} is not a CNAME to {place.name}; "
+                "the authority will not find the record there"
+            )
+
+    # --- in ---
+
+    def add(self, task: Task) -> None:
+        """Write the journal, then add everything: one call for each instance and zone.
+
+        :raises StoreError: the journal cannot be written; nothing was added.
+        :raises ProviderError: instances failed, each with its reason; others may have added theirs.
+        """
+        entries = [entry for one in self._batches for entry in one.entries]
+        self._journal = Journal.begin(self._paths, entries, self._clock)
+        chains = batches.by_provider(self._batches)
+        _results(parallel.run(lambda chain: self._add(chain, task), chains, task))
+
+    def _add(self, chain: Sequence[Batch], task: Task) -> None:
+        for one in chain:
+            self._begun.append(one)
+            try:
+                one.add(task, self._clock)
+            except PvefwError as error:
+                if isinstance(error, PluginTimeout):  # it may still add, after we have removed
+                    self._unsure.update(one.entries)
+                error.message = f"{self._domains(one)}: {error.message}"
+                raise
+
+    def _domains(self, batch: Batch) -> str:
+        """Whom a failure of a batch is about."""
+        domains = sorted(
+            {
+                one.route.domain
+                for one in self._placed
+                if one.zone == batch.zone and one.route.provider.name == batch.provider.name
+            }
+        )
+        more = len(domains) - _NAMES_SAID
+        return ", ".join(domains[:_NAMES_SAID]) + (f" and {more} more" if more > 0 else "")
+
+    def wait(self, task: Task, seen: Seen | None = None) -> None:
+        """Wait until all servers of all zones show everything: :func:`pvefw.dns.propagation.wait`."""
+        expected = _expected(self._placed)
+        propagation.wait(expected, self._finder.resolver, task, self._clock, seen)
+
+    # --- out ---
+
+    def remove(self, task: Task) -> list[Leftover]:
+        """Remove what was added, or may have been; it goes on although the task is cancelled.
+
+        :returns: what is still there; the journal keeps it.
+        :raises StoreError: the journal cannot be written.
+        """
+        if self._journal is None:
+            return []
+        untouched = [one for one in self._batches if one not in self._begun]
+        self._close([entry for one in untouched for entry in one.entries])
+        return batches.remove_all(self._begun, self._close, task, self._clock)
+
+    def _close(self, entries: Sequence[Entry]) -> None:
+        if self._journal is not None:
+            self._journal.close([one for one in entries if one not in self._unsure])
+
+
+def _batches(placed: Sequence[Placed]) -> list[Batch]:
+    providers = {one.route.provider.name: one.route.provider for one in placed}
+    records: dict[tuple[str, str], set[TxtRecord]] = {}
+    for one in placed:
+        key = (one.route.provider.name, one.zone)
+        records.setdefault(key, set()).update(
+            TxtRecord(one.place.name, value) for value in one.values
+        )
+    return [
+        Batch(providers[instance], zone, tuple(sorted(found)))
+        for (instance, zone), found in sorted(records.items())
+    ]
+
+
+def _expected(placed: Sequence[Placed]) -> list[Expected]:
+    """What to watch: all values of one name together, for as long as the most patient instance says."""
+    by_name: dict[str, list[Placed]] = {}
+    for one in placed:
+        by_name.setdefault(one.place.name, []).append(one)
+    return [
+        Expected(
+            name,
+            frozenset[str]().union(*(one.values for one in mine)),
+            mine[0].place.zone,
+            max(one.route.delay for one in mine),
+        )
+        for name, mine in by_name.items()
+    ]
+
+
+def _results(futures: Sequence[Future[_Result]]) -> list[_Result]:
+    """What calls returned.
+
+    :raises PvefwError: the one that was raised, or of several one that has all their reasons.
+    """
+    errors = [one.exception() for one in futures]
+    known = [one for one in errors if isinstance(one, PvefwError)]
+    if len(known) < len([one for one in errors if one is not None]) or len(known) <= 1:
+        return [one.result() for one in futures]
+    reasons = list(dict.fromkeys(one.message for one in known))
+    more = len(reasons) - _REASONS_SAID
+    rest = f"; and {more} more" if more > 0 else ""
+    raise ProviderError("; ".join(reasons[:_REASONS_SAID]) + rest, hint=known[0].hint)

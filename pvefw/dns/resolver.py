@@ -1,0 +1,257 @@
+"""Asking DNS servers: recursive ones for where things are, authoritative ones for what they say."""
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+
+from pvefw.errors import ConfigError, Unavailable
+from pvefw.store import files, pvefw_config
+from pvefw.store.paths import Paths
+from pvefw.system import Clock, SystemClock
+
+DNS_PORT = 53
+_SECONDS = 2.0
+"""How long a server may take for an answer."""
+_ROUNDS = 2
+"""How often each recursive server is asked before giving up: UDP packets get lost."""
+_WINDOW = 50
+"""Questions on their way to one server at once; more would overflow small receive buffers."""
+_LARGEST = 65535
+
+
+@dataclass(frozen=True, order=True)
+class Server:
+    """One address that answers DNS."""
+
+    address: str
+    port: int = DNS_PORT
+    name: str = field(default="", compare=False)
+    """The name server's name, where it is known; for messages."""
+
+    def __str__(self) -> str:
+        where = self.address if self.port == DNS_PORT else f"{self.address} port {self.port}"
+        return f"{self.name.removesuffix('.')} ({where})" if self.name else where
+
+
+class NoAnswer(Exception):
+    """A server could not be asked or did not answer; the text says why."""
+
+
+class NoRoute(NoAnswer):
+    """This host has no way to the server's address family or network."""
+
+
+class Resolver:
+    """Asks recursive servers, one after the other, and authoritative servers directly.
+
+    Domains that are being validated are asked for at the recursive servers, but never the names of
+    their TXT records: a resolver that the authority shares would remember that they do not exist.
+
+    :param servers: the recursive ones.
+    :param authority_port: where authoritative servers listen; 53 but for tests.
+    :param ports: other ports for single addresses.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        *,
+        authority_port: int = DNS_PORT,
+        ports: Mapping[str, int] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.servers = tuple(servers)
+        self._authority_port = authority_port
+        self._ports = ports or {}
+        self._clock = clock or SystemClock()
+
+    @classmethod
+    def configured(cls, paths: Paths) -> "Resolver":
+        """The one of this node: ``resolvers`` and ``authority-port`` of ``pvefw.cfg``, else the system's.
+
+        :raises ConfigError: neither names a server, or one that is not an address.
+        """
+        given = pvefw_config.option(paths, "resolvers")
+        servers = parse_servers(given) if given else _system_servers(paths)
+        port = pvefw_config.option(paths, "authority-port", str(DNS_PORT))
+        if not port.isdecimal():
+            raise ConfigError(f"authority-port: '{port}' is not a port")
+        return cls(servers, authority_port=int(port))
+
+    def authority(self, name: str, address: str) -> Server:
+        """An authoritative server, by name and address."""
+        return Server(address, self._ports.get(address, self._authority_port), name)
+
+    def ask(self, name: str, kind: str) -> dns.message.Message:
+        """What the recursive servers say: an answer, or that there is none (NXDOMAIN included).
+
+        :param name: absolute.
+        :param kind: ``SOA``, ``A`` …
+        :raises Unavailable: none of them gave an answer; the message has what each did instead.
+        """
+        reasons: dict[Server, str] = {}
+        for server in self.servers * _ROUNDS:
+            reply = self.exchange(server, [question(name, kind, recursive=True)])[0]
+            if isinstance(reply, NoAnswer):
+                reasons[server] = str(reply)
+            elif reply.rcode() in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
+                return reply
+            else:
+                reasons[server] = f"answers {dns.rcode.to_text(reply.rcode())}"
+        said = "; ".join(f"{server}: {reason}" for server, reason in reasons.items())
+        raise Unavailable(
+            f"DNS: {kind} of {name} cannot be looked up: {said}",
+            hint="Check /etc/resolv.conf, or name other servers: pvefw config set --resolvers IP,IP",
+        )
+
+    def exchange(
+        self, server: Server, questions: Sequence[dns.message.Message], seconds: float = _SECONDS
+    ) -> list[dns.message.Message | NoAnswer]:
+        """Ask one server several things at once: over UDP, then TCP what did not come or did not fit.
+
+        :param seconds: how long it may take, for UDP and once more for TCP.
+        :returns: for each question, in their order, the answer or why there is none.
+        """
+        found: list[dns.message.Message | NoAnswer] = []
+        for start in range(0, len(questions), _WINDOW):
+            found += self._exchange(server, questions[start : start + _WINDOW], seconds)
+        return found
+
+    def _exchange(
+        self, server: Server, questions: Sequence[dns.message.Message], seconds: float
+    ) -> list[dns.message.Message | NoAnswer]:
+        for one, id_ in zip(questions, _ids(len(questions)), strict=True):
+            one.id = id_
+        try:
+            replies = self._over_udp(server, questions, seconds)
+        except NoRoute as error:
+            return [error] * len(questions)
+        deadline = self._clock.monotonic() + seconds
+        found: list[dns.message.Message | NoAnswer] = []
+        for one in questions:
+            reply = replies.get(one.id)
+            if reply is not None and not reply.flags & dns.flags.TC:
+                found.append(reply)
+            else:
+                found.append(_over_tcp(server, one, deadline - self._clock.monotonic()))
+        return found
+
+    def _over_udp(
+        self, server: Server, questions: Sequence[dns.message.Message], seconds: float
+    ) -> dict[int, dns.message.Message]:
+        """The answers that came, by the question's id."""
+        waiting = {one.id: one for one in questions}
+        replies: dict[int, dns.message.Message] = {}
+        deadline = self._clock.monotonic() + seconds
+        with _connected(server) as sock:
+            try:
+                for one in questions:
+                    sock.send(one.to_wire())
+                while waiting and (left := deadline - self._clock.monotonic()) > 0:
+                    sock.settimeout(left)
+                    reply = _parse(sock.recv(_LARGEST))
+                    asked = waiting.get(reply.id) if reply else None
+                    if reply and asked and asked.is_response(reply):
+                        replies[reply.id] = reply
+                        del waiting[reply.id]
+            except OSError:
+                pass  # too late, or the port is closed: TCP says more
+        return replies
+
+
+def question(name: str, kind: str, *, recursive: bool = False) -> dns.message.Message:
+    """A question; without EDNS, which some middle boxes still drop: what is too long comes over TCP."""
+    flags = dns.flags.RD if recursive else 0
+    return dns.message.make_query(name, kind, flags=flags)
+
+
+def _ids(count: int) -> list[int]:
+    """Different message ids that nobody can guess."""
+    return secrets.SystemRandom().sample(range(0x10000), count)
+
+
+def _connected(server: Server) -> socket.socket:
+    """A socket that hears only this server; it is told of closed ports by ICMP.
+
+    :raises NoRoute: there is no way to the address.
+    """
+    family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+    except OSError as error:
+        raise NoRoute(error.strerror) from error
+    try:
+        sock.connect((server.address, server.port))
+    except OSError as error:
+        sock.close()
+        raise NoRoute(error.strerror) from error
+    return sock
+
+
+def _parse(data: bytes) -> dns.message.Message | None:
+    try:
+        return dns.message.from_wire(data)
+    except dns.exception.DNSException:
+        return None  # rubbish; the answer may still come
+
+
+def _over_tcp(
+    server: Server, asked: dns.message.Message, seconds: float
+) -> dns.message.Message | NoAnswer:
+    try:
+        return dns.query.tcp(asked, server.address, timeout=max(seconds, 0.0), port=server.port)
+    except dns.exception.Timeout:
+        return NoAnswer("no answer in time")
+    except EOFError:
+        return NoAnswer("the connection was closed without an answer")
+    except OSError as error:
+        return NoAnswer(error.strerror or str(error))
+    except dns.exception.DNSException as error:
+        return NoAnswer(f"its answer makes no sense: {error}")
+
+
+# --- which servers ------------------------------------------------------------------------------
+
+
+def parse_servers(text: str) -> list[Server]:
+    """``192.0.2.1,192.0.2.2:5353,[2001:db8::1]:53`` as servers.
+
+    :raises ConfigError: one of them is not an address and port.
+    """
+    return [_server(one.strip()) for one in text.split(",") if one.strip()]
+
+
+def _server(text: str) -> Server:
+    host, port = text, str(DNS_PORT)
+    if text.startswith("[") or text.count(":") == 1:
+        host, _, port = text.rpartition(":") if not text.endswith("]") else (text, "", port)
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        return Server(str(ipaddress.ip_address(host)), int(port))
+    except ValueError as error:
+        raise ConfigError(
+            f"resolvers: '{text}' is not IP or IP:PORT", hint="An IPv6 one: [2001:db8::1]:53"
+        ) from error
+
+
+def _system_servers(paths: Paths) -> list[Server]:
+    """Those of resolv.conf(5)."""
+    path = paths.below("etc/resolv.conf")
+    text = (files.read_if_exists(path) or b"").decode(errors="replace")
+    words = [line.split() for line in text.splitlines()]
+    found = [Server(one[1]) for one in words if len(one) > 1 and one[0] == "nameserver"]
+    if not found:
+        raise ConfigError(
+            f"{path} names no DNS server",
+            hint="Add one there, or: pvefw config set --resolvers IP,IP",
+        )
+    return found

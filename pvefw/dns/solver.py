@@ -1,0 +1,110 @@
+"""dns-01: a challenge plugin made out of DNS plugins (RFC 8555 section 8.4)."""
+
+from collections.abc import Sequence
+
+from pvefw.dns import providers
+from pvefw.dns.publication import Publication, Route
+from pvefw.dns.resolver import Resolver
+from pvefw.dns.zones import Finder
+from pvefw.errors import ConfigError, ProviderError
+from pvefw.model import Challenge, Task
+from pvefw.store.domains import DomainEntry
+from pvefw.store.paths import Paths
+from pvefw.store.plugin_config import PluginInstance
+from pvefw.system import Clock, SystemClock
+
+_SAID = 5
+"""How many records an error lists."""
+
+
+class DnsSolver:
+    """Answers the dns-01 challenges of one order, each name through its own plugin instance.
+
+    One solver serves all names of an order, so that instances work in parallel and there is one wait:
+    alias → zone → journal → one ``dns_add`` for each instance and zone → wait until all authoritative
+    servers show everything; and at the end one ``dns_remove`` for each instance and zone.
+
+    :param routes: every name, and how it is validated.
+    :raises ConfigError: a wildcard and its base go different ways: they share one record name.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        routes: Sequence[Route],
+        resolver: Resolver,
+        *,
+        clock: Clock | None = None,
+    ) -> None:
+        self._routes = _by_base(routes)
+        self._publication = Publication(paths, Finder(resolver), clock or SystemClock())
+
+    def challenge_types(self) -> Sequence[str]:
+        """Only dns-01."""
+        return ["dns-01"]
+
+    def challenge_present(self, challenges: Sequence[Challenge], task: Task) -> None:
+        """Add the records and wait until every authoritative server shows them.
+
+        :raises ProviderError: a place was not found, a provider failed, or servers lag.
+        :raises StoreError: the journal cannot be written; nothing was added.
+        """
+        values: dict[str, set[str]] = {}
+        for one in challenges:
+            values.setdefault(one.identifier.value, set()).add(one.dns_value)
+        wanted = [(self._routes[base], frozenset(found)) for base, found in values.items()]
+        self._publication.locate(wanted, task)
+        self._publication.add(task)
+        self._publication.wait(task)
+
+    def challenge_cleanup(
+        self,
+        challenges: Sequence[Challenge],  # noqa: ARG002 - the publication knows what they became
+        task: Task,
+    ) -> None:
+        """Remove what :meth:`challenge_present` added, or may have added.
+
+        :param challenges: those of :meth:`challenge_present`.
+        :raises ProviderError: records are left; the journal keeps them for the next command.
+        """
+        left = self._publication.remove(task)
+        if left:
+            said = "; ".join(f"{one.entry}: {one.reason}" for one in left[:_SAID])
+            more = f"; and {len(left) - _SAID} more" if len(left) > _SAID else ""
+            raise ProviderError(
+                f"DNS records are left: {said}{more}",
+                hint="The next command tries again, and so does: pvefw dns cleanup",
+            )
+
+
+def for_names(
+    paths: Paths, entries: Sequence[DomainEntry], instances: Sequence[PluginInstance]
+) -> dict[str, DnsSolver]:
+    """One solver for all these names, by name.
+
+    :param instances: the plugin instance of each entry, in the same order.
+    :raises ConfigError: settings do not fit, no DNS server is known, or a wildcard and its base differ.
+    :raises PluginError: a plugin is missing or broken.
+    """
+    configured = {one.id: one for one in instances}
+    bound = {id_: providers.bind(paths, one.api, one.data, id_) for id_, one in configured.items()}
+    routes = [
+        Route(entry.name, bound[one.id], entry.alias, float(one.validation_delay))
+        for entry, one in zip(entries, instances, strict=True)
+    ]
+    solver = DnsSolver(paths, routes, Resolver.configured(paths))
+    return dict.fromkeys((entry.name for entry in entries), solver)
+
+
+def _by_base(routes: Sequence[Route]) -> dict[str, Route]:
+    found: dict[str, Route] = {}
+    for one in routes:
+        base = one.domain.removeprefix("*.")
+        other = found.setdefault(base, one)
+        if (other.provider.name, other.alias) != (one.provider.name, one.alias):
+            raise ConfigError(
+                f"{other.domain} and {one.domain} share the record _acme-challenge.{base}, "
+                "but have different plugins or aliases",
+                hint="Give both the same plugin and alias.",
+            )
+    return found
