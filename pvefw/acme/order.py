@@ -107,7 +107,7 @@ class OrderFlow:
             _parallel(lambda one: self._present(*one), list(by_solver.values()))
             if answers:
                 self._task.log("Triggering validation")
-            _parallel(lambda one: self._client.respond(one.offer), answers)
+            _parallel(self._respond, answers)
             order = self._poll(order, "pending", self._pending_names)
             if order.status == "invalid":
                 raise self._why_invalid(order)
@@ -127,12 +127,22 @@ class OrderFlow:
             request = csr()
             self._task.log("Checking order status")
             self._task.log("Order is ready, finalizing order")
-            order = self._client.finalize(order, request)
+            order = self._send_request(order, request)
         order = self._poll(order, "processing")
         if order.status != "valid":
             raise self._why_invalid(order)
         self._task.log("valid!")
         return order
+
+    def _send_request(self, order: Order, request: bytes) -> Order:
+        """Finalize; if that was done already, the server's answer to the first time was lost."""
+        try:
+            return self._client.finalize(order, request)
+        except AcmeProblem:
+            now = self._client.order(order.url)
+            if now.status not in ("processing", "valid"):
+                raise
+            return now
 
     def download(self, order: Order, preferred_root: str = "") -> bytes:
         """The chain of a valid order, in PEM."""
@@ -144,6 +154,8 @@ class OrderFlow:
     def _answers(self, authorizations: Sequence[Authorization]) -> list[_Answer]:
         answers = []
         for one in authorizations:
+            if one.name not in self._solvers:
+                raise AcmeProtocolError(f"{one.url}: {one.name} was not ordered")
             if one.status == "valid":
                 self._task.log(f"{one.name} is already validated!")
             elif one.status != "pending":
@@ -178,6 +190,14 @@ class OrderFlow:
 
     def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> None:
         solver.challenge_present(challenges=challenges, task=self._task)
+
+    def _respond(self, answer: _Answer) -> None:
+        """Tell the server; if it knows already, its answer to the first time was lost."""
+        try:
+            self._client.respond(answer.offer)
+        except AcmeProblem:
+            if self._client.authorization(answer.authorization.url).status == "pending":
+                raise
 
     @contextlib.contextmanager
     def _cleaned_up(

@@ -1,5 +1,6 @@
 """The names of a node's certificate, and who validates each."""
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -72,6 +73,6 @@ def _entry(parts: Mapping[str, str], where: str) -> DomainEntry:
 
 def _normal(name: str) -> str:
     if properties.is_address(name):
-        return name
+        return str(ipaddress.ip_address(name))
     star = "*." if properties.is_wildcard(name) else ""
     return star + properties.to_ascii(name.removeprefix("*."))
