@@ -12,6 +12,53 @@ from servers.nameserver import Key, NameServer, Zone, free_dns_port
 from servers.processes import process
 
 
+_HEAD = """\
+server:
+  rundir: {workdir}
+  listen: {listen}
+  udp-workers: 1
+  tcp-workers: 1
+  background-workers: 1
+control:
+  listen: {control}
+database:
+  storage: {workdir}
+key:
+  - id: {key.name}
+    algorithm: {key.algorithm}
+    secret: {key.secret}
+acl:
+  - id: change
+    key: {key.name}
+    action: [update, transfer]
+  - id: notified
+    address: [127.0.0.0/8, ::1]
+    action: notify
+template:
+  - id: default
+    storage: {workdir}
+    acl: change
+    zonefile-sync: -1
+    zonefile-load: difference-no-serial
+    journal-content: all
+"""
+_REMOTE = """\
+  - id: of-{zone}
+    address: {at[0]}@{at[1]}
+"""
+_PRIMARY = """\
+  - domain: {zone.name}
+    file: {zone.file_name}
+"""
+_SECONDARY = """\
+  - domain: {zone}
+    file: {zone}copy
+    master: of-{zone}
+    acl: notified
+    zonefile-load: none
+"""
+
+
 @dataclass
 class Knot(NameServer):
     """A Knot DNS that runs."""
@@ -50,26 +97,13 @@ def knot(
     control = Path(tempfile.mkdtemp(prefix="knot-")) / "socket"  # a socket's path must be short
     for zone in zones:
         (workdir / zone.file_name).write_text(zone.render())
-    parts = [
-        f"server:\n  rundir: {workdir}\n  listen: {address}@{port}\n  udp-workers: 1\n"
-        "  tcp-workers: 1\n  background-workers: 1",
-        f"control:\n  listen: {control}",
-        f"database:\n  storage: {workdir}",
-        f"key:\n  - id: {key.name}\n    algorithm: {key.algorithm}\n    secret: {key.secret}",
-        f"acl:\n  - id: change\n    key: {key.name}\n    action: [update, transfer]\n"
-        "  - id: notified\n    address: [127.0.0.0/8, ::1]\n    action: notify",
-        _remotes(secondary or {}),
-        f"template:\n  - id: default\n    storage: {workdir}\n    acl: change\n"
-        "    zonefile-sync: -1\n    zonefile-load: difference-no-serial\n    journal-content: all",
-        "zone:",
-        *(f"  - domain: {zone.name}\n    file: {zone.file_name}" for zone in zones),
-        *(
-            f"  - domain: {zone}\n    file: {zone}copy\n    master: of-{zone}\n    acl: notified\n"
-            "    zonefile-load: none"
-            for zone in secondary or {}
-        ),
-    ]
-    (workdir / "knot.conf").write_text("\n".join(parts) + "\n")
+    head = _HEAD.format(workdir=workdir, listen=f"{address}@{port}", control=control, key=key)
+    primaries = "".join(_REMOTE.format(zone=zone, at=at) for zone, at in (secondary or {}).items())
+    served = "".join(_PRIMARY.format(zone=zone) for zone in zones)
+    copied = "".join(_SECONDARY.format(zone=zone) for zone in secondary or {})
+    (workdir / "knot.conf").write_text(
+        head + (f"remote:\n{primaries}" if primaries else "") + f"zone:\n{served}{copied}"
+    )
     log = workdir / "knot.log"
     try:
         with process(["knotd", "-c", str(workdir / "knot.conf")], log) as running:
@@ -79,11 +113,3 @@ def knot(
             yield server
     finally:
         shutil.rmtree(control.parent)
-
-
-def _remotes(secondary: Mapping[str, tuple[str, int]]) -> str:
-    each = [
-        f"  - id: of-{zone}\n    address: {address}@{port}"
-        for zone, (address, port) in secondary.items()
-    ]
-    return "\n".join(["remote:", *each]) if each else ""
