@@ -53,7 +53,7 @@ def bind(
     :param secondary: zone to its primary's address and port; it catches up when told, or notified.
     :param forward: zone to the server that it asks: it is then a resolver for these.
     :param notify: secondaries that are told of changes at once.
-    :param ready: wait until it serves the last of its zones.
+    :param ready: wait until it answers for the last of its zones.
     """
     workdir.mkdir(parents=True, exist_ok=True)
     port, control, key = port or free_dns_port(), free_port(), key or Key()
@@ -82,7 +82,7 @@ def bind(
     argv = ["named", "-g", "-n", "1", "-c", str(workdir / "named.conf")]
     with process(argv, log) as running:
         server = Bind(address, port, workdir, running, log, key, control)
-        served = [zone.name for zone in zones] + list(secondary or {})
+        served = [zone.name for zone in zones] + list(secondary or {}) + list(forward or {})
         server.wait_until_ready(served[-1] if served and ready else "")
         yield server
 

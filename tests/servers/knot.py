@@ -11,7 +11,6 @@ from pathlib import Path
 from servers.nameserver import Key, NameServer, Zone, free_dns_port
 from servers.processes import process
 
-
 _HEAD = """\
 server:
   rundir: {workdir}

@@ -68,7 +68,8 @@ class Zone:
             lines.append(f"@ NS {label}")
             if not label.endswith("."):
                 lines.append(f"{label} {'AAAA' if ':' in address else 'A'} {address}")
-        return "\n".join([*lines, self.records, ""])
+        lines += [line.strip() for line in self.records.splitlines()]
+        return "\n".join([*lines, ""])
 
 
 @dataclass
