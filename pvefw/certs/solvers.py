@@ -1,6 +1,6 @@
 """Who answers the challenges of an order: each name's configured plugin instance, bound."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,7 @@ def _check_wildcard(entry: DomainEntry) -> None:
 
 def _dns(
     paths: Paths, entries: Iterable[DomainEntry], instances: Iterable[PluginInstance]
-) -> dict[str, "Solver"]:
+) -> Mapping[str, "Solver"]:
     from pvefw.dns import solver  # it brings dnspython
 
     return solver.for_names(paths, list(entries), list(instances))

@@ -1,0 +1,162 @@
+"""Files are replaced whole or not at all, and are private from the first byte."""
+
+import errno
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from pvefw.errors import DigestMismatch, NotFound, StoreError
+from pvefw.store import files
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def left_over(directory):
+    return [path.name for path in directory.iterdir() if "tmp" in path.name]
+
+
+def test_replacing_creates_and_replaces(tmp_path):
+    path = tmp_path / "a" / "b" / "file"
+    files.replace(path, b"one")
+    assert (path.read_bytes(), mode(path)) == (b"one", 0o644)
+    files.replace(path, b"two", private=True)
+    assert (path.read_bytes(), mode(path)) == (b"two", 0o600)
+    assert left_over(path.parent) == []
+
+
+def test_private_from_the_first_byte(tmp_path, monkeypatch):
+    seen = []
+    original = os.open
+
+    def watching(path, flags, mode=0o777, **more):
+        if flags & os.O_CREAT:
+            seen.append((flags & os.O_EXCL, mode))
+        return original(path, flags, mode, **more)
+
+    monkeypatch.setattr(os, "open", watching)
+    previous = os.umask(0)
+    try:
+        files.replace(tmp_path / "priv" / "key", b"secret", private=True)
+    finally:
+        os.umask(previous)
+    assert seen == [(os.O_EXCL, 0o600)]
+    assert mode(tmp_path / "priv") == 0o700
+
+
+@pytest.mark.parametrize("call", ["fsync", "write", "replace"])
+def test_a_failing_call_leaves_the_old_content(tmp_path, monkeypatch, call):
+    path = tmp_path / "file"
+    files.replace(path, b"old")
+
+    def fail(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if call == "replace":
+        monkeypatch.setattr("pathlib.Path.replace", fail)
+    elif call == "fsync":
+        monkeypatch.setattr(os, "fsync", fail)
+    else:
+        monkeypatch.setattr(os, "fdopen", fail)
+    with pytest.raises(StoreError, match="No space left") as caught:
+        files.replace(path, b"new")
+    assert "full" in caught.value.hint
+    assert path.read_bytes() == b"old"
+    monkeypatch.undo()
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0 and not shutil.which("unshare"), reason="needs a mount")
+def test_a_file_system_that_is_really_full(tmp_path):
+    program = textwrap.dedent(
+        """
+        import os, sys
+        from pathlib import Path
+        from pvefw.errors import StoreError
+        from pvefw.store import files
+        directory = Path(sys.argv[1])
+        files.replace(directory / "config", b"old")
+        (directory / "ballast").write_bytes(b"x" * 40000)
+        try:
+            files.replace(directory / "config", b"n" * 200000)
+        except StoreError as error:
+            print(error, error.hint)
+        assert (directory / "config").read_bytes() == b"old"
+        assert sorted(os.listdir(directory)) == ["ballast", "config"]
+        """
+    )
+    mounted = tmp_path / "small"
+    mounted.mkdir()
+    script = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" -c "$3" "$1"'
+    done = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", script, "sh", mounted, sys.executable, program],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "No space left on device" in done.stdout
+
+
+def test_a_file_system_without_chmod_links_or_directory_sync(tmp_path, monkeypatch):
+    """As pmxcfs: it refuses what it does not have."""
+
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    for name in ("chmod", "fchmod", "link", "symlink"):
+        monkeypatch.setattr(os, name, refuse)
+    original = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    files.replace(tmp_path / "file", b"data", private=True)
+    files.rename(tmp_path / "file", tmp_path / "other")
+    assert (tmp_path / "other").read_bytes() == b"data"
+    files.remove(tmp_path / "other")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_symlink_in_the_way_is_not_followed(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    (tmp_path / f".file.tmp.{os.getpid()}").symlink_to(victim)
+    files.replace(tmp_path / "file", b"data")
+    assert victim.read_bytes() == b"precious"
+
+
+def test_reading(tmp_path):
+    assert files.read_if_exists(tmp_path / "none") is None
+    assert files.read_if_exists(tmp_path / "none" / "deeper") is None
+    with pytest.raises(NotFound, match="no such file"):
+        files.read(tmp_path / "none")
+    with pytest.raises(StoreError, match="could not read"):
+        files.read(tmp_path)
+
+
+def test_digests_are_proxmox_ves(tmp_path):
+    assert files.digest(b"") == "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+    files.check_digest(tmp_path, b"abc", files.digest(b"abc"))
+    files.check_digest(tmp_path, b"abc", None)
+    with pytest.raises(DigestMismatch, match="changed by somebody else"):
+        files.check_digest(tmp_path, b"abc", files.digest(b"abd"))
+
+
+def test_without_rights_the_error_says_what_to_do(tmp_path, monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    with pytest.raises(StoreError, match="Permission denied") as caught:
+        files.replace(tmp_path / "x" / "file", b"")
+    assert "as root" in caught.value.hint

@@ -1,0 +1,194 @@
+"""Proxmox VE's formats: read as they are, written so that they are read there, bytes kept."""
+
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pvefw.errors import ConfigError
+from pvefw.store.node_config import NodeConfig, decode, encode, parse_property_string
+from pvefw.store.pvefw_config import PvefwConfig
+from pvefw.store.section_config import Section, SectionConfig
+
+NODE = b"""#Rack 7%3A left
+#%E2%98%8E 4711
+acme: account=default,domains=pve1.example.com
+acmedomain0: gui.example.com,plugin=example_plugin
+startall-onboot-delay: 10
+unknown-key: of a later release
+wakeonlan: 00:11:22:33:44:55
+"""
+PLUGINS = b"""dns: example_plugin
+\tapi ovh
+\tdata T1ZIX0FLPWFiYwpPVkhfQVM9ZGVmCg
+\tnodes pve1,pve2
+\tunknown of a later release
+
+# somebody's note
+standalone: standalone
+
+"""
+
+words = st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=12)
+keys = words.filter(lambda word: word[0].isalpha())
+values = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]), min_size=1, max_size=30
+)
+
+
+# --- node configuration ---------------------------------------------------------------------------
+
+
+def test_a_node_configuration_of_proxmox_ve():
+    config = NodeConfig.parse(NODE, "config")
+    assert config.render() == NODE
+    assert config.description == "Rack 7: left\n☎ 4711\n"
+    assert config.values["unknown-key"] == "of a later release"
+
+
+def test_a_change_keeps_everything_else():
+    changed = NodeConfig.parse(NODE, "config").changed({"acme": None, "ballooning-target": "80"})
+    expected = NODE.replace(b"acme: account=default,domains=pve1.example.com\n", b"")
+    expected = expected.replace(b"startall", b"ballooning-target: 80\nstartall")
+    assert changed.render() == expected
+
+
+def test_a_change_to_what_is_there_keeps_the_bytes():
+    unsorted = b"wakeonlan: 00:11:22:33:44:55\nacme: domains=a.example"
+    config = NodeConfig.parse(unsorted, "config")
+    assert config.changed({"acme": "domains=a.example"}).render() == unsorted
+
+
+@given(st.dictionaries(keys, values), st.text(st.characters(codec="utf-8")))
+def test_whatever_is_set_is_read_again(properties, notes):
+    notes = "\n".join(notes.splitlines())
+    config = NodeConfig().changed(properties).described(notes)
+    again = NodeConfig.parse(config.render(), "config")
+    assert again.values == properties
+    assert again.description.removesuffix("\n") == notes.removesuffix("\n")
+    assert again.render() == config.render()
+    assert [line for line in config.render().split(b"\n") if line.startswith(b"#")] == [
+        line for line in config.render().split(b"\n")[: len(notes.split("\n"))] if b"#" in line[:1]
+    ]
+
+
+@given(st.text(st.characters(codec="utf-8")))
+def test_descriptions_are_encoded_in_plain_ascii(text):
+    encoded = encode(text)
+    assert encoded.isascii()
+    assert encoded.isprintable()
+    assert decode(encoded) == text
+
+
+@given(st.dictionaries(keys, values, min_size=1), st.data())
+def test_changing_one_property_changes_nothing_else(properties, data):
+    config = NodeConfig().changed(properties)
+    key = data.draw(st.sampled_from(sorted(properties)))
+    changed = config.changed({key: "changed"})
+    before = set(config.render().split(b"\n")) - {f"{key}: {properties[key]}".encode()}
+    after = set(changed.render().split(b"\n")) - {f"{key}: changed".encode()}
+    assert before == after
+
+
+@pytest.mark.parametrize("data", [b"no colon here\n", b"\tindented: x\n", b"\xff\xfe\n"])
+def test_a_damaged_node_configuration(data):
+    with pytest.raises(ConfigError, match="config: "):
+        NodeConfig.parse(data, "config")
+
+
+def test_property_strings():
+    assert parse_property_string("a.example,plugin=x", "domain") == {
+        "domain": "a.example",
+        "plugin": "x",
+    }
+    for wrong in ("a,b", "plugin=", "=x", "a.example,domain=b.example", ""):
+        with pytest.raises(ValueError, match="'"):
+            parse_property_string(wrong, "domain")
+
+
+# --- section config -------------------------------------------------------------------------------
+
+
+def test_a_plugins_cfg_of_proxmox_ve():
+    config = SectionConfig.parse(PLUGINS, "plugins.cfg")
+    assert config.render() == PLUGINS
+    assert config.get("example_plugin").values["nodes"] == "pve1,pve2"
+    assert config.get("standalone").values == {}
+
+
+def test_a_section_is_changed_and_everything_else_is_kept():
+    config = SectionConfig.parse(PLUGINS, "plugins.cfg")
+    section = config.get("example_plugin").changed({"api": "cf", "nodes": None, "disable": "1"})
+    expected = PLUGINS.replace(b"\tapi ovh", b"\tapi cf").replace(b"\tnodes pve1,pve2\n", b"")
+    expected = expected.replace(b"release\n", b"release\n\tdisable 1\n")
+    changed = config.with_section(section).render()
+    assert sorted(changed.split(b"\n")) == sorted(expected.split(b"\n"))
+    assert b"# somebody's note" in changed
+    assert SectionConfig.parse(changed, "again").get("standalone") is not None
+
+
+sections = st.builds(
+    lambda kind, id_, values: Section(kind, id_).changed(values),
+    st.sampled_from(["dns", "standalone"]),
+    keys,
+    st.dictionaries(keys, values.filter(lambda value: not value.startswith("#")), max_size=4),
+)
+
+
+@given(st.lists(sections, unique_by=lambda one: one.id, max_size=5))
+def test_whatever_sections_are_added_are_read_again(wanted):
+    config = SectionConfig()
+    for section in wanted:
+        config = config.with_section(section)
+    again = SectionConfig.parse(config.render(), "x")
+    assert again.render() == config.render()
+    assert {(one.type, one.id): one.values for one in again.sections} == {
+        (one.type, one.id): one.values for one in wanted
+    }
+    for section in wanted:
+        again = again.without(section.id)
+    assert again.sections == ()
+
+
+@given(st.binary(max_size=200))
+def test_rubbish_is_refused_or_kept_as_it_is(data):
+    for form in (SectionConfig, NodeConfig, PvefwConfig):
+        try:
+            parsed = form.parse(data, "x")
+        except ConfigError:
+            continue
+        assert parsed.render() == data
+
+
+@pytest.mark.parametrize(
+    "data", [b"rubbish\n", b"dns: a\n\tapi x\ndns: a\n\tapi y\n", b"\xff: x\n"]
+)
+def test_a_damaged_section_config(data):
+    with pytest.raises(ConfigError, match=r"x\.cfg: "):
+        SectionConfig.parse(data, "x.cfg")
+
+
+# --- pvefw.cfg ------------------------------------------------------------------------------------
+
+OURS = b"""# note
+reload-command: systemctl reload nginx
+renew-before: 30
+
+observer: tell-admin
+\tapi exec
+\tunknown kept
+"""
+
+
+def test_properties_then_sections():
+    config = PvefwConfig.parse(OURS, "pvefw.cfg")
+    assert config.render() == OURS
+    assert config.properties.values["reload-command"] == "systemctl reload nginx"
+    assert config.sections.get("tell-admin").values == {"api": "exec", "unknown": "kept"}
+
+
+def test_a_property_below_a_section_is_an_error_that_says_where_they_stand():
+    with pytest.raises(ConfigError, match="stands below the first section") as caught:
+        PvefwConfig.parse(OURS + b"\nkey-type: ec384\n", "pvefw.cfg")
+    assert "observer" in caught.value.hint
