@@ -115,7 +115,7 @@ class _Log:
         except OSError as error:
             raise files.failed("write", path, error) from error
         self._echo = echo
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler logs, too, perhaps while we do
         self._lost = False
 
     def write(self, message: str) -> None:

@@ -1,0 +1,47 @@
+"""A node in a tree of its own, and programs that run tasks."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from pvefw.store.paths import Paths
+
+HEAD = """
+import sys, threading
+from pathlib import Path
+from pvefw.errors import *
+from pvefw.store.paths import Paths
+from pvefw.tasks.task import run_task
+paths = Paths(Path(sys.argv[1]), "pve1")
+echo = lambda line: print(line, flush=True)
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(tmp_path / "root", "pve1")
+
+
+@pytest.fixture
+def program(paths):
+    """Starts a program that has ``paths``, ``echo`` and ``run_task``."""
+    started = []
+
+    def start(body):
+        code = HEAD + textwrap.dedent(body)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(paths.root)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
