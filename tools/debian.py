@@ -36,18 +36,25 @@ def is_installed(package: str) -> bool:
 
 def install(missing: list[str]) -> bool:
     """Install packages; the package lists are fetched only where they are not known."""
-    apt = ["apt-get", "--quiet", "--yes", "--no-install-recommends"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    if apt("install", *missing, quiet=True):
+        return True
+    return apt("update") and apt("install", *missing)
 
-    def run(*arguments: str) -> int:
-        command = [*apt, *arguments]
-        return subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False
-        ).returncode
 
-    if run("install", *missing) != 0:
-        return run("update") == 0 and run("install", *missing) == 0
-    return True
+def apt(*arguments: str, quiet: bool = False) -> bool:
+    """Run apt-get; what it prints is shown only where it fails."""
+    done = subprocess.run(
+        ["apt-get", "--yes", "--no-install-recommends", *arguments],
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0 and not quiet:
+        sys.stderr.write(done.stdout)
+    return done.returncode == 0
 
 
 def main(groups: set[str]) -> str | None:
