@@ -11,7 +11,7 @@ import dns.rdatatype
 
 from pvefw.dns import parallel
 from pvefw.dns.resolver import NoAnswer, NoRoute, Resolver, Server, question
-from pvefw.dns.zones import Zone
+from pvefw.dns.zones import Zone, referral
 from pvefw.errors import ProviderError
 from pvefw.model import Task
 from pvefw.system import Clock
@@ -174,7 +174,7 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[str, st
     if reply.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         return FAILS, f"answers {code}"
     if not reply.flags & dns.flags.AA:
-        below = _delegation(reply)
+        below = referral(reply, one.name, one.zone.name)
         if below:
             return LAGS, f"says that {below} is a zone of its own, on other servers"
         return SILENT, "answers without authority"
@@ -199,14 +199,6 @@ def _texts(reply: dns.message.Message, name: str) -> set[str]:
         if rrset.rdtype == dns.rdatatype.TXT and rrset.name.to_text().lower() == name
         for one in rrset
     }
-
-
-def _delegation(reply: dns.message.Message) -> str:
-    if not reply.answer:
-        for rrset in reply.authority:
-            if rrset.rdtype == dns.rdatatype.NS:
-                return str(rrset.name.to_text().lower())
-    return ""
 
 
 def _serial(reply: dns.message.Message) -> str:

@@ -98,7 +98,7 @@ class Finder:
             reply = self._ask_zone(zone, name)
             if reply is None:
                 return zone, self._target(self.resolver.ask(name, "CNAME"), zone, name)
-            deeper = _referral(reply, name, zone.name) or _soa_owner(reply, name) or zone.name
+            deeper = referral(reply, name, zone.name) or _soa_owner(reply, name) or zone.name
             if deeper == zone.name or not names.is_within(deeper, zone.name):
                 return zone, self._target(reply, zone, name)
             zone = self._deeper(deeper, reply)
@@ -128,7 +128,7 @@ class Finder:
             for server, reply in self._race(some, name, seconds):
                 if isinstance(reply, NoAnswer):
                     self._slow.add(server)
-                elif _is_authoritative(reply) or _referral(reply, name, zone.name):
+                elif _is_authoritative(reply) or referral(reply, name, zone.name):
                     return reply
         self._unreachable.add(zone.name)
         return None
@@ -241,7 +241,7 @@ def _soa_owner(reply: dns.message.Message, name: str) -> str | None:
     return None
 
 
-def _referral(reply: dns.message.Message, name: str, zone: str) -> str | None:
+def referral(reply: dns.message.Message, name: str, zone: str) -> str | None:
     """The zone that an answer refers to: below the one asked, above the name (RFC 1034 section 4.3.2)."""
     if reply.answer or reply.rcode() != dns.rcode.NOERROR:
         return None

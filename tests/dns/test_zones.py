@@ -69,7 +69,7 @@ def test_a_chain_of_cnames_is_followed(finder):
 
 
 def test_a_loop_is_found(finder):
-    with pytest.raises(ProviderError, match="loop.*x.loop.*y.loop") as caught:
+    with pytest.raises(ProviderError, match=r"loop.*x.loop.*y.loop") as caught:
         finder.place(challenge("loop.example.test"))
     assert caught.value.hint
 
@@ -95,7 +95,7 @@ def test_a_dead_server_does_not_keep_the_others_from_being_asked(finder):
 
 def test_no_resolver_answers(world):
     finder = Finder(Resolver([Server(world.closed, world.port)]))
-    with pytest.raises(Unavailable, match="cannot be looked up.*Connection refused") as caught:
+    with pytest.raises(Unavailable, match=r"cannot be looked up.*Connection refused") as caught:
         finder.place(challenge("www.example.test"))
     assert "--resolvers" in caught.value.hint
 
@@ -114,7 +114,7 @@ def test_a_resolver_that_refuses_is_followed_by_the_next(world):
 def test_a_domain_that_is_not_registered_is_not_looked_for_at_its_registry(tmp_path, registry):
     with bind(tmp_path, [Zone(registry, {"ns": "127.0.0.1"}, "example A 127.0.0.1")]) as server:
         finder = Finder(Resolver([Server("127.0.0.1", server.port)], authority_port=server.port))
-        with pytest.raises(Unavailable, match="does not exist in DNS.*a registry's"):
+        with pytest.raises(Unavailable, match=r"does not exist in DNS.*a registry's"):
             finder.place(challenge(f"unregistered.{registry.removesuffix('.')}"))
 
 

@@ -13,6 +13,7 @@ import dns.exception
 import dns.message
 import dns.query
 import dns.rcode
+import dns.rdatatype
 import dns.tsigkeyring
 import dns.update
 
@@ -94,6 +95,7 @@ class NameServer:
         return {
             b"".join(one.strings).decode()
             for rrset in self.ask(name, "TXT").answer
+            if rrset.rdtype == dns.rdatatype.TXT
             for one in rrset
         }
 
