@@ -8,6 +8,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 from pvefw.errors import DigestMismatch, NotFound, StoreError
@@ -65,9 +66,11 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     Missing directories are created, private ones for a private file.
 
     :param private: readable by its owner only, from the first byte on.
-    :raises StoreError: it cannot be written; the old content is untouched.
+    :raises StoreError: it cannot be written; the old content is untouched, unless only the sync of its
+        directory failed.
     """
-    staged = path.with_name(f".{path.name}.tmp.{os.getpid()}")
+    # by chance, not by process id: other threads and the other nodes of a cluster write here, too
+    staged = path.with_name(f".{path.name}.tmp.{secrets.token_hex(4)}")
     try:
         make_directory(path.parent, private=private)
         _write_new(staged, data, _PRIVATE if private else _PUBLIC)
@@ -107,11 +110,15 @@ def remove(path: Path) -> None:
 
 
 def make_directory(path: Path, *, private: bool = False) -> None:
-    """Create a directory and its parents where they are missing.
+    """Create a directory and its parents where they are missing, durably.
 
     :raises OSError: it cannot be created.
     """
-    path.mkdir(mode=0o700 if private else 0o755, parents=True, exist_ok=True)
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(mode=0o700 if private else 0o755, exist_ok=True)
+    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:
@@ -127,8 +134,7 @@ def sync_directory(path: Path) -> None:
 
 
 def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Create a file with this mode and content; one of a dead process with our id is in the way."""
-    path.unlink(missing_ok=True)
+    """Create a file with this mode and content."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)

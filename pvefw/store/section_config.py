@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pvefw.errors import ConfigError
+from pvefw.errors import ConfigError, UsageError
 
 _HEADER = re.compile(r"(?P<type>[^\s:#][^\s:]*):\s*(?P<id>\S+)\s*")
 _PROPERTY = re.compile(r"\s+(?P<key>\S+)(?:\s+(?P<value>.*?))?\s*")
@@ -22,6 +22,8 @@ class Section:
     id: str
     lines: Sequence[str] = ()
     """As in the file, without line ends: properties, comments and blank lines."""
+    header: str = ""
+    """The header as in the file; empty for ``type: id``."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -33,7 +35,10 @@ class Section:
         return found
 
     def changed(self, values: Mapping[str, str | None]) -> "Section":
-        """This section with other properties: set to a text, or removed by ``None``."""
+        """This section with other properties: set to a text, or removed by ``None``.
+
+        :raises UsageError: a value does not fit on one line.
+        """
         lines = []
         rest = dict(values)
         for line in self.lines:
@@ -47,9 +52,7 @@ class Section:
                     line if value == (match["value"] or "") else _line(match["key"], value)
                 )
         added = [_line(key, value) for key, value in rest.items() if value is not None]
-        end = len(lines)
-        while end and not lines[end - 1].strip():
-            end -= 1
+        end = _end(lines)
         return replace(self, lines=(*lines[:end], *added, *lines[end:]))
 
 
@@ -58,7 +61,14 @@ def _property(line: str) -> re.Match[str] | None:
 
 
 def _line(key: str, value: str) -> str:
+    if len(value.splitlines()) > 1:
+        raise UsageError(f"the value of {key} is more than one line")
     return f"\t{key} {value}".rstrip()
+
+
+def _end(lines: Sequence[str]) -> int:
+    """Behind the last property. A blank line ends a section for Proxmox VE: nothing may go below."""
+    return max((number for number, line in enumerate(lines, 1) if _property(line)), default=0)
 
 
 @dataclass(frozen=True)
@@ -77,28 +87,29 @@ class SectionConfig:
         :raises ConfigError: a line belongs to no section, or a section stands twice.
         """
         head: list[str] = []
-        sections: list[tuple[str, str, list[str]]] = []
+        sections: list[tuple[re.Match[str], list[str]]] = []
         for number, line in enumerate(_text(data, what).split("\n"), start=1):
             header = _HEADER.fullmatch(line)
             if header:
-                sections.append((header["type"], header["id"], []))
+                sections.append((header, []))
             elif line.strip() and not line[0].isspace() and not line.startswith("#"):
                 raise ConfigError(
                     f"{what}: line {number} is neither a section ('type: id') nor a property "
                     "(indented 'key value')"
                 )
             else:
-                (sections[-1][2] if sections else head).append(line)
-        _check_unique([section[:2] for section in sections], what)
+                (sections[-1][1] if sections else head).append(line)
+        _check_unique([(header["type"], header["id"]) for header, _ in sections], what)
         return cls(
-            tuple(head), tuple(Section(kind, id_, tuple(rest)) for kind, id_, rest in sections)
+            tuple(head),
+            tuple(Section(one["type"], one["id"], tuple(rest), one[0]) for one, rest in sections),
         )
 
     def render(self) -> bytes:
         """The file again; byte for byte what was parsed, where nothing was changed."""
         lines = list(self.head)
         for section in self.sections:
-            lines += [f"{section.type}: {section.id}", *section.lines]
+            lines += [section.header or f"{section.type}: {section.id}", *section.lines]
         return "\n".join(lines).encode()
 
     def get(self, id_: str) -> Section | None:
@@ -111,14 +122,26 @@ class SectionConfig:
             kept = tuple(section if one.id == section.id else one for one in self.sections)
             return replace(self, sections=kept)
         lines = tuple(line for line in section.lines if line.strip())
-        return replace(
-            self._ended(),
-            sections=(*self._ended().sections, replace(section, lines=(*lines, "", ""))),
-        )
+        ended = self._ended()
+        return replace(ended, sections=(*ended.sections, replace(section, lines=(*lines, "", ""))))
 
     def without(self, id_: str) -> "SectionConfig":
-        """This file without a section."""
-        return replace(self, sections=tuple(one for one in self.sections if one.id != id_))
+        """This file without a section; comments below its properties stay: the next may be meant."""
+        head, sections = tuple(self.head), list[Section]()
+        for one in self.sections:
+            if one.id != id_:
+                sections.append(one)
+                continue
+            left = _comments(one.lines[_end(one.lines) :])
+            if left and sections:
+                sections[-1] = replace(sections[-1], lines=(*sections[-1].lines, *left))
+            elif left:
+                head = (*head, *left)
+        if sections:
+            sections[-1] = replace(sections[-1], lines=_with_line_end(sections[-1].lines))
+        elif head:
+            head = _with_line_end(head)
+        return replace(self, head=head, sections=tuple(sections))
 
     def _ended(self) -> "SectionConfig":
         """This file with a blank line at its end, so that a section can follow."""
@@ -130,6 +153,18 @@ class SectionConfig:
         while lines and not lines[-1].strip():
             lines.pop()
         return replace(self, sections=(*self.sections[:-1], replace(last, lines=(*lines, ""))))
+
+
+def _comments(lines: Sequence[str]) -> Sequence[str]:
+    """What is left of the lines below a section's properties when it goes."""
+    if not any(line.strip() for line in lines):
+        return ()
+    first = next(number for number, line in enumerate(lines) if line.strip())
+    return lines[first:]
+
+
+def _with_line_end(lines: Sequence[str]) -> tuple[str, ...]:
+    return tuple(lines) if lines and not lines[-1].strip() else (*lines, "")
 
 
 def _text(data: bytes, what: str) -> str:

@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -127,12 +128,53 @@ def test_a_file_system_without_chmod_links_or_directory_sync(tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_symlink_in_the_way_is_not_followed(tmp_path):
+def test_a_symlink_in_the_way_is_not_followed(tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
-    (tmp_path / f".file.tmp.{os.getpid()}").symlink_to(victim)
-    files.replace(tmp_path / "file", b"data")
+    monkeypatch.setattr("secrets.token_hex", lambda _size: "guessed")
+    (tmp_path / ".file.tmp.guessed").symlink_to(victim)
+    with pytest.raises(StoreError, match="File exists"):
+        files.replace(tmp_path / "file", b"data")
     assert victim.read_bytes() == b"precious"
+
+
+def test_threads_that_replace_one_file_leave_one_of_their_contents(tmp_path):
+    path = tmp_path / "file"
+    contents = [bytes([number]) * 20_000 for number in range(4)]
+    files.replace(path, contents[0])
+    seen = set()
+
+    def write(content):
+        for _ in range(25):
+            files.replace(path, content)
+            seen.add(path.read_bytes())
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(write, content) for content in contents]:
+            done.result()
+    assert seen <= set(contents)
+    assert left_over(tmp_path) == []
+
+
+def test_a_failing_sync_of_the_directory_is_told(tmp_path, monkeypatch):
+    original = os.fsync
+
+    def fsync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        original(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(StoreError, match="Input/output error"):
+        files.replace(tmp_path / "file", b"data")
+
+
+def test_new_directories_are_durable_too(tmp_path, monkeypatch):
+    synced = []
+    original = files.sync_directory
+    monkeypatch.setattr(files, "sync_directory", lambda path: (synced.append(path), original(path)))
+    files.replace(tmp_path / "a" / "b" / "file", b"data")
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
 
 
 def test_reading(tmp_path):

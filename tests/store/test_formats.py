@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvefw.errors import ConfigError
+from pvefw.errors import ConfigError, UsageError
 from pvefw.store.node_config import NodeConfig, decode, encode, parse_property_string
 from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import Section, SectionConfig
@@ -149,6 +149,88 @@ def test_whatever_sections_are_added_are_read_again(wanted):
     for section in wanted:
         again = again.without(section.id)
     assert again.sections == ()
+
+
+def test_a_new_property_stands_above_the_blank_line_that_ends_a_section_for_proxmox_ve():
+    text = b"dns: a1\n\tapi x\n\n# about b1\n\ndns: b1\n\tapi y\n"
+    config = SectionConfig.parse(text, "x")
+    changed = config.with_section(config.get("a1").changed({"nodes": "pve1"}))
+    assert changed.render() == text.replace(b"\tapi x\n", b"\tapi x\n\tnodes pve1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "removed", "left"),
+    [
+        (
+            b"dns: a1\n\tapi x\n\n# about b1\ndns: b1\n\tapi y\n",
+            "a1",
+            b"# about b1\ndns: b1\n\tapi y\n",
+        ),
+        (
+            b"dns: a1\n\tapi x\ndns: b1\n\tapi y\n\n# end",
+            "b1",
+            b"dns: a1\n\tapi x\n# end\n",
+        ),
+        (b"dns: a1\n\t# within\n\tapi x\n", "a1", b""),
+        (b"# head\ndns: a1\n", "a1", b"# head\n"),
+        (b"dns: a1\ndns: b1\n", "b1", b"dns: a1\n"),
+    ],
+)
+def test_comments_between_sections_survive_the_removal_of_one(text, removed, left):
+    assert SectionConfig.parse(text, "x").without(removed).render() == left
+
+
+sparse = st.lists(
+    st.sampled_from(
+        ["dns: a1", "standalone:  b1 ", "x:c1", "\tapi x", "  data   d ", "# note", "", "\t", "\tf"]
+    ),
+    max_size=12,
+).map(lambda lines: "\n".join(lines).encode())
+
+
+@given(sparse, st.sampled_from(["api", "data", "new"]), st.sampled_from([None, "v", "two words"]))
+def test_a_change_to_one_section_touches_no_line_of_the_others(data, key, value):
+    try:
+        config = SectionConfig.parse(data, "x")
+    except ConfigError:
+        return
+    assert config.render() == data
+    for section in config.sections:
+        changed = config.with_section(section.changed({key: value}))
+        again = SectionConfig.parse(changed.render(), "x")
+        wanted = {**section.values, key: value}
+        assert again.get(section.id).values == {k: v for k, v in wanted.items() if v is not None}
+        others = [one for one in config.sections if one.id != section.id]
+        assert [again.get(one.id) for one in others] == others
+        kept = [line for line in section.lines if line.split()[:1] != [key]]
+        assert [line for line in again.get(section.id).lines if line.split()[:1] != [key]] == kept
+
+
+@given(sparse)
+def test_removing_one_section_keeps_all_others_and_every_comment_below_it(data):
+    try:
+        config = SectionConfig.parse(data, "x")
+    except ConfigError:
+        return
+    for section in config.sections:
+        left = SectionConfig.parse(config.without(section.id).render(), "x")
+        others = [one for one in config.sections if one.id != section.id]
+        assert [(one.type, one.id, one.values) for one in left.sections] == [
+            (one.type, one.id, one.values) for one in others
+        ]
+        assert left.render().count(b"#") == data.count(b"#") - inner_comments(section)
+
+
+def inner_comments(section):
+    """Those above its last property: they go with it."""
+    properties = [n for n, line in enumerate(section.lines) if line[:1].isspace() and line.strip()]
+    end = properties[-1] if properties else 0
+    return sum(line.startswith("#") for line in section.lines[:end])
+
+
+def test_a_value_of_several_lines_cannot_smuggle_in_a_section():
+    with pytest.raises(UsageError, match="more than one line"):
+        Section("dns", "a1").changed({"api": "x\ndns: evil"})
 
 
 @given(st.binary(max_size=200))
