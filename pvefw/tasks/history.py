@@ -19,6 +19,7 @@ class Filter:
     """Which tasks to list; what is ``None`` does not restrict."""
 
     source: str = "archive"
+    """``active`` for what is not in the archive yet, ``all`` for both."""
     errors: bool = False
     vmid: int | None = None
     since: int | None = None
@@ -28,7 +29,7 @@ class Filter:
     states: frozenset[str] = frozenset()
     """Of ``ok``, ``error``, ``warning``, ``unknown``, ``running``; empty for all."""
     user: str | None = None
-    """A part of the user's name."""
+    """A part of the user's name, in any case."""
 
     def wants(self, entry: Entry) -> bool:
         """Whether a task passes."""
@@ -40,7 +41,7 @@ class Filter:
             and (self.until is None or upid.start <= self.until)
             and (self.type is None or self.type == upid.type)
             and (not self.states or found.lower() in self.states)
-            and (self.user is None or self.user in upid.user)
+            and (self.user is None or self.user.lower() in upid.user.lower())
         )
 
 
@@ -75,6 +76,8 @@ def as_dict(entry: Entry) -> dict[str, object]:
         found["endtime"] = entry.end
     if entry.status is not None:
         found["status"] = entry.status
+    elif state(entry) == "RUNNING":
+        found["status"] = "RUNNING"
     return found
 
 
@@ -89,15 +92,17 @@ def tasks(paths: Paths, wanted: Filter, *, start: int = 0, limit: int = 50) -> l
 
 
 def _latest_first(paths: Paths, source: str) -> Iterator[Entry]:
-    active = registry.active(paths)
-    if source == "active":
-        yield from sorted(active, key=lambda one: one.upid.start, reverse=True)
-        return
-    ended = list(registry.indexed(paths))
-    if source == "all":
-        known = {one.upid for one in ended}
-        ended += [one for one in active if one.upid not in known]
-    yield from sorted(ended, key=lambda one: one.upid.start, reverse=True)
+    # in this order: a task that ends in between is in both lists, not in none
+    found = {} if source == "archive" else {one.upid: one for one in _not_archived(paths)}
+    if source != "active":
+        found |= {one.upid: one for one in registry.indexed(paths)}
+    by_start = sorted(found.values(), key=lambda one: one.upid.start)
+    yield from reversed(by_start)  # of one second, too, the one that was entered last comes first
+
+
+def _not_archived(paths: Paths) -> Iterator[Entry]:
+    recent = (registry.settled(paths, one) for one in registry.active(paths))
+    return (one for one in recent if one.end is None or not one.saved)
 
 
 def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -> Iterator[str]:
@@ -109,7 +114,7 @@ def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -
     """
     path = upid.log_path(paths)
     try:
-        file = path.open(encoding="utf-8", errors="replace")
+        file = path.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError as error:
         raise NotFound(f"{upid}: there is no log of this task on this node") from error
     except OSError as error:
@@ -126,10 +131,10 @@ def status(paths: Paths, upid: Upid) -> Entry:
     """
     for one in registry.active(paths):
         if one.upid == upid:
-            return one
+            return registry.settled(paths, one)
     for one in registry.indexed(paths):
         if one.upid == upid:
             return one
     if upid.log_path(paths).exists():
-        return Entry(upid, None, None)
+        return registry.settled(paths, Entry(upid))
     raise NotFound(f"{upid}: this task is not known on this node")

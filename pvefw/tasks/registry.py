@@ -1,8 +1,10 @@
 """Which tasks run and which have ended: ``active`` and ``index`` in ``/var/log/pve/tasks``.
 
-A line of ``active`` is ``UPID 0`` while the task runs, ``UPID 1 ENDTIME STATUS`` when it has ended; a
-line of ``index`` is ``UPID ENDTIME STATUS``; times are eight hexadecimal digits. Both are Proxmox VE's
-formats, and ``.active.lock`` is its lock, so that both sides' tools can share the files.
+A line of ``active`` is ``UPID 0`` while the task runs, ``UPID SAVED ENDTIME STATUS`` when it has ended;
+SAVED is 1 where it stands in ``index``, too. A line of ``index`` is ``UPID ENDTIME STATUS``; times are
+eight hexadecimal digits. Both are Proxmox VE's formats, and ``.active.lock`` is its lock, so that both
+sides' tools can share the files. A task of theirs is entered as ended some time after it wrote the last
+line of its log, which says how: whoever comes first does it.
 """
 
 import fcntl
@@ -10,7 +12,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pvefw.errors import UsageError
@@ -18,8 +20,12 @@ from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks.upid import Upid, runs
 
-_ACTIVE = re.compile(r"(?P<upid>\S+) [01](?: (?P<end>[0-9A-Fa-f]{8}) (?P<status>.*))?")
-_INDEX = re.compile(r"(?P<upid>\S+) (?P<end>[0-9A-Fa-f]{8})(?: (?P<status>.*))?")
+_END = r"(?: (?P<end>[0-9A-Fa-f]{8})(?: (?P<status>.*))?)?"
+_ACTIVE = re.compile(r"(?P<upid>\S+) (?P<saved>[01])" + _END)
+_INDEX = re.compile(r"(?P<upid>\S+)(?P<saved>)" + _END)
+_LAST_LINE = re.compile(r"TASK (?:(?P<well>OK|WARNINGS: \d+)|ERROR: (?P<error>.+))")
+_TAIL = 4096
+"""Bytes at the end of a log in which its last line is looked for."""
 _LONGEST_ACTIVE = 25
 """So many ended tasks stay listed as recent; the others are found in the index."""
 UNEXPECTED = "unexpected status"
@@ -33,6 +39,8 @@ class Entry:
     end: int | None = None
     """Seconds since the epoch; ``None`` while it runs."""
     status: str | None = None
+    saved: bool = field(default=True, compare=False)
+    """Whether it stands in the index."""
 
 
 def begin(paths: Paths, upid: Upid) -> None:
@@ -41,87 +49,129 @@ def begin(paths: Paths, upid: Upid) -> None:
     :raises StoreError: the task directory cannot be written.
     """
     with _locked(paths):
-        _write_active(paths, [*_settled(paths, active(paths)), Entry(upid)])
+        _update(paths, [*active(paths), Entry(upid, saved=False)])
 
 
 def finish(paths: Paths, upid: Upid, end: int, status: str) -> None:
     """Enter a task's end in both files.
 
     :param end: seconds since the epoch.
+    :raises StoreError: the task directory cannot be written.
     """
-    done = Entry(upid, end, status)
     with _locked(paths):
-        _append(paths, done)
-        rest = [one for one in active(paths) if one.upid != upid]
-        _write_active(paths, [*_settled(paths, rest), done])
+        others = [one for one in active(paths) if one.upid != upid]
+        _update(paths, [*others, Entry(upid, end, status, saved=False)])
 
 
 def active(paths: Paths) -> list[Entry]:
-    """What ``active`` lists; damaged lines are left out."""
+    """What ``active`` lists; damaged lines are left out.
+
+    :raises StoreError: it cannot be read.
+    """
     return list(_entries(paths.task_dir / "active", _ACTIVE))
 
 
 def indexed(paths: Paths) -> Iterator[Entry]:
-    """Every ended task of ``index`` and the file before it, oldest first."""
+    """Every ended task of ``index`` and the file before it, oldest first.
+
+    :raises StoreError: it cannot be read.
+    """
     yield from _entries(paths.task_dir / "index.1", _INDEX)
     yield from _entries(paths.task_dir / "index", _INDEX)
 
 
-def _settled(paths: Paths, entries: list[Entry]) -> list[Entry]:
-    """The active entries as they should be: dead ones ended, old ones left to the index."""
-    running = [one for one in entries if one.end is None and runs(one.upid)]
-    ended = [one for one in entries if one.end is not None]
-    for one in entries:
-        if one.end is None and not runs(one.upid):
-            dead = Entry(one.upid, _last_sign(paths, one.upid), UNEXPECTED)
-            _append(paths, dead)
-            ended.append(dead)
-    ended.sort(key=lambda one: one.end or 0)
-    return [*ended[-_LONGEST_ACTIVE:], *running]
-
-
-def _last_sign(paths: Paths, upid: Upid) -> int:
-    """When a task that was killed wrote last: the best that is known of its end."""
+def settled(paths: Paths, entry: Entry) -> Entry:
+    """The entry, with its end where the process has gone without entering it."""
+    if entry.end is not None or runs(entry.upid):
+        return entry
+    log = entry.upid.log_path(paths)
     try:
-        return int(upid.log_path(paths).stat().st_mtime)
+        end = int(log.stat().st_mtime)  # its last sign of life: nobody knows better
     except OSError:
-        return upid.start
+        end = entry.upid.start
+    return replace(entry, end=end, status=_last_status(log))
 
 
-def _append(paths: Paths, entry: Entry) -> None:
-    line = f"{entry.upid} {entry.end:08X} {entry.status}\n"
-    descriptor = os.open(
-        paths.task_dir / "index", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640
-    )
+def _last_status(log: Path) -> str:
+    """How a task ended, by the last line of its log."""
     try:
-        os.write(descriptor, line.encode())
+        with log.open("rb") as file:
+            file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
+            last = file.read().decode(errors="replace").rstrip("\n").rpartition("\n")[2]
+    except OSError:
+        return UNEXPECTED
+    match = _LAST_LINE.fullmatch(last)
+    return (match["well"] or match["error"]) if match else UNEXPECTED
+
+
+def _update(paths: Paths, entries: list[Entry]) -> None:
+    """Write the active entries as they should be: dead ones ended, old ones left to the index."""
+    now = [settled(paths, one) for one in entries]
+    running = [one for one in now if one.end is None]
+    ended = sorted((one for one in now if one.end is not None), key=lambda one: one.end or 0)
+    try:
+        _append(paths, [one for one in ended if not one.saved])
+    except OSError as error:
+        # they stay marked as not saved, and the next who comes tries again
+        _write_active(paths, [*ended, *running])
+        raise files.failed("write", paths.task_dir / "index", error) from error
+    recent = [replace(one, saved=True) for one in ended[-_LONGEST_ACTIVE:]]
+    _write_active(paths, [*recent, *running])
+
+
+def _append(paths: Paths, entries: list[Entry]) -> None:
+    """Add all of these to the index, or none. Everybody may read it, as Proxmox VE's web server does."""
+    if not entries:
+        return
+    lines = "".join(f"{one.upid} {one.end:08X} {one.status or UNEXPECTED}\n" for one in entries)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+    descriptor = os.open(paths.task_dir / "index", flags, 0o644)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size and os.pread(descriptor, 1, size - 1) != b"\n"  # somebody died while writing
+        data = ("\n" * bool(torn) + lines).encode(errors="replace")
+        try:
+            while data:
+                data = data[os.write(descriptor, data) :]
+        except OSError:
+            os.ftruncate(descriptor, size)
+            raise
     finally:
         os.close(descriptor)
 
 
 def _write_active(paths: Paths, entries: list[Entry]) -> None:
     lines = [
-        f"{one.upid} 0\n" if one.end is None else f"{one.upid} 1 {one.end:08X} {one.status}\n"
+        f"{one.upid} 0\n"
+        if one.end is None
+        else f"{one.upid} {int(one.saved)} {one.end:08X} {one.status or UNEXPECTED}\n"
         for one in entries
     ]
-    files.replace(paths.task_dir / "active", "".join(lines).encode())
+    files.replace(paths.task_dir / "active", "".join(lines).encode(errors="replace"))
 
 
 def _entries(path: Path, form: re.Pattern[str]) -> Iterator[Entry]:
     try:
-        file = path.open(encoding="utf-8", errors="replace")
+        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+            for line in file:
+                if (entry := _entry(form.fullmatch(line.rstrip("\n")))) is not None:
+                    yield entry
     except FileNotFoundError:
         return
-    with file:
-        for line in file:
-            match = form.fullmatch(line.rstrip("\n"))
-            if match is None:
-                continue
-            try:
-                upid = Upid.parse(match["upid"])
-            except UsageError:
-                continue
-            yield Entry(upid, int(match["end"], 16) if match["end"] else None, match["status"])
+    except OSError as error:
+        raise files.failed("read", path, error) from error
+
+
+def _entry(match: re.Match[str] | None) -> Entry | None:
+    """A line's entry; ``None`` for a damaged line."""
+    if match is None:
+        return None
+    try:
+        upid = Upid.parse(match["upid"])
+    except UsageError:
+        return None
+    end = int(match["end"], 16) if match["end"] else None
+    return Entry(upid, end, match["status"], saved=match["saved"] != "0")
 
 
 @contextmanager

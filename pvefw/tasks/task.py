@@ -1,23 +1,31 @@
 """Runs work as a task: UPID, live log, cancellation that still cleans up, an end that is recorded."""
 
 import contextlib
+import errno
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pvefw.errors import Cancelled, PvefwError
+from pvefw.errors import Cancelled, PvefwError, StoreError
+from pvefw.model import TaskEvent
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.system import Clock, SystemClock
-from pvefw.tasks import registry
+from pvefw.tasks import events, registry
+from pvefw.tasks.registry import Entry
 from pvefw.tasks.upid import Upid, process_start, safe_id
 
 Echo = Callable[[str], None]
 INTERRUPTED = "interrupted by signal"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LONGEST_STATUS = 1000
+"""Characters: Proxmox VE looks for the last line of a log in its last 4096 bytes."""
 
 
 class RunningTask:
@@ -26,9 +34,12 @@ class RunningTask:
     def __init__(self, upid: Upid, log: "_Log", clock: Clock) -> None:
         self.upid = upid
         self.warnings = 0
+        self.ended: Entry | None = None
+        """How it ended, once it has."""
         self._log = log
         self._clock = clock
-        self._cancelled = threading.Event()
+        self._stopped = False
+        self._stop = threading.Event()
         self._lock = threading.Lock()
 
     def log(self, message: str) -> None:
@@ -43,17 +54,20 @@ class RunningTask:
 
     def wait(self, seconds: float) -> None:
         """Sleep; raise :class:`Cancelled` as soon as the task is cancelled."""
-        if self._clock.wait(self._cancelled, seconds):
+        if self._stopped or self._clock.wait(self._stop, seconds):
             raise Cancelled
 
     @property
     def cancelled(self) -> bool:
-        """Whether the task is being cancelled."""
-        return self._cancelled.is_set()
+        """Whether the task is being cancelled, or over."""
+        return self._stopped
 
     def cancel(self) -> None:
         """Tell every thread of the task to end."""
-        self._cancelled.set()
+        self._stopped = True
+        # Setting an event takes its lock. A signal handler may have interrupted the very thread that
+        # holds it, in wait(), and would wait for ever: let another thread do it.
+        threading.Thread(target=self._stop.set, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -69,94 +83,197 @@ def run_task(
     """Run the body as a task.
 
     Ctrl-C, SIGTERM and SIGHUP raise :class:`Cancelled` in the main thread, once: clean-up that follows is
-    not interrupted again.
+    not interrupted again. When the task has ended, the observers are told.
+
+    A full disk does not stop the work: the terminal says that the log is lost.
 
     :param type_: the task's type: ``acmenewcert``.
     :param id_: what it is about, where that is one thing: a VMID, an account.
     :param echo: gets every line of the log as it is written.
-    :raises StoreError: the task cannot be entered.
+    :raises StoreError: the task cannot be entered, for another reason than a full disk.
     """
     clock = clock or SystemClock()
-    pid = os.getpid()
-    start = int(clock.now().timestamp())
-    upid = Upid(paths.node, pid, process_start(pid) or 0, start, type_, safe_id(id_), user)
-    log = _Log(paths, upid, echo)
-    registry.begin(paths, upid)
+    upid = _new_upid(paths, type_, safe_id(id_), user, clock)
+    log = _Log(upid.log_path(paths), echo)
     task = RunningTask(upid, log, clock)
-    try:
-        with _signals(task):
+    with _observed(paths, task, log), contextlib.closing(log):
+        with log.going_on_when_full():
+            registry.begin(paths, upid)
+        with _signals(task), _recorded(paths, task, log, clock):
             yield task
+
+
+def _new_upid(paths: Paths, type_: str, id_: str, user: str, clock: Clock) -> Upid:
+    """An id that was never used, also where a process starts two tasks alike within one second."""
+    pid, start = os.getpid(), int(clock.now().timestamp())
+    while True:
+        upid = Upid(paths.node, pid, process_start(pid) or 0, start, type_, id_, user)
+        if not upid.log_path(paths).exists():
+            return upid
+        start += 1
+
+
+@contextlib.contextmanager
+def _recorded(paths: Paths, task: RunningTask, log: "_Log", clock: Clock) -> Iterator[None]:
+    """Write how the body ends into the log and the task lists."""
+    try:
+        yield
         status = f"WARNINGS: {task.warnings}" if task.warnings else "OK"
     except BaseException as error:
         status = _reason(error)
         raise
     finally:
+        task.cancel()  # hooks that were left behind are to end, and signals come too late
         log.end(status)
-        registry.finish(paths, upid, int(clock.now().timestamp()), status)
+        end = int(clock.now().timestamp())
+        task.ended = Entry(task.upid, end, status)
+        with log.going_on_when_full():
+            registry.finish(paths, task.upid, end, status)
 
 
 def _reason(error: BaseException) -> str:
     """An exception as the status of a task: one line."""
     if isinstance(error, Cancelled | KeyboardInterrupt):
         return INTERRUPTED
-    text = " ".join(str(error).split())
-    return text if isinstance(error, PvefwError) else f"{type(error).__name__}: {text}"
+    name, text = type(error).__name__, " ".join(str(error).split())
+    said = text if isinstance(error, PvefwError) else f"{name}: {text}" if text else name
+    return said[:_LONGEST_STATUS] or name
+
+
+@contextlib.contextmanager
+def _observed(paths: Paths, task: RunningTask, log: "_Log") -> Iterator[None]:
+    """Tell the observers when the task has ended; what fails there changes nothing in its end."""
+    try:
+        yield
+    finally:
+        if task.ended is not None:
+            for failure in events.tell_task_ended(paths, _event(task.ended)):
+                log.say(f"WARN: {failure.reason}")
+
+
+def _event(entry: Entry) -> TaskEvent:
+    upid = entry.upid
+    return TaskEvent(
+        upid=str(upid),
+        node=upid.node,
+        type=upid.type,
+        id=upid.id,
+        user=upid.user,
+        start=datetime.fromtimestamp(upid.start, UTC),
+        end=datetime.fromtimestamp(entry.end or upid.start, UTC),
+        status=entry.status or "",
+    )
 
 
 class _Log:
-    """The task's log file; losing it (a full disk) does not stop the work."""
+    """The task's log file and terminal; losing either does not stop the work."""
 
-    def __init__(self, paths: Paths, upid: Upid, echo: Echo | None) -> None:
-        path = upid.log_path(paths)
-        try:
-            files.make_directory(path.parent)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(path, flags, 0o640)
-        except OSError as error:
-            raise files.failed("write", path, error) from error
+    def __init__(self, path: Path, echo: Echo | None) -> None:
         self._echo = echo
-        self._lock = threading.RLock()  # a signal handler logs, too, perhaps while we do
-        self._lost = False
+        self._lock = threading.Lock()
+        self._descriptor: int | None = None
+        self._closed = False
+        self._broken = False
+        self._told = False
+        with self.going_on_when_full():
+            self._descriptor = _create(path)
 
     def write(self, message: str) -> None:
+        """Add lines; those of a thread that outlived the task go nowhere."""
         for line in message.splitlines() or [""]:
             with self._lock:
-                self._append(line)
-                if self._echo:
-                    self._echo(line)
+                if not self._closed:
+                    self._append(line)
+                    self.say(line)
 
-    def _append(self, line: str) -> None:
-        if self._lost:
-            return
+    def say(self, line: str) -> None:
+        """Show a line on the terminal, until that has gone: a closed pipe, a hang-up."""
+        if self._echo:
+            try:
+                self._echo(line)
+            except OSError:
+                self._echo = None
+
+    @contextlib.contextmanager
+    def going_on_when_full(self) -> Iterator[None]:
+        """Let the body fail because the disk is full; the terminal says so once."""
         try:
-            os.write(self._descriptor, f"{line}\n".encode(errors="replace"))
-        except OSError as error:
-            self._lost = True
-            if self._echo:
-                self._echo(f"WARN: the task's log cannot be written any more: {error.strerror}")
+            yield
+        except StoreError as error:
+            cause = error.__cause__
+            if not isinstance(cause, OSError) or cause.errno not in _FULL:
+                raise
+            self._lost(error.message)
 
     def end(self, status: str) -> None:
-        ended = status == "OK" or status.startswith("WARNINGS")
+        """Add the line that says how the task ended."""
+        ended = status == "OK" or status.startswith("WARNINGS: ")
         with self._lock:
             self._append(f"TASK {status}" if ended else f"TASK ERROR: {status}")
-        os.close(self._descriptor)
+
+    def close(self) -> None:
+        """Close the file; nothing is added to it any more."""
+        with self._lock:
+            self._closed = True
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+
+    def _append(self, line: str) -> None:
+        if self._descriptor is None:
+            return
+        # what could not be written may have left half a line: the next one begins after it
+        before = "\n" if self._broken else ""
+        data = f"{before}{line}\n".encode(errors="replace")
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            self._broken = False
+        except OSError as error:
+            self._broken = True
+            self._lost(f"the task's log cannot be written any more: {error.strerror}")
+
+    def _lost(self, reason: str) -> None:
+        if not self._told:
+            self._told = True
+            self.say(f"WARN: {reason}")
+
+
+def _create(path: Path) -> int:
+    """Create a log file, as Proxmox VE does: for its owner and group only."""
+    try:
+        files.make_directory(path.parent)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise files.failed("write", path, error) from error
 
 
 @contextlib.contextmanager
 def _signals(task: RunningTask) -> Iterator[None]:
-    """Turn signals into one :class:`Cancelled`, where we are the main thread."""
+    """Turn signals into one :class:`Cancelled`, where we are the main thread.
+
+    Signals that are ignored stay so: somebody (``nohup``) wants that.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    told = False
 
     def cancel(_number: int, _frame: FrameType | None) -> None:
-        if task.cancelled:
-            task.log("Still cleaning up, please wait")
-            return
-        task.cancel()
-        raise Cancelled
+        nonlocal told
+        if not task.cancelled:
+            task.cancel()
+            raise Cancelled
+        if not told:
+            told = True
+            # not in this thread: the signal may have come while it was writing a line
+            said = ("Still cleaning up, please wait",)
+            threading.Thread(target=task.log, args=said, daemon=True).start()
 
-    before: dict[int, Any] = {number: signal.signal(number, cancel) for number in _SIGNALS}
+    before: dict[int, Any] = {
+        number: signal.signal(number, cancel)
+        for number in _SIGNALS
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:

@@ -7,11 +7,15 @@ from pathlib import Path
 from pvefw.errors import UsageError
 from pvefw.store.paths import Paths
 
+_NUMBER = r"[0-9A-Fa-f]{8}|[1-9A-Fa-f][0-9A-Fa-f]{8,}"  # padded to eight digits, perhaps longer
+_WORD = r"[^:\s/\x00-\x1f]"
 _FORM = re.compile(
     r"UPID:(?P<node>[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)"
-    r":(?P<pid>[0-9A-Fa-f]{8,9}):(?P<pstart>[0-9A-Fa-f]{8,9}):(?P<start>[0-9A-Fa-f]{8})"
-    r":(?P<type>[^:\s/]+):(?P<id>[^:\s/]*):(?P<user>[^:\s/]+):"
+    rf":(?P<pid>{_NUMBER}):(?P<pstart>{_NUMBER}):(?P<start>[0-9A-Fa-f]{{8}})"
+    rf":(?P<type>{_WORD}+):(?P<id>{_WORD}*):(?P<user>{_WORD}+):"
 )
+_ENDED = ("Z", "X")
+"""States of a process that is no more (``proc_pid_stat(5)``)."""
 _UNSAFE = re.compile(r"[^a-zA-Z0-9._@!-]")
 
 
@@ -69,13 +73,17 @@ def safe_id(text: str) -> str:
 
 
 def process_start(pid: int) -> int | None:
-    """When a process started, in clock ticks after boot; ``None`` where it does not run."""
+    """When a process started, in clock ticks after boot.
+
+    ``None`` where it does not run, or has ended and its parent has not asked how.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
     # the name in parentheses may hold anything, so count from its end: state is field 3
-    return int(stat.rpartition(")")[2].split()[19])
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in _ENDED else int(fields[19])
 
 
 def runs(upid: Upid) -> bool:
