@@ -5,11 +5,17 @@ import sys
 
 def main() -> None:
     """The console script. What needs no command line library is answered without one."""
-    if sys.argv[1:] == ["--version"]:
-        from pvefw import __version__
+    match sys.argv[1:]:
+        case ["--version"]:
+            from pvefw import __version__
 
-        print(f"pvefw {__version__}")
-        return
+            print(f"pvefw {__version__}")
+            return
+        case ["--help"]:
+            from pvefw.cli.tree import first_page
+
+            print(first_page())
+            return
     from pvefw.cli.run import run
 
     sys.exit(run(sys.argv[1:]))

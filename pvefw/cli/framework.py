@@ -2,18 +2,19 @@
 
 Groups import a command only when it is called; long options may have one dash; every command accepts
 ``--root``, ``--node`` and ``--debug``, and those that show something ``--output-format``.
+
+``--help`` must be quick: nothing is imported here but click and what it brings.
 """
 
 import importlib
 import os
-import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from pvefw.cli import tree
 
 if TYPE_CHECKING:
     from pvefw.store.paths import Paths
@@ -21,23 +22,25 @@ if TYPE_CHECKING:
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
-@dataclass
 class App:
     """What the options that every command accepts have decided; commands get it first."""
 
-    root: str = field(default_factory=lambda: os.environ.get("PVEFW_ROOT", "/"))
-    node: str = field(default_factory=lambda: os.environ.get("PVEFW_NODE", ""))
-    debug: bool = False
-    output_format: str = "text"
-    error_prefix: str = "pvefw"
-    """What an error message begins with; a command that runs a task changes it."""
+    def __init__(self) -> None:
+        self.root = os.environ.get("PVEFW_ROOT", "/")
+        self.node = os.environ.get("PVEFW_NODE", "")
+        self.debug = False
+        self.output_format = "text"
+        self.error_prefix = "pvefw"
+        """What an error message begins with; a command that runs a task changes it."""
 
     @cached_property
     def paths(self) -> "Paths":
         """The tree and the node that the command works on."""
+        from pathlib import Path
+
         from pvefw.store.paths import Paths
 
-        node = self.node or socket.gethostname().partition(".")[0]
+        node = self.node or os.uname().nodename.partition(".")[0]
         return Paths(Path(self.root).absolute(), node)
 
 
@@ -53,15 +56,17 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 def _common_options() -> list[click.Parameter]:
-    def option(name: str, **attributes: Any) -> click.Option:
-        return click.Option([name], expose_value=False, callback=_remember, **attributes)
-
     return [
-        option("--root", metavar="DIR", help="Work on the tree below DIR ($PVEFW_ROOT, else /)."),
-        option(
-            "--node", metavar="NAME", help="Act as this node ($PVEFW_NODE, else the host's name)."
-        ),
-        option("--debug", is_flag=True, default=None, help="Show where an error comes from."),
+        click.Option(
+            [name],
+            metavar=value or None,
+            is_flag=not value,
+            default=None,
+            expose_value=False,
+            callback=_remember,
+            help=text,
+        )
+        for name, value, text in tree.OPTIONS
     ]
 
 
@@ -109,14 +114,12 @@ class Command(_Common):
 class Group(_Common, click.Group):
     """A group whose commands are imported when they are called.
 
-    :param lazy: a command's name to where it stands (``module:attribute``) and its one line of help.
+    :param lazy: where they stand.
     """
 
     command_class = Command
 
-    def __init__(
-        self, *args: Any, lazy: Mapping[str, tuple[str, str]] | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, lazy: tree.Commands | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._lazy = lazy or {}
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import click
 
 from pvefw.cli.framework import App
-from pvefw.cli.tree import PVEFW
+from pvefw.cli.groups import PVEFW
 from pvefw.errors import Cancelled, PvefwError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+_NARROWEST, _WIDEST = 50, 100
 
 
 def run(args: Sequence[str]) -> int:
@@ -20,7 +21,13 @@ def run(args: Sequence[str]) -> int:
     """
     app = App()
     try:
-        status = PVEFW.main(list(args), prog_name="pvefw", obj=app, standalone_mode=False)
+        status = PVEFW.main(
+            list(args),
+            prog_name="pvefw",
+            obj=app,
+            standalone_mode=False,
+            terminal_width=_columns(),
+        )
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return WRONG_USE
@@ -40,6 +47,17 @@ def run(args: Sequence[str]) -> int:
         _explain(app, _as_internal(error))
         return FAILED
     return status if isinstance(status, int) else DONE
+
+
+def _columns() -> int:
+    """How wide a help page may be. Left to click, it would import what reads archives, too."""
+    try:
+        columns = int(
+            os.environ.get("COLUMNS") or os.get_terminal_size(sys.stdout.fileno()).columns
+        )
+    except (OSError, ValueError):
+        columns = 80
+    return max(min(columns, _WIDEST) - 2, _NARROWEST)
 
 
 def _wrong_use(error: click.UsageError) -> int:

@@ -1,25 +1,61 @@
-"""The command tree: where each command stands, and its line in the help."""
+"""The command tree as plain data: where each command stands, and its line in the help.
 
-from pvefw.cli.framework import Group
+No command line library is needed to read it, so the first page of help comes at once.
+"""
 
-ACME = Group(
-    "acme",
-    help="Accounts, plugins and certificates of an ACME authority such as Let's Encrypt.",
-    lazy={
-        "account": ("pvefw.cli.acme_account:account", "Accounts at ACME authorities."),
-        "cert": ("pvefw.cli.acme_cert:cert", "Order, renew and revoke this node's certificate."),
-        "plugin": ("pvefw.cli.acme_plugin:plugin", "Plugin instances that answer challenges."),
-    },
+from collections.abc import Mapping
+
+NAME = "pvefw"
+SUMMARY = "Manage this virtualization host: certificates, boot loader, guests, tasks."
+
+OPTIONS = (
+    ("--root", "DIR", "Work on the tree below DIR ($PVEFW_ROOT, else /)."),
+    ("--node", "NAME", "Act as this node ($PVEFW_NODE, else the host's name)."),
+    ("--debug", "", "Show where an error comes from."),
 )
+"""What every command accepts: name, what follows it (empty for a flag), help."""
 
-PVEFW = Group(
-    "pvefw",
-    help="Manage this virtualization host: certificates, boot loader, guests, tasks.",
-    lazy={
-        "acme": ("pvefw.cli.tree:ACME", "ACME accounts, plugins and certificates."),
-        "cert": ("pvefw.cli.cert:cert", "The node's certificates."),
-        "config": ("pvefw.cli.config:config", "Show and change the node's configuration."),
-        "plugin": ("pvefw.cli.plugin:plugin", "Installed plugins and what is wrong with them."),
-        "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),
-    },
-)
+Commands = Mapping[str, tuple[str, str]]
+"""A command's name to where it stands (``module:attribute``), and its line of help."""
+
+ACME: Commands = {
+    "account": ("pvefw.cli.acme_account:account", "Accounts at ACME authorities."),
+    "cert": ("pvefw.cli.acme_cert:cert", "Order, renew and revoke this node's certificate."),
+    "plugin": ("pvefw.cli.acme_plugin:plugin", "Plugin instances that answer challenges."),
+}
+
+ROOT: Commands = {
+    "acme": ("pvefw.cli.groups:ACME", "ACME accounts, plugins and certificates."),
+    "cert": ("pvefw.cli.cert:cert", "The node's certificates."),
+    "config": ("pvefw.cli.config:config", "Show and change the node's configuration."),
+    "plugin": ("pvefw.cli.plugin:plugin", "Installed plugins and what is wrong with them."),
+    "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),
+}
+
+
+def first_page() -> str:
+    """What ``pvefw --help`` prints: word for word what click would make of the tree."""
+    options = [(f"{name} {value}".rstrip(), text) for name, value, text in OPTIONS]
+    options += [
+        ("--version", "Show the version and exit."),
+        ("--help", "Show this message and exit."),
+    ]
+    commands = [(name, ROOT[name][1]) for name in sorted(ROOT)]
+    return "\n".join(
+        [
+            f"Usage: {NAME} [OPTIONS] COMMAND [ARGS]...",
+            "",
+            f"  {SUMMARY}",
+            "",
+            "Options:",
+            *_columns(options),
+            "",
+            "Commands:",
+            *_columns(commands),
+        ]
+    )
+
+
+def _columns(rows: list[tuple[str, str]]) -> list[str]:
+    width = max(len(first) for first, _ in rows)
+    return [f"  {first.ljust(width)}  {second}" for first, second in rows]

@@ -1,0 +1,34 @@
+"""The groups that have nothing but other commands in them, made from the tree."""
+
+from typing import Any
+
+import click
+
+from pvefw import __version__
+from pvefw.cli import tree
+from pvefw.cli.framework import Group
+
+ACME = Group(
+    "acme",
+    help="Accounts, plugins and certificates of an ACME authority such as Let's Encrypt.",
+    lazy=tree.ACME,
+)
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+    if value:
+        click.echo(f"{tree.NAME} {__version__}")
+        ctx.exit()
+
+
+PVEFW = Group(tree.NAME, help=tree.SUMMARY, lazy=tree.ROOT)
+PVEFW.params.append(
+    click.Option(
+        ["--version"],
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_show_version,
+        help="Show the version and exit.",
+    )
+)
