@@ -1,7 +1,7 @@
 """``/etc/pve/nodes/NODE/config``: ``key: value`` lines under a description in ``#`` lines.
 
-Keys are sorted. The description is percent-encoded, one ``#`` line for each of its lines. Where
-nothing is changed, the bytes stay as they were.
+Keys are sorted. The description is percent-encoded, one ``#`` line for each of its lines. A change
+touches the lines of its own keys; every other byte stays as it was.
 """
 
 import re
@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pvefw.errors import ConfigError
 
 _LINE = re.compile(r"(?P<key>[a-zA-Z][a-zA-Z0-9_-]*):\s*(?P<value>.*?)\s*")
+_NOTE = re.compile(r"(?:#|description:\s*)(?P<text>.*)")
+"""A line of the description; Proxmox VE reads both forms and writes the first."""
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"%:")
 _ENCODED = re.compile(r"%([0-9a-fA-F]{2})")
 
@@ -45,32 +47,56 @@ class NodeConfig:
     @property
     def values(self) -> dict[str, str]:
         """The properties by key, without the description; of a key that stands twice, the last."""
-        return {
-            match["key"]: match["value"] for line in self.lines if (match := _LINE.fullmatch(line))
-        }
+        return {match["key"]: match["value"] for line in self.lines if (match := _property(line))}
 
     @property
     def description(self) -> str:
         """The notes, decoded, each line with its line end. Empty where there are none."""
-        return "".join(f"{decode(line[1:])}\n" for line in self.lines if line.startswith("#"))
+        notes = (match for line in self.lines if (match := _NOTE.fullmatch(line)))
+        return "".join(f"{decode(match['text'])}\n" for match in notes)
 
     def changed(self, values: Mapping[str, str | None]) -> "NodeConfig":
         """This configuration with other properties: set to a text, or removed by ``None``."""
-        if all(self.values.get(key) == value for key, value in values.items()):
-            return self
-        comments = [line for line in self.lines if line.startswith("#")]
-        kept = {**self.values, **values}
-        body = [f"{key}: {kept[key]}" for key in sorted(kept) if kept[key] is not None]
-        return replace(self, lines=(*comments, *body, "") if comments or body else ())
+        rest = {key: value for key, value in values.items() if self.values.get(key) != value}
+        lines = []
+        for line in self.lines:
+            match = _property(line)
+            if match is None or match["key"] not in rest:
+                lines.append(line)
+            elif (value := rest[match["key"]]) is not None:
+                lines.append(f"{match['key']}: {value}")
+                rest[match["key"]] = None  # where it stands twice, the others go
+        for key, value in sorted(rest.items()):
+            if value is not None:
+                lines.insert(_place(lines, key), f"{key}: {value}")
+        return replace(self, lines=_ended(lines)) if rest else self
 
     def described(self, description: str) -> "NodeConfig":
         """This configuration with other notes."""
         if self.description in (description, f"{description}\n"):
             return self
         notes = description.removesuffix("\n").split("\n") if description else []
-        body = [line for line in self.lines if line.strip() and not line.startswith("#")]
-        comments = [f"#{encode(line)}" for line in notes]
-        return replace(self, lines=(*comments, *body, "") if comments or body else ())
+        body = [line for line in self.lines if not _NOTE.fullmatch(line)]
+        return replace(self, lines=_ended([*(f"#{encode(line)}" for line in notes), *body]))
+
+
+def _property(line: str) -> re.Match[str] | None:
+    return None if _NOTE.fullmatch(line) else _LINE.fullmatch(line)
+
+
+def _place(lines: Sequence[str], key: str) -> int:
+    """Where a new property goes: below the last that sorts before it, else above the first."""
+    there = [
+        (number, match["key"]) for number, line in enumerate(lines) if (match := _property(line))
+    ]
+    if not there:
+        return max((number for number, line in enumerate(lines, 1) if line.strip()), default=0)
+    return max((number + 1 for number, other in there if other < key), default=there[0][0])
+
+
+def _ended(lines: Sequence[str]) -> tuple[str, ...]:
+    """With the end of the last line; nothing where there is no line."""
+    return tuple(lines) if not lines or not lines[-1].strip() else (*lines, "")
 
 
 def encode(text: str) -> str:
@@ -79,7 +105,7 @@ def encode(text: str) -> str:
 
 
 def decode(text: str) -> str:
-    """The reverse of :func:`encode`; what is not valid in the file is left as it is."""
+    """The reverse of :func:`encode`; what is no code is left as it is, what is no UTF-8 shows as "�"."""
     raw = b"".join(
         bytes.fromhex(part) if index % 2 else part.encode()
         for index, part in enumerate(_ENCODED.split(text))

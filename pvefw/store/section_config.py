@@ -46,7 +46,10 @@ class Section:
             if match is None or match["key"] not in rest:
                 lines.append(line)
                 continue
-            value = rest.pop(match["key"])
+            value, rest[match["key"]] = (
+                rest[match["key"]],
+                None,
+            )  # where it stands twice, once is left
             if value is not None:
                 lines.append(
                     line if value == (match["value"] or "") else _line(match["key"], value)

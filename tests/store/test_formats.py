@@ -31,7 +31,7 @@ standalone: standalone
 """
 
 words = st.text(string.ascii_letters + string.digits + "-_", min_size=1, max_size=12)
-keys = words.filter(lambda word: word[0].isalpha())
+keys = words.filter(lambda word: word[0].isalpha() and word != "description")
 values = st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Z"]), min_size=1, max_size=30
 )
@@ -89,6 +89,81 @@ def test_changing_one_property_changes_nothing_else(properties, data):
     before = set(config.render().split(b"\n")) - {f"{key}: {properties[key]}".encode()}
     after = set(changed.render().split(b"\n")) - {f"{key}: changed".encode()}
     assert before == after
+
+
+HAND_MADE = b"""# the first note
+
+wakeonlan: 00:11:22:33:44:55
+# about acme
+acme:   domains=a.example
+later-release: kept
+acme: domains=b.example"""
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"wakeonlan": None}, HAND_MADE.replace(b"wakeonlan: 00:11:22:33:44:55\n", b"") + b"\n"),
+        (
+            {"acme": "domains=c.example"},
+            HAND_MADE.replace(b"  domains=a", b"domains=c").replace(
+                b"\nacme: domains=b.example", b""
+            )
+            + b"\n",
+        ),
+        (
+            {"zone": "1", "aa": "2", "later": "3"},
+            HAND_MADE.replace(b"wake", b"aa: 2\nwake") + b"\nlater: 3\nzone: 1\n",
+        ),
+    ],
+)
+def test_a_file_made_by_hand_keeps_its_order_its_notes_and_its_blank_lines(values, expected):
+    assert NodeConfig.parse(HAND_MADE, "config").changed(values).render() == expected
+
+
+def test_the_first_property_stands_below_the_description():
+    assert NodeConfig.parse(b"#a\n#b\n", "x").changed({"key": "v"}).render() == b"#a\n#b\nkey: v\n"
+    assert NodeConfig.parse(b"", "x").changed({"key": "v"}).render() == b"key: v\n"
+    assert NodeConfig.parse(b"key: v\n", "x").changed({"key": None}).render() == b""
+
+
+def test_the_older_form_of_a_description_is_read_and_replaced():
+    config = NodeConfig.parse(b"acme: domains=a.example\ndescription: Rack%3A 7\n", "config")
+    assert config.description == "Rack: 7\n"
+    assert "description" not in config.values
+    assert config.described("new").render() == b"#new\nacme: domains=a.example\n"
+
+
+def test_what_is_no_code_in_a_description_is_shown_as_it_is():
+    assert (
+        NodeConfig.parse("#100%, %zz, ü, %FF\n".encode(), "x").description
+        == "100%, %zz, ü, \ufffd\n"
+    )
+
+
+hand_made = st.lists(
+    st.sampled_from(["b: 1", "d:  2 ", "b: 3", "# note", "", "unknown_9: x", "#%41"]), max_size=10
+).map(lambda lines: "\n".join(lines).encode())
+
+
+@given(
+    hand_made,
+    st.dictionaries(st.sampled_from("abcde"), st.none() | st.sampled_from(["1", "2", "x y"])),
+)
+def test_a_change_touches_no_line_but_those_of_its_keys(data, values):
+    config = NodeConfig.parse(data, "x")
+    assert config.render() == data
+    changed = config.changed(values)
+    again = NodeConfig.parse(changed.render(), "x")
+    wanted = {**config.values, **values}
+    assert again.values == {key: value for key, value in wanted.items() if value is not None}
+    assert again.description == config.description
+
+    def others(text):
+        lines = [line for line in text.split(b"\n") if line[:1].decode() not in values]
+        return b"\n".join(lines).rstrip(b"\n")
+
+    assert others(changed.render()) == others(data)
 
 
 @pytest.mark.parametrize("data", [b"no colon here\n", b"\tindented: x\n", b"\xff\xfe\n"])
