@@ -28,6 +28,7 @@ ROOT: Commands = {
     "acme": ("pvefw.cli.groups:ACME", "ACME accounts, plugins and certificates."),
     "cert": ("pvefw.cli.cert:cert", "The node's certificates."),
     "config": ("pvefw.cli.config:config", "Show and change the node's configuration."),
+    "dns": ("pvefw.cli.dns:dns", "Try DNS plugins out; remove records left behind."),
     "plugin": ("pvefw.cli.plugin:plugin", "Installed plugins and what is wrong with them."),
     "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),
 }

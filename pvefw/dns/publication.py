@@ -175,9 +175,11 @@ class Publication:
         """
         if self._journal is None:
             return []
+        open_ = set(self._journal.entries)
+        begun = [one for one in self._begun if not open_.isdisjoint(one.entries)]
         untouched = [one for one in self._batches if one not in self._begun]
         self._close([entry for one in untouched for entry in one.entries])
-        return batches.remove_all(self._begun, self._close, task, self._clock)
+        return batches.remove_all(begun, self._close, task, self._clock)
 
     def _close(self, entries: Sequence[Entry]) -> None:
         if self._journal is not None:

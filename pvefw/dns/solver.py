@@ -18,7 +18,7 @@ _SAID = 5
 
 
 class DnsSolver:
-    """Answers the dns-01 challenges of one order, each name through its own plugin instance.
+    """Answers the dns-01 challenges of an order, each name through its own plugin instance.
 
     One solver serves all names of an order, so that instances work in parallel and there is one wait:
     alias → zone → journal → one ``dns_add`` for each instance and zone → wait until all authoritative
@@ -36,8 +36,11 @@ class DnsSolver:
         *,
         clock: Clock | None = None,
     ) -> None:
+        self._paths = paths
         self._routes = _by_base(routes)
-        self._publication = Publication(paths, Finder(resolver), clock or SystemClock())
+        self._finder = Finder(resolver)
+        self._clock = clock or SystemClock()
+        self._publications: list[Publication] = []
 
     def challenge_types(self) -> Sequence[str]:
         """Only dns-01."""
@@ -53,13 +56,15 @@ class DnsSolver:
         for one in challenges:
             values.setdefault(one.identifier.value, set()).add(one.dns_value)
         wanted = [(self._routes[base], frozenset(found)) for base, found in values.items()]
-        self._publication.locate(wanted, task)
-        self._publication.add(task)
-        self._publication.wait(task)
+        publication = Publication(self._paths, self._finder, self._clock)
+        self._publications.append(publication)
+        publication.locate(wanted, task)
+        publication.add(task)
+        publication.wait(task)
 
     def challenge_cleanup(
         self,
-        challenges: Sequence[Challenge],  # noqa: ARG002 - the publication knows what they became
+        challenges: Sequence[Challenge],  # noqa: ARG002 - publications know what they became
         task: Task,
     ) -> None:
         """Remove what :meth:`challenge_present` added, or may have added.
@@ -67,7 +72,7 @@ class DnsSolver:
         :param challenges: those of :meth:`challenge_present`.
         :raises ProviderError: records are left; the journal keeps them for the next command.
         """
-        left = self._publication.remove(task)
+        left = [left for one in self._publications for left in one.remove(task)]
         if left:
             said = "; ".join(f"{one.entry}: {one.reason}" for one in left[:_SAID])
             more = f"; and {len(left) - _SAID} more" if len(left) > _SAID else ""

@@ -8,6 +8,7 @@ import secrets
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from queue import SimpleQueue
 from typing import Any
 
@@ -273,15 +274,19 @@ def _glue(reply: dns.message.Message, name_server: str, resolver: Resolver) -> l
 
 def _refuse_registry(zone: str, name: str, reply: dns.message.Message) -> None:
     """Stop where a domain that does not exist would be looked for in its registry's own zone."""
-    if reply.rcode() != dns.rcode.NXDOMAIN:
-        return
-    from publicsuffixlist import PublicSuffixList  # 40 ms, and rarely needed
-
-    registries = PublicSuffixList(only_icann=True, accept_unknown=False)
-    if zone == "." or registries.is_public(zone.removesuffix(".")):
+    if reply.rcode() == dns.rcode.NXDOMAIN and (zone == "." or _is_registry(zone)):
         raise Unavailable(
             f"{name.removesuffix('.')} does not exist in DNS: "
             f"the nearest zone is {zone}, which is a registry's",
             hint="Register and delegate the domain, or name resolvers that know it: "
             "pvefw config set --resolvers IP,IP",
         )
+
+
+@cache
+def _is_registry(zone: str) -> bool:
+    """Whether a zone is on the ICANN part of the Public Suffix List: the rest is somebody's own."""
+    from publicsuffixlist import PublicSuffixList  # 40 ms, and rarely needed
+
+    registries = PublicSuffixList(only_icann=True, accept_unknown=False)
+    return bool(registries.is_public(zone.removesuffix(".")))

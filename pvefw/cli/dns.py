@@ -1,0 +1,59 @@
+"""``pvefw dns``: try DNS plugins out, and remove records that were left behind."""
+
+import click
+
+from pvefw.cli.framework import App, Group, pass_app
+from pvefw.cli.tasks import run_task
+from pvefw.errors import ProviderError
+from pvefw.model import Task
+
+dns = Group("dns", help="Try DNS plugins out; remove records that were left behind.")
+
+
+@dns.command()
+@click.argument("plugin")
+@click.argument("domain")
+@click.option("--alias", metavar="DOMAIN", default="", help="Put the record there instead.")
+@pass_app
+def test(app: App, plugin: str, domain: str, alias: str) -> None:
+    """Add a test record for DOMAIN through the instance PLUGIN, watch it appear, remove it."""
+    from pvefw.dns import instances
+    from pvefw.dns.probe import Step, probe
+    from pvefw.dns.resolver import Resolver
+
+    def work(task: Task) -> None:
+        def tell(step: Step) -> None:
+            task.log(f"{step.seconds:8.3f} s  {step.said}")
+
+        route = instances.route(app.paths, plugin, domain, alias)
+        probe(app.paths, route, Resolver.configured(app.paths), task, tell)
+
+    run_task(app, "acmednstest", work, plugin)
+
+
+@dns.command()
+@click.option(
+    "--forget",
+    metavar="PLUGIN",
+    help="Only strike this instance's records from the journal: they were deleted by hand.",
+)
+@pass_app
+def cleanup(app: App, forget: str | None) -> None:
+    """Remove what interrupted orders left in DNS: exactly what the journal names."""
+    from functools import partial
+
+    from pvefw.dns import cleanup, instances
+
+    def work(task: Task) -> None:
+        left = cleanup.cleanup(app.paths, partial(instances.bind, app.paths), task)
+        if left:
+            raise ProviderError(
+                f"dns cleanup: {len(left)} TXT records are still there, see above",
+                hint="Mend the plugin instance and try again, or delete them by hand and --forget.",
+            )
+
+    if not forget:
+        run_task(app, "acmednscleanup", work)
+        return
+    for entry in cleanup.forget(app.paths, forget):
+        click.echo(f"forgotten: {entry}")
