@@ -1,11 +1,19 @@
 """Runs a command's work as a task, its log on the terminal as it grows."""
 
-from collections.abc import Callable
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator
 
 import click
 
 from pvefw.cli.framework import App
 from pvefw.model import Task
+from pvefw.system import SystemClock
+
+_SILENCE = 1.0
+"""Seconds without a line after which the terminal shows that something is waited for."""
+_CLEAR_LINE = "\r\x1b[K"
 
 
 def run_task(app: App, type_: str, work: Callable[[Task], object], id_: str = "") -> None:
@@ -13,6 +21,41 @@ def run_task(app: App, type_: str, work: Callable[[Task], object], id_: str = ""
     from pvefw.tasks.task import run_task as running
 
     app.error_prefix = "Task ERROR"
-    with running(app.paths, type_, id_, echo=click.echo) as task:
+    with _echo() as echo, running(app.paths, type_, id_, echo=echo) as task:
         work(task)
     click.echo(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")
+
+
+def _echo() -> contextlib.AbstractContextManager[Callable[[str], None]]:
+    if sys.stdout.isatty():
+        return _lively()
+    return contextlib.nullcontext(click.echo)
+
+
+@contextlib.contextmanager
+def _lively() -> Iterator[Callable[[str], None]]:
+    """Echo for people: while no line comes, a last one that counts the seconds and leaves no trace."""
+    done, lock, clock = threading.Event(), threading.RLock(), SystemClock()
+    last = clock.monotonic()
+
+    def echo(line: str) -> None:
+        nonlocal last
+        with lock:
+            click.echo(_CLEAR_LINE + line)
+            last = clock.monotonic()
+
+    def count() -> None:
+        while not clock.wait(done, _SILENCE):
+            with lock:
+                silent = clock.monotonic() - last
+                if silent >= _SILENCE and not done.is_set():
+                    click.echo(f"{_CLEAR_LINE}… {silent:.0f} s", nl=False)
+
+    counter = threading.Thread(target=count, daemon=True)
+    counter.start()
+    try:
+        yield echo
+    finally:
+        done.set()
+        counter.join()
+        click.echo(_CLEAR_LINE, nl=False)

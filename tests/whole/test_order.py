@@ -366,3 +366,28 @@ def test_a_webroot_serves_the_challenge(host, pebble, tmp_path):
             server.shutdown()
             thread.join()
     assert list(webroot.iterdir()) == []
+
+
+def test_a_terminal_shows_that_something_is_waited_for(host, tmp_path):
+    import pexpect
+
+    with (
+        run_pebble(tmp_path / "pebble") as server,
+        socket.create_server(("127.0.0.1", server.http_port)),
+    ):
+        host.register(server)
+        host.run("config", "set", "-acmedomain0", "a.example")
+        server.address("a.example", "127.0.0.1")
+        other = host.root.parent / "webroot"
+        other.mkdir()
+        host.standalone(server.http_port, f"webroot={other}\n")
+        command = host.command("acme", "cert", "order")
+        session = pexpect.spawn(command[0], command[1:], encoding="utf-8", timeout=20)
+        session.expect("Triggering validation")
+        session.expect(r"… \d s")  # the authority waits for a server that does not answer
+        session.sendintr()
+        session.expect("Task ERROR: interrupted")
+        session.expect(pexpect.EOF)
+        session.close()
+        assert session.exitstatus == 1
+        assert list(other.iterdir()) == []
