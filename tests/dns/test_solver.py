@@ -118,6 +118,18 @@ def test_names_that_lead_to_one_record_are_added_once(world, paths, task):
     assert plugin.made("add") == [("other.test.", 2)]
 
 
+def test_a_second_order_in_the_same_run(world, paths, task):
+    """An interrupted order that cannot be completed is followed by a new one."""
+    plugin = ServerZones(world.primary)
+    solver = DnsSolver(paths, [world.route("twice.example.test", plugin)], world.resolver)
+    for token in ("first", "second"):
+        one = challenge("twice.example.test", token)
+        solver.challenge_present(challenges=[one], task=task)
+        assert world.primary.txt(name_of("twice.example.test")) == {one.dns_value}
+        solver.challenge_cleanup(challenges=[one], task=task)
+    assert plugin.made("remove") == [("example.test.", 1)] * 2
+
+
 # --- where ---------------------------------------------------------------------------------------
 
 
