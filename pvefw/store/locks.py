@@ -2,7 +2,8 @@
 
 Local locks are ``flock`` on a file: the kernel lets go when the holder dies. Cluster locks are
 directories below ``/etc/pve/priv/lock``, as Proxmox VE's own: creating one is atomic in the whole
-cluster, touching it renews it, and one that was not renewed for two minutes may be taken over.
+cluster, touching it renews it, and one that was not renewed for two minutes may be taken over. Where
+Proxmox VE's own tools change the same file, the lock is theirs, by its name.
 """
 
 import contextlib
@@ -14,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pvefw.errors import Locked, StoreError
+from pvefw.errors import Locked, StoreError, UsageError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.system import SystemClock
@@ -23,6 +24,8 @@ _STALE = 120.0
 """Seconds after which pmxcfs, too, takes a lock for abandoned."""
 _RENEW = 20.0
 _RETRY = 0.05
+_PMXCFS = ".version"
+"""A file that is in ``/etc/pve`` where pmxcfs is mounted there."""
 _CLOCK = SystemClock()
 
 
@@ -33,39 +36,83 @@ def local_lock(paths: Paths, name: str, *, timeout: float = 10.0) -> Iterator[No
     :param timeout: seconds to wait for it; 0 to fail at once.
     :raises Locked: another process holds it; the message says which.
     """
-    path = paths.local_locks / f"{name}.lock"
+    with _flocked(_below(paths.local_locks, f"{name}.lock"), name, timeout) as descriptor:
+        _note_holder(descriptor)
+        yield
+
+
+@contextlib.contextmanager
+def node_config_lock(paths: Paths, *, timeout: float = 10.0) -> Iterator[None]:
+    """Hold the lock of this node's configuration: ours in the cluster, Proxmox VE's on this host.
+
+    :raises Locked: another process or node holds one of them.
+    """
+    name = f"nodeconfig-{paths.node}"
+    with (
+        cluster_lock(paths, name, timeout=timeout),
+        _flocked(paths.pve_node_config_lock, name, timeout),
+    ):
+        yield
+
+
+def _below(directory: Path, name: str) -> Path:
+    """The path of a lock. Its name may have come from the command line.
+
+    :raises UsageError: the name would lead elsewhere.
+    """
+    if "/" in name or name in ("", ".", ".."):
+        raise UsageError(f"'{name}' cannot be the name of anything")
+    return directory / name
+
+
+@contextlib.contextmanager
+def _flocked(path: Path, name: str, timeout: float) -> Iterator[int]:
+    """The descriptor of a lock file, locked."""
     try:
         files.make_directory(path.parent, private=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        raise StoreError(f"{path}: could not lock: {error.strerror}") from error
+        raise _cannot(path, error) from error
     try:
-        _wait(lambda: _flock(descriptor), timeout, lambda: _holder(descriptor, name))
-        _write_holder(descriptor)
-        yield
+        _wait(lambda: _flock(descriptor, path), timeout, lambda: _holder(descriptor, name))
+        yield descriptor
     finally:
         os.close(descriptor)  # releases it
 
 
-def _flock(descriptor: int) -> bool:
+def _cannot(path: Path, error: OSError) -> StoreError:
+    return files.failed("lock", path, error)
+
+
+def _flock(descriptor: int, path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EACCES):
             return False
-        raise
+        raise _cannot(path, error) from error
     return True
 
 
-def _write_holder(descriptor: int) -> None:
-    """Leave word for the error message of those who wait; losing it costs nothing but that."""
-    with contextlib.suppress(OSError):
+def _note_holder(descriptor: int, mark: int | None = None) -> None:
+    """Leave word in the lock file: who holds it, for the error message of those who wait.
+
+    :param mark: the cluster lock's time stamp, for whoever finds it left behind.
+    """
+    note = f"{os.getpid()} {'' if mark is None else mark}".encode()
+    with contextlib.suppress(OSError):  # what is lost is a better message, or two minutes
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        os.pwrite(descriptor, note, 0)
+
+
+def _noted(descriptor: int) -> tuple[str, str]:
+    """Process id and mark, as they were left."""
+    pid, _, mark = os.pread(descriptor, 60, 0).decode("ascii", "replace").partition(" ")
+    return pid.strip(), mark.strip()
 
 
 def _holder(descriptor: int, name: str) -> Locked:
-    pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+    pid, _ = _noted(descriptor)
     command = _command(pid)
     who = (
         f"process {pid} ({command})" if command else f"process {pid}" if pid else "another process"
@@ -89,47 +136,80 @@ def cluster_lock(paths: Paths, name: str, *, timeout: float = 10.0) -> Iterator[
     :param timeout: seconds to wait for it; 0 to fail at once.
     :raises Locked: another node or process holds it.
     """
-    path = paths.cluster_locks / name
+    path = _below(paths.cluster_locks, name)
+    try:
+        files.make_directory(path.parent, private=True)
+    except OSError as error:
+        raise _cannot(path, error) from error
+    take_over = _ask_pmxcfs if (paths.etc_pve / _PMXCFS).exists() else _take_over
+    local = _below(paths.local_locks, f"cluster-{name}.lock")
     # two processes of one node would both see the same owner: sort them out without the cluster
-    with local_lock(paths, f"cluster-{name}", timeout=timeout):
-        _wait(lambda: _make(path), timeout, lambda: _elsewhere(path, name))
+    with _flocked(local, name, timeout) as descriptor:
+        _, left_behind = _noted(descriptor)
+        if left_behind:
+            _clear(path, left_behind)
+        _note_holder(descriptor)
+        _wait(lambda: _make(path, take_over), timeout, lambda: _elsewhere(path, name))
+        _note_holder(descriptor, _mark(path))
         done = threading.Event()
-        renewal = threading.Thread(target=_renew, args=(path, done), daemon=True)
+        renewal = threading.Thread(target=_renew, args=(path, descriptor, done), daemon=True)
         renewal.start()
         try:
             yield
         finally:
             done.set()
             renewal.join()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it expires
                 path.rmdir()
+            _note_holder(descriptor)
 
 
-def _make(path: Path) -> bool:
+def _make(path: Path, take_over: Callable[[Path], None]) -> bool:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.mkdir()
     except FileExistsError:
-        return _take_over(path)
+        with contextlib.suppress(OSError):  # its holder, or another who waits, was faster
+            take_over(path)
+        return False
     except OSError as error:
-        raise StoreError(f"{path}: could not lock: {error.strerror}") from error
+        raise _cannot(path, error) from error
     return True
 
 
-def _take_over(path: Path) -> bool:
+def _take_over(path: Path) -> None:
     """Remove a lock that nobody renews any more; whoever then creates it first has it."""
-    try:
-        if _CLOCK.now().timestamp() - path.stat().st_mtime > _STALE:
+    if _CLOCK.now().timestamp() - path.stat().st_mtime > _STALE:
+        path.rmdir()
+
+
+def _ask_pmxcfs(path: Path) -> None:
+    """Ask pmxcfs to remove the lock: it does, if by its own clock nobody renewed it for two minutes."""
+    os.utime(path, (0, 0))
+
+
+def _clear(path: Path, mark: str) -> None:
+    """Remove a lock that a process of this host left behind when it died.
+
+    We have its local lock, so it is gone; the time stamp tells its lock from one made later elsewhere.
+    """
+    with contextlib.suppress(OSError):
+        if str(_mark(path)) == mark:
             path.rmdir()
+
+
+def _mark(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
     except OSError:
-        pass  # its holder, or another who waits, was faster
-    return False
+        return None
 
 
-def _renew(path: Path, done: threading.Event) -> None:
+def _renew(path: Path, descriptor: int, done: threading.Event) -> None:
     while not done.wait(_RENEW):
-        with contextlib.suppress(OSError):
-            os.utime(path)
+        now = _CLOCK.now().timestamp()
+        with contextlib.suppress(OSError):  # the next try may get through; else it expires
+            os.utime(path, (now, now))
+            _note_holder(descriptor, _mark(path))
 
 
 def _elsewhere(path: Path, name: str) -> Locked:

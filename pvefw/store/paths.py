@@ -91,3 +91,8 @@ class Paths:
     @property
     def local_locks(self) -> Path:
         return self.below("run/lock/pvefw")
+
+    @property
+    def pve_node_config_lock(self) -> Path:
+        """What Proxmox VE locks on this host to change the node configuration, with flock(2)."""
+        return self.below("run/lock/pvenode.lock")

@@ -1,5 +1,7 @@
 """Locks hold across processes, and do not outlive their holders."""
 
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -9,7 +11,7 @@ import time
 
 import pytest
 
-from pvefw.errors import Locked
+from pvefw.errors import Locked, StoreError, UsageError
 from pvefw.store import locks, node_settings
 
 HOLD = """
@@ -55,18 +57,39 @@ def test_a_held_lock_is_refused_and_says_by_whom(paths, holder, kind):
 def test_a_lock_is_waited_for(paths, holder, kind):
     process = holder(kind)
     os.kill(process.pid, signal.SIGTERM)
-    if kind == "cluster_lock":
-        process.wait()
-        (paths.cluster_locks / "thing").rmdir()
     with getattr(locks, kind)(paths, "thing", timeout=10):
         pass
 
 
-def test_a_killed_holder_lets_go(paths, holder):
-    process = holder("local_lock")
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_holder_lets_go(paths, holder, kind):
+    process = holder(kind)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    with locks.local_lock(paths, "thing", timeout=0):
+    with getattr(locks, kind)(paths, "thing", timeout=0.5):
+        pass
+    assert not (paths.cluster_locks / "thing").exists()
+
+
+def test_a_lock_that_another_node_took_over_from_a_killed_holder_stays(paths, holder):
+    process = holder("cluster_lock")
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    theirs = paths.cluster_locks / "thing"
+    made = theirs.stat().st_mtime + 1
+    os.utime(theirs, (made, made))
+    with pytest.raises(Locked, match="another node"), locks.cluster_lock(paths, "thing", timeout=0):
+        pass
+    assert theirs.exists()
+
+
+def test_a_lock_that_was_let_go_leaves_nothing_to_take_over(paths):
+    with locks.cluster_lock(paths, "thing"):
+        stamp = (paths.cluster_locks / "thing").stat().st_mtime_ns
+    theirs = paths.cluster_locks / "thing"
+    theirs.mkdir()
+    os.utime(theirs, ns=(stamp, stamp))
+    with pytest.raises(Locked, match="another node"), locks.cluster_lock(paths, "thing", timeout=0):
         pass
 
 
@@ -82,6 +105,20 @@ def test_an_abandoned_cluster_lock_is_taken_over_after_two_minutes(paths):
     assert not abandoned.exists()
 
 
+def test_on_pmxcfs_an_abandoned_lock_is_left_to_pmxcfs(paths, monkeypatch):
+    """It compares with its own clock, and removes the lock when it is asked to and the time is up."""
+    abandoned = paths.cluster_locks / "thing"
+    abandoned.mkdir(parents=True)
+    (paths.etc_pve / ".version").touch()
+    os.utime(abandoned, (1, 1))
+    asked = []
+    monkeypatch.setattr(os, "utime", lambda *arguments: asked.append(arguments))
+    with pytest.raises(Locked), locks.cluster_lock(paths, "thing", timeout=0):
+        pass
+    assert asked == [(abandoned, (0, 0))]
+    assert abandoned.exists()
+
+
 def test_a_held_cluster_lock_is_renewed(paths, monkeypatch):
     monkeypatch.setattr(locks, "_RENEW", 0.01)
     with locks.cluster_lock(paths, "thing"):
@@ -90,6 +127,55 @@ def test_a_held_cluster_lock_is_renewed(paths, monkeypatch):
         deadline = time.monotonic() + 5
         while lock.stat().st_mtime < 2:
             assert time.monotonic() < deadline
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/evil", ""])
+def test_a_name_that_leads_elsewhere_makes_nothing(paths, kind, name):
+    if kind == "local_lock" and not name:
+        name = "x/"
+    with pytest.raises(UsageError), getattr(locks, kind)(paths, name):
+        pass
+    assert not paths.root.exists()
+
+
+def test_a_file_system_without_locks_is_an_error_that_names_the_file(paths, monkeypatch):
+    def refuse(_descriptor, _operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(StoreError, match=r"thing\.lock: .*No locks available"):
+        locks.local_lock(paths, "thing").__enter__()
+
+
+def test_a_lock_directory_that_cannot_be_made_is_an_error(paths):
+    paths.cluster_locks.parent.mkdir(parents=True)
+    paths.cluster_locks.write_text("a file is in the way")
+    with pytest.raises(StoreError, match="priv/lock"), locks.cluster_lock(paths, "thing"):
+        pass
+
+
+def test_proxmox_ves_own_lock_is_respected(paths):
+    """pvenode(1) takes it to change the node's configuration."""
+    paths.pve_node_config_lock.parent.mkdir(parents=True)
+    with paths.pve_node_config_lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with (
+            pytest.raises(Locked, match="another process is at work"),
+            locks.node_config_lock(paths, timeout=0),
+        ):
+            pass
+    node_settings.change(paths, {"acmedomain0": "a.example"})
+
+
+def test_one_process_may_hold_several_locks_but_none_twice(paths):
+    with (
+        locks.cluster_lock(paths, "one"),
+        locks.cluster_lock(paths, "two"),
+        pytest.raises(Locked, match=f"process {os.getpid()}"),
+        locks.cluster_lock(paths, "one", timeout=0),
+    ):
+        pass
 
 
 def test_a_lock_of_another_name_is_free(paths, holder):
