@@ -12,7 +12,7 @@ import click
 
 from pvefw import errors, hookspecs, plugins, settings
 from pvefw.cli.framework import App
-from pvefw.cli.tree import PVEFW
+from pvefw.cli.groups import PVEFW
 from pvefw.errors import PvefwError
 from pvefw.hookspecs import Family
 from pvefw.model import SettingInfo
