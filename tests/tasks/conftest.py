@@ -26,22 +26,34 @@ def paths(tmp_path: Path) -> Paths:
 
 
 @pytest.fixture
-def program(paths):
-    """Starts a program that has ``paths``, ``echo`` and ``run_task``."""
+def command(paths):
+    """What runs a program that has ``paths``, ``echo`` and ``run_task``: its name and arguments."""
+
+    def make(body):
+        code = HEAD + textwrap.dedent(body)
+        return sys.executable, ["-c", code, str(paths.root)]
+
+    return make
+
+
+@pytest.fixture
+def program(command):
+    """Starts such a program, and ends it with the test."""
     started = []
 
-    def start(body):
-        code = HEAD + textwrap.dedent(body)
+    def start(body, **options):
+        name, arguments = command(body)
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(paths.root)],
+            [name, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            **options,
         )
         started.append(process)
         return process
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:
+            process.kill()
