@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pvefw import plugins, settings
-from pvefw.dns import providers
+from pvefw.dns import journal, providers
 from pvefw.errors import ConfigError, PluginError, StoreError, UsageError
 from pvefw.hookspecs.challenge import CHALLENGE
 from pvefw.model import SettingInfo
@@ -84,13 +84,20 @@ def change(
 def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> None:
     """Remove an instance that no name uses.
 
-    :raises UsageError: a name of this node uses it.
+    :raises UsageError: a name of this node uses it, or records that it added are still in DNS.
     """
     users = [one.name for one in node_settings.certificate_names(paths) if one.plugin == id_]
     if users:
         raise UsageError(
             f"acme plugin remove: {id_} validates {', '.join(users)}",
             hint="Give these names another plugin first.",
+        )
+    left = journal.open_entries(paths, id_)
+    if left:
+        raise UsageError(
+            f"acme plugin remove: {id_} may still have {left[0]} to remove",
+            hint="Remove it: pvefw dns cleanup. If it was deleted by hand: "
+            f"pvefw dns cleanup --forget {id_}",
         )
     plugin_config.remove(paths, id_, expected_digest=expected_digest)
 

@@ -12,6 +12,7 @@ from pvefw.acme.order import OrderFlow
 from pvefw.certs import accounts as account_use
 from pvefw.certs import chain, install, keys, renewal, solvers
 from pvefw.certs.keys import PrivateKey
+from pvefw.dns import cleanup
 from pvefw.errors import AcmeError, ConfigError, NotFound, UsageError
 from pvefw.model import Identifier, Task
 from pvefw.store import accounts, files, locks, node_settings
@@ -94,6 +95,7 @@ def revoke(paths: Paths, task: Task) -> None:
 def _order(paths: Paths, task: Task) -> None:
     with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
         install.recover(paths)
+        cleanup.cleanup_first(paths, task)
         wanted = _wanted(paths)
         answering = solvers.for_names(paths, wanted.entries)
         task.log("Loading ACME account details")

@@ -1,6 +1,7 @@
 """Removing what dead processes left in DNS: exactly what their journals name."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from pvefw.dns import batches, journal
 from pvefw.dns.batches import Batch, Leftover
@@ -25,8 +26,7 @@ def cleanup(
 ) -> list[Leftover]:
     """Remove the records of every journal whose process is dead.
 
-    Run it before an order, too: it costs nothing where there is no journal. A damaged journal is a
-    warning, and stays.
+    A damaged journal is a warning, and stays.
 
     :param bind_instance: called once for each instance that has something to remove.
     :returns: what is still there; each was reported as a warning, with what to do by hand.
@@ -44,6 +44,18 @@ def cleanup(
             "The next command tries again. Once they are deleted by hand: " + _forgetting(left)
         )
     return left
+
+
+def cleanup_first(paths: Paths, task: Task) -> None:
+    """:func:`cleanup` with the configured instances, before other work that must not fail for it."""
+    if not journal.files_of(paths):
+        return
+    from pvefw.dns import instances  # it brings dnspython
+
+    try:
+        cleanup(paths, partial(instances.bind, paths), task)
+    except PvefwError as error:
+        task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
 
 
 def forget(paths: Paths, instance: str) -> list[Entry]:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import dns.flags
 import dns.message
@@ -40,25 +41,27 @@ Seen = Callable[[Server, Expected], None]
 """Told as soon as a server shows what is expected of it; from any thread."""
 
 
+class State(StrEnum):
+    """What a server makes of a question."""
+
+    SEEN = "seen"
+    LAGS = "lags"
+    """It answers with authority, but without (all of) the values."""
+    FAILS = "fails"
+    """It answers with an error: SERVFAIL, REFUSED …"""
+    SILENT = "silent"
+    """It does not answer, or something on the way answers in its place."""
+    NO_ROUTE = "no route"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What one server last said about one name."""
 
     server: Server
     expected: Expected
-    state: str
-    """One of those below."""
+    state: State
     said: str = ""
-
-
-SEEN = "seen"
-LAGS = "lags"
-"""It answers with authority, but without (all of) the values."""
-FAILS = "fails"
-"""It answers with an error: SERVFAIL, REFUSED …"""
-SILENT = "silent"
-"""It does not answer, or something on the way answers in its place."""
-NO_ROUTE = "no route"
 
 
 def wait(
@@ -113,7 +116,7 @@ def _by_server(expected: Iterable[Expected]) -> dict[Server, list[Expected]]:
 
 
 def _asked(one: Expected, verdicts: Iterable[Verdict]) -> bool:
-    return any(verdict.expected is one and verdict.state != NO_ROUTE for verdict in verdicts)
+    return any(verdict.expected is one and verdict.state != State.NO_ROUTE for verdict in verdicts)
 
 
 @dataclass(frozen=True)
@@ -147,7 +150,7 @@ class _Watch:
         return max(self.start + min(one.delay for one in pending) - self.clock.monotonic(), 0.0)
 
     def _is_final(self, verdict: Verdict) -> bool:
-        return verdict.state in (SEEN, NO_ROUTE) or self._left([verdict.expected]) == 0
+        return verdict.state in (State.SEEN, State.NO_ROUTE) or self._left([verdict.expected]) == 0
 
     def _ask(self, pending: Sequence[Expected]) -> list[Verdict]:
         seconds = min(_QUESTION_SECONDS, max(self._left(pending), _SHORTEST_QUESTION))
@@ -158,7 +161,7 @@ class _Watch:
             for one, reply in zip(pending, replies, strict=True)
         ]
         for verdict in verdicts:
-            if verdict.state == SEEN and self.seen:
+            if verdict.state == State.SEEN and self.seen:
                 self.seen(self.server, verdict.expected)
         return verdicts
 
@@ -166,21 +169,21 @@ class _Watch:
 # --- what an answer means ---------------------------------------------------------------------------
 
 
-def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[str, str]:
+def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, str]:
     """A state and, in words, what the server said."""
     if isinstance(reply, NoAnswer):
-        return (NO_ROUTE if isinstance(reply, NoRoute) else SILENT), str(reply)
+        return (State.NO_ROUTE if isinstance(reply, NoRoute) else State.SILENT), str(reply)
     code = dns.rcode.to_text(reply.rcode())
     if reply.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
-        return FAILS, f"answers {code}"
+        return State.FAILS, f"answers {code}"
     if not reply.flags & dns.flags.AA:
         below = referral(reply, one.name, one.zone.name)
         if below:
-            return LAGS, f"says that {below} is a zone of its own, on other servers"
-        return SILENT, "answers without authority"
+            return State.LAGS, f"says that {below} is a zone of its own, on other servers"
+        return State.SILENT, "answers without authority"
     missing = one.values - _texts(reply, one.name)
     if not missing:
-        return SEEN, ""
+        return State.SEEN, ""
     if len(missing) < len(one.values):
         said = f"shows {len(one.values) - len(missing)} of {len(one.values)} values"
     elif _texts(reply, one.name):
@@ -189,7 +192,7 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[str, st
         said = "has a CNAME there"
     else:
         said = "answers NXDOMAIN" if code == "NXDOMAIN" else "has no TXT record there"
-    return LAGS, said + _serial(reply)
+    return State.LAGS, said + _serial(reply)
 
 
 def _texts(reply: dns.message.Message, name: str) -> set[str]:
@@ -211,10 +214,10 @@ def _serial(reply: dns.message.Message) -> str:
 def _judge(one: Expected, verdicts: Iterable[Verdict], task: Task) -> str | None:
     """Why not to go on with one name: the authority could not see the values either."""
     mine = [verdict for verdict in verdicts if verdict.expected is one]
-    lagging = [verdict for verdict in mine if verdict.state == LAGS]
-    failing = [verdict for verdict in mine if verdict.state == FAILS]
-    silent = [verdict for verdict in mine if verdict.state == SILENT]
-    seen = any(verdict.state == SEEN for verdict in mine)
+    lagging = [verdict for verdict in mine if verdict.state == State.LAGS]
+    failing = [verdict for verdict in mine if verdict.state == State.FAILS]
+    silent = [verdict for verdict in mine if verdict.state == State.SILENT]
+    seen = any(verdict.state == State.SEEN for verdict in mine)
     if lagging or (failing and not silent and not seen):
         said = ", ".join(f"{verdict.server} {verdict.said}" for verdict in lagging or failing)
         return f"{one.name} does not show after {one.delay:g} seconds: {said}"
@@ -239,6 +242,6 @@ def _lagging(problems: Sequence[str]) -> ProviderError:
 
 
 def _tell_of_missing_routes(verdicts: Iterable[Verdict], task: Task) -> None:
-    servers = sorted({one.server for one in verdicts if one.state == NO_ROUTE})
+    servers = sorted({one.server for one in verdicts if one.state == State.NO_ROUTE})
     if servers:
         task.log(f"Left out, there is no route to them: {', '.join(map(str, servers))}")

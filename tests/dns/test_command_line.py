@@ -163,6 +163,19 @@ def test_killed_between_add_and_remove(host, authority):
     assert "removing" not in host("dns", "cleanup")
 
 
+def test_the_next_order_cleans_up_first(host, authority):
+    host.instance("bind", host.world.primary, "set", die="add")
+    host.domains("next.example.test,plugin=bind")
+    host("acme", "cert", "order", status=-signal.SIGKILL)
+    host.instance("bind", host.world.primary, "set")
+    host("config", "set", "--acmedomain0", "www.example.test")
+    said = host("acme", "plugin", "remove", "bind", status=2)
+    assert "bind may still have _acme-challenge.next.example.test. TXT" in said
+    assert "bind: removing 1 TXT record" in host("acme", "cert", "order")
+    assert host.world.values(name_of("next.example.test")) == set()
+    host("acme", "plugin", "remove", "bind")
+
+
 def test_what_cannot_be_removed_is_named_and_can_be_forgotten(host, authority):
     host.instance("bind", host.world.primary, "set", die="add")
     host.domains("gone.example.test,plugin=bind")
