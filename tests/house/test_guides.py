@@ -80,3 +80,17 @@ def test_the_plugin_that_the_guide_shows_can_be_installed_and_configured(shown, 
     assert "/var/www/html" in shown("acme", "plugin", "config", "web").stdout
     doctor = shown("plugin", "doctor").stdout
     assert re.search(r"challenge/webroot .*: ok", doctor)
+
+
+def test_the_plugin_that_the_guide_shows_passes_the_kit(shown, tmp_path):
+    pytest_ = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+    done = subprocess.run(
+        [*pytest_, "tests"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTEST_ADDOPTS": ""},
+        cwd=tmp_path / "project",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert re.search(r"\b[1-9]\d* passed", done.stdout), done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
