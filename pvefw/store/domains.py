@@ -35,17 +35,17 @@ def entries(values: Mapping[str, str], what: str) -> list[DomainEntry]:
     """The names in a node's properties: those of ``acme``, then ``acmedomain0`` and so on.
 
     :param what: names the configuration in errors.
-    :raises ConfigError: a name stands twice; the message names both places.
+    :raises ConfigError: a name stands twice, the message names both places; or a value is not in its
+        format.
     """
-    found = [
-        _entry({"domain": name}, "acme")
-        for name in acme(values).get("domains", "").split(";")
-        if name
-    ]
     keys = sorted(
-        (key for key in values if key.startswith("acmedomain")), key=lambda key: int(key[10:])
+        (key for key in values if properties.is_domain(key)), key=lambda key: int(key[10:])
     )
-    found += [_entry(parse_property_string(values[key], "domain"), key) for key in keys]
+    listed = properties.split_names(acme(values, what).get("domains", ""))
+    found = [_entry({"domain": name}, "acme") for name in listed]
+    for key in keys:
+        properties.check_read(key, values[key], what)
+        found.append(_entry(parse_property_string(values[key], "domain"), key))
     seen: dict[str, str] = {}
     for one in found:
         if one.name in seen:
@@ -57,9 +57,15 @@ def entries(values: Mapping[str, str], what: str) -> list[DomainEntry]:
     return found
 
 
-def acme(values: Mapping[str, str]) -> dict[str, str]:
-    """The parts of the ``acme`` property: ``account``, ``domains``."""
-    return parse_property_string(values["acme"]) if values.get("acme") else {}
+def acme(values: Mapping[str, str], what: str) -> dict[str, str]:
+    """The parts of the ``acme`` property: ``account``, ``domains``.
+
+    :raises ConfigError: it is not in its format.
+    """
+    if "acme" not in values:
+        return {}
+    properties.check_read("acme", values["acme"], what)
+    return parse_property_string(values["acme"])
 
 
 def _entry(parts: Mapping[str, str], where: str) -> DomainEntry:

@@ -7,11 +7,12 @@ the cluster's ``pvefw.cfg`` for defaults.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pvefw.errors import NotFound, UsageError
+from pvefw.errors import ConfigError, NotFound, StoreError, UsageError
 from pvefw.store import domains, files, locks, properties, pvefw_config
 from pvefw.store.domains import DomainEntry
 from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths
+from pvefw.store.pvefw_config import PvefwConfig
 
 DESCRIPTION = "description"
 
@@ -29,26 +30,55 @@ def load(paths: Paths) -> dict[str, str]:
 
 
 def digest(paths: Paths) -> str:
-    """What guards a change: the digest of Proxmox VE's file."""
-    return files.digest(_node_config(paths)[1])
+    """What guards a change: the digest of Proxmox VE's file, as its own tools show it, and then ours."""
+    return files.digest(_node_config(paths)[1] + pvefw_config.load(paths.node_pvefw_cfg())[1])
 
 
 def get(paths: Paths, key: str) -> str | None:
-    """One property, or ``None`` where it is not set."""
-    return load(paths).get(key)
+    """One property, or ``None`` where it is not set.
+
+    :raises ConfigError: it is not in its format, or a file is damaged.
+    """
+    value = load(paths).get(key)
+    if value is not None:
+        properties.check_read(key, value, _what(paths))
+    return value
 
 
 def certificate_names(paths: Paths) -> list[DomainEntry]:
     """The names of the node's certificate, and who validates each.
 
-    :raises ConfigError: a name stands twice, or a file is damaged.
+    :raises ConfigError: a name stands twice, a property has two values, or a file is damaged.
     """
-    return domains.entries(load(paths), f"node {paths.node}")
+    _check_one_place(paths)
+    return domains.entries(load(paths), _what(paths))
 
 
 def account_name(paths: Paths) -> str:
-    """The ACME account to order from."""
-    return domains.acme(load(paths)).get("account", "default")
+    """The ACME account to order from.
+
+    :raises ConfigError: the property is not in its format, or a file is damaged.
+    """
+    return domains.acme(load(paths), _what(paths)).get("account", "default")
+
+
+def _what(paths: Paths) -> str:
+    return f"node {paths.node}"
+
+
+def _check_one_place(paths: Paths) -> None:
+    """Proxmox VE does not see our file: it may have given a number of ours to another name.
+
+    :raises ConfigError: a property stands in both files, so that one name would be left out.
+    """
+    theirs = _node_config(paths)[0].values
+    for key, value in pvefw_config.load(paths.node_pvefw_cfg())[0].properties.values.items():
+        if key in theirs and (key == "acme" or properties.is_domain(key)):
+            raise ConfigError(
+                f"{_what(paths)}: {key} is '{value}' in {paths.node_pvefw_cfg()} "
+                f"and '{theirs[key]}' in {paths.node_config()}",
+                hint=f"Say which it is: pvefw config set --{key} …; give the other a free number.",
+            )
 
 
 def change(
@@ -65,24 +95,51 @@ def change(
     :raises NotFound: nothing to delete.
     :raises DigestMismatch: somebody else changed the file.
     """
-    for key, value in values.items():
-        _check(key, value)
-    with locks.cluster_lock(paths, f"nodeconfig-{paths.node}"):
+    values = {key: _checked(key, value) for key, value in values.items()}
+    with locks.node_config_lock(paths):
         config, data = _node_config(paths)
-        files.check_digest(paths.node_config(), data, expected_digest)
-        own, _ = pvefw_config.load(paths.node_pvefw_cfg())
-        _check_deletions(delete, {**own.properties.values, **config.values}, config)
+        own, own_data = pvefw_config.load(paths.node_pvefw_cfg())
+        files.check_digest(paths.node_config(), data + own_data, expected_digest)
+        _check_deletions(paths, delete, {**own.properties.values, **config.values}, config)
         ours, theirs = _placed(values, delete)
         changed = config.changed(theirs)
         if DESCRIPTION in values or DESCRIPTION in delete:
             changed = changed.described(values.get(DESCRIPTION, ""))
-        changed_own = replace(own, properties=own.properties.changed(ours))
-        everything = {**changed_own.properties.values, **changed.values}
-        domains.entries(everything, f"node {paths.node}")
-        if changed_own != own:
-            files.replace(paths.node_pvefw_cfg(), changed_own.render())
-        if changed != config:
-            files.replace(paths.node_config(), changed.render())
+        everything = {**own.properties.changed(ours).values, **changed.values}
+        domains.entries(everything, _what(paths))
+        _write(paths, (config, changed), own, ours)
+
+
+def _write(
+    paths: Paths,
+    node_config: tuple[NodeConfig, NodeConfig],
+    own: PvefwConfig,
+    ours: Mapping[str, str | None],
+) -> None:
+    """Write both files, so that a property that moves is never in neither.
+
+    Ours gets what is new, then Proxmox VE's, which wins while both have it, then ours loses what went.
+    """
+    old, new = node_config
+    additions = {key: value for key, value in ours.items() if value is not None}
+    added = own.properties.changed(additions)
+    _write_own(paths, own, added)
+    if new != old:
+        try:
+            files.replace(paths.node_config(), new.render())
+        except StoreError:
+            _write_own(paths, replace(own, properties=added), own.properties)
+            raise
+    _write_own(paths, replace(own, properties=added), added.changed(ours))
+
+
+def _write_own(paths: Paths, there: PvefwConfig, properties_: NodeConfig) -> None:
+    if properties_ != there.properties:
+        data = replace(there, properties=properties_).render()
+        if data:
+            files.replace(paths.node_pvefw_cfg(), data, private=True)
+        else:
+            files.remove(paths.node_pvefw_cfg())
 
 
 def _node_config(paths: Paths) -> tuple[NodeConfig, bytes]:
@@ -90,31 +147,50 @@ def _node_config(paths: Paths) -> tuple[NodeConfig, bytes]:
     return NodeConfig.parse(data, str(paths.node_config())), data
 
 
-def _check(key: str, value: str) -> None:
-    if key == DESCRIPTION:
-        return
+def _checked(key: str, value: str) -> str:
+    """The value as it is kept, in its format.
+
+    :raises UsageError: it is not, or the property is unknown.
+    """
     known = properties.find(key)
-    if known is None:
+    if known is None and key != DESCRIPTION:
         names = ", ".join(one.key for one in properties.PROPERTIES)
         raise UsageError(
             f"config set: {key} is not a property of a node",
             hint=f"Known: acmedomain0 … acmedomain999, {DESCRIPTION}, {names}.",
         )
     try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"config set: {key}: the value is not UTF-8 text") from error
+    if known is None:
+        return value
+    value = value.strip()
+    try:
+        properties.check_text(value)
         known.check(value)
     except ValueError as error:
         raise UsageError(
             f"config set: {key}: {error}", hint=f"The format is: {known.format}"
         ) from error
+    return value
 
 
-def _check_deletions(delete: Sequence[str], there: Mapping[str, str], config: NodeConfig) -> None:
+def _check_deletions(
+    paths: Paths, delete: Sequence[str], there: Mapping[str, str], config: NodeConfig
+) -> None:
     for key in delete:
-        if key not in there and not (key == DESCRIPTION and config.description):
+        if key in there or (key == DESCRIPTION and config.description):
+            continue
+        if key in pvefw_config.properties(paths):
             raise NotFound(
-                f"config set: --delete {key}: the property is not set",
-                hint=f"Set are: {', '.join(sorted(there)) or 'none'}.",
+                f"config set: --delete {key}: the property is set for all nodes",
+                hint=f"It stands in {paths.cluster_pvefw_cfg}; set another value for this node.",
             )
+        raise NotFound(
+            f"config set: --delete {key}: the property is not set",
+            hint=f"Set are: {', '.join(sorted(there)) or 'none'}.",
+        )
 
 
 def _placed(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pvefw.errors import ConfigError
 from pvefw.store.node_config import parse_property_string
 
 _LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
@@ -15,6 +16,7 @@ _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 _INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,14}")
+_BRACKETED = re.compile(r"\[(.*)\](?::(.*))?")
 _LONGEST_NAME = 253
 _DOMAIN_KEY = re.compile(r"acmedomain(0|[1-9][0-9]{0,2})")
 _LAST_PVE_DOMAIN = 5
@@ -53,6 +55,28 @@ def find(key: str) -> Property | None:
     )
 
 
+def check_read(key: str, value: str, what: str) -> None:
+    """Hold a value from a file against its format: not every one was put there by us.
+
+    :param what: names the configuration in errors.
+    :raises ConfigError: it is not in the format, which the hint shows.
+    """
+    known = find(key)
+    if known is None:
+        return
+    try:
+        known.check(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"{what}: {key}: {error}", hint=f"The format is: {known.format}"
+        ) from error
+
+
+def is_domain(key: str) -> bool:
+    """Whether a property is one of ``acmedomain0`` to ``acmedomain999``."""
+    return _DOMAIN_KEY.fullmatch(key) is not None
+
+
 def is_wildcard(name: str) -> bool:
     """Whether a name is ``*.`` and a domain."""
     return name.startswith("*.")
@@ -70,16 +94,21 @@ def is_address(name: str) -> bool:
 # --- checks ---------------------------------------------------------------------------------------
 
 
+def split_names(text: str) -> list[str]:
+    """The names in ``domains=``, apart by ``;`` or blanks."""
+    return text.replace(";", " ").split()
+
+
 def check_domain(name: str) -> None:
     """A name or address that a certificate can be ordered for.
 
     :raises ValueError: it is neither, and why.
     """
-    bare = name.removeprefix("*.")
     if is_address(name):
         return
+    bare = name.removeprefix("*.")
     ascii_name = to_ascii(bare)
-    if len(ascii_name) > _LONGEST_NAME or not _NAME.fullmatch(ascii_name):
+    if len(ascii_name) > _LONGEST_NAME or not _NAME.fullmatch(ascii_name) or is_address(bare):
         raise ValueError(f"'{name}' is neither a domain name nor an IP address")
 
 
@@ -114,9 +143,8 @@ def _acme(value: str) -> None:
     _keys(values, "account", "domains")
     if "account" in values:
         _matches(_ID, values["account"], "an account name")
-    for name in values.get("domains", "").split(";"):
-        if name:
-            check_domain(name)
+    for name in split_names(values.get("domains", "")):
+        check_domain(name)
 
 
 def _acmedomain(value: str) -> None:
@@ -143,7 +171,7 @@ def _wakeonlan(value: str) -> None:
 
 def _integer(low: int, high: int) -> Callable[[str], None]:
     def check(value: str) -> None:
-        if not value.isdecimal() or not low <= int(value) <= high:
+        if not (value.isascii() and value.isdecimal()) or not low <= int(value) <= high:
             raise ValueError(f"'{value}' is not a whole number from {low} to {high}")
 
     return check
@@ -157,9 +185,15 @@ def _one_of(*words: str) -> Callable[[str], None]:
     return check
 
 
-def _text(value: str) -> None:
-    if "\n" in value:
-        raise ValueError("it must be one line")
+def check_text(value: str) -> None:
+    """What every value must be.
+
+    :raises ValueError: it is empty, or more than one line.
+    """
+    if not value:
+        raise ValueError("the value is empty; --delete removes a property")
+    if any(ord(one) < ord(" ") for one in value):
+        raise ValueError("the value must be one line of text")
 
 
 def _account(value: str) -> None:
@@ -167,28 +201,47 @@ def _account(value: str) -> None:
 
 
 def _servers(value: str) -> None:
-    for one in value.split(","):
-        host, _, port = (
-            one.strip().rpartition(":") if one.count(":") == 1 else (one.strip(), "", "53")
-        )
-        ipaddress.ip_address(host.strip("[]"))
-        _integer(1, 65535)(port)
+    for one in (part.strip() for part in value.split(",")):
+        bracketed = _BRACKETED.fullmatch(one)
+        host, port = bracketed.groups() if bracketed else (one, None)
+        if one.count(":") == 1:
+            host, _, port = one.partition(":")
+        ipaddress.ip_address(host)
+        _integer(1, 65535)(port or "53")
 
 
 # --- what Proxmox VE can hold -----------------------------------------------------------------------
 
 
-def _pve_names(*names: str) -> bool:
-    return not any(is_wildcard(name) or is_address(name) or not name.isascii() for name in names)
+# its formats pve-acme-domain, pve-acme-alias and pve-configid
+_PVE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*(?:\.[a-zA-Z0-9][a-zA-Z0-9_-]*)+")
+_PVE_ALIAS = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+", re.ASCII)
+_PVE_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]+")
+
+
+def _pve_name(name: str) -> bool:
+    return _PVE_NAME.fullmatch(name) is not None and not is_address(name)
 
 
 def _pve_acme(value: str) -> bool:
-    return _pve_names(*parse_property_string(value).get("domains", "").split(";"))
+    values = parse_property_string(value)
+    names = split_names(values.get("domains", ""))
+    return all(map(_pve_name, names)) and pve_id(values.get("account", "default"))
 
 
 def _pve_domain(value: str) -> bool:
     values = parse_property_string(value, "domain")
-    return _pve_names(values["domain"], values.get("alias", ""))
+    alias = values.get("alias")
+    return (
+        _pve_name(values["domain"])
+        and (alias is None or _PVE_ALIAS.fullmatch(alias) is not None)
+        and pve_id(values.get("plugin", "standalone"))
+    )
+
+
+def pve_id(name: str) -> bool:
+    """Whether Proxmox VE accepts this as the name of an account or a plugin instance."""
+    return _PVE_ID.fullmatch(name) is not None
 
 
 # --- the table ------------------------------------------------------------------------------------
@@ -235,9 +288,15 @@ PROPERTIES = (
         _never,
     ),
     Property(
-        "preferred-chain", "COMMON NAME", "Of several chains, that of this root.", _text, _never
+        "preferred-chain",
+        "COMMON NAME",
+        "Of several chains, that of this root.",
+        check_text,
+        _never,
     ),
-    Property("profile", "NAME", "The authority's certificate profile to order.", _text, _never),
+    Property(
+        "profile", "NAME", "The authority's certificate profile to order.", check_text, _never
+    ),
     Property(
         "renew-before",
         "DAYS",
@@ -249,12 +308,12 @@ PROPERTIES = (
         "reload-command",
         "COMMAND",
         "What makes the service use a new certificate; '-' for nothing.",
-        _text,
+        check_text,
         _never,
     ),
     Property(
         "resolvers",
-        "IP[:PORT],…",
+        "IP|IP:PORT|[IP]:PORT,…",
         "Recursive DNS servers to ask instead of the system's.",
         _servers,
         _never,

@@ -1,9 +1,17 @@
 """One set of properties for the administrator, each in the file where it belongs."""
 
-import pytest
+import contextlib
+import hashlib
+import re
+import shutil
+import stat
 
-from pvefw.errors import ConfigError, DigestMismatch, NotFound, UsageError
-from pvefw.store import node_settings, properties
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pvefw.errors import ConfigError, DigestMismatch, NotFound, StoreError, UsageError
+from pvefw.store import files, node_settings, properties
 
 
 def theirs(paths):
@@ -20,20 +28,27 @@ def ours(paths):
     ("key", "value", "in_theirs"),
     [
         ("acmedomain0", "a.example", True),
-        ("acmedomain5", "a.example,plugin=x,alias=b.example", True),
+        ("acmedomain5", "a.example,plugin=web,alias=b.example", True),
+        ("acmedomain5", "domain=a.example,alias=_acme-challenge.b.example", True),
+        ("acmedomain5", "a.example,plugin=x", False),  # too short for its pve-configid
+        ("acmedomain0", "_a.example", False),
+        ("acmedomain0", "a.example.", False),
+        ("acmedomain0", "localhost", False),
         ("acmedomain6", "a.example", False),
         ("acmedomain0", "*.example", False),
         ("acmedomain1", "192.0.2.1", False),
         ("acmedomain1", "2001:db8::1", False),
         ("acmedomain2", "bücher.example", False),
-        ("acme", "account=a,domains=a.example;b.example", True),
+        ("acme", "account=corp,domains=a.example;b.example", True),
+        ("acme", "account=corp", True),
+        ("acme", "account=a,domains=a.example", False),
         ("acme", "domains=a.example;*.b.example", False),
         ("wakeonlan", "00:11:22:33:44:55,bind-interface=vmbr0", True),
         ("startall-onboot-delay", "300", True),
         ("ballooning-target", "0", True),
         ("key-type", "rsa2048", False),
         ("reload-command", "systemctl reload nginx", False),
-        ("resolvers", "127.0.0.1:5353,2001:db8::53", False),
+        ("resolvers", "127.0.0.1:5353,2001:db8::53,[2001:db8::54]:5353", False),
     ],
 )
 def test_each_property_goes_where_it_belongs(paths, key, value, in_theirs):
@@ -67,6 +82,15 @@ def test_a_property_that_moves_is_in_one_file_only(paths):
         ("key-type", "dsa"),
         ("renew-before", "soon"),
         ("resolvers", "dns.example"),
+        ("resolvers", "[::1]:0"),
+        ("acmedomain0", "*.192.0.2.1"),
+        ("acmedomain0", "a.example,\nplugin=web"),
+        ("acmedomain0", "a..example"),
+        ("acmedomain0", "a" * 64 + ".example"),
+        ("acmedomain0", ""),
+        ("ballooning-target", "\u0663"),
+        ("reload-command", "true\nkey-type: ec384"),
+        ("profile", " "),
     ],
 )
 def test_a_wrong_value_shows_the_format_and_changes_nothing(paths, key, value):
@@ -106,11 +130,141 @@ def test_names_in_order_with_plugin_alias_and_identifier(paths):
     ]
 
 
+def test_a_number_that_proxmox_ve_gave_to_another_name_is_an_error_that_names_both_files(paths):
+    node_settings.change(paths, {"acmedomain0": "*.example"})
+    paths.node_config().write_text("acmedomain0: gui.example\n")
+    with pytest.raises(ConfigError, match=r"acmedomain0 is '\*\.example' in .*pvefw\.cfg and 'gui"):
+        node_settings.certificate_names(paths)
+    node_settings.change(paths, {"acmedomain0": "gui.example", "acmedomain1": "*.example"})
+    found = [one.name for one in node_settings.certificate_names(paths)]
+    assert found == ["gui.example", "*.example"]
+
+
+@pytest.mark.parametrize(
+    "line", ["acmedomain0: plugin=web", "acme: nonsense", "acmedomain1: a.example,what=ever"]
+)
+def test_a_damaged_value_shows_the_format(paths, line):
+    files.replace(paths.node_config(), f"{line}\n".encode())
+    with pytest.raises(ConfigError, match=f"node pve1: {line.partition(':')[0]}: ") as caught:
+        node_settings.certificate_names(paths)
+    assert "The format is" in caught.value.hint
+    key, _, value = line.partition(": ")
+    assert node_settings.load(paths) == {key: value}
+    node_settings.change(paths, {}, [key])
+    assert theirs(paths) == ""
+
+
+def test_what_only_looks_like_a_domain_property_is_left_alone(paths):
+    files.replace(paths.node_config(), b"acmedomain: x\nacmedomain07: y\n")
+    assert node_settings.certificate_names(paths) == []
+    node_settings.change(paths, {"acmedomain0": "a.example"})
+    assert theirs(paths) == "acmedomain: x\nacmedomain0: a.example\nacmedomain07: y\n"
+
+
+def test_names_apart_by_blanks_as_proxmox_ve_reads_them(paths):
+    files.replace(paths.node_config(), b"acme: domains=a.example b.example;c.example\n")
+    found = [one.name for one in node_settings.certificate_names(paths)]
+    assert found == ["a.example", "b.example", "c.example"]
+
+
+def test_a_single_value_is_checked_where_it_is_used(paths):
+    files.replace(paths.node_pvefw_cfg(), b"renew-before: soon\n")
+    with pytest.raises(ConfigError, match="renew-before: 'soon' is not a whole number") as caught:
+        node_settings.get(paths, "renew-before")
+    assert "DAYS" in caught.value.hint
+
+
+def test_a_value_that_is_no_text(paths):
+    for key in ("description", "profile"):
+        with pytest.raises(UsageError, match=f"{key}: the value is not UTF-8 text"):
+            node_settings.change(paths, {key: "\udcff"})
+
+
+def test_our_file_is_private_since_its_sections_may_hold_secrets(paths):
+    files.replace(paths.node_pvefw_cfg(), b"guest: g1\n\tdata c2VjcmV0\n", private=True)
+    node_settings.change(paths, {"key-type": "ec384"})
+    assert stat.S_IMODE(paths.node_pvefw_cfg().stat().st_mode) == 0o600
+    assert ours(paths) == "key-type: ec384\n\nguest: g1\n\tdata c2VjcmV0\n"
+
+
+def writes(monkeypatch, fail_at=None):
+    """The files that are written, in order; the n-th write fails."""
+    seen = []
+    original = files.replace
+
+    def replace(path, data, **options):
+        seen.append(path.name)
+        if len(seen) == fail_at:
+            raise StoreError("no space left on device")
+        original(path, data, **options)
+
+    monkeypatch.setattr(files, "replace", replace)
+    return seen
+
+
+MOVES = [
+    ({"acmedomain0": "a.example"}, {"acmedomain0": "*.example"}),
+    ({"acmedomain0": "*.example"}, {"acmedomain0": "a.example"}),
+    (
+        {"acmedomain0": "*.example", "acmedomain1": "a.example", "key-type": "ec384"},
+        {"acmedomain0": "b.example", "acmedomain1": "*.b.example", "key-type": "rsa2048"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), MOVES)
+def test_a_change_of_both_files_that_fails_changes_nothing(paths, monkeypatch, before, after):
+    node_settings.change(paths, before)
+    with monkeypatch.context() as context:
+        seen = writes(context)
+        node_settings.change(paths, after)
+        steps = len(seen)
+    assert node_settings.load(paths) == after
+    for step in range(1, steps):
+        node_settings.change(paths, before)
+        with monkeypatch.context() as context:
+            writes(context, fail_at=step)
+            with pytest.raises(StoreError, match="no space"):
+                node_settings.change(paths, after)
+        assert node_settings.load(paths) == before
+
+
+class Stopped(BaseException):
+    """The process is gone."""
+
+
+@pytest.mark.parametrize(("before", "after"), MOVES)
+def test_a_property_that_moves_is_never_lost(paths, monkeypatch, before, after):
+    """Whichever write is the last one that a process lives to see."""
+    for last in range(1, 4):
+        node_settings.change(paths, before)
+        seen = []
+        with monkeypatch.context() as context:
+            original = files.replace
+
+            def replace(path, data, last=last, seen=seen, original=original, **options):
+                original(path, data, **options)
+                seen.append(path)
+                if len(seen) == last:
+                    raise Stopped
+
+            context.setattr(files, "replace", replace)
+            with contextlib.suppress(Stopped):
+                node_settings.change(paths, after)
+        found = node_settings.load(paths)
+        assert all(found[key] in (before[key], after[key]) for key in before)
+
+
 def test_the_clusters_values_are_defaults(paths):
     paths.cluster_pvefw_cfg.parent.mkdir(parents=True)
     paths.cluster_pvefw_cfg.write_text("key-type: ec384\nrenew-before: 20\n")
     node_settings.change(paths, {"key-type": "rsa2048"})
     assert node_settings.load(paths) == {"key-type": "rsa2048", "renew-before": "20"}
+    node_settings.change(paths, {}, ["key-type"])
+    assert node_settings.load(paths) == {"key-type": "ec384", "renew-before": "20"}
+    assert not paths.node_pvefw_cfg().exists()
+    with pytest.raises(NotFound, match="the property is set for all nodes"):
+        node_settings.change(paths, {}, ["key-type"])
 
 
 def test_deleting(paths):
@@ -129,6 +283,38 @@ def test_a_digest_guards_a_change(paths):
     with pytest.raises(DigestMismatch):
         node_settings.change(paths, {"acmedomain0": "b.example"}, expected_digest=seen)
     assert node_settings.get(paths, "acmedomain0") == "a.example"
+
+
+def test_the_digest_is_proxmox_ves_where_only_its_file_is_there_and_guards_ours_too(paths):
+    node_settings.change(paths, {"acmedomain0": "a.example"})
+    seen = node_settings.digest(paths)
+    assert seen == hashlib.sha1(theirs(paths).encode()).hexdigest()
+    node_settings.change(paths, {"key-type": "ec384"})
+    with pytest.raises(DigestMismatch):
+        node_settings.change(paths, {"key-type": "rsa2048"}, expected_digest=seen)
+
+
+domain_names = st.from_regex(r"(\*\.)?[a-z]{1,8}(\.[a-z]{2,6}){0,2}", fullmatch=True)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.integers(0, 12), domain_names, max_size=6).filter(
+        lambda found: len(set(found.values())) == len(found)
+    ),
+    st.data(),
+)
+def test_whatever_is_set_is_read_again_from_the_file_it_belongs_to(paths, wanted, data):
+    shutil.rmtree(paths.root, ignore_errors=True)
+    values = {f"acmedomain{number}": name for number, name in wanted.items()}
+    node_settings.change(paths, values)
+    assert node_settings.load(paths) == values
+    assert {one.name for one in node_settings.certificate_names(paths)} == set(wanted.values())
+    for line in theirs(paths).splitlines():
+        assert re.fullmatch(r"acmedomain[0-5]: [a-z]+(\.[a-z]+)+", line)
+    gone = data.draw(st.sets(st.sampled_from(sorted(values)))) if values else set()
+    node_settings.change(paths, {}, sorted(gone))
+    assert node_settings.load(paths) == {key: values[key] for key in values if key not in gone}
 
 
 @pytest.mark.parametrize("text", ["one\ntwo\n\nfour", "☎ 100% : #", "trailing\n", "\tindented"])
