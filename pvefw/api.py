@@ -37,7 +37,7 @@ from pvefw.model import (
     TxtRecord,
 )
 from pvefw.settings import setting
-from pvefw.system import run
+from pvefw.system import Sandbox, run
 
 __all__ = [
     "PLUGIN_API",
@@ -63,6 +63,7 @@ __all__ = [
     "ProviderError",
     "RateLimited",
     "RenewalFailedEvent",
+    "Sandbox",
     "SettingInfo",
     "Task",
     "TaskEvent",

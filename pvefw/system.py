@@ -13,9 +13,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from time import monotonic as _monotonic
-from typing import Protocol, TypeVar
+from typing import IO, Protocol, TypeVar
 
 from pvefw.errors import Cancelled, ProgramError
 
@@ -25,6 +26,10 @@ _Result = TypeVar("_Result")
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LAST_WORDS = 3
+_LARGEST_OUTPUT = 8 << 20
+_CHUNK = 1 << 16
+_LEFT_BEHIND = 1.0
+"""Seconds that a background process of a program may hold its output open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,51 @@ def clean_environment() -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """How to run a program that we do not trust: as nobody, with no way to become somebody.
+
+    Where we are root the program gets another user id, no capabilities, and a PID namespace, so that
+    nothing it starts outlives it; where we are not, it keeps our user id. It never gains privileges
+    (``PR_SET_NO_NEW_PRIVS``), and it has limits.
+    """
+
+    workdir: Path
+    """Its home and directory for temporary files; it must be able to write there."""
+    user: str = "nobody"
+    processes: int = 64
+    file_size: int = 16 << 20
+    """Bytes of the largest file that it may write."""
+    memory: int = 2 << 30
+    """Bytes of address space, for each process."""
+    cpu: int = 120
+    """Seconds of computing, for each process."""
+
+    def wrap(self, argv: Sequence[str]) -> list[str]:
+        """The command line that runs ``argv`` so."""
+        privileges = ["setpriv", "--no-new-privs"]
+        namespace: list[str] = []
+        if os.geteuid() == 0:
+            privileges += ["--reuid", self.user, "--regid", "nogroup", "--clear-groups"]
+            privileges += ["--inh-caps=-all", "--bounding-set=-all"]
+            namespace = ["unshare", "--pid", "--fork", "--kill-child"] if _has_namespaces() else []
+        limits = [
+            *["prlimit", f"--nproc={self.processes}", f"--fsize={self.file_size}"],
+            *[f"--as={self.memory}", f"--cpu={self.cpu}", "--core=0"],
+        ]
+        return [*namespace, *privileges, "--", *limits, "--", *argv]
+
+
+@cache
+def _has_namespaces() -> bool:
+    """Whether a PID namespace can be made here: some containers do not let even root do it."""
+    try:
+        run(["unshare", "--pid", "--fork", "--kill-child", "true"], timeout=10.0)
+    except ProgramError:
+        return False
+    return True
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -54,6 +104,7 @@ def run(
     cwd: Path | None = None,
     timeout: float = 60.0,
     check: bool = True,
+    sandbox: Sandbox | None = None,
 ) -> Completed:
     """Run a program to its end, without a shell, in a process group of its own.
 
@@ -62,38 +113,97 @@ def run(
     :param env: added to :func:`clean_environment`.
     :param timeout: seconds; then the whole group is killed.
     :param check: raise when the exit status is not 0.
-    :raises ProgramError: the program is missing, failed (with its last words), or took too long.
+    :param sandbox: for a program that we do not trust.
+    :raises ProgramError: the program is missing, failed (with its last words), took too long, or said
+        more than eight megabytes.
     """
     if not argv or shutil.which(argv[0]) is None:
         raise ProgramError(f"{argv[0] if argv else 'an empty command'}: no such program")
+    surroundings = {**clean_environment(), **(env or {})}
+    if sandbox:
+        home = str(sandbox.workdir)
+        surroundings |= {"PATH": _PATH, "HOME": home, "TMPDIR": home}
     process = subprocess.Popen(
-        list(argv),
+        sandbox.wrap(argv) if sandbox else list(argv),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**clean_environment(), **(env or {})},
-        cwd=cwd,
-        text=True,
-        errors="replace",
+        env=surroundings,
+        cwd=sandbox.workdir if sandbox else cwd,
         start_new_session=True,
     )
+    output = _Output(process, (input or "").encode())
     try:
-        out, err = process.communicate(input, timeout=timeout)
-    except subprocess.TimeoutExpired as error:
-        raise ProgramError(f"{argv[0]} did not end within {timeout:g} seconds") from error
+        output.wait(timeout)
     finally:
-        if process.poll() is None:
+        if process.poll() is None or sandbox:
             _kill_group(process)
-    done = Completed(tuple(argv), process.returncode, out, err)
+        output.close()
+    if output.too_much:
+        raise ProgramError(f"{argv[0]} said more than {_LARGEST_OUTPUT} bytes and was stopped")
+    if output.late:
+        raise ProgramError(f"{argv[0]} did not end within {timeout:g} seconds")
+    done = Completed(tuple(argv), process.returncode, *output.texts())
     if check and done.returncode != 0:
         raise ProgramError(f"{argv[0]} failed with status {done.returncode}: {last_words(done)}")
     return done
 
 
-def _kill_group(process: subprocess.Popen[str]) -> None:
+class _Output:
+    """Feeds a process and keeps what it says, within bounds that ``communicate()`` does not have."""
+
+    def __init__(self, process: subprocess.Popen[bytes], given: bytes) -> None:
+        self._process = process
+        self._said = (bytearray(), bytearray())
+        self.too_much = False
+        self.late = False
+        readers = [
+            threading.Thread(target=self._read, args=pair, daemon=True)
+            for pair in zip((process.stdout, process.stderr), self._said, strict=True)
+        ]
+        self._threads = [*readers, threading.Thread(target=self._feed, args=[given], daemon=True)]
+        for one in self._threads:
+            one.start()
+
+    def wait(self, seconds: float) -> None:
+        """Until the process ends, or must be ended."""
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.late = not self.too_much
+
+    def close(self) -> None:
+        """Take in what is left. What holds the pipes open after the process is not waited for."""
+        for one in self._threads:
+            one.join(_LEFT_BEHIND)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def texts(self) -> tuple[str, str]:
+        """Standard output and standard error."""
+        out, err = (bytes(one).decode(errors="replace") for one in self._said)
+        return out, err
+
+    def _feed(self, given: bytes) -> None:
+        with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]
+            pipe.write(given)
+
+    def _read(self, pipe: IO[bytes], said: bytearray) -> None:
+        with contextlib.suppress(OSError, ValueError):  # ValueError: closed meanwhile
+            while chunk := pipe.read1(_CHUNK):  # type: ignore[attr-defined]  # it is buffered
+                said += chunk
+                if len(said) > _LARGEST_OUTPUT:
+                    self.too_much = True
+                    _kill_group(self._process)
+                    return
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    process.wait()
 
 
 def last_words(done: Completed) -> str:
