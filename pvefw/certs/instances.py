@@ -69,16 +69,20 @@ def change(
     :param delete: properties to set back to their defaults.
     :raises UsageError: one that has no default.
     """
-    instance = plugin_config.load(paths, id_)
     for key in delete:
         if key not in _DELETABLE:
             raise UsageError(
                 f"acme plugin set: {key} cannot be deleted", hint=f"Known: {', '.join(_DELETABLE)}."
             )
-        instance = replace(instance, **_DELETABLE[key])  # type: ignore[arg-type]  # from the table
-    instance = changed(instance)
-    _check(paths, instance)
-    plugin_config.change(paths, instance, expected_digest=expected_digest)
+
+    def checked(instance: PluginInstance) -> PluginInstance:
+        for key in delete:
+            instance = replace(instance, **_DELETABLE[key])  # type: ignore[arg-type]  # from the table
+        instance = changed(instance)
+        _check(paths, instance)
+        return instance
+
+    plugin_config.change(paths, id_, checked, expected_digest=expected_digest)
 
 
 def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> None:

@@ -42,6 +42,16 @@ class Paths:
         return self.acme_dir / "plugins.cfg"
 
     @property
+    def own_plugins_cfg(self) -> Path:
+        """The plugin instances that Proxmox VE's parser would refuse; as private as its own."""
+        return self.acme_dir / "pvefw-plugins.cfg"
+
+    @property
+    def pve_dns_apis(self) -> Path:
+        """What names Proxmox VE accepts as ``api`` of a dns instance: the keys of a JSON object."""
+        return self.below("usr/share/proxmox-acme/dns-challenge-schema.json")
+
+    @property
     def cluster_locks(self) -> Path:
         return self.etc_pve / "priv/lock"
 

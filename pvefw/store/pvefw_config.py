@@ -14,7 +14,7 @@ A node's property wins over the cluster's; sections are those of both files.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.errors import ConfigError
@@ -23,8 +23,9 @@ from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import Section, SectionConfig
 
-SECTION_TYPES = ("challenge", "dns_catalog", "guest", "observer")
-_FIRST_SECTION = re.compile(rf"^(?:{'|'.join(SECTION_TYPES)}):\s", re.MULTILINE)
+SECTION_TYPES = ("dns_catalog", "guest", "observer")
+_FIRST_SECTION = re.compile(rf"^(?:#.*\n)*(?:{'|'.join(SECTION_TYPES)}):\s", re.MULTILINE)
+"""With the comment right above it."""
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,6 @@ def sections(paths: Paths, type_: str) -> list[Section]:
         config, _ = load(path)
         found |= {one.id: one for one in config.sections.sections if one.type == type_}
     return list(found.values())
-
-
-def change_section(path: Path, section: Section | None, id_: str) -> None:
-    """Write a section, or remove the one with this id. The caller holds the lock."""
-    config, _ = load(path)
-    changed = config.sections.with_section(section) if section else config.sections.without(id_)
-    files.replace(path, replace(config, sections=changed).render(), private=True)
 
 
 def option(paths: Paths, key: str, default: str = "") -> str:

@@ -124,7 +124,7 @@ class SectionConfig:
         if self.get(section.id) is not None:
             kept = tuple(section if one.id == section.id else one for one in self.sections)
             return replace(self, sections=kept)
-        lines = tuple(line for line in section.lines if line.strip())
+        lines = tuple(line for line in section.lines[: _end(section.lines)] if line.strip())
         ended = self._ended()
         return replace(ended, sections=(*ended.sections, replace(section, lines=(*lines, "", ""))))
 

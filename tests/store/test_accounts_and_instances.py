@@ -3,11 +3,15 @@
 import base64
 import json
 import stat
+from dataclasses import replace
+from functools import partial
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pvefw.errors import ConfigError, DigestMismatch, NotFound, UsageError
-from pvefw.store import accounts, files, plugin_config
+from pvefw.errors import ConfigError, DigestMismatch, Locked, NotFound, UsageError
+from pvefw.store import accounts, files, locks, plugin_config
 from pvefw.store.accounts import Account
 from pvefw.store.plugin_config import PluginInstance
 
@@ -117,7 +121,7 @@ def test_add_change_remove_keep_the_rest(paths):
     plugin_config.add(paths, PluginInstance("mine", "dns", "cf", {"K": "v"}, ("pve1",)))
     assert paths.plugins_cfg.read_text().startswith(before)
     changed = PluginInstance("mine", "dns", "cf", {"K": "w"}, disable=True, validation_delay=5)
-    plugin_config.change(paths, changed)
+    plugin_config.change(paths, "mine", lambda _old: changed)
     assert plugin_config.load(paths, "mine") == changed
     plugin_config.remove(paths, "mine")
     assert paths.plugins_cfg.read_text().rstrip() == before.rstrip()
@@ -126,10 +130,37 @@ def test_add_change_remove_keep_the_rest(paths):
 
 def test_a_change_keeps_what_we_do_not_know(paths):
     write(paths)
-    found = plugin_config.load(paths, "example_plugin")
-    plugin_config.change(paths, PluginInstance(found.id, found.type, "hetzner", found.data))
-    assert "\tlater-release kept\n" in paths.plugins_cfg.read_text()
-    assert "\tapi hetzner\n" in paths.plugins_cfg.read_text()
+    before = paths.plugins_cfg.read_text()
+    plugin_config.change(paths, "example_plugin", lambda old: replace(old, api="hetzner"))
+    assert paths.plugins_cfg.read_text() == before.replace("api ovh", "api hetzner")
+
+
+def test_what_is_not_changed_keeps_its_form(paths):
+    padded = base64.b64encode(b"# note\n\nOVH_AK = abc\n").decode()
+    text = f"dns: web\n\tapi ovh\n\tdata {padded}\n\tnodes pve1, pve2\n\tvalidation-delay 30\n\n"
+    files.replace(paths.plugins_cfg, text.encode(), private=True)
+    plugin_config.change(paths, "web", lambda old: replace(old, disable=True))
+    expected = text.replace("\tvalidation-delay 30\n", "\tvalidation-delay 30\n\tdisable 1\n")
+    assert paths.plugins_cfg.read_text() == expected
+    found = plugin_config.load(paths, "web")
+    assert (found.nodes, found.data, found.disable) == (("pve1", "pve2"), {"OVH_AK": "abc"}, True)
+
+
+def test_a_flag_without_a_value_is_set(paths):
+    files.replace(paths.plugins_cfg, b"dns: web\n\tapi ovh\n\tdisable\n")
+    assert plugin_config.load(paths, "web").disable
+
+
+@pytest.mark.parametrize("data", ["@@@", "abc", "w7w=", "/w==", "ü"])
+def test_one_damaged_instance_is_in_nobody_elses_way(paths, data):
+    text = f"dns: bad1\n\tapi x\n\tdata {data}\n\ndns: good\n\tapi y\n"
+    files.replace(paths.plugins_cfg, text.encode())
+    with pytest.raises(ConfigError, match="dns: bad1: "):
+        plugin_config.load(paths, "bad1")
+    assert plugin_config.load(paths, "good").api == "y"
+    plugin_config.add(paths, PluginInstance("other", "dns", "cf"))
+    plugin_config.remove(paths, "bad1")
+    assert [one.id for one in plugin_config.load_all(paths)] == ["good", "other", "standalone"]
 
 
 def test_a_third_partys_type_stays_out_of_their_file(paths):
@@ -141,6 +172,100 @@ def test_a_third_partys_type_stays_out_of_their_file(paths):
     plugin_config.remove(paths, "tls")
     with pytest.raises(NotFound):
         plugin_config.load(paths, "tls")
+
+
+# what Proxmox VE's schema has a place for, and what not
+
+
+def known_apis(paths, *names):
+    """As on a Proxmox VE host."""
+    files.replace(paths.pve_dns_apis, json.dumps({name: {"fields": {}} for name in names}).encode())
+
+
+@pytest.mark.parametrize(
+    ("instance", "in_theirs"),
+    [
+        (PluginInstance("web", "standalone", "standalone", nodes=("pve1",), disable=True), True),
+        (PluginInstance("web", "standalone", "standalone", {"port": "81"}), False),
+        (PluginInstance("web", "standalone", "standalone", validation_delay=5), False),
+        (PluginInstance("web", "dns", "ovh", {"OVH_AK": "x"}, validation_delay=5), True),
+        (PluginInstance("web", "dns", "acmesh/hetzner", {"K": "x"}), False),
+        (PluginInstance("w", "dns", "ovh"), False),
+        (PluginInstance("web", "challenge", "tlsalpn"), False),
+    ],
+)
+def test_an_instance_goes_where_proxmox_ve_does_not_stumble_over_it(paths, instance, in_theirs):
+    known_apis(paths, "ovh", "cf")
+    plugin_config.add(paths, instance)
+    home, other = paths.plugins_cfg, paths.own_plugins_cfg
+    if not in_theirs:
+        home, other = other, home
+    assert f"{instance.type}: {instance.id}\n" in home.read_text()
+    assert not other.exists()
+    assert stat.S_IMODE(home.stat().st_mode) == 0o600
+    assert plugin_config.load(paths, instance.id) == instance
+    plugin_config.remove(paths, instance.id)
+    assert home.read_bytes() == b""
+
+
+def test_an_instance_moves_with_its_notes_and_unknown_properties(paths):
+    text = "dns: web\n\tapi ovh\n\t# note\n\tlater kept\n\n# about next\ndns: next\n\tapi cf\n"
+    files.replace(paths.plugins_cfg, text.encode(), private=True)
+    known_apis(paths, "ovh", "cf")
+    plugin_config.change(paths, "web", lambda old: replace(old, api="exec"))
+    assert paths.plugins_cfg.read_text() == "# about next\ndns: next\n\tapi cf\n"
+    moved = "dns: web\n\tapi exec\n\t# note\n\tlater kept\n\n"
+    assert paths.own_plugins_cfg.read_text() == moved
+    plugin_config.change(paths, "web", lambda old: replace(old, api="cf"))
+    assert paths.own_plugins_cfg.read_bytes() == b""
+    assert moved.replace("exec", "cf") in paths.plugins_cfg.read_text()
+
+
+def test_standalone_has_settings_whatever_proxmox_ve_writes_of_it(paths):
+    change = partial(plugin_config.change, paths, "standalone")
+    change(lambda old: replace(old, data={"port": "81"}))
+    files.replace(paths.plugins_cfg, b"standalone: standalone\n\n", private=True)
+    assert plugin_config.load(paths, "standalone").data == {"port": "81"}
+    change(lambda old: replace(old, data={}, disable=True))
+    assert plugin_config.load(paths, "standalone").data == {}
+    assert paths.plugins_cfg.read_text() == "standalone: standalone\n\tdisable 1\n\n"
+    plugin_config.remove(paths, "standalone")
+    assert plugin_config.load(paths, "standalone") == PluginInstance(
+        "standalone", "standalone", "standalone"
+    )
+
+
+def test_a_damaged_list_of_apis_is_an_error(paths):
+    files.replace(paths.pve_dns_apis, b"[1]")
+    with pytest.raises(ConfigError, match="dns-challenge-schema"):
+        plugin_config.add(paths, PluginInstance("web", "dns", "ovh"))
+
+
+def test_a_change_sees_what_another_has_just_changed(paths):
+    """The new instance is made of the old one while the lock is held."""
+    write(paths)
+
+    def refuse_others(old):
+        with (
+            pytest.raises(Locked),
+            locks.cluster_lock(paths, "file-priv_acme_plugins_cfg", timeout=0),
+        ):
+            pass
+        return replace(old, disable=True)
+
+    plugin_config.change(paths, "example_plugin", refuse_others)
+    assert plugin_config.load(paths, "example_plugin").disable
+
+
+lines = st.text(
+    st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=20
+)
+data_keys = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]*", fullmatch=True)
+
+
+@given(st.dictionaries(data_keys, lines, max_size=5))
+def test_data_is_read_as_it_was_written(values):
+    assert plugin_config.decode_data(plugin_config.encode_data(values), "x") == values
 
 
 def test_ids(paths):
@@ -156,11 +281,14 @@ def test_ids(paths):
 
 def test_a_digest_guards_a_change(paths):
     write(paths)
-    found = plugin_config.load(paths, "example_plugin")
+    seen = plugin_config.digest(paths)
+    assert seen == files.digest(paths.plugins_cfg.read_bytes())
+    plugin_config.add(paths, PluginInstance("tls", "challenge", "tlsalpn"))
     with pytest.raises(DigestMismatch):
-        plugin_config.change(paths, found, expected_digest="0" * 40)
+        plugin_config.change(paths, "example_plugin", lambda old: old, expected_digest=seen)
     with pytest.raises(DigestMismatch):
-        plugin_config.remove(paths, found.id, expected_digest="0" * 40)
+        plugin_config.remove(paths, "tls", expected_digest=seen)
+    plugin_config.remove(paths, "tls", expected_digest=plugin_config.digest(paths))
 
 
 @pytest.mark.parametrize("delay", ["-1", "172801", "soon"])

@@ -1,6 +1,7 @@
 """Proxmox VE's formats: read as they are, written so that they are read there, bytes kept."""
 
 import string
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -343,6 +344,16 @@ def test_properties_then_sections():
     assert config.render() == OURS
     assert config.properties.values["reload-command"] == "systemctl reload nginx"
     assert config.sections.get("tell-admin").values == {"api": "exec", "unknown": "kept"}
+
+
+def test_a_note_above_the_first_section_stays_with_it():
+    text = b"renew-before: 30\n\n# tells the admin\nobserver: tell-admin\n\tapi exec\n"
+    config = PvefwConfig.parse(text, "pvefw.cfg")
+    changed = replace(config, properties=config.properties.changed({"zz": "1", "aa": "2"}))
+    assert changed.render() == b"aa: 2\n" + text.replace(b"30\n", b"30\nzz: 1\n")
+    only_sections = PvefwConfig.parse(text.partition(b"\n\n")[2], "pvefw.cfg")
+    changed = replace(only_sections, properties=only_sections.properties.changed({"aa": "2"}))
+    assert changed.render() == b"aa: 2\n\n" + text.partition(b"\n\n")[2]
 
 
 def test_a_property_below_a_section_is_an_error_that_says_where_they_stand():
