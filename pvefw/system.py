@@ -259,15 +259,17 @@ def call_within(
     seconds: float | None,
     name: str,
     cancelled: Callable[[], bool] = lambda: False,
+    grace: float = _GRACE,
 ) -> _Result:
     """Call a function that we do not trust to return, in a thread of its own.
 
-    The caller stays interruptible: when it is cancelled, the function gets ten seconds to finish,
-    so that clean-up does not run into it, and is then left behind.
+    The caller stays interruptible: when it is cancelled, the function gets some time to finish, so that
+    clean-up does not run into it, and is then left behind.
 
     :param seconds: how long it may take; ``None`` for as long as it likes.
     :param name: the thread's name.
     :param cancelled: for callers in other threads than the main one, which no signal reaches.
+    :param grace: seconds that a cancelled call gets.
     :raises DidNotReturn: its time is up; the thread is left behind.
     :raises Cancelled: the caller was cancelled.
     """
@@ -289,7 +291,7 @@ def call_within(
         thread.start()
         _wait_for(done, seconds, cancelled)
     except (Cancelled, KeyboardInterrupt):
-        done.wait(_GRACE)
+        done.wait(grace)
         raise
     if not done.is_set():
         raise DidNotReturn(name)

@@ -1,15 +1,17 @@
 """What an ACME server offers: directory, accounts, orders, certificates (RFC 8555 section 7)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from pvefw.acme.jws import AccountKey, b64, compact, external_binding
 from pvefw.acme.transport import Response, Transport
 from pvefw.errors import AcmeProblem, AcmeProtocolError, NotFound
 from pvefw.model import Identifier
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,20 @@ class Client:
         :raises AcmeError: it cannot be had, or is none.
         """
         answer = self._transport.get(self._directory_url).json()
-        missing = [one for one in ("newNonce", "newAccount", "newOrder") if one not in answer]
+        urls = {key: value for key, value in answer.items() if isinstance(value, str)}
+        missing = [one for one in ("newNonce", "newAccount", "newOrder") if one not in urls]
         if missing:
             raise AcmeProtocolError(
                 f"{self._directory_url}: this is not an ACME directory (no {', '.join(missing)})",
                 hint="Check the URL; it often ends in /directory.",
             )
-        meta = answer.get("meta") or {}
-        self._transport.new_nonce_url = answer["newNonce"]
+        meta = _Said(answer, f"{self._directory_url}: the directory").object("meta")
+        self._transport.new_nonce_url = urls["newNonce"]
         return Directory(
-            urls={key: value for key, value in answer.items() if isinstance(value, str)},
-            terms=meta.get("termsOfService", ""),
-            binding_required=bool(meta.get("externalAccountRequired")),
-            profiles=meta.get("profiles") or {},
+            urls=urls,
+            terms=meta.text("termsOfService", ""),
+            binding_required=meta.flag("externalAccountRequired"),
+            profiles=meta.object("profiles").members,
         )
 
     @property
@@ -223,22 +226,12 @@ class Client:
         """Send the signing request (DER) of an order that is ready."""
         return _order(self._post(order.finalize, {"csr": b64(csr)}), order.url)
 
-    def certificate(self, url: str, preferred_root: str = "") -> bytes:
-        """The chain of a valid order, in PEM.
-
-        :param preferred_root: of several chains, the one whose last certificate was issued by this common
-            name; the server's default chain where none is.
-        """
+    def chains(self, url: str) -> Iterator[bytes]:
+        """The chains of a valid order, PEM: the server's default, then its alternates, as asked for."""
         answer = self._post(url)
-        chain = answer.pem()
-        if preferred_root:
-            if _topmost_issuer(chain) == preferred_root:
-                return chain
-            for alternate in answer.alternates():
-                other = self._post(alternate).pem()
-                if _topmost_issuer(other) == preferred_root:
-                    return other
-        return chain
+        yield answer.pem()
+        for alternate in answer.alternates():
+            yield self._post(alternate).pem()
 
     def revoke(self, certificate: bytes, reason: int | None = None) -> None:
         """Revoke a certificate (DER); one that is revoked already is not an error (section 7.6)."""
@@ -259,53 +252,81 @@ class Client:
 # --- objects --------------------------------------------------------------------------------------
 
 
+class _Said:
+    """An object that the server sent, read with suspicion.
+
+    :param what: names it in errors.
+    """
+
+    def __init__(self, members: Mapping[str, Any], what: str) -> None:
+        self.members = members
+        self._what = what
+
+    def _member(self, key: str, kind: type[_Kind], default: _Kind | None = None) -> _Kind:
+        value = self.members.get(key)
+        if value is None:
+            value = default
+        if value is None:
+            raise AcmeProtocolError(f"{self._what} lacks '{key}'")
+        if not isinstance(value, kind):
+            raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        return self._member(key, str, default)
+
+    def flag(self, key: str) -> bool:
+        return self._member(key, bool, default=False)
+
+    def object(self, key: str) -> "_Said":
+        return _Said(self._member(key, dict, {}), self._what)
+
+    def texts(self, key: str) -> list[str]:
+        values = self._member(key, list)
+        if not all(isinstance(one, str) for one in values):
+            raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
+        return values
+
+    def objects(self, key: str) -> "list[_Said]":
+        values = self._member(key, list)
+        if not all(isinstance(one, dict) for one in values):
+            raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
+        return [_Said(one, self._what) for one in values]
+
+
 def _order(answer: Response, url: str) -> Order:
-    said = answer.json()
-    try:
-        return Order(
-            url=url,
-            status=said["status"],
-            identifiers=[_identifier(one) for one in said["identifiers"]],
-            authorizations=said["authorizations"],
-            finalize=said["finalize"],
-            certificate=said.get("certificate", ""),
-            error=said.get("error") or {},
-            retry_after=answer.retry_after,
-        )
-    except (KeyError, TypeError) as error:
-        raise AcmeProtocolError(f"{url}: the order lacks {error}") from error
+    said = _Said(answer.json(), f"{url}: the order")
+    return Order(
+        url=url,
+        status=said.text("status"),
+        identifiers=[_identifier(one) for one in said.objects("identifiers")],
+        authorizations=said.texts("authorizations"),
+        finalize=said.text("finalize"),
+        certificate=said.text("certificate", ""),
+        error=said.object("error").members,
+        retry_after=answer.retry_after,
+    )
 
 
-def _authorization(said: Mapping[str, Any], url: str) -> Authorization:
-    try:
-        return Authorization(
-            url=url,
-            status=said["status"],
-            identifier=_identifier(said["identifier"]),
-            wildcard=bool(said.get("wildcard")),
-            challenges=[
-                Offer(
-                    one["type"],
-                    one["url"],
-                    one.get("status", "pending"),
-                    one.get("token", ""),
-                    one.get("error") or {},
-                )
-                for one in said["challenges"]
-            ],
-        )
-    except (KeyError, TypeError) as error:
-        raise AcmeProtocolError(f"{url}: the authorization lacks {error}") from error
+def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
+    said = _Said(members, f"{url}: the authorization")
+    return Authorization(
+        url=url,
+        status=said.text("status"),
+        identifier=_identifier(_Said(said.object("identifier").members, f"{url}: the identifier")),
+        wildcard=said.flag("wildcard"),
+        challenges=[
+            Offer(
+                type=one.text("type"),
+                url=one.text("url"),
+                status=one.text("status", "pending"),
+                token=one.text("token", ""),
+                error=one.object("error").members,
+            )
+            for one in said.objects("challenges")
+        ],
+    )
 
 
-def _identifier(said: Mapping[str, str]) -> Identifier:
-    return Identifier("ip" if said["type"] == "ip" else "dns", said["value"])
-
-
-def _topmost_issuer(chain: bytes) -> str:
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    top = x509.load_pem_x509_certificates(chain)[-1]
-    names = top.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if names else ""
+def _identifier(said: _Said) -> Identifier:
+    return Identifier("ip" if said.text("type") == "ip" else "dns", said.text("value"))

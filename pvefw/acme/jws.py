@@ -7,6 +7,7 @@ import json
 from functools import cached_property
 from typing import Any
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -41,7 +42,7 @@ class AccountKey:
         """
         try:
             key = serialization.load_pem_private_key(pem.encode(), password=None)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             raise ConfigError(f"{what}: the account's key cannot be read") from error
         if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:
             return cls(key)
@@ -133,11 +134,13 @@ def external_binding(key: AccountKey, kid: str, hmac_key: str, url: str) -> dict
     :param url: the newAccount URL.
     :raises UsageError: the MAC key is not base64url.
     """
+    plain = hmac_key.translate(str.maketrans("-_", "+/")).rstrip("=")
     try:
-        plain = hmac_key.translate(str.maketrans("+/", "-_")).rstrip("=")
-        secret = base64.urlsafe_b64decode(plain + "=" * (-len(plain) % 4))
+        secret = base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     except ValueError as error:
         raise UsageError("the key of the external account binding is not base64url") from error
+    if not secret:
+        raise UsageError("the key of the external account binding is empty")
     header = b64(compact({"alg": "HS256", "kid": kid, "url": url}))
     body = b64(compact(key.jwk))
     mac = hmac.new(secret, f"{header}.{body}".encode(), hashlib.sha256).digest()

@@ -5,11 +5,15 @@ the order itself is polled, one request at a time, however many names it has.
 """
 
 import contextlib
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 
 from pvefw.acme.client import Authorization, Client, Offer, Order
 from pvefw.acme.transport import CONNECTIONS, Transport, problem_of
@@ -77,10 +81,13 @@ class OrderFlow:
         return order
 
     def resume(self, url: str, identifiers: Sequence[Identifier]) -> Order | None:
-        """An order that was placed before, if the server still knows it and it still leads somewhere."""
+        """An order that was placed before, if the server still knows it and it still leads somewhere.
+
+        :raises AcmeUnreachable: the server cannot be asked; the order may still be good later.
+        """
         try:
             order = self._client.order(url)
-        except AcmeError:
+        except (AcmeProblem, AcmeProtocolError):
             return None
         wanted = {(one.type, one.value) for one in identifiers}
         same = {(one.type, one.value) for one in order.identifiers} == wanted
@@ -108,7 +115,7 @@ class OrderFlow:
             if answers:
                 self._task.log("Triggering validation")
             _parallel(self._respond, answers)
-            order = self._poll(order, "pending", self._pending_names)
+            order = self._poll(self._client.order(order.url), "pending")
             if order.status == "invalid":
                 raise self._why_invalid(order)
             for one in answers:
@@ -128,9 +135,11 @@ class OrderFlow:
             self._task.log("Checking order status")
             self._task.log("Order is ready, finalizing order")
             order = self._send_request(order, request)
-        order = self._poll(order, "processing")
+        order = self._poll(order, "ready", "processing")
         if order.status != "valid":
             raise self._why_invalid(order)
+        if not order.certificate:
+            raise AcmeProtocolError(f"{order.url}: the order is valid, but names no certificate")
         self._task.log("valid!")
         return order
 
@@ -145,9 +154,26 @@ class OrderFlow:
             return now
 
     def download(self, order: Order, preferred_root: str = "") -> bytes:
-        """The chain of a valid order, in PEM."""
+        """The chain of a valid order, in PEM.
+
+        :param preferred_root: of several chains, the one whose last certificate was issued by this common
+            name; where there is none, the server's default chain, with a warning.
+        """
         self._task.log("Downloading certificate")
-        return self._client.certificate(order.certificate, preferred_root)
+        chains = self._client.chains(order.certificate)
+        default = next(chains)
+        if not preferred_root:
+            return default
+        roots = []
+        for chain in itertools.chain([default], chains):
+            roots.append(_topmost_issuer(chain, order.certificate))
+            if roots[-1] == preferred_root:
+                return chain
+        self._task.warn(
+            f"No chain leads to {preferred_root}; the authority offers {', '.join(roots)}, "
+            "the first of which is used"
+        )
+        return default
 
     # --- challenges ---
 
@@ -159,7 +185,7 @@ class OrderFlow:
             if one.status == "valid":
                 self._task.log(f"{one.name} is already validated!")
             elif one.status != "pending":
-                raise AcmeError(
+                raise _failure(one) or AcmeError(
                     f"{one.name}: its authorization is {one.status}", hint="Order again."
                 )
             else:
@@ -196,7 +222,9 @@ class OrderFlow:
         try:
             self._client.respond(answer.offer)
         except AcmeProblem:
-            if self._client.authorization(answer.authorization.url).status == "pending":
+            now = self._client.authorization(answer.authorization.url)
+            offers = {one.url: one.status for one in now.challenges}
+            if now.status == "pending" and offers.get(answer.offer.url) == "pending":
                 raise
 
     @contextlib.contextmanager
@@ -204,38 +232,41 @@ class OrderFlow:
         self, by_solver: Mapping[int, tuple[Solver, Sequence[Challenge]]]
     ) -> Iterator[None]:
         """Every solver cleans up, whatever happens, also to another one; failing at it is a warning."""
-        try:
-            yield
-        finally:
+        with contextlib.ExitStack() as last:
             for solver, challenges in by_solver.values():
-                try:
-                    solver.challenge_cleanup(challenges=challenges, task=self._task)
-                except PvefwError as error:
-                    self._task.warn(f"Clean-up failed: {error.message}")
+                last.callback(self._clean_up, solver, challenges)
+            yield
+
+    def _clean_up(self, solver: Solver, challenges: Sequence[Challenge]) -> None:
+        try:
+            solver.challenge_cleanup(challenges=challenges, task=self._task)
+        except PvefwError as error:
+            self._task.warn(f"Clean-up failed: {error.message}")
 
     # --- polling ---
 
-    def _poll(
-        self, order: Order, status: str, tell: Callable[[Order], None] | None = None
-    ) -> Order:
-        """Fetch the order until it is in another status.
+    def _poll(self, order: Order, *statuses: str) -> Order:
+        """Fetch the order until it is in none of these statuses.
 
         Often at first, then less so; a server that names a time is asked then.
         """
         pause, silent = _FIRST_POLL, 0.0
-        order = order if status == "processing" else self._client.order(order.url)
-        while order.status == status:
-            seconds = pause if order.retry_after is None else order.retry_after
+        while order.status in statuses:
+            seconds = order.retry_after or pause  # 0 is no permission to ask without a pause
             self._transport.pause(seconds, order.url)
             silent += seconds
-            if tell and silent >= _WORDLESS_SECONDS:
-                tell(order)
+            if silent >= _WORDLESS_SECONDS:
+                self._tell_pending(order)
                 silent = 0.0
             order = self._client.order(order.url)
             pause = min(pause * _POLL_GROWTH, _SLOWEST_POLL)
         return order
 
-    def _pending_names(self, order: Order) -> None:
+    def _tell_pending(self, order: Order) -> None:
+        """Tell the user what the authority is still at."""
+        if order.status != "pending":
+            self._task.log(f"The order is still {order.status}")
+            return
         found = _parallel(self._client.authorization, order.authorizations)
         pending = ", ".join(one.name for one in found if one.status == "pending")
         self._task.log(f"Still pending: {pending}")
@@ -252,13 +283,13 @@ class OrderFlow:
                 "; ".join(one.message for one in failed),
                 type=failed[0].type if len(kinds) == 1 else "compound",
                 detail="; ".join(one.detail for one in failed),
-                hint=_advice(kinds) or failed[0].hint,
+                hint=" ".join(dict.fromkeys(one.hint for one in failed if one.hint)),
                 subproblems={
                     key: value for one in failed for key, value in one.subproblems.items()
                 },
             )
         if order.error:
-            return problem_of(dict(order.error), f"order {order.url}")
+            return problem_of(order.error, f"order {order.url}")
         return AcmeError(f"order {order.url}: the authority says {order.status}, without a reason")
 
 
@@ -267,23 +298,28 @@ def _failure(authorization: Authorization) -> AcmeProblem | None:
         return None
     for offer in authorization.challenges:
         if offer.error:
-            problem = problem_of(dict(offer.error), authorization.name)
+            problem = problem_of(offer.error, authorization.name)
+            problem.hint = _ADVICE.get((offer.type, problem.type), problem.hint)
             problem.subproblems.setdefault(authorization.name, problem.detail)
             return problem
     return None
 
 
-def _advice(kinds: set[str]) -> str:
-    match sorted(kinds):
-        case ["connection"]:
-            return (
-                "The authority must reach port 80 of these names: check DNS, firewall and routing."
-            )
-        case ["dns"]:
-            return "The authority cannot look these names up: check the zone and its name servers."
-        case ["unauthorized"] | ["incorrectResponse"]:
-            return "Somebody else answers for these names: check where they point to."
-    return ""
+_ADVICE = {
+    ("http-01", "connection"): "The authority must reach port 80 of these names: "
+    "check DNS, firewall and routing.",
+    ("http-01", "dns"): "The authority cannot look these names up: "
+    "check the zone and its name servers.",
+    ("http-01", "unauthorized"): "Somebody else answers for these names: "
+    "check where they point to.",
+    ("http-01", "incorrectResponse"): "Somebody else answers for these names: "
+    "check where they point to.",
+    ("dns-01", "dns"): "The authority cannot look the TXT record up: "
+    "check the zone's delegation, its DNSSEC and its name servers.",
+    ("dns-01", "unauthorized"): "The authority saw no TXT record, or another one: "
+    "check that the zone is the public one, and give it time with a longer validation delay.",
+}
+"""What to do about a failed validation, by type of challenge and of problem."""
 
 
 def _grouped(answers: Sequence[_Answer]) -> dict[int, tuple[Solver, list[Challenge]]]:
@@ -304,3 +340,13 @@ def _parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> l
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _topmost_issuer(chain: bytes, what: str) -> str:
+    """The common name of the root that a chain leads to."""
+    try:
+        top = x509.load_pem_x509_certificates(chain)[-1]
+    except ValueError as error:
+        raise AcmeProtocolError(f"{what}: a certificate cannot be read") from error
+    names = top.issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""

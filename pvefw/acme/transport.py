@@ -5,11 +5,14 @@ What is wrong with an answer becomes one error of :mod:`pvefw.errors`, in the se
 """
 
 import email.utils
+import json
+import ssl
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -21,6 +24,7 @@ from pvefw.errors import (
     AcmeProblem,
     AcmeProtocolError,
     AcmeUnreachable,
+    ConfigError,
     DeadlineExceeded,
 )
 from pvefw.system import Clock, SystemClock
@@ -33,12 +37,22 @@ _REQUEST_SECONDS = 60.0
 _LARGEST_BODY = 1 << 20
 _CHUNK = 1 << 14
 _NONCE_RETRIES = 20
-_UNREACHABLE_RETRIES = 3
+_ATTEMPTS = 3
+"""At a server that gives no answer, or says that it is broken."""
 _JSON = ("application/json", "application/problem+json")
 _PEM = "application/pem-certificate-chain"
 _BUSY = (429, 503)
+_BROKEN = (500, 502, 504)
 _FIRST_PAUSE = 1.0
+_LONGEST_PAUSE = 60.0
+_SHORTEST_PAUSE = 0.1
+"""Where the server asks for none at all."""
+_WORTH_A_WORD = 1.0
+"""Seconds of waiting from which on the user is told why."""
+_MOST_WORDS = 1000
+"""Characters of the server's own words that are shown."""
 
+_CHECK_URL = "Check the directory URL."
 _HINTS = {
     "rateLimited": "Wait; ordering again before then makes it worse.",
     "externalAccountRequired": "Register with --eab-kid and --eab-hmac-key-file from the authority.",
@@ -54,7 +68,14 @@ _HINTS = {
 
 
 class Waiting(Protocol):
-    """Who can be cancelled while it waits: a task."""
+    """Who can be cancelled while it waits, and is told what for: a task."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was."""
+
+    def log(self, message: str) -> None:
+        """Say why it takes longer."""
 
     def wait(self, seconds: float) -> None:
         """Sleep; raise :class:`Cancelled` when cancelled."""
@@ -80,11 +101,9 @@ class Response:
             raise AcmeProtocolError(
                 f"{self.url}: answered {kind or 'no content type'} instead of JSON"
             )
-        import json
-
         try:
             value = json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise AcmeProtocolError(f"{self.url}: answered something that is not JSON") from error
         if not isinstance(value, dict):
             raise AcmeProtocolError(f"{self.url}: answered JSON that is not an object")
@@ -110,7 +129,7 @@ class Response:
         found: str = self.headers.get("Location", "")
         if not found:
             raise AcmeProtocolError(f"{self.url}: answered without a Location")
-        return found
+        return urljoin(self.url, found)
 
     @property
     def retry_after(self) -> float | None:
@@ -120,7 +139,7 @@ class Response:
     def alternates(self) -> list[str]:
         """The URLs of alternate chains (RFC 8555 section 7.4.2)."""
         links = requests.utils.parse_header_links(self.headers.get("Link", ""))
-        return [link["url"] for link in links if link.get("rel") == "alternate"]
+        return [urljoin(self.url, one["url"]) for one in links if one.get("rel") == "alternate"]
 
 
 class Transport:
@@ -129,6 +148,7 @@ class Transport:
     :param ca_file: certificates to trust instead of the system's; empty for those.
     :param deadline: seconds from now until which everything must be done.
     :param task: who waits, and may be cancelled.
+    :raises ConfigError: the file is not there, or holds no certificates.
     """
 
     def __init__(
@@ -142,7 +162,7 @@ class Transport:
         self._clock = clock or SystemClock()
         self._until = self._clock.monotonic() + deadline
         self._task = task
-        self._verify: str | bool = ca_file or True
+        self._verify = _checked(ca_file) if ca_file else _system_trust()
         self._session = requests.Session()
         # or REQUESTS_CA_BUNDLE would win over our own trust anchors
         self._session.trust_env = False
@@ -209,7 +229,7 @@ class Transport:
 
     def _nonce(self) -> str:
         try:
-            return self._nonces.popleft()
+            return self._nonces.pop()  # the newest: older ones may have expired in a long wait
         except IndexError:
             pass
         answer = self._retried("HEAD", self.new_nonce_url, lambda: None, keep_nonce=False)
@@ -224,37 +244,35 @@ class Transport:
         """Send until there is an answer, or the server says no, or time is up."""
         failures, pause = 0, _FIRST_PAUSE
         while True:
+            content = body()  # takes a nonce; without one there is nothing to try again
             try:
-                response = self._once(method, url, body(), keep_nonce=keep_nonce)
-            except AcmeUnreachable:
+                response = self._once(method, url, content, keep_nonce=keep_nonce)
+                if response.status < 400:  # noqa: PLR2004 - HTTP's own border
+                    return response
+                raise _problem(response)
+            except (AcmeUnreachable, AcmeProblem) as error:
                 failures += 1
-                if failures >= _UNREACHABLE_RETRIES or pause > self.left:
+                seconds = _worth_waiting(error, failures, pause)
+                if seconds is None or seconds > self.left:
                     raise
-                self.pause(pause, url)
-                pause *= 2
-                continue
-            if response.status < 400:  # noqa: PLR2004 - HTTP's own border
-                return response
-            problem = _problem(response)
-            wait = _retry_after(response.headers)
-            if response.status not in _BUSY or (problem.type == "rateLimited" and wait is None):
-                raise problem
-            seconds = pause if wait is None else max(wait, 0.1)
-            if seconds > self.left:
-                raise problem
+                if seconds >= _WORTH_A_WORD:
+                    self._task.log(f"Waiting {seconds:.0f} seconds: {error.message}")
             self.pause(seconds, url)
-            pause = min(pause * 2, 60.0)
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _once(self, method: str, url: str, body: bytes | None, *, keep_nonce: bool) -> Response:
-        if urlsplit(url).scheme != "https":
-            raise AcmeProtocolError(f"{url}: ACME needs https", hint="Check the directory URL.")
+        _check_url(url)
         if self.left <= 0:
             raise DeadlineExceeded(f"{url}: not done in time", hint="Try again later.")
         # requests' own time-outs start anew with every byte, and looking a name up has none
         limit = min(_REQUEST_SECONDS, self.left)
         try:
             answer, content = system.call_within(
-                lambda: self._exchange(method, url, body), limit, f"{method} {url}"
+                lambda: self._exchange(method, url, body),
+                limit,
+                f"{method} {url}",
+                cancelled=lambda: self._task.cancelled,
+                grace=0.0,
             )
         except system.DidNotReturn as error:
             raise AcmeUnreachable(
@@ -264,6 +282,10 @@ class Transport:
             raise AcmeError(
                 f"{url}: the server's certificate is not trusted: {_reason(error)}",
                 hint="For a private authority give its certificates with --ca-file.",
+            ) from error
+        except ValueError as error:
+            raise AcmeProtocolError(
+                f"{url}: this URL cannot be used: {_reason(error)}", hint=_CHECK_URL
             ) from error
         except (requests.exceptions.RequestException, OSError) as error:
             raise AcmeUnreachable(
@@ -311,48 +333,115 @@ class Transport:
         return self._proxies[host]
 
 
+# --- what is trusted, and asked ---------------------------------------------------------------------
+
+
+def _system_trust() -> str | bool:
+    """The trust anchors of this host; those that come with requests where it has none."""
+    found = ssl.get_default_verify_paths()
+    return found.cafile or found.capath or True
+
+
+def _checked(ca_file: str) -> str:
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # ssl.SSLError is one
+        why = "it holds none" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(
+            f"{ca_file}: no certificates to trust: {why}",
+            hint="Give the authority's certificates, PEM, with --ca-file.",
+        ) from error
+    return ca_file
+
+
+def _check_url(url: str) -> None:
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError as error:
+        raise AcmeProtocolError(f"{url}: this is not a URL", hint=_CHECK_URL) from error
+    if scheme != "https":
+        raise AcmeProtocolError(f"{url or 'an empty URL'}: ACME needs https", hint=_CHECK_URL)
+
+
+def _worth_waiting(
+    error: AcmeUnreachable | AcmeProblem, failures: int, pause: float
+) -> float | None:
+    """The seconds after which the same request may succeed; ``None`` where it will not.
+
+    :param failures: how often it failed already.
+    :param pause: how long to wait where the server does not say.
+    """
+    if isinstance(error, AcmeProblem) and error.status in _BUSY:
+        if error.retry_after is not None:
+            return max(error.retry_after, _SHORTEST_PAUSE)
+        return None if error.type == "rateLimited" else pause
+    if isinstance(error, AcmeProblem) and error.status not in _BROKEN:
+        return None
+    return pause if failures < _ATTEMPTS else None
+
+
 # --- answers --------------------------------------------------------------------------------------
 
 
 def _problem(response: Response) -> AcmeProblem:
     """The error that a bad answer stands for."""
-    said: dict[str, Any] = {}
-    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        try:
-            said = response.json()
-        except AcmeProtocolError:
-            said = {}
+    try:
+        said = response.json()
+    except AcmeProtocolError:  # a proxy's page, mostly; the status says enough
+        said = {}
     return problem_of(
         said, response.url, status=response.status, retry_after=_retry_after(response.headers)
     )
 
 
 def problem_of(
-    said: dict[str, Any], what: str, *, status: int = 0, retry_after: float | None = None
+    said: Mapping[str, Any], what: str, *, status: int = 0, retry_after: float | None = None
 ) -> AcmeProblem:
     """A problem document as an error (RFC 7807; subproblems: RFC 8555 section 6.7.1).
 
     :param said: the document; empty where the server sent something else.
     :param what: names the URL or identifier.
     """
-    kind = str(said.get("type", "")).rpartition(":")[2]
-    detail = str(said.get("detail") or said.get("title") or f"HTTP status {status}")
-    found = {
-        str(one.get("identifier", {}).get("value", "")): str(one.get("detail", ""))
-        for one in said.get("subproblems") or []
-        if isinstance(one, dict)
-    }
-    inner = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in found.items())
-    later = f" (try again in {retry_after:.0f} seconds)" if retry_after else ""
+    kind = _kind(said)
+    unsaid = f"HTTP status {status}" if status else "no reason is given"
+    detail = _printable(said.get("detail") or said.get("title")) or unsaid
+    inner = said.get("subproblems")
+    documents = [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
+    found = _by_identifier(documents)
+    reasons = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in found.items())
+    later = "" if retry_after is None else f" (try again in {retry_after:.0f} seconds)"
+    hints = [_HINTS[one] for one in (kind, *map(_kind, documents)) if one in _HINTS]
     return AcmeProblem(
-        f"{what}: {detail}{inner}{later}" + (f" [{kind}]" if kind else ""),
+        f"{what}: {detail}{reasons}{later}" + (f" [{kind}]" if kind else ""),
         type=kind,
         detail=detail,
         status=status,
         retry_after=retry_after,
         subproblems=found,
-        hint=_HINTS.get(kind, ""),
+        hint=hints[0] if hints else "",
     )
+
+
+def _kind(problem: Mapping[str, Any]) -> str:
+    """The last part of the URN that says what kind of problem it is."""
+    return _printable(problem.get("type")).rpartition(":")[2]
+
+
+def _by_identifier(subproblems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What is said of each identifier; of the empty one what is said of none."""
+    found: dict[str, str] = {}
+    for one in subproblems:
+        identifier = one.get("identifier")
+        name = _printable(identifier.get("value")) if isinstance(identifier, dict) else ""
+        why = _printable(one.get("detail")) or _kind(one)
+        found[name] = f"{found[name]}; {why}" if name in found else why
+    return found
+
+
+def _printable(said: object) -> str:
+    """The server's words, on one line and without control characters: terminals and logs show them."""
+    text = " ".join(str(said or "").split())[:_MOST_WORDS]
+    return "".join(one for one in text if one.isprintable())
 
 
 def _retry_after(headers: Any) -> float | None:

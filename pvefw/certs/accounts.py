@@ -32,6 +32,11 @@ class Offer:
 class _Unhurried:
     """Waits where there is no task to be cancelled; Ctrl-C ends it all the same."""
 
+    cancelled = False
+
+    def log(self, message: str) -> None:
+        """Nobody reads along before there is a task; what goes wrong in the end is raised."""
+
     def wait(self, seconds: float) -> None:
         import threading
 
