@@ -10,7 +10,7 @@ from pvefw.acme.jws import AccountKey
 from pvefw.acme.transport import Transport, Waiting
 from pvefw.errors import UsageError
 from pvefw.model import Task
-from pvefw.store import accounts, files, locks
+from pvefw.store import accounts, files
 from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
 from pvefw.system import SystemClock
@@ -98,7 +98,7 @@ def register(
     :param binding: key id and MAC key of an external account.
     :raises AcmeError: the authority refuses.
     """
-    with locks.cluster_lock(paths, f"acme-account-{name}"):
+    with accounts.lock(paths, name):
         check_new(paths, name)
         _check_writable(paths)
         key = AccountKey.generate()
@@ -146,7 +146,7 @@ def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) 
 
     :param contacts: e-mail addresses; ``None`` to change nothing at the authority.
     """
-    with locks.cluster_lock(paths, f"acme-account-{name}"):
+    with accounts.lock(paths, name):
         account = accounts.load(paths, name)
         with connect(account, task, _SECONDS) as (client, _):
             if contacts is None:
@@ -160,7 +160,7 @@ def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) 
 
 def deactivate(paths: Paths, name: str, task: Task) -> None:
     """Deactivate an account at its authority, for good, and rename its file."""
-    with locks.cluster_lock(paths, f"acme-account-{name}"):
+    with accounts.lock(paths, name):
         account = accounts.load(paths, name)
         with connect(account, task, _SECONDS) as (client, _):
             task.log("Deactivating account")
@@ -175,7 +175,7 @@ def roll_over(paths: Paths, name: str, key_type: str, task: Task) -> None:
 
     The new key is on disk before the authority hears of it: whatever interrupts, one of the two works.
     """
-    with locks.cluster_lock(paths, f"acme-account-{name}"):
+    with accounts.lock(paths, name):
         account = accounts.load(paths, name)
         new_key = AccountKey.generate(key_type)
         staged = accounts.path(paths, name).with_name(f".{name}.new-key")

@@ -1,20 +1,21 @@
 """ACME accounts, one JSON file each, as Proxmox VE keeps them in ``/etc/pve/priv/acme``."""
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pvefw.errors import ConfigError, NotFound, UsageError
-from pvefw.store import files
+from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 _DEACTIVATED = "_deactivated_"
 _OUR_KEY = "pvefw"
-"""One key of our own in the JSON; Proxmox VE keeps it and does not look at it."""
+"""Our own key in the JSON. Proxmox VE does not look at it, but drops it when it updates the account."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,16 @@ class Account:
 
 
 def names(paths: Paths) -> list[str]:
-    """The accounts that are there, deactivated ones left out."""
+    """The accounts that are there, deactivated ones left out.
+
+    :raises StoreError: the directory cannot be read.
+    """
     try:
         found = [path.name for path in paths.acme_dir.iterdir() if path.is_file()]
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise files.failed("read", paths.acme_dir, error) from error
     return sorted(name for name in found if _NAME.fullmatch(name))
 
 
@@ -76,35 +82,59 @@ def load(paths: Paths, name: str) -> Account:
         )
     try:
         raw = json.loads(data)
-        return Account(
+        account = Account(
             name=name,
             directory=raw["directory"],
             location=raw["location"],
             key=raw["key"],
-            account=raw.get("account", {}),
+            account=raw.get("account") or {},
             tos=raw.get("tos") or "",
             ca_file=raw.get(_OUR_KEY, {}).get("ca-file", ""),
             raw=raw,
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except KeyError as error:
+        raise ConfigError(f"{file}: this is not an ACME account: {error} is missing") from error
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{file}: this is not an ACME account: {error}") from error
+    texts = (account.directory, account.location, account.key, account.tos, account.ca_file)
+    if not all(isinstance(one, str) for one in texts) or not isinstance(account.account, dict):
+        raise ConfigError(f"{file}: this is not an ACME account: a value is of the wrong type")
+    return account
+
+
+@contextlib.contextmanager
+def lock(paths: Paths, name: str) -> Iterator[None]:
+    """Hold an account's lock, the one that Proxmox VE's own tools take.
+
+    :raises UsageError: the name is not one of an account.
+    :raises Locked: another process or node is at work on the account.
+    """
+    path(paths, name)
+    with locks.cluster_lock(paths, f"acme-{name}"):
+        yield
 
 
 def save(paths: Paths, account: Account) -> None:
-    """Write an account, private from its first byte."""
-    raw = {
-        **account.raw,
-        "account": dict(account.account),
-        "directory": account.directory,
-        "key": account.key,
-        "location": account.location,
-    }
-    if account.tos:
+    """Write an account, private from its first byte; nothing is written where nothing changed."""
+    raw = {**account.raw, "account": dict(account.account)}
+    raw |= {"directory": account.directory, "key": account.key, "location": account.location}
+    if account.tos != (raw.get("tos") or ""):
         raw["tos"] = account.tos
-    if account.ca_file:
-        raw[_OUR_KEY] = {**raw.get(_OUR_KEY, {}), "ca-file": account.ca_file}
-    data = json.dumps(raw, indent=3, sort_keys=True, ensure_ascii=False) + "\n"
-    files.replace(path(paths, account.name), data.encode(), private=True)
+    ours = {**raw.pop(_OUR_KEY, {}), "ca-file": account.ca_file}
+    if not account.ca_file:
+        del ours["ca-file"]
+    if ours:
+        raw[_OUR_KEY] = ours
+    file = path(paths, account.name)
+    if raw == account.raw and file.exists():
+        return
+    files.replace(file, _rendered(raw), private=True)
+
+
+def _rendered(raw: Mapping[str, Any]) -> bytes:
+    """In the shape that Perl's JSON gives it, as Proxmox VE does."""
+    text = json.dumps(raw, indent=3, separators=(",", " : "), sort_keys=True, ensure_ascii=False)
+    return f"{text}\n".encode()
 
 
 def retire(paths: Paths, name: str) -> str:

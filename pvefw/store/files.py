@@ -151,8 +151,14 @@ def failed(action: str, path: Path, error: OSError) -> StoreError:
         errno.ENOSPC: "The file system is full.",
         errno.EDQUOT: "The quota is used up.",
         errno.EROFS: "The file system is read-only.",
-        errno.EACCES: "Run the command as root, or give --root.",
-        errno.EPERM: "Run the command as root, or give --root.",
+        errno.EACCES: _denied(),
+        errno.EPERM: _denied(),
     }.get(error.errno or 0, "")
     reason = error.strerror or str(error)
     return StoreError(f"{path}: could not {action} the file: {reason}", hint=hint)
+
+
+def _denied() -> str:
+    if os.geteuid() != 0:
+        return "Run the command as root, or give --root."
+    return "pmxcfs refuses changes while its cluster has no quorum; see: pvecm status"

@@ -1,15 +1,26 @@
 """Where everything lies, for one node below one root."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from pvefw.errors import UsageError
+
+_NODE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 
 
 @dataclass(frozen=True)
 class Paths:
-    """The files of the node ``node`` in the tree below ``root``."""
+    """The files of the node ``node`` in the tree below ``root``.
+
+    :raises UsageError: it is not the name of a node. Names become parts of paths.
+    """
 
     root: Path
     node: str
+
+    def __post_init__(self) -> None:
+        _check_node(self.node)
 
     def below(self, absolute: str) -> Path:
         """A host path (``/etc/kernel/cmdline``) as it lies below the root."""
@@ -58,7 +69,11 @@ class Paths:
     # this node's files
 
     def node_dir(self, node: str = "") -> Path:
-        """The directory of a node: this one, or the one that is named."""
+        """The directory of a node: this one, or the one that is named.
+
+        :raises UsageError: that is not the name of a node.
+        """
+        _check_node(node or self.node)
         return self.nodes / (node or self.node)
 
     def node_config(self, node: str = "") -> Path:
@@ -106,3 +121,10 @@ class Paths:
     def pve_node_config_lock(self) -> Path:
         """What Proxmox VE locks on this host to change the node configuration, with flock(2)."""
         return self.below("run/lock/pvenode.lock")
+
+
+def _check_node(name: str) -> None:
+    if not _NODE.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is not the name of a node", hint="A short host name, without a domain."
+        )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvefw.errors import ConfigError, DigestMismatch, Locked, NotFound, UsageError
+from pvefw.errors import ConfigError, DigestMismatch, Locked, NotFound, StoreError, UsageError
 from pvefw.store import accounts, files, locks, plugin_config
 from pvefw.store.accounts import Account
 from pvefw.store.plugin_config import PluginInstance
@@ -54,6 +54,63 @@ def test_what_proxmox_ve_wrote_survives(paths):
     assert json.loads((paths.acme_dir / "default").read_text()) == theirs
 
 
+THEIR_ACCOUNT = """{
+   "account" : {
+      "contact" : [
+         "mailto:a@example.com"
+      ],
+      "orders" : [],
+      "status" : "valid"
+   },
+   "debug" : 0,
+   "directory" : "https://ca.example/dir",
+   "key" : "KEY\\n",
+   "location" : "https://ca.example/1",
+   "tos" : "https://ca.example/tos/ü"
+}
+"""
+
+
+def test_an_account_of_proxmox_ve_keeps_its_shape(paths):
+    file = paths.acme_dir / "default"
+    files.replace(file, THEIR_ACCOUNT.encode(), private=True)
+    account = accounts.load(paths, "default")
+    accounts.save(paths, replace(account, account={**account.account, "status": "revoked"}))
+    assert file.read_text() == THEIR_ACCOUNT.replace('"valid"', '"revoked"')
+
+
+def test_an_unchanged_account_is_not_written(paths):
+    file = paths.acme_dir / "default"
+    files.replace(file, THEIR_ACCOUNT.replace(" : ", ":").encode(), private=True)
+    before = file.stat()
+    accounts.save(paths, accounts.load(paths, "default"))
+    assert file.stat() == before
+
+
+def test_what_is_ours_comes_and_goes_without_touching_the_rest(paths):
+    file = paths.acme_dir / "default"
+    files.replace(file, THEIR_ACCOUNT.encode(), private=True)
+    accounts.save(paths, replace(accounts.load(paths, "default"), ca_file="/etc/ca.pem"))
+    assert json.loads(file.read_text())["pvefw"] == {"ca-file": "/etc/ca.pem"}
+    again = accounts.load(paths, "default")
+    assert again.ca_file == "/etc/ca.pem"
+    accounts.save(paths, replace(again, ca_file=""))
+    assert file.read_text() == THEIR_ACCOUNT
+
+
+def test_an_accounts_lock_is_proxmox_ves(paths):
+    with accounts.lock(paths, "default"):
+        assert (paths.cluster_locks / "acme-default").is_dir()
+    with pytest.raises(UsageError, match="is not an account name"), accounts.lock(paths, "../evil"):
+        pass
+
+
+def test_a_directory_that_cannot_be_read_is_an_error(paths):
+    files.replace(paths.acme_dir, b"a file is in the way")
+    with pytest.raises(StoreError, match="priv/acme"):
+        accounts.names(paths)
+
+
 def test_retired_accounts_are_not_listed_and_get_the_first_free_number(paths):
     for number in range(3):
         accounts.save(paths, Account("default", "d", "l", "k"))
@@ -76,7 +133,21 @@ def test_a_missing_account_lists_the_others(paths):
     assert "Accounts: other" in caught.value.hint
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"directory": 1}', "rubbish"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        '{"directory": 1}',
+        "rubbish",
+        '{"directory": 1, "location": "l", "key": "k"}',
+        '{"directory": "d", "location": "l", "key": "k", "account": [1]}',
+        '{"directory": "d", "location": "l", "key": "k", "pvefw": "x"}',
+        "[" * 100_000,
+    ],
+    ids=range(9),
+)
 def test_a_damaged_account_names_its_file(paths, text):
     paths.acme_dir.mkdir(parents=True)
     (paths.acme_dir / "default").write_text(text)

@@ -194,11 +194,52 @@ def test_digests_are_proxmox_ves(tmp_path):
         files.check_digest(tmp_path, b"abc", files.digest(b"abd"))
 
 
-def test_without_rights_the_error_says_what_to_do(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("user", "hint"), [(1000, "as root"), (0, "quorum")])
+def test_without_rights_the_error_says_what_to_do(tmp_path, monkeypatch, user, hint):
     def refuse(*_args, **_kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
     with pytest.raises(StoreError, match="Permission denied") as caught:
         files.replace(tmp_path / "x" / "file", b"")
-    assert "as root" in caught.value.hint
+    assert hint in caught.value.hint
+
+
+def test_a_writer_that_is_killed_leaves_one_content_whole(tmp_path):
+    """At whatever moment: it writes without pause while it is killed."""
+    program = textwrap.dedent(
+        """
+        import sys
+        from pathlib import Path
+        from pvefw.store import files
+        print("begun", flush=True)
+        while True:
+            for byte in (b"a", b"b"):
+                files.replace(Path(sys.argv[1]), byte * 100_000, private=True)
+        """
+    )
+    path = tmp_path / "file"
+    files.replace(path, b"a" * 100_000, private=True)
+    for _ in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-c", program, path], stdout=subprocess.PIPE
+        ) as writer:
+            writer.stdout.readline()
+            seen = path.stat().st_ino
+            while path.stat().st_ino == seen:
+                pass
+            writer.kill()
+        assert path.read_bytes() in (b"a" * 100_000, b"b" * 100_000)
+        assert all(mode(one) == 0o600 for one in tmp_path.iterdir())
+        files.replace(path, b"a" * 100_000, private=True)
+
+
+def test_renaming_and_removing_that_fail_say_so(tmp_path):
+    with pytest.raises(StoreError, match="could not replace"):
+        files.rename(tmp_path / "none", tmp_path / "other")
+    (tmp_path / "directory").mkdir()
+    with pytest.raises(StoreError, match="could not remove"):
+        files.remove(tmp_path / "directory")
+    files.remove(tmp_path / "none")
+    files.remove(tmp_path / "none" / "deeper")
