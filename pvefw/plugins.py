@@ -417,6 +417,10 @@ def _fits(value: object, kind: Any) -> bool:
     origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin in (UnionType, typing.Union):
         return any(_fits(value, part) for part in parts)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(
+            _fits(key, parts[0]) and _fits(one, parts[1]) for key, one in value.items()
+        )
     if origin is Sequence:
         return (
             isinstance(value, Sequence)

@@ -8,7 +8,7 @@ from pvefw import plugins, settings
 from pvefw.dns import journal, providers
 from pvefw.errors import ConfigError, PluginError, StoreError, UsageError
 from pvefw.hookspecs.challenge import CHALLENGE
-from pvefw.model import SettingInfo
+from pvefw.model import SettingInfo, Task
 from pvefw.store import node_settings, plugin_config
 from pvefw.store.paths import Paths
 from pvefw.store.plugin_config import PluginInstance
@@ -104,6 +104,25 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
             f"pvefw dns cleanup --forget {id_}",
         )
     plugin_config.remove(paths, id_, expected_digest=expected_digest)
+
+
+def login(paths: Paths, id_: str, task: Task) -> None:
+    """Let an instance's plugin get its credentials from a person, and store them.
+
+    :raises UsageError: the plugin needs no login.
+    :raises ProviderError: the person refused, or the provider failed.
+    """
+    instance = plugin_config.load(paths, id_)
+    if instance.type != "dns":
+        raise UsageError(
+            f"acme plugin login: {id_} is a {instance.type} instance: it needs no login"
+        )
+    bound = providers.bind(paths, instance.api, instance.data, id_)
+    found = bound.hooks.dns_login(task=task)
+    if not found:
+        raise UsageError(f"acme plugin login: {instance.api} needs no login")
+    change(paths, id_, lambda one: replace(one, data={**one.data, **found}))
+    task.log(f"Stored {', '.join(found)} in the instance {id_}")
 
 
 def describe(paths: Paths, id_: str, *, show_secrets: bool) -> dict[str, object]:

@@ -8,6 +8,7 @@ import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.tasks import run_task
 from pvefw.errors import UsageError
 
 plugin = Group("plugin", help="Plugin instances that answer challenges.")
@@ -129,6 +130,16 @@ def remove(app: App, id_: str, digest: str | None) -> None:
     from pvefw.certs import instances
 
     instances.remove(app.paths, id_, expected_digest=digest)
+
+
+@plugin.command()
+@click.argument("id_", metavar="ID")
+@pass_app
+def login(app: App, id_: str) -> None:
+    """Get the credentials that only a person can give: it shows a page to open, and waits."""
+    from pvefw.certs import instances
+
+    run_task(app, "acmepluginlogin", lambda task: instances.login(app.paths, id_, task), id_)
 
 
 def _split(text: str | None) -> tuple[str, ...]:

@@ -89,6 +89,21 @@ class DnsSpec:
         """
 
 
+    @optional
+    def dns_login(self, task: Task) -> Mapping[str, str] | None:
+        """Get the credentials that only a person can give, and return them.
+
+        For providers where somebody has to allow the access on a page: log its address, wait with
+        ``task.wait`` until it is done, and return. ``acme plugin login`` calls it, on a plugin whose
+        other settings are there, and stores what it returns; the time limit is that of every hook.
+
+        :param task: its log is shown as it grows.
+        :returns: settings to store, by key; ``None`` where there is nothing to do.
+        :raises CredentialsRejected: the person refused, or the other settings are wrong.
+        :raises ProviderError: anything else, in the provider's own words.
+        """
+
+
 class DnsCatalogSpec:
     """Offers many DNS providers from one plugin.
 
