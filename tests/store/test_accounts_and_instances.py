@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pvefw.errors import ConfigError, DigestMismatch, Locked, NotFound, StoreError, UsageError
@@ -77,6 +77,23 @@ def test_an_account_of_proxmox_ve_keeps_its_shape(paths):
     account = accounts.load(paths, "default")
     accounts.save(paths, replace(account, account={**account.account, "status": "revoked"}))
     assert file.read_text() == THEIR_ACCOUNT.replace('"valid"', '"revoked"')
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.from_regex(r"x-[a-z]+", fullmatch=True), json_values, max_size=4))
+def test_whatever_else_is_in_an_account_survives(paths, unknown):
+    theirs = {**json.loads(THEIR_ACCOUNT), **unknown}
+    file = paths.acme_dir / "default"
+    files.replace(file, json.dumps(theirs).encode(), private=True)
+    accounts.save(paths, replace(accounts.load(paths, "default"), key="NEW"))
+    assert json.loads(file.read_text()) == {**theirs, "key": "NEW"}
 
 
 def test_an_unchanged_account_is_not_written(paths):
@@ -290,6 +307,34 @@ def test_an_instance_moves_with_its_notes_and_unknown_properties(paths):
     plugin_config.change(paths, "web", lambda old: replace(old, api="cf"))
     assert paths.own_plugins_cfg.read_bytes() == b""
     assert moved.replace("exec", "cf") in paths.plugins_cfg.read_text()
+
+
+@pytest.mark.parametrize(("before", "after"), [("ovh", "exec"), ("exec", "ovh")])
+@pytest.mark.parametrize("last", [1, 2])
+def test_an_instance_that_moves_is_never_lost(paths, monkeypatch, before, after, last):
+    known_apis(paths, "ovh")
+    plugin_config.add(paths, PluginInstance("web", "dns", before))
+    original, seen = files.replace, []
+
+    def replace_and_stop(path, data, **options):
+        seen.append(path)
+        if len(seen) == last:
+            raise StoreError("no space left on device")
+        original(path, data, **options)
+
+    with monkeypatch.context() as context:
+        context.setattr(files, "replace", replace_and_stop)
+        with pytest.raises(StoreError):
+            plugin_config.change(paths, "web", lambda old: replace(old, api=after))
+    assert plugin_config.load(paths, "web").api in (before, after)
+    plugin_config.change(paths, "web", lambda old: replace(old, api=after))
+    assert plugin_config.load(paths, "web").api == after
+    held = [b"dns: web" in (files.read_if_exists(one) or b"") for one in both(paths)]
+    assert held == [after == "ovh", after == "exec"]
+
+
+def both(paths):
+    return paths.plugins_cfg, paths.own_plugins_cfg
 
 
 def test_standalone_has_settings_whatever_proxmox_ve_writes_of_it(paths):

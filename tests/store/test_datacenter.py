@@ -9,7 +9,8 @@ OPTIONS = """console: html5
 keyboard: de
 mac_prefix: BC:24:11
 migration: secure,network=192.0.2.0/24
-#Our cluster%3A three nodes
+#Our cluster%3A three nodes; max_workers: 3
+  a line that nobody understands
 """
 
 

@@ -12,7 +12,9 @@ import time
 import pytest
 
 from pvefw.errors import Locked, StoreError, UsageError
-from pvefw.store import locks, node_settings
+from pvefw.store import locks, node_settings, plugin_config
+from pvefw.store.paths import Paths
+from pvefw.store.plugin_config import PluginInstance
 
 HOLD = """
 import sys, threading
@@ -184,24 +186,63 @@ def test_a_lock_of_another_name_is_free(paths, holder):
         pass
 
 
+def at_once(paths, body, arguments):
+    """Run programs at the same time, each with an argument of its own, and wait for all."""
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom pvefw.store.paths import Paths\n"
+        "paths, first = Paths(Path(sys.argv[1]), 'pve1'), int(sys.argv[2])\n"
+    ) + textwrap.dedent(body)
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, str(paths.root), str(argument)])
+        for argument in arguments
+    ]
+    assert [process.wait(60) for process in running] == [0] * len(running)
+
+
 def test_concurrent_changes_lose_nothing(paths):
     """Real processes read, change and write the same file at once."""
-    program = textwrap.dedent(
+    at_once(
+        paths,
         """
-        import sys
-        from pathlib import Path
         from pvefw.store import node_settings
-        from pvefw.store.paths import Paths
-        first = int(sys.argv[2])
         for number in range(first, first + 5):
-            node_settings.change(
-                Paths(Path(sys.argv[1]), "pve1"), {f"acmedomain{number}": f"n{number}.example"}
-            )
-        """
+            node_settings.change(paths, {f"acmedomain{number}": f"n{number}.example"})
+        """,
+        range(0, 20, 5),
     )
-    running = [
-        subprocess.Popen([sys.executable, "-c", program, str(paths.root), str(first)])
-        for first in range(0, 20, 5)
-    ]
-    assert [process.wait(60) for process in running] == [0] * 4
     assert set(node_settings.load(paths)) == {f"acmedomain{number}" for number in range(20)}
+
+
+def test_concurrent_changes_of_one_instance_see_each_other(paths):
+    plugin_config.add(paths, PluginInstance("counter", "dns", "ovh", {"N": "0"}))
+    at_once(
+        paths,
+        """
+        from dataclasses import replace
+        from pvefw.store import plugin_config
+        for number in range(first, first + 5):
+            plugin_config.change(
+                paths, "counter", lambda old: replace(old, data={"N": str(int(old.data["N"]) + 1)})
+            )
+            plugin_config.add(paths, plugin_config.PluginInstance(f"n{number}", "challenge", "x"))
+        """,
+        range(0, 20, 5),
+    )
+    assert plugin_config.load(paths, "counter").data == {"N": "20"}
+    assert len(plugin_config.load_all(paths)) == 22
+
+
+def test_a_change_in_two_nodes_trees_of_one_cluster(paths):
+    """Each node has its own local locks; what they share is the directory in ``/etc/pve``."""
+    other = Paths(paths.root.parent / "second", "pve2")
+    paths.etc_pve.mkdir(parents=True)
+    other.etc_pve.parent.mkdir(parents=True)
+    other.etc_pve.symlink_to(paths.etc_pve)
+    with (
+        locks.cluster_lock(paths, "thing"),
+        pytest.raises(Locked, match="another node holds"),
+        locks.cluster_lock(other, "thing", timeout=0),
+    ):
+        pass
+    with locks.cluster_lock(other, "thing", timeout=0):
+        pass
