@@ -1,62 +1,94 @@
-"""The conformance kit of the dns family.
+"""The conformance kit of the DNS family.
 
-Inherit from :class:`DnsConformance`, and say how to make the plugin, which zone it may change, and how to
-see what the provider has::
+Inherit from :class:`DnsConformance` and say how to make the plugin, which zone it may change, and how to
+ask what stands there::
 
     class TestAcmecorp(DnsConformance):
-        zone = "example.com."
+        @pytest.fixture
+        def plugin(self, fake):
+            return Acmecorp(token=fake.token)
 
         @pytest.fixture
-        def make_plugin(self, server):
-            return lambda: Acmecorp(token=server.token)
+        def zone(self):
+            return "example.com."
 
         @pytest.fixture
-        def values(self, server):
-            return lambda name: server.txt(name)          # a list, one item for each record
+        def records(self, fake):
+            return lambda name: fake.txt(name)  # the set of values, as the server shows them
+
+        @pytest.fixture
+        def broken_plugin(self):
+            return Acmecorp(token="wrong")
+
+The kit writes below ``pvefw-kit`` in the zone and at the zone's own ``_acme-challenge``, and cleans up.
 """
 
-from collections.abc import Callable, Iterator
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
 from pvefw import plugins, settings
 from pvefw.errors import CredentialsRejected, PvefwError
 from pvefw.hookspecs.dns import DNS, DnsSpec
-from pvefw.model import TxtRecord
+from pvefw.model import SettingInfo, TxtRecord
+from pvefw.system import SystemClock
 from pvefw.testing.fakes import FakeTask
 
-Make = Callable[[], object]
-Values = Callable[[str], list[str]]
+Records = Callable[[str], set[str]]
+"""The TXT values at an absolute name, as the server shows them; empty where there are none."""
 
-FOREIGN = "foreign-value-of-somebody-else"
-"""A record that no plugin may touch."""
+_POLL = 0.05
+
+
+def make_value(number: int) -> str:
+    """A value like that of a dns-01 challenge: 43 characters, upper and lower case, ``-`` and ``_``."""
+    return f"LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjE-_{number % 10}"
 
 
 class DnsConformance:
     """What every DNS plugin must do. Each failure says in one sentence what is wrong."""
 
-    zone = ""
-    """The zone that the tests may change, absolute: ``example.com.``"""
+    patience = 5.0
+    """Seconds until a change that was accepted must show in ``records``; class attribute to override."""
+
+    # --- what the author says ---------------------------------------------------------------------
 
     @pytest.fixture
-    def make_plugin(self) -> Make:
-        """Makes the plugin from its settings, anew at every call. To be overridden."""
+    def plugin(self) -> object:
+        """The plugin, made from its settings. To be overridden."""
         raise NotImplementedError(
-            "Override the fixture 'make_plugin': return a function that makes your plugin."
+            "Override the fixture 'plugin': return your plugin, ready to use."
         )
 
     @pytest.fixture
-    def values(self) -> Values:
-        """What the provider has: all values of the TXT records at a name. To be overridden."""
+    def zone(self) -> str:
+        """A zone that the plugin may change, absolute. To be overridden."""
         raise NotImplementedError(
-            "Override the fixture 'values': return a function that takes an absolute name and "
-            "returns a list with one string for each TXT record there."
+            "Override the fixture 'zone': return a zone that the plugin may change, such as "
+            "'example.com.', with the final dot."
         )
 
     @pytest.fixture
-    def rejected_plugin(self) -> object | None:
-        """The plugin with credentials that the provider refuses; without one, that is not tested."""
+    def records(self) -> Records:
+        """Asks the server. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'records': return a function that takes an absolute name and "
+            "returns the set of TXT values that the server shows there."
+        )
+
+    @pytest.fixture
+    def fresh_plugin(self, plugin: object) -> Callable[[], object]:
+        """Makes another instance, as another process would. Override it where a copy does not do."""
+        return lambda: dataclasses.replace(plugin)  # type: ignore[type-var]  # plugins are dataclasses
+
+    @pytest.fixture
+    def broken_plugin(self) -> object | None:
+        """The plugin with credentials that the provider rejects; ``None`` where there are none."""
         return None
+
+    # --- what the kit makes of it -----------------------------------------------------------------
 
     @pytest.fixture
     def task(self) -> FakeTask:
@@ -64,195 +96,259 @@ class DnsConformance:
         return FakeTask()
 
     @pytest.fixture
-    def hooks(self, make_plugin: Make, task: FakeTask) -> Iterator[DnsSpec]:
-        """The plugin's hooks, bound as core binds them; the zone is cleaned up after the test."""
-        yield self.bind(make_plugin())
-        everything = [*self.records(4), *self.records(1, FOREIGN), self.record("", "apex")]
-        everything += [self.record("deep.er.down", f"value-{number}") for number in range(2)]
-        self.bind(make_plugin()).dns_remove(zone=self.zone, records=everything, task=task)
+    def hooks(self, plugin: object, zone: str, task: FakeTask) -> Iterator[DnsSpec]:
+        """The plugin's hooks, bound as core binds them; what a test left is removed after it."""
+        hooks = self.bind(plugin)
+        yield hooks
+        for name in self.names(zone):
+            hooks.dns_remove(zone=zone, records=self.values(name, 10), task=task)
 
-    def bind(self, plugin: object) -> DnsSpec:
-        """A plugin's hooks, as core calls them."""
+    @staticmethod
+    def bind(plugin: object) -> DnsSpec:
+        """The hooks of a plugin, guarded as in core."""
         hooks: DnsSpec = plugins.bind_object(DNS, plugin, type(plugin).__name__).hooks
         return hooks
 
-    def record(self, label: str, value: str) -> TxtRecord:
-        """A record at ``_acme-challenge`` below a label of the zone."""
-        inner = f"{label}." if label else ""
-        return TxtRecord(f"_acme-challenge.{inner}{self.zone}", value)
+    @staticmethod
+    def names(zone: str) -> list[str]:
+        """The names that the kit uses: an ordinary one, another, a deep one, the zone's own challenge."""
+        return [
+            f"_acme-challenge.one.pvefw-kit.{zone}",
+            f"_acme-challenge.two.pvefw-kit.{zone}",
+            f"_acme-challenge.a.b.c.d.e.pvefw-kit.{zone}",
+            f"_acme-challenge.{zone}",
+        ]
 
-    def records(self, count: int, value: str = "") -> list[TxtRecord]:
-        """Different values at one name, as for a wildcard and its base."""
-        letters = "LPJNul-wow4m6DsqxbninhsWHlwfp0JecwQzYpOLm"
-        return [self.record("kit", value or f"{letters}{number:02d}") for number in range(count)]
+    @staticmethod
+    def values(name: str, count: int, start: int = 0) -> list[TxtRecord]:
+        """Some values for one name."""
+        return [TxtRecord(name, make_value(number)) for number in range(start, start + count)]
 
-    # --- adding ---
+    def shown(self, records: Records, name: str, expected: Sequence[TxtRecord]) -> set[str]:
+        """What the server shows once it shows what is expected, or when patience is at its end."""
+        clock = SystemClock()
+        until = clock.monotonic() + self.patience
+        wanted = {one.value for one in expected}
+        while (found := records(name)) != wanted and clock.monotonic() < until:
+            clock.wait(threading.Event(), _POLL)
+        return found
 
-    def test_settings_have_help(self, make_plugin: Make) -> None:
-        """Every setting says what it is for, and secrets do not show in repr."""
-        plugin = make_plugin()
-        for info in settings.declared(type(plugin)):
-            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+    # --- adding -------------------------------------------------------------------------------------
 
-    def test_a_record_is_added(self, hooks: DnsSpec, values: Values, task: FakeTask) -> None:
-        """One record, at exactly its name, with exactly its value."""
-        [one] = self.records(1)
-        hooks.dns_add(zone=self.zone, records=[one], task=task)
-        found = values(one.name)
-        assert found == [one.value], (
-            f"after dns_add the provider has {found!r} at {one.name} instead of {[one.value]!r}: "
-            "use the name and value as they are (names are absolute, with the final dot)"
+    def test_a_record_is_added(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """The value stands at the name, character by character."""
+        [one] = self.values(self.names(zone)[0], 1)
+        hooks.dns_add(zone=zone, records=[one], task=task)
+        found = self.shown(records, one.name, [one])
+        assert found, (
+            f"after dns_add nothing stands at {one.name}: create the record at exactly that name "
+            "(it is absolute; many APIs want it relative to the zone), or raise a ProviderError"
+        )
+        assert found == {one.value}, (
+            f"after dns_add {sorted(found)} stands at {one.name} instead of {one.value!r}: store the "
+            "value as it is, with its upper and lower case and without quotes"
         )
 
-    def test_two_values_stand_side_by_side(
-        self, hooks: DnsSpec, values: Values, task: FakeTask
+    @pytest.mark.parametrize("position", [2, 3], ids=["deep", "apex"])
+    def test_every_depth_works(
+        self, position: int, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
     ) -> None:
-        """A wildcard and its base need two values at one name, in one call."""
-        both = self.records(2)
-        hooks.dns_add(zone=self.zone, records=both, task=task)
-        found = values(both[0].name)
-        assert sorted(found) == sorted(one.value for one in both), (
-            f"of two records at one name the provider has {found!r}: "
-            "add each value beside the others, do not replace the record set"
+        """A name with many labels below the zone, and the zone's own challenge name."""
+        name = self.names(zone)[position]
+        added = self.values(name, 1)
+        hooks.dns_add(zone=zone, records=added, task=task)
+        assert self.shown(records, name, added) == {added[0].value}, (
+            f"{name} in the zone {zone} does not get its value: take the zone's name off the end of "
+            "the record's name, whatever the number of labels that are left"
         )
 
-    def test_a_later_value_stands_beside(
-        self, hooks: DnsSpec, values: Values, task: FakeTask
+    def test_values_stand_side_by_side(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
     ) -> None:
-        """Another order's value is added in another call."""
-        first, second = self.records(2)
-        hooks.dns_add(zone=self.zone, records=[first], task=task)
-        hooks.dns_add(zone=self.zone, records=[second], task=task)
-        found = values(first.name)
-        assert first.value in found, "dns_add replaced a value that was there: add beside it"
-        assert second.value in found, "a value at a name that is taken already was not added"
+        """A value that is added later does not replace the first one."""
+        first, second = self.values(self.names(zone)[0], 2)
+        hooks.dns_add(zone=zone, records=[first], task=task)
+        hooks.dns_add(zone=zone, records=[second], task=task)
+        found = self.shown(records, first.name, [first, second])
+        assert first.value in found, (
+            f"adding a value overwrote the one at {first.name}: add beside what is there, "
+            "others have their own challenges at the same name"
+        )
+        assert found == {first.value, second.value}, (
+            f"a second value at {first.name} was not added: a TXT record set holds many values"
+        )
+
+    def test_wildcard_and_apex_in_one_call(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Two values at one name in one call, as for ``example.com`` with ``*.example.com``."""
+        name = self.names(zone)[3]
+        added = self.values(name, 2)
+        hooks.dns_add(zone=zone, records=added, task=task)
+        assert self.shown(records, name, added) == {one.value for one in added}, (
+            f"of two values for {name} in one call not both are there: a name may stand twice in "
+            "'records', group by name before you replace a record set"
+        )
 
     def test_several_names_in_one_call(
-        self, hooks: DnsSpec, values: Values, task: FakeTask
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
     ) -> None:
-        """Everything of the list, at different depths, the zone's own name included."""
-        wanted = [self.record("", "apex"), self.record("deep.er.down", "value-0"), *self.records(1)]
-        hooks.dns_add(zone=self.zone, records=wanted, task=task)
-        for one in wanted:
-            assert values(one.name) == [one.value], (
-                f"{one.name} was not added: dns_add gets several records, at several names, "
-                "the zone's own name among them"
+        """Every record of the list is added, each at its own name, and every one removed."""
+        added = [one for name in self.names(zone) for one in self.values(name, 1)]
+        hooks.dns_add(zone=zone, records=added, task=task)
+        for one in added:
+            assert self.shown(records, one.name, [one]) == {one.value}, (
+                f"{one.name} is not as it was asked for: dns_add must add every record of the list, "
+                "each at its own name"
+            )
+        hooks.dns_remove(zone=zone, records=added, task=task)
+        for one in added:
+            assert not self.shown(records, one.name, []), (
+                f"{one.name} is still there: dns_remove must remove every record of the list"
             )
 
     def test_adding_again_changes_nothing(
-        self, hooks: DnsSpec, values: Values, task: FakeTask
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
     ) -> None:
-        """A repeated call succeeds and doubles nothing."""
-        [one] = self.records(1)
-        hooks.dns_add(zone=self.zone, records=[one], task=task)
-        hooks.dns_add(zone=self.zone, records=[one], task=task)
-        found = values(one.name)
-        assert found == [one.value], (
-            f"after adding a record twice the provider has {found!r}: "
-            "a record that is there already is not added again, and is no error"
-        )
-
-    # --- removing ---
-
-    def test_a_record_is_removed(self, hooks: DnsSpec, values: Values, task: FakeTask) -> None:
-        """Nothing is left of it."""
-        [one] = self.records(1)
-        hooks.dns_add(zone=self.zone, records=[one], task=task)
-        hooks.dns_remove(zone=self.zone, records=[one], task=task)
-        assert values(one.name) == [], "after dns_remove the record is still there"
-
-    def test_exactly_the_value_is_removed(
-        self, hooks: DnsSpec, values: Values, task: FakeTask
-    ) -> None:
-        """Other values at the name stay: ours and those of others."""
-        first, second = self.records(2)
-        [foreign] = self.records(1, FOREIGN)
-        hooks.dns_add(zone=self.zone, records=[foreign, first, second], task=task)
-        hooks.dns_remove(zone=self.zone, records=[first], task=task)
-        found = values(first.name)
-        assert first.value not in found, "dns_remove left the value that it was to remove"
-        assert second.value in found, (
-            "dns_remove took another value at the same name along: remove exactly (name, value)"
-        )
-        assert FOREIGN in found, (
-            "dns_remove took somebody else's value along: remove exactly (name, value)"
-        )
-
-    def test_other_names_stay(self, hooks: DnsSpec, values: Values, task: FakeTask) -> None:
-        """The same value at another name is another record."""
-        here, there = self.record("kit", "value-1"), self.record("deep.er.down", "value-1")
-        hooks.dns_add(zone=self.zone, records=[here, there], task=task)
-        hooks.dns_remove(zone=self.zone, records=[here], task=task)
-        assert values(there.name) == ["value-1"], (
-            "dns_remove took the same value at another name along: remove exactly (name, value)"
-        )
-
-    def test_several_are_removed_in_one_call(
-        self, hooks: DnsSpec, values: Values, task: FakeTask
-    ) -> None:
-        """Everything of the list goes."""
-        wanted = [*self.records(2), self.record("", "apex")]
-        hooks.dns_add(zone=self.zone, records=wanted, task=task)
-        hooks.dns_remove(zone=self.zone, records=wanted, task=task)
-        for one in wanted:
-            assert values(one.name) == [], (
-                f"{one.name} was left behind: dns_remove gets several records"
+        """Core repeats a call that failed half-way: what is there already is not an error."""
+        [one] = self.values(self.names(zone)[0], 1)
+        hooks.dns_add(zone=zone, records=[one], task=task)
+        try:
+            hooks.dns_add(zone=zone, records=[one], task=task)
+        except PvefwError as error:
+            pytest.fail(
+                f"adding a record that is there already raises {error}: it must be no error, core "
+                "repeats calls"
             )
+        assert self.shown(records, one.name, [one]) == {one.value}
+        hooks.dns_remove(zone=zone, records=[one], task=task)
+        assert not self.shown(records, one.name, []), (
+            f"after adding {one.name} twice, one removal leaves it: a repeated dns_add must not "
+            "double the record"
+        )
 
-    def test_removing_what_is_gone_is_no_error(
-        self, hooks: DnsSpec, values: Values, task: FakeTask
+    # --- removing -----------------------------------------------------------------------------------
+
+    def test_removal_is_exact(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
     ) -> None:
-        """Clean-up may come twice, or after an add that never happened; the rest still goes."""
-        first, second = self.records(2)
-        hooks.dns_remove(zone=self.zone, records=[first], task=task)
-        hooks.dns_add(zone=self.zone, records=[second], task=task)
-        hooks.dns_remove(zone=self.zone, records=[first, second], task=task)
-        hooks.dns_remove(zone=self.zone, records=[first, second], task=task)
-        assert values(second.name) == [], (
-            "a record that was gone kept dns_remove from removing the next one"
+        """Only this value goes; the others at the name, and other names, stay."""
+        ours, foreign = self.values(self.names(zone)[0], 2)
+        [elsewhere] = self.values(self.names(zone)[1], 1)
+        hooks.dns_add(zone=zone, records=[foreign, elsewhere], task=task)
+        hooks.dns_add(zone=zone, records=[ours], task=task)
+        hooks.dns_remove(zone=zone, records=[ours], task=task)
+        found = self.shown(records, ours.name, [foreign])
+        assert ours.value not in found, (
+            f"after dns_remove the value is still at {ours.name}: remove it, or raise a ProviderError"
+        )
+        assert found == {foreign.value}, (
+            f"removing one value at {ours.name} took another one away: remove exactly the pairs of "
+            "name and value that you were given"
+        )
+        assert self.shown(records, elsewhere.name, [elsewhere]) == {elsewhere.value}, (
+            f"removing {ours.name} took {elsewhere.name} away, which has the same value: compare the "
+            "name, too"
+        )
+
+    def test_removing_what_is_not_there(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """A name that does not exist, and a value that is not at a name that does."""
+        there, missing = self.values(self.names(zone)[0], 2)
+        [never] = self.values(self.names(zone)[1], 1)
+        hooks.dns_add(zone=zone, records=[there], task=task)
+        try:
+            hooks.dns_remove(zone=zone, records=[missing, never], task=task)
+        except PvefwError as error:
+            pytest.fail(
+                f"removing a record that is not there raises {error}: it must be no error, clean-up "
+                "is repeated until it succeeds"
+            )
+        assert self.shown(records, there.name, [there]) == {there.value}, (
+            f"removing a value that is not at {there.name} took another one away: compare the value"
         )
 
     def test_another_process_can_remove(
-        self, hooks: DnsSpec, make_plugin: Make, values: Values, task: FakeTask
+        self,
+        hooks: DnsSpec,
+        zone: str,
+        records: Records,
+        task: FakeTask,
+        fresh_plugin: Callable[[], object],
     ) -> None:
-        """After a crash a fresh instance removes what another one added."""
-        one, other = self.records(2)
-        hooks.dns_add(zone=self.zone, records=[one, other], task=task)
-        fresh = self.bind(make_plugin())
-        fresh.dns_remove(zone=self.zone, records=[one], task=task)
-        assert values(one.name) == [other.value], (
-            "a fresh instance does not remove what another one added: look records up at the "
-            "provider, do not remember them"
+        """A new instance, which has seen no dns_add, removes the record."""
+        ours, foreign = self.values(self.names(zone)[0], 2)
+        hooks.dns_add(zone=zone, records=[ours, foreign], task=task)
+        other = self.bind(fresh_plugin())
+        other.dns_remove(zone=zone, records=[TxtRecord(ours.name, ours.value, 3600)], task=task)
+        assert self.shown(records, ours.name, [foreign]) == {foreign.value}, (
+            "a new instance does not remove the record: look up what is needed at the provider, "
+            "nothing may be remembered from dns_add, nor may the TTL count"
         )
 
-    # --- the rest of the contract ---
+    # --- everything else ------------------------------------------------------------------------------
 
-    def test_zones_are_absolute_and_hold_the_zone(self, hooks: DnsSpec) -> None:
-        """``dns_zones``, where it is there, tells of the zone of this test."""
-        zones = hooks.dns_zones()
+    def test_wrong_credentials_are_rejected(
+        self, broken_plugin: object | None, zone: str, task: FakeTask
+    ) -> None:
+        """CredentialsRejected, so that core does not try again, for both hooks."""
+        if broken_plugin is None:
+            pytest.skip("override the fixture 'broken_plugin': the plugin with wrong credentials")
+        hooks = self.bind(broken_plugin)
+        added = self.values(self.names(zone)[0], 1)
+        for name, hook in (("dns_add", hooks.dns_add), ("dns_remove", hooks.dns_remove)):
+            try:
+                hook(zone=zone, records=added, task=task)
+            except CredentialsRejected as error:
+                assert error.message, f"{name}: the CredentialsRejected says nothing"
+            except PvefwError as error:
+                pytest.fail(
+                    f"with wrong credentials {name} raises {type(error).__name__} ({error}): raise "
+                    "CredentialsRejected with the provider's words"
+                )
+            else:
+                pytest.fail(
+                    f"with wrong credentials {name} returns as if all were well: check every answer "
+                    "and raise CredentialsRejected"
+                )
+
+    def test_zones_are_absolute(self, plugin: object, hooks: DnsSpec, zone: str) -> None:
+        """Where the provider can tell its zones, they are absolute and hold the test's zone."""
+        bound = plugins.bind_object(DNS, plugin, type(plugin).__name__)
+        zones = hooks.dns_zones() if "dns_zones" in bound.implemented else None
         if zones is None:
             return
-        for name in zones:
-            assert name.endswith("."), f"dns_zones gives {name!r}: names end with a dot"
-            assert name == name.lower(), f"dns_zones gives {name!r}: names are in lower case"
-        assert self.zone in zones, f"dns_zones does not give {self.zone}: list every zone"
-
-    def test_refused_credentials_are_said_to_be(
-        self, rejected_plugin: object | None, task: FakeTask
-    ) -> None:
-        """A refusal is a :class:`CredentialsRejected`, so that core does not try again."""
-        if rejected_plugin is None:
-            return
-        try:
-            self.bind(rejected_plugin).dns_add(zone=self.zone, records=self.records(1), task=task)
-        except CredentialsRejected:
-            return
-        except PvefwError as error:
-            raise AssertionError(
-                f"refused credentials raise {type(error).__name__} ({error}): "
-                "raise CredentialsRejected, in the provider's words"
-            ) from error
-        raise AssertionError(
-            "dns_add returned although the provider refused the credentials: raise "
-            "CredentialsRejected"
+        relative = [one for one in zones if not one.endswith(".") or one != one.lower()]
+        assert not relative, (
+            f"dns_zones returns {relative}: return absolute lower-case names, such as 'example.com.'"
         )
+        assert zone in zones, (
+            f"dns_zones does not name {zone}: return every zone that these credentials can change "
+            "(all pages of the list), or None"
+        )
+
+    def test_settings_have_help(self, plugin: object) -> None:
+        """Every setting says what it is for."""
+        for info, _ in self._settings(plugin):
+            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+
+    def test_secrets_do_not_show(self, plugin: object) -> None:
+        """``repr`` may stand in any log."""
+        for info, value in self._settings(plugin):
+            if info.secret and value:
+                assert value not in repr(plugin), (
+                    f"repr() shows the setting {info.key}: leave repr to @dataclass and declare the "
+                    "field with setting(secret=True)"
+                )
+
+    @staticmethod
+    def _settings(plugin: object) -> list[tuple[SettingInfo, str]]:
+        """Declarations and values; none for what a catalogue made, which declares them itself."""
+        if not dataclasses.is_dataclass(plugin):
+            return []
+        fields = [one for one in dataclasses.fields(plugin) if one.init]
+        values = [str(getattr(plugin, one.name) or "") for one in fields]
+        return list(zip(settings.declared(type(plugin)), values, strict=True))

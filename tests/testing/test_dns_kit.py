@@ -1,141 +1,197 @@
-"""The DNS kit passes a good plugin, and catches each seeded bug with a sentence about it."""
+"""The DNS kit passes a good provider, and catches each seeded bug with a sentence about it."""
 
 import inspect
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
-from pvefw.errors import CredentialsRejected, PvefwError
+from pvefw.errors import CredentialsRejected, ProviderError, PvefwError
 from pvefw.hookspecs import hookimpl
 from pvefw.settings import setting
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
 
 ZONE = "example.test."
+TOKEN = "correct-token"
 
 
-class Provider:
-    """What lies at the provider: a list of (name, value)."""
+class Cloud:
+    """A provider: record sets of its zones by name, and a front door that wants the right token."""
 
     def __init__(self):
-        self.records = []
+        self.sets: dict[str, list[str]] = {}
 
-    def values(self, name):
-        return [value for there, value in self.records if there == name]
+    def check(self, token):
+        if token != TOKEN:
+            raise CredentialsRejected("401 Unauthorized")
 
-
-PROVIDER = Provider()
+    def shows(self, name):
+        return set(self.sets.get(name, []))
 
 
 @dataclass
 class Good:
-    """Does what the contract says."""
+    """As it should be."""
 
-    token: str = setting(help="The token.", default="good", secret=True)
-    provider: Provider = field(default_factory=lambda: PROVIDER, init=False, repr=False)
+    cloud: str = setting(help="Which cloud.")
+    token: str = setting(help="The API token.", secret=True, default=TOKEN)
 
-    def check(self):
-        if self.token != "good":
-            raise CredentialsRejected("no such token")
+    @hookimpl
+    def dns_add(self, zone, records):
+        self.cloud.check(self.token)
+        for one in records:
+            self.add(zone, one)
+
+    @hookimpl
+    def dns_remove(self, zone, records):
+        self.cloud.check(self.token)
+        for one in records:
+            self.remove(zone, one)
 
     @hookimpl
     def dns_zones(self):
         return [ZONE]
 
-    @hookimpl
-    def dns_add(self, zone, records):
-        self.check()
-        for one in records:
-            self.add(one)
+    def at(self, name):
+        return self.cloud.sets.setdefault(name, [])
 
-    def add(self, one):
-        if (one.name, one.value) not in self.provider.records:
-            self.provider.records.append((one.name, one.value))
+    def add(self, zone, one):
+        if one.value not in self.at(one.name):
+            self.at(one.name).append(one.value)
 
-    @hookimpl
-    def dns_remove(self, zone, records):
-        self.check()
-        for one in records:
-            self.remove(one)
-
-    def remove(self, one):
-        if (one.name, one.value) in self.provider.records:
-            self.provider.records.remove((one.name, one.value))
+    def remove(self, zone, one):
+        if one.value in self.at(one.name):
+            self.at(one.name).remove(one.value)
 
 
 class Overwrites(Good):
-    def add(self, one):
-        self.provider.records = [r for r in self.provider.records if r[0] != one.name]
-        super().add(one)
+    def add(self, zone, one):
+        self.cloud.sets[one.name] = [one.value]
 
 
-class DeletesAllValues(Good):
-    def remove(self, one):
-        self.provider.records = [r for r in self.provider.records if r[0] != one.name]
+class OverwritesWithinACall(Good):
+    @hookimpl
+    def dns_add(self, zone, records):
+        self.cloud.check(self.token)
+        for name, value in {one.name: one.value for one in records}.items():
+            if value not in self.at(name):
+                self.at(name).append(value)
 
 
-class DeletesTheValueEverywhere(Good):
-    def remove(self, one):
-        self.provider.records = [r for r in self.provider.records if r[1] != one.value]
+class DeletesTheWholeSet(Good):
+    def remove(self, zone, one):
+        self.at(one.name).clear()
+
+
+class DeletesByValueEverywhere(Good):
+    def remove(self, zone, one):
+        for values in self.cloud.sets.values():
+            if one.value in values:
+                values.remove(one.value)
 
 
 class WrongZone(Good):
-    def add(self, one):
-        self.provider.records.append((f"{one.name}{ZONE}", one.value))
+    """Takes the last three labels for the zone, whatever it is told."""
 
-    def remove(self, one):
-        gone = (f"{one.name}{ZONE}", one.value)
-        self.provider.records = [r for r in self.provider.records if r != gone]
+    def add(self, zone, one):
+        assumed = ".".join(one.name.split(".")[-4:])
+        host = one.name.removesuffix(f".{assumed}")
+        self.at(f"{host}.{zone}").append(one.value)
+
+
+class AppendsTheZoneToAbsoluteNames(Good):
+    def add(self, zone, one):
+        self.at(f"{one.name}{zone}").append(one.value)
+
+
+class OnlyTwoLevels(Good):
+    """Keeps one label of what stands before the zone, and loses the rest of deep names."""
+
+    def add(self, zone, one):
+        labels = one.name.removesuffix(f".{zone}").split(".")
+        super_name = ".".join(labels[:3]) + f".{zone}"
+        if one.value not in self.at(super_name):
+            self.at(super_name).append(one.value)
 
 
 @dataclass
 class RemembersInMemory(Good):
-    mine: set = field(default_factory=set, init=False)
+    def __post_init__(self):
+        self.added = set()
 
-    def add(self, one):
-        super().add(one)
-        self.mine.add((one.name, one.value))
+    def add(self, zone, one):
+        super().add(zone, one)
+        self.added.add((one.name, one.value))
 
-    def remove(self, one):
-        if (one.name, one.value) in self.mine:
-            super().remove(one)
+    def remove(self, zone, one):
+        if (one.name, one.value) in self.added:
+            super().remove(zone, one)
+
+
+@dataclass
+class ComparesTheTtl(Good):
+    def __post_init__(self):
+        self.cloud.ttls = getattr(self.cloud, "ttls", {})
+
+    def add(self, zone, one):
+        super().add(zone, one)
+        self.cloud.ttls[one.name, one.value] = one.ttl
+
+    def remove(self, zone, one):
+        if self.cloud.ttls.get((one.name, one.value)) == one.ttl:
+            super().remove(zone, one)
 
 
 class Doubles(Good):
-    def add(self, one):
-        self.provider.records.append((one.name, one.value))
+    def add(self, zone, one):
+        self.at(one.name).append(one.value)
 
 
-class RefusesWhatIsThere(Good):
-    def add(self, one):
-        if (one.name, one.value) in self.provider.records:
-            raise ValueError("record exists")
-        super().add(one)
+class RefusesDuplicates(Good):
+    def add(self, zone, one):
+        if one.value in self.at(one.name):
+            raise ProviderError("409 record exists")
+        super().add(zone, one)
 
 
-class RefusesWhatIsGone(Good):
-    def remove(self, one):
-        self.provider.records.remove((one.name, one.value))
+class MissesTheMissing(Good):
+    def remove(self, zone, one):
+        if one.value not in self.at(one.name):
+            raise ProviderError("404 no such record")
+        super().remove(zone, one)
+
+
+class RemovesTheFirstIfMissing(Good):
+    def remove(self, zone, one):
+        values = self.at(one.name)
+        if values:
+            values.remove(one.value if one.value in values else values[0])
 
 
 class OnlyTheFirst(Good):
     @hookimpl
     def dns_add(self, zone, records):
-        self.check()
-        self.add(records[0])
+        super().dns_add(zone, records[:1])
 
 
 class RemovesOnlyTheFirst(Good):
     @hookimpl
     def dns_remove(self, zone, records):
-        self.check()
-        self.remove(records[0])
+        super().dns_remove(zone, records[:1])
 
 
-class NotAtTheApex(Good):
-    def add(self, one):
-        if one.name != f"_acme-challenge.{ZONE}":
-            super().add(one)
+class NeverRemoves(Good):
+    def remove(self, zone, one):
+        pass
+
+
+class SwallowsErrors(Good):
+    @hookimpl
+    def dns_add(self, zone, records):
+        try:
+            super().dns_add(zone, records)
+        except ProviderError:
+            return
 
 
 class ReturnsAStatus(Good):
@@ -145,20 +201,32 @@ class ReturnsAStatus(Good):
         return True
 
 
-class SwallowsErrors(Good):
-    def check(self):
-        pass
+class RaisesSomethingElse(Good):
+    @hookimpl
+    def dns_remove(self, zone, records):
+        if self.token != TOKEN:
+            raise ConnectionError("401 Unauthorized")
+        super().dns_remove(zone, records)
 
 
-class WrongError(Good):
-    def check(self):
-        if self.token != "good":
-            raise PermissionError("401")
+class SaysOnlyThatItFailed(Good):
+    @hookimpl
+    def dns_add(self, zone, records):
+        if self.token != TOKEN:
+            raise ProviderError("401 Unauthorized")
+        super().dns_add(zone, records)
 
 
-class ChangesCase(Good):
-    def add(self, one):
-        self.provider.records.append((one.name, one.value.lower()))
+class LowersTheCase(Good):
+    def add(self, zone, one):
+        if one.value.lower() not in self.at(one.name):
+            self.at(one.name).append(one.value.lower())
+
+
+class KeepsTheQuotes(Good):
+    def add(self, zone, one):
+        if f'"{one.value}"' not in self.at(one.name):
+            self.at(one.name).append(f'"{one.value}"')
 
 
 class RelativeZones(Good):
@@ -167,76 +235,125 @@ class RelativeZones(Good):
         return [ZONE.rstrip(".")]
 
 
+class FirstPageOfZones(Good):
+    @hookimpl
+    def dns_zones(self):
+        return ["another.test."]
+
+
+class ShowsItsToken(Good):
+    def __repr__(self):
+        return f"ShowsItsToken({self.token})"
+
+
+@dataclass
+class NoHelp(Good):
+    region: str = "eu"
+
+
+def fixtures(plugin_class):
+    """What the kit's tests ask for, for one plugin class."""
+    cloud, kit = Cloud(), DnsConformance()
+    plugin = plugin_class(cloud)
+    return {
+        "plugin": plugin,
+        "zone": ZONE,
+        "records": cloud.shows,
+        "fresh_plugin": lambda: plugin_class(cloud),
+        "broken_plugin": plugin_class(cloud, token="wrong-token"),
+        "task": FakeTask(),
+        "hooks": kit.bind(plugin),
+    }
+
+
 def run_kit(plugin_class):
-    """Run every test of the kit by hand; the failures by test."""
-
-    class Kit(DnsConformance):
-        zone = ZONE
-
+    """Run every test of the kit by hand; what the failures say, by test."""
     failures = {}
-    for name, test in inspect.getmembers(Kit(), inspect.ismethod):
+    for name, test in inspect.getmembers(Impatient(), inspect.ismethod):
         if not name.startswith("test_"):
             continue
-        PROVIDER.records.clear()
-        available = {
-            "make_plugin": plugin_class,
-            "hooks": Kit().bind(plugin_class()),
-            "values": PROVIDER.values,
-            "rejected_plugin": plugin_class(token="bad"),
-            "task": FakeTask(),
-        }
-        try:
-            test(**{one: available[one] for one in inspect.signature(test).parameters})
-        except (AssertionError, PvefwError) as error:
-            failures[name] = str(error)
+        for position in (2, 3):
+            available = {**fixtures(plugin_class), "position": position}
+            wanted = {one: available[one] for one in inspect.signature(test).parameters}
+            try:
+                test(**wanted)
+            except (AssertionError, PvefwError, pytest.fail.Exception) as error:
+                failures[name] = str(error)
     return failures
 
 
-def test_a_good_plugin_passes():
+class Impatient(DnsConformance):
+    __test__ = False
+    patience = 0.0
+
+
+def test_a_good_provider_passes():
     assert run_kit(Good) == {}
 
 
 class TestGood(DnsConformance):
-    """The kit as authors use it; it leaves the zone as it found it."""
-
-    zone = ZONE
+    """The kit as authors use it."""
 
     @pytest.fixture
-    def make_plugin(self):
-        PROVIDER.records.clear()
-        yield Good
-        assert PROVIDER.records == []
+    def cloud(self):
+        return Cloud()
 
     @pytest.fixture
-    def values(self):
-        return PROVIDER.values
+    def plugin(self, cloud):
+        return Good(cloud)
 
     @pytest.fixture
-    def rejected_plugin(self):
-        return Good(token="bad")
+    def zone(self):
+        return ZONE
+
+    @pytest.fixture
+    def records(self, cloud):
+        return cloud.shows
+
+    @pytest.fixture
+    def broken_plugin(self, cloud):
+        return Good(cloud, token="wrong-token")
 
 
-@pytest.mark.parametrize(
-    ("bug", "sentence"),
-    [
-        (Overwrites, "do not replace the record set"),
-        (DeletesAllValues, "took another value at the same name along"),
-        (DeletesTheValueEverywhere, "took the same value at another name along"),
-        (WrongZone, "use the name and value as they are"),
-        (RemembersInMemory, "look records up at the provider, do not remember them"),
-        (Doubles, "a record that is there already is not added again"),
-        (RefusesWhatIsThere, "dns_add failed: ValueError: record exists"),
-        (RefusesWhatIsGone, "dns_remove failed: ValueError"),
-        (OnlyTheFirst, "dns_add gets several records"),
-        (RemovesOnlyTheFirst, "was left behind: dns_remove gets several records"),
-        (NotAtTheApex, "the zone's own name among them"),
-        (ReturnsAStatus, "returned True, its contract says nothing"),
-        (SwallowsErrors, "returned although the provider refused the credentials"),
-        (WrongError, "refused credentials raise PluginFailed"),
-        (ChangesCase, "use the name and value as they are"),
-        (RelativeZones, "names end with a dot"),
-    ],
-)
+SEEDED = [
+    (Overwrites, "overwrote the one at"),
+    (OverwritesWithinACall, "in one call not both are there"),
+    (DeletesTheWholeSet, "took another one away: remove exactly the pairs"),
+    (DeletesByValueEverywhere, "which has the same value: compare the name, too"),
+    (WrongZone, "take the zone's name off the end"),
+    (AppendsTheZoneToAbsoluteNames, "create the record at exactly that name"),
+    (OnlyTwoLevels, "whatever the number of labels"),
+    (RemembersInMemory, "nothing may be remembered from dns_add"),
+    (ComparesTheTtl, "nor may the TTL count"),
+    (Doubles, "must not double the record"),
+    (RefusesDuplicates, "core repeats calls"),
+    (MissesTheMissing, "clean-up is repeated until it succeeds"),
+    (RemovesTheFirstIfMissing, "took another one away: compare the value"),
+    (OnlyTheFirst, "must add every record of the list"),
+    (RemovesOnlyTheFirst, "must remove every record of the list"),
+    (NeverRemoves, "after dns_remove the value is still at"),
+    (SwallowsErrors, "returns as if all were well"),
+    (ReturnsAStatus, "its contract says nothing"),
+    (RaisesSomethingElse, "raises PluginFailed"),
+    (SaysOnlyThatItFailed, "raise CredentialsRejected with the provider's words"),
+    (LowersTheCase, "with its upper and lower case and without quotes"),
+    (KeepsTheQuotes, "with its upper and lower case and without quotes"),
+    (RelativeZones, "return absolute lower-case names"),
+    (FirstPageOfZones, "return every zone that these credentials can change"),
+    (ShowsItsToken, "repr() shows the setting token"),
+    (NoHelp, "the setting region has no help"),
+]
+
+
+@pytest.mark.parametrize(("bug", "sentence"), SEEDED, ids=[bug.__name__ for bug, _ in SEEDED])
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):
-    failures = run_kit(bug)
-    assert any(sentence in said for said in failures.values()), failures
+    said = run_kit(bug)
+    assert any(sentence in one for one in said.values()), said
+
+
+@pytest.mark.parametrize("fixture", ["plugin", "zone", "records"])
+def test_what_the_author_must_write_says_so(fixture):
+    """Overriding nothing fails with what to write."""
+    definition = getattr(DnsConformance, fixture)
+    with pytest.raises(NotImplementedError, match=f"Override the fixture '{fixture}'"):
+        definition._fixture_function(DnsConformance())

@@ -1,0 +1,71 @@
+"""A catalogue of the DNS providers that scripts for acme.sh's dnsapi know: each script is a provider."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvefw.api import CatalogEntry, ProviderError, Task, TxtRecord, hookimpl, setting
+from pvefw_acme_dns_generic import script_info
+from pvefw_acme_dns_generic.runner import Script
+
+PLACES = ("/usr/share/proxmox-acme/dnsapi", "~/.acme.sh/dnsapi", "/usr/share/acme.sh/dnsapi")
+_SCRIPT = re.compile(r"dns_(?P<name>[A-Za-z0-9_]+)\.sh")
+
+
+@dataclass
+class Acmesh:
+    """DNS providers through scripts written for acme.sh, unmodified."""
+
+    path: Path | None = setting(
+        help="A directory with dns_*.sh scripts; its scripts win over those in the usual places.",
+        default=None,
+    )
+
+    @hookimpl
+    def catalog_names(self) -> Sequence[str]:
+        """The names of all scripts found."""
+        return sorted(self._scripts())
+
+    @hookimpl
+    def catalog_entry(self, name: str) -> CatalogEntry:
+        """What a script's info block says."""
+        script = self._script(name)
+        info = script_info.parse(name, script.read_text(encoding="utf-8", errors="replace"))
+        return CatalogEntry(name, info.title, info.settings, info.docs)
+
+    @hookimpl
+    def catalog_make(self, name: str, values: Mapping[str, str]) -> "ScriptedDns":
+        """A provider that runs the script."""
+        return ScriptedDns(Script(name, self._script(name), values))
+
+    def _scripts(self) -> dict[str, Path]:
+        places = [*([self.path] if self.path else []), *(Path(one).expanduser() for one in PLACES)]
+        found: dict[str, Path] = {}
+        for path in (script for place in places for script in sorted(place.glob("dns_*.sh"))):
+            if match := _SCRIPT.fullmatch(path.name):
+                found.setdefault(match["name"], path)
+        return found
+
+    def _script(self, name: str) -> Path:
+        try:
+            return self._scripts()[name]
+        except KeyError as error:
+            raise ProviderError(f"there is no script dns_{name}.sh") from error
+
+
+@dataclass
+class ScriptedDns:
+    """One provider."""
+
+    script: Script = field(repr=False)
+
+    @hookimpl
+    def dns_add(self, records: Sequence[TxtRecord], task: Task) -> None:
+        """Call the script's add for every record."""
+        self.script.call("add", records, task)
+
+    @hookimpl
+    def dns_remove(self, records: Sequence[TxtRecord], task: Task) -> None:
+        """Call the script's rm for every record."""
+        self.script.call("rm", records, task)
