@@ -214,7 +214,7 @@ def _renew(path: Path, descriptor: int, done: threading.Event) -> None:
 
 def _elsewhere(path: Path, name: str) -> Locked:
     return Locked(
-        f"{name}: another node holds the lock {path} (this is {socket.gethostname()})",
+        f"{name}: another node or program holds the lock {path} (this is {socket.gethostname()})",
         hint="Wait until it is done; a lock that is left behind expires after two minutes.",
     )
 

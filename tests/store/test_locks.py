@@ -80,7 +80,10 @@ def test_a_lock_that_another_node_took_over_from_a_killed_holder_stays(paths, ho
     theirs = paths.cluster_locks / "thing"
     made = theirs.stat().st_mtime + 1
     os.utime(theirs, (made, made))
-    with pytest.raises(Locked, match="another node"), locks.cluster_lock(paths, "thing", timeout=0):
+    with (
+        pytest.raises(Locked, match="another node or program"),
+        locks.cluster_lock(paths, "thing", timeout=0),
+    ):
         pass
     assert theirs.exists()
 
@@ -91,14 +94,20 @@ def test_a_lock_that_was_let_go_leaves_nothing_to_take_over(paths):
     theirs = paths.cluster_locks / "thing"
     theirs.mkdir()
     os.utime(theirs, ns=(stamp, stamp))
-    with pytest.raises(Locked, match="another node"), locks.cluster_lock(paths, "thing", timeout=0):
+    with (
+        pytest.raises(Locked, match="another node or program"),
+        locks.cluster_lock(paths, "thing", timeout=0),
+    ):
         pass
 
 
 def test_an_abandoned_cluster_lock_is_taken_over_after_two_minutes(paths):
     abandoned = paths.cluster_locks / "thing"
     abandoned.mkdir(parents=True)
-    with pytest.raises(Locked, match="another node"), locks.cluster_lock(paths, "thing", timeout=0):
+    with (
+        pytest.raises(Locked, match="another node or program"),
+        locks.cluster_lock(paths, "thing", timeout=0),
+    ):
         pass
     old = time.time() - 121
     os.utime(abandoned, (old, old))
@@ -240,7 +249,7 @@ def test_a_change_in_two_nodes_trees_of_one_cluster(paths):
     other.etc_pve.symlink_to(paths.etc_pve)
     with (
         locks.cluster_lock(paths, "thing"),
-        pytest.raises(Locked, match="another node holds"),
+        pytest.raises(Locked, match="another node or program holds"),
         locks.cluster_lock(other, "thing", timeout=0),
     ):
         pass
