@@ -5,65 +5,29 @@ import email.utils
 import json
 import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from ordering import Believed, Ordering, Patient
 from servers import faulty_acme as faults
 from servers.faulty_acme import FaultyAcme, faulty_acme
 from servers.pebble import Pebble
 from servers.pebble import pebble as run_pebble
 
 from pvefw.acme.client import Client
-from pvefw.acme.jws import AccountKey
-from pvefw.acme.order import OrderFlow
-from pvefw.acme.transport import Transport
-from pvefw.certs import keys
+from pvefw.acme.transport import CONNECTIONS, Transport
 from pvefw.errors import (
     AcmeError,
     AcmeProblem,
     AcmeProtocolError,
     AcmeUnreachable,
+    Cancelled,
     DeadlineExceeded,
     PvefwError,
 )
-from pvefw.model import Identifier
 
-NAMES = [Identifier("dns", f"{number}.faulty.example") for number in range(3)]
-
-
-class Patient:
-    """A task that really waits, but never for long."""
-
-    cancelled = False
-
-    def __init__(self) -> None:
-        self.waited = 0.0
-        self.lines: list[str] = []
-
-    def wait(self, seconds: float) -> None:
-        self.waited += seconds
-        threading.Event().wait(min(seconds, 0.05))
-
-    def log(self, message: str) -> None:
-        self.lines.append(message)
-
-    warn = log
-
-
-class Nobody:
-    """A solver; this Pebble believes everything."""
-
-    def __init__(self) -> None:
-        self.presented: list[str] = []
-        self.cleaned: list[str] = []
-
-    def challenge_types(self):
-        return ["http-01"]
-
-    def challenge_present(self, challenges, task):
-        self.presented += [one.token for one in challenges]
-
-    def challenge_cleanup(self, challenges, task):
-        self.cleaned += [one.token for one in challenges]
+NAMES = [f"{number}.faulty.example" for number in range(3)]
 
 
 @pytest.fixture(scope="module")
@@ -80,30 +44,13 @@ def proxy(trusting: Pebble, tmp_path):
         yield started
 
 
-class Ordering:
-    """One order through the proxy."""
-
-    def __init__(self, proxy: FaultyAcme, seconds: float = 20.0) -> None:
-        self.task = Patient()
-        self.solver = Nobody()
-        self.transport = Transport(ca_file=str(proxy.ca_file), deadline=seconds, task=self.task)
-        self.client = Client(self.transport, proxy.directory, AccountKey.generate())
-
-    def run(self) -> bytes:
-        try:
-            self.client.register(["mailto:a@example.com"], agree=True)
-            solvers = {str(one): self.solver for one in NAMES}
-            flow = OrderFlow(self.client, self.transport, solvers, self.task)
-            order = flow.authorize(flow.place(NAMES))
-            key = keys.generate("ec256")
-            order = flow.finalize(order, lambda: keys.signing_request(key, NAMES))
-            return flow.download(order)
-        finally:
-            self.transport.close()
+def ordering(proxy: FaultyAcme, seconds: float = 20.0) -> Ordering:
+    solver = Believed()
+    return Ordering(proxy.directory, proxy.ca_file, dict.fromkeys(NAMES, solver), seconds=seconds)
 
 
 def order(proxy: FaultyAcme, seconds: float = 20.0) -> bytes:
-    return Ordering(proxy, seconds).run()
+    return ordering(proxy, seconds).run()
 
 
 def test_without_a_fault_the_order_goes_through(proxy):
@@ -155,12 +102,13 @@ def test_one_refused_nonce_anywhere_does_not_matter(proxy, endpoint):
 )
 def test_a_lasting_fault_is_one_clear_error(proxy, endpoint, fault, error, said):
     proxy.fail(endpoint, fault)
-    ordering = Ordering(proxy)
+    broken = ordering(proxy)
     started = time.monotonic()
     with pytest.raises(error, match=said):
-        ordering.run()
+        broken.run()
     assert time.monotonic() - started < 10
-    assert sorted(ordering.solver.cleaned) == sorted(ordering.solver.presented)
+    [solver] = set(broken.solvers.values())
+    assert solver.cleaned == solver.presented
 
 
 @pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if not one.startswith("HEAD")])
@@ -267,10 +215,11 @@ def test_a_token_that_is_a_path_never_reaches_a_plugin(proxy, token):
     identifier = {"type": "dns", "value": "0.faulty.example"}
     said = {"status": "pending", "identifier": identifier, "challenges": [challenge]}
     proxy.fail("POST /authZ/", faults.changed(body=json.dumps(said).encode()))
-    ordering = Ordering(proxy)
+    broken = ordering(proxy)
     with pytest.raises(AcmeProtocolError, match="malformed"):
-        ordering.run()
-    assert ordering.solver.presented == []
+        broken.run()
+    [solver] = set(broken.solvers.values())
+    assert solver.presented == []
 
 
 def test_an_authorization_for_a_name_that_was_not_ordered(proxy):
@@ -315,16 +264,119 @@ def test_a_directory_that_cannot_be_reached(url):
     transport.close()
 
 
-def test_cancellation_ends_an_order_and_cleans_up(proxy):
-    from pvefw.errors import Cancelled
+@pytest.mark.parametrize(
+    ("endpoint", "presented"), [("POST /authZ/", 0), ("POST /chalZ/", 1), ("POST /my-order/", 1)]
+)
+@pytest.mark.parametrize("fault", [faults.stall, faults.busy("15")], ids=["stalled", "busy"])
+def test_cancellation_ends_an_order_at_once_and_cleans_up(proxy, endpoint, presented, fault):
+    """Also where a thread waits for a server that does not answer."""
+    cancelled = ordering(proxy)
+    [solver] = set(cancelled.solvers.values())
+    reached = threading.Event()
 
-    class Impatient(Patient):
-        def wait(self, seconds):
-            raise Cancelled
+    def noticed(*arguments):
+        reached.set()
+        return fault(*arguments)
 
-    proxy.fail("POST /my-order/", faults.busy("1"))
-    ordering = Ordering(proxy)
-    ordering.transport._task = Impatient()
-    with pytest.raises(Cancelled):
-        ordering.run()
-    assert sorted(ordering.solver.cleaned) == sorted(ordering.solver.presented) != []
+    proxy.fail(endpoint, noticed)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(cancelled.run)
+        assert reached.wait(10)
+        cancelled.task.cancelled = True
+        started = time.monotonic()
+        with pytest.raises(Cancelled):
+            running.result(10)
+        assert time.monotonic() - started < 2
+    assert len(solver.presented) == presented
+    assert solver.cleaned == solver.presented
+
+
+def test_the_user_is_told_what_is_waited_for(proxy):
+    proxy.fail("POST /order-plz", faults.busy("7"), times=1)
+    proxy.fail("POST /finalize-order/", faults.gone, times=1)
+    patient = ordering(proxy)
+    patient.run()
+    assert [one for one in patient.task.waited if one >= 1] == [7.0, 1.0]
+    waiting = [one for one in patient.task.lines if one.startswith("Waiting")]
+    assert "HTTP status 503" in waiting[0]
+    assert "Waiting 1 seconds: " in waiting[1]
+
+
+def test_an_order_that_may_be_asked_for_at_once_is_not_hammered(proxy):
+    body = (
+        b'{"status": "pending", "identifiers": [], "authorizations": [],'
+        b' "finalize": "https://127.0.0.1/f"}'
+    )
+    proxy.fail("POST /my-order/", faults.changed(body=body, Retry_After="0"))
+    with pytest.raises(DeadlineExceeded):
+        order(proxy, seconds=1)
+    assert len([one for one in proxy.requests if "my-order" in one]) < 40
+
+
+def test_no_more_requests_at_once_than_connections(proxy):
+    at_once, most = [0], [0]
+    lock, crowd = threading.Lock(), threading.Event()
+
+    def counted(_proxy, _handler, answer):
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+            if at_once[0] == CONNECTIONS:
+                crowd.set()
+        crowd.wait(5)
+        with lock:
+            at_once[0] -= 1
+        return answer
+
+    proxy.fail("POST /authZ/", counted)
+    names = [f"{number}.crowd.example" for number in range(3 * CONNECTIONS)]
+    solver = Believed()
+    Ordering(proxy.directory, proxy.ca_file, dict.fromkeys(names, solver)).run()
+    assert most == [CONNECTIONS]
+
+
+def test_one_request_a_poll_and_one_for_each_step_of_a_name(proxy):
+    names = [f"{number}.count.example" for number in range(12)]
+    Ordering(proxy.directory, proxy.ca_file, dict.fromkeys(names, Believed())).run()
+    counts = Counter(one.rpartition("/")[0] for one in proxy.requests)
+    assert counts["POST /authZ"] == counts["POST /chalZ"] == len(names)
+    assert counts["POST /my-order"] < 20
+    assert counts["HEAD "] <= CONNECTIONS
+
+
+def test_a_request_whose_answer_was_lost_is_not_an_error_the_second_time(proxy):
+    """The server did what it was asked to; only its answer got lost."""
+    for endpoint in ("POST /chalZ/", "POST /finalize-order/", "POST /order-plz"):
+        proxy.fail(endpoint, faults.cut, times=1)
+    assert order(proxy).startswith(b"-----BEGIN CERTIFICATE-----")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "spoilt", "said"),
+    [
+        ("GET /dir", {"newNonce": 5}, "no newNonce"),
+        ("GET /dir", {"meta": "none"}, "malformed 'meta'"),
+        ("POST /order-plz", {"authorizations": "https://127.0.0.1/"}, "malformed 'authorizations'"),
+        ("POST /order-plz", {"identifiers": ["a.example"]}, "malformed 'identifiers'"),
+        ("POST /order-plz", {"status": None}, "lacks 'status'"),
+        ("POST /authZ/", {"identifier": {"type": "dns"}}, "lacks 'value'"),
+        ("POST /authZ/", {"challenges": {}}, "malformed 'challenges'"),
+        ("POST /finalize-order/", {"status": "valid"}, "names no certificate"),
+        ("POST /finalize-order/", {"status": "banana"}, "the authority says banana"),
+        ("POST /my-order/", {"finalize": "https://[/"}, "not a URL"),
+        ("POST /my-order/", {"finalize": "http://127.0.0.1/"}, "needs https"),
+        ("POST /my-order/", {"finalize": "https://a..b/"}, r"a\.\.b"),
+    ],
+)
+def test_an_object_with_one_wrong_member(proxy, endpoint, spoilt, said):
+    def fault(_proxy, _handler, answer):
+        if answer.headers.get("Content-Type", "").startswith("application/problem"):
+            return answer
+        there = json.loads(answer.body) | spoilt
+        if endpoint == "POST /finalize-order/":
+            there.pop("certificate", None)
+        return faults.Answer(answer.status, answer.headers, json.dumps(there).encode())
+
+    proxy.fail(endpoint, fault)
+    with pytest.raises(AcmeError, match=said):
+        order(proxy)
