@@ -21,7 +21,7 @@ from pvefw.system import SystemClock
 def trusting(tmp_path_factory):
     """A Pebble that validates nothing, with three chains."""
     workdir = tmp_path_factory.mktemp("trusting")
-    with run_pebble(workdir, always_valid=True, alternate_roots=2) as server:
+    with run_pebble(workdir, always_valid=True, alternate_roots=2, nonce_reject=0) as server:
         yield server
 
 
