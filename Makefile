@@ -17,7 +17,7 @@ GENERATED := $(wildcard docs/reference/*.md)
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: venv  ## Order a certificate for two names from a local ACME server, in a throw-away root.
+demo: venv  ## A certificate for two names, by http-01 and through DNS, in a throw-away root.
 	@$(PYTHON) tools/debian.py demo
 	@$(BIN)/python tools/demo.py
 
@@ -41,7 +41,7 @@ references: venv
 	@$(BIN)/cog --check -I tools $(GENERATED)
 
 bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
-	@$(PYTHON) tools/debian.py demo bench
+	@$(PYTHON) tools/debian.py bench
 	@$(BIN)/python bench/run.py $(ARGS)
 
 docs: venv  ## Write the generated parts of docs/reference anew.
