@@ -57,6 +57,12 @@ class Believed:
         self.cleaned.append(list(challenges))
 
 
+class _Server(ThreadingHTTPServer):
+    request_queue_size = (
+        128  # an authority asks for all names at once; SYNs that are dropped cost seconds
+    )
+
+
 class Listening(Believed):
     """A solver that answers http-01 on a port, on every loopback address that it is given."""
 
@@ -82,7 +88,7 @@ class Listening(Believed):
             def log_message(self, *_arguments: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(self.where, Handler)
+        self._server = _Server(self.where, Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.02])
         self._thread.start()
 
