@@ -58,9 +58,9 @@ class Believed:
 
 
 class _Server(ThreadingHTTPServer):
-    request_queue_size = (
-        128  # an authority asks for all names at once; SYNs that are dropped cost seconds
-    )
+    """Takes many connections at once, as an authority makes them for many names."""
+
+    request_queue_size = 128
 
 
 class Listening(Believed):

@@ -1,6 +1,7 @@
 """Server processes of tests: started with free ports, ready when they answer, ended by their pid."""
 
 import contextlib
+import random
 import socket
 import subprocess
 import time
@@ -8,14 +9,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 READY_SECONDS = 15.0
+_PORTS = range(15000, 32000)  # below Linux' own range for outgoing connections
 
 
 def free_port(address: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int:
-    """A port that nobody listens on now."""
+    """A port that nobody uses now.
+
+    Not one that the kernel would choose: it might give the same to an outgoing connection, of this test
+    or of another, before the server listens.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, kind) as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket(family, kind) as probe, contextlib.suppress(OSError):
+            probe.bind((address, port))
+            return port
+    raise RuntimeError(f"{address} has no free port")
 
 
 @contextlib.contextmanager
