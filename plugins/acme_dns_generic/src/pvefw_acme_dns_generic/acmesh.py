@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.api import CatalogEntry, ProviderError, Task, TxtRecord, hookimpl, setting
@@ -54,18 +54,19 @@ class Acmesh:
             raise ProviderError(f"there is no script dns_{name}.sh") from error
 
 
-@dataclass
+@dataclass(init=False)
 class ScriptedDns:
-    """One provider."""
+    """One provider. Its settings are the script's; the catalogue knows them."""
 
-    script: Script = field(repr=False)
+    def __init__(self, script: Script) -> None:
+        self._script = script
 
     @hookimpl
     def dns_add(self, records: Sequence[TxtRecord], task: Task) -> None:
         """Call the script's add for every record."""
-        self.script.call("add", records, task)
+        self._script.call("add", records, task)
 
     @hookimpl
     def dns_remove(self, records: Sequence[TxtRecord], task: Task) -> None:
         """Call the script's rm for every record."""
-        self.script.call("rm", records, task)
+        self._script.call("rm", records, task)

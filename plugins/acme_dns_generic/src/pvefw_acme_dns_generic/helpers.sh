@@ -185,10 +185,8 @@ _fingerprint() { openssl x509 -in "$1" -noout -fingerprint | cut -d = -f 2 | tr 
 
 _pvefw_quote() { # a value for curl's configuration file
     printf '"'
-    printf '%s' "$1" | awk '
-        { gsub(/\\/, "\\\\"); gsub(/"/, "\\\""); gsub(/\t/, "\\t"); gsub(/\r/, "\\r") }
-        NR > 1 { printf "\\n" }
-        { printf "%s", $0 }'
+    printf '%s' "$1" | sed 's/\\/\\\\/g; s/"/\\"/g; s/\t/\\t/g; s/\r/\\r/g' |
+        awk 'NR > 1 { printf "\\n" } { printf "%s", $0 }'
     case $1 in *'
 ') printf '\\n' ;; esac
     printf '"\n'
@@ -213,10 +211,13 @@ _pvefw_request() { # METHOD URL BODY CONTENT_TYPE ONLY_HEADER SECONDS
         fi
         printf 'request = '
         _pvefw_quote "$1"
-        if [ "$1" != GET ]; then
-            printf 'data-raw = '
-            _pvefw_quote "$3"
-        fi
+        case $1 in
+            GET | HEAD) ;;
+            *)
+                printf 'data-raw = '
+                _pvefw_quote "$3"
+                ;;
+        esac
         [ -z "$5" ] || printf 'head\n'
         printf 'url = '
         _pvefw_quote "$2"
@@ -231,7 +232,7 @@ _post() { # BODY URL [needbase64] [METHOD] [CONTENT_TYPE]
 }
 _get() { # URL [ONLY_HEADER] [SECONDS]
     if [ -n "$2" ]; then
-        _pvefw_request HEAD "$1" "" "" "$2" "$3"
+        _pvefw_request HEAD "$1" "" "" "$2" "$3" >/dev/null && cat "$HTTP_HEADER"
     else
         _pvefw_request GET "$1" "" "" "" "$3"
     fi
@@ -246,7 +247,7 @@ _ns_lookup() { # NAME TYPE
 _sleep() { sleep "$1"; }
 _time() { date -u +%s; }
 _utc_date() { date -u '+%Y-%m-%d %H:%M:%S'; }
-_exists() { command -v "$1" >/dev/null 2>&1; }
+_exists() { command -v "$1" >/dev/null 2>&1 || return 1; }
 _mktemp() { mktemp; }
 _idn() {
     case $1 in

@@ -65,7 +65,7 @@ class Script:
                 sandbox=Sandbox(workdir),
             )
         errors, noise = [], []
-        for line in done.stderr.splitlines():
+        for line in done.stderr.split("\n"):  # splitlines() would split at the mark
             mark, _, message = line.partition(_MARK)
             if mark or not message:
                 noise.append(line)
