@@ -165,6 +165,17 @@ class Client:
         self.kid = answer.location()
         return Registered(self.kid, answer.json())
 
+    def find(self) -> Registered | None:
+        """The account that this key has, if it has one (section 7.3.1)."""
+        only = {"onlyReturnExisting": True}
+        try:
+            answer = self._transport.post(self._url("newAccount"), only, self.key, None)
+        except AcmeProblem as problem:
+            if problem.type != "accountDoesNotExist":
+                raise
+            return None
+        return Registered(answer.location(), answer.json())
+
     def account(self) -> Mapping[str, Any]:
         """The account object, fetched anew."""
         return self._post(self._account_url()).json()

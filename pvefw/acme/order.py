@@ -112,6 +112,7 @@ class OrderFlow:
         by_solver = _grouped(answers)
         with self._cleaned_up(by_solver):
             _parallel(lambda one: self._present(*one), list(by_solver.values()))
+            self._transport.start_anew()  # DNS may have taken hours
             if answers:
                 self._task.log("Triggering validation")
             _parallel(self._respond, answers)

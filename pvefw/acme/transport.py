@@ -146,7 +146,7 @@ class Transport:
     """Talks to one ACME server.
 
     :param ca_file: certificates to trust instead of the system's; empty for those.
-    :param deadline: seconds from now until which everything must be done.
+    :param deadline: seconds from now until which everything must be done; see :meth:`start_anew`.
     :param task: who waits, and may be cancelled.
     :raises ConfigError: the file is not there, or holds no certificates.
     """
@@ -160,7 +160,8 @@ class Transport:
         clock: Clock | None = None,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._until = self._clock.monotonic() + deadline
+        self._seconds = deadline
+        self.start_anew()
         self._task = task
         self._verify = _checked(ca_file) if ca_file else _system_trust()
         self._session = requests.Session()
@@ -176,6 +177,10 @@ class Transport:
     def close(self) -> None:
         """Close all connections."""
         self._session.close()
+
+    def start_anew(self) -> None:
+        """Give the requests that follow all of the time: what came before was not the server's doing."""
+        self._until = self._clock.monotonic() + self._seconds
 
     @property
     def left(self) -> float:

@@ -57,6 +57,43 @@ def connect(account: Account, task: Waiting, seconds: float) -> Iterator[tuple[C
         transport.close()
 
 
+def load(paths: Paths, name: str, task: Task) -> Account:
+    """An account, with the key that its authority knows.
+
+    A rollover that was interrupted is settled first: the authority is asked which of the two keys it is.
+
+    :raises NotFound: there is none of this name.
+    :raises AcmeError: the authority cannot be asked.
+    """
+    if not _staged_key(paths, name).exists():
+        return accounts.load(paths, name)
+    with accounts.lock(paths, name):
+        return _settled(paths, name, task)
+
+
+def _settled(paths: Paths, name: str, task: Task) -> Account:
+    """As :func:`load`, for callers that hold the lock."""
+    account = accounts.load(paths, name)
+    staged = _staged_key(paths, name)
+    pem = files.read_if_exists(staged)
+    if pem is None:
+        return account
+    renewed = replace(account, key=pem.decode())
+    with connect(renewed, task, _SECONDS) as (client, _):
+        found = client.find()
+    if found and found.location == account.location:
+        task.log("The change of the account's key that was interrupted is complete")
+        accounts.save(paths, renewed)
+        account = renewed
+    files.remove(staged)
+    return account
+
+
+def _staged_key(paths: Paths, name: str) -> Path:
+    """Where a new key waits for its authority to take it."""
+    return accounts.path(paths, name).with_name(f".{name}.new-key")
+
+
 def look_at(directory: str, ca_file: Path | None) -> Offer:
     """Fetch an authority's directory.
 
@@ -147,7 +184,7 @@ def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) 
     :param contacts: e-mail addresses; ``None`` to change nothing at the authority.
     """
     with accounts.lock(paths, name):
-        account = accounts.load(paths, name)
+        account = _settled(paths, name, task)
         with connect(account, task, _SECONDS) as (client, _):
             if contacts is None:
                 task.log("Fetching account information")
@@ -161,7 +198,7 @@ def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) 
 def deactivate(paths: Paths, name: str, task: Task) -> None:
     """Deactivate an account at its authority, for good, and rename its file."""
     with accounts.lock(paths, name):
-        account = accounts.load(paths, name)
+        account = _settled(paths, name, task)
         with connect(account, task, _SECONDS) as (client, _):
             task.log("Deactivating account")
             found = client.deactivate()
@@ -173,12 +210,13 @@ def deactivate(paths: Paths, name: str, task: Task) -> None:
 def roll_over(paths: Paths, name: str, key_type: str, task: Task) -> None:
     """Replace an account's key.
 
-    The new key is on disk before the authority hears of it: whatever interrupts, one of the two works.
+    The new key is on disk before the authority hears of it: whatever interrupts, :func:`load` finds the
+    one that works.
     """
     with accounts.lock(paths, name):
-        account = accounts.load(paths, name)
+        account = _settled(paths, name, task)
         new_key = AccountKey.generate(key_type)
-        staged = accounts.path(paths, name).with_name(f".{name}.new-key")
+        staged = _staged_key(paths, name)
         files.replace(staged, new_key.pem.encode(), private=True)
         with connect(account, task, _SECONDS) as (client, _):
             task.log(f"Changing the account's key to a new one of type {key_type}")

@@ -15,7 +15,7 @@ from pvefw.certs.keys import PrivateKey
 from pvefw.dns import cleanup
 from pvefw.errors import AcmeError, ConfigError, NotFound, UsageError
 from pvefw.model import Identifier, Task
-from pvefw.store import accounts, files, locks, node_settings
+from pvefw.store import files, locks, node_settings
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths
 from pvefw.system import SystemClock
@@ -84,7 +84,7 @@ def revoke(paths: Paths, task: Task) -> None:
     """
     certificate = chain.parse(files.read(paths.proxy_certificate), str(paths.proxy_certificate))[0]
     task.log("Loading ACME account details")
-    account = accounts.load(paths, node_settings.account_name(paths))
+    account = account_use.load(paths, node_settings.account_name(paths), task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
         task.log("Revoking old certificate")
         client.revoke(certificate.public_bytes(serialization.Encoding.DER))
@@ -99,7 +99,7 @@ def _order(paths: Paths, task: Task) -> None:
         wanted = _wanted(paths)
         answering = solvers.for_names(paths, wanted.entries)
         task.log("Loading ACME account details")
-        account = accounts.load(paths, wanted.account)
+        account = account_use.load(paths, wanted.account, task)
         with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
             flow = OrderFlow(client, transport, answering, task)
             progress = _Progress(paths, wanted, account.location)

@@ -65,6 +65,14 @@ def test_a_key_that_has_an_account_finds_it(client):
     assert client(key=first.key).register([], agree=True).location == location
 
 
+def test_finding_does_not_make_an_account(client):
+    made = client()
+    assert made.find() is None
+    location = made.register(CONTACTS, agree=True).location
+    assert made.find().location == location
+    assert client(key=made.key).find().location == location
+
+
 def test_terms_that_are_not_agreed_to(client):
     with pytest.raises(AcmeProblem, match="agree") as caught:
         client().register(CONTACTS, agree=False)

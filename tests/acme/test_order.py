@@ -1,5 +1,7 @@
 """The flow of an order, against Pebble: who is called when, what fails, what is resumed."""
 
+import threading
+
 import pytest
 from cryptography import x509
 from ordering import Believed, Listening, Ordering, identifier
@@ -94,6 +96,15 @@ def test_refused_nonces_do_not_matter(tmp_path, reject):
         solver = Listening(server.http_port)
         names = [f"{number}.example" for number in range(20)]
         assert sans(believed(server, dict.fromkeys(names, solver)).run()) == sorted(names)
+
+
+def test_the_time_that_a_solver_takes_is_not_the_servers(trusting):
+    class Slow(Believed):
+        def challenge_present(self, challenges, task):
+            super().challenge_present(challenges, task)
+            threading.Event().wait(2.2)
+
+    assert believed(trusting, {"a.example": Slow()}, seconds=2).run()
 
 
 # --- what fails -----------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ import pexpect
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from servers import faulty_acme as faults
+from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
 
 EAB = {"kid-1": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"}
@@ -78,6 +80,31 @@ def test_a_key_rollover(host, pebble):
     assert after["key"] != before["key"]
     host.run("config", "set", "-acmedomain0", "a.example")
     host.run("acme", "cert", "order")
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_key_rollover_whose_end_is_not_heard(host, pebble, tmp_path, changed):
+    """The authority has the new key, or has not: the next command asks which it is, and goes on."""
+    with faulty_acme(pebble, tmp_path) as proxy:
+        host.run(
+            *["acme", "account", "register", "default", "mail@example.invalid"],
+            *["--directory", proxy.directory, "--ca-file", proxy.ca_file, "--accept-tos"],
+        )
+        host.standalone(pebble.http_port)
+        file = host.paths.acme_dir / "default"
+        before = json.loads(file.read_text())
+        fault = faults.cut if changed else faults.busy("3600")
+        proxy.fail("POST /rollover-account-key", fault, times=10)
+        host.fail("acme", "account", "rollover")
+        staged = host.paths.acme_dir / ".default.new-key"
+        assert stat.S_IMODE(staged.stat().st_mode) == 0o600
+        assert json.loads(file.read_text())["key"] == before["key"]
+        host.run("config", "set", "-acmedomain0", "a.example")
+        said = host.run("acme", "cert", "order")
+        assert ("change of the account's key that was interrupted" in said) is changed
+        assert (json.loads(file.read_text())["key"] != before["key"]) is changed
+        assert not staged.exists()
+        host.run("acme", "account", "update")
 
 
 @pytest.mark.parametrize("form", ["TraditionalOpenSSL", "PKCS8"])

@@ -1,5 +1,6 @@
 """Orders, end to end: the command line, a real ACME server, real sockets, real files."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -7,9 +8,12 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
 import time
 
 import pytest
+from servers import faulty_acme as faults
+from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
 from servers.processes import free_port
 
@@ -309,6 +313,30 @@ def test_a_signal_ends_an_order_after_its_clean_up(host, pebble, number):
     assert not listens(pebble.http_port)
     [task] = json.loads(host.run("task", "list", "--errors", "--output-format", "json"))
     assert task["status"] == "interrupted by signal"
+
+
+@pytest.mark.parametrize("endpoint", ["POST /order-plz", "POST /authZ/", "POST /my-order/"])
+def test_a_signal_ends_an_order_at_once_while_the_authority_is_silent(
+    host, pebble, tmp_path, endpoint
+):
+    with faulty_acme(pebble, tmp_path) as proxy:
+        host.register(dataclasses.replace(pebble, directory=proxy.directory, ca_file=proxy.ca_file))
+        host.run("config", "set", "--acme", "domains=a.example;b.example")
+        reached = threading.Event()
+
+        def silent(*arguments):
+            reached.set()
+            return faults.stall(*arguments)
+
+        proxy.fail(endpoint, silent)
+        running = host.start("acme", "cert", "order")
+        assert reached.wait(20)
+        started = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=30)
+        assert time.monotonic() - started < 4
+        assert "Task ERROR: interrupted" in said
+        assert not listens(pebble.http_port)
 
 
 def test_two_orders_at_once_do_not_meet(host, pebble):
