@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+from cryptography import x509
+
+from pvefw.acme import renewal_info
 from pvefw.acme.jws import AccountKey, b64, compact, external_binding
+from pvefw.acme.renewal_info import RenewalInfo
 from pvefw.acme.transport import Response, Transport
 from pvefw.errors import AcmeProblem, AcmeProtocolError, NotFound
 from pvefw.model import Identifier
@@ -254,6 +258,19 @@ class Client:
         except AcmeProblem as problem:
             if problem.type != "alreadyRevoked":
                 raise
+
+    def renewal_info(self, certificate: x509.Certificate) -> RenewalInfo | None:
+        """When the server wants a certificate renewed; ``None`` where it does not say (RFC 9773).
+
+        :raises CertificateError: the certificate does not name its issuer's key.
+        :raises AcmeError: no good answer.
+        """
+        base = self.directory.urls.get("renewalInfo")
+        if base is None:
+            return None
+        url = f"{base.rstrip('/')}/{renewal_info.certificate_id(certificate)}"
+        answer = self._transport.get(url)
+        return renewal_info.parse(answer.json(), url, answer.retry_after)
 
     def key_authorization(self, token: str) -> str:
         """What answers a challenge (section 8.1)."""

@@ -1,0 +1,62 @@
+"""When an authority wants a certificate renewed: ACME Renewal Information (RFC 9773)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+
+from pvefw.acme.jws import b64
+from pvefw.errors import AcmeProtocolError, CertificateError
+
+
+@dataclass(frozen=True)
+class RenewalInfo:
+    """The window within which a certificate should be renewed (section 4.2)."""
+
+    start: datetime
+    end: datetime
+    """After the start; both aware."""
+    explanation: str = ""
+    """URL of a page for people, where the authority has reasons of its own."""
+    retry_after: float | None = None
+    """Seconds after which to ask again (section 4.3)."""
+
+
+def certificate_id(certificate: x509.Certificate) -> str:
+    """How authorities call a certificate: its issuer's key and its serial number (section 4.1).
+
+    :raises CertificateError: it does not name its issuer's key.
+    """
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+    except x509.ExtensionNotFound:
+        issuer = None
+    else:
+        issuer = found.value.key_identifier
+    if issuer is None:
+        raise CertificateError(
+            f"certificate {certificate.serial_number:x}: it does not name the key of its issuer"
+        )
+    serial = certificate.serial_number
+    signed = serial.to_bytes(serial.bit_length() // 8 + 1)  # as in DER: the first bit is a sign
+    return f"{b64(issuer)}.{b64(signed)}"
+
+
+def parse(said: Mapping[str, Any], what: str, retry_after: float | None) -> RenewalInfo:
+    """Read the object that a server sent.
+
+    :param what: names it in errors.
+    :raises AcmeProtocolError: it holds no window that one can use.
+    """
+    window: Any = said.get("suggestedWindow")
+    try:
+        start, end = (datetime.fromisoformat(window[key]) for key in ("start", "end"))
+        usable = start < end  # not where only one has a zone, either
+    except (TypeError, KeyError, ValueError) as error:
+        raise AcmeProtocolError(f"{what}: the renewal information has no window") from error
+    if not usable or start.tzinfo is None:
+        raise AcmeProtocolError(f"{what}: the window from {start} to {end} is none")
+    explanation = said.get("explanationURL")
+    return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", retry_after)
