@@ -151,14 +151,14 @@ def failed(action: str, path: Path, error: OSError) -> StoreError:
         errno.ENOSPC: "The file system is full.",
         errno.EDQUOT: "The quota is used up.",
         errno.EROFS: "The file system is read-only.",
-        errno.EACCES: _denied(),
-        errno.EPERM: _denied(),
+        errno.EACCES: _denied(path),
+        errno.EPERM: _denied(path),
     }.get(error.errno or 0, "")
     reason = error.strerror or str(error)
     return StoreError(f"{path}: could not {action} the file: {reason}", hint=hint)
 
 
-def _denied() -> str:
-    if os.geteuid() != 0:
-        return "Run the command as root, or give --root."
-    return "pmxcfs refuses changes while its cluster has no quorum; see: pvecm status"
+def _denied(path: Path) -> str:
+    if os.geteuid() == 0 and "/etc/pve/" in str(path):
+        return "pmxcfs refuses changes while its cluster has no quorum; see: pvecm status"
+    return "Run the command as root, or give --root."

@@ -206,15 +206,18 @@ def test_digests_are_proxmox_ves(tmp_path):
         files.check_digest(tmp_path, b"abc", files.digest(b"abd"))
 
 
-@pytest.mark.parametrize(("user", "hint"), [(1000, "as root"), (0, "quorum")])
-def test_without_rights_the_error_says_what_to_do(tmp_path, monkeypatch, user, hint):
+@pytest.mark.parametrize(
+    ("user", "place", "hint"),
+    [(1000, "etc/pve/x", "as root"), (0, "etc/pve/x", "quorum"), (0, "var/log/x", "as root")],
+)
+def test_without_rights_the_error_says_what_to_do(tmp_path, monkeypatch, user, place, hint):
     def refuse(*_args, **_kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.mkdir", refuse)
     monkeypatch.setattr(os, "geteuid", lambda: user)
     with pytest.raises(StoreError, match="Permission denied") as caught:
-        files.replace(tmp_path / "x" / "file", b"")
+        files.replace(tmp_path / place / "file", b"")
     assert hint in caught.value.hint
 
 
