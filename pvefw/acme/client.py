@@ -248,13 +248,22 @@ class Client:
         for alternate in answer.alternates():
             yield self._post(alternate).pem()
 
-    def revoke(self, certificate: bytes, reason: int | None = None) -> None:
-        """Revoke a certificate (DER); one that is revoked already is not an error (section 7.6)."""
+    def revoke(
+        self, certificate: bytes, reason: int | None = None, *, key: AccountKey | None = None
+    ) -> None:
+        """Revoke a certificate (DER); one that is revoked already is not an error (section 7.6).
+
+        :param key: the certificate's own key, which may revoke it without the account.
+        """
         payload: dict[str, Any] = {"certificate": b64(certificate)}
         if reason is not None:
             payload["reason"] = reason
+        url = self._url("revokeCert")
         try:
-            self._post(self._url("revokeCert"), payload)
+            if key is None:
+                self._post(url, payload)
+            else:
+                self._transport.post(url, payload, key, None)
         except AcmeProblem as problem:
             if problem.type != "alreadyRevoked":
                 raise

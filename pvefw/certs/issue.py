@@ -7,13 +7,14 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 
-from pvefw.acme.client import Order
+from pvefw.acme.client import Client, Order
+from pvefw.acme.jws import AccountKey
 from pvefw.acme.order import OrderFlow
 from pvefw.certs import accounts as account_use
 from pvefw.certs import chain, install, keys, renewal, solvers
 from pvefw.certs.keys import PrivateKey
 from pvefw.dns import cleanup
-from pvefw.errors import AcmeError, ConfigError, NotFound, UsageError
+from pvefw.errors import AcmeError, AcmeProblem, ConfigError, NotFound, UsageError
 from pvefw.model import Identifier, Task
 from pvefw.store import files, locks, node_settings
 from pvefw.store.domains import DomainEntry
@@ -87,9 +88,21 @@ def revoke(paths: Paths, task: Task) -> None:
     account = account_use.load(paths, node_settings.account_name(paths), task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
         task.log("Revoking old certificate")
-        client.revoke(certificate.public_bytes(serialization.Encoding.DER))
+        _revoke(paths, client, certificate.public_bytes(serialization.Encoding.DER), task)
     install.remove_pair(paths, task)
     install.reload_service(paths, node_settings.get(paths, "reload-command"), task)
+
+
+def _revoke(paths: Paths, client: Client, certificate: bytes, task: Task) -> None:
+    """By the account; by the certificate's own key where it was ordered by another account."""
+    try:
+        client.revoke(certificate)
+    except AcmeProblem as problem:
+        if problem.type != "unauthorized":
+            raise
+        task.log("The account may not revoke it; revoking with the certificate's own key")
+        pem, what = files.read(paths.proxy_key).decode(), str(paths.proxy_key)
+        client.revoke(certificate, key=AccountKey.from_pem(pem, what))
 
 
 def _order(paths: Paths, task: Task) -> None:

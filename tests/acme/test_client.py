@@ -14,6 +14,7 @@ from servers.pebble import pebble as run_pebble
 from pvefw.acme.client import Client
 from pvefw.acme.jws import AccountKey
 from pvefw.acme.transport import Transport
+from pvefw.certs import keys
 from pvefw.errors import AcmeError, AcmeProblem, AcmeProtocolError
 
 KEY_TYPES = ["ec256", "ec384", "rsa2048"]
@@ -120,8 +121,8 @@ def test_an_account_that_is_not_there(client, pebble):
 
 
 def test_external_account_binding(tmp_path):
-    keys = {"kid-1": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"}
-    with run_pebble(tmp_path, binding_keys=keys) as server:
+    known = {"kid-1": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"}
+    with run_pebble(tmp_path, binding_keys=known) as server:
         transport = Transport(ca_file=str(server.ca_file), task=Patient())
         made = Client(transport, server.directory, AccountKey.generate())
         assert made.directory.binding_required
@@ -130,8 +131,8 @@ def test_external_account_binding(tmp_path):
         assert caught.value.type == "externalAccountRequired"
         assert "--eab-kid" in caught.value.hint
         with pytest.raises(AcmeProblem):
-            made.register(CONTACTS, agree=True, binding=("kid-2", keys["kid-1"]))
-        assert made.register(CONTACTS, agree=True, binding=("kid-1", keys["kid-1"])).location
+            made.register(CONTACTS, agree=True, binding=("kid-2", known["kid-1"]))
+        assert made.register(CONTACTS, agree=True, binding=("kid-1", known["kid-1"])).location
         transport.close()
 
 
@@ -173,6 +174,21 @@ def test_others_cannot_revoke_it(pebble, issued, client):
     with pytest.raises(AcmeProblem):
         other.revoke(certificate.public_bytes(serialization.Encoding.DER))
     assert status(pebble, certificate)["Status"] == "Valid"
+
+
+@pytest.mark.parametrize("key_type", KEY_TYPES)
+def test_its_own_key_may_revoke_it(pebble, client, key_type):
+    solvers = {"revoked.example": Listening(pebble.http_port)}
+    with Ordering(pebble.directory, pebble.ca_file, solvers) as ordering:
+        ordering.key = keys.generate(key_type)
+        chain = ordering.finish(ordering.place())
+    certificate = x509.load_pem_x509_certificates(chain)[0]
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    own = AccountKey.from_pem(keys.to_pem(ordering.key).decode(), "certificate")
+    with pytest.raises(AcmeProblem):
+        client().revoke(der, key=AccountKey.generate())
+    client().revoke(der, key=own)
+    assert status(pebble, certificate)["Status"] == "Revoked"
 
 
 def test_a_server_that_cannot_do_it(pebble):

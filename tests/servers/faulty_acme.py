@@ -51,6 +51,11 @@ class FaultyAcme:
         """Let requests whose ``METHOD /path`` matches go wrong, so many times."""
         self._rules.append(_Rule(re.compile(path), fault, times))
 
+    def heal(self) -> None:
+        """Let everything go well again."""
+        with self._lock:
+            self._rules.clear()
+
     def fault_for(self, request: str) -> Fault | None:
         """The fault for a request, if one is left."""
         with self._lock:

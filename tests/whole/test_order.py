@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 
+import certificates
 import pytest
 from servers import faulty_acme as faults
 from servers.faulty_acme import faulty_acme
@@ -196,6 +197,17 @@ def test_revocation_removes_the_pair(host, pebble):
     assert not host.paths.proxy_key.exists()
 
 
+def test_a_certificate_of_another_account_is_revoked_with_its_own_key(host, pebble):
+    host.register(pebble)
+    host.run("config", "set", "-acmedomain0", "a.example")
+    host.run("acme", "cert", "order")
+    host.register(pebble, "other")
+    host.run("config", "set", "--acme", "account=other")
+    said = host.run("acme", "cert", "revoke")
+    assert "with the certificate's own key" in said
+    assert not host.paths.proxy_certificate.exists()
+
+
 def test_the_reload_command_runs_and_its_failure_is_a_warning(host, pebble, tmp_path):
     host.register(pebble)
     marker = tmp_path / "reloaded"
@@ -226,6 +238,40 @@ def test_the_key_is_kept_where_that_is_configured(host, pebble):
     after = host.pair()
     assert after[1] == before[1]
     assert after[0] != before[0]
+
+
+def foreign_chain(_proxy, _handler, answer):
+    """A good chain, but of somebody else's key."""
+    pem, _ = certificates.self_signed("a.example")
+    return faults.Answer(answer.status, answer.headers, pem)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fault"),
+    [
+        ("POST /order-plz", faults.busy("86400")),
+        ("POST /authZ/", faults.changed(body=b"<html>", Content_Type="text/html")),
+        ("POST /finalize-order/", faults.problem("badCSR", "no")),
+        ("POST /certZ/", faults.changed(body=b"rubbish")),
+        ("POST /certZ/", faults.changed(body=b"-----BEGIN CERTIFICATE-----\nrubbish\n")),
+        ("POST /certZ/", foreign_chain),
+        ("POST /certZ/", faults.gone),
+    ],
+)
+def test_an_authority_that_misbehaves_changes_nothing_here(host, pebble, tmp_path, endpoint, fault):
+    with faulty_acme(pebble, tmp_path) as proxy:
+        host.register(dataclasses.replace(pebble, directory=proxy.directory, ca_file=proxy.ca_file))
+        host.run("config", "set", "-acmedomain0", "a.example")
+        host.run("acme", "cert", "order")
+        before = host.pair()
+        proxy.fail(endpoint, fault, times=5)
+        said = host.fail("acme", "cert", "order", "--force")
+        assert len(said.strip().splitlines()) <= 2
+        assert host.pair() == before
+        assert not listens(pebble.http_port)
+        proxy.heal()
+        host.run("acme", "cert", "order", "--force")
+        assert valid_pair(host)
 
 
 # --- interrupted --------------------------------------------------------------------------------------
