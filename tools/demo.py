@@ -28,35 +28,67 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def enter(*words: str, root: Path) -> None:
-    """Print a command and run it.
+class Shell:
+    """Types commands, one after the other, in one directory.
 
-    :raises CalledProcessError: it failed, and has said why.
+    A signal ends the command that runs and keeps the next from being typed. It raises nothing by itself:
+    in the midst of starting a program that would leave the program behind.
     """
-    say(f"\n# {shlex.join(words)}")
-    subprocess.run(words, cwd=root, stdin=subprocess.DEVNULL, check=True)
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._running: subprocess.Popen[bytes] | None = None
+        self._signal = 0
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, self._end)
+
+    def _end(self, number: int, _frame: object) -> None:
+        self._signal = number
+        if self._running:
+            self._running.terminate()
+
+    def __call__(self, *words: str) -> None:
+        """Print a command and run it.
+
+        :raises CalledProcessError: it failed, and has said why.
+        :raises SystemExit: a signal has ended the demo.
+        """
+        self._exit_if_ended()
+        say(f"\n# {shlex.join(words)}")
+        self._running = subprocess.Popen(words, cwd=self._directory, stdin=subprocess.DEVNULL)
+        if self._signal:
+            self._running.terminate()
+        status = self._running.wait()
+        self._running = None
+        self._exit_if_ended()
+        if status != 0:
+            raise subprocess.CalledProcessError(status, words)
+
+    def _exit_if_ended(self) -> None:
+        if self._signal:
+            sys.exit(128 + self._signal)
 
 
-def order(authority: Pebble, nameserver: Bind, root: Path) -> None:
+def order(shell: Shell, authority: Pebble, nameserver: Bind, root: Path) -> None:
     """Everything that an administrator does, once, to have a certificate."""
     os.environ |= {"PVEFW_ROOT": str(root), "PVEFW_NODE": NODE}
     say(f"\n# cd {root}\n# export PVEFW_ROOT=$PWD PVEFW_NODE={NODE}")
 
     def pvefw(*arguments: str) -> None:
-        enter("pvefw", *arguments, root=root)
+        shell("pvefw", *arguments)
 
     where = ["--directory", authority.directory, "--ca-file", str(authority.ca_file)]
     pvefw("acme", "account", "register", "default", "mail@demo.example", *where, "--accept-tos")
 
     root.joinpath("web").write_text(f"port={authority.http_port}\nlisten=127.0.0.1\n")
-    enter("cat", "web", root=root)
+    shell("cat", "web")
     pvefw("acme", "plugin", "add", "standalone", "web", "--data", "web")
 
     key = nameserver.key
     address = f"{nameserver.address}:{nameserver.port}"
     values = {"server": address, "key_name": key.name, "secret": key.secret}
     root.joinpath("bind").write_text("".join(f"{name}={one}\n" for name, one in values.items()))
-    enter("cat", "bind", root=root)
+    shell("cat", "bind")
     pvefw("acme", "plugin", "add", "dns", "bind", "--api", "rfc2136", "--data", "bind")
     # a DNS of its own, and on a port of its own: only a demo or a test has to say that
     pvefw("config", "set", "-resolvers", address, "-authority-port", str(nameserver.port))
@@ -67,13 +99,13 @@ def order(authority: Pebble, nameserver: Bind, root: Path) -> None:
     pvefw("cert", "info")
 
 
-def judge(authority: Pebble, root: Path) -> None:
+def judge(shell: Shell, authority: Pebble, root: Path) -> None:
     """What OpenSSL, which knows nothing of pvefw, says of the certificate and of each name."""
     root.joinpath("authority.pem").write_bytes(authority.root())
     certificate = f"etc/pve/nodes/{NODE}/pveproxy-ssl.pem"
     for name in ("www.demo.example", "anything.demo.example"):
         chain = ["-CAfile", "authority.pem", "-untrusted", certificate, certificate]
-        enter("openssl", "verify", "-verify_hostname", name, *chain, root=root)
+        shell("openssl", "verify", "-verify_hostname", name, *chain)
 
 
 def main() -> int:
@@ -86,14 +118,15 @@ def main() -> int:
         place = Path(folder)
         root = place / "root"
         root.mkdir()
+        shell = Shell(root)
         with bind(place / "bind", [ZONE]) as nameserver:
             dns = f"{nameserver.address}:{nameserver.port}"
             with pebble(place / "pebble", dns_server=dns) as authority:
                 say(f"Pebble, an ACME server for tests, answers at {authority.directory}")
                 say(f"BIND answers for demo.example at {dns}")
                 try:
-                    order(authority, nameserver, root)
-                    judge(authority, root)
+                    order(shell, authority, nameserver, root)
+                    judge(shell, authority, root)
                 except subprocess.CalledProcessError:
                     return 1
     say("\nOne certificate, two names, two plugin instances. Nothing is left behind.")
@@ -101,8 +134,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is cleaned up
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())
