@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("startup", "acme_http")
+BENCHMARKS = ("startup", "acme_http", "acme_dns")
 
 
 def main(wanted):

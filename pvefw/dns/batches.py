@@ -12,7 +12,7 @@ from pvefw.model import Task, TxtRecord
 from pvefw.plugins import Bound
 from pvefw.system import Clock
 
-ADD_SECONDS, REMOVE_SECONDS = 120.0, 60.0
+ADD_SECONDS, REMOVE_SECONDS, HASTY_SECONDS = 120.0, 60.0, 5.0
 """For how long a provider that is busy or out of order is asked again."""
 
 
@@ -41,16 +41,17 @@ class Batch:
             lambda: hook(zone=self.zone, records=self.records, task=task), ADD_SECONDS, task, clock
         )
 
-    def remove(self, task: Task, clock: Clock) -> None:
+    def remove(self, task: Task, clock: Clock, seconds: float) -> None:
         """Remove the records.
 
+        :param seconds: how long to go on trying.
         :raises ProviderError: as the plugin's ``dns_remove``.
         """
         task.log(f"{self.provider.name}: removing {_count(self.records)} from zone {self.zone}")
         hook = self.provider.hooks.dns_remove
         retry.persistently(
             lambda: hook(zone=self.zone, records=self.records, task=task),
-            REMOVE_SECONDS,
+            seconds,
             task,
             clock,
         )
@@ -112,12 +113,14 @@ def remove_all(
     :returns: what is still there.
     """
     shielded = Uncancelled(task, clock)
+    # who pressed Ctrl-C is waiting; what is left then stands in the journal
+    seconds = HASTY_SECONDS if task.cancelled else REMOVE_SECONDS
 
     def remove(chain: Sequence[Batch]) -> list[Leftover]:
         left: list[Leftover] = []
         for one in chain:
             try:
-                one.remove(shielded, clock)
+                one.remove(shielded, clock, seconds)
                 close(one.entries)
             except PvefwError as error:
                 left += [Leftover(entry, error.message) for entry in one.entries]

@@ -48,7 +48,7 @@ def _tell(paths: Paths, hook: str, **arguments: object) -> Iterator[Failure]:
         yield Failure("", f"the observers are not told: {error.message}")
         return
     for section in sections:
-        if section.values.get("disable", "0") not in ("0", ""):
+        if section.values.get("disable", "0").lower() not in ("0", "no", "off", "false"):
             continue
         try:
             _call(section, hook, arguments)
