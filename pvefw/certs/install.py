@@ -20,6 +20,7 @@ from pvefw.store.paths import Paths
 
 _STAGED = ".pvefw-new"
 _RELOAD_SECONDS = 90.0
+NO_RELOAD = "-"
 DEFAULT_RELOAD = "systemctl reload-or-restart pveproxy"
 
 
@@ -169,11 +170,11 @@ def reload_service(paths: Paths, command: str | None, task: Task) -> None:
     """Make the service use the pair. A failure is a warning that names how to try again.
 
     :param command: the configured ``reload-command``; ``None`` for the default, which runs only where
-        the host has that unit; empty to do nothing.
+        the host has that unit; ``-`` to do nothing.
     """
     if command is None:
-        command = DEFAULT_RELOAD if _has_pveproxy(paths) else ""
-    if not command:
+        command = DEFAULT_RELOAD if _has_pveproxy(paths) else NO_RELOAD
+    if command == NO_RELOAD:
         return
     task.log("Restarting pveproxy" if command == DEFAULT_RELOAD else f"Running {command}")
     try:

@@ -157,6 +157,12 @@ def test_a_failed_reload_is_a_warning_that_names_the_command(paths):
     assert "Try again with: sh -c" in warning
 
 
+def test_a_dash_is_no_command(paths):
+    task = Log()
+    install.reload_service(paths, "-", task)
+    assert task.lines == task.warnings == []
+
+
 def test_another_trees_service_is_left_alone(paths):
     units = paths.below("lib/systemd/system")
     units.mkdir(parents=True)
