@@ -1,0 +1,169 @@
+"""The catalogue over dns-lexicon: every provider's settings, real servers, and what errors mean."""
+
+import pytest
+import requests
+from servers.nameserver import Zone
+from servers.powerdns import powerdns
+
+from pvefw import plugins, settings
+from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
+from pvefw.hookspecs.dns import DNS_CATALOG
+from pvefw.testing.dns import DnsConformance
+from pvefw_acme_dns_lexicon import Lexicon, library
+
+RECORD = TxtRecord("_acme-challenge.kit.test.", "value-1")
+
+
+@pytest.fixture(scope="module")
+def pdns(tmp_path_factory):
+    zone = Zone("kit.test.", {"ns1": "127.0.0.1"})
+    with powerdns(tmp_path_factory.mktemp("pdns"), [zone]) as server:
+        yield server
+
+
+def values_of(pdns, token=""):
+    where = pdns.api.partition("/api")[0]
+    return {
+        "auth_token": token or pdns.api_key,
+        "pdns_server": where,
+        "pdns_server_id": "localhost",
+    }
+
+
+class TestPowerDns(DnsConformance):
+    @pytest.fixture
+    def plugin(self, pdns):
+        return Lexicon().catalog_make("powerdns", values_of(pdns))
+
+    @pytest.fixture
+    def fresh_plugin(self, pdns):
+        return lambda: Lexicon().catalog_make("powerdns", values_of(pdns))
+
+    @pytest.fixture
+    def zone(self):
+        return "kit.test."
+
+    @pytest.fixture
+    def records(self, pdns):
+        return pdns.txt
+
+    @pytest.fixture
+    def broken_plugin(self, pdns):
+        return Lexicon().catalog_make("powerdns", values_of(pdns, "wrong-token"))
+
+
+def test_every_provider_of_the_library_has_settings():
+    names = library.names()
+    assert len(names) > 60
+    for name in names:
+        infos = library.settings(name)
+        assert all(info.help for info in infos), name
+        for info in infos:
+            if any(word in info.key for word in ("token", "password", "secret", "key")):
+                assert info.secret, f"{name}: {info.key}"
+
+
+def test_an_entry_is_a_form():
+    entry = Lexicon().catalog_entry("powerdns")
+    shown = {info.key: info.secret for info in entry.settings}
+    assert shown == {
+        "auth_token": True,
+        "pdns_server": False,
+        "pdns_server_id": False,
+        "pdns_disable_notify": False,
+    }
+    assert settings.json_schema(entry.settings)["additionalProperties"] is False
+
+
+def test_unknown_providers():
+    with pytest.raises(ProviderError, match="has no provider nothing"):
+        Lexicon().catalog_entry("nothing")
+
+
+def test_it_binds_as_core_binds_it():
+    bound = plugins.bind(DNS_CATALOG, "lexicon", {})
+    assert "powerdns" in bound.hooks.catalog_names()
+
+
+def test_nothing_comes_from_the_environment(monkeypatch, pdns):
+    monkeypatch.setenv("LEXICON_POWERDNS_AUTH_TOKEN", pdns.api_key)
+    monkeypatch.setenv("LEXICON_POWERDNS_TOKEN", pdns.api_key)
+    without = {key: one for key, one in values_of(pdns).items() if key != "auth_token"}
+    with pytest.raises(ProviderError):
+        Lexicon().catalog_make("powerdns", without).dns_add(zone="kit.test.", records=[RECORD])
+    assert pdns.txt(RECORD.name) == set()
+
+
+def test_secrets_do_not_show(pdns):
+    assert pdns.api_key not in repr(Lexicon().catalog_make("powerdns", values_of(pdns)))
+
+
+class Replacing:
+    """A provider whose create is a replace, as some of the library's are."""
+
+    def __init__(self, *_config):
+        self.records = {"other"}
+
+    def authenticate(self):
+        pass
+
+    def cleanup(self):
+        pass
+
+    def list_records(self, _kind, name):
+        return [{"name": name, "content": f'"{one}"'} for one in self.records]
+
+    def create_record(self, _kind, _name, content):
+        self.records = {content}
+        return True
+
+
+def test_a_provider_that_replaces_is_found_out(monkeypatch):
+    monkeypatch.setattr(library, "load", lambda _name: Replacing)
+    with pytest.raises(ProviderError, match="lexicon/it replaced 1 other values"):
+        Lexicon().catalog_make("it", {}).dns_add(zone="kit.test.", records=[RECORD])
+
+
+def status(code, **headers):
+    answer = requests.Response()
+    answer.status_code = code
+    answer.headers.update({name.replace("_", "-"): one for name, one in headers.items()})
+    return requests.HTTPError(f"{code} for url", response=answer)
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind"),
+    [
+        (status(401), CredentialsRejected),
+        (status(403), CredentialsRejected),
+        (status(429, Retry_After="7"), RateLimited),
+        (status(502), Unavailable),
+        (status(404), ProviderError),
+        (requests.ConnectionError("refused"), Unavailable),
+        (requests.Timeout("slow"), Unavailable),
+        (KeyError("zone"), ProviderError),
+    ],
+)
+def test_what_errors_mean(monkeypatch, raised, kind):
+    class Failing(Replacing):
+        def authenticate(self):
+            raise raised
+
+    monkeypatch.setattr(library, "load", lambda _name: Failing)
+    with pytest.raises(ProviderError, match="lexicon/it: ") as caught:
+        Lexicon().catalog_make("it", {}).dns_remove(zone="kit.test.", records=[RECORD])
+    assert type(caught.value) is kind
+    if kind is RateLimited:
+        assert caught.value.retry_after == 7
+
+
+def test_a_login_that_fails_is_a_refusal(monkeypatch):
+    from lexicon.exceptions import AuthenticationError
+
+    class Failing(Replacing):
+        def authenticate(self):
+            raise AuthenticationError("No domain found")
+
+    monkeypatch.setattr(library, "load", lambda _name: Failing)
+    with pytest.raises(CredentialsRejected, match="No domain found"):
+        Lexicon().catalog_make("it", {}).dns_add(zone="kit.test.", records=[RECORD])
