@@ -1,4 +1,4 @@
-"""A task that is interrupted, hung up, or outlived by its threads: it cleans up and its end is recorded."""
+"""Tasks that are interrupted, hung up, or outlived by their threads: they clean up and end well."""
 
 import contextlib
 import os
