@@ -85,8 +85,21 @@ def test_a_key_that_is_missing_or_weak_says_how_to_get_a_better_one(make, ovh, k
     hint = caught.value.hint
     assert f"POST {ovh.base}/auth/credential" in hint
     assert '{"method": "POST", "path": "/domain/zone/*/record"}' in hint
-    assert "validationUrl" in hint
+    [(made, pending)] = [
+        (key, one) for key, one in ovh.consumers.items() if one["status"] == "pendingValidation"
+    ]
+    assert "open https://eu.api.ovh.com/auth/?credentialToken=" in hint
+    assert f"set OVH_CK={made}" in hint
+    assert pending["rules"] == ACCESS_RULES
     assert "pvefw acme plugin login" in hint
+
+
+def test_where_no_key_can_be_asked_for_the_error_says_so(make):
+    with pytest.raises(CredentialsRejected) as caught:
+        add(make(OVH_AK="wrong", OVH_CK=""))
+    assert "It was tried: not allowed to POST /auth/credential: Invalid application key" in (
+        caught.value.hint
+    )
 
 
 def test_login_shows_the_page_waits_and_returns_the_key(make, ovh):

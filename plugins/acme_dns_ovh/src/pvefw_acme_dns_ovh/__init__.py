@@ -54,6 +54,7 @@ class Ovh:
             )
         if self.OVH_CLIENT_ID and self.OVH_END_POINT not in TOKEN_URLS:
             raise ValueError(f"OAuth2 works at {', '.join(TOKEN_URLS)} only")
+        self._advice = ""
         credentials = Credentials(
             self.OVH_AK, self.OVH_AS, self.OVH_CK, self.OVH_CLIENT_ID, self.OVH_CLIENT_SECRET
         )
@@ -89,9 +90,9 @@ class Ovh:
         """Ask for a consumer key, wait until its owner has allowed it, and return it."""
         if not self.OVH_AK:
             raise ProviderError("an OAuth2 client needs no login")
-        made = self._api.call_unsigned("POST", "/auth/credential", {"accessRules": ACCESS_RULES})
+        made = self._ask_for_key()
         task.log(f"Open this page and allow the access: {made['validationUrl']}")
-        key = str(made["consumerKey"])
+        key = made["consumerKey"]
         api = self._api.with_consumer_key(key)
         while True:
             try:
@@ -160,13 +161,35 @@ class Ovh:
             raise
 
     def _how_to_login(self) -> str:
-        """The request that gets a consumer key with the rights that are needed."""
+        """The request that gets a consumer key with the rights that are needed, and its answer.
+
+        The key is shown, as OVH shows it: nobody has allowed it yet, and without the application's secret
+        it is of no use. It is asked for once, however many calls fail.
+        """
+        if self._advice:
+            return self._advice
         rules = json.dumps({"accessRules": ACCESS_RULES})
-        return (
-            "Get a consumer key with `pvefw acme plugin login ID`, or by hand: POST "
-            f"{self._api.base}/auth/credential with the header X-Ovh-Application and {rules}, "
-            "open the validationUrl that it answers, and set OVH_CK to its consumerKey."
+        request = (
+            f"POST {self._api.base}/auth/credential with the header X-Ovh-Application and {rules}"
         )
+        try:
+            made = self._ask_for_key()
+            answer = (
+                f"It was made: open {made['validationUrl']} and set OVH_CK={made['consumerKey']}"
+            )
+        except ProviderError as error:
+            answer = f"It was tried: {error.message}"
+        self._advice = (
+            "Get a consumer key with `pvefw acme plugin login ID`, or by this request: "
+            f"{request}. {answer}"
+        )
+        return self._advice
+
+    def _ask_for_key(self) -> Mapping[str, str]:
+        made: Mapping[str, str] = self._api.call_unsigned(
+            "POST", "/auth/credential", {"accessRules": ACCESS_RULES}
+        )
+        return made
 
 
 def _parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
