@@ -88,7 +88,6 @@ class DnsSpec:
         :raises ProviderError: as for :meth:`dns_add`.
         """
 
-
     @optional
     def dns_login(self, task: Task) -> Mapping[str, str] | None:
         """Get the credentials that only a person can give, and return them.
