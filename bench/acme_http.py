@@ -13,60 +13,44 @@ import sys
 import tempfile
 from pathlib import Path
 
-from measure import BIN, ROOT, keep, seconds, side_by_side, table
+from clients import Clients, measure
+from measure import ROOT, keep, table
 from servers.pebble import pebble
 
 COUNTS = (1, 10, 50)
-REPEATS = 5
-PATIENCE = 15.0
-"""Seconds after which a tool is measured once only."""
 IMPORTS = "import click, requests; from cryptography import x509"
+_TOOLS = ("floor", "imports", "pvefw", "certbot", "lego")
 
 
-class Tools:
-    """Each tool's command for an order, with a home and an account of its own."""
+class ByHttp(Clients):
+    """Orders by http-01."""
 
-    def __init__(self, server, home):
-        self._server = server
-        self._home = home
-        self._env = {
-            "PVEFW_ROOT": str(home / "pvefw"),
-            "PVEFW_NODE": "bench",
-            "LEGO_CA_CERTIFICATES": str(server.ca_file),
-            "REQUESTS_CA_BUNDLE": str(server.ca_file),
-        }
-
-    def register(self):
-        authority = ["--directory", self._server.directory, "--ca-file", self._server.ca_file]
-        account = ["register", "default", "mail@bench.example", *authority, "--accept-tos"]
-        self._run(BIN / "pvefw", "acme", "account", *account)
-        settings = self._home / "settings"
-        settings.write_text(f"port={self._server.http_port}\nlisten=127.0.0.1\n")
-        self._run(BIN / "pvefw", "acme", "plugin", "set", "standalone", "--data", settings)
-        self._run(*self._certbot("register"), "-m", "mail@bench.example", "--no-eff-email")
-        self._run(*self._lego(["first.bench.example"]))  # it has no command that only registers
+    def prepare(self):
+        self._how_lego = ["--http", "--http.port", f"127.0.0.1:{self.server.http_port}"]
+        self.register(self._how_lego)
+        settings = self.home / "settings"
+        settings.write_text(f"port={self.server.http_port}\nlisten=127.0.0.1\n")
+        self.run_pvefw("acme", "plugin", "set", "standalone", "--data", settings)
 
     def configure(self, names):
         """pvefw reads the names from its configuration; the others take them as arguments."""
         domains = [f"-acmedomain{number}={name}" for number, name in enumerate(names)]
-        self._run(BIN / "pvefw", "config", "set", *domains)
+        self.run_pvefw("config", "set", *domains)
 
     def pvefw(self, _names):
-        return self._run(BIN / "pvefw", "acme", "cert", "order", "--force")
+        return self.run_pvefw("acme", "cert", "order", "--force")
 
     def lego(self, names):
-        return self._run(*self._lego(names))
+        return self.run_lego(self._how_lego, names)
 
     def certbot(self, names):
-        port = ["--standalone", "--http-01-port", self._server.http_port]
-        force = ["--force-renewal", "--cert-name", "bench"]
-        return self._run(*self._certbot("certonly"), *port, *force, *_options(names))
+        port = ["--standalone", "--http-01-port", self.server.http_port]
+        return self.run_certbot("certonly", *port, names=names)
 
     def floor(self, names):
         """Its own clock, which leaves out starting and importing."""
-        server = self._server
         program = [sys.executable, ROOT / "bench/floor.py"]
-        place = [server.directory, server.ca_file, server.http_port]
+        place = [self.server.directory, self.server.ca_file, self.server.http_port]
         done = subprocess.run(
             list(map(str, [*program, *place, *names])),
             capture_output=True,
@@ -76,41 +60,7 @@ class Tools:
         return float(done.stdout)
 
     def imports(self, _names):
-        return self._run(sys.executable, "-c", IMPORTS)
-
-    def _lego(self, names):
-        where = ["--server", self._server.directory, "--path", self._home / "lego"]
-        who = ["--accept-tos", "--email", "mail@bench.example"]
-        how = ["--http", "--http.port", f"127.0.0.1:{self._server.http_port}"]
-        return ["lego", *where, *who, *how, *_options(names), "run"]
-
-    def _certbot(self, command):
-        folders = [
-            f"--{one}-dir={self._home / 'certbot' / one}" for one in ("config", "work", "logs")
-        ]
-        where = ["--server", self._server.directory]
-        return ["certbot", command, "--non-interactive", "--agree-tos", *where, *folders]
-
-    def _run(self, *argv):
-        return seconds(argv, env=self._env)
-
-
-def _options(names):
-    return [word for name in names for word in ("-d", name)]
-
-
-def measure(tools, count):
-    """The median of each tool, in seconds."""
-    names = [f"host{number}.bench.example" for number in range(count)]
-    tools.configure(names)
-    taken = {}
-    patient = {}
-    for name in ("imports", "floor", "pvefw", "certbot", "lego"):
-        run = getattr(tools, name)
-        taken[name] = run(names)
-        if taken[name] < PATIENCE:
-            patient[name] = lambda run=run: run(names)
-    return taken | side_by_side(patient, REPEATS)
+        return self.run(sys.executable, "-c", IMPORTS)
 
 
 def main(counts):
@@ -120,10 +70,13 @@ def main(counts):
         home = Path(folder)
         # every nonce is taken: Debian's certbot 2.1 ends with an AttributeError when one is not
         with pebble(home / "pebble", nonce_reject=0) as server:
-            clients = Tools(server, home)
-            clients.register()
+            clients = ByHttp(server, home)
+            clients.prepare()
+            measures = {tool: getattr(clients, tool) for tool in _TOOLS}
             for count in counts:
-                results[str(count)] = measure(clients, count)
+                names = [f"host{number}.bench.example" for number in range(count)]
+                clients.configure(names)
+                results[str(count)] = measure(measures, names)
                 print(f"{count} names: {results[str(count)]}", flush=True)
     ratios = {
         count: {
@@ -134,14 +87,13 @@ def main(counts):
         for count, one in results.items()
     }
     print("Orders by http-01, seconds for the whole process, then ratios")
-    tools = ["floor", "imports", "pvefw", "certbot", "lego"]
     table(
         [
-            [count, *(f"{one[tool]:.2f}" for tool in tools)]
+            [count, *(f"{one[tool]:.2f}" for tool in _TOOLS)]
             + [f"{ratio:.1f}" for ratio in ratios[count].values()]
             for count, one in results.items()
         ],
-        ["names", *tools, "pvefw/(floor+imports)", "certbot/pvefw", "lego/pvefw"],
+        ["names", *_TOOLS, "pvefw/(floor+imports)", "certbot/pvefw", "lego/pvefw"],
     )
     keep("acme_http", {"seconds": results, "ratios": ratios})
 

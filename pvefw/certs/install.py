@@ -63,7 +63,7 @@ def install_pair(
     :raises StoreError: a file could not be written; the old pair is in place.
     """
     ordered = chain.check_pair(certificate, key, "the new certificate", now)
-    with locks.local_lock(paths, "install"):
+    with locks.local_lock(paths, f"install-{paths.node}"):
         _finish(paths)
         halves = [
             _Half(paths.proxy_key, files.digest(key)),
@@ -86,7 +86,7 @@ def recover(paths: Paths) -> None:
 
     :raises CertificateError: it can be neither, because somebody removed the new files.
     """
-    with locks.local_lock(paths, "install"):
+    with locks.local_lock(paths, f"install-{paths.node}"):
         _finish(paths)
 
 
@@ -155,7 +155,7 @@ def _event(paths: Paths, certificate: bytes) -> CertificateEvent:
 
 def remove_pair(paths: Paths, task: Task) -> None:
     """Remove ``pveproxy-ssl.pem`` and ``.key``; the service falls back to the node certificate."""
-    with locks.local_lock(paths, "install"):
+    with locks.local_lock(paths, f"install-{paths.node}"):
         _finish(paths)
         task.log("Deleting certificate files")
         # without its certificate the service ignores a key; without its key it would not start

@@ -171,16 +171,12 @@ class _Progress:
         self._key: PrivateKey | None = None
 
     @property
-    def _record(self) -> Path:
-        return self._paths.state_dir / "order.json"
-
-    @property
     def _waiting_key(self) -> Path:
         return self._paths.proxy_key.with_name(f"{self._paths.proxy_key.name}.pvefw-order")
 
     def resumed(self, flow: OrderFlow) -> Order | None:
         """The order that was interrupted, if it was for the same and can go on."""
-        record = files.read_if_exists(self._record)
+        record = files.read_if_exists(self._paths.open_order)
         key = files.read_if_exists(self._waiting_key)
         if record is None or key is None:
             return None
@@ -205,11 +201,11 @@ class _Progress:
             "account": self._account_url,
             "settings": self._fingerprint,
         }
-        files.replace(self._record, json.dumps(record).encode(), private=True)
+        files.replace(self._paths.open_order, json.dumps(record).encode(), private=True)
 
     def end(self) -> None:
         """Forget the order: its certificate is installed."""
-        files.remove(self._record)
+        files.remove(self._paths.open_order)
         files.remove(self._waiting_key)
 
     @property

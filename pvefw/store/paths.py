@@ -111,7 +111,12 @@ class Paths:
     @property
     def install_intent(self) -> Path:
         """Where the installation of a certificate is recorded while it is under way."""
-        return self.state_dir / "install.json"
+        return self.state_dir / f"install-{self.node}.json"
+
+    @property
+    def open_order(self) -> Path:
+        """Where an order is recorded until its certificate is installed."""
+        return self.state_dir / f"order-{self.node}.json"
 
     @property
     def local_locks(self) -> Path:

@@ -170,3 +170,18 @@ def test_another_trees_service_is_left_alone(paths):
     task = Log()
     install.reload_service(paths, None, task)
     assert task.lines == []
+
+
+def test_nodes_that_share_a_tree_do_not_share_an_intent(paths, task, machine):
+    other = Paths(paths.root, "pve2")
+    old, new = self_signed(), self_signed()
+    install.install_pair(paths, *old, task, NOW)
+    machine.changes, machine.stop_before = 0, 4
+    with pytest.raises(Stopped):
+        install.install_pair(paths, *new, task, NOW)
+    machine.stop_before = None
+    install.install_pair(other, *old, task, NOW)
+    assert pair(other) == old
+    assert paths.install_intent.exists()
+    install.recover(paths)
+    assert pair(paths) == new

@@ -323,7 +323,7 @@ def test_an_interrupted_order_is_resumed(host, tmp_path):
             if line.startswith("Order URL"):
                 break
         deadline = time.monotonic() + 10
-        while not (host.paths.state_dir / "order.json").exists():
+        while not (host.paths.open_order).exists():
             assert time.monotonic() < deadline
             time.sleep(0.005)
         os.kill(running.pid, signal.SIGKILL)
@@ -331,7 +331,7 @@ def test_an_interrupted_order_is_resumed(host, tmp_path):
         server.address("a.example", "127.0.0.1")
         said = host.run("acme", "cert", "order")
         assert valid_pair(host)
-        assert not (host.paths.state_dir / "order.json").exists()
+        assert not (host.paths.open_order).exists()
         assert "Resuming order" in said
 
 
