@@ -88,8 +88,14 @@ def change(
 def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> None:
     """Remove an instance that no name uses.
 
-    :raises UsageError: a name of this node uses it, or records that it added are still in DNS.
+    :raises UsageError: it is the one that always exists, a name of this node uses it, or records that it
+        added are still in DNS.
     """
+    if id_ == plugin_config.STANDALONE:
+        raise UsageError(
+            f"acme plugin remove: {id_} always exists",
+            hint=f"Set it back to its defaults: pvefw acme plugin set {id_} --delete data",
+        )
     users = [one.name for one in node_settings.certificate_names(paths) if one.plugin == id_]
     if users:
         raise UsageError(

@@ -65,7 +65,7 @@ def renew(paths: Paths, task: Task, *, force: bool = False) -> None:
     :raises NotFound: there is no certificate to renew.
     :raises UsageError: it is not due.
     """
-    current = chain.describe(paths.proxy_certificate, files.read(paths.proxy_certificate))
+    current = chain.describe(paths.proxy_certificate, _installed(paths))
     days = node_settings.get(paths, "renew-before")
     due = renewal.due_at(current, timedelta(days=int(days)) if days else None)
     if not force and due > SystemClock().now():
@@ -83,7 +83,7 @@ def revoke(paths: Paths, task: Task) -> None:
     :raises NotFound: there is no certificate.
     :raises AcmeError: the authority refuses; the certificate stays.
     """
-    certificate = chain.parse(files.read(paths.proxy_certificate), str(paths.proxy_certificate))[0]
+    certificate = chain.parse(_installed(paths), str(paths.proxy_certificate))[0]
     task.log("Loading ACME account details")
     account = account_use.load(paths, node_settings.account_name(paths), task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
@@ -91,6 +91,16 @@ def revoke(paths: Paths, task: Task) -> None:
         _revoke(paths, client, certificate.public_bytes(serialization.Encoding.DER), task)
     install.remove_pair(paths, task)
     install.reload_service(paths, node_settings.get(paths, "reload-command"), task)
+
+
+def _installed(paths: Paths) -> bytes:
+    pem = files.read_if_exists(paths.proxy_certificate)
+    if pem is None:
+        raise NotFound(
+            f"node {paths.node} has no certificate of its own ({paths.proxy_certificate})",
+            hint="Order one: pvefw acme cert order",
+        )
+    return pem
 
 
 def _revoke(paths: Paths, client: Client, certificate: bytes, task: Task) -> None:

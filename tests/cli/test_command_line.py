@@ -175,6 +175,20 @@ def test_an_instance_in_use_is_not_removed(pvefw):
     assert "validates a.example" in said
 
 
+def test_the_instance_that_always_exists_is_not_removed(pvefw):
+    status, _, said = pvefw("acme", "plugin", "remove", "standalone")
+    assert status == 2
+    assert "standalone always exists" in said
+
+
+@pytest.mark.parametrize("command", ["renew", "revoke"])
+def test_without_a_certificate_there_is_nothing_to_renew_or_revoke(pvefw, command):
+    status, _, said = pvefw("acme", "cert", command)
+    assert status == 1
+    assert "node pve1 has no certificate of its own" in said
+    assert "pvefw acme cert order" in said
+
+
 def test_an_error_of_our_own_is_no_traceback(pvefw, monkeypatch):
     from pvefw.store import node_settings
 
