@@ -1,5 +1,6 @@
 """Certificates validated through DNS: the shipped plugins, real servers, a real authority."""
 
+import base64
 import json
 import signal
 import time
@@ -105,6 +106,21 @@ def test_http_and_two_kinds_of_dns_in_one_certificate(host, world, instance):
     assert "changed _acme-challenge.pdns.test" in said
     assert world.pdns.api_key not in said
     assert world.pdns.txt("_acme-challenge.pdns.test.") == set()
+
+
+def test_a_plugins_cfg_of_proxmox_ve_works_as_it_is(host, world, authority):
+    """Names and values as Proxmox VE writes them: base64url without padding, its own keys kept."""
+    host.paths.cluster_pvefw_cfg.write_text(f"dns_catalog: acmesh\n\tpath {SCRIPTS}\n")
+    data = f"PT_Url={world.pdns.api}\nPT_Token={world.pdns.api_key}\nPT_Zone=pdns.test.\n"
+    encoded = base64.urlsafe_b64encode(data.encode()).decode().rstrip("=")
+    theirs = f"dns: theirs\n\tapi pdnsapi\n\tdata {encoded}\n\tlater-key kept\n\n"
+    host.paths.plugins_cfg.write_text(theirs)
+    host.standalone(authority.http_port)
+    order(host, "theirs.pdns.test,plugin=theirs")
+    assert names(host) == ["theirs.pdns.test"]
+    assert theirs.rstrip() in host.paths.plugins_cfg.read_text()
+    shown = host.run("acme", "plugin", "config", "theirs", "--output-format", "json")
+    assert world.pdns.api_key not in shown
 
 
 def test_an_alias_and_a_cname_into_zones_of_others(host, world, instance):
