@@ -59,12 +59,13 @@ def order(paths: Paths, task: Task, *, force: bool = False) -> None:
 
 
 def renew(paths: Paths, task: Task, *, force: bool = False) -> None:
-    """Renew the certificate, if it is due.
+    """Renew the certificate, if it is due; DNS records that a killed order left are removed either way.
 
     :param force: also when it is not.
     :raises NotFound: there is no certificate to renew.
     :raises UsageError: it is not due.
     """
+    cleanup.cleanup_first(paths, task)
     current = chain.describe(paths.proxy_certificate, _installed(paths))
     days = node_settings.get(paths, "renew-before")
     due = renewal.due_at(current, timedelta(days=int(days)) if days else None)

@@ -176,6 +176,19 @@ def test_the_next_order_cleans_up_first(host, authority):
     host("acme", "plugin", "remove", "bind")
 
 
+def test_a_renewal_that_is_not_due_cleans_up_too(host, authority):
+    host.domains("www.example.test")
+    host("acme", "cert", "order")
+    host.instance("bind", host.world.primary, "set", die="add")
+    host.domains("again.example.test,plugin=bind")
+    host("acme", "cert", "order", "--force", status=-signal.SIGKILL)
+    host.instance("bind", host.world.primary, "set")
+    said = host("acme", "cert", "renew", status=2)
+    assert "bind: removing 1 TXT record" in said
+    assert "is due on" in said
+    assert host.world.values(name_of("again.example.test")) == set()
+
+
 def test_what_cannot_be_removed_is_named_and_can_be_forgotten(host, authority):
     host.instance("bind", host.world.primary, "set", die="add")
     host.domains("gone.example.test,plugin=bind")
