@@ -1,4 +1,4 @@
-"""Tasks that are interrupted, hung up, or outlived by their threads: they clean up and end well."""
+"""Tasks that are interrupted, hung up, or outlived by their threads: they clean up and say their end."""
 
 import contextlib
 import os
