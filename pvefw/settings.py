@@ -358,7 +358,9 @@ def _forms(secret: str) -> set[str]:
         for part in parts
         for form in (
             json.dumps(part)[1:-1],
+            json.dumps(part, ensure_ascii=False)[1:-1],
             repr(part)[1:-1],
+            quote(part),
             quote(part, safe=""),
             quote_plus(part),
             base64.b64encode(part.encode()).decode().rstrip("="),
