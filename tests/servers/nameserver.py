@@ -17,7 +17,7 @@ import dns.rdatatype
 import dns.tsigkeyring
 import dns.update
 
-from servers.processes import READY_SECONDS
+from servers.processes import READY_SECONDS, free_port
 
 
 def loopback() -> str:
@@ -30,8 +30,8 @@ def free_dns_port() -> int:
     while True:
         with contextlib.ExitStack() as stack:
             probe = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_DGRAM))
-            probe.bind(("::", 0))
-            port: int = probe.getsockname()[1]
+            port = free_port("::", socket.SOCK_DGRAM)
+            probe.bind(("::", port))
             other = stack.enter_context(socket.socket(socket.AF_INET6, socket.SOCK_STREAM))
             with contextlib.suppress(OSError):
                 other.bind(("::", port))

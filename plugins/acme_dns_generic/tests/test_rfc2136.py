@@ -157,7 +157,7 @@ def test_nobody_is_there():
 def test_silence_ends_after_the_timeout():
     with contextlib.ExitStack() as stack:
         udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-        udp.bind(("127.0.0.1", 0))
+        udp.bind(("127.0.0.1", free_dns_port()))
         tcp = stack.enter_context(socket.socket())
         tcp.bind(udp.getsockname())
         tcp.listen()

@@ -9,6 +9,7 @@ import sys
 import threading
 
 import pytest
+from servers.processes import free_port
 
 from pvefw.api import ProviderError
 from pvefw.testing.challenge import ChallengeConformance, make_challenge
@@ -16,12 +17,6 @@ from pvefw.testing.fakes import FakeTask
 from pvefw_acme_standalone import Standalone
 
 PREFIX = "/.well-known/acme-challenge/"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def ask(port, path, method="GET", address="127.0.0.1"):
