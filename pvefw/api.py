@@ -35,6 +35,7 @@ from pvefw.model import (
     Task,
     TaskEvent,
     TxtRecord,
+    Urgency,
 )
 from pvefw.settings import setting
 from pvefw.system import Sandbox, run
@@ -70,6 +71,7 @@ __all__ = [
     "TxtRecord",
     "Unavailable",
     "Unsupported",
+    "Urgency",
     "hookimpl",
     "run",
     "setting",

@@ -270,6 +270,18 @@ class CertificateEvent:
     """SHA-256, upper case, colons between the bytes."""
 
 
+class Urgency(StrEnum):
+    """How soon somebody must act, by how much of a certificate's lifetime is left."""
+
+    NOTICE = "notice"
+    """More than a fifth: it will most likely mend itself."""
+    WARNING = "warning"
+    """Less than a fifth."""
+    CRITICAL = "critical"
+    """Less than a tenth."""
+    EXPIRED = "expired"
+
+
 @dataclass(frozen=True, slots=True)
 class RenewalFailedEvent:
     """A certificate could not be renewed."""
@@ -279,9 +291,11 @@ class RenewalFailedEvent:
     certificate: Path
     not_after: datetime
     days_left: float
+    """Negative once it has expired."""
     failures: int
-    """How many in a row, this one included."""
+    """How many in a row, this one included; 0 where nothing could be tried."""
     reason: str
+    urgency: Urgency = Urgency.NOTICE
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class Offer:
     binding_required: bool
 
 
-class _Unhurried:
+class Unhurried:
     """Waits where there is no task to be cancelled; Ctrl-C ends it all the same."""
 
     cancelled = False
@@ -100,7 +100,7 @@ def look_at(directory: str, ca_file: Path | None) -> Offer:
     :raises AcmeError: it cannot be had.
     """
     trust = str(ca_file) if ca_file else ""
-    transport = Transport(ca_file=trust, deadline=_SECONDS, task=_Unhurried())
+    transport = Transport(ca_file=trust, deadline=_SECONDS, task=Unhurried())
     try:
         found = Client(transport, directory).directory
     finally:

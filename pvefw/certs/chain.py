@@ -151,6 +151,11 @@ def check_pair(chain_pem: bytes, key_pem: bytes, what: str, now: datetime) -> by
     return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in ordered)
 
 
+def belong_together(certificate: x509.Certificate, key: keys.PrivateKey) -> bool:
+    """Whether a private key is that of a certificate."""
+    return _spki(certificate.public_key()) == _spki(key.public_key())
+
+
 def _spki(key: object) -> bytes:
     return key.public_bytes(  # type: ignore[attr-defined,no-any-return]  # any public key has it
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -186,7 +191,7 @@ def _in_order(
     """The leaf, then each certificate's issuer (RFC 8446 section 4.4.2)."""
     ordered, rest = [leaf], list(others)
     while rest:
-        issuer = next((one for one in rest if _issued(ordered[-1], one)), None)
+        issuer = next((one for one in rest if issued(ordered[-1], one)), None)
         if issuer is None:
             raise CertificateError(
                 f"{what}: {_common_name(rest[0])} is not part of the chain of {_common_name(leaf)}",
@@ -197,7 +202,8 @@ def _in_order(
     return ordered
 
 
-def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+def issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether one certificate signed the other."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):

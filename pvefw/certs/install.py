@@ -1,27 +1,49 @@
-"""Puts a certificate and its key in place as one, and tells whoever uses them.
+"""Puts a certificate and its key in place as one.
 
-Both new files are complete on disk, and an intent is recorded, before the first of two renames. Whatever
-interrupts the installation, :func:`recover` (which every later command calls) finishes it, or takes it
-back where it had not begun: no service ever starts on a mixed pair.
+An intent is recorded before anything else, and both new files are complete on disk before the first of
+two renames. Whatever interrupts the installation, :func:`recover` (which every later command calls, and
+a unit before the services start) finishes it, or takes it back where it had not begun: no service ever
+starts on a mixed pair.
 """
 
 import json
-import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pvefw import system
 from pvefw.certs import chain
-from pvefw.errors import CertificateError, ProgramError
+from pvefw.errors import CertificateError
 from pvefw.model import CertificateEvent, Task
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 
 _STAGED = ".pvefw-new"
-_RELOAD_SECONDS = 90.0
-NO_RELOAD = "-"
-DEFAULT_RELOAD = "systemctl reload-or-restart pveproxy"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its private key, by where they lie."""
+
+    title: str
+    """For the log: ``pveproxy``."""
+    certificate: Path
+    key: Path
+
+
+def service_pair(paths: Paths) -> Pair:
+    """What the API and the web interface use: custom, or from an ACME authority."""
+    return Pair("pveproxy", paths.proxy_certificate, paths.proxy_key)
+
+
+def node_pair(paths: Paths) -> Pair:
+    """The node's own, signed by the cluster's CA; the services use it where there is no other."""
+    return Pair("node", paths.node_certificate, paths.node_key)
+
+
+def authority_pair(paths: Paths) -> Pair:
+    """The cluster's CA."""
+    return Pair("cluster CA", paths.authority_certificate, paths.authority_key)
 
 
 @dataclass(frozen=True)
@@ -54,7 +76,7 @@ def _digest(path: Path) -> str:
 def install_pair(
     paths: Paths, certificate: bytes, key: bytes, task: Task, now: datetime
 ) -> CertificateEvent:
-    """Replace ``pveproxy-ssl.pem`` and ``.key`` by a new pair.
+    """Replace the pair of the services by a new one.
 
     :param certificate: PEM, the leaf first or in any unambiguous order.
     :param key: PEM.
@@ -63,22 +85,30 @@ def install_pair(
     :raises StoreError: a file could not be written; the old pair is in place.
     """
     ordered = chain.check_pair(certificate, key, "the new certificate", now)
-    with locks.local_lock(paths, f"install-{paths.node}"):
+    replace_pair(paths, service_pair(paths), ordered, key, task)
+    return event(paths, ordered)
+
+
+def replace_pair(paths: Paths, pair: Pair, certificate: bytes, key: bytes, task: Task) -> None:
+    """Replace a pair whose parts are known to belong together.
+
+    :raises StoreError: a file could not be written; the old pair is in place.
+    """
+    with locks.certificate_lock(paths):
         _finish(paths)
         halves = [
-            _Half(paths.proxy_key, files.digest(key)),
-            _Half(paths.proxy_certificate, files.digest(ordered)),
+            _Half(pair.key, files.digest(key)),
+            _Half(pair.certificate, files.digest(certificate)),
         ]
-        task.log("Setting pveproxy certificate and key")
+        task.log(f"Setting {pair.title} certificate and key")
         try:
-            files.replace(halves[0].staged, key, private=True)
-            files.replace(halves[1].staged, ordered)
             _record(paths, halves)
+            files.replace(halves[0].staged, key, private=True)
+            files.replace(halves[1].staged, certificate)
         except BaseException:
             _take_back(paths, halves)
             raise
         _swap(paths, halves)
-    return _event(paths, ordered)
 
 
 def recover(paths: Paths) -> None:
@@ -86,16 +116,16 @@ def recover(paths: Paths) -> None:
 
     :raises CertificateError: it can be neither, because somebody removed the new files.
     """
-    with locks.local_lock(paths, f"install-{paths.node}"):
+    with locks.certificate_lock(paths):
         _finish(paths)
 
 
-def _record(paths: Paths, halves: list[_Half]) -> None:
+def _record(paths: Paths, halves: Sequence[_Half]) -> None:
     intent = [{"target": str(one.target), "digest": one.digest} for one in halves]
     files.replace(paths.install_intent, json.dumps(intent).encode(), private=True)
 
 
-def _swap(paths: Paths, halves: list[_Half]) -> None:
+def _swap(paths: Paths, halves: Sequence[_Half]) -> None:
     """The two renames, back to back; a failing second one brings the first file back."""
     before = [files.read_if_exists(one.target) for one in halves]
     try:
@@ -107,7 +137,7 @@ def _swap(paths: Paths, halves: list[_Half]) -> None:
             _put_back(one.target, old)
         _take_back(paths, halves)
         raise
-    files.remove(paths.install_intent)
+    _take_back(paths, halves)
 
 
 def _put_back(target: Path, content: bytes | None) -> None:
@@ -117,10 +147,13 @@ def _put_back(target: Path, content: bytes | None) -> None:
         files.replace(target, content, private=target.suffix == ".key")
 
 
-def _take_back(paths: Paths, halves: list[_Half]) -> None:
-    files.remove(paths.install_intent)
+def _take_back(paths: Paths, halves: Sequence[_Half]) -> None:
+    """Remove all that is not in its place; the intent last, so that nothing is forgotten."""
     for one in halves:
         files.remove(one.staged)
+        for path in (one.staged, one.target):
+            files.remove_unfinished(path)
+    files.remove(paths.install_intent)
 
 
 def _finish(paths: Paths) -> None:
@@ -140,7 +173,11 @@ def _finish(paths: Paths) -> None:
         )
 
 
-def _event(paths: Paths, certificate: bytes) -> CertificateEvent:
+def event(paths: Paths, certificate: bytes) -> CertificateEvent:
+    """What observers are told of the services' certificate.
+
+    :param certificate: PEM, the leaf first.
+    """
     info = chain.describe(paths.proxy_certificate, certificate)
     return CertificateEvent(
         node=paths.node,
@@ -154,38 +191,13 @@ def _event(paths: Paths, certificate: bytes) -> CertificateEvent:
 
 
 def remove_pair(paths: Paths, task: Task) -> None:
-    """Remove ``pveproxy-ssl.pem`` and ``.key``; the service falls back to the node certificate."""
-    with locks.local_lock(paths, f"install-{paths.node}"):
+    """Remove the services' pair; they fall back to the node's own.
+
+    What removes it must first see to it that there is one: :func:`pvefw.certs.node_certificate.ensure`.
+    """
+    with locks.certificate_lock(paths):
         _finish(paths)
         task.log("Deleting certificate files")
         # without its certificate the service ignores a key; without its key it would not start
         files.remove(paths.proxy_certificate)
         files.remove(paths.proxy_key)
-
-
-# --- the service ----------------------------------------------------------------------------------
-
-
-def reload_service(paths: Paths, command: str | None, task: Task) -> None:
-    """Make the service use the pair. A failure is a warning that names how to try again.
-
-    :param command: the configured ``reload-command``; ``None`` for the default, which runs only where
-        the host has that unit; ``-`` to do nothing.
-    """
-    if command is None:
-        command = DEFAULT_RELOAD if _has_pveproxy(paths) else NO_RELOAD
-    if command == NO_RELOAD:
-        return
-    task.log("Restarting pveproxy" if command == DEFAULT_RELOAD else f"Running {command}")
-    try:
-        system.run(shlex.split(command), timeout=_RELOAD_SECONDS)
-    except (ProgramError, ValueError) as error:
-        task.warn(f"The certificate is installed, but {error}. Try again with: {command}")
-
-
-def _has_pveproxy(paths: Paths) -> bool:
-    """Only on the running host itself: another tree's service is not ours to restart."""
-    units = ("/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system")
-    return paths.root == Path("/") and any(
-        paths.below(f"{unit}/pveproxy.service").exists() for unit in units
-    )

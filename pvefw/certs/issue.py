@@ -1,26 +1,39 @@
 """Orders, renews and revokes the certificate of a node."""
 
 import json
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import ReasonFlags
 
 from pvefw.acme.client import Client, Order
 from pvefw.acme.jws import AccountKey
-from pvefw.acme.order import OrderFlow
+from pvefw.acme.order import OrderFlow, Solver
+from pvefw.acme.renewal_info import certificate_id
 from pvefw.certs import accounts as account_use
-from pvefw.certs import chain, install, keys, renewal, solvers
+from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, sharing, solvers
+from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.keys import PrivateKey
+from pvefw.certs.renewal import Record
 from pvefw.dns import cleanup
-from pvefw.errors import AcmeError, AcmeProblem, ConfigError, NotFound, UsageError
+from pvefw.errors import (
+    AcmeError,
+    AcmeProblem,
+    AcmeProtocolError,
+    AcmeUnreachable,
+    ConfigError,
+    DeadlineExceeded,
+    NotFound,
+    UsageError,
+)
 from pvefw.model import Identifier, Task
 from pvefw.store import files, locks, node_settings
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths
 from pvefw.system import SystemClock
-from pvefw.tasks import events
 
 _ORDER_SECONDS = 3600.0
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
@@ -43,9 +56,11 @@ class _Wanted:
 
 
 def order(paths: Paths, task: Task, *, force: bool = False) -> None:
-    """Order a certificate for the configured names, install it, and tell the observers.
+    """Get a certificate for the configured names, install it, and tell the service and the observers.
 
-    :param force: replace a certificate that is there already.
+    Where another node wants the same one and has it already, it is taken over instead of ordered.
+
+    :param force: order in any case, and replace a certificate that is there already.
     :raises UsageError: there is one, and no force.
     :raises ConfigError: nothing to order is configured.
     :raises PvefwError: the order failed; the certificate that was there is still there.
@@ -55,27 +70,33 @@ def order(paths: Paths, task: Task, *, force: bool = False) -> None:
             f"acme cert order: {paths.proxy_certificate} is there already",
             hint="Replace it with --force, or renew it: pvefw acme cert renew",
         )
-    _order(paths, task)
+    obtain(paths, task, ordered_in_any_case=force)
 
 
-def renew(paths: Paths, task: Task, *, force: bool = False) -> None:
-    """Renew the certificate, if it is due; DNS records that a killed order left are removed either way.
+def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> None:
+    """Get a certificate from a node that shares it, or from the authority, and put it to use.
 
-    :param force: also when it is not.
-    :raises NotFound: there is no certificate to renew.
-    :raises UsageError: it is not due.
+    :param ordered_in_any_case: whatever other nodes have.
+    :raises PvefwError: as :func:`order`.
     """
-    cleanup.cleanup_first(paths, task)
-    current = chain.describe(paths.proxy_certificate, _installed(paths))
-    days = node_settings.get(paths, "renew-before")
-    due = renewal.due_at(current, timedelta(days=int(days)) if days else None)
-    if not force and due > SystemClock().now():
-        raise UsageError(
-            f"acme cert renew: the certificate is good until {current.not_after:%Y-%m-%d}, "
-            f"its renewal is due on {due:%Y-%m-%d}",
-            hint="Renew it now with --force.",
-        )
-    _order(paths, task)
+    with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
+        install.recover(paths)
+        cleanup.cleanup_first(paths, task)
+        wanted = _wanted(paths)
+        before = _current(paths)
+        others = sharing.partners(paths)
+        with sharing.turn(paths, others, task):
+            now = SystemClock().now()
+            found = sharing.newer(paths, others, before, now)
+            if found and not ordered_in_any_case:
+                task.log(f"Node {found.node} has this certificate already; taking it over")
+                account = wanted.account
+                _install(paths, found.certificate, found.key, account, task)
+            else:
+                account = _order(paths, wanted, before, task)
+    deploy.deploy(paths, task)
+    if before and wanted.flag("revoke-replaced"):
+        _revoke_replaced(paths, before, account, task)
 
 
 def revoke(paths: Paths, task: Task) -> None:
@@ -90,8 +111,26 @@ def revoke(paths: Paths, task: Task) -> None:
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
         task.log("Revoking old certificate")
         _revoke(paths, client, certificate.public_bytes(serialization.Encoding.DER), task)
+    node_certificate.ensure(paths, task, SystemClock().now())
     install.remove_pair(paths, task)
-    install.reload_service(paths, node_settings.get(paths, "reload-command"), task)
+    deploy.reload_service(paths, task)
+
+
+def _revoke_replaced(paths: Paths, before: CertificateInfo, account_name: str, task: Task) -> None:
+    """Revoke a certificate that is no longer in use. Should that fail, it just runs out."""
+    old = x509.load_pem_x509_certificate(before.pem.encode())
+    try:
+        account = account_use.load(paths, account_name, task)
+        with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
+            task.log("Revoking the certificate that was replaced")
+            superseded = _REASONS[ReasonFlags.superseded]
+            client.revoke(old.public_bytes(serialization.Encoding.DER), superseded)
+    except AcmeError as error:
+        task.warn(f"The certificate that was replaced is not revoked: {error.message}")
+
+
+_REASONS = {ReasonFlags.superseded: 4}
+"""RFC 5280 section 5.3.1."""
 
 
 def _installed(paths: Paths) -> bytes:
@@ -116,25 +155,76 @@ def _revoke(paths: Paths, client: Client, certificate: bytes, task: Task) -> Non
         client.revoke(certificate, key=AccountKey.from_pem(pem, what))
 
 
-def _order(paths: Paths, task: Task) -> None:
-    with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
-        install.recover(paths)
-        cleanup.cleanup_first(paths, task)
-        wanted = _wanted(paths)
-        answering = solvers.for_names(paths, wanted.entries)
-        task.log("Loading ACME account details")
-        account = account_use.load(paths, wanted.account, task)
-        with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
-            flow = OrderFlow(client, transport, answering, task)
-            progress = _Progress(paths, wanted, account.location)
-            valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted)
-            pem = flow.download(valid, wanted.settings.get("preferred-chain", ""))
-        event = install.install_pair(
-            paths, pem, keys.to_pem(progress.key), task, SystemClock().now()
-        )
-        progress.end()
-    install.reload_service(paths, wanted.settings.get("reload-command"), task)
-    events.tell(paths, "on_certificate", event, task)
+def _current(paths: Paths) -> CertificateInfo | None:
+    """The certificate that is installed."""
+    pem = files.read_if_exists(paths.proxy_certificate)
+    return chain.describe(paths.proxy_certificate, pem) if pem else None
+
+
+def _order(paths: Paths, wanted: _Wanted, before: CertificateInfo | None, task: Task) -> str:
+    """Order from the configured account; where its authority is down, from the one to fall back to.
+
+    :returns: the account that was ordered from.
+    """
+    answering = solvers.for_names(paths, wanted.entries)
+    fallback = wanted.settings.get("fallback-account")
+    try:
+        _order_from(paths, wanted, answering, before, task)
+    except AcmeError as error:
+        if not fallback or fallback == wanted.account or not _is_down(error):
+            raise
+        task.warn(f"{error.message}; ordering from the account {fallback} instead")
+        wanted = replace(wanted, account=fallback)
+        _order_from(paths, wanted, answering, before, task)
+    return wanted.account
+
+
+def _is_down(error: AcmeError) -> bool:
+    """Whether another authority might do what this one does not."""
+    if isinstance(error, AcmeProblem):
+        return error.status >= _SERVER_ERROR or error.type == "rateLimited"
+    return isinstance(error, AcmeUnreachable | AcmeProtocolError | DeadlineExceeded)
+
+
+_SERVER_ERROR = 500
+
+
+def _order_from(
+    paths: Paths,
+    wanted: _Wanted,
+    answering: Mapping[str, Solver],
+    before: CertificateInfo | None,
+    task: Task,
+) -> None:
+    task.log("Loading ACME account details")
+    account = account_use.load(paths, wanted.account, task)
+    with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
+        flow = OrderFlow(client, transport, answering, task)
+        progress = _Progress(paths, wanted, account.location)
+        replaces = _replaces(paths, client, before, wanted.account)
+        valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted, replaces)
+        pem = flow.download(valid, wanted.settings.get("preferred-chain", ""))
+    _install(paths, pem, keys.to_pem(progress.key), wanted.account, task)
+    progress.end()
+
+
+def _install(paths: Paths, pem: bytes, key: bytes, account: str, task: Task) -> None:
+    deploy.prepare(paths)
+    install.install_pair(paths, pem, key, task, SystemClock().now())
+    renewal.keep(
+        paths,
+        chain.describe(paths.proxy_certificate, _installed(paths)),
+        Record(account=account),
+    )
+
+
+def _replaces(paths: Paths, client: Client, before: CertificateInfo | None, account: str) -> str:
+    """The ARI id of the certificate to replace, where its authority knows it (RFC 9773 section 5)."""
+    if before is None or "renewalInfo" not in client.directory.urls:
+        return ""
+    if renewal.record_of(paths, before).account != account:
+        return ""
+    return certificate_id(x509.load_pem_x509_certificate(before.pem.encode()))
 
 
 def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
@@ -152,8 +242,14 @@ def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
         return None
 
 
-def _obtain(flow: OrderFlow, progress: "_Progress", wanted: _Wanted) -> Order:
-    placed = flow.place(wanted.identifiers, profile=wanted.settings.get("profile", ""))
+def _obtain(flow: OrderFlow, progress: "_Progress", wanted: _Wanted, replaces: str) -> Order:
+    profile = wanted.settings.get("profile", "")
+    try:
+        placed = flow.place(wanted.identifiers, profile=profile, replaces=replaces)
+    except AcmeProblem as problem:
+        if not replaces or problem.type not in _ABOUT_REPLACES:
+            raise
+        placed = flow.place(wanted.identifiers, profile=profile)
     progress.begin(placed)
     return flow.finalize(flow.authorize(placed), progress.signing_request)
 
@@ -166,6 +262,10 @@ def _wanted(paths: Paths) -> _Wanted:
             hint="Set one: pvefw config set -acmedomain0 NAME[,plugin=ID]",
         )
     return _Wanted(entries, node_settings.account_name(paths), node_settings.load(paths))
+
+
+_ABOUT_REPLACES = ("alreadyReplaced", "malformed", "conflict")
+"""What an authority answers when it does not like what an order says that it replaces."""
 
 
 class _Progress:

@@ -12,6 +12,7 @@ from pvefw.errors import CertificateError, UsageError
 from pvefw.model import Identifier
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 KEY_TYPES = ("ec256", "ec384", "rsa2048", "rsa4096")
 _LONGEST_COMMON_NAME = 64  # X.520's ub-common-name

@@ -1,19 +1,197 @@
-"""When a certificate is due for renewal."""
+"""When a certificate is due for renewal, and what is kept of earlier decisions and failures.
 
+Whoever decides at the same moments as everybody else meets everybody else at the authority. So the
+moment is spread: within the authority's window, or over the last twentieth of the lifetime before the
+rule's own date. It is drawn from the certificate's fingerprint and the node's name, so that it needs no
+memory and is the same in every run.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from pvefw.certs.chain import CertificateInfo
+from pvefw.model import Urgency
+from pvefw.store import files
+from pvefw.store.paths import Paths
 
 _SHORT_LIVED = timedelta(days=10)
+_SPREAD = 1 / 20
+_FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(hours=1), timedelta(days=1)
 
 
-def due_at(info: CertificateInfo, renew_before: timedelta | None = None) -> datetime:
-    """The moment from which a certificate should be renewed, without asking the authority.
+@dataclass(frozen=True)
+class Window:
+    """Within which the authority wants a certificate renewed (RFC 9773 section 4.2)."""
 
-    Two thirds into its lifetime; half-way where that is under ten days; earlier where
-    ``renew_before`` (time before its end) says so.
+    start: datetime
+    end: datetime
+    explanation: str = ""
+    """URL of a page for people, or empty."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """From when on a certificate is to be renewed, and why then."""
+
+    due: datetime
+    reason: str
+
+
+def decide(
+    info: CertificateInfo,
+    node: str,
+    *,
+    window: Window | None = None,
+    renew_before: timedelta | None = None,
+) -> Decision:
+    """When a certificate is to be renewed.
+
+    The authority's window where it gives one, else two thirds into the lifetime, half-way where that is
+    under ten days; earlier where the configuration says so.
+
+    :param window: the authority's; one that ends too late to be of use is ignored.
+    :param renew_before: time before the end; one that is longer than the lifetime is ignored.
     """
     lifetime = info.not_after - info.not_before
-    share = lifetime / 2 if lifetime < _SHORT_LIVED else lifetime * 2 / 3
-    rule = info.not_before + share
-    return rule if renew_before is None else min(rule, info.not_after - renew_before)
+    decision = _by_window(info, node, window) or _by_lifetime(info, node)
+    if renew_before is None or renew_before >= lifetime:
+        return decision
+    configured = info.not_after - renew_before
+    if configured >= decision.due:
+        return decision
+    return Decision(configured, f"renew-before is {_days(renew_before)}")
+
+
+def _by_window(info: CertificateInfo, node: str, window: Window | None) -> Decision | None:
+    lifetime = info.not_after - info.not_before
+    if window is None or window.end > info.not_after - lifetime * _SPREAD:
+        return None
+    due = window.start + (window.end - window.start) * _share(info, node)
+    why = f"its authority asks for it from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
+    return Decision(due, f"{why}, see {window.explanation}" if window.explanation else why)
+
+
+def _by_lifetime(info: CertificateInfo, node: str) -> Decision:
+    lifetime = info.not_after - info.not_before
+    share, name = (1 / 2, "half") if lifetime < _SHORT_LIVED else (2 / 3, "two thirds")
+    due = info.not_before + lifetime * (share - _SPREAD * _share(info, node))
+    return Decision(due, f"{name} of its {_days(lifetime)} are over then")
+
+
+def _share(info: CertificateInfo, node: str) -> float:
+    """From 0 to 1, evenly spread over certificates and nodes."""
+    digest = hashlib.sha256(f"{info.fingerprint} {node}".encode()).digest()
+    return int.from_bytes(digest[:8]) / 2**64
+
+
+def _days(time: timedelta) -> str:
+    return f"{time.total_seconds() / 86400:.3g} days"
+
+
+def urgency(info: CertificateInfo, now: datetime) -> Urgency:
+    """How soon somebody must act on a certificate that is not renewed."""
+    left = (info.not_after - now) / (info.not_after - info.not_before)
+    if left <= 0:
+        return Urgency.EXPIRED
+    if left <= 1 / 10:
+        return Urgency.CRITICAL
+    return Urgency.WARNING if left <= 1 / 5 else Urgency.NOTICE
+
+
+_INTERVALS = {
+    Urgency.NOTICE: timedelta(days=3),
+    Urgency.WARNING: timedelta(days=1),
+    Urgency.CRITICAL: timedelta(hours=6),
+    Urgency.EXPIRED: timedelta(hours=6),
+}
+"""After which somebody who was told is told again."""
+
+
+# --- what is kept ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one certificate beside what it says itself."""
+
+    fingerprint: str = ""
+    """Which one; all the rest is about that one only."""
+    account: str = ""
+    """The ACME account it was ordered with; empty where it was not, or nobody knows."""
+    custom: bool = False
+    """Set by hand: never replaced by an order that nobody asked for."""
+    window: Window | None = None
+    ask_again: datetime | None = None
+    """When the authority wants to be asked for its window again."""
+    failures: int = 0
+    reason: str = ""
+    next_try: datetime | None = None
+    told: datetime | None = None
+    """When somebody was last told that it is not renewed, and how urgently."""
+    told_urgency: str = ""
+
+    def failed(
+        self, reason: str, info: CertificateInfo, now: datetime, retry_after: float | None
+    ) -> "Record":
+        """After one more failure.
+
+        The pause doubles from an hour to a day, and is never more than a tenth of what is left, so that
+        certificates of a few days get their tries, too.
+
+        :param retry_after: seconds that the authority asked for.
+        """
+        pause = min(_FIRST_BACK_OFF * 2 ** min(self.failures, 10), _LONGEST_BACK_OFF)
+        pause = min(pause, max((info.not_after - now) / 10, _FIRST_BACK_OFF))
+        pause = max(pause, timedelta(seconds=retry_after or 0))
+        return replace(self, failures=self.failures + 1, reason=reason, next_try=now + pause)
+
+    def to_be_told(self, how: Urgency, now: datetime) -> bool:
+        """Whether somebody should be told again."""
+        if self.told is None:
+            return True
+        rank = list(Urgency)
+        known = rank.index(Urgency(self.told_urgency)) if self.told_urgency else -1
+        return rank.index(how) > known or now - self.told >= _INTERVALS[how]
+
+
+def records(paths: Paths) -> dict[str, Record]:
+    """What is kept, by the certificate's file name; nothing where it is damaged."""
+    data = files.read_if_exists(paths.renewal_state)
+    try:
+        return {str(key): _record(one) for key, one in json.loads(data or b"{}").items()}
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return {}
+
+
+def record_of(paths: Paths, info: CertificateInfo) -> Record:
+    """What is known of the certificate that is there now."""
+    found = records(paths).get(info.filename, Record())
+    return found if found.fingerprint == info.fingerprint else Record(fingerprint=info.fingerprint)
+
+
+def keep(paths: Paths, info: CertificateInfo, record: Record) -> None:
+    """Keep what is known of a certificate; what was known of its predecessor goes."""
+    everything = records(paths) | {info.filename: replace(record, fingerprint=info.fingerprint)}
+    said = {key: asdict(one) for key, one in everything.items()}
+    text = json.dumps(said, indent=1, default=lambda value: value.isoformat())
+    files.replace(paths.renewal_state, text.encode())
+
+
+def _record(said: Mapping[str, Any]) -> Record:
+    window = said["window"]
+    return Record(
+        **{
+            **said,
+            "window": window
+            and Window(_time(window["start"]), _time(window["end"]), window["explanation"]),
+            **{key: said[key] and _time(said[key]) for key in ("ask_again", "next_try", "told")},
+        }
+    )
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

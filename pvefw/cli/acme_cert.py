@@ -23,9 +23,14 @@ def order(app: App, force: bool) -> None:
 @pass_app
 def renew(app: App, force: bool) -> None:
     """Renew the certificate, if it is due."""
-    from pvefw.certs import issue
+    from pvefw.certs import renew as renewing
+    from pvefw.system import SystemClock
 
-    run_task(app, "acmerenew", lambda task: issue.renew(app.paths, task, force=force))
+    run_task(
+        app,
+        "acmerenew",
+        lambda task: renewing.renew_service(app.paths, task, SystemClock(), force=force),
+    )
 
 
 @cert.command()

@@ -1,14 +1,29 @@
 """``pvefw cert``: the node's certificates."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.tasks import run_task
 
 cert = Group("cert", help="The node's certificates.")
+ca = Group("ca", help="The cluster's certificate authority.")
+node = Group("node", help="The node's own certificate, signed by the cluster's CA.")
+cert.add_command(ca)
+cert.add_command(node)
+
+_file = click.Path(path_type=Path, exists=True, dir_okay=False)
+_restart = click.option("--restart", is_flag=True, help="Let the service use the change now.")
+
+
+def _now() -> datetime:
+    from pvefw.system import SystemClock
+
+    return SystemClock().now()
 
 
 @cert.command()
@@ -26,6 +41,109 @@ def info(app: App) -> None:
         show_value(app, {key: _readable(key, value) for key, value in one.items() if key != "pem"})
     if not found:
         click.echo(f"Node {app.paths.node} has no certificates.", err=True)
+
+
+@cert.command("set")
+@click.argument("certificate", type=_file)
+@click.argument("key", type=_file, required=False)
+@click.option("--force", is_flag=True, help="Replace a certificate that is already there.")
+@_restart
+@pass_app
+def set_(app: App, certificate: Path, key: Path | None, force: bool, restart: bool) -> None:
+    """Install CERTIFICATE (its chain included) and its KEY for the node's services, both PEM files.
+
+    Without KEY, the key that is there already is kept.
+    """
+    from pvefw.certs import custom
+    from pvefw.store import files
+
+    run_task(
+        app,
+        "certset",
+        lambda task: custom.set_pair(
+            app.paths,
+            files.read(certificate),
+            files.read(key) if key else None,
+            task,
+            _now(),
+            force=force,
+            restart=restart,
+        ),
+    )
+
+
+@cert.command()
+@_restart
+@pass_app
+def delete(app: App, restart: bool) -> None:
+    """Remove the services' certificate and key; they use the node's own then."""
+    from pvefw.certs import custom
+
+    run_task(
+        app,
+        "certdelete",
+        lambda task: custom.delete_pair(app.paths, task, _now(), restart=restart),
+    )
+
+
+@cert.command()
+@click.option("--retry", is_flag=True, help="Only those that do not know this certificate yet.")
+@pass_app
+def deploy(app: App, retry: bool) -> None:
+    """Make the service and the observers use the installed certificate."""
+    from pvefw.certs import deploy as deploying
+
+    run_task(app, "certdeploy", lambda task: deploying.deploy(app.paths, task, again=not retry))
+
+
+@cert.command()
+@pass_app
+def recover(app: App) -> None:
+    """End an installation that was interrupted; every other command does so, too."""
+    from pvefw.certs import install
+
+    install.recover(app.paths)
+
+
+@ca.command()
+@pass_app
+def init(app: App) -> None:
+    """Make the cluster's CA. One that is there is never overwritten."""
+    from pvefw.certs import authority
+
+    run_task(app, "certca", lambda task: authority.create(app.paths, task, _now()))
+
+
+@ca.command()
+@click.option("--finish", is_flag=True, help="No longer trust the one that was replaced.")
+@pass_app
+def rollover(app: App, finish: bool) -> None:
+    """Replace the cluster's CA; the old one is trusted, too, until it ends or --finish is said."""
+    from pvefw.certs import authority, node_certificate
+
+    if finish:
+        run_task(app, "certca", lambda task: authority.finish_roll_over(app.paths, task))
+        return
+
+    def work(task: Any) -> None:
+        authority.roll_over(app.paths, task, _now())
+        node_certificate.refresh(app.paths, task, _now())
+
+    run_task(app, "certca", work)
+
+
+@node.command()
+@click.option("--force", is_flag=True, help="Also where nothing asks for it.")
+@pass_app
+def refresh(app: App, force: bool) -> None:
+    """Make the node's own certificate anew if its names, addresses, CA or age ask for it."""
+    from pvefw.certs import node_certificate
+
+    run_task(
+        app,
+        "certnode",
+        lambda task: node_certificate.refresh(app.paths, task, _now(), force=force),
+    )
 
 
 def _readable(key: str, value: Any) -> Any:

@@ -103,12 +103,16 @@ class Command(_Common):
     """A command of pvefw. Whatever it does, it first ends an installation that was interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        paths = ctx.ensure_object(App).paths
-        if paths.install_intent.exists():
-            from pvefw.certs import install
-
-            install.recover(paths)
+        recover_first(ctx.ensure_object(App).paths)
         return super().invoke(ctx)
+
+
+def recover_first(paths: "Paths") -> None:
+    """End an installation that was interrupted."""
+    if paths.install_intent.exists():
+        from pvefw.certs import install
+
+        install.recover(paths)
 
 
 class Group(_Common, click.Group):

@@ -30,7 +30,15 @@ class ObserverSpec:
 
     @optional
     def on_renewal_failed(self, event: RenewalFailedEvent, task: Task) -> None:
-        """A renewal failed; tell somebody. Called at growing intervals while it goes on failing."""
+        """A renewal failed; tell somebody.
+
+        Called for the first failure, whenever ``event.urgency`` rises, and while it goes on failing:
+        every third day at first, daily when a fifth of the lifetime is left, then four times a day.
+        """
+
+    @optional
+    def on_renewal_recovered(self, event: CertificateEvent, task: Task) -> None:
+        """A renewal succeeded after :meth:`on_renewal_failed` was called: all is well again."""
 
     @optional
     def on_boot_synced(self, event: BootSyncedEvent, task: Task) -> None:

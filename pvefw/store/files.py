@@ -70,7 +70,7 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
         directory failed.
     """
     # by chance, not by process id: other threads and the other nodes of a cluster write here, too
-    staged = path.with_name(f".{path.name}.tmp.{secrets.token_hex(4)}")
+    staged = path.with_name(f"{_unfinished(path)}{secrets.token_hex(4)}")
     try:
         make_directory(path.parent, private=private)
         _write_new(staged, data, _PRIVATE if private else _PUBLIC)
@@ -81,6 +81,21 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     finally:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)
+
+
+def _unfinished(path: Path) -> str:
+    """What the names of a file's unfinished successors begin with."""
+    return f".{path.name}.tmp."
+
+
+def remove_unfinished(path: Path) -> None:
+    """Remove what a killed :func:`replace` of this file left; its caller is the only one who writes it.
+
+    :raises StoreError: it cannot be removed.
+    """
+    if path.parent.is_dir():
+        for left in path.parent.glob(f"{_unfinished(path)}*"):
+            remove(left)
 
 
 def rename(source: Path, target: Path) -> None:

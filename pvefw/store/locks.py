@@ -55,6 +55,20 @@ def node_config_lock(paths: Paths, *, timeout: float = 10.0) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def certificate_lock(paths: Paths, *, timeout: float = 10.0) -> Iterator[None]:
+    """Hold the lock of this node's certificate files: ours, and Proxmox VE's on this host.
+
+    :raises Locked: another process holds one of them.
+    """
+    name = f"install-{paths.node}"
+    with (
+        local_lock(paths, name, timeout=timeout),
+        _flocked(paths.pve_certificate_lock, name, timeout),
+    ):
+        yield
+
+
 def _below(directory: Path, name: str) -> Path:
     """The path of a lock. Its name may have come from the command line.
 

@@ -66,6 +66,25 @@ class Paths:
     def cluster_locks(self) -> Path:
         return self.etc_pve / "priv/lock"
 
+    @property
+    def authority_certificate(self) -> Path:
+        """The cluster's CA; while it is being replaced, the new one and then the old one."""
+        return self.etc_pve / "pve-root-ca.pem"
+
+    @property
+    def authority_key(self) -> Path:
+        return self.etc_pve / "priv/pve-root-ca.key"
+
+    @property
+    def authority_serial(self) -> Path:
+        """The serial number that was given last, in hex, as openssl keeps it."""
+        return self.etc_pve / "priv/pve-root-ca.srl"
+
+    @property
+    def authority_cross(self) -> Path:
+        """The CA, signed by the one before it, for as long as that is good."""
+        return self.etc_pve / "pve-root-ca-cross.pem"
+
     # this node's files
 
     def node_dir(self, node: str = "") -> Path:
@@ -119,8 +138,23 @@ class Paths:
         return self.state_dir / f"order-{self.node}.json"
 
     @property
+    def renewal_state(self) -> Path:
+        """What the last runs of ``pvefw renew`` found out, and how they ended."""
+        return self.state_dir / f"renewal-{self.node}.json"
+
+    @property
+    def deploy_state(self) -> Path:
+        """Which observers have been told of which certificate."""
+        return self.state_dir / f"deploy-{self.node}.json"
+
+    @property
     def local_locks(self) -> Path:
         return self.below("run/lock/pvefw")
+
+    @property
+    def pve_certificate_lock(self) -> Path:
+        """What Proxmox VE locks on this host to change certificate files, with flock(2)."""
+        return self.below("run/lock/pve-certs.lock")
 
     @property
     def pve_node_config_lock(self) -> Path:

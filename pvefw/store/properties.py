@@ -281,6 +281,20 @@ PROPERTIES = (
         "key-reuse", "0|1", "Keep the key when renewing (default 0).", _one_of("0", "1"), _never
     ),
     Property(
+        "ca-key-type",
+        "ec256|ec384|rsa2048|rsa4096",
+        "The key of the cluster's CA and of the nodes' own certificates (default ec256).",
+        _one_of("ec256", "ec384", "rsa2048", "rsa4096"),
+        _never,
+    ),
+    Property(
+        "revoke-replaced",
+        "0|1",
+        "Revoke a certificate at its authority once its successor is deployed (default 0).",
+        _one_of("0", "1"),
+        _never,
+    ),
+    Property(
         "must-staple",
         "0|1",
         "Ask for the must-staple extension (default 0).",

@@ -40,27 +40,44 @@ def tell_task_ended(paths: Paths, event: TaskEvent) -> Sequence[Failure]:
     return list(_tell(paths, "on_task", event=event))
 
 
-def _tell(paths: Paths, hook: str, **arguments: object) -> Iterator[Failure]:
-    """Call the hook everywhere; what failed is yielded as it fails."""
-    try:
-        sections = pvefw_config.sections(paths, "observer")
-    except PvefwError as error:
-        yield Failure("", f"the observers are not told: {error.message}")
-        return
-    for section in sections:
-        if section.values.get("disable", "0").lower() not in ("0", "no", "off", "false"):
-            continue
-        try:
-            _call(section, hook, arguments)
-        except PvefwError as error:
-            yield Failure(section.id, error.message)
+def observers(paths: Paths) -> list[Section]:
+    """The configured observers, but for those that are disabled.
+
+    :raises ConfigError: the configuration is damaged.
+    """
+    return [
+        one
+        for one in pvefw_config.sections(paths, "observer")
+        if one.values.get("disable", "0").lower() in ("0", "no", "off", "false")
+    ]
 
 
-def _call(section: Section, hook: str, arguments: dict[str, object]) -> None:
+def call(section: Section, hook: str, **arguments: object) -> bool:
+    """Call one hook of one observer.
+
+    :returns: whether it has that hook.
+    :raises PvefwError: it is missing or broken, or failed.
+    """
     from pvefw import plugins  # only where there is an observer: it takes longer than most tasks
 
     values = plugin_config.decode_data(section.values.get("data", ""), section.id)
     api = section.values.get("api", section.id)
     observer = plugins.bind(OBSERVER, api, values, instance=section.id)
-    if hook in observer.implemented:
-        getattr(observer.hooks, hook)(**arguments)
+    if hook not in observer.implemented:
+        return False
+    getattr(observer.hooks, hook)(**arguments)
+    return True
+
+
+def _tell(paths: Paths, hook: str, **arguments: object) -> Iterator[Failure]:
+    """Call the hook everywhere; what failed is yielded as it fails."""
+    try:
+        configured = observers(paths)
+    except PvefwError as error:
+        yield Failure("", f"the observers are not told: {error.message}")
+        return
+    for section in configured:
+        try:
+            call(section, hook, **arguments)
+        except PvefwError as error:
+            yield Failure(section.id, error.message)

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from certificates import NOW, Log, self_signed
+from certificates import NOW, self_signed
 
 from pvefw.certs import install, keys
 from pvefw.errors import CertificateError, StoreError
@@ -147,29 +147,6 @@ def test_a_key_of_another_certificate_is_refused_before_anything_is_written(path
     with pytest.raises(CertificateError, match="does not belong"):
         install.install_pair(paths, certificate, keys.to_pem(keys.generate("ec256")), task, NOW)
     assert machine.changes == 0
-
-
-def test_a_failed_reload_is_a_warning_that_names_the_command(paths):
-    task = Log()
-    install.reload_service(paths, "sh -c 'echo is not running >&2; exit 3'", task)
-    [warning] = task.warnings
-    assert "is not running" in warning
-    assert "Try again with: sh -c" in warning
-
-
-def test_a_dash_is_no_command(paths):
-    task = Log()
-    install.reload_service(paths, "-", task)
-    assert task.lines == task.warnings == []
-
-
-def test_another_trees_service_is_left_alone(paths):
-    units = paths.below("lib/systemd/system")
-    units.mkdir(parents=True)
-    (units / "pveproxy.service").write_text("[Service]\n")
-    task = Log()
-    install.reload_service(paths, None, task)
-    assert task.lines == []
 
 
 def test_nodes_that_share_a_tree_do_not_share_an_intent(paths, task, machine):

@@ -1,0 +1,151 @@
+"""Certificates that an administrator brings: checked as a whole before anything is replaced."""
+
+import ssl
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
+
+from pvefw.certs import chain, deploy, install, node_certificate, renewal
+from pvefw.certs.renewal import Record
+from pvefw.errors import CertificateError, NotFound, UsageError
+from pvefw.model import Task
+from pvefw.store import files
+from pvefw.store.paths import Paths
+
+
+def set_pair(
+    paths: Paths,
+    certificate: bytes,
+    key: bytes | None,
+    task: Task,
+    now: datetime,
+    *,
+    force: bool = False,
+    restart: bool = False,
+) -> None:
+    """Install a certificate and its key for the services, and tell the observers.
+
+    :param certificate: PEM: the leaf and its chain, in any unambiguous order.
+    :param key: PEM; ``None`` for the key that is there already.
+    :param force: replace a pair that is there.
+    :param restart: let the service use it now; without it, it does so when it is restarted.
+    :raises UsageError: there is a pair, and no force.
+    :raises CertificateError: they cannot be used; each flaw with a message of its own.
+    """
+    if not force and paths.proxy_certificate.exists():
+        raise UsageError(
+            f"cert set: {paths.proxy_certificate} is there already",
+            hint="Replace it with --force, or remove it first: pvefw cert delete",
+        )
+    if key is None:
+        key = _present_key(paths)
+    what = "cert set"
+    ordered = chain.check_pair(certificate, key, what, now)
+    parsed = chain.parse(ordered, what)
+    check_use(parsed[0], what)
+    check_complete(parsed, task, what)
+    if ordered.split() != certificate.split():
+        task.log("The certificates were not in order; they are now: leaf first, then its issuers")
+    deploy.prepare(paths)
+    event = install.install_pair(paths, certificate, key, task, now)
+    info = chain.describe(paths.proxy_certificate, ordered)
+    renewal.keep(paths, info, Record(custom=True))
+    if not restart:
+        task.log("The service uses it when it is restarted")
+        deploy.skip_service(paths)
+    deploy.deploy(paths, task)
+    task.log(f"Fingerprint: {event.fingerprint}")
+
+
+def delete_pair(paths: Paths, task: Task, now: datetime, *, restart: bool = False) -> None:
+    """Remove the services' own pair; they fall back to the node's certificate, made where it is missing.
+
+    :param restart: let the service do so now.
+    :raises NotFound: there is none.
+    """
+    if not (paths.proxy_certificate.exists() or paths.proxy_key.exists()):
+        raise NotFound(f"cert delete: node {paths.node} has no certificate of its own")
+    node_certificate.ensure(paths, task, now)
+    install.remove_pair(paths, task)
+    if restart:
+        deploy.reload_service(paths, task)
+
+
+def _present_key(paths: Paths) -> bytes:
+    key = files.read_if_exists(paths.proxy_key)
+    if key is None:
+        raise UsageError(
+            "cert set: the private key is missing, and the node has none that could be kept",
+            hint="Give it: pvefw cert set CERTIFICATE KEY",
+        )
+    return key
+
+
+def check_use(leaf: x509.Certificate, what: str) -> None:
+    """Refuse a certificate that no client would accept from a server (RFC 5280 section 4.2.1.12).
+
+    :raises CertificateError: it is for something else, or names no server.
+    """
+    try:
+        uses = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        uses = None
+    accepted = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    if uses is not None and not accepted & set(uses):
+        raise CertificateError(
+            f"{what}: the certificate is not for servers: its extended key usage is "
+            f"{', '.join(one._name for one in uses)}",  # noqa: SLF001 - the library has no other way
+            hint="Request one with the usage serverAuth.",
+        )
+    if not chain.names(leaf):
+        raise CertificateError(
+            f"{what}: the certificate names no server in subjectAltName",
+            hint="Request one with the host's names as DNS entries of subjectAltName.",
+        )
+
+
+def check_complete(ordered: list[x509.Certificate], task: Task, what: str) -> None:
+    """Find out whether clients can follow the chain to a root.
+
+    Where the last certificate says where its issuer is to be had, that one belongs into the file. Where
+    it does not, the issuer may be a private root that clients trust: that is a warning only.
+
+    :raises CertificateError: an intermediate certificate is missing.
+    """
+    last = ordered[-1]
+    issuer = last.issuer.rfc4514_string()
+    if last.issuer == last.subject or last.issuer.public_bytes() in _known_roots():
+        return
+    url = _issuer_url(last)
+    if url and last is ordered[0]:
+        raise CertificateError(
+            f"{what}: the intermediate certificate of {issuer} is missing",
+            hint=f"Append it to the file. It is at {url}",
+        )
+    task.warn(
+        f"The chain ends at {issuer}, which is no root that this host trusts: "
+        "clients must know it, or its certificate must be appended"
+    )
+
+
+def _issuer_url(certificate: x509.Certificate) -> str:
+    """Where a certificate's issuer is to be had (RFC 5280 section 4.2.2.1), or nothing."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
+    except x509.ExtensionNotFound:
+        return ""
+    return next(
+        (
+            str(one.access_location.value)
+            for one in found.value
+            if one.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+        ),
+        "",
+    )
+
+
+def _known_roots() -> set[bytes]:
+    """The subjects of the roots that this host trusts, DER."""
+    der = ssl.create_default_context().get_ca_certs(binary_form=True)
+    return {x509.load_der_x509_certificate(one).subject.public_bytes() for one in der}

@@ -1,0 +1,155 @@
+"""The node's own certificate, signed by the cluster's CA: ``pve-ssl.pem`` and ``.key``.
+
+The services use it where they have no other. It is good for every name and address under which the node
+is reached, as far as the host itself knows them: those of ``/etc/hosts``, else those that its name
+resolves to.
+"""
+
+import ipaddress
+import socket
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+
+from pvefw.certs import authority, chain, deploy, install, keys, renewal
+from pvefw.certs.authority import Authority
+from pvefw.certs.renewal import Decision
+from pvefw.errors import UsageError
+from pvefw.model import Task
+from pvefw.store import files, node_settings
+from pvefw.store.paths import Paths
+
+LIFETIME = timedelta(days=730)
+
+
+@dataclass(frozen=True)
+class Names:
+    """Under which a node is reached."""
+
+    fqdn: str
+    dns: list[str]
+    addresses: list[str]
+
+    @property
+    def all(self) -> list[str]:
+        return self.dns + self.addresses
+
+    @property
+    def extension(self) -> x509.SubjectAlternativeName:
+        return x509.SubjectAlternativeName(
+            [
+                *(x509.DNSName(one) for one in self.dns),
+                *(x509.IPAddress(ipaddress.ip_address(one)) for one in self.addresses),
+            ]
+        )
+
+
+def names(paths: Paths) -> Names:
+    """The node's names and addresses, ``localhost`` among them."""
+    lines = (files.read_if_exists(paths.below("etc/hosts")) or b"").decode(errors="replace")
+    entries = [words for line in lines.splitlines() if (words := line.partition("#")[0].split())]
+    ours = [words for words in entries if paths.node in words[1:] or _qualified(paths, words[1:])]
+    fqdn = next((one for words in ours if (one := _qualified(paths, words[1:]))), "")
+    fqdn = fqdn or _search_domain(paths) or paths.node
+    addresses = [words[0] for words in ours] or _resolved(paths)
+    found = ["127.0.0.1", "::1"]
+    for one in addresses:
+        try:
+            address = ipaddress.ip_address(one.partition("%")[0])
+        except ValueError:
+            continue
+        if not address.is_loopback and str(address) not in found:
+            found.append(str(address))
+    return Names(fqdn, list(dict.fromkeys([paths.node, "localhost", fqdn])), found)
+
+
+def _qualified(paths: Paths, words: list[str]) -> str:
+    return next((one for one in words if one.startswith(f"{paths.node}.")), "")
+
+
+def _search_domain(paths: Paths) -> str:
+    """The node's name in the domain that its resolver looks in first (resolv.conf(5))."""
+    lines = (files.read_if_exists(paths.below("etc/resolv.conf")) or b"").decode(errors="replace")
+    for words in (line.split() for line in lines.splitlines()):
+        if len(words) > 1 and words[0] in ("search", "domain") and words[1].strip("."):
+            return f"{paths.node}.{words[1].strip('.')}"
+    return ""
+
+
+def _resolved(paths: Paths) -> list[str]:
+    """What the node's name resolves to on this host; another tree's names are not this host's."""
+    if str(paths.root) != "/":
+        return []
+    try:
+        found = socket.getaddrinfo(paths.node, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return [str(one[4][0]) for one in found]
+
+
+def decide(paths: Paths, now: datetime) -> Decision | None:
+    """When the node's certificate is to be made anew, and why; ``None`` where that is not ours to do.
+
+    :raises CertificateError: a file is damaged.
+    """
+    ca = authority.load(paths)
+    pem = files.read_if_exists(paths.node_certificate)
+    if ca is None or pem is None:
+        return None
+    leaf = chain.parse(pem, str(paths.node_certificate))[0]
+    if not authority.signed_by(leaf, ca):
+        return None
+    if not chain.issued(leaf, ca.certificate):
+        return Decision(now, "the CA that signed it is being replaced")
+    missing = [one for one in names(paths).all if one not in chain.names(leaf)]
+    if missing:
+        return Decision(now, f"it is not good for {', '.join(missing)}")
+    return renewal.decide(chain.describe(paths.node_certificate, pem), paths.node)
+
+
+def ensure(paths: Paths, task: Task, now: datetime) -> None:
+    """Make the node's certificate where there is none, so that the services have one to fall back to."""
+    if not (paths.node_certificate.exists() and paths.node_key.exists()):
+        _issue(paths, authority.ensure(paths, task, now), task, now)
+
+
+def refresh(paths: Paths, task: Task, now: datetime, *, force: bool = False) -> None:
+    """Make the node's certificate, or make it anew where its names, its CA or its age ask for that.
+
+    :param force: anew in any case, also in the place of one that another CA signed.
+    :raises UsageError: another CA signed it, and no force.
+    """
+    ca = authority.ensure(paths, task, now)
+    pem = files.read_if_exists(paths.node_certificate)
+    if pem is not None and not force:
+        leaf = chain.parse(pem, str(paths.node_certificate))[0]
+        if not authority.signed_by(leaf, ca):
+            raise UsageError(
+                f"cert node refresh: {paths.node_certificate} was not signed by the cluster's CA",
+                hint="Replace it all the same with --force.",
+            )
+        decision = decide(paths, now)
+        if decision and decision.due > now:
+            task.log(f"The node's certificate is good until {leaf.not_valid_after_utc:%Y-%m-%d}")
+            return
+    _issue(paths, ca, task, now)
+
+
+def _issue(paths: Paths, ca: Authority, task: Task, now: datetime) -> None:
+    wanted = names(paths)
+    task.log(f"Signing a certificate for {', '.join(wanted.all)}")
+    key = _key(paths)
+    signed = authority.sign(
+        paths, ca, key.public_key(), wanted.fqdn, wanted.extension, LIFETIME, now
+    )
+    install.replace_pair(paths, install.node_pair(paths), signed, keys.to_pem(key), task)
+    if not paths.proxy_certificate.exists():
+        deploy.reload_service(paths, task)
+
+
+def _key(paths: Paths) -> keys.PrivateKey:
+    current = files.read_if_exists(paths.node_key)
+    if current and node_settings.get(paths, "key-reuse") == "1":
+        return keys.from_pem(current, str(paths.node_key))
+    return keys.generate(node_settings.get(paths, "ca-key-type") or "ec256")

@@ -1,0 +1,32 @@
+"""``pvefw renew``: what the timer runs."""
+
+import click
+
+from pvefw.cli.framework import App, Group, pass_app, recover_first
+from pvefw.cli.tasks import run_task
+
+
+@click.group("renew", cls=Group, invoke_without_command=True)
+@click.option("--dry-run", is_flag=True, help="Only say what is decided for each certificate.")
+@click.pass_context
+def renew(ctx: click.Context, dry_run: bool) -> int | None:
+    """Renew what is due: every certificate of this node, and what is not deployed yet."""
+    if ctx.invoked_subcommand:
+        return None
+    from pvefw.certs import renew as renewing
+    from pvefw.system import SystemClock
+
+    app = ctx.ensure_object(App)
+    recover_first(app.paths)
+    good = renewing.run(app.paths, click.echo, click.echo, SystemClock(), dry_run=dry_run)
+    return 0 if good else 1
+
+
+@renew.command("install-timer")
+@click.option("--cron/--systemd", default=None, help="Which of the two (default: what is there).")
+@pass_app
+def install_timer(app: App, cron: bool | None) -> None:
+    """Have `pvefw renew` run by itself, four times a day."""
+    from pvefw.certs import timer
+
+    run_task(app, "renewtimer", lambda task: timer.install(app.paths, task, cron=cron))
