@@ -29,6 +29,7 @@ ROOT: Commands = {
     "cert": ("pvefw.cli.cert:cert", "The node's certificates."),
     "config": ("pvefw.cli.config:config", "Show and change the node's configuration."),
     "dns": ("pvefw.cli.dns:dns", "Try DNS plugins out; remove records left behind."),
+    "observer": ("pvefw.cli.observer:observer", "Who is told of new certificates and failures."),
     "plugin": ("pvefw.cli.plugin:plugin", "Installed plugins and what is wrong with them."),
     "renew": ("pvefw.cli.renew:renew", "Renew every certificate that is due."),
     "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),

@@ -40,15 +40,16 @@ def tell_task_ended(paths: Paths, event: TaskEvent) -> Sequence[Failure]:
     return list(_tell(paths, "on_task", event=event))
 
 
-def observers(paths: Paths) -> list[Section]:
-    """The configured observers, but for those that are disabled.
+def observers(paths: Paths, *, disabled: bool = False) -> list[Section]:
+    """The configured observers.
 
+    :param disabled: those that are disabled, too.
     :raises ConfigError: the configuration is damaged.
     """
     return [
         one
         for one in pvefw_config.sections(paths, "observer")
-        if one.values.get("disable", "0").lower() in ("0", "no", "off", "false")
+        if disabled or one.values.get("disable", "0").lower() in ("0", "no", "off", "false")
     ]
 
 

@@ -1,0 +1,1 @@
+"""Observers for pvefw: a program of the administrator's own, and mail."""
