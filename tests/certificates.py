@@ -29,6 +29,23 @@ class Log:
         raise AssertionError(f"nobody should wait {seconds} seconds here")
 
 
+class Calendar:
+    """A clock that stands still until it is set."""
+
+    def __init__(self, now=NOW):
+        self.time = now
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time.timestamp()
+
+    def wait(self, event, seconds):
+        self.time += dt.timedelta(seconds=seconds)
+        return event.is_set()
+
+
 def self_signed(name="pve1.example", key_type="ec256", *, begin=-1, days=90, key=None):
     """A certificate and its key, both PEM."""
     key = key or keys.generate(key_type)

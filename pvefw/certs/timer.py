@@ -51,7 +51,6 @@ def units() -> Mapping[str, str]:
         f"{_UNITS}/pvefw-renew.service": f"""\
 [Unit]
 Description=Renew this node's certificates
-Documentation=man:pvefw(1)
 After=network-online.target pve-cluster.service
 Wants=network-online.target
 
@@ -82,7 +81,6 @@ WantedBy=timers.target
         f"{_UNITS}/pvefw-recover.service": f"""\
 [Unit]
 Description=End an interrupted installation of a certificate
-Documentation=man:pvefw(1)
 After=local-fs.target pve-cluster.service
 Before=pveproxy.service spiceproxy.service
 ConditionPathExistsGlob=/var/lib/pvefw/install-*.json

@@ -1,0 +1,274 @@
+"""When certificates are renewed, on a simulated clock; and how failures are told."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+from certificates import NOW, Calendar, Log, self_signed
+
+from pvefw.certs import chain, install, issue, renew, renewal, sharing
+from pvefw.certs.renewal import Record, Window
+from pvefw.errors import AcmeProblem, AcmeUnreachable
+from pvefw.model import Urgency
+from pvefw.store import node_settings
+from pvefw.tasks import events
+
+DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
+
+
+def info(days, begin=NOW, name="pve1.example"):
+    pem, _ = self_signed(name, begin=(begin - NOW) / DAY, days=days)
+    return chain.describe(Path("pveproxy-ssl.pem"), pem)
+
+
+@pytest.mark.parametrize(("days", "share"), [(6, 1 / 2), (45, 2 / 3), (90, 2 / 3), (398, 2 / 3)])
+def test_by_lifetime(days, share):
+    for node in ("pve1", "pve2", "pve3"):
+        decision = renewal.decide(info(days), node)
+        age = (decision.due - NOW) / (days * DAY)
+        assert share - 0.05 <= age <= share
+        assert f"{days} days" in decision.reason
+
+
+def test_nodes_do_not_all_come_at_once():
+    certificate = info(90)
+    dues = {renewal.decide(certificate, f"pve{number}").due for number in range(50)}
+    assert len(dues) == 50
+    assert max(dues) - min(dues) > 2 * DAY
+    assert renewal.decide(certificate, "pve1") == renewal.decide(certificate, "pve1")
+
+
+@pytest.mark.parametrize("days", [6, 45, 90, 398])
+def test_the_authoritys_window_decides(days):
+    window = Window(NOW + 1 * DAY, NOW + 2 * DAY, "https://ca.example/why")
+    decision = renewal.decide(info(days), "pve1", window=window)
+    assert window.start <= decision.due <= window.end
+    assert "https://ca.example/why" in decision.reason
+
+
+def test_a_window_in_the_past_is_now_and_one_after_the_end_is_none():
+    past = Window(NOW - 2 * DAY, NOW - DAY)
+    assert renewal.decide(info(90), "pve1", window=past).due < NOW
+    late = Window(NOW + 80 * DAY, NOW + 95 * DAY)
+    assert renewal.decide(info(90), "pve1", window=late).due < NOW + 61 * DAY
+
+
+def test_an_earlier_configured_date_wins_and_a_later_one_does_not():
+    decision = renewal.decide(info(90), "pve1", renew_before=40 * DAY)
+    assert decision.due == NOW + 50 * DAY
+    assert "renew-before is 40 days" in decision.reason
+    late = renewal.decide(info(90), "pve1", renew_before=10 * DAY)
+    assert late.due < NOW + 61 * DAY
+    window = Window(NOW + 60 * DAY, NOW + 61 * DAY)
+    early = renewal.decide(info(90), "pve1", window=window, renew_before=40 * DAY)
+    assert early.due == NOW + 50 * DAY
+
+
+def test_a_renew_before_of_a_month_does_not_renew_six_day_certificates_for_ever():
+    assert renewal.decide(info(6), "pve1", renew_before=30 * DAY).due > NOW + 2 * DAY
+
+
+@pytest.mark.parametrize("days", [6, 90])
+def test_back_off_grows_and_leaves_tries(days):
+    certificate, record, now = info(days), Record(), NOW + days * DAY / 2
+    tries = 0
+    while now < certificate.not_after:
+        record = record.failed("no", certificate, now, None)
+        assert HOUR <= record.next_try - now <= DAY
+        now, tries = record.next_try, tries + 1
+    assert tries >= 10
+    assert record.failures == tries
+
+
+def test_what_the_authority_asks_to_wait_is_waited():
+    record = Record().failed("too many", info(90), NOW, 7 * 3600)
+    assert record.next_try == NOW + 7 * HOUR
+
+
+def test_urgency_rises():
+    certificate = info(90)
+    found = [renewal.urgency(certificate, NOW + day * DAY) for day in (60, 75, 85, 91)]
+    assert found == [Urgency.NOTICE, Urgency.WARNING, Urgency.CRITICAL, Urgency.EXPIRED]
+
+
+def test_records_survive_and_are_about_one_certificate(paths):
+    first, second = info(90), info(90)
+    kept = Record(
+        account="default",
+        window=Window(NOW, NOW + DAY, "https://ca.example/"),
+        ask_again=NOW + HOUR,
+        failures=2,
+        reason="no",
+        next_try=NOW + 2 * HOUR,
+        told=NOW,
+        told_urgency="warning",
+    )
+    renewal.keep(paths, first, kept)
+    found = renewal.record_of(paths, first)
+    assert found.fingerprint == first.fingerprint
+    assert (found.window, found.next_try, found.told) == (kept.window, kept.next_try, NOW)
+    assert renewal.record_of(paths, second) == Record(fingerprint=second.fingerprint)
+    paths.renewal_state.write_text('{"pveproxy-ssl.pem": 3')
+    assert renewal.record_of(paths, first).failures == 0
+
+
+# --- the run ------------------------------------------------------------------------------------
+
+
+class Run:
+    """A node with a certificate, an authority that answers as told, and somebody who is told."""
+
+    def __init__(self, paths, monkeypatch):
+        self.paths, self.clock, self.lines, self.told, self.orders = paths, Calendar(), [], [], []
+        self.window, self.asked, self.failing = None, 0, None
+        monkeypatch.setattr(renew, "_renewal_info", self._renewal_info)
+        monkeypatch.setattr(issue, "obtain", self._obtain)
+        monkeypatch.setattr(events, "tell", self._tell)
+        node_settings.change(paths, {"acmedomain0": "pve1.example"})
+        self.install(90)
+
+    def install(self, days):
+        begin = (self.clock.now() - NOW) / DAY
+        pem, key = self_signed(begin=begin, days=days)
+        install.install_pair(self.paths, pem, key, Log(), self.clock.now())
+        self.days = days
+        found = chain.describe(self.paths.proxy_certificate, pem)
+        renewal.keep(self.paths, found, Record(account="default"))
+
+    def _renewal_info(self, *_arguments):
+        self.asked += 1
+        if isinstance(self.window, Exception):
+            raise self.window
+        return self.window
+
+    def _obtain(self, _paths, _task, **_options):
+        self.orders.append(self.clock.now())
+        if self.failing:
+            raise self.failing
+        self.install(self.days)
+
+    def _tell(self, _paths, hook, event, _task):
+        self.told.append((hook, event))
+        return []
+
+    def __call__(self, **options):
+        self.lines.clear()
+        return renew.run(self.paths, self.lines.append, lambda _line: None, self.clock, **options)
+
+    def live(self, days, step=6 * HOUR):
+        """Run as the timer does, for some days."""
+        end = self.clock.time + days * DAY
+        while self.clock.time < end:
+            self()
+            self.clock.time += step
+
+
+@pytest.fixture
+def run(paths, monkeypatch):
+    return Run(paths, monkeypatch)
+
+
+@pytest.mark.parametrize("days", [6, 45, 90, 398])
+def test_a_certificate_lives_on_for_ever(run, days):
+    run.install(days)
+    run.live(days * 4)
+    assert 5 <= len(run.orders) <= 9
+    pem = run.paths.proxy_certificate.read_bytes()
+    left = chain.describe(run.paths.proxy_certificate, pem).not_after - run.clock.time
+    assert left > days * DAY * 0.25
+    assert not run.told
+
+
+def test_a_dry_run_explains_and_keeps_nothing(run):
+    before = run.paths.renewal_state.read_bytes()
+    assert run(dry_run=True)
+    [line] = run.lines
+    assert line.startswith("pveproxy-ssl.pem (pve1.example): not due until 2027-01-")
+    assert "two thirds of its 90 days" in line
+    assert not run.orders
+    assert run.paths.renewal_state.read_bytes() == before
+    run.clock.time += 70 * DAY
+    run(dry_run=True)
+    assert ": due: " in run.lines[0]
+    assert not run.orders
+
+
+def test_the_authority_is_asked_when_it_wants_to_be(run):
+    asked_again = 12 * 3600.0
+    found = {
+        "start": NOW + 10 * DAY,
+        "end": NOW + 11 * DAY,
+        "explanation": "",
+        "retry_after": asked_again,
+    }
+    run.window = type("Info", (), found)
+    run()
+    run()
+    assert run.asked == 1
+    assert "its authority asks for it" in run.lines[0]
+    run.clock.time += 13 * HOUR
+    run.window = AcmeUnreachable("no answer")
+    run()
+    assert run.asked == 2
+    assert "its authority asks for it" in run.lines[0]
+    assert "could not be asked" in run.lines[0]
+    run.clock.time = NOW + 11 * DAY
+    run()
+    assert len(run.orders) == 1
+
+
+def test_failures_are_told_with_the_days_left_and_ever_more_often(run):
+    run.failing = AcmeProblem("refused by policy", type="rejectedIdentifier", status=403)
+    run.live(95)
+    hooks = {hook for hook, _ in run.told}
+    assert hooks == {"on_renewal_failed"}
+    failed = [event for _, event in run.told]
+    assert failed[0].failures == 1
+    assert 29 < failed[0].days_left < 36
+    assert failed[0].reason == "refused by policy"
+    levels = [event.urgency for event in failed]
+    assert levels == sorted(levels, key=list(Urgency).index)
+    per_level = {level: levels.count(level) for level in Urgency}
+    assert 3 <= per_level[Urgency.NOTICE] <= 8
+    assert 6 <= per_level[Urgency.WARNING] <= 12
+    assert per_level[Urgency.CRITICAL] > per_level[Urgency.WARNING]
+    assert failed[-1].days_left < 0
+
+
+def test_a_failure_holds_back_and_success_clears_it(run):
+    run.clock.time = NOW + 65 * DAY
+    run.failing = AcmeProblem("later", type="rateLimited", status=429, retry_after=5 * 3600)
+    assert not run()
+    assert run()
+    assert len(run.orders) == 1
+    assert "the last try failed" in run.lines[0]
+    assert "later" in run.lines[0]
+    run.clock.time += 6 * HOUR
+    run.failing = None
+    assert run()
+    assert len(run.orders) == 2
+    assert [hook for hook, _ in run.told] == ["on_renewal_failed", "on_renewal_recovered"]
+    found = renewal.records(run.paths)["pveproxy-ssl.pem"]
+    assert found.failures == 0
+    assert found.told is None
+
+
+def test_a_custom_certificate_is_never_replaced_but_its_end_is_told(run):
+    pem = run.paths.proxy_certificate.read_bytes()
+    found = chain.describe(run.paths.proxy_certificate, pem)
+    renewal.keep(run.paths, found, Record(custom=True))
+    run()
+    assert run.lines == ["pveproxy-ssl.pem (pve1.example): not renewed: it was set by hand"]
+    run.live(92)
+    assert not run.orders
+    assert run.told[0][1].reason == "it was set by hand"
+    assert 25 < run.told[0][1].days_left < 36
+
+
+def test_a_partner_with_a_newer_one_is_reason_enough(run, monkeypatch):
+    other = sharing.Found("pve2", b"", b"", info(90, NOW + DAY))
+    monkeypatch.setattr(sharing, "newer", lambda *_arguments: other)
+    run.clock.time += 2 * DAY
+    run()
+    assert run.lines == ["pveproxy-ssl.pem (pve1.example): due: node pve2 has a newer one to share"]
+    assert len(run.orders) == 1
