@@ -54,7 +54,7 @@ def set_pair(
     if not restart:
         task.log("The service uses it when it is restarted")
         deploy.skip_service(paths)
-    deploy.deploy(paths, task)
+    deploy.deploy(paths, task, again=restart)
     task.log(f"Fingerprint: {event.fingerprint}")
 
 

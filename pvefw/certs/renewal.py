@@ -53,7 +53,8 @@ def decide(
     The authority's window where it gives one, else two thirds into the lifetime, half-way where that is
     under ten days; earlier where the configuration says so.
 
-    :param window: the authority's; one that ends too late to be of use is ignored.
+    :param window: the authority's; one that begins too late to be of use is ignored, and of none the
+        last twentieth of the lifetime is used.
     :param renew_before: time before the end; one that is longer than the lifetime is ignored.
     """
     lifetime = info.not_after - info.not_before
@@ -67,10 +68,13 @@ def decide(
 
 
 def _by_window(info: CertificateInfo, node: str, window: Window | None) -> Decision | None:
-    lifetime = info.not_after - info.not_before
-    if window is None or window.end > info.not_after - lifetime * _SPREAD:
+    if window is None:
         return None
-    due = window.start + (window.end - window.start) * _share(info, node)
+    # some windows end with the certificate itself, which would leave no time for a second try
+    latest = info.not_after - (info.not_after - info.not_before) * _SPREAD
+    if window.start >= latest:
+        return None
+    due = window.start + (min(window.end, latest) - window.start) * _share(info, node)
     why = f"its authority asks for it from {window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M}"
     return Decision(due, f"{why}, see {window.explanation}" if window.explanation else why)
 

@@ -49,8 +49,15 @@ def test_the_authoritys_window_decides(days):
 def test_a_window_in_the_past_is_now_and_one_after_the_end_is_none():
     past = Window(NOW - 2 * DAY, NOW - DAY)
     assert renewal.decide(info(90), "pve1", window=past).due < NOW
-    late = Window(NOW + 80 * DAY, NOW + 95 * DAY)
+    late = Window(NOW + 89 * DAY, NOW + 95 * DAY)
     assert renewal.decide(info(90), "pve1", window=late).due < NOW + 61 * DAY
+
+
+def test_of_a_window_up_to_the_end_the_end_is_not_used():
+    to_the_end = Window(NOW + 80 * DAY, NOW + 90 * DAY)
+    for number in range(50):
+        due = renewal.decide(info(90), f"pve{number}", window=to_the_end).due
+        assert NOW + 80 * DAY <= due <= NOW + 86 * DAY
 
 
 def test_an_earlier_configured_date_wins_and_a_later_one_does_not():

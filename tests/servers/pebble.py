@@ -49,6 +49,10 @@ class Pebble:
         """The certificate of an issuing intermediate, PEM."""
         return self._managed(f"intermediates/{number}")
 
+    def status(self, serial: int) -> str:
+        """``Valid`` or ``Revoked``, of a certificate that it issued."""
+        return str(json.loads(self._managed(f"cert-status-by-serial/{serial:x}"))["Status"])
+
     def _managed(self, path: str) -> bytes:
         url = f"https://127.0.0.1:{self.management}/{path}"
         with urllib.request.urlopen(url, timeout=5, context=self._context) as answer:

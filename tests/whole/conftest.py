@@ -1,87 +1,10 @@
 """The program as an administrator runs it: real processes on a throw-away root."""
 
-import os
-import subprocess
-import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from servers.pebble import Pebble
 from servers.processes import free_port
-
-from pvefw.store.paths import Paths
-
-
-@dataclass
-class Host:
-    """A node named ``pve1`` in a tree of its own."""
-
-    root: Path
-    env: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def paths(self) -> Paths:
-        return Paths(self.root, "pve1")
-
-    def command(self, *arguments: object) -> list[str]:
-        where = ["--root", str(self.root), "--node", "pve1"]
-        return [sys.executable, "-m", "pvefw", *where, *map(str, arguments)]
-
-    def try_(self, *arguments: object, **options) -> subprocess.CompletedProcess[str]:
-        """Run a command, however it ends."""
-        done = subprocess.run(
-            self.command(*arguments),
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, **self.env},
-            **options,
-        )
-        if "--debug" not in arguments:
-            assert "Traceback" not in done.stdout + done.stderr, done.stderr
-        return done
-
-    def run(self, *arguments: object, **options) -> str:
-        """Run a command that must succeed; what it printed."""
-        done = self.try_(*arguments, **options)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stdout
-
-    def fail(self, *arguments: object, status: int = 1, **options) -> str:
-        """Run a command that must fail; what it said on standard error."""
-        done = self.try_(*arguments, **options)
-        assert done.returncode == status, f"{arguments}: {done.stdout}{done.stderr}"
-        return done.stderr
-
-    def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """Start a command."""
-        return subprocess.Popen(
-            self.command(*arguments),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, **self.env},
-        )
-
-    def register(self, server: Pebble, name: str = "default", *options: object) -> None:
-        """Register an account, and let standalone listen where Pebble asks."""
-        self.run(
-            *["acme", "account", "register", name, "mail@example.invalid"],
-            *["--directory", server.directory, "--ca-file", server.ca_file, "--accept-tos"],
-            *options,
-        )
-        self.standalone(server.http_port)
-
-    def standalone(self, port: int, more: str = "") -> None:
-        data = self.root.parent / "standalone.data"
-        data.write_text(f"port={port}\n{more}")
-        self.run("acme", "plugin", "set", "standalone", "--data", data)
-
-    def pair(self) -> tuple[bytes, bytes]:
-        return self.paths.proxy_certificate.read_bytes(), self.paths.proxy_key.read_bytes()
+from whole_host import Host
 
 
 @pytest.fixture
