@@ -61,10 +61,23 @@ def parse(pem: bytes, what: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
-        hint = "It should begin with -----BEGIN CERTIFICATE-----."
-        if b"PRIVATE KEY" in pem:
-            hint = "It holds a private key; were certificate and key exchanged?"
-        raise CertificateError(f"{what}: this is not a PEM certificate", hint=hint) from error
+        raise CertificateError(
+            f"{what}: this is not a PEM certificate", hint=_instead(pem)
+        ) from error
+
+
+_DER_SEQUENCE = b"\x30\x82"
+
+
+def _instead(data: bytes) -> str:
+    """What a file might be that is no PEM certificate."""
+    if b"PRIVATE KEY" in data:
+        return "It holds a private key; were certificate and key exchanged?"
+    if b"CERTIFICATE REQUEST" in data:
+        return "It is a signing request; the authority answers it with a certificate."
+    if data.startswith(_DER_SEQUENCE):
+        return "It may be in DER format; convert it: openssl x509 -inform der -in FILE"
+    return "It should begin with -----BEGIN CERTIFICATE-----."
 
 
 def describe(path: Path, pem: bytes) -> CertificateInfo:

@@ -1,0 +1,103 @@
+"""A process killed at every single change to a file: the pair always matches after the recovery.
+
+Real processes and real signals. Python's audit events (PEP 578) come before each open, rename, removal
+and mkdir; the n-th one that changes something in the tree is the last thing that the process does.
+"""
+
+import os
+import signal
+import sys
+
+import pytest
+from certificates import NOW, Log, self_signed
+
+from pvefw.certs import chain, deploy, install, renewal
+from pvefw.certs.renewal import Record
+from pvefw.errors import CertificateError
+from pvefw.store.paths import Paths
+
+_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+def killed_at(number, root, work):
+    """Run the work in a child that is killed before its n-th change; whether it came that far."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def audit(event, arguments):
+            nonlocal left
+            changes = event in _CHANGES or (event == "open" and (arguments[2] or 0) & _WRITES)
+            if changes and str(arguments[0]).startswith(root):
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            sys.addaudithook(audit)
+            work()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+def matches(paths):
+    try:
+        chain.check_pair(
+            paths.proxy_certificate.read_bytes(), paths.proxy_key.read_bytes(), "pair", NOW
+        )
+    except (CertificateError, FileNotFoundError):
+        return False
+    return True
+
+
+def left_behind(paths):
+    return [
+        one.name for one in paths.node_dir().iterdir() if "tmp" in one.name or "pvefw" in one.name
+    ]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "renewal"])
+def test_every_change_of_an_install(tmp_path, first):
+    old, new = self_signed("old.example"), self_signed("new.example")
+    mixed, number = [], 0
+    while True:
+        paths = Paths(tmp_path / f"{number}", "pve1")
+        if not first:
+            install.install_pair(paths, *old, Log(), NOW)
+        deploy.prepare(paths)
+
+        def work(paths=paths):
+            event = install.install_pair(paths, *new, Log(), NOW)
+            info = chain.describe(event.certificate, new[0])
+            renewal.keep(paths, info, Record(account="default"))
+            deploy.deploy(paths, Log())
+
+        if not killed_at(number, str(paths.root), work):
+            break
+        if paths.proxy_key.exists() and not matches(paths):
+            mixed.append(number)
+            assert paths.install_intent.exists()
+        install.recover(paths)
+        install.recover(paths)
+        there = paths.proxy_certificate.exists()
+        assert matches(paths) if there else first, f"killed before change {number}"
+        assert paths.proxy_key.exists() == there
+        assert not paths.node_dir().exists() or not left_behind(paths)
+        if there and paths.proxy_certificate.read_bytes() == new[0]:
+            told = not deploy.pending(paths)
+            deploy.deploy(paths, Log())
+            assert not deploy.pending(paths) or told
+        number += 1
+    assert number >= 15
+    assert len(mixed) <= 1, "only between the two renames may the pair be mixed"
+    assert not deploy.pending(paths)
+
+
+def test_a_kill_between_install_and_deploy_leaves_the_deploy_pending(tmp_path):
+    paths = Paths(tmp_path, "pve1")
+    deploy.prepare(paths)
+    install.install_pair(paths, *self_signed(), Log(), NOW)
+    assert deploy.pending(paths) == {"reload-command": ""}
