@@ -126,9 +126,7 @@ def test_a_leaf_of_a_public_authority_without_its_intermediate(paths, second):
         x509.UniformResourceIdentifier("http://ca.example/i2.der"),
     )
     leaf = make("own.example", second, extra=[x509.AuthorityInformationAccess([where])])
-    error = refused(
-        paths, leaf.pem, leaf.key_pem, "certificate of CN=Intermediate 2 is missing"
-    )
+    error = refused(paths, leaf.pem, leaf.key_pem, "certificate of CN=Intermediate 2 is missing")
     assert "http://ca.example/i2.der" in error.hint
 
 
