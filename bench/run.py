@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("startup", "acme_http", "acme_dns")
+BENCHMARKS = ("startup", "acme_http", "acme_dns", "renewal")
 
 
 def main(wanted):
