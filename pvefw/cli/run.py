@@ -8,6 +8,7 @@ import click
 
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
+from pvefw.cli.tasks import leave_standard_output
 from pvefw.errors import Cancelled, PvefwError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
@@ -40,8 +41,7 @@ def run(args: Sequence[str]) -> int:
         click.echo(f"{app.error_prefix}: interrupted", err=True)
         return FAILED
     except BrokenPipeError:
-        # who read our output has left; Python would complain once more when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        leave_standard_output()  # who reads our output has left
         return FAILED
     except Exception as error:  # noqa: BLE001 - no traceback for an administrator, whatever we did
         _explain(app, _as_internal(error))

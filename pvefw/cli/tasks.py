@@ -1,6 +1,7 @@
 """Runs a command's work as a task, its log on the terminal as it grows."""
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -23,13 +24,26 @@ def run_task(app: App, type_: str, work: Callable[[Task], object], id_: str = ""
     app.error_prefix = "Task ERROR"
     with _echo() as echo, running(app.paths, type_, id_, echo=echo) as task:
         work(task)
-    click.echo(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")
+    _say(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")
+
+
+def _say(line: str) -> None:
+    """Print a line. Should its reader have left, the work goes on: the log has it all."""
+    try:
+        click.echo(line)
+    except BrokenPipeError:
+        leave_standard_output()
+
+
+def leave_standard_output() -> None:
+    """Print to nobody from now on. Python itself would complain once more when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _echo() -> contextlib.AbstractContextManager[Callable[[str], None]]:
     if sys.stdout.isatty():
         return _lively()
-    return contextlib.nullcontext(click.echo)
+    return contextlib.nullcontext(_say)
 
 
 @contextlib.contextmanager

@@ -465,3 +465,17 @@ def test_a_terminal_shows_that_something_is_waited_for(host, tmp_path):
         session.close()
         assert session.exitstatus == 1
         assert list(other.iterdir()) == []
+
+
+def test_a_reader_that_leaves_does_not_change_how_a_task_ends(host):
+    command = " ".join(host.command("cert", "ca", "init"))
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command} | true"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    [task] = json.loads(host.run("task", "list", "--output-format", "json"))
+    assert task["status"] == "OK"

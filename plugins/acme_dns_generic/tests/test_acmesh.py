@@ -286,7 +286,7 @@ def test_secrets_are_in_no_argument_environment_or_file_while_it_runs(run, pdns)
                 _post "$EV_Key" "{pdns.api}/zones?k=$EV_Key" "" POST text/plain >/dev/null
                 printf x | _hmac sha256 "$(printf '%s' "$EV_Key" | _hex_dump)" hex >/dev/null
             done
-            _info "files: $(grep -rl "$EV_Key" "$TMPDIR" | wc -l)"
+            _info "files: $(printf '%s' "$EV_Key" | grep -rlFf - "$TMPDIR" | wc -l)"
         """
         task = run(body, {"EV_Key": secret})
     finally:

@@ -6,12 +6,17 @@ import hmac
 import http.server
 import json
 import shutil
+import ssl
 import subprocess
 import threading
+import time
 import urllib.parse
 from importlib import resources
 
 import pytest
+import trustme
+from servers.bind import bind
+from servers.nameserver import Zone
 
 HELPERS = resources.files("pvefw_acme_dns_generic").joinpath("helpers.sh").read_text()
 SHELLS = [shell for shell in ("bash", "dash") if shutil.which(shell)]
@@ -231,3 +236,52 @@ def test_only_a_failing_transport_is_a_failure(sh, echo):
     assert sh(f"_get {echo}/teapot", whole=True).returncode == 0
     port = urllib.parse.urlsplit(echo).port
     assert sh(f"_get http://127.0.0.2:{port}/", whole=True).returncode != 0
+
+
+def test_the_quieter_and_older_names_of_messages(sh):
+    said = sh("_log one; _debug2 two; _debug3 three", whole=True).stderr
+    assert "Ione\n" in said
+    assert "two" not in said
+    assert "three" not in said
+    loud = sh(
+        "_debug2 two; _debug3 three; _secure_debug2 four secret", whole=True, DEBUG="1"
+    ).stderr
+    assert [line.rpartition("D")[2] for line in loud.split()] == [
+        "two",
+        "three",
+        "four (hidden)",
+    ]
+
+
+@pytest.mark.parametrize("clear", ["_clearaccountconf", "_cleardomainconf"])
+def test_a_value_that_was_saved_can_be_cleared(sh, clear):
+    kind = clear.removeprefix("_clear")
+    code = f"""
+        _save{kind} Token value
+        printf '%s.' "$(_read{kind} Token)"
+        {clear} Token
+        printf '%s' "$(_read{kind} Token)"
+    """
+    assert sh(code) == "value."
+
+
+def test_a_certificates_fingerprint(sh, tmp_path):
+    pem = trustme.CA().cert_pem.bytes()
+    path = tmp_path / "c.pem"
+    path.write_bytes(pem)
+    der = ssl.PEM_cert_to_DER_cert(pem.decode())
+    expected = hashlib.sha1(der, usedforsecurity=False).hexdigest().upper()
+    assert sh(f"_fingerprint {path}").strip() == expected
+
+
+def test_a_look_up_at_a_real_server(sh, tmp_path):
+    zone = Zone("look.test.", {"ns1": "127.0.0.1"}, 'www TXT "found"')
+    with bind(tmp_path / "bind", [zone]) as server:
+        (tmp_path / ".digrc").write_text(f"@{server.address} -p {server.port}\n")
+        assert sh("_ns_lookup www.look.test TXT", HOME=str(tmp_path)) == '"found"\n'
+
+
+def test_sleeping_takes_its_time(sh):
+    began = time.monotonic()
+    assert sh("_sleep 0.3; printf awake") == "awake"
+    assert time.monotonic() - began >= 0.3
