@@ -243,14 +243,9 @@ def test_the_quieter_and_older_names_of_messages(sh):
     assert "Ione\n" in said
     assert "two" not in said
     assert "three" not in said
-    loud = sh(
-        "_debug2 two; _debug3 three; _secure_debug2 four secret", whole=True, DEBUG="1"
-    ).stderr
-    assert [line.rpartition("D")[2] for line in loud.split()] == [
-        "two",
-        "three",
-        "four (hidden)",
-    ]
+    loud = sh("_debug2 two; _debug3 three; _secure_debug2 four key", whole=True, DEBUG="1").stderr
+    for line in ("Dtwo\n", "Dthree\n", "Dfour (hidden)\n"):
+        assert line in loud
 
 
 @pytest.mark.parametrize("clear", ["_clearaccountconf", "_cleardomainconf"])
