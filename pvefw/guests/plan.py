@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pvefw.errors import ConfigError, NotFound
 from pvefw.guests.scheduler import Action, Job
-from pvefw.model import Guest, GuestState
+from pvefw.model import Guest, GuestState, MigrateOptions
 
 START_SECONDS = 300.0
 DEFAULT_UP = {"vm": 3.0, "container": 0.0}
@@ -204,3 +204,8 @@ def to_migrate(
         Job(one.id, one.guest, Action.MIGRATE, target=targets.get(one.id, ""))
         for one in sorted(chosen, key=place)
     ]
+
+
+def migrate_options(state: GuestState, with_local_disks: bool) -> MigrateOptions:
+    """How a guest moves: running, if it runs."""
+    return MigrateOptions(with_local_disks=with_local_disks, online=state is GuestState.RUNNING)

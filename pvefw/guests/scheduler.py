@@ -92,6 +92,8 @@ class Step:
     timeout: float | None
     number: int
     """Tells this attempt from others."""
+    why: str = ""
+    """Why the attempt before it failed, where there was one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +264,9 @@ class Scheduler:
         self._runs[job.id] = run
         self._guard(run)
 
-    def _new_step(self, action: Action, job: Job, timeout: float | None) -> Step:
+    def _new_step(self, action: Action, job: Job, timeout: float | None, why: str = "") -> Step:
         self._serial += 1
-        step = Step(action, job, timeout, self._serial)
+        step = Step(action, job, timeout, self._serial, why)
         self._ready.append(step)
         return step
 
@@ -289,7 +291,7 @@ class Scheduler:
     def _again(self, run: _Run, now: float) -> None:
         run.attempts = -run.attempts + 1
         left = max(run.until - now, 0.0)
-        run.step = self._new_step(run.step.action, run.job, left)
+        run.step = self._new_step(run.step.action, run.job, left, run.step.why)
         self._guard(run)
 
     def _succeeded(self, run: _Run, now: float) -> None:
@@ -308,7 +310,7 @@ class Scheduler:
         reason = getattr(error, "message", "") or str(error) or type(error).__name__
         if run.step.action is Action.SHUTDOWN and run.job.hard and not self._cancelled:
             run.shutdown_failed = reason
-            run.step = self._new_step(Action.STOP, run.job, HARD_STOP_SECONDS)
+            run.step = self._new_step(Action.STOP, run.job, HARD_STOP_SECONDS, reason)
             run.until, run.attempts = now + HARD_STOP_SECONDS, 1
             self._guard(run)
             return
@@ -333,7 +335,7 @@ class Scheduler:
     def _retry_later(self, run: _Run, error: BaseException, now: float) -> None:
         at = now + self._retry_delay(run, error)
         self._serial += 1
-        run.step = Step(run.step.action, run.job, None, self._serial)
+        run.step = Step(run.step.action, run.job, None, self._serial, str(error))
         run.attempts = -run.attempts
         heapq.heappush(self._timers, (at, self._serial, run.job.id))
 

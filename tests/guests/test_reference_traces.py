@@ -1,4 +1,4 @@
-"""30 bulk actions as the reference implementation did them, on a virtual clock: ours are as good or better."""
+"""30 bulk actions as the reference implementation did them, on a virtual clock: ours are no worse."""
 
 import json
 from pathlib import Path
