@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pvefw.errors import Cancelled, ProviderError, PvefwError, Unavailable
@@ -12,7 +13,7 @@ from pvefw.guests.runner import Runner
 from pvefw.guests.scheduler import Action, Job, Outcome, Result, Scheduler, Step
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.model import GuestPowerEvent, GuestState, Task
-from pvefw.store import datacenter
+from pvefw.store import datacenter, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.system import Clock, SystemClock
 from pvefw.tasks import events
@@ -49,6 +50,8 @@ class Bulk:
     clock: Clock = field(default_factory=SystemClock)
     with_local_disks: bool = False
     _began: float = 0.0
+    _observed: bool = False
+    _observers: Executor = field(init=False, repr=False)
 
     def guests(self) -> tuple[list[Listed], list[PvefwError]]:
         """All guests; a backend that cannot be asked is logged and counts as a failure at the end."""
@@ -63,13 +66,17 @@ class Bulk:
         :raises ProviderError: at least one guest is not as it was to be; all of them are listed.
         """
         self._began = self.clock.monotonic()
+        self._observed = bool(pvefw_config.sections(self.paths, "observer"))
         scheduler = Scheduler(jobs, self.workers)
         runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
-        try:
-            outcomes = runner.run()
-        except (Cancelled, KeyboardInterrupt):
-            self._say_what_was(scheduler)
-            raise
+        # observers are told beside the work: one that hangs must not keep guests from starting
+        with ThreadPoolExecutor(1, "observers") as self._observers:
+            try:
+                outcomes = runner.run()
+            except (Cancelled, KeyboardInterrupt):
+                self._observers.shutdown(wait=False, cancel_futures=True)
+                self._say_what_was(scheduler)
+                raise
         outcomes = self._verified(outcomes)
         self._judge(outcomes, failures)
         return outcomes
@@ -117,6 +124,8 @@ class Bulk:
         self._tell(outcome)
 
     def _tell(self, outcome: Outcome) -> None:
+        if not self._observed:
+            return
         job = outcome.job
         hard = outcome.result is Result.HARD
         said = "ok" if outcome.result.good else f"{outcome.result.value}: {outcome.reason}"
@@ -126,7 +135,7 @@ class Bulk:
             action="stop" if hard else job.action.value,  # type: ignore[arg-type]
             outcome=said,
         )
-        events.tell(self.paths, "on_guest", event, self.task)
+        self._observers.submit(events.tell, self.paths, "on_guest", event, self.task)
 
     # --- the end -------------------------------------------------------------------------------
 

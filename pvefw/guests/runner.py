@@ -35,7 +35,6 @@ class Runner:
     _bell: threading.Event = field(default_factory=threading.Event)
     _idle: "deque[_Worker]" = field(default_factory=deque)
     _workers: "list[_Worker]" = field(default_factory=list)
-    _told: set[str] = field(default_factory=set)
 
     def run(self) -> list[Outcome]:
         """Until every guest has its outcome; they come in the order of the jobs.
@@ -74,11 +73,8 @@ class Runner:
             self.scheduler.finished(step, self.clock.monotonic(), error)
 
     def _tell(self) -> None:
-        if len(self._told) == len(self.scheduler.outcomes):
-            return
-        for id_ in [one for one in self.scheduler.outcomes if one not in self._told]:
-            self._told.add(id_)
-            self.ended(self.scheduler.outcomes[id_])
+        for outcome in self.scheduler.news():
+            self.ended(outcome)
 
     def _wind_up(self) -> None:
         """After an interruption: begin nothing, let what is under way end, then leave it."""

@@ -133,6 +133,7 @@ class Scheduler:
     jobs: Sequence[Job]
     workers: int
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    _fresh: list[Outcome] = field(default_factory=list)
     _runs: dict[str, _Run] = field(default_factory=dict)
     _groups: "deque[list[Job]]" = field(default_factory=deque)
     _left_in_group: int = 0
@@ -211,7 +212,7 @@ class Scheduler:
         self._startable.clear()
         for job in self.jobs:
             if job.id not in self.outcomes and job.id not in self._runs:
-                self.outcomes[job.id] = Outcome(job, Result.CANCELLED, "not begun")
+                self._record(Outcome(job, Result.CANCELLED, "not begun"))
         for run in list(self._runs.values()):
             if run.attempts < 0:  # between two attempts
                 self._settle(run, Result.CANCELLED, "interrupted", now)
@@ -220,6 +221,11 @@ class Scheduler:
         """Give up what is still under way after :meth:`cancel`."""
         for run in list(self._runs.values()):
             self._settle(run, Result.CANCELLED, "interrupted; it did not answer", now)
+
+    def news(self) -> list[Outcome]:
+        """The outcomes since the last call."""
+        fresh, self._fresh = self._fresh, []
+        return fresh
 
     # --- beginning ---------------------------------------------------------------------------
 
@@ -252,7 +258,7 @@ class Scheduler:
 
     def _block(self, job: Job, reason: str, now: float) -> None:
         self._waiting.pop(job.id, None)
-        self.outcomes[job.id] = Outcome(job, Result.BLOCKED, reason, None, self._since(now))
+        self._record(Outcome(job, Result.BLOCKED, reason, None, self._since(now)))
         self._through(job, now)
 
     def _begin(self, job: Job, now: float) -> None:
@@ -343,7 +349,7 @@ class Scheduler:
         job = run.job
         del self._runs[job.id]
         began = run.began - (self._origin or 0.0)
-        self.outcomes[job.id] = Outcome(job, result, reason, began, self._since(now))
+        self._record(Outcome(job, result, reason, began, self._since(now)))
         if not result.good and self._gate_owner == job.id:
             self._gate = now
         self._through(job, now)
@@ -364,6 +370,10 @@ class Scheduler:
             if not open_:
                 del self._waiting[other.id]
                 heapq.heappush(self._startable, (position, other.id))
+
+    def _record(self, outcome: Outcome) -> None:
+        self.outcomes[outcome.job.id] = outcome
+        self._fresh.append(outcome)
 
     def _since(self, now: float) -> float:
         return now - (self._origin or 0.0)
