@@ -106,8 +106,9 @@ class Bulk:
         job = step.job
         where = f" to {job.target}" if job.target else ""
         limit = f", at most {step.timeout:g} s" if step.action is Action.SHUTDOWN else ""
-        again = f" again: {step.why}" if step.why else ""
-        self.task.log(f"{_who(job)}: {_BEGINS[step.action]}{where}{limit}{again}")
+        again = " again" if step.why and step.action is not Action.STOP else ""
+        why = f": {step.why}" if step.why else ""
+        self.task.log(f"{_who(job)}: {_BEGINS[step.action]}{where}{limit}{again}{why}")
 
     def _log_end(self, outcome: Outcome) -> None:
         job = outcome.job
@@ -119,7 +120,7 @@ class Bulk:
                 self.task.warn(f"{_who(job)}: stopped hard: {outcome.reason}")
             case Result.CANCELLED if outcome.began is None:
                 return  # listed once, at the end
-            case _:
+            case _:  # in the list at the end, too
                 self.task.log(f"{_who(job)}: {outcome.result.value}: {outcome.reason}")
         self._tell(outcome)
 
@@ -279,12 +280,17 @@ def _row(job: Job, second: float | None, latest: float | None) -> dict[str, obje
         "name": job.guest.name,
         "action": job.action.value,
         "target": job.target,
-        "second": second,
-        "pause": job.pause if job.action is Action.START else None,
-        "timeout": job.timeout,
-        "latest": latest,
+        "second": _short(second),
+        "pause": _short(job.pause) if job.action is Action.START else None,
+        "timeout": _short(job.timeout),
+        "latest": _short(latest),
         "note": ", ".join(notes),
     }
+
+
+def _short(seconds: float | None) -> float | None:
+    """Without a fraction where there is none."""
+    return int(seconds) if seconds is not None and seconds == int(seconds) else seconds
 
 
 def after_boot(paths: Paths, task: Task) -> None:

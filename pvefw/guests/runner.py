@@ -53,10 +53,11 @@ class Runner:
 
     def _loop(self) -> None:
         while True:
-            for step in self.scheduler.step(self.clock.monotonic()):
+            steps = self.scheduler.step(self.clock.monotonic())
+            self._tell()
+            for step in steps:
                 self.began(step)
                 self._hand_out(step)
-            self._tell()
             if self.scheduler.done:
                 return
             self._wait(self.scheduler.wakeup())
