@@ -87,7 +87,8 @@ def test_a_delay_ends_where_readiness_never_comes(farm):
     farm.guest(101)
     farm.run("startall")
     first, second = farm.events("start")
-    assert 1 <= second["time"] - first["time"] < 5
+    # the delay counts from when the scheduler began, a moment before the guest notes it
+    assert 0.5 < second["time"] - first["time"] < 5
 
 
 def test_guests_stop_in_the_reverse_order(farm):
