@@ -173,7 +173,7 @@ HOOK_SECONDS: Mapping[str, float | None] = {
     "dns": 300.0,
     "dns_catalog": 60.0,
     "bootloader": 600.0,
-    "guest": None,  # its hooks get their own time-outs
+    "guest": None,  # its hooks get their own time-outs, from pvefw.guests
     "observer": 300.0,
 }
 """How long one hook call may take, by family."""
@@ -353,8 +353,11 @@ class _Guard:
         call = partial(getattr(self._manager.hook, hook), **arguments)
         stop = _cancelled_from_now(arguments.get("task"))
         try:
-            with contextlib.nullcontext() if self._family is GUEST else self._one_at_a_time:
-                result = system.call_within(call, limit, f"{self._name}.{hook}", stop)
+            if self._family is GUEST and limit is None:
+                result = call()  # in core's own worker thread, which has a time limit
+            else:
+                with contextlib.nullcontext() if self._family is GUEST else self._one_at_a_time:
+                    result = system.call_within(call, limit, f"{self._name}.{hook}", stop)
         except (Cancelled, KeyboardInterrupt):
             raise
         except system.DidNotReturn as error:

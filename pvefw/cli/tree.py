@@ -26,12 +26,19 @@ ACME: Commands = {
 
 ROOT: Commands = {
     "acme": ("pvefw.cli.groups:ACME", "ACME accounts, plugins and certificates."),
+    "boot-guests": ("pvefw.cli.guests:boot_guests", "What starts the guests after boot."),
     "cert": ("pvefw.cli.cert:cert", "The node's certificates."),
     "config": ("pvefw.cli.config:config", "Show and change the node's configuration."),
     "dns": ("pvefw.cli.dns:dns", "Try DNS plugins out; remove records left behind."),
+    "guest": ("pvefw.cli.guests:guest", "Guests and how they start and stop."),
+    "install-units": ("pvefw.cli.guests:install_units", "Install systemd units for the guests."),
+    "migrateall": ("pvefw.cli.guests:migrateall", "Move guests to other nodes."),
     "observer": ("pvefw.cli.observer:observer", "Who is told of new certificates and failures."),
     "plugin": ("pvefw.cli.plugin:plugin", "Installed plugins and what is wrong with them."),
     "renew": ("pvefw.cli.renew:renew", "Renew every certificate that is due."),
+    "shutdown-guests": ("pvefw.cli.guests:shutdown_guests", "What stops the guests at shutdown."),
+    "startall": ("pvefw.cli.guests:startall", "Start guests, in their order."),
+    "stopall": ("pvefw.cli.guests:stopall", "Stop guests, in the reverse order."),
     "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),
 }
 

@@ -1,6 +1,6 @@
 """The guest-power family: virtual machines and containers of one hypervisor."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from pvefw.hookspecs import Family, optional, required
 from pvefw.model import Guest, GuestEvent, MigrateOptions, MigrateTarget, Task
@@ -10,7 +10,11 @@ class GuestSpec:
     """Starts, stops and moves guests. Core decides which, in what order, and how many at once.
 
     Unlike the hooks of other families, these are called from several threads at once, for different
-    guests; a backend keeps what it needs per thread.
+    guests. Core calls them in worker threads that it keeps: a backend may hold a connection per thread.
+    Core waits a few seconds longer than a hook's time-out, and then goes on without it.
+
+    Where a hook raises :class:`~pvefw.errors.Unavailable` or :class:`~pvefw.errors.RateLimited` before
+    its time is over (the daemon restarts, say), core calls it again with the time that is left.
     """
 
     @required
@@ -72,6 +76,25 @@ class GuestSpec:
         """Why this guest cannot move to this node: one sentence each, none where it can.
 
         :raises ProviderError: it cannot be found out.
+        """
+
+    @optional
+    def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
+        """Wait until the agent inside a running guest answers. Asked for where ``ready`` is ``agent``.
+
+        :param timeout: seconds to wait for it.
+        :returns: whether it answers; ``None`` where that cannot be known: the guest has no agent.
+        :raises ProviderError: it cannot be asked; core then waits for the guest's ``up``.
+        """
+
+    @optional
+    def guest_set(self, guest: Guest, values: Mapping[str, str]) -> None:
+        """Keep what :class:`~pvefw.model.Guest` says of a guest, with the guest, all or nothing.
+
+        :param values: checked by core: ``vmid``, ``onboot`` (``0``, ``1``), ``order``, ``up``, ``down``,
+            ``ready``, ``after`` (VMIDs, comma between); an empty text takes the setting away.
+        :raises Unsupported: this backend cannot keep one of them.
+        :raises ProviderError: it was not kept.
         """
 
     @optional

@@ -1,0 +1,284 @@
+"""Bulk guest power on the command line: ``startall``, ``stopall``, ``migrateall``, ``guest``."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pvefw.cli.framework import App, Command, Group, output_option, pass_app
+from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.tasks import run_task
+from pvefw.errors import UsageError
+from pvefw.model import Task
+
+if TYPE_CHECKING:
+    from pvefw.guests.bulk import Bulk
+    from pvefw.guests.scheduler import Job
+
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+_COLUMNS = ["second", "latest", "action", "id", "name", "pause", "timeout", "target", "note"]
+_LIST = ["id", "name", "kind", "state", "onboot", "order", "up", "down", "ready", "after"]
+
+
+def _bulk_options(function: _Decorated) -> _Decorated:
+    """What all bulk actions accept."""
+    for option in (
+        click.option("--dry-run", is_flag=True, help="Only show what would be done, and when."),
+        click.option("--max-workers", type=click.IntRange(1, 64), help="How many guests at once."),
+        click.option("--vms", metavar="ID,…", help="Only these guests."),
+    ):
+        function = option(function)
+    return output_option(function)
+
+
+def _ids(text: str | None) -> list[str] | None:
+    """The ids of ``--vms``, each once."""
+    if text is None:
+        return None
+    found = [one.strip() for one in text.replace(";", ",").split(",") if one.strip()]
+    if not found:
+        raise UsageError("--vms names no guest", hint="For example: --vms 100,101")
+    return list(dict.fromkeys(found))
+
+
+def _bulk(app: App, task: Task, command: str, max_workers: int | None) -> "Bulk":
+    from pvefw.guests import bulk
+    from pvefw.guests.backends import Backends
+
+    workers = bulk.workers(app.paths, max_workers)
+    return bulk.Bulk(app.paths, Backends.load(app.paths), workers, task, command)
+
+
+class _Terminal:
+    """Stands in for a task where nothing is done: warnings go to the terminal."""
+
+    cancelled = False
+
+    def log(self, message: str) -> None:
+        click.echo(message, err=True)
+
+    def warn(self, message: str) -> None:
+        click.echo(f"WARN: {message}", err=True)
+
+    def wait(self, seconds: float) -> None:
+        raise AssertionError(f"a dry run waits {seconds} s")
+
+
+def _show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
+    from pvefw.guests import bulk
+
+    show_rows(app, bulk.planned(jobs, workers), _COLUMNS)
+
+
+@click.command(cls=Command)
+@click.option("--force", is_flag=True, help="Also those that do not start at boot.")
+@_bulk_options
+@pass_app
+def startall(
+    app: App, /, force: bool, vms: str | None, max_workers: int | None, dry_run: bool
+) -> None:
+    """Start guests that start at boot, in their order."""
+    from pvefw.guests import bulk, plan
+
+    wanted = _ids(vms)
+    if dry_run:
+        made = _bulk(app, _Terminal(), "startall", max_workers)
+        listed, _ = made.guests()
+        _show_plan(app, plan.to_start(listed, wanted, force=force), made.workers)
+        return
+
+    def work(task: Task) -> None:
+        bulk.start_all(_bulk(app, task, "startall", max_workers), wanted, force=force)
+
+    run_task(app, "startall", work)
+
+
+@click.command(cls=Command)
+@click.option(
+    "--timeout",
+    type=click.IntRange(0, 7200),
+    default=180,
+    show_default=True,
+    help="Seconds that a shutdown may take, for guests that do not say themselves.",
+)
+@click.option(
+    "--force-stop",
+    type=click.BOOL,
+    default=True,
+    show_default=True,
+    help="Stop those hard that have not shut down by then.",
+)
+@_bulk_options
+@pass_app
+def stopall(
+    app: App,
+    /,
+    timeout: int,
+    force_stop: bool,
+    vms: str | None,
+    max_workers: int | None,
+    dry_run: bool,
+) -> None:
+    """Stop guests, in the reverse order of their start."""
+    from pvefw.guests import bulk, plan
+
+    wanted, options = _ids(vms), plan.StopOptions(float(timeout), force_stop)
+    if dry_run:
+        made = _bulk(app, _Terminal(), "stopall", max_workers)
+        listed, _ = made.guests()
+        _show_plan(app, plan.to_stop(listed, wanted, options), made.workers)
+        return
+
+    def work(task: Task) -> None:
+        bulk.stop_all(_bulk(app, task, "stopall", max_workers), wanted, options)
+
+    run_task(app, "stopall", work)
+
+
+@click.command(cls=Command)
+@click.argument("target", required=False)
+@click.option("--spread", metavar="NODE,…", help="Several targets, by their free memory.")
+@click.option("--with-local-disks", is_flag=True, help="Copy disks that only this node has.")
+@_bulk_options
+@pass_app
+def migrateall(
+    app: App,
+    /,
+    target: str | None,
+    spread: str | None,
+    with_local_disks: bool,
+    vms: str | None,
+    max_workers: int | None,
+    dry_run: bool,
+) -> None:
+    """Move guests to the node TARGET, or spread them over several nodes."""
+    from pvefw.guests import bulk
+    from pvefw.guests import targets as checks
+
+    wanted, targets = _ids(vms), _targets(app, target, spread)
+
+    def made_for(task: Task) -> "Bulk":
+        made = _bulk(app, task, "migrateall", max_workers)
+        made.with_local_disks = with_local_disks
+        return made
+
+    if dry_run:
+        made = made_for(_Terminal())
+        listed, _ = made.guests()
+        jobs = checks.to_migrate(made.backends, listed, wanted, targets, with_local_disks)
+        _show_plan(app, jobs, made.workers)
+        return
+
+    def work(task: Task) -> None:
+        bulk.migrate_all(made_for(task), wanted, targets)
+
+    run_task(app, "migrateall", work)
+
+
+def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
+    """The nodes to move to."""
+    if (target is None) == (spread is None):
+        raise UsageError(
+            "migrateall: give either TARGET or --spread", hint="pvefw migrateall --spread pve2,pve3"
+        )
+    named = [target] if target else [one.strip() for one in (spread or "").split(",")]
+    found = list(dict.fromkeys(one for one in named if one))
+    if not found:
+        raise UsageError("migrateall: --spread names no node")
+    if app.paths.node in found:
+        raise UsageError(f"migrateall: {app.paths.node} is this node", hint="Name another one.")
+    return found
+
+
+# --- boot and shutdown ------------------------------------------------------------------------------
+
+
+@click.command("boot-guests", cls=Command)
+@pass_app
+def boot_guests(app: App) -> None:
+    """Wait startall-onboot-delay, then start guests. The boot-time unit runs it."""
+    from pvefw.guests import bulk
+
+    def work(task: Task) -> None:
+        bulk.after_boot(app.paths, task)
+        bulk.start_all(_bulk(app, task, "boot-guests", None), None, force=False)
+
+    run_task(app, "startall", work)
+
+
+@click.command("shutdown-guests", cls=Command)
+@pass_app
+def shutdown_guests(app: App) -> None:
+    """Stop all guests before the host goes down. The shutdown unit runs it."""
+    from pvefw.guests import bulk, plan
+
+    def work(task: Task) -> None:
+        bulk.stop_all(_bulk(app, task, "shutdown-guests", None), None, plan.StopOptions())
+
+    run_task(app, "stopall", work)
+
+
+@click.command("install-units", cls=Command)
+@pass_app
+def install_units(app: App) -> None:
+    """Install the systemd units that start guests after boot and stop them at shutdown."""
+    from pvefw.guests import units
+
+    for path in units.install(app.paths):
+        click.echo(f"written: {path}")
+
+
+# --- single guests ----------------------------------------------------------------------------------
+
+guest = Group("guest", help="Guests of this node, and how they start and stop.")
+
+
+@guest.command("list")
+@output_option
+@pass_app
+def list_(app: App) -> None:
+    """List the guests of all backends."""
+    from pvefw.guests import backends
+
+    listed, failures = backends.Backends.load(app.paths).list()
+    show_rows(app, [backends.described(one) for one in listed], _LIST)
+    if failures:
+        raise failures[0]
+
+
+@guest.command()
+@click.argument("id_", metavar="ID")
+@output_option
+@pass_app
+def show(app: App, id_: str) -> None:
+    """Show what is known of a guest."""
+    from pvefw.guests import backends
+
+    show_value(app, backends.described(backends.find(backends.Backends.load(app.paths), id_)))
+
+
+@guest.command("set")
+@click.argument("id_", metavar="ID")
+@click.option("--vmid", metavar="VMID", help="Its number.")
+@click.option("--onboot", metavar="0|1", help="Whether it starts at boot.")
+@click.option("--order", metavar="N", help="Its place in the order of start.")
+@click.option("--up", metavar="SECONDS", help="Wait after its start before the next one.")
+@click.option("--down", metavar="SECONDS", help="What its shutdown may take.")
+@click.option("--ready", metavar="agent|tcp:HOST:PORT", help="What shows that it is ready.")
+@click.option("--after", metavar="VMID,…", help="Guests that must be ready before it starts.")
+@click.option("--delete", metavar="KEY,…", help="Settings to delete.")
+@pass_app
+def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> None:
+    """Set how a guest starts and stops."""
+    from pvefw.guests import backends
+
+    given = {key: value for key, value in values.items() if value is not None}
+    for key in (one.strip() for one in (delete or "").split(",")):
+        if key and key not in backends.KEYS:
+            known = ", ".join(backends.KEYS)
+            raise UsageError(f"guest set: --delete {key}: no such setting", hint=f"Known: {known}.")
+        if key:
+            given[key] = ""
+    if not given:
+        raise UsageError("guest set: nothing to set", hint="See pvefw guest set --help.")
+    backends.change(backends.Backends.load(app.paths), id_, given)

@@ -1,0 +1,269 @@
+"""The hypervisors that this node uses: sections ``guest`` of ``pvefw.cfg``.
+
+::
+
+    guest: libvirt
+            api libvirt
+            uri qemu:///system
+
+``api`` is the plugin (the section's id where it is left out), ``nodes`` where it is used, ``disable 1``
+turns it off; everything else are the plugin's settings, as lines or together in ``data`` (base64url of
+KEY=VALUE lines). With two backends, a guest's id is ``BACKEND:VMID``.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pvefw import plugins, settings, system
+from pvefw.errors import ConfigError, NotFound, ProviderError, PvefwError, Unsupported, UsageError
+from pvefw.guests import readiness
+from pvefw.guests.plan import Listed, by_id
+from pvefw.hookspecs.guest import GUEST, GuestSpec
+from pvefw.model import Guest, MigrateOptions, MigrateTarget, SettingInfo
+from pvefw.plugins import Bound
+from pvefw.store import plugin_config, pvefw_config
+from pvefw.store.paths import Paths
+from pvefw.store.section_config import Section
+
+QUERY_SECONDS = 60.0
+"""How long a backend may take to answer a question."""
+_OURS = {"api", "data", "disable", "nodes"}
+_OFF = {"", "0", "no", "off", "false"}
+_Result = TypeVar("_Result")
+
+KEYS = ("vmid", "onboot", "order", "up", "down", "ready", "after")
+"""What ``guest set`` can set."""
+
+
+def configured(paths: Paths) -> list[Section]:
+    """The backends of this node, as they stand in the configuration.
+
+    :raises NotFound: there is none.
+    """
+    found = []
+    for one in pvefw_config.sections(paths, "guest"):
+        nodes = [name.strip() for name in one.values.get("nodes", "").split(",") if name.strip()]
+        off = one.values.get("disable", "0").lower() not in _OFF
+        if not off and (not nodes or paths.node in nodes):
+            found.append(one)
+    if not found:
+        raise NotFound(
+            f"guests: node {paths.node} has no guest backend",
+            hint=f"Write 'guest: libvirt' (or another plugin) into {paths.node_pvefw_cfg()}.",
+        )
+    return found
+
+
+def _values(section: Section, infos: Sequence[SettingInfo], where: str) -> dict[str, str]:
+    """A section's settings; secrets stand there as references only: others may read the file.
+
+    :raises ConfigError: a secret stands there in plain text.
+    """
+    who = f"guest backend {section.id}"
+    values = plugin_config.decode_data(section.values.get("data", ""), who)
+    values |= {key: value for key, value in section.values.items() if key not in _OURS}
+    for info in infos:
+        given = values.get(info.key, "")
+        if info.secret and given and not settings.is_reference(given):
+            raise ConfigError(
+                f"{who}: {info.key} is a secret and stands in plain text in {where}, "
+                "which others may read",
+                hint=f"Put it into a file of root's and write: {info.key} file:/etc/pve/priv/NAME",
+            )
+    return values
+
+
+def bind(paths: Paths, section: Section) -> Bound[GuestSpec]:
+    """One backend, ready to be called.
+
+    :raises PluginError: it is missing or broken.
+    :raises ConfigError: its settings do not fit it, or hold a secret in plain text.
+    """
+    api = section.values.get("api", section.id)
+    infos = settings.declared(plugins.load(plugins.find(GUEST, api)))
+    values = _values(section, infos, f"{paths.cluster_pvefw_cfg} or {paths.node_pvefw_cfg()}")
+    bound: Bound[GuestSpec] = plugins.bind(GUEST, api, values, instance=section.id)
+    return bound
+
+
+def ask(question: Callable[[], _Result], backend: str) -> _Result:
+    """Ask a backend something that it has to answer soon.
+
+    :raises ProviderError: it does not.
+    """
+    try:
+        return system.call_within(question, QUERY_SECONDS, f"{backend} query")
+    except system.DidNotReturn as error:
+        raise ProviderError(
+            f"{backend}: it does not answer within {QUERY_SECONDS:g} seconds",
+            hint="See whether the hypervisor's daemon hangs.",
+        ) from error
+
+
+@dataclass(frozen=True)
+class Backends:
+    """All backends of this node."""
+
+    bound: Mapping[str, Bound[GuestSpec]]
+    """By id."""
+    failures: Sequence[PvefwError] = ()
+    """Those that could not be bound; the others work without them."""
+
+    @classmethod
+    def load(cls, paths: Paths) -> "Backends":
+        """Bind every configured backend.
+
+        :raises PvefwError: there is none, or none of them can be used.
+        """
+        bound, failures = {}, []
+        for section in configured(paths):
+            try:
+                bound[section.id] = bind(paths, section)
+            except PvefwError as error:
+                failures.append(error)
+        if not bound:
+            raise failures[0]
+        return cls(bound, failures)
+
+    def list(self) -> tuple[list[Listed], list[PvefwError]]:
+        """All guests by VMID, and why a backend could not be asked.
+
+        :raises PvefwError: none could.
+        """
+        found: list[Listed] = []
+        failures = list(self.failures)
+        for name, backend in self.bound.items():
+            try:
+                guests = ask(backend.hooks.guest_list, name)
+            except PvefwError as error:
+                failures.append(error)
+                continue
+            found += [Listed(self.id(name, one.vmid), one) for one in guests]
+        if failures and len(failures) == len(self.bound) + len(self.failures):
+            raise failures[0]
+        return sorted(found, key=lambda one: (one.guest.vmid, one.id)), failures
+
+    def id(self, backend: str, vmid: int) -> str:
+        """How the user calls a guest."""
+        several = len(self.bound) + len(self.failures) > 1
+        return f"{backend}:{vmid}" if several else str(vmid)
+
+    def of(self, id_: str) -> Bound[GuestSpec]:
+        """The backend of a guest."""
+        name = id_.rpartition(":")[0]
+        return self.bound[name] if name else next(iter(self.bound.values()))
+
+    def target(self, id_: str, target: str) -> MigrateTarget | None:
+        """What a guest's backend knows of another node.
+
+        :raises ProviderError: it cannot be reached.
+        """
+        backend = self.of(id_)
+        if "guest_target" not in backend.implemented:
+            return None
+        return ask(lambda: backend.hooks.guest_target(target=target), backend.name)
+
+    def obstacles(self, one: Listed, target: str, options: MigrateOptions) -> Sequence[str]:
+        """Why a guest cannot move to a node.
+
+        :raises ProviderError: that cannot be found out.
+        """
+        backend = self.of(one.id)
+        check = backend.hooks.guest_migrate_check
+        found = ask(lambda: check(guest=one.guest, target=target, options=options), backend.name)
+        return found or ()
+
+
+# --- what is known of one guest -------------------------------------------------------------------
+
+
+def find(backends: Backends, id_: str) -> Listed:
+    """One guest.
+
+    :raises NotFound: there is none of this id.
+    """
+    listed, failures = backends.list()
+    try:
+        return by_id(listed, [id_], "guest")[0]
+    except NotFound as error:
+        for failure in failures:
+            error.hint += f" One backend could not be asked: {failure.message}"
+        raise
+
+
+def change(backends: Backends, id_: str, values: Mapping[str, str]) -> None:
+    """Set what a guest says of itself; an empty text takes a setting away.
+
+    :raises UsageError: a value is not in its format.
+    :raises Unsupported: its backend cannot keep it.
+    """
+    for key, value in values.items():
+        try:
+            _check(key, value)
+        except ValueError as error:
+            raise UsageError(f"guest set: {id_}: --{key}: {error}") from error
+    one = find(backends, id_)
+    if "after" in values:
+        _check_after(one, values["after"])
+    backend = backends.of(one.id)
+    if "guest_set" not in backend.implemented:
+        raise Unsupported(
+            f"guest set: {id_}: {backend.name} keeps no settings of guests",
+            hint="Set them where this hypervisor's guests are managed.",
+        )
+    ask(lambda: backend.hooks.guest_set(guest=one.guest, values=values), backend.name)
+
+
+_LIMITS = {"vmid": (100, 999_999_999), "order": (0, 1 << 31), "up": (0, 86400), "down": (0, 86400)}
+
+
+def _check(key: str, value: str) -> None:
+    """Hold a value against its format.
+
+    :raises ValueError: it does not fit.
+    """
+    if not value:
+        if key == "vmid":
+            raise ValueError("a guest must have one")
+        return
+    if key == "ready":
+        readiness.parse(value)
+    elif key == "after":
+        for part in value.split(","):
+            _whole(part, *_LIMITS["vmid"])
+    elif key == "onboot":
+        _whole(value, 0, 1)
+    else:
+        _whole(value, *_LIMITS[key])
+
+
+def _whole(value: str, lowest: int, highest: int) -> None:
+    if not (value.isascii() and value.isdecimal()) or not lowest <= int(value) <= highest:
+        raise ValueError(f"'{value}' is not a whole number from {lowest} to {highest}")
+
+
+def _check_after(one: Listed, value: str) -> None:
+    if str(one.guest.vmid) in value.split(","):
+        raise UsageError(f"guest set: {one.id}: --after: a guest cannot wait for itself")
+
+
+def described(one: Listed) -> dict[str, object]:
+    """A guest as ``guest list`` and ``guest show`` print it."""
+    guest: Guest = one.guest
+    return {
+        "id": one.id,
+        "name": guest.name,
+        "kind": guest.kind,
+        "state": guest.state.value,
+        "onboot": guest.onboot,
+        "order": guest.order,
+        "up": guest.up,
+        "down": guest.down,
+        "ready": guest.ready,
+        "after": list(guest.after),
+        "template": guest.template,
+        "ha": guest.managed_by_ha,
+        "memory": guest.memory,
+        "backend-id": guest.backend_id,
+    }

@@ -1,0 +1,306 @@
+"""Use cases: start, stop and move many guests, with an honest outcome for each of them."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from pvefw.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.guests import plan, readiness
+from pvefw.guests.backends import Backends
+from pvefw.guests.plan import Listed, StopOptions
+from pvefw.guests.runner import Runner
+from pvefw.guests.scheduler import Action, Job, Outcome, Result, Scheduler, Step
+from pvefw.guests.simulation import Moment, simulate
+from pvefw.model import GuestPowerEvent, GuestState, Task
+from pvefw.store import datacenter, pvefw_config
+from pvefw.store.paths import Paths
+from pvefw.system import Clock, SystemClock
+from pvefw.tasks import events
+
+_MOST_BY_DEFAULT = 8
+_BEGINS = {
+    Action.START: "starting",
+    Action.SHUTDOWN: "shutting down",
+    Action.STOP: "stopping hard",
+    Action.MIGRATE: "moving",
+    Action.READY: "waiting until it is ready",
+}
+_ENDS = {Action.START: "started", Action.SHUTDOWN: "stopped", Action.MIGRATE: "moved"}
+
+
+def workers(paths: Paths, given: int | None) -> int:
+    """How many guests at once: as given, as in ``datacenter.cfg``, or one for each CPU, at most 8.
+
+    :raises ConfigError: ``datacenter.cfg`` holds no number.
+    """
+    return given or datacenter.max_workers(paths) or min(os.cpu_count() or 1, _MOST_BY_DEFAULT)
+
+
+@dataclass
+class Bulk:
+    """One bulk action on this node's guests."""
+
+    paths: Paths
+    backends: Backends
+    workers: int
+    task: Task
+    command: str
+    """For messages: ``startall``."""
+    clock: Clock = field(default_factory=SystemClock)
+    with_local_disks: bool = False
+    _began: float = 0.0
+    _observed: bool = False
+    _observers: Executor = field(init=False, repr=False)
+
+    def guests(self) -> tuple[list[Listed], list[PvefwError]]:
+        """All guests; a backend that cannot be asked is logged and counts as a failure at the end."""
+        listed, failures = self.backends.list()
+        for failure in failures:
+            self.task.warn(failure.message)
+        return listed, failures
+
+    def run(self, jobs: Sequence[Job], failures: Sequence[PvefwError] = ()) -> list[Outcome]:
+        """Do it.
+
+        :raises ProviderError: at least one guest is not as it was to be; all of them are listed.
+        """
+        self._began = self.clock.monotonic()
+        self._observed = bool(pvefw_config.sections(self.paths, "observer"))
+        scheduler = Scheduler(jobs, self.workers)
+        runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
+        # observers are told beside the work: one that hangs must not keep guests from starting
+        with ThreadPoolExecutor(1, "observers") as self._observers:
+            try:
+                outcomes = runner.run()
+            except (Cancelled, KeyboardInterrupt):
+                self._observers.shutdown(wait=False, cancel_futures=True)
+                self._say_what_was(scheduler)
+                raise
+        outcomes = self._verified(outcomes)
+        self._judge(outcomes, failures)
+        return outcomes
+
+    # --- one step ------------------------------------------------------------------------------
+
+    def _execute(self, step: Step) -> None:
+        job, task = step.job, self.task
+        backend = self.backends.of(job.id)
+        hooks = backend.hooks
+        timeout = float("inf") if step.timeout is None else step.timeout
+        match step.action:
+            case Action.START:
+                hooks.guest_start(guest=job.guest, timeout=timeout, task=task)
+            case Action.SHUTDOWN:
+                hooks.guest_shutdown(guest=job.guest, timeout=timeout, task=task)
+            case Action.STOP:
+                hooks.guest_stop(guest=job.guest, timeout=timeout, task=task)
+            case Action.READY:
+                if not readiness.wait(backend, job.guest, timeout, task, self.clock):
+                    raise Unavailable("it is not ready")
+            case Action.MIGRATE:
+                options = plan.migrate_options(job.guest.state, self.with_local_disks)
+                hooks.guest_migrate(guest=job.guest, target=job.target, options=options, task=task)
+
+    def _log_begin(self, step: Step) -> None:
+        job = step.job
+        where = f" to {job.target}" if job.target else ""
+        limit = f", at most {step.timeout:g} s" if step.action is Action.SHUTDOWN else ""
+        again = " again" if step.why and step.action is not Action.STOP else ""
+        why = f": {step.why}" if step.why else ""
+        self.task.log(f"{_who(job)}: {_BEGINS[step.action]}{where}{limit}{again}{why}")
+
+    def _log_end(self, outcome: Outcome) -> None:
+        job = outcome.job
+        match outcome.result:
+            case Result.OK:
+                seconds = (outcome.ended or 0.0) - (outcome.began or 0.0)
+                self.task.log(f"{_who(job)}: {_ENDS[job.action]} after {seconds:.1f} s")
+            case Result.HARD:
+                self.task.warn(f"{_who(job)}: stopped hard: {outcome.reason}")
+            case Result.CANCELLED if outcome.began is None:
+                return  # listed once, at the end
+            case _:  # in the list at the end, too
+                self.task.log(f"{_who(job)}: {outcome.result.value}: {outcome.reason}")
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        if not self._observed:
+            return
+        job = outcome.job
+        hard = outcome.result is Result.HARD
+        said = "ok" if outcome.result.good else f"{outcome.result.value}: {outcome.reason}"
+        event = GuestPowerEvent(
+            node=self.paths.node,
+            guest=job.guest,
+            action="stop" if hard else job.action.value,  # type: ignore[arg-type]
+            outcome=said,
+        )
+        self._observers.submit(events.tell, self.paths, "on_guest", event, self.task)
+
+    # --- the end -------------------------------------------------------------------------------
+
+    def _verified(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Look once more: a guest that was started may have stopped since, and the other way round."""
+        if not any(one.result.good and one.job.action is not Action.MIGRATE for one in outcomes):
+            return list(outcomes)
+        try:
+            listed, _ = self.backends.list()
+        except PvefwError as error:
+            self.task.warn(f"what the guests do now cannot be found out: {error.message}")
+            return list(outcomes)
+        states = {one.id: one.guest.state for one in listed}
+        return [self._looked_at(one, states.get(one.job.id)) for one in outcomes]
+
+    def _looked_at(self, outcome: Outcome, state: GuestState | None) -> Outcome:
+        wrong = {
+            Action.START: (GuestState.STOPPED, "it ran, and has stopped again"),
+            Action.SHUTDOWN: (GuestState.RUNNING, "it had stopped, and runs again"),
+        }
+        unwanted, said = wrong.get(outcome.job.action, (None, ""))
+        if not outcome.result.good or state is not unwanted or unwanted is None:
+            return outcome
+        changed = Outcome(outcome.job, Result.FAILED, said, outcome.began, outcome.ended)
+        self.task.log(f"{_who(outcome.job)}: failed: {said}")
+        return changed
+
+    def _judge(self, outcomes: Sequence[Outcome], failures: Sequence[PvefwError]) -> None:
+        """Say how it went.
+
+        :raises ProviderError: not all went well.
+        """
+        seconds = self.clock.monotonic() - self._began
+        good = sum(one.result.good for one in outcomes)
+        self.task.log(f"{good} of {len(outcomes)} guests done in {seconds:.1f} s")
+        bad = [
+            f"{one.job.id} {one.result.value}: {one.reason}"
+            for one in outcomes
+            if not one.result.good
+        ]
+        bad += [failure.message for failure in failures]
+        if bad:
+            raise ProviderError(
+                f"{self.command}: {len(bad)} failed: " + "; ".join(bad),
+                hint="The task's log says what was done to each guest.",
+            )
+
+    def _say_what_was(self, scheduler: Scheduler) -> None:
+        """After an interruption: what was done, what was under way and does what now, what not begun."""
+        outcomes = list(scheduler.outcomes.values())
+        done = [one.job.id for one in outcomes if one.result.good]
+        self.task.log(f"interrupted: done: {_names(done)}")
+        half = [one for one in outcomes if one.began is not None and not one.result.good]
+        try:
+            states = {one.id: one.guest.state.value for one in self.backends.list()[0]}
+        except PvefwError:
+            states = {}
+        for one in half:
+            state = states.get(one.job.id, "not known")
+            self.task.log(f"{_who(one.job)}: {one.reason}; it is {state} now")
+        rest = [one.job.id for one in outcomes if one.began is None]
+        self.task.log(f"interrupted: not begun: {_names(rest)}")
+
+
+def _who(job: Job) -> str:
+    return f"{job.id} ({job.guest.name})" if job.guest.name else job.id
+
+
+def _names(ids: Sequence[str]) -> str:
+    return ", ".join(ids) or "none"
+
+
+# --- the commands ----------------------------------------------------------------------------------
+
+
+def start_all(bulk: Bulk, wanted: Sequence[str] | None, *, force: bool) -> list[Outcome]:
+    """Start guests.
+
+    :raises ProviderError: some could not be started.
+    """
+    listed, failures = bulk.guests()
+    return bulk.run(plan.to_start(listed, wanted, force=force), failures)
+
+
+def stop_all(bulk: Bulk, wanted: Sequence[str] | None, options: StopOptions) -> list[Outcome]:
+    """Stop guests.
+
+    :raises ProviderError: some still run.
+    """
+    listed, failures = bulk.guests()
+    return bulk.run(plan.to_stop(listed, wanted, options), failures)
+
+
+def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]) -> list[Outcome]:
+    """Move guests, after all that can be known beforehand was looked at.
+
+    :param targets: one node, or several among which the guests are spread by free memory.
+    :raises ProviderError: some did not move; they go on where they were.
+    """
+    from pvefw.guests import targets as checks
+
+    listed, failures = bulk.guests()
+    jobs = checks.to_migrate(bulk.backends, listed, wanted, targets, bulk.with_local_disks)
+    return bulk.run(jobs, failures)
+
+
+# --- dry run ---------------------------------------------------------------------------------------
+
+
+def planned(jobs: Sequence[Job], workers_: int) -> list[dict[str, object]]:
+    """What a bulk action would do, and when at the earliest: a row for each guest, in order of time."""
+
+    def instant(_step: Step) -> tuple[float, None]:
+        return 0.0, None
+
+    def slow(step: Step) -> tuple[float, None]:
+        return step.timeout or 0.0, None
+
+    stopping = any(job.action is Action.SHUTDOWN for job in jobs)
+    # a start takes no time to speak of; a shutdown may take all that it is allowed
+    moments, outcomes = simulate(Scheduler(jobs, workers_), instant)
+    latest: list[Moment] = []
+    if stopping:
+        latest, _ = simulate(Scheduler(jobs, workers_), slow)
+    ends = {one.step.job.id: one.second + (one.step.timeout or 0.0) for one in latest}
+    rows = [_row(one.step.job, one.second, ends.get(one.step.job.id)) for one in moments]
+    blocked = [one for one in outcomes if one.result is Result.BLOCKED]
+    return rows + [{**_row(one.job, None, None), "note": one.reason} for one in blocked]
+
+
+def _row(job: Job, second: float | None, latest: float | None) -> dict[str, object]:
+    notes = []
+    if job.after:
+        notes.append(f"after {', '.join(job.after)}")
+    if job.probe:
+        notes.append(f"ready: {job.guest.ready}")
+    if job.hard:
+        notes.append("then hard")
+    return {
+        "id": job.id,
+        "name": job.guest.name,
+        "action": job.action.value,
+        "target": job.target,
+        "second": _short(second),
+        "pause": _short(job.pause) if job.action is Action.START else None,
+        "timeout": _short(job.timeout),
+        "latest": _short(latest),
+        "note": ", ".join(notes),
+    }
+
+
+def _short(seconds: float | None) -> float | None:
+    """Without a fraction where there is none."""
+    return int(seconds) if seconds is not None and seconds == int(seconds) else seconds
+
+
+def after_boot(paths: Paths, task: Task) -> None:
+    """Wait ``startall-onboot-delay``, as the configuration says.
+
+    :raises ConfigError: it is not in its format.
+    """
+    from pvefw.store import node_settings
+
+    seconds = int(node_settings.get(paths, "startall-onboot-delay") or 0)
+    if seconds:
+        task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
+        task.wait(float(seconds))

@@ -1,0 +1,211 @@
+"""Which guests a bulk action is about, and in which order: from what they say of themselves, to jobs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pvefw.errors import ConfigError, NotFound
+from pvefw.guests.scheduler import Action, Job
+from pvefw.model import Guest, GuestState, MigrateOptions
+
+START_SECONDS = 300.0
+DEFAULT_UP = {"vm": 3.0, "container": 0.0}
+_LAST = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A guest, and how the user calls it."""
+
+    id: str
+    """``101``, or ``BACKEND:101`` where there are two backends."""
+    guest: Guest
+
+    def sibling(self, vmid: int) -> str:
+        """The id of another guest of the same backend."""
+        backend, colon, _ = self.id.rpartition(":")
+        return f"{backend}{colon}{vmid}"
+
+
+@dataclass(frozen=True, slots=True)
+class StopOptions:
+    """How guests are stopped."""
+
+    timeout: float = 180.0
+    """Seconds for those that do not say themselves how long they need."""
+    force_stop: bool = True
+
+
+def by_id(listed: Sequence[Listed], wanted: Sequence[str], command: str) -> list[Listed]:
+    """The guests that were named: by id, or by a VMID that only one backend has.
+
+    :raises NotFound: a name fits no guest, or guests of two backends.
+    """
+    names: dict[str, list[Listed]] = {}
+    for one in listed:
+        names.setdefault(one.id, []).append(one)
+        if one.id != str(one.guest.vmid):
+            names.setdefault(str(one.guest.vmid), []).append(one)
+    for name in wanted:
+        found = names.get(name, [])
+        if not found:
+            raise NotFound(
+                f"{command}: {name}: there is no such guest on this node",
+                hint="`pvefw guest list` shows them.",
+            )
+        if len(found) > 1:
+            both = " and ".join(one.id for one in found)
+            raise NotFound(f"{command}: {name}: this may be {both}", hint="Give the whole id.")
+    chosen = {names[name][0].id for name in wanted}
+    return [one for one in listed if one.id in chosen]
+
+
+# --- start and stop -------------------------------------------------------------------------------
+
+
+def to_start(
+    listed: Sequence[Listed], wanted: Sequence[str] | None = None, *, force: bool = False
+) -> list[Job]:
+    """Jobs that start guests: those with onboot, or all with ``force``; never a template.
+
+    Guests that the HA manager looks after are left to it, unless they are named.
+
+    :param wanted: only these; ``None`` for all.
+    :raises NotFound: one of them does not exist.
+    :raises ConfigError: guests wait for each other in a circle.
+    """
+    chosen = listed if wanted is None else by_id(listed, wanted, "startall")
+    guests = [
+        one
+        for one in chosen
+        if not one.guest.template
+        and (force or one.guest.onboot)
+        and (wanted is not None or not one.guest.managed_by_ha)
+        and one.guest.state is not GuestState.RUNNING
+    ]
+    known = {one.id: one.guest for one in listed}
+    groups = _groups(guests)
+    guests.sort(key=lambda one: (groups[one.id], one.guest.vmid, one.id))
+    among = {one.id for one in guests}
+    return [_start(one, groups[one.id], among, known) for one in guests]
+
+
+def _start(one: Listed, group: float, among: set[str], known: Mapping[str, Guest]) -> Job:
+    guest = one.guest
+    after = [one.sibling(vmid) for vmid in guest.after]
+    absent = [id_ for id_ in after if id_ not in among and not _runs(known.get(id_))]
+    return Job(
+        id=one.id,
+        guest=guest,
+        action=Action.START,
+        group=_number(group),
+        timeout=START_SECONDS,
+        pause=DEFAULT_UP[guest.kind] if guest.up is None else guest.up,
+        probe=bool(guest.ready),
+        after=after,
+        needs=True,
+        blocked=_absence(absent[0], known) if absent else "",
+    )
+
+
+def _absence(id_: str, known: Mapping[str, Guest]) -> str:
+    if id_ not in known:
+        return f"it waits for {id_}, which does not exist"
+    return f"it waits for {id_}, which does not run and is not to be started"
+
+
+def _runs(guest: Guest | None) -> bool:
+    return guest is not None and guest.state is GuestState.RUNNING
+
+
+def to_stop(
+    listed: Sequence[Listed], wanted: Sequence[str] | None, options: StopOptions
+) -> list[Job]:
+    """Jobs that stop guests that are not stopped, in the reverse order of their start.
+
+    :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
+    :raises NotFound: one of them does not exist.
+    :raises ConfigError: guests wait for each other in a circle.
+    """
+    chosen = listed if wanted is None else by_id(listed, wanted, "stopall")
+    guests = [
+        one
+        for one in chosen
+        if not one.guest.template
+        and (wanted is not None or not one.guest.managed_by_ha)
+        and one.guest.state is not GuestState.STOPPED
+    ]
+    groups = _groups(guests)
+    guests.sort(key=lambda one: (groups[one.id], one.guest.vmid, one.id), reverse=True)
+    dependents: dict[str, list[str]] = {}
+    for one in guests:
+        for vmid in one.guest.after:
+            dependents.setdefault(one.sibling(vmid), []).append(one.id)
+    return [
+        Job(
+            id=one.id,
+            guest=one.guest,
+            action=Action.SHUTDOWN,
+            group=-_number(groups[one.id]),
+            timeout=options.timeout if one.guest.down is None else one.guest.down,
+            hard=options.force_stop,
+            after=dependents.get(one.id, ()),
+        )
+        for one in guests
+    ]
+
+
+def _number(group: float) -> int:
+    return 1 << 40 if group == _LAST else int(group)
+
+
+def _groups(guests: Sequence[Listed]) -> dict[str, float]:
+    """Each guest's group: its order, or that of what it waits for, where that is later.
+
+    :raises ConfigError: guests wait for each other in a circle.
+    """
+    waits = {one.id: [one.sibling(vmid) for vmid in one.guest.after] for one in guests}
+    groups = {one.id: _LAST if one.guest.order is None else one.guest.order for one in guests}
+    for id_ in _sorted_by_dependency(waits):
+        groups[id_] = max([groups[id_], *(groups[one] for one in waits[id_] if one in groups)])
+    return groups
+
+
+def _sorted_by_dependency(waits: Mapping[str, Sequence[str]]) -> Iterable[str]:
+    from graphlib import CycleError, TopologicalSorter
+
+    edges = {id_: [one for one in others if one in waits] for id_, others in waits.items()}
+    try:
+        return list(TopologicalSorter(edges).static_order())
+    except CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise ConfigError(
+            f"guests: {circle}: they wait for each other, so none of them can be first",
+            hint="Nothing was done. Change one: pvefw guest set ID --after …",
+        ) from error
+
+
+# --- move -----------------------------------------------------------------------------------------
+
+
+def to_migrate(
+    listed: Sequence[Listed], wanted: Sequence[str] | None, targets: Mapping[str, str]
+) -> list[Job]:
+    """Jobs that move guests, all at once: those of the lowest order first, then by VMID.
+
+    :param targets: where each guest goes, by id.
+    """
+    chosen = listed if wanted is None else by_id(listed, wanted, "migrateall")
+
+    def place(one: Listed) -> tuple[float, int, str]:
+        order = one.guest.order
+        return (_LAST if order is None else order, one.guest.vmid, one.id)
+
+    return [
+        Job(one.id, one.guest, Action.MIGRATE, target=targets.get(one.id, ""))
+        for one in sorted(chosen, key=place)
+    ]
+
+
+def migrate_options(state: GuestState, with_local_disks: bool) -> MigrateOptions:
+    """How a guest moves: running, if it runs."""
+    return MigrateOptions(with_local_disks=with_local_disks, online=state is GuestState.RUNNING)

@@ -1,0 +1,139 @@
+"""30 bulk actions as the reference implementation did them, on a virtual clock: ours are no worse."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pvefw.errors import ProviderError, Unavailable
+from pvefw.guests import plan
+from pvefw.guests.plan import Listed, StopOptions
+from pvefw.guests.scheduler import Action, Scheduler
+from pvefw.guests.simulation import simulate
+from pvefw.model import Guest, GuestState
+
+TRACES = json.loads((Path(__file__).parent / "data/pve-bulk-traces.json").read_text())
+
+
+def guest(raw):
+    startup = dict(part.split("=") for part in raw.get("startup", "").split(",") if part)
+    number = {key: int(value) for key, value in startup.items()}
+    return Guest(
+        vmid=raw["vmid"],
+        name=f"guest{raw['vmid']}",
+        kind="container" if raw.get("type") == "lxc" else "vm",
+        state=GuestState.RUNNING if raw.get("running") else GuestState.STOPPED,
+        onboot=bool(raw.get("onboot")),
+        order=number.get("order"),
+        up=number.get("up"),
+        down=number.get("down"),
+        template=bool(raw.get("template")),
+        managed_by_ha=bool(raw.get("ha")),
+    )
+
+
+def jobs(scenario):
+    listed = [Listed(str(raw["vmid"]), guest(raw)) for raw in scenario["guests"]]
+    given = scenario["param"]
+    vms = given["vms"].split(",") if "vms" in given else None
+    match scenario["op"]:
+        case "startall":
+            return plan.to_start(listed, vms, force=bool(given.get("force")))
+        case "stopall":
+            options = StopOptions(given.get("timeout", 180), bool(given.get("force-stop", 1)))
+            return plan.to_stop(listed, vms, options)
+        case "migrateall":
+            return plan.to_migrate(listed, vms, {})
+    raise AssertionError(scenario["op"])
+
+
+def hypervisor(scenario):
+    """Steps take as long, and end, as the scenario says."""
+    raw = {one["vmid"]: one for one in scenario["guests"]}
+
+    def act(step):
+        one = raw[step.job.guest.vmid]
+        match step.action:
+            case Action.START:
+                return one["start_secs"], ProviderError("no") if one.get("fail") else None
+            case Action.SHUTDOWN:
+                if one["down_secs"] is None or one["down_secs"] > step.timeout:
+                    return step.timeout, Unavailable("it still runs")
+                return one["down_secs"], None
+            case Action.MIGRATE:
+                return one["mig_secs"], None
+        return 0, None
+
+    return act
+
+
+def run(scenario):
+    scheduler = Scheduler(jobs(scenario), scenario["param"]["max-workers"])
+    return simulate(scheduler, hypervisor(scenario))
+
+
+def begun(reference):
+    return [
+        (second, vmid, rest[:1])
+        for second, event, vmid, *rest in reference["trace"]
+        if event in ("start", "shutdown", "migrate")
+    ]
+
+
+@pytest.mark.parametrize("reference", TRACES, ids=range(len(TRACES)))
+def test_a_reference_trace(reference):
+    scenario = reference["scenario"]
+    moments, outcomes = run(scenario)
+    ours = [(one.second, one.step.job.guest.vmid) for one in moments]
+    ours = [
+        pair for pair, one in zip(ours, moments, strict=True) if one.step.action is not Action.STOP
+    ]
+
+    theirs = begun(reference)
+    assert {vmid for _, vmid in ours} == {vmid for _, vmid, _ in theirs}
+    if scenario["op"] != "migrateall":  # there the reference sorts VMIDs as text
+        assert [vmid for _, vmid in ours] == [vmid for _, vmid, _ in theirs]
+
+    elapsed = max([one.ended for one in outcomes], default=0)
+    assert elapsed <= reference["elapsed"]
+    if scenario["op"] != "migrateall":
+        when = {vmid: second for second, vmid, _ in theirs}
+        assert all(second <= when[vmid] for second, vmid in ours), "a guest began later"
+
+    killed = {vmid for _, event, vmid, *_ in reference["trace"] if event == "killed"}
+    assert killed == {one.step.job.guest.vmid for one in moments if one.step.action is Action.STOP}
+    assert left_running(scenario, outcomes) == reference["running"]
+
+
+@pytest.mark.parametrize("reference", TRACES, ids=range(len(TRACES)))
+def test_group_barriers(reference):
+    """Nobody begins before everybody of the groups before has ended."""
+    _, outcomes = run(reference["scenario"])
+    for one in outcomes:
+        for earlier in outcomes:
+            if earlier.job.group < one.job.group:
+                assert earlier.ended <= one.began
+
+
+@pytest.mark.parametrize("reference", TRACES, ids=range(len(TRACES)))
+def test_shutdown_time_outs(reference):
+    """Each guest gets the time that the reference gives it."""
+    moments, _ = run(reference["scenario"])
+    theirs = {vmid: rest[0] for _, event, vmid, *rest in reference["trace"] if event == "shutdown"}
+    ours = {
+        one.step.job.guest.vmid: one.step.timeout
+        for one in moments
+        if one.step.action is Action.SHUTDOWN
+    }
+    assert ours == theirs
+
+
+def left_running(scenario, outcomes):
+    running = {one["vmid"] for one in scenario["guests"] if one.get("running")}
+    for one in outcomes:
+        vmid = one.job.guest.vmid
+        if one.job.action is Action.START and one.result.good:
+            running.add(vmid)
+        if one.job.action is Action.SHUTDOWN and one.result.good:
+            running.discard(vmid)
+    return sorted(running)

@@ -1,0 +1,81 @@
+"""What the reference has no trace of: calls that hang, daemons that come back, interruption."""
+
+from pvefw.errors import Cancelled, ProviderError, RateLimited, Unavailable
+from pvefw.guests.scheduler import GRACE, HARD_STOP_SECONDS, Action, Job, Result, Scheduler
+from pvefw.guests.simulation import simulate
+from pvefw.model import Guest, GuestState
+
+FOREVER = 1e9
+
+
+def job(vmid, action=Action.START, **more):
+    guest = Guest(vmid, f"vm{vmid}", "vm", GuestState.STOPPED)
+    return Job(str(vmid), guest, action, **{"timeout": 100.0, **more})
+
+
+def test_a_call_that_hangs_is_given_up_and_the_next_guest_has_its_turn():
+    jobs = [job(1), job(2)]
+    moments, outcomes = simulate(
+        Scheduler(jobs, 1), lambda step: (FOREVER if step.job.id == "1" else 1.0, None)
+    )
+    assert [one.result for one in outcomes] == [Result.FAILED, Result.OK]
+    assert outcomes[0].reason == "the hypervisor does not answer"
+    assert moments[1].second == 100 + GRACE
+
+
+def test_a_shutdown_that_hangs_is_followed_by_a_hard_stop_that_may_hang_too():
+    hung = job(1, Action.SHUTDOWN, hard=True)
+    moments, [outcome] = simulate(Scheduler([hung], 1), lambda _step: (FOREVER, None))
+    assert [one.step.action for one in moments] == [Action.SHUTDOWN, Action.STOP]
+    assert outcome.result is Result.FAILED
+    assert outcome.ended == 100 + GRACE + HARD_STOP_SECONDS + GRACE
+
+
+def test_what_fails_for_now_is_tried_again_with_the_time_that_is_left():
+    answers = iter([Unavailable("away"), RateLimited("busy", retry_after=30.0), None])
+    moments, [outcome] = simulate(Scheduler([job(1)], 1), lambda _step: (2.0, next(answers)))
+    assert outcome.result is Result.OK
+    assert [(one.second, one.step.timeout) for one in moments] == [(0, 100), (3, 97), (35, 65)]
+
+
+def test_it_is_not_tried_again_when_the_time_is_over_nor_is_a_migration():
+    away = lambda _step: (99.5, Unavailable("away"))  # noqa: E731
+    for action in (Action.START, Action.MIGRATE):
+        moments, [outcome] = simulate(Scheduler([job(1, action)], 1), away)
+        assert len(moments) == 1
+        assert (outcome.result, outcome.reason) == (Result.FAILED, "away")
+
+
+def test_nobody_waits_after_the_last_guest():
+    _, outcomes = simulate(
+        Scheduler([job(1, pause=60), job(2, pause=60)], 8), lambda _step: (1.0, None)
+    )
+    assert [one.ended for one in outcomes] == [1, 61]
+
+
+def test_a_failed_guest_ends_its_own_delay():
+    moments, _ = simulate(
+        Scheduler([job(1, pause=60), job(2)], 8), lambda _step: (5.0, ProviderError("no"))
+    )
+    assert [one.second for one in moments] == [0, 5]
+
+
+def test_a_result_that_comes_too_late_changes_nothing():
+    scheduler = Scheduler([job(1, timeout=5.0)], 1)
+    [step] = scheduler.step(0)
+    assert scheduler.step(5 + GRACE) == []
+    scheduler.finished(step, 20)
+    assert scheduler.outcomes["1"].result is Result.FAILED
+
+
+def test_after_an_interruption_nothing_begins_and_everybody_has_an_outcome():
+    scheduler = Scheduler([job(1), job(2), job(3), job(4, group=1)], 2)
+    first, second = scheduler.step(0)
+    scheduler.cancel(1)
+    scheduler.finished(first, 2)
+    scheduler.finished(second, 2, Cancelled())
+    assert scheduler.step(3) == []
+    assert scheduler.done
+    results = [scheduler.outcomes[str(vmid)].result for vmid in (1, 2, 3, 4)]
+    assert results == [Result.OK, *[Result.CANCELLED] * 3]
+    assert scheduler.outcomes["3"].began is None

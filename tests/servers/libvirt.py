@@ -1,0 +1,265 @@
+"""Private libvirt daemons with real QEMU guests, as an ordinary user or as root, without systemd.
+
+Each one lives in user, PID, mount and UTS namespaces of its own: it takes itself for another host, with
+another name, and everything in it ends with it. ``NODE/local`` is mounted over one common path in each,
+so that both have "the same" local directory; the shared one is really the same.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from servers.boot_sector import write_image
+
+READY_SECONDS = 20.0
+_INSIDE = """
+hostname "$1"
+mount --bind "$2/local-of-$1" "$2/local"
+while :; do
+    libvirtd -p "$XDG_RUNTIME_DIR/libvirtd.pid" & daemon=$!
+    while kill -0 $daemon 2>/dev/null; do wait $daemon; done
+    while [ -e "$XDG_RUNTIME_DIR/down" ]; do sleep 0.02; done
+done
+"""
+"""Process 1 of the namespace: it reaps QEMU, and starts the daemon anew, as systemd would."""
+
+_DOMAIN = """
+<domain type='qemu'>
+  <name>{name}</name>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>1</vcpu>
+  <os><type arch='x86_64' machine='pc'>hvm</type><bios useserial='no'/></os>
+  <features><acpi/></features>
+  <on_poweroff>destroy</on_poweroff>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw' cache='none'/>
+      <source file='{disk}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+  </devices>
+</domain>
+"""
+_POOL = "<pool type='dir'><name>{0.name}</name><target><path>{0}</path></target></pool>"
+
+
+@dataclass
+class LibvirtNode:
+    """A libvirt daemon that runs, and the guests below it."""
+
+    name: str
+    base: Path
+    """What all nodes of one harness share, with ``shared`` and ``local`` in it."""
+    supervisor: subprocess.Popen[bytes]
+    log: Path
+    _connection: Any = field(default=None, repr=False)
+
+    @property
+    def home(self) -> Path:
+        return self.base / self.name
+
+    @property
+    def socket(self) -> Path:
+        return self.home / "run/libvirt/libvirt-sock"
+
+    @property
+    def uri(self) -> str:
+        return f"qemu+unix:///session?socket={self.socket}"
+
+    @property
+    def connection(self) -> Any:
+        """A connection for the test itself; a new one where the daemon was replaced."""
+        import libvirt
+
+        if self._connection is None or not _is_alive(self._connection):
+            self._connection = libvirt.open(self.uri)
+        return self._connection
+
+    def define(
+        self,
+        name: str,
+        *,
+        memory: int = 16,
+        local: bool = False,
+        lingers: float = 0.0,
+        deaf: bool = False,
+        filler: int = 0,
+    ) -> Any:
+        """A domain with a disk of its own; the parameters are those of the boot sector.
+
+        :param memory: MiB.
+        :param local: its disk is on the node's own directory, instead of the shared one.
+        """
+        image = f"{name}.img"
+        # seen from outside the node's mount namespace, its local directory has another path
+        written = self.base / (f"local-of-{self.name}" if local else "shared") / image
+        write_image(written, lingers=lingers, deaf=deaf, filler=filler)
+        disk = self.base / ("local" if local else "shared") / image
+        return self.connection.defineXML(_DOMAIN.format(name=name, memory=memory, disk=disk))
+
+    def pool(self) -> None:
+        """Make the local directory a storage pool, as a target of local disks needs."""
+        self.connection.storagePoolCreateXML(_POOL.format(self.base / "local"))
+
+    def active(self) -> set[str]:
+        """The names of the guests that run."""
+        return {one.name() for one in self.connection.listAllDomains() if one.isActive()}
+
+    # --- what goes wrong ------------------------------------------------------------------------
+
+    def daemon_pid(self) -> int:
+        """The daemon's process id, as we see it.
+
+        :raises LookupError: it does not run.
+        """
+        for pid in self._inside():
+            if _command_line(pid)[:1] == ["libvirtd"]:
+                return pid
+        raise LookupError("libvirtd")
+
+    def guest_pid(self, name: str) -> int:
+        """The process id of a guest's QEMU.
+
+        :raises LookupError: it does not run.
+        """
+        for pid in self._inside():
+            if any(word.startswith(f"guest={name},") for word in _command_line(pid)):
+                return pid
+        raise LookupError(name)
+
+    def kill_guest(self, name: str) -> None:
+        """End a guest from outside, as the kernel's OOM killer does."""
+        os.kill(self.guest_pid(name), signal.SIGKILL)
+
+    def kill_daemon(self, *, stay_down: bool = False) -> None:
+        """Kill the daemon; its guests go on, and it is started anew, or when :meth:`allow` says so."""
+        if stay_down:
+            (self.home / "run/down").touch()
+        os.kill(self.daemon_pid(), signal.SIGKILL)
+
+    def allow(self) -> None:
+        """Let a daemon come back that was told to stay down."""
+        (self.home / "run/down").unlink()
+
+    @contextlib.contextmanager
+    def hangs(self) -> Iterator[None]:
+        """The daemon does nothing for the time of the block."""
+        pid = self.daemon_pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+    def die(self) -> None:
+        """The whole host is gone: daemon and guests, at once."""
+        self.supervisor.kill()
+        self.supervisor.wait()
+
+    def _inside(self) -> list[int]:
+        """The processes below the supervisor: process 1 of the namespace, and its children."""
+        return [child for first in _children(self.supervisor.pid) for child in _children(first)]
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _command_line(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+    except OSError:
+        return []
+
+
+def _is_alive(connection: Any) -> bool:
+    import libvirt
+
+    try:
+        return connection.isAlive() == 1 and connection.getLibVersion() > 0
+    except libvirt.libvirtError:
+        return False
+
+
+def wait_until(true: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
+    """Look again and again until something holds.
+
+    :raises AssertionError: it does not, in time.
+    """
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def _node(base: Path, name: str) -> Iterator[LibvirtNode]:
+    home = base / name
+    for folder in ("run", "conf/libvirt", "cache", "data", f"../local-of-{name}"):
+        (home / folder).mkdir(parents=True)
+    (home / "conf/libvirt/qemu.conf").write_text('stdio_handler="file"\nsecurity_driver="none"\n')
+    (home / "conf/libvirt/libvirtd.conf").write_text(
+        f'host_uuid="{uuid.uuid4()}"\nmax_client_requests=64\n'
+    )
+    env = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "HOME": str(home), "LANG": "C.UTF-8"} | {
+        f"XDG_{key}": str(home / folder)
+        for key, folder in (
+            ("RUNTIME_DIR", "run"),
+            ("CONFIG_HOME", "conf"),
+            ("CACHE_HOME", "cache"),
+            ("DATA_HOME", "data"),
+        )
+    }
+    argv = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps"]
+    argv += ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    log = home / "log"
+    with log.open("wb") as output:
+        supervisor = subprocess.Popen(
+            [*argv, "bash", "-c", _INSIDE, "bash", name, str(base)],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    node = LibvirtNode(name, base, supervisor, log)
+    try:
+        wait_until(
+            lambda: node.socket.exists() or supervisor.poll() is not None, f"libvirtd {name}"
+        )
+        if supervisor.poll() is not None:
+            raise RuntimeError(f"libvirtd {name} ended:\n{log.read_text()[-2000:]}")
+        yield node
+    finally:
+        node.die()
+
+
+@contextlib.contextmanager
+def libvirt_nodes(*names: str) -> Iterator[list[LibvirtNode]]:
+    """Start private libvirt daemons that can reach each other.
+
+    :param names: their hosts' names.
+    """
+    base = Path(tempfile.mkdtemp(prefix="lv-"))  # a socket's path must be short
+    for folder in ("shared", "local"):
+        (base / folder).mkdir()
+    try:
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(_node(base, name)) for name in names]
+    finally:
+        shutil.rmtree(base, ignore_errors=True)

@@ -1,0 +1,292 @@
+"""The guest kit passes a good plugin, and catches each seeded bug with a sentence about it."""
+
+import inspect
+import threading
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+import pytest
+from _pytest.outcomes import Skipped
+
+from pvefw import plugins
+from pvefw.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.hookspecs import hookimpl
+from pvefw.hookspecs.guest import GUEST
+from pvefw.model import Guest, GuestEvent, GuestState
+from pvefw.settings import setting
+from pvefw.testing import guest as kit_module
+from pvefw.testing.guest import GuestConformance, PatientTask
+
+STUBBORN = 103
+
+
+def machines():
+    return {
+        vmid: Guest(vmid, f"vm{vmid}", "vm", GuestState.STOPPED) for vmid in (101, 102, STUBBORN)
+    }
+
+
+@dataclass
+class Good:
+    """A hypervisor in memory."""
+
+    uri: str = setting(help="Where.", default="here")
+    guests: dict = field(default_factory=machines, init=False)
+    changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    events: list = field(default_factory=list, init=False)
+
+    def turn(self, vmid, state):
+        with self.changed:
+            if vmid not in self.guests:
+                raise ProviderError(f"there is no guest {vmid}")
+            self.guests[vmid] = replace(self.guests[vmid], state=state)
+            self.events.append(GuestEvent(vmid, state, datetime.now(UTC)))
+            self.changed.notify_all()
+
+    @hookimpl
+    def guest_list(self):
+        return list(self.guests.values())
+
+    @hookimpl
+    def guest_start(self, guest):
+        self.turn(guest.vmid, GuestState.RUNNING)
+
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        if guest.vmid == STUBBORN and self.guests[guest.vmid].state is GuestState.RUNNING:
+            task.wait(timeout)
+            raise Unavailable("it still runs")
+        self.turn(guest.vmid, GuestState.STOPPED)
+
+    @hookimpl
+    def guest_stop(self, guest):
+        self.turn(guest.vmid, GuestState.STOPPED)
+
+    @hookimpl
+    def guest_migrate(self, guest, target):
+        raise ProviderError(f"there is no node {target}")
+
+    @hookimpl
+    def guest_set(self, guest, values):
+        kept = {
+            "onboot": values["onboot"] == "1",
+            **{key: int(values[key]) if values[key] else None for key in ("order", "up", "down")},
+        }
+        self.guests[guest.vmid] = replace(self.guests[guest.vmid], **kept)
+
+    @hookimpl
+    def guest_watch(self, timeout):
+        return self.watch(len(self.events), timeout)
+
+    def watch(self, mark, timeout):
+        with self.changed:
+            self.changed.wait_for(lambda: len(self.events) > mark, timeout)
+            fresh = self.events[mark:]
+        yield from fresh
+
+
+class ReturnsBeforeRunning(Good):
+    @hookimpl
+    def guest_start(self, guest):
+        if guest.vmid not in self.guests:
+            raise ProviderError("no")
+
+
+class StartsEverybody(Good):
+    @hookimpl
+    def guest_start(self, guest):
+        for vmid in [guest.vmid, *self.guests]:
+            self.turn(vmid, GuestState.RUNNING)
+
+
+class StartToggles(Good):
+    @hookimpl
+    def guest_start(self, guest):
+        self.turn(
+            guest.vmid,
+            GuestState.STOPPED
+            if self.guests.get(guest.vmid, guest).state is GuestState.RUNNING
+            else GuestState.RUNNING,
+        )
+
+
+class ShutdownKills(Good):
+    @hookimpl
+    def guest_shutdown(self, guest):
+        self.turn(guest.vmid, GuestState.STOPPED)
+
+
+class ShutdownPretends(Good):
+    @hookimpl
+    def guest_shutdown(self, guest):
+        pass
+
+
+class ShutdownKillsLate(Good):
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        if guest.vmid == STUBBORN:
+            task.wait(timeout)
+        self.turn(guest.vmid, GuestState.STOPPED)
+
+
+class WrongError(Good):
+    @hookimpl
+    def guest_start(self, guest):
+        if guest.vmid not in self.guests:
+            raise KeyError(guest.vmid)
+        super().guest_start(guest)
+
+
+class WrongTimeOut(Good):
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        try:
+            super().guest_shutdown(guest, timeout, task)
+        except Unavailable as error:
+            raise ProviderError("time-out") from error
+
+
+class LosesAGuest(Good):
+    @hookimpl
+    def guest_list(self):
+        return [one for one in self.guests.values() if one.state is GuestState.RUNNING]
+
+
+class ListsTwice(Good):
+    @hookimpl
+    def guest_list(self):
+        return [*self.guests.values(), *self.guests.values()]
+
+
+class LosesThemWhenStopped(Good):
+    @hookimpl
+    def guest_stop(self, guest):
+        self.turn(guest.vmid, GuestState.STOPPED)
+        self.guests[guest.vmid] = replace(self.guests[guest.vmid], name="")
+
+
+class LosesThemOnTheWay(Good):
+    @hookimpl
+    def guest_migrate(self, guest, target):
+        self.turn(guest.vmid, GuestState.STOPPED)
+        raise ProviderError(f"there is no node {target}")
+
+
+class MigratesToNowhere(Good):
+    @hookimpl
+    def guest_migrate(self, guest, target):
+        pass
+
+
+class CannotBeCancelled(Good):
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        if guest.vmid == STUBBORN and self.guests[guest.vmid].state is GuestState.RUNNING:
+            threading.Event().wait(timeout)
+            raise Unavailable("it still runs")
+        self.turn(guest.vmid, GuestState.STOPPED)
+
+
+class Forgets(Good):
+    @hookimpl
+    def guest_set(self, guest, values):
+        pass
+
+
+class SeesNothing(Good):
+    def watch(self, mark, timeout):
+        yield from ()
+
+
+@dataclass
+class NoHelp(Good):
+    uri: str = "here"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(kit_module, "_SHORT", 0.2)
+    monkeypatch.setattr(kit_module, "_MARGIN", 0.5)
+
+
+def run_kit(plugin_class):
+    """Run every test of the kit by hand; the failures by test."""
+    kit = GuestConformance()
+    kit.seconds = 5.0
+    failures = {}
+    for name, test in inspect.getmembers(kit, inspect.ismethod):
+        if not name.startswith("test_"):
+            continue
+        plugin = plugin_class()
+        bound = plugins.bind_object(GUEST, plugin, "it")
+        available = {
+            "plugin": plugin,
+            "bound": bound,
+            "hooks": bound.hooks,
+            "vmids": [101, 102],
+            "stubborn": STUBBORN,
+            "look": lambda vmid, plugin=plugin: plugin.guests[vmid].state,
+            "task": PatientTask(),
+        }
+        wanted = {one: available[one] for one in inspect.signature(test).parameters}
+        try:
+            test(**wanted)
+        except (AssertionError, PvefwError, LookupError, Cancelled) as error:
+            failures[name] = str(error)
+        except Skipped as skipped:
+            failures[name] = f"skipped: {skipped}"
+    return failures
+
+
+def test_a_good_plugin_passes():
+    assert run_kit(Good) == {}
+
+
+class TestGood(GuestConformance):
+    """The kit as authors use it."""
+
+    seconds = 5.0
+
+    @pytest.fixture
+    def plugin(self):
+        return Good()
+
+    @pytest.fixture
+    def vmids(self):
+        return [101, 102]
+
+    @pytest.fixture
+    def stubborn(self):
+        return STUBBORN
+
+    @pytest.fixture
+    def look(self, plugin):
+        return lambda vmid: plugin.guests[vmid].state
+
+
+@pytest.mark.parametrize(
+    ("bug", "sentence"),
+    [
+        (ReturnsBeforeRunning, "does not run although guest_start has returned"),
+        (StartsEverybody, "start only the one that is named"),
+        (StartToggles, "was started again, and does not run now"),
+        (ShutdownKills, "that is core's decision"),
+        (ShutdownPretends, "still runs although guest_shutdown has returned"),
+        (ShutdownKillsLate, "that is core's decision"),
+        (WrongError, "must raise a ProviderError, it raised PluginFailed"),
+        (WrongTimeOut, "must raise Unavailable"),
+        (LosesAGuest, "guest_list must name every guest"),
+        (ListsTwice, "names a VMID twice"),
+        (LosesThemWhenStopped, "is not what it was after a start and a stop"),
+        (LosesThemOnTheWay, "does not run any more after a migration that failed"),
+        (MigratesToNowhere, "to a node that does not exist returned"),
+        (CannotBeCancelled, "after the task was cancelled"),
+        (Forgets, "and guest_list says"),
+        (SeesNothing, "guest_watch does not say so"),
+        (NoHelp, "the setting uri has no help"),
+    ],
+)
+def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):
+    failures = run_kit(bug)
+    assert any(sentence in said for said in failures.values()), failures
