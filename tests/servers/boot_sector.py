@@ -58,8 +58,10 @@ def _sector() -> bytes:
         source.write_text(_SOURCE)
         for argv in (
             ["as", "--32", "-o", object_file, source],
-            ["ld", "-m", "elf_i386", "--oformat", "binary", "-Ttext", "0x7c00"]
-            + ["-e", "0x7c00", "-o", sector, object_file],
+            [
+                *["ld", "-m", "elf_i386", "--oformat", "binary", "-Ttext", "0x7c00"],
+                *["-e", "0x7c00", "-o", sector, object_file],
+            ],
         ):
             subprocess.run(argv, check=True, capture_output=True, timeout=30)
         return sector.read_bytes()
@@ -70,7 +72,7 @@ def write_image(path: Path, *, lingers: float = 0.0, deaf: bool = False, filler:
 
     :param lingers: seconds from the power button to the end.
     :param deaf: it ignores the power button.
-    :param filler: bytes of incompressible data behind the first megabyte, for a disk that takes long to copy.
+    :param filler: bytes of incompressible data behind the first megabyte: a disk that takes long to copy.
     """
     sector = bytearray(_sector())
     assert len(sector) == SECTOR
