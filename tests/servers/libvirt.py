@@ -217,7 +217,11 @@ def _node(base: Path, name: str) -> Iterator[LibvirtNode]:
     (home / "conf/libvirt/libvirtd.conf").write_text(
         f'host_uuid="{uuid.uuid4()}"\nmax_client_requests=64\n'
     )
-    env = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "HOME": str(home), "LANG": "C.UTF-8"} | {
+    env = {
+        "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin",
+        "HOME": str(home),
+        "LANG": "C.UTF-8",
+    } | {
         f"XDG_{key}": str(home / folder)
         for key, folder in (
             ("RUNTIME_DIR", "run"),
