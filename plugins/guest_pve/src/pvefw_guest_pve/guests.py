@@ -1,0 +1,290 @@
+"""Guests of one Proxmox VE node: each call becomes a task there, which is followed to its end."""
+
+import math
+import re
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pvefw.api import (
+    Guest,
+    GuestState,
+    MigrateOptions,
+    MigrateTarget,
+    ProviderError,
+    Task,
+    Unavailable,
+    Unsupported,
+    hookimpl,
+    setting,
+)
+from pvefw_guest_pve.connection import Connection
+from pvefw_guest_pve.following import follow
+
+__all__ = ["Pve"]
+
+_AT_ONCE = 4
+"""Requests for the configurations of guests."""
+_KINDS: Mapping[str, Literal["vm", "container"]] = {"qemu": "vm", "lxc": "container"}
+_TIMED_OUT = re.compile(r"timeout|timed out", re.IGNORECASE)
+_LOCKED = re.compile(r"can't lock file", re.IGNORECASE)
+_LOCKED_SECONDS = 0.5
+_PING_SECONDS = 1.0
+
+
+@dataclass
+class Pve:
+    """The virtual machines and containers of a Proxmox VE node."""
+
+    token: str = setting(help="The API token's id: USER@REALM!NAME.")
+    secret: str = setting(help="The API token's secret.", secret=True)
+    host: str = setting(help="Where the API is.", default="localhost")
+    port: int = setting(help="Its port.", default=8006)
+    fingerprint: str | None = setting(
+        help="SHA-256 fingerprint of the API's certificate, the only one to trust.", default=None
+    )
+    ca_file: Path | None = setting(
+        help="Certificates to trust where no fingerprint is given (default: the system's).",
+        default=None,
+    )
+    node: str | None = setting(
+        help="The node whose guests these are (default: this host's name).", default=None
+    )
+
+    def __post_init__(self) -> None:
+        ca_file = str(self.ca_file) if self.ca_file else None
+        self._connection = Connection(
+            self.host, self.port, self.token, self.secret, self.fingerprint, ca_file
+        )
+        self._node = self.node or socket.gethostname().partition(".")[0]
+
+    # --- what is there -------------------------------------------------------------------------
+
+    @hookimpl
+    def guest_list(self) -> Sequence[Guest]:
+        """The node's guests, with what their configurations say of their start."""
+        with self._connection.explained():
+            rows = [(kind, row) for kind in _KINDS for row in self._here(kind).get()]
+            managed = {str(one["sid"]) for one in self._connection.api.cluster.ha.resources.get()}
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            return list(pool.map(lambda one: self._guest(one[0], one[1], managed), rows))
+
+    def _guest(self, kind: str, row: Mapping[str, Any], managed: set[str]) -> Guest:
+        vmid = int(row["vmid"])
+        with self._connection.explained():
+            config = self._here(kind)(vmid).config.get()
+        startup = _startup(str(config.get("startup", "")))
+        sid = f"{'vm' if kind == 'qemu' else 'ct'}:{vmid}"
+        return Guest(
+            vmid=vmid,
+            name=str(row.get("name", "")),
+            kind=_KINDS[kind],
+            state=_state(row),
+            onboot=str(config.get("onboot", "0")) == "1",
+            order=_number(startup, "order"),
+            up=_number(startup, "up"),
+            down=_number(startup, "down"),
+            template=str(row.get("template") or config.get("template") or "0") == "1",
+            managed_by_ha=sid in managed,
+            memory=int(row.get("maxmem") or 0),
+            backend_id=f"{kind}/{vmid}",
+        )
+
+    @hookimpl
+    def guest_set(self, guest: Guest, values: Mapping[str, str]) -> None:
+        """Keep what Proxmox VE's own configuration has a place for: ``onboot`` and ``startup``."""
+        unknown = [one for one in values if one not in ("onboot", "order", "up", "down")]
+        if unknown:
+            raise Unsupported(f"Proxmox VE has no place for {', '.join(unknown)} of a guest")
+        with self._connection.explained():
+            here = self._of(guest)
+            config = here.config.get()
+            startup = _startup(str(config.get("startup", "")))
+            for key in ("order", "up", "down"):
+                if key in values:
+                    startup[key] = values[key]
+            text = ",".join(f"{key}={value}" for key, value in startup.items() if value)
+            changes: dict[str, str] = (
+                {"digest": str(config["digest"])} if "digest" in config else {}
+            )
+            if "onboot" in values:
+                changes["onboot"] = values["onboot"] or "0"
+            if text:
+                changes["startup"] = text
+            elif "startup" in config:
+                changes["delete"] = "startup"
+            here.config.put(**changes)
+
+    # --- power ---------------------------------------------------------------------------------
+
+    @hookimpl
+    def guest_start(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Start it, unless it runs."""
+        if self._now(guest) is GuestState.STOPPED:
+            self._act(guest, "start", timeout, task)
+            self._expect(guest, GuestState.RUNNING, task)
+
+    @hookimpl
+    def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Ask it to shut down; Proxmox VE is told never to stop it hard."""
+        if self._now(guest) is GuestState.STOPPED:
+            return
+        try:
+            self._act(guest, "shutdown", timeout, task, timeout=math.ceil(timeout), forceStop=0)
+        except Unavailable:
+            raise
+        except ProviderError as error:
+            if _TIMED_OUT.search(error.message):
+                raise Unavailable(f"it still runs after {timeout:g} seconds: {error}") from error
+            raise
+        self._expect(guest, GuestState.STOPPED, task)
+
+    @hookimpl
+    def guest_stop(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Stop it hard."""
+        if self._now(guest) is not GuestState.STOPPED:
+            # a shutdown that was given up may still be under way there
+            overrule = {} if guest.managed_by_ha else {"overrule-shutdown": 1}
+            self._act(guest, "stop", timeout, task, **overrule)
+            self._expect(guest, GuestState.STOPPED, task)
+
+    @hookimpl
+    def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
+        """Whether the agent in a virtual machine answers."""
+        with self._connection.explained():
+            if guest.kind != "vm" or not _has_agent(self._of(guest).config.get()):
+                return None
+        left = timeout
+        while left > 0:
+            try:
+                with self._connection.explained():
+                    self._of(guest).agent.ping.post()
+            except ProviderError:
+                task.wait(min(_PING_SECONDS, left))
+                left -= _PING_SECONDS
+            else:
+                return True
+        return False
+
+    # --- migration -----------------------------------------------------------------------------
+
+    @hookimpl
+    def guest_target(self, target: str) -> MigrateTarget:
+        """A node of this cluster, as it says of itself."""
+        with self._connection.explained():
+            nodes = {str(one["node"]): one for one in self._connection.api.nodes.get()}
+        if target not in nodes:
+            raise ProviderError(
+                f"the cluster has no node {target}; it has {', '.join(sorted(nodes))}"
+            )
+        node = nodes[target]
+        if node.get("status") != "online":
+            raise ProviderError(f"the node {target} is {node.get('status', 'unknown')}")
+        return MigrateTarget(target, int(node.get("maxmem") or 0) - int(node.get("mem") or 0))
+
+    @hookimpl
+    def guest_migrate_check(
+        self, guest: Guest, target: str, options: MigrateOptions
+    ) -> Sequence[str]:
+        """What Proxmox VE itself has against the move of a virtual machine."""
+        if guest.kind != "vm":
+            return []
+        with self._connection.explained():
+            found = self._of(guest).migrate.get(target=target)
+        refused = (found.get("not_allowed_nodes") or {}).get(target)
+        reasons = [f"it may not run on {target}: {refused}"] if refused else []
+        disks = [str(one.get("volid")) for one in found.get("local_disks") or []]
+        if disks and not options.with_local_disks:
+            reasons.append(f"it has local disks ({', '.join(disks)}); see --with-local-disks")
+        devices = [str(one) for one in found.get("local_resources") or []]
+        if devices:
+            reasons.append(f"it uses devices of this host: {', '.join(devices)}")
+        return reasons
+
+    @hookimpl
+    def guest_migrate(self, guest: Guest, target: str, options: MigrateOptions, task: Task) -> None:
+        """Move it; a running container is restarted at the target, as Proxmox VE does it."""
+        runs = self._now(guest) is GuestState.RUNNING
+        asked: dict[str, Any] = {"target": target}
+        if guest.kind == "vm":
+            asked["online"] = int(runs and options.online)
+            if options.with_local_disks:
+                asked["with-local-disks"] = 1
+        elif runs:
+            asked["restart"] = 1
+        with self._connection.explained():
+            upid = self._of(guest).migrate.post(**asked)
+        follow(self._connection, self._node, str(upid), options.timeout, task)
+
+    # --- one guest -----------------------------------------------------------------------------
+
+    def _here(self, kind: str) -> Any:
+        return getattr(self._connection.api.nodes(self._node), kind)
+
+    def _of(self, guest: Guest) -> Any:
+        return self._here("qemu" if guest.kind == "vm" else "lxc")(guest.vmid)
+
+    def _now(self, guest: Guest) -> GuestState:
+        with self._connection.explained():
+            return _state(self._of(guest).status.current.get())
+
+    def _act(self, guest: Guest, action: str, seconds: float, task: Task, **options: Any) -> None:
+        """Do something to a guest; again, while another task of Proxmox VE's has it locked."""
+        end = time.monotonic() + seconds
+        while True:
+            with self._connection.explained():
+                upid = getattr(self._of(guest).status, action).post(**options)
+            left = max(end - time.monotonic(), 0.0)
+            try:
+                follow(self._connection, self._node, str(upid), left, task)
+            except ProviderError as error:
+                if not _LOCKED.search(error.message) or time.monotonic() >= end:
+                    raise
+                task.wait(_LOCKED_SECONDS)
+            else:
+                return
+
+    def _expect(self, guest: Guest, state: GuestState, task: Task) -> None:
+        """Tasks of guests that are managed for high availability end before the work is done."""
+        now = self._now(guest)
+        for _ in range(60 if guest.managed_by_ha else 0):
+            if now is state:
+                break
+            task.wait(1.0)
+            now = self._now(guest)
+        if now is not state:
+            raise Unavailable(f"its task ended, but it is {now}")
+
+
+def _state(row: Mapping[str, Any]) -> GuestState:
+    said = str(row.get("qmpstatus") or row.get("status") or "")
+    if said in ("paused", "suspended", "prelaunch"):
+        return GuestState.PAUSED
+    return (
+        GuestState.STOPPED
+        if row.get("status") == "stopped"
+        else (GuestState.RUNNING if row.get("status") == "running" else GuestState.UNKNOWN)
+    )
+
+
+def _startup(text: str) -> dict[str, str]:
+    """``order=1,up=30,down=60``; a bare number is the order."""
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    return dict(
+        cast("tuple[str, str]", tuple(one.split("=", 1))) if "=" in one else ("order", one)
+        for one in parts
+    )
+
+
+def _number(startup: Mapping[str, str], key: str) -> Any:
+    value = startup.get(key, "")
+    return int(value) if value.isdecimal() else None
+
+
+def _has_agent(config: Mapping[str, Any]) -> bool:
+    first = str(config.get("agent", "0")).split(",")[0]
+    return first.removeprefix("enabled=") == "1"
