@@ -152,13 +152,15 @@ class BootPlan:
     kernels: Sequence[Kernel]
     """In menu order: latest first. Never empty."""
     default: str
-    """The version that boots."""
+    """The version that boots; one of ``kernels``."""
     next_boot: str | None
-    """The version that boots once, or ``None``."""
+    """The version that boots once, one of ``kernels``, or ``None``."""
     cmdline: str
     """One line with ``root=``."""
     root: Path
     """Below which the host's own files lie (``/`` but for tests)."""
+    title: str = "Proxmox"
+    """What the menu calls this system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,8 @@ class BootTree:
     texts: Mapping[PurePosixPath, bytes]
     """Configuration; replaced last, one after the other in this order."""
     owned: Sequence[str]
-    """Glob patterns: what matches one and is not listed above may be deleted."""
+    """Glob patterns (``*`` stays within one folder): what matches one and is not listed above is deleted,
+    pattern after pattern in this order: what refers to files before the files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +186,7 @@ class BootState:
     """Versions that are complete, with an entry."""
     default: str | None = None
     next_boot: str | None = None
+    """What is armed to boot once."""
     loader_version: str = ""
 
 

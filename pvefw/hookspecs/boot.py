@@ -5,6 +5,7 @@ what its loader wants to find there.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pvefw.hookspecs import Family, optional, required
 from pvefw.model import BootPlan, BootState, BootTree, Esp, Firmware, Task
@@ -15,7 +16,7 @@ class BootloaderSpec:
 
     @required
     def boot_firmware(self) -> Sequence[Firmware]:  # type: ignore[empty-body]
-        """The kinds of firmware that this loader can be started by."""
+        """The kinds of firmware that this loader can be started by, on any machine."""
 
     @required
     def boot_probe(self, esp: Esp) -> BootState | None:
@@ -30,10 +31,11 @@ class BootloaderSpec:
     def boot_install(self, esp: Esp, firmware: Firmware, task: Task) -> None:
         """Put the loader's own binary on the ESP (or in front of it) and register it.
 
-        Called by ``boot init`` and ``boot reinit``, before the first :meth:`boot_render`.
+        Called by ``boot init`` and ``boot reinit``, before the first :meth:`boot_render`, once for each
+        kind of firmware that can start this disk: UEFI, and BIOS where the disk has a place for it.
 
         :param esp: mounted and writable.
-        :param firmware: one of :meth:`boot_firmware`.
+        :param firmware: one of :meth:`boot_firmware`; it need not be the one this host runs under.
         :param task: for messages and cancellation.
         :raises Unsupported: on this machine the loader cannot be installed.
         :raises ProviderError: anything else, with the failing program's last words.
@@ -43,11 +45,14 @@ class BootloaderSpec:
     def boot_render(self, esp: Esp, plan: BootPlan) -> BootTree:  # type: ignore[empty-body]
         """Every file that the loader wants on this ESP for this plan.
 
-        Pure: it reads neither clock nor ESP and writes nothing; the same arguments give the same tree.
+        It reads at most the host's configuration below ``plan.root``, neither clock nor ESP, and writes
+        nothing: as long as the configuration is the same, the same arguments give the same tree.
 
-        :param esp: which ESP; only its ``uuid`` may decide anything.
+        :param esp: which ESP, perhaps not mounted; only its ``uuid`` may decide anything.
         :param plan: the same for every ESP.
-        :returns: kernels to copy, configuration to write, and what core may delete.
+        :returns: kernels to copy, configuration to write, and what core may delete. Wherever core is
+            stopped while it brings an ESP from the tree before to this one (see
+            :class:`~pvefw.model.BootTree` for the order), some kernel boots.
         :raises ProviderError: when the plan cannot be expressed for this loader.
         """
 
@@ -55,14 +60,30 @@ class BootloaderSpec:
     def boot_arm(self, esp: Esp, plan: BootPlan, task: Task) -> None:
         """Arrange for ``plan.next_boot`` to be booted once, or undo that where it is ``None``.
 
-        Called after the tree is in place. A loader that falls back by itself (an EFI variable, boot
-        counting, a saved entry that is cleared first) does it here; without this hook the loader's
-        rendered configuration must do it.
+        Called after the tree is in place, wherever :meth:`boot_probe` finds another ``next_boot`` than the
+        plan's. A loader that falls back by itself (an EFI variable, boot counting,
+        a saved entry that is cleared before the kernel starts) does it here; without this hook the
+        loader's rendered configuration must do it. Core forgets ``plan.next_boot`` as soon as the host
+        has been started again, whichever kernel came up.
 
         :param esp: mounted and writable.
         :param plan: as for :meth:`boot_render`.
         :param task: for messages and cancellation.
         :raises ProviderError: when it cannot be arranged; the default entry is unharmed.
+        """
+
+    @optional
+    def boot_select(
+        self, default: str | None, next_boot: str | None, root: Path, task: Task
+    ) -> None:
+        """Choose kernels on a host without synced ESPs, in the loader's own configuration.
+
+        :param default: the version to boot from now on; ``None`` for what the loader chooses by itself.
+        :param next_boot: the version to boot once; ``None`` for none.
+        :param root: below which the host's own files lie (``/`` but for tests).
+        :param task: for messages and cancellation.
+        :raises Unsupported: this host is not started by this loader.
+        :raises ProviderError: it could not be chosen; what was chosen before still is.
         """
 
 
