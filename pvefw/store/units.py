@@ -1,0 +1,77 @@
+"""systemd units of pvefw's own: written, checked, and enabled where systemd runs (systemd.unit(5))."""
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pvefw import system
+from pvefw.errors import ProgramError
+from pvefw.store import files
+from pvefw.store.paths import Paths
+
+DIRECTORY = "etc/systemd/system"
+
+
+def program() -> str:
+    """The command line that runs pvefw: what systemd, cron and other programs' hooks have to call."""
+    for ours in (Path(sys.argv[0]).absolute(), Path(sys.executable).with_name("pvefw")):
+        if ours.name == "pvefw" and ours.is_file():
+            return str(ours)
+    return shutil.which("pvefw") or f"{sys.executable} -m pvefw"
+
+
+def has_systemd(paths: Paths) -> bool:
+    """Whether systemd is installed below the root."""
+    return any(
+        paths.below(one).exists() for one in ("usr/lib/systemd/systemd", "lib/systemd/systemd")
+    )
+
+
+def runs_systemd(paths: Paths) -> bool:
+    """Whether it is the host's own systemd, and it is running (sd_booted(3))."""
+    return paths.root == Path("/") and Path("/run/systemd/system").is_dir()
+
+
+def install(
+    paths: Paths, units: Mapping[str, str], *, enable: Sequence[str], start: Sequence[str] = ()
+) -> list[Path]:
+    """Write units, have systemd check them, and enable them where this is the running host.
+
+    :param units: a unit's name to its text.
+    :param enable: those that are to be part of the next boot.
+    :param start: those of them that are to be started now.
+    :returns: what was written.
+    :raises StoreError: they cannot be written.
+    :raises ProgramError: systemd does not like them, or cannot be told.
+    """
+    written = []
+    for name, text in units.items():
+        target = paths.below(DIRECTORY) / name
+        files.replace(target, text.encode())
+        written.append(target)
+    _verify(written)
+    if runs_systemd(paths):
+        system.run(["systemctl", "daemon-reload"])
+        system.run(["systemctl", "enable", *enable])
+        if start:
+            system.run(["systemctl", "start", *start])
+    return written
+
+
+def _verify(written: Sequence[Path]) -> None:
+    """Let systemd check units, where it is installed.
+
+    :raises ProgramError: it finds a mistake; its own words.
+    """
+    if shutil.which("systemd-analyze") is None:
+        return
+    checked = system.run(["systemd-analyze", "verify", *map(str, written)], check=False)
+    names = [one.name for one in written]
+    about = [
+        line
+        for line in checked.stderr.splitlines()
+        if any(name in line.partition(": ")[0] for name in names)
+    ]
+    if about:
+        raise ProgramError(f"systemd-analyze verify: {' / '.join(about)}")
