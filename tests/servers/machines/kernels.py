@@ -1,0 +1,145 @@
+"""Debian's kernels, fetched with apt and never installed, and initrds packed for them."""
+
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers.machines.cache import cached, locked
+
+BUSYBOX = Path("/bin/busybox")
+_CLOUD = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)[\d.]*\S*-cloud-amd64)")
+_FULL = re.compile(r"linux-image-(?P<version>\d\S+-amd64)")
+_APT_SECONDS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel that is unpacked somewhere."""
+
+    version: str
+    root: Path
+    """Below it lie ``boot`` and ``lib/modules``, as in Debian's package."""
+
+    @property
+    def image(self) -> Path:
+        return self.root / "boot" / f"vmlinuz-{self.version}"
+
+    @property
+    def modules(self) -> Path:
+        return self.root / "lib/modules" / self.version
+
+
+@functools.cache
+def boot_kernels() -> tuple[Kernel, ...]:
+    """Kernels to be booted, the newest first: two of Debian's own series, and a newer where there is one.
+
+    They are those of the cloud flavour, which are small and need no module to say that they are there.
+    """
+    found = [
+        _CLOUD.fullmatch(name) for name in _apt("apt-cache", "pkgnames", "linux-image-").split()
+    ]
+    names = _newest_first([one["version"] for one in found if one])
+    series = {one["version"]: one["series"] for one in found if one}
+    assert len(names) > 1, "apt knows no two linux-image-*-cloud-amd64"
+    debians_own = [name for name in names if series[name] == series[names[-1]]]
+    chosen = {names[0]: None} | dict.fromkeys(debians_own[:2])
+    return tuple(_fetch(version) for version in chosen)
+
+
+@functools.cache
+def full_kernel() -> Kernel:
+    """The kernel with all modules that Debian installs on a PC."""
+    match = _FULL.search(_apt("apt-cache", "depends", "linux-image-amd64"))
+    assert match, "linux-image-amd64 names no kernel"
+    return _fetch(match["version"])
+
+
+def _newest_first(versions: Sequence[str]) -> list[str]:
+    def order(one: str, other: str) -> int:
+        newer = ["dpkg", "--compare-versions", one, "gt", other]
+        return -1 if subprocess.run(newer, check=False).returncode == 0 else 1
+
+    return sorted(versions, key=functools.cmp_to_key(order))
+
+
+def _apt(*argv: str, cwd: Path | None = None) -> str:
+    """Run apt; where it does not know what it is asked for, fetch its lists and try again."""
+    for last in (False, True):
+        done = subprocess.run(
+            argv, capture_output=True, text=True, check=False, cwd=cwd, timeout=_APT_SECONDS
+        )
+        if done.returncode == 0 and (done.stdout.strip() or cwd):
+            break
+        assert not last, f"{' '.join(argv)}: {done.stderr}"
+        with locked("apt"):
+            subprocess.run(
+                ["apt-get", "update"], capture_output=True, check=False, timeout=_APT_SECONDS
+            )
+    return done.stdout
+
+
+def _fetch(version: str) -> Kernel:
+    """Unpack the package of a kernel."""
+
+    def make(folder: Path) -> None:
+        _apt("apt-get", "download", f"linux-image-{version}", cwd=folder)
+        (package,) = folder.glob("*.deb")
+        subprocess.run(["dpkg", "-x", package, folder], check=True, timeout=_APT_SECONDS)
+        package.unlink()
+        subprocess.run(["depmod", "-b", folder, version], check=True, timeout=_APT_SECONDS)
+
+    return Kernel(version, cached(f"linux-{version}", make))
+
+
+def initrd(init: str, kernel: Kernel | None = None, modules: Sequence[str] = ()) -> Path:
+    """An initrd of busybox, a script ``/init`` and modules; made once, and kept.
+
+    :param init: for busybox' shell; ``/modules`` names the modules' files in the order of loading.
+    :param kernel: whose modules; with all that they depend on.
+    """
+    contents = "\0".join([init, kernel.version if kernel else "", *modules])
+    name = f"initrd-{hashlib.sha256(contents.encode()).hexdigest()[:16]}"
+
+    def make(folder: Path) -> None:
+        tree = folder / "tree"
+        for directory in ("bin", "dev", "lib", "proc", "sys"):
+            (tree / directory).mkdir(parents=True)
+        shutil.copy2(BUSYBOX, tree / "bin/busybox")
+        (tree / "init").write_text(init)
+        (tree / "init").chmod(0o755)
+        files = _with_dependencies(kernel, modules) if kernel else []
+        for file in files:
+            shutil.copyfile(file, tree / "lib" / file.name)
+        (tree / "modules").write_text("".join(f"/lib/{file.name}\n" for file in files))
+        packed = subprocess.run(
+            ["cpio", "--quiet", "--create", "--format=newc", "--owner=0:0"],
+            input="\n".join(str(one.relative_to(tree)) for one in sorted(tree.rglob("*"))).encode(),
+            capture_output=True,
+            check=True,
+            cwd=tree,
+        )
+        (folder / "initrd").write_bytes(packed.stdout)
+        shutil.rmtree(tree)
+
+    return cached(name, make) / "initrd"
+
+
+def _with_dependencies(kernel: Kernel, modules: Sequence[str]) -> list[Path]:
+    """The files of these modules, each after those that it needs."""
+    asked = subprocess.run(
+        ["modprobe", "-d", kernel.root, "-S", kernel.version, "--show-depends", "-a", *modules],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"},
+    )
+    found = [
+        Path(line.split()[1]) for line in asked.stdout.splitlines() if line.startswith("insmod")
+    ]
+    return list(dict.fromkeys(found))

@@ -1,0 +1,165 @@
+"""Switches a computer on, and reads from its serial console which kernels come up."""
+
+import re
+import selectors
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers.machines.kernels import initrd
+
+FIRMWARE = Path("/usr/share/OVMF")
+CONSOLE = "console=ttyS0 panic=1"
+"""What a kernel's command line must hold for :func:`power_on`: it speaks there, and a panic restarts."""
+
+BOOT_SECONDS = 240.0
+"""It takes 13 on a quiet machine, for each start of a kernel."""
+
+_INIT = """#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t devtmpfs dev /dev
+exec >/dev/ttyS0 2>&1
+echo
+echo "{word} $(/bin/busybox uname -r) $(/bin/busybox cat /proc/cmdline)"
+{end}
+"""
+_STARTED = re.compile(r"^(BOOTED|PANICS) (\S+) (.*?)\r*$", re.MULTILINE)
+
+
+def good_initrd() -> Path:
+    """An initrd that says ``BOOTED``, the kernel's version and its command line, and powers off."""
+    return initrd(_INIT.format(word="BOOTED", end="/bin/busybox poweroff -f"))
+
+
+def bad_initrd() -> Path:
+    """An initrd that says ``PANICS``, the version and the command line, and ends: the kernel panics."""
+    return initrd(_INIT.format(word="PANICS", end="exit 1"))
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A kernel that came up as far as its initrd."""
+
+    kernel: str
+    cmdline: str
+    panics: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Boots:
+    """What happened from power-on to power-off."""
+
+    starts: tuple[Start, ...]
+    console: str
+
+    @property
+    def last(self) -> Start:
+        """The start with which it ended.
+
+        :raises AssertionError: no kernel started.
+        """
+        assert self.starts, f"no kernel started:\n{self.console[-3000:]}"
+        return self.starts[-1]
+
+    @property
+    def kernels(self) -> list[str]:
+        """The versions in the order of their starts."""
+        return [one.kernel for one in self.starts]
+
+
+def new_variables(path: Path) -> Path:
+    """A UEFI computer's variables, as it leaves the factory."""
+    shutil.copyfile(FIRMWARE / "OVMF_VARS_4M.fd", path)
+    path.chmod(0o600)
+    return path
+
+
+def firmware_options(variables: Path | None) -> list[str]:
+    """QEMU's options for UEFI with these variables; without them it has a BIOS."""
+    if variables is None:
+        return []
+    code = f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}/OVMF_CODE_4M.fd"
+    return ["-drive", code, "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+
+
+def disk_options(disks: Sequence[Path], bytes_per_second: int | None = None) -> list[str]:
+    """QEMU's options for disks: ``/dev/vda``, ``/dev/vdb``, … in this order.
+
+    :param bytes_per_second: how fast each is written; without it, as fast as it can.
+    """
+    options: list[str] = []
+    speed = f",throttling.bps-write={bytes_per_second}" if bytes_per_second else ""
+    for number, disk in enumerate(disks):
+        options += ["-drive", f"if=none,id=disk{number},format=raw,file={disk}{speed}"]
+        options += ["-device", f"virtio-blk-pci,drive=disk{number},bootindex={number + 1}"]
+    return options
+
+
+def power_on(
+    disks: Sequence[Path],
+    variables: Path | None = None,
+    *,
+    restarts: int = 0,
+    timeout: float = BOOT_SECONDS,
+) -> Boots:
+    """Switch a computer on that has these disks, and wait until it is off again.
+
+    It goes off when an initrd says ``BOOTED``, and with the restart after the last one that is allowed.
+
+    :param disks: raw images; the firmware tries them in this order.
+    :param variables: those of UEFI, kept from start to start; without them the computer has a BIOS.
+    :param restarts: how often a kernel may panic and the computer start anew.
+    :param timeout: seconds for each start.
+    """
+    argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]
+    argv += [
+        "-m",
+        "512",
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-serial",
+        "stdio",
+        "-net",
+        "none",
+    ]
+    argv += firmware_options(variables) + disk_options(disks)
+    if not restarts:
+        argv += ["-no-reboot"]
+    console = _console(argv, restarts, timeout * (restarts + 1))
+    return Boots(_starts(console), console)
+
+
+def _console(argv: Sequence[str], restarts: int, timeout: float) -> str:
+    """Run QEMU until it ends, its time is over or one start too many is seen; what it has said."""
+    said = bytearray()
+    deadline = time.monotonic() + timeout
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as qemu:
+        assert qemu.stdout
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(qemu.stdout, selectors.EVENT_READ)
+                while selector.select(max(0.0, deadline - time.monotonic())):
+                    chunk = qemu.stdout.read1(1 << 16)  # type: ignore[attr-defined]
+                    if not chunk:
+                        break
+                    said += chunk
+                    if len(_starts(said.decode(errors="replace"))) > restarts + 1:
+                        break
+                else:
+                    said += b"\n(stopped: its time was over)\n"
+        finally:
+            qemu.kill()
+    return said.decode(errors="replace")
+
+
+def _starts(console: str) -> tuple[Start, ...]:
+    return tuple(
+        Start(one[2], one[3], panics=one[1] == "PANICS") for one in _STARTED.finditer(console)
+    )

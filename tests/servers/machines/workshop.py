@@ -1,0 +1,287 @@
+"""A machine where disks, file systems and boot loaders are real: this one's root under QEMU, copied on write.
+
+Debian's full kernel is booted directly; its root is the root of this machine, over 9p and read-only,
+below a tmpfs. So everything that is installed here runs there, as root and with disks of its own, and
+nothing that it does is seen here but what it writes to the disks' images.
+"""
+
+import base64
+import contextlib
+import json
+import shlex
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from servers.machines.kernels import Kernel, full_kernel, initrd
+from servers.machines.power import disk_options, firmware_options, good_initrd
+
+START_SECONDS = 180.0
+"""It takes 8 on a quiet machine."""
+RUN_SECONDS = 180.0
+_MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p", "overlay")
+
+_INIT = """#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t devtmpfs dev /dev
+while read -r module; do insmod "$module"; done </modules
+mkdir /host /upper /root
+mount -t 9p -o trans=virtio,version=9p2000.L,ro,msize=512000,cache=loose host /host
+mount -t tmpfs upper /upper
+mkdir /upper/files /upper/work
+mount -t overlay -o lowerdir=/host,upperdir=/upper/files,workdir=/upper/work root /root
+mkdir -p "/root/lib/modules/$(uname -r)"
+mount --bind "/host$modules" "/root/lib/modules/$(uname -r)"
+umount /proc
+exec switch_root /root /bin/bash "$agent"
+"""
+"""The kernel hands what it does not know on its command line to ``/init`` as environment."""
+
+_AGENT = r"""
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /dev/shm
+mount -t tmpfs tmpfs /run
+mkdir -p /run/lock
+rm -f /.dockerenv /run/.containerenv  # by these systemd would take this machine for a container
+export PATH=@PATH@ HOME=/root LANG=C.UTF-8
+hostname workshop
+ip link set lo up
+for module in vfat nls_ascii nls_cp437 nls_utf8; do modprobe "$module"; done
+if [ -d /sys/firmware/efi ]; then
+    modprobe efivarfs
+    mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+fi
+/lib/systemd/systemd-udevd --daemon
+udevadm trigger --action=add
+udevadm settle
+exec 3<>/dev/virtio-ports/agent </dev/null
+printf '\0360\n' >&3
+while IFS= read -r -u 3 line; do
+    base64 -d <<<"$line" >/run/script
+    bash /run/script >&3 2>&1 3>&-
+    printf '\036%d\n' $? >&3
+done
+"""
+_MARK = b"\036"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A script that ended."""
+
+    status: int
+    output: str
+    """What it wrote to standard output and standard error."""
+
+
+class Workshop:
+    """A workshop that runs. Scripts are bash's; the checkout's ``pvefw`` is in the path."""
+
+    def __init__(
+        self, qemu: subprocess.Popen[bytes], agent: socket.socket, monitor: socket.socket, log: Path
+    ) -> None:
+        self._qemu, self._agent, self._log = qemu, agent, log
+        self._monitor = _Monitor(monitor)
+        self._read = bytearray()
+
+    @property
+    def console(self) -> str:
+        """What the kernel has said."""
+        return self._log.read_text(errors="replace")
+
+    def run(self, script: str, timeout: float = RUN_SECONDS) -> str:
+        """Run a script that must succeed; what it wrote."""
+        done = self.try_(script, timeout)
+        assert done.status == 0, f"status {done.status}: {script}\n{done.output}"
+        return done.output
+
+    def fail(self, script: str, *, status: int = 1, timeout: float = RUN_SECONDS) -> str:
+        """Run a script that must fail; what it wrote."""
+        done = self.try_(script, timeout)
+        assert done.status == status, f"status {done.status}: {script}\n{done.output}"
+        return done.output
+
+    def try_(self, script: str, timeout: float = RUN_SECONDS) -> Done:
+        """Run a script, however it ends."""
+        self.begin(script)
+        return self.end(timeout)
+
+    def begin(self, script: str) -> None:
+        """Start a script; :meth:`wait_for` and :meth:`end` tell how it goes."""
+        self._agent.sendall(base64.b64encode(script.encode()) + b"\n")
+
+    def wait_for(self, text: str, timeout: float = RUN_SECONDS) -> None:
+        """Wait until the script has written something.
+
+        :raises AssertionError: it ended without.
+        """
+        deadline = time.monotonic() + timeout
+        while text.encode() not in self._read:
+            assert _MARK not in self._read, f"never said {text!r}: {self._read.decode()}"
+            self._more(deadline)
+
+    def end(self, timeout: float = RUN_SECONDS) -> Done:
+        """Wait until the script ends."""
+        deadline = time.monotonic() + timeout
+        while not (_MARK in self._read and self._read.endswith(b"\n")):
+            self._more(deadline)
+        output, _, last = bytes(self._read).rpartition(_MARK)
+        self._read.clear()
+        return Done(int(last), output.decode(errors="replace"))
+
+    def install_kernel(self, kernel: Kernel, ramdisk: Path | None = None) -> None:
+        """Put a kernel where Debian's package puts it, with an initrd that says that it has booted."""
+        image, ramdisk = shlex.quote(str(kernel.image)), shlex.quote(str(ramdisk or good_initrd()))
+        self.run(f"""
+            mkdir -p /lib/modules/{kernel.version}
+            cp {image} /boot/vmlinuz-{kernel.version}
+            cp {ramdisk} /boot/initrd.img-{kernel.version}
+        """)
+
+    def bytes_written(self, disk: int) -> int:
+        """How many bytes the machine has written to a disk since it was switched on.
+
+        :param disk: its place in the list of images.
+        """
+        (found,) = (
+            one["stats"]["wr_bytes"]
+            for one in self._monitor.ask("query-blockstats")
+            if one["device"] == f"disk{disk}"
+        )
+        return int(found)
+
+    def wait_for_bytes(self, disk: int, count: int, timeout: float = RUN_SECONDS) -> None:
+        """Wait until so many bytes have been written to a disk.
+
+        :raises AssertionError: not in time.
+        """
+        deadline = time.monotonic() + timeout
+        while self.bytes_written(disk) < count:
+            assert time.monotonic() < deadline, f"{self.bytes_written(disk)} bytes, not {count}"
+
+    def kill(self) -> None:
+        """Cut the power."""
+        self._qemu.kill()
+        self._qemu.wait()
+
+    def switch_off(self) -> None:
+        """Write what is not yet on the disks, and switch off."""
+        self.run("umount --all --types vfat,ext4; sync")
+        self.kill()
+
+    def _more(self, deadline: float) -> None:
+        self._agent.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            chunk = self._agent.recv(1 << 16)
+        except TimeoutError:
+            why = "its time is over"
+        except ConnectionResetError:
+            why, chunk = "it is off", b""
+        else:
+            why = "it is off"
+            self._read += chunk
+            if chunk:
+                return
+        raise AssertionError(f"workshop: {why}: {self._read.decode()}\n{self.console[-3000:]}")
+
+
+class _Monitor:
+    """QEMU's machine protocol (QMP)."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._ready = False
+
+    def ask(self, command: str) -> list[dict[str, Any]]:
+        if not self._ready:
+            self._line()  # the greeting
+            self._ready = True
+            self.ask("qmp_capabilities")
+        self._connection.sendall(json.dumps({"execute": command}).encode())
+        while "return" not in (answer := self._line()):
+            assert "error" not in answer, answer  # else it is an event
+        found: list[dict[str, Any]] = answer["return"]
+        return found
+
+    def _line(self) -> dict[str, Any]:
+        read = bytearray()
+        while not read.endswith(b"\n"):
+            chunk = self._connection.recv(1 << 16)
+            assert chunk, "workshop: it is off"
+            read += chunk
+        line: dict[str, Any] = json.loads(read)
+        return line
+
+
+@contextlib.contextmanager
+def workshop(
+    folder: Path,
+    disks: Sequence[Path],
+    variables: Path | None = None,
+    *,
+    bytes_per_second: int | None = None,
+) -> Iterator[Workshop]:
+    """Switch a workshop on for the time of the block; then its power is cut.
+
+    :param folder: for its console and its agent; made where it is missing.
+    :param disks: raw images: ``/dev/vda``, ``/dev/vdb``, … in this order.
+    :param variables: those of UEFI; without them it has a BIOS.
+    :param bytes_per_second: how fast its disks are written; without it, as fast as they can.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kernel = full_kernel()
+    path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    script, log = folder / "agent", folder / "console"
+    script.write_text(_AGENT.replace("@PATH@", shlex.quote(path)))
+    ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
+    agent_at, monitor_at = (one.fileno() for one in its)
+    argv = [
+        *["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"],
+        *[
+            "-m",
+            "1024",
+            "-nodefaults",
+            "-nographic",
+            "-serial",
+            f"file:{log}",
+            "-no-reboot",
+            "-net",
+            "none",
+        ],
+        *["-kernel", kernel.image, "-initrd", initrd(_INIT, kernel, _MODULES)],
+        *["-append", f"console=ttyS0 panic=1 quiet agent={script} modules={kernel.modules}"],
+        *["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"],
+        *["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"],
+        *["-chardev", f"socket,id=agent,fd={agent_at}", "-device", "virtio-serial-pci"],
+        *["-device", "virtserialport,chardev=agent,name=agent"],
+        *["-chardev", f"socket,id=monitor,fd={monitor_at}", "-mon", "monitor,mode=control"],
+        *firmware_options(variables),
+        *disk_options(disks, bytes_per_second),
+    ]
+    with contextlib.ExitStack() as stack:
+        for one in ours:
+            stack.enter_context(one)
+        with contextlib.ExitStack() as only_qemus:
+            for one in its:
+                only_qemus.enter_context(one)
+            qemu = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=only_qemus.enter_context((folder / "qemu").open("wb")),
+                stderr=subprocess.STDOUT,
+                pass_fds=(agent_at, monitor_at),
+            )
+        started = Workshop(qemu, *ours, log)
+        stack.callback(started.kill)
+        assert started.end(START_SECONDS).status == 0
+        yield started
