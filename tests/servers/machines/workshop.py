@@ -1,4 +1,4 @@
-"""A machine where disks, file systems and boot loaders are real: this one's root under QEMU, copied on write.
+"""A machine with real disks, file systems and boot loaders: this one's root under QEMU, copied on write.
 
 Debian's full kernel is booted directly; its root is the root of this machine, over 9p and read-only,
 below a tmpfs. So everything that is installed here runs there, as root and with disks of its own, and
