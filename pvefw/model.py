@@ -161,6 +161,8 @@ class BootPlan:
     """Below which the host's own files lie (``/`` but for tests)."""
     title: str = "Proxmox"
     """What the menu calls this system."""
+    pinned: bool = False
+    """Whether the administrator chose ``default``: then it wins over the loader's own configuration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,8 @@ class BootTree:
     owned: Sequence[str]
     """Glob patterns (``*`` stays within one folder): what matches one and is not listed above is deleted,
     pattern after pattern in this order: what refers to files before the files."""
+    warnings: Sequence[str] = ()
+    """What of the host's configuration the loader cannot honour, one sentence each; core warns of it."""
 
 
 @dataclass(frozen=True, slots=True)
