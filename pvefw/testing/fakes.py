@@ -2,8 +2,10 @@
 
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from pvefw.errors import Cancelled
+from pvefw.model import Esp, Kernel
 
 
 class FakeTask:
@@ -60,3 +62,24 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         """Let some time pass."""
         self._passed += seconds
+
+
+def fake_esp(mountpoint: Path, uuid: str = "ABCD-1234") -> Esp:
+    """An EFI system partition that is a directory: 512 MB, half of them free.
+
+    :param mountpoint: it need not exist.
+    """
+    return Esp(uuid, Path("/dev/sdz2"), Path("/dev/sdz"), mountpoint, 512 << 20, 256 << 20)
+
+
+def fake_kernel(root: Path, version: str, build: str = "1") -> Kernel:
+    """A kernel and its initrd below ``root/boot``, which say what they are.
+
+    :param build: put into the files: another one is the same version built anew.
+    """
+    folder = root / "boot"
+    folder.mkdir(parents=True, exist_ok=True)
+    kernel = Kernel(version, folder / f"vmlinuz-{version}", folder / f"initrd.img-{version}")
+    kernel.vmlinuz.write_text(f"kernel {version} build {build}\n")
+    kernel.initrd.write_text(f"initrd {version} build {build}\n")
+    return kernel

@@ -1,0 +1,526 @@
+"""The boot kit passes a good loader, and catches each seeded bug with a sentence about it."""
+
+import inspect
+import itertools
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from pvefw.errors import ProviderError, PvefwError
+from pvefw.hookspecs import hookimpl
+from pvefw.hookspecs.boot import BOOTLOADER
+from pvefw.model import BootState, BootTree, Firmware
+from pvefw.plugins import bind_object
+from pvefw.settings import setting
+from pvefw.testing.boot import BootloaderConformance, Machine, Started, bring, check_paths, matches
+from pvefw.testing.fakes import FakeTask, fake_esp
+
+LOADER = "EFI/kit/kit.efi"
+MENU = PurePosixPath("kit/menu")
+ONCE = "kit/once"
+
+
+def folder(version):
+    return PurePosixPath("kit") / f"k-{version.replace('+', '@')}"
+
+
+@dataclass
+class Good:
+    """A loader whose menu has a line for the default and one for each kernel."""
+
+    colour: str = setting(help="Of the menu.", default="red")
+
+    @hookimpl
+    def boot_firmware(self):
+        return [Firmware.UEFI]
+
+    @hookimpl
+    def boot_probe(self, esp):
+        if not (esp.mountpoint / LOADER).exists():
+            return None
+        default, entries = read_menu(esp.mountpoint)
+        once = esp.mountpoint / ONCE
+        return BootState(
+            firmware=[Firmware.UEFI],
+            kernels=[
+                version
+                for version, started in entries.items()
+                if (esp.mountpoint / started.kernel).exists()
+                and (esp.mountpoint / started.initrd).exists()
+            ],
+            default=default,
+            next_boot=once.read_text() if once.exists() else None,
+        )
+
+    @hookimpl
+    def boot_install(self, esp):
+        install(esp.mountpoint)
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        for one in plan.kernels:
+            if not re.fullmatch(r"\d[\w.+~-]*\w\+?", one.version):
+                raise ProviderError(f"{one.version!r} is no version")
+        if len({one.version.lower() for one in plan.kernels}) < len(plan.kernels):
+            raise ProviderError("two kernels have one name")
+        if {"\n", "\0"} & set(plan.cmdline):
+            raise ProviderError("the command line has two lines")
+        copies = {}
+        lines = [f"default|{plan.default}"]
+        for one in plan.kernels:
+            at = folder(one.version)
+            copies |= {at / "linux": one.vmlinuz, at / "initrd": one.initrd}
+            lines.append(f"{one.version}|{at}/linux|{at}/initrd|{plan.cmdline}")
+        text = "\n".join(lines).encode() + b"\n"
+        return BootTree(copies, {MENU: text}, ["kit/k-*/linux", "kit/k-*/initrd"])
+
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        if plan.next_boot is None:
+            (esp.mountpoint / ONCE).unlink(missing_ok=True)
+        else:
+            (esp.mountpoint / ONCE).write_text(plan.next_boot)
+
+
+def install(root):
+    (root / LOADER).parent.mkdir(parents=True)
+    (root / LOADER).write_text("the loader")
+
+
+def read_menu(root):
+    """The default, and what is started for each version."""
+    default, entries = None, {}
+    text = (root / MENU).read_bytes().decode(errors="replace") if (root / MENU).exists() else ""
+    for line in text.splitlines():
+        match line.split("|", 3):
+            case ["default", version]:
+                default = version
+            case [version, kernel, initrd, cmdline]:
+                entries[version] = Started(PurePosixPath(kernel), PurePosixPath(initrd), cmdline)
+    return default, entries
+
+
+def boots(root):
+    """What this loader starts, and that it forgets what was to boot once."""
+    if not (root / LOADER).exists():
+        return None
+    default, entries = read_menu(root)
+    once = None
+    if (root / ONCE).exists():
+        once = (root / ONCE).read_text()
+        (root / ONCE).unlink()
+    return entries.get(once) or entries.get(default)
+
+
+class TestGood(BootloaderConformance):
+    """The kit as authors use it."""
+
+    @pytest.fixture
+    def plugin(self):
+        return Good()
+
+    @pytest.fixture
+    def install(self):
+        return install
+
+    @pytest.fixture
+    def boots(self):
+        return boots
+
+
+# --- seeded bugs ------------------------------------------------------------------------------------
+
+
+def changing(change):
+    """A loader whose tree is changed by a function of (tree, esp, plan)."""
+
+    class Changed(Good):
+        @hookimpl
+        def boot_render(self, esp, plan):
+            return change(super().boot_render(esp, plan), esp, plan)
+
+    return Changed
+
+
+def edit(tree, *, copies=None, texts=None, owned=None):
+    return BootTree(
+        tree.copies if copies is None else copies,
+        tree.texts if texts is None else texts,
+        tree.owned if owned is None else owned,
+    )
+
+
+def owning(pattern):
+    return changing(lambda tree, _esp, _plan: edit(tree, owned=[*tree.owned, pattern]))
+
+
+def menu_edited(pattern, new, count=0):
+    return changing(
+        lambda tree, _esp, _plan: edit(
+            tree,
+            texts={MENU: re.sub(pattern, new, tree.texts[MENU], count=count, flags=re.MULTILINE)},
+        )
+    )
+
+
+@dataclass
+class Counts(Good):
+    rendered: object = field(default_factory=itertools.count, init=False)
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        tree = super().boot_render(esp, plan)
+        return edit(tree, texts={MENU: tree.texts[MENU] + f"# {next(self.rendered)}\n".encode()})
+
+
+def looks(tree, esp, _plan):
+    return edit(
+        tree, texts={MENU: tree.texts[MENU] + (b"# again\n" if esp.mountpoint.exists() else b"")}
+    )
+
+
+def writes(tree, esp, _plan):
+    (esp.mountpoint / "kit").mkdir(exist_ok=True)
+    (esp.mountpoint / "kit/rendered").write_text("now")
+    return tree
+
+
+def forgets_one(tree, _esp, _plan):
+    return edit(tree, copies=dict(list(tree.copies.items())[:-1]))
+
+
+def in_flat_names(tree, _esp, _plan):
+    """Kernels by the first three numbers of their versions."""
+    short = {
+        PurePosixPath(re.sub(r"(k-\d+\.\d+)[^/]*", r"\1", str(target))): source
+        for target, source in tree.copies.items()
+    }
+    return edit(tree, copies=short)
+
+
+def menu_from(build):
+    """A loader with its kernels elsewhere: a function names the folder of a version."""
+
+    class Elsewhere(Good):
+        @hookimpl
+        def boot_render(self, esp, plan):
+            tree = super().boot_render(esp, plan)
+            copies, text = {}, tree.texts[MENU].decode()
+            for one in plan.kernels:
+                at = build(one.version)
+                copies |= {at / "linux": one.vmlinuz, at / "initrd": one.initrd}
+                text = text.replace(f"|{folder(one.version)}/", f"|{at}/")
+            return edit(tree, copies=copies, texts={MENU: text.encode()})
+
+    return Elsewhere
+
+
+def in_place(tree, _esp, plan):
+    """The default's kernel under one name: old menus refer to it, too."""
+    at = PurePosixPath("kit/k-default")
+    [default] = [one for one in plan.kernels if one.version == plan.default]
+    text = tree.texts[MENU].replace(f"|{folder(plan.default)}/".encode(), f"|{at}/".encode())
+    copies = {at / "linux": default.vmlinuz, at / "initrd": default.initrd}
+    copies |= {
+        target: source
+        for target, source in tree.copies.items()
+        if f"/k-{plan.default}/" not in f"/{target}"
+    }
+    return edit(tree, copies=copies, texts={MENU: text})
+
+
+class TwoTexts(Good):
+    """Each entry in a text of its own; the menu names the default's before that is there."""
+
+    order = (MENU, PurePosixPath("kit/k-entry"))
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        tree = super().boot_render(esp, plan)
+        lines = tree.texts[MENU].splitlines(keepends=True)
+        texts = {MENU: lines[0]}
+        for line in lines[1:]:
+            texts[folder(line.split(b"|")[0].decode()) / "entry"] = line
+        return edit(tree, texts=texts, owned=[*tree.owned, "kit/k-*/entry"])
+
+
+def boots_two_texts(root):
+    with_entries = (root / MENU).read_bytes() if (root / MENU).exists() else b""
+    for one in root.glob("kit/k-*/entry"):
+        with_entries += one.read_bytes()
+    joined = root.parent / "joined"
+    (joined / "kit").mkdir(parents=True, exist_ok=True)
+    (joined / MENU).write_bytes(with_entries)
+    default, entries = read_menu(joined)
+    return entries.get(default)
+
+
+class ArmsNothing(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        pass
+
+
+class ArmsForEver(Good):
+    """Writes the default of its menu anew."""
+
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        menu = esp.mountpoint / MENU
+        menu.write_bytes(
+            re.sub(rb"default.*", f"default|{plan.next_boot}".encode(), menu.read_bytes())
+        )
+
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        return state and BootState(state.firmware, state.kernels, state.default, state.default)
+
+
+class NeverDisarms(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        if plan.next_boot is not None:
+            (esp.mountpoint / ONCE).write_text(plan.next_boot)
+
+
+class ProbeIsBlind(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        return state and BootState(state.firmware, state.kernels, state.default)
+
+
+class ProbeClaimsAll(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        return super().boot_probe(esp) or BootState([Firmware.UEFI], [])
+
+
+class ProbeClaimsOthers(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        if (esp.mountpoint / "EFI/BOOT/BOOTX64.EFI").exists():
+            return BootState([Firmware.UEFI], [])
+        return super().boot_probe(esp)
+
+
+class ProbeTrustsTheMenu(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        return state and BootState(
+            state.firmware, list(read_menu(esp.mountpoint)[1]), state.default, state.next_boot
+        )
+
+
+class ProbeWrites(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        if (esp.mountpoint / MENU).exists():
+            (esp.mountpoint / "kit/probed").write_text("now")
+        return super().boot_probe(esp)
+
+
+class ProbeStumbles(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        if (esp.mountpoint / MENU).exists():
+            (esp.mountpoint / MENU).read_text().split("default|")[1]
+        return super().boot_probe(esp)
+
+
+class Credulous(Good):
+    """Believes that versions and command lines are harmless."""
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        copies, lines = {}, [f"default|{plan.default}"]
+        for one in plan.kernels:
+            at = folder(one.version)
+            copies |= {at / "linux": one.vmlinuz, at / "initrd": one.initrd}
+            lines.append(f"{one.version}|{at}/linux|{at}/initrd|{plan.cmdline}")
+        text = "\n".join(lines).encode()
+        return BootTree(copies, {MENU: text}, ["kit/k-*/linux", "kit/k-*/initrd"])
+
+
+class NoRender:
+    @hookimpl
+    def boot_firmware(self):
+        return [Firmware.UEFI]
+
+
+class NoFirmware(Good):
+    @hookimpl
+    def boot_firmware(self):
+        return []
+
+
+@dataclass
+class NoHelp(Good):
+    colour: str = "red"
+
+
+def cases(test):
+    """The arguments that a test is parametrized with, one mapping per run."""
+    runs = [{}]
+    for mark in getattr(test, "pytestmark", []):
+        names, values = mark.args
+        names = [one.strip() for one in names.split(",")] if isinstance(names, str) else names
+        rows = [row if len(names) > 1 else (row,) for row in values]
+        runs = [run | dict(zip(names, row, strict=True)) for run in runs for row in rows]
+    return runs
+
+
+def run_kit(plugin_class, folder, reader, only="test_"):
+    """Run the kit's tests by hand; the first failure of each that fails."""
+    kit = BootloaderConformance()
+    failures = {}
+    number = itertools.count()
+    for name, test in inspect.getmembers(kit, inspect.ismethod):
+        if not name.startswith(only):
+            continue
+        for arguments in cases(test):
+            place = folder / str(next(number))
+            place.mkdir()
+            try:
+                plugin = plugin_class()
+                bound = BootloaderConformance.bound.__wrapped__(kit, plugin)
+                make = BootloaderConformance.machine.__wrapped__
+                available = {
+                    "plugin": plugin,
+                    "bound": bound,
+                    "machine": make(kit, place, place / "host", bound, reader, install, FakeTask()),
+                    "tmp_path": place,
+                    **arguments,
+                }
+                test(**{one: available[one] for one in inspect.signature(test).parameters})
+            except (AssertionError, PvefwError) as error:
+                failures.setdefault(name, str(error))
+    return failures
+
+
+def test_a_good_loader_passes(tmp_path):
+    assert run_kit(Good, tmp_path, boots) == {}
+
+
+OWN_LOADER = owning("EFI/*/*")
+OWN_ENTRIES = owning("loader/entries/*.conf")
+OWN_ONCE = owning(ONCE)
+OWN_OUTSIDE = owning("../*")
+OWN_LITTLE = changing(lambda tree, _esp, _plan: edit(tree, owned=["kit/k-*/linux"]))
+ABSOLUTE = menu_from(lambda version: PurePosixPath("/") / folder(version))
+ESCAPING = menu_from(lambda version: PurePosixPath("../kit") / folder(version).name)
+UNLIKE_VFAT = menu_from(lambda version: PurePosixPath(f"kit/k-{version}:1"))
+LONG = menu_from(lambda version: PurePosixPath(f"kit/k-{version:x<300}"))
+
+
+@pytest.mark.parametrize(
+    ("bug", "test", "sentence"),
+    [
+        (NoRender, "core_accepts_it", "core refuses the plugin"),
+        (NoFirmware, "core_accepts_it", "boot_firmware names nothing"),
+        (NoHelp, "settings_have_help", "the setting colour has no help"),
+        (Counts, "rendering_is_repeatable", "two different trees for the same arguments"),
+        (changing(looks), "rendering_looks_at_no_esp", "only its uuid may decide anything"),
+        (changing(writes), "rendering_writes_nothing", "boot_render has written"),
+        (ABSOLUTE, "paths_fit_on_an_esp", "leads out of the ESP"),
+        (ESCAPING, "paths_fit_on_an_esp", "leads out of the ESP"),
+        (UNLIKE_VFAT, "paths_fit_on_an_esp", "cannot be on vfat"),
+        (LONG, "paths_fit_on_an_esp", "too long for vfat"),
+        (OWN_OUTSIDE, "paths_fit_on_an_esp", "leaves its folder"),
+        (changing(forgets_one), "every_kernel_is_copied", "a menu must offer every kernel"),
+        (Credulous, "hostile_versions", "cannot be on vfat"),
+        (Credulous, "hostile_command_lines", "raise a ProviderError for what cannot be written"),
+        (Credulous, "kernels_that_vfat_cannot_tell_apart", "does not tell upper from lower case"),
+        (changing(in_flat_names), "the_default_boots", "which is not in the tree"),
+        (
+            menu_edited(rb"^default.*", b"default|6.8.12-4-pve"),
+            "the_default_boots",
+            "the default is",
+        ),
+        (menu_edited(rb"linux\|", b"vmlinuz|"), "the_default_boots", "which is not in the tree"),
+        (menu_edited(rb"\|root=.*", b"|quiet"), "the_default_boots", "and the plan says"),
+        (menu_edited(rb"['\"]", b""), "the_command_line_arrives", "quote it for the loader"),
+        (menu_edited(rb"pve2$", b"pve"), "odd_versions_boot", "6.8.12-4-pve2 should boot"),
+        (OWN_LOADER, "files_of_others_stay", "own only what boot_render itself has put there"),
+        (OWN_ENTRIES, "files_of_others_stay", "own only what boot_render itself has put there"),
+        (OWN_LITTLE, "own_files_go", "'owned' must match every file that an earlier tree had"),
+        (changing(in_place), "something_boots_wherever_core_is_stopped", "mind the order"),
+        (ArmsNothing, "the_next_boot_happens_once", "core would arm it at every refresh"),
+        (ArmsForEver, "the_next_boot_happens_once", "it must not need anybody to disarm it"),
+        (ArmsForEver, "a_refresh_keeps_what_is_armed", "the next refresh would undo it"),
+        (OWN_ONCE, "a_refresh_keeps_what_is_armed", "then the tree was brought there again"),
+        (NeverDisarms, "a_next_boot_can_be_withdrawn", "the next boot was withdrawn"),
+        (ProbeIsBlind, "the_next_boot_happens_once", "core would arm it at every refresh"),
+        (ProbeClaimsAll, "probe_sees_an_esp_without_the_loader", "claims an empty ESP"),
+        (ProbeClaimsOthers, "probe_sees_an_esp_without_the_loader", "carries another loader"),
+        (ProbeTrustsTheMenu, "probe_sees_what_is_missing", "are complete"),
+        (ProbeWrites, "probe_writes_nothing", "it only looks"),
+        (ProbeStumbles, "probe_survives_rubbish", "fails on a spoilt configuration"),
+    ],
+)
+def test_each_seeded_bug_is_caught_with_a_sentence(bug, test, sentence, tmp_path):
+    assert sentence in run_kit(bug, tmp_path, boots, only=f"test_{test}")[f"test_{test}"]
+
+
+def test_a_menu_that_is_replaced_before_what_it_names(tmp_path):
+    """The order of texts, with a loader that has several."""
+    test = "test_something_boots_wherever_core_is_stopped"
+    said = run_kit(TwoTexts, tmp_path, boots_two_texts, only=test)[test]
+    assert "replaced kit/menu" in said and "mind the order" in said
+
+
+def test_a_hook_that_fails_is_told_from_one_that_refuses(tmp_path):
+    """A traceback is no way to refuse a hostile version."""
+
+    class Fails(Good):
+        @hookimpl
+        def boot_render(self, esp, plan):
+            if any("/" in one.version for one in plan.kernels):
+                raise ValueError
+            return super().boot_render(esp, plan)
+
+    failures = run_kit(Fails, tmp_path, boots, only="test_hostile_versions")
+    assert "boot_render failed: ValueError" in failures["test_hostile_versions"]
+
+
+# --- the kit's own parts ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "does"),
+    [
+        ("a/b.conf", "a/*.conf", True),
+        ("a/x/b.conf", "a/*.conf", False),
+        ("a/x/b.conf", "a/*/b.conf", True),
+        ("b.conf", "*", True),
+        ("a/b.conf", "*", False),
+    ],
+)
+def test_patterns(path, pattern, does):
+    assert matches(PurePosixPath(path), pattern) is does
+
+
+@pytest.mark.parametrize("name", ["a.", "a ", "a:b", "x" * 256, "a\nb", "../a", "/a"])
+def test_paths_that_vfat_cannot_hold(name):
+    with pytest.raises(AssertionError):
+        check_paths([PurePosixPath("EFI") / name])
+
+
+def test_folders_that_differ_in_case():
+    with pytest.raises(AssertionError, match="upper from lower case"):
+        check_paths([PurePosixPath("EFI/a/x"), PurePosixPath("efi/a/y")])
+
+
+def test_bringing_a_tree_again_does_nothing(tmp_path):
+    bound = bind_object(BOOTLOADER, Good(), "good")
+    esp = fake_esp(tmp_path / "esp")
+    esp.mountpoint.mkdir()
+    machine = Machine(tmp_path / "host", esp, bound, boots, FakeTask())
+    tree = machine.render(machine.plan("1-a", "2-a"))
+    assert list(bring(esp.mountpoint, tree))
+    assert list(bring(esp.mountpoint, tree)) == []
+    assert not [one for one in Path(esp.mountpoint).rglob("*") if one.name.startswith(".")]
