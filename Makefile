@@ -39,13 +39,15 @@ contracts: venv
 
 references: venv
 	@$(BIN)/cog --check -I tools $(GENERATED)
+	@$(BIN)/python tools/manuals.py --check
 
 bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
 	@$(PYTHON) tools/debian.py bench
 	@$(BIN)/python bench/run.py $(ARGS)
 
-docs: venv  ## Write the generated parts of docs/reference anew.
+docs: venv  ## Write the generated parts of docs/reference and the manual pages anew.
 	@$(BIN)/cog -r -I tools $(GENERATED)
+	@$(BIN)/python tools/manuals.py
 
 format: venv  ## Format the code and mend what ruff can mend by itself.
 	@$(BIN)/ruff check --fix .
