@@ -9,10 +9,10 @@ PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 BIN := .venv/bin
 ARGS ?=
 
-SOURCES := pvefw tools $(wildcard plugins/*/src)
+SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 GENERATED := $(wildcard docs/reference/*.md)
 
-.PHONY: help demo test check style types contracts references bench docs format venv constraints clean
+.PHONY: help demo test check style types contracts references bench docs dist format venv constraints clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,9 @@ bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JS
 docs: venv  ## Write the generated parts of docs/reference and the manual pages anew.
 	@$(BIN)/cog -r -I tools $(GENERATED)
 	@$(BIN)/python tools/manuals.py
+
+dist: venv  ## Build the sdist and the wheel of every distribution into dist/.
+	@$(BIN)/python tools/dist.py
 
 format: venv  ## Format the code and mend what ruff can mend by itself.
 	@$(BIN)/ruff check --fix .

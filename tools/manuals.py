@@ -1,9 +1,9 @@
-"""Write the manual pages below share/man/man1 from the commands: pvefw(1), and one for each of its commands.
+"""The manual pages below share/man/man1, from the commands: pvefw(1), and one for each of its commands.
 
     python tools/manuals.py          writes them anew
     python tools/manuals.py --check  says which are out of date
 
-They are kept in the repository, so that building a package needs nothing but the build tool (man-pages(7)).
+They are kept in the repository: a package is built with nothing but the build tool (man-pages(7)).
 """
 
 import re
@@ -20,6 +20,10 @@ from pvefw.cli.groups import PVEFW
 
 DIRECTORY = Path(__file__).resolve().parents[1] / "share/man/man1"
 _COMMON = {name for name, _, _ in tree.OPTIONS} | {"--help", "--version"}
+_INTRODUCTION = (
+    "Every command is described in a page of its own. "
+    "All of them accept the options below; long options may have one dash or two."
+)
 _END = """\
 .SH EXIT STATUS
 .TP
@@ -61,8 +65,7 @@ def _overview(context: click.Context) -> str:
         [
             _head(tree.NAME, tree.SUMMARY),
             f".SH SYNOPSIS\n\\fB{tree.NAME}\\fR {_quoted(_usage(context))}\n",
-            ".SH DESCRIPTION\nEvery command is described in a page of its own. "
-            "All of them accept the options below; long options may have one dash or two.\n",
+            f".SH DESCRIPTION\n{_INTRODUCTION}\n",
             ".SH COMMANDS\n",
             *(f".TP\n.BR {name.replace('(1)', ' (1)')}\n{_quoted(text)}\n" for name, text in rows),
             ".SH OPTIONS\n",

@@ -1,4 +1,4 @@
-"""Make .venv, or bring it up to date: this distribution and every one under plugins/, editable.
+"""Make .venv, or bring it up to date: this distribution, the shims, and every plugin, editable.
 
     python3 tools/venv.py
 
@@ -24,7 +24,8 @@ CONSTRAINTS = ROOT / "constraints.txt"
 
 def projects() -> list[Path]:
     """The folders of this repository's distributions, core first."""
-    return [ROOT, *sorted(one.parent for one in ROOT.glob("plugins/*/pyproject.toml"))]
+    plugins = sorted(one.parent for one in ROOT.glob("plugins/*/pyproject.toml"))
+    return [ROOT, *plugins, ROOT / "shims"]
 
 
 def fingerprint() -> str:

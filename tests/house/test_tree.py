@@ -62,13 +62,20 @@ def test_constraints_pin_releases_and_nothing_else(texts):
 
 def test_every_distribution_of_the_tree_has_what_a_release_needs(texts):
     folders = [
-        name.rpartition("/")[0] for name in texts if re.match(r"plugins/\w+/pyproject", name)
+        name.rpartition("/")[0]
+        for name in texts
+        if re.fullmatch(r"(?:plugins/\w+|shims)/pyproject\.toml", name)
     ]
     missing = [
         f"{folder}/{needed}"
         for folder in folders
-        for needed in ("README.md", f"src/pvefw_{folder.partition('/')[2]}/py.typed")
+        for needed in ("README.md", f"src/pvefw_{folder.rpartition('/')[2]}/py.typed")
         if not (ROOT / folder / needed).exists()
+    ]
+    missing += [
+        f"{folder}: its sdist has no LICENSE"
+        for folder in folders
+        if '/LICENSE" = "LICENSE"' not in texts[f"{folder}/pyproject.toml"]
     ]
     assert missing == []
 

@@ -1,0 +1,182 @@
+"""What `make dist` builds: the same bytes everywhere, complete, and enough to install pvefw from."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.parser import HeaderParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CONSTRAINTS = ROOT / "constraints.txt"
+pytestmark = pytest.mark.xdist_group("packages")
+
+
+def copy_of_the_sources(target, mask):
+    """What git has, in another place, with other times and modes."""
+    target.mkdir()
+    git = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
+    listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=True).stdout.decode()
+    for name in filter(None, listed.split("\0")):
+        source, copy = ROOT / name, target / name
+        if not source.is_file():
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(source.read_bytes())
+        copy.chmod((source.stat().st_mode | 0o644) & ~mask)
+        os.utime(copy, (mask, mask))
+    return target
+
+
+def build(sources, target, **env):
+    subprocess.run(
+        [sys.executable, str(sources / "tools/dist.py"), str(target)],
+        env={**os.environ, **env},
+        check=True,
+    )
+    return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in target.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory):
+    """The directory with all sdists and wheels."""
+    folder = tmp_path_factory.mktemp("dist")
+    build(copy_of_the_sources(folder / "sources", 0o022), folder / "dist")
+    return folder / "dist"
+
+
+@pytest.fixture(scope="module")
+def wheels(dist):
+    found = sorted(dist.glob("*.whl"))
+    projects = [*ROOT.glob("plugins/*/pyproject.toml"), ROOT / "pyproject.toml", ROOT / "shims"]
+    assert len(found) == len(projects)
+    return found
+
+
+def metadata(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+        return HeaderParser().parsestr(archive.read(name).decode())
+
+
+def test_the_same_sources_give_the_same_bytes(dist, tmp_path):
+    first = {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in dist.iterdir()}
+    elsewhere = copy_of_the_sources(tmp_path / "a place with another name", 0o077)
+    again = build(
+        elsewhere, tmp_path / "dist", SOURCE_DATE_EPOCH="1700000000", TZ="Asia/Tokyo", LC_ALL="C"
+    )
+    assert again == first
+    assert len(first) >= 2
+
+
+def test_metadata_is_complete(wheels):
+    for wheel in wheels:
+        said = metadata(wheel)
+        assert said["Version"] == "1.0.0", wheel
+        assert said["License-Expression"] == "Apache-2.0", wheel
+        assert said["License-File"] == "LICENSE", wheel
+        assert said["Summary"], wheel
+        assert said["Requires-Python"] == ">=3.11", wheel
+        assert said["Description-Content-Type"] == "text/markdown", wheel
+        assert said.get_payload().lstrip().startswith("# "), wheel
+        if said["Name"] != "pvefw":
+            needed = said.get_all("Requires-Dist")
+            assert [one for one in needed if re.match(r"pvefw\b", one)] == ["pvefw<2,>=1"], wheel
+
+
+def test_wheels_hold_types_and_nothing_foreign(wheels):
+    for wheel in wheels:
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+        package = wheel.name.partition("-")[0]
+        assert f"{package}/py.typed" in names, wheel
+        tops = {name.partition("/")[0].partition("-")[0] for name in names}
+        assert tops == {package}, wheel
+
+
+def test_sdists_hold_what_they_are_built_from(dist):
+    for sdist in dist.glob("*.tar.gz"):
+        with tarfile.open(sdist) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        assert {"pyproject.toml", "README.md", "LICENSE", "PKG-INFO"} <= names, sdist
+        assert not [name for name in names if "__pycache__" in name], sdist
+
+
+class Pipx:
+    """pipx with a home of its own, far from the repository."""
+
+    def __init__(self, home):
+        self.home = home
+        self.env = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
+            "PIPX_HOME": str(home / "pipx"),
+            "PIPX_BIN_DIR": str(home / "bin"),
+            "PIPX_MAN_DIR": str(home / "man"),
+            "PATH": f"{home}/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "PVEFW_ROOT": str(home / "root"),
+            "PVEFW_NODE": "pve1",
+        }
+
+    def __call__(self, *argv):
+        done = subprocess.run(
+            [str(one) for one in argv],
+            cwd=self.home,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{argv}: {done.stdout}"
+        return done.stdout
+
+
+@pytest.fixture(scope="module")
+def pipx(wheels, tmp_path_factory):
+    """pvefw installed as the README says, from the wheels alone."""
+    pipx = Pipx(tmp_path_factory.mktemp("pipx"))
+    core = next(one for one in wheels if one.name.startswith("pvefw-"))
+    python = Path(sys.base_prefix) / "bin/python3"
+    with_versions = f"--pip-args=--constraint {CONSTRAINTS}"
+    pipx("pipx", "install", "--python", python, with_versions, core)
+    shims = next(one for one in wheels if one.name.startswith("pvefw_shims-"))
+    plugins = [one for one in wheels if one not in (core, shims)]
+    pipx("pipx", "inject", with_versions, "pvefw", *plugins)
+    pipx("pipx", "inject", with_versions, "--include-apps", "pvefw", shims)
+    return pipx
+
+
+def test_pvefw_is_installed_without_the_repository(pipx):
+    assert pipx("pvefw", "--version") == "pvefw 1.0.0\n"
+    python = pipx.home / "pipx/venvs/pvefw/bin/python"
+    where = pipx(python, "-c", "import pvefw; print(pvefw.__file__)").strip()
+    assert Path(where).is_relative_to(pipx.home)
+    assert "No broken requirements" in pipx(python, "-m", "pip", "check")
+
+
+def test_every_plugin_that_is_injected_is_found_and_works(pipx):
+    said = pipx("pvefw", "plugin", "doctor")
+    wanted = {
+        name
+        for project in ROOT.glob("plugins/*/pyproject.toml")
+        for group, names in re.findall(
+            r'entry-points\."pvefw\.(\w+)"\]\n((?:[\w".-]+ = .*\n)+)', project.read_text()
+        )
+        for name in [f"{group}/{one.split(' ')[0].strip(chr(34))}" for one in names.splitlines()]
+    }
+    assert len(wanted) > 5
+    for name in wanted:
+        assert re.search(rf"^{re.escape(name)} .*: ok", said, re.MULTILINE), said
+
+
+def test_the_shims_and_the_manual_come_along(pipx):
+    pipx("pvenode", "config", "set", "-description", "installed from wheels")
+    assert "installed from wheels" in pipx("pvenode", "config", "get")
+    pages = list((pipx.home / "pipx/venvs/pvefw/share/man/man1").glob("pvefw*.1"))
+    assert "pvefw-acme.1" in [one.name for one in pages]
