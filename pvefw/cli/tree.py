@@ -26,6 +26,7 @@ ACME: Commands = {
 
 ROOT: Commands = {
     "acme": ("pvefw.cli.groups:ACME", "ACME accounts, plugins and certificates."),
+    "boot": ("pvefw.cli.boot:boot", "Kernels, boot loaders and EFI system partitions."),
     "boot-guests": ("pvefw.cli.guests:boot_guests", "What starts the guests after boot."),
     "cert": ("pvefw.cli.cert:cert", "The node's certificates."),
     "config": ("pvefw.cli.config:config", "Show and change the node's configuration."),

@@ -148,6 +148,47 @@ class Paths:
         return self.state_dir / f"deploy-{self.node}.json"
 
     @property
+    def boot_state(self) -> Path:
+        """What is known of the ESPs and of the next boot; see :mod:`pvefw.boot`."""
+        return self.state_dir / "boot"
+
+    # how this host boots
+
+    @property
+    def kernel_dir(self) -> Path:
+        return self.below("etc/kernel")
+
+    @property
+    def esp_uuids(self) -> Path:
+        """The ESPs that are kept in step: one FAT volume id a line."""
+        return self.kernel_dir / "proxmox-boot-uuids"
+
+    @property
+    def manual_kernels(self) -> Path:
+        return self.kernel_dir / "proxmox-boot-manual-kernels"
+
+    @property
+    def pinned_kernel(self) -> Path:
+        return self.kernel_dir / "proxmox-boot-pin"
+
+    @property
+    def next_boot_kernel(self) -> Path:
+        return self.kernel_dir / "next-boot-pin"
+
+    @property
+    def cmdline(self) -> Path:
+        return self.kernel_dir / "cmdline"
+
+    @property
+    def kernels(self) -> Path:
+        """Where kernels and their initrds are."""
+        return self.below("boot")
+
+    @property
+    def modules(self) -> Path:
+        return self.below("lib/modules")
+
+    @property
     def local_locks(self) -> Path:
         return self.below("run/lock/pvefw")
 

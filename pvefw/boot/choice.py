@@ -1,0 +1,203 @@
+"""What the administrator chose: pinned, next and manually selected kernels; and the plan that follows.
+
+``next-boot-pin`` is a one-shot. Beside it we remember in which boot it was set: once the host has been
+started again it is forgotten, whichever kernel came up.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pvefw.boot import kernels, versions
+from pvefw.boot.kernels import Installed
+from pvefw.errors import ConfigError
+from pvefw.model import BootPlan
+from pvefw.store import files, kernel_files
+from pvefw.store.paths import Paths
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The kernels that the administrator named."""
+
+    manual: Sequence[str] = ()
+    """In the order of versions, oldest first."""
+    pinned: str | None = None
+    next_boot: str | None = None
+
+
+def load(paths: Paths) -> Choice:
+    """What is chosen now.
+
+    :raises ConfigError: one of the files is damaged.
+    """
+    manual = kernel_files.entries(paths.manual_kernels)
+    for version in manual:
+        _check(version, paths.manual_kernels)
+    pinned, next_boot = (
+        kernel_files.value(path) for path in (paths.pinned_kernel, paths.next_boot_kernel)
+    )
+    if pinned:
+        _check(pinned, paths.pinned_kernel)
+    if next_boot:
+        _check(next_boot, paths.next_boot_kernel)
+        if _spent(paths, next_boot):
+            next_boot = None
+    return Choice(sorted(manual, key=versions.key), pinned, next_boot)
+
+
+def _check(version: str, where: Path) -> None:
+    if not kernels.is_version(version):
+        raise ConfigError(
+            f"{where}: '{version}' is not the version of a kernel",
+            hint="Remove that line; pvefw boot kernel list shows the versions.",
+        )
+
+
+# --- manual and pinned kernels ----------------------------------------------------------------------
+
+
+def add(paths: Paths, version: str) -> bool:
+    """Select a kernel manually; whether it was not yet.
+
+    :raises NotFound: it is not installed.
+    """
+    kernels.installed(paths).find(version)
+    return kernel_files.add(paths.manual_kernels, version)
+
+
+def remove(paths: Paths, version: str) -> bool:
+    """Take a manual selection back; whether there was one."""
+    return kernel_files.remove(paths.manual_kernels, [version])
+
+
+def pin(paths: Paths, version: str, *, next_boot: bool) -> None:
+    """Boot this kernel from now on, or once.
+
+    :raises NotFound: it is not installed.
+    """
+    kernels.installed(paths).find(version)
+    if next_boot:
+        # The note comes first: a pin without one counts from the moment that it is seen.
+        _note(paths, version)
+        kernel_files.set_value(paths.next_boot_kernel, version)
+    else:
+        kernel_files.set_value(paths.pinned_kernel, version)
+
+
+def unpin(paths: Paths, *, next_boot: bool) -> bool:
+    """Take a pin back; whether there was one."""
+    path = paths.next_boot_kernel if next_boot else paths.pinned_kernel
+    there = path.exists()
+    files.remove(path)
+    if next_boot:
+        files.remove(_note_path(paths))
+    return there
+
+
+# --- the one-shot ------------------------------------------------------------------------------------
+
+
+def boot_id(paths: Paths) -> str:
+    """What tells one boot of this host from the next, random(4)."""
+    path = paths.below("proc/sys/kernel/random/boot_id")
+    data = files.read_if_exists(path) or files.read(Path("/proc/sys/kernel/random/boot_id"))
+    return data.decode().strip()
+
+
+def _note_path(paths: Paths) -> Path:
+    return paths.boot_state / "next-boot.json"
+
+
+def _note(paths: Paths, version: str) -> None:
+    note = {"version": version, "boot_id": boot_id(paths)}
+    files.replace(_note_path(paths), json.dumps(note).encode())
+
+
+def _noted(paths: Paths, version: str) -> str | None:
+    """In which boot this version was set, or ``None`` where nobody took note."""
+    try:
+        note = json.loads(files.read_if_exists(_note_path(paths)) or b"{}")
+    except ValueError:
+        return None
+    return (
+        note.get("boot_id") if isinstance(note, dict) and note.get("version") == version else None
+    )
+
+
+def _spent(paths: Paths, version: str) -> bool:
+    """Whether the host has been started since the one-shot was set."""
+    noted = _noted(paths, version)
+    return noted is not None and noted != boot_id(paths)
+
+
+def settle(paths: Paths) -> str | None:
+    """Forget a one-shot that is spent, and take note of one that Proxmox VE's own tool has set.
+
+    :returns: the version that was forgotten.
+    """
+    version = kernel_files.value(paths.next_boot_kernel)
+    if not version:
+        return None
+    if _spent(paths, version):
+        unpin(paths, next_boot=True)
+        return version
+    if _noted(paths, version) is None:
+        _note(paths, version)
+    return None
+
+
+# --- the plan -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Planned:
+    """The plan, and what could not be planned as it was chosen."""
+
+    plan: BootPlan
+    warnings: Sequence[str] = field(default=())
+
+
+def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) -> Planned:
+    """What every ESP has to offer now.
+
+    :param installing: the kernel whose package is being installed, or empty.
+    :raises NotFound: there is no complete kernel.
+    :raises ConfigError: the command line, or what was chosen, is damaged.
+    """
+    chosen = load(paths)
+    found = found or kernels.installed(paths)
+    named = [one for one in (chosen.pinned, chosen.next_boot) if one]
+    wanted = {*chosen.manual, *named}
+    offered = kernels.choose(found, kernels.running(), wanted, installing)
+    there = {one.version for one in offered}
+    default = chosen.pinned if chosen.pinned in there else offered[0].version
+    next_boot = chosen.next_boot if chosen.next_boot in there else None
+    return Planned(
+        BootPlan(offered, default or "", next_boot, kernels.cmdline(paths), paths.root),
+        list(_warnings(found, chosen, there, default or "")),
+    )
+
+
+def _warnings(found: Installed, chosen: Choice, there: set[str], default: str) -> list[str]:
+    """One line for each kernel that was chosen but cannot be offered, or is half installed."""
+    lines = []
+    for what, version, then in (
+        ("pinned", chosen.pinned, f"{default} is the default"),
+        ("chosen for the next boot", chosen.next_boot, "nothing is booted once"),
+    ):
+        if version and version not in there:
+            why = found.incomplete.get(version, "it is not installed")
+            lines.append(f"kernel {version} is {what}, but {why}: {then}")
+    lines += [
+        f"kernel {version} is selected manually, but it is not installed"
+        for version in chosen.manual
+        if version not in there and version not in found.incomplete
+    ]
+    lines += [
+        f"kernel {version} is left out: {why}"
+        for version, why in found.incomplete.items()
+        if version not in (chosen.pinned, chosen.next_boot)
+    ]
+    return lines

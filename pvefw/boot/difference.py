@@ -1,0 +1,152 @@
+"""What has to change on an ESP: the tree that its loader wants, against what is there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from pvefw.boot.esp_files import EspFiles, Listing, folded, shown
+from pvefw.boot.records import Sources
+from pvefw.errors import PluginFailed
+from pvefw.model import BootTree
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is to be done, and why."""
+
+    copies: Mapping[PurePosixPath, Path] = field(default_factory=dict)
+    texts: Mapping[PurePosixPath, bytes] = field(default_factory=dict)
+    prune: Sequence[Sequence[PurePosixPath]] = ()
+    """What is no longer wanted, one list for each pattern that has something, in their order."""
+    empty: Sequence[PurePosixPath] = ()
+    """Folders that are, or will be, empty."""
+    unfinished: Sequence[PurePosixPath] = ()
+    reasons: Mapping[PurePosixPath, str] = field(default_factory=dict)
+    """Why a file is to be written: ``is missing``, ``differs``."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of the copies that are already right: target to SHA-256."""
+
+    def __bool__(self) -> bool:
+        return bool(self.copies or self.texts or self.prune or self.empty or self.unfinished)
+
+    def lines(self) -> list[str]:
+        """The difference for people, one line for each file."""
+        found = [
+            f"{shown(target)} {self.reasons[target]}" for target in (*self.copies, *self.texts)
+        ]
+        found += [f"{shown(one)} is not needed" for group in self.prune for one in group]
+        found += [f"{shown(one)} is left from an interrupted refresh" for one in self.unfinished]
+        found += [f"{shown(one)} is an empty folder" for one in self.empty]
+        return found
+
+
+def merged(trees: Mapping[str, BootTree]) -> BootTree:
+    """The trees of all loaders of an ESP as one.
+
+    :param trees: loader to its tree.
+    :raises PluginFailed: a path leads out of the ESP, or two loaders want different files in one place.
+    """
+    copies: dict[PurePosixPath, Path] = {}
+    texts: dict[PurePosixPath, bytes] = {}
+    owner: dict[str, str] = {}
+    for name, tree in trees.items():
+        for target in (*tree.copies, *tree.texts):
+            _check(name, target)
+            other = owner.setdefault(folded(target), name)
+            if other != name:
+                raise PluginFailed(
+                    f"{name} and {other} both want {shown(target)}",
+                    plugin=name,
+                    hint="Two boot loaders cannot share this ESP: format it, and init it with one.",
+                )
+        copies |= tree.copies
+        texts |= tree.texts
+    return BootTree(copies, texts, [pattern for tree in trees.values() for pattern in tree.owned])
+
+
+def _check(name: str, target: PurePosixPath) -> None:
+    if target.is_absolute() or not target.name or ".." in target.parts:
+        raise PluginFailed(
+            f"{name}: boot_render wants a file outside of the ESP: {shown(target)}", plugin=name
+        )
+
+
+def compare(
+    files: EspFiles,
+    listing: Listing,
+    tree: BootTree,
+    sources: Sources,
+    believed: Mapping[str, str],
+) -> Difference:
+    """What has to change.
+
+    :param believed: digests of files on the ESP that need not be read, by target.
+    :raises OSError: something cannot be read.
+    """
+    reasons: dict[PurePosixPath, str] = {}
+    digests: dict[str, str] = {}
+    for target, source in tree.copies.items():
+        size = listing.size(target)
+        if size is None:
+            reasons[target] = "is missing"
+        elif size != sources.size(source):
+            reasons[target] = "differs in size"
+        else:
+            digest = believed.get(str(target)) or files.digest(target)
+            if digest == sources.digest(source):
+                digests[str(target)] = digest
+            else:
+                reasons[target] = "differs"
+    for target, data in tree.texts.items():
+        size = listing.size(target)
+        if size is None:
+            reasons[target] = "is missing"
+        elif size != len(data) or files.read(target) != data:
+            reasons[target] = "differs"
+    prune = _unwanted(listing, tree)
+    return Difference(
+        {target: source for target, source in tree.copies.items() if target in reasons},
+        {target: data for target, data in tree.texts.items() if target in reasons},
+        prune,
+        _empty(listing, tree, prune),
+        listing.unfinished(),
+        reasons,
+        digests,
+    )
+
+
+def _unwanted(listing: Listing, tree: BootTree) -> list[list[PurePosixPath]]:
+    """What may be deleted, and is not wanted, pattern after pattern."""
+    taken = {folded(target) for target in (*tree.copies, *tree.texts)}
+    taken |= {folded(target) for target in listing.unfinished()}
+    groups = []
+    for pattern in tree.owned:
+        group = [one for one in listing.matching(pattern) if folded(one) not in taken]
+        taken |= {folded(one) for one in group}
+        if group:
+            groups.append(group)
+    return groups
+
+
+def _empty(
+    listing: Listing, tree: BootTree, prune: Sequence[Sequence[PurePosixPath]]
+) -> list[PurePosixPath]:
+    """The loader's own folders that will have nothing in them, the innermost first.
+
+    Its own are those that stand in a pattern with a ``*``: ``EFI/proxmox/*`` of ``EFI/proxmox/*/*``.
+    """
+    needed = {folded(parent) for one in (*tree.copies, *tree.texts) for parent in one.parents}
+    gone = {folded(one) for group in prune for one in group}
+    gone |= {folded(one) for one in listing.unfinished()}
+    own: dict[str, PurePosixPath] = {}
+    for pattern in tree.owned:
+        folder = PurePosixPath(pattern).parent
+        while "*" in str(folder):
+            own |= {folded(one): one for one in listing.directories_of(str(folder))}
+            folder = folder.parent
+    found = []
+    for key, directory in sorted(own.items(), reverse=True):
+        if key not in needed and listing.is_empty(directory, gone):
+            found.append(directory)
+            gone.add(key)
+    return found

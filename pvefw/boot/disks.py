@@ -1,0 +1,135 @@
+"""Disks and partitions, as the kernel, udev and ``lsblk`` describe them."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pvefw import system
+from pvefw.errors import NotFound, ProgramError
+
+ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+"""GPT type of an EFI system partition: ``EF00`` of sgdisk."""
+BIOS_BOOT_TYPE = "21686148-6449-6e6f-744e-656564454649"
+"""GPT type of the place where GRUB's core image lies: ``EF02`` of sgdisk."""
+_COLUMNS = (
+    "PATH,KNAME,PKNAME,TYPE,SIZE,FSTYPE,UUID,PARTTYPE,PTTYPE,MOUNTPOINTS,LOG-SEC,RO,PARTLABEL"
+)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A disk, a partition, or what was made of them."""
+
+    path: Path
+    kname: str
+    """Its name below ``/sys/class/block``."""
+    type: str
+    """``disk``, ``part``, ``loop``, ``lvm``, ``raid1`` …"""
+    size: int
+    """Bytes."""
+    parent: str = ""
+    """The kname of what it is a part of."""
+    fstype: str = ""
+    uuid: str = ""
+    """Of the file system in it; of FAT the volume id: ``ABCD-1234``."""
+    partition_type: str = ""
+    """GPT type, lower case; of MBR ``0x…``."""
+    table: str = ""
+    """The kind of partition table on it, or (of a partition) that it stands in: ``gpt``, ``dos``."""
+    mountpoints: Sequence[str] = ()
+    users: Sequence[str] = ()
+    """The knames of what was made of it: partitions, RAID, LVM, encryption."""
+    sector: int = 512
+    """Bytes of a logical sector."""
+    read_only: bool = False
+
+    @property
+    def is_partition(self) -> bool:
+        return self.type == "part"
+
+
+class Devices:
+    """All block devices of one moment."""
+
+    def __init__(self, devices: Sequence[Device]) -> None:
+        self._devices = devices
+
+    def __iter__(self) -> Iterator[Device]:
+        return iter(self._devices)
+
+    def find(self, path: Path) -> Device:
+        """The device of this path, or of what it is a link to.
+
+        :raises NotFound: there is none.
+        """
+        for one in self._devices:
+            if one.path in (path, path.resolve()):
+                return one
+        raise NotFound(f"{path}: no such block device", hint="See: lsblk")
+
+    def with_uuid(self, uuid: str) -> Device | None:
+        """The FAT file system of this volume id."""
+        for one in self._devices:
+            if one.fstype == "vfat" and one.uuid.upper() == uuid.upper():
+                return one
+        return None
+
+    def disk_of(self, device: Device) -> Device | None:
+        """What a partition is a part of."""
+        return next((one for one in self._devices if one.kname == device.parent), None)
+
+    def parts_of(self, disk: Device) -> list[Device]:
+        """The partitions of a disk."""
+        return [one for one in self._devices if one.is_partition and one.parent == disk.kname]
+
+
+def read() -> Devices:
+    """Ask for all block devices.
+
+    :raises ProgramError: ``lsblk`` is missing or fails.
+    """
+    done = system.run(["lsblk", "--json", "--bytes", "--list", "--output", _COLUMNS])
+    return parse(done.stdout)
+
+
+def parse(text: str) -> Devices:
+    """What ``lsblk --json --bytes --list`` printed.
+
+    :raises ProgramError: it is something else.
+    """
+    try:
+        rows: list[dict[str, Any]] = json.loads(text)["blockdevices"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProgramError(f"lsblk printed no list of devices: {text[:80]!r}") from error
+    users: dict[str, list[str]] = {}
+    for row in rows:
+        users.setdefault(row["pkname"] or "", []).append(row["kname"])
+    made: dict[str, Device] = {}
+    for row in rows:  # what has several parents (RAID) stands there several times
+        made.setdefault(row["kname"], _device(row, users))
+    return Devices(list(made.values()))
+
+
+def _device(row: Mapping[str, Any], users: Mapping[str, Sequence[str]]) -> Device:
+    return Device(
+        path=Path(row["path"]),
+        kname=row["kname"],
+        type=row["type"],
+        size=int(row["size"] or 0),
+        parent=row["pkname"] or "",
+        fstype=row["fstype"] or "",
+        uuid=row["uuid"] or "",
+        partition_type=(row["parttype"] or "").lower(),
+        table=row["pttype"] or "",
+        mountpoints=[one for one in row["mountpoints"] or () if one],
+        users=users.get(row["kname"], ()),
+        sector=int(row["log-sec"] or 512),
+        read_only=bool(row["ro"]),
+    )
+
+
+def settle() -> None:
+    """Wait until udev has seen what was changed on the disks."""
+    system.run(["udevadm", "settle"], check=False)

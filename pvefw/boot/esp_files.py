@@ -1,0 +1,218 @@
+"""The files of one ESP: looked at, and changed one step at a time.
+
+Every method that changes something is one step after which the power may fail. Names on FAT do not depend
+on case, so they are compared without it. Symbolic links, which FAT does not have, are never followed.
+"""
+
+import contextlib
+import fnmatch
+import hashlib
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+
+UNFINISHED = ".pvefw-new"
+"""What the names of files end with that are not complete yet."""
+_CHUNK = 1 << 20
+
+
+def unfinished(target: PurePosixPath) -> PurePosixPath:
+    """Where a file is written before it takes its place."""
+    return target.with_name(f".{target.name}{UNFINISHED}")
+
+
+def folded(target: PurePosixPath) -> str:
+    """The name as FAT compares it."""
+    return str(target).casefold()
+
+
+def shown(target: PurePosixPath) -> str:
+    """The name for a message: whatever somebody called a file, it stays on its line."""
+    text = str(target)
+    return text if text.isprintable() else text.encode("unicode_escape", "surrogateescape").decode()
+
+
+@dataclass
+class Listing:
+    """What is on an ESP; keys are folded names."""
+
+    files: dict[str, tuple[PurePosixPath, int]] = field(default_factory=dict)
+    """Name as it is written there, and size. What is no plain file has size -1."""
+    directories: dict[str, PurePosixPath] = field(default_factory=dict)
+
+    def size(self, target: PurePosixPath) -> int | None:
+        """Bytes of a file, -1 where it is no plain one, ``None`` where there is none."""
+        there = self.files.get(folded(target))
+        return there[1] if there else None
+
+    def matching(self, pattern: str) -> list[PurePosixPath]:
+        """The files of a pattern, in order; ``*`` stays within one folder."""
+        return sorted(name for key, (name, _) in self.files.items() if _matches(key, pattern))
+
+    def directories_of(self, pattern: str) -> list[PurePosixPath]:
+        """The folders of a pattern."""
+        return sorted(name for key, name in self.directories.items() if _matches(key, pattern))
+
+    def unfinished(self) -> list[PurePosixPath]:
+        """What an interrupted change has left."""
+        return sorted(name for key, (name, _) in self.files.items() if key.endswith(UNFINISHED))
+
+    def is_empty(self, directory: PurePosixPath, without: Iterable[str] = ()) -> bool:
+        """Whether nothing is in a directory.
+
+        :param without: folded names that do not count.
+        """
+        prefix = f"{folded(directory)}/"
+        return not any(
+            key.startswith(prefix) for key in {*self.files, *self.directories} - set(without)
+        )
+
+
+def _matches(key: str, pattern: str) -> bool:
+    parts, wanted = key.split("/"), pattern.casefold().split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
+
+
+class EspFiles:
+    """The files below a mount point."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    # --- looking -------------------------------------------------------------------------------
+
+    def listing(self) -> Listing:
+        """Everything that is there.
+
+        :raises OSError: the file system cannot be read.
+        """
+        found = Listing()
+        self._list(PurePosixPath(), found)
+        return found
+
+    def _list(self, directory: PurePosixPath, found: Listing) -> None:
+        with os.scandir(self.root / directory) as entries:
+            for entry in entries:
+                name = directory / entry.name
+                if entry.is_dir(follow_symlinks=False):
+                    found.directories[folded(name)] = name
+                    self._list(name, found)
+                else:
+                    status = entry.stat(follow_symlinks=False)
+                    plain = stat.S_ISREG(status.st_mode)
+                    found.files[folded(name)] = (name, status.st_size if plain else -1)
+
+    def read(self, target: PurePosixPath) -> bytes:
+        """A small file's content.
+
+        :raises OSError: it cannot be read.
+        """
+        with self._open(target) as file:
+            return file.read()
+
+    def digest(self, target: PurePosixPath) -> str:
+        """SHA-256 of a file's content, in hex.
+
+        :raises OSError: it cannot be read.
+        """
+        with self._open(target) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def _open(self, target: PurePosixPath) -> BufferedReader:
+        descriptor = os.open(self.root / target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return os.fdopen(descriptor, "rb")
+
+    def space(self) -> tuple[int, int, int]:
+        """Bytes: size, free, and of one cluster."""
+        status = os.statvfs(self.root)
+        cluster = status.f_frsize
+        return status.f_blocks * cluster, status.f_bavail * cluster, cluster
+
+    # --- changing ------------------------------------------------------------------------------
+
+    def make_directory(self, directory: PurePosixPath) -> None:
+        """Make a directory, durably; its parent is there.
+
+        :raises OSError: it cannot be made.
+        """
+        (self.root / directory).mkdir()
+        self.sync(directory.parent)
+
+    def create(self, target: PurePosixPath, chunks: Iterable[bytes]) -> None:
+        """Write a file under its unfinished name, durably.
+
+        :raises OSError: it cannot be written; what there is of it is removed.
+        """
+        path = self.root / unfinished(target)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            for chunk in chunks:
+                self.write(descriptor, chunk)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """Write all of the data.
+
+        :raises OSError: it cannot be written.
+        """
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+    @contextlib.contextmanager
+    def kept_open(self, targets: Iterable[PurePosixPath]) -> Iterator[None]:
+        """Keep what is about to be replaced open.
+
+        FAT frees the clusters of a replaced file once nobody has it open. Were that on the disk before
+        the new entry is, a power cut would leave the old entry with nothing behind it.
+        """
+        with contextlib.ExitStack() as stack:
+            for target in targets:
+                with contextlib.suppress(OSError):  # it is not there
+                    stack.enter_context(self._open(target))
+            yield
+
+    def put_in_place(self, target: PurePosixPath) -> None:
+        """Give a finished file its name; durable after :meth:`sync`.
+
+        :raises OSError: it cannot be renamed.
+        """
+        (self.root / unfinished(target)).replace(self.root / target)
+
+    def remove(self, target: PurePosixPath) -> None:
+        """Remove a file; durable after :meth:`sync`.
+
+        :raises OSError: it cannot be removed.
+        """
+        (self.root / target).unlink()
+
+    def remove_directory(self, directory: PurePosixPath) -> None:
+        """Remove an empty directory.
+
+        :raises OSError: it cannot be removed.
+        """
+        (self.root / directory).rmdir()
+
+    def sync(self, directory: PurePosixPath) -> None:
+        """Make the names in a directory durable.
+
+        :raises OSError: they cannot be written.
+        """
+        descriptor = os.open(self.root / directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """A file's content, in pieces."""
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            yield chunk

@@ -1,0 +1,74 @@
+"""The ESPs of this host: which are registered, which of them are there, and what one of them offers."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvefw.boot import disks
+from pvefw.boot.disks import Device
+from pvefw.boot.esp_files import EspFiles
+from pvefw.model import Esp
+from pvefw.store import kernel_files
+from pvefw.store.paths import Paths
+
+_UUID = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One line of ``proxmox-boot-uuids``."""
+
+    entry: str
+    """As it stands there."""
+    device: Device | None
+    """``None`` where no disk has it."""
+    disk: Path | None
+
+    @property
+    def is_uuid(self) -> bool:
+        """Whether it can be the volume id of a FAT file system at all."""
+        return is_uuid(self.entry)
+
+    @property
+    def who(self) -> str:
+        """For messages: ``ESP ABCD-1234 (/dev/sda2)``."""
+        if self.device is None:
+            return f"ESP {self.entry}" if self.is_uuid else f"ESP {self.entry!r}"
+        return f"ESP {self.entry} ({self.device.path})"
+
+
+def is_uuid(text: str) -> bool:
+    """Whether a text can be the volume id of a FAT file system."""
+    return _UUID.fullmatch(text) is not None
+
+
+def registered(paths: Paths, devices: disks.Devices) -> list[Registered]:
+    """Every ESP that is to be kept in step.
+
+    :raises ConfigError: the list is damaged.
+    """
+    return [resolve(entry, devices) for entry in kernel_files.entries(paths.esp_uuids)]
+
+
+def resolve(entry: str, devices: disks.Devices) -> Registered:
+    """The ESP of a volume id."""
+    device = devices.with_uuid(entry) if is_uuid(entry) else None
+    disk = devices.disk_of(device) if device else None
+    return Registered(entry, device, disk.path if disk else None)
+
+
+def esp(one: Registered, mountpoint: Path) -> Esp:
+    """An ESP that is mounted, as plugins see it.
+
+    :raises OSError: it cannot be asked.
+    """
+    assert one.device is not None  # noqa: S101 - only what is there is mounted
+    size, free, _ = EspFiles(mountpoint).space()
+    return Esp(
+        uuid=one.device.uuid or one.entry,
+        device=one.device.path,
+        disk=one.disk or one.device.path,
+        mountpoint=mountpoint,
+        size=size,
+        free=free,
+    )

@@ -1,0 +1,128 @@
+"""What started this machine: its firmware, and the boot loader in between."""
+
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pvefw import system
+from pvefw.errors import PvefwError
+from pvefw.model import Firmware
+from pvefw.store import files
+from pvefw.store.paths import Paths
+
+GRUB, SYSTEMD_BOOT = "grub", "systemd-boot"
+_GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+"""The vendor of the variables in the UEFI specification, section 3.3."""
+_LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+"""The vendor of systemd's Boot Loader Interface."""
+_FILES = {
+    re.compile(r"\\systemd\\systemd-boot[^\\]*\.efi", re.IGNORECASE): SYSTEMD_BOOT,
+    re.compile(r"\\(?:grub|shim)[^\\]*\.efi", re.IGNORECASE): GRUB,
+}
+_ENTRY = re.compile(r"Boot(?P<number>[0-9A-F]{4})(?P<active>\*?) (?P<rest>.*)", re.IGNORECASE)
+
+
+def current(paths: Paths) -> Firmware:
+    """The kind of firmware that started this machine."""
+    return Firmware.UEFI if paths.below("sys/firmware/efi").is_dir() else Firmware.BIOS
+
+
+def secure_boot(paths: Paths) -> bool:
+    """Whether the firmware starts only what is signed."""
+    return _variable(paths, "SecureBoot", _GLOBAL)[:1] == b"\1"
+
+
+def _variable(paths: Paths, name: str, vendor: str) -> bytes:
+    """An EFI variable's value; empty where there is none. Four bytes of attributes come first."""
+    path = paths.below("sys/firmware/efi/efivars") / f"{name}-{vendor}"
+    try:
+        return (files.read_if_exists(path) or b"")[4:]
+    except PvefwError:
+        return b""
+
+
+def suitable(paths: Paths) -> str:
+    """The loader for this machine: GRUB for BIOS and Secure Boot, else systemd-boot."""
+    if current(paths) is Firmware.UEFI and not secure_boot(paths):
+        return SYSTEMD_BOOT
+    return GRUB
+
+
+def in_words(paths: Paths) -> str:
+    """The firmware for people."""
+    kind = current(paths).upper()
+    return f"{kind} with Secure Boot" if secure_boot(paths) else kind
+
+
+@dataclass(frozen=True)
+class Detected:
+    """Which loader started this machine, as far as it can be known."""
+
+    firmware: Firmware
+    secure_boot: bool
+    loader: str
+    """The plugin's name, or empty."""
+    entry: str
+    """The firmware's entry that was started, as ``efibootmgr`` prints it; or empty."""
+    evidence: Sequence[str]
+    """What was looked at, and what it said."""
+
+
+def detect(paths: Paths) -> Detected:
+    """Find out which boot loader started this machine, and how that is known."""
+    kind = current(paths)
+    secure = secure_boot(paths)
+    if kind is Firmware.BIOS:
+        return Detected(
+            kind,
+            secure,
+            GRUB,
+            "",
+            ["/sys/firmware/efi is not there: started by BIOS", "BIOS starts GRUB only"],
+        )
+    evidence = ["/sys/firmware/efi is there: started by UEFI"]
+    evidence.append(f"variable SecureBoot: {'on' if secure else 'off'}")
+    info = _variable(paths, "LoaderInfo", _LOADER).decode("utf-16-le", "replace").rstrip("\0")
+    entry = ""
+    loader = SYSTEMD_BOOT if info.startswith("systemd-boot") else ""
+    evidence.append(f"variable LoaderInfo: {info or 'not set'}")
+    said = _efibootmgr(paths)
+    if isinstance(said, str):
+        entry = started_entry(said)
+        evidence.append(f"efibootmgr -v: started: {entry or 'not said'}")
+        loader = loader or loader_of(entry)
+    else:
+        evidence.append(f"efibootmgr -v: {said.message}")
+    return Detected(kind, secure, loader, entry, evidence)
+
+
+def _efibootmgr(paths: Paths) -> str | PvefwError:
+    if str(paths.root) != "/":
+        return PvefwError("not asked: another root")
+    if shutil.which("efibootmgr") is None:
+        return PvefwError("not installed")
+    try:
+        return system.run(["efibootmgr", "-v"]).stdout
+    except PvefwError as error:
+        return error
+
+
+def started_entry(text: str) -> str:
+    """The entry that ``BootCurrent`` names in the output of ``efibootmgr -v``, or empty."""
+    match = re.search(r"^BootCurrent: ([0-9A-F]{4})", text, re.MULTILINE | re.IGNORECASE)
+    if match is None:
+        return ""
+    for line in text.splitlines():
+        entry = _ENTRY.fullmatch(line.strip())
+        if entry and entry["number"].upper() == match[1].upper():
+            return line.strip().replace("\t", " ")
+    return ""
+
+
+def loader_of(entry: str) -> str:
+    """Which loader a firmware entry starts, by its file; or empty."""
+    for pattern, name in _FILES.items():
+        if pattern.search(entry):
+            return name
+    return ""

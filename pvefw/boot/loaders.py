@@ -1,0 +1,75 @@
+"""The boot loaders that are installed as plugins."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pvefw import plugins
+from pvefw.errors import NotFound, PluginError, PvefwError
+from pvefw.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.model import BootState, Esp, Task
+from pvefw.plugins import Bound
+
+Loader = Bound[BootloaderSpec]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What lies on one ESP."""
+
+    states: Mapping[str, BootState]
+    """Loader to what it found of itself."""
+    failures: Sequence[str] = ()
+    """Loaders that could not say."""
+
+
+class Loaders:
+    """Every boot loader that can be used. One that is broken does not keep the others from work."""
+
+    def __init__(self, bound: Mapping[str, Loader], failures: Mapping[str, PvefwError]) -> None:
+        self.bound = bound
+        self.failures = failures
+
+    @classmethod
+    def load(cls) -> "Loaders":
+        """Bind all that are installed."""
+        bound: dict[str, Loader] = {}
+        failures: dict[str, PvefwError] = {}
+        for name in dict.fromkeys(one.name for one in plugins.installed(BOOTLOADER)):
+            try:
+                bound[name] = plugins.bind(BOOTLOADER, name, {})
+            except PvefwError as error:
+                failures[name] = error
+        return cls(bound, failures)
+
+    def get(self, name: str) -> Loader:
+        """One loader.
+
+        :raises PluginError: it is not installed, or broken.
+        """
+        if name in self.bound:
+            return self.bound[name]
+        if name in self.failures:
+            raise self.failures[name]
+        plugins.find(BOOTLOADER, name)  # says what there is
+        raise NotFound(f"boot loader {name}: it is not loaded")
+
+    def warn(self, task: Task) -> None:
+        """Tell of the broken ones."""
+        for error in self.failures.values():
+            task.warn(f"a boot loader cannot be used: {error.message}")
+
+    def probe(self, esp: Esp) -> Found:
+        """Ask every loader whether it is on this ESP."""
+        states: dict[str, BootState] = {}
+        failures = []
+        for name, loader in self.bound.items():
+            try:
+                state = loader.hooks.boot_probe(esp=esp)
+            except PluginError as error:
+                failures.append(error.message)
+            except PvefwError as error:
+                failures.append(error.message)
+            else:
+                if state is not None:
+                    states[name] = state
+        return Found(states, failures)

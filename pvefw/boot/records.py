@@ -1,0 +1,180 @@
+"""What we know of ESPs and kernels without reading them again.
+
+Of every ESP: which loader was put there, the digests of the files that we wrote, and a seal. The seal is
+broken, durably, before the first change, and set after the last one was synced. As long as the machine
+still gives the same seal for that partition, nobody has written to it, and the digests hold. Otherwise
+its files are read.
+
+Of every kernel and initrd: its digest, with what stat(2) says of the file. That is believed within the
+same boot only: after a crash, a file's times may be newer than its content.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pvefw import system
+from pvefw.errors import StoreError
+from pvefw.store import files
+from pvefw.store.paths import Paths
+
+_SETTLED = 2_000_000_000
+"""Nanoseconds that a file must be old: one that is changed twice within a tick shows it only once."""
+
+
+@dataclass(frozen=True)
+class EspRecord:
+    """What we know of one ESP."""
+
+    loader: str = ""
+    """What ``init`` put there; empty where it was not us."""
+    under_way: bool = False
+    """Whether a change was begun and not ended."""
+    seal: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Target to SHA-256 in hex."""
+    failure: str = ""
+    """Why the last refresh of it failed; empty where it did not."""
+
+    def believed(self, seal: str | None) -> Mapping[str, str]:
+        """The digests, if nobody can have changed the files since."""
+        return self.digests if seal is not None and seal == self.seal else {}
+
+
+def _esp_path(paths: Paths, uuid: str) -> Path:
+    return paths.boot_state / f"esp-{uuid}.json"
+
+
+def load(paths: Paths, uuid: str) -> EspRecord:
+    """The record of an ESP. One that is damaged says as much as none."""
+    raw = _json(_esp_path(paths, uuid))
+    try:
+        return EspRecord(
+            loader=str(raw["loader"]),
+            under_way=bool(raw["under_way"]),
+            seal=raw["seal"],
+            digests=dict(raw["digests"]),
+            failure=str(raw["failure"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return EspRecord()
+
+
+def save(paths: Paths, uuid: str, record: EspRecord) -> None:
+    """Keep the record, durably; nothing is written where it has not changed.
+
+    :raises StoreError: it cannot be written.
+    """
+    if load(paths, uuid) != record:
+        data = json.dumps(asdict(record), sort_keys=True).encode()
+        files.replace(_esp_path(paths, uuid), data)
+
+
+def begin(paths: Paths, uuid: str) -> None:
+    """Break the seal, before the first change.
+
+    :raises StoreError: it cannot be written.
+    """
+    save(paths, uuid, replace(load(paths, uuid), under_way=True, seal=None))
+
+
+def forget(paths: Paths, uuid: str) -> None:
+    """Remove an ESP's record."""
+    files.remove(_esp_path(paths, uuid))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(files.read_if_exists(path) or b"{}")
+    except (ValueError, StoreError):
+        return {}
+    return raw if isinstance(raw, dict) else {}
+
+
+class Sources:
+    """The digests of kernels and initrds on the host."""
+
+    def __init__(self, paths: Paths, boot_id: str) -> None:
+        self._path = paths.boot_state / "sources.json"
+        self._boot_id = boot_id
+        raw = _json(self._path)
+        known = raw.get("files") if raw.get("boot_id") == boot_id else None
+        self._known: dict[str, Any] = known if isinstance(known, dict) else {}
+        self._used: dict[str, Any] = {}
+
+    def known(self, path: Path) -> str | None:
+        """The digest, where it need not be computed.
+
+        :raises OSError: the file cannot be looked at.
+        """
+        identity = identity_of(path)
+        entry = self._used.get(str(path)) or self._known.get(str(path))
+        if not isinstance(entry, dict) or entry.get("identity") != identity:
+            return None
+        self._used[str(path)] = entry
+        digest = entry.get("sha256")
+        return digest if isinstance(digest, str) else None
+
+    def digest(self, path: Path) -> str:
+        """The digest.
+
+        :raises StoreError: the file cannot be read.
+        """
+        try:
+            known = self.known(path)
+            if known is None:
+                identity = identity_of(path)
+                with path.open("rb") as file:
+                    known = hashlib.file_digest(file, "sha256").hexdigest()
+                self.learn(path, identity, known)
+        except OSError as error:
+            raise files.failed("read", path, error) from error
+        return known
+
+    @staticmethod
+    def size(path: Path) -> int:
+        """Bytes.
+
+        :raises StoreError: the file cannot be looked at.
+        """
+        try:
+            return path.stat().st_size
+        except OSError as error:
+            raise files.failed("read", path, error) from error
+
+    def learn(self, path: Path, identity: list[int], digest: str) -> None:
+        """Keep a digest that was computed.
+
+        :param identity: what :func:`identity_of` said before the file was read.
+        """
+        now = int(system.SystemClock().now().timestamp() * 1_000_000_000)
+        if identity_of(path) == identity and now - identity[-1] > _SETTLED:
+            self._used[str(path)] = {"identity": identity, "sha256": digest}
+
+    def save(self) -> None:
+        """Keep what is known of the files that were asked for.
+
+        :raises StoreError: it cannot be written.
+        """
+        if self._used != self._known:
+            data = json.dumps({"boot_id": self._boot_id, "files": self._used}, sort_keys=True)
+            files.replace(self._path, data.encode())
+            self._known = dict(self._used)
+
+
+def identity_of(path: Path) -> list[int]:
+    """What changes when a file is changed or replaced: device, inode, size, times of content and inode.
+
+    :raises OSError: it cannot be looked at.
+    """
+    status = path.stat()
+    return [
+        status.st_dev,
+        status.st_ino,
+        status.st_size,
+        status.st_mtime_ns,
+        status.st_ctime_ns,
+    ]

@@ -1,0 +1,39 @@
+"""Pins on a host without synced ESPs: the loader that starts it is told itself."""
+
+from pvefw.boot import choice
+from pvefw.boot.refresh import Context
+from pvefw.errors import Unsupported
+
+
+def select(context: Context) -> str:
+    """Tell the loader of this host which kernel to boot by default, and which one once.
+
+    :returns: the loader's name.
+    :raises Unsupported: no installed loader starts this host.
+    :raises ProviderError: the loader cannot do it.
+    """
+    choice.settle(context.paths)
+    chosen = choice.load(context.paths)
+    reasons = []
+    for name, loader in context.loaders.bound.items():
+        if "boot_select" not in loader.implemented:
+            continue
+        try:
+            loader.hooks.boot_select(
+                default=chosen.pinned,
+                next_boot=chosen.next_boot,
+                root=context.paths.root,
+                task=context.task,
+            )
+        except Unsupported as error:
+            reasons.append(error.message)
+            continue
+        context.task.log(
+            f"{name}: default {chosen.pinned or 'as it chooses'}, once {chosen.next_boot or 'none'}"
+        )
+        return name
+    raise Unsupported(
+        "no ESP is registered, and no installed boot loader starts this host by itself"
+        + (f": {'; '.join(reasons)}" if reasons else ""),
+        hint="Set up an ESP: pvefw boot init PARTITION",
+    )

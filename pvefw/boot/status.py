@@ -1,0 +1,227 @@
+"""``boot status``: every ESP against the plan, content and all. Nothing is changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pvefw.boot import choice, esps, records
+from pvefw.boot.esps import Registered
+from pvefw.boot.loaders import Found
+from pvefw.boot.refresh import Context, look
+from pvefw.errors import PvefwError
+from pvefw.model import BootPlan
+from pvefw.store import kernel_files
+from pvefw.store.paths import Paths
+
+
+@dataclass(frozen=True)
+class EspStatus:
+    """What is known of one ESP."""
+
+    uuid: str
+    device: str = ""
+    state: str = "ok"
+    """``ok``, ``drift``, ``missing`` or ``error``."""
+    size: int = 0
+    free: int = 0
+    loaders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    problems: Sequence[str] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """For output; the keys stay as they are."""
+        return {
+            "uuid": self.uuid,
+            "device": self.device,
+            "state": self.state,
+            "size": self.size,
+            "free": self.free,
+            "loaders": {name: dict(one) for name, one in self.loaders.items()},
+            "problems": list(self.problems),
+        }
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is known of all."""
+
+    esps: Sequence[EspStatus]
+    kernels: Sequence[str] = ()
+    default: str = ""
+    next_boot: str | None = None
+    problems: Sequence[str] = ()
+    """What concerns all of them."""
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems and all(one.state == "ok" for one in self.esps)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For output; the keys stay as they are."""
+        return {
+            "ok": self.ok,
+            "kernels": list(self.kernels),
+            "default": self.default,
+            "next-boot": self.next_boot,
+            "problems": list(self.problems),
+            "esps": [one.as_dict() for one in self.esps],
+        }
+
+
+def status(context: Context) -> Status:
+    """Look at every registered ESP.
+
+    :raises PvefwError: they cannot be looked at at all.
+    """
+    everything = esps.registered(context.paths, context.machine.devices())
+    if not everything:
+        return Status([])
+    problems = [error.message for error in context.loaders.failures.values()]
+    plan = None
+    try:
+        planned = choice.plan(context.paths)
+        plan = planned.plan
+        problems += planned.warnings
+    except PvefwError as error:
+        problems.append(error.message)
+    found = context.machine.privately(
+        lambda: [_one(context, one, plan) for one in everything], context.task
+    )
+    problems += _mixed(found)
+    if plan is None:
+        return Status(found, problems=problems)
+    versions = [one.version for one in plan.kernels]
+    return Status(found, versions, plan.default, plan.next_boot, problems)
+
+
+def _mixed(found: Sequence[EspStatus]) -> list[str]:
+    """Different loaders on different ESPs: which one starts depends on the firmware's mood."""
+    by_loader: dict[str, list[str]] = {}
+    for one in found:
+        for name in one.loaders:
+            by_loader.setdefault(name, []).append(one.uuid)
+    everywhere = [one for one in found if one.loaders]
+    if all(len(uuids) == len(everywhere) for uuids in by_loader.values()):
+        return []
+    parts = [f"{name} on {', '.join(uuids)}" for name, uuids in sorted(by_loader.items())]
+    return [f"the ESPs have different boot loaders: {'; '.join(parts)}"]
+
+
+def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
+    if one.device is None:
+        why = "it is not there" if one.is_uuid else "this is not the volume id of a FAT file system"
+        return EspStatus(one.entry, state="missing", problems=[f"{why}: pvefw boot clean"])
+    try:
+        with context.machine.mounted(one.device) as mount:
+            esp = esps.esp(one, mount.path)
+            if plan is None:
+                found = context.loaders.probe(esp)
+                return EspStatus(
+                    one.entry, str(one.device.path), "ok", esp.size, esp.free, _loaders(found)
+                )
+            record = records.load(context.paths, one.entry)
+            looked = look(context, one, mount, plan, record, {})
+    except PvefwError as error:
+        return EspStatus(one.entry, str(one.device.path), "error", problems=[error.message])
+    except OSError as error:
+        message = f"{one.who}: it cannot be read: {error.strerror or error}"
+        return EspStatus(one.entry, str(one.device.path), "error", problems=[message])
+    problems = looked.change.lines()
+    if looked.missing_loader:
+        problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
+    if len(looked.found.states) > 1:
+        problems.append(f"it has several boot loaders: {', '.join(sorted(looked.found.states))}")
+    problems += [f"a boot loader cannot say: {failure}" for failure in looked.found.failures]
+    problems += [
+        f"{name} boots {looked.found.states[name].next_boot or 'nothing'} once, "
+        f"and should boot {plan.next_boot or 'nothing'}"
+        for name in looked.to_arm
+    ]
+    return EspStatus(
+        one.entry,
+        str(one.device.path),
+        "drift" if problems else "ok",
+        looked.esp.size,
+        looked.esp.free,
+        _loaders(looked.found),
+        problems,
+    )
+
+
+def _loaders(found: Found) -> dict[str, Mapping[str, Any]]:
+    return {
+        name: {
+            "firmware": [kind.value for kind in state.firmware],
+            "kernels": list(state.kernels),
+            "default": state.default,
+            "next-boot": state.next_boot,
+            "version": state.loader_version,
+        }
+        for name, state in found.states.items()
+    }
+
+
+def present(context: Context) -> tuple[dict[str, list[str]], list[str]]:
+    """Which loaders lie on which ESP, and what was looked at to know it."""
+    try:
+        everything = esps.registered(context.paths, context.machine.devices())
+        pairs = context.machine.privately(
+            lambda: [(one, _loaders_on(context, one)) for one in everything], context.task
+        )
+    except PvefwError as error:
+        return {}, [f"ESPs: not looked at: {error.message}"]
+    evidence = [
+        f"{one.who}: {said if isinstance(said, str) else ', '.join(said) or 'no known loader'}"
+        for one, said in pairs
+    ]
+    return {
+        one.entry: list(said) for one, said in pairs if not isinstance(said, str)
+    }, evidence or [f"{context.paths.esp_uuids}: no ESP is registered"]
+
+
+def _loaders_on(context: Context, one: Registered) -> list[str] | str:
+    """The loaders on an ESP, or why that cannot be known."""
+    if one.device is None:
+        return "it is not there"
+    try:
+        with context.machine.mounted(one.device) as mount:
+            return sorted(context.loaders.probe(esps.esp(one, mount.path)).states)
+    except PvefwError as error:
+        return error.message
+
+
+def summary(paths: Paths) -> dict[str, Any]:
+    """What can be said at once, without mounting or asking anything.
+
+    :returns: ``esps`` (of each ``uuid``, ``there``, ``interrupted``, ``failure``), ``pinned``,
+        ``next-boot``, ``manual`` and ``problem`` (why it cannot be said, or empty).
+    """
+    try:
+        chosen = choice.load(paths)
+        uuids = kernel_files.entries(paths.esp_uuids)
+    except PvefwError as error:
+        return {
+            "esps": [],
+            "pinned": None,
+            "next-boot": None,
+            "manual": [],
+            "problem": error.message,
+        }
+    return {
+        "esps": [_known(paths, uuid) for uuid in uuids],
+        "pinned": chosen.pinned,
+        "next-boot": chosen.next_boot,
+        "manual": list(chosen.manual),
+        "problem": "",
+    }
+
+
+def _known(paths: Paths, uuid: str) -> dict[str, Any]:
+    if not esps.is_uuid(uuid):
+        return {"uuid": uuid, "there": False, "interrupted": False, "failure": "no volume id"}
+    record = records.load(paths, uuid)
+    return {
+        "uuid": uuid,
+        "there": (paths.below("dev/disk/by-uuid") / uuid).exists(),
+        "interrupted": record.under_way,
+        "failure": record.failure,
+    }

@@ -1,0 +1,203 @@
+"""Brings one ESP from what is on it to the tree that its loader wants, so that it boots at every moment.
+
+The order of the steps:
+
+1. what an interrupted change has left is removed;
+2. new kernels are written under unfinished names, each synced;
+3. they get their names, and those are synced;
+4. configuration is replaced, one file after the other, each synced twice: content, then name;
+5. what is no longer wanted is removed, what refers to files before the files.
+
+Up to step 3 nothing that is there is touched. Every step is one that FAT can do without losing the old
+state, and the next begins when it is on the disk.
+"""
+
+import contextlib
+import errno
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pvefw.boot.difference import Difference
+from pvefw.boot.esp_files import EspFiles, Listing, chunks_of, folded, shown, unfinished
+from pvefw.boot.records import Sources, identity_of
+from pvefw.errors import Cancelled, StoreError
+from pvefw.model import Task
+from pvefw.store import files as store_files
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a change takes at its height, in bytes."""
+
+    needed: int
+    free: int
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.free
+
+
+def need(files: EspFiles, listing: Listing, change: Difference) -> Need:
+    """How much room a change takes, and how much there is once unfinished files are gone.
+
+    :raises OSError: the file system cannot be asked.
+    :raises StoreError: a kernel cannot be looked at.
+    """
+    _, free, cluster = files.space()
+
+    def clusters(size: int) -> int:
+        return -(-size // cluster) * cluster
+
+    free += sum(clusters(max(listing.size(one) or 0, 0)) for one in change.unfinished)
+    sizes = [Sources.size(source) for source in change.copies.values()]
+    sizes += [len(data) for data in change.texts.values()]
+    folders = {
+        folded(parent)
+        for one in (*change.copies, *change.texts)
+        for parent in one.parents
+        if folded(parent) not in listing.directories
+    }
+    return Need(sum(map(clusters, sizes)) + len(folders) * cluster, free)
+
+
+class Change:
+    """One change of one ESP, under way."""
+
+    def __init__(self, files: EspFiles, who: str, sources: Sources, task: Task) -> None:
+        self._files = files
+        self._who = who
+        self._sources = sources
+        self._task = task
+        self._directories: set[str] = set()
+        self.digests: dict[str, str] = {}
+        """Of what was copied: target to SHA-256."""
+
+    def apply(self, change: Difference, listing: Listing) -> None:
+        """Do all of it.
+
+        :raises StoreError: a step failed; what was bootable still is.
+        :raises Cancelled: the task was cancelled between two steps.
+        """
+        self._directories = set(listing.directories)
+        self._remove(change.unfinished)
+        self._copy(change.copies)
+        for target, data in change.texts.items():
+            self._stop_if_cancelled()
+            self._replace_text(target, data)
+        for group in change.prune:
+            self._remove(group)
+        for directory in change.empty:
+            with self._explained("remove", directory):
+                self._files.remove_directory(directory)
+                self._files.sync(directory.parent)
+
+    def _copy(self, copies: Mapping[PurePosixPath, Path]) -> None:
+        try:
+            for target, source in copies.items():
+                self._task.log(f"{self._who}: writing {shown(target)} ({_size(source)})")
+                self._create(target, self._read(target, source))
+        except (StoreError, Cancelled):
+            self._clean(copies)
+            raise
+        for parent in dict.fromkeys(target.parent for target in copies):
+            here = [target for target in copies if target.parent == parent]
+            with self._files.kept_open(here):
+                for target in here:
+                    with self._explained("write", target):
+                        self._files.put_in_place(target)
+                with self._explained("write", parent):
+                    self._files.sync(parent)
+
+    def _read(self, target: PurePosixPath, source: Path) -> Iterator[bytes]:
+        """The source's content; at its end its digest is known."""
+        digest = hashlib.sha256()
+        try:
+            before = identity_of(source)
+            known = self._sources.known(source)
+            for chunk in chunks_of(source):
+                self._stop_if_cancelled()
+                if known is None:
+                    digest.update(chunk)
+                yield chunk
+            changed = identity_of(source) != before
+        except OSError as error:
+            raise store_files.failed("read", source, error) from error
+        if changed:
+            raise StoreError(
+                f"{source}: the file was changed while it was copied",
+                hint="Wait until it is complete, then run: pvefw boot refresh",
+            )
+        self.digests[str(target)] = known or digest.hexdigest()
+        if known is None:
+            self._sources.learn(source, before, digest.hexdigest())
+
+    def _replace_text(self, target: PurePosixPath, data: bytes) -> None:
+        try:
+            self._create(target, [data])
+        except StoreError:
+            self._clean([target])
+            raise
+        with self._explained("write", target), self._files.kept_open([target]):
+            self._files.put_in_place(target)
+            self._files.sync(target.parent)
+
+    def _create(self, target: PurePosixPath, content: Iterable[bytes]) -> None:
+        with self._explained("write", target):
+            self._make_parents(target.parent)
+            self._files.create(target, content)
+
+    def _make_parents(self, directory: PurePosixPath) -> None:
+        for one in (*reversed(directory.parents), directory):
+            if one.name and folded(one) not in self._directories:
+                self._files.make_directory(one)
+                self._directories.add(folded(one))
+
+    def _remove(self, targets: Iterable[PurePosixPath]) -> None:
+        targets = list(targets)
+        for target in targets:
+            with self._explained("remove", target):
+                self._files.remove(target)
+        for parent in dict.fromkeys(target.parent for target in targets):
+            with self._explained("remove", parent):
+                self._files.sync(parent)
+
+    def _clean(self, targets: Iterable[PurePosixPath]) -> None:
+        """Remove what was written in vain; what cannot be removed now is removed next time."""
+        for target in targets:
+            with contextlib.suppress(OSError):
+                self._files.remove(unfinished(target))
+
+    def _stop_if_cancelled(self) -> None:
+        if self._task.cancelled:
+            raise Cancelled
+
+    @contextlib.contextmanager
+    def _explained(self, action: str, target: PurePosixPath) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._failure(action, target, error) from error
+
+    def _failure(self, action: str, target: PurePosixPath, error: OSError) -> StoreError:
+        numbers, hint = "", "What was bootable before still is. See the kernel's log: dmesg"
+        if error.errno == errno.ENOSPC:
+            with contextlib.suppress(OSError):
+                _, free, _ = self._files.space()
+                numbers = f" ({free / MIB:.1f} MiB free)"
+            hint = "What was bootable before still is. Keep fewer kernels, or use a larger ESP."
+        elif error.errno == errno.EROFS:
+            hint = "The file system became read-only: look at the kernel's log, then: fsck.vfat"
+        reason = error.strerror or str(error)
+        return StoreError(
+            f"{self._who}: could not {action} {shown(target)}: {reason}{numbers}", hint=hint
+        )
+
+
+def _size(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return f"{path.stat().st_size / MIB:.1f} MiB"
+    return "?"

@@ -1,0 +1,95 @@
+"""What Proxmox VE keeps in ``/etc/kernel``: lists with one entry a line, and files with one value.
+
+In a list, ``#`` begins a comment line. Comments, empty lines and lines that we do not understand survive,
+and so do the line ends.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from pvefw.errors import ConfigError
+from pvefw.store import files
+
+
+def entries(path: Path) -> list[str]:
+    """The entries of a list, each once, in the order of the file; none where there is no file.
+
+    :raises ConfigError: it is not text.
+    """
+    return list(dict.fromkeys(one for line in _lines(path) if (one := _entry(line))))
+
+
+def add(path: Path, entry: str) -> bool:
+    """Add an entry at the end of a list.
+
+    :returns: whether it was not there.
+    :raises StoreError: it cannot be written.
+    """
+    lines = _lines(path)
+    if entry in map(_entry, lines):
+        return False
+    if lines and not lines[-1].endswith("\n"):
+        lines[-1] += "\n"
+    _write(path, [*lines, f"{entry}\n"])
+    return True
+
+
+def remove(path: Path, unwanted: Sequence[str]) -> bool:
+    """Remove entries from a list.
+
+    :returns: whether one of them was there.
+    :raises StoreError: it cannot be written.
+    """
+    lines = _lines(path)
+    kept = [line for line in lines if _entry(line) not in unwanted]
+    if kept == lines:
+        return False
+    _write(path, kept)
+    return True
+
+
+def value(path: Path) -> str | None:
+    """The one line of a file, or ``None`` where there is no file or nothing in it.
+
+    :raises ConfigError: it has several lines, or is not text.
+    """
+    found = [one for line in _lines(path) if (one := line.strip())]
+    if len(found) > 1:
+        raise ConfigError(
+            f"{path}: it has {len(found)} lines, and must have one",
+            hint="Join the lines, or remove those that are too many.",
+        )
+    return found[0] if found else None
+
+
+def set_value(path: Path, text: str) -> None:
+    """Write a file with one line.
+
+    :raises StoreError: it cannot be written.
+    """
+    _write(path, [f"{text}\n"])
+
+
+def _entry(line: str) -> str:
+    """What a line of a list names; empty for comments."""
+    text = line.strip()
+    return "" if text.startswith("#") else text
+
+
+def _lines(path: Path) -> list[str]:
+    """A file's lines with their ends."""
+    data = files.read_if_exists(path) or b""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: it is not text: byte {error.start} is no UTF-8",
+            hint="Look at the file; it may be damaged.",
+        ) from error
+    if "\0" in text:
+        raise ConfigError(f"{path}: it is not text: it has a zero byte in it")
+    return text.splitlines(keepends=True)
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    files.replace(path, "".join(lines).encode())
