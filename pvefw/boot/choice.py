@@ -175,7 +175,14 @@ def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) 
     default = chosen.pinned if chosen.pinned in there else offered[0].version
     next_boot = chosen.next_boot if chosen.next_boot in there else None
     return Planned(
-        BootPlan(offered, default or "", next_boot, kernels.cmdline(paths), paths.root),
+        BootPlan(
+            offered,
+            default or "",
+            next_boot,
+            kernels.cmdline(paths),
+            paths.root,
+            pinned=default == chosen.pinned,
+        ),
         list(_warnings(found, chosen, there, default or "")),
     )
 

@@ -61,7 +61,12 @@ def merged(trees: Mapping[str, BootTree]) -> BootTree:
                 )
         copies |= tree.copies
         texts |= tree.texts
-    return BootTree(copies, texts, [pattern for tree in trees.values() for pattern in tree.owned])
+    return BootTree(
+        copies,
+        texts,
+        [pattern for tree in trees.values() for pattern in tree.owned],
+        [warning for tree in trees.values() for warning in tree.warnings],
+    )
 
 
 def _check(name: str, target: PurePosixPath) -> None:

@@ -158,6 +158,8 @@ def refresh_one(context: Context, one: Registered, plan: BootPlan) -> bool:
     believed = {} if record.under_way else record.believed(context.machine.seal(device))
     with context.machine.mounted(device) as mount:
         looked = look(context, one, mount, plan, record, believed)
+        for warning in looked.tree.warnings:
+            context.task.warn(f"{one.who}: {warning}")
         changed = bool(looked.change or looked.to_arm)
         digests = dict(looked.change.digests)
         if changed:
