@@ -1,9 +1,14 @@
 """The machines themselves, with a boot loader that is set up by hand."""
 
+import subprocess
+from pathlib import Path
+
 import pytest
+from servers.machines.computer import Computer
 from servers.machines.kernels import boot_kernels
-from servers.machines.power import CONSOLE, new_variables, power_on
-from servers.machines.workshop import workshop
+from servers.machines.power import CONSOLE
+
+from pvefw.api import Firmware
 
 pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
 
@@ -26,11 +31,9 @@ END
 
 def test_what_is_made_in_a_workshop_boots(tmp_path):
     kernel = boot_kernels()[-1]
-    disk, variables = tmp_path / "disk", new_variables(tmp_path / "variables")
-    with disk.open("wb") as image:
-        image.truncate(700 << 20)
-    with workshop(tmp_path / "workshop", [disk], variables) as shop:
-        assert shop.fail("systemd-detect-virt --container; false") == "none\n"
+    computer = Computer.new(tmp_path / "computer", Firmware.UEFI, disks=1)
+    with computer.workshop() as shop:
+        assert shop.fail("systemd-detect-virt --container") == "none\n"
         assert shop.run("pvefw --version").startswith("pvefw ")
         shop.install_kernel(kernel)
         shop.run(_BY_HAND.format(version=kernel.version, options=f"{CONSOLE} by=hand"))
@@ -39,8 +42,33 @@ def test_what_is_made_in_a_workshop_boots(tmp_path):
         assert shop.bytes_written(0) > kernel.image.stat().st_size
         shop.switch_off()
 
-    boots = power_on([disk], variables)
+    boots = computer.power_on()
 
     assert boots.kernels == [kernel.version]
     assert boots.last.cmdline.endswith(f"{CONSOLE} by=hand")
     assert not boots.last.panics
+
+
+def test_what_goes_wrong_is_seen(tmp_path):
+    computer = Computer.new(tmp_path / "computer", Firmware.BIOS)
+    with computer.workshop() as shop:
+        shop.run("mkfs.vfat -F32 /dev/vda && mount -t vfat /dev/vda /mnt && echo 1 >/mnt/a && sync")
+        with shop.frozen():
+            before = computer.copy(tmp_path / "before")
+        shop.break_disk(0)
+        assert "Input/output error" in shop.fail("echo 2 >/mnt/b; sync -f /mnt")
+        shop.run("mkfs.vfat -F32 /dev/vdb")
+        shop.mend_disk(0)
+        shop.run("umount /mnt; mount -t vfat /dev/vda /mnt && echo 3 >/mnt/c && sync")
+        shop.begin("echo begun; sleep 600")
+        shop.wait_for("begun")
+        shop.kill()
+    assert _files(before.disks[0]) == {"a"}
+    assert _files(computer.disks[0]) >= {"a", "c"}
+
+
+def _files(image: Path) -> set[str]:
+    listed = subprocess.run(
+        ["mdir", "-b", "-i", image, "::"], capture_output=True, text=True, check=True
+    )
+    return {line.removeprefix("::/").lower() for line in listed.stdout.split()}

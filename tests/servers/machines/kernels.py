@@ -37,7 +37,7 @@ class Kernel:
 
 @functools.cache
 def boot_kernels() -> tuple[Kernel, ...]:
-    """Kernels to be booted, the newest first: two of Debian's own series, and a newer where there is one.
+    """Three kernels to be booted, the newest first: if possible one of a newer series than the others.
 
     They are those of the cloud flavour, which are small and need no module to say that they are there.
     """
@@ -46,9 +46,9 @@ def boot_kernels() -> tuple[Kernel, ...]:
     ]
     names = _newest_first([one["version"] for one in found if one])
     series = {one["version"]: one["series"] for one in found if one}
-    assert len(names) > 1, "apt knows no two linux-image-*-cloud-amd64"
     debians_own = [name for name in names if series[name] == series[names[-1]]]
-    chosen = {names[0]: None} | dict.fromkeys(debians_own[:2])
+    chosen = list(dict.fromkeys([*names[:1], *debians_own]))[:3]
+    assert len(chosen) == 3, "apt knows no three linux-image-*-cloud-amd64"
     return tuple(_fetch(version) for version in chosen)
 
 

@@ -93,7 +93,9 @@ def disk_options(disks: Sequence[Path], bytes_per_second: int | None = None) -> 
     options: list[str] = []
     speed = f",throttling.bps-write={bytes_per_second}" if bytes_per_second else ""
     for number, disk in enumerate(disks):
-        options += ["-drive", f"if=none,id=disk{number},format=raw,file={disk}{speed}"]
+        file = f"file.driver=file,file.node-name=file{number},file.filename={disk}"
+        drive = f"if=none,id=disk{number},node-name=raw{number},driver=raw,{file}{speed}"
+        options += ["-drive", drive]
         options += ["-device", f"virtio-blk-pci,drive=disk{number},bootindex={number + 1}"]
     return options
 

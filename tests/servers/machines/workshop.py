@@ -7,6 +7,7 @@ nothing that it does is seen here but what it writes to the disks' images.
 
 import base64
 import contextlib
+import errno
 import json
 import shlex
 import socket
@@ -62,7 +63,7 @@ if [ -d /sys/firmware/efi ]; then
     mount -t efivarfs efivarfs /sys/firmware/efi/efivars
 fi
 /lib/systemd/systemd-udevd --daemon
-udevadm trigger --action=add
+udevadm trigger --action=add --subsystem-match=block --subsystem-match=virtio-ports
 udevadm settle
 exec 3<>/dev/virtio-ports/agent </dev/null
 printf '\0360\n' >&3
@@ -169,6 +170,34 @@ class Workshop:
         while self.bytes_written(disk) < count:
             assert time.monotonic() < deadline, f"{self.bytes_written(disk)} bytes, not {count}"
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Nothing happens in the machine for the time of the block: its disks can be copied.
+
+        A copy holds what would be there if now the power were cut.
+        """
+        self._monitor.ask("stop")
+        try:
+            yield
+        finally:
+            self._monitor.ask("cont")
+
+    def break_disk(self, disk: int) -> None:
+        """From now on a disk answers every write with an I/O error; reads go well."""
+        error = {"event": "none", "iotype": "write", "errno": errno.EIO, "once": False}
+        node = {"driver": "blkdebug", "node-name": f"broken{disk}", "image": f"file{disk}"}
+        self._monitor.ask("blockdev-add", **node, **{"inject-error": [error]})
+        self._file_of(disk, f"broken{disk}")
+
+    def mend_disk(self, disk: int) -> None:
+        """A disk that was broken works again."""
+        self._file_of(disk, f"file{disk}")
+        self._monitor.ask("blockdev-del", **{"node-name": f"broken{disk}"})
+
+    def _file_of(self, disk: int, node: str) -> None:
+        options = {"driver": "raw", "node-name": f"raw{disk}", "file": node}
+        self._monitor.ask("blockdev-reopen", options=[options])
+
     def kill(self) -> None:
         """Cut the power."""
         self._qemu.kill()
@@ -200,26 +229,28 @@ class _Monitor:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._read = bytearray()
         self._ready = False
 
-    def ask(self, command: str) -> list[dict[str, Any]]:
+    def ask(self, command: str, **arguments: object) -> Any:
         if not self._ready:
             self._line()  # the greeting
             self._ready = True
             self.ask("qmp_capabilities")
-        self._connection.sendall(json.dumps({"execute": command}).encode())
+        request = {"execute": command, "arguments": arguments}
+        self._connection.sendall(json.dumps(request).encode())
         while "return" not in (answer := self._line()):
             assert "error" not in answer, answer  # else it is an event
-        found: list[dict[str, Any]] = answer["return"]
-        return found
+        return answer["return"]
 
     def _line(self) -> dict[str, Any]:
-        read = bytearray()
-        while not read.endswith(b"\n"):
+        while b"\n" not in self._read:
             chunk = self._connection.recv(1 << 16)
             assert chunk, "workshop: it is off"
-            read += chunk
-        line: dict[str, Any] = json.loads(read)
+            self._read += chunk
+        first, _, rest = self._read.partition(b"\n")
+        self._read = rest
+        line: dict[str, Any] = json.loads(first)
         return line
 
 
