@@ -1,4 +1,4 @@
-"""The operating system, in one place: programs, time, and calls that must end.
+"""The operating system, in one place: programs, time, other machines, and calls that must end.
 
 Nothing else in pvefw starts a program or reads a clock, so tests can stand in for both.
 """
@@ -239,6 +239,24 @@ class SystemClock:
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
         return event.wait(max(seconds, 0.0))
+
+
+# --- other machines ------------------------------------------------------------------------------
+
+
+def answers(host: str, port: int, *, timeout: float) -> bool:
+    """Whether somebody accepts a TCP connection there.
+
+    :param host: a name or an address.
+    :param timeout: seconds, for each of the addresses that the name has.
+    """
+    import socket
+
+    try:
+        with socket.create_connection((host, port), timeout):
+            return True
+    except (OSError, UnicodeError):
+        return False
 
 
 # --- calls that must end ------------------------------------------------------------------------

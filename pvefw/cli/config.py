@@ -84,7 +84,7 @@ def set_(
     given = {key.replace("_", "-"): value for key, value in values.items() if value is not None}
     if description is not None:
         given["description"] = description
-    deleted = [key.strip() for key in (delete or "").split(",") if key.strip()]
+    deleted = list(dict.fromkeys(re.split(r"[,;\s]+", delete.strip(",; \t")))) if delete else []
     if not given and not deleted:
         raise UsageError("config set: nothing to set", hint="See pvefw config set --help.")
     node_settings.change(app.paths, given, deleted, expected_digest=digest)

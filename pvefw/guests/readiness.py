@@ -1,12 +1,11 @@
 """When a guest that runs is ready: its agent answers, or a TCP port does."""
 
 import re
-import socket
 
 from pvefw.hookspecs.guest import GuestSpec
 from pvefw.model import Guest, Task
 from pvefw.plugins import Bound
-from pvefw.system import Clock
+from pvefw.system import Clock, answers
 
 _TCP = re.compile(r"tcp:(?P<host>\[[0-9a-fA-F:.%]+\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})")
 _CONNECT_SECONDS = 2.0
@@ -40,15 +39,7 @@ def wait(backend: Bound[GuestSpec], guest: Guest, timeout: float, task: Task, cl
         return bool(backend.hooks.guest_ready(guest=guest, timeout=timeout, task=task))
     end = clock.monotonic() + timeout
     while (left := end - clock.monotonic()) > 0:
-        if _answers(address, min(left, _CONNECT_SECONDS)):
+        if answers(*address, timeout=min(left, _CONNECT_SECONDS)):
             return True
         task.wait(min(_BETWEEN, max(left, 0.0)))
     return False
-
-
-def _answers(address: tuple[str, int], timeout: float) -> bool:
-    try:
-        with socket.create_connection(address, timeout):
-            return True
-    except (OSError, UnicodeError):
-        return False

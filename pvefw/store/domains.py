@@ -49,12 +49,21 @@ def entries(values: Mapping[str, str], what: str) -> list[DomainEntry]:
     seen: dict[str, str] = {}
     for one in found:
         if one.name in seen:
-            raise ConfigError(
-                f"{what}: {one.name} stands in {seen[one.name]} and in {one.where}",
-                hint=f"Remove one: pvefw config set --delete {one.where}",
-            )
+            raise _twice(one, seen[one.name], what)
         seen[one.name] = one.where
     return found
+
+
+def _twice(one: DomainEntry, first: str, what: str) -> ConfigError:
+    if first == one.where:  # only `acme` holds more than one name
+        return ConfigError(
+            f"{what}: {one.name} stands twice in {first}",
+            hint="Set it anew: pvefw config set --acme …",
+        )
+    return ConfigError(
+        f"{what}: {one.name} stands in {first} and in {one.where}",
+        hint=f"Remove one: pvefw config set --delete {one.where}",
+    )
 
 
 def acme(values: Mapping[str, str], what: str) -> dict[str, str]:

@@ -117,13 +117,13 @@ def decode(text: str) -> str:
 
 
 def parse_property_string(text: str, default_key: str = "") -> dict[str, str]:
-    """``[mac=]MAC,bind-interface=IF`` as a dictionary.
+    """``[mac=]MAC,bind-interface=IF`` as a dictionary; parts that are blank say nothing, as in Proxmox VE.
 
     :param default_key: the key of a part that has none.
     :raises ValueError: a part has no key where it needs one, or a key stands twice; says which.
     """
     values: dict[str, str] = {}
-    for part in text.split(","):
+    for part in filter(str.strip, text.split(",")):
         key, equals, value = part.strip().partition("=")
         if not equals:
             key, value = default_key, part.strip()

@@ -15,6 +15,8 @@ from pvefw.store.paths import Paths
 from pvefw.store.pvefw_config import PvefwConfig
 
 DESCRIPTION = "description"
+_LONGEST_DESCRIPTION = 64 * 1024
+"""Characters that Proxmox VE accepts."""
 
 
 def load(paths: Paths) -> dict[str, str]:
@@ -164,7 +166,7 @@ def _checked(key: str, value: str) -> str:
     except UnicodeEncodeError as error:
         raise UsageError(f"config set: {key}: the value is not UTF-8 text") from error
     if known is None:
-        return value
+        return _description(value)
     value = value.strip()
     try:
         properties.check_text(value)
@@ -173,6 +175,15 @@ def _checked(key: str, value: str) -> str:
         raise UsageError(
             f"config set: {key}: {error}", hint=f"The format is: {known.format}"
         ) from error
+    return value
+
+
+def _description(value: str) -> str:
+    if len(value) > _LONGEST_DESCRIPTION:
+        raise UsageError(
+            f"config set: {DESCRIPTION}: it has {len(value)} characters",
+            hint=f"The format is: any text of at most {_LONGEST_DESCRIPTION} characters",
+        )
     return value
 
 

@@ -167,6 +167,8 @@ def _wakeonlan(value: str) -> None:
         _matches(_INTERFACE, values["bind-interface"], "an interface name")
     if "broadcast-address" in values:
         ipaddress.IPv4Address(values["broadcast-address"])
+    if int(values["mac"][:2], 16) & 1:
+        raise ValueError(f"'{values['mac']}' is the address of a group, not that of one card")
 
 
 def _integer(low: int, high: int) -> Callable[[str], None]:
@@ -213,10 +215,11 @@ def _servers(value: str) -> None:
 # --- what Proxmox VE can hold -----------------------------------------------------------------------
 
 
-# its formats pve-acme-domain, pve-acme-alias and pve-configid
+# its formats pve-acme-domain, pve-acme-alias, pve-configid and pve-iface
 _PVE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*(?:\.[a-zA-Z0-9][a-zA-Z0-9_-]*)+")
 _PVE_ALIAS = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+", re.ASCII)
 _PVE_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]+")
+_PVE_INTERFACE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{1,20}(?:[:.][0-9]+)?")
 
 
 def _pve_name(name: str) -> bool:
@@ -237,6 +240,11 @@ def _pve_domain(value: str) -> bool:
         and (alias is None or _PVE_ALIAS.fullmatch(alias) is not None)
         and pve_id(values.get("plugin", "standalone"))
     )
+
+
+def _pve_wakeonlan(value: str) -> bool:
+    interface = parse_property_string(value, "mac").get("bind-interface")
+    return interface is None or _PVE_INTERFACE.fullmatch(interface) is not None
 
 
 def pve_id(name: str) -> bool:
@@ -268,7 +276,7 @@ PROPERTIES = (
         "[mac=]MAC[,bind-interface=IF][,broadcast-address=IP]",
         "How this node is woken, and from where it wakes others.",
         _wakeonlan,
-        _always,
+        _pve_wakeonlan,
     ),
     Property(
         "key-type",

@@ -178,7 +178,11 @@ def test_property_strings():
         "domain": "a.example",
         "plugin": "x",
     }
-    for wrong in ("a,b", "plugin=", "=x", "a.example,domain=b.example", ""):
+    assert parse_property_string(" , a.example,,plugin=x,", "domain") == {
+        "domain": "a.example",
+        "plugin": "x",
+    }
+    for wrong in ("a,b", "plugin=", "=x", "a.example,domain=b.example"):
         with pytest.raises(ValueError, match="'"):
             parse_property_string(wrong, "domain")
 
