@@ -33,6 +33,7 @@ ROOT: Commands = {
     "dns": ("pvefw.cli.dns:dns", "Try DNS plugins out; remove records left behind."),
     "guest": ("pvefw.cli.guests:guest", "Guests and how they start and stop."),
     "install-units": ("pvefw.cli.guests:install_units", "Install systemd units for the guests."),
+    "ksm": ("pvefw.cli.ksm:ksm", "Kernel samepage merging: equal pages, kept once."),
     "migrateall": ("pvefw.cli.guests:migrateall", "Move guests to other nodes."),
     "observer": ("pvefw.cli.observer:observer", "Who is told of new certificates and failures."),
     "plugin": ("pvefw.cli.plugin:plugin", "Installed plugins and what is wrong with them."),
@@ -41,6 +42,7 @@ ROOT: Commands = {
     "startall": ("pvefw.cli.guests:startall", "Start guests, in their order."),
     "stopall": ("pvefw.cli.guests:stopall", "Stop guests, in the reverse order."),
     "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),
+    "wakeonlan": ("pvefw.cli.wakeonlan:wakeonlan", "Wake another node by Wake-on-LAN."),
 }
 
 

@@ -83,6 +83,24 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
             staged.unlink(missing_ok=True)
 
 
+def tell_kernel(path: Path, text: str) -> None:
+    """Write to a file of the kernel's (sysfs): it is no file that could be replaced.
+
+    :raises NotFound: this kernel has no such file.
+    :raises StoreError: the kernel refuses.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_TRUNC)  # no O_CREAT: never make one up
+        try:
+            os.write(descriptor, text.encode())
+        finally:
+            os.close(descriptor)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotFound(f"{path}: no such file") from error
+    except OSError as error:
+        raise failed("write", path, error) from error
+
+
 def _unfinished(path: Path) -> str:
     """What the names of a file's unfinished successors begin with."""
     return f".{path.name}.tmp."

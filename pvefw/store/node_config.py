@@ -117,7 +117,7 @@ def decode(text: str) -> str:
 
 
 def parse_property_string(text: str, default_key: str = "") -> dict[str, str]:
-    """``[mac=]MAC,bind-interface=IF`` as a dictionary; parts that are blank say nothing, as in Proxmox VE.
+    """``[mac=]MAC,bind-interface=IF`` as a dictionary; blank parts say nothing, as in Proxmox VE.
 
     :param default_key: the key of a part that has none.
     :raises ValueError: a part has no key where it needs one, or a key stands twice; says which.

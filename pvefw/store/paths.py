@@ -85,6 +85,11 @@ class Paths:
         """The CA, signed by the one before it, for as long as that is good."""
         return self.etc_pve / "pve-root-ca-cross.pem"
 
+    @property
+    def members(self) -> Path:
+        """The nodes of the cluster and their addresses, as pmxcfs shows them."""
+        return self.etc_pve / ".members"
+
     # this node's files
 
     def node_dir(self, node: str = "") -> Path:
@@ -187,6 +192,13 @@ class Paths:
     @property
     def modules(self) -> Path:
         return self.below("lib/modules")
+
+    # the kernel's
+
+    @property
+    def ksm(self) -> Path:
+        """The kernel's files about kernel samepage merging."""
+        return self.below("sys/kernel/mm/ksm")
 
     @property
     def local_locks(self) -> Path:

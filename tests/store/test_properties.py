@@ -1,4 +1,4 @@
-"""Every property over its whole format: what is in it is kept, what is not is refused and shows the format.
+"""Every property over its whole format: what is in it is kept, what is not is refused and shown it.
 
 ``PVE`` is Proxmox VE's side, written down from its API schema (``PUT /nodes/{node}/config``): whatever
 lies in its file has to pass it.

@@ -1,0 +1,72 @@
+"""``pvefw ksm``: kernel samepage merging."""
+
+from typing import Any
+
+import click
+
+from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.output import show_value
+from pvefw.cli.tasks import run_task
+from pvefw.model import Task
+
+ksm = Group("ksm", help="Kernel samepage merging: equal pages of guests, kept once.")
+
+
+@ksm.command()
+@output_option
+@pass_app
+def status(app: App) -> None:
+    """Show whether the kernel merges pages, what that saves, and the services that control it."""
+    from pvefw.node import ksm as merging
+
+    found = merging.status(app.paths)
+    if app.output_format != "text":
+        show_value(app, found)
+        return
+    show_value(app, _readable(found))
+    click.echo(f"Note: {merging.NOTE}")
+
+
+def _readable(found: dict[str, Any]) -> dict[str, object]:
+    from pvefw.node.ksm import mebibytes
+
+    services = {
+        name: f"{one['active']}, {one['enabled']}" for name, one in found["services"].items()
+    }
+    sizes = {
+        key: "" if found[key] is None else f"{mebibytes(found[key])} MiB"
+        for key in ("saved", "profit")
+    }
+    return {**found, **sizes, "services": services or "none is installed"}
+
+
+@ksm.command()
+@click.option("--unmerge", is_flag=True, help="Also undo what is merged; it needs the memory.")
+@pass_app
+def disable(app: App, unmerge: bool) -> None:
+    """Merge no more, now and after the next boot."""
+    from pvefw.node import ksm as merging
+
+    run_task(app, "ksmdisable", lambda task: merging.disable(app.paths, task, unmerge=unmerge))
+
+
+@ksm.command()
+@pass_app
+def enable(app: App) -> None:
+    """Merge again: by the service where there is one, else at once and until the next boot."""
+    from pvefw.node import ksm as merging
+
+    def work(task: Task) -> None:
+        merging.enable(app.paths, task)
+        task.log(f"Note: {merging.NOTE}")
+
+    run_task(app, "ksmenable", work)
+
+
+@ksm.command()
+@pass_app
+def unmerge(app: App) -> None:
+    """Undo all merging, and merge no more until it is turned on again."""
+    from pvefw.node import ksm as merging
+
+    run_task(app, "ksmunmerge", lambda task: merging.unmerge(app.paths, task))

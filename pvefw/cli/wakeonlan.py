@@ -1,0 +1,50 @@
+"""``pvefw wakeonlan``: start another node."""
+
+import click
+
+from pvefw.cli.framework import App, Command, pass_app
+from pvefw.errors import PvefwError
+
+_WEB_INTERFACE = 8006
+
+
+@click.command(cls=Command)
+@click.argument("target", metavar="NODE")
+@click.option(
+    "--wait",
+    "seconds",
+    type=click.IntRange(1, 86400),
+    metavar="SECONDS",
+    help="Wait so long at most until the node answers.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=_WEB_INTERFACE,
+    show_default=True,
+    help="The TCP port that shows that it is up.",
+)
+@click.option("--address", help="Where it answers (default: the cluster's address, else its name).")
+@pass_app
+def wakeonlan(
+    app: App, /, target: str, seconds: int | None, port: int, address: str | None
+) -> None:
+    """Wake NODE by Wake-on-LAN."""
+    from pvefw.node import wakeonlan as waking
+    from pvefw.store import nodes
+    from pvefw.system import SystemClock
+
+    call = waking.prepare(app.paths, target)
+    host = "" if seconds is None else address or nodes.address(app.paths, target)
+    waking.send(call)
+    through = f" through {call.interface}" if call.interface else ""
+    click.echo(f"Wake-on-LAN packet for {target} ({call.mac}) sent to {call.broadcast}{through}")
+    if seconds is None:
+        return
+    took = waking.wait(host, port, seconds, SystemClock())
+    if took is None:
+        raise PvefwError(
+            f"wakeonlan: {target}: no answer from {host} port {port} within {seconds} seconds",
+            hint="See whether its firmware allows waking, and whether the packet reaches its network.",
+        )
+    click.echo(f"{target} answers on {host} port {port} after {took:.1f} s")

@@ -1,0 +1,110 @@
+"""Wake-on-LAN: the magic packet that starts another node, and waiting until it is there.
+
+The packet is six bytes of ones and then the card's address sixteen times (AMD, "Magic Packet
+Technology", publication 20213), in a UDP datagram to port 9, to everybody in the network.
+"""
+
+import errno
+import socket
+import threading
+from dataclasses import dataclass
+
+from pvefw.errors import NotFound, PvefwError, UsageError
+from pvefw.store import node_settings, nodes
+from pvefw.store.node_config import parse_property_string
+from pvefw.store.paths import Paths
+from pvefw.system import Clock, answers
+
+PORT = 9
+_EVERYBODY = "255.255.255.255"
+_CONNECT_SECONDS = 2.0
+_BETWEEN = 0.5
+_KEY = "wakeonlan"
+
+
+@dataclass(frozen=True)
+class Call:
+    """Who is to be woken, and from where."""
+
+    node: str
+    mac: str
+    broadcast: str = _EVERYBODY
+    interface: str = ""
+    """The interface that the packet leaves through; empty for that of the route."""
+
+    @property
+    def packet(self) -> bytes:
+        """The 102 bytes."""
+        return b"\xff" * 6 + bytes.fromhex(self.mac.replace(":", "")) * 16
+
+
+def prepare(paths: Paths, node: str) -> Call:
+    """Find out how a node is woken: its own MAC, and this node's interface and broadcast address.
+
+    :raises UsageError: it is this node, or no name of a node.
+    :raises NotFound: there is no such node, or its MAC is not configured.
+    :raises ConfigError: one of the two configurations is damaged.
+    """
+    nodes.check_known(paths, node, "wakeonlan")
+    if node == paths.node:
+        raise UsageError(
+            f"wakeonlan: {node}: this is the node itself", hint="It is awake; name another one."
+        )
+    theirs = node_settings.get(Paths(paths.root, node), _KEY)
+    if theirs is None:
+        raise NotFound(
+            f"wakeonlan: {node}: its MAC address is not configured",
+            hint=f"Set it: pvefw --node {node} config set --wakeonlan MAC",
+        )
+    ours = parse_property_string(node_settings.get(paths, _KEY) or "", "mac")
+    return Call(
+        node,
+        parse_property_string(theirs, "mac")["mac"],
+        ours.get("broadcast-address", _EVERYBODY),
+        ours.get("bind-interface", ""),
+    )
+
+
+def send(call: Call) -> None:
+    """Send the packet. Nobody can tell whether it arrived.
+
+    :raises PvefwError: it could not be sent.
+    """
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            if call.interface:
+                name = call.interface.encode()
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
+            sock.sendto(call.packet, (call.broadcast, PORT))
+    except OSError as error:
+        through = f" through {call.interface}" if call.interface else ""
+        raise PvefwError(
+            f"wakeonlan: {call.node}: the packet could not be sent to {call.broadcast}{through}: "
+            f"{error.strerror or error}",
+            hint=_HINTS.get(error.errno or 0, ""),
+        ) from error
+
+
+_HINTS = {
+    errno.ENODEV: "There is no such interface here; correct bind-interface of this node's wakeonlan.",
+    errno.ENETUNREACH: "No route leads there; set bind-interface of this node's wakeonlan.",
+    errno.ENETDOWN: "The interface is down: ip link set dev INTERFACE up",
+    errno.EPERM: "Run the command as root.",
+}
+
+
+def wait(host: str, port: int, seconds: float, clock: Clock) -> float | None:
+    """Wait until somebody accepts a TCP connection.
+
+    :param host: a name or an address.
+    :param seconds: for how long at most.
+    :returns: the seconds that it took, or ``None`` where nobody did in time.
+    """
+    begin = clock.monotonic()
+    never = threading.Event()
+    while (left := seconds - (clock.monotonic() - begin)) > 0:
+        if answers(host, port, timeout=min(left, _CONNECT_SECONDS)):
+            return clock.monotonic() - begin
+        clock.wait(never, min(_BETWEEN, left))
+    return None

@@ -1,0 +1,61 @@
+"""The nodes of the cluster, and where each is found."""
+
+import json
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from pvefw.errors import NotFound
+from pvefw.store import files
+from pvefw.store.paths import Paths
+
+
+def names(paths: Paths) -> list[str]:
+    """Every node that has a directory, in order."""
+    try:
+        return sorted(one.name for one in paths.nodes.iterdir() if one.is_dir())
+    except OSError:
+        return []
+
+
+def check_known(paths: Paths, node: str, what: str) -> None:
+    """Make sure that there is a node of this name.
+
+    :param what: the command, for the message.
+    :raises NotFound: there is none; those that are known are named.
+    :raises UsageError: it cannot be the name of a node.
+    """
+    if not paths.node_dir(node).is_dir():
+        known = ", ".join(names(paths)) or "none"
+        raise NotFound(
+            f"{what}: {node}: there is no such node", hint=f"Nodes of this cluster: {known}."
+        )
+
+
+def address(paths: Paths, node: str) -> str:
+    """A node's address: the cluster file system's, else what its name resolves to.
+
+    :raises NotFound: nobody knows it.
+    """
+    known = _member(paths, node).get("ip")
+    if known:
+        return str(known)
+    try:
+        found = socket.getaddrinfo(node, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise NotFound(
+            f"{node}: its address is not known: {paths.members} does not name it, and the name does "
+            "not resolve",
+            hint="Enter it in /etc/hosts, or give --address.",
+        ) from error
+    return str(found[0][4][0])
+
+
+def _member(paths: Paths, node: str) -> Mapping[str, Any]:
+    """What pmxcfs says of a node; nothing where it says nothing that can be understood."""
+    try:
+        said = json.loads(files.read_if_exists(paths.members) or b"{}")
+        member: Mapping[str, Any] = said["nodelist"][node]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return member if isinstance(member, dict) else {}
