@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from servers.pebble import Pebble
 from servers.pebble import pebble as run_pebble
+
+hypothesis.settings.register_profile("house", deadline=None)  # a machine may be busy
+hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(scope="session")

@@ -117,9 +117,7 @@ def pve_reads(text):
 
 # --- in its format --------------------------------------------------------------------------------------
 
-fresh = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+fresh = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @fresh
