@@ -1,0 +1,225 @@
+"""The observer kit passes a good plugin, and catches each seeded bug with a sentence about it."""
+
+import inspect
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from _pytest.outcomes import Skipped
+
+from pvefw.errors import ProviderError, PvefwError
+from pvefw.hookspecs import hookimpl
+from pvefw.hookspecs.observer import OBSERVER
+from pvefw.settings import setting
+from pvefw.testing.fakes import FakeTask
+from pvefw.testing.observer import ObserverConformance
+
+SECRET = "s3cr3t-word"
+
+
+@dataclass
+class Good:
+    """Deploys to a service, and tells it of failures."""
+
+    service: list = field(default_factory=list, init=False)
+    reachable: bool = field(default=True, init=False)
+    password: str = setting(help="The password.", secret=True, default=SECRET)
+
+    def send(self, *words):
+        if not self.reachable:
+            raise ProviderError("no route to host")
+        self.service.append(words)
+
+    @hookimpl
+    def on_certificate(self, event, task):
+        task.log(f"deploying {event.certificate}")
+        self.send(event.certificate.read_text(), event.key.read_text())
+
+    @hookimpl
+    def on_renewal_failed(self, event):
+        self.send("failed", event.reason)
+
+
+class HearsNothing(Good):
+    @hookimpl
+    def on_certificate(self, event):
+        pass
+
+
+class SwallowsFailures(Good):
+    def send(self, *words):
+        if self.reachable:
+            super().send(*words)
+
+
+class RaisesSomethingElse(Good):
+    def send(self, *words):
+        if not self.reachable:
+            raise ConnectionError("no route to host")
+        super().send(*words)
+
+
+class SaysNothing(Good):
+    def send(self, *words):
+        if not self.reachable:
+            raise ProviderError("")
+        super().send(*words)
+
+
+class ReturnsAStatus(Good):
+    @hookimpl
+    def on_certificate(self, event, task):
+        super().on_certificate(event, task)
+        return True
+
+
+class OnlyTheFirst(Good):
+    def send(self, *words):
+        if not self.service:
+            super().send(*words)
+
+
+class RefusesToRepeat(Good):
+    def send(self, *words):
+        if words in self.service:
+            raise ProviderError("409 exists")
+        super().send(*words)
+
+
+class NeedsPlainTexts(Good):
+    @hookimpl
+    def on_renewal_failed(self, event):
+        if "\n" in event.reason:
+            raise ProviderError("400 line end in header")
+        super().on_renewal_failed(event)
+
+
+@dataclass
+class NeedsItsMemory(Good):
+    count = 0
+
+    def __post_init__(self):
+        type(self).count += 1
+        self.number = type(self).count
+
+    def send(self, *words):
+        if self.number % 2:
+            super().send(*words)
+
+
+class MovesTheFiles(Good):
+    @hookimpl
+    def on_certificate(self, event, task):
+        super().on_certificate(event, task)
+        event.key.unlink()
+
+
+class OpensTheKey(Good):
+    @hookimpl
+    def on_certificate(self, event, task):
+        super().on_certificate(event, task)
+        event.key.chmod(0o666)
+
+
+class LogsTheKey(Good):
+    @hookimpl
+    def on_certificate(self, event, task):
+        super().on_certificate(event, task)
+        task.log(event.key.read_text())
+
+
+class ShowsItsPassword(Good):
+    def __repr__(self):
+        return f"ShowsItsPassword({self.password})"
+
+
+@dataclass
+class NoHelp(Good):
+    region: str = "eu"
+
+
+def run_kit(plugin_class, tmp_path: Path):
+    """Run every test of the kit by hand; what the failures say, by test."""
+    failures = {}
+    for name, test in inspect.getmembers(ObserverConformance(), inspect.ismethod):
+        if not name.startswith("test_"):
+            continue
+        for hook in OBSERVER.hooks:
+            plugin, other, broken = plugin_class(), plugin_class(), plugin_class()
+            other.service = plugin.service
+            broken.reachable = False
+            available = {
+                "plugin": plugin,
+                "bound": ObserverConformance.bind(plugin),
+                "fresh_plugin": lambda other=other: other,
+                "broken_plugin": broken,
+                "heard": lambda plugin=plugin: list(plugin.service),
+                "event": ObserverConformance.event._fixture_function(None, tmp_path),
+                "task": FakeTask(),
+                "hook": hook,
+            }
+            wanted = {one: available[one] for one in inspect.signature(test).parameters}
+            try:
+                test(**wanted)
+            except Skipped:
+                continue
+            except (AssertionError, PvefwError, pytest.fail.Exception) as error:
+                failures[name] = str(error)
+    return failures
+
+
+def test_a_good_observer_passes(tmp_path):
+    assert run_kit(Good, tmp_path) == {}
+
+
+class TestGood(ObserverConformance):
+    """The kit as authors use it."""
+
+    @pytest.fixture
+    def plugin(self):
+        return Good()
+
+    @pytest.fixture
+    def fresh_plugin(self, plugin):
+        return lambda: plugin
+
+    @pytest.fixture
+    def heard(self, plugin):
+        return lambda: list(plugin.service)
+
+    @pytest.fixture
+    def broken_plugin(self):
+        made = Good()
+        made.reachable = False
+        return made
+
+
+SEEDED = [
+    (HearsNothing, "nothing has reached the other side"),
+    (SwallowsFailures, "returns as if all were well"),
+    (RaisesSomethingElse, "raise a ProviderError that says why"),
+    (SaysNothing, "says nothing"),
+    (ReturnsAStatus, "its contract says nothing"),
+    (OnlyTheFirst, "deploy whatever the event names"),
+    (RefusesToRepeat, "core repeats events"),
+    (NeedsPlainTexts, "its texts may contain line ends"),
+    (NeedsItsMemory, "must not need what another process did"),
+    (MovesTheFiles, "copy, do not move"),
+    (OpensTheKey, "or its mode: the files are core's"),
+    (LogsTheKey, "log names and paths only"),
+    (ShowsItsPassword, "repr() shows a secret setting"),
+    (NoHelp, "the setting region has no help"),
+]
+
+
+@pytest.mark.parametrize(("bug", "sentence"), SEEDED, ids=[bug.__name__ for bug, _ in SEEDED])
+def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence, tmp_path):
+    said = run_kit(bug, tmp_path)
+    assert any(sentence in one for one in said.values()), said
+
+
+@pytest.mark.parametrize("fixture", ["plugin", "heard"])
+def test_what_the_author_must_write_says_so(fixture):
+    definition = getattr(ObserverConformance, fixture)
+    with pytest.raises(NotImplementedError, match=f"Override the fixture '{fixture}'"):
+        definition._fixture_function(ObserverConformance())
