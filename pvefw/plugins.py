@@ -18,7 +18,7 @@ from importlib import metadata
 from types import NoneType, UnionType
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
-from pvefw import __version__, settings, system
+from pvefw import __version__, settings, system, trace
 from pvefw.errors import (
     Cancelled,
     PluginBroken,
@@ -243,6 +243,11 @@ class Bound(Generic[_Spec]):
     secrets: Sequence[str] = ()
     """What must never be shown."""
 
+    def masking(self, secrets: Sequence[str]) -> "Bound[_Spec]":
+        """The same, masking these values, too: a catalogue gets the secrets of its providers."""
+        guard = cast(Any, self.hooks).masking(secrets)
+        return Bound(self.name, guard, self.implemented, (*self.secrets, *secrets))
+
     def __repr__(self) -> str:
         return f"Bound({self.name!r})"
 
@@ -346,9 +351,25 @@ class _Guard:
             raise AttributeError(hook)
         return partial(self._call, hook)
 
+    def masking(self, secrets: Sequence[str]) -> "_Guard":
+        """A guard before the same plugin that masks these values, too."""
+        return _Guard(self._manager, self._family, self._name, (*self._secrets, *secrets))
+
     def _call(self, hook: str, **arguments: Any) -> Any:
+        if not trace.active():
+            return self._guarded(hook, arguments)
+        call = trace.Call(f"{self._family.name}/{self._name}", hook, arguments, self._redacted)
+        try:
+            result = self._guarded(hook, arguments)
+        except BaseException as error:
+            call.raised(error)
+            raise
+        call.returned(result)
+        return result
+
+    def _guarded(self, hook: str, arguments: dict[str, Any]) -> Any:
         if "task" in arguments:
-            arguments["task"] = _PluginTask(arguments["task"], self._secrets)
+            arguments = {**arguments, "task": _PluginTask(arguments["task"], self._secrets)}
         limit = _limit(HOOK_SECONDS[self._family.name])
         call = partial(getattr(self._manager.hook, hook), **arguments)
         stop = _cancelled_from_now(arguments.get("task"))

@@ -1,7 +1,7 @@
 """Click, as pvefw uses it.
 
 Groups import a command only when it is called; long options may have one dash; every command accepts
-``--root``, ``--node`` and ``--debug``, and those that show something ``--output-format``.
+the options of :data:`~pvefw.cli.tree.OPTIONS`, and those that show something ``--output-format``.
 
 ``--help`` must be quick: nothing is imported here but click and what it brings.
 """
@@ -29,6 +29,7 @@ class App:
         self.root = os.environ.get("PVEFW_ROOT", "/")
         self.node = os.environ.get("PVEFW_NODE", "")
         self.debug = False
+        self.trace_plugins = os.environ.get("PVEFW_TRACE_PLUGINS", "") not in {"", "0"}
         self.output_format = "text"
         self.error_prefix = "pvefw"
         """What an error message begins with; a command that runs a task changes it."""
@@ -103,7 +104,12 @@ class Command(_Common):
     """A command of pvefw. Whatever it does, it first ends an installation that was interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        recover_first(ctx.ensure_object(App).paths)
+        app = ctx.ensure_object(App)
+        if app.trace_plugins:
+            from pvefw import trace
+
+            trace.begin()
+        recover_first(app.paths)
         return super().invoke(ctx)
 
 

@@ -50,8 +50,9 @@ def bind(paths: Paths, name: str, values: Mapping[str, str], instance: str) -> B
         return plugins.bind(DNS, name, values, instance=instance)
     infos = where.catalog.hooks.catalog_entry(name=where.name).settings
     resolved = settings.resolve_all(infos, values, instance)
-    made = where.catalog.hooks.catalog_make(name=where.name, values=resolved)
     secrets = settings.secret_values(infos, resolved)
+    catalog = where.catalog.masking(secrets)
+    made = catalog.hooks.catalog_make(name=where.name, values=resolved)
     return plugins.bind_object(DNS, made, instance, secrets=secrets)
 
 
