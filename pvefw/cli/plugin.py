@@ -1,6 +1,7 @@
-"""``pvefw plugin``: what is installed, what it can be told, and what is wrong with it."""
+"""``pvefw plugin``: what is installed, what it can be told, what is wrong with it, and a new one."""
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -9,6 +10,7 @@ from pvefw.cli.output import show_rows, show_value
 
 plugin = Group("plugin", help="Installed plugins and what is wrong with them.")
 
+NEW_FAMILIES = ["dns", "challenge", "guest", "observer"]
 FAMILIES = ["challenge", "dns", "dns_catalog", "bootloader", "guest", "observer"]
 
 
@@ -107,3 +109,26 @@ def doctor(app: App) -> None:
                 click.echo(f"  {finding.severity}: {finding.what}\n    {finding.mend}")
     if not all(one.usable for one in diagnoses):
         sys.exit(1)
+
+
+@plugin.command()
+@click.argument("family", type=click.Choice(NEW_FAMILIES))
+@click.argument("name")
+@click.option(
+    "--directory",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Where to write it (default: a folder here, named as the distribution).",
+)
+def new(family: str, name: str, directory: Path | None) -> None:
+    """Write the project of a new plugin named NAME.
+
+    Its tests run, and say what is left to write.
+    """
+    from pvefw import plugins, scaffold
+
+    project = scaffold.Project.named(plugins.FAMILIES[family], name)
+    place = (directory or Path(project.distribution)).absolute()
+    written = scaffold.write(project, place)
+    click.echo(f"Wrote {len(written)} files of {project.distribution} into {place}")
+    click.echo("Install it with pip install --editable '.[test]' there, then run pytest.")

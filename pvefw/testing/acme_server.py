@@ -505,14 +505,7 @@ def acme_server(
     certificate = tls.issue([Identifier("ip", "127.0.0.1")], key.public_key())
     ca_file, own = directory / "acme-server-ca.pem", directory / "acme-server.pem"
     ca_file.write_bytes(tls.pem)
-    own.write_bytes(
-        certificate.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
+    own.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + _as_pem(key))
 
     class Handler(_Handler):
         pass
@@ -529,3 +522,23 @@ def acme_server(
     Handler.acme = AcmeServer(url, ca_file, http_port, resolver)
     with serving(listener):
         yield Handler.acme
+
+
+def certificate_files(directory: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for a name with its chain, by an authority of its own, and its key: two PEM files.
+
+    :param directory: an existing one.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = _Authority()
+    issued = authority.issue([Identifier("dns", name)], key.public_key())
+    certificate, private = directory / f"{name}.pem", directory / f"{name}.key"
+    certificate.write_bytes(issued.public_bytes(serialization.Encoding.PEM) + authority.pem)
+    private.touch(mode=0o600)
+    private.write_bytes(_as_pem(key))
+    return certificate, private
+
+
+def _as_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, none)

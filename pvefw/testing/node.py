@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pvefw import system
+from pvefw.store import files
 
 if TYPE_CHECKING:
     from pvefw.testing.acme_server import AcmeServer
@@ -35,6 +36,8 @@ class Node:
     name: str = "pve1"
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables for the commands, beside those of this process."""
+    python: str = sys.executable
+    """The interpreter whose pvefw is run."""
 
     @property
     def root(self) -> Path:
@@ -52,13 +55,9 @@ class Node:
         :returns: with ``returncode``, ``stdout`` and ``stderr``.
         """
         where = ["--root", str(self.root), "--node", self.name]
-        own = {
-            "PATH": os.environ.get("PATH", ""),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        }
         return system.run(
-            [sys.executable, "-m", "pvefw", *where, *map(str, arguments)],
-            env={**own, **self.environment},
+            [self.python, "-m", "pvefw", *where, *map(str, arguments)],
+            env={**os.environ, **self.environment},
             timeout=_SECONDS,
             check=False,
         )
@@ -87,10 +86,16 @@ class Node:
     def add(self, family: str, instance: str, *, api: str, **settings: object) -> None:
         """Configure an instance of a plugin.
 
-        :param family: ``dns``, ``challenge`` or ``observer``.
+        :param family: ``dns``, ``challenge``, ``observer`` or ``guest``.
         :param api: the plugin's name.
         :param settings: by key.
         """
+        if family == "guest":
+            lines = "".join(f"\t{key} {value}\n" for key, value in settings.items())
+            section = f"guest: {instance}\n\tapi {api}\n{lines}\n"
+            path = self.root / "etc/pve/pvefw.cfg"
+            files.replace(path, (files.read_if_exists(path) or b"") + section.encode())
+            return
         data = self.directory / f"{instance}.data"
         data.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         if family == "observer":
