@@ -5,19 +5,43 @@ The child is this module run as a program: it loads one plugin and prints what i
 
 import json
 import os
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from pvefw import plugins, settings, system
-from pvefw.errors import PluginError, ProgramError
+from pvefw.errors import PluginError, ProgramError, PvefwError
+from pvefw.hookspecs import PROJECT, Family
+from pvefw.hookspecs.dns import DNS, DNS_CATALOG
 from pvefw.plugins import PluginInfo
 
 CHILD_SECONDS = 30.0
-_SECRET_WORDS = ("secret", "password", "passwd", "token", "apikey", "api_key", "private")
+SLOW_SECONDS = 1.0
+"""An import that takes longer is worth a word: whoever uses the plugin waits for it."""
+_SECRET_WORDS = (
+    *("secret", "password", "passwd", "passphrase", "token", "credential"),
+    *("apikey", "api_key", "access_key", "private"),
+)
+_NO_SECRET = re.compile(r"\b(?:id|name|file|path)\b", re.IGNORECASE)
+"""In the help of a setting that only sounds like a secret: a token's id, a password file."""
+_TROUBLE = {
+    "socket.connect": "connects to {1}",
+    "socket.sendto": "sends to {1}",
+    "socket.getaddrinfo": "looks {0} up",
+    "socket.gethostbyname": "looks {0} up",
+    "subprocess.Popen": "starts {0}",
+    "os.system": "starts {0}",
+}
+"""What an import must not do, by the interpreter's audit event, in terms of its arguments."""
+_ALIKE = 0.85
+"""How much a method's name must be like a hook's to be taken for a misspelt one (0 to 1)."""
+_IMPORT_TIME = re.compile(r"import time: +(\d+) \| +\d+ \| +([\w.]+)")
 
 
 @dataclass(frozen=True)
@@ -25,7 +49,7 @@ class Finding:
     """One thing that is wrong, or could be better, with a plugin."""
 
     severity: str
-    """``error``: it cannot be used; ``warning``: it can, but should be mended."""
+    """``error``: it cannot be used; ``warning``: it can, but should be mended; ``note``: good to know."""
     what: str
     mend: str
 
@@ -38,6 +62,8 @@ class Diagnosis:
     findings: Sequence[Finding]
     import_seconds: float | None
     """How long its import took, or ``None`` where it did not end well."""
+    providers: Sequence[str] = ()
+    """What a catalogue offers."""
 
     @property
     def usable(self) -> bool:
@@ -48,7 +74,26 @@ def examine_all() -> list[Diagnosis]:
     """Examine every installed plugin of every family, a few at a time."""
     infos = [info for family in plugins.FAMILIES.values() for info in plugins.installed(family)]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        return list(pool.map(examine, infos))
+        diagnoses = list(pool.map(examine, infos))
+    catalogues = {
+        one.info.name: one.providers for one in diagnoses if one.info.family is DNS_CATALOG
+    }
+    return [_with_namesakes(one, catalogues) for one in diagnoses]
+
+
+def _with_namesakes(diagnosis: Diagnosis, catalogues: Mapping[str, Sequence[str]]) -> Diagnosis:
+    """Say where a DNS plugin hides a provider of a catalogue that has its name."""
+    name = diagnosis.info.name
+    hidden = [one for one, names in sorted(catalogues.items()) if name in names]
+    if diagnosis.info.family is not DNS or not hidden:
+        return diagnosis
+    others = " and ".join(f"{one}/{name}" for one in hidden)
+    note = Finding(
+        "note",
+        f"{' and '.join(hidden)} offers a provider {name}, too",
+        f"`--api {name}` is this plugin; write {others} for the other.",
+    )
+    return replace(diagnosis, findings=[*diagnosis.findings, note])
 
 
 def examine(info: PluginInfo) -> Diagnosis:
@@ -57,18 +102,45 @@ def examine(info: PluginInfo) -> Diagnosis:
     if any(one.severity == "error" for one in findings):
         return Diagnosis(info, findings, None)
     try:
-        done = system.run(
-            [sys.executable, "-m", "pvefw.doctor", info.family.name, info.name],
-            env=_child_environment(),
-            timeout=CHILD_SECONDS,
-        )
-        report = json.loads(done.stdout.splitlines()[-1])
+        report, _ = _in_child(info)
     except (ProgramError, ValueError, LookupError) as error:
         why = str(error) if isinstance(error, ProgramError) else "it ends the whole process"
         gone = Finding("error", f"its import does not end well: {why}", _mend(info))
         return Diagnosis(info, [*findings, gone], None)
     findings += [Finding(**one) for one in report["findings"]]
-    return Diagnosis(info, findings, report["import_seconds"])
+    seconds = report["import_seconds"]
+    if seconds is not None and seconds > SLOW_SECONDS:
+        findings.append(_slow(info, seconds))
+    return Diagnosis(info, findings, seconds, report["providers"])
+
+
+def _in_child(info: PluginInfo, *options: str) -> tuple[dict[str, Any], str]:
+    """What the child reports, and what it wrote to standard error."""
+    done = system.run(
+        [sys.executable, *options, "-m", "pvefw.doctor", info.family.name, info.name],
+        env=_child_environment(),
+        timeout=CHILD_SECONDS,
+    )
+    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return report, done.stderr
+
+
+def _slow(info: PluginInfo, seconds: float) -> Finding:
+    """Say which package an import spends most of its time on; found out by importing it once more."""
+    mend = "Import what is slow inside the hooks that need it."
+    try:
+        _, said = _in_child(info, "-X", "importtime")
+    except (ProgramError, ValueError, LookupError):
+        return Finding("warning", f"its import takes {seconds:.1f} s", mend)
+    own = Counter[str]()
+    for microseconds, module in _IMPORT_TIME.findall(said):
+        own[module.partition(".")[0]] += int(microseconds)
+    if not own:
+        return Finding("warning", f"its import takes {seconds:.1f} s", mend)
+    [(package, most)] = own.most_common(1)
+    share = f"{100 * most / own.total():.0f} %"
+    what = f"its import takes {seconds:.1f} s, {share} of it for the package {package}"
+    return Finding("warning", what, mend)
 
 
 def _child_environment() -> dict[str, str]:
@@ -105,29 +177,63 @@ def _metadata_findings(info: PluginInfo) -> list[Finding]:
 
 def _child(family_name: str, name: str) -> None:
     """Load one plugin and print the report as the last line of standard output."""
-    connections: list[str] = []
-    sys.addaudithook(
-        lambda event, args: connections.append(str(args[1])) if event == "socket.connect" else None
-    )
+    trouble: list[str] = []
+
+    def hear(event: str, arguments: tuple[Any, ...]) -> None:
+        if event in _TROUBLE:
+            trouble.append(_TROUBLE[event].format(*arguments))
+
     info = plugins.find(plugins.FAMILIES[family_name], name)
-    started = time.perf_counter()
     findings: list[Finding] = []
     seconds = None
+    providers: list[str] = []
+    sys.addaudithook(hear)
+    started = time.perf_counter()
     try:
         plugin = plugins.load(info)
         seconds = time.perf_counter() - started
         findings += [
-            Finding("warning", f"its import connects to {one}", "Connect in a hook, not at import.")
-            for one in connections
+            Finding("warning", f"its import {one}", "Do that in a hook, not at import.")
+            for one in dict.fromkeys(trouble)
         ]
         findings += _setting_findings(plugin)
+        findings += _unmarked(info.family, plugin)
         plugins.bind_object(info.family, _without_settings(plugin), name)
+        providers = _providers(info)
     except PluginError as error:
         findings.append(Finding("error", error.message, error.hint or _mend(info)))
-    report = {"findings": [asdict(one) for one in findings], "import_seconds": seconds}
+    report = {
+        "findings": [asdict(one) for one in findings],
+        "import_seconds": seconds,
+        "providers": providers,
+    }
     sys.stdout.write(f"\n{json.dumps(report)}\n")
     sys.stdout.flush()
+    sys.stderr.flush()
     os._exit(0)  # threads that an import left behind must not keep the child
+
+
+def _providers(info: PluginInfo) -> list[str]:
+    """What a catalogue offers, as far as it can say so without settings."""
+    if info.family is not DNS_CATALOG:
+        return []
+    try:
+        return list(plugins.bind(DNS_CATALOG, info.name, {}).hooks.catalog_names())
+    except PvefwError:
+        return []
+
+
+def _unmarked(family: Family, plugin: type) -> list[Finding]:
+    """Methods that are called like a hook, or nearly so, and are not marked: nobody calls them."""
+    found = []
+    for name, member in vars(plugin).items():
+        if name.startswith("_") or not callable(member) or hasattr(member, f"{PROJECT}_impl"):
+            continue
+        for hook in get_close_matches(name, family.hooks, n=1, cutoff=_ALIKE):
+            mend = "Put @hookimpl above it" + ("." if hook == name else f" and call it {hook}.")
+            what = f"its method {name} is not marked as a hook and is never called"
+            found.append(Finding("warning", what, mend))
+    return found
 
 
 def _without_settings(plugin: type) -> object:
@@ -149,12 +255,21 @@ def _setting_findings(plugin: type) -> list[Finding]:
                     'Declare it with setting(help="…").',
                 )
             )
-        if not info.secret and any(word in info.key.lower() for word in _SECRET_WORDS):
+        told = info.secret or _NO_SECRET.search(info.help)
+        if not told and any(word in info.key.lower() for word in _SECRET_WORDS):
             found.append(
                 Finding(
                     "warning",
                     f"the setting {info.key} sounds like a secret and is not marked as one",
                     "Declare it with setting(…, secret=True).",
+                )
+            )
+        if info.secret and info.default:
+            found.append(
+                Finding(
+                    "warning",
+                    f"the secret setting {info.key} has a default that everybody can read",
+                    "Leave the default out.",
                 )
             )
     return found

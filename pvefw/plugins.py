@@ -213,11 +213,12 @@ def _import(info: PluginInfo) -> object:
     return manager.driver
 
 
-def _broken(info: PluginInfo, why: str) -> PluginBroken:
+def _broken(info: PluginInfo, why: str, hint: str = "") -> PluginBroken:
+    advice = f"Mend or upgrade {info.distribution}; `pvefw plugin doctor` says more."
     return PluginBroken(
         f"{info.who}: {why}",
         plugin=f"{info.family.name}/{info.name}",
-        hint=f"Mend or upgrade {info.distribution}; `pvefw plugin doctor` says more.",
+        hint=f"{hint} {advice}" if hint else advice,
     )
 
 
@@ -271,7 +272,7 @@ def bind(family: Family, name: str, values: Mapping[str, str], *, instance: str 
         made = _make(info, plugin, resolved, secrets)
         return bind_object(family, made, who, secrets=secrets)
     except PluginError as error:
-        raise _broken(info, error.message) from error
+        raise _broken(info, error.message, error.hint) from error
 
 
 def _make(
@@ -300,6 +301,7 @@ def bind_object(
 
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(family.spec)
+    _check_arguments(family, plugin, name)
     try:
         manager.register(plugin, name)
     except pluggy.PluginValidationError as error:
@@ -310,11 +312,38 @@ def bind_object(
     )
     missing = [hook for hook, needed in family.hooks.items() if needed and hook not in implemented]
     if missing:
-        raise PluginBroken(f"{name}: it lacks the hook {', '.join(missing)}")
+        unmarked = [one for one in missing if callable(getattr(plugin, one, None))]
+        hint = f"Put @hookimpl above {', '.join(unmarked)}." if unmarked else ""
+        raise PluginBroken(f"{name}: it lacks the hook {', '.join(missing)}", hint=hint)
     if not implemented:
         raise PluginBroken(f"{name}: it has none of the hooks {', '.join(family.hooks)}")
     guard = _Guard(manager, family, name, tuple(secrets))
     return Bound(name, cast(Any, guard), implemented, tuple(secrets))
+
+
+def _check_arguments(family: Family, plugin: object, name: str) -> None:
+    """Refuse arguments that a hook does not have, in better words than pluggy has for it."""
+    import inspect
+    from difflib import get_close_matches
+
+    for hook in family.hooks:
+        method = getattr(type(plugin), hook, None)
+        if not hasattr(method, f"{PROJECT}_impl"):
+            continue
+        known = list(inspect.signature(getattr(family.spec, hook)).parameters)[1:]
+        needed = [
+            one.name
+            for one in list(inspect.signature(method).parameters.values())[1:]  # type: ignore[arg-type]  # it is marked
+            if one.default is one.empty
+            and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+        ]
+        for wrong in (one for one in needed if one not in known):
+            close = get_close_matches(wrong, known, n=1)
+            meant = f" (did you mean {close[0]}?)" if close else ""
+            raise PluginBroken(
+                f"{name}: {hook} asks for {wrong}, which core does not have{meant}",
+                hint=f"{hook} may declare {', '.join(known) or 'no arguments'}.",
+            )
 
 
 def _check_names(family: Family, callers: Sequence[Any], name: str) -> None:

@@ -93,6 +93,7 @@ def doctor(app: App) -> None:
             "family": one.info.family.name,
             "name": one.info.name,
             "distribution": one.info.distribution,
+            "api": one.info.api,
             "usable": one.usable,
             "import_seconds": one.import_seconds,
             "findings": [asdict(finding) for finding in one.findings],
