@@ -149,6 +149,27 @@ def run(
     return done
 
 
+def start_in_background(argv: Sequence[str]) -> None:
+    """Start a program that goes on by itself: it has no terminal, and nobody waits for it.
+
+    :param argv: the program and its arguments; never a secret: all can see it.
+    :raises ProgramError: it cannot be started.
+    """
+    try:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=clean_environment(),
+            cwd="/",
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ProgramError(f"{argv[0]}: could not start the program: {error.strerror}") from error
+    process.returncode = 0  # it is meant to outlive us: no warning that it was left alone
+
+
 class _Output:
     """Feeds a process and keeps what it says, within bounds that ``communicate()`` does not have."""
 

@@ -200,6 +200,20 @@ class Paths:
         """The kernel's files about kernel samepage merging."""
         return self.below("sys/kernel/mm/ksm")
 
+    def task_index(self) -> Path:
+        """Where each task stands in the text files of the history; can be deleted at any time."""
+        return self.state_dir / "task-index.sqlite"
+
+    @property
+    def task_removals(self) -> Path:
+        """The tasks that retention is removing."""
+        return self.state_dir / "task-removals"
+
+    @property
+    def task_retention(self) -> Path:
+        """Its time stamp says when retention was last applied."""
+        return self.state_dir / "task-retention"
+
     @property
     def local_locks(self) -> Path:
         return self.below("run/lock/pvefw")

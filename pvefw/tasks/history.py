@@ -1,13 +1,15 @@
 """Looks tasks up: lists, logs, and how one ended."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 from pvefw.errors import NotFound
 from pvefw.store import files
 from pvefw.store.paths import Paths
-from pvefw.tasks import registry
+from pvefw.tasks import archive, registry
+from pvefw.tasks.archive import Archive
+from pvefw.tasks.index import STATES, Damaged
 from pvefw.tasks.registry import Entry
 from pvefw.tasks.upid import Upid, runs
 
@@ -31,6 +33,14 @@ class Filter:
     user: str | None = None
     """A part of the user's name, in any case."""
 
+    @property
+    def archived_states(self) -> frozenset[str] | None:
+        """The states that pass, of tasks that have ended; ``None`` for all."""
+        if not self.errors and not self.states:
+            return None
+        states = {one.upper() for one in self.states} if self.states else {*STATES}
+        return frozenset(states & {"ERROR", "UNKNOWN"} if self.errors else states)
+
     def wants(self, entry: Entry) -> bool:
         """Whether a task passes."""
         upid, found = entry.upid, state(entry)
@@ -47,16 +57,9 @@ class Filter:
 
 def state(entry: Entry) -> str:
     """``RUNNING``, ``OK``, ``WARNING``, ``ERROR`` or ``UNKNOWN``."""
-    match entry.status:
-        case None if entry.end is None and runs(entry.upid):
-            return "RUNNING"
-        case "OK":
-            return "OK"
-        case None | "" | registry.UNEXPECTED:
-            return "UNKNOWN"
-        case text if text.startswith("WARNINGS"):
-            return "WARNING"
-    return "ERROR"
+    if entry.end is None and not entry.saved and runs(entry.upid):
+        return "RUNNING"
+    return registry.outcome(entry.status)
 
 
 def as_dict(entry: Entry) -> dict[str, object]:
@@ -81,28 +84,66 @@ def as_dict(entry: Entry) -> dict[str, object]:
     return found
 
 
-def tasks(paths: Paths, wanted: Filter, *, start: int = 0, limit: int = 50) -> list[Entry]:
+def tasks(
+    paths: Paths,
+    wanted: Filter,
+    *,
+    start: int = 0,
+    limit: int = 50,
+    note: Callable[[str], None] | None = None,
+) -> list[Entry]:
     """The tasks that pass, latest first.
 
     :param start: how many to leave out.
     :param limit: how many at most.
+    :param note: told, in a sentence, where older tasks are missing because they are not indexed yet.
+    :raises StoreError: the lists cannot be read.
     """
-    passing = (one for one in _latest_first(paths, wanted.source) if wanted.wants(one))
-    return list(islice(passing, start, start + limit))
-
-
-def _latest_first(paths: Paths, source: str) -> Iterator[Entry]:
     # in this order: a task that ends in between is in both lists, not in none
-    found = {} if source == "archive" else {one.upid: one for one in _not_archived(paths)}
-    if source != "active":
-        found |= {one.upid: one for one in registry.indexed(paths)}
-    by_start = sorted(found.values(), key=lambda one: one.upid.start)
-    yield from reversed(by_start)  # of one second, too, the one that was entered last comes first
+    recent = [] if wanted.source == "archive" else _not_archived(paths)
+    if wanted.source == "active":
+        found = sorted((one for one in recent if wanted.wants(one)), key=_start, reverse=True)
+        return found[start : start + limit]
+    found, complete = archive.ask(paths, lambda kept: _listed(kept, wanted, recent, start, limit))
+    if note and not complete:
+        note("The history is being indexed; older tasks are not listed until that is done.")
+    return found
 
 
-def _not_archived(paths: Paths) -> Iterator[Entry]:
-    recent = (registry.settled(paths, one) for one in registry.active(paths))
-    return (one for one in recent if one.end is None or not one.saved)
+def _listed(
+    kept: Archive, wanted: Filter, recent: list[Entry], start: int, limit: int
+) -> list[Entry]:
+    """The page of the tasks that have ended and these."""
+    recent = [one for one in recent if wanted.wants(one) and kept.find(one.upid) is None]
+    # those of the page that are archived are among so many more archived ones
+    skip = max(start - len(recent), 0)
+    archived = _archived(kept, wanted, skip, start + limit - skip)
+    merged = sorted([*recent, *archived], key=_start, reverse=True)
+    return merged[start - skip : start - skip + limit]
+
+
+def _archived(kept: Archive, wanted: Filter, skip: int, limit: int) -> list[Entry]:
+    sought = kept.wanted(
+        states=wanted.archived_states,
+        words=(wanted.type, None if wanted.vmid is None else str(wanted.vmid)),
+        user=wanted.user,
+        since=wanted.since,
+        until=wanted.until,
+    )
+    found = kept.entries(sought, skip=skip, limit=limit)
+    if not all(map(wanted.wants, found)):
+        raise Damaged("it lists what is not wanted")
+    return found
+
+
+def _start(entry: Entry) -> int:
+    return entry.upid.start
+
+
+def _not_archived(paths: Paths) -> list[Entry]:
+    """What ``active`` lists and the index does not, the one that was entered last first."""
+    recent = [registry.settled(paths, one) for one in registry.active(paths)]
+    return [one for one in reversed(recent) if one.end is None or not one.saved]
 
 
 def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -> Iterator[str]:
@@ -132,9 +173,9 @@ def status(paths: Paths, upid: Upid) -> Entry:
     for one in registry.active(paths):
         if one.upid == upid:
             return registry.settled(paths, one)
-    for one in registry.indexed(paths):
-        if one.upid == upid:
-            return one
+    found, _ = archive.ask(paths, lambda kept: kept.find(upid))
+    if found is not None:
+        return found
     if upid.log_path(paths).exists():
-        return registry.settled(paths, Entry(upid))
+        return registry.settled(paths, Entry(upid, saved=False))
     raise NotFound(f"{upid}: this task is not known on this node")

@@ -15,14 +15,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pvefw.errors import UsageError
 from pvefw.store import files
 from pvefw.store.paths import Paths
-from pvefw.tasks.upid import Upid, runs
+from pvefw.tasks.upid import PATTERN, Upid, runs
 
 _END = r"(?: (?P<end>[0-9A-Fa-f]{8})(?: (?P<status>.*))?)?"
-_ACTIVE = re.compile(r"(?P<upid>\S+) (?P<saved>[01])" + _END)
-_INDEX = re.compile(r"(?P<upid>\S+)(?P<saved>)" + _END)
+_ACTIVE = re.compile(PATTERN + r" (?P<saved>[01])" + _END)
+INDEX_LINE = re.compile(PATTERN + r"(?P<saved>)" + _END)
+"""A line of the index, without its end."""
 _LAST_LINE = re.compile(r"TASK (?:(?P<well>OK|WARNINGS: \d+)|ERROR: (?P<error>.+))")
 _TAIL = 4096
 """Bytes at the end of a log in which its last line is looked for."""
@@ -76,8 +76,22 @@ def indexed(paths: Paths) -> Iterator[Entry]:
 
     :raises StoreError: it cannot be read.
     """
-    yield from _entries(paths.task_dir / "index.1", _INDEX)
-    yield from _entries(paths.task_dir / "index", _INDEX)
+    for path in reversed(indexes(paths)):
+        yield from _entries(path, INDEX_LINE)
+
+
+def indexes(paths: Paths) -> tuple[Path, Path]:
+    """Where ended tasks stand: the file that grows, and the one that Proxmox VE rotated it to."""
+    return paths.task_dir / "index", paths.task_dir / "index.1"
+
+
+def outcome(status: str | None) -> str:
+    """How a task ended, by its status: ``OK``, ``WARNING``, ``ERROR`` or ``UNKNOWN``."""
+    if status == "OK":
+        return "OK"
+    if not status or status == UNEXPECTED:
+        return "UNKNOWN"
+    return "WARNING" if status.startswith("WARNINGS") else "ERROR"
 
 
 def settled(paths: Paths, entry: Entry) -> Entry:
@@ -154,24 +168,18 @@ def _entries(path: Path, form: re.Pattern[str]) -> Iterator[Entry]:
     try:
         with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
             for line in file:
-                if (entry := _entry(form.fullmatch(line.rstrip("\n")))) is not None:
-                    yield entry
+                if match := form.fullmatch(line.rstrip("\n")):
+                    yield entry(match)
     except FileNotFoundError:
         return
     except OSError as error:
         raise files.failed("read", path, error) from error
 
 
-def _entry(match: re.Match[str] | None) -> Entry | None:
-    """A line's entry; ``None`` for a damaged line."""
-    if match is None:
-        return None
-    try:
-        upid = Upid.parse(match["upid"])
-    except UsageError:
-        return None
+def entry(match: re.Match[str]) -> Entry:
+    """The entry of a line that matched."""
     end = int(match["end"], 16) if match["end"] else None
-    return Entry(upid, end, match["status"], saved=match["saved"] != "0")
+    return Entry(Upid.of(match), end, match["status"], saved=match["saved"] != "0")
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from pvefw.store.paths import Paths
 
 _NUMBER = r"[0-9A-Fa-f]{8}|[1-9A-Fa-f][0-9A-Fa-f]{8,}"  # padded to eight digits, perhaps longer
 _WORD = r"[^:\s/\x00-\x1f]"
-_FORM = re.compile(
-    r"UPID:(?P<node>[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)"
+PATTERN = (
+    r"UPID:(?P<node>[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)"
     rf":(?P<pid>{_NUMBER}):(?P<pstart>{_NUMBER}):(?P<start>[0-9A-Fa-f]{{8}})"
     rf":(?P<type>{_WORD}+):(?P<id>{_WORD}*):(?P<user>{_WORD}+):"
 )
+"""A UPID, for patterns of lines that begin with one."""
+_FORM = re.compile(PATTERN)
 _ENDED = ("Z", "X")
 """States of a process that is no more (``proc_pid_stat(5)``)."""
 _UNSAFE = re.compile(r"[^a-zA-Z0-9._@!-]")
@@ -51,6 +53,11 @@ class Upid:
                 f"'{text}' is not a task id",
                 hint="It looks like UPID:node:PID:PSTART:START:type:id:user: (see `pvefw task list`).",
             )
+        return cls.of(match)
+
+    @classmethod
+    def of(cls, match: re.Match[str]) -> "Upid":
+        """The UPID in what matched a pattern with :data:`PATTERN`."""
         return cls(
             match["node"],
             int(match["pid"], 16),

@@ -1,0 +1,180 @@
+"""How long it takes to list tasks, look one up and enter one, in histories of a thousand to a million.
+
+Against a plain scan, which reads the text files line by line, sorts and filters; both in one process that
+has everything imported, in turns. `list` is whole processes: `pvefw task list`, and `pvefw --version` for
+what the start costs.
+
+Aim: any list within 50 ms plus the start, in a million; look-ups and entering independent of the size.
+"""
+
+import itertools
+import os
+import random
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from measure import BIN, keep, seconds, table
+
+from pvefw.store.paths import Paths
+from pvefw.tasks import archive, history, registry
+from pvefw.tasks.history import Filter
+from pvefw.tasks.upid import Upid
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+TYPES = ("vzdump", "qmstart", "qmshutdown", "qmigrate", "vzstart", "acmenewcert", "startall")
+USERS = ("root@pam", "admin@pve", "backup@pbs!nightly", "ops@ldap")
+STATUSES = ("OK",) * 90 + ("WARNINGS: 2",) * 4 + ("job errors",) * 5 + ("unexpected status",)
+BEGIN = 1_600_000_000
+LISTS = {
+    "no filter": ({}, 0),
+    "one guest": ({"vmid": 137}, 0),
+    "errors of one guest and type": ({"errors": True, "vmid": 137, "type": "vzdump"}, 0),
+    "everything at once": (
+        {"vmid": 137, "type": "vzdump", "user": "ROOT", "states": frozenset({"error", "warning"}),
+         "since": BEGIN + 1000, "until": BEGIN + 10**9},
+        0,
+    ),
+    "matches nothing": ({"type": "qmstart", "user": "nobody", "errors": True}, 0),
+    "the rarest, at the very beginning": ({"type": "cephcreateosd"}, 0),
+    "a deep page": ({}, 0.9),
+    "a deep page of a filter": ({"states": frozenset({"ok"}), "user": "pve"}, 0.2),
+    "a time long ago": ({"since": BEGIN + 5000, "until": BEGIN + 6000}, 0),
+}  # fmt: skip
+
+
+def write(paths, size):
+    """A history in the order in which tasks ended; their starts are not in order."""
+    chance = random.Random(size)
+    paths.task_dir.mkdir(parents=True)
+    last = None
+    with (paths.task_dir / "index").open("w") as file:
+        for number in range(size):
+            start = BEGIN + 10 * number - chance.randrange(3600)
+            type_ = "cephcreateosd" if number < 3 else chance.choice(TYPES)
+            upid = Upid(
+                "pve1", 1000 + number, number, start, type_, str(100 + chance.randrange(200)),
+                chance.choice(USERS),
+            )  # fmt: skip
+            file.write(f"{upid} {BEGIN + 10 * number:08X} {chance.choice(STATUSES)}\n")
+            last = upid if number == size // 3 else last
+    log = last.log_path(paths)
+    log.parent.mkdir()
+    log.write_text("a line\n" * 1000 + "TASK OK\n")
+    return last
+
+
+def scan(paths, wanted, start, limit):
+    """Without an index."""
+    found = {}
+    for one in registry.indexed(paths):
+        found.pop(one.upid, None)
+        found[one.upid] = one
+    by_start = sorted(found.values(), key=lambda one: one.upid.start)
+    passing = (one for one in reversed(by_start) if wanted.wants(one))
+    return list(itertools.islice(passing, start, start + limit))
+
+
+def scan_for(paths, upid):
+    return next(one for one in registry.indexed(paths) if one.upid == upid)
+
+
+def timed(work, repeats):
+    """Median seconds, and the last result."""
+    taken = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        result = work()
+        taken.append(time.perf_counter() - started)
+    return statistics.median(taken), result
+
+
+def enter(paths, numbers):
+    upid = Upid("pve1", os.getpid(), 1, BEGIN + next(numbers), "vzdump", "100", "root@pam")
+    registry.begin(paths, upid)
+    registry.finish(paths, upid, BEGIN, "OK")
+
+
+def measure(paths, size, upid):
+    """Figures of one history."""
+    built, count = timed(lambda: archive.bring_up_to_date(paths), 1)
+    if count != size:
+        sys.exit(f"{count} of {size} tasks are in the index")
+    lists = {}
+    for name, (filters, depth) in LISTS.items():
+        wanted, start = Filter(**filters), int(depth * size)
+        plain, expected = timed(lambda: scan(paths, wanted, start, 50), 1 if size > 10**5 else 3)  # noqa: B023
+        quick, found = timed(lambda: history.tasks(paths, wanted, start=start), 9)  # noqa: B023
+        if found != expected:
+            sys.exit(f"{name}, in {size}: index and scan do not agree")
+        lists[name] = {"seconds": quick, "scan": plain, "scan_over_index": plain / quick}
+    plain, expected = timed(lambda: scan_for(paths, upid), 3)
+    status, found = timed(lambda: history.status(paths, upid), 20)
+    if found != expected:
+        sys.exit("index and scan do not agree on one task")
+    log, _ = timed(lambda: list(history.log(paths, upid)), 20)
+    command = [BIN / "pvefw", "task", "list", "--root", paths.root, "--node", "pve1"]
+    whole, _ = timed(lambda: seconds([*command, "--errors", "--vmid", "137"]), 5)
+    start, _ = timed(lambda: seconds([BIN / "pvefw", "--version"]), 5)
+    numbers = itertools.count(10 * size)
+    entered, _ = timed(lambda: enter(paths, numbers), 100)
+    return {
+        "lists": lists,
+        "status": {"seconds": status, "scan": plain, "scan_over_index": plain / status},
+        "log": log,
+        "enter": entered,
+        "build": built,
+        "process": {"task list": whole, "start": start},
+    }
+
+
+def main():
+    results = {}
+    for size in SIZES:
+        with tempfile.TemporaryDirectory(prefix="pvefw-bench-") as folder:
+            paths = Paths(Path(folder), "pve1")
+            results[size] = measure(paths, size, write(paths, size))
+    report(results)
+    keep("task_history", {"histories": results, "growth": growth(results)})
+
+
+def growth(results):
+    """How many times longer things take in the largest history than in the smallest."""
+    first, last = results[SIZES[0]], results[SIZES[-1]]
+    worst = {
+        size: max(one["seconds"] for one in found["lists"].values())
+        for size, found in results.items()
+    }
+    return {
+        "tasks": SIZES[-1] / SIZES[0],
+        "worst list": worst[SIZES[-1]] / worst[SIZES[0]],
+        "status": last["status"]["seconds"] / first["status"]["seconds"],
+        "log": last["log"] / first["log"],
+        "enter": last["enter"] / first["enter"],
+    }
+
+
+def report(results):
+    print("Milliseconds with the index, and how many times as long a plain scan takes")
+    rows = [[name, *(_cell(results[size]["lists"][name]) for size in SIZES)] for name in LISTS]
+    rows.append(["status by UPID", *(_cell(results[size]["status"]) for size in SIZES)])
+    for name in ("log", "enter", "build"):
+        rows.append([name, *(f"{1000 * results[size][name]:.2f}" for size in SIZES)])
+    for name in ("task list", "start"):
+        rows.append(
+            [
+                f"process: {name}",
+                *(f"{1000 * results[size]['process'][name]:.0f}" for size in SIZES),
+            ]
+        )
+    table(rows, ["", *(f"{size:,}" for size in SIZES)])
+
+
+def _cell(figures):
+    return f"{1000 * figures['seconds']:.2f} ({figures['scan_over_index']:.0f})"
+
+
+if __name__ == "__main__":
+    main()

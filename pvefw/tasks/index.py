@@ -1,0 +1,530 @@
+"""The index of the history: where in the text files each ended task is, by start and what lists ask for.
+
+Tasks are sorted by their start, then by their place, into blocks of a few thousand. A block has one
+column for each attribute, and a column of numbers is four planes, one for each byte of them. So a filter
+is a few calls of ``bytes.translate`` and bitwise operations, whatever it asks for and however few tasks
+pass: ten nanoseconds or so for a task, where a query on rows would take hundreds. SQLite keeps the
+blocks, for its transactions and locks.
+
+Nothing here is the only copy of anything: whatever is wrong raises :class:`Damaged`, and the caller makes
+a new index.
+"""
+
+import sqlite3
+import sys
+import zlib
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+STATES = ("OK", "WARNING", "ERROR", "UNKNOWN")
+"""What the numbers of states mean."""
+KINDS = ("type", "id", "user")
+"""Attributes that are words; each distinct word has a number."""
+BLOCK = 8192
+"""Tasks in a block at most."""
+_SCHEMA = 1
+"""To be raised whenever what is kept, or what a line means, changes."""
+_TABLES = """
+CREATE TABLE source (
+  rank INTEGER PRIMARY KEY, device INTEGER, inode INTEGER, low INTEGER, high INTEGER, mark INTEGER);
+CREATE TABLE word (kind INTEGER, text TEXT, number INTEGER, PRIMARY KEY (kind, text)) WITHOUT ROWID;
+CREATE TABLE block (
+  id INTEGER PRIMARY KEY, first INTEGER, place INTEGER, last INTEGER, size INTEGER);
+CREATE TABLE part (
+  block INTEGER, name TEXT, crc INTEGER, data BLOB, PRIMARY KEY (block, name));
+"""
+_BUSY_SECONDS = 5.0
+
+
+class Damaged(Exception):
+    """The index cannot be used, or does not fit the text files."""
+
+
+class Row(NamedTuple):
+    """One task. It is sorted as it is listed, the other way round."""
+
+    start: int
+    """Seconds since the epoch, 32 bits."""
+    place: int
+    """The text file and the byte where its line begins, as :mod:`pvefw.tasks.archive` has it."""
+    check: int
+    """CRC-32 of its UPID."""
+    state: int
+    """At this place of :data:`STATES`."""
+    type: int
+    id: int
+    user: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """How far a text file is in the index: the lines of the bytes from ``low`` to ``high``."""
+
+    device: int
+    inode: int
+    low: int
+    high: int
+    mark: int
+    """CRC-32 of what stands right before ``high``."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to look for; ``None`` does not restrict."""
+
+    since: int | None = None
+    until: int | None = None
+    states: Collection[int] | None = None
+    words: tuple[Collection[int] | None, ...] = (None,) * len(KINDS)
+    """Numbers, for each of :data:`KINDS`."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether no task can be so."""
+        return any(one is not None and not one for one in (self.states, *self.words))
+
+    @property
+    def everything(self) -> bool:
+        """Whether every task of the time is so."""
+        return self.states is None and not any(one is not None for one in self.words)
+
+
+@dataclass
+class _Block:
+    """One block; its columns are read when they are needed."""
+
+    first: tuple[int, int]
+    """Start and place of its first task."""
+    last: int
+    """Start of its last task."""
+    size: int
+    id: int | None = None
+    """Where it is kept; ``None`` while it is not."""
+    rows: list[Row] | None = None
+    columns: dict[str, bytes] = field(default_factory=dict)
+    numbers: dict[str, "array[int]"] = field(default_factory=dict)
+    """The columns that were looked at as numbers."""
+
+    @classmethod
+    def of(cls, rows: list[Row]) -> "_Block":
+        first = rows[0].start, rows[0].place
+        return cls(first, rows[-1].start, len(rows), rows=rows, columns=_columns(rows))
+
+    def forget(self) -> None:
+        """Leave the content to the database."""
+        self.rows = None
+        self.columns.clear()
+        self.numbers.clear()
+
+
+class Index:
+    """An index, and what was added to it since it was read.
+
+    :param connection: to a database that :func:`connect` has opened.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.sources: dict[int, Source] = {}
+        """By the rank of the file."""
+        self._blocks: list[_Block] = []
+        self._gone: list[int] = []
+        self._words: list[dict[str, int]] = [{} for _ in KINDS]
+        self._new_words: list[tuple[int, str, int]] = []
+        self._used: list[int] = [0 for _ in KINDS]
+
+    def load(self) -> None:
+        """Read what is kept; from now to :meth:`save` or :meth:`close`, others cannot change it.
+
+        :raises Damaged: it is not an index of this version.
+        """
+        with _guarded():
+            self._connection.execute("BEGIN")
+            [version] = self._connection.execute("PRAGMA user_version").fetchone()
+            if version != _SCHEMA:
+                raise Damaged(f"version {version}")
+            for rank, *values in self._connection.execute("SELECT * FROM source"):
+                self.sources[rank] = Source(*values)
+            self._blocks = [
+                _Block((first, place), last, size, id_)
+                for id_, first, place, last, size in self._connection.execute(
+                    "SELECT id, first, place, last, size FROM block ORDER BY first, place"
+                )
+            ]
+            for kind, number in self._connection.execute(
+                "SELECT kind, MAX(number) FROM word GROUP BY kind"
+            ):
+                self._used[kind] = number + 1
+
+    def close(self) -> None:
+        """Let go of it; what was not saved is lost."""
+        self._connection.close()
+
+    def __len__(self) -> int:
+        return sum(one.size for one in self._blocks)
+
+    # --- adding ---------------------------------------------------------------------------------
+
+    def number(self, kind: int, text: str) -> int:
+        """The number of a word, new or not."""
+        known = self._words[kind]
+        if (found := known.get(text)) is None:
+            if (found := self._kept_number(kind, text)) is None:
+                found = self._used[kind]
+                self._used[kind] += 1
+                self._new_words.append((kind, text, found))
+            known[text] = found
+        return found
+
+    def add(self, upids: Mapping[str, Row], upid_at: Callable[[int], str]) -> None:
+        """Add tasks. Of two lines of one task, the later one counts.
+
+        :param upids: by their UPIDs.
+        :param upid_at: the UPID that stands at a place of the text files.
+        """
+        replaced: set[int] = set()
+        fresh: list[Row] = []
+        for upid, row in upids.items():
+            others = [one for one in self.places(row.start, row.check) if upid_at(one) == upid]
+            if all(one < row.place for one in others):
+                replaced.update(others)
+                fresh.append(row)
+        if replaced:
+            starts = {row.start for row in fresh}
+            for block in [one for one in self._blocks if _holds_any(one, starts)]:
+                kept = [row for row in self._rows(block) if row.place not in replaced]
+                self._put(block, kept)
+        self._merge(sorted(fresh))
+
+    def places(self, start: int, check: int) -> list[int]:
+        """Where tasks stand that have this start and checksum: as a rule one or none."""
+        found = []
+        number = bisect_right(self._blocks, start, key=lambda one: one.first[0]) - 1
+        while number >= 0 and (block := self._blocks[number]).last >= start:
+            starts = self._numbers(block, "starts")
+            low, high = bisect_left(starts, start), bisect_right(starts, start)
+            if low < high:
+                checks = self._numbers(block, "checks")[low:high]
+                places = self._numbers(block, "places")[low:high]
+                found += [place for one, place in zip(checks, places, strict=True) if one == check]
+            number -= 1
+        return found
+
+    def _merge(self, rows: Sequence[Row]) -> None:
+        at = 0
+        while at < len(rows):
+            if not self._blocks:
+                self._blocks = [_Block.of([rows[0]])]
+                at += 1
+                continue
+            number = max(bisect_right(self._blocks, rows[at][:2], key=lambda one: one.first) - 1, 0)
+            until = len(rows)
+            if number + 1 < len(self._blocks):
+                until = bisect_left(rows, self._blocks[number + 1].first, key=lambda one: one[:2])
+            block = self._blocks[number]
+            self._put(block, sorted(self._rows(block) + list(rows[at:until])))
+            at = until
+
+    def _put(self, block: _Block, rows: list[Row]) -> None:
+        """Put blocks with these rows in the place of one."""
+        if block.id is not None:
+            self._gone.append(block.id)
+        pieces = -(-len(rows) // BLOCK)
+        size = -(-len(rows) // pieces) if pieces else 1
+        number = next(at for at, one in enumerate(self._blocks) if one is block)
+        self._blocks[number : number + 1] = [
+            _Block.of(rows[at : at + size]) for at in range(0, len(rows), size)
+        ]
+
+    def save(self) -> None:
+        """Keep what was added.
+
+        :raises Damaged: that failed, for whatever reason: somebody else has it, the disk is full.
+        """
+        with _guarded():
+            run = self._connection.execute
+            if not self._connection.in_transaction:
+                run("BEGIN")
+            for id_ in self._gone:
+                run("DELETE FROM block WHERE id = ?", (id_,))
+                run("DELETE FROM part WHERE block = ?", (id_,))
+            self._connection.executemany("INSERT INTO word VALUES (?, ?, ?)", self._new_words)
+            run("DELETE FROM source")
+            for rank, one in self.sources.items():
+                values = (rank, one.device, one.inode, one.low, one.high, one.mark)
+                run("INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)", values)
+            for block in self._blocks:
+                if block.id is None:
+                    block.id = self._insert(block)
+            run("COMMIT")
+            run("BEGIN")  # nobody changes it between this save and what is looked up next
+            run("SELECT COUNT(*) FROM source")
+        self._gone, self._new_words = [], []
+        for block in self._blocks:
+            block.forget()
+
+    def _insert(self, block: _Block) -> int | None:
+        id_ = self._connection.execute(
+            "INSERT INTO block VALUES (NULL, ?, ?, ?, ?)", (*block.first, block.last, block.size)
+        ).lastrowid
+        self._connection.executemany(
+            "INSERT INTO part VALUES (?, ?, ?, ?)",
+            [(id_, name, zlib.crc32(data), data) for name, data in block.columns.items()],
+        )
+        return id_
+
+    # --- looking up -----------------------------------------------------------------------------
+
+    def known(self, kind: int, text: str) -> set[int]:
+        """The number of a word, if any task has it."""
+        number = self._words[kind].get(text)
+        found = self._kept_number(kind, text) if number is None else number
+        return set() if found is None else {found}
+
+    def known_with(self, kind: int, part: str) -> set[int]:
+        """The numbers of all words that contain a text, in any case."""
+        with _guarded():
+            kept = self._connection.execute(
+                "SELECT text, number FROM word WHERE kind = ?", (kind,)
+            ).fetchall()
+        part = part.lower()
+        return {
+            number for text, number in [*kept, *self._words[kind].items()] if part in text.lower()
+        }
+
+    def find(self, wanted: Wanted, skip: int = 0) -> Iterator[int]:
+        """The places of the tasks that are wanted, latest first.
+
+        :param skip: how many to leave out.
+        """
+        if wanted.nothing:
+            return
+        for block in reversed(self._blocks):
+            if wanted.since is not None and block.last < wanted.since:
+                # of an older block, the last can be as late, but no later
+                return
+            if wanted.until is not None and block.first[0] > wanted.until:
+                continue
+            low, high = self._in_time(block, wanted)
+            mask = 0 if wanted.everything else self._mask(block, wanted, low, high)
+            passing = high - low if wanted.everything else mask.bit_count()
+            if skip >= passing:
+                skip -= passing
+                continue
+            places = self._numbers(block, "places")
+            numbers = (
+                range(high - 1, low - 1, -1)
+                if wanted.everything
+                else _set(mask.to_bytes(high - low, "little"), low)
+            )
+            for number in islice(numbers, skip, None):
+                yield places[number]
+            skip = 0
+
+    def _in_time(self, block: _Block, wanted: Wanted) -> tuple[int, int]:
+        """From where to where in a block the starts are."""
+        low, high = 0, block.size
+        if wanted.since is not None and block.first[0] < wanted.since:
+            low = bisect_left(self._numbers(block, "starts"), wanted.since)
+        if wanted.until is not None and block.last > wanted.until:
+            high = bisect_right(self._numbers(block, "starts"), wanted.until)
+        return low, max(high, low)
+
+    def _mask(self, block: _Block, wanted: Wanted, low: int, high: int) -> int:
+        """A byte for each task from ``low`` to ``high``, as one number: 1 for those that are wanted."""
+        found = int.from_bytes(b"\1" * (high - low), "little")
+        for kind, numbers in enumerate(wanted.words):
+            if numbers is not None and found:
+                planes = _planes(self._column(block, f"planes{kind}"), block.size, low, high)
+                found &= _members_of(planes, numbers)
+        if wanted.states is not None and found:
+            found &= _members(self._column(block, "state")[low:high], wanted.states)
+        return found
+
+    def _kept_number(self, kind: int, text: str) -> int | None:
+        with _guarded():
+            found = self._connection.execute(
+                "SELECT number FROM word WHERE kind = ? AND text = ?", (kind, text)
+            ).fetchone()
+        return None if found is None else int(found[0])
+
+    # --- columns --------------------------------------------------------------------------------
+
+    def _column(self, block: _Block, name: str) -> bytes:
+        """One column of a block, checked."""
+        found = block.columns.get(name)
+        if found is None:
+            with _guarded():
+                found, crc = self._connection.execute(
+                    "SELECT data, crc FROM part WHERE block = ? AND name = ?", (block.id, name)
+                ).fetchone()
+                if zlib.crc32(found) != crc:
+                    raise Damaged(f"{name} of a block")
+            block.columns[name] = found
+        return found
+
+    def _numbers(self, block: _Block, name: str) -> "array[int]":
+        """One column of a block, as numbers."""
+        found = block.numbers.get(name)
+        if found is None:
+            form = "Q" if name == "places" else "I"
+            found = block.numbers[name] = _numbers(form, self._column(block, name), block.size)
+        return found
+
+    def _rows(self, block: _Block) -> list[Row]:
+        if block.rows is None:
+            size = block.size
+            words = (
+                _unplaned(_planes(self._column(block, f"planes{kind}"), size, 0, size))
+                for kind in range(len(KINDS))
+            )
+            block.rows = [
+                Row(*values)
+                for values in zip(
+                    self._numbers(block, "starts"),
+                    self._numbers(block, "places"),
+                    self._numbers(block, "checks"),
+                    self._column(block, "state"),
+                    *words,
+                    strict=True,
+                )
+            ]
+        return block.rows
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, bytes]:
+    starts, places, checks, states, *words = zip(*rows, strict=True)
+    return {
+        "state": bytes(states),
+        **{f"planes{kind}": _planed(numbers) for kind, numbers in enumerate(words)},
+        "starts": _packed("I", starts),
+        "places": _packed("Q", places),
+        "checks": _packed("I", checks),
+    }
+
+
+def _holds_any(block: _Block, starts: set[int]) -> bool:
+    return any(block.first[0] <= one <= block.last for one in starts)
+
+
+def _packed(form: str, numbers: Iterable[int]) -> bytes:
+    """Numbers as bytes, little-endian."""
+    packed = array(form, numbers)
+    if sys.byteorder == "big":
+        packed.byteswap()
+    return packed.tobytes()
+
+
+def _numbers(form: str, data: bytes, size: int) -> "array[int]":
+    found = array(form)
+    if not isinstance(data, bytes) or len(data) != size * found.itemsize:
+        raise Damaged("length of a column")
+    found.frombytes(data)
+    if sys.byteorder == "big":
+        found.byteswap()
+    return found
+
+
+def _planed(numbers: Iterable[int]) -> bytes:
+    """Numbers as planes: all lowest bytes, then all second bytes, and so on; without what is zero."""
+    data = _packed("I", numbers)
+    planes = b"".join(data[at::4] for at in range(4))
+    size = len(data) // 4
+    used = next((4 - at for at in range(4) if any(data[3 - at :: 4])), 1)
+    return planes[: used * size]
+
+
+def _planes(data: bytes, size: int, low: int, high: int) -> list[bytes]:
+    """The planes, each from ``low`` to ``high``."""
+    if len(data) % size:
+        raise Damaged("length of planes")
+    return [data[at + low : at + high] for at in range(0, len(data), size)]
+
+
+def _unplaned(planes: Sequence[bytes]) -> "array[int]":
+    size = len(planes[0])
+    data = bytearray(4 * size)
+    for at, plane in enumerate(planes):
+        data[at::4] = plane
+    return _numbers("I", bytes(data), size)
+
+
+def _members(plane: bytes, values: Collection[int]) -> int:
+    """A byte for each byte, as one number: 1 where it is one of the values."""
+    table = bytearray(256)
+    for one in values:
+        table[one] = 1
+    return int.from_bytes(plane.translate(table), "little")
+
+
+def _members_of(planes: Sequence[bytes], numbers: Collection[int]) -> int:
+    """The same for numbers of several bytes: those that only differ in the lowest go together."""
+    groups: dict[int, list[int]] = {}
+    for one in numbers:
+        groups.setdefault(one >> 8, []).append(one & 0xFF)
+    found = 0
+    for high, lows in groups.items():
+        if high >> 8 * (len(planes) - 1):
+            continue  # a larger number than any here
+        part = _members(planes[0], lows)
+        for at, plane in enumerate(planes[1:]):
+            if not part:
+                break
+            part &= _members(plane, [high >> 8 * at & 0xFF])
+        found |= part
+    return found
+
+
+def _set(mask: bytes, offset: int) -> Iterator[int]:
+    """Where a mask is 1, from its end."""
+    at = mask.rfind(1)
+    while at >= 0:
+        yield offset + at
+        at = mask.rfind(1, 0, at)
+
+
+# --- the database -----------------------------------------------------------------------------------
+
+
+class _guarded:  # noqa: N801 - used as a statement
+    """Turns whatever SQLite or a column of the wrong kind raises into :class:`Damaged`."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, sqlite3.Error | TypeError | ValueError | OverflowError):
+            raise Damaged(str(error)) from error
+
+
+def connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
+    """Open the database.
+
+    :param path: ``None`` for one in memory.
+    :param create: make its tables, in an empty file or none.
+    :raises Damaged: it cannot be opened.
+    """
+    with _guarded():
+        if path is None:
+            connection = sqlite3.connect(":memory:", isolation_level=None)
+        else:
+            mode = "rwc" if create else "rw"
+            connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                timeout=_BUSY_SECONDS,
+            )
+        if create:
+            try:
+                connection.executescript(
+                    f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT"
+                )
+            except sqlite3.Error:
+                connection.close()
+                raise
+        return connection
