@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("startup", "acme_http", "acme_dns", "renewal")
+BENCHMARKS = ("startup", "acme_http", "acme_dns", "renewal", "task_history")
 
 
 def main(wanted):

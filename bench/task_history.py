@@ -158,18 +158,22 @@ def growth(results):
 
 def report(results):
     print("Milliseconds with the index, and how many times as long a plain scan takes")
-    rows = [[name, *(_cell(results[size]["lists"][name]) for size in SIZES)] for name in LISTS]
-    rows.append(["status by UPID", *(_cell(results[size]["status"]) for size in SIZES)])
-    for name in ("log", "enter", "build"):
-        rows.append([name, *(f"{1000 * results[size][name]:.2f}" for size in SIZES)])
-    for name in ("task list", "start"):
-        rows.append(
-            [
-                f"process: {name}",
-                *(f"{1000 * results[size]['process'][name]:.0f}" for size in SIZES),
-            ]
-        )
-    table(rows, ["", *(f"{size:,}" for size in SIZES)])
+    found = list(results.values())
+    table(
+        [
+            *([name, *(_cell(one["lists"][name]) for one in found)] for name in LISTS),
+            ["status by UPID", *(_cell(one["status"]) for one in found)],
+            *(
+                [name, *(f"{1000 * one[name]:.2f}" for one in found)]
+                for name in ("log", "enter", "build")
+            ),
+            *(
+                [f"process: {name}", *(f"{1000 * one['process'][name]:.0f}" for one in found)]
+                for name in ("task list", "start")
+            ),
+        ],
+        ["", *(f"{size:,}" for size in results)],
+    )
 
 
 def _cell(figures):

@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,15 +150,14 @@ def run(
     return done
 
 
-def start_in_background(argv: Sequence[str]) -> None:
-    """Start a program that goes on by itself: it has no terminal, and nobody waits for it.
+def start_pvefw(*arguments: str) -> None:
+    """Start a pvefw command that goes on by itself: it has no terminal, and nobody waits for it.
 
-    :param argv: the program and its arguments; never a secret: all can see it.
     :raises ProgramError: it cannot be started.
     """
     try:
         process = subprocess.Popen(
-            list(argv),
+            [sys.executable, "-m", "pvefw", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -166,7 +166,7 @@ def start_in_background(argv: Sequence[str]) -> None:
             start_new_session=True,
         )
     except OSError as error:
-        raise ProgramError(f"{argv[0]}: could not start the program: {error.strerror}") from error
+        raise ProgramError(f"pvefw: could not start the program: {error.strerror}") from error
     process.returncode = 0  # it is meant to outlive us: no warning that it was left alone
 
 

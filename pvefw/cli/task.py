@@ -1,5 +1,6 @@
 """``pvefw task``: the history of tasks and their logs."""
 
+import contextlib
 from datetime import UTC, datetime
 from typing import Any
 
@@ -7,9 +8,13 @@ import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.tasks import run_task
+from pvefw.errors import UsageError
+from pvefw.model import Task
 
 task = Group("task", help="The history of tasks and their logs.")
 
+_STATES = ("ok", "warning", "error", "unknown", "running")
 COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 
 
@@ -30,12 +35,16 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 @click.option("--typefilter", metavar="TYPE", help="Only tasks of this type.")
 @click.option("--statusfilter", metavar="STATUS,…", help="Of ok, error, warning, unknown, running.")
 @click.option("--userfilter", metavar="TEXT", help="Only tasks of users with this in the name.")
+@click.option("--grep", metavar="TEXT", help="Only tasks whose logs contain this text.")
 @output_option
 @pass_app
 def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filters: Any) -> None:
     """List tasks, latest first."""
-    from pvefw.tasks import history
+    from pvefw.errors import StoreError
+    from pvefw.tasks import history, registry
 
+    with contextlib.suppress(StoreError):  # who may not write can read all the same
+        registry.settle(app.paths)
     wanted = history.Filter(
         source=filters["source"],
         errors=filters["errors"],
@@ -43,10 +52,11 @@ def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filte
         since=filters["since"],
         until=filters["until"],
         type=filters["typefilter"],
-        states=frozenset(one.strip().lower() for one in (statusfilter or "").split(",") if one),
+        states=_states(statusfilter),
         user=filters["userfilter"],
+        text=filters["grep"],
     )
-    found = history.tasks(app.paths, wanted, start=start, limit=limit)
+    found = history.tasks(app.paths, wanted, start=start, limit=limit, note=_note)
     if app.output_format != "text":
         show_rows(app, [history.as_dict(one) for one in found], [])
         return
@@ -60,6 +70,24 @@ def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filte
         for one in found
     ]
     show_rows(app, rows, COLUMNS)
+
+
+def _states(listed: str | None) -> frozenset[str]:
+    """Those of ``--statusfilter``.
+
+    :raises UsageError: one is none.
+    """
+    given = frozenset(one.strip().lower() for one in (listed or "").split(",") if one.strip())
+    for one in sorted(given - {*_STATES}):
+        raise UsageError(
+            f"task list: --statusfilter: '{one}' is not a status",
+            hint=f"They are {', '.join(_STATES)}.",
+        )
+    return given
+
+
+def _note(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _time(seconds: int | None) -> str:
@@ -91,6 +119,8 @@ def status(app: App, upid: str) -> None:
     found = history.status(app.paths, Upid.parse(upid))
     state = history.state(found)
     ended = {} if state == "RUNNING" else {"exitstatus": found.status or state.lower()}
+    if explanation := history.explanation(found):
+        ended["explanation"] = explanation
     show_value(
         app,
         {
@@ -99,3 +129,33 @@ def status(app: App, upid: str) -> None:
             **ended,
         },
     )
+
+
+@task.command("index")
+@click.option("--rebuild", is_flag=True, help="Make a new index, whatever is there.")
+@pass_app
+def index_(app: App, rebuild: bool) -> None:
+    """Bring the index of the history up to date."""
+    from pvefw.tasks import archive
+
+    count = archive.bring_up_to_date(app.paths, rebuild=rebuild)
+    click.echo(f"{count} ended tasks are in the index.")
+
+
+@task.command()
+@click.option("--dry-run", is_flag=True, help="Only say how many.")
+@pass_app
+def prune(app: App, dry_run: bool) -> None:
+    """Remove the ended tasks that retention does not keep."""
+    from pvefw.system import SystemClock
+    from pvefw.tasks import retention
+
+    now = SystemClock().now()
+    if dry_run:
+        click.echo(f"{retention.prune(app.paths, now, dry_run=True)} tasks would be removed.")
+        return
+
+    def work(running: Task) -> None:
+        running.log(f"{retention.prune(app.paths, now)} tasks removed.")
+
+    run_task(app, retention.TYPE, work)

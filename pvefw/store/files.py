@@ -9,6 +9,7 @@ import errno
 import hashlib
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
 
 from pvefw.errors import DigestMismatch, NotFound, StoreError
@@ -101,6 +102,30 @@ def tell_kernel(path: Path, text: str) -> None:
         raise failed("write", path, error) from error
 
 
+def rewrite(path: Path, pieces: Iterable[bytes]) -> None:
+    """Replace the content of a file, however large, as :func:`replace` does; owner and mode stay.
+
+    :param pieces: the new content; they may be read from the old one.
+    :raises StoreError: it cannot be read or written; the old content is untouched.
+    """
+    staged = path.with_name(f"{_unfinished(path)}{secrets.token_hex(4)}")
+    try:
+        stat = path.stat()
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _PRIVATE)
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(pieces)
+            file.flush()
+            os.fchown(descriptor, stat.st_uid, stat.st_gid)
+            os.fchmod(descriptor, stat.st_mode & 0o7777)
+            os.fsync(descriptor)
+        rename(staged, path)
+    except OSError as error:
+        raise failed("write", path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
+
+
 def _unfinished(path: Path) -> str:
     """What the names of a file's unfinished successors begin with."""
     return f".{path.name}.tmp."
@@ -140,6 +165,27 @@ def remove(path: Path) -> None:
         return
     except OSError as error:
         raise failed("remove", path, error) from error
+
+
+def remove_all(paths: Iterable[Path]) -> None:
+    """Remove many files, durably; those that are not there are not an error.
+
+    :raises StoreError: one cannot be removed; those before it are gone.
+    """
+    directories = set()
+    for path in paths:
+        try:
+            path.unlink()
+            directories.add(path.parent)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise failed("remove", path, error) from error
+    for one in directories:
+        try:
+            sync_directory(one)
+        except OSError as error:
+            raise failed("remove", one, error) from error
 
 
 def make_directory(path: Path, *, private: bool = False) -> None:

@@ -153,6 +153,21 @@ class Paths:
         return self.state_dir / f"deploy-{self.node}.json"
 
     @property
+    def task_index(self) -> Path:
+        """Where each task stands in the text files of the history; can be deleted at any time."""
+        return self.state_dir / "task-index.sqlite"
+
+    @property
+    def task_removals(self) -> Path:
+        """The tasks that retention is removing."""
+        return self.state_dir / "task-removals"
+
+    @property
+    def task_retention(self) -> Path:
+        """Its time stamp says when retention was last applied."""
+        return self.state_dir / "task-retention"
+
+    @property
     def boot_state(self) -> Path:
         """What is known of the ESPs and of the next boot; see :mod:`pvefw.boot`."""
         return self.state_dir / "boot"
@@ -199,20 +214,6 @@ class Paths:
     def ksm(self) -> Path:
         """The kernel's files about kernel samepage merging."""
         return self.below("sys/kernel/mm/ksm")
-
-    def task_index(self) -> Path:
-        """Where each task stands in the text files of the history; can be deleted at any time."""
-        return self.state_dir / "task-index.sqlite"
-
-    @property
-    def task_removals(self) -> Path:
-        """The tasks that retention is removing."""
-        return self.state_dir / "task-removals"
-
-    @property
-    def task_retention(self) -> Path:
-        """Its time stamp says when retention was last applied."""
-        return self.state_dir / "task-retention"
 
     @property
     def local_locks(self) -> Path:

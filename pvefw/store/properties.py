@@ -354,5 +354,19 @@ PROPERTIES = (
         _account,
         _never,
     ),
+    Property(
+        "task-history-count",
+        "1..1000000000",
+        "Keep so many ended tasks; the oldest are removed with their logs (default: all).",
+        _integer(1, 10**9),
+        _never,
+    ),
+    Property(
+        "task-history-days",
+        "1..36500",
+        "Keep ended tasks so many days; older ones are removed with their logs (default: all).",
+        _integer(1, 36500),
+        _never,
+    ),
 )
 _BY_KEY = {one.key: one for one in PROPERTIES}

@@ -1,4 +1,4 @@
-"""The ended tasks: the text files, which are the truth, and the index over them, which is kept up to date.
+"""The ended tasks: the text files, which are the truth, and the index over them.
 
 A file is only appended to, or another one is put in its place. So the index knows each file by its inode,
 and from where to where it covers it. Whoever asks adds what has been appended since. A long history that
@@ -12,8 +12,8 @@ memory for each answer.
 import contextlib
 import os
 import re
-import sys
 import zlib
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -131,9 +131,16 @@ class Archive:
             for rank in self._texts
         )
 
-    def entries(self, wanted: Wanted, *, skip: int, limit: int) -> list[Entry]:
-        """The tasks that are wanted, latest first."""
-        return [self._entry(place) for place in islice(self._index.find(wanted, skip), limit)]
+    def entries(self, wanted: Wanted, part: slice) -> list[Entry]:
+        """A part of the tasks that are wanted, latest first."""
+        found = self._index.find(wanted, part.start)
+        return [self._entry(place) for place in islice(found, part.stop - part.start)]
+
+    def all_entries(self, wanted: Wanted) -> Iterator[Entry]:
+        """All of them, one after the other; the index is free for others while they are looked at."""
+        places = array("Q", self._index.find(wanted))
+        self._index.release()
+        return map(self._entry, places)
 
     def find(self, upid: Upid) -> Entry | None:
         """One task."""
@@ -445,5 +452,4 @@ def _journal(path: Path) -> Path:
 def _go_on_in_background(paths: Paths) -> None:
     """Have another process take in the rest, unless one is at it."""
     with contextlib.suppress(PvefwError), locks.local_lock(paths, _LOCK, timeout=0):
-        where = ["--root", str(paths.root), "--node", paths.node]
-        system.start_in_background([sys.executable, "-m", "pvefw", "task", "index", *where])
+        system.start_pvefw("task", "index", "--root", str(paths.root), "--node", paths.node)

@@ -1,7 +1,9 @@
 """Looks tasks up: lists, logs, and how one ended."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 from pvefw.errors import NotFound
@@ -13,7 +15,11 @@ from pvefw.tasks.index import STATES, Damaged
 from pvefw.tasks.registry import Entry
 from pvefw.tasks.upid import Upid, runs
 
-SOURCES = ("archive", "active", "all")
+KILLED = (
+    "its process ended without writing how: killed (SIGKILL, out of memory), or the node went down"
+)
+_READERS, _LOGS_AT_ONCE = 8, 32
+_PIECE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,8 @@ class Filter:
     """Of ``ok``, ``error``, ``warning``, ``unknown``, ``running``; empty for all."""
     user: str | None = None
     """A part of the user's name, in any case."""
+    text: str | None = None
+    """A part of a line of the log; only :func:`tasks` looks for it."""
 
     @property
     def archived_states(self) -> frozenset[str] | None:
@@ -42,7 +50,7 @@ class Filter:
         return frozenset(states & {"ERROR", "UNKNOWN"} if self.errors else states)
 
     def wants(self, entry: Entry) -> bool:
-        """Whether a task passes."""
+        """Whether a task passes; its log is not looked at."""
         upid, found = entry.upid, state(entry)
         return (
             (not self.errors or found in ("ERROR", "UNKNOWN"))
@@ -60,6 +68,11 @@ def state(entry: Entry) -> str:
     if entry.end is None and not entry.saved and runs(entry.upid):
         return "RUNNING"
     return registry.outcome(entry.status)
+
+
+def explanation(entry: Entry) -> str:
+    """What there is to say on an end that says nothing itself; else nothing."""
+    return KILLED if entry.end is not None and entry.status == registry.UNEXPECTED else ""
 
 
 def as_dict(entry: Entry) -> dict[str, object]:
@@ -100,29 +113,30 @@ def tasks(
     :raises StoreError: the lists cannot be read.
     """
     # in this order: a task that ends in between is in both lists, not in none
+    says = None if wanted.text is None else partial(_says, paths, wanted.text.encode())
     recent = [] if wanted.source == "archive" else _not_archived(paths)
+    recent = [one for one in recent if wanted.wants(one) and (says is None or says(one))]
     if wanted.source == "active":
-        found = sorted((one for one in recent if wanted.wants(one)), key=_start, reverse=True)
-        return found[start : start + limit]
-    found, complete = archive.ask(paths, lambda kept: _listed(kept, wanted, recent, start, limit))
+        return sorted(recent, key=_start, reverse=True)[start : start + limit]
+
+    def page(kept: Archive) -> list[Entry]:
+        mine = [one for one in recent if kept.find(one.upid) is None]
+        # those of the page that are archived are among so many more archived ones
+        skip = max(start - len(mine), 0)
+        archived = _archived(kept, wanted, says, slice(skip, start + limit))
+        merged = sorted([*mine, *archived], key=_start, reverse=True)
+        return merged[start - skip : start - skip + limit]
+
+    found, complete = archive.ask(paths, page)
     if note and not complete:
         note("The history is being indexed; older tasks are not listed until that is done.")
     return found
 
 
-def _listed(
-    kept: Archive, wanted: Filter, recent: list[Entry], start: int, limit: int
+def _archived(
+    kept: Archive, wanted: Filter, says: Callable[[Entry], bool] | None, part: slice
 ) -> list[Entry]:
-    """The page of the tasks that have ended and these."""
-    recent = [one for one in recent if wanted.wants(one) and kept.find(one.upid) is None]
-    # those of the page that are archived are among so many more archived ones
-    skip = max(start - len(recent), 0)
-    archived = _archived(kept, wanted, skip, start + limit - skip)
-    merged = sorted([*recent, *archived], key=_start, reverse=True)
-    return merged[start - skip : start - skip + limit]
-
-
-def _archived(kept: Archive, wanted: Filter, skip: int, limit: int) -> list[Entry]:
+    """A part of the archived tasks that pass."""
     sought = kept.wanted(
         states=wanted.archived_states,
         words=(wanted.type, None if wanted.vmid is None else str(wanted.vmid)),
@@ -130,10 +144,49 @@ def _archived(kept: Archive, wanted: Filter, skip: int, limit: int) -> list[Entr
         since=wanted.since,
         until=wanted.until,
     )
-    found = kept.entries(sought, skip=skip, limit=limit)
+    if says is None:
+        found = kept.entries(sought, part)
+    else:
+        found = list(islice(_sifted(kept.all_entries(sought), says), part.start, part.stop))
     if not all(map(wanted.wants, found)):
         raise Damaged("it lists what is not wanted")
     return found
+
+
+def _sifted(entries: Iterator[Entry], says: Callable[[Entry], bool]) -> Iterator[Entry]:
+    """Those whose logs say it, in order; logs are read side by side, as disks like it."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_READERS) as readers:
+        while ahead := list(islice(entries, _READERS * _LOGS_AT_ONCE)):
+            parts = [ahead[at::_READERS] for at in range(_READERS)]
+            answers: list[list[bool]] = list(
+                readers.map(lambda part: [says(one) for one in part], parts)
+            )
+            for at, one in enumerate(ahead):
+                if answers[at % _READERS][at // _READERS]:
+                    yield one
+
+
+def _says(paths: Paths, text: bytes, entry: Entry) -> bool:
+    """Whether a task's log contains a text."""
+    path = entry.upid.log_path(paths)
+    before = b""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            while piece := os.read(descriptor, _PIECE):
+                piece = before + piece
+                if text in piece:
+                    return True
+                before = piece[len(piece) - len(text) + 1 :] if len(text) > 1 else b""
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise files.failed("read", path, error) from error
+    return False
 
 
 def _start(entry: Entry) -> int:

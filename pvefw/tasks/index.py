@@ -16,7 +16,7 @@ import zlib
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -30,9 +30,11 @@ BLOCK = 8192
 _SCHEMA = 1
 """To be raised whenever what is kept, or what a line means, changes."""
 _TABLES = """
+CREATE TABLE head (types INTEGER, ids INTEGER, users INTEGER, crc INTEGER);
 CREATE TABLE source (
   rank INTEGER PRIMARY KEY, device INTEGER, inode INTEGER, low INTEGER, high INTEGER, mark INTEGER);
-CREATE TABLE word (kind INTEGER, text TEXT, number INTEGER, PRIMARY KEY (kind, text)) WITHOUT ROWID;
+CREATE TABLE word (
+  kind INTEGER, text TEXT, number INTEGER, crc INTEGER, PRIMARY KEY (kind, text)) WITHOUT ROWID;
 CREATE TABLE block (
   id INTEGER PRIMARY KEY, first INTEGER, place INTEGER, last INTEGER, size INTEGER);
 CREATE TABLE part (
@@ -156,10 +158,20 @@ class Index:
                     "SELECT id, first, place, last, size FROM block ORDER BY first, place"
                 )
             ]
-            for kind, number in self._connection.execute(
-                "SELECT kind, MAX(number) FROM word GROUP BY kind"
-            ):
-                self._used[kind] = number + 1
+            *self._used, crc = self._connection.execute("SELECT * FROM head").fetchone()
+            if crc != self.crc():
+                raise Damaged("what is where")
+
+    def crc(self) -> int:
+        """Of all that leads to the content of the blocks, which have checksums of their own."""
+        blocks = [(one.id, one.first, one.last, one.size) for one in self._blocks]
+        sources = [(rank, astuple(one)) for rank, one in sorted(self.sources.items())]
+        return zlib.crc32(repr((blocks, sources, self._used)).encode())
+
+    def release(self) -> None:
+        """Let others change what is kept; nothing can be looked up any more."""
+        with _guarded():
+            self._connection.execute("ROLLBACK")
 
     def close(self) -> None:
         """Let go of it; what was not saved is lost."""
@@ -253,14 +265,18 @@ class Index:
             for id_ in self._gone:
                 run("DELETE FROM block WHERE id = ?", (id_,))
                 run("DELETE FROM part WHERE block = ?", (id_,))
-            self._connection.executemany("INSERT INTO word VALUES (?, ?, ?)", self._new_words)
+            self._connection.executemany(
+                "INSERT INTO word VALUES (?, ?, ?, ?)",
+                [(*word, _word_crc(*word)) for word in self._new_words],
+            )
             run("DELETE FROM source")
             for rank, one in self.sources.items():
-                values = (rank, one.device, one.inode, one.low, one.high, one.mark)
-                run("INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)", values)
+                run("INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)", (rank, *astuple(one)))
             for block in self._blocks:
                 if block.id is None:
                     block.id = self._insert(block)
+            run("DELETE FROM head")
+            run("INSERT INTO head VALUES (?, ?, ?, ?)", (*self._used, self.crc()))
             run("COMMIT")
             run("BEGIN")  # nobody changes it between this save and what is looked up next
             run("SELECT COUNT(*) FROM source")
@@ -290,12 +306,12 @@ class Index:
         """The numbers of all words that contain a text, in any case."""
         with _guarded():
             kept = self._connection.execute(
-                "SELECT text, number FROM word WHERE kind = ?", (kind,)
+                "SELECT text, number, crc FROM word WHERE kind = ?", (kind,)
             ).fetchall()
+            found = {text: _checked(kind, text, number, crc) for text, number, crc in kept}
+        found |= self._words[kind]
         part = part.lower()
-        return {
-            number for text, number in [*kept, *self._words[kind].items()] if part in text.lower()
-        }
+        return {number for text, number in found.items() if part in text.lower()}
 
     def find(self, wanted: Wanted, skip: int = 0) -> Iterator[int]:
         """The places of the tasks that are wanted, latest first.
@@ -349,9 +365,9 @@ class Index:
     def _kept_number(self, kind: int, text: str) -> int | None:
         with _guarded():
             found = self._connection.execute(
-                "SELECT number FROM word WHERE kind = ? AND text = ?", (kind, text)
+                "SELECT number, crc FROM word WHERE kind = ? AND text = ?", (kind, text)
             ).fetchone()
-        return None if found is None else int(found[0])
+            return None if found is None else _checked(kind, text, *found)
 
     # --- columns --------------------------------------------------------------------------------
 
@@ -406,6 +422,17 @@ def _columns(rows: Sequence[Row]) -> dict[str, bytes]:
         "places": _packed("Q", places),
         "checks": _packed("I", checks),
     }
+
+
+def _word_crc(kind: int, text: str, number: int) -> int:
+    return zlib.crc32(f"{kind} {text} {number}".encode())
+
+
+def _checked(kind: int, text: str, number: int, crc: int) -> int:
+    """The number of a word as it was kept."""
+    if crc != _word_crc(kind, text, number):
+        raise Damaged(f"number of {text}")
+    return number
 
 
 def _holds_any(block: _Block, starts: set[int]) -> bool:
@@ -521,9 +548,11 @@ def connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
             )
         if create:
             try:
-                connection.executescript(
-                    f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA}; COMMIT"
+                connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA};")
+                connection.execute(
+                    "INSERT INTO head VALUES (0, 0, 0, ?)", (Index(connection).crc(),)
                 )
+                connection.execute("COMMIT")
             except sqlite3.Error:
                 connection.close()
                 raise

@@ -10,7 +10,7 @@ line of its log, which says how: whoever comes first does it.
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,7 +48,7 @@ def begin(paths: Paths, upid: Upid) -> None:
 
     :raises StoreError: the task directory cannot be written.
     """
-    with _locked(paths):
+    with locked(paths):
         _update(paths, [*active(paths), Entry(upid, saved=False)])
 
 
@@ -58,9 +58,54 @@ def finish(paths: Paths, upid: Upid, end: int, status: str) -> None:
     :param end: seconds since the epoch.
     :raises StoreError: the task directory cannot be written.
     """
-    with _locked(paths):
+    with locked(paths):
         others = [one for one in active(paths) if one.upid != upid]
         _update(paths, [*others, Entry(upid, end, status, saved=False)])
+
+
+def settle(paths: Paths) -> None:
+    """Enter the ends of tasks whose processes have gone without doing it: killed, or Proxmox VE's.
+
+    :raises StoreError: the task directory cannot be written.
+    """
+    if any(one.end is None and settled(paths, one).end is not None for one in active(paths)):
+        with locked(paths):
+            _update(paths, active(paths))
+
+
+def remove(paths: Paths, upids: Collection[bytes]) -> None:
+    """Strike ended tasks off all lists; who calls holds the lock. What is no task's line stays.
+
+    :param upids: as they stand in the index.
+    :raises StoreError: a list cannot be written.
+    """
+    listed = active(paths)
+    kept = [one for one in listed if not one.saved or str(one.upid).encode() not in upids]
+    if len(kept) < len(listed):
+        _write_active(paths, kept)
+    for path in indexes(paths):
+        if any(first_word(line) in upids for line in raw_lines(path)):
+            lines = (line for line in raw_lines(path) if first_word(line) not in upids)
+            files.rewrite(path, lines)
+
+
+def raw_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a list with their ends; none where there is no such file.
+
+    :raises StoreError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise files.failed("read", path, error) from error
+
+
+def first_word(line: bytes) -> bytes:
+    """The UPID of a line, if it has one."""
+    return line.rstrip(b"\n").partition(b" ")[0]
 
 
 def active(paths: Paths) -> list[Entry]:
@@ -183,7 +228,11 @@ def entry(match: re.Match[str]) -> Entry:
 
 
 @contextmanager
-def _locked(paths: Paths) -> Iterator[None]:
+def locked(paths: Paths) -> Iterator[None]:
+    """Hold the lock of the lists.
+
+    :raises StoreError: the task directory cannot be written.
+    """
     try:
         files.make_directory(paths.task_dir)
         descriptor = os.open(

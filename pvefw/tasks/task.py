@@ -16,7 +16,7 @@ from pvefw.model import TaskEvent
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.system import Clock, SystemClock
-from pvefw.tasks import events, registry
+from pvefw.tasks import events, registry, retention
 from pvefw.tasks.registry import Entry
 from pvefw.tasks.upid import Upid, process_start, safe_id
 
@@ -149,6 +149,7 @@ def _observed(paths: Paths, task: RunningTask, log: "_Log") -> Iterator[None]:
         if task.ended is not None:
             for failure in events.tell_task_ended(paths, _event(task.ended)):
                 log.say(f"WARN: {failure.reason}")
+            retention.start_if_due(paths, task.upid.type, log.say)
 
 
 def _event(entry: Entry) -> TaskEvent:

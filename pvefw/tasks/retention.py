@@ -1,0 +1,148 @@
+"""How long ended tasks are kept: for ever, unless properties of the node or cluster say otherwise.
+
+What is to go is written down first; then the lines go, then the logs. Whatever interrupts that, the next
+time finishes it. A task that runs is in no list of ended ones, and not touched.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pvefw import system
+from pvefw.errors import ConfigError, PvefwError, UsageError
+from pvefw.store import files, properties, pvefw_config
+from pvefw.store.paths import Paths
+from pvefw.tasks import archive, registry
+from pvefw.tasks.upid import Upid
+
+COUNT, DAYS = "task-history-count", "task-history-days"
+TYPE = "taskprune"
+"""The type of the task that does it."""
+_EVERY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What is kept; ``None`` for no limit."""
+
+    count: int | None
+    days: int | None
+
+    @property
+    def everything(self) -> bool:
+        """Whether everything is kept."""
+        return self.count is None and self.days is None
+
+
+def rule(paths: Paths) -> Rule:
+    """What the properties say.
+
+    :raises ConfigError: one is not in its format, or a file is damaged.
+    """
+    return _rule(paths, pvefw_config.properties(paths))
+
+
+def _rule(paths: Paths, found: Mapping[str, str]) -> Rule:
+    for key in (COUNT, DAYS):
+        if key in found:
+            properties.check_read(key, found[key], f"node {paths.node}")
+    count, days = (int(found[key]) if key in found else None for key in (COUNT, DAYS))
+    return Rule(count, days)
+
+
+def is_due(paths: Paths, now: datetime) -> bool:
+    """Whether there is a rule that was not applied for a day; by a clock that jumps, rather too often.
+
+    :raises ConfigError: a property is not in its format.
+    """
+    try:
+        found = pvefw_config.properties(paths)
+    except ConfigError:
+        return False  # the file is damaged: whoever looked for observers in it has said so
+    if _rule(paths, found).everything:
+        return False
+    try:
+        last = paths.task_retention.stat().st_mtime
+    except OSError:
+        return True
+    return abs(now.timestamp() - last) >= _EVERY.total_seconds()
+
+
+def start_if_due(paths: Paths, type_: str, say: Callable[[str], None]) -> None:
+    """Start ``pvefw task prune`` in the background, once a day; what is wrong is said.
+
+    :param type_: of the task that has ended: after its own, there is nothing to do.
+    """
+    try:
+        if type_ != TYPE and is_due(paths, system.SystemClock().now()):
+            system.start_pvefw("task", "prune", "--root", str(paths.root), "--node", paths.node)
+    except PvefwError as error:
+        say(f"WARN: retention of tasks: {error.message}")
+
+
+def prune(paths: Paths, now: datetime, *, dry_run: bool = False) -> int:
+    """Remove what the rule does not keep, and what was left over when that was interrupted.
+
+    :param dry_run: only count.
+    :returns: how many tasks that are.
+    :raises ConfigError: as :func:`rule`.
+    :raises StoreError: a file cannot be read, written or removed.
+    """
+    kept = rule(paths)
+    upids = set() if kept.everything else _to_go(paths, kept, now)
+    if dry_run:
+        return len(upids)
+    files.replace(paths.task_retention, b"")
+    with registry.locked(paths):
+        _finish(paths)
+        upids -= {str(one.upid).encode() for one in registry.active(paths) if one.end is None}
+        if upids:
+            files.replace(paths.task_removals, b"\n".join(upids))
+            _finish(paths)
+    if upids and paths.task_index.exists():
+        archive.bring_up_to_date(paths)
+    return len(upids)
+
+
+def _to_go(paths: Paths, kept: Rule, now: datetime) -> set[bytes]:
+    """The UPIDs that the rule does not keep; of one that was entered twice, the last line counts."""
+    before = 0 if kept.days is None else int((now - timedelta(days=kept.days)).timestamp())
+    superfluous = 0
+    if kept.count is not None:
+        superfluous = sum(1 for _ in _ended(paths)) - kept.count
+    found: set[bytes] = set()
+    for number, (upid, end) in enumerate(_ended(paths)):
+        if number < superfluous or end < before:
+            found.add(upid)
+        else:
+            found.discard(upid)
+    return found
+
+
+def _ended(paths: Paths) -> Iterator[tuple[bytes, int]]:
+    """Every ended task and its end, or its start where there is none; in the order of the files."""
+    for path in reversed(registry.indexes(paths)):
+        for line in registry.raw_lines(path):
+            text = line.decode(errors="replace").rstrip("\n")
+            if match := registry.INDEX_LINE.fullmatch(text):
+                yield registry.first_word(line), int(match["end"] or match["start"], 16)
+
+
+def _finish(paths: Paths) -> None:
+    """Do what is written down; who calls holds the lock of the lists."""
+    data = files.read_if_exists(paths.task_removals)
+    if data is None:
+        return
+    upids = set(data.split(b"\n"))
+    registry.remove(paths, upids)
+    files.remove_all(_logs(paths, upids))
+    files.remove(paths.task_removals)
+
+
+def _logs(paths: Paths, upids: set[bytes]) -> Iterator[Path]:
+    for one in upids:
+        try:
+            yield Upid.parse(one.decode(errors="replace")).log_path(paths)
+        except UsageError:
+            continue  # somebody else has written there

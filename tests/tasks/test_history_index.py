@@ -1,0 +1,443 @@
+"""Index and plain scan give the same answers, whatever is done to either."""
+
+import contextlib
+import dataclasses
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from pvefw import system
+from pvefw.errors import NotFound, StoreError
+from pvefw.store.paths import Paths
+from pvefw.tasks import archive, history, index, registry
+from pvefw.tasks.history import Filter
+from pvefw.tasks.registry import Entry
+from pvefw.tasks.upid import Upid
+
+TYPES, USERS = ["vzdump", "qmstart", "x"], ["root@pam", "Admin@pve", "a@pbs!t-1"]
+IDS = ["", "100", "101", "a.b", "ä€"]
+STATUSES = ["OK", "WARNINGS: 3", "disk on fire", registry.UNEXPECTED]
+STARTS = st.integers(1000, 1040) | st.sampled_from([0, 2**31, 2**32 - 1])  # a clock that jumps
+UPIDS = st.builds(
+    Upid,
+    st.just("pve1"),
+    st.integers(2**22, 2**22 + 3),
+    st.just(1) | st.integers(2**33, 2**34),
+    STARTS,
+    st.sampled_from(TYPES),
+    st.sampled_from(IDS),
+    st.sampled_from(USERS),
+)
+ENDED = st.builds(Entry, UPIDS, st.integers(1000, 2000), st.sampled_from(STATUSES))
+FILTERS = st.builds(
+    Filter,
+    source=st.sampled_from(["archive", "all"]),
+    errors=st.booleans(),
+    vmid=st.none() | st.sampled_from([100, 101, 7]),
+    since=st.none() | STARTS,
+    until=st.none() | STARTS,
+    type=st.none() | st.sampled_from([*TYPES, "y"]),
+    states=st.frozensets(st.sampled_from(["ok", "error", "warning", "unknown", "running"])),
+    user=st.none() | st.sampled_from(["ROOT", "p", "nobody", "", "admin@pve"]),
+)
+
+
+def scan(paths, wanted):
+    """What a list is to hold, without an index."""
+    found = {}
+    for one in registry.indexed(paths):
+        found.pop(one.upid, None)
+        found[one.upid] = one
+    if wanted.source == "all":
+        others = [registry.settled(paths, one) for one in registry.active(paths)]
+        waiting = [one for one in others if one.upid not in found and not one.saved]
+        found |= {one.upid: one for one in waiting}
+    by_start = sorted(found.values(), key=lambda one: one.upid.start)
+    return [one for one in reversed(by_start) if wanted.wants(one)]
+
+
+def line(entry):
+    return f"{entry.upid} {entry.end:08X} {entry.status}\n".encode()
+
+
+@contextlib.contextmanager
+def small_sizes(**sizes):
+    """Everything that is decided by size happens with a few tasks, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(index, "BLOCK", 3)
+        patch.setattr(archive, "_MARK", 64)
+        for name, value in {"SMALL": 0, "_APPENDED": 100, "BATCH": 300, **sizes}.items():
+            patch.setattr(archive, name, value)
+        yield patch
+
+
+class History(RuleBasedStateMachine):
+    """Appended to, rotated, cut, rewritten; the index lost, damaged, replaced; asked in between."""
+
+    @initialize(at_once=st.sampled_from([200, 1 << 20]), small=st.sampled_from([0, 0, 400]))
+    def begin(self, at_once, small):
+        self.folder = Path(tempfile.mkdtemp())
+        self.paths = Paths(self.folder, "pve1")
+        self.paths.task_dir.mkdir(parents=True)
+        self.stack = contextlib.ExitStack()
+        patch = self.stack.enter_context(small_sizes(AT_ONCE=at_once, SMALL=small))
+        self.background = []
+        patch.setattr(system, "start_pvefw", lambda *arguments: self.background.append(arguments))
+
+    def teardown(self):
+        if hasattr(self, "stack"):
+            self.stack.close()
+            shutil.rmtree(self.folder)
+
+    @property
+    def text(self):
+        return self.paths.task_dir / "index"
+
+    # --- the text files -------------------------------------------------------------------------
+
+    @rule(entries=st.lists(ENDED, max_size=8))
+    def others_append(self, entries):
+        with self.text.open("ab") as file:
+            file.writelines(map(line, entries))
+
+    @rule(
+        piece=st.sampled_from([b"UPID:pve1:0001", b"\n", b"\n\n", b"x y z\n", b" ", b"\xff\xfe\n"])
+    )
+    def somebody_writes_garbage(self, piece):
+        with self.text.open("ab") as file:
+            file.write(piece)
+
+    @rule(entry=ENDED, lower=st.booleans())
+    def a_line_without_end(self, entry, lower):
+        with self.text.open("ab") as file:
+            text = line(entry).rstrip(b"\n")
+            file.write(text.lower().replace(b"upid:", b"UPID:") if lower else text)
+
+    @rule(entry=ENDED)
+    def a_task_of_ours(self, entry):
+        registry.begin(self.paths, entry.upid)
+        registry.finish(self.paths, entry.upid, entry.end, entry.status)
+
+    @rule(entry=ENDED)
+    def a_task_that_is_not_entered(self, entry):
+        registry.begin(self.paths, entry.upid)
+
+    @rule()
+    def rotate(self):
+        if self.text.exists():
+            self.text.rename(self.paths.task_dir / "index.1")
+
+    @rule(keep=st.integers(0, 5), name=st.sampled_from(["index", "index.1"]))
+    def rewrite(self, keep, name):
+        path = self.paths.task_dir / name
+        if path.exists():
+            new = path.with_name("new")
+            new.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[-keep:]))
+            new.rename(path)
+
+    @rule(size=st.integers(0, 300))
+    def cut_off(self, size):
+        if self.text.exists():
+            os.truncate(self.text, min(size, self.text.stat().st_size))
+
+    @rule(name=st.sampled_from(["index", "index.1", "active"]))
+    def lose(self, name):
+        (self.paths.task_dir / name).unlink(missing_ok=True)
+
+    # --- the index ------------------------------------------------------------------------------
+
+    @rule(size=st.integers(0, 3000))
+    def index_is_cut_off(self, size):
+        path = self.paths.task_index
+        if path.exists():
+            os.truncate(path, min(size, path.stat().st_size))
+
+    @rule(at=st.integers(0, 60000), piece=st.binary(min_size=1, max_size=40))
+    def index_is_damaged(self, at, piece):
+        path = self.paths.task_index
+        if path.exists():
+            data = bytearray(path.read_bytes())
+            at %= len(data) or 1
+            data[at : at + len(piece)] = piece[: len(data) - at]
+            path.write_bytes(data)
+
+    @rule(garbage=st.sampled_from([b"", b"garbage", b"SQLite format 3\0" + b"x" * 5000]))
+    def index_is_something_else(self, garbage):
+        self.paths.task_index.parent.mkdir(parents=True, exist_ok=True)
+        self.paths.task_index.write_bytes(garbage)
+
+    @rule()
+    def index_is_gone(self):
+        self.paths.task_index.unlink(missing_ok=True)
+
+    @rule(version=st.sampled_from([0, 2, 10**6]))
+    def index_is_of_another_version(self, version):
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(sqlite3.connect(self.paths.task_index)) as connection,
+        ):
+            connection.execute(f"PRAGMA user_version = {version}")
+
+    @rule(rebuild=st.booleans())
+    def index_is_brought_up_to_date(self, rebuild):
+        # a line without its end is not taken in, as it may grow
+        archive.bring_up_to_date(self.paths, rebuild=rebuild)
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    @rule(wanted=FILTERS, start=st.integers(0, 12), limit=st.integers(0, 12))
+    def list(self, wanted, start, limit):
+        expected = scan(self.paths, wanted)
+        told = []
+        found = history.tasks(self.paths, wanted, start=start, limit=limit, note=told.append)
+        if told:
+            # what is there is right, and the rest comes
+            assert self.background
+            others = iter(expected)
+            assert all(one in others for one in found)
+            archive.bring_up_to_date(self.paths)
+            found = history.tasks(self.paths, wanted, start=start, limit=limit, note=told.append)
+            assert len(told) == 1
+        assert found == expected[start : start + limit]
+
+    @rule(upid=UPIDS)
+    def look_up_another(self, upid):
+        self.look_up(upid)
+
+    @rule(number=st.integers(0, 50))
+    def look_up_one(self, number):
+        known = list(registry.indexed(self.paths))
+        if known:
+            self.look_up(known[number % len(known)].upid)
+
+    def look_up(self, upid):
+        expected = [one for one in registry.indexed(self.paths) if one.upid == upid]
+        found, _ = archive.ask(self.paths, lambda kept: kept.find(upid))
+        assert found == (expected[-1] if expected else None)
+
+    @invariant()
+    def nothing_is_left_behind(self):
+        if hasattr(self, "folder") and self.paths.state_dir.exists():
+            names = {one.name for one in self.paths.state_dir.iterdir()}
+            assert names <= {"task-index.sqlite"}
+
+
+TestHistory = History.TestCase
+TestHistory.settings = settings(
+    max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)
+)
+
+
+# --- a long history ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def background(monkeypatch):
+    started = []
+    monkeypatch.setattr(system, "start_pvefw", lambda *arguments: started.append(arguments))
+    return started
+
+
+def entry(number, **changes):
+    upid = Upid("pve1", 2**22 + number, 1, 1000 + number, "vzdump", f"{number % 7}", "root@pam")
+    return Entry(dataclasses.replace(upid, **changes), 1005 + number, STATUSES[number % 4])
+
+
+@pytest.fixture
+def long(paths):
+    """A history whose index is kept."""
+    paths.task_dir.mkdir(parents=True)
+    count = 2 * archive.SMALL // len(line(entry(0)))
+    (paths.task_dir / "index").write_bytes(b"".join(line(entry(at)) for at in range(count)))
+    return [entry(at) for at in range(count)]
+
+
+def test_a_long_history_is_taken_in_from_its_end(paths, long, background, monkeypatch):
+    monkeypatch.setattr(archive, "AT_ONCE", 5000)
+    told = []
+    found = history.tasks(paths, Filter(), limit=10, note=told.append)
+    assert found == long[:-11:-1]
+    assert told == ["The history is being indexed; older tasks are not listed until that is done."]
+    assert background == [("task", "index", "--root", str(paths.root), "--node", "pve1")]
+    # looked up by its id, each is known already
+    assert history.status(paths, long[0].upid) == long[0]
+    assert history.status(paths, long[-1].upid) == long[-1]
+    seen = len(history.tasks(paths, Filter(), limit=len(long)))
+    assert 0 < seen < len(long)
+    assert archive.bring_up_to_date(paths) == len(long)
+    assert history.tasks(paths, Filter(), limit=len(long), note=told.append) == long[::-1]
+    assert len(told) == 1
+
+
+def test_the_process_in_the_background(paths, long, monkeypatch):
+    """The one that is really started; its end is when it lets go of the lock."""
+    monkeypatch.setattr(archive, "AT_ONCE", 5000)
+    arguments = []
+    monkeypatch.setattr(system, "start_pvefw", lambda *given: arguments.extend(given))
+    history.tasks(paths, Filter())
+    done = subprocess.run(
+        [sys.executable, "-m", "pvefw", *arguments], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{len(long)} ended tasks are in the index.\n"
+    told = []
+    assert history.tasks(paths, Filter(vmid=3), limit=10**6, note=told.append) == [
+        one for one in reversed(long) if one.upid.id == "3"
+    ]
+    assert told == []
+
+
+def test_who_cannot_keep_an_index_gets_the_whole_answer(paths, long, background, monkeypatch):
+    monkeypatch.setattr(archive, "AT_ONCE", 5000)
+    paths.state_dir.parent.mkdir(parents=True)
+    paths.state_dir.write_text("a file in the place of the directory")
+    told = []
+    assert history.tasks(paths, Filter(), limit=10**6, note=told.append) == long[::-1]
+    assert (told, background) == ([], [])
+
+
+def test_an_index_that_cannot_be_written_any_more(paths, long, background, monkeypatch):
+    archive.bring_up_to_date(paths)
+
+    def full(self):
+        raise index.Damaged("database or disk is full")
+
+    monkeypatch.setattr(index.Index, "save", full)
+    more = [entry(10**5 + at) for at in range(1000)]
+    with (paths.task_dir / "index").open("ab") as file:
+        file.writelines(map(line, more))
+    assert history.tasks(paths, Filter(), limit=10**6) == [*long, *more][::-1]
+    with pytest.raises(
+        StoreError, match=r"task-index\.sqlite: could not write the file: database or"
+    ):
+        archive.bring_up_to_date(paths, rebuild=True)
+
+
+nobody = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+
+
+@nobody
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_unprivileged_caller(paths, long, kept, tmp_path_factory):
+    if kept:
+        archive.bring_up_to_date(paths)
+    for folder in (paths.root, *paths.root.parents):
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+    code = (
+        "import os, sys; from pathlib import Path; from pvefw.store.paths import Paths\n"
+        "from pvefw.tasks import history\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "paths = Paths(Path(sys.argv[1]), 'pve1')\n"
+        "print(len(history.tasks(paths, history.Filter(errors=True), limit=10**6)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, paths.root], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == len(
+        [one for one in long if history.state(one) in ("ERROR", "UNKNOWN")]
+    )
+    assert paths.task_index.exists() == kept
+
+
+WORKS = """
+    from pvefw.tasks import archive, history, registry
+    from pvefw.tasks.upid import Upid
+    archive._APPENDED = 500
+    who = int(sys.stdin.readline())
+    for number in range(60):
+        upid = Upid("pve1", 2**22 + who, 1, 10**6 + number, "ours", str(who), "root@pam")
+        registry.begin(paths, upid)
+        registry.finish(paths, upid, 10**6, "OK")
+        found = history.tasks(paths, history.Filter(type="ours", vmid=who), limit=100)
+        assert len(found) == number + 1, (who, number, len(found))
+        assert history.status(paths, upid).status == "OK"
+    """
+
+
+def test_several_processes_enter_and_list_at_once(program, paths, long):
+    workers = [program(WORKS, stdin=subprocess.PIPE) for _ in range(3)]
+    for who, worker in enumerate(workers):
+        worker.stdin.write(f"{who}\n")
+        worker.stdin.flush()
+    for number in range(5):
+        paths.task_index.unlink(missing_ok=True)
+        if number % 2:
+            paths.task_index.write_bytes(b"garbage")
+        history.tasks(paths, Filter(vmid=1))
+    for worker in workers:
+        said, _ = worker.communicate(timeout=120)
+        assert worker.returncode == 0, said
+    assert len(history.tasks(paths, Filter(type="ours"), limit=1000)) == 180
+    assert archive.bring_up_to_date(paths) == len(long) + 180
+
+
+def test_lists_go_on_while_a_log_is_searched(paths, long, monkeypatch):
+    """Who reads logs for long does not keep others from writing the index."""
+    archive.bring_up_to_date(paths)
+    reading, go_on = threading.Event(), threading.Event()
+
+    def says(*_args):
+        reading.set()
+        return go_on.wait(60)
+
+    monkeypatch.setattr(history, "_says", says)
+    thread = threading.Thread(target=lambda: history.tasks(paths, Filter(text="x"), limit=1))
+    thread.start()
+    try:
+        assert reading.wait(60)
+        with (paths.task_dir / "index").open("ab") as file:
+            file.write(line(entry(10**5)))
+        assert archive.bring_up_to_date(paths) == len(long) + 1
+    finally:
+        go_on.set()
+        thread.join()
+
+
+def test_more_words_than_a_byte_can_number(paths):
+    """Types, ids and users by the thousand: their numbers take several planes."""
+    paths.task_dir.mkdir(parents=True)
+    entries = [entry(at, id=f"id{at}", user=f"user{at % 700}@pve") for at in range(70_000)]
+    (paths.task_dir / "index").write_bytes(b"".join(map(line, entries)))
+    archive.bring_up_to_date(paths)
+    for wanted in (
+        Filter(user="user69"),
+        Filter(user="user699@"),
+        Filter(user="9"),
+        Filter(user="@"),
+    ):
+        expected = [one for one in reversed(entries) if wanted.wants(one)]
+        assert history.tasks(paths, wanted, limit=10**6) == expected
+        assert history.tasks(paths, wanted, start=60, limit=5) == expected[60:65]
+    assert history.status(paths, entries[65_600].upid) == entries[65_600]
+
+
+def test_a_clock_that_stands_still(paths):
+    """More tasks of one second than a block holds, each entered twice."""
+    paths.task_dir.mkdir(parents=True)
+    with small_sizes():
+        entries = [entry(at, start=5) for at in range(20)]
+        again = [dataclasses.replace(one, status="again") for one in entries]
+        (paths.task_dir / "index").write_bytes(b"".join(map(line, [*entries, *again])))
+        assert history.tasks(paths, Filter()) == again[::-1]
+        assert [history.status(paths, one.upid) for one in entries] == again
+        with pytest.raises(NotFound, match="not known on this node"):
+            history.status(paths, entry(99, start=5).upid)
+
+
+def test_pages_join(paths, long):
+    archive.bring_up_to_date(paths)
+    pages, at = [], 0
+    while page := history.tasks(paths, Filter(errors=True), start=at, limit=100):
+        pages += page
+        at += 100
+    assert pages == [one for one in reversed(long) if history.state(one) in ("ERROR", "UNKNOWN")]
