@@ -13,8 +13,10 @@ from pvefw.boot import kernels, versions
 from pvefw.boot.kernels import Installed
 from pvefw.errors import ConfigError
 from pvefw.model import BootPlan
-from pvefw.store import files, kernel_files
+from pvefw.store import files, kernel_files, locks
 from pvefw.store.paths import Paths
+
+_LOCK = "boot-choice"
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,14 @@ def add(paths: Paths, version: str) -> bool:
     :raises NotFound: it is not installed.
     """
     kernels.installed(paths).find(version)
-    return kernel_files.add(paths.manual_kernels, version)
+    with locks.local_lock(paths, _LOCK):
+        return kernel_files.add(paths.manual_kernels, version)
 
 
 def remove(paths: Paths, version: str) -> bool:
     """Take a manual selection back; whether there was one."""
-    return kernel_files.remove(paths.manual_kernels, [version])
+    with locks.local_lock(paths, _LOCK):
+        return kernel_files.remove(paths.manual_kernels, [version])
 
 
 def pin(paths: Paths, version: str, *, next_boot: bool) -> None:

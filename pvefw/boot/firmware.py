@@ -79,7 +79,7 @@ def detect(paths: Paths) -> Detected:
             secure,
             GRUB,
             "",
-            ["/sys/firmware/efi is not there: started by BIOS", "BIOS starts GRUB only"],
+            ["/sys/firmware/efi is not there: started by BIOS, so by GRUB"],
         )
     evidence = ["/sys/firmware/efi is there: started by UEFI"]
     evidence.append(f"variable SecureBoot: {'on' if secure else 'off'}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from pvefw.boot import choice, esps, records, sync
 from pvefw.boot.difference import Difference, compare, merged
-from pvefw.boot.esp_files import EspFiles, Listing, folded
+from pvefw.boot.esp_files import EspFiles, Listing, folded, shown
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found, Loaders
 from pvefw.boot.machine import Machine, Mounted
@@ -93,6 +93,7 @@ def look(
         )
         files = context.files(mount.path)
         listing = files.listing()
+        _check_folders(one, listing, tree)
         change = compare(files, listing, tree, context.sources, believed)
     except OSError as error:
         raise StoreError(
@@ -108,6 +109,15 @@ def look(
         _to_arm(context, found, plan),
         "" if found.states else names[0],
     )
+
+
+def _check_folders(one: Registered, listing: Listing, tree: BootTree) -> None:
+    for target in (*tree.copies, *tree.texts):
+        if folded(target) in listing.directories:
+            raise StoreError(
+                f"{one.who}: {shown(target)} is a folder there, and must be a file",
+                hint="Look what is in it, and remove it.",
+            )
 
 
 def _responsible(

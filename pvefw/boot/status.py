@@ -7,10 +7,10 @@ from typing import Any
 from pvefw.boot import choice, esps, records
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
-from pvefw.boot.refresh import Context, look
+from pvefw.boot.refresh import LOCK, WAIT, Context, look
 from pvefw.errors import PvefwError
 from pvefw.model import BootPlan
-from pvefw.store import kernel_files
+from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
 
 
@@ -68,10 +68,15 @@ class Status:
 
 
 def status(context: Context) -> Status:
-    """Look at every registered ESP.
+    """Look at every registered ESP, when nobody is at work on them.
 
     :raises PvefwError: they cannot be looked at at all.
     """
+    with locks.local_lock(context.paths, LOCK, timeout=WAIT):
+        return _status(context)
+
+
+def _status(context: Context) -> Status:
     everything = esps.registered(context.paths, context.machine.devices())
     if not everything:
         return Status([])

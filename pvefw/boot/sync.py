@@ -55,12 +55,8 @@ def need(files: EspFiles, listing: Listing, change: Difference) -> Need:
     free += sum(clusters(max(listing.size(one) or 0, 0)) for one in change.unfinished)
     sizes = [Sources.size(source) for source in change.copies.values()]
     sizes += [len(data) for data in change.texts.values()]
-    folders = {
-        folded(parent)
-        for one in (*change.copies, *change.texts)
-        for parent in one.parents
-        if folded(parent) not in listing.directories
-    }
+    # a folder may take another cluster for its new names
+    folders = {folded(parent) for one in (*change.copies, *change.texts) for parent in one.parents}
     return Need(sum(map(clusters, sizes)) + len(folders) * cluster, free)
 
 

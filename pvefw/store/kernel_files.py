@@ -51,9 +51,15 @@ def remove(path: Path, unwanted: Sequence[str]) -> bool:
 def value(path: Path) -> str | None:
     """The one line of a file, or ``None`` where there is no file or nothing in it.
 
-    :raises ConfigError: it has several lines, or is not text.
+    :raises ConfigError: it has several lines or carriage returns, or is not text.
     """
-    found = [one for line in _lines(path) if (one := line.strip())]
+    lines = _lines(path)
+    if any("\r" in line for line in lines):
+        raise ConfigError(
+            f"{path}: its lines end with carriage returns, as on Windows",
+            hint=f"Remove them: sed -i 's/\\r//' {path}",
+        )
+    found = [one for line in lines if (one := line.strip())]
     if len(found) > 1:
         raise ConfigError(
             f"{path}: it has {len(found)} lines, and must have one",
@@ -87,7 +93,10 @@ def _lines(path: Path) -> list[str]:
             hint="Look at the file; it may be damaged.",
         ) from error
     if "\0" in text:
-        raise ConfigError(f"{path}: it is not text: it has a zero byte in it")
+        raise ConfigError(
+            f"{path}: it is not text: it has a zero byte in it",
+            hint="Look at the file; it may be damaged.",
+        )
     return text.splitlines(keepends=True)
 
 

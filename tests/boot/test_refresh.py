@@ -1,10 +1,470 @@
-from pvefw.boot import refresh, status
+"""``boot refresh`` on ESPs that are directories."""
+
+import os
+import threading
+from pathlib import PurePosixPath
+
+import pytest
+from boot.conftest import UUIDS, Plain, loaders_of
+
+from pvefw import plugins
+from pvefw.api import BootTree, ProviderError, hookimpl
+from pvefw.boot import choice, esp_files, records, refresh, registry, status
+from pvefw.boot.loaders import Loaders
+from pvefw.errors import Cancelled, ConfigError, PvefwError, StoreError
+from pvefw.hookspecs.boot import BOOTLOADER
+from pvefw.testing.fakes import FakeTask
 
 
-def test_first(ready, machine):
-    task = ready()
-    refresh.refresh(task)
-    print(task.task.lines)
+def tree(machine, uuid):
+    root = machine.directory / uuid
+    return {
+        str(one.relative_to(root)): one.read_bytes() for one in root.rglob("*") if one.is_file()
+    }
+
+
+def times(machine):
+    return {uuid: machine.seal(machine.devices().with_uuid(uuid)) for uuid in UUIDS}
+
+
+def test_every_esp_gets_all_kernels(ready, machine, host):
+    for uuid in UUIDS:
+        found = tree(machine, uuid)
+        assert len(found) == 3 * 2 + 3
+        for version in ("6.8.12-4-pve", "6.8.4-2-pve", "6.5.13-6-pve"):
+            for name, ours in (("vmlinuz", "vmlinuz"), ("initrd.img", "initrd")):
+                source = host.root / f"boot/{name}-{version}"
+                assert found[f"plain/{version}/{ours}-{version}"] == source.read_bytes()
+        assert found["plain/menu"].split()[-1] == b"6.8.12-4-pve"
+    assert host.paths.esp_uuids.read_text() == "AAAA-0001\nBBBB-0002\n"
+    assert status.status(ready()).ok
+
+
+def test_nothing_changed_nothing_written(ready, machine):
+    before = times(machine)
+    machine.mounts.clear()
+    made = ready()
+    result = refresh.refresh(made)
+    assert times(machine) == before
+    assert not any(mount.writable for mount in machine.mounts)
+    assert result.changed == []
+    assert result.synced == list(UUIDS)
+
+
+class Counting(esp_files.EspFiles):
+    read_files: list = []  # noqa: RUF012
+
+    def digest(self, target):
+        self.read_files.append(target)
+        return super().digest(target)
+
+
+def test_a_seal_saves_reading_and_only_a_seal(ready, machine):
+    refresh.refresh(ready())
+    Counting.read_files.clear()
+    refresh.refresh(ready(files=Counting))
+    assert Counting.read_files == []
+
+    machine.boots += 1  # the host was started again: nobody has watched the ESPs meanwhile
+    refresh.refresh(ready(files=Counting))
+    assert len(Counting.read_files) == 12
+    Counting.read_files.clear()
+    refresh.refresh(ready(files=Counting))
+    assert Counting.read_files == []
+
+
+def test_a_change_that_keeps_size_and_time_is_found(ready, machine):
+    path = machine.directory / UUIDS[0] / "plain/6.8.12-4-pve/initrd-6.8.12-4-pve"
+    data, stat = bytearray(path.read_bytes()), path.stat()
+    data[100] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    machine.boots += 1
+    assert not status.status(ready()).ok
+    result = refresh.refresh(ready())
+    assert result.changed == [UUIDS[0]]
+    assert status.status(ready()).ok
+
+
+def test_an_initrd_that_is_made_anew_under_its_name_is_noticed(ready, machine, host):
+    refresh.refresh(ready())
+    path = host.root / "boot/initrd.img-6.8.12-4-pve"
+    stat = path.stat()
+    path.write_text(path.read_text().swapcase())
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    result = refresh.refresh(ready())
+
+    assert result.changed == list(UUIDS)
+    for uuid in UUIDS:
+        copy = machine.directory / uuid / "plain/6.8.12-4-pve/initrd-6.8.12-4-pve"
+        assert copy.read_bytes() == path.read_bytes()
+
+
+def test_kernels_come_and_go(ready, machine, host):
+    host.install("6.8.20-1-pve")
+    refresh.refresh(ready())
+    for uuid in UUIDS:
+        assert sorted(one.name for one in (machine.directory / uuid / "plain").iterdir()) == [
+            "6.5.13-6-pve",
+            "6.8.12-4-pve",
+            "6.8.20-1-pve",
+            "cmdline",
+            "loader",
+            "menu",
+        ]
+    host.remove("6.8.20-1-pve")
+    refresh.refresh(ready())
+    assert status.status(ready()).kernels == ["6.8.12-4-pve", "6.8.4-2-pve", "6.5.13-6-pve"]
+    assert status.status(ready()).ok
+
+
+def test_a_kernel_that_is_being_installed_is_kept(ready, host):
+    host.install("6.2.16-20-pve")
+    refresh.refresh(ready(), installing="6.2.16-20-pve")
+    assert "6.2.16-20-pve is not needed" in str(status.status(ready()).as_dict())
+    refresh.refresh(ready())
+    assert status.status(ready()).ok
+
+
+def test_next_boot_is_armed_everywhere_and_disarmed_after_a_boot(ready, host, plain):
+    choice.pin(host.paths, "6.5.13-6-pve", next_boot=True)
+    refresh.refresh(ready())
+    assert plain.once == dict.fromkeys(UUIDS, "6.5.13-6-pve")
+
+    host.boot(2)
+    plain.once[UUIDS[0]] = None  # the loader of the disk that booted has used it up
+    task = FakeTask()
+    refresh.refresh(ready(task=task))
+
+    assert plain.once == dict.fromkeys(UUIDS, None)
+    assert any("was to boot once" in line for line in task.lines)
+    assert not host.paths.next_boot_kernel.exists()
+
+
+# --- what is not as it should be ---------------------------------------------------------------------
+
+
+def problems(context):
+    found = status.status(context)
+    return "\n".join([*found.problems, *(line for one in found.esps for line in one.problems)])
+
+
+def test_drift_is_told_and_repaired(ready, machine):
+    own = machine.directory / UUIDS[1] / "plain"
+    (own / "6.8.12-4-pve/vmlinuz-6.8.12-4-pve").write_text("short")
+    (own / "6.8.4-2-pve/initrd-6.8.4-2-pve").unlink()
+    (own / "cmdline").write_text("root=/dev/other000")
+    (own / "5.4.1-pve").mkdir()
+    (own / "5.4.1-pve/vmlinuz-5.4.1-pve").write_text("stale")
+    (own / "6.0.0-pve").mkdir()
+    (own / ".menu.pvefw-new").write_text("half")
+
     found = status.status(ready())
-    print(found.as_dict())
-    assert found.ok
+    first, second = found.esps
+    assert not found.ok
+    assert first.state == "ok"
+    assert second.state == "drift"
+    assert set(second.problems) == {
+        "plain/6.8.12-4-pve/vmlinuz-6.8.12-4-pve differs in size",
+        "plain/6.8.4-2-pve/initrd-6.8.4-2-pve is missing",
+        "plain/cmdline differs",
+        "plain/5.4.1-pve/vmlinuz-5.4.1-pve is not needed",
+        "plain/.menu.pvefw-new is left from an interrupted refresh",
+        "plain/5.4.1-pve is an empty folder",
+        "plain/6.0.0-pve is an empty folder",
+    }
+
+    assert refresh.refresh(ready()).changed == [UUIDS[1]]
+    assert status.status(ready()).ok
+    assert not (own / "5.4.1-pve").exists()
+    assert not (own / "6.0.0-pve").exists()
+
+
+def test_an_esp_that_is_missing_fails_the_refresh_of_the_others_not(ready, machine, host):
+    (machine.directory / UUIDS[0]).rename(machine.directory.parent / "pulled")
+    host.install("6.8.20-1-pve")
+
+    with pytest.raises(StoreError, match="AAAA-0001: it is not there") as caught:
+        refresh.refresh(ready())
+
+    assert "pvefw boot clean" in caught.value.hint
+    assert "1 of 2 ESPs are up to date" in caught.value.message
+    assert (machine.directory / UUIDS[1] / "plain/6.8.20-1-pve").is_dir()
+    found = status.status(ready())
+    assert [one.state for one in found.esps] == ["missing", "ok"]
+    assert not found.ok
+    assert status.summary(host.paths)["esps"][0]["failure"]
+
+    assert registry.clean(ready(), dry_run=True) == ["AAAA-0001"]
+    assert "AAAA-0001" in host.paths.esp_uuids.read_text()
+    assert registry.clean(ready(), dry_run=False) == ["AAAA-0001"]
+    assert host.paths.esp_uuids.read_text() == "BBBB-0002\n"
+    refresh.refresh(ready())
+    assert status.status(ready()).ok
+
+
+def test_rubbish_among_the_uuids_is_named(ready, host):
+    host.paths.esp_uuids.write_text("# disks\nAAAA-0001\n../../etc/passwd\nBBBB-0002\n\x1b[2J\n")
+    with pytest.raises(StoreError, match="2 of 4 failed") as caught:
+        refresh.refresh(ready())
+    assert "'../../etc/passwd'" in caught.value.message
+    assert "\x1b" not in caught.value.message
+    assert [one.state for one in status.status(ready()).esps] == ["ok", "missing", "ok", "missing"]
+    assert registry.clean(ready(), dry_run=False) == ["../../etc/passwd", "\x1b[2J"]
+    assert host.paths.esp_uuids.read_text() == "# disks\nAAAA-0001\nBBBB-0002\n"
+    assert not (host.root / "etc/passwd.json").exists()
+
+
+def test_two_loaders_on_one_esp_are_both_kept_right_and_told(ready, machine, plain, host):
+    other = Plain("other")
+    loaders = loaders_of(plain, other)
+    registry.init(ready(loaders=loaders), machine.path_of(UUIDS[0]), "other")
+
+    found = status.status(ready(loaders=loaders))
+    assert found.esps[0].state == "drift"
+    assert found.esps[0].problems == ["it has several boot loaders: other, plain"]
+    assert "different boot loaders: other on AAAA-0001; plain on" in found.problems[0]
+
+    host.install("6.8.20-1-pve")
+    refresh.refresh(ready(loaders=loaders))
+    for name in ("plain", "other"):
+        assert (machine.directory / UUIDS[0] / name / "6.8.20-1-pve").is_dir()
+
+
+def test_different_loaders_on_different_esps(context, machine, plain):
+    loaders = loaders_of(plain, Plain("other"))
+    registry.init(context(loaders=loaders), machine.path_of(UUIDS[0]), "plain")
+    registry.init(context(loaders=loaders), machine.path_of(UUIDS[1]), "other")
+    found = status.status(context(loaders=loaders))
+    assert found.problems == [
+        "the ESPs have different boot loaders: other on BBBB-0002; plain on AAAA-0001"
+    ]
+    assert [list(one.loaders) for one in found.esps] == [["plain"], ["other"]]
+    assert not found.ok
+
+
+def test_a_loader_that_is_gone_is_an_error_and_its_files_are_kept_right(ready, machine, host):
+    (machine.directory / UUIDS[0] / "plain/loader").unlink()
+    host.install("6.8.20-1-pve")
+    with pytest.raises(StoreError, match="plain is no longer on it") as caught:
+        refresh.refresh(ready())
+    assert "pvefw boot reinit" in caught.value.hint
+    assert (machine.directory / UUIDS[0] / "plain/6.8.20-1-pve").is_dir()
+    assert "plain is gone" in problems(ready())
+    registry.reinit(ready())
+    assert status.status(ready()).ok
+
+
+def test_an_esp_without_any_known_loader(context, machine, host):
+    host.paths.esp_uuids.write_text("AAAA-0001\n")
+    with pytest.raises(StoreError, match="no boot loader is on it") as caught:
+        refresh.refresh(context())
+    assert "pvefw boot init /dev/sda2" in caught.value.hint
+    assert status.status(context()).esps[0].state == "error"
+
+
+class Broken:
+    name = "broken"
+
+    @hookimpl
+    def boot_firmware(self):
+        return []
+
+    @hookimpl
+    def boot_probe(self, esp):
+        raise ValueError("oops")
+
+    @hookimpl
+    def boot_install(self, esp, firmware, task):
+        """Nothing."""
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        return BootTree({}, {}, [])
+
+
+def test_a_broken_plugin_does_not_keep_the_others_from_work(ready, machine, plain, host):
+    bound = {one.name: plugins.bind_object(BOOTLOADER, one, one.name) for one in (Broken(), plain)}
+    loaders = Loaders(bound, {"worse": PvefwError("worse: its import fails")})
+    host.install("6.8.20-1-pve")
+    task = FakeTask()
+    refresh.refresh(ready(loaders=loaders, task=task))
+    assert task.warnings == ["a boot loader cannot be used: worse: its import fails"]
+    said = problems(ready(loaders=loaders))
+    assert "worse: its import fails" in said
+    assert "a boot loader cannot say: broken: boot_probe failed: ValueError: oops" in said
+
+
+class Escaping(Plain):
+    target = PurePosixPath("../outside")
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        tree = super().boot_render(esp, plan)
+        return BootTree(tree.copies, {self.target: b"x", **tree.texts}, tree.owned)
+
+
+@pytest.mark.parametrize("target", ["../outside", "/etc/passwd", "a/../../b", "."])
+def test_a_path_that_leads_out_of_the_esp_is_refused(ready, machine, target):
+    plain = Escaping()
+    plain.target = PurePosixPath(target)
+    before = times(machine)
+    with pytest.raises(StoreError, match="outside of the ESP"):
+        refresh.refresh(ready(loaders=loaders_of(plain)))
+    assert times(machine) == before
+
+
+def test_symbolic_links_are_not_followed(ready, machine, tmp_path, host):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "precious").write_text("keep")
+    own = machine.directory / UUIDS[0] / "plain"
+    (own / "6.8.20-1-pve").symlink_to(outside)
+    (own / "5.0-pve").mkdir()
+    (own / "5.0-pve/vmlinuz").symlink_to(outside / "precious")
+    (own / "menu").unlink()
+    (own / "menu").symlink_to(outside / "precious")
+    host.install("6.8.20-1-pve")
+
+    with pytest.raises(StoreError, match="File exists"):
+        refresh.refresh(ready())
+    assert list(outside.iterdir()) == [outside / "precious"]
+    (own / "6.8.20-1-pve").unlink()
+    refresh.refresh(ready())
+
+    assert (outside / "precious").read_text() == "keep"
+    assert not (own / "menu").is_symlink()
+    assert not (own / "5.0-pve").exists()
+    assert status.status(ready()).ok
+
+
+def test_hostile_names_stay_on_their_line(ready, machine):
+    own = machine.directory / UUIDS[0] / "plain/6.8.12-4-pve"
+    (own / "a\nTASK OK\x1b[2J").write_text("x")
+    os.close(os.open(bytes(own) + b"/\xff", os.O_CREAT))
+    lines = status.status(ready()).esps[0].problems
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) == 2
+    refresh.refresh(ready())
+    assert status.status(ready()).ok
+
+
+def test_a_folder_in_the_place_of_a_file(ready, machine):
+    own = machine.directory / UUIDS[0] / "plain"
+    (own / "menu").unlink()
+    (own / "menu").mkdir()
+    with pytest.raises(StoreError, match="plain/menu is a folder"):
+        refresh.refresh(ready())
+
+
+def test_names_differ_by_more_than_case(ready, machine):
+    """FAT does not tell ``Menu`` from ``menu``: what differs in case is neither missing nor stale."""
+    own = machine.directory / UUIDS[0] / "plain/6.8.12-4-pve"
+    listing = esp_files.EspFiles(machine.directory / UUIDS[0]).listing()
+    (own / "vmlinuz-6.8.12-4-pve").rename(own / "VMLINUZ-6.8.12-4-PVE")
+    again = esp_files.EspFiles(machine.directory / UUIDS[0]).listing()
+    assert again.files.keys() == listing.files.keys()
+    assert again.matching("PLAIN/*/vmlinuz-6.8.12-4-pve") == [
+        PurePosixPath("plain/6.8.12-4-pve/VMLINUZ-6.8.12-4-PVE")
+    ]
+
+
+def test_a_read_only_esp(ready, machine, host):
+    machine.read_only.add(UUIDS[0])
+    refresh.refresh(ready())  # nothing to do: it need not be writable
+    host.install("6.8.20-1-pve")
+    with pytest.raises(StoreError, match="Read-only file system"):
+        refresh.refresh(ready())
+    assert (machine.directory / UUIDS[1] / "plain/6.8.20-1-pve").is_dir()
+
+
+def test_a_damaged_command_line_touches_nothing(ready, machine, host):
+    before = times(machine)
+    host.write("etc/kernel/cmdline", "quiet\n")
+    with pytest.raises(ConfigError):
+        refresh.refresh(ready())
+    assert times(machine) == before
+    assert "no root=" in problems(ready())
+
+
+def test_no_esp_at_all(context, host):
+    task = FakeTask()
+    refresh.refresh(context(task=task))
+    assert "no ESP is registered" in task.lines[0]
+    assert status.status(context()).esps == []
+
+
+def test_a_loader_whose_tree_does_not_boot_stops_before_the_other_esps(ready, machine, host):
+    class Wrong(Plain):
+        @hookimpl
+        def boot_render(self, esp, plan):
+            made = super().boot_render(esp, plan)
+            return BootTree(made.copies, {PurePosixPath("plain/menu"): b"nothing\nnothing"}, ())
+
+    before = times(machine)[UUIDS[1]]
+    with pytest.raises(StoreError, match="and nothing else") as caught:
+        refresh.refresh(ready(loaders=loaders_of(Wrong())))
+    assert "left as it is" in caught.value.message
+    assert times(machine)[UUIDS[1]] == before
+
+
+def test_an_arming_that_fails_leaves_the_default(ready, machine, host):
+    class Unarmed(Plain):
+        @hookimpl
+        def boot_arm(self, esp, plan, task):
+            raise ProviderError("the variables are full")
+
+    choice.pin(host.paths, "6.5.13-6-pve", next_boot=True)
+    with pytest.raises(StoreError, match="the variables are full"):
+        refresh.refresh(ready(loaders=loaders_of(Unarmed())))
+    for uuid in UUIDS:
+        assert tree(machine, uuid)["plain/menu"].split()[-1] == b"6.8.12-4-pve"
+
+
+def test_a_refresh_waits_for_another(ready, machine, host):
+    class Slow(Counting):
+        begun, go_on = threading.Event(), threading.Event()
+
+        def create(self, target, chunks):
+            self.begun.set()
+            assert self.go_on.wait(60)
+            super().create(target, chunks)
+
+    host.install("6.8.20-1-pve")
+    first = threading.Thread(target=lambda: refresh.refresh(ready(files=Slow)))
+    first.start()
+    assert Slow.begun.wait(60)
+    done = threading.Event()
+    results = []
+
+    def again():
+        results.append(refresh.refresh(ready()))
+        done.set()
+
+    second = threading.Thread(target=again)
+    second.start()
+    assert not done.is_set()
+    Slow.go_on.set()
+    first.join(60)
+    second.join(60)
+    assert results[0].changed == []
+
+
+def test_a_cancelled_refresh_leaves_nothing_half(ready, machine, host):
+    host.install("6.8.20-1-pve")
+    before = tree(machine, UUIDS[0])
+    task = FakeTask()
+
+    class Impatient(esp_files.EspFiles):
+        def write(self, descriptor, data):
+            super().write(descriptor, data)
+            task.cancelled = True
+
+    with pytest.raises(Cancelled):
+        refresh.refresh(ready(task=task, files=Impatient))
+    assert tree(machine, UUIDS[0]) == before
+    assert records.load(host.paths, UUIDS[0]).under_way
+    refresh.refresh(ready())
+    assert machine.repaired == [UUIDS[0]]
+    assert status.status(ready()).ok
