@@ -1,0 +1,87 @@
+"""``loader/loader.conf`` (loader.conf(5)): what boots by default, and the settings of the menu."""
+
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from pvefw.api import BootPlan, ProviderError
+from pvefw_bootloader_systemd.entries import Entry, entry_id, entry_stem, read_fields
+
+LOADER_CONF = PurePosixPath("loader/loader.conf")
+HOST_CONF = PurePosixPath("etc/kernel/loader.conf")
+"""The administrator's settings, in the same format, below the host's root."""
+
+_TIMEOUT = "timeout 3"
+"""Proxmox VE's own."""
+
+
+def render(plan: BootPlan) -> bytes:
+    """The text of ``loader.conf``.
+
+    :raises ProviderError: the host's own file cannot be read.
+    """
+    settings = [line for line in _host_lines(plan.root) if line.split()[0] != "default"]
+    if not any(line.split()[0] == "timeout" for line in settings):
+        settings.insert(0, _TIMEOUT)
+    return "".join(f"{line}\n" for line in [*settings, f"default {_default(plan)}"]).encode()
+
+
+def warnings(plan: BootPlan) -> list[str]:
+    """What of the host's own file does not count."""
+    if any(line.split()[0] == "default" for line in _host_lines(plan.root)):
+        return [f"/{HOST_CONF}: 'default' is not used: `pvefw boot kernel pin` chooses the kernel"]
+    return []
+
+
+def _default(plan: BootPlan) -> str:
+    """The pattern of the default's entry, and of the counted one that may stand before it.
+
+    Until release 254 the loader takes the boot counter for a part of the id: ``proxmox_6.8.4+1.conf``. So
+    ``proxmox?6.8.4[.+]*`` it is, and the plain id where that would match another kernel, too.
+    """
+    pattern = f"{entry_stem(plan.default, '?')}[.+]*"
+    others = [entry_id(one.version) for one in plan.kernels if one.version != plan.default]
+    if any(is_match(pattern, one) for one in others):
+        return entry_id(plan.default)
+    return pattern
+
+
+def counted_can_boot(plan: BootPlan) -> bool:
+    """Whether the default leaves room for a counted entry."""
+    return _default(plan) != entry_id(plan.default)
+
+
+def default_of(root: Path) -> str | None:
+    """The default that the ``loader.conf`` on an ESP names: an id, or a pattern of ids.
+
+    :param root: where the ESP is mounted.
+    """
+    return read_fields(root / LOADER_CONF).get("default", [None])[-1]
+
+
+def default_entry(root: Path, found: list[Entry]) -> Entry | None:
+    """The entry that boots by default, where the ``loader.conf`` on an ESP leaves no choice."""
+    default = default_of(root)
+    if default is None:
+        return None
+    matching = [one for one in found if is_match(default, one.path.name)]
+    return matching[0] if len(matching) == 1 else None
+
+
+def is_match(pattern: str, name: str) -> bool:
+    """Whether the loader takes an entry for one that a pattern means: case does not count."""
+    return fnmatchcase(name.lower(), pattern.lower())
+
+
+def _host_lines(root: Path) -> list[str]:
+    path = root / HOST_CONF
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise ProviderError(
+            f"{path}: it cannot be read: {error}",
+            hint="It is a text in the format of loader.conf(5).",
+        ) from error
+    lines = (" ".join(line.split()) for line in text.replace("\0", "").splitlines())
+    return [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,153 @@
+"""Boot Loader Specification, type 1: one text file per kernel (``loader/entries/proxmox-VERSION.conf``).
+
+Names and contents are those of Proxmox VE, byte by byte: on an ESP that is taken over they stay.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pvefw.api import BootPlan, Kernel, ProviderError
+
+ENTRIES = PurePosixPath("loader/entries")
+KERNELS = PurePosixPath("EFI/proxmox")
+OWNED = (
+    "loader/entries/proxmox-[0-9]*.conf",
+    "EFI/proxmox/*/vmlinuz-*",
+    "EFI/proxmox/*/initrd.img-*",
+)
+"""An entry whose kernel is missing is not offered, one whose initrd is missing is: hence the order."""
+
+_VERSION = re.compile(r"[0-9][0-9A-Za-z._+~-]{0,199}(?<!\.)")
+_COUNTER = re.compile(r"\+(?P<left>\d+)(-\d+)?$")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry as it lies on an ESP."""
+
+    path: Path
+    id: str
+    """The file's name without its boot counter."""
+    tries_left: int | None
+    """Of its boot counter; ``None`` where it has none."""
+    version: str
+    files: tuple[PurePosixPath, ...]
+    """Kernel and initrds, relative to the ESP."""
+
+    def is_complete(self, root: Path) -> bool:
+        """Whether it names a version, a kernel and an initrd, and these are there."""
+        return (
+            bool(self.version)
+            and len(self.files) > 1
+            and all((root / one).is_file() for one in self.files)
+        )
+
+
+def entry_stem(version: str, mark: str = "-") -> str:
+    """The name of a version's entry, without its ending.
+
+    The loader would take a version that ends like a boot counter (``6.9.0+3``) for one.
+
+    :param mark: what stands between ``proxmox`` and the version.
+    """
+    guard = "_" if _COUNTER.search(version) else ""
+    return f"proxmox{mark}{version}{guard}"
+
+
+def entry_id(version: str) -> str:
+    """The id of a version's entry, by which the loader knows it: its file's name."""
+    return f"{entry_stem(version)}.conf"
+
+
+def targets(kernel: Kernel) -> dict[PurePosixPath, Path]:
+    """Where kernel and initrd lie on the ESP, and where they come from."""
+    folder = KERNELS / kernel.version
+    return {
+        folder / f"vmlinuz-{kernel.version}": kernel.vmlinuz,
+        folder / f"initrd.img-{kernel.version}": kernel.initrd,
+    }
+
+
+def render(plan: BootPlan, kernel: Kernel, *more: str) -> bytes:
+    """The text of one entry.
+
+    :param more: further lines.
+    """
+    linux, initrd = targets(kernel)
+    lines = [
+        f"title    {plan.title}",
+        f"version  {kernel.version}",
+        f"options   {plan.cmdline}",
+        f"linux    /{linux}",
+        f"initrd   /{initrd}",
+        *more,
+    ]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def check(plan: BootPlan) -> None:
+    """Refuse what the format cannot hold.
+
+    :raises ProviderError: and why.
+    """
+    seen: dict[str, str] = {}
+    for version in (one.version for one in plan.kernels):
+        if not _VERSION.fullmatch(version):
+            raise ProviderError(
+                f"kernel {version!r}: its version is no file name on an ESP",
+                hint="Versions begin with a digit and have letters, digits and ._+~- in them.",
+            )
+        other = seen.setdefault(version.lower(), version)
+        if other != version:
+            raise ProviderError(
+                f"kernels {other} and {version}: an ESP cannot hold both, as it does not tell upper "
+                "from lower case",
+                hint="Remove one of the two packages.",
+            )
+    for what, text in (("command line", plan.cmdline), ("title", plan.title)):
+        if _UNPRINTABLE.search(text):
+            raise ProviderError(
+                f"the {what} {text!r}: an entry cannot hold it: it must be one line",
+                hint="Write it as one line, in /etc/kernel/cmdline.",
+            )
+
+
+def read(root: Path) -> Iterator[Entry]:
+    """The entries that are ours, in no order; nonsense in them counts as nothing.
+
+    :param root: where the ESP is mounted.
+    """
+    for path in (root / ENTRIES).glob("proxmox[-_]*.conf"):
+        counter = _COUNTER.search(path.stem)
+        fields = read_fields(path)
+        linux = fields.get("linux", [])[-1:]
+        yield Entry(
+            path,
+            id=_COUNTER.sub("", path.stem) + ".conf",
+            tries_left=int(counter["left"]) if counter else None,
+            version=" ".join(fields.get("version", [])[-1:]),
+            files=tuple(_within_esp(one) for one in [*linux, *fields.get("initrd", [])] if linux),
+        )
+
+
+def read_fields(path: Path) -> dict[str, list[str]]:
+    """Key and values of a file in the loader's format: a word, space, a value; ``#`` begins a comment.
+
+    A file that is not there has none.
+    """
+    fields: dict[str, list[str]] = {}
+    if not path.is_file():
+        return fields
+    for line in path.read_bytes().decode(errors="replace").splitlines():
+        key, _, value = line.strip().replace("\t", " ").partition(" ")
+        if key and not key.startswith("#"):
+            fields.setdefault(key, []).append(value.strip().strip('"'))
+    return fields
+
+
+def _within_esp(path: str) -> PurePosixPath:
+    parts = PurePosixPath(path.replace("\\", "/")).parts
+    return PurePosixPath(*(one for one in parts if one not in {"/", "//", ".."}))

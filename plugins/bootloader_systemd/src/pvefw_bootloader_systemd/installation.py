@@ -1,0 +1,72 @@
+"""The loader's own files on an ESP, put there by bootctl(1)."""
+
+import re
+import shutil
+from pathlib import Path
+
+from pvefw.api import Esp, ProviderError, Task, Unsupported, run
+from pvefw_bootloader_systemd import variables
+
+BINARIES = "EFI/systemd/systemd-boot*.efi"
+"""One for each architecture: ``systemd-bootx64.efi``, ``systemd-bootaa64.efi``."""
+
+_SECURE_BOOT = f"SecureBoot-{variables.GLOBAL_GUID}"
+_INFO = re.compile(rb"#### LoaderInfo: systemd-boot (\S+) ####")
+_SIGNED = Path("/usr/lib/systemd/boot/efi")
+
+
+def install(esp: Esp, efivars: Path, task: Task) -> None:
+    """Put the loader there, also where firmware looks on any disk (``EFI/BOOT``), and register it.
+
+    Where it cannot be registered, the disk still boots by itself; that is a warning.
+
+    :raises Unsupported: bootctl or the loader is not installed on this host.
+    :raises ProviderError: bootctl failed.
+    """
+    if shutil.which("bootctl") is None:
+        raise Unsupported(
+            "bootctl is not installed on this host",
+            hint="apt install systemd-boot, then try again.",
+        )
+    command = ["bootctl", f"--esp-path={esp.mountpoint}"]
+    task.log(f"Installing systemd-boot on {esp.device}")
+    done = run([*command, "--no-variables", "install"], check=False)
+    if done.returncode != 0 or not any(esp.mountpoint.glob(BINARIES)):
+        raise ProviderError(
+            f"bootctl could not install systemd-boot on {esp.device}: {_said(done.stderr)}",
+            hint="apt install systemd-boot; `bootctl install` needs an EFI system partition on vfat.",
+        )
+    _register(command, esp, efivars, task)
+    if _is_secure(efivars) and not any(_SIGNED.glob("*.efi.signed")):
+        task.warn(
+            "Secure Boot is on and this systemd-boot is not signed: the firmware will refuse it unless "
+            "you sign it; `pvefw boot init PARTITION grub` uses the signed loader of the distribution"
+        )
+
+
+def _register(command: list[str], esp: Esp, efivars: Path, task: Task) -> None:
+    if not efivars.is_dir() or not any(efivars.iterdir()):
+        task.log("There are no firmware variables here: the disk boots by EFI/BOOT alone")
+        return
+    done = run([*command, "install"], check=False)
+    if done.returncode != 0:
+        task.warn(
+            f"{esp.device} is not registered in the firmware ({_said(done.stderr)}): it boots by "
+            "EFI/BOOT, where the firmware tries that"
+        )
+
+
+def loader_version(root: Path) -> str | None:
+    """The version of the loader on an ESP: empty where it does not say, ``None`` without a loader."""
+    for path in sorted(root.glob(BINARIES)):
+        found = _INFO.search(path.read_bytes())
+        return found[1].decode(errors="replace") if found else ""
+    return None
+
+
+def _is_secure(efivars: Path) -> bool:
+    return variables.read(efivars, _SECURE_BOOT) == b"\x01"
+
+
+def _said(text: str) -> str:
+    return text.strip().splitlines()[-1].strip() if text.strip() else "it said nothing"

@@ -1,0 +1,108 @@
+"""A kernel that boots once: by a variable of the firmware, or by an entry with a boot counter.
+
+``LoaderEntryOneShot`` is cleared by the loader before it starts that entry (systemd-boot(7)).
+
+Where it cannot be written, ``proxmox_DEFAULT+1.conf`` is put on the ESP (Automatic Boot Assessment). The
+pattern in ``loader.conf`` matches it, and its ``sort-key`` puts it before all entries that have none. The
+loader renames it to ``…+0-1.conf`` before it starts the kernel. Without a try left it comes last, and the
+default's own entry is the first that matches: nothing has to come up for that.
+"""
+
+import os
+from pathlib import Path
+
+from pvefw.api import BootPlan, Esp, ProviderError, Task
+from pvefw_bootloader_systemd import configuration, entries, variables
+from pvefw_bootloader_systemd.entries import Entry
+
+SPENT = "loader/entries/proxmox_*+0-*.conf"
+"""What is left after a counted boot; core deletes it."""
+VARIABLE = f"LoaderEntryOneShot-{variables.LOADER_GUID}"
+_OURS = "proxmox"
+_SORTED_FIRST = "sort-key proxmox"
+
+
+def armed(root: Path, efivars: Path) -> str | None:
+    """What boots next, for once.
+
+    :param root: where the ESP is mounted.
+    :param efivars: where the firmware's variables are mounted.
+    :returns: a version; or a remark, where a counted entry belongs to another default.
+    """
+    found = list(entries.read(root))
+    wanted = (variables.read_text(efivars, VARIABLE) or "").lower()
+    by_variable = [one.version for one in found if one.id.lower() == wanted]
+    if by_variable:
+        return by_variable[0]
+    default = configuration.default_of(root)
+    for one in filter(_is_counted, found):
+        if one.tries_left == 0:
+            continue
+        matches = default and configuration.is_match(default, one.path.name)
+        return one.version if matches else f"{one.version} ({one.path.name}, for another default)"
+    return None
+
+
+def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
+    """Arrange for ``plan.next_boot``, or for none.
+
+    :raises ProviderError: it could not be arranged.
+    """
+    root = esp.mountpoint
+    counted = [one.path for one in entries.read(root) if _is_counted(one)]
+    try:
+        if plan.next_boot is None:
+            _clear_variable(efivars)
+        elif not _set_variable(plan.next_boot, efivars, task):
+            kept = _write_counted(root, plan)
+            counted = [path for path in counted if path != kept]
+        for path in counted:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ProviderError(
+            f"{esp.device}: the next boot could not be changed: {error.filename}: {error.strerror}",
+            hint="The default boots as before; `pvefw boot status` says what is armed.",
+        ) from error
+
+
+def _is_counted(entry: Entry) -> bool:
+    """Whether it is from :func:`_write_counted`; systemd-bless-boot(8) may have taken its counter."""
+    return entry.id.startswith(f"{_OURS}_")
+
+
+def _set_variable(version: str, efivars: Path, task: Task) -> bool:
+    try:
+        variables.write_text(efivars, VARIABLE, entries.entry_id(version).lower())
+    except OSError as error:
+        task.log(f"The firmware's variables cannot be written ({error}): counting boots instead")
+        return False
+    return True
+
+
+def _clear_variable(efivars: Path) -> None:
+    """Unless it names an entry that is not ours: somebody else has wanted that."""
+    if (variables.read_text(efivars, VARIABLE) or "").startswith(_OURS):
+        variables.remove(efivars, VARIABLE)
+
+
+def _write_counted(root: Path, plan: BootPlan) -> Path:
+    if not configuration.counted_can_boot(plan):
+        raise ProviderError(
+            f"{plan.next_boot} cannot boot once: the firmware's variables cannot be written, and boots "
+            f"cannot be counted as another kernel's name begins with {plan.default}",
+            hint="Pin the kernel instead: `pvefw boot kernel pin`.",
+        )
+    [kernel] = [one for one in plan.kernels if one.version == plan.next_boot]
+    path = root / entries.ENTRIES / f"{entries.entry_stem(plan.default, '_')}+1.conf"
+    fresh = path.with_name(f".{path.name}.pvefw-new")
+    with fresh.open("wb") as file:
+        file.write(entries.render(plan, kernel, _SORTED_FIRST))
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path
