@@ -13,25 +13,31 @@ from pathlib import Path
 LIST = Path(__file__).with_name("debian-packages.txt")
 
 
-def packages(groups: set[str]) -> list[str]:
-    """The packages of these groups, each once, in the order of the list."""
-    found: list[str] = []
+def groups() -> dict[str, list[str]]:
+    """The packages of every group, each once, in the order of the list."""
+    found: dict[str, list[str]] = {}
     for line in LIST.read_text().splitlines():
-        group, _, names = line.partition("#")[0].partition(":")
-        if group.strip() in groups:
-            found += [name for name in names.split() if name not in found]
+        group, colon, names = line.partition("#")[0].partition(":")
+        if colon:
+            found.setdefault(group.strip(), []).extend(names.split())
     return found
 
 
-def is_installed(package: str) -> bool:
-    """Whether dpkg knows the package as installed."""
+def packages(wanted: set[str]) -> list[str]:
+    """The packages of these groups, each once."""
+    return list(dict.fromkeys(name for group, names in groups().items() for name in names if group in wanted))
+
+
+def installed(names: list[str]) -> set[str]:
+    """Those of these packages that dpkg knows as installed."""
     asked = subprocess.run(
-        ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package],
+        ["dpkg-query", "--show", "--showformat=${binary:Package} ${db:Status-Status}\n", *names],
         capture_output=True,
         text=True,
         check=False,
     )
-    return asked.stdout == "installed"
+    lines = (line.split() for line in asked.stdout.splitlines())
+    return {line[0].partition(":")[0] for line in lines if line[-1] == "installed"}
 
 
 def install(missing: list[str]) -> bool:
@@ -57,15 +63,17 @@ def apt(*arguments: str, quiet: bool = False) -> bool:
     return done.returncode == 0
 
 
-def main(groups: set[str]) -> str | None:
-    """Make sure that the groups are installed.
+def main(wanted: set[str]) -> str | None:
+    """Make sure that groups are installed.
 
     :returns: ``None``, or the sentence that says what is missing.
     """
+    names = packages(wanted)
     try:
-        missing = [package for package in packages(groups) if not is_installed(package)]
+        there = installed(names)
     except FileNotFoundError:
-        return f"This is not Debian: install what these packages hold: {' '.join(packages(groups))}"
+        return f"This is not Debian: install what these packages hold: {' '.join(names)}"
+    missing = [name for name in names if name not in there]
     if not missing:
         return None
     sentence = f"Install the missing packages as root: apt-get install {' '.join(missing)}"

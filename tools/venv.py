@@ -28,9 +28,25 @@ def projects() -> list[Path]:
     return [ROOT, *plugins, ROOT / "shims"]
 
 
-def fingerprint() -> str:
+def built() -> list[Path]:
+    """Those whose dependencies have no wheels: what builds them is a group of Debian packages."""
+    groups = debian.groups()
+    return [one for one in projects() if one != ROOT and one.name in groups]
+
+
+def left_out() -> dict[Path, str]:
+    """Those whose dependencies cannot be built here, and why."""
+    found = {}
+    for folder in built():
+        problem = debian.main({folder.name})
+        if problem:
+            found[folder] = problem
+    return found
+
+
+def fingerprint(folders: list[Path]) -> str:
     """What the environment is made from; it is made anew where the place or interpreter changes."""
-    inputs = [Path(__file__), CONSTRAINTS, *(one / "pyproject.toml" for one in projects())]
+    inputs = [Path(__file__), CONSTRAINTS, *(one / "pyproject.toml" for one in folders)]
     digest = hashlib.sha256()
     for one in inputs:
         digest.update(f"{one.relative_to(ROOT)}\n".encode() + one.read_bytes())
@@ -56,19 +72,21 @@ def pip(*arguments: str | Path) -> None:
     subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
 
 
-def install() -> None:
-    """Install every distribution, and remove those whose folder is gone."""
+def install(folders: list[Path]) -> None:
+    """Install distributions, and remove those whose folder is gone."""
     import tomllib
 
     constrained: list[str | Path] = ["install", "--constraint", CONSTRAINTS]
     pip(*constrained, "hatchling", "editables")
     targets: list[str | Path] = []
     names: set[str] = set()
-    for folder in projects():
+    for folder in folders:
         project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
         names.add(project["name"])
         extras = "[dev]" if "dev" in project.get("optional-dependencies", {}) else ""
         targets += ["--editable", f"{folder}{extras}"]
+        if folder in built():  # each with the build tool that it asks for
+            pip(*constrained, *(one for one in project["dependencies"] if "pvefw" not in one))
     # the build tool is there already, pinned: an environment of its own for each would take minutes
     pip(*constrained, "--no-build-isolation", *targets)
     gone = installed_projects() - names
@@ -108,7 +126,11 @@ def main() -> str | None:
 
     :returns: ``None``, or the sentence that says why not.
     """
-    wanted = fingerprint()
+    missing = left_out()
+    for folder, why in missing.items():
+        sys.stderr.write(f"Without plugins/{folder.name}. {why}\n")
+    folders = [one for one in projects() if one not in missing]
+    wanted = fingerprint(folders)
     with (ROOT / "pyproject.toml").open() as lock:  # two makes at once would spoil it
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = STAMP.read_text() if STAMP.exists() else ""
@@ -121,7 +143,7 @@ def main() -> str | None:
                 if problem:
                     return problem
             sys.stderr.write("Installing pvefw and its plugins into .venv\n")
-            install()
+            install(folders)
         except subprocess.CalledProcessError as error:
             return f"The environment could not be made: {error}"
         STAMP.write_text(wanted)

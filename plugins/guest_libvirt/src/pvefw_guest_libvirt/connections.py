@@ -1,0 +1,134 @@
+"""Connections to a daemon: one for each call under way, watched, and with clear errors.
+
+libvirt's calls have no time-outs. So every connection is kept alive by libvirt's own event loop, which
+runs in a thread: a daemon that hangs loses its connections, and the calls on them fail. Opening one, which
+nothing watches yet, gets a time limit here.
+"""
+
+import atexit
+import contextlib
+import functools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import libvirt
+
+from pvefw.api import CredentialsRejected, ProviderError, Unavailable, Unsupported
+
+OPEN_SECONDS = 15.0
+_KEEPALIVE = (5, 2)
+"""Ask a silent daemon every five seconds; give it up when it has not answered twice."""
+_CLOSE_SECONDS = 1.0
+_OF_THE_WAY = (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
+_REJECTED = (
+    libvirt.VIR_ERR_AUTH_FAILED,
+    libvirt.VIR_ERR_AUTH_CANCELLED,
+    libvirt.VIR_ERR_AUTH_UNAVAILABLE,
+    libvirt.VIR_ERR_ACCESS_DENIED,
+    libvirt.VIR_ERR_OPERATION_DENIED,
+)
+_FOR_NOW = (
+    libvirt.VIR_ERR_OPERATION_TIMEOUT,
+    libvirt.VIR_ERR_NO_CONNECT,
+    libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+    libvirt.VIR_ERR_RPC,
+)
+_NEVER = (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
+
+
+def explanation(error: libvirt.libvirtError) -> ProviderError:
+    """What libvirt raised, as the contract has it, in libvirt's own words."""
+    said = " ".join(str(error).split())
+    code = error.get_error_code()
+    if code in _REJECTED:
+        return CredentialsRejected(said, hint="See who may use libvirt's socket; root may.")
+    if code in _FOR_NOW or error.get_error_domain() in _OF_THE_WAY:
+        return Unavailable(said)
+    return Unsupported(said) if code in _NEVER else ProviderError(said)
+
+
+@contextlib.contextmanager
+def explained() -> Iterator[None]:
+    """Turn what libvirt raises into what the contract promises."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        raise explanation(error) from error
+
+
+@functools.cache
+def _run_event_loop() -> None:
+    """Once in a process, before its first connection."""
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)  # it would print them
+    libvirt.virEventRegisterDefaultImpl()
+
+    def loop() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=loop, name="libvirt events", daemon=True).start()
+
+
+_STARTING = threading.Lock()
+
+
+def connect(uri: str) -> Any:
+    """A connection of its own.
+
+    :raises Unavailable: nobody is there, or does not answer in time.
+    :raises CredentialsRejected: we may not.
+    """
+    with _STARTING:
+        _run_event_loop()
+    opened: list[Any] = []
+    failed: list[libvirt.libvirtError] = []
+
+    def open_() -> None:
+        try:
+            connection = libvirt.open(uri)
+            with contextlib.suppress(libvirt.libvirtError):  # local drivers have no way to watch
+                connection.setKeepAlive(*_KEEPALIVE)
+            opened.append(connection)
+        except libvirt.libvirtError as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=open_, name=f"open {uri}", daemon=True)
+    thread.start()
+    thread.join(OPEN_SECONDS)
+    if failed:
+        raise explanation(failed[0]) from failed[0]
+    if not opened:
+        raise Unavailable(f"{uri}: the daemon does not answer within {OPEN_SECONDS:g} seconds")
+    return opened[0]
+
+
+class Pool:
+    """Connections to one daemon; each serves one call at a time, and is used again."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._idle: deque[Any] = deque()
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[Any]:
+        """One that nobody else uses meanwhile.
+
+        :raises ProviderError: what libvirt raises in the block, and what :func:`connect` does.
+        """
+        connection = self._take() or connect(self.uri)
+        try:
+            with explained():
+                yield connection
+        finally:
+            if connection.isAlive():
+                self._idle.append(connection)
+
+    def _take(self) -> Any:
+        while self._idle:
+            with contextlib.suppress(IndexError, libvirt.libvirtError):
+                connection = self._idle.pop()
+                if connection.isAlive():
+                    return connection
+        return None

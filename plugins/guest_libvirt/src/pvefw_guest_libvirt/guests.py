@@ -1,0 +1,292 @@
+"""Guests of one libvirt daemon, started and stopped; what they are doing comes as events."""
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import libvirt
+import libvirt_qemu
+
+from pvefw.api import (
+    Guest,
+    GuestEvent,
+    GuestState,
+    MigrateOptions,
+    MigrateTarget,
+    ProviderError,
+    Task,
+    Unavailable,
+    hookimpl,
+    setting,
+)
+from pvefw_guest_libvirt.connections import Pool, explained
+from pvefw_guest_libvirt.events import Events
+from pvefw_guest_libvirt.metadata import Definition, keep, numbered
+from pvefw_guest_libvirt.migration import Migration, Places
+
+__all__ = ["Libvirt"]
+
+_ASK_AGAIN = 10.0
+"""Seconds after which a guest is asked to shut down once more: one that was still booting has missed it."""
+_PING_SECONDS = 1.0
+_PING = '{"execute": "guest-ping"}'
+_RUNNING = (
+    libvirt.VIR_DOMAIN_RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED,
+    libvirt.VIR_DOMAIN_SHUTDOWN,  # it is about to stop, but has not
+)
+_PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED)
+
+
+@dataclass
+class Libvirt:
+    """Virtual machines and containers of a libvirt daemon."""
+
+    uri: str = setting(
+        help="The daemon: qemu:///system, or lxc:///system for containers.",
+        default="qemu:///system",
+    )
+    target_uri: str = setting(
+        help="The daemon of a node that guests move to; {node} stands for its name.",
+        default="qemu+ssh://{node}/system",
+    )
+    transfer_uri: str | None = setting(
+        help="Where guests are sent to, as tcp://{node} (default: as libvirt finds it).",
+        default=None,
+    )
+    shared: list[str] = setting(
+        help="Directories that are the same on all nodes, beside network file systems.", default=[]
+    )
+    first_vmid: int = setting(
+        help="The lowest number for guests that have none; another one for each node.", default=100
+    )
+
+    def __post_init__(self) -> None:
+        self._pool = Pool(self.uri)
+        self._events = Events(self.uri)
+        self._vmids: dict[str, int] = {}
+        """By UUID, as listed last."""
+        self._places = Places(self.target_uri, self.transfer_uri, tuple(self.shared))
+
+    # --- what is there -------------------------------------------------------------------------
+
+    @hookimpl
+    def guest_list(self) -> Sequence[Guest]:
+        """All domains, each with its VMID."""
+        with self._pool.connection() as connection:
+            kind: Literal["vm", "container"] = (
+                "container" if connection.getType() == "LXC" else "vm"
+            )
+            guests = [
+                _guest(kind, _state(domain), definition, vmid)
+                for domain, definition, vmid in numbered(_found(connection), self.first_vmid)
+            ]
+        self._vmids = {one.backend_id: one.vmid for one in guests}
+        return guests
+
+    @hookimpl
+    def guest_set(self, guest: Guest, values: Mapping[str, str]) -> None:
+        """Keep settings in the domain's metadata."""
+        with self._pool.connection() as connection:
+            if "vmid" in values:
+                _claim(connection, guest, int(values["vmid"]))
+            domain = _domain(connection, guest)
+            keep(domain, {"vmid": str(guest.vmid), **Definition.of(domain).values, **values})
+
+    @hookimpl
+    def guest_watch(self, timeout: float) -> Iterator[GuestEvent]:
+        """Lifecycle events; none is lost from the moment of the call."""
+        stack = contextlib.ExitStack()
+        watch = stack.enter_context(self._events.watch())
+
+        def events() -> Iterator[GuestEvent]:
+            with stack:
+                end = time.monotonic() + timeout
+                while (change := watch.next(end - time.monotonic())) is not None:
+                    vmid = self._vmid(change.uuid)
+                    if change.state is not None and vmid is not None:
+                        yield GuestEvent(vmid, change.state, change.time, change.detail)
+
+        return events()
+
+    def _vmid(self, uuid: str) -> int | None:
+        if uuid not in self._vmids:
+            self.guest_list()  # it is new
+        return self._vmids.get(uuid)
+
+    # --- power ---------------------------------------------------------------------------------
+
+    @hookimpl
+    def guest_start(self, guest: Guest, task: Task) -> None:  # noqa: ARG002 - libvirt's call has no end but its own
+        """Start it, or let it go on where it is paused."""
+        with self._pool.connection() as connection:
+            domain = _domain(connection, guest)
+            _act(domain, GuestState.RUNNING, lambda: _start(domain))
+            if _state(domain) is not GuestState.RUNNING:
+                raise ProviderError("it ran, and has stopped again")
+
+    @hookimpl
+    def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Ask it to shut down, through its agent or the power button, and again from time to time."""
+        end = time.monotonic() + timeout
+        with self._events.watch(guest.backend_id) as watch:
+            while True:
+                with self._pool.connection() as connection:
+                    domain = _domain(connection, guest)
+                    _act(domain, GuestState.STOPPED, domain.shutdown)
+                    if _state(domain) is GuestState.STOPPED:
+                        return
+                left = end - time.monotonic()
+                asked = time.monotonic()
+                while (change := watch.next(min(left, asked + _ASK_AGAIN - time.monotonic()), task)):
+                    if change.state is GuestState.STOPPED:
+                        if not change.clean:
+                            task.warn(
+                                f"{guest.vmid} ({guest.name}): it did not shut down: {change.detail}"
+                            )
+                        return
+                if end - time.monotonic() <= 0.0:
+                    raise Unavailable(f"it still runs after {timeout:g} seconds")
+
+    @hookimpl
+    def guest_stop(self, guest: Guest) -> None:
+        """Stop it hard; libvirt returns when it has stopped."""
+        with self._pool.connection() as connection:
+            domain = _domain(connection, guest)
+            _act(domain, GuestState.STOPPED, domain.destroy)
+            if _state(domain) is not GuestState.STOPPED:
+                raise Unavailable("it still runs")
+
+    @hookimpl
+    def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
+        """Whether QEMU's guest agent answers."""
+        end = time.monotonic() + timeout
+        with self._events.watch(guest.backend_id) as watch:
+            while (left := end - time.monotonic()) > 0:
+                with self._pool.connection() as connection:
+                    domain = _domain(connection, guest)
+                    if not Definition.of(domain, live=True).has_agent:
+                        return None
+                    if _answers(domain):
+                        return True
+                # its connecting is an event; that it answers is none
+                change = watch.next(min(left, _PING_SECONDS), task)
+                if change is not None and change.state is GuestState.STOPPED:
+                    return False
+        return False
+
+    # --- migration -----------------------------------------------------------------------------
+
+    @hookimpl
+    def guest_target(self, target: str) -> MigrateTarget:
+        """The memory that its host could give: what is free, and what is only a cache."""
+        with explained(), self._places.connected(target) as there:
+            memory = there.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+        free = sum(int(memory.get(key, 0)) for key in ("free", "buffers", "cached"))
+        return MigrateTarget(target, free << 10)
+
+    @hookimpl
+    def guest_migrate_check(
+        self, guest: Guest, target: str, options: MigrateOptions
+    ) -> Sequence[str]:
+        """What can be known before anything moves."""
+        return self._migration(guest, target, options).obstacles()
+
+    @hookimpl
+    def guest_migrate(self, guest: Guest, target: str, options: MigrateOptions, task: Task) -> None:
+        """Move it, with the disks that only this host has where that is wanted."""
+        self._migration(guest, target, options).run(task)
+
+    def _migration(self, guest: Guest, target: str, options: MigrateOptions) -> Migration:
+        return Migration(self._pool, self._events, self._places, guest, target, options)
+
+
+# --- one domain -----------------------------------------------------------------------------------
+
+
+def _found(connection: Any) -> list[tuple[Any, Definition]]:
+    found = []
+    for domain in connection.listAllDomains():
+        with contextlib.suppress(libvirt.libvirtError):  # undefined since
+            found.append((domain, Definition.of(domain)))
+    return found
+
+
+def _guest(
+    kind: Literal["vm", "container"], state: GuestState, definition: Definition, vmid: int
+) -> Guest:
+    return Guest(
+        vmid=vmid,
+        name=definition.name,
+        kind=kind,
+        state=state,
+        onboot=definition.values.get("onboot") == "1",
+        order=definition.number("order"),
+        up=definition.number("up"),
+        down=definition.number("down"),
+        ready=definition.values.get("ready", ""),
+        after=definition.after,
+        memory=definition.memory,
+        backend_id=definition.uuid,
+    )
+
+
+def _claim(connection: Any, guest: Guest, vmid: int) -> None:
+    """Make sure that nobody else has a VMID.
+
+    :raises ProviderError: somebody has.
+    """
+    for _, one in _found(connection):
+        if one.vmid == vmid and one.uuid != guest.backend_id:
+            raise ProviderError(f"{one.name} has the VMID {vmid}")
+
+
+def _domain(connection: Any, guest: Guest) -> Any:
+    return connection.lookupByUUIDString(guest.backend_id)
+
+
+def _state(domain: Any) -> GuestState:
+    state = domain.state()[0]
+    if state in _RUNNING:
+        return GuestState.RUNNING
+    if state in _PAUSED:
+        return GuestState.PAUSED
+    return GuestState.UNKNOWN if domain.isActive() else GuestState.STOPPED
+
+
+def _act(domain: Any, wanted: GuestState, action: Any) -> None:
+    """Do something to a domain, unless it is as wanted, or is so by the time that libvirt refuses."""
+    if _state(domain) is wanted:
+        return
+    try:
+        action()
+    except libvirt.libvirtError as error:
+        invalid = error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
+        if not invalid or _state(domain) is not wanted:
+            raise
+
+
+def _start(domain: Any) -> None:
+    state = domain.state()[0]
+    if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
+        domain.pMWakeup()
+    elif state == libvirt.VIR_DOMAIN_PAUSED:
+        domain.resume()
+    else:
+        domain.create()
+
+
+def _answers(domain: Any) -> bool:
+    try:
+        libvirt_qemu.qemuAgentCommand(domain, _PING, round(_PING_SECONDS), 0)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() in (
+            libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
+            libvirt.VIR_ERR_AGENT_UNSYNCED,
+            libvirt.VIR_ERR_OPERATION_INVALID,  # it does not run (yet, or any more)
+        ):
+            return False
+        raise
+    return True

@@ -1,0 +1,163 @@
+"""What a domain's definition says of it, and what we keep in it: an element of our own namespace.
+
+::
+
+    <metadata>
+      <pvefw:guest xmlns:pvefw="urn:pvefw:guest:1" of="UUID" vmid="101" onboot="1" order="2" after="100"/>
+    </metadata>
+
+``of`` is the domain that the VMID was given to: a copy of a definition (``virt-clone``) has another UUID, and
+so no claim to the number.
+"""
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+NAMESPACE = "urn:pvefw:guest:1"
+_KEY = "pvefw"
+_TAG = f"{{{NAMESPACE}}}guest"
+_UNIT = 1024
+_AGENT = "org.qemu.guest_agent.0"
+_LAST_RESORT = (900_000_000, 99_999_000)
+"""First and count of the numbers that are made from the UUID where none can be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk that can be written to."""
+
+    target: str
+    """As the guest's definition calls it: ``vda``."""
+    path: str
+    """File or block device; empty where it is reached through the network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A domain's XML, as far as we care."""
+
+    root: ET.Element
+
+    @classmethod
+    def of(cls, domain: Any, *, live: bool = False) -> "Definition":
+        """Ask for it: as it will start next or, ``live``, as it runs.
+
+        :raises libvirt.libvirtError: it cannot be had.
+        """
+        return cls(ET.fromstring(domain.XMLDesc(0 if live else libvirt.VIR_DOMAIN_XML_INACTIVE)))  # noqa: S314 - the daemon's own
+
+    @property
+    def uuid(self) -> str:
+        return self.root.findtext("uuid", "")
+
+    @property
+    def name(self) -> str:
+        return self.root.findtext("name", "")
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it may use."""
+        return int(self.root.findtext("memory", "0")) * _UNIT
+
+    @property
+    def values(self) -> Mapping[str, str]:
+        """What we keep in it."""
+        found = self.root.find(f"metadata/{_TAG}")
+        values = {} if found is None else dict(found.attrib)
+        if values.pop("of", "") != self.uuid:
+            values.pop("vmid", None)
+        return values
+
+    @property
+    def vmid(self) -> int | None:
+        text = self.values.get("vmid", "")
+        return int(text) if text.isdecimal() else None
+
+    def number(self, key: str) -> int | None:
+        """A setting that is a whole number."""
+        text = self.values.get(key, "")
+        return int(text) if text.isdecimal() else None
+
+    @property
+    def after(self) -> Sequence[int]:
+        return [int(one) for one in self.values.get("after", "").split(",") if one.isdecimal()]
+
+    @property
+    def has_agent(self) -> bool:
+        """Whether there is a channel for QEMU's guest agent."""
+        return any(
+            one.get("name") == _AGENT for one in self.root.iterfind("devices/channel/target")
+        )
+
+    @property
+    def devices_of_the_host(self) -> bool:
+        return self.root.find("devices/hostdev") is not None
+
+    @property
+    def networks(self) -> Sequence[str]:
+        """libvirt's networks that it is connected to."""
+        found = self.root.iterfind("devices/interface[@type='network']/source")
+        return sorted({one.get("network", "") for one in found})
+
+    @property
+    def disks(self) -> Sequence[Disk]:
+        """Those that hold the guest's own data."""
+        found = []
+        for one in self.root.iterfind("devices/disk"):
+            source, target = one.find("source"), one.find("target")
+            if source is None or target is None or one.find("readonly") is not None:
+                continue
+            path = source.get("file") or source.get("dev") or ""
+            if one.get("type") == "volume":
+                path = f"{source.get('pool')}/{source.get('volume')}"
+            found.append(Disk(target.get("dev", ""), path))
+        return found
+
+
+def keep(domain: Any, values: Mapping[str, str]) -> None:
+    """Keep values in a domain, as it is defined and as it runs: a migration takes the latter along.
+
+    :raises libvirt.libvirtError: they were not kept.
+    """
+    element = ET.Element("guest", {"of": domain.UUIDString()})  # libvirt adds key and namespace
+    element.attrib.update({key: value for key, value in values.items() if value})
+    flags = 0
+    if domain.isPersistent():
+        flags |= libvirt.VIR_DOMAIN_AFFECT_CONFIG
+    if domain.isActive():
+        flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+    text = ET.tostring(element, encoding="unicode")
+    domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, text, _KEY, NAMESPACE, flags)
+
+
+def numbered(
+    found: Sequence[tuple[Any, Definition]], first: int
+) -> Iterable[tuple[Any, Definition, int]]:
+    """Each domain with its VMID; one that has none gets the lowest that is free, and keeps it.
+
+    Where two claim the same, the lower UUID has it.
+    """
+    taken: dict[int, str] = {}
+    for _, one in sorted(found, key=lambda pair: pair[1].uuid):
+        if one.vmid is not None:
+            taken.setdefault(one.vmid, one.uuid)
+    free = first
+    for domain, one in sorted(found, key=lambda pair: (pair[1].name, pair[1].uuid)):
+        if one.vmid is not None and taken[one.vmid] == one.uuid:
+            yield domain, one, one.vmid
+            continue
+        while free in taken:
+            free += 1
+        vmid = free
+        try:
+            keep(domain, {**one.values, "vmid": str(vmid)})
+        except libvirt.libvirtError:  # busy, or read-only: a number that stays the same all the same
+            lowest, count = _LAST_RESORT
+            vmid = lowest + zlib.crc32(one.uuid.encode()) % count
+        taken[vmid] = one.uuid
+        yield domain, one, vmid
