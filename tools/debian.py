@@ -25,7 +25,8 @@ def groups() -> dict[str, list[str]]:
 
 def packages(wanted: set[str]) -> list[str]:
     """The packages of these groups, each once."""
-    return list(dict.fromkeys(name for group, names in groups().items() for name in names if group in wanted))
+    known = groups()
+    return list(dict.fromkeys(name for group in known if group in wanted for name in known[group]))
 
 
 def installed(names: list[str]) -> set[str]:

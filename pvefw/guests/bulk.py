@@ -10,8 +10,9 @@ from pvefw.guests import plan, readiness
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.runner import Runner
-from pvefw.guests.scheduler import Action, Job, Outcome, Result, Scheduler, Step
+from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Scheduler, Step
 from pvefw.guests.simulation import Moment, simulate
+from pvefw.guests.watching import Watcher
 from pvefw.model import GuestPowerEvent, GuestState, Task
 from pvefw.store import datacenter, pvefw_config
 from pvefw.store.paths import Paths
@@ -69,8 +70,10 @@ class Bulk:
         self._observed = bool(pvefw_config.sections(self.paths, "observer"))
         scheduler = Scheduler(jobs, self.workers)
         runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
+        states = {job.id: job.guest.state for job in jobs}
+        watcher = Watcher(self.backends, states, runner.observe, self.clock)
         # observers are told beside the work: one that hangs must not keep guests from starting
-        with ThreadPoolExecutor(1, "observers") as self._observers:
+        with watcher, ThreadPoolExecutor(1, "observers") as self._observers:
             try:
                 outcomes = runner.run()
             except (Cancelled, KeyboardInterrupt):
@@ -153,11 +156,7 @@ class Bulk:
         return [self._looked_at(one, states.get(one.job.id)) for one in outcomes]
 
     def _looked_at(self, outcome: Outcome, state: GuestState | None) -> Outcome:
-        wrong = {
-            Action.START: (GuestState.STOPPED, "it ran, and has stopped again"),
-            Action.SHUTDOWN: (GuestState.RUNNING, "it had stopped, and runs again"),
-        }
-        unwanted, said = wrong.get(outcome.job.action, (None, ""))
+        unwanted, said = UNDONE.get(outcome.job.action, (None, ""))
         if not outcome.result.good or state is not unwanted or unwanted is None:
             return outcome
         changed = Outcome(outcome.job, Result.FAILED, said, outcome.began, outcome.ended)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pvefw.errors import Cancelled
 from pvefw.guests.scheduler import Action, Outcome, Scheduler, Step
+from pvefw.model import GuestState
 from pvefw.system import Clock
 
 _LONGEST_WAIT = 3600.0
@@ -31,7 +32,8 @@ class Runner:
     clock: Clock
     began: Callable[[Step], None] = lambda _step: None
     ended: Callable[[Outcome], None] = lambda _outcome: None
-    _inbox: "deque[tuple[Step, BaseException | None]]" = field(default_factory=deque)
+    _inbox: "deque[Callable[[float], None]]" = field(default_factory=deque)
+    """What the scheduler is to be told, with the time then."""
     _bell: threading.Event = field(default_factory=threading.Event)
     _idle: "deque[_Worker]" = field(default_factory=deque)
     _workers: "list[_Worker]" = field(default_factory=list)
@@ -70,8 +72,7 @@ class Runner:
     def _take_in(self) -> None:
         self._bell.clear()
         while self._inbox:
-            step, error = self._inbox.popleft()
-            self.scheduler.finished(step, self.clock.monotonic(), error)
+            self._inbox.popleft()(self.clock.monotonic())
 
     def _tell(self) -> None:
         for outcome in self.scheduler.news():
@@ -95,6 +96,14 @@ class Runner:
             self._workers.append(worker)
         worker.take(step)
 
+    def observe(self, id_: str, state: GuestState) -> None:
+        """A guest was seen to change its state; from any thread."""
+        self._put(lambda now: self.scheduler.observed(id_, state, now))
+
+    def _put(self, message: Callable[[float], None]) -> None:
+        self._inbox.append(message)
+        self._bell.set()
+
     def carry_out(self, step: Step, worker: "_Worker") -> None:
         """Called by a worker in its own thread."""
         error: BaseException | None = None
@@ -104,8 +113,7 @@ class Runner:
             error = raised
         self._idle.append(worker)  # before the result: what follows it finds a worker
         if step.action is not Action.READY or error is None:
-            self._inbox.append((step, error))
-            self._bell.set()
+            self._put(lambda now: self.scheduler.finished(step, now, error))
 
 
 class _Worker:

@@ -11,6 +11,8 @@ What holds for every action:
 * A job begins when those that it is ``after`` are through. Where it needs them and one failed, it is
   blocked.
 * An attempt that fails for now is made again while there is time; one that does not end is given up.
+* What a guest is seen doing counts at once: one that stops while it is shut down is done, whoever
+  stopped it; one that was started and stops again has failed.
 """
 
 import heapq
@@ -20,7 +22,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pvefw.errors import Cancelled, ProviderError, RateLimited, Unavailable
-from pvefw.model import Guest
+from pvefw.model import Guest, GuestState
 
 HARD_STOP_SECONDS = 60.0
 GRACE = 10.0
@@ -120,6 +122,8 @@ class _Run:
     attempts: int = 1
     """How many so far; negative while it waits for the next one."""
     shutdown_failed: str = ""
+    ran: bool = False
+    """Whether it was seen running since it began to start."""
 
 
 @dataclass(slots=True)
@@ -205,6 +209,14 @@ class Scheduler:
             self._settle(run, Result.CANCELLED, "interrupted", now)
         else:
             self._failed(run, error, now)
+
+    def observed(self, id_: str, state: GuestState, now: float) -> None:
+        """A guest was seen to change its state, whoever did it."""
+        run, outcome = self._runs.get(id_), self.outcomes.get(id_)
+        if run is not None:
+            self._observed_under_way(run, state, now)
+        elif outcome is not None:
+            self._observed_afterwards(outcome, state, now)
 
     def cancel(self, now: float) -> None:
         """Begin nothing any more. What is under way ends by itself, or is left with :meth:`abandon`."""
@@ -324,6 +336,36 @@ class Scheduler:
             reason = f"{run.shutdown_failed}; then: {reason}"
         self._settle(run, Result.FAILED, reason, now)
 
+    def _observed_under_way(self, run: _Run, state: GuestState, now: float) -> None:
+        match run.job.action, state:
+            case Action.START, GuestState.RUNNING:
+                run.ran = True
+            case Action.START, GuestState.STOPPED if run.ran:
+                self._settle(run, Result.FAILED, UNDONE[Action.START][1], now)
+            case Action.SHUTDOWN, GuestState.STOPPED:
+                self._succeeded(run, now)
+
+    def _observed_afterwards(self, outcome: Outcome, state: GuestState, now: float) -> None:
+        """What went well may be undone before all is over; whoever needs it is then blocked."""
+        job = outcome.job
+        if not outcome.result.good or job.action not in UNDONE:
+            return
+        undone, said = UNDONE[job.action]
+        if state is not undone:
+            return
+        self._record(Outcome(job, Result.FAILED, said, outcome.began, self._since(now)))
+        if self._gate_owner == job.id:
+            self._gate = min(self._gate, now)
+        if self._cancelled:
+            return
+        # those of later groups are looked at when theirs opens
+        open_ = {*self._waiting, *(id_ for _, id_ in self._startable)}
+        for other in [self._by_id[id_] for id_ in open_]:
+            if job.id in other.after and other.needs:
+                self._startable = [one for one in self._startable if one[1] != other.id]
+                heapq.heapify(self._startable)
+                self._block(other, self._because(job.id), now)
+
     def _may_retry(self, run: _Run, error: BaseException, now: float) -> bool:
         return (
             isinstance(error, Unavailable | RateLimited)
@@ -379,6 +421,11 @@ class Scheduler:
         return now - (self._origin or 0.0)
 
 
+UNDONE: Mapping[Action, tuple[GuestState, str]] = {
+    Action.START: (GuestState.STOPPED, "it ran, and has stopped again"),
+    Action.SHUTDOWN: (GuestState.RUNNING, "it had stopped, and runs again"),
+}
+"""The state that undoes what was done, and what to call it."""
 _PAST: Mapping[Result, str] = {
     Result.FAILED: "failed",
     Result.BLOCKED: "is blocked itself",

@@ -1,16 +1,15 @@
 """Connections to a daemon: one for each call under way, watched, and with clear errors.
 
 libvirt's calls have no time-outs. So every connection is kept alive by libvirt's own event loop, which
-runs in a thread: a daemon that hangs loses its connections, and the calls on them fail. Opening one, which
-nothing watches yet, gets a time limit here.
+runs in a thread: a daemon that hangs loses its connections, and the calls on them fail. Opening one,
+which nothing watches yet, gets a time limit here.
 """
 
-import atexit
 import contextlib
 import functools
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import libvirt
@@ -20,7 +19,6 @@ from pvefw.api import CredentialsRejected, ProviderError, Unavailable, Unsupport
 OPEN_SECONDS = 15.0
 _KEEPALIVE = (5, 2)
 """Ask a silent daemon every five seconds; give it up when it has not answered twice."""
-_CLOSE_SECONDS = 1.0
 _OF_THE_WAY = (libvirt.VIR_FROM_RPC, libvirt.VIR_FROM_REMOTE)
 _REJECTED = (
     libvirt.VIR_ERR_AUTH_FAILED,

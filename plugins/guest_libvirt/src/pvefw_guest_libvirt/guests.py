@@ -29,7 +29,7 @@ from pvefw_guest_libvirt.migration import Migration, Places
 __all__ = ["Libvirt"]
 
 _ASK_AGAIN = 10.0
-"""Seconds after which a guest is asked to shut down once more: one that was still booting has missed it."""
+"""Seconds until a guest is asked once more to shut down: one that was still booting has missed it."""
 _PING_SECONDS = 1.0
 _PING = '{"execute": "guest-ping"}'
 _RUNNING = (
@@ -140,7 +140,7 @@ class Libvirt:
                         return
                 left = end - time.monotonic()
                 asked = time.monotonic()
-                while (change := watch.next(min(left, asked + _ASK_AGAIN - time.monotonic()), task)):
+                while change := watch.next(min(left, asked + _ASK_AGAIN - time.monotonic()), task):
                     if change.state is GuestState.STOPPED:
                         if not change.clean:
                             task.warn(

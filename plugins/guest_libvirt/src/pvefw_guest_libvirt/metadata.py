@@ -6,8 +6,8 @@
       <pvefw:guest xmlns:pvefw="urn:pvefw:guest:1" of="UUID" vmid="101" onboot="1" order="2" after="100"/>
     </metadata>
 
-``of`` is the domain that the VMID was given to: a copy of a definition (``virt-clone``) has another UUID, and
-so no claim to the number.
+``of`` is the domain that the VMID was given to: a copy of a definition (``virt-clone``) has another UUID,
+and so no claim to the number.
 """
 
 import zlib
@@ -100,7 +100,7 @@ class Definition:
 
     @property
     def networks(self) -> Sequence[str]:
-        """libvirt's networks that it is connected to."""
+        """The virtual networks that it is connected to."""
         found = self.root.iterfind("devices/interface[@type='network']/source")
         return sorted({one.get("network", "") for one in found})
 
@@ -156,7 +156,9 @@ def numbered(
         vmid = free
         try:
             keep(domain, {**one.values, "vmid": str(vmid)})
-        except libvirt.libvirtError:  # busy, or read-only: a number that stays the same all the same
+        except (
+            libvirt.libvirtError
+        ):  # busy, or read-only: a number that stays the same all the same
             lowest, count = _LAST_RESORT
             vmid = lowest + zlib.crc32(one.uuid.encode()) % count
         taken[vmid] = one.uuid

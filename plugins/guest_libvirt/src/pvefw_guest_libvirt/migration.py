@@ -1,7 +1,7 @@
 """Guests that move: what stands against it, the move itself, its abort, and what is left when it fails.
 
-We hold both ends (libvirt's "managed direct" migration): the daemons need no way to each other but the one for
-the guest's memory and disks, and where pvefw dies, each daemon undoes its part.
+We hold both ends (libvirt's "managed direct" migration): the daemons need no way to each other but the
+one for the guest's memory and disks, and where pvefw dies, each daemon undoes its part.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from pvefw.api import (
     Task,
     Unsupported,
 )
-from pvefw_guest_libvirt.connections import Pool, connect, explained
+from pvefw_guest_libvirt.connections import Pool, connect
 from pvefw_guest_libvirt.events import Events
 from pvefw_guest_libvirt.metadata import Definition, Disk
 
