@@ -27,13 +27,15 @@ class Host:
         where = ["--root", str(self.root), "--node", self.node]
         return [sys.executable, "-m", "pvefw", *where, *map(str, arguments)]
 
-    def try_(self, *arguments: object, **options) -> subprocess.CompletedProcess[str]:
+    def try_(
+        self, *arguments: object, limit: float = 120, **options
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command, however it ends."""
         done = subprocess.run(
             self.command(*arguments),
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=limit,
             check=False,
             stdin=subprocess.DEVNULL,
             env={**os.environ, **self.env},

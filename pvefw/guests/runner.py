@@ -34,6 +34,8 @@ class Runner:
     ended: Callable[[Outcome], None] = lambda _outcome: None
     _inbox: "deque[Callable[[float], None]]" = field(default_factory=deque)
     """What the scheduler is to be told, with the time then."""
+    _begun: "deque[Step]" = field(default_factory=deque)
+    """Steps that no worker has yet: an interruption may come before."""
     _bell: threading.Event = field(default_factory=threading.Event)
     _idle: "deque[_Worker]" = field(default_factory=deque)
     _workers: "list[_Worker]" = field(default_factory=list)
@@ -57,9 +59,11 @@ class Runner:
         while True:
             steps = self.scheduler.step(self.clock.monotonic())
             self._tell()
-            for step in steps:
-                self.began(step)
-                self._hand_out(step)
+            self._begun.extend(steps)
+            while self._begun:
+                self.began(self._begun[0])
+                self._hand_out(self._begun[0])
+                self._begun.popleft()
             if self.scheduler.done:
                 return
             self._wait(self.scheduler.wakeup())
@@ -82,6 +86,8 @@ class Runner:
         """After an interruption: begin nothing, let what is under way end, then leave it."""
         end = self.clock.monotonic() + _CANCEL_SECONDS + 1.0
         self.scheduler.cancel(self.clock.monotonic())
+        for step in self._begun:
+            self.scheduler.finished(step, self.clock.monotonic(), Cancelled())
         while self.scheduler.under_way and (left := end - self.clock.monotonic()) > 0:
             self.clock.wait(self._bell, left)
             self._take_in()

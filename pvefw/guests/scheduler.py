@@ -11,8 +11,8 @@ What holds for every action:
 * A job begins when those that it is ``after`` are through. Where it needs them and one failed, it is
   blocked.
 * An attempt that fails for now is made again while there is time; one that does not end is given up.
-* What a guest is seen doing counts at once: one that stops while it is shut down is done, whoever
-  stopped it; one that was started and stops again has failed.
+* What a guest is seen doing counts: one that stops while it is shut down is done, whoever stopped it;
+  one that was started and stops again has failed. A hook under way has the last word for a moment.
 """
 
 import heapq
@@ -28,6 +28,8 @@ HARD_STOP_SECONDS = 60.0
 GRACE = 10.0
 """Seconds that a hook may take beyond its time-out before it is given up."""
 _RETRY_SECONDS = (1.0, 2.0, 4.0)
+_LAST_WORD = 2.0
+"""Seconds that a hook gets to say itself what its guest was seen doing: it may know why."""
 
 
 class Action(StrEnum):
@@ -124,6 +126,8 @@ class _Run:
     shutdown_failed: str = ""
     ran: bool = False
     """Whether it was seen running since it began to start."""
+    stopped: bool = False
+    """Whether it was seen stopping, and its hook has the last word."""
 
 
 @dataclass(slots=True)
@@ -301,7 +305,9 @@ class Scheduler:
             run = self._runs.get(id_)
             if run is None or run.step.number != number:
                 continue
-            if run.attempts < 0:  # it was waiting to be tried again
+            if run.stopped:
+                self._stopped(run, now)
+            elif run.attempts < 0:  # it was waiting to be tried again
                 self._again(run, now)
             else:
                 self._failed(run, ProviderError("the hypervisor does not answer"), now)
@@ -341,9 +347,20 @@ class Scheduler:
             case Action.START, GuestState.RUNNING:
                 run.ran = True
             case Action.START, GuestState.STOPPED if run.ran:
-                self._settle(run, Result.FAILED, UNDONE[Action.START][1], now)
+                run.stopped = True
             case Action.SHUTDOWN, GuestState.STOPPED:
-                self._succeeded(run, now)
+                run.stopped = True
+        if run.stopped and run.attempts < 0:
+            self._stopped(run, now)
+        elif run.stopped:
+            heapq.heappush(self._timers, (now + _LAST_WORD, run.step.number, run.job.id))
+
+    def _stopped(self, run: _Run, now: float) -> None:
+        """It was seen stopping, and nobody says more about it."""
+        if run.job.action is Action.START:
+            self._settle(run, Result.FAILED, UNDONE[Action.START][1], now)
+        else:
+            self._succeeded(run, now)
 
     def _observed_afterwards(self, outcome: Outcome, state: GuestState, now: float) -> None:
         """What went well may be undone before all is over; whoever needs it is then blocked."""

@@ -79,3 +79,85 @@ def test_after_an_interruption_nothing_begins_and_everybody_has_an_outcome():
     results = [scheduler.outcomes[str(vmid)].result for vmid in (1, 2, 3, 4)]
     assert results == [Result.OK, *[Result.CANCELLED] * 3]
     assert scheduler.outcomes["3"].began is None
+
+
+# --- what guests are seen doing -------------------------------------------------------------------
+
+
+def test_a_guest_that_stops_while_its_shutdown_hangs_is_done():
+    scheduler = Scheduler([job(1, Action.SHUTDOWN, hard=True), job(2, Action.SHUTDOWN)], 1)
+    scheduler.step(0)
+    scheduler.observed("1", GuestState.STOPPED, 5)
+    assert scheduler.step(5) == []  # the hook has the last word
+    [step] = scheduler.step(scheduler.wakeup())
+    assert step.job.id == "2"
+    assert scheduler.outcomes["1"].result is Result.OK
+    assert scheduler.outcomes["1"].ended < 10
+
+
+def test_a_hook_that_says_why_its_guest_stopped_is_heard():
+    scheduler = Scheduler([job(1)], 1)
+    [step] = scheduler.step(0)
+    for state in (GuestState.RUNNING, GuestState.STOPPED):
+        scheduler.observed("1", state, 1)
+    scheduler.finished(step, 1.5, ProviderError("its disk is full"))
+    assert scheduler.outcomes["1"].reason == "its disk is full"
+
+
+def test_a_guest_that_stops_before_its_start_returns_has_failed():
+    scheduler = Scheduler([job(1), job(2, after=("1",), needs=True)], 2)
+    scheduler.step(0)
+    scheduler.observed("1", GuestState.STOPPED, 1)  # it has not run yet: an old tale
+    assert scheduler.wakeup() > 100
+    for state in (GuestState.RUNNING, GuestState.STOPPED):
+        scheduler.observed("1", state, 2)
+    assert scheduler.step(scheduler.wakeup()) == []
+    assert [one.result for one in scheduler.outcomes.values()] == [Result.FAILED, Result.BLOCKED]
+
+
+def test_a_guest_that_stops_again_ends_its_delay_and_blocks_what_needs_it():
+    jobs = [
+        job(1, pause=600),
+        job(2, after=("1",), needs=True),
+        job(3),
+        job(4, group=1, after=("1",), needs=True),
+    ]
+    scheduler = Scheduler(jobs, 4)
+    [step] = scheduler.step(0)
+    scheduler.finished(step, 1)
+    assert scheduler.step(1) == []
+    scheduler.observed("1", GuestState.STOPPED, 2)
+    [third] = scheduler.step(2)
+    assert third.job.id == "3"
+    scheduler.finished(third, 3)
+    assert scheduler.step(3) == []
+    assert scheduler.done
+    results = [scheduler.outcomes[str(vmid)].result for vmid in (1, 2, 3, 4)]
+    assert results == [Result.FAILED, Result.BLOCKED, Result.OK, Result.BLOCKED]
+
+
+def test_a_guest_that_runs_again_was_not_stopped():
+    scheduler = Scheduler([job(1, Action.SHUTDOWN), job(2, Action.SHUTDOWN)], 2)
+    for step in scheduler.step(0):
+        if step.job.id == "1":
+            scheduler.finished(step, 1)
+    scheduler.observed("1", GuestState.RUNNING, 2)
+    assert scheduler.outcomes["1"].reason == "it had stopped, and runs again"
+
+
+def test_a_guest_that_stops_between_two_attempts_needs_no_third():
+    scheduler = Scheduler([job(1, Action.SHUTDOWN)], 1)
+    [step] = scheduler.step(0)
+    scheduler.finished(step, 1, Unavailable("away"))
+    scheduler.observed("1", GuestState.STOPPED, 1.5)
+    assert scheduler.done
+    assert scheduler.outcomes["1"].result is Result.OK
+
+
+def test_guests_that_move_stop_here_and_that_means_nothing():
+    scheduler = Scheduler([job(1, Action.MIGRATE)], 1)
+    [step] = scheduler.step(0)
+    scheduler.observed("1", GuestState.STOPPED, 1)
+    scheduler.finished(step, 2)
+    scheduler.observed("1", GuestState.STOPPED, 3)
+    assert scheduler.outcomes["1"].result is Result.OK

@@ -7,8 +7,10 @@ so that both have "the same" local directory; the shared one is really the same.
 
 import contextlib
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +23,7 @@ from typing import Any
 from servers.boot_sector import write_image
 
 READY_SECONDS = 20.0
+_PORT_RANGES = range(15000, 32000, 50)  # below Linux' own range for outgoing connections
 _INSIDE = """
 hostname "$1"
 mount --bind "$2/local-of-$1" "$2/local"
@@ -49,9 +52,11 @@ _DOMAIN = """
     </disk>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
+    {more}
   </devices>
 </domain>
 """
+_AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 _POOL = "<pool type='dir'><name>{0.name}</name><target><path>{0}</path></target></pool>"
 
 
@@ -96,18 +101,22 @@ class LibvirtNode:
         lingers: float = 0.0,
         deaf: bool = False,
         filler: int = 0,
+        agent: bool = False,
     ) -> Any:
         """A domain with a disk of its own; the parameters are those of the boot sector.
 
         :param memory: MiB.
         :param local: its disk is on the node's own directory, instead of the shared one.
+        :param agent: it has a channel for an agent, which nobody answers.
         """
         image = f"{name}.img"
         # seen from outside the node's mount namespace, its local directory has another path
         written = self.base / (f"local-of-{self.name}" if local else "shared") / image
         write_image(written, lingers=lingers, deaf=deaf, filler=filler)
         disk = self.base / ("local" if local else "shared") / image
-        return self.connection.defineXML(_DOMAIN.format(name=name, memory=memory, disk=disk))
+        more = _AGENT if agent else ""
+        xml = _DOMAIN.format(name=name, memory=memory, disk=disk, more=more)
+        return self.connection.defineXML(xml)
 
     def pool(self) -> None:
         """Make the local directory a storage pool, as a target of local disks needs."""
@@ -116,6 +125,21 @@ class LibvirtNode:
     def active(self) -> set[str]:
         """The names of the guests that run."""
         return {one.name() for one in self.connection.listAllDomains() if one.isActive()}
+
+    def wait_until_booted(self, *names: str) -> None:
+        """Return when guests have read their boot sector: they obey the power button, or ignore it."""
+        for name in names:
+            domain = self.connection.lookupByName(name)
+            wait_until(lambda domain=domain: domain.blockStats("vda")[0] > 0, f"{name} boots")
+
+    def clear(self) -> None:
+        """Stop and remove every guest."""
+        import libvirt
+
+        for domain in self.connection.listAllDomains():
+            for act in (domain.destroy, domain.undefine):
+                with contextlib.suppress(libvirt.libvirtError):  # it was just about to do so itself
+                    act()
 
     # --- what goes wrong ------------------------------------------------------------------------
 
@@ -152,6 +176,16 @@ class LibvirtNode:
     def allow(self) -> None:
         """Let a daemon come back that was told to stay down."""
         (self.home / "run/down").unlink()
+
+    def wait_until_it_answers(self) -> None:
+        """Return when a daemon that was away can be asked again."""
+
+        def answers() -> bool:
+            with contextlib.suppress(Exception):
+                return self.connection.isAlive() == 1
+            return False
+
+        wait_until(answers, f"libvirtd {self.name}")
 
     @contextlib.contextmanager
     def hangs(self) -> Iterator[None]:
@@ -209,11 +243,30 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = READY_SECON
 
 
 @contextlib.contextmanager
-def _node(base: Path, name: str) -> Iterator[LibvirtNode]:
+def _ports() -> Iterator[tuple[int, int]]:
+    """A range of ports for arriving guests that no other node has, of this test run or another.
+
+    All nodes share this machine's network, and each daemon believes that its ports are its own.
+    """
+    with contextlib.ExitStack() as stack:
+        for first in random.sample(_PORT_RANGES, len(_PORT_RANGES)):
+            mark = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                mark.bind(("127.0.0.1", first))
+                yield first + 1, first + _PORT_RANGES.step - 1
+                return
+    raise RuntimeError("no range of ports is free")
+
+
+@contextlib.contextmanager
+def _node(base: Path, name: str, ports: tuple[int, int]) -> Iterator[LibvirtNode]:
     home = base / name
     for folder in ("run", "conf/libvirt", "cache", "data", f"../local-of-{name}"):
         (home / folder).mkdir(parents=True)
-    (home / "conf/libvirt/qemu.conf").write_text('stdio_handler="file"\nsecurity_driver="none"\n')
+    (home / "conf/libvirt/qemu.conf").write_text(
+        'stdio_handler="file"\nsecurity_driver="none"\n'
+        f"migration_port_min={ports[0]}\nmigration_port_max={ports[1]}\n"
+    )
     (home / "conf/libvirt/libvirtd.conf").write_text(
         f'host_uuid="{uuid.uuid4()}"\nmax_client_requests=64\n'
     )
@@ -264,6 +317,9 @@ def libvirt_nodes(*names: str) -> Iterator[list[LibvirtNode]]:
         (base / folder).mkdir()
     try:
         with contextlib.ExitStack() as stack:
-            yield [stack.enter_context(_node(base, name)) for name in names]
+            yield [
+                stack.enter_context(_node(base, name, stack.enter_context(_ports())))
+                for name in names
+            ]
     finally:
         shutil.rmtree(base, ignore_errors=True)

@@ -48,11 +48,6 @@ class Change:
     time: datetime
     detail: str = ""
 
-    @property
-    def clean(self) -> bool:
-        """Whether a guest that stopped did so because somebody wanted it."""
-        return self.detail not in ("crashed", "its process ended")
-
 
 @dataclass(eq=False)
 class Watch:

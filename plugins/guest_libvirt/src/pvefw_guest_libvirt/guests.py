@@ -37,6 +37,7 @@ _RUNNING = (
     libvirt.VIR_DOMAIN_BLOCKED,
     libvirt.VIR_DOMAIN_SHUTDOWN,  # it is about to stop, but has not
 )
+_UNCLEAN = (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED)
 _PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED)
 
 
@@ -59,6 +60,9 @@ class Libvirt:
     shared: list[str] = setting(
         help="Directories that are the same on all nodes, beside network file systems.", default=[]
     )
+    bandwidth: int = setting(
+        help="MiB a second that one moving guest may take; 0 for all there is.", default=0
+    )
     first_vmid: int = setting(
         help="The lowest number for guests that have none; another one for each node.", default=100
     )
@@ -68,7 +72,7 @@ class Libvirt:
         self._events = Events(self.uri)
         self._vmids: dict[str, int] = {}
         """By UUID, as listed last."""
-        self._places = Places(self.target_uri, self.transfer_uri, tuple(self.shared))
+        self._places = Places(self.target_uri, self.transfer_uri, self.shared, self.bandwidth)
 
     # --- what is there -------------------------------------------------------------------------
 
@@ -132,23 +136,24 @@ class Libvirt:
         """Ask it to shut down, through its agent or the power button, and again from time to time."""
         end = time.monotonic() + timeout
         with self._events.watch(guest.backend_id) as watch:
-            while True:
-                with self._pool.connection() as connection:
-                    domain = _domain(connection, guest)
-                    _act(domain, GuestState.STOPPED, domain.shutdown)
-                    if _state(domain) is GuestState.STOPPED:
-                        return
-                left = end - time.monotonic()
-                asked = time.monotonic()
-                while change := watch.next(min(left, asked + _ASK_AGAIN - time.monotonic()), task):
+            while not self._ask_to_stop(guest, task):
+                ask_again = min(end, time.monotonic() + _ASK_AGAIN)
+                while change := watch.next(ask_again - time.monotonic(), task):
                     if change.state is GuestState.STOPPED:
-                        if not change.clean:
-                            task.warn(
-                                f"{guest.vmid} ({guest.name}): it did not shut down: {change.detail}"
-                            )
-                        return
-                if end - time.monotonic() <= 0.0:
+                        break
+                if change is None and time.monotonic() >= end:
                     raise Unavailable(f"it still runs after {timeout:g} seconds")
+
+    def _ask_to_stop(self, guest: Guest, task: Task) -> bool:
+        """Press its power button, unless it has stopped; whether it has."""
+        with self._pool.connection() as connection:
+            domain = _domain(connection, guest)
+            _act(domain, GuestState.STOPPED, domain.shutdown)
+            if _state(domain) is not GuestState.STOPPED:
+                return False
+            if guest.state is not GuestState.STOPPED and domain.state()[1] in _UNCLEAN:
+                task.warn(f"{guest.vmid} ({guest.name}): it has ended without shutting down")
+            return True
 
     @hookimpl
     def guest_stop(self, guest: Guest) -> None:

@@ -30,6 +30,7 @@ from pvefw_guest_libvirt.metadata import Definition, Disk
 
 _LOOK_AROUND = 0.2
 _REPORT_SECONDS = 5.0
+_LEAVE_SECONDS = 5.0
 _NETWORK_FILE_SYSTEMS = {
     *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "gfs2", "glusterfs"),
     *("gpfs", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "virtiofs"),
@@ -44,6 +45,8 @@ class Places:
     target_uri: str
     transfer_uri: str | None
     shared: Sequence[str]
+    bandwidth: int
+    """MiB a second; 0 for all there is."""
 
     @contextlib.contextmanager
     def connected(self, node: str) -> Iterator[Any]:
@@ -172,6 +175,8 @@ class Migration:
         found: dict[str, object] = {}
         if uri := self.places.transfer(self.target):
             found[libvirt.VIR_MIGRATE_PARAM_URI] = uri
+        if self.places.bandwidth:
+            found[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = self.places.bandwidth
         if local:
             found[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [disk.target for disk in local]
         return found
@@ -233,9 +238,7 @@ class Migration:
     ) -> None:
         """See that it goes on here, and that nothing of it is left there."""
         who = f"{self.guest.vmid} ({self.guest.name})"
-        gone = False
-        with contextlib.suppress(libvirt.libvirtError):
-            gone = not _runs_there(there, self.guest)
+        gone = _leaves(there, self.guest)
         try:
             paused = domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
             if ran and paused and self.guest.state is not GuestState.PAUSED:
@@ -271,13 +274,17 @@ def _capabilities(there: Any, definition: Definition) -> object:
     return there.getDomainCapabilities(emulator, arch, machine, root.get("type"))
 
 
-def _runs_there(there: Any, guest: Guest) -> bool:
-    try:
-        return bool(there.lookupByUUIDString(guest.backend_id).isActive())
-    except libvirt.libvirtError as error:
-        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-            return False
-        raise
+def _leaves(there: Any, guest: Guest) -> bool:
+    """Whether a target that gave a guest up is rid of it soon; it takes it a moment."""
+    end = time.monotonic() + _LEAVE_SECONDS
+    while time.monotonic() < end:
+        try:
+            if not there.lookupByUUIDString(guest.backend_id).isActive():
+                return True
+        except libvirt.libvirtError as error:
+            return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
+        time.sleep(_LOOK_AROUND)
+    return False
 
 
 def _exists(there: Any, disk: Disk) -> bool:
