@@ -3,7 +3,6 @@
 What is about to be done is one call, doing it is a second one, so that somebody can be asked between.
 """
 
-import contextlib
 import errno
 import os
 import shutil
@@ -13,7 +12,8 @@ from pathlib import Path
 from pvefw import system
 from pvefw.boot import disks
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
-from pvefw.errors import PvefwError, StoreError, Unsupported, UsageError
+from pvefw.errors import PvefwError, Unsupported, UsageError
+from pvefw.store import files
 
 SMALLEST_ESP = 256 << 20
 """Bytes; room for two or three kernels."""
@@ -34,14 +34,21 @@ def used_by(device: Device) -> str:
         return f"it is mounted on {', '.join(device.mountpoints)}"
     if device.users:
         return f"it is in use by {', '.join(device.users)}"
-    with contextlib.suppress(FileNotFoundError):
-        try:
-            os.close(os.open(device.path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                return "the kernel has it in use"
-            raise StoreError(f"{device.path}: cannot be opened: {error.strerror}") from error
-    return ""
+    return "the kernel has it in use" if _held_by_the_kernel(device.path) else ""
+
+
+def _held_by_the_kernel(path: Path) -> bool:
+    """Whether something holds a device for itself that lsblk does not know of: ZFS, for example.
+
+    :raises StoreError: that cannot be found out.
+    """
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return True
+        raise files.failed("open", path, error) from error
+    return False
 
 
 # --- format ---------------------------------------------------------------------------------------------
@@ -158,7 +165,8 @@ def _refuse_used(disk: Device, devices: Devices, who: str) -> None:
     for one in parts:
         if used := used_by(one):
             raise UsageError(f"{who}: {one.path}: {used}", hint="Name another disk.")
-    if disk.mountpoints or {*disk.users} - {one.kname for one in parts}:
+    others = {*disk.users} - {one.kname for one in parts}
+    if disk.mountpoints or others or (not parts and _held_by_the_kernel(disk.path)):
         raise UsageError(f"{who}: it is in use", hint="See: lsblk")
 
 

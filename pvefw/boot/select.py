@@ -1,8 +1,28 @@
 """Pins on a host without synced ESPs: the loader that starts it is told itself."""
 
+from collections.abc import Callable
+
 from pvefw.boot import choice
 from pvefw.boot.refresh import Context
-from pvefw.errors import Unsupported
+from pvefw.errors import PvefwError, Unsupported
+from pvefw.store import files
+
+
+def change(context: Context, alter: Callable[[], object]) -> None:
+    """Choose other kernels, and tell the loader; what it does not do is not kept.
+
+    :param alter: makes the choice, with :mod:`pvefw.boot.choice`.
+    :raises PvefwError: it cannot be chosen, or the loader cannot do it.
+    """
+    paths = (context.paths.pinned_kernel, context.paths.next_boot_kernel)
+    before = {path: files.read_if_exists(path) for path in paths}
+    try:
+        alter()
+        select(context)
+    except PvefwError:
+        for path, data in before.items():
+            files.remove(path) if data is None else files.replace(path, data)
+        raise
 
 
 def select(context: Context) -> str:

@@ -1,7 +1,7 @@
 """``pvefw boot``: kernels, and the ESPs that this host boots from."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -351,9 +351,11 @@ def pin(app: App, /, version: str, next_boot: bool) -> None:
     """Boot VERSION from now on, or once."""
     from pvefw.boot import choice
 
-    choice.pin(app.paths, version, next_boot=next_boot)
-    click.echo(f"Set kernel {version} to boot {'once' if next_boot else 'by default'}.")
-    _put_into_force(app)
+    def alter() -> None:
+        choice.pin(app.paths, version, next_boot=next_boot)
+        click.echo(f"Set kernel {version} to boot {'once' if next_boot else 'by default'}.")
+
+    _choose(app, alter)
 
 
 @kernel.command()
@@ -363,21 +365,29 @@ def unpin(app: App, next_boot: bool) -> None:
     """Boot the latest kernel again."""
     from pvefw.boot import choice
 
-    there = choice.unpin(app.paths, next_boot=next_boot)
-    click.echo("Removed the pin." if there else "No kernel was pinned.")
-    if there:
-        _put_into_force(app)
+    path = app.paths.next_boot_kernel if next_boot else app.paths.pinned_kernel
+    if not path.exists():
+        click.echo("No kernel was pinned.")
+        return
+
+    def alter() -> None:
+        choice.unpin(app.paths, next_boot=next_boot)
+        click.echo("Removed the pin.")
+
+    _choose(app, alter)
 
 
-def _put_into_force(app: App) -> None:
-    """Refresh the ESPs, if somebody says so; without any, tell the loader of the host itself."""
+def _choose(app: App, alter: Callable[[], object]) -> None:
+    """Make a choice. The ESPs are refreshed if somebody says so; without any, the loader is told."""
     from pvefw.store import kernel_files
 
     if not kernel_files.entries(app.paths.esp_uuids):
         from pvefw.boot import select
 
-        run_task(app, "bootselect", lambda task: select.select(_context(app, task)))
-    elif sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
+        run_task(app, "bootselect", lambda task: select.change(_context(app, task), alter))
+        return
+    alter()
+    if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
         _refresh(app)
     else:
         click.echo("It comes into force with: pvefw boot refresh")
