@@ -1,0 +1,120 @@
+"""Refreshing two ESPs with three kernels of 75 MB each, against `cp` and `sync` of the same bytes.
+
+The ESPs are directories, so both sides write to the same file system, and what is measured is the sync
+engine: reading, hashing, comparing, writing, syncing. A refresh begins with nothing known in memory.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from measure import ROOT, keep, side_by_side, table
+
+sys.path.insert(0, str(ROOT / "tests"))
+
+from boot.conftest import UUIDS, HostTree, Plain, loaders_of
+from servers.directory_machine import DirectoryMachine
+
+from pvefw.boot import refresh, registry
+from pvefw.boot.refresh import Context
+from pvefw.testing.fakes import FakeTask
+
+KERNELS = ("6.5.13-6-pve", "6.8.4-2-pve", "6.8.12-4-pve")
+SIZES = {"vmlinuz": 14_000_000, "initrd.img": 61_000_000}
+REPEATS = 5
+
+
+class Bench:
+    """A host, its ESPs, and a place for cp."""
+
+    def __init__(self, directory):
+        self.host = HostTree(directory / "host")
+        self.machine = DirectoryMachine(directory / "esps")
+        self.plain = Plain()
+        self.copies = directory / "copies"
+        for version in KERNELS:
+            self.rebuild(version)
+        for uuid in UUIDS:
+            self.machine.add(uuid)
+        for uuid in UUIDS:
+            registry.init(self.context(), self.machine.path_of(uuid), "plain")
+
+    def context(self):
+        return Context(self.host.paths, self.machine, loaders_of(self.plain), FakeTask())
+
+    def files(self, versions):
+        return [self.host.root / f"boot/{name}-{one}" for one in versions for name in SIZES]
+
+    def rebuild(self, version):
+        """New content for a kernel and its initrd."""
+        for path in self.files([version]):
+            size = SIZES[path.name.partition("-")[0]]
+            with path.open("wb") as file, Path("/dev/urandom").open("rb") as random:
+                file.write(random.read(size))
+
+    def refresh(self, versions):
+        """Seconds that a refresh takes after these kernels have changed."""
+        for one in versions:
+            self.rebuild(one)
+        self.settle()
+        started = time.perf_counter()
+        result = refresh.refresh(self.context())
+        taken = time.perf_counter() - started
+        assert bool(result.changed) == bool(versions), result
+        return taken
+
+    def all_new(self):
+        """Seconds that a refresh of two ESPs takes that have a loader only."""
+        for uuid in UUIDS:
+            for one in (self.machine.directory / uuid / "plain").iterdir():
+                if one.is_dir():
+                    shutil.rmtree(one)
+                elif one.name != "loader":
+                    one.unlink()
+        return self.refresh(KERNELS)
+
+    def cp(self, versions):
+        """Seconds that cp and sync take for the same bytes, on two ESPs."""
+        shutil.rmtree(self.copies, ignore_errors=True)
+        self.settle()
+        started = time.perf_counter()
+        for uuid in UUIDS:
+            target = self.copies / uuid
+            target.mkdir(parents=True)
+            subprocess.run(["cp", *self.files(versions), target], check=True)
+            subprocess.run(["sync", "--file-system", target], check=True)
+        return time.perf_counter() - started
+
+    def settle(self):
+        """Nothing of before is still being written."""
+        subprocess.run(["sync", "--file-system", self.host.root], check=True)
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="pvefw-bench-") as directory:
+        bench = Bench(Path(directory))
+        bench.refresh([])
+        taken = side_by_side(
+            {
+                "cp and sync, all": lambda: bench.cp(KERNELS),
+                "refresh, all new": bench.all_new,
+                "cp and sync, one": lambda: bench.cp(KERNELS[:1]),
+                "refresh, one changed": lambda: bench.refresh(KERNELS[:1]),
+                "refresh, nothing changed": lambda: bench.refresh([]),
+            },
+            REPEATS,
+        )
+    ratios = {
+        "all new": taken["refresh, all new"] / taken["cp and sync, all"],
+        "one changed": taken["refresh, one changed"] / taken["cp and sync, one"],
+    }
+    table([[name, f"{value:.3f} s"] for name, value in taken.items()], ["", "median"])
+    table([[name, f"{value:.2f}"] for name, value in ratios.items()], ["", "of cp and sync"])
+    keep("boot_refresh", {"repeats": REPEATS, "seconds": taken, "of_cp_and_sync": ratios})
+
+
+if __name__ == "__main__":
+    main()
