@@ -1,0 +1,52 @@
+"""What administrators add to the menu: ``/boot/grub/custom.cfg`` and ``/etc/grub.d/40_custom``.
+
+Both are taken over as they are, into a file of their own that ``grub.cfg`` includes: a mistake in them
+costs these entries and no other. Other scripts of an administrator in ``/etc/grub.d`` write what suits
+the host's own ``/boot``; they are not run, and reported.
+"""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+from pvefw_bootloader_grub import durable
+
+TARGET = PurePosixPath("grub/custom-host.cfg")
+_SCRIPTS = Path("etc/grub.d")
+_PREFACE = re.compile(rb"#!\s*/bin/sh\s*\nexec tail -n \+3 \$0\s*\n")
+_FROM_DEBIAN = re.compile(
+    r"00_header|05_debian_theme|[12]0_linux\w*|20_memtest86\+?|25_bli|30_os-prober|30_uefi-firmware"
+    r"|4[01]_custom|000_proxmox_boot_header|.*\.dpkg-\w+|.*~|README"
+)
+
+
+def text(root: Path) -> tuple[bytes, Sequence[str]]:
+    """What the administrator's entries are, empty for none, and what cannot be taken over.
+
+    :raises ProviderError: a file cannot be read.
+    """
+    scripts, warnings = root / _SCRIPTS, []
+    body = durable.read(scripts / "40_custom") or b""
+    preface = _PREFACE.match(body)
+    own = body[preface.end() :] if preface else b""
+    if body and not preface:
+        warnings.append(
+            f"{scripts / '40_custom'} is a program of its own; it is not run for an ESP"
+        )
+    warnings += [
+        f"{path} is not run for an ESP; entries in /boot/grub/custom.cfg are taken over"
+        for path in (sorted(scripts.iterdir()) if scripts.is_dir() else [])
+        if not _FROM_DEBIAN.fullmatch(path.name) and os.access(path, os.X_OK)
+    ]
+    parts = [
+        part
+        for part in (own, durable.read(root / "boot/grub/custom.cfg") or b"")
+        if _says_something(part)
+    ]
+    return b"\n".join(parts), warnings
+
+
+def _says_something(part: bytes) -> bool:
+    lines = (line.strip() for line in part.splitlines())
+    return any(line and not line.startswith(b"#") for line in lines)

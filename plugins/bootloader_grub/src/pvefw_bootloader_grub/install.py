@@ -1,0 +1,75 @@
+"""GRUB's own binaries, through grub-install."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from pvefw.api import Esp, Firmware, ProviderError, Task, Unsupported, run
+
+_MODULES = Path("/usr/lib/grub")
+_EFI_VARIABLES = Path("/sys/firmware/efi/efivars")
+_TARGETS = {
+    Firmware.BIOS: ("i386-pc", "grub-pc-bin"),
+    Firmware.UEFI: ("x86_64-efi", "grub-efi-amd64-bin"),
+}
+_SIGNED = (
+    _MODULES / "x86_64-efi-signed/grubx64.efi.signed",
+    Path("/usr/lib/shim/shimx64.efi.signed"),
+)
+_SECONDS = 300.0
+
+
+def install(esp: Esp, firmware: Firmware, task: Task) -> None:
+    """See :meth:`BootloaderSpec.boot_install`."""
+    target, package = _TARGETS[firmware]
+    program = _program()
+    if program is None or not (_MODULES / target / "modinfo.sh").is_file():
+        raise Unsupported(
+            f"GRUB for {firmware.upper()} is not installed on this host",
+            hint=f"Run: apt install grub2-common {package}",
+        )
+    common = [program, f"--target={target}", f"--boot-directory={esp.mountpoint}", "--no-floppy"]
+    if firmware is Firmware.BIOS:
+        task.log(f"Installing GRUB {target} target on {esp.disk}")
+        _run([*common, str(esp.disk)], task)
+        return
+    task.log(f"Installing GRUB {target} target on {esp.device}")
+    signed = all(one.is_file() for one in _SIGNED)
+    if not signed:
+        task.log("Without Secure Boot: for that, install shim-signed and grub-efi-amd64-signed")
+    uefi = [
+        *common,
+        f"--efi-directory={esp.mountpoint}",
+        "--bootloader-id=proxmox",
+        "--force-extra-removable",  # so that the disk also boots in a machine that never saw it
+        "--uefi-secure-boot" if signed else "--no-uefi-secure-boot",
+    ]
+    _install_uefi(uefi, task)
+
+
+def _install_uefi(argv: Sequence[str], task: Task) -> None:
+    """With an entry in the firmware's variables, where there are any and they can be written."""
+    if not (_EFI_VARIABLES.is_dir() and any(_EFI_VARIABLES.iterdir())):
+        task.log("No EFI variables here: the firmware finds this disk by its fallback path")
+        _run([*argv, "--no-nvram"], task)
+        return
+    try:
+        _run(argv, task)
+    except ProviderError as error:
+        _run([*argv, "--no-nvram"], task)
+        task.warn(f"No boot entry in the firmware, it has to find this disk itself: {error}")
+
+
+def _program() -> str | None:
+    """grub-install; Proxmox VE puts a refusal in its place on hosts with synced ESPs."""
+    return shutil.which("grub-install.real") or shutil.which("grub-install")
+
+
+def _run(argv: Sequence[str], task: Task) -> None:
+    done = run(argv, timeout=_SECONDS, check=False)
+    lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    if done.returncode != 0:
+        said = " / ".join(line for line in lines if "error" in line) or " / ".join(lines[-3:])
+        raise ProviderError(f"grub-install failed: {said or 'it said nothing'}")
+    for line in lines:
+        task.log(line)

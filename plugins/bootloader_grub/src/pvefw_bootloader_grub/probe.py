@@ -1,0 +1,87 @@
+"""What of GRUB lies on an ESP. Nothing is written."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pvefw.api import BootState, Esp, Firmware, ProviderError
+from pvefw_bootloader_grub import durable, grubenv
+from pvefw_bootloader_grub.menu import Entry, Menu, parse
+from pvefw_bootloader_grub.render import CONFIG, ENVIRONMENT
+from pvefw_bootloader_grub.script import Unbalanced
+
+_IMAGES = ("EFI/proxmox/grubx64.efi", "EFI/BOOT/grubx64.efi", "EFI/BOOT/BOOTX64.EFI")
+_BOOT_SECTOR = 512
+_VERSION = re.compile(rb"^grub_version=[\"']?([^\"'\n]+)", re.MULTILINE)
+
+
+def probe(esp: Esp) -> BootState | None:
+    """See :meth:`BootloaderSpec.boot_probe`."""
+    root = esp.mountpoint
+    try:
+        firmware = list(_firmware(esp))
+        if not firmware:
+            return None
+        menu = _menu(root)
+        environment = grubenv.read(root / ENVIRONMENT) or {}
+        kernels = {entry.version: None for _, entry in menu.kernels() if _is_complete(entry, root)}
+        return BootState(
+            firmware=firmware,
+            kernels=list(kernels),
+            default=_default(menu, environment.get("saved_entry", "")),
+            next_boot=_version(menu, environment.get("next_entry", "")),
+            loader_version=_loader_version(root),
+        )
+    except OSError as error:
+        raise ProviderError(f"{root}: cannot be read: {error.strerror}") from error
+
+
+def _firmware(esp: Esp) -> Iterator[Firmware]:
+    """The kinds that start GRUB from here: its modules are here, and what the firmware starts first."""
+    modules = esp.mountpoint / "grub"
+    if (modules / "x86_64-efi").is_dir() and any(
+        (esp.mountpoint / one).is_file() for one in _IMAGES
+    ):
+        yield Firmware.UEFI
+    if (modules / "i386-pc/core.img").is_file() and _is_in_boot_sector(esp.disk):
+        yield Firmware.BIOS
+
+
+def _is_in_boot_sector(disk: Path) -> bool:
+    """Whether the disk starts GRUB; yes where it cannot be looked at."""
+    try:
+        with disk.open("rb") as file:
+            return b"GRUB" in file.read(_BOOT_SECTOR)
+    except OSError:
+        return True
+
+
+def _menu(root: Path) -> Menu:
+    data = durable.read(root / CONFIG) or b""
+    try:
+        return parse(data.decode(errors="replace"))
+    except Unbalanced:  # cut off: GRUB shows no menu then
+        return Menu()
+
+
+def _default(menu: Menu, saved: str) -> str | None:
+    return (_version(menu, saved) if menu.saved else None) or _version(menu, menu.default)
+
+
+def _version(menu: Menu, name: str) -> str | None:
+    """Of the kernel that GRUB starts for this value of ``default``."""
+    entry = menu.find(name) if name else None
+    return entry.version or None if entry else None
+
+
+def _is_complete(entry: Entry, root: Path) -> bool:
+    paths = [root / one.lstrip("/") for one in (entry.linux, *entry.initrds)]
+    return bool(entry.initrds) and all(one.is_file() and one.stat().st_size for one in paths)
+
+
+def _loader_version(root: Path) -> str:
+    for target in ("x86_64-efi", "i386-pc"):
+        found = _VERSION.search(durable.read(root / "grub" / target / "modinfo.sh") or b"")
+        if found:
+            return found[1].decode(errors="replace")
+    return ""
