@@ -12,7 +12,7 @@ from pvefw_bootloader_grub.script import Unbalanced
 
 _IMAGES = ("EFI/proxmox/grubx64.efi", "EFI/BOOT/grubx64.efi", "EFI/BOOT/BOOTX64.EFI")
 _BOOT_SECTOR = 512
-_VERSION = re.compile(rb"^grub_version=[\"']?([^\"'\n]+)", re.MULTILINE)
+_VERSION = re.compile(rb"^grub_package_version=[\"']?([^\"'\n]+)", re.MULTILINE)
 
 
 def probe(esp: Esp) -> BootState | None:
