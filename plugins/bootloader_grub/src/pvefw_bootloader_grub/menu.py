@@ -23,6 +23,8 @@ class Entry:
     id: str = ""
     linux: str = ""
     """The kernel's path, as GRUB is told it; empty where there is none."""
+    options: Sequence[str] = ()
+    """The kernel's command line."""
     initrds: Sequence[str] = ()
     children: list["Entry"] = field(default_factory=list)
 
@@ -156,7 +158,8 @@ def _understand(words: list[str], menu: Menu, blocks: list[Entry | None]) -> Non
     elif words[0] == "set" and len(blocks) == 1:
         _set(menu, *words[-1].split("=", 1))
     elif within and words[0] in {"linux", "linuxefi", "linux16"}:
-        within.linux = words[1] if len(words) > 1 else ""
+        within.linux = "".join(words[1:2])
+        within.options = words[2:]
     elif within and words[0] in {"initrd", "initrdefi", "initrd16"}:
         within.initrds = words[1:]
 

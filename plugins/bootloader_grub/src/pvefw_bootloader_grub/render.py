@@ -163,7 +163,7 @@ class _Rendering:
             copies=self.copies,
             texts={**texts, CONFIG: config.encode(errors="replace")},
             owned=_OWNED,
-            warnings=self.warnings,
+            warnings=list(dict.fromkeys(self.warnings)),
         )
 
     def _sections(self, *, has_custom: bool) -> Iterator[str]:

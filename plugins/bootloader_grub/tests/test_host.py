@@ -1,0 +1,127 @@
+"""Hosts without synced ESPs: with the real update-grub."""
+
+import subprocess
+
+import pytest
+
+from pvefw.api import Unsupported
+from pvefw.testing.fakes import FakeTask
+from pvefw_bootloader_grub import Grub
+from pvefw_bootloader_grub.menu import parse
+
+NEW, OLD = "6.8.12-4-pve", "6.5.13-6-pve"
+
+
+@pytest.fixture
+def host(grub_host):
+    grub_host.kernels(NEW, OLD)
+    grub_host.update_grub()
+    return grub_host
+
+
+def default(host):
+    menu = parse(host.config.read_text())
+    return menu.find(menu.default).version
+
+
+def path(host, version):
+    return f"gnulinux-advanced-{host.uuid}>gnulinux-{version}-advanced-{host.uuid}"
+
+
+def test_a_pin_and_its_end(host):
+    assert host.select(default=OLD) is None
+    assert host.pin.read_text() == f'GRUB_DEFAULT="{path(host, OLD)}"\n'
+    assert default(host) == OLD
+    assert host.select(default=None) is None
+    assert not host.pin.exists()
+    assert default(host) == NEW
+
+
+def test_the_same_pin_again_runs_nothing(host):
+    host.select(default=OLD)
+    before = host.config.stat().st_mtime_ns
+    assert host.select(default=OLD) is None
+    assert host.config.stat().st_mtime_ns == before
+
+
+def test_a_kernel_once(host):
+    assert host.select(next_boot=OLD) is None
+    shown = subprocess.run(
+        ["grub-editenv", host.environment, "list"], capture_output=True, text=True, check=True
+    )
+    assert shown.stdout == f"next_entry={path(host, OLD)}\n"
+    assert default(host) == NEW
+    assert host.select() is None
+    assert b"next_entry" not in host.environment.read_bytes()
+
+
+def test_a_pin_and_another_kernel_once(host):
+    assert host.select(default=OLD, next_boot=NEW) is None
+    assert default(host) == OLD
+    assert path(host, NEW) in host.environment.read_text()
+
+
+@pytest.mark.parametrize("choice", [{"default": "1.2.3"}, {"next_boot": "1.2.3"}])
+def test_a_kernel_that_is_not_in_the_menu(host, choice):
+    kind, message, hint = host.select(**choice)
+    assert (kind, hint) == ("ProviderError", "Run: update-grub")
+    assert message == "1.2.3: GRUB's menu has no entry for this kernel"
+    assert not host.pin.exists()
+
+
+def test_update_grub_fails_and_all_is_as_it_was(host):
+    host.select(default=OLD)
+    before = host.config.read_bytes(), host.pin.read_bytes()
+    (host.scripts / "30_broken").write_text("#!/bin/sh\necho 'broken: no' >&2\nexit 1\n")
+    (host.scripts / "30_broken").chmod(0o755)
+    kind, message, hint = host.select(default=NEW)
+    assert kind == "ProviderError"
+    assert message.startswith("update-grub failed: ")
+    assert "broken: no" in message
+    assert hint
+    assert (host.config.read_bytes(), host.pin.read_bytes()) == before
+    assert sorted(one.name for one in host.pin.parent.iterdir()) == [host.pin.name]
+
+
+def test_a_menu_that_grub_cannot_read_never_takes_its_place(host):
+    before = host.config.read_bytes()
+    (host.scripts / "40_custom").write_text("#!/bin/sh\necho 'menuentry {'\n")
+    kind, message, _ = host.select(default=OLD)
+    assert kind == "ProviderError"
+    assert "update-grub failed" in message
+    assert host.config.read_bytes() == before
+    assert not host.pin.exists()
+
+
+def test_another_snippet_has_the_last_word(host):
+    (host.default / "grub.d/zz.cfg").write_text("GRUB_DEFAULT=0\n")
+    kind, message, hint = host.select(default=OLD)
+    assert kind == "ProviderError"
+    assert "update-grub did not make it the default" in message
+    assert "grub.d" in hint
+    assert not host.pin.exists()
+    assert default(host) == NEW
+
+
+@pytest.mark.parametrize(
+    ("answers", "where"),
+    [({"fs": "zfs"}, "zfs"), ({"fs": "btrfs"}, "btrfs"), ({"abstraction": "lvm"}, "lvm")],
+)
+def test_where_grub_could_not_forget_it_boots_nothing_once(host, answers, where):
+    host.answers(**answers)
+    kind, message, hint = host.select(next_boot=OLD)
+    assert kind == "Unsupported"
+    assert where in message
+    assert "--next-boot" in hint
+    assert not host.environment.exists()
+    assert host.select(default=OLD) is None
+
+
+def test_a_host_without_grub(host, tmp_path):
+    (host.default / "grub").unlink()
+    kind, message, hint = host.select(default=OLD)
+    assert kind == "Unsupported"
+    assert "not started by GRUB" in message
+    assert "pvefw boot init" in hint
+    with pytest.raises(Unsupported):
+        Grub().boot_select(default=OLD, next_boot=None, root=tmp_path / "bare", task=FakeTask())
