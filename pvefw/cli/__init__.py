@@ -1,10 +1,18 @@
 """The command line: each command parses, makes one call, and prints."""
 
+import os
 import sys
 
 
 def main() -> None:
     """The console script. What needs no command line library is answered without one."""
+    shell = os.environ.get("_PVEFW_COMPLETE")
+    if shell:
+        from pvefw.cli.complete import answer
+
+        breaks = os.environ.get("_PVEFW_BREAKS", "")
+        sys.stdout.write(answer(shell, " ".join(sys.argv[1:]), breaks))
+        return
     match sys.argv[1:]:
         case ["--version"]:
             from pvefw import __version__

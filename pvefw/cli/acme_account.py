@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -16,7 +17,7 @@ ENDPOINTS = (
     ("Let's Encrypt V2", "https://acme-v02.api.letsencrypt.org/directory"),
     ("Let's Encrypt V2 Staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
 )
-_name = click.argument("name", default="default")
+_name = click.argument("name", default="default", shell_complete=candidates.accounts)
 _ca_file = click.option(
     "--ca-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -63,7 +64,7 @@ def add(app: App, /, type_: str, id_: str, data: Path | None, **options: Any) ->
 
 
 @plugin.command("set")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.plugin_ids)
 @_api
 @_data
 @_nodes
@@ -94,7 +95,7 @@ def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
 
 
 @plugin.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.plugin_ids)
 @click.option("--show-secrets", is_flag=True, help="Print secrets as they are.")
 @output_option
 @pass_app
@@ -122,7 +123,7 @@ def list_(app: App, type_: str | None) -> None:
 
 
 @plugin.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.plugin_ids)
 @click.option("--digest", help="Refuse if the configuration has changed since.")
 @pass_app
 def remove(app: App, id_: str, digest: str | None) -> None:
@@ -133,7 +134,7 @@ def remove(app: App, id_: str, digest: str | None) -> None:
 
 
 @plugin.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.plugin_ids)
 @pass_app
 def login(app: App, id_: str) -> None:
     """Get the credentials that only a person can give: it shows a page to open, and waits."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -315,7 +316,7 @@ def _print_kernels(title: str, versions: Sequence[str]) -> None:
 
 
 @kernel.command()
-@click.argument("version")
+@click.argument("version", shell_complete=candidates.kernels)
 @pass_app
 def add(app: App, version: str) -> None:
     """Keep the kernel VERSION on the ESPs, whatever else is installed."""
@@ -328,7 +329,7 @@ def add(app: App, version: str) -> None:
 
 
 @kernel.command()
-@click.argument("version")
+@click.argument("version", shell_complete=candidates.kernels)
 @pass_app
 def remove(app: App, version: str) -> None:
     """Take back that VERSION was selected."""
@@ -344,7 +345,7 @@ _next_boot = click.option("--next-boot", is_flag=True, help="For the next boot o
 
 
 @kernel.command()
-@click.argument("version")
+@click.argument("version", shell_complete=candidates.kernels)
 @_next_boot
 @pass_app
 def pin(app: App, /, version: str, next_boot: bool) -> None:

@@ -1,12 +1,17 @@
 """``pvefw config``: show and change the node's configuration."""
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, Group, output_option, pass_app
 from pvefw.cli.output import show_value
 from pvefw.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from pvefw.store.properties import Property
 
 config = Group("config", help="Show and change the node's configuration.")
 
@@ -14,7 +19,13 @@ _DOMAIN_OPTION = re.compile(r"--?(acmedomain\d+)(?:=.*)?")
 
 
 @config.command()
-@click.option("--property", "property_", metavar="KEY", help="Show only this one.")
+@click.option(
+    "--property",
+    "property_",
+    metavar="KEY",
+    help="Show only this one.",
+    shell_complete=candidates.properties,
+)
 @output_option
 @pass_app
 def get(app: App, property_: str | None) -> None:
@@ -37,10 +48,7 @@ class _SetCommand(Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from pvefw.store import properties
 
-        options: list[click.Parameter] = [
-            click.Option([f"--{one.key}"], metavar=one.format, help=one.help)
-            for one in properties.PROPERTIES
-        ]
+        options: list[click.Parameter] = [_option(one) for one in properties.PROPERTIES]
         return (
             options + [_domain_option(key) for key in self._domains(ctx)] + super().get_params(ctx)
         )
@@ -62,12 +70,26 @@ def _domain_option(key: str) -> click.Option:
     known = properties.find(key)
     if known is None:
         raise UsageError(f"config set: {key} is not a property", hint="acmedomain0 … acmedomain999")
-    return click.Option([f"--{key}"], metavar=known.format, help=known.help)
+    return _option(known)
+
+
+def _option(known: "Property") -> click.Option:
+    return click.Option(
+        [f"--{known.key}"],
+        metavar=known.format,
+        help=known.help,
+        shell_complete=candidates.property_value(known.key, known.format),
+    )
 
 
 @config.command("set", cls=_SetCommand)
 @click.option("--description", help="Notes; any text.")
-@click.option("--delete", metavar="KEY,…", help="Properties to delete.")
+@click.option(
+    "--delete",
+    metavar="KEY,…",
+    help="Properties to delete.",
+    shell_complete=candidates.several(candidates.properties),
+)
 @click.option("--digest", help="Refuse if the configuration has changed since.")
 @pass_app
 def set_(

@@ -2,6 +2,7 @@
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, pass_app
 from pvefw.cli.tasks import run_task
 from pvefw.errors import ProviderError
@@ -11,8 +12,8 @@ dns = Group("dns", help="Try DNS plugins out; remove records that were left behi
 
 
 @dns.command()
-@click.argument("plugin")
-@click.argument("domain")
+@click.argument("plugin", shell_complete=candidates.plugin_ids)
+@click.argument("domain", shell_complete=candidates.domains)
 @click.option("--alias", metavar="DOMAIN", default="", help="Put the record there instead.")
 @pass_app
 def test(app: App, plugin: str, domain: str, alias: str) -> None:
@@ -35,6 +36,7 @@ def test(app: App, plugin: str, domain: str, alias: str) -> None:
 @click.option(
     "--forget",
     metavar="PLUGIN",
+    shell_complete=candidates.plugin_ids,
     help="Only strike this instance's records from the journal: they were deleted by hand.",
 )
 @pass_app

@@ -56,10 +56,18 @@ def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         setattr(ctx.ensure_object(App), param.name, value)
 
 
+def _nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    from pvefw.cli import candidates
+
+    return candidates.nodes(ctx, param, incomplete)
+
+
 def _common_options() -> list[click.Parameter]:
     return [
         click.Option(
             [name],
+            type=click.Path(file_okay=False) if value == "DIR" else None,
+            shell_complete=_nodes if name == "--node" else None,
             metavar=value or None,
             is_flag=not value,
             default=None,
@@ -142,6 +150,15 @@ class Group(_Common, click.Group):
         module, _, attribute = self._lazy[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        if not self._lazy:
+            return super().shell_complete(ctx, incomplete)
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=self._lazy[name][1]) for name in names), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if not self._lazy:

@@ -16,7 +16,7 @@ ACME = Group(
 
 
 def _show_version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
-    if value:
+    if value and not ctx.resilient_parsing:
         click.echo(f"{tree.NAME} {__version__}")
         ctx.exit()
 

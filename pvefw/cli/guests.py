@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -25,7 +26,12 @@ def _bulk_options(function: _Decorated) -> _Decorated:
     for option in (
         click.option("--dry-run", is_flag=True, help="Only show what would be done, and when."),
         click.option("--max-workers", type=click.IntRange(1, 64), help="How many guests at once."),
-        click.option("--vms", metavar="ID,…", help="Only these guests."),
+        click.option(
+            "--vms",
+            metavar="ID,…",
+            help="Only these guests.",
+            shell_complete=candidates.several(candidates.guests),
+        ),
     ):
         function = option(function)
     return output_option(function)
@@ -136,8 +142,13 @@ def stopall(
 
 
 @click.command(cls=Command)
-@click.argument("target", required=False)
-@click.option("--spread", metavar="NODE,…", help="Several targets, by their free memory.")
+@click.argument("target", required=False, shell_complete=candidates.other_nodes)
+@click.option(
+    "--spread",
+    metavar="NODE,…",
+    help="Several targets, by their free memory.",
+    shell_complete=candidates.several(candidates.other_nodes),
+)
 @click.option("--with-local-disks", is_flag=True, help="Copy disks that only this node has.")
 @_bulk_options
 @pass_app
@@ -241,13 +252,14 @@ def list_(app: App) -> None:
     from pvefw.guests import backends
 
     listed, failures = backends.Backends.load(app.paths).list()
+    backends.note(app.paths, listed)
     show_rows(app, [backends.described(one) for one in listed], _LIST)
     if failures:
         raise failures[0]
 
 
 @guest.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.guests)
 @output_option
 @pass_app
 def show(app: App, id_: str) -> None:
@@ -258,7 +270,7 @@ def show(app: App, id_: str) -> None:
 
 
 @guest.command("set")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.guests)
 @click.option("--vmid", metavar="VMID", help="Its number.")
 @click.option("--onboot", metavar="0|1", help="Whether it starts at boot.")
 @click.option("--order", metavar="N", help="Its place in the order of start.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -40,7 +41,7 @@ def add(app: App, id_: str, api: str, data: Path | None, disable: bool) -> None:
 
 
 @observer.command("set")
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.observers)
 @click.option("--api", metavar="NAME", help="The plugin's name.")
 @_data
 @click.option("--disable/--no-disable", default=None, help="Whether to leave it unused.")
@@ -57,7 +58,7 @@ def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
 
 
 @observer.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.observers)
 @output_option
 @pass_app
 def config(app: App, id_: str) -> None:
@@ -82,7 +83,7 @@ def list_(app: App) -> None:
 
 
 @observer.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.observers)
 @pass_app
 def remove(app: App, id_: str) -> None:
     """Remove an observer."""
@@ -93,7 +94,7 @@ def remove(app: App, id_: str) -> None:
 
 
 @observer.command()
-@click.argument("id_", metavar="ID")
+@click.argument("id_", metavar="ID", shell_complete=candidates.observers)
 @pass_app
 def test(app: App, id_: str) -> None:
     """Tell an observer of a failed renewal that never was, to see that it arrives."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -95,7 +96,7 @@ def _time(seconds: int | None) -> str:
 
 
 @task.command()
-@click.argument("upid")
+@click.argument("upid", shell_complete=candidates.upids)
 @click.option("--start", type=click.IntRange(0), default=0, help="Leave out so many lines.")
 @pass_app
 def log(app: App, upid: str, start: int) -> None:
@@ -108,7 +109,7 @@ def log(app: App, upid: str, start: int) -> None:
 
 
 @task.command()
-@click.argument("upid")
+@click.argument("upid", shell_complete=candidates.upids)
 @output_option
 @pass_app
 def status(app: App, upid: str) -> None:

@@ -34,6 +34,7 @@ ROOT: Commands = {
     "boot": ("pvefw.cli.boot:boot", "Kernels, boot loaders and EFI system partitions."),
     "boot-guests": ("pvefw.cli.guests:boot_guests", "What starts the guests after boot."),
     "cert": ("pvefw.cli.cert:cert", "The node's certificates."),
+    "completion": ("pvefw.cli.completion:completion", "What a shell's Tab key needs."),
     "config": ("pvefw.cli.config:config", "Show and change the node's configuration."),
     "dns": ("pvefw.cli.dns:dns", "Try DNS plugins out; remove records left behind."),
     "guest": ("pvefw.cli.guests:guest", "Guests and how they start and stop."),

@@ -2,6 +2,7 @@
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, pass_app
 from pvefw.errors import PvefwError
 
@@ -9,7 +10,7 @@ _WEB_INTERFACE = 8006
 
 
 @click.command(cls=Command)
-@click.argument("target", metavar="NODE")
+@click.argument("target", metavar="NODE", shell_complete=candidates.other_nodes)
 @click.option(
     "--wait",
     "seconds",

@@ -22,7 +22,7 @@ from pvefw.guests.plan import Listed, by_id
 from pvefw.hookspecs.guest import GUEST, GuestSpec
 from pvefw.model import Guest, MigrateOptions, MigrateTarget, SettingInfo
 from pvefw.plugins import Bound
-from pvefw.store import plugin_config, pvefw_config
+from pvefw.store import guest_notes, plugin_config, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import Section
 
@@ -190,6 +190,11 @@ def find(backends: Backends, id_: str) -> Listed:
         for failure in failures:
             error.hint += f" One backend could not be asked: {failure.message}"
         raise
+
+
+def note(paths: Paths, listed: Sequence[Listed]) -> None:
+    """Note which guests there are, for the Tab key."""
+    guest_notes.write(paths, {one.id: one.guest.name for one in listed})
 
 
 def change(backends: Backends, id_: str, values: Mapping[str, str]) -> None:

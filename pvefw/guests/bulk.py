@@ -6,7 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pvefw.errors import Cancelled, ProviderError, PvefwError, Unavailable
-from pvefw.guests import plan, readiness
+from pvefw.guests import backends, plan, readiness
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.runner import Runner
@@ -57,6 +57,7 @@ class Bulk:
     def guests(self) -> tuple[list[Listed], list[PvefwError]]:
         """All guests; a backend that cannot be asked is logged and counts as a failure at the end."""
         listed, failures = self.backends.list()
+        backends.note(self.paths, listed)
         for failure in failures:
             self.task.warn(failure.message)
         return listed, failures

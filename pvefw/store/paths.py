@@ -90,6 +90,11 @@ class Paths:
         """The nodes of the cluster and their addresses, as pmxcfs shows them."""
         return self.etc_pve / ".members"
 
+    @property
+    def vmlist(self) -> Path:
+        """The guests of the cluster and where they are, as pmxcfs shows them."""
+        return self.etc_pve / ".vmlist"
+
     # this node's files
 
     def node_dir(self, node: str = "") -> Path:
@@ -166,6 +171,11 @@ class Paths:
     def task_retention(self) -> Path:
         """Its time stamp says when retention was last applied."""
         return self.state_dir / "task-retention"
+
+    @property
+    def guest_notes(self) -> Path:
+        """Which guests there were when a command last asked."""
+        return self.state_dir / f"guests-{self.node}.json"
 
     @property
     def boot_state(self) -> Path:

@@ -1,0 +1,205 @@
+"""What the Tab key offers: nodes, plugin instances, accounts, domains, guests, kernels, tasks.
+
+Somebody waits at every press of the key. So nothing here asks a plugin, a daemon or the network; which
+guests there are is what the last command that asked has noted. What cannot be read is not offered: the
+command itself says why.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pvefw.cli.framework import App
+from pvefw.errors import PvefwError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from pvefw.store.paths import Paths
+
+Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
+Found = Iterable[tuple[str, str]]
+"""Values, and a word about each."""
+
+_TAIL = 64 * 1024
+"""Bytes at the end of the list of tasks that are read; some hundred tasks."""
+_CHOICE = re.compile(r"[a-z0-9]+(\|[a-z0-9]+)+")
+
+
+def _item(value: str, text: str = "") -> "CompletionItem[str]":
+    from click.shell_completion import CompletionItem
+
+    return CompletionItem(value, help=text or None)
+
+
+def _offer(find: "Callable[[Paths], Found]") -> Complete:
+    """What a parameter needs to offer these values."""
+
+    def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+        try:
+            found = list(find(ctx.ensure_object(App).paths))
+        except (PvefwError, OSError):
+            return []
+        return [_item(value, text) for value, text in found if value.startswith(incomplete)]
+
+    return complete
+
+
+def several(one: Complete) -> Complete:
+    """The same, for a list with commas; what stands there already is not offered again."""
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        head, comma, last = incomplete.rpartition(",")
+        given = head.split(",")
+        return [
+            _item(f"{head}{comma}{item.value}", item.help or "")
+            for item in one(ctx, param, last)
+            if item.value not in given
+        ]
+
+    return complete
+
+
+# --- what there is --------------------------------------------------------------------------------
+
+
+def _nodes(paths: "Paths") -> Found:
+    from pvefw.store import nodes
+
+    return [(name, "") for name in nodes.names(paths)]
+
+
+def _other_nodes(paths: "Paths") -> Found:
+    return [one for one in _nodes(paths) if one[0] != paths.node]
+
+
+def _plugin_ids(paths: "Paths") -> Found:
+    from pvefw.store.section_config import SectionConfig
+
+    found = {"standalone": "standalone"}
+    for path in (paths.plugins_cfg, paths.own_plugins_cfg):
+        if path.exists():
+            config = SectionConfig.parse(path.read_bytes(), str(path))
+            found |= {one.id: one.values.get("api", one.type) for one in config.sections}
+    return sorted(found.items())
+
+
+def _observers(paths: "Paths") -> Found:
+    from pvefw.store import pvefw_config
+
+    found = pvefw_config.sections(paths, "observer")
+    return [(one.id, one.values.get("api", one.id)) for one in found]
+
+
+def _accounts(paths: "Paths") -> Found:
+    from pvefw.store import accounts as store
+
+    return [(name, "") for name in store.names(paths)]
+
+
+def _domains(paths: "Paths") -> Found:
+    from pvefw.store import node_settings
+
+    return [(one.name, one.plugin) for one in node_settings.certificate_names(paths)]
+
+
+def _properties(paths: "Paths") -> Found:
+    from pvefw.store import node_settings
+
+    return [(key, value.partition("\n")[0]) for key, value in node_settings.load(paths).items()]
+
+
+def _guests(paths: "Paths") -> Found:
+    from pvefw.store import guest_notes
+
+    return guest_notes.read(paths)
+
+
+def _kernels(paths: "Paths") -> Found:
+    """Installed kernels and manually selected ones, newest first."""
+    from pvefw.boot import versions
+    from pvefw.store import kernel_files
+
+    there = [one.name.removeprefix("vmlinuz-") for one in paths.kernels.glob("vmlinuz-*")]
+    manual = kernel_files.entries(paths.manual_kernels)
+    found = dict.fromkeys(there, "") | dict.fromkeys(manual, "manually selected")
+    return sorted(found.items(), key=lambda one: versions.key(one[0]), reverse=True)
+
+
+def _upids(paths: "Paths") -> Found:
+    """The latest tasks, latest first."""
+    found: dict[str, str] = {}
+    for name in ("active", "index"):
+        for line in reversed(list(_last_lines(paths.task_dir / name))):
+            upid, _, rest = line.partition(" ")
+            parts = upid.split(":")
+            if upid.startswith("UPID:") and upid.endswith(":") and upid not in found:
+                found[upid] = " ".join(filter(None, [*parts[5:7], *rest.split(" ")[-1:]]))
+    return found.items()
+
+
+def _last_lines(path: Any) -> Iterator[str]:
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - _TAIL, 0))
+        lines = file.read().decode(errors="replace").splitlines()
+    yield from lines[1:] if size > _TAIL else lines
+
+
+def _interfaces(paths: "Paths") -> Found:
+    return [(one.name, "") for one in sorted(paths.below("sys/class/net").iterdir())]
+
+
+nodes = _offer(_nodes)
+other_nodes = _offer(_other_nodes)
+plugin_ids = _offer(_plugin_ids)
+observers = _offer(_observers)
+accounts = _offer(_accounts)
+domains = _offer(_domains)
+properties = _offer(_properties)
+guests = _offer(_guests)
+kernels = _offer(_kernels)
+upids = _offer(_upids)
+_NOTHING = _offer(lambda _paths: ())
+
+# --- values of properties -------------------------------------------------------------------------
+
+_DOMAIN_PARTS = {"domain": _NOTHING, "plugin": plugin_ids, "alias": _NOTHING}
+_PARTS = {
+    "acme": {"account": accounts, "domains": _NOTHING},
+    "wakeonlan": {
+        "mac": _NOTHING,
+        "bind-interface": _offer(_interfaces),
+        "broadcast-address": _NOTHING,
+    },
+}
+
+
+def property_value(key: str, form: str) -> Complete:
+    """What may be the value of a property of the node.
+
+    :param form: its format, for people.
+    """
+    if _CHOICE.fullmatch(form):
+        return _offer(lambda _paths: [(one, "") for one in form.split("|")])
+    parts = _DOMAIN_PARTS if key.startswith("acmedomain") else _PARTS.get(key, {})
+
+    def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+        head, comma, last = incomplete.rpartition(",")
+        name, equals, value = last.partition("=")
+        if equals:
+            found = parts.get(name, _NOTHING)(ctx, param, value)
+            return [_item(f"{head}{comma}{name}={one.value}", one.help or "") for one in found]
+        given = {part.partition("=")[0] for part in head.split(",")}
+        return [
+            _item(f"{head}{comma}{one}=")
+            for one in parts
+            if one.startswith(last) and one not in given
+        ]
+
+    return complete
