@@ -1,7 +1,7 @@
 """How long pvefw takes to start, against the bare interpreter of the same environment.
 
 Aim: `--version` and `--help` at most four times as long, and with 200 other plugin distributions
-installed no more than that.
+installed no more than that. The Tab key answers with 100 ms of work at most.
 """
 
 import sys
@@ -19,6 +19,10 @@ COMMANDS = {
     "--help": [BIN / "pvefw", "--help"],
     "acme cert --help": [BIN / "pvefw", "acme", "cert", "--help"],
     "plugin list": [BIN / "pvefw", "plugin", "list"],
+    **{
+        f"Tab after: {line}": ["env", "_PVEFW_COMPLETE=bash", BIN / "pvefw", f"pvefw {line} "]
+        for line in ("task log", "guest show", "config set -key-type", "acme plugin config")
+    },
 }
 
 

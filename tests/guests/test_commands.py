@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from pvefw.guests import units
+from pvefw.store import guest_notes
 from pvefw.store.paths import Paths
 
 
@@ -314,3 +315,11 @@ def test_the_units_please_systemd(farm):
 def test_the_units_stop_before_and_start_after_the_hypervisors(tmp_path):
     for path in units.install(Paths(tmp_path, "pve1")):
         assert "libvirtd.service" in path.read_text().partition("After=")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize("command", [["guest", "list"], ["startall", "--dry-run"], ["startall"]])
+def test_which_guests_there_are_is_noted_for_the_tab_key(farm, command):
+    farm.guest(100)
+    farm.guest(101)
+    farm.run(*command)
+    assert [id_ for id_, _ in guest_notes.read(Paths(farm.root, "pve1"))] == ["100", "101"]

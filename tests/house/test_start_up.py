@@ -1,5 +1,6 @@
 """What is on the way to ``--help`` stays light; bench/startup.py measures what that is worth."""
 
+import os
 import re
 import subprocess
 import sys
@@ -18,10 +19,11 @@ HEAVY = {
 }
 
 
-def imported(*arguments):
+def imported(*arguments, **environment):
     """The modules that a command line imports."""
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "pvefw", *arguments],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         check=True,
@@ -42,3 +44,30 @@ def test_help_imports_nothing_heavy(arguments):
 
 def test_the_version_needs_no_command_line_library():
     assert "click" not in imported("--version")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "task log ",
+        "guest show ",
+        "startall --vms 100,",
+        "acme plugin config ",
+        "acme account info ",
+        "dns test x ",
+        "wakeonlan ",
+        "boot kernel pin ",
+        "config set --acmedomain0 a.example,plugin=",
+        "observer config ",
+    ],
+)
+def test_the_tab_key_waits_for_no_plugin_no_daemon_and_nothing_heavy(line, tmp_path):
+    index = tmp_path / "var/log/pve/tasks/index"
+    index.parent.mkdir(parents=True)
+    index.write_text("UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam: 6124E1C0 OK\n")
+    found = imported(f"pvefw {line}", _PVEFW_COMPLETE="bash", PVEFW_ROOT=str(tmp_path))
+    assert "pvefw.cli.complete" in found
+    heavy = HEAVY | {"asyncio", "libvirt", "pvefw.plugins", "pvefw.guests.backends", "sqlite3"}
+    assert found & heavy == set()
+    assert [name for name in found if name.startswith("pvefw_")] == []
