@@ -5,9 +5,8 @@ guests there are is what the last command that asked has noted. What cannot be r
 command itself says why.
 """
 
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,8 +23,6 @@ Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
 Found = Iterable[tuple[str, str]]
 """Values, and a word about each."""
 
-_TAIL = 64 * 1024
-"""Bytes at the end of the list of tasks that are read; some hundred tasks."""
 _CHOICE = re.compile(r"[a-z0-9]+(\|[a-z0-9]+)+")
 
 
@@ -129,28 +126,6 @@ def _kernels(paths: "Paths") -> Found:
     return sorted(found.items(), key=lambda one: versions.key(one[0]), reverse=True)
 
 
-def _upids(paths: "Paths") -> Found:
-    """The latest tasks, latest first."""
-    found: dict[str, str] = {}
-    for name in ("active", "index"):
-        for line in reversed(list(_last_lines(paths.task_dir / name))):
-            upid, _, rest = line.partition(" ")
-            parts = upid.split(":")
-            if upid.startswith("UPID:") and upid.endswith(":") and upid not in found:
-                found[upid] = " ".join(filter(None, [*parts[5:7], *rest.split(" ")[-1:]]))
-    return found.items()
-
-
-def _last_lines(path: Any) -> Iterator[str]:
-    if not path.exists():
-        return
-    with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(size - _TAIL, 0))
-        lines = file.read().decode(errors="replace").splitlines()
-    yield from lines[1:] if size > _TAIL else lines
-
-
 def _interfaces(paths: "Paths") -> Found:
     return [(one.name, "") for one in sorted(paths.below("sys/class/net").iterdir())]
 
@@ -164,8 +139,16 @@ domains = _offer(_domains)
 properties = _offer(_properties)
 guests = _offer(_guests)
 kernels = _offer(_kernels)
-upids = _offer(_upids)
 _NOTHING = _offer(lambda _paths: ())
+
+
+def upids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
+    """The latest tasks, latest first."""
+    from pvefw.tasks.latest import latest
+
+    found = latest(ctx.ensure_object(App).paths.task_dir, incomplete)
+    return [_item(one, " ".join(one.split(":")[5:7])) for one in found]
+
 
 # --- values of properties -------------------------------------------------------------------------
 
