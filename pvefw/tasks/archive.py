@@ -42,7 +42,9 @@ _LINE = 512
 _MARK = 256
 _OFFSET_BITS = 48
 _LOCK = "task-index"
-_LOCK_SECONDS = 5.0
+_LOCK_SECONDS = 2.0
+_LARGEST = (1 << 63) - 1
+"""The largest number that SQLite can keep."""
 
 _Answer = TypeVar("_Answer")
 
@@ -352,7 +354,8 @@ def _open(stack: contextlib.ExitStack, path: Path, rank: int) -> _Text | None:
         raise files.failed("read", path, error) from error
     stack.callback(os.close, descriptor)
     stat = os.fstat(descriptor)
-    return _Text(rank, path, descriptor, stat.st_dev, stat.st_ino, stat.st_size)
+    inode = stat.st_ino & _LARGEST  # some file systems use all 64 bits
+    return _Text(rank, path, descriptor, stat.st_dev, inode, stat.st_size)
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ def tasks(
     :raises StoreError: the lists cannot be read.
     """
     # in this order: a task that ends in between is in both lists, not in none
-    says = None if wanted.text is None else partial(_says, paths, wanted.text.encode())
+    says = None if wanted.text is None else partial(_says, paths, os.fsencode(wanted.text))
     recent = [] if wanted.source == "archive" else _not_archived(paths)
     recent = [one for one in recent if wanted.wants(one) and (says is None or says(one))]
     if wanted.source == "active":

@@ -170,8 +170,7 @@ class Index:
 
     def release(self) -> None:
         """Let others change what is kept; nothing can be looked up any more."""
-        with _guarded():
-            self._connection.execute("ROLLBACK")
+        self._connection.rollback()
 
     def close(self) -> None:
         """Let go of it; what was not saved is lost."""
@@ -258,31 +257,38 @@ class Index:
 
         :raises Damaged: that failed, for whatever reason: somebody else has it, the disk is full.
         """
-        with _guarded():
-            run = self._connection.execute
-            if not self._connection.in_transaction:
-                run("BEGIN")
-            for id_ in self._gone:
-                run("DELETE FROM block WHERE id = ?", (id_,))
-                run("DELETE FROM part WHERE block = ?", (id_,))
-            self._connection.executemany(
-                "INSERT INTO word VALUES (?, ?, ?, ?)",
-                [(*word, _word_crc(*word)) for word in self._new_words],
-            )
-            run("DELETE FROM source")
-            for rank, one in self.sources.items():
-                run("INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)", (rank, *astuple(one)))
-            for block in self._blocks:
-                if block.id is None:
-                    block.id = self._insert(block)
-            run("DELETE FROM head")
-            run("INSERT INTO head VALUES (?, ?, ?, ?)", (*self._used, self.crc()))
-            run("COMMIT")
-            run("BEGIN")  # nobody changes it between this save and what is looked up next
-            run("SELECT COUNT(*) FROM source")
+        try:
+            with _guarded():
+                self._write()
+        except Damaged:
+            self._connection.rollback()  # others may try
+            raise
         self._gone, self._new_words = [], []
         for block in self._blocks:
             block.forget()
+
+    def _write(self) -> None:
+        run = self._connection.execute
+        if not self._connection.in_transaction:
+            run("BEGIN")
+        for id_ in self._gone:
+            run("DELETE FROM block WHERE id = ?", (id_,))
+            run("DELETE FROM part WHERE block = ?", (id_,))
+        self._connection.executemany(
+            "INSERT INTO word VALUES (?, ?, ?, ?)",
+            [(*word, _word_crc(*word)) for word in self._new_words],
+        )
+        run("DELETE FROM source")
+        for rank, one in self.sources.items():
+            run("INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)", (rank, *astuple(one)))
+        for block in self._blocks:
+            if block.id is None:
+                block.id = self._insert(block)
+        run("DELETE FROM head")
+        run("INSERT INTO head VALUES (?, ?, ?, ?)", (*self._used, self.crc()))
+        run("COMMIT")
+        run("BEGIN")  # nobody changes it between this save and what is looked up next
+        run("SELECT COUNT(*) FROM source")
 
     def _insert(self, block: _Block) -> int | None:
         id_ = self._connection.execute(

@@ -6,7 +6,7 @@ time finishes it. A task that runs is in no list of ended ones, and not touched.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pvefw import system
@@ -20,6 +20,7 @@ COUNT, DAYS = "task-history-count", "task-history-days"
 TYPE = "taskprune"
 """The type of the task that does it."""
 _EVERY = timedelta(days=1)
+_DOUBTFUL = timedelta(days=30)
 
 
 @dataclass(frozen=True)
@@ -52,9 +53,12 @@ def _rule(paths: Paths, found: Mapping[str, str]) -> Rule:
 
 
 def is_due(paths: Paths, now: datetime) -> bool:
-    """Whether there is a rule that was not applied for a day; by a clock that jumps, rather too often.
+    """Whether there is a rule that was not applied for a day.
+
+    When it was not for a month, rather the clock has jumped: then it waits for another day.
 
     :raises ConfigError: a property is not in its format.
+    :raises StoreError: the time of that cannot be noted.
     """
     try:
         found = pvefw_config.properties(paths)
@@ -66,7 +70,11 @@ def is_due(paths: Paths, now: datetime) -> bool:
         last = paths.task_retention.stat().st_mtime
     except OSError:
         return True
-    return abs(now.timestamp() - last) >= _EVERY.total_seconds()
+    since = abs(now - datetime.fromtimestamp(last, UTC))
+    if since >= _DOUBTFUL:
+        files.replace(paths.task_retention, b"")
+        return False
+    return since >= _EVERY
 
 
 def start_if_due(paths: Paths, type_: str, say: Callable[[str], None]) -> None:

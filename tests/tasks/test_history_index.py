@@ -325,14 +325,20 @@ def test_an_index_that_cannot_be_written_any_more(paths, long, background, monke
 nobody = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 
 
+@pytest.fixture
+def public(paths, long):
+    """The same history where everybody may go."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shutil.copytree(paths.root, Path(folder) / "root")
+        yield Paths(Path(folder) / "root", "pve1")
+
+
 @nobody
 @pytest.mark.parametrize("kept", [True, False])
-def test_an_unprivileged_caller(paths, long, kept, tmp_path_factory):
+def test_an_unprivileged_caller(public, long, kept):
     if kept:
-        archive.bring_up_to_date(paths)
-    for folder in (paths.root, *paths.root.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o011)
+        archive.bring_up_to_date(public)
     code = (
         "import os, sys; from pathlib import Path; from pvefw.store.paths import Paths\n"
         "from pvefw.tasks import history\n"
@@ -341,12 +347,11 @@ def test_an_unprivileged_caller(paths, long, kept, tmp_path_factory):
         "print(len(history.tasks(paths, history.Filter(errors=True), limit=10**6)))\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, paths.root], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, public.root], capture_output=True, text=True, check=False
     )
-    assert int(done.stdout) == len(
-        [one for one in long if history.state(one) in ("ERROR", "UNKNOWN")]
-    )
-    assert paths.task_index.exists() == kept
+    expected = [one for one in long if history.state(one) in ("ERROR", "UNKNOWN")]
+    assert (done.stdout, done.stderr) == (f"{len(expected)}\n", "")
+    assert public.task_index.exists() == kept
 
 
 WORKS = """
@@ -406,7 +411,7 @@ def test_lists_go_on_while_a_log_is_searched(paths, long, monkeypatch):
 def test_more_words_than_a_byte_can_number(paths):
     """Types, ids and users by the thousand: their numbers take several planes."""
     paths.task_dir.mkdir(parents=True)
-    entries = [entry(at, id=f"id{at}", user=f"user{at % 700}@pve") for at in range(70_000)]
+    entries = [entry(at, id=f"id{at}", user=f"user{at % 700}@pve") for at in range(66_000)]
     (paths.task_dir / "index").write_bytes(b"".join(map(line, entries)))
     archive.bring_up_to_date(paths)
     for wanted in (
@@ -418,7 +423,7 @@ def test_more_words_than_a_byte_can_number(paths):
         expected = [one for one in reversed(entries) if wanted.wants(one)]
         assert history.tasks(paths, wanted, limit=10**6) == expected
         assert history.tasks(paths, wanted, start=60, limit=5) == expected[60:65]
-    assert history.status(paths, entries[65_600].upid) == entries[65_600]
+    assert history.status(paths, entries[65_900].upid) == entries[65_900]
 
 
 def test_a_clock_that_stands_still(paths):

@@ -210,6 +210,17 @@ def test_the_first_task_of_a_day_that_ends_starts_it(paths, started):
     assert len(started) == 3
 
 
+@pytest.mark.parametrize("years", [-50, 50])
+def test_a_clock_that_leaps_does_not_cost_the_history(paths, started, years):
+    keep(paths, days=30)
+    retention.prune(paths, datetime.now(UTC))
+    stamp = (datetime.now(UTC) - timedelta(days=365 * years)).timestamp()
+    os.utime(paths.task_retention, (stamp, stamp))
+    end_a_task(paths)
+    end_a_task(paths)
+    assert started == []
+
+
 def test_a_wrong_setting_is_said(paths, started):
     files.replace(paths.cluster_pvefw_cfg, b"task-history-days: soon\n")
     [warning] = end_a_task(paths)
