@@ -12,7 +12,7 @@ ARGS ?=
 SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 GENERATED := $(wildcard docs/reference/*.md)
 
-.PHONY: help demo test check style types contracts references bench docs dist format venv constraints clean
+.PHONY: help demo test check style types contracts references bench docs dist deb format venv constraints clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ docs: venv  ## Write the generated parts of docs/reference and the manual pages 
 
 dist: venv  ## Build the sdist and the wheel of every distribution into dist/.
 	@$(BIN)/python tools/dist.py
+
+deb: venv  ## Build the Debian packages pvefw (self-contained) and pvefw-shims into dist/.
+	@$(BIN)/python tools/deb.py
 
 format: venv  ## Format the code and mend what ruff can mend by itself.
 	@$(BIN)/ruff check --fix .

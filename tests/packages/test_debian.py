@@ -1,0 +1,118 @@
+"""The Debian packages on a fresh Debian: they install, work, and go away again."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SUITE = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())[1]
+SOURCES = [
+    Path("/etc/apt/sources.list"),
+    *sorted(Path("/etc/apt/sources.list.d").glob("debian*.*")),
+]
+pytestmark = [pytest.mark.xdist_group("packages"), pytest.mark.timeout(1200)]
+NOT_OURS = ("proc", "sys", "dev", "tmp", "var/lib/dpkg", "var/cache", "var/log", "run/systemd")
+"""What a package manager and a chroot change by themselves."""
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """The packages by name."""
+    target = tmp_path_factory.mktemp("debs")
+    subprocess.run([sys.executable, str(ROOT / "tools/deb.py"), str(target)], check=True)
+    return {one.name.partition("_")[0]: one for one in target.glob("*.deb")}
+
+
+def field(package, name):
+    asked = ["dpkg-deb", "--field", str(package), name]
+    return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+
+
+class Debian:
+    """A Debian of its own, in a folder."""
+
+    def __init__(self, root):
+        self.root = root
+
+    def __call__(self, *argv, status=0):
+        done = subprocess.run(
+            ["chroot", str(self.root), *argv],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PVEFW_NODE": "pve1", "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, f"{argv}: {done.stdout}"
+        return done.stdout
+
+    def install(self, *packages):
+        for one in packages:
+            (self.root / "tmp" / one.name).write_bytes(one.read_bytes())
+        self("dpkg", "--install", *(f"/tmp/{one.name}" for one in packages))
+
+    def files(self):
+        """Everything that lies there, but what nobody calls left behind."""
+        found = (one.relative_to(self.root).as_posix() for one in self.root.rglob("*"))
+        return {one for one in found if not one.startswith(NOT_OURS)}
+
+
+@pytest.fixture(scope="module")
+def debian(packages, tmp_path_factory):
+    needed = field(packages["pvefw"], "Depends")
+    names = [one.split(" ")[0] for one in needed.split(", ")]
+    root = tmp_path_factory.mktemp("debian") / "root"
+    subprocess.run(
+        [
+            *["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"],
+            f"--include={','.join(dict.fromkeys([*names, 'systemd']))}",
+            *['--aptopt=Acquire::Languages "none"', SUITE, str(root)],
+            *(str(one) for one in SOURCES if one.exists()),
+        ],
+        check=True,
+    )
+    return Debian(root)
+
+
+def test_the_packages_are_the_same_whenever_they_are_built(packages, tmp_path):
+    subprocess.run([sys.executable, str(ROOT / "tools/deb.py"), str(tmp_path)], check=True)
+    for one in packages.values():
+        assert (tmp_path / one.name).read_bytes() == one.read_bytes(), one.name
+
+
+def test_they_install_work_and_leave_nothing_but_configuration(packages, debian):
+    before = debian.files()
+    debian.install(packages["pvefw"], packages["pvefw-shims"])
+
+    assert debian("pvefw", "--version") == "pvefw 1.0.0\n"
+    debian("pvenode", "config", "set", "-description", "rack 12")
+    assert "rack 12" in debian("pvefw", "config", "get", "--output-format", "json")
+    doctor = debian("pvefw", "plugin", "doctor", "--output-format", "json")
+    assert "challenge" in doctor
+    units = sorted((debian.root / "usr/lib/systemd/system").glob("pvefw-*"))
+    assert {"pvefw-renew.timer", "pvefw-recover.service"} <= {one.name for one in units}
+    said = debian(
+        "systemd-analyze", "verify", *(f"/usr/lib/systemd/system/{u.name}" for u in units)
+    )
+    assert "pvefw-" not in said
+    wants = debian.root / "etc/systemd/system/timers.target.wants/pvefw-renew.timer"
+    assert wants.is_symlink()
+
+    debian("dpkg", "--remove", "pvefw-shims", "pvefw")
+    left = debian.files() - before
+    assert left, "the configuration is gone, too"
+    assert [
+        one for one in left if not one.startswith(("etc/pve", "var/lib/pvefw", "run/lock"))
+    ] == []
+
+    debian("dpkg", "--purge", "pvefw")
+    kept = debian.files() - before
+    assert [one for one in kept if not one.startswith(("etc/pve", "run/lock"))] == []
+
+
+def test_the_shims_are_not_for_hosts_that_have_the_originals(packages):
+    assert "pve-manager" in field(packages["pvefw-shims"], "Conflicts")

@@ -1,0 +1,168 @@
+"""Build the Debian packages pvefw and pvefw-shims into dist/ (deb(5), deb-control(5)).
+
+    python tools/deb.py [DIRECTORY]
+
+pvefw's package holds the core, the plugins of this repository and every library that they need, below
+/usr/lib/pvefw, so it depends on nothing but programs of Debian's. The exception is libvirt's binding: it
+has to fit the host's library, so it is Debian's python3-libvirt.
+"""
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from venv import CONSTRAINTS, ROOT
+
+import dist
+from pvefw import __version__
+from pvefw.certs import timer
+from pvefw.guests import units as guest_units
+
+DEBIAN = ROOT / "packaging/debian"
+LIBRARY = "usr/lib/pvefw"
+SHIMS = "usr/lib/pvefw-shims"
+PROGRAM = "/usr/bin/pvefw"
+_EPOCH = 1577836800  # what the build tool writes into wheels, too: the same sources, the same bytes
+_OF_THE_HOST = ("pvefw_guest_libvirt",)
+_LAUNCHER = """\
+#!/usr/bin/python3 -IB
+import sys
+
+sys.path[:0] = {path}
+from {module} import {function}
+
+{function}()
+"""
+
+
+def launcher(module: str, function: str, *more: str) -> str:
+    """A program that runs a function of ours.
+
+    :param more: folders to look for it in, beside ours and where plugins of third parties are installed.
+    """
+    path = json.dumps([f"/{one}" for one in (*more, LIBRARY, "usr/local/lib/pvefw")])
+    return _LAUNCHER.format(path=path, module=module, function=function)
+
+
+def write(path: Path, data: str | bytes, mode: int = 0o644) -> None:
+    """Write a file of the package."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    path.chmod(mode)
+
+
+def install_libraries(wheels: Path, target: Path) -> None:
+    """Install the wheels and what they need."""
+    every = sorted(wheels.glob("*.whl"))
+    alone = [one for one in every if one.name.partition("-")[0] in _OF_THE_HOST]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+    pip += ["--no-compile", "--target", str(target), "--constraint", str(CONSTRAINTS)]
+    shims = [one for one in every if one.name.startswith("pvefw_shims-")]
+    subprocess.run([*pip, *(one for one in every if one not in [*alone, *shims])], check=True)
+    if alone:
+        subprocess.run([*pip, "--no-deps", *alone], check=True)
+    for ballast in ("bin", "share"):
+        shutil.rmtree(target / ballast, ignore_errors=True)
+
+
+def unit_texts() -> dict[str, str]:
+    """Every systemd unit that pvefw has, by name."""
+    return {
+        name: text for part in (timer, guest_units) for name, text in part.texts(PROGRAM).items()
+    }
+
+
+def fill(tree: Path, wheels: Path) -> None:
+    """Everything that pvefw's package installs."""
+    install_libraries(wheels, tree / LIBRARY)
+    write(tree / PROGRAM.lstrip("/"), launcher("pvefw.cli", "main"), 0o755)
+    for page in (ROOT / "share/man/man1").glob("*.1"):
+        compressed = gzip.compress(page.read_bytes(), mtime=0)
+        write(tree / f"usr/share/man/man1/{page.name}.gz", compressed)
+    for name, text in unit_texts().items():
+        write(tree / "usr/lib/systemd/system" / name, text)
+    write(tree / "usr/share/doc/pvefw/README.md", (ROOT / "README.md").read_bytes())
+    write(tree / "usr/share/doc/pvefw/copyright", (DEBIAN / "copyright").read_bytes())
+
+
+def fill_shims(tree: Path, wheels: Path) -> None:
+    """Everything that the shims' package installs."""
+    wheel = next(wheels.glob("pvefw_shims-*.whl"))
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
+    target = tree / SHIMS
+    subprocess.run([*pip, "--no-compile", "--no-deps", "--target", target, wheel], check=True)
+    shutil.rmtree(target / "bin")
+    write(tree / "usr/bin/pvenode", launcher("pvefw_shims", "pvenode", SHIMS), 0o755)
+    boot_tool = launcher("pvefw_shims", "proxmox_boot_tool", SHIMS)
+    write(tree / "usr/sbin/proxmox-boot-tool", boot_tool, 0o755)
+    write(tree / "usr/share/doc/pvefw-shims/copyright", (DEBIAN / "copyright").read_bytes())
+
+
+def pack(tree: Path, control: str, scripts: Mapping[str, str], target: Path) -> Path:
+    """Make the package of a tree.
+
+    :returns: the package.
+    """
+    files = [one for one in sorted(tree.rglob("*")) if one.is_file()]
+    size = sum(one.stat().st_size for one in files) // 1024
+    major, minor = sys.version_info[:2]
+    asked = subprocess.run(
+        ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
+    )
+    text = control.format(
+        version=__version__,
+        architecture=asked.stdout.strip(),
+        size=size,
+        python=f"{major}.{minor}",
+        next_python=f"{major}.{minor + 1}",
+    )
+    write(tree / "DEBIAN/control", text)
+    for name, script in scripts.items():
+        write(tree / "DEBIAN" / name, script, 0o755)
+    for one in tree.rglob("*"):
+        if one.is_dir():
+            one.chmod(0o755)
+    fields = dict(line.split(": ", 1) for line in text.splitlines() if not line.startswith(" "))
+    made = target / f"{fields['Package']}_{fields['Version']}_{fields['Architecture']}.deb"
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-Zxz", "--build", tree, made],
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(_EPOCH)},
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
+    return made
+
+
+def main(target: Path) -> str | None:
+    """Build both packages.
+
+    :returns: ``None``, or the sentence that says what could not be built.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    scripts = {
+        name: (DEBIAN / name).read_text().replace("UNITS", " ".join(unit_texts()))
+        for name in ("postinst", "prerm", "postrm")
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        problem = dist.main(folder / "wheels")
+        if problem:
+            return problem
+        try:
+            fill(folder / "pvefw", folder / "wheels")
+            fill_shims(folder / "shims", folder / "wheels")
+            control = (DEBIAN / "control").read_text()
+            print(pack(folder / "pvefw", control, scripts, target))
+            print(pack(folder / "shims", (DEBIAN / "control-shims").read_text(), {}, target))
+        except subprocess.CalledProcessError as error:
+            return f"{error.cmd[0]} failed, so there is no package"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "dist"))
