@@ -12,7 +12,7 @@ ARGS ?=
 SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 GENERATED := $(wildcard docs/reference/*.md)
 
-.PHONY: help demo test check style types contracts references bench docs dist deb format venv constraints clean
+.PHONY: help demo test check style types contracts references bench docs site dist deb format venv constraints clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,7 +25,7 @@ test: venv  ## Run every test. ARGS="-k order" is handed to pytest.
 	@$(PYTHON) tools/debian.py test
 	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
 
-check: style types contracts references  ## Style, types, import contracts, and whether the generated docs are up to date.
+check: style types contracts references site  ## Style, types, import contracts, docs: generated parts up to date, no warning.
 
 style: venv
 	@$(BIN)/ruff check .
@@ -48,6 +48,9 @@ bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JS
 docs: venv  ## Write the generated parts of docs/reference and the manual pages anew.
 	@$(BIN)/cog -r -I tools $(GENERATED)
 	@$(BIN)/python tools/manuals.py
+
+site: venv  ## Build the documentation as a site into site/; a warning is an error.
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 dist: venv  ## Build the sdist and the wheel of every distribution into dist/.
 	@$(BIN)/python tools/dist.py

@@ -66,8 +66,16 @@ def install_libraries(wheels: Path, target: Path) -> None:
     subprocess.run([*pip, *(one for one in every if one not in [*alone, *shims])], check=True)
     if alone:
         subprocess.run([*pip, "--no-deps", *alone], check=True)
+    tidy(target)
+
+
+def tidy(target: Path) -> None:
+    """Remove what pip installs for itself: its notes name places of this machine."""
     for ballast in ("bin", "share"):
         shutil.rmtree(target / ballast, ignore_errors=True)
+    for note in ("direct_url.json", "RECORD", "REQUESTED"):
+        for one in target.glob(f"*.dist-info/{note}"):
+            one.unlink()
 
 
 def unit_texts() -> dict[str, str]:
@@ -96,7 +104,7 @@ def fill_shims(tree: Path, wheels: Path) -> None:
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
     target = tree / SHIMS
     subprocess.run([*pip, "--no-compile", "--no-deps", "--target", target, wheel], check=True)
-    shutil.rmtree(target / "bin")
+    tidy(target)
     write(tree / "usr/bin/pvenode", launcher("pvefw_shims", "pvenode", SHIMS), 0o755)
     boot_tool = launcher("pvefw_shims", "proxmox_boot_tool", SHIMS)
     write(tree / "usr/sbin/proxmox-boot-tool", boot_tool, 0o755)
