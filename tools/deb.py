@@ -20,6 +20,7 @@ from venv import CONSTRAINTS, ROOT
 
 import dist
 from pvefw import __version__
+from pvefw.boot import hooks as boot_hooks
 from pvefw.certs import timer
 from pvefw.guests import units as guest_units
 
@@ -81,7 +82,9 @@ def tidy(target: Path) -> None:
 def unit_texts() -> dict[str, str]:
     """Every systemd unit that pvefw has, by name."""
     return {
-        name: text for part in (timer, guest_units) for name, text in part.texts(PROGRAM).items()
+        name: text
+        for part in (timer, guest_units, boot_hooks)
+        for name, text in part.texts(PROGRAM).items()
     }
 
 
