@@ -107,7 +107,7 @@ PLUGIN = """
         def guest_target(self, target):
             if target == "dead":
                 raise Unavailable("dead cannot be reached")
-            return MigrateTarget(target, {"small": 1 << 30, "big": 3 << 30}[target])
+            return MigrateTarget(target, {"small": 1 << 30, "big": 3 << 30, "pve2": 8 << 30}[target])
 
         @hookimpl
         def guest_migrate_check(self, guest, options):
