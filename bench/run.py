@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("startup", "acme_http", "acme_dns", "renewal", "task_history")
+BENCHMARKS = ("startup", "acme_http", "acme_dns", "renewal", "task_history", "boot_refresh")
 
 
 def main(wanted):

@@ -17,6 +17,7 @@ _THEIRS = (
 _SCRIPT = """\
 #!/bin/sh
 # Written by pvefw boot install-hooks. Runs when {when}.
+command -v {executable} >/dev/null || exit 0  # pvefw was removed
 exec {program} boot refresh{arguments}
 """
 
@@ -50,17 +51,19 @@ def scripts(program: str) -> Mapping[str, str]:
 
     :param program: the command line that runs pvefw.
     """
-    new = ' --installing "$1"'
+
+    def script(when: str, arguments: str = "") -> str:
+        executable = program.split(maxsplit=1)[0]
+        return _SCRIPT.format(
+            when=when, executable=executable, program=program, arguments=arguments
+        )
+
     return {
-        "etc/kernel/postinst.d/zz-pvefw-boot": _SCRIPT.format(
-            program=program, when="a kernel was installed", arguments=new
+        "etc/kernel/postinst.d/zz-pvefw-boot": script(
+            "a kernel was installed", ' --installing "$1"'
         ),
-        "etc/kernel/postrm.d/zz-pvefw-boot": _SCRIPT.format(
-            program=program, when="a kernel was removed", arguments=""
-        ),
-        "etc/initramfs/post-update.d/pvefw-boot": _SCRIPT.format(
-            program=program, when="an initrd was made anew", arguments=""
-        ),
+        "etc/kernel/postrm.d/zz-pvefw-boot": script("a kernel was removed"),
+        "etc/initramfs/post-update.d/pvefw-boot": script("an initrd was made anew"),
     }
 
 

@@ -130,6 +130,17 @@ def test_a_refresh_that_fails_fails_the_hook(host, tmp_path, monkeypatch):
     assert done.returncode == 1
 
 
+def test_hooks_of_a_pvefw_that_was_removed_are_content(host, tmp_path, monkeypatch):
+    program = tmp_path / "pvefw"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(hooks.units, "program", lambda: str(program))
+    scripts = hooks.install(host.paths)[:3]
+    program.unlink()
+    for script in scripts:
+        assert subprocess.run([script, "6.8.20-1-pve"], check=False).returncode == 0
+
+
 def test_hooks_do_not_fight_with_those_of_proxmox_boot_tool(host):
     theirs = host.root / "etc/kernel/postinst.d/zz-proxmox-boot"
     host.write("etc/kernel/postinst.d/zz-proxmox-boot", "#!/bin/sh\n")

@@ -14,9 +14,12 @@ from boot.computer import FAULTS, PowerCut, Steps
 from boot.conftest import KERNELS, UUIDS, Plain, loaders_of
 from boot.reader import bootable
 
+from pvefw import plugins
 from pvefw.api import BootTree, hookimpl
 from pvefw.boot import choice, refresh, status
+from pvefw.boot.loaders import Loaders
 from pvefw.errors import StoreError
+from pvefw.hookspecs.boot import BOOTLOADER
 from pvefw.testing.fakes import FakeTask
 
 NEW = "6.8.20-1-pve"
@@ -76,7 +79,8 @@ class Rendered(Plain):
 class World:
     """A host and its ESPs, which can be put back to where they were."""
 
-    def __init__(self, host, machine, context, keep):
+    def __init__(self, host, machine, context, keep, loader="plain"):
+        self.loader = loader
         self.host, self.machine, self.context = host, machine, context
         self._kept = keep
         for name, path in self._trees():
@@ -100,7 +104,7 @@ class World:
         return found
 
     def boots(self, uuid):
-        return bootable(self.machine.directory / uuid, self.contents())
+        return bootable(self.machine.directory / uuid, self.contents(), self.loader)
 
 
 @pytest.fixture
@@ -170,6 +174,53 @@ def test_the_power_fails_before_every_step(world, change, lossy):
             there, default = world.boots(uuid)
             assert default in there
             assert not list((world.machine.directory / uuid).rglob("*.pvefw-new"))
+
+
+# --- the loaders of the project -----------------------------------------------------------------------
+
+BINARIES = {
+    "systemd-boot": {
+        "EFI/systemd/systemd-bootx64.efi": "#### LoaderInfo: systemd-boot 252.39 ####",
+        "EFI/BOOT/BOOTX64.EFI": "#### LoaderInfo: systemd-boot 252.39 ####",
+    },
+    "grub": {
+        "EFI/proxmox/grubx64.efi": "GRUB",
+        "EFI/BOOT/BOOTX64.EFI": "GRUB",
+        "grub/x86_64-efi/modinfo.sh": 'grub_package_version="2.06-13"\n',
+    },
+}
+
+
+@pytest.mark.parametrize("change", [nothing, everything, remove], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("loader", list(BINARIES))
+def test_the_power_fails_under_the_projects_loaders(context, host, machine, memory, loader, change):
+    settings = {"efivars": str(memory / "no")} if loader == "systemd-boot" else {}
+    bound = plugins.bind(BOOTLOADER, loader, settings)
+    again = functools.partial(context, loaders=Loaders({loader: bound}, {}))
+    for uuid in UUIDS:
+        for name, text in BINARIES[loader].items():
+            path = machine.directory / uuid / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    host.paths.esp_uuids.write_text("".join(f"{uuid}\n" for uuid in UUIDS))
+    if change is not nothing:
+        refresh.refresh(again())
+    world = World(host, machine, again, memory / "kept", loader)
+
+    done = steps_of(world, change)
+    for uuid in UUIDS:
+        there, default = world.boots(uuid)
+        assert len(there) >= 2, "the reader sees what the loader sees"
+        assert default in there
+    for stop in on_the_first(done):
+        assert isinstance(end_it(world, change, Steps(stop)), PowerCut)
+        for uuid in UUIDS:
+            there, default = world.boots(uuid)
+            if change is not nothing:
+                assert default in there, f"{uuid}, before {done[stop]}"
+        world.host.boot(stop + 2)
+        refresh.refresh(again())
+        assert status.status(again()).ok, done[stop]
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=errno.errorcode.get)
