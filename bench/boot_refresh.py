@@ -24,7 +24,7 @@ from pvefw.testing.fakes import FakeTask
 
 KERNELS = ("6.5.13-6-pve", "6.8.4-2-pve", "6.8.12-4-pve")
 SIZES = {"vmlinuz": 14_000_000, "initrd.img": 61_000_000}
-REPEATS = 5
+REPEATS = 3
 
 
 class Bench:
