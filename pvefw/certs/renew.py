@@ -118,10 +118,32 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
     return good
 
 
-def plan(paths: Paths, now: datetime, *, keep: bool) -> Iterator[_Planned]:
+def overview(paths: Paths, now: datetime) -> list[dict[str, object]]:
+    """What is known of each certificate and its renewal; the authority is not asked.
+
+    :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
+        it is not for us to renew), ``urgency``, ``failures`` (tries in a row), and ``line``, for people.
+    :raises ConfigError: the configuration is damaged.
+    """
+    return [
+        {
+            "file": planned.info.filename,
+            "names": list(planned.info.san),
+            "not-after": planned.info.not_after.isoformat(),
+            "due": planned.decision.due.isoformat() if planned.decision else None,
+            "urgency": renewal.urgency(planned.info, now).value,
+            "failures": planned.record.failures,
+            "line": planned.line(now),
+        }
+        for planned in plan(paths, now, keep=False, ask=False)
+    ]
+
+
+def plan(paths: Paths, now: datetime, *, keep: bool, ask: bool = True) -> Iterator[_Planned]:
     """What is to happen with each certificate that is there.
 
     :param keep: whether to keep what the authority says of its window.
+    :param ask: whether to ask it; without that, what it said last counts.
     """
     for pair, planned in (
         (install.authority_pair(paths), _plan_authority),
@@ -133,7 +155,8 @@ def plan(paths: Paths, now: datetime, *, keep: bool) -> Iterator[_Planned]:
             yield planned(paths, info, renewal.record_of(paths, info), now)
     pem = files.read_if_exists(paths.proxy_certificate)
     if pem is not None:
-        yield _plan_service(paths, chain.describe(paths.proxy_certificate, pem), now, keep=keep)
+        info = chain.describe(paths.proxy_certificate, pem)
+        yield _plan_service(paths, info, now, keep=keep, ask=ask)
     elif found := sharing.newer(paths, sharing.partners(paths), None, now):
         yield _to_take_over(paths, found, now)
 
@@ -205,7 +228,9 @@ def _plan_node(paths: Paths, info: CertificateInfo, record: Record, now: datetim
     )
 
 
-def _plan_service(paths: Paths, info: CertificateInfo, now: datetime, *, keep: bool) -> _Planned:
+def _plan_service(
+    paths: Paths, info: CertificateInfo, now: datetime, *, keep: bool, ask: bool = True
+) -> _Planned:
     record = renewal.record_of(paths, info)
     why_not = "it was set by hand" if record.custom else _not_configured(paths)
     if why_not:
@@ -214,7 +239,7 @@ def _plan_service(paths: Paths, info: CertificateInfo, now: datetime, *, keep: b
     if found:
         decision, note = Decision(now, f"node {found.node} has a newer one to share"), ""
     else:
-        record, note = _asked(paths, info, record, now)
+        record, note = _asked(paths, info, record, now) if ask else (record, "")
         if keep:
             renewal.keep(paths, info, record)
         days = node_settings.get(paths, "renew-before")

@@ -46,6 +46,7 @@ ROOT: Commands = {
     "renew": ("pvefw.cli.renew:renew", "Renew every certificate that is due."),
     "shutdown-guests": ("pvefw.cli.guests:shutdown_guests", "What stops the guests at shutdown."),
     "startall": ("pvefw.cli.guests:startall", "Start guests, in their order."),
+    "status": ("pvefw.cli.status:status", "How this node is, on one screen."),
     "stopall": ("pvefw.cli.guests:stopall", "Stop guests, in the reverse order."),
     "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),
     "wakeonlan": ("pvefw.cli.wakeonlan:wakeonlan", "Wake another node by Wake-on-LAN."),

@@ -1,0 +1,203 @@
+"""``pvefw status``: how this node is, on one screen.
+
+Each part is looked at by itself, side by side with the others and for a limited time: one that fails or
+hangs says so and leaves the others alone. A part is a function; to add one, write it and name it in
+``PARTS``.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pvefw.cli.framework import App, Command, output_option, pass_app
+from pvefw.cli.output import show_rows, show_value
+
+if TYPE_CHECKING:
+    from pvefw.store.paths import Paths
+
+OK, ATTENTION, FAILED, NONE = "ok", "attention", "failed", "none"
+_SECONDS = 10.0
+"""How long a part may take."""
+_DAY = 24 * 60 * 60
+_MOST_LINES = 5
+"""So many failed tasks are named."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was found out about one thing."""
+
+    state: str
+    """``ok``; ``attention`` where somebody should act; ``failed`` where it could not be found out;
+    ``none`` where this node has no such thing."""
+    lines: Sequence[str]
+    """For people."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+# --- the parts ------------------------------------------------------------------------------------
+
+
+def _certificates(paths: "Paths", now: datetime) -> Part:
+    from pvefw.certs import deploy, renew
+
+    found = renew.overview(paths, now)
+    pending = deploy.pending(paths)
+    bad = [one for one in found if one["failures"] or one["urgency"] != "notice"]
+    lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
+    lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
+    if not lines:
+        return Part(NONE, ["no certificates"], {"certificates": [], "not-deployed": []})
+    data = {"certificates": found, "not-deployed": list(pending)}
+    return Part(ATTENTION if bad or pending else OK, [str(one) for one in lines], data)
+
+
+def _tasks(paths: "Paths", now: datetime) -> Part:
+    from pvefw.tasks import history
+
+    since = int(now.timestamp()) - _DAY
+    wanted = history.Filter(source="all", errors=True, since=since)
+    failed = history.tasks(paths, wanted, limit=100)
+    running = history.tasks(
+        paths, history.Filter(source="active", states=frozenset(["running"])), limit=100
+    )
+    lines = [f"{len(failed)} failed in the last day, {len(running)} running"]
+    lines += [f"{one.upid} {one.status or ''}".rstrip() for one in failed[:_MOST_LINES]]
+    data = {
+        "failed": [history.as_dict(one) for one in failed],
+        "running": [history.as_dict(one) for one in running],
+    }
+    return Part(ATTENTION if failed else OK, lines, data)
+
+
+def _boot(paths: "Paths", _now: datetime) -> Part:
+    from pvefw.boot import status as boot
+
+    found = boot.summary(paths)
+    lines, bad = [found["problem"]] if found["problem"] else [], bool(found["problem"])
+    for esp in found["esps"]:
+        wrong = [
+            *([] if esp["there"] else ["it is not there"]),
+            *(["a refresh was interrupted"] if esp["interrupted"] else []),
+            *([esp["failure"]] if esp["failure"] else []),
+        ]
+        bad |= bool(wrong)
+        lines.append(f"ESP {esp['uuid']}: {', '.join(wrong) or 'in place'}")
+    for name, key in (("pinned", "pinned"), ("next boot", "next-boot")):
+        lines += [f"{name}: {found[key]}"] if found[key] else []
+    if found["manual"]:
+        lines.append(f"manually selected: {', '.join(found['manual'])}")
+    state = ATTENTION if bad else OK if found["esps"] else NONE
+    return Part(state, lines or ["no ESPs are kept in step, no kernel is pinned"], found)
+
+
+def _guests(paths: "Paths", _now: datetime) -> Part:
+    from pvefw.errors import NotFound
+    from pvefw.guests import backends
+
+    try:
+        backends.configured(paths)
+    except NotFound:
+        return Part(NONE, ["no guest backend"], {"states": {}, "not-running": [], "failures": []})
+    listed, failures = backends.Backends.load(paths).list()
+    states = Counter(one.guest.state.value for one in listed)
+    down = [
+        f"{one.id} ({one.guest.name})"
+        for one in listed
+        if one.guest.onboot and not one.guest.template and one.guest.state.value == "stopped"
+    ]
+    counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    lines = [counts or "no guests"]
+    lines += [f"start at boot, but do not run: {', '.join(down)}"] if down else []
+    lines += [one.message for one in failures]
+    data = {
+        "states": dict(states),
+        "not-running": down,
+        "failures": [one.message for one in failures],
+    }
+    return Part(ATTENTION if failures else OK, lines, data)
+
+
+def _ksm(paths: "Paths", _now: datetime) -> Part:
+    from pvefw.errors import NotFound
+    from pvefw.node import ksm
+
+    try:
+        found = ksm.status(paths)
+    except NotFound:
+        return Part(NONE, ["this kernel has no KSM"])
+    services: Any = found["services"]
+    words = [f"{name} {one['active']}, {one['enabled']}" for name, one in services.items()]
+    bad = any(one["active"] == "failed" for one in services.values())
+    saved: Any = found["saved"]
+    line = f"{found['state']}, {ksm.mebibytes(saved)} MiB saved; {'; '.join(words) or 'no service'}"
+    return Part(ATTENTION if bad else OK, [line], found)
+
+
+PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
+    "certificates": _certificates,
+    "tasks": _tasks,
+    "boot": _boot,
+    "guests": _guests,
+    "ksm": _ksm,
+}
+
+# --- all of them ------------------------------------------------------------------------------------
+
+
+def _look(name: str, paths: "Paths", now: datetime) -> Part:
+    """One part, whatever happens to it."""
+    from pvefw.errors import PvefwError
+    from pvefw.system import DidNotReturn, call_within
+
+    try:
+        return call_within(lambda: PARTS[name](paths, now), _SECONDS, f"status {name}")
+    except DidNotReturn:
+        return Part(FAILED, [f"no answer within {_SECONDS:g} seconds"])
+    except PvefwError as error:
+        return Part(FAILED, [error.message, *([error.hint] if error.hint else [])])
+    except Exception as error:  # noqa: BLE001 - a fault in one part must not cost the others
+        said = " ".join(str(error).split())
+        return Part(FAILED, [f"internal error: {type(error).__name__}: {said}"])
+
+
+@click.command(cls=Command)
+@output_option
+@pass_app
+def status(app: App) -> int:
+    """Show how this node is.
+
+    Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
+    and memory that is saved by merging pages. The exit status is 1 where something needs attention or
+    could not be found out.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    from pvefw.system import SystemClock
+
+    paths, now = app.paths, SystemClock().now()
+    with ThreadPoolExecutor(len(PARTS)) as pool:
+        found = dict(zip(PARTS, pool.map(lambda name: _look(name, paths, now), PARTS), strict=True))
+    good = all(one.state in (OK, NONE) for one in found.values())
+    if app.output_format == "text":
+        _show(app, found)
+    else:
+        parts = {
+            name: {"state": one.state, "lines": list(one.lines), "data": dict(one.data)}
+            for name, one in found.items()
+        }
+        show_value(app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": parts})
+    return 0 if good else 1
+
+
+def _show(app: App, found: Mapping[str, Part]) -> None:
+    rows = []
+    for name, one in found.items():
+        for number, line in enumerate(one.lines):
+            head = {"part": name, "state": one.state} if number == 0 else {}
+            rows.append({**head, "": line})
+    show_rows(app, rows, ["part", "state", ""])
