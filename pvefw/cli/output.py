@@ -51,31 +51,115 @@ def _cell(value: Any) -> str:
     return str(value)
 
 
+def _clean(text: str) -> str:
+    """Without control characters: names come from elsewhere, and a terminal obeys them."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
+
+
+def _width(text: str) -> int:
+    """The columns that a text takes on a terminal; East Asian characters take two."""
+    if text.isascii():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 def _table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     """Borders on a terminal; when piped, plain aligned columns that line tools can cut."""
+    cleaned = [[_clean(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
-        _bordered(rows, columns)
+        _bordered(cleaned, columns)
     else:
-        _plain([columns, *rows])
+        _plain([columns, *cleaned])
+
+
+# --- on a terminal --------------------------------------------------------------------------------
+
+_WHOLE = ("upid", "fingerprint")
+"""Columns whose values are copied, so that no line may end within one of them."""
+_STATES = ("state", "status")
+_COLOURS = {
+    "green": {"ok", "active", "enabled", "valid"},
+    "yellow": {"warning", "warnings", "attention", "paused", "drift", "disabled"},
+    "red": {"error", "failed", "broken", "missing", "unknown", "unexpected", "expired"},
+    "cyan": {"running"},
+}
+"""By the first word, in lower case."""
+_NARROW = 12
+"""A column is not made narrower than this, if it is wider at all."""
+
+
+def _colour(column: str, cell: str) -> str:
+    """The colour of a state; none of anything else."""
+    if column not in _STATES:
+        return ""
+    word = cell.replace(":", " ").partition(" ")[0].lower()
+    return next((colour for colour, words in _COLOURS.items() if word in words), "")
 
 
 def _bordered(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
-    from rich.box import SQUARE
+    """A table that fits; where values that must stay whole leave no room, each on a line of its own."""
     from rich.console import Console
+
+    console = Console()  # it knows the width, and NO_COLOR
+    if set(columns).isdisjoint(_WHOLE) or _needed(rows, columns) <= console.width:
+        console.print(_grid(rows, columns))
+    else:
+        _records(rows, columns)
+
+
+def _records(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+    """Each row as a line of its short values, and a line for each that must stay whole."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)  # the terminal itself may go on in its next line: no line end
+    for row in rows:
+        cells = dict(zip(columns, row, strict=True))
+        short = [
+            Text(cell, style=_colour(column, cell))
+            for column, cell in cells.items()
+            if cell and column not in _WHOLE
+        ]
+        console.print(Text("  ").join(short))
+        for cell in (cells[column] for column in columns if column in _WHOLE):
+            console.print(Text(cell))
+
+
+def _needed(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> int:
+    """How wide a table is at least."""
+    widths = []
+    for number, column in enumerate(columns):
+        width = max(_width(cell) for row in [columns, *rows] for cell in row[number].split("\n"))
+        widths.append(width if column in _WHOLE else min(width, _NARROW))
+    return sum(width + 3 for width in widths) + 1
+
+
+def _grid(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Any:
+    from rich.box import SQUARE
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=SQUARE, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+        cells = zip(columns, row, strict=True)
+        table.add_row(*(Text(cell, style=_colour(column, cell)) for column, cell in cells))
+    return table
+
+
+# --- for other programs ---------------------------------------------------------------------------
 
 
 def _plain(rows: Sequence[Sequence[str]]) -> None:
     lines = [[cell.replace("\n", " ") for cell in row] for row in rows]
-    widths = [max(len(cell) for cell in column) for column in zip(*lines, strict=True)]
+    widths = [max(_width(cell) for cell in column) for column in zip(*lines, strict=True)]
     for row in lines:
-        padded = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        padded = (
+            f"{cell}{' ' * (width - _width(cell))}" for cell, width in zip(row, widths, strict=True)
+        )
         click.echo("  ".join(padded).rstrip())

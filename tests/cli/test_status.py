@@ -1,0 +1,189 @@
+"""``pvefw status``: each part by itself, whatever happens to the others."""
+
+import json
+import threading
+from datetime import UTC, datetime
+
+import certificates
+import pytest
+
+from pvefw.certs import renewal
+from pvefw.cli import status
+from pvefw.cli.run import run
+from pvefw.errors import ProviderError
+from pvefw.store.paths import Paths
+
+UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:{}:root@pam:"
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(tmp_path / "root", "pve1")
+
+
+@pytest.fixture
+def pvefw(paths, capsys):
+    def do(*arguments):
+        done = run(["--root", str(paths.root), "--node", "pve1", "status", *arguments])
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        return done, captured.out
+
+    return do
+
+
+@pytest.fixture
+def parts(pvefw):
+    def do():
+        done, out = pvefw("--output-format", "json")
+        found = json.loads(out)
+        assert found["ok"] == (done == 0)
+        return done, found["parts"]
+
+    return do
+
+
+def test_a_node_without_anything_is_well(pvefw, parts):
+    done, found = parts()
+    assert done == 0
+    assert {name: one["state"] for name, one in found.items()} == {
+        "certificates": "none",
+        "tasks": "ok",
+        "boot": "none",
+        "guests": "none",
+        "ksm": "none",
+    }
+    done, out = pvefw()
+    assert (done, len(out.splitlines())) == (0, 6)
+
+
+# --- certificates -----------------------------------------------------------------------------------
+
+
+def install(paths, age=0):
+    today = (datetime.now(UTC) - certificates.NOW).days
+    pem, _ = certificates.self_signed(begin=today - age, days=90)
+    paths.proxy_certificate.parent.mkdir(parents=True, exist_ok=True)
+    paths.proxy_certificate.write_bytes(pem)
+    paths.node_config().write_text("acmedomain0: pve1.example\n")
+
+
+def test_a_certificate_and_when_it_is_renewed(paths, parts):
+    install(paths)
+    done, found = parts()
+    (one,) = found["certificates"]["data"]["certificates"]
+    assert (done, found["certificates"]["state"]) == (0, "ok")
+    assert one["names"] == ["pve1.example"]
+    assert datetime.now(UTC) < datetime.fromisoformat(one["due"])
+    assert "not due until" in found["certificates"]["lines"][0]
+
+
+def test_a_certificate_that_runs_out(paths, parts):
+    install(paths, age=80)
+    done, found = parts()
+    assert (done, found["certificates"]["state"]) == (1, "attention")
+    assert found["certificates"]["lines"][0].endswith("[warning]")
+
+
+def test_a_renewal_that_failed(paths, parts):
+    install(paths, age=65)
+    from pvefw.certs import chain
+
+    info = chain.describe(paths.proxy_certificate, paths.proxy_certificate.read_bytes())
+    record = renewal.record_of(paths, info)
+    now = datetime.now(UTC)
+    renewal.keep(paths, info, record.failed("the CA is away", info, now, None))
+    done, found = parts()
+    assert (done, found["certificates"]["state"]) == (1, "attention")
+    assert "the CA is away" in found["certificates"]["lines"][0]
+
+
+# --- tasks, boot, guests, KSM -------------------------------------------------------------------------
+
+
+def test_failed_tasks_of_the_last_day(paths, parts):
+    now = int(datetime.now(UTC).timestamp())
+    tasks = [
+        (now - 90000, 100, "job errors"),
+        (now - 3600, 101, "job errors"),
+        (now - 60, 102, "OK"),
+    ]
+    paths.task_dir.mkdir(parents=True)
+    (paths.task_dir / "index").write_text(
+        "".join(f"{UPID.format(at, vmid)} {at + 5:08X} {how}\n" for at, vmid, how in tasks)
+    )
+    done, found = parts()
+    assert (done, found["tasks"]["state"]) == (1, "attention")
+    assert [one["id"] for one in found["tasks"]["data"]["failed"]] == ["101"]
+    assert found["tasks"]["lines"] == [
+        "1 failed in the last day, 0 running",
+        f"{UPID.format(now - 3600, 101)} job errors",
+    ]
+
+
+def test_esps_and_pins(paths, parts):
+    paths.kernel_dir.mkdir(parents=True)
+    paths.esp_uuids.write_text("1234-ABCD\n5678-EF01\n")
+    paths.pinned_kernel.write_text("6.8.4-2-pve\n")
+    device = paths.below("dev/disk/by-uuid/1234-ABCD")
+    device.parent.mkdir(parents=True)
+    device.touch()
+    done, found = parts()
+    assert (done, found["boot"]["state"]) == (1, "attention")
+    assert found["boot"]["lines"] == [
+        "ESP 1234-ABCD: in place",
+        "ESP 5678-EF01: it is not there",
+        "pinned: 6.8.4-2-pve",
+    ]
+
+
+def test_a_backend_that_is_not_installed(paths, parts):
+    paths.cluster_pvefw_cfg.parent.mkdir(parents=True)
+    paths.cluster_pvefw_cfg.write_text("guest: nosuch\n")
+    done, found = parts()
+    assert (done, found["guests"]["state"]) == (1, "failed")
+    assert "nosuch" in found["guests"]["lines"][0]
+
+
+def test_what_merging_saves(paths, parts):
+    paths.ksm.mkdir(parents=True)
+    for name, value in {"run": 1, "pages_sharing": 512}.items():
+        (paths.ksm / name).write_text(f"{value}\n")
+    done, found = parts()
+    assert (done, found["ksm"]["lines"]) == (0, ["running, 2.0 MiB saved; no service"])
+
+
+# --- a part that fails ----------------------------------------------------------------------------------
+
+
+def hangs(_paths, _now):
+    threading.Event().wait()
+
+
+def refuses(_paths, _now):
+    raise ProviderError("the daemon is away", hint="Start it.")
+
+
+def breaks(_paths, _now):
+    raise ZeroDivisionError("oh")
+
+
+@pytest.mark.parametrize(
+    ("how", "lines"),
+    [
+        (hangs, ["no answer within 0.5 seconds"]),
+        (refuses, ["the daemon is away", "Start it."]),
+        (breaks, ["internal error: ZeroDivisionError: oh"]),
+    ],
+)
+@pytest.mark.parametrize("part", list(status.PARTS))
+def test_the_others_are_as_they_would_be_without_it(monkeypatch, parts, part, how, lines):
+    monkeypatch.setattr(status, "PARTS", {**status.PARTS, part: how})
+    if how is hangs:
+        monkeypatch.setattr(status, "_SECONDS", 0.5)
+        others = {name: lambda _p, _n: status.Part("ok", ["well"]) for name in status.PARTS}
+        monkeypatch.setattr(status, "PARTS", {**others, part: how})
+    done, found = parts()
+    assert done == 1
+    assert found[part] == {"state": "failed", "lines": lines, "data": {}}
+    assert {one["state"] for name, one in found.items() if name != part} <= {"ok", "none"}
