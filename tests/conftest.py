@@ -1,14 +1,37 @@
 """Fixtures that several areas share."""
 
 from collections.abc import Iterator
+from typing import Any
 
+import click
+import documented
 import hypothesis
 import pytest
 from servers.pebble import Pebble
 from servers.pebble import pebble as run_pebble
 
+from pvefw.cli import output
+from pvefw.cli.framework import App
+
 hypothesis.settings.register_profile("house", deadline=None)  # a machine may be busy
 hypothesis.settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def _json_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever JSON a command prints in a test's own process is held against its schema."""
+    wrong: list[str] = []
+    print_data = output._data
+
+    def checked(app: App, value: Any) -> None:
+        context = click.get_current_context(silent=True)
+        if context is not None:
+            wrong.extend(documented.faults(context.command_path.partition(" ")[2], value))
+        print_data(app, value)
+
+    monkeypatch.setattr(output, "_data", checked)
+    yield
+    assert wrong == []
 
 
 @pytest.fixture(scope="session")

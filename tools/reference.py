@@ -6,13 +6,15 @@ anew, `make check` says which are out of date.
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import click
 
 from pvefw import errors, hookspecs, plugins, settings
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
+from pvefw.cli.schemas import SCHEMAS
 from pvefw.errors import PvefwError
 from pvefw.hookspecs import Family
 from pvefw.model import SettingInfo
@@ -156,6 +158,52 @@ def _commands(context: click.Context) -> Iterator[str]:
             if command is not None:
                 inner = click.Context(command, context, info_name=name, terminal_width=COLUMNS)
                 yield from _commands(inner)
+
+
+def json_output() -> str:
+    """What each command prints as JSON, from its schema."""
+    return _page(_json_output())
+
+
+def _json_output() -> Iterator[str]:
+    for command, schema in sorted(SCHEMAS.items()):
+        yield f"## {command}"
+        yield "\n".join(_shape(schema, "The output"))
+
+
+def _shape(schema: Mapping[str, Any], name: str, depth: int = 0) -> Iterator[str]:
+    """A schema as a nested list."""
+    said = ": ".join(filter(None, [_kind(schema), schema.get("description", "")]))
+    yield f"{'  ' * depth}- {name}: {said}"
+    inner = _inner(schema)
+    for key, one in inner.get("properties", {}).items():
+        missing = "" if key in inner["required"] else " (may be missing)"
+        yield from _shape(one, f"`{key}`{missing}", depth + 1)
+
+
+def _inner(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The object that an array, a map or a choice is made of."""
+    for part in ("items", "additionalProperties"):
+        if isinstance(schema.get(part), Mapping):
+            return _inner(schema[part])
+    for part in ("anyOf", "oneOf"):
+        if part in schema:
+            return _inner(schema[part][0])
+    return schema
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    """A type in words."""
+    if "enum" in schema:
+        return f"one of {', '.join(f'`{word}`' for word in schema['enum'])}"
+    if "anyOf" in schema or "oneOf" in schema:
+        return _kind(next(iter(schema.get("anyOf", schema.get("oneOf")))))
+    kind = schema.get("type", "anything")
+    if kind == "array":
+        return f"array, each {_kind(schema['items'])}"
+    if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
+        return f"object, each value {_kind(schema['additionalProperties'])}"
+    return kind if isinstance(kind, str) else " or ".join(kind)
 
 
 def error_tree() -> str:

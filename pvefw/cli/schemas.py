@@ -1,0 +1,377 @@
+"""The JSON that each command prints, as a JSON schema (2020-12): what scripts may rely on.
+
+The only place that says it: the reference is generated from here, and every output that a test sees is
+held against it. Keys may be added in a later version; none is removed or changes its meaning before the
+next major version.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+Schema = Mapping[str, Any]
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def _text(meaning: str = "") -> Schema:
+    return {"type": "string", "description": meaning}
+
+
+def _number(meaning: str = "") -> Schema:
+    return {"type": "integer", "description": meaning}
+
+
+def _seconds(meaning: str = "") -> Schema:
+    return {"type": "number", "description": meaning}
+
+
+def _flag(meaning: str = "") -> Schema:
+    return {"type": "boolean", "description": meaning}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _one_of(meaning: str, *words: str) -> Schema:
+    return {"type": "string", "enum": list(words), "description": meaning}
+
+
+def _texts(meaning: str = "") -> Schema:
+    return {"type": "array", "items": {"type": "string"}, "description": meaning}
+
+
+def _object(fields: Mapping[str, Schema], meaning: str = "") -> Schema:
+    """Exactly these keys; one that ends with ``?`` may be missing."""
+    return {
+        "type": "object",
+        "description": meaning,
+        "properties": {key.rstrip("?"): schema for key, schema in fields.items()},
+        "required": [key for key in fields if not key.endswith("?")],
+        "additionalProperties": False,
+    }
+
+
+def _map(values: Schema, meaning: str = "") -> Schema:
+    """Any keys, all values alike."""
+    return {"type": "object", "description": meaning, "additionalProperties": values}
+
+
+def _list(items: Schema, meaning: str = "") -> Schema:
+    return {"type": "array", "description": meaning, "items": items}
+
+
+# --- what several commands print --------------------------------------------------------------------
+
+_TASK = {
+    "upid": _text("its id"),
+    "node": _text(),
+    "pid": _number("process id"),
+    "pstart": _number("start of the process, clock ticks after boot"),
+    "starttime": _number("seconds since the epoch"),
+    "type": _text("`acmenewcert`, `startall` …"),
+    "id": _text("what it is about; may be empty"),
+    "user": _text(),
+    "endtime?": _number("seconds since the epoch; missing while it runs"),
+    "status?": _text("`OK`, `WARNINGS: n`, `RUNNING`, or the error"),
+}
+_GUEST = _object(
+    {
+        "id": _text("what commands call it: `100`, or `BACKEND:100`"),
+        "name": _text(),
+        "kind": _text("`vm` or `container`"),
+        "state": _one_of("", "running", "paused", "stopped", "unknown"),
+        "onboot": _flag("`startall` starts it"),
+        "order": _or_null(_number("its place in the order of start")),
+        "up": _or_null(_seconds("pause after its start")),
+        "down": _or_null(_seconds("what its shutdown may take")),
+        "ready": _text("`agent`, `tcp:HOST:PORT` or empty"),
+        "after": {"type": "array", "items": {"type": "integer"}, "description": "VMIDs"},
+        "template": _flag(),
+        "ha": _flag("the HA manager starts and stops it"),
+        "memory": _number("bytes"),
+        "backend-id": _text("what the hypervisor calls it"),
+    }
+)
+_PLAN = _list(
+    _object(
+        {
+            "second": _or_null(_seconds("when it begins at the earliest; `null` where blocked")),
+            "latest": _or_null(_seconds("when a shutdown is over at the latest")),
+            "action": _text("`start`, `shutdown`, `migrate`"),
+            "id": _text(),
+            "name": _text(),
+            "pause": _or_null(_seconds("after it")),
+            "timeout": _or_null(_seconds()),
+            "target": _text("the node that it moves to; may be empty"),
+            "note": _text("why it waits or is blocked; may be empty"),
+        }
+    ),
+    "with `--dry-run`; otherwise the task's log is printed, as text",
+)
+_OBSERVER = _object(
+    {
+        "id": _text(),
+        "type": _text("`observer`"),
+        "api": _text("the plugin"),
+        "data": _map(_text(), "settings as configured"),
+        "disable": _flag(),
+    }
+)
+_ESP_LOADER = _object(
+    {
+        "firmware": _texts("`uefi`, `bios`"),
+        "kernels": _texts(),
+        "default": _or_null(_text()),
+        "next-boot": _or_null(_text()),
+        "version": _text(),
+    }
+)
+_KSM = _object(
+    {
+        "state": _text("`stopped`, `running` or `unmerged`"),
+        "run": _number("the kernel's `run`"),
+        "saved": _number("bytes in pages that need not be there"),
+        "profit": _or_null(_number("`general_profit`: bytes saved, less what KSM itself needs")),
+        "page-size": _number("bytes"),
+        "pages-shared": _or_null(_number("the kernel's figure of this name, as all that follow")),
+        "pages-sharing": _or_null(_number()),
+        "pages-unshared": _or_null(_number()),
+        "pages-volatile": _or_null(_number()),
+        "ksm-zero-pages": _or_null(_number()),
+        "full-scans": _or_null(_number()),
+        "pages-to-scan": _or_null(_number()),
+        "sleep-millisecs": _or_null(_number()),
+        "services": _map(
+            _object({"active": _text("as systemd says it"), "enabled": _text()}),
+            "those that are installed, of `ksmtuned.service` and `ksm.service`",
+        ),
+    }
+)
+_BOOT_SUMMARY = _object(
+    {
+        "esps": _list(
+            _object(
+                {
+                    "uuid": _text(),
+                    "there": _flag(),
+                    "interrupted": _flag("a refresh did not end"),
+                    "failure": _text("why the last refresh failed; may be empty"),
+                }
+            )
+        ),
+        "pinned": _or_null(_text()),
+        "next-boot": _or_null(_text()),
+        "manual": _texts(),
+        "problem": _text("may be empty"),
+    }
+)
+_CERTIFICATES = _object(
+    {
+        "certificates": _list(
+            _object(
+                {
+                    "file": _text(),
+                    "names": _texts(),
+                    "not-after": _text("ISO 8601"),
+                    "due": _or_null(_text("when it is renewed, ISO 8601; `null`: not by pvefw")),
+                    "urgency": _one_of("", "notice", "warning", "critical", "expired"),
+                    "failures": _number("tries in a row"),
+                    "line": _text("for people"),
+                }
+            )
+        ),
+        "not-deployed": _texts("observers that do not know the certificate yet"),
+    }
+)
+_GUESTS = _object(
+    {
+        "states": _map(_number(), "how many guests are in which state"),
+        "not-running": _texts("those with `onboot` that are stopped"),
+        "failures": _texts("backends that cannot be asked"),
+    }
+)
+
+
+def _part(data: Schema) -> Schema:
+    """A part of ``status``; without data where it could not be looked at, or is not there."""
+    return _object(
+        {
+            "state": _one_of("", "ok", "attention", "failed", "none"),
+            "lines": _texts("for people"),
+            "data": {"anyOf": [data, {"type": "object", "maxProperties": 0}]},
+        }
+    )
+
+
+# --- each command -------------------------------------------------------------------------------------
+
+SCHEMAS: Mapping[str, Schema] = {
+    "acme account info": _object(
+        {
+            "account": _map({}, "the account object (RFC 8555 section 7.1.2)"),
+            "directory": _text("URL"),
+            "location": _text("URL"),
+            "tos": _text("URL of the terms that were agreed to; may be empty"),
+        }
+    ),
+    "acme account list": _list(_object({"name": _text()})),
+    "acme plugin config": _object(
+        {
+            "api": _text("the plugin"),
+            "data": _map(_text(), "settings; secrets are masked"),
+            "digest": _text("for `--digest`"),
+            "plugin": _text("the instance"),
+            "type": _text("`dns`, `standalone` or `challenge`"),
+            "nodes?": _text("comma between"),
+            "disable?": _flag(),
+            "validation-delay?": _number("seconds; missing where it is 30"),
+        }
+    ),
+    "acme plugin list": _list(
+        _object({"plugin": _text(), "type": _text(), "api": _text(), "disable": _flag()})
+    ),
+    "boot cmdline get": _object({"cmdline": _text()}),
+    "boot kernel list": _object(
+        {
+            "manual": _texts(),
+            "automatic": _texts(),
+            "pinned": _or_null(_text()),
+            "next-boot": _or_null(_text()),
+            "incomplete": _map(_text(), "version to what is missing"),
+        }
+    ),
+    "boot loader": _object(
+        {
+            "firmware": _text("`uefi` or `bios`"),
+            "secure-boot": _flag(),
+            "loader": _or_null(_text("what started this host")),
+            "entry": _or_null(_text("the EFI entry")),
+            "on-esps": _map(_texts(), "ESP to the loaders on it"),
+            "suggested": _text("what `boot init` takes"),
+            "evidence": _texts("for people"),
+        }
+    ),
+    "boot status": _object(
+        {
+            "ok": _flag(),
+            "kernels": _texts(),
+            "default": _text(),
+            "next-boot": _or_null(_text()),
+            "problems": _texts("what concerns all ESPs"),
+            "esps": _list(
+                _object(
+                    {
+                        "uuid": _text(),
+                        "device": _text("may be empty"),
+                        "state": _one_of("", "ok", "drift", "missing", "error"),
+                        "size": _number("bytes"),
+                        "free": _number("bytes"),
+                        "loaders": _map(_ESP_LOADER),
+                        "problems": _texts(),
+                    }
+                )
+            ),
+        }
+    ),
+    "cert info": _list(
+        _object(
+            {
+                "filename": _text(),
+                "fingerprint": _text("SHA-256"),
+                "subject": _text(),
+                "issuer": _text(),
+                "notbefore": _number("seconds since the epoch"),
+                "notafter": _number("seconds since the epoch"),
+                "public-key-type": _text(),
+                "public-key-bits": _number(),
+                "san": _texts("names"),
+                "pem": _text(),
+            }
+        )
+    ),
+    "config get": _map(
+        _text(), "properties that are set, by name; `description` and `digest` among them"
+    ),
+    "guest list": _list(_GUEST),
+    "guest show": _GUEST,
+    "ksm status": _KSM,
+    "migrateall": _PLAN,
+    "observer config": _OBSERVER,
+    "observer list": _list(_OBSERVER),
+    "plugin doctor": _list(
+        _object(
+            {
+                "family": _text(),
+                "name": _text(),
+                "distribution": _text(),
+                "api": _or_null(_number()),
+                "usable": _flag(),
+                "import_seconds": _or_null(_seconds()),
+                "findings": _list(
+                    _object({"severity": _text(), "what": _text(), "mend": _text("what to do")})
+                ),
+            }
+        )
+    ),
+    "plugin list": _list(
+        _object(
+            {
+                "family": _text(),
+                "name": _text(),
+                "distribution": _text(),
+                "version": _text(),
+                "api": _or_null(_number("the API version that it is made for")),
+                "state": _text("`ok`, or what is wrong"),
+            }
+        )
+    ),
+    "plugin show": {
+        "description": "settings; with `--json-schema`, a JSON schema of them",
+        "oneOf": [
+            _list(
+                _object(
+                    {
+                        "key": _text(),
+                        "type": _text(),
+                        "required": _flag(),
+                        "secret": _flag(),
+                        "default": _text("may be empty"),
+                        "choices": _texts(),
+                        "help": _text(),
+                    }
+                )
+            ),
+            {"type": "object", "required": ["$schema", "properties"]},
+        ],
+    },
+    "startall": _PLAN,
+    "status": _object(
+        {
+            "node": _text(),
+            "time": _text("ISO 8601"),
+            "ok": _flag("nothing needs attention"),
+            "parts": _object(
+                {
+                    "certificates": _part(_CERTIFICATES),
+                    "tasks": _part(
+                        _object({"failed": _list(_object(_TASK)), "running": _list(_object(_TASK))})
+                    ),
+                    "boot": _part(_BOOT_SUMMARY),
+                    "guests": _part(_GUESTS),
+                    "ksm": _part(_KSM),
+                }
+            ),
+        }
+    ),
+    "stopall": _PLAN,
+    "task list": _list(_object(_TASK)),
+    "task status": _object(
+        {
+            **{key: one for key, one in _TASK.items() if key != "status?"},
+            "status": _one_of("whether it runs", "running", "stopped"),
+            "exitstatus?": _text("`OK`, `WARNINGS: n`, or the error; missing while it runs"),
+            "explanation?": _text("of an end that says nothing itself"),
+        }
+    ),
+}

@@ -1,0 +1,117 @@
+"""Every command's JSON is documented, and is what the documentation says."""
+
+import json
+import shutil
+
+import certificates
+import click
+import documented
+import pytest
+from jsonschema import Draft202012Validator
+
+from pvefw.cli.framework import App
+from pvefw.cli.groups import PVEFW
+from pvefw.cli.run import run
+from pvefw.cli.schemas import SCHEMAS
+from pvefw.store.paths import Paths
+
+UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
+
+
+def with_output(command, ctx):
+    """The paths of all commands that have --output-format."""
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            inner = command.get_command(ctx, name)
+            yield from with_output(inner, click.Context(inner, parent=ctx, info_name=name))
+    elif any("--output-format" in param.opts for param in command.get_params(ctx)):
+        yield ctx.command_path.partition(" ")[2]
+
+
+def test_every_command_that_prints_json_is_documented_and_no_other():
+    context = click.Context(PVEFW, info_name="pvefw", obj=App())
+    assert sorted(with_output(PVEFW, context)) == sorted(SCHEMAS)
+
+
+@pytest.mark.parametrize("command", sorted(SCHEMAS))
+def test_every_schema_is_one(command):
+    Draft202012Validator.check_schema(dict(SCHEMAS[command]))
+
+
+def test_what_is_not_documented_is_found():
+    good = {"cmdline": "root=/dev/sda1"}
+    assert documented.faults("boot cmdline get", good) == []
+    assert documented.faults("boot cmdline get", {**good, "new": 1})
+    assert documented.faults("boot cmdline get", {"cmdline": 1})
+    assert documented.faults("boot cmdline get", {})
+
+
+@pytest.fixture
+def node(tmp_path):
+    """A node that has one of everything that needs no server."""
+    paths = Paths(tmp_path / "root", "pve1")
+    pem, _ = certificates.self_signed()
+    paths.node_dir().mkdir(parents=True)
+    paths.proxy_certificate.write_bytes(pem)
+    paths.node_config().write_text("#note\nacmedomain0: pve1.example\n")
+    paths.acme_dir.mkdir(parents=True)
+    account = {"account": {"status": "valid"}, "directory": "https://ca.example/", "key": "x",
+               "location": "https://ca.example/1", "tos": ""}  # fmt: skip
+    (paths.acme_dir / "default").write_text(json.dumps(account))
+    paths.plugins_cfg.write_text("standalone: mine\n\tnodes pve1\n\tdisable 1\n\n")
+    paths.cluster_pvefw_cfg.write_text("observer: tell\n\tapi exec\n")
+    paths.task_dir.mkdir(parents=True)
+    (paths.task_dir / "index").write_text(f"{UPID} 6124E1C0 job errors\n")
+    (paths.task_dir / "active").write_text(f"{UPID.replace('B9', 'BA')} 0\n")
+    paths.ksm.mkdir(parents=True)
+    for name in ("run", "pages_sharing", "general_profit"):
+        (paths.ksm / name).write_text("1\n")
+    paths.kernel_dir.mkdir(parents=True)
+    paths.cmdline.write_text("root=/dev/sda1\n")
+    paths.pinned_kernel.write_text("6.8.4-2-pve\n")
+    paths.manual_kernels.write_text("6.8.4-2-pve\n")
+    paths.esp_uuids.write_text("1234-ABCD\n")
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["acme", "account", "info"], 0),
+        (["acme", "account", "list"], 0),
+        (["acme", "plugin", "config", "mine"], 0),
+        (["acme", "plugin", "list"], 0),
+        (["boot", "cmdline", "get"], 0),
+        (["boot", "kernel", "list"], 0),
+        (["cert", "info"], 0),
+        (["config", "get"], 0),
+        (["ksm", "status"], 0),
+        (["observer", "config", "tell"], 0),
+        (["observer", "list"], 0),
+        (["plugin", "list"], 0),
+        (["plugin", "show", "challenge", "standalone"], 0),
+        (["plugin", "show", "challenge", "standalone", "--json-schema"], 0),
+        (["status"], 1),
+        (["task", "list"], 0),
+        (["task", "list", "--source", "all"], 0),
+        (["task", "status", UPID], 0),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_what_commands_print_is_as_documented(node, capsys, arguments, status):
+    """The shared fixture holds it against the schema; here we see that there was something to hold."""
+    where = ["--root", str(node.root), "--node", "pve1"]
+    assert run([*where, *arguments, "--output-format", "json"]) == status
+    captured = capsys.readouterr()
+    printed = json.loads(captured.out)
+    assert printed
+    command = " ".join(arguments[:3]) if " ".join(arguments[:3]) in SCHEMAS else ""
+    command = command or next(one for one in SCHEMAS if " ".join(arguments).startswith(one))
+    assert documented.faults(command, printed) == []
+
+
+@pytest.mark.skipif(shutil.which("lsblk") is None, reason="lsblk is not installed")
+@pytest.mark.parametrize("arguments", [["boot", "status"], ["boot", "loader"]], ids=" ".join)
+def test_what_boot_says_of_an_esp_that_is_not_there(node, capsys, arguments):
+    run(["--root", str(node.root), "--node", "pve1", *arguments, "--output-format", "json"])
+    assert json.loads(capsys.readouterr().out)
