@@ -23,7 +23,6 @@ _spec.loader.exec_module(loader)
 OLD, NEW = "6.5.13-6-pve", "6.8.12-4-pve"
 BINARY = b"MZ #### LoaderInfo: systemd-boot 252.39-1~deb12u2 ####"
 VARIABLE = loader.ONE_SHOT
-LIKE_A_COUNTER = ("6.9.0+", "6.9.0+3")
 
 
 def put_loader(root):
@@ -109,17 +108,9 @@ def test_entries_are_those_of_proxmox_ve(hooks, esp, plan):
     assert conf(hooks, esp, plan) == f"timeout 3\ndefault proxmox?{NEW}[.+]*\n"
 
 
-def test_an_esp_of_proxmox_ve_is_understood(hooks, esp, plan, tmp_path):
+def test_an_esp_of_proxmox_ve_is_understood(hooks, esp, plan, efivars, tmp_path):
     """Its ``loader.conf`` leaves the choice to the loader."""
-    put_loader(esp.mountpoint)
-    machine = Machine(
-        tmp_path / "host",
-        esp,
-        bind_object(BOOTLOADER, SystemdBoot(), "it"),
-        loader.start,
-        FakeTask(),
-    )
-    machine.apply(hooks.boot_render(esp=esp, plan=plan))
+    refreshed(SystemdBoot(efivars=efivars), esp, plan, tmp_path)
     (esp.mountpoint / "loader/loader.conf").write_text("timeout 3\ndefault proxmox-*\n")
     state = hooks.boot_probe(esp=esp)
     assert (set(state.kernels), state.default, state.next_boot) == ({OLD, NEW}, None, None)
@@ -128,15 +119,19 @@ def test_an_esp_of_proxmox_ve_is_understood(hooks, esp, plan, tmp_path):
     assert hooks.boot_probe(esp=esp).default == OLD
 
 
-def test_windows_line_ends_on_the_esp(hooks, esp, plan, tmp_path):
-    put_loader(esp.mountpoint)
-    Machine(
-        tmp_path / "host",
-        esp,
-        bind_object(BOOTLOADER, SystemdBoot(), "it"),
-        loader.start,
-        FakeTask(),
-    ).apply(hooks.boot_render(esp=esp, plan=plan))
+def test_what_was_chosen_in_the_menu_is_the_default(hooks, esp, plan, efivars, tmp_path):
+    """Whatever loader.conf says: the status must not."""
+    machine = refreshed(SystemdBoot(efivars=efivars), esp, plan, tmp_path)
+    assert machine.probe().default == NEW
+    chosen = efivars / "LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+    chosen.write_bytes(b"\7\0\0\0" + f"proxmox-{OLD}.conf\0".encode("utf-16-le"))
+    assert machine.probe().default == OLD
+    chosen.write_bytes(b"\7\0\0\0" + "gone.conf\0".encode("utf-16-le"))
+    assert machine.probe().default == NEW
+
+
+def test_windows_line_ends_on_the_esp(hooks, esp, plan, efivars, tmp_path):
+    refreshed(SystemdBoot(efivars=efivars), esp, plan, tmp_path)
     for path in esp.mountpoint.rglob("*.conf"):
         path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n").replace(b"    /", b"\t\\"))
     state = hooks.boot_probe(esp=esp)
@@ -181,7 +176,7 @@ def test_settings_that_are_no_text(hooks, esp, plan):
 # --- booting once -------------------------------------------------------------------------------------
 
 
-def refreshed(hooks, plugin, esp, plan, tmp_path, task=None):
+def refreshed(plugin, esp, plan, tmp_path, task=None):
     put_loader(esp.mountpoint)
     machine = Machine(
         tmp_path / "host",
@@ -196,7 +191,7 @@ def refreshed(hooks, plugin, esp, plan, tmp_path, task=None):
 
 def test_the_variable_is_what_bootctl_would_write(hooks, esp, plan, efivars, tmp_path):
     once = replace(plan, next_boot=OLD)
-    refreshed(hooks, SystemdBoot(efivars=efivars), esp, once, tmp_path)
+    refreshed(SystemdBoot(efivars=efivars), esp, once, tmp_path)
     attributes, value = (
         struct.unpack_from("<I", data := (efivars / VARIABLE).read_bytes())[0],
         data[4:],
@@ -209,7 +204,7 @@ def test_the_variable_is_what_bootctl_would_write(hooks, esp, plan, efivars, tmp
 def test_somebody_elses_next_boot_stays(hooks, esp, plan, efivars, tmp_path):
     windows = b"\7\0\0\0" + "auto-windows\0".encode("utf-16-le")
     (efivars / VARIABLE).write_bytes(windows)
-    machine = refreshed(hooks, SystemdBoot(efivars=efivars), esp, plan, tmp_path)
+    machine = refreshed(SystemdBoot(efivars=efivars), esp, plan, tmp_path)
     assert machine.probe().next_boot is None
     hooks.boot_arm(esp=esp, plan=plan, task=FakeTask())
     assert (efivars / VARIABLE).read_bytes() == windows
@@ -220,7 +215,7 @@ def test_a_variable_that_cannot_be_written(hooks, esp, plan, efivars, tmp_path):
     (efivars / VARIABLE).mkdir()
     task = FakeTask()
     machine = refreshed(
-        hooks, SystemdBoot(efivars=efivars), esp, replace(plan, next_boot=OLD), tmp_path, task
+        SystemdBoot(efivars=efivars), esp, replace(plan, next_boot=OLD), tmp_path, task
     )
     assert "counting boots instead" in task.lines[-1]
     [entry] = esp.mountpoint.glob("loader/entries/proxmox_*")
@@ -231,7 +226,7 @@ def test_a_variable_that_cannot_be_written(hooks, esp, plan, efivars, tmp_path):
 
 def test_what_is_spent_is_cleaned_up(hooks, esp, plan, tmp_path):
     machine = refreshed(
-        hooks, SystemdBoot(efivars=tmp_path / "none"), esp, replace(plan, next_boot=OLD), tmp_path
+        SystemdBoot(efivars=tmp_path / "none"), esp, replace(plan, next_boot=OLD), tmp_path
     )
     machine.check_start(OLD, "armed")
     assert [one.name for one in esp.mountpoint.glob("loader/entries/proxmox_*")] == [
@@ -245,7 +240,7 @@ def test_what_is_spent_is_cleaned_up(hooks, esp, plan, tmp_path):
 def test_leftovers_are_seen_and_go(name, hooks, esp, plan, tmp_path):
     """One that the system has blessed, and one that was armed beside another default."""
     machine = refreshed(
-        hooks, SystemdBoot(efivars=tmp_path / "none"), esp, replace(plan, next_boot=OLD), tmp_path
+        SystemdBoot(efivars=tmp_path / "none"), esp, replace(plan, next_boot=OLD), tmp_path
     )
     [entry] = esp.mountpoint.glob("loader/entries/proxmox_*")
     entry.rename(entry.with_name(name))
@@ -259,7 +254,7 @@ def test_names_that_counting_cannot_tell_apart(hooks, esp, tmp_path):
     """Then the default is named exactly, and only the firmware's variable can do it."""
     kernels = [fake_kernel(tmp_path / "host", one) for one in ("6.9.0+", "6.9.0")]
     plan = BootPlan(kernels, "6.9.0", None, "root=/dev/sda1", tmp_path / "host")
-    machine = refreshed(hooks, SystemdBoot(efivars=tmp_path / "none"), esp, plan, tmp_path)
+    machine = refreshed(SystemdBoot(efivars=tmp_path / "none"), esp, plan, tmp_path)
     machine.check_start("6.9.0", "it is the default")
     with pytest.raises(ProviderError, match="cannot boot once"):
         machine.arm(replace(plan, next_boot="6.9.0+"))
@@ -267,7 +262,7 @@ def test_names_that_counting_cannot_tell_apart(hooks, esp, tmp_path):
 
 
 def test_a_full_or_broken_esp_while_arming(hooks, esp, plan, tmp_path):
-    machine = refreshed(hooks, SystemdBoot(efivars=tmp_path / "none"), esp, plan, tmp_path)
+    machine = refreshed(SystemdBoot(efivars=tmp_path / "none"), esp, plan, tmp_path)
     in_the_way = esp.mountpoint / f"loader/entries/proxmox_{NEW}+1.conf"
     in_the_way.mkdir()
     with pytest.raises(ProviderError, match="next boot could not be changed"):

@@ -43,7 +43,7 @@ class SystemdBoot:
             if version is None:
                 return None
             found = [one for one in entries.read(root) if one.id.startswith("proxmox-")]
-            default = configuration.default_entry(root, found)
+            default = configuration.default_entry(root, self.efivars, found)
             return BootState(
                 firmware=[Firmware.UEFI],
                 kernels=sorted({one.version for one in found if one.is_complete(root)}),

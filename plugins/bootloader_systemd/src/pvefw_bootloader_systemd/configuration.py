@@ -4,12 +4,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, ProviderError
+from pvefw_bootloader_systemd import variables
 from pvefw_bootloader_systemd.entries import Entry, entry_id, entry_stem, read_fields
 
 LOADER_CONF = PurePosixPath("loader/loader.conf")
 HOST_CONF = PurePosixPath("etc/kernel/loader.conf")
 """The administrator's settings, in the same format, below the host's root."""
 
+_CHOSEN = f"LoaderEntryDefault-{variables.LOADER_GUID}"
 _TIMEOUT = "timeout 3"
 """Proxmox VE's own."""
 
@@ -58,13 +60,18 @@ def default_of(root: Path) -> str | None:
     return read_fields(root / LOADER_CONF).get("default", [None])[-1]
 
 
-def default_entry(root: Path, found: list[Entry]) -> Entry | None:
-    """The entry that boots by default, where the ``loader.conf`` on an ESP leaves no choice."""
-    default = default_of(root)
-    if default is None:
-        return None
-    matching = [one for one in found if is_match(default, one.path.name)]
-    return matching[0] if len(matching) == 1 else None
+def default_entry(root: Path, efivars: Path, found: list[Entry]) -> Entry | None:
+    """The entry that boots by default; ``None`` where the choice is left to the loader.
+
+    What was chosen in its menu or with ``bootctl set-default`` comes before ``loader.conf``.
+
+    :param efivars: where the firmware's variables are mounted.
+    """
+    for default in (variables.read_text(efivars, _CHOSEN), default_of(root)):
+        matching = [one for one in found if default and is_match(default, one.path.name)]
+        if matching:
+            return matching[0] if len(matching) == 1 else None
+    return None
 
 
 def is_match(pattern: str, name: str) -> bool:
