@@ -250,6 +250,17 @@ def test_leftovers_are_seen_and_go(name, hooks, esp, plan, tmp_path):
     assert not list(esp.mountpoint.glob("loader/entries/proxmox_*"))
 
 
+def test_a_counted_entry_beside_the_variable(esp, plan, efivars, tmp_path):
+    """The firmware's variables could not be written, and now they can: one boot, not two."""
+    once = replace(plan, next_boot=OLD)
+    refreshed(SystemdBoot(efivars=tmp_path / "none"), esp, once, tmp_path)
+    plugin = SystemdBoot(efivars=efivars)
+    (efivars / VARIABLE).write_bytes(b"\7\0\0\0" + f"proxmox-{OLD}.conf\0".encode("utf-16-le"))
+    refreshed(plugin, esp, once, tmp_path)
+    assert not list(esp.mountpoint.glob("loader/entries/proxmox_*"))
+    assert (efivars / VARIABLE).exists()
+
+
 def test_names_that_counting_cannot_tell_apart(hooks, esp, tmp_path):
     """Then the default is named exactly, and only the firmware's variable can do it."""
     kernels = [fake_kernel(tmp_path / "host", one) for one in ("6.9.0+", "6.9.0")]

@@ -52,7 +52,7 @@ class SystemdBoot:
                 loader_version=version,
             )
         except OSError as error:
-            raise ProviderError(f"{error.filename}: {error.strerror}") from error
+            raise ProviderError(f"{esp.device}: {error.strerror or error}") from error
 
     @hookimpl
     def boot_install(self, esp: Esp, task: Task) -> None:

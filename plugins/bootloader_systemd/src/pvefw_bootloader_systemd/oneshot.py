@@ -27,20 +27,20 @@ def armed(root: Path, efivars: Path) -> str | None:
 
     :param root: where the ESP is mounted.
     :param efivars: where the firmware's variables are mounted.
-    :returns: a version; or a remark, where a counted entry belongs to another default.
+    :returns: a version; with a remark, where a counted entry is there that should not be.
     """
     found = list(entries.read(root))
     wanted = (variables.read_text(efivars, VARIABLE) or "").lower()
     by_variable = [one.version for one in found if one.id.lower() == wanted]
-    if by_variable:
-        return by_variable[0]
+    counted = [one for one in found if _is_counted(one) and one.tries_left != 0]
+    if not counted:
+        return by_variable[0] if by_variable else None
+    [first, *others] = counted
     default = configuration.default_of(root)
-    for one in filter(_is_counted, found):
-        if one.tries_left == 0:
-            continue
-        matches = default and configuration.is_match(default, one.path.name)
-        return one.version if matches else f"{one.version} ({one.path.name}, for another default)"
-    return None
+    in_order = default and configuration.is_match(default, first.path.name)
+    if in_order and not others and not by_variable:
+        return first.version
+    return f"{first.version} ({first.path.name} is left over)"
 
 
 def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
@@ -60,7 +60,7 @@ def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
             path.unlink(missing_ok=True)
     except OSError as error:
         raise ProviderError(
-            f"{esp.device}: the next boot could not be changed: {error.filename}: {error.strerror}",
+            f"{esp.device}: the next boot could not be changed: {error.strerror or error}",
             hint="The default boots as before; `pvefw boot status` says what is armed.",
         ) from error
 
