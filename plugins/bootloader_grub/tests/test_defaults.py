@@ -34,6 +34,8 @@ def write(tmp_path):
         ("X=1\nGRUB_DEFAULT=${X}2$X", "121"),
         ('GRUB_DEFAULT=a\nGRUB_DEFAULT="$GRUB_DEFAULT more"', "a more"),
         ("GRUB_DEFAULT=a\\\nb", "ab"),
+        ("GRUB_DEFAULT=a\\", "a\\"),
+        ("GRUB_DEFAULT=a\\\\", "a\\"),
         ("export GRUB_DEFAULT=a", "a"),
         ("GRUB_DEFAULT=`echo a`$(echo b)", "ab"),
         ("if true; then GRUB_DEFAULT=a; fi", "a"),
@@ -125,7 +127,7 @@ ASSIGNMENTS = st.lists(
 ).map(lambda lines: "\n".join("".join(parts) for parts in lines))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(ASSIGNMENTS)
 def test_values_are_those_of_a_shell_that_sources_the_file(tmp_path_factory, text):
     root = tmp_path_factory.mktemp("host")

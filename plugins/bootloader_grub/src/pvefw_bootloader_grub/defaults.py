@@ -95,7 +95,9 @@ def _script(files: Sequence[tuple[str, str]]) -> str:
     lines = ["set -e", "exec 3>&1 >/dev/null"]
     lines += [f"{name}={shlex.quote(value)}" for name, value in _PREDEFINED.items()]
     for _, text in files:
-        body = shlex.quote(f"{text}\n:")  # its last command may fail
+        # its last command may fail; a backslash at its very end stands for itself
+        odd = (len(text) - len(text.rstrip("\\"))) % 2
+        body = shlex.quote(text + "\\" * odd + "\n:")
         lines += [f"printf '{_BEGIN}\\0' >&3", f"file() {{ eval {body}; }}", "file"]
     values = " ".join(f'"${{{name}-}}"' for name in _NAMES)
     return "\n".join([*lines, f"printf '%s\\0' {values} >&3"])
