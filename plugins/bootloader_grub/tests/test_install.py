@@ -6,7 +6,7 @@ import pytest
 
 from pvefw.api import Firmware, ProviderError, Unsupported
 from pvefw.testing.fakes import FakeTask
-from pvefw_bootloader_grub import Grub, install
+from pvefw_bootloader_grub import Grub, install, nvram
 
 
 @dataclass
@@ -33,8 +33,6 @@ def machine(tmp_path, monkeypatch):
 IFS='\t'; echo "$*" >>{calls}
 case "$*" in
 *broken*) echo "grub-install: error: cannot find a device for /broken." >&2; exit 1 ;;
-*no-nvram*) ;;
-*efi*) [ -e {tmp_path}/full ] && {{ echo "grub-install: error: efibootmgr failed." >&2; exit 1; }} ;;
 esac
 echo "Installation finished. No error reported." >&2
 """
@@ -42,7 +40,8 @@ echo "Installation finished. No error reported." >&2
     (programs / "grub-install").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
     monkeypatch.setattr(install, "_MODULES", modules)
-    monkeypatch.setattr(install, "_EFI_VARIABLES", tmp_path / "efivars")
+    monkeypatch.setattr(nvram, "_VARIABLES", tmp_path / "efivars")
+    monkeypatch.setattr(nvram, "_BLOCK_DEVICES", tmp_path / "block")
     signed = (tmp_path / "grubx64.efi.signed", tmp_path / "shimx64.efi.signed")
     monkeypatch.setattr(install, "_SIGNED", signed)
     return Machine(calls)
@@ -74,24 +73,75 @@ def test_uefi_without_variables_and_signed_images(machine, esp):
     ]
 
 
-def test_uefi_with_both(machine, esp, tmp_path):
+def test_uefi_with_signed_images(machine, esp):
     for one in install._SIGNED:
         one.write_text("signed")
-    (tmp_path / "efivars").mkdir()
-    (tmp_path / "efivars/BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_text("")
     Grub().boot_install(esp, Firmware.UEFI, machine.task)
     (argv,) = machine.argv()
-    assert argv[-1] == "--uefi-secure-boot"
+    assert argv[-2:] == ["--uefi-secure-boot", "--no-nvram"]
 
 
-def test_variables_that_cannot_be_written_are_a_warning(machine, esp, tmp_path):
-    (tmp_path / "full").write_text("")
+# --- the firmware's boot entries
+
+_PARTITION = "FDAF6FBB-9076-904f-878f-d90d74c0b379"
+
+
+@pytest.fixture
+def firmware(machine, esp, tmp_path):
+    """EFI variables with a program that keeps entries in a file."""
     (tmp_path / "efivars").mkdir()
-    (tmp_path / "efivars/Boot0000").write_text("")
+    (tmp_path / "efivars/BootOrder-8be4df61").write_text("")
+    (tmp_path / "block" / esp.device.name).mkdir(parents=True)
+    (tmp_path / "block" / esp.device.name / "partition").write_text("2\n")
+    (esp.mountpoint / "EFI/proxmox").mkdir(parents=True)
+    (esp.mountpoint / "EFI/proxmox/grubx64.efi").write_text("GRUB")
+    entries = tmp_path / "entries"
+    entries.write_text("Boot0000* UiApp\n")
+    programs = {
+        "lsblk": f"echo {_PARTITION}",
+        "efibootmgr": f"""
+case "$1" in
+--verbose) cat {entries} ;;
+*) [ -e {tmp_path}/full ] && {{ echo 'No space left on device' >&2; exit 5; }}
+   echo "Boot0001* proxmox HD(2,GPT,{_PARTITION.lower()},0x800)/File($9) $*" >>{entries} ;;
+esac""",
+    }
+    for name, text in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    return entries
+
+
+def test_an_entry_is_added_once_and_no_other_goes(firmware, machine, esp):
+    for _ in range(2):
+        Grub().boot_install(esp, Firmware.UEFI, machine.task)
+    first, second = firmware.read_text().splitlines()
+    assert first == "Boot0000* UiApp"
+    assert second.endswith(
+        rf"--create --disk {esp.disk} --part 2 --label proxmox --loader \EFI\proxmox\grubx64.efi"
+    )
+    assert machine.task.warnings == []
+
+
+def test_the_entry_starts_shim_where_it_is(firmware, machine, esp):
+    (esp.mountpoint / "EFI/proxmox/shimx64.efi").write_text("shim")
     Grub().boot_install(esp, Firmware.UEFI, machine.task)
-    assert [argv[-1] for argv in machine.argv()][1] == "--no-nvram"
+    assert firmware.read_text().endswith("\\EFI\\proxmox\\shimx64.efi\n")
+
+
+def test_variables_that_cannot_be_written_are_a_warning(firmware, machine, esp, tmp_path):
+    (tmp_path / "full").write_text("")
+    Grub().boot_install(esp, Firmware.UEFI, machine.task)
     (warning,) = machine.task.warnings
-    assert "No boot entry in the firmware" in warning
+    assert warning.endswith("has to find it itself: No space left on device")
+
+
+def test_without_efibootmgr_it_is_a_warning(firmware, machine, esp, tmp_path, monkeypatch):
+    (tmp_path / "bin/efibootmgr").unlink()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    nvram.register(esp, machine.task)
+    (warning,) = machine.task.warnings
+    assert "efibootmgr is not installed" in warning
 
 
 def test_a_failure_is_said_in_grubs_words(machine, esp, tmp_path):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvefw.api import Esp, Firmware, ProviderError, Task, Unsupported, run
+from pvefw_bootloader_grub import nvram
 
 _MODULES = Path("/usr/lib/grub")
-_EFI_VARIABLES = Path("/sys/firmware/efi/efivars")
 _TARGETS = {
     Firmware.BIOS: ("i386-pc", "grub-pc-bin"),
     Firmware.UEFI: ("x86_64-efi", "grub-efi-amd64-bin"),
@@ -43,21 +43,10 @@ def install(esp: Esp, firmware: Firmware, task: Task) -> None:
         "--bootloader-id=proxmox",
         "--force-extra-removable",  # so that the disk also boots in a machine that never saw it
         "--uefi-secure-boot" if signed else "--no-uefi-secure-boot",
+        "--no-nvram",
     ]
-    _install_uefi(uefi, task)
-
-
-def _install_uefi(argv: Sequence[str], task: Task) -> None:
-    """With an entry in the firmware's variables, where there are any and they can be written."""
-    if not (_EFI_VARIABLES.is_dir() and any(_EFI_VARIABLES.iterdir())):
-        task.log("No EFI variables here: the firmware finds this disk by its fallback path")
-        _run([*argv, "--no-nvram"], task)
-        return
-    try:
-        _run(argv, task)
-    except ProviderError as error:
-        _run([*argv, "--no-nvram"], task)
-        task.warn(f"No boot entry in the firmware, it has to find this disk itself: {error}")
+    _run(uefi, task)
+    nvram.register(esp, task)
 
 
 def _program() -> str | None:
