@@ -10,6 +10,7 @@ Nothing here is the only copy of anything: whatever is wrong raises :class:`Dama
 a new index.
 """
 
+import contextlib
 import sqlite3
 import sys
 import zlib
@@ -170,7 +171,8 @@ class Index:
 
     def release(self) -> None:
         """Let others change what is kept; nothing can be looked up any more."""
-        self._connection.rollback()
+        with _guarded():
+            self._connection.rollback()
 
     def close(self) -> None:
         """Let go of it; what was not saved is lost."""
@@ -261,7 +263,8 @@ class Index:
             with _guarded():
                 self._write()
         except Damaged:
-            self._connection.rollback()  # others may try
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.rollback()  # others may try
             raise
         self._gone, self._new_words = [], []
         for block in self._blocks:
