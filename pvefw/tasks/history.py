@@ -112,8 +112,8 @@ def tasks(
     :param note: told, in a sentence, where older tasks are missing because they are not indexed yet.
     :raises StoreError: the lists cannot be read.
     """
-    # in this order: a task that ends in between is in both lists, not in none
     says = None if wanted.text is None else partial(_says, paths, os.fsencode(wanted.text))
+    # first these: a task that ends in between is in both lists, not in none
     recent = [] if wanted.source == "archive" else _not_archived(paths)
     recent = [one for one in recent if wanted.wants(one) and (says is None or says(one))]
     if wanted.source == "active":

@@ -4,13 +4,14 @@ What is to go is written down first; then the lines go, then the logs. Whatever 
 time finishes it. A task that runs is in no list of ended ones, and not touched.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pvefw import system
-from pvefw.errors import ConfigError, PvefwError, UsageError
+from pvefw.errors import ConfigError, Locked, PvefwError, UsageError
 from pvefw.store import files, properties, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, registry
@@ -19,8 +20,9 @@ from pvefw.tasks.upid import Upid
 COUNT, DAYS = "task-history-count", "task-history-days"
 TYPE = "taskprune"
 """The type of the task that does it."""
-_EVERY = timedelta(days=1)
-_DOUBTFUL = timedelta(days=30)
+_DAY = 86400.0
+_DOUBTFUL = 30 * _DAY
+"""Seconds."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,11 @@ def is_due(paths: Paths, now: datetime) -> bool:
         last = paths.task_retention.stat().st_mtime
     except OSError:
         return True
-    since = abs(now - datetime.fromtimestamp(last, UTC))
+    since = abs(now.timestamp() - last)
     if since >= _DOUBTFUL:
         files.replace(paths.task_retention, b"")
         return False
-    return since >= _EVERY
+    return since >= _DAY
 
 
 def start_if_due(paths: Paths, type_: str, say: Callable[[str], None]) -> None:
@@ -109,7 +111,8 @@ def prune(paths: Paths, now: datetime, *, dry_run: bool = False) -> int:
             files.replace(paths.task_removals, b"\n".join(upids))
             _finish(paths)
     if upids and paths.task_index.exists():
-        archive.bring_up_to_date(paths)
+        with contextlib.suppress(Locked):  # another process is at it
+            archive.bring_up_to_date(paths)
     return len(upids)
 
 
