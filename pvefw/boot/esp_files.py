@@ -142,9 +142,9 @@ class EspFiles:
         self.sync(directory.parent)
 
     def create(self, target: PurePosixPath, chunks: Iterable[bytes]) -> None:
-        """Write a file under its unfinished name, durably.
+        """Write a file under its unfinished name; durable after :meth:`sync_file`.
 
-        :raises OSError: it cannot be written; what there is of it is removed.
+        :raises OSError: it cannot be written.
         """
         path = self.root / unfinished(target)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -152,6 +152,18 @@ class EspFiles:
         try:
             for chunk in chunks:
                 self.write(descriptor, chunk)
+            # the disk begins with it now, and does not wait until we have read the next file
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+    def sync_file(self, target: PurePosixPath) -> None:
+        """Make the content of a file under its unfinished name durable.
+
+        :raises OSError: it cannot be written.
+        """
+        descriptor = os.open(self.root / unfinished(target), os.O_RDONLY | os.O_NOFOLLOW)
+        try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

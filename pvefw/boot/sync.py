@@ -3,7 +3,7 @@
 The order of the steps:
 
 1. what an interrupted change has left is removed;
-2. new kernels are written under unfinished names, each synced;
+2. new kernels are written under unfinished names, and synced;
 3. they get their names, and those are synced;
 4. configuration is replaced, one file after the other, each synced twice: content, then name;
 5. what is no longer wanted is removed, what refers to files before the files.
@@ -96,6 +96,9 @@ class Change:
             for target, source in copies.items():
                 self._task.log(f"{self._who}: writing {shown(target)} ({_size(source)})")
                 self._create(target, self._read(target, source))
+            for target in copies:
+                with self._explained("write", target):
+                    self._files.sync_file(target)
         except (StoreError, Cancelled):
             self._clean(copies)
             raise
@@ -134,6 +137,8 @@ class Change:
     def _replace_text(self, target: PurePosixPath, data: bytes) -> None:
         try:
             self._create(target, [data])
+            with self._explained("write", target):
+                self._files.sync_file(target)
         except StoreError:
             self._clean([target])
             raise

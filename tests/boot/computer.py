@@ -75,6 +75,10 @@ class _Watched(EspFiles):
         self._steps.step("write", lambda: os.write(descriptor, data[: len(data) // 2]))
         super().write(descriptor, data)
 
+    def sync_file(self, target):
+        self._steps.step(f"fsync {target}")
+        super().sync_file(target)
+
     def put_in_place(self, target):
         self._steps.step(f"rename {target}")
         path, staged = self.root / target, self.root / unfinished(target)
