@@ -3,16 +3,17 @@
 What is about to be done is one call, doing it is a second one, so that somebody can be asked between.
 """
 
+import contextlib
 import errno
 import os
-import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw import system
 from pvefw.boot import disks
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
-from pvefw.errors import PvefwError, Unsupported, UsageError
+from pvefw.errors import PvefwError, UsageError
 from pvefw.store import files
 
 SMALLEST_ESP = 256 << 20
@@ -112,10 +113,22 @@ def format_(planned: Format) -> str:
     :returns: its volume id.
     :raises ProgramError: it cannot be made.
     """
-    device = planned.device
-    system.run(["mkfs.vfat", "-F", "32", "-n", "ESP", str(device.path)], timeout=300)
-    disks.settle()
-    return system.run(["blkid", "-p", "-s", "UUID", "-o", "value", str(device.path)]).stdout.strip()
+    path = str(planned.device.path)
+    with _about(f"format: {path}"):
+        system.run(["mkfs.vfat", "-F", "32", "-n", "ESP", path], timeout=300)
+        disks.settle()
+        return system.run(["blkid", "-p", "-s", "UUID", "-o", "value", path]).stdout.strip()
+
+
+@contextlib.contextmanager
+def _about(who: str) -> Iterator[None]:
+    """Say in errors what they are about, and which package may be missing."""
+    try:
+        yield
+    except PvefwError as error:
+        error.message = f"{who}: {error.message}"
+        error.hint = error.hint or "The programs are in the packages dosfstools, fdisk, util-linux."
+        raise
 
 
 # --- partition ------------------------------------------------------------------------------------------
@@ -192,12 +205,7 @@ def partition(planned: Partitioning) -> None:
 
     :raises ProgramError: it cannot be written.
     """
-    if shutil.which("sfdisk") is None:
-        raise Unsupported("partition: sfdisk is missing", hint="Install the package fdisk.")
     arguments = ["sfdisk", "--wipe", "always", "--wipe-partitions", "always"]
-    try:
+    with _about(f"partition: {planned.disk.path}"):
         system.run([*arguments, str(planned.disk.path)], input=planned.script)
-    except PvefwError as error:
-        error.message = f"partition: {planned.disk.path}: {error.message}"
-        raise
-    disks.settle()
+        disks.settle()

@@ -53,7 +53,7 @@ class Status:
 
     @property
     def ok(self) -> bool:
-        return not self.problems and all(one.state == "ok" for one in self.esps)
+        return bool(self.esps) and not self.problems and all(one.state == "ok" for one in self.esps)
 
     def as_dict(self) -> dict[str, Any]:
         """For output; the keys stay as they are."""
@@ -141,6 +141,8 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
         f"and should boot {plan.next_boot or 'nothing'}"
         for name in looked.to_arm
     ]
+    if plan.pinned and not looked.change:
+        problems += _overruled(looked.found, plan)
     return EspStatus(
         one.entry,
         str(one.device.path),
@@ -150,6 +152,15 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
         _loaders(looked.found),
         problems,
     )
+
+
+def _overruled(found: Found, plan: BootPlan) -> list[str]:
+    """A pin that something of the loader's own wins over: what was chosen in its menu, for example."""
+    return [
+        f"{name} boots {state.default} by default, though {plan.default} is pinned"
+        for name, state in found.states.items()
+        if state.default not in (None, plan.default)
+    ]
 
 
 def _loaders(found: Found) -> dict[str, Mapping[str, Any]]:

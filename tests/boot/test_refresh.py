@@ -1,5 +1,6 @@
 """``boot refresh`` on ESPs that are directories."""
 
+import dataclasses
 import os
 import threading
 from pathlib import PurePosixPath
@@ -179,6 +180,21 @@ def test_drift_is_told_and_repaired(ready, machine):
     assert status.status(ready()).ok
     assert not (own / "5.4.1-pve").exists()
     assert not (own / "6.0.0-pve").exists()
+
+
+def test_a_pin_that_the_loader_overrules_is_told(ready, host):
+    class Stubborn(Plain):
+        @hookimpl
+        def boot_probe(self, esp):
+            state = super().boot_probe(esp)
+            return dataclasses.replace(state, default="6.8.4-2-pve")
+
+    loaders = loaders_of(Stubborn())
+    assert status.status(ready(loaders=loaders)).ok, "its own configuration may decide"
+    choice.pin(host.paths, "6.5.13-6-pve", next_boot=False)
+    refresh.refresh(ready(loaders=loaders))
+    said = problems(ready(loaders=loaders))
+    assert "plain boots 6.8.4-2-pve by default, though 6.5.13-6-pve is pinned" in said
 
 
 def test_an_esp_that_is_missing_fails_the_refresh_of_the_others_not(ready, machine, host):
