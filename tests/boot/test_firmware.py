@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import pytest
+from documented import faults
 
 from pvefw import system
 from pvefw.boot import firmware, hooks, loaders
@@ -80,6 +81,7 @@ def test_loader_explains_itself(host, machine, plain, monkeypatch, capsys):
     arguments = ["--root", str(host.root), "--node", "pve1", "boot", "loader"]
     assert run([*arguments, "--output-format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
+    assert faults("boot loader", found) == []
     assert found == {
         "firmware": "bios",
         "secure-boot": False,
