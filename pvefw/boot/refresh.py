@@ -270,12 +270,8 @@ def _make_room(
 
 
 def _only_what_is_there(looked: Looked, plan: BootPlan) -> BootPlan | None:
-    """The plan with those kernels only that are on the ESP already."""
-    absent = {
-        source
-        for target, source in looked.tree.copies.items()
-        if folded(target) not in looked.listing.files
-    }
+    """The plan with those kernels only that are on the ESP already, and are right."""
+    absent = set(looked.change.copies.values())
     there = [one for one in plan.kernels if not {one.vmlinuz, one.initrd} & absent]
     if not there or not looked.found.states:
         return None

@@ -304,6 +304,18 @@ def test_what_goes_makes_room_for_what_comes(ready, machine, host):
     assert menu < first_removed < first_copied
 
 
+def test_room_is_not_made_for_kernels_that_are_damaged(ready, machine, host):
+    """What goes may be all that boots."""
+    for version in KERNELS[1:]:
+        for uuid in UUIDS:
+            path = machine.directory / uuid / f"plain/{version}/initrd-{version}"
+            path.write_text("damaged".ljust(5000))
+    host.remove("6.5.13-6-pve")
+    with pytest.raises(StoreError, match="too small"):
+        refresh.refresh(ready(files=small(Steps(), used(machine) + 6_000)))
+    assert (machine.directory / UUIDS[0] / "plain/6.5.13-6-pve/vmlinuz-6.5.13-6-pve").exists()
+
+
 def test_while_room_is_made_every_step_boots(ready, machine, host, memory):
     world = World(host, machine, ready, memory / "kept")
     free = used(machine) + 6_000
