@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -137,7 +136,6 @@ def _with_dependencies(kernel: Kernel, modules: Sequence[str]) -> list[Path]:
         capture_output=True,
         text=True,
         check=True,
-        env={**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"},
     )
     found = [
         Path(line.split()[1]) for line in asked.stdout.splitlines() if line.startswith("insmod")

@@ -57,11 +57,7 @@ class Boots:
 
     @property
     def last(self) -> Start:
-        """The start with which it ended.
-
-        :raises AssertionError: no kernel started.
-        """
-        assert self.starts, f"no kernel started:\n{self.console[-3000:]}"
+        """The start with which it ended."""
         return self.starts[-1]
 
     @property
@@ -115,6 +111,7 @@ def power_on(
     :param variables: those of UEFI, kept from start to start; without them the computer has a BIOS.
     :param restarts: how often a kernel may panic and the computer start anew.
     :param timeout: seconds for each start.
+    :raises AssertionError: no kernel came up; with the end of the console.
     """
     argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]
     argv += [
@@ -133,7 +130,9 @@ def power_on(
     if not restarts:
         argv += ["-no-reboot"]
     console = _console(argv, restarts, timeout * (restarts + 1))
-    return Boots(_starts(console), console)
+    starts = _starts(console)
+    assert starts, f"no kernel came up:\n{console[-3000:]}"
+    return Boots(starts, console)
 
 
 def _console(argv: Sequence[str], restarts: int, timeout: float) -> str:

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from servers.machines.kernels import Kernel, full_kernel, initrd
-from servers.machines.power import disk_options, firmware_options, good_initrd
+from servers.machines.kernels import full_kernel, initrd
+from servers.machines.power import disk_options, firmware_options
 
 START_SECONDS = 180.0
 """It takes 8 on a quiet machine."""
@@ -65,6 +65,11 @@ fi
 /lib/systemd/systemd-udevd --daemon
 udevadm trigger --action=add --subsystem-match=block --subsystem-match=virtio-ports
 udevadm settle
+if [ -b /dev/disk/by-id/virtio-host ]; then
+    mount --mkdir /dev/disk/by-id/virtio-host /run/host
+    for folder in @FOLDERS@; do mount --mkdir --bind "/run/host/$folder" "/$folder"; done
+    for image in /boot/vmlinuz-*; do mkdir -p "/lib/modules/${image#/boot/vmlinuz-}"; done
+fi
 exec 3<>/dev/virtio-ports/agent </dev/null
 printf '\0360\n' >&3
 while IFS= read -r -u 3 line; do
@@ -74,6 +79,8 @@ while IFS= read -r -u 3 line; do
 done
 """
 _MARK = b"\036"
+HOST_FOLDERS = ("boot", "etc/default", "etc/kernel", "var/lib/pvefw")
+"""What a host keeps from one start to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +147,6 @@ class Workshop:
         self._read.clear()
         return Done(int(last), output.decode(errors="replace"))
 
-    def install_kernel(self, kernel: Kernel, ramdisk: Path | None = None) -> None:
-        """Put a kernel where Debian's package puts it, with an initrd that says that it has booted."""
-        image, ramdisk = shlex.quote(str(kernel.image)), shlex.quote(str(ramdisk or good_initrd()))
-        self.run(f"""
-            mkdir -p /lib/modules/{kernel.version}
-            cp {image} /boot/vmlinuz-{kernel.version}
-            cp {ramdisk} /boot/initrd.img-{kernel.version}
-        """)
-
     def bytes_written(self, disk: int) -> int:
         """How many bytes the machine has written to a disk since it was switched on.
 
@@ -205,7 +203,7 @@ class Workshop:
 
     def switch_off(self) -> None:
         """Write what is not yet on the disks, and switch off."""
-        self.run("umount --all --types vfat,ext4; sync")
+        self.run("umount --all --types vfat; sync")
         self.kill()
 
     def _more(self, deadline: float) -> None:
@@ -259,6 +257,7 @@ def workshop(
     folder: Path,
     disks: Sequence[Path],
     variables: Path | None = None,
+    host: Path | None = None,
     *,
     bytes_per_second: int | None = None,
 ) -> Iterator[Workshop]:
@@ -267,13 +266,16 @@ def workshop(
     :param folder: for its console and its agent; made where it is missing.
     :param disks: raw images: ``/dev/vda``, ``/dev/vdb``, … in this order.
     :param variables: those of UEFI; without them it has a BIOS.
+    :param host: the image of one more disk, an ext4 file system with :data:`HOST_FOLDERS`, which are
+        mounted over those of this machine. Without it nothing that is written there survives.
     :param bytes_per_second: how fast its disks are written; without it, as fast as they can.
     """
     folder.mkdir(parents=True, exist_ok=True)
     kernel = full_kernel()
     path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     script, log = folder / "agent", folder / "console"
-    script.write_text(_AGENT.replace("@PATH@", shlex.quote(path)))
+    agent = _AGENT.replace("@PATH@", shlex.quote(path)).replace("@FOLDERS@", " ".join(HOST_FOLDERS))
+    script.write_text(agent)
     ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
     agent_at, monitor_at = (one.fileno() for one in its)
     argv = [
@@ -299,6 +301,9 @@ def workshop(
         *firmware_options(variables),
         *disk_options(disks, bytes_per_second),
     ]
+    if host:
+        argv += ["-drive", f"if=none,id=host,format=raw,file={host}"]
+        argv += ["-device", "virtio-blk-pci,drive=host,serial=host"]
     with contextlib.ExitStack() as stack:
         for one in ours:
             stack.enter_context(one)
