@@ -39,7 +39,7 @@ contracts: venv
 
 references: venv
 	@$(BIN)/cog --check -I tools $(GENERATED)
-	@$(BIN)/python tools/manuals.py --check
+	@$(BIN)/python tools/share.py --check
 
 bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
 	@$(PYTHON) tools/debian.py bench
@@ -47,7 +47,7 @@ bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JS
 
 docs: venv  ## Write the generated parts of docs/reference and the manual pages anew.
 	@$(BIN)/cog -r -I tools $(GENERATED)
-	@$(BIN)/python tools/manuals.py
+	@$(BIN)/python tools/share.py
 
 site: venv  ## Build the documentation as a site into site/; a warning is an error.
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -88,13 +88,20 @@ def unit_texts() -> dict[str, str]:
     }
 
 
+def share_files(target: Path) -> None:
+    """Manual pages, compressed, and completions, where Debian's shells look for them."""
+    for source in (one for one in (ROOT / "share").rglob("*") if one.is_file()):
+        name, data = source.relative_to(ROOT / "share").as_posix(), source.read_bytes()
+        if name.startswith("man/"):
+            name, data = f"{name}.gz", gzip.compress(data, mtime=0)
+        write(target / name.replace("zsh/site-functions", "zsh/vendor-completions"), data)
+
+
 def fill(tree: Path, wheels: Path) -> None:
     """Everything that pvefw's package installs."""
     install_libraries(wheels, tree / LIBRARY)
     write(tree / PROGRAM.lstrip("/"), launcher("pvefw.cli", "main"), 0o755)
-    for page in (ROOT / "share/man/man1").glob("*.1"):
-        compressed = gzip.compress(page.read_bytes(), mtime=0)
-        write(tree / f"usr/share/man/man1/{page.name}.gz", compressed)
+    share_files(tree / "usr/share")
     for name, text in unit_texts().items():
         write(tree / "usr/lib/systemd/system" / name, text)
     write(tree / "usr/share/doc/pvefw/README.md", (ROOT / "README.md").read_bytes())

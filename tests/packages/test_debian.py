@@ -99,6 +99,7 @@ def test_they_install_work_and_leave_nothing_but_configuration(packages, debian)
         "systemd-analyze", "verify", *(f"/usr/lib/systemd/system/{u.name}" for u in units)
     )
     assert "pvefw-" not in said
+    assert (debian.root / "usr/share/bash-completion/completions/pvefw").exists()
     wants = debian.root / "etc/systemd/system/timers.target.wants/pvefw-renew.timer"
     assert wants.is_symlink()
 

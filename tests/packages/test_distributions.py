@@ -175,8 +175,9 @@ def test_every_plugin_that_is_injected_is_found_and_works(pipx):
         assert re.search(rf"^{re.escape(name)} .*: ok", said, re.MULTILINE), said
 
 
-def test_the_shims_and_the_manual_come_along(pipx):
+def test_the_shims_the_manual_and_the_completion_come_along(pipx):
     pipx("pvenode", "config", "set", "-description", "installed from wheels")
     assert "installed from wheels" in pipx("pvenode", "config", "get")
-    pages = list((pipx.home / "pipx/venvs/pvefw/share/man/man1").glob("pvefw*.1"))
-    assert "pvefw-acme.1" in [one.name for one in pages]
+    share = pipx.home / "pipx/venvs/pvefw/share"
+    assert (share / "man/man1/pvefw-acme.1").exists()
+    assert (share / "bash-completion/completions/pvefw").exists()
