@@ -47,7 +47,7 @@ class Environment:
             env={**os.environ, **_QUIET},
         )
 
-    def pytest(self, project: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    def pytest(self, project: Path, *options: object) -> subprocess.CompletedProcess[str]:
         """The tests of a project, however they end."""
         alone = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest"]
         return self.run("pytest", *alone, "-rA", *options, cwd=project)

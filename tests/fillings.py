@@ -64,7 +64,78 @@ GUEST = {
         self._wait(guest, GuestState.STOPPED, timeout, task)
         """,
 }
-FILLINGS = {"dns": DNS, "challenge": CHALLENGE, "observer": OBSERVER, "guest": GUEST}
+BOOTLOADER = {
+    "install": """
+        (root / "acmeboot").mkdir()
+        (root / "acmeboot/loader.efi").write_bytes(b"the loader")
+        """,
+    "boots": """
+        menu = root / "acmeboot/menu"
+        if not menu.exists() or not (root / "acmeboot/loader.efi").exists():
+            return None
+        default, *lines = menu.read_text().splitlines()
+        entries = dict(line.split("|", 1) for line in lines)
+        once = root / "acmeboot/once"
+        wanted = default
+        if once.exists():
+            wanted = once.read_text()
+            once.unlink()
+        if wanted not in entries:
+            wanted = default
+        if wanted not in entries:
+            return None
+        folder, cmdline = entries[wanted].split("|", 1)
+        return Started(PurePosixPath(folder, "linux"), PurePosixPath(folder, "initrd"), cmdline)
+        """,
+    "boot_install": """
+        (esp.mountpoint / "acmeboot").mkdir(exist_ok=True)
+        (esp.mountpoint / "acmeboot/loader.efi").write_bytes(b"the loader")
+        """,
+    "boot_probe": """
+        own = esp.mountpoint / "acmeboot"
+        if not (own / "loader.efi").exists():
+            return None
+        menu, once = own / "menu", own / "once"
+        text = menu.read_text(errors="replace") if menu.exists() else ""
+        default, *lines = text.splitlines() or [""]
+        kernels = [
+            line.partition("|")[0]
+            for line in lines
+            if all(
+                (esp.mountpoint / (line.split("|") + [""])[1] / name).is_file()
+                for name in ("linux", "initrd")
+            )
+        ]
+        armed = once.read_text() if once.exists() else None
+        return BootState([Firmware.UEFI], kernels, default or None, armed)
+        """,
+    "boot_render": """
+        from pathlib import PurePosixPath
+
+        copies, lines = {}, [plan.default]
+        for one in plan.kernels:
+            folder = PurePosixPath("acmeboot", one.version.replace("+", "@"))
+            copies |= {folder / "linux": one.vmlinuz, folder / "initrd": one.initrd}
+            lines.append(f"{one.version}|{folder}|{plan.cmdline}")
+        text = "".join(f"{line}\\n" for line in lines).encode()
+        owned = ["acmeboot/*/linux", "acmeboot/*/initrd"]
+        return BootTree(copies, {PurePosixPath("acmeboot/menu"): text}, owned)
+        """,
+    "boot_arm": """
+        once = esp.mountpoint / "acmeboot/once"
+        if plan.next_boot is None:
+            once.unlink(missing_ok=True)
+        else:
+            once.write_text(plan.next_boot)
+        """,
+}
+FILLINGS = {
+    "dns": DNS,
+    "challenge": CHALLENGE,
+    "observer": OBSERVER,
+    "guest": GUEST,
+    "bootloader": BOOTLOADER,
+}
 
 
 def unwritten(project: Path) -> dict[str, Path]:
@@ -80,11 +151,14 @@ def fill_in(project: Path, family: str, name: str) -> None:
     """Write one of the things that are left to write."""
     file = unwritten(project)[name]
     place = re.compile(
-        rf'^ +raise NotImplementedError\(\s*"Write {re.escape(name)} in.*?^ +\)\n',
+        rf'^( +)raise NotImplementedError\(\s*"Write {re.escape(name)} in.*?^ +\)\n',
         re.MULTILINE | re.DOTALL,
     )
     body = textwrap.dedent(FILLINGS[family][name]).strip("\n")
-    written = textwrap.indent(body, " " * 8) + "\n"
-    text, count = place.subn(lambda _: written, file.read_text())
+
+    def written(found: re.Match[str]) -> str:
+        return textwrap.indent(body, found[1]) + "\n"
+
+    text, count = place.subn(written, file.read_text())
     assert count == 1, f"{name} does not stand once in {file}"
     file.write_text(text)

@@ -10,7 +10,7 @@ from pvefw.cli.output import show_rows, show_value
 
 plugin = Group("plugin", help="Installed plugins and what is wrong with them.")
 
-NEW_FAMILIES = ["dns", "challenge", "guest", "observer"]
+NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
 FAMILIES = ["challenge", "dns", "dns_catalog", "bootloader", "guest", "observer"]
 
 

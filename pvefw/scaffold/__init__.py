@@ -40,6 +40,7 @@ class _Kind:
 _KINDS = {
     "dns": _Kind("pvefw-acme-dns-", "DNS at {} for pvefw", ["requests>=2.31"]),
     "challenge": _Kind("pvefw-acme-", "ACME challenges by {} for pvefw"),
+    "bootloader": _Kind("pvefw-bootloader-", "The boot loader {} for pvefw"),
     "guest": _Kind("pvefw-guest-", "Guests of {} for pvefw", ["requests>=2.31"]),
     "observer": _Kind("pvefw-observer-", "Deploys certificates to {} for pvefw"),
 }
