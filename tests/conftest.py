@@ -1,12 +1,14 @@
 """Fixtures that several areas share."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 import documented
 import hypothesis
 import pytest
+from environments import ROOT, wheel
 from servers.pebble import Pebble
 from servers.pebble import pebble as run_pebble
 
@@ -39,3 +41,9 @@ def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
     """A Pebble with its defaults, one for each worker."""
     with run_pebble(tmp_path_factory.mktemp("pebble")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def pvefw_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of pvefw, for clean environments."""
+    return wheel(ROOT, tmp_path_factory.mktemp("wheels"))

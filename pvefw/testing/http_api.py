@@ -45,8 +45,11 @@ class Request:
         return json.loads(self.body)
 
 
-Answer = Callable[[Request], tuple[int, Any]]
-"""Gets a request; returns the HTTP status and what is sent as JSON. Never called twice at once."""
+Reply = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
+"""The HTTP status, what is sent as JSON, and perhaps more headers."""
+
+Answer = Callable[[Request], Reply]
+"""What an API answers to a request. Never called twice at once."""
 
 
 @contextlib.contextmanager
@@ -59,7 +62,7 @@ def http_api(answer: Answer) -> Iterator[str]:
     one_at_a_time = threading.Lock()
 
     class Handler(_Handler):
-        def answer(self, request: Request) -> tuple[int, Any]:
+        def answer(self, request: Request) -> Reply:
             with one_at_a_time:
                 return answer(request)
 
@@ -68,7 +71,7 @@ def http_api(answer: Answer) -> Iterator[str]:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    def answer(self, request: Request) -> tuple[int, Any]:
+    def answer(self, request: Request) -> Reply:
         raise NotImplementedError
 
     def handle(self) -> None:
@@ -80,14 +83,18 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         asked = Request(self.command, parts.path, query, self.headers, body)  # type: ignore[arg-type]  # it is used as a mapping
+        headers: list[Mapping[str, str]] = []
         try:
-            status, said = self.answer(asked)
+            status, said, *headers = self.answer(asked)
         except Exception as error:  # noqa: BLE001 - the fake's author reads it in the plugin's error
             status, said = 500, {"error": f"the fake failed: {type(error).__name__}: {error}"}
         sent = json.dumps(said).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(sent)))
+        for more in headers:
+            for name, value in more.items():
+                self.send_header(name, value)
         self.end_headers()
         self.wfile.write(sent)
 

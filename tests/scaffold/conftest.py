@@ -1,14 +1,9 @@
-"""One wheel of pvefw for all tests of this folder."""
+"""A clean environment for each test."""
 
 from pathlib import Path
 
 import pytest
-from environments import ROOT, Environment, environment, wheel
-
-
-@pytest.fixture(scope="session")
-def pvefw_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return wheel(ROOT, tmp_path_factory.mktemp("wheels"))
+from environments import Environment, environment
 
 
 @pytest.fixture
