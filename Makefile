@@ -12,7 +12,7 @@ ARGS ?=
 SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 GENERATED := $(wildcard docs/reference/*.md)
 
-.PHONY: help demo test check style types contracts references bench docs site dist deb format venv constraints clean
+.PHONY: help demo test check style types contracts references bench docs site dist deb format venv constraints freeze clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -67,6 +67,9 @@ venv:  ## Make .venv, or bring it up to date; does nothing where nothing has cha
 
 constraints: venv  ## Pin the versions that .venv has now in constraints.txt.
 	@$(BIN)/python tools/constraints.py
+
+freeze: venv  ## At a release: keep the plugin API and the kits as they are, for tests/compatibility.
+	@$(BIN)/python tools/freeze.py
 
 clean:  ## Remove the environment and everything that tools have left.
 	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,17 +1,19 @@
-"""What cog writes into docs/reference: hooks, settings, properties, commands and errors, from the code.
+"""What cog writes into docs/reference: hooks, kits, settings, properties, commands and errors.
 
 Each page says ``cog.out(reference.…())`` where its generated part begins. `make docs` writes the pages
 anew, `make check` says which are out of date.
 """
 
+import importlib
 import inspect
+import pkgutil
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
-from pvefw import errors, hookspecs, plugins, settings
+from pvefw import errors, hookspecs, plugins, settings, testing
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.schemas import SCHEMAS
@@ -204,6 +206,68 @@ def _kind(schema: Mapping[str, Any]) -> str:
     if kind == "object" and isinstance(schema.get("additionalProperties"), Mapping):
         return f"object, each value {_kind(schema['additionalProperties'])}"
     return kind if isinstance(kind, str) else " or ".join(kind)
+
+
+def kits_and_fakes() -> str:
+    """What stands in :mod:`pvefw.testing`: kits with what their user writes and what they hold, fakes."""
+    return _page(_kits_and_fakes())
+
+
+def _kits_and_fakes() -> Iterator[str]:
+    for info in pkgutil.iter_modules(testing.__path__):
+        if info.name.startswith("_"):
+            continue
+        module = importlib.import_module(f"{testing.__name__}.{info.name}")
+        yield f"## {module.__name__}"
+        yield markdown(module.__doc__)
+        for name, one in vars(module).items():
+            own = getattr(one, "__module__", "") == module.__name__
+            if own and not name.startswith("_") and (inspect.isclass(one) or callable(one)):
+                yield from _offered(name, one)
+
+
+def _offered(name: str, one: Any) -> Iterator[str]:
+    """A class or function; of a kit, its fixtures and tests."""
+    yield f"### {name}"
+    if not inspect.isclass(one):
+        yield _signature(name, one)
+        yield markdown(one.__doc__)
+        return
+    yield markdown("" if _made_by_dataclass(one) else one.__doc__)
+    members = [
+        (member, value, inspect.getdoc(value))
+        for member, value in vars(one).items()
+        if not member.startswith("_")
+    ]
+    tests = [(member, said) for member, _, said in members if member.startswith("test_")]
+    others = [
+        (member, said)
+        for member, value, said in members
+        if said and not member.startswith("test_") and not isinstance(value, str | int | float)
+    ]
+    if others:
+        yield _table(["member", "what it is"], [[f"`{key}`", _line(said)] for key, said in others])
+    if tests:
+        rows = [
+            [key.removeprefix("test_").replace("_", " "), _line(said or "")] for key, said in tests
+        ]
+        yield _table(["test", "what it holds"], rows)
+
+
+def _made_by_dataclass(one: type) -> bool:
+    return (one.__doc__ or "").startswith(f"{one.__name__}(")
+
+
+def _signature(name: str, function: Callable[..., object]) -> str:
+    said = _type(str(inspect.signature(function)))
+    while "]]]" in said:  # to cog it would be the end of the page's program
+        said = said.replace("]]]", "]] ]")
+    return f"```python\n{name}{said}\n```"
+
+
+def _line(said: str) -> str:
+    """The first paragraph of a docstring, on one line."""
+    return " ".join(markdown(said.partition("\n\n")[0]).split())
 
 
 def error_tree() -> str:

@@ -1,0 +1,544 @@
+"""An ACME server in this process, for authors who have no Pebble: it validates for real, and issues.
+
+::
+
+    with dns_zone("example.test.") as zone, acme_server(tmp_path, resolver=zone.server) as acme:
+        node.register(acme)
+        …
+
+It keeps to RFC 8555 in what it does: nonces, signatures, accounts, orders, http-01 and dns-01,
+finalization, download, revocation. It does not do: key roll-over, external accounts, alternate chains,
+tls-alpn-01, renewal information. It is strict where a plugin's work shows: a challenge is valid only when
+its answer was fetched. For tests of an ACME client, use Pebble.
+"""
+
+import base64
+import contextlib
+import datetime as dt
+import ipaddress
+import json
+import secrets
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rdatatype
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from pvefw.model import Challenge, Identifier
+from pvefw.system import SystemClock
+from pvefw.testing._serving import serving
+
+_SECONDS = 5.0
+"""How long a validation waits for an answer."""
+_DAYS = 90
+_HASHES: dict[str, hashes.HashAlgorithm] = {"P-256": hashes.SHA256(), "P-384": hashes.SHA384()}
+_CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
+
+
+class _Refused(Exception):
+    """An answer with a problem document (RFC 8555 section 6.7)."""
+
+    def __init__(self, status: int, kind: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.problem = {"type": f"urn:ietf:params:acme:error:{kind}", "detail": detail}
+
+
+# --- certificates ---------------------------------------------------------------------------------
+
+
+class _Authority:
+    """The certificates: a root that signs."""
+
+    def __init__(self) -> None:
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pvefw test authority")])
+        constraints = x509.BasicConstraints(ca=True, path_length=0)
+        usage = _key_usage(signs_certificates=True)
+        self.root = (
+            self._builder(self._name, self._key.public_key())
+            .add_extension(constraints, critical=True)
+            .add_extension(usage, critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    @property
+    def pem(self) -> bytes:
+        return self.root.public_bytes(serialization.Encoding.PEM)
+
+    def issue(self, names: list[Identifier], public_key: Any) -> x509.Certificate:
+        san = x509.SubjectAlternativeName([_general_name(one) for one in names])
+        return (
+            self._builder(x509.Name([]), public_key)
+            .add_extension(san, critical=True)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _builder(self, subject: x509.Name, public_key: Any) -> x509.CertificateBuilder:
+        now = SystemClock().now().replace(microsecond=0)  # a certificate holds whole seconds
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(public_key)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(hours=1))
+            .not_valid_after(now + dt.timedelta(days=_DAYS))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+            .add_extension(issuer_key, critical=False)
+        )
+
+
+def _general_name(one: Identifier) -> x509.GeneralName:
+    if one.type == "ip":
+        return x509.IPAddress(ipaddress.ip_address(one.value))
+    return x509.DNSName(one.value)
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+# --- signatures (RFC 7515, RFC 7518) --------------------------------------------------------------
+
+
+def _unb64(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _verify(jwk: dict[str, str], signed: bytes, signature: bytes) -> None:
+    """:raises InvalidSignature: it is not that key's."""
+    if jwk["kty"] == "RSA":
+        numbers = [int.from_bytes(_unb64(jwk[one])) for one in ("e", "n")]
+        rsa.RSAPublicNumbers(*numbers).public_key().verify(
+            signature, signed, padding.PKCS1v15(), hashes.SHA256()
+        )
+        return
+    curve = _CURVES[jwk["crv"]]
+    x, y = (int.from_bytes(_unb64(jwk[one])) for one in ("x", "y"))
+    half = len(signature) // 2
+    r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
+    key = ec.EllipticCurvePublicNumbers(x, y, curve).public_key()
+    key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(_HASHES[jwk["crv"]]))
+
+
+def _thumbprint(jwk: dict[str, str]) -> str:
+    """RFC 7638."""
+    members = ("e", "kty", "n") if jwk["kty"] == "RSA" else ("crv", "kty", "x", "y")
+    text = json.dumps({one: jwk[one] for one in members}, separators=(",", ":"), sort_keys=True)
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(text.encode())
+    return _b64(digest.finalize())
+
+
+# --- the server -----------------------------------------------------------------------------------
+
+
+@dataclass
+class _Order:
+    account: str
+    names: list[Identifier]
+    authorizations: list[str]
+    certificate: x509.Certificate | None = None
+
+
+@dataclass
+class _Authorization:
+    identifier: Identifier
+    wildcard: bool
+    token: str
+    account: str
+    status: str = "pending"
+    tried: str = ""
+    """The challenge that was tried."""
+    error: dict[str, str] | None = None
+
+
+@dataclass
+class AcmeServer:
+    """An ACME server that runs."""
+
+    directory: str
+    """Its directory URL, for ``acme account register --directory``."""
+    ca_file: Path
+    """What its own TLS certificate is checked against, for ``--ca-file``."""
+    http_port: int
+    """Where http-01 is validated, on 127.0.0.1, whatever the name."""
+    resolver: str
+    """Where dns-01 is validated: ``IP:PORT``, or empty."""
+    issued: list[x509.Certificate] = field(default_factory=list)
+    """Every certificate that was issued, oldest first."""
+    revoked: set[int] = field(default_factory=set)
+    """Serial numbers."""
+    _authority: _Authority = field(default_factory=_Authority, repr=False)
+    _nonces: set[str] = field(default_factory=set, repr=False)
+    _accounts: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
+    _orders: dict[str, _Order] = field(default_factory=dict, repr=False)
+    _authorizations: dict[str, _Authorization] = field(default_factory=dict, repr=False)
+    _lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    @property
+    def root(self) -> bytes:
+        """The certificate of the issuing root, PEM."""
+        return self._authority.pem
+
+    # --- what arrives ---
+
+    @property
+    def _base(self) -> str:
+        return self.directory.removesuffix("/directory")
+
+    def nonce(self) -> str:
+        """A new nonce."""
+        made = secrets.token_urlsafe(16)
+        with self._lock:
+            self._nonces.add(made)
+        return made
+
+    def index(self) -> dict[str, Any]:
+        """The directory object."""
+        names = {
+            "newNonce": "new-nonce",
+            "newAccount": "new-account",
+            "newOrder": "new-order",
+            "revokeCert": "revoke",
+        }
+        meta = {"meta": {"termsOfService": f"{self._base}/terms"}}
+        return {name: f"{self._base}/{path}" for name, path in names.items()} | meta
+
+    def post(self, path: str, body: bytes) -> tuple[int, Any, dict[str, str]]:
+        """Status, body and headers for a signed request."""
+        kid, jwk, payload = self._opened(path, body)
+        what, _, rest = path.strip("/").partition("/")
+        if what == "new-account":
+            return self._account(jwk, payload)
+        if what == "revoke":
+            return self._revoke(payload)
+        if what == "account":
+            return 200, self._accounts[kid]["object"] | payload, {}
+        handlers: dict[str, Callable[[str, str, Any], tuple[int, Any, dict[str, str]]]] = {
+            "new-order": self._new_order,
+            "order": self._order,
+            "authorization": self._authorization,
+            "challenge": self._challenge,
+            "finalize": self._finalize,
+            "certificate": self._certificate,
+        }
+        if what not in handlers:
+            raise _Refused(404, "malformed", f"there is no {path}")
+        return handlers[what](kid, rest, payload)
+
+    def _opened(self, path: str, body: bytes) -> tuple[str, dict[str, str], Any]:
+        """Account URL (empty without), key and payload of a request, verified."""
+        try:
+            said = json.loads(body)
+            header = json.loads(_unb64(said["protected"]))
+            nonce, url = header["nonce"], header["url"]
+            kid = header.get("kid", "")
+            jwk = header["jwk"] if not kid else self._accounts[kid]["key"]
+        except KeyError as error:
+            raise _Refused(400, "accountDoesNotExist", f"unknown: {error}") from error
+        except ValueError as error:
+            raise _Refused(400, "malformed", "that is not a JWS") from error
+        with self._lock:
+            if nonce not in self._nonces:
+                raise _Refused(400, "badNonce", "that nonce is not one of mine")
+            self._nonces.discard(nonce)
+        if url != f"{self._base}{path}":
+            raise _Refused(401, "unauthorized", "the signed URL is another one")
+        try:
+            signed = f"{said['protected']}.{said['payload']}".encode()
+            _verify(jwk, signed, _unb64(said["signature"]))
+        except (InvalidSignature, ValueError, KeyError) as error:
+            raise _Refused(400, "malformed", "the signature is wrong") from error
+        payload = json.loads(_unb64(said["payload"])) if said["payload"] else {}
+        return kid, jwk, payload
+
+    # --- what is asked for ---
+
+    def _account(self, jwk: dict[str, str], payload: Any) -> tuple[int, Any, dict[str, str]]:
+        url = f"{self._base}/account/{_thumbprint(jwk)}"
+        known = url in self._accounts
+        if not known and payload.get("onlyReturnExisting"):
+            raise _Refused(400, "accountDoesNotExist", "no account has this key")
+        if not known:
+            shown = {"status": "valid", "contact": payload.get("contact", [])}
+            self._accounts[url] = {"key": jwk, "object": shown}
+        return 200 if known else 201, self._accounts[url]["object"], {"Location": url}
+
+    def _new_order(self, kid: str, _: str, payload: Any) -> tuple[int, Any, dict[str, str]]:
+        names = [Identifier(one["type"], one["value"]) for one in payload["identifiers"]]
+        made = []
+        for one in names:
+            bare = Identifier(one.type, one.value.removeprefix("*."))
+            wild = one.value.startswith("*.")
+            key = secrets.token_hex(8)
+            token = secrets.token_urlsafe(32)
+            self._authorizations[key] = _Authorization(bare, wild, token, kid)
+            made.append(key)
+        key = secrets.token_hex(8)
+        self._orders[key] = _Order(kid, names, made)
+        return 201, self._shown(key), {"Location": f"{self._base}/order/{key}"}
+
+    def _shown(self, key: str) -> dict[str, Any]:
+        """An order as RFC 8555 section 7.1.3 has it."""
+        order = self._orders[key]
+        parts = [self._authorizations[one] for one in order.authorizations]
+        status = "pending"
+        if order.certificate is not None:
+            status = "valid"
+        elif any(one.status == "invalid" for one in parts):
+            status = "invalid"
+        elif all(one.status == "valid" for one in parts):
+            status = "ready"
+        shown: dict[str, Any] = {
+            "status": status,
+            "identifiers": [{"type": one.type, "value": one.value} for one in order.names],
+            "authorizations": [f"{self._base}/authorization/{one}" for one in order.authorizations],
+            "finalize": f"{self._base}/finalize/{key}",
+        }
+        if order.certificate is not None:
+            shown["certificate"] = f"{self._base}/certificate/{key}"
+        return shown
+
+    def _order(self, _kid: str, key: str, _: Any) -> tuple[int, Any, dict[str, str]]:
+        if key not in self._orders:
+            raise _Refused(404, "malformed", "there is no such order")
+        return 200, self._shown(key), {}
+
+    def _authorization(self, _kid: str, key: str, _: Any) -> tuple[int, Any, dict[str, str]]:
+        one = self._authorizations[key]
+        kinds = ["dns-01"] if one.wildcard else ["http-01", "dns-01"]
+        shown: dict[str, Any] = {
+            "status": one.status,
+            "identifier": {"type": one.identifier.type, "value": one.identifier.value},
+            "challenges": [self._offer(key, kind) for kind in kinds],
+        }
+        if one.wildcard:
+            shown["wildcard"] = True
+        return 200, shown, {}
+
+    def _offer(self, key: str, kind: str) -> dict[str, Any]:
+        one = self._authorizations[key]
+        status = one.status if one.tried == kind else "pending"
+        url = f"{self._base}/challenge/{key}/{kind}"
+        shown = {"type": kind, "url": url, "token": one.token, "status": status}
+        return shown | ({"error": one.error} if one.error and one.tried == kind else {})
+
+    def _challenge(self, kid: str, rest: str, _: Any) -> tuple[int, Any, dict[str, str]]:
+        key, _, kind = rest.partition("/")
+        one = self._authorizations[key]
+        authorization = f"{one.token}.{_thumbprint(self._accounts[kid]['key'])}"
+        challenge = Challenge(kind, one.identifier, one.token, authorization)
+        problem = self._over_http(challenge) if kind == "http-01" else self._in_dns(challenge)
+        with self._lock:
+            one.tried = kind
+            one.status = "invalid" if problem else "valid"
+            if problem:
+                name = "urn:ietf:params:acme:error:unauthorized"
+                one.error = {"type": name, "detail": problem}
+        up = {"Link": f'<{self._base}/authorization/{key}>;rel="up"'}
+        return 200, self._offer(key, kind), up
+
+    def _over_http(self, challenge: Challenge) -> str:
+        """What is wrong with the answer to an http-01 challenge; empty where nothing is."""
+        host = challenge.identifier.value
+        connection = HTTPConnection("127.0.0.1", self.http_port, timeout=_SECONDS)
+        try:
+            path = f"/.well-known/acme-challenge/{challenge.token}"
+            connection.request("GET", path, headers={"Host": host})
+            answer = connection.getresponse()
+            said = answer.read(1000).decode(errors="replace").rstrip()
+        except (OSError, HTTPException) as error:
+            return f"http://{host} at port {self.http_port} cannot be asked: {error}"
+        finally:
+            connection.close()
+        if answer.status != 200:  # noqa: PLR2004 - OK
+            return f"http://{host}{path} answers {answer.status}"
+        return "" if said == challenge.key_authorization else f"http://{host}{path} says {said!r}"
+
+    def _in_dns(self, challenge: Challenge) -> str:
+        """What is wrong with the record for a dns-01 challenge; empty where nothing is."""
+        name = f"_acme-challenge.{challenge.identifier.value}."
+        address, _, port = self.resolver.rpartition(":")
+        if not address:
+            return "this server was started without a resolver"
+        query = dns.message.make_query(name, "TXT")
+        try:
+            reply, _ = dns.query.udp_with_fallback(query, address, _SECONDS, int(port))
+        except (OSError, dns.exception.DNSException) as error:
+            return f"{name} cannot be looked up at {self.resolver}: {error}"
+        found = {
+            b"".join(one.strings).decode()
+            for rrset in reply.answer
+            if rrset.rdtype == dns.rdatatype.TXT
+            for one in rrset
+        }
+        if challenge.dns_value in found:
+            return ""
+        return f"{name} has {sorted(found) or 'no TXT record'} instead of {challenge.dns_value}"
+
+    def _finalize(self, _kid: str, key: str, payload: Any) -> tuple[int, Any, dict[str, str]]:
+        order = self._orders[key]
+        if self._shown(key)["status"] != "ready":
+            raise _Refused(403, "orderNotReady", "not every name is validated")
+        request = x509.load_der_x509_csr(_unb64(payload["csr"]))
+        san = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        asked = {*san.get_values_for_type(x509.DNSName)}
+        asked |= {str(one) for one in san.get_values_for_type(x509.IPAddress)}
+        if not request.is_signature_valid or asked != {one.value for one in order.names}:
+            raise _Refused(400, "badCSR", "the request is not for the names of the order")
+        order.certificate = self._authority.issue(order.names, request.public_key())
+        self.issued.append(order.certificate)
+        return 200, self._shown(key), {}
+
+    def _certificate(self, _kid: str, key: str, _: Any) -> tuple[int, Any, dict[str, str]]:
+        found = self._orders[key].certificate
+        if found is None:
+            raise _Refused(404, "malformed", "there is no certificate yet")
+        return 200, found.public_bytes(serialization.Encoding.PEM) + self.root, {}
+
+    def _revoke(self, payload: Any) -> tuple[int, Any, dict[str, str]]:
+        given = x509.load_der_x509_certificate(_unb64(payload["certificate"]))
+        if given not in self.issued:
+            raise _Refused(404, "malformed", "that certificate is not one of mine")
+        if given.serial_number in self.revoked:
+            raise _Refused(400, "alreadyRevoked", "it is revoked already")
+        self.revoked.add(given.serial_number)
+        return 200, {}, {}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    acme: AcmeServer
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError):  # the client has gone
+            super().handle()
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/directory"):
+            self._send(200, self.acme.index(), {})
+        else:
+            self._send(200, {}, {})  # new-nonce, terms
+
+    do_HEAD = do_GET  # noqa: N815 - http.server looks for these names
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        try:
+            status, said, headers = self.acme.post(self.path, body)
+        except _Refused as refusal:
+            self._send(refusal.status, refusal.problem, {}, "application/problem+json")
+        except (KeyError, ValueError, TypeError) as error:
+            problem = {"type": "urn:ietf:params:acme:error:malformed", "detail": repr(error)}
+            self._send(400, problem, {}, "application/problem+json")
+        else:
+            self._send(status, said, headers)
+
+    def _send(
+        self, status: int, said: Any, headers: dict[str, str], kind: str = "application/json"
+    ) -> None:
+        if isinstance(said, bytes):
+            sent, kind = said, "application/pem-certificate-chain"
+        else:
+            sent = json.dumps(said).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(sent)))
+        self.send_header("Replay-Nonce", self.acme.nonce())
+        self.send_header("Cache-Control", "no-store")
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(sent)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@contextlib.contextmanager
+def acme_server(
+    directory: Path, *, http_port: int = 80, resolver: str = ""
+) -> Iterator[AcmeServer]:
+    """Serve ACME on a free port of 127.0.0.1.
+
+    :param directory: an existing one, for its TLS certificate.
+    :param http_port: where http-01 is validated.
+    :param resolver: where dns-01 looks records up, ``IP:PORT``: :attr:`DnsZone.server`.
+    """
+    tls = _Authority()
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = tls.issue([Identifier("ip", "127.0.0.1")], key.public_key())
+    ca_file, own = directory / "acme-server-ca.pem", directory / "acme-server.pem"
+    ca_file.write_bytes(tls.pem)
+    own.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + _as_pem(key))
+
+    class Handler(_Handler):
+        pass
+
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    listener.daemon_threads = True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own)
+    # the handshake belongs into the connection's own thread, or a silent client would stop all others
+    listener.socket = context.wrap_socket(
+        listener.socket, server_side=True, do_handshake_on_connect=False
+    )
+    url = f"https://127.0.0.1:{listener.server_port}/directory"
+    Handler.acme = AcmeServer(url, ca_file, http_port, resolver)
+    with serving(listener):
+        yield Handler.acme
+
+
+def certificate_files(directory: Path, name: str) -> tuple[Path, Path]:
+    """A certificate for a name with its chain, by an authority of its own, and its key: two PEM files.
+
+    :param directory: an existing one.
+    """
+    key = ec.generate_private_key(ec.SECP256R1())
+    authority = _Authority()
+    issued = authority.issue([Identifier("dns", name)], key.public_key())
+    certificate, private = directory / f"{name}.pem", directory / f"{name}.key"
+    certificate.write_bytes(issued.public_bytes(serialization.Encoding.PEM) + authority.pem)
+    private.touch(mode=0o600)
+    private.write_bytes(_as_pem(key))
+    return certificate, private
+
+
+def _as_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, form, none)

@@ -1,0 +1,733 @@
+"""The conformance kit of the boot-loader family.
+
+Inherit from :class:`BootloaderConformance` and say how to make the plugin, what its loader looks like on
+an ESP, and how the loader reads what lies there::
+
+    class TestMyloader(BootloaderConformance):
+        @pytest.fixture
+        def plugin(self):
+            return Myloader()
+
+        @pytest.fixture
+        def install(self):
+            def install(esp):
+                (esp / "EFI/BOOT").mkdir(parents=True)
+                (esp / "EFI/BOOT/BOOTX64.EFI").write_bytes(b"...")
+            return install
+
+        @pytest.fixture
+        def boots(self):
+            return read_config_as_myloader_does  # (Path) -> Started | None
+
+``boots`` is the heart: it plays one start of the machine from a directory, and must not use the plugin.
+The kit takes every state in which core can be stopped, and asks what would boot.
+"""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from pvefw import plugins, settings
+from pvefw.errors import PluginBroken, ProviderError
+from pvefw.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.model import BootPlan, BootState, BootTree, Esp, Kernel
+from pvefw.plugins import Bound
+from pvefw.testing.fakes import FakeTask, fake_esp, fake_kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a loader starts: paths are relative to the ESP."""
+
+    kernel: PurePosixPath
+    initrd: PurePosixPath
+    cmdline: str
+    """As the kernel gets it."""
+
+
+Boots = Callable[[Path], Started | None]
+"""Plays one start of the machine from the ESP that lies in this directory: returns what the loader starts
+(``None`` for nothing), and changes what the loader changes, such as an entry that boots only once."""
+
+OLD, MIDDLE, NEW = "6.5.13-6-pve", "6.8.4-3-pve", "6.8.12-4-pve"
+NEWEST = "6.11.0-1-pve"
+ODD = ("6.8.12-4-pve2", "6.8.12-4-PVE-Test", "6.9.0+", "6.9.0+3", "6.9.0+3-1", "6.9.0~rc1")
+"""Versions that kernels have, and that a careless loader mixes up with others, or reads otherwise."""
+HOSTILE = (
+    *("../6.8.4", "..", "6.8/4", "/6.8.4", "6.8.4\nlinux /evil", "6.8.4\t1", "6 8 4", "", "6.8.4."),
+    *(
+        "6.8.*",
+        "6.8?",
+        '6.8"4',
+        "6.8:4",
+        "6.8'4",
+        "6.8;reboot",
+        "$(reboot)",
+        "6.8\\4",
+        "[6].8",
+        "6.8\0",
+    ),
+)
+"""Versions that cannot be file names on vfat, or mean something else in a configuration."""
+
+FOREIGN = (
+    *("EFI/Microsoft/Boot/bootmgfw.efi", "EFI/Microsoft/Boot/BCD", "EFI/Dell/bios/bios.rcv"),
+    *("EFI/debian/shimx64.efi", "EFI/debian/grub.cfg", "EFI/Linux/other-6.1.efi"),
+    *("loader/entries/windows.conf", "loader/entries/debian-6.1.0-9-amd64.conf"),
+    *(
+        "debian/6.1.0-9-amd64/linux",
+        "debian/6.1.0-9-amd64/initrd",
+        "vmlinuz-rescue",
+        "initrd.img-rescue",
+    ),
+    *("EFI/refind/refind.conf", "EFI/refind/refind_x64.efi", "limine.conf", "NOTES.TXT"),
+    "System Volume Information/IndexerVolumeGuid",
+)
+"""What others keep on ESPs."""
+
+_RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}
+_LONGEST_NAME = 255
+_ANOTHER_LOADER = "EFI/BOOT/BOOTX64.EFI"
+
+
+class BootloaderConformance:
+    """What every boot loader must do. Each failure says in one sentence what is wrong."""
+
+    # --- what the author says -------------------------------------------------------------------
+
+    @pytest.fixture
+    def plugin(self) -> object:
+        """The plugin, made from its settings. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'plugin': return your plugin, ready to use."
+        )
+
+    @pytest.fixture
+    def install(self) -> Callable[[Path], None]:
+        """Puts the loader's own files into a directory, as boot_install does. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'install': return a function that puts into a directory what "
+            "boot_install puts on an ESP."
+        )
+
+    @pytest.fixture
+    def boots(self) -> Boots:
+        """Reads a directory as the loader does. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'boots': return a function that takes a directory and returns "
+            "what your loader would start from it, as Started, or None."
+        )
+
+    def arguments(self, plan: BootPlan) -> str:
+        """What kernels must be given. Override it where the loader's own configuration decides."""
+        return plan.cmdline
+
+    # --- what the kit makes of it -----------------------------------------------------------------
+
+    @pytest.fixture
+    def task(self) -> FakeTask:
+        """The task that hooks get."""
+        return FakeTask()
+
+    @pytest.fixture
+    def host(self, tmp_path: Path) -> Path:
+        """The host's own files: ``plan.root``. Override it to put the loader's configuration there."""
+        return tmp_path / "host"
+
+    @pytest.fixture
+    def bound(self, plugin: object) -> Bound[BootloaderSpec]:
+        """The plugin as core binds it."""
+        try:
+            made: Bound[BootloaderSpec] = plugins.bind_object(
+                BOOTLOADER, plugin, type(plugin).__name__
+            )
+        except PluginBroken as error:
+            raise AssertionError(f"core refuses the plugin: {error}") from error
+        return made
+
+    @pytest.fixture
+    def machine(
+        self,
+        tmp_path: Path,
+        host: Path,
+        bound: Bound[BootloaderSpec],
+        boots: Boots,
+        install: Callable[[Path], None],
+        task: FakeTask,
+    ) -> "Machine":
+        """A host with one ESP, on which the loader is installed beside the files of others."""
+        machine = Machine(host, fake_esp(tmp_path / "esp"), bound, boots, task)
+        machine.esp.mountpoint.mkdir()
+        _put(machine.esp.mountpoint, FOREIGN)
+        install(machine.esp.mountpoint)
+        return machine
+
+    # --- the plugin -------------------------------------------------------------------------------
+
+    def test_core_accepts_it(self, bound: Bound[BootloaderSpec]) -> None:
+        """It has every hook that is required, and names the firmware that can start it."""
+        firmware = bound.hooks.boot_firmware()
+        assert firmware, "boot_firmware names nothing: say which firmware can start this loader"
+        assert len(set(firmware)) == len(firmware), f"boot_firmware names one twice: {firmware}"
+
+    def test_settings_have_help(self, plugin: object) -> None:
+        """Every setting says what it is for."""
+        for info in settings.declared(type(plugin)):
+            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+
+    # --- render: arguments in, tree out -----------------------------------------------------------
+
+    def test_rendering_is_repeatable(self, machine: "Machine") -> None:
+        """The same arguments give the same tree, in the same order."""
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        first, second = machine.render(plan), machine.render(plan)
+        assert _as_lists(first) == _as_lists(second), (
+            "boot_render gave two different trees for the same arguments: no clock, no random "
+            "number and no order of a set may decide anything"
+        )
+
+    def test_rendering_looks_at_no_esp(self, machine: "Machine", tmp_path: Path) -> None:
+        """Only the ESP's uuid may decide anything; the ESP is perhaps not mounted."""
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        machine.bring(plan)
+        there = machine.render(plan)
+        elsewhere = replace(
+            machine.esp,
+            mountpoint=tmp_path / "not-mounted",
+            device=Path("/dev/nvme9n1p2"),
+            disk=Path("/dev/nvme9n1"),
+            size=300 << 20,
+            free=0,
+        )
+        try:
+            absent = machine.hooks.boot_render(esp=elsewhere, plan=plan)
+        except ProviderError as error:
+            raise AssertionError(
+                f"boot_render fails for an ESP that is not mounted ({error}): it must not look there"
+            ) from error
+        assert _as_lists(there) == _as_lists(absent), (
+            "boot_render gave another tree for the same ESP where it is not mounted: of the ESP "
+            "only its uuid may decide anything"
+        )
+
+    def test_rendering_writes_nothing(self, machine: "Machine") -> None:
+        """Neither on the ESP nor on the host."""
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        before = _contents(machine.esp.mountpoint), _contents(machine.host)
+        machine.render(plan)
+        machine.render(replace(plan, next_boot=OLD))
+        assert (_contents(machine.esp.mountpoint), _contents(machine.host)) == before, (
+            "boot_render has written: return what is wanted, core writes it"
+        )
+
+    def test_paths_fit_on_an_esp(self, machine: "Machine") -> None:
+        """Relative, within the ESP, possible on vfat, and each only once whatever its case."""
+        for plan in (machine.plan(OLD, MIDDLE, NEW), machine.plan(NEW, *ODD, default=NEW)):
+            tree = machine.render(plan)
+            check_paths([*tree.copies, *tree.texts])
+            both = set(tree.copies) & set(tree.texts)
+            assert not both, f"{_listed(both)} is to be copied and to be written: say only one"
+            for pattern in tree.owned:
+                path = PurePosixPath(pattern)
+                assert not path.is_absolute() and not {"..", "**"} & set(path.parts), (
+                    f"the pattern {pattern!r} leaves its folder: patterns are relative to the ESP, "
+                    "without .. and **"
+                )
+
+    def test_every_kernel_is_copied(self, machine: "Machine") -> None:
+        """Kernel and initrd of each version come from where the plan says."""
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        sources = set(machine.render(plan).copies.values())
+        wanted = {path for one in plan.kernels for path in (one.vmlinuz, one.initrd)}
+        assert sources >= wanted, (
+            f"{_listed(wanted - sources)} is not copied: a menu must offer every kernel of the plan"
+        )
+        assert sources <= wanted, (
+            f"{_listed(sources - wanted)} is copied, which is no kernel of the plan"
+        )
+
+    @pytest.mark.parametrize("version", HOSTILE, ids=repr)
+    def test_hostile_versions(self, version: str, machine: "Machine") -> None:
+        """A ProviderError, or paths that are harmless and texts that say nothing else."""
+        harmless = fake_kernel(machine.host, MIDDLE)
+        plan = machine.plan(NEW)
+        plan = replace(plan, kernels=[*plan.kernels, replace(harmless, version=version)])
+        try:
+            tree = machine.render(plan)
+        except ProviderError:
+            return
+        check_paths([*tree.copies, *tree.texts])
+        machine.apply(tree)
+        machine.check_start(NEW, f"a kernel is called {version!r}")
+
+    @pytest.mark.parametrize(
+        "cmdline",
+        ["root=/dev/sda1\ninit=/evil", "root=/dev/sda1\r\ninit=/evil", "root=/a\0init=/evil"],
+    )
+    def test_hostile_command_lines(self, cmdline: str, machine: "Machine") -> None:
+        """A second line of it never becomes a line of the configuration: a ProviderError, mostly."""
+        try:
+            tree = machine.render(replace(machine.plan(NEW), cmdline=cmdline))
+        except ProviderError:
+            return
+        for path, text in tree.texts.items():
+            lines = re.split(rb"[\r\n\0]+", text)
+            assert not any(one.strip().startswith(b"init=/evil") for one in lines), (
+                f"the command line {cmdline!r} became a line of its own in {path}: raise a "
+                "ProviderError for what cannot be written"
+            )
+
+    def test_kernels_that_vfat_cannot_tell_apart(self, machine: "Machine") -> None:
+        """A ProviderError, or paths that differ in more than their case."""
+        plan = machine.plan("6.8.4-a", "6.8.4-A")
+        try:
+            tree = machine.render(plan)
+        except ProviderError:
+            return
+        check_paths([*tree.copies, *tree.texts])
+
+    # --- what boots ---------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("default", [OLD, MIDDLE, NEW])
+    def test_the_default_boots(self, default: str, machine: "Machine") -> None:
+        """Whichever the plan names, with its own initrd and command line, start after start."""
+        plan = machine.plan(OLD, MIDDLE, NEW, default=default)
+        machine.bring(plan)
+        machine.check_references()
+        for _ in range(2):
+            machine.check_start(default, f"the default is {default}")
+            assert self.arguments(plan) in machine.last.cmdline, (
+                f"the kernel gets {machine.last.cmdline!r}, and the plan says {self.arguments(plan)!r}"
+            )
+
+    @pytest.mark.parametrize("default", ODD)
+    def test_odd_versions_boot(self, default: str, machine: "Machine") -> None:
+        """Versions that begin like another one, and those with capitals or a plus sign."""
+        plan = machine.plan(NEW, *ODD, default=default)
+        try:
+            machine.bring(plan)
+        except ProviderError as error:
+            raise AssertionError(
+                f"the kernel {default} is refused ({error}): kernels are called so"
+            ) from error
+        for _ in range(3):
+            machine.check_start(default, f"the default is {default}")
+
+    @pytest.mark.parametrize(
+        "cmdline",
+        [
+            "root=ZFS=rpool/ROOT/pve-1 boot=zfs",
+            "root=/dev/mapper/pve-root ro quiet",
+            "root=UUID=abc dyndbg=\"file drivers/usb/* +p\" a='b' c=$HOME d=\\x e=#f;g `h` {i} j&k",
+            "root=LABEL=größe",
+        ],
+    )
+    def test_the_command_line_arrives(self, cmdline: str, machine: "Machine") -> None:
+        """Character by character, whatever quotes and dollar signs mean elsewhere."""
+        plan = replace(machine.plan(MIDDLE, NEW), cmdline=cmdline)
+        machine.bring(plan)
+        machine.check_start(NEW, f"the command line is {cmdline!r}")
+        assert self.arguments(plan) in machine.last.cmdline, (
+            f"the kernel gets {machine.last.cmdline!r} instead of {self.arguments(plan)!r}: quote "
+            "it for the loader"
+        )
+
+    # --- what core may delete -----------------------------------------------------------------------
+
+    def test_files_of_others_stay(self, machine: "Machine") -> None:
+        """Other systems and loaders keep their files on the ESP, and so does this loader itself."""
+        before = _contents(machine.esp.mountpoint)
+        machine.apply(machine.render(machine.plan(OLD, MIDDLE, NEW)))
+        tree = machine.render(machine.plan(NEW, NEWEST))
+        machine.apply(tree)
+        gone = set(before) - set(_contents(machine.esp.mountpoint))
+        assert not gone, (
+            f"{_listed(gone)} would be deleted: own only what boot_render itself has put there"
+        )
+        changed = {
+            path
+            for path, was in before.items()
+            if PurePosixPath(path) not in tree.texts
+            and was[0] != (machine.esp.mountpoint / path).read_bytes()
+        }
+        assert not changed, f"{_listed(changed)} has been overwritten"
+
+    def test_own_files_go(self, machine: "Machine") -> None:
+        """What an earlier tree has put there and this one does not list is deleted."""
+        earlier = machine.render(machine.plan(OLD, MIDDLE, NEW, default=OLD))
+        machine.apply(earlier)
+        tree = machine.render(machine.plan(NEW, NEWEST))
+        machine.apply(tree)
+        left = {
+            path
+            for path in {*earlier.copies, *earlier.texts} - {*tree.copies, *tree.texts}
+            if (machine.esp.mountpoint / path).exists()
+        }
+        assert not left, (
+            f"{_listed(left)} is left over: 'owned' must match every file that an earlier tree had, "
+            "or ESPs fill up with kernels that are gone"
+        )
+
+    # --- stopped anywhere ---------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("change", ["first", "new kernel", "only new ones", "back", "rebuilt"])
+    def test_something_boots_wherever_core_is_stopped(
+        self, change: str, machine: "Machine", tmp_path: Path
+    ) -> None:
+        """After every single write, rename and deletion, a kernel that is complete boots."""
+        before = machine.plan(OLD, MIDDLE, NEW)
+        after = {
+            "first": before,
+            "new kernel": machine.plan(MIDDLE, NEW, NEWEST),
+            "only new ones": machine.plan(NEWEST),
+            "back": machine.plan(OLD, MIDDLE, default=OLD),
+            "rebuilt": before,
+        }[change]
+        if change != "first":
+            machine.bring(before)
+        if change == "rebuilt":
+            for one in before.kernels:
+                fake_kernel(machine.host, one.version, build="2")
+        machine.check_walk(after, tmp_path / "stopped", can_be_empty=change == "first")
+        machine.check_start(after.default, f"everything is done ({change})")
+
+    def test_something_boots_while_a_next_boot_goes(
+        self, machine: "Machine", tmp_path: Path
+    ) -> None:
+        """Also where the kernel that was to boot once is taken away."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
+        after = machine.plan(MIDDLE, NEW)
+        machine.check_walk(after, tmp_path / "stopped")
+        machine.arm(after)
+        machine.check_start(NEW, "the next boot was withdrawn with its kernel")
+
+    # --- booting once -------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize(("default", "once"), [(NEW, OLD), (OLD, NEW), (MIDDLE, MIDDLE)])
+    def test_the_next_boot_happens_once(self, default: str, once: str, machine: "Machine") -> None:
+        """Then the default boots again, by itself: nobody may have been there to disarm anything."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW, default=default))
+        plan = machine.plan(OLD, MIDDLE, NEW, default=default, next_boot=once)
+        machine.bring(plan)
+        armed = machine.probe().next_boot
+        assert armed == once, (
+            f"{once} is to boot once, and boot_probe says that {armed} is: core would arm it at "
+            "every refresh"
+        )
+        machine.check_start(once, f"{once} is to boot once: the next boot is lost")
+        for _ in range(2):
+            machine.check_start(
+                default, f"{once} has had its one boot: it must not need anybody to disarm it"
+            )
+        armed = machine.probe().next_boot
+        assert armed is None, (
+            f"{once} has had its one boot, and boot_probe says that {armed} is armed"
+        )
+
+    def test_a_refresh_keeps_what_is_armed(self, machine: "Machine") -> None:
+        """Core arms nothing that is armed already, so its tree must leave that alone."""
+        plan = machine.plan(OLD, MIDDLE, NEW, next_boot=OLD)
+        tree = machine.bring(plan)
+        touched = {
+            path
+            for path, text in tree.texts.items()
+            if (machine.esp.mountpoint / path).read_bytes() != text
+        }
+        assert not touched, (
+            f"boot_arm has changed {_listed(touched)}, which boot_render renders otherwise: the next "
+            "refresh would undo it"
+        )
+        machine.apply(machine.render(plan))
+        machine.check_start(OLD, f"{OLD} is armed, then the tree was brought there again")
+
+    def test_a_next_boot_can_be_withdrawn(self, machine: "Machine") -> None:
+        """Before it has happened."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        machine.bring(plan)
+        armed = machine.probe().next_boot
+        assert armed is None, (
+            f"the next boot was withdrawn, and boot_probe says that {armed} is armed"
+        )
+        machine.check_start(NEW, "the next boot was withdrawn: it was never disarmed")
+
+    def test_a_next_boot_can_change(self, machine: "Machine") -> None:
+        """To another kernel; with another default, too."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
+        plan = machine.plan(OLD, MIDDLE, NEW, default=OLD, next_boot=MIDDLE)
+        machine.bring(plan)
+        machine.check_start(MIDDLE, f"{OLD} was to boot once, then {MIDDLE} instead")
+        machine.check_start(OLD, f"{MIDDLE} has had its one boot, the default is {OLD} now")
+
+    def test_the_default_can_change_under_a_next_boot(self, machine: "Machine") -> None:
+        """A next boot stays what it is."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
+        plan = machine.plan(OLD, MIDDLE, NEW, default=MIDDLE, next_boot=OLD)
+        machine.bring(plan)
+        machine.check_start(OLD, f"{OLD} is to boot once, the default became {MIDDLE}")
+        machine.check_start(MIDDLE, f"{OLD} has had its one boot, the default is {MIDDLE}")
+
+    # --- probe --------------------------------------------------------------------------------------
+
+    def test_probe_sees_an_esp_without_the_loader(self, machine: "Machine", tmp_path: Path) -> None:
+        """Empty, or with another system's loader: None."""
+        other = replace(machine.esp, mountpoint=tmp_path / "other")
+        other.mountpoint.mkdir()
+        state = machine.hooks.boot_probe(esp=other)
+        assert state is None, f"boot_probe claims an empty ESP: it must return None, not {state}"
+        _put(other.mountpoint, [*FOREIGN, _ANOTHER_LOADER])
+        state = machine.hooks.boot_probe(esp=other)
+        assert state is None, (
+            f"boot_probe claims an ESP that carries another loader as {_ANOTHER_LOADER}: look for "
+            "something that only this loader has"
+        )
+
+    def test_probe_sees_what_is_there(self, machine: "Machine") -> None:
+        """Firmware, kernels, default."""
+        plan = machine.plan(OLD, MIDDLE, NEW, default=MIDDLE)
+        machine.bring(plan)
+        state = machine.probe()
+        assert set(state.kernels) == {OLD, MIDDLE, NEW} and len(state.kernels) == len(
+            plan.kernels
+        ), f"the ESP has {[one.version for one in plan.kernels]}, boot_probe says {state.kernels}"
+        assert state.default == MIDDLE, f"{MIDDLE} is the default, boot_probe says {state.default}"
+        assert set(state.firmware) <= set(machine.hooks.boot_firmware()), (
+            f"boot_probe says {state.firmware}, boot_firmware {machine.hooks.boot_firmware()}"
+        )
+        assert state.firmware, (
+            "boot_probe names no firmware: None says that the loader is not there"
+        )
+
+    def test_probe_sees_what_is_missing(self, machine: "Machine") -> None:
+        """A version without its kernel or its initrd is not complete."""
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        tree = machine.bring(plan)
+        sources = {source: target for target, source in tree.copies.items()}
+        _, middle, old = plan.kernels
+        (machine.esp.mountpoint / sources[middle.initrd]).unlink()
+        (machine.esp.mountpoint / sources[old.vmlinuz]).unlink()
+        state = machine.probe()
+        assert list(state.kernels) == [NEW], (
+            f"{MIDDLE} lacks its initrd and {OLD} its kernel, boot_probe says that {state.kernels} are "
+            "complete"
+        )
+
+    def test_probe_writes_nothing(self, machine: "Machine") -> None:
+        """The ESP is perhaps mounted read-only."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
+        before = _contents(machine.esp.mountpoint)
+        machine.probe()
+        assert _contents(machine.esp.mountpoint) == before, (
+            "boot_probe has written on the ESP: it only looks"
+        )
+
+    @pytest.mark.parametrize(
+        "rubbish", [b"", b"\0" * 512, b"\xff\xfe\r\n\x80 {{{ ' \"", b"=\n\n \n-"], ids=repr
+    )
+    def test_probe_survives_rubbish(self, rubbish: bytes, machine: "Machine") -> None:
+        """A configuration that a crash has spoilt is no reason to fail: a refresh mends it."""
+        tree = machine.bring(machine.plan(OLD, NEW))
+        for path in tree.texts:
+            (machine.esp.mountpoint / path).write_bytes(rubbish)
+        try:
+            machine.hooks.boot_probe(esp=machine.esp)
+        except Exception as error:
+            raise AssertionError(
+                f"boot_probe fails on a spoilt configuration: {error}; it returns what it finds"
+            ) from error
+
+
+class Machine:
+    """A host, its ESP, and core's part in bringing the one onto the other."""
+
+    def __init__(
+        self, host: Path, esp: Esp, bound: Bound[BootloaderSpec], boots: Boots, task: FakeTask
+    ) -> None:
+        self.host = host
+        self.esp = esp
+        self.hooks = bound.hooks
+        self.boots = boots
+        self._arms = "boot_arm" in bound.implemented
+        self._task = task
+        self.last = Started(PurePosixPath(), PurePosixPath(), "")
+        """What :meth:`check_start` saw."""
+
+    def plan(
+        self, *versions: str, default: str | None = None, next_boot: str | None = None
+    ) -> BootPlan:
+        """A plan for these versions, given with the latest last; it boots unless told otherwise."""
+        kernels: Sequence[Kernel] = [fake_kernel(self.host, one) for one in reversed(versions)]
+        cmdline = "root=ZFS=rpool/ROOT/pve-1 boot=zfs"
+        return BootPlan(kernels, default or versions[-1], next_boot, cmdline, self.host)
+
+    def render(self, plan: BootPlan) -> BootTree:
+        """What the loader wants."""
+        return self.hooks.boot_render(esp=self.esp, plan=plan)
+
+    def probe(self) -> BootState:
+        """What the loader finds of itself; it must."""
+        state = self.hooks.boot_probe(esp=self.esp)
+        assert state is not None, (
+            "boot_probe does not see the loader that is installed: it says None"
+        )
+        return state
+
+    def bring(self, plan: BootPlan) -> BootTree:
+        """A whole refresh."""
+        tree = self.render(plan)
+        self.apply(tree)
+        self.arm(plan)
+        return tree
+
+    def apply(self, tree: BootTree) -> None:
+        """Bring the ESP to this tree."""
+        for _ in bring(self.esp.mountpoint, tree):
+            pass
+
+    def arm(self, plan: BootPlan) -> None:
+        """Arm or disarm, where the loader has found something else than the plan says."""
+        if self._arms and self.probe().next_boot != plan.next_boot:
+            self.hooks.boot_arm(esp=self.esp, plan=plan, task=self._task)
+
+    # --- checks -------------------------------------------------------------------------------------
+
+    def check_references(self) -> None:
+        """The configuration refers to files that are there."""
+        started = self.boots(self.esp.mountpoint)
+        assert started is not None, "nothing boots although everything in the tree is in place"
+        for path in (started.kernel, started.initrd):
+            assert (self.esp.mountpoint / path).is_file(), (
+                f"the configuration refers to {path}, which is not in the tree"
+            )
+
+    def check_start(self, version: str, when: str) -> None:
+        """Start the machine: this version comes up."""
+        started = self.boots(self.esp.mountpoint)
+        seen = complete(self.esp.mountpoint, started)
+        assert started is not None and seen == version, (
+            f"{when}; {version} should boot, and {seen or started or 'nothing'} does"
+        )
+        self.last = started
+
+    def check_walk(self, plan: BootPlan, scratch: Path, *, can_be_empty: bool = False) -> None:
+        """Bring the ESP to the plan, and look after each step what would boot.
+
+        :param scratch: for copies, as starting the machine may change the ESP.
+        :param can_be_empty: nothing has booted before either: only from the first start on it must.
+        """
+        for step in bring(self.esp.mountpoint, self.render(plan)):
+            shutil.copytree(self.esp.mountpoint, scratch)
+            started = self.boots(scratch)
+            seen = complete(scratch, started)
+            shutil.rmtree(scratch)
+            assert seen or (can_be_empty and started is None), (
+                f"core was stopped after it {step}, and then {started or 'nothing'} boots, which is "
+                "no complete kernel: mind the order of 'texts' and 'owned'"
+            )
+            can_be_empty = can_be_empty and not seen
+
+
+def bring(root: Path, tree: BootTree) -> Iterator[str]:
+    """Bring a directory to a tree in core's order, and say after each step what was done.
+
+    New files are complete under temporary names before any is renamed; configuration follows in its
+    order; then what is owned and not listed goes, pattern after pattern.
+    """
+    fresh = [one for one in tree.copies.items() if not _is_copy(root / one[0], one[1])]
+    for target, source in fresh:
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, _temporary(root / target))
+        yield f"copied {source.name}, under a temporary name"
+    for target, _ in fresh:
+        _temporary(root / target).replace(root / target)
+        yield f"renamed it to {target}"
+    for target, text in tree.texts.items():
+        if (root / target).is_file() and (root / target).read_bytes() == text:
+            continue
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        _temporary(root / target).write_bytes(text)
+        yield f"wrote {target}, under a temporary name"
+        _temporary(root / target).replace(root / target)
+        yield f"replaced {target}"
+    for pattern in tree.owned:
+        for path in sorted(one.relative_to(root) for one in root.rglob("*") if one.is_file()):
+            target = PurePosixPath(path)
+            if matches(target, pattern) and target not in tree.copies and target not in tree.texts:
+                (root / path).unlink()
+                yield f"deleted {path}"
+
+
+def matches(path: PurePosixPath, pattern: str) -> bool:
+    """Whether a pattern of :attr:`~pvefw.model.BootTree.owned` matches; ``*`` stays in its folder."""
+    parts = PurePosixPath(pattern).parts
+    return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
+
+
+def complete(root: Path, started: Started | None) -> str:
+    """The version that comes up, or nothing where kernel and initrd are not whole or do not match."""
+    if started is None:
+        return ""
+    said = [
+        (root / path).read_text().rsplit(" build ", 1)[0] if (root / path).is_file() else ""
+        for path in (started.kernel, started.initrd)
+    ]
+    version = said[0].removeprefix("kernel ")
+    return version if said == [f"kernel {version}", f"initrd {version}"] else ""
+
+
+def check_paths(paths: Sequence[PurePosixPath]) -> None:
+    """They are relative, stay on the ESP, and vfat can hold them side by side."""
+    seen: dict[str, PurePosixPath] = {}
+    for path in paths:
+        assert not path.is_absolute() and ".." not in path.parts, (
+            f"the path {str(path)!r} leads out of the ESP: paths are relative to it, without .."
+        )
+        for part in path.parts:
+            assert not _RESERVED & set(part) and part == part.strip(" ").rstrip(".") and part, (
+                f"the path {str(path)!r} cannot be on vfat: it forbids control characters, "
+                '" * : < > ? \\ |, and a space or full stop at the end'
+            )
+            assert len(part) <= _LONGEST_NAME, f"the name {part!r} is too long for vfat"
+        for folded in (path, *path.parents):
+            other = seen.setdefault(str(folded).casefold(), folded)
+            assert other == folded, (
+                f"{other} and {folded} are one file on vfat, which does not tell upper from lower case"
+            )
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _is_copy(target: Path, source: Path) -> bool:
+    return target.is_file() and target.read_bytes() == source.read_bytes()
+
+
+def _put(root: Path, names: Sequence[str]) -> None:
+    """Files that say whose they are not."""
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{name}, of somebody else\n")
+
+
+def _contents(root: Path) -> dict[str, tuple[bytes, int]]:
+    """Every file below, with what is in it and when it was written."""
+    return {
+        str(one.relative_to(root)): (one.read_bytes(), one.stat().st_mtime_ns)
+        for one in root.rglob("*")
+        if one.is_file()
+    }
+
+
+def _as_lists(tree: BootTree) -> tuple[object, ...]:
+    """With its order, which mappings do not compare."""
+    return list(tree.copies.items()), list(tree.texts.items()), list(tree.owned)
+
+
+def _listed(paths: object) -> str:
+    return ", ".join(sorted(map(str, paths)))  # type: ignore[call-overload]

@@ -1,0 +1,354 @@
+"""The conformance kit of the DNS family.
+
+Inherit from :class:`DnsConformance` and say how to make the plugin, which zone it may change, and how to
+ask what stands there::
+
+    class TestAcmecorp(DnsConformance):
+        @pytest.fixture
+        def plugin(self, fake):
+            return Acmecorp(token=fake.token)
+
+        @pytest.fixture
+        def zone(self):
+            return "example.com."
+
+        @pytest.fixture
+        def records(self, fake):
+            return lambda name: fake.txt(name)  # the set of values, as the server shows them
+
+        @pytest.fixture
+        def broken_plugin(self):
+            return Acmecorp(token="wrong")
+
+The kit writes below ``pvefw-kit`` in the zone and at the zone's own ``_acme-challenge``, and cleans up.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+
+from pvefw import plugins, settings
+from pvefw.errors import CredentialsRejected, PvefwError
+from pvefw.hookspecs.dns import DNS, DnsSpec
+from pvefw.model import SettingInfo, TxtRecord
+from pvefw.system import SystemClock
+from pvefw.testing.fakes import FakeTask
+
+Records = Callable[[str], set[str]]
+"""The TXT values at an absolute name, as the server shows them; empty where there are none."""
+
+_POLL = 0.05
+
+
+def make_value(number: int) -> str:
+    """A value like that of a dns-01 challenge: 43 characters, upper and lower case, ``-`` and ``_``."""
+    return f"LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjE-_{number % 10}"
+
+
+class DnsConformance:
+    """What every DNS plugin must do. Each failure says in one sentence what is wrong."""
+
+    patience = 5.0
+    """Seconds until a change that was accepted must show in ``records``; class attribute to override."""
+
+    # --- what the author says ---------------------------------------------------------------------
+
+    @pytest.fixture
+    def plugin(self) -> object:
+        """The plugin, made from its settings. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'plugin': return your plugin, ready to use."
+        )
+
+    @pytest.fixture
+    def zone(self) -> str:
+        """A zone that the plugin may change, absolute. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'zone': return a zone that the plugin may change, such as "
+            "'example.com.', with the final dot."
+        )
+
+    @pytest.fixture
+    def records(self) -> Records:
+        """Asks the server. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'records': return a function that takes an absolute name and "
+            "returns the set of TXT values that the server shows there."
+        )
+
+    @pytest.fixture
+    def fresh_plugin(self, plugin: object) -> Callable[[], object]:
+        """Makes another instance, as another process would. Override it where a copy does not do."""
+        return lambda: dataclasses.replace(plugin)  # type: ignore[type-var]  # plugins are dataclasses
+
+    @pytest.fixture
+    def broken_plugin(self) -> object | None:
+        """The plugin with credentials that the provider rejects; ``None`` where there are none."""
+        return None
+
+    # --- what the kit makes of it -----------------------------------------------------------------
+
+    @pytest.fixture
+    def task(self) -> FakeTask:
+        """The task that hooks get."""
+        return FakeTask()
+
+    @pytest.fixture
+    def hooks(self, plugin: object, zone: str, task: FakeTask) -> Iterator[DnsSpec]:
+        """The plugin's hooks, bound as core binds them; what a test left is removed after it."""
+        hooks = self.bind(plugin)
+        yield hooks
+        for name in self.names(zone):
+            hooks.dns_remove(zone=zone, records=self.values(name, 10), task=task)
+
+    @staticmethod
+    def bind(plugin: object) -> DnsSpec:
+        """The hooks of a plugin, guarded as in core."""
+        hooks: DnsSpec = plugins.bind_object(DNS, plugin, type(plugin).__name__).hooks
+        return hooks
+
+    @staticmethod
+    def names(zone: str) -> list[str]:
+        """The names that the kit uses: an ordinary one, another, a deep one, the zone's own challenge."""
+        return [
+            f"_acme-challenge.one.pvefw-kit.{zone}",
+            f"_acme-challenge.two.pvefw-kit.{zone}",
+            f"_acme-challenge.a.b.c.d.e.pvefw-kit.{zone}",
+            f"_acme-challenge.{zone}",
+        ]
+
+    @staticmethod
+    def values(name: str, count: int, start: int = 0) -> list[TxtRecord]:
+        """Some values for one name."""
+        return [TxtRecord(name, make_value(number)) for number in range(start, start + count)]
+
+    def shown(self, records: Records, name: str, expected: Sequence[TxtRecord]) -> set[str]:
+        """What the server shows once it shows what is expected, or when patience is at its end."""
+        clock = SystemClock()
+        until = clock.monotonic() + self.patience
+        wanted = {one.value for one in expected}
+        while (found := records(name)) != wanted and clock.monotonic() < until:
+            clock.wait(threading.Event(), _POLL)
+        return found
+
+    # --- adding -------------------------------------------------------------------------------------
+
+    def test_a_record_is_added(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """The value stands at the name, character by character."""
+        [one] = self.values(self.names(zone)[0], 1)
+        hooks.dns_add(zone=zone, records=[one], task=task)
+        found = self.shown(records, one.name, [one])
+        assert found, (
+            f"after dns_add nothing stands at {one.name}: create the record at exactly that name "
+            "(it is absolute; many APIs want it relative to the zone), or raise a ProviderError"
+        )
+        assert found == {one.value}, (
+            f"after dns_add {sorted(found)} stands at {one.name} instead of {one.value!r}: store the "
+            "value as it is, with its upper and lower case and without quotes"
+        )
+
+    @pytest.mark.parametrize("position", [2, 3], ids=["deep", "apex"])
+    def test_every_depth_works(
+        self, position: int, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """A name with many labels below the zone, and the zone's own challenge name."""
+        name = self.names(zone)[position]
+        added = self.values(name, 1)
+        hooks.dns_add(zone=zone, records=added, task=task)
+        assert self.shown(records, name, added) == {added[0].value}, (
+            f"{name} in the zone {zone} does not get its value: take the zone's name off the end of "
+            "the record's name, whatever the number of labels that are left"
+        )
+
+    def test_values_stand_side_by_side(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """A value that is added later does not replace the first one."""
+        first, second = self.values(self.names(zone)[0], 2)
+        hooks.dns_add(zone=zone, records=[first], task=task)
+        hooks.dns_add(zone=zone, records=[second], task=task)
+        found = self.shown(records, first.name, [first, second])
+        assert first.value in found, (
+            f"adding a value overwrote the one at {first.name}: add beside what is there, "
+            "others have their own challenges at the same name"
+        )
+        assert found == {first.value, second.value}, (
+            f"a second value at {first.name} was not added: a TXT record set holds many values"
+        )
+
+    def test_wildcard_and_apex_in_one_call(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Two values at one name in one call, as for ``example.com`` with ``*.example.com``."""
+        name = self.names(zone)[3]
+        added = self.values(name, 2)
+        hooks.dns_add(zone=zone, records=added, task=task)
+        assert self.shown(records, name, added) == {one.value for one in added}, (
+            f"of two values for {name} in one call not both are there: a name may stand twice in "
+            "'records', group by name before you replace a record set"
+        )
+
+    def test_several_names_in_one_call(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Every record of the list is added, each at its own name, and every one removed."""
+        added = [one for name in self.names(zone) for one in self.values(name, 1)]
+        hooks.dns_add(zone=zone, records=added, task=task)
+        for one in added:
+            assert self.shown(records, one.name, [one]) == {one.value}, (
+                f"{one.name} is not as it was asked for: dns_add must add every record of the list, "
+                "each at its own name"
+            )
+        hooks.dns_remove(zone=zone, records=added, task=task)
+        for one in added:
+            assert not self.shown(records, one.name, []), (
+                f"{one.name} is still there: dns_remove must remove every record of the list"
+            )
+
+    def test_adding_again_changes_nothing(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Core repeats a call that failed half-way: what is there already is not an error."""
+        [one] = self.values(self.names(zone)[0], 1)
+        hooks.dns_add(zone=zone, records=[one], task=task)
+        try:
+            hooks.dns_add(zone=zone, records=[one], task=task)
+        except PvefwError as error:
+            pytest.fail(
+                f"adding a record that is there already raises {error}: it must be no error, core "
+                "repeats calls"
+            )
+        assert self.shown(records, one.name, [one]) == {one.value}
+        hooks.dns_remove(zone=zone, records=[one], task=task)
+        assert not self.shown(records, one.name, []), (
+            f"after adding {one.name} twice, one removal leaves it: a repeated dns_add must not "
+            "double the record"
+        )
+
+    # --- removing -----------------------------------------------------------------------------------
+
+    def test_removal_is_exact(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Only this value goes; the others at the name, and other names, stay."""
+        ours, foreign = self.values(self.names(zone)[0], 2)
+        [elsewhere] = self.values(self.names(zone)[1], 1)
+        hooks.dns_add(zone=zone, records=[foreign, elsewhere], task=task)
+        hooks.dns_add(zone=zone, records=[ours], task=task)
+        hooks.dns_remove(zone=zone, records=[ours], task=task)
+        found = self.shown(records, ours.name, [foreign])
+        assert ours.value not in found, (
+            f"after dns_remove the value is still at {ours.name}: remove it, or raise a ProviderError"
+        )
+        assert found == {foreign.value}, (
+            f"removing one value at {ours.name} took another one away: remove exactly the pairs of "
+            "name and value that you were given"
+        )
+        assert self.shown(records, elsewhere.name, [elsewhere]) == {elsewhere.value}, (
+            f"removing {ours.name} took {elsewhere.name} away, which has the same value: compare the "
+            "name, too"
+        )
+
+    def test_removing_what_is_not_there(
+        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """A name that does not exist, and a value that is not at a name that does."""
+        there, missing = self.values(self.names(zone)[0], 2)
+        [never] = self.values(self.names(zone)[1], 1)
+        hooks.dns_add(zone=zone, records=[there], task=task)
+        try:
+            hooks.dns_remove(zone=zone, records=[missing, never], task=task)
+        except PvefwError as error:
+            pytest.fail(
+                f"removing a record that is not there raises {error}: it must be no error, clean-up "
+                "is repeated until it succeeds"
+            )
+        assert self.shown(records, there.name, [there]) == {there.value}, (
+            f"removing a value that is not at {there.name} took another one away: compare the value"
+        )
+
+    def test_another_process_can_remove(
+        self,
+        hooks: DnsSpec,
+        zone: str,
+        records: Records,
+        task: FakeTask,
+        fresh_plugin: Callable[[], object],
+    ) -> None:
+        """A new instance, which has seen no dns_add, removes the record."""
+        ours, foreign = self.values(self.names(zone)[0], 2)
+        hooks.dns_add(zone=zone, records=[ours, foreign], task=task)
+        other = self.bind(fresh_plugin())
+        other.dns_remove(zone=zone, records=[TxtRecord(ours.name, ours.value, 3600)], task=task)
+        assert self.shown(records, ours.name, [foreign]) == {foreign.value}, (
+            "a new instance does not remove the record: look up what is needed at the provider, "
+            "nothing may be remembered from dns_add, nor may the TTL count"
+        )
+
+    # --- everything else ------------------------------------------------------------------------------
+
+    def test_wrong_credentials_are_rejected(
+        self, broken_plugin: object | None, zone: str, task: FakeTask
+    ) -> None:
+        """CredentialsRejected, so that core does not try again, for both hooks."""
+        if broken_plugin is None:
+            pytest.skip("override the fixture 'broken_plugin': the plugin with wrong credentials")
+        hooks = self.bind(broken_plugin)
+        added = self.values(self.names(zone)[0], 1)
+        for name, hook in (("dns_add", hooks.dns_add), ("dns_remove", hooks.dns_remove)):
+            try:
+                hook(zone=zone, records=added, task=task)
+            except CredentialsRejected as error:
+                assert error.message, f"{name}: the CredentialsRejected says nothing"
+            except PvefwError as error:
+                pytest.fail(
+                    f"with wrong credentials {name} raises {type(error).__name__} ({error}): raise "
+                    "CredentialsRejected with the provider's words"
+                )
+            else:
+                pytest.fail(
+                    f"with wrong credentials {name} returns as if all were well: check every answer "
+                    "and raise CredentialsRejected"
+                )
+
+    def test_zones_are_absolute(self, plugin: object, hooks: DnsSpec, zone: str) -> None:
+        """Where the provider can tell its zones, they are absolute and hold the test's zone."""
+        bound = plugins.bind_object(DNS, plugin, type(plugin).__name__)
+        zones = hooks.dns_zones() if "dns_zones" in bound.implemented else None
+        if zones is None:
+            return
+        relative = [one for one in zones if not one.endswith(".") or one != one.lower()]
+        assert not relative, (
+            f"dns_zones returns {relative}: return absolute lower-case names, such as 'example.com.'"
+        )
+        assert zone in zones, (
+            f"dns_zones does not name {zone}: return every zone that these credentials can change "
+            "(all pages of the list), or None"
+        )
+
+    def test_settings_have_help(self, plugin: object) -> None:
+        """Every setting says what it is for."""
+        for info, _ in self._settings(plugin):
+            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+
+    def test_secrets_do_not_show(self, plugin: object) -> None:
+        """``repr`` may stand in any log."""
+        for info, value in self._settings(plugin):
+            if info.secret and value:
+                assert value not in repr(plugin), (
+                    f"repr() shows the setting {info.key}: leave repr to @dataclass and declare the "
+                    "field with setting(secret=True)"
+                )
+
+    @staticmethod
+    def _settings(plugin: object) -> list[tuple[SettingInfo, str]]:
+        """Declarations and values; none for what a catalogue made, which declares them itself."""
+        if not dataclasses.is_dataclass(plugin):
+            return []
+        fields = [one for one in dataclasses.fields(plugin) if one.init]
+        values = [str(getattr(plugin, one.name) or "") for one in fields]
+        return list(zip(settings.declared(type(plugin)), values, strict=True))

@@ -1,0 +1,150 @@
+"""The conformance kit of the DNS catalogue family.
+
+Inherit from :class:`DnsCatalogConformance` and name a provider that can be made offline::
+
+    class TestManyDns(DnsCatalogConformance):
+        @pytest.fixture
+        def plugin(self):
+            return ManyDns()
+
+        @pytest.fixture
+        def sample(self):
+            return "acmecorp", {"token": "anything"}
+
+What its providers do is held against :class:`pvefw.testing.dns.DnsConformance`.
+"""
+
+import re
+import socket
+from collections.abc import Mapping
+from typing import NoReturn
+
+import pytest
+
+from pvefw import plugins, settings
+from pvefw.errors import ConfigError, ProviderError
+from pvefw.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+
+class DnsCatalogConformance:
+    """What every DNS catalogue must do. Each failure says in one sentence what is wrong."""
+
+    @pytest.fixture
+    def plugin(self) -> object:
+        """The catalogue, made from its settings. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'plugin': return your catalogue, ready to use."
+        )
+
+    @pytest.fixture
+    def sample(self) -> tuple[str, Mapping[str, str]]:
+        """A provider's name and settings that do. To be overridden."""
+        raise NotImplementedError(
+            "Override the fixture 'sample': return the name of one of your providers, and settings "
+            "with which it can be made without asking anybody."
+        )
+
+    @pytest.fixture
+    def hooks(self, plugin: object) -> DnsCatalogSpec:
+        """The catalogue's hooks, bound as core binds them."""
+        hooks: DnsCatalogSpec = plugins.bind_object(
+            DNS_CATALOG, plugin, type(plugin).__name__
+        ).hooks
+        return hooks
+
+    def test_names_are_in_order(self, hooks: DnsCatalogSpec) -> None:
+        """Sorted, each once, and such that an administrator can type them."""
+        names = list(hooks.catalog_names())
+        assert names, "catalog_names returns nothing: name every provider that can be made"
+        assert len(names) == len(set(names)), "catalog_names has a name twice: each is one provider"
+        assert names == sorted(names), "catalog_names is not sorted: return sorted(names)"
+        odd = [one for one in names if not _NAME.fullmatch(one)]
+        assert not odd, (
+            f"the names {odd} cannot be typed: use lower-case letters, digits, -, _ and ."
+        )
+
+    def test_names_stay_offline(
+        self, hooks: DnsCatalogSpec, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are asked for while somebody presses Tab."""
+
+        def refuse(*_: object) -> NoReturn:
+            raise AssertionError(
+                "catalog_names uses the network: keep the list in the package, it is asked for by "
+                "completion"
+            )
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        monkeypatch.setattr(socket, "getaddrinfo", refuse)
+        assert list(hooks.catalog_names()) == list(hooks.catalog_names()), (
+            "catalog_names returns other names when called again: it must be constant"
+        )
+
+    def test_every_entry_describes_itself(self, hooks: DnsCatalogSpec) -> None:
+        """A title for people, and help for every setting; settings each once."""
+        for name in hooks.catalog_names():
+            try:
+                entry = hooks.catalog_entry(name=name)
+            except ProviderError as error:
+                assert error.message.partition(": ")[2], (
+                    f"{name} cannot be used, and nobody says why"
+                )
+                continue
+            assert entry.name == name, f"the entry of {name} is that of {entry.name}"
+            assert entry.title, f"{name} has no title: give the provider's name for people"
+            keys = [one.key for one in entry.settings]
+            assert len(keys) == len(set(keys)), f"{name} has a setting twice: {keys}"
+            bare = [one.key for one in entry.settings if not one.help]
+            assert not bare, f"{name} has settings without help: {', '.join(bare)}"
+
+    def test_an_unknown_name_is_refused(self, hooks: DnsCatalogSpec) -> None:
+        """By both hooks, with a ProviderError."""
+        calls: dict[str, dict[str, object]] = {"catalog_entry": {}, "catalog_make": {"values": {}}}
+        for hook, more in calls.items():
+            try:
+                getattr(hooks, hook)(name="no-such-provider", **more)
+            except ProviderError:
+                continue
+            except Exception as error:  # noqa: BLE001 - that is the finding
+                said = f"{type(error).__name__}: {error}"
+            else:
+                said = "nothing"
+            pytest.fail(f"{hook} of an unknown name must raise a ProviderError, it raised {said}")
+
+    def test_the_sample_fits_its_entry(
+        self, hooks: DnsCatalogSpec, sample: tuple[str, Mapping[str, str]]
+    ) -> None:
+        """The settings that do are those that the entry declares."""
+        name, values = sample
+        assert name in hooks.catalog_names(), f"{name} can be made and is not in catalog_names"
+        try:
+            settings.check(hooks.catalog_entry(name=name).settings, values, name)
+        except ConfigError as error:
+            pytest.fail(
+                f"the entry refuses settings that do ({error}): declare what it takes, and as "
+                "required only what it cannot do without"
+            )
+
+    def test_what_it_makes_is_a_dns_plugin(
+        self, hooks: DnsCatalogSpec, sample: tuple[str, Mapping[str, str]]
+    ) -> None:
+        """An object with the hooks of the DNS family, another one whenever it is asked."""
+        name, values = sample
+        first, second = (hooks.catalog_make(name=name, values=values) for _ in range(2))
+        plugins.bind_object(DNS, first, name)
+        assert first is not second, (
+            "catalog_make returns the same object twice: two instances have settings of their own"
+        )
+
+    def test_secrets_do_not_show(
+        self, hooks: DnsCatalogSpec, sample: tuple[str, Mapping[str, str]]
+    ) -> None:
+        """``repr`` may stand in any log."""
+        name, values = sample
+        made = hooks.catalog_make(name=name, values=values)
+        for secret in settings.secret_values(hooks.catalog_entry(name=name).settings, values):
+            assert secret not in repr(made), (
+                f"repr() of what catalog_make made for {name} shows a secret setting: leave it out"
+            )

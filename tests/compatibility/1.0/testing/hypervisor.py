@@ -1,0 +1,88 @@
+"""A hypervisor in this process: guests that start, shut down when asked, or do not listen.
+
+It has an HTTP API, so that a plugin in another process reaches it, too::
+
+    with hypervisor(stubborn=[103]) as host:
+        host.add(101)
+        plugin = AcmeVirt(url=host.url)
+
+| request | answer |
+|---|---|
+| ``GET /guests`` | ``[{"id": 101, "name": "vm101", "running": false}, …]`` |
+| ``POST /guests/101/start`` | at once; it runs a moment later |
+| ``POST /guests/101/shutdown`` | at once; it stops a moment later, or never |
+| ``POST /guests/101/stop`` | at once; it has stopped |
+
+A guest that is not there is status 404 with ``{"error": …}``.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pvefw.testing.http_api import Request, http_api
+
+_MOMENT = 0.05
+"""Seconds from a request to its effect."""
+
+
+@dataclass
+class Hypervisor:
+    """A hypervisor that answers."""
+
+    url: str = ""
+    stubborn: Sequence[int] = ()
+    """Guests that run on when they are asked to shut down."""
+    _running: dict[int, bool] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *ids: int) -> None:
+        """Define guests, stopped."""
+        with self._lock:
+            self._running |= dict.fromkeys(ids, False)
+
+    def runs(self, id_: int) -> bool:
+        """Whether a guest runs now."""
+        with self._lock:
+            return self._running[id_]
+
+    def _turn(self, id_: int, *, running: bool) -> None:
+        with self._lock:
+            self._running[id_] = running
+
+    def answer(self, request: Request) -> tuple[int, Any]:
+        """The API."""
+        match [request.method, *request.path.strip("/").split("/")]:
+            case ["GET", "guests"]:
+                with self._lock:
+                    listed = sorted(self._running.items())
+                return 200, [{"id": id_, "name": f"vm{id_}", "running": on} for id_, on in listed]
+            case ["POST", "guests", text, ("start" | "shutdown" | "stop") as verb]:
+                return self._act(text, verb)
+        return 404, {"error": f"there is no {request.method} {request.path}"}
+
+    def _act(self, text: str, verb: str) -> tuple[int, Any]:
+        if not text.isdecimal() or int(text) not in self._running:
+            return 404, {"error": f"there is no guest {text}"}
+        id_ = int(text)
+        if verb == "stop":
+            self._turn(id_, running=False)
+        elif verb == "start" or id_ not in self.stubborn:
+            later = threading.Timer(_MOMENT, self._turn, [id_], {"running": verb == "start"})
+            later.daemon = True
+            later.start()
+        return 200, {}
+
+
+@contextlib.contextmanager
+def hypervisor(*, stubborn: Sequence[int] = ()) -> Iterator[Hypervisor]:
+    """Serve a hypervisor on a free port; it begins with the stubborn guests only.
+
+    :param stubborn: guests that run on when they are asked to shut down.
+    """
+    made = Hypervisor(stubborn=stubborn)
+    made.add(*stubborn)
+    with http_api(made.answer) as made.url:
+        yield made

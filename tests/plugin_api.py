@@ -1,0 +1,110 @@
+"""The plugin API as data: what a plugin can import, implement, be given and construct."""
+
+import dataclasses
+import enum
+import inspect
+from typing import Any
+
+from pvefw import api, plugins
+from pvefw.settings import setting
+
+Described = dict[str, Any]
+
+
+def described() -> Described:
+    """Everything that a release promises to keep, in a form that JSON can hold."""
+    return {
+        "names": sorted(api.__all__),
+        "families": {family.group: _hooks(family) for family in plugins.FAMILIES.values()},
+        "fields": {name: _fields(one) for name, one in _classes(dataclasses.is_dataclass)},
+        "members": {name: [one.value for one in kind] for name, kind in _classes(_is_enum)},
+        "errors": {name: _bases(one) for name, one in _classes(_is_error)},
+        "setting": sorted(inspect.signature(setting).parameters),
+        "run": _arguments(api.run),
+    }
+
+
+def _classes(wanted: Any) -> list[tuple[str, Any]]:
+    found = ((name, getattr(api, name)) for name in sorted(api.__all__))
+    return [(name, one) for name, one in found if inspect.isclass(one) and wanted(one)]
+
+
+def _is_enum(one: type) -> bool:
+    return issubclass(one, enum.Enum)
+
+
+def _is_error(one: type) -> bool:
+    return issubclass(one, BaseException)
+
+
+def _bases(one: type) -> list[str]:
+    return [base.__name__ for base in one.__mro__[1:] if base.__name__ in api.__all__]
+
+
+def _hooks(family: Any) -> Described:
+    return {
+        name: {
+            "required": required,
+            "arguments": sorted(inspect.signature(getattr(family.spec, name)).parameters),
+        }
+        for name, required in family.hooks.items()
+    }
+
+
+def _fields(one: Any) -> list[list[Any]]:
+    """Name and whether there is a default, in the order of positional arguments."""
+    nothing = dataclasses.MISSING
+    return [
+        [field.name, field.default is not nothing or field.default_factory is not nothing]
+        for field in dataclasses.fields(one)
+        if field.init
+    ]
+
+
+def _arguments(function: Any) -> list[list[Any]]:
+    parameters = inspect.signature(function).parameters.values()
+    return [[one.name, one.default is not one.empty] for one in parameters]
+
+
+def broken_promises(before: Described, now: Described) -> list[str]:
+    """What a plugin written against the one would miss in the other, one sentence each."""
+    found = [f"pvefw.api has no {name} any more" for name in _gone(before["names"], now["names"])]
+    for group, hooks in before["families"].items():
+        found += _hook_findings(group, hooks, now["families"].get(group))
+    for name, fields in before["fields"].items():
+        if now["fields"].get(name, [])[: len(fields)] != fields:
+            found.append(f"{name} has lost fields, or they stand in another order")
+        added = now["fields"].get(name, [])[len(fields) :]
+        found += [
+            f"{name} has a new field {one} without a default" for one, has in added if not has
+        ]
+    for name, members in before["members"].items():
+        found += [f"{name} has no {one}" for one in _gone(members, now["members"].get(name, []))]
+    for name, bases in before["errors"].items():
+        found += [f"{name} is no {one}" for one in _gone(bases, now["errors"].get(name, []))]
+    found += [f"setting() does not take {one}" for one in _gone(before["setting"], now["setting"])]
+    known = [name for name, _ in now["run"]]
+    found += [f"run() does not take {name}" for name, _ in before["run"] if name not in known]
+    return found
+
+
+def _hook_findings(group: str, before: Described, now: Described | None) -> list[str]:
+    if now is None:
+        return [f"there is no family {group} any more"]
+    found = []
+    for hook, was in before.items():
+        if hook not in now:
+            found.append(f"{group} has no hook {hook} any more")
+            continue
+        gone = _gone(was["arguments"], now[hook]["arguments"])
+        found += [f"{hook} is not given {one} any more" for one in gone]
+        if now[hook]["required"] and not was["required"]:
+            found.append(f"{hook} is required now")
+    for hook in _gone(list(now), list(before)):
+        if now[hook]["required"]:
+            found.append(f"{group} has a new hook {hook} that is required")
+    return found
+
+
+def _gone(before: list[str], now: list[str]) -> list[str]:
+    return [one for one in before if one not in now]
