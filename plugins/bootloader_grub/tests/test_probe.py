@@ -81,6 +81,13 @@ def test_a_kernel_that_is_not_whole(proxmox, esp, put, name):
     assert list(Grub().boot_probe(esp).kernels) == [NEW]
 
 
+def test_an_entry_without_an_initrd_is_not_complete(proxmox, esp, put):
+    proxmox()
+    config = (esp.mountpoint / "grub/grub.cfg").read_bytes()
+    put({"grub/grub.cfg": config.replace(f"/initrd.img-{OLD}".encode(), b"")})
+    assert list(Grub().boot_probe(esp).kernels) == [NEW]
+
+
 @pytest.mark.parametrize("config", [b"", b"menuentry 'cut o", b"\0" * 4096, b"\xff\xfe}}}{{{"])
 def test_a_menu_that_is_damaged(proxmox, esp, put, config):
     proxmox()

@@ -137,6 +137,13 @@ def test_grub_default_names_a_kernel(boots, wanted):
     assert "single" not in started.linux
 
 
+def test_a_greater_than_sign_in_a_title_is_doubled_in_a_path(boots):
+    path = f"Advanced options for a > b GNU/Linux>a > b GNU/Linux, with Linux {OLD}"
+    doubled = path.replace("a > b", "a >> b")
+    started = boots(f"GRUB_DISTRIBUTOR='a > b'\nGRUB_DEFAULT='{doubled}'")
+    assert started.linux[0] == f"/vmlinuz-{OLD}"
+
+
 @pytest.mark.parametrize(
     "wanted", ["0", "gnulinux-simple-1234", "1>0", "Proxmox", "gnulinux-simple-pvefw"]
 )

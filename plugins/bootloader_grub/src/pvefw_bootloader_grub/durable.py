@@ -21,7 +21,7 @@ def read(path: Path) -> bytes | None:
 
 
 def replace(path: Path, data: bytes | None) -> None:
-    """Replace a file, or create it and its directory; ``None`` removes it.
+    """Replace a file and keep its mode, or create it and its directory; ``None`` removes it.
 
     :raises ProviderError: it cannot be written; the old content is still there.
     """
@@ -31,7 +31,9 @@ def replace(path: Path, data: bytes | None) -> None:
             path.unlink(missing_ok=True)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write(staged, data, os.O_CREAT | os.O_TRUNC)
+            mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+            staged.unlink(missing_ok=True)
+            _write(staged, data, os.O_CREAT | os.O_EXCL, mode)
             staged.replace(path)
         if path.parent.is_dir():
             _sync(path.parent)
@@ -53,8 +55,8 @@ def overwrite(path: Path, data: bytes) -> None:
         raise ProviderError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def _write(path: Path, data: bytes, flags: int) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, 0o644)
+def _write(path: Path, data: bytes, flags: int, mode: int = 0o644) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | flags, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
         file.flush()

@@ -72,7 +72,8 @@ def _pin(version: str | None, root: Path, task: Task) -> None:
     finally:
         if not done:
             durable.replace(snippet, before)
-            durable.replace(config, menu_before)
+            if durable.read(config) != menu_before:
+                durable.replace(config, menu_before)
 
 
 def _generate(root: Path) -> None:
