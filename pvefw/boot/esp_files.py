@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 UNFINISHED = ".pvefw-new"
 """What the names of files end with that are not complete yet."""
-_CHUNK = 1 << 20
+_CHUNK = 1 << 18
 
 
 def unfinished(target: PurePosixPath) -> PurePosixPath:
@@ -134,14 +134,13 @@ class EspFiles:
     # --- changing ------------------------------------------------------------------------------
 
     def make_directory(self, directory: PurePosixPath) -> None:
-        """Make a directory, durably; its parent is there.
+        """Make a directory, whose parent is there; durable after :meth:`sync` of that.
 
         :raises OSError: it cannot be made.
         """
         (self.root / directory).mkdir()
-        self.sync(directory.parent)
 
-    def create(self, target: PurePosixPath, chunks: Iterable[bytes]) -> None:
+    def create(self, target: PurePosixPath, chunks: Iterable[bytes | memoryview]) -> None:
         """Write a file under its unfinished name; durable after :meth:`sync_file`.
 
         :raises OSError: it cannot be written.
@@ -168,7 +167,7 @@ class EspFiles:
         finally:
             os.close(descriptor)
 
-    def write(self, descriptor: int, data: bytes) -> None:
+    def write(self, descriptor: int, data: bytes | memoryview) -> None:
         """Write all of the data.
 
         :raises OSError: it cannot be written.
@@ -223,8 +222,9 @@ class EspFiles:
             os.close(descriptor)
 
 
-def chunks_of(path: Path) -> Iterator[bytes]:
-    """A file's content, in pieces."""
+def chunks_of(path: Path) -> Iterator[memoryview]:
+    """A file's content, in pieces; each is good until the next one is asked for."""
+    buffer = memoryview(bytearray(_CHUNK))
     with path.open("rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            yield chunk
+        while count := file.readinto(buffer):
+            yield buffer[:count]

@@ -104,19 +104,20 @@ class Sources:
         known = raw.get("files") if raw.get("boot_id") == boot_id else None
         self._known: dict[str, Any] = known if isinstance(known, dict) else {}
         self._used: dict[str, Any] = {}
+        self._now: dict[str, Any] = {}
+        """Of files that are too young for their times to tell whether they were changed since. This
+        refresh goes by them; should one be changed meanwhile, the next one reads it again."""
 
-    def known(self, path: Path) -> str | None:
-        """The digest, where it need not be computed.
-
-        :raises OSError: the file cannot be looked at.
-        """
-        identity = identity_of(path)
+    def _look_up(self, path: Path, identity: list[int]) -> str | None:
+        """The digest, where it need not be computed."""
         entry = self._used.get(str(path)) or self._known.get(str(path))
-        if not isinstance(entry, dict) or entry.get("identity") != identity:
-            return None
-        self._used[str(path)] = entry
-        digest = entry.get("sha256")
-        return digest if isinstance(digest, str) else None
+        if isinstance(entry, dict) and entry.get("identity") == identity and "sha256" in entry:
+            self._used[str(path)] = entry
+        else:
+            entry = self._now.get(str(path))
+            if entry is None or entry["identity"] != identity:
+                return None
+        return str(entry["sha256"])
 
     def digest(self, path: Path) -> str:
         """The digest.
@@ -124,12 +125,12 @@ class Sources:
         :raises StoreError: the file cannot be read.
         """
         try:
-            known = self.known(path)
+            identity = identity_of(path)
+            known = self._look_up(path, identity)
             if known is None:
-                identity = identity_of(path)
                 with path.open("rb") as file:
                     known = hashlib.file_digest(file, "sha256").hexdigest()
-                self.learn(path, identity, known)
+                self._learn(path, identity, known)
         except OSError as error:
             raise files.failed("read", path, error) from error
         return known
@@ -145,14 +146,16 @@ class Sources:
         except OSError as error:
             raise files.failed("read", path, error) from error
 
-    def learn(self, path: Path, identity: list[int], digest: str) -> None:
+    def _learn(self, path: Path, identity: list[int], digest: str) -> None:
         """Keep a digest that was computed.
 
         :param identity: what :func:`identity_of` said before the file was read.
         """
+        if identity_of(path) != identity:
+            return
         now = int(system.SystemClock().now().timestamp() * 1_000_000_000)
-        if identity_of(path) == identity and now - identity[-1] > _SETTLED:
-            self._used[str(path)] = {"identity": identity, "sha256": digest}
+        kept = self._used if now - identity[-1] > _SETTLED else self._now
+        kept[str(path)] = {"identity": identity, "sha256": digest}
 
     def save(self) -> None:
         """Keep what is known of the files that were asked for.

@@ -14,8 +14,8 @@ state, and the next begins when it is on the disk.
 
 import contextlib
 import errno
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -69,6 +69,8 @@ class Change:
         self._sources = sources
         self._task = task
         self._directories: set[str] = set()
+        self._with_new: list[PurePosixPath] = []
+        """Folders in which folders were made that are not synced yet."""
         self.digests: dict[str, str] = {}
         """Of what was copied: target to SHA-256."""
 
@@ -99,6 +101,7 @@ class Change:
             for target in copies:
                 with self._explained("write", target):
                     self._files.sync_file(target)
+            self._sync_new_directories()
         except (StoreError, Cancelled):
             self._clean(copies)
             raise
@@ -111,17 +114,16 @@ class Change:
                 with self._explained("write", parent):
                     self._files.sync(parent)
 
-    def _read(self, target: PurePosixPath, source: Path) -> Iterator[bytes]:
+    def _read(self, target: PurePosixPath, source: Path) -> Iterator[memoryview]:
         """The source's content; at its end its digest is known."""
-        digest = hashlib.sha256()
         try:
             before = identity_of(source)
-            known = self._sources.known(source)
-            for chunk in chunks_of(source):
-                self._stop_if_cancelled()
-                if known is None:
-                    digest.update(chunk)
-                yield chunk
+            # on another processor: the disk is not to wait for it
+            with ThreadPoolExecutor(1) as other:
+                digest = other.submit(self._sources.digest, source)
+                for chunk in chunks_of(source):
+                    self._stop_if_cancelled()
+                    yield chunk
             changed = identity_of(source) != before
         except OSError as error:
             raise store_files.failed("read", source, error) from error
@@ -130,15 +132,14 @@ class Change:
                 f"{source}: the file was changed while it was copied",
                 hint="Wait until it is complete, then run: pvefw boot refresh",
             )
-        self.digests[str(target)] = known or digest.hexdigest()
-        if known is None:
-            self._sources.learn(source, before, digest.hexdigest())
+        self.digests[str(target)] = digest.result()
 
     def _replace_text(self, target: PurePosixPath, data: bytes) -> None:
         try:
             self._create(target, [data])
             with self._explained("write", target):
                 self._files.sync_file(target)
+            self._sync_new_directories()
         except StoreError:
             self._clean([target])
             raise
@@ -146,7 +147,7 @@ class Change:
             self._files.put_in_place(target)
             self._files.sync(target.parent)
 
-    def _create(self, target: PurePosixPath, content: Iterable[bytes]) -> None:
+    def _create(self, target: PurePosixPath, content: Iterable[bytes | memoryview]) -> None:
         with self._explained("write", target):
             self._make_parents(target.parent)
             self._files.create(target, content)
@@ -156,6 +157,13 @@ class Change:
             if one.name and folded(one) not in self._directories:
                 self._files.make_directory(one)
                 self._directories.add(folded(one))
+                self._with_new.append(one.parent)
+
+    def _sync_new_directories(self) -> None:
+        for parent in dict.fromkeys(self._with_new):
+            with self._explained("write", parent):
+                self._files.sync(parent)
+        self._with_new.clear()
 
     def _remove(self, targets: Iterable[PurePosixPath]) -> None:
         targets = list(targets)

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 
 from pvefw.boot.esp_files import EspFiles, unfinished
 
@@ -66,6 +67,8 @@ class _Watched(EspFiles):
     def make_directory(self, directory):
         self._steps.step(f"mkdir {directory}")
         super().make_directory(directory)
+        path = self.root / directory
+        self._steps.may_be_lost(path, lambda: shutil.rmtree(path))
 
     def create(self, target, chunks):
         self._steps.step(f"create {target}")
