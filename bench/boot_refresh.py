@@ -35,6 +35,7 @@ class Bench:
         self.machine = DirectoryMachine(directory / "esps")
         self.plain = Plain()
         self.copies = directory / "copies"
+        self.rebuilt = 0
         for version in KERNELS:
             self.rebuild(version)
         for uuid in UUIDS:
@@ -49,9 +50,10 @@ class Bench:
         return [self.host.root / f"boot/{name}-{one}" for one in versions for name in SIZES]
 
     def rebuild(self, version):
-        """New content for a kernel and its initrd."""
+        """New content for a kernel and its initrd, of another size, as it will be."""
+        self.rebuilt += 1
         for path in self.files([version]):
-            size = SIZES[path.name.partition("-")[0]]
+            size = SIZES[path.name.partition("-")[0]] + self.rebuilt * 512
             with path.open("wb") as file, Path("/dev/urandom").open("rb") as random:
                 file.write(random.read(size))
 
