@@ -69,12 +69,13 @@ class Devices:
                 return one
         raise NotFound(f"{path}: no such block device", hint="See: lsblk")
 
-    def with_uuid(self, uuid: str) -> Device | None:
-        """The FAT file system of this volume id."""
-        for one in self._devices:
-            if one.fstype == "vfat" and one.uuid.upper() == uuid.upper():
-                return one
-        return None
+    def with_uuid(self, uuid: str) -> list[Device]:
+        """The FAT file systems of this volume id: more than one where a disk was copied as it is."""
+        return [
+            one
+            for one in self._devices
+            if one.fstype == "vfat" and one.uuid.upper() == uuid.upper()
+        ]
 
     def disk_of(self, device: Device) -> Device | None:
         """What a partition is a part of."""

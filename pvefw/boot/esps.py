@@ -1,6 +1,7 @@
 """The ESPs of this host: which are registered, which of them are there, and what one of them offers."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,26 @@ class Registered:
     device: Device | None
     """``None`` where no disk has it."""
     disk: Path | None
+    doubles: Sequence[Path] = ()
+    """Other partitions that have the same volume id."""
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be worked on, or empty."""
+        if not self.is_uuid:
+            return "that is not the volume id of a FAT file system"
+        if self.device is None:
+            return "it is not there"
+        if self.doubles:
+            return f"{', '.join(map(str, self.doubles))} has the same volume id"
+        return ""
+
+    @property
+    def advice(self) -> str:
+        """What to do about the problem."""
+        if self.doubles:
+            return "Format one of them anew, and init it: pvefw boot format PARTITION --force"
+        return "If it is gone for good: pvefw boot clean"
 
     @property
     def is_uuid(self) -> bool:
@@ -52,9 +73,10 @@ def registered(paths: Paths, devices: disks.Devices) -> list[Registered]:
 
 def resolve(entry: str, devices: disks.Devices) -> Registered:
     """The ESP of a volume id."""
-    device = devices.with_uuid(entry) if is_uuid(entry) else None
+    found = devices.with_uuid(entry) if is_uuid(entry) else []
+    device = found[0] if found else None
     disk = devices.disk_of(device) if device else None
-    return Registered(entry, device, disk.path if disk else None)
+    return Registered(entry, device, disk.path if disk else None, [one.path for one in found[1:]])
 
 
 def esp(one: Registered, mountpoint: Path) -> Esp:

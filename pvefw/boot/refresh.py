@@ -152,13 +152,8 @@ def refresh_one(context: Context, one: Registered, plan: BootPlan) -> bool:
     :raises LeftWorse: it is not.
     """
     device, uuid = one.device, one.entry
-    if device is None:
-        raise NotFound(
-            f"{one.who}: it is not there"
-            if one.is_uuid
-            else f"{one.who}: that is not the volume id of a FAT file system",
-            hint="If it is gone for good: pvefw boot clean",
-        )
+    if device is None or one.problem:
+        raise NotFound(f"{one.who}: {one.problem}", hint=one.advice)
     record = records.load(context.paths, uuid)
     if record.under_way:
         context.task.log(f"{one.who}: the last change was interrupted; checking the file system")

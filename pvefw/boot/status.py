@@ -113,8 +113,11 @@ def _mixed(found: Sequence[EspStatus]) -> list[str]:
 
 def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
     if one.device is None:
-        why = "it is not there" if one.is_uuid else "this is not the volume id of a FAT file system"
-        return EspStatus(one.entry, state="missing", problems=[f"{why}: pvefw boot clean"])
+        return EspStatus(one.entry, state="missing", problems=[f"{one.problem}: pvefw boot clean"])
+    if one.problem:
+        return EspStatus(
+            one.entry, str(one.device.path), "error", problems=[f"{one.problem}. {one.advice}"]
+        )
     try:
         with context.machine.mounted(one.device) as mount:
             esp = esps.esp(one, mount.path)

@@ -77,15 +77,14 @@ def devices():
 
 
 def test_what_lsblk_says(devices):
-    esp = devices.with_uuid("abcd-1234")
-    assert esp is not None
+    (esp,) = devices.with_uuid("abcd-1234")
     assert (esp.path, esp.partition_type, esp.is_partition) == (Path("/dev/sda2"), ESP_TYPE, True)
     disk = devices.disk_of(esp)
     assert disk.path == Path("/dev/sda")
     assert [one.kname for one in devices.parts_of(disk)] == ["sda1", "sda2", "sda3"]
     assert devices.find(Path("/dev/sda3")).users == ["md0"]
     assert devices.find(Path("/dev/md0")).mountpoints == ["/"]
-    assert devices.with_uuid("FFFF-0000") is None
+    assert devices.with_uuid("FFFF-0000") == []
     with pytest.raises(NotFound, match="no such block device"):
         devices.find(Path("/dev/sdz"))
 
@@ -224,5 +223,5 @@ def test_lsblk_is_asked_for_json(monkeypatch):
         return Completed(argv, 0, json.dumps({"blockdevices": ROWS}), "")
 
     monkeypatch.setattr(system, "run", run)
-    assert disks.read().with_uuid("ABCD-1234") is not None
+    assert disks.read().with_uuid("ABCD-1234")
     assert asked[0][:4] == ["lsblk", "--json", "--bytes", "--list"]

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import threading
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
 from boot.conftest import UUIDS, Plain, loaders_of
@@ -11,6 +11,7 @@ from boot.conftest import UUIDS, Plain, loaders_of
 from pvefw import plugins
 from pvefw.api import BootTree, ProviderError, hookimpl
 from pvefw.boot import choice, esp_files, records, refresh, registry, status
+from pvefw.boot.disks import Devices
 from pvefw.boot.loaders import Loaders
 from pvefw.errors import Cancelled, ConfigError, PvefwError, StoreError
 from pvefw.hookspecs.boot import BOOTLOADER
@@ -25,7 +26,7 @@ def tree(machine, uuid):
 
 
 def times(machine):
-    return {uuid: machine.seal(machine.devices().with_uuid(uuid)) for uuid in UUIDS}
+    return {uuid: machine.seal(machine.devices().with_uuid(uuid)[0]) for uuid in UUIDS}
 
 
 def test_every_esp_gets_all_kernels(ready, machine, host):
@@ -218,6 +219,17 @@ def test_an_esp_that_is_missing_fails_the_refresh_of_the_others_not(ready, machi
     assert host.paths.esp_uuids.read_text() == "BBBB-0002\n"
     refresh.refresh(ready())
     assert status.status(ready()).ok
+
+
+def test_a_disk_that_was_copied_as_it_is(ready, machine, monkeypatch):
+    """Two partitions have one volume id, and nobody knows which of them is meant."""
+    there = list(machine.devices())
+    copy = dataclasses.replace(there[2], path=Path("/dev/sdc2"), kname="sdc2", parent="sdc")
+    monkeypatch.setattr(machine, "devices", lambda: Devices([*there, copy]))
+    with pytest.raises(StoreError, match="/dev/sdc2 has the same volume id"):
+        refresh.refresh(ready())
+    assert [one.state for one in status.status(ready()).esps] == ["error", "ok"]
+    assert registry.clean(ready(), dry_run=True) == []
 
 
 def test_rubbish_among_the_uuids_is_named(ready, host):
