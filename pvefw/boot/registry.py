@@ -51,7 +51,10 @@ def _initial(devices: Devices, path: Path) -> Registered:
             f"({device.partition_type or 'none'})",
             hint="Firmware would not find it. Set its type, with sgdisk for example: EF00",
         )
-    return esps.resolve(device.uuid, devices)
+    one = esps.resolve(device.uuid, devices)
+    if one.problem:
+        raise UsageError(f"{who}: {one.problem}", hint=one.advice)
+    return one
 
 
 def _install(context: Context, devices: Devices, one: Registered, name: str) -> None:

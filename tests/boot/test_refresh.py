@@ -13,7 +13,7 @@ from pvefw.api import BootTree, ProviderError, hookimpl
 from pvefw.boot import choice, esp_files, records, refresh, registry, status
 from pvefw.boot.disks import Devices
 from pvefw.boot.loaders import Loaders
-from pvefw.errors import Cancelled, ConfigError, PvefwError, StoreError
+from pvefw.errors import Cancelled, ConfigError, PvefwError, StoreError, UsageError
 from pvefw.hookspecs.boot import BOOTLOADER
 from pvefw.testing.fakes import FakeTask
 
@@ -228,6 +228,8 @@ def test_a_disk_that_was_copied_as_it_is(ready, machine, monkeypatch):
     monkeypatch.setattr(machine, "devices", lambda: Devices([*there, copy]))
     with pytest.raises(StoreError, match="/dev/sdc2 has the same volume id"):
         refresh.refresh(ready())
+    with pytest.raises(UsageError, match="has the same volume id"):
+        registry.init(ready(), copy.path, "plain")
     assert [one.state for one in status.status(ready()).esps] == ["error", "ok"]
     assert registry.clean(ready(), dry_run=True) == []
 
