@@ -4,6 +4,7 @@ import json
 import shutil
 import socket
 
+import documented
 import pytest
 
 from pvefw.guests import units
@@ -323,3 +324,22 @@ def test_which_guests_there_are_is_noted_for_the_tab_key(farm, command):
     farm.guest(101)
     farm.run(*command)
     assert [id_ for id_, _ in guest_notes.read(Paths(farm.root, "pve1"))] == ["100", "101"]
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("guest list", []),
+        ("guest show", ["100"]),
+        ("startall", ["--dry-run"]),
+        ("stopall", ["--dry-run"]),
+        ("migrateall", ["big", "--dry-run"]),
+    ],
+)
+def test_json_is_as_documented(farm, command, arguments):
+    farm.guest(100, order=1, state="running")
+    farm.guest(101, after=[999])
+    farm.guest(102, onboot=False, ready="agent")
+    printed = json.loads(farm.run(*command.split(), *arguments, "--output-format", "json"))
+    assert printed
+    assert documented.faults(command, printed) == []
