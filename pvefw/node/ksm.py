@@ -44,7 +44,7 @@ def status(paths: Paths) -> dict[str, object]:
 
     ``saved`` is the size of all pages that need not be there (``pages_sharing``, and the zero pages that
     were merged); ``profit`` is what is left of it after what KSM itself needs, by the kernel's own count
-    (``None`` before Linux 6.1).
+    (``None`` before Linux 6.4).
 
     :raises NotFound: this kernel has no KSM.
     :raises ProgramError: systemd cannot be asked.
