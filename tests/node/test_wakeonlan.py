@@ -164,7 +164,11 @@ def test_a_damaged_configuration_names_whose_and_shows_the_format(paths, pvefw, 
     assert "[mac=]MAC[,bind-interface=IF][,broadcast-address=IP]" in said
 
 
-def test_a_node_whose_address_nobody_knows_is_not_waited_for(paths, pvefw):
+def test_a_node_whose_address_nobody_knows_is_not_waited_for(paths, pvefw, monkeypatch):
+    def unknown(*_arguments, **_options):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # no name server is to be asked
     configure(paths, "no-such-name", MAC)
     for members in ("", "{}", "nonsense", '{"nodelist": {"no-such-name": 7}}'):
         paths.members.write_text(members)
