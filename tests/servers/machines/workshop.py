@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from servers.machines.kernels import full_kernel, initrd
-from servers.machines.power import disk_options, firmware_options
+from servers.machines.kernels import Kernel, full_kernel, initrd
+from servers.machines.power import disk_options, firmware_options, good_initrd
 
 START_SECONDS = 180.0
 """It takes 8 on a quiet machine."""
@@ -146,6 +146,15 @@ class Workshop:
         output, _, last = bytes(self._read).rpartition(_MARK)
         self._read.clear()
         return Done(int(last), output.decode(errors="replace"))
+
+    def install_kernel(self, kernel: Kernel, ramdisk: Path | None = None) -> None:
+        """Put a kernel where Debian's package puts it, with an initrd that says that it has booted."""
+        self.run(f"""
+            set -e
+            mkdir -p /lib/modules/{kernel.version}
+            cp {kernel.image} /boot/vmlinuz-{kernel.version}
+            cp {ramdisk or good_initrd()} /boot/initrd.img-{kernel.version}
+        """)
 
     def bytes_written(self, disk: int) -> int:
         """How many bytes the machine has written to a disk since it was switched on.
