@@ -1,0 +1,91 @@
+"""Real ESPs in a workshop: what is refused, what is noticed, what a refresh repairs and leaves alone."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from servers.machines.workshop import Workshop
+
+pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
+
+ONE, OTHER = "/dev/vda2", "/dev/vdb2"
+
+
+@pytest.fixture(scope="module")
+def shop(hosts, tmp_path_factory) -> Iterator[Workshop]:
+    """A host with two ESPs of systemd-boot, in step; every test leaves them so."""
+    computer = hosts("systemd-boot").default.copy(tmp_path_factory.mktemp("esps") / "computer")
+    with computer.workshop() as running:
+        yield running
+
+
+def written(shop: Workshop) -> list[int]:
+    shop.run("sync")
+    return [shop.bytes_written(disk) for disk in (0, 1)]
+
+
+def on_esp(device: str, script: str) -> str:
+    """A script that runs in a directory where the ESP is mounted, and ends with its first failure."""
+    return f"set -e; mount -t vfat {device} /mnt; trap 'cd /; umount /mnt' EXIT; cd /mnt; {script}"
+
+
+def status(shop: Workshop) -> dict:
+    """What ``status`` says of ESPs that are not in step."""
+    return json.loads(shop.fail("pvefw boot status --output-format json 2>/dev/null"))
+
+
+def test_a_refresh_without_changes_writes_nothing(shop):
+    before = written(shop)
+
+    said = shop.run("pvefw boot refresh")
+
+    assert said.count("nothing has changed") == 2
+    assert written(shop) == before
+
+
+def test_status_writes_nothing(shop):
+    before = written(shop)
+
+    assert "ok" in shop.run("pvefw boot status")
+
+    assert written(shop) == before
+
+
+def test_an_initrd_rebuilt_under_the_same_name_is_noticed(shop, kernels):
+    initrd = f"/boot/initrd.img-{kernels[0].version}"
+    # the same size and the same time stamp
+    shop.run(f"""
+        touch -r {initrd} /run/stamp
+        printf x | dd of={initrd} bs=1 seek=1000000 conv=notrunc status=none
+        touch -r /run/stamp {initrd}
+    """)
+
+    assert "initrd" in shop.fail("pvefw boot status")
+    shop.run("pvefw boot refresh")
+
+    for esp in (ONE, OTHER):
+        shop.run(on_esp(esp, f"cmp {initrd} $(find . -name initrd.img-{kernels[0].version})"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "printf x | dd of=$(find . -name 'vmlinuz-*' | head -1) bs=1 seek=5000 conv=notrunc",
+        "truncate -s 100000 $(find . -name 'initrd.img-*' | head -1)",
+        "rm $(find . -name 'vmlinuz-*' | head -1)",
+        "echo '# by hand' >>loader/loader.conf",
+        "rm $(find loader/entries -name '*.conf' | head -1)",
+    ],
+    ids=["kernel changed", "initrd truncated", "kernel deleted", "configuration", "entry deleted"],
+)
+def test_drift_is_reported_and_repaired(shop, damage):
+    shop.run(on_esp(OTHER, damage))
+
+    found = status(shop)
+
+    states = {one["device"]: one for one in found["esps"]}
+    assert states[ONE]["state"] == "ok"
+    assert states[OTHER]["state"] == "drift"
+    assert states[OTHER]["problems"]
+    assert not found["ok"]
+    shop.run("pvefw boot refresh && pvefw boot status --quiet")
