@@ -1,5 +1,6 @@
 """Conformance kits and fakes for plugin authors: API, as :mod:`pvefw.api` is.
 
-The kits (:mod:`pvefw.testing.challenge` and its siblings) are pytest classes to inherit from and need
-``pip install pvefw[testing]``; :mod:`pvefw.testing.fakes` needs nothing.
+The kits are pytest classes to inherit from and need ``pip install pvefw[testing]``: ``dns``,
+``dns_catalog``, ``challenge``, ``boot``, ``guest`` and ``observer``. The other modules are stand-ins that
+need nothing but pvefw itself.
 """
