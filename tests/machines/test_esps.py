@@ -89,3 +89,41 @@ def test_drift_is_reported_and_repaired(shop, damage):
     assert states[OTHER]["problems"]
     assert not found["ok"]
     shop.run("pvefw boot refresh && pvefw boot status --quiet")
+
+
+def test_a_stale_kernel_is_reported_and_removed(shop, kernels):
+    kept, name = f"EFI/proxmox/{kernels[0].version}", "6.0.1-1-gone"
+    shop.run(
+        on_esp(
+            ONE,
+            f"cp -r {kept} EFI/proxmox/{name} && cd EFI/proxmox/{name} && "
+            f"mv vmlinuz-* vmlinuz-{name} && mv initrd.img-* initrd.img-{name}",
+        )
+    )
+
+    assert name in str(status(shop))
+    shop.run("pvefw boot refresh")
+
+    assert name not in shop.run(on_esp(ONE, "ls -R EFI/proxmox"))
+
+
+def test_a_disk_that_is_gone_is_an_error_and_the_other_is_served(shop, kernels):
+    version = kernels[-1].version
+    shop.run(
+        """
+        disk=$(readlink -f /sys/block/vdb/device/..)
+        echo 1 >$disk/remove
+        udevadm settle
+        pvefw boot kernel add """
+        + version
+    )
+
+    found = status(shop)
+    said = shop.fail("pvefw boot refresh")
+
+    assert sorted(one["state"] for one in found["esps"]) == ["drift", "missing"]
+    assert "pvefw boot clean" in said
+    assert version in shop.run(on_esp(ONE, "ls -R EFI/proxmox"))
+    shop.run("echo 1 >/sys/bus/pci/rescan; udevadm settle; pvefw boot refresh")
+    assert version in shop.run(on_esp(OTHER, "ls -R EFI/proxmox"))
+    shop.run(f"pvefw boot kernel remove {version}; pvefw boot refresh")
