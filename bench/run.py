@@ -4,7 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-BENCHMARKS = ("startup", "acme_http", "acme_dns", "renewal", "task_history", "boot_refresh")
+BENCHMARKS = (
+    "startup",
+    "acme_http",
+    "acme_dns",
+    "renewal",
+    "task_history",
+    "boot_refresh",
+    "guests",
+)
 
 
 def main(wanted):

@@ -1,6 +1,7 @@
 """Guests of one libvirt daemon, started and stopped; what they are doing comes as events."""
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,8 +29,13 @@ from pvefw_guest_libvirt.migration import Migration, Places
 
 __all__ = ["Libvirt"]
 
-_ASK_AGAIN = 10.0
+_ASK_AGAIN = {"vm": 10.0, "container": 2.0}
 """Seconds until a guest is asked once more to shut down: one that was still booting has missed it."""
+_WAYS_TO_ASK = {
+    "vm": (libvirt.VIR_DOMAIN_SHUTDOWN_DEFAULT,),  # its agent, else the power button
+    # an init that listens to initctl; one that does not, though libvirt takes it for asked
+    "container": (libvirt.VIR_DOMAIN_SHUTDOWN_INITCTL, libvirt.VIR_DOMAIN_SHUTDOWN_SIGNAL),
+}
 _PING_SECONDS = 1.0
 _PING = '{"execute": "guest-ping"}'
 _RUNNING = (
@@ -135,20 +141,21 @@ class Libvirt:
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
         """Ask it to shut down, through its agent or the power button, and again from time to time."""
         end = time.monotonic() + timeout
+        ways = itertools.cycle(_WAYS_TO_ASK[guest.kind])
         with self._events.watch(guest.backend_id) as watch:
-            while not self._ask_to_stop(guest, task):
-                ask_again = min(end, time.monotonic() + _ASK_AGAIN)
+            while not self._ask_to_stop(guest, next(ways), task):
+                ask_again = min(end, time.monotonic() + _ASK_AGAIN[guest.kind])
                 while change := watch.next(ask_again - time.monotonic(), task):
                     if change.state is GuestState.STOPPED:
                         break
                 if change is None and time.monotonic() >= end:
                     raise Unavailable(f"it still runs after {timeout:g} seconds")
 
-    def _ask_to_stop(self, guest: Guest, task: Task) -> bool:
-        """Press its power button, unless it has stopped; whether it has."""
+    def _ask_to_stop(self, guest: Guest, way: int, task: Task) -> bool:
+        """Ask it, unless it has stopped; whether it has."""
         with self._pool.connection() as connection:
             domain = _domain(connection, guest)
-            _act(domain, GuestState.STOPPED, domain.shutdown)
+            _act(domain, GuestState.STOPPED, lambda: domain.shutdownFlags(way))
             if _state(domain) is not GuestState.STOPPED:
                 return False
             if guest.state is not GuestState.STOPPED and domain.state()[1] in _UNCLEAN:

@@ -1,0 +1,162 @@
+"""Twenty real guests, stopped and started: pvefw, libvirt-guests.sh, virsh in a loop, libvirt's floor.
+
+The floor is a program of eight threads that calls libvirt and does nothing else. Aim: within 1.3 of it.
+
+Usage: python bench/guests.py; with `floor start|stop URI` it is the floor.
+"""
+
+import subprocess
+import sys
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from measure import BIN, keep, seconds, table
+
+GUESTS, WORKERS, REPEATS = 20, 8, 3
+NAMES = [f"web{number:02}" for number in range(GUESTS)]
+SCRIPT = Path("/usr/lib/libvirt/libvirt-guests.sh")
+DEFAULTS = """\
+URIS={uri}
+ON_BOOT=start
+ON_SHUTDOWN=shutdown
+SHUTDOWN_TIMEOUT=120
+PARALLEL_SHUTDOWN=10
+"""
+LOOP = {
+    "start": 'for name in $NAMES; do virsh -c "$URI" -q start $name; done',
+    "stop": """
+        for name in $NAMES; do
+            virsh -c "$URI" -q shutdown $name
+            while [ "$(virsh -c "$URI" domstate $name)" != 'shut off' ]; do sleep 0.1; done
+        done""",
+}
+
+
+# --- the floor ------------------------------------------------------------------------------------
+
+
+def floor(action, uri):
+    import libvirt
+
+    libvirt.virEventRegisterDefaultImpl()
+    own, stopped, bell = threading.local(), set(), threading.Condition()
+
+    def loop():
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    def changed(_connection, domain, event, *_):
+        if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+            with bell:
+                stopped.add(domain.name())
+                bell.notify()
+
+    def act(name):
+        if not hasattr(own, "connection"):
+            own.connection = libvirt.open(uri)
+        domain = own.connection.lookupByName(name)
+        domain.create() if action == "start" else domain.shutdown()
+
+    threading.Thread(target=loop, daemon=True).start()
+    watching = libvirt.open(uri)
+    watching.domainEventRegisterAny(None, libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE, changed, None)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(act, NAMES))
+    with bell:
+        bell.wait_for(lambda: action == "start" or stopped == set(NAMES), 120)
+
+
+# --- the tools ------------------------------------------------------------------------------------
+
+
+def pvefw(folder, uri):
+    root = folder / "root"
+    (root / "etc/pve").mkdir(parents=True)
+    (root / "etc/pve/pvefw.cfg").write_text(f"guest: libvirt\n\turi {uri}\n")
+    base = [BIN / "pvefw", "--root", root, "--node", "n1"]
+    for line in subprocess.check_output([*base, "guest", "list"], text=True).splitlines()[1:]:
+        settings = ("--onboot", "1", "--up", "0")
+        subprocess.check_call([*base, "guest", "set", line.split()[0], *settings])
+    return {
+        action: [*base, f"{action}all", "--max-workers", WORKERS] for action in ("start", "stop")
+    }
+
+
+def libvirt_guests(folder, uri):
+    """The script, reading and writing below a folder of ours instead of /etc and /var."""
+    text = SCRIPT.read_text()
+    for variable, place in (("sysconfdir", "etc"), ("localstatedir", "var")):
+        text = text.replace(f'{variable}="/{place}"', f'{variable}="{folder}/{place}"')
+    for name in ("etc/default", "var/lib/libvirt", "var/lock/subsys"):
+        (folder / name).mkdir(parents=True)
+    (folder / "etc/default/libvirt-guests").write_text(DEFAULTS.format(uri=uri))
+    script = folder / "libvirt-guests.sh"
+    script.write_text(text)
+    return {action: ["sh", script, action] for action in ("start", "stop")}
+
+
+def tools(folder, uri):
+    variables = f"URI='{uri}' NAMES='{' '.join(NAMES)}'; "
+    return {
+        "floor": {one: [sys.executable, __file__, "floor", one, uri] for one in LOOP},
+        "pvefw": pvefw(folder, uri),
+        "libvirt-guests.sh": libvirt_guests(folder, uri),
+        "virsh loop": {one: ["sh", "-c", variables + loop] for one, loop in LOOP.items()},
+    }
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+
+def measured(node, commands):
+    """Seconds that a tool takes to stop and to start all guests, which it must really do."""
+    node.wait_until_booted(*NAMES)
+    taken = {"stop": seconds(commands["stop"])}
+    assert node.active() == set(), commands
+    taken["start"] = seconds(commands["start"])
+    assert node.active() == set(NAMES), commands
+    return taken
+
+
+def main():
+    import statistics
+
+    from servers.libvirt import libvirt_nodes
+
+    taken = {}
+    with libvirt_nodes("n1") as [node], tempfile.TemporaryDirectory() as folder:
+        for name in NAMES:
+            node.define(name)
+        compared = tools(Path(folder), node.uri)
+        seconds(compared["floor"]["start"])
+        for _ in range(REPEATS):
+            for name, commands in compared.items():
+                for action, value in measured(node, commands).items():
+                    taken.setdefault(name, {}).setdefault(action, []).append(value)
+    medians = {
+        name: {action: statistics.median(values) for action, values in one.items()}
+        for name, one in taken.items()
+    }
+    ratios = {
+        name: {action: value / medians["floor"][action] for action, value in one.items()}
+        for name, one in medians.items()
+    }
+    rows = [
+        (
+            name,
+            *(f"{one[action]:.2f} s" for action in ("stop", "start")),
+            *(f"{ratios[name][action]:.2f}" for action in ("stop", "start")),
+        )
+        for name, one in medians.items()
+    ]
+    table(rows, ("", "stop", "start", "of the floor: stop", "start"))
+    keep("guests", {"guests": GUESTS, "seconds": medians, "times_the_floor": ratios})
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["floor"]:
+        floor(*sys.argv[2:])
+    else:
+        main()

@@ -1,0 +1,128 @@
+"""A private libvirt daemon with LXC containers; it needs root, and control groups of version 1 or 2.
+
+LXC has no session mode: the daemon runs as root, in mount and PID namespaces of its own in which all
+that it writes outside of our folder is a file system in memory. It gets the LXC driver only: those for
+QEMU and networks would want users and programs that a test machine need not have.
+"""
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from servers.libvirt import wait_until
+
+_INSIDE = """
+set -e
+for folder in /run /var/log /var/cache /var/lib/libvirt /etc/libvirt; do
+    mkdir -p $folder
+    mount -t tmpfs tmpfs $folder
+done
+printf 'security_driver="none"\\n' > /etc/libvirt/lxc.conf
+drivers=$(echo /usr/lib/*/libvirt/connection-driver)
+mkdir /run/drivers
+cp $drivers/libvirt_driver_lxc.so /run/drivers
+mount --bind /run/drivers $drivers
+# where both versions are mounted, libvirt_lxc trips over the second
+umount /sys/fs/cgroup/unified 2>/dev/null || true
+exec libvirtd -f "$1/libvirtd.conf" -p /run/libvirtd.pid
+"""
+_DOMAIN = """
+<domain type='lxc'>
+  <name>{name}</name>
+  <memory unit='MiB'>32</memory>
+  <os><type>exe</type><init>/bin/sh</init><initarg>-c</initarg><initarg>{script}</initarg></os>
+  <devices>
+    <emulator>/usr/lib/libvirt/libvirt_lxc</emulator>
+    <filesystem type='mount'><source dir='/'/><target dir='/'/></filesystem>
+    <console type='pty'/>
+  </devices>
+</domain>
+"""
+_OBEYS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+_DEAF = "trap '' TERM; while :; do sleep 0.1; done"
+
+
+@dataclass
+class LxcNode:
+    """A daemon that runs, and its containers."""
+
+    base: Path
+    _connection: Any = field(default=None, repr=False)
+
+    @property
+    def uri(self) -> str:
+        return f"lxc+unix:///system?socket={self.base}/libvirt-sock"
+
+    @property
+    def connection(self) -> Any:
+        """A connection for the test itself."""
+        import libvirt
+
+        if self._connection is None:
+            self._connection = libvirt.open(self.uri)
+        return self._connection
+
+    def define(self, name: str, *, deaf: bool = False) -> Any:
+        """A container whose init obeys SIGTERM, or ignores it."""
+        script = _DEAF if deaf else _OBEYS
+        return self.connection.defineXML(_DOMAIN.format(name=name, script=script))
+
+    def active(self) -> set[str]:
+        """The names of the containers that run."""
+        return {one.name() for one in self.connection.listAllDomains() if one.isActive()}
+
+    def clear(self) -> None:
+        """Stop and remove every container."""
+        import libvirt
+
+        for domain in self.connection.listAllDomains():
+            for act in (domain.destroy, domain.undefine):
+                with contextlib.suppress(libvirt.libvirtError):
+                    act()
+
+
+def _remove_control_groups() -> None:
+    """Remove those that libvirt made, where no other container needs them."""
+    for made in Path("/sys/fs/cgroup").glob("*/machine"):
+        for one in sorted((made, *made.glob("**/")), reverse=True):
+            with contextlib.suppress(OSError):
+                one.rmdir()
+
+
+@contextlib.contextmanager
+def lxc_node() -> Iterator[LxcNode]:
+    """Start a daemon for containers.
+
+    :raises RuntimeError: it ends at once; with its last words.
+    """
+    base = Path(tempfile.mkdtemp(prefix="lxc-"))  # a socket's path must be short
+    (base / "libvirtd.conf").write_text(
+        f'host_uuid="{uuid.uuid4()}"\nunix_sock_dir="{base}"\nauth_unix_rw="none"\n'
+    )
+    node, log = LxcNode(base), base / "log"
+    argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    with log.open("wb") as output:
+        daemon = subprocess.Popen(
+            [*argv, "bash", "-c", _INSIDE, "bash", str(base)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        socket = base / "libvirt-sock"
+        wait_until(lambda: socket.exists() or daemon.poll() is not None, "libvirtd for LXC")
+        if daemon.poll() is not None:
+            raise RuntimeError(f"libvirtd for LXC ended:\n{log.read_text()[-2000:]}")
+        yield node
+        node.clear()
+    finally:
+        daemon.kill()
+        daemon.wait()
+        _remove_control_groups()
+        shutil.rmtree(base, ignore_errors=True)
