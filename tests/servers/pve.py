@@ -1,4 +1,4 @@
-"""Proxmox VE's API as fakepve plays it, which checks every request against the published schema."""
+"""Proxmox VE's API, as fakepve plays it."""
 
 import asyncio
 import gc
