@@ -109,12 +109,12 @@ class Migration:
             return ["libvirt cannot move containers"]
         with self.pool.connection() as here, self.places.connected(self.target) as there:
             domain = here.lookupByUUIDString(self.guest.backend_id)
-            definition = Definition.of(domain)
+            definition = Definition.of(domain, live=True)  # with disks that were plugged in since
             found = self._of_disks(definition, there)
             if definition.devices_of_the_host:
                 found.append("it uses devices of this host")
             found += self._of_names(definition, there)
-            found += _refusal(lambda: _capabilities(there, Definition.of(domain, live=True)))
+            found += _refusal(lambda: _capabilities(there, definition))
             for name in definition.networks:
                 found += _refusal(lambda name=name: there.networkLookupByName(name))  # type: ignore[misc]
         return found
@@ -158,14 +158,17 @@ class Migration:
         with self.pool.connection() as here, self.places.connected(self.target) as there:
             domain = here.lookupByUUIDString(self.guest.backend_id)
             online = domain.isActive() == 1
-            local = [disk for disk in Definition.of(domain).disks if self.places.is_local(disk)]
+            disks = Definition.of(domain, live=True).disks
+            local = [disk for disk in disks if self.places.is_local(disk)]
             if local and not self.options.with_local_disks:
                 raise ProviderError(f"it has local disks: {', '.join(one.path for one in local)}")
             fresh = [disk for disk in local if not _exists(there, disk)]
             try:
                 with self._attended(task):
-                    domain.migrate3(there, self._parameters(local), self._flags(domain, local))
-            except (libvirt.libvirtError, Cancelled):
+                    domain.migrate3(
+                        there, self._parameters(local), self._flags(domain, disks, local)
+                    )
+            except libvirt.libvirtError:
                 self._mend(domain, there, fresh, task, ran=online)
                 if task.cancelled:
                     raise Cancelled from None
@@ -181,7 +184,7 @@ class Migration:
             found[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [disk.target for disk in local]
         return found
 
-    def _flags(self, domain: Any, local: Sequence[Disk]) -> int:
+    def _flags(self, domain: Any, disks: Sequence[Disk], local: Sequence[Disk]) -> int:
         if not domain.isActive():
             return int(
                 libvirt.VIR_MIGRATE_OFFLINE
@@ -193,7 +196,7 @@ class Migration:
             flags |= libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE
         if local:
             flags |= libvirt.VIR_MIGRATE_NON_SHARED_DISK
-        if any(self.places.is_declared(disk) for disk in Definition.of(domain).disks):
+        if any(self.places.is_declared(disk) for disk in disks):
             flags |= libvirt.VIR_MIGRATE_UNSAFE  # libvirt does not know that they are shared
         return int(flags)
 
@@ -211,9 +214,11 @@ class Migration:
 
     def _attend(self, task: Task, done: threading.Event) -> None:
         reported = time.monotonic()
+        limit = self.options.timeout
+        end = float("inf") if limit is None else reported + limit
         while not done.wait(_LOOK_AROUND):
             with contextlib.suppress(libvirt.libvirtError, ProviderError):  # it may just have ended
-                if task.cancelled:
+                if task.cancelled or time.monotonic() >= end:
                     self._control().abortJob()
                 elif time.monotonic() - reported >= _REPORT_SECONDS:
                     reported = time.monotonic()
