@@ -179,7 +179,7 @@ def _says(paths: Paths, text: bytes, entry: Entry) -> bool:
                 piece = before + piece
                 if text in piece:
                     return True
-                before = piece[len(piece) - len(text) + 1 :] if len(text) > 1 else b""
+                before = piece[max(len(piece) - len(text) + 1, 0) :]
         finally:
             os.close(descriptor)
     except FileNotFoundError:

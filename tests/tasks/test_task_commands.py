@@ -198,8 +198,9 @@ def test_a_task_that_was_killed_shows_as_such(program, paths):
     assert history.KILLED in said
 
 
-def test_a_text_is_found_wherever_it_stands_in_a_log(paths, monkeypatch):
-    monkeypatch.setattr(history, "_PIECE", 64)
+@pytest.mark.parametrize("piece", [1, 25, 64])
+def test_a_text_is_found_wherever_it_stands_in_a_log(paths, monkeypatch, piece):
+    monkeypatch.setattr(history, "_PIECE", piece)
     text = "the text that is looked for"
     for before in (0, 1, 40, 63, 64, 65, 1000):
         with run_task(paths, "x", f"{before}") as task:
