@@ -412,19 +412,25 @@ def test_lists_go_on_while_a_log_is_searched(paths, long, monkeypatch):
 def test_more_words_than_a_byte_can_number(paths):
     """Types, ids and users by the thousand: their numbers take several planes."""
     paths.task_dir.mkdir(parents=True)
-    entries = [entry(at, id=f"id{at}", user=f"user{at % 700}@pve") for at in range(66_000)]
+    entries = [
+        entry(
+            at,
+            type=f"t{at % 300}" if at > 60_000 else "vzdump",
+            id=f"id{at}",
+            user=f"user{at % 700}@pve",
+        )
+        for at in range(66_000)
+    ]
     (paths.task_dir / "index").write_bytes(b"".join(map(line, entries)))
     archive.bring_up_to_date(paths)
-    for wanted in (
-        Filter(user="user69"),
-        Filter(user="user699@"),
-        Filter(user="9"),
-        Filter(user="@"),
-    ):
-        expected = [one for one in reversed(entries) if wanted.wants(one)]
-        assert history.tasks(paths, wanted, limit=10**6) == expected
-        assert history.tasks(paths, wanted, start=60, limit=5) == expected[60:65]
+    made = paths.task_index.stat().st_ino
+    types = [Filter(type=f"t{at}") for at in (0, *range(250, 260), 299)]  # the 256th, among others
+    wanted = [Filter(user="user69"), Filter(user="9@"), *types]
+    for one in wanted:
+        expected = [other for other in reversed(entries) if one.wants(other)]
+        assert history.tasks(paths, one, limit=10**6) == expected
     assert history.status(paths, entries[65_900].upid) == entries[65_900]
+    assert paths.task_index.stat().st_ino == made  # it was right at once
 
 
 def test_a_clock_that_stands_still(paths):
