@@ -127,3 +127,13 @@ def test_a_disk_that_is_gone_is_an_error_and_the_other_is_served(shop, kernels):
     shop.run("echo 1 >/sys/bus/pci/rescan; udevadm settle; pvefw boot refresh")
     assert version in shop.run(on_esp(OTHER, "ls -R EFI/proxmox"))
     shop.run(f"pvefw boot kernel remove {version}; pvefw boot refresh")
+
+
+def test_clean_forgets_what_is_not_there(shop):
+    shop.run("echo ABCD-1234 >>/etc/kernel/proxmox-boot-uuids")
+
+    assert "pvefw boot clean" in shop.fail("pvefw boot refresh")
+    assert "ABCD-1234" in shop.run("pvefw boot clean --dry-run")
+    assert "ABCD-1234" in shop.run("pvefw boot clean")
+
+    assert "ABCD-1234" not in shop.run("cat /etc/kernel/proxmox-boot-uuids")
