@@ -1,6 +1,7 @@
 """Real ESPs in a workshop: what is refused, what is noticed, what a refresh repairs and leaves alone."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -137,3 +138,66 @@ def test_clean_forgets_what_is_not_there(shop):
     assert "ABCD-1234" in shop.run("pvefw boot clean")
 
     assert "ABCD-1234" not in shop.run("cat /etc/kernel/proxmox-boot-uuids")
+
+
+def test_a_write_protected_esp_is_an_error_and_the_other_is_served(shop, kernels):
+    shop.run(f"echo 2 >>/boot/initrd.img-{kernels[0].version}; blockdev --setro {OTHER}")
+
+    said = shop.fail("pvefw boot refresh")
+
+    assert "vdb2" in said
+    assert "write-protected" in said
+    shop.run(
+        on_esp(
+            ONE,
+            f"cmp /boot/initrd.img-{kernels[0].version} "
+            f"$(find . -name initrd.img-{kernels[0].version})",
+        )
+    )
+    shop.run(f"blockdev --setrw {OTHER}; pvefw boot refresh")
+
+
+def test_an_esp_that_is_too_small_is_refused_before_the_first_write(shop, kernels):
+    initrd = f"/boot/initrd.img-{kernels[0].version}"
+    shop.run(f"mv {initrd} /boot/kept; truncate --size 600M {initrd}")
+    before = written(shop)
+
+    said = shop.fail("pvefw boot refresh")
+
+    numbers = (
+        r"too small: the refresh needs 60\d\.\d MiB, and \d+\.\d MiB of 5\d\d\.\d MiB are free"
+    )
+    assert re.search(numbers, " ".join(said.split())), said
+    assert written(shop) == before
+    shop.run(f"mv /boot/kept {initrd}; pvefw boot refresh")
+
+
+@pytest.mark.parametrize(
+    ("prepare", "command", "why"),
+    [
+        ("", "format /dev/vda --force", "not a partition"),
+        ("", "format /dev/vda1 --force", "too small"),
+        ("", "format /dev/vda3", "not an EFI system partition"),
+        ("", "format /dev/vda2", "file system on it already"),
+        ("mount -t vfat /dev/vda2 /mnt", "format /dev/vda2 --force", "mounted on /mnt"),
+        (
+            "dmsetup create user --table '0 2048 linear /dev/vda3 0'",
+            "format /dev/vda3 --force",
+            "in use",
+        ),
+        ("", "partition /dev/vda", "partition table"),
+        ("mount -t vfat /dev/vda2 /mnt", "partition /dev/vda --force", "mounted on /mnt"),
+        ("", "partition /dev/vda2", "not a disk"),
+        ("", "format /dev/vdz2", "no such block device"),
+    ],
+)
+def test_what_must_not_be_lost_is_refused(shop, prepare, command, why):
+    before = written(shop)
+    shop.run(prepare or "true")
+
+    said = shop.run(f"pvefw boot {command} --yes && exit 1; [ $? -lt 3 ]")
+
+    shop.run("umount /mnt; dmsetup remove user; true")
+    assert why in said
+    if "mount" not in prepare:
+        assert written(shop) == before
