@@ -201,3 +201,14 @@ def test_what_must_not_be_lost_is_refused(shop, prepare, command, why):
     assert why in said
     if "mount" not in prepare:
         assert written(shop) == before
+
+
+def test_who_is_asked_can_say_no(shop):
+    before = written(shop)
+    ask = "script --quiet --return --command 'pvefw boot {}' /dev/null <<<n && exit 1; true"
+
+    assert "FAT32" in shop.run(ask.format("format /dev/vda2 --force"))
+    assert "new GPT" in shop.run(ask.format("partition /dev/vda --force"))
+    assert "--yes" in shop.run("pvefw boot format /dev/vda2 --force && exit 1; true")
+
+    assert written(shop) == before
