@@ -22,9 +22,9 @@ from typing import Any
 from servers.machines.kernels import Kernel, full_kernel, initrd
 from servers.machines.power import disk_options, firmware_options, good_initrd
 
-START_SECONDS = 180.0
+START_SECONDS = 300.0
 """It takes 8 on a quiet machine."""
-RUN_SECONDS = 180.0
+RUN_SECONDS = 400.0
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p", "overlay")
 
 _INIT = """#!/bin/busybox sh
