@@ -212,3 +212,17 @@ def test_who_is_asked_can_say_no(shop):
     assert "--yes" in shop.run("pvefw boot format /dev/vda2 --force && exit 1; true")
 
     assert written(shop) == before
+
+
+def test_a_grub_esp_beside_one_of_systemd_boot_is_reported(shop):
+    shop.run(f"pvefw boot format {OTHER} --force --yes")
+    shop.fail(f"pvefw boot init {OTHER} grub")  # the one before is missing now
+    shop.run("pvefw boot clean")
+
+    found = status(shop)
+
+    assert any("different boot loaders" in one for one in found["problems"])
+    assert [one["state"] for one in found["esps"]] == ["ok", "ok"]
+    shop.run(f"pvefw boot format {OTHER} --force --yes")
+    shop.fail(f"pvefw boot init {OTHER} systemd-boot")
+    shop.run("pvefw boot clean")
