@@ -198,10 +198,11 @@ def _check_deletions(
                 f"config set: --delete {key}: the property is set for all nodes",
                 hint=f"It stands in {paths.cluster_pvefw_cfg}; set another value for this node.",
             )
-        raise NotFound(
-            f"config set: --delete {key}: the property is not set",
-            hint=f"Set are: {', '.join(sorted(there)) or 'none'}.",
-        )
+        if key != DESCRIPTION and properties.find(key) is None:
+            raise NotFound(
+                f"config set: --delete {key}: there is no such property",
+                hint=f"Set are: {', '.join(sorted(there)) or 'none'}.",
+            )
 
 
 def _placed(

@@ -3,13 +3,11 @@
 import contextlib
 import errno
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from pvefw.errors import Cancelled, PvefwError, StoreError
 from pvefw.model import TaskEvent
@@ -17,12 +15,12 @@ from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.system import Clock, SystemClock
 from pvefw.tasks import events, registry, retention
+from pvefw.tasks.interruption import interruptible
 from pvefw.tasks.registry import Entry
 from pvefw.tasks.upid import Upid, process_start, safe_id
 
 Echo = Callable[[str], None]
 INTERRUPTED = "interrupted by signal"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LONGEST_STATUS = 1000
 """Characters: Proxmox VE looks for the last line of a log in its last 4096 bytes."""
@@ -65,9 +63,7 @@ class RunningTask:
     def cancel(self) -> None:
         """Tell every thread of the task to end."""
         self._stopped = True
-        # Setting an event takes its lock. A signal handler may have interrupted the very thread that
-        # holds it, in wait(), and would wait for ever: let another thread do it.
-        threading.Thread(target=self._stop.set, daemon=True).start()
+        self._stop.set()
 
 
 @contextlib.contextmanager
@@ -99,7 +95,8 @@ def run_task(
     with _observed(paths, task, log), contextlib.closing(log):
         with log.going_on_when_full():
             registry.begin(paths, upid)
-        with _signals(task), _recorded(paths, task, log, clock):
+        again = partial(task.log, "Still cleaning up, please wait")
+        with interruptible(task.cancel, again), _recorded(paths, task, log, clock):
             yield task
 
 
@@ -246,37 +243,3 @@ def _create(path: Path) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise files.failed("write", path, error) from error
-
-
-@contextlib.contextmanager
-def _signals(task: RunningTask) -> Iterator[None]:
-    """Turn signals into one :class:`Cancelled`, where we are the main thread.
-
-    Signals that are ignored stay so: somebody (``nohup``) wants that.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    told = False
-
-    def cancel(_number: int, _frame: FrameType | None) -> None:
-        nonlocal told
-        if not task.cancelled:
-            task.cancel()
-            raise Cancelled
-        if not told:
-            told = True
-            # not in this thread: the signal may have come while it was writing a line
-            said = ("Still cleaning up, please wait",)
-            threading.Thread(target=task.log, args=said, daemon=True).start()
-
-    before: dict[int, Any] = {
-        number: signal.signal(number, cancel)
-        for number in _SIGNALS
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -273,8 +273,9 @@ def test_deleting(paths):
     )
     node_settings.change(paths, {}, ["acmedomain0", "key-type", "description"])
     assert node_settings.load(paths) == {}
-    with pytest.raises(NotFound, match="acmedomain0: the property is not set"):
-        node_settings.change(paths, {}, ["acmedomain0"])
+    node_settings.change(paths, {}, ["acmedomain0", "description"])  # as the reference: no error
+    with pytest.raises(NotFound, match="acmedomian0: there is no such property"):
+        node_settings.change(paths, {}, ["acmedomian0"])
 
 
 def test_a_digest_guards_a_change(paths):

@@ -4,14 +4,17 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 
 import pexpect
 import pytest
 
-from pvefw.tasks import history
+from pvefw.errors import Cancelled
+from pvefw.tasks import history, interruption
 from pvefw.tasks.history import Filter
+from pvefw.tasks.interruption import interruptible
 from pvefw.tasks.task import run_task
 
 CLEANS_UP = """
@@ -200,3 +203,71 @@ def test_a_killed_task_that_its_parent_has_not_noticed(program, paths):
         lambda: history.state(history.status(paths, task.upid)) == "UNKNOWN", "it still runs"
     )
     assert history.status(paths, task.upid).status == "unexpected status"
+
+
+# --- wherever a signal finds the main thread ---------------------------------------------------------
+
+
+def test_a_signal_leaves_no_lock_of_the_standard_library_taken():
+    """Hundreds of signals, each at another moment of a wait that is almost only taking locks."""
+    main = threading.get_ident()
+    for number in range(400):
+        event, cancelled = threading.Event(), threading.Event()
+        event.set()
+
+        def send(spin=number):
+            for _ in range(spin):
+                pass
+            signal.pthread_kill(main, signal.SIGINT)
+
+        sender = threading.Thread(target=send)
+        with pytest.raises(Cancelled), interruptible(cancelled.set, lambda: None):
+            sender.start()
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline:
+                event.wait()
+        sender.join()
+        assert cancelled.is_set()
+        assert not event._cond._lock.locked()
+
+
+def test_a_signal_without_effect_is_sent_again(monkeypatch):
+    """The first one finds the main thread where nothing may be raised, and nobody sends a second."""
+    answers = iter([False, False, True])
+    seen = []
+
+    def is_safe(frame):
+        seen.append(frame)
+        return next(answers)
+
+    monkeypatch.setattr(interruption, "_is_safe", is_safe)
+    with pytest.raises(Cancelled), interruptible(lambda: None, lambda: None):
+        signal.raise_signal(signal.SIGINT)
+        threading.Event().wait(10)
+    assert len(seen) == 3
+
+
+def test_asleep_it_is_safe_and_while_it_takes_a_lock_it_is_not():
+    frames = []
+    before = signal.signal(signal.SIGUSR1, lambda _number, frame: frames.append(frame))
+    send = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGUSR1])
+    try:
+        send.start()
+        while not frames:
+            threading.Event().wait(0.5)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert interruption._is_safe(frames[0])
+
+    class Lock:
+        """Tells from which frame it was taken."""
+
+        def acquire(self, *_):
+            frames.append(sys._getframe(1))
+
+        def release(self):
+            pass
+
+    threading.Condition(Lock()).acquire()
+    threading.Condition(Lock())._acquire_restore(None)
+    assert not interruption._is_safe(frames[-1])
