@@ -21,6 +21,7 @@ from typing import Any, Generic, NoReturn, TypeVar, cast
 from pvefw import __version__, settings, system, trace
 from pvefw.errors import (
     Cancelled,
+    ConfigError,
     PluginBroken,
     PluginError,
     PluginFailed,
@@ -35,7 +36,7 @@ from pvefw.hookspecs.challenge import CHALLENGE
 from pvefw.hookspecs.dns import DNS, DNS_CATALOG
 from pvefw.hookspecs.guest import GUEST
 from pvefw.hookspecs.observer import OBSERVER
-from pvefw.model import Task
+from pvefw.model import SettingInfo, Task
 
 FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER)}
 
@@ -291,20 +292,47 @@ def bind(family: Family, name: str, values: Mapping[str, str], *, instance: str 
         infos = settings.declared(plugin)
         resolved = settings.resolve_all(infos, values, who)
         secrets = settings.secret_values(infos, resolved)
-        made = _make(info, plugin, resolved, secrets)
+        made = _make(info, plugin, resolved, secrets, who)
         return bind_object(family, made, who, secrets=secrets)
     except PluginError as error:
         raise _broken(info, error.message, error.hint) from error
 
 
+def check_values(info: PluginInfo, values: Mapping[str, str], who: str) -> Sequence[SettingInfo]:
+    """Hold configured values against what a plugin declares, and what only itself can know.
+
+    References are not resolved; where there is one, the plugin is not asked.
+
+    :param who: what the configuration calls the instance, for messages.
+    :returns: what it declares.
+    :raises PluginError: it is broken.
+    :raises ConfigError: the values do not fit its settings, or each other.
+    """
+    plugin = load(info)
+    try:
+        infos = settings.declared(plugin)
+        settings.check(infos, values, who)
+        if not any(settings.is_reference(one) for one in values.values()):
+            resolved = settings.resolve_all(infos, values, who)
+            _make(info, plugin, resolved, settings.secret_values(infos, resolved), who)
+        return infos
+    except PluginError as error:
+        raise _broken(info, error.message, error.hint) from error
+
+
 def _make(
-    info: PluginInfo, plugin: type, resolved: Mapping[str, str], secrets: Sequence[str]
+    info: PluginInfo, plugin: type, resolved: Mapping[str, str], secrets: Sequence[str], who: str
 ) -> object:
     try:
         make = partial(settings.make, plugin, resolved)
         return system.call_within(make, _limit(IMPORT_SECONDS), info.who)
     except (PluginError, Cancelled, KeyboardInterrupt):
         raise
+    except ValueError as error:  # how a plugin says that its settings do not fit each other
+        raise ConfigError(
+            f"{who}: {settings.redact(' '.join(str(error).split()), secrets)}",
+            hint=f"What it needs: pvefw plugin show {info.family.name} {info.name}",
+        ) from None
     except BaseException as error:  # noqa: BLE001 - whatever foreign code raises
         why = settings.redact(f"it cannot be made: {_said(error)}", secrets)
         raise PluginBroken(why) from None

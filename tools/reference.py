@@ -1,4 +1,4 @@
-"""What cog writes into docs/reference: hooks, kits, settings, properties, commands and errors.
+"""What cog writes into docs/reference: hooks, kits, settings, properties, commands, errors and files.
 
 Each page says ``cog.out(reference.…())`` where its generated part begins. `make docs` writes the pages
 anew, `make check` says which are out of date.
@@ -9,6 +9,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -21,6 +22,7 @@ from pvefw.errors import PvefwError
 from pvefw.hookspecs import Family
 from pvefw.model import SettingInfo
 from pvefw.store import properties
+from pvefw.store.paths import Paths
 
 COLUMNS = 100
 
@@ -268,6 +270,26 @@ def _signature(name: str, function: Callable[..., object]) -> str:
 def _line(said: str) -> str:
     """The first paragraph of a docstring, on one line."""
     return " ".join(markdown(said.partition("\n\n")[0]).split())
+
+
+def files() -> str:
+    """Every file and directory that the project knows of, as :class:`Paths` describes it."""
+    paths = Paths(Path("/"), "NODE")
+    described = [
+        (getattr(paths, name), inspect.getdoc(one) or "")
+        for name, one in vars(Paths).items()
+        if isinstance(one, property)
+    ]
+    described += [
+        (paths.node_dir(), inspect.getdoc(Paths.node_dir) or ""),
+        (paths.node_config(), inspect.getdoc(Paths.node_config) or ""),
+        (paths.node_pvefw_cfg(), inspect.getdoc(Paths.node_pvefw_cfg) or ""),
+    ]
+    rows = [
+        [f"`{path}`", _prose(" ".join(text.partition("\n\n")[0].split()))]
+        for path, text in sorted(described)
+    ]
+    return f"\n{_table(['path', 'what is in it'], rows)}\n\n"
 
 
 def error_tree() -> str:

@@ -77,7 +77,7 @@ class Host:
         return disks.read()
 
     def mounted(self, device: Device) -> contextlib.AbstractContextManager[mounts.Mount]:
-        return mounts.mounted(device.path, self._paths.below("run/pvefw/esp") / device.kname)
+        return mounts.mounted(device.path, self._paths.esp_mounts / device.kname)
 
     def privately(self, work: Callable[[], _Result], task: Task) -> _Result:
         return mounts.privately(work, task)

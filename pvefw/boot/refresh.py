@@ -300,7 +300,7 @@ def refresh_locked(context: Context, *, installing: str = "") -> Result:
     if spent:
         context.task.log(f"kernel {spent} was to boot once; the host was started since")
     if not everything:
-        context.task.log(f"no ESP is registered in {context.paths.esp_uuids}; nothing to do")
+        context.task.log(f"no ESP is configured in {context.paths.esp_uuids}; nothing to do")
         return Result([], {}, [])
     planned = choice.plan(context.paths, installing=installing)
     for warning in planned.warnings:

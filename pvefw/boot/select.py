@@ -53,7 +53,7 @@ def select(context: Context) -> str:
         )
         return name
     raise Unsupported(
-        "no ESP is registered, and no installed boot loader starts this host by itself"
+        "no ESP is configured, and no installed boot loader starts this host by itself"
         + (f": {'; '.join(reasons)}" if reasons else ""),
         hint="Set up an ESP: pvefw boot init PARTITION",
     )

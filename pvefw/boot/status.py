@@ -194,7 +194,7 @@ def present(context: Context) -> tuple[dict[str, list[str]], list[str]]:
     ]
     return {
         one.entry: list(said) for one, said in pairs if not isinstance(said, str)
-    }, evidence or [f"{context.paths.esp_uuids}: no ESP is registered"]
+    }, evidence or [f"{context.paths.esp_uuids}: no ESP is configured"]
 
 
 def _loaders_on(context: Context, one: Registered) -> list[str] | str:

@@ -32,7 +32,9 @@ def read_data(path: Path) -> dict[str, str]:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error.message}", hint="One KEY=VALUE a line.") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path}: could not read the settings: {error}") from error
+        raise StoreError(
+            f"{path}: could not read the settings: {error}", hint="One KEY=VALUE a line, in UTF-8."
+        ) from error
 
 
 def declared(paths: Paths, instance: PluginInstance) -> Sequence[SettingInfo]:
@@ -158,4 +160,8 @@ def describe(paths: Paths, id_: str, *, show_secrets: bool) -> dict[str, object]
 
 
 def _check(paths: Paths, instance: PluginInstance) -> None:
-    settings.check(declared(paths, instance), instance.data, instance.id)
+    who = f"plugin instance {instance.id}"
+    if instance.type == "dns":
+        providers.check(paths, instance.api, instance.data, who)
+    else:
+        plugins.check_values(plugins.find(CHALLENGE, instance.api), instance.data, who)

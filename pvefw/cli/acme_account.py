@@ -9,7 +9,7 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
+from pvefw.errors import ConfigError, UsageError
 
 account = Group("account", help="Accounts at ACME authorities.")
 
@@ -60,10 +60,12 @@ def register(
     if directory is None:
         directory, custom = _ask_directory()
     accounts.check_new(app.paths, name)
+    binding = _given_binding(eab_kid, eab_hmac_key_file)
     offer = accounts.look_at(directory, ca_file)
     if offer.terms and not accept_tos:
         _ask_terms(offer.terms)
-    binding = _binding(eab_kid, eab_hmac_key_file, ask=custom or offer.binding_required)
+    if binding is None and (custom or offer.binding_required) and _interactive():
+        binding = _ask_binding()
     if offer.binding_required and binding is None:
         raise UsageError(
             f"acme account register: {directory} requires an external account binding",
@@ -118,14 +120,28 @@ def _ask_terms(url: str) -> None:
         raise UsageError("acme account register: the terms of service were not agreed to")
 
 
-def _binding(kid: str | None, key_file: Path | None, *, ask: bool) -> tuple[str, str] | None:
-    """Key id and key of the external account binding, from options or the terminal."""
-    if kid and key_file:
-        return kid, key_file.read_text(encoding="ascii").strip()
-    if kid or key_file:
-        raise UsageError("--eab-kid and --eab-hmac-key-file belong together")
-    if not ask or not _interactive():
+def _given_binding(kid: str | None, key_file: Path | None) -> tuple[str, str] | None:
+    """Key id and key of the external account binding, from the options."""
+    if not kid and not key_file:
         return None
+    if not kid or not key_file:
+        raise UsageError(
+            "acme account register: --eab-kid and --eab-hmac-key-file belong together",
+            hint="Give both, with what the authority gave you.",
+        )
+    from pvefw.store import files
+
+    try:
+        return kid, files.read(key_file).decode("ascii").strip()
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{key_file}: this is not the key of an external account binding: it is base64url",
+            hint="Put the key into the file as the authority gave it to you.",
+        ) from error
+
+
+def _ask_binding() -> tuple[str, str] | None:
+    """Key id and key of the external account binding, from the terminal."""
     if not click.confirm(
         "Do you want to use external account binding?", default=False, prompt_suffix=" "
     ):

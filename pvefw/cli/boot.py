@@ -11,7 +11,7 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
+from pvefw.errors import ConfigError, UsageError
 from pvefw.model import Task
 
 if TYPE_CHECKING:
@@ -179,6 +179,8 @@ def _refresh(app: App, installing: str = "") -> None:
 
 def _show_changes(app: App) -> None:
     found = _status(app)
+    if not found.esps:
+        click.echo("No ESP is configured; nothing to do.")
     for one in found.esps:
         click.echo(f"ESP {one.uuid}{f' ({one.device})' if one.device else ''}:")
         for line in one.problems or ["nothing to do"]:
@@ -217,7 +219,7 @@ def _print_status(app: App, found: "Status") -> None:
         click.echo("No ESP is configured.", err=True)
         return
     show_rows(app, [_row(one) for one in found.esps], ["uuid", "device", "loader", "state", "free"])
-    click.echo(f"kernels: {', '.join(found.kernels)}; default: {found.default}")
+    click.echo(f"kernels: {', '.join(found.kernels) or 'none'}; default: {found.default or 'none'}")
     if found.next_boot:
         click.echo(f"once at the next boot: {found.next_boot}")
     for one in found.esps:
@@ -248,7 +250,7 @@ def install_hooks(app: App) -> None:
     from pvefw.boot import hooks
 
     for path in hooks.install(app.paths):
-        click.echo(f"written: {path}")
+        click.echo(f"Wrote {path}")
 
 
 @boot.command()
@@ -419,6 +421,9 @@ def set_(app: App, text: str) -> None:
     from pvefw.boot import kernels
     from pvefw.store import kernel_files
 
-    line = kernels.check_cmdline(text, "cmdline set")
+    try:
+        line = kernels.check_cmdline(text, "boot cmdline set")
+    except ConfigError as error:  # nobody's file: what was typed
+        raise UsageError(error.message, hint=error.hint) from error
     kernel_files.set_value(app.paths.cmdline, line)
     click.echo("It comes into force with: pvefw boot refresh")

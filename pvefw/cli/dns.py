@@ -57,5 +57,8 @@ def cleanup(app: App, forget: str | None) -> None:
     if not forget:
         run_task(app, "acmednscleanup", work)
         return
-    for entry in cleanup.forget(app.paths, forget):
+    forgotten = cleanup.forget(app.paths, forget)
+    for entry in forgotten:
         click.echo(f"forgotten: {entry}")
+    if not forgotten:
+        click.echo(f"The journal names no record of {forget}.")

@@ -123,7 +123,11 @@ class Command(_Common):
 
 def recover_first(paths: "Paths") -> None:
     """End an installation that was interrupted."""
-    if paths.install_intent.exists():
+    try:
+        interrupted = paths.install_intent.exists()
+    except PermissionError:
+        return  # who may not look could not end it, either
+    if interrupted:
         from pvefw.certs import install
 
         install.recover(paths)

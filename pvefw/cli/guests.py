@@ -236,7 +236,7 @@ def install_units(app: App) -> None:
     from pvefw.guests import units
 
     for path in units.install(app.paths):
-        click.echo(f"written: {path}")
+        click.echo(f"Wrote {path}")
 
 
 # --- single guests ----------------------------------------------------------------------------------

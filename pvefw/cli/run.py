@@ -1,8 +1,10 @@
 """Runs one command line, and turns whatever happens into an exit status and at most a few lines."""
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
@@ -13,6 +15,7 @@ from pvefw.errors import Cancelled, PvefwError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _NARROWEST, _WIDEST = 50, 100
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
 def run(args: Sequence[str]) -> int:
@@ -43,6 +46,10 @@ def run(args: Sequence[str]) -> int:
     except BrokenPipeError:
         leave_standard_output()  # who reads our output has left
         return FAILED
+    except OSError as error:
+        leave_standard_output()
+        _explain(app, _as_explained(error))
+        return FAILED
     except Exception as error:  # noqa: BLE001 - no traceback for an administrator, whatever we did
         _explain(app, _as_internal(error))
         return FAILED
@@ -62,7 +69,8 @@ def _columns() -> int:
 
 def _wrong_use(error: click.UsageError) -> int:
     where = error.ctx.command_path if error.ctx else "pvefw"
-    click.echo(f"{where}: {error.format_message()}", err=True)
+    said = " ".join(error.format_message().split())  # click lists choices a line each
+    click.echo(f"{where}: {said}", err=True)
     click.echo(f"  Try '{where} --help'.", err=True)
     return WRONG_USE
 
@@ -75,6 +83,20 @@ def _explain(app: App, error: PvefwError) -> None:
         import traceback
 
         click.echo("".join(traceback.format_exception(error)), err=True)
+
+
+def _as_explained(error: OSError) -> PvefwError:
+    """What the host refuses is no fault of ours, wherever it was met; the rest is."""
+    from pvefw.store import files
+
+    if error.errno not in _REFUSED:
+        return _as_internal(error)
+    if error.filename:
+        wrapped: PvefwError = files.failed("use", Path(os.fsdecode(error.filename)), error)
+    else:
+        wrapped = PvefwError(f"standard output: could not write to it: {error.strerror}")
+    wrapped.__cause__ = error
+    return wrapped
 
 
 def _as_internal(error: Exception) -> PvefwError:

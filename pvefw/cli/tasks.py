@@ -27,11 +27,11 @@ def run_task(app: App, type_: str, work: Callable[[Task], object], id_: str = ""
     _say(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")
 
 
-def _say(line: str) -> None:
-    """Print a line. Should its reader have left, the work goes on: the log has it all."""
+def _say(line: str, *, nl: bool = True) -> None:
+    """Print a line. Where nobody can have it any more, the work goes on: the log has it all."""
     try:
-        click.echo(line)
-    except BrokenPipeError:
+        click.echo(line, nl=nl)
+    except OSError:  # the reader has left, the terminal has gone, the disk is full
         leave_standard_output()
 
 
@@ -55,7 +55,7 @@ def _lively() -> Iterator[Callable[[str], None]]:
     def echo(line: str) -> None:
         nonlocal last
         with lock:
-            click.echo(_CLEAR_LINE + line)
+            _say(_CLEAR_LINE + line)
             last = clock.monotonic()
 
     def count() -> None:
@@ -63,7 +63,7 @@ def _lively() -> Iterator[Callable[[str], None]]:
             with lock:
                 silent = clock.monotonic() - last
                 if silent >= _SILENCE and not done.is_set():
-                    click.echo(f"{_CLEAR_LINE}… {silent:.0f} s", nl=False)
+                    _say(f"{_CLEAR_LINE}… {silent:.0f} s", nl=False)
 
     counter = threading.Thread(target=count, daemon=True)
     counter.start()
@@ -72,4 +72,4 @@ def _lively() -> Iterator[Callable[[str], None]]:
     finally:
         done.set()
         counter.join()
-        click.echo(_CLEAR_LINE, nl=False)
+        _say(_CLEAR_LINE, nl=False)

@@ -55,7 +55,7 @@ class Journal:
         :raises StoreError: it cannot be written; then nothing must be added to DNS.
         """
         pid = os.getpid()
-        path = paths.state_dir / "dns" / f"{pid}-{secrets.token_hex(4)}.json"
+        path = paths.dns_journals / f"{pid}-{secrets.token_hex(4)}.json"
         made = cls(path, pid, process_start(pid) or 0, clock.now(), entries)
         made._write()
         return made
@@ -117,7 +117,7 @@ class Journal:
 
 def files_of(paths: Paths) -> list[Path]:
     """Where the journals of this host lie."""
-    return sorted((paths.state_dir / "dns").glob("[!.]*.json"))
+    return sorted(paths.dns_journals.glob("[!.]*.json"))
 
 
 def load_all(paths: Paths) -> list[Journal]:

@@ -37,6 +37,22 @@ def declared(paths: Paths, name: str) -> Sequence[SettingInfo]:
     return settings.declared(plugins.load(where))
 
 
+def check(paths: Paths, name: str, values: Mapping[str, str], instance: str) -> None:
+    """Hold configured values against a provider's settings; references are not resolved.
+
+    :param instance: the instance's name, for messages.
+    :raises PluginError: nobody offers the name, or who does is broken.
+    :raises ConfigError: the values do not fit.
+    """
+    where = _locate(paths, name)
+    if isinstance(where, _InCatalog):
+        settings.check(
+            where.catalog.hooks.catalog_entry(name=where.name).settings, values, instance
+        )
+    else:
+        plugins.check_values(where, values, instance)
+
+
 def bind(paths: Paths, name: str, values: Mapping[str, str], instance: str) -> Bound[DnsSpec]:
     """The provider's hooks, for one configured instance.
 

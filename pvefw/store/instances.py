@@ -125,13 +125,12 @@ def _instance(section: Section) -> Instance:
 
 
 def _check(family: Family, instance: Instance) -> None:
-    infos = settings.declared(plugins.load(plugins.find(family, instance.api)))
-    settings.check(infos, instance.data, instance.id)
-    for info in infos:
+    who = f"{family.name} {instance.id}"
+    for info in plugins.check_values(plugins.find(family, instance.api), instance.data, who):
         value = instance.data.get(info.key)
         if info.secret and value and not settings.is_reference(value):
             raise ConfigError(
-                f"{instance.id}: {info.key} is a secret, and pvefw.cfg can be read by the web server",
+                f"{who}: {info.key} is a secret, and pvefw.cfg can be read by the web server",
                 hint=f"Put it into a file that only root can read, and say {info.key}=file:PATH",
             )
 

@@ -30,26 +30,32 @@ class Paths:
 
     @property
     def etc_pve(self) -> Path:
+        """Proxmox VE's configuration; on its nodes pmxcfs, the same on all of them."""
         return self.below("etc/pve")
 
     @property
     def nodes(self) -> Path:
+        """A directory for each node of the cluster."""
         return self.etc_pve / "nodes"
 
     @property
     def datacenter_cfg(self) -> Path:
+        """The cluster's settings; ``max_workers`` is read."""
         return self.etc_pve / "datacenter.cfg"
 
     @property
     def cluster_pvefw_cfg(self) -> Path:
+        """What Proxmox VE's parsers would refuse: defaults for all nodes, guest backends, observers."""
         return self.etc_pve / "pvefw.cfg"
 
     @property
     def acme_dir(self) -> Path:
+        """ACME accounts, a file each: JSON with the account's key; plugin instances."""
         return self.etc_pve / "priv/acme"
 
     @property
     def plugins_cfg(self) -> Path:
+        """The plugin instances, in Proxmox VE's format, with their secrets."""
         return self.acme_dir / "plugins.cfg"
 
     @property
@@ -64,6 +70,7 @@ class Paths:
 
     @property
     def cluster_locks(self) -> Path:
+        """Locks of the whole cluster: directories, as pmxcfs offers them."""
         return self.etc_pve / "priv/lock"
 
     @property
@@ -73,6 +80,7 @@ class Paths:
 
     @property
     def authority_key(self) -> Path:
+        """The private key of the cluster's CA."""
         return self.etc_pve / "priv/pve-root-ca.key"
 
     @property
@@ -106,35 +114,43 @@ class Paths:
         return self.nodes / (node or self.node)
 
     def node_config(self, node: str = "") -> Path:
+        """A node's configuration, as Proxmox VE has it."""
         return self.node_dir(node) / "config"
 
     def node_pvefw_cfg(self, node: str = "") -> Path:
+        """What Proxmox VE's parsers would refuse of a node's configuration."""
         return self.node_dir(node) / "pvefw.cfg"
 
     @property
     def proxy_certificate(self) -> Path:
+        """The certificate of the services: from an ACME authority, or set by hand."""
         return self.node_dir() / "pveproxy-ssl.pem"
 
     @property
     def proxy_key(self) -> Path:
+        """The private key of ``pveproxy-ssl.pem``."""
         return self.node_dir() / "pveproxy-ssl.key"
 
     @property
     def node_certificate(self) -> Path:
+        """The node's own certificate, signed by the cluster's CA."""
         return self.node_dir() / "pve-ssl.pem"
 
     @property
     def node_key(self) -> Path:
+        """The private key of ``pve-ssl.pem``."""
         return self.node_dir() / "pve-ssl.key"
 
     # state of this host
 
     @property
     def task_dir(self) -> Path:
+        """``index``, ``active``, and the tasks' logs, below the last digit of the time of their start."""
         return self.below("var/log/pve/tasks")
 
     @property
     def state_dir(self) -> Path:
+        """What this node has to remember."""
         return self.below("var/lib/pvefw")
 
     @property
@@ -158,6 +174,11 @@ class Paths:
         return self.state_dir / f"deploy-{self.node}.json"
 
     @property
+    def dns_journals(self) -> Path:
+        """The TXT records that orders have added and not removed yet, a file for each order."""
+        return self.state_dir / "dns"
+
+    @property
     def task_index(self) -> Path:
         """Where each task stands in the text files of the history; can be deleted at any time."""
         return self.state_dir / "task-index.sqlite"
@@ -179,13 +200,14 @@ class Paths:
 
     @property
     def boot_state(self) -> Path:
-        """What is known of the ESPs and of the next boot; see :mod:`pvefw.boot`."""
+        """Digests of what is on the ESPs, and in which boot a one-shot was set; may be lost."""
         return self.state_dir / "boot"
 
     # how this host boots
 
     @property
     def kernel_dir(self) -> Path:
+        """How this host boots."""
         return self.below("etc/kernel")
 
     @property
@@ -195,19 +217,28 @@ class Paths:
 
     @property
     def manual_kernels(self) -> Path:
+        """The kernels that ``boot kernel add`` selected, a version a line."""
         return self.kernel_dir / "proxmox-boot-manual-kernels"
 
     @property
     def pinned_kernel(self) -> Path:
+        """The version that boots until it is unpinned."""
         return self.kernel_dir / "proxmox-boot-pin"
 
     @property
     def next_boot_kernel(self) -> Path:
+        """The version that boots once."""
         return self.kernel_dir / "next-boot-pin"
 
     @property
     def cmdline(self) -> Path:
+        """The kernel's command line, one line; without it, the one that is running."""
         return self.kernel_dir / "cmdline"
+
+    @property
+    def esp_mounts(self) -> Path:
+        """Where ESPs are mounted while they are worked on, for pvefw only."""
+        return self.below("run/pvefw/esp")
 
     @property
     def kernels(self) -> Path:
@@ -216,6 +247,7 @@ class Paths:
 
     @property
     def modules(self) -> Path:
+        """A directory of modules for each kernel."""
         return self.below("lib/modules")
 
     # the kernel's
@@ -227,6 +259,7 @@ class Paths:
 
     @property
     def local_locks(self) -> Path:
+        """Locks of this host: files, with flock(2)."""
         return self.below("run/lock/pvefw")
 
     @property

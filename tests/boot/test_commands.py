@@ -172,7 +172,7 @@ def test_the_command_line_is_set_and_shown(pvefw, host):
 def test_a_kernel_hook_before_there_is_any_esp_is_content(pvefw):
     status, out, _ = pvefw("refresh", "--installing", "6.8.20-1-pve")
     assert status == 0
-    assert "no ESP is registered" in out
+    assert "no ESP is configured" in out
 
 
 # --- hosts without synced ESPs ----------------------------------------------------------------------

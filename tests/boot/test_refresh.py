@@ -421,7 +421,7 @@ def test_a_damaged_command_line_touches_nothing(ready, machine, host):
 def test_no_esp_at_all(context, host):
     task = FakeTask()
     refresh.refresh(context(task=task))
-    assert "no ESP is registered" in task.lines[0]
+    assert "no ESP is configured" in task.lines[0]
     assert status.status(context()).esps == []
 
 

@@ -224,11 +224,7 @@ def test_a_class_that_is_no_dataclass(install):
         plugins.bind(DNS, "acme", {})
 
 
-def test_a_constructor_that_raises_does_not_show_the_secret(install):
-    install(
-        "dns",
-        "acme",
-        """
+PARTICULAR = """
         from dataclasses import dataclass
         from pvefw.api import setting
 
@@ -237,12 +233,35 @@ def test_a_constructor_that_raises_does_not_show_the_secret(install):
             token: str = setting(help="The token.", secret=True)
 
             def __post_init__(self):
-                raise ValueError(f"bad token {self.token}")
-        """,
-    )
+                if self.token != "good":
+                    raise ERROR(f"bad token {self.token}")
+        """
+
+
+def test_settings_that_only_the_plugin_can_judge(install):
+    install("dns", "acme", PARTICULAR.replace("ERROR", "ValueError"))
+    with pytest.raises(ConfigError) as caught:
+        plugins.bind(DNS, "acme", {"token": "s3cr3t-value"}, instance="mine")
+    assert caught.value.message == f"mine: bad token {MASK}"
+    assert caught.value.hint == "What it needs: pvefw plugin show dns acme"
+
+
+def test_a_plugin_that_cannot_be_made_is_broken_and_keeps_secrets(install):
+    install("dns", "acme", PARTICULAR.replace("ERROR", "RuntimeError"))
     with pytest.raises(PluginBroken) as caught:
         plugins.bind(DNS, "acme", {"token": "s3cr3t-value"})
     assert f"bad token {MASK}" in caught.value.message
+
+
+def test_values_are_checked_before_they_are_kept(install):
+    install("dns", "acme", PARTICULAR.replace("ERROR", "ValueError"))
+    info = plugins.find(DNS, "acme")
+    with pytest.raises(ConfigError, match="bad token"):
+        plugins.check_values(info, {"token": "wrong"}, "mine")
+    with pytest.raises(ConfigError, match="tokem is not a setting"):
+        plugins.check_values(info, {"tokem": "good"}, "mine")
+    plugins.check_values(info, {"token": "env:NOT_SET_YET"}, "mine")  # looked up when it is used
+    assert [one.key for one in plugins.check_values(info, {"token": "good"}, "mine")] == ["token"]
 
 
 # --- call -----------------------------------------------------------------------------------------
