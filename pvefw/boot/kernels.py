@@ -12,7 +12,10 @@ from pvefw.model import Kernel
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~_-]*")
+_VERSION = re.compile(r"[0-9][A-Za-z0-9.+~_-]*(?<![.~])")
+"""As ``uname -r`` prints it."""
+_LEFTOVER = re.compile(r".*\.(?:dpkg-[a-z]+|bak|old\d*)")
+"""What packages and ``make install`` keep beside a kernel; grub-mkconfig passes over it, too."""
 _KEPT_LATEST = 2
 
 
@@ -81,7 +84,9 @@ def _candidates(directory: Path) -> set[str]:
     return {
         version
         for name in names
-        if name.startswith("vmlinuz-") and is_version(version := name.removeprefix("vmlinuz-"))
+        if name.startswith("vmlinuz-")
+        and is_version(version := name.removeprefix("vmlinuz-"))
+        and not _LEFTOVER.fullmatch(version)
     }
 
 
@@ -140,14 +145,33 @@ def choose(
 def cmdline(paths: Paths) -> str:
     """The kernel's command line: that of ``/etc/kernel/cmdline``, else the one that is running.
 
-    :raises ConfigError: it is not one line with ``root=``.
+    :raises ConfigError: it is not one line with ``root=``, or it is that of a rescue system.
     """
     from pvefw.store import kernel_files
 
     text = kernel_files.value(paths.cmdline)
     if text is not None:
         return check_cmdline(text, str(paths.cmdline))
+    if not _runs_from(paths.root):
+        raise ConfigError(
+            f"{paths.cmdline}: there is no such file, and the command line that is running is that of "
+            "another system",
+            hint="Set the one of this host: pvefw boot cmdline set 'root=…'",
+        )
     return check_cmdline(_running_cmdline(), "/proc/cmdline")
+
+
+def _runs_from(root: Path) -> bool:
+    """Whether the running kernel was started with this root: not so below ``--root``, nor in a chroot.
+
+    Where process 1 may not be looked at, that cannot be known, and is not held against anybody.
+    """
+    if root != Path("/"):
+        return False
+    try:
+        return Path("/proc/1/root").samefile(root)
+    except OSError:
+        return True
 
 
 def _running_cmdline() -> str:

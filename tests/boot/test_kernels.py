@@ -1,5 +1,9 @@
 """Which kernels are kept, and what the administrator's files may look like."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from pvefw.boot import choice, kernels
@@ -45,8 +49,8 @@ def test_a_kernel_is_complete_with_initrd_and_modules(host):
     (host.root / "lib/modules/6.9.2-1-pve").rmdir()
     host.install("6.9.3-1-pve")
     (host.root / "boot/initrd.img-6.9.3-1-pve").write_text("")
-    host.write("boot/vmlinuz-", "no version")
-    host.write("boot/vmlinuz-a b", "none either")
+    for name in ("", "a b", "lts", "6.9.3-1-pve.dpkg-new", "6.9.3.old", "6.9.3.bak"):
+        host.write(f"boot/vmlinuz-{name}", "no version of a kernel")
 
     found = kernels.installed(host.paths)
 
@@ -60,6 +64,12 @@ def test_a_kernel_is_complete_with_initrd_and_modules(host):
         found.find("6.9.1-1-pve")
     with pytest.raises(NotFound, match="not installed"):
         found.find("6.9.9")
+
+
+@pytest.mark.parametrize("version", ["6.1.0-rc4+", "5.10.0-custom~1", "6.9.0+3", "6.12-rc1_A"])
+def test_unusual_versions(host, version):
+    host.install(version)
+    assert kernels.installed(host.paths).find(version).version == version
 
 
 def test_no_kernel_at_all(host):
@@ -145,6 +155,26 @@ def test_a_one_shot_of_another_tool_counts_from_when_it_is_seen(host):
     assert choice.settle(host.paths) == "6.5.13-6-pve"
 
 
+def test_a_one_shot_of_another_tool_counts_though_the_same_kernel_was_one_before(host):
+    choice.pin(host.paths, "6.5.13-6-pve", next_boot=True)
+    host.boot(2)
+    host.paths.next_boot_kernel.unlink()  # proxmox-boot-tool has settled it
+    host.paths.next_boot_kernel.write_text("6.5.13-6-pve\n")
+    assert choice.load(host.paths).next_boot == "6.5.13-6-pve"
+    assert choice.settle(host.paths) is None
+    host.boot(3)
+    assert choice.settle(host.paths) == "6.5.13-6-pve"
+
+
+def test_unpin_takes_both_pins_back_or_only_the_next_one(host):
+    for next_boot, left in ((True, "6.8.4-2-pve"), (False, None)):
+        choice.pin(host.paths, "6.8.4-2-pve", next_boot=False)
+        choice.pin(host.paths, "6.5.13-6-pve", next_boot=True)
+        assert choice.unpin(host.paths, next_boot=next_boot)
+        chosen = choice.load(host.paths)
+        assert (chosen.pinned, chosen.next_boot) == (left, None)
+
+
 def test_a_one_shot_that_is_set_again_counts_again(host):
     choice.pin(host.paths, "6.5.13-6-pve", next_boot=True)
     host.boot(2)
@@ -191,10 +221,40 @@ def test_a_command_line_that_no_kernel_could_start_with(host, content, said):
 
 def test_without_a_file_the_running_command_line_counts(host, monkeypatch, tmp_path):
     monkeypatch.setattr(kernels, "_running_cmdline", lambda: "root=UUID=1234 ro quiet")
+    monkeypatch.setattr(kernels, "_runs_from", lambda _root: True)
     host.paths.cmdline.unlink()
     assert kernels.cmdline(host.paths) == "root=UUID=1234 ro quiet"
     host.paths.cmdline.write_text("\n \n")
     assert kernels.cmdline(host.paths) == "root=UUID=1234 ro quiet"
+
+
+def test_a_rescue_systems_own_command_line_reaches_no_esp(host, monkeypatch):
+    monkeypatch.setattr(kernels, "_running_cmdline", lambda: "root=/dev/sr0 rescue")
+    host.paths.cmdline.unlink()
+    with pytest.raises(ConfigError, match="of another system") as caught:
+        choice.plan(host.paths)
+    assert "boot cmdline set" in caught.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its root")
+def test_a_chroot_is_told_from_the_running_system(tmp_path):
+    (tmp_path / "proc").mkdir()
+    code = (
+        "import os, sys; from pathlib import Path; from pvefw.boot import kernels\n"
+        "before = kernels._runs_from(Path('/'))\n"
+        "os.chroot(sys.argv[1])\n"
+        "print(before, kernels._runs_from(Path('/')))"
+    )
+    # the shell is process 1 there, and stays where it is; the colon keeps it from becoming python
+    script = 'mount -t proc proc "$1/proc" && "$0" -c "$2" "$1"; :'
+    alone = ["unshare", "--mount", "--pid", "--fork"]
+    done = subprocess.run(
+        [*alone, "sh", "-c", script, sys.executable, tmp_path, code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("True False\n", "")
 
 
 @pytest.mark.parametrize(
