@@ -1,7 +1,7 @@
 """What the administrator chose: pinned, next and manually selected kernels; and the plan that follows.
 
-``next-boot-pin`` is a one-shot. Beside it we remember in which boot it was set: once the host has been
-started again it is forgotten, whichever kernel came up.
+``next-boot-pin`` is a one-shot. Beside it we remember in which boot that very file was written: once the
+host has been started again it is forgotten, whichever kernel came up.
 """
 
 import json
@@ -44,7 +44,7 @@ def load(paths: Paths) -> Choice:
         _check(pinned, paths.pinned_kernel)
     if next_boot:
         _check(next_boot, paths.next_boot_kernel)
-        if _spent(paths, next_boot):
+        if _spent(paths):
             next_boot = None
     return Choice(sorted(manual, key=versions.key), pinned, next_boot)
 
@@ -82,22 +82,28 @@ def pin(paths: Paths, version: str, *, next_boot: bool) -> None:
     :raises NotFound: it is not installed.
     """
     kernels.installed(paths).find(version)
-    if next_boot:
-        # The note comes first: a pin without one counts from the moment that it is seen.
-        _note(paths, version)
-        kernel_files.set_value(paths.next_boot_kernel, version)
-    else:
-        kernel_files.set_value(paths.pinned_kernel, version)
+    with locks.local_lock(paths, _LOCK):
+        if next_boot:
+            # should the power fail between: a pin without a note counts from when it is seen
+            kernel_files.set_value(paths.next_boot_kernel, version)
+            _note(paths)
+        else:
+            kernel_files.set_value(paths.pinned_kernel, version)
 
 
 def unpin(paths: Paths, *, next_boot: bool) -> bool:
-    """Take a pin back; whether there was one."""
-    path = paths.next_boot_kernel if next_boot else paths.pinned_kernel
-    there = path.exists()
-    files.remove(path)
-    if next_boot:
-        files.remove(_note_path(paths))
-    return there
+    """Take all pins back, or only that for the next boot; whether there was one."""
+    with locks.local_lock(paths, _LOCK):
+        unwanted = [paths.next_boot_kernel] if next_boot else [*pins(paths)]
+        there = any(path.exists() for path in unwanted)
+        for path in (*unwanted, _note_path(paths)):
+            files.remove(path)
+        return there
+
+
+def pins(paths: Paths) -> Sequence[Path]:
+    """The files with pins: for good, and for the next boot."""
+    return paths.pinned_kernel, paths.next_boot_kernel
 
 
 # --- the one-shot ------------------------------------------------------------------------------------
@@ -114,25 +120,34 @@ def _note_path(paths: Paths) -> Path:
     return paths.boot_state / "next-boot.json"
 
 
-def _note(paths: Paths, version: str) -> None:
-    note = {"version": version, "boot_id": boot_id(paths)}
+def _note(paths: Paths) -> None:
+    note = {"file": _identity(paths.next_boot_kernel), "boot_id": boot_id(paths)}
     files.replace(_note_path(paths), json.dumps(note).encode())
 
 
-def _noted(paths: Paths, version: str) -> str | None:
-    """In which boot this version was set, or ``None`` where nobody took note."""
+def _identity(path: Path) -> list[int] | None:
+    """What tells this file from the next one of its name: another tool may write the same version again."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_ino, status.st_mtime_ns]
+
+
+def _noted(paths: Paths) -> str | None:
+    """In which boot the pin that is there was set, or ``None`` where nobody took note."""
     try:
         note = json.loads(files.read_if_exists(_note_path(paths)) or b"{}")
     except ValueError:
         return None
-    return (
-        note.get("boot_id") if isinstance(note, dict) and note.get("version") == version else None
-    )
+    if not isinstance(note, dict) or note.get("file") != _identity(paths.next_boot_kernel):
+        return None
+    return note.get("boot_id")
 
 
-def _spent(paths: Paths, version: str) -> bool:
+def _spent(paths: Paths) -> bool:
     """Whether the host has been started since the one-shot was set."""
-    noted = _noted(paths, version)
+    noted = _noted(paths)
     return noted is not None and noted != boot_id(paths)
 
 
@@ -141,15 +156,17 @@ def settle(paths: Paths) -> str | None:
 
     :returns: the version that was forgotten.
     """
-    version = kernel_files.value(paths.next_boot_kernel)
-    if not version:
+    with locks.local_lock(paths, _LOCK):
+        version = kernel_files.value(paths.next_boot_kernel)
+        if not version:
+            return None
+        if _spent(paths):
+            for path in (paths.next_boot_kernel, _note_path(paths)):
+                files.remove(path)
+            return version
+        if _noted(paths) is None:
+            _note(paths)
         return None
-    if _spent(paths, version):
-        unpin(paths, next_boot=True)
-        return version
-    if _noted(paths, version) is None:
-        _note(paths, version)
-    return None
 
 
 # --- the plan -----------------------------------------------------------------------------------------

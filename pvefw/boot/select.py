@@ -14,8 +14,7 @@ def change(context: Context, alter: Callable[[], object]) -> None:
     :param alter: makes the choice, with :mod:`pvefw.boot.choice`.
     :raises PvefwError: it cannot be chosen, or the loader cannot do it.
     """
-    paths = (context.paths.pinned_kernel, context.paths.next_boot_kernel)
-    before = {path: files.read_if_exists(path) for path in paths}
+    before = {path: files.read_if_exists(path) for path in choice.pins(context.paths)}
     try:
         alter()
         select(context)

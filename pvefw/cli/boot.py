@@ -287,7 +287,11 @@ def list_(app: App) -> None:
 
     chosen = choice.load(app.paths)
     found = kernels.installed(app.paths)
-    automatic = kernels.automatic(found.versions, kernels.running())[::-1]
+    automatic = [
+        version
+        for version in reversed(kernels.automatic(found.versions, kernels.running()))
+        if version not in chosen.manual
+    ]
     if app.output_format != "text":
         show_value(
             app,
@@ -365,11 +369,11 @@ def pin(app: App, /, version: str, next_boot: bool) -> None:
 @_next_boot
 @pass_app
 def unpin(app: App, next_boot: bool) -> None:
-    """Boot the latest kernel again."""
+    """Boot the latest kernel again: take back both pins, or only that for the next boot."""
     from pvefw.boot import choice
 
-    path = app.paths.next_boot_kernel if next_boot else app.paths.pinned_kernel
-    if not path.exists():
+    there = [path for path in choice.pins(app.paths) if path.exists()]
+    if not there or (next_boot and app.paths.next_boot_kernel not in there):
         click.echo("No kernel was pinned.")
         return
 

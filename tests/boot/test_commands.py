@@ -120,8 +120,14 @@ def test_kernel_list_is_the_references(synced, host):
         "next-boot": "6.5.13-6-pve",
         "incomplete": {},
     }
-    assert synced("kernel", "unpin")[1].startswith("Removed the pin.")
+    assert synced("kernel", "add", "6.8.4-2-pve")[0] == 0
+    assert (
+        "Automatically selected kernels:\n6.5.13-6-pve\n6.8.12-4-pve\n"
+        in synced("kernel", "list")[1]
+    ), "what is selected manually stands there only"
     assert synced("kernel", "unpin", "--next-boot")[1].startswith("Removed the pin.")
+    assert synced("kernel", "unpin", "--next-boot") == (0, "No kernel was pinned.\n", "")
+    assert synced("kernel", "unpin")[1].startswith("Removed the pin.")
     assert synced("kernel", "unpin") == (0, "No kernel was pinned.\n", "")
     assert synced("kernel", "remove", "5.15.30-1-pve")[0] == 0
     assert "not selected manually" in synced("kernel", "remove", "5.15.30-1-pve")[1]
@@ -195,7 +201,7 @@ def test_without_synced_esps_the_loader_is_told(pvefw, plain, host):
         assert told == [
             ("6.5.13-6-pve", None, host.root),
             ("6.5.13-6-pve", "6.8.4-2-pve", host.root),
-            (None, "6.8.4-2-pve", host.root),
+            (None, None, host.root),
         ]
 
         def refuses(default, next_boot, root, task):
