@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pvefw import system
 from pvefw.errors import PvefwError
@@ -23,9 +24,15 @@ _FILES = {
 _ENTRY = re.compile(r"Boot(?P<number>[0-9A-F]{4})(?P<active>\*?) (?P<rest>.*)", re.IGNORECASE)
 
 
+def _efi(paths: Paths) -> Path:
+    """Where UEFI shows itself. A root without ``/sys`` is worked on from this machine's rescue system."""
+    below = paths.below("sys/firmware")
+    return (below if below.is_dir() else Path("/sys/firmware")) / "efi"
+
+
 def current(paths: Paths) -> Firmware:
     """The kind of firmware that started this machine."""
-    return Firmware.UEFI if paths.below("sys/firmware/efi").is_dir() else Firmware.BIOS
+    return Firmware.UEFI if _efi(paths).is_dir() else Firmware.BIOS
 
 
 def secure_boot(paths: Paths) -> bool:
@@ -35,7 +42,7 @@ def secure_boot(paths: Paths) -> bool:
 
 def _variable(paths: Paths, name: str, vendor: str) -> bytes:
     """An EFI variable's value; empty where there is none. Four bytes of attributes come first."""
-    path = paths.below("sys/firmware/efi/efivars") / f"{name}-{vendor}"
+    path = _efi(paths) / "efivars" / f"{name}-{vendor}"
     try:
         return (files.read_if_exists(path) or b"")[4:]
     except PvefwError:

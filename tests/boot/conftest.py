@@ -22,8 +22,9 @@ UUIDS = ("AAAA-0001", "BBBB-0002")
 class Plain:
     """A loader that reads ``plain/menu``: a line for each kernel, then what is booted by default."""
 
-    def __init__(self, name="plain"):
+    def __init__(self, name="plain", firmware=Firmware.BIOS):
         self.name = name
+        self.firmware = firmware
         self.once = {}
 
     @hookimpl
@@ -32,8 +33,8 @@ class Plain:
 
     @hookimpl
     def boot_install(self, esp, firmware, task):
-        if firmware is Firmware.UEFI:
-            raise Unsupported("no EFI variables here")
+        if firmware is not self.firmware:
+            raise Unsupported(f"no {'EFI variables' if firmware is Firmware.UEFI else 'BIOS'} here")
         (esp.mountpoint / self.name).mkdir(exist_ok=True)
         (esp.mountpoint / self.name / "loader").write_text("1.0")
 
@@ -49,7 +50,7 @@ class Plain:
             for one in versions
             if all((own / one / f"{name}-{one}").exists() for name in ("vmlinuz", "initrd"))
         ]
-        return BootState([Firmware.BIOS], there, default, self.once.get(esp.uuid), "1.0")
+        return BootState([self.firmware], there, default, self.once.get(esp.uuid), "1.0")
 
     @hookimpl
     def boot_render(self, esp, plan):
@@ -78,6 +79,7 @@ class HostTree:
         for version in KERNELS:
             self.install(version)
         self.write("etc/kernel/cmdline", "root=/dev/sda3 quiet\n")
+        (root / "sys/firmware").mkdir(parents=True)
         self.boot(1)
 
     def write(self, name, text):

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 from documented import faults
@@ -37,6 +38,12 @@ def test_bios(host):
     found = firmware.detect(host.paths)
     assert (found.firmware, found.loader, found.secure_boot) == (Firmware.BIOS, "grub", False)
     assert "is not there" in found.evidence[0]
+
+
+def test_in_a_rescue_system_the_machines_own_firmware_counts(host):
+    (host.root / "sys/firmware").rmdir()
+    here = Firmware.UEFI if Path("/sys/firmware/efi").is_dir() else Firmware.BIOS
+    assert firmware.current(host.paths) is here
 
 
 @pytest.mark.parametrize(
