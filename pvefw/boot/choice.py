@@ -126,7 +126,7 @@ def _note(paths: Paths) -> None:
 
 
 def _identity(path: Path) -> list[int] | None:
-    """What tells this file from the next one of its name: another tool may write the same version again."""
+    """What tells this file from the next one: another tool may write the same version again."""
     try:
         status = path.stat()
     except OSError:

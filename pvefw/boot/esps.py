@@ -64,11 +64,14 @@ def is_uuid(text: str) -> bool:
 
 
 def registered(paths: Paths, devices: disks.Devices) -> list[Registered]:
-    """Every ESP that is to be kept in step.
+    """Every ESP that is to be kept in step, each once however often, or in which case, it is listed.
 
     :raises ConfigError: the list is damaged.
     """
-    return [resolve(entry, devices) for entry in kernel_files.entries(paths.esp_uuids)]
+    entries: dict[str, str] = {}
+    for entry in kernel_files.entries(paths.esp_uuids):
+        entries.setdefault(entry.upper(), entry)
+    return [resolve(entry, devices) for entry in entries.values()]
 
 
 def resolve(entry: str, devices: disks.Devices) -> Registered:

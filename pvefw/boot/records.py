@@ -45,7 +45,7 @@ class EspRecord:
 
 
 def _esp_path(paths: Paths, uuid: str) -> Path:
-    return paths.boot_state / f"esp-{uuid}.json"
+    return paths.boot_state / f"esp-{uuid.upper()}.json"
 
 
 def load(paths: Paths, uuid: str) -> EspRecord:

@@ -12,7 +12,7 @@ from pvefw.boot.machine import Machine, Mounted
 from pvefw.boot.records import EspRecord, Sources
 from pvefw.errors import Cancelled, NotFound, PvefwError, StoreError
 from pvefw.model import BootPlan, BootSyncedEvent, BootTree, Esp, Task
-from pvefw.store import locks
+from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
@@ -294,14 +294,13 @@ def refresh(context: Context, *, installing: str = "") -> Result:
 
 def refresh_locked(context: Context, *, installing: str = "") -> Result:
     """As :func:`refresh`, for whoever holds the lock."""
-    devices = context.machine.devices()
-    everything = esps.registered(context.paths, devices)
     spent = choice.settle(context.paths)
     if spent:
         context.task.log(f"kernel {spent} was to boot once; the host was started since")
-    if not everything:
+    if not kernel_files.entries(context.paths.esp_uuids):
         context.task.log(f"no ESP is configured in {context.paths.esp_uuids}; nothing to do")
         return Result([], {}, [])
+    everything = esps.registered(context.paths, context.machine.devices())
     planned = choice.plan(context.paths, installing=installing)
     for warning in planned.warnings:
         context.task.warn(warning)
@@ -311,7 +310,10 @@ def refresh_locked(context: Context, *, installing: str = "") -> Result:
     once = f", once: {plan.next_boot}" if plan.next_boot else ""
     context.task.log(f"kernels: {names}; default: {plan.default}{once}")
     result = context.machine.privately(lambda: _each(context, everything, plan), context.task)
-    context.sources.save()
+    try:
+        context.sources.save()
+    except StoreError as error:  # the next refresh has to read all kernels, no more than that
+        context.task.warn(error.message)
     _tell(context, plan, result)
     _raise(result, len(everything))
     return result
@@ -341,10 +343,14 @@ def _each(context: Context, everything: Sequence[Registered], plan: BootPlan) ->
 
 
 def _note(context: Context, one: Registered, error: PvefwError) -> None:
-    """Keep why it failed, for whoever asks later."""
-    if one.is_uuid:
-        record = records.load(context.paths, one.entry)
+    """Keep why it failed, for whoever asks later. The error itself and the other ESPs matter more."""
+    if not one.is_uuid:
+        return
+    record = records.load(context.paths, one.entry)
+    try:
         records.save(context.paths, one.entry, replace(record, failure=error.message))
+    except StoreError as trouble:
+        context.task.warn(trouble.message)
 
 
 def _tell(context: Context, plan: BootPlan, result: Result) -> None:

@@ -11,6 +11,7 @@ from pvefw.boot.refresh import LOCK, WAIT, Context, refresh_locked
 from pvefw.errors import ProviderError, PvefwError, StoreError, Unsupported, UsageError
 from pvefw.model import Firmware
 from pvefw.store import kernel_files, locks
+from pvefw.store.paths import Paths
 
 
 def init(context: Context, path: Path, loader: str = "") -> None:
@@ -30,9 +31,16 @@ def init(context: Context, path: Path, loader: str = "") -> None:
             )
         context.loaders.get(name)
         context.machine.privately(lambda: _install(context, devices, one, name), context.task)
-        if kernel_files.add(context.paths.esp_uuids, one.entry):
+        if not _listed(context.paths, [one.entry]):
+            kernel_files.add(context.paths.esp_uuids, one.entry)
             context.task.log(f"{one.who}: added to {context.paths.esp_uuids}")
         refresh_locked(context)
+
+
+def _listed(paths: Paths, entries: Sequence[str]) -> list[str]:
+    """The lines of the list that name these ESPs, in whichever case."""
+    wanted = {one.upper() for one in entries}
+    return [one for one in kernel_files.entries(paths.esp_uuids) if one.upper() in wanted]
 
 
 def _initial(devices: Devices, path: Path) -> Registered:
@@ -166,7 +174,7 @@ def clean(context: Context, *, dry_run: bool) -> list[str]:
             if one.device is None
         ]
         if gone and not dry_run:
-            kernel_files.remove(context.paths.esp_uuids, gone)
+            kernel_files.remove(context.paths.esp_uuids, _listed(context.paths, gone))
             for entry in gone:
                 if esps.is_uuid(entry):
                     records.forget(context.paths, entry)

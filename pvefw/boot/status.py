@@ -9,7 +9,7 @@ from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
 from pvefw.boot.refresh import LOCK, WAIT, Context, look
 from pvefw.errors import PvefwError
-from pvefw.model import BootPlan
+from pvefw.model import BootPlan, Firmware
 from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
 
@@ -67,23 +67,24 @@ class Status:
         }
 
 
-def status(context: Context) -> Status:
+def status(context: Context, *, installing: str = "") -> Status:
     """Look at every registered ESP, when nobody is at work on them.
 
+    :param installing: the kernel whose package is being installed, or empty.
     :raises PvefwError: they cannot be looked at at all.
     """
     with locks.local_lock(context.paths, LOCK, timeout=WAIT):
-        return _status(context)
+        return _status(context, installing)
 
 
-def _status(context: Context) -> Status:
-    everything = esps.registered(context.paths, context.machine.devices())
-    if not everything:
+def _status(context: Context, installing: str) -> Status:
+    if not kernel_files.entries(context.paths.esp_uuids):
         return Status([])
+    everything = esps.registered(context.paths, context.machine.devices())
     problems = [error.message for error in context.loaders.failures.values()]
     plan = None
     try:
-        planned = choice.plan(context.paths)
+        planned = choice.plan(context.paths, installing=installing)
         plan = planned.plan
         problems += planned.warnings
     except PvefwError as error:
@@ -136,8 +137,7 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
     problems = looked.change.lines()
     if looked.missing_loader:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
-    if len(looked.found.states) > 1:
-        problems.append(f"it has several boot loaders: {', '.join(sorted(looked.found.states))}")
+    problems += _rivals(looked.found)
     problems += [f"a boot loader cannot say: {failure}" for failure in looked.found.failures]
     problems += [
         f"{name} boots {looked.found.states[name].next_boot or 'nothing'} once, "
@@ -155,6 +155,21 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
         _loaders(looked.found),
         problems,
     )
+
+
+def _rivals(found: Found) -> list[str]:
+    """Loaders that the same firmware could start. GRUB for BIOS beside systemd-boot is none: a disk that
+    Proxmox VE's installer has made boots in both ways.
+    """
+    by_firmware: dict[Firmware, list[str]] = {}
+    for name, state in sorted(found.states.items()):
+        for kind in state.firmware:
+            by_firmware.setdefault(kind, []).append(name)
+    return [
+        f"it has several boot loaders for {kind.upper()}: {', '.join(names)}"
+        for kind, names in by_firmware.items()
+        if len(names) > 1
+    ]
 
 
 def _overruled(found: Found, plan: BootPlan) -> list[str]:

@@ -163,7 +163,7 @@ def clean(app: App, dry_run: bool) -> None:
 def refresh(app: App, /, dry_run: bool, installing: str) -> None:
     """Bring every ESP up to date: kernels, configuration, default."""
     if dry_run:
-        _show_changes(app)
+        _show_changes(app, installing)
         return
     _refresh(app, installing)
 
@@ -177,8 +177,8 @@ def _refresh(app: App, installing: str = "") -> None:
     run_task(app, "bootrefresh", work)
 
 
-def _show_changes(app: App) -> None:
-    found = _status(app)
+def _show_changes(app: App, installing: str) -> None:
+    found = _status(app, installing)
     if not found.esps:
         click.echo("No ESP is configured; nothing to do.")
     for one in found.esps:
@@ -189,10 +189,10 @@ def _show_changes(app: App) -> None:
         click.echo(problem)
 
 
-def _status(app: App) -> "Status":
+def _status(app: App, installing: str = "") -> "Status":
     from pvefw.boot import status as looking
 
-    return looking.status(_context(app, _Silent()))
+    return looking.status(_context(app, _Silent()), installing=installing)
 
 
 @boot.command()

@@ -72,6 +72,13 @@ def test_a_dry_run_says_it_and_does_not_do_it(synced, host, machine):
     assert synced("refresh", "--dry-run")[1].count("nothing to do") == 2
 
 
+def test_a_dry_run_keeps_the_kernel_that_is_being_installed(synced, host):
+    host.install("5.15.30-1-pve")
+    assert synced("refresh", "--dry-run")[1].count("nothing to do") == 2
+    _, out, _ = synced("refresh", "--dry-run", "--installing", "5.15.30-1-pve")
+    assert out.count("plain/5.15.30-1-pve/vmlinuz-5.15.30-1-pve is missing") == 2
+
+
 def test_drift_is_status_1_in_every_form(synced, machine):
     (machine.directory / UUIDS[0] / "plain/menu").write_text("other")
     status, out, _ = synced("status")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import threading
 from pathlib import Path, PurePosixPath
 
@@ -9,7 +10,7 @@ import pytest
 from boot.conftest import UUIDS, Plain, loaders_of
 
 from pvefw import plugins
-from pvefw.api import BootTree, ProviderError, hookimpl
+from pvefw.api import BootTree, Firmware, ProviderError, hookimpl
 from pvefw.boot import choice, esp_files, records, refresh, registry, status
 from pvefw.boot.disks import Devices
 from pvefw.boot.loaders import Loaders
@@ -253,13 +254,50 @@ def test_two_loaders_on_one_esp_are_both_kept_right_and_told(ready, machine, pla
 
     found = status.status(ready(loaders=loaders))
     assert found.esps[0].state == "drift"
-    assert found.esps[0].problems == ["it has several boot loaders: other, plain"]
+    assert found.esps[0].problems == ["it has several boot loaders for BIOS: other, plain"]
     assert "different boot loaders: other on AAAA-0001; plain on" in found.problems[0]
 
     host.install("6.8.20-1-pve")
     refresh.refresh(ready(loaders=loaders))
     for name in ("plain", "other"):
         assert (machine.directory / UUIDS[0] / name / "6.8.20-1-pve").is_dir()
+
+
+def test_a_loader_for_each_firmware_is_as_it_should_be(ready, machine, plain):
+    loaders = loaders_of(plain, Plain("other", Firmware.UEFI))
+    for uuid in UUIDS:
+        (machine.directory / uuid / "other").mkdir()
+        (machine.directory / uuid / "other/loader").write_text("1.0")
+    refresh.refresh(ready(loaders=loaders))
+    found = status.status(ready(loaders=loaders))
+    assert found.ok, (found.problems, found.esps)
+    assert [sorted(one.loaders) for one in found.esps] == [["other", "plain"]] * 2
+
+
+def test_an_esp_that_is_listed_twice_is_one(ready, machine, host):
+    host.paths.esp_uuids.write_text("aaaa-0001\nBBBB-0002\nAAAA-0001\nBBBB-0002\n")
+    assert len(status.status(ready()).esps) == 2
+    host.install("6.8.20-1-pve")
+    assert refresh.refresh(ready()).changed == ["aaaa-0001", "BBBB-0002"]
+    assert registry.clean(ready(), dry_run=False) == []
+    (machine.directory / UUIDS[0]).rename(machine.directory.parent / "pulled")
+    assert registry.clean(ready(), dry_run=False) == ["aaaa-0001"]
+    assert host.paths.esp_uuids.read_text() == "BBBB-0002\nBBBB-0002\n"
+
+
+def test_where_nothing_can_be_noted_each_esp_says_so(ready, host):
+    shutil.rmtree(host.paths.boot_state)
+    host.paths.boot_state.write_text("in its place")
+    host.install("6.8.20-1-pve")
+    with pytest.raises(StoreError, match="2 of 2 failed") as caught:
+        refresh.refresh(ready())
+    assert str(host.paths.boot_state) in caught.value.message
+
+
+def test_without_esps_no_disk_is_asked_for(context, machine, monkeypatch):
+    monkeypatch.setattr(machine, "devices", None)  # a chroot without /sys, where lsblk fails
+    assert refresh.refresh(context()).synced == []
+    assert status.status(context()).esps == []
 
 
 def test_different_loaders_on_different_esps(context, machine, plain):
