@@ -87,7 +87,8 @@ def wait(
         for server, mine in _by_server(expected).items()
     ]
     if watches:
-        task.log(f"Watching {len(watches)} name server addresses for {_count(expected)}")
+        addresses = "1 address" if len(watches) == 1 else f"{len(watches)} addresses"
+        task.log(f"Watching {addresses} of name servers for {_count(expected)}")
     stop = threading.Event()
     try:
         done = parallel.run(lambda one: one.run(stop), watches, task, limit=_MAX_SERVERS)

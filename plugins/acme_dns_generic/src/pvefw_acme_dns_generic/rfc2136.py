@@ -79,13 +79,13 @@ class Rfc2136:
     @hookimpl
     def dns_add(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
         """One update message; the server itself leaves out what is there already (section 3.4.2.2)."""
-        task.log(f"Asking {self.server} to add {len(records)} records to {zone}")
+        task.log(f"Asking {self.server} to add {_count(records)} to {zone}")
         self._change(zone, records, add=True)
 
     @hookimpl
     def dns_remove(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
         """One update message; the server ignores what is not there (section 3.4.2.4)."""
-        task.log(f"Asking {self.server} to remove {len(records)} records from {zone}")
+        task.log(f"Asking {self.server} to remove {_count(records)} from {zone}")
         self._change(zone, records, add=False)
 
     def _change(self, zone: str, records: Sequence[TxtRecord], *, add: bool) -> None:
@@ -229,3 +229,7 @@ def _split(server: str) -> tuple[str, int]:
     if not (valid and host) or (port and not port.isdecimal()):
         raise ValueError(f"server {server!r} is not HOST, HOST:PORT or [IPV6]:PORT")
     return host, int(port or _PORT)
+
+
+def _count(records: Sequence[TxtRecord]) -> str:
+    return "1 record" if len(records) == 1 else f"{len(records)} records"
