@@ -159,6 +159,7 @@ def settle(paths: Paths) -> str | None:
     with locks.local_lock(paths, _LOCK):
         version = kernel_files.value(paths.next_boot_kernel)
         if not version:
+            files.remove(_note_path(paths))  # somebody else has taken the pin back
             return None
         if _spent(paths):
             for path in (paths.next_boot_kernel, _note_path(paths)):
@@ -219,7 +220,8 @@ def _warnings(found: Installed, chosen: Choice, there: set[str], default: str) -
             why = found.incomplete.get(version, "it is not installed")
             lines.append(f"kernel {version} is {what}, but {why}: {then}")
     lines += [
-        f"kernel {version} is selected manually, but it is not installed"
+        f"kernel {version} is selected manually, but it is not installed: "
+        f"pvefw boot kernel remove {version}"
         for version in chosen.manual
         if version not in there and version not in found.incomplete
     ]

@@ -31,7 +31,9 @@ def texts(program: str) -> Mapping[str, str]:
         "pvefw-boot-cleanup.service": f"""\
 [Unit]
 Description=Forget the kernel that was to boot once
-ConditionPathExists=/etc/kernel/next-boot-pin
+# the pin, or only our note of it, where proxmox-boot-cleanup.service has been here before
+ConditionPathExists=|/etc/kernel/next-boot-pin
+ConditionPathExists=|/var/lib/pvefw/boot/next-boot.json
 RequiresMountsFor=/boot /var/lib/pvefw
 After=local-fs.target systemd-udevd.service
 

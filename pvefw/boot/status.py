@@ -255,7 +255,7 @@ def _known(paths: Paths, uuid: str) -> dict[str, Any]:
     record = records.load(paths, uuid)
     return {
         "uuid": uuid,
-        "there": (paths.below("dev/disk/by-uuid") / uuid).exists(),
+        "there": (paths.below("dev/disk/by-uuid") / uuid.upper()).exists(),
         "interrupted": record.under_way,
         "failure": record.failure,
     }

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pvefw.boot import choice, kernels
+from pvefw.boot import choice, hooks, kernels
 from pvefw.errors import ConfigError, NotFound
 from pvefw.store import kernel_files
 
@@ -158,12 +158,24 @@ def test_a_one_shot_of_another_tool_counts_from_when_it_is_seen(host):
 def test_a_one_shot_of_another_tool_counts_though_the_same_kernel_was_one_before(host):
     choice.pin(host.paths, "6.5.13-6-pve", next_boot=True)
     host.boot(2)
-    host.paths.next_boot_kernel.unlink()  # proxmox-boot-tool has settled it
+    host.paths.next_boot_kernel.unlink()  # proxmox-boot-cleanup.service has settled it
     host.paths.next_boot_kernel.write_text("6.5.13-6-pve\n")
     assert choice.load(host.paths).next_boot == "6.5.13-6-pve"
     assert choice.settle(host.paths) is None
     host.boot(3)
     assert choice.settle(host.paths) == "6.5.13-6-pve"
+
+
+def test_a_one_shot_that_another_tool_took_back_leaves_no_note(host):
+    note = host.paths.boot_state / "next-boot.json"
+    choice.pin(host.paths, "6.5.13-6-pve", next_boot=True)
+    unit = hooks.texts("pvefw")["pvefw-boot-cleanup.service"]
+    for path in (note, host.paths.next_boot_kernel):
+        assert path.exists()
+        assert f"ConditionPathExists=|/{path.relative_to(host.root)}\n" in unit
+    host.paths.next_boot_kernel.unlink()
+    assert choice.settle(host.paths) is None
+    assert not note.exists(), "or the unit would run after every boot"
 
 
 def test_unpin_takes_both_pins_back_or_only_the_next_one(host):
