@@ -8,7 +8,14 @@ from pvefw.boot import esps, firmware, records
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Devices
 from pvefw.boot.esps import Registered
 from pvefw.boot.refresh import LOCK, WAIT, Context, refresh_locked
-from pvefw.errors import ProviderError, PvefwError, StoreError, Unsupported, UsageError
+from pvefw.errors import (
+    ProgramError,
+    ProviderError,
+    PvefwError,
+    StoreError,
+    Unsupported,
+    UsageError,
+)
 from pvefw.model import Firmware
 from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
@@ -166,13 +173,16 @@ def clean(context: Context, *, dry_run: bool) -> list[str]:
     """Take those ESPs from the list that are not there.
 
     :returns: what was, or would be, removed.
+    :raises ProgramError: what is on the disks cannot be seen, so nothing is known to be gone.
     """
     with locks.local_lock(context.paths, LOCK, timeout=WAIT):
-        gone = [
-            one.entry
-            for one in esps.registered(context.paths, context.machine.devices())
-            if one.device is None
-        ]
+        devices = context.machine.devices()
+        gone = [one.entry for one in esps.registered(context.paths, devices) if one.device is None]
+        if gone and not any(one.fstype for one in devices):
+            raise ProgramError(
+                "boot clean: lsblk sees no file system on any disk; the list stays as it is",
+                hint="In a chroot, /dev, /sys and /run/udev have to be mounted. See: lsblk --fs",
+            )
         if gone and not dry_run:
             kernel_files.remove(context.paths.esp_uuids, _listed(context.paths, gone))
             for entry in gone:

@@ -14,7 +14,14 @@ from pvefw.api import BootTree, Firmware, ProviderError, hookimpl
 from pvefw.boot import choice, esp_files, records, refresh, registry, status
 from pvefw.boot.disks import Devices
 from pvefw.boot.loaders import Loaders
-from pvefw.errors import Cancelled, ConfigError, PvefwError, StoreError, UsageError
+from pvefw.errors import (
+    Cancelled,
+    ConfigError,
+    ProgramError,
+    PvefwError,
+    StoreError,
+    UsageError,
+)
 from pvefw.hookspecs.boot import BOOTLOADER
 from pvefw.testing.fakes import FakeTask
 
@@ -233,6 +240,16 @@ def test_a_disk_that_was_copied_as_it_is(ready, machine, monkeypatch):
         registry.init(ready(), copy.path, "plain")
     assert [one.state for one in status.status(ready()).esps] == ["error", "ok"]
     assert registry.clean(ready(), dry_run=True) == []
+
+
+def test_where_no_file_system_can_be_seen_no_esp_is_taken_for_gone(ready, machine, monkeypatch):
+    before = ready().paths.esp_uuids.read_bytes()
+    blind = [dataclasses.replace(one, fstype="", uuid="") for one in machine.devices()]
+    monkeypatch.setattr(machine, "devices", lambda: Devices(blind))
+    with pytest.raises(ProgramError, match="sees no file system") as caught:
+        registry.clean(ready(), dry_run=False)
+    assert "/run/udev" in caught.value.hint
+    assert ready().paths.esp_uuids.read_bytes() == before
 
 
 def test_rubbish_among_the_uuids_is_named(ready, host):
