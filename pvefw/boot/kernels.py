@@ -154,8 +154,7 @@ def cmdline(paths: Paths) -> str:
         return check_cmdline(text, str(paths.cmdline))
     if not _runs_from(paths.root):
         raise ConfigError(
-            f"{paths.cmdline}: there is no such file, and the command line that is running is that of "
-            "another system",
+            f"{paths.cmdline}: no command line is set, and the one that is running is of another system",
             hint="Set the one of this host: pvefw boot cmdline set 'root=…'",
         )
     return check_cmdline(_running_cmdline(), "/proc/cmdline")

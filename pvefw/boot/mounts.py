@@ -164,7 +164,13 @@ def mounted(device: Path, path: Path) -> Iterator[Mount]:
     :param path: a directory, made where it is missing.
     :raises StoreError: it cannot be mounted, or in the end not everything could be written.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{device}: cannot be mounted on {path}: {error.strerror}",
+            hint="That directory has to be on a file system that is writable and not full.",
+        ) from error
     mount = Mount(device, path)
     mount.open()
     try:

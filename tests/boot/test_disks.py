@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pvefw import system
-from pvefw.boot import disks, prepare
+from pvefw.boot import disks, mounts, prepare
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE
-from pvefw.errors import NotFound, ProgramError, UsageError
+from pvefw.errors import NotFound, ProgramError, StoreError, UsageError
 from pvefw.system import Completed
 
 MIB = 1 << 20
@@ -225,3 +225,10 @@ def test_lsblk_is_asked_for_json(monkeypatch):
     monkeypatch.setattr(system, "run", run)
     assert disks.read().with_uuid("ABCD-1234")
     assert asked[0][:4] == ["lsblk", "--json", "--bytes", "--list"]
+
+
+def test_without_a_place_to_mount_it_is_said(tmp_path):
+    (tmp_path / "run").write_text("full, or write-protected")
+    mount = mounts.mounted(Path("/dev/vda2"), tmp_path / "run/vda2")
+    with pytest.raises(StoreError, match="cannot be mounted on .*/run/vda2"), mount:
+        pass
