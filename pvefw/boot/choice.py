@@ -5,6 +5,7 @@ host has been started again it is forgotten, whichever kernel came up.
 """
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,24 +37,24 @@ def load(paths: Paths) -> Choice:
     """
     manual = kernel_files.entries(paths.manual_kernels)
     for version in manual:
-        _check(version, paths.manual_kernels)
+        _check(version, paths.manual_kernels, f"remove {shlex.quote(version)}")
     pinned, next_boot = (
         kernel_files.value(path) for path in (paths.pinned_kernel, paths.next_boot_kernel)
     )
     if pinned:
-        _check(pinned, paths.pinned_kernel)
+        _check(pinned, paths.pinned_kernel, "unpin")
     if next_boot:
-        _check(next_boot, paths.next_boot_kernel)
+        _check(next_boot, paths.next_boot_kernel, "unpin --next-boot")
         if _spent(paths):
             next_boot = None
     return Choice(sorted(manual, key=versions.key), pinned, next_boot)
 
 
-def _check(version: str, where: Path) -> None:
+def _check(version: str, where: Path, remedy: str) -> None:
     if not kernels.is_version(version):
         raise ConfigError(
             f"{where}: '{version}' is not the version of a kernel",
-            hint="Remove that line; pvefw boot kernel list shows the versions.",
+            hint=f"Take it out: pvefw boot kernel {remedy}",
         )
 
 

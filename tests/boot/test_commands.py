@@ -1,6 +1,7 @@
 """``pvefw boot`` as an administrator meets it."""
 
 import json
+import shlex
 import sys
 
 import pexpect
@@ -171,6 +172,17 @@ def test_what_cannot_be_is_said(pvefw, host, arguments, said):
     assert said in err
     assert "Traceback" not in err
     assert sorted(host.paths.kernel_dir.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    "name", ["proxmox-boot-pin", "next-boot-pin", "proxmox-boot-manual-kernels"]
+)
+def test_what_is_no_version_goes_by_the_command_that_is_named(synced, host, name):
+    host.write(f"etc/kernel/{name}", "a b\n")
+    status, _, err = synced("kernel", "list")
+    assert status == 1
+    assert synced(*shlex.split(err.partition("pvefw boot ")[2]))[0] == 0
+    assert synced("kernel", "list")[0] == 0
 
 
 def test_the_command_line_is_set_and_shown(pvefw, host):

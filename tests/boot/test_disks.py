@@ -230,5 +230,5 @@ def test_lsblk_is_asked_for_json(monkeypatch):
 def test_without_a_place_to_mount_it_is_said(tmp_path):
     (tmp_path / "run").write_text("full, or write-protected")
     mount = mounts.mounted(Path("/dev/vda2"), tmp_path / "run/vda2")
-    with pytest.raises(StoreError, match="cannot be mounted on .*/run/vda2"), mount:
+    with pytest.raises(StoreError, match="cannot be mounted on"), mount:
         pass
