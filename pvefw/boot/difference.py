@@ -44,15 +44,21 @@ def merged(trees: Mapping[str, BootTree]) -> BootTree:
     """The trees of all loaders of an ESP as one.
 
     :param trees: loader to its tree.
-    :raises PluginFailed: a path leads out of the ESP, or two loaders want different files in one place.
+    :raises PluginFailed: a path leads out of the ESP, or two files are wanted in one place.
     """
     copies: dict[PurePosixPath, Path] = {}
     texts: dict[PurePosixPath, bytes] = {}
-    owner: dict[str, str] = {}
+    owner: dict[str, tuple[str, PurePosixPath]] = {}
     for name, tree in trees.items():
         for target in (*tree.copies, *tree.texts):
             _check(name, target)
-            other = owner.setdefault(folded(target), name)
+            other, first = owner.setdefault(folded(target), (name, target))
+            if first != target and other == name:
+                raise PluginFailed(
+                    f"{name} wants both {shown(first)} and {shown(target)}: one file on an ESP",
+                    plugin=name,
+                    hint="Two kernels whose versions differ in case only? Remove one of them.",
+                )
             if other != name:
                 raise PluginFailed(
                     f"{name} and {other} both want {shown(target)}",

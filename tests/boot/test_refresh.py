@@ -455,6 +455,17 @@ def test_names_differ_by_more_than_case(ready, machine):
     ]
 
 
+def test_two_kernels_that_an_esp_cannot_tell_apart(ready, machine, host):
+    before = times(machine)
+    for version in ("6.9.1-A", "6.9.1-a"):
+        host.install(version)
+    with pytest.raises(StoreError, match=r"one file on an ESP") as caught:
+        refresh.refresh(ready())
+    assert "6.9.1-A" in caught.value.message
+    assert "6.9.1-a" in caught.value.message
+    assert times(machine) == before
+
+
 def test_a_read_only_esp(ready, machine, host):
     machine.read_only.add(UUIDS[0])
     refresh.refresh(ready())  # nothing to do: it need not be writable
