@@ -42,6 +42,13 @@ class Completed:
     stdout: str
     stderr: str
 
+    @property
+    def last_words(self) -> str:
+        """The last lines that it said, on one line, for an error message."""
+        said = self.stderr if self.stderr.strip() else self.stdout
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return " / ".join(lines[-_LAST_WORDS:]) or "it said nothing"
+
 
 def clean_environment() -> dict[str, str]:
     """The environment that programs get: a path, a locale, a home; nothing of pvefw's own."""
@@ -146,7 +153,7 @@ def run(
         raise ProgramError(f"{argv[0]} did not end within {timeout:g} seconds")
     done = Completed(tuple(argv), process.returncode, *output.texts())
     if check and done.returncode != 0:
-        raise ProgramError(f"{argv[0]} failed with status {done.returncode}: {last_words(done)}")
+        raise ProgramError(f"{argv[0]} failed with status {done.returncode}: {done.last_words}")
     return done
 
 
@@ -225,12 +232,6 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def last_words(done: Completed) -> str:
-    """The last lines that a program said, on one line, for an error message."""
-    lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    return " / ".join(lines[-_LAST_WORDS:]) or "it said nothing"
 
 
 # --- time -------------------------------------------------------------------------------------

@@ -110,7 +110,7 @@ class Host:
             done = system.run(["fsck.vfat", "-a", "-w", str(device.path)], check=False, timeout=300)
         except ProgramError as error:
             return error.message
-        return system.last_words(done) if done.returncode else ""
+        return done.last_words if done.returncode else ""
 
 
 def _counts(directory: Path) -> bool:

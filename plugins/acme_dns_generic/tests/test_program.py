@@ -75,8 +75,12 @@ def call(path, script):
 @pytest.mark.parametrize(
     ("script", "error", "said"),
     [
-        ("echo no such zone >&2; exit 1", ProviderError, "program add: no such zone"),
-        ("exit 3", ProviderError, "it ended with status 3"),
+        (
+            "echo no such zone >&2; exit 1",
+            ProviderError,
+            "program add failed with status 1: no such zone",
+        ),
+        ("exit 3", ProviderError, "failed with status 3: it said nothing"),
         ("echo busy >&2; exit 75", Unavailable, "busy"),
         ("exit 69", Unavailable, "status 69"),
         ("echo who are you >&2; exit 77", CredentialsRejected, "who are you"),

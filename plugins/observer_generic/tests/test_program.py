@@ -71,7 +71,9 @@ def test_events_that_are_not_wanted_are_not_told(program, tmp_path):
 
 def test_a_failure_has_the_programs_own_words(program, tmp_path):
     (tmp_path / "broken").touch()
-    with pytest.raises(ProviderError, match=r"program certificate: .*the balancer is away"):
+    with pytest.raises(
+        ProviderError, match=r"certificate failed with status \d+: .*the balancer is away"
+    ):
         Exec(program).on_certificate(CERTIFICATE, FakeTask())
 
 

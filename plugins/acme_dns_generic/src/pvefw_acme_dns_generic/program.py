@@ -18,7 +18,6 @@ from pvefw.api import (
 
 __all__ = ["Exec"]
 
-_LAST_WORDS = 3
 _FAILURES: dict[int, type[ProviderError]] = {
     69: Unavailable,
     75: Unavailable,
@@ -67,8 +66,6 @@ class Exec:
         for line in done.stdout.splitlines():
             task.log(line)
         if done.returncode != 0:
-            words = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            said = " / ".join(words[-_LAST_WORDS:]) or f"it ended with status {done.returncode}"
             raise _FAILURES.get(done.returncode, ProviderError)(
-                f"{self.program.name} {action}: {said}"
+                f"{self.program.name} {action} failed with status {done.returncode}: {done.last_words}"
             )

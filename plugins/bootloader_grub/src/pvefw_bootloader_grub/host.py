@@ -79,9 +79,8 @@ def _pin(version: str | None, root: Path, task: Task) -> None:
 def _generate(root: Path) -> None:
     done = run(_within(root, _generator(root)), timeout=_SECONDS, check=False)
     if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise ProviderError(
-            f"{done.argv[-1]} failed: {' / '.join(lines[-3:]) or 'it said nothing'}",
+            f"{done.argv[-1]} failed: {done.last_words}",
             hint="Run update-grub by hand to see all that it says.",
         )
 

@@ -58,7 +58,7 @@ def _run(argv: Sequence[str], task: Task) -> None:
     done = run(argv, timeout=_SECONDS, check=False)
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     if done.returncode != 0:
-        said = " / ".join(line for line in lines if "error" in line) or " / ".join(lines[-3:])
-        raise ProviderError(f"grub-install failed: {said or 'it said nothing'}")
+        said = " / ".join(line for line in lines if "error" in line)
+        raise ProviderError(f"grub-install failed: {said or done.last_words}")
     for line in lines:
         task.log(line)

@@ -46,7 +46,7 @@ def _register(esp: Esp, loader: str, task: Task) -> str:
     task.log(f"Adding a boot entry for {esp.device} to the firmware")
     new = ["--create", "--disk", str(esp.disk), "--part", number, "--label", _LABEL]
     done = run(["efibootmgr", *new, "--loader", loader], check=False)
-    return "" if done.returncode == 0 else done.stderr.strip() or "efibootmgr does not say why"
+    return "" if done.returncode == 0 else done.last_words
 
 
 def _number(device: Path) -> str:

@@ -33,7 +33,7 @@ def install(esp: Esp, efivars: Path, task: Task) -> None:
     done = run([*command, "--no-variables", "install"], check=False)
     if done.returncode != 0 or not any(esp.mountpoint.glob(BINARIES)):
         raise ProviderError(
-            f"bootctl could not install systemd-boot on {esp.device}: {_said(done.stderr)}",
+            f"bootctl could not install systemd-boot on {esp.device}: {done.last_words}",
             hint="apt install systemd-boot; `bootctl install` needs an EFI system partition on vfat.",
         )
     _register(command, esp, efivars, task)
@@ -51,7 +51,7 @@ def _register(command: list[str], esp: Esp, efivars: Path, task: Task) -> None:
     done = run([*command, "install"], check=False)
     if done.returncode != 0:
         task.warn(
-            f"{esp.device} is not registered in the firmware ({_said(done.stderr)}): it boots by "
+            f"{esp.device} is not registered in the firmware ({done.last_words}): it boots by "
             "EFI/BOOT, where the firmware tries that"
         )
 
@@ -66,7 +66,3 @@ def loader_version(root: Path) -> str | None:
 
 def _is_secure(efivars: Path) -> bool:
     return variables.read(efivars, _SECURE_BOOT) == b"\x01"
-
-
-def _said(text: str) -> str:
-    return text.strip().splitlines()[-1].strip() if text.strip() else "it said nothing"

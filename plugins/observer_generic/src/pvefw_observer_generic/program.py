@@ -21,7 +21,6 @@ from pvefw.api import (
 __all__ = ["EVENTS", "Exec"]
 
 EVENTS = ("certificate", "renewal-failed", "renewal-recovered", "boot-synced", "guest")
-_LAST_WORDS = 3
 
 
 @dataclasses.dataclass
@@ -83,9 +82,9 @@ class Exec:
         for line in done.stdout.splitlines():
             task.log(line)
         if done.returncode != 0:
-            words = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            why = " / ".join(words[-_LAST_WORDS:]) or f"it ended with status {done.returncode}"
-            raise ProviderError(f"{self.program.name} {name}: {why}")
+            raise ProviderError(
+                f"{self.program.name} {name} failed with status {done.returncode}: {done.last_words}"
+            )
 
 
 def _as_text(value: object) -> str:
