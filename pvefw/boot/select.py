@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pvefw.boot import choice
+from pvefw.boot import choice, kernels
 from pvefw.boot.refresh import Context
 from pvefw.errors import PvefwError, Unsupported
 from pvefw.store import files
@@ -33,14 +33,15 @@ def select(context: Context) -> str:
     """
     choice.settle(context.paths)
     chosen = choice.load(context.paths)
+    default, next_boot = _installed(context, chosen.pinned), _installed(context, chosen.next_boot)
     reasons = []
     for name, loader in context.loaders.bound.items():
         if "boot_select" not in loader.implemented:
             continue
         try:
             loader.hooks.boot_select(
-                default=chosen.pinned,
-                next_boot=chosen.next_boot,
+                default=default,
+                next_boot=next_boot,
                 root=context.paths.root,
                 task=context.task,
             )
@@ -48,7 +49,7 @@ def select(context: Context) -> str:
             reasons.append(error.message)
             continue
         context.task.log(
-            f"{name}: default {chosen.pinned or 'as it chooses'}, once {chosen.next_boot or 'none'}"
+            f"{name}: default {default or 'as it chooses'}, once {next_boot or 'none'}"
         )
         return name
     raise Unsupported(
@@ -56,3 +57,11 @@ def select(context: Context) -> str:
         + (f": {'; '.join(reasons)}" if reasons else ""),
         hint="Set up an ESP: pvefw boot init PARTITION",
     )
+
+
+def _installed(context: Context, version: str | None) -> str | None:
+    """A pinned kernel, unless it is gone: the loader could not find it, and would refuse all the rest."""
+    if version and version not in kernels.installed(context.paths).versions:
+        context.task.warn(f"kernel {version} is pinned, but it is not installed")
+        return None
+    return version

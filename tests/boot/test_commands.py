@@ -223,6 +223,14 @@ def test_without_synced_esps_the_loader_is_told(pvefw, plain, host):
             (None, None, host.root),
         ]
 
+        assert pvefw("kernel", "pin", "6.5.13-6-pve")[0] == 0
+        host.remove("6.5.13-6-pve")
+        status, out, _ = pvefw("kernel", "pin", "6.8.4-2-pve", "--next-boot")
+        assert status == 0
+        assert "6.5.13-6-pve is pinned, but it is not installed" in out
+        assert told[-1] == (None, "6.8.4-2-pve", host.root)
+        assert pvefw("kernel", "unpin")[0] == 0
+
         def refuses(default, next_boot, root, task):
             raise Unsupported("this host is not started by it")
 
