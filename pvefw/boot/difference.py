@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pvefw.boot.esp_files import EspFiles, Listing, folded, shown
-from pvefw.boot.records import Sources
+from pvefw.boot.records import Sources, in_background
 from pvefw.errors import PluginFailed
 from pvefw.model import BootTree
 
@@ -94,20 +94,7 @@ def compare(
     :param believed: digests of files on the ESP that need not be read, by target.
     :raises OSError: something cannot be read.
     """
-    reasons: dict[PurePosixPath, str] = {}
-    digests: dict[str, str] = {}
-    for target, source in tree.copies.items():
-        size = listing.size(target)
-        if size is None:
-            reasons[target] = "is missing"
-        elif size != sources.size(source):
-            reasons[target] = "differs in size"
-        else:
-            digest = believed.get(str(target)) or files.digest(target)
-            if digest == sources.digest(source):
-                digests[str(target)] = digest
-            else:
-                reasons[target] = "differs"
+    reasons, digests = _compare_copies(files, listing, tree, sources, believed)
     for target, data in tree.texts.items():
         size = listing.size(target)
         if size is None:
@@ -124,6 +111,40 @@ def compare(
         reasons,
         digests,
     )
+
+
+def _compare_copies(
+    files: EspFiles,
+    listing: Listing,
+    tree: BootTree,
+    sources: Sources,
+    believed: Mapping[str, str],
+) -> tuple[dict[PurePosixPath, str], dict[str, str]]:
+    """Why copies are to be written, and the digests of those that are right."""
+    reasons: dict[PurePosixPath, str] = {}
+    to_read: list[PurePosixPath] = []
+    for target, source in tree.copies.items():
+        size = listing.size(target)
+        if size is None:
+            reasons[target] = "is missing"
+        elif size != sources.size(source):
+            reasons[target] = "differs in size"
+        else:
+            to_read.append(target)
+
+    def there_and_wanted(target: PurePosixPath) -> tuple[str, str]:
+        there = believed.get(str(target)) or files.digest(target)
+        return there, sources.digest(tree.copies[target])
+
+    digests: dict[str, str] = {}
+    with in_background(there_and_wanted, to_read) as found:
+        for target, pair in zip(to_read, found, strict=True):
+            there, wanted = pair.result()
+            if there == wanted:
+                digests[str(target)] = there
+            else:
+                reasons[target] = "differs"
+    return reasons, digests
 
 
 def _unwanted(listing: Listing, tree: BootTree) -> list[list[PurePosixPath]]:

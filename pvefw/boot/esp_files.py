@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 UNFINISHED = ".pvefw-new"
 """What the names of files end with that are not complete yet."""
-_CHUNK = 1 << 18
+_CHUNK = 1 << 20
 
 
 def unfinished(target: PurePosixPath) -> PurePosixPath:

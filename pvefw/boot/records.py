@@ -9,12 +9,14 @@ Of every kernel and initrd: its digest, with what stat(2) says of the file. That
 same boot only: after a crash, a file's times may be newer than its content.
 """
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pvefw import system
 from pvefw.errors import StoreError
@@ -23,6 +25,28 @@ from pvefw.store.paths import Paths
 
 _SETTLED = 2_000_000_000
 """Nanoseconds that a file must be old: one that is changed twice within a tick shows it only once."""
+
+
+_READERS = 2
+"""Files that are read at the same time: a good disk gives more than one processor can hash."""
+_Item = TypeVar("_Item")
+_Value = TypeVar("_Value")
+
+
+@contextlib.contextmanager
+def in_background(
+    read: Callable[[_Item], _Value], items: Iterable[_Item]
+) -> Iterator[list[Future[_Value]]]:
+    """Read files on other processors, in this order, while the body of the ``with`` goes on.
+
+    When that fails, what has not begun yet is not done.
+    """
+    with ThreadPoolExecutor(_READERS) as readers:
+        try:
+            yield [readers.submit(read, one) for one in items]
+        except BaseException:
+            readers.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 @dataclass(frozen=True)

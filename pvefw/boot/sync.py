@@ -15,13 +15,12 @@ state, and the next begins when it is on the disk.
 import contextlib
 import errno
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pvefw.boot.difference import Difference
 from pvefw.boot.esp_files import EspFiles, Listing, chunks_of, folded, shown, unfinished
-from pvefw.boot.records import Sources, identity_of
+from pvefw.boot.records import Sources, identity_of, in_background
 from pvefw.errors import Cancelled, StoreError
 from pvefw.model import Task
 from pvefw.store import files as store_files
@@ -95,13 +94,17 @@ class Change:
 
     def _copy(self, copies: Mapping[PurePosixPath, Path]) -> None:
         try:
-            for target, source in copies.items():
-                self._task.log(f"{self._who}: writing {shown(target)} ({_size(source)})")
-                self._create(target, self._read(target, source))
-            for target in copies:
-                with self._explained("write", target):
-                    self._files.sync_file(target)
-            self._sync_new_directories()
+            before = {source: _identity(source) for source in copies.values()}
+            # on other processors: the disk is not to wait for it
+            with in_background(self._sources.digest, copies.values()) as digests:
+                self._write(copies)
+                self.digests |= {
+                    str(target): digest.result()
+                    for target, digest in zip(copies, digests, strict=True)
+                }
+            # what was copied, and what a digest was made of, is what was there all the time
+            for source, identity in before.items():
+                _check_unchanged(source, identity)
         except (StoreError, Cancelled):
             self._clean(copies)
             raise
@@ -114,25 +117,23 @@ class Change:
                 with self._explained("write", parent):
                     self._files.sync(parent)
 
-    def _read(self, target: PurePosixPath, source: Path) -> Iterator[memoryview]:
-        """The source's content; at its end its digest is known."""
+    def _write(self, copies: Mapping[PurePosixPath, Path]) -> None:
+        """Write new files under unfinished names, and make them durable."""
+        for target, source in copies.items():
+            self._task.log(f"{self._who}: writing {shown(target)} ({_size(source)})")
+            self._create(target, self._read(source))
+        for target in copies:
+            with self._explained("write", target):
+                self._files.sync_file(target)
+        self._sync_new_directories()
+
+    def _read(self, source: Path) -> Iterator[memoryview]:
         try:
-            before = identity_of(source)
-            # on another processor: the disk is not to wait for it
-            with ThreadPoolExecutor(1) as other:
-                digest = other.submit(self._sources.digest, source)
-                for chunk in chunks_of(source):
-                    self._stop_if_cancelled()
-                    yield chunk
-            changed = identity_of(source) != before
+            for chunk in chunks_of(source):
+                self._stop_if_cancelled()
+                yield chunk
         except OSError as error:
             raise store_files.failed("read", source, error) from error
-        if changed:
-            raise StoreError(
-                f"{source}: the file was changed while it was copied",
-                hint="Wait until it is complete, then run: pvefw boot refresh",
-            )
-        self.digests[str(target)] = digest.result()
 
     def _replace_text(self, target: PurePosixPath, data: bytes) -> None:
         try:
@@ -203,6 +204,21 @@ class Change:
         reason = error.strerror or str(error)
         return StoreError(
             f"{self._who}: could not {action} {shown(target)}: {reason}{numbers}", hint=hint
+        )
+
+
+def _identity(source: Path) -> list[int]:
+    try:
+        return identity_of(source)
+    except OSError as error:
+        raise store_files.failed("read", source, error) from error
+
+
+def _check_unchanged(source: Path, identity: list[int]) -> None:
+    if _identity(source) != identity:
+        raise StoreError(
+            f"{source}: the file was changed while it was copied",
+            hint="Wait until it is complete, then run: pvefw boot refresh",
         )
 
 

@@ -1,6 +1,7 @@
 """``boot refresh`` on ESPs that are directories."""
 
 import dataclasses
+import json
 import os
 import shutil
 import threading
@@ -23,6 +24,7 @@ from pvefw.errors import (
     UsageError,
 )
 from pvefw.hookspecs.boot import BOOTLOADER
+from pvefw.store import plugin_config
 from pvefw.testing.fakes import FakeTask
 
 
@@ -564,3 +566,90 @@ def test_a_cancelled_refresh_leaves_nothing_half(ready, machine, host):
     refresh.refresh(ready())
     assert machine.repaired == [UUIDS[0]]
     assert status.status(ready()).ok
+
+
+@pytest.mark.parametrize("moment", ["write", "sync_file"])
+def test_a_source_that_changes_while_it_is_copied_is_noticed(ready, machine, host, moment):
+    host.install("6.8.20-1-pve")
+    source = host.root / "boot/initrd.img-6.8.20-1-pve"
+    before = tree(machine, UUIDS[0])
+
+    class Meanwhile(esp_files.EspFiles):
+        def write(self, descriptor, data):
+            super().write(descriptor, data)
+            self._change("write")
+
+        def sync_file(self, target):
+            super().sync_file(target)
+            self._change("sync_file")
+
+        def _change(self, now):
+            if now == moment:
+                source.write_text(source.read_text().swapcase())
+
+    with pytest.raises(StoreError, match="was changed while it was copied") as caught:
+        refresh.refresh(ready(files=Meanwhile))
+    assert f"{source}: " in caught.value.message
+    assert tree(machine, UUIDS[0]) == before
+    refresh.refresh(ready())
+    assert status.status(ready()).ok
+    copy = machine.directory / UUIDS[0] / "plain/6.8.20-1-pve/initrd-6.8.20-1-pve"
+    assert copy.read_bytes() == source.read_bytes()
+
+
+def test_a_source_that_cannot_be_read_leaves_nothing_half(ready, machine, host):
+    host.install("6.8.20-1-pve")
+    source = host.root / "boot/initrd.img-6.8.20-1-pve"
+    before = tree(machine, UUIDS[0])
+
+    class Meanwhile(esp_files.EspFiles):
+        def sync_file(self, target):
+            super().sync_file(target)
+            source.unlink(missing_ok=True)
+
+    with pytest.raises(StoreError, match=f"{source}: .*No such file"):
+        refresh.refresh(ready(files=Meanwhile))
+    assert tree(machine, UUIDS[0]) == before
+
+
+# --- observers ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def told(host, tmp_path):
+    """What a configured observer, a program, was told."""
+    said, program = tmp_path / "said", tmp_path / "program"
+    program.write_text(f'#!/bin/sh\nexec cat >> "{said}"\n')
+    program.chmod(0o755)
+    data = plugin_config.encode_data({"program": str(program), "events": "boot-synced"})
+    host.write(
+        str(host.paths.cluster_pvefw_cfg.relative_to(host.root)),
+        f"observer: mine\n\tapi exec\n\tdata {data}\n",
+    )
+    return lambda: [json.loads(line) for line in said.read_text().splitlines()]
+
+
+def test_observers_are_told_of_what_was_synced_and_of_what_was_not(ready, machine, host, told):
+    made = ready()
+    (machine.directory / UUIDS[1] / "plain/menu").unlink()
+    (machine.directory / UUIDS[1] / "plain/menu").mkdir()
+    host.install("6.8.20-1-pve")
+    with pytest.raises(StoreError, match="is a folder there"):
+        refresh.refresh(made)
+    event = told()[-1]
+    assert event["event"] == "boot-synced"
+    assert event["node"] == "pve1"
+    assert event["kernels"][0] == "6.8.20-1-pve"
+    assert event["synced"] == [UUIDS[0]]
+    assert list(event["failed"]) == [UUIDS[1]]
+    assert "plain/menu is a folder there" in event["failed"][UUIDS[1]]
+
+
+def test_observers_hear_nothing_of_a_refresh_that_changed_nothing(ready, host, told):
+    host.install("6.8.20-1-pve")
+    refresh.refresh(ready())
+    heard = told()
+    assert heard[-1]["synced"] == list(UUIDS)
+    assert heard[-1]["failed"] == {}
+    refresh.refresh(ready())
+    assert told() == heard
