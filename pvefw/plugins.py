@@ -9,34 +9,28 @@ that names the plugin, without its secrets.
 import contextlib
 import os
 import threading
-import traceback
-import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from importlib import metadata
-from types import NoneType, UnionType
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
-from pvefw import __version__, settings, system, trace
+from pvefw import __version__, settings, system
 from pvefw.errors import (
     Cancelled,
     ConfigError,
     PluginBroken,
     PluginError,
-    PluginFailed,
     PluginMissing,
-    PluginTimeout,
-    ProviderError,
-    PvefwError,
 )
+from pvefw.guard import Guard, said, time_limit
 from pvefw.hookspecs import PLUGIN_API, PROJECT, Family
 from pvefw.hookspecs.boot import BOOTLOADER
 from pvefw.hookspecs.challenge import CHALLENGE
 from pvefw.hookspecs.dns import DNS, DNS_CATALOG
 from pvefw.hookspecs.guest import GUEST
 from pvefw.hookspecs.observer import OBSERVER
-from pvefw.model import SettingInfo, Task
+from pvefw.model import SettingInfo
 
 FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER)}
 
@@ -169,21 +163,6 @@ def find(family: Family, name: str) -> PluginInfo:
 # --- load: import one ---------------------------------------------------------------------------
 
 IMPORT_SECONDS = 20.0
-HOOK_SECONDS: Mapping[str, float | None] = {
-    "challenge": 120.0,
-    "dns": 300.0,
-    "dns_catalog": 60.0,
-    "bootloader": 600.0,
-    "guest": None,  # its hooks get their own time-outs, from pvefw.guests
-    "observer": 300.0,
-}
-"""How long one hook call may take, by family."""
-
-
-def _limit(seconds: float | None) -> float | None:
-    """``PVEFW_PLUGIN_TIMEOUT`` (seconds) shortens every limit, for impatient tests and operators."""
-    shorter = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
-    return min(float(shorter), seconds or float(shorter)) if shorter else seconds
 
 
 def load(info: PluginInfo) -> type:
@@ -192,13 +171,13 @@ def load(info: PluginInfo) -> type:
     :raises PluginBroken: the import fails in whatever way, or does not give a class.
     """
     try:
-        loaded = system.call_within(partial(_import, info), _limit(IMPORT_SECONDS), info.who)
+        loaded = system.call_within(partial(_import, info), time_limit(IMPORT_SECONDS), info.who)
     except (Cancelled, KeyboardInterrupt):
         raise
     except system.DidNotReturn as error:
         raise _broken(info, "its import does not end") from error
     except BaseException as error:
-        raise _broken(info, f"its import fails: {_said(error)}") from error
+        raise _broken(info, f"its import fails: {said(error)}") from error
     if not isinstance(loaded, type):
         raise _broken(info, f"{info.entry_point.value} is not a class")
     return loaded
@@ -243,12 +222,6 @@ def _broken(info: PluginInfo, why: str, hint: str = "") -> PluginBroken:
         plugin=f"{info.family.name}/{info.name}",
         hint=f"{hint} {advice}" if hint else advice,
     )
-
-
-def _said(error: BaseException) -> str:
-    """An exception in a few words, on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 # --- bind: check, and call ------------------------------------------------------------------------
@@ -325,7 +298,7 @@ def _make(
 ) -> object:
     try:
         make = partial(settings.make, plugin, resolved)
-        return system.call_within(make, _limit(IMPORT_SECONDS), info.who)
+        return system.call_within(make, time_limit(IMPORT_SECONDS), info.who)
     except (PluginError, Cancelled, KeyboardInterrupt):
         raise
     except ValueError as error:  # how a plugin says that its settings do not fit each other
@@ -334,7 +307,7 @@ def _make(
             hint=f"What it needs: pvefw plugin show {info.family.name} {info.name}",
         ) from None
     except BaseException as error:  # noqa: BLE001 - whatever foreign code raises
-        why = settings.redact(f"it cannot be made: {_said(error)}", secrets)
+        why = settings.redact(f"it cannot be made: {said(error)}", secrets)
         raise PluginBroken(why) from None
 
 
@@ -367,7 +340,7 @@ def bind_object(
         raise PluginBroken(f"{name}: it lacks the hook {', '.join(missing)}", hint=hint)
     if not implemented:
         raise PluginBroken(f"{name}: it has none of the hooks {', '.join(family.hooks)}")
-    guard = _Guard(manager, family, name, tuple(secrets))
+    guard = Guard(manager, family, name, tuple(secrets))
     return Bound(name, cast(Any, guard), implemented, tuple(secrets))
 
 
@@ -406,153 +379,3 @@ def _check_names(family: Family, callers: Sequence[Any], name: str) -> None:
         raise PluginBroken(
             f"{name}: it has a hook {hook} that the {family.name} family does not know{meant}"
         )
-
-
-def _cancelled_from_now(task: Task | None) -> Callable[[], bool]:
-    """Whether a task was cancelled since this call; what runs after that is clean-up."""
-    if task is None or task.cancelled:
-        return lambda: False
-    return lambda: task.cancelled
-
-
-class _Guard:
-    """Stands before a plugin's hooks: time limit, one call at a time, errors that name the plugin."""
-
-    def __init__(self, manager: Any, family: Family, name: str, secrets: tuple[str, ...]) -> None:
-        self._manager = manager
-        self._family = family
-        self._name = name
-        self._secrets = secrets
-        self._one_at_a_time = threading.Lock()
-
-    def __getattr__(self, hook: str) -> Callable[..., Any]:
-        if hook not in self._family.hooks:
-            raise AttributeError(hook)
-        return partial(self._call, hook)
-
-    def masking(self, secrets: Sequence[str]) -> "_Guard":
-        """A guard before the same plugin that masks these values, too."""
-        return _Guard(self._manager, self._family, self._name, (*self._secrets, *secrets))
-
-    def _call(self, hook: str, **arguments: Any) -> Any:
-        if not trace.active():
-            return self._guarded(hook, arguments)
-        call = trace.Call(f"{self._family.name}/{self._name}", hook, arguments, self._redacted)
-        try:
-            result = self._guarded(hook, arguments)
-        except BaseException as error:
-            call.raised(error)
-            raise
-        call.returned(result)
-        return result
-
-    def _guarded(self, hook: str, arguments: dict[str, Any]) -> Any:
-        if "task" in arguments:
-            arguments = {**arguments, "task": _PluginTask(arguments["task"], self._secrets)}
-        limit = _limit(HOOK_SECONDS[self._family.name])
-        call = partial(getattr(self._manager.hook, hook), **arguments)
-        stop = _cancelled_from_now(arguments.get("task"))
-        try:
-            if self._family is GUEST and limit is None:
-                result = call()  # in core's own worker thread, which has a time limit
-            else:
-                with contextlib.nullcontext() if self._family is GUEST else self._one_at_a_time:
-                    result = system.call_within(call, limit, f"{self._name}.{hook}", stop)
-        except (Cancelled, KeyboardInterrupt):
-            raise
-        except system.DidNotReturn as error:
-            raise PluginTimeout(
-                f"{self._name}: {hook} did not return within {limit:g} seconds", plugin=self._name
-            ) from error
-        except BaseException as error:  # noqa: BLE001 - SystemExit of a plugin is its failure, too
-            self._explain(hook, error)
-        return self._checked(hook, result)
-
-    def _explain(self, hook: str, error: BaseException) -> NoReturn:
-        """Raise what a hook raised, with the plugin's name and without its secrets.
-
-        The original is kept as a note for ``--debug``, as text: its own could hold a secret.
-        """
-        if isinstance(error, ProviderError):
-            said: PvefwError = error
-        elif isinstance(error, PvefwError):  # a failing program, mostly
-            said = ProviderError(error.message, hint=error.hint)
-        else:
-            said = PluginFailed(
-                f"{hook} failed: {_said(error)}",
-                plugin=self._name,
-                hint="This is a fault in the plugin; --debug shows where.",
-            )
-        trace = "".join(traceback.format_exception(error))
-        said.message = f"{self._name}: {self._redacted(getattr(said, 'message', str(said)))}"
-        said.hint = self._redacted(getattr(said, "hint", ""))
-        said.args = (said.message,)
-        said.add_note(self._redacted(trace))
-        raise said.with_traceback(None) from None
-
-    def _checked(self, hook: str, result: Any) -> Any:
-        """The result, if it is of the kind that the contract says."""
-        kind = typing.get_type_hints(getattr(self._family.spec, hook))["return"]
-        if not _fits(result, kind):
-            raise PluginFailed(
-                f"{self._name}: {hook} returned {self._redacted(repr(result)[:80])}, "
-                f"its contract says {_kind_name(kind)}",
-                plugin=self._name,
-                hint="A hook returns that or raises a ProviderError; see the hook reference.",
-            )
-        return self._iterate(hook, result) if isinstance(result, Iterator) else result
-
-    def _iterate(self, hook: str, items: Iterator[Any]) -> Iterator[Any]:
-        """An iterator's body runs after the hook has returned: it is guarded, too."""
-        try:
-            yield from items
-        except (Cancelled, KeyboardInterrupt, GeneratorExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - as for a hook
-            self._explain(hook, error)
-
-    def _redacted(self, text: str) -> str:
-        return settings.redact(text, self._secrets)
-
-
-def _fits(value: object, kind: Any) -> bool:
-    """Whether a hook's result is of the kind that its annotation says."""
-    origin, parts = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (UnionType, typing.Union):
-        return any(_fits(value, part) for part in parts)
-    if origin is Mapping:
-        return isinstance(value, Mapping) and all(
-            _fits(key, parts[0]) and _fits(one, parts[1]) for key, one in value.items()
-        )
-    if origin is Sequence:
-        return (
-            isinstance(value, Sequence)
-            and not isinstance(value, str)
-            and all(_fits(one, parts[0]) for one in value)
-        )
-    return isinstance(value, origin or kind)
-
-
-def _kind_name(kind: Any) -> str:
-    return "nothing" if kind is NoneType else str(getattr(kind, "__name__", kind))
-
-
-class _PluginTask:
-    """The task as a plugin gets it: secrets are masked in what it logs."""
-
-    def __init__(self, task: Task, secrets: Sequence[str]) -> None:
-        self._task = task
-        self._secrets = secrets
-
-    def log(self, message: str) -> None:
-        self._task.log(settings.redact(message, self._secrets))
-
-    def warn(self, message: str) -> None:
-        self._task.warn(settings.redact(message, self._secrets))
-
-    def wait(self, seconds: float) -> None:
-        self._task.wait(seconds)
-
-    @property
-    def cancelled(self) -> bool:
-        return self._task.cancelled

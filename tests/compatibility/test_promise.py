@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from pvefw import plugins
-from pvefw.errors import PluginBroken
+from pvefw.errors import PluginBroken, PluginFailed
 from pvefw.hookspecs import PLUGIN_API, Family, hookimpl, optional, required
 from pvefw.hookspecs.dns import DNS, DnsSpec
 from pvefw.model import TxtRecord
@@ -32,7 +32,7 @@ def test_a_plugin_declares_only_the_arguments_that_it_uses(family):
             arguments["task"] = FakeTask()
         try:
             getattr(hooks, name)(**arguments)
-        except plugins.PluginFailed as error:
+        except PluginFailed as error:
             assert "its contract says" in error.message  # it returns None, whatever is asked for
     assert len(calls) == len(names)
 

@@ -1,0 +1,192 @@
+"""Stands around every call of a plugin: a time limit, a check of what comes back, errors that name it.
+
+Whatever a hook raises becomes an error of pvefw's, with the plugin's name and without its secrets.
+"""
+
+import contextlib
+import os
+import threading
+import traceback
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from types import NoneType, UnionType
+from typing import Any, NoReturn
+
+from pvefw import settings, system, trace
+from pvefw.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
+from pvefw.hookspecs import Family
+from pvefw.hookspecs.guest import GUEST
+from pvefw.model import Task
+
+HOOK_SECONDS: Mapping[str, float | None] = {
+    "challenge": 120.0,
+    "dns": 300.0,
+    "dns_catalog": 60.0,
+    "bootloader": 600.0,
+    "guest": None,  # its hooks get their own time-outs, from pvefw.guests
+    "observer": 300.0,
+}
+"""How long one hook call may take, by family."""
+
+
+def time_limit(seconds: float | None) -> float | None:
+    """``PVEFW_PLUGIN_TIMEOUT`` (seconds) shortens every limit, for impatient tests and operators."""
+    shorter = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
+    return min(float(shorter), seconds or float(shorter)) if shorter else seconds
+
+
+def said(error: BaseException) -> str:
+    """An exception in a few words, on one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _cancelled_from_now(task: Task | None) -> Callable[[], bool]:
+    """Whether a task was cancelled since this call; what runs after that is clean-up."""
+    if task is None or task.cancelled:
+        return lambda: False
+    return lambda: task.cancelled
+
+
+class Guard:
+    """Stands before a plugin's hooks: time limit, one call at a time, errors that name the plugin."""
+
+    def __init__(self, manager: Any, family: Family, name: str, secrets: tuple[str, ...]) -> None:
+        self._manager = manager
+        self._family = family
+        self._name = name
+        self._secrets = secrets
+        self._one_at_a_time = threading.Lock()
+
+    def __getattr__(self, hook: str) -> Callable[..., Any]:
+        if hook not in self._family.hooks:
+            raise AttributeError(hook)
+        return partial(self._call, hook)
+
+    def masking(self, secrets: Sequence[str]) -> "Guard":
+        """A guard before the same plugin that masks these values, too."""
+        return Guard(self._manager, self._family, self._name, (*self._secrets, *secrets))
+
+    def _call(self, hook: str, **arguments: Any) -> Any:
+        if not trace.active():
+            return self._guarded(hook, arguments)
+        call = trace.Call(f"{self._family.name}/{self._name}", hook, arguments, self._redacted)
+        try:
+            result = self._guarded(hook, arguments)
+        except BaseException as error:
+            call.raised(error)
+            raise
+        call.returned(result)
+        return result
+
+    def _guarded(self, hook: str, arguments: dict[str, Any]) -> Any:
+        if "task" in arguments:
+            arguments = {**arguments, "task": _PluginTask(arguments["task"], self._secrets)}
+        limit = time_limit(HOOK_SECONDS[self._family.name])
+        call = partial(getattr(self._manager.hook, hook), **arguments)
+        stop = _cancelled_from_now(arguments.get("task"))
+        try:
+            if self._family is GUEST and limit is None:
+                result = call()  # in core's own worker thread, which has a time limit
+            else:
+                with contextlib.nullcontext() if self._family is GUEST else self._one_at_a_time:
+                    result = system.call_within(call, limit, f"{self._name}.{hook}", stop)
+        except (Cancelled, KeyboardInterrupt):
+            raise
+        except system.DidNotReturn as error:
+            raise PluginTimeout(
+                f"{self._name}: {hook} did not return within {limit:g} seconds", plugin=self._name
+            ) from error
+        except BaseException as error:  # noqa: BLE001 - SystemExit of a plugin is its failure, too
+            self._explain(hook, error)
+        return self._checked(hook, result)
+
+    def _explain(self, hook: str, error: BaseException) -> NoReturn:
+        """Raise what a hook raised, with the plugin's name and without its secrets.
+
+        The original is kept as a note for ``--debug``, as text: its own could hold a secret.
+        """
+        if isinstance(error, ProviderError):
+            known: PvefwError = error
+        elif isinstance(error, PvefwError):  # a failing program, mostly
+            known = ProviderError(error.message, hint=error.hint)
+        else:
+            known = PluginFailed(
+                f"{hook} failed: {said(error)}",
+                plugin=self._name,
+                hint="This is a fault in the plugin; --debug shows where.",
+            )
+        text = "".join(traceback.format_exception(error))
+        known.message = f"{self._name}: {self._redacted(getattr(known, 'message', str(known)))}"
+        known.hint = self._redacted(getattr(known, "hint", ""))
+        known.args = (known.message,)
+        known.add_note(self._redacted(text))
+        raise known.with_traceback(None) from None
+
+    def _checked(self, hook: str, result: Any) -> Any:
+        """The result, if it is of the kind that the contract says."""
+        kind = typing.get_type_hints(getattr(self._family.spec, hook))["return"]
+        if not _fits(result, kind):
+            raise PluginFailed(
+                f"{self._name}: {hook} returned {self._redacted(repr(result)[:80])}, "
+                f"its contract says {_kind_name(kind)}",
+                plugin=self._name,
+                hint="A hook returns that or raises a ProviderError; see the hook reference.",
+            )
+        return self._iterate(hook, result) if isinstance(result, Iterator) else result
+
+    def _iterate(self, hook: str, items: Iterator[Any]) -> Iterator[Any]:
+        """An iterator's body runs after the hook has returned: it is guarded, too."""
+        try:
+            yield from items
+        except (Cancelled, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as for a hook
+            self._explain(hook, error)
+
+    def _redacted(self, text: str) -> str:
+        return settings.redact(text, self._secrets)
+
+
+def _fits(value: object, kind: Any) -> bool:
+    """Whether a hook's result is of the kind that its annotation says."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (UnionType, typing.Union):
+        return any(_fits(value, part) for part in parts)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(
+            _fits(key, parts[0]) and _fits(one, parts[1]) for key, one in value.items()
+        )
+    if origin is Sequence:
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and all(_fits(one, parts[0]) for one in value)
+        )
+    return isinstance(value, origin or kind)
+
+
+def _kind_name(kind: Any) -> str:
+    return "nothing" if kind is NoneType else str(getattr(kind, "__name__", kind))
+
+
+class _PluginTask:
+    """The task as a plugin gets it: secrets are masked in what it logs."""
+
+    def __init__(self, task: Task, secrets: Sequence[str]) -> None:
+        self._task = task
+        self._secrets = secrets
+
+    def log(self, message: str) -> None:
+        self._task.log(settings.redact(message, self._secrets))
+
+    def warn(self, message: str) -> None:
+        self._task.warn(settings.redact(message, self._secrets))
+
+    def wait(self, seconds: float) -> None:
+        self._task.wait(seconds)
+
+    @property
+    def cancelled(self) -> bool:
+        return self._task.cancelled
