@@ -159,6 +159,12 @@ def clean(app: App, dry_run: bool) -> None:
 @boot.command()
 @click.option("--dry-run", is_flag=True, help="Only show what would be changed.")
 @click.option("--installing", metavar="VERSION", default="", help="Keep this kernel (for hooks).")
+@click.option(
+    "--hook",
+    metavar="NAME",
+    expose_value=False,
+    help="For callers of proxmox-boot-tool; all is refreshed.",
+)
 @pass_app
 def refresh(app: App, /, dry_run: bool, installing: str) -> None:
     """Bring every ESP up to date: kernels, configuration, default."""

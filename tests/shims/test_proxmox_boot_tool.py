@@ -79,3 +79,8 @@ def test_pins(types, host):
     types("proxmox-boot-tool kernel unpin --next-boot")
     types("proxmox-boot-tool kernel unpin")
     assert "inned" not in types("proxmox-boot-tool kernel list")
+
+
+def test_hooks_of_proxmox_ve_can_call_it(types):
+    types("proxmox-boot-tool init /dev/sda2 grub")
+    assert "nothing has changed" in types("proxmox-boot-tool refresh --hook zz-proxmox-boot")
