@@ -215,7 +215,7 @@ class _Output:
         return out, err
 
     def _feed(self, given: bytes) -> None:
-        with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]
+        with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]  # a pipe
             pipe.write(given)
 
     def _read(self, pipe: IO[bytes], said: bytearray) -> None:

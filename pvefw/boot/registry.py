@@ -134,7 +134,7 @@ def reinit(context: Context) -> None:
                 if one.device is None:
                     continue  # the refresh says so
                 context.machine.privately(
-                    lambda one=one: _reinstall(context, devices, one),  # type: ignore[misc]
+                    lambda one=one: _reinstall(context, devices, one),  # type: ignore[misc]  # bound early
                     context.task,
                 )
             except PvefwError as error:

@@ -137,7 +137,7 @@ class Bulk:
         event = GuestPowerEvent(
             node=self.paths.node,
             guest=job.guest,
-            action="stop" if hard else job.action.value,  # type: ignore[arg-type]
+            action="stop" if hard else job.action.value,  # type: ignore[arg-type]  # a literal
             outcome=said,
         )
         self._observers.submit(events.tell, self.paths, "on_guest", event, self.task)

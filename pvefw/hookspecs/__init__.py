@@ -41,7 +41,7 @@ def required(function: _Function) -> _Function:
 
 def optional(function: _Function) -> _Function:
     """Mark a hook that a plugin may leave out; the caller then gets ``None``."""
-    function.pvefw_optional = True  # type: ignore[attr-defined]
+    function.pvefw_optional = True  # type: ignore[attr-defined]  # pluggy does so, too
     return _hookspec(function, firstresult=True)
 
 
