@@ -50,7 +50,8 @@ docs: venv  ## Write the generated parts of docs/reference and the manual pages 
 	@$(BIN)/python tools/share.py
 
 site: venv  ## Build the documentation as a site into site/; a warning is an error.
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@# not --quiet: it does not count the warnings that it does not print
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1 | { grep -v '^INFO' || true; }
 
 dist: venv  ## Build the sdist and the wheel of every distribution into dist/.
 	@$(BIN)/python tools/dist.py
