@@ -1,4 +1,4 @@
-"""A refresh that does not come to its end: the power is cut."""
+"""A refresh that does not come to its end: the power is cut, the disk fails, the file system fills up."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def more_to_copy(kernels) -> str:
     return f"{touched}; pvefw boot kernel add {kernels[-1].version}"
 
 
-@pytest.mark.parametrize("loader", ["systemd-boot"])
+@pytest.mark.parametrize("loader", ["systemd-boot", "grub"])
 def test_whenever_the_power_is_cut_the_disk_boots(hosts, kernels, loader, tmp_path):
     computer = hosts(loader).default.copy(tmp_path / "computer")
     cut = []
@@ -42,3 +42,55 @@ def test_whenever_the_power_is_cut_the_disk_boots(hosts, kernels, loader, tmp_pa
         shop.run("pvefw boot status --quiet")
         for disk in ("vda2", "vdb2"):
             shop.run(f"fsck.vfat -n /dev/{disk}")
+
+
+def test_a_disk_that_fails_keeps_what_it_has(hosts, kernels, tmp_path):
+    computer = hosts("systemd-boot").default.copy(tmp_path / "computer")
+    with computer.workshop(bytes_per_second=SLOW) as shop:
+        shop.run(more_to_copy(kernels))
+        before = shop.bytes_written(0)
+        shop.begin("pvefw boot refresh")
+        shop.wait_for_bytes(0, before + 3 * _MIB)
+        shop.break_disk(0)
+        done = shop.end()
+        shop.run("sync --file-system /etc/kernel")
+        with shop.frozen():
+            failed = computer.copy(tmp_path / "failed")
+        shop.mend_disk(0)
+        shop.run("pvefw boot refresh && pvefw boot status --quiet")
+
+    assert done.status == 1
+    assert "Input/output error" in done.output
+    assert "1 of 2 ESPs are up to date" in done.output
+    assert failed.with_only(0).power_on().kernels == [kernels[0].version]
+
+
+def test_a_file_system_that_fills_up_keeps_what_it_has(hosts, kernels, tmp_path):
+    computer = hosts("systemd-boot").default.copy(tmp_path / "computer")
+    with computer.workshop(bytes_per_second=SLOW // 4) as shop:
+        shop.run(more_to_copy(kernels))
+        done = shop.try_("""
+            set -e
+            mount -t vfat /dev/vda2 /mnt
+            free=$(df --output=avail -B1M /mnt | tail -1)
+            exec 8>/mnt/one 9>/mnt/other  # as long as they are open, what follows is taken
+            fallocate --keep-size -l $((free - 24))M /mnt/one
+            pvefw boot refresh >/run/said 2>&1 & refresh=$!
+            until grep -q writing /run/said; do sleep 0.05; done
+            fallocate --keep-size -l 16M /mnt/other
+            status=0
+            wait $refresh || status=$?
+            cat /run/said
+            exec 8>&- 9>&-
+            rm /mnt/one /mnt/other
+            umount /mnt
+            exit $status
+        """)
+        shop.run("sync")
+        with shop.frozen():
+            full = computer.copy(tmp_path / "full")
+        shop.run("pvefw boot refresh && pvefw boot status --quiet")
+
+    assert done.status == 1
+    assert "No space left on device" in done.output
+    assert full.with_only(0).power_on().kernels == [kernels[0].version]
