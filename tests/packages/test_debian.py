@@ -63,8 +63,8 @@ class Debian:
 
 @pytest.fixture(scope="module")
 def debian(packages, tmp_path_factory):
-    needed = field(packages["pvefw"], "Depends")
-    names = [one.split(" ")[0] for one in needed.split(", ")]
+    needed = [field(packages["pvefw"], name) for name in ("Depends", "Recommends")]
+    names = [one.split(" ")[0] for one in ", ".join(needed).split(", ")]
     root = tmp_path_factory.mktemp("debian") / "root"
     subprocess.run(
         [

@@ -55,7 +55,7 @@ def test_containers_start_without_a_delay_and_stop(daemon, tmp_path):
     assert daemon.active() == {"ct0", "ct1", "deaf"}
     said = host.run("stopall", "--timeout", 12)
     assert "102 (deaf): stopped hard: libvirt: it still runs after 12 seconds" in said
-    assert said.endswith("Task WARNINGS: 1\n")
+    assert said.endswith("Task WARNINGS: 1\n"), said
     assert daemon.active() == set()
 
 

@@ -113,7 +113,7 @@ def power_on(
     :param timeout: seconds for each start.
     :raises AssertionError: no kernel came up; with the end of the console.
     """
-    argv = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]
+    argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1"]
     argv += [
         "-m",
         "512",

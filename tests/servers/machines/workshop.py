@@ -288,7 +288,7 @@ def workshop(
     ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
     agent_at, monitor_at = (one.fileno() for one in its)
     argv = [
-        *["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"],
+        *["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1"],
         *[
             "-m",
             "1024",

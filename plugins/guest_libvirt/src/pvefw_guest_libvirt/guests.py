@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from pvefw.api import (
     ProviderError,
     Task,
     Unavailable,
+    Unsupported,
     hookimpl,
     setting,
 )
 from pvefw_guest_libvirt.connections import Pool, explained
-from pvefw_guest_libvirt.events import Events
+from pvefw_guest_libvirt.events import Events, Watch
 from pvefw_guest_libvirt.metadata import Definition, keep, numbered
 from pvefw_guest_libvirt.migration import Migration, Places
 
@@ -36,6 +38,7 @@ _WAYS_TO_ASK = {
     # an init that listens to initctl; one that does not, though libvirt takes it for asked
     "container": (libvirt.VIR_DOMAIN_SHUTDOWN_INITCTL, libvirt.VIR_DOMAIN_SHUTDOWN_SIGNAL),
 }
+_LAST_WORD_SECONDS = 1.0
 _PING_SECONDS = 1.0
 _PING = '{"execute": "guest-ping"}'
 _RUNNING = (
@@ -76,6 +79,7 @@ class Libvirt:
     def __post_init__(self) -> None:
         self._pool = Pool(self.uri)
         self._events = Events(self.uri)
+        self._containers = threading.Lock()
         self._vmids: dict[str, int] = {}
         """By UUID, as listed last."""
         self._places = Places(self.target_uri, self.transfer_uri, self.shared, self.bandwidth)
@@ -131,11 +135,19 @@ class Libvirt:
     @hookimpl
     def guest_start(self, guest: Guest, task: Task) -> None:  # noqa: ARG002 - libvirt's call has no end but its own
         """Start it, or let it go on where it is paused."""
-        with self._pool.connection() as connection:
+        with self._turn_of(guest), self._pool.connection() as connection:
             domain = _domain(connection, guest)
             _act(domain, GuestState.RUNNING, lambda: _start(domain))
             if _state(domain) is not GuestState.RUNNING:
                 raise ProviderError("it ran, and has stopped again")
+
+    def _turn_of(self, guest: Guest) -> contextlib.AbstractContextManager[object]:
+        """Containers start one by one.
+
+        Of several at once, libvirt 9 at times misses the message of one of them that says which process
+        its init is, and can never ask that one to shut down.
+        """
+        return self._containers if guest.kind == "container" else contextlib.nullcontext()
 
     @hookimpl
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
@@ -143,7 +155,7 @@ class Libvirt:
         end = time.monotonic() + timeout
         ways = itertools.cycle(_WAYS_TO_ASK[guest.kind])
         with self._events.watch(guest.backend_id) as watch:
-            while not self._ask_to_stop(guest, next(ways), task):
+            while not self._ask_to_stop(guest, next(ways), watch, task):
                 ask_again = min(end, time.monotonic() + _ASK_AGAIN[guest.kind])
                 while change := watch.next(ask_again - time.monotonic(), task):
                     if change.state is GuestState.STOPPED:
@@ -151,11 +163,25 @@ class Libvirt:
                 if change is None and time.monotonic() >= end:
                     raise Unavailable(f"it still runs after {timeout:g} seconds")
 
-    def _ask_to_stop(self, guest: Guest, way: int, task: Task) -> bool:
+    def _ask_to_stop(self, guest: Guest, way: int, watch: Watch, task: Task) -> bool:
         """Ask it, unless it has stopped; whether it has."""
+        try:
+            return self._ask_once(guest, way, task)
+        except Unavailable:
+            raise
+        except ProviderError as error:
+            if isinstance(error, Unsupported) and len(_WAYS_TO_ASK[guest.kind]) > 1:
+                return False  # the next way may do
+            # one that is just ending refuses in many ways; that it has ended is told a moment later
+            change = watch.next(_LAST_WORD_SECONDS, task)
+            if change is None or change.state is not GuestState.STOPPED:
+                raise
+            return self._ask_once(guest, way, task)
+
+    def _ask_once(self, guest: Guest, way: int, task: Task) -> bool:
         with self._pool.connection() as connection:
             domain = _domain(connection, guest)
-            _act(domain, GuestState.STOPPED, lambda: domain.shutdownFlags(way))
+            _act(domain, GuestState.STOPPED, lambda: _ask(domain, way))
             if _state(domain) is not GuestState.STOPPED:
                 return False
             if guest.state is not GuestState.STOPPED and domain.state()[1] in _UNCLEAN:
@@ -277,6 +303,15 @@ def _act(domain: Any, wanted: GuestState, action: Any) -> None:
     except libvirt.libvirtError as error:
         invalid = error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
         if not invalid or _state(domain) is not wanted:
+            raise
+
+
+def _ask(domain: Any, way: int) -> None:
+    """Ask a domain to shut down. One that is just starting cannot be asked yet: it is asked again."""
+    try:
+        domain.shutdownFlags(way)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
             raise
 
 
