@@ -7,8 +7,8 @@ before; what is younger would be read again.
 
 The aim for all new is 1.15, and is missed; the kept run had a load of 4 to 8 beside it. What a refresh
 does and `cp` does not: digests of all kernels, made on other processors where those are idle; a sync of
-each file and folder, in order; one ESP after the other. Writing to the first ESP takes longer than to
-the second, also without digests; why is not known.
+each file and folder, in order; one ESP after the other. Where one kernel has changed, writing to the
+first ESP takes longer than to the second, also without digests; why is not known.
 """
 
 import shutil
