@@ -73,6 +73,16 @@ def test_uefi_without_variables_and_signed_images(machine, esp):
     ]
 
 
+def test_the_signed_image_for_any_machine_finds_its_menu(machine, esp):
+    for one in install._SIGNED:
+        one.write_text("")
+    own = esp.mountpoint / "EFI/proxmox/grub.cfg"  # as grub-install writes it
+    own.parent.mkdir(parents=True)
+    own.write_text("configfile $prefix/grub.cfg\n")
+    Grub().boot_install(esp, Firmware.UEFI, machine.task)
+    assert (esp.mountpoint / "EFI/BOOT/grub.cfg").read_bytes() == own.read_bytes()
+
+
 def test_uefi_with_signed_images(machine, esp):
     for one in install._SIGNED:
         one.write_text("signed")
