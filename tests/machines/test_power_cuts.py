@@ -1,4 +1,7 @@
-"""A refresh that does not come to its end: the power is cut, the disk fails, the file system fills up."""
+"""A refresh that does not come to its end: the power is cut, or the disk fails.
+
+A file system that fills up meanwhile is tried at every step in tests/boot/test_power_cut.py.
+"""
 
 import pytest
 
@@ -63,34 +66,3 @@ def test_a_disk_that_fails_keeps_what_it_has(hosts, kernels, tmp_path):
     assert "Input/output error" in done.output
     assert "1 of 2 ESPs are up to date" in done.output
     assert failed.with_only(0).power_on().kernels == [kernels[0].version]
-
-
-def test_a_file_system_that_fills_up_keeps_what_it_has(hosts, kernels, tmp_path):
-    computer = hosts("systemd-boot").default.copy(tmp_path / "computer")
-    with computer.workshop(bytes_per_second=SLOW // 4) as shop:
-        shop.run(more_to_copy(kernels))
-        done = shop.try_("""
-            set -e
-            mount -t vfat /dev/vda2 /mnt
-            free=$(df --output=avail -B1M /mnt | tail -1)
-            exec 8>/mnt/one 9>/mnt/other  # as long as they are open, what follows is taken
-            fallocate --keep-size -l $((free - 24))M /mnt/one
-            pvefw boot refresh >/run/said 2>&1 & refresh=$!
-            until grep -q writing /run/said; do sleep 0.05; done
-            fallocate --keep-size -l 16M /mnt/other
-            status=0
-            wait $refresh || status=$?
-            cat /run/said
-            exec 8>&- 9>&-
-            rm /mnt/one /mnt/other
-            umount /mnt
-            exit $status
-        """)
-        shop.run("sync")
-        with shop.frozen():
-            full = computer.copy(tmp_path / "full")
-        shop.run("pvefw boot refresh && pvefw boot status --quiet")
-
-    assert done.status == 1
-    assert "No space left on device" in done.output
-    assert full.with_only(0).power_on().kernels == [kernels[0].version]
