@@ -8,6 +8,7 @@ import contextlib
 import fnmatch
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 UNFINISHED = ".pvefw-new"
+_SALVAGED = re.compile(r"fsck\d{4}\.rec")
+"""What fsck.vfat makes of clusters that belonged to no file: pieces of what a power cut interrupted."""
 """What the names of files end with that are not complete yet."""
 _CHUNK = 1 << 20
 
@@ -58,7 +61,11 @@ class Listing:
 
     def unfinished(self) -> list[PurePosixPath]:
         """What an interrupted change has left."""
-        return sorted(name for key, (name, _) in self.files.items() if key.endswith(UNFINISHED))
+        return sorted(
+            name
+            for key, (name, _) in self.files.items()
+            if key.endswith(UNFINISHED) or _SALVAGED.fullmatch(key)
+        )
 
     def is_empty(self, directory: PurePosixPath, without: Iterable[str] = ()) -> bool:
         """Whether nothing is in a directory.

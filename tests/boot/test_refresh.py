@@ -171,6 +171,7 @@ def test_drift_is_told_and_repaired(ready, machine):
     (own / "5.4.1-pve/vmlinuz-5.4.1-pve").write_text("stale")
     (own / "6.0.0-pve").mkdir()
     (own / ".menu.pvefw-new").write_text("half")
+    (own.parent / "FSCK0000.REC").write_text("clusters of no file")
 
     found = status.status(ready())
     first, second = found.esps
@@ -183,6 +184,7 @@ def test_drift_is_told_and_repaired(ready, machine):
         "plain/cmdline differs",
         "plain/5.4.1-pve/vmlinuz-5.4.1-pve is not needed",
         "plain/.menu.pvefw-new is left from an interrupted refresh",
+        "FSCK0000.REC is left from an interrupted refresh",
         "plain/5.4.1-pve is an empty folder",
         "plain/6.0.0-pve is an empty folder",
     }

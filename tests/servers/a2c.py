@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import trustme
@@ -30,7 +30,7 @@ class Acme2certifier:
     ca_file: Path
     root: Path
     """The certificate of its issuing CA."""
-    http_port: int = 0
+    http_port: int = field(default_factory=free_port)
 
 
 @contextlib.contextmanager

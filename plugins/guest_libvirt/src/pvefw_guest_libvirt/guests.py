@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,7 +78,6 @@ class Libvirt:
     def __post_init__(self) -> None:
         self._pool = Pool(self.uri)
         self._events = Events(self.uri)
-        self._containers = threading.Lock()
         self._vmids: dict[str, int] = {}
         """By UUID, as listed last."""
         self._places = Places(self.target_uri, self.transfer_uri, self.shared, self.bandwidth)
@@ -135,19 +133,11 @@ class Libvirt:
     @hookimpl
     def guest_start(self, guest: Guest, task: Task) -> None:  # noqa: ARG002 - libvirt's call has no end but its own
         """Start it, or let it go on where it is paused."""
-        with self._turn_of(guest), self._pool.connection() as connection:
+        with self._pool.connection() as connection:
             domain = _domain(connection, guest)
             _act(domain, GuestState.RUNNING, lambda: _start(domain))
             if _state(domain) is not GuestState.RUNNING:
                 raise ProviderError("it ran, and has stopped again")
-
-    def _turn_of(self, guest: Guest) -> contextlib.AbstractContextManager[object]:
-        """Containers start one by one.
-
-        Of several at once, libvirt 9 at times misses the message of one of them that says which process
-        its init is, and can never ask that one to shut down.
-        """
-        return self._containers if guest.kind == "container" else contextlib.nullcontext()
 
     @hookimpl
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
