@@ -5,10 +5,11 @@ engine: reading, hashing, comparing, writing, syncing. A refresh begins with not
 What does not change is older than two seconds, as kernels are, so its digest is known from the refresh
 before; what is younger would be read again.
 
-The aim for all new is 1.15, and is missed; the kept run had a load of 4 to 8 beside it. What a refresh
-does and `cp` does not: digests of all kernels, made on other processors where those are idle; a sync of
-each file and folder, in order; one ESP after the other. Where one kernel has changed, writing to the
-first ESP takes longer than to the second, also without digests; why is not known.
+The aim for all new is 1.15. An idle machine meets it, as the next file is read and digested while the
+disk still writes the one before; beside other work it was 1.34. What a refresh does and `cp` does not:
+digests of all kernels, made on other processors where those are idle; a sync of each file and folder,
+in order; one ESP after the other. Where one kernel has changed, writing to the first ESP takes longer
+than to the second, also without digests; why is not known.
 """
 
 import shutil
