@@ -3,6 +3,7 @@
 What stands here keeps its name and meaning for as long as :data:`PLUGIN_API` is the same.
 """
 
+from pvefw.durable import remove_file, replace_file
 from pvefw.errors import (
     Cancelled,
     CredentialsRejected,
@@ -11,6 +12,7 @@ from pvefw.errors import (
     Unavailable,
     Unsupported,
 )
+from pvefw.fat import check_versions
 from pvefw.hookspecs import PLUGIN_API, hookimpl
 from pvefw.model import (
     BootPlan,
@@ -72,7 +74,10 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "Urgency",
+    "check_versions",
     "hookimpl",
+    "remove_file",
+    "replace_file",
     "run",
     "setting",
 ]

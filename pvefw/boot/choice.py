@@ -13,6 +13,7 @@ from pathlib import Path
 from pvefw.boot import kernels, versions
 from pvefw.boot.kernels import Installed
 from pvefw.errors import ConfigError
+from pvefw.fat import is_version
 from pvefw.model import BootPlan
 from pvefw.store import files, kernel_files, locks
 from pvefw.store.paths import Paths
@@ -51,7 +52,7 @@ def load(paths: Paths) -> Choice:
 
 
 def _check(version: str, where: Path, remedy: str) -> None:
-    if not kernels.is_version(version):
+    if not is_version(version):
         raise ConfigError(
             f"{where}: '{version}' is not the version of a kernel",
             hint=f"Take it out: pvefw boot kernel {remedy}",

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pvefw.boot.esp_files import EspFiles, Listing, folded, shown
+from pvefw.boot.esp_files import EspFiles, Listing, shown
 from pvefw.boot.records import Sources, in_background
 from pvefw.errors import PluginFailed
+from pvefw.fat import folded
 from pvefw.model import BootTree
 
 

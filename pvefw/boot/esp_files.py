@@ -15,21 +15,12 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
-UNFINISHED = ".pvefw-new"
+from pvefw.durable import UNFINISHED, unfinished
+from pvefw.fat import folded
+
 _SALVAGED = re.compile(r"fsck\d{4}\.rec")
 """What fsck.vfat makes of clusters that belonged to no file: pieces of what a power cut interrupted."""
-"""What the names of files end with that are not complete yet."""
 _CHUNK = 1 << 20
-
-
-def unfinished(target: PurePosixPath) -> PurePosixPath:
-    """Where a file is written before it takes its place."""
-    return target.with_name(f".{target.name}{UNFINISHED}")
-
-
-def folded(target: PurePosixPath) -> str:
-    """The name as FAT compares it."""
-    return str(target).casefold()
 
 
 def shown(target: PurePosixPath) -> str:

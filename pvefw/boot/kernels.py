@@ -8,12 +8,11 @@ from pathlib import Path
 
 from pvefw.boot import versions
 from pvefw.errors import ConfigError, NotFound, StoreError
+from pvefw.fat import is_version
 from pvefw.model import Kernel
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
-_VERSION = re.compile(r"[0-9][A-Za-z0-9.+~_-]*(?<![.~])")
-"""As ``uname -r`` prints it."""
 _LEFTOVER = re.compile(r".*\.(?:dpkg-[a-z]+|bak|old\d*)")
 """What packages and ``make install`` keep beside a kernel; grub-mkconfig passes over it, too."""
 _KEPT_LATEST = 2
@@ -49,11 +48,6 @@ class Installed:
             f"kernel {version}: it is not installed",
             hint=f"Installed: {', '.join(self.versions) or 'none'}.",
         )
-
-
-def is_version(text: str) -> bool:
-    """Whether a text can be the version of a kernel; it becomes part of paths."""
-    return _VERSION.fullmatch(text) is not None
 
 
 def installed(paths: Paths) -> Installed:

@@ -14,6 +14,7 @@ from pvefw import system
 from pvefw.boot import disks
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
 from pvefw.errors import PvefwError, UsageError
+from pvefw.model import Task
 from pvefw.store import files
 
 SMALLEST_ESP = 256 << 20
@@ -107,17 +108,17 @@ def _refuse_format(device: Device, *, force: bool) -> None:
         )
 
 
-def format_(planned: Format) -> str:
+def format_(planned: Format, task: Task) -> None:
     """Make the file system.
 
-    :returns: its volume id.
     :raises ProgramError: it cannot be made.
     """
     path = str(planned.device.path)
     with _about(f"format: {path}"):
         system.run(["mkfs.vfat", "-F", "32", "-n", "ESP", path], timeout=300)
         disks.settle()
-        return system.run(["blkid", "-p", "-s", "UUID", "-o", "value", path]).stdout.strip()
+        uuid = system.run(["blkid", "-p", "-s", "UUID", "-o", "value", path]).stdout.strip()
+    task.log(f"{path}: FAT32, volume id {uuid}")
 
 
 @contextlib.contextmanager
@@ -200,7 +201,7 @@ def _script(sector: int) -> str:
     )
 
 
-def partition(planned: Partitioning) -> None:
+def partition(planned: Partitioning, task: Task) -> None:
     """Write the partition table.
 
     :raises ProgramError: it cannot be written.
@@ -209,3 +210,4 @@ def partition(planned: Partitioning) -> None:
     with _about(f"partition: {planned.disk.path}"):
         system.run([*arguments, str(planned.disk.path)], input=planned.script)
         disks.settle()
+    task.log(f"{planned.disk.path}: partitioned")

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 
 from pvefw.boot import choice, esps, records, sync
 from pvefw.boot.difference import Difference, compare, merged
-from pvefw.boot.esp_files import EspFiles, Listing, folded, shown
+from pvefw.boot.esp_files import EspFiles, Listing, shown
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found, Loaders
 from pvefw.boot.machine import Machine, Mounted
 from pvefw.boot.records import EspRecord, Sources
 from pvefw.errors import Cancelled, NotFound, PvefwError, StoreError
+from pvefw.fat import folded
 from pvefw.model import BootPlan, BootSyncedEvent, BootTree, Esp, Task
 from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths

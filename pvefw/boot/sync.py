@@ -19,9 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pvefw.boot.difference import Difference
-from pvefw.boot.esp_files import EspFiles, Listing, chunks_of, folded, shown, unfinished
+from pvefw.boot.esp_files import EspFiles, Listing, chunks_of, shown
 from pvefw.boot.records import Sources, identity_of, in_background
+from pvefw.durable import unfinished
 from pvefw.errors import Cancelled, StoreError
+from pvefw.fat import folded
 from pvefw.model import Task
 from pvefw.store import files as store_files
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from pvefw import system
 from pvefw.certs import install
-from pvefw.errors import NotFound, ProgramError, PvefwError
+from pvefw.errors import ProgramError, PvefwError
 from pvefw.model import CertificateEvent, Task
 from pvefw.store import files, locks, node_settings
 from pvefw.store.paths import Paths
@@ -68,7 +68,7 @@ def pending(paths: Paths) -> dict[str, str]:
 def skip_service(paths: Paths) -> None:
     """The service is not to be reloaded for the certificate that is installed."""
     told = _load(paths)
-    told.of(SERVICE, _event(paths).fingerprint)
+    told.of(SERVICE, install.event(paths, install.service_certificate(paths)).fingerprint)
     _save(paths, told)
 
 
@@ -79,7 +79,7 @@ def deploy(paths: Paths, task: Task, *, again: bool = False) -> Sequence[str]:
     :returns: who could not be told.
     :raises NotFound: there is no certificate.
     """
-    event = _event(paths)
+    event = install.event(paths, install.service_certificate(paths))
     with locks.local_lock(paths, f"deploy-{paths.node}"):
         told = _load(paths)
         failures = []
@@ -114,16 +114,6 @@ def reload_service(paths: Paths, task: Task) -> None:
 
 def _who(id_: str) -> str:
     return "the service does not use it yet" if id_ == SERVICE else f"{id_} is not told"
-
-
-def _event(paths: Paths) -> CertificateEvent:
-    pem = files.read_if_exists(paths.proxy_certificate)
-    if pem is None:
-        raise NotFound(
-            f"node {paths.node} has no certificate of its own ({paths.proxy_certificate})",
-            hint="Order one: pvefw acme cert order. Or set one: pvefw cert set CERTIFICATE KEY",
-        )
-    return install.event(paths, pem)
 
 
 def _everybody(

@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pvefw.certs import chain
-from pvefw.errors import CertificateError
+from pvefw.errors import CertificateError, NotFound
 from pvefw.model import CertificateEvent, Task
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
@@ -171,6 +171,20 @@ def _finish(paths: Paths) -> None:
             f"{lost.target}: an interrupted installation cannot be finished, {lost.staged.name} is gone",
             hint=f"Set a pair by hand and remove {paths.install_intent}, then order again.",
         )
+
+
+def service_certificate(paths: Paths) -> bytes:
+    """The services' certificate: PEM, the leaf first.
+
+    :raises NotFound: there is none.
+    """
+    pem = files.read_if_exists(paths.proxy_certificate)
+    if pem is None:
+        raise NotFound(
+            f"node {paths.node} has no certificate of its own ({paths.proxy_certificate})",
+            hint="Order one: pvefw acme cert order. Or set one: pvefw cert set CERTIFICATE KEY",
+        )
+    return pem
 
 
 def event(paths: Paths, certificate: bytes) -> CertificateEvent:

@@ -105,7 +105,7 @@ def revoke(paths: Paths, task: Task) -> None:
     :raises NotFound: there is no certificate.
     :raises AcmeError: the authority refuses; the certificate stays.
     """
-    certificate = chain.parse(_installed(paths), str(paths.proxy_certificate))[0]
+    certificate = chain.parse(install.service_certificate(paths), str(paths.proxy_certificate))[0]
     task.log("Loading ACME account details")
     account = account_use.load(paths, node_settings.account_name(paths), task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
@@ -131,16 +131,6 @@ def _revoke_replaced(paths: Paths, before: CertificateInfo, account_name: str, t
 
 _REASONS = {ReasonFlags.superseded: 4}
 """RFC 5280 section 5.3.1."""
-
-
-def _installed(paths: Paths) -> bytes:
-    pem = files.read_if_exists(paths.proxy_certificate)
-    if pem is None:
-        raise NotFound(
-            f"node {paths.node} has no certificate of its own ({paths.proxy_certificate})",
-            hint="Order one: pvefw acme cert order",
-        )
-    return pem
 
 
 def _revoke(paths: Paths, client: Client, certificate: bytes, task: Task) -> None:
@@ -213,7 +203,7 @@ def _install(paths: Paths, pem: bytes, key: bytes, account: str, task: Task) -> 
     install.install_pair(paths, pem, key, task, SystemClock().now())
     renewal.keep(
         paths,
-        chain.describe(paths.proxy_certificate, _installed(paths)),
+        chain.describe(paths.proxy_certificate, install.service_certificate(paths)),
         Record(account=account),
     )
 

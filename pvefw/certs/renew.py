@@ -169,12 +169,7 @@ def renew_service(paths: Paths, task: Task, clock: Clock, *, force: bool = False
     :raises UsageError: it is not due.
     """
     cleanup.cleanup_first(paths, task)
-    pem = files.read_if_exists(paths.proxy_certificate)
-    if pem is None:
-        raise NotFound(
-            f"node {paths.node} has no certificate of its own ({paths.proxy_certificate})",
-            hint="Order one: pvefw acme cert order",
-        )
+    pem = install.service_certificate(paths)
     info, now = chain.describe(paths.proxy_certificate, pem), clock.now()
     planned = _plan_service(paths, info, now, keep=True)
     if not force and (planned.decision is None or planned.decision.due > now):

@@ -1,61 +1,27 @@
-"""``pvefw boot``: kernels, and the ESPs that this host boots from."""
+"""``pvefw boot``: disks, and the ESPs that this host boots from."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pvefw.cli import candidates
+from pvefw.cli import boot_context
+from pvefw.cli.boot_context import Silent, context, refresh_esps
+from pvefw.cli.boot_kernel import cmdline, kernel
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import ConfigError, UsageError
-from pvefw.model import Task
+from pvefw.errors import UsageError
 
 if TYPE_CHECKING:
-    from pvefw.boot.machine import Machine
-    from pvefw.boot.refresh import Context
     from pvefw.boot.status import EspStatus, Status
 
 NO_ESP, NOT_OK = 2, 1
 boot = Group("boot", help="What this host boots: kernels, boot loaders, EFI system partitions.")
-kernel = Group("kernel", help="Which kernels the ESPs offer, and which one boots.")
-cmdline = Group("cmdline", help="The kernel's command line.")
 boot.add_command(kernel)
 boot.add_command(cmdline)
-
-
-def machine(app: App) -> "Machine":
-    """The disks that commands work on."""
-    from pvefw.boot.machine import Host
-
-    return Host(app.paths)
-
-
-def _context(app: App, task: Task) -> "Context":
-    from pvefw.boot.loaders import Loaders
-    from pvefw.boot.refresh import Context
-
-    return Context(app.paths, machine(app), Loaders.load(), task)
-
-
-class _Silent:
-    """Stands in for a task where nothing is changed."""
-
-    cancelled = False
-
-    def log(self, message: str) -> None:
-        """Not shown."""
-
-    def warn(self, message: str) -> None:
-        """Shown."""
-        click.echo(f"WARN: {message}", err=True)
-
-    def wait(self, seconds: float) -> None:
-        """Never needed."""
-        raise AssertionError(f"nothing here waits {seconds} s")
 
 
 def _confirm(lines: Sequence[str], *, yes: bool) -> None:
@@ -88,13 +54,9 @@ def format_(app: App, /, partition: Path, force: bool, yes: bool) -> None:
     """Make the FAT file system of an ESP on PARTITION."""
     from pvefw.boot import prepare
 
-    planned = prepare.check_format(machine(app).devices(), partition, force=force)
+    planned = prepare.check_format(boot_context.machine(app).devices(), partition, force=force)
     _confirm(planned.lines, yes=yes)
-
-    def work(task: Task) -> None:
-        task.log(f"{partition}: FAT32, volume id {prepare.format_(planned)}")
-
-    run_task(app, "bootformat", work)
+    run_task(app, "bootformat", lambda task: prepare.format_(planned, task))
 
 
 @boot.command()
@@ -106,14 +68,9 @@ def partition(app: App, /, disk: Path, force: bool, yes: bool) -> None:
     """Write the installer's partitions to DISK: BIOS boot, ESP, the rest."""
     from pvefw.boot import prepare
 
-    planned = prepare.check_partition(machine(app).devices(), disk, force=force)
+    planned = prepare.check_partition(boot_context.machine(app).devices(), disk, force=force)
     _confirm(planned.lines, yes=yes)
-
-    def work(task: Task) -> None:
-        prepare.partition(planned)
-        task.log(f"{disk}: partitioned")
-
-    run_task(app, "bootpartition", work)
+    run_task(app, "bootpartition", lambda task: prepare.partition(planned, task))
 
 
 # --- ESPs ---------------------------------------------------------------------------------------------
@@ -130,7 +87,7 @@ def init(app: App, /, partition: Path, loader: str) -> None:
     """
     from pvefw.boot import registry
 
-    run_task(app, "bootinit", lambda task: registry.init(_context(app, task), partition, loader))
+    run_task(app, "bootinit", lambda task: registry.init(context(app, task), partition, loader))
 
 
 @boot.command()
@@ -139,7 +96,7 @@ def reinit(app: App) -> None:
     """Put the boot loader on every ESP again, and refresh."""
     from pvefw.boot import registry
 
-    run_task(app, "bootreinit", lambda task: registry.reinit(_context(app, task)))
+    run_task(app, "bootreinit", lambda task: registry.reinit(context(app, task)))
 
 
 @boot.command()
@@ -149,7 +106,7 @@ def clean(app: App, dry_run: bool) -> None:
     """Take ESPs that are not there from the list."""
     from pvefw.boot import registry
 
-    gone = registry.clean(_context(app, _Silent()), dry_run=dry_run)
+    gone = registry.clean(context(app, Silent()), dry_run=dry_run)
     for entry in gone:
         click.echo(f"{'would be removed' if dry_run else 'removed'}: {entry}")
     if not gone:
@@ -171,16 +128,7 @@ def refresh(app: App, /, dry_run: bool, installing: str) -> None:
     if dry_run:
         _show_changes(app, installing)
         return
-    _refresh(app, installing)
-
-
-def _refresh(app: App, installing: str = "") -> None:
-    from pvefw.boot import refresh as refreshing
-
-    def work(task: Task) -> None:
-        refreshing.refresh(_context(app, task), installing=installing)
-
-    run_task(app, "bootrefresh", work)
+    refresh_esps(app, installing)
 
 
 def _show_changes(app: App, installing: str) -> None:
@@ -198,7 +146,7 @@ def _show_changes(app: App, installing: str) -> None:
 def _status(app: App, installing: str = "") -> "Status":
     from pvefw.boot import status as looking
 
-    return looking.status(_context(app, _Silent()), installing=installing)
+    return looking.status(context(app, Silent()), installing=installing)
 
 
 @boot.command()
@@ -268,7 +216,7 @@ def loader(app: App) -> None:
     from pvefw.boot import status as looking
 
     found = firmware.detect(app.paths)
-    present, evidence = looking.present(_context(app, _Silent()))
+    present, evidence = looking.present(context(app, Silent()))
     value = {
         "firmware": found.firmware.value,
         "secure-boot": found.secure_boot,
@@ -279,161 +227,3 @@ def loader(app: App) -> None:
         "evidence": [*found.evidence, *evidence],
     }
     show_value(app, value)
-
-
-# --- kernels ------------------------------------------------------------------------------------------
-
-
-@kernel.command("list")
-@output_option
-@pass_app
-def list_(app: App) -> None:
-    """List the kernels that are kept."""
-    from pvefw.boot import choice, kernels
-
-    chosen = choice.load(app.paths)
-    found = kernels.installed(app.paths)
-    automatic = [
-        version
-        for version in reversed(kernels.automatic(found.versions, kernels.running()))
-        if version not in chosen.manual
-    ]
-    if app.output_format != "text":
-        show_value(
-            app,
-            {
-                "manual": list(chosen.manual),
-                "automatic": automatic,
-                "pinned": chosen.pinned,
-                "next-boot": chosen.next_boot,
-                "incomplete": dict(found.incomplete),
-            },
-        )
-        return
-    _print_kernels("Manually selected kernels:", chosen.manual)
-    click.echo()
-    _print_kernels("Automatically selected kernels:", automatic)
-    if chosen.pinned:
-        click.echo(f"\nPinned kernel:\n{chosen.pinned}")
-    if chosen.next_boot:
-        click.echo(f"\nKernel pinned on next-boot:\n{chosen.next_boot}")
-    for version, why in found.incomplete.items():
-        click.echo(f"WARN: kernel {version} is not complete: {why}", err=True)
-
-
-def _print_kernels(title: str, versions: Sequence[str]) -> None:
-    click.echo(title)
-    for version in versions or ["None."]:
-        click.echo(version)
-
-
-@kernel.command()
-@click.argument("version", shell_complete=candidates.kernels)
-@pass_app
-def add(app: App, version: str) -> None:
-    """Keep the kernel VERSION on the ESPs, whatever else is installed."""
-    from pvefw.boot import choice
-
-    if choice.add(app.paths, version):
-        click.echo(f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
-    else:
-        click.echo(f"Kernel {version} is selected already.")
-
-
-@kernel.command()
-@click.argument("version", shell_complete=candidates.kernels)
-@pass_app
-def remove(app: App, version: str) -> None:
-    """Take back that VERSION was selected."""
-    from pvefw.boot import choice
-
-    if choice.remove(app.paths, version):
-        click.echo(f"Removed kernel {version}. The ESPs change with: pvefw boot refresh")
-    else:
-        click.echo(f"Kernel {version} is not selected manually.")
-
-
-_next_boot = click.option("--next-boot", is_flag=True, help="For the next boot only.")
-
-
-@kernel.command()
-@click.argument("version", shell_complete=candidates.kernels)
-@_next_boot
-@pass_app
-def pin(app: App, /, version: str, next_boot: bool) -> None:
-    """Boot VERSION from now on, or once."""
-    from pvefw.boot import choice
-
-    def alter() -> None:
-        choice.pin(app.paths, version, next_boot=next_boot)
-        click.echo(f"Set kernel {version} to boot {'once' if next_boot else 'by default'}.")
-
-    _choose(app, alter)
-
-
-@kernel.command()
-@_next_boot
-@pass_app
-def unpin(app: App, next_boot: bool) -> None:
-    """Boot the latest kernel again: take back both pins, or only that for the next boot."""
-    from pvefw.boot import choice
-
-    there = [path for path in choice.pins(app.paths) if path.exists()]
-    if not there or (next_boot and app.paths.next_boot_kernel not in there):
-        click.echo("No kernel was pinned.")
-        return
-
-    def alter() -> None:
-        choice.unpin(app.paths, next_boot=next_boot)
-        click.echo("Removed the pin.")
-
-    _choose(app, alter)
-
-
-def _choose(app: App, alter: Callable[[], object]) -> None:
-    """Make a choice. The ESPs are refreshed if somebody says so; without any, the loader is told."""
-    from pvefw.store import kernel_files
-
-    if not kernel_files.entries(app.paths.esp_uuids):
-        from pvefw.boot import select
-
-        run_task(app, "bootselect", lambda task: select.change(_context(app, task), alter))
-        return
-    alter()
-    if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
-        _refresh(app)
-    else:
-        click.echo("It comes into force with: pvefw boot refresh")
-
-
-# --- the command line ---------------------------------------------------------------------------------
-
-
-@cmdline.command()
-@output_option
-@pass_app
-def get(app: App) -> None:
-    """Show the command line that kernels are started with."""
-    from pvefw.boot import kernels
-
-    text = kernels.cmdline(app.paths)
-    if app.output_format == "text":
-        click.echo(text)
-    else:
-        show_value(app, {"cmdline": text})
-
-
-@cmdline.command("set")
-@click.argument("text")
-@pass_app
-def set_(app: App, text: str) -> None:
-    """Set the command line; it must have a root=."""
-    from pvefw.boot import kernels
-    from pvefw.store import kernel_files
-
-    try:
-        line = kernels.check_cmdline(text, "boot cmdline set")
-    except ConfigError as error:  # nobody's file: what was typed
-        raise UsageError(error.message, hint=error.hint) from error
-    kernel_files.set_value(app.paths.cmdline, line)
-    click.echo("It comes into force with: pvefw boot refresh")

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from string import Template
 
 from pvefw import api, plugins
+from pvefw.durable import make_directory
 from pvefw.errors import UsageError
 from pvefw.hookspecs import PLUGIN_API, Family
 from pvefw.store import files
@@ -149,7 +150,7 @@ def write(project: Project, directory: Path) -> list[PurePosixPath]:
     try:
         if directory.exists() and any(directory.iterdir()):
             raise UsageError(f"plugin new: {directory} is not empty", hint=_ELSEWHERE)
-        files.make_directory(directory.parent)
+        make_directory(directory.parent)
         staged = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
     except OSError as error:
         raise files.failed("write", directory, error) from error

@@ -12,10 +12,10 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+from pvefw.durable import create_file, make_directory, remove_file, sync_directory
 from pvefw.errors import DigestMismatch, NotFound, StoreError
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
-_NO_SUCH_OPERATION = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
 
 
 def read(path: Path) -> bytes:
@@ -74,7 +74,7 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     staged = path.with_name(f"{_unfinished(path)}{secrets.token_hex(4)}")
     try:
         make_directory(path.parent, private=private)
-        _write_new(staged, data, _PRIVATE if private else _PUBLIC)
+        create_file(staged, data, _PRIVATE if private else _PUBLIC)
         staged.replace(path)
         sync_directory(path.parent)
     except OSError as error:
@@ -159,10 +159,7 @@ def remove(path: Path) -> None:
     :raises StoreError: it cannot be removed.
     """
     try:
-        path.unlink()
-        sync_directory(path.parent)
-    except (FileNotFoundError, NotADirectoryError):
-        return
+        remove_file(path)
     except OSError as error:
         raise failed("remove", path, error) from error
 
@@ -186,39 +183,6 @@ def remove_all(paths: Iterable[Path]) -> None:
             sync_directory(one)
         except OSError as error:
             raise failed("remove", one, error) from error
-
-
-def make_directory(path: Path, *, private: bool = False) -> None:
-    """Create a directory and its parents where they are missing, durably.
-
-    :raises OSError: it cannot be created.
-    """
-    if path.is_dir():
-        return
-    make_directory(path.parent)
-    path.mkdir(mode=0o700 if private else 0o755, exist_ok=True)
-    sync_directory(path.parent)
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable, where the file system offers that."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SUCH_OPERATION:
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    """Create a file with this mode and content."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
 
 
 def failed(action: str, path: Path, error: OSError) -> StoreError:

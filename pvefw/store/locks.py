@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pvefw.durable import make_directory
 from pvefw.errors import Locked, StoreError, UsageError
 from pvefw.store import files
 from pvefw.store.paths import Paths
@@ -83,7 +84,7 @@ def _below(directory: Path, name: str) -> Path:
 def _flocked(path: Path, name: str, timeout: float) -> Iterator[int]:
     """The descriptor of a lock file, locked."""
     try:
-        files.make_directory(path.parent, private=True)
+        make_directory(path.parent, private=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise _cannot(path, error) from error
@@ -152,7 +153,7 @@ def cluster_lock(paths: Paths, name: str, *, timeout: float = 10.0) -> Iterator[
     """
     path = _below(paths.cluster_locks, name)
     try:
-        files.make_directory(path.parent, private=True)
+        make_directory(path.parent, private=True)
     except OSError as error:
         raise _cannot(path, error) from error
     take_over = _ask_pmxcfs if (paths.etc_pve / _PMXCFS).exists() else _take_over

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from pvefw import system
+from pvefw.durable import make_directory
 from pvefw.errors import Locked, PvefwError, StoreError
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
@@ -438,7 +439,7 @@ def _make(path: Path) -> None:
     """
     fresh = path.with_name(f".{path.name}.new")
     try:
-        files.make_directory(path.parent)
+        make_directory(path.parent)
         for left in (fresh, _journal(fresh), _journal(path)):  # a journal would be played back
             left.unlink(missing_ok=True)
         index.connect(fresh, create=True).close()

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pvefw.durable import make_directory
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks.upid import PATTERN, Upid, runs
@@ -234,7 +235,7 @@ def locked(paths: Paths) -> Iterator[None]:
     :raises StoreError: the task directory cannot be written.
     """
     try:
-        files.make_directory(paths.task_dir)
+        make_directory(paths.task_dir)
         descriptor = os.open(
             paths.task_dir / ".active.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640
         )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from pvefw.durable import make_directory
 from pvefw.errors import Cancelled, PvefwError, StoreError
 from pvefw.model import TaskEvent
 from pvefw.store import files
@@ -239,7 +240,7 @@ class _Log:
 def _create(path: Path) -> int:
     """Create a log file, as Proxmox VE does: for its owner and group only."""
     try:
-        files.make_directory(path.parent)
+        make_directory(path.parent)
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise files.failed("write", path, error) from error

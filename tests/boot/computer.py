@@ -4,7 +4,8 @@ import errno
 import os
 import shutil
 
-from pvefw.boot.esp_files import EspFiles, unfinished
+from pvefw.boot.esp_files import EspFiles
+from pvefw.durable import unfinished
 
 
 class PowerCut(BaseException):

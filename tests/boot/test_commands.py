@@ -11,14 +11,14 @@ from documented import faults
 
 from pvefw.api import Unsupported, hookimpl
 from pvefw.boot.loaders import Loaders
-from pvefw.cli import boot as commands
+from pvefw.cli import boot_context
 from pvefw.cli.run import run
 
 
 @pytest.fixture
 def pvefw(host, machine, plain, monkeypatch, capsys):
     """Runs a command on the host; exit status, output, errors."""
-    monkeypatch.setattr(commands, "machine", lambda _app: machine)
+    monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
     monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls: loaders_of(plain)))
 
     def do(*arguments):

@@ -11,6 +11,7 @@ from pvefw.boot import disks, mounts, prepare
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE
 from pvefw.errors import NotFound, ProgramError, StoreError, UsageError
 from pvefw.system import Completed
+from pvefw.testing.fakes import FakeTask
 
 MIB = 1 << 20
 
@@ -198,7 +199,10 @@ def test_the_file_system_is_fat32(devices, tmp_path, monkeypatch):
         file.truncate(300 * MIB)
     monkeypatch.setattr(disks, "settle", lambda: None)
     device = disks.Device(image, "sdb1", "part", 300 * MIB, partition_type=ESP_TYPE)
-    uuid = prepare.format_(prepare.Format(device, []))
+    task = FakeTask()
+    prepare.format_(prepare.Format(device, []), task)
+    [line] = task.lines
+    uuid = line.removeprefix(f"{image}: FAT32, volume id ")
     assert len(uuid) == 9
     said = system.run(["blkid", "-p", str(image)]).stdout
     assert 'VERSION="FAT32"' in said
@@ -212,7 +216,7 @@ def test_a_program_that_fails_is_named(devices, monkeypatch):
     planned = prepare.check_partition(devices, Path("/dev/sdc"), force=False)
     monkeypatch.setattr(system, "run", fails)
     with pytest.raises(ProgramError, match="partition: /dev/sdc: sfdisk failed"):
-        prepare.partition(planned)
+        prepare.partition(planned, FakeTask())
 
 
 def test_lsblk_is_asked_for_json(monkeypatch):

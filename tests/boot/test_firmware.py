@@ -9,7 +9,7 @@ from documented import faults
 
 from pvefw import system
 from pvefw.boot import firmware, hooks, loaders
-from pvefw.cli import boot as commands
+from pvefw.cli import boot_context
 from pvefw.cli.run import run
 from pvefw.errors import PvefwError, UsageError
 from pvefw.model import Firmware
@@ -80,7 +80,7 @@ def test_shim_starts_grub():
 
 
 def test_loader_explains_itself(host, machine, plain, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "machine", lambda _app: machine)
+    monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
     monkeypatch.setattr(
         loaders.Loaders, "load", classmethod(lambda cls: cls({}, {"x": PvefwError("x: broken")}))
     )

@@ -10,7 +10,7 @@ import pytest
 from boot.conftest import KERNELS, loaders_of
 
 from pvefw.boot.loaders import Loaders
-from pvefw.cli import boot as commands
+from pvefw.cli import boot_context
 from pvefw_shims import proxmox_boot_tool
 
 OLDER = KERNELS[0]
@@ -20,7 +20,7 @@ OLDER = KERNELS[0]
 def types(host, machine, plain, monkeypatch, capsys):
     """Type a command; what it printed."""
     plain.name = "grub"
-    monkeypatch.setattr(commands, "machine", lambda _app: machine)
+    monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
     monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls: loaders_of(plain)))
     monkeypatch.setenv("PVEFW_ROOT", str(host.root))
     monkeypatch.setenv("PVEFW_NODE", "pve1")

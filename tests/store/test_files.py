@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from pvefw import durable
 from pvefw.errors import DigestMismatch, NotFound, StoreError
 from pvefw.store import files
 
@@ -183,8 +184,14 @@ def test_a_failing_sync_of_the_directory_is_told(tmp_path, monkeypatch):
 
 def test_new_directories_are_durable_too(tmp_path, monkeypatch):
     synced = []
-    original = files.sync_directory
-    monkeypatch.setattr(files, "sync_directory", lambda path: (synced.append(path), original(path)))
+    original = durable.sync_directory
+
+    def sync(path):
+        synced.append(path)
+        original(path)
+
+    for one in (durable, files):
+        monkeypatch.setattr(one, "sync_directory", sync)
     files.replace(tmp_path / "a" / "b" / "file", b"data")
     assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from pvefw_bootloader_grub import durable
+from pvefw_bootloader_grub import files
 
 TARGET = PurePosixPath("grub/custom-host.cfg")
 _SCRIPTS = Path("etc/grub.d")
@@ -27,7 +27,7 @@ def text(root: Path) -> tuple[bytes, Sequence[str]]:
     :raises ProviderError: a file cannot be read.
     """
     scripts, warnings = root / _SCRIPTS, []
-    body = durable.read(scripts / "40_custom") or b""
+    body = files.read(scripts / "40_custom") or b""
     preface = _PREFACE.match(body)
     own = body[preface.end() :] if preface else b""
     if body and not preface:
@@ -41,7 +41,7 @@ def text(root: Path) -> tuple[bytes, Sequence[str]]:
     ]
     parts = [
         part
-        for part in (own, durable.read(root / "boot/grub/custom.cfg") or b"")
+        for part in (own, files.read(root / "boot/grub/custom.cfg") or b"")
         if _says_something(part)
     ]
     return b"\n".join(parts), warnings

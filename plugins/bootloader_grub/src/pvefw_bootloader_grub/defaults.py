@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pvefw.api import ProviderError, Sandbox, run
-from pvefw_bootloader_grub import durable
+from pvefw_bootloader_grub import files
 
 MAIN = Path("etc/default/grub")
 SNIPPETS = Path("etc/default/grub.d")
@@ -49,10 +49,10 @@ def read(root: Path) -> tuple[Mapping[str, str], Sequence[str]]:
 
     :raises ProviderError: a file cannot be read, is damaged, or a shell refuses it.
     """
-    files = [root / MAIN, *sorted((root / SNIPPETS).glob("*.cfg"))]
+    sources = [root / MAIN, *sorted((root / SNIPPETS).glob("*.cfg"))]
     texts = []
     warnings = []
-    for path in files:
+    for path in sources:
         if path == root / PIN or not path.is_file():
             continue
         text = _text(path)
@@ -63,7 +63,7 @@ def read(root: Path) -> tuple[Mapping[str, str], Sequence[str]]:
 
 
 def _text(path: Path) -> str:
-    data = durable.read(path) or b""
+    data = files.read(path) or b""
     if b"\0" in data or len(data) > _LARGEST:
         raise ProviderError(
             f"{path}: this is no shell script: it has "
@@ -74,15 +74,15 @@ def _text(path: Path) -> str:
 
 
 @lru_cache(maxsize=4)
-def _evaluate(files: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
+def _evaluate(sources: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """Let a shell read the files, once for all ESPs of a refresh."""
     done = run(
-        ["sh", "-c", _script(files)], timeout=_SECONDS, check=False, sandbox=Sandbox(Path("/"))
+        ["sh", "-c", _script(sources)], timeout=_SECONDS, check=False, sandbox=Sandbox(Path("/"))
     )
     said = done.stdout.split("\0")
-    values = said[len(files) :]
+    values = said[len(sources) :]
     if done.returncode != 0 or len(values) != len(_NAMES) + 1:
-        at_fault = files[max(said.count(_BEGIN), 1) - 1][0] if files else "sh"
+        at_fault = sources[max(said.count(_BEGIN), 1) - 1][0] if sources else "sh"
         raise ProviderError(
             f"{at_fault}: a shell cannot read it: {_last_words(done.stderr)}",
             hint="Mend the file; sh -n FILE says what is wrong with its syntax.",
@@ -90,11 +90,11 @@ def _evaluate(files: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     return {name: value for name, value in zip(_NAMES, values, strict=False) if value}
 
 
-def _script(files: Sequence[tuple[str, str]]) -> str:
+def _script(sources: Sequence[tuple[str, str]]) -> str:
     """What the shell runs: each file in a function of its own, so that ``return`` ends only that."""
     lines = ["set -e", "exec 3>&1 >/dev/null"]
     lines += [f"{name}={shlex.quote(value)}" for name, value in _PREDEFINED.items()]
-    for _, text in files:
+    for _, text in sources:
         # its last command may fail; a backslash at its very end stands for itself
         odd = (len(text) - len(text.rstrip("\\"))) % 2
         body = shlex.quote(text + "\\" * odd + "\n:")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pvefw.api import ProviderError
-from pvefw_bootloader_grub import durable
+from pvefw_bootloader_grub import files
 
 _SIZE = 1024
 _HEADER = b"# GRUB Environment Block\n"
@@ -18,7 +18,7 @@ def read(path: Path) -> Mapping[str, str] | None:
 
     :raises ProviderError: the file cannot be read.
     """
-    data = durable.read(path)
+    data = files.read(path)
     return None if data is None else _decoded(data)
 
 
@@ -33,9 +33,9 @@ def update(path: Path, changes: Mapping[str, str | None]) -> None:
     values = {**(read(path) or {}), **changes}
     data = _encoded({name: value for name, value in values.items() if value is not None})
     if path.is_file() and path.stat().st_size == _SIZE:
-        durable.overwrite(path, data)
+        files.overwrite(path, data)
     else:
-        durable.replace(path, data)
+        files.replace(path, data)
 
 
 def _decoded(data: bytes) -> Mapping[str, str] | None:

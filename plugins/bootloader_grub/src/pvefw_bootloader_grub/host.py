@@ -6,7 +6,7 @@ Such a host's ``/boot`` is an ordinary directory, and grub-mkconfig writes its m
 from pathlib import Path
 
 from pvefw.api import ProviderError, Task, Unsupported, run
-from pvefw_bootloader_grub import defaults, durable, grubenv
+from pvefw_bootloader_grub import defaults, files, grubenv
 from pvefw_bootloader_grub.menu import Menu, parse
 from pvefw_bootloader_grub.script import Unbalanced
 
@@ -51,7 +51,7 @@ def _pin(version: str | None, root: Path, task: Task) -> None:
     :raises ProviderError: there is no such entry, or update-grub failed.
     """
     snippet, config = root / defaults.PIN, root / _CONFIG
-    before, menu_before = durable.read(snippet), durable.read(config)
+    before, menu_before = files.read(snippet), files.read(config)
     wanted = None
     if version is not None:
         path = _menu(menu_before).ordinary(version)
@@ -64,16 +64,16 @@ def _pin(version: str | None, root: Path, task: Task) -> None:
         return
     done = False
     try:
-        durable.replace(snippet, wanted)
+        files.replace(snippet, wanted)
         task.log(f"Running {_generator(root)[0]}")
         _generate(root)
-        _check(version, durable.read(config))
+        _check(version, files.read(config))
         done = True
     finally:
         if not done:
-            durable.replace(snippet, before)
-            if durable.read(config) != menu_before:
-                durable.replace(config, menu_before)
+            files.replace(snippet, before)
+            if files.read(config) != menu_before:
+                files.replace(config, menu_before)
 
 
 def _generate(root: Path) -> None:
@@ -107,7 +107,7 @@ def _arm(version: str | None, root: Path, task: Task) -> None:
     environment = root / _ENVIRONMENT
     path = None
     if version is not None:
-        path = _menu(durable.read(root / _CONFIG)).ordinary(version)
+        path = _menu(files.read(root / _CONFIG)).ordinary(version)
         if path is None:
             raise ProviderError(
                 f"{version}: GRUB's menu has no entry for this kernel", hint="Run: update-grub"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pvefw.api import Esp, Firmware, ProviderError, Task, Unsupported, run
-from pvefw_bootloader_grub import durable, nvram
+from pvefw_bootloader_grub import files, nvram
 
 _MODULES = Path("/usr/lib/grub")
 _TARGETS = {
@@ -57,9 +57,9 @@ def _let_the_removable_one_find_its_menu(efi: Path) -> None:
     A signed image looks for ``grub.cfg`` in its own folder; grub-install writes one into that of the
     bootloader id only, and a machine that never saw the disk ended at GRUB's prompt.
     """
-    pointer = durable.read(efi / "proxmox/grub.cfg")
+    pointer = files.read(efi / "proxmox/grub.cfg")
     if pointer is not None:
-        durable.replace(efi / "BOOT/grub.cfg", pointer)
+        files.replace(efi / "BOOT/grub.cfg", pointer)
 
 
 def _program() -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pvefw.api import BootState, Esp, Firmware, ProviderError
-from pvefw_bootloader_grub import durable, grubenv
+from pvefw_bootloader_grub import files, grubenv
 from pvefw_bootloader_grub.menu import Entry, Menu, parse
 from pvefw_bootloader_grub.render import CONFIG, ENVIRONMENT
 from pvefw_bootloader_grub.script import Unbalanced
@@ -57,7 +57,7 @@ def _is_in_boot_sector(disk: Path) -> bool:
 
 
 def _menu(root: Path) -> Menu:
-    data = durable.read(root / CONFIG) or b""
+    data = files.read(root / CONFIG) or b""
     try:
         return parse(data.decode(errors="replace"))
     except Unbalanced:  # cut off: GRUB shows no menu then
@@ -81,7 +81,7 @@ def _is_complete(entry: Entry, root: Path) -> bool:
 
 def _loader_version(root: Path) -> str:
     for target in ("x86_64-efi", "i386-pc"):
-        found = _VERSION.search(durable.read(root / "grub" / target / "modinfo.sh") or b"")
+        found = _VERSION.search(files.read(root / "grub" / target / "modinfo.sh") or b"")
         if found:
             return found[1].decode(errors="replace")
     return ""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from pvefw.api import BootPlan, BootTree, Esp, Kernel, ProviderError
+from pvefw.api import BootPlan, BootTree, Esp, Kernel, check_versions
 from pvefw_bootloader_grub import cmdline, custom, defaults
 from pvefw_bootloader_grub.menu import Entry, Menu
 from pvefw_bootloader_grub.script import Unbalanced, command, commands, quote
@@ -27,7 +27,6 @@ _OWNED = (
     str(custom.TARGET),
 )
 _UUID = re.compile(r"root=UUID=([0-9A-Fa-f-]+)")
-_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+~_-]*(?<!\.)")
 _TERMINAL = re.compile(r"[a-z_][a-z0-9_]*")
 _STYLES = ("menu", "countdown", "hidden")
 _TRUE = {"true", "y", "yes"}
@@ -88,7 +87,7 @@ fi
 
 def tree(esp: Esp, plan: BootPlan) -> BootTree:
     """Everything that GRUB wants on this ESP. See :meth:`BootloaderSpec.boot_render`."""
-    _check(plan)
+    check_versions(plan)
     settings, odd = defaults.read(plan.root)
     return _Rendering(esp, plan, settings, list(odd)).tree()
 
@@ -114,20 +113,6 @@ def menu_of(plan: BootPlan, settings: Mapping[str, str]) -> Menu:
     first = _entry(default, system, f"gnulinux-simple-{root}")
     submenu = Entry(f"Advanced options for {system}", f"gnulinux-advanced-{root}", children=details)
     return Menu([first, submenu])
-
-
-def _check(plan: BootPlan) -> None:
-    """Refuse what cannot be a file on FAT, or would mean something in a menu.
-
-    :raises ProviderError: naming the kernel.
-    """
-    seen: set[str] = set()
-    for version in (kernel.version for kernel in plan.kernels):
-        if not _VERSION.fullmatch(version):
-            raise ProviderError(f"{version!r}: GRUB cannot offer a kernel of such a version")
-        if version.lower() in seen:
-            raise ProviderError(f"{version}: another kernel differs only in upper and lower case")
-        seen.add(version.lower())
 
 
 def _entry(kernel: Kernel, title: str, id_: str) -> Entry:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pvefw.api import BootPlan, Kernel, ProviderError
+from pvefw.api import BootPlan, Kernel, ProviderError, check_versions
 
 ENTRIES = PurePosixPath("loader/entries")
 KERNELS = PurePosixPath("EFI/proxmox")
@@ -19,7 +19,6 @@ OWNED = (
 )
 """An entry whose kernel is missing is not offered, one whose initrd is missing is: hence the order."""
 
-_VERSION = re.compile(r"[0-9][0-9A-Za-z._+~-]{0,199}(?<!\.)")
 _COUNTER = re.compile(r"\+(?P<left>\d+)(-\d+)?$")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -93,20 +92,7 @@ def check(plan: BootPlan) -> None:
 
     :raises ProviderError: and why.
     """
-    seen: dict[str, str] = {}
-    for version in (one.version for one in plan.kernels):
-        if not _VERSION.fullmatch(version):
-            raise ProviderError(
-                f"kernel {version!r}: its version is no file name on an ESP",
-                hint="Versions begin with a digit and have letters, digits and ._+~- in them.",
-            )
-        other = seen.setdefault(version.lower(), version)
-        if other != version:
-            raise ProviderError(
-                f"kernels {other} and {version}: an ESP cannot hold both, as it does not tell upper "
-                "from lower case",
-                hint="Remove one of the two packages.",
-            )
+    check_versions(plan)
     for what, text in (("command line", plan.cmdline), ("title", plan.title)):
         if _UNPRINTABLE.search(text):
             raise ProviderError(

@@ -8,10 +8,9 @@ loader renames it to ``…+0-1.conf`` before it starts the kernel. Without a try
 default's own entry is the first that matches: nothing has to come up for that.
 """
 
-import os
 from pathlib import Path
 
-from pvefw.api import BootPlan, Esp, ProviderError, Task
+from pvefw.api import BootPlan, Esp, ProviderError, Task, remove_file, replace_file
 from pvefw_bootloader_systemd import configuration, entries, variables
 from pvefw_bootloader_systemd.entries import Entry
 
@@ -57,7 +56,7 @@ def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
             kept = _write_counted(root, plan)
             counted = [path for path in counted if path != kept]
         for path in counted:
-            path.unlink(missing_ok=True)
+            remove_file(path)
     except OSError as error:
         raise ProviderError(
             f"{esp.device}: the next boot could not be changed: {error.strerror or error}",
@@ -94,15 +93,5 @@ def _write_counted(root: Path, plan: BootPlan) -> Path:
         )
     [kernel] = [one for one in plan.kernels if one.version == plan.next_boot]
     path = root / entries.ENTRIES / f"{entries.entry_stem(plan.default, '_')}+1.conf"
-    fresh = path.with_name(f".{path.name}.pvefw-new")
-    with fresh.open("wb") as file:
-        file.write(entries.render(plan, kernel, _SORTED_FIRST))
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    replace_file(path, entries.render(plan, kernel, _SORTED_FIRST))
     return path

@@ -1,0 +1,58 @@
+"""What the commands of ``pvefw boot`` share: the machine they work on, and the refresh of its ESPs."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from pvefw.cli.framework import App
+from pvefw.cli.tasks import run_task
+from pvefw.model import Task
+
+if TYPE_CHECKING:
+    from pvefw.boot.machine import Machine
+    from pvefw.boot.refresh import Context
+
+
+def machine(app: App) -> "Machine":
+    """The disks that commands work on."""
+    from pvefw.boot.machine import Host
+
+    return Host(app.paths)
+
+
+def context(app: App, task: Task) -> "Context":
+    """What a use case of ``boot`` needs."""
+    from pvefw.boot.loaders import Loaders
+    from pvefw.boot.refresh import Context
+
+    return Context(app.paths, machine(app), Loaders.load(), task)
+
+
+class Silent:
+    """Stands in for a task where nothing is changed."""
+
+    cancelled = False
+
+    def log(self, message: str) -> None:
+        """Not shown."""
+
+    def warn(self, message: str) -> None:
+        """Shown."""
+        click.echo(f"WARN: {message}", err=True)
+
+    def wait(self, seconds: float) -> None:
+        """Never needed."""
+        raise AssertionError(f"nothing here waits {seconds} s")
+
+
+def refresh_esps(app: App, installing: str = "") -> None:
+    """Bring every ESP up to date, as a task.
+
+    :param installing: the version whose package is being installed, or empty.
+    """
+    from pvefw.boot import refresh as refreshing
+
+    def work(task: Task) -> None:
+        refreshing.refresh(context(app, task), installing=installing)
+
+    run_task(app, "bootrefresh", work)

@@ -1,0 +1,171 @@
+"""``pvefw boot kernel`` and ``boot cmdline``: which kernels are kept, which one boots, and how."""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from pvefw.cli import candidates
+from pvefw.cli.boot_context import context, refresh_esps
+from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.output import show_value
+from pvefw.cli.tasks import run_task
+from pvefw.errors import ConfigError, UsageError
+
+kernel = Group("kernel", help="Which kernels the ESPs offer, and which one boots.")
+cmdline = Group("cmdline", help="The kernel's command line.")
+
+
+@kernel.command("list")
+@output_option
+@pass_app
+def list_(app: App) -> None:
+    """List the kernels that are kept."""
+    from pvefw.boot import choice, kernels
+
+    chosen = choice.load(app.paths)
+    found = kernels.installed(app.paths)
+    automatic = [
+        version
+        for version in reversed(kernels.automatic(found.versions, kernels.running()))
+        if version not in chosen.manual
+    ]
+    if app.output_format != "text":
+        show_value(
+            app,
+            {
+                "manual": list(chosen.manual),
+                "automatic": automatic,
+                "pinned": chosen.pinned,
+                "next-boot": chosen.next_boot,
+                "incomplete": dict(found.incomplete),
+            },
+        )
+        return
+    _print_kernels("Manually selected kernels:", chosen.manual)
+    click.echo()
+    _print_kernels("Automatically selected kernels:", automatic)
+    if chosen.pinned:
+        click.echo(f"\nPinned kernel:\n{chosen.pinned}")
+    if chosen.next_boot:
+        click.echo(f"\nKernel pinned on next-boot:\n{chosen.next_boot}")
+    for version, why in found.incomplete.items():
+        click.echo(f"WARN: kernel {version} is not complete: {why}", err=True)
+
+
+def _print_kernels(title: str, versions: Sequence[str]) -> None:
+    click.echo(title)
+    for version in versions or ["None."]:
+        click.echo(version)
+
+
+@kernel.command()
+@click.argument("version", shell_complete=candidates.kernels)
+@pass_app
+def add(app: App, version: str) -> None:
+    """Keep the kernel VERSION on the ESPs, whatever else is installed."""
+    from pvefw.boot import choice
+
+    if choice.add(app.paths, version):
+        click.echo(f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
+    else:
+        click.echo(f"Kernel {version} is selected already.")
+
+
+@kernel.command()
+@click.argument("version", shell_complete=candidates.kernels)
+@pass_app
+def remove(app: App, version: str) -> None:
+    """Take back that VERSION was selected."""
+    from pvefw.boot import choice
+
+    if choice.remove(app.paths, version):
+        click.echo(f"Removed kernel {version}. The ESPs change with: pvefw boot refresh")
+    else:
+        click.echo(f"Kernel {version} is not selected manually.")
+
+
+_next_boot = click.option("--next-boot", is_flag=True, help="For the next boot only.")
+
+
+@kernel.command()
+@click.argument("version", shell_complete=candidates.kernels)
+@_next_boot
+@pass_app
+def pin(app: App, /, version: str, next_boot: bool) -> None:
+    """Boot VERSION from now on, or once."""
+    from pvefw.boot import choice
+
+    def alter() -> None:
+        choice.pin(app.paths, version, next_boot=next_boot)
+        click.echo(f"Set kernel {version} to boot {'once' if next_boot else 'by default'}.")
+
+    _choose(app, alter)
+
+
+@kernel.command()
+@_next_boot
+@pass_app
+def unpin(app: App, next_boot: bool) -> None:
+    """Boot the latest kernel again: take back both pins, or only that for the next boot."""
+    from pvefw.boot import choice
+
+    there = [path for path in choice.pins(app.paths) if path.exists()]
+    if not there or (next_boot and app.paths.next_boot_kernel not in there):
+        click.echo("No kernel was pinned.")
+        return
+
+    def alter() -> None:
+        choice.unpin(app.paths, next_boot=next_boot)
+        click.echo("Removed the pin.")
+
+    _choose(app, alter)
+
+
+def _choose(app: App, alter: Callable[[], object]) -> None:
+    """Make a choice. The ESPs are refreshed if somebody says so; without any, the loader is told."""
+    from pvefw.store import kernel_files
+
+    if not kernel_files.entries(app.paths.esp_uuids):
+        from pvefw.boot import select
+
+        run_task(app, "bootselect", lambda task: select.change(context(app, task), alter))
+        return
+    alter()
+    if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
+        refresh_esps(app)
+    else:
+        click.echo("It comes into force with: pvefw boot refresh")
+
+
+# --- the command line ---------------------------------------------------------------------------------
+
+
+@cmdline.command()
+@output_option
+@pass_app
+def get(app: App) -> None:
+    """Show the command line that kernels are started with."""
+    from pvefw.boot import kernels
+
+    text = kernels.cmdline(app.paths)
+    if app.output_format == "text":
+        click.echo(text)
+    else:
+        show_value(app, {"cmdline": text})
+
+
+@cmdline.command("set")
+@click.argument("text")
+@pass_app
+def set_(app: App, text: str) -> None:
+    """Set the command line; it must have a root=."""
+    from pvefw.boot import kernels
+    from pvefw.store import kernel_files
+
+    try:
+        line = kernels.check_cmdline(text, "boot cmdline set")
+    except ConfigError as error:  # nobody's file: what was typed
+        raise UsageError(error.message, hint=error.hint) from error
+    kernel_files.set_value(app.paths.cmdline, line)
+    click.echo("It comes into force with: pvefw boot refresh")

@@ -1,0 +1,111 @@
+"""Files that are there after a power cut: with their old content or with the new one."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+_Path = TypeVar("_Path", bound=PurePath)
+
+UNFINISHED = ".pvefw-new"
+"""What the names of files end with that are not complete yet; on an ESP, a refresh removes them."""
+_PUBLIC = 0o644
+_PERMISSIONS = 0o777
+_NO_SUCH_OPERATION = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL}
+
+
+def unfinished(target: _Path) -> _Path:
+    """Where a file is written before it takes its place."""
+    return target.with_name(f".{target.name}{UNFINISHED}")
+
+
+def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Replace a file's content, or create it and its directories: a reader sees the old bytes or the new.
+
+    For files that one process at a time writes. What it has left when it was killed is overwritten.
+
+    :param mode: permission bits, from the first byte on; without it those that the file has, or 0644.
+    :raises OSError: it cannot be done; the old content is still there, unless only the sync of its
+        directory failed.
+    """
+    staged = unfinished(path)
+    try:
+        make_directory(path.parent)
+        staged.unlink(missing_ok=True)
+        with _kept_open(path) as there:
+            create_file(staged, data, _mode_of(there) if mode is None else mode)
+            staged.replace(path)
+            sync_directory(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            staged.unlink(missing_ok=True)
+
+
+def remove_file(path: Path) -> None:
+    """Remove a file. One that is not there is not an error.
+
+    :raises OSError: it cannot be removed.
+    """
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.unlink()
+        sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _kept_open(path: Path) -> Iterator[int | None]:
+    """Keep a file open that is about to be replaced; ``None`` where there is none.
+
+    FAT frees the clusters of a replaced file once nobody has it open. Were that on the disk before the
+    new entry is, a power cut would leave the old entry with nothing behind it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _mode_of(descriptor: int | None) -> int:
+    return _PUBLIC if descriptor is None else os.fstat(descriptor).st_mode & _PERMISSIONS
+
+
+def create_file(path: Path, data: bytes, mode: int) -> None:
+    """Create a file with this mode and content.
+
+    :raises OSError: it cannot be created; one that is there already, or a link, is in the way.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def make_directory(path: Path, *, private: bool = False) -> None:
+    """Create a directory and its parents where they are missing.
+
+    :raises OSError: it cannot be created.
+    """
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(mode=0o700 if private else 0o755, exist_ok=True)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable, where the file system offers that."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SUCH_OPERATION:
+            raise
+    finally:
+        os.close(descriptor)
