@@ -2,12 +2,12 @@
 
 import importlib.util
 import os
-import shutil
 import struct
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
+from servers.bootctl import write_bootctl
 
 from pvefw.api import BootPlan, Firmware, ProviderError, Unsupported
 from pvefw.hookspecs.boot import BOOTLOADER
@@ -285,33 +285,16 @@ def test_a_full_or_broken_esp_while_arming(hooks, esp, plan, tmp_path):
 # --- bootctl ------------------------------------------------------------------------------------------
 
 
-_IN_A_FILE_SYSTEM = """#!/bin/sh
-# bootctl wants the root of a file system, and here is none of vfat: a tmpfs, and then a copy
-exec unshare --mount sh -c '
-esp=${{1#--esp-path=}}
-shift
-{before}
-mount -t tmpfs tmpfs {mnt} && cp -a "$esp/." {mnt}
-SYSTEMD_RELAX_ESP_CHECKS=1 {bootctl} --esp-path={mnt} "$@" || exit
-cp -a {mnt}/. "$esp"
-' sh "$@"
-"""
-
-
 @pytest.fixture
 def bootctl(tmp_path, monkeypatch):
     """The real bootctl, on a directory; what is called with a shell line that runs before it."""
-    real = shutil.which("bootctl")
-    assert real, "bootctl is not installed: apt install systemd-boot"
     folder, mnt = tmp_path / "bin", tmp_path / "mnt"
     folder.mkdir()
     mnt.mkdir()
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
     def write(before=":"):
-        script = folder / "bootctl"
-        script.write_text(_IN_A_FILE_SYSTEM.format(bootctl=real, mnt=mnt, before=before))
-        script.chmod(0o755)
+        write_bootctl(folder, mnt, before)
 
     write()
     return write

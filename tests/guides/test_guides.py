@@ -1,0 +1,144 @@
+"""The guides, typed word for word in prepared trees: what they show is what is printed."""
+
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import certificates
+import pytest
+from boot.conftest import HostTree
+from environments import ROOT
+from guides.reader import Reader
+from servers.bootctl import write_bootctl
+from servers.directory_machine import DirectoryMachine
+
+from pvefw.store.paths import Paths
+
+HERE = Path(__file__).parent
+
+KSM = {
+    "run": 1,
+    "pages_shared": 16401,
+    "pages_sharing": 19512,
+    "pages_unshared": 965,
+    "pages_volatile": 2207,
+    "ksm_zero_pages": 0,
+    "full_scans": 7,
+    "pages_to_scan": 20000,
+    "sleep_millisecs": 20,
+    "general_profit": 77418496,
+}
+VZDUMP = """\
+INFO: starting new backup job: vzdump 100
+ERROR: Backup of VM 100 failed - no space left on device
+INFO: Backup job finished with errors
+TASK ERROR: job errors
+"""
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(tmp_path / "root", "pve1")
+
+
+@pytest.fixture
+def write(paths):
+    """Write a file of the tree."""
+
+    def do(name, text):
+        path = paths.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    return do
+
+
+@pytest.fixture
+def reads(tmp_path):
+    """Follows a page of the documentation."""
+
+    def do(name, **options):
+        Reader(ROOT / name, tmp_path, **options).read()
+
+    return do
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="networks are made by root")
+def test_the_node(reads, write, paths):
+    write("etc/pve/.members", '{"nodelist": {"pve2": {"id": 2, "online": 0, "ip": "10.10.1.2"}}}')
+    for name, figure in KSM.items():
+        write(f"sys/kernel/mm/ksm/{name}", f"{figure}\n")
+    now = int(time.time())
+    task = f"UPID:pve1:00010D94:001CA6EA:{now - 3600:08X}:vzdump:101:root@pam:"
+    write("var/log/pve/tasks/index", f"{task} {now - 3000:08X} job errors\n")
+    write("etc/kernel/proxmox-boot-uuids", "5678-EF01\n")
+    write("etc/kernel/proxmox-boot-pin", "6.8.4-2-pve\n")
+    today = (datetime.now(UTC) - certificates.NOW).days
+    pem, _ = certificates.self_signed("pve1.example.com", begin=today)
+    write(paths.proxy_certificate.relative_to(paths.root), pem.decode())
+    reads(
+        "docs/node.md",
+        before=["unshare", "--net"],
+        prepared="""
+            ip link set dev lo up
+            ip link add vmbr1 type veth peer name far1
+            ip address add 10.10.1.1/24 broadcast + dev vmbr1
+            ip address add 10.10.1.2/32 dev lo
+            ip link set dev vmbr1 up
+            ip link set dev far1 up
+            python -m http.server --bind 10.10.1.2 8006 & trap "kill $!" EXIT
+        """,
+        leaves_out={"pvefw ksm disable": "no page of a file is shared; tests/node asks a kernel"},
+        fails=("pvefw status",),
+    )
+
+
+def test_tasks(reads, write, paths):
+    folder = "var/log/pve/tasks"
+    ended = {
+        "UPID:pve1:00010D94:001CA6EA:6A135F01:vzdump:100:root@pam:": (
+            "6A136009 job errors",
+            VZDUMP,
+        ),
+        "UPID:pve1:00010E10:001CB001:6A136100:qmstart:100:admin@pve:": ("6A136103 OK", "TASK OK\n"),
+        "UPID:pve1:00001349:00069F4E:6B060FE0:certnode::root@pam:": ("6B060FE1 OK", "TASK OK\n"),
+    }
+    write(f"{folder}/index", "".join(f"{upid} {end}\n" for upid, (end, _) in ended.items()))
+    for upid, (_, log) in ended.items():
+        write(f"{folder}/{upid.split(':')[4][-1]}/{upid}", log)
+    killed = "UPID:pve1:00001433:00069FC3:6B060FE1:startall::root@pam:"
+    log = write(f"{folder}/1/{killed}", "100 (web0): starting\n")
+    os.utime(log, (0x6B060FE1, 0x6B060FE1))
+    write(f"{folder}/active", f"{killed} 0\n")
+    reads("docs/tasks.md", env={"TZ": "UTC"})
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="bootctl wants a file system of its own")
+def test_boot(reads, paths, tmp_path):
+    HostTree(paths.root)
+    (paths.root / "sys/firmware/efi").mkdir()
+    machine = DirectoryMachine(tmp_path / "esps")
+    for uuid in ("D363-2CED", "D3B4-5C44"):
+        machine.add(uuid)
+    (tmp_path / "efivars").mkdir()
+    (tmp_path / "efivars/BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\7" * 6)
+    (tmp_path / "bin").mkdir()
+    write_bootctl(tmp_path / "bin", tmp_path / "folder")
+    pvefw = tmp_path / "bin/pvefw"
+    pvefw.write_text(f'#!/bin/sh\nexec {sys.executable} {HERE / "boot_host.py"} {tmp_path} "$@"\n')
+    pvefw.chmod(0o755)
+    disks = "disks are partitioned and formatted in tests/machines"
+    reads(
+        "docs/boot.md",
+        meanwhile={
+            "pvefw boot status": f"""
+                pvefw boot init /dev/sdb2
+                rm {tmp_path}/esps/D363-2CED/loader/entries/proxmox-6.8.12-4-pve.conf
+            """
+        },
+        leaves_out={"pvefw boot partition": disks, "pvefw boot format": disks},
+        fails=("pvefw boot status",),
+    )

@@ -1,0 +1,86 @@
+"""Every command that a page shows exists, with these arguments and options."""
+
+import re
+import shlex
+
+import click
+import pytest
+from environments import ROOT
+from pages import PAGES, PROGRAMS, named, typed
+
+from pvefw.cli.framework import App
+from pvefw.cli.groups import PVEFW
+
+WHERE = {"pvefw": [], "pvenode": [], "proxmox-boot-tool": ["boot"]}
+
+
+def of_ours(line):
+    """The command lines of our programs in what is typed into a shell: each a list of words."""
+    line = re.sub(r"\$\([^)]*\)", "0", line.replace("\\\n", " "))
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    words.whitespace_split = True
+    found = [[]]
+    for word in words:
+        if set(word) <= set("();<>|&"):
+            found.append([])
+        else:
+            found[-1].append(word)
+    return [one for one in found if one[:1] and one[0] in PROGRAMS]
+
+
+def parse(arguments):
+    """Parse a command line down to its command, and run nothing.
+
+    :raises click.UsageError: the command line would be refused, or is a group's that shows its help.
+    """
+    command, ctx = PVEFW, PVEFW.make_context("pvefw", list(arguments), obj=App())
+    while isinstance(command, click.Group) and (rest := [*ctx._protected_args, *ctx.args]):
+        name, command, rest = command.resolve_command(ctx, rest)
+        ctx = command.make_context(name, rest, parent=ctx)
+
+
+def fault(program, *arguments):
+    """What is wrong with a command line, or None."""
+    try:
+        parse([*WHERE[program], *arguments])
+    except click.exceptions.Exit:
+        return None  # --help, --version
+    except click.exceptions.NoArgsIsHelpError as error:
+        return f"{error.ctx.command_path} is a group"
+    except click.UsageError as error:
+        return None if _depends_on_the_host(error, arguments) else error.format_message()
+    return None
+
+
+def _depends_on_the_host(error, arguments):
+    """A file that is not here, or a placeholder such as SECONDS, for a value of another type."""
+    placeholder = any(re.fullmatch(r"[A-Z]+", one) for one in arguments)
+    invalid = type(error) is click.BadParameter
+    return invalid and (placeholder or "does not exist" in error.message)
+
+
+def is_incomplete(error):
+    """A sentence may name a group, and leave arguments and values out."""
+    return error.startswith("Missing") or error.endswith((" is a group", "requires an argument."))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_is_shown_can_be_typed(page):
+    faults = [
+        f"{one}: {said}"
+        for one in typed(page)
+        for words in of_ours(one.command)
+        if (said := fault(*words))
+    ]
+    assert faults == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_a_sentence_names_exists(page):
+    faults = [
+        f"{one}: {said}"
+        for one in named(page)
+        for words in of_ours(re.sub(r"[\[\]]", "", one.command))
+        if (said := fault(*words)) and not is_incomplete(said)
+    ]
+    assert faults == []
