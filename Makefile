@@ -10,7 +10,8 @@ BIN := .venv/bin
 ARGS ?=
 
 SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
-GENERATED := $(wildcard docs/reference/*.md)
+# every page that has a part which cog writes
+GENERATED := $(shell grep -l -F "[[[cog" docs/*.md docs/reference/*.md)
 
 .PHONY: help demo test check style types contracts references bench docs site dist deb format venv constraints freeze clean
 
@@ -45,7 +46,7 @@ bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JS
 	@$(PYTHON) tools/debian.py bench
 	@$(BIN)/python bench/run.py $(ARGS)
 
-docs: venv  ## Write the generated parts of docs/reference and the manual pages anew.
+docs: venv  ## Write the generated parts of docs/ and the manual pages anew.
 	@$(BIN)/cog -r -I tools $(GENERATED)
 	@$(BIN)/python tools/share.py
 

@@ -1,4 +1,4 @@
-"""What cog writes into docs/reference/figures.md: the results that `make bench` has kept."""
+"""What cog writes of the results that `make bench` has kept."""
 
 import ast
 import json
@@ -16,8 +16,80 @@ def page() -> str:
     return "\n" + "\n\n".join(parts) + "\n\n"
 
 
+# --- in other pages -------------------------------------------------------------------------------
+
+
+def orders() -> str:
+    """What other ACME clients take for fifty names, as multiples of pvefw."""
+    rows = []
+    for challenge, result in (("http-01", "acme_http"), ("dns-01", "acme_dns")):
+        ratios = _kept(result)["ratios"]["50"]
+        others = (_times(ratios[f"{one}_to_pvefw"]) for one in ("lego", "certbot"))
+        rows.append([challenge, *others, "not measured", "1"])
+    head = ["a certificate for 50 names, at one server", "lego", "certbot", "acme.sh", "pvefw"]
+    return f"\n{_table(head, rows)}\n\n"
+
+
+def fifty_names() -> str:
+    """A sentence on how long an order takes."""
+    seconds = [_kept(one)["seconds"]["50"]["pvefw"] for one in ("acme_http", "acme_dns")]
+    by_http, by_dns = (f"{one:.1f} s" for one in seconds)
+    return (
+        f"An order for fifty names at a test authority on the same machine took {by_http} by http-01\n"
+        f"and {by_dns} through DNS.\n"
+    )
+
+
+def power() -> str:
+    """What starting and stopping guests takes, as multiples of what libvirt itself takes."""
+    kept = _kept("guests")
+    times = kept["times_the_floor"]
+    rows = [
+        [f"{verb} {kept['guests']} small guests"]
+        + [_times(times[who][verb]) for who in ("libvirt-guests.sh", "pvefw", "floor")]
+        for verb in ("stop", "start")
+    ]
+    head = ["", "libvirt-guests.sh", "pvefw", "libvirt itself"]
+    return f"\n{_table(head, rows)}\n\n"
+
+
+def refresh() -> str:
+    """What a refresh takes, as a multiple of ``cp`` and ``sync``."""
+    kept = _kept("boot_refresh")
+    of = kept["of_cp_and_sync"]
+    nothing = kept["seconds"]["refresh, nothing changed"] * 1000
+    return (
+        f"A refresh that wrote everything took {_times(of['all new'])} times as long as `cp` and `sync` of the\n"
+        f"same bytes, one where one kernel of three had changed {_times(of['one changed'])} times; one without\n"
+        f"changes took {nothing:.0f} ms.\n"
+    )
+
+
+def lists_of_tasks() -> str:
+    """A sentence on the lists of a long history."""
+    kept = _kept("task_history")["histories"]["1000000"]
+    milliseconds = [one["seconds"] * 1000 for one in kept["lists"].values()]
+    return (
+        f"A list out of a million tasks takes {min(milliseconds):.1f} to {max(milliseconds):.0f} ms, "
+        "besides the start of the program.\n"
+    )
+
+
+def _kept(name: str) -> dict[str, Any]:
+    """What one benchmark has kept."""
+    return dict(json.loads((BENCH / "results" / f"{name}.json").read_text()))
+
+
+def _times(ratio: float) -> str:
+    """A ratio with two digits that count."""
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"  # noqa: PLR2004 - two digits
+
+
+# --- docs/reference/figures.md --------------------------------------------------------------------
+
+
 def _section(result: Path) -> Iterator[str]:
-    kept = json.loads(result.read_text())
+    kept = _kept(result.stem)
     said = ast.get_docstring(ast.parse((BENCH / f"{result.stem}.py").read_text())) or ""
     yield f"## {result.stem}"
     yield said

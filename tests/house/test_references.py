@@ -12,13 +12,14 @@ from pvefw import api, plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs/reference"
+GENERATED = [one for one in sorted(ROOT.glob("docs/**/*.md")) if "[[[cog" in one.read_text()]
 
 HOOKS = [(family, name) for family in plugins.FAMILIES.values() for name in family.hooks]
 _ids = [f"{family.name}.{name}" for family, name in HOOKS]
 
 
 def test_the_references_are_up_to_date():
-    pages = sorted(map(str, REFERENCE.glob("*.md")))
+    pages = [str(one) for one in GENERATED]
     assert len(pages) >= 5
     done = subprocess.run(
         [sys.executable, "-m", "cogapp", "--check", "-I", str(ROOT / "tools"), *pages],
