@@ -59,9 +59,9 @@ def refresh() -> str:
     of = kept["of_cp_and_sync"]
     nothing = kept["seconds"]["refresh, nothing changed"] * 1000
     return (
-        f"A refresh that wrote everything took {_times(of['all new'])} times as long as `cp` and `sync` of the\n"
-        f"same bytes, one where one kernel of three had changed {_times(of['one changed'])} times; one without\n"
-        f"changes took {nothing:.0f} ms.\n"
+        f"A refresh that wrote everything took {_times(of['all new'])} times as long as `cp` and `sync`\n"
+        "of the same bytes, one where one kernel of three had changed "
+        f"{_times(of['one changed'])} times;\none without changes took {nothing:.0f} ms.\n"
     )
 
 
