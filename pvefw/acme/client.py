@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 from cryptography import x509
 
 from pvefw.acme import renewal_info
+from pvefw.acme.answers import Response
 from pvefw.acme.jws import AccountKey, b64, compact, external_binding
 from pvefw.acme.renewal_info import RenewalInfo
-from pvefw.acme.transport import Response, Transport
+from pvefw.acme.transport import Transport
 from pvefw.errors import AcmeProblem, AcmeProtocolError, NotFound
 from pvefw.model import Identifier
 

@@ -15,8 +15,9 @@ from typing import Protocol, TypeVar
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
+from pvefw.acme.answers import problem_of
 from pvefw.acme.client import Authorization, Client, Offer, Order
-from pvefw.acme.transport import CONNECTIONS, Transport, problem_of
+from pvefw.acme.transport import CONNECTIONS, Transport
 from pvefw.errors import AcmeError, AcmeProblem, AcmeProtocolError, PvefwError
 from pvefw.model import Challenge, Identifier, Task
 

@@ -10,12 +10,11 @@ memory for each answer.
 """
 
 import contextlib
-import os
 import re
 import zlib
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -25,10 +24,13 @@ from pvefw.durable import make_directory
 from pvefw.errors import Locked, PvefwError, StoreError
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
-from pvefw.tasks import index, registry
-from pvefw.tasks.index import KINDS, STATES, Damaged, Index, Row, Source, Wanted
+from pvefw.tasks import database, registry
+from pvefw.tasks.database import Damaged
+from pvefw.tasks.index import STATES, Index, Row, Source, Wanted
 from pvefw.tasks.registry import Entry
+from pvefw.tasks.texts import Text, opened
 from pvefw.tasks.upid import Upid
+from pvefw.tasks.words import KINDS
 
 SMALL = 1 << 16
 """Bytes of text for which no index is kept: to read them is as quick."""
@@ -38,89 +40,17 @@ BATCH = 4 << 20
 """Bytes of text that are taken in with one transaction, where nobody waits."""
 _APPENDED = 1 << 15
 """Bytes of new text from which on the index is written, not only added to in memory."""
-_LINE = 512
-"""Bytes to read for a line: few are longer."""
-_MARK = 256
 _OFFSET_BITS = 48
 _LOCK = "task-index"
 _LOCK_SECONDS = 2.0
-_LARGEST = (1 << 63) - 1
-"""The largest number that SQLite can keep."""
 
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True)
-class _Text:
-    """One of the text files, open, so that it stays the same whatever becomes of its name."""
-
-    rank: int
-    """The higher, the newer."""
-    path: Path
-    descriptor: int
-    device: int
-    inode: int
-    size: int
-
-    def read(self, low: int, high: int) -> bytes:
-        """The bytes from ``low`` to ``high``.
-
-        :raises StoreError: they cannot be read.
-        :raises Damaged: there are not so many: somebody cut the file off.
-        """
-        try:
-            data = os.pread(self.descriptor, high - low, low)
-        except OSError as error:
-            raise files.failed("read", self.path, error) from error
-        if len(data) != high - low:
-            raise Damaged(f"{self.path} became shorter")
-        return data
-
-    def line(self, offset: int) -> str:
-        """The line that begins there, without its end."""
-        data, size = b"", _LINE
-        while b"\n" not in data and offset + len(data) < self.size:
-            data = self.read(offset, min(offset + size, self.size))
-            size *= 8
-        return data.partition(b"\n")[0].decode(errors="replace")
-
-    def mark(self, high: int) -> int:
-        return zlib.crc32(self.read(max(high - _MARK, 0), high))
-
-    def end_of_lines(self) -> int:
-        """Where its last complete line ends."""
-        return self._after_newline(self.size, 0)
-
-    def line_from(self, high: int, size: int) -> int:
-        """Where the first line begins that lies wholly within the ``size`` bytes before ``high``.
-
-        Where there is none, of so many more bytes that there is one.
-        """
-        low = high - size
-        while low > 0:
-            data = self.read(low, high)
-            at = data.find(b"\n") + 1
-            if 0 < at < len(data):
-                return low + at
-            low -= size
-            size *= 2
-        return 0
-
-    def _after_newline(self, high: int, low: int) -> int:
-        """Right after the last newline between these, or ``low``."""
-        while high > low:
-            begin = max(high - _LINE, low)
-            at = self.read(begin, high).rfind(b"\n")
-            if at >= 0:
-                return begin + at + 1
-            high = begin
-        return low
 
 
 class Archive:
     """The ended tasks, as they were when it was opened."""
 
-    def __init__(self, texts: list[_Text], kept: Index) -> None:
+    def __init__(self, texts: list[Text], kept: Index) -> None:
         self._texts = {one.rank: one for one in texts}
         self._index = kept
 
@@ -168,10 +98,12 @@ class Archive:
         :param user: a part of the user's name.
         """
         numbers = [
-            None if text is None else self._index.known(kind, text)
+            None if text is None else self._index.words.known(kind, text)
             for kind, text in enumerate(words)
         ]
-        numbers.append(None if user is None else self._index.known_with(KINDS.index("user"), user))
+        numbers.append(
+            None if user is None else self._index.words.known_with(KINDS.index("user"), user)
+        )
         kept = None if states is None else [STATES.index(one) for one in states & {*STATES}]
         return Wanted(since, until, kept, tuple(numbers))
 
@@ -250,15 +182,15 @@ class Archive:
         for text in self._texts.values():
             self._add(text, self._index.sources[text.rank].high, text.size)
 
-    def _add(self, text: _Text, low: int, high: int) -> None:
+    def _add(self, text: Text, low: int, high: int) -> None:
         if low < high:
             self._index.add(self._rows(text, low, text.read(low, high)), self._upid_at)
 
-    def _rows(self, text: _Text, at: int, data: bytes) -> dict[str, Row]:
+    def _rows(self, text: Text, at: int, data: bytes) -> dict[str, Row]:
         """The tasks of some lines, by UPID; of one UPID, the last."""
         found: dict[str, Row] = {}
         place = text.rank << _OFFSET_BITS | at
-        number, form = self._index.number, registry.INDEX_LINE
+        number, form = self._index.words.number, registry.INDEX_LINE
         states = {name: at for at, name in enumerate(STATES)}
         for line in data.split(b"\n"):
             if match := form.fullmatch(line.decode(errors="replace")):
@@ -298,7 +230,7 @@ def ask(paths: Paths, question: Callable[[Archive], _Answer]) -> tuple[_Answer, 
     """
     for access in (_kept, _anew, _in_memory):
         try:
-            with _opened(paths) as texts, access(paths, texts) as archive:
+            with opened(paths) as texts, access(paths, texts) as archive:
                 answer, complete = question(archive), archive.complete
         except Damaged:
             continue
@@ -325,7 +257,7 @@ def bring_up_to_date(paths: Paths, *, rebuild: bool = False) -> int:
             try:
                 if anew:
                     _make(paths.task_index)
-                with _opened(paths) as texts, _loaded(texts, paths.task_index) as (archive, kept):
+                with opened(paths) as texts, _loaded(texts, paths.task_index) as (archive, kept):
                     _take_in_all(archive, kept)
                     return len(kept)
             except Damaged as error:
@@ -334,33 +266,7 @@ def bring_up_to_date(paths: Paths, *, rebuild: bool = False) -> int:
 
 
 @contextlib.contextmanager
-def _opened(paths: Paths) -> Iterator[list[_Text]]:
-    """The text files that there are, newest first."""
-    newest, older = registry.indexes(paths)
-    with contextlib.ExitStack() as stack:
-        # in this order: when the newest becomes the older one in between, it is there twice, not lost
-        found = [_open(stack, newest, 1), _open(stack, older, 0)]
-        texts = [one for one in found if one is not None]
-        if len({(one.device, one.inode) for one in texts}) < len(texts):
-            raise Damaged("the index is being rotated")
-        yield texts
-
-
-def _open(stack: contextlib.ExitStack, path: Path, rank: int) -> _Text | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise files.failed("read", path, error) from error
-    stack.callback(os.close, descriptor)
-    stat = os.fstat(descriptor)
-    inode = stat.st_ino & _LARGEST  # some file systems use all 64 bits
-    return _Text(rank, path, descriptor, stat.st_dev, inode, stat.st_size)
-
-
-@contextlib.contextmanager
-def _kept(paths: Paths, texts: list[_Text]) -> Iterator[Archive]:
+def _kept(paths: Paths, texts: list[Text]) -> Iterator[Archive]:
     """With the index that is kept, brought up to date as far as nobody has to wait for it."""
     if sum(one.size for one in texts) <= SMALL:
         with _in_memory(paths, texts) as archive:
@@ -377,7 +283,7 @@ def _kept(paths: Paths, texts: list[_Text]) -> Iterator[Archive]:
 
 
 @contextlib.contextmanager
-def _anew(paths: Paths, texts: list[_Text]) -> Iterator[Archive]:
+def _anew(paths: Paths, texts: list[Text]) -> Iterator[Archive]:
     """With a new index in the place of the one that is kept."""
     try:
         with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
@@ -389,7 +295,7 @@ def _anew(paths: Paths, texts: list[_Text]) -> Iterator[Archive]:
 
 
 @contextlib.contextmanager
-def _in_memory(_paths: Paths, texts: list[_Text]) -> Iterator[Archive]:
+def _in_memory(_paths: Paths, texts: list[Text]) -> Iterator[Archive]:
     """With an index in memory, of everything."""
     with _loaded(texts, None) as (archive, kept):
         _take_in_all(archive, kept)
@@ -398,8 +304,8 @@ def _in_memory(_paths: Paths, texts: list[_Text]) -> Iterator[Archive]:
 
 
 @contextlib.contextmanager
-def _loaded(texts: list[_Text], path: Path | None) -> Iterator[tuple[Archive, Index]]:
-    with contextlib.closing(Index(index.connect(path, create=path is None))) as kept:
+def _loaded(texts: list[Text], path: Path | None) -> Iterator[tuple[Archive, Index]]:
+    with contextlib.closing(Index(database.connect(path, create=path is None))) as kept:
         kept.load()
         archive = Archive(texts, kept)
         archive.check()
@@ -442,7 +348,7 @@ def _make(path: Path) -> None:
         make_directory(path.parent)
         for left in (fresh, _journal(fresh), _journal(path)):  # a journal would be played back
             left.unlink(missing_ok=True)
-        index.connect(fresh, create=True).close()
+        database.connect(fresh, create=True).close()
     except (OSError, Damaged) as error:
         raise StoreError(f"{path}: could not write the file: {error}") from error
     files.rename(fresh, path)

@@ -11,7 +11,8 @@ from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, registry
 from pvefw.tasks.archive import Archive
-from pvefw.tasks.index import STATES, Damaged
+from pvefw.tasks.database import Damaged
+from pvefw.tasks.index import STATES
 from pvefw.tasks.registry import Entry
 from pvefw.tasks.upid import Upid, runs
 

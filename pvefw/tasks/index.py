@@ -4,48 +4,28 @@ Tasks are sorted by their start, then by their place, into blocks of a few thous
 column for each attribute, and a column of numbers is four planes, one for each byte of them. So a filter
 is a few calls of ``bytes.translate`` and bitwise operations, whatever it asks for and however few tasks
 pass: ten nanoseconds or so for a task, where a query on rows would take hundreds. SQLite keeps the
-blocks, for its transactions and locks.
-
-Nothing here is the only copy of anything: whatever is wrong raises :class:`Damaged`, and the caller makes
-a new index.
+blocks, for its transactions and locks. Whatever is wrong with one raises
+:class:`~pvefw.tasks.database.Damaged`, and the caller makes a new index.
 """
 
 import contextlib
 import sqlite3
-import sys
 import zlib
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from itertools import islice
-from pathlib import Path
 from typing import NamedTuple
+
+from pvefw.tasks import columns
+from pvefw.tasks.database import SCHEMA, Damaged, checksum, guarded
+from pvefw.tasks.words import KINDS, Words
 
 STATES = ("OK", "WARNING", "ERROR", "UNKNOWN")
 """What the numbers of states mean."""
-KINDS = ("type", "id", "user")
-"""Attributes that are words; each distinct word has a number."""
 BLOCK = 8192
 """Tasks in a block at most."""
-_SCHEMA = 1
-"""To be raised whenever what is kept, or what a line means, changes."""
-_TABLES = """
-CREATE TABLE head (types INTEGER, ids INTEGER, users INTEGER, crc INTEGER);
-CREATE TABLE source (
-  rank INTEGER PRIMARY KEY, device INTEGER, inode INTEGER, low INTEGER, high INTEGER, mark INTEGER);
-CREATE TABLE word (
-  kind INTEGER, text TEXT, number INTEGER, crc INTEGER, PRIMARY KEY (kind, text)) WITHOUT ROWID;
-CREATE TABLE block (
-  id INTEGER PRIMARY KEY, first INTEGER, place INTEGER, last INTEGER, size INTEGER);
-CREATE TABLE part (
-  block INTEGER, name TEXT, crc INTEGER, data BLOB, PRIMARY KEY (block, name));
-"""
-_BUSY_SECONDS = 5.0
-
-
-class Damaged(Exception):
-    """The index cannot be used, or does not fit the text files."""
 
 
 class Row(NamedTuple):
@@ -137,19 +117,17 @@ class Index:
         """By the rank of the file."""
         self._blocks: list[_Block] = []
         self._gone: list[int] = []
-        self._words: list[dict[str, int]] = [{} for _ in KINDS]
-        self._new_words: list[tuple[int, str, int]] = []
-        self._used: list[int] = [0 for _ in KINDS]
+        self.words = Words(connection)
 
     def load(self) -> None:
         """Read what is kept; from now to :meth:`save` or :meth:`close`, others cannot change it.
 
         :raises Damaged: it is not an index of this version.
         """
-        with _guarded():
+        with guarded():
             self._connection.execute("BEGIN")
             [version] = self._connection.execute("PRAGMA user_version").fetchone()
-            if version != _SCHEMA:
+            if version != SCHEMA:
                 raise Damaged(f"version {version}")
             for rank, *values in self._connection.execute("SELECT * FROM source"):
                 self.sources[rank] = Source(*values)
@@ -159,7 +137,7 @@ class Index:
                     "SELECT id, first, place, last, size FROM block ORDER BY first, place"
                 )
             ]
-            *self._used, crc = self._connection.execute("SELECT * FROM head").fetchone()
+            *self.words.used, crc = self._connection.execute("SELECT * FROM head").fetchone()
             if crc != self.crc():
                 raise Damaged("what is where")
 
@@ -167,11 +145,11 @@ class Index:
         """Of all that leads to the content of the blocks, which have checksums of their own."""
         blocks = [(one.id, one.first, one.last, one.size) for one in self._blocks]
         sources = [(rank, astuple(one)) for rank, one in sorted(self.sources.items())]
-        return zlib.crc32(repr((blocks, sources, self._used)).encode())
+        return checksum(blocks, sources, self.words.used)
 
     def release(self) -> None:
         """Let others change what is kept; nothing can be looked up any more."""
-        with _guarded():
+        with guarded():
             self._connection.rollback()
 
     def close(self) -> None:
@@ -182,17 +160,6 @@ class Index:
         return sum(one.size for one in self._blocks)
 
     # --- adding ---------------------------------------------------------------------------------
-
-    def number(self, kind: int, text: str) -> int:
-        """The number of a word, new or not."""
-        known = self._words[kind]
-        if (found := known.get(text)) is None:
-            if (found := self._kept_number(kind, text)) is None:
-                found = self._used[kind]
-                self._used[kind] += 1
-                self._new_words.append((kind, text, found))
-            known[text] = found
-        return found
 
     def add(self, upids: Mapping[str, Row], upid_at: Callable[[int], str]) -> None:
         """Add tasks. Of two lines of one task, the later one counts.
@@ -260,13 +227,14 @@ class Index:
         :raises Damaged: that failed, for whatever reason: somebody else has it, the disk is full.
         """
         try:
-            with _guarded():
+            with guarded():
                 self._write()
         except Damaged:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.rollback()  # others may try
             raise
-        self._gone, self._new_words = [], []
+        self._gone = []
+        self.words.inserted()
         for block in self._blocks:
             block.forget()
 
@@ -277,10 +245,7 @@ class Index:
         for id_ in self._gone:
             run("DELETE FROM block WHERE id = ?", (id_,))
             run("DELETE FROM part WHERE block = ?", (id_,))
-        self._connection.executemany(
-            "INSERT INTO word VALUES (?, ?, ?, ?)",
-            [(*word, _word_crc(*word)) for word in self._new_words],
-        )
+        self.words.insert()
         run("DELETE FROM source")
         for rank, one in self.sources.items():
             run("INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)", (rank, *astuple(one)))
@@ -288,7 +253,7 @@ class Index:
             if block.id is None:
                 block.id = self._insert(block)
         run("DELETE FROM head")
-        run("INSERT INTO head VALUES (?, ?, ?, ?)", (*self._used, self.crc()))
+        run("INSERT INTO head VALUES (?, ?, ?, ?)", (*self.words.used, self.crc()))
         run("COMMIT")
         run("BEGIN")  # nobody changes it between this save and what is looked up next
         run("SELECT COUNT(*) FROM source")
@@ -304,23 +269,6 @@ class Index:
         return id_
 
     # --- looking up -----------------------------------------------------------------------------
-
-    def known(self, kind: int, text: str) -> set[int]:
-        """The number of a word, if any task has it."""
-        number = self._words[kind].get(text)
-        found = self._kept_number(kind, text) if number is None else number
-        return set() if found is None else {found}
-
-    def known_with(self, kind: int, part: str) -> set[int]:
-        """The numbers of all words that contain a text, in any case."""
-        with _guarded():
-            kept = self._connection.execute(
-                "SELECT text, number, crc FROM word WHERE kind = ?", (kind,)
-            ).fetchall()
-            found = {text: _checked(kind, text, number, crc) for text, number, crc in kept}
-        found |= self._words[kind]
-        part = part.lower()
-        return {number for text, number in found.items() if part in text.lower()}
 
     def find(self, wanted: Wanted, skip: int = 0) -> Iterator[int]:
         """The places of the tasks that are wanted, latest first.
@@ -345,7 +293,7 @@ class Index:
             numbers = (
                 range(high - 1, low - 1, -1)
                 if wanted.everything
-                else _set(mask.to_bytes(high - low, "little"), low)
+                else columns.ones(mask.to_bytes(high - low, "little"), low)
             )
             for number in islice(numbers, skip, None):
                 yield places[number]
@@ -365,18 +313,13 @@ class Index:
         found = int.from_bytes(b"\1" * (high - low), "little")
         for kind, numbers in enumerate(wanted.words):
             if numbers is not None and found:
-                planes = _planes(self._column(block, f"planes{kind}"), block.size, low, high)
-                found &= _members_of(planes, numbers)
+                with guarded():
+                    column = self._column(block, f"planes{kind}")
+                    planes = columns.planes(column, block.size, low, high)
+                found &= columns.members_of(planes, numbers)
         if wanted.states is not None and found:
-            found &= _members(self._column(block, "state")[low:high], wanted.states)
+            found &= columns.members(self._column(block, "state")[low:high], wanted.states)
         return found
-
-    def _kept_number(self, kind: int, text: str) -> int | None:
-        with _guarded():
-            found = self._connection.execute(
-                "SELECT number, crc FROM word WHERE kind = ? AND text = ?", (kind, text)
-            ).fetchone()
-            return None if found is None else _checked(kind, text, *found)
 
     # --- columns --------------------------------------------------------------------------------
 
@@ -384,7 +327,7 @@ class Index:
         """One column of a block, checked."""
         found = block.columns.get(name)
         if found is None:
-            with _guarded():
+            with guarded():
                 found, crc = self._connection.execute(
                     "SELECT data, crc FROM part WHERE block = ? AND name = ?", (block.id, name)
                 ).fetchone()
@@ -398,171 +341,42 @@ class Index:
         found = block.numbers.get(name)
         if found is None:
             form = "Q" if name == "places" else "I"
-            found = block.numbers[name] = _numbers(form, self._column(block, name), block.size)
+            with guarded():
+                found = columns.numbers(form, self._column(block, name), block.size)
+            block.numbers[name] = found
         return found
 
     def _rows(self, block: _Block) -> list[Row]:
         if block.rows is None:
-            size = block.size
-            words = (
-                _unplaned(_planes(self._column(block, f"planes{kind}"), size, 0, size))
-                for kind in range(len(KINDS))
-            )
-            block.rows = [
-                Row(*values)
-                for values in zip(
-                    self._numbers(block, "starts"),
-                    self._numbers(block, "places"),
-                    self._numbers(block, "checks"),
-                    self._column(block, "state"),
-                    *words,
-                    strict=True,
-                )
-            ]
+            with guarded():
+                block.rows = [
+                    Row(*values)
+                    for values in zip(
+                        self._numbers(block, "starts"),
+                        self._numbers(block, "places"),
+                        self._numbers(block, "checks"),
+                        self._column(block, "state"),
+                        *(self._words_of(block, kind) for kind in range(len(KINDS))),
+                        strict=True,
+                    )
+                ]
         return block.rows
+
+    def _words_of(self, block: _Block, kind: int) -> "array[int]":
+        size = block.size
+        return columns.unplaned(columns.planes(self._column(block, f"planes{kind}"), size, 0, size))
 
 
 def _columns(rows: Sequence[Row]) -> dict[str, bytes]:
     starts, places, checks, states, *words = zip(*rows, strict=True)
     return {
         "state": bytes(states),
-        **{f"planes{kind}": _planed(numbers) for kind, numbers in enumerate(words)},
-        "starts": _packed("I", starts),
-        "places": _packed("Q", places),
-        "checks": _packed("I", checks),
+        **{f"planes{kind}": columns.planed(numbers) for kind, numbers in enumerate(words)},
+        "starts": columns.packed("I", starts),
+        "places": columns.packed("Q", places),
+        "checks": columns.packed("I", checks),
     }
-
-
-def _word_crc(kind: int, text: str, number: int) -> int:
-    return zlib.crc32(f"{kind} {text} {number}".encode())
-
-
-def _checked(kind: int, text: str, number: int, crc: int) -> int:
-    """The number of a word as it was kept."""
-    if crc != _word_crc(kind, text, number):
-        raise Damaged(f"number of {text}")
-    return number
 
 
 def _holds_any(block: _Block, starts: set[int]) -> bool:
     return any(block.first[0] <= one <= block.last for one in starts)
-
-
-def _packed(form: str, numbers: Iterable[int]) -> bytes:
-    """Numbers as bytes, little-endian."""
-    packed = array(form, numbers)
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return packed.tobytes()
-
-
-def _numbers(form: str, data: bytes, size: int) -> "array[int]":
-    found = array(form)
-    if not isinstance(data, bytes) or len(data) != size * found.itemsize:
-        raise Damaged("length of a column")
-    found.frombytes(data)
-    if sys.byteorder == "big":
-        found.byteswap()
-    return found
-
-
-def _planed(numbers: Iterable[int]) -> bytes:
-    """Numbers as planes: all lowest bytes, then all second bytes, and so on; without what is zero."""
-    data = _packed("I", numbers)
-    planes = b"".join(data[at::4] for at in range(4))
-    size = len(data) // 4
-    used = next((4 - at for at in range(4) if any(data[3 - at :: 4])), 1)
-    return planes[: used * size]
-
-
-def _planes(data: bytes, size: int, low: int, high: int) -> list[bytes]:
-    """The planes, each from ``low`` to ``high``."""
-    if len(data) % size:
-        raise Damaged("length of planes")
-    return [data[at + low : at + high] for at in range(0, len(data), size)]
-
-
-def _unplaned(planes: Sequence[bytes]) -> "array[int]":
-    size = len(planes[0])
-    data = bytearray(4 * size)
-    for at, plane in enumerate(planes):
-        data[at::4] = plane
-    return _numbers("I", bytes(data), size)
-
-
-def _members(plane: bytes, values: Collection[int]) -> int:
-    """A byte for each byte, as one number: 1 where it is one of the values."""
-    table = bytearray(256)
-    for one in values:
-        table[one] = 1
-    return int.from_bytes(plane.translate(table), "little")
-
-
-def _members_of(planes: Sequence[bytes], numbers: Collection[int]) -> int:
-    """The same for numbers of several bytes: those that only differ in the lowest go together."""
-    groups: dict[int, list[int]] = {}
-    for one in numbers:
-        groups.setdefault(one >> 8, []).append(one & 0xFF)
-    found = 0
-    for high, lows in groups.items():
-        if high >> 8 * (len(planes) - 1):
-            continue  # a larger number than any here
-        part = _members(planes[0], lows)
-        for at, plane in enumerate(planes[1:]):
-            if not part:
-                break
-            part &= _members(plane, [high >> 8 * at & 0xFF])
-        found |= part
-    return found
-
-
-def _set(mask: bytes, offset: int) -> Iterator[int]:
-    """Where a mask is 1, from its end."""
-    at = mask.rfind(1)
-    while at >= 0:
-        yield offset + at
-        at = mask.rfind(1, 0, at)
-
-
-# --- the database -----------------------------------------------------------------------------------
-
-
-class _guarded:  # noqa: N801 - used as a statement
-    """Turns whatever SQLite or a column of the wrong kind raises into :class:`Damaged`."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, sqlite3.Error | TypeError | ValueError | OverflowError):
-            raise Damaged(str(error)) from error
-
-
-def connect(path: Path | None, *, create: bool = False) -> sqlite3.Connection:
-    """Open the database.
-
-    :param path: ``None`` for one in memory.
-    :param create: make its tables, in an empty file or none.
-    :raises Damaged: it cannot be opened.
-    """
-    with _guarded():
-        if path is None:
-            connection = sqlite3.connect(":memory:", isolation_level=None)
-        else:
-            mode = "rwc" if create else "rw"
-            connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                isolation_level=None,
-                timeout=_BUSY_SECONDS,
-            )
-        if create:
-            try:
-                connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA};")
-                connection.execute(
-                    "INSERT INTO head VALUES (0, 0, 0, ?)", (Index(connection).crc(),)
-                )
-                connection.execute("COMMIT")
-            except sqlite3.Error:
-                connection.close()
-                raise
-        return connection

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from ordering import Patient
 
 from pvefw.acme import transport as module
+from pvefw.acme.answers import Response, problem_of
 from pvefw.acme.client import Client
-from pvefw.acme.transport import Response, Transport, problem_of
+from pvefw.acme.transport import Transport
 from pvefw.errors import AcmeError, AcmeProtocolError, ConfigError
 
 JSON = st.recursive(

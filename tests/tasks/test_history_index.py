@@ -20,7 +20,7 @@ from pvefw import system
 from pvefw.errors import NotFound, StoreError
 from pvefw.store import files
 from pvefw.store.paths import Paths
-from pvefw.tasks import archive, history, index, registry
+from pvefw.tasks import archive, database, history, index, registry, texts
 from pvefw.tasks.history import Filter
 from pvefw.tasks.registry import Entry
 from pvefw.tasks.upid import Upid
@@ -76,7 +76,7 @@ def small_sizes(**sizes):
     """Everything that is decided by size happens with a few tasks, too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index, "BLOCK", 3)
-        patch.setattr(archive, "_MARK", 64)
+        patch.setattr(texts, "_MARK", 64)
         for name, value in {"SMALL": 0, "_APPENDED": 100, "BATCH": 300, **sizes}.items():
             patch.setattr(archive, name, value)
         yield patch
@@ -310,7 +310,7 @@ def test_an_index_that_cannot_be_written_any_more(paths, long, background, monke
     archive.bring_up_to_date(paths)
 
     def full(self):
-        raise index.Damaged("database or disk is full")
+        raise database.Damaged("database or disk is full")
 
     monkeypatch.setattr(index.Index, "save", full)
     more = [entry(10**5 + at) for at in range(1000)]

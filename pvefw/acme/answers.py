@@ -1,0 +1,170 @@
+"""What an ACME server answers: a good answer's content, and the error that a bad one stands for.
+
+That is one error of :mod:`pvefw.errors`, in the server's own words (RFC 8555 section 6.7).
+"""
+
+import email.utils
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+
+from pvefw.errors import AcmeProblem, AcmeProtocolError
+from pvefw.system import SystemClock
+
+_JSON = ("application/json", "application/problem+json")
+_PEM = "application/pem-certificate-chain"
+_MOST_WORDS = 1000
+"""Characters of the server's own words that are shown."""
+_HINTS = {
+    "rateLimited": "Wait; ordering again before then makes it worse.",
+    "externalAccountRequired": "Register with --eab-kid and --eab-hmac-key-file from the authority.",
+    "userActionRequired": "Agree to the new terms of service, then: pvefw acme account update",
+    "accountDoesNotExist": "The account is not known to this authority; register a new one.",
+    "badRevocationReason": "Revoke again without a reason.",
+    "alreadyRevoked": "It is revoked already; order a new one.",
+    "unauthorized": "Check that the account is still valid: pvefw acme account update",
+    "badCSR": "Check the configured names and the key type.",
+    "rejectedIdentifier": "The authority does not issue for this name; remove it from the configuration.",
+    "caa": "The domain's CAA record names other authorities; change it.",
+}
+
+
+@dataclass(frozen=True)
+class Response:
+    """A good answer."""
+
+    status: int
+    headers: Any
+    """Case-insensitive."""
+    body: bytes
+    url: str
+
+    def json(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        :raises AcmeProtocolError: it is not one.
+        """
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind not in _JSON:
+            raise AcmeProtocolError(
+                f"{self.url}: answered {kind or 'no content type'} instead of JSON"
+            )
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError) as error:
+            raise AcmeProtocolError(f"{self.url}: answered something that is not JSON") from error
+        if not isinstance(value, dict):
+            raise AcmeProtocolError(f"{self.url}: answered JSON that is not an object")
+        return value
+
+    def pem(self) -> bytes:
+        """The body as a certificate chain (RFC 8555 section 9.1).
+
+        :raises AcmeProtocolError: it is not one.
+        """
+        kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != _PEM or not self.body.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
+            raise AcmeProtocolError(
+                f"{self.url}: answered something that is not a certificate chain"
+            )
+        return self.body
+
+    def location(self) -> str:
+        """The URL of what was created.
+
+        :raises AcmeProtocolError: the server did not say.
+        """
+        found: str = self.headers.get("Location", "")
+        if not found:
+            raise AcmeProtocolError(f"{self.url}: answered without a Location")
+        return urljoin(self.url, found)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which to ask again (RFC 9110 section 10.2.3), if the server said."""
+        return _retry_after(self.headers)
+
+    def alternates(self) -> list[str]:
+        """The URLs of alternate chains (RFC 8555 section 7.4.2)."""
+        links = requests.utils.parse_header_links(self.headers.get("Link", ""))
+        return [urljoin(self.url, one["url"]) for one in links if one.get("rel") == "alternate"]
+
+
+def problem_in(response: Response) -> AcmeProblem:
+    """The error that a bad answer stands for."""
+    try:
+        said = response.json()
+    except AcmeProtocolError:  # a proxy's page, mostly; the status says enough
+        said = {}
+    return problem_of(
+        said, response.url, status=response.status, retry_after=_retry_after(response.headers)
+    )
+
+
+def problem_of(
+    said: Mapping[str, Any], what: str, *, status: int = 0, retry_after: float | None = None
+) -> AcmeProblem:
+    """A problem document as an error (RFC 7807; subproblems: RFC 8555 section 6.7.1).
+
+    :param said: the document; empty where the server sent something else.
+    :param what: names the URL or identifier.
+    """
+    kind = _kind(said)
+    unsaid = f"HTTP status {status}" if status else "no reason is given"
+    detail = _printable(said.get("detail") or said.get("title")) or unsaid
+    inner = said.get("subproblems")
+    documents = [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
+    found = _by_identifier(documents)
+    reasons = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in found.items())
+    later = "" if retry_after is None else f" (try again in {retry_after:.0f} seconds)"
+    hints = [_HINTS[one] for one in (kind, *map(_kind, documents)) if one in _HINTS]
+    return AcmeProblem(
+        f"{what}: {detail}{reasons}{later}" + (f" [{kind}]" if kind else ""),
+        type=kind,
+        detail=detail,
+        status=status,
+        retry_after=retry_after,
+        subproblems=found,
+        hint=hints[0] if hints else "",
+    )
+
+
+def _kind(problem: Mapping[str, Any]) -> str:
+    """The last part of the URN that says what kind of problem it is."""
+    return _printable(problem.get("type")).rpartition(":")[2]
+
+
+def _by_identifier(subproblems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """What is said of each identifier; of the empty one what is said of none."""
+    found: dict[str, str] = {}
+    for one in subproblems:
+        identifier = one.get("identifier")
+        name = _printable(identifier.get("value")) if isinstance(identifier, dict) else ""
+        why = _printable(one.get("detail")) or _kind(one)
+        found[name] = f"{found[name]}; {why}" if name in found else why
+    return found
+
+
+def _printable(said: object) -> str:
+    """The server's words, on one line and without control characters: terminals and logs show them."""
+    text = " ".join(str(said or "").split())[:_MOST_WORDS]
+    return "".join(one for one in text if one.isprintable())
+
+
+def _retry_after(headers: Any) -> float | None:
+    text = str(headers.get("Retry-After", "")).strip()
+    if not text:
+        return None
+    if text.isdecimal():
+        return float(text)
+    try:
+        when = email.utils.parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max((aware - SystemClock().now()).total_seconds(), 0.0)

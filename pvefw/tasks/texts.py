@@ -1,0 +1,117 @@
+"""The text files of the history, open and read in pieces."""
+
+import contextlib
+import os
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvefw.store import files
+from pvefw.store.paths import Paths
+from pvefw.tasks import registry
+from pvefw.tasks.database import Damaged
+
+_LINE = 512
+"""Bytes to read for a line: few are longer."""
+_MARK = 256
+_LARGEST = (1 << 63) - 1
+"""The largest number that SQLite can keep."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One of the text files, open, so that it stays the same whatever becomes of its name."""
+
+    rank: int
+    """The higher, the newer."""
+    path: Path
+    descriptor: int
+    device: int
+    inode: int
+    size: int
+
+    def read(self, low: int, high: int) -> bytes:
+        """The bytes from ``low`` to ``high``.
+
+        :raises StoreError: they cannot be read.
+        :raises Damaged: there are not so many: somebody cut the file off.
+        """
+        try:
+            data = os.pread(self.descriptor, high - low, low)
+        except OSError as error:
+            raise files.failed("read", self.path, error) from error
+        if len(data) != high - low:
+            raise Damaged(f"{self.path} became shorter")
+        return data
+
+    def line(self, offset: int) -> str:
+        """The line that begins there, without its end."""
+        data, size = b"", _LINE
+        while b"\n" not in data and offset + len(data) < self.size:
+            data = self.read(offset, min(offset + size, self.size))
+            size *= 8
+        return data.partition(b"\n")[0].decode(errors="replace")
+
+    def mark(self, high: int) -> int:
+        """CRC-32 of what stands right before ``high``."""
+        return zlib.crc32(self.read(max(high - _MARK, 0), high))
+
+    def end_of_lines(self) -> int:
+        """Where its last complete line ends."""
+        return self._after_newline(self.size, 0)
+
+    def line_from(self, high: int, size: int) -> int:
+        """Where the first line begins that lies wholly within the ``size`` bytes before ``high``.
+
+        Where there is none, of so many more bytes that there is one.
+        """
+        low = high - size
+        while low > 0:
+            data = self.read(low, high)
+            at = data.find(b"\n") + 1
+            if 0 < at < len(data):
+                return low + at
+            low -= size
+            size *= 2
+        return 0
+
+    def _after_newline(self, high: int, low: int) -> int:
+        """Right after the last newline between these, or ``low``."""
+        while high > low:
+            begin = max(high - _LINE, low)
+            at = self.read(begin, high).rfind(b"\n")
+            if at >= 0:
+                return begin + at + 1
+            high = begin
+        return low
+
+
+@contextlib.contextmanager
+def opened(paths: Paths) -> Iterator[list[Text]]:
+    """The text files that there are, newest first.
+
+    :raises StoreError: one cannot be opened.
+    :raises Damaged: one is being put in another's place.
+    """
+    newest, older = registry.indexes(paths)
+    with contextlib.ExitStack() as stack:
+        # in this order: when the newest becomes the older one in between, it is there twice, not lost
+        found = [_open(stack, newest, 1), _open(stack, older, 0)]
+        texts = [one for one in found if one is not None]
+        if len({(one.device, one.inode) for one in texts}) < len(texts):
+            raise Damaged("the index is being rotated")
+        yield texts
+
+
+def _open(stack: contextlib.ExitStack, path: Path, rank: int) -> Text | None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise files.failed("read", path, error) from error
+    stack.callback(os.close, descriptor)
+    stat = os.fstat(descriptor)
+    inode = stat.st_ino & _LARGEST  # some file systems use all 64 bits
+    return Text(rank, path, descriptor, stat.st_dev, inode, stat.st_size)
