@@ -8,6 +8,7 @@ from pathlib import Path
 from pvefw.boot import disks
 from pvefw.boot.disks import Device
 from pvefw.boot.esp_files import EspFiles
+from pvefw.errors import NotFound
 from pvefw.model import Esp
 from pvefw.store import kernel_files
 from pvefw.store.paths import Paths
@@ -44,6 +45,16 @@ class Registered:
         if self.doubles:
             return "Format one of them anew, and init it: pvefw boot format PARTITION --force"
         return "If it is gone for good: pvefw boot clean"
+
+    @property
+    def partition(self) -> Device:
+        """Where it is.
+
+        :raises NotFound: it is not there.
+        """
+        if self.device is None:
+            raise NotFound(f"{self.who}: {self.problem}", hint=self.advice)
+        return self.device
 
     @property
     def is_uuid(self) -> bool:
@@ -87,12 +98,11 @@ def esp(one: Registered, mountpoint: Path) -> Esp:
 
     :raises OSError: it cannot be asked.
     """
-    assert one.device is not None  # noqa: S101 - only what is there is mounted
     size, free, _ = EspFiles(mountpoint).space()
     return Esp(
-        uuid=one.device.uuid or one.entry,
-        device=one.device.path,
-        disk=one.disk or one.device.path,
+        uuid=one.partition.uuid or one.entry,
+        device=one.partition.path,
+        disk=one.disk or one.partition.path,
         mountpoint=mountpoint,
         size=size,
         free=free,

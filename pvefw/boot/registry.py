@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from pvefw.boot import esps, firmware, records
@@ -75,7 +76,6 @@ def _initial(devices: Devices, path: Path) -> Registered:
 def _install(context: Context, devices: Devices, one: Registered, name: str) -> None:
     """Have the loader put on the ESP for each firmware that can start this disk."""
     loader = context.loaders.get(name)
-    assert one.device is not None  # noqa: S101 - whoever calls has found it
     kinds = _startable(devices, one, loader.hooks.boot_firmware())
     if not kinds:
         raise Unsupported(
@@ -84,7 +84,7 @@ def _install(context: Context, devices: Devices, one: Registered, name: str) -> 
         )
     ours, notes, done = firmware.current(context.paths), [], []
     records.begin(context.paths, one.entry)
-    with context.machine.mounted(one.device) as mount:
+    with context.machine.mounted(one.partition) as mount:
         mount.make_writable()
         for kind in kinds:
             context.task.log(f"{one.who}: installing {name} for {kind.upper()}")
@@ -113,8 +113,7 @@ def _install(context: Context, devices: Devices, one: Registered, name: str) -> 
 
 def _startable(devices: Devices, one: Registered, offered: Sequence[Firmware]) -> list[Firmware]:
     """For what the loader is to be installed: what it can, and this disk has a place for."""
-    assert one.device is not None  # noqa: S101 - whoever calls has found it
-    disk = devices.disk_of(one.device)
+    disk = devices.disk_of(one.partition)
     parts = devices.parts_of(disk) if disk else []
     bios = any(part.partition_type == BIOS_BOOT_TYPE for part in parts)
     possible = [Firmware.UEFI, *([Firmware.BIOS] if bios else [])]
@@ -133,10 +132,7 @@ def reinit(context: Context) -> None:
             try:
                 if one.device is None:
                     continue  # the refresh says so
-                context.machine.privately(
-                    lambda one=one: _reinstall(context, devices, one),  # type: ignore[misc]  # bound early
-                    context.task,
-                )
+                context.machine.privately(partial(_reinstall, context, devices, one), context.task)
             except PvefwError as error:
                 context.task.log(f"ERROR: {error.message}")
                 failures.append(error)
@@ -155,8 +151,7 @@ def _reinstall(context: Context, devices: Devices, one: Registered) -> None:
 
 def _present(context: Context, one: Registered) -> str:
     """The loader that is on an ESP, or the one that fits this machine."""
-    assert one.device is not None  # noqa: S101 - whoever calls has found it
-    with context.machine.mounted(one.device) as mount:
+    with context.machine.mounted(one.partition) as mount:
         found = context.loaders.probe(esps.esp(one, mount.path))
     suitable = firmware.suitable(context.paths)
     if suitable in found.states or not found.states:

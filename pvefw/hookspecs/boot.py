@@ -15,7 +15,7 @@ class BootloaderSpec:
     """Knows one boot loader. `examples/bootloader_minimal` is a complete plugin."""
 
     @required
-    def boot_firmware(self) -> Sequence[Firmware]:  # type: ignore[empty-body]
+    def boot_firmware(self) -> Sequence[Firmware]:
         """The kinds of firmware that this loader can be started by, on any machine."""
 
     @required
@@ -42,7 +42,7 @@ class BootloaderSpec:
         """
 
     @required
-    def boot_render(self, esp: Esp, plan: BootPlan) -> BootTree:  # type: ignore[empty-body]
+    def boot_render(self, esp: Esp, plan: BootPlan) -> BootTree:
         """Every file that the loader wants on this ESP for this plan.
 
         It reads at most the host's configuration below ``plan.root``, neither clock nor ESP, and writes

@@ -37,7 +37,7 @@ class ChallengeSpec:
     """
 
     @required
-    def challenge_types(self) -> Sequence[str]:  # type: ignore[empty-body]
+    def challenge_types(self) -> Sequence[str]:
         """The challenge types that this plugin answers, best first.
 
         Called before anything is presented, perhaps often; it must not touch the network.

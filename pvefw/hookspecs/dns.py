@@ -111,11 +111,11 @@ class DnsCatalogSpec:
     """
 
     @required
-    def catalog_names(self) -> Sequence[str]:  # type: ignore[empty-body]
+    def catalog_names(self) -> Sequence[str]:
         """Every provider's name, sorted. Called for completion: it must be quick and stay offline."""
 
     @required
-    def catalog_entry(self, name: str) -> CatalogEntry:  # type: ignore[empty-body]
+    def catalog_entry(self, name: str) -> CatalogEntry:
         """One provider's title and settings.
 
         :param name: one of :meth:`catalog_names`.

@@ -18,7 +18,7 @@ class GuestSpec:
     """
 
     @required
-    def guest_list(self) -> Sequence[Guest]:  # type: ignore[empty-body]
+    def guest_list(self) -> Sequence[Guest]:
         """All guests of this node, with their state now.
 
         :raises ProviderError: when the hypervisor cannot be asked.

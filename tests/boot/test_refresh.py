@@ -64,7 +64,7 @@ def test_nothing_changed_nothing_written(ready, machine):
 
 
 class Counting(esp_files.EspFiles):
-    read_files: list = []  # noqa: RUF012
+    read_files: list = []  # noqa: RUF012 - all of them share it
 
     def digest(self, target):
         self.read_files.append(target)

@@ -39,7 +39,7 @@ def test_what_fails_for_now_is_tried_again_with_the_time_that_is_left():
 
 
 def test_it_is_not_tried_again_when_the_time_is_over_nor_is_a_migration():
-    away = lambda _step: (99.5, Unavailable("away"))  # noqa: E731
+    away = lambda _step: (99.5, Unavailable("away"))  # noqa: E731 - one line says it
     for action in (Action.START, Action.MIGRATE):
         moments, [outcome] = simulate(Scheduler([job(1, action)], 1), away)
         assert len(moments) == 1

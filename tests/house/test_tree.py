@@ -102,3 +102,44 @@ def test_every_news_fragment_is_one_that_towncrier_takes(texts):
 )
 def test_the_pattern_finds_what_it_is_for(line, wrong):
     assert bool(SOMEBODYS.search(line)) is wrong
+
+
+SUPPRESSED = re.compile(r"#\s*(?:noqa|type:\s*ignore|pragma)\b(?P<rest>.*)")
+WITH_REASON = re.compile(
+    r":\s*[A-Z0-9, ]+ - \w.*|\[[\w, -]+\]  # \w.*|.*  # noqa: [A-Z0-9]+ - \w.*"
+)
+
+
+def is_unexplained(line):
+    """Whether a line silences a check without a word on why."""
+    found = SUPPRESSED.search(line)
+    return found is not None and not WITH_REASON.fullmatch(found["rest"].rstrip())
+
+
+def test_whoever_silences_a_check_says_why(texts):
+    here = Path(__file__).relative_to(ROOT).as_posix()
+    found = [
+        f"{name}:{number}: {line.strip()}"
+        for name, text in texts.items()
+        if name.endswith((".py", ".py.in")) and name != here
+        if not re.match(r"tests/compatibility/\d", name)  # as they were
+        for number, line in enumerate(text.splitlines(), start=1)
+        if is_unexplained(line)
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong"),
+    [
+        ("x = 1  # noqa", True),
+        ("x = 1  # noqa: E501", True),
+        ("x = f()  # type: ignore", True),
+        ("x = f()  # type: ignore[misc]", True),
+        ("x = 1  # noqa: E501, S101 - it is a table", False),
+        ("x = f()  # type: ignore[misc, arg-type]  # bound early", False),
+        ("x = 1  # a number", False),
+    ],
+)
+def test_the_rule_finds_what_it_is_for(line, wrong):
+    assert is_unexplained(line) is wrong

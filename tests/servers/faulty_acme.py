@@ -204,7 +204,7 @@ def problem(kind: str, detail: str, status: int = 400) -> Fault:
 
 def _refusing(fault: Fault) -> Fault:
     """The request does not reach Pebble."""
-    fault.refuses = True  # type: ignore[attr-defined]
+    fault.refuses = True  # type: ignore[attr-defined]  # a function takes it
     return fault
 
 

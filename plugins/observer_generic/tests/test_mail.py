@@ -35,13 +35,13 @@ class Postbox:
     def __init__(self):
         self.letters = []
 
-    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802
+    async def handle_RCPT(self, server, session, envelope, address, options):  # noqa: N802 - aiosmtpd's
         if address.startswith("nobody"):
             return "550 5.1.1 no such mailbox here"
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd's
         self.letters.append(
             (envelope.rcpt_tos, message_from_bytes(envelope.content, policy=policy.default))
         )

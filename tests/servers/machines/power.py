@@ -147,7 +147,7 @@ def _console(argv: Sequence[str], restarts: int, timeout: float) -> str:
             with selectors.DefaultSelector() as selector:
                 selector.register(qemu.stdout, selectors.EVENT_READ)
                 while selector.select(max(0.0, deadline - time.monotonic())):
-                    chunk = qemu.stdout.read1(1 << 16)  # type: ignore[attr-defined]
+                    chunk = qemu.stdout.read1(1 << 16)  # type: ignore[attr-defined]  # it is buffered
                     if not chunk:
                         break
                     said += chunk

@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import libvirt
@@ -79,7 +80,7 @@ class Places:
 def _file_system(path: str) -> str:
     """The type of the file system that a path is on, as the kernel names it."""
     found: dict[str, str] = {}
-    with contextlib.suppress(OSError), open("/proc/self/mounts") as mounts:  # noqa: PTH123
+    with contextlib.suppress(OSError), Path("/proc/self/mounts").open() as mounts:
         for line in mounts:
             _, where, kind, *_ = line.split()
             found[where.replace("\\040", " ")] = kind
@@ -116,7 +117,7 @@ class Migration:
             found += self._of_names(definition, there)
             found += _refusal(lambda: _capabilities(there, definition))
             for name in definition.networks:
-                found += _refusal(lambda name=name: there.networkLookupByName(name))  # type: ignore[misc]
+                found += _refusal(partial(there.networkLookupByName, name))
         return found
 
     def _of_disks(self, definition: Definition, there: Any) -> list[str]:
