@@ -19,6 +19,7 @@ class Clients:
     def __init__(self, server, home, env=None):
         self.server = server
         self.home = home
+        (home / "pvefw").mkdir(exist_ok=True)
         self._env = {
             "PVEFW_ROOT": str(home / "pvefw"),
             "PVEFW_NODE": "bench",

@@ -50,7 +50,9 @@ def measure(env):
 def main():
     with tempfile.TemporaryDirectory(prefix="pvefw-bench-") as folder:
         site = Path(folder)
-        env = {"PYTHONDONTWRITEBYTECODE": "", "PVEFW_ROOT": str(site / "root")}
+        root = site / "root"
+        root.mkdir()
+        env = {"PYTHONDONTWRITEBYTECODE": "", "PVEFW_ROOT": str(root)}
         alone = measure(env)
         install_others(site)
         crowded = measure({**env, "PYTHONPATH": str(site)})

@@ -88,14 +88,17 @@ def create_file(path: Path, data: bytes, mode: int) -> None:
 
 
 def make_directory(path: Path, *, private: bool = False) -> None:
-    """Create a directory and its parents where they are missing.
+    """Create a directory and its parents where they are missing: mode 0755, and 0700 below ``priv``.
 
+    In Proxmox VE's cluster file system, too, what is private is what lies below a directory of that name.
+
+    :param private: the directory itself is, whatever it is called.
     :raises OSError: it cannot be created.
     """
     if path.is_dir():
         return
     make_directory(path.parent)
-    path.mkdir(mode=0o700 if private else 0o755, exist_ok=True)
+    path.mkdir(mode=0o700 if private or "priv" in path.parts else 0o755, exist_ok=True)
     sync_directory(path.parent)
 
 

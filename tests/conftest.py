@@ -14,6 +14,7 @@ from servers.pebble import pebble as run_pebble
 
 from pvefw.cli import output
 from pvefw.cli.framework import App
+from pvefw.store.paths import Paths
 
 hypothesis.settings.register_profile("house", deadline=None)  # a machine may be busy
 hypothesis.settings.load_profile("house")
@@ -34,6 +35,20 @@ def _json_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(output, "_data", checked)
     yield
     assert wrong == []
+
+
+@pytest.fixture
+def node_root(tmp_path: Path) -> Path:
+    """An empty tree for a node."""
+    found = tmp_path / "root"
+    found.mkdir()
+    return found
+
+
+@pytest.fixture
+def paths(node_root: Path) -> Paths:
+    """A node in a tree of its own."""
+    return Paths(node_root, "pve1")
 
 
 @pytest.fixture(scope="session")

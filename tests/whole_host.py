@@ -19,6 +19,9 @@ class Host:
     env: dict[str, str] = field(default_factory=dict)
     node: str = "pve1"
 
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+
     @property
     def paths(self) -> Paths:
         return Paths(self.root, self.node)

@@ -4,9 +4,8 @@ With the timer comes a unit that ends an interrupted installation before the ser
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from pvefw.model import Task
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
@@ -15,9 +14,10 @@ _RUNS_A_DAY = 4
 """Certificates of six days, and tries after a failure, need more than one."""
 
 
-def install(paths: Paths, task: Task, *, cron: bool | None = None) -> None:
+def install(paths: Paths, say: Callable[[str], object], *, cron: bool | None = None) -> None:
     """Write the units and start the timer; or write the line for cron.
 
+    :param say: told what was done, in a sentence.
     :param cron: which of the two; ``None`` for what the host has.
     :raises StoreError: a file cannot be written.
     :raises ProgramError: systemd does not like the units, or cannot be told.
@@ -27,16 +27,16 @@ def install(paths: Paths, task: Task, *, cron: bool | None = None) -> None:
     if cron:
         target = paths.below(_CRON)
         files.replace(target, _cron_line(paths).encode())
-        task.log(f"Wrote {target}")
+        say(f"Wrote {target}")
         return
     enabled = ["pvefw-renew.timer", "pvefw-recover.service"]
     found = texts(units.program())
     for target in units.install(paths, found, enable=enabled, start=enabled[:1]):
-        task.log(f"Wrote {target}")
+        say(f"Wrote {target}")
     if units.runs_systemd(paths):
-        task.log("The timer is running; see: systemctl list-timers pvefw-renew.timer")
+        say("The timer is running; see: systemctl list-timers pvefw-renew.timer")
     else:
-        task.log(f"To start it: systemctl enable --now {' '.join(enabled)}")
+        say(f"To start it: systemctl enable --now {' '.join(enabled)}")
 
 
 def texts(program: str) -> Mapping[str, str]:

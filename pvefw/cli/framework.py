@@ -36,13 +36,23 @@ class App:
 
     @cached_property
     def paths(self) -> "Paths":
-        """The tree and the node that the command works on."""
+        """The tree and the node that the command works on.
+
+        :raises UsageError: there is no such tree. None is begun: the name may be mistyped.
+        """
         from pathlib import Path
 
+        from pvefw.errors import UsageError
         from pvefw.store.paths import Paths
 
+        root = Path(self.root).absolute()
+        if not root.is_dir():
+            raise UsageError(
+                f"--root: {root}: there is no such directory",
+                hint="To begin a tree of its own, make it first: mkdir DIR",
+            )
         node = self.node or os.uname().nodename.partition(".")[0]
-        return Paths(Path(self.root).absolute(), node)
+        return Paths(root, node)
 
 
 pass_app = click.make_pass_decorator(App, ensure=True)
@@ -88,6 +98,16 @@ def output_option(function: _Decorated) -> _Decorated:
         callback=_remember,
         help="How to print the result (default: text).",
     )(function)
+
+
+class YesOrNo(click.types.BoolParamType):
+    """A boolean value, as Proxmox VE's options have them: 1 or 0."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bool:
+        try:
+            return bool(super().convert(value, param, ctx))
+        except click.BadParameter:
+            self.fail(f"'{value}' is neither yes nor no: give 1 or 0", param, ctx)
 
 
 class _Common(click.Command):

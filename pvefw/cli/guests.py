@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pvefw.cli import candidates
-from pvefw.cli.framework import App, Command, Group, output_option, pass_app
+from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.errors import UsageError
@@ -109,7 +109,7 @@ def startall(
 )
 @click.option(
     "--force-stop",
-    type=click.BOOL,
+    type=YesOrNo(),
     default=True,
     show_default=True,
     help="Stop those hard that have not shut down by then.",

@@ -3,7 +3,6 @@
 import click
 
 from pvefw.cli.framework import App, Group, pass_app, recover_first
-from pvefw.cli.tasks import run_task
 
 
 @click.group("renew", cls=Group, invoke_without_command=True)
@@ -29,4 +28,4 @@ def install_timer(app: App, cron: bool | None) -> None:
     """Have `pvefw renew` run by itself, four times a day."""
     from pvefw.certs import timer
 
-    run_task(app, "renewtimer", lambda task: timer.install(app.paths, task, cron=cron))
+    timer.install(app.paths, click.echo, cron=cron)

@@ -61,12 +61,14 @@ def _tasks(paths: "Paths", now: datetime) -> Part:
 
     since = int(now.timestamp()) - _DAY
     wanted = history.Filter(source="all", errors=True, since=since)
-    failed = history.tasks(paths, wanted, limit=100)
+    notes: list[str] = []
+    failed = history.tasks(paths, wanted, limit=100, note=notes.append)
     running = history.tasks(
         paths, history.Filter(source="active", states=frozenset(["running"])), limit=100
     )
     lines = [f"{len(failed)} failed in the last day, {len(running)} running"]
     lines += [f"{one.upid} {one.status or ''}".rstrip() for one in failed[:_MOST_LINES]]
+    lines += notes
     data = {
         "failed": [history.as_dict(one) for one in failed],
         "running": [history.as_dict(one) for one in running],

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pvefw.durable import make_directory
 from pvefw.errors import ConfigError
 from pvefw.store import files
 from pvefw.store.paths import Paths
@@ -56,6 +57,10 @@ class Journal:
         """
         pid = os.getpid()
         path = paths.dns_journals / f"{pid}-{secrets.token_hex(4)}.json"
+        try:
+            make_directory(path.parent, private=True)
+        except OSError as error:
+            raise files.failed("write", path, error) from error
         made = cls(path, pid, process_start(pid) or 0, clock.now(), entries)
         made._write()
         return made

@@ -64,7 +64,7 @@ def check_digest(path: Path, data: bytes, expected: str | None) -> None:
 def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     """Replace a file's content, or create it: a reader sees the old bytes or the new ones.
 
-    Missing directories are created, private ones for a private file.
+    Missing directories are created as :func:`~pvefw.durable.make_directory` has it, whatever the file is.
 
     :param private: readable by its owner only, from the first byte on.
     :raises StoreError: it cannot be written; the old content is untouched, unless only the sync of its
@@ -73,7 +73,7 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     # by chance, not by process id: other threads and the other nodes of a cluster write here, too
     staged = path.with_name(f"{_unfinished(path)}{secrets.token_hex(4)}")
     try:
-        make_directory(path.parent, private=private)
+        make_directory(path.parent)
         create_file(staged, data, _PRIVATE if private else _PUBLIC)
         staged.replace(path)
         sync_directory(path.parent)

@@ -8,6 +8,10 @@ from typing import Any
 from pvefw.errors import NotFound
 from pvefw.store import files
 from pvefw.store.paths import Paths
+from pvefw.system import DidNotReturn, call_within
+
+_SECONDS = 10.0
+"""How long a name may take to resolve: the resolver's own limit is half a minute or more."""
 
 
 def names(paths: Paths) -> list[str]:
@@ -41,11 +45,20 @@ def address(paths: Paths, node: str) -> str:
     if known:
         return str(known)
     try:
-        found = socket.getaddrinfo(node, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
+        found = call_within(
+            lambda: socket.getaddrinfo(node, None, type=socket.SOCK_STREAM),
+            _SECONDS,
+            f"find {node}",
+        )
+    except (OSError, UnicodeError, DidNotReturn) as error:
+        hung = isinstance(error, DidNotReturn)
+        why = (
+            f"no name server answers within {_SECONDS:g} seconds"
+            if hung
+            else "the name does not resolve"
+        )
         raise NotFound(
-            f"{node}: its address is not known: {paths.members} does not name it, and the name does "
-            "not resolve",
+            f"{node}: its address is not known: {paths.members} does not name it, and {why}",
             hint="Enter it in /etc/hosts, or give --address.",
         ) from error
     return str(found[0][4][0])

@@ -211,7 +211,7 @@ def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -
     try:
         file = path.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError as error:
-        raise NotFound(f"{upid}: there is no log of this task on this node") from error
+        raise _unknown(paths, upid, "there is no log of this task on this node") from error
     except OSError as error:
         raise files.failed("read", path, error) from error
     with file:
@@ -232,4 +232,14 @@ def status(paths: Paths, upid: Upid) -> Entry:
         return found
     if upid.log_path(paths).exists():
         return registry.settled(paths, Entry(upid, saved=False))
-    raise NotFound(f"{upid}: this task is not known on this node")
+    raise _unknown(paths, upid, "this task is not known on this node")
+
+
+def _unknown(paths: Paths, upid: Upid, why: str) -> NotFound:
+    """Logs and lists are each node's own."""
+    if upid.node != paths.node:
+        return NotFound(f"{upid}: {why}", hint=f"It ran on {upid.node}: look there.")
+    return NotFound(
+        f"{upid}: {why}",
+        hint="See what there is: pvefw task list --source all. Old tasks are removed by and by.",
+    )

@@ -175,7 +175,7 @@ def test_a_search_domain_makes_the_full_name(paths):
 
 
 def test_units_that_systemd_takes(paths, task, tmp_path):
-    timer.install(paths, task, cron=False)
+    timer.install(paths, task.log, cron=False)
     units = sorted(paths.below("etc/systemd/system").iterdir())
     assert [one.name for one in units] == [
         *["pvefw-recover.service", "pvefw-renew.service", "pvefw-renew.timer"]
@@ -194,7 +194,7 @@ def test_units_that_systemd_takes(paths, task, tmp_path):
 
 
 def test_a_line_for_cron_where_there_is_no_systemd(paths, task):
-    timer.install(paths, task)
+    timer.install(paths, task.log)
     lines = paths.below("etc/cron.d/pvefw").read_text().splitlines()
     minute, hours, *rest = lines[1].split()
     assert 0 <= int(minute) < 60

@@ -15,11 +15,11 @@ from pvefw.cli.run import run
 
 
 @pytest.fixture
-def pvefw(tmp_path, capsys):
+def pvefw(node_root, capsys):
     """Runs a command line in this process; exit status, output, errors."""
 
     def do(*arguments):
-        status = run(["--root", str(tmp_path / "root"), "--node", "pve1", *arguments])
+        status = run(["--root", str(node_root), "--node", "pve1", *arguments])
         captured = capsys.readouterr()
         return status, captured.out, captured.err
 

@@ -20,9 +20,9 @@ UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B{}:vzdump:10{}:root@pam:"
 
 
 @pytest.fixture
-def paths(tmp_path, monkeypatch):
+def paths(node_root, monkeypatch):
     """A node about which there is something to know."""
-    found = Paths(tmp_path / "root", "pve1")
+    found = Paths(node_root, "pve1")
     monkeypatch.setenv("PVEFW_ROOT", str(found.root))
     monkeypatch.setenv("PVEFW_NODE", "pve1")
     for node in ("pve1", "pve2", "pve3"):

@@ -7,18 +7,14 @@ from datetime import UTC, datetime
 import certificates
 import pytest
 
+from pvefw import system
 from pvefw.certs import renewal
 from pvefw.cli import status
 from pvefw.cli.run import run
 from pvefw.errors import ProviderError
-from pvefw.store.paths import Paths
+from pvefw.tasks import archive
 
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:{}:root@pam:"
-
-
-@pytest.fixture
-def paths(tmp_path):
-    return Paths(tmp_path / "root", "pve1")
 
 
 @pytest.fixture
@@ -43,6 +39,17 @@ def parts(pvefw):
         return done, found["parts"]
 
     return do
+
+
+def test_it_says_where_older_tasks_are_missing(paths, parts, monkeypatch):
+    monkeypatch.setattr(archive, "SMALL", 0)
+    monkeypatch.setattr(archive, "AT_ONCE", 100)
+    monkeypatch.setattr(system, "start_pvefw", lambda *_arguments: None)
+    paths.task_dir.mkdir(parents=True)
+    lines = [f"{UPID.format(1000 + at, 100)} {1001 + at:08X} OK\n" for at in range(20)]
+    (paths.task_dir / "index").write_text("".join(lines))
+    _, found = parts()
+    assert any("older tasks are not listed" in one for one in found["tasks"]["lines"])
 
 
 def test_a_node_without_anything_is_well(pvefw, parts):

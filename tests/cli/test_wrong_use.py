@@ -4,6 +4,7 @@ import pytest
 
 from pvefw.cli.run import run
 
+UPID = "UPID:{}:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
 NOBODY = "https://127.0.0.1:1/directory"
 
 
@@ -22,6 +23,9 @@ NOBODY = "https://127.0.0.1:1/directory"
             "plugin instance x: give either",
         ),
         (["observer", "add", "x", "--api", "mail"], 1, "observer x: to is missing"),
+        (["stopall", "--force-stop", "2"], 2, "'2' is neither yes nor no: give 1 or 0"),
+        (["task", "log", UPID.format("pve1")], 1, "there is no log of this task on this node"),
+        (["task", "status", UPID.format("pve1")], 1, "this task is not known on this node"),
     ],
 )
 def test_it_is_said_in_two_lines(tmp_path, capsys, arguments, status, said):
@@ -53,3 +57,22 @@ def test_without_an_esp_and_without_records_it_says_so(tmp_path, capsys):
         "No ESP is configured; nothing to do.",
         "The journal names no record of corp.",
     ]
+
+
+@pytest.mark.parametrize("command", ["log", "status"])
+def test_a_task_of_another_node_is_looked_for_there(tmp_path, capsys, command):
+    assert (
+        run(["--root", str(tmp_path), "--node", "pve1", "task", command, UPID.format("pve2")]) == 1
+    )
+    assert "It ran on pve2: look there." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["config", "set", "-acmedomain0", "a.example"], ["renew"]])
+def test_a_root_that_is_mistyped_is_not_made(tmp_path, capsys, monkeypatch, arguments):
+    root = tmp_path / "mistyped"
+    assert run(["--root", str(root), *arguments]) == 2
+    assert f"--root: {root}: there is no such directory" in capsys.readouterr().err
+    monkeypatch.setenv("PVEFW_ROOT", str(root))
+    assert run(arguments) == 2
+    assert "mkdir" in capsys.readouterr().err
+    assert not root.exists()

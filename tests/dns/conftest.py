@@ -1,12 +1,10 @@
 """The small internet, once for each worker, and what every test needs."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from servers.world import Task, World, small_internet
 
-from pvefw.store.paths import Paths
 from pvefw.system import SystemClock
 
 
@@ -15,11 +13,6 @@ def world(tmp_path_factory) -> Iterator[World]:
     """Tests use names of their own in it."""
     with small_internet(tmp_path_factory.mktemp("world")) as started:
         yield started
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "root", "pve1")
 
 
 @pytest.fixture

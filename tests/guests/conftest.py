@@ -213,7 +213,7 @@ class Farm:
 
 
 @pytest.fixture
-def farm(tmp_path):
+def farm(tmp_path, node_root):
     site = tmp_path / "site"
     info = site / "dist_farm-1.0.dist-info"
     info.mkdir(parents=True)
@@ -222,6 +222,6 @@ def farm(tmp_path):
     )
     (info / "entry_points.txt").write_text("[pvefw.guest]\nfarm = dist_farm:Farm\n")
     (site / "dist_farm.py").write_text(textwrap.dedent(PLUGIN))
-    made = Farm(tmp_path / "root", site, tmp_path / "guests")
+    made = Farm(node_root, site, tmp_path / "guests")
     made.configure(f"guest: farm\n\tdirectory {made.directory}\n")
     return made

@@ -79,7 +79,8 @@ class Reader:
             script.append(f"{{ {one}\n}} 2>&1 < /dev/null\nprintf '\\n%s %s\\n' '{_MARK}' $?")
         assert meanwhile == {}, "these are not typed"
         folder = self.place / "folder"
-        folder.mkdir(exist_ok=True)
+        for one in (folder, self.place / "root"):
+            one.mkdir(exist_ok=True)
         env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PVEFW")},
             "PATH": f"{self.place / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",

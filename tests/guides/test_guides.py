@@ -14,8 +14,6 @@ from guides.reader import Reader
 from servers.bootctl import write_bootctl
 from servers.directory_machine import DirectoryMachine
 
-from pvefw.store.paths import Paths
-
 HERE = Path(__file__).parent
 
 KSM = {
@@ -36,11 +34,6 @@ ERROR: Backup of VM 100 failed - no space left on device
 INFO: Backup job finished with errors
 TASK ERROR: job errors
 """
-
-
-@pytest.fixture
-def paths(tmp_path):
-    return Paths(tmp_path / "root", "pve1")
 
 
 @pytest.fixture

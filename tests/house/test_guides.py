@@ -40,7 +40,7 @@ def files_shown(page):
 
 
 @pytest.fixture
-def shown(tmp_path):
+def shown(tmp_path, node_root):
     """Runs pvefw where the guide's plugin is installed, in a root of its own."""
     project = tmp_path / "project"
     for name, text in files_shown((ROOT / "docs/plugin-author.md").read_text()).items():
@@ -52,7 +52,7 @@ def shown(tmp_path):
     env = {
         **os.environ,
         "PYTHONPATH": str(tmp_path / "site"),
-        "PVEFW_ROOT": str(tmp_path / "root"),
+        "PVEFW_ROOT": str(node_root),
         "PVEFW_NODE": "pve1",
     }
 

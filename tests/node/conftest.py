@@ -3,12 +3,6 @@
 import pytest
 
 from pvefw.cli.run import run
-from pvefw.store.paths import Paths
-
-
-@pytest.fixture
-def paths(tmp_path):
-    return Paths(tmp_path / "root", "pve1")
 
 
 @pytest.fixture

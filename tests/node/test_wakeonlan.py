@@ -5,11 +5,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from pvefw.store import node_settings
+from pvefw.errors import NotFound
+from pvefw.store import node_settings, nodes
 from pvefw.store.paths import Paths
 
 MACHINE = Path(__file__).with_name("machine.py")
@@ -162,6 +164,19 @@ def test_a_damaged_configuration_names_whose_and_shows_the_format(paths, pvefw, 
     assert status == 1
     assert f"node {node}: wakeonlan: " in said
     assert "[mac=]MAC[,bind-interface=IF][,broadcast-address=IP]" in said
+
+
+def test_a_name_server_that_does_not_answer_is_given_up(paths, monkeypatch):
+    never = threading.Event()
+    monkeypatch.setattr(nodes, "_SECONDS", 0.05)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: never.wait())
+    try:
+        with pytest.raises(
+            NotFound, match=r"pve7: its address is not known: .* no name server answers"
+        ):
+            nodes.address(paths, "pve7")
+    finally:
+        never.set()
 
 
 def test_a_node_whose_address_nobody_knows_is_not_waited_for(paths, pvefw, monkeypatch):

@@ -112,6 +112,7 @@ class Pipx:
 
     def __init__(self, home):
         self.home = home
+        (home / "root").mkdir()
         self.env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PYTHON")},
             "PIPX_HOME": str(home / "pipx"),

@@ -74,13 +74,15 @@ def break_(install, site, monkeypatch):
 
 
 def pvefw(tmp_path, *arguments):
+    root = tmp_path / "root"
+    root.mkdir(exist_ok=True)
     done = subprocess.run(
         [sys.executable, "-m", "pvefw", *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
-        env={**os.environ, "PVEFW_ROOT": str(tmp_path / "root"), "PVEFW_NODE": "pve1"},
+        env={**os.environ, "PVEFW_ROOT": str(root), "PVEFW_NODE": "pve1"},
     )
     assert "Traceback" not in done.stdout + done.stderr
     return done

@@ -153,9 +153,9 @@ def test_what_is_long_is_cut(hooks, capsys):
         ([], {}, False),
     ],
 )
-def test_the_option_and_the_variable(tmp_path, arguments, environment, expected):
+def test_the_option_and_the_variable(tmp_path, node_root, arguments, environment, expected):
     def pvefw(*words):
-        where = ["--root", str(tmp_path / "root"), "--node", "pve1"]
+        where = ["--root", str(node_root), "--node", "pve1"]
         return subprocess.run(
             [sys.executable, "-m", "pvefw", *where, *words],
             env={**os.environ, **environment},

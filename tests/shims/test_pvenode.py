@@ -23,6 +23,7 @@ class Node:
     def __init__(self, root, **env):
         self.root = root
         self.directory = root.parent
+        root.mkdir(exist_ok=True)
         self.env = {
             **os.environ,
             "PATH": f"{PVENODE.parent}:{os.environ['PATH']}",

@@ -52,6 +52,14 @@ def test_private_from_the_first_byte(tmp_path, monkeypatch):
     assert mode(tmp_path / "priv") == 0o700
 
 
+def test_a_directory_is_private_by_its_name_not_by_the_first_file_in_it(tmp_path):
+    """Or what others may read beside that file would depend on which came first."""
+    files.replace(tmp_path / "var/lib/state", b"secret", private=True)
+    files.replace(tmp_path / "etc/priv/acme/name", b"public")
+    assert [mode(tmp_path / one) for one in ("var", "var/lib", "etc")] == [0o755] * 3
+    assert [mode(tmp_path / one) for one in ("etc/priv", "etc/priv/acme")] == [0o700] * 2
+
+
 @pytest.mark.parametrize("call", ["fsync", "write", "replace"])
 def test_a_failing_call_leaves_the_old_content(tmp_path, monkeypatch, call):
     path = tmp_path / "file"

@@ -3,11 +3,8 @@
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
-
-from pvefw.store.paths import Paths
 
 HEAD = """
 import sys, threading
@@ -18,11 +15,6 @@ from pvefw.tasks.task import run_task
 paths = Paths(Path(sys.argv[1]), "pve1")
 echo = lambda line: print(line, flush=True)
 """
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> Paths:
-    return Paths(tmp_path / "root", "pve1")
 
 
 @pytest.fixture

@@ -280,6 +280,29 @@ def test_a_long_history_is_taken_in_from_its_end(paths, long, background, monkey
     assert len(told) == 1
 
 
+@pytest.mark.parametrize("limit", [7, 50])
+def test_page_after_page_of_all_sources_every_task_comes_once(paths, long, background, limit):
+    """Those that are not archived lie between the others by their start, on the deepest page, too."""
+    archive.bring_up_to_date(paths)
+    count = len(long)
+    started = [1000, 1001, 1003, 1003 + count // 2, 1004 + count // 2, 1000 + count, 2000 + count]
+    others = [
+        Upid("pve1", 2**21 + at, 1, one, "x", "", "root@pam") for at, one in enumerate(started)
+    ]
+    active = [f"{one} 0\n" for one in others]
+    archived = [f"{one.upid} 1 {one.end:08X} {one.status}\n" for one in long[-3:]]
+    (paths.task_dir / "active").write_text("".join([*active, *archived]))
+
+    wanted = Filter(source="all")
+    pages = []
+    while page := history.tasks(paths, wanted, start=len(pages), limit=limit):
+        assert len(page) == min(limit, count + len(others) - len(pages))
+        pages += page
+    assert pages == scan(paths, wanted)
+    assert {one.upid for one in pages} == {*others, *(one.upid for one in long)}
+    assert history.tasks(paths, wanted, start=10**9, limit=limit) == []
+
+
 def test_the_process_in_the_background(paths, long, monkeypatch):
     """The one that is really started; its end is when it lets go of the lock."""
     monkeypatch.setattr(archive, "AT_ONCE", 5000)

@@ -145,7 +145,9 @@ def test_logs_from_a_line_on(theirs):
     assert pvefw(theirs, "log", ODD, "--start", "2") == "TASK OK\n"
     assert pvefw(theirs, "log", ODD, "--start", "9") == ""
     gone = INDEX.split(maxsplit=1)[0]
-    assert "there is no log of this task on this node" in pvefw(theirs, "log", gone, status=1)
+    said = pvefw(theirs, "log", gone, status=1)
+    assert "there is no log of this task on this node" in said
+    assert "pvefw task list --source all" in said
     assert "is not a task id" in pvefw(theirs, "log", "x", status=2)
 
 

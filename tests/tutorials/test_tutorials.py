@@ -38,10 +38,12 @@ class Newcomer:
     def __init__(self, page: str, folder: Path, shims: Path):
         self.page = page
         self.folder = folder
+        root = folder.parent / "root"
+        root.mkdir(exist_ok=True)
         self.env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PYTEST")},
             "PATH": f"{shims}:{shims.parent / 'environment/bin'}:{os.environ['PATH']}",
-            "PVEFW_ROOT": str(folder.parent / "root"),
+            "PVEFW_ROOT": str(root),
         }
         self.done: list[str] = []
 
