@@ -262,7 +262,8 @@ def planned(jobs: Sequence[Job], workers_: int) -> list[dict[str, object]]:
     if stopping:
         latest, _ = simulate(Scheduler(jobs, workers_), slow)
     ends = {one.step.job.id: one.second + (one.step.timeout or 0.0) for one in latest}
-    rows = [_row(one.step.job, one.second, ends.get(one.step.job.id)) for one in moments]
+    begins = [one for one in moments if one.step.action is not Action.READY]
+    rows = [_row(one.step.job, one.second, ends.get(one.step.job.id)) for one in begins]
     blocked = [one for one in outcomes if one.result is Result.BLOCKED]
     return rows + [{**_row(one.job, None, None), "note": one.reason} for one in blocked]
 

@@ -158,6 +158,16 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(farm):
     assert json.loads(farm.run("task", "list", "--output-format", "json")) == []
 
 
+def test_a_guest_whose_readiness_is_waited_for_is_in_the_plan_once(farm):
+    farm.guest(100, ready="agent", up=5)
+    farm.guest(101, after=[100])
+    rows = json.loads(farm.run("startall", "--dry-run", "--output-format", "json"))
+    assert [(one["id"], one["note"]) for one in rows] == [
+        ("100", "ready: agent"),
+        ("101", "after 100"),
+    ]
+
+
 def test_the_plan_of_a_stop_says_when_it_is_over_at_the_latest(farm):
     farm.guest(100, state="running", order=1)
     farm.guest(101, state="running", order=2, down=20)

@@ -5,6 +5,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,12 +40,17 @@ class Reader:
     """The command that runs the shell: a namespace, perhaps."""
     prepared: str = ""
     """What the shell does before anything is typed."""
-    meanwhile: dict[str, str] = field(default_factory=dict)
-    """What has happened before a command: how it begins, and shell commands; each of them once."""
+    meanwhile: list[tuple[str, str | Callable[[], object]]] = field(default_factory=list)
+    """What happens before a command, in order: how it begins, and shell commands or a call."""
+    called: dict[str, str] = field(default_factory=dict)
+    """Paths of this place, and what the page calls them."""
     leaves_out: dict[str, str] = field(default_factory=dict)
     """What is not typed, by how it begins, and why."""
+    any_order: tuple[str, ...] = ()
+    """Commands of several things at once: their lines may change places."""
     fails: tuple[str, ...] = ()
     """Commands that end with a status other than 0 although they print no error."""
+    _calls: list = field(default_factory=list)
 
     def read(self) -> None:
         """Type all of it, in one shell.
@@ -60,24 +68,51 @@ class Reader:
         wrong = [
             f"{one}: status {status}\n{difference or output}"
             for one, (output, status) in zip(chosen, said, strict=True)
-            if (difference := differences(one.output, output))
+            if (difference := self._differences(one, output))
             or (status != 0) is not self._fails(one)
         ]
         assert not wrong, "\n".join(wrong)
+
+    def _differences(self, one, output):
+        if one.output is None:
+            return ""
+        shown, printed = comparable(one.output), comparable(output)
+        if one.command.startswith(self.any_order or ("\0",)):
+            shown, printed = sorted(shown), sorted(printed)
+        return differences(shown, printed)
 
     def _fails(self, one) -> bool:
         error = re.search(r"^(pvefw: |Task ERROR)", one.output or "", re.MULTILINE)
         return bool(error) or one.command.startswith(self.fails or ("\0",))
 
+    def _step(self, step):
+        """Shell commands for something that happens: a call is made by us when the shell gets there."""
+        if isinstance(step, str):
+            return step
+        asked, done = (self.place / f"{len(self._calls)}.{name}" for name in ("asked", "done"))
+        self._calls.append((asked, done, step))
+        return f"touch {asked}; until test -e {done}; do sleep 0.02; done"
+
+    def _answer(self, over):
+        """Make the calls that the shell asks for, until it is over."""
+        waiting = list(self._calls)
+        while waiting and not over.wait(0.02):
+            asked, done, call = waiting[0]
+            if asked.exists():
+                try:
+                    call()
+                finally:
+                    done.touch()  # also when it failed, or the shell would wait for ever
+                del waiting[0]
+
     def _type(self, commands):
         """What each command printed, and how it ended."""
-        script, meanwhile = [f"{{ {self.prepared or ':'}\n}} >&2"], dict(self.meanwhile)
+        script, meanwhile = [f"{{ {self.prepared or ':'}\n}} >&2"], list(self.meanwhile)
         for one in commands:
-            begins = next((each for each in meanwhile if one.startswith(each)), None)
-            if begins:
-                script.append(f"{{ {meanwhile.pop(begins)}\n}} >&2")
+            if meanwhile and one.startswith(meanwhile[0][0]):
+                script.append(f"{{ {self._step(meanwhile.pop(0)[1])}\n}} >&2")
             script.append(f"{{ {one}\n}} 2>&1 < /dev/null\nprintf '\\n%s %s\\n' '{_MARK}' $?")
-        assert meanwhile == {}, "these are not typed"
+        assert meanwhile == [], "these are not typed"
         folder = self.place / "folder"
         for one in (folder, self.place / "root"):
             one.mkdir(exist_ok=True)
@@ -88,35 +123,43 @@ class Reader:
             "PVEFW_NODE": "pve1",
             **self.env,
         }
-        done = subprocess.run(
-            [*self.before, "bash", "-c", "\n".join(script)],
-            cwd=folder,
-            env=env,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        over = threading.Event()
+        with ThreadPoolExecutor(1) as pool:
+            calls = pool.submit(self._answer, over)
+            try:
+                done = subprocess.run(
+                    [*self.before, "bash", "-c", "\n".join(script)],
+                    cwd=folder,
+                    env=env,
+                    capture_output=True,
+                    text=True,
+                    timeout=300,
+                    check=False,
+                )
+            finally:
+                over.set()
+        calls.result()
         found = re.findall(rf"(.*?)\n{_MARK} (\d+)\n", done.stdout, re.DOTALL)
         assert len(found) == len(commands), done.stdout + done.stderr
-        root = str(self.place / "root")
-        return [(output.replace(root, ""), int(status)) for output, status in found]
+        return [(self._as_called(output), int(status)) for output, status in found]
+
+    def _as_called(self, output):
+        for path, name in {str(self.place / "root"): "", **self.called}.items():
+            output = output.replace(path, name)
+        return output
 
 
-def differences(shown: str | None, printed: str) -> str:
-    """How an output differs from what a page shows, but for times and ids; ``…`` is anything."""
-    if shown is None:
+def differences(shown: list[str], printed: list[str]) -> str:
+    """How lines differ from those that a page shows; in these, ``…`` is anything."""
+    parts = re.split("(…)", "\n".join(shown))
+    pattern = "".join(".*" if part == "…" else re.escape(part) for part in parts)
+    if re.fullmatch(pattern, "\n".join(printed), re.DOTALL):
         return ""
-    wanted, got = _comparable(shown), _comparable(printed)
-    pattern = "".join(
-        ".*" if part == "…" else re.escape(part) for part in re.split("(…)", "\n".join(wanted))
-    )
-    if re.fullmatch(pattern, "\n".join(got), re.DOTALL):
-        return ""
-    return "\n".join(difflib.unified_diff(wanted, got, "shown", "printed", lineterm=""))
+    return "\n".join(difflib.unified_diff(shown, printed, "shown", "printed", lineterm=""))
 
 
-def _comparable(output: str) -> list[str]:
+def comparable(output: str) -> list[str]:
+    """The lines of an output without what changes from one time to the next."""
     for changing, replacement in _CHANGING:
         output = changing.sub(replacement, output)
     return [re.sub(r" {2,}", "  ", line).rstrip() for line in output.strip("\n").splitlines()]
