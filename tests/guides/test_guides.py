@@ -218,3 +218,48 @@ def everything_runs(host, node):
         host.run("guest", "set", vmid, "--up", 0)
     host.run("startall", "--force")
     node.wait_until_booted("db", "web0", "web1")
+
+
+def test_questions(reads, farm):
+    for vmid in (100, 101):
+        farm.guest(vmid)
+    reads("docs/faq.md", env={"PYTHONPATH": str(farm.site)})
+
+
+def test_moving(reads, write):
+    write("etc/pve/nodes/pve1/config", "acme: domains=pve1.example.com\n")
+    write("etc/pve/priv/acme/plugins.cfg", "standalone: standalone\n\ndns: mine\n\tapi cf\n")
+    reads("docs/moving.md", fails=("pvefw boot status",))  # there is no ESP
+
+
+def test_what_stays(reads, tmp_path):
+    info = tmp_path / "site/dist_acme-1.5.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: dist-acme\nVersion: 1.5\nRequires-Dist: pvefw>=2,<3\n"
+    )
+    (info / "entry_points.txt").write_text("[pvefw.dns]\nacme = dist_acme:Acme\n")
+    reads("docs/compatibility.md", env={"PYTHONPATH": str(tmp_path / "site")})
+
+
+@pytest.mark.parametrize("plugin", ["standalone", "dns_lexicon", "dns_ovh"])
+def test_readmes_of_challenges(reads, tmp_path, plugin):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/FILE").write_text("OVH_AK=0123456789abcdef\nOVH_AS=0123456789abcdef\n")
+    reads(
+        f"plugins/acme_{plugin}/README.md",
+        leaves_out=dict.fromkeys(_ASKS[plugin], "a provider or an authority would be asked"),
+    )
+
+
+_ASKS = {
+    "standalone": [],
+    "dns_lexicon": ["pvefw dns test", "pvefw acme cert order"],
+    "dns_ovh": ["pvefw acme plugin login", "pvefw dns test", "pvefw acme cert order"],
+}
+
+
+def test_readme_of_observers(reads, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/FILE").write_text("program=/bin/true\n")
+    reads("plugins/observer_generic/README.md")
