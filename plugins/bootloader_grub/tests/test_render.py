@@ -227,6 +227,14 @@ def test_a_damaged_environment_block_boots_the_default_and_is_mended(armed, esp,
     assert Player(esp.mountpoint).start().linux[0] == f"/vmlinuz-{OLD}"
 
 
+@pytest.mark.parametrize("settings", ["", "GRUB_DISABLE_SUBMENU=y\n"])
+@pytest.mark.parametrize(("default", "position"), [(NEW, 0), (OLD, 2)])
+def test_what_cannot_be_loaded_once_gives_way_to_the_default(text, settings, default, position):
+    """GRUB counts among the siblings of the entry that failed; here each has a recovery mode."""
+    menu = text(settings, default=default)
+    assert f"    set fallback={position}\n    export fallback\n" in menu
+
+
 def test_nothing_to_disarm_writes_nothing(make_plan, esp, task):
     Grub().boot_arm(esp, make_plan(NEW), task)
     assert list(esp.mountpoint.iterdir()) == []

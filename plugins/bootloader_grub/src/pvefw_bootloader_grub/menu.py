@@ -97,6 +97,20 @@ class Menu:
         """The path of ids to the entry that starts this kernel, and no recovery mode."""
         return self.meant(f"gnulinux-{version}-advanced-")
 
+    def position(self, version: str) -> int:
+        """Where that entry stands among its siblings, counted from 0; ``fallback`` takes no ids.
+
+        Source: seen with Debian's GRUB 2.06 under QEMU.
+
+        :raises ValueError: there is none.
+        """
+        lists = [self.entries, *(one.children for one in self.entries)]
+        for one in lists:
+            for at, entry in enumerate(one):
+                if _ID.fullmatch(entry.id) and entry.version == version and not entry.recovery:
+                    return at
+        raise ValueError(version)
+
 
 def _split(name: str) -> list[str]:
     """The parts of a path; a doubled ``>`` is part of a name."""

@@ -62,6 +62,9 @@ if [ -n "${next_entry}" ]; then
   if save_env next_entry; then
     set default="${taken_next_entry}"
     set boot_once=true
+    # What GRUB cannot load, or Secure Boot refuses, ended at the menu, with nobody there.
+    set fallback=@FALLBACK@
+    export fallback
   else
     echo 'The environment block cannot be written: booting the default.'
   fi
@@ -156,7 +159,8 @@ class _Rendering:
         search = ["search", "--no-floppy", "--fs-uuid", "--set=root", self.esp.uuid]
         modules = [["insmod", one] for one in self._list("GRUB_PRELOAD_MODULES")]
         yield _lines("", [search, *modules])
-        yield f"{_ENVIRONMENT}{self._default(menu)}{_ONE_SHOT}"
+        one_shot = _ONE_SHOT.replace("@FALLBACK@", str(menu.position(self.plan.default)))
+        yield f"{_ENVIRONMENT}{self._default(menu)}{one_shot}"
         yield _SAVE_DEFAULT
         yield self._load_video()
         yield self._terminal()
