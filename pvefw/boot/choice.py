@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvefw.boot import kernels, versions
+from pvefw.boot import kernels, signatures, versions
 from pvefw.boot.kernels import Installed
 from pvefw.errors import ConfigError
 from pvefw.fat import is_version
@@ -207,7 +207,10 @@ def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) 
             paths.root,
             pinned=default == chosen.pinned,
         ),
-        list(_warnings(found, chosen, there, default or "")),
+        [
+            *_warnings(found, chosen, there, default or ""),
+            *signatures.refused_kernels(paths, offered),
+        ],
     )
 
 

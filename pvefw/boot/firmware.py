@@ -17,6 +17,8 @@ _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 """The vendor of the variables in the UEFI specification, section 3.3."""
 _LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 """The vendor of systemd's Boot Loader Interface."""
+_SHIM = "605dab50-e046-4300-abb6-3dd810dd8b23"
+"""The vendor of shim's own variables."""
 _FILES = {
     re.compile(r"\\systemd\\systemd-boot[^\\]*\.efi", re.IGNORECASE): SYSTEMD_BOOT,
     re.compile(r"\\(?:grub|shim)[^\\]*\.efi", re.IGNORECASE): GRUB,
@@ -38,6 +40,11 @@ def current(paths: Paths) -> Firmware:
 def secure_boot(paths: Paths) -> bool:
     """Whether the firmware starts only what is signed."""
     return _variable(paths, "SecureBoot", _GLOBAL)[:1] == b"\1"
+
+
+def verifies_kernels(paths: Paths) -> bool:
+    """Whether Secure Boot reaches the kernel; ``mokutil --disable-validation`` ends it at shim."""
+    return secure_boot(paths) and _variable(paths, "MokSBStateRT", _SHIM)[:1] != b"\1"
 
 
 def _variable(paths: Paths, name: str, vendor: str) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pvefw.boot import choice, esps, records, sync
+from pvefw.boot import choice, esps, records, signatures, sync
 from pvefw.boot.difference import Difference, compare, merged
 from pvefw.boot.esp_files import EspFiles, Listing, shown
 from pvefw.boot.esps import Registered
@@ -55,6 +55,8 @@ class Looked:
     """Loaders that would boot something else once than the plan says."""
     missing_loader: str = ""
     """What was put on it by ``init`` but is no longer there."""
+    refused: str = ""
+    """Why Secure Boot will not start its loader."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ def look(
         listing = files.listing()
         _check_folders(one, listing, tree)
         change = compare(files, listing, tree, context.sources, believed)
+        refused = signatures.refused_loaders(context.paths, mount.path)
     except OSError as error:
         raise StoreError(
             f"{one.who}: it cannot be read: {error.strerror or error}",
@@ -109,6 +112,7 @@ def look(
         change,
         _to_arm(context, found, plan),
         "" if found.states else names[0],
+        refused,
     )
 
 
@@ -164,7 +168,7 @@ def refresh_one(context: Context, one: Registered, plan: BootPlan) -> bool:
     believed = {} if record.under_way else record.believed(context.machine.seal(device))
     with context.machine.mounted(device) as mount:
         looked = look(context, one, mount, plan, record, believed)
-        for warning in looked.tree.warnings:
+        for warning in (*looked.tree.warnings, *([looked.refused] if looked.refused else [])):
             context.task.warn(f"{one.who}: {warning}")
         changed = bool(looked.change or looked.to_arm)
         digests = dict(looked.change.digests)

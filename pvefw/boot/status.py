@@ -137,6 +137,7 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
     problems = looked.change.lines()
     if looked.missing_loader:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
+    problems += [looked.refused] if looked.refused else []
     problems += _rivals(looked.found)
     problems += [f"a boot loader cannot say: {failure}" for failure in looked.found.failures]
     problems += [

@@ -322,14 +322,6 @@ def test_registration_that_fails_is_a_warning(bootctl, esp, efivars):
     assert "not registered in the firmware (no room)" in warning
 
 
-def test_secure_boot_is_warned_of(bootctl, esp, efivars):
-    (efivars / "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(b"\6\0\0\0\1")
-    task = FakeTask()
-    SystemdBoot(efivars=efivars).boot_install(esp=esp, task=task)
-    signed = list(Path("/usr/lib/systemd/boot/efi").glob("*.efi.signed"))
-    assert any("Secure Boot is on" in one for one in task.warnings) is not bool(signed)
-
-
 def test_no_bootctl(esp, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     hooks = bind_object(BOOTLOADER, SystemdBoot(), "it").hooks

@@ -5,14 +5,11 @@ import shutil
 from pathlib import Path
 
 from pvefw.api import Esp, ProviderError, Task, Unsupported, run
-from pvefw_bootloader_systemd import variables
 
 BINARIES = "EFI/systemd/systemd-boot*.efi"
 """One for each architecture: ``systemd-bootx64.efi``, ``systemd-bootaa64.efi``."""
 
-_SECURE_BOOT = f"SecureBoot-{variables.GLOBAL_GUID}"
 _INFO = re.compile(rb"#### LoaderInfo: systemd-boot (\S+) ####")
-_SIGNED = Path("/usr/lib/systemd/boot/efi")
 
 
 def install(esp: Esp, efivars: Path, task: Task) -> None:
@@ -37,11 +34,6 @@ def install(esp: Esp, efivars: Path, task: Task) -> None:
             hint="apt install systemd-boot; `bootctl install` needs an EFI system partition on vfat.",
         )
     _register(command, esp, efivars, task)
-    if _is_secure(efivars) and not any(_SIGNED.glob("*.efi.signed")):
-        task.warn(
-            "Secure Boot is on and this systemd-boot is not signed: the firmware will refuse it unless "
-            "you sign it; `pvefw boot init PARTITION grub` uses the signed loader of the distribution"
-        )
 
 
 def _register(command: list[str], esp: Esp, efivars: Path, task: Task) -> None:
@@ -62,7 +54,3 @@ def loader_version(root: Path) -> str | None:
         found = _INFO.search(path.read_bytes())
         return found[1].decode(errors="replace") if found else ""
     return None
-
-
-def _is_secure(efivars: Path) -> bool:
-    return variables.read(efivars, _SECURE_BOOT) == b"\x01"

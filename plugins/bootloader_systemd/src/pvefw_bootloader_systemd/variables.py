@@ -8,8 +8,6 @@ from pathlib import Path
 
 LOADER_GUID = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 """The vendor of what systemd-boot and the system tell each other (Boot Loader Interface)."""
-GLOBAL_GUID = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
-"""The vendor of what UEFI itself defines (UEFI specification, section 3.3)."""
 
 _KEPT = struct.pack("<I", 0x7)
 """EFI_VARIABLE_NON_VOLATILE, _BOOTSERVICE_ACCESS and _RUNTIME_ACCESS."""
