@@ -79,11 +79,12 @@ def checkout() -> Path:
 
 
 def set_up(shop: Workshop, loader: str, *disks: str) -> None:
-    """Everything that an administrator has to do on new disks."""
+    """Everything that an administrator has to do on new disks, with the reference's commands."""
+    named = "" if loader == "systemd-boot" else loader  # that one fits a computer with UEFI
     for disk in disks:
-        shop.run(f"pvefw boot partition /dev/{disk} --yes")
-        shop.run(f"pvefw boot format /dev/{disk}2 --yes")
-        shop.run(f"pvefw boot init /dev/{disk}2 {loader}")
+        shop.run(f"pvefw boot partition /dev/{disk} --yes")  # the reference has none for that
+        shop.run(f"proxmox-boot-tool format /dev/{disk}2")
+        shop.run(f"proxmox-boot-tool init /dev/{disk}2 {named}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,14 +131,19 @@ def _states(loader: str, kernels: tuple[Kernel, ...], folder: Path) -> States:
 
     with computer.workshop() as shop:
         set_up(shop, loader, "vda", "vdb")
+        shop.run("proxmox-boot-tool status && proxmox-boot-tool clean")
         default = state("default")
         shop.run(_ADD_WORD[loader].format(word="changed=1"))
-        shop.run(f"pvefw boot kernel pin {oldest} && pvefw boot refresh")
+        shop.run(f"proxmox-boot-tool kernel pin {oldest} && proxmox-boot-tool refresh")
         pinned = state("pinned")
-        shop.run(f"pvefw boot kernel unpin && pvefw boot kernel pin {oldest} --next-boot")
-        shop.run("pvefw boot refresh")
+        shop.run(
+            "proxmox-boot-tool kernel unpin && "
+            f"proxmox-boot-tool kernel pin {oldest} --next-boot && proxmox-boot-tool refresh"
+        )
+        listed = shop.run("proxmox-boot-tool kernel list")
+        assert f"Kernel pinned on next-boot:\n{oldest}" in listed
         once = state("once")
-        shop.run(f"cp {bad_initrd()} /boot/initrd.img-{oldest} && pvefw boot refresh")
+        shop.run(f"cp {bad_initrd()} /boot/initrd.img-{oldest} && proxmox-boot-tool refresh")
         panics = state("panics")
     return States(default, pinned, once, panics)
 

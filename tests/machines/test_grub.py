@@ -1,7 +1,9 @@
-"""What only GRUB has: settings that a shell quotes, an environment block on FAT."""
+"""What only GRUB has: settings that a shell quotes, an environment block on FAT, Secure Boot."""
+
+import subprocess
 
 import pytest
-from servers.machines.kernels import boot_kernels
+from servers.machines.kernels import boot_kernels, unsigned
 from servers.machines.power import CONSOLE, bad_initrd, new_variables, power_on
 from servers.machines.workshop import workshop
 
@@ -22,7 +24,7 @@ _QUOTED = r"""it\'s=1 "dyndbg=file x.c +p" range=1M$0x10 a;b \\back $HOME {z} #x
 
 
 def test_disks_of_grub_in_computers_that_never_saw_them(tmp_path):
-    newest, *_, oldest = boot_kernels()
+    newest, middle, oldest = boot_kernels()
     disks = [tmp_path / "first", tmp_path / "second"]
     for disk in disks:
         with disk.open("wb") as image:
@@ -39,14 +41,28 @@ def test_disks_of_grub_in_computers_that_never_saw_them(tmp_path):
         entries = shop.run("efibootmgr --verbose")
         for name in ("vda2", "vdb2"):  # neither has lost its own to the other
             assert shop.run(f"lsblk -no PARTUUID /dev/{name}").strip() in entries
-        shop.run(f"pvefw boot kernel pin {oldest.version} --next-boot && pvefw boot refresh")
+        shop.install_kernel(unsigned(middle))
+        once = "pvefw boot kernel pin {} --next-boot && pvefw boot refresh && sync".format
+        shop.run(once(middle.version))
+        own_build = tmp_path / "own-build"
+        with shop.frozen():
+            subprocess.run(["cp", "--sparse=always", disks[0], own_build], check=True)
+        shop.run(once(oldest.version))
         shop.run("pvefw boot status")
         shop.switch_off()
 
-    in_uefi = power_on(disks[:1], new_variables(tmp_path / "others"), restarts=1)
+    def secure(name):
+        return new_variables(tmp_path / name, secure_boot=True)
+
+    in_uefi = power_on(disks[:1], secure("others"), restarts=1)
     in_bios = power_on(disks[1:], restarts=1)
 
     for boots in (in_uefi, in_bios):
         starts = [(one.kernel, one.panics) for one in boots.starts]
         assert starts == [(oldest.version, True), (newest.version, False)]
         assert boots.last.cmdline.endswith(f"root=/dev/none ro {CONSOLE} {_QUOTED}")
+    assert in_uefi.console.count("secureboot: Secure boot enabled") == 2
+
+    refused = power_on([own_build], secure("more"))
+    assert "bad shim signature" in refused.console
+    assert refused.kernels == [newest.version]

@@ -1,6 +1,6 @@
 """Every example of the administration guide for ``proxmox-boot-tool``, word for word.
 
-``format`` needs a real disk: that it formats without asking is tried in tests/machines.
+Real disks are formatted and filled with them in tests/machines, and booted.
 """
 
 import shlex

@@ -59,6 +59,21 @@ def full_kernel() -> Kernel:
     return _fetch(match["version"])
 
 
+def unsigned(kernel: Kernel) -> Kernel:
+    """The same kernel without the signature of Debian, as somebody's own build is."""
+
+    def make(folder: Path) -> None:
+        image = bytearray(kernel.image.read_bytes())
+        optional_header = int.from_bytes(image[0x3C:0x40], "little") + 24
+        certificates = optional_header + 112 + 4 * 8  # the fifth data directory of PE32+
+        end = int.from_bytes(image[certificates : certificates + 4], "little")
+        image[certificates : certificates + 8] = bytes(8)
+        (folder / "boot").mkdir()
+        (folder / "boot" / kernel.image.name).write_bytes(image[:end])
+
+    return Kernel(kernel.version, cached(f"linux-{kernel.version}-unsigned", make))
+
+
 def _newest_first(versions: Sequence[str]) -> list[str]:
     def order(one: str, other: str) -> int:
         newer = ["dpkg", "--compare-versions", one, "gt", other]

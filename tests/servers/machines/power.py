@@ -66,9 +66,13 @@ class Boots:
         return [one.kernel for one in self.starts]
 
 
-def new_variables(path: Path) -> Path:
-    """A UEFI computer's variables, as it leaves the factory."""
-    shutil.copyfile(FIRMWARE / "OVMF_VARS_4M.fd", path)
+def new_variables(path: Path, *, secure_boot: bool = False) -> Path:
+    """A UEFI computer's variables, as it leaves the factory.
+
+    :param secure_boot: with Microsoft's keys, so that nothing starts that they do not vouch for.
+    """
+    template = "OVMF_VARS_4M.ms.fd" if secure_boot else "OVMF_VARS_4M.fd"
+    shutil.copyfile(FIRMWARE / template, path)
     path.chmod(0o600)
     return path
 
