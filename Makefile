@@ -8,6 +8,11 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 BIN := .venv/bin
 ARGS ?=
+# Groups of tools/debian-packages.txt: whoever is not root hears of all that is missing in one sentence.
+demo: NEEDS := demo
+test: NEEDS := test plugins
+bench: NEEDS := bench
+check references docs: NEEDS := plugins
 
 SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 # every page that has a part which cog writes
@@ -65,7 +70,7 @@ format: venv  ## Format the code and mend what ruff can mend by itself.
 	@$(BIN)/ruff format .
 
 venv:  ## Make .venv, or bring it up to date; does nothing where nothing has changed.
-	@$(PYTHON) tools/venv.py
+	@$(PYTHON) tools/venv.py $(NEEDS)
 
 constraints: venv  ## Pin the versions that .venv has now in constraints.txt.
 	@$(BIN)/python tools/constraints.py

@@ -2,7 +2,8 @@
 
     python3 tools/debian.py GROUP...
 
-The groups stand in debian-packages.txt. Without root, one sentence says what to install.
+The groups stand in debian-packages.txt; ``plugins`` are all that are named like a folder of plugins/.
+Without root, one sentence says what to install.
 """
 
 import os
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 LIST = Path(__file__).with_name("debian-packages.txt")
+PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
 
 
 def groups() -> dict[str, list[str]]:
@@ -26,6 +28,8 @@ def groups() -> dict[str, list[str]]:
 def packages(wanted: set[str]) -> list[str]:
     """The packages of these groups, each once."""
     known = groups()
+    if "plugins" in wanted:
+        wanted = wanted | {one for one in known if (PLUGINS / one).is_dir()}
     return list(dict.fromkeys(name for group in known if group in wanted for name in known[group]))
 
 
@@ -70,6 +74,8 @@ def main(wanted: set[str]) -> str | None:
     :returns: ``None``, or the sentence that says what is missing.
     """
     names = packages(wanted)
+    if not names:
+        return None
     try:
         there = installed(names)
     except FileNotFoundError:

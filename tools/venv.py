@@ -1,9 +1,11 @@
 """Make .venv, or bring it up to date: this distribution, the shims, and every plugin, editable.
 
-    python3 tools/venv.py
+    python3 tools/venv.py [GROUP...]
 
-Runs before there is an environment, so it needs the standard library only. What was installed is
-remembered in .venv/installed-from; where that still holds, nothing is done.
+The groups of Debian packages are what a command of the Makefile needs beside the environment: who
+cannot install them hears of all at once. Runs before there is an environment, so it needs the standard
+library only. What was installed is remembered in .venv/installed-from; where that still holds, nothing
+is done.
 """
 
 import fcntl
@@ -53,17 +55,9 @@ def fingerprint(folders: list[Path]) -> str:
     return f"{ROOT} {sys.version.split()[0]}\n{digest.hexdigest()}\n"
 
 
-def make() -> str | None:
-    """An empty environment.
-
-    :returns: ``None``, or the sentence that says what is missing.
-    """
-    if importlib.util.find_spec("ensurepip") is None:
-        problem = debian.main({"venv"})
-        if problem:
-            return problem
+def make() -> None:
+    """An empty environment."""
     subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-    return None
 
 
 def pip(*arguments: str | Path) -> None:
@@ -121,11 +115,17 @@ def works() -> bool:
     return runs.returncode == 0
 
 
-def main() -> str | None:
+def main(groups: set[str]) -> str | None:
     """Bring the environment up to date.
 
+    :param groups: of Debian packages that have to be there, too.
     :returns: ``None``, or the sentence that says why not.
     """
+    if importlib.util.find_spec("ensurepip") is None:
+        groups = groups | {"venv"}
+    problem = debian.main(groups)
+    if problem:
+        return problem
     missing = left_out()
     for folder, why in missing.items():
         sys.stderr.write(f"Without plugins/{folder.name}. {why}\n")
@@ -139,9 +139,7 @@ def main() -> str | None:
         elsewhere = known and known.splitlines()[0] != wanted.splitlines()[0]
         try:
             if elsewhere or not works():
-                problem = make()
-                if problem:
-                    return problem
+                make()
             sys.stderr.write("Installing pvefw and its plugins into .venv\n")
             install(folders)
         except subprocess.CalledProcessError as error:
@@ -153,4 +151,4 @@ def main() -> str | None:
 if __name__ == "__main__":
     if sys.version_info < (3, 11):  # noqa: UP036 - the sentence is for whoever has an older one
         sys.exit("pvefw needs Python 3.11 or later: make PYTHON=/path/to/python3")
-    sys.exit(main())
+    sys.exit(main(set(sys.argv[1:])))
