@@ -8,6 +8,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 BIN := .venv/bin
 ARGS ?=
+# Debian keeps servers where an ordinary user's path does not lead.
+export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 # Groups of tools/debian-packages.txt: whoever is not root hears of all that is missing in one sentence.
 demo: NEEDS := demo
 test: NEEDS := test plugins

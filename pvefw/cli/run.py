@@ -15,6 +15,7 @@ from pvefw.errors import Cancelled, PvefwError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _NARROWEST, _WIDEST = 50, 100
+_ROOTS_PROGRAMS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
 
 
@@ -24,6 +25,7 @@ def run(args: Sequence[str]) -> int:
     :returns: 0 done, 1 the work failed, 2 wrong use.
     """
     app = App()
+    _complete_path()
     try:
         status = PVEFW.main(
             list(args),
@@ -54,6 +56,13 @@ def run(args: Sequence[str]) -> int:
         _explain(app, _as_internal(error))
         return FAILED
     return status if isinstance(status, int) else DONE
+
+
+def _complete_path() -> None:
+    """Find root's programs, too: after ``su`` without ``-`` the path is still the user's."""
+    known = [one for one in os.environ.get("PATH", os.defpath).split(os.pathsep) if one]
+    missing = [one for one in _ROOTS_PROGRAMS if one not in known]
+    os.environ["PATH"] = os.pathsep.join([*known, *missing])
 
 
 def _columns() -> int:

@@ -1,6 +1,8 @@
 """The command line itself: options, output, exit statuses, and a quick start."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -208,3 +210,15 @@ def test_a_reader_that_leaves_is_no_error(tmp_path):
     shell = " ".join(command) + " | head -c 1"
     done = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=False)
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("path", ["/usr/bin:/bin", "", None])
+def test_roots_programs_are_found_whoever_became_root(monkeypatch, capsys, path):
+    """``su`` without ``-`` keeps the path of the user that one was."""
+    if path is None:
+        monkeypatch.delenv("PATH")
+    else:
+        monkeypatch.setenv("PATH", path)
+    assert run(["--version"]) == 0
+    assert shutil.which("mkfs.vfat")
+    assert "" not in os.environ["PATH"].split(":")
