@@ -92,6 +92,23 @@ def test_drift_is_reported_and_repaired(shop, damage):
     shop.run("pvefw boot refresh && pvefw boot status --quiet")
 
 
+def test_a_loader_that_secure_boot_will_refuse_is_reported(shop):
+    variable = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    shop.run(f"printf '\\6\\0\\0\\0\\1' >/run/on && mount --bind /run/on {variable}")
+
+    found = status(shop)
+    warned = shop.run("pvefw boot refresh")
+    shop.run(f"umount {variable}")
+
+    images = "EFI/BOOT/BOOTX64.EFI, EFI/systemd/systemd-bootx64.efi"
+    for one in found["esps"]:
+        [said] = one["problems"]
+        assert f"the firmware will refuse what is not signed here: {images};" in said
+        assert said in " ".join(warned.split())
+    assert found["problems"] == []  # Debian's kernels are signed
+    shop.run("pvefw boot status --quiet")
+
+
 def test_a_stale_kernel_is_reported_and_removed(shop, kernels):
     kept, name = f"EFI/proxmox/{kernels[0].version}", "6.0.1-1-gone"
     shop.run(
