@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pvefw import system
@@ -53,6 +53,20 @@ def _held_by_the_kernel(path: Path) -> bool:
     return False
 
 
+def _on_it(device: Device) -> Device:
+    """A device with what is on it, also where udev has not told: in a chroot or a container."""
+    if device.fstype or (device.table and not device.is_partition):
+        return device
+    said = system.run(["blkid", "-p", "-o", "export", str(device.path)], check=False).stdout
+    found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    return replace(
+        device,
+        fstype=found.get("TYPE", ""),
+        uuid=device.uuid or found.get("UUID", ""),
+        table=device.table or found.get("PTTYPE", ""),
+    )
+
+
 # --- format ---------------------------------------------------------------------------------------------
 
 
@@ -71,7 +85,7 @@ def check_format(devices: Devices, path: Path, *, force: bool) -> Format:
     :raises UsageError: it cannot, and nothing was done.
     :raises NotFound: there is no such device.
     """
-    device = devices.find(path)
+    device = _on_it(devices.find(path))
     _refuse_format(device, force=force)
     lines = [f"{device.path}: {size(device.size)}, make a FAT32 file system on it"]
     if device.fstype:
@@ -152,7 +166,7 @@ def check_partition(devices: Devices, path: Path, *, force: bool) -> Partitionin
     :raises UsageError: it cannot, and nothing was done.
     :raises NotFound: there is no such device.
     """
-    disk = devices.find(path)
+    disk = _on_it(devices.find(path))
     who = f"partition: {disk.path}"
     if disk.type not in ("disk", "loop"):
         raise UsageError(f"{who}: it is not a disk but a {disk.type}", hint="See: lsblk")

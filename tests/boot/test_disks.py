@@ -151,6 +151,22 @@ def test_partition_refuses(devices, device, force, said):
     assert said in caught.value.message
 
 
+def test_what_udev_has_not_told_is_looked_for_on_the_disk_itself(tmp_path):
+    """In a chroot of a rescue system, lsblk knows of no partition table, and of no file system."""
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(2 << 30)
+    disk = disks.Device(image, "sdx", "disk", 2 << 30)
+    assert prepare.check_partition(disks.Devices([disk]), image, force=False).lines
+    subprocess.run(["sfdisk", str(image)], input="label: gpt\n", text=True, check=True)
+    with pytest.raises(UsageError, match=r"it has a partition table \(gpt\)"):
+        prepare.check_partition(disks.Devices([disk]), image, force=False)
+    subprocess.run(["mkfs.vfat", "-F", "32", str(image)], check=True, capture_output=True)
+    partition = disks.Device(image, "sdx1", "part", 2 << 30, "sdx", partition_type=ESP_TYPE)
+    with pytest.raises(UsageError, match=r"a file system on it already \(vfat\)"):
+        prepare.check_format(disks.Devices([partition]), image, force=False)
+
+
 @pytest.mark.parametrize(("device", "force"), [("sdc", False), ("sdf", True)])
 def test_partition_says_what_it_will_do(devices, device, force):
     planned = prepare.check_partition(devices, Path("/dev", device), force=force)
