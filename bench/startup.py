@@ -52,7 +52,7 @@ def main():
         site = Path(folder)
         root = site / "root"
         root.mkdir()
-        env = {"PYTHONDONTWRITEBYTECODE": "", "PVEFW_ROOT": str(root)}
+        env = {"PVEFW_ROOT": str(root)}
         alone = measure(env)
         install_others(site)
         crowded = measure({**env, "PYTHONPATH": str(site)})

@@ -36,6 +36,12 @@ FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, G
 
 _Spec = TypeVar("_Spec")
 
+_THIS_API, _NEXT_API = f">={PLUGIN_API}", f"<{PLUGIN_API + 1}"
+_USUAL = {f"{PROJECT}{_THIS_API},{_NEXT_API}", f"{PROJECT}{_NEXT_API},{_THIS_API}"}
+"""What plugins require as a rule, as build tools write it: it is met. Everything else is read with
+``packaging``, whose import takes as long as that of all our modules that a command needs.
+"""
+
 # --- find: metadata only, nothing is imported ---------------------------------------------------
 
 
@@ -100,6 +106,9 @@ class PluginInfo:
     @cached_property
     def problem(self) -> str:
         """Why it must not be loaded, from metadata alone; empty where it may."""
+        dist = self.entry_point.dist
+        if dist is not None and not _USUAL.isdisjoint(dist.requires or ()):
+            return ""
         if self._requirement is not None and not self._requirement.contains(
             __version__, prereleases=True
         ):
@@ -258,15 +267,19 @@ def bind(family: Family, name: str, values: Mapping[str, str], *, instance: str 
     :raises PluginError: it is missing or broken.
     :raises ConfigError: the values do not fit its settings.
     """
-    info = find(family, name)
+    return bind_found(find(family, name), values, instance=instance)
+
+
+def bind_found(info: PluginInfo, values: Mapping[str, str], *, instance: str = "") -> Bound[Any]:
+    """As :func:`bind`, for a plugin that was found already."""
     plugin = load(info)
-    who = instance or name
+    who = instance or info.name
     try:
         infos = settings.declared(plugin)
         resolved = settings.resolve_all(infos, values, who)
         secrets = settings.secret_values(infos, resolved)
         made = _make(info, plugin, resolved, secrets, who)
-        return bind_object(family, made, who, secrets=secrets)
+        return bind_object(info.family, made, who, secrets=secrets)
     except PluginError as error:
         raise _broken(info, error.message, error.hint) from error
 

@@ -63,7 +63,7 @@ def bind(paths: Paths, name: str, values: Mapping[str, str], instance: str) -> B
     """
     where = _locate(paths, name)
     if not isinstance(where, _InCatalog):
-        return plugins.bind(DNS, name, values, instance=instance)
+        return plugins.bind_found(where, values, instance=instance)
     infos = where.catalog.hooks.catalog_entry(name=where.name).settings
     resolved = settings.resolve_all(infos, values, instance)
     secrets = settings.secret_values(infos, resolved)

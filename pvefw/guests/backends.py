@@ -81,9 +81,10 @@ def bind(paths: Paths, section: Section) -> Bound[GuestSpec]:
     :raises ConfigError: its settings do not fit it, or hold a secret in plain text.
     """
     api = section.values.get("api", section.id)
-    infos = settings.declared(plugins.load(plugins.find(GUEST, api)))
+    info = plugins.find(GUEST, api)
+    infos = settings.declared(plugins.load(info))
     values = _values(section, infos, f"{paths.cluster_pvefw_cfg} or {paths.node_pvefw_cfg()}")
-    bound: Bound[GuestSpec] = plugins.bind(GUEST, api, values, instance=section.id)
+    bound: Bound[GuestSpec] = plugins.bind_found(info, values, instance=section.id)
     return bound
 
 

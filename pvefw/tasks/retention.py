@@ -14,7 +14,7 @@ from pvefw import system
 from pvefw.errors import ConfigError, Locked, PvefwError, UsageError
 from pvefw.store import files, properties, pvefw_config
 from pvefw.store.paths import Paths
-from pvefw.tasks import archive, registry
+from pvefw.tasks import registry
 from pvefw.tasks.upid import Upid
 
 COUNT, DAYS = "task-history-count", "task-history-days"
@@ -111,6 +111,8 @@ def prune(paths: Paths, now: datetime, *, dry_run: bool = False) -> int:
             files.replace(paths.task_removals, b"\n".join(upids))
             _finish(paths)
     if upids and paths.task_index.exists():
+        from pvefw.tasks import archive  # every task asks whether it is time; few prune
+
         with contextlib.suppress(Locked):  # another process is at it
             archive.bring_up_to_date(paths)
     return len(upids)

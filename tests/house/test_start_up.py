@@ -71,3 +71,16 @@ def test_the_tab_key_waits_for_no_plugin_no_daemon_and_nothing_heavy(line, tmp_p
     heavy = HEAVY | {"asyncio", "libvirt", "pvefw.plugins", "pvefw.guests.backends", "sqlite3"}
     assert found & heavy == set()
     assert [name for name in found if name.startswith("pvefw_")] == []
+
+
+def test_a_bulk_action_waits_for_nothing_that_it_does_not_need(tmp_path):
+    """libvirt's own test driver keeps one guest in the process, which runs."""
+    configuration = tmp_path / "etc/pve/pvefw.cfg"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text("guest: libvirt\n\turi test:///default\n")
+    found = imported("stopall", PVEFW_ROOT=str(tmp_path))
+    assert {"libvirt", "pvefw_guest_libvirt.guests"} <= found
+    heavy = {"cryptography", "dns", "packaging", "requests", "rich", "sqlite3", "yaml"}
+    assert found & heavy == set()
+    plugins = {name.partition(".")[0] for name in found if name.startswith("pvefw_")}
+    assert plugins == {"pvefw_guest_libvirt"}
