@@ -28,8 +28,6 @@ class Directory:
     """URL of the terms of service, or empty."""
     binding_required: bool = False
     """Whether a new account needs an external account binding."""
-    profiles: Mapping[str, str] = field(default_factory=dict)
-    """Certificate profiles by name, with a description."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,6 @@ class Client:
             urls=urls,
             terms=meta.text("termsOfService", ""),
             binding_required=meta.flag("externalAccountRequired"),
-            profiles=meta.object("profiles").members,
         )
 
     @property

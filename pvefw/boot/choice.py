@@ -138,11 +138,8 @@ def _identity(path: Path) -> list[int] | None:
 
 def _noted(paths: Paths) -> str | None:
     """In which boot the pin that is there was set, or ``None`` where nobody took note."""
-    try:
-        note = json.loads(files.read_if_exists(_note_path(paths)) or b"{}")
-    except ValueError:
-        return None
-    if not isinstance(note, dict) or note.get("file") != _identity(paths.next_boot_kernel):
+    note = files.read_object(_note_path(paths))
+    if note.get("file") != _identity(paths.next_boot_kernel):
         return None
     return note.get("boot_id")
 

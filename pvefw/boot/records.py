@@ -112,10 +112,9 @@ def forget(paths: Paths, uuid: str) -> None:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        raw = json.loads(files.read_if_exists(path) or b"{}")
-    except (ValueError, StoreError):
+        return files.read_object(path)
+    except StoreError:
         return {}
-    return raw if isinstance(raw, dict) else {}
 
 
 class Sources:

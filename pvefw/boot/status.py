@@ -7,7 +7,7 @@ from typing import Any
 from pvefw.boot import choice, esps, records
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
-from pvefw.boot.refresh import LOCK, WAIT, Context, look
+from pvefw.boot.refresh import LOCK, WAIT, Context, Looked, look
 from pvefw.errors import PvefwError
 from pvefw.model import BootPlan, Firmware
 from pvefw.store import kernel_files, locks
@@ -134,6 +134,20 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
     except OSError as error:
         message = f"{one.who}: it cannot be read: {error.strerror or error}"
         return EspStatus(one.entry, str(one.device.path), "error", problems=[message])
+    problems = _problems(looked, plan)
+    return EspStatus(
+        one.entry,
+        str(one.device.path),
+        "drift" if problems else "ok",
+        looked.esp.size,
+        looked.esp.free,
+        _loaders(looked.found),
+        problems,
+    )
+
+
+def _problems(looked: Looked, plan: BootPlan) -> list[str]:
+    """What is not as the plan wants it."""
     problems = looked.change.lines()
     if looked.missing_loader:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
@@ -147,15 +161,7 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
     ]
     if plan.pinned and not looked.change:
         problems += _overruled(looked.found, plan)
-    return EspStatus(
-        one.entry,
-        str(one.device.path),
-        "drift" if problems else "ok",
-        looked.esp.size,
-        looked.esp.free,
-        _loaders(looked.found),
-        problems,
-    )
+    return problems
 
 
 def _rivals(found: Found) -> list[str]:

@@ -167,11 +167,8 @@ def _has_pveproxy(paths: Paths) -> bool:
 
 def _load(paths: Paths) -> _Told:
     """What is kept; nothing where it is damaged: then everybody is told once more."""
-    try:
-        said = json.loads(files.read_if_exists(paths.deploy_state) or b"{}")
-        return _Told(_texts(said.get("done")), _texts(said.get("failed")))
-    except (ValueError, AttributeError):
-        return _Told()
+    said = files.read_object(paths.deploy_state)
+    return _Told(_texts(said.get("done")), _texts(said.get("failed")))
 
 
 def _texts(said: Any) -> dict[str, str]:

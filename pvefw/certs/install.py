@@ -160,7 +160,13 @@ def _finish(paths: Paths) -> None:
     recorded = files.read_if_exists(paths.install_intent)
     if recorded is None:
         return
-    halves = [_Half(Path(one["target"]), one["digest"]) for one in json.loads(recorded)]
+    try:
+        halves = [_Half(Path(one["target"]), one["digest"]) for one in json.loads(recorded)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CertificateError(
+            f"{paths.install_intent}: this record of an interrupted installation is damaged: {error}",
+            hint="See whether certificate and key of the node belong together, then remove the file.",
+        ) from error
     if all(one.done or one.ready for one in halves):
         _swap(paths, halves)
     elif not any(one.done for one in halves):

@@ -164,9 +164,9 @@ class Record:
 
 def records(paths: Paths) -> dict[str, Record]:
     """What is kept, by the certificate's file name; nothing where it is damaged."""
-    data = files.read_if_exists(paths.renewal_state)
+    kept = files.read_object(paths.renewal_state)
     try:
-        return {str(key): _record(one) for key, one in json.loads(data or b"{}").items()}
+        return {key: _record(one) for key, one in kept.items()}
     except (ValueError, TypeError, AttributeError, KeyError):
         return {}
 

@@ -10,8 +10,6 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
-DIALECT = "https://json-schema.org/draft/2020-12/schema"
-
 
 def _text(meaning: str = "") -> Schema:
     return {"type": "string", "description": meaning}

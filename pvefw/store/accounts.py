@@ -2,17 +2,16 @@
 
 import contextlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pvefw.errors import ConfigError, NotFound, UsageError
+from pvefw.errors import ConfigError, NotFound
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
+from pvefw.store.section_config import ID, check_id
 
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 _DEACTIVATED = "_deactivated_"
 _OUR_KEY = "pvefw"
 """Our own key in the JSON. Proxmox VE does not look at it, but drops it when it updates the account."""
@@ -50,7 +49,7 @@ def names(paths: Paths) -> list[str]:
         return []
     except OSError as error:
         raise files.failed("read", paths.acme_dir, error) from error
-    return sorted(name for name in found if _NAME.fullmatch(name))
+    return sorted(name for name in found if ID.fullmatch(name))
 
 
 def path(paths: Paths, name: str) -> Path:
@@ -58,11 +57,7 @@ def path(paths: Paths, name: str) -> Path:
 
     :raises UsageError: the name is not one of an account.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(
-            f"'{name}' is not an account name",
-            hint="Letters, digits, '-' and '_', beginning with a letter.",
-        )
+    check_id(name, "an account name")
     return paths.acme_dir / name
 
 

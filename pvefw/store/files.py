@@ -7,10 +7,12 @@ symlinks, refuses ``chmod``, and sets modes by itself.
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pvefw.durable import create_file, make_directory, remove_file, sync_directory
 from pvefw.errors import DigestMismatch, NotFound, StoreError
@@ -41,6 +43,18 @@ def read_if_exists(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise failed("read", path, error) from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object that can be done without: an empty one where there is none, or it is damaged.
+
+    :raises StoreError: the file cannot be read.
+    """
+    try:
+        found = json.loads(read_if_exists(path) or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def digest(data: bytes) -> str:

@@ -37,7 +37,6 @@ def read(paths: Paths) -> list[tuple[str, str]]:
 def _json(path: Path) -> dict[str, Any]:
     """A JSON object; an empty one where there is none that can be read."""
     try:
-        said = json.loads(files.read_if_exists(path) or b"{}")
-    except (ValueError, StoreError):
+        return files.read_object(path)
+    except StoreError:
         return {}
-    return said if isinstance(said, dict) else {}

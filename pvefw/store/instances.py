@@ -4,7 +4,6 @@ That file can be read by Proxmox VE's web server, so a secret never stands in it
 had.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -14,9 +13,8 @@ from pvefw.hookspecs import Family
 from pvefw.store import files, locks, plugin_config, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.store.pvefw_config import PvefwConfig
-from pvefw.store.section_config import Section
+from pvefw.store.section_config import Section, check_id
 
-_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 _LOCK = "pvefw-cfg"
 
 
@@ -62,11 +60,7 @@ def add(paths: Paths, family: Family, instance: Instance) -> None:
     :raises ConfigError: its settings do not fit the plugin, or a secret stands among them.
     :raises PluginError: there is no such plugin, or it is broken.
     """
-    if not _ID.fullmatch(instance.id):
-        raise UsageError(
-            f"'{instance.id}' is not an id",
-            hint="Letters, digits, '-' and '_', beginning with a letter.",
-        )
+    check_id(instance.id, "a plugin instance's id")
     _check(family, instance)
     with locks.cluster_lock(paths, _LOCK):
         if any(one.id == instance.id for one in load_all(paths, family)):

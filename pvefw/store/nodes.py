@@ -1,6 +1,5 @@
 """The nodes of the cluster, and where each is found."""
 
-import json
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -67,8 +66,7 @@ def address(paths: Paths, node: str) -> str:
 def _member(paths: Paths, node: str) -> Mapping[str, Any]:
     """What pmxcfs says of a node; nothing where it says nothing that can be understood."""
     try:
-        said = json.loads(files.read_if_exists(paths.members) or b"{}")
-        member: Mapping[str, Any] = said["nodelist"][node]
-    except (ValueError, KeyError, TypeError):
+        member: Mapping[str, Any] = files.read_object(paths.members)["nodelist"][node]
+    except (KeyError, TypeError):
         return {}
     return member if isinstance(member, dict) else {}

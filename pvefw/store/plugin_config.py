@@ -17,13 +17,11 @@ from pvefw import settings
 from pvefw.errors import ConfigError, NotFound, UsageError
 from pvefw.store import files, locks, properties
 from pvefw.store.paths import Paths
-from pvefw.store.section_config import Section, SectionConfig
+from pvefw.store.section_config import Section, SectionConfig, check_id
 
-TYPES = ("dns", "standalone", "challenge")
 STANDALONE = "standalone"
 DEFAULT_DELAY = 30
 LONGEST_DELAY = 172800
-_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 _LOCK = "file-priv_acme_plugins_cfg"
 """Proxmox VE's own lock for ``plugins.cfg``."""
 
@@ -80,11 +78,7 @@ def add(paths: Paths, instance: PluginInstance) -> None:
 
     :raises UsageError: the id is taken or not an id.
     """
-    if not _ID.fullmatch(instance.id):
-        raise UsageError(
-            f"'{instance.id}' is not a plugin instance's id",
-            hint="Letters, digits, '-' and '_', beginning with a letter.",
-        )
+    check_id(instance.id, "a plugin instance's id")
     with locks.cluster_lock(paths, _LOCK):
         if instance.id in _sections(paths):
             raise UsageError(

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from pvefw.errors import ConfigError
 from pvefw.store.node_config import parse_property_string
+from pvefw.store.section_config import ID
 
 _LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 _INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,14}")
 _BRACKETED = re.compile(r"\[(.*)\](?::(.*))?")
@@ -142,7 +142,7 @@ def _acme(value: str) -> None:
     values = parse_property_string(value)
     _keys(values, "account", "domains")
     if "account" in values:
-        _matches(_ID, values["account"], "an account name")
+        _matches(ID, values["account"], "an account name")
     for name in split_names(values.get("domains", "")):
         check_domain(name)
 
@@ -154,7 +154,7 @@ def _acmedomain(value: str) -> None:
         raise ValueError("the domain is missing")
     check_domain(values["domain"])
     if "plugin" in values:
-        _matches(_ID, values["plugin"], "a plugin instance's name")
+        _matches(ID, values["plugin"], "a plugin instance's name")
     if "alias" in values:
         check_domain(values["alias"])
 
@@ -199,7 +199,7 @@ def check_text(value: str) -> None:
 
 
 def _account(value: str) -> None:
-    _matches(_ID, value, "an account name")
+    _matches(ID, value, "an account name")
 
 
 def _servers(value: str) -> None:

@@ -10,8 +10,22 @@ from dataclasses import dataclass, replace
 
 from pvefw.errors import ConfigError, UsageError
 
+ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
+"""What instances and accounts can be called: Proxmox VE's ``pve-configid``, of one letter, too."""
 _HEADER = re.compile(r"(?P<type>[^\s:#][^\s:]*):\s*(?P<id>\S+)\s*")
 _PROPERTY = re.compile(r"\s+(?P<key>\S+)(?:\s+(?P<value>.*?))?\s*")
+
+
+def check_id(text: str, what: str) -> None:
+    """Refuse what cannot be an id.
+
+    :param what: for the message: ``an account name``.
+    :raises UsageError: it is none.
+    """
+    if not ID.fullmatch(text):
+        raise UsageError(
+            f"'{text}' is not {what}", hint="Letters, digits, '-' and '_', beginning with a letter."
+        )
 
 
 @dataclass(frozen=True)

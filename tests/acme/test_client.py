@@ -39,7 +39,6 @@ def test_the_directory_says_what_the_server_wants(client, pebble):
     assert found.urls["newOrder"].startswith(pebble.directory.removesuffix("/dir"))
     assert found.terms
     assert not found.binding_required
-    assert found.profiles == {}
 
 
 def test_something_that_is_no_directory(pebble):

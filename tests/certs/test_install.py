@@ -162,3 +162,13 @@ def test_nodes_that_share_a_tree_do_not_share_an_intent(paths, task, machine):
     assert paths.install_intent.exists()
     install.recover(paths)
     assert pair(paths) == new
+
+
+@pytest.mark.parametrize("record", [b"", b"{", b"[1]", b'[{"target": "/x"}]'])
+def test_a_record_that_is_damaged_is_an_error_that_says_what_to_do(paths, record):
+    """Every command meets it first."""
+    paths.state_dir.mkdir(parents=True)
+    paths.install_intent.write_bytes(record)
+    with pytest.raises(CertificateError, match="damaged") as raised:
+        install.recover(paths)
+    assert "remove the file" in raised.value.hint
