@@ -30,8 +30,23 @@ cp $drivers/libvirt_driver_lxc.so /run/drivers
 mount --bind /run/drivers $drivers
 # where both versions are mounted, libvirt_lxc trips over the second
 umount /sys/fs/cgroup/unified 2>/dev/null || true
-exec libvirtd -f "$1/libvirtd.conf" -p /run/libvirtd.pid
+LD_PRELOAD="$1/slow.so" PVEFW_SLOW="$1/slow" exec libvirtd -f "$1/libvirtd.conf" -p /run/libvirtd.pid
 """
+_SLOW = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int virNetClientAddProgram(void *client, void *program)
+{
+    int (*next)(void *, void *) = (int (*)(void *, void *)) dlsym(RTLD_NEXT, "virNetClientAddProgram");
+    if (unlink(getenv("PVEFW_SLOW")) == 0)
+        usleep(500000);
+    return next(client, program);
+}
+"""
+"""Makes the daemon as slow as a busy host now and then does, right where it misses what it is told."""
 _DOMAIN = """
 <domain type='lxc'>
   <name>{name}</name>
@@ -77,6 +92,10 @@ class LxcNode:
         """The names of the containers that run."""
         return {one.name() for one in self.connection.listAllDomains() if one.isActive()}
 
+    def miss_an_init(self) -> None:
+        """Let the daemon miss which process the init of the next container is."""
+        (self.base / "slow").touch()
+
     def clear(self) -> None:
         """Stop and remove every container."""
         import libvirt
@@ -105,6 +124,9 @@ def lxc_node() -> Iterator[LxcNode]:
     (base / "libvirtd.conf").write_text(
         f'host_uuid="{uuid.uuid4()}"\nunix_sock_dir="{base}"\nauth_unix_rw="none"\n'
     )
+    (base / "slow.c").write_text(_SLOW)
+    compiler = ["cc", "-shared", "-fPIC", "-o", base / "slow.so", base / "slow.c", "-ldl"]
+    subprocess.run(compiler, check=True)
     node, log = LxcNode(base), base / "log"
     argv = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     with log.open("wb") as output:

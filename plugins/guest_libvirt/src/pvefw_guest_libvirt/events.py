@@ -91,6 +91,8 @@ class Events:
         self._connecting = threading.Lock()
         self._connection: Any = None
         self._watches: set[Watch] = set()
+        self._alone: dict[str, Watch] = {}
+        """By UUID, who alone is told of a guest."""
 
     @property
     def connection(self) -> Any:
@@ -117,6 +119,19 @@ class Events:
         finally:
             self._watches.discard(watch)
 
+    @contextlib.contextmanager
+    def watch_alone(self, uuid: str) -> Iterator[Watch]:
+        """What happens to a guest from now on is told to nobody else.
+
+        :raises Unavailable: there is no connection.
+        """
+        with self.watch(uuid) as watch:
+            self._alone[uuid] = watch
+            try:
+                yield watch
+            finally:
+                del self._alone[uuid]
+
     def _connect(self) -> Any:
         connection = connect(self._uri)
         with explained():
@@ -139,7 +154,8 @@ class Events:
 
     def _tell(self, domain: Any, state: GuestState | None, detail: str) -> None:
         change = Change(domain.UUIDString(), state, datetime.now(UTC), detail)
-        for watch in self._watches.copy():
+        alone = self._alone.get(change.uuid)
+        for watch in self._watches.copy() if alone is None else [alone]:
             watch.put(change)
 
     def _lost(self, _connection: Any, _reason: int, _: Any) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import libvirt
 import libvirt_qemu
@@ -23,6 +24,7 @@ from pvefw.api import (
     hookimpl,
     setting,
 )
+from pvefw_guest_libvirt import containers
 from pvefw_guest_libvirt.connections import Pool, explained
 from pvefw_guest_libvirt.events import Events, Watch
 from pvefw_guest_libvirt.metadata import Definition, keep, numbered
@@ -131,13 +133,24 @@ class Libvirt:
     # --- power ---------------------------------------------------------------------------------
 
     @hookimpl
-    def guest_start(self, guest: Guest, task: Task) -> None:  # noqa: ARG002 - libvirt's call has no end but its own
+    def guest_start(self, guest: Guest, task: Task) -> None:
         """Start it, or let it go on where it is paused."""
         with self._pool.connection() as connection:
             domain = _domain(connection, guest)
-            _act(domain, GuestState.RUNNING, lambda: _start(domain))
+            _act(domain, GuestState.RUNNING, lambda: self._start(domain, guest, task))
             if _state(domain) is not GuestState.RUNNING:
                 raise ProviderError("it ran, and has stopped again")
+
+    def _start(self, domain: Any, guest: Guest, task: Task) -> None:
+        state = domain.state()[0]
+        if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
+            domain.pMWakeup()
+        elif state == libvirt.VIR_DOMAIN_PAUSED:
+            domain.resume()
+        elif guest.kind == "container" and not urlsplit(self.uri).hostname:
+            containers.start(domain, self._events, f"{guest.vmid} ({guest.name})", task)
+        else:
+            domain.create()
 
     @hookimpl
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
@@ -303,16 +316,6 @@ def _ask(domain: Any, way: int) -> None:
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
             raise
-
-
-def _start(domain: Any) -> None:
-    state = domain.state()[0]
-    if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
-        domain.pMWakeup()
-    elif state == libvirt.VIR_DOMAIN_PAUSED:
-        domain.resume()
-    else:
-        domain.create()
 
 
 def _answers(domain: Any) -> bool:
