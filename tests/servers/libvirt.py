@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from servers.boot_sector import write_image
+from servers.machines import agent
 
 READY_SECONDS = 20.0
 _PORT_RANGES = range(15000, 32000, 50)  # below Linux' own range for outgoing connections
@@ -40,22 +41,26 @@ _DOMAIN = """
   <name>{name}</name>
   <memory unit='MiB'>{memory}</memory>
   <vcpu>1</vcpu>
-  <os><type arch='x86_64' machine='pc'>hvm</type><bios useserial='no'/></os>
+  <os><type arch='x86_64' machine='pc'>hvm</type><bios useserial='no'/>{boot}</os>
   <features><acpi/></features>
   <on_poweroff>destroy</on_poweroff>
   <devices>
     <emulator>/usr/bin/qemu-system-x86_64</emulator>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='raw' cache='none'/>
-      <source file='{disk}'/>
-      <target dev='vda' bus='virtio'/>
-    </disk>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
-    {more}
+    {devices}
   </devices>
 </domain>
 """
+_DISK = """
+<disk type='file' device='disk'>
+  <driver name='qemu' type='raw' cache='none'/>
+  <source file='{}'/>
+  <target dev='vda' bus='virtio'/>
+</disk>
+"""
+_LINUX = "<kernel>{}</kernel><initrd>{}</initrd><cmdline>{}</cmdline>"
+_CONSOLE = "<serial type='file'><source path='{}'/></serial>"
 _AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 _POOL = "<pool type='dir'><name>{0.name}</name><target><path>{0}</path></target></pool>"
 
@@ -101,22 +106,37 @@ class LibvirtNode:
         lingers: float = 0.0,
         deaf: bool = False,
         filler: int = 0,
-        agent: bool = False,
+        mute_agent: bool = False,
     ) -> Any:
         """A domain with a disk of its own; the parameters are those of the boot sector.
 
         :param memory: MiB.
         :param local: its disk is on the node's own directory, instead of the shared one.
-        :param agent: it has a channel for an agent, which nobody answers.
+        :param mute_agent: it has a channel for an agent, which nobody answers.
         """
         image = f"{name}.img"
         # seen from outside the node's mount namespace, its local directory has another path
         written = self.base / (f"local-of-{self.name}" if local else "shared") / image
         write_image(written, lingers=lingers, deaf=deaf, filler=filler)
         disk = self.base / ("local" if local else "shared") / image
-        more = _AGENT if agent else ""
-        xml = _DOMAIN.format(name=name, memory=memory, disk=disk, more=more)
+        devices = _DISK.format(disk) + (_AGENT if mute_agent else "")
+        xml = _DOMAIN.format(name=name, memory=memory, boot="", devices=devices)
         return self.connection.defineXML(xml)
+
+    def define_with_agent(self, name: str) -> Any:
+        """A domain of :mod:`servers.machines.agent`; what it says is in :meth:`console`."""
+        kernel, initrd = agent.system()
+        boot = _LINUX.format(kernel.image, initrd, agent.COMMAND_LINE)
+        devices = _AGENT + _CONSOLE.format(self._console(name))
+        xml = _DOMAIN.format(name=name, memory=128, boot=boot, devices=devices)
+        return self.connection.defineXML(xml)
+
+    def console(self, name: str) -> str:
+        """What a domain has said on its console."""
+        return self._console(name).read_text(errors="replace")
+
+    def _console(self, name: str) -> Path:
+        return self.base / "shared" / f"{name}.console"
 
     def pool(self) -> None:
         """Make the local directory a storage pool, as a target of local disks needs."""

@@ -3,7 +3,9 @@
 import json
 import re
 
+import libvirt
 import pytest
+from servers.machines import agent
 
 from pvefw.testing.guest import PatientTask
 
@@ -119,12 +121,38 @@ def test_an_interruption_says_what_was_and_leaves_the_rest(host):
 
 
 def test_an_agent_that_does_not_answer_and_none_at_all(host):
-    host.daemon.define("mute", agent=True).create()
+    host.daemon.define("mute", mute_agent=True).create()
     host.daemon.define("none").create()
     plugin, task = host.plugin(), PatientTask()
     mute, none = plugin.guest_list()
     assert plugin.guest_ready(mute, 1.5, task) is False
     assert plugin.guest_ready(none, 1.5, task) is None
+
+
+def test_an_agent_that_answers_lets_the_next_group_start_and_takes_the_shutdown(host):
+    host.daemon.define("web")
+    domain = host.daemon.define_with_agent("db")
+    host.give("db", onboot=1, order=1, up=3600, ready="agent")
+    host.give("web", onboot=1, order=2)
+    plugin = host.plugin()
+    db = next(one for one in plugin.guest_list() if one.name == "db")
+
+    domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
+    assert plugin.guest_ready(db, 0.5, PatientTask()) is False
+    domain.destroy()
+
+    said = host.run("startall", limit=280)  # it does not take the hour that db may take
+    words = re.findall(r"\((\w+)\): (starting|waiting until it is ready|started)", said)
+    assert words == [
+        *(("db", "starting"), ("db", "started"), ("db", "waiting until it is ready")),
+        *(("web", "starting"), ("web", "started")),
+    ]
+    assert plugin.guest_ready(db, 60, PatientTask()) is True
+
+    host.daemon.wait_until_booted("web")
+    said = host.run("stopall", "--timeout", 280, limit=300)
+    assert said.endswith("Task OK\n"), said
+    assert agent.SAYS in host.daemon.console("db")
 
 
 def test_a_hundred_guests_start_and_stop(host):

@@ -111,13 +111,20 @@ def _fetch(version: str) -> Kernel:
     return Kernel(version, cached(f"linux-{version}", make))
 
 
-def initrd(init: str, kernel: Kernel | None = None, modules: Sequence[str] = ()) -> Path:
-    """An initrd of busybox, a script ``/init`` and modules; made once, and kept.
+def initrd(
+    init: str,
+    kernel: Kernel | None = None,
+    modules: Sequence[str] = (),
+    programs: Sequence[Path] = (),
+) -> Path:
+    """An initrd of busybox, a script ``/init``, modules and programs; made once, and kept.
 
     :param init: for busybox' shell; ``/modules`` names the modules' files in the order of loading.
     :param kernel: whose modules; with all that they depend on.
+    :param programs: of this host, each to the same place; with the libraries that they use.
     """
-    contents = "\0".join([init, kernel.version if kernel else "", *modules])
+    ours = [f"{one} {one.stat().st_mtime_ns}" for one in programs]
+    contents = "\0".join([init, kernel.version if kernel else "", *modules, *ours])
     name = f"initrd-{hashlib.sha256(contents.encode()).hexdigest()[:16]}"
 
     def make(folder: Path) -> None:
@@ -130,6 +137,10 @@ def initrd(init: str, kernel: Kernel | None = None, modules: Sequence[str] = ())
         files = _with_dependencies(kernel, modules) if kernel else []
         for file in files:
             shutil.copyfile(file, tree / "lib" / file.name)
+        for file in [*programs, *(library for one in programs for library in _libraries(one))]:
+            copy = tree / file.relative_to("/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)
         (tree / "modules").write_text("".join(f"/lib/{file.name}\n" for file in files))
         packed = subprocess.run(
             ["cpio", "--quiet", "--create", "--format=newc", "--owner=0:0"],
@@ -142,6 +153,12 @@ def initrd(init: str, kernel: Kernel | None = None, modules: Sequence[str] = ())
         shutil.rmtree(tree)
 
     return cached(name, make) / "initrd"
+
+
+def _libraries(program: Path) -> list[Path]:
+    """What a program needs to run, where it looks for it."""
+    asked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True)
+    return [Path(one) for one in re.findall(r"(/\S+) \(0x", asked.stdout)]
 
 
 def _with_dependencies(kernel: Kernel, modules: Sequence[str]) -> list[Path]:
