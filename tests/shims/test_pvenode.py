@@ -77,6 +77,7 @@ def node(tmp_path):
 # --- the node -------------------------------------------------------------------------------------
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
 def test_wake_on_lan(node):
     node.types("pvenode config set -wakeonlan 52:54:00:12:34:56")
     assert node.has("wakeonlan") == "52:54:00:12:34:56"
