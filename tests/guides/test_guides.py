@@ -159,9 +159,6 @@ def test_guests(reads, write, paths):
             for vmid, order in ((100, 1), (101, 2), (102, 2)):
                 host.run("guest", "set", vmid, "--onboot", 1, "--order", order, "--up", 0)
 
-        def nobody_waits():
-            host.run("guest", "set", 101, "--up", 0, "--delete", "ready,after")
-
         def mail_runs():
             host.run("startall", "--vms", 103, "--force")
             here.wait_until_booted("web1", "mail")
@@ -171,7 +168,6 @@ def test_guests(reads, write, paths):
             env={"PVEFW_NODE": "n1"},
             meanwhile=[
                 ("pvefw guest list", guests_are_made),
-                ("pvefw startall", nobody_waits),
                 ("pvefw stopall", mail_runs),
                 ("pvefw startall", lambda: db_will_die(host, here)),
                 ("pvefw startall --dry-run", lambda: nothing_runs(host)),
@@ -189,7 +185,6 @@ def db_will_die(host, node):
     """The next start: db lives until the task says that it has started."""
     host.run("stopall", "--timeout", 1)
     host.run("guest", "set", 100, "--up", 60)
-    host.run("guest", "set", 101, "--after", 100)
     host.run("guest", "set", 102, "--delete", "order")
     before = set(host.paths.task_dir.glob("*/UPID:*:startall:*"))
 

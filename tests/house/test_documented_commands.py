@@ -1,5 +1,6 @@
 """Every command that a page shows exists, with these arguments and options."""
 
+import ast
 import re
 import shlex
 
@@ -11,6 +12,12 @@ from pages import PAGES, PROGRAMS, named, typed
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 
+MODULES = [
+    one
+    for folder in ("pvefw", "plugins", "shims", "examples", "tools")
+    for one in ROOT.glob(f"{folder}/**/*.py")
+    if "tests" not in one.parts
+]
 WHERE = {"pvefw": [], "pvenode": [], "proxmox-boot-tool": ["boot"]}
 
 
@@ -59,6 +66,32 @@ def _depends_on_the_host(error, arguments):
     return invalid and (placeholder or "does not exist" in error.message)
 
 
+def strings(module):
+    """Every text in a module, with its line; ``ARGUMENT`` stands for what is put in."""
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.JoinedStr):
+            parts = (
+                one.value if isinstance(one, ast.Constant) else "ARGUMENT" for one in node.values
+            )
+            yield node.lineno, "".join(parts)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.lineno, node.value
+
+
+def unknown(words):
+    """The first word or option that is none of a command's, where a text names a command; or empty."""
+    command, ctx = PVEFW, click.Context(PVEFW, info_name="pvefw", obj=App())
+    while words and isinstance(command, click.Group) and re.fullmatch(r"[a-z][a-z-]*", words[0]):
+        found = command.get_command(ctx, words[0])
+        if found is None:
+            # "pvefw keeps …" is a sentence
+            return "" if command is PVEFW else words[0]
+        command, ctx = found, click.Context(found, parent=ctx, info_name=words.pop(0))
+    options = {name for param in command.get_params(ctx) for name in param.opts}
+    given = [one for one in words if re.fullmatch(r"--[a-z-]+", one)]
+    return next((one for one in given if command is not PVEFW and one not in options), "")
+
+
 def is_incomplete(error):
     """A sentence may name a group, and leave arguments and values out."""
     return error.startswith("Missing") or error.endswith((" is a group", "requires an argument."))
@@ -82,5 +115,16 @@ def test_what_a_sentence_names_exists(page):
         for one in named(page)
         for words in of_ours(re.sub(r"[\[\]]", "", one.command))
         if (said := fault(*words)) and not is_incomplete(said)
+    ]
+    assert faults == []
+
+
+def test_what_errors_and_help_name_exists():
+    faults = [
+        f"{module.relative_to(ROOT)}:{line}: {one[0]}: {word}"
+        for module in MODULES
+        for line, text in strings(module)
+        for one in re.finditer(r"(?<![\w./-])pvefw ((?:[\w-]+(?: |$))+)", text)
+        if (word := unknown(one[1].split()))
     ]
     assert faults == []
