@@ -20,6 +20,7 @@ _CHANGING = [
         (r"UPID:(\w+):[0-9A-F]{8}:[0-9A-F]{8}:[0-9A-F]{8}:", r"UPID:\1:PID:PSTART:START:"),
         (r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?", "DATE"),
         (r"\b\d+\.\d s\b", "SECONDS"),
+        (r"\band \d+ more\b", "and others"),
         (r"\b\d+ of \d+ MiB", "FREE"),
         (r"\(\d+\.\d MiB\)", "(SIZE)"),
         (r"\b[0-9a-f]{40}\b", "DIGEST"),

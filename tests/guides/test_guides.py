@@ -17,6 +17,8 @@ from servers.directory_machine import DirectoryMachine
 from servers.libvirt import libvirt_nodes, wait_until
 from whole_host import Host
 
+from pvefw.store.paths import Paths
+
 HERE = Path(__file__).parent
 
 KSM = {
@@ -72,9 +74,7 @@ def test_the_node(reads, write, paths):
     write("var/log/pve/tasks/index", f"{task} {now - 3000:08X} job errors\n")
     write("etc/kernel/proxmox-boot-uuids", "5678-EF01\n")
     write("etc/kernel/proxmox-boot-pin", "6.8.4-2-pve\n")
-    today = (datetime.now(UTC) - certificates.NOW).days
-    pem, _ = certificates.self_signed("pve1.example.com", begin=today)
-    write(paths.proxy_certificate.relative_to(paths.root), pem.decode())
+    put_certificate(paths)
     reads(
         "docs/node.md",
         before=["unshare", "--net"],
@@ -271,3 +271,57 @@ def test_readme_of_observers(reads, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/FILE").write_text("program=/bin/true\n")
     reads("plugins/observer_generic/README.md")
+
+
+_HAVE_PAGES = (
+    "startall",
+    "stopall",
+    "migrateall",
+    "boot",
+    "wakeonlan",
+    "ksm",
+    "task log",
+    "task status",
+)
+
+
+def test_the_administrators_guide(reads, tmp_path):
+    """Its tree is the one that it tells the reader to make."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "FILE").write_text("server=192.0.2.1\n")
+    (folder / "api-token").write_text(
+        f"OVH_AK={'0123456789abcdef'}\nOVH_AS={'0123456789abcdef' * 2}\n"
+    )
+
+    def has_a_certificate():
+        put_certificate(Paths(folder / "try", "pve1"))
+
+    asks = dict.fromkeys(
+        ["pvefw acme account register", "pvefw acme cert order", "pvefw dns test"],
+        "it asks an authority or a provider",
+    )
+    elsewhere = dict.fromkeys(
+        [f"pvefw {one}" for one in _HAVE_PAGES],
+        "the page of its own is tried",
+    )
+    needs = dict.fromkeys(
+        ["pvefw cert set", "pvefw renew install-timer", "pvefw observer test"],
+        "it needs files, systemd or a mail server",
+    )
+    reads(
+        "docs/admin.md",
+        meanwhile=[
+            ("pvefw cert ca rollover", "pvefw cert ca init && pvefw cert node refresh"),
+            ("pvefw renew --dry-run", has_a_certificate),
+        ],
+        leaves_out={**asks, **elsewhere, **needs},
+    )
+
+
+def put_certificate(paths):
+    """A new certificate for pve1.example.com, as an authority issued it."""
+    today = (datetime.now(UTC) - certificates.NOW).days
+    pem, _ = certificates.self_signed("pve1.example.com", begin=today)
+    paths.proxy_certificate.parent.mkdir(parents=True, exist_ok=True)
+    paths.proxy_certificate.write_bytes(pem)
