@@ -45,7 +45,8 @@ def _cell(value: Any) -> str:
         case str():
             return value
         case Mapping():
-            return "\n".join(f"{key}={_cell(one)}" for key, one in value.items())
+            cells = ((key, _cell(one).replace("\n", ", ")) for key, one in value.items())
+            return "\n".join(f"{key}={one}" for key, one in cells)
         case Sequence():
             return "\n".join(_cell(one) for one in value)
     return str(value)

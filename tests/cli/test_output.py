@@ -104,6 +104,11 @@ def test_columns_stand_one_below_the_other_whatever_they_hold(capsys):
     } == {6}
 
 
+def test_lists_within_values_are_words(capsys):
+    output.show_value(App(), {"on-esps": {"AAAA-0001": ["grub", "systemd-boot"], "BBBB-0002": []}})
+    assert "on-esps  AAAA-0001=grub, systemd-boot BBBB-0002=\n" in capsys.readouterr().out
+
+
 def test_json_is_what_it_is_whatever_a_terminal_could_show(capsys):
     app = App()
     app.output_format = "json"

@@ -21,6 +21,8 @@ _CHANGING = [
         (r"\d{4}-\d\d-\d\d( \d\d:\d\d(:\d\d)?)?", "DATE"),
         (r"\b\d+\.\d s\b", "SECONDS"),
         (r"\band \d+ more\b", "and others"),
+        (r"\bsystemd-boot \d\S*", "systemd-boot VERSION"),
+        (r"\bpvefw \d+\.\d+\.\d+\S*", "pvefw VERSION"),
         (r"\b\d+ of \d+ MiB", "FREE"),
         (r"\(\d+\.\d MiB\)", "(SIZE)"),
         (r"\b[0-9a-f]{40}\b", "DIGEST"),

@@ -97,6 +97,19 @@ def is_incomplete(error):
     return error.startswith("Missing") or error.endswith((" is a group", "requires an argument."))
 
 
+def test_commands_are_found():
+    shown = {one.page for page in PAGES for one in typed(page)}
+    assert {ROOT / "README.md", ROOT / "docs/admin.md", ROOT / "docs/tutorial-dns.md"} <= shown
+    assert [one.output for one in typed(ROOT / "docs/moving.md")][:1] == [None]
+    assert all(one.output is not None for one in typed(ROOT / "docs/boot.md"))
+    assert of_ours("printf x | pvenode task list --since $(date +%s) && pvefw status # all") == [
+        ["pvenode", "task", "list", "--since", "0"],
+        ["pvefw", "status"],
+    ]
+    assert "No such command" in fault("pvefw", "boot", "nonsense")
+    assert "No such option" in fault("proxmox-boot-tool", "init", "/dev/sda2", "--nonsense")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_is_shown_can_be_typed(page):
     faults = [
