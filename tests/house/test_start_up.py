@@ -80,7 +80,16 @@ def test_a_bulk_action_waits_for_nothing_that_it_does_not_need(tmp_path):
     configuration.write_text("guest: libvirt\n\turi test:///default\n")
     found = imported("stopall", PVEFW_ROOT=str(tmp_path))
     assert {"libvirt", "pvefw_guest_libvirt.guests"} <= found
-    heavy = {"cryptography", "dns", "packaging", "requests", "rich", "sqlite3", "yaml"}
+    heavy = {
+        "cryptography",
+        "dns",
+        "libvirt_lxc",
+        "packaging",
+        "requests",
+        "rich",
+        "sqlite3",
+        "yaml",
+    }
     assert found & heavy == set()
     plugins = {name.partition(".")[0] for name in found if name.startswith("pvefw_")}
     assert plugins == {"pvefw_guest_libvirt"}

@@ -24,7 +24,6 @@ from pvefw.api import (
     hookimpl,
     setting,
 )
-from pvefw_guest_libvirt import containers
 from pvefw_guest_libvirt.connections import Pool, explained
 from pvefw_guest_libvirt.events import Events, Watch
 from pvefw_guest_libvirt.metadata import Definition, keep, numbered
@@ -148,6 +147,8 @@ class Libvirt:
         elif state == libvirt.VIR_DOMAIN_PAUSED:
             domain.resume()
         elif guest.kind == "container" and not urlsplit(self.uri).hostname:
+            from pvefw_guest_libvirt import containers  # libvirt has a library of its own for them
+
             containers.start(domain, self._events, f"{guest.vmid} ({guest.name})", task)
         else:
             domain.create()
