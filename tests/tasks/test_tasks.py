@@ -3,6 +3,7 @@
 import errno
 import os
 import signal
+import subprocess
 import threading
 
 import pytest
@@ -154,19 +155,20 @@ def test_a_signal_cancels_once_and_clean_up_is_not_interrupted(program, paths, n
                     threading.Event().wait(30)
                 finally:
                     task.log(f"cleaning up, cancelled is {task.cancelled}")
-                    threading.Event().wait(0.3)
+                    sys.stdin.readline()
                     task.log("cleaned up")
         except Cancelled:
             print("cancelled", flush=True)
-        """
+        """,
+        stdin=subprocess.PIPE,
     )
     assert process.stdout.readline() == "working\n"
     process.send_signal(number)
     assert process.stdout.readline() == "cleaning up, cancelled is True\n"
     process.send_signal(number)
-    rest = process.communicate(timeout=10)[0].splitlines()
-    assert "Still cleaning up, please wait" in rest
-    assert rest[-2:] == ["cleaned up", "cancelled"]
+    assert process.stdout.readline() == "Still cleaning up, please wait\n"
+    rest = process.communicate("go on\n", timeout=60)[0].splitlines()
+    assert rest == ["cleaned up", "cancelled"]
     found, log = the_task(paths)
     assert log[-1] == "TASK ERROR: interrupted by signal"
     assert found.status == "interrupted by signal"
