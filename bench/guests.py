@@ -1,8 +1,7 @@
 """Twenty real guests, stopped and started: pvefw, libvirt-guests.sh, virsh in a loop, libvirt's floor.
 
 The floor is a program of eight threads that calls libvirt, waits until the guest has stopped, and does
-nothing else. Aim: within 1.3 of it;
-starting is, stopping is not. libvirt itself takes 0.2 s for each guest that stops (it looks five
+nothing else. Aim: within 1.3 of it. libvirt itself takes 0.2 s for each guest that stops (it looks five
 times a second whether QEMU has ended), so that eight at a time are three times that; the floor and pvefw
 stand there once more with a thread for each guest, where start-up is all that differs.
 

@@ -49,7 +49,7 @@ def power() -> str:
         + [_times(times[who][verb]) for who in ("libvirt-guests.sh", "pvefw", "floor")]
         for verb in ("stop", "start")
     ]
-    head = ["", "libvirt-guests.sh", "pvefw", "libvirt itself"]
+    head = ["as multiples", "libvirt-guests.sh", "pvefw", "libvirt itself"]
     return f"\n{_table(head, rows)}\n\n"
 
 
