@@ -79,6 +79,17 @@ def test_what_a_guest_says_of_itself(api):
     assert (other.onboot, other.order, other.up) == (False, None, None)
 
 
+def test_to_watch_takes_two_requests_however_many_guests_there_are(api):
+    plugin = api.plugin()
+    before = len(api.fake.requests)
+    seen = {event.vmid: event.state for event in plugin.guest_watch(0.0)}
+    assert seen == {101: GuestState.STOPPED, 102: GuestState.STOPPED}
+    assert [one[1] for one in map(request_of, api.fake.requests[before:])] == [
+        "/api2/json/nodes/pve1/qemu",
+        "/api2/json/nodes/pve1/lxc",
+    ]
+
+
 def test_their_log_is_part_of_ours(api, task):
     plugin = api.plugin()
     plugin.guest_start(listed(plugin, 101), 30.0, task)
@@ -118,7 +129,7 @@ def test_nobody_there():
 
 @pytest.mark.parametrize("status", [595, 596, 503])
 def test_a_node_that_cannot_be_reached(api, status):
-    api.fake.fail("GET", "/nodes/pve1/qemu", status=status, message="No route to host")
+    api.fake.fail("GET", "/api2/json/nodes/pve1/qemu", status=status, message="No route to host")
     with pytest.raises(Unavailable, match=rf"No route to host \({status}\)"):
         api.plugin().guest_list()
 

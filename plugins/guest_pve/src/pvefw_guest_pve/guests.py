@@ -4,14 +4,16 @@ import math
 import re
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from pvefw.api import (
     Guest,
+    GuestEvent,
     GuestState,
     MigrateOptions,
     MigrateTarget,
@@ -34,6 +36,7 @@ _TIMED_OUT = re.compile(r"timeout|timed out", re.IGNORECASE)
 _LOCKED = re.compile(r"can't lock file", re.IGNORECASE)
 _LOCKED_SECONDS = 0.5
 _PING_SECONDS = 1.0
+_LOOK_SECONDS = 5.0
 
 
 @dataclass
@@ -67,11 +70,36 @@ class Pve:
     @hookimpl
     def guest_list(self) -> Sequence[Guest]:
         """The node's guests, with what their configurations say of their start."""
+        rows = self._rows()
         with self._connection.explained():
-            rows = [(kind, row) for kind in _KINDS for row in self._here(kind).get()]
             managed = {str(one["sid"]) for one in self._connection.api.cluster.ha.resources.get()}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             return list(pool.map(lambda one: self._guest(one[0], one[1], managed), rows))
+
+    def _rows(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """The lists of the node, which do not say how a guest starts."""
+        with self._connection.explained():
+            return [(kind, row) for kind in _KINDS for row in self._here(kind).get()]
+
+    @hookimpl
+    def guest_watch(self, timeout: float) -> Iterator[GuestEvent]:
+        """What the lists say, again and again: two requests each time, however many guests there are."""
+
+        def events() -> Iterator[GuestEvent]:
+            end = time.monotonic() + timeout
+            states: dict[int, GuestState] = {}
+            while True:
+                asked = datetime.now(UTC)
+                for vmid, state in ((int(row["vmid"]), _state(row)) for _, row in self._rows()):
+                    if states.get(vmid) is not state:
+                        states[vmid] = state
+                        yield GuestEvent(vmid, state, asked)
+                left = end - time.monotonic()
+                if left <= 0:
+                    return
+                time.sleep(min(_LOOK_SECONDS, left))
+
+        return events()
 
     def _guest(self, kind: str, row: Mapping[str, Any], managed: set[str]) -> Guest:
         vmid = int(row["vmid"])
