@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from servers.lxc import lxc_node
@@ -13,6 +14,7 @@ from pvefw_guest_libvirt import Libvirt
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
+    pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="libvirt_lxc mounts by FUSE"),
     pytest.mark.xdist_group("containers"),  # their control groups are the machine's
 ]
 
