@@ -129,7 +129,7 @@ def test_nobody_there():
 
 @pytest.mark.parametrize("status", [595, 596, 503])
 def test_a_node_that_cannot_be_reached(api, status):
-    api.fake.fail("GET", "/api2/json/nodes/pve1/qemu", status=status, message="No route to host")
+    api.fake.fail("GET", "/nodes/pve1/qemu", status=status, message="No route to host")
     with pytest.raises(Unavailable, match=rf"No route to host \({status}\)"):
         api.plugin().guest_list()
 
