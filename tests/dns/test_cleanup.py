@@ -119,7 +119,7 @@ def test_without_journals_no_plugin_is_bound(paths, task):
 
 
 def test_an_instance_that_is_gone_keeps_its_entries_and_says_what_to_do(world, paths, task, clock):
-    mine, gone = entry("mine"), entry("gone", instance="removed")
+    mine, gone = entry("mine"), entry("orphaned", instance="removed")
     add(world, mine, gone)
     abandoned(paths, clock, mine, gone)
     plugin = ServerZones(world.primary)
