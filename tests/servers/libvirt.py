@@ -262,6 +262,12 @@ def wait_until(true: Callable[[], bool], what: str, seconds: float = READY_SECON
         time.sleep(0.01)
 
 
+def accepts(path: Path) -> bool:
+    """Whether somebody listens at a socket; that comes a moment after there is one."""
+    with socket.socket(socket.AF_UNIX) as tried:
+        return tried.connect_ex(str(path)) == 0
+
+
 @contextlib.contextmanager
 def _ports() -> Iterator[tuple[int, int]]:
     """A range of ports for arriving guests that no other node has, of this test run or another.
@@ -317,7 +323,7 @@ def _node(base: Path, name: str, ports: tuple[int, int]) -> Iterator[LibvirtNode
     node = LibvirtNode(name, base, supervisor, log)
     try:
         wait_until(
-            lambda: node.socket.exists() or supervisor.poll() is not None, f"libvirtd {name}"
+            lambda: accepts(node.socket) or supervisor.poll() is not None, f"libvirtd {name}"
         )
         if supervisor.poll() is not None:
             raise RuntimeError(f"libvirtd {name} ended:\n{log.read_text()[-2000:]}")

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from servers.libvirt import wait_until
+from servers.libvirt import accepts, wait_until
+from servers.machines.cache import locked
 
 _INSIDE = """
 set -e
@@ -116,10 +117,18 @@ def _remove_control_groups() -> None:
 
 @contextlib.contextmanager
 def lxc_node() -> Iterator[LxcNode]:
-    """Start a daemon for containers.
+    """Start a daemon for containers; on one machine there is one at a time.
+
+    In namespaces of their own, two of them may give their containers the same numbers, and with them the
+    same control groups: those are the machine's.
 
     :raises RuntimeError: it ends at once; with its last words.
     """
+    with locked("containers"):
+        yield from _lxc_node()
+
+
+def _lxc_node() -> Iterator[LxcNode]:
     base = Path(tempfile.mkdtemp(prefix="lxc-"))  # a socket's path must be short
     (base / "libvirtd.conf").write_text(
         f'host_uuid="{uuid.uuid4()}"\nunix_sock_dir="{base}"\nauth_unix_rw="none"\n'
@@ -138,7 +147,7 @@ def lxc_node() -> Iterator[LxcNode]:
         )
     try:
         socket = base / "libvirt-sock"
-        wait_until(lambda: socket.exists() or daemon.poll() is not None, "libvirtd for LXC")
+        wait_until(lambda: accepts(socket) or daemon.poll() is not None, "libvirtd for LXC")
         if daemon.poll() is not None:
             raise RuntimeError(f"libvirtd for LXC ended:\n{log.read_text()[-2000:]}")
         yield node
