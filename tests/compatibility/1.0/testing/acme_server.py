@@ -12,10 +12,7 @@ tls-alpn-01, renewal information. It is strict where a plugin's work shows: a ch
 its answer was fetched. For tests of an ACME client, use Pebble.
 """
 
-import base64
 import contextlib
-import datetime as dt
-import ipaddress
 import json
 import secrets
 import ssl
@@ -33,20 +30,16 @@ import dns.query
 import dns.rdatatype
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pvefw.model import Challenge, Identifier
-from pvefw.system import SystemClock
+from pvefw.testing._authority import Authority
+from pvefw.testing._jws import thumbprint, unb64, verify
 from pvefw.testing._serving import serving
 
 _SECONDS = 5.0
 """How long a validation waits for an answer."""
-_DAYS = 90
-_HASHES: dict[str, hashes.HashAlgorithm] = {"P-256": hashes.SHA256(), "P-384": hashes.SHA384()}
-_CURVES: dict[str, ec.EllipticCurve] = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1()}
 
 
 class _Refused(Exception):
@@ -56,114 +49,6 @@ class _Refused(Exception):
         super().__init__(detail)
         self.status = status
         self.problem = {"type": f"urn:ietf:params:acme:error:{kind}", "detail": detail}
-
-
-# --- certificates ---------------------------------------------------------------------------------
-
-
-class _Authority:
-    """The certificates: a root that signs."""
-
-    def __init__(self) -> None:
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "pvefw test authority")])
-        constraints = x509.BasicConstraints(ca=True, path_length=0)
-        usage = _key_usage(signs_certificates=True)
-        self.root = (
-            self._builder(self._name, self._key.public_key())
-            .add_extension(constraints, critical=True)
-            .add_extension(usage, critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    @property
-    def pem(self) -> bytes:
-        return self.root.public_bytes(serialization.Encoding.PEM)
-
-    def issue(self, names: list[Identifier], public_key: Any) -> x509.Certificate:
-        san = x509.SubjectAlternativeName([_general_name(one) for one in names])
-        return (
-            self._builder(x509.Name([]), public_key)
-            .add_extension(san, critical=True)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def _builder(self, subject: x509.Name, public_key: Any) -> x509.CertificateBuilder:
-        now = SystemClock().now().replace(microsecond=0)  # a certificate holds whole seconds
-        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(public_key)
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - dt.timedelta(hours=1))
-            .not_valid_after(now + dt.timedelta(days=_DAYS))
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
-            .add_extension(issuer_key, critical=False)
-        )
-
-
-def _general_name(one: Identifier) -> x509.GeneralName:
-    if one.type == "ip":
-        return x509.IPAddress(ipaddress.ip_address(one.value))
-    return x509.DNSName(one.value)
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-# --- signatures (RFC 7515, RFC 7518) --------------------------------------------------------------
-
-
-def _unb64(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def _b64(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _verify(jwk: dict[str, str], signed: bytes, signature: bytes) -> None:
-    """:raises InvalidSignature: it is not that key's."""
-    if jwk["kty"] == "RSA":
-        numbers = [int.from_bytes(_unb64(jwk[one])) for one in ("e", "n")]
-        rsa.RSAPublicNumbers(*numbers).public_key().verify(
-            signature, signed, padding.PKCS1v15(), hashes.SHA256()
-        )
-        return
-    curve = _CURVES[jwk["crv"]]
-    x, y = (int.from_bytes(_unb64(jwk[one])) for one in ("x", "y"))
-    half = len(signature) // 2
-    r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
-    key = ec.EllipticCurvePublicNumbers(x, y, curve).public_key()
-    key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(_HASHES[jwk["crv"]]))
-
-
-def _thumbprint(jwk: dict[str, str]) -> str:
-    """RFC 7638."""
-    members = ("e", "kty", "n") if jwk["kty"] == "RSA" else ("crv", "kty", "x", "y")
-    text = json.dumps({one: jwk[one] for one in members}, separators=(",", ":"), sort_keys=True)
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(text.encode())
-    return _b64(digest.finalize())
-
-
-# --- the server -----------------------------------------------------------------------------------
 
 
 @dataclass
@@ -202,7 +87,7 @@ class AcmeServer:
     """Every certificate that was issued, oldest first."""
     revoked: set[int] = field(default_factory=set)
     """Serial numbers."""
-    _authority: _Authority = field(default_factory=_Authority, repr=False)
+    _authority: Authority = field(default_factory=Authority, repr=False)
     _nonces: set[str] = field(default_factory=set, repr=False)
     _accounts: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
     _orders: dict[str, _Order] = field(default_factory=dict, repr=False)
@@ -264,7 +149,7 @@ class AcmeServer:
         """Account URL (empty without), key and payload of a request, verified."""
         try:
             said = json.loads(body)
-            header = json.loads(_unb64(said["protected"]))
+            header = json.loads(unb64(said["protected"]))
             nonce, url = header["nonce"], header["url"]
             kid = header.get("kid", "")
             jwk = header["jwk"] if not kid else self._accounts[kid]["key"]
@@ -280,16 +165,16 @@ class AcmeServer:
             raise _Refused(401, "unauthorized", "the signed URL is another one")
         try:
             signed = f"{said['protected']}.{said['payload']}".encode()
-            _verify(jwk, signed, _unb64(said["signature"]))
+            verify(jwk, signed, unb64(said["signature"]))
         except (InvalidSignature, ValueError, KeyError) as error:
             raise _Refused(400, "malformed", "the signature is wrong") from error
-        payload = json.loads(_unb64(said["payload"])) if said["payload"] else {}
+        payload = json.loads(unb64(said["payload"])) if said["payload"] else {}
         return kid, jwk, payload
 
     # --- what is asked for ---
 
     def _account(self, jwk: dict[str, str], payload: Any) -> tuple[int, Any, dict[str, str]]:
-        url = f"{self._base}/account/{_thumbprint(jwk)}"
+        url = f"{self._base}/account/{thumbprint(jwk)}"
         known = url in self._accounts
         if not known and payload.get("onlyReturnExisting"):
             raise _Refused(400, "accountDoesNotExist", "no account has this key")
@@ -360,7 +245,7 @@ class AcmeServer:
     def _challenge(self, kid: str, rest: str, _: Any) -> tuple[int, Any, dict[str, str]]:
         key, _, kind = rest.partition("/")
         one = self._authorizations[key]
-        authorization = f"{one.token}.{_thumbprint(self._accounts[kid]['key'])}"
+        authorization = f"{one.token}.{thumbprint(self._accounts[kid]['key'])}"
         challenge = Challenge(kind, one.identifier, one.token, authorization)
         problem = self._over_http(challenge) if kind == "http-01" else self._in_dns(challenge)
         with self._lock:
@@ -414,7 +299,7 @@ class AcmeServer:
         order = self._orders[key]
         if self._shown(key)["status"] != "ready":
             raise _Refused(403, "orderNotReady", "not every name is validated")
-        request = x509.load_der_x509_csr(_unb64(payload["csr"]))
+        request = x509.load_der_x509_csr(unb64(payload["csr"]))
         san = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         asked = {*san.get_values_for_type(x509.DNSName)}
         asked |= {str(one) for one in san.get_values_for_type(x509.IPAddress)}
@@ -431,7 +316,7 @@ class AcmeServer:
         return 200, found.public_bytes(serialization.Encoding.PEM) + self.root, {}
 
     def _revoke(self, payload: Any) -> tuple[int, Any, dict[str, str]]:
-        given = x509.load_der_x509_certificate(_unb64(payload["certificate"]))
+        given = x509.load_der_x509_certificate(unb64(payload["certificate"]))
         if given not in self.issued:
             raise _Refused(404, "malformed", "that certificate is not one of mine")
         if given.serial_number in self.revoked:
@@ -500,7 +385,7 @@ def acme_server(
     :param http_port: where http-01 is validated.
     :param resolver: where dns-01 looks records up, ``IP:PORT``: :attr:`DnsZone.server`.
     """
-    tls = _Authority()
+    tls = Authority()
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = tls.issue([Identifier("ip", "127.0.0.1")], key.public_key())
     ca_file, own = directory / "acme-server-ca.pem", directory / "acme-server.pem"
@@ -530,7 +415,7 @@ def certificate_files(directory: Path, name: str) -> tuple[Path, Path]:
     :param directory: an existing one.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    authority = _Authority()
+    authority = Authority()
     issued = authority.issue([Identifier("dns", name)], key.public_key())
     certificate, private = directory / f"{name}.pem", directory / f"{name}.key"
     certificate.write_bytes(issued.public_bytes(serialization.Encoding.PEM) + authority.pem)

@@ -24,10 +24,8 @@ The kit takes every state in which core can be stopped, and asks what would boot
 """
 
 import re
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -35,24 +33,29 @@ import pytest
 from pvefw import plugins, settings
 from pvefw.errors import PluginBroken, ProviderError
 from pvefw.hookspecs.boot import BOOTLOADER, BootloaderSpec
-from pvefw.model import BootPlan, BootState, BootTree, Esp, Kernel
+from pvefw.model import BootPlan, BootTree
 from pvefw.plugins import Bound
+from pvefw.testing.boot_machine import (
+    Boots,
+    Machine,
+    Started,
+    bring,
+    check_paths,
+    complete,
+    matches,
+)
 from pvefw.testing.fakes import FakeTask, fake_esp, fake_kernel
 
-
-@dataclass(frozen=True, slots=True)
-class Started:
-    """What a loader starts: paths are relative to the ESP."""
-
-    kernel: PurePosixPath
-    initrd: PurePosixPath
-    cmdline: str
-    """As the kernel gets it."""
-
-
-Boots = Callable[[Path], Started | None]
-"""Plays one start of the machine from the ESP that lies in this directory: returns what the loader starts
-(``None`` for nothing), and changes what the loader changes, such as an entry that boots only once."""
+__all__ = [
+    "BootloaderConformance",
+    "Boots",
+    "Machine",
+    "Started",
+    "bring",
+    "check_paths",
+    "complete",
+    "matches",
+]
 
 OLD, MIDDLE, NEW = "6.5.13-6-pve", "6.8.4-3-pve", "6.8.12-4-pve"
 NEWEST = "6.11.0-1-pve"
@@ -107,8 +110,6 @@ _QUOTED = (
     "root=UUID=abc dyndbg=\"file drivers/usb/* +p\" a='b' c=$HOME d=\\x e=#f;g `h` {i} j&k",
     "root=LABEL=größe",
 )
-_RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}
-_LONGEST_NAME = 255
 _ANOTHER_LOADER = "EFI/BOOT/BOOTX64.EFI"
 
 
@@ -176,7 +177,7 @@ class BootloaderConformance:
         boots: Boots,
         install: Callable[[Path], None],
         task: FakeTask,
-    ) -> "Machine":
+    ) -> Machine:
         """A host with one ESP, on which the loader is installed beside the files of others."""
         machine = Machine(host, fake_esp(tmp_path / "esp"), bound, boots, task)
         machine.esp.mountpoint.mkdir()
@@ -199,7 +200,7 @@ class BootloaderConformance:
 
     # --- render: arguments in, tree out -----------------------------------------------------------
 
-    def test_rendering_is_repeatable(self, machine: "Machine") -> None:
+    def test_rendering_is_repeatable(self, machine: Machine) -> None:
         """The same arguments give the same tree, in the same order."""
         plan = machine.plan(OLD, MIDDLE, NEW)
         first, second = machine.render(plan), machine.render(plan)
@@ -208,7 +209,7 @@ class BootloaderConformance:
             "number and no order of a set may decide anything"
         )
 
-    def test_rendering_looks_at_no_esp(self, machine: "Machine", tmp_path: Path) -> None:
+    def test_rendering_looks_at_no_esp(self, machine: Machine, tmp_path: Path) -> None:
         """Only the ESP's uuid may decide anything; the ESP is perhaps not mounted."""
         plan = machine.plan(OLD, MIDDLE, NEW)
         machine.bring(plan)
@@ -232,7 +233,7 @@ class BootloaderConformance:
             "only its uuid may decide anything"
         )
 
-    def test_rendering_writes_nothing(self, machine: "Machine") -> None:
+    def test_rendering_writes_nothing(self, machine: Machine) -> None:
         """Neither on the ESP nor on the host."""
         plan = machine.plan(OLD, MIDDLE, NEW)
         before = _contents(machine.esp.mountpoint), _contents(machine.host)
@@ -242,7 +243,7 @@ class BootloaderConformance:
             "boot_render has written: return what is wanted, core writes it"
         )
 
-    def test_paths_fit_on_an_esp(self, machine: "Machine") -> None:
+    def test_paths_fit_on_an_esp(self, machine: Machine) -> None:
         """Relative, within the ESP, possible on vfat, and each only once whatever its case."""
         for plan in (machine.plan(OLD, MIDDLE, NEW), machine.plan(NEW, *ODD, default=NEW)):
             tree = machine.render(plan)
@@ -256,7 +257,7 @@ class BootloaderConformance:
                     "without .. and **"
                 )
 
-    def test_every_kernel_is_copied(self, machine: "Machine") -> None:
+    def test_every_kernel_is_copied(self, machine: Machine) -> None:
         """Kernel and initrd of each version come from where the plan says."""
         plan = machine.plan(OLD, MIDDLE, NEW)
         sources = set(machine.render(plan).copies.values())
@@ -269,7 +270,7 @@ class BootloaderConformance:
         )
 
     @pytest.mark.parametrize("version", HOSTILE, ids=repr)
-    def test_hostile_versions(self, version: str, machine: "Machine") -> None:
+    def test_hostile_versions(self, version: str, machine: Machine) -> None:
         """A ProviderError, or paths that are harmless and texts that say nothing else."""
         harmless = fake_kernel(machine.host, MIDDLE)
         plan = machine.plan(NEW)
@@ -286,7 +287,7 @@ class BootloaderConformance:
         "cmdline",
         ["root=/dev/sda1\ninit=/evil", "root=/dev/sda1\r\ninit=/evil", "root=/a\0init=/evil"],
     )
-    def test_hostile_command_lines(self, cmdline: str, machine: "Machine") -> None:
+    def test_hostile_command_lines(self, cmdline: str, machine: Machine) -> None:
         """A second line of it never becomes a line of the configuration: a ProviderError, mostly."""
         try:
             tree = machine.render(replace(machine.plan(NEW), cmdline=cmdline))
@@ -299,7 +300,7 @@ class BootloaderConformance:
                 "ProviderError for what cannot be written"
             )
 
-    def test_kernels_that_vfat_cannot_tell_apart(self, machine: "Machine") -> None:
+    def test_kernels_that_vfat_cannot_tell_apart(self, machine: Machine) -> None:
         """A ProviderError, or paths that differ in more than their case."""
         plan = machine.plan("6.8.4-a", "6.8.4-A")
         try:
@@ -311,7 +312,7 @@ class BootloaderConformance:
     # --- what boots ---------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("default", [OLD, MIDDLE, NEW])
-    def test_the_default_boots(self, default: str, machine: "Machine") -> None:
+    def test_the_default_boots(self, default: str, machine: Machine) -> None:
         """Whichever the plan names, with its own initrd and command line, start after start."""
         plan = machine.plan(OLD, MIDDLE, NEW, default=default)
         machine.bring(plan)
@@ -323,7 +324,7 @@ class BootloaderConformance:
             )
 
     @pytest.mark.parametrize("default", ODD)
-    def test_odd_versions_boot(self, default: str, machine: "Machine") -> None:
+    def test_odd_versions_boot(self, default: str, machine: Machine) -> None:
         """Versions that begin like another one, and those with capitals or a plus sign."""
         plan = machine.plan(NEW, *ODD, default=default)
         try:
@@ -336,7 +337,7 @@ class BootloaderConformance:
             machine.check_start(default, f"the default is {default}")
 
     @pytest.mark.parametrize("cmdline", _PLAIN + _QUOTED)
-    def test_the_command_line_arrives(self, cmdline: str, machine: "Machine") -> None:
+    def test_the_command_line_arrives(self, cmdline: str, machine: Machine) -> None:
         """Character by character, whatever quotes and dollar signs mean elsewhere, or not at all."""
         plan = replace(machine.plan(MIDDLE, NEW), cmdline=cmdline)
         try:
@@ -353,7 +354,7 @@ class BootloaderConformance:
 
     # --- what core may delete -----------------------------------------------------------------------
 
-    def test_files_of_others_stay(self, machine: "Machine") -> None:
+    def test_files_of_others_stay(self, machine: Machine) -> None:
         """Other systems and loaders keep their files on the ESP, and so does this loader itself."""
         before = _contents(machine.esp.mountpoint)
         machine.apply(machine.render(machine.plan(OLD, MIDDLE, NEW)))
@@ -371,7 +372,7 @@ class BootloaderConformance:
         }
         assert not changed, f"{_listed(changed)} has been overwritten"
 
-    def test_own_files_go(self, machine: "Machine") -> None:
+    def test_own_files_go(self, machine: Machine) -> None:
         """What an earlier tree has put there and this one does not list is deleted."""
         earlier = machine.render(machine.plan(OLD, MIDDLE, NEW, default=OLD))
         machine.apply(earlier)
@@ -391,7 +392,7 @@ class BootloaderConformance:
 
     @pytest.mark.parametrize("change", ["first", "new kernel", "only new ones", "back", "rebuilt"])
     def test_something_boots_wherever_core_is_stopped(
-        self, change: str, machine: "Machine", tmp_path: Path
+        self, change: str, machine: Machine, tmp_path: Path
     ) -> None:
         """After every single write, rename and deletion, a kernel that is complete boots."""
         before = machine.plan(OLD, MIDDLE, NEW)
@@ -410,9 +411,7 @@ class BootloaderConformance:
         machine.check_walk(after, tmp_path / "stopped", can_be_empty=change == "first")
         machine.check_start(after.default, f"everything is done ({change})")
 
-    def test_something_boots_while_a_next_boot_goes(
-        self, machine: "Machine", tmp_path: Path
-    ) -> None:
+    def test_something_boots_while_a_next_boot_goes(self, machine: Machine, tmp_path: Path) -> None:
         """Also where the kernel that was to boot once is taken away."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
         after = machine.plan(MIDDLE, NEW)
@@ -423,7 +422,7 @@ class BootloaderConformance:
     # --- booting once -------------------------------------------------------------------------------
 
     @pytest.mark.parametrize(("default", "once"), [(NEW, OLD), (OLD, NEW), (MIDDLE, MIDDLE)])
-    def test_the_next_boot_happens_once(self, default: str, once: str, machine: "Machine") -> None:
+    def test_the_next_boot_happens_once(self, default: str, once: str, machine: Machine) -> None:
         """Then the default boots again, by itself: nobody may have been there to disarm anything."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, default=default))
         plan = machine.plan(OLD, MIDDLE, NEW, default=default, next_boot=once)
@@ -443,7 +442,7 @@ class BootloaderConformance:
             f"{once} has had its one boot, and boot_probe says that {armed} is armed"
         )
 
-    def test_a_refresh_keeps_what_is_armed(self, machine: "Machine") -> None:
+    def test_a_refresh_keeps_what_is_armed(self, machine: Machine) -> None:
         """Core arms nothing that is armed already, so its tree must leave that alone."""
         plan = machine.plan(OLD, MIDDLE, NEW, next_boot=OLD)
         tree = machine.bring(plan)
@@ -459,7 +458,7 @@ class BootloaderConformance:
         machine.apply(machine.render(plan))
         machine.check_start(OLD, f"{OLD} is armed, then the tree was brought there again")
 
-    def test_a_next_boot_can_be_withdrawn(self, machine: "Machine") -> None:
+    def test_a_next_boot_can_be_withdrawn(self, machine: Machine) -> None:
         """Before it has happened."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
         plan = machine.plan(OLD, MIDDLE, NEW)
@@ -470,7 +469,7 @@ class BootloaderConformance:
         )
         machine.check_start(NEW, "the next boot was withdrawn: it was never disarmed")
 
-    def test_a_next_boot_can_change(self, machine: "Machine") -> None:
+    def test_a_next_boot_can_change(self, machine: Machine) -> None:
         """To another kernel; with another default, too."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
         plan = machine.plan(OLD, MIDDLE, NEW, default=OLD, next_boot=MIDDLE)
@@ -478,7 +477,7 @@ class BootloaderConformance:
         machine.check_start(MIDDLE, f"{OLD} was to boot once, then {MIDDLE} instead")
         machine.check_start(OLD, f"{MIDDLE} has had its one boot, the default is {OLD} now")
 
-    def test_the_default_can_change_under_a_next_boot(self, machine: "Machine") -> None:
+    def test_the_default_can_change_under_a_next_boot(self, machine: Machine) -> None:
         """A next boot stays what it is."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
         plan = machine.plan(OLD, MIDDLE, NEW, default=MIDDLE, next_boot=OLD)
@@ -488,7 +487,7 @@ class BootloaderConformance:
 
     # --- probe --------------------------------------------------------------------------------------
 
-    def test_probe_sees_an_esp_without_the_loader(self, machine: "Machine", tmp_path: Path) -> None:
+    def test_probe_sees_an_esp_without_the_loader(self, machine: Machine, tmp_path: Path) -> None:
         """Empty, or with another system's loader: None."""
         other = replace(machine.esp, mountpoint=tmp_path / "other")
         other.mountpoint.mkdir()
@@ -501,7 +500,7 @@ class BootloaderConformance:
             "something that only this loader has"
         )
 
-    def test_probe_sees_what_is_there(self, machine: "Machine") -> None:
+    def test_probe_sees_what_is_there(self, machine: Machine) -> None:
         """Firmware, kernels, default."""
         plan = machine.plan(OLD, MIDDLE, NEW, default=MIDDLE)
         machine.bring(plan)
@@ -517,7 +516,7 @@ class BootloaderConformance:
             "boot_probe names no firmware: None says that the loader is not there"
         )
 
-    def test_probe_sees_what_is_missing(self, machine: "Machine") -> None:
+    def test_probe_sees_what_is_missing(self, machine: Machine) -> None:
         """A version without its kernel or its initrd is not complete."""
         plan = machine.plan(OLD, MIDDLE, NEW)
         tree = machine.bring(plan)
@@ -531,7 +530,7 @@ class BootloaderConformance:
             "complete"
         )
 
-    def test_probe_writes_nothing(self, machine: "Machine") -> None:
+    def test_probe_writes_nothing(self, machine: Machine) -> None:
         """The ESP is perhaps mounted read-only."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
         before = _contents(machine.esp.mountpoint)
@@ -543,7 +542,7 @@ class BootloaderConformance:
     @pytest.mark.parametrize(
         "rubbish", [b"", b"\0" * 512, b"\xff\xfe\r\n\x80 {{{ ' \"", b"=\n\n \n-"], ids=repr
     )
-    def test_probe_survives_rubbish(self, rubbish: bytes, machine: "Machine") -> None:
+    def test_probe_survives_rubbish(self, rubbish: bytes, machine: Machine) -> None:
         """A configuration that a crash has spoilt is no reason to fail: a refresh mends it."""
         tree = machine.bring(machine.plan(OLD, NEW))
         for path in tree.texts:
@@ -554,172 +553,6 @@ class BootloaderConformance:
             raise AssertionError(
                 f"boot_probe fails on a spoilt configuration: {error}; it returns what it finds"
             ) from error
-
-
-class Machine:
-    """A host, its ESP, and core's part in bringing the one onto the other."""
-
-    def __init__(
-        self, host: Path, esp: Esp, bound: Bound[BootloaderSpec], boots: Boots, task: FakeTask
-    ) -> None:
-        self.host = host
-        self.esp = esp
-        self.hooks = bound.hooks
-        self.boots = boots
-        self._arms = "boot_arm" in bound.implemented
-        self._task = task
-        self.last = Started(PurePosixPath(), PurePosixPath(), "")
-        """What :meth:`check_start` saw."""
-
-    def plan(
-        self, *versions: str, default: str | None = None, next_boot: str | None = None
-    ) -> BootPlan:
-        """A plan for these versions, given with the latest last; it boots unless told otherwise."""
-        kernels: Sequence[Kernel] = [fake_kernel(self.host, one) for one in reversed(versions)]
-        cmdline = "root=ZFS=rpool/ROOT/pve-1 boot=zfs"
-        return BootPlan(kernels, default or versions[-1], next_boot, cmdline, self.host)
-
-    def render(self, plan: BootPlan) -> BootTree:
-        """What the loader wants."""
-        return self.hooks.boot_render(esp=self.esp, plan=plan)
-
-    def probe(self) -> BootState:
-        """What the loader finds of itself; it must."""
-        state = self.hooks.boot_probe(esp=self.esp)
-        assert state is not None, (
-            "boot_probe does not see the loader that is installed: it says None"
-        )
-        return state
-
-    def bring(self, plan: BootPlan) -> BootTree:
-        """A whole refresh."""
-        tree = self.render(plan)
-        self.apply(tree)
-        self.arm(plan)
-        return tree
-
-    def apply(self, tree: BootTree) -> None:
-        """Bring the ESP to this tree."""
-        for _ in bring(self.esp.mountpoint, tree):
-            pass
-
-    def arm(self, plan: BootPlan) -> None:
-        """Arm or disarm, where the loader has found something else than the plan says."""
-        if self._arms and self.probe().next_boot != plan.next_boot:
-            self.hooks.boot_arm(esp=self.esp, plan=plan, task=self._task)
-
-    # --- checks -------------------------------------------------------------------------------------
-
-    def check_references(self) -> None:
-        """The configuration refers to files that are there."""
-        started = self.boots(self.esp.mountpoint)
-        assert started is not None, "nothing boots although everything in the tree is in place"
-        for path in (started.kernel, started.initrd):
-            assert (self.esp.mountpoint / path).is_file(), (
-                f"the configuration refers to {path}, which is not in the tree"
-            )
-
-    def check_start(self, version: str, when: str) -> None:
-        """Start the machine: this version comes up."""
-        started = self.boots(self.esp.mountpoint)
-        seen = complete(self.esp.mountpoint, started)
-        assert started is not None and seen == version, (
-            f"{when}; {version} should boot, and {seen or started or 'nothing'} does"
-        )
-        self.last = started
-
-    def check_walk(self, plan: BootPlan, scratch: Path, *, can_be_empty: bool = False) -> None:
-        """Bring the ESP to the plan, and look after each step what would boot.
-
-        :param scratch: for copies, as starting the machine may change the ESP.
-        :param can_be_empty: nothing has booted before either: only from the first start on it must.
-        """
-        for step in bring(self.esp.mountpoint, self.render(plan)):
-            shutil.copytree(self.esp.mountpoint, scratch)
-            started = self.boots(scratch)
-            seen = complete(scratch, started)
-            shutil.rmtree(scratch)
-            assert seen or (can_be_empty and started is None), (
-                f"core was stopped after it {step}, and then {started or 'nothing'} boots, which is "
-                "no complete kernel: mind the order of 'texts' and 'owned'"
-            )
-            can_be_empty = can_be_empty and not seen
-
-
-def bring(root: Path, tree: BootTree) -> Iterator[str]:
-    """Bring a directory to a tree in core's order, and say after each step what was done.
-
-    New files are complete under temporary names before any is renamed; configuration follows in its
-    order; then what is owned and not listed goes, pattern after pattern.
-    """
-    fresh = [one for one in tree.copies.items() if not _is_copy(root / one[0], one[1])]
-    for target, source in fresh:
-        (root / target).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, _temporary(root / target))
-        yield f"copied {source.name}, under a temporary name"
-    for target, _ in fresh:
-        _temporary(root / target).replace(root / target)
-        yield f"renamed it to {target}"
-    for target, text in tree.texts.items():
-        if (root / target).is_file() and (root / target).read_bytes() == text:
-            continue
-        (root / target).parent.mkdir(parents=True, exist_ok=True)
-        _temporary(root / target).write_bytes(text)
-        yield f"wrote {target}, under a temporary name"
-        _temporary(root / target).replace(root / target)
-        yield f"replaced {target}"
-    for pattern in tree.owned:
-        for path in sorted(one.relative_to(root) for one in root.rglob("*") if one.is_file()):
-            target = PurePosixPath(path)
-            if matches(target, pattern) and target not in tree.copies and target not in tree.texts:
-                (root / path).unlink()
-                yield f"deleted {path}"
-
-
-def matches(path: PurePosixPath, pattern: str) -> bool:
-    """Whether a pattern of :attr:`~pvefw.model.BootTree.owned` matches; ``*`` stays in its folder."""
-    parts = PurePosixPath(pattern).parts
-    return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
-
-
-def complete(root: Path, started: Started | None) -> str:
-    """The version that comes up, or nothing where kernel and initrd are not whole or do not match."""
-    if started is None:
-        return ""
-    said = [
-        (root / path).read_text().rsplit(" build ", 1)[0] if (root / path).is_file() else ""
-        for path in (started.kernel, started.initrd)
-    ]
-    version = said[0].removeprefix("kernel ")
-    return version if said == [f"kernel {version}", f"initrd {version}"] else ""
-
-
-def check_paths(paths: Sequence[PurePosixPath]) -> None:
-    """They are relative, stay on the ESP, and vfat can hold them side by side."""
-    seen: dict[str, PurePosixPath] = {}
-    for path in paths:
-        assert not path.is_absolute() and ".." not in path.parts, (
-            f"the path {str(path)!r} leads out of the ESP: paths are relative to it, without .."
-        )
-        for part in path.parts:
-            assert not _RESERVED & set(part) and part == part.strip(" ").rstrip(".") and part, (
-                f"the path {str(path)!r} cannot be on vfat: it forbids control characters, "
-                '" * : < > ? \\ |, and a space or full stop at the end'
-            )
-            assert len(part) <= _LONGEST_NAME, f"the name {part!r} is too long for vfat"
-        for folded in (path, *path.parents):
-            other = seen.setdefault(str(folded).casefold(), folded)
-            assert other == folded, (
-                f"{other} and {folded} are one file on vfat, which does not tell upper from lower case"
-            )
-
-
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.tmp")
-
-
-def _is_copy(target: Path, source: Path) -> bool:
-    return target.is_file() and target.read_bytes() == source.read_bytes()
 
 
 def _put(root: Path, names: Sequence[str]) -> None:
@@ -743,5 +576,5 @@ def _as_lists(tree: BootTree) -> tuple[object, ...]:
     return list(tree.copies.items()), list(tree.texts.items()), list(tree.owned)
 
 
-def _listed(paths: object) -> str:
-    return ", ".join(sorted(map(str, paths)))  # type: ignore[call-overload]
+def _listed(paths: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, paths)))

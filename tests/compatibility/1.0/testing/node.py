@@ -54,6 +54,7 @@ class Node:
 
         :returns: with ``returncode``, ``stdout`` and ``stderr``.
         """
+        self.root.mkdir(exist_ok=True)
         where = ["--root", str(self.root), "--node", self.name]
         return system.run(
             [self.python, "-m", "pvefw", *where, *map(str, arguments)],

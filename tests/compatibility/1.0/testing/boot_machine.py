@@ -1,0 +1,199 @@
+"""What the boot-loader kit stands on: a host, its ESP, and what comes up after each of core's steps.
+
+``pvefw.testing.boot`` has all of it under its own name, too.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from pvefw.hookspecs.boot import BootloaderSpec
+from pvefw.model import BootPlan, BootState, BootTree, Esp, Kernel
+from pvefw.plugins import Bound
+from pvefw.testing.fakes import FakeTask, fake_kernel
+
+_RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a loader starts: paths are relative to the ESP."""
+
+    kernel: PurePosixPath
+    initrd: PurePosixPath
+    cmdline: str
+    """As the kernel gets it."""
+
+
+Boots = Callable[[Path], Started | None]
+"""Plays one start of the machine from the ESP that lies in this directory: returns what the loader starts
+(``None`` for nothing), and changes what the loader changes, such as an entry that boots only once."""
+
+
+class Machine:
+    """A host, its ESP, and core's part in bringing the one onto the other."""
+
+    def __init__(
+        self, host: Path, esp: Esp, bound: Bound[BootloaderSpec], boots: Boots, task: FakeTask
+    ) -> None:
+        self.host = host
+        self.esp = esp
+        self.hooks = bound.hooks
+        self.boots = boots
+        self._arms = "boot_arm" in bound.implemented
+        self._task = task
+        self.last = Started(PurePosixPath(), PurePosixPath(), "")
+        """What :meth:`check_start` saw."""
+
+    def plan(
+        self, *versions: str, default: str | None = None, next_boot: str | None = None
+    ) -> BootPlan:
+        """A plan for these versions, given with the latest last; it boots unless told otherwise."""
+        kernels: Sequence[Kernel] = [fake_kernel(self.host, one) for one in reversed(versions)]
+        cmdline = "root=ZFS=rpool/ROOT/pve-1 boot=zfs"
+        return BootPlan(kernels, default or versions[-1], next_boot, cmdline, self.host)
+
+    def render(self, plan: BootPlan) -> BootTree:
+        """What the loader wants."""
+        return self.hooks.boot_render(esp=self.esp, plan=plan)
+
+    def probe(self) -> BootState:
+        """What the loader finds of itself; it must."""
+        state = self.hooks.boot_probe(esp=self.esp)
+        assert state is not None, (
+            "boot_probe does not see the loader that is installed: it says None"
+        )
+        return state
+
+    def bring(self, plan: BootPlan) -> BootTree:
+        """A whole refresh."""
+        tree = self.render(plan)
+        self.apply(tree)
+        self.arm(plan)
+        return tree
+
+    def apply(self, tree: BootTree) -> None:
+        """Bring the ESP to this tree."""
+        for _ in bring(self.esp.mountpoint, tree):
+            pass
+
+    def arm(self, plan: BootPlan) -> None:
+        """Arm or disarm, where the loader has found something else than the plan says."""
+        if self._arms and self.probe().next_boot != plan.next_boot:
+            self.hooks.boot_arm(esp=self.esp, plan=plan, task=self._task)
+
+    # --- checks -------------------------------------------------------------------------------------
+
+    def check_references(self) -> None:
+        """The configuration refers to files that are there."""
+        started = self.boots(self.esp.mountpoint)
+        assert started is not None, "nothing boots although everything in the tree is in place"
+        for path in (started.kernel, started.initrd):
+            assert (self.esp.mountpoint / path).is_file(), (
+                f"the configuration refers to {path}, which is not in the tree"
+            )
+
+    def check_start(self, version: str, when: str) -> None:
+        """Start the machine: this version comes up."""
+        started = self.boots(self.esp.mountpoint)
+        seen = complete(self.esp.mountpoint, started)
+        assert started is not None and seen == version, (
+            f"{when}; {version} should boot, and {seen or started or 'nothing'} does"
+        )
+        self.last = started
+
+    def check_walk(self, plan: BootPlan, scratch: Path, *, can_be_empty: bool = False) -> None:
+        """Bring the ESP to the plan, and look after each step what would boot.
+
+        :param scratch: for copies, as starting the machine may change the ESP.
+        :param can_be_empty: nothing has booted before either: only from the first start on it must.
+        """
+        for step in bring(self.esp.mountpoint, self.render(plan)):
+            shutil.copytree(self.esp.mountpoint, scratch)
+            started = self.boots(scratch)
+            seen = complete(scratch, started)
+            shutil.rmtree(scratch)
+            assert seen or (can_be_empty and started is None), (
+                f"core was stopped after it {step}, and then {started or 'nothing'} boots, which is "
+                "no complete kernel: mind the order of 'texts' and 'owned'"
+            )
+            can_be_empty = can_be_empty and not seen
+
+
+def bring(root: Path, tree: BootTree) -> Iterator[str]:
+    """Bring a directory to a tree in core's order, and say after each step what was done.
+
+    New files are complete under temporary names before any is renamed; configuration follows in its
+    order; then what is owned and not listed goes, pattern after pattern.
+    """
+    fresh = [one for one in tree.copies.items() if not _is_copy(root / one[0], one[1])]
+    for target, source in fresh:
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, _temporary(root / target))
+        yield f"copied {source.name}, under a temporary name"
+    for target, _ in fresh:
+        _temporary(root / target).replace(root / target)
+        yield f"renamed it to {target}"
+    for target, text in tree.texts.items():
+        if (root / target).is_file() and (root / target).read_bytes() == text:
+            continue
+        (root / target).parent.mkdir(parents=True, exist_ok=True)
+        _temporary(root / target).write_bytes(text)
+        yield f"wrote {target}, under a temporary name"
+        _temporary(root / target).replace(root / target)
+        yield f"replaced {target}"
+    for pattern in tree.owned:
+        for path in sorted(one.relative_to(root) for one in root.rglob("*") if one.is_file()):
+            target = PurePosixPath(path)
+            if matches(target, pattern) and target not in tree.copies and target not in tree.texts:
+                (root / path).unlink()
+                yield f"deleted {path}"
+
+
+def matches(path: PurePosixPath, pattern: str) -> bool:
+    """Whether a pattern of :attr:`~pvefw.model.BootTree.owned` matches; ``*`` stays in its folder."""
+    parts = PurePosixPath(pattern).parts
+    return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
+
+
+def complete(root: Path, started: Started | None) -> str:
+    """The version that comes up, or nothing where kernel and initrd are not whole or do not match."""
+    if started is None:
+        return ""
+    said = [
+        (root / path).read_text().rsplit(" build ", 1)[0] if (root / path).is_file() else ""
+        for path in (started.kernel, started.initrd)
+    ]
+    version = said[0].removeprefix("kernel ")
+    return version if said == [f"kernel {version}", f"initrd {version}"] else ""
+
+
+def check_paths(paths: Sequence[PurePosixPath]) -> None:
+    """They are relative, stay on the ESP, and vfat can hold them side by side."""
+    seen: dict[str, PurePosixPath] = {}
+    for path in paths:
+        assert not path.is_absolute() and ".." not in path.parts, (
+            f"the path {str(path)!r} leads out of the ESP: paths are relative to it, without .."
+        )
+        for part in path.parts:
+            assert not _RESERVED & set(part) and part == part.strip(" ").rstrip(".") and part, (
+                f"the path {str(path)!r} cannot be on vfat: it forbids control characters, "
+                '" * : < > ? \\ |, and a space or full stop at the end'
+            )
+            assert len(part) <= _LONGEST_NAME, f"the name {part!r} is too long for vfat"
+        for folded in (path, *path.parents):
+            other = seen.setdefault(str(folded).casefold(), folded)
+            assert other == folded, (
+                f"{other} and {folded} are one file on vfat, which does not tell upper from lower case"
+            )
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.tmp")
+
+
+def _is_copy(target: Path, source: Path) -> bool:
+    return target.is_file() and target.read_bytes() == source.read_bytes()
