@@ -6,7 +6,7 @@ import pytest
 
 from pvefw.api import Firmware
 
-pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("machines of their own"), pytest.mark.timeout(900)]
 
 _ROOT = "/run/system"
 _MAKE_ROOT = f"""
