@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
-from pvefw.durable import UNFINISHED, unfinished
+from pvefw.durable import UNFINISHED, sync_names, unfinished
 from pvefw.fat import folded
 
 _SALVAGED = re.compile(r"fsck\d{4}\.rec")
@@ -215,7 +215,7 @@ class EspFiles:
         """
         descriptor = os.open(self.root / directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(descriptor)
+            sync_names(descriptor)
         finally:
             os.close(descriptor)
 
