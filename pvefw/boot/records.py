@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pvefw import system
-from pvefw.errors import StoreError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -74,7 +73,7 @@ def _esp_path(paths: Paths, uuid: str) -> Path:
 
 def load(paths: Paths, uuid: str) -> EspRecord:
     """The record of an ESP. One that is damaged says as much as none."""
-    raw = _json(_esp_path(paths, uuid))
+    raw = files.read_object_if_possible(_esp_path(paths, uuid))
     try:
         return EspRecord(
             loader=str(raw["loader"]),
@@ -110,20 +109,13 @@ def forget(paths: Paths, uuid: str) -> None:
     files.remove(_esp_path(paths, uuid))
 
 
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return files.read_object(path)
-    except StoreError:
-        return {}
-
-
 class Sources:
     """The digests of kernels and initrds on the host."""
 
     def __init__(self, paths: Paths, boot_id: str) -> None:
         self._path = paths.boot_state / "sources.json"
         self._boot_id = boot_id
-        raw = _json(self._path)
+        raw = files.read_object_if_possible(self._path)
         known = raw.get("files") if raw.get("boot_id") == boot_id else None
         self._known: dict[str, Any] = known if isinstance(known, dict) else {}
         self._used: dict[str, Any] = {}

@@ -55,8 +55,8 @@ class Looked:
     """Loaders that would boot something else once than the plan says."""
     missing_loader: str = ""
     """What was put on it by ``init`` but is no longer there."""
-    refused: str = ""
-    """Why Secure Boot will not start its loader."""
+    refused: Sequence[str] = ()
+    """Why Secure Boot will not start its loaders."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def refresh_one(context: Context, one: Registered, plan: BootPlan) -> bool:
     believed = {} if record.under_way else record.believed(context.machine.seal(device))
     with context.machine.mounted(device) as mount:
         looked = look(context, one, mount, plan, record, believed)
-        for warning in (*looked.tree.warnings, *([looked.refused] if looked.refused else [])):
+        for warning in (*looked.tree.warnings, *looked.refused):
             context.task.warn(f"{one.who}: {warning}")
         changed = bool(looked.change or looked.to_arm)
         digests = dict(looked.change.digests)

@@ -23,21 +23,20 @@ _DIRECTORIES = {0x10B: 96, 0x20B: 112}
 """Magic number of the optional header (PE32, PE32+) to where its data directories begin."""
 
 
-def refused_loaders(paths: Paths, esp: Path) -> str:
-    """What is wrong with the boot loaders on a mounted ESP where Secure Boot is on; or empty.
+def refused_loaders(paths: Paths, esp: Path) -> list[str]:
+    """What is wrong with the boot loaders on a mounted ESP where Secure Boot is on, in a line at most.
 
     :raises OSError: the ESP cannot be read.
     """
     if not firmware.secure_boot(paths):
-        return ""
-    unsigned = [str(one.relative_to(esp)) for one in _loaders(esp) if not is_signed(one)]
-    if not unsigned:
-        return ""
-    return (
-        "Secure Boot is on, and the firmware will refuse what is not signed here: "
-        f"{', '.join(unsigned)}; sign it, or format this ESP anew and give it GRUB, "
-        "with Debian's packages shim-signed and grub-efi-amd64-signed"
+        return []
+    unsigned = ", ".join(str(one.relative_to(esp)) for one in _loaders(esp) if not is_signed(one))
+    trouble = (
+        f"Secure Boot is on, and the firmware will refuse what is not signed here: {unsigned}; sign "
+        "it, or format this ESP anew and give it GRUB, with Debian's packages shim-signed and "
+        "grub-efi-amd64-signed"
     )
+    return [trouble] if unsigned else []
 
 
 def _loaders(esp: Path) -> Iterator[Path]:

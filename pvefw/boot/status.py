@@ -151,7 +151,7 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
     problems = looked.change.lines()
     if looked.missing_loader:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
-    problems += [looked.refused] if looked.refused else []
+    problems += looked.refused
     problems += _rivals(looked.found)
     problems += [f"a boot loader cannot say: {failure}" for failure in looked.found.failures]
     problems += [

@@ -57,6 +57,14 @@ def read_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def read_object_if_possible(path: Path) -> dict[str, Any]:
+    """As :func:`read_object`, and an empty one, too, where the file cannot be read."""
+    try:
+        return read_object(path)
+    except StoreError:
+        return {}
+
+
 def digest(data: bytes) -> str:
     """What guards changes: SHA-1 of the file's bytes in hex, as Proxmox VE's API has it."""
     return hashlib.sha1(data, usedforsecurity=False).hexdigest()

@@ -6,8 +6,6 @@ On a node of Proxmox VE the cluster's own list is there, too (``/etc/pve/.vmlist
 import contextlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 from pvefw.errors import StoreError
 from pvefw.store import files
@@ -24,19 +22,12 @@ def write(paths: Paths, guests: Mapping[str, str]) -> None:
 
 def read(paths: Paths) -> list[tuple[str, str]]:
     """The guests that are noted or in Proxmox VE's list; id and name, by number."""
-    theirs = _json(paths.vmlist).get("ids")
+    theirs = files.read_object_if_possible(paths.vmlist).get("ids")
+    ours = files.read_object_if_possible(paths.guest_notes)
     found = {
         str(vmid): str(one.get("type", ""))
         for vmid, one in (theirs if isinstance(theirs, dict) else {}).items()
         if isinstance(one, dict) and one.get("node") == paths.node
     }
-    found |= {id_: str(name) for id_, name in _json(paths.guest_notes).items()}
+    found |= {id_: str(name) for id_, name in ours.items()}
     return sorted(found.items(), key=lambda one: (len(one[0]), one[0]))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty one where there is none that can be read."""
-    try:
-        return files.read_object(path)
-    except StoreError:
-        return {}

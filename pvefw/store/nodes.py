@@ -50,12 +50,9 @@ def address(paths: Paths, node: str) -> str:
             f"find {node}",
         )
     except (OSError, UnicodeError, DidNotReturn) as error:
-        hung = isinstance(error, DidNotReturn)
-        why = (
-            f"no name server answers within {_SECONDS:g} seconds"
-            if hung
-            else "the name does not resolve"
-        )
+        why = "the name does not resolve"
+        if isinstance(error, DidNotReturn):
+            why = f"no name server answers within {_SECONDS:g} seconds"
         raise NotFound(
             f"{node}: its address is not known: {paths.members} does not name it, and {why}",
             hint="Enter it in /etc/hosts, or give --address.",
