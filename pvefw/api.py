@@ -3,6 +3,7 @@
 What stands here keeps its name and meaning for as long as :data:`PLUGIN_API` is the same.
 """
 
+from pvefw import PLUGIN_API
 from pvefw.core.errors import (
     Cancelled,
     CredentialsRejected,
@@ -11,7 +12,7 @@ from pvefw.core.errors import (
     Unavailable,
     Unsupported,
 )
-from pvefw.core.hookspecs import PLUGIN_API, hookimpl
+from pvefw.core.hookspecs import hookimpl
 from pvefw.core.model import (
     BootPlan,
     BootState,

@@ -156,40 +156,63 @@ def recover_first(paths: "Paths") -> None:
 class Group(_Common, click.Group):
     """A group whose commands are imported when they are called.
 
-    :param lazy: where they stand.
+    :param commands_of: its name in the tree, with dots, empty for the first level: its commands are found
+        there. ``None`` for a group that has them itself.
     """
 
     command_class = Command
 
-    def __init__(self, *args: Any, lazy: tree.Commands | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, commands_of: str | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._lazy = lazy or {}
+        self._commands_of = commands_of
+
+    @cached_property
+    def _found(self) -> dict[str, tree.Entry]:
+        return {} if self._commands_of is None else tree.commands(self._commands_of)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*self._lazy, *super().list_commands(ctx)})
+        return sorted({*self._found, *super().list_commands(ctx)})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._lazy:
+        if cmd_name not in self._found:
             return super().get_command(ctx, cmd_name)
-        module, _, attribute = self._lazy[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        return command
+        return load_command(self._found[cmd_name])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        if not self._lazy:
+        if not self._found:
             return super().shell_complete(ctx, incomplete)
         from click.shell_completion import CompletionItem
 
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         options = click.Command.shell_complete(self, ctx, incomplete)
-        return [*(CompletionItem(name, help=self._lazy[name][1]) for name in names), *options]
+        return [*(CompletionItem(name, help=self._found[name].help) for name in names), *options]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if not self._lazy:
+        if not self._found:
             super().format_commands(ctx, formatter)
             return
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self._lazy[name][1]) for name in self.list_commands(ctx)])
+            formatter.write_dl([(name, self._found[name].help) for name in self.list_commands(ctx)])
+
+
+def load_command(entry: tree.Entry) -> click.Command:
+    """Import a command. One that is broken concerns only those who call it.
+
+    :raises PluginBroken: another distribution's command is made for another pvefw, cannot be imported, or
+        is not a command.
+    """
+    point = entry.point
+    if entry.ours:  # nothing stands guard there, and the guard takes its time to be imported
+        module, _, attribute = point.value.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+    from pvefw.core import loading
+
+    who = f"pvefw {point.name.replace('.', ' ')} ({point.distribution.name})"
+    loaded = loading.load(point, who)
+    if not isinstance(loaded, click.Command):
+        raise loading.broken(point, who, f"{point.value} is not a click command")
+    return loaded
 
 
 Group.group_class = Group

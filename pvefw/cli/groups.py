@@ -11,7 +11,7 @@ from pvefw.cli.framework import Group
 ACME = Group(
     "acme",
     help="Accounts, plugins and certificates of an ACME authority such as Let's Encrypt.",
-    lazy=tree.ACME,
+    commands_of="acme",
 )
 
 
@@ -21,7 +21,7 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: Any) -> No
         ctx.exit()
 
 
-PVEFW = Group(tree.NAME, help=tree.SUMMARY, lazy=tree.ROOT)
+PVEFW = Group(tree.NAME, help=tree.SUMMARY, commands_of="")
 PVEFW.params.append(
     click.Option(
         ["--version"],

@@ -1,11 +1,16 @@
-"""The command tree as plain data: where each command stands, and its line in the help.
+"""The command tree as plain data: where each command is, and its line in the help.
 
 No command line library is needed to read it, so the first page of help comes at once.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-NAME = "pvefw"
+from pvefw import PROJECT
+from pvefw.core import metadata
+from pvefw.core.metadata import EntryPoint
+
+NAME = PROJECT
 SUMMARY = "Manage this virtualization host: certificates, boot loader, guests, tasks."
 
 OPTIONS = (
@@ -20,37 +25,66 @@ OPTIONS = (
 )
 """What every command accepts: name, what follows it (empty for a flag), help."""
 
-Commands = Mapping[str, tuple[str, str]]
-"""A command's name to where it stands (``module:attribute``), and its line of help."""
-
-ACME: Commands = {
-    "account": ("pvefw.cli.acme_account:account", "Accounts at ACME authorities."),
-    "cert": ("pvefw.cli.acme_cert:cert", "Order, renew and revoke this node's certificate."),
-    "plugin": ("pvefw.cli.acme_plugin:plugin", "Plugin instances that answer challenges."),
+LINES: Mapping[str, str] = {
+    "acme": "ACME accounts, plugins and certificates.",
+    "acme.account": "Accounts at ACME authorities.",
+    "acme.cert": "Order, renew and revoke this node's certificate.",
+    "acme.plugin": "Plugin instances that answer challenges.",
+    "boot": "Kernels, boot loaders and EFI system partitions.",
+    "boot-guests": "What starts the guests after boot.",
+    "cert": "The node's certificates.",
+    "completion": "What a shell's Tab key needs.",
+    "config": "Show and change the node's configuration.",
+    "dns": "Try DNS plugins out; remove records left behind.",
+    "guest": "Guests and how they start and stop.",
+    "install-units": "Install systemd units for the guests.",
+    "ksm": "Kernel samepage merging: equal pages, kept once.",
+    "migrateall": "Move guests to other nodes.",
+    "observer": "Who is told of new certificates and failures.",
+    "plugin": "Installed plugins and what is wrong with them.",
+    "renew": "Renew every certificate that is due.",
+    "shutdown-guests": "What stops the guests at shutdown.",
+    "startall": "Start guests, in their order.",
+    "status": "How this node is, on one screen.",
+    "stopall": "Stop guests, in the reverse order.",
+    "task": "The history of tasks and their logs.",
+    "wakeonlan": "Wake another node by Wake-on-LAN.",
 }
+"""The line of help of each of pvefw's own commands. That of another distribution's is its summary."""
 
-ROOT: Commands = {
-    "acme": ("pvefw.cli.groups:ACME", "ACME accounts, plugins and certificates."),
-    "boot": ("pvefw.cli.boot:boot", "Kernels, boot loaders and EFI system partitions."),
-    "boot-guests": ("pvefw.cli.guests:boot_guests", "What starts the guests after boot."),
-    "cert": ("pvefw.cli.cert:cert", "The node's certificates."),
-    "completion": ("pvefw.cli.completion:completion", "What a shell's Tab key needs."),
-    "config": ("pvefw.cli.config:config", "Show and change the node's configuration."),
-    "dns": ("pvefw.cli.dns:dns", "Try DNS plugins out; remove records left behind."),
-    "guest": ("pvefw.cli.guests:guest", "Guests and how they start and stop."),
-    "install-units": ("pvefw.cli.guests:install_units", "Install systemd units for the guests."),
-    "ksm": ("pvefw.cli.ksm:ksm", "Kernel samepage merging: equal pages, kept once."),
-    "migrateall": ("pvefw.cli.guests:migrateall", "Move guests to other nodes."),
-    "observer": ("pvefw.cli.observer:observer", "Who is told of new certificates and failures."),
-    "plugin": ("pvefw.cli.plugin:plugin", "Installed plugins and what is wrong with them."),
-    "renew": ("pvefw.cli.renew:renew", "Renew every certificate that is due."),
-    "shutdown-guests": ("pvefw.cli.guests:shutdown_guests", "What stops the guests at shutdown."),
-    "startall": ("pvefw.cli.guests:startall", "Start guests, in their order."),
-    "status": ("pvefw.cli.status:status", "How this node is, on one screen."),
-    "stopall": ("pvefw.cli.guests:stopall", "Stop guests, in the reverse order."),
-    "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),
-    "wakeonlan": ("pvefw.cli.wakeonlan:wakeonlan", "Wake another node by Wake-on-LAN."),
-}
+GROUP = f"{PROJECT}.command"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One command of a group."""
+
+    name: str
+    help: str
+    point: EntryPoint
+
+    @property
+    def ours(self) -> bool:
+        """Whether it is a command of pvefw itself."""
+        return self.point.distribution.file_name == PROJECT
+
+
+def commands(group: str = "") -> dict[str, Entry]:
+    """The commands of a group, sorted by name: entry points of :data:`GROUP`; none is imported.
+
+    Another distribution adds commands, also to a group of pvefw (``acme.new``), and replaces none.
+
+    :param group: the group's name, with dots; empty for the first level.
+    """
+    found: dict[str, Entry] = {}
+    for point in metadata.entry_points(GROUP):
+        parent, _, name = point.name.rpartition(".")
+        if parent != group:
+            continue
+        entry = Entry(name, LINES.get(point.name) or point.distribution.summary, point)
+        if entry.ours or name not in found:
+            found[name] = entry
+    return dict(sorted(found.items()))
 
 
 def first_page() -> str:
@@ -60,7 +94,7 @@ def first_page() -> str:
         ("--version", "Show the version and exit."),
         ("--help", "Show this message and exit."),
     ]
-    commands = [(name, ROOT[name][1]) for name in sorted(ROOT)]
+    listed = [(one.name, one.help) for one in commands().values()]
     return "\n".join(
         [
             f"Usage: {NAME} [OPTIONS] COMMAND [ARGS]...",
@@ -71,7 +105,7 @@ def first_page() -> str:
             *_columns(options),
             "",
             "Commands:",
-            *_columns(commands),
+            *_columns(listed),
         ]
     )
 

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
+from pvefw import PROJECT
 from pvefw.core import plugins, settings
 from pvefw.core.errors import PluginError, ProgramError, PvefwError
-from pvefw.core.hookspecs import PROJECT, Family
+from pvefw.core.hookspecs import Family
 from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG
 from pvefw.core.plugins import PluginInfo
 from pvefw.host import programs

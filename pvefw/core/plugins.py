@@ -6,17 +6,13 @@ called by keyword. Every call is guarded: it has a time limit, and whatever it r
 that names the plugin, without its secrets.
 """
 
-import contextlib
-import os
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
-from importlib import metadata
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from functools import partial
+from typing import Any, Generic, TypeVar, cast
 
-from pvefw import __version__
-from pvefw.core import settings
+from pvefw import PROJECT
+from pvefw.core import loading, metadata, settings
 from pvefw.core.errors import (
     Cancelled,
     ConfigError,
@@ -25,7 +21,7 @@ from pvefw.core.errors import (
     PluginMissing,
 )
 from pvefw.core.guard import Guard, said, time_limit
-from pvefw.core.hookspecs import PLUGIN_API, PROJECT, Family
+from pvefw.core.hookspecs import Family
 from pvefw.core.hookspecs.boot import BOOTLOADER
 from pvefw.core.hookspecs.challenge import CHALLENGE
 from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG
@@ -37,12 +33,6 @@ from pvefw.host import concurrency
 FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER)}
 
 _Spec = TypeVar("_Spec")
-
-_THIS_API, _NEXT_API = f">={PLUGIN_API}", f"<{PLUGIN_API + 1}"
-_USUAL = {f"{PROJECT}{_THIS_API},{_NEXT_API}", f"{PROJECT}{_NEXT_API},{_THIS_API}"}
-"""What plugins require as a rule, as build tools write it: it is met. Everything else is read with
-``packaging``, whose import takes a fifth of what a user waits before a command begins.
-"""
 
 # --- find: metadata only, nothing is imported ---------------------------------------------------
 
@@ -63,81 +53,29 @@ class PluginInfo:
         """For messages: ``dns/ovh (pvefw-acme-dns-ovh 1.0.0)``."""
         return f"{self.family.name}/{self.name} ({self.distribution} {self.version})"
 
-    @cached_property
+    @property
     def distribution(self) -> str:
-        dist = self.entry_point.dist
-        return dist.name if dist else "unknown distribution"
+        return self.entry_point.distribution.name
 
-    @cached_property
+    @property
     def version(self) -> str:
-        dist = self.entry_point.dist
-        return dist.version if dist else ""
+        return self.entry_point.distribution.version
 
-    @cached_property
-    def _requirement(self) -> Any:
-        """What the distribution requires of pvefw: a ``packaging`` specifier set, or ``None``."""
-        from packaging.requirements import InvalidRequirement, Requirement
-        from packaging.specifiers import SpecifierSet
-
-        dist = self.entry_point.dist
-        if dist is not None and dist.name == PROJECT:
-            return SpecifierSet(f"=={__version__}")
-        for line in (dist.requires if dist else None) or []:
-            try:
-                requirement = Requirement(line)
-            except InvalidRequirement:
-                continue
-            if requirement.name == PROJECT:
-                return requirement.specifier
-        return None
-
-    @cached_property
+    @property
     def api(self) -> int | None:
         """The plugin API number: the lowest major version of pvefw that it requires."""
-        from packaging.version import Version
+        return metadata.plugin_api(self.entry_point.distribution)
 
-        if self._requirement is None:
-            return None
-        bounds = [
-            Version(one.version.removesuffix(".*"))
-            for one in self._requirement
-            if one.operator in (">=", ">", "==", "~=")
-        ]
-        return max(bounds).major if bounds else None
-
-    @cached_property
+    @property
     def problem(self) -> str:
         """Why it must not be loaded, from metadata alone; empty where it may."""
-        dist = self.entry_point.dist
-        if dist is not None and not _USUAL.isdisjoint(dist.requires or ()):
-            return ""
-        if self._requirement is not None and not self._requirement.contains(
-            __version__, prereleases=True
-        ):
-            return (
-                f"it requires pvefw{self._requirement}, this is pvefw {__version__} "
-                f"(plugin API {PLUGIN_API})"
-            )
-        return ""
+        return metadata.problem(self.entry_point.distribution)
 
 
 def installed(family: Family) -> list[PluginInfo]:
     """Every plugin of a family, by name. A name stands twice where two distributions offer it."""
-    found = [PluginInfo(family, one) for one in _entry_points(family.group)]
+    found = [PluginInfo(family, one) for one in metadata.entry_points(family.group)]
     return sorted(found, key=lambda info: (info.name, info.distribution))
-
-
-def _entry_points(group: str) -> list[metadata.EntryPoint]:
-    try:
-        return list(metadata.entry_points(group=group))
-    except Exception:  # noqa: BLE001 - one distribution's broken metadata must not hide the others
-        found = []
-        for dist in metadata.distributions():
-            try:
-                found += list(dist.entry_points.select(group=group))
-            except Exception:  # noqa: BLE001, S112 - doctor reports it
-                continue
-        return found
 
 
 def find(family: Family, name: str) -> PluginInfo:
@@ -173,68 +111,20 @@ def find(family: Family, name: str) -> PluginInfo:
 
 # --- load: import one ---------------------------------------------------------------------------
 
-IMPORT_SECONDS = 20.0
-
 
 def load(info: PluginInfo) -> type:
     """Import a plugin's class.
 
     :raises PluginBroken: the import fails in whatever way, or does not give a class.
     """
-    try:
-        loaded = concurrency.call_within(
-            partial(_import, info), time_limit(IMPORT_SECONDS), info.who
-        )
-    except (Cancelled, KeyboardInterrupt):
-        raise
-    except concurrency.DidNotReturn as error:
-        raise _broken(info, "its import does not end") from error
-    except BaseException as error:
-        raise _broken(info, f"its import fails: {said(error)}") from error
+    loaded = loading.load(info.entry_point, info.who)
     if not isinstance(loaded, type):
         raise _broken(info, f"{info.entry_point.value} is not a class")
     return loaded
 
 
-@contextlib.contextmanager
-def _stays_alive() -> Iterator[None]:
-    """Let this thread's ``os._exit`` raise.
-
-    A plugin that ends the process at its import would end every command that looks at all plugins of a
-    family, without a word about who it was.
-    """
-    end, process, thread = os._exit, os.getpid(), threading.get_ident()
-
-    def refuse(status: int) -> NoReturn:
-        if (os.getpid(), threading.get_ident()) != (process, thread):
-            end(status)
-        raise SystemExit(f"os._exit({status})")
-
-    os._exit = refuse
-    try:
-        yield
-    finally:
-        os._exit = end
-
-
-def _import(info: PluginInfo) -> object:
-    from stevedore import DriverManager
-
-    # Its cache on disk rounds time stamps to 128 s and would miss a plugin that was just replaced;
-    # we have just read the metadata anyway.
-    DriverManager.ENTRY_POINT_CACHE[info.family.group] = [info.entry_point]
-    with _stays_alive():
-        manager: Any = DriverManager(info.family.group, info.name)
-    return manager.driver
-
-
 def _broken(info: PluginInfo, why: str, hint: str = "") -> PluginBroken:
-    advice = f"Mend or upgrade {info.distribution}; `pvefw plugin doctor` says more."
-    return PluginBroken(
-        f"{info.who}: {why}",
-        plugin=f"{info.family.name}/{info.name}",
-        hint=f"{hint} {advice}" if hint else advice,
-    )
+    return loading.broken(info.entry_point, info.who, why, hint)
 
 
 # --- bind: check, and call ------------------------------------------------------------------------
@@ -315,7 +205,7 @@ def _make(
 ) -> object:
     try:
         make = partial(settings.make, plugin, resolved)
-        return concurrency.call_within(make, time_limit(IMPORT_SECONDS), info.who)
+        return concurrency.call_within(make, time_limit(loading.IMPORT_SECONDS), info.who)
     except (PluginError, Cancelled, KeyboardInterrupt):
         raise
     except ValueError as error:  # how a plugin says that its settings do not fit each other

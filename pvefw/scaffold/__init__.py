@@ -16,10 +16,10 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from string import Template
 
-from pvefw import api
+from pvefw import PLUGIN_API, api
 from pvefw.core import plugins
 from pvefw.core.errors import UsageError
-from pvefw.core.hookspecs import PLUGIN_API, Family
+from pvefw.core.hookspecs import Family
 from pvefw.host.durable import make_directory
 from pvefw.store import files
 

@@ -21,10 +21,7 @@ from typing import Any, TypeVar
 
 import pluggy
 
-PLUGIN_API = 1
-"""The plugin API number. It is pvefw's major version: a plugin that requires ``pvefw>=1,<2`` speaks 1."""
-
-PROJECT = "pvefw"
+from pvefw import PROJECT
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

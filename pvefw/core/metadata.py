@@ -1,0 +1,179 @@
+"""What installed distributions say of themselves: entry points, versions, requirements.
+
+The files are those that the Python Packaging User Guide specifies: ``entry_points.txt`` and ``METADATA``
+in a folder ``*.dist-info`` (or ``*.egg-info``) on ``sys.path``. ``importlib.metadata`` reads the same
+ones, and takes longer for it than a command may take to begin (ADR 15).
+Archives on ``sys.path`` are not looked into: what pvefw is made of cannot run from one.
+
+Nothing is imported here, and one distribution's broken metadata never hides the others.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pvefw import PLUGIN_API, PROJECT, __version__
+
+_SUFFIXES = (".dist-info", ".egg-info")
+_HEADERS = {".dist-info": "METADATA", ".egg-info": "PKG-INFO"}
+_RUNS = re.compile(r"[-_.]+")
+_EXTRAS = re.compile(r"\s*\[[^\]]*\]$")
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """One installed distribution."""
+
+    folder: str
+    """Its folder of metadata."""
+    file_name: str
+    """The name as the folder has it: ``pvefw_acme_dns_ovh``."""
+
+    @cached_property
+    def _headers(self) -> dict[str, list[str]]:
+        """The header of its core metadata, up to the first empty line; empty where it cannot be read."""
+        headers: dict[str, list[str]] = {}
+        suffix = os.path.splitext(self.folder)[1]
+        for line in _read(os.path.join(self.folder, _HEADERS[suffix])).splitlines():
+            if not line.strip():
+                break
+            key, colon, value = line.partition(":")
+            if colon and not line[0].isspace():
+                headers.setdefault(key.lower(), []).append(value.strip())
+        return headers
+
+    def _first(self, key: str) -> str:
+        return self._headers.get(key, [""])[0]
+
+    @property
+    def name(self) -> str:
+        return self._first("name") or self.file_name
+
+    @property
+    def version(self) -> str:
+        return self._first("version")
+
+    @property
+    def summary(self) -> str:
+        """One line that says what it is for."""
+        return self._first("summary")
+
+    @property
+    def requires(self) -> list[str]:
+        """Requirements as its build tool wrote them (PEP 508)."""
+        return self._headers.get("requires-dist", [])
+
+
+@dataclass(frozen=True)
+class EntryPoint:
+    """One line of a distribution's ``entry_points.txt``."""
+
+    group: str
+    name: str
+    value: str
+    """``module:attribute``."""
+    distribution: Distribution
+
+
+def entry_points(group: str) -> list[EntryPoint]:
+    """The entry points of a group, in the order of ``sys.path``.
+
+    Where a distribution lies on it twice, the first one counts, as it does for imports.
+    """
+    known: set[str] = set()
+    found: list[EntryPoint] = []
+    for distribution in _distributions():
+        key = _RUNS.sub("-", distribution.file_name).lower()
+        if key in known:
+            continue
+        known.add(key)
+        text = _read(os.path.join(distribution.folder, "entry_points.txt"))
+        if f"[{group}]" in text:
+            found += [EntryPoint(group, *pair, distribution) for pair in _section(text, group)]
+    return found
+
+
+def _distributions() -> Iterator[Distribution]:
+    for place in sys.path:
+        try:
+            names = sorted(os.listdir(place or "."))
+        except OSError:
+            continue  # an archive, or nothing at all
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            if suffix in _SUFFIXES:
+                yield Distribution(os.path.join(place or ".", name), stem.partition("-")[0])
+
+
+def _section(text: str, wanted: str) -> Iterator[tuple[str, str]]:
+    """Names and values of one section."""
+    section = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif section == wanted and line and not line.startswith(("#", ";")):
+            name, equals, value = line.partition("=")
+            if equals:
+                yield name.strip(), _EXTRAS.sub("", value.strip())
+
+
+def _read(path: str) -> str:
+    """A file's text; empty where it is missing or cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+# --- which pvefw a distribution is made for --------------------------------------------------------
+
+_USUAL = {
+    f"{PROJECT}>={PLUGIN_API},<{PLUGIN_API + 1}",
+    f"{PROJECT}<{PLUGIN_API + 1},>={PLUGIN_API}",
+}
+"""What plugins require as a rule, as build tools write it: it is met. Everything else is read with
+``packaging``, whose import takes a fifth of what a user waits before a command begins.
+"""
+
+
+def problem(distribution: Distribution) -> str:
+    """Why nothing of a distribution may be loaded into this pvefw; empty where it may."""
+    if distribution.name == PROJECT or not _USUAL.isdisjoint(distribution.requires):
+        return ""
+    required = _requirement(distribution)
+    if required is None or required.contains(__version__, prereleases=True):
+        return ""
+    return f"it requires pvefw{required}, this is pvefw {__version__} (plugin API {PLUGIN_API})"
+
+
+def plugin_api(distribution: Distribution) -> int | None:
+    """The plugin API number: the lowest major version of pvefw that it requires."""
+    if distribution.name == PROJECT or not _USUAL.isdisjoint(distribution.requires):
+        return PLUGIN_API
+    from packaging.version import Version
+
+    bounds = [
+        Version(one.version.removesuffix(".*"))
+        for one in _requirement(distribution) or ()
+        if one.operator in (">=", ">", "==", "~=")
+    ]
+    return max(bounds).major if bounds else None
+
+
+def _requirement(distribution: Distribution) -> Any:
+    """What it requires of pvefw: a ``packaging`` specifier set, or ``None``."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for line in distribution.requires:
+        try:
+            requirement = Requirement(line)
+        except InvalidRequirement:
+            continue
+        if requirement.name == PROJECT:
+            return requirement.specifier
+    return None
