@@ -4,10 +4,12 @@ import contextlib
 import os
 import sys
 
+from pvefw.cli.streams import open_standard_streams
+
 
 def main() -> None:
     """The console script. What needs no command line library is answered without one."""
-    _open_standard_streams()
+    open_standard_streams()
     shell = os.environ.get("_PVEFW_COMPLETE")
     if shell:
         from pvefw.cli.complete import answer
@@ -33,13 +35,3 @@ def main() -> None:
     from pvefw.cli.run import run
 
     sys.exit(run(sys.argv[1:]))
-
-
-def _open_standard_streams() -> None:
-    """Where one is closed, the next file that is opened would take its place and get our output."""
-    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # it takes the lowest free number: this one
-            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))

@@ -6,11 +6,11 @@ import click
 
 from pvefw.cli.framework import App
 from pvefw.cli.tasks import run_task
-from pvefw.core.model import Task
 
 if TYPE_CHECKING:
     from pvefw.boot.machine import Machine
     from pvefw.boot.refresh import Context
+    from pvefw.core.model import Task
 
 
 def machine(app: App) -> "Machine":
@@ -20,7 +20,7 @@ def machine(app: App) -> "Machine":
     return Host(app.paths)
 
 
-def context(app: App, task: Task) -> "Context":
+def context(app: App, task: "Task") -> "Context":
     """What a use case of ``boot`` needs."""
     from pvefw.boot.loaders import Loaders
     from pvefw.boot.refresh import Context
@@ -52,7 +52,7 @@ def refresh_esps(app: App, installing: str = "") -> None:
     """
     from pvefw.boot import refresh as refreshing
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         refreshing.refresh(context(app, task), installing=installing)
 
     run_task(app, "bootrefresh", work)

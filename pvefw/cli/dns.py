@@ -1,12 +1,16 @@
 """``pvefw dns``: try DNS plugins out, and remove records that were left behind."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, pass_app
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ProviderError
-from pvefw.core.model import Task
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Task
 
 dns = Group("dns", help="Try DNS plugins out; remove records that were left behind.")
 
@@ -22,7 +26,7 @@ def test(app: App, plugin: str, domain: str, alias: str) -> None:
     from pvefw.dns.probe import Step, probe
     from pvefw.dns.resolver import Resolver
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         def tell(step: Step) -> None:
             task.log(f"{step.seconds:8.3f} s  {step.said}")
 
@@ -46,7 +50,7 @@ def cleanup(app: App, forget: str | None) -> None:
 
     from pvefw.dns import cleanup, instances
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         left = cleanup.cleanup(app.paths, partial(instances.bind, app.paths), task)
         if left:
             raise ProviderError(

@@ -10,9 +10,9 @@ from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pas
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
-from pvefw.core.model import Task
 
 if TYPE_CHECKING:
+    from pvefw.core.model import Task
     from pvefw.guests.bulk import Bulk
     from pvefw.guests.scheduler import Job
 
@@ -47,7 +47,7 @@ def _ids(text: str | None) -> list[str] | None:
     return list(dict.fromkeys(found))
 
 
-def _bulk(app: App, task: Task, command: str, max_workers: int | None) -> "Bulk":
+def _bulk(app: App, task: "Task", command: str, max_workers: int | None) -> "Bulk":
     from pvefw.guests import bulk
     from pvefw.guests.backends import Backends
 
@@ -93,7 +93,7 @@ def startall(
         _show_plan(app, plan.to_start(listed, wanted, force=force), made.workers)
         return
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         bulk.start_all(_bulk(app, task, "startall", max_workers), wanted, force=force)
 
     run_task(app, "startall", work)
@@ -135,7 +135,7 @@ def stopall(
         _show_plan(app, plan.to_stop(listed, wanted, options), made.workers)
         return
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         bulk.stop_all(_bulk(app, task, "stopall", max_workers), wanted, options)
 
     run_task(app, "stopall", work)
@@ -168,7 +168,7 @@ def migrateall(
 
     wanted, targets = _ids(vms), _targets(app, target, spread)
 
-    def made_for(task: Task) -> "Bulk":
+    def made_for(task: "Task") -> "Bulk":
         made = _bulk(app, task, "migrateall", max_workers)
         made.with_local_disks = with_local_disks
         return made
@@ -180,7 +180,7 @@ def migrateall(
         _show_plan(app, jobs, made.workers)
         return
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         bulk.migrate_all(made_for(task), wanted, targets)
 
     run_task(app, "migrateall", work)
@@ -210,7 +210,7 @@ def boot_guests(app: App) -> None:
     """Wait startall-onboot-delay, then start guests. The boot-time unit runs it."""
     from pvefw.guests import bulk
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         bulk.after_boot(app.paths, task)
         bulk.start_all(_bulk(app, task, "boot-guests", None), None, force=False)
 
@@ -223,7 +223,7 @@ def shutdown_guests(app: App) -> None:
     """Stop all guests before the host goes down. The shutdown unit runs it."""
     from pvefw.guests import bulk, plan
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         bulk.stop_all(_bulk(app, task, "shutdown-guests", None), None, plan.StopOptions())
 
     run_task(app, "stopall", work)

@@ -1,13 +1,15 @@
 """``pvefw ksm``: kernel samepage merging."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
 from pvefw.cli.tasks import run_task
-from pvefw.core.model import Task
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Task
 
 ksm = Group("ksm", help="Kernel samepage merging: equal pages of guests, kept once.")
 
@@ -56,7 +58,7 @@ def enable(app: App) -> None:
     """Merge again: by the service where there is one, else at once and until the next boot."""
     from pvefw.node import ksm as merging
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         merging.enable(app.paths, task)
         task.log(f"Note: {merging.NOTE}")
 

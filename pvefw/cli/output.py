@@ -1,6 +1,5 @@
 """How results are printed: tables for people, JSON and YAML for programs."""
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,6 +31,8 @@ def _data(app: App, value: Any) -> None:
 
         click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
     else:
+        import json
+
         indent = 2 if app.output_format == "json-pretty" else None
         click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
 

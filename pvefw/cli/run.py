@@ -10,7 +10,7 @@ import click
 
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
-from pvefw.cli.tasks import leave_standard_output
+from pvefw.cli.streams import leave_standard_output
 from pvefw.core.errors import Cancelled, PvefwError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2

@@ -2,7 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,9 @@ from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
-from pvefw.core.model import Task
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Task
 
 task = Group("task", help="The history of tasks and their logs.")
 
@@ -156,7 +158,7 @@ def prune(app: App, dry_run: bool) -> None:
         click.echo(f"{retention.prune(app.paths, now, dry_run=True)} tasks would be removed.")
         return
 
-    def work(running: Task) -> None:
+    def work(running: "Task") -> None:
         running.log(f"{retention.prune(app.paths, now)} tasks removed.")
 
     run_task(app, retention.TYPE, work)

@@ -1,23 +1,26 @@
 """Runs a command's work as a task, its log on the terminal as it grows."""
 
 import contextlib
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from pvefw.cli.framework import App
-from pvefw.core.model import Task
+from pvefw.cli.streams import leave_standard_output
 from pvefw.host.clock import SystemClock
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Task
 
 _SILENCE = 1.0
 """Seconds without a line after which the terminal shows that something is waited for."""
 _CLEAR_LINE = "\r\x1b[K"
 
 
-def run_task(app: App, type_: str, work: Callable[[Task], object], id_: str = "") -> None:
+def run_task(app: App, type_: str, work: "Callable[[Task], object]", id_: str = "") -> None:
     """Run the work; the terminal shows its log, then how it ended."""
     from pvefw.tasks.task import run_task as running
 
@@ -33,11 +36,6 @@ def _say(line: str, *, nl: bool = True) -> None:
         click.echo(line, nl=nl)
     except OSError:  # the reader has left, the terminal has gone, the disk is full
         leave_standard_output()
-
-
-def leave_standard_output() -> None:
-    """Print to nobody from now on. Python itself would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _echo() -> contextlib.AbstractContextManager[Callable[[str], None]]:

@@ -4,8 +4,6 @@ Units and forms are those of :mod:`pvefw.core.hookspecs`: names are absolute low
 final dot, durations are seconds, sizes are bytes, times are aware and in UTC.
 """
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -61,6 +59,9 @@ class Challenge:
     @property
     def dns_value(self) -> str:
         """The content of the TXT record for dns-01 (section 8.4)."""
+        import base64
+        import hashlib  # OpenSSL's: as slow to import as the rest of this module
+
         digest = hashlib.sha256(self.key_authorization.encode()).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 

@@ -6,10 +6,8 @@ symlinks, refuses ``chmod``, and sets modes by itself.
 
 import contextlib
 import errno
-import hashlib
 import json
 import os
-import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -67,6 +65,8 @@ def read_object_if_possible(path: Path) -> dict[str, Any]:
 
 def digest(data: bytes) -> str:
     """What guards changes: SHA-1 of the file's bytes in hex, as Proxmox VE's API has it."""
+    import hashlib  # OpenSSL's: slow to import
+
     return hashlib.sha1(data, usedforsecurity=False).hexdigest()
 
 
@@ -93,7 +93,7 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
         directory failed.
     """
     # by chance, not by process id: other threads and the other nodes of a cluster write here, too
-    staged = path.with_name(f"{_unfinished(path)}{secrets.token_hex(4)}")
+    staged = path.with_name(f"{_unfinished(path)}{os.urandom(4).hex()}")
     try:
         make_directory(path.parent)
         create_file(staged, data, _PRIVATE if private else _PUBLIC)
@@ -130,7 +130,7 @@ def rewrite(path: Path, pieces: Iterable[bytes]) -> None:
     :param pieces: the new content; they may be read from the old one.
     :raises StoreError: it cannot be read or written; the old content is untouched.
     """
-    staged = path.with_name(f"{_unfinished(path)}{secrets.token_hex(4)}")
+    staged = path.with_name(f"{_unfinished(path)}{os.urandom(4).hex()}")
     try:
         stat = path.stat()
         descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _PRIVATE)
