@@ -3,11 +3,14 @@
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pvefw.core.errors import ConfigError
-from pvefw.core.model import Identifier
 from pvefw.store import properties
 from pvefw.store.node_config import parse_property_string
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Identifier
 
 STANDALONE = "standalone"
 
@@ -26,8 +29,10 @@ class DomainEntry:
     """The property that names it."""
 
     @property
-    def identifier(self) -> Identifier:
-        """The name as it stands in an order."""
+    def identifier(self) -> "Identifier":
+        """The name as it is in an order."""
+        from pvefw.core.model import Identifier
+
         return Identifier("ip" if properties.is_address(self.name) else "dns", self.name)
 
 
