@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 import documented
-import hypothesis
 import pytest
 from environments import ROOT, wheel
 from servers.pebble import Pebble
@@ -15,9 +14,6 @@ from servers.pebble import pebble as run_pebble
 from pvefw.cli import output
 from pvefw.cli.framework import App
 from pvefw.store.paths import Paths
-
-hypothesis.settings.register_profile("house", deadline=None)  # a machine may be busy
-hypothesis.settings.load_profile("house")
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resources import uses
+
 from servers.boot_sector import write_image
 from servers.machines import agent
 
@@ -333,6 +335,7 @@ def _node(base: Path, name: str, ports: tuple[int, int]) -> Iterator[LibvirtNode
 
 
 @contextlib.contextmanager
+@uses("server")
 def libvirt_nodes(*names: str) -> Iterator[list[LibvirtNode]]:
     """Start private libvirt daemons that can reach each other.
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resources import uses
+
 from servers.libvirt import accepts, wait_until
 from servers.machines.cache import locked
 
@@ -116,6 +118,7 @@ def _remove_control_groups() -> None:
 
 
 @contextlib.contextmanager
+@uses("server")
 def lxc_node() -> Iterator[LxcNode]:
     """Start a daemon for containers; on one machine there is one at a time.
 

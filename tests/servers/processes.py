@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from resources import uses
+
 READY_SECONDS = 15.0
 _PORTS = range(15000, 32000)  # below Linux' own range for outgoing connections
 
@@ -27,6 +29,7 @@ def free_port(address: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int
 
 
 @contextlib.contextmanager
+@uses("server")
 def process(
     argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
