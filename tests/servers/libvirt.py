@@ -13,19 +13,18 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from resources import uses
+from waiting import wait_until
 
 from servers.boot_sector import write_image
 from servers.machines import agent
 
-READY_SECONDS = 20.0
 _PORT_RANGES = range(15000, 32000, 50)  # below Linux' own range for outgoing connections
 _INSIDE = """
 hostname "$1"
@@ -251,17 +250,6 @@ def _is_alive(connection: Any) -> bool:
         return connection.isAlive() == 1 and connection.getLibVersion() > 0
     except libvirt.libvirtError:
         return False
-
-
-def wait_until(true: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
-    """Look again and again until something holds.
-
-    :raises AssertionError: it does not, in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
-        time.sleep(0.01)
 
 
 def accepts(path: Path) -> bool:

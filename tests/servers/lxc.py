@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from resources import uses
+from waiting import wait_until
 
-from servers.libvirt import accepts, wait_until
+from servers.libvirt import accepts
 from servers.machines.cache import locked
 
 _INSIDE = """
@@ -62,8 +63,8 @@ _DOMAIN = """
   </devices>
 </domain>
 """
-_OBEYS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
-_DEAF = "trap '' TERM; while :; do sleep 0.1; done"
+_OBEYS = "trap 'exit 0' TERM; sleep infinity & wait"
+_DEAF = "trap '' TERM; exec sleep infinity"
 
 
 @dataclass
