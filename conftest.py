@@ -1,11 +1,14 @@
 """For the tests of core and of every plugin: what a test uses, the stages, the profiles of properties."""
 
 import functools
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import resources
+
+_Case = TypeVar("_Case")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +38,18 @@ def _load_profile(name: str) -> None:
     hypothesis.settings.register_profile("house", deadline=None)
     hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
     hypothesis.settings.load_profile(name)
+
+
+@pytest.fixture(scope="session")
+def some(request: pytest.FixtureRequest) -> Callable[[Sequence[_Case]], Sequence[_Case]]:
+    """Chooses of many cases every fourth and the last in the quick stage; otherwise it takes all."""
+
+    def choose(cases: Sequence[_Case]) -> Sequence[_Case]:
+        if request.config.getoption("stage") != "quick" or not cases:
+            return cases
+        return [*cases[:-1:4], cases[-1]]
+
+    return choose
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import pytest
 
 RESOURCES = {
+    "program": "starts Python anew: commands of pvefw as they are typed, a session of pytest",
     "server": "starts servers of others: name servers, an ACME server, a libvirt daemon",
     "build": "builds distributions, or makes an environment and installs them into it",
     "machine": "boots virtual machines with kernels of Debian",
@@ -93,7 +94,15 @@ def _reached(start: FunctionType) -> frozenset[str]:
         new = set(_leads_to(waiting.pop())) - seen
         seen |= new
         waiting += new
-    return frozenset(one.used_resource for one in seen if hasattr(one, "used_resource"))
+    return frozenset(resource for one in seen for resource in _uses(one))
+
+
+def _uses(function: FunctionType) -> Iterator[str]:
+    """What a function uses by itself."""
+    if hasattr(function, "used_resource"):
+        yield function.used_resource
+    if "executable" in _names(function.__code__)[0]:  # sys.executable: nobody names it for nothing
+        yield "program"
 
 
 @functools.cache
@@ -116,6 +125,7 @@ def _values(function: FunctionType) -> Iterator[Any]:
         yield from (vars(module)[one] for one in names if one in vars(module))
 
 
+@functools.cache
 def _names(code: CodeType) -> tuple[set[str], set[str]]:
     """The names in code and in the functions inside it, and the modules that it imports."""
     names = set(code.co_names)

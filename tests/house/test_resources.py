@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import subprocess
+import sys
 import tomllib
 
 import pytest
@@ -75,6 +77,7 @@ def closed_over():
         (closed_over(), {"machine"}),
         (through_a_module, {"server"}),
         (by_import, {"server"}),
+        (lambda: subprocess.run([sys.executable, "-c", ""], check=True), {"program"}),
         (lambda: [free_port], set()),
         (lambda: processes.free_port, set()),
     ],

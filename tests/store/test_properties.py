@@ -117,7 +117,10 @@ def pve_reads(text):
 
 # --- in its format --------------------------------------------------------------------------------------
 
-fresh = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+fresh = settings(
+    max_examples=settings.default.max_examples // 2,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
 @fresh
