@@ -68,7 +68,7 @@ def main(options: list[str]) -> str | int | None:
         coverage("combine", "--quiet")
         if status:
             return status
-    report = ROOT / ".coverage.json"
+    report = ROOT / ".coverage-report.json"  # no name that `combine` takes for data
     coverage("json", "--quiet", "-o", report)
     found = measured(json.loads(report.read_text())["files"])
     floors = json.loads(FLOORS.read_text()) if FLOORS.exists() else {}
