@@ -3,6 +3,7 @@
 import pytest
 from cryptography import x509
 from ordering import Believed, Listening, Ordering, identifier
+from pvefw.host.clock import SystemClock
 from servers import faulty_acme as faults
 from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
@@ -12,9 +13,8 @@ from pvefw.acme.client import Authorization, Offer
 from pvefw.acme.order import _failure
 from pvefw.certs import chain as chains
 from pvefw.certs import keys
-from pvefw.errors import AcmeError, AcmeProblem, AcmeUnreachable, ProviderError
-from pvefw.model import Identifier
-from pvefw.system import SystemClock
+from pvefw.core.errors import AcmeError, AcmeProblem, AcmeUnreachable, ProviderError
+from pvefw.core.model import Identifier
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
-
-from pvefw.system import SystemClock
+from pvefw.host.clock import SystemClock
 
 if TYPE_CHECKING:
     from servers.world import Task, World

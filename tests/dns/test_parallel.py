@@ -6,9 +6,9 @@ import pytest
 from servers.world import Task
 from waiting import is_asleep, wait_until
 
+from pvefw.core.errors import Cancelled
 from pvefw.dns import parallel
 from pvefw.dns.parallel import Once
-from pvefw.errors import Cancelled
 
 
 def test_results_keep_their_order(task):

@@ -10,11 +10,11 @@ from servers.nameserver import loopback
 from servers.world import Task
 from waiting import wait_until
 
+from pvefw.core.errors import Cancelled, ProviderError
 from pvefw.dns import propagation
 from pvefw.dns.propagation import Expected
 from pvefw.dns.resolver import Resolver
 from pvefw.dns.zones import Finder, Zone
-from pvefw.errors import Cancelled, ProviderError
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pexpect
 import pytest
 from waiting import is_asleep, wait_until
 
-from pvefw.errors import Cancelled
+from pvefw.core.errors import Cancelled
 from pvefw.tasks import history, interruption
 from pvefw.tasks.history import Filter
 from pvefw.tasks.interruption import interruptible

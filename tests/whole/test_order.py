@@ -13,6 +13,7 @@ import time
 
 import certificates
 import pytest
+from pvefw.host.clock import SystemClock
 from servers import faulty_acme as faults
 from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
@@ -20,8 +21,7 @@ from servers.processes import free_port
 from waiting import wait_until
 
 from pvefw.certs import chain
-from pvefw.errors import CertificateError
-from pvefw.system import SystemClock
+from pvefw.core.errors import CertificateError
 
 REFERENCE_ORDER = [
     "Loading ACME account details",

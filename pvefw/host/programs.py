@@ -19,7 +19,7 @@ from pathlib import Path
 from time import monotonic as _monotonic
 from typing import IO, Protocol, TypeVar
 
-from pvefw.errors import Cancelled, ProgramError
+from pvefw.core.errors import Cancelled, ProgramError
 
 _Result = TypeVar("_Result")
 
