@@ -8,11 +8,14 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 BIN := .venv/bin
 ARGS ?=
+# An area of tests is a folder of tests/, and the plugins that have its name in theirs: boot, guests, dns.
+AREA ?=
+TESTS = $(if $(AREA),$(or $(wildcard tests/$(AREA) plugins/*$(AREA:s=)*),$(error There is no area $(AREA))))
 # Debian keeps servers where an ordinary user's path does not lead.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 # Groups of tools/debian-packages.txt: whoever is not root hears of all that is missing in one sentence.
 demo: NEEDS := demo
-test: NEEDS := test plugins
+quick test coverage: NEEDS := test plugins
 bench: NEEDS := bench
 check references docs: NEEDS := plugins
 
@@ -20,7 +23,7 @@ SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 # every page that has a part which cog writes
 GENERATED := $(shell grep -l -F "[[[cog" docs/*.md docs/reference/*.md)
 
-.PHONY: help demo test check style types contracts references bench docs site dist deb format venv constraints freeze clean
+.PHONY: help demo quick test coverage check style types contracts references bench docs site dist deb format venv constraints freeze clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -29,9 +32,17 @@ demo: venv  ## A certificate for two names, by http-01 and through DNS, in a thr
 	@$(PYTHON) tools/debian.py demo
 	@$(BIN)/python tools/demo.py
 
-test: venv  ## Run every test. ARGS="-k order" is handed to pytest.
+quick: venv  ## Run the tests that take no servers and no machines, in a minute. AREA=boot takes those of an area.
 	@$(PYTHON) tools/debian.py test
-	@$(BIN)/pytest -n auto --dist loadgroup $(ARGS)
+	@$(BIN)/pytest --stage quick -n auto --dist loadgroup $(TESTS) $(ARGS)
+
+test: venv  ## Run every test, stage by stage; the first that fails is the last. ARGS="-k order" is handed to pytest.
+	@$(PYTHON) tools/debian.py test
+	@$(BIN)/python tools/stages.py $(TESTS) $(ARGS)
+
+coverage: venv  ## Measure what tests cover, but those of machines; below its floor it fails, above it raises it.
+	@$(PYTHON) tools/debian.py test
+	@$(BIN)/python tools/covered.py $(ARGS)
 
 check: style types contracts references site  ## Style, types, import contracts, docs: generated parts up to date, no warning.
 

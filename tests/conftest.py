@@ -2,22 +2,18 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
-import documented
-import hypothesis
 import pytest
 from environments import ROOT, wheel
-from servers.pebble import Pebble
-from servers.pebble import pebble as run_pebble
 
 from pvefw.cli import output
-from pvefw.cli.framework import App
 from pvefw.store.paths import Paths
 
-hypothesis.settings.register_profile("house", deadline=None)  # a machine may be busy
-hypothesis.settings.load_profile("house")
+if TYPE_CHECKING:
+    from servers.pebble import Pebble
+
+    from pvefw.cli.framework import App
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +22,10 @@ def _json_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     wrong: list[str] = []
     print_data = output._data
 
-    def checked(app: App, value: Any) -> None:
+    def checked(app: "App", value: Any) -> None:
+        import click
+        import documented
+
         context = click.get_current_context(silent=True)
         if context is not None:
             wrong.extend(documented.faults(context.command_path.partition(" ")[2], value))
@@ -52,8 +51,10 @@ def paths(node_root: Path) -> Paths:
 
 
 @pytest.fixture(scope="session")
-def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
+def pebble(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Pebble]":
     """A Pebble with its defaults, one for each worker."""
+    from servers.pebble import pebble as run_pebble
+
     with run_pebble(tmp_path_factory.mktemp("pebble")) as server:
         yield server
 

@@ -11,10 +11,13 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from resources import uses
+
 ROOT = Path(__file__).resolve().parents[1]
 _QUIET = {"PYTEST_ADDOPTS": "", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
+@uses("build")
 def wheel(project: Path, into: Path) -> Path:
     """Build a project's wheel."""
     into.mkdir(exist_ok=True)
@@ -72,6 +75,7 @@ class Environment:
         return set(json.loads(done.stdout))
 
 
+@uses("build")
 def environment(place: Path, *wheels: Path) -> Environment:
     """Make an environment with these wheels."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)

@@ -5,10 +5,12 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from servers.pebble import Pebble
+from typing import TYPE_CHECKING
 
 from pvefw.store.paths import Paths
+
+if TYPE_CHECKING:
+    from servers.pebble import Pebble
 
 
 @dataclass
@@ -76,7 +78,7 @@ class Host:
             env={**os.environ, **self.env},
         )
 
-    def register(self, server: Pebble, name: str = "default", *options: object) -> None:
+    def register(self, server: "Pebble", name: str = "default", *options: object) -> None:
         """Register an account, and let standalone listen where Pebble asks."""
         self.run(
             *["acme", "account", "register", name, "mail@example.invalid"],

@@ -1,10 +1,9 @@
 """The flow of an order, against Pebble: who is called when, what fails, what is resumed."""
 
-import threading
-
 import pytest
 from cryptography import x509
 from ordering import Believed, Listening, Ordering, identifier
+from pvefw.host.clock import SystemClock
 from servers import faulty_acme as faults
 from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
@@ -16,7 +15,6 @@ from pvefw.certs import chain as chains
 from pvefw.certs import keys
 from pvefw.core.errors import AcmeError, AcmeProblem, AcmeUnreachable, ProviderError
 from pvefw.core.model import Identifier
-from pvefw.host.clock import SystemClock
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +97,20 @@ def test_refused_nonces_do_not_matter(tmp_path, reject):
 
 
 def test_the_time_that_a_solver_takes_is_not_the_servers(trusting):
+    class Ahead(SystemClock):
+        by = 0.0
+
+        def monotonic(self):
+            return super().monotonic() + self.by
+
     class Slow(Believed):
         def challenge_present(self, challenges, task):
             super().challenge_present(challenges, task)
-            threading.Event().wait(2.2)
+            order.transport._clock.by += 21
 
-    assert believed(trusting, {"a.example": Slow()}, seconds=2).run()
+    order = believed(trusting, {"a.example": Slow()}, seconds=20)
+    order.transport._clock = Ahead()
+    assert order.run()
 
 
 # --- what fails -----------------------------------------------------------------------------------

@@ -149,10 +149,10 @@ def end_it(world, change, steps):
 
 @pytest.mark.parametrize("lossy", [False, True], ids=["in-order", "unsynced-lost"])
 @pytest.mark.parametrize("change", [*CHANGES, nothing], ids=lambda one: one.__name__)
-def test_the_power_fails_before_every_step(world, change, lossy):
+def test_the_power_fails_before_every_step(world, change, lossy, some):
     done = steps_of(world, change)
     assert len(done) >= (4 if change is no_next_boot else 8)
-    for stop in on_the_first(done):
+    for stop in some(on_the_first(done)):
         error = end_it(world, change, Steps(stop, lossy=lossy))
         assert isinstance(error, PowerCut)
         for uuid in UUIDS:
@@ -193,7 +193,9 @@ BINARIES = {
 
 @pytest.mark.parametrize("change", [nothing, everything, remove], ids=lambda one: one.__name__)
 @pytest.mark.parametrize("loader", list(BINARIES))
-def test_the_power_fails_under_the_projects_loaders(context, host, machine, memory, loader, change):
+def test_the_power_fails_under_the_projects_loaders(
+    context, host, machine, memory, loader, change, some
+):
     settings = {"efivars": str(memory / "no")} if loader == "systemd-boot" else {}
     bound = plugins.bind(BOOTLOADER, loader, settings)
     again = functools.partial(context, loaders=Loaders({loader: bound}, {}))
@@ -212,7 +214,7 @@ def test_the_power_fails_under_the_projects_loaders(context, host, machine, memo
         there, default = world.boots(uuid)
         assert len(there) >= 2, "the reader sees what the loader sees"
         assert default in there
-    for stop in on_the_first(done):
+    for stop in some(on_the_first(done)):
         assert isinstance(end_it(world, change, Steps(stop)), PowerCut)
         for uuid in UUIDS:
             there, default = world.boots(uuid)
@@ -225,9 +227,9 @@ def test_the_power_fails_under_the_projects_loaders(context, host, machine, memo
 
 @pytest.mark.parametrize("fault", FAULTS, ids=errno.errorcode.get)
 @pytest.mark.parametrize("change", [add, everything], ids=lambda one: one.__name__)
-def test_every_step_may_fail(world, change, fault):
+def test_every_step_may_fail(world, change, fault, some):
     done = steps_of(world, change)
-    for stop in on_the_first(done):
+    for stop in some(on_the_first(done)):
         error = end_it(world, change, Steps(stop, fault))
         assert isinstance(error, StoreError)
         assert error.hint

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,7 +58,7 @@ def main():
         case "amid close":
             die_instead_of(files, "remove")
         case "hang":
-            propagation.wait = lambda *_: (print("waiting", flush=True), time.sleep(600))
+            propagation.wait = lambda *_: (print("waiting", flush=True), signal.pause())
     plugins = [
         bound(
             Dying(

@@ -62,7 +62,7 @@ def test_the_owner_is_a_process_not_a_number(paths, clock):
     start = process_start(os.getpid())
     recycled = Journal(written.path, os.getpid(), start - 1, written.created, ENTRIES)
     assert not recycled.owned
-    with subprocess.Popen(["sleep", "60"]) as other:
+    with subprocess.Popen(["sleep", "infinity"]) as other:
         theirs = Journal(
             written.path, other.pid, process_start(other.pid), written.created, ENTRIES
         )

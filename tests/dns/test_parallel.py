@@ -1,9 +1,10 @@
 """Several calls at once, and none that cannot be left behind."""
 
 import threading
-import time
 
 import pytest
+from servers.world import Task
+from waiting import is_asleep, wait_until
 
 from pvefw.core.errors import Cancelled
 from pvefw.dns import parallel
@@ -16,15 +17,15 @@ def test_results_keep_their_order(task):
 
 
 def test_no_more_than_the_limit_run_at_once(task):
-    running, most = [], []
+    running, most, together = [], [], threading.Barrier(3)
 
     def call(number):
         running.append(number)
         most.append(len(running))
-        time.sleep(0.01)
+        together.wait(10)
         running.remove(number)
 
-    parallel.run(call, range(20), task, limit=3)
+    parallel.run(call, range(21), task, limit=3)
     assert max(most) == 3
 
 
@@ -39,20 +40,42 @@ def test_failures_are_in_the_futures(task):
     assert isinstance(second.exception(), ValueError)
 
 
-def test_cancelling_lets_running_calls_end_and_begins_no_more(task):
-    begun, ended = [], []
+class Watched(Task):
+    """A task that knows whether its cancellation was seen."""
+
+    seen = False
+
+    @property
+    def cancelled(self):
+        self.seen = self.seen or super().cancelled
+        return super().cancelled
+
+
+def test_cancelling_lets_running_calls_end_and_begins_no_more():
+    task = Watched()
+    begun, ended, ended_in_time = [], [], []
+    go_on = threading.Event()
 
     def call(number):
         begun.append(number)
         task.cancel()
-        time.sleep(0.5)
+        go_on.wait(10)
         ended.append(number)
 
-    with pytest.raises(Cancelled):
-        parallel.run(call, range(10), task, limit=2)
+    def run():
+        with pytest.raises(Cancelled):
+            parallel.run(call, range(10), task, limit=2)
+        ended_in_time.extend(ended)
+
+    running = threading.Thread(target=run)
+    running.start()
+    wait_until(lambda: task.seen, "the cancellation is seen")
+    wait_until(lambda: is_asleep(running) or not running.is_alive(), "it waits for them")
+    go_on.set()
+    running.join()
     assert begun
     assert len(begun) <= 2
-    assert sorted(ended) == sorted(begun)
+    assert sorted(ended_in_time) == sorted(begun)
 
 
 def test_one_thread_makes_what_many_want():

@@ -8,6 +8,7 @@ import time
 import pytest
 from servers.nameserver import loopback
 from servers.world import Task
+from waiting import wait_until
 
 from pvefw.core.errors import Cancelled, ProviderError
 from pvefw.dns import propagation
@@ -42,13 +43,20 @@ def test_what_is_everywhere_is_seen_at_once(world, expect, task, clock):
     assert task.warnings == []
 
 
-def test_a_slow_secondary_is_waited_for_and_not_longer(world, expect, task, clock):
+def test_a_slow_secondary_is_waited_for_and_not_longer(world, expect, task, clock, monkeypatch):
     name = "_acme-challenge.later.slow.test."
     world.primary.update("slow.test.", ("add", name, "value"))
-    published = []
+    published, asked = [], []
+    exchange = Resolver.exchange
+
+    def counted(self, server, *arguments, **options):
+        asked.append(server.address)
+        return exchange(self, server, *arguments, **options)
+
+    monkeypatch.setattr(Resolver, "exchange", counted)
 
     def publish():
-        time.sleep(0.7)
+        wait_until(lambda: asked.count(world.lagging.address) >= 2, "the secondary is asked")
         world.lagging.control("zone-retransfer", "slow.test.")
         published.append(time.monotonic())
 

@@ -6,11 +6,11 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from pvefw.store.paths import Paths
 
@@ -206,10 +206,7 @@ class Farm:
 
     def wait_for(self, *kinds, count=1):
         """Until so many events of these kinds were seen."""
-        end = time.monotonic() + 30
-        while len(self.events(*kinds)) < count:
-            assert time.monotonic() < end, self.events()
-            time.sleep(0.02)
+        wait_until(lambda: len(self.events(*kinds)) >= count, f"{count} of {kinds}", seconds=30)
 
 
 @pytest.fixture

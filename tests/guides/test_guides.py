@@ -14,7 +14,8 @@ from environments import ROOT
 from guides.reader import Reader
 from servers.bootctl import write_bootctl
 from servers.directory_machine import DirectoryMachine
-from servers.libvirt import libvirt_nodes, wait_until
+from servers.libvirt import libvirt_nodes
+from waiting import wait_until
 from whole_host import Host
 
 from pvefw.store.paths import Paths

@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from resources import uses
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
+@uses("server")
 def demo(tmp_path):
     """The demo, started in a session of its own, with its temporary files below ours."""
     with subprocess.Popen(

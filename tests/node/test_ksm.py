@@ -6,10 +6,10 @@ import mmap
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from pvefw.node import ksm
 from pvefw.store.paths import Paths
@@ -93,10 +93,7 @@ def merged(processes):
 
 
 def until(condition):
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end, "it never came true"
-        time.sleep(0.02)
+    wait_until(condition, "the kernel merges pages", seconds=120)
 
 
 @on_the_kernel

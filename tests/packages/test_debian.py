@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from resources import uses
 
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())[1]
@@ -19,6 +20,7 @@ NOT_OURS = ("proc", "sys", "dev", "tmp", "var/lib/dpkg", "var/cache", "var/log",
 
 
 @pytest.fixture(scope="module")
+@uses("build")
 def packages(tmp_path_factory):
     """The packages by name."""
     target = tmp_path_factory.mktemp("debs")

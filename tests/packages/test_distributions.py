@@ -11,6 +11,7 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
+from resources import uses
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "constraints.txt"
@@ -43,6 +44,7 @@ def build(sources, target, **env):
 
 
 @pytest.fixture(scope="module")
+@uses("build")
 def dist(tmp_path_factory):
     """The directory with all sdists and wheels."""
     folder = tmp_path_factory.mktemp("dist")

@@ -5,6 +5,7 @@ import sys
 import threading
 
 import pytest
+from waiting import wait_until
 
 from pvefw.core import plugins
 from pvefw.core.errors import (
@@ -131,7 +132,7 @@ def test_a_plugin_that_cannot_be_loaded_is_one_clear_error(install, code, said):
 
 def test_an_import_that_does_not_end(install, monkeypatch):
     monkeypatch.setenv("PVEFW_PLUGIN_TIMEOUT", "0.2")
-    install("dns", "endless", "import threading; threading.Event().wait(30)")
+    install("dns", "endless", "import threading; threading.Event().wait()")
     with pytest.raises(PluginBroken, match="does not end"):
         plugins.bind(DNS, "endless", {})
 
@@ -355,17 +356,21 @@ def test_cancellation_passes_through():
 
 def test_one_instance_is_never_called_twice_at_once():
     running = threading.Semaphore(1)
-    overlaps = []
+    overlaps, begun = [], []
+
+    def begin():
+        begun.append(1)
+        add(bound)
 
     def work():
         if not running.acquire(blocking=False):
             overlaps.append(1)
             return
-        threading.Event().wait(0.01)
+        wait_until(lambda: len(begun) == len(threads), "the others want to call it, too")
         running.release()
 
     bound = plugins.bind_object(DNS, dns_plugin(work), "dns")
-    threads = [threading.Thread(target=add, args=[bound]) for _ in range(8)]
+    threads = [threading.Thread(target=begin) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

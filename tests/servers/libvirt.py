@@ -13,17 +13,18 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resources import uses
+from waiting import wait_until
+
 from servers.boot_sector import write_image
 from servers.machines import agent
 
-READY_SECONDS = 20.0
 _PORT_RANGES = range(15000, 32000, 50)  # below Linux' own range for outgoing connections
 _INSIDE = """
 hostname "$1"
@@ -251,17 +252,6 @@ def _is_alive(connection: Any) -> bool:
         return False
 
 
-def wait_until(true: Callable[[], bool], what: str, seconds: float = READY_SECONDS) -> None:
-    """Look again and again until something holds.
-
-    :raises AssertionError: it does not, in time.
-    """
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:g} seconds"
-        time.sleep(0.01)
-
-
 def accepts(path: Path) -> bool:
     """Whether somebody listens at a socket; that comes a moment after there is one."""
     with socket.socket(socket.AF_UNIX) as tried:
@@ -333,6 +323,7 @@ def _node(base: Path, name: str, ports: tuple[int, int]) -> Iterator[LibvirtNode
 
 
 @contextlib.contextmanager
+@uses("server")
 def libvirt_nodes(*names: str) -> Iterator[list[LibvirtNode]]:
     """Start private libvirt daemons that can reach each other.
 

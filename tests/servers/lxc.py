@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from servers.libvirt import accepts, wait_until
+from resources import uses
+from waiting import wait_until
+
+from servers.libvirt import accepts
 from servers.machines.cache import locked
 
 _INSIDE = """
@@ -60,8 +63,8 @@ _DOMAIN = """
   </devices>
 </domain>
 """
-_OBEYS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
-_DEAF = "trap '' TERM; while :; do sleep 0.1; done"
+_OBEYS = "trap 'exit 0' TERM; sleep infinity & wait"
+_DEAF = "trap '' TERM; exec sleep infinity"
 
 
 @dataclass
@@ -116,6 +119,7 @@ def _remove_control_groups() -> None:
 
 
 @contextlib.contextmanager
+@uses("server")
 def lxc_node() -> Iterator[LxcNode]:
     """Start a daemon for containers; on one machine there is one at a time.
 

@@ -4,7 +4,6 @@ import contextlib
 import random
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.tsigkeyring
 import dns.update
+from waiting import looks
 
 from servers.processes import READY_SECONDS, free_port
 
@@ -116,12 +116,12 @@ class NameServer:
 
     def wait_until_ready(self, zone: str = "") -> None:
         """Return when it answers; with a zone, when it serves that."""
-        deadline = time.monotonic() + READY_SECONDS
         message = dns.message.make_query(zone or ".", "SOA")
-        while time.monotonic() < deadline and self.process.poll() is None:
+        for _ in looks(READY_SECONDS):
+            if self.process.poll() is not None:
+                break
             with contextlib.suppress(OSError, dns.exception.DNSException):
                 reply = dns.query.udp(message, self.address, timeout=0.2, port=self.port)
                 if not zone or (reply.rcode() == dns.rcode.NOERROR and reply.answer):
                     return
-            time.sleep(0.01)
         raise RuntimeError(f"{self.process.args} is not ready:\n{self.log.read_text()[-3000:]}")

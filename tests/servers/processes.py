@@ -4,9 +4,11 @@ import contextlib
 import random
 import socket
 import subprocess
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from resources import uses
+from waiting import looks
 
 READY_SECONDS = 15.0
 _PORTS = range(15000, 32000)  # below Linux' own range for outgoing connections
@@ -27,6 +29,7 @@ def free_port(address: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int
 
 
 @contextlib.contextmanager
+@uses("server")
 def process(
     argv: Sequence[str], log: Path, env: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
@@ -53,11 +56,9 @@ def wait_for_port(
 
     :raises RuntimeError: it ended, or does not within fifteen seconds; with its output.
     """
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline:
+    for _ in looks(READY_SECONDS):
         with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):
             return
         if started.poll() is not None:
             break
-        time.sleep(0.01)
     raise RuntimeError(f"{started.args} does not listen on {port}:\n{log.read_text()[-2000:]}")

@@ -23,7 +23,7 @@ from pvefw.store import locks
 from pvefw.store.paths import Paths
 with getattr(locks, sys.argv[1])(Paths(Path(sys.argv[2]), "pve1"), "thing"):
     print("held", flush=True)
-    threading.Event().wait(60)
+    threading.Event().wait()
 """
 KINDS = ["local_lock", "cluster_lock"]
 

@@ -235,7 +235,9 @@ class History(RuleBasedStateMachine):
 
 TestHistory = History.TestCase
 TestHistory.settings = settings(
-    max_examples=60, stateful_step_count=25, suppress_health_check=list(HealthCheck)
+    max_examples=settings.default.max_examples // 2,
+    stateful_step_count=25,
+    suppress_health_check=list(HealthCheck),
 )
 
 

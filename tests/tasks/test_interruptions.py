@@ -10,6 +10,7 @@ import time
 
 import pexpect
 import pytest
+from waiting import is_asleep, wait_until
 
 from pvefw.core.errors import Cancelled
 from pvefw.tasks import history, interruption
@@ -25,7 +26,6 @@ CLEANS_UP = """
                 task.wait(30)
             finally:
                 task.log("cleaning up")
-                threading.Event().wait(0.2)
                 task.log("cleaned up")
     except Cancelled:
         print("cancelled", flush=True)
@@ -37,15 +37,8 @@ def the_task(paths):
     return found, list(history.log(paths, found.upid))
 
 
-def wait_until(condition, what):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.01)
-
-
 def test_control_c_at_a_terminal(command, paths):
-    asks = CLEANS_UP.replace("threading.Event().wait(0.2)", "sys.stdin.readline()")
+    asks = CLEANS_UP.replace('task.log("cleaned', 'sys.stdin.readline(); task.log("cleaned')
     terminal = pexpect.spawn(*command(asks), encoding="utf-8", timeout=10)
     terminal.expect_exact("working")
     terminal.sendintr()
@@ -127,9 +120,10 @@ def test_a_shower_of_signals_never_locks_up(program, paths, busy):
                     while True:
                         {busy}
                 finally:
+                    nobody_hurries = threading.Event()
                     for _ in range(300):
                         task.log("cleaning up")
-                        threading.Event().wait(0.0005)
+                        nobody_hurries.wait(0.0005)
         except Cancelled:
             print("cancelled", flush=True)
         """
@@ -142,7 +136,7 @@ def test_a_shower_of_signals_never_locks_up(program, paths, busy):
     log = next(paths.task_dir.glob("?/UPID:*"))
     while not log.read_text().endswith("by signal\n") and log.read_text().count("cleaning") < 200:
         process.send_signal(signal.SIGTERM)
-        time.sleep(0.001)
+        reader.join(0.001)
     reader.join(20)
     assert drained, "the program hangs"
     assert drained[0].endswith("cancelled\n")
@@ -243,18 +237,23 @@ def test_a_signal_without_effect_is_sent_again(monkeypatch):
     monkeypatch.setattr(interruption, "_is_safe", is_safe)
     with pytest.raises(Cancelled), interruptible(lambda: None, lambda: None):
         signal.raise_signal(signal.SIGINT)
-        threading.Event().wait(10)
+        threading.Event().wait()
     assert len(seen) == 3
 
 
 def test_asleep_it_is_safe_and_while_it_takes_a_lock_it_is_not():
     frames = []
     before = signal.signal(signal.SIGUSR1, lambda _number, frame: frames.append(frame))
-    send = threading.Timer(0.2, signal.pthread_kill, [threading.get_ident(), signal.SIGUSR1])
+    main, never = threading.current_thread(), threading.Event()
+
+    def send():
+        wait_until(lambda: is_asleep(main), "the main thread waits")
+        signal.pthread_kill(main.ident, signal.SIGUSR1)
+
     try:
-        send.start()
+        threading.Thread(target=send).start()
         while not frames:
-            threading.Event().wait(0.5)
+            never.wait(0.5)
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert interruption._is_safe(frames[0])

@@ -9,9 +9,9 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pvefw.host.clock import SystemClock
 
 from pvefw.core.errors import Cancelled, NotFound, UsageError
-from pvefw.host.clock import SystemClock
 from pvefw.store import files
 from pvefw.tasks import history, registry
 from pvefw.tasks.history import Filter
@@ -152,7 +152,7 @@ def test_a_signal_cancels_once_and_clean_up_is_not_interrupted(program, paths, n
             with run_task(paths, "x", echo=echo) as task:
                 try:
                     task.log("working")
-                    threading.Event().wait(30)
+                    threading.Event().wait()
                 finally:
                     task.log(f"cleaning up, cancelled is {task.cancelled}")
                     sys.stdin.readline()
@@ -192,7 +192,7 @@ def test_a_killed_task_shows_as_such(program, paths):
         """
         with run_task(paths, "x", echo=echo) as task:
             task.log("working")
-            threading.Event().wait(30)
+            threading.Event().wait()
         """
     )
     assert process.stdout.readline() == "working\n"

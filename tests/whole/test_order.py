@@ -13,14 +13,15 @@ import time
 
 import certificates
 import pytest
+from pvefw.host.clock import SystemClock
 from servers import faulty_acme as faults
 from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
 from servers.processes import free_port
+from waiting import wait_until
 
 from pvefw.certs import chain
 from pvefw.core.errors import CertificateError
-from pvefw.host.clock import SystemClock
 
 REFERENCE_ORDER = [
     "Loading ACME account details",
@@ -324,10 +325,7 @@ def test_an_interrupted_order_is_resumed(host, tmp_path):
         for line in running.stdout:
             if line.startswith("Order URL"):
                 break
-        deadline = time.monotonic() + 10
-        while not (host.paths.open_order).exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(host.paths.open_order.exists, "the order is kept")
         os.kill(running.pid, signal.SIGKILL)
         running.communicate()
         server.address("a.example", "127.0.0.1")

@@ -229,7 +229,7 @@ def test_its_directory_is_private_and_gone_afterwards(run):
 @pytest.mark.parametrize(
     "body",
     [
-        "bomb() { bomb | bomb & }; bomb; sleep 1; return 1",
+        "bomb() { bomb | bomb & }; bomb; while (:); do :; done; return 1",
         "while :; do echo endless; done",
         "head -c 100000000 /dev/zero >\"$TMPDIR/large\" || { _err 'no'; return 1; }",
         "exit 3",
@@ -250,13 +250,18 @@ def test_a_script_that_never_ends(run, monkeypatch):
 
     monkeypatch.setattr("pvefw_acme_dns_generic.runner._SECONDS", 0.5)
     with pytest.raises(PvefwError, match=r"did not end within 0\.5 seconds"):
-        run("sleep 300")
+        run("sleep infinity")
 
 
 @needs_root
 def test_nothing_that_it_starts_outlives_it(run, tmp_path):
     marker = f"3{os.getpid()}"
-    run(f"(setsid sleep {marker} >/dev/null 2>&1 </dev/null &) ; sleep 0.1; _info started")
+    there = '"$TMPDIR/there"'
+    outlives = f"touch {there}; exec sleep {marker}"
+    run(
+        f"(setsid sh -c '{outlives}' >/dev/null 2>&1 </dev/null &)\n"
+        f"until test -e {there}; do sleep 0.01; done; _info started"
+    )
     running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
     assert not any(marker.encode() in one for one in running)
 

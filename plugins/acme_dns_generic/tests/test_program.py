@@ -84,7 +84,7 @@ def call(path, script):
         ("echo busy >&2; exit 75", Unavailable, "busy"),
         ("exit 69", Unavailable, "status 69"),
         ("echo who are you >&2; exit 77", CredentialsRejected, "who are you"),
-        ("sleep 30", PvefwError, "did not end within 1 seconds"),
+        ("sleep infinity", PvefwError, "did not end within 1 seconds"),
     ],
 )
 def test_exit_statuses(tmp_path, script, error, said):

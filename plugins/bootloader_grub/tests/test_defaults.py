@@ -129,7 +129,7 @@ ASSIGNMENTS = st.lists(
 """Without ``$$``: each shell has a process id of its own."""
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings.default.max_examples)
 @given(ASSIGNMENTS)
 def test_values_are_those_of_a_shell_that_sources_the_file(tmp_path_factory, text):
     root = tmp_path_factory.mktemp("host")

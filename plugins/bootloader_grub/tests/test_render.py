@@ -402,8 +402,7 @@ NAMES = st.sampled_from(
 
 
 @settings(
-    max_examples=60,
-    deadline=None,
+    max_examples=settings.default.max_examples // 2,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

@@ -4,11 +4,11 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from dataclasses import dataclass, field
 
 import pytest
 from servers.libvirt import LibvirtNode, libvirt_nodes
+from waiting import looks
 from whole_host import Host
 
 from pvefw.api import Unavailable
@@ -94,13 +94,11 @@ class Recorder:
 
     def order(self, state, count):
         """The VMIDs of so many guests in the order in which they were first seen in a state."""
-        deadline = time.monotonic() + 30
-        while True:
+        for _ in looks(30):
             seen = list(dict.fromkeys(vmid for vmid, now, _ in self.events if now == state))
             if len(seen) >= count:
                 return seen
-            assert time.monotonic() < deadline, self.events
-            time.sleep(0.01)
+        raise AssertionError(self.events)
 
 
 @pytest.fixture(scope="module")

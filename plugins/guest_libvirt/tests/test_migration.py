@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from servers.libvirt import libvirt_nodes, wait_until
+from servers.libvirt import libvirt_nodes
+from waiting import wait_until
 
 WORKERS = ("--max-workers", 4)
 SLOW = {"bandwidth": 2}

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resources import uses
+
 from servers.machines.kernels import initrd
 
 FIRMWARE = Path("/usr/share/OVMF")
@@ -100,6 +102,7 @@ def disk_options(disks: Sequence[Path], bytes_per_second: int | None = None) -> 
     return options
 
 
+@uses("machine")
 def power_on(
     disks: Sequence[Path],
     variables: Path | None = None,

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resources import uses
+
 from servers.machines.kernels import Kernel, full_kernel, initrd
 from servers.machines.power import disk_options, firmware_options, good_initrd
 
@@ -284,6 +286,7 @@ class _Monitor:
 
 
 @contextlib.contextmanager
+@uses("machine")
 def workshop(
     folder: Path,
     disks: Sequence[Path],

@@ -1,0 +1,74 @@
+"""Coverage is measured for every distribution, and its floors only rise."""
+
+import itertools
+import json
+import subprocess
+import sys
+
+import pytest
+from environments import ROOT
+
+FILE = "tests/coverage-floors.json"
+
+
+def judged(found, floors):
+    """The new floors and the sentence of tools/covered.py."""
+    code = "import covered, json, sys; print(json.dumps(covered.judge(*json.load(sys.stdin))))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "tools",
+        input=json.dumps([found, floors]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def git(*words):
+    command = ["git", "-c", "safe.directory=*", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def fallen(before, after):
+    """Distributions that stayed, with a floor that is lower now."""
+    return [name for name in before.keys() & after.keys() if after[name] < before[name]]
+
+
+def test_every_distribution_has_a_floor():
+    floors = json.loads((ROOT / FILE).read_text())
+    plugins = {one.parent.name for one in ROOT.glob("plugins/*/pyproject.toml")}
+    assert set(floors) == {"pvefw", "shims", *plugins}
+    assert all(0 <= one <= 100 for one in floors.values())
+
+
+def test_no_floor_was_ever_lowered():
+    commits = git("log", "--reverse", "--format=%H", "--", FILE).split()
+    kept = [json.loads(git("show", f"{one}:{FILE}")) for one in commits]
+    kept.append(json.loads((ROOT / FILE).read_text()))
+    found = [fallen(before, after) for before, after in itertools.pairwise(kept)]
+    assert [one for one in found if one] == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "wrong"),
+    [
+        ({"pvefw": 80}, {"pvefw": 79}, ["pvefw"]),
+        ({"pvefw": 80}, {"pvefw": 81, "shims": 1}, []),
+        ({"gone": 80}, {}, []),
+    ],
+)
+def test_a_lower_floor_is_seen(before, after, wrong):
+    assert fallen(before, after) == wrong
+
+
+def test_the_command_raises_floors_and_lowers_none():
+    floors, problem = judged({"a": 81.9, "b": 70.0, "new": 55.5}, {"a": 80, "b": 70})
+    assert floors == {"a": 81, "b": 70, "new": 55}
+    assert problem == ""
+
+
+def test_what_is_below_its_floor_is_an_error():
+    floors, problem = judged({"a": 79.9, "b": 90.0}, {"a": 80, "b": 70})
+    assert floors == {"a": 80, "b": 90}
+    assert problem == "Coverage has fallen: a has 79.9 %, its floor is 80 %"
