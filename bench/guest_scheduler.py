@@ -7,14 +7,13 @@ for the state machine alone and with its worker threads.
 import sys
 import time
 
-from pvefw.host.clock import SystemClock
-
 from pvefw.core.model import Guest, GuestState
 from pvefw.guests import plan
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.runner import Runner
 from pvefw.guests.scheduler import Scheduler
 from pvefw.guests.simulation import simulate
+from pvefw.host.clock import SystemClock
 
 WORKERS = 8
 

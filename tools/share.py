@@ -74,7 +74,8 @@ def pages() -> dict[str, str]:
 
 
 def _overview(context: click.Context) -> str:
-    rows = [(f"{tree.NAME}\\-{_quoted(name)}(1)", text) for name, (_, text) in tree.ROOT.items()]
+    listed = [(one.name, one.help) for one in tree.commands().values()]
+    rows = [(f"{tree.NAME}\\-{_quoted(name)}(1)", text) for name, text in listed]
     common = [(f"{name} {value}".strip(), text) for name, value, text in tree.OPTIONS]
     options = [*common, ("--version", "Show the version and exit.")]
     return "".join(

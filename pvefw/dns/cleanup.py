@@ -18,7 +18,7 @@ _LOCK = "dns-cleanup"
 _LOCK_SECONDS = 120.0
 
 BindInstance = Callable[[str], Bound[DnsSpec]]
-"""Binds a plugin instance by its name; raises a :class:`~pvefw.core.errors.PvefwError` where it is gone."""
+"""Binds a plugin instance by its name; raises a ``PvefwError`` where it is gone."""
 
 
 def cleanup(

@@ -16,11 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO
 
-from pvefw.core.errors import Cancelled, ProgramError
-
-_Result = TypeVar("_Result")
-
-# --- programs ---------------------------------------------------------------------------------
+from pvefw.core.errors import ProgramError
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LAST_WORDS = 3

@@ -154,7 +154,7 @@ def bring(root: Path, tree: BootTree) -> Iterator[str]:
 
 
 def matches(path: PurePosixPath, pattern: str) -> bool:
-    """Whether a pattern of :attr:`~pvefw.core.model.BootTree.owned` matches; ``*`` stays in its folder."""
+    """Whether a pattern of ``BootTree.owned`` matches; ``*`` stays in its folder."""
     parts = PurePosixPath(pattern).parts
     return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
 

@@ -3,7 +3,6 @@
 import pytest
 from cryptography import x509
 from ordering import Believed, Listening, Ordering, identifier
-from pvefw.host.clock import SystemClock
 from servers import faulty_acme as faults
 from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
@@ -15,6 +14,7 @@ from pvefw.certs import chain as chains
 from pvefw.certs import keys
 from pvefw.core.errors import AcmeError, AcmeProblem, AcmeUnreachable, ProviderError
 from pvefw.core.model import Identifier
+from pvefw.host.clock import SystemClock
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import trustme
 from certificates import NOW, self_signed
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from pvefw.host.clock import SystemClock
 
 from pvefw.certs import chain, keys
 from pvefw.core.errors import CertificateError, UsageError
 from pvefw.core.model import Identifier
+from pvefw.host.clock import SystemClock
 
 
 def check(certificate, key, now=NOW):

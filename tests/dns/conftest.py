@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+
 from pvefw.host.clock import SystemClock
 
 if TYPE_CHECKING:

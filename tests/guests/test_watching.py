@@ -5,7 +5,6 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from pvefw.host.clock import SystemClock
 
 from pvefw.core import plugins
 from pvefw.core.errors import Unavailable
@@ -14,6 +13,7 @@ from pvefw.core.hookspecs.guest import GUEST
 from pvefw.core.model import Guest, GuestEvent, GuestState
 from pvefw.guests.backends import Backends
 from pvefw.guests.watching import Watcher
+from pvefw.host.clock import SystemClock
 
 RUNNING, STOPPED = GuestState.RUNNING, GuestState.STOPPED
 LONG = 30.0

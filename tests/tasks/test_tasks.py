@@ -9,9 +9,9 @@ import threading
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pvefw.host.clock import SystemClock
 
 from pvefw.core.errors import Cancelled, NotFound, UsageError
+from pvefw.host.clock import SystemClock
 from pvefw.store import files
 from pvefw.tasks import history, registry
 from pvefw.tasks.history import Filter

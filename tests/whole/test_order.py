@@ -13,7 +13,6 @@ import time
 
 import certificates
 import pytest
-from pvefw.host.clock import SystemClock
 from servers import faulty_acme as faults
 from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
@@ -22,6 +21,7 @@ from waiting import wait_until
 
 from pvefw.certs import chain
 from pvefw.core.errors import CertificateError
+from pvefw.host.clock import SystemClock
 
 REFERENCE_ORDER = [
     "Loading ACME account details",

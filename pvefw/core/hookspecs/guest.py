@@ -13,7 +13,7 @@ class GuestSpec:
     guests. Core calls them in worker threads that it keeps: a backend may hold a connection per thread.
     Core waits a few seconds longer than a hook's time-out, and then goes on without it.
 
-    Where a hook raises :class:`~pvefw.core.errors.Unavailable` or :class:`~pvefw.core.errors.RateLimited` before
+    Where a hook raises :class:`~pvefw.api.Unavailable` or :class:`~pvefw.api.RateLimited` before
     its time is over (the daemon restarts, say), core calls it again with the time that is left.
     """
 
