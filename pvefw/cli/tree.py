@@ -25,6 +25,7 @@ Commands = Mapping[str, tuple[str, str]]
 
 ACME: Commands = {
     "account": ("pvefw.cli.acme_account:account", "Accounts at ACME authorities."),
+    "catalog": ("pvefw.cli.acme_catalog:catalog", "Settings of catalogues of DNS providers."),
     "cert": ("pvefw.cli.acme_cert:cert", "Order, renew and revoke this node's certificate."),
     "plugin": ("pvefw.cli.acme_plugin:plugin", "Plugin instances that answer challenges."),
 }

@@ -8,8 +8,9 @@ from types import TracebackType
 from typing import Self
 
 from pvefw.errors import PvefwError
-from pvefw.guests.backends import Backends, ask
+from pvefw.guests.backends import Backends
 from pvefw.hookspecs.guest import GuestSpec
+from pvefw.instances.trial import ask
 from pvefw.model import GuestState
 from pvefw.plugins import Bound
 from pvefw.system import Clock

@@ -1,0 +1,47 @@
+"""What the instances of each family are called, and the commands that manage them.
+
+Apart from :mod:`pvefw.hookspecs`, whose families import pluggy: the command line is built from this
+table, and ``--help`` and the Tab key must not wait for pluggy.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the instances of one family are named and managed."""
+
+    family: str
+    noun: str
+    """For messages: ``guest backend``."""
+    command: str
+    """The group of commands: ``guest backend`` for ``pvefw guest backend add``."""
+    acme: bool = False
+    """They answer challenges: Proxmox VE has them too, in its own file and format."""
+    named_like_plugin: bool = False
+    """There is one at most for each plugin, named like it; the plugin works without one, too."""
+
+    @property
+    def article(self) -> str:
+        """The noun with its article: ``an observer``."""
+        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+
+    def example(self, id_: str, api: str = "NAME") -> str:
+        """The command that adds an instance."""
+        if self.named_like_plugin:
+            return f"pvefw {self.command} set {id_} --data FILE"
+        type_ = "dns " if self.acme else ""
+        return f"pvefw {self.command} add {type_}{id_} --api {api} --data FILE"
+
+
+KINDS = {
+    one.family: one
+    for one in (
+        Kind("challenge", "plugin instance", "acme plugin", acme=True),
+        Kind("dns", "plugin instance", "acme plugin", acme=True),
+        Kind("dns_catalog", "DNS catalogue", "acme catalog", named_like_plugin=True),
+        Kind("bootloader", "boot loader", "boot loader", named_like_plugin=True),
+        Kind("guest", "guest backend", "guest backend"),
+        Kind("observer", "observer", "observer"),
+    )
+}
