@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pvefw import instances, plugins
-from pvefw.errors import ConfigError, NotFound, PluginError, PvefwError
+from pvefw.errors import ConfigError, NotFound, PvefwError
 from pvefw.hookspecs.boot import BOOTLOADER, BootloaderSpec
 from pvefw.instances import Instance
 from pvefw.model import BootState, Esp, Task
@@ -89,8 +89,6 @@ class Loaders:
         for name, loader in self.bound.items():
             try:
                 state = loader.hooks.boot_probe(esp=esp)
-            except PluginError as error:
-                failures.append(error.message)
             except PvefwError as error:
                 failures.append(error.message)
             else:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from pvefw import instances, plugins, settings
-from pvefw.errors import ConfigError, PluginError, PluginMissing, PvefwError
+from pvefw.errors import ConfigError, PluginMissing, PvefwError
 from pvefw.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
 from pvefw.instances import files
 from pvefw.instances.codec import Instance
@@ -167,9 +167,8 @@ def _search(paths: Paths, name: str) -> _InCatalog:
                 return _InCatalog(catalog, name)
         except PvefwError as error:
             broken.append(error)
-    failure = next((one for one in broken if isinstance(one, PluginError)), None)
-    if failure or broken:
-        raise failure or broken[0]
+    if broken:
+        raise broken[0]
     raise PluginMissing(
         f"no DNS plugin or catalogue offers {name}",
         plugin=f"dns/{name}",

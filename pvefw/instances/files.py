@@ -1,29 +1,20 @@
 """The two places of instances, and how a section is found, written and removed there.
 
+``pvefw.cfg`` has most families, for the cluster and for each node; an instance in both is the node's.
+
 ``plugins.cfg`` has those that answer challenges. What Proxmox VE's schema for it has no room for is in
 ``pvefw-plugins.cfg`` beside it, so that its parser never stumbles over an instance and never drops what
 it does not know: types of third parties, dns plugins that it does not ship, and standalone instances with
 settings. An instance in both counts as ours: Proxmox VE always writes ``standalone`` into its own.
-
-``pvefw.cfg`` has the other families, for the cluster and for each node; an instance in both counts as the
-node's.
 """
 
 import contextlib
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
 from pvefw.errors import ConfigError
-from pvefw.instances.codec import (
-    DEFAULT_DELAY,
-    STANDALONE,
-    Instance,
-    decode,
-    encode,
-    family_of,
-)
+from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode, family_of
 from pvefw.instances.kinds import KINDS
 from pvefw.store import files, locks, properties, pvefw_config
 from pvefw.store.paths import Paths
@@ -31,43 +22,36 @@ from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import Section, SectionConfig
 
 
-class Place(ABC):
-    """A file and the one beside it, whose sections win."""
+class Place:
+    """``pvefw.cfg`` of the cluster and of this node. Proxmox VE's web server can read them."""
 
-    private: bool
+    private = False
     """Only root can read it: secrets may be in it as plain text."""
 
     def __init__(self, paths: Paths, family: str) -> None:
         self.paths = paths
         self.family = family
+        self.files = paths.cluster_pvefw_cfg, paths.node_pvefw_cfg()
+        """Both files; what is in the second one wins."""
 
-    @property
-    @abstractmethod
-    def files(self) -> tuple[Path, Path]:
-        """Both files."""
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the locks that guard a change.
 
-    @abstractmethod
-    def locked(self) -> contextlib.AbstractContextManager[None]:
-        """The lock that guards a change."""
+        :raises Locked: another process or node is changing a file.
+        """
+        # the node's file has the node's properties, too, and they have a lock of their own
+        with locks.cluster_lock(self.paths, "pvefw-cfg"), locks.node_config_lock(self.paths):
+            yield
 
-    @abstractmethod
-    def read(self, path: Path) -> SectionConfig:
-        """The sections of one of the files."""
-
-    @abstractmethod
-    def replace(self, path: Path, sections: SectionConfig) -> None:
-        """Write one of the files."""
-
-    @abstractmethod
     def sections(self) -> dict[str, tuple[Section, Path]]:
         """The family's sections and those that share its ids, by id, and the file each is in."""
-
-    @abstractmethod
-    def put(self, instance: Instance, old: Instance | None = None) -> None:
-        """Write an instance.
-
-        :param old: what it was made of; what is the same object in both keeps its form.
-        """
+        return {
+            one.id: (one, path)
+            for path in self.files
+            for one in self._read(path).sections
+            if self._shares(one.type)
+        }
 
     def load(self) -> dict[str, Instance]:
         """The family's instances and those that share its ids, by id."""
@@ -75,31 +59,47 @@ class Place(ABC):
 
     def taken(self, id_: str) -> Section | None:
         """The section that has an id, of whatever type: an id names one section of a file."""
-        return next((found for path in self.files if (found := self.read(path).get(id_))), None)
+        return next((found for path in self.files if (found := self._read(path).get(id_))), None)
 
     def data(self) -> bytes:
         """What a digest is made of."""
         return b"".join(files.read_if_exists(path) or b"" for path in self.files)
+
+    def put(self, instance: Instance, old: Instance | None = None) -> None:
+        """Write an instance where it is, else into the first file.
+
+        :param old: what it was made of; what is the same object in both keeps its form.
+        """
+        _, path = self.sections().get(instance.id, (None, self.files[0]))
+        self._put(path, instance, old)
 
     def remove(self, id_: str) -> None:
         """Remove an instance from both files."""
         for path in self.files:
             self._remove(path, id_)
 
+    def _put(self, home: Path, instance: Instance, old: Instance | None) -> None:
+        new = Section(instance.type, instance.id), home
+        section, path = self.sections().get(instance.id, new)
+        changed = encode(section, old or decode(section, path), instance)
+        self._replace(home, self._read(home).with_section(changed))
+
     def _remove(self, path: Path, id_: str) -> None:
-        config = self.read(path)
+        config = self._read(path)
         found = config.get(id_)
         if found is not None and self._shares(found.type):
-            self.replace(path, config.without(id_))
+            self._replace(path, config.without(id_))
 
-    def _changed(self, instance: Instance, old: Instance | None) -> Section:
-        new = Section(instance.type, instance.id), self.files[0]
-        section, path = self.sections().get(instance.id, new)
-        return encode(section, old or decode(section, path), instance)
-
-    @abstractmethod
     def _shares(self, type_: str) -> bool:
         """Whether sections of a type share the family's ids."""
+        return type_ == self.family
+
+    def _read(self, path: Path) -> SectionConfig:
+        return pvefw_config.load(path)[0].sections
+
+    def _replace(self, path: Path, sections: SectionConfig) -> None:
+        config, _ = pvefw_config.load(path)
+        files.replace(path, PvefwConfig(config.properties, sections).render())
 
 
 class PluginsCfg(Place):
@@ -107,40 +107,37 @@ class PluginsCfg(Place):
 
     private = True
 
-    @property
-    def files(self) -> tuple[Path, Path]:
-        return self.paths.plugins_cfg, self.paths.own_plugins_cfg
+    def __init__(self, paths: Paths, family: str) -> None:
+        super().__init__(paths, family)
+        self.files = paths.plugins_cfg, paths.own_plugins_cfg
 
-    def locked(self) -> contextlib.AbstractContextManager[None]:
-        return locks.cluster_lock(self.paths, "file-priv_acme_plugins_cfg")  # Proxmox VE's own lock
-
-    def read(self, path: Path) -> SectionConfig:
-        return SectionConfig.parse(files.read_if_exists(path) or b"", str(path))
-
-    def replace(self, path: Path, sections: SectionConfig) -> None:
-        files.replace(path, sections.render(), private=True)
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        with locks.cluster_lock(self.paths, "file-priv_acme_plugins_cfg"):  # Proxmox VE's own lock
+            yield
 
     def sections(self) -> dict[str, tuple[Section, Path]]:
-        found = {STANDALONE: (Section(STANDALONE, STANDALONE), self.files[0])}
-        for path in self.files:
-            for one in self.read(path).sections:
-                if self._shares(one.type):
-                    found[one.id] = one, path
-        return dict(sorted(found.items()))
+        always = {STANDALONE: (Section(STANDALONE, STANDALONE), self.files[0])}
+        return dict(sorted({**always, **super().sections()}.items()))
 
     def taken(self, id_: str) -> Section | None:
-        always = Section(STANDALONE, STANDALONE) if id_ == STANDALONE else None
-        return super().taken(id_) or always
+        return super().taken(id_) or self.sections().get(id_, (None,))[0]
 
     def put(self, instance: Instance, old: Instance | None = None) -> None:
         """Write an instance where it belongs; one that moves is never in neither of the files."""
         home, other = self.files if self._pve_accepts(instance) else reversed(self.files)
-        self.replace(home, self.read(home).with_section(self._changed(instance, old)))
+        self._put(home, instance, old)
         self._remove(other, instance.id)
 
     def _shares(self, type_: str) -> bool:
         kind = KINDS.get(family_of(type_))
         return kind is not None and kind.acme
+
+    def _read(self, path: Path) -> SectionConfig:
+        return SectionConfig.parse(files.read_if_exists(path) or b"", str(path))
+
+    def _replace(self, path: Path, sections: SectionConfig) -> None:
+        files.replace(path, sections.render(), private=True)
 
     def _pve_accepts(self, instance: Instance) -> bool:
         """Whether Proxmox VE's schema has room for all of an instance."""
@@ -162,45 +159,6 @@ class PluginsCfg(Place):
             raise ConfigError(f"{path}: this is not a JSON object") from error
 
 
-class PvefwCfg(Place):
-    """``pvefw.cfg`` of the cluster and of this node. Proxmox VE's web server can read them."""
-
-    private = False
-
-    @property
-    def files(self) -> tuple[Path, Path]:
-        return self.paths.cluster_pvefw_cfg, self.paths.node_pvefw_cfg()
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        # the node's file has the node's properties, too, and they have a lock of their own
-        with locks.cluster_lock(self.paths, "pvefw-cfg"), locks.node_config_lock(self.paths):
-            yield
-
-    def read(self, path: Path) -> SectionConfig:
-        return pvefw_config.load(path)[0].sections
-
-    def replace(self, path: Path, sections: SectionConfig) -> None:
-        config, _ = pvefw_config.load(path)
-        files.replace(path, PvefwConfig(config.properties, sections).render())
-
-    def sections(self) -> dict[str, tuple[Section, Path]]:
-        return {
-            one.id: (one, path)
-            for path in self.files
-            for one in self.read(path).sections
-            if self._shares(one.type)
-        }
-
-    def put(self, instance: Instance, old: Instance | None = None) -> None:
-        """Write an instance where it is, else into the cluster's file."""
-        _, path = self.sections().get(instance.id, (None, self.files[0]))
-        self.replace(path, self.read(path).with_section(self._changed(instance, old)))
-
-    def _shares(self, type_: str) -> bool:
-        return type_ == self.family
-
-
 def place(paths: Paths, family: str) -> Place:
     """Where the instances of a family are."""
-    return PluginsCfg(paths, family) if KINDS[family].acme else PvefwCfg(paths, family)
+    return (PluginsCfg if KINDS[family].acme else Place)(paths, family)

@@ -8,14 +8,18 @@ import click
 import pytest
 
 from pvefw import instances
+from pvefw.boot.loaders import Loaders
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
 from pvefw.errors import ConfigError, DigestMismatch, NotFound, PluginMissing, UsageError
-from pvefw.instances import Instance
+from pvefw.guests import backends
+from pvefw.instances import Instance, binding
 from pvefw.instances.kinds import KINDS
 from pvefw.plugins import FAMILIES
 from pvefw.store import files
+from pvefw.tasks import events
+from pvefw.testing.fakes import FakeTask
 
 ALL = sorted(FAMILIES)
 OURS = [family for family in ALL if not KINDS[family].acme]
@@ -482,3 +486,62 @@ def exists(hint):
         name, command, rest = command.resolve_command(ctx, rest)
         ctx = command.make_context(name, rest, parent=ctx)
     assert not isinstance(command, click.Group)
+
+
+# --- those that use them --------------------------------------------------------------------------
+
+
+def test_a_boot_loader_gets_its_settings(paths, everyone):
+    assert "place is missing" in Loaders.load(paths).failures["every"].message
+    configure(paths, "bootloader", "place here")
+    assert "every" in Loaders.load(paths).bound
+    assert everyone.MADE[-1].place == "here"
+
+
+@pytest.mark.parametrize("line", ["disable", "nodes pve2"])
+def test_a_boot_loader_that_is_not_used_here_is_no_fault(paths, everyone, line):
+    configure(paths, "bootloader", "place here", line)
+    found, task = Loaders.load(paths), FakeTask()
+    found.warn(task)
+    assert ("every" in found.bound, "every" in found.failures, task.warnings) == (False, False, [])
+    with pytest.raises(ConfigError) as caught:
+        found.get("every")
+    exists(caught.value.hint)
+
+
+def test_a_damaged_file_keeps_no_boot_loader_from_a_refresh(paths, everyone):
+    whole = Loaders.load(paths)
+    files.replace(paths.cluster_pvefw_cfg, b"this is no property\n")
+    found, task = Loaders.load(paths), FakeTask()
+    assert (set(found.bound), set(found.failures)) == (set(whole.bound), set(whole.failures))
+    found.warn(task)
+    assert any("pvefw.cfg: line 1" in line for line in task.warnings)
+
+
+def test_the_advice_for_a_disabled_backend_is_not_to_write_what_is_there(paths, pvefw):
+    with pytest.raises(NotFound) as caught:
+        backends.configured(paths)
+    exists(caught.value.hint)
+    configure(paths, "guest", "disable 1")
+    with pytest.raises(NotFound) as caught:
+        backends.configured(paths)
+    follow(caught.value.hint, pvefw)
+    assert [one.id for one in backends.configured(paths)] == ["every"]
+
+
+def test_observers_of_other_nodes_are_not_told(paths, everyone):
+    text = (
+        "observer: here\n\tapi every\n\tplace here\n\nobserver: there\n\tapi every\n\tplace there\n"
+    )
+    files.replace(paths.cluster_pvefw_cfg, f"{text}\tnodes pve2\n".encode())
+    assert events.tell(paths, "on_boot_synced", object(), FakeTask()) == []
+    assert [one.place for one in everyone.MADE] == ["here"]
+
+
+def test_a_catalogue_that_is_disabled_offers_nothing(paths, everyone):
+    configure(paths, "dns_catalog", "place here")
+    assert "inside" in binding.names(paths)
+    configure(paths, "dns_catalog", "place here", "disable")
+    assert "inside" not in binding.names(paths)
+    with pytest.raises(ConfigError, match="the DNS catalogue every is disabled"):
+        binding.declared(paths, "dns", "every/inside")
