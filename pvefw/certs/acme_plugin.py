@@ -45,14 +45,9 @@ def login(paths: Paths, id_: str, task: Task) -> None:
     :raises UsageError: the plugin needs no login.
     :raises ProviderError: the person refused, or the provider failed.
     """
-    instance = instances.load(paths, DNS.name, id_)
-    if instance.family != DNS.name:
-        raise UsageError(
-            f"acme plugin login: {id_} is a {instance.type} instance: it needs no login"
-        )
     found = dns_instances.bind(paths, id_).hooks.dns_login(task=task)
     if not found:
-        raise UsageError(f"acme plugin login: {instance.plugin} needs no login")
+        raise UsageError(f"acme plugin login: the plugin of {id_} needs no login")
     instances.change(
         paths, DNS.name, id_, lambda one: replace(one, settings={**one.settings, **found})
     )

@@ -217,7 +217,7 @@ def _row(instance: "Instance") -> dict[str, object]:
 
 
 def _as_proxmox_ve(shown: dict[str, object]) -> dict[str, object]:
-    """With the keys of Proxmox VE's own command."""
-    if not shown["disable"]:
-        del shown["disable"]
-    return {"plugin": shown.pop("id"), **shown}
+    """With the keys of Proxmox VE's own command, in their order."""
+    found = {"plugin" if key == "id" else key: value for key, value in shown.items()}
+    found.pop("where", None)
+    return {key: value for key, value in sorted(found.items()) if value is not False}

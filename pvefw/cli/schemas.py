@@ -107,18 +107,17 @@ _PLAN = _list(
     ),
     "with `--dry-run`; otherwise the task's log is printed, as text",
 )
-_OF_ITS_SECTION = {
-    "nodes?": _text("those that use it, comma between; missing where all do"),
-    "where?": _text("file and line"),
-    "problem?": _text("why its section cannot be read whole"),
-}
+_NODES = _text("those that use it, comma between; missing where all do")
+_PROBLEM = _text("why its section cannot be read whole")
 _INSTANCE = {
     "id": _text(),
     "type": _text("its family: `bootloader`, `dns_catalog`, `guest` or `observer`"),
     "api": _text("the plugin"),
     "data": _map(_text(), "settings; secrets are masked"),
     "disable": _flag(),
-    **_OF_ITS_SECTION,
+    "nodes?": _NODES,
+    "where?": _text("file and line"),
+    "problem?": _PROBLEM,
 }
 _INSTANCE_CONFIG = _object({**_INSTANCE, "digest": _text("for `--digest`")})
 _INSTANCES = _list(_object(_INSTANCE))
@@ -231,7 +230,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "type": _text("`dns`, `standalone` or `challenge`"),
             "disable?": _flag(),
             "validation-delay?": _number("seconds; missing where it is 30"),
-            **_OF_ITS_SECTION,
+            "nodes?": _NODES,
+            "problem?": _PROBLEM,
         }
     ),
     "acme plugin list": _list(

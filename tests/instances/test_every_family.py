@@ -293,7 +293,8 @@ def test_a_broken_instance_can_be_listed_and_shown(paths, everyone, pvefw, famil
     rows = json.loads(pvefw(family, "list", "--output-format", "json"))
     assert id_ in [row.get("id", row.get("plugin")) for row in rows]
     shown = json.loads(pvefw(family, "config", id_, "--output-format", "json"))
-    assert shown["where"] == f"{config_file(paths, family)}:1"
+    if family in OURS:  # that of the others has the keys of Proxmox VE's
+        assert shown["where"] == f"{config_file(paths, family)}:1"
     assert ("problem" in shown) == (kind == "damaged data")
 
 

@@ -9,10 +9,10 @@ import threading
 import pytest
 
 from pvefw import plugins, trace
-from pvefw.dns import providers
 from pvefw.errors import CredentialsRejected, PluginFailed, ProviderError
 from pvefw.hookspecs import hookimpl
 from pvefw.hookspecs.dns import DNS
+from pvefw.instances import Instance, binding
 from pvefw.model import TxtRecord
 from pvefw.settings import MASK
 from pvefw.store.paths import Paths
@@ -116,7 +116,8 @@ def test_a_catalogue_that_gets_secrets(traced, capsys, install, tmp_path):
         """,
     )
     with pytest.raises(ProviderError) as caught:
-        providers.bind(Paths(tmp_path, "pve1"), "many/acmecorp", {"token": SECRET}, "mine")
+        instance = Instance("dns", "mine", "many/acmecorp", {"token": SECRET})
+        binding.bind(Paths(tmp_path, "pve1"), instance)
     shown = capsys.readouterr().err
     assert f"dns_catalog/many.catalog_make(name='acmecorp', values={{'token': '{MASK}'}})" in shown
     assert SECRET not in shown + str(caught.value)
