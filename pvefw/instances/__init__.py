@@ -136,10 +136,10 @@ def add(paths: Paths, instance: Instance) -> None:
     :raises PluginError: its plugin is missing or broken.
     """
     check_id(instance.id, f"the id of a {instance.kind.noun}")
-    _check(paths, instance)
     place = files.place(paths, instance.family)
     with place.locked():
         _check_free(place, instance, "add")
+        _check(paths, instance)
         place.put(instance)
 
 
