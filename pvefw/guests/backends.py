@@ -9,11 +9,11 @@ from pvefw.guests import readiness
 from pvefw.guests.plan import Listed, by_id
 from pvefw.hookspecs.guest import GUEST, GuestSpec
 from pvefw.instances import Instance
-from pvefw.instances.kinds import KINDS
 from pvefw.instances.trial import ask
 from pvefw.model import Guest, MigrateOptions, MigrateTarget
 from pvefw.plugins import Bound
 from pvefw.store import guest_notes
+from pvefw.store.kinds import KINDS
 from pvefw.store.paths import Paths
 
 KEYS = ("vmid", "onboot", "order", "up", "down", "ready", "after")

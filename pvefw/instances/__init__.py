@@ -15,8 +15,8 @@ from pvefw import settings
 from pvefw.errors import ConfigError, NotFound, StoreError, UsageError
 from pvefw.instances import files
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
-from pvefw.instances.kinds import KINDS
 from pvefw.store import files as store_files
+from pvefw.store.kinds import KINDS
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import check_id
 

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pvefw import settings
 from pvefw.errors import ConfigError
-from pvefw.instances.kinds import KINDS, Kind
+from pvefw.store.kinds import KINDS, Kind
 from pvefw.store.section_config import Section
 
 STANDALONE = "standalone"

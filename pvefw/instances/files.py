@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pvefw.errors import ConfigError
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode, family_of
-from pvefw.instances.kinds import KINDS
 from pvefw.store import files, locks, properties, pvefw_config
+from pvefw.store.kinds import KINDS
 from pvefw.store.paths import Paths
 from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import Section, SectionConfig

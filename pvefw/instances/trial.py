@@ -8,9 +8,9 @@ from pvefw import instances, system
 from pvefw.errors import ProviderError, UsageError
 from pvefw.hookspecs.observer import OBSERVER
 from pvefw.instances.codec import Instance
-from pvefw.instances.kinds import KINDS
 from pvefw.model import RenewalFailedEvent, Task
 from pvefw.plugins import FAMILIES, Bound
+from pvefw.store.kinds import KINDS
 from pvefw.store.paths import Paths
 from pvefw.system import SystemClock
 

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from pvefw.errors import ConfigError
 from pvefw.store import files
+from pvefw.store.kinds import KINDS
 from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import SectionConfig
 
-SECTION_TYPES = ("bootloader", "dns_catalog", "guest", "observer")
+SECTION_TYPES = tuple(sorted(one.family for one in KINDS.values() if not one.acme))
 _FIRST_SECTION = re.compile(rf"^(?:#.*\n)*(?:{'|'.join(SECTION_TYPES)}):\s", re.MULTILINE)
 """With the comment right above it."""
 

@@ -15,9 +15,9 @@ from pvefw.cli.run import run
 from pvefw.errors import ConfigError, DigestMismatch, NotFound, PluginMissing, UsageError
 from pvefw.guests import backends
 from pvefw.instances import Instance, binding
-from pvefw.instances.kinds import KINDS
 from pvefw.plugins import FAMILIES
 from pvefw.store import files
+from pvefw.store.kinds import KINDS
 from pvefw.tasks import events
 from pvefw.testing.fakes import FakeTask
 

@@ -1,7 +1,7 @@
-"""What the instances of each family are called, and the commands that manage them.
+"""The kinds of sections that configure plugins: what each is called, and the commands that manage it.
 
-Apart from :mod:`pvefw.hookspecs`, whose families import pluggy: the command line is built from this
-table, and ``--help`` and the Tab key must not wait for pluggy.
+Apart from :mod:`pvefw.hookspecs`, whose families import pluggy: the command line is built from this, and
+``--help`` and the Tab key must not wait for pluggy.
 """
 
 from dataclasses import dataclass
