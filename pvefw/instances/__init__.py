@@ -165,13 +165,7 @@ def change(
     :raises ConfigError, PluginError: as for :func:`add`.
     :raises DigestMismatch: somebody else changed the file.
     """
-    known = [key for key in _DEFAULTS if KINDS[family].acme or key != "validation-delay"]
-    for key in delete:
-        if key not in known:
-            raise UsageError(
-                f"{KINDS[family].command} set: {key} cannot be deleted",
-                hint=f"Known: {', '.join(known)}.",
-            )
+    _check_deletable(family, delete)
     place = files.place(paths, family)
     with place.locked():
         store_files.check_digest(place.files[0], place.data(), expected_digest)
@@ -188,6 +182,16 @@ def change(
         if is_new or new.plugin != old.plugin or new.settings != old.settings:
             _check(paths, new)
         place.put(new, old)
+
+
+def _check_deletable(family: str, delete: Sequence[str]) -> None:
+    known = [key for key in _DEFAULTS if KINDS[family].acme or key != "validation-delay"]
+    for key in delete:
+        if key not in known:
+            raise UsageError(
+                f"{KINDS[family].command} set: {key} cannot be deleted",
+                hint=f"Known: {', '.join(known)}.",
+            )
 
 
 def _old(paths: Paths, place: files.Place, family: str, id_: str) -> tuple[Instance, bool]:
@@ -262,7 +266,7 @@ def describe(paths: Paths, instance: Instance, *, show_secrets: bool = False) ->
     }
     if instance.nodes:
         found["nodes"] = ",".join(instance.nodes)
-    if instance.validation_delay != DEFAULT_DELAY:
+    if 0 <= instance.validation_delay != DEFAULT_DELAY:
         found["validation-delay"] = instance.validation_delay
     if instance.where:
         found["where"] = instance.where

@@ -31,6 +31,8 @@ LONGEST_DELAY = 172800
 _OFF = ("0", "no", "off", "false")
 _COMMON = ("api", "data", "disable", "nodes")
 _DELAY = "validation-delay"
+_DAMAGED = -1
+"""A delay that cannot be read: every one that can is different."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,11 @@ def decode(section: Section, path: Path) -> Instance:
     delay = values.get(_DELAY, "") if kind.acme else ""
     if delay and (not re.fullmatch(r"[0-9]{1,6}", delay) or int(delay) > LONGEST_DELAY):
         problems.append(f"{_DELAY} is not a number from 0 to {LONGEST_DELAY}")
-        delay = ""
+        delay = str(_DAMAGED)
     plugin = STANDALONE if section.type == STANDALONE else values.get("api") or section.id
     if kind.named_like_plugin and plugin != section.id:
-        problems.append(f"it is named {section.id}, but its plugin {plugin}; both must be the same")
+        problems.append(f"api is {plugin}, but it is named like its plugin: {section.id}")
+        plugin = section.id
     lines = {key: value for key, value in values.items() if key not in _own_keys(kind)}
     return Instance(
         family=kind.family,
@@ -128,10 +131,11 @@ def encode(section: Section, old: Instance, new: Instance) -> Section:
     :param section: what ``old`` was read from; without lines for a new instance.
     """
     changes: dict[str, str | None] = {}
-    if new.plugin != old.plugin or not section.lines:
-        implied = new.type == STANDALONE or new.kind.named_like_plugin
+    replaced = new.settings is not old.settings and (old.problem or new.settings != old.settings)
+    implied = new.type == STANDALONE or new.kind.named_like_plugin
+    if new.plugin != old.plugin or not section.lines or (implied and replaced):
         changes["api"] = None if implied else new.plugin
-    if new.settings is not old.settings and (old.problem or new.settings != old.settings):
+    if replaced:
         changes |= _placed(section, new)
     if new.nodes != old.nodes:
         changes["nodes"] = ",".join(new.nodes) or None

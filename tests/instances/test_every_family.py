@@ -341,6 +341,29 @@ def test_a_broken_instance_can_be_put_right(paths, everyone, pvefw, family, kind
     assert everyone.MADE[-1].size == 3
 
 
+@pytest.mark.parametrize("family", NAMED)
+def test_another_plugin_than_the_name_says_is_put_right_by_set(
+    paths, everyone, pvefw, family, tmp_path
+):
+    configure(paths, family, "api other", "place here")
+    with pytest.raises(ConfigError, match="api is other") as caught:
+        instances.bind(paths, instances.load(paths, family, "every"))
+    exists(caught.value.hint)
+    (tmp_path / "data").write_text("place=here\n")
+    pvefw(family, "set", "every", "--data", tmp_path / "data")
+    instances.bind(paths, instances.load(paths, family, "every"))
+
+
+@pytest.mark.parametrize("family", ACME)
+@pytest.mark.parametrize("option", [["--validation-delay", "30"], ["--delete", "validation-delay"]])
+def test_a_damaged_delay_is_put_right_by_set(paths, everyone, pvefw, family, option):
+    configure(paths, family, "place here", "validation-delay soon")
+    pvefw(family, "set", "every", "--disable")
+    assert "validation-delay soon" in config_file(paths, family).read_text()
+    pvefw(family, "set", "every", *option)
+    instances.bind(paths, instances.load(paths, family, "every"))
+
+
 @every_family
 def test_new_settings_for_a_missing_plugin_are_refused(paths, family):
     configure(paths, family, "api nowhere", id_="nowhere")
