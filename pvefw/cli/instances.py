@@ -61,7 +61,8 @@ def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _id_argument(families: tuple[str, ...]) -> Callable[[Any], Any]:
-    return click.argument("id_", metavar="ID", shell_complete=candidates.instances(*families))
+    word = "NAME" if KINDS[families[0]].named_like_plugin else "ID"
+    return click.argument("id_", metavar=word, shell_complete=candidates.instances(*families))
 
 
 def _api(kind: Kind, *, required: bool = False) -> Callable[[Any], Any]:
@@ -76,7 +77,7 @@ def _api(kind: Kind, *, required: bool = False) -> Callable[[Any], Any]:
 def _add(group: click.Group, kind: Kind) -> None:
     types = [click.argument("type_", metavar="TYPE", type=_TYPES)] if kind.acme else []
     delay = [_delay] if kind.acme else []
-    text = f"Add {kind.article} named ID"
+    text = f"Add {kind.subject} named ID"
     text += "; TYPE is dns, standalone, or challenge for a third party's." if kind.acme else "."
 
     @group.command(help=text)
@@ -101,9 +102,8 @@ def _add(group: click.Group, kind: Kind) -> None:
 def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     api = [] if kind.named_like_plugin else [_api(kind)]
     delay = [_delay] if kind.acme else []
-    named = ", which is named like its plugin" if kind.named_like_plugin else ""
 
-    @group.command("set", help=f"Change {kind.article}{named}.")
+    @group.command("set", help=f"Change {kind.subject}.")
     @_options(_id_argument(families), *api, *delay, *_SET)
     @pass_app
     def set_(app: App, /, id_: str, **options: Any) -> None:
@@ -124,7 +124,7 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 
 def _config(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
-    @group.command(help=f"Show the configuration of {kind.article}.")
+    @group.command(help=f"Show {kind.subject}.")
     @_id_argument(families)
     @click.option("--show-secrets", is_flag=True, help="Print secrets as they are.")
     @output_option
@@ -141,7 +141,7 @@ def _config(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     type_ = [click.option("--type", "type_", type=_TYPES, help="Only instances of this type.")]
 
-    @group.command("list", help=f"List the {kind.noun}s.")
+    @group.command("list", help=f"List the configured {kind.noun}s.")
     @_options(*(type_ if kind.acme else []))
     @output_option
     @pass_app
@@ -160,9 +160,7 @@ def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 def _test(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     what = "Send a test notification." if kind.family == "observer" else ""
 
-    @group.command(
-        help=what or f"Check that {kind.article} can be used, without changing anything."
-    )
+    @group.command(help=what or f"Check whether {kind.subject} can be used; nothing is changed.")
     @_id_argument(families)
     @pass_app
     def test(app: App, id_: str) -> None:
@@ -173,7 +171,7 @@ def _test(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 
 def _remove(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
-    @group.command(help=f"Remove {kind.article}.")
+    @group.command(help=f"Remove {kind.subject}.")
     @_id_argument(families)
     @_digest
     @pass_app

@@ -22,9 +22,10 @@ class Kind:
     """There is one at most for each plugin, named like it; the plugin works without one, too."""
 
     @property
-    def article(self) -> str:
-        """The noun with its article: ``an observer``."""
-        return f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+    def subject(self) -> str:
+        """What commands work on: ``an observer``, ``the settings of a boot loader``."""
+        one = f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+        return f"the settings of {one}" if self.named_like_plugin else one
 
     def example(self, id_: str, api: str = "NAME") -> str:
         """The command that adds an instance."""
