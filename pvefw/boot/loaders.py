@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from pvefw import instances, plugins
-from pvefw.errors import ConfigError, NotFound, PvefwError
-from pvefw.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw import instances
+from pvefw.core import plugins
+from pvefw.core.errors import ConfigError, NotFound, PvefwError
+from pvefw.core.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.core.model import BootState, Esp, Task
+from pvefw.core.plugins import Bound
 from pvefw.instances import Instance
-from pvefw.model import BootState, Esp, Task
-from pvefw.plugins import Bound
 from pvefw.store.paths import Paths
 
 Loader = Bound[BootloaderSpec]

@@ -3,11 +3,11 @@
 from dataclasses import replace
 
 from pvefw import instances
+from pvefw.core.errors import UsageError
+from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.model import Task
 from pvefw.dns import instances as dns_instances
 from pvefw.dns import journal
-from pvefw.errors import UsageError
-from pvefw.hookspecs.dns import DNS
-from pvefw.model import Task
 from pvefw.store import node_settings
 from pvefw.store.paths import Paths
 

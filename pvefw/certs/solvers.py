@@ -5,8 +5,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pvefw import instances
-from pvefw.errors import ConfigError
-from pvefw.hookspecs.challenge import CHALLENGE, ChallengeSpec
+from pvefw.core.errors import ConfigError
+from pvefw.core.hookspecs.challenge import CHALLENGE, ChallengeSpec
 from pvefw.instances import Instance
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths

@@ -14,7 +14,7 @@ from pvefw.cli.framework import App, Group, output_option, pass_app, prepare
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
 
 if TYPE_CHECKING:
     from pvefw.boot.status import EspStatus, Status

@@ -10,8 +10,8 @@ from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pas
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
-from pvefw.model import Task
+from pvefw.core.errors import UsageError
+from pvefw.core.model import Task
 
 if TYPE_CHECKING:
     from pvefw.guests.bulk import Bulk

@@ -1,11 +1,11 @@
 """Configured plugin instances of type ``dns``, by id."""
 
 from pvefw import instances
+from pvefw.core.errors import UsageError
+from pvefw.core.hookspecs.dns import DNS, DnsSpec
+from pvefw.core.plugins import Bound
 from pvefw.dns.publication import Route
-from pvefw.errors import UsageError
-from pvefw.hookspecs.dns import DNS, DnsSpec
 from pvefw.instances import Instance
-from pvefw.plugins import Bound
 from pvefw.store.paths import Paths
 
 

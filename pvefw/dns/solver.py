@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 
 from pvefw import instances
+from pvefw.core.errors import ConfigError, ProviderError
+from pvefw.core.model import Challenge, Task
 from pvefw.dns.publication import Publication, Route
 from pvefw.dns.resolver import Resolver
 from pvefw.dns.zones import Finder
-from pvefw.errors import ConfigError, ProviderError
+from pvefw.host.clock import Clock, SystemClock
 from pvefw.instances import Instance
-from pvefw.model import Challenge, Task
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, SystemClock
 
 _SAID = 5
 """How many records an error lists."""

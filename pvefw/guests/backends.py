@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pvefw import instances
-from pvefw.errors import ConfigError, NotFound, PvefwError, Unsupported, UsageError
+from pvefw.core.errors import ConfigError, NotFound, PvefwError, Unsupported, UsageError
+from pvefw.core.hookspecs.guest import GUEST, GuestSpec
+from pvefw.core.model import Guest, MigrateOptions, MigrateTarget
+from pvefw.core.plugins import Bound
 from pvefw.guests import readiness
 from pvefw.guests.plan import Listed, by_id
-from pvefw.hookspecs.guest import GUEST, GuestSpec
 from pvefw.instances import Instance
 from pvefw.instances.trial import ask
-from pvefw.model import Guest, MigrateOptions, MigrateTarget
-from pvefw.plugins import Bound
 from pvefw.store import guest_notes
 from pvefw.store.kinds import KINDS
 from pvefw.store.paths import Paths

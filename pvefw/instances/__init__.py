@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pvefw import settings
-from pvefw.errors import ConfigError, NotFound, StoreError, UsageError
+from pvefw.core import settings
+from pvefw.core.errors import ConfigError, NotFound, StoreError, UsageError
 from pvefw.instances import files
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
 from pvefw.store import files as store_files
@@ -21,7 +21,7 @@ from pvefw.store.paths import Paths
 from pvefw.store.section_config import check_id
 
 if TYPE_CHECKING:
-    from pvefw.plugins import Bound
+    from pvefw.core.plugins import Bound
 
 __all__ = ["DEFAULT_DELAY", "STANDALONE", "Instance", "family_of"]
 

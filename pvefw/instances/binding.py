@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from pvefw import instances, plugins, settings
-from pvefw.errors import ConfigError, PluginMissing, PvefwError
-from pvefw.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
+from pvefw import instances
+from pvefw.core import plugins, settings
+from pvefw.core.errors import ConfigError, PluginMissing, PvefwError
+from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
+from pvefw.core.model import SettingInfo
+from pvefw.core.plugins import Bound, PluginInfo
 from pvefw.instances import files
 from pvefw.instances.codec import Instance
-from pvefw.model import SettingInfo
-from pvefw.plugins import Bound, PluginInfo
 from pvefw.store.paths import Paths
 
 

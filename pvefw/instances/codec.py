@@ -20,8 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pvefw import settings
-from pvefw.errors import ConfigError
+from pvefw.core import settings
+from pvefw.core.errors import ConfigError
 from pvefw.store.kinds import KINDS, Kind
 from pvefw.store.section_config import Section
 

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode, family_of
 from pvefw.store import files, locks, properties, pvefw_config
 from pvefw.store.kinds import KINDS

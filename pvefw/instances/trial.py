@@ -4,15 +4,16 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from pvefw import instances, system
-from pvefw.errors import ProviderError, UsageError
-from pvefw.hookspecs.observer import OBSERVER
+from pvefw import instances
+from pvefw.core.errors import ProviderError, UsageError
+from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.model import RenewalFailedEvent, Task
+from pvefw.core.plugins import FAMILIES, Bound
+from pvefw.host import concurrency
+from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance
-from pvefw.model import RenewalFailedEvent, Task
-from pvefw.plugins import FAMILIES, Bound
 from pvefw.store.kinds import KINDS
 from pvefw.store.paths import Paths
-from pvefw.system import SystemClock
 
 QUERY_SECONDS = 60.0
 """How long a plugin may take to answer a question."""
@@ -26,8 +27,8 @@ def ask(question: Callable[[], _Answer], who: str) -> _Answer:
     :raises ProviderError: it does not.
     """
     try:
-        return system.call_within(question, QUERY_SECONDS, f"{who} query")
-    except system.DidNotReturn as error:
+        return concurrency.call_within(question, QUERY_SECONDS, f"{who} query")
+    except concurrency.DidNotReturn as error:
         raise ProviderError(
             f"{who}: it does not answer within {QUERY_SECONDS:g} seconds",
             hint="Check whether the service behind it hangs.",

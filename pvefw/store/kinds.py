@@ -1,6 +1,6 @@
 """The kinds of sections that configure plugins: what each is called, and the commands that manage it.
 
-Apart from :mod:`pvefw.hookspecs`, whose families import pluggy: the command line is built from this, and
+Apart from :mod:`pvefw.core.hookspecs`, whose families import pluggy: the command line is built from this, and
 ``--help`` and the Tab key must not wait for pluggy.
 """
 

@@ -16,7 +16,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 from pvefw.store import files
 from pvefw.store.kinds import KINDS
 from pvefw.store.node_config import NodeConfig

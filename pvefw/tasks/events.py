@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pvefw import instances
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
+from pvefw.core.model import Task, TaskEvent
 from pvefw.instances import Instance
-from pvefw.model import Task, TaskEvent
 from pvefw.store.paths import Paths
 
 

@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from pvefw.plugins import FAMILIES
+from pvefw.core.plugins import FAMILIES
 
 SETTINGS = """
 from dataclasses import dataclass

@@ -12,10 +12,10 @@ from pvefw.boot.loaders import Loaders
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
-from pvefw.errors import ConfigError, DigestMismatch, NotFound, PluginMissing, UsageError
+from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, PluginMissing, UsageError
+from pvefw.core.plugins import FAMILIES
 from pvefw.guests import backends
 from pvefw.instances import Instance, binding
-from pvefw.plugins import FAMILIES
 from pvefw.store import files
 from pvefw.store.kinds import KINDS
 from pvefw.tasks import events

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pvefw import instances
-from pvefw.errors import ConfigError, DigestMismatch, Locked, NotFound, StoreError, UsageError
+from pvefw.core.errors import ConfigError, DigestMismatch, Locked, NotFound, StoreError, UsageError
 from pvefw.instances import Instance
 from pvefw.instances.codec import decode_data, encode_data
 from pvefw.store import files, locks

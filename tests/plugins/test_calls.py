@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from pvefw import plugins
 from pvefw.api import hookimpl
-from pvefw.errors import PluginFailed, PluginTimeout
-from pvefw.hookspecs.observer import OBSERVER
+from pvefw.core import plugins
+from pvefw.core.errors import PluginFailed, PluginTimeout
+from pvefw.core.hookspecs.observer import OBSERVER
 from pvefw.testing.fakes import FakeTask
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pvefw.errors import ConfigError, NotFound, StoreError, UsageError
+from pvefw.core.errors import ConfigError, NotFound, StoreError, UsageError
 from pvefw.store import accounts, files
 from pvefw.store.accounts import Account
 

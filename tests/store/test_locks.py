@@ -12,7 +12,7 @@ import time
 import pytest
 
 from pvefw import instances
-from pvefw.errors import Locked, StoreError, UsageError
+from pvefw.core.errors import Locked, StoreError, UsageError
 from pvefw.store import files, locks, node_settings
 from pvefw.store.paths import Paths
 

@@ -11,10 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
+from pvefw.core.model import BootSyncedEvent
+from pvefw.core.settings import MASK
 from pvefw.instances.codec import encode_data
-from pvefw.model import BootSyncedEvent
-from pvefw.settings import MASK
 from pvefw.store import files
 from pvefw.tasks import events, history
 from pvefw.tasks.history import Filter
@@ -23,7 +23,7 @@ from pvefw.tasks.task import run_task
 CODE = """
     from dataclasses import dataclass
     from pvefw.api import hookimpl, setting
-    from pvefw.errors import ProviderError
+    from pvefw.core.errors import ProviderError
 
     TOLD = []
     RELEASE = None

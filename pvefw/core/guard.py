@@ -13,10 +13,11 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Any, NoReturn
 
-from pvefw import settings, system, trace
-from pvefw.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
-from pvefw.hookspecs import Family
-from pvefw.model import Task
+from pvefw.core import settings, trace
+from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
+from pvefw.core.hookspecs import Family
+from pvefw.core.model import Task
+from pvefw.host import concurrency
 
 
 def time_limit(seconds: float | None) -> float | None:
@@ -80,10 +81,10 @@ class Guard:
                 if limit is None:
                     result = call()  # in core's own worker thread, which has a time limit
                 else:
-                    result = system.call_within(call, limit, f"{self._name}.{hook}", stop)
+                    result = concurrency.call_within(call, limit, f"{self._name}.{hook}", stop)
         except (Cancelled, KeyboardInterrupt):
             raise
-        except system.DidNotReturn as error:
+        except concurrency.DidNotReturn as error:
             raise PluginTimeout(
                 f"{self._name}: {hook} did not return within {limit:g} seconds", plugin=self._name
             ) from error
