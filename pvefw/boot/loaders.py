@@ -2,12 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
+from pvefw import instances
 from pvefw.core import plugins
-from pvefw.core.errors import NotFound, PluginError, PvefwError
+from pvefw.core.errors import ConfigError, NotFound, PvefwError
 from pvefw.core.hookspecs.boot import BOOTLOADER, BootloaderSpec
 from pvefw.core.model import BootState, Esp, Task
 from pvefw.core.plugins import Bound
+from pvefw.instances import Instance
+from pvefw.store.paths import Paths
 
 Loader = Bound[BootloaderSpec]
 
@@ -25,21 +29,39 @@ class Found:
 class Loaders:
     """Every boot loader that can be used. One that is broken does not keep the others from work."""
 
-    def __init__(self, bound: Mapping[str, Loader], failures: Mapping[str, PvefwError]) -> None:
+    def __init__(
+        self,
+        bound: Mapping[str, Loader],
+        failures: Mapping[str, PvefwError],
+        unused: Mapping[str, PvefwError] = MappingProxyType({}),
+        problems: Sequence[str] = (),
+    ) -> None:
         self.bound = bound
         self.failures = failures
+        self.unused = unused
+        """Those that are disabled here, and how to enable them."""
+        self.problems = problems
+        """What concerns all of them, a sentence each."""
 
     @classmethod
-    def load(cls) -> "Loaders":
-        """Bind all that are installed."""
+    def load(cls, paths: Paths) -> "Loaders":
+        """Bind all that are installed, each with the settings that it is configured with."""
         bound: dict[str, Loader] = {}
         failures: dict[str, PvefwError] = {}
+        unused: dict[str, PvefwError] = {}
+        configured, problems = _configured(paths)
         for name in dict.fromkeys(one.name for one in plugins.installed(BOOTLOADER)):
+            instance = configured.get(name) or Instance(BOOTLOADER.name, name, name)
             try:
-                bound[name] = plugins.bind(BOOTLOADER, name, {})
+                instances.check_used(paths, instance)
+            except ConfigError as error:
+                unused[name] = error
+                continue
+            try:
+                bound[name] = instances.bind(paths, instance)
             except PvefwError as error:
                 failures[name] = error
-        return cls(bound, failures)
+        return cls(bound, failures, unused, problems)
 
     def get(self, name: str) -> Loader:
         """One loader.
@@ -48,8 +70,9 @@ class Loaders:
         """
         if name in self.bound:
             return self.bound[name]
-        if name in self.failures:
-            raise self.failures[name]
+        for errors in (self.failures, self.unused):
+            if name in errors:
+                raise errors[name]
         plugins.find(BOOTLOADER, name)  # says what there is
         raise NotFound(f"boot loader {name}: it is not loaded")
 
@@ -57,6 +80,8 @@ class Loaders:
         """Tell of the broken ones."""
         for error in self.failures.values():
             task.warn(f"a boot loader cannot be used: {error.message}")
+        for problem in self.problems:
+            task.warn(problem)
 
     def probe(self, esp: Esp) -> Found:
         """Ask every loader whether it is on this ESP."""
@@ -65,11 +90,20 @@ class Loaders:
         for name, loader in self.bound.items():
             try:
                 state = loader.hooks.boot_probe(esp=esp)
-            except PluginError as error:
-                failures.append(error.message)
             except PvefwError as error:
                 failures.append(error.message)
             else:
                 if state is not None:
                     states[name] = state
         return Found(states, failures)
+
+
+def _configured(paths: Paths) -> tuple[dict[str, Instance], list[str]]:
+    """What is configured, by loader, and why that cannot be known.
+
+    A damaged file must not keep a host from booting its new kernel: the loaders' defaults are used then.
+    """
+    try:
+        return {one.id: one for one in instances.load_all(paths, BOOTLOADER.name)}, []
+    except PvefwError as error:
+        return {}, [f"the settings of the boot loaders cannot be read: {error.message}"]

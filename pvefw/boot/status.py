@@ -82,6 +82,7 @@ def _status(context: Context, installing: str) -> Status:
         return Status([])
     everything = esps.registered(context.paths, context.machine.devices())
     problems = [error.message for error in context.loaders.failures.values()]
+    problems += context.loaders.problems
     plan = None
     try:
         planned = choice.plan(context.paths, installing=installing)

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pvefw import instances
 from pvefw.certs import install
 from pvefw.core.errors import ProgramError, PvefwError
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.host import programs
+from pvefw.instances import Instance
 from pvefw.store import files, locks, node_settings
 from pvefw.store.paths import Paths
-from pvefw.store.section_config import Section
 from pvefw.tasks import events
 
 SERVICE = "reload-command"
@@ -61,7 +62,7 @@ def pending(paths: Paths) -> dict[str, str]:
     if pem is None or not paths.deploy_state.exists():
         return {}
     fingerprint, told = install.event(paths, pem).fingerprint, _load(paths)
-    ids = [SERVICE, *(one.id for one in events.observers(paths))]
+    ids = [SERVICE, *(one.id for one in instances.load_used(paths, "observer"))]
     return {id_: told.failed.get(id_, "") for id_ in ids if told.done.get(id_) != fingerprint}
 
 
@@ -121,18 +122,20 @@ def _everybody(
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     yield SERVICE, lambda: _reload(paths, task)
     try:
-        configured = events.observers(paths)
+        configured = instances.load_used(paths, "observer")
     except PvefwError as error:
         task.warn(f"The observers are not told: {error.message}")
         return
     for one in configured:
-        yield one.id, _teller(one, event, task)
+        yield one.id, _teller(paths, one, event, task)
 
 
-def _teller(section: Section, event: CertificateEvent, task: Task) -> Callable[[], object]:
+def _teller(
+    paths: Paths, observer: Instance, event: CertificateEvent, task: Task
+) -> Callable[[], object]:
     def tell() -> None:
-        if events.call(section, _HOOK, event=event, task=task):
-            task.log(f"Deployed through {section.id}")
+        if events.call(paths, observer, _HOOK, event=event, task=task):
+            task.log(f"Deployed through {observer.id}")
 
     return tell
 

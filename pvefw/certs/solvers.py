@@ -4,13 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pvefw.core import plugins
+from pvefw import instances
 from pvefw.core.errors import ConfigError
 from pvefw.core.hookspecs.challenge import CHALLENGE, ChallengeSpec
-from pvefw.store import plugin_config
+from pvefw.instances import Instance
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths
-from pvefw.store.plugin_config import PluginInstance
 
 if TYPE_CHECKING:
     from pvefw.acme.order import Solver
@@ -26,12 +25,12 @@ def for_names(paths: Paths, entries: Sequence[DomainEntry]) -> dict[str, "Solver
     :raises ConfigError: it may not be used here, or a wildcard was given one that does not do DNS.
     :raises PluginError: its plugin is missing or broken.
     """
-    instances = {one.plugin: _usable(paths, one) for one in entries}
-    by_dns = [one for one in entries if instances[one.plugin].type == "dns"]
+    chosen = {one.plugin: _usable(paths, one) for one in entries}
+    by_dns = [one for one in entries if chosen[one.plugin].family == "dns"]
     found: dict[str, Solver] = {}
     if by_dns:
-        found |= _dns(paths, by_dns, [instances[one.plugin] for one in by_dns])
-    bound = cache(lambda id_: _challenge(instances[id_]))
+        found |= _dns(paths, by_dns, [chosen[one.plugin] for one in by_dns])
+    bound = cache(lambda id_: _challenge(paths, chosen[id_]))
     for one in entries:
         if one.name not in found:
             _check_wildcard(one)
@@ -39,26 +38,14 @@ def for_names(paths: Paths, entries: Sequence[DomainEntry]) -> dict[str, "Solver
     return found
 
 
-def _usable(paths: Paths, entry: DomainEntry) -> PluginInstance:
-    instance = plugin_config.load(paths, entry.plugin)
-    if instance.disable:
-        raise ConfigError(
-            f"{entry.name}: the plugin instance {instance.id} is disabled",
-            hint=f"Enable it: pvefw acme plugin set {instance.id} --delete disable",
-        )
-    if instance.nodes and paths.node not in instance.nodes:
-        raise ConfigError(
-            f"{entry.name}: the plugin instance {instance.id} is not for node {paths.node}",
-            hint=f"It is for {', '.join(instance.nodes)}; change that with: "
-            f"pvefw acme plugin set {instance.id} --nodes …",
-        )
+def _usable(paths: Paths, entry: DomainEntry) -> Instance:
+    instance = instances.load(paths, CHALLENGE.name, entry.plugin)
+    instances.check_used(paths, instance, entry.name)
     return instance
 
 
-def _challenge(instance: PluginInstance) -> ChallengeSpec:
-    hooks: ChallengeSpec = plugins.bind(
-        CHALLENGE, instance.api, instance.data, instance=instance.id
-    ).hooks
+def _challenge(paths: Paths, instance: Instance) -> ChallengeSpec:
+    hooks: ChallengeSpec = instances.bind(paths, instance).hooks
     return hooks
 
 
@@ -71,8 +58,8 @@ def _check_wildcard(entry: DomainEntry) -> None:
 
 
 def _dns(
-    paths: Paths, entries: Iterable[DomainEntry], instances: Iterable[PluginInstance]
+    paths: Paths, entries: Iterable[DomainEntry], chosen: Iterable[Instance]
 ) -> Mapping[str, "Solver"]:
     from pvefw.dns import solver  # it brings dnspython
 
-    return solver.for_names(paths, list(entries), list(instances))
+    return solver.for_names(paths, list(entries), list(chosen))

@@ -10,7 +10,8 @@ import click
 from pvefw.cli import boot_context
 from pvefw.cli.boot_context import Silent, context, refresh_esps
 from pvefw.cli.boot_kernel import cmdline, kernel
-from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.framework import App, Group, output_option, pass_app, prepare
+from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
@@ -207,11 +208,18 @@ def install_hooks(app: App) -> None:
         click.echo(f"Wrote {path}")
 
 
-@boot.command()
+@boot.group(invoke_without_command=True)
 @output_option
 @pass_app
-def loader(app: App) -> None:
-    """Say which firmware and boot loader this host uses, and how that was found out."""
+@click.pass_context
+def loader(ctx: click.Context, app: App) -> None:
+    """Show which firmware and boot loader this host uses, and the evidence.
+
+    Its commands manage the settings of boot loader plugins.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    prepare(app)
     from pvefw.boot import firmware
     from pvefw.boot import status as looking
 
@@ -227,3 +235,6 @@ def loader(app: App) -> None:
         "evidence": [*found.evidence, *evidence],
     }
     show_value(app, value)
+
+
+instance_commands(loader, "bootloader")

@@ -25,7 +25,7 @@ def context(app: App, task: "Task") -> "Context":
     from pvefw.boot.loaders import Loaders
     from pvefw.boot.refresh import Context
 
-    return Context(app.paths, machine(app), Loaders.load(), task)
+    return Context(app.paths, machine(app), Loaders.load(app.paths), task)
 
 
 class Silent:

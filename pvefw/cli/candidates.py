@@ -73,22 +73,15 @@ def _other_nodes(paths: "Paths") -> Found:
     return [one for one in _nodes(paths) if one[0] != paths.node]
 
 
-def _plugin_ids(paths: "Paths") -> Found:
-    from pvefw.store.section_config import SectionConfig
+def instances(*families: str) -> Complete:
+    """The configured instances of these families, and the plugin of each."""
 
-    found = {"standalone": "standalone"}
-    for path in (paths.plugins_cfg, paths.own_plugins_cfg):
-        if path.exists():
-            config = SectionConfig.parse(path.read_bytes(), str(path))
-            found |= {one.id: one.values.get("api", one.type) for one in config.sections}
-    return sorted(found.items())
+    def find(paths: "Paths") -> Found:
+        from pvefw.instances import load_all
 
+        return [(one.id, one.plugin) for one in load_all(paths, *families)]
 
-def _observers(paths: "Paths") -> Found:
-    from pvefw.store import pvefw_config
-
-    found = pvefw_config.sections(paths, "observer")
-    return [(one.id, one.values.get("api", one.id)) for one in found]
+    return _offer(find)
 
 
 def _accounts(paths: "Paths") -> Found:
@@ -132,8 +125,7 @@ def _interfaces(paths: "Paths") -> Found:
 
 nodes = _offer(_nodes)
 other_nodes = _offer(_other_nodes)
-plugin_ids = _offer(_plugin_ids)
-observers = _offer(_observers)
+plugin_ids = instances("challenge", "dns")
 accounts = _offer(_accounts)
 domains = _offer(_domains)
 properties = _offer(_properties)

@@ -132,13 +132,17 @@ class Command(_Common):
     """A command of pvefw. Whatever it does, it first ends an installation that was interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        app = ctx.ensure_object(App)
-        if app.trace_plugins:
-            from pvefw.core import trace
-
-            trace.begin()
-        recover_first(app.paths)
+        prepare(ctx.ensure_object(App))
         return super().invoke(ctx)
+
+
+def prepare(app: App) -> None:
+    """What every command does first."""
+    if app.trace_plugins:
+        from pvefw.core import trace
+
+        trace.begin()
+    recover_first(app.paths)
 
 
 def recover_first(paths: "Paths") -> None:

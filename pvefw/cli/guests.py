@@ -7,6 +7,7 @@ import click
 
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pass_app
+from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
@@ -294,3 +295,10 @@ def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> Non
     if not given:
         raise UsageError("guest set: nothing to set", hint="See pvefw guest set --help.")
     backends.change(backends.Backends.load(app.paths), id_, given)
+
+
+# --- backends ---------------------------------------------------------------------------------------
+
+backend = Group("backend", help="The hypervisors whose guests these are.")
+instance_commands(backend, "guest")
+guest.add_command(backend)

@@ -48,13 +48,10 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
 
     For a provider of a catalogue, NAME is CATALOGUE/NAME or the provider's own name.
     """
-    from pvefw.core import plugins, settings
-    from pvefw.dns import providers
+    from pvefw.core import settings
+    from pvefw.instances import binding
 
-    if family == "dns":
-        infos = providers.declared(app.paths, name)
-    else:
-        infos = settings.declared(plugins.load(plugins.find(plugins.FAMILIES[family], name)))
+    infos = binding.declared(app.paths, family, name)
     if json_schema:
         if app.output_format == "text":
             app.output_format = "json-pretty"

@@ -107,15 +107,20 @@ _PLAN = _list(
     ),
     "with `--dry-run`; otherwise the task's log is printed, as text",
 )
-_OBSERVER = _object(
-    {
-        "id": _text(),
-        "type": _text("`observer`"),
-        "api": _text("the plugin"),
-        "data": _map(_text(), "settings as configured"),
-        "disable": _flag(),
-    }
-)
+_NODES = _text("those that use it, comma between; missing where all do")
+_PROBLEM = _text("why its section cannot be read whole")
+_INSTANCE = {
+    "id": _text(),
+    "type": _text("its family: `bootloader`, `dns_catalog`, `guest` or `observer`"),
+    "api": _text("the plugin"),
+    "data": _map(_text(), "settings; secrets are masked"),
+    "disable": _flag(),
+    "nodes?": _NODES,
+    "where?": _text("file and line"),
+    "problem?": _PROBLEM,
+}
+_INSTANCE_CONFIG = _object({**_INSTANCE, "digest": _text("for `--digest`")})
+_INSTANCES = _list(_object(_INSTANCE))
 _ESP_LOADER = _object(
     {
         "firmware": _texts("`uefi`, `bios`"),
@@ -214,6 +219,8 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "acme account list": _list(_object({"name": _text()})),
+    "acme catalog config": _INSTANCE_CONFIG,
+    "acme catalog list": _INSTANCES,
     "acme plugin config": _object(
         {
             "api": _text("the plugin"),
@@ -221,9 +228,10 @@ SCHEMAS: Mapping[str, Schema] = {
             "digest": _text("for `--digest`"),
             "plugin": _text("the instance"),
             "type": _text("`dns`, `standalone` or `challenge`"),
-            "nodes?": _text("comma between"),
             "disable?": _flag(),
             "validation-delay?": _number("seconds; missing where it is 30"),
+            "nodes?": _NODES,
+            "problem?": _PROBLEM,
         }
     ),
     "acme plugin list": _list(
@@ -250,6 +258,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "evidence": _texts("for people"),
         }
     ),
+    "boot loader config": _INSTANCE_CONFIG,
+    "boot loader list": _INSTANCES,
     "boot status": _object(
         {
             "ok": _flag(),
@@ -291,12 +301,14 @@ SCHEMAS: Mapping[str, Schema] = {
     "config get": _map(
         _text(), "properties that are set, by name; `description` and `digest` among them"
     ),
+    "guest backend config": _INSTANCE_CONFIG,
+    "guest backend list": _INSTANCES,
     "guest list": _list(_GUEST),
     "guest show": _GUEST,
     "ksm status": _KSM,
     "migrateall": _PLAN,
-    "observer config": _OBSERVER,
-    "observer list": _list(_OBSERVER),
+    "observer config": _INSTANCE_CONFIG,
+    "observer list": _INSTANCES,
     "plugin doctor": _list(
         _object(
             {

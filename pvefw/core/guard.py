@@ -16,19 +16,8 @@ from typing import Any, NoReturn
 from pvefw.core import settings, trace
 from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
 from pvefw.core.hookspecs import Family
-from pvefw.core.hookspecs.guest import GUEST
 from pvefw.core.model import Task
 from pvefw.host import concurrency
-
-HOOK_SECONDS: Mapping[str, float | None] = {
-    "challenge": 120.0,
-    "dns": 300.0,
-    "dns_catalog": 60.0,
-    "bootloader": 600.0,
-    "guest": None,  # its hooks get their own time-outs, from pvefw.guests
-    "observer": 300.0,
-}
-"""How long one hook call may take, by family."""
 
 
 def time_limit(seconds: float | None) -> float | None:
@@ -58,7 +47,7 @@ class Guard:
         self._family = family
         self._name = name
         self._secrets = secrets
-        self._one_at_a_time = threading.Lock()
+        self._turn = threading.Lock() if family.one_at_a_time else contextlib.nullcontext()
 
     def __getattr__(self, hook: str) -> Callable[..., Any]:
         if hook not in self._family.hooks:
@@ -84,14 +73,14 @@ class Guard:
     def _guarded(self, hook: str, arguments: dict[str, Any]) -> Any:
         if "task" in arguments:
             arguments = {**arguments, "task": _PluginTask(arguments["task"], self._secrets)}
-        limit = time_limit(HOOK_SECONDS[self._family.name])
+        limit = time_limit(self._family.call_seconds)
         call = partial(getattr(self._manager.hook, hook), **arguments)
         stop = _cancelled_from_now(arguments.get("task"))
         try:
-            if self._family is GUEST and limit is None:
-                result = call()  # in core's own worker thread, which has a time limit
-            else:
-                with contextlib.nullcontext() if self._family is GUEST else self._one_at_a_time:
+            with self._turn:
+                if limit is None:
+                    result = call()  # in core's own worker thread, which has a time limit
+                else:
                     result = concurrency.call_within(call, limit, f"{self._name}.{hook}", stop)
         except (Cancelled, KeyboardInterrupt):
             raise

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
+from pvefw import instances
 from pvefw.core.errors import ConfigError, ProviderError
 from pvefw.core.model import Challenge, Task
-from pvefw.dns import providers
 from pvefw.dns.publication import Publication, Route
 from pvefw.dns.resolver import Resolver
 from pvefw.dns.zones import Finder
 from pvefw.host.clock import Clock, SystemClock
+from pvefw.instances import Instance
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths
-from pvefw.store.plugin_config import PluginInstance
 
 _SAID = 5
 """How many records an error lists."""
@@ -83,19 +83,19 @@ class DnsSolver:
 
 
 def for_names(
-    paths: Paths, entries: Sequence[DomainEntry], instances: Sequence[PluginInstance]
+    paths: Paths, entries: Sequence[DomainEntry], chosen: Sequence[Instance]
 ) -> dict[str, DnsSolver]:
     """One solver for all these names, by name.
 
-    :param instances: the plugin instance of each entry, in the same order.
+    :param chosen: the plugin instance of each entry, in the same order.
     :raises ConfigError: settings do not fit, no DNS server is known, or a wildcard and its base differ.
     :raises PluginError: a plugin is missing or broken.
     """
-    configured = {one.id: one for one in instances}
-    bound = {id_: providers.bind(paths, one.api, one.data, id_) for id_, one in configured.items()}
+    configured = {one.id: one for one in chosen}
+    bound = {id_: instances.bind(paths, one) for id_, one in configured.items()}
     routes = [
         Route(entry.name, bound[one.id], entry.alias, float(one.validation_delay))
-        for entry, one in zip(entries, instances, strict=True)
+        for entry, one in zip(entries, chosen, strict=True)
     ]
     solver = DnsSolver(paths, routes, Resolver.configured(paths))
     return dict.fromkeys((entry.name for entry in entries), solver)

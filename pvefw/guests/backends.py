@@ -1,113 +1,47 @@
-"""The hypervisors that this node uses: sections ``guest`` of ``pvefw.cfg``.
+"""The hypervisors that this node uses. With two backends, a guest's id is ``BACKEND:VMID``."""
 
-::
-
-    guest: libvirt
-            api libvirt
-            uri qemu:///system
-
-``api`` is the plugin (the section's id where it is left out), ``nodes`` where it is used, ``disable 1``
-turns it off; everything else are the plugin's settings, as lines or together in ``data`` (base64url of
-KEY=VALUE lines). With two backends, a guest's id is ``BACKEND:VMID``.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from pvefw.core import plugins, settings
-from pvefw.core.errors import (
-    ConfigError,
-    NotFound,
-    ProviderError,
-    PvefwError,
-    Unsupported,
-    UsageError,
-)
+from pvefw import instances
+from pvefw.core.errors import ConfigError, NotFound, PvefwError, Unsupported, UsageError
 from pvefw.core.hookspecs.guest import GUEST, GuestSpec
-from pvefw.core.model import Guest, MigrateOptions, MigrateTarget, SettingInfo
+from pvefw.core.model import Guest, MigrateOptions, MigrateTarget
 from pvefw.core.plugins import Bound
 from pvefw.guests import readiness
 from pvefw.guests.plan import Listed, by_id
-from pvefw.host import concurrency
-from pvefw.store import guest_notes, plugin_config, pvefw_config
+from pvefw.instances import Instance
+from pvefw.instances.trial import ask
+from pvefw.store import guest_notes
+from pvefw.store.kinds import KINDS
 from pvefw.store.paths import Paths
-from pvefw.store.section_config import Section
-
-QUERY_SECONDS = 60.0
-"""How long a backend may take to answer a question."""
-_OURS = {"api", "data", "disable", "nodes"}
-_OFF = {"", "0", "no", "off", "false"}
-_Result = TypeVar("_Result")
 
 KEYS = ("vmid", "onboot", "order", "up", "down", "ready", "after")
 """What ``guest set`` can set."""
 
 
-def configured(paths: Paths) -> list[Section]:
-    """The backends of this node, as they stand in the configuration.
+def configured(paths: Paths) -> list[Instance]:
+    """The backends that this node uses.
 
     :raises NotFound: there is none.
     """
-    found = []
-    for one in pvefw_config.sections(paths, "guest"):
-        nodes = [name.strip() for name in one.values.get("nodes", "").split(",") if name.strip()]
-        off = one.values.get("disable", "0").lower() not in _OFF
-        if not off and (not nodes or paths.node in nodes):
-            found.append(one)
+    found = instances.load_used(paths, GUEST.name)
     if not found:
         raise NotFound(
-            f"guests: node {paths.node} has no guest backend",
-            hint=f"Write 'guest: libvirt' (or another plugin) into {paths.node_pvefw_cfg()}.",
+            f"guests: node {paths.node} has no guest backend", hint=_how_to_get_one(paths)
         )
     return found
 
 
-def _values(section: Section, infos: Sequence[SettingInfo], where: str) -> dict[str, str]:
-    """A section's settings; secrets stand there as references only: others may read the file.
-
-    :raises ConfigError: a secret stands there in plain text.
-    """
-    who = f"guest backend {section.id}"
-    values = plugin_config.decode_data(section.values.get("data", ""), who)
-    values |= {key: value for key, value in section.values.items() if key not in _OURS}
-    for info in infos:
-        given = values.get(info.key, "")
-        if info.secret and given and not settings.is_reference(given):
-            raise ConfigError(
-                f"{who}: {info.key} is a secret and stands in plain text in {where}, "
-                "which others may read",
-                hint=f"Put it into a file of root's and write: {info.key} file:/etc/pve/priv/NAME",
-            )
-    return values
-
-
-def bind(paths: Paths, section: Section) -> Bound[GuestSpec]:
-    """One backend, ready to be called.
-
-    :raises PluginError: it is missing or broken.
-    :raises ConfigError: its settings do not fit it, or hold a secret in plain text.
-    """
-    api = section.values.get("api", section.id)
-    info = plugins.find(GUEST, api)
-    infos = settings.declared(plugins.load(info))
-    values = _values(section, infos, f"{paths.cluster_pvefw_cfg} or {paths.node_pvefw_cfg()}")
-    bound: Bound[GuestSpec] = plugins.bind_found(info, values, instance=section.id)
-    return bound
-
-
-def ask(question: Callable[[], _Result], backend: str) -> _Result:
-    """Ask a backend something that it has to answer soon.
-
-    :raises ProviderError: it does not.
-    """
-    try:
-        return concurrency.call_within(question, QUERY_SECONDS, f"{backend} query")
-    except concurrency.DidNotReturn as error:
-        raise ProviderError(
-            f"{backend}: it does not answer within {QUERY_SECONDS:g} seconds",
-            hint="See whether the hypervisor's daemon hangs.",
-        ) from error
+def _how_to_get_one(paths: Paths) -> str:
+    for one in instances.load_all(paths, GUEST.name):
+        try:
+            instances.check_used(paths, one)
+        except ConfigError as error:
+            return f"{error.message[:1].upper()}{error.message[1:]}. {error.hint}"
+    return (
+        f"Add one: {KINDS[GUEST.name].example('libvirt', 'libvirt').removesuffix(' --data FILE')}"
+    )
 
 
 @dataclass(frozen=True)
@@ -126,9 +60,9 @@ class Backends:
         :raises PvefwError: there is none, or none of them can be used.
         """
         bound, failures = {}, []
-        for section in configured(paths):
+        for one in configured(paths):
             try:
-                bound[section.id] = bind(paths, section)
+                bound[one.id] = instances.bind(paths, one)
             except PvefwError as error:
                 failures.append(error)
         if not bound:

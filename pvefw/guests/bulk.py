@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from pvefw import instances
 from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
 from pvefw.core.model import GuestPowerEvent, GuestState, Task
 from pvefw.guests import backends, plan, readiness
@@ -15,7 +16,7 @@ from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Schedul
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import datacenter, pvefw_config
+from pvefw.store import datacenter
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
@@ -68,7 +69,7 @@ class Bulk:
         :raises ProviderError: at least one guest is not as it was to be; all of them are listed.
         """
         self._began = self.clock.monotonic()
-        self._observed = bool(pvefw_config.sections(self.paths, "observer"))
+        self._observed = bool(instances.load_used(self.paths, "observer"))
         scheduler = Scheduler(jobs, self.workers)
         runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
         states = {job.id: job.guest.state for job in jobs}

@@ -11,8 +11,9 @@ from pvefw.core.errors import PvefwError
 from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import GuestState
 from pvefw.core.plugins import Bound
-from pvefw.guests.backends import Backends, ask
+from pvefw.guests.backends import Backends
 from pvefw.host.clock import Clock
+from pvefw.instances.trial import ask
 
 _WATCH_SECONDS = 60.0
 """How long one call of ``guest_watch`` may last; the thread that is in it is left behind at the end."""

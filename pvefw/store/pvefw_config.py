@@ -13,17 +13,17 @@ A node's property wins over the cluster's; sections are those of both files.
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.core.errors import ConfigError
 from pvefw.store import files
+from pvefw.store.kinds import KINDS
 from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths
-from pvefw.store.section_config import Section, SectionConfig
+from pvefw.store.section_config import SectionConfig
 
-SECTION_TYPES = ("dns_catalog", "guest", "observer")
+SECTION_TYPES = tuple(sorted(one.family for one in KINDS.values() if not one.acme))
 _FIRST_SECTION = re.compile(rf"^(?:#.*\n)*(?:{'|'.join(SECTION_TYPES)}):\s", re.MULTILINE)
 """With the comment right above it."""
 
@@ -46,7 +46,7 @@ class PvefwConfig:
         first = _FIRST_SECTION.search(text)
         cut = first.start() if first else len(text)
         head, tail = (part.encode(errors="surrogateescape") for part in (text[:cut], text[cut:]))
-        sections = SectionConfig.parse(tail, what)
+        sections = SectionConfig.parse(tail, what, first=text[:cut].count("\n") + 1)
         for one in sections.sections:
             if one.type not in SECTION_TYPES:
                 raise ConfigError(
@@ -78,21 +78,6 @@ def properties(paths: Paths) -> dict[str, str]:
     return {**cluster.properties.values, **node.properties.values}
 
 
-def sections(paths: Paths, type_: str) -> list[Section]:
-    """All sections of a type, the cluster's first; of one id in both files, the node's."""
-    found: dict[str, Section] = {}
-    for path in (paths.cluster_pvefw_cfg, paths.node_pvefw_cfg()):
-        config, _ = load(path)
-        found |= {one.id: one for one in config.sections.sections if one.type == type_}
-    return list(found.values())
-
-
 def option(paths: Paths, key: str, default: str = "") -> str:
     """One property, or its default."""
     return properties(paths).get(key, default)
-
-
-def section_values(paths: Paths, type_: str, id_: str) -> dict[str, str]:
-    """One section's properties; none where there is no such section."""
-    found: Sequence[Section] = [one for one in sections(paths, type_) if one.id == id_]
-    return found[0].values if found else {}

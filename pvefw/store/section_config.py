@@ -6,7 +6,7 @@ bytes: unknown keys, comments, blank lines and the order of everything.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from pvefw.core.errors import ConfigError, UsageError
 
@@ -38,6 +38,8 @@ class Section:
     """As in the file, without line ends: properties, comments and blank lines."""
     header: str = ""
     """The header as in the file; empty for ``type: id``."""
+    line: int = field(default=0, compare=False)
+    """The header's line in the file, from 1; 0 for a section that is in none."""
 
     @property
     def values(self) -> dict[str, str]:
@@ -97,30 +99,32 @@ class SectionConfig:
     sections: Sequence[Section] = ()
 
     @classmethod
-    def parse(cls, data: bytes, what: str) -> "SectionConfig":
+    def parse(cls, data: bytes, what: str, *, first: int = 1) -> "SectionConfig":
         """Read a file.
 
         :param what: names the file in errors.
+        :param first: the number of the first line, where this is the end of a file.
         :raises ConfigError: a line belongs to no section, or a section stands twice.
         """
         head: list[str] = []
-        sections: list[tuple[re.Match[str], list[str]]] = []
-        for number, line in enumerate(_text(data, what).split("\n"), start=1):
+        sections: list[tuple[re.Match[str], int, list[str]]] = []
+        for number, line in enumerate(_text(data, what).split("\n"), start=first):
             header = _HEADER.fullmatch(line)
             if header:
-                sections.append((header, []))
+                sections.append((header, number, []))
             elif line.strip() and not line[0].isspace() and not line.startswith("#"):
                 raise ConfigError(
                     f"{what}: line {number} is neither a section ('type: id') nor a property "
                     "(indented 'key value')"
                 )
             else:
-                (sections[-1][1] if sections else head).append(line)
-        _check_unique([(header["type"], header["id"]) for header, _ in sections], what)
-        return cls(
-            tuple(head),
-            tuple(Section(one["type"], one["id"], tuple(rest), one[0]) for one, rest in sections),
+                (sections[-1][2] if sections else head).append(line)
+        found = tuple(
+            Section(header["type"], header["id"], tuple(rest), header[0], number)
+            for header, number, rest in sections
         )
+        _check_unique([(one.type, one.id) for one in found], what)
+        return cls(tuple(head), found)
 
     def render(self) -> bytes:
         """The file again; byte for byte what was parsed, where nothing was changed."""
@@ -173,11 +177,10 @@ class SectionConfig:
 
 
 def _comments(lines: Sequence[str]) -> Sequence[str]:
-    """What is left of the lines below a section's properties when it goes."""
-    if not any(line.strip() for line in lines):
-        return ()
-    first = next(number for number, line in enumerate(lines) if line.strip())
-    return lines[first:]
+    """What is left of the lines below a section's properties when it goes; indented ones are its own."""
+    left = [line for line in lines if not (line.strip() and line[0].isspace())]
+    first = next((number for number, line in enumerate(left) if line.strip()), len(left))
+    return left[first:]
 
 
 def _with_line_end(lines: Sequence[str]) -> tuple[str, ...]:

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pvefw import instances
 from pvefw.core.errors import PvefwError
-from pvefw.core.hookspecs.observer import OBSERVER
 from pvefw.core.model import Task, TaskEvent
-from pvefw.store import plugin_config, pvefw_config
+from pvefw.instances import Instance
 from pvefw.store.paths import Paths
-from pvefw.store.section_config import Section
 
 
 @dataclass(frozen=True)
@@ -40,47 +39,28 @@ def tell_task_ended(paths: Paths, event: TaskEvent) -> Sequence[Failure]:
     return list(_tell(paths, "on_task", event=event))
 
 
-def observers(paths: Paths, *, disabled: bool = False) -> list[Section]:
-    """The configured observers.
-
-    :param disabled: those that are disabled, too.
-    :raises ConfigError: the configuration is damaged.
-    """
-    return [
-        one
-        for one in pvefw_config.sections(paths, "observer")
-        if disabled or one.values.get("disable", "0").lower() in ("0", "no", "off", "false")
-    ]
-
-
-def call(section: Section, hook: str, **arguments: object) -> bool:
+def call(paths: Paths, observer: Instance, hook: str, **arguments: object) -> bool:
     """Call one hook of one observer.
 
     :returns: whether it has that hook.
     :raises PvefwError: it is missing or broken, or failed.
     """
-    from pvefw.core import (
-        plugins,  # only where there is an observer: it takes longer than most tasks
-    )
-
-    values = plugin_config.decode_data(section.values.get("data", ""), section.id)
-    api = section.values.get("api", section.id)
-    observer = plugins.bind(OBSERVER, api, values, instance=section.id)
-    if hook not in observer.implemented:
+    bound = instances.bind(paths, observer)
+    if hook not in bound.implemented:
         return False
-    getattr(observer.hooks, hook)(**arguments)
+    getattr(bound.hooks, hook)(**arguments)
     return True
 
 
 def _tell(paths: Paths, hook: str, **arguments: object) -> Iterator[Failure]:
     """Call the hook everywhere; what failed is yielded as it fails."""
     try:
-        configured = observers(paths)
+        observers = instances.load_used(paths, "observer")
     except PvefwError as error:
         yield Failure("", f"the observers are not told: {error.message}")
         return
-    for section in configured:
+    for one in observers:
         try:
-            call(section, hook, **arguments)
+            call(paths, one, hook, **arguments)
         except PvefwError as error:
-            yield Failure(section.id, error.message)
+            yield Failure(one.id, error.message)

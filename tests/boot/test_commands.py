@@ -19,7 +19,7 @@ from pvefw.cli.run import run
 def pvefw(host, machine, plain, monkeypatch, capsys):
     """Runs a command on the host; exit status, output, errors."""
     monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
-    monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls: loaders_of(plain)))
+    monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls, _paths: loaders_of(plain)))
 
     def do(*arguments):
         status = run(["--root", str(host.root), "--node", "pve1", "boot", *arguments])

@@ -82,7 +82,9 @@ def test_shim_starts_grub():
 def test_loader_explains_itself(host, machine, plain, monkeypatch, capsys):
     monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
     monkeypatch.setattr(
-        loaders.Loaders, "load", classmethod(lambda cls: cls({}, {"x": PvefwError("x: broken")}))
+        loaders.Loaders,
+        "load",
+        classmethod(lambda cls, _paths: cls({}, {"x": PvefwError("x: broken")})),
     )
     host.paths.esp_uuids.write_text("AAAA-0001\nFFFF-FFFF\n")
     arguments = ["--root", str(host.root), "--node", "pve1", "boot", "loader"]

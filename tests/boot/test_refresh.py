@@ -24,7 +24,7 @@ from pvefw.core.errors import (
     UsageError,
 )
 from pvefw.core.hookspecs.boot import BOOTLOADER
-from pvefw.store import plugin_config
+from pvefw.instances.codec import encode_data
 from pvefw.testing.fakes import FakeTask
 
 
@@ -623,7 +623,7 @@ def told(host, tmp_path):
     said, program = tmp_path / "said", tmp_path / "program"
     program.write_text(f'#!/bin/sh\nexec cat >> "{said}"\n')
     program.chmod(0o755)
-    data = plugin_config.encode_data({"program": str(program), "events": "boot-synced"})
+    data = encode_data({"program": str(program), "events": "boot-synced"})
     host.write(
         str(host.paths.cluster_pvefw_cfg.relative_to(host.root)),
         f"observer: mine\n\tapi exec\n\tdata {data}\n",

@@ -14,9 +14,8 @@ import pytest
 from certificates import NOW, Log, self_signed
 from cryptography import x509
 
+from pvefw import instances
 from pvefw.certs import chain, deploy, install
-from pvefw.core.hookspecs.observer import OBSERVER
-from pvefw.store import instances
 
 RENEWALS = 10
 CLIENTS = 3
@@ -123,8 +122,8 @@ class Service:
 def service(paths, tmp_path):
     install.install_pair(paths, *self_signed(), Log(), NOW)
     service = Service(paths, tmp_path)
-    instance = instances.Instance("tls", "exec", {"program": str(service.hook)})
-    instances.add(paths, OBSERVER, instance)
+    instance = instances.Instance("observer", "tls", "exec", {"program": str(service.hook)})
+    instances.add(paths, instance)
     yield service
     service.stop()
 

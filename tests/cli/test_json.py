@@ -25,7 +25,7 @@ def with_output(command, ctx):
         for name in command.list_commands(ctx):
             inner = command.get_command(ctx, name)
             yield from with_output(inner, click.Context(inner, parent=ctx, info_name=name))
-    elif any("--output-format" in param.opts for param in command.get_params(ctx)):
+    if any("--output-format" in param.opts for param in command.get_params(ctx)):
         yield ctx.command_path.partition(" ")[2]
 
 

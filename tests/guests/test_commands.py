@@ -258,7 +258,7 @@ def test_a_secret_in_the_file_that_others_read_is_refused(farm):
     farm.guest(100)
     farm.configure(f"guest: farm\n\tdirectory {farm.directory}\n\ttoken s3cr3t-t0ken\n")
     said = farm.fail("guest", "list")
-    assert "token is a secret and stands in plain text" in said
+    assert "token is a secret in plain text" in said
     assert "s3cr3t-t0ken" not in said
     file = farm.root / "token"
     file.write_text("s3cr3t-t0ken\n")

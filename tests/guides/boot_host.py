@@ -27,7 +27,7 @@ def main(place, *arguments):
     machine = DirectoryMachine(Path(place) / "esps")
     loaders = loaders_of(Loader(efivars=Path(place) / "efivars"))
     boot_context.machine = lambda _app: machine
-    Loaders.load = classmethod(lambda _cls: loaders)
+    Loaders.load = classmethod(lambda _cls, _paths: loaders)
     return run(arguments)
 
 

@@ -9,6 +9,7 @@ import pytest
 from pvefw.boot import loaders
 from pvefw.core import plugins
 from pvefw.core.errors import PluginBroken
+from pvefw.store.paths import Paths
 
 FAMILIES = list(plugins.FAMILIES)
 CODE = {
@@ -135,10 +136,10 @@ def test_a_broken_catalogue_hides_no_provider_of_another_one(break_, tmp_path, k
 
 
 @pytest.mark.parametrize("kind", ["raises", "vanishes", "hangs", "twice"])
-def test_a_broken_boot_loader_keeps_no_other_from_work(break_, install, kind):
+def test_a_broken_boot_loader_keeps_no_other_from_work(break_, install, tmp_path, kind):
     install("bootloader", "fine", FINE_LOADER)
     called = break_("bootloader", kind)
-    found = loaders.Loaders.load()
+    found = loaders.Loaders.load(Paths(tmp_path, "pve1"))
     assert "fine" in found.bound
     assert f"dist-{called}" in found.failures[called].message
 

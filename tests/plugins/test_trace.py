@@ -14,7 +14,7 @@ from pvefw.core.hookspecs import hookimpl
 from pvefw.core.hookspecs.dns import DNS
 from pvefw.core.model import TxtRecord
 from pvefw.core.settings import MASK
-from pvefw.dns import providers
+from pvefw.instances import Instance, binding
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
 
@@ -116,7 +116,8 @@ def test_a_catalogue_that_gets_secrets(traced, capsys, install, tmp_path):
         """,
     )
     with pytest.raises(ProviderError) as caught:
-        providers.bind(Paths(tmp_path, "pve1"), "many/acmecorp", {"token": SECRET}, "mine")
+        instance = Instance("dns", "mine", "many/acmecorp", {"token": SECRET})
+        binding.bind(Paths(tmp_path, "pve1"), instance)
     shown = capsys.readouterr().err
     assert f"dns_catalog/many.catalog_make(name='acmecorp', values={{'token': '{MASK}'}})" in shown
     assert SECRET not in shown + str(caught.value)

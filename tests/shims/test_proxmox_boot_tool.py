@@ -21,7 +21,7 @@ def types(host, machine, plain, monkeypatch, capsys):
     """Type a command; what it printed."""
     plain.name = "grub"
     monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
-    monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls: loaders_of(plain)))
+    monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls, _paths: loaders_of(plain)))
     monkeypatch.setenv("PVEFW_ROOT", str(host.root))
     monkeypatch.setenv("PVEFW_NODE", "pve1")
 

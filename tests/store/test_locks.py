@@ -11,10 +11,10 @@ import time
 
 import pytest
 
+from pvefw import instances
 from pvefw.core.errors import Locked, StoreError, UsageError
-from pvefw.store import locks, node_settings, plugin_config
+from pvefw.store import files, locks, node_settings
 from pvefw.store.paths import Paths
-from pvefw.store.plugin_config import PluginInstance
 
 HOLD = """
 import sys, threading
@@ -223,22 +223,46 @@ def test_concurrent_changes_lose_nothing(paths):
 
 
 def test_concurrent_changes_of_one_instance_see_each_other(paths):
-    plugin_config.add(paths, PluginInstance("counter", "dns", "ovh", {"N": "0"}))
+    place = instances.files.place(paths, "dns")
+    place.put(instances.Instance("dns", "counter", "ovh", {"N": "0"}))
     at_once(
         paths,
         """
         from dataclasses import replace
-        from pvefw.store import plugin_config
+        from pvefw import instances
+        instances._check = lambda paths, instance: None  # the plugin has no such setting
+        def count(old):
+            return replace(old, settings={"N": str(int(old.settings["N"]) + 1)})
         for number in range(first, first + 5):
-            plugin_config.change(
-                paths, "counter", lambda old: replace(old, data={"N": str(int(old.data["N"]) + 1)})
-            )
-            plugin_config.add(paths, plugin_config.PluginInstance(f"n{number}", "challenge", "x"))
+            instances.change(paths, "dns", "counter", count)
+            instances.add(paths, instances.Instance("challenge", f"n{number}", "x"))
         """,
         range(0, 20, 5),
     )
-    assert plugin_config.load(paths, "counter").data == {"N": "20"}
-    assert len(plugin_config.load_all(paths)) == 22
+    assert instances.load(paths, "dns", "counter").settings == {"N": "20"}
+    assert len(instances.load_all(paths, "dns", "challenge")) == 22
+
+
+def test_properties_and_instances_in_one_file_do_not_undo_each_other(paths):
+    """pvefw.cfg of a node has both, changed by different commands."""
+    files.replace(paths.node_pvefw_cfg(), b"guest: counter\n\tn 0\n")
+    at_once(
+        paths,
+        """
+        from dataclasses import replace
+        from pvefw import instances
+        from pvefw.store import node_settings
+        instances._check = lambda paths, instance: None  # no plugin has such a setting
+        def count(old):
+            return replace(old, settings={"n": str(int(old.settings["n"]) + 1)})
+        for number in range(first, first + 5):
+            instances.change(paths, "guest", "counter", count)
+            node_settings.change(paths, {f"acmedomain{number + 10}": f"n{number}.example"})
+        """,
+        range(0, 20, 5),
+    )
+    assert instances.load(paths, "guest", "counter").settings == {"n": "20"}
+    assert len(node_settings.load(paths)) == 20
 
 
 def test_a_change_in_two_nodes_trees_of_one_cluster(paths):

@@ -14,7 +14,8 @@ import pytest
 from pvefw.core.errors import UsageError
 from pvefw.core.model import BootSyncedEvent
 from pvefw.core.settings import MASK
-from pvefw.store import files, plugin_config
+from pvefw.instances.codec import encode_data
+from pvefw.store import files
 from pvefw.tasks import events, history
 from pvefw.tasks.history import Filter
 from pvefw.tasks.task import run_task
@@ -82,7 +83,7 @@ def configure(paths, **instances):
         if values is None:
             lines.append("\tdisable 1")
         elif values:
-            lines.append(f"\tdata {plugin_config.encode_data(values)}")
+            lines.append(f"\tdata {encode_data(values)}")
         lines.append("")
     files.replace(paths.cluster_pvefw_cfg, "\n".join(lines).encode())
 

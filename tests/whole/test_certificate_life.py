@@ -300,12 +300,12 @@ def test_an_observers_life(host, hook, tmp_path):
     assert json.loads(host.run("observer", "list", "--output-format", "json"))[0]["id"] == "lb"
     host.run("observer", "set", "lb", "--disable")
     assert json.loads(host.run("observer", "config", "lb", "--output-format", "json"))["disable"]
-    assert "is taken" in host.fail("observer", "add", "lb", "--api", "exec", status=1) or True
+    assert "is taken" in host.fail("observer", "add", "lb", "--api", "exec", status=2)
     data = tmp_path / "mail.data"
     data.write_text("to=a@example.com\nserver=mx.example\nusername=u\npassword=plain\n")
     said = host.fail("observer", "add", "post", "--api", "mail", "--data", data)
     assert "password is a secret" in said
-    assert "file:PATH" in said
+    assert "password=file:/etc/pve/priv/NAME" in said
     host.run("observer", "remove", "lb")
     assert "There is none yet" in host.fail("observer", "config", "lb")
 

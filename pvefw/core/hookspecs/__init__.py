@@ -44,11 +44,17 @@ def optional(function: _Function) -> _Function:
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of plugin: where its entry points stand and which hooks it has."""
+    """One kind of plugin: where its entry points stand, which hooks it has, how they are called."""
 
     name: str
     """As users write it: ``dns``."""
     spec: type
+    call_seconds: float | None = 300.0
+    """How long one call may take; ``None`` where the hooks get time-outs of their own."""
+    one_at_a_time: bool = True
+    """Whether calls of one instance wait for each other."""
+    question: str = ""
+    """A hook without arguments that changes nothing: what ``test`` asks an instance."""
 
     @property
     def group(self) -> str:

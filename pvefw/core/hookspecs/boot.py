@@ -87,4 +87,4 @@ class BootloaderSpec:
         """
 
 
-BOOTLOADER = Family("bootloader", BootloaderSpec)
+BOOTLOADER = Family("bootloader", BootloaderSpec, call_seconds=600.0, question="boot_firmware")

@@ -71,4 +71,4 @@ class ChallengeSpec:
         """
 
 
-CHALLENGE = Family("challenge", ChallengeSpec)
+CHALLENGE = Family("challenge", ChallengeSpec, call_seconds=120.0, question="challenge_types")

@@ -133,5 +133,5 @@ class DnsCatalogSpec:
         """
 
 
-DNS = Family("dns", DnsSpec)
-DNS_CATALOG = Family("dns_catalog", DnsCatalogSpec)
+DNS = Family("dns", DnsSpec, question="dns_zones")
+DNS_CATALOG = Family("dns_catalog", DnsCatalogSpec, call_seconds=60.0, question="catalog_names")

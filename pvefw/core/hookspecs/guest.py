@@ -105,4 +105,4 @@ class GuestSpec:
         """
 
 
-GUEST = Family("guest", GuestSpec)
+GUEST = Family("guest", GuestSpec, call_seconds=None, one_at_a_time=False, question="guest_list")

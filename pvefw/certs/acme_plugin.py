@@ -1,0 +1,54 @@
+"""What only instances that answer challenges have: names that use them, and logins."""
+
+from dataclasses import replace
+
+from pvefw import instances
+from pvefw.core.errors import UsageError
+from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.model import Task
+from pvefw.dns import instances as dns_instances
+from pvefw.dns import journal
+from pvefw.store import node_settings
+from pvefw.store.paths import Paths
+
+
+def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> None:
+    """Remove an instance that no name uses.
+
+    :raises UsageError: it is the one that always exists, a name of this node uses it, or records that it
+        added are still in DNS.
+    """
+    if id_ == instances.STANDALONE:
+        raise UsageError(
+            f"acme plugin remove: {id_} always exists",
+            hint=f"Set it back to its defaults: pvefw acme plugin set {id_} --delete data",
+        )
+    users = [one.name for one in node_settings.certificate_names(paths) if one.plugin == id_]
+    if users:
+        raise UsageError(
+            f"acme plugin remove: {id_} validates {', '.join(users)}",
+            hint="Give these names another plugin first.",
+        )
+    left = journal.open_entries(paths, id_)
+    if left:
+        raise UsageError(
+            f"acme plugin remove: {id_} may still have {left[0]} to remove",
+            hint="Remove it: pvefw dns cleanup. If it was deleted by hand: "
+            f"pvefw dns cleanup --forget {id_}",
+        )
+    instances.remove(paths, DNS.name, id_, expected_digest=expected_digest)
+
+
+def login(paths: Paths, id_: str, task: Task) -> None:
+    """Let an instance's plugin get its credentials from a person, and store them.
+
+    :raises UsageError: the plugin needs no login.
+    :raises ProviderError: the person refused, or the provider failed.
+    """
+    found = dns_instances.bind(paths, id_).hooks.dns_login(task=task)
+    if not found:
+        raise UsageError(f"acme plugin login: the plugin of {id_} needs no login")
+    instances.change(
+        paths, DNS.name, id_, lambda one: replace(one, settings={**one.settings, **found})
+    )
+    task.log(f"Stored {', '.join(found)} in the instance {id_}")

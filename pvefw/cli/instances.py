@@ -1,0 +1,221 @@
+"""The commands that manage the instances of a family: add, set, list, config, test and remove for all.
+
+Families import pluggy and plugins import anything, so both come in only when a command runs.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pvefw.cli import candidates
+from pvefw.cli.framework import App, output_option, pass_app
+from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.tasks import run_task
+from pvefw.core.errors import UsageError
+from pvefw.store.kinds import KINDS, Kind
+
+if TYPE_CHECKING:
+    from pvefw.instances import Instance
+
+_TYPES = click.Choice(["dns", "standalone", "challenge"])
+_data = click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with the settings, a KEY=VALUE a line.",
+)
+_nodes = click.option("--nodes", metavar="A,B", help="The nodes that may use it; all without it.")
+_delay = click.option(
+    "--validation-delay",
+    type=click.IntRange(0, 172800),
+    help="Seconds to wait for DNS at most (default: 30).",
+)
+_digest = click.option("--digest", help="Refuse if the configuration has changed since.")
+_SET = (
+    _data,
+    _nodes,
+    click.option("--disable/--no-disable", default=None, help="Whether to leave it unused."),
+    click.option("--delete", metavar="KEY,…", help="Properties to set back to their default."),
+    _digest,
+)
+
+
+def instance_commands(group: click.Group, *families: str) -> None:
+    """Give a group the commands for the instances of these families, which share their ids."""
+    kind = KINDS[families[0]]
+    if not kind.named_like_plugin:
+        _add(group, kind)
+    for make in (_set, _config, _list, _test, _remove):
+        make(group, kind, families)
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(function: Any) -> Any:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _id_argument(families: tuple[str, ...]) -> Callable[[Any], Any]:
+    word = "NAME" if KINDS[families[0]].named_like_plugin else "ID"
+    return click.argument("id_", metavar=word, shell_complete=candidates.instances(*families))
+
+
+def _api(kind: Kind, *, required: bool = False) -> Callable[[Any], Any]:
+    examples = {"dns": "ovh, hetzner, acmesh/hetzner", "observer": "exec, mail", "guest": "libvirt"}
+    text = f"The plugin's name: {examples['dns' if kind.acme else kind.family]}."
+    return click.option("--api", metavar="NAME", required=required, help=text)
+
+
+# --- commands ---------------------------------------------------------------------------------------
+
+
+def _add(group: click.Group, kind: Kind) -> None:
+    types = [click.argument("type_", metavar="TYPE", type=_TYPES)] if kind.acme else []
+    delay = [_delay] if kind.acme else []
+    text = f"Add {kind.subject} named ID"
+    text += "; TYPE is dns, standalone, or challenge for a third party's." if kind.acme else "."
+
+    @group.command(help=text)
+    @_options(*types, click.argument("id_", metavar="ID"), _api(kind, required=not kind.acme))
+    @_options(_data, _nodes, *delay)
+    @click.option("--disable", is_flag=True, help="Do not use it yet.")
+    @pass_app
+    def add(app: App, /, id_: str, **options: Any) -> None:
+        from pvefw import instances
+
+        type_ = options.pop("type_", kind.family)
+        api = options["api"] or (type_ if type_ == instances.STANDALONE else "")
+        if not api:
+            raise UsageError(
+                f"{kind.command} add: {type_} {id_}: --api is missing",
+                hint="It names the plugin; `pvefw plugin list` shows those that are installed.",
+            )
+        new = instances.Instance(instances.family_of(type_), id_, api)
+        instances.add(app.paths, replace(new, **_changes(options)))
+
+
+def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
+    api = [] if kind.named_like_plugin else [_api(kind)]
+    delay = [_delay] if kind.acme else []
+
+    @group.command("set", help=f"Change {kind.subject}.")
+    @_options(_id_argument(families), *api, *delay, *_SET)
+    @pass_app
+    def set_(app: App, /, id_: str, **options: Any) -> None:
+        from pvefw import instances
+        from pvefw.instances.codec import split
+
+        delete = split(options.pop("delete") or "")
+        digest = options.pop("digest")
+        changes = _changes(options)
+        instances.change(
+            app.paths,
+            families[0],
+            id_,
+            lambda one: replace(one, **changes),
+            delete=delete,
+            expected_digest=digest,
+        )
+
+
+def _config(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
+    @group.command(help=f"Show {kind.subject}.")
+    @_id_argument(families)
+    @click.option("--show-secrets", is_flag=True, help="Print secrets as they are.")
+    @output_option
+    @pass_app
+    def config(app: App, id_: str, show_secrets: bool) -> None:
+        from pvefw import instances
+
+        found = instances.load(app.paths, families[0], id_)
+        shown = instances.describe(app.paths, found, show_secrets=show_secrets)
+        shown["digest"] = instances.digest(app.paths, families[0])
+        show_value(app, _as_proxmox_ve(shown) if kind.acme else shown)
+
+
+def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
+    type_ = [click.option("--type", "type_", type=_TYPES, help="Only instances of this type.")]
+
+    @group.command("list", help=f"List the configured {kind.noun}s.")
+    @_options(*(type_ if kind.acme else []))
+    @output_option
+    @pass_app
+    def list_(app: App, type_: str | None = None) -> None:
+        from pvefw import instances
+
+        found = instances.load_all(app.paths, *families)
+        if kind.acme:
+            rows = [_row(one) for one in found if type_ in (None, one.type)]
+            show_rows(app, rows, ["plugin", "type", "api", "disable"])
+        else:
+            shown = [instances.describe(app.paths, one) for one in found]
+            show_rows(app, shown, ["id", "api", "disable"])
+
+
+def _test(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
+    what = "Send a test notification." if kind.family == "observer" else ""
+
+    @group.command(help=what or f"Check whether {kind.subject} can be used; nothing is changed.")
+    @_id_argument(families)
+    @pass_app
+    def test(app: App, id_: str) -> None:
+        from pvefw.instances import trial
+
+        task_type = f"{kind.command.replace(' ', '')}test"
+        run_task(app, task_type, lambda task: trial.test(app.paths, families[0], id_, task), id_)
+
+
+def _remove(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
+    @group.command(help=f"Remove {kind.subject}.")
+    @_id_argument(families)
+    @_digest
+    @pass_app
+    def remove(app: App, id_: str, digest: str | None) -> None:
+        from pvefw import instances
+
+        if kind.acme:
+            from pvefw.certs import acme_plugin
+
+            acme_plugin.remove(app.paths, id_, expected_digest=digest)
+        else:
+            instances.remove(app.paths, families[0], id_, expected_digest=digest)
+
+
+# --- values -----------------------------------------------------------------------------------------
+
+
+def _changes(options: dict[str, Any]) -> dict[str, Any]:
+    """What the options say of an instance."""
+    from pvefw import instances
+    from pvefw.instances.codec import split
+
+    found = {
+        "plugin": options.get("api"),
+        "settings": instances.read_settings(options["data"]) if options["data"] else None,
+        "nodes": None if options["nodes"] is None else split(options["nodes"]),
+        "disabled": options["disable"],
+        "validation_delay": options.get("validation_delay"),
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _row(instance: "Instance") -> dict[str, object]:
+    """An instance in a list that imports no plugin."""
+    return {
+        "plugin": instance.id,
+        "type": instance.type,
+        "api": instance.plugin,
+        "disable": instance.disabled,
+    }
+
+
+def _as_proxmox_ve(shown: dict[str, object]) -> dict[str, object]:
+    """With the keys of Proxmox VE's own command, in their order."""
+    found = {"plugin" if key == "id" else key: value for key, value in shown.items()}
+    found.pop("where", None)
+    return {key: value for key, value in sorted(found.items()) if value is not False}

@@ -1,0 +1,275 @@
+"""Configured plugins: an instance is a plugin with settings and a name.
+
+All families have them, in one dialect (:mod:`~pvefw.instances.codec`) and in two places
+(:mod:`~pvefw.instances.files`); they are listed, added, changed, described, removed and bound by the
+functions here, and tested by :func:`pvefw.instances.trial.test`. Plugins are imported only by those that
+need them: a list of instances, the Tab key and a task without observers do not.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pvefw.core import settings
+from pvefw.core.errors import ConfigError, NotFound, StoreError, UsageError
+from pvefw.instances import files
+from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
+from pvefw.store import files as store_files
+from pvefw.store.kinds import KINDS
+from pvefw.store.paths import Paths
+from pvefw.store.section_config import check_id
+
+if TYPE_CHECKING:
+    from pvefw.core.plugins import Bound
+
+__all__ = ["DEFAULT_DELAY", "STANDALONE", "Instance", "family_of"]
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "data": {"settings": {}},
+    "nodes": {"nodes": ()},
+    "disable": {"disabled": False},
+    "validation-delay": {"validation_delay": DEFAULT_DELAY},
+}
+"""What ``--delete`` sets back."""
+
+
+def load_all(paths: Paths, *families: str) -> list[Instance]:
+    """The instances of these families, disabled and damaged ones included.
+
+    :raises ConfigError: a file is damaged beyond one section.
+    """
+    found: dict[str, Instance] = {}
+    for family in families:
+        found |= files.place(paths, family).load()
+    return [one for one in found.values() if one.family in families]
+
+
+def load_used(paths: Paths, family: str) -> list[Instance]:
+    """The instances that this node uses.
+
+    :raises ConfigError: as :func:`load_all`.
+    """
+    return [one for one in load_all(paths, family) if one.used_on(paths.node)]
+
+
+def load(paths: Paths, family: str, id_: str) -> Instance:
+    """One instance of a family, or of one that shares its ids: challenge and dns do.
+
+    :raises NotFound: there is none of this id; the hint lists those that exist.
+    :raises ConfigError: a file is damaged beyond one section.
+    """
+    found, kind = files.place(paths, family).load(), KINDS[family]
+    if id_ not in found:
+        known = f"There are: {', '.join(found)}." if found else "There is none yet."
+        raise NotFound(
+            f"there is no {kind.noun} {id_}", hint=f"{known} Add it: {kind.example(id_)}"
+        )
+    return found[id_]
+
+
+def of_plugin(paths: Paths, family: str, plugin: str) -> Instance:
+    """The instance that is named like a plugin, or one without settings where none is configured.
+
+    :param family: one whose instances are named like their plugin.
+    :raises ConfigError: a file is damaged beyond one section.
+    """
+    known = files.place(paths, family).load()
+    return known.get(plugin) or Instance(family, plugin, plugin)
+
+
+def digest(paths: Paths, family: str) -> str:
+    """What guards a change: SHA-1 of the family's files, as Proxmox VE shows it where it has the file."""
+    return store_files.digest(files.place(paths, family).data())
+
+
+def set_command(instance: Instance) -> str:
+    """The command that changes an instance, for hints."""
+    return f"pvefw {instance.kind.command} set {instance.id}"
+
+
+def check_used(paths: Paths, instance: Instance, subject: str = "") -> None:
+    """Refuse an instance that this node does not use.
+
+    :param subject: whom it was wanted for, for the message.
+    :raises ConfigError: it is disabled, or for other nodes.
+    """
+    what = f"{subject}: the {instance.who}" if subject else f"the {instance.who}"
+    if instance.disabled:
+        raise ConfigError(
+            f"{what} is disabled", hint=f"Enable it: {set_command(instance)} --delete disable"
+        )
+    if not instance.used_on(paths.node):
+        nodes = ",".join(instance.nodes)
+        raise ConfigError(
+            f"{what} is not for node {paths.node}",
+            hint=f"It is for {nodes}; add this node: "
+            f"{set_command(instance)} --nodes {nodes},{paths.node}",
+        )
+
+
+def read_settings(path: Path) -> dict[str, str]:
+    """The settings in a file, a ``KEY=VALUE`` a line.
+
+    :raises ConfigError: a line is not of this form.
+    :raises StoreError: the file cannot be read.
+    """
+    try:
+        return settings.parse(path.read_text(encoding="utf-8"))
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", hint="One KEY=VALUE a line.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(
+            f"{path}: could not read the settings: {error}", hint="One KEY=VALUE a line, in UTF-8."
+        ) from error
+
+
+# --- changes --------------------------------------------------------------------------------------
+
+
+def add(paths: Paths, instance: Instance) -> None:
+    """Add an instance.
+
+    :raises UsageError: the id is taken or not an id.
+    :raises ConfigError: its settings do not fit the plugin (all findings in one message), or a secret is
+        plain text where others can read it.
+    :raises PluginError: its plugin is missing or broken.
+    """
+    check_id(instance.id, f"the id of a {instance.kind.noun}")
+    place = files.place(paths, instance.family)
+    with place.locked():
+        _check_free(place, instance, "add")
+        _check(paths, instance)
+        place.put(instance)
+
+
+def change(
+    paths: Paths,
+    family: str,
+    id_: str,
+    changed: Callable[[Instance], Instance],
+    *,
+    delete: Sequence[str] = (),
+    expected_digest: str | None = None,
+) -> None:
+    """Change an instance; properties that pvefw does not know survive.
+
+    New settings are checked, and so are those for a new plugin. All else can be changed whatever the
+    plugin says, and where it is missing. An instance that is named like its plugin is added if it does
+    not exist.
+
+    :param changed: makes the new one of the old one. The lock is held meanwhile; what it raises passes.
+    :param delete: properties to set back to their defaults before.
+    :raises NotFound: there is none of this id.
+    :raises UsageError: a property that has no default.
+    :raises ConfigError, PluginError: as for :func:`add`.
+    :raises DigestMismatch: somebody else changed the file.
+    """
+    _check_deletable(family, delete)
+    place = files.place(paths, family)
+    with place.locked():
+        store_files.check_digest(place.files[0], place.data(), expected_digest)
+        old, is_new = _old(paths, place, family, id_)
+        new = old
+        for key in delete:
+            new = replace(new, **_DEFAULTS[key])
+        new = replace(changed(new), id=id_)
+        if id_ == STANDALONE and new.kind.acme and new.type != STANDALONE:
+            raise UsageError(
+                f"{new.kind.command} set: the plugin of {id_} is always {STANDALONE}",
+                hint=f"Add another instance: {new.kind.example('ID', new.plugin)}",
+            )
+        if is_new or new.plugin != old.plugin or new.settings != old.settings:
+            _check(paths, new)
+        place.put(new, old)
+
+
+def _check_deletable(family: str, delete: Sequence[str]) -> None:
+    known = [key for key in _DEFAULTS if KINDS[family].acme or key != "validation-delay"]
+    for key in delete:
+        if key not in known:
+            raise UsageError(
+                f"{KINDS[family].command} set: {key} cannot be deleted",
+                hint=f"Known: {', '.join(known)}.",
+            )
+
+
+def _old(paths: Paths, place: files.Place, family: str, id_: str) -> tuple[Instance, bool]:
+    """The instance that is to be changed, and whether it does not exist yet."""
+    if not KINDS[family].named_like_plugin or id_ in place.load():
+        return load(paths, family, id_), False
+    new = of_plugin(paths, family, id_)
+    _check_free(place, new, "set")
+    return new, True
+
+
+def remove(paths: Paths, family: str, id_: str, *, expected_digest: str | None = None) -> None:
+    """Remove an instance. Of ``standalone`` the settings go; the instance always exists.
+
+    :raises NotFound: there is none of this id.
+    :raises DigestMismatch: somebody else changed the file.
+    """
+    place = files.place(paths, family)
+    with place.locked():
+        store_files.check_digest(place.files[0], place.data(), expected_digest)
+        load(paths, family, id_)
+        place.remove(id_)
+
+
+def _check_free(place: files.Place, instance: Instance, verb: str) -> None:
+    """Refuse an id that a section of the files has, of whatever type.
+
+    :raises UsageError: it is taken.
+    """
+    there = place.taken(instance.id)
+    if there is not None:
+        kind = KINDS.get(family_of(there.type))
+        raise UsageError(
+            f"{instance.kind.command} {verb}: the id {instance.id} is taken by "
+            f"'{there.type}: {there.id}'",
+            hint=f"Change that one: pvefw {kind.command} set {there.id}" if kind else "",
+        )
+
+
+def _check(paths: Paths, instance: Instance) -> None:
+    from pvefw.instances import binding
+
+    binding.check(paths, instance)
+
+
+# --- use ------------------------------------------------------------------------------------------
+
+
+def bind(paths: Paths, instance: Instance) -> "Bound[Any]":
+    """An instance's hooks. Whether this node uses it is for :func:`check_used` to say.
+
+    :raises PluginError: its plugin is missing or broken.
+    :raises ConfigError: it is damaged, its settings do not fit, or a secret is plain text where others
+        can read it.
+    """
+    from pvefw.instances import binding
+
+    return binding.bind(paths, instance)
+
+
+def describe(paths: Paths, instance: Instance, *, show_secrets: bool = False) -> dict[str, object]:
+    """An instance for people. Secrets are masked; where its plugin cannot be asked, every setting is."""
+    from pvefw.instances import binding
+
+    values, infos = binding.effective(paths, instance)
+    found: dict[str, object] = {
+        "id": instance.id,
+        "type": instance.type,
+        "api": instance.plugin,
+        "data": values if show_secrets else settings.mask(infos, values),
+        "disable": instance.disabled,
+    }
+    if instance.nodes:
+        found["nodes"] = ",".join(instance.nodes)
+    if 0 <= instance.validation_delay != DEFAULT_DELAY:
+        found["validation-delay"] = instance.validation_delay
+    if instance.where:
+        found["where"] = instance.where
+    if instance.problem:
+        found["problem"] = instance.problem
+    return found

@@ -1,0 +1,193 @@
+"""The plugin behind an instance: what it declares, whether the settings fit, its hooks.
+
+A plugin is an entry point of the family. For a dns instance it may be a name from a catalogue, too
+(``--api hetzner``, ``--api lexicon/godaddy``): a name's own entry point wins over the catalogues, and
+``CATALOGUE/NAME`` is always unambiguous.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from pvefw import instances
+from pvefw.core import plugins, settings
+from pvefw.core.errors import ConfigError, PluginMissing, PvefwError
+from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
+from pvefw.core.model import SettingInfo
+from pvefw.core.plugins import Bound, PluginInfo
+from pvefw.instances import files
+from pvefw.instances.codec import Instance
+from pvefw.store.paths import Paths
+
+
+@dataclass(frozen=True)
+class _Installed:
+    """A plugin with an entry point of its own."""
+
+    info: PluginInfo
+
+    @cached_property
+    def declared(self) -> Sequence[SettingInfo]:
+        return settings.declared(plugins.load(self.info))
+
+    def check(self, values: Mapping[str, str], who: str) -> None:
+        plugins.check_values(self.info, values, who)
+
+    def bind(self, values: Mapping[str, str], who: str) -> Bound[Any]:
+        return plugins.bind_found(self.info, values, instance=who)
+
+
+@dataclass(frozen=True)
+class _InCatalog:
+    """A provider that a catalogue offers."""
+
+    catalog: Bound[DnsCatalogSpec]
+    name: str
+
+    @cached_property
+    def declared(self) -> Sequence[SettingInfo]:
+        return self.catalog.hooks.catalog_entry(name=self.name).settings
+
+    def check(self, values: Mapping[str, str], who: str) -> None:
+        settings.check(self.declared, values, who)
+
+    def bind(self, values: Mapping[str, str], who: str) -> Bound[Any]:
+        resolved = settings.resolve_all(self.declared, values, who)
+        secrets = settings.secret_values(self.declared, resolved)
+        catalog = self.catalog.masking(secrets)
+        made = catalog.hooks.catalog_make(name=self.name, values=resolved)
+        return plugins.bind_object(DNS, made, who, secrets=secrets)
+
+
+def declared(paths: Paths, family: str, plugin: str) -> Sequence[SettingInfo]:
+    """The settings that a plugin accepts.
+
+    :param plugin: as in the configuration: ``ovh``, ``hetzner`` or ``acmesh/hetzner``.
+    :raises PluginError: it is missing or broken.
+    """
+    return _locate(paths, family, plugin).declared
+
+
+def check(paths: Paths, instance: Instance) -> None:
+    """Hold an instance's settings against its plugin; references are not resolved.
+
+    :raises PluginError: its plugin is missing or broken.
+    :raises ConfigError: its settings do not fit, or a secret is plain text where others can read it.
+    """
+    source = _locate(paths, instance.family, instance.plugin)
+    values = _values(paths, instance, source)
+    source.check(values, instance.who)
+
+
+def bind(paths: Paths, instance: Instance) -> Bound[Any]:
+    """An instance's hooks, whether it is disabled or not; references are resolved here.
+
+    :raises PluginError: its plugin is missing or broken.
+    :raises ConfigError: it is damaged, or as for :func:`check`.
+    """
+    if instance.problem:
+        raise ConfigError(
+            instance.problem, hint=f"Replace it: {instances.set_command(instance)} --data FILE"
+        )
+    source = _locate(paths, instance.family, instance.plugin)
+    return source.bind(_values(paths, instance, source), instance.id)
+
+
+def effective(paths: Paths, instance: Instance) -> tuple[dict[str, str], Sequence[SettingInfo]]:
+    """An instance's settings and what its plugin declares: nothing where it cannot be asked."""
+    try:
+        infos = declared(paths, instance.family, instance.plugin)
+    except PvefwError:
+        return dict(instance.settings), ()
+    return _with_declared_lines(instance, infos), infos
+
+
+def names(paths: Paths) -> list[str]:
+    """Every name that a dns instance can have as its plugin; a broken catalogue is left out."""
+    found = {info.name for info in plugins.installed(DNS)}
+    for info in plugins.installed(DNS_CATALOG):
+        try:
+            found |= set(_catalog(paths, info.name).hooks.catalog_names())
+        except PvefwError:
+            continue
+    return sorted(found)
+
+
+# --- settings -------------------------------------------------------------------------------------
+
+
+def _values(paths: Paths, instance: Instance, source: _Installed | _InCatalog) -> dict[str, str]:
+    """The settings to use.
+
+    :raises ConfigError: a secret is plain text in a file that others can read.
+    """
+    if files.place(paths, instance.family).private:
+        if not instance.undeclared:
+            return dict(instance.settings)
+        return _with_declared_lines(instance, source.declared)
+    for info in source.declared:
+        value = instance.settings.get(info.key)
+        if info.secret and value and not settings.is_reference(value):
+            raise ConfigError(
+                f"{instance.who}: {info.key} is a secret in plain text, and others can read "
+                f"{instance.where or paths.cluster_pvefw_cfg}",
+                hint="Put it into a file that only root can read, and refer to it: "
+                f"{info.key}=file:/etc/pve/priv/NAME",
+            )
+    return dict(instance.settings)
+
+
+def _with_declared_lines(instance: Instance, infos: Sequence[SettingInfo]) -> dict[str, str]:
+    keys = {info.key for info in infos}
+    lines = {key: value for key, value in instance.undeclared.items() if key in keys}
+    return {**lines, **instance.settings}
+
+
+# --- finding the plugin ---------------------------------------------------------------------------
+
+
+def _locate(paths: Paths, family: str, plugin: str) -> _Installed | _InCatalog:
+    if family != DNS.name:
+        return _Installed(plugins.find(plugins.FAMILIES[family], plugin))
+    catalog, slash, rest = plugin.partition("/")
+    if slash:
+        return _InCatalog(_catalog(paths, catalog), rest)
+    if any(info.name == plugin for info in plugins.installed(DNS)):
+        return _Installed(plugins.find(DNS, plugin))
+    return _search(paths, plugin)
+
+
+def _search(paths: Paths, name: str) -> _InCatalog:
+    """The first catalogue, by name, that offers this provider; broken ones do not hide it."""
+    broken: list[PvefwError] = []
+    for info in plugins.installed(DNS_CATALOG):
+        try:
+            catalog = _catalog(paths, info.name)
+            if name in catalog.hooks.catalog_names():
+                return _InCatalog(catalog, name)
+        except PvefwError as error:
+            broken.append(error)
+    if broken:
+        raise broken[0]
+    raise PluginMissing(
+        f"no DNS plugin or catalogue offers {name}",
+        plugin=f"dns/{name}",
+        hint=f"Install one, or choose from: {_some(names(paths))}.",
+    )
+
+
+def _some(everything: Sequence[str], limit: int = 20) -> str:
+    rest = len(everything) - limit
+    return ", ".join(everything[:limit]) + (f" and {rest} more" if rest > 0 else "") or "none"
+
+
+def _catalog(paths: Paths, name: str) -> Bound[DnsCatalogSpec]:
+    """A catalogue, with its settings.
+
+    :raises ConfigError: it is disabled or not for this node.
+    """
+    instance = instances.of_plugin(paths, DNS_CATALOG.name, name)
+    instances.check_used(paths, instance)
+    bound: Bound[DnsCatalogSpec] = bind(paths, instance)
+    return bound

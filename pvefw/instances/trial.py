@@ -1,0 +1,80 @@
+"""Tries an instance out before it is needed, without changing anything."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pvefw import instances
+from pvefw.core.errors import ProviderError, UsageError
+from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.model import RenewalFailedEvent, Task
+from pvefw.core.plugins import FAMILIES, Bound
+from pvefw.host import concurrency
+from pvefw.host.clock import SystemClock
+from pvefw.instances.codec import Instance
+from pvefw.store.kinds import KINDS
+from pvefw.store.paths import Paths
+
+QUERY_SECONDS = 60.0
+"""How long a plugin may take to answer a question."""
+_DAYS = 10.0
+_Answer = TypeVar("_Answer")
+
+
+def ask(question: Callable[[], _Answer], who: str) -> _Answer:
+    """Ask a plugin something that it has to answer soon.
+
+    :raises ProviderError: it does not.
+    """
+    try:
+        return concurrency.call_within(question, QUERY_SECONDS, f"{who} query")
+    except concurrency.DidNotReturn as error:
+        raise ProviderError(
+            f"{who}: it does not answer within {QUERY_SECONDS:g} seconds",
+            hint="Check whether the service behind it hangs.",
+        ) from error
+
+
+def test(paths: Paths, family: str, id_: str, task: Task) -> None:
+    """Bind an instance, disabled or not, and ask what changes nothing; an observer gets a notification.
+
+    :raises NotFound: there is no such instance.
+    :raises UsageError: an observer that does not listen to failed renewals.
+    :raises PvefwError: it cannot be used, or does not answer.
+    """
+    named = KINDS[family].named_like_plugin
+    find = instances.of_plugin if named else instances.load
+    instance = find(paths, family, id_)
+    bound = instances.bind(paths, instance)
+    if instance.family == OBSERVER.name:
+        _notify(paths, bound, task)
+    else:
+        _question(instance, bound, task)
+
+
+def _question(instance: Instance, bound: Bound[Any], task: Task) -> None:
+    hook = FAMILIES[instance.family].question
+    answer = ask(getattr(bound.hooks, hook), bound.name) if hook in bound.implemented else None
+    if answer is None:
+        task.log(f"The settings of {instance.id} fit its plugin, which cannot say more by itself")
+    else:
+        task.log(f"{instance.id} answers {hook}: {len(answer)} entries")
+
+
+def _notify(paths: Paths, bound: Bound[Any], task: Task) -> None:
+    if "on_renewal_failed" not in bound.implemented:
+        raise UsageError(
+            f"observer test: {bound.name} is not told of failed renewals",
+            hint="Its plugin has no hook on_renewal_failed.",
+        )
+    event = RenewalFailedEvent(
+        node=paths.node,
+        names=["test.invalid"],
+        certificate=paths.proxy_certificate,
+        not_after=SystemClock().now() + timedelta(days=_DAYS),
+        days_left=_DAYS,
+        failures=1,
+        reason="this is a test: pvefw observer test",
+    )
+    bound.hooks.on_renewal_failed(event=event, task=task)
+    task.log(f"Test notification delivered to {bound.name}")

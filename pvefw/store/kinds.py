@@ -1,0 +1,48 @@
+"""The kinds of sections that configure plugins: what each is called, and the commands that manage it.
+
+Apart from :mod:`pvefw.core.hookspecs`, whose families import pluggy: the command line is built from this,
+and ``--help`` and the Tab key must not wait for pluggy.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How the instances of one family are named and managed."""
+
+    family: str
+    noun: str
+    """For messages: ``guest backend``."""
+    command: str
+    """The group of commands: ``guest backend`` for ``pvefw guest backend add``."""
+    acme: bool = False
+    """They answer challenges: Proxmox VE has them too, in its own file and format."""
+    named_like_plugin: bool = False
+    """There is one at most for each plugin, named like it; the plugin works without one, too."""
+
+    @property
+    def subject(self) -> str:
+        """What commands work on: ``an observer``, ``the settings of a boot loader``."""
+        one = f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+        return f"the settings of {one}" if self.named_like_plugin else one
+
+    def example(self, id_: str, api: str = "NAME") -> str:
+        """The command that adds an instance."""
+        if self.named_like_plugin:
+            return f"pvefw {self.command} set {id_} --data FILE"
+        type_ = "dns " if self.acme else ""
+        return f"pvefw {self.command} add {type_}{id_} --api {api} --data FILE"
+
+
+KINDS = {
+    one.family: one
+    for one in (
+        Kind("challenge", "plugin instance", "acme plugin", acme=True),
+        Kind("dns", "plugin instance", "acme plugin", acme=True),
+        Kind("dns_catalog", "DNS catalogue", "acme catalog", named_like_plugin=True),
+        Kind("bootloader", "boot loader", "boot loader", named_like_plugin=True),
+        Kind("guest", "guest backend", "guest backend"),
+        Kind("observer", "observer", "observer"),
+    )
+}
