@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pvefw import instances
 from pvefw.core.errors import UsageError
-from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.families import DNS
 from pvefw.core.model import Task
 from pvefw.dns import instances as dns_instances
 from pvefw.dns import journal

@@ -13,9 +13,9 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Any, NoReturn
 
-from pvefw.core import settings, trace
+from pvefw.core import masking, trace
 from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
-from pvefw.core.hookspecs import Family
+from pvefw.core.families import Family
 from pvefw.core.model import Task
 from pvefw.host import concurrency
 
@@ -136,7 +136,7 @@ class Guard:
             self._explain(hook, error)
 
     def _redacted(self, text: str) -> str:
-        return settings.redact(text, self._secrets)
+        return masking.redact(text, self._secrets)
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -169,10 +169,10 @@ class _PluginTask:
         self._secrets = secrets
 
     def log(self, message: str) -> None:
-        self._task.log(settings.redact(message, self._secrets))
+        self._task.log(masking.redact(message, self._secrets))
 
     def warn(self, message: str) -> None:
-        self._task.warn(settings.redact(message, self._secrets))
+        self._task.warn(masking.redact(message, self._secrets))
 
     def wait(self, seconds: float) -> None:
         self._task.wait(seconds)

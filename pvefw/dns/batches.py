@@ -4,10 +4,10 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from pvefw.core.binding import Bound
 from pvefw.core.errors import PvefwError
 from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import Task, TxtRecord
-from pvefw.core.plugins import Bound
 from pvefw.dns import parallel, retry
 from pvefw.dns.journal import Entry
 from pvefw.host.clock import Clock

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from pvefw.core.binding import Bound
 from pvefw.core.errors import ConfigError, PvefwError
 from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import Task
-from pvefw.core.plugins import Bound
 from pvefw.dns import batches, journal
 from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal

@@ -5,10 +5,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pvefw.core.binding import Bound
 from pvefw.core.errors import PluginTimeout, ProviderError, PvefwError, Unavailable
 from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import Task, TxtRecord
-from pvefw.core.plugins import Bound
 from pvefw.dns import batches, names, parallel, propagation, retry
 from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pvefw import instances
+from pvefw.core.binding import Bound
 from pvefw.core.errors import ConfigError, NotFound, PvefwError, Unsupported, UsageError
-from pvefw.core.hookspecs.guest import GUEST, GuestSpec
+from pvefw.core.families import GUEST
+from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import Guest, MigrateOptions, MigrateTarget
-from pvefw.core.plugins import Bound
 from pvefw.guests import readiness
 from pvefw.guests.plan import Listed, by_id
 from pvefw.instances import Instance

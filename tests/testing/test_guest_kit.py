@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from _pytest.outcomes import Skipped
 
-from pvefw.core import plugins
+from pvefw.core import binding
 from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.core.families import GUEST
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.guest import GUEST
 from pvefw.core.model import Guest, GuestEvent, GuestState
 from pvefw.core.settings import setting
 from pvefw.testing import guest as kit_module
@@ -219,7 +219,7 @@ def run_kit(plugin_class):
         if not name.startswith("test_"):
             continue
         plugin = plugin_class()
-        bound = plugins.bind_object(GUEST, plugin, "it")
+        bound = binding.bind_object(GUEST, plugin, "it")
         available = {
             "plugin": plugin,
             "bound": bound,

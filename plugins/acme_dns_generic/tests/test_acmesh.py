@@ -12,8 +12,8 @@ from servers.nameserver import Key, Zone, free_dns_port
 from servers.powerdns import powerdns
 
 from pvefw.api import CredentialsRejected, ProviderError, TxtRecord
-from pvefw.core import plugins
-from pvefw.core.hookspecs.dns import DNS_CATALOG
+from pvefw.core import binding as plugin_binding
+from pvefw.core.families import DNS_CATALOG
 from pvefw.instances import Instance, binding
 from pvefw.store.paths import Paths
 from pvefw.testing.dns import DnsConformance
@@ -144,7 +144,7 @@ def test_a_node_of_proxmox_ve_goes_on_with_its_scripts(tmp_path, pdns):
 
 
 def test_the_catalogue_binds_as_core_binds_it():
-    bound = plugins.bind(DNS_CATALOG, "acmesh", {"path": str(SCRIPTS)})
+    bound = plugin_binding.bind(DNS_CATALOG, "acmesh", {"path": str(SCRIPTS)})
     assert bound.hooks.catalog_entry(name="knsup").title == "Knot for tests"
 
 

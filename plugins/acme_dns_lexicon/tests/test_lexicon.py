@@ -6,8 +6,8 @@ from servers.nameserver import Zone
 from servers.powerdns import powerdns
 
 from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
-from pvefw.core import plugins, settings
-from pvefw.core.hookspecs.dns import DNS_CATALOG
+from pvefw.core import binding, settings
+from pvefw.core.families import DNS_CATALOG
 from pvefw.testing.dns import DnsConformance
 from pvefw_acme_dns_lexicon import Lexicon, library
 
@@ -81,7 +81,7 @@ def test_unknown_providers():
 
 
 def test_it_binds_as_core_binds_it():
-    bound = plugins.bind(DNS_CATALOG, "lexicon", {})
+    bound = binding.bind(DNS_CATALOG, "lexicon", {})
     assert "powerdns" in bound.hooks.catalog_names()
 
 

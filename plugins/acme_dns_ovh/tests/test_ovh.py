@@ -3,8 +3,8 @@
 import pytest
 
 from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
-from pvefw.core import plugins
-from pvefw.core.hookspecs.dns import DNS
+from pvefw.core import binding
+from pvefw.core.families import DNS
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
 from pvefw_acme_dns_ovh import ACCESS_RULES, Ovh
@@ -242,5 +242,5 @@ def test_secrets_do_not_show(make, ovh):
 def test_it_binds_as_core_binds_it(make, ovh):
     key, secret = ovh.application
     values = {"OVH_AK": key, "OVH_AS": secret, "OVH_CK": "ck-granted", "OVH_CA_FILE": ovh.ca_file}
-    bound = plugins.bind(DNS, "ovh", values, instance="mine")
+    bound = binding.bind(DNS, "ovh", values, instance="mine")
     assert bound.hooks.dns_zones() == ["example.com.", "example.net."]

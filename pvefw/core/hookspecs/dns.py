@@ -6,7 +6,7 @@ for the authoritative servers, tries again, and cleans up.
 
 from collections.abc import Mapping, Sequence
 
-from pvefw.core.hookspecs import Family, optional, required
+from pvefw.core.hookspecs import optional, required
 from pvefw.core.model import CatalogEntry, Task, TxtRecord
 
 
@@ -131,7 +131,3 @@ class DnsCatalogSpec:
         :returns: an object with the hooks of :class:`DnsSpec`.
         :raises ProviderError: when it cannot be made, for instance for a missing program.
         """
-
-
-DNS = Family("dns", DnsSpec, question="dns_zones")
-DNS_CATALOG = Family("dns_catalog", DnsCatalogSpec, call_seconds=60.0, question="catalog_names")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pvefw.core.hookspecs import Family, optional, required
+from pvefw.core.hookspecs import optional, required
 from pvefw.core.model import Guest, GuestEvent, MigrateOptions, MigrateTarget, Task
 
 
@@ -103,6 +103,3 @@ class GuestSpec:
 
         :raises ProviderError: the connection broke; core polls, then watches again.
         """
-
-
-GUEST = Family("guest", GuestSpec, call_seconds=None, one_at_a_time=False, question="guest_list")
