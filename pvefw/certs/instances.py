@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pvefw import plugins, settings
-from pvefw.dns import journal, providers
+from pvefw.dns import journal, names, providers
 from pvefw.errors import ConfigError, PluginError, StoreError, UsageError
 from pvefw.hookspecs.challenge import CHALLENGE
 from pvefw.model import SettingInfo, Task
@@ -114,23 +114,36 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
     plugin_config.remove(paths, id_, expected_digest=expected_digest)
 
 
-def login(paths: Paths, id_: str, task: Task) -> None:
+def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:
     """Let an instance's plugin get its credentials from a person, and store them.
 
-    :raises UsageError: the plugin needs no login.
+    :param zones: those that the credentials are to be limited to, as people write them; empty for all.
+    :raises UsageError: the plugin needs no login, or cannot limit it to zones.
+    :raises ConfigError: a zone is not a domain name.
     :raises ProviderError: the person refused, or the provider failed.
     """
+    absolute = [names.absolute(one) for one in zones]
     instance = plugin_config.load(paths, id_)
     if instance.type != "dns":
         raise UsageError(
             f"acme plugin login: {id_} is a {instance.type} instance: it needs no login"
         )
     bound = providers.bind(paths, instance.api, instance.data, id_)
-    found = bound.hooks.dns_login(task=task)
+    if absolute and not bound.takes("dns_login", "zones"):
+        raise UsageError(
+            f"acme plugin login: {instance.api} cannot limit its credentials to zones",
+            hint="Leave --zone out.",
+        )
+    found = bound.hooks.dns_login(task=task, zones=absolute)
     if not found:
         raise UsageError(f"acme plugin login: {instance.api} needs no login")
-    change(paths, id_, lambda one: replace(one, data={**one.data, **found}))
-    task.log(f"Stored {', '.join(found)} in the instance {id_}")
+
+    def logged_in(one: PluginInstance) -> PluginInstance:
+        data = {**one.data, **found}
+        return replace(one, data={key: value for key, value in data.items() if value})
+
+    change(paths, id_, logged_in)
+    task.log(f"Stored {', '.join(key for key, value in found.items() if value)} in {id_}")
 
 
 def describe(paths: Paths, id_: str, *, show_secrets: bool) -> dict[str, object]:

@@ -135,12 +135,19 @@ def remove(app: App, id_: str, digest: str | None) -> None:
 
 @plugin.command()
 @click.argument("id_", metavar="ID", shell_complete=candidates.plugin_ids)
+@click.option(
+    "--zone",
+    "zones",
+    metavar="ZONE",
+    multiple=True,
+    help="Ask for the rights on this zone only; may be repeated.",
+)
 @pass_app
-def login(app: App, id_: str) -> None:
+def login(app: App, id_: str, zones: tuple[str, ...]) -> None:
     """Get the credentials that only a person can give: it shows a page to open, and waits."""
     from pvefw.certs import instances
 
-    run_task(app, "acmepluginlogin", lambda task: instances.login(app.paths, id_, task), id_)
+    run_task(app, "acmepluginlogin", lambda task: instances.login(app.paths, id_, zones, task), id_)
 
 
 def _split(text: str | None) -> tuple[str, ...]:

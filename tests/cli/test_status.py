@@ -57,13 +57,14 @@ def test_a_node_without_anything_is_well(pvefw, parts):
     assert done == 0
     assert {name: one["state"] for name, one in found.items()} == {
         "certificates": "none",
+        "credentials": "none",
         "tasks": "ok",
         "boot": "none",
         "guests": "none",
         "ksm": "none",
     }
     done, out = pvefw()
-    assert (done, len(out.splitlines())) == (0, 6)
+    assert (done, len(out.splitlines())) == (0, 7)
 
 
 # --- certificates -----------------------------------------------------------------------------------
