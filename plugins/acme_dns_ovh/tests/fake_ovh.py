@@ -133,6 +133,7 @@ def not_found(what: str) -> Refused:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body in one packet: two would wait for each other's confirmation
     ovh: FakeOvh
 
     def handle(self) -> None:
