@@ -61,7 +61,7 @@ def test_a_server_that_lags_is_waited_for(world, paths, task, monkeypatch):
     monkeypatch.setattr(batches, "LOOK_SECONDS", 20.0)
     plugin, solver, one = presented(world, paths, task, "lags.example.test")
     plugin.published = True
-    real = plugin._through = plugin.server.update
+    real = plugin.server.update
 
     def later():
         real("example.test.", ("delete", name_of("lags.example.test"), one.dns_value))
