@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
+from pvefw.core.errors import PvefwError
 from pvefw.dns import instances as dns_instances
-from pvefw.errors import PvefwError
 from pvefw.store import node_settings, plugin_config
 from pvefw.store.paths import Paths
 

@@ -4,15 +4,15 @@ import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.model import Task
 from pvefw.dns.batches import Leftover
 from pvefw.dns.propagation import Expected
 from pvefw.dns.publication import Placed, Publication, Route
 from pvefw.dns.resolver import Resolver, Server
 from pvefw.dns.zones import Finder
-from pvefw.errors import ProviderError, PvefwError
-from pvefw.model import Task
+from pvefw.host.clock import Clock, SystemClock
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, SystemClock
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import dns.flags
 
+from pvefw.core.model import Task
 from pvefw.dns import parallel
 from pvefw.dns.journal import Entry
 from pvefw.dns.propagation import MAX_SERVERS, longer, texts
 from pvefw.dns.resolver import NoAnswer, Resolver, Server, question
 from pvefw.dns.zones import Zone
-from pvefw.model import Task
-from pvefw.system import Clock
+from pvefw.host.clock import Clock
 
 _FIRST_PAUSE = 0.02
 _SERVERS_SAID = 3

@@ -4,12 +4,12 @@ from typing import ClassVar
 
 import pytest
 
-from pvefw import plugins
 from pvefw.api import hookimpl
 from pvefw.certs import instances
+from pvefw.core import plugins
+from pvefw.core.errors import ConfigError, UsageError
+from pvefw.core.hookspecs.dns import DNS
 from pvefw.dns import providers
-from pvefw.errors import ConfigError, UsageError
-from pvefw.hookspecs.dns import DNS
 from pvefw.store import plugin_config
 from pvefw.store.plugin_config import PluginInstance
 from pvefw.testing.fakes import FakeTask

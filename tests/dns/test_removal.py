@@ -5,6 +5,7 @@ import threading
 import pytest
 from servers.world import ServerZones, bound, challenge
 
+from pvefw.core.errors import CredentialsRejected, ProviderError
 from pvefw.dns import batches, journal, removal
 from pvefw.dns.cleanup import cleanup
 from pvefw.dns.journal import Entry
@@ -12,7 +13,6 @@ from pvefw.dns.probe import probe
 from pvefw.dns.resolver import Server
 from pvefw.dns.solver import DnsSolver
 from pvefw.dns.zones import Zone
-from pvefw.errors import CredentialsRejected, ProviderError
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from pvefw.api import CredentialsRejected, RateLimited, TxtRecord, Unavailable
-from pvefw.hookspecs.dns import DNS
-from pvefw.plugins import bind_object
+from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.plugins import bind_object
 from pvefw.testing.fakes import FakeTask
 from pvefw_acme_dns_ovh.rights import access_rules
 
