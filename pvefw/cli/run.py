@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,7 +88,7 @@ def _wrong_use(error: click.UsageError) -> int:
 def _explain(app: App, error: PvefwError) -> None:
     click.echo(f"{app.error_prefix}: {error.message}", err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(textwrap.indent(error.hint, "  "), err=True)
     if app.debug:
         import traceback
 

@@ -364,6 +364,16 @@ SCHEMAS: Mapping[str, Schema] = {
             "parts": _object(
                 {
                     "certificates": _part(_CERTIFICATES),
+                    "credentials": _part(
+                        _object(
+                            {
+                                "expires": {
+                                    "type": "object",
+                                    "additionalProperties": _text("ISO 8601"),
+                                }
+                            }
+                        )
+                    ),
                     "tasks": _part(
                         _object({"failed": _list(_object(_TASK)), "running": _list(_object(_TASK))})
                     ),

@@ -55,6 +55,10 @@ class Bound(Generic[_Spec]):
     secrets: Sequence[str] = ()
     """What must never be shown."""
 
+    def takes(self, hook: str, argument: str) -> bool:
+        """Whether the plugin's hook declares an argument, and so is given it."""
+        return bool(cast(Any, self.hooks).takes(hook, argument))
+
     def masking(self, secrets: Sequence[str]) -> "Bound[_Spec]":
         """The same, masking these values, too: a catalogue gets the secrets of its providers."""
         guard = cast(Any, self.hooks).masking(secrets)

@@ -54,6 +54,11 @@ class Guard:
             raise AttributeError(hook)
         return partial(self._call, hook)
 
+    def takes(self, hook: str, argument: str) -> bool:
+        """Whether the plugin's hook declares an argument."""
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        return any(argument in one.argnames for one in implementations)
+
     def masking(self, secrets: Sequence[str]) -> "Guard":
         """A guard before the same plugin that masks these values, too."""
         return Guard(self._manager, self._family, self._name, (*self._secrets, *secrets))
@@ -109,7 +114,7 @@ class Guard:
             )
         text = "".join(traceback.format_exception(error))
         known.message = f"{self._name}: {self._redacted(getattr(known, 'message', str(known)))}"
-        known.hint = self._redacted(getattr(known, "hint", ""))
+        known.hint = self._redacted(getattr(known, "hint", "")).replace("{instance}", self._name)
         known.args = (known.message,)
         known.add_note(self._redacted(text))
         raise known.with_traceback(None) from None

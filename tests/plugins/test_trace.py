@@ -86,7 +86,7 @@ def test_an_error_is_shown_without_the_secret(hooks, capsys, zone, error, said):
 
 def test_secrets_among_the_arguments_and_settings_that_are_returned(hooks, capsys):
     add(hooks, "good.", SECRET)
-    assert hooks.dns_login(task=FakeTask()) == {"consumer_key": "a-new-secret"}
+    assert hooks.dns_login(task=FakeTask(), zones=[]) == {"consumer_key": "a-new-secret"}
     shown = capsys.readouterr().err
     assert "returned settings ['consumer_key']" in shown
     assert SECRET not in shown
