@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from pvefw import system
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.tasks import leave_standard_output
@@ -25,6 +26,7 @@ def run(args: Sequence[str]) -> int:
     :returns: 0 done, 1 the work failed, 2 wrong use.
     """
     app = App()
+    system.notice_failures()
     _complete_path()
     try:
         status = PVEFW.main(
