@@ -1,7 +1,10 @@
-"""What every test meets, those of plugins too: signals as a program at a terminal has them."""
+"""For the tests of core and of every plugin: default signals, and what an ordinary user cannot run."""
 
 import signal
 from types import FrameType
+
+import privileges
+import pytest
 
 
 def pytest_configure() -> None:
@@ -15,6 +18,12 @@ def pytest_configure() -> None:
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else _nothing)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    said = privileges.sentence(terminalreporter.stats.get("skipped", []))
+    if said:
+        terminalreporter.write_line(said)
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

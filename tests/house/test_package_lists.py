@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = """
@@ -14,7 +15,7 @@ from servers.machines import kernels
 kernels._fetch = lambda version: version
 print(*kernels.boot_kernels())
 """
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can fetch package lists")
+pytestmark = only_root("fetches package lists")
 
 
 class Apt:
@@ -46,7 +47,8 @@ class Apt:
         """Put these kernels, and no other, into the archive."""
         packages = "".join(
             f"Package: linux-image-6.1.0-{number}-cloud-amd64\n"
-            f"Architecture: amd64\nVersion: 6.1.{number}\nFilename: ./{number}.deb\nSize: 1\nSHA256: {number:064x}\n\n"
+            f"Architecture: amd64\nVersion: 6.1.{number}\n"
+            f"Filename: ./{number}.deb\nSize: 1\nSHA256: {number:064x}\n\n"
             for number in numbers
         )
         (self.archive / "Packages").write_text(packages)

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 from servers.knot import knot
 from servers.nameserver import Key, Zone, free_dns_port
 from servers.powerdns import powerdns
@@ -24,7 +25,7 @@ from pvefw_acme_dns_generic.runner import Script
 SCRIPTS = Path(__file__).parent / "scripts"
 RECORD = TxtRecord("_acme-challenge.www.example.com.", "value-1")
 IN_KIT = TxtRecord("_acme-challenge.kit.test.", "value-1")
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become nobody")
+needs_root = only_root("becomes another user")
 
 
 def scripted(name, values, directory=SCRIPTS):
