@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from privileges import only_root
+from servers.machines import kernels as machines_kernels
 
 ROOT = Path(__file__).resolve().parents[2]
 KERNELS = """
@@ -96,6 +97,21 @@ def test_missing_lists_are_fetched_and_that_is_said(apt):
     assert found == THREE
     assert said == "apt's package lists are missing: fetching them (apt-get update)\n"
     assert kernels(apt.ask()) == (THREE, "")
+
+
+def test_where_an_archive_has_two_of_a_flavour_another_completes_them():
+    """Debian 13's main archive, without its updates; with the packages that are no kernels."""
+    versions = [f"6.12.{number}+deb13" for number in (107, 117)]
+    flavours = ("amd64", "cloud-amd64", "rt-amd64", "cloud-amd64-unsigned", "amd64-dbg")
+    names = [f"linux-image-{one}-{flavour}" for one in versions for flavour in flavours]
+    chosen = machines_kernels._three(
+        "\n".join([*names, "linux-image-cloud-amd64", "linux-image-6.12-amd64"])
+    )
+    assert chosen == [
+        "6.12.117+deb13-cloud-amd64",
+        "6.12.117+deb13-amd64",
+        "6.12.107+deb13-cloud-amd64",
+    ]
 
 
 def test_old_lists_are_fetched_also_where_apt_knows_enough(apt):

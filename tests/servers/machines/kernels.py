@@ -15,8 +15,8 @@ from environments import ROOT
 from servers.machines.cache import cached
 
 BUSYBOX = Path("/bin/busybox")
-_CLOUD = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)[\d.]*\S*-cloud-amd64)")
-_FULL = re.compile(r"linux-image-(?P<version>\d\S+-amd64)")
+_CLOUD = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)\.\S*-cloud-amd64)")
+_FULL = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)\.(?!\S*-(cloud|rt)-)\S*-amd64)")
 _APT_SECONDS = 300
 _PACKAGE_LISTS = ROOT / "tools/package_lists.py"
 
@@ -42,7 +42,7 @@ class Kernel:
 def boot_kernels() -> tuple[Kernel, ...]:
     """Three kernels to be booted, the newest first: if possible one of a newer series than the others.
 
-    They are those of the cloud flavour, which are small and need no module to say that they are there.
+    They are those of the cloud flavour, if apt knows enough of them: they are small.
     """
     known = _apt(
         "apt-cache", "pkgnames", "linux-image-", enough=lambda said: len(_three(said)) == 3
@@ -60,11 +60,19 @@ def full_kernel() -> Kernel:
 
 def _three(names: str) -> list[str]:
     """The versions to be booted, of all packages that apt knows; fewer where it knows no three."""
-    found = [_CLOUD.fullmatch(name) for name in names.split()]
-    series = {one["version"]: one["series"] for one in found if one}
-    versions = _newest_first(list(series))
-    debians_own = [one for one in versions if series[one] == series[versions[-1]]]
-    return list(dict.fromkeys([*versions[:1], *debians_own]))[:3]
+    cloud, full = (_by_version(kind, names) for kind in (_CLOUD, _FULL))
+    versions = _newest_first(list(cloud))
+    debians_own = [one for one in versions if cloud[one] == cloud[versions[-1]]]
+    chosen = list(dict.fromkeys([*versions[:1], *debians_own]))
+    if len(chosen) < 3:  # after a point release, Debian's main archive holds two of each flavour
+        chosen = _newest_first([*chosen, *_newest_first(list(full))[: 3 - len(chosen)]])
+    return chosen[:3]
+
+
+def _by_version(kind: re.Pattern[str], names: str) -> dict[str, str]:
+    """The versions of the kernels of a flavour, and the series of each."""
+    found = [kind.fullmatch(name) for name in names.split()]
+    return {one["version"]: one["series"] for one in found if one}
 
 
 def unsigned(kernel: Kernel) -> Kernel:
