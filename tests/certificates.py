@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from pvefw.certs import keys
-from pvefw.system import SystemClock
+from pvefw.host.clock import SystemClock
 
 NOW = SystemClock().now().replace(microsecond=0)
 """When the tests began, in whole seconds, as certificates have them."""

@@ -7,7 +7,7 @@ import pytest
 from privileges import only_root
 
 from pvefw.boot import choice, hooks, kernels
-from pvefw.errors import ConfigError, NotFound
+from pvefw.core.errors import ConfigError, NotFound
 from pvefw.store import kernel_files
 
 

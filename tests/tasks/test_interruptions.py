@@ -12,7 +12,7 @@ import pexpect
 import pytest
 from shifted_clock import needs_the_machines_clock
 
-from pvefw.errors import Cancelled
+from pvefw.core.errors import Cancelled
 from pvefw.tasks import history, interruption
 from pvefw.tasks.history import Filter
 from pvefw.tasks.interruption import interruptible

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from privileges import only_root
 
 from pvefw.api import ProviderError
-from pvefw.errors import ProgramError
+from pvefw.core.errors import ProgramError
 from pvefw_bootloader_grub import defaults
 
 
