@@ -1,7 +1,6 @@
 """Every command's JSON is documented, and is what the documentation says."""
 
 import json
-import os
 import shutil
 
 import certificates
@@ -9,6 +8,7 @@ import click
 import documented
 import pytest
 from jsonschema import Draft202012Validator
+from privileges import only_root
 
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
@@ -112,7 +112,7 @@ def test_what_commands_print_is_as_documented(node, capsys, arguments, status):
 
 
 @pytest.mark.skipif(shutil.which("lsblk") is None, reason="lsblk is not installed")
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts where nobody else sees it")
+@only_root("mounts file systems")
 @pytest.mark.parametrize("arguments", [["boot", "status"], ["boot", "loader"]], ids=" ".join)
 def test_what_boot_says_of_an_esp_that_is_not_there(node, capsys, arguments):
     run(["--root", str(node.root), "--node", "pve1", *arguments, "--output-format", "json"])

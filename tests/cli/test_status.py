@@ -73,8 +73,7 @@ def test_a_node_without_anything_is_well(pvefw, parts):
 
 
 def install(paths, age=0):
-    today = (datetime.now(UTC) - certificates.NOW).days
-    pem, _ = certificates.self_signed(begin=today - age, days=90)
+    pem, _ = certificates.self_signed(begin=-age, days=90)
     paths.proxy_certificate.parent.mkdir(parents=True, exist_ok=True)
     paths.proxy_certificate.write_bytes(pem)
     paths.node_config().write_text("acmedomain0: pve1.example\n")

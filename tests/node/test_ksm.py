@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 from waiting import wait_until
 
 from pvefw.node import ksm
@@ -32,11 +33,10 @@ FIGURES = {
 
 # --- the kernel's ---------------------------------------------------------------------------------
 
-if os.geteuid() != 0:
-    why_not = "only root may control KSM"
+if KERNEL.exists():
+    on_the_kernel = only_root("controls KSM")
 else:
-    why_not = "" if KERNEL.exists() else "this machine's kernel has no KSM (CONFIG_KSM)"
-on_the_kernel = pytest.mark.skipif(bool(why_not), reason=why_not)
+    on_the_kernel = pytest.mark.skip(reason="this machine's kernel has no KSM (CONFIG_KSM)")
 SHARER = f"""
 import mmap, sys
 memory = mmap.mmap(-1, {PAGES} * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

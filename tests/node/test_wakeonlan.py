@@ -1,7 +1,6 @@
 """Wake-on-LAN by the bytes that arrive at the other end of a cable."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 
 from pvefw.core.errors import NotFound
 from pvefw.store import node_settings, nodes
@@ -18,7 +18,7 @@ MACHINE = Path(__file__).with_name("machine.py")
 MAC = "00:16:3E:aB:cd:0f"
 PAYLOAD = "ff" * 6 + "00163eabcd0f" * 16
 
-namespaces = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
+namespaces = only_root("makes network namespaces")
 
 
 def configure(paths, node, value):

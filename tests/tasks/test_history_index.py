@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from privileges import only_root
 
 from pvefw.core.errors import NotFound, StoreError
 from pvefw.host import programs
@@ -348,7 +349,7 @@ def test_an_index_that_cannot_be_written_any_more(paths, long, background, monke
         archive.bring_up_to_date(paths, rebuild=True)
 
 
-nobody = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+nobody = only_root("becomes another user")
 
 
 @pytest.fixture
