@@ -1,4 +1,4 @@
-"""For the tests of core and of every plugin: what a test uses, stages, profiles of properties, signals."""
+"""For the tests of core and of every plugin: what a test uses, stages, profiles, signals."""
 
 import functools
 import signal

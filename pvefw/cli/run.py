@@ -13,6 +13,7 @@ from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.streams import leave_standard_output
 from pvefw.core.errors import Cancelled, PvefwError
+from pvefw.host import signals
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _NARROWEST, _WIDEST = 50, 100
@@ -26,7 +27,7 @@ def run(args: Sequence[str]) -> int:
     :returns: 0 done, 1 the work failed, 2 wrong use.
     """
     app = App()
-    system.notice_failures()
+    signals.notice_failures()
     _complete_path()
     try:
         status = PVEFW.main(

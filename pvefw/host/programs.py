@@ -170,15 +170,6 @@ def start_pvefw(*arguments: str) -> None:
     process.returncode = 0  # it is meant to outlive us: no warning that it was left alone
 
 
-def notice_failures() -> None:
-    """See how programs end that are run from now on; to be called by the main thread.
-
-    Where SIGCHLD was ignored when this process was started, as it is below daemons that do not wait for
-    their children, the kernel forgets exit statuses (wait(2)), and each failure looks like a success.
-    """
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-
-
 class _Output:
     """Feeds a process and keeps what it says, within bounds that ``communicate()`` does not have."""
 
