@@ -131,6 +131,7 @@ def measure(paths, size, upid):
     command = [BIN / "pvefw", "task", "list", "--root", paths.root, "--node", "pve1"]
     whole, _ = timed(lambda: seconds([*command, "--errors", "--vmid", "137"]), 5, time.perf_counter)
     empty = paths.root / "empty"
+    empty.mkdir()
     nothing = [*command[:4], empty, *command[5:]]
     start, _ = timed(lambda: seconds([*nothing, "--errors", "--vmid", "137"]), 5, time.perf_counter)
     numbers = itertools.count(10 * size)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from pvefw import system
-from pvefw.errors import NotFound, StoreError
+from pvefw.errors import StoreError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, history, registry, texts
@@ -439,28 +439,6 @@ def test_lists_go_on_while_a_log_is_searched(paths, long, monkeypatch):
     finally:
         go_on.set()
         thread.join()
-
-
-def test_a_clock_that_stands_still(paths):
-    """More tasks of one second than a block holds, each entered twice."""
-    paths.task_dir.mkdir(parents=True)
-    with small_sizes():
-        entries = [entry(at, start=5) for at in range(20)]
-        again = [dataclasses.replace(one, status="again") for one in entries]
-        (paths.task_dir / "index").write_bytes(b"".join(map(line, [*entries, *again])))
-        assert history.tasks(paths, Filter()) == again[::-1]
-        assert [history.status(paths, one.upid) for one in entries] == again
-        with pytest.raises(NotFound, match="not known on this node"):
-            history.status(paths, entry(99, start=5).upid)
-
-
-def test_pages_join(paths, long):
-    archive.bring_up_to_date(paths)
-    pages, at = [], 0
-    while page := history.tasks(paths, Filter(errors=True), start=at, limit=100):
-        pages += page
-        at += 100
-    assert pages == [one for one in reversed(long) if history.state(one) in ("ERROR", "UNKNOWN")]
 
 
 WRONG = [
