@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TextIO
 
 from pvefw.errors import NotFound
 from pvefw.store import files
@@ -197,16 +198,24 @@ def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -
     :param limit: how many at most; ``None`` for all.
     :raises NotFound: there is no log of it on this node.
     """
+    with open_log(paths, upid) as file:
+        for line in islice(file, start, None if limit is None else start + limit):
+            yield line.rstrip("\n")
+
+
+def open_log(paths: Paths, upid: Upid) -> TextIO:
+    """A task's log.
+
+    :raises NotFound: there is none of it on this node.
+    :raises StoreError: it cannot be read.
+    """
     path = upid.log_path(paths)
     try:
-        file = path.open(encoding="utf-8", errors="replace", newline="\n")
+        return path.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError as error:
         raise _unknown(paths, upid, "there is no log of this task on this node") from error
     except OSError as error:
         raise files.failed("read", path, error) from error
-    with file:
-        for line in islice(file, start, None if limit is None else start + limit):
-            yield line.rstrip("\n")
 
 
 def status(paths: Paths, upid: Upid) -> Entry:
