@@ -19,13 +19,14 @@ _CLEAR_LINE = "\r\x1b[K"
 
 def run_task(app: App, type_: str, work: Callable[[Task], object], id_: str = "") -> None:
     """Run the work; the terminal shows its log, then how it ended. With ``--detach`` it shows the id."""
-    from pvefw.cli import detached
     from pvefw.tasks.task import run_task as running
 
     app.error_prefix = "Task ERROR"
     echoing = contextlib.nullcontext() if app.detach else _echo()
     with echoing as echo, running(app.paths, type_, id_, echo=echo) as task:
         if app.detach:
+            from pvefw.cli import detached
+
             detached.leave(task.upid)
         work(task)
     _say(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")

@@ -17,7 +17,7 @@ OPTIONS = (
         "",
         "Show each call of a plugin ($PVEFW_TRACE_PLUGINS).",
     ),
-    ("--detach", "", "Print a task's id as soon as it runs, and let it go on by itself."),
+    ("--detach", "", "Print the task's id and let it go on by itself."),
 )
 """What every command accepts: name, what follows it (empty for a flag), help."""
 
