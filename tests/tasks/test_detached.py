@@ -210,8 +210,8 @@ def test_a_task_that_takes_its_time_to_end(program, paths, env):
     worker = program(
         """
         with run_task(paths, "x") as task:
-            print(task.upid, flush=True)
             try:
+                print(task.upid, flush=True)
                 task.wait(60)
             finally:
                 sys.stdin.readline()
