@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import click
 
-from pvefw import system
 from pvefw.tasks.upid import Upid
 
 _KILLED = 1

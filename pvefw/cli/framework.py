@@ -45,7 +45,7 @@ class App:
         """
         from pathlib import Path
 
-        from pvefw.errors import UsageError
+        from pvefw.core.errors import UsageError
         from pvefw.store.paths import Paths
 
         root = Path(self.root).absolute()
@@ -139,7 +139,7 @@ class Command(_Common):
         if app.detach and (status := _run_apart(app)) is not None:
             ctx.exit(status)
         if app.trace_plugins:
-            from pvefw import trace
+            from pvefw.core import trace
 
             trace.begin()
         recover_first(app.paths)

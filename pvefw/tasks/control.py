@@ -6,7 +6,7 @@ import select
 import signal
 from collections.abc import Iterator
 
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
 from pvefw.store.paths import Paths
 from pvefw.tasks import history, registry
 from pvefw.tasks.registry import Entry

@@ -7,7 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import TextIO
 
-from pvefw.errors import NotFound
+from pvefw.core.errors import NotFound
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, registry

@@ -11,9 +11,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from pvefw import system
 from pvefw.cli import detached
-from pvefw.errors import NotFound
+from pvefw.core.errors import NotFound
 from pvefw.tasks import control, history, registry
 from pvefw.tasks.task import run_task
 from pvefw.tasks.upid import Upid, process_start, runs
