@@ -386,6 +386,7 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "stopall": _PLAN,
     "task list": _list(_object(_TASK)),
+    "task log": _list(_object({"n": _number("of the line, from 1"), "t": _text("the line")})),
     "task status": _object(
         {
             **{key: one for key, one in _TASK.items() if key != "status?"},

@@ -22,6 +22,7 @@ OPTIONS = (
         "",
         "Show each call of a plugin ($PVEFW_TRACE_PLUGINS).",
     ),
+    ("--detach", "", "Print the task's id and let it go on by itself."),
 )
 """What every command accepts: name, what follows it (empty for a flag), help."""
 
