@@ -211,8 +211,7 @@ def boot_guests(app: App) -> None:
     from pvefw.guests import bulk
 
     def work(task: Task) -> None:
-        bulk.after_boot(app.paths, task)
-        bulk.start_all(_bulk(app, task, "boot-guests", None), None, force=False)
+        bulk.boot(_bulk(app, task, "boot-guests", None))
 
     run_task(app, "startall", work)
 
@@ -224,7 +223,7 @@ def shutdown_guests(app: App) -> None:
     from pvefw.guests import bulk, plan
 
     def work(task: Task) -> None:
-        bulk.stop_all(_bulk(app, task, "shutdown-guests", None), None, plan.StopOptions())
+        bulk.shut_down(_bulk(app, task, "shutdown-guests", None), plan.StopOptions())
 
     run_task(app, "stopall", work)
 
@@ -234,9 +233,15 @@ def shutdown_guests(app: App) -> None:
 def install_units(app: App) -> None:
     """Install the systemd units that start guests after boot and stop them at shutdown."""
     from pvefw.guests import units
+    from pvefw.store import units as has_units
 
     for path in units.install(app.paths):
         click.echo(f"Wrote {path}")
+    if has_units.runs_systemd(app.paths):
+        click.echo(f"Enabled {units.START} and {units.STOP}")
+    for other in units.other_managers(app.paths):
+        advice = units.advice(other)
+        click.echo(f"WARN: {other} starts and stops guests, too. Disable it: {advice}", err=True)
 
 
 # --- single guests ----------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pvefw.errors import Cancelled, ProviderError, PvefwError, Unavailable
-from pvefw.guests import backends, plan, readiness
+from pvefw.guests import backends, plan, readiness, units
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.runner import Runner
@@ -14,7 +14,7 @@ from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Schedul
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.model import GuestPowerEvent, GuestState, Task
-from pvefw.store import datacenter, pvefw_config
+from pvefw.store import datacenter, guest_notes, node_settings, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.system import Clock, SystemClock
 from pvefw.tasks import events
@@ -50,6 +50,8 @@ class Bulk:
     """For messages: ``startall``."""
     clock: Clock = field(default_factory=SystemClock)
     with_local_disks: bool = False
+    outcomes: Sequence[Outcome] = ()
+    """Of the last :meth:`run`, also where it has failed."""
     _began: float = 0.0
     _observed: bool = False
     _observers: Executor = field(init=False, repr=False)
@@ -81,9 +83,13 @@ class Bulk:
                 self._observers.shutdown(wait=False, cancel_futures=True)
                 self._say_what_was(scheduler)
                 raise
-        outcomes = self._verified(outcomes)
-        self._judge(outcomes, failures)
-        return outcomes
+        self.outcomes = self._verified(outcomes)
+        self._judge(self.outcomes, failures)
+        return list(self.outcomes)
+
+    def good(self) -> list[str]:
+        """The guests with which all went well."""
+        return [one.job.id for one in self.outcomes if one.result.good]
 
     # --- one step ------------------------------------------------------------------------------
 
@@ -227,7 +233,14 @@ def stop_all(bulk: Bulk, wanted: Sequence[str] | None, options: StopOptions) -> 
     :raises ProviderError: some still run.
     """
     listed, failures = bulk.guests()
-    return bulk.run(plan.to_stop(listed, wanted, options), failures)
+    return _stop(bulk, plan.to_stop(listed, wanted, options), failures)
+
+
+def _stop(bulk: Bulk, jobs: Sequence[Job], failures: Sequence[PvefwError]) -> list[Outcome]:
+    try:
+        return bulk.run(jobs, failures)
+    finally:
+        guest_notes.note_stopped(bulk.paths, bulk.good())
 
 
 def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]) -> list[Outcome]:
@@ -240,7 +253,7 @@ def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]
 
     listed, failures = bulk.guests()
     jobs = checks.to_migrate(bulk.backends, listed, wanted, targets, bulk.with_local_disks)
-    return bulk.run(jobs, failures)
+    return _stop(bulk, jobs, failures)
 
 
 # --- dry run ---------------------------------------------------------------------------------------
@@ -294,14 +307,45 @@ def _short(seconds: float | None) -> float | None:
     return int(seconds) if seconds is not None and seconds == int(seconds) else seconds
 
 
-def after_boot(paths: Paths, task: Task) -> None:
-    """Wait ``startall-onboot-delay``, as the configuration says.
+# --- boot and shutdown -----------------------------------------------------------------------------
 
-    :raises ConfigError: it is not in its format.
+
+def boot(bulk: Bulk) -> list[Outcome]:
+    """Wait ``startall-onboot-delay``, then start guests, and note which.
+
+    :raises ConfigError: the delay is not in its format.
+    :raises ProviderError: some could not be started.
     """
-    from pvefw.store import node_settings
-
-    seconds = int(node_settings.get(paths, "startall-onboot-delay") or 0)
+    _warn_of_others(bulk)
+    seconds = int(node_settings.get(bulk.paths, "startall-onboot-delay") or 0)
     if seconds:
-        task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
-        task.wait(float(seconds))
+        bulk.task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
+        bulk.task.wait(float(seconds))
+    try:
+        return start_all(bulk, None, force=False)
+    finally:
+        guest_notes.note_started(bulk.paths, bulk.good())
+
+
+def shut_down(bulk: Bulk, options: StopOptions) -> list[Outcome]:
+    """Stop all guests, as the host is about to go down.
+
+    :raises ProviderError: some still run; or none does, though guests were started at boot and we have
+        not stopped them.
+    """
+    _warn_of_others(bulk)
+    listed, failures = bulk.guests()
+    jobs = plan.to_stop(listed, None, options)
+    lost = guest_notes.started(bulk.paths)
+    if lost and not jobs and not failures:
+        raise ProviderError(
+            f"{bulk.command}: no guest runs any more, although {_names(sorted(lost))} were started "
+            "at boot: something else has stopped them",
+            hint="See who: journalctl -b _PID=1; check the units: pvefw install-units",
+        )
+    return _stop(bulk, jobs, failures)
+
+
+def _warn_of_others(bulk: Bulk) -> None:
+    for name in units.other_managers(bulk.paths):
+        bulk.task.warn(f"{name} is enabled, and starts and stops guests, too: {units.advice(name)}")

@@ -1,11 +1,12 @@
-"""Which guests there were when a command last asked the hypervisors: for completion, and nothing else.
+"""Notes about guests: which there were when a command last asked, and which were started at boot.
 
-On a node of Proxmox VE the cluster's own list is there, too (``/etc/pve/.vmlist``).
+The former are for completion, and nothing else. On a node of Proxmox VE the cluster's own list is there,
+too (``/etc/pve/.vmlist``). The latter end with the boot.
 """
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from pvefw.errors import StoreError
 from pvefw.store import files
@@ -31,3 +32,30 @@ def read(paths: Paths) -> list[tuple[str, str]]:
     }
     found |= {id_: str(name) for id_, name in ours.items()}
     return sorted(found.items(), key=lambda one: (len(one[0]), one[0]))
+
+
+def note_started(paths: Paths, ids: Collection[str]) -> None:
+    """Note which guests were started at boot.
+
+    :raises StoreError: it cannot be written.
+    """
+    files.replace(paths.boot_guests, json.dumps(sorted(ids)).encode())
+
+
+def note_stopped(paths: Paths, ids: Collection[str]) -> None:
+    """Note that we have stopped guests, or moved them away.
+
+    :raises StoreError: it cannot be written.
+    """
+    before = started(paths)
+    if not before.isdisjoint(ids):
+        note_started(paths, before.difference(ids))
+
+
+def started(paths: Paths) -> set[str]:
+    """The guests that were started at boot and that we have not stopped since."""
+    try:
+        found = json.loads(files.read_if_exists(paths.boot_guests) or b"[]")
+    except ValueError:
+        return set()
+    return set(map(str, found)) if isinstance(found, list) else set()

@@ -199,6 +199,11 @@ class Paths:
         return self.state_dir / f"guests-{self.node}.json"
 
     @property
+    def boot_guests(self) -> Path:
+        """Which guests ``boot-guests`` has started since this boot."""
+        return self.below(f"run/pvefw/boot-guests-{self.node}.json")
+
+    @property
     def boot_state(self) -> Path:
         """Digests of what is on the ESPs, and in which boot a one-shot was set; may be lost."""
         return self.state_dir / "boot"
