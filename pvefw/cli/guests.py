@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _COLUMNS = ["second", "latest", "action", "id", "name", "pause", "timeout", "target", "note"]
-_LIST = ["id", "name", "kind", "state", "onboot", "order", "up", "down", "ready", "after"]
+_LIST = [
+    *("id", "name", "kind", "backend", "state", "onboot", "order", "up", "down", "ready"),
+    *("needs", "blocked-by", "note"),
+]
 
 
 def _bulk_options(function: _Decorated) -> _Decorated:
@@ -256,9 +259,11 @@ def list_(app: App) -> None:
     """List the guests of all backends."""
     from pvefw.guests import backends
 
-    listed, failures = backends.Backends.load(app.paths).list()
+    loaded = backends.Backends.load(app.paths)
+    listed, failures = loaded.list()
     backends.note(app.paths, listed)
-    show_rows(app, [backends.described(one) for one in listed], _LIST)
+    rows = [backends.described(one, listed, loaded.of(one.id).name) for one in listed]
+    show_rows(app, rows, _LIST)
     if failures:
         raise failures[0]
 
@@ -271,7 +276,9 @@ def show(app: App, id_: str) -> None:
     """Show what is known of a guest."""
     from pvefw.guests import backends
 
-    show_value(app, backends.described(backends.find(backends.Backends.load(app.paths), id_)))
+    loaded = backends.Backends.load(app.paths)
+    one, listed = backends.find_among(loaded, id_)
+    show_value(app, backends.described(one, listed, loaded.of(one.id).name))
 
 
 @guest.command("set")

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from pvefw import plugins, settings, system
 from pvefw.errors import ConfigError, NotFound, ProviderError, PvefwError, Unsupported, UsageError
-from pvefw.guests import readiness
+from pvefw.guests import plan, readiness
 from pvefw.guests.plan import Listed, by_id
 from pvefw.hookspecs.guest import GUEST, GuestSpec
 from pvefw.model import Guest, MigrateOptions, MigrateTarget, SettingInfo
@@ -184,9 +184,17 @@ def find(backends: Backends, id_: str) -> Listed:
 
     :raises NotFound: there is none of this id.
     """
+    return find_among(backends, id_)[0]
+
+
+def find_among(backends: Backends, id_: str) -> tuple[Listed, list[Listed]]:
+    """One guest, and all.
+
+    :raises NotFound: there is none of this id.
+    """
     listed, failures = backends.list()
     try:
-        return by_id(listed, [id_], "guest")[0]
+        return by_id(listed, [id_], "guest")[0], listed
     except NotFound as error:
         for failure in failures:
             error.hint += f" One backend could not be asked: {failure.message}"
@@ -254,13 +262,18 @@ def _check_after(one: Listed, value: str) -> None:
         raise UsageError(f"guest set: {one.id}: --after: a guest cannot wait for itself")
 
 
-def described(one: Listed) -> dict[str, object]:
-    """A guest as ``guest list`` and ``guest show`` print it."""
+def described(one: Listed, listed: Sequence[Listed], backend: str) -> dict[str, object]:
+    """A guest as ``guest list`` and ``guest show`` print it.
+
+    :param listed: all guests.
+    """
     guest: Guest = one.guest
+    notes = ["saved"] if guest.saved else []
     return {
         "id": one.id,
         "name": guest.name,
         "kind": guest.kind,
+        "backend": backend,
         "state": guest.state.value,
         "onboot": guest.onboot,
         "order": guest.order,
@@ -268,8 +281,13 @@ def described(one: Listed) -> dict[str, object]:
         "down": guest.down,
         "ready": guest.ready,
         "after": list(guest.after),
+        "needs": [one.sibling(vmid) for vmid in guest.after],
+        "blocked-by": plan.waits_for(one, listed),
         "template": guest.template,
         "ha": guest.managed_by_ha,
         "memory": guest.memory,
         "backend-id": guest.backend_id,
+        "saved": guest.saved,
+        "problem": guest.problem,
+        "note": ", ".join([*notes, *filter(None, [plan.unreadable(guest)])]),
     }

@@ -183,6 +183,11 @@ class Bulk:
             for one in outcomes
             if not one.result.good
         ]
+        bad += [
+            f"{one.job.id} {_ENDS[one.job.action]}, but out of order: {problem}"
+            for one in outcomes
+            if one.result.good and (problem := plan.unreadable(one.job.guest))
+        ]
         bad += [failure.message for failure in failures]
         if bad:
             raise ProviderError(

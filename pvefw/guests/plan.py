@@ -59,6 +59,16 @@ def by_id(listed: Sequence[Listed], wanted: Sequence[str], command: str) -> list
     return [one for one in listed if one.id in chosen]
 
 
+def waits_for(one: Listed, listed: Sequence[Listed]) -> list[str]:
+    """The guests that keep one from starting at boot: missing, or stopped and not started before it."""
+    known = {other.id: other for other in listed}
+    return [
+        id_
+        for id_ in (one.sibling(vmid) for vmid in one.guest.after)
+        if id_ not in known or not _will_run(known[id_].guest)
+    ]
+
+
 # --- start and stop -------------------------------------------------------------------------------
 
 
@@ -66,6 +76,8 @@ def to_start(
     listed: Sequence[Listed], wanted: Sequence[str] | None = None, *, force: bool = False
 ) -> list[Job]:
     """Jobs that start guests: those with onboot, or all with ``force``; never a template.
+
+    One whose settings could not be read is blocked: it may be one with onboot.
 
     Guests that the HA manager looks after are left to it, unless they are named.
 
@@ -78,7 +90,7 @@ def to_start(
         one
         for one in chosen
         if not one.guest.template
-        and (force or one.guest.onboot)
+        and (force or one.guest.onboot or one.guest.problem)
         and (wanted is not None or not one.guest.managed_by_ha)
         and one.guest.state is not GuestState.RUNNING
     ]
@@ -103,14 +115,25 @@ def _start(one: Listed, group: float, among: set[str], known: Mapping[str, Guest
         probe=bool(guest.ready),
         after=after,
         needs=True,
-        blocked=_absence(absent[0], known) if absent else "",
+        blocked=unreadable(guest) or (_absence(absent[0], known) if absent else ""),
     )
+
+
+def unreadable(guest: Guest) -> str:
+    """What keeps a guest from being started or moved; empty where its settings could be read."""
+    return f"its settings could not be read: {guest.problem}" if guest.problem else ""
 
 
 def _absence(id_: str, known: Mapping[str, Guest]) -> str:
     if id_ not in known:
         return f"it waits for {id_}, which does not exist"
     return f"it waits for {id_}, which does not run and is not to be started"
+
+
+def _will_run(guest: Guest) -> bool:
+    """Whether it runs, or starts at boot."""
+    startable = guest.onboot and not guest.template and not guest.managed_by_ha
+    return _runs(guest) or (startable and not guest.problem)
 
 
 def _runs(guest: Guest | None) -> bool:
@@ -121,6 +144,8 @@ def to_stop(
     listed: Sequence[Listed], wanted: Sequence[str] | None, options: StopOptions
 ) -> list[Job]:
     """Jobs that stop guests that are not stopped, in the reverse order of their start.
+
+    One whose settings could not be read stops, too: as one without order, so among the first.
 
     :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
     :raises NotFound: one of them does not exist.

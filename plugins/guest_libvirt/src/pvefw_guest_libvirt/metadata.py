@@ -159,7 +159,12 @@ def numbered(
         except (
             libvirt.libvirtError
         ):  # busy, or read-only: a number that stays the same all the same
-            lowest, count = _LAST_RESORT
-            vmid = lowest + zlib.crc32(one.uuid.encode()) % count
+            vmid = last_resort(one.uuid)
         taken[vmid] = one.uuid
         yield domain, one, vmid
+
+
+def last_resort(uuid: str) -> int:
+    """A number for a domain that cannot keep one: always the same."""
+    lowest, count = _LAST_RESORT
+    return lowest + zlib.crc32(uuid.encode()) % count

@@ -25,6 +25,7 @@ from pvefw.api import (
     Task,
     Unsupported,
 )
+from pvefw_guest_libvirt import domains
 from pvefw_guest_libvirt.connections import Pool, connect
 from pvefw_guest_libvirt.events import Events
 from pvefw_guest_libvirt.metadata import Definition, Disk
@@ -37,6 +38,9 @@ _NETWORK_FILE_SYSTEMS = {
     *("gpfs", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "virtiofs"),
 }
 _MEBIBYTE = 1 << 20
+_SAVED = (
+    "its memory is saved on this node: it starts only here until the saved state is used or removed"
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,8 @@ class Migration:
         with self.pool.connection() as here, self.places.connected(self.target) as there:
             domain = here.lookupByUUIDString(self.guest.backend_id)
             definition = Definition.of(domain, live=True)  # with disks that were plugged in since
-            found = self._of_disks(definition, there)
+            found = [_SAVED] if domains.has_saved_image(domain) else []
+            found += self._of_disks(definition, there)
             if definition.devices_of_the_host:
                 found.append("it uses devices of this host")
             found += self._of_names(definition, there)
@@ -137,9 +142,7 @@ class Migration:
 
     def _of_names(self, definition: Definition, there: Any) -> list[str]:
         found = []
-        for other in map(Definition.of, there.listAllDomains()):
-            if other.uuid == definition.uuid:
-                continue
+        for other in domains.others(there, definition.uuid):
             if other.name == definition.name:
                 found.append(f"{self.target} has another guest of this name")
             if other.vmid == self.guest.vmid:
@@ -159,6 +162,8 @@ class Migration:
         with self.pool.connection() as here, self.places.connected(self.target) as there:
             domain = here.lookupByUUIDString(self.guest.backend_id)
             online = domain.isActive() == 1
+            if domains.has_saved_image(domain):
+                raise ProviderError(_SAVED)
             disks = Definition.of(domain, live=True).disks
             local = [disk for disk in disks if self.places.is_local(disk)]
             if local and not self.options.with_local_disks:
