@@ -27,8 +27,10 @@ from pvefw.api import (
 from pvefw_guest_libvirt import domains
 from pvefw_guest_libvirt.connections import Gone, Pool, explained
 from pvefw_guest_libvirt.events import Events, Watch
+from pvefw_guest_libvirt.files import Places
 from pvefw_guest_libvirt.metadata import Definition, keep
-from pvefw_guest_libvirt.migration import Migration, Places
+from pvefw_guest_libvirt.migration import Migration
+from pvefw_guest_libvirt.obstacles import Obstacles
 
 __all__ = ["Libvirt"]
 
@@ -239,15 +241,12 @@ class Libvirt:
         self, guest: Guest, target: str, options: MigrateOptions
     ) -> Sequence[str]:
         """What can be known before anything moves."""
-        return self._migration(guest, target, options).obstacles()
+        return Obstacles(self._pool, self._places, guest, target, options).find()
 
     @hookimpl
     def guest_migrate(self, guest: Guest, target: str, options: MigrateOptions, task: Task) -> None:
         """Move it, with the disks that only this host has where that is wanted."""
-        self._migration(guest, target, options).run(task)
-
-    def _migration(self, guest: Guest, target: str, options: MigrateOptions) -> Migration:
-        return Migration(self._pool, self._events, self._places, guest, target, options)
+        Migration(self._pool, self._events, self._places, guest, target, options).run(task)
 
 
 # --- one domain -----------------------------------------------------------------------------------
