@@ -328,7 +328,8 @@ class GuestPowerEvent:
 
     node: str
     guest: Guest
-    action: Literal["start", "shutdown", "stop", "migrate"]
+    action: Literal["start", "shutdown", "stop", "migrate", "suspend", "resume"]
+    """``suspend`` and ``resume``: since 1.1."""
     outcome: str
     """``ok``, or why not."""
 

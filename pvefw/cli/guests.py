@@ -145,6 +145,55 @@ def stopall(
 
 
 @click.command(cls=Command)
+@click.option(
+    "--to",
+    type=click.Choice(["disk", "memory"]),
+    default="disk",
+    show_default=True,
+    help="Where their memory is kept: on disk they survive a reboot of the host.",
+)
+@_bulk_options
+@pass_app
+def suspendall(
+    app: App, /, to: str, vms: str | None, max_workers: int | None, dry_run: bool
+) -> None:
+    """Suspend guests that run, in the reverse order of their start."""
+    from pvefw.guests import bulk
+
+    wanted, to_disk = _ids(vms), to == "disk"
+    if dry_run:
+        made = _bulk(app, _Terminal(), "suspendall", max_workers)
+        listed, _ = made.guests()
+        _show_plan(app, bulk.to_suspend(made, listed, wanted, to_disk=to_disk), made.workers)
+        return
+
+    def work(task: Task) -> None:
+        bulk.suspend_all(_bulk(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
+
+    run_task(app, "suspendall", work)
+
+
+@click.command(cls=Command)
+@_bulk_options
+@pass_app
+def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bool) -> None:
+    """Resume guests that are paused or saved on disk, in the order of their start."""
+    from pvefw.guests import bulk
+
+    wanted = _ids(vms)
+    if dry_run:
+        made = _bulk(app, _Terminal(), "resumeall", max_workers)
+        listed, _ = made.guests()
+        _show_plan(app, bulk.to_resume(made, listed, wanted), made.workers)
+        return
+
+    def work(task: Task) -> None:
+        bulk.resume_all(_bulk(app, task, "resumeall", max_workers), wanted)
+
+    run_task(app, "resumeall", work)
+
+
+@click.command(cls=Command)
 @click.argument("target", required=False, shell_complete=candidates.other_nodes)
 @click.option(
     "--spread",
@@ -220,13 +269,15 @@ def boot_guests(app: App) -> None:
 
 
 @click.command("shutdown-guests", cls=Command)
+@click.option("--suspend", is_flag=True, help="Suspend guests to disk where possible.")
 @pass_app
-def shutdown_guests(app: App) -> None:
+def shutdown_guests(app: App, /, suspend: bool) -> None:
     """Stop all guests before the host goes down. The shutdown unit runs it."""
     from pvefw.guests import bulk, plan
 
     def work(task: Task) -> None:
-        bulk.shut_down(_bulk(app, task, "shutdown-guests", None), plan.StopOptions())
+        made = _bulk(app, task, "shutdown-guests", None)
+        bulk.shut_down(made, plan.StopOptions(), suspend=suspend)
 
     run_task(app, "stopall", work)
 

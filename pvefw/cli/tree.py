@@ -44,10 +44,12 @@ ROOT: Commands = {
     "observer": ("pvefw.cli.observer:observer", "Who is told of new certificates and failures."),
     "plugin": ("pvefw.cli.plugin:plugin", "Installed plugins and what is wrong with them."),
     "renew": ("pvefw.cli.renew:renew", "Renew every certificate that is due."),
+    "resumeall": ("pvefw.cli.guests:resumeall", "Resume suspended guests, in their order."),
     "shutdown-guests": ("pvefw.cli.guests:shutdown_guests", "What stops the guests at shutdown."),
     "startall": ("pvefw.cli.guests:startall", "Start guests, in their order."),
     "status": ("pvefw.cli.status:status", "How this node is, on one screen."),
     "stopall": ("pvefw.cli.guests:stopall", "Stop guests, in the reverse order."),
+    "suspendall": ("pvefw.cli.guests:suspendall", "Suspend guests, in the reverse order."),
     "task": ("pvefw.cli.task:task", "The history of tasks and their logs."),
     "wakeonlan": ("pvefw.cli.wakeonlan:wakeonlan", "Wake another node by Wake-on-LAN."),
 }

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pvefw.errors import Cancelled, ProviderError, PvefwError, Unavailable
 from pvefw.guests import backends, plan, readiness, units
@@ -25,9 +25,21 @@ _BEGINS = {
     Action.SHUTDOWN: "shutting down",
     Action.STOP: "stopping hard",
     Action.MIGRATE: "moving",
+    Action.SUSPEND: "suspending",
+    Action.RESUME: "resuming",
     Action.READY: "waiting until it is ready",
 }
-_ENDS = {Action.START: "started", Action.SHUTDOWN: "stopped", Action.MIGRATE: "moved"}
+_ENDS = {
+    Action.START: "started",
+    Action.SHUTDOWN: "stopped",
+    Action.MIGRATE: "moved",
+    Action.SUSPEND: "suspended",
+    Action.RESUME: "resumed",
+}
+_LIMITED = (Action.SHUTDOWN, Action.SUSPEND)
+SUSPEND_SECONDS = 600.0
+"""To write a guest's memory to disk takes its time."""
+RESUME_SECONDS = 600.0
 
 
 def workers(paths: Paths, given: int | None) -> int:
@@ -111,11 +123,17 @@ class Bulk:
             case Action.MIGRATE:
                 options = plan.migrate_options(job.guest.state, self.with_local_disks)
                 hooks.guest_migrate(guest=job.guest, target=job.target, options=options, task=task)
+            case Action.SUSPEND:
+                hooks.guest_suspend(
+                    guest=job.guest, to_disk=job.to_disk, timeout=timeout, task=task
+                )
+            case Action.RESUME:
+                hooks.guest_resume(guest=job.guest, timeout=timeout, task=task)
 
     def _log_begin(self, step: Step) -> None:
         job = step.job
         where = f" to {job.target}" if job.target else ""
-        limit = f", at most {step.timeout:g} s" if step.action is Action.SHUTDOWN else ""
+        limit = f", at most {step.timeout:g} s" if step.action in _LIMITED else ""
         again = " again" if step.why and step.action is not Action.STOP else ""
         why = f": {step.why}" if step.why else ""
         self.task.log(f"{_who(job)}: {_BEGINS[step.action]}{where}{limit}{again}{why}")
@@ -261,6 +279,49 @@ def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]
     return _stop(bulk, jobs, failures)
 
 
+def to_suspend(
+    bulk: Bulk, listed: Sequence[Listed], wanted: Sequence[str] | None, *, to_disk: bool
+) -> list[Job]:
+    """Jobs that suspend guests; those of a backend that cannot are blocked."""
+    jobs = plan.to_suspend(listed, wanted, to_disk=to_disk, timeout=SUSPEND_SECONDS)
+    return _where_possible(bulk, jobs, "guest_suspend")
+
+
+def to_resume(bulk: Bulk, listed: Sequence[Listed], wanted: Sequence[str] | None) -> list[Job]:
+    """Jobs that let suspended guests continue; those of a backend that cannot are blocked."""
+    jobs = plan.to_resume(listed, wanted, timeout=RESUME_SECONDS)
+    return _where_possible(bulk, jobs, "guest_resume")
+
+
+def _where_possible(bulk: Bulk, jobs: Sequence[Job], hook: str) -> list[Job]:
+    """The jobs; those whose backend does not have an optional hook are blocked."""
+
+    def reason(job: Job) -> str:
+        backend = bulk.backends.of(job.id)
+        able = hook in backend.implemented
+        return "" if able else f"{backend.name} can neither suspend nor resume guests"
+
+    return [replace(job, blocked=reason(job)) for job in jobs]
+
+
+def suspend_all(bulk: Bulk, wanted: Sequence[str] | None, *, to_disk: bool) -> list[Outcome]:
+    """Suspend guests.
+
+    :raises ProviderError: some run on.
+    """
+    listed, failures = bulk.guests()
+    return _stop(bulk, to_suspend(bulk, listed, wanted, to_disk=to_disk), failures)
+
+
+def resume_all(bulk: Bulk, wanted: Sequence[str] | None) -> list[Outcome]:
+    """Let suspended guests continue.
+
+    :raises ProviderError: some do not run.
+    """
+    listed, failures = bulk.guests()
+    return bulk.run(to_resume(bulk, listed, wanted), failures)
+
+
 # --- dry run ---------------------------------------------------------------------------------------
 
 
@@ -273,7 +334,7 @@ def planned(jobs: Sequence[Job], workers_: int) -> list[dict[str, object]]:
     def slow(step: Step) -> tuple[float, None]:
         return step.timeout or 0.0, None
 
-    stopping = any(job.action is Action.SHUTDOWN for job in jobs)
+    stopping = any(job.action in _LIMITED for job in jobs)
     # a start takes no time to speak of; a shutdown may take all that it is allowed
     moments, outcomes = simulate(Scheduler(jobs, workers_), instant)
     latest: list[Moment] = []
@@ -326,15 +387,20 @@ def boot(bulk: Bulk) -> list[Outcome]:
     if seconds:
         bulk.task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
         bulk.task.wait(float(seconds))
+    listed, failures = bulk.guests()
+    suspended = guest_notes.suspended(bulk.paths)
     try:
-        return start_all(bulk, None, force=False)
+        return bulk.run(plan.to_start(listed, also=suspended), failures)
     finally:
         guest_notes.note_started(bulk.paths, bulk.good())
+        guest_notes.note_suspended(bulk.paths, suspended.difference(bulk.good()))
 
 
-def shut_down(bulk: Bulk, options: StopOptions) -> list[Outcome]:
+def shut_down(bulk: Bulk, options: StopOptions, *, suspend: bool = False) -> list[Outcome]:
     """Stop all guests, as the host is about to go down.
 
+    :param suspend: suspend them to disk, from where ``boot-guests`` lets them continue; those that
+        cannot be suspended are shut down.
     :raises ProviderError: some still run; or none does, though guests were started at boot and we have
         not stopped them.
     """
@@ -348,7 +414,23 @@ def shut_down(bulk: Bulk, options: StopOptions) -> list[Outcome]:
             "at boot: something else has stopped them",
             hint="See who: journalctl -b _PID=1; check the units: pvefw install-units",
         )
+    if suspend and jobs:
+        listed, failures = _suspended(bulk, listed)
+        jobs = plan.to_stop(listed, None, options)
     return _stop(bulk, jobs, failures)
+
+
+def _suspended(bulk: Bulk, listed: Sequence[Listed]) -> tuple[list[Listed], list[PvefwError]]:
+    """Suspend what can be suspended; the guests as they are then."""
+    jobs = [job for job in to_suspend(bulk, listed, None, to_disk=True) if not job.blocked]
+    try:
+        bulk.run(jobs)
+    except ProviderError as error:
+        bulk.task.warn(f"not suspended, but shut down: {error.message}")
+    finally:
+        guest_notes.note_suspended(bulk.paths, bulk.good())
+        guest_notes.note_stopped(bulk.paths, bulk.good())
+    return bulk.guests()
 
 
 def _warn_of_others(bulk: Bulk) -> None:

@@ -7,6 +7,7 @@ too (``/etc/pve/.vmlist``). The latter end with the boot.
 import contextlib
 import json
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from pvefw.errors import StoreError
 from pvefw.store import files
@@ -54,8 +55,26 @@ def note_stopped(paths: Paths, ids: Collection[str]) -> None:
 
 def started(paths: Paths) -> set[str]:
     """The guests that were started at boot and that we have not stopped since."""
+    return _ids(paths.boot_guests)
+
+
+def note_suspended(paths: Paths, ids: Collection[str]) -> None:
+    """Note which guests a shutdown has suspended: the next boot lets them continue.
+
+    :raises StoreError: it cannot be written.
+    """
+    if ids or suspended(paths):
+        files.replace(paths.suspended_guests, json.dumps(sorted(ids)).encode())
+
+
+def suspended(paths: Paths) -> set[str]:
+    """The guests that the last shutdown has suspended and that have not continued since."""
+    return _ids(paths.suspended_guests)
+
+
+def _ids(path: Path) -> set[str]:
     try:
-        found = json.loads(files.read_if_exists(paths.boot_guests) or b"[]")
+        found = json.loads(files.read_if_exists(path) or b"[]")
     except ValueError:
         return set()
     return set(map(str, found)) if isinstance(found, list) else set()

@@ -204,6 +204,11 @@ class Paths:
         return self.below(f"run/pvefw/boot-guests-{self.node}.json")
 
     @property
+    def suspended_guests(self) -> Path:
+        """Which guests ``shutdown-guests --suspend`` has suspended."""
+        return self.state_dir / f"suspended-guests-{self.node}.json"
+
+    @property
     def boot_state(self) -> Path:
         """Digests of what is on the ESPs, and in which boot a one-shot was set; may be lost."""
         return self.state_dir / "boot"

@@ -24,7 +24,7 @@ from pvefw.api import (
     hookimpl,
     setting,
 )
-from pvefw_guest_libvirt import domains
+from pvefw_guest_libvirt import domains, suspending
 from pvefw_guest_libvirt.connections import Gone, Pool, explained
 from pvefw_guest_libvirt.events import Events, Watch
 from pvefw_guest_libvirt.files import Places
@@ -142,6 +142,7 @@ class Libvirt:
             containers.start(domain, self._events, f"{guest.vmid} ({guest.name})", task)
         else:
             domain.create()
+            domains.resume(domain)  # a saved guest may have been paused
 
     @hookimpl
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
@@ -207,6 +208,24 @@ class Libvirt:
             domains.act(domain, GuestState.STOPPED, domain.destroy)
             if domains.state(domain) is not GuestState.STOPPED:
                 raise Unavailable("it still runs")
+
+    @hookimpl
+    def guest_suspend(self, guest: Guest, to_disk: bool, timeout: float, task: Task) -> None:
+        """Pause it, or save its memory and stop it; libvirt returns when it has."""
+        if guest.kind == "container" and to_disk:
+            raise Unsupported("libvirt cannot suspend containers to disk")
+        with self._pool.connection() as connection:
+            domain = _domain(connection, guest)
+            if to_disk:
+                suspending.to_disk(domain, self._events, timeout, task)
+            else:
+                suspending.to_memory(domain)
+
+    @hookimpl
+    def guest_resume(self, guest: Guest) -> None:
+        """Let it continue; libvirt returns when it runs."""
+        with self._pool.connection() as connection:
+            suspending.resume(_domain(connection, guest))
 
     @hookimpl
     def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:

@@ -120,6 +120,8 @@ class Pve:
         try:
             with self._connection.explained():
                 config = self._here(kind)(vmid).config.get()
+                if row.get("status") == "running":  # the list does not say which of them are paused
+                    row = {**row, **self._here(kind)(vmid).status.current.get()}
         except NoAnswer:
             raise
         except ProviderError as error:
@@ -174,9 +176,10 @@ class Pve:
 
     @hookimpl
     def guest_start(self, guest: Guest, timeout: float, task: Task) -> None:
-        """Start it, unless it runs."""
-        if self._now(guest) is GuestState.STOPPED:
-            self._act(guest, "start", timeout, task)
+        """Start it, unless it runs; one that is paused continues."""
+        now = self._now(guest)
+        if now is not GuestState.RUNNING:
+            self._act(guest, "resume" if now is GuestState.PAUSED else "start", timeout, task)
             self._expect(guest, GuestState.RUNNING, task)
 
     @hookimpl
@@ -232,6 +235,27 @@ class Pve:
             rows = self._connection.api.cluster.resources.get(type="vm")
         found = (str(one.get("node")) for one in rows if one.get("vmid") == guest.vmid)
         return next(found, "")
+
+    @hookimpl
+    def guest_suspend(self, guest: Guest, to_disk: bool, timeout: float, task: Task) -> None:
+        """Pause a virtual machine, or save its memory and stop it."""
+        if guest.kind != "vm":
+            raise Unsupported("Proxmox VE suspends virtual machines only")
+        now, saved = self._look(guest)
+        if saved if to_disk else now is GuestState.PAUSED:
+            return
+        self._act(guest, "suspend", timeout, task, todisk=int(to_disk))
+        self._expect(guest, GuestState.STOPPED if to_disk else GuestState.PAUSED, task)
+
+    @hookimpl
+    def guest_resume(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Let it continue from memory, or start it from disk."""
+        now, saved = self._look(guest)
+        if now is GuestState.STOPPED and not saved:
+            raise ProviderError("it is stopped, not suspended")
+        if now is not GuestState.RUNNING:
+            self._act(guest, "start" if saved else "resume", timeout, task)
+            self._expect(guest, GuestState.RUNNING, task)
 
     @hookimpl
     def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
@@ -310,8 +334,13 @@ class Pve:
         return self._here("qemu" if guest.kind == "vm" else "lxc")(guest.vmid)
 
     def _now(self, guest: Guest) -> GuestState:
+        return self._look(guest)[0]
+
+    def _look(self, guest: Guest) -> tuple[GuestState, bool]:
+        """What it is doing, and whether its memory is on disk."""
         with self._connection.explained():
-            return _state(self._of(guest).status.current.get())
+            row = self._of(guest).status.current.get()
+        return _state(row), _is_saved(row)
 
     def _act(self, guest: Guest, action: str, seconds: float, task: Task, **options: Any) -> None:
         """Do something to a guest; again, while another task of Proxmox VE's has it locked."""
