@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pvefw.errors import UsageError
 
-_NODE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+_NODE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?")
+"""As in the ids of tasks: one with another name would be read by nobody."""
 
 
 @dataclass(frozen=True)
