@@ -102,7 +102,7 @@ _PLAN = _list(
         {
             "second": _or_null(_seconds("when it begins at the earliest; `null` where blocked")),
             "latest": _or_null(_seconds("when a shutdown is over at the latest")),
-            "action": _text("`start`, `shutdown`, `migrate`"),
+            "action": _text("`start`, `shutdown`, `migrate`, `suspend`, `resume`"),
             "id": _text(),
             "name": _text(),
             "pause": _or_null(_seconds("after it")),
@@ -349,6 +349,7 @@ SCHEMAS: Mapping[str, Schema] = {
             {"type": "object", "required": ["$schema", "properties"]},
         ],
     },
+    "resumeall": _PLAN,
     "startall": _PLAN,
     "status": _object(
         {
@@ -369,6 +370,7 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "stopall": _PLAN,
+    "suspendall": _PLAN,
     "task list": _list(_object(_TASK)),
     "task status": _object(
         {

@@ -133,7 +133,7 @@ def _missing_loader(there: Any, definition: Definition) -> list[str]:
     if not loader:
         return []
     try:
-        offered = ET.fromstring(str(_capabilities(there, definition)))  # noqa: S314
+        offered = ET.fromstring(str(_capabilities(there, definition)))  # noqa: S314 - the daemon's own
     except libvirt.libvirtError:
         return []  # said already
     values = {one.text for one in offered.iterfind("os/loader/value")}
@@ -151,7 +151,7 @@ def _missing_cpu(here: Any, there: Any, definition: Definition) -> list[str]:
     flag = libvirt.VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE
     try:
         if cpu.get("mode") in ("host-passthrough", "maximum"):
-            host = ET.fromstring(here.getCapabilities()).find("host/cpu")  # noqa: S314
+            host = ET.fromstring(here.getCapabilities()).find("host/cpu")  # noqa: S314 - the daemon's own
             if host is not None and root.get("type") == "kvm":
                 there.compareCPU(ET.tostring(host, encoding="unicode"), flag)
         else:
