@@ -9,7 +9,7 @@ import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from pvefw.errors import StoreError
+from pvefw.core.errors import StoreError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

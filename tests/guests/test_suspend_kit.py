@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import pytest
 from _pytest.outcomes import Skipped
 
-from pvefw import plugins
-from pvefw.errors import ProviderError, Unsupported
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.guest import GUEST
-from pvefw.model import Guest, GuestState
-from pvefw.settings import setting
+from pvefw.core import plugins
+from pvefw.core.errors import ProviderError, Unsupported
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.guest import GUEST
+from pvefw.core.model import Guest, GuestState
+from pvefw.core.settings import setting
 from pvefw.testing.guest import GuestConformance, PatientTask
 from pvefw.testing.hypervisor import hypervisor
 
