@@ -168,7 +168,7 @@ def suspendall(
         _show_plan(app, bulk.to_suspend(made, listed, wanted, to_disk=to_disk), made.workers)
         return
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         bulk.suspend_all(_bulk(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
 
     run_task(app, "suspendall", work)
@@ -188,7 +188,7 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
         _show_plan(app, bulk.to_resume(made, listed, wanted), made.workers)
         return
 
-    def work(task: Task) -> None:
+    def work(task: "Task") -> None:
         bulk.resume_all(_bulk(app, task, "resumeall", max_workers), wanted)
 
     run_task(app, "resumeall", work)

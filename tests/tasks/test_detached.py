@@ -26,6 +26,8 @@ DELAY = "waiting 60 s before the first guest"
 def env(paths):
     """A node on which a task of the boot waits for a minute."""
     surroundings = {**os.environ, "PVEFW_ROOT": str(paths.root), "PVEFW_NODE": paths.node}
+    paths.cluster_pvefw_cfg.parent.mkdir(parents=True)
+    paths.cluster_pvefw_cfg.write_text("guest: libvirt\n\turi test:///default\n")
     setting = [*PVEFW, "config", "set", "--startall-onboot-delay", "60"]
     subprocess.run(setting, env=surroundings, check=True, capture_output=True, timeout=60)
     return surroundings
