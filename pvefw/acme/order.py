@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from pvefw.acme.answers import problem_of
 from pvefw.acme.client import Authorization, Client, Offer, Order
 from pvefw.acme.transport import CONNECTIONS, Transport
-from pvefw.errors import AcmeError, AcmeProblem, AcmeProtocolError, PvefwError
+from pvefw.errors import AcmeError, AcmeProblem, AcmeProtocolError, AnswersDisplaced, PvefwError
 from pvefw.model import Challenge, Identifier, Task
 
 _FIRST_POLL = 0.02
@@ -112,11 +112,15 @@ class OrderFlow:
         answers = self._answers(_parallel(self._client.authorization, order.authorizations))
         by_solver = _grouped(answers)
         with self._cleaned_up(by_solver):
-            _parallel(lambda one: self._present(*one), list(by_solver.values()))
+            shown = _parallel(lambda one: self._present(*one), list(by_solver.values()))
+            singly = {key for key, together in zip(by_solver, shown, strict=True) if not together}
             self._transport.start_anew()  # DNS may have taken hours
             if answers:
                 self._task.log("Triggering validation")
-            _parallel(self._respond, answers)
+            _parallel(self._respond, [one for one in answers if id(one.solver) not in singly])
+            for one in answers:
+                if id(one.solver) in singly:
+                    self._validate_alone(one)
             order = self._poll(self._client.order(order.url), "pending")
             if order.status == "invalid":
                 raise self._why_invalid(order)
@@ -216,8 +220,30 @@ class OrderFlow:
             hint="Give this name a plugin for one of those; a wildcard needs a dns plugin.",
         )
 
-    def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> None:
-        solver.challenge_present(challenges=challenges, task=self._task)
+    def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> bool:
+        """Make all answers of a solver visible at once; ``False`` where they displace each other."""
+        try:
+            solver.challenge_present(challenges=challenges, task=self._task)
+        except AnswersDisplaced as error:
+            if len(challenges) == 1:
+                raise
+            self._task.log(f"Validating one name after the other: {error.message}")
+            self._clean_up(solver, challenges)
+            return False
+        return True
+
+    def _validate_alone(self, answer: _Answer) -> None:
+        """Show one answer, have it validated, and take it down: there is room for one only."""
+        with self._cleaned_up({0: (answer.solver, [answer.challenge])}):
+            self._present(answer.solver, [answer.challenge])
+            self._transport.start_anew()
+            self._respond(answer)
+            url, pause = answer.authorization.url, _FIRST_POLL
+            while (now := self._client.authorization(url)).status == "pending":
+                self._transport.pause(pause, url)
+                pause = min(pause * _POLL_GROWTH, _SLOWEST_POLL)
+        if now.status != "valid":
+            raise _failure(now) or AcmeError(f"{now.name}: its authorization is {now.status}")
 
     def _respond(self, answer: _Answer) -> None:
         """Tell the server; if it knows already, its answer to the first time was lost."""

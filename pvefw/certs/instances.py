@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from pvefw import plugins, settings
 from pvefw.dns import journal, providers
-from pvefw.errors import ConfigError, PluginError, StoreError, UsageError
+from pvefw.errors import PluginError, UsageError
 from pvefw.hookspecs.challenge import CHALLENGE
 from pvefw.model import SettingInfo, Task
 from pvefw.store import node_settings, plugin_config
@@ -21,41 +20,27 @@ _DELETABLE = {
 }
 
 
-def read_data(path: Path) -> dict[str, str]:
-    """The settings in a file, a ``KEY=VALUE`` a line.
-
-    :raises ConfigError: a line is not of this form.
-    :raises StoreError: the file cannot be read.
-    """
-    try:
-        return settings.parse(path.read_text(encoding="utf-8"))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", hint="One KEY=VALUE a line.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(
-            f"{path}: could not read the settings: {error}", hint="One KEY=VALUE a line, in UTF-8."
-        ) from error
-
-
 def declared(paths: Paths, instance: PluginInstance) -> Sequence[SettingInfo]:
     """The settings that an instance's plugin knows.
 
     :raises PluginError: it is missing or broken.
     """
     if instance.type == "dns":
-        return providers.declared(paths, instance.api)
+        return providers.entry(paths, instance.api).settings
     return settings.declared(plugins.load(plugins.find(CHALLENGE, instance.api)))
 
 
-def add(paths: Paths, instance: PluginInstance) -> None:
+def add(paths: Paths, instance: PluginInstance) -> list[str]:
     """Add an instance.
 
+    :returns: what looks wrong in its settings, a sentence for each.
     :raises ConfigError: its settings do not fit the plugin; all findings in one message.
     :raises PluginError: there is no such plugin, or it is broken.
     :raises UsageError: the id is taken.
     """
-    _check(paths, instance)
+    doubts = _check(paths, instance)
     plugin_config.add(paths, instance)
+    return doubts
 
 
 def change(
@@ -65,10 +50,11 @@ def change(
     *,
     delete: Sequence[str] = (),
     expected_digest: str | None = None,
-) -> None:
+) -> list[str]:
     """Change an instance.
 
     :param delete: properties to set back to their defaults.
+    :returns: what looks wrong in its settings, a sentence for each.
     :raises UsageError: one that has no default.
     """
     for key in delete:
@@ -77,14 +63,17 @@ def change(
                 f"acme plugin set: {key} cannot be deleted", hint=f"Known: {', '.join(_DELETABLE)}."
             )
 
+    doubts: list[str] = []
+
     def checked(instance: PluginInstance) -> PluginInstance:
         for key in delete:
             instance = replace(instance, **_DELETABLE[key])  # type: ignore[arg-type]  # from the table
         instance = changed(instance)
-        _check(paths, instance)
+        doubts.extend(_check(paths, instance))
         return instance
 
     plugin_config.change(paths, id_, checked, expected_digest=expected_digest)
+    return doubts
 
 
 def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> None:
@@ -159,9 +148,9 @@ def describe(paths: Paths, id_: str, *, show_secrets: bool) -> dict[str, object]
     return found
 
 
-def _check(paths: Paths, instance: PluginInstance) -> None:
+def _check(paths: Paths, instance: PluginInstance) -> list[str]:
     who = f"plugin instance {instance.id}"
     if instance.type == "dns":
-        providers.check(paths, instance.api, instance.data, who)
-    else:
-        plugins.check_values(plugins.find(CHALLENGE, instance.api), instance.data, who)
+        return providers.check(paths, instance.api, instance.data, who)
+    plugins.check_values(plugins.find(CHALLENGE, instance.api), instance.data, who)
+    return []

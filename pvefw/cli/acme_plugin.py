@@ -1,5 +1,6 @@
 """``pvefw acme plugin``: plugin instances that answer challenges."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import click
 
 from pvefw.cli import candidates
+from pvefw.cli.data_option import data_option, raw_option
+from pvefw.cli.data_option import read as read_data
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -15,11 +18,6 @@ from pvefw.errors import UsageError
 plugin = Group("plugin", help="Plugin instances that answer challenges.")
 
 _TYPES = click.Choice(["dns", "standalone", "challenge"])
-_data = click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File with the settings, a KEY=VALUE a line.",
-)
 _nodes = click.option("--nodes", metavar="A,B", help="The nodes that may use it; all without it.")
 _delay = click.option(
     "--validation-delay",
@@ -35,7 +33,8 @@ _api = click.option(
 @click.argument("type_", metavar="TYPE", type=_TYPES)
 @click.argument("id_", metavar="ID")
 @_api
-@_data
+@data_option
+@raw_option
 @_nodes
 @_delay
 @click.option("--disable", is_flag=True, help="Do not use it yet.")
@@ -55,18 +54,19 @@ def add(app: App, /, type_: str, id_: str, data: Path | None, **options: Any) ->
         id=id_,
         type=type_,
         api=api,
-        data=instances.read_data(data) if data else {},
+        data=read_data(data, raw=options["raw"]),
         nodes=_split(options["nodes"]),
         disable=options["disable"],
         validation_delay=30 if options["validation_delay"] is None else options["validation_delay"],
     )
-    instances.add(app.paths, instance)
+    _warn(id_, instances.add(app.paths, instance))
 
 
 @plugin.command("set")
 @click.argument("id_", metavar="ID", shell_complete=candidates.plugin_ids)
 @_api
-@_data
+@data_option
+@raw_option
 @_nodes
 @_delay
 @click.option("--disable/--no-disable", default=None, help="Whether to leave it unused.")
@@ -79,19 +79,20 @@ def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
 
     changes: dict[str, Any] = {"data": {}} if "data" in _split(options["delete"]) else {}
     if data:
-        changes["data"] = instances.read_data(data)
+        changes["data"] = read_data(data, raw=options["raw"])
     if options["nodes"] is not None:
         changes["nodes"] = _split(options["nodes"])
     for key in ("api", "validation_delay", "disable"):
         if options[key] is not None:
             changes[key] = options[key]
-    instances.change(
+    doubts = instances.change(
         app.paths,
         id_,
         lambda one: replace(one, **changes),
         delete=_split(options["delete"]),
         expected_digest=options["digest"],
     )
+    _warn(id_, doubts)
 
 
 @plugin.command()
@@ -141,6 +142,11 @@ def login(app: App, id_: str) -> None:
     from pvefw.certs import instances
 
     run_task(app, "acmepluginlogin", lambda task: instances.login(app.paths, id_, task), id_)
+
+
+def _warn(id_: str, doubts: Sequence[str]) -> None:
+    for doubt in doubts:
+        click.echo(f"WARN: plugin instance {id_}: {doubt}", err=True)
 
 
 def _split(text: str | None) -> tuple[str, ...]:

@@ -7,43 +7,37 @@ from typing import Any
 import click
 
 from pvefw.cli import candidates
+from pvefw.cli.data_option import data_option, raw_option
+from pvefw.cli.data_option import read as read_data
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 
 observer = Group("observer", help="Who is told of new certificates, failed renewals and the like.")
 
-_data = click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File with the settings, a KEY=VALUE a line.",
-)
-
-
-def _read(data: Path | None) -> dict[str, str]:
-    from pvefw.certs import instances
-
-    return instances.read_data(data) if data else {}
-
 
 @observer.command()
 @click.argument("id_", metavar="ID")
 @click.option("--api", required=True, metavar="NAME", help="The plugin's name: exec, mail.")
-@_data
+@data_option
+@raw_option
 @click.option("--disable", is_flag=True, help="Do not use it yet.")
 @pass_app
-def add(app: App, id_: str, api: str, data: Path | None, disable: bool) -> None:
+def add(app: App, /, id_: str, api: str, data: Path | None, **options: bool) -> None:
     """Add an observer named ID."""
     from pvefw.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
-    instances.add(app.paths, OBSERVER, instances.Instance(id_, api, _read(data), disable))
+    values = read_data(data, raw=options["raw"])
+    instance = instances.Instance(id_, api, values, options["disable"])
+    instances.add(app.paths, OBSERVER, instance)
 
 
 @observer.command("set")
 @click.argument("id_", metavar="ID", shell_complete=candidates.observers)
 @click.option("--api", metavar="NAME", help="The plugin's name.")
-@_data
+@data_option
+@raw_option
 @click.option("--disable/--no-disable", default=None, help="Whether to leave it unused.")
 @pass_app
 def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
@@ -51,9 +45,10 @@ def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
     from pvefw.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
+    raw = options.pop("raw")
     changes = {key: value for key, value in options.items() if value is not None}
     if data:
-        changes["data"] = _read(data)
+        changes["data"] = read_data(data, raw=raw)
     instances.change(app.paths, OBSERVER, id_, lambda one: replace(one, **changes))
 
 

@@ -51,14 +51,16 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
     from pvefw import plugins, settings
     from pvefw.dns import providers
 
+    others = False
     if family == "dns":
-        infos = providers.declared(app.paths, name)
+        entry = providers.entry(app.paths, name)
+        infos, others = entry.settings, entry.open
     else:
         infos = settings.declared(plugins.load(plugins.find(plugins.FAMILIES[family], name)))
     if json_schema:
         if app.output_format == "text":
             app.output_format = "json-pretty"
-        show_value(app, settings.json_schema(infos))
+        show_value(app, settings.json_schema(infos, others=others))
         return
     rows = [
         {

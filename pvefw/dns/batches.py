@@ -105,16 +105,21 @@ class Leftover:
 
 
 def remove_all(
-    batches: Iterable[Batch], close: Callable[[Sequence[Entry]], None], task: Task, clock: Clock
+    batches: Iterable[Batch],
+    close: Callable[[Sequence[Entry]], None],
+    task: Task,
+    clock: Clock,
+    seconds: float = REMOVE_SECONDS,
 ) -> list[Leftover]:
     """Remove every batch, plugin instances in parallel; a failure does not stop the others.
 
     :param close: strikes entries from the journal, when their records are gone; from any thread.
+    :param seconds: for how long a provider that is busy or out of order is asked again.
     :returns: what is still there.
     """
     shielded = Uncancelled(task, clock)
     # who pressed Ctrl-C is waiting; what is left then stands in the journal
-    seconds = HASTY_SECONDS if task.cancelled else REMOVE_SECONDS
+    seconds = min(seconds, HASTY_SECONDS) if task.cancelled else seconds
 
     def remove(chain: Sequence[Batch]) -> list[Leftover]:
         left: list[Leftover] = []

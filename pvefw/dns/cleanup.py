@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from pvefw import system
 from pvefw.dns import batches, journal
 from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal
@@ -16,19 +17,27 @@ from pvefw.system import Clock, SystemClock
 
 _LOCK = "dns-cleanup"
 _LOCK_SECONDS = 120.0
+_FIRST_SECONDS = 3.0
+"""For how long other work waits for records of earlier orders to be removed."""
 
 BindInstance = Callable[[str], Bound[DnsSpec]]
 """Binds a plugin instance by its name; raises a :class:`~pvefw.errors.PvefwError` where it is gone."""
 
 
 def cleanup(
-    paths: Paths, bind_instance: BindInstance, task: Task, *, clock: Clock | None = None
+    paths: Paths,
+    bind_instance: BindInstance,
+    task: Task,
+    *,
+    clock: Clock | None = None,
+    seconds: float = batches.REMOVE_SECONDS,
 ) -> list[Leftover]:
     """Remove the records of every journal whose process is dead.
 
     A damaged journal is a warning, and stays.
 
     :param bind_instance: called once for each instance that has something to remove.
+    :param seconds: for how long a provider that is busy or out of order is asked again.
     :returns: what is still there; each was reported as a warning, with what to do by hand.
     :raises Locked: another process has been cleaning up for two minutes.
     """
@@ -36,7 +45,7 @@ def cleanup(
     if not any(not one.owned for one in _all(paths, task)):
         return []
     with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
-        left = _remove(_all(paths, task), bind_instance, task, clock)
+        left = _remove(_all(paths, task), bind_instance, task, clock, seconds)
     for one in left:
         task.warn(f"{one.entry} is left: {one.reason}")
     if left:
@@ -47,15 +56,25 @@ def cleanup(
 
 
 def cleanup_first(paths: Paths, task: Task) -> None:
-    """:func:`cleanup` with the configured instances, before other work that must not fail for it."""
+    """:func:`cleanup` with the configured instances, before other work that must not fail for it.
+
+    Nor may it wait for it: a provider that does not answer within moments is left to a thread, which
+    ends with the process.
+    """
     if not journal.files_of(paths):
         return
     from pvefw.dns import instances  # it brings dnspython
 
+    def clean() -> None:
+        try:
+            cleanup(paths, partial(instances.bind, paths), task, seconds=0.0)
+        except PvefwError as error:
+            task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
+
     try:
-        cleanup(paths, partial(instances.bind, paths), task)
-    except PvefwError as error:
-        task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
+        system.call_within(clean, _FIRST_SECONDS, "dns-cleanup", lambda: task.cancelled)
+    except system.DidNotReturn:
+        task.log("Records of earlier orders are still being removed; going on meanwhile")
 
 
 def forget(paths: Paths, instance: str) -> list[Entry]:
@@ -88,7 +107,11 @@ def _all(paths: Paths, task: Task) -> list[Journal]:
 
 
 def _remove(
-    journals: Sequence[Journal], bind_instance: BindInstance, task: Task, clock: Clock
+    journals: Sequence[Journal],
+    bind_instance: BindInstance,
+    task: Task,
+    clock: Clock,
+    seconds: float,
 ) -> list[Leftover]:
     abandoned = [one for one in journals if not one.owned]
     in_use = {entry for one in journals if one.owned for entry in one.entries}
@@ -109,7 +132,7 @@ def _remove(
             found += batches.of_entries(bind_instance(instance), entries)
         except PvefwError as error:
             left += [Leftover(one, error.message) for one in entries]
-    return sorted(left + batches.remove_all(found, close, task, clock))
+    return sorted(left + batches.remove_all(found, close, task, clock, seconds))
 
 
 def _forgetting(left: Iterable[Leftover]) -> str:

@@ -13,7 +13,7 @@ import dns.rdatatype
 from pvefw.dns import parallel
 from pvefw.dns.resolver import NoAnswer, NoRoute, Resolver, Server, question
 from pvefw.dns.zones import Zone, referral
-from pvefw.errors import ProviderError
+from pvefw.errors import AnswersDisplaced, ProviderError
 from pvefw.model import Task
 from pvefw.system import Clock
 
@@ -62,6 +62,8 @@ class Verdict:
     expected: Expected
     state: State
     said: str = ""
+    texts: frozenset[str] = frozenset()
+    """The values that it shows at the name."""
 
 
 def wait(
@@ -79,12 +81,13 @@ def wait(
 
     :param seen: called for every server and name as soon as it shows.
     :raises ProviderError: servers still lag when the delay is over; it names them and their answers.
+    :raises AnswersDisplaced: so they do, and each of them shows another one of the values instead.
     :raises Cancelled: the task was cancelled.
     """
     start = clock.monotonic()
     watches = [
         _Watch(server, mine, resolver, task, clock, start, seen)
-        for server, mine in _by_server(expected).items()
+        for server, mine in (_by_server(expected) if resolver.watch else {}).items()
     ]
     if watches:
         addresses = "1 address" if len(watches) == 1 else f"{len(watches)} addresses"
@@ -99,9 +102,11 @@ def wait(
     judged = [_judge(one, verdicts, task) for one in expected]
     problems = [one for one in judged if one is not None]
     if problems:
-        raise _lagging(problems)
-    blind = [one.delay for one in expected if not _asked(one, verdicts)]
-    task.wait(max(start + max(blind, default=0.0) - clock.monotonic(), 0.0))
+        raise _lagging(problems, AnswersDisplaced if _displaced(verdicts) else ProviderError)
+    blind = max((one.delay for one in expected if not _asked(one, verdicts)), default=0.0)
+    if blind and not resolver.watch:
+        task.log(f"Waiting for {blind:g} seconds; name servers are not watched (dns-watch is 0)")
+    task.wait(max(start + blind - clock.monotonic(), 0.0))
 
 
 def _count(expected: Sequence[Expected]) -> str:
@@ -158,7 +163,7 @@ class _Watch:
         questions = [question(one.name, "TXT") for one in pending]
         replies = self.resolver.exchange(self.server, questions, seconds)
         verdicts = [
-            Verdict(self.server, one, *_read(reply, one))
+            Verdict(self.server, one, *_read(reply, one), _texts(reply, one.name))
             for one, reply in zip(pending, replies, strict=True)
         ]
         for verdict in verdicts:
@@ -196,13 +201,13 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, 
     return State.LAGS, said + _serial(reply)
 
 
-def _texts(reply: dns.message.Message, name: str) -> set[str]:
-    return {
+def _texts(reply: dns.message.Message | NoAnswer, name: str) -> frozenset[str]:
+    return frozenset(
         b"".join(one.strings).decode(errors="replace")
-        for rrset in reply.answer
+        for rrset in ([] if isinstance(reply, NoAnswer) else reply.answer)
         if rrset.rdtype == dns.rdatatype.TXT and rrset.name.to_text().lower() == name
         for one in rrset
-    }
+    )
 
 
 def _serial(reply: dns.message.Message) -> str:
@@ -232,13 +237,22 @@ def _judge(one: Expected, verdicts: Iterable[Verdict], task: Task) -> str | None
     return None
 
 
-def _lagging(problems: Sequence[str]) -> ProviderError:
+def _displaced(verdicts: Sequence[Verdict]) -> bool:
+    """Whether all that lag show some of the values: a provider that has room for one (DuckDNS)."""
+    ours = frozenset[str]().union(*(one.expected.values for one in verdicts))
+    lagging = [one for one in verdicts if one.state == State.LAGS]
+    return bool(lagging) and all(one.texts & ours for one in lagging)
+
+
+def _lagging(problems: Sequence[str], kind: type[ProviderError]) -> ProviderError:
     more = len(problems) - _NAMES_SAID
     rest = f"; and {more} more names" if more > 0 else ""
-    return ProviderError(
+    return kind(
         "; ".join(problems[:_NAMES_SAID]) + rest,
         hint="See whether the provider lists the records, and ask the servers: dig @SERVER NAME TXT. "
-        "Where they only need longer, raise --validation-delay.",
+        "Where they only need longer, raise --validation-delay. Where this host sees another view of the "
+        "zone than the authority does, name public resolvers (pvefw config set --resolvers IP,IP), or "
+        "only wait (pvefw config set --dns-watch 0).",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pvefw import plugins, settings
 from pvefw.errors import PluginError, PluginMissing
 from pvefw.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec, DnsSpec
-from pvefw.model import SettingInfo
+from pvefw.model import CatalogEntry
 from pvefw.plugins import Bound
 from pvefw.store import pvefw_config
 from pvefw.store.paths import Paths
@@ -23,9 +23,12 @@ class _InCatalog:
     catalog: Bound[DnsCatalogSpec]
     name: str
 
+    def entry(self, paths: Paths) -> CatalogEntry:
+        return self.catalog.hooks.catalog_entry(name=self.name, root=paths.root)
 
-def declared(paths: Paths, name: str) -> Sequence[SettingInfo]:
-    """The settings that a provider accepts.
+
+def entry(paths: Paths, name: str) -> CatalogEntry:
+    """A provider and the settings that it accepts.
 
     :param name: as in the configuration: ``ovh``, ``hetzner`` or ``acmesh/hetzner``.
     :raises PluginMissing: nobody offers the name.
@@ -33,24 +36,27 @@ def declared(paths: Paths, name: str) -> Sequence[SettingInfo]:
     """
     where = _locate(paths, name)
     if isinstance(where, _InCatalog):
-        return where.catalog.hooks.catalog_entry(name=where.name).settings
-    return settings.declared(plugins.load(where))
+        return where.entry(paths)
+    return CatalogEntry(name, name, settings.declared(plugins.load(where)))
 
 
-def check(paths: Paths, name: str, values: Mapping[str, str], instance: str) -> None:
+def check(paths: Paths, name: str, values: Mapping[str, str], instance: str) -> list[str]:
     """Hold configured values against a provider's settings; references are not resolved.
 
     :param instance: the instance's name, for messages.
+    :returns: what looks wrong where the provider takes any key, a sentence for each.
     :raises PluginError: nobody offers the name, or who does is broken.
     :raises ConfigError: the values do not fit.
     """
     where = _locate(paths, name)
-    if isinstance(where, _InCatalog):
-        settings.check(
-            where.catalog.hooks.catalog_entry(name=where.name).settings, values, instance
-        )
-    else:
+    if not isinstance(where, _InCatalog):
         plugins.check_values(where, values, instance)
+        return []
+    found = where.entry(paths)
+    if found.open:
+        return settings.doubts(found.settings, values)
+    settings.check(found.settings, values, instance)
+    return []
 
 
 def bind(paths: Paths, name: str, values: Mapping[str, str], instance: str) -> Bound[DnsSpec]:
@@ -64,11 +70,14 @@ def bind(paths: Paths, name: str, values: Mapping[str, str], instance: str) -> B
     where = _locate(paths, name)
     if not isinstance(where, _InCatalog):
         return plugins.bind_found(where, values, instance=instance)
-    infos = where.catalog.hooks.catalog_entry(name=where.name).settings
-    resolved = settings.resolve_all(infos, values, instance)
-    secrets = settings.secret_values(infos, resolved)
+    found = where.entry(paths)
+    if found.open:
+        resolved = settings.resolve_any(values, instance)
+    else:
+        resolved = settings.resolve_all(found.settings, values, instance)
+    secrets = settings.secret_values(found.settings, resolved)
     catalog = where.catalog.masking(secrets)
-    made = catalog.hooks.catalog_make(name=where.name, values=resolved)
+    made = catalog.hooks.catalog_make(name=where.name, values=resolved, root=paths.root)
     return plugins.bind_object(DNS, made, instance, secrets=secrets)
 
 
@@ -77,7 +86,7 @@ def names(paths: Paths) -> list[str]:
     found = {info.name for info in plugins.installed(DNS)}
     for info in plugins.installed(DNS_CATALOG):
         try:
-            found |= set(_bind_catalog(paths, info.name).hooks.catalog_names())
+            found |= set(_bind_catalog(paths, info.name).hooks.catalog_names(root=paths.root))
         except PluginError:
             continue
     return sorted(found)
@@ -98,7 +107,7 @@ def _search(paths: Paths, name: str) -> _InCatalog:
     for info in plugins.installed(DNS_CATALOG):
         try:
             catalog = _bind_catalog(paths, info.name)
-            if name in catalog.hooks.catalog_names():
+            if name in catalog.hooks.catalog_names(root=paths.root):
                 return _InCatalog(catalog, name)
         except PluginError as error:
             broken.append(error)
