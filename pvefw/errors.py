@@ -162,7 +162,14 @@ class RateLimited(ProviderError):
 
 
 class AnswersDisplaced(ProviderError):
-    """Of several challenges' answers only some can be seen, for each one replaces the one before it."""
+    """Of several challenges' answers only some can be seen, for each one replaces the one before it.
+
+    ``seconds`` says for how long who saw one of them may remember it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", seconds: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
 
 
 class Unavailable(ProviderError):

@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from cryptography import x509
@@ -113,14 +113,15 @@ class OrderFlow:
         by_solver = _grouped(answers)
         with self._cleaned_up(by_solver):
             shown = _parallel(lambda one: self._present(*one), list(by_solver.values()))
-            singly = {key for key, together in zip(by_solver, shown, strict=True) if not together}
+            singly = {
+                key: one for key, one in zip(by_solver, shown, strict=True) if one is not None
+            }
             self._transport.start_anew()  # DNS may have taken hours
             if answers:
                 self._task.log("Triggering validation")
             _parallel(self._respond, [one for one in answers if id(one.solver) not in singly])
-            for one in answers:
-                if id(one.solver) in singly:
-                    self._validate_alone(one)
+            for key, seconds in singly.items():
+                self._one_by_one([one for one in answers if id(one.solver) == key], seconds)
             order = self._poll(self._client.order(order.url), "pending")
             if order.status == "invalid":
                 raise self._why_invalid(order)
@@ -185,9 +186,7 @@ class OrderFlow:
 
     def _answers(self, authorizations: Sequence[Authorization]) -> list[_Answer]:
         answers = []
-        for one in authorizations:
-            if one.name not in self._solvers:
-                raise AcmeProtocolError(f"{one.url}: {one.name} was not ordered")
+        for one in self._as_ordered(authorizations):
             if one.status == "valid":
                 self._task.log(f"{one.name} is already validated!")
             elif one.status != "pending":
@@ -198,6 +197,17 @@ class OrderFlow:
                 self._task.log(f"The validation for {one.name} is pending!")
                 answers.append(self._choose(one))
         return answers
+
+    def _as_ordered(self, authorizations: Sequence[Authorization]) -> list[Authorization]:
+        """Each for the name that was ordered: some authorities do not mark those of wildcards."""
+        found: dict[str, Authorization] = {}
+        for one in sorted(authorizations, key=lambda one: not one.wildcard):
+            other = replace(one, wildcard=not one.wildcard)
+            free = [it for it in (one, other) if it.name in self._solvers and it.name not in found]
+            if not free:
+                raise AcmeProtocolError(f"{one.url}: {one.name} was not ordered")
+            found[free[0].name] = free[0]
+        return list(found.values())
 
     def _choose(self, authorization: Authorization) -> _Answer:
         """The first challenge type of the solver that the server offers."""
@@ -220,8 +230,11 @@ class OrderFlow:
             hint="Give this name a plugin for one of those; a wildcard needs a dns plugin.",
         )
 
-    def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> bool:
-        """Make all answers of a solver visible at once; ``False`` where they displace each other."""
+    def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> float | None:
+        """Make all answers of a solver visible at once.
+
+        :returns: where they displace each other, for how many seconds one may be remembered.
+        """
         try:
             solver.challenge_present(challenges=challenges, task=self._task)
         except AnswersDisplaced as error:
@@ -229,11 +242,24 @@ class OrderFlow:
                 raise
             self._task.log(f"Validating one name after the other: {error.message}")
             self._clean_up(solver, challenges)
-            return False
-        return True
+            return error.seconds
+        return None
+
+    def _one_by_one(self, answers: Sequence[_Answer], seconds: float) -> None:
+        """Validate name after name, where there is room for one answer only.
+
+        :param seconds: to wait in between, so that the authority's resolvers forget the one before.
+        """
+        for number, one in enumerate(answers):
+            if number and seconds:
+                self._task.log(
+                    f"Waiting for {seconds + 1:g} seconds until the last value is forgotten"
+                )
+                self._transport.pause(seconds + 1, one.authorization.url)
+            self._validate_alone(one)
 
     def _validate_alone(self, answer: _Answer) -> None:
-        """Show one answer, have it validated, and take it down: there is room for one only."""
+        """Show one answer, have it validated, and take it down."""
         with self._cleaned_up({0: (answer.solver, [answer.challenge])}):
             self._present(answer.solver, [answer.challenge])
             self._transport.start_anew()
@@ -333,15 +359,17 @@ def _failure(authorization: Authorization) -> AcmeProblem | None:
     return None
 
 
+_NOT_OURS = (
+    "Somebody else answers for these names: check where they point to. With a webroot, check that the "
+    "web server serves that directory and may read WEBROOT/.well-known/acme-challenge."
+)
 _ADVICE = {
     ("http-01", "connection"): "The authority must reach port 80 of these names: "
     "check DNS, firewall and routing.",
     ("http-01", "dns"): "The authority cannot look these names up: "
     "check the zone and its name servers.",
-    ("http-01", "unauthorized"): "Somebody else answers for these names: "
-    "check where they point to.",
-    ("http-01", "incorrectResponse"): "Somebody else answers for these names: "
-    "check where they point to.",
+    ("http-01", "unauthorized"): _NOT_OURS,
+    ("http-01", "incorrectResponse"): _NOT_OURS,
     ("dns-01", "dns"): "The authority cannot look the TXT record up: "
     "check the zone's delegation, its DNSSEC and its name servers.",
     ("dns-01", "unauthorized"): "The authority saw no TXT record, or another one: "

@@ -64,6 +64,8 @@ class Verdict:
     said: str = ""
     texts: frozenset[str] = frozenset()
     """The values that it shows at the name."""
+    ttl: float = 0.0
+    """Seconds for which they may be remembered."""
 
 
 def wait(
@@ -102,7 +104,7 @@ def wait(
     judged = [_judge(one, verdicts, task) for one in expected]
     problems = [one for one in judged if one is not None]
     if problems:
-        raise _lagging(problems, AnswersDisplaced if _displaced(verdicts) else ProviderError)
+        raise _lagging(problems, verdicts)
     blind = max((one.delay for one in expected if not _asked(one, verdicts)), default=0.0)
     if blind and not resolver.watch:
         task.log(f"Waiting for {blind:g} seconds; name servers are not watched (dns-watch is 0)")
@@ -163,7 +165,7 @@ class _Watch:
         questions = [question(one.name, "TXT") for one in pending]
         replies = self.resolver.exchange(self.server, questions, seconds)
         verdicts = [
-            Verdict(self.server, one, *_read(reply, one), _texts(reply, one.name))
+            Verdict(self.server, one, *_read(reply, one), _texts(reply, one.name), _ttl(reply))
             for one, reply in zip(pending, replies, strict=True)
         ]
         for verdict in verdicts:
@@ -210,6 +212,11 @@ def _texts(reply: dns.message.Message | NoAnswer, name: str) -> frozenset[str]:
     )
 
 
+def _ttl(reply: dns.message.Message | NoAnswer) -> float:
+    ttls = [] if isinstance(reply, NoAnswer) else [one.ttl for one in reply.answer]
+    return float(max(ttls, default=0))
+
+
 def _serial(reply: dns.message.Message) -> str:
     for rrset in reply.authority:
         if rrset.rdtype == dns.rdatatype.SOA:
@@ -244,16 +251,21 @@ def _displaced(verdicts: Sequence[Verdict]) -> bool:
     return bool(lagging) and all(one.texts & ours for one in lagging)
 
 
-def _lagging(problems: Sequence[str], kind: type[ProviderError]) -> ProviderError:
+def _lagging(problems: Sequence[str], verdicts: Sequence[Verdict]) -> ProviderError:
     more = len(problems) - _NAMES_SAID
     rest = f"; and {more} more names" if more > 0 else ""
-    return kind(
-        "; ".join(problems[:_NAMES_SAID]) + rest,
-        hint="See whether the provider lists the records, and ask the servers: dig @SERVER NAME TXT. "
-        "Where they only need longer, raise --validation-delay. Where this host sees another view of the "
-        "zone than the authority does, name public resolvers (pvefw config set --resolvers IP,IP), or "
-        "only wait (pvefw config set --dns-watch 0).",
-    )
+    said = "; ".join(problems[:_NAMES_SAID]) + rest
+    if _displaced(verdicts):
+        return AnswersDisplaced(said, hint=_LAGGING, seconds=max(one.ttl for one in verdicts))
+    return ProviderError(said, hint=_LAGGING)
+
+
+_LAGGING = (
+    "See whether the provider lists the records, and ask the servers: dig @SERVER NAME TXT. "
+    "Where they only need longer, raise --validation-delay. Where this host sees another view of the "
+    "zone than the authority does, name public resolvers (pvefw config set --resolvers IP,IP), or "
+    "only wait (pvefw config set --dns-watch 0)."
+)
 
 
 def _tell_of_missing_routes(verdicts: Iterable[Verdict], task: Task) -> None:
