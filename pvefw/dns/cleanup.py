@@ -1,6 +1,6 @@
 """Removing what dead processes left in DNS: exactly what their journals name."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from pvefw import system
@@ -11,7 +11,7 @@ from pvefw.errors import ConfigError, PvefwError
 from pvefw.hookspecs.dns import DnsSpec
 from pvefw.model import Task
 from pvefw.plugins import Bound
-from pvefw.store import locks
+from pvefw.store import locks, node_settings
 from pvefw.store.paths import Paths
 from pvefw.system import Clock, SystemClock
 
@@ -31,6 +31,7 @@ def cleanup(
     *,
     clock: Clock | None = None,
     seconds: float = batches.REMOVE_SECONDS,
+    concerned: Callable[[str], bool] = lambda _instance: True,
 ) -> list[Leftover]:
     """Remove the records of every journal whose process is dead.
 
@@ -38,14 +39,20 @@ def cleanup(
 
     :param bind_instance: called once for each instance that has something to remove.
     :param seconds: for how long a provider that is busy or out of order is asked again.
+    :param concerned: whether to remove the records of a plugin instance.
     :returns: what is still there; each was reported as a warning, with what to do by hand.
     :raises Locked: another process has been cleaning up for two minutes.
     """
     clock = clock or SystemClock()
-    if not any(not one.owned for one in _all(paths, task)):
+    if not any(
+        not one.owned and any(concerned(entry.instance) for entry in one.entries)
+        for one in _all(paths, task)
+    ):
         return []
     with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
-        left = _remove(_all(paths, task), bind_instance, task, clock, seconds)
+        journals = _all(paths, task)
+        abandoned = _abandoned(journals, concerned)
+        left = _remove(journals, abandoned, bind_instance, task, clock, seconds)
     for one in left:
         task.warn(f"{one.entry} is left: {one.reason}")
     if left:
@@ -58,21 +65,27 @@ def cleanup(
 def cleanup_first(paths: Paths, task: Task) -> None:
     """:func:`cleanup` with the configured instances, before other work that must not fail for it.
 
-    Nor may it wait for it: a provider that does not answer within moments is left to a thread, which
-    ends with the process.
+    What the node's own names use is removed before they use it again. The work has not to wait for other
+    instances: a provider that does not answer within moments is left to a thread, which ends with the
+    process.
     """
     if not journal.files_of(paths):
         return
     from pvefw.dns import instances  # it brings dnspython
 
-    def clean() -> None:
+    used = {one.plugin for one in node_settings.certificate_names(paths)}
+
+    def clean(concerned: Callable[[str], bool], seconds: float) -> None:
+        bind = partial(instances.bind, paths)
         try:
-            cleanup(paths, partial(instances.bind, paths), task, seconds=0.0)
+            cleanup(paths, bind, task, seconds=seconds, concerned=concerned)
         except PvefwError as error:
             task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
 
+    clean(used.__contains__, batches.REMOVE_SECONDS)
+    others = partial(clean, lambda id_: id_ not in used, 0.0)
     try:
-        system.call_within(clean, _FIRST_SECONDS, "dns-cleanup", lambda: task.cancelled)
+        system.call_within(others, _FIRST_SECONDS, "dns-cleanup", lambda: task.cancelled)
     except system.DidNotReturn:
         task.log("Records of earlier orders are still being removed; going on meanwhile")
 
@@ -106,25 +119,36 @@ def _all(paths: Paths, task: Task) -> list[Journal]:
     return [one for one in found if one]
 
 
+def _abandoned(
+    journals: Iterable[Journal], concerned: Callable[[str], bool]
+) -> dict[str, set[Entry]]:
+    """What dead processes left, by plugin instance."""
+    found: dict[str, set[Entry]] = {}
+    for entry in (entry for one in journals if not one.owned for entry in one.entries):
+        if concerned(entry.instance):
+            found.setdefault(entry.instance, set()).add(entry)
+    return found
+
+
 def _remove(
     journals: Sequence[Journal],
+    abandoned: Mapping[str, set[Entry]],
     bind_instance: BindInstance,
     task: Task,
     clock: Clock,
     seconds: float,
 ) -> list[Leftover]:
-    abandoned = [one for one in journals if not one.owned]
-    in_use = {entry for one in journals if one.owned for entry in one.entries}
+    """Remove abandoned entries, by instance, and strike them from the journals of dead processes."""
 
     def close(entries: Iterable[Entry]) -> None:
         gone = set(entries)
-        for one in abandoned:
-            one.close(gone)
+        for one in journals:
+            if not one.owned:
+                one.close(gone)
 
+    in_use = {entry for one in journals if one.owned for entry in one.entries}
     close(in_use)  # an order that was resumed has the same values: they are its own now
-    by_instance: dict[str, set[Entry]] = {}
-    for entry in (entry for one in abandoned for entry in one.entries):
-        by_instance.setdefault(entry.instance, set()).add(entry)
+    by_instance = {id_: mine - in_use for id_, mine in abandoned.items() if mine - in_use}
     left: list[Leftover] = []
     found: list[Batch] = []
     for instance, entries in by_instance.items():

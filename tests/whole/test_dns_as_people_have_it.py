@@ -68,6 +68,16 @@ def names(host):
     return sorted(info["san"])
 
 
+def record_left(host, id_, domain):
+    """A journal of a process that is dead; the record's name."""
+    name = f"_acme-challenge.{domain}."
+    entry = {"instance": id_, "zone": "example.test.", "name": name, "value": "old"}
+    said = {"pid": 1, "pstart": 1, "created": "2026-01-01T00:00:00+00:00", "entries": [entry]}
+    host.paths.dns_journals.mkdir(parents=True, exist_ok=True)
+    (host.paths.dns_journals / f"{id_}.json").write_text(json.dumps(said))
+    return name
+
+
 def test_a_provider_with_one_value_gets_one_name_after_the_other(host, world, instance, scripts):
     """Two names and a wildcard that lead to one record, at a provider where each add replaces it."""
     server = world.primary
@@ -129,21 +139,20 @@ def test_old_entries_of_a_dead_server_slow_nobody_down(host, world, instance):
     instance("gone", "rfc2136", **gone)
     instance("silent", "rfc2136", **silent)
     instance("bind", "rfc2136", **of_primary(world))
-    host.paths.dns_journals.mkdir(parents=True)
     for id_ in ("gone", "silent"):
-        entry = {
-            "instance": id_,
-            "zone": "example.test.",
-            "name": "_acme-challenge.old.example.test.",
-            "value": "x",
-        }
-        (host.paths.dns_journals / f"{id_}.json").write_text(
-            json.dumps(
-                {"pid": 1, "pstart": 1, "created": "2026-01-01T00:00:00+00:00", "entries": [entry]}
-            )
-        )
+        record_left(host, id_, "old.example.test")
     started = time.monotonic()
     order(host, "quick.example.test,plugin=bind")
     assert time.monotonic() - started < 12
     assert names(host) == ["quick.example.test"]
     assert {one.instance for one in journal.open_entries(host.paths)} == {"gone", "silent"}
+
+
+def test_what_the_order_uses_itself_is_removed_before(host, world, instance):
+    instance("bind", "rfc2136", **of_primary(world))
+    name = record_left(host, "bind", "again.example.test")
+    world.primary.update("example.test.", ("add", name, "old"))
+    said = order(host, "again.example.test,plugin=bind")
+    removed, added = said.index("bind: removing 1 TXT record"), said.index("bind: adding 1")
+    assert removed < added
+    assert journal.open_entries(host.paths) == []

@@ -78,8 +78,18 @@ def test_the_status_of_the_last_answer_decides(add, answering, status, kind):
 
 def test_a_time_out_does_not_look_like_a_refusal(add):
     body = f'_get "http://127.0.0.1:{free_port()}/" || _err "Could not add txt record."; return 1'
-    with pytest.raises(Unavailable, match=r"Could not add txt record\. \(curl: \(7\) .*\)"):
+    with pytest.raises(
+        Unavailable, match=r"Could not add txt record\. \(curl: \(7\) .*\)"
+    ) as caught:
         add(body)
+    assert caught.value.unchanged  # the provider was never reached
+
+
+def test_a_provider_that_was_reached_once_may_have_changed_something(add, answering):
+    gone = f"http://127.0.0.1:{free_port()}/"
+    with pytest.raises(Unavailable) as caught:
+        add(f'_get "{answering(200)}/" >/dev/null; _get "{gone}" || return 1')
+    assert not caught.value.unchanged
 
 
 def test_what_programs_say_is_kept_beside_what_the_script_says(add):

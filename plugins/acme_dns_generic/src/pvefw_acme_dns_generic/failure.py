@@ -30,6 +30,8 @@ _BUSY = re.compile(
 _MANY = re.compile(r"too many requests|rate.?limit", re.IGNORECASE)
 _FAILED = range(400, 600)
 _LATER = {*range(500, 600), HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY}
+_NOT_SENT = ("curl 5", "curl 6", "curl 7")
+"""No address, or no connection: the provider never got the request."""
 _UNREACHABLE = frozenset((5, 6, 7, 16, 18, 28, 35, 52, 55, 56, 92))
 """Exit statuses of curl that are about the way to the server (curl(1))."""
 
@@ -79,7 +81,9 @@ def explain(who: str, said: Said, stdout: str) -> ProviderError:
     last = said.requests[-1] if said.requests else ""
     if last.isdecimal() and int(last) in _FAILED and last not in message:
         message += f" (HTTP status {last})"
-    return _kind(message, " / ".join([*own, *below]), last)
+    error = _kind(message, " / ".join([*own, *below]), last)
+    error.unchanged = bool(said.requests) and all(one in _NOT_SENT for one in said.requests)
+    return error
 
 
 def _is_in(line: str, others: Sequence[str]) -> bool:
