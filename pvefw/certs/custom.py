@@ -49,8 +49,7 @@ def set_pair(
     _tell_of_changes(chain.parse(certificate, what), parsed, task)
     deploy.prepare(paths)
     event = install.install_pair(paths, certificate, key, task, now)
-    info = chain.describe(paths.proxy_certificate, ordered)
-    renewal.keep(paths, info, Record(custom=True))
+    renewal.keep(paths, chain.describe(paths.proxy_certificate, ordered), Record(custom=True))
     if not restart:
         task.log("The service uses it when it is restarted")
         deploy.skip_service(paths)

@@ -1,6 +1,6 @@
 """What is configured for orders, held against what the authority offers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pvefw.acme.client import Client
 from pvefw.acme.transport import Transport
@@ -44,6 +44,25 @@ def check(paths: Paths, given: Mapping[str, str]) -> list[str]:
     return []
 
 
+def doubt(paths: Paths, offered: Sequence[str] | None) -> str:
+    """Why the next order would be refused, as far as that is known; empty where nothing is.
+
+    :param offered: the profiles that the authority offered when it was asked last; ``None`` for unknown.
+    """
+    try:
+        account = account_store.load(paths, node_settings.account_name(paths))
+    except (ConfigError, NotFound):
+        return ""
+    settings = node_settings.load(paths)
+    doubts = []
+    if settings.get("must-staple") == "1":
+        doubts.append(stapling_doubt(account.directory))
+    if offered is not None:
+        doubts.append(profile_doubt(settings.get("profile", ""), offered, account.directory))
+    found = "; ".join(one for one in doubts if one)
+    return f"its renewal would fail: {found}" if found else ""
+
+
 def profiles(account: Account) -> list[str]:
     """The profiles that an account's authority offers.
 
@@ -62,14 +81,14 @@ def stapling_doubt(directory: str) -> str:
     return f"{directory} has refused must-staple since {ended}" if ended else ""
 
 
-def profile_doubt(profile: str, offered: list[str], directory: str) -> str:
+def profile_doubt(profile: str, offered: Sequence[str], directory: str) -> str:
     """Why a profile would be refused; empty where it would not."""
     if not profile or profile in offered:
         return ""
     return f"{directory} does not offer the profile {profile}"
 
 
-def _choices(offered: list[str]) -> str:
+def _choices(offered: Sequence[str]) -> str:
     if not offered:
         return "It has no profiles at all; leave the property out."
     return f"It offers {', '.join(offered)}."

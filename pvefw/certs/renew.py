@@ -30,7 +30,6 @@ from pvefw.errors import (
     AcmeError,
     AcmeProblem,
     CertificateError,
-    ConfigError,
     NotFound,
     PvefwError,
     RateLimited,
@@ -248,26 +247,10 @@ def _plan_service(
         days = node_settings.get(paths, "renew-before")
         earlier = timedelta(days=int(days)) if days else None
         decision = renewal.decide(info, paths.node, window=record.window, renew_before=earlier)
-    doubt = _would_fail(paths, record)
+    doubt = offers.doubt(paths, record.profiles)
     return _Planned(
         info, record, decision, note, "acmerenew", lambda task: issue.obtain(paths, task), doubt
     )
-
-
-def _would_fail(paths: Paths, record: Record) -> str:
-    """Why the next order would be refused, as far as that is known; empty where nothing is."""
-    try:
-        account = account_store.load(paths, node_settings.account_name(paths))
-    except (ConfigError, NotFound):
-        return ""
-    profile = node_settings.get(paths, "profile") or ""
-    doubts = []
-    if node_settings.get(paths, "must-staple") == "1":
-        doubts.append(offers.stapling_doubt(account.directory))
-    if record.profiles is not None:
-        doubts.append(offers.profile_doubt(profile, list(record.profiles), account.directory))
-    found = "; ".join(one for one in doubts if one)
-    return f"its renewal would fail: {found}" if found else ""
 
 
 def _to_take_over(paths: Paths, found: sharing.Found, now: datetime) -> _Planned:

@@ -74,10 +74,8 @@ def register(
     if binding is None and (custom or offer.binding_required) and _interactive():
         binding = _ask_binding()
     if offer.binding_required and binding is None:
-        raise UsageError(
-            f"acme account register: {directory} requires an external account binding",
-            hint=directories.binding_hint(directory),
-        )
+        why = f"{directory} requires an external account binding"
+        raise UsageError(f"acme account register: {why}", hint=directories.binding_hint(directory))
     run_task(
         app,
         "acmeregister",

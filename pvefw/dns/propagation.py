@@ -87,10 +87,8 @@ def wait(
     :raises Cancelled: the task was cancelled.
     """
     start = clock.monotonic()
-    watches = [
-        _Watch(server, mine, resolver, task, clock, start, seen)
-        for server, mine in (_by_server(expected) if resolver.watch else {}).items()
-    ]
+    servers = _by_server(expected) if resolver.watch else {}
+    watches = [_Watch(one, of, resolver, task, clock, start, seen) for one, of in servers.items()]
     if watches:
         addresses = "1 address" if len(watches) == 1 else f"{len(watches)} addresses"
         task.log(f"Watching {addresses} of name servers for {_count(expected)}")

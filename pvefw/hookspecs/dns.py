@@ -61,7 +61,8 @@ class DnsSpec:
         :raises RateLimited: core waits and calls again with the same records.
         :raises Unavailable: core tries again a few times with the same records.
         :raises ProviderError: anything else, in the provider's own words. Core then calls
-            :meth:`dns_remove` with the same records.
+            :meth:`dns_remove` with the same records, unless the error is ``unchanged``: the provider was
+            never reached, or refused all of them, so that none of these records can be there.
         """
 
     @required

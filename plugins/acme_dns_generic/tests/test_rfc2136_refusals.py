@@ -31,26 +31,28 @@ def refused(instance):
     return caught.value
 
 
+def unsigned(wire, code):
+    """An answer with a response code to an update, a good one to anything else."""
+    query = dns.message.from_wire(wire, keyring=False)
+    asked = query.opcode() == dns.opcode.UPDATE
+    answer = dns.message.Message(id=query.id)
+    answer.flags |= dns.flags.QR
+    answer.set_opcode(query.opcode())
+    answer.set_rcode(code if asked else dns.rcode.NOERROR)
+    answer.question = [] if asked else query.question
+    return answer.to_wire()
+
+
 @contextlib.contextmanager
 def answering(code, *, tcp=True):
     """A server that answers every update so, unsigned: what Technitium and appliances do."""
     port, stop = free_dns_port(), threading.Event()
 
-    def reply(wire):
-        query = dns.message.from_wire(wire, keyring=False)
-        asked = query.opcode() == dns.opcode.UPDATE
-        answer = dns.message.Message(id=query.id)
-        answer.flags |= dns.flags.QR
-        answer.set_opcode(query.opcode())
-        answer.set_rcode(code if asked else dns.rcode.NOERROR)
-        answer.question = [] if asked else query.question
-        return answer.to_wire()
-
     def over_udp(channel):
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 wire, sender = channel.recvfrom(4096)
-                channel.sendto(reply(wire), sender)
+                channel.sendto(unsigned(wire, code), sender)
 
     def over_tcp(listener):
         while not stop.is_set():
@@ -58,7 +60,7 @@ def answering(code, *, tcp=True):
                 connection, _ = listener.accept()
                 with connection:
                     (size,) = struct.unpack("!H", connection.recv(2, socket.MSG_WAITALL))
-                    said = reply(connection.recv(size, socket.MSG_WAITALL))
+                    said = unsigned(connection.recv(size, socket.MSG_WAITALL), code)
                     connection.sendall(struct.pack("!H", len(said)) + said)
 
     with contextlib.ExitStack() as stack:

@@ -4,7 +4,7 @@ import binascii
 import contextlib
 import itertools
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -22,10 +22,10 @@ from pvefw.api import (
     Task,
     TxtRecord,
     Unavailable,
-    Unsupported,
     hookimpl,
     setting,
 )
+from pvefw_acme_dns_generic import refusals
 
 __all__ = ["Rfc2136"]
 
@@ -193,7 +193,7 @@ class Rfc2136:
         """Raise what a refusal means. An update is done as a whole or not at all: nothing was changed."""
         signed = self._key is None or reply.had_tsig
         without = "" if signed else " without a signature"
-        kind, why, hint = _meaning(reply.rcode(), self.key_name, signed=signed)
+        kind, why, hint = refusals.meaning(reply.rcode(), self.key_name, signed=signed)
         raise kind(
             f"{self.server} answers {dns.rcode.to_text(reply.rcode())}{without}: "
             + why.format(zone=zone, key=self.key_name),
@@ -230,63 +230,6 @@ class Rfc2136:
             f"{self.server} rejects the signature's time (BADTIME): this host's clock is {off}",
             hint="Set the clock of whichever host is wrong (timedatectl, chronyc).",
         )
-
-
-_Meaning = tuple[type[ProviderError], str, str]
-_TAKES_NONE: _Meaning = (
-    CredentialsRejected,
-    "it takes no updates of {zone}, or none from here or with the key {key}",
-    (
-        "Let the server take updates with this key (PowerDNS: dnsupdate=yes, and ALLOW-DNSUPDATE-FROM "
-        "and TSIG-ALLOW-DNSUPDATE of the zone)."
-    ),
-)
-_NOT_ALLOWED: _Meaning = (
-    CredentialsRejected,
-    "the key {key} may not change TXT records of {zone}",
-    "Let the key do so at the server (update-policy in BIND, acl in Knot).",
-)
-_WITHOUT_A_KEY: _Meaning = (
-    CredentialsRejected,
-    "it does not let this host change {zone} without a key",
-    "Set key_name and secret, or let this address change the zone.",
-)
-_SOA = "Set 'server' to the server that the zone's SOA record names."
-_NOT_PRIMARY: _Meaning = (ProviderError, "it is not the primary server of {zone}", _SOA)
-_NOT_PRIMARY_OR_KEY: _Meaning = (
-    ProviderError,
-    "it is not the primary server of {zone}, or does not know the key {key}",
-    _SOA,
-)
-_MEANINGS: Mapping[int, _Meaning] = {
-    dns.rcode.NOTZONE: (ProviderError, "a record is not within {zone}", ""),
-    dns.rcode.NOTIMP: (
-        Unsupported,
-        "it does not take updates (RFC 2136)",
-        "Set 'server' to a server that does, or use another plugin.",
-    ),
-    dns.rcode.FORMERR: (
-        ProviderError,
-        "it cannot read the update of {zone}",
-        "Look whether the server takes signed updates (RFC 2136, RFC 8945) at all.",
-    ),
-    dns.rcode.SERVFAIL: (
-        Unavailable,
-        "it could not store the change",
-        "Look into the server's log.",
-    ),
-}
-
-
-def _meaning(rcode: int, key: str | None, *, signed: bool) -> _Meaning:
-    """What a response code means (RFC 2136 section 2.2, RFC 8945 section 5.3)."""
-    if rcode in (dns.rcode.REFUSED, dns.rcode.NOTAUTH) and key is None:
-        return _WITHOUT_A_KEY
-    if rcode == dns.rcode.REFUSED:
-        return _NOT_ALLOWED if signed else _TAKES_NONE
-    if rcode == dns.rcode.NOTAUTH:
-        return _NOT_PRIMARY if signed else _NOT_PRIMARY_OR_KEY
-    return _MEANINGS.get(rcode, (ProviderError, "it refuses the update of {zone}", ""))
 
 
 class _Lost(Exception):
