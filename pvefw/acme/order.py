@@ -200,14 +200,16 @@ class OrderFlow:
 
     def _as_ordered(self, authorizations: Sequence[Authorization]) -> list[Authorization]:
         """Each for the name that was ordered: some authorities do not mark those of wildcards."""
-        found: dict[str, Authorization] = {}
+        taken: set[str] = set()
+        found = []
         for one in sorted(authorizations, key=lambda one: not one.wildcard):
-            other = replace(one, wildcard=not one.wildcard)
-            free = [it for it in (one, other) if it.name in self._solvers and it.name not in found]
-            if not free:
+            both = (one, replace(one, wildcard=not one.wildcard))
+            ordered = [it for it in both if it.name in self._solvers]
+            if not ordered:
                 raise AcmeProtocolError(f"{one.url}: {one.name} was not ordered")
-            found[free[0].name] = free[0]
-        return list(found.values())
+            found.append(next((it for it in ordered if it.name not in taken), ordered[0]))
+            taken.add(found[-1].name)
+        return found
 
     def _choose(self, authorization: Authorization) -> _Answer:
         """The first challenge type of the solver that the server offers."""

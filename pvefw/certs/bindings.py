@@ -6,6 +6,7 @@ from typing import Any
 
 from pvefw.errors import ConfigError, UsageError
 
+_BASE64 = re.compile(r"[A-Za-z0-9_+/-]+={0,2}")
 _FIELD = re.compile(r"\b(?P<key>keyId|b64MacKey)\b\W{1,4}(?P<value>[\w=+/.-]+)")
 
 
@@ -28,7 +29,7 @@ def read(text: str, kid: str | None, what: str) -> tuple[str, str]:
             "acme account register: the key id of the external account binding is missing",
             hint="Give it with --eab-kid.",
         )
-    if not key or len(key.split()) > 1:
+    if not _BASE64.fullmatch(key):
         raise ConfigError(
             f"{what}: this is not the key of an external account binding: it is base64url",
             hint="Put the key into the file as the authority gave it to you.",
