@@ -110,6 +110,11 @@ DIALECTS = {
     "colons": "'X\nOptions:\n X_Token: Token\n X_Port: Port, optional\n'",
     "exports": "'X\nOptions:\n export X_Token=\n X_Port Optional\n'",
     "optional section": "'X\nOptions:\n X_Token Token\nOptional:\n X_Port Port\n'",
+    "an apostrophe": r"""'X
+Options:
+ X_Token The account'\''s token
+ X_Port Port. Optional.
+'""",
     "double quotes": '"X\nOptions:\n X_Token Token\n X_Port Port. Optional.\n"',
     "DOS": "'X\r\nOptions:\r\n X_Token Token\r\n X_Port Port. Optional.\r\n'",
     "JSON list": """'[{"name": "X_Token", "usage": "Token", "required": "1"},
@@ -182,6 +187,11 @@ def test_of_two_that_are_tested_together_one_is_enough():
     block = "'X\nOptions:\n X_Token Token\n X_Key Key\n X_User User\n'"
     code = 'if [ -z "$X_Token" ] && [ -z "$X_Key" ]; then return 1; fi; echo "$X_User"'
     assert {key for key, one in settings_of(block, code).items() if one[0]} == {"X_User"}
+
+
+def test_a_sentence_among_the_options_is_none():
+    block = "'X\nOptions:\n You need a token:\n X_Token Token\n\n'"
+    assert list(settings_of(block, 'echo "You need $X_Token"')) == ["X_Token"]
 
 
 def test_a_damaged_block_is_no_reason_to_refuse():

@@ -14,6 +14,8 @@ from pvefw.api import SettingInfo
 from pvefw_acme_dns_generic import script_reads
 from pvefw_acme_dns_generic.script_reads import Reads
 
+_BLOCK = r"""(?:'(?P<single>(?:[^']|'\\'')*)'|"(?P<double>(?:\\.|[^"\\])*)")"""
+"""Quoted for a shell, in one way or the other."""
 _OPTION = re.compile(
     r"\s*(?:export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)(?:\s*[:=-]\s*|\s+|$)(?P<help>.*)"
 )
@@ -64,13 +66,11 @@ def parse(name: str, text: str) -> ScriptInfo:
     :param text: the script. One without a block gets its name as title, and what its text reads.
     """
     text = text.replace("\r\n", "\n")
-    block = re.search(
-        rf"dns_{re.escape(name)}_info=(?P<quote>['\"])(?P<text>.*?)(?P=quote)", text, re.DOTALL
-    )
+    block = re.search(rf"dns_{re.escape(name)}_info={_BLOCK}", text)
     if block is None:
         return ScriptInfo(name, name, "", tuple(_settings([], script_reads.find(text), text)))
     rest = text[: block.start()] + text[block.end() :]
-    said = block["text"].strip("\n")
+    said = (block["single"] or block["double"] or "").replace(r"'\''", "'").strip("\n")
     if said.lstrip().startswith(("[", "{")):
         title, docs, options = _from_json(said)
     else:
@@ -129,8 +129,8 @@ def _from_lines(lines: Sequence[str]) -> tuple[str, str, list[_Option]]:
 
 def _option(line: str, section: str) -> Iterator[_Option]:
     match = _OPTION.fullmatch(line)
-    if match is None or match["key"].lower() == "or":
-        return
+    if match is None or not ("_" in match["key"] or match["key"].isupper()):
+        return  # a sentence, or the word "or"
     text = match["help"].strip()
     default = _DEFAULT.search(text)
     needed = section != _OPTIONAL_SECTION and not (_OPTIONAL.search(text) or default)
