@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from pvefw.boot.esp_files import EspFiles, Listing, shown
 from pvefw.boot.records import Sources, in_background
-from pvefw.errors import PluginFailed
-from pvefw.fat import folded
-from pvefw.model import BootTree
+from pvefw.core.errors import PluginFailed
+from pvefw.core.model import BootTree
+from pvefw.host.fat import folded
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
-from pvefw.durable import UNFINISHED, sync_names, unfinished
-from pvefw.fat import folded
+from pvefw.host.durable import UNFINISHED, sync_names, unfinished
+from pvefw.host.fat import folded
 
 _SALVAGED = re.compile(r"fsck\d{4}\.rec")
 """What fsck.vfat makes of clusters that belonged to no file: pieces of what a power cut interrupted."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.boot import versions
-from pvefw.errors import ConfigError, NotFound, StoreError
-from pvefw.fat import is_version
-from pvefw.model import Kernel
+from pvefw.core.errors import ConfigError, NotFound, StoreError
+from pvefw.core.model import Kernel
+from pvefw.host.fat import is_version
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

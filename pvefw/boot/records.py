@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pvefw import system
+from pvefw.host.clock import SystemClock
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -168,7 +168,7 @@ class Sources:
         """
         if identity_of(path) != identity:
             return
-        now = int(system.SystemClock().now().timestamp() * 1_000_000_000)
+        now = int(SystemClock().now().timestamp() * 1_000_000_000)
         kept = self._used if now - identity[-1] > _SETTLED else self._now
         kept[str(path)] = {"identity": identity, "sha256": digest}
 

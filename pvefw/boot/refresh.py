@@ -10,9 +10,9 @@ from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found, Loaders
 from pvefw.boot.machine import Machine, Mounted
 from pvefw.boot.records import EspRecord, Sources
-from pvefw.errors import Cancelled, NotFound, PvefwError, StoreError
-from pvefw.fat import folded
-from pvefw.model import BootPlan, BootSyncedEvent, BootTree, Esp, Task
+from pvefw.core.errors import Cancelled, NotFound, PvefwError, StoreError
+from pvefw.core.model import BootPlan, BootSyncedEvent, BootTree, Esp, Task
+from pvefw.host.fat import folded
 from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
 from pvefw.tasks import events

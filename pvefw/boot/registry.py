@@ -9,7 +9,7 @@ from pvefw.boot import esps, firmware, records
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Devices
 from pvefw.boot.esps import Registered
 from pvefw.boot.refresh import LOCK, WAIT, Context, refresh_locked
-from pvefw.errors import (
+from pvefw.core.errors import (
     ProgramError,
     ProviderError,
     PvefwError,
@@ -17,7 +17,7 @@ from pvefw.errors import (
     Unsupported,
     UsageError,
 )
-from pvefw.model import Firmware
+from pvefw.core.model import Firmware
 from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pvefw.boot import choice, kernels
 from pvefw.boot.refresh import Context
-from pvefw.errors import PvefwError, Unsupported
+from pvefw.core.errors import PvefwError, Unsupported
 from pvefw.store import files
 
 

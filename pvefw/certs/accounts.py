@@ -9,12 +9,12 @@ from pvefw.acme.client import Client, Registered
 from pvefw.acme.jws import AccountKey
 from pvefw.acme.transport import Transport, Waiting
 from pvefw.certs import directories
-from pvefw.errors import AcmeProblem, UsageError
-from pvefw.model import Task
+from pvefw.core.errors import AcmeProblem, UsageError
+from pvefw.core.model import Task
+from pvefw.host.clock import SystemClock
 from pvefw.store import accounts, files
 from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
-from pvefw.system import SystemClock
 
 _SECONDS = 120.0
 

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from pvefw.errors import ConfigError, UsageError
+from pvefw.core.errors import ConfigError, UsageError
 
 _BASE64 = re.compile(r"[A-Za-z0-9_+/-]+={0,2}")
 _FIELD = re.compile(r"\b(?P<key>keyId|b64MacKey)\b\W{1,4}(?P<value>[\w=+/.-]+)")

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from pvefw.certs import formats, keys
-from pvefw.errors import CertificateError
-from pvefw.model import Identifier
+from pvefw.core.errors import CertificateError
+from pvefw.core.model import Identifier
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw import settings
-from pvefw.errors import ConfigError, StoreError
+from pvefw.core import settings
+from pvefw.core.errors import ConfigError, StoreError
 
 _LINE = re.compile(
     r"(?P<export>export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_.-]*)(?P<before>\s*)=(?P<after>\s*)(?P<value>.*)"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from pvefw.errors import CertificateError
+from pvefw.core.errors import CertificateError
 
 _SIGNED_DATA = bytes.fromhex("06092a864886f70d010702")
 """The object identifier at the beginning of a PKCS#7 file (RFC 2315 section 14)."""

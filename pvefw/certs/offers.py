@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pvefw.acme.client import Client
 from pvefw.acme.transport import Transport
 from pvefw.certs import accounts, directories
-from pvefw.errors import AcmeError, ConfigError, NotFound, UsageError
+from pvefw.core.errors import AcmeError, ConfigError, NotFound, UsageError
 from pvefw.store import accounts as account_store
 from pvefw.store import node_settings
 from pvefw.store.accounts import Account

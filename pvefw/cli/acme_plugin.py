@@ -13,7 +13,7 @@ from pvefw.cli.data_option import read as read_data
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
 
 plugin = Group("plugin", help="Plugin instances that answer challenges.")
 

@@ -25,7 +25,7 @@ observer = Group("observer", help="Who is told of new certificates, failed renew
 @pass_app
 def add(app: App, /, id_: str, api: str, data: Path | None, **options: bool) -> None:
     """Add an observer named ID."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     values = read_data(data, raw=options["raw"])
@@ -42,7 +42,7 @@ def add(app: App, /, id_: str, api: str, data: Path | None, **options: bool) -> 
 @pass_app
 def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
     """Change an observer."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     raw = options.pop("raw")
@@ -58,7 +58,7 @@ def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
 @pass_app
 def config(app: App, id_: str) -> None:
     """Show an observer's configuration."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     found = instances.load(app.paths, OBSERVER, id_)
@@ -70,7 +70,7 @@ def config(app: App, id_: str) -> None:
 @pass_app
 def list_(app: App) -> None:
     """List the observers."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     rows = [instances.describe(OBSERVER, one) for one in instances.load_all(app.paths, OBSERVER)]
@@ -82,7 +82,7 @@ def list_(app: App) -> None:
 @pass_app
 def remove(app: App, id_: str) -> None:
     """Remove an observer."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     instances.remove(app.paths, OBSERVER, id_)

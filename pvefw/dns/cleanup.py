@@ -3,17 +3,17 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from pvefw import system
+from pvefw.core.errors import ConfigError, PvefwError
+from pvefw.core.hookspecs.dns import DnsSpec
+from pvefw.core.model import Task
+from pvefw.core.plugins import Bound
 from pvefw.dns import batches, journal
 from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal
-from pvefw.errors import ConfigError, PvefwError
-from pvefw.hookspecs.dns import DnsSpec
-from pvefw.model import Task
-from pvefw.plugins import Bound
+from pvefw.host import concurrency
+from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import locks, node_settings
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, SystemClock
 
 _LOCK = "dns-cleanup"
 _LOCK_SECONDS = 120.0
@@ -21,7 +21,7 @@ _FIRST_SECONDS = 3.0
 """For how long other work waits for records of earlier orders to be removed."""
 
 BindInstance = Callable[[str], Bound[DnsSpec]]
-"""Binds a plugin instance by its name; raises a :class:`~pvefw.errors.PvefwError` where it is gone."""
+"""Binds a plugin instance by its name; raises a ``PvefwError`` where it is gone."""
 
 
 def cleanup(
@@ -85,8 +85,8 @@ def cleanup_first(paths: Paths, task: Task) -> None:
     clean(used.__contains__, batches.REMOVE_SECONDS)
     others = partial(clean, lambda id_: id_ not in used, 0.0)
     try:
-        system.call_within(others, _FIRST_SECONDS, "dns-cleanup", lambda: task.cancelled)
-    except system.DidNotReturn:
+        concurrency.call_within(others, _FIRST_SECONDS, "dns-cleanup", lambda: task.cancelled)
+    except concurrency.DidNotReturn:
         task.log("Records of earlier orders are still being removed; going on meanwhile")
 
 

@@ -7,7 +7,7 @@ and so do the line ends.
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 from pvefw.store import files
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from pvefw.certs import data_files
-from pvefw.errors import ConfigError, StoreError
+from pvefw.core.errors import ConfigError, StoreError
 
 AS_PEOPLE_HAVE_THEM = {
     "plain": (b"CF_Token=abc=d\n", "abc=d", None),

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
 
 from pvefw.certs import custom, formats, install, keys
-from pvefw.errors import CertificateError
+from pvefw.core.errors import CertificateError
 
 CERTIFICATE, KEY = self_signed("pve1.example")
 

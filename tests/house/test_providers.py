@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pvefw import plugins, settings
+from pvefw.core import plugins, settings
+from pvefw.core.errors import ProviderError
+from pvefw.core.hookspecs.dns import DNS
 from pvefw.dns import providers
-from pvefw.errors import ProviderError
-from pvefw.hookspecs.dns import DNS
 from pvefw.store.paths import Paths
 
 PAGE = Path(__file__).parents[2] / "docs/providers.md"

@@ -12,8 +12,8 @@ from servers.pebble import pebble as run_pebble
 from servers.processes import free_port
 
 from pvefw.certs import chain, directories, keys, renewal
-from pvefw.errors import CertificateError, UsageError
-from pvefw.model import Identifier
+from pvefw.core.errors import CertificateError, UsageError
+from pvefw.core.model import Identifier
 
 
 @pytest.fixture(scope="module")

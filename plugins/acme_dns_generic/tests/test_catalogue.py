@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pvefw.api import ProviderError, TxtRecord
+from pvefw.core.settings import MASK
 from pvefw.dns import providers
-from pvefw.settings import MASK
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
 
