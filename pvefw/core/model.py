@@ -91,6 +91,9 @@ class CatalogEntry:
     settings: Sequence["SettingInfo"]
     docs: str = ""
     """A URL, or empty."""
+    open: bool = False
+    """Whether ``settings`` is only what is known: every key goes through to the provider, and one that
+    is unknown or missing is a warning, not an error."""
 
 
 @dataclass(frozen=True, slots=True)
