@@ -51,7 +51,7 @@ class Listing:
         return sorted(name for key, name in self.directories.items() if _matches(key, pattern))
 
     def unfinished(self) -> list[PurePosixPath]:
-        """What an interrupted change has left."""
+        """What is called as the leftovers of an interrupted change are."""
         return sorted(
             name
             for key, (name, _) in self.files.items()
@@ -102,6 +102,17 @@ class EspFiles:
                     status = entry.stat(follow_symlinks=False)
                     plain = stat.S_ISREG(status.st_mode)
                     found.files[folded(name)] = (name, status.st_size if plain else -1)
+
+    def stamps(self) -> dict[str, tuple[int, ...]]:
+        """Of every file what changes when it is written: folded name to time, size and inode.
+
+        :raises OSError: the file system cannot be read.
+        """
+        found: dict[str, tuple[int, ...]] = {}
+        for key, (name, _) in self.listing().files.items():
+            status = (self.root / name).lstat()
+            found[key] = (status.st_mtime_ns, status.st_size, status.st_ino)
+        return found
 
     def read(self, target: PurePosixPath) -> bytes:
         """A small file's content.

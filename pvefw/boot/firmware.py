@@ -134,6 +134,43 @@ def started_entry(text: str) -> str:
     return ""
 
 
+def unused_entries(paths: Paths, partitions: Sequence[str]) -> list[str]:
+    """Entries for these partitions that the firmware passes over, one line each.
+
+    :param partitions: their identifiers (PARTUUID), lower case.
+    """
+    if current(paths) is not Firmware.UEFI or isinstance(said := _efibootmgr(paths), PvefwError):
+        return []
+    return unused(said, partitions)
+
+
+def unused(text: str, partitions: Sequence[str]) -> list[str]:
+    """The same, of the output of ``efibootmgr -v``."""
+    order = re.search(r"^BootOrder: (\S+)", text, re.MULTILINE)
+    in_order = order[1].upper().split(",") if order else []
+    found: dict[str, list[tuple[str, str]]] = {}
+    for line in text.splitlines():
+        entry = _ENTRY.fullmatch(line.strip())
+        one = next((one for one in partitions if entry and one and one in line.lower()), None)
+        if entry and one:
+            found.setdefault(one, []).append((entry["number"].upper(), entry["active"]))
+    lines = []
+    for one, entries in found.items():
+        if any(active and number in in_order for number, active in entries):
+            continue
+        number, active = entries[0]
+        if not active:
+            lines.append(
+                f"firmware entry Boot{number} of {one} is inactive: efibootmgr -b {number} -a"
+            )
+        else:
+            every = ",".join([*in_order, number])
+            lines.append(
+                f"firmware entry Boot{number} of {one} is not in BootOrder: efibootmgr -o {every}"
+            )
+    return lines
+
+
 def loader_of(entry: str) -> str:
     """Which loader a firmware entry starts, by its file; or empty."""
     for pattern, name in _FILES.items():

@@ -9,8 +9,8 @@ from servers.directory_machine import DirectoryMachine
 
 from pvefw import plugins
 from pvefw.api import BootState, BootTree, Firmware, Unsupported, hookimpl
+from pvefw.boot.context import Context
 from pvefw.boot.loaders import Loaders
-from pvefw.boot.refresh import Context
 from pvefw.hookspecs.boot import BOOTLOADER
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
