@@ -39,7 +39,8 @@ def compare(one: str, other: str) -> int:
 
 
 def _parts(version: str) -> tuple[str, str]:
-    upstream, _, revision = _PRE_RELEASE.sub("~", version).rpartition("-")
+    version = _PRE_RELEASE.sub("~", version)
+    upstream, _, revision = version.rpartition("-")
     return (upstream, revision) if upstream else (version, "")
 
 
