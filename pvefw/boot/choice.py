@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.boot import cmdline, kernels, packages, signatures, versions
+from pvefw.boot import cmdline, firmware, kernels, packages, signatures, versions
 from pvefw.boot.kernels import Installed
 from pvefw.errors import ConfigError
 from pvefw.fat import is_version
@@ -246,6 +246,8 @@ def _not_in_boot(paths: Paths, found: Installed, running: str) -> str:
     """Why ``/boot`` cannot give the running kernel of this system to an ESP; empty where it can."""
     if running in found.versions or not cmdline.runs_from(paths.root):
         return ""
+    if not cmdline.names_its_loader() and not firmware.has_loader_info(paths):
+        return ""  # it never came from there: a hypervisor started it
     why = found.incomplete.get(running, f"{paths.kernels} does not hold it")
     return f"kernel {running} is running, but {why}"
 

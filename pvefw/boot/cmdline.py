@@ -77,11 +77,24 @@ def running() -> list[str]:
 
     :raises StoreError: it cannot be read.
     """
+    return [one for one in words(_running()) if not one.startswith(_FROM_LOADERS)]
+
+
+def names_its_loader() -> bool:
+    """Whether the running command line shows that a boot loader took the kernel from a disk.
+
+    It does not where a hypervisor was given the kernel, nor with newer releases of systemd-boot.
+
+    :raises StoreError: it cannot be read.
+    """
+    return any(one.startswith(("BOOT_IMAGE=", "initrd=\\")) for one in words(_running()))
+
+
+def _running() -> str:
     try:
-        text = Path("/proc/cmdline").read_text()
+        return Path("/proc/cmdline").read_text()
     except OSError as error:
         raise StoreError(f"/proc/cmdline: could not read the file: {error.strerror}") from error
-    return [one for one in words(text) if not one.startswith(_FROM_LOADERS)]
 
 
 def words(text: str) -> list[str]:

@@ -47,6 +47,11 @@ def verifies_kernels(paths: Paths) -> bool:
     return secure_boot(paths) and _variable(paths, "MokSBStateRT", _SHIM)[:1] != b"\1"
 
 
+def has_loader_info(paths: Paths) -> bool:
+    """Whether a loader with systemd's Boot Loader Interface started this machine."""
+    return bool(_variable(paths, "LoaderInfo", _LOADER))
+
+
 def _variable(paths: Paths, name: str, vendor: str) -> bytes:
     """An EFI variable's value; empty where there is none. Four bytes of attributes come first."""
     path = _efi(paths) / "efivars" / f"{name}-{vendor}"

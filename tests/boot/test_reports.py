@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from boot.conftest import KERNELS, UUIDS, Plain, loaders_of
 
-from pvefw.api import Firmware, hookimpl
+from pvefw.api import hookimpl
 from pvefw.boot import (
     choice,
     cmdline,
@@ -137,6 +137,7 @@ def in_use(monkeypatch):
 
     def in_use(version):
         monkeypatch.setattr(cmdline, "runs_from", lambda _root: True)
+        monkeypatch.setattr(cmdline, "names_its_loader", lambda: True)
         monkeypatch.setattr(kernels, "running", lambda: version)
 
     return in_use
@@ -177,6 +178,28 @@ def test_an_esp_that_never_had_the_running_kernel_is_served(ready, in_use):
     assert any("6.1.0-rescue is running, but" in one for one in made.task.warnings)
 
 
+def test_a_kernel_that_a_hypervisor_was_given_need_not_be_in_boot(ready, in_use, monkeypatch):
+    in_use("6.1.0-given")
+    monkeypatch.setattr(cmdline, "names_its_loader", lambda: False)
+    refresh.refresh(made := ready())
+    assert made.task.warnings == []
+    assert status.status(ready()).ok
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("BOOT_IMAGE=/vmlinuz-6.8 root=x", True),
+        (r"initrd=\EFI\proxmox\initrd root=x", True),
+        ("root=x initrd=initrd", False),
+    ],
+)
+def test_a_command_line_shows_which_loader_wrote_it(monkeypatch, text, said):
+    monkeypatch.setattr(cmdline, "_running", lambda: text)
+    assert cmdline.names_its_loader() is said
+    assert cmdline.running() == ["root=x"]
+
+
 # --- the command line ---------------------------------------------------------------------------------
 
 RESCUE = """
@@ -200,9 +223,7 @@ def test_words_of_a_rescue_boot_are_never_taken(host, monkeypatch, in_use, ready
 
     refresh.refresh(made := ready())
     assert any("this is a rescue boot, and single" in one for one in made.task.warnings)
-    assert any(
-        f"kernels get the running command line: {' '.join(KEPT)}" in one for one in made.task.lines
-    )
+    assert any(f"the running command line: {found.text}" in one for one in made.task.lines)
 
 
 def test_a_fall_back_is_said_and_is_no_fault(host, monkeypatch, in_use, ready):
@@ -414,4 +435,3 @@ def test_what_overrules_the_plan_is_told_and_goes_with_a_pin_or_when_it_is_said(
         refresh.refresh(made, take_over=not pinned)
         assert loader.gone
         assert status.status(made).ok
-    assert Firmware.BIOS

@@ -1,0 +1,49 @@
+"""What an administrator chose elsewhere: in the firmware, in GRUB's own files. What does start then?"""
+
+import pytest
+
+pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
+
+_PROTECT = r"""
+cat >>/etc/grub.d/40_custom <<'END'
+set superusers="root"
+password root secret
+END
+sed -i 's/^CLASS="\(.*\)"$/CLASS="\1 --unrestricted"/' /etc/grub.d/10_linux
+mkdir -p /boot/grub
+echo 'set default="1>0"' >/boot/grub/custom.cfg
+"""
+
+
+def test_a_default_chosen_in_the_firmware_is_told_and_taken_away(hosts, kernels, tmp_path):
+    newest, oldest = kernels[0].version, kernels[-1].version
+    computer = hosts("systemd-boot").default.copy(tmp_path / "computer")
+    with computer.workshop() as shop:
+
+        def state(name):
+            shop.run("sync")
+            with shop.frozen():
+                return computer.copy(tmp_path / name)
+
+        shop.run(f"bootctl --esp-path=/run/none set-default proxmox-{oldest}.conf")
+        said = shop.fail("pvefw boot status")
+        assert f"LoaderEntryDefault names proxmox-{oldest}.conf" in said
+        assert f"default: {oldest}" in said
+        chosen = state("chosen")
+        shop.run("pvefw boot refresh --take-over && pvefw boot status --quiet")
+        taken = state("taken")
+
+    assert chosen.power_on().kernels == [oldest]
+    assert taken.power_on().kernels == [newest]
+
+
+def test_a_menu_with_a_password_starts_what_is_pinned_and_asks_nobody(hosts, kernels, tmp_path):
+    middle = kernels[1].version
+    computer = hosts("grub").default.copy(tmp_path / "computer")
+    with computer.workshop() as shop:
+        shop.run(_PROTECT)
+        shop.run(f"pvefw boot kernel pin {middle} && pvefw boot refresh")
+        assert f"default: {middle}" in shop.run("pvefw boot status")
+        shop.switch_off()
+
+    assert computer.with_bios().power_on().kernels == [middle]
