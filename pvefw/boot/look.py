@@ -54,10 +54,7 @@ def look(
         esp = esps.esp(one, mount.path)
         found = context.loaders.probe(esp)
         names = _responsible(context, one, found, record)
-        trees = {
-            name: context.loaders.get(name).hooks.boot_render(esp=esp, plan=plan) for name in names
-        }
-        tree = merged(trees)
+        tree = _wanted(context, names, esp, plan)
         files = context.files(mount.path)
         listing = files.listing()
         _check_folders(one, listing, tree)
@@ -82,6 +79,13 @@ def look(
         "" if found.states else names[0],
         refused,
     )
+
+
+def _wanted(context: Context, names: Sequence[str], esp: Esp, plan: BootPlan) -> BootTree:
+    trees = {
+        name: context.loaders.get(name).hooks.boot_render(esp=esp, plan=plan) for name in names
+    }
+    return merged(trees)
 
 
 def _check_folders(one: Registered, listing: Listing, tree: BootTree) -> None:

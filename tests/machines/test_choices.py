@@ -4,6 +4,11 @@ import pytest
 
 pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
 
+_CHOOSE = r"""
+{{ printf '\7\0\0\0'; printf '%s\0' {} | iconv -t UTF-16LE; }} >/run/value
+cat /run/value >/sys/firmware/efi/efivars/LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+"""
+"""As somebody who presses ``d`` in the menu; bootctl(1) does it only where systemd-boot was started."""
 _PROTECT = r"""
 cat >>/etc/grub.d/40_custom <<'END'
 set superusers="root"
@@ -25,7 +30,7 @@ def test_a_default_chosen_in_the_firmware_is_told_and_taken_away(hosts, kernels,
             with shop.frozen():
                 return computer.copy(tmp_path / name)
 
-        shop.run(f"bootctl --esp-path=/run/none set-default proxmox-{oldest}.conf")
+        shop.run(_CHOOSE.format(f"proxmox-{oldest}.conf"))
         said = shop.fail("pvefw boot status")
         assert f"LoaderEntryDefault names proxmox-{oldest}.conf" in said
         assert f"default: {oldest}" in said
