@@ -68,17 +68,8 @@ def look(
             f"{one.who}: it cannot be read: {error.strerror or error}",
             hint="See the kernel's log for errors of that disk: dmesg",
         ) from error
-    return Looked(
-        esp,
-        found,
-        tree,
-        listing,
-        change,
-        to_arm(context, found, plan),
-        record,
-        "" if found.states else names[0],
-        refused,
-    )
+    arm, missing = to_arm(context, found, plan), "" if found.states else names[0]
+    return Looked(esp, found, tree, listing, change, arm, record, missing, refused)
 
 
 def _wanted(context: Context, names: Sequence[str], esp: Esp, plan: BootPlan) -> BootTree:
