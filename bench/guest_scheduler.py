@@ -7,13 +7,13 @@ for the state machine alone and with its worker threads.
 import sys
 import time
 
+from pvefw.core.model import Guest, GuestState
 from pvefw.guests import plan
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.runner import Runner
 from pvefw.guests.scheduler import Scheduler
 from pvefw.guests.simulation import simulate
-from pvefw.model import Guest, GuestState
-from pvefw.system import SystemClock
+from pvefw.host.clock import SystemClock
 
 WORKERS = 8
 

@@ -3,8 +3,7 @@
 What stands here keeps its name and meaning for as long as :data:`PLUGIN_API` is the same.
 """
 
-from pvefw.durable import remove_file, replace_file
-from pvefw.errors import (
+from pvefw.core.errors import (
     Cancelled,
     CredentialsRejected,
     ProviderError,
@@ -12,9 +11,8 @@ from pvefw.errors import (
     Unavailable,
     Unsupported,
 )
-from pvefw.fat import check_versions
-from pvefw.hookspecs import PLUGIN_API, hookimpl
-from pvefw.model import (
+from pvefw.core.hookspecs import PLUGIN_API, hookimpl
+from pvefw.core.model import (
     BootPlan,
     BootState,
     BootSyncedEvent,
@@ -39,8 +37,10 @@ from pvefw.model import (
     TxtRecord,
     Urgency,
 )
-from pvefw.settings import setting
-from pvefw.system import Sandbox, run
+from pvefw.core.settings import setting
+from pvefw.host.durable import remove_file, replace_file
+from pvefw.host.fat import check_versions
+from pvefw.host.programs import Sandbox, run
 
 __all__ = [
     "PLUGIN_API",

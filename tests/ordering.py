@@ -11,8 +11,8 @@ from pvefw.acme.jws import AccountKey
 from pvefw.acme.order import OrderFlow
 from pvefw.acme.transport import Transport
 from pvefw.certs import keys
-from pvefw.errors import Cancelled
-from pvefw.model import Challenge, Identifier
+from pvefw.core.errors import Cancelled
+from pvefw.core.model import Challenge, Identifier
 
 
 class Patient:

@@ -5,8 +5,9 @@ import enum
 import inspect
 from typing import Any
 
-from pvefw import api, plugins
-from pvefw.settings import setting
+from pvefw import api
+from pvefw.core import plugins
+from pvefw.core.settings import setting
 
 Described = dict[str, Any]
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import click
 
-from pvefw import errors, hookspecs, plugins, settings, testing
+from pvefw import testing
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.schemas import SCHEMAS
-from pvefw.errors import PvefwError
-from pvefw.hookspecs import Family
-from pvefw.model import SettingInfo
+from pvefw.core import errors, hookspecs, plugins, settings
+from pvefw.core.errors import PvefwError
+from pvefw.core.hookspecs import Family
+from pvefw.core.model import SettingInfo
 from pvefw.store import properties
 from pvefw.store.paths import Paths
 

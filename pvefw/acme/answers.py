@@ -1,6 +1,6 @@
 """What an ACME server answers: a good answer's content, and the error that a bad one stands for.
 
-That is one error of :mod:`pvefw.errors`, in the server's own words (RFC 8555 section 6.7).
+That is one error of :mod:`pvefw.core.errors`, in the server's own words (RFC 8555 section 6.7).
 """
 
 import email.utils
@@ -13,8 +13,8 @@ from urllib.parse import urljoin
 
 import requests
 
-from pvefw.errors import AcmeProblem, AcmeProtocolError
-from pvefw.system import SystemClock
+from pvefw.core.errors import AcmeProblem, AcmeProtocolError
+from pvefw.host.clock import SystemClock
 
 _JSON = ("application/json", "application/problem+json")
 _PEM = "application/pem-certificate-chain"

@@ -13,8 +13,8 @@ from pvefw.acme.answers import Response
 from pvefw.acme.jws import AccountKey, b64, compact, external_binding
 from pvefw.acme.renewal_info import RenewalInfo
 from pvefw.acme.transport import Transport
-from pvefw.errors import AcmeProblem, AcmeProtocolError, NotFound
-from pvefw.model import Identifier
+from pvefw.core.errors import AcmeProblem, AcmeProtocolError, NotFound
+from pvefw.core.model import Identifier
 
 _Kind = TypeVar("_Kind")
 

@@ -18,8 +18,8 @@ from cryptography.x509.oid import NameOID
 from pvefw.acme.answers import problem_of
 from pvefw.acme.client import Authorization, Client, Offer, Order
 from pvefw.acme.transport import CONNECTIONS, Transport
-from pvefw.errors import AcmeError, AcmeProblem, AcmeProtocolError, PvefwError
-from pvefw.model import Challenge, Identifier, Task
+from pvefw.core.errors import AcmeError, AcmeProblem, AcmeProtocolError, PvefwError
+from pvefw.core.model import Challenge, Identifier, Task
 
 _FIRST_POLL = 0.02
 _SLOWEST_POLL = 5.0

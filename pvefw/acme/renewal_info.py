@@ -8,7 +8,7 @@ from typing import Any
 from cryptography import x509
 
 from pvefw.acme.jws import b64
-from pvefw.errors import AcmeProtocolError, CertificateError
+from pvefw.core.errors import AcmeProtocolError, CertificateError
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
-from pvefw import __version__, system
+from pvefw import __version__
 from pvefw.acme.answers import Response, problem_in
 from pvefw.acme.jws import AccountKey, compact
-from pvefw.errors import (
+from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
     AcmeProtocolError,
@@ -22,7 +22,8 @@ from pvefw.errors import (
     ConfigError,
     DeadlineExceeded,
 )
-from pvefw.system import Clock, SystemClock
+from pvefw.host import concurrency
+from pvefw.host.clock import Clock, SystemClock
 
 CONNECTIONS = 8
 """How many requests go on at once."""
@@ -189,14 +190,14 @@ class Transport:
         # requests' own time-outs start anew with every byte, and looking a name up has none
         limit = min(_REQUEST_SECONDS, self.left)
         try:
-            answer, content = system.call_within(
+            answer, content = concurrency.call_within(
                 lambda: self._exchange(method, url, body),
                 limit,
                 f"{method} {url}",
                 cancelled=lambda: self._task.cancelled,
                 grace=0.0,
             )
-        except system.DidNotReturn as error:
+        except concurrency.DidNotReturn as error:
             raise AcmeUnreachable(
                 f"{url}: no whole answer within {limit:.0f} seconds", hint="Try again later."
             ) from error

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pvefw.boot import cmdline, firmware, kernels, packages, signatures, versions
 from pvefw.boot.kernels import Installed
-from pvefw.errors import ConfigError
-from pvefw.fat import is_version
-from pvefw.model import BootPlan
+from pvefw.core.errors import ConfigError
+from pvefw.core.model import BootPlan
+from pvefw.host.fat import is_version
 from pvefw.store import files, kernel_files, locks
 from pvefw.store.paths import Paths
 

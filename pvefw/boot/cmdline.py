@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.errors import ConfigError, StoreError
+from pvefw.core.errors import ConfigError, StoreError
 from pvefw.store import kernel_files
 from pvefw.store.paths import Paths
 

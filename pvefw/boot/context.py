@@ -8,7 +8,7 @@ from pvefw.boot.esp_files import EspFiles
 from pvefw.boot.loaders import Loaders
 from pvefw.boot.machine import Machine
 from pvefw.boot.records import Sources
-from pvefw.model import Task
+from pvefw.core.model import Task
 from pvefw.store.paths import Paths
 
 LOCK = "boot"

@@ -7,10 +7,10 @@ from pathlib import Path, PurePosixPath
 from pvefw.boot.esp_files import EspFiles, Listing, shown
 from pvefw.boot.manifest import key, keys
 from pvefw.boot.records import EspRecord, Sources, in_background
-from pvefw.durable import unfinished
-from pvefw.errors import PluginFailed
-from pvefw.fat import folded
-from pvefw.model import BootTree
+from pvefw.core.errors import PluginFailed
+from pvefw.core.model import BootTree
+from pvefw.host.durable import unfinished
+from pvefw.host.fat import folded
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pvefw import system
-from pvefw.errors import NotFound, ProgramError
+from pvefw.core.errors import NotFound, ProgramError
+from pvefw.host import programs
 
 ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 """GPT type of an EFI system partition: ``EF00`` of sgdisk."""
@@ -101,7 +101,7 @@ def read() -> Devices:
 
     :raises ProgramError: ``lsblk`` is missing or fails.
     """
-    done = system.run(["lsblk", "--json", "--bytes", "--list", "--output", _COLUMNS])
+    done = programs.run(["lsblk", "--json", "--bytes", "--list", "--output", _COLUMNS])
     return parse(done.stdout)
 
 
@@ -144,4 +144,4 @@ def _device(row: Mapping[str, Any], users: Mapping[str, Sequence[str]]) -> Devic
 
 def settle() -> None:
     """Wait until udev has seen what was changed on the disks."""
-    system.run(["udevadm", "settle"], check=False)
+    programs.run(["udevadm", "settle"], check=False)

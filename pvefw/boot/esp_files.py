@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
-from pvefw.durable import UNFINISHED, sync_names, unfinished
-from pvefw.fat import folded
+from pvefw.host.durable import UNFINISHED, sync_names, unfinished
+from pvefw.host.fat import folded
 from pvefw.store import files as store_files
 
 _SALVAGED = re.compile(r"fsck\d{4}\.rec")

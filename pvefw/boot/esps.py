@@ -8,8 +8,8 @@ from pathlib import Path
 from pvefw.boot import disks
 from pvefw.boot.disks import Device
 from pvefw.boot.esp_files import EspFiles
-from pvefw.errors import NotFound
-from pvefw.model import Esp
+from pvefw.core.errors import NotFound
+from pvefw.core.model import Esp
 from pvefw.store import kernel_files
 from pvefw.store.paths import Paths
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw import system
-from pvefw.errors import PvefwError
-from pvefw.model import Firmware
+from pvefw.core.errors import PvefwError
+from pvefw.core.model import Firmware
+from pvefw.host import programs
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -122,7 +122,7 @@ def _efibootmgr(paths: Paths) -> str | PvefwError:
     if shutil.which("efibootmgr") is None:
         return PvefwError("not installed")
     try:
-        return system.run(["efibootmgr", "-v"]).stdout
+        return programs.run(["efibootmgr", "-v"]).stdout
     except PvefwError as error:
         return error
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pvefw.boot.disks import Device
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pvefw.errors import StoreError, UsageError
+from pvefw.core.errors import StoreError, UsageError
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
 

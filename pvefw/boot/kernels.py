@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pvefw.boot import versions
 from pvefw.boot.packages import KernelPackages
-from pvefw.errors import NotFound
-from pvefw.fat import is_version
-from pvefw.model import Kernel
+from pvefw.core.errors import NotFound
+from pvefw.core.model import Kernel
+from pvefw.host.fat import is_version
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

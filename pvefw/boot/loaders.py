@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pvefw import plugins
-from pvefw.errors import NotFound, PvefwError
-from pvefw.hookspecs.boot import BOOTLOADER, BootloaderSpec
-from pvefw.model import BootState, Esp, Task
-from pvefw.plugins import Bound
+from pvefw.core import plugins
+from pvefw.core.errors import NotFound, PvefwError
+from pvefw.core.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.core.model import BootState, Esp, Task
+from pvefw.core.plugins import Bound
 
 Loader = Bound[BootloaderSpec]
 

@@ -13,9 +13,9 @@ from pvefw.boot.loaders import Found
 from pvefw.boot.machine import Mounted
 from pvefw.boot.manifest import keys
 from pvefw.boot.records import EspRecord
-from pvefw.errors import NotFound, StoreError
-from pvefw.fat import folded
-from pvefw.model import BootPlan, BootState, BootTree, Esp
+from pvefw.core.errors import NotFound, StoreError
+from pvefw.core.model import BootPlan, BootState, BootTree, Esp
+from pvefw.host.fat import folded
 
 
 @dataclass

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pvefw import system
 from pvefw.boot import choice, disks, mounts
 from pvefw.boot.disks import Device
-from pvefw.errors import ProgramError
-from pvefw.model import Task
+from pvefw.core.errors import ProgramError
+from pvefw.core.model import Task
+from pvefw.host import programs
 from pvefw.store.paths import Paths
 
 _Result = TypeVar("_Result")
@@ -107,7 +107,9 @@ class Host:
         if shutil.which("fsck.vfat") is None or device.mountpoints:
             return ""
         try:
-            done = system.run(["fsck.vfat", "-a", "-w", str(device.path)], check=False, timeout=300)
+            done = programs.run(
+                ["fsck.vfat", "-a", "-w", str(device.path)], check=False, timeout=300
+            )
         except ProgramError as error:
             return error.message
         return done.last_words if done.returncode else ""

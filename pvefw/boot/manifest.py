@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import PurePosixPath
 
 from pvefw.boot.esp_files import Listing
-from pvefw.fat import folded
+from pvefw.host.fat import folded
 
 _COUNTER = re.compile(r"\+[0-9]+(?:-[0-9]+)?(?=\.(?:conf|efi)$)")
 """Of an entry's name; the loader itself counts it down (Boot Loader Specification, "Boot counting")."""

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-from pvefw import system
-from pvefw.errors import Cancelled, StoreError
-from pvefw.model import Task
+from pvefw.core.errors import Cancelled, StoreError
+from pvefw.core.model import Task
+from pvefw.host import concurrency
 
 _Result = TypeVar("_Result")
 
@@ -69,7 +69,7 @@ def privately(work: Callable[[], _Result], task: Task) -> _Result:
             ) from error
         return work()
 
-    return system.call_within(inside, None, "boot", lambda: task.cancelled)
+    return concurrency.call_within(inside, None, "boot", lambda: task.cancelled)
 
 
 class Mount:

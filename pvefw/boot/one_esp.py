@@ -13,8 +13,8 @@ from pvefw.boot.look import Looked, look, to_arm
 from pvefw.boot.machine import Mounted
 from pvefw.boot.records import EspRecord
 from pvefw.boot.room import make_room
-from pvefw.errors import NotFound, PvefwError, StoreError
-from pvefw.model import BootPlan
+from pvefw.core.errors import NotFound, PvefwError, StoreError
+from pvefw.core.model import BootPlan
 
 
 class LeftWorse(PvefwError):

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pvefw.boot import versions
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

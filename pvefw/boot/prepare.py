@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pvefw import system
 from pvefw.boot import disks
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
-from pvefw.errors import PvefwError, UsageError
-from pvefw.model import Task
+from pvefw.core.errors import PvefwError, UsageError
+from pvefw.core.model import Task
+from pvefw.host import programs
 from pvefw.store import files
 
 SMALLEST_ESP = 256 << 20
@@ -57,7 +57,7 @@ def _on_it(device: Device) -> Device:
     """A device with what is on it, also where udev has not told: in a chroot or a container."""
     if device.fstype or (device.table and not device.is_partition):
         return device
-    said = system.run(["blkid", "-p", "-o", "export", str(device.path)], check=False).stdout
+    said = programs.run(["blkid", "-p", "-o", "export", str(device.path)], check=False).stdout
     found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
     return replace(
         device,
@@ -129,9 +129,9 @@ def format_(planned: Format, task: Task) -> None:
     """
     path = str(planned.device.path)
     with _about(f"format: {path}"):
-        system.run(["mkfs.vfat", "-F", "32", "-n", "ESP", path], timeout=300)
+        programs.run(["mkfs.vfat", "-F", "32", "-n", "ESP", path], timeout=300)
         disks.settle()
-        uuid = system.run(["blkid", "-p", "-s", "UUID", "-o", "value", path]).stdout.strip()
+        uuid = programs.run(["blkid", "-p", "-s", "UUID", "-o", "value", path]).stdout.strip()
     task.log(f"{path}: FAT32, volume id {uuid}")
 
 
@@ -222,6 +222,6 @@ def partition(planned: Partitioning, task: Task) -> None:
     """
     arguments = ["sfdisk", "--wipe", "always", "--wipe-partitions", "always"]
     with _about(f"partition: {planned.disk.path}"):
-        system.run([*arguments, str(planned.disk.path)], input=planned.script)
+        programs.run([*arguments, str(planned.disk.path)], input=planned.script)
         disks.settle()
     task.log(f"{planned.disk.path}: partitioned")

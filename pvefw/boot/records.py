@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from pvefw import system
 from pvefw.boot import manifest
 from pvefw.boot.esp_files import Listing
-from pvefw.fat import folded
+from pvefw.host.clock import SystemClock
+from pvefw.host.fat import folded
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -197,7 +197,7 @@ class Sources:
         """
         if identity_of(path) != identity:
             return
-        now = int(system.SystemClock().now().timestamp() * 1_000_000_000)
+        now = int(SystemClock().now().timestamp() * 1_000_000_000)
         kept = self._used if now - identity[-1] > _SETTLED else self._now
         kept[str(path)] = {"identity": identity, "sha256": digest}
 

@@ -8,8 +8,8 @@ from pvefw.boot.choice import Planned
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Registered
 from pvefw.boot.one_esp import LeftWorse, refresh_one
-from pvefw.errors import Cancelled, PvefwError, StoreError
-from pvefw.model import BootPlan, BootSyncedEvent
+from pvefw.core.errors import Cancelled, PvefwError, StoreError
+from pvefw.core.model import BootPlan, BootSyncedEvent
 from pvefw.store import kernel_files, locks
 from pvefw.tasks import events
 

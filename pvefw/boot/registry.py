@@ -11,7 +11,7 @@ from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
 from pvefw.boot.esps import Registered
 from pvefw.boot.one_esp import noted
 from pvefw.boot.refresh import refresh_locked
-from pvefw.errors import (
+from pvefw.core.errors import (
     ProgramError,
     ProviderError,
     PvefwError,
@@ -19,7 +19,7 @@ from pvefw.errors import (
     Unsupported,
     UsageError,
 )
-from pvefw.model import Firmware
+from pvefw.core.model import Firmware
 from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
 

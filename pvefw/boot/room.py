@@ -9,8 +9,8 @@ from pvefw.boot.esps import Registered
 from pvefw.boot.look import Looked
 from pvefw.boot.machine import Mounted
 from pvefw.boot.manifest import key
-from pvefw.errors import StoreError
-from pvefw.model import BootPlan
+from pvefw.core.errors import StoreError
+from pvefw.core.model import BootPlan
 
 
 def make_room(

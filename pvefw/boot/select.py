@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from pvefw.boot import choice, firmware, kernels
 from pvefw.boot.context import Context
-from pvefw.errors import PvefwError, Unsupported
+from pvefw.core.errors import PvefwError, Unsupported
 from pvefw.store import files
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pvefw.boot import firmware
-from pvefw.model import Kernel
+from pvefw.core.model import Kernel
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

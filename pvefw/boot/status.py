@@ -9,8 +9,8 @@ from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
 from pvefw.boot.look import Looked, look
-from pvefw.errors import PvefwError
-from pvefw.model import BootPlan, Firmware
+from pvefw.core.errors import PvefwError
+from pvefw.core.model import BootPlan, Firmware
 from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
 

@@ -21,10 +21,10 @@ from pathlib import Path, PurePosixPath
 from pvefw.boot.difference import Difference
 from pvefw.boot.esp_files import EspFiles, Listing, Piece, pieces_of, shown
 from pvefw.boot.records import Sources, identity_of, in_background
-from pvefw.durable import unfinished
-from pvefw.errors import Cancelled, StoreError
-from pvefw.fat import folded
-from pvefw.model import Task
+from pvefw.core.errors import Cancelled, StoreError
+from pvefw.core.model import Task
+from pvefw.host.durable import unfinished
+from pvefw.host.fat import folded
 from pvefw.store import files as store_files
 
 MIB = 1 << 20

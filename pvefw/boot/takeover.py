@@ -11,7 +11,7 @@ from pvefw.boot.esp_files import Listing, shown
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
 from pvefw.boot.manifest import key
-from pvefw.errors import PvefwError, StoreError, UsageError
+from pvefw.core.errors import PvefwError, StoreError, UsageError
 from pvefw.store import kernel_files
 
 _REPLACED = re.compile(r"efi/boot/(?:boot|grub|fb|mm)[^/]*\.efi|loader/loader\.conf|grub/grub\.cfg")

@@ -8,12 +8,12 @@ from pathlib import Path
 from pvefw.acme.client import Client
 from pvefw.acme.jws import AccountKey
 from pvefw.acme.transport import Transport, Waiting
-from pvefw.errors import UsageError
-from pvefw.model import Task
+from pvefw.core.errors import UsageError
+from pvefw.core.model import Task
+from pvefw.host.clock import SystemClock
 from pvefw.store import accounts, files
 from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
-from pvefw.system import SystemClock
 
 _SECONDS = 120.0
 

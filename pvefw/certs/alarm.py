@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
-from pvefw.errors import UsageError
-from pvefw.hookspecs.observer import OBSERVER
-from pvefw.model import RenewalFailedEvent, Task
+from pvefw.core.errors import UsageError
+from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.model import RenewalFailedEvent, Task
+from pvefw.host.clock import SystemClock
 from pvefw.store import instances
 from pvefw.store.paths import Paths
-from pvefw.system import SystemClock
 from pvefw.tasks import events
 
 _DAYS = 10.0

@@ -18,8 +18,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pvefw.certs import chain, install, keys
 from pvefw.certs.keys import PrivateKey
-from pvefw.errors import CertificateError, UsageError
-from pvefw.model import Task
+from pvefw.core.errors import CertificateError, UsageError
+from pvefw.core.model import Task
 from pvefw.store import files, locks, node_settings
 from pvefw.store.paths import Paths
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from pvefw.certs import keys
-from pvefw.errors import CertificateError
+from pvefw.core.errors import CertificateError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

@@ -9,8 +9,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 
 from pvefw.certs import chain, deploy, install, node_certificate, renewal
 from pvefw.certs.renewal import Record
-from pvefw.errors import CertificateError, NotFound, UsageError
-from pvefw.model import Task
+from pvefw.core.errors import CertificateError, NotFound, UsageError
+from pvefw.core.model import Task
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

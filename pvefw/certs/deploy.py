@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pvefw import system
 from pvefw.certs import install
-from pvefw.errors import ProgramError, PvefwError
-from pvefw.model import CertificateEvent, Task
+from pvefw.core.errors import ProgramError, PvefwError
+from pvefw.core.model import CertificateEvent, Task
+from pvefw.host import programs
 from pvefw.store import files, locks, node_settings
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import Section
@@ -149,7 +149,7 @@ def _reload(paths: Paths, task: Task) -> None:
         return
     task.log("Restarting pveproxy" if command == DEFAULT_RELOAD else f"Running {command}")
     try:
-        system.run(shlex.split(command), timeout=_RELOAD_SECONDS)
+        programs.run(shlex.split(command), timeout=_RELOAD_SECONDS)
     except (ProgramError, ValueError) as error:
         raise ProgramError(str(error), hint=f"Try again with: {command}") from error
 

@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 
 from pvefw.certs import chain
-from pvefw.errors import CertificateError, NotFound
-from pvefw.model import CertificateEvent, Task
+from pvefw.core.errors import CertificateError, NotFound
+from pvefw.core.model import CertificateEvent, Task
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pvefw import plugins, settings
+from pvefw.core import plugins, settings
+from pvefw.core.errors import ConfigError, PluginError, StoreError, UsageError
+from pvefw.core.hookspecs.challenge import CHALLENGE
+from pvefw.core.model import SettingInfo, Task
 from pvefw.dns import journal, providers
-from pvefw.errors import ConfigError, PluginError, StoreError, UsageError
-from pvefw.hookspecs.challenge import CHALLENGE
-from pvefw.model import SettingInfo, Task
 from pvefw.store import node_settings, plugin_config
 from pvefw.store.paths import Paths
 from pvefw.store.plugin_config import PluginInstance

@@ -18,8 +18,7 @@ from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal,
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.keys import PrivateKey
 from pvefw.certs.renewal import Record
-from pvefw.dns import cleanup
-from pvefw.errors import (
+from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
     AcmeProtocolError,
@@ -29,11 +28,12 @@ from pvefw.errors import (
     NotFound,
     UsageError,
 )
-from pvefw.model import Identifier, Task
+from pvefw.core.model import Identifier, Task
+from pvefw.dns import cleanup
+from pvefw.host.clock import SystemClock
 from pvefw.store import files, locks, node_settings
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths
-from pvefw.system import SystemClock
 
 _ORDER_SECONDS = 3600.0
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""

@@ -15,8 +15,8 @@ from cryptography import x509
 from pvefw.certs import authority, chain, deploy, install, keys, renewal
 from pvefw.certs.authority import Authority
 from pvefw.certs.renewal import Decision
-from pvefw.errors import UsageError
-from pvefw.model import Task
+from pvefw.core.errors import UsageError
+from pvefw.core.model import Task
 from pvefw.store import files, node_settings
 from pvefw.store.paths import Paths
 

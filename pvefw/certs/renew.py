@@ -24,8 +24,7 @@ from pvefw.certs import (
 )
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.renewal import Decision, Record, Window
-from pvefw.dns import cleanup
-from pvefw.errors import (
+from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
     CertificateError,
@@ -34,11 +33,12 @@ from pvefw.errors import (
     RateLimited,
     UsageError,
 )
-from pvefw.model import RenewalFailedEvent, Task
+from pvefw.core.model import RenewalFailedEvent, Task
+from pvefw.dns import cleanup
+from pvefw.host.clock import Clock
 from pvefw.store import accounts as account_store
 from pvefw.store import files, node_settings
 from pvefw.store.paths import Paths
-from pvefw.system import Clock
 from pvefw.tasks import events
 from pvefw.tasks.task import run_task
 

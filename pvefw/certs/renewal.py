@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pvefw.certs.chain import CertificateInfo
-from pvefw.model import Urgency
+from pvefw.core.model import Urgency
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

@@ -14,8 +14,8 @@ from datetime import datetime
 
 from pvefw.certs import chain, renewal
 from pvefw.certs.chain import CertificateInfo
-from pvefw.errors import CertificateError, PvefwError
-from pvefw.model import Task
+from pvefw.core.errors import CertificateError, PvefwError
+from pvefw.core.model import Task
 from pvefw.store import files, locks, node_settings
 from pvefw.store.paths import Paths
 

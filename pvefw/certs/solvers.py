@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pvefw import plugins
-from pvefw.errors import ConfigError
-from pvefw.hookspecs.challenge import CHALLENGE, ChallengeSpec
+from pvefw.core import plugins
+from pvefw.core.errors import ConfigError
+from pvefw.core.hookspecs.challenge import CHALLENGE, ChallengeSpec
 from pvefw.store import plugin_config
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths

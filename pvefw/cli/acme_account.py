@@ -9,7 +9,7 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import ConfigError, UsageError
+from pvefw.core.errors import ConfigError, UsageError
 
 account = Group("account", help="Accounts at ACME authorities.")
 

@@ -24,7 +24,7 @@ def order(app: App, force: bool) -> None:
 def renew(app: App, force: bool) -> None:
     """Renew the certificate, if it is due."""
     from pvefw.certs import renew as renewing
-    from pvefw.system import SystemClock
+    from pvefw.host.clock import SystemClock
 
     run_task(
         app,

@@ -10,7 +10,7 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
 
 plugin = Group("plugin", help="Plugin instances that answer challenges.")
 

@@ -13,7 +13,7 @@ from pvefw.cli.boot_kernel import cmdline, kernel
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
 
 if TYPE_CHECKING:
     from pvefw.boot.status import EspStatus, Status

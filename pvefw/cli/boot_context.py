@@ -6,7 +6,7 @@ import click
 
 from pvefw.cli.framework import App
 from pvefw.cli.tasks import run_task
-from pvefw.model import Task
+from pvefw.core.model import Task
 
 if TYPE_CHECKING:
     from pvefw.boot.context import Context

@@ -10,7 +10,7 @@ from pvefw.cli.boot_context import context, refresh_esps
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import ConfigError, UsageError
+from pvefw.core.errors import ConfigError, UsageError
 
 kernel = Group("kernel", help="Which kernels the ESPs offer, and which one boots.")
 cmdline = Group("cmdline", help="The kernel's command line.")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pvefw.cli.framework import App
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

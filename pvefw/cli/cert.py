@@ -21,7 +21,7 @@ _restart = click.option("--restart", is_flag=True, help="Let the service use the
 
 
 def _now() -> datetime:
-    from pvefw.system import SystemClock
+    from pvefw.host.clock import SystemClock
 
     return SystemClock().now()
 

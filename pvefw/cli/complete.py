@@ -11,7 +11,7 @@ from typing import Any
 
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
 
 _ONE_DASH = re.compile(r"-[a-zA-Z]")
 _SPECIAL = re.compile(r"([^\w@%+=:,./-])", re.ASCII)

@@ -8,7 +8,7 @@ import click
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, Group, output_option, pass_app
 from pvefw.cli.output import show_value
-from pvefw.errors import NotFound, UsageError
+from pvefw.core.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from pvefw.store.properties import Property

@@ -5,8 +5,8 @@ import click
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, pass_app
 from pvefw.cli.tasks import run_task
-from pvefw.errors import ProviderError
-from pvefw.model import Task
+from pvefw.core.errors import ProviderError
+from pvefw.core.model import Task
 
 dns = Group("dns", help="Try DNS plugins out; remove records that were left behind.")
 

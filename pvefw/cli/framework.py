@@ -42,7 +42,7 @@ class App:
         """
         from pathlib import Path
 
-        from pvefw.errors import UsageError
+        from pvefw.core.errors import UsageError
         from pvefw.store.paths import Paths
 
         root = Path(self.root).absolute()
@@ -134,7 +134,7 @@ class Command(_Common):
     def invoke(self, ctx: click.Context) -> Any:
         app = ctx.ensure_object(App)
         if app.trace_plugins:
-            from pvefw import trace
+            from pvefw.core import trace
 
             trace.begin()
         recover_first(app.paths)

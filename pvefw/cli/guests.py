@@ -9,8 +9,8 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
-from pvefw.model import Task
+from pvefw.core.errors import UsageError
+from pvefw.core.model import Task
 
 if TYPE_CHECKING:
     from pvefw.guests.bulk import Bulk

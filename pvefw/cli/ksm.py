@@ -7,7 +7,7 @@ import click
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
 from pvefw.cli.tasks import run_task
-from pvefw.model import Task
+from pvefw.core.model import Task
 
 ksm = Group("ksm", help="Kernel samepage merging: equal pages of guests, kept once.")
 

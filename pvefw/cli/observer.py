@@ -34,7 +34,7 @@ def _read(data: Path | None) -> dict[str, str]:
 @pass_app
 def add(app: App, id_: str, api: str, data: Path | None, disable: bool) -> None:
     """Add an observer named ID."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     instances.add(app.paths, OBSERVER, instances.Instance(id_, api, _read(data), disable))
@@ -48,7 +48,7 @@ def add(app: App, id_: str, api: str, data: Path | None, disable: bool) -> None:
 @pass_app
 def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
     """Change an observer."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     changes = {key: value for key, value in options.items() if value is not None}
@@ -63,7 +63,7 @@ def set_(app: App, /, id_: str, data: Path | None, **options: Any) -> None:
 @pass_app
 def config(app: App, id_: str) -> None:
     """Show an observer's configuration."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     found = instances.load(app.paths, OBSERVER, id_)
@@ -75,7 +75,7 @@ def config(app: App, id_: str) -> None:
 @pass_app
 def list_(app: App) -> None:
     """List the observers."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     rows = [instances.describe(OBSERVER, one) for one in instances.load_all(app.paths, OBSERVER)]
@@ -87,7 +87,7 @@ def list_(app: App) -> None:
 @pass_app
 def remove(app: App, id_: str) -> None:
     """Remove an observer."""
-    from pvefw.hookspecs.observer import OBSERVER
+    from pvefw.core.hookspecs.observer import OBSERVER
     from pvefw.store import instances
 
     instances.remove(app.paths, OBSERVER, id_)

@@ -20,7 +20,7 @@ FAMILIES = ["challenge", "dns", "dns_catalog", "bootloader", "guest", "observer"
 @pass_app
 def list_(app: App, family: str | None) -> None:
     """List the installed plugins, without importing any."""
-    from pvefw import plugins
+    from pvefw.core import plugins
 
     rows = [
         {
@@ -48,7 +48,7 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
 
     For a provider of a catalogue, NAME is CATALOGUE/NAME or the provider's own name.
     """
-    from pvefw import plugins, settings
+    from pvefw.core import plugins, settings
     from pvefw.dns import providers
 
     if family == "dns":
@@ -85,7 +85,7 @@ def doctor(app: App) -> None:
     """
     from dataclasses import asdict
 
-    from pvefw import doctor as examination
+    from pvefw.core import doctor as examination
 
     diagnoses = examination.examine_all()
     rows = [
@@ -126,7 +126,8 @@ def new(family: str, name: str, directory: Path | None) -> None:
 
     Its tests run, and say what is left to write.
     """
-    from pvefw import plugins, scaffold
+    from pvefw import scaffold
+    from pvefw.core import plugins
 
     project = scaffold.Project.named(plugins.FAMILIES[family], name)
     place = (directory or Path(project.distribution)).absolute()

@@ -13,7 +13,7 @@ def renew(ctx: click.Context, dry_run: bool) -> int | None:
     if ctx.invoked_subcommand:
         return None
     from pvefw.certs import renew as renewing
-    from pvefw.system import SystemClock
+    from pvefw.host.clock import SystemClock
 
     app = ctx.ensure_object(App)
     recover_first(app.paths)

@@ -11,7 +11,7 @@ import click
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.tasks import leave_standard_output
-from pvefw.errors import Cancelled, PvefwError
+from pvefw.core.errors import Cancelled, PvefwError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _NARROWEST, _WIDEST = 50, 100

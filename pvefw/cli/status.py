@@ -98,7 +98,7 @@ def _boot(paths: "Paths", _now: datetime) -> Part:
 
 
 def _guests(paths: "Paths", _now: datetime) -> Part:
-    from pvefw.errors import NotFound
+    from pvefw.core.errors import NotFound
     from pvefw.guests import backends
 
     try:
@@ -125,7 +125,7 @@ def _guests(paths: "Paths", _now: datetime) -> Part:
 
 
 def _ksm(paths: "Paths", _now: datetime) -> Part:
-    from pvefw.errors import NotFound
+    from pvefw.core.errors import NotFound
     from pvefw.node import ksm
 
     try:
@@ -153,8 +153,8 @@ PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
 
 def _look(name: str, paths: "Paths", now: datetime) -> Part:
     """One part, whatever happens to it."""
-    from pvefw.errors import PvefwError
-    from pvefw.system import DidNotReturn, call_within
+    from pvefw.core.errors import PvefwError
+    from pvefw.host.concurrency import DidNotReturn, call_within
 
     try:
         return call_within(lambda: PARTS[name](paths, now), _SECONDS, f"status {name}")
@@ -179,7 +179,7 @@ def status(app: App) -> int:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    from pvefw.system import SystemClock
+    from pvefw.host.clock import SystemClock
 
     paths, now = app.paths, SystemClock().now()
     with ThreadPoolExecutor(len(PARTS)) as pool:

@@ -10,8 +10,8 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.errors import UsageError
-from pvefw.model import Task
+from pvefw.core.errors import UsageError
+from pvefw.core.model import Task
 
 task = Group("task", help="The history of tasks and their logs.")
 
@@ -41,7 +41,7 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 @pass_app
 def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filters: Any) -> None:
     """List tasks, latest first."""
-    from pvefw.errors import StoreError
+    from pvefw.core.errors import StoreError
     from pvefw.tasks import history, registry
 
     with contextlib.suppress(StoreError):  # who may not write can read all the same
@@ -148,7 +148,7 @@ def index_(app: App, rebuild: bool) -> None:
 @pass_app
 def prune(app: App, dry_run: bool) -> None:
     """Remove the ended tasks that retention does not keep."""
-    from pvefw.system import SystemClock
+    from pvefw.host.clock import SystemClock
     from pvefw.tasks import retention
 
     now = SystemClock().now()

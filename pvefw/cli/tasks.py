@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import click
 
 from pvefw.cli.framework import App
-from pvefw.model import Task
-from pvefw.system import SystemClock
+from pvefw.core.model import Task
+from pvefw.host.clock import SystemClock
 
 _SILENCE = 1.0
 """Seconds without a line after which the terminal shows that something is waited for."""

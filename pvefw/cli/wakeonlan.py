@@ -4,7 +4,7 @@ import click
 
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, pass_app
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
 
 _WEB_INTERFACE = 8006
 
@@ -31,9 +31,9 @@ def wakeonlan(
     app: App, /, target: str, seconds: int | None, port: int, address: str | None
 ) -> None:
     """Wake NODE by Wake-on-LAN."""
+    from pvefw.host.clock import SystemClock
     from pvefw.node import wakeonlan as waking
     from pvefw.store import nodes
-    from pvefw.system import SystemClock
 
     call = waking.prepare(app.paths, target)
     host = "" if seconds is None else address or nodes.address(app.paths, target)

@@ -4,13 +4,13 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from pvefw.core.errors import PvefwError
+from pvefw.core.hookspecs.dns import DnsSpec
+from pvefw.core.model import Task, TxtRecord
+from pvefw.core.plugins import Bound
 from pvefw.dns import parallel, retry
 from pvefw.dns.journal import Entry
-from pvefw.errors import PvefwError
-from pvefw.hookspecs.dns import DnsSpec
-from pvefw.model import Task, TxtRecord
-from pvefw.plugins import Bound
-from pvefw.system import Clock
+from pvefw.host.clock import Clock
 
 ADD_SECONDS, REMOVE_SECONDS, HASTY_SECONDS = 120.0, 60.0, 5.0
 """For how long a provider that is busy or out of order is asked again."""

@@ -3,22 +3,22 @@
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from pvefw.core.errors import ConfigError, PvefwError
+from pvefw.core.hookspecs.dns import DnsSpec
+from pvefw.core.model import Task
+from pvefw.core.plugins import Bound
 from pvefw.dns import batches, journal
 from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal
-from pvefw.errors import ConfigError, PvefwError
-from pvefw.hookspecs.dns import DnsSpec
-from pvefw.model import Task
-from pvefw.plugins import Bound
+from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import locks
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, SystemClock
 
 _LOCK = "dns-cleanup"
 _LOCK_SECONDS = 120.0
 
 BindInstance = Callable[[str], Bound[DnsSpec]]
-"""Binds a plugin instance by its name; raises a :class:`~pvefw.errors.PvefwError` where it is gone."""
+"""Binds a plugin instance by its name; raises a ``PvefwError`` where it is gone."""
 
 
 def cleanup(

@@ -1,10 +1,10 @@
 """Configured plugin instances of type ``dns``, by id."""
 
+from pvefw.core.errors import UsageError
+from pvefw.core.hookspecs.dns import DnsSpec
+from pvefw.core.plugins import Bound
 from pvefw.dns import providers
 from pvefw.dns.publication import Route
-from pvefw.errors import UsageError
-from pvefw.hookspecs.dns import DnsSpec
-from pvefw.plugins import Bound
 from pvefw.store import plugin_config
 from pvefw.store.paths import Paths
 from pvefw.store.plugin_config import PluginInstance

@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pvefw.durable import make_directory
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
+from pvefw.host.clock import Clock
+from pvefw.host.durable import make_directory
 from pvefw.store import files
 from pvefw.store.paths import Paths
-from pvefw.system import Clock
 from pvefw.tasks.upid import process_start
 
 

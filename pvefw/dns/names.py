@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 from pvefw.store import properties
 
 CHALLENGE_LABEL = "_acme-challenge"

@@ -6,8 +6,8 @@ from concurrent.futures import Future, wait
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from pvefw.errors import Cancelled
-from pvefw.model import Task
+from pvefw.core.errors import Cancelled
+from pvefw.core.model import Task
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

@@ -4,14 +4,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pvefw.core.errors import ProviderError
+from pvefw.core.model import Task
 from pvefw.dns.propagation import Expected
 from pvefw.dns.publication import Placed, Publication, Route
 from pvefw.dns.resolver import Resolver, Server
 from pvefw.dns.zones import Finder
-from pvefw.errors import ProviderError
-from pvefw.model import Task
+from pvefw.host.clock import Clock, SystemClock
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, SystemClock
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
+from pvefw.core.errors import ProviderError
+from pvefw.core.model import Task
 from pvefw.dns import parallel
 from pvefw.dns.resolver import NoAnswer, NoRoute, Resolver, Server, question
 from pvefw.dns.zones import Zone, referral
-from pvefw.errors import ProviderError
-from pvefw.model import Task
-from pvefw.system import Clock
+from pvefw.host.clock import Clock
 
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.02, 0.75, 1.5
 _QUESTION_SECONDS = 2.0

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pvefw import plugins, settings
-from pvefw.errors import PluginError, PluginMissing
-from pvefw.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec, DnsSpec
-from pvefw.model import SettingInfo
-from pvefw.plugins import Bound
+from pvefw.core import plugins, settings
+from pvefw.core.errors import PluginError, PluginMissing
+from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec, DnsSpec
+from pvefw.core.model import SettingInfo
+from pvefw.core.plugins import Bound
 from pvefw.store import pvefw_config
 from pvefw.store.paths import Paths
 

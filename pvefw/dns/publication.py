@@ -5,18 +5,18 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pvefw.core.errors import PluginTimeout, ProviderError, PvefwError, Unavailable
+from pvefw.core.hookspecs.dns import DnsSpec
+from pvefw.core.model import Task, TxtRecord
+from pvefw.core.plugins import Bound
 from pvefw.dns import batches, names, parallel, propagation, retry
 from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal
 from pvefw.dns.parallel import Once
 from pvefw.dns.propagation import Expected, Seen
 from pvefw.dns.zones import Finder, Place, Zone
-from pvefw.errors import PluginTimeout, ProviderError, PvefwError, Unavailable
-from pvefw.hookspecs.dns import DnsSpec
-from pvefw.model import Task, TxtRecord
-from pvefw.plugins import Bound
+from pvefw.host.clock import Clock
 from pvefw.store.paths import Paths
-from pvefw.system import Clock
 
 _Result = TypeVar("_Result")
 _ZONES_SECONDS = 30.0

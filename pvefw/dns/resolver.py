@@ -13,10 +13,10 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from pvefw.errors import ConfigError, Unavailable
+from pvefw.core.errors import ConfigError, Unavailable
+from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import files, pvefw_config
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, SystemClock
 
 DNS_PORT = 53
 _SECONDS = 2.0

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from pvefw.errors import RateLimited, Unavailable
-from pvefw.model import Task
-from pvefw.system import Clock
+from pvefw.core.errors import RateLimited, Unavailable
+from pvefw.core.model import Task
+from pvefw.host.clock import Clock
 
 _Result = TypeVar("_Result")
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 15.0

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 
+from pvefw.core.errors import ConfigError, ProviderError
+from pvefw.core.model import Challenge, Task
 from pvefw.dns import providers
 from pvefw.dns.publication import Publication, Route
 from pvefw.dns.resolver import Resolver
 from pvefw.dns.zones import Finder
-from pvefw.errors import ConfigError, ProviderError
-from pvefw.model import Challenge, Task
+from pvefw.host.clock import Clock, SystemClock
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths
 from pvefw.store.plugin_config import PluginInstance
-from pvefw.system import Clock, SystemClock
 
 _SAID = 5
 """How many records an error lists."""

@@ -19,10 +19,10 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from pvefw.core.errors import ProviderError, Unavailable
 from pvefw.dns import names
 from pvefw.dns.parallel import Once
 from pvefw.dns.resolver import NoAnswer, Resolver, Server, question
-from pvefw.errors import ProviderError, Unavailable
 
 MAX_ALIASES = 8
 """CNAME records that are followed; resolvers give up at about as many."""

@@ -15,13 +15,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pvefw import plugins, settings, system
-from pvefw.errors import ConfigError, NotFound, ProviderError, PvefwError, Unsupported, UsageError
+from pvefw.core import plugins, settings
+from pvefw.core.errors import (
+    ConfigError,
+    NotFound,
+    ProviderError,
+    PvefwError,
+    Unsupported,
+    UsageError,
+)
+from pvefw.core.hookspecs.guest import GUEST, GuestSpec
+from pvefw.core.model import Guest, MigrateOptions, MigrateTarget, SettingInfo
+from pvefw.core.plugins import Bound
 from pvefw.guests import readiness
 from pvefw.guests.plan import Listed, by_id
-from pvefw.hookspecs.guest import GUEST, GuestSpec
-from pvefw.model import Guest, MigrateOptions, MigrateTarget, SettingInfo
-from pvefw.plugins import Bound
+from pvefw.host import concurrency
 from pvefw.store import guest_notes, plugin_config, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import Section
@@ -94,8 +102,8 @@ def ask(question: Callable[[], _Result], backend: str) -> _Result:
     :raises ProviderError: it does not.
     """
     try:
-        return system.call_within(question, QUERY_SECONDS, f"{backend} query")
-    except system.DidNotReturn as error:
+        return concurrency.call_within(question, QUERY_SECONDS, f"{backend} query")
+    except concurrency.DidNotReturn as error:
         raise ProviderError(
             f"{backend}: it does not answer within {QUERY_SECONDS:g} seconds",
             hint="See whether the hypervisor's daemon hangs.",

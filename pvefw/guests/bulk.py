@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from pvefw.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.core.model import GuestPowerEvent, GuestState, Task
 from pvefw.guests import backends, plan, readiness
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed, StopOptions
@@ -13,10 +14,9 @@ from pvefw.guests.runner import Runner
 from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Scheduler, Step
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
-from pvefw.model import GuestPowerEvent, GuestState, Task
+from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import datacenter, pvefw_config
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, SystemClock
 from pvefw.tasks import events
 
 _MOST_BY_DEFAULT = 8

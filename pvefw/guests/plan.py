@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pvefw.errors import ConfigError, NotFound
+from pvefw.core.errors import ConfigError, NotFound
+from pvefw.core.model import Guest, GuestState, MigrateOptions
 from pvefw.guests.scheduler import Action, Job
-from pvefw.model import Guest, GuestState, MigrateOptions
 
 START_SECONDS = 300.0
 DEFAULT_UP = {"vm": 3.0, "container": 0.0}

@@ -2,10 +2,11 @@
 
 import re
 
-from pvefw.hookspecs.guest import GuestSpec
-from pvefw.model import Guest, Task
-from pvefw.plugins import Bound
-from pvefw.system import Clock, answers
+from pvefw.core.hookspecs.guest import GuestSpec
+from pvefw.core.model import Guest, Task
+from pvefw.core.plugins import Bound
+from pvefw.host.clock import Clock
+from pvefw.host.network import answers
 
 _TCP = re.compile(r"tcp:(?P<host>\[[0-9a-fA-F:.%]+\]|[^\s:\[\]]+):(?P<port>[0-9]{1,5})")
 _CONNECT_SECONDS = 2.0

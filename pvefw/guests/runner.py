@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pvefw.errors import Cancelled
+from pvefw.core.errors import Cancelled
+from pvefw.core.model import GuestState
 from pvefw.guests.scheduler import Action, Outcome, Scheduler, Step
-from pvefw.model import GuestState
-from pvefw.system import Clock
+from pvefw.host.clock import Clock
 
 _LONGEST_WAIT = 3600.0
 _CANCEL_SECONDS = 10.0

@@ -21,8 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from pvefw.errors import Cancelled, ProviderError, RateLimited, Unavailable
-from pvefw.model import Guest, GuestState
+from pvefw.core.errors import Cancelled, ProviderError, RateLimited, Unavailable
+from pvefw.core.model import Guest, GuestState
 
 HARD_STOP_SECONDS = 60.0
 GRACE = 10.0

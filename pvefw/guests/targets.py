@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
+from pvefw.core.model import GuestState, MigrateTarget
 from pvefw.guests import plan
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed
 from pvefw.guests.scheduler import Job
-from pvefw.model import GuestState, MigrateTarget
 
 
 @dataclass

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
+from pvefw.core.hookspecs.guest import GuestSpec
+from pvefw.core.model import GuestState
+from pvefw.core.plugins import Bound
 from pvefw.guests.backends import Backends, ask
-from pvefw.hookspecs.guest import GuestSpec
-from pvefw.model import GuestState
-from pvefw.plugins import Bound
-from pvefw.system import Clock
+from pvefw.host.clock import Clock
 
 _WATCH_SECONDS = 60.0
 """How long one call of ``guest_watch`` may last; the thread that is in it is left behind at the end."""

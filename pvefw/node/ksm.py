@@ -7,9 +7,9 @@ turns KSM on when memory gets short is a service: ``ksmtuned``, with ``ksm`` bes
 import os
 from dataclasses import dataclass
 
-from pvefw import system
-from pvefw.errors import NotFound, ProgramError, PvefwError
-from pvefw.model import Task
+from pvefw.core.errors import NotFound, ProgramError, PvefwError
+from pvefw.core.model import Task
+from pvefw.host import programs
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
@@ -115,7 +115,7 @@ def services(paths: Paths) -> list[Service]:
         return [Service(one, "unknown", _enabled(paths, one)) for one in there]
     asked = ["systemctl", "show", "--property=Id,ActiveState,UnitFileState", *there]
     found = []
-    for block in system.run(asked, timeout=20.0).stdout.strip().split("\n\n"):
+    for block in programs.run(asked, timeout=20.0).stdout.strip().split("\n\n"):
         said = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         enabled = said.get("UnitFileState") or "static"
         found.append(Service(said["Id"], said["ActiveState"], enabled))
@@ -145,7 +145,7 @@ def _switch(paths: Paths, task: Task, *, on: bool) -> list[Service]:
     verb = "enable" if on else "disable"
     runs = units.runs_systemd(paths)
     where = ["--now"] if runs else [f"--root={paths.root}"]
-    system.run(["systemctl", verb, *where, *names], timeout=120.0)
+    programs.run(["systemctl", verb, *where, *names], timeout=120.0)
     task.log(f"{', '.join(names)}: {verb}d{' and ' + _NOW[on] if runs else ''}")
     now = services(paths)
     left = [one for one in now if not on and (one.enabled == "enabled" or one.active == "active")]

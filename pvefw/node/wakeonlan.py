@@ -9,11 +9,12 @@ import socket
 import threading
 from dataclasses import dataclass
 
-from pvefw.errors import NotFound, PvefwError, UsageError
+from pvefw.core.errors import NotFound, PvefwError, UsageError
+from pvefw.host.clock import Clock
+from pvefw.host.network import answers
 from pvefw.store import node_settings, nodes
 from pvefw.store.node_config import parse_property_string
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, answers
 
 PORT = 9
 _EVERYBODY = "255.255.255.255"

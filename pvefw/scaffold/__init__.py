@@ -16,10 +16,11 @@ from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
 from string import Template
 
-from pvefw import api, plugins
-from pvefw.durable import make_directory
-from pvefw.errors import UsageError
-from pvefw.hookspecs import PLUGIN_API, Family
+from pvefw import api
+from pvefw.core import plugins
+from pvefw.core.errors import UsageError
+from pvefw.core.hookspecs import PLUGIN_API, Family
+from pvefw.host.durable import make_directory
 from pvefw.store import files
 
 _LONGEST = 40

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pvefw.errors import ConfigError, NotFound
+from pvefw.core.errors import ConfigError, NotFound
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import ID, check_id

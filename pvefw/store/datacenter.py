@@ -2,7 +2,7 @@
 
 import re
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

@@ -4,8 +4,8 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pvefw.errors import ConfigError
-from pvefw.model import Identifier
+from pvefw.core.errors import ConfigError
+from pvefw.core.model import Identifier
 from pvefw.store import properties
 from pvefw.store.node_config import parse_property_string
 

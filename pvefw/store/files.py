@@ -14,8 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pvefw.durable import create_file, make_directory, remove_file, sync_directory
-from pvefw.errors import DigestMismatch, NotFound, StoreError
+from pvefw.core.errors import DigestMismatch, NotFound, StoreError
+from pvefw.host.durable import create_file, make_directory, remove_file, sync_directory
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
 
@@ -86,7 +86,7 @@ def check_digest(path: Path, data: bytes, expected: str | None) -> None:
 def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     """Replace a file's content, or create it: a reader sees the old bytes or the new ones.
 
-    Missing directories are created as :func:`~pvefw.durable.make_directory` has it, whatever the file is.
+    Missing directories are created by :func:`~pvefw.host.durable.make_directory`, whatever the file is.
 
     :param private: readable by its owner only, from the first byte on.
     :raises StoreError: it cannot be written; the old content is untouched, unless only the sync of its

@@ -7,7 +7,7 @@ import contextlib
 import json
 from collections.abc import Mapping
 
-from pvefw.errors import StoreError
+from pvefw.core.errors import StoreError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

@@ -7,9 +7,9 @@ had.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pvefw import plugins, settings
-from pvefw.errors import ConfigError, NotFound, UsageError
-from pvefw.hookspecs import Family
+from pvefw.core import plugins, settings
+from pvefw.core.errors import ConfigError, NotFound, UsageError
+from pvefw.core.hookspecs import Family
 from pvefw.store import files, locks, plugin_config, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.store.pvefw_config import PvefwConfig

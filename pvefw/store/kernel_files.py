@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 from pvefw.store import files
 
 _COMMENT = re.compile(r"(?:^|\s)\s*#.*", re.DOTALL)

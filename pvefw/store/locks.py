@@ -15,11 +15,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pvefw.durable import make_directory
-from pvefw.errors import Locked, StoreError, UsageError
+from pvefw.core.errors import Locked, StoreError, UsageError
+from pvefw.host.clock import SystemClock
+from pvefw.host.durable import make_directory
 from pvefw.store import files
 from pvefw.store.paths import Paths
-from pvefw.system import SystemClock
 
 _STALE = 120.0
 """Seconds after which pmxcfs, too, takes a lock for abandoned."""

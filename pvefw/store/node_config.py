@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 
 _LINE = re.compile(r"(?P<key>[a-zA-Z][a-zA-Z0-9_-]*):\s*(?P<value>.*?)\s*")
 _NOTE = re.compile(r"(?:#|description:\s*)(?P<text>.*)")

@@ -7,7 +7,7 @@ the cluster's ``pvefw.cfg`` for defaults.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pvefw.errors import ConfigError, NotFound, StoreError, UsageError
+from pvefw.core.errors import ConfigError, NotFound, StoreError, UsageError
 from pvefw.store import domains, files, locks, properties, pvefw_config
 from pvefw.store.domains import DomainEntry
 from pvefw.store.node_config import NodeConfig

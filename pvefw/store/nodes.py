@@ -4,10 +4,10 @@ import socket
 from collections.abc import Mapping
 from typing import Any
 
-from pvefw.errors import NotFound
+from pvefw.core.errors import NotFound
+from pvefw.host.concurrency import DidNotReturn, call_within
 from pvefw.store import files
 from pvefw.store.paths import Paths
-from pvefw.system import DidNotReturn, call_within
 
 _SECONDS = 10.0
 """How long a name may take to resolve: the resolver's own limit is half a minute or more."""

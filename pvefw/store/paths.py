@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
 
 _NODE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
 

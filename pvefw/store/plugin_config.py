@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pvefw import settings
-from pvefw.errors import ConfigError, NotFound, UsageError
+from pvefw.core import settings
+from pvefw.core.errors import ConfigError, NotFound, UsageError
 from pvefw.store import files, locks, properties
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import Section, SectionConfig, check_id

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 from pvefw.store import files
 from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pvefw.errors import ConfigError, UsageError
+from pvefw.core.errors import ConfigError, UsageError
 
 ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 """What instances and accounts can be called: Proxmox VE's ``pve-configid``, of one letter, too."""

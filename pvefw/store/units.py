@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pvefw import system
-from pvefw.errors import ProgramError
+from pvefw.core.errors import ProgramError
+from pvefw.host import programs
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -52,10 +52,10 @@ def install(
         written.append(target)
     _verify(written)
     if runs_systemd(paths):
-        system.run(["systemctl", "daemon-reload"])
-        system.run(["systemctl", "enable", *enable])
+        programs.run(["systemctl", "daemon-reload"])
+        programs.run(["systemctl", "enable", *enable])
         if start:
-            system.run(["systemctl", "start", *start])
+            programs.run(["systemctl", "start", *start])
     return written
 
 
@@ -66,7 +66,7 @@ def _verify(written: Sequence[Path]) -> None:
     """
     if shutil.which("systemd-analyze") is None:
         return
-    checked = system.run(["systemd-analyze", "verify", *map(str, written)], check=False)
+    checked = programs.run(["systemd-analyze", "verify", *map(str, written)], check=False)
     names = [one.name for one in written]
     about = [
         line

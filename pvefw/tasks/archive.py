@@ -19,9 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from pvefw import system
-from pvefw.durable import make_directory
-from pvefw.errors import Locked, PvefwError, StoreError
+from pvefw.core.errors import Locked, PvefwError, StoreError
+from pvefw.host import programs
+from pvefw.host.durable import make_directory
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 from pvefw.tasks import database, registry
@@ -362,4 +362,4 @@ def _journal(path: Path) -> Path:
 def _go_on_in_background(paths: Paths) -> None:
     """Have another process take in the rest, unless one is at it."""
     with contextlib.suppress(PvefwError), locks.local_lock(paths, _LOCK, timeout=0):
-        system.start_pvefw("task", "index", "--root", str(paths.root), "--node", paths.node)
+        programs.start_pvefw("task", "index", "--root", str(paths.root), "--node", paths.node)

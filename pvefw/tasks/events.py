@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pvefw.errors import PvefwError
-from pvefw.hookspecs.observer import OBSERVER
-from pvefw.model import Task, TaskEvent
+from pvefw.core.errors import PvefwError
+from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.model import Task, TaskEvent
 from pvefw.store import plugin_config, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import Section
@@ -59,7 +59,9 @@ def call(section: Section, hook: str, **arguments: object) -> bool:
     :returns: whether it has that hook.
     :raises PvefwError: it is missing or broken, or failed.
     """
-    from pvefw import plugins  # only where there is an observer: it takes longer than most tasks
+    from pvefw.core import (
+        plugins,  # only where there is an observer: it takes longer than most tasks
+    )
 
     values = plugin_config.decode_data(section.values.get("data", ""), section.id)
     api = section.values.get("api", section.id)

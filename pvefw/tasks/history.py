@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from pvefw.errors import NotFound
+from pvefw.core.errors import NotFound
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, registry

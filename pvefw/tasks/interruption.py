@@ -17,7 +17,7 @@ from concurrent import futures
 from types import FrameType
 from typing import Any
 
-from pvefw.errors import Cancelled
+from pvefw.core.errors import Cancelled
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _AGAIN = 0.05

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pvefw.durable import make_directory
+from pvefw.host.durable import make_directory
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks.upid import PATTERN, Upid, runs

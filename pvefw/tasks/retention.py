@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pvefw import system
-from pvefw.errors import ConfigError, Locked, PvefwError, UsageError
+from pvefw.core.errors import ConfigError, Locked, PvefwError, UsageError
+from pvefw.host import programs
+from pvefw.host.clock import SystemClock
 from pvefw.store import files, properties, pvefw_config
 from pvefw.store.paths import Paths
 from pvefw.tasks import registry
@@ -85,8 +86,8 @@ def start_if_due(paths: Paths, type_: str, say: Callable[[str], None]) -> None:
     :param type_: of the task that has ended: after its own, there is nothing to do.
     """
     try:
-        if type_ != TYPE and is_due(paths, system.SystemClock().now()):
-            system.start_pvefw("task", "prune", "--root", str(paths.root), "--node", paths.node)
+        if type_ != TYPE and is_due(paths, SystemClock().now()):
+            programs.start_pvefw("task", "prune", "--root", str(paths.root), "--node", paths.node)
     except PvefwError as error:
         say(f"WARN: retention of tasks: {error.message}")
 

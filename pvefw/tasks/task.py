@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from pvefw.durable import make_directory
-from pvefw.errors import Cancelled, PvefwError, StoreError
-from pvefw.model import TaskEvent
+from pvefw.core.errors import Cancelled, PvefwError, StoreError
+from pvefw.core.model import TaskEvent
+from pvefw.host.clock import Clock, SystemClock
+from pvefw.host.durable import make_directory
 from pvefw.store import files
 from pvefw.store.paths import Paths
-from pvefw.system import Clock, SystemClock
 from pvefw.tasks import events, registry, retention
 from pvefw.tasks.interruption import interruptible
 from pvefw.tasks.registry import Entry
@@ -28,7 +28,7 @@ _LONGEST_STATUS = 1000
 
 
 class RunningTask:
-    """The task that runs; what :class:`pvefw.model.Task` promises, from any thread."""
+    """The task that runs; what :class:`pvefw.core.model.Task` promises, from any thread."""
 
     def __init__(self, upid: Upid, log: "_Log", clock: Clock) -> None:
         self.upid = upid

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
 from pvefw.store.paths import Paths
 
 _NUMBER = r"[0-9A-Fa-f]{8}|[1-9A-Fa-f][0-9A-Fa-f]{8,}"  # padded to eight digits, perhaps longer

@@ -30,11 +30,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pvefw import plugins, settings
-from pvefw.errors import PluginBroken, ProviderError
-from pvefw.hookspecs.boot import BOOTLOADER, BootloaderSpec
-from pvefw.model import BootPlan, BootTree
-from pvefw.plugins import Bound
+from pvefw.core import plugins, settings
+from pvefw.core.errors import PluginBroken, ProviderError
+from pvefw.core.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.core.model import BootPlan, BootTree
+from pvefw.core.plugins import Bound
 from pvefw.testing.boot_machine import (
     Boots,
     Machine,

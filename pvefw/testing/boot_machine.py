@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from pvefw.hookspecs.boot import BootloaderSpec
-from pvefw.model import BootPlan, BootState, BootTree, Esp, Kernel
-from pvefw.plugins import Bound
+from pvefw.core.hookspecs.boot import BootloaderSpec
+from pvefw.core.model import BootPlan, BootState, BootTree, Esp, Kernel
+from pvefw.core.plugins import Bound
 from pvefw.testing.fakes import FakeTask, fake_kernel
 
 _RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}
@@ -154,7 +154,7 @@ def bring(root: Path, tree: BootTree) -> Iterator[str]:
 
 
 def matches(path: PurePosixPath, pattern: str) -> bool:
-    """Whether a pattern of :attr:`~pvefw.model.BootTree.owned` matches; ``*`` stays in its folder."""
+    """Whether a pattern of ``BootTree.owned`` matches; ``*`` stays in its folder."""
     parts = PurePosixPath(pattern).parts
     return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
 

@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pvefw import plugins, settings
-from pvefw.hookspecs.challenge import CHALLENGE, ChallengeSpec
-from pvefw.model import Challenge, Identifier
+from pvefw.core import plugins, settings
+from pvefw.core.hookspecs.challenge import CHALLENGE, ChallengeSpec
+from pvefw.core.model import Challenge, Identifier
 from pvefw.testing.fakes import FakeTask
 
 Fetch = Callable[[Challenge], str | None]

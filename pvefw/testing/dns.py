@@ -29,11 +29,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from pvefw import plugins, settings
-from pvefw.errors import CredentialsRejected, PvefwError
-from pvefw.hookspecs.dns import DNS, DnsSpec
-from pvefw.model import SettingInfo, TxtRecord
-from pvefw.system import SystemClock
+from pvefw.core import plugins, settings
+from pvefw.core.errors import CredentialsRejected, PvefwError
+from pvefw.core.hookspecs.dns import DNS, DnsSpec
+from pvefw.core.model import SettingInfo, TxtRecord
+from pvefw.host.clock import SystemClock
 from pvefw.testing.fakes import FakeTask
 
 Records = Callable[[str], set[str]]

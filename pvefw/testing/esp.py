@@ -13,15 +13,15 @@ what :mod:`pvefw.testing.boot` and a virtual machine are for.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvefw import plugins
 from pvefw.boot.difference import compare
 from pvefw.boot.esp_files import EspFiles
 from pvefw.boot.manifest import keys
 from pvefw.boot.records import EspRecord, Sources
 from pvefw.boot.sync import Change
-from pvefw.hookspecs.boot import BOOTLOADER, BootloaderSpec
-from pvefw.model import BootPlan, BootState, Esp
-from pvefw.plugins import Bound
+from pvefw.core import plugins
+from pvefw.core.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.core.model import BootPlan, BootState, Esp
+from pvefw.core.plugins import Bound
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask, fake_esp, fake_kernel
 

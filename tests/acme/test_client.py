@@ -15,7 +15,7 @@ from pvefw.acme.client import Client
 from pvefw.acme.jws import AccountKey
 from pvefw.acme.transport import Transport
 from pvefw.certs import keys
-from pvefw.errors import AcmeError, AcmeProblem, AcmeProtocolError
+from pvefw.core.errors import AcmeError, AcmeProblem, AcmeProtocolError
 
 KEY_TYPES = ["ec256", "ec384", "rsa2048"]
 CONTACTS = ["mailto:a@example.com"]

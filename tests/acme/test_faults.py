@@ -17,7 +17,7 @@ from servers.pebble import pebble as run_pebble
 
 from pvefw.acme.client import Client
 from pvefw.acme.transport import CONNECTIONS, Transport
-from pvefw.errors import (
+from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
     AcmeProtocolError,

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pvefw.acme import jws
 from pvefw.acme.jws import AccountKey
-from pvefw.errors import ConfigError, UsageError
+from pvefw.core.errors import ConfigError, UsageError
 
 KEYS = {one: AccountKey.generate(one) for one in ("ec256", "ec384", "rsa2048")}
 

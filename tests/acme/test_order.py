@@ -14,9 +14,9 @@ from pvefw.acme.client import Authorization, Offer
 from pvefw.acme.order import _failure
 from pvefw.certs import chain as chains
 from pvefw.certs import keys
-from pvefw.errors import AcmeError, AcmeProblem, AcmeUnreachable, ProviderError
-from pvefw.model import Identifier
-from pvefw.system import SystemClock
+from pvefw.core.errors import AcmeError, AcmeProblem, AcmeUnreachable, ProviderError
+from pvefw.core.model import Identifier
+from pvefw.host.clock import SystemClock
 
 
 @pytest.fixture(scope="module")

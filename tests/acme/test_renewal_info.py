@@ -17,7 +17,7 @@ from servers.faulty_acme import Answer, faulty_acme
 from pvefw.acme import renewal_info
 from pvefw.acme.client import Client
 from pvefw.acme.transport import Transport
-from pvefw.errors import AcmeProblem, AcmeProtocolError, CertificateError
+from pvefw.core.errors import AcmeProblem, AcmeProtocolError, CertificateError
 
 KEY = ec.generate_private_key(ec.SECP256R1())
 ISSUER = bytes.fromhex("69885b6b87464041e1b37b847ba0ae2cde01c8d4")

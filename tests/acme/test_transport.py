@@ -18,7 +18,7 @@ from pvefw.acme import transport as module
 from pvefw.acme.answers import Response, problem_of
 from pvefw.acme.client import Client
 from pvefw.acme.transport import Transport
-from pvefw.errors import AcmeError, AcmeProtocolError, ConfigError
+from pvefw.core.errors import AcmeError, AcmeProtocolError, ConfigError
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),

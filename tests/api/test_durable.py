@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pvefw import durable
 from pvefw.api import remove_file, replace_file
+from pvefw.host import durable
 
 
 def names(folder):
@@ -70,7 +70,7 @@ def test_killed_at_any_step_a_reader_sees_one_of_the_two(tmp_path):
         child = f"""
 import os, sys
 from pathlib import Path
-from pvefw.durable import replace_file
+from pvefw.host.durable import replace_file
 count = 0
 def watch(event, arguments):
     global count

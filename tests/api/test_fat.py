@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pvefw.api import BootPlan, Kernel, ProviderError, check_versions
-from pvefw.fat import is_version
+from pvefw.host.fat import is_version
 
 
 def plan(*versions):

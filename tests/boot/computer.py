@@ -5,7 +5,7 @@ import os
 import shutil
 
 from pvefw.boot.esp_files import EspFiles, Piece
-from pvefw.durable import unfinished
+from pvefw.host.durable import unfinished
 
 
 class PowerCut(BaseException):

@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 import pytest
 from servers.directory_machine import DirectoryMachine
 
-from pvefw import plugins
 from pvefw.api import BootState, BootTree, Firmware, Unsupported, hookimpl
 from pvefw.boot.context import Context
 from pvefw.boot.loaders import Loaders
-from pvefw.hookspecs.boot import BOOTLOADER
+from pvefw.core import plugins
+from pvefw.core.hookspecs.boot import BOOTLOADER
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
 

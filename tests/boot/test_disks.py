@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pvefw import system
 from pvefw.boot import disks, mounts, prepare
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE
-from pvefw.errors import NotFound, ProgramError, StoreError, UsageError
-from pvefw.system import Completed
+from pvefw.core.errors import NotFound, ProgramError, StoreError, UsageError
+from pvefw.host import programs
+from pvefw.host.programs import Completed
 from pvefw.testing.fakes import FakeTask
 
 MIB = 1 << 20
@@ -220,7 +220,7 @@ def test_the_file_system_is_fat32(devices, tmp_path, monkeypatch):
     [line] = task.lines
     uuid = line.removeprefix(f"{image}: FAT32, volume id ")
     assert len(uuid) == 9
-    said = system.run(["blkid", "-p", str(image)]).stdout
+    said = programs.run(["blkid", "-p", str(image)]).stdout
     assert 'VERSION="FAT32"' in said
     assert uuid in said
 
@@ -230,7 +230,7 @@ def test_a_program_that_fails_is_named(devices, monkeypatch):
         raise ProgramError("sfdisk failed with status 1: no")
 
     planned = prepare.check_partition(devices, Path("/dev/sdc"), force=False)
-    monkeypatch.setattr(system, "run", fails)
+    monkeypatch.setattr(programs, "run", fails)
     with pytest.raises(ProgramError, match="partition: /dev/sdc: sfdisk failed"):
         prepare.partition(planned, FakeTask())
 
@@ -242,7 +242,7 @@ def test_lsblk_is_asked_for_json(monkeypatch):
         asked.append(argv)
         return Completed(argv, 0, json.dumps({"blockdevices": ROWS}), "")
 
-    monkeypatch.setattr(system, "run", run)
+    monkeypatch.setattr(programs, "run", run)
     assert disks.read().with_uuid("ABCD-1234")
     assert asked[0][:4] == ["lsblk", "--json", "--bytes", "--list"]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from documented import faults
 
-from pvefw import system
 from pvefw.boot import firmware, hooks, loaders
 from pvefw.cli import boot_context
 from pvefw.cli.run import run
-from pvefw.errors import PvefwError, UsageError
-from pvefw.model import Firmware
+from pvefw.core.errors import PvefwError, UsageError
+from pvefw.core.model import Firmware
+from pvefw.host import programs
 
 EFIBOOTMGR = """\
 BootCurrent: 0003
@@ -167,5 +167,5 @@ def test_nothing_is_asked_of_this_machine_for_another_root(host, monkeypatch):
         raise AssertionError(argv)
 
     variable(host, "LoaderInfo", LOADER, b"")
-    monkeypatch.setattr(system, "run", run)
+    monkeypatch.setattr(programs, "run", run)
     assert "efibootmgr -v: not asked: another root" in firmware.detect(host.paths).evidence

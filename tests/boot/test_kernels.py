@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from pvefw.boot import choice, cmdline, hooks, kernels
-from pvefw.errors import ConfigError, NotFound
+from pvefw.core.errors import ConfigError, NotFound
 from pvefw.store import kernel_files
 
 

@@ -16,14 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from servers.directory_machine import DirectoryMachine
 
-from pvefw import plugins
 from pvefw.api import Firmware, ProviderError, hookimpl
 from pvefw.boot import records, refresh, registry, status
 from pvefw.boot.context import Context
 from pvefw.boot.disks import BIOS_BOOT_TYPE, Devices
 from pvefw.boot.loaders import Loaders
-from pvefw.errors import PvefwError, StoreError, Unsupported, UsageError
-from pvefw.hookspecs.boot import BOOTLOADER
+from pvefw.core import plugins
+from pvefw.core.errors import PvefwError, StoreError, Unsupported, UsageError
+from pvefw.core.hookspecs.boot import BOOTLOADER
 from pvefw.testing.fakes import FakeTask
 
 FULL = os.environ.get("HYPOTHESIS_PROFILE") == "full"

@@ -14,12 +14,12 @@ from boot.computer import FAULTS, PowerCut, Steps
 from boot.conftest import KERNELS, UUIDS, Plain, loaders_of
 from boot.reader import bootable
 
-from pvefw import plugins
 from pvefw.api import BootTree, hookimpl
 from pvefw.boot import choice, refresh, status
 from pvefw.boot.loaders import Loaders
-from pvefw.errors import StoreError
-from pvefw.hookspecs.boot import BOOTLOADER
+from pvefw.core import plugins
+from pvefw.core.errors import StoreError
+from pvefw.core.hookspecs.boot import BOOTLOADER
 from pvefw.testing.fakes import FakeTask
 
 NEW = "6.8.20-1-pve"

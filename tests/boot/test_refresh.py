@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 import pytest
 from boot.conftest import UUIDS, Plain, loaders_of
 
-from pvefw import plugins
 from pvefw.api import BootTree, Firmware, ProviderError, hookimpl
 from pvefw.boot import choice, esp_files, manifest, records, refresh, registry, status
 from pvefw.boot.disks import Devices
 from pvefw.boot.loaders import Loaders
-from pvefw.errors import (
+from pvefw.core import plugins
+from pvefw.core.errors import (
     Cancelled,
     ConfigError,
     ProgramError,
@@ -23,7 +23,7 @@ from pvefw.errors import (
     StoreError,
     UsageError,
 )
-from pvefw.hookspecs.boot import BOOTLOADER
+from pvefw.core.hookspecs.boot import BOOTLOADER
 from pvefw.store import plugin_config
 from pvefw.testing.fakes import FakeTask
 

@@ -23,7 +23,7 @@ from pvefw.boot import (
 from pvefw.boot import select as selecting
 from pvefw.boot.disks import Devices
 from pvefw.boot.packages import KernelPackages
-from pvefw.errors import ConfigError, StoreError, Unsupported, UsageError
+from pvefw.core.errors import ConfigError, StoreError, Unsupported, UsageError
 from pvefw.store import kernel_files
 
 DEBIAN = "6.12.43+deb13-amd64"

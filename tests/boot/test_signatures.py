@@ -10,7 +10,7 @@ from pvefw.api import Firmware
 from pvefw.boot import signatures
 from pvefw.boot.refresh import refresh
 from pvefw.boot.status import status
-from pvefw.errors import StoreError
+from pvefw.core.errors import StoreError
 
 SHIM = "605dab50-e046-4300-abb6-3dd810dd8b23"
 SIGNED = (

@@ -9,7 +9,7 @@ from certificates import NOW, self_signed
 from cryptography import x509
 
 from pvefw.certs import authority, chain, install, node_certificate, timer
-from pvefw.errors import CertificateError, UsageError
+from pvefw.core.errors import CertificateError, UsageError
 from pvefw.store import files, node_settings
 from pvefw.store.paths import Paths
 

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from pvefw.certs import chain, keys
-from pvefw.errors import CertificateError, UsageError
-from pvefw.model import Identifier
-from pvefw.system import SystemClock
+from pvefw.core.errors import CertificateError, UsageError
+from pvefw.core.model import Identifier
+from pvefw.host.clock import SystemClock
 
 
 def check(certificate, key, now=NOW):

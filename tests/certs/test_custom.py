@@ -15,7 +15,7 @@ from cryptography.x509.oid import (
 )
 
 from pvefw.certs import chain, custom, keys
-from pvefw.errors import CertificateError, UsageError
+from pvefw.core.errors import CertificateError, UsageError
 
 DAY = dt.timedelta(days=1)
 

@@ -7,7 +7,7 @@ import pytest
 from certificates import NOW, self_signed
 
 from pvefw.certs import install, keys
-from pvefw.errors import CertificateError, StoreError
+from pvefw.core.errors import CertificateError, StoreError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 

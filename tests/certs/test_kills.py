@@ -13,7 +13,7 @@ from certificates import NOW, Log, self_signed
 
 from pvefw.certs import chain, deploy, install, renewal
 from pvefw.certs.renewal import Record
-from pvefw.errors import CertificateError
+from pvefw.core.errors import CertificateError
 from pvefw.store.paths import Paths
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}

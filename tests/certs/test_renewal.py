@@ -8,8 +8,8 @@ from certificates import NOW, Calendar, Log, self_signed
 
 from pvefw.certs import chain, install, issue, renew, renewal, sharing
 from pvefw.certs.renewal import Record, Window
-from pvefw.errors import AcmeProblem, AcmeUnreachable
-from pvefw.model import Urgency
+from pvefw.core.errors import AcmeProblem, AcmeUnreachable
+from pvefw.core.model import Urgency
 from pvefw.store import node_settings
 from pvefw.tasks import events
 

@@ -15,7 +15,7 @@ from certificates import NOW, Log, self_signed
 from cryptography import x509
 
 from pvefw.certs import chain, deploy, install
-from pvefw.hookspecs.observer import OBSERVER
+from pvefw.core.hookspecs.observer import OBSERVER
 from pvefw.store import instances
 
 RENEWALS = 10

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 import certificates
 import pytest
 
-from pvefw import system
 from pvefw.certs import renewal
 from pvefw.cli import status
 from pvefw.cli.run import run
-from pvefw.errors import ProviderError
+from pvefw.core.errors import ProviderError
+from pvefw.host import programs
 from pvefw.tasks import archive
 
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:{}:root@pam:"
@@ -44,7 +44,7 @@ def parts(pvefw):
 def test_it_says_where_older_tasks_are_missing(paths, parts, monkeypatch):
     monkeypatch.setattr(archive, "SMALL", 0)
     monkeypatch.setattr(archive, "AT_ONCE", 100)
-    monkeypatch.setattr(system, "start_pvefw", lambda *_arguments: None)
+    monkeypatch.setattr(programs, "start_pvefw", lambda *_arguments: None)
     paths.task_dir.mkdir(parents=True)
     lines = [f"{UPID.format(1000 + at, 100)} {1001 + at:08X} OK\n" for at in range(20)]
     (paths.task_dir / "index").write_text("".join(lines))

@@ -4,11 +4,11 @@ import inspect
 
 import pytest
 
-from pvefw import plugins
-from pvefw.errors import PluginBroken, PluginFailed
-from pvefw.hookspecs import PLUGIN_API, Family, hookimpl, optional, required
-from pvefw.hookspecs.dns import DNS, DnsSpec
-from pvefw.model import TxtRecord
+from pvefw.core import plugins
+from pvefw.core.errors import PluginBroken, PluginFailed
+from pvefw.core.hookspecs import PLUGIN_API, Family, hookimpl, optional, required
+from pvefw.core.hookspecs.dns import DNS, DnsSpec
+from pvefw.core.model import TxtRecord
 from pvefw.testing.fakes import FakeTask
 
 

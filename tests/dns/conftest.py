@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from servers.world import Task, World, small_internet
 
-from pvefw.system import SystemClock
+from pvefw.host.clock import SystemClock
 
 
 @pytest.fixture(scope="session")

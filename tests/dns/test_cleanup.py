@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from servers.world import ServerZones, Task, bound, challenge
 
+from pvefw.core.errors import CredentialsRejected, NotFound, Unavailable
 from pvefw.dns import journal
 from pvefw.dns.cleanup import cleanup, forget
 from pvefw.dns.journal import Entry, Journal
-from pvefw.errors import CredentialsRejected, NotFound, Unavailable
 from pvefw.store import locks
 
 CHILD = Path(__file__).with_name("order_child.py")

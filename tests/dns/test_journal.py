@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
+from pvefw.core.errors import ConfigError
 from pvefw.dns import journal
 from pvefw.dns.journal import Entry, Journal
-from pvefw.errors import ConfigError
 from pvefw.tasks.upid import process_start
 
 ENTRIES = [

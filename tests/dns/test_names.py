@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pvefw.core.errors import ConfigError
 from pvefw.dns import names
-from pvefw.errors import ConfigError
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?", fullmatch=True).filter(
     lambda label: label[2:4] != "--"

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
+from pvefw.core.errors import Cancelled
 from pvefw.dns import parallel
 from pvefw.dns.parallel import Once
-from pvefw.errors import Cancelled
 
 
 def test_results_keep_their_order(task):

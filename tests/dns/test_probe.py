@@ -3,9 +3,9 @@
 import pytest
 from servers.world import ServerZones
 
+from pvefw.core.errors import ProviderError
 from pvefw.dns import journal
 from pvefw.dns.probe import probe
-from pvefw.errors import ProviderError
 
 
 def test_the_time_line_tells_the_whole_way(world, paths, task):

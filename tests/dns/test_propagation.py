@@ -9,11 +9,11 @@ import pytest
 from servers.nameserver import loopback
 from servers.world import Task
 
+from pvefw.core.errors import Cancelled, ProviderError
 from pvefw.dns import propagation
 from pvefw.dns.propagation import Expected
 from pvefw.dns.resolver import Resolver
 from pvefw.dns.zones import Finder, Zone
-from pvefw.errors import Cancelled, ProviderError
 
 
 @pytest.fixture

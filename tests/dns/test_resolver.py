@@ -2,8 +2,8 @@
 
 import pytest
 
+from pvefw.core.errors import ConfigError
 from pvefw.dns.resolver import Resolver, Server, parse_servers
-from pvefw.errors import ConfigError
 from pvefw.store import files
 
 

@@ -3,8 +3,8 @@
 import pytest
 from servers.world import Task
 
+from pvefw.core.errors import Cancelled, CredentialsRejected, RateLimited, Unavailable
 from pvefw.dns.retry import persistently
-from pvefw.errors import Cancelled, CredentialsRejected, RateLimited, Unavailable
 
 
 class Clock:

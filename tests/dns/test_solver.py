@@ -6,10 +6,7 @@ import time
 import pytest
 from servers.world import ServerZones, Task, challenge
 
-from pvefw.dns import journal
-from pvefw.dns.resolver import Resolver, Server
-from pvefw.dns.solver import DnsSolver
-from pvefw.errors import (
+from pvefw.core.errors import (
     Cancelled,
     ConfigError,
     CredentialsRejected,
@@ -20,6 +17,9 @@ from pvefw.errors import (
     StoreError,
     Unavailable,
 )
+from pvefw.dns import journal
+from pvefw.dns.resolver import Resolver, Server
+from pvefw.dns.solver import DnsSolver
 from pvefw.store.paths import Paths
 
 

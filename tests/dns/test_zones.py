@@ -4,9 +4,9 @@ import pytest
 from servers.bind import bind
 from servers.nameserver import Zone
 
+from pvefw.core.errors import ProviderError, Unavailable
 from pvefw.dns.resolver import Resolver, Server
 from pvefw.dns.zones import Finder
-from pvefw.errors import ProviderError, Unavailable
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from pvefw.errors import ProviderError, Unavailable
+from pvefw.core.errors import ProviderError, Unavailable
+from pvefw.core.model import Guest, GuestState
 from pvefw.guests import plan
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.scheduler import Action, Scheduler
 from pvefw.guests.simulation import simulate
-from pvefw.model import Guest, GuestState
 
 TRACES = json.loads((Path(__file__).parent / "data/pve-bulk-traces.json").read_text())
 

@@ -1,9 +1,9 @@
 """What the reference has no trace of: calls that hang, daemons that come back, interruption."""
 
-from pvefw.errors import Cancelled, ProviderError, RateLimited, Unavailable
+from pvefw.core.errors import Cancelled, ProviderError, RateLimited, Unavailable
+from pvefw.core.model import Guest, GuestState
 from pvefw.guests.scheduler import GRACE, HARD_STOP_SECONDS, Action, Job, Result, Scheduler
 from pvefw.guests.simulation import simulate
-from pvefw.model import Guest, GuestState
 
 FOREVER = 1e9
 

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pvefw import plugins
-from pvefw.errors import Unavailable
+from pvefw.core import plugins
+from pvefw.core.errors import Unavailable
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.guest import GUEST
+from pvefw.core.model import Guest, GuestEvent, GuestState
 from pvefw.guests.backends import Backends
 from pvefw.guests.watching import Watcher
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.guest import GUEST
-from pvefw.model import Guest, GuestEvent, GuestState
-from pvefw.system import SystemClock
+from pvefw.host.clock import SystemClock
 
 RUNNING, STOPPED = GuestState.RUNNING, GuestState.STOPPED
 LONG = 30.0

@@ -55,7 +55,7 @@ def test_a_plugin_imports_the_api_and_itself_only(package):
         ("from pvefw_mine.listener import Listener", []),
         ("from . import listener", []),
         ("import os\ndef late():\n    from pvefw.store import files", ["pvefw.store"]),
-        ("from pvefw import model", ["pvefw.model"]),
+        ("from pvefw.core import model", ["pvefw.core.model"]),
         ("import pvefw_theirs.thing", ["pvefw_theirs.thing"]),
     ],
 )

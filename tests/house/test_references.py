@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pvefw import api, plugins
+from pvefw import api
+from pvefw.core import plugins
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs/reference"

@@ -68,7 +68,7 @@ def test_the_tab_key_waits_for_no_plugin_no_daemon_and_nothing_heavy(line, tmp_p
     index.write_text("UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam: 6124E1C0 OK\n")
     found = imported(f"pvefw {line}", _PVEFW_COMPLETE="bash", PVEFW_ROOT=str(tmp_path))
     assert "pvefw.cli.complete" in found
-    heavy = HEAVY | {"asyncio", "libvirt", "pvefw.plugins", "pvefw.guests.backends", "sqlite3"}
+    heavy = HEAVY | {"asyncio", "libvirt", "pvefw.core.plugins", "pvefw.guests.backends", "sqlite3"}
     assert found & heavy == set()
     assert [name for name in found if name.startswith("pvefw_")] == []
 

@@ -140,7 +140,7 @@ def test_who_is_not_root_is_told_so(kernel):
     code = (
         "import sys; from pvefw.node import ksm; from pvefw.store.paths import Paths\n"
         "from pathlib import Path; from pvefw.testing.fakes import FakeTask; import os\n"
-        "from pvefw.errors import StoreError\n"
+        "from pvefw.core.errors import StoreError\n"
         "os.setgid(65534); os.setuid(65534)\n"
         "try: ksm.disable(Paths(Path('/'), 'pve1'), FakeTask(), unmerge=True)\n"
         "except StoreError as error: print(error, error.hint)\n"

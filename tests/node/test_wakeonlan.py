@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pvefw.errors import NotFound
+from pvefw.core.errors import NotFound
 from pvefw.store import node_settings, nodes
 from pvefw.store.paths import Paths
 

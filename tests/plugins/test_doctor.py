@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pvefw import doctor, plugins
-from pvefw.hookspecs.dns import DNS, DNS_CATALOG
+from pvefw.core import doctor, plugins
+from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG
 
 HEAD = """
     import time

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from pvefw import plugins
-from pvefw.errors import (
+from pvefw.core import plugins
+from pvefw.core.errors import (
     Cancelled,
     ConfigError,
     CredentialsRejected,
@@ -17,13 +17,13 @@ from pvefw.errors import (
     PluginTimeout,
     ProviderError,
 )
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.challenge import CHALLENGE
-from pvefw.hookspecs.dns import DNS
-from pvefw.hookspecs.guest import GUEST
-from pvefw.hookspecs.observer import OBSERVER
-from pvefw.model import GuestEvent, TxtRecord
-from pvefw.settings import MASK
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.challenge import CHALLENGE
+from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.hookspecs.guest import GUEST
+from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.model import GuestEvent, TxtRecord
+from pvefw.core.settings import MASK
 
 RECORDS = [TxtRecord("_acme-challenge.example.com.", "value")]
 

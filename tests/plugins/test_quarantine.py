@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from pvefw import plugins
 from pvefw.boot import loaders
-from pvefw.errors import PluginBroken
+from pvefw.core import plugins
+from pvefw.core.errors import PluginBroken
 
 FAMILIES = list(plugins.FAMILIES)
 CODE = {

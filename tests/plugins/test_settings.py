@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvefw import settings
-from pvefw.errors import ConfigError, PluginBroken
-from pvefw.settings import MASK, setting
+from pvefw.core import settings
+from pvefw.core.errors import ConfigError, PluginBroken
+from pvefw.core.settings import MASK, setting
 
 
 @dataclass

@@ -8,13 +8,13 @@ import threading
 
 import pytest
 
-from pvefw import plugins, trace
+from pvefw.core import plugins, trace
+from pvefw.core.errors import CredentialsRejected, PluginFailed, ProviderError
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.model import TxtRecord
+from pvefw.core.settings import MASK
 from pvefw.dns import providers
-from pvefw.errors import CredentialsRejected, PluginFailed, ProviderError
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.dns import DNS
-from pvefw.model import TxtRecord
-from pvefw.settings import MASK
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
 

@@ -8,11 +8,12 @@ import tomllib
 
 import pytest
 
-from pvefw import plugins, scaffold
+from pvefw import scaffold
 from pvefw.cli.plugin import NEW_FAMILIES
-from pvefw.errors import StoreError, UsageError
-from pvefw.hookspecs.dns import DNS
-from pvefw.hookspecs.guest import GUEST
+from pvefw.core import plugins
+from pvefw.core.errors import StoreError, UsageError
+from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.hookspecs.guest import GUEST
 from pvefw.scaffold import FAMILIES, Project
 
 

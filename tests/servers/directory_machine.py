@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
-from pvefw.errors import StoreError
+from pvefw.core.errors import StoreError
 
 
 @dataclass

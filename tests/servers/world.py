@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvefw import plugins
 from pvefw.api import hookimpl
+from pvefw.core import plugins
+from pvefw.core.errors import Cancelled
+from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.model import Challenge, Identifier
 from pvefw.dns.publication import Route
 from pvefw.dns.resolver import Resolver, Server
-from pvefw.errors import Cancelled
-from pvefw.hookspecs.dns import DNS
-from pvefw.model import Challenge, Identifier
 from servers.bind import Bind, bind
 from servers.knot import Knot, knot
 from servers.nameserver import NameServer, Zone, free_dns_port, loopback

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pvefw.errors import ConfigError, DigestMismatch, Locked, NotFound, StoreError, UsageError
+from pvefw.core.errors import ConfigError, DigestMismatch, Locked, NotFound, StoreError, UsageError
 from pvefw.store import accounts, files, locks, plugin_config
 from pvefw.store.accounts import Account
 from pvefw.store.plugin_config import PluginInstance

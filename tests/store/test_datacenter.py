@@ -2,7 +2,7 @@
 
 import pytest
 
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
 from pvefw.store import datacenter, files
 
 OPTIONS = """console: html5

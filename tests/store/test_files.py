@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from pvefw import durable
-from pvefw.errors import DigestMismatch, NotFound, StoreError
+from pvefw.core.errors import DigestMismatch, NotFound, StoreError
+from pvefw.host import durable
 from pvefw.store import files
 
 
@@ -100,7 +100,7 @@ def test_a_file_system_that_is_really_full(tmp_path):
         """
         import os, sys
         from pathlib import Path
-        from pvefw.errors import StoreError
+        from pvefw.core.errors import StoreError
         from pvefw.store import files
         directory = Path(sys.argv[1])
         files.replace(directory / "config", b"old")

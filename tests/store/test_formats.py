@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvefw.errors import ConfigError, UsageError
+from pvefw.core.errors import ConfigError, UsageError
 from pvefw.store.node_config import NodeConfig, decode, encode, parse_property_string
 from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import Section, SectionConfig

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from pvefw.errors import Locked, StoreError, UsageError
+from pvefw.core.errors import Locked, StoreError, UsageError
 from pvefw.store import locks, node_settings, plugin_config
 from pvefw.store.paths import Paths
 from pvefw.store.plugin_config import PluginInstance

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pvefw.errors import ConfigError, DigestMismatch, NotFound, StoreError, UsageError
+from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, StoreError, UsageError
 from pvefw.store import files, node_settings, properties
 
 

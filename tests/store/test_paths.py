@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pvefw.errors import UsageError
+from pvefw.core.errors import UsageError
 from pvefw.store.paths import Paths
 
 

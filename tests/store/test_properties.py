@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from pvefw.errors import ConfigError, UsageError
+from pvefw.core.errors import ConfigError, UsageError
 from pvefw.store import node_settings, properties
 from pvefw.store.node_config import NodeConfig
 

@@ -9,7 +9,7 @@ import pytest
 HEAD = """
 import sys, threading
 from pathlib import Path
-from pvefw.errors import *
+from pvefw.core.errors import *
 from pvefw.store.paths import Paths
 from pvefw.tasks.task import run_task
 paths = Paths(Path(sys.argv[1]), "pve1")

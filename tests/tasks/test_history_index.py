@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from pvefw import system
-from pvefw.errors import NotFound, StoreError
+from pvefw.core.errors import NotFound, StoreError
+from pvefw.host import programs
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, database, history, index, registry, texts
@@ -93,7 +93,7 @@ class History(RuleBasedStateMachine):
         self.stack = contextlib.ExitStack()
         patch = self.stack.enter_context(small_sizes(AT_ONCE=at_once, SMALL=small))
         self.background = []
-        patch.setattr(system, "start_pvefw", lambda *arguments: self.background.append(arguments))
+        patch.setattr(programs, "start_pvefw", lambda *arguments: self.background.append(arguments))
 
     def teardown(self):
         if hasattr(self, "stack"):
@@ -245,7 +245,7 @@ TestHistory.settings = settings(
 @pytest.fixture
 def background(monkeypatch):
     started = []
-    monkeypatch.setattr(system, "start_pvefw", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(programs, "start_pvefw", lambda *arguments: started.append(arguments))
     return started
 
 
@@ -307,7 +307,7 @@ def test_the_process_in_the_background(paths, long, monkeypatch):
     """The one that is really started; its end is when it lets go of the lock."""
     monkeypatch.setattr(archive, "AT_ONCE", 5000)
     arguments = []
-    monkeypatch.setattr(system, "start_pvefw", lambda *given: arguments.extend(given))
+    monkeypatch.setattr(programs, "start_pvefw", lambda *given: arguments.extend(given))
     history.tasks(paths, Filter())
     done = subprocess.run(
         [sys.executable, "-m", "pvefw", *arguments], capture_output=True, text=True, check=True

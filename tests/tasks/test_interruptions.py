@@ -11,7 +11,7 @@ import time
 import pexpect
 import pytest
 
-from pvefw.errors import Cancelled
+from pvefw.core.errors import Cancelled
 from pvefw.tasks import history, interruption
 from pvefw.tasks.history import Filter
 from pvefw.tasks.interruption import interruptible

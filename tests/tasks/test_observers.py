@@ -11,9 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from pvefw.errors import UsageError
-from pvefw.model import BootSyncedEvent
-from pvefw.settings import MASK
+from pvefw.core.errors import UsageError
+from pvefw.core.model import BootSyncedEvent
+from pvefw.core.settings import MASK
 from pvefw.store import files, plugin_config
 from pvefw.tasks import events, history
 from pvefw.tasks.history import Filter
@@ -22,7 +22,7 @@ from pvefw.tasks.task import run_task
 CODE = """
     from dataclasses import dataclass
     from pvefw.api import hookimpl, setting
-    from pvefw.errors import ProviderError
+    from pvefw.core.errors import ProviderError
 
     TOLD = []
     RELEASE = None

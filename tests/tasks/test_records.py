@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pvefw.errors import StoreError
+from pvefw.core.errors import StoreError
 from pvefw.tasks import history, registry
 from pvefw.tasks.history import Filter
 from pvefw.tasks.registry import Entry

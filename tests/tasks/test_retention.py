@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pvefw import system
-from pvefw.errors import ConfigError
+from pvefw.core.errors import ConfigError
+from pvefw.host import programs
 from pvefw.store import files, node_settings
 from pvefw.tasks import archive, history, registry, retention
 from pvefw.tasks.history import Filter
@@ -29,7 +29,7 @@ def task(number, *, end=None):
 def started(monkeypatch):
     """The commands that were started in the background."""
     commands = []
-    monkeypatch.setattr(system, "start_pvefw", lambda *arguments: commands.append(arguments))
+    monkeypatch.setattr(programs, "start_pvefw", lambda *arguments: commands.append(arguments))
     return commands
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvefw.errors import Cancelled, NotFound, UsageError
+from pvefw.core.errors import Cancelled, NotFound, UsageError
+from pvefw.host.clock import SystemClock
 from pvefw.store import files
-from pvefw.system import SystemClock
 from pvefw.tasks import history, registry
 from pvefw.tasks.history import Filter
 from pvefw.tasks.task import run_task

@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pvefw.errors import ProviderError, PvefwError
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.boot import BOOTLOADER
-from pvefw.model import BootState, BootTree, Firmware
-from pvefw.plugins import bind_object
-from pvefw.settings import setting
+from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.boot import BOOTLOADER
+from pvefw.core.model import BootState, BootTree, Firmware
+from pvefw.core.plugins import bind_object
+from pvefw.core.settings import setting
 from pvefw.testing.boot import BootloaderConformance, Machine, Started, bring, check_paths, matches
 from pvefw.testing.fakes import FakeTask, fake_esp
 

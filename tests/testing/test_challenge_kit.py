@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pvefw import plugins
-from pvefw.errors import PvefwError
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.challenge import CHALLENGE
-from pvefw.settings import setting
+from pvefw.core import plugins
+from pvefw.core.errors import PvefwError
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.challenge import CHALLENGE
+from pvefw.core.settings import setting
 from pvefw.testing.challenge import ChallengeConformance
 from pvefw.testing.fakes import FakeTask
 

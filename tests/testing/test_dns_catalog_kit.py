@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from pvefw import plugins
-from pvefw.errors import ProviderError, PvefwError
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.dns import DNS_CATALOG
-from pvefw.model import CatalogEntry, SettingInfo
+from pvefw.core import plugins
+from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.dns import DNS_CATALOG
+from pvefw.core.model import CatalogEntry, SettingInfo
 from pvefw.testing.dns_catalog import DnsCatalogConformance
 
 SAMPLE = ("acmecorp", {"token": "s3cr3t-word"})

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from pvefw.errors import CredentialsRejected, ProviderError, PvefwError
-from pvefw.hookspecs import hookimpl
-from pvefw.settings import setting
+from pvefw.core.errors import CredentialsRejected, ProviderError, PvefwError
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.settings import setting
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import pytest
 from _pytest.outcomes import Skipped
 
-from pvefw import plugins
-from pvefw.errors import Cancelled, ProviderError, PvefwError, Unavailable
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.guest import GUEST
-from pvefw.model import Guest, GuestEvent, GuestState
-from pvefw.settings import setting
+from pvefw.core import plugins
+from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.guest import GUEST
+from pvefw.core.model import Guest, GuestEvent, GuestState
+from pvefw.core.settings import setting
 from pvefw.testing import guest as kit_module
 from pvefw.testing.guest import GuestConformance, PatientTask
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from _pytest.outcomes import Skipped
 
-from pvefw.errors import ProviderError, PvefwError
-from pvefw.hookspecs import hookimpl
-from pvefw.hookspecs.observer import OBSERVER
-from pvefw.settings import setting
+from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.hookspecs import hookimpl
+from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.settings import setting
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.observer import ObserverConformance
 

@@ -19,8 +19,8 @@ from servers.pebble import pebble as run_pebble
 from servers.processes import free_port
 
 from pvefw.certs import chain
-from pvefw.errors import CertificateError
-from pvefw.system import SystemClock
+from pvefw.core.errors import CertificateError
+from pvefw.host.clock import SystemClock
 
 REFERENCE_ORDER = [
     "Loading ACME account details",

@@ -11,10 +11,10 @@ from servers.knot import knot
 from servers.nameserver import Key, Zone, free_dns_port
 from servers.powerdns import powerdns
 
-from pvefw import plugins
 from pvefw.api import CredentialsRejected, ProviderError, TxtRecord
+from pvefw.core import plugins
+from pvefw.core.hookspecs.dns import DNS_CATALOG
 from pvefw.dns import providers
-from pvefw.hookspecs.dns import DNS_CATALOG
 from pvefw.store.paths import Paths
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
@@ -137,7 +137,7 @@ def test_a_node_of_proxmox_ve_goes_on_with_its_scripts(tmp_path, pdns):
     for name in ("pdnsapi", "acmesh/pdnsapi"):
         bound = providers.bind(paths, name, values, "mine")
         bound.hooks.dns_remove(zone="kit.test.", records=[IN_KIT], task=FakeTask())
-    from pvefw.errors import ConfigError
+    from pvefw.core.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r"PT_Tokn is not a setting \(did you mean PT_Token"):
         providers.bind(paths, "pdnsapi", {"PT_Tokn": "x"}, "mine")
@@ -237,7 +237,7 @@ def test_its_directory_is_private_and_gone_afterwards(run):
     ids=["fork bomb", "endless output", "large file", "exits"],
 )
 def test_a_script_that_wants_too_much_fails_in_its_bounds(run, body):
-    from pvefw.errors import PvefwError
+    from pvefw.core.errors import PvefwError
 
     started = time.monotonic()
     with pytest.raises(PvefwError):
@@ -246,7 +246,7 @@ def test_a_script_that_wants_too_much_fails_in_its_bounds(run, body):
 
 
 def test_a_script_that_never_ends(run, monkeypatch):
-    from pvefw.errors import PvefwError
+    from pvefw.core.errors import PvefwError
 
     monkeypatch.setattr("pvefw_acme_dns_generic.runner._SECONDS", 0.5)
     with pytest.raises(PvefwError, match=r"did not end within 0\.5 seconds"):

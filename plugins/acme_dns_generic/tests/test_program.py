@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pvefw.api import CredentialsRejected, ProviderError, TxtRecord, Unavailable
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
 from pvefw_acme_dns_generic.program import Exec

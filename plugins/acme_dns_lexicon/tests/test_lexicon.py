@@ -5,9 +5,9 @@ import requests
 from servers.nameserver import Zone
 from servers.powerdns import powerdns
 
-from pvefw import plugins, settings
 from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
-from pvefw.hookspecs.dns import DNS_CATALOG
+from pvefw.core import plugins, settings
+from pvefw.core.hookspecs.dns import DNS_CATALOG
 from pvefw.testing.dns import DnsConformance
 from pvefw_acme_dns_lexicon import Lexicon, library
 

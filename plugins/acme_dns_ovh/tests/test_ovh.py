@@ -2,9 +2,9 @@
 
 import pytest
 
-from pvefw import plugins
 from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
-from pvefw.hookspecs.dns import DNS
+from pvefw.core import plugins
+from pvefw.core.hookspecs.dns import DNS
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
 from pvefw_acme_dns_ovh import ACCESS_RULES, Ovh

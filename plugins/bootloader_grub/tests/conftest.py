@@ -24,7 +24,7 @@ esac
 _SELECT = """
 import json, sys
 from pathlib import Path
-from pvefw.errors import PvefwError
+from pvefw.core.errors import PvefwError
 from pvefw.testing.fakes import FakeTask
 from pvefw_bootloader_grub import Grub
 default, next_boot = json.loads(sys.argv[1])

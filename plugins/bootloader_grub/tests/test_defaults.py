@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pvefw.api import ProviderError
-from pvefw.errors import ProgramError
+from pvefw.core.errors import ProgramError
 from pvefw_bootloader_grub import defaults
 
 

@@ -16,7 +16,7 @@ from pvefw.api import (
     ProviderError,
     RenewalFailedEvent,
 )
-from pvefw.errors import ProgramError
+from pvefw.core.errors import ProgramError
 from pvefw.testing.fakes import FakeTask
 from pvefw_observer_generic.program import Exec
 

@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pvefw.model import Identifier
-from pvefw.system import SystemClock
+from pvefw.core.model import Identifier
+from pvefw.host.clock import SystemClock
 
 _DAYS = 90
 

@@ -21,9 +21,9 @@ from typing import NoReturn
 
 import pytest
 
-from pvefw import plugins, settings
-from pvefw.errors import ConfigError, ProviderError
-from pvefw.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
+from pvefw.core import plugins, settings
+from pvefw.core.errors import ConfigError, ProviderError
+from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 

@@ -4,8 +4,8 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pvefw.errors import Cancelled
-from pvefw.model import Esp, Kernel
+from pvefw.core.errors import Cancelled
+from pvefw.core.model import Esp, Kernel
 
 
 class FakeTask:

@@ -24,11 +24,12 @@ from dataclasses import replace
 
 import pytest
 
-from pvefw import plugins, settings, system
-from pvefw.errors import Cancelled, ProviderError, Unavailable, Unsupported
-from pvefw.hookspecs.guest import GUEST, GuestSpec
-from pvefw.model import Guest, GuestEvent, GuestState, MigrateOptions
-from pvefw.plugins import Bound
+from pvefw.core import plugins, settings
+from pvefw.host.clock import SystemClock
+from pvefw.core.errors import Cancelled, ProviderError, Unavailable, Unsupported
+from pvefw.core.hookspecs.guest import GUEST, GuestSpec
+from pvefw.core.model import Guest, GuestEvent, GuestState, MigrateOptions
+from pvefw.core.plugins import Bound
 from pvefw.testing.fakes import FakeTask
 
 Look = Callable[[int], GuestState]
@@ -48,8 +49,8 @@ class PatientTask(FakeTask):
     def wait(self, seconds: float) -> None:
         """Sleep, or raise :class:`Cancelled` where the task is cancelled."""
         super().wait(seconds)
-        end = system.SystemClock().monotonic() + seconds
-        while (left := end - system.SystemClock().monotonic()) > 0:
+        end = SystemClock().monotonic() + seconds
+        while (left := end - SystemClock().monotonic()) > 0:
             self._never.wait(min(left, 0.1))
             if self.cancelled:
                 raise Cancelled
@@ -239,7 +240,7 @@ class GuestConformance:
         if stubborn is None:
             pytest.skip("the fixture 'stubborn' names no guest that ignores a shutdown")
         guest = self.start(hooks, stubborn, task)
-        clock = system.SystemClock()
+        clock = SystemClock()
         begin = clock.monotonic()
         try:
             hooks.guest_shutdown(guest=guest, timeout=_SHORT, task=task)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pvefw import system
+from pvefw.host import programs
 from pvefw.store import files
 
 if TYPE_CHECKING:
@@ -49,14 +49,14 @@ class Node:
         """The certificate of the node's web interface, once there is one."""
         return self.root / "etc/pve/nodes" / self.name / "pveproxy-ssl.pem"
 
-    def try_(self, *arguments: object) -> system.Completed:
+    def try_(self, *arguments: object) -> programs.Completed:
         """Run a command, however it ends.
 
         :returns: with ``returncode``, ``stdout`` and ``stderr``.
         """
         self.root.mkdir(exist_ok=True)
         where = ["--root", str(self.root), "--node", self.name]
-        return system.run(
+        return programs.run(
             [self.python, "-m", "pvefw", *where, *map(str, arguments)],
             env={**os.environ, **self.environment},
             timeout=_SECONDS,

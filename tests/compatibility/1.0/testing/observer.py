@@ -27,10 +27,10 @@ from typing import Any
 
 import pytest
 
-from pvefw import plugins, settings
-from pvefw.errors import ProviderError, PvefwError
-from pvefw.hookspecs.observer import OBSERVER, ObserverSpec
-from pvefw.model import (
+from pvefw.core import plugins, settings
+from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.hookspecs.observer import OBSERVER, ObserverSpec
+from pvefw.core.model import (
     BootSyncedEvent,
     CertificateEvent,
     Guest,
@@ -40,7 +40,7 @@ from pvefw.model import (
     TaskEvent,
     Urgency,
 )
-from pvefw.plugins import Bound
+from pvefw.core.plugins import Bound
 from pvefw.testing.fakes import FakeTask
 
 Heard = Callable[[], object]

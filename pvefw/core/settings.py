@@ -17,9 +17,9 @@ from types import NoneType, UnionType
 from typing import Any
 from urllib.parse import quote, quote_plus
 
-from pvefw import system
-from pvefw.errors import ConfigError, PluginBroken, ProgramError
-from pvefw.model import SettingInfo
+from pvefw.core.errors import ConfigError, PluginBroken, ProgramError
+from pvefw.core.model import SettingInfo
+from pvefw.host import programs
 
 _MARK = "pvefw.setting"
 MASK = "********"
@@ -288,7 +288,7 @@ def _from_file(path: Path, who: str) -> str:
 
 def _from_program(command: str, who: str) -> str:
     try:
-        done = system.run(shlex.split(command), timeout=_CMD_SECONDS)
+        done = programs.run(shlex.split(command), timeout=_CMD_SECONDS)
     except (ProgramError, ValueError) as error:
         raise ConfigError(f"{who}: {error}") from error
     return done.stdout.rstrip("\r\n")

@@ -3,8 +3,8 @@
 import re
 from pathlib import PurePosixPath
 
-from pvefw.errors import ProviderError
-from pvefw.model import BootPlan
+from pvefw.core.errors import ProviderError
+from pvefw.core.model import BootPlan
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z._+~-]{0,199}(?<![.~])")
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pvefw.system import SystemClock
+from pvefw.host.clock import SystemClock
 
 _LONGEST = 2000
 """Characters of an argument or a result that are shown."""

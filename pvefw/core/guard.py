@@ -13,11 +13,12 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Any, NoReturn
 
-from pvefw import settings, system, trace
-from pvefw.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
-from pvefw.hookspecs import Family
-from pvefw.hookspecs.guest import GUEST
-from pvefw.model import Task
+from pvefw.core import settings, trace
+from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
+from pvefw.core.hookspecs import Family
+from pvefw.core.hookspecs.guest import GUEST
+from pvefw.core.model import Task
+from pvefw.host import concurrency
 
 HOOK_SECONDS: Mapping[str, float | None] = {
     "challenge": 120.0,
@@ -91,10 +92,10 @@ class Guard:
                 result = call()  # in core's own worker thread, which has a time limit
             else:
                 with contextlib.nullcontext() if self._family is GUEST else self._one_at_a_time:
-                    result = system.call_within(call, limit, f"{self._name}.{hook}", stop)
+                    result = concurrency.call_within(call, limit, f"{self._name}.{hook}", stop)
         except (Cancelled, KeyboardInterrupt):
             raise
-        except system.DidNotReturn as error:
+        except concurrency.DidNotReturn as error:
             raise PluginTimeout(
                 f"{self._name}: {hook} did not return within {limit:g} seconds", plugin=self._name
             ) from error

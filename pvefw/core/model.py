@@ -1,6 +1,6 @@
 """The values that core and plugins hand to each other: frozen, without behaviour of their own.
 
-Units and forms are those of :mod:`pvefw.hookspecs`: names are absolute lower-case A-labels with the
+Units and forms are those of :mod:`pvefw.core.hookspecs`: names are absolute lower-case A-labels with the
 final dot, durations are seconds, sizes are bytes, times are aware and in UTC.
 """
 
@@ -24,7 +24,7 @@ class Task(Protocol):
         """As :meth:`log`, and let the task end with ``TASK WARNINGS``."""
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but raise :class:`~pvefw.errors.Cancelled` as soon as the task is cancelled."""
+        """Sleep, but raise :class:`~pvefw.core.errors.Cancelled` as soon as the task is cancelled."""
 
     @property
     def cancelled(self) -> bool:

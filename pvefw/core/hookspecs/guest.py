@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pvefw.hookspecs import Family, optional, required
-from pvefw.model import Guest, GuestEvent, MigrateOptions, MigrateTarget, Task
+from pvefw.core.hookspecs import Family, optional, required
+from pvefw.core.model import Guest, GuestEvent, MigrateOptions, MigrateTarget, Task
 
 
 class GuestSpec:
@@ -13,7 +13,7 @@ class GuestSpec:
     guests. Core calls them in worker threads that it keeps: a backend may hold a connection per thread.
     Core waits a few seconds longer than a hook's time-out, and then goes on without it.
 
-    Where a hook raises :class:`~pvefw.errors.Unavailable` or :class:`~pvefw.errors.RateLimited` before
+    Where a hook raises :class:`~pvefw.api.Unavailable` or :class:`~pvefw.api.RateLimited` before
     its time is over (the daemon restarts, say), core calls it again with the time that is left.
     """
 
@@ -89,7 +89,7 @@ class GuestSpec:
 
     @optional
     def guest_set(self, guest: Guest, values: Mapping[str, str]) -> None:
-        """Keep what :class:`~pvefw.model.Guest` says of a guest, with the guest, all or nothing.
+        """Keep what :class:`~pvefw.core.model.Guest` says of a guest, with the guest, all or nothing.
 
         :param values: checked by core: ``vmid``, ``onboot`` (``0``, ``1``), ``order``, ``up``, ``down``,
             ``ready``, ``after`` (VMIDs, comma between); an empty text takes the setting away.

@@ -4,8 +4,8 @@ Observers run only where an instance of them is configured. Each is called alone
 is a warning of the task, and keeps neither another observer nor the work from going on.
 """
 
-from pvefw.hookspecs import Family, optional
-from pvefw.model import (
+from pvefw.core.hookspecs import Family, optional
+from pvefw.core.model import (
     BootSyncedEvent,
     CertificateEvent,
     GuestPowerEvent,

@@ -7,8 +7,8 @@ what its loader wants to find there.
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvefw.hookspecs import Family, optional, required
-from pvefw.model import BootPlan, BootState, BootTree, Esp, Firmware, Task
+from pvefw.core.hookspecs import Family, optional, required
+from pvefw.core.model import BootPlan, BootState, BootTree, Esp, Firmware, Task
 
 
 class BootloaderSpec:
@@ -52,7 +52,7 @@ class BootloaderSpec:
         :param plan: the same for every ESP.
         :returns: kernels to copy, configuration to write, and what core may delete. Wherever core is
             stopped while it brings an ESP from the tree before to this one (see
-            :class:`~pvefw.model.BootTree` for the order), some kernel boots.
+            :class:`~pvefw.core.model.BootTree` for the order), some kernel boots.
         :raises ProviderError: when the plan cannot be expressed for this loader.
         """
 

@@ -6,8 +6,8 @@ for the authoritative servers, tries again, and cleans up.
 
 from collections.abc import Mapping, Sequence
 
-from pvefw.hookspecs import Family, optional, required
-from pvefw.model import CatalogEntry, Task, TxtRecord
+from pvefw.core.hookspecs import Family, optional, required
+from pvefw.core.model import CatalogEntry, Task, TxtRecord
 
 
 class DnsSpec:

@@ -15,22 +15,24 @@ from functools import cached_property, partial
 from importlib import metadata
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
-from pvefw import __version__, settings, system
-from pvefw.errors import (
+from pvefw import __version__
+from pvefw.core import settings
+from pvefw.core.errors import (
     Cancelled,
     ConfigError,
     PluginBroken,
     PluginError,
     PluginMissing,
 )
-from pvefw.guard import Guard, said, time_limit
-from pvefw.hookspecs import PLUGIN_API, PROJECT, Family
-from pvefw.hookspecs.boot import BOOTLOADER
-from pvefw.hookspecs.challenge import CHALLENGE
-from pvefw.hookspecs.dns import DNS, DNS_CATALOG
-from pvefw.hookspecs.guest import GUEST
-from pvefw.hookspecs.observer import OBSERVER
-from pvefw.model import SettingInfo
+from pvefw.core.guard import Guard, said, time_limit
+from pvefw.core.hookspecs import PLUGIN_API, PROJECT, Family
+from pvefw.core.hookspecs.boot import BOOTLOADER
+from pvefw.core.hookspecs.challenge import CHALLENGE
+from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG
+from pvefw.core.hookspecs.guest import GUEST
+from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.model import SettingInfo
+from pvefw.host import concurrency
 
 FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER)}
 
@@ -180,10 +182,12 @@ def load(info: PluginInfo) -> type:
     :raises PluginBroken: the import fails in whatever way, or does not give a class.
     """
     try:
-        loaded = system.call_within(partial(_import, info), time_limit(IMPORT_SECONDS), info.who)
+        loaded = concurrency.call_within(
+            partial(_import, info), time_limit(IMPORT_SECONDS), info.who
+        )
     except (Cancelled, KeyboardInterrupt):
         raise
-    except system.DidNotReturn as error:
+    except concurrency.DidNotReturn as error:
         raise _broken(info, "its import does not end") from error
     except BaseException as error:
         raise _broken(info, f"its import fails: {said(error)}") from error
@@ -311,7 +315,7 @@ def _make(
 ) -> object:
     try:
         make = partial(settings.make, plugin, resolved)
-        return system.call_within(make, time_limit(IMPORT_SECONDS), info.who)
+        return concurrency.call_within(make, time_limit(IMPORT_SECONDS), info.who)
     except (PluginError, Cancelled, KeyboardInterrupt):
         raise
     except ValueError as error:  # how a plugin says that its settings do not fit each other

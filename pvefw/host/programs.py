@@ -1,29 +1,22 @@
-"""The operating system, in one place: programs, time, other machines, and calls that must end.
+"""Programs: run one to its end, in a sandbox where it is not trusted.
 
-Nothing else in pvefw starts a program or reads a clock, so tests can stand in for both.
+Nothing else in pvefw starts a program, so tests can stand in for it.
 """
 
 import contextlib
-import contextvars
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from time import monotonic as _monotonic
-from typing import IO, Protocol, TypeVar
+from typing import IO
 
-from pvefw.errors import Cancelled, ProgramError
-
-_Result = TypeVar("_Result")
-
-# --- programs ---------------------------------------------------------------------------------
+from pvefw.core.errors import ProgramError
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LAST_WORDS = 3
@@ -232,122 +225,3 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-# --- time -------------------------------------------------------------------------------------
-
-
-class Clock(Protocol):
-    """Time, as code that waits sees it."""
-
-    def now(self) -> datetime:
-        """The time of day, aware, in UTC."""
-
-    def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Sleep until the event is set or the seconds are over; whether it is set."""
-
-
-class SystemClock:
-    """The machine's own clock."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)
-
-    def monotonic(self) -> float:
-        return _monotonic()
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        return event.wait(max(seconds, 0.0))
-
-
-# --- other machines ------------------------------------------------------------------------------
-
-
-def answers(host: str, port: int, *, timeout: float) -> bool:
-    """Whether somebody accepts a TCP connection there.
-
-    :param host: a name or an address.
-    :param timeout: seconds, for each of the addresses that the name has.
-    """
-    import socket
-
-    try:
-        with socket.create_connection((host, port), timeout):
-            return True
-    except (OSError, UnicodeError):
-        return False
-
-
-# --- calls that must end ------------------------------------------------------------------------
-
-
-class DidNotReturn(Exception):
-    """A call was left behind, its time was up. No TimeoutError: the function may raise those."""
-
-
-_LOOK_AROUND = 0.2
-"""Seconds after which a thread that waits looks whether it was cancelled."""
-_GRACE = 10.0
-"""Seconds that a cancelled call gets to finish what it was doing."""
-
-
-def call_within(
-    function: Callable[[], _Result],
-    seconds: float | None,
-    name: str,
-    cancelled: Callable[[], bool] = lambda: False,
-    grace: float = _GRACE,
-) -> _Result:
-    """Call a function that we do not trust to return, in a thread of its own.
-
-    The caller stays interruptible: when it is cancelled, the function gets some time to finish, so that
-    clean-up does not run into it, and is then left behind.
-
-    :param seconds: how long it may take; ``None`` for as long as it likes.
-    :param name: the thread's name.
-    :param cancelled: for callers in other threads than the main one, which no signal reaches.
-    :param grace: seconds that a cancelled call gets.
-    :raises DidNotReturn: its time is up; the thread is left behind.
-    :raises Cancelled: the caller was cancelled.
-    """
-    outcome: list[_Result] = []
-    failure: list[BaseException] = []
-    done = threading.Event()
-    context = contextvars.copy_context()
-
-    def target() -> None:
-        try:
-            outcome.append(context.run(function))
-        except BaseException as error:  # noqa: BLE001 - handed to the caller as it is
-            failure.append(error)
-        finally:
-            done.set()
-
-    thread = threading.Thread(target=target, name=name, daemon=True)
-    try:
-        thread.start()
-        _wait_for(done, seconds, cancelled)
-    except (Cancelled, KeyboardInterrupt):
-        done.wait(grace)
-        raise
-    if not done.is_set():
-        raise DidNotReturn(name)
-    if failure:
-        raise failure[0]
-    return outcome[0]
-
-
-def _wait_for(done: threading.Event, seconds: float | None, cancelled: Callable[[], bool]) -> None:
-    if threading.current_thread() is threading.main_thread():
-        done.wait(seconds)  # a signal interrupts it
-        return
-    until = None if seconds is None else _monotonic() + seconds
-    while until is None or _monotonic() < until:
-        left = _LOOK_AROUND if until is None else min(_LOOK_AROUND, until - _monotonic())
-        if done.wait(max(left, 0.0)):
-            return
-        if cancelled():
-            raise Cancelled

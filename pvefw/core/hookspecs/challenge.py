@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from pvefw.hookspecs import Family, required
-from pvefw.model import Challenge, Task
+from pvefw.core.hookspecs import Family, required
+from pvefw.core.model import Challenge, Task
 
 
 class ChallengeSpec:

@@ -4,7 +4,7 @@ Conventions, stated once for all hooks:
 
 * Names and zones are absolute lower-case A-labels with the final dot (``www.example.com.``).
 * Durations are seconds (float), sizes are bytes (int), times are aware datetimes in UTC.
-* A hook returns, or raises a :class:`~pvefw.errors.ProviderError`; it never returns a status.
+* A hook returns, or raises a :class:`~pvefw.core.errors.ProviderError`; it never returns a status.
 * Repeating a call is not an error: adding what is there and removing what is gone both succeed.
 * Hooks are called by keyword. A plugin declares only the arguments that it uses.
 * A hook may be called from any thread, but never twice at once on the same instance.

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from pvefw import plugins, settings, system
-from pvefw.errors import PluginError, ProgramError, PvefwError
-from pvefw.hookspecs import PROJECT, Family
-from pvefw.hookspecs.dns import DNS, DNS_CATALOG
-from pvefw.plugins import PluginInfo
+from pvefw.core import plugins, settings
+from pvefw.core.errors import PluginError, ProgramError, PvefwError
+from pvefw.core.hookspecs import PROJECT, Family
+from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG
+from pvefw.core.plugins import PluginInfo
+from pvefw.host import programs
 
 CHILD_SECONDS = 30.0
 SLOW_SECONDS = 1.0
@@ -116,8 +117,8 @@ def examine(info: PluginInfo) -> Diagnosis:
 
 def _in_child(info: PluginInfo, *options: str) -> tuple[dict[str, Any], str]:
     """What the child reports, and what it wrote to standard error."""
-    done = system.run(
-        [sys.executable, *options, "-m", "pvefw.doctor", info.family.name, info.name],
+    done = programs.run(
+        [sys.executable, *options, "-m", "pvefw.core.doctor", info.family.name, info.name],
         env=_child_environment(),
         timeout=CHILD_SECONDS,
     )

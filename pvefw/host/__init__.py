@@ -1,0 +1,1 @@
+"""The operating system, in one place: programs, time, files, threads."""
