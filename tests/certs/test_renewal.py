@@ -178,7 +178,7 @@ def run(paths, monkeypatch):
 @pytest.mark.parametrize("days", [6, 45, 90, 398])
 def test_a_certificate_lives_on_for_ever(run, days):
     run.install(days)
-    run.live(days * 4)
+    run.live(days * 4, step=days * HOUR / 2)
     assert 5 <= len(run.orders) <= 9
     pem = run.paths.proxy_certificate.read_bytes()
     left = chain.describe(run.paths.proxy_certificate, pem).not_after - run.clock.time

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from resources import uses
+
 SYSTEMD = Path("/lib/systemd/systemd")
 BOOT_SECONDS = 120.0
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -219,6 +221,7 @@ class SystemdHost:
 
 
 @contextlib.contextmanager
+@uses("server")
 def systemd_host(directory: Path, name: str = "box") -> Iterator[SystemdHost]:
     """A host that is off; whatever it does at the end of the block, it ends.
 
