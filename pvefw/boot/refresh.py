@@ -14,6 +14,7 @@ from pvefw.core.errors import Cancelled, NotFound, PvefwError, StoreError
 from pvefw.core.model import BootPlan, BootSyncedEvent, BootTree, Esp, Task
 from pvefw.host.fat import folded
 from pvefw.store import kernel_files, locks
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
@@ -367,7 +368,12 @@ def _tell(context: Context, plan: BootPlan, result: Result) -> None:
         synced=list(result.synced),
         failed={uuid: error.message for uuid, error in result.failed.items()},
     )
-    events.tell(context.paths, "on_boot_synced", event, context.task)
+    try:
+        node = Node.open(context.paths)
+    except StoreError as error:  # a kernel that is installed boots without observers, too
+        context.task.warn(f"the observers are not told: {error.message}")
+    else:
+        events.tell(node, "on_boot_synced", event, context.task)
 
 
 def _raise(result: Result, count: int) -> None:

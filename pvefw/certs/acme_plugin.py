@@ -8,7 +8,7 @@ from pvefw.core.hookspecs.dns import DNS
 from pvefw.core.model import Task
 from pvefw.dns import instances as dns_instances
 from pvefw.dns import journal
-from pvefw.store import node_settings
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 
@@ -23,7 +23,7 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
             f"acme plugin remove: {id_} always exists",
             hint=f"Set it back to its defaults: pvefw acme plugin set {id_} --delete data",
         )
-    users = [one.name for one in node_settings.certificate_names(paths) if one.plugin == id_]
+    users = [one.name for one in Node.open(paths).certificate_names() if one.plugin == id_]
     if users:
         raise UsageError(
             f"acme plugin remove: {id_} validates {', '.join(users)}",
@@ -45,7 +45,7 @@ def login(paths: Paths, id_: str, task: Task) -> None:
     :raises UsageError: the plugin needs no login.
     :raises ProviderError: the person refused, or the provider failed.
     """
-    found = dns_instances.bind(paths, id_).hooks.dns_login(task=task)
+    found = dns_instances.bind(Node.open(paths), id_).hooks.dns_login(task=task)
     if not found:
         raise UsageError(f"acme plugin login: the plugin of {id_} needs no login")
     instances.change(

@@ -12,6 +12,7 @@ from pvefw.certs.renewal import Record
 from pvefw.core.errors import CertificateError, NotFound, UsageError
 from pvefw.core.model import Task
 from pvefw.store import files
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 
@@ -55,7 +56,7 @@ def set_pair(
     if not restart:
         task.log("The service uses it when it is restarted")
         deploy.skip_service(paths)
-    deploy.deploy(paths, task, again=restart)
+    deploy.deploy(Node.open(paths), task, again=restart)
     task.log(f"Fingerprint: {event.fingerprint}")
 
 
@@ -70,7 +71,7 @@ def delete_pair(paths: Paths, task: Task, now: datetime, *, restart: bool = Fals
     node_certificate.ensure(paths, task, now)
     install.remove_pair(paths, task)
     if restart:
-        deploy.reload_service(paths, task)
+        deploy.reload_service(Node.open(paths), task)
 
 
 def _present_key(paths: Paths) -> bytes:

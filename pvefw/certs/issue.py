@@ -31,8 +31,9 @@ from pvefw.core.errors import (
 from pvefw.core.model import Identifier, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import SystemClock
-from pvefw.store import files, locks, node_settings
+from pvefw.store import files, locks
 from pvefw.store.domains import DomainEntry
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _ORDER_SECONDS = 3600.0
@@ -43,16 +44,13 @@ _ORDER_SECONDS = 3600.0
 class _Wanted:
     """What to order, from the node's configuration."""
 
+    node: Node
     entries: list[DomainEntry]
     account: str
-    settings: dict[str, str]
 
     @property
     def identifiers(self) -> list[Identifier]:
         return [one.identifier for one in self.entries]
-
-    def flag(self, key: str) -> bool:
-        return self.settings.get(key) == "1"
 
 
 def order(paths: Paths, task: Task, *, force: bool = False) -> None:
@@ -81,21 +79,23 @@ def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> No
     """
     with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
         install.recover(paths)
-        cleanup.cleanup_first(paths, task)
-        wanted = _wanted(paths)
+        files.check_writable(paths.node_dir())
+        node = Node.open(paths)
+        cleanup.cleanup_first(node, task)
+        wanted = _wanted(node)
         before = _current(paths)
-        others = sharing.partners(paths)
-        with sharing.turn(paths, others, task):
+        others = sharing.partners(node)
+        with sharing.turn(node, others, task):
             now = SystemClock().now()
-            found = sharing.newer(paths, others, before, now)
+            found = sharing.newer(node, others, before, now)
             if found and not ordered_in_any_case:
                 task.log(f"Node {found.node} has this certificate already; taking it over")
                 account = wanted.account
                 _install(paths, found.certificate, found.key, account, task)
             else:
                 account = _order(paths, wanted, before, task)
-    deploy.deploy(paths, task)
-    if before and wanted.flag("revoke-replaced"):
+    deploy.deploy(node, task)
+    if before and node.is_on("revoke-replaced"):
         _revoke_replaced(paths, before, account, task)
 
 
@@ -107,13 +107,14 @@ def revoke(paths: Paths, task: Task) -> None:
     """
     certificate = chain.parse(install.service_certificate(paths), str(paths.proxy_certificate))[0]
     task.log("Loading ACME account details")
-    account = account_use.load(paths, node_settings.account_name(paths), task)
+    node = Node.open(paths)
+    account = account_use.load(paths, node.account, task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
         task.log("Revoking old certificate")
         _revoke(paths, client, certificate.public_bytes(serialization.Encoding.DER), task)
     node_certificate.ensure(paths, task, SystemClock().now())
     install.remove_pair(paths, task)
-    deploy.reload_service(paths, task)
+    deploy.reload_service(node, task)
 
 
 def _revoke_replaced(paths: Paths, before: CertificateInfo, account_name: str, task: Task) -> None:
@@ -156,8 +157,8 @@ def _order(paths: Paths, wanted: _Wanted, before: CertificateInfo | None, task: 
 
     :returns: the account that was ordered from.
     """
-    answering = solvers.for_names(paths, wanted.entries)
-    fallback = wanted.settings.get("fallback-account")
+    answering = solvers.for_names(wanted.node, wanted.entries)
+    fallback = wanted.node.get("fallback-account")
     try:
         _order_from(paths, wanted, answering, before, task)
     except AcmeError as error:
@@ -193,7 +194,7 @@ def _order_from(
         progress = _Progress(paths, wanted, account.location)
         replaces = _replaces(paths, client, before, wanted.account)
         valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted, replaces)
-        pem = flow.download(valid, wanted.settings.get("preferred-chain", ""))
+        pem = flow.download(valid, wanted.node.get("preferred-chain"))
     _install(paths, pem, keys.to_pem(progress.key), wanted.account, task)
     progress.end()
 
@@ -233,7 +234,7 @@ def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
 
 
 def _obtain(flow: OrderFlow, progress: "_Progress", wanted: _Wanted, replaces: str) -> Order:
-    profile = wanted.settings.get("profile", "")
+    profile = wanted.node.get("profile")
     try:
         placed = flow.place(wanted.identifiers, profile=profile, replaces=replaces)
     except AcmeProblem as problem:
@@ -244,14 +245,14 @@ def _obtain(flow: OrderFlow, progress: "_Progress", wanted: _Wanted, replaces: s
     return flow.finalize(flow.authorize(placed), progress.signing_request)
 
 
-def _wanted(paths: Paths) -> _Wanted:
-    entries = node_settings.certificate_names(paths)
+def _wanted(node: Node) -> _Wanted:
+    entries = node.certificate_names()
     if not entries:
         raise ConfigError(
-            f"acme cert order: no names are configured for node {paths.node}",
+            f"acme cert order: no names are configured for node {node.name}",
             hint="Set one: pvefw config set -acmedomain0 NAME[,plugin=ID]",
         )
-    return _Wanted(entries, node_settings.account_name(paths), node_settings.load(paths))
+    return _Wanted(node, entries, node.account)
 
 
 _ABOUT_REPLACES = ("alreadyReplaced", "malformed", "conflict")
@@ -293,9 +294,7 @@ class _Progress:
 
     def begin(self, placed: Order) -> None:
         """Remember a new order."""
-        self._key = self._reused_key() or keys.generate(
-            self._wanted.settings.get("key-type", "ec256")
-        )
+        self._key = self._reused_key() or keys.generate(self._wanted.node.get("key-type", "ec256"))
         files.replace(self._waiting_key, keys.to_pem(self._key), private=True)
         record = {
             "url": placed.url,
@@ -319,17 +318,17 @@ class _Progress:
     def signing_request(self) -> bytes:
         """The CSR (DER)."""
         return keys.signing_request(
-            self.key, self._wanted.identifiers, must_staple=self._wanted.flag("must-staple")
+            self.key, self._wanted.identifiers, must_staple=self._wanted.node.is_on("must-staple")
         )
 
     @property
     def _fingerprint(self) -> dict[str, str]:
         """The settings that a resumed order must share with the one that was interrupted."""
         shared = ("key-type", "key-reuse", "must-staple", "profile")
-        return {key: self._wanted.settings.get(key, "") for key in shared}
+        return {key: self._wanted.node.get(key, "") for key in shared}
 
     def _reused_key(self) -> PrivateKey | None:
-        if not self._wanted.flag("key-reuse"):
+        if not self._wanted.node.is_on("key-reuse"):
             return None
         current = files.read_if_exists(self._paths.proxy_key)
         return keys.from_pem(current, str(self._paths.proxy_key)) if current else None

@@ -17,7 +17,8 @@ from pvefw.certs.authority import Authority
 from pvefw.certs.renewal import Decision
 from pvefw.core.errors import UsageError
 from pvefw.core.model import Task
-from pvefw.store import files, node_settings
+from pvefw.store import files
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 LIFETIME = timedelta(days=730)
@@ -145,11 +146,11 @@ def _issue(paths: Paths, ca: Authority, task: Task, now: datetime) -> None:
     )
     install.replace_pair(paths, install.node_pair(paths), signed, keys.to_pem(key), task)
     if not paths.proxy_certificate.exists():
-        deploy.reload_service(paths, task)
+        deploy.reload_service(Node.open(paths), task)
 
 
 def _key(paths: Paths) -> keys.PrivateKey:
-    current = files.read_if_exists(paths.node_key)
-    if current and node_settings.get(paths, "key-reuse") == "1":
+    node, current = Node.open(paths), files.read_if_exists(paths.node_key)
+    if current and node.is_on("key-reuse"):
         return keys.from_pem(current, str(paths.node_key))
-    return keys.generate(node_settings.get(paths, "ca-key-type") or "ec256")
+    return keys.generate(node.get("ca-key-type", "ec256"))

@@ -30,11 +30,12 @@ _DOMAIN_OPTION = re.compile(r"--?(acmedomain\d+)(?:=.*)?")
 @pass_app
 def get(app: App, property_: str | None) -> None:
     """Show the configuration, or one property of it."""
-    from pvefw.store import node_settings
+    from pvefw.store.node import Node
 
-    values = node_settings.load(app.paths)
+    node = Node.open(app.paths)
+    values = dict(node.properties)
     if property_ is None:
-        values["digest"] = node_settings.digest(app.paths)
+        values["digest"] = node.digest
     elif property_ in values:
         values = {property_: values[property_]}
     else:

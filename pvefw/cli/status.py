@@ -43,10 +43,12 @@ class Part:
 
 
 def _certificates(paths: "Paths", now: datetime) -> Part:
-    from pvefw.certs import deploy, renew
+    from pvefw.certs import deploy, renewal_plan
+    from pvefw.store.node import Node
 
-    found = renew.overview(paths, now)
-    pending = deploy.pending(paths)
+    node = Node.open(paths)
+    found = renewal_plan.overview(node, now)
+    pending = deploy.pending(node)
     bad = [one for one in found if one["failures"] or one["urgency"] != "notice"]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
@@ -100,9 +102,10 @@ def _boot(paths: "Paths", _now: datetime) -> Part:
 def _guests(paths: "Paths", _now: datetime) -> Part:
     from pvefw.core.errors import NotFound
     from pvefw.guests import backends
+    from pvefw.store.node import Node
 
     try:
-        backends.configured(paths)
+        backends.configured(Node.open(paths))
     except NotFound:
         return Part(NONE, ["no guest backend"], {"states": {}, "not-running": [], "failures": []})
     listed, failures = backends.Backends.load(paths).list()

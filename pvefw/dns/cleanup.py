@@ -12,6 +12,7 @@ from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import locks
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _LOCK = "dns-cleanup"
@@ -46,14 +47,14 @@ def cleanup(
     return left
 
 
-def cleanup_first(paths: Paths, task: Task) -> None:
+def cleanup_first(node: Node, task: Task) -> None:
     """:func:`cleanup` with the configured instances, before other work that must not fail for it."""
-    if not journal.files_of(paths):
+    if not journal.files_of(node.paths):
         return
     from pvefw.dns import instances  # it brings dnspython
 
     try:
-        cleanup(paths, partial(instances.bind, paths), task)
+        cleanup(node.paths, partial(instances.bind, node), task)
     except PvefwError as error:
         task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
 

@@ -15,7 +15,8 @@ import dns.rdatatype
 
 from pvefw.core.errors import ConfigError, Unavailable
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import files, pvefw_config
+from pvefw.store import files
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 DNS_PORT = 53
@@ -75,17 +76,14 @@ class Resolver:
         self._clock = clock or SystemClock()
 
     @classmethod
-    def configured(cls, paths: Paths) -> "Resolver":
+    def configured(cls, node: Node) -> "Resolver":
         """The one of this node: ``resolvers`` and ``authority-port`` of ``pvefw.cfg``, else the system's.
 
         :raises ConfigError: neither names a server, or one that is not an address.
         """
-        given = pvefw_config.option(paths, "resolvers")
-        servers = parse_servers(given) if given else _system_servers(paths)
-        port = pvefw_config.option(paths, "authority-port", str(DNS_PORT))
-        if not port.isdecimal():
-            raise ConfigError(f"authority-port: '{port}' is not a port")
-        return cls(servers, authority_port=int(port))
+        given = node.get("resolvers")
+        servers = parse_servers(given) if given else _system_servers(node.paths)
+        return cls(servers, authority_port=int(node.get("authority-port", str(DNS_PORT))))
 
     def authority(self, name: str, address: str) -> Server:
         """An authoritative server, by name and address."""

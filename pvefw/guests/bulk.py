@@ -1,12 +1,13 @@
 """Use cases: start, stop and move many guests, with an honest outcome for each of them."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from pvefw import instances
-from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.core.errors import Cancelled, ProviderError, PvefwError, StoreError, Unavailable
 from pvefw.core.model import GuestPowerEvent, GuestState, Task
 from pvefw.guests import backends, plan, readiness
 from pvefw.guests.backends import Backends
@@ -16,7 +17,7 @@ from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Schedul
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import datacenter
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
@@ -34,9 +35,12 @@ _ENDS = {Action.START: "started", Action.SHUTDOWN: "stopped", Action.MIGRATE: "m
 def workers(paths: Paths, given: int | None) -> int:
     """How many guests at once: as given, as in ``datacenter.cfg``, or one for each CPU, at most 8.
 
-    :raises ConfigError: ``datacenter.cfg`` holds no number.
+    A file that cannot be read does not keep guests from starting: nothing is taken to be set.
     """
-    return given or datacenter.max_workers(paths) or min(os.cpu_count() or 1, _MOST_BY_DEFAULT)
+    if not given:
+        with contextlib.suppress(StoreError):
+            given = Node.open(paths).max_workers
+    return given or min(os.cpu_count() or 1, _MOST_BY_DEFAULT)
 
 
 @dataclass
@@ -53,6 +57,7 @@ class Bulk:
     with_local_disks: bool = False
     _began: float = 0.0
     _observed: bool = False
+    _node: Node = field(init=False, repr=False)
     _observers: Executor = field(init=False, repr=False)
 
     def guests(self) -> tuple[list[Listed], list[PvefwError]]:
@@ -69,7 +74,8 @@ class Bulk:
         :raises ProviderError: at least one guest is not as it was to be; all of them are listed.
         """
         self._began = self.clock.monotonic()
-        self._observed = bool(instances.load_used(self.paths, "observer"))
+        self._node = Node.open(self.paths)
+        self._observed = self._has_observers()
         scheduler = Scheduler(jobs, self.workers)
         runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
         states = {job.id: job.guest.state for job in jobs}
@@ -85,6 +91,14 @@ class Bulk:
         outcomes = self._verified(outcomes)
         self._judge(outcomes, failures)
         return outcomes
+
+    def _has_observers(self) -> bool:
+        """Whether somebody is to be told; who cannot be read of must not keep guests from starting."""
+        try:
+            return bool(instances.load_used(self._node, "observer"))
+        except PvefwError as error:
+            self.task.warn(f"the observers are not told: {error.message}")
+            return False
 
     # --- one step ------------------------------------------------------------------------------
 
@@ -141,7 +155,7 @@ class Bulk:
             action="stop" if hard else job.action.value,  # type: ignore[arg-type]  # a literal
             outcome=said,
         )
-        self._observers.submit(events.tell, self.paths, "on_guest", event, self.task)
+        self._observers.submit(events.tell, self._node, "on_guest", event, self.task)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -296,13 +310,12 @@ def _short(seconds: float | None) -> float | None:
 
 
 def after_boot(paths: Paths, task: Task) -> None:
-    """Wait ``startall-onboot-delay``, as the configuration says.
-
-    :raises ConfigError: it is not in its format.
-    """
-    from pvefw.store import node_settings
-
-    seconds = int(node_settings.get(paths, "startall-onboot-delay") or 0)
+    """Wait ``startall-onboot-delay``, as the configuration says; not at all where it cannot be read."""
+    try:
+        seconds = int(Node.open(paths).get("startall-onboot-delay", "0"))
+    except StoreError as error:
+        task.warn(f"startall-onboot-delay cannot be read, and nobody waits: {error.message}")
+        return
     if seconds:
         task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
         task.wait(float(seconds))

@@ -18,7 +18,7 @@ from pvefw.core.model import SettingInfo
 from pvefw.core.plugins import Bound, PluginInfo
 from pvefw.instances import files
 from pvefw.instances.codec import Instance
-from pvefw.store.paths import Paths
+from pvefw.store.node import Node
 
 
 @dataclass(frozen=True)
@@ -60,27 +60,27 @@ class _InCatalog:
         return plugins.bind_object(DNS, made, who, secrets=secrets)
 
 
-def declared(paths: Paths, family: str, plugin: str) -> Sequence[SettingInfo]:
+def declared(node: Node, family: str, plugin: str) -> Sequence[SettingInfo]:
     """The settings that a plugin accepts.
 
     :param plugin: as in the configuration: ``ovh``, ``hetzner`` or ``acmesh/hetzner``.
     :raises PluginError: it is missing or broken.
     """
-    return _locate(paths, family, plugin).declared
+    return _locate(node, family, plugin).declared
 
 
-def check(paths: Paths, instance: Instance) -> None:
+def check(node: Node, instance: Instance) -> None:
     """Hold an instance's settings against its plugin; references are not resolved.
 
     :raises PluginError: its plugin is missing or broken.
     :raises ConfigError: its settings do not fit, or a secret is plain text where others can read it.
     """
-    source = _locate(paths, instance.family, instance.plugin)
-    values = _values(paths, instance, source)
+    source = _locate(node, instance.family, instance.plugin)
+    values = _values(node, instance, source)
     source.check(values, instance.who)
 
 
-def bind(paths: Paths, instance: Instance) -> Bound[Any]:
+def bind(node: Node, instance: Instance) -> Bound[Any]:
     """An instance's hooks, whether it is disabled or not; references are resolved here.
 
     :raises PluginError: its plugin is missing or broken.
@@ -90,25 +90,25 @@ def bind(paths: Paths, instance: Instance) -> Bound[Any]:
         raise ConfigError(
             instance.problem, hint=f"Replace it: {instances.set_command(instance)} --data FILE"
         )
-    source = _locate(paths, instance.family, instance.plugin)
-    return source.bind(_values(paths, instance, source), instance.id)
+    source = _locate(node, instance.family, instance.plugin)
+    return source.bind(_values(node, instance, source), instance.id)
 
 
-def effective(paths: Paths, instance: Instance) -> tuple[dict[str, str], Sequence[SettingInfo]]:
+def effective(node: Node, instance: Instance) -> tuple[dict[str, str], Sequence[SettingInfo]]:
     """An instance's settings and what its plugin declares: nothing where it cannot be asked."""
     try:
-        infos = declared(paths, instance.family, instance.plugin)
+        infos = declared(node, instance.family, instance.plugin)
     except PvefwError:
         return dict(instance.settings), ()
     return _with_declared_lines(instance, infos), infos
 
 
-def names(paths: Paths) -> list[str]:
+def names(node: Node) -> list[str]:
     """Every name that a dns instance can have as its plugin; a broken catalogue is left out."""
     found = {info.name for info in plugins.installed(DNS)}
     for info in plugins.installed(DNS_CATALOG):
         try:
-            found |= set(_catalog(paths, info.name).hooks.catalog_names())
+            found |= set(_catalog(node, info.name).hooks.catalog_names())
         except PvefwError:
             continue
     return sorted(found)
@@ -117,12 +117,12 @@ def names(paths: Paths) -> list[str]:
 # --- settings -------------------------------------------------------------------------------------
 
 
-def _values(paths: Paths, instance: Instance, source: _Installed | _InCatalog) -> dict[str, str]:
+def _values(node: Node, instance: Instance, source: _Installed | _InCatalog) -> dict[str, str]:
     """The settings to use.
 
     :raises ConfigError: a secret is plain text in a file that others can read.
     """
-    if files.place(paths, instance.family).private:
+    if files.place(node, instance.family).private:
         if not instance.undeclared:
             return dict(instance.settings)
         return _with_declared_lines(instance, source.declared)
@@ -131,7 +131,7 @@ def _values(paths: Paths, instance: Instance, source: _Installed | _InCatalog) -
         if info.secret and value and not settings.is_reference(value):
             raise ConfigError(
                 f"{instance.who}: {info.key} is a secret in plain text, and others can read "
-                f"{instance.where or paths.cluster_pvefw_cfg}",
+                f"{instance.where or node.paths.cluster_pvefw_cfg}",
                 hint="Put it into a file that only root can read, and refer to it: "
                 f"{info.key}=file:/etc/pve/priv/NAME",
             )
@@ -147,23 +147,23 @@ def _with_declared_lines(instance: Instance, infos: Sequence[SettingInfo]) -> di
 # --- finding the plugin ---------------------------------------------------------------------------
 
 
-def _locate(paths: Paths, family: str, plugin: str) -> _Installed | _InCatalog:
+def _locate(node: Node, family: str, plugin: str) -> _Installed | _InCatalog:
     if family != DNS.name:
         return _Installed(plugins.find(plugins.FAMILIES[family], plugin))
     catalog, slash, rest = plugin.partition("/")
     if slash:
-        return _InCatalog(_catalog(paths, catalog), rest)
+        return _InCatalog(_catalog(node, catalog), rest)
     if any(info.name == plugin for info in plugins.installed(DNS)):
         return _Installed(plugins.find(DNS, plugin))
-    return _search(paths, plugin)
+    return _search(node, plugin)
 
 
-def _search(paths: Paths, name: str) -> _InCatalog:
+def _search(node: Node, name: str) -> _InCatalog:
     """The first catalogue, by name, that offers this provider; broken ones do not hide it."""
     broken: list[PvefwError] = []
     for info in plugins.installed(DNS_CATALOG):
         try:
-            catalog = _catalog(paths, info.name)
+            catalog = _catalog(node, info.name)
             if name in catalog.hooks.catalog_names():
                 return _InCatalog(catalog, name)
         except PvefwError as error:
@@ -173,7 +173,7 @@ def _search(paths: Paths, name: str) -> _InCatalog:
     raise PluginMissing(
         f"no DNS plugin or catalogue offers {name}",
         plugin=f"dns/{name}",
-        hint=f"Install one, or choose from: {_some(names(paths))}.",
+        hint=f"Install one, or choose from: {_some(names(node))}.",
     )
 
 
@@ -182,12 +182,12 @@ def _some(everything: Sequence[str], limit: int = 20) -> str:
     return ", ".join(everything[:limit]) + (f" and {rest} more" if rest > 0 else "") or "none"
 
 
-def _catalog(paths: Paths, name: str) -> Bound[DnsCatalogSpec]:
+def _catalog(node: Node, name: str) -> Bound[DnsCatalogSpec]:
     """A catalogue, with its settings.
 
     :raises ConfigError: it is disabled or not for this node.
     """
-    instance = instances.of_plugin(paths, DNS_CATALOG.name, name)
-    instances.check_used(paths, instance)
-    bound: Bound[DnsCatalogSpec] = bind(paths, instance)
+    instance = instances.of_plugin(node, DNS_CATALOG.name, name)
+    instances.check_used(node, instance)
+    bound: Bound[DnsCatalogSpec] = bind(node, instance)
     return bound

@@ -13,7 +13,8 @@ from pvefw.core.errors import Cancelled, PvefwError, StoreError
 from pvefw.core.model import TaskEvent
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.host.durable import make_directory
-from pvefw.store import files
+from pvefw.store import files, oddities
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events, registry, retention
 from pvefw.tasks.interruption import interruptible
@@ -97,7 +98,11 @@ def run_task(
         with log.going_on_when_full():
             registry.begin(paths, upid)
         again = partial(task.log, "Still cleaning up, please wait")
-        with interruptible(task.cancel, again), _recorded(paths, task, log, clock):
+        with (
+            interruptible(task.cancel, again),
+            _recorded(paths, task, log, clock),
+            oddities.listening(task.warn),
+        ):
             yield task
 
 
@@ -145,9 +150,14 @@ def _observed(paths: Paths, task: RunningTask, log: "_Log") -> Iterator[None]:
         yield
     finally:
         if task.ended is not None:
-            for failure in events.tell_task_ended(paths, _event(task.ended)):
-                log.say(f"WARN: {failure.reason}")
-            retention.start_if_due(paths, task.upid.type, log.say)
+            try:
+                node = Node.open(paths)
+            except StoreError as error:
+                log.say(f"WARN: the observers are not told: {error.message}")
+            else:
+                for failure in events.tell_task_ended(node, _event(task.ended)):
+                    log.say(f"WARN: {failure.reason}")
+                retention.start_if_due(node, task.upid.type, log.say)
 
 
 def _event(entry: Entry) -> TaskEvent:

@@ -15,6 +15,7 @@ from pvefw.core.hookspecs.dns import DNS
 from pvefw.core.model import TxtRecord
 from pvefw.core.settings import MASK
 from pvefw.instances import Instance, binding
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
 
@@ -117,7 +118,7 @@ def test_a_catalogue_that_gets_secrets(traced, capsys, install, tmp_path):
     )
     with pytest.raises(ProviderError) as caught:
         instance = Instance("dns", "mine", "many/acmecorp", {"token": SECRET})
-        binding.bind(Paths(tmp_path, "pve1"), instance)
+        binding.bind(Node.open(Paths(tmp_path, "pve1")), instance)
     shown = capsys.readouterr().err
     assert f"dns_catalog/many.catalog_make(name='acmecorp', values={{'token': '{MASK}'}})" in shown
     assert SECRET not in shown + str(caught.value)

@@ -15,6 +15,7 @@ from pvefw.api import CredentialsRejected, ProviderError, TxtRecord
 from pvefw.core import plugins
 from pvefw.core.hookspecs.dns import DNS_CATALOG
 from pvefw.instances import Instance, binding
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
@@ -132,15 +133,15 @@ def test_a_node_of_proxmox_ve_goes_on_with_its_scripts(tmp_path, pdns):
     paths = Paths(tmp_path, "pve1")
     paths.cluster_pvefw_cfg.parent.mkdir(parents=True)
     paths.cluster_pvefw_cfg.write_text(f"dns_catalog: acmesh\n\tpath {SCRIPTS}\n")
-    assert "pdnsapi" in binding.names(paths)
+    assert "pdnsapi" in binding.names(Node.open(paths))
     values = {"PT_Url": pdns.api, "PT_Token": pdns.api_key, "PT_Zone": "kit.test."}
     for name in ("pdnsapi", "acmesh/pdnsapi"):
-        bound = binding.bind(paths, Instance("dns", "mine", name, values))
+        bound = binding.bind(Node.open(paths), Instance("dns", "mine", name, values))
         bound.hooks.dns_remove(zone="kit.test.", records=[IN_KIT], task=FakeTask())
     from pvefw.core.errors import ConfigError
 
     with pytest.raises(ConfigError, match=r"PT_Tokn is not a setting \(did you mean PT_Token"):
-        binding.bind(paths, Instance("dns", "mine", "pdnsapi", {"PT_Tokn": "x"}))
+        binding.bind(Node.open(paths), Instance("dns", "mine", "pdnsapi", {"PT_Tokn": "x"}))
 
 
 def test_the_catalogue_binds_as_core_binds_it():
