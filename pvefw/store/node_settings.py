@@ -46,7 +46,8 @@ def change(
         changed = node.config.changed(theirs)
         if DESCRIPTION in values or DESCRIPTION in delete:
             changed = changed.described(values.get(DESCRIPTION, ""))
-        _check_names(node, changed, node.own.properties.changed(ours))
+        if any(key == "acme" or properties.is_domain(key) for key in values):
+            _check_names(node, changed, node.own.properties.changed(ours))
         _write(node, changed, ours)
 
 
