@@ -35,7 +35,7 @@ def set_pair(
     :raises UsageError: there is a pair, and no force.
     :raises CertificateError: they cannot be used; each flaw with a message of its own.
     """
-    if not force and paths.proxy_certificate.exists():
+    if not force and files.exists(paths.proxy_certificate):
         raise UsageError(
             f"cert set: {paths.proxy_certificate} is there already",
             hint="Replace it with --force, or remove it first: pvefw cert delete",
@@ -66,7 +66,7 @@ def delete_pair(paths: Paths, task: Task, now: datetime, *, restart: bool = Fals
     :param restart: let the service do so now.
     :raises NotFound: there is none.
     """
-    if not (paths.proxy_certificate.exists() or paths.proxy_key.exists()):
+    if not (files.exists(paths.proxy_certificate) or files.exists(paths.proxy_key)):
         raise NotFound(f"cert delete: node {paths.node} has no certificate of its own")
     node_certificate.ensure(paths, task, now)
     install.remove_pair(paths, task)

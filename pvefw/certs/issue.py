@@ -63,7 +63,7 @@ def order(paths: Paths, task: Task, *, force: bool = False) -> None:
     :raises ConfigError: nothing to order is configured.
     :raises PvefwError: the order failed; the certificate that was there is still there.
     """
-    if not force and paths.proxy_certificate.exists():
+    if not force and files.exists(paths.proxy_certificate):
         raise UsageError(
             f"acme cert order: {paths.proxy_certificate} is there already",
             hint="Replace it with --force, or renew it: pvefw acme cert renew",

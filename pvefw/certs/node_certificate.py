@@ -111,7 +111,7 @@ def decide(paths: Paths, now: datetime) -> Decision | None:
 
 def ensure(paths: Paths, task: Task, now: datetime) -> None:
     """Make the node's certificate where there is none, so that the services have one to fall back to."""
-    if not (paths.node_certificate.exists() and paths.node_key.exists()):
+    if not (files.exists(paths.node_certificate) and files.exists(paths.node_key)):
         _issue(paths, authority.ensure(paths, task, now), task, now)
 
 
@@ -145,7 +145,7 @@ def _issue(paths: Paths, ca: Authority, task: Task, now: datetime) -> None:
         paths, ca, key.public_key(), wanted.fqdn, wanted.extension, LIFETIME, now
     )
     install.replace_pair(paths, install.node_pair(paths), signed, keys.to_pem(key), task)
-    if not paths.proxy_certificate.exists():
+    if not files.exists(paths.proxy_certificate):
         deploy.reload_service(Node.open(paths), task)
 
 

@@ -1,7 +1,9 @@
 """``pvefw acme account``: accounts at ACME authorities."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -11,6 +13,7 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ConfigError, UsageError
 
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 account = Group("account", help="Accounts at ACME authorities.")
 
 ENDPOINTS = (
@@ -25,6 +28,14 @@ _ca_file = click.option(
 )
 
 
+def _key_type(default: str) -> Callable[[_Decorated], _Decorated]:
+    return click.option(
+        "--key-type",
+        type=click.Choice(["ec256", "ec384", "rsa2048", "rsa4096"]),
+        help=f"The new key's type (default: {default}).",
+    )
+
+
 @account.command()
 @click.argument("name_and_contact", metavar="[NAME] CONTACT", nargs=-1, required=True)
 @click.option("--directory", metavar="URL", help="The authority's directory; asked for without it.")
@@ -35,6 +46,7 @@ _ca_file = click.option(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="File with the external account binding's key (base64url).",
 )
+@_key_type("ec256, and rsa4096 where Proxmox VE is installed, whose client needs RSA")
 @_ca_file
 @pass_app
 def register(
@@ -44,6 +56,7 @@ def register(
     accept_tos: bool,
     eab_kid: str | None,
     eab_hmac_key_file: Path | None,
+    key_type: str | None,
     ca_file: Path | None,
 ) -> None:
     """Register the account NAME (default: default) with the e-mail address CONTACT.
@@ -75,7 +88,13 @@ def register(
         app,
         "acmeregister",
         lambda task: accounts.register(
-            app.paths, name, contact.split(","), offer, binding=binding, task=task
+            app.paths,
+            name,
+            contact.split(","),
+            offer,
+            key_type=key_type or "",
+            binding=binding,
+            task=task,
         ),
     )
 
@@ -203,16 +222,12 @@ def deactivate(app: App, name: str) -> None:
 
 @account.command()
 @_name
-@click.option(
-    "--key-type",
-    type=click.Choice(["ec256", "ec384", "rsa2048", "rsa4096"]),
-    default="ec256",
-    show_default=True,
-    help="The new key's type.",
-)
+@_key_type("that of the old key")
 @pass_app
-def rollover(app: App, name: str, key_type: str) -> None:
+def rollover(app: App, name: str, key_type: str | None) -> None:
     """Replace the account's key by a new one."""
     from pvefw.certs import accounts
 
-    run_task(app, "acmerollover", lambda task: accounts.roll_over(app.paths, name, key_type, task))
+    run_task(
+        app, "acmerollover", lambda task: accounts.roll_over(app.paths, name, key_type or "", task)
+    )

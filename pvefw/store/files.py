@@ -47,6 +47,21 @@ def read_if_exists(path: Path) -> bytes | None:
         raise failed("read", path, error) from error
 
 
+def exists(path: Path) -> bool:
+    """Whether there is a file.
+
+    :raises StoreError: that cannot be found out, or the cluster file system is not mounted.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pmxcfs.check(path)
+        return False
+    except OSError as error:
+        raise failed("read", path, error) from error
+    return True
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """A JSON object that can be done without: an empty one where there is none, or it is damaged.
 

@@ -13,16 +13,18 @@ _listeners: list[Listener] = []
 
 
 @contextlib.contextmanager
-def listening(listener: Listener) -> Iterator[None]:
+def listening(listener: Listener, heard: set[str] | None = None) -> Iterator[None]:
     """Hand every warning to a listener until the body ends, each once: files are read more than once.
 
     Whoever listens meanwhile hears them instead: a task's log, which the terminal shows, too.
+
+    :param heard: those that are known already; what is heard is added.
     """
-    heard: set[str] = set()
+    known = set() if heard is None else heard
 
     def hear(warning: str) -> None:
-        if warning not in heard:
-            heard.add(warning)
+        if warning not in known:
+            known.add(warning)
             listener(warning)
 
     _listeners.append(hear)

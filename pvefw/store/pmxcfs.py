@@ -14,6 +14,7 @@ from pvefw.core.errors import StoreError
 _MARK = ".version"
 """A file that is in ``/etc/pve`` where pmxcfs is mounted there."""
 _INSTALLED = ("var/lib/pve-cluster/config.db", "usr/bin/pmxcfs")
+"""One of them is there where Proxmox VE is installed."""
 _DEAD = (errno.ENOTCONN, errno.ESTALE, errno.ENODEV)
 """What a FUSE file system answers whose process has died."""
 _HINT = "Start it: systemctl restart pve-cluster; what it says: journalctl -u pve-cluster"
@@ -43,8 +44,13 @@ def check(path: Path) -> None:
     if mount_point is None:
         return
     root = mount_point.parents[1]
-    if not is_mounted(root) and any((root / one).exists() for one in _INSTALLED):
+    if not is_mounted(root) and is_installed(root):
         raise not_mounted(mount_point)
+
+
+def is_installed(root: Path) -> bool:
+    """Whether the tree below a root is a host of Proxmox VE's."""
+    return any((root / one).exists() for one in _INSTALLED)
 
 
 def mount_point_of(path: Path) -> Path | None:

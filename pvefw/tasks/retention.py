@@ -14,7 +14,7 @@ from pvefw.core.errors import Locked, PvefwError, UsageError
 from pvefw.host import programs
 from pvefw.host.clock import SystemClock
 from pvefw.store import files
-from pvefw.store.node import Node
+from pvefw.store.node import Node, judged
 from pvefw.store.paths import Paths
 from pvefw.tasks import registry
 from pvefw.tasks.upid import Upid
@@ -41,11 +41,14 @@ class Rule:
 
 
 def rule(node: Node) -> Rule:
-    """What the properties say. One that is not in its format is reported, and removes nothing.
+    """What the properties say. Where one is not in its format, which is reported, everything is kept.
 
     :raises StoreError: a file cannot be read.
     """
     found = node.own_properties
+    for config in (node.own.properties, node.cluster.properties):
+        if any(why and key in (COUNT, DAYS) for key, _, why in judged(config, pve=False)):
+            return Rule(None, None)
     count, days = (int(found[key]) if key in found else None for key in (COUNT, DAYS))
     return Rule(count, days)
 

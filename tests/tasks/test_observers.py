@@ -168,7 +168,6 @@ def test_an_observer_that_hangs_is_left_behind(paths, observer, monkeypatch):
     [
         (b"observer: a\n\tapi nowhere\n", "no observer plugin named nowhere"),
         (b"observer: a\n\tapi watching\n\tdata %%%\n", "not base64url"),
-        (b"observer: a\n\tapi watching\n\nwrong: b\n", "observers are not told"),
     ],
 )
 def test_a_wrong_configuration_is_a_warning(paths, observer, config, said):
