@@ -1,10 +1,13 @@
-"""For the tests of core and of every plugin: what a test uses, the stages, the profiles of properties."""
+"""For the tests of core and of every plugin: what a test uses, stages, profiles, signals."""
 
 import functools
+import signal
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
+import privileges
 import pytest
 import resources
 
@@ -22,6 +25,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in resources.RESOURCES.items():
         config.addinivalue_line("markers", f"{name}: it {meaning}; found by tests/resources.py")
+    _default_signals()
+
+
+def _default_signals() -> None:
+    """Let programs that tests start have default signals, whatever was ignored when the tests began.
+
+    A shell ignores SIGINT and SIGQUIT for what it runs in the background, nohup SIGHUP, and some daemons
+    SIGCHLD for all that they start. An ignored signal is inherited, a handler is not: so the tests
+    themselves go on ignoring what they were asked to.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # Python's own two
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL if number == signal.SIGCHLD else _nothing)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    said = privileges.sentence(terminalreporter.stats.get("skipped", []))
+    if said:
+        terminalreporter.write_line(said)
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> None:

@@ -36,8 +36,8 @@ def prepare(base):
     nodes = []
     for number in range(NODES):
         paths = Paths(base / f"{number}", "pve1")
-        begin = (NOW - certificates.NOW) / timedelta(days=1) - 89 * number / NODES
-        pem, key_pem = certificates.self_signed("pve1.example", begin=begin, days=90, key=key)
+        age = 89 * number / NODES
+        pem, key_pem = certificates.self_signed("pve1.example", begin=-age, days=90, key=key)
         install.install_pair(paths, pem, key_pem, certificates.Log(), NOW)
         node_settings.change(paths, {"acmedomain0": "pve1.example", "renew-before": "20"})
         info = chain.describe(paths.proxy_certificate, pem)

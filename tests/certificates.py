@@ -1,4 +1,8 @@
-"""Certificates made for tests."""
+"""Certificates made for tests, and the moment that all their dates are relative to.
+
+That moment is the machine's own, because the commands under test read the machine's clock; a simulated
+clock begins at it, too. So no date of the calendar is right on some days only.
+"""
 
 import datetime as dt
 
@@ -6,8 +10,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from pvefw.certs import keys
+from pvefw.host.clock import SystemClock
 
-NOW = dt.datetime(2026, 11, 24, 12, 0, tzinfo=dt.UTC)
+NOW = SystemClock().now().replace(microsecond=0)
+"""When the tests began, in whole seconds, as certificates have them."""
 
 
 class Log:
@@ -47,7 +53,11 @@ class Calendar:
 
 
 def self_signed(name="pve1.example", key_type="ec256", *, begin=-1, days=90, key=None):
-    """A certificate and its key, both PEM."""
+    """A certificate and its key, both PEM.
+
+    :param begin: days from now to its first moment.
+    :param days: from its first moment to its last.
+    """
     key = key or keys.generate(key_type)
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     start = NOW + dt.timedelta(days=begin)

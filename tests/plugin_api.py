@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 from pvefw import api
-from pvefw.core import plugins
+from pvefw.core import families
 from pvefw.core.settings import setting
 
 Described = dict[str, Any]
@@ -16,7 +16,7 @@ def described() -> Described:
     """Everything that a release promises to keep, in a form that JSON can hold."""
     return {
         "names": sorted(api.__all__),
-        "families": {family.group: _hooks(family) for family in plugins.FAMILIES.values()},
+        "families": {family.group: _hooks(family) for family in families.FAMILIES.values()},
         "fields": {name: _fields(one) for name, one in _classes(dataclasses.is_dataclass)},
         "members": {name: [one.value for one in kind] for name, kind in _classes(_is_enum)},
         "errors": {name: _bases(one) for name, one in _classes(_is_error)},

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import package_lists
+
 LIST = Path(__file__).with_name("debian-packages.txt")
 PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
 
@@ -46,10 +48,13 @@ def installed(names: list[str]) -> set[str]:
 
 
 def install(missing: list[str]) -> bool:
-    """Install packages; the package lists are fetched only where they are not known."""
+    """Install packages; where apt cannot, its package lists are brought up to date for another try."""
     if apt("install", *missing, quiet=True):
         return True
-    return apt("update") and apt("install", *missing)
+    problem = package_lists.bring_up_to_date(package_lists.HOUR)
+    if problem:
+        sys.stderr.write(f"{problem}\n")
+    return apt("install", *missing)
 
 
 def apt(*arguments: str, quiet: bool = False) -> bool:

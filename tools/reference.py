@@ -18,9 +18,9 @@ from pvefw import testing
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.schemas import SCHEMAS
-from pvefw.core import errors, hookspecs, plugins, settings
+from pvefw.core import binding, errors, families, finding, hookspecs, settings
 from pvefw.core.errors import PvefwError
-from pvefw.core.hookspecs import Family
+from pvefw.core.families import Family
 from pvefw.core.model import SettingInfo
 from pvefw.store import properties
 from pvefw.store.paths import Paths
@@ -90,7 +90,7 @@ def hooks() -> str:
 
 def _hooks() -> Iterator[str]:
     yield markdown(hookspecs.__doc__)
-    for family in plugins.FAMILIES.values():
+    for family in families.FAMILIES.values():
         yield f"## {family.name}"
         yield f"Entry-point group `{family.group}`."
         yield markdown(family.spec.__doc__)
@@ -121,11 +121,11 @@ def plugin_settings() -> str:
 
 
 def _plugin_settings() -> Iterator[str]:
-    for family in plugins.FAMILIES.values():
-        for info in plugins.installed(family):
+    for family in families.FAMILIES.values():
+        for info in finding.installed(family):
             if not info.distribution.startswith("pvefw-"):
                 continue
-            plugin = plugins.load(info)
+            plugin = binding.load(info)
             yield f"## {family.name}: {info.name}"
             yield f"From `{info.distribution}`. {markdown(plugin.__doc__)}"
             rows = [_setting(one) for one in settings.declared(plugin)]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from pvefw import instances
-from pvefw.core import plugins
+from pvefw.core import finding
+from pvefw.core.binding import Bound
 from pvefw.core.errors import ConfigError, NotFound, PvefwError
-from pvefw.core.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.core.families import BOOTLOADER
+from pvefw.core.hookspecs.boot import BootloaderSpec
 from pvefw.core.model import BootState, Esp, Task
-from pvefw.core.plugins import Bound
 from pvefw.instances import Instance
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
@@ -51,7 +52,7 @@ class Loaders:
         failures: dict[str, PvefwError] = {}
         unused: dict[str, PvefwError] = {}
         node, configured, problems = _configured(paths)
-        for name in dict.fromkeys(one.name for one in plugins.installed(BOOTLOADER)):
+        for name in dict.fromkeys(one.name for one in finding.installed(BOOTLOADER)):
             instance = configured.get(name) or Instance(BOOTLOADER.name, name, name)
             try:
                 instances.check_used(node, instance)
@@ -74,7 +75,7 @@ class Loaders:
         for errors in (self.failures, self.unused):
             if name in errors:
                 raise errors[name]
-        plugins.find(BOOTLOADER, name)  # says what there is
+        finding.find(BOOTLOADER, name)  # says what there is
         raise NotFound(f"boot loader {name}: it is not loaded")
 
     def warn(self, task: Task) -> None:

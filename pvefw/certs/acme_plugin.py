@@ -1,13 +1,15 @@
 """What only instances that answer challenges have: names that use them, and logins."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pvefw import instances
 from pvefw.core.errors import UsageError
-from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.families import DNS
 from pvefw.core.model import Task
 from pvefw.dns import instances as dns_instances
-from pvefw.dns import journal
+from pvefw.dns import journal, names
+from pvefw.instances import Instance
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -39,16 +41,28 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
     instances.remove(paths, DNS.name, id_, expected_digest=expected_digest)
 
 
-def login(paths: Paths, id_: str, task: Task) -> None:
+def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:
     """Let an instance's plugin get its credentials from a person, and store them.
 
-    :raises UsageError: the plugin needs no login.
+    :param zones: those that the credentials are to be limited to, as people write them; empty for all.
+    :raises UsageError: the plugin needs no login, or cannot limit it to zones.
+    :raises ConfigError: a zone is not a domain name.
     :raises ProviderError: the person refused, or the provider failed.
     """
-    found = dns_instances.bind(Node.open(paths), id_).hooks.dns_login(task=task)
+    absolute = [names.absolute(one) for one in zones]
+    bound = dns_instances.bind(Node.open(paths), id_)
+    if absolute and not bound.takes("dns_login", "zones"):
+        raise UsageError(
+            f"acme plugin login: the plugin of {id_} cannot limit its credentials to zones",
+            hint="Leave --zone out.",
+        )
+    found = bound.hooks.dns_login(task=task, zones=absolute)
     if not found:
         raise UsageError(f"acme plugin login: the plugin of {id_} needs no login")
-    instances.change(
-        paths, DNS.name, id_, lambda one: replace(one, settings={**one.settings, **found})
-    )
-    task.log(f"Stored {', '.join(found)} in the instance {id_}")
+
+    def logged_in(one: Instance) -> Instance:
+        settings = {**one.settings, **found}
+        return replace(one, settings={key: value for key, value in settings.items() if value})
+
+    instances.change(paths, DNS.name, id_, logged_in)
+    task.log(f"Stored {', '.join(key for key, value in found.items() if value)} in {id_}")

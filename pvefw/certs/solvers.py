@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from pvefw import instances
 from pvefw.core.errors import ConfigError
-from pvefw.core.hookspecs.challenge import CHALLENGE, ChallengeSpec
+from pvefw.core.families import CHALLENGE
+from pvefw.core.hookspecs.challenge import ChallengeSpec
 from pvefw.instances import Instance
 from pvefw.store.domains import DomainEntry
 from pvefw.store.node import Node

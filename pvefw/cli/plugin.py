@@ -7,20 +7,20 @@ import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.core.families import FAMILIES
 
 plugin = Group("plugin", help="Installed plugins and what is wrong with them.")
 
 NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
-FAMILIES = ["challenge", "dns", "dns_catalog", "bootloader", "guest", "observer"]
 
 
 @plugin.command("list")
-@click.option("--family", type=click.Choice(FAMILIES), help="Only plugins of this family.")
+@click.option("--family", type=click.Choice(list(FAMILIES)), help="Only plugins of this family.")
 @output_option
 @pass_app
 def list_(app: App, family: str | None) -> None:
     """List the installed plugins, without importing any."""
-    from pvefw.core import plugins
+    from pvefw.core import finding
 
     rows = [
         {
@@ -32,13 +32,13 @@ def list_(app: App, family: str | None) -> None:
             "state": info.problem or "ok",
         }
         for one in ([family] if family else FAMILIES)
-        for info in plugins.installed(plugins.FAMILIES[one])
+        for info in finding.installed(FAMILIES[one])
     ]
     show_rows(app, rows, ["family", "name", "distribution", "version", "api", "state"])
 
 
 @plugin.command()
-@click.argument("family", type=click.Choice(FAMILIES))
+@click.argument("family", type=click.Choice(list(FAMILIES)))
 @click.argument("name")
 @click.option("--json-schema", is_flag=True, help="Print the settings as a JSON schema.")
 @output_option
@@ -125,9 +125,8 @@ def new(family: str, name: str, directory: Path | None) -> None:
     Its tests run, and say what is left to write.
     """
     from pvefw import scaffold
-    from pvefw.core import plugins
 
-    project = scaffold.Project.named(plugins.FAMILIES[family], name)
+    project = scaffold.Project.named(FAMILIES[family], name)
     place = (directory or Path(project.distribution)).absolute()
     written = scaffold.write(project, place)
     click.echo(f"Wrote {len(written)} files of {project.distribution} into {place}")

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.streams import leave_standard_output
 from pvefw.core.errors import Cancelled, PvefwError
+from pvefw.host import signals
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _NARROWEST, _WIDEST = 50, 100
@@ -24,7 +26,8 @@ def run(args: Sequence[str]) -> int:
 
     :returns: 0 done, 1 the work failed, 2 wrong use.
     """
-    app = App()
+    app = App(args)
+    signals.notice_failures()
     _complete_path()
     try:
         status = PVEFW.main(
@@ -87,7 +90,7 @@ def _wrong_use(error: click.UsageError) -> int:
 def _explain(app: App, error: PvefwError) -> None:
     click.echo(f"{app.error_prefix}: {error.message}", err=True)
     if error.hint:
-        click.echo(f"  {error.hint}", err=True)
+        click.echo(textwrap.indent(error.hint, "  "), err=True)
     if app.debug:
         import traceback
 

@@ -23,6 +23,7 @@ OK, ATTENTION, FAILED, NONE = "ok", "attention", "failed", "none"
 _SECONDS = 10.0
 """How long a part may take."""
 _DAY = 24 * 60 * 60
+_ENDS_SOON = 30 * _DAY
 _MOST_LINES = 5
 """So many failed tasks are named."""
 
@@ -56,6 +57,22 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
         return Part(NONE, ["no certificates"], {"certificates": [], "not-deployed": []})
     data = {"certificates": found, "not-deployed": list(pending)}
     return Part(ATTENTION if bad or pending else OK, [str(one) for one in lines], data)
+
+
+def _credentials(paths: "Paths", now: datetime) -> Part:
+    from pvefw.certs import credentials
+    from pvefw.store.node import Node
+
+    found = sorted(credentials.ends(Node.open(paths)).items(), key=lambda one: one[1])
+    soon = [id_ for id_, end in found if (end - now).total_seconds() < _ENDS_SOON]
+    lines = [
+        f"{id_}: {'expired' if end < now else 'expires'} on {end.date()}"
+        + (f"; renew it: pvefw acme plugin login {id_}" if id_ in soon else "")
+        for id_, end in found
+    ]
+    data = {"expires": {id_: end.isoformat() for id_, end in found}}
+    state = ATTENTION if soon else OK if found else NONE
+    return Part(state, lines or ["no DNS credentials that expire"], data)
 
 
 def _tasks(paths: "Paths", now: datetime) -> Part:
@@ -145,6 +162,7 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
 
 PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
     "certificates": _certificates,
+    "credentials": _credentials,
     "tasks": _tasks,
     "boot": _boot,
     "guests": _guests,

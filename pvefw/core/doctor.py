@@ -16,11 +16,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from pvefw import PROJECT
-from pvefw.core import plugins, settings
+from pvefw.core import binding, families, finding, settings
 from pvefw.core.errors import PluginError, ProgramError, PvefwError
-from pvefw.core.hookspecs import Family
-from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG
-from pvefw.core.plugins import PluginInfo
+from pvefw.core.families import DNS, DNS_CATALOG, Family
+from pvefw.core.finding import PluginInfo
 from pvefw.host import programs
 
 CHILD_SECONDS = 30.0
@@ -74,7 +73,7 @@ class Diagnosis:
 
 def examine_all() -> list[Diagnosis]:
     """Examine every installed plugin of every family, a few at a time."""
-    infos = [info for family in plugins.FAMILIES.values() for info in plugins.installed(family)]
+    infos = [info for family in families.FAMILIES.values() for info in finding.installed(family)]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         diagnoses = list(pool.map(examine, infos))
     catalogues = {
@@ -160,7 +159,7 @@ def _mend(info: PluginInfo) -> str:
 
 def _metadata_findings(info: PluginInfo) -> list[Finding]:
     try:
-        plugins.find(info.family, info.name)
+        finding.find(info.family, info.name)
     except PluginError as error:
         return [Finding("error", error.message, error.hint)]
     if info.api is None:
@@ -185,14 +184,14 @@ def _child(family_name: str, name: str) -> None:
         if event in _TROUBLE:
             trouble.append(_TROUBLE[event].format(*arguments))
 
-    info = plugins.find(plugins.FAMILIES[family_name], name)
+    info = finding.find(families.FAMILIES[family_name], name)
     findings: list[Finding] = []
     seconds = None
     providers: list[str] = []
     sys.addaudithook(hear)
     started = time.perf_counter()
     try:
-        plugin = plugins.load(info)
+        plugin = binding.load(info)
         seconds = time.perf_counter() - started
         findings += [
             Finding("warning", f"its import {one}", "Do that in a hook, not at import.")
@@ -200,7 +199,7 @@ def _child(family_name: str, name: str) -> None:
         ]
         findings += _setting_findings(plugin)
         findings += _unmarked(info.family, plugin)
-        plugins.bind_object(info.family, _without_settings(plugin), name)
+        binding.bind_object(info.family, _without_settings(plugin), name)
         providers = _providers(info)
     except PluginError as error:
         findings.append(Finding("error", error.message, error.hint or _mend(info)))
@@ -220,7 +219,7 @@ def _providers(info: PluginInfo) -> list[str]:
     if info.family is not DNS_CATALOG:
         return []
     try:
-        return list(plugins.bind(DNS_CATALOG, info.name, {}).hooks.catalog_names())
+        return list(binding.bind(DNS_CATALOG, info.name, {}).hooks.catalog_names())
     except PvefwError:
         return []
 

@@ -130,7 +130,8 @@ class DeadlineExceeded(AcmeError):
 class ProviderError(PvefwError):
     """What a plugin raises when its provider, loader or hypervisor fails.
 
-    The message is the provider's own words; core adds the plugin's name and the subject.
+    The message is the provider's own words; core adds the plugin's name and the subject. In the hint,
+    ``{instance}`` stands for the name of the configured instance; core puts it in. A hint may have lines.
     """
 
 

@@ -13,9 +13,9 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Any, NoReturn
 
-from pvefw.core import settings, trace
+from pvefw.core import masking, trace
 from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
-from pvefw.core.hookspecs import Family
+from pvefw.core.families import Family
 from pvefw.core.model import Task
 from pvefw.host import concurrency
 
@@ -53,6 +53,11 @@ class Guard:
         if hook not in self._family.hooks:
             raise AttributeError(hook)
         return partial(self._call, hook)
+
+    def takes(self, hook: str, argument: str) -> bool:
+        """Whether the plugin's hook declares an argument."""
+        implementations = getattr(self._manager.hook, hook).get_hookimpls()
+        return any(argument in one.argnames for one in implementations)
 
     def masking(self, secrets: Sequence[str]) -> "Guard":
         """A guard before the same plugin that masks these values, too."""
@@ -109,7 +114,7 @@ class Guard:
             )
         text = "".join(traceback.format_exception(error))
         known.message = f"{self._name}: {self._redacted(getattr(known, 'message', str(known)))}"
-        known.hint = self._redacted(getattr(known, "hint", ""))
+        known.hint = self._redacted(getattr(known, "hint", "")).replace("{instance}", self._name)
         known.args = (known.message,)
         known.add_note(self._redacted(text))
         raise known.with_traceback(None) from None
@@ -136,7 +141,7 @@ class Guard:
             self._explain(hook, error)
 
     def _redacted(self, text: str) -> str:
-        return settings.redact(text, self._secrets)
+        return masking.redact(text, self._secrets)
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -169,10 +174,10 @@ class _PluginTask:
         self._secrets = secrets
 
     def log(self, message: str) -> None:
-        self._task.log(settings.redact(message, self._secrets))
+        self._task.log(masking.redact(message, self._secrets))
 
     def warn(self, message: str) -> None:
-        self._task.warn(settings.redact(message, self._secrets))
+        self._task.warn(masking.redact(message, self._secrets))
 
     def wait(self, seconds: float) -> None:
         self._task.wait(seconds)

@@ -4,25 +4,22 @@ The same declaration feeds the check at ``acme plugin add``, the tables of ``plu
 documentation, and the masking of secrets.
 """
 
-import base64
 import dataclasses
-import json
-import os
-import shlex
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any
-from urllib.parse import quote, quote_plus
+from typing import TYPE_CHECKING, Any
 
-from pvefw.core.errors import ConfigError, PluginBroken, ProgramError
-from pvefw.core.model import SettingInfo
-from pvefw.host import programs
+from pvefw.core.errors import ConfigError, PluginBroken
+from pvefw.core.masking import MASK
+from pvefw.core.references import is_reference, resolve
+
+if TYPE_CHECKING:
+    from pvefw.core.model import SettingInfo
 
 _MARK = "pvefw.setting"
-MASK = "********"
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ _TYPES: dict[object, str] = {
 }
 
 
-def declared(plugin: type) -> list[SettingInfo]:
+def declared(plugin: type) -> "list[SettingInfo]":
     """The settings that a plugin class declares, in its order.
 
     :raises PluginBroken: the class is not a dataclass, or a field's type cannot be a setting.
@@ -80,7 +77,7 @@ def declared(plugin: type) -> list[SettingInfo]:
     return [info for _, info in _fields(plugin)]
 
 
-def _fields(plugin: type) -> list[tuple[dataclasses.Field[Any], SettingInfo]]:
+def _fields(plugin: type) -> "list[tuple[dataclasses.Field[Any], SettingInfo]]":
     if not dataclasses.is_dataclass(plugin):
         raise PluginBroken(
             f"{plugin.__name__} is not a dataclass",
@@ -95,7 +92,9 @@ def _fields(plugin: type) -> list[tuple[dataclasses.Field[Any], SettingInfo]]:
     ]
 
 
-def _info(plugin: type, one: dataclasses.Field[Any], hint: object) -> SettingInfo:
+def _info(plugin: type, one: dataclasses.Field[Any], hint: object) -> "SettingInfo":
+    from pvefw.core.model import SettingInfo  # the command line gets by without the values
+
     said = one.metadata.get(_MARK) or _Declaration("", None, secret=False, choices=())
     kind = _TYPES.get(_without_none(hint))
     if kind is None:
@@ -132,7 +131,7 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-def json_schema(infos: Sequence[SettingInfo]) -> dict[str, object]:
+def json_schema(infos: "Sequence[SettingInfo]") -> dict[str, object]:
     """The settings as a JSON schema (2020-12), for forms."""
     kinds = {"path": "string", "list": "string"}
     properties: dict[str, object] = {}
@@ -181,7 +180,7 @@ def parse(text: str) -> dict[str, str]:
     return values
 
 
-def check(infos: Sequence[SettingInfo], values: Mapping[str, str], who: str) -> None:
+def check(infos: "Sequence[SettingInfo]", values: Mapping[str, str], who: str) -> None:
     """Hold configured values against the declared settings, without resolving references.
 
     :param who: names the plugin in errors.
@@ -200,7 +199,7 @@ def check(infos: Sequence[SettingInfo], values: Mapping[str, str], who: str) -> 
         raise ConfigError(f"{who}: {'; '.join(findings)}", hint=_known_keys(infos))
 
 
-def _meant(key: str, known: Mapping[str, SettingInfo]) -> str:
+def _meant(key: str, known: "Mapping[str, SettingInfo]") -> str:
     from difflib import get_close_matches
 
     close = get_close_matches(key.lower(), {name.lower(): name for name in known}, n=1)
@@ -208,7 +207,7 @@ def _meant(key: str, known: Mapping[str, SettingInfo]) -> str:
     return f" (did you mean {names[close[0]]}?)" if close else ""
 
 
-def _known_keys(infos: Sequence[SettingInfo]) -> str:
+def _known_keys(infos: "Sequence[SettingInfo]") -> str:
     if not infos:
         return "It has no settings."
     return "Known keys: " + ", ".join(
@@ -216,7 +215,7 @@ def _known_keys(infos: Sequence[SettingInfo]) -> str:
     )
 
 
-def _value_findings(info: SettingInfo, value: str) -> list[str]:
+def _value_findings(info: "SettingInfo", value: str) -> list[str]:
     shown = "its value" if info.secret else repr(value)
     if info.choices and value not in info.choices:
         return [f"{info.key}: {shown} is not one of {', '.join(info.choices)}"]
@@ -246,56 +245,9 @@ _CONVERT: dict[str, Callable[[str], Any]] = {
 }
 _JSON_TYPED = {"integer", "number", "boolean"}
 
-# --- references -----------------------------------------------------------------------------------
-
-_REFERENCE_KINDS = ("file:", "env:", "cmd:")
-_CMD_SECONDS = 30.0
-
-
-def is_reference(value: str) -> bool:
-    """Whether a configured value says where the real one is: ``file:``, ``env:`` or ``cmd:``."""
-    return value.startswith(_REFERENCE_KINDS)
-
-
-def resolve(value: str, who: str) -> str:
-    """The value behind a reference, or the value itself.
-
-    ``file:PATH`` and the output of ``cmd:PROGRAM ARGS`` (no shell, 30 seconds) lose trailing line ends.
-
-    :param who: names plugin and key in errors; the value never stands there.
-    :raises ConfigError: the reference leads nowhere.
-    """
-    kind, colon, rest = value.partition(":")
-    match f"{kind}{colon}":
-        case "file:":
-            return _from_file(Path(rest), who)
-        case "env:":
-            if rest not in os.environ:
-                raise ConfigError(f"{who}: the environment has no variable {rest}")
-            return os.environ[rest]
-        case "cmd:":
-            return _from_program(rest, who)
-    return value
-
-
-def _from_file(path: Path, who: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise ConfigError(f"{who}: {path} cannot be read: {reason}") from error
-
-
-def _from_program(command: str, who: str) -> str:
-    try:
-        done = programs.run(shlex.split(command), timeout=_CMD_SECONDS)
-    except (ProgramError, ValueError) as error:
-        raise ConfigError(f"{who}: {error}") from error
-    return done.stdout.rstrip("\r\n")
-
 
 def resolve_all(
-    infos: Sequence[SettingInfo], values: Mapping[str, str], who: str
+    infos: "Sequence[SettingInfo]", values: Mapping[str, str], who: str
 ) -> dict[str, str]:
     """Check, then resolve every reference, then check the results.
 
@@ -322,7 +274,7 @@ def make(plugin: type, resolved: Mapping[str, str]) -> object:
     return plugin(**arguments)
 
 
-def mask(infos: Sequence[SettingInfo], values: Mapping[str, str]) -> dict[str, str]:
+def mask(infos: "Sequence[SettingInfo]", values: Mapping[str, str]) -> dict[str, str]:
     """The values as they may be shown: secrets masked, references to secrets left as they are.
 
     A key that no declaration knows is masked too: it may be a misspelt secret.
@@ -334,37 +286,6 @@ def mask(infos: Sequence[SettingInfo], values: Mapping[str, str]) -> dict[str, s
     }
 
 
-def secret_values(infos: Sequence[SettingInfo], resolved: Mapping[str, str]) -> list[str]:
+def secret_values(infos: "Sequence[SettingInfo]", resolved: Mapping[str, str]) -> list[str]:
     """What must never be shown: the resolved values of secret settings."""
     return [resolved[info.key] for info in infos if info.secret and resolved.get(info.key)]
-
-
-_SHORTEST_SECRET = 4
-"""Masking anything shorter would blank out half of a log and hide nothing."""
-
-
-def redact(text: str, secrets: Sequence[str]) -> str:
-    """The text with every secret masked, also where it is quoted or encoded for JSON, a URL or HTTP."""
-    for form in sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True):
-        text = text.replace(form, MASK)
-    return text
-
-
-def _forms(secret: str) -> set[str]:
-    """How a secret looks in the places where it is likely to turn up."""
-    parts = {secret, *secret.splitlines()}
-    encoded = {
-        form
-        for part in parts
-        for form in (
-            json.dumps(part)[1:-1],
-            json.dumps(part, ensure_ascii=False)[1:-1],
-            repr(part)[1:-1],
-            quote(part),
-            quote(part, safe=""),
-            quote_plus(part),
-            base64.b64encode(part.encode()).decode().rstrip("="),
-            base64.urlsafe_b64encode(part.encode()).decode().rstrip("="),
-        )
-    }
-    return {form for form in parts | encoded if len(form) >= _SHORTEST_SECRET}

@@ -1,19 +1,21 @@
 """Adding and removing records: per plugin instance and zone one call with all of them."""
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pvefw.core.binding import Bound
 from pvefw.core.errors import PvefwError
 from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import Task, TxtRecord
-from pvefw.core.plugins import Bound
 from pvefw.dns import parallel, retry
 from pvefw.dns.journal import Entry
 from pvefw.host.clock import Clock
 
 ADD_SECONDS, REMOVE_SECONDS, HASTY_SECONDS = 120.0, 60.0, 5.0
 """For how long a provider that is busy or out of order is asked again."""
+LOOK_SECONDS = 15.0
+"""For how long servers may go on showing what was removed."""
 
 
 @dataclass(frozen=True)
@@ -104,27 +106,43 @@ class Leftover:
     reason: str
 
 
+Look = Callable[[Sequence[Entry], Task, float], Mapping[Entry, str]]
+"""What authoritative servers still show of these entries after so many seconds, and who: from
+:func:`pvefw.dns.removal.still_shown`."""
+
+
 def remove_all(
-    batches: Iterable[Batch], close: Callable[[Sequence[Entry]], None], task: Task, clock: Clock
+    batches: Iterable[Batch],
+    look: Look,
+    close: Callable[[Sequence[Entry]], None],
+    task: Task,
+    clock: Clock,
 ) -> list[Leftover]:
     """Remove every batch, plugin instances in parallel; a failure does not stop the others.
 
-    :param close: strikes entries from the journal, when their records are gone; from any thread.
+    :param look: asks the servers before anything is closed: a plugin may be wrong about what it removed.
+    :param close: strikes entries from the journal, when their records are gone.
     :returns: what is still there.
     """
     shielded = Uncancelled(task, clock)
-    # who pressed Ctrl-C is waiting; what is left then stands in the journal
-    seconds = HASTY_SECONDS if task.cancelled else REMOVE_SECONDS
+    # who pressed Ctrl-C is waiting; what is left then stays in the journal
+    seconds, patience = (HASTY_SECONDS, 0.0) if task.cancelled else (REMOVE_SECONDS, LOOK_SECONDS)
 
     def remove(chain: Sequence[Batch]) -> list[Leftover]:
         left: list[Leftover] = []
         for one in chain:
             try:
                 one.remove(shielded, clock, seconds)
-                close(one.entries)
             except PvefwError as error:
                 left += [Leftover(entry, error.message) for entry in one.entries]
         return left
 
-    done = parallel.run(remove, by_provider(batches), shielded)
-    return sorted(one for future in done for one in future.result())
+    chains = by_provider(batches)
+    done = parallel.run(remove, chains, shielded)
+    left = [one for future in done for one in future.result()]
+    failed = {one.entry for one in left}
+    removed = [one for chain in chains for batch in chain for one in batch.entries]
+    removed = [one for one in removed if one not in failed]
+    shown = look(removed, shielded, patience)
+    close([one for one in removed if one not in shown])
+    return sorted([*left, *(Leftover(entry, reason) for entry, reason in shown.items())])

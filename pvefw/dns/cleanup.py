@@ -1,15 +1,18 @@
 """Removing what dead processes left in DNS: exactly what their journals name."""
 
-from collections.abc import Callable, Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
-from pvefw.core.errors import ConfigError, PvefwError
+from pvefw.core.binding import Bound
+from pvefw.core.errors import ConfigError, ProviderError, PvefwError, StoreError
 from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import Task
-from pvefw.core.plugins import Bound
-from pvefw.dns import batches, journal
+from pvefw.dns import batches, journal, removal
 from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal
+from pvefw.dns.resolver import Resolver
+from pvefw.dns.zones import Finder, Zone
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import locks
 from pvefw.store.node import Node
@@ -23,13 +26,19 @@ BindInstance = Callable[[str], Bound[DnsSpec]]
 
 
 def cleanup(
-    paths: Paths, bind_instance: BindInstance, task: Task, *, clock: Clock | None = None
+    paths: Paths,
+    bind_instance: BindInstance,
+    task: Task,
+    *,
+    resolver: Resolver | None = None,
+    clock: Clock | None = None,
 ) -> list[Leftover]:
     """Remove the records of every journal whose process is dead.
 
     A damaged journal is a warning, and stays.
 
     :param bind_instance: called once for each instance that has something to remove.
+    :param resolver: finds the servers that are looked at afterwards; the node's, unless given.
     :returns: what is still there; each was reported as a warning, with what to do by hand.
     :raises Locked: another process has been cleaning up for two minutes.
     """
@@ -37,7 +46,8 @@ def cleanup(
     if not any(not one.owned for one in _all(paths, task)):
         return []
     with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
-        left = _remove(_all(paths, task), bind_instance, task, clock)
+        look = _look_with(resolver or _configured(paths), clock)
+        left = _remove(_all(paths, task), bind_instance, look, task, clock)
     for one in left:
         task.warn(f"{one.entry} is left: {one.reason}")
     if left:
@@ -88,8 +98,35 @@ def _all(paths: Paths, task: Task) -> list[Journal]:
     return [one for one in found if one]
 
 
+def _configured(paths: Paths) -> Resolver | None:
+    """The node's resolver; without one the provider's word must do."""
+    try:
+        return Resolver.configured(Node.open(paths))
+    except (ConfigError, StoreError):
+        return None
+
+
+def _look_with(resolver: Resolver | None, clock: Clock) -> batches.Look:
+    """Looks at the servers that DNS names now; where they cannot be found, nothing is shown."""
+
+    def look(entries: Sequence[Entry], task: Task, seconds: float) -> Mapping[Entry, str]:
+        if resolver is None:
+            return {}
+        finder, zones = Finder(resolver), dict[Entry, Zone]()
+        for one in entries:
+            with contextlib.suppress(ProviderError):
+                zones[one] = finder.place(one.name).zone
+        return removal.still_shown(zones, resolver, task, clock, seconds)
+
+    return look
+
+
 def _remove(
-    journals: Sequence[Journal], bind_instance: BindInstance, task: Task, clock: Clock
+    journals: Sequence[Journal],
+    bind_instance: BindInstance,
+    look: batches.Look,
+    task: Task,
+    clock: Clock,
 ) -> list[Leftover]:
     abandoned = [one for one in journals if not one.owned]
     in_use = {entry for one in journals if one.owned for entry in one.entries}
@@ -110,7 +147,7 @@ def _remove(
             found += batches.of_entries(bind_instance(instance), entries)
         except PvefwError as error:
             left += [Leftover(one, error.message) for one in entries]
-    return sorted(left + batches.remove_all(found, close, task, clock))
+    return sorted(left + batches.remove_all(found, look, close, task, clock))
 
 
 def _forgetting(left: Iterable[Leftover]) -> str:

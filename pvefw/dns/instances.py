@@ -1,9 +1,10 @@
 """Configured plugin instances of type ``dns``, by id."""
 
 from pvefw import instances
+from pvefw.core.binding import Bound
 from pvefw.core.errors import UsageError
-from pvefw.core.hookspecs.dns import DNS, DnsSpec
-from pvefw.core.plugins import Bound
+from pvefw.core.families import DNS
+from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.dns.publication import Route
 from pvefw.instances import Instance
 from pvefw.store.node import Node

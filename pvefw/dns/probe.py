@@ -1,11 +1,12 @@
 """``pvefw dns test``: one record in and out again, and how long each step took."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pvefw.core.errors import ProviderError
+from pvefw.core.errors import ProviderError, PvefwError
 from pvefw.core.model import Task
+from pvefw.dns.batches import Leftover
 from pvefw.dns.propagation import Expected
 from pvefw.dns.publication import Placed, Publication, Route
 from pvefw.dns.resolver import Resolver, Server
@@ -22,6 +23,8 @@ class Step:
     """Since the start."""
     said: str
 
+
+_AGAIN = "The next command tries again, and so does: pvefw dns cleanup"
 
 Tell = Callable[[Step], None]
 """Gets every step as it happens; from any thread."""
@@ -69,15 +72,25 @@ class _Probe:
             self._say(f'added by {self._route.provider.name}: "{value}"')
             self._publication.wait(self._task, self._saw)
             self._say("an authority could validate now")
-        finally:
-            left = self._publication.remove(self._task)
-            if not left:
-                self._say("removed")
+        except PvefwError as error:
+            left = self._remove()
+            if left:
+                error.message = f"{error.message}; {_named(left)}"
+            raise
+        except BaseException:
+            self._remove()  # what is left has its line, and the journal keeps it
+            raise
+        left = self._remove()
         if left:
-            raise ProviderError(
-                f"the test record is left: {left[0].entry}: {left[0].reason}",
-                hint="The next command tries again, and so does: pvefw dns cleanup",
-            )
+            raise ProviderError(_named(left), hint=_AGAIN)
+
+    def _remove(self) -> list[Leftover]:
+        left = self._publication.remove(self._task)
+        for one in left:
+            self._say(f"left: {one.entry}: {one.reason}")
+        if not left:
+            self._say("removed")
+        return left
 
     def _say(self, said: str) -> None:
         self._tell(Step(self._clock.monotonic() - self._start, said))
@@ -92,3 +105,8 @@ class _Probe:
 
     def _saw(self, server: Server, _expected: Expected) -> None:
         self._say(f"seen at {server}")
+
+
+def _named(left: Iterable[Leftover]) -> str:
+    """Every record that is left, with the reason."""
+    return "the test record is left: " + "; ".join(f"{one.entry}: {one.reason}" for one in left)

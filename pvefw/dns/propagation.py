@@ -22,7 +22,7 @@ _QUESTION_SECONDS = 2.0
 _SHORTEST_QUESTION = 0.1
 _NAMES_SAID = 5
 """How many lagging names an error lists."""
-_MAX_SERVERS = 256
+MAX_SERVERS = 256
 """Watched at once; each needs a thread, which mostly sleeps."""
 
 
@@ -91,7 +91,7 @@ def wait(
         task.log(f"Watching {addresses} of name servers for {_count(expected)}")
     stop = threading.Event()
     try:
-        done = parallel.run(lambda one: one.run(stop), watches, task, limit=_MAX_SERVERS)
+        done = parallel.run(lambda one: one.run(stop), watches, task, limit=MAX_SERVERS)
     finally:
         stop.set()
     verdicts = [verdict for future in done for verdict in future.result()]
@@ -143,7 +143,7 @@ class _Watch:
             pending = [one.expected for one in verdicts if one not in late]
             if not pending or self.clock.wait(stop, min(pause, self._left(pending))):
                 break
-            pause = min(pause * _GROWTH, _LONGEST_PAUSE)
+            pause = longer(pause)
         return final
 
     def _left(self, pending: Iterable[Expected]) -> float:
@@ -167,6 +167,11 @@ class _Watch:
         return verdicts
 
 
+def longer(pause: float) -> float:
+    """The pause after this one, in seconds: servers are asked often at first."""
+    return min(pause * _GROWTH, _LONGEST_PAUSE)
+
+
 # --- what an answer means ---------------------------------------------------------------------------
 
 
@@ -182,12 +187,12 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, 
         if below:
             return State.LAGS, f"says that {below} is a zone of its own, on other servers"
         return State.SILENT, "answers without authority"
-    missing = one.values - _texts(reply, one.name)
+    missing = one.values - texts(reply, one.name)
     if not missing:
         return State.SEEN, ""
     if len(missing) < len(one.values):
         said = f"shows {len(one.values) - len(missing)} of {len(one.values)} values"
-    elif _texts(reply, one.name):
+    elif texts(reply, one.name):
         said = "shows other values only"
     elif reply.answer:
         said = "has a CNAME there"
@@ -196,7 +201,8 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, 
     return State.LAGS, said + _serial(reply)
 
 
-def _texts(reply: dns.message.Message, name: str) -> set[str]:
+def texts(reply: dns.message.Message, name: str) -> set[str]:
+    """The TXT values at a name that an answer carries."""
     return {
         b"".join(one.strings).decode(errors="replace")
         for rrset in reply.answer

@@ -1,15 +1,15 @@
 """The way of TXT values into DNS and out again: place, journal, add, wait, remove."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TypeVar
 
+from pvefw.core.binding import Bound
 from pvefw.core.errors import PluginTimeout, ProviderError, PvefwError, Unavailable
 from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import Task, TxtRecord
-from pvefw.core.plugins import Bound
-from pvefw.dns import batches, names, parallel, propagation, retry
+from pvefw.dns import batches, names, parallel, propagation, removal, retry
 from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal
 from pvefw.dns.parallel import Once
@@ -95,6 +95,8 @@ class Publication:
         if zones is None:
             return Placed(route, values, place, place.zone.name)
         zone = names.longest_zone(place.name, zones)
+        if zone is not None:
+            _refuse_undelegated(route, place, zone)
         if zone is None:
             raise ProviderError(
                 f"{route.domain}: {route.provider.name}: none of its zones holds {place.name}",
@@ -179,11 +181,30 @@ class Publication:
         begun = [one for one in self._begun if not open_.isdisjoint(one.entries)]
         untouched = [one for one in self._batches if one not in self._begun]
         self._close([entry for one in untouched for entry in one.entries])
-        return batches.remove_all(begun, self._close, task, self._clock)
+        return batches.remove_all(begun, self._look, self._close, task, self._clock)
+
+    def _look(self, entries: Sequence[Entry], task: Task, seconds: float) -> Mapping[Entry, str]:
+        """What servers still show; those of instances that are not to be watched are not asked."""
+        zones = {one.place.name: one.place.zone for one in self._placed if one.route.delay}
+        removed = {one: zones[one.name] for one in entries if one.name in zones}
+        return removal.still_shown(removed, self._finder.resolver, task, self._clock, seconds)
 
     def _close(self, entries: Sequence[Entry]) -> None:
         if self._journal is not None:
             self._journal.close([one for one in entries if one not in self._unsure])
+
+
+def _refuse_undelegated(route: Route, place: Place, zone: str) -> None:
+    """Stop where the record would be put above a zone cut: nobody would ask the provider for it."""
+    cut = place.zone.name
+    if not place.zone.servers or cut == zone or not names.is_within(cut, zone):
+        return
+    servers = ", ".join(sorted({str(one) for one in place.zone.servers}))
+    raise ProviderError(
+        f"{route.domain}: {route.provider.name}: {place.name} is in {cut}, "
+        f"a zone of its own on {servers}; the provider has {zone} only",
+        hint=f"Add the zone {cut} there, or give the name the plugin of who serves it, or an alias.",
+    )
 
 
 def _batches(placed: Sequence[Placed]) -> list[Batch]:

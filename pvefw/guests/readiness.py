@@ -2,9 +2,9 @@
 
 import re
 
+from pvefw.core.binding import Bound
 from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import Guest, Task
-from pvefw.core.plugins import Bound
 from pvefw.host.clock import Clock
 from pvefw.host.network import answers
 

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from pvefw.core.binding import Bound
 from pvefw.core.errors import PvefwError
 from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import GuestState
-from pvefw.core.plugins import Bound
 from pvefw.guests.backends import Backends
 from pvefw.host.clock import Clock
 from pvefw.instances.trial import ask

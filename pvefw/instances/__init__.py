@@ -22,7 +22,7 @@ from pvefw.store.paths import Paths
 from pvefw.store.section_config import check_id
 
 if TYPE_CHECKING:
-    from pvefw.core.plugins import Bound
+    from pvefw.core.binding import Bound
 
 __all__ = ["DEFAULT_DELAY", "STANDALONE", "Instance", "family_of"]
 

@@ -11,11 +11,13 @@ from functools import cached_property
 from typing import Any
 
 from pvefw import instances
-from pvefw.core import plugins, settings
+from pvefw.core import binding, families, finding, references, settings
+from pvefw.core.binding import Bound
 from pvefw.core.errors import ConfigError, PluginMissing, PvefwError
-from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
+from pvefw.core.families import DNS, DNS_CATALOG
+from pvefw.core.finding import PluginInfo
+from pvefw.core.hookspecs.dns import DnsCatalogSpec
 from pvefw.core.model import SettingInfo
-from pvefw.core.plugins import Bound, PluginInfo
 from pvefw.instances import files
 from pvefw.instances.codec import Instance
 from pvefw.store.node import Node
@@ -29,13 +31,13 @@ class _Installed:
 
     @cached_property
     def declared(self) -> Sequence[SettingInfo]:
-        return settings.declared(plugins.load(self.info))
+        return settings.declared(binding.load(self.info))
 
     def check(self, values: Mapping[str, str], who: str) -> None:
-        plugins.check_values(self.info, values, who)
+        binding.check_values(self.info, values, who)
 
     def bind(self, values: Mapping[str, str], who: str) -> Bound[Any]:
-        return plugins.bind_found(self.info, values, instance=who)
+        return binding.bind_found(self.info, values, instance=who)
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class _InCatalog:
         secrets = settings.secret_values(self.declared, resolved)
         catalog = self.catalog.masking(secrets)
         made = catalog.hooks.catalog_make(name=self.name, values=resolved)
-        return plugins.bind_object(DNS, made, who, secrets=secrets)
+        return binding.bind_object(DNS, made, who, secrets=secrets)
 
 
 def declared(node: Node, family: str, plugin: str) -> Sequence[SettingInfo]:
@@ -105,8 +107,8 @@ def effective(node: Node, instance: Instance) -> tuple[dict[str, str], Sequence[
 
 def names(node: Node) -> list[str]:
     """Every name that a dns instance can have as its plugin; a broken catalogue is left out."""
-    found = {info.name for info in plugins.installed(DNS)}
-    for info in plugins.installed(DNS_CATALOG):
+    found = {info.name for info in finding.installed(DNS)}
+    for info in finding.installed(DNS_CATALOG):
         try:
             found |= set(_catalog(node, info.name).hooks.catalog_names())
         except PvefwError:
@@ -128,7 +130,7 @@ def _values(node: Node, instance: Instance, source: _Installed | _InCatalog) -> 
         return _with_declared_lines(instance, source.declared)
     for info in source.declared:
         value = instance.settings.get(info.key)
-        if info.secret and value and not settings.is_reference(value):
+        if info.secret and value and not references.is_reference(value):
             raise ConfigError(
                 f"{instance.who}: {info.key} is a secret in plain text, and others can read "
                 f"{instance.where or node.paths.cluster_pvefw_cfg}",
@@ -149,19 +151,19 @@ def _with_declared_lines(instance: Instance, infos: Sequence[SettingInfo]) -> di
 
 def _locate(node: Node, family: str, plugin: str) -> _Installed | _InCatalog:
     if family != DNS.name:
-        return _Installed(plugins.find(plugins.FAMILIES[family], plugin))
+        return _Installed(finding.find(families.FAMILIES[family], plugin))
     catalog, slash, rest = plugin.partition("/")
     if slash:
         return _InCatalog(_catalog(node, catalog), rest)
-    if any(info.name == plugin for info in plugins.installed(DNS)):
-        return _Installed(plugins.find(DNS, plugin))
+    if any(info.name == plugin for info in finding.installed(DNS)):
+        return _Installed(finding.find(DNS, plugin))
     return _search(node, plugin)
 
 
 def _search(node: Node, name: str) -> _InCatalog:
     """The first catalogue, by name, that offers this provider; broken ones do not hide it."""
     broken: list[PvefwError] = []
-    for info in plugins.installed(DNS_CATALOG):
+    for info in finding.installed(DNS_CATALOG):
         try:
             catalog = _catalog(node, info.name)
             if name in catalog.hooks.catalog_names():

@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from pvefw import instances
+from pvefw.core.binding import Bound
 from pvefw.core.errors import ProviderError, UsageError
-from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.families import FAMILIES, OBSERVER
 from pvefw.core.model import RenewalFailedEvent, Task
-from pvefw.core.plugins import FAMILIES, Bound
 from pvefw.host import concurrency
 from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance

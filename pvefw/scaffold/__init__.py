@@ -17,9 +17,9 @@ from pathlib import Path, PurePosixPath
 from string import Template
 
 from pvefw import PLUGIN_API, api
-from pvefw.core import plugins
+from pvefw.core import finding
 from pvefw.core.errors import UsageError
-from pvefw.core.hookspecs import Family
+from pvefw.core.families import Family
 from pvefw.host.durable import make_directory
 from pvefw.store import files
 
@@ -72,7 +72,7 @@ class Project:
                 f"plugin new: {text[: 2 * _LONGEST]!r} cannot be a plugin's name",
                 hint=f"Use a letter, then letters, digits and dashes, {_LONGEST} at most: acmecorp",
             )
-        for info in plugins.installed(family):
+        for info in finding.installed(family):
             if info.name == name:
                 raise UsageError(
                     f"plugin new: {info.who} is installed and has that name",

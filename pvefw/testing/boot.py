@@ -30,11 +30,12 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pvefw.core import plugins, settings
+from pvefw.core import binding, settings
+from pvefw.core.binding import Bound
 from pvefw.core.errors import PluginBroken, ProviderError
-from pvefw.core.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.core.families import BOOTLOADER
+from pvefw.core.hookspecs.boot import BootloaderSpec
 from pvefw.core.model import BootPlan, BootTree
-from pvefw.core.plugins import Bound
 from pvefw.testing.boot_machine import (
     Boots,
     Machine,
@@ -161,7 +162,7 @@ class BootloaderConformance:
     def bound(self, plugin: object) -> Bound[BootloaderSpec]:
         """The plugin as core binds it."""
         try:
-            made: Bound[BootloaderSpec] = plugins.bind_object(
+            made: Bound[BootloaderSpec] = binding.bind_object(
                 BOOTLOADER, plugin, type(plugin).__name__
             )
         except PluginBroken as error:

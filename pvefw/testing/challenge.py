@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pvefw.core import plugins, settings
-from pvefw.core.hookspecs.challenge import CHALLENGE, ChallengeSpec
+from pvefw.core import binding, settings
+from pvefw.core.families import CHALLENGE
+from pvefw.core.hookspecs.challenge import ChallengeSpec
 from pvefw.core.model import Challenge, Identifier
 from pvefw.testing.fakes import FakeTask
 
@@ -61,7 +62,7 @@ class ChallengeConformance:
     @pytest.fixture
     def hooks(self, plugin: object, task: FakeTask) -> Iterator[ChallengeSpec]:
         """The plugin's hooks, bound as core binds them, and cleaned up after the test."""
-        bound = plugins.bind_object(CHALLENGE, plugin, type(plugin).__name__)
+        bound = binding.bind_object(CHALLENGE, plugin, type(plugin).__name__)
         hooks: ChallengeSpec = bound.hooks
         yield hooks
         hooks.challenge_cleanup(challenges=self.challenges(hooks, 4), task=task)

@@ -29,9 +29,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from pvefw.core import plugins, settings
-from pvefw.core.errors import CredentialsRejected, PvefwError
-from pvefw.core.hookspecs.dns import DNS, DnsSpec
+from pvefw.core import binding, settings
+from pvefw.core.errors import CredentialsRejected, PvefwError, RateLimited, Unavailable
+from pvefw.core.families import DNS
+from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import SettingInfo, TxtRecord
 from pvefw.host.clock import SystemClock
 from pvefw.testing.fakes import FakeTask
@@ -84,6 +85,15 @@ class DnsConformance:
         return lambda: dataclasses.replace(plugin)  # type: ignore[type-var]  # plugins are dataclasses
 
     @pytest.fixture
+    def fail_publishing(self) -> Callable[[], None] | None:
+        """Lets the next publishing fail, once, after the records are stored.
+
+        To be overridden where publishing is a step of its own (a refresh, an apply, a commit): return a
+        function that makes the server answer that step with status 503, or lose its connection.
+        """
+        return None
+
+    @pytest.fixture
     def broken_plugin(self) -> object | None:
         """The plugin with credentials that the provider rejects; ``None`` where there are none."""
         return None
@@ -106,7 +116,7 @@ class DnsConformance:
     @staticmethod
     def bind(plugin: object) -> DnsSpec:
         """The hooks of a plugin, guarded as in core."""
-        hooks: DnsSpec = plugins.bind_object(DNS, plugin, type(plugin).__name__).hooks
+        hooks: DnsSpec = binding.bind_object(DNS, plugin, type(plugin).__name__).hooks
         return hooks
 
     @staticmethod
@@ -289,6 +299,72 @@ class DnsConformance:
             "nothing may be remembered from dns_add, nor may the TTL count"
         )
 
+    # --- publishing -----------------------------------------------------------------------------------
+
+    def test_a_failed_publishing_is_repeated(
+        self,
+        hooks: DnsSpec,
+        zone: str,
+        records: Records,
+        task: FakeTask,
+        fail_publishing: Callable[[], None] | None,
+    ) -> None:
+        """The second dns_add finds the record, which nobody has published."""
+        fail = self._needs(fail_publishing)
+        added = self.values(self.names(zone)[0], 1)
+        fail()
+        self._repeated("dns_add", hooks.dns_add, zone, added, task)
+        assert self.shown(records, added[0].name, added) == {added[0].value}, (
+            "publishing failed, dns_add was called again, and the record does not show: publish in "
+            "every call, that the record is there does not mean that it was published"
+        )
+
+    def test_a_failed_publishing_of_a_removal_is_repeated(
+        self,
+        hooks: DnsSpec,
+        zone: str,
+        records: Records,
+        task: FakeTask,
+        fail_publishing: Callable[[], None] | None,
+    ) -> None:
+        """The second dns_remove finds nothing, and the servers still show the record."""
+        fail = self._needs(fail_publishing)
+        added = self.values(self.names(zone)[0], 1)
+        hooks.dns_add(zone=zone, records=added, task=task)
+        assert self.shown(records, added[0].name, added) == {added[0].value}
+        fail()
+        self._repeated("dns_remove", hooks.dns_remove, zone, added, task)
+        assert not self.shown(records, added[0].name, []), (
+            "publishing failed, dns_remove was called again, and the record still shows: publish in "
+            "every call, that the record is gone does not mean that this was published"
+        )
+
+    @staticmethod
+    def _needs(fail_publishing: Callable[[], None] | None) -> Callable[[], None]:
+        if fail_publishing is None:
+            pytest.skip(
+                "override the fixture 'fail_publishing' where publishing is a step of its own"
+            )
+        return fail_publishing
+
+    @staticmethod
+    def _repeated(
+        name: str, hook: Callable[..., None], zone: str, records: list[TxtRecord], task: FakeTask
+    ) -> None:
+        """Call a hook until it works, as core does: a plugin may repeat the step by itself, too."""
+        for _ in range(5):
+            try:
+                hook(zone=zone, records=records, task=task)
+            except (RateLimited, Unavailable):
+                continue
+            except PvefwError as error:
+                pytest.fail(
+                    f"publishing failed for a moment, and {name} raises {type(error).__name__} "
+                    f"({error}): raise Unavailable, core then calls again"
+                )
+            return
+        pytest.fail(f"publishing failed once, and {name} fails ever after")
+
     # --- everything else ------------------------------------------------------------------------------
 
     def test_wrong_credentials_are_rejected(
@@ -317,7 +393,7 @@ class DnsConformance:
 
     def test_zones_are_absolute(self, plugin: object, hooks: DnsSpec, zone: str) -> None:
         """Where the provider can tell its zones, they are absolute and hold the test's zone."""
-        bound = plugins.bind_object(DNS, plugin, type(plugin).__name__)
+        bound = binding.bind_object(DNS, plugin, type(plugin).__name__)
         zones = hooks.dns_zones() if "dns_zones" in bound.implemented else None
         if zones is None:
             return

@@ -17,10 +17,11 @@ from pvefw.boot.difference import compare
 from pvefw.boot.esp_files import EspFiles
 from pvefw.boot.records import Sources
 from pvefw.boot.sync import Change
-from pvefw.core import plugins
-from pvefw.core.hookspecs.boot import BOOTLOADER, BootloaderSpec
+from pvefw.core import binding
+from pvefw.core.binding import Bound
+from pvefw.core.families import BOOTLOADER
+from pvefw.core.hookspecs.boot import BootloaderSpec
 from pvefw.core.model import BootPlan, BootState, Esp
-from pvefw.core.plugins import Bound
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask, fake_esp, fake_kernel
 
@@ -89,5 +90,5 @@ class EspDirectory:
 
 
 def _bound(plugin: object) -> Bound[BootloaderSpec]:
-    made: Bound[BootloaderSpec] = plugins.bind_object(BOOTLOADER, plugin, type(plugin).__name__)
+    made: Bound[BootloaderSpec] = binding.bind_object(BOOTLOADER, plugin, type(plugin).__name__)
     return made

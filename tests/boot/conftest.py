@@ -10,8 +10,8 @@ from servers.directory_machine import DirectoryMachine
 from pvefw.api import BootState, BootTree, Firmware, Unsupported, hookimpl
 from pvefw.boot.loaders import Loaders
 from pvefw.boot.refresh import Context
-from pvefw.core import plugins
-from pvefw.core.hookspecs.boot import BOOTLOADER
+from pvefw.core import binding
+from pvefw.core.families import BOOTLOADER
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
 
@@ -124,7 +124,7 @@ def machine(memory):
 
 
 def loaders_of(*objects):
-    bound = {one.name: plugins.bind_object(BOOTLOADER, one, one.name) for one in objects}
+    bound = {one.name: binding.bind_object(BOOTLOADER, one, one.name) for one in objects}
     return Loaders(bound, {})
 
 

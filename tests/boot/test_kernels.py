@@ -1,10 +1,10 @@
 """Which kernels are kept, and what the administrator's files may look like."""
 
-import os
 import subprocess
 import sys
 
 import pytest
+from privileges import only_root
 
 from pvefw.boot import choice, hooks, kernels
 from pvefw.core.errors import ConfigError, NotFound
@@ -248,7 +248,7 @@ def test_a_rescue_systems_own_command_line_reaches_no_esp(host, monkeypatch):
     assert "boot cmdline set" in caught.value.hint
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its root")
+@only_root("changes its root directory")
 def test_a_chroot_is_told_from_the_running_system(tmp_path):
     (tmp_path / "proc").mkdir()
     code = (

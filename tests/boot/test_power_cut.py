@@ -17,9 +17,9 @@ from boot.reader import bootable
 from pvefw.api import BootTree, hookimpl
 from pvefw.boot import choice, refresh, status
 from pvefw.boot.loaders import Loaders
-from pvefw.core import plugins
+from pvefw.core import binding
 from pvefw.core.errors import StoreError
-from pvefw.core.hookspecs.boot import BOOTLOADER
+from pvefw.core.families import BOOTLOADER
 from pvefw.testing.fakes import FakeTask
 
 NEW = "6.8.20-1-pve"
@@ -197,7 +197,7 @@ def test_the_power_fails_under_the_projects_loaders(
     context, host, machine, memory, loader, change, some
 ):
     settings = {"efivars": str(memory / "no")} if loader == "systemd-boot" else {}
-    bound = plugins.bind(BOOTLOADER, loader, settings)
+    bound = binding.bind(BOOTLOADER, loader, settings)
     again = functools.partial(context, loaders=Loaders({loader: bound}, {}))
     for uuid in UUIDS:
         for name, text in BINARIES[loader].items():

@@ -14,7 +14,7 @@ from pvefw.api import BootTree, Firmware, ProviderError, hookimpl
 from pvefw.boot import choice, esp_files, records, refresh, registry, status
 from pvefw.boot.disks import Devices
 from pvefw.boot.loaders import Loaders
-from pvefw.core import plugins
+from pvefw.core import binding
 from pvefw.core.errors import (
     Cancelled,
     ConfigError,
@@ -23,7 +23,7 @@ from pvefw.core.errors import (
     StoreError,
     UsageError,
 )
-from pvefw.core.hookspecs.boot import BOOTLOADER
+from pvefw.core.families import BOOTLOADER
 from pvefw.instances.codec import encode_data
 from pvefw.testing.fakes import FakeTask
 
@@ -374,7 +374,7 @@ class Broken:
 
 
 def test_a_broken_plugin_does_not_keep_the_others_from_work(ready, machine, plain, host):
-    bound = {one.name: plugins.bind_object(BOOTLOADER, one, one.name) for one in (Broken(), plain)}
+    bound = {one.name: binding.bind_object(BOOTLOADER, one, one.name) for one in (Broken(), plain)}
     loaders = Loaders(bound, {"worse": PvefwError("worse: its import fails")})
     host.install("6.8.20-1-pve")
     task = FakeTask()

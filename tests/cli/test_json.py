@@ -1,7 +1,6 @@
 """Every command's JSON is documented, and is what the documentation says."""
 
 import json
-import os
 import shutil
 
 import certificates
@@ -9,12 +8,15 @@ import click
 import documented
 import pytest
 from jsonschema import Draft202012Validator
+from privileges import only_root
 
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
 from pvefw.cli.schemas import SCHEMAS
+from pvefw.store import files
 from pvefw.store.paths import Paths
+from pvefw.tasks.upid import Upid
 
 UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
 
@@ -63,6 +65,7 @@ def node(tmp_path):
     paths.cluster_pvefw_cfg.write_text("observer: tell\n\tapi exec\n")
     paths.task_dir.mkdir(parents=True)
     (paths.task_dir / "index").write_text(f"{UPID} 6124E1C0 job errors\n")
+    files.replace(Upid.parse(UPID).log_path(paths), b"TASK ERROR: job errors\n")
     (paths.task_dir / "active").write_text(f"{UPID.replace('B9', 'BA')} 0\n")
     paths.ksm.mkdir(parents=True)
     for name in ("run", "pages_sharing", "general_profit"):
@@ -95,6 +98,7 @@ def node(tmp_path):
         (["status"], 1),
         (["task", "list"], 0),
         (["task", "list", "--source", "all"], 0),
+        (["task", "log", UPID], 0),
         (["task", "status", UPID], 0),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",
@@ -112,7 +116,7 @@ def test_what_commands_print_is_as_documented(node, capsys, arguments, status):
 
 
 @pytest.mark.skipif(shutil.which("lsblk") is None, reason="lsblk is not installed")
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root mounts where nobody else sees it")
+@only_root("mounts file systems")
 @pytest.mark.parametrize("arguments", [["boot", "status"], ["boot", "loader"]], ids=" ".join)
 def test_what_boot_says_of_an_esp_that_is_not_there(node, capsys, arguments):
     run(["--root", str(node.root), "--node", "pve1", *arguments, "--output-format", "json"])

@@ -2,16 +2,18 @@
 
 import json
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import certificates
 import pytest
+from pvefw.store.plugin_config import PluginInstance
 
 from pvefw.certs import renewal
 from pvefw.cli import status
 from pvefw.cli.run import run
 from pvefw.core.errors import ProviderError
 from pvefw.host import programs
+from pvefw.store import plugin_config
 from pvefw.tasks import archive
 
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:{}:root@pam:"
@@ -57,21 +59,21 @@ def test_a_node_without_anything_is_well(pvefw, parts):
     assert done == 0
     assert {name: one["state"] for name, one in found.items()} == {
         "certificates": "none",
+        "credentials": "none",
         "tasks": "ok",
         "boot": "none",
         "guests": "none",
         "ksm": "none",
     }
     done, out = pvefw()
-    assert (done, len(out.splitlines())) == (0, 6)
+    assert (done, len(out.splitlines())) == (0, 7)
 
 
 # --- certificates -----------------------------------------------------------------------------------
 
 
 def install(paths, age=0):
-    today = (datetime.now(UTC) - certificates.NOW).days
-    pem, _ = certificates.self_signed(begin=today - age, days=90)
+    pem, _ = certificates.self_signed(begin=-age, days=90)
     paths.proxy_certificate.parent.mkdir(parents=True, exist_ok=True)
     paths.proxy_certificate.write_bytes(pem)
     paths.node_config().write_text("acmedomain0: pve1.example\n")
@@ -105,6 +107,27 @@ def test_a_renewal_that_failed(paths, parts):
     done, found = parts()
     assert (done, found["certificates"]["state"]) == (1, "attention")
     assert "the CA is away" in found["certificates"]["lines"][0]
+
+
+# --- credentials --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "said"),
+    [(400, 0, "mine: expires on "), (20, 1, "pvefw acme plugin login mine"), (-1, 1, "expired on")],
+)
+def test_credentials_that_expire(paths, parts, days, status, said):
+    end = datetime.now(UTC) + timedelta(days=days)
+    keys = {"OVH_AK": "a", "OVH_AS": "b", "OVH_CK": "c", "OVH_CK_EXPIRES": end.isoformat()}
+    for id_ in ("mine", "unused"):
+        plugin_config.add(paths, PluginInstance(id=id_, type="dns", api="ovh", data=keys))
+    paths.node_config().parent.mkdir(parents=True, exist_ok=True)
+    paths.node_config().write_text("acmedomain0: pve1.example,plugin=mine\n")
+    done, found = parts()
+    assert (done, found["credentials"]["state"]) == (status, "attention" if status else "ok")
+    [line] = found["credentials"]["lines"]
+    assert said in line
+    assert list(found["credentials"]["data"]["expires"]) == ["mine"]
 
 
 # --- tasks, boot, guests, KSM -------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 
 from pvefw.cli.run import run
 
@@ -58,7 +59,7 @@ def test_the_work_goes_on_when_its_output_is_full(tmp_path):
     assert (tmp_path / "etc/pve/nodes/pve1/pve-ssl.key").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@only_root("becomes another user")
 def test_who_may_not_look_at_the_state_gets_what_anybody_may_see(capsys):
     with tempfile.TemporaryDirectory() as root:
         Path(root).chmod(0o755)

@@ -4,10 +4,11 @@ import inspect
 
 import pytest
 
-from pvefw.core import plugins
+from pvefw.core import binding, families, finding
 from pvefw.core.errors import PluginBroken, PluginFailed
-from pvefw.core.hookspecs import PLUGIN_API, Family, hookimpl, optional, required
-from pvefw.core.hookspecs.dns import DNS, DnsSpec
+from pvefw.core.families import DNS, Family
+from pvefw.core.hookspecs import PLUGIN_API, hookimpl, optional, required
+from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import TxtRecord
 from pvefw.testing.fakes import FakeTask
 
@@ -19,12 +20,12 @@ def plugin_of(family, body):
     return type("Old", (), members)(), names
 
 
-@pytest.mark.parametrize("family", plugins.FAMILIES.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize("family", families.FAMILIES.values(), ids=lambda one: one.name)
 def test_a_plugin_declares_only_the_arguments_that_it_uses(family):
     """None at all, in any family: it is bound, and called with everything."""
     calls = []
     plugin, names = plugin_of(family, lambda self: calls.append("called"))
-    hooks = plugins.bind_object(family, plugin, "old").hooks
+    hooks = binding.bind_object(family, plugin, "old").hooks
     for name in names:
         wanted = list(inspect.signature(getattr(family.spec, name)).parameters)[1:]
         arguments = dict.fromkeys(wanted)
@@ -62,7 +63,7 @@ def test_a_plugin_of_this_release_works_with_a_later_family(monkeypatch):
         @hookimpl
         def dns_remove(self): ...
 
-    hooks = plugins.bind_object(later, Plugin(), "old").hooks
+    hooks = binding.bind_object(later, Plugin(), "old").hooks
     records = [TxtRecord("a.example.", "b")]
     hooks.dns_add(zone="example.", records=records, task=FakeTask(), deadline=5.0)
     assert seen == [("example.", records)]
@@ -80,7 +81,7 @@ def test_a_plugin_of_a_later_release_is_told_apart_here(monkeypatch):
         def dns_remove(self): ...
 
     with pytest.raises(PluginBroken, match="dns_add asks for deadline, which core does not have"):
-        plugins.bind_object(DNS, Plugin(), "new")
+        binding.bind_object(DNS, Plugin(), "new")
 
 
 def test_a_later_argument_can_be_declared_with_a_default():
@@ -95,7 +96,7 @@ def test_a_later_argument_can_be_declared_with_a_default():
         @hookimpl
         def dns_remove(self): ...
 
-    hooks = plugins.bind_object(DNS, Plugin(), "both").hooks
+    hooks = binding.bind_object(DNS, Plugin(), "both").hooks
     hooks.dns_add(zone="example.", records=[], task=FakeTask())
     assert seen == [None]
 
@@ -127,9 +128,9 @@ def test_another_plugin_api_number(tmp_path, monkeypatch, requires, number, said
     (info / "entry_points.txt").write_text("[pvefw.dns]\nacme = dist_acme:Plugin\n")
     (tmp_path / "dist_acme.py").write_text("raise RuntimeError('imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    [listed] = [one for one in plugins.installed(DNS) if one.name == "acme"]
+    [listed] = [one for one in finding.installed(DNS) if one.name == "acme"]
     assert listed.api == number
     with pytest.raises(PluginBroken, match=r"dist-acme 1\.5\): it requires pvefw") as caught:
-        plugins.bind(DNS, "acme", {})
+        binding.bind(DNS, "acme", {})
     assert f"(plugin API {PLUGIN_API})" in caught.value.message
     assert said in caught.value.hint

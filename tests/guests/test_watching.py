@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pvefw.core import plugins
+from pvefw.core import binding
 from pvefw.core.errors import Unavailable
+from pvefw.core.families import GUEST
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.guest import GUEST
 from pvefw.core.model import Guest, GuestEvent, GuestState
 from pvefw.guests.backends import Backends
 from pvefw.guests.watching import Watcher
@@ -85,7 +85,7 @@ def watch():
 
     def begin(backend):
         seen = queue.SimpleQueue()
-        bound = Backends({"it": plugins.bind_object(GUEST, backend, "it")})
+        bound = Backends({"it": binding.bind_object(GUEST, backend, "it")})
         states = {str(vmid): state for vmid, state in backend.states.items()}
         watcher = Watcher(bound, states, lambda *change: seen.put(change), Quick())
         watchers.append(watcher.__enter__())

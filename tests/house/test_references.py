@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from pvefw import api
-from pvefw.core import plugins
+from pvefw.core import families
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs/reference"
 GENERATED = [one for one in sorted(ROOT.glob("docs/**/*.md")) if "[[[cog" in one.read_text()]
 
-HOOKS = [(family, name) for family in plugins.FAMILIES.values() for name in family.hooks]
+HOOKS = [(family, name) for family in families.FAMILIES.values() for name in family.hooks]
 _ids = [f"{family.name}.{name}" for family, name in HOOKS]
 
 

@@ -78,7 +78,7 @@ def test_the_tab_key_waits_for_no_plugin_no_daemon_and_nothing_heavy(line, tmp_p
     found = imported(f"pvefw {line}", _PVEFW_COMPLETE="bash", PVEFW_ROOT=str(tmp_path))
     assert "pvefw.cli.complete" in found
     heavy = HEAVY | {"asyncio", "hashlib", "libvirt", "sqlite3"}
-    heavy |= {"pvefw.core.model", "pvefw.core.plugins", "pvefw.guests.backends"}
+    heavy |= {"pvefw.core.model", "pvefw.core.binding", "pvefw.guests.backends"}
     assert found & heavy == set()
     assert [name for name in found if name.startswith("pvefw_")] == []
 

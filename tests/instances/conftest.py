@@ -5,7 +5,7 @@ import textwrap
 
 import pytest
 
-from pvefw.core.plugins import FAMILIES
+from pvefw.core.families import FAMILIES
 
 SETTINGS = """
 from dataclasses import dataclass

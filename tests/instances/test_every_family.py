@@ -13,7 +13,7 @@ from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
 from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, PluginMissing, UsageError
-from pvefw.core.plugins import FAMILIES
+from pvefw.core.families import FAMILIES
 from pvefw.guests import backends
 from pvefw.instances import Instance, binding
 from pvefw.store import files, oddities

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 from waiting import wait_until
 
 from pvefw.node import ksm
@@ -32,11 +33,10 @@ FIGURES = {
 
 # --- the kernel's ---------------------------------------------------------------------------------
 
-if os.geteuid() != 0:
-    why_not = "only root may control KSM"
+if KERNEL.exists():
+    on_the_kernel = only_root("controls KSM")
 else:
-    why_not = "" if KERNEL.exists() else "this machine's kernel has no KSM (CONFIG_KSM)"
-on_the_kernel = pytest.mark.skipif(bool(why_not), reason=why_not)
+    on_the_kernel = pytest.mark.skip(reason="this machine's kernel has no KSM (CONFIG_KSM)")
 SHARER = f"""
 import mmap, sys
 memory = mmap.mmap(-1, {PAGES} * mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -249,6 +249,18 @@ def test_systemctl_keeps_the_service_of_a_tree_from_starting_and_lets_it_again(i
     assert pvefw("ksm", "enable")[0] == 0
     assert services() == {"ksmtuned.service": {"active": "unknown", "enabled": "enabled"}}
     assert (installed.ksm / "run").read_text() == "0\n"  # the service turns it on
+
+
+def test_where_there_is_only_ksm_service_merging_begins_at_once(tree, pvefw):
+    unit = tree.below("usr/lib/systemd/system/ksm.service")
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
+    figures(tree, run=0, pages_sharing=0, ksm_zero_pages=0)
+    status, out, _ = pvefw("ksm", "enable")
+    assert status == 0
+    assert (tree.ksm / "run").read_text() == "1\n"
+    assert "ksm.service does so at every boot" in out
+    assert "when memory gets short" not in out
 
 
 SYSTEMCTL = """#!/bin/sh

@@ -1,7 +1,6 @@
 """Wake-on-LAN by the bytes that arrive at the other end of a cable."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 
 from pvefw.core.errors import NotFound
 from pvefw.node import wakeonlan
@@ -19,7 +19,7 @@ MACHINE = Path(__file__).with_name("machine.py")
 MAC = "00:16:3E:aB:cd:0f"
 PAYLOAD = "ff" * 6 + "00163eabcd0f" * 16
 
-namespaces = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
+namespaces = only_root("makes network namespaces")
 
 
 def configure(paths, node, value):
@@ -88,6 +88,11 @@ def test_both_together(paths, wake):
             "bind-interface=nowhere0",
             "255.255.255.255 through nowhere0: No such device",
             "no such interface",
+        ),
+        (
+            "bind-interface=down0",
+            "255.255.255.255 through down0: Network is unreachable",
+            "down0 is down. Bring it up: ip link set dev down0 up",
         ),
         ("broadcast-address=192.0.2.255", "192.0.2.255: Network is unreachable", "bind-interface"),
     ],

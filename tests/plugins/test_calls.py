@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from pvefw.api import hookimpl
-from pvefw.core import plugins
+from pvefw.core import binding, families
 from pvefw.core.errors import PluginFailed, PluginTimeout
-from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.families import OBSERVER
 from pvefw.testing.fakes import FakeTask
 
 
@@ -26,7 +26,7 @@ class Meeting:
 
 def call_twice(family):
     """Whether two calls met."""
-    bound, failures = plugins.bind_object(family, Meeting(), "meeting"), []
+    bound, failures = binding.bind_object(family, Meeting(), "meeting"), []
 
     def call():
         try:
@@ -50,12 +50,12 @@ def test_calls_wait_for_each_other_or_not(seconds):
 
 
 def test_a_call_has_the_familys_time():
-    bound = plugins.bind_object(replace(OBSERVER, call_seconds=0.05), Meeting(), "meeting")
+    bound = binding.bind_object(replace(OBSERVER, call_seconds=0.05), Meeting(), "meeting")
     with pytest.raises(PluginTimeout, match=r"did not return within 0\.05 seconds"):
         bound.hooks.on_boot_synced(event=None, task=FakeTask())
 
 
-@pytest.mark.parametrize("family", plugins.FAMILIES.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize("family", families.FAMILIES.values(), ids=lambda one: one.name)
 def test_every_family_says_how_to_try_an_instance_out(family):
     """A question has no arguments that a caller must know, but for observers, who only listen."""
     assert family.question in family.hooks or family is OBSERVER

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pvefw.core import doctor, plugins
-from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG
+from pvefw.core import doctor, finding
+from pvefw.core.families import DNS, DNS_CATALOG
 
 HEAD = """
     import time
@@ -28,7 +28,7 @@ def plugin(before="", settings="        pass", hooks=HOOKS):
 
 def findings(name, family=DNS):
     [diagnosis] = [
-        one for one in map(doctor.examine, plugins.installed(family)) if one.info.name == name
+        one for one in map(doctor.examine, finding.installed(family)) if one.info.name == name
     ]
     return {(one.severity, one.what): one.mend for one in diagnosis.findings}
 
@@ -36,12 +36,12 @@ def findings(name, family=DNS):
 @pytest.fixture
 def alone(monkeypatch):
     """Only the plugins of the test: the others take their time."""
-    known = plugins.installed
+    known = finding.installed
 
     def installed(family):
         return [one for one in known(family) if one.distribution.startswith("dist-")]
 
-    monkeypatch.setattr(plugins, "installed", installed)
+    monkeypatch.setattr(finding, "installed", installed)
 
 
 @pytest.fixture(autouse=True)

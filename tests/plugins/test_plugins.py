@@ -7,7 +7,7 @@ import threading
 import pytest
 from waiting import wait_until
 
-from pvefw.core import plugins
+from pvefw.core import binding, finding
 from pvefw.core.errors import (
     Cancelled,
     ConfigError,
@@ -18,13 +18,10 @@ from pvefw.core.errors import (
     PluginTimeout,
     ProviderError,
 )
+from pvefw.core.families import CHALLENGE, DNS, GUEST, OBSERVER
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.challenge import CHALLENGE
-from pvefw.core.hookspecs.dns import DNS
-from pvefw.core.hookspecs.guest import GUEST
-from pvefw.core.hookspecs.observer import OBSERVER
+from pvefw.core.masking import MASK
 from pvefw.core.model import GuestEvent, TxtRecord
-from pvefw.core.settings import MASK
 
 RECORDS = [TxtRecord("_acme-challenge.example.com.", "value")]
 
@@ -70,7 +67,7 @@ def dns_plugin(add):
 
 def test_listing_imports_nothing(install, site):
     install("dns", "acme", "import sys; sys.exit('imported')")
-    [info] = [one for one in plugins.installed(DNS) if one.name == "acme"]
+    [info] = [one for one in finding.installed(DNS) if one.name == "acme"]
     assert (info.distribution, info.version, info.api, info.problem) == ("dist-acme", "1.5", 1, "")
     assert "dist_acme" not in sys.modules
 
@@ -78,7 +75,7 @@ def test_listing_imports_nothing(install, site):
 def test_missing_plugin_names_those_that_are_there(install):
     install("dns", "acme")
     with pytest.raises(PluginMissing, match="no dns plugin named amce") as caught:
-        plugins.find(DNS, "amce")
+        finding.find(DNS, "amce")
     assert "acme" in caught.value.hint
 
 
@@ -86,14 +83,14 @@ def test_two_distributions_with_one_name_are_both_named(install):
     install("dns", "acme", distribution="dist-one")
     install("dns", "acme", distribution="dist-two")
     with pytest.raises(PluginBroken, match=r"dist-one 1\.5 and dist-two 1\.5"):
-        plugins.find(DNS, "acme")
+        finding.find(DNS, "acme")
 
 
 @pytest.mark.parametrize("requires", ["pvefw>=2,<3", "pvefw<1", "pvefw>=1.999"])
 def test_another_plugin_api_is_refused_before_the_import(install, requires):
     install("dns", "acme", "raise RuntimeError('imported')", requires=requires)
     with pytest.raises(PluginBroken, match="it requires pvefw") as caught:
-        plugins.bind(DNS, "acme", {"token": "x"})
+        binding.bind(DNS, "acme", {"token": "x"})
     assert "dist-acme" in caught.value.hint
 
 
@@ -102,7 +99,7 @@ def test_broken_metadata_of_one_distribution_hides_no_other(install, site):
     broken = site / "broken-1.0.dist-info"
     broken.mkdir()
     (broken / "entry_points.txt").write_bytes(b"[pvefw.dns]\n\xff\xfe nonsense\n")
-    assert "acme" in {info.name for info in plugins.installed(DNS)}
+    assert "acme" in {info.name for info in finding.installed(DNS)}
 
 
 # --- load -----------------------------------------------------------------------------------------
@@ -124,7 +121,7 @@ def test_broken_metadata_of_one_distribution_hides_no_other(install, site):
 def test_a_plugin_that_cannot_be_loaded_is_one_clear_error(install, code, said):
     install("dns", "acme", code)
     with pytest.raises(PluginBroken) as caught:
-        plugins.bind(DNS, "acme", {})
+        binding.bind(DNS, "acme", {})
     assert said in caught.value.message
     assert "dns/acme (dist-acme 1.5)" in caught.value.message
     assert "dist-acme" in caught.value.hint
@@ -134,17 +131,17 @@ def test_an_import_that_does_not_end(install, monkeypatch):
     monkeypatch.setenv("PVEFW_PLUGIN_TIMEOUT", "0.2")
     install("dns", "endless", "import threading; threading.Event().wait()")
     with pytest.raises(PluginBroken, match="does not end"):
-        plugins.bind(DNS, "endless", {})
+        binding.bind(DNS, "endless", {})
 
 
 def test_a_plugin_that_changed_its_distribution_is_found_at_once(install, site):
     install("dns", "acme", "raise ValueError('old')", distribution="dist-old")
     with pytest.raises(PluginBroken, match="dist-old"):
-        plugins.bind(DNS, "acme", {})
+        binding.bind(DNS, "acme", {})
     for file in (site / "dist_old-1.5.dist-info").iterdir():
         file.unlink()
     install("dns", "acme", distribution="dist-new")
-    assert plugins.bind(DNS, "acme", {"token": "x"}).name == "acme"
+    assert binding.bind(DNS, "acme", {"token": "x"}).name == "acme"
 
 
 # --- bind -----------------------------------------------------------------------------------------
@@ -152,7 +149,7 @@ def test_a_plugin_that_changed_its_distribution_is_found_at_once(install, site):
 
 def test_binding_makes_it_from_its_settings_and_masks_its_secrets(install):
     install("dns", "acme")
-    bound = plugins.bind(DNS, "acme", {"token": "s3cr3t-value", "ttl": "300"}, instance="mine")
+    bound = binding.bind(DNS, "acme", {"token": "s3cr3t-value", "ttl": "300"}, instance="mine")
     task = Log()
     add(bound, task)
     assert task.lines == [f"using {MASK}"]
@@ -172,7 +169,7 @@ def test_binding_makes_it_from_its_settings_and_masks_its_secrets(install):
 def test_wrong_settings_name_the_known_keys(install, values, said):
     install("dns", "acme")
     with pytest.raises(ConfigError, match=said) as caught:
-        plugins.bind(DNS, "acme", values)
+        binding.bind(DNS, "acme", values)
     assert "token (required), ttl" in caught.value.hint
 
 
@@ -183,7 +180,7 @@ def test_a_missing_required_hook_is_named():
             pass
 
     with pytest.raises(PluginBroken, match="half: it lacks the hook dns_remove"):
-        plugins.bind_object(DNS, Half(), "half")
+        binding.bind_object(DNS, Half(), "half")
 
 
 def test_a_misspelt_hook_is_named_with_what_was_meant():
@@ -197,7 +194,7 @@ def test_a_misspelt_hook_is_named_with_what_was_meant():
             pass
 
     with pytest.raises(PluginBroken, match=r"dns_remvoe .*did you mean dns_remove"):
-        plugins.bind_object(DNS, Misspelt(), "misspelt")
+        binding.bind_object(DNS, Misspelt(), "misspelt")
 
 
 def test_an_argument_that_the_hook_does_not_have():
@@ -211,18 +208,18 @@ def test_an_argument_that_the_hook_does_not_have():
             pass
 
     with pytest.raises(PluginBroken, match="record"):
-        plugins.bind_object(DNS, Wrong(), "wrong")
+        binding.bind_object(DNS, Wrong(), "wrong")
 
 
 def test_an_observer_that_observes_nothing():
     with pytest.raises(PluginBroken, match="none of the hooks"):
-        plugins.bind_object(OBSERVER, object(), "blind")
+        binding.bind_object(OBSERVER, object(), "blind")
 
 
 def test_a_class_that_is_no_dataclass(install):
     install("dns", "acme", "class Plugin: pass")
     with pytest.raises(PluginBroken, match="is not a dataclass"):
-        plugins.bind(DNS, "acme", {})
+        binding.bind(DNS, "acme", {})
 
 
 PARTICULAR = """
@@ -242,7 +239,7 @@ PARTICULAR = """
 def test_settings_that_only_the_plugin_can_judge(install):
     install("dns", "acme", PARTICULAR.replace("ERROR", "ValueError"))
     with pytest.raises(ConfigError) as caught:
-        plugins.bind(DNS, "acme", {"token": "s3cr3t-value"}, instance="mine")
+        binding.bind(DNS, "acme", {"token": "s3cr3t-value"}, instance="mine")
     assert caught.value.message == f"mine: bad token {MASK}"
     assert caught.value.hint == "What it needs: pvefw plugin show dns acme"
 
@@ -250,19 +247,19 @@ def test_settings_that_only_the_plugin_can_judge(install):
 def test_a_plugin_that_cannot_be_made_is_broken_and_keeps_secrets(install):
     install("dns", "acme", PARTICULAR.replace("ERROR", "RuntimeError"))
     with pytest.raises(PluginBroken) as caught:
-        plugins.bind(DNS, "acme", {"token": "s3cr3t-value"})
+        binding.bind(DNS, "acme", {"token": "s3cr3t-value"})
     assert f"bad token {MASK}" in caught.value.message
 
 
 def test_values_are_checked_before_they_are_kept(install):
     install("dns", "acme", PARTICULAR.replace("ERROR", "ValueError"))
-    info = plugins.find(DNS, "acme")
+    info = finding.find(DNS, "acme")
     with pytest.raises(ConfigError, match="bad token"):
-        plugins.check_values(info, {"token": "wrong"}, "mine")
+        binding.check_values(info, {"token": "wrong"}, "mine")
     with pytest.raises(ConfigError, match="tokem is not a setting"):
-        plugins.check_values(info, {"tokem": "good"}, "mine")
-    plugins.check_values(info, {"token": "env:NOT_SET_YET"}, "mine")  # looked up when it is used
-    assert [one.key for one in plugins.check_values(info, {"token": "good"}, "mine")] == ["token"]
+        binding.check_values(info, {"tokem": "good"}, "mine")
+    binding.check_values(info, {"token": "env:NOT_SET_YET"}, "mine")  # looked up when it is used
+    assert [one.key for one in binding.check_values(info, {"token": "good"}, "mine")] == ["token"]
 
 
 # --- call -----------------------------------------------------------------------------------------
@@ -272,7 +269,7 @@ def test_provider_errors_keep_their_kind_and_get_the_name():
     def refuse():
         raise CredentialsRejected("the key is not allowed to POST", hint="Make one with s3cr3t!")
 
-    bound = plugins.bind_object(DNS, dns_plugin(refuse), "ovh1", secrets=["s3cr3t!"])
+    bound = binding.bind_object(DNS, dns_plugin(refuse), "ovh1", secrets=["s3cr3t!"])
     with pytest.raises(CredentialsRejected) as caught:
         add(bound)
     assert str(caught.value) == "ovh1: the key is not allowed to POST"
@@ -285,7 +282,7 @@ def test_anything_else_that_is_raised_is_the_plugins_fault(error):
         raise error
 
     with pytest.raises(PluginFailed, match=rf"bad: dns_add failed: {type(error).__name__}"):
-        add(plugins.bind_object(DNS, dns_plugin(fail), "bad"))
+        add(binding.bind_object(DNS, dns_plugin(fail), "bad"))
 
 
 def test_no_secret_is_left_in_what_debug_prints():
@@ -295,7 +292,7 @@ def test_no_secret_is_left_in_what_debug_prints():
         except ValueError as error:
             raise RuntimeError("request failed") from error
 
-    bound = plugins.bind_object(DNS, dns_plugin(fail), "bad", secrets=["s3cr3t!"])
+    bound = binding.bind_object(DNS, dns_plugin(fail), "bad", secrets=["s3cr3t!"])
     with pytest.raises(PluginFailed) as caught:
         add(bound)
     [trace] = caught.value.__notes__
@@ -306,7 +303,7 @@ def test_no_secret_is_left_in_what_debug_prints():
 
 @pytest.mark.parametrize("value", [False, "ok", 0])
 def test_a_status_instead_of_an_exception_is_refused(value):
-    bound = plugins.bind_object(DNS, dns_plugin(lambda: value), "bad")
+    bound = binding.bind_object(DNS, dns_plugin(lambda: value), "bad")
     with pytest.raises(PluginFailed, match="its contract says nothing"):
         add(bound)
 
@@ -326,14 +323,14 @@ def test_nonsense_instead_of_challenge_types_is_refused(value):
         def challenge_cleanup(self):
             pass
 
-    bound = plugins.bind_object(CHALLENGE, Plugin(), "bad")
+    bound = binding.bind_object(CHALLENGE, Plugin(), "bad")
     with pytest.raises(PluginFailed, match="challenge_types returned"):
         bound.hooks.challenge_types()
 
 
 def test_a_hook_that_hangs(monkeypatch):
     monkeypatch.setenv("PVEFW_PLUGIN_TIMEOUT", "0.1")
-    bound = plugins.bind_object(DNS, dns_plugin(threading.Event().wait), "slow")
+    bound = binding.bind_object(DNS, dns_plugin(threading.Event().wait), "slow")
     with pytest.raises(PluginTimeout, match=r"slow: dns_add did not return within 0\.1 seconds"):
         add(bound)
 
@@ -343,7 +340,7 @@ def test_a_timeout_of_the_plugins_own_is_not_taken_for_ours():
         raise TimeoutError("the provider is slow")
 
     with pytest.raises(PluginFailed, match="TimeoutError: the provider is slow"):
-        add(plugins.bind_object(DNS, dns_plugin(fail), "bad"))
+        add(binding.bind_object(DNS, dns_plugin(fail), "bad"))
 
 
 def test_cancellation_passes_through():
@@ -351,7 +348,7 @@ def test_cancellation_passes_through():
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        add(plugins.bind_object(DNS, dns_plugin(cancel), "dns"))
+        add(binding.bind_object(DNS, dns_plugin(cancel), "dns"))
 
 
 def test_one_instance_is_never_called_twice_at_once():
@@ -369,7 +366,7 @@ def test_one_instance_is_never_called_twice_at_once():
         wait_until(lambda: len(begun) == len(threads), "the others want to call it, too")
         running.release()
 
-    bound = plugins.bind_object(DNS, dns_plugin(work), "dns")
+    bound = binding.bind_object(DNS, dns_plugin(work), "dns")
     threads = [threading.Thread(target=begin) for _ in range(8)]
     for thread in threads:
         thread.start()
@@ -398,7 +395,7 @@ def test_an_iterator_that_fails_later_is_guarded_too():
         @hookimpl
         def guest_migrate(self): ...
 
-    bound = plugins.bind_object(GUEST, Plugin(), "hv")
+    bound = binding.bind_object(GUEST, Plugin(), "hv")
     events = bound.hooks.guest_watch(timeout=1.0)
     assert next(events).vmid == 100
     with pytest.raises(PluginFailed, match="hv: guest_watch failed: OSError: connection lost"):
@@ -408,7 +405,7 @@ def test_an_iterator_that_fails_later_is_guarded_too():
 def test_a_failing_program_becomes_the_providers_error():
     from pvefw.api import run
 
-    bound = plugins.bind_object(
+    bound = binding.bind_object(
         DNS, dns_plugin(lambda: run(["sh", "-c", "echo no such zone >&2; exit 4"])), "sh"
     )
     with pytest.raises(ProviderError, match="sh: sh failed with status 4: no such zone"):

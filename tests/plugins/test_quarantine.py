@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from pvefw.boot import loaders
-from pvefw.core import plugins
+from pvefw.core import binding, families
 from pvefw.core.errors import PluginBroken
 from pvefw.store.paths import Paths
 
-FAMILIES = list(plugins.FAMILIES)
+FAMILIES = list(families.FAMILIES)
 CODE = {
     "syntax": "def broken(:",
     "dependency": "import no_such_library_anywhere",
@@ -94,7 +94,7 @@ def pvefw(tmp_path, *arguments):
 def test_who_asks_for_it_is_told_whom_to_mend(break_, family, kind):
     called = break_(family, kind)
     with pytest.raises(PluginBroken) as caught:
-        plugins.bind(plugins.FAMILIES[family], called, {})
+        binding.bind(families.FAMILIES[family], called, {})
     assert SAYS[kind].format(called) in caught.value.message
     assert f"dist-{called}" in caught.value.message
     assert caught.value.hint

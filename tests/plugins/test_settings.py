@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pvefw.core import settings
+from pvefw.core import masking, references, settings
 from pvefw.core.errors import ConfigError, PluginBroken
-from pvefw.core.settings import MASK, setting
+from pvefw.core.masking import MASK
+from pvefw.core.settings import setting
 
 
 @dataclass
@@ -74,7 +75,7 @@ def test_references(tmp_path, monkeypatch):
         "literal": "literal",
         "https://x": "https://x",
     }.items():
-        assert settings.resolve(reference, "who") == value
+        assert references.resolve(reference, "who") == value
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_a_reference_that_leads_nowhere_says_for_whom(reference, said):
 
 def test_a_program_behind_a_reference_sees_nothing_of_our_environment(monkeypatch):
     monkeypatch.setenv("EX_VARIABLE", "secret")
-    assert "secret" not in settings.resolve("cmd:env", "who")
+    assert "secret" not in references.resolve("cmd:env", "who")
 
 
 def test_what_a_reference_gives_is_checked_too(tmp_path):
@@ -120,7 +121,7 @@ def test_no_form_of_a_secret_is_left(secret, before, after):
     from urllib.parse import quote
 
     for form in (secret, json.dumps(secret), repr(secret), quote(secret, safe="")):
-        shown = settings.redact(f"{before}{form}{after}", [secret])
+        shown = masking.redact(f"{before}{form}{after}", [secret])
         if secret not in before + after + MASK and secret.strip() == secret:
             assert form not in shown or form in MASK
 

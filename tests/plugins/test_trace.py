@@ -8,13 +8,14 @@ import threading
 
 import pytest
 
-from pvefw.core import plugins, trace
+from pvefw.core import binding, trace
 from pvefw.core.errors import CredentialsRejected, PluginFailed, ProviderError
+from pvefw.core.families import DNS
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.masking import MASK
 from pvefw.core.model import TxtRecord
-from pvefw.core.settings import MASK
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance
+from pvefw.instances import binding as instance_binding
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
@@ -48,7 +49,7 @@ def traced(monkeypatch):
 
 @pytest.fixture
 def hooks(traced):
-    return plugins.bind_object(DNS, Provider(), "mine", secrets=[SECRET]).hooks
+    return binding.bind_object(DNS, Provider(), "mine", secrets=[SECRET]).hooks
 
 
 def add(hooks, zone, value="value"):
@@ -86,7 +87,7 @@ def test_an_error_is_shown_without_the_secret(hooks, capsys, zone, error, said):
 
 def test_secrets_among_the_arguments_and_settings_that_are_returned(hooks, capsys):
     add(hooks, "good.", SECRET)
-    assert hooks.dns_login(task=FakeTask()) == {"consumer_key": "a-new-secret"}
+    assert hooks.dns_login(task=FakeTask(), zones=[]) == {"consumer_key": "a-new-secret"}
     shown = capsys.readouterr().err
     assert "returned settings ['consumer_key']" in shown
     assert SECRET not in shown
@@ -118,14 +119,14 @@ def test_a_catalogue_that_gets_secrets(traced, capsys, install, tmp_path):
     )
     with pytest.raises(ProviderError) as caught:
         instance = Instance("dns", "mine", "many/acmecorp", {"token": SECRET})
-        binding.bind(Node.open(Paths(tmp_path, "pve1")), instance)
+        instance_binding.bind(Node.open(Paths(tmp_path, "pve1")), instance)
     shown = capsys.readouterr().err
     assert f"dns_catalog/many.catalog_make(name='acmecorp', values={{'token': '{MASK}'}})" in shown
     assert SECRET not in shown + str(caught.value)
 
 
 def test_lines_of_calls_side_by_side_stay_whole(traced, capfd):
-    bounds = [plugins.bind_object(DNS, Provider(), f"i{n}") for n in range(8)]
+    bounds = [binding.bind_object(DNS, Provider(), f"i{n}") for n in range(8)]
     threads = [
         threading.Thread(target=lambda one=one: [add(one.hooks, "good.", "x" * 1500) for _ in "ab"])
         for one in bounds

@@ -10,10 +10,9 @@ import pytest
 
 from pvefw import scaffold
 from pvefw.cli.plugin import NEW_FAMILIES
-from pvefw.core import plugins
+from pvefw.core import families
 from pvefw.core.errors import StoreError, UsageError
-from pvefw.core.hookspecs.dns import DNS
-from pvefw.core.hookspecs.guest import GUEST
+from pvefw.core.families import DNS, GUEST
 from pvefw.scaffold import FAMILIES, Project
 
 
@@ -91,7 +90,7 @@ def test_a_name_that_is_taken():
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_is_written_is_in_order(tmp_path, family):
     """Python compiles, TOML and metadata fit, no placeholder is left, every file is the author's."""
-    project = Project.named(plugins.FAMILIES[family], "Ex-Ample2")
+    project = Project.named(families.FAMILIES[family], "Ex-Ample2")
     written = scaffold.write(project, tmp_path / "p")
     assert {str(one) for one in written} >= {
         *("README.md", "pyproject.toml", ".github/workflows/test.yml", ".gitlab-ci.yml"),
@@ -112,7 +111,7 @@ def test_what_is_written_is_in_order(tmp_path, family):
 
 def test_generated_code_is_in_style(tmp_path):
     for family in FAMILIES:
-        scaffold.write(Project.named(plugins.FAMILIES[family], "acmecorp"), tmp_path / family)
+        scaffold.write(Project.named(families.FAMILIES[family], "acmecorp"), tmp_path / family)
     # imports for what is still to be written are there already
     for check in (["check", "--select", "E,F,I,W,B", "--ignore", "F401"], ["format", "--check"]):
         done = subprocess.run(

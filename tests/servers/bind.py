@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shifted_clock import needs_the_machines_clock
+
 from servers.nameserver import Key, NameServer, Zone, free_dns_port
 from servers.processes import free_port, process
 
@@ -55,6 +57,9 @@ def bind(
     :param notify: secondaries that are told of changes at once.
     :param ready: wait until it answers for the last of its zones.
     """
+    needs_the_machines_clock(
+        "BIND, which allocates with jemalloc, does not start under libfaketime"
+    )
     workdir.mkdir(parents=True, exist_ok=True)
     port, control, key = port or free_dns_port(), free_port(), key or Key()
     for zone in zones:

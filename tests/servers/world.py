@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pvefw.api import hookimpl
-from pvefw.core import plugins
+from pvefw.core import binding
 from pvefw.core.errors import Cancelled
-from pvefw.core.hookspecs.dns import DNS
+from pvefw.core.families import DNS
 from pvefw.core.model import Challenge, Identifier
 from pvefw.dns.publication import Route
 from pvefw.dns.resolver import Resolver, Server
@@ -115,7 +115,7 @@ class ServerZones:
 
 
 def bound(plugin, name="inst"):
-    return plugins.bind_object(DNS, plugin, name)
+    return binding.bind_object(DNS, plugin, name)
 
 
 def challenge(domain, token="token"):

@@ -12,6 +12,7 @@ from pathlib import Path
 import certificates
 import pexpect
 import pytest
+from privileges import only_root
 
 PVENODE = Path(sys.executable).with_name("pvenode")
 UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
@@ -77,7 +78,7 @@ def node(tmp_path):
 # --- the node -------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes network namespaces")
+@only_root("makes network namespaces")
 def test_wake_on_lan(node):
     node.types("pvenode config set -wakeonlan 52:54:00:12:34:56")
     assert node.has("wakeonlan") == "52:54:00:12:34:56"

@@ -154,15 +154,18 @@ COMMANDS = {
     "plugin show dns ovh": ELSEWHERE,
     "renew": READS,
     "renew install-timer": ELSEWHERE,
+    "resumeall": READS,
     "shutdown-guests": READS,
     "startall": READS,
     "status": READS,
     "stopall": READS,
+    "suspendall": READS,
     "task index": ELSEWHERE,
     "task list": ELSEWHERE,
     "task log NONE": ELSEWHERE,
     "task prune": ELSEWHERE,
     "task status NONE": ELSEWHERE,
+    "task stop NONE": ELSEWHERE,
     "wakeonlan pve2": READS,
 }
 

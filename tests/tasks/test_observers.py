@@ -12,8 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from pvefw.core.errors import UsageError
+from pvefw.core.masking import MASK
 from pvefw.core.model import BootSyncedEvent
-from pvefw.core.settings import MASK
 from pvefw.instances.codec import encode_data
 from pvefw.store import files
 from pvefw.store.node import Node

@@ -8,11 +8,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from pvefw.core.binding import bind_object
 from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.families import BOOTLOADER
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.boot import BOOTLOADER
 from pvefw.core.model import BootState, BootTree, Firmware
-from pvefw.core.plugins import bind_object
 from pvefw.core.settings import setting
 from pvefw.testing.boot import BootloaderConformance, Machine, Started, bring, check_paths, matches
 from pvefw.testing.fakes import FakeTask, fake_esp

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pvefw.core import plugins
+from pvefw.core import binding
 from pvefw.core.errors import PvefwError
+from pvefw.core.families import CHALLENGE
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.challenge import CHALLENGE
 from pvefw.core.settings import setting
 from pvefw.testing.challenge import ChallengeConformance
 from pvefw.testing.fakes import FakeTask
@@ -126,7 +126,7 @@ def run_kit(plugin_class):
         plugin = plugin_class()
         available = {
             "plugin": plugin,
-            "hooks": plugins.bind_object(CHALLENGE, plugin, "it").hooks,
+            "hooks": binding.bind_object(CHALLENGE, plugin, "it").hooks,
             "fetch": plugin.fetch,
             "task": FakeTask(),
         }

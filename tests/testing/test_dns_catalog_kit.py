@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from pvefw.core import plugins
+from pvefw.core import binding
 from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.families import DNS_CATALOG
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.dns import DNS_CATALOG
 from pvefw.core.model import CatalogEntry, SettingInfo
 from pvefw.testing.dns_catalog import DnsCatalogConformance
 
@@ -136,7 +136,7 @@ def run_kit(plugin_class):
         with pytest.MonkeyPatch.context() as monkeypatch:
             available = {
                 "plugin": plugin,
-                "hooks": plugins.bind_object(DNS_CATALOG, plugin, "it").hooks,
+                "hooks": binding.bind_object(DNS_CATALOG, plugin, "it").hooks,
                 "sample": SAMPLE,
                 "monkeypatch": monkeypatch,
             }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from pvefw.core.errors import CredentialsRejected, ProviderError, PvefwError
+from pvefw.core.errors import CredentialsRejected, ProviderError, PvefwError, Unavailable
 from pvefw.core.hookspecs import hookimpl
 from pvefw.core.settings import setting
 from pvefw.testing.dns import DnsConformance
@@ -16,17 +16,30 @@ TOKEN = "correct-token"
 
 
 class Cloud:
-    """A provider: record sets of its zones by name, and a front door that wants the right token."""
+    """A provider: record sets of its zones by name, a front door that wants the right token, and servers
+    that show what was published.
+    """
 
     def __init__(self):
         self.sets: dict[str, list[str]] = {}
+        self.published: dict[str, set[str]] = {}
+        self.maintenance = False
 
     def check(self, token):
         if token != TOKEN:
             raise CredentialsRejected("401 Unauthorized")
 
+    def publish(self):
+        if self.maintenance:
+            self.maintenance = False
+            raise Unavailable("503 maintenance")
+        self.published = {name: set(values) for name, values in self.sets.items()}
+
+    def fail_publishing(self):
+        self.maintenance = True
+
     def shows(self, name):
-        return set(self.sets.get(name, []))
+        return self.published.get(name, set())
 
 
 @dataclass
@@ -41,12 +54,14 @@ class Good:
         self.cloud.check(self.token)
         for one in records:
             self.add(zone, one)
+        self.cloud.publish()
 
     @hookimpl
     def dns_remove(self, zone, records):
         self.cloud.check(self.token)
         for one in records:
             self.remove(zone, one)
+        self.cloud.publish()
 
     @hookimpl
     def dns_zones(self):
@@ -76,6 +91,7 @@ class OverwritesWithinACall(Good):
         for name, value in {one.name: one.value for one in records}.items():
             if value not in self.at(name):
                 self.at(name).append(value)
+        self.cloud.publish()
 
 
 class DeletesTheWholeSet(Good):
@@ -229,6 +245,30 @@ class KeepsTheQuotes(Good):
             self.at(one.name).append(f'"{one.value}"')
 
 
+class PublishesOnlyWhatItAdds(Good):
+    @hookimpl
+    def dns_add(self, zone, records):
+        if any(one.value not in self.at(one.name) for one in records):
+            super().dns_add(zone, records)
+
+
+class PublishesOnlyWhatItRemoves(Good):
+    @hookimpl
+    def dns_remove(self, zone, records):
+        self.cloud.check(self.token)
+        if any(one.value in self.at(one.name) for one in records):
+            super().dns_remove(zone, records)
+
+
+class GivesUpOnMaintenance(Good):
+    @hookimpl
+    def dns_add(self, zone, records):
+        try:
+            super().dns_add(zone, records)
+        except Unavailable as error:
+            raise ProviderError(str(error)) from error
+
+
 class RelativeZones(Good):
     @hookimpl
     def dns_zones(self):
@@ -261,6 +301,7 @@ def fixtures(plugin_class):
         "records": cloud.shows,
         "fresh_plugin": lambda: plugin_class(cloud),
         "broken_plugin": plugin_class(cloud, token="wrong-token"),
+        "fail_publishing": cloud.fail_publishing,
         "task": FakeTask(),
         "hooks": kit.bind(plugin),
     }
@@ -311,6 +352,10 @@ class TestGood(DnsConformance):
         return cloud.shows
 
     @pytest.fixture
+    def fail_publishing(self, cloud):
+        return cloud.fail_publishing
+
+    @pytest.fixture
     def broken_plugin(self, cloud):
         return Good(cloud, token="wrong-token")
 
@@ -338,6 +383,9 @@ SEEDED = [
     (SaysOnlyThatItFailed, "raise CredentialsRejected with the provider's words"),
     (LowersTheCase, "with its upper and lower case and without quotes"),
     (KeepsTheQuotes, "with its upper and lower case and without quotes"),
+    (PublishesOnlyWhatItAdds, "that the record is there does not mean that it was published"),
+    (PublishesOnlyWhatItRemoves, "that the record is gone does not mean that this was published"),
+    (GivesUpOnMaintenance, "raise Unavailable, core then calls again"),
     (RelativeZones, "return absolute lower-case names"),
     (FirstPageOfZones, "return every zone that these credentials can change"),
     (ShowsItsToken, "repr() shows the setting token"),

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 from _pytest.outcomes import Skipped
 
-from pvefw.core import plugins
+from pvefw.core import binding
 from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.core.families import GUEST
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.guest import GUEST
 from pvefw.core.model import Guest, GuestEvent, GuestState
 from pvefw.core.settings import setting
 from pvefw.testing import guest as kit_module
@@ -65,6 +65,19 @@ class Good:
     @hookimpl
     def guest_migrate(self, guest, target):
         raise ProviderError(f"there is no node {target}")
+
+    @hookimpl
+    def guest_suspend(self, guest, to_disk):
+        self.turn(guest.vmid, GuestState.STOPPED if to_disk else GuestState.PAUSED)
+        self.guests[guest.vmid] = replace(self.guests[guest.vmid], saved=to_disk)
+
+    @hookimpl
+    def guest_resume(self, guest):
+        now = self.guests[guest.vmid]
+        if now.state is GuestState.STOPPED and not now.saved:
+            raise ProviderError("it was not suspended")
+        self.turn(guest.vmid, GuestState.RUNNING)
+        self.guests[guest.vmid] = replace(self.guests[guest.vmid], saved=False)
 
     @hookimpl
     def guest_set(self, guest, values):
@@ -219,7 +232,7 @@ def run_kit(plugin_class):
         if not name.startswith("test_"):
             continue
         plugin = plugin_class()
-        bound = plugins.bind_object(GUEST, plugin, "it")
+        bound = binding.bind_object(GUEST, plugin, "it")
         available = {
             "plugin": plugin,
             "bound": bound,

@@ -8,8 +8,8 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.families import OBSERVER
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.hookspecs.observer import OBSERVER
 from pvefw.core.settings import setting
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.observer import ObserverConformance

@@ -1,8 +1,14 @@
-"""A stand-in for deSEC's API: record sets are read one by one and changed in bulk, all or nothing."""
+"""A stand-in for deSEC's API: record sets, read and changed one by one or in bulk, all or nothing.
+
+https://desec.readthedocs.io/en/latest/dns/rrsets.html
+"""
 
 import re
 
+_DOMAIN = re.compile(r"/domains/([^/]+)/")
 _SETS = re.compile(r"/domains/([^/]+)/rrsets/(?:([^/]+)/TXT/)?")
+_TTL = 3600
+_TOO_SHORT = "Ensure this value is greater than or equal to 3600."
 
 
 class FakeDesec:
@@ -23,28 +29,57 @@ class FakeDesec:
             return 429, {"detail": "Request was throttled."}, {"Retry-After": "7"}
         if request.headers.get("Authorization") != f"Token {self.token}":
             return 401, {"detail": "Invalid token."}
-        found = _SETS.fullmatch(request.path)
+        path = re.sub("/+", "/", request.path)  # as the server in front of it does
+        domain, sets = _DOMAIN.fullmatch(path), _SETS.fullmatch(path)
+        found = domain or sets
         if not found or f"{found[1]}." != self.zone.name:
             return 404, {"detail": "Not found."}
-        if request.method == "GET" and found[2]:
-            return self._read("" if found[2] == "@" else found[2])
-        if request.method == "PATCH" and not found[2]:
-            return self._write(request.json)
+        if domain:
+            return 200, {"name": found[1], "minimum_ttl": _TTL}
+        if not sets[2]:
+            return self._all(request)
+        return self._one("" if sets[2] == "@" else sets[2], request)
+
+    def _all(self, request):
+        match request.method:
+            case "GET":
+                return 200, self._listed(request.query)
+            case "POST":
+                status, said = self._write([request.json])
+                return (201, request.json) if status == 200 else (status, said[0])
+            case "PATCH":
+                return self._write(request.json)
+        return 405, {"detail": f'Method "{request.method}" not allowed.'}
+
+    def _one(self, subname, request):
+        if not self.zone.txt(self._name(subname)):
+            return 404, {"detail": "Not found."}
+        match request.method:
+            case "GET":
+                return 200, self._set(subname)
+            case "PATCH":
+                status, said = self._write([{**self._set(subname), **request.json}])
+                return (status, request.json) if status == 200 else (status, said[0])
         return 405, {"detail": f'Method "{request.method}" not allowed.'}
 
     def _name(self, subname):
         return f"{subname}.{self.zone.name}" if subname else self.zone.name
 
-    def _read(self, subname):
-        values = self.zone.txt(self._name(subname))
-        if not values:
-            return 404, {"detail": "Not found."}
-        return 200, {"subname": subname, "type": "TXT", "records": [f'"{one}"' for one in values]}
+    def _set(self, subname):
+        name = self._name(subname)
+        records = [f'"{one}"' for one in sorted(self.zone.txt(name))]
+        return {"subname": subname, "name": name, "type": "TXT", "ttl": _TTL, "records": records}
+
+    def _listed(self, query):
+        names = sorted({name for name, _ in self.zone.records})
+        subnames = [one.removesuffix(self.zone.name).rstrip(".") for one in names]
+        wanted = query.get("subname")
+        return [self._set(one) for one in subnames if wanted in (None, one)]
 
     def _write(self, rrsets):
         for one in rrsets:
-            if one["ttl"] < 3600:
-                return 400, [{"ttl": ["Ensure this value is greater than or equal to 3600."]}]
+            if int(one.get("ttl", _TTL)) < _TTL:
+                return 400, [{"ttl": [_TOO_SHORT]}]
             if any(not re.fullmatch(r'"[^"]{1,255}"', text) for text in one["records"]):
                 return 400, [{"records": ["Record content malformed: must be quoted."]}]
         for one in rrsets:

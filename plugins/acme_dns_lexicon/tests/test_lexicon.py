@@ -1,13 +1,17 @@
 """The catalogue over dns-lexicon: every provider's settings, real servers, and what errors mean."""
 
+import urllib.error
+from email.message import Message
+
 import pytest
 import requests
+from lexicon.exceptions import AuthenticationError, LexiconError
 from servers.nameserver import Zone
 from servers.powerdns import powerdns
 
 from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
-from pvefw.core import plugins, settings
-from pvefw.core.hookspecs.dns import DNS_CATALOG
+from pvefw.core import binding, settings
+from pvefw.core.families import DNS_CATALOG
 from pvefw.testing.dns import DnsConformance
 from pvefw_acme_dns_lexicon import Lexicon, library
 
@@ -52,6 +56,49 @@ class TestPowerDns(DnsConformance):
         return Lexicon().catalog_make("powerdns", values_of(pdns, "wrong-token"))
 
 
+class Obstinate:
+    """A provider that reports a removal, and does not remove."""
+
+    def __init__(self, *_config):
+        self.records = ["value-1"]
+
+    def authenticate(self):
+        pass
+
+    def cleanup(self):
+        pass
+
+    def list_records(self, _kind, name):
+        return [{"name": name, "content": one} for one in self.records]
+
+    def delete_record(self, *_arguments):
+        return True
+
+
+class Greedy(Obstinate):
+    """A provider that removes whatever is at a name."""
+
+    def __init__(self, *_config):
+        self.records = ["value-1", "foreign"]
+
+    def delete_record(self, *_arguments):
+        self.records = []
+        return True
+
+
+@pytest.mark.parametrize(
+    ("provider", "kind", "said"),
+    [
+        (Obstinate, Unavailable, "lexicon/it: the provider still lists the value at"),
+        (Greedy, ProviderError, "lexicon/it removed 1 other values at"),
+    ],
+)
+def test_what_a_removal_does_is_looked_at(monkeypatch, provider, kind, said):
+    monkeypatch.setattr(library, "load", lambda _name: provider)
+    with pytest.raises(kind, match=said):
+        Lexicon().catalog_make("it", {}).dns_remove(zone="kit.test.", records=[RECORD])
+
+
 def test_every_provider_of_the_library_has_settings():
     names = library.names()
     assert len(names) > 60
@@ -81,7 +128,7 @@ def test_unknown_providers():
 
 
 def test_it_binds_as_core_binds_it():
-    bound = plugins.bind(DNS_CATALOG, "lexicon", {})
+    bound = binding.bind(DNS_CATALOG, "lexicon", {})
     assert "powerdns" in bound.hooks.catalog_names()
 
 
@@ -131,6 +178,29 @@ def status(code, **headers):
     return requests.HTTPError(f"{code} for url", response=answer)
 
 
+def wrapped(cause, error):
+    """As modules wrap what happened: ``raise … from``."""
+    error.__cause__ = cause
+    return error
+
+
+def while_handling(cause, error):
+    """As modules hide what happened: a plain ``raise`` in an ``except``."""
+    error.__context__ = cause
+    return error
+
+
+class OfBotocore(Exception):
+    response = {"ResponseMetadata": {"HTTPStatusCode": 503}}  # noqa: RUF012 - as it is there
+
+
+class OfAzure(Exception):
+    status_code = 429
+
+
+OF_URLLIB = urllib.error.HTTPError("https://dns.example", 502, "Bad Gateway", Message(), None)
+
+
 @pytest.mark.parametrize(
     ("raised", "kind"),
     [
@@ -142,6 +212,17 @@ def status(code, **headers):
         (requests.ConnectionError("refused"), Unavailable),
         (requests.Timeout("slow"), Unavailable),
         (KeyError("zone"), ProviderError),
+        (wrapped(status(429, Retry_After="7"), LexiconError("x")), RateLimited),
+        (wrapped(status(503), LexiconError("x")), Unavailable),
+        (while_handling(status(503), AuthenticationError("no zone")), Unavailable),
+        (while_handling(status(404), AuthenticationError("no zone")), CredentialsRejected),
+        (while_handling(requests.Timeout(), AuthenticationError("no zone")), Unavailable),
+        (wrapped(status(401), LexiconError("x")), CredentialsRejected),
+        (wrapped(status(400), LexiconError("x")), ProviderError),
+        (OfBotocore("down"), Unavailable),
+        (OfAzure("slow down"), RateLimited),
+        (OF_URLLIB, Unavailable),
+        (TimeoutError("slow"), Unavailable),
     ],
 )
 def test_what_errors_mean(monkeypatch, raised, kind):
@@ -153,13 +234,11 @@ def test_what_errors_mean(monkeypatch, raised, kind):
     with pytest.raises(ProviderError, match="lexicon/it: ") as caught:
         Lexicon().catalog_make("it", {}).dns_remove(zone="kit.test.", records=[RECORD])
     assert type(caught.value) is kind
-    if kind is RateLimited:
+    if kind is RateLimited and not isinstance(raised, OfAzure):
         assert caught.value.retry_after == 7
 
 
 def test_a_login_that_fails_is_a_refusal(monkeypatch):
-    from lexicon.exceptions import AuthenticationError
-
     class Failing(Replacing):
         def authenticate(self):
             raise AuthenticationError("No domain found")

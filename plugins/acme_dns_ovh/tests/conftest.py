@@ -9,19 +9,15 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fake_ovh import fake_ovh
 
-import pvefw_acme_dns_ovh
-from pvefw_acme_dns_ovh import ACCESS_RULES, Ovh
+from pvefw_acme_dns_ovh import Ovh
+from pvefw_acme_dns_ovh.rights import access_rules
 
 
 @pytest.fixture
-def ovh(tmp_path, monkeypatch):
-    """The API; its endpoint stands in for all of OVH's."""
+def ovh(tmp_path):
+    """The API, with one key that may do what the plugin does."""
     with fake_ovh(tmp_path) as started:
-        everywhere = dict.fromkeys(pvefw_acme_dns_ovh.ENDPOINTS, started.base)
-        monkeypatch.setattr(pvefw_acme_dns_ovh, "ENDPOINTS", everywhere)
-        tokens = dict.fromkeys(pvefw_acme_dns_ovh.TOKEN_URLS, f"{started.base}/oauth2/token")
-        monkeypatch.setattr(pvefw_acme_dns_ovh, "TOKEN_URLS", tokens)
-        started.grant("ck-granted", ACCESS_RULES)
+        started.grant("ck-granted", access_rules())
         yield started
 
 
@@ -32,6 +28,19 @@ def make(ovh):
     def do(**settings):
         key, secret = ovh.application
         known = {"OVH_AK": key, "OVH_AS": secret, "OVH_CK": "ck-granted", **settings}
-        return Ovh(OVH_CA_FILE=ovh.ca_file, **known)
+        return Ovh(OVH_CA_FILE=ovh.ca_file, OVH_END_POINT=ovh.base, **known)
+
+    return do
+
+
+@pytest.fixture
+def make_client(ovh, make):
+    """Makes the plugin as an OAuth2 client."""
+
+    def do(**settings):
+        identity, secret = ovh.oauth
+        none = dict.fromkeys(("OVH_AK", "OVH_AS", "OVH_CK"), "")
+        known = {"OVH_CLIENT_ID": identity, "OVH_CLIENT_SECRET": secret, **settings}
+        return make(**none, **known)
 
     return do

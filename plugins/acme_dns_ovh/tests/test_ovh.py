@@ -1,19 +1,35 @@
 """The OVH plugin against a strict fake of OVH's API."""
 
+import threading
+import time
+
 import pytest
 
 from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
-from pvefw.core import plugins
-from pvefw.core.hookspecs.dns import DNS
+from pvefw.core import binding
+from pvefw.core.families import DNS
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
-from pvefw_acme_dns_ovh import ACCESS_RULES, Ovh
+from pvefw_acme_dns_ovh import Ovh
+from pvefw_acme_dns_ovh.api import ENDPOINTS
+from pvefw_acme_dns_ovh.rights import access_rules
 
 RECORDS = [TxtRecord("_acme-challenge.www.example.com.", f"value-{n}") for n in range(3)]
 
 
-def add(plugin, records=RECORDS):
-    plugin.dns_add(zone="example.com.", records=records)
+REFRESH = "POST /domain/zone/example.com/refresh"
+
+
+def add(plugin, records=RECORDS, zone="example.com.", task=None):
+    plugin.dns_add(zone=zone, records=records, task=task or FakeTask())
+
+
+def remove(plugin, records=RECORDS):
+    plugin.dns_remove(zone="example.com.", records=records, task=FakeTask())
+
+
+def shown(ovh, name=RECORDS[0].name):
+    return set(ovh.values(name))
 
 
 class TestKeys(DnsConformance):
@@ -27,12 +43,16 @@ class TestKeys(DnsConformance):
 
     @pytest.fixture
     def records(self, ovh):
-        def shown(name):
+        def look(name):
             values = ovh.values(name)
             assert len(values) == len(set(values)), f"a record at {name} stands twice"
             return set(values)
 
-        return shown
+        return look
+
+    @pytest.fixture
+    def fail_publishing(self, ovh):
+        return lambda: ovh.refreshing.append(503)
 
     @pytest.fixture
     def broken_plugin(self, make):
@@ -40,102 +60,154 @@ class TestKeys(DnsConformance):
 
 
 class TestOAuth2(TestKeys):
-    no_keys = dict.fromkeys(("OVH_AK", "OVH_AS", "OVH_CK"), "")
+    @pytest.fixture
+    def plugin(self, make_client):
+        return make_client()
 
     @pytest.fixture
-    def plugin(self, make, ovh):
-        identity, secret = ovh.oauth
-        return make(**self.no_keys, OVH_CLIENT_ID=identity, OVH_CLIENT_SECRET=secret)
-
-    @pytest.fixture
-    def broken_plugin(self, make):
-        return make(**self.no_keys, OVH_CLIENT_ID="client-id", OVH_CLIENT_SECRET="wrong")
+    def broken_plugin(self, make_client):
+        return make_client(OVH_CLIENT_SECRET="wrong")
 
 
-def test_the_zone_is_refreshed_once_for_a_batch_and_not_for_nothing(make, ovh):
+def test_the_zone_is_refreshed_once_for_each_call(make, ovh):
+    """For a batch, and for nothing: what is there may not be published."""
     plugin = make()
-    add(plugin)
-    add(plugin)
-    assert ovh.calls["POST /domain/zone/example.com/refresh"] == 1
-    plugin.dns_remove(zone="example.com.", records=RECORDS)
-    plugin.dns_remove(zone="example.com.", records=RECORDS)
-    assert ovh.calls["POST /domain/zone/example.com/refresh"] == 2
+    for calls in (1, 2):
+        add(plugin)
+        assert ovh.calls[REFRESH] == calls
+    for calls in (3, 4):
+        remove(plugin)
+        assert ovh.calls[REFRESH] == calls
 
 
-def test_the_rules_that_are_asked_for_are_enough_and_all_are_needed(make, ovh):
-    plugin = make()
-    plugin.dns_zones()
+@pytest.mark.parametrize("zones", [[], ["example.com."]], ids=["all", "one"])
+def test_the_rules_that_are_asked_for_are_enough_and_all_are_needed(make, ovh, zones):
+    rules = access_rules(zones)
+    ovh.grant("ck-exact", rules)
+    plugin = make(OVH_CK="ck-exact")
+    assert plugin.dns_zones() == (None if zones else ["example.com.", "example.net."])
     add(plugin)
-    plugin.dns_remove(zone="example.com.", records=RECORDS)
-    for rule in ACCESS_RULES[:-1]:  # the last one is what login asks with
-        ovh.grant("ck-less", [one for one in ACCESS_RULES if one != rule])
+    assert len(shown(ovh)) == 3
+    remove(plugin)
+    for rule in rules[:-1]:  # the last one is what login asks with
+        ovh.grant("ck-less", [one for one in rules if one != rule])
         lesser = make(OVH_CK="ck-less")
+        if rule["path"] == "/domain/zone":
+            assert lesser.dns_zones() is None
+            continue
         with pytest.raises(CredentialsRejected, match="NOT_GRANTED_CALL"):
-            lesser.dns_zones()
             add(lesser)
-            lesser.dns_remove(zone="example.com.", records=RECORDS)
+            remove(lesser)
         ovh.records.clear()
 
 
-@pytest.mark.parametrize("key", ["", "ck-unknown", "ck-less"])
-def test_a_key_that_is_missing_or_weak_says_how_to_get_a_better_one(make, ovh, key):
-    ovh.grant("ck-less", ACCESS_RULES[:1])
-    with pytest.raises(CredentialsRejected) as caught:
-        add(make(OVH_CK=key))
-    hint = caught.value.hint
-    assert f"POST {ovh.base}/auth/credential" in hint
-    assert '{"method": "POST", "path": "/domain/zone/*/record"}' in hint
-    [(made, pending)] = [
-        (key, one) for key, one in ovh.consumers.items() if one["status"] == "pendingValidation"
+CERTBOT_RULES = [
+    ("GET", "/domain/zone/"),
+    ("GET", "/domain/zone/example.com/status"),
+    ("GET", "/domain/zone/example.com/record"),
+    ("GET", "/domain/zone/example.com/record/*"),
+    ("POST", "/domain/zone/example.com/record"),
+    ("POST", "/domain/zone/example.com/refresh"),
+    ("DELETE", "/domain/zone/example.com/record/*"),
+]
+"""Those of certbot-dns-ovh's documentation, for one zone."""
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        CERTBOT_RULES,
+        [(method, "/domain/zone/*") for method in ("GET", "PUT", "POST", "DELETE")],
+        [(method, "/domain/zone/example.com/*") for method in ("GET", "POST", "DELETE")],
+    ],
+    ids=["certbot", "certbot, all zones", "one zone"],
+)
+def test_a_key_that_may_not_list_the_zones_works(make, ovh, rules):
+    ovh.grant("ck-others", [{"method": method, "path": path} for method, path in rules])
+    plugin = make(OVH_CK="ck-others")
+    assert plugin.dns_zones() is None
+    add(plugin)
+    assert len(shown(ovh)) == 3
+    remove(plugin)
+    assert shown(ovh) == set()
+
+
+# --- the refresh --------------------------------------------------------------------------------
+
+
+def test_one_refresh_at_a_time_is_waited_for(make, ovh):
+    ovh.refreshing = [409, 409]
+    task = FakeTask()
+    add(make(), task=task)
+    assert len(shown(ovh)) == 3
+    assert task.waited == 3
+    assert ovh.calls[REFRESH] == 3
+
+
+def test_a_refresh_that_never_ends_is_reported_as_busy(make, ovh):
+    ovh.refreshing = [409] * 50
+    with pytest.raises(Unavailable, match="already running"):
+        add(make())
+
+
+def test_a_slow_refresh_is_asked_for_again(make, ovh, monkeypatch):
+    """It is carried out although nobody has waited for the answer; until then, others conflict."""
+    monkeypatch.setattr("pvefw_acme_dns_ovh.http._SECONDS", 0.3)
+    answered = threading.Event()
+
+    def slow(_handler, _method, path):
+        if path.endswith("/refresh") and not answered.is_set():
+            answered.wait(5)
+            return True
+        return False
+
+    ovh.fault = slow
+    plugin = make()
+    with pytest.raises(Unavailable, match="no answer within"):
+        add(plugin)
+    answered.set()
+    ovh.refreshing = [409]
+    add(plugin)
+    assert len(shown(ovh)) == 3
+
+
+# --- records of others --------------------------------------------------------------------------
+
+
+def test_what_the_filters_find_beside_it_is_not_ours(make, ovh):
+    """The same value at names that begin alike, and in records of other kinds."""
+    name, value = "_acme-challenge.www", RECORDS[0].value
+    others = [
+        ovh.add("example.com", f"{name}2", value),
+        ovh.add("example.com", name, value, "TXT+"),
+        ovh.add("example.com", f"{name}.deep", value),
     ]
-    assert "open https://eu.api.ovh.com/auth/?credentialToken=" in hint
-    assert f"set OVH_CK={made}" in hint
-    assert pending["rules"] == ACCESS_RULES
-    assert "pvefw acme plugin login" in hint
+    plugin = make()
+    add(plugin, RECORDS[:1])
+    assert value in shown(ovh)
+    remove(plugin, RECORDS[:1])
+    assert sorted(ovh.records) == others
 
 
-def test_where_no_key_can_be_asked_for_the_error_says_so(make):
-    with pytest.raises(CredentialsRejected) as caught:
-        add(make(OVH_AK="wrong", OVH_CK=""))
-    assert "It was tried: not allowed to POST /auth/credential: Invalid application key" in (
-        caught.value.hint
-    )
-
-
-def test_login_shows_the_page_waits_and_returns_the_key(make, ovh):
-    class Person(FakeTask):
-        """Opens the page after a while."""
-
-        def wait(self, seconds):
-            super().wait(seconds)
-            if self.waited > 5:
-                [pending] = [key for key in ovh.consumers if key != "ck-granted"]
-                ovh.consumers[pending]["status"] = "validated"
-
-    person = Person()
-    plugin = make(OVH_CK="")
-    found = plugin.dns_login(task=person)
-    assert person.lines[0].startswith("Open this page and allow the access: https://")
-    assert found["OVH_CK"] not in "".join(person.lines)
-    add(make(**found))
-    assert ovh.consumers[found["OVH_CK"]]["rules"] == ACCESS_RULES
-
-
-def test_login_that_is_refused(make, ovh):
-    class Person(FakeTask):
-        def wait(self, seconds):
-            for one in ovh.consumers.values():
-                one["status"] = "refused"
-
-    with pytest.raises(CredentialsRejected, match="was not allowed: refused"):
-        make(OVH_CK="").dns_login(task=Person())
+# --- the clock --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("offset", [-3600, 3600])
 def test_a_clock_that_is_off_by_an_hour_does_not_matter(make, ovh, offset):
     ovh.clock_offset = offset
     add(make())
-    assert len(ovh.values(RECORDS[0].name)) == 3
+    assert len(shown(ovh)) == 3
+
+
+def test_a_clock_that_is_set_meanwhile_does_not_matter(make, ovh, monkeypatch):
+    plugin = make()
+    add(plugin, RECORDS[:1])
+    ovh.clock_offset = 7200
+    add(plugin, RECORDS[1:])
+    assert len(shown(ovh)) == 3
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now)  # for the fake; the plugin's is not asked
+    remove(plugin)
 
 
 def answers(status, body=b"", **headers):
@@ -176,9 +248,7 @@ def test_faults(make, ovh, fault, error, said):
 
 
 def test_a_server_that_does_not_answer(make, ovh, monkeypatch):
-    import threading
-
-    monkeypatch.setattr("pvefw_acme_dns_ovh.api._SECONDS", 0.2)
+    monkeypatch.setattr("pvefw_acme_dns_ovh.http._SECONDS", 0.2)
     ended = threading.Event()
     ovh.fault = lambda *_: ended.wait(5) or True
     with pytest.raises(Unavailable, match="no answer within"):
@@ -196,13 +266,13 @@ def test_a_record_that_vanishes_meanwhile_is_gone(make, ovh):
         return False
 
     ovh.fault = fault
-    plugin.dns_remove(zone="example.com.", records=RECORDS)
+    remove(plugin)
     assert ovh.records == {}
 
 
 def test_a_zone_of_somebody_else(make):
     with pytest.raises(ProviderError, match="This service does not exist"):
-        make().dns_add(zone="example.org.", records=RECORDS)
+        add(make(), zone="example.org.")
 
 
 @pytest.mark.parametrize(
@@ -215,11 +285,23 @@ def test_a_zone_of_somebody_else(make):
             {"OVH_CLIENT_ID": "a", "OVH_CLIENT_SECRET": "b", "OVH_END_POINT": "kimsufi-eu"},
             "OAuth2 works at",
         ),
+        (
+            {"OVH_AK": "a", "OVH_AS": "b", "OVH_END_POINT": "ovh-fr"},
+            "'ovh-fr' is not one of ovh-eu",
+        ),
+        ({"OVH_AK": "a", "OVH_AS": "b", "OVH_END_POINT": "http://x"}, "nor an https:// URL"),
+        ({"OVH_AK": "a", "OVH_AS": "b", "OVH_CK_EXPIRES": "soon"}, "soon"),
     ],
 )
 def test_settings_that_do_not_go_together(settings, said):
     with pytest.raises(ValueError, match=said):
         Ovh(**settings)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_the_names_of_acme_sh_are_understood(name):
+    both = [Ovh(OVH_AK="a", OVH_AS="b", OVH_END_POINT=one) for one in (name, name.replace("-", ""))]
+    assert [one._api.base for one in both] == [ENDPOINTS[name]] * 2
 
 
 def test_nothing_is_taken_from_elsewhere(make, ovh, monkeypatch, tmp_path):
@@ -229,7 +311,7 @@ def test_nothing_is_taken_from_elsewhere(make, ovh, monkeypatch, tmp_path):
     for name in ("OVH_CONSUMER_KEY", "OVH_APPLICATION_KEY", "REQUESTS_CA_BUNDLE"):
         monkeypatch.setenv(name, "/no/such/thing")
     add(make())
-    assert len(ovh.values(RECORDS[0].name)) == 3
+    assert len(shown(ovh)) == 3
 
 
 def test_secrets_do_not_show(make, ovh):
@@ -241,6 +323,7 @@ def test_secrets_do_not_show(make, ovh):
 
 def test_it_binds_as_core_binds_it(make, ovh):
     key, secret = ovh.application
-    values = {"OVH_AK": key, "OVH_AS": secret, "OVH_CK": "ck-granted", "OVH_CA_FILE": ovh.ca_file}
-    bound = plugins.bind(DNS, "ovh", values, instance="mine")
+    values = {"OVH_AK": key, "OVH_AS": secret, "OVH_CK": "ck-granted"}
+    values |= {"OVH_CA_FILE": ovh.ca_file, "OVH_END_POINT": ovh.base}
+    bound = binding.bind(DNS, "ovh", values, instance="mine")
     assert bound.hooks.dns_zones() == ["example.com.", "example.net."]

@@ -2,13 +2,13 @@
 
 import contextlib
 import http.client
-import os
 import socket
 import subprocess
 import sys
 import threading
 
 import pytest
+from privileges import only_root
 from servers.processes import free_port
 
 from pvefw.api import ProviderError
@@ -215,7 +215,7 @@ def test_an_address_that_this_host_does_not_have(present):
         present(Standalone(port=free_port(), listen=["192.0.2.1"]))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="it needs root to become somebody else")
+@only_root("becomes another user")
 def test_a_low_port_without_root_says_what_to_do():
     code = (
         "import os; os.setuid(65534)\n"

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from privileges import only_root
 
 from pvefw.api import ProviderError
 from pvefw.core.errors import ProgramError
@@ -110,7 +111,7 @@ def test_a_file_that_does_not_end(write, monkeypatch):
         defaults.read(write("while :; do :; done"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has anything to lose")
+@only_root("has anything to lose")
 def test_it_runs_as_nobody(write, tmp_path):
     (tmp_path / "secret").write_text("x")
     (tmp_path / "secret").chmod(0o600)

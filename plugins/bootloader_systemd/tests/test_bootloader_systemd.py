@@ -10,8 +10,8 @@ import pytest
 from servers.bootctl import write_bootctl
 
 from pvefw.api import BootPlan, Firmware, ProviderError, Unsupported
-from pvefw.core.hookspecs.boot import BOOTLOADER
-from pvefw.core.plugins import bind_object
+from pvefw.core.binding import bind_object
+from pvefw.core.families import BOOTLOADER
 from pvefw.testing.boot import BootloaderConformance, Machine
 from pvefw.testing.fakes import FakeTask, fake_esp, fake_kernel
 from pvefw_bootloader_systemd import SystemdBoot

@@ -1,10 +1,10 @@
 """LXC containers: the conformance kit, and what they cannot do."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 from servers.lxc import lxc_node
 from whole_host import Host
 
@@ -13,7 +13,7 @@ from pvefw.testing.guest import GuestConformance, PatientTask
 from pvefw_guest_libvirt import Libvirt
 
 pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="containers need root"),
+    only_root("runs containers"),
     pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="libvirt_lxc mounts by FUSE"),
     pytest.mark.xdist_group("containers"),  # their control groups are the machine's
 ]

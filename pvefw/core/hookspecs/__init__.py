@@ -16,7 +16,6 @@ the entry point's name is what an administrator writes in the configuration.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pluggy
@@ -40,32 +39,3 @@ def optional(function: _Function) -> _Function:
     """Mark a hook that a plugin may leave out; the caller then gets ``None``."""
     function.pvefw_optional = True  # type: ignore[attr-defined]  # pluggy does so, too
     return _hookspec(function, firstresult=True)
-
-
-@dataclass(frozen=True)
-class Family:
-    """One kind of plugin: where its entry points stand, which hooks it has, how they are called."""
-
-    name: str
-    """As users write it: ``dns``."""
-    spec: type
-    call_seconds: float | None = 300.0
-    """How long one call may take; ``None`` where the hooks get time-outs of their own."""
-    one_at_a_time: bool = True
-    """Whether calls of one instance wait for each other."""
-    question: str = ""
-    """A hook without arguments that changes nothing: what ``test`` asks an instance."""
-
-    @property
-    def group(self) -> str:
-        """The entry-point group."""
-        return f"{PROJECT}.{self.name}"
-
-    @property
-    def hooks(self) -> dict[str, bool]:
-        """Every hook's name, and whether it is required."""
-        return {
-            name: not hasattr(member, "pvefw_optional")
-            for name, member in vars(self.spec).items()
-            if hasattr(member, f"{PROJECT}_spec")
-        }

@@ -7,7 +7,7 @@ what its loader wants to find there.
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvefw.core.hookspecs import Family, optional, required
+from pvefw.core.hookspecs import optional, required
 from pvefw.core.model import BootPlan, BootState, BootTree, Esp, Firmware, Task
 
 
@@ -85,6 +85,3 @@ class BootloaderSpec:
         :raises Unsupported: this host is not started by this loader.
         :raises ProviderError: it could not be chosen; what was chosen before still is.
         """
-
-
-BOOTLOADER = Family("bootloader", BootloaderSpec, call_seconds=600.0, question="boot_firmware")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from pvefw.core.hookspecs import Family, required
+from pvefw.core.hookspecs import required
 from pvefw.core.model import Challenge, Task
 
 
@@ -69,6 +69,3 @@ class ChallengeSpec:
         :param task: for messages.
         :raises ProviderError: when something is left behind; the message says what and where.
         """
-
-
-CHALLENGE = Family("challenge", ChallengeSpec, call_seconds=120.0, question="challenge_types")

@@ -5,8 +5,9 @@ for the authoritative servers, tries again, and cleans up.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
-from pvefw.core.hookspecs import Family, optional, required
+from pvefw.core.hookspecs import optional, required
 from pvefw.core.model import CatalogEntry, Task, TxtRecord
 
 
@@ -53,6 +54,10 @@ class DnsSpec:
         that is already there is not an error and is not doubled. On return the provider has accepted
         the change; core watches for it at the authoritative servers.
 
+        Where publishing is a step of its own (a refresh, an apply, a commit), it is part of this call,
+        and of every repetition of it: the last attempt may have stored the records and then failed. Leave
+        it out only where the provider itself tells that what it shows is published.
+
         :param zone: the zone that holds the records, absolute: ``example.com.``
         :param records: at least one, all of them at or below the zone.
         :param task: for messages and cancellation.
@@ -69,7 +74,9 @@ class DnsSpec:
 
         Other values at the same names stay. A record that is not there is not an error. This may run
         in another process than the :meth:`dns_add` before, even days later: what is needed must be
-        looked up at the provider, not remembered.
+        looked up at the provider, not remembered. Publish as in :meth:`dns_add`, also where nothing is
+        left to remove. Core looks at the authoritative servers before it forgets the records, and calls
+        again later where they still show.
 
         :param zone: as for :meth:`dns_add`.
         :param records: as for :meth:`dns_add`; ``ttl`` may differ and does not count.
@@ -89,7 +96,7 @@ class DnsSpec:
         """
 
     @optional
-    def dns_login(self, task: Task) -> Mapping[str, str] | None:
+    def dns_login(self, task: Task, zones: Sequence[str]) -> Mapping[str, str] | None:
         """Get the credentials that only a person can give, and return them.
 
         For providers where somebody has to allow the access on a page: log its address, wait with
@@ -97,9 +104,21 @@ class DnsSpec:
         other settings are there, and stores what it returns; the time limit is that of every hook.
 
         :param task: its log is shown as it grows.
-        :returns: settings to store, by key; ``None`` where there is nothing to do.
+        :param zones: the only zones that the credentials are to be good for, absolute; empty for all. A
+            hook that does not declare it is not called where there are some.
+        :returns: settings to store, by key, an empty value for one to remove; ``None`` where there is
+            nothing to do.
         :raises CredentialsRejected: the person refused, or the other settings are wrong.
         :raises ProviderError: anything else, in the provider's own words.
+        """
+
+    @optional
+    def dns_credentials_end(self) -> datetime | None:
+        """When the credentials end, as far as the settings tell; it must be quick and stay offline.
+
+        ``pvefw status`` warns before that.
+
+        :returns: an aware time; ``None`` for never, and where it is not known.
         """
 
 
@@ -131,7 +150,3 @@ class DnsCatalogSpec:
         :returns: an object with the hooks of :class:`DnsSpec`.
         :raises ProviderError: when it cannot be made, for instance for a missing program.
         """
-
-
-DNS = Family("dns", DnsSpec, question="dns_zones")
-DNS_CATALOG = Family("dns_catalog", DnsCatalogSpec, call_seconds=60.0, question="catalog_names")

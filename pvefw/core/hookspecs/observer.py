@@ -4,7 +4,7 @@ Observers run only where an instance of them is configured. Each is called alone
 is a warning of the task, and keeps neither another observer nor the work from going on.
 """
 
-from pvefw.core.hookspecs import Family, optional
+from pvefw.core.hookspecs import optional
 from pvefw.core.model import (
     BootSyncedEvent,
     CertificateEvent,
@@ -51,6 +51,3 @@ class ObserverSpec:
     @optional
     def on_task(self, event: TaskEvent) -> None:
         """A task ended; its log is closed."""
-
-
-OBSERVER = Family("observer", ObserverSpec)

@@ -5,16 +5,20 @@ import hashlib
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers.machines.cache import cached, locked
+from environments import ROOT
+
+from servers.machines.cache import cached
 
 BUSYBOX = Path("/bin/busybox")
-_CLOUD = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)[\d.]*\S*-cloud-amd64)")
-_FULL = re.compile(r"linux-image-(?P<version>\d\S+-amd64)")
+_CLOUD = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)\.\S*-cloud-amd64)")
+_FULL = re.compile(r"linux-image-(?P<version>(?P<series>\d+\.\d+)\.(?!\S*-(cloud|rt)-)\S*-amd64)")
 _APT_SECONDS = 300
+_PACKAGE_LISTS = ROOT / "tools/package_lists.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,12 @@ class Kernel:
 def boot_kernels() -> tuple[Kernel, ...]:
     """Three kernels to be booted, the newest first: if possible one of a newer series than the others.
 
-    They are those of the cloud flavour, which are small and need no module to say that they are there.
+    They are those of the cloud flavour, if apt knows enough of them: they are small.
     """
-    found = [
-        _CLOUD.fullmatch(name) for name in _apt("apt-cache", "pkgnames", "linux-image-").split()
-    ]
-    names = _newest_first([one["version"] for one in found if one])
-    series = {one["version"]: one["series"] for one in found if one}
-    debians_own = [name for name in names if series[name] == series[names[-1]]]
-    chosen = list(dict.fromkeys([*names[:1], *debians_own]))[:3]
-    assert len(chosen) == 3, "apt knows no three linux-image-*-cloud-amd64"
-    return tuple(_fetch(version) for version in chosen)
+    known = _apt(
+        "apt-cache", "pkgnames", "linux-image-", enough=lambda said: len(_three(said)) == 3
+    )
+    return tuple(_fetch(version) for version in _three(known))
 
 
 @functools.cache
@@ -57,6 +56,23 @@ def full_kernel() -> Kernel:
     match = _FULL.search(_apt("apt-cache", "depends", "linux-image-amd64"))
     assert match, "linux-image-amd64 names no kernel"
     return _fetch(match["version"])
+
+
+def _three(names: str) -> list[str]:
+    """The versions to be booted, of all packages that apt knows; fewer where it knows no three."""
+    cloud, full = (_by_version(kind, names) for kind in (_CLOUD, _FULL))
+    versions = _newest_first(list(cloud))
+    debians_own = [one for one in versions if cloud[one] == cloud[versions[-1]]]
+    chosen = list(dict.fromkeys([*versions[:1], *debians_own]))
+    if len(chosen) < 3:  # after a point release, Debian's main archive holds two of each flavour
+        chosen = _newest_first([*chosen, *_newest_first(list(full))[: 3 - len(chosen)]])
+    return chosen[:3]
+
+
+def _by_version(kind: re.Pattern[str], names: str) -> dict[str, str]:
+    """The versions of the kernels of a flavour, and the series of each."""
+    found = [kind.fullmatch(name) for name in names.split()]
+    return {one["version"]: one["series"] for one in found if one}
 
 
 def unsigned(kernel: Kernel) -> Kernel:
@@ -82,27 +98,37 @@ def _newest_first(versions: Sequence[str]) -> list[str]:
     return sorted(versions, key=functools.cmp_to_key(order))
 
 
-def _apt(*argv: str, cwd: Path | None = None) -> str:
-    """Run apt; where it does not know what it is asked for, fetch its lists and try again."""
-    for last in (False, True):
+def _apt(
+    *argv: str,
+    enough: Callable[[str], bool] = lambda said: bool(said.strip()),
+    cwd: Path | None = None,
+) -> str:
+    """Run apt, with package lists that are up to date.
+
+    :param enough: whether it knew what it was asked for, by what it said; else its lists may be too old.
+    """
+    for options in ([], ["--unknown"]):
+        lists = subprocess.run(
+            [sys.executable, _PACKAGE_LISTS, *options],
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        sys.stderr.write(lists.stderr)
         done = subprocess.run(
             argv, capture_output=True, text=True, check=False, cwd=cwd, timeout=_APT_SECONDS
         )
-        if done.returncode == 0 and (done.stdout.strip() or cwd):
-            break
-        assert not last, f"{' '.join(argv)}: {done.stderr}"
-        with locked("apt"):
-            subprocess.run(
-                ["apt-get", "update"], capture_output=True, check=False, timeout=_APT_SECONDS
-            )
-    return done.stdout
+        if done.returncode == 0 and enough(done.stdout):
+            return done.stdout
+    raise AssertionError(f"{' '.join(argv)}: not enough: {done.stdout}{done.stderr}{lists.stderr}")
 
 
 def _fetch(version: str) -> Kernel:
     """Unpack the package of a kernel."""
 
     def make(folder: Path) -> None:
-        _apt("apt-get", "download", f"linux-image-{version}", cwd=folder)
+        package = f"linux-image-{version}"
+        _apt("apt-get", "download", package, enough=lambda _: any(folder.iterdir()), cwd=folder)
         (package,) = folder.glob("*.deb")
         subprocess.run(["dpkg", "-x", package, folder], check=True, timeout=_APT_SECONDS)
         package.unlink()

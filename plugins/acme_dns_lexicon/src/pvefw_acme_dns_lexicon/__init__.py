@@ -1,12 +1,17 @@
 """A catalogue of the DNS providers that dns-lexicon knows, a library with some ninety of them."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pvefw.api import CatalogEntry, ProviderError, TxtRecord, hookimpl
 from pvefw_acme_dns_lexicon import library
 
 __all__ = ["Lexicon"]
+
+_Change = Callable[[library.Session, Sequence[TxtRecord]], None]
+_USUAL_TTL = 3600
+_ABOUT_TTL = re.compile(r"\bttl\b", re.IGNORECASE)
 
 
 @dataclass
@@ -40,24 +45,39 @@ class LexiconDns:
 
     @hookimpl
     def dns_add(self, zone: str, records: Sequence[TxtRecord]) -> None:
-        """Add what is missing, and see that nothing was replaced by it."""
-        with library.session(self._name, self._values, zone, records[0].ttl) as provider:
-            for one in records:
-                before = provider.values(one.name)
-                if one.value in before:
-                    continue
-                provider.create(one.name, one.value)
-                lost = before - provider.values(one.name) if before else set()
-                if lost:
-                    raise ProviderError(
-                        f"lexicon/{self._name} replaced {len(lost)} other values at {one.name}",
-                        hint="This provider's module cannot hold two values at one name.",
-                    )
+        """Add what is missing."""
+        self._change(_add, zone, records)
 
     @hookimpl
     def dns_remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
         """Remove exactly these."""
-        with library.session(self._name, self._values, zone, records[0].ttl) as provider:
-            for one in records:
-                if one.value in provider.values(one.name):
-                    provider.delete(one.name, one.value)
+        self._change(_remove, zone, records)
+
+    def _change(self, change: _Change, zone: str, records: Sequence[TxtRecord]) -> None:
+        """The TTL is a wish: a provider that refuses it gets lexicon's usual one."""
+        try:
+            with library.session(self._name, self._values, zone, records[0].ttl) as provider:
+                change(provider, records)
+        except ProviderError as error:
+            if type(error) is not ProviderError or not _ABOUT_TTL.search(error.message):
+                raise
+            with library.session(self._name, self._values, zone, _USUAL_TTL) as provider:
+                change(provider, records)
+
+
+def _add(provider: library.Session, records: Sequence[TxtRecord]) -> None:
+    missing = [one for one in records if one.value not in provider.values(one.name)]
+    if not missing and provider.publishes_changes_only:
+        provider.delete(records[0].name, records[0].value)
+        missing = [records[0]]
+    for one in missing:
+        provider.create(one.name, one.value)
+
+
+def _remove(provider: library.Session, records: Sequence[TxtRecord]) -> None:
+    there = [one for one in records if one.value in provider.values(one.name)]
+    if not there and provider.publishes_changes_only:
+        provider.create(records[0].name, records[0].value)
+        there = [records[0]]
+    for one in there:
+        provider.delete(one.name, one.value)

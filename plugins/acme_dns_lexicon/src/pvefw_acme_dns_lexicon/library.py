@@ -10,14 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pvefw.api import (
-    CredentialsRejected,
-    ProviderError,
-    RateLimited,
-    SettingInfo,
-    Unavailable,
-    Unsupported,
-)
+from pvefw.api import ProviderError, SettingInfo, Unavailable, Unsupported
+from pvefw_acme_dns_lexicon.errors import explained
 
 _PUBLIC = re.compile(
     r"(user(name)?|login|e?mail|url|uri|endpoint|entrypoint|host|hostname|server|server_id|zone|zone_id|"
@@ -26,8 +20,11 @@ _PUBLIC = re.compile(
     re.IGNORECASE,
 )
 """Options that end so are shown; everything else may be a credential and is masked."""
-_TOO_MANY, _BROKEN = 429, 500
-_UNAUTHORIZED = (401, 403)
+_PUBLISH_CHANGES_ONLY = {"ovh", "wedos"}
+"""Their modules publish the zone after a change, in a step of its own, and not where nothing changes.
+
+So one record comes or goes once more where a call finds everything as it should be.
+"""
 
 
 def names() -> list[str]:
@@ -78,24 +75,71 @@ def settings(name: str) -> Sequence[SettingInfo]:
 class Session:
     """A provider that has let us in, for one zone."""
 
-    def __init__(self, provider: Any) -> None:
+    def __init__(self, name: str, provider: Any) -> None:
+        self._name = name
         self._provider = provider
+        self.publishes_changes_only = name in _PUBLISH_CHANGES_ONLY
 
     def values(self, name: str) -> set[str]:
         """The TXT values at a name."""
-        plain = name.rstrip(".")
-        found = self._provider.list_records("TXT", plain)
-        return {str(one["content"]).strip('"') for one in found if one["name"].rstrip(".") == plain}
+        return set(self._listed(name).values())
 
     def create(self, name: str, value: str) -> None:
-        """Add one value."""
+        """Add one value beside what is there.
+
+        :raises ProviderError: it was not added, or others were replaced by it.
+        """
+        before = self.values(name)
         if not self._provider.create_record("TXT", name.rstrip("."), value):
             raise ProviderError(f"the provider did not add {name}, and does not say why")
+        lost = before - self.values(name) if before else set()
+        if lost:
+            raise ProviderError(
+                f"lexicon/{self._name} replaced {len(lost)} other values at {name}",
+                hint="This provider's module cannot hold two values at one name.",
+            )
 
     def delete(self, name: str, value: str) -> None:
-        """Remove one value."""
-        if not self._provider.delete_record(None, "TXT", name.rstrip("."), value):
-            raise ProviderError(f"the provider did not remove {name}, and does not say why")
+        """Remove one value, and no other.
+
+        Modules compare the text as their API has it, with quotes or without, and report a removal where
+        nothing was the same. So it is looked at, and the other form is tried.
+
+        :raises Unavailable: the provider still lists it.
+        :raises ProviderError: it refused, or others were removed as well.
+        """
+        before, refusal = self.values(name), None
+        for content in self._forms(name, value):
+            try:
+                self._provider.delete_record(None, "TXT", name.rstrip("."), content)
+            except Exception as error:
+                refusal = explained(self._name, error)
+                if type(refusal) is not ProviderError:
+                    raise
+            after = self.values(name)
+            lost = before - after - {value}
+            if lost:
+                raise ProviderError(
+                    f"lexicon/{self._name} removed {len(lost)} other values at {name}",
+                    hint="This provider's module cannot hold two values at one name.",
+                )
+            if value not in after:
+                return
+        raise refusal or Unavailable(
+            f"lexicon/{self._name}: the provider still lists the value at {name} after its removal"
+        )
+
+    def _forms(self, name: str, value: str) -> list[str]:
+        """A value as the provider lists it, bare, and in quotes; each once."""
+        listed = [text for text, plain in self._listed(name).items() if plain == value]
+        return list(dict.fromkeys([*listed, value, f'"{value}"']))
+
+    def _listed(self, name: str) -> dict[str, str]:
+        """The texts at a name as the provider lists them, each with the value that it stands for."""
+        plain = name.rstrip(".")
+        found = self._provider.list_records("TXT", plain)
+        texts = [str(one["content"]) for one in found if one["name"].rstrip(".").lower() == plain]
+        return {text: text.strip('"').replace('" "', "") for text in texts}
 
 
 @contextmanager
@@ -119,37 +163,11 @@ def session(name: str, values: Mapping[str, str], zone: str, ttl: int) -> Iterat
         config: Any = ConfigResolver
         provider = load(name)(config().with_dict(known))
         provider.authenticate()
-        yield Session(provider)
+        yield Session(name, provider)
     except ProviderError:
         raise
     except Exception as error:
-        raise _explained(name, error) from error
+        raise explained(name, error) from error
     finally:
         if provider is not None:
             provider.cleanup()
-
-
-def _explained(name: str, error: Exception) -> ProviderError:
-    """What an exception out of lexicon means."""
-    import requests
-    from lexicon.exceptions import AuthenticationError
-
-    words = f"lexicon/{name}: {' '.join(str(error).split()) or type(error).__name__}"
-    if isinstance(error, AuthenticationError):
-        return CredentialsRejected(words, hint="Check the credentials and their rights.")
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        return _by_status(words, error.response)
-    if isinstance(error, requests.ConnectionError | requests.Timeout):
-        return Unavailable(f"lexicon/{name}: no answer: {type(error).__name__}")
-    return ProviderError(words)
-
-
-def _by_status(words: str, answer: Any) -> ProviderError:
-    if answer.status_code in _UNAUTHORIZED:
-        return CredentialsRejected(words, hint="Check the credentials and their rights.")
-    if answer.status_code == _TOO_MANY:
-        after = answer.headers.get("Retry-After", "")
-        return RateLimited(words, retry_after=float(after) if after.isdecimal() else None)
-    if answer.status_code >= _BROKEN:
-        return Unavailable(words)
-    return ProviderError(words)

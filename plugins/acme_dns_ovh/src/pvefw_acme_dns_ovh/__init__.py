@@ -1,30 +1,29 @@
 """dns-01 for pvefw at OVHcloud, Kimsufi and So you Start."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from pvefw.api import CredentialsRejected, ProviderError, Task, TxtRecord, hookimpl, setting
-from pvefw_acme_dns_ovh.api import ENDPOINTS, TOKEN_URLS, Api, Credentials, gone
+from pvefw_acme_dns_ovh.api import TOKEN_URLS, Api, endpoint
+from pvefw_acme_dns_ovh.credentials import ApplicationKeys, OAuth2Client
+from pvefw_acme_dns_ovh.errors import Conflict, NotGranted, NotThere
+from pvefw_acme_dns_ovh.http import Http
+from pvefw_acme_dns_ovh.login import login
+from pvefw_acme_dns_ovh.rights import access_rules, how_to_get_a_key
 
 __all__ = ["Ovh"]
 
-ACCESS_RULES = [
-    {"method": "GET", "path": "/domain/zone"},
-    {"method": "GET", "path": "/domain/zone/*/record"},
-    {"method": "GET", "path": "/domain/zone/*/record/*"},
-    {"method": "POST", "path": "/domain/zone/*/record"},
-    {"method": "DELETE", "path": "/domain/zone/*/record/*"},
-    {"method": "POST", "path": "/domain/zone/*/refresh"},
-    {"method": "GET", "path": "/auth/currentCredential"},
-]
-"""All that this plugin does, and nothing more."""
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _PARALLEL = 8
-_POLL_SECONDS = 2.0
+_LEAST_TTL = 60
+"""OVH refuses less."""
+_PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds between attempts to refresh a zone while another refresh is under way."""
 
 
 @dataclass
@@ -36,8 +35,12 @@ class Ovh:
     OVH_CK: str = setting(
         help="Consumer key; `pvefw acme plugin login` gets one.", default="", secret=True
     )
+    OVH_CK_EXPIRES: str = setting(
+        help="When the consumer key expires; `pvefw acme plugin login` stores it.", default=""
+    )
     OVH_END_POINT: str = setting(
-        help="Which of OVH's APIs.", default="ovh-eu", choices=tuple(ENDPOINTS)
+        help="Which of OVH's APIs: ovh-eu, ovh-ca, ovh-us, kimsufi-eu, …, or its URL.",
+        default="ovh-eu",
     )
     OVH_CLIENT_ID: str = setting(help="OAuth2 client id, instead of the keys.", default="")
     OVH_CLIENT_SECRET: str = setting(help="OAuth2 client secret.", default="", secret=True)
@@ -52,58 +55,59 @@ class Ovh:
             raise ValueError(
                 "give either OVH_AK and OVH_AS, or OVH_CLIENT_ID and OVH_CLIENT_SECRET"
             )
-        if self.OVH_CLIENT_ID and self.OVH_END_POINT not in TOKEN_URLS:
+        where = endpoint(self.OVH_END_POINT)
+        if self.OVH_CLIENT_ID and not where.token_url:
             raise ValueError(f"OAuth2 works at {', '.join(TOKEN_URLS)} only")
-        self._advice = ""
-        credentials = Credentials(
-            self.OVH_AK, self.OVH_AS, self.OVH_CK, self.OVH_CLIENT_ID, self.OVH_CLIENT_SECRET
-        )
-        token_url = TOKEN_URLS.get(self.OVH_END_POINT, "")
-        self._api = Api(ENDPOINTS[self.OVH_END_POINT], token_url, credentials, self.OVH_CA_FILE)
+        if self.OVH_CK_EXPIRES:
+            _time(self.OVH_CK_EXPIRES)
+        http = Http(self.OVH_CA_FILE)
+        self._keys = ApplicationKeys(http, where.base, self.OVH_AK, self.OVH_AS, self.OVH_CK)
+        client = OAuth2Client(http, where.token_url, self.OVH_CLIENT_ID, self.OVH_CLIENT_SECRET)
+        self._api = Api(http, where.base, client if self.OVH_CLIENT_ID else self._keys)
 
     @hookimpl
-    def dns_zones(self) -> Sequence[str]:
-        """The zones of this account."""
-        return [f"{name.lower()}." for name in self._call("GET", "/domain/zone")]
+    def dns_zones(self) -> Sequence[str] | None:
+        """The zones of this account; ``None`` where the credentials are for some of them only.
+
+        The right to list them is one of its own: ``/domain/zone/*`` does not include ``/domain/zone``.
+        IAM leaves out what it does not allow to look at, until the list is empty.
+        """
+        with suppress(NotGranted):
+            return [f"{name.lower()}." for name in self._call("GET", "/domain/zone")] or None
+        return None
 
     @hookimpl
-    def dns_add(self, zone: str, records: Sequence[TxtRecord]) -> None:
-        """Add what is missing, then refresh the zone once."""
+    def dns_add(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
+        """Add what is missing, then refresh the zone once.
+
+        Also where nothing is missing: that a record is there does not mean that it was published.
+        """
         there = {(name, value) for name, value, _ in self._existing(zone, records)}
         missing = [one for one in records if (one.name, one.value) not in there]
         _parallel(lambda one: self._create(zone, one), missing)
-        if missing:
-            self._refresh(zone)
+        self._refresh(zone, task)
 
     @hookimpl
-    def dns_remove(self, zone: str, records: Sequence[TxtRecord]) -> None:
-        """Remove exactly these, then refresh the zone once."""
+    def dns_remove(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
+        """Remove exactly these, then refresh the zone once, for the same reason as :meth:`dns_add`."""
         wanted = {(one.name, one.value) for one in records}
         found = self._existing(zone, records)
         ids = [id_ for name, value, id_ in found if (name, value) in wanted]
         _parallel(lambda id_: self._delete(zone, id_), ids)
-        if ids:
-            self._refresh(zone)
+        self._refresh(zone, task)
 
     @hookimpl
-    def dns_login(self, task: Task) -> Mapping[str, str]:
+    def dns_login(self, task: Task, zones: Sequence[str]) -> Mapping[str, str]:
         """Ask for a consumer key, wait until its owner has allowed it, and return it."""
         if not self.OVH_AK:
             raise ProviderError("an OAuth2 client needs no login")
-        made = self._ask_for_key()
-        task.log(f"Open this page and allow the access: {made['validationUrl']}")
-        key = made["consumerKey"]
-        api = self._api.with_consumer_key(key)
-        while True:
-            try:
-                status = api.call("GET", "/auth/currentCredential")["status"]
-            except CredentialsRejected:
-                status = "pendingValidation"
-            if status == "validated":
-                return {"OVH_CK": key}
-            if status not in ("pendingValidation", "pending"):
-                raise CredentialsRejected(f"the consumer key was not allowed: {status}")
-            task.wait(_POLL_SECONDS)
+        key = login(self._api, self._keys, access_rules(zones), task)
+        return {"OVH_CK": key.value, "OVH_CK_EXPIRES": key.ends}
+
+    @hookimpl
+    def dns_credentials_end(self) -> datetime | None:
+        """When the consumer key expires, as it was at the login."""
+        return _time(self.OVH_CK_EXPIRES) if self.OVH_CK_EXPIRES else None
 
     # --- records ---
 
@@ -112,84 +116,74 @@ class Ovh:
         path = f"/domain/zone/{zone.rstrip('.')}/record"
 
         def look(name: str) -> list[tuple[str, str, int]]:
-            label = name.removesuffix(zone).rstrip(".")
-            ids = self._call("GET", path, fieldType="TXT", subDomain=label)
-            return [one for id_ in ids if (one := self._record(path, name, id_))]
+            ids = self._call("GET", path, fieldType="TXT", subDomain=_label(name, zone))
+            return [one for id_ in ids if (one := self._record(path, zone, name, id_))]
 
         names = sorted({one.name for one in records})
         for found in _parallel(look, names):
             yield from found
 
-    def _record(self, path: str, name: str, id_: int) -> tuple[str, str, int] | None:
+    def _record(self, path: str, zone: str, name: str, id_: int) -> tuple[str, str, int] | None:
+        """One record, if it is a TXT record at this name: OVH's filters find what is similar, too."""
         try:
             said = self._call("GET", f"{path}/{id_}")
-        except ProviderError as error:
-            if gone(error):  # somebody else removed it meanwhile
-                return None
-            raise
+        except NotThere:  # somebody else removed it meanwhile
+            return None
+        where = (str(said.get("subDomain") or "").lower(), said.get("fieldType"))
+        if where != (_label(name, zone), "TXT"):
+            return None
         return name, str(said["target"]).strip('"'), id_
 
     def _create(self, zone: str, one: TxtRecord) -> None:
-        name = zone.rstrip(".")
-        label = one.name.removesuffix(zone).rstrip(".")
-        body = {"fieldType": "TXT", "subDomain": label, "target": one.value, "ttl": one.ttl}
-        self._call("POST", f"/domain/zone/{name}/record", body)
+        body = {
+            "fieldType": "TXT",
+            "subDomain": _label(one.name, zone),
+            "target": one.value,
+            "ttl": max(one.ttl, _LEAST_TTL),
+        }
+        self._call("POST", f"/domain/zone/{zone.rstrip('.')}/record", body)
 
     def _delete(self, zone: str, id_: int) -> None:
-        try:
+        with suppress(NotThere):
             self._call("DELETE", f"/domain/zone/{zone.rstrip('.')}/record/{id_}")
-        except ProviderError as error:
-            if not gone(error):
-                raise
 
-    def _refresh(self, zone: str) -> None:
-        self._call("POST", f"/domain/zone/{zone.rstrip('.')}/refresh")
+    def _refresh(self, zone: str, task: Task) -> None:
+        """Publish the zone. OVH does one refresh at a time, and one that began earlier may miss ours."""
+        path = f"/domain/zone/{zone.rstrip('.')}/refresh"
+        for pause in _PAUSES:
+            try:
+                self._call("POST", path)
+            except Conflict:
+                task.wait(pause)
+            else:
+                return
+        self._call("POST", path)
 
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: str
     ) -> Any:
-        if self.OVH_AK and not self.OVH_CK:
-            raise CredentialsRejected(
-                "there is no consumer key (OVH_CK)", hint=self._how_to_login()
-            )
+        """A call whose refusal says what to do."""
+        how = how_to_get_a_key(self._api.base)
+        if self.OVH_AK and not self._keys.complete:
+            raise CredentialsRejected("there is no consumer key (OVH_CK)", hint=how)
         try:
             return self._api.call(method, path, body, **query)
         except CredentialsRejected as error:
-            error.hint = (
-                self._how_to_login() if self.OVH_AK else "Check the OAuth2 client's rights."
+            error.hint = error.hint or (
+                how if self.OVH_AK else "Check the rights of the OAuth2 client in IAM."
             )
             raise
 
-    def _how_to_login(self) -> str:
-        """The request that gets a consumer key with the rights that are needed, and its answer.
 
-        The key is shown, as OVH shows it: nobody has allowed it yet, and without the application's secret
-        it is of no use. It is asked for once, however many calls fail.
-        """
-        if self._advice:
-            return self._advice
-        rules = json.dumps({"accessRules": ACCESS_RULES})
-        request = (
-            f"POST {self._api.base}/auth/credential with the header X-Ovh-Application and {rules}"
-        )
-        try:
-            made = self._ask_for_key()
-            answer = (
-                f"It was made: open {made['validationUrl']} and set OVH_CK={made['consumerKey']}"
-            )
-        except ProviderError as error:
-            answer = f"It was tried: {error.message}"
-        self._advice = (
-            "Get a consumer key with `pvefw acme plugin login ID`, or by this request: "
-            f"{request}. {answer}"
-        )
-        return self._advice
+def _label(name: str, zone: str) -> str:
+    """A name relative to its zone; empty for the zone's own."""
+    return name.removesuffix(zone).rstrip(".")
 
-    def _ask_for_key(self) -> Mapping[str, str]:
-        made: Mapping[str, str] = self._api.call_unsigned(
-            "POST", "/auth/credential", {"accessRules": ACCESS_RULES}
-        )
-        return made
+
+def _time(text: str) -> datetime:
+    """A time as OVH says it (RFC 3339); ``ValueError`` for anything else."""
+    found = datetime.fromisoformat(text)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:

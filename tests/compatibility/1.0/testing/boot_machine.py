@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from pvefw.core.hookspecs.boot import BootloaderSpec
 from pvefw.core.model import BootPlan, BootState, BootTree, Esp, Kernel
-from pvefw.core.plugins import Bound
+from pvefw.core.binding import Bound
 from pvefw.testing.fakes import FakeTask, fake_kernel
 
 _RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}

@@ -29,9 +29,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from pvefw.core import plugins, settings
+from pvefw.core import settings, binding
 from pvefw.core.errors import CredentialsRejected, PvefwError
-from pvefw.core.hookspecs.dns import DNS, DnsSpec
+from pvefw.core.families import DNS
+from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import SettingInfo, TxtRecord
 from pvefw.host.clock import SystemClock
 from pvefw.testing.fakes import FakeTask
@@ -106,7 +107,7 @@ class DnsConformance:
     @staticmethod
     def bind(plugin: object) -> DnsSpec:
         """The hooks of a plugin, guarded as in core."""
-        hooks: DnsSpec = plugins.bind_object(DNS, plugin, type(plugin).__name__).hooks
+        hooks: DnsSpec = binding.bind_object(DNS, plugin, type(plugin).__name__).hooks
         return hooks
 
     @staticmethod
@@ -317,7 +318,7 @@ class DnsConformance:
 
     def test_zones_are_absolute(self, plugin: object, hooks: DnsSpec, zone: str) -> None:
         """Where the provider can tell its zones, they are absolute and hold the test's zone."""
-        bound = plugins.bind_object(DNS, plugin, type(plugin).__name__)
+        bound = binding.bind_object(DNS, plugin, type(plugin).__name__)
         zones = hooks.dns_zones() if "dns_zones" in bound.implemented else None
         if zones is None:
             return

@@ -21,9 +21,10 @@ from typing import NoReturn
 
 import pytest
 
-from pvefw.core import plugins, settings
+from pvefw.core import settings, binding
 from pvefw.core.errors import ConfigError, ProviderError
-from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG, DnsCatalogSpec
+from pvefw.core.families import DNS, DNS_CATALOG
+from pvefw.core.hookspecs.dns import DnsCatalogSpec
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
@@ -49,7 +50,7 @@ class DnsCatalogConformance:
     @pytest.fixture
     def hooks(self, plugin: object) -> DnsCatalogSpec:
         """The catalogue's hooks, bound as core binds them."""
-        hooks: DnsCatalogSpec = plugins.bind_object(
+        hooks: DnsCatalogSpec = binding.bind_object(
             DNS_CATALOG, plugin, type(plugin).__name__
         ).hooks
         return hooks
@@ -133,7 +134,7 @@ class DnsCatalogConformance:
         """An object with the hooks of the DNS family, another one whenever it is asked."""
         name, values = sample
         first, second = (hooks.catalog_make(name=name, values=values) for _ in range(2))
-        plugins.bind_object(DNS, first, name)
+        binding.bind_object(DNS, first, name)
         assert first is not second, (
             "catalog_make returns the same object twice: two instances have settings of their own"
         )

@@ -24,12 +24,13 @@ from dataclasses import replace
 
 import pytest
 
-from pvefw.core import plugins, settings
+from pvefw.core import settings, binding
 from pvefw.host.clock import SystemClock
 from pvefw.core.errors import Cancelled, ProviderError, Unavailable, Unsupported
-from pvefw.core.hookspecs.guest import GUEST, GuestSpec
+from pvefw.core.families import GUEST
+from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import Guest, GuestEvent, GuestState, MigrateOptions
-from pvefw.core.plugins import Bound
+from pvefw.core.binding import Bound
 from pvefw.testing.fakes import FakeTask
 
 Look = Callable[[int], GuestState]
@@ -96,7 +97,7 @@ class GuestConformance:
     @pytest.fixture
     def bound(self, plugin: object) -> Bound[GuestSpec]:
         """The plugin as core binds it."""
-        made: Bound[GuestSpec] = plugins.bind_object(GUEST, plugin, type(plugin).__name__)
+        made: Bound[GuestSpec] = binding.bind_object(GUEST, plugin, type(plugin).__name__)
         return made
 
     @pytest.fixture

@@ -27,9 +27,10 @@ from typing import Any
 
 import pytest
 
-from pvefw.core import plugins, settings
+from pvefw.core import settings, binding
 from pvefw.core.errors import ProviderError, PvefwError
-from pvefw.core.hookspecs.observer import OBSERVER, ObserverSpec
+from pvefw.core.families import OBSERVER
+from pvefw.core.hookspecs.observer import ObserverSpec
 from pvefw.core.model import (
     BootSyncedEvent,
     CertificateEvent,
@@ -40,7 +41,7 @@ from pvefw.core.model import (
     TaskEvent,
     Urgency,
 )
-from pvefw.core.plugins import Bound
+from pvefw.core.binding import Bound
 from pvefw.testing.fakes import FakeTask
 
 Heard = Callable[[], object]
@@ -106,7 +107,7 @@ class ObserverConformance:
             for info, name in zip(infos, names, strict=True)
         }
         secrets = settings.secret_values(infos, values)
-        made: Bound[ObserverSpec] = plugins.bind_object(
+        made: Bound[ObserverSpec] = binding.bind_object(
             OBSERVER, plugin, type(plugin).__name__, secrets=secrets
         )
         return made

@@ -1,6 +1,5 @@
-"""Plugins: find them, load the one that is named, check it, bind its hooks.
+"""Binds a plugin: loads it, makes it from its settings, checks it, and guards its hooks.
 
-stevedore decides which code runs: one entry point is imported, the one that somebody asked for.
 pluggy decides how it is called: the object is checked against the family's hook specification and
 called by keyword. Every call is guarded: it has a time limit, and whatever it raises becomes an error
 that names the plugin, without its secrets.
@@ -12,104 +11,20 @@ from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from pvefw import PROJECT
-from pvefw.core import loading, metadata, settings
+from pvefw.core import finding, loading, masking, references, settings
 from pvefw.core.errors import (
     Cancelled,
     ConfigError,
     PluginBroken,
     PluginError,
-    PluginMissing,
 )
+from pvefw.core.families import Family
+from pvefw.core.finding import PluginInfo
 from pvefw.core.guard import Guard, said, time_limit
-from pvefw.core.hookspecs import Family
-from pvefw.core.hookspecs.boot import BOOTLOADER
-from pvefw.core.hookspecs.challenge import CHALLENGE
-from pvefw.core.hookspecs.dns import DNS, DNS_CATALOG
-from pvefw.core.hookspecs.guest import GUEST
-from pvefw.core.hookspecs.observer import OBSERVER
 from pvefw.core.model import SettingInfo
 from pvefw.host import concurrency
 
-FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER)}
-
 _Spec = TypeVar("_Spec")
-
-# --- find: metadata only, nothing is imported ---------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PluginInfo:
-    """An installed plugin, as its distribution's metadata describes it."""
-
-    family: Family
-    entry_point: metadata.EntryPoint
-
-    @property
-    def name(self) -> str:
-        return self.entry_point.name
-
-    @property
-    def who(self) -> str:
-        """For messages: ``dns/ovh (pvefw-acme-dns-ovh 1.0.0)``."""
-        return f"{self.family.name}/{self.name} ({self.distribution} {self.version})"
-
-    @property
-    def distribution(self) -> str:
-        return self.entry_point.distribution.name
-
-    @property
-    def version(self) -> str:
-        return self.entry_point.distribution.version
-
-    @property
-    def api(self) -> int | None:
-        """The plugin API number: the lowest major version of pvefw that it requires."""
-        return metadata.plugin_api(self.entry_point.distribution)
-
-    @property
-    def problem(self) -> str:
-        """Why it must not be loaded, from metadata alone; empty where it may."""
-        return metadata.problem(self.entry_point.distribution)
-
-
-def installed(family: Family) -> list[PluginInfo]:
-    """Every plugin of a family, by name. A name stands twice where two distributions offer it."""
-    found = [PluginInfo(family, one) for one in metadata.entry_points(family.group)]
-    return sorted(found, key=lambda info: (info.name, info.distribution))
-
-
-def find(family: Family, name: str) -> PluginInfo:
-    """The one installed plugin of this name.
-
-    :raises PluginMissing: there is none; the hint lists those that are there.
-    :raises PluginBroken: two distributions offer the name, or it is made for another plugin API.
-    """
-    everything = installed(family)
-    matches = [info for info in everything if info.name == name]
-    if not matches:
-        names = ", ".join(sorted({info.name for info in everything})) or "none"
-        raise PluginMissing(
-            f"there is no {family.name} plugin named {name}",
-            plugin=f"{family.name}/{name}",
-            hint=f"Installed: {names}.",
-        )
-    if len(matches) > 1:
-        owners = " and ".join(f"{info.distribution} {info.version}" for info in matches)
-        raise PluginBroken(
-            f"{family.name}/{name} is offered by {owners}",
-            plugin=f"{family.name}/{name}",
-            hint="Uninstall one of the two.",
-        )
-    if matches[0].problem:
-        raise PluginBroken(
-            f"{matches[0].who}: {matches[0].problem}",
-            plugin=f"{family.name}/{name}",
-            hint=f"Install a release of {matches[0].distribution} for this pvefw, or upgrade pvefw.",
-        )
-    return matches[0]
-
-
-# --- load: import one ---------------------------------------------------------------------------
 
 
 def load(info: PluginInfo) -> type:
@@ -127,9 +42,6 @@ def _broken(info: PluginInfo, why: str, hint: str = "") -> PluginBroken:
     return loading.broken(info.entry_point, info.who, why, hint)
 
 
-# --- bind: check, and call ------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class Bound(Generic[_Spec]):
     """A plugin that is ready to be called."""
@@ -142,6 +54,10 @@ class Bound(Generic[_Spec]):
     """The hooks that it has."""
     secrets: Sequence[str] = ()
     """What must never be shown."""
+
+    def takes(self, hook: str, argument: str) -> bool:
+        """Whether the plugin's hook declares an argument, and so is given it."""
+        return bool(cast(Any, self.hooks).takes(hook, argument))
 
     def masking(self, secrets: Sequence[str]) -> "Bound[_Spec]":
         """The same, masking these values, too: a catalogue gets the secrets of its providers."""
@@ -161,7 +77,7 @@ def bind(family: Family, name: str, values: Mapping[str, str], *, instance: str 
     :raises PluginError: it is missing or broken.
     :raises ConfigError: the values do not fit its settings.
     """
-    return bind_found(find(family, name), values, instance=instance)
+    return bind_found(finding.find(family, name), values, instance=instance)
 
 
 def bind_found(info: PluginInfo, values: Mapping[str, str], *, instance: str = "") -> Bound[Any]:
@@ -192,7 +108,7 @@ def check_values(info: PluginInfo, values: Mapping[str, str], who: str) -> Seque
     try:
         infos = settings.declared(plugin)
         settings.check(infos, values, who)
-        if not any(settings.is_reference(one) for one in values.values()):
+        if not any(references.is_reference(one) for one in values.values()):
             resolved = settings.resolve_all(infos, values, who)
             _make(info, plugin, resolved, settings.secret_values(infos, resolved), who)
         return infos
@@ -210,11 +126,11 @@ def _make(
         raise
     except ValueError as error:  # how a plugin says that its settings do not fit each other
         raise ConfigError(
-            f"{who}: {settings.redact(' '.join(str(error).split()), secrets)}",
+            f"{who}: {masking.redact(' '.join(str(error).split()), secrets)}",
             hint=f"What it needs: pvefw plugin show {info.family.name} {info.name}",
         ) from None
     except BaseException as error:  # noqa: BLE001 - whatever foreign code raises
-        why = settings.redact(f"it cannot be made: {said(error)}", secrets)
+        why = masking.redact(f"it cannot be made: {said(error)}", secrets)
         raise PluginBroken(why) from None
 
 

@@ -1,0 +1,73 @@
+"""HTTP over one kept-alive session that takes nothing from the environment."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import requests
+
+from pvefw.api import Unavailable
+
+_SECONDS = 30.0
+
+
+class Http:
+    """Requests to one API; safe to use from several threads.
+
+    :param ca_file: certificates to trust instead of the system's; empty for those.
+    """
+
+    def __init__(self, ca_file: str = "") -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = ca_file or True
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> requests.Response:
+        """One request; whatever the status of the answer is.
+
+        :raises Unavailable: no answer within 30 seconds, or no connection.
+        """
+        try:
+            return self._session.request(
+                method, url, data=data, headers=headers, auth=auth, timeout=_SECONDS
+            )
+        except requests.Timeout as error:
+            raise Unavailable(f"{url}: no answer within {_SECONDS:g} seconds") from error
+        except requests.RequestException as error:
+            raise Unavailable(f"{url}: no answer: {type(error).__name__}") from error
+
+
+def parsed(answer: requests.Response) -> Any:
+    """The JSON of an answer.
+
+    :raises Unavailable: it is none: a proxy or a maintenance page has answered.
+    """
+    try:
+        return answer.json()
+    except ValueError as error:
+        where = answer.url.partition("?")[0]
+        raise Unavailable(
+            f"{where}: an answer that is not JSON (status {answer.status_code})"
+        ) from error
+
+
+def fields(answer: requests.Response) -> Mapping[str, Any]:
+    """The members of a JSON object; empty where the answer is something else."""
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def retry_after(answer: requests.Response) -> float | None:
+    """Seconds to wait before the next request, where the server says so (RFC 9110 section 10.2.3)."""
+    said = answer.headers.get("Retry-After", "")
+    return float(said) if said.isdecimal() else None

@@ -1,0 +1,78 @@
+"""The families of plugins: what each is called, which hooks it has, how they are called."""
+
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+
+from pvefw import PROJECT
+
+
+@dataclass(frozen=True)
+class Family:
+    """One kind of plugin: where its entry points stand, which hooks it has, how they are called."""
+
+    name: str
+    """As users write it: ``dns``."""
+    specification: str
+    """Its hook specification, ``module:class``. It is imported when it is asked for: pluggy, whose marks
+    it has, takes as long to import as a quick command to end.
+    """
+    call_seconds: float | None = 300.0
+    """How long one call may take; ``None`` where the hooks get time-outs of their own."""
+    one_at_a_time: bool = True
+    """Whether calls of one instance wait for each other."""
+    question: str = ""
+    """A hook without arguments that changes nothing: what ``test`` asks an instance."""
+
+    @cached_property
+    def spec(self) -> type:
+        """The hook specification."""
+        module, _, name = self.specification.partition(":")
+        found: type = getattr(importlib.import_module(module), name)
+        return found
+
+    @property
+    def group(self) -> str:
+        """The entry-point group."""
+        return f"{PROJECT}.{self.name}"
+
+    @property
+    def hooks(self) -> dict[str, bool]:
+        """Every hook's name, and whether it is required."""
+        return {
+            name: not hasattr(member, "pvefw_optional")
+            for name, member in vars(self.spec).items()
+            if hasattr(member, f"{PROJECT}_spec")
+        }
+
+
+CHALLENGE = Family(
+    "challenge",
+    "pvefw.core.hookspecs.challenge:ChallengeSpec",
+    call_seconds=120.0,
+    question="challenge_types",
+)
+DNS = Family("dns", "pvefw.core.hookspecs.dns:DnsSpec", question="dns_zones")
+DNS_CATALOG = Family(
+    "dns_catalog",
+    "pvefw.core.hookspecs.dns:DnsCatalogSpec",
+    call_seconds=60.0,
+    question="catalog_names",
+)
+BOOTLOADER = Family(
+    "bootloader",
+    "pvefw.core.hookspecs.boot:BootloaderSpec",
+    call_seconds=600.0,
+    question="boot_firmware",
+)
+GUEST = Family(
+    "guest",
+    "pvefw.core.hookspecs.guest:GuestSpec",
+    call_seconds=None,
+    one_at_a_time=False,
+    question="guest_list",
+)
+OBSERVER = Family("observer", "pvefw.core.hookspecs.observer:ObserverSpec")
+
+FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER)}
+"""By name."""

@@ -1,0 +1,55 @@
+"""Values that say where the real one is: ``file:PATH``, ``env:NAME``, ``cmd:PROGRAM ARGUMENTS``."""
+
+import os
+from pathlib import Path
+
+from pvefw.core.errors import ConfigError, ProgramError
+
+_REFERENCE_KINDS = ("file:", "env:", "cmd:")
+_CMD_SECONDS = 30.0
+
+
+def is_reference(value: str) -> bool:
+    """Whether a configured value says where the real one is: ``file:``, ``env:`` or ``cmd:``."""
+    return value.startswith(_REFERENCE_KINDS)
+
+
+def resolve(value: str, who: str) -> str:
+    """The value behind a reference, or the value itself.
+
+    ``file:PATH`` and the output of ``cmd:PROGRAM ARGS`` (no shell, 30 seconds) lose trailing line ends.
+
+    :param who: names plugin and key in errors; the value never stands there.
+    :raises ConfigError: the reference leads nowhere.
+    """
+    kind, colon, rest = value.partition(":")
+    match f"{kind}{colon}":
+        case "file:":
+            return _from_file(Path(rest), who)
+        case "env:":
+            if rest not in os.environ:
+                raise ConfigError(f"{who}: the environment has no variable {rest}")
+            return os.environ[rest]
+        case "cmd:":
+            return _from_program(rest, who)
+    return value
+
+
+def _from_file(path: Path, who: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(f"{who}: {path} cannot be read: {reason}") from error
+
+
+def _from_program(command: str, who: str) -> str:
+    import shlex
+
+    from pvefw.host import programs
+
+    try:
+        done = programs.run(shlex.split(command), timeout=_CMD_SECONDS)
+    except (ProgramError, ValueError) as error:
+        raise ConfigError(f"{who}: {error}") from error
+    return done.stdout.rstrip("\r\n")

@@ -1,0 +1,24 @@
+"""Tests that only root can run; an ordinary user hears at the end of all of them, in one sentence."""
+
+import os
+from collections.abc import Iterable
+
+import pytest
+
+_REASON = "only root "
+
+
+def only_root(does: str) -> pytest.MarkDecorator:
+    """A mark for tests that an ordinary user cannot run.
+
+    :param does: what they do that only root can, so that it ends a sentence.
+    """
+    return pytest.mark.skipif(os.geteuid() != 0, reason=f"{_REASON}{does}")
+
+
+def sentence(skipped: Iterable[pytest.TestReport]) -> str:
+    """What an ordinary user could not run; empty where that is nothing."""
+    reasons = [str(one.longrepr[2]) for one in skipped if isinstance(one.longrepr, tuple)]
+    found = [one.partition(_REASON)[2] for one in reasons if _REASON in one]
+    what = ", ".join(sorted(set(found)))
+    return f"{len(found)} tests were left out, because only root {what}." if found else ""
