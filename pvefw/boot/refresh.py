@@ -306,7 +306,7 @@ def refresh_locked(context: Context, *, installing: str = "") -> Result:
     if not kernel_files.entries(context.paths.esp_uuids):
         context.task.log(f"no ESP is configured in {context.paths.esp_uuids}; nothing to do")
         return Result([], {}, [])
-    everything = esps.registered(context.paths, context.machine.devices())
+    everything = esps.volumes(context.paths, context.machine.devices())
     planned = choice.plan(context.paths, installing=installing)
     for warning in planned.warnings:
         context.task.warn(warning)

@@ -20,6 +20,7 @@ from pvefw.core.hookspecs.dns import DnsCatalogSpec
 from pvefw.core.model import SettingInfo
 from pvefw.instances import files
 from pvefw.instances.codec import Instance
+from pvefw.store import oddities
 from pvefw.store.node import Node
 
 
@@ -93,7 +94,23 @@ def bind(node: Node, instance: Instance) -> Bound[Any]:
             instance.problem, hint=f"Replace it: {instances.set_command(instance)} --data FILE"
         )
     source = _locate(node, instance.family, instance.plugin)
-    return source.bind(_values(node, instance, source), instance.id)
+    values = _values(node, instance, source)
+    return source.bind(_known(instance, values, source.declared), instance.id)
+
+
+def _known(
+    instance: Instance, values: Mapping[str, str], infos: Sequence[SettingInfo]
+) -> dict[str, str]:
+    """The settings that the plugin has; a stray line must not keep guests from starting.
+
+    Those who add or change an instance are refused instead.
+    """
+    keys = {info.key for info in infos}
+    for key in values:
+        if key not in keys:
+            why = f"{instance.who}: {key} is not a setting of {instance.plugin}"
+            oddities.report(instance.where or instance.who, 0, why, "it is ignored")
+    return {key: value for key, value in values.items() if key in keys}
 
 
 def effective(node: Node, instance: Instance) -> tuple[dict[str, str], Sequence[SettingInfo]]:

@@ -43,7 +43,12 @@ def report(file: object, line: int, what: str, assumed: str) -> None:
     """
     if _listeners:
         where = f"{file}:{line}" if line else str(file)
-        _listeners[-1](f"{where}: {what}; {assumed}")
+        _listeners[-1](_shown(f"{where}: {what}; {assumed}"))
+
+
+def _shown(text: str) -> str:
+    """Nothing from a file may steer a terminal, or begin a line of a log."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 # --- bytes that are no UTF-8 ----------------------------------------------------------------------
