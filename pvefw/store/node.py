@@ -128,8 +128,18 @@ class Node:
         return dict(sorted(found.items()))
 
     def get(self, key: str, default: str = "") -> str:
-        """One property, or its default."""
-        return self.properties.get(key, default)
+        """One property, or its default.
+
+        :raises StoreError: a file that has it could not be read.
+        """
+        known = properties.find(key)
+        try:
+            found = self.properties
+        except StoreError:
+            if known is None or known.known_to_pve:
+                raise
+            found = self.own_properties  # Proxmox VE's file is not where it belongs
+        return found.get(key, default)
 
     def is_on(self, key: str) -> bool:
         """Whether a property that is 0 or 1 is 1."""

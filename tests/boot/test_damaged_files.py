@@ -10,7 +10,7 @@ from pvefw.boot.loaders import Loaders
 from pvefw.store import oddities
 
 few = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
