@@ -18,6 +18,7 @@ from pvefw.certs import (
     install,
     issue,
     node_certificate,
+    offers,
     renewal,
     sharing,
 )
@@ -27,6 +28,7 @@ from pvefw.core.errors import AcmeError, CertificateError, ConfigError, NotFound
 from pvefw.core.model import Task
 from pvefw.store import accounts as account_store
 from pvefw.store import files
+from pvefw.store.accounts import Account
 from pvefw.store.node import Node
 
 _ASK_AGAIN = 6 * 3600.0
@@ -47,6 +49,8 @@ class Planned:
     """Why not, or what beside the date decides; may be empty."""
     task_type: str
     work: Callable[[Task], object]
+    doubt: str = ""
+    """Why the authority would refuse the order."""
 
     def line(self, now: datetime) -> str:
         """What is decided and why, for people."""
@@ -64,7 +68,8 @@ class Planned:
             else f"not due until {self.decision.due:%Y-%m-%d %H:%M} UTC"
         )
         note = f" ({self.note})" if self.note else ""
-        return f"{head}{when}: {self.decision.reason}{note}"
+        doubt = f"; {self.doubt}" if self.doubt else ""
+        return f"{head}{when}: {self.decision.reason}{note}{doubt}"
 
     def due(self, now: datetime) -> bool:
         """Whether to renew it now."""
@@ -92,7 +97,8 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
     """What is known of each certificate and its renewal; the authority is not asked.
 
     :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
-        it is not for us to renew), ``urgency``, ``failures`` (tries in a row), and ``line``, for people.
+        it is not for us to renew), ``urgency``, ``failures`` (tries in a row), ``doubt`` (why the
+        authority would refuse the order), and ``line``, for people.
     :raises PvefwError: of one of them nothing is known.
     """
     found = list(plan(node, now, keep=False, ask=False))
@@ -107,6 +113,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "due": planned.decision.due.isoformat() if planned.decision else None,
             "urgency": renewal.urgency(planned.info, now).value,
             "failures": planned.record.failures,
+            "doubt": planned.doubt,
             "line": planned.line(now),
         }
         for planned in found
@@ -208,9 +215,9 @@ def _plan_service(
         days = node.get("renew-before")
         earlier = timedelta(days=int(days)) if days else None
         decision = renewal.decide(info, node.name, window=record.window, renew_before=earlier)
-    return Planned(
-        info, record, decision, note, "acmerenew", lambda task: issue.obtain(paths, task)
-    )
+    doubt = offers.doubt(node, record.profiles)
+    work = partial(issue.obtain, paths)
+    return Planned(info, record, decision, note, "acmerenew", work, doubt)
 
 
 def _to_take_over(node: Node, now: datetime) -> Iterator[Planned]:
@@ -236,24 +243,43 @@ def _asked(node: Node, info: CertificateInfo, record: Record, now: datetime) -> 
     """
     if record.ask_again and record.ask_again > now:
         return record, ""
-    again, window, note = _ASK_AGAIN, record.window, ""
+    again, window, note, offered = _ASK_AGAIN, record.window, "", record.profiles
     try:
-        found = _renewal_info(node, info, record)
-    except (AcmeError, CertificateError, NotFound) as error:
+        found, offered = _renewal_info(node, info, record)
+    except (AcmeError, CertificateError, ConfigError, NotFound) as error:
         note = f"its authority could not be asked for its window: {error.message}"
     else:
         window = Window(found.start, found.end, found.explanation) if found else None
         again = (found and found.retry_after) or _ASK_AGAIN
     pause = timedelta(seconds=min(max(again, _SOONEST), _LATEST))
-    return replace(record, window=window, ask_again=now + pause), note
+    return replace(record, window=window, profiles=offered, ask_again=now + pause), note
 
 
-def _renewal_info(node: Node, info: CertificateInfo, record: Record) -> RenewalInfo | None:
-    name = record.account or node.account
-    account = account_store.load(node.paths, name)
+def _account_of(node: Node, record: Record) -> Account:
+    """The account that a certificate was ordered with, or the configured one.
+
+    :raises NotFound: it is not there.
+    :raises ConfigError: its file is damaged.
+    """
+    for name in account_store.names(node.paths) if record.account else []:
+        try:
+            account = account_store.load(node.paths, name)
+        except ConfigError:
+            continue  # it may be another's
+        if record.account in (account.location, name):
+            return account
+    return account_store.load(node.paths, node.account)
+
+
+def _renewal_info(
+    node: Node, info: CertificateInfo, record: Record
+) -> tuple[RenewalInfo | None, list[str]]:
+    """What the authority says of the window, and the profiles that it offers."""
+    account = _account_of(node, record)
     transport = Transport(ca_file=account.ca_file, deadline=_ASK_SECONDS, task=accounts.Unhurried())
     try:
         client = Client(transport, account.directory)
-        return client.renewal_info(x509.load_pem_x509_certificate(info.pem.encode()))
+        offered = sorted(client.directory.profiles or {})
+        return client.renewal_info(x509.load_pem_x509_certificate(info.pem.encode())), offered
     finally:
         transport.close()

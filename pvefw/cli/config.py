@@ -103,6 +103,7 @@ def set_(
 ) -> None:
     """Change properties, all or none."""
     from pvefw.store import node_settings
+    from pvefw.store.node import Node
 
     given = {key.replace("_", "-"): value for key, value in values.items() if value is not None}
     if description is not None:
@@ -110,4 +111,9 @@ def set_(
     deleted = list(dict.fromkeys(re.split(r"[,;\s]+", delete.strip(",; \t")))) if delete else []
     if not given and not deleted:
         raise UsageError("config set: nothing to set", hint="See pvefw config set --help.")
+    if given.get("profile") or given.get("must-staple"):
+        from pvefw.certs import offers
+
+        for doubt in offers.check(Node.open(app.paths), given):
+            click.echo(f"WARN: {doubt}", err=True)
     node_settings.change(app.paths, given, deleted, expected_digest=digest)

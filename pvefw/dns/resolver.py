@@ -60,6 +60,7 @@ class Resolver:
     :param servers: the recursive ones.
     :param authority_port: where authoritative servers listen; 53 but for tests.
     :param ports: other ports for single addresses.
+    :param watch: whether authoritative servers, as seen from here, show what an authority would see.
     """
 
     def __init__(
@@ -68,22 +69,25 @@ class Resolver:
         *,
         authority_port: int = DNS_PORT,
         ports: Mapping[str, int] | None = None,
+        watch: bool = True,
         clock: Clock | None = None,
     ) -> None:
         self.servers = tuple(servers)
         self._authority_port = authority_port
         self._ports = ports or {}
+        self.watch = watch
         self._clock = clock or SystemClock()
 
     @classmethod
     def configured(cls, node: Node) -> "Resolver":
-        """The one of this node: ``resolvers`` and ``authority-port`` of ``pvefw.cfg``, else the system's.
+        """The one of this node: as ``pvefw.cfg`` says, else with the system's servers.
 
         :raises ConfigError: neither names a server, or one that is not an address.
         """
         given = node.get("resolvers")
         servers = parse_servers(given) if given else _system_servers(node.paths)
-        return cls(servers, authority_port=int(node.get("authority-port", str(DNS_PORT))))
+        port = int(node.get("authority-port", str(DNS_PORT)))
+        return cls(servers, authority_port=port, watch=node.get("dns-watch") != "0")
 
     def authority(self, name: str, address: str) -> Server:
         """An authoritative server, by name and address."""
