@@ -1,9 +1,7 @@
 """Orders, renews and revokes the certificate of a node."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -16,7 +14,7 @@ from pvefw.acme.renewal_info import certificate_id
 from pvefw.certs import accounts as account_use
 from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, sharing, solvers
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.keys import PrivateKey
+from pvefw.certs.progress import Progress, Wanted
 from pvefw.certs.renewal import Record
 from pvefw.core.errors import (
     AcmeError,
@@ -28,31 +26,17 @@ from pvefw.core.errors import (
     NotFound,
     UsageError,
 )
-from pvefw.core.model import Identifier, Task
+from pvefw.core.model import Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import SystemClock
 from pvefw.store import accounts as account_store
 from pvefw.store import files, locks
 from pvefw.store.accounts import Account
-from pvefw.store.domains import DomainEntry
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _ORDER_SECONDS = 3600.0
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What to order, from the node's configuration."""
-
-    node: Node
-    entries: list[DomainEntry]
-    account: str
-
-    @property
-    def identifiers(self) -> list[Identifier]:
-        return [one.identifier for one in self.entries]
 
 
 def order(paths: Paths, task: Task, *, force: bool = False) -> None:
@@ -154,7 +138,7 @@ def _current(paths: Paths) -> CertificateInfo | None:
     return chain.describe(paths.proxy_certificate, pem) if pem else None
 
 
-def _order(paths: Paths, wanted: _Wanted, before: CertificateInfo | None, task: Task) -> str:
+def _order(paths: Paths, wanted: Wanted, before: CertificateInfo | None, task: Task) -> str:
     """Order from the configured account; where its authority is down, from the one to fall back to.
 
     :returns: the account that was ordered from.
@@ -184,7 +168,7 @@ _SERVER_ERROR = 500
 
 def _order_from(
     paths: Paths,
-    wanted: _Wanted,
+    wanted: Wanted,
     answering: Mapping[str, Solver],
     before: CertificateInfo | None,
     task: Task,
@@ -193,7 +177,7 @@ def _order_from(
     account = account_use.load(paths, wanted.account, task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
         flow = OrderFlow(client, transport, answering, task)
-        progress = _Progress(paths, wanted, account.location)
+        progress = Progress(paths, wanted, account.location)
         replaces = _replaces(paths, client, before, account)
         valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted, replaces, task)
         pem = flow.download(valid, wanted.node.get("preferred-chain"))
@@ -240,7 +224,7 @@ def _replaces(
     return certificate_id(x509.load_pem_x509_certificate(before.pem.encode()))
 
 
-def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
+def _resume(flow: OrderFlow, progress: Progress, task: Task) -> Order | None:
     """Go on with an order that was interrupted.
 
     The authority may have come while nobody answered; then that order is lost, and a new one is placed.
@@ -256,7 +240,7 @@ def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
 
 
 def _obtain(
-    flow: OrderFlow, progress: "_Progress", wanted: _Wanted, replaces: str, task: Task
+    flow: OrderFlow, progress: Progress, wanted: Wanted, replaces: str, task: Task
 ) -> Order:
     """Place an order and bring it to its end.
 
@@ -275,86 +259,11 @@ def _obtain(
     return flow.finalize(flow.authorize(placed), progress.signing_request)
 
 
-def _wanted(node: Node) -> _Wanted:
+def _wanted(node: Node) -> Wanted:
     entries = node.certificate_names()
     if not entries:
         raise ConfigError(
             f"acme cert order: no names are configured for node {node.name}",
             hint="Set one: pvefw config set -acmedomain0 NAME[,plugin=ID]",
         )
-    return _Wanted(node, entries, node.account)
-
-
-class _Progress:
-    """How far an order has come: its URL, and the key that its certificate will belong to.
-
-    Both outlive a crash, so that an order is resumed where the server still knows it; the key waits in
-    the directory where it will be used.
-    """
-
-    def __init__(self, paths: Paths, wanted: _Wanted, account_url: str) -> None:
-        self._paths = paths
-        self._wanted = wanted
-        self._account_url = account_url
-        self._key: PrivateKey | None = None
-
-    @property
-    def _waiting_key(self) -> Path:
-        return self._paths.proxy_key.with_name(f"{self._paths.proxy_key.name}.pvefw-order")
-
-    def resumed(self, flow: OrderFlow) -> Order | None:
-        """The order that was interrupted, if it was for the same and can go on."""
-        record = files.read_if_exists(self._paths.open_order)
-        key = files.read_if_exists(self._waiting_key)
-        if record is None or key is None:
-            return None
-        try:
-            said = json.loads(record)
-            same = said["account"] == self._account_url and said["settings"] == self._fingerprint
-            found = flow.resume(said["url"], self._wanted.identifiers) if same else None
-        except (ValueError, KeyError, TypeError):
-            return None
-        if found is not None:
-            self._key = keys.from_pem(key, str(self._waiting_key))
-        return found
-
-    def begin(self, placed: Order) -> None:
-        """Remember a new order."""
-        self._key = self._reused_key() or keys.generate(self._wanted.node.get("key-type", "ec256"))
-        files.replace(self._waiting_key, keys.to_pem(self._key), private=True)
-        record = {
-            "url": placed.url,
-            "account": self._account_url,
-            "settings": self._fingerprint,
-        }
-        files.replace(self._paths.open_order, json.dumps(record).encode(), private=True)
-
-    def end(self) -> None:
-        """Forget the order: its certificate is installed."""
-        files.remove(self._paths.open_order)
-        files.remove(self._waiting_key)
-
-    @property
-    def key(self) -> PrivateKey:
-        """The key of the certificate that is ordered."""
-        if self._key is None:
-            raise NotFound("the order has no key yet")
-        return self._key
-
-    def signing_request(self) -> bytes:
-        """The CSR (DER)."""
-        return keys.signing_request(
-            self.key, self._wanted.identifiers, must_staple=self._wanted.node.is_on("must-staple")
-        )
-
-    @property
-    def _fingerprint(self) -> dict[str, str]:
-        """The settings that a resumed order must share with the one that was interrupted."""
-        shared = ("key-type", "key-reuse", "must-staple", "profile")
-        return {key: self._wanted.node.get(key, "") for key in shared}
-
-    def _reused_key(self) -> PrivateKey | None:
-        if not self._wanted.node.is_on("key-reuse"):
-            return None
-        current = files.read_if_exists(self._paths.proxy_key)
-        return keys.from_pem(current, str(self._paths.proxy_key)) if current else None
+    return Wanted(node, entries, node.account)
