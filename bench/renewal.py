@@ -18,9 +18,10 @@ from measure import keep, side_by_side, table
 
 import certificates  # isort: skip - measure makes the tests importable
 
-from pvefw.certs import chain, install, renew, renewal
+from pvefw.certs import chain, install, renewal, renewal_plan
 from pvefw.certs.renewal import Record, Window
 from pvefw.store import node_settings
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 NODES = 1000
@@ -56,7 +57,7 @@ def timed(work):
 def decide(nodes):
     due = 0
     for paths in nodes:
-        [planned] = renew.plan(paths, NOW, keep=False)
+        [planned] = renewal_plan.plan(Node.open(paths), NOW, keep=False)
         due += planned.due(NOW)
     if not 0.2 * NODES < due < 0.5 * NODES:
         sys.exit(f"{due} of {NODES} are due: something is wrong")

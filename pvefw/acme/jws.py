@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from pvefw.core.errors import ConfigError, UsageError
 
+_RSA = re.compile(r"rsa(2048|3072|4096|8192)")
 _CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384")}
 
 
@@ -52,7 +54,7 @@ class AccountKey:
 
     @classmethod
     def generate(cls, key_type: str = "ec256") -> "AccountKey":
-        """A new key: ``ec256``, ``ec384``, ``rsa2048`` or ``rsa4096``.
+        """A new key: ``ec256``, ``ec384``, ``rsa2048`` or ``rsa4096``, or RSA of another size.
 
         :raises UsageError: another word.
         """
@@ -61,9 +63,16 @@ class AccountKey:
                 return cls(ec.generate_private_key(ec.SECP256R1()))
             case "ec384":
                 return cls(ec.generate_private_key(ec.SECP384R1()))
-            case "rsa2048" | "rsa4096":
-                return cls(rsa.generate_private_key(65537, int(key_type.removeprefix("rsa"))))
+        if match := _RSA.fullmatch(key_type):
+            return cls(rsa.generate_private_key(65537, int(match[1])))
         raise UsageError(f"{key_type} is not a type of account key")
+
+    @property
+    def key_type(self) -> str:
+        """Its type, as :meth:`generate` takes it."""
+        if isinstance(self._key, rsa.RSAPrivateKey):
+            return f"rsa{self._key.key_size}"
+        return f"ec{self._key.key_size}"
 
     @property
     def pem(self) -> str:

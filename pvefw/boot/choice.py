@@ -12,10 +12,9 @@ from pathlib import Path
 
 from pvefw.boot import cmdline, firmware, kernels, packages, signatures, versions
 from pvefw.boot.kernels import Installed
-from pvefw.core.errors import ConfigError
 from pvefw.core.model import BootPlan
 from pvefw.host.fat import is_version
-from pvefw.store import files, kernel_files, locks
+from pvefw.store import files, kernel_files, locks, oddities
 from pvefw.store.paths import Paths
 
 _LOCK = "boot-choice"
@@ -32,31 +31,30 @@ class Choice:
 
 
 def load(paths: Paths) -> Choice:
-    """What is chosen now.
-
-    :raises ConfigError: one of the files is damaged.
-    """
-    manual = kernel_files.entries(paths.manual_kernels)
-    for version in manual:
-        _check(version, paths.manual_kernels, f"remove {shlex.quote(version)}")
-    pinned, next_boot = (
-        kernel_files.value(path) for path in (paths.pinned_kernel, paths.next_boot_kernel)
-    )
-    if pinned:
-        _check(pinned, paths.pinned_kernel, "unpin")
-    if next_boot:
-        _check(next_boot, paths.next_boot_kernel, "unpin --next-boot")
-        if _spent(paths):
-            next_boot = None
+    """What is chosen now; what is not the version of a kernel is reported, and not chosen."""
+    manual = [
+        one
+        for one in kernel_files.entries(paths.manual_kernels)
+        if _is_sound(one, paths.manual_kernels, f"remove {shlex.quote(oddities.readable(one))}")
+    ]
+    pinned = _pin(paths.pinned_kernel, "unpin")
+    next_boot = _pin(paths.next_boot_kernel, "unpin --next-boot")
+    if next_boot and _spent(paths):
+        next_boot = None
     return Choice(sorted(manual, key=versions.key), pinned, next_boot)
 
 
-def _check(version: str, where: Path, remedy: str) -> None:
-    if not is_version(version):
-        raise ConfigError(
-            f"{where}: '{version}' is not the version of a kernel",
-            hint=f"Take it out: pvefw boot kernel {remedy}",
-        )
+def _pin(path: Path, remedy: str) -> str | None:
+    version = kernel_files.value(path)
+    return version if version and _is_sound(version, path, remedy) else None
+
+
+def _is_sound(version: str, where: Path, remedy: str) -> bool:
+    if is_version(version):
+        return True
+    why = f"'{oddities.readable(version)}' is not the version of a kernel"
+    oddities.report(where, 0, why, f"it is ignored; take it out: pvefw boot kernel {remedy}")
+    return False
 
 
 # --- manual and pinned kernels ----------------------------------------------------------------------

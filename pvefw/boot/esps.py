@@ -10,7 +10,7 @@ from pvefw.boot.disks import Device
 from pvefw.boot.esp_files import EspFiles
 from pvefw.core.errors import NotFound
 from pvefw.core.model import Esp
-from pvefw.store import kernel_files
+from pvefw.store import kernel_files, oddities
 from pvefw.store.paths import Paths
 
 _UUID = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}", re.IGNORECASE)
@@ -75,14 +75,26 @@ def is_uuid(text: str) -> bool:
 
 
 def registered(paths: Paths, devices: disks.Devices) -> list[Registered]:
-    """Every ESP that is to be kept in step, each once however often, or in which case, it is listed.
-
-    :raises ConfigError: the list is damaged.
-    """
+    """Every ESP that is to be kept in step, each once however often, or in which case, it is listed."""
     entries: dict[str, str] = {}
     for entry in kernel_files.entries(paths.esp_uuids):
         entries.setdefault(entry.upper(), entry)
     return [resolve(entry, devices) for entry in entries.values()]
+
+
+def volumes(paths: Paths, devices: disks.Devices) -> list[Registered]:
+    """As :func:`registered`, without lines that are no volume id: they are reported, and left out.
+
+    A stray line must not make the package of a kernel fail.
+    """
+    found = []
+    for one in registered(paths, devices):
+        if is_uuid(one.entry):
+            found.append(one)
+        else:
+            what = f"'{oddities.readable(one.entry)}' is not the volume id of a FAT file system"
+            oddities.report(paths.esp_uuids, 0, what, "the line is ignored")
+    return found
 
 
 def resolve(entry: str, devices: disks.Devices) -> Registered:

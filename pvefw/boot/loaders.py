@@ -12,6 +12,7 @@ from pvefw.core.families import BOOTLOADER
 from pvefw.core.hookspecs.boot import BootloaderSpec
 from pvefw.core.model import BootState, Esp, Task
 from pvefw.instances import Instance
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 Loader = Bound[BootloaderSpec]
@@ -50,16 +51,16 @@ class Loaders:
         bound: dict[str, Loader] = {}
         failures: dict[str, PvefwError] = {}
         unused: dict[str, PvefwError] = {}
-        configured, problems = _configured(paths)
+        node, configured, problems = _configured(paths)
         for name in dict.fromkeys(one.name for one in finding.installed(BOOTLOADER)):
             instance = configured.get(name) or Instance(BOOTLOADER.name, name, name)
             try:
-                instances.check_used(paths, instance)
+                instances.check_used(node, instance)
             except ConfigError as error:
                 unused[name] = error
                 continue
             try:
-                bound[name] = instances.bind(paths, instance)
+                bound[name] = instances.bind(node, instance)
             except PvefwError as error:
                 failures[name] = error
         return cls(bound, failures, unused, problems)
@@ -99,12 +100,14 @@ class Loaders:
         return Found(states, failures)
 
 
-def _configured(paths: Paths) -> tuple[dict[str, Instance], list[str]]:
-    """What is configured, by loader, and why that cannot be known.
+def _configured(paths: Paths) -> tuple[Node, dict[str, Instance], list[str]]:
+    """The node, what is configured, by loader, and why that cannot be known.
 
     A damaged file must not keep a host from booting its new kernel: the loaders' defaults are used then.
     """
     try:
-        return {one.id: one for one in instances.load_all(paths, BOOTLOADER.name)}, []
+        node = Node.open(paths)
+        return node, {one.id: one for one in instances.load_all(node, BOOTLOADER.name)}, []
     except PvefwError as error:
-        return {}, [f"the settings of the boot loaders cannot be read: {error.message}"]
+        why = f"the settings of the boot loaders cannot be read: {error.message}"
+        return Node.unread(paths), {}, [why]

@@ -11,6 +11,7 @@ from pvefw.boot.one_esp import LeftWorse, refresh_one
 from pvefw.core.errors import Cancelled, PvefwError, StoreError
 from pvefw.core.model import BootPlan, BootSyncedEvent
 from pvefw.store import kernel_files, locks
+from pvefw.store.node import Node
 from pvefw.tasks import events
 
 
@@ -42,7 +43,7 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
     if not kernel_files.entries(context.paths.esp_uuids):
         context.task.log(f"no ESP is configured in {context.paths.esp_uuids}; nothing to do")
         return Result([], {}, [])
-    everything = esps.registered(context.paths, context.machine.devices())
+    everything = esps.volumes(context.paths, context.machine.devices())
     planned = choice.plan(context.paths, installing=installing)
     planned = replace(planned, plan=replace(planned.plan, take_over=take_over))
     for note in planned.notes:
@@ -107,7 +108,12 @@ def _tell(context: Context, plan: BootPlan, result: Result) -> None:
         synced=list(result.synced),
         failed={uuid: error.message for uuid, error in result.failed.items()},
     )
-    events.tell(context.paths, "on_boot_synced", event, context.task)
+    try:
+        node = Node.open(context.paths)
+    except StoreError as error:  # a kernel that is installed boots without observers, too
+        context.task.warn(f"the observers are not told: {error.message}")
+    else:
+        events.tell(node, "on_boot_synced", event, context.task)
 
 
 def _raise(result: Result, count: int) -> None:

@@ -12,7 +12,7 @@ from pvefw.certs import directories
 from pvefw.core.errors import AcmeProblem, UsageError
 from pvefw.core.model import Task
 from pvefw.host.clock import SystemClock
-from pvefw.store import accounts, files
+from pvefw.store import accounts, files, pmxcfs
 from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
 
@@ -66,7 +66,7 @@ def load(paths: Paths, name: str, task: Task) -> Account:
     :raises NotFound: there is none of this name.
     :raises AcmeError: the authority cannot be asked.
     """
-    if not _staged_key(paths, name).exists():
+    if not files.exists(_staged_key(paths, name)):
         return accounts.load(paths, name)
     with accounts.lock(paths, name):
         return _settled(paths, name, task)
@@ -79,7 +79,7 @@ def _settled(paths: Paths, name: str, task: Task) -> Account:
     pem = files.read_if_exists(staged)
     if pem is None:
         return account
-    renewed = replace(account, key=pem.decode())
+    renewed = _with_key(account, AccountKey.from_pem(pem.decode(), str(staged)))
     with connect(renewed, task, _SECONDS) as (client, _):
         found = client.find()
     if found and found.location == account.location:
@@ -88,6 +88,14 @@ def _settled(paths: Paths, name: str, task: Task) -> Account:
         account = renewed
     files.remove(staged)
     return account
+
+
+def _with_key(account: Account, key: AccountKey) -> Account:
+    """An account with another key; the authority may have sent the old one in the account object."""
+    described = dict(account.account)
+    if "key" in described:
+        described["key"] = key.jwk
+    return replace(account, key=key.pem, account=described)
 
 
 def _staged_key(paths: Paths, name: str) -> Path:
@@ -110,15 +118,17 @@ def look_at(directory: str, ca_file: Path | None) -> Offer:
 
 
 def check_new(paths: Paths, name: str) -> None:
-    """Refuse a name that is taken, before anything is asked.
+    """Refuse a name that is taken, or an account that could not be kept, before anybody is asked.
 
     :raises UsageError: there is an account of this name, or it is no name.
+    :raises StoreError: no file can be written there.
     """
-    if accounts.path(paths, name).exists():
+    if files.exists(accounts.path(paths, name)):
         raise UsageError(
             f"acme account register: the account {name} is there already",
             hint=f"Choose another name, or first: pvefw acme account deactivate {name}",
         )
+    files.check_writable(paths.acme_dir)
 
 
 def register(
@@ -127,19 +137,20 @@ def register(
     contacts: Sequence[str],
     offer: Offer,
     *,
+    key_type: str = "",
     binding: tuple[str, str] | None,
     task: Task,
 ) -> None:
     """Make an account; the user has agreed to the offer's terms.
 
     :param contacts: e-mail addresses, with or without ``mailto:``.
+    :param key_type: as :meth:`AccountKey.generate` takes it; empty for one that all tools here can use.
     :param binding: key id and MAC key of an external account.
     :raises AcmeError: the authority refuses.
     """
     with accounts.lock(paths, name):
         check_new(paths, name)
-        _check_writable(paths)
-        key = AccountKey.generate()
+        key = AccountKey.generate(key_type or _usual_key_type(paths))
         transport = Transport(ca_file=offer.ca_file, deadline=_SECONDS, task=task)
         try:
             client = Client(transport, offer.directory, key)
@@ -159,6 +170,11 @@ def register(
         )
         accounts.save(paths, account)
         task.log(f"Registration successful, account URL: '{made.location}'")
+
+
+def _usual_key_type(paths: Paths) -> str:
+    """Proxmox VE's own client works with RSA only."""
+    return "rsa4096" if pmxcfs.is_installed(paths.root) else "ec256"
 
 
 def _registered(
@@ -187,13 +203,6 @@ def _registered(
 
 _ABOUT_BINDINGS = ("unauthorized", "malformed", "externalAccountRequired", "userActionRequired")
 """What authorities answer to a binding that they do not know."""
-
-
-def _check_writable(paths: Paths) -> None:
-    """Find out before the authority has an account whose key we could not keep."""
-    probe = paths.acme_dir / f".probe-{paths.node}"
-    files.replace(probe, b"", private=True)
-    files.remove(probe)
 
 
 def _mailto(contact: str) -> str:
@@ -239,14 +248,17 @@ def roll_over(paths: Paths, name: str, key_type: str, task: Task) -> None:
 
     The new key is on disk before the authority hears of it: whatever interrupts, :func:`load` finds the
     one that works.
+
+    :param key_type: as :meth:`AccountKey.generate` takes it; empty for that of the old key.
     """
     with accounts.lock(paths, name):
         account = _settled(paths, name, task)
-        new_key = AccountKey.generate(key_type)
+        old_key = AccountKey.from_pem(account.key, f"account {name}")
+        new_key = AccountKey.generate(key_type or old_key.key_type)
         staged = _staged_key(paths, name)
         files.replace(staged, new_key.pem.encode(), private=True)
         with connect(account, task, _SECONDS) as (client, _):
-            task.log(f"Changing the account's key to a new one of type {key_type}")
+            task.log(f"Changing the account's key to a new one of type {new_key.key_type}")
             client.roll_over(new_key)
-        accounts.save(paths, replace(account, key=new_key.pem))
+        accounts.save(paths, _with_key(account, new_key))
         files.remove(staged)

@@ -10,7 +10,7 @@ from pvefw.core.model import Task
 from pvefw.dns import instances as dns_instances
 from pvefw.dns import journal, names
 from pvefw.instances import Instance
-from pvefw.store import node_settings
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 
@@ -25,7 +25,7 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
             f"acme plugin remove: {id_} always exists",
             hint=f"Set it back to its defaults: pvefw acme plugin set {id_} --delete data",
         )
-    users = [one.name for one in node_settings.certificate_names(paths) if one.plugin == id_]
+    users = [one.name for one in Node.open(paths).certificate_names() if one.plugin == id_]
     if users:
         raise UsageError(
             f"acme plugin remove: {id_} validates {', '.join(users)}",
@@ -50,7 +50,7 @@ def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:
     :raises ProviderError: the person refused, or the provider failed.
     """
     absolute = [names.absolute(one) for one in zones]
-    bound = dns_instances.bind(paths, id_)
+    bound = dns_instances.bind(Node.open(paths), id_)
     if absolute and not bound.takes("dns_login", "zones"):
         raise UsageError(
             f"acme plugin login: the plugin of {id_} cannot limit its credentials to zones",

@@ -20,7 +20,8 @@ from pvefw.certs import chain, install, keys
 from pvefw.certs.keys import PrivateKey
 from pvefw.core.errors import CertificateError, UsageError
 from pvefw.core.model import Task
-from pvefw.store import files, locks, node_settings
+from pvefw.store import files, locks
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 LIFETIME = timedelta(days=3650)
@@ -220,7 +221,7 @@ def _there(paths: Paths, command: str) -> Authority:
 
 
 def _new_key(paths: Paths) -> PrivateKey:
-    return keys.generate(node_settings.get(paths, "ca-key-type") or "ec256")
+    return keys.generate(Node.open(paths).get("ca-key-type", "ec256"))
 
 
 def _self_signed(

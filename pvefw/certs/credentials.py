@@ -7,24 +7,23 @@ from pvefw import instances
 from pvefw.core.errors import PvefwError
 from pvefw.core.families import DNS
 from pvefw.dns import instances as dns_instances
-from pvefw.store import node_settings
-from pvefw.store.paths import Paths
+from pvefw.store.node import Node
 
 
-def ends(paths: Paths) -> Mapping[str, datetime]:
+def ends(node: Node) -> Mapping[str, datetime]:
     """By instance, the end of its credentials; those that do not end, or do not say so, are left out.
 
     An instance that cannot be bound is left out, too: the renewal says so, and `plugin doctor`.
 
-    :raises ConfigError: the node's configuration is damaged.
+    :raises ConfigError: it is not clear what the names of the certificate are.
     """
-    used = {one.plugin for one in node_settings.certificate_names(paths)}
+    used = {one.plugin for one in node.certificate_names()}
     found: dict[str, datetime] = {}
-    for instance in instances.load_all(paths, DNS.name):
+    for instance in instances.load_all(node, DNS.name):
         if instance.id not in used:
             continue
         try:
-            end = dns_instances.bind(paths, instance.id).hooks.dns_credentials_end()
+            end = dns_instances.bind(node, instance.id).hooks.dns_credentials_end()
         except PvefwError:
             continue
         if end is not None:

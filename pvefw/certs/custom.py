@@ -12,6 +12,7 @@ from pvefw.certs.renewal import Record
 from pvefw.core.errors import CertificateError, NotFound, UsageError
 from pvefw.core.model import Task
 from pvefw.store import files
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 
@@ -34,7 +35,7 @@ def set_pair(
     :raises UsageError: there is a pair, and no force.
     :raises CertificateError: they cannot be used; each flaw with a message of its own.
     """
-    if not force and paths.proxy_certificate.exists():
+    if not force and files.exists(paths.proxy_certificate):
         raise UsageError(
             f"cert set: {paths.proxy_certificate} is there already",
             hint="Replace it with --force, or remove it first: pvefw cert delete",
@@ -53,7 +54,7 @@ def set_pair(
     if not restart:
         task.log("The service uses it when it is restarted")
         deploy.skip_service(paths)
-    deploy.deploy(paths, task, again=restart)
+    deploy.deploy(Node.open(paths), task, again=restart)
     task.log(f"Fingerprint: {event.fingerprint}")
 
 
@@ -74,12 +75,12 @@ def delete_pair(paths: Paths, task: Task, now: datetime, *, restart: bool = Fals
     :param restart: let the service do so now.
     :raises NotFound: there is none.
     """
-    if not (paths.proxy_certificate.exists() or paths.proxy_key.exists()):
+    if not (files.exists(paths.proxy_certificate) or files.exists(paths.proxy_key)):
         raise NotFound(f"cert delete: node {paths.node} has no certificate of its own")
     node_certificate.ensure(paths, task, now)
     install.remove_pair(paths, task)
     if restart:
-        deploy.reload_service(paths, task)
+        deploy.reload_service(Node.open(paths), task)
 
 
 def _present_key(paths: Paths) -> bytes:

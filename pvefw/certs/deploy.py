@@ -18,7 +18,8 @@ from pvefw.core.errors import ProgramError, PvefwError
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.host import programs
 from pvefw.instances import Instance
-from pvefw.store import files, locks, node_settings
+from pvefw.store import files, locks
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
@@ -53,16 +54,17 @@ def prepare(paths: Paths) -> None:
         _save(paths, _Told())
 
 
-def pending(paths: Paths) -> dict[str, str]:
+def pending(node: Node) -> dict[str, str]:
     """Who has still to be told of the installed certificate, and why that failed, if it did.
 
-    :raises ConfigError: the configuration of the observers is damaged.
+    :raises StoreError: the configuration of the observers cannot be read.
     """
+    paths = node.paths
     pem = files.read_if_exists(paths.proxy_certificate)
     if pem is None or not paths.deploy_state.exists():
         return {}
     fingerprint, told = install.event(paths, pem).fingerprint, _load(paths)
-    ids = [SERVICE, *(one.id for one in instances.load_used(paths, "observer"))]
+    ids = [SERVICE, *(one.id for one in instances.load_used(node, "observer"))]
     return {id_: told.failed.get(id_, "") for id_ in ids if told.done.get(id_) != fingerprint}
 
 
@@ -73,18 +75,19 @@ def skip_service(paths: Paths) -> None:
     _save(paths, told)
 
 
-def deploy(paths: Paths, task: Task, *, again: bool = False) -> Sequence[str]:
+def deploy(node: Node, task: Task, *, again: bool = False) -> Sequence[str]:
     """Tell everybody who is pending. A failure is a warning, and stays pending.
 
     :param again: tell those, too, who know already.
     :returns: who could not be told.
     :raises NotFound: there is no certificate.
     """
+    paths = node.paths
     event = install.event(paths, install.service_certificate(paths))
     with locks.local_lock(paths, f"deploy-{paths.node}"):
         told = _load(paths)
         failures = []
-        for id_, tell in _everybody(paths, event, task):
+        for id_, tell in _everybody(node, event, task):
             if told.done.get(id_) == event.fingerprint and not again:
                 continue
             try:
@@ -102,13 +105,13 @@ def deploy(paths: Paths, task: Task, *, again: bool = False) -> Sequence[str]:
     return failures
 
 
-def reload_service(paths: Paths, task: Task) -> None:
+def reload_service(node: Node, task: Task) -> None:
     """Make the service use what is installed now, after its own pair was removed.
 
     A failure is a warning that names how to try again.
     """
     try:
-        _reload(paths, task)
+        _reload(node, task)
     except ProgramError as error:
         task.warn(f"The service does not know yet: {error}. {error.hint}")
 
@@ -118,36 +121,35 @@ def _who(id_: str) -> str:
 
 
 def _everybody(
-    paths: Paths, event: CertificateEvent, task: Task
+    node: Node, event: CertificateEvent, task: Task
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    yield SERVICE, lambda: _reload(paths, task)
+    yield SERVICE, lambda: _reload(node, task)
     try:
-        configured = instances.load_used(paths, "observer")
+        configured = instances.load_used(node, "observer")
     except PvefwError as error:
         task.warn(f"The observers are not told: {error.message}")
         return
     for one in configured:
-        yield one.id, _teller(paths, one, event, task)
+        yield one.id, _teller(node, one, event, task)
 
 
 def _teller(
-    paths: Paths, observer: Instance, event: CertificateEvent, task: Task
+    node: Node, observer: Instance, event: CertificateEvent, task: Task
 ) -> Callable[[], object]:
     def tell() -> None:
-        if events.call(paths, observer, _HOOK, event=event, task=task):
+        if events.call(node, observer, _HOOK, event=event, task=task):
             task.log(f"Deployed through {observer.id}")
 
     return tell
 
 
-def _reload(paths: Paths, task: Task) -> None:
+def _reload(node: Node, task: Task) -> None:
     """Run the configured command.
 
     :raises ProgramError: it failed; the hint names it.
     """
-    command = node_settings.get(paths, SERVICE)
-    if command is None:
-        command = DEFAULT_RELOAD if _has_pveproxy(paths) else NO_RELOAD
+    default = DEFAULT_RELOAD if _has_pveproxy(node.paths) else NO_RELOAD
+    command = node.get(SERVICE, default)
     if command == NO_RELOAD:
         return
     task.log("Restarting pveproxy" if command == DEFAULT_RELOAD else f"Running {command}")

@@ -1,9 +1,7 @@
 """Orders, renews and revokes the certificate of a node."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -16,7 +14,7 @@ from pvefw.acme.renewal_info import certificate_id
 from pvefw.certs import accounts as account_use
 from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, sharing, solvers
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.keys import PrivateKey
+from pvefw.certs.progress import Progress, Wanted
 from pvefw.certs.renewal import Record
 from pvefw.core.errors import (
     AcmeError,
@@ -28,33 +26,17 @@ from pvefw.core.errors import (
     NotFound,
     UsageError,
 )
-from pvefw.core.model import Identifier, Task
+from pvefw.core.model import Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import SystemClock
 from pvefw.store import accounts as account_store
-from pvefw.store import files, locks, node_settings
+from pvefw.store import files, locks
 from pvefw.store.accounts import Account
-from pvefw.store.domains import DomainEntry
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _ORDER_SECONDS = 3600.0
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """What to order, from the node's configuration."""
-
-    entries: list[DomainEntry]
-    account: str
-    settings: dict[str, str]
-
-    @property
-    def identifiers(self) -> list[Identifier]:
-        return [one.identifier for one in self.entries]
-
-    def flag(self, key: str) -> bool:
-        return self.settings.get(key) == "1"
 
 
 def order(paths: Paths, task: Task, *, force: bool = False) -> None:
@@ -67,7 +49,7 @@ def order(paths: Paths, task: Task, *, force: bool = False) -> None:
     :raises ConfigError: nothing to order is configured.
     :raises PvefwError: the order failed; the certificate that was there is still there.
     """
-    if not force and paths.proxy_certificate.exists():
+    if not force and files.exists(paths.proxy_certificate):
         raise UsageError(
             f"acme cert order: {paths.proxy_certificate} is there already",
             hint="Replace it with --force, or renew it: pvefw acme cert renew",
@@ -83,21 +65,23 @@ def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> No
     """
     with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
         install.recover(paths)
-        cleanup.cleanup_first(paths, task)
-        wanted = _wanted(paths)
+        files.check_writable(paths.node_dir())
+        node = Node.open(paths)
+        cleanup.cleanup_first(node, task)
+        wanted = _wanted(node)
         before = _current(paths)
-        others = sharing.partners(paths)
-        with sharing.turn(paths, others, task):
+        others = sharing.partners(node)
+        with sharing.turn(node, others, task):
             now = SystemClock().now()
-            found = sharing.newer(paths, others, before, now)
+            found = sharing.newer(node, others, before, now)
             if found and not ordered_in_any_case:
                 task.log(f"Node {found.node} has this certificate already; taking it over")
                 account = wanted.account
                 _install(paths, found.certificate, found.key, _url_of(paths, account), task)
             else:
                 account = _order(paths, wanted, before, task)
-    deploy.deploy(paths, task)
-    if before and wanted.flag("revoke-replaced"):
+    deploy.deploy(node, task)
+    if before and node.is_on("revoke-replaced"):
         _revoke_replaced(paths, before, account, task)
 
 
@@ -109,13 +93,14 @@ def revoke(paths: Paths, task: Task) -> None:
     """
     certificate = chain.parse(install.service_certificate(paths), str(paths.proxy_certificate))[0]
     task.log("Loading ACME account details")
-    account = account_use.load(paths, node_settings.account_name(paths), task)
+    node = Node.open(paths)
+    account = account_use.load(paths, node.account, task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
         task.log("Revoking old certificate")
         _revoke(paths, client, certificate.public_bytes(serialization.Encoding.DER), task)
     node_certificate.ensure(paths, task, SystemClock().now())
     install.remove_pair(paths, task)
-    deploy.reload_service(paths, task)
+    deploy.reload_service(node, task)
 
 
 def _revoke_replaced(paths: Paths, before: CertificateInfo, account_name: str, task: Task) -> None:
@@ -153,13 +138,13 @@ def _current(paths: Paths) -> CertificateInfo | None:
     return chain.describe(paths.proxy_certificate, pem) if pem else None
 
 
-def _order(paths: Paths, wanted: _Wanted, before: CertificateInfo | None, task: Task) -> str:
+def _order(paths: Paths, wanted: Wanted, before: CertificateInfo | None, task: Task) -> str:
     """Order from the configured account; where its authority is down, from the one to fall back to.
 
     :returns: the account that was ordered from.
     """
-    answering = solvers.for_names(paths, wanted.entries)
-    fallback = wanted.settings.get("fallback-account")
+    answering = solvers.for_names(wanted.node, wanted.entries)
+    fallback = wanted.node.get("fallback-account")
     try:
         _order_from(paths, wanted, answering, before, task)
     except AcmeError as error:
@@ -183,7 +168,7 @@ _SERVER_ERROR = 500
 
 def _order_from(
     paths: Paths,
-    wanted: _Wanted,
+    wanted: Wanted,
     answering: Mapping[str, Solver],
     before: CertificateInfo | None,
     task: Task,
@@ -192,10 +177,10 @@ def _order_from(
     account = account_use.load(paths, wanted.account, task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
         flow = OrderFlow(client, transport, answering, task)
-        progress = _Progress(paths, wanted, account.location)
+        progress = Progress(paths, wanted, account.location)
         replaces = _replaces(paths, client, before, account)
         valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted, replaces, task)
-        pem = flow.download(valid, wanted.settings.get("preferred-chain", ""))
+        pem = flow.download(valid, wanted.node.get("preferred-chain"))
     try:
         chain.check_ordered(pem, wanted.identifiers, progress.key, f"order {valid.url}")
         _install(paths, pem, keys.to_pem(progress.key), account.location, task)
@@ -239,7 +224,7 @@ def _replaces(
     return certificate_id(x509.load_pem_x509_certificate(before.pem.encode()))
 
 
-def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
+def _resume(flow: OrderFlow, progress: Progress, task: Task) -> Order | None:
     """Go on with an order that was interrupted.
 
     The authority may have come while nobody answered; then that order is lost, and a new one is placed.
@@ -255,14 +240,14 @@ def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
 
 
 def _obtain(
-    flow: OrderFlow, progress: "_Progress", wanted: _Wanted, replaces: str, task: Task
+    flow: OrderFlow, progress: Progress, wanted: Wanted, replaces: str, task: Task
 ) -> Order:
     """Place an order and bring it to its end.
 
     To say what it replaces is optional (RFC 9773 section 5): where that is refused, whatever the reason,
     the order is placed without it.
     """
-    profile = wanted.settings.get("profile", "")
+    profile = wanted.node.get("profile")
     try:
         placed = flow.place(wanted.identifiers, profile=profile, replaces=replaces)
     except AcmeProblem as problem:
@@ -274,88 +259,11 @@ def _obtain(
     return flow.finalize(flow.authorize(placed), progress.signing_request)
 
 
-def _wanted(paths: Paths) -> _Wanted:
-    entries = node_settings.certificate_names(paths)
+def _wanted(node: Node) -> Wanted:
+    entries = node.certificate_names()
     if not entries:
         raise ConfigError(
-            f"acme cert order: no names are configured for node {paths.node}",
+            f"acme cert order: no names are configured for node {node.name}",
             hint="Set one: pvefw config set -acmedomain0 NAME[,plugin=ID]",
         )
-    return _Wanted(entries, node_settings.account_name(paths), node_settings.load(paths))
-
-
-class _Progress:
-    """How far an order has come: its URL, and the key that its certificate will belong to.
-
-    Both outlive a crash, so that an order is resumed where the server still knows it; the key waits in
-    the directory where it will be used.
-    """
-
-    def __init__(self, paths: Paths, wanted: _Wanted, account_url: str) -> None:
-        self._paths = paths
-        self._wanted = wanted
-        self._account_url = account_url
-        self._key: PrivateKey | None = None
-
-    @property
-    def _waiting_key(self) -> Path:
-        return self._paths.proxy_key.with_name(f"{self._paths.proxy_key.name}.pvefw-order")
-
-    def resumed(self, flow: OrderFlow) -> Order | None:
-        """The order that was interrupted, if it was for the same and can go on."""
-        record = files.read_if_exists(self._paths.open_order)
-        key = files.read_if_exists(self._waiting_key)
-        if record is None or key is None:
-            return None
-        try:
-            said = json.loads(record)
-            same = said["account"] == self._account_url and said["settings"] == self._fingerprint
-            found = flow.resume(said["url"], self._wanted.identifiers) if same else None
-        except (ValueError, KeyError, TypeError):
-            return None
-        if found is not None:
-            self._key = keys.from_pem(key, str(self._waiting_key))
-        return found
-
-    def begin(self, placed: Order) -> None:
-        """Remember a new order."""
-        self._key = self._reused_key() or keys.generate(
-            self._wanted.settings.get("key-type", "ec256")
-        )
-        files.replace(self._waiting_key, keys.to_pem(self._key), private=True)
-        record = {
-            "url": placed.url,
-            "account": self._account_url,
-            "settings": self._fingerprint,
-        }
-        files.replace(self._paths.open_order, json.dumps(record).encode(), private=True)
-
-    def end(self) -> None:
-        """Forget the order: its certificate is installed."""
-        files.remove(self._paths.open_order)
-        files.remove(self._waiting_key)
-
-    @property
-    def key(self) -> PrivateKey:
-        """The key of the certificate that is ordered."""
-        if self._key is None:
-            raise NotFound("the order has no key yet")
-        return self._key
-
-    def signing_request(self) -> bytes:
-        """The CSR (DER)."""
-        return keys.signing_request(
-            self.key, self._wanted.identifiers, must_staple=self._wanted.flag("must-staple")
-        )
-
-    @property
-    def _fingerprint(self) -> dict[str, str]:
-        """The settings that a resumed order must share with the one that was interrupted."""
-        shared = ("key-type", "key-reuse", "must-staple", "profile")
-        return {key: self._wanted.settings.get(key, "") for key in shared}
-
-    def _reused_key(self) -> PrivateKey | None:
-        if not self._wanted.flag("key-reuse"):
-            return None
-        current = files.read_if_exists(self._paths.proxy_key)
-        return keys.from_pem(current, str(self._paths.proxy_key)) if current else None
+    return Wanted(node, entries, node.account)

@@ -17,7 +17,8 @@ from pvefw.certs.authority import Authority
 from pvefw.certs.renewal import Decision
 from pvefw.core.errors import UsageError
 from pvefw.core.model import Task
-from pvefw.store import files, node_settings
+from pvefw.store import files
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 LIFETIME = timedelta(days=730)
@@ -110,7 +111,7 @@ def decide(paths: Paths, now: datetime) -> Decision | None:
 
 def ensure(paths: Paths, task: Task, now: datetime) -> None:
     """Make the node's certificate where there is none, so that the services have one to fall back to."""
-    if not (paths.node_certificate.exists() and paths.node_key.exists()):
+    if not (files.exists(paths.node_certificate) and files.exists(paths.node_key)):
         _issue(paths, authority.ensure(paths, task, now), task, now)
 
 
@@ -144,12 +145,12 @@ def _issue(paths: Paths, ca: Authority, task: Task, now: datetime) -> None:
         paths, ca, key.public_key(), wanted.fqdn, wanted.extension, LIFETIME, now
     )
     install.replace_pair(paths, install.node_pair(paths), signed, keys.to_pem(key), task)
-    if not paths.proxy_certificate.exists():
-        deploy.reload_service(paths, task)
+    if not files.exists(paths.proxy_certificate):
+        deploy.reload_service(Node.open(paths), task)
 
 
 def _key(paths: Paths) -> keys.PrivateKey:
-    current = files.read_if_exists(paths.node_key)
-    if current and node_settings.get(paths, "key-reuse") == "1":
+    node, current = Node.open(paths), files.read_if_exists(paths.node_key)
+    if current and node.is_on("key-reuse"):
         return keys.from_pem(current, str(paths.node_key))
-    return keys.generate(node_settings.get(paths, "ca-key-type") or "ec256")
+    return keys.generate(node.get("ca-key-type", "ec256"))

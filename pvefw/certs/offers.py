@@ -7,14 +7,13 @@ from pvefw.acme.transport import Transport
 from pvefw.certs import accounts, directories
 from pvefw.core.errors import AcmeError, ConfigError, NotFound, UsageError
 from pvefw.store import accounts as account_store
-from pvefw.store import node_settings
 from pvefw.store.accounts import Account
-from pvefw.store.paths import Paths
+from pvefw.store.node import Node
 
 _SECONDS = 10.0
 
 
-def check(paths: Paths, given: Mapping[str, str]) -> list[str]:
+def check(node: Node, given: Mapping[str, str]) -> list[str]:
     """Refuse properties that the authority would refuse at the next order.
 
     :param given: what is about to be set.
@@ -24,7 +23,7 @@ def check(paths: Paths, given: Mapping[str, str]) -> list[str]:
     if given.get("must-staple") != "1" and not given.get("profile"):
         return []
     try:
-        account = account_store.load(paths, node_settings.account_name(paths))
+        account = account_store.load(node.paths, node.account)
     except (ConfigError, NotFound):
         return []  # whatever is ordered later has its own check
     if given.get("must-staple") == "1":
@@ -44,21 +43,20 @@ def check(paths: Paths, given: Mapping[str, str]) -> list[str]:
     return []
 
 
-def doubt(paths: Paths, offered: Sequence[str] | None) -> str:
+def doubt(node: Node, offered: Sequence[str] | None) -> str:
     """Why the next order would be refused, as far as that is known; empty where nothing is.
 
     :param offered: the profiles that the authority offered when it was asked last; ``None`` for unknown.
     """
     try:
-        account = account_store.load(paths, node_settings.account_name(paths))
+        account = account_store.load(node.paths, node.account)
     except (ConfigError, NotFound):
         return ""
-    settings = node_settings.load(paths)
     doubts = []
-    if settings.get("must-staple") == "1":
+    if node.is_on("must-staple"):
         doubts.append(stapling_doubt(account.directory))
     if offered is not None:
-        doubts.append(profile_doubt(settings.get("profile", ""), offered, account.directory))
+        doubts.append(profile_doubt(node.get("profile"), offered, account.directory))
     found = "; ".join(one for one in doubts if one)
     return f"its renewal would fail: {found}" if found else ""
 

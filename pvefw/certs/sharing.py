@@ -16,8 +16,8 @@ from pvefw.certs import chain, renewal
 from pvefw.certs.chain import CertificateInfo
 from pvefw.core.errors import CertificateError, PvefwError
 from pvefw.core.model import Task
-from pvefw.store import files, locks, node_settings
-from pvefw.store.paths import Paths
+from pvefw.store import files, locks, nodes
+from pvefw.store.node import Node
 
 _LONGEST_ORDER = 3900.0
 """Seconds to wait for a partner that orders; longer than an order may take."""
@@ -34,34 +34,31 @@ class Found:
     info: CertificateInfo
 
 
-def partners(paths: Paths) -> list[Paths]:
+def partners(node: Node) -> list[Node]:
     """The other nodes that want the same certificate.
 
     A node whose configuration cannot be read is none; it says so itself.
     """
-    if not paths.nodes.is_dir():
-        return []
-    wanted = _wanted(paths)
+    wanted = _wanted(node)
     found = []
-    for directory in sorted(paths.nodes.iterdir()):
-        if directory.name == paths.node:
+    for name in nodes.names(node.paths):
+        if name == node.name:
             continue
         with contextlib.suppress(PvefwError):
-            other = Paths(paths.root, directory.name)
+            other = node.neighbour(name)
             if _wanted(other) == wanted:
                 found.append(other)
     return found
 
 
-def _wanted(paths: Paths) -> str:
-    settings = node_settings.load(paths)
-    names = sorted(str(one.identifier) for one in node_settings.certificate_names(paths))
-    shared = {key: settings.get(key, "") for key in _SHARED}
-    return json.dumps([names, node_settings.account_name(paths), shared], sort_keys=True)
+def _wanted(node: Node) -> str:
+    names = sorted(str(one.identifier) for one in node.certificate_names())
+    shared = {key: node.get(key) for key in _SHARED}
+    return json.dumps([names, node.account, shared], sort_keys=True)
 
 
 @contextlib.contextmanager
-def turn(paths: Paths, others: Sequence[Paths], task: Task) -> Iterator[None]:
+def turn(node: Node, others: Sequence[Node], task: Task) -> Iterator[None]:
     """Order alone: partners wait until this node is done, and then find what it has.
 
     :raises Locked: a partner is not done in time.
@@ -69,17 +66,17 @@ def turn(paths: Paths, others: Sequence[Paths], task: Task) -> Iterator[None]:
     if not others:
         yield
         return
-    name = f"acme-order-{hashlib.sha256(_wanted(paths).encode()).hexdigest()[:16]}"
-    task.log(f"One certificate for this node and {', '.join(one.node for one in others)}")
-    with locks.cluster_lock(paths, name, timeout=_LONGEST_ORDER):
+    name = f"acme-order-{hashlib.sha256(_wanted(node).encode()).hexdigest()[:16]}"
+    task.log(f"One certificate for this node and {', '.join(one.name for one in others)}")
+    with locks.cluster_lock(node.paths, name, timeout=_LONGEST_ORDER):
         yield
 
 
 def newer(
-    paths: Paths, others: Sequence[Paths], current: CertificateInfo | None, now: datetime
+    node: Node, others: Sequence[Node], current: CertificateInfo | None, now: datetime
 ) -> Found | None:
     """The best certificate of the partners, if it is newer than this node's and not due itself."""
-    names = {str(one.identifier) for one in node_settings.certificate_names(paths)}
+    names = {str(one.identifier) for one in node.certificate_names()}
     best: Found | None = None
     for other in others:
         found = _of(other, names, now)
@@ -89,16 +86,15 @@ def newer(
     return best
 
 
-def _of(other: Paths, names: set[str], now: datetime) -> Found | None:
-    certificate, key = (
-        files.read_if_exists(path) for path in (other.proxy_certificate, other.proxy_key)
-    )
+def _of(other: Node, names: set[str], now: datetime) -> Found | None:
+    pair = (other.paths.proxy_certificate, other.paths.proxy_key)
+    certificate, key = (files.read_if_exists(path) for path in pair)
     if certificate is None or key is None:
         return None
     try:  # it may be replacing its own just now
-        ordered = chain.check_pair(certificate, key, other.node, now)
+        ordered = chain.check_pair(certificate, key, other.name, now)
     except CertificateError:
         return None
-    info = chain.describe(other.proxy_certificate, ordered)
-    usable = set(info.san) == names and renewal.decide(info, other.node).due > now
-    return Found(other.node, ordered, key, info) if usable else None
+    info = chain.describe(other.paths.proxy_certificate, ordered)
+    usable = set(info.san) == names and renewal.decide(info, other.name).due > now
+    return Found(other.name, ordered, key, info) if usable else None

@@ -10,13 +10,13 @@ from pvefw.core.families import CHALLENGE
 from pvefw.core.hookspecs.challenge import ChallengeSpec
 from pvefw.instances import Instance
 from pvefw.store.domains import DomainEntry
-from pvefw.store.paths import Paths
+from pvefw.store.node import Node
 
 if TYPE_CHECKING:
     from pvefw.acme.order import Solver
 
 
-def for_names(paths: Paths, entries: Sequence[DomainEntry]) -> dict[str, "Solver"]:
+def for_names(node: Node, entries: Sequence[DomainEntry]) -> dict[str, "Solver"]:
     """A solver for every name.
 
     Names of one instance share their solver, and all names that are validated through DNS share one, so
@@ -26,12 +26,12 @@ def for_names(paths: Paths, entries: Sequence[DomainEntry]) -> dict[str, "Solver
     :raises ConfigError: it may not be used here, or a wildcard was given one that does not do DNS.
     :raises PluginError: its plugin is missing or broken.
     """
-    chosen = {one.plugin: _usable(paths, one) for one in entries}
+    chosen = {one.plugin: _usable(node, one) for one in entries}
     by_dns = [one for one in entries if chosen[one.plugin].family == "dns"]
     found: dict[str, Solver] = {}
     if by_dns:
-        found |= _dns(paths, by_dns, [chosen[one.plugin] for one in by_dns])
-    bound = cache(lambda id_: _challenge(paths, chosen[id_]))
+        found |= _dns(node, by_dns, [chosen[one.plugin] for one in by_dns])
+    bound = cache(lambda id_: _challenge(node, chosen[id_]))
     for one in entries:
         if one.name not in found:
             _check_wildcard(one)
@@ -39,14 +39,14 @@ def for_names(paths: Paths, entries: Sequence[DomainEntry]) -> dict[str, "Solver
     return found
 
 
-def _usable(paths: Paths, entry: DomainEntry) -> Instance:
-    instance = instances.load(paths, CHALLENGE.name, entry.plugin)
-    instances.check_used(paths, instance, entry.name)
+def _usable(node: Node, entry: DomainEntry) -> Instance:
+    instance = instances.load(node, CHALLENGE.name, entry.plugin)
+    instances.check_used(node, instance, entry.name)
     return instance
 
 
-def _challenge(paths: Paths, instance: Instance) -> ChallengeSpec:
-    hooks: ChallengeSpec = instances.bind(paths, instance).hooks
+def _challenge(node: Node, instance: Instance) -> ChallengeSpec:
+    hooks: ChallengeSpec = instances.bind(node, instance).hooks
     return hooks
 
 
@@ -59,8 +59,8 @@ def _check_wildcard(entry: DomainEntry) -> None:
 
 
 def _dns(
-    paths: Paths, entries: Iterable[DomainEntry], chosen: Iterable[Instance]
+    node: Node, entries: Iterable[DomainEntry], chosen: Iterable[Instance]
 ) -> Mapping[str, "Solver"]:
     from pvefw.dns import solver  # it brings dnspython
 
-    return solver.for_names(paths, list(entries), list(chosen))
+    return solver.for_names(node, list(entries), list(chosen))

@@ -1,7 +1,9 @@
 """``pvefw acme account``: accounts at ACME authorities."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -11,6 +13,7 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ConfigError, UsageError
 
+_Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 account = Group("account", help="Accounts at ACME authorities.")
 
 ENDPOINTS = (
@@ -23,6 +26,14 @@ _ca_file = click.option(
     type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
     help="Certificates to trust for a private authority (PEM).",
 )
+
+
+def _key_type(default: str) -> Callable[[_Decorated], _Decorated]:
+    return click.option(
+        "--key-type",
+        type=click.Choice(["ec256", "ec384", "rsa2048", "rsa4096"]),
+        help=f"The new key's type (default: {default}).",
+    )
 
 
 @account.command()
@@ -41,6 +52,7 @@ _ca_file = click.option(
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="File with the external account binding's key (base64url), or what gcloud printed.",
 )
+@_key_type("ec256, and rsa4096 where Proxmox VE is installed, whose client needs RSA")
 @_ca_file
 @pass_app
 def register(
@@ -50,6 +62,7 @@ def register(
     accept_tos: bool,
     eab_kid: str | None,
     eab_hmac_key_file: Path | None,
+    key_type: str | None,
     ca_file: Path | None,
 ) -> None:
     """Register the account NAME (default: default) with the e-mail address CONTACT.
@@ -80,7 +93,13 @@ def register(
         app,
         "acmeregister",
         lambda task: accounts.register(
-            app.paths, name, contact.split(","), offer, binding=binding, task=task
+            app.paths,
+            name,
+            contact.split(","),
+            offer,
+            key_type=key_type or "",
+            binding=binding,
+            task=task,
         ),
     )
 
@@ -210,16 +229,12 @@ def deactivate(app: App, name: str) -> None:
 
 @account.command()
 @_name
-@click.option(
-    "--key-type",
-    type=click.Choice(["ec256", "ec384", "rsa2048", "rsa4096"]),
-    default="ec256",
-    show_default=True,
-    help="The new key's type.",
-)
+@_key_type("that of the old key")
 @pass_app
-def rollover(app: App, name: str, key_type: str) -> None:
+def rollover(app: App, name: str, key_type: str | None) -> None:
     """Replace the account's key by a new one."""
     from pvefw.certs import accounts
 
-    run_task(app, "acmerollover", lambda task: accounts.roll_over(app.paths, name, key_type, task))
+    run_task(
+        app, "acmerollover", lambda task: accounts.roll_over(app.paths, name, key_type or "", task)
+    )

@@ -78,8 +78,9 @@ def instances(*families: str) -> Complete:
 
     def find(paths: "Paths") -> Found:
         from pvefw.instances import load_all
+        from pvefw.store.node import Node
 
-        return [(one.id, one.plugin) for one in load_all(paths, *families)]
+        return [(one.id, one.plugin) for one in load_all(Node.open(paths), *families)]
 
     return _offer(find)
 
@@ -91,15 +92,16 @@ def _accounts(paths: "Paths") -> Found:
 
 
 def _domains(paths: "Paths") -> Found:
-    from pvefw.store import node_settings
+    from pvefw.store.node import Node
 
-    return [(one.name, one.plugin) for one in node_settings.certificate_names(paths)]
+    return [(one.name, one.plugin) for one in Node.open(paths).certificate_names()]
 
 
 def _properties(paths: "Paths") -> Found:
-    from pvefw.store import node_settings
+    from pvefw.store.node import Node
 
-    return [(key, value.partition("\n")[0]) for key, value in node_settings.load(paths).items()]
+    found = Node.open(paths).properties
+    return [(key, value.partition("\n")[0]) for key, value in found.items()]
 
 
 def _guests(paths: "Paths") -> Found:

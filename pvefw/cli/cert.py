@@ -3,13 +3,16 @@
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Task
 
 cert = Group("cert", help="The node's certificates.")
 ca = Group("ca", help="The cluster's certificate authority.")
@@ -121,8 +124,12 @@ def delete(app: App, restart: bool) -> None:
 def deploy(app: App, retry: bool) -> None:
     """Make the service and the observers use the installed certificate."""
     from pvefw.certs import deploy as deploying
+    from pvefw.store.node import Node
 
-    run_task(app, "certdeploy", lambda task: deploying.deploy(app.paths, task, again=not retry))
+    def work(task: "Task") -> None:
+        deploying.deploy(Node.open(app.paths), task, again=not retry)
+
+    run_task(app, "certdeploy", work)
 
 
 @cert.command()

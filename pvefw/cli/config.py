@@ -30,11 +30,12 @@ _DOMAIN_OPTION = re.compile(r"--?(acmedomain\d+)(?:=.*)?")
 @pass_app
 def get(app: App, property_: str | None) -> None:
     """Show the configuration, or one property of it."""
-    from pvefw.store import node_settings
+    from pvefw.store.node import Node
 
-    values = node_settings.load(app.paths)
+    node = Node.open(app.paths)
+    values = dict(node.properties)
     if property_ is None:
-        values["digest"] = node_settings.digest(app.paths)
+        values["digest"] = node.digest
     elif property_ in values:
         values = {property_: values[property_]}
     else:
@@ -102,6 +103,7 @@ def set_(
 ) -> None:
     """Change properties, all or none."""
     from pvefw.store import node_settings
+    from pvefw.store.node import Node
 
     given = {key.replace("_", "-"): value for key, value in values.items() if value is not None}
     if description is not None:
@@ -112,6 +114,6 @@ def set_(
     if given.get("profile") or given.get("must-staple"):
         from pvefw.certs import offers
 
-        for doubt in offers.check(app.paths, given):
+        for doubt in offers.check(Node.open(app.paths), given):
             click.echo(f"WARN: {doubt}", err=True)
     node_settings.change(app.paths, given, deleted, expected_digest=digest)

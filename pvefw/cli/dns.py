@@ -25,13 +25,15 @@ def test(app: App, plugin: str, domain: str, alias: str) -> None:
     from pvefw.dns import instances
     from pvefw.dns.probe import Step, probe
     from pvefw.dns.resolver import Resolver
+    from pvefw.store.node import Node
 
     def work(task: "Task") -> None:
         def tell(step: Step) -> None:
             task.log(f"{step.seconds:8.3f} s  {step.said}")
 
-        route = instances.route(app.paths, plugin, domain, alias)
-        probe(app.paths, route, Resolver.configured(app.paths), task, tell)
+        node = Node.open(app.paths)
+        route = instances.route(node, plugin, domain, alias)
+        probe(app.paths, route, Resolver.configured(node), task, tell)
 
     run_task(app, "acmednstest", work, plugin)
 
@@ -49,9 +51,10 @@ def cleanup(app: App, forget: str | None) -> None:
     from functools import partial
 
     from pvefw.dns import cleanup, instances
+    from pvefw.store.node import Node
 
     def work(task: "Task") -> None:
-        left = cleanup.cleanup(app.paths, partial(instances.bind, app.paths), task)
+        left = cleanup.cleanup(app.paths, partial(instances.bind, Node.open(app.paths)), task)
         if left:
             raise ProviderError(
                 f"dns cleanup: {len(left)} TXT records are still there, see above",

@@ -37,6 +37,10 @@ class App:
         self.error_prefix = "pvefw"
         """What an error message begins with; a command that runs a task changes it."""
 
+    def warn(self, message: str) -> None:
+        """Tell of what does not keep the command from its work."""
+        click.echo(f"{self.error_prefix}: warning: {message}", err=True)
+
     @cached_property
     def paths(self) -> "Paths":
         """The tree and the node that the command works on.
@@ -120,6 +124,12 @@ class _Common(click.Command):
         super().__init__(*args, **kwargs)
         self.params += _common_options()
 
+    def invoke(self, ctx: click.Context) -> Any:
+        from pvefw.store import oddities
+
+        with oddities.listening(ctx.ensure_object(App).warn):
+            return super().invoke(ctx)
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {name for param in self.get_params(ctx) for name in param.opts}
         return super().parse_args(ctx, [_two_dashes(one, known) for one in args])
@@ -148,7 +158,7 @@ def prepare(app: App) -> None:
         from pvefw.core import trace
 
         trace.begin()
-    recover_first(app.paths)
+    recover_first(app)
 
 
 def _run_apart(app: App) -> int | None:
@@ -157,16 +167,23 @@ def _run_apart(app: App) -> int | None:
     return detached.run_apart(app.arguments)
 
 
-def recover_first(paths: "Paths") -> None:
-    """End an installation that was interrupted."""
+def recover_first(app: App) -> None:
+    """End an installation that was interrupted.
+
+    Where that cannot be done, it is a warning: a kernel that is installed must boot all the same.
+    """
     try:
-        interrupted = paths.install_intent.exists()
+        interrupted = app.paths.install_intent.exists()
     except PermissionError:
         return  # who may not look could not end it, either
     if interrupted:
         from pvefw.certs import install
+        from pvefw.core.errors import PvefwError
 
-        install.recover(paths)
+        try:
+            install.recover(app.paths)
+        except PvefwError as error:
+            app.warn(f"an interrupted installation cannot be ended: {error.message}")
 
 
 class Group(_Common, click.Group):

@@ -19,6 +19,7 @@ from pvefw.core.errors import UsageError
 from pvefw.store.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
+    from pvefw.core.model import Task
     from pvefw.instances import Instance
 
 _TYPES = click.Choice(["dns", "standalone", "challenge"])
@@ -120,7 +121,9 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
             expected_digest=digest,
         )
         if doubts:
-            _warn(instances.load(app.paths, families[0], id_), doubts)
+            from pvefw.store.node import Node
+
+            _warn(instances.load(Node.open(app.paths), families[0], id_), doubts)
 
 
 def _config(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
@@ -131,10 +134,12 @@ def _config(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     @pass_app
     def config(app: App, id_: str, show_secrets: bool) -> None:
         from pvefw import instances
+        from pvefw.store.node import Node
 
-        found = instances.load(app.paths, families[0], id_)
-        shown = instances.describe(app.paths, found, show_secrets=show_secrets)
-        shown["digest"] = instances.digest(app.paths, families[0])
+        node = Node.open(app.paths)
+        found = instances.load(node, families[0], id_)
+        shown = instances.describe(node, found, show_secrets=show_secrets)
+        shown["digest"] = instances.digest(node, families[0])
         show_value(app, _as_proxmox_ve(shown) if kind.acme else shown)
 
 
@@ -147,13 +152,15 @@ def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     @pass_app
     def list_(app: App, type_: str | None = None) -> None:
         from pvefw import instances
+        from pvefw.store.node import Node
 
-        found = instances.load_all(app.paths, *families)
+        node = Node.open(app.paths)
+        found = instances.load_all(node, *families)
         if kind.acme:
             rows = [_row(one) for one in found if type_ in (None, one.type)]
             show_rows(app, rows, ["plugin", "type", "api", "disable"])
         else:
-            shown = [instances.describe(app.paths, one) for one in found]
+            shown = [instances.describe(node, one) for one in found]
             show_rows(app, shown, ["id", "api", "disable"])
 
 
@@ -165,9 +172,12 @@ def _test(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     @pass_app
     def test(app: App, id_: str) -> None:
         from pvefw.instances import trial
+        from pvefw.store.node import Node
 
-        task_type = f"{kind.command.replace(' ', '')}test"
-        run_task(app, task_type, lambda task: trial.test(app.paths, families[0], id_, task), id_)
+        def work(task: "Task") -> None:
+            trial.test(Node.open(app.paths), families[0], id_, task)
+
+        run_task(app, f"{kind.command.replace(' ', '')}test", work, id_)
 
 
 def _remove(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:

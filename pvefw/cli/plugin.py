@@ -50,8 +50,9 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
     """
     from pvefw.core import settings
     from pvefw.instances import binding
+    from pvefw.store.node import Node
 
-    infos, others = binding.accepted(app.paths, family, name)
+    infos, others = binding.accepted(Node.open(app.paths), family, name)
     if json_schema:
         if app.output_format == "text":
             app.output_format = "json-pretty"

@@ -16,7 +16,7 @@ def renew(ctx: click.Context, dry_run: bool) -> int | None:
     from pvefw.host.clock import SystemClock
 
     app = ctx.ensure_object(App)
-    recover_first(app.paths)
+    recover_first(app)
     good = renewing.run(app.paths, click.echo, click.echo, SystemClock(), dry_run=dry_run)
     return 0 if good else 1
 

@@ -18,7 +18,7 @@ from pvefw.host import signals
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _NARROWEST, _WIDEST = 50, 100
 _ROOTS_PROGRAMS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTCONN}
 
 
 def run(args: Sequence[str]) -> int:

@@ -44,10 +44,12 @@ class Part:
 
 
 def _certificates(paths: "Paths", now: datetime) -> Part:
-    from pvefw.certs import deploy, renew
+    from pvefw.certs import deploy, renewal_plan
+    from pvefw.store.node import Node
 
-    found = renew.overview(paths, now)
-    pending = deploy.pending(paths)
+    node = Node.open(paths)
+    found = renewal_plan.overview(node, now)
+    pending = deploy.pending(node)
     bad = [one for one in found if one["failures"] or one["urgency"] != "notice" or one["doubt"]]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
@@ -59,8 +61,9 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
 
 def _credentials(paths: "Paths", now: datetime) -> Part:
     from pvefw.certs import credentials
+    from pvefw.store.node import Node
 
-    found = sorted(credentials.ends(paths).items(), key=lambda one: one[1])
+    found = sorted(credentials.ends(Node.open(paths)).items(), key=lambda one: one[1])
     soon = [id_ for id_, end in found if (end - now).total_seconds() < _ENDS_SOON]
     lines = [
         f"{id_}: {'expired' if end < now else 'expires'} on {end.date()}"
@@ -116,9 +119,10 @@ def _boot(paths: "Paths", _now: datetime) -> Part:
 def _guests(paths: "Paths", _now: datetime) -> Part:
     from pvefw.core.errors import NotFound
     from pvefw.guests import backends
+    from pvefw.store.node import Node
 
     try:
-        backends.configured(paths)
+        backends.configured(Node.open(paths))
     except NotFound:
         return Part(NONE, ["no guest backend"], {"states": {}, "not-running": [], "failures": []})
     listed, failures = backends.Backends.load(paths).list()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from pvefw.core.binding import Bound
-from pvefw.core.errors import ConfigError, ProviderError, PvefwError
+from pvefw.core.errors import ConfigError, ProviderError, PvefwError, StoreError
 from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.core.model import Task
 from pvefw.dns import batches, journal, removal
@@ -16,7 +16,8 @@ from pvefw.dns.resolver import Resolver
 from pvefw.dns.zones import Finder, Zone
 from pvefw.host import concurrency
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import locks, node_settings
+from pvefw.store import locks
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _LOCK = "dns-cleanup"
@@ -69,23 +70,23 @@ def cleanup(
     return left
 
 
-def cleanup_first(paths: Paths, task: Task) -> None:
+def cleanup_first(node: Node, task: Task) -> None:
     """:func:`cleanup` with the configured instances, before other work that must not fail for it.
 
     What the node's own names use is removed before they use it again. The work has not to wait for other
     instances: a provider that does not answer within moments is left to a thread, which ends with the
     process.
     """
-    if not journal.files_of(paths):
+    if not journal.files_of(node.paths):
         return
     from pvefw.dns import instances  # it brings dnspython
 
-    used = {one.plugin for one in node_settings.certificate_names(paths)}
+    used = {one.plugin for one in node.certificate_names()}
 
     def clean(concerned: Callable[[str], bool], seconds: float) -> None:
-        bind = partial(instances.bind, paths)
+        bind = partial(instances.bind, node)
         try:
-            cleanup(paths, bind, task, seconds=seconds, concerned=concerned)
+            cleanup(node.paths, bind, task, seconds=seconds, concerned=concerned)
         except PvefwError as error:
             task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
 
@@ -129,8 +130,8 @@ def _all(paths: Paths, task: Task) -> list[Journal]:
 def _configured(paths: Paths) -> Resolver | None:
     """The node's resolver; without one the provider's word must do."""
     try:
-        return Resolver.configured(paths)
-    except ConfigError:
+        return Resolver.configured(Node.open(paths))
+    except (ConfigError, StoreError):
         return None
 
 

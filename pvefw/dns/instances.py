@@ -7,18 +7,18 @@ from pvefw.core.families import DNS
 from pvefw.core.hookspecs.dns import DnsSpec
 from pvefw.dns.publication import Route
 from pvefw.instances import Instance
-from pvefw.store.paths import Paths
+from pvefw.store.node import Node
 
 
-def load(paths: Paths, id_: str) -> Instance:
+def load(node: Node, id_: str) -> Instance:
     """An instance that does DNS.
 
     :raises NotFound: there is no such instance.
     :raises UsageError: it is not of type ``dns``.
     """
-    instance = instances.load(paths, DNS.name, id_)
+    instance = instances.load(node, DNS.name, id_)
     if instance.family != DNS.name:
-        ids = [one.id for one in instances.load_all(paths, DNS.name)]
+        ids = [one.id for one in instances.load_all(node, DNS.name)]
         raise UsageError(
             f"{id_} is a {instance.type} instance, not a dns one",
             hint=f"Those of type dns: {', '.join(ids) or 'none'}.",
@@ -26,19 +26,19 @@ def load(paths: Paths, id_: str) -> Instance:
     return instance
 
 
-def bind(paths: Paths, id_: str) -> Bound[DnsSpec]:
+def bind(node: Node, id_: str) -> Bound[DnsSpec]:
     """An instance's hooks; a disabled one's, too: it may have something to remove.
 
     :raises PvefwError: as :func:`load` and :func:`pvefw.instances.bind`.
     """
-    return instances.bind(paths, load(paths, id_))
+    return instances.bind(node, load(node, id_))
 
 
-def route(paths: Paths, id_: str, domain: str, alias: str = "") -> Route:
+def route(node: Node, id_: str, domain: str, alias: str = "") -> Route:
     """How an instance would validate a domain.
 
     :raises PvefwError: as :func:`bind`.
     """
-    instance = load(paths, id_)
-    bound = instances.bind(paths, instance)
+    instance = load(node, id_)
+    bound = instances.bind(node, instance)
     return Route(domain, bound, alias, float(instance.validation_delay))

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from pvefw.core.errors import ConfigError
-from pvefw.store import properties
+from pvefw.store import host_names
 
 CHALLENGE_LABEL = "_acme-challenge"
 """RFC 8555 section 8.4."""
@@ -17,11 +17,11 @@ def absolute(domain: str) -> str:
     :raises ConfigError: it is not a domain name.
     """
     try:
-        ascii_name = properties.to_ascii(domain)
-        properties.check_domain(ascii_name)
+        ascii_name = host_names.to_ascii(domain)
+        host_names.check(ascii_name)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    if properties.is_address(ascii_name):
+    if host_names.is_address(ascii_name):
         raise ConfigError(
             f"{domain}: an address cannot be validated through DNS",
             hint="Give it the standalone plugin.",

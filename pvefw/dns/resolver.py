@@ -15,7 +15,8 @@ import dns.rdatatype
 
 from pvefw.core.errors import ConfigError, Unavailable
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import files, pvefw_config
+from pvefw.store import files
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 DNS_PORT = 53
@@ -78,18 +79,15 @@ class Resolver:
         self._clock = clock or SystemClock()
 
     @classmethod
-    def configured(cls, paths: Paths) -> "Resolver":
+    def configured(cls, node: Node) -> "Resolver":
         """The one of this node: as ``pvefw.cfg`` says, else with the system's servers.
 
         :raises ConfigError: neither names a server, or one that is not an address.
         """
-        given = pvefw_config.option(paths, "resolvers")
-        servers = parse_servers(given) if given else _system_servers(paths)
-        port = pvefw_config.option(paths, "authority-port", str(DNS_PORT))
-        if not port.isdecimal():
-            raise ConfigError(f"authority-port: '{port}' is not a port")
-        watch = pvefw_config.option(paths, "dns-watch", "1") != "0"
-        return cls(servers, authority_port=int(port), watch=watch)
+        given = node.get("resolvers")
+        servers = parse_servers(given) if given else _system_servers(node.paths)
+        port = int(node.get("authority-port", str(DNS_PORT)))
+        return cls(servers, authority_port=port, watch=node.get("dns-watch") != "0")
 
     def authority(self, name: str, address: str) -> Server:
         """An authoritative server, by name and address."""

@@ -11,6 +11,7 @@ from pvefw.dns.zones import Finder
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.instances import Instance
 from pvefw.store.domains import DomainEntry
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _SAID = 5
@@ -83,7 +84,7 @@ class DnsSolver:
 
 
 def for_names(
-    paths: Paths, entries: Sequence[DomainEntry], chosen: Sequence[Instance]
+    node: Node, entries: Sequence[DomainEntry], chosen: Sequence[Instance]
 ) -> dict[str, DnsSolver]:
     """One solver for all these names, by name.
 
@@ -92,12 +93,12 @@ def for_names(
     :raises PluginError: a plugin is missing or broken.
     """
     configured = {one.id: one for one in chosen}
-    bound = {id_: instances.bind(paths, one) for id_, one in configured.items()}
+    bound = {id_: instances.bind(node, one) for id_, one in configured.items()}
     routes = [
         Route(entry.name, bound[one.id], entry.alias, float(one.validation_delay))
         for entry, one in zip(entries, chosen, strict=True)
     ]
-    solver = DnsSolver(paths, routes, Resolver.configured(paths))
+    solver = DnsSolver(node.paths, routes, Resolver.configured(node))
     return dict.fromkeys((entry.name for entry in entries), solver)
 
 

@@ -21,29 +21,28 @@ from pvefw.instances import Instance
 from pvefw.instances.trial import ask
 from pvefw.store import guest_notes
 from pvefw.store.kinds import KINDS
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 KEYS = ("vmid", "onboot", "order", "up", "down", "ready", "after")
 """What ``guest set`` can set."""
 
 
-def configured(paths: Paths) -> list[Instance]:
+def configured(node: Node) -> list[Instance]:
     """The backends that this node uses.
 
     :raises NotFound: there is none.
     """
-    found = instances.load_used(paths, GUEST.name)
+    found = instances.load_used(node, GUEST.name)
     if not found:
-        raise NotFound(
-            f"guests: node {paths.node} has no guest backend", hint=_how_to_get_one(paths)
-        )
+        raise NotFound(f"guests: node {node.name} has no guest backend", hint=_how_to_get_one(node))
     return found
 
 
-def _how_to_get_one(paths: Paths) -> str:
-    for one in instances.load_all(paths, GUEST.name):
+def _how_to_get_one(node: Node) -> str:
+    for one in instances.load_all(node, GUEST.name):
         try:
-            instances.check_used(paths, one)
+            instances.check_used(node, one)
         except ConfigError as error:
             return f"{error.message[:1].upper()}{error.message[1:]}. {error.hint}"
     return (
@@ -66,10 +65,11 @@ class Backends:
 
         :raises PvefwError: there is none, or none of them can be used.
         """
+        node = Node.open(paths)
         bound, failures = {}, []
-        for one in configured(paths):
+        for one in configured(node):
             try:
-                bound[one.id] = instances.bind(paths, one)
+                bound[one.id] = instances.bind(node, one)
             except PvefwError as error:
                 failures.append(error)
         if not bound:

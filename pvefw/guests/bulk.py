@@ -1,12 +1,13 @@
 """Use cases: start, stop and move many guests, with an honest outcome for each of them."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from pvefw import instances
-from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.core.errors import Cancelled, ProviderError, PvefwError, StoreError, Unavailable
 from pvefw.core.model import GuestPowerEvent, GuestState, Task
 from pvefw.guests import backends, plan, readiness, units
 from pvefw.guests.backends import Backends
@@ -16,7 +17,8 @@ from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Schedul
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import datacenter, guest_notes, node_settings
+from pvefw.store import guest_notes
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
@@ -46,9 +48,12 @@ RESUME_SECONDS = 600.0
 def workers(paths: Paths, given: int | None) -> int:
     """How many guests at once: as given, as in ``datacenter.cfg``, or one for each CPU, at most 8.
 
-    :raises ConfigError: ``datacenter.cfg`` holds no number.
+    A file that cannot be read does not keep guests from starting: nothing is taken to be set.
     """
-    return given or datacenter.max_workers(paths) or min(os.cpu_count() or 1, _MOST_BY_DEFAULT)
+    if not given:
+        with contextlib.suppress(StoreError):
+            given = Node.open(paths).max_workers
+    return given or min(os.cpu_count() or 1, _MOST_BY_DEFAULT)
 
 
 @dataclass
@@ -67,6 +72,7 @@ class Bulk:
     """Of the last :meth:`run`, also where it has failed."""
     _began: float = 0.0
     _observed: bool = False
+    _node: Node = field(init=False, repr=False)
     _observers: Executor = field(init=False, repr=False)
 
     def guests(self) -> tuple[list[Listed], list[PvefwError]]:
@@ -83,7 +89,8 @@ class Bulk:
         :raises ProviderError: at least one guest is not as it was to be; all of them are listed.
         """
         self._began = self.clock.monotonic()
-        self._observed = bool(instances.load_used(self.paths, "observer"))
+        self._node = Node.open(self.paths)
+        self._observed = self._has_observers()
         scheduler = Scheduler(jobs, self.workers)
         runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
         states = {job.id: job.guest.state for job in jobs}
@@ -103,6 +110,14 @@ class Bulk:
     def good(self) -> list[str]:
         """The guests with which all went well."""
         return [one.job.id for one in self.outcomes if one.result.good]
+
+    def _has_observers(self) -> bool:
+        """Whether somebody is to be told; who cannot be read of must not keep guests from starting."""
+        try:
+            return bool(instances.load_used(self._node, "observer"))
+        except PvefwError as error:
+            self.task.warn(f"the observers are not told: {error.message}")
+            return False
 
     # --- one step ------------------------------------------------------------------------------
 
@@ -165,7 +180,7 @@ class Bulk:
             action="stop" if hard else job.action.value,  # type: ignore[arg-type]  # a literal
             outcome=said,
         )
-        self._observers.submit(events.tell, self.paths, "on_guest", event, self.task)
+        self._observers.submit(events.tell, self._node, "on_guest", event, self.task)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -380,11 +395,10 @@ def _short(seconds: float | None) -> float | None:
 def boot(bulk: Bulk) -> list[Outcome]:
     """Wait ``startall-onboot-delay``, then start guests, and note which.
 
-    :raises ConfigError: the delay is not in its format.
     :raises ProviderError: some could not be started.
     """
     _warn_of_others(bulk)
-    seconds = int(node_settings.get(bulk.paths, "startall-onboot-delay") or 0)
+    seconds = _delay(bulk)
     if seconds:
         bulk.task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
         bulk.task.wait(float(seconds))
@@ -395,6 +409,15 @@ def boot(bulk: Bulk) -> list[Outcome]:
     finally:
         guest_notes.note_started(bulk.paths, bulk.good())
         guest_notes.note_suspended(bulk.paths, suspended.difference(bulk.good()))
+
+
+def _delay(bulk: Bulk) -> int:
+    """Seconds to wait before the first guest; none where that cannot be read."""
+    try:
+        return int(Node.open(bulk.paths).get("startall-onboot-delay", "0"))
+    except StoreError as error:
+        bulk.task.warn(f"startall-onboot-delay cannot be read, and nobody waits: {error.message}")
+        return 0
 
 
 def shut_down(bulk: Bulk, options: StopOptions, *, suspend: bool = False) -> list[Outcome]:

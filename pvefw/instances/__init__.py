@@ -16,6 +16,7 @@ from pvefw.instances import files
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
 from pvefw.store import files as store_files
 from pvefw.store.kinds import KINDS
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import check_id
 
@@ -33,32 +34,32 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 """What ``--delete`` sets back."""
 
 
-def load_all(paths: Paths, *families: str) -> list[Instance]:
+def load_all(node: Node, *families: str) -> list[Instance]:
     """The instances of these families, disabled and damaged ones included.
 
     :raises ConfigError: a file is damaged beyond one section.
     """
     found: dict[str, Instance] = {}
     for family in families:
-        found |= files.place(paths, family).load()
+        found |= files.place(node, family).load()
     return [one for one in found.values() if one.family in families]
 
 
-def load_used(paths: Paths, family: str) -> list[Instance]:
+def load_used(node: Node, family: str) -> list[Instance]:
     """The instances that this node uses.
 
     :raises ConfigError: as :func:`load_all`.
     """
-    return [one for one in load_all(paths, family) if one.used_on(paths.node)]
+    return [one for one in load_all(node, family) if one.used_on(node.name)]
 
 
-def load(paths: Paths, family: str, id_: str) -> Instance:
+def load(node: Node, family: str, id_: str) -> Instance:
     """One instance of a family, or of one that shares its ids: challenge and dns do.
 
     :raises NotFound: there is none of this id; the hint lists those that exist.
     :raises ConfigError: a file is damaged beyond one section.
     """
-    found, kind = files.place(paths, family).load(), KINDS[family]
+    found, kind = files.place(node, family).load(), KINDS[family]
     if id_ not in found:
         known = f"There are: {', '.join(found)}." if found else "There is none yet."
         raise NotFound(
@@ -67,19 +68,19 @@ def load(paths: Paths, family: str, id_: str) -> Instance:
     return found[id_]
 
 
-def of_plugin(paths: Paths, family: str, plugin: str) -> Instance:
+def of_plugin(node: Node, family: str, plugin: str) -> Instance:
     """The instance that is named like a plugin, or one without settings where none is configured.
 
     :param family: one whose instances are named like their plugin.
     :raises ConfigError: a file is damaged beyond one section.
     """
-    known = files.place(paths, family).load()
+    known = files.place(node, family).load()
     return known.get(plugin) or Instance(family, plugin, plugin)
 
 
-def digest(paths: Paths, family: str) -> str:
+def digest(node: Node, family: str) -> str:
     """What guards a change: SHA-1 of the family's files, as Proxmox VE shows it where it has the file."""
-    return store_files.digest(files.place(paths, family).data())
+    return store_files.digest(files.place(node, family).data())
 
 
 def set_command(instance: Instance) -> str:
@@ -87,7 +88,7 @@ def set_command(instance: Instance) -> str:
     return f"pvefw {instance.kind.command} set {instance.id}"
 
 
-def check_used(paths: Paths, instance: Instance, subject: str = "") -> None:
+def check_used(node: Node, instance: Instance, subject: str = "") -> None:
     """Refuse an instance that this node does not use.
 
     :param subject: whom it was wanted for, for the message.
@@ -98,12 +99,12 @@ def check_used(paths: Paths, instance: Instance, subject: str = "") -> None:
         raise ConfigError(
             f"{what} is disabled", hint=f"Enable it: {set_command(instance)} --delete disable"
         )
-    if not instance.used_on(paths.node):
+    if not instance.used_on(node.name):
         nodes = ",".join(instance.nodes)
         raise ConfigError(
-            f"{what} is not for node {paths.node}",
+            f"{what} is not for node {node.name}",
             hint=f"It is for {nodes}; add this node: "
-            f"{set_command(instance)} --nodes {nodes},{paths.node}",
+            f"{set_command(instance)} --nodes {nodes},{node.name}",
         )
 
 
@@ -120,10 +121,9 @@ def add(paths: Paths, instance: Instance) -> list[str]:
     :raises PluginError: its plugin is missing or broken.
     """
     check_id(instance.id, f"the id of a {instance.kind.noun}")
-    place = files.place(paths, instance.family)
-    with place.locked():
+    with files.changing(paths, instance.family) as place:
         _check_free(place, instance, "add")
-        doubts = _check(paths, instance)
+        doubts = _check(place.node, instance)
         place.put(instance)
     return doubts
 
@@ -152,10 +152,9 @@ def change(
     :raises DigestMismatch: somebody else changed the file.
     """
     _check_deletable(family, delete)
-    place = files.place(paths, family)
-    with place.locked():
+    with files.changing(paths, family) as place:
         store_files.check_digest(place.files[0], place.data(), expected_digest)
-        old, is_new = _old(paths, place, family, id_)
+        old, is_new = _old(place, family, id_)
         new = old
         for key in delete:
             new = replace(new, **_DEFAULTS[key])
@@ -166,7 +165,7 @@ def change(
                 hint=f"Add another instance: {new.kind.example('ID', new.plugin)}",
             )
         same = not is_new and new.plugin == old.plugin and new.settings == old.settings
-        doubts = [] if same else _check(paths, new)
+        doubts = [] if same else _check(place.node, new)
         place.put(new, old)
     return doubts
 
@@ -181,11 +180,11 @@ def _check_deletable(family: str, delete: Sequence[str]) -> None:
             )
 
 
-def _old(paths: Paths, place: files.Place, family: str, id_: str) -> tuple[Instance, bool]:
+def _old(place: files.Place, family: str, id_: str) -> tuple[Instance, bool]:
     """The instance that is to be changed, and whether it does not exist yet."""
     if not KINDS[family].named_like_plugin or id_ in place.load():
-        return load(paths, family, id_), False
-    new = of_plugin(paths, family, id_)
+        return load(place.node, family, id_), False
+    new = of_plugin(place.node, family, id_)
     _check_free(place, new, "set")
     return new, True
 
@@ -196,10 +195,9 @@ def remove(paths: Paths, family: str, id_: str, *, expected_digest: str | None =
     :raises NotFound: there is none of this id.
     :raises DigestMismatch: somebody else changed the file.
     """
-    place = files.place(paths, family)
-    with place.locked():
+    with files.changing(paths, family) as place:
         store_files.check_digest(place.files[0], place.data(), expected_digest)
-        load(paths, family, id_)
+        load(place.node, family, id_)
         place.remove(id_)
 
 
@@ -218,16 +216,16 @@ def _check_free(place: files.Place, instance: Instance, verb: str) -> None:
         )
 
 
-def _check(paths: Paths, instance: Instance) -> list[str]:
+def _check(node: Node, instance: Instance) -> list[str]:
     from pvefw.instances import binding
 
-    return binding.check(paths, instance)
+    return binding.check(node, instance)
 
 
 # --- use ------------------------------------------------------------------------------------------
 
 
-def bind(paths: Paths, instance: Instance) -> "Bound[Any]":
+def bind(node: Node, instance: Instance) -> "Bound[Any]":
     """An instance's hooks. Whether this node uses it is for :func:`check_used` to say.
 
     :raises PluginError: its plugin is missing or broken.
@@ -236,14 +234,14 @@ def bind(paths: Paths, instance: Instance) -> "Bound[Any]":
     """
     from pvefw.instances import binding
 
-    return binding.bind(paths, instance)
+    return binding.bind(node, instance)
 
 
-def describe(paths: Paths, instance: Instance, *, show_secrets: bool = False) -> dict[str, object]:
+def describe(node: Node, instance: Instance, *, show_secrets: bool = False) -> dict[str, object]:
     """An instance for people. Secrets are masked; where its plugin cannot be asked, every setting is."""
     from pvefw.instances import binding
 
-    values, infos = binding.effective(paths, instance)
+    values, infos = binding.effective(node, instance)
     found: dict[str, object] = {
         "id": instance.id,
         "type": instance.type,

@@ -21,7 +21,8 @@ from pvefw.core.hookspecs.dns import DnsCatalogSpec
 from pvefw.core.model import CatalogEntry, SettingInfo
 from pvefw.instances import files
 from pvefw.instances.codec import Instance
-from pvefw.store.paths import Paths
+from pvefw.store import oddities
+from pvefw.store.node import Node
 
 
 @dataclass(frozen=True)
@@ -81,22 +82,22 @@ class _InCatalog:
         return binding.bind_object(DNS, made, who, secrets=secrets)
 
 
-def declared(paths: Paths, family: str, plugin: str) -> Sequence[SettingInfo]:
+def declared(node: Node, family: str, plugin: str) -> Sequence[SettingInfo]:
     """The settings that a plugin declares.
 
     :param plugin: as in the configuration: ``ovh``, ``hetzner`` or ``acmesh/hetzner``.
     :raises PluginError: it is missing or broken.
     """
-    return _locate(paths, family, plugin).declared
+    return _locate(node, family, plugin).declared
 
 
-def accepted(paths: Paths, family: str, plugin: str) -> tuple[Sequence[SettingInfo], bool]:
+def accepted(node: Node, family: str, plugin: str) -> tuple[Sequence[SettingInfo], bool]:
     """As :func:`declared`, and whether the plugin takes any other setting, too."""
-    found = _locate(paths, family, plugin)
+    found = _locate(node, family, plugin)
     return found.declared, found.takes_any
 
 
-def check(paths: Paths, instance: Instance) -> list[str]:
+def check(node: Node, instance: Instance) -> list[str]:
     """Hold an instance's settings against its plugin; references are not resolved.
 
     :returns: what looks wrong where the plugin takes any setting, a sentence for each.
@@ -104,11 +105,11 @@ def check(paths: Paths, instance: Instance) -> list[str]:
     :raises PluginError: its plugin is missing or broken.
     :raises ConfigError: its settings do not fit, or a secret is plain text where others can read it.
     """
-    source = _locate(paths, instance.family, instance.plugin)
-    return source.check(_values(paths, instance, source), instance.who)
+    source = _locate(node, instance.family, instance.plugin)
+    return source.check(_values(node, instance, source), instance.who)
 
 
-def bind(paths: Paths, instance: Instance) -> Bound[Any]:
+def bind(node: Node, instance: Instance) -> Bound[Any]:
     """An instance's hooks, whether it is disabled or not; references are resolved here.
 
     :raises PluginError: its plugin is missing or broken.
@@ -118,25 +119,43 @@ def bind(paths: Paths, instance: Instance) -> Bound[Any]:
         raise ConfigError(
             instance.problem, hint=f"Replace it: {instances.set_command(instance)} --data FILE"
         )
-    source = _locate(paths, instance.family, instance.plugin)
-    return source.bind(_values(paths, instance, source), instance.id)
+    source = _locate(node, instance.family, instance.plugin)
+    values = _values(node, instance, source)
+    if not source.takes_any:
+        values = _known(instance, values, source.declared)
+    return source.bind(values, instance.id)
 
 
-def effective(paths: Paths, instance: Instance) -> tuple[dict[str, str], Sequence[SettingInfo]]:
+def _known(
+    instance: Instance, values: Mapping[str, str], infos: Sequence[SettingInfo]
+) -> dict[str, str]:
+    """The settings that the plugin has; a stray line must not keep guests from starting.
+
+    Those who add or change an instance are refused instead.
+    """
+    keys = {info.key for info in infos}
+    for key in values:
+        if key not in keys:
+            why = f"{instance.who}: {key} is not a setting of {instance.plugin}"
+            oddities.report(instance.where or instance.who, 0, why, "it is ignored")
+    return {key: value for key, value in values.items() if key in keys}
+
+
+def effective(node: Node, instance: Instance) -> tuple[dict[str, str], Sequence[SettingInfo]]:
     """An instance's settings and what its plugin declares: nothing where it cannot be asked."""
     try:
-        infos = declared(paths, instance.family, instance.plugin)
+        infos = declared(node, instance.family, instance.plugin)
     except PvefwError:
         return dict(instance.settings), ()
     return _with_declared_lines(instance, infos), infos
 
 
-def names(paths: Paths) -> list[str]:
+def names(node: Node) -> list[str]:
     """Every name that a dns instance can have as its plugin; a broken catalogue is left out."""
     found = {info.name for info in finding.installed(DNS)}
     for info in finding.installed(DNS_CATALOG):
         try:
-            found |= set(_catalog(paths, info.name).hooks.catalog_names(root=paths.root))
+            found |= set(_catalog(node, info.name).hooks.catalog_names(root=node.paths.root))
         except PvefwError:
             continue
     return sorted(found)
@@ -145,12 +164,12 @@ def names(paths: Paths) -> list[str]:
 # --- settings -------------------------------------------------------------------------------------
 
 
-def _values(paths: Paths, instance: Instance, source: _Installed | _InCatalog) -> dict[str, str]:
+def _values(node: Node, instance: Instance, source: _Installed | _InCatalog) -> dict[str, str]:
     """The settings to use.
 
     :raises ConfigError: a secret is plain text in a file that others can read.
     """
-    if files.place(paths, instance.family).private:
+    if files.place(node, instance.family).private:
         if not instance.undeclared:
             return dict(instance.settings)
         return _with_declared_lines(instance, source.declared)
@@ -159,7 +178,7 @@ def _values(paths: Paths, instance: Instance, source: _Installed | _InCatalog) -
         if info.secret and value and not references.is_reference(value):
             raise ConfigError(
                 f"{instance.who}: {info.key} is a secret in plain text, and others can read "
-                f"{instance.where or paths.cluster_pvefw_cfg}",
+                f"{instance.where or node.paths.cluster_pvefw_cfg}",
                 hint="Put it into a file that only root can read, and refer to it: "
                 f"{info.key}=file:/etc/pve/priv/NAME",
             )
@@ -175,25 +194,25 @@ def _with_declared_lines(instance: Instance, infos: Sequence[SettingInfo]) -> di
 # --- finding the plugin ---------------------------------------------------------------------------
 
 
-def _locate(paths: Paths, family: str, plugin: str) -> _Installed | _InCatalog:
+def _locate(node: Node, family: str, plugin: str) -> _Installed | _InCatalog:
     if family != DNS.name:
         return _Installed(finding.find(families.FAMILIES[family], plugin))
     catalog, slash, rest = plugin.partition("/")
     if slash:
-        return _InCatalog(_catalog(paths, catalog), rest, paths.root)
+        return _InCatalog(_catalog(node, catalog), rest, node.paths.root)
     if any(info.name == plugin for info in finding.installed(DNS)):
         return _Installed(finding.find(DNS, plugin))
-    return _search(paths, plugin)
+    return _search(node, plugin)
 
 
-def _search(paths: Paths, name: str) -> _InCatalog:
+def _search(node: Node, name: str) -> _InCatalog:
     """The first catalogue, by name, that offers this provider; broken ones do not hide it."""
     broken: list[PvefwError] = []
     for info in finding.installed(DNS_CATALOG):
         try:
-            catalog = _catalog(paths, info.name)
-            if name in catalog.hooks.catalog_names(root=paths.root):
-                return _InCatalog(catalog, name, paths.root)
+            catalog = _catalog(node, info.name)
+            if name in catalog.hooks.catalog_names(root=node.paths.root):
+                return _InCatalog(catalog, name, node.paths.root)
         except PvefwError as error:
             broken.append(error)
     if broken:
@@ -201,7 +220,7 @@ def _search(paths: Paths, name: str) -> _InCatalog:
     raise PluginMissing(
         f"no DNS plugin or catalogue offers {name}",
         plugin=f"dns/{name}",
-        hint=f"Install one, or choose from: {_some(names(paths))}.",
+        hint=f"Install one, or choose from: {_some(names(node))}.",
     )
 
 
@@ -210,12 +229,12 @@ def _some(everything: Sequence[str], limit: int = 20) -> str:
     return ", ".join(everything[:limit]) + (f" and {rest} more" if rest > 0 else "") or "none"
 
 
-def _catalog(paths: Paths, name: str) -> Bound[DnsCatalogSpec]:
+def _catalog(node: Node, name: str) -> Bound[DnsCatalogSpec]:
     """A catalogue, with its settings.
 
     :raises ConfigError: it is disabled or not for this node.
     """
-    instance = instances.of_plugin(paths, DNS_CATALOG.name, name)
-    instances.check_used(paths, instance)
-    bound: Bound[DnsCatalogSpec] = bind(paths, instance)
+    instance = instances.of_plugin(node, DNS_CATALOG.name, name)
+    instances.check_used(node, instance)
+    bound: Bound[DnsCatalogSpec] = bind(node, instance)
     return bound

@@ -13,10 +13,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from pvefw.core.errors import ConfigError
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode, family_of
-from pvefw.store import files, locks, properties, pvefw_config
+from pvefw.store import files, locks, node_settings, oddities, properties
 from pvefw.store.kinds import KINDS
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import Section, SectionConfig
@@ -28,20 +28,21 @@ class Place:
     private = False
     """Only root can read it: secrets may be in it as plain text."""
 
-    def __init__(self, paths: Paths, family: str) -> None:
-        self.paths = paths
+    def __init__(self, node: Node, family: str) -> None:
+        self.node = node
         self.family = family
-        self.files = paths.cluster_pvefw_cfg, paths.node_pvefw_cfg()
+        self.files = node.paths.cluster_pvefw_cfg, node.paths.node_pvefw_cfg()
         """Both files; what is in the second one wins."""
 
+    @staticmethod
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(paths: Paths) -> Iterator[None]:
         """Hold the locks that guard a change.
 
         :raises Locked: another process or node is changing a file.
         """
         # the node's file has the node's properties, too, and they have a lock of their own
-        with locks.cluster_lock(self.paths, "pvefw-cfg"), locks.node_config_lock(self.paths):
+        with locks.cluster_lock(paths, "pvefw-cfg"), locks.node_config_lock(paths):
             yield
 
     def sections(self) -> dict[str, tuple[Section, Path]]:
@@ -49,7 +50,7 @@ class Place:
         return {
             one.id: (one, path)
             for path in self.files
-            for one in self._read(path).sections
+            for one in self.node.sections(path).sections
             if self._shares(one.type)
         }
 
@@ -59,11 +60,13 @@ class Place:
 
     def taken(self, id_: str) -> Section | None:
         """The section that has an id, of whatever type: an id names one section of a file."""
-        return next((found for path in self.files if (found := self._read(path).get(id_))), None)
+        return next(
+            (found for path in self.files if (found := self.node.sections(path).get(id_))), None
+        )
 
     def data(self) -> bytes:
         """What a digest is made of."""
-        return b"".join(files.read_if_exists(path) or b"" for path in self.files)
+        return b"".join(map(self.node.data, self.files))
 
     def put(self, instance: Instance, old: Instance | None = None) -> None:
         """Write an instance where it is, else into the first file.
@@ -82,10 +85,10 @@ class Place:
         new = Section(instance.type, instance.id), home
         section, path = self.sections().get(instance.id, new)
         changed = encode(section, old or decode(section, path), instance)
-        self._replace(home, self._read(home).with_section(changed))
+        self._replace(home, self.node.sections(home).with_section(changed))
 
     def _remove(self, path: Path, id_: str) -> None:
-        config = self._read(path)
+        config = self.node.sections(path)
         found = config.get(id_)
         if found is not None and self._shares(found.type):
             self._replace(path, config.without(id_))
@@ -94,12 +97,9 @@ class Place:
         """Whether sections of a type share the family's ids."""
         return type_ == self.family
 
-    def _read(self, path: Path) -> SectionConfig:
-        return pvefw_config.load(path)[0].sections
-
     def _replace(self, path: Path, sections: SectionConfig) -> None:
-        config, _ = pvefw_config.load(path)
-        files.replace(path, PvefwConfig(config.properties, sections).render())
+        there = self.node.own if path == self.files[1] else self.node.cluster
+        files.replace(path, PvefwConfig(there.properties, sections).render())
 
 
 class PluginsCfg(Place):
@@ -107,13 +107,14 @@ class PluginsCfg(Place):
 
     private = True
 
-    def __init__(self, paths: Paths, family: str) -> None:
-        super().__init__(paths, family)
-        self.files = paths.plugins_cfg, paths.own_plugins_cfg
+    def __init__(self, node: Node, family: str) -> None:
+        super().__init__(node, family)
+        self.files = node.paths.plugins_cfg, node.paths.own_plugins_cfg
 
+    @staticmethod
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        with locks.cluster_lock(self.paths, "file-priv_acme_plugins_cfg"):  # Proxmox VE's own lock
+    def locked(paths: Paths) -> Iterator[None]:
+        with locks.cluster_lock(paths, "file-priv_acme_plugins_cfg"):  # Proxmox VE's own lock
             yield
 
     def sections(self) -> dict[str, tuple[Section, Path]]:
@@ -124,17 +125,21 @@ class PluginsCfg(Place):
         return super().taken(id_) or self.sections().get(id_, (None,))[0]
 
     def put(self, instance: Instance, old: Instance | None = None) -> None:
-        """Write an instance where it belongs; one that moves is never in neither of the files."""
+        """Write an instance where it belongs; one that moves is never in neither of the files.
+
+        The names that it validates move with it: Proxmox VE refuses all work on a node that names an
+        instance it does not know.
+        """
         home, other = self.files if self._pve_accepts(instance) else reversed(self.files)
         self._put(home, instance, old)
+        if old is not None:
+            leaves_pve = home != self.files[0]
+            node_settings.move_names(self.node.paths, instance.id, leaves_pve=leaves_pve)
         self._remove(other, instance.id)
 
     def _shares(self, type_: str) -> bool:
         kind = KINDS.get(family_of(type_))
         return kind is not None and kind.acme
-
-    def _read(self, path: Path) -> SectionConfig:
-        return SectionConfig.parse(files.read_if_exists(path) or b"", str(path))
 
     def _replace(self, path: Path, sections: SectionConfig) -> None:
         files.replace(path, sections.render(), private=True)
@@ -149,16 +154,31 @@ class PluginsCfg(Place):
 
     def _pve_ships(self, plugin: str) -> bool:
         """Whether Proxmox VE ships this dns plugin; where it is not installed, it cannot mind."""
-        path = self.paths.pve_dns_apis
+        path = self.node.paths.pve_dns_apis
         data = files.read_if_exists(path)
         if data is None:
             return True
         try:
             return plugin in dict(json.loads(data))
-        except (ValueError, TypeError) as error:
-            raise ConfigError(f"{path}: this is not a JSON object") from error
+        except (ValueError, TypeError):
+            oddities.report(path, 0, "this is not a JSON object", "Proxmox VE ships no dns plugin")
+            return False
 
 
-def place(paths: Paths, family: str) -> Place:
+def place(node: Node, family: str) -> Place:
     """Where the instances of a family are."""
-    return (PluginsCfg if KINDS[family].acme else Place)(paths, family)
+    return _class(family)(node, family)
+
+
+@contextlib.contextmanager
+def changing(paths: Paths, family: str) -> Iterator[Place]:
+    """The same, under its lock, with a fresh look at the files.
+
+    :raises Locked: another process or node is changing one.
+    """
+    with _class(family).locked(paths):
+        yield place(Node.open(paths), family)
+
+
+def _class(family: str) -> type[Place]:
+    return PluginsCfg if KINDS[family].acme else Place

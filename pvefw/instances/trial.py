@@ -15,7 +15,7 @@ from pvefw.host import concurrency
 from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance
 from pvefw.store.kinds import KINDS
-from pvefw.store.paths import Paths
+from pvefw.store.node import Node
 
 QUERY_SECONDS = 60.0
 """How long a plugin may take to answer a question."""
@@ -37,7 +37,7 @@ def ask(question: Callable[[], _Answer], who: str) -> _Answer:
         ) from error
 
 
-def test(paths: Paths, family: str, id_: str, task: Task) -> None:
+def test(node: Node, family: str, id_: str, task: Task) -> None:
     """Bind an instance, disabled or not, and ask what changes nothing; an observer gets a notification.
 
     :raises NotFound: there is no such instance.
@@ -46,20 +46,20 @@ def test(paths: Paths, family: str, id_: str, task: Task) -> None:
     """
     named = KINDS[family].named_like_plugin
     find = instances.of_plugin if named else instances.load
-    instance = find(paths, family, id_)
-    bound = instances.bind(paths, instance)
+    instance = find(node, family, id_)
+    bound = instances.bind(node, instance)
     if instance.family == OBSERVER.name:
-        _notify(paths, bound, task)
+        _notify(node, bound, task)
     else:
-        _question(paths, instance, bound, task)
+        _question(node, instance, bound, task)
 
 
-def _question(paths: Paths, instance: Instance, bound: Bound[Any], task: Task) -> None:
+def _question(node: Node, instance: Instance, bound: Bound[Any], task: Task) -> None:
     family = FAMILIES[instance.family]
     hook, answer = family.question, None
     if hook in bound.implemented:
         asks_where = "root" in inspect.signature(getattr(family.spec, hook)).parameters
-        where = {"root": paths.root} if asks_where else {}
+        where = {"root": node.paths.root} if asks_where else {}
         answer = ask(partial(getattr(bound.hooks, hook), **where), bound.name)
     if answer is None:
         task.log(f"The settings of {instance.id} fit its plugin, which cannot say more by itself")
@@ -67,16 +67,16 @@ def _question(paths: Paths, instance: Instance, bound: Bound[Any], task: Task) -
         task.log(f"{instance.id} answers {hook}: {len(answer)} entries")
 
 
-def _notify(paths: Paths, bound: Bound[Any], task: Task) -> None:
+def _notify(node: Node, bound: Bound[Any], task: Task) -> None:
     if "on_renewal_failed" not in bound.implemented:
         raise UsageError(
             f"observer test: {bound.name} is not told of failed renewals",
             hint="Its plugin has no hook on_renewal_failed.",
         )
     event = RenewalFailedEvent(
-        node=paths.node,
+        node=node.name,
         names=["test.invalid"],
-        certificate=paths.proxy_certificate,
+        certificate=node.paths.proxy_certificate,
         not_after=SystemClock().now() + timedelta(days=_DAYS),
         days_left=_DAYS,
         failures=1,

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pvefw.core.errors import NotFound, PvefwError, UsageError
 from pvefw.host.clock import Clock
 from pvefw.host.network import answers
-from pvefw.store import node_settings, nodes
+from pvefw.store import nodes
+from pvefw.store.node import Node
 from pvefw.store.node_config import parse_property_string
 from pvefw.store.paths import Paths
 
@@ -47,20 +48,20 @@ def prepare(paths: Paths, node: str) -> Call:
 
     :raises UsageError: it is this node, or no name of a node.
     :raises NotFound: there is no such node, or its MAC is not configured.
-    :raises ConfigError: one of the two configurations is damaged.
+    :raises StoreError: one of the two configurations cannot be read.
     """
     nodes.check_known(paths, node, "wakeonlan")
     if node == paths.node:
         raise UsageError(
             f"wakeonlan: {node}: this is the node itself", hint="It is awake; name another one."
         )
-    theirs = node_settings.get(Paths(paths.root, node), _KEY)
-    if theirs is None:
+    theirs = Node.open(Paths(paths.root, node)).get(_KEY)
+    if not theirs:
         raise NotFound(
             f"wakeonlan: {node}: its MAC address is not configured",
             hint=f"Set it: pvefw --node {node} config set --wakeonlan MAC",
         )
-    ours = parse_property_string(node_settings.get(paths, _KEY) or "", "mac")
+    ours = parse_property_string(Node.open(paths).get(_KEY), "mac")
     return Call(
         node,
         parse_property_string(theirs, "mac")["mac"],

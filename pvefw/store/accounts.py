@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pvefw.core.errors import ConfigError, NotFound
-from pvefw.store import files, locks
+from pvefw.store import files, locks, pmxcfs
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import ID, check_id
 
@@ -46,6 +46,7 @@ def names(paths: Paths) -> list[str]:
     try:
         found = [path.name for path in paths.acme_dir.iterdir() if path.is_file()]
     except FileNotFoundError:
+        pmxcfs.check(paths.acme_dir)
         return []
     except OSError as error:
         raise files.failed("read", paths.acme_dir, error) from error

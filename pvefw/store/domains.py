@@ -1,12 +1,11 @@
 """The names of a node's certificate, and who validates each."""
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pvefw.core.errors import ConfigError
-from pvefw.store import properties
+from pvefw.store import host_names, properties
 from pvefw.store.node_config import parse_property_string
 
 if TYPE_CHECKING:
@@ -33,24 +32,22 @@ class DomainEntry:
         """The name as it is in an order."""
         from pvefw.core.model import Identifier
 
-        return Identifier("ip" if properties.is_address(self.name) else "dns", self.name)
+        return Identifier("ip" if host_names.is_address(self.name) else "dns", self.name)
 
 
 def entries(values: Mapping[str, str], what: str) -> list[DomainEntry]:
     """The names in a node's properties: those of ``acme``, then ``acmedomain0`` and so on.
 
+    :param values: each in its format.
     :param what: names the configuration in errors.
-    :raises ConfigError: a name stands twice, the message names both places; or a value is not in its
-        format.
+    :raises ConfigError: a name stands twice, the message names both places.
     """
     keys = sorted(
         (key for key in values if properties.is_domain(key)), key=lambda key: int(key[10:])
     )
-    listed = properties.split_names(acme(values, what).get("domains", ""))
+    listed = properties.split_names(acme(values).get("domains", ""))
     found = [_entry({"domain": name}, "acme") for name in listed]
-    for key in keys:
-        properties.check_read(key, values[key], what)
-        found.append(_entry(parse_property_string(values[key], "domain"), key))
+    found += [_entry(parse_property_string(values[key], "domain"), key) for key in keys]
     seen: dict[str, str] = {}
     for one in found:
         if one.name in seen:
@@ -63,7 +60,7 @@ def _twice(one: DomainEntry, first: str, what: str) -> ConfigError:
     if first == one.where:  # only `acme` holds more than one name
         return ConfigError(
             f"{what}: {one.name} stands twice in {first}",
-            hint="Set it anew: pvefw config set --acme …",
+            hint="Set it again: pvefw config set --acme …",
         )
     return ConfigError(
         f"{what}: {one.name} stands in {first} and in {one.where}",
@@ -71,28 +68,16 @@ def _twice(one: DomainEntry, first: str, what: str) -> ConfigError:
     )
 
 
-def acme(values: Mapping[str, str], what: str) -> dict[str, str]:
-    """The parts of the ``acme`` property: ``account``, ``domains``.
-
-    :raises ConfigError: it is not in its format.
-    """
-    if "acme" not in values:
-        return {}
-    properties.check_read("acme", values["acme"], what)
-    return parse_property_string(values["acme"])
+def acme(values: Mapping[str, str]) -> dict[str, str]:
+    """The parts of the ``acme`` property: ``account``, ``domains``."""
+    return parse_property_string(values.get("acme", ""))
 
 
 def _entry(parts: Mapping[str, str], where: str) -> DomainEntry:
+    alias = parts.get("alias", "")
     return DomainEntry(
-        _normal(parts["domain"]),
+        host_names.normal(parts["domain"]),
         parts.get("plugin", STANDALONE),
-        _normal(parts["alias"]) if "alias" in parts else "",
+        host_names.normal(alias) if alias else "",
         where,
     )
-
-
-def _normal(name: str) -> str:
-    if properties.is_address(name):
-        return str(ipaddress.ip_address(name))
-    star = "*." if properties.is_wildcard(name) else ""
-    return star + properties.to_ascii(name.removeprefix("*."))

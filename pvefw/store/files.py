@@ -14,8 +14,11 @@ from typing import Any
 
 from pvefw.core.errors import DigestMismatch, NotFound, StoreError
 from pvefw.host.durable import create_file, make_directory, remove_file, sync_directory
+from pvefw.store import pmxcfs
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
+_ABANDONED = 300.0
+"""Seconds after which nobody is still writing a small file."""
 
 
 def read(path: Path) -> bytes:
@@ -38,9 +41,25 @@ def read_if_exists(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
+        pmxcfs.check(path)
         return None
     except OSError as error:
         raise failed("read", path, error) from error
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file.
+
+    :raises StoreError: that cannot be found out, or the cluster file system is not mounted.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pmxcfs.check(path)
+        return False
+    except OSError as error:
+        raise failed("read", path, error) from error
+    return True
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -92,11 +111,13 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     :raises StoreError: it cannot be written; the old content is untouched, unless only the sync of its
         directory failed.
     """
+    pmxcfs.check(path)
     # by chance, not by process id: other threads and the other nodes of a cluster write here, too
     staged = path.with_name(f"{_unfinished(path)}{os.urandom(4).hex()}")
     try:
         make_directory(path.parent)
         create_file(staged, data, _PRIVATE if private else _PUBLIC)
+        _remove_abandoned(path, staged)
         staged.replace(path)
         sync_directory(path.parent)
     except OSError as error:
@@ -104,6 +125,16 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     finally:
         with contextlib.suppress(OSError):
             staged.unlink(missing_ok=True)
+
+
+def check_writable(directory: Path) -> None:
+    """Find out whether files can be written to a directory, before something is done that needs it.
+
+    :raises StoreError: they cannot; the hint says why: no quorum, a full or a read-only file system.
+    """
+    probe = directory / f".pvefw-probe-{os.urandom(4).hex()}"
+    replace(probe, b"", private=True)
+    remove(probe)
 
 
 def tell_kernel(path: Path, text: str) -> None:
@@ -153,6 +184,18 @@ def _unfinished(path: Path) -> str:
     return f".{path.name}.tmp."
 
 
+def _remove_abandoned(path: Path, staged: Path) -> None:
+    """Remove what writers of this file left when they were killed: others may be at it just now.
+
+    The ages are by the clock of the file system, which in a cluster is not that of this host.
+    """
+    with contextlib.suppress(OSError):  # the next writer finds them, too
+        now = staged.stat().st_mtime
+        for left in path.parent.glob(f"{_unfinished(path)}*"):
+            if now - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
+
+
 def remove_unfinished(path: Path) -> None:
     """Remove what a killed :func:`replace` of this file left; its caller is the only one who writes it.
 
@@ -168,6 +211,7 @@ def rename(source: Path, target: Path) -> None:
 
     :raises StoreError: it cannot be done; both are as they were.
     """
+    pmxcfs.check(target)
     try:
         source.replace(target)
         sync_directory(target.parent)
@@ -180,6 +224,7 @@ def remove(path: Path) -> None:
 
     :raises StoreError: it cannot be removed.
     """
+    pmxcfs.check(path)
     try:
         remove_file(path)
     except OSError as error:
@@ -212,6 +257,9 @@ def failed(action: str, path: Path, error: OSError) -> StoreError:
 
     :param action: a verb: ``write``.
     """
+    mount_point = pmxcfs.mount_point_of(path)
+    if mount_point is not None and pmxcfs.is_dead(error):
+        return pmxcfs.not_mounted(mount_point)
     hint = {
         errno.ENOSPC: "The file system is full.",
         errno.EDQUOT: "The quota is used up.",
@@ -224,6 +272,6 @@ def failed(action: str, path: Path, error: OSError) -> StoreError:
 
 
 def _denied(path: Path) -> str:
-    if os.geteuid() == 0 and "/etc/pve/" in str(path):
+    if os.geteuid() == 0 and pmxcfs.mount_point_of(path) is not None:
         return "pmxcfs refuses changes while its cluster has no quorum; see: pvecm status"
     return "Run the command as root, or give --root."

@@ -8,17 +8,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from pvefw.core.errors import ConfigError
-from pvefw.store import files
+from pvefw.store import files, oddities
 
 _COMMENT = re.compile(r"(?:^|\s)\s*#.*", re.DOTALL)
 
 
 def entries(path: Path) -> list[str]:
-    """The entries of a list, each once, in the order of the file; none where there is no file.
-
-    :raises ConfigError: it is not text.
-    """
+    """The entries of a list, each once, in the order of the file; none where there is no file."""
     return list(dict.fromkeys(one for line in _lines(path) if (one := _entry(line))))
 
 
@@ -54,21 +50,17 @@ def remove(path: Path, unwanted: Sequence[str]) -> bool:
 def value(path: Path) -> str | None:
     """The one line of a file, or ``None`` where there is no file or nothing in it.
 
-    :raises ConfigError: it has several lines or carriage returns, or is not text.
+    Several lines are one with blanks between, and carriage returns are left out; both are reported.
     """
     lines = _lines(path)
     if any("\r" in line for line in lines):
-        raise ConfigError(
-            f"{path}: its lines end with carriage returns, as on Windows",
-            hint=f"Remove them: sed -i 's/\\r//' {path}",
-        )
+        why = "its lines end with carriage returns, as on Windows"
+        oddities.report(path, 0, why, "they are left out")
     found = [one for line in lines if (one := line.strip())]
     if len(found) > 1:
-        raise ConfigError(
-            f"{path}: it has {len(found)} lines, and must have one",
-            hint="Join the lines, or remove those that are too many.",
-        )
-    return found[0] if found else None
+        why = f"it has {len(found)} lines, and must have one"
+        oddities.report(path, 0, why, "they are joined")
+    return " ".join(found) or None
 
 
 def set_value(path: Path, text: str) -> None:
@@ -86,21 +78,9 @@ def _entry(line: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     """A file's lines with their ends."""
-    data = files.read_if_exists(path) or b""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(
-            f"{path}: it is not text: byte {error.start} is no UTF-8",
-            hint="Look at the file; it may be damaged.",
-        ) from error
-    if "\0" in text:
-        raise ConfigError(
-            f"{path}: it is not text: it has a zero byte in it",
-            hint="Look at the file; it may be damaged.",
-        )
+    text = oddities.decoded(files.read_if_exists(path) or b"")
     return text.splitlines(keepends=True)
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
-    files.replace(path, "".join(lines).encode())
+    files.replace(path, oddities.encoded("".join(lines)))

@@ -18,15 +18,13 @@ from pathlib import Path
 from pvefw.core.errors import Locked, StoreError, UsageError
 from pvefw.host.clock import SystemClock
 from pvefw.host.durable import make_directory
-from pvefw.store import files
+from pvefw.store import files, pmxcfs
 from pvefw.store.paths import Paths
 
 _STALE = 120.0
 """Seconds after which pmxcfs, too, takes a lock for abandoned."""
 _RENEW = 20.0
 _RETRY = 0.05
-_PMXCFS = ".version"
-"""A file that is in ``/etc/pve`` where pmxcfs is mounted there."""
 _CLOCK = SystemClock()
 
 
@@ -152,11 +150,12 @@ def cluster_lock(paths: Paths, name: str, *, timeout: float = 10.0) -> Iterator[
     :raises Locked: another node or process holds it.
     """
     path = _below(paths.cluster_locks, name)
+    pmxcfs.check(path)
     try:
         make_directory(path.parent, private=True)
     except OSError as error:
         raise _cannot(path, error) from error
-    take_over = _ask_pmxcfs if (paths.etc_pve / _PMXCFS).exists() else _take_over
+    take_over = _ask_pmxcfs if pmxcfs.is_mounted(paths.root) else _take_over
     local = _below(paths.local_locks, f"cluster-{name}.lock")
     # two processes of one node would both see the same owner: sort them out without the cluster
     with _flocked(local, name, timeout) as descriptor:

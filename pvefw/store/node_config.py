@@ -1,17 +1,18 @@
 """``/etc/pve/nodes/NODE/config``: ``key: value`` lines under a description in ``#`` lines.
 
 Keys are sorted. The description is percent-encoded, one ``#`` line for each of its lines. A change
-touches the lines of its own keys; every other byte stays as it was.
+touches the lines of its own keys; every other byte stays as it was, also those that make no sense.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from pvefw.core.errors import ConfigError
+from pvefw.store import oddities
 
-_LINE = re.compile(r"(?P<key>[a-zA-Z][a-zA-Z0-9_-]*):\s*(?P<value>.*?)\s*")
-_NOTE = re.compile(r"(?:#|description:\s*)(?P<text>.*)")
+_LINE = re.compile(r"\s*(?P<key>[^\s:#][^\s:]*):\s*(?P<value>\S.*?)\s*")
+_KEY = re.compile(r"\s*[^\s:#][^\s:]*:\s*")
+_NOTE = re.compile(r"\s*(?:#|description:\s*)(?P<text>.*?)\r?")
 """A line of the description; Proxmox VE reads both forms and writes the first."""
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"%:")
 _CR = "\r"
@@ -24,31 +25,43 @@ class NodeConfig:
 
     lines: Sequence[str] = ()
 
-    @classmethod
-    def parse(cls, data: bytes, what: str) -> "NodeConfig":
-        """Read a file.
+    first: int = field(default=1, compare=False)
+    """The number of the first line in its file."""
 
-        :param what: names the file in errors.
-        :raises ConfigError: it is not text, or a line is not ``key: value``.
+    @classmethod
+    def parse(cls, data: bytes, what: str, *, first: int = 1) -> "NodeConfig":
+        """Read a file. A line that is not ``key: value`` is kept, and reported as an oddity.
+
+        :param what: names the file in warnings.
+        :param first: the number of the first line, where this is a part of a file.
         """
-        try:
-            text = data.decode()
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{what}: the file is not UTF-8 text") from error
-        lines = text.split("\n")
-        for number, line in enumerate(lines, start=1):
-            if line.strip() and not line.startswith("#") and not _LINE.fullmatch(line):
-                raise ConfigError(f"{what}: line {number} is not 'key: value'")
-        return cls(tuple(lines))
+        config = cls(tuple(oddities.decoded(data).split("\n")), first)
+        for number, line in enumerate(config.lines, start=first):
+            if line.strip() and not _NOTE.fullmatch(line) and not _LINE.fullmatch(line):
+                why = "the value is empty" if _KEY.fullmatch(line) else "it is not 'key: value'"
+                oddities.report(what, number, why, "the line is ignored")
+        return config
 
     def render(self) -> bytes:
         """The file again."""
-        return "\n".join(self.lines).encode()
+        return oddities.encoded("\n".join(self.lines))
 
     @property
     def values(self) -> dict[str, str]:
         """The properties by key, without the description; of a key that stands twice, the last."""
-        return {match["key"]: match["value"] for line in self.lines if (match := _property(line))}
+        return {
+            match["key"]: oddities.readable(match["value"])
+            for line in self.lines
+            if (match := _property(line))
+        }
+
+    def line_of(self, key: str) -> int:
+        """The line of the file that a property's value is from; 0 where it has none."""
+        found = 0
+        for number, line in enumerate(self.lines, start=self.first):
+            if (match := _property(line)) and match["key"] == key:
+                found = number
+        return found
 
     @property
     def description(self) -> str:
@@ -109,7 +122,7 @@ def encode(text: str) -> str:
 def decode(text: str) -> str:
     """The reverse of :func:`encode`; what is no code is left as it is, what is no UTF-8 shows as "�"."""
     raw = b"".join(
-        bytes.fromhex(part) if index % 2 else part.encode()
+        bytes.fromhex(part) if index % 2 else oddities.encoded(part)
         for index, part in enumerate(_ENCODED.split(text))
     )
     return raw.decode(errors="replace")
@@ -121,17 +134,25 @@ def decode(text: str) -> str:
 def parse_property_string(text: str, default_key: str = "") -> dict[str, str]:
     """``[mac=]MAC,bind-interface=IF`` as a dictionary; blank parts say nothing, as in Proxmox VE.
 
+    A blank beside a comma belongs to a key or value: Proxmox VE refuses it, and so do the checks.
+
     :param default_key: the key of a part that has none.
     :raises ValueError: a part has no key where it needs one, or a key stands twice; says which.
     """
     values: dict[str, str] = {}
     for part in filter(str.strip, text.split(",")):
-        key, equals, value = part.strip().partition("=")
+        key, equals, value = part.partition("=")
         if not equals:
-            key, value = default_key, part.strip()
+            key, value = default_key, part
         if not key or not value:
             raise ValueError(f"'{part.strip()}' is not KEY=VALUE")
         if key in values:
             raise ValueError(f"'{key}' stands twice")
         values[key] = value
     return values
+
+
+def normal_property_string(text: str) -> str:
+    """A property string as Proxmox VE reads it: without the blanks that people put beside a comma."""
+    parts = (part.partition("=") for part in text.split(","))
+    return ",".join(f"{key.strip()}{equals}{value.strip()}" for key, equals, value in parts)

@@ -1,86 +1,23 @@
-"""A node's configuration as an administrator sees it: one set of properties, wherever each is kept.
+"""Changes a node's configuration: one set of properties, each kept where it belongs.
 
-What Proxmox VE can hold is in its node configuration; everything else in the node's ``pvefw.cfg``, with
-the cluster's ``pvefw.cfg`` for defaults.
+Proxmox VE's file gets what its own parser can read, and no name of an instance that it does not know;
+everything else is in the node's ``pvefw.cfg``.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from pvefw.core.errors import ConfigError, NotFound, StoreError, UsageError
-from pvefw.store import domains, files, locks, properties, pvefw_config
-from pvefw.store.domains import DomainEntry
-from pvefw.store.node_config import NodeConfig
+from pvefw.core.errors import NotFound, StoreError, UsageError
+from pvefw.store import domains, files, locks, nodes, properties
+from pvefw.store.domains import STANDALONE
+from pvefw.store.node import DESCRIPTION, Node, judged
+from pvefw.store.node_config import NodeConfig, normal_property_string, parse_property_string
 from pvefw.store.paths import Paths
-from pvefw.store.pvefw_config import PvefwConfig
 
-DESCRIPTION = "description"
 _LONGEST_DESCRIPTION = 64 * 1024
 """Characters that Proxmox VE accepts."""
-
-
-def load(paths: Paths) -> dict[str, str]:
-    """Every property that is set, and ``description`` where there is one.
-
-    :raises ConfigError: a file is damaged.
-    """
-    config, _ = _node_config(paths)
-    found = {**pvefw_config.properties(paths), **config.values}
-    if config.description:
-        found[DESCRIPTION] = config.description
-    return dict(sorted(found.items()))
-
-
-def digest(paths: Paths) -> str:
-    """What guards a change: the digest of Proxmox VE's file, as its own tools show it, and then ours."""
-    return files.digest(_node_config(paths)[1] + pvefw_config.load(paths.node_pvefw_cfg())[1])
-
-
-def get(paths: Paths, key: str) -> str | None:
-    """One property, or ``None`` where it is not set.
-
-    :raises ConfigError: it is not in its format, or a file is damaged.
-    """
-    value = load(paths).get(key)
-    if value is not None:
-        properties.check_read(key, value, _what(paths))
-    return value
-
-
-def certificate_names(paths: Paths) -> list[DomainEntry]:
-    """The names of the node's certificate, and who validates each.
-
-    :raises ConfigError: a name stands twice, a property has two values, or a file is damaged.
-    """
-    _check_one_place(paths)
-    return domains.entries(load(paths), _what(paths))
-
-
-def account_name(paths: Paths) -> str:
-    """The ACME account to order from.
-
-    :raises ConfigError: the property is not in its format, or a file is damaged.
-    """
-    return domains.acme(load(paths), _what(paths)).get("account", "default")
-
-
-def _what(paths: Paths) -> str:
-    return f"node {paths.node}"
-
-
-def _check_one_place(paths: Paths) -> None:
-    """Proxmox VE does not see our file: it may have given a number of ours to another name.
-
-    :raises ConfigError: a property stands in both files, so that one name would be left out.
-    """
-    theirs = _node_config(paths)[0].values
-    for key, value in pvefw_config.load(paths.node_pvefw_cfg())[0].properties.values.items():
-        if key in theirs and (key == "acme" or properties.is_domain(key)):
-            raise ConfigError(
-                f"{_what(paths)}: {key} is '{value}' in {paths.node_pvefw_cfg()} "
-                f"and '{theirs[key]}' in {paths.node_config()}",
-                hint=f"Say which it is: pvefw config set --{key} …; give the other a free number.",
-            )
+_Changes = dict[str, str | None]
+"""Properties that are set to a text, or removed by ``None``."""
 
 
 def change(
@@ -92,61 +29,45 @@ def change(
 ) -> None:
     """Set and delete properties, all or none.
 
-    :param expected_digest: what :func:`digest` gave when the caller looked.
-    :raises UsageError: an unknown property, or a value that is not in its format.
+    :param expected_digest: what :attr:`Node.digest` was when the caller looked.
+    :raises UsageError: an unknown property, a value that is not in its format, or a name whose plugin
+        instance does not exist.
     :raises NotFound: nothing to delete.
     :raises DigestMismatch: somebody else changed the file.
     """
     values = {key: _checked(key, value) for key, value in values.items()}
     with locks.node_config_lock(paths):
-        config, data = _node_config(paths)
-        own, own_data = pvefw_config.load(paths.node_pvefw_cfg())
-        files.check_digest(paths.node_config(), data + own_data, expected_digest)
-        _check_deletions(paths, delete, {**own.properties.values, **config.values}, config)
-        ours, theirs = _placed(values, delete)
-        changed = config.changed(theirs)
+        node = Node.open(paths)
+        data = node.data(paths.node_config()) + node.data(paths.node_pvefw_cfg())
+        files.check_digest(paths.node_config(), data, expected_digest)
+        _check_instances(node, values)
+        _check_deletions(node, delete)
+        ours, theirs = _placed(node, values, delete)
+        changed = node.config.changed(theirs)
         if DESCRIPTION in values or DESCRIPTION in delete:
             changed = changed.described(values.get(DESCRIPTION, ""))
-        everything = {**own.properties.changed(ours).values, **changed.values}
-        domains.entries(everything, _what(paths))
-        _write(paths, (config, changed), own, ours)
+        if any(key == "acme" or properties.is_domain(key) for key in values):
+            _check_names(node, changed, node.own.properties.changed(ours))
+        _write(node, changed, ours)
 
 
-def _write(
-    paths: Paths,
-    node_config: tuple[NodeConfig, NodeConfig],
-    own: PvefwConfig,
-    ours: Mapping[str, str | None],
-) -> None:
-    """Write both files, so that a property that moves is never in neither.
+def move_names(paths: Paths, instance: str, *, leaves_pve: bool) -> None:
+    """Let the names that an instance validates follow it to the other file, on every node.
 
-    Ours gets what is new, then Proxmox VE's, which wins while both have it, then ours loses what went.
+    :param leaves_pve: the instance is about to leave Proxmox VE's file.
     """
-    old, new = node_config
-    additions = {key: value for key, value in ours.items() if value is not None}
-    added = own.properties.changed(additions)
-    _write_own(paths, own, added)
-    if new != old:
-        try:
-            files.replace(paths.node_config(), new.render())
-        except StoreError:
-            _write_own(paths, replace(own, properties=added), own.properties)
-            raise
-    _write_own(paths, replace(own, properties=added), added.changed(ours))
+    for name in nodes.names(paths) or [paths.node]:
+        other = replace(paths, node=name)
+        with locks.node_config_lock(other):
+            node = Node.open(other)
+            there = {**node.own.properties.values, **node.config.values}
+            using = {key: there[key] for key in there if _instance_of(key, there[key]) == instance}
+            known = node.instance_ids(paths.plugins_cfg) - ({instance} if leaves_pve else set())
+            ours, theirs = _placed(node, using, (), known)
+            _write(node, node.config.changed(theirs), ours)
 
 
-def _write_own(paths: Paths, there: PvefwConfig, properties_: NodeConfig) -> None:
-    if properties_ != there.properties:
-        data = replace(there, properties=properties_).render()
-        if data:
-            files.replace(paths.node_pvefw_cfg(), data, private=True)
-        else:
-            files.remove(paths.node_pvefw_cfg())
-
-
-def _node_config(paths: Paths) -> tuple[NodeConfig, bytes]:
-    data = files.read_if_exists(paths.node_config()) or b""
-    return NodeConfig.parse(data, str(paths.node_config())), data
+# --- checks ---------------------------------------------------------------------------------------
 
 
 def _checked(key: str, value: str) -> str:
@@ -170,6 +91,8 @@ def _checked(key: str, value: str) -> str:
     value = value.strip()
     try:
         properties.check_text(value)
+        if known.has_parts:
+            value = normal_property_string(value)
         known.check(value)
     except ValueError as error:
         raise UsageError(
@@ -187,13 +110,30 @@ def _description(value: str) -> str:
     return value
 
 
-def _check_deletions(
-    paths: Paths, delete: Sequence[str], there: Mapping[str, str], config: NodeConfig
-) -> None:
+def _check_instances(node: Node, values: Mapping[str, str]) -> None:
+    """Refuse a name that would be validated by nobody.
+
+    :raises UsageError: its instance does not exist.
+    """
+    for key, value in values.items():
+        instance = _instance_of(key, value)
+        both = (node.paths.plugins_cfg, node.paths.own_plugins_cfg)
+        known = {id_ for path in both for id_ in node.instance_ids(path)} if instance else set()
+        if instance and instance not in known:
+            raise UsageError(
+                f"config set: {key}: there is no plugin instance {instance}",
+                hint=f"There are: {', '.join(sorted(known))}. "
+                f"Add it first: pvefw acme plugin add dns {instance} --api NAME --data FILE",
+            )
+
+
+def _check_deletions(node: Node, delete: Sequence[str]) -> None:
+    paths, config = node.paths, node.config
+    there = {**node.own.properties.values, **config.values}
     for key in delete:
         if key in there or (key == DESCRIPTION and config.description):
             continue
-        if key in pvefw_config.properties(paths):
+        if key in node.cluster.properties.values:
             raise NotFound(
                 f"config set: --delete {key}: the property is set for all nodes",
                 hint=f"It stands in {paths.cluster_pvefw_cfg}; set another value for this node.",
@@ -205,18 +145,80 @@ def _check_deletions(
             )
 
 
+def _check_names(node: Node, theirs: NodeConfig, ours: NodeConfig) -> None:
+    """Refuse what would name one domain twice.
+
+    :raises ConfigError: it would; the message names both places.
+    """
+    both = (*judged(ours, pve=False), *judged(theirs, pve=True))
+    usable = {key: value for key, value, why in both if not why}
+    domains.entries(usable, f"node {node.name}")
+
+
+# --- where a property is kept ---------------------------------------------------------------------
+
+
 def _placed(
-    values: Mapping[str, str], delete: Sequence[str]
-) -> tuple[dict[str, str | None], dict[str, str | None]]:
-    """The changes to our file and to Proxmox VE's: a property that moves is removed from the other."""
-    ours: dict[str, str | None] = {}
-    theirs: dict[str, str | None] = {}
+    node: Node,
+    values: Mapping[str, str],
+    delete: Sequence[str],
+    known_to_pve: set[str] | None = None,
+) -> tuple[_Changes, _Changes]:
+    """The changes to our file and to Proxmox VE's: a property that moves is removed from the other.
+
+    :param known_to_pve: the instances in Proxmox VE's file, if not those that are there now.
+    """
+    ours: _Changes = {}
+    theirs: _Changes = {}
     for key in delete:
         if key != DESCRIPTION:
             ours[key] = theirs[key] = None
     for key, value in values.items():
         known = properties.find(key)
-        if known is not None:
-            fits = known.pve(value)
-            ours[key], theirs[key] = (None, value) if fits else (value, None)
+        if known is None:
+            continue
+        fits, instance = known.pve(value), _instance_of(key, value)
+        if fits and instance not in ("", STANDALONE):
+            if known_to_pve is None:
+                known_to_pve = node.instance_ids(node.paths.plugins_cfg)
+            fits = instance in known_to_pve
+        ours[key], theirs[key] = (None, value) if fits else (value, None)
     return ours, theirs
+
+
+def _instance_of(key: str, value: str) -> str:
+    """The plugin instance that validates the name in a property; empty where it is no name."""
+    if not properties.is_domain(key):
+        return ""
+    try:
+        return parse_property_string(value, "domain").get("plugin", STANDALONE)
+    except ValueError:
+        return ""  # a file has it that others write, too
+
+
+def _write(node: Node, theirs: NodeConfig, ours: _Changes) -> None:
+    """Write both files, so that a property that moves is never in neither.
+
+    Ours gets what is new, then Proxmox VE's, which wins while both have it, then ours loses what went.
+    """
+    there = node.own.properties
+    additions = {key: value for key, value in ours.items() if value is not None}
+    added = there.changed(additions)
+    _write_own(node, there, added)
+    if theirs != node.config:
+        try:
+            files.replace(node.paths.node_config(), theirs.render())
+        except StoreError:
+            _write_own(node, added, there)
+            raise
+    _write_own(node, added, added.changed(ours))
+
+
+def _write_own(node: Node, there: NodeConfig, wanted: NodeConfig) -> None:
+    if wanted != there:
+        path = node.paths.node_pvefw_cfg()
+        data = replace(node.own, properties=wanted).render()
+        if data:
+            files.replace(path, data, private=True)
+        else:
+            files.remove(path)

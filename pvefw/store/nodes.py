@@ -6,7 +6,7 @@ from typing import Any
 
 from pvefw.core.errors import NotFound
 from pvefw.host.concurrency import DidNotReturn, call_within
-from pvefw.store import files
+from pvefw.store import files, pmxcfs
 from pvefw.store.paths import Paths
 
 _SECONDS = 10.0
@@ -14,11 +14,17 @@ _SECONDS = 10.0
 
 
 def names(paths: Paths) -> list[str]:
-    """Every node that has a directory, in order."""
+    """Every node that has a directory, in order.
+
+    :raises StoreError: the directories cannot be listed.
+    """
     try:
         return sorted(one.name for one in paths.nodes.iterdir() if one.is_dir())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        pmxcfs.check(paths.nodes)
         return []
+    except OSError as error:
+        raise files.failed("read", paths.nodes, error) from error
 
 
 def check_known(paths: Paths, node: str, what: str) -> None:
@@ -28,7 +34,7 @@ def check_known(paths: Paths, node: str, what: str) -> None:
     :raises NotFound: there is none; those that are known are named.
     :raises UsageError: it cannot be the name of a node.
     """
-    if not paths.node_dir(node).is_dir():
+    if not files.exists(paths.node_dir(node)):
         known = ", ".join(names(paths)) or "none"
         raise NotFound(
             f"{what}: {node}: there is no such node", hint=f"Nodes of this cluster: {known}."

@@ -8,16 +8,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pvefw.core.errors import ConfigError
+from pvefw.store import host_names
 from pvefw.store.node_config import parse_property_string
 from pvefw.store.section_config import ID
 
-_LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
 _INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,14}")
 _BRACKETED = re.compile(r"\[(.*)\](?::(.*))?")
-_LONGEST_NAME = 253
+_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _DOMAIN_KEY = re.compile(r"acmedomain(0|[1-9][0-9]{0,2})")
 _LAST_PVE_DOMAIN = 5
 
@@ -35,9 +33,15 @@ class Property:
     pve: Callable[[str], bool]
     """Whether Proxmox VE's own parser accepts this value."""
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether it is a property string: ``KEY=VALUE,KEY=VALUE``."""
+        return self.check in (_acme, _acmedomain, _wakeonlan, _location)
 
-def _always(_value: str) -> bool:
-    return True
+    @property
+    def known_to_pve(self) -> bool:
+        """Whether Proxmox VE has this property; of others, its parser keeps any value."""
+        return self.pve is not _never
 
 
 def _never(_value: str) -> bool:
@@ -49,46 +53,13 @@ def find(key: str) -> Property | None:
     match = _DOMAIN_KEY.fullmatch(key)
     if match is None:
         return _BY_KEY.get(key)
-    fits = int(match[1]) <= _LAST_PVE_DOMAIN
-    return Property(
-        key, _DOMAIN_FORMAT, _DOMAIN_HELP, _acmedomain, lambda value: fits and _pve_domain(value)
-    )
-
-
-def check_read(key: str, value: str, what: str) -> None:
-    """Hold a value from a file against its format: not every one was put there by us.
-
-    :param what: names the configuration in errors.
-    :raises ConfigError: it is not in the format, which the hint shows.
-    """
-    known = find(key)
-    if known is None:
-        return
-    try:
-        known.check(value)
-    except ValueError as error:
-        raise ConfigError(
-            f"{what}: {key}: {error}", hint=f"The format is: {known.format}"
-        ) from error
+    theirs = _pve_domain if int(match[1]) <= _LAST_PVE_DOMAIN else _never
+    return Property(key, _DOMAIN_FORMAT, _DOMAIN_HELP, _acmedomain, theirs)
 
 
 def is_domain(key: str) -> bool:
     """Whether a property is one of ``acmedomain0`` to ``acmedomain999``."""
     return _DOMAIN_KEY.fullmatch(key) is not None
-
-
-def is_wildcard(name: str) -> bool:
-    """Whether a name is ``*.`` and a domain."""
-    return name.startswith("*.")
-
-
-def is_address(name: str) -> bool:
-    """Whether a name is an IP address rather than a domain."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -97,34 +68,6 @@ def is_address(name: str) -> bool:
 def split_names(text: str) -> list[str]:
     """The names in ``domains=``, apart by ``;`` or blanks."""
     return text.replace(";", " ").split()
-
-
-def check_domain(name: str) -> None:
-    """A name or address that a certificate can be ordered for.
-
-    :raises ValueError: it is neither, and why.
-    """
-    if is_address(name):
-        return
-    bare = name.removeprefix("*.")
-    ascii_name = to_ascii(bare)
-    if len(ascii_name) > _LONGEST_NAME or not _NAME.fullmatch(ascii_name) or is_address(bare):
-        raise ValueError(f"'{name}' is neither a domain name nor an IP address")
-
-
-def to_ascii(name: str) -> str:
-    """A name with international labels as A-labels (RFC 5891), lower case, no final dot.
-
-    :raises ValueError: a label cannot be encoded.
-    """
-    if name.isascii():
-        return name.lower().removesuffix(".")
-    import idna
-
-    try:
-        return idna.encode(name.removesuffix("."), uts46=True).decode()
-    except idna.IDNAError as error:
-        raise ValueError(f"'{name}' is not a valid international name: {error}") from error
 
 
 def _keys(values: dict[str, str], *allowed: str) -> None:
@@ -144,7 +87,7 @@ def _acme(value: str) -> None:
     if "account" in values:
         _matches(ID, values["account"], "an account name")
     for name in split_names(values.get("domains", "")):
-        check_domain(name)
+        host_names.check(name)
 
 
 def _acmedomain(value: str) -> None:
@@ -152,11 +95,11 @@ def _acmedomain(value: str) -> None:
     _keys(values, "domain", "plugin", "alias")
     if "domain" not in values:
         raise ValueError("the domain is missing")
-    check_domain(values["domain"])
+    host_names.check(values["domain"])
     if "plugin" in values:
         _matches(ID, values["plugin"], "a plugin instance's name")
     if "alias" in values:
-        check_domain(values["alias"])
+        host_names.check(values["alias"])
 
 
 def _wakeonlan(value: str) -> None:
@@ -169,6 +112,17 @@ def _wakeonlan(value: str) -> None:
         ipaddress.IPv4Address(values["broadcast-address"])
     if int(values["mac"][:2], 16) & 1:
         raise ValueError(f"'{values['mac']}' is the address of a group, not that of one card")
+
+
+def _location(value: str) -> None:
+    values = parse_property_string(value)
+    _keys(values, "latitude", "longitude", "name")
+    for key, limit in (("latitude", 90), ("longitude", 180)):
+        if key not in values:
+            raise ValueError(f"the {key} is missing")
+        number = values[key]
+        if not _NUMBER.fullmatch(number) or not -limit <= float(number) <= limit:
+            raise ValueError(f"{key}: '{number}' is not a number from -{limit} to {limit}")
 
 
 def _integer(low: int, high: int) -> Callable[[str], None]:
@@ -215,36 +169,55 @@ def _servers(value: str) -> None:
 # --- what Proxmox VE can hold -----------------------------------------------------------------------
 
 
-# its formats pve-acme-domain, pve-acme-alias, pve-configid and pve-iface
-_PVE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*(?:\.[a-zA-Z0-9][a-zA-Z0-9_-]*)+")
-_PVE_ALIAS = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+", re.ASCII)
+# its formats pve-configid and pve-iface
 _PVE_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]+")
 _PVE_INTERFACE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{1,20}(?:[:.][0-9]+)?")
 
 
-def _pve_name(name: str) -> bool:
-    return _PVE_NAME.fullmatch(name) is not None and not is_address(name)
+def _accepted(check: Callable[[str], object]) -> Callable[[str], bool]:
+    """A check as a question."""
+
+    def accepts(value: str) -> bool:
+        try:
+            return check(value) is not False
+        except ValueError:
+            return False
+
+    return accepts
 
 
+@_accepted
 def _pve_acme(value: str) -> bool:
     values = parse_property_string(value)
+    _keys(values, "account", "domains")
     names = split_names(values.get("domains", ""))
-    return all(map(_pve_name, names)) and pve_id(values.get("account", "default"))
+    return all(map(host_names.pve_accepts, names)) and pve_id(values.get("account", "default"))
 
 
+@_accepted
 def _pve_domain(value: str) -> bool:
     values = parse_property_string(value, "domain")
-    alias = values.get("alias")
+    _keys(values, "domain", "plugin", "alias")
     return (
-        _pve_name(values["domain"])
-        and (alias is None or _PVE_ALIAS.fullmatch(alias) is not None)
+        host_names.pve_accepts(values.get("domain", ""))
+        and ("alias" not in values or host_names.pve_accepts_alias(values["alias"]))
         and pve_id(values.get("plugin", "standalone"))
     )
 
 
+@_accepted
 def _pve_wakeonlan(value: str) -> bool:
-    interface = parse_property_string(value, "mac").get("bind-interface")
-    return interface is None or _PVE_INTERFACE.fullmatch(interface) is not None
+    values = parse_property_string(value, "mac")
+    interface = values.pop("bind-interface", "eth0")  # longer ones than the kernel's, too
+    _wakeonlan(",".join(f"{key}={one}" for key, one in values.items()))
+    return _PVE_INTERFACE.fullmatch(interface) is not None
+
+
+def _pve_integer(low: int, high: int) -> Callable[[str], bool]:
+    def accepts(value: str) -> bool:
+        return re.fullmatch(r"[+-]?[0-9]{1,9}", value) is not None and low <= int(value) <= high
+
+    return accepts
 
 
 def pve_id(name: str) -> bool:
@@ -262,14 +235,25 @@ PROPERTIES = (
         "acme", "account=NAME,domains=DOMAIN;DOMAIN;…", "Account and names.", _acme, _pve_acme
     ),
     Property(
-        "ballooning-target", "0..100", "RAM usage in percent to aim for.", _integer(0, 100), _always
+        "ballooning-target",
+        "0..100",
+        "RAM usage in percent to aim for.",
+        _integer(0, 100),
+        _pve_integer(0, 100),
+    ),
+    Property(
+        "location",
+        "latitude=DEGREES,longitude=DEGREES[,name=TEXT]",
+        "Where the node stands.",
+        _location,
+        _accepted(_location),
     ),
     Property(
         "startall-onboot-delay",
         "0..300",
         "Seconds to wait before the first guest is started after boot.",
         _integer(0, 300),
-        _always,
+        _pve_integer(0, 300),
     ),
     Property(
         "wakeonlan",

@@ -16,11 +16,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.core.errors import ConfigError
-from pvefw.store import files
+from pvefw.store import files, oddities
 from pvefw.store.kinds import KINDS
 from pvefw.store.node_config import NodeConfig
-from pvefw.store.paths import Paths
 from pvefw.store.section_config import SectionConfig
 
 SECTION_TYPES = tuple(sorted(one.family for one in KINDS.values() if not one.acme))
@@ -37,22 +35,17 @@ class PvefwConfig:
 
     @classmethod
     def parse(cls, data: bytes, what: str) -> "PvefwConfig":
-        """Read a file.
-
-        :raises ConfigError: as :meth:`NodeConfig.parse` and :meth:`SectionConfig.parse`, and for a
-            property or an unknown type among the sections.
-        """
-        text = data.decode(errors="surrogateescape")
+        """Read a file. What makes no sense in it is kept, and reported as an oddity."""
+        text = oddities.decoded(data)
         first = _FIRST_SECTION.search(text)
         cut = first.start() if first else len(text)
-        head, tail = (part.encode(errors="surrogateescape") for part in (text[:cut], text[cut:]))
+        head, tail = (oddities.encoded(part) for part in (text[:cut], text[cut:]))
         sections = SectionConfig.parse(tail, what, first=text[:cut].count("\n") + 1)
         for one in sections.sections:
             if one.type not in SECTION_TYPES:
-                raise ConfigError(
-                    f"{what}: '{one.type}: {one.id}' stands below the first section",
-                    hint=f"Properties stand above; sections are {', '.join(SECTION_TYPES)}.",
-                )
+                why = f"'{one.type}: {one.id}' stands below the first section"
+                known = ", ".join(SECTION_TYPES)
+                oddities.report(what, one.line, why, f"it is ignored: sections are {known}")
         return cls(NodeConfig.parse(head, what), sections)
 
     def render(self) -> bytes:
@@ -65,19 +58,7 @@ class PvefwConfig:
 def load(path: Path) -> tuple[PvefwConfig, bytes]:
     """A file and its bytes; an empty one where there is none.
 
-    :raises ConfigError: it is damaged.
+    :raises StoreError: it cannot be read.
     """
     data = files.read_if_exists(path) or b""
     return PvefwConfig.parse(data, str(path)), data
-
-
-def properties(paths: Paths) -> dict[str, str]:
-    """All properties, the node's over the cluster's."""
-    cluster, _ = load(paths.cluster_pvefw_cfg)
-    node, _ = load(paths.node_pvefw_cfg())
-    return {**cluster.properties.values, **node.properties.values}
-
-
-def option(paths: Paths, key: str, default: str = "") -> str:
-    """One property, or its default."""
-    return properties(paths).get(key, default)

@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from pvefw.core.errors import ConfigError, UsageError
+from pvefw.core.errors import UsageError
+from pvefw.store import oddities
 
 ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]*")
 """What instances and accounts can be called: Proxmox VE's ``pve-configid``, of one letter, too."""
@@ -47,7 +48,7 @@ class Section:
         found = {}
         for line in self.lines:
             if match := _property(line):
-                found[match["key"]] = match["value"] or ""
+                found[match["key"]] = oddities.readable(match["value"] or "")
         return found
 
     def changed(self, values: Mapping[str, str | None]) -> "Section":
@@ -100,30 +101,27 @@ class SectionConfig:
 
     @classmethod
     def parse(cls, data: bytes, what: str, *, first: int = 1) -> "SectionConfig":
-        """Read a file.
+        """Read a file. What makes no sense in it is kept, and reported as an oddity.
 
-        :param what: names the file in errors.
+        :param what: names the file in warnings.
         :param first: the number of the first line, where this is the end of a file.
-        :raises ConfigError: a line belongs to no section, or a section stands twice.
         """
         head: list[str] = []
         sections: list[tuple[re.Match[str], int, list[str]]] = []
-        for number, line in enumerate(_text(data, what).split("\n"), start=first):
+        for number, line in enumerate(oddities.decoded(data).split("\n"), start=first):
             header = _HEADER.fullmatch(line)
             if header:
                 sections.append((header, number, []))
-            elif line.strip() and not line[0].isspace() and not line.startswith("#"):
-                raise ConfigError(
-                    f"{what}: line {number} is neither a section ('type: id') nor a property "
-                    "(indented 'key value')"
-                )
-            else:
-                (sections[-1][2] if sections else head).append(line)
+                continue
+            if _odd(line, inside=bool(sections)):
+                why = "it is neither a section ('type: id') nor a property (indented 'key value')"
+                oddities.report(what, number, why, "the line is ignored")
+            (sections[-1][2] if sections else head).append(line)
         found = tuple(
             Section(header["type"], header["id"], tuple(rest), header[0], number)
             for header, number, rest in sections
         )
-        _check_unique([(one.type, one.id) for one in found], what)
+        _report_twice(found, what)
         return cls(tuple(head), found)
 
     def render(self) -> bytes:
@@ -131,16 +129,17 @@ class SectionConfig:
         lines = list(self.head)
         for section in self.sections:
             lines += [section.header or f"{section.type}: {section.id}", *section.lines]
-        return "\n".join(lines).encode()
+        return oddities.encoded("\n".join(lines))
 
     def get(self, id_: str) -> Section | None:
-        """The section with this id."""
-        return next((one for one in self.sections if one.id == id_), None)
+        """The section with this id; of several the last."""
+        return next((one for one in reversed(self.sections) if one.id == id_), None)
 
     def with_section(self, section: Section) -> "SectionConfig":
         """This file with a section replaced, or added at its end."""
-        if self.get(section.id) is not None:
-            kept = tuple(section if one.id == section.id else one for one in self.sections)
+        there = self.get(section.id)
+        if there is not None:
+            kept = tuple(section if one is there else one for one in self.sections)
             return replace(self, sections=kept)
         lines = tuple(line for line in section.lines[: _end(section.lines)] if line.strip())
         ended = self._ended()
@@ -187,16 +186,16 @@ def _with_line_end(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(lines) if lines and not lines[-1].strip() else (*lines, "")
 
 
-def _text(data: bytes, what: str) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{what}: the file is not UTF-8 text") from error
+def _odd(line: str, *, inside: bool) -> bool:
+    """Whether a line is none of the format."""
+    if not line.strip() or line.lstrip().startswith("#"):
+        return False
+    return not line[0].isspace() or not inside
 
 
-def _check_unique(ids: Sequence[tuple[str, str]], what: str) -> None:
-    seen: dict[str, str] = {}
-    for kind, id_ in ids:
-        if id_ in seen:
-            raise ConfigError(f"{what}: the section {kind}: {id_} stands twice")
-        seen[id_] = kind
+def _report_twice(sections: Sequence[Section], what: str) -> None:
+    last = {one.id: one for one in sections}
+    for one in sections:
+        if last[one.id] is not one:
+            why = f"{one.type}: {one.id} stands twice"
+            oddities.report(what, one.line, why, f"that of line {last[one.id].line} counts")

@@ -7,7 +7,7 @@ from pvefw import instances
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import Task, TaskEvent
 from pvefw.instances import Instance
-from pvefw.store.paths import Paths
+from pvefw.store.node import Node
 
 
 @dataclass(frozen=True)
@@ -18,49 +18,49 @@ class Failure:
     reason: str
 
 
-def tell(paths: Paths, hook: str, event: object, task: Task) -> Sequence[Failure]:
+def tell(node: Node, hook: str, event: object, task: Task) -> Sequence[Failure]:
     """Call one hook of every configured observer that has it.
 
     :param hook: ``on_certificate`` and so on.
     :returns: those that failed; each is a warning of the task already.
     """
     failures = []
-    for failure in _tell(paths, hook, event=event, task=task):
+    for failure in _tell(node, hook, event=event, task=task):
         task.warn(failure.reason)
         failures.append(failure)
     return failures
 
 
-def tell_task_ended(paths: Paths, event: TaskEvent) -> Sequence[Failure]:
+def tell_task_ended(node: Node, event: TaskEvent) -> Sequence[Failure]:
     """Call ``on_task`` of every configured observer that has it.
 
     :returns: those that failed.
     """
-    return list(_tell(paths, "on_task", event=event))
+    return list(_tell(node, "on_task", event=event))
 
 
-def call(paths: Paths, observer: Instance, hook: str, **arguments: object) -> bool:
+def call(node: Node, observer: Instance, hook: str, **arguments: object) -> bool:
     """Call one hook of one observer.
 
     :returns: whether it has that hook.
     :raises PvefwError: it is missing or broken, or failed.
     """
-    bound = instances.bind(paths, observer)
+    bound = instances.bind(node, observer)
     if hook not in bound.implemented:
         return False
     getattr(bound.hooks, hook)(**arguments)
     return True
 
 
-def _tell(paths: Paths, hook: str, **arguments: object) -> Iterator[Failure]:
+def _tell(node: Node, hook: str, **arguments: object) -> Iterator[Failure]:
     """Call the hook everywhere; what failed is yielded as it fails."""
     try:
-        observers = instances.load_used(paths, "observer")
+        observers = instances.load_used(node, "observer")
     except PvefwError as error:
         yield Failure("", f"the observers are not told: {error.message}")
         return
     for one in observers:
         try:
-            call(paths, one, hook, **arguments)
+            call(node, one, hook, **arguments)
         except PvefwError as error:
             yield Failure(one.id, error.message)

@@ -5,15 +5,16 @@ time finishes it. A task that runs is in no list of ended ones, and not touched.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from pvefw.core.errors import ConfigError, Locked, PvefwError, UsageError
+from pvefw.core.errors import Locked, PvefwError, UsageError
 from pvefw.host import programs
 from pvefw.host.clock import SystemClock
-from pvefw.store import files, properties, pvefw_config
+from pvefw.store import files
+from pvefw.store.node import Node, judged
 from pvefw.store.paths import Paths
 from pvefw.tasks import registry
 from pvefw.tasks.upid import Upid
@@ -39,36 +40,29 @@ class Rule:
         return self.count is None and self.days is None
 
 
-def rule(paths: Paths) -> Rule:
-    """What the properties say.
+def rule(node: Node) -> Rule:
+    """What the properties say. Where one is not in its format, which is reported, everything is kept.
 
-    :raises ConfigError: one is not in its format, or a file is damaged.
+    :raises StoreError: a file cannot be read.
     """
-    return _rule(paths, pvefw_config.properties(paths))
-
-
-def _rule(paths: Paths, found: Mapping[str, str]) -> Rule:
-    for key in (COUNT, DAYS):
-        if key in found:
-            properties.check_read(key, found[key], f"node {paths.node}")
+    found = node.own_properties
+    for config in (node.own.properties, node.cluster.properties):
+        if any(why and key in (COUNT, DAYS) for key, _, why in judged(config, pve=False)):
+            return Rule(None, None)
     count, days = (int(found[key]) if key in found else None for key in (COUNT, DAYS))
     return Rule(count, days)
 
 
-def is_due(paths: Paths, now: datetime) -> bool:
+def is_due(node: Node, now: datetime) -> bool:
     """Whether there is a rule that was not applied for a day.
 
     When it was not for a month, rather the clock has jumped: then it waits for another day.
 
-    :raises ConfigError: a property is not in its format.
-    :raises StoreError: the time of that cannot be noted.
+    :raises StoreError: a file cannot be read, or the time of that cannot be noted.
     """
-    try:
-        found = pvefw_config.properties(paths)
-    except ConfigError:
-        return False  # the file is damaged: whoever looked for observers in it has said so
-    if _rule(paths, found).everything:
+    if rule(node).everything:
         return False
+    paths = node.paths
     try:
         last = paths.task_retention.stat().st_mtime
     except OSError:
@@ -80,14 +74,15 @@ def is_due(paths: Paths, now: datetime) -> bool:
     return since >= _DAY
 
 
-def start_if_due(paths: Paths, type_: str, say: Callable[[str], None]) -> None:
+def start_if_due(node: Node, type_: str, say: Callable[[str], None]) -> None:
     """Start ``pvefw task prune`` in the background, once a day; what is wrong is said.
 
     :param type_: of the task that has ended: after its own, there is nothing to do.
     """
     try:
-        if type_ != TYPE and is_due(paths, SystemClock().now()):
-            programs.start_pvefw("task", "prune", "--root", str(paths.root), "--node", paths.node)
+        if type_ != TYPE and is_due(node, SystemClock().now()):
+            root, name = str(node.paths.root), node.name
+            programs.start_pvefw("task", "prune", "--root", root, "--node", name)
     except PvefwError as error:
         say(f"WARN: retention of tasks: {error.message}")
 
@@ -97,10 +92,9 @@ def prune(paths: Paths, now: datetime, *, dry_run: bool = False) -> int:
 
     :param dry_run: only count.
     :returns: how many tasks that are.
-    :raises ConfigError: as :func:`rule`.
     :raises StoreError: a file cannot be read, written or removed.
     """
-    kept = rule(paths)
+    kept = rule(Node.open(paths))
     upids = set() if kept.everything else _to_go(paths, kept, now)
     if dry_run:
         return len(upids)

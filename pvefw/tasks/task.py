@@ -13,7 +13,8 @@ from pvefw.core.errors import Cancelled, PvefwError, StoreError
 from pvefw.core.model import TaskEvent
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.host.durable import make_directory
-from pvefw.store import files
+from pvefw.store import files, oddities
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events, registry, retention
 from pvefw.tasks.interruption import interruptible
@@ -93,11 +94,16 @@ def run_task(
     upid = _new_upid(paths, type_, safe_id(id_), user, clock)
     log = _Log(upid.log_path(paths), echo)
     task = RunningTask(upid, log, clock)
-    with _observed(paths, task, log), contextlib.closing(log):
+    heard: set[str] = set()
+    with _observed(paths, task, log, heard), contextlib.closing(log):
         with log.going_on_when_full():
             registry.begin(paths, upid)
         again = partial(task.log, "Still cleaning up, please wait")
-        with interruptible(task.cancel, again), _recorded(paths, task, log, clock):
+        with (
+            interruptible(task.cancel, again),
+            _recorded(paths, task, log, clock),
+            oddities.listening(task.warn, heard),
+        ):
             yield task
 
 
@@ -139,15 +145,25 @@ def _reason(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def _observed(paths: Paths, task: RunningTask, log: "_Log") -> Iterator[None]:
+def _observed(paths: Paths, task: RunningTask, log: "_Log", heard: set[str]) -> Iterator[None]:
     """Tell the observers when the task has ended; what fails there changes nothing in its end."""
     try:
         yield
     finally:
         if task.ended is not None:
-            for failure in events.tell_task_ended(paths, _event(task.ended)):
-                log.say(f"WARN: {failure.reason}")
-            retention.start_if_due(paths, task.upid.type, log.say)
+            with oddities.listening(lambda warning: log.say(f"WARN: {warning}"), heard):
+                _tell_ended(paths, task.ended, log)
+
+
+def _tell_ended(paths: Paths, entry: Entry, log: "_Log") -> None:
+    try:
+        node = Node.open(paths)
+    except StoreError as error:
+        log.say(f"WARN: the observers are not told: {error.message}")
+        return
+    for failure in events.tell_task_ended(node, _event(entry)):
+        log.say(f"WARN: {failure.reason}")
+    retention.start_if_due(node, entry.upid.type, log.say)
 
 
 def _event(entry: Entry) -> TaskEvent:

@@ -14,6 +14,7 @@ from certificates import NOW, Log, self_signed
 from pvefw.certs import chain, deploy, install, renewal
 from pvefw.certs.renewal import Record
 from pvefw.core.errors import CertificateError
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate"}
@@ -73,7 +74,7 @@ def test_every_change_of_an_install(tmp_path, first):
             event = install.install_pair(paths, *new, Log(), NOW)
             info = chain.describe(event.certificate, new[0])
             renewal.keep(paths, info, Record(account="default"))
-            deploy.deploy(paths, Log())
+            deploy.deploy(Node.open(paths), Log())
 
         if not killed_at(number, str(paths.root), work):
             break
@@ -87,17 +88,17 @@ def test_every_change_of_an_install(tmp_path, first):
         assert paths.proxy_key.exists() == there
         assert not paths.node_dir().exists() or not left_behind(paths)
         if there and paths.proxy_certificate.read_bytes() == new[0]:
-            told = not deploy.pending(paths)
-            deploy.deploy(paths, Log())
-            assert not deploy.pending(paths) or told
+            told = not deploy.pending(Node.open(paths))
+            deploy.deploy(Node.open(paths), Log())
+            assert not deploy.pending(Node.open(paths)) or told
         number += 1
     assert number >= 15
     assert len(mixed) <= 1, "only between the two renames may the pair be mixed"
-    assert not deploy.pending(paths)
+    assert not deploy.pending(Node.open(paths))
 
 
 def test_a_kill_between_install_and_deploy_leaves_the_deploy_pending(tmp_path):
     paths = Paths(tmp_path, "pve1")
     deploy.prepare(paths)
     install.install_pair(paths, *self_signed(), Log(), NOW)
-    assert deploy.pending(paths) == {"reload-command": ""}
+    assert deploy.pending(Node.open(paths)) == {"reload-command": ""}

@@ -11,6 +11,7 @@ from pvefw.core import binding
 from pvefw.core.errors import ConfigError, UsageError
 from pvefw.core.families import DNS
 from pvefw.dns import instances as dns_instances
+from pvefw.store.node import Node
 from pvefw.testing.fakes import FakeTask
 
 
@@ -47,7 +48,7 @@ def log_in(paths, monkeypatch):
         bound = binding.bind_object(DNS, plugin, "mine")
         monkeypatch.setattr(dns_instances, "bind", lambda *_: bound)
         acme_plugin.login(paths, "mine", zones, FakeTask())
-        return dict(instances.load(paths, "dns", "mine").settings)
+        return dict(instances.load(Node.open(paths), "dns", "mine").settings)
 
     return do
 
@@ -67,7 +68,7 @@ def test_zones_are_made_absolute(log_in):
 def test_a_plugin_that_cannot_limit_itself_is_not_asked(log_in, paths):
     with pytest.raises(UsageError, match="cannot limit its credentials to zones"):
         log_in(Plain(), ["example.com"])
-    assert "OVH_CK" not in dict(instances.load(paths, "dns", "mine").settings)
+    assert "OVH_CK" not in dict(instances.load(Node.open(paths), "dns", "mine").settings)
 
 
 def test_a_zone_that_is_no_name(log_in):

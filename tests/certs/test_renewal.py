@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from certificates import NOW, Calendar, Log, self_signed
 
-from pvefw.certs import chain, install, issue, renew, renewal, sharing
+from pvefw.certs import chain, install, issue, renew, renewal, renewal_plan, sharing
 from pvefw.certs.renewal import Record, Window
 from pvefw.core.errors import AcmeProblem, AcmeUnreachable
 from pvefw.core.model import Urgency
@@ -128,7 +128,7 @@ class Run:
     def __init__(self, paths, monkeypatch):
         self.paths, self.clock, self.lines, self.told, self.orders = paths, Calendar(), [], [], []
         self.window, self.asked, self.failing = None, 0, None
-        monkeypatch.setattr(renew, "_renewal_info", self._renewal_info)
+        monkeypatch.setattr(renewal_plan, "_renewal_info", self._renewal_info)
         monkeypatch.setattr(issue, "obtain", self._obtain)
         monkeypatch.setattr(events, "tell", self._tell)
         node_settings.change(paths, {"acmedomain0": "pve1.example"})

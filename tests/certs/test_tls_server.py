@@ -16,6 +16,7 @@ from cryptography import x509
 
 from pvefw import instances
 from pvefw.certs import chain, deploy, install
+from pvefw.store.node import Node
 
 RENEWALS = 10
 CLIENTS = 3
@@ -130,7 +131,7 @@ def service(paths, tmp_path):
 
 def test_no_handshake_fails_and_each_certificate_is_served(paths, service):
     deploy.prepare(paths)
-    assert not deploy.deploy(paths, Log())
+    assert not deploy.deploy(Node.open(paths), Log())
     done, served, failures = threading.Event(), [], []
 
     def hammer():
@@ -148,7 +149,7 @@ def test_no_handshake_fails_and_each_certificate_is_served(paths, service):
             pem, key = self_signed(f"n{number}.example")
             install.install_pair(paths, pem, key, Log(), NOW)
             task = Log()
-            assert not deploy.deploy(paths, task), task.warnings
+            assert not deploy.deploy(Node.open(paths), task), task.warnings
             assert service.serial() == chain.parse(pem, "new")[0].serial_number
     finally:
         done.set()

@@ -192,12 +192,12 @@ def test_without_a_certificate_there_is_nothing_to_renew_or_revoke(pvefw, comman
 
 
 def test_an_error_of_our_own_is_no_traceback(pvefw, monkeypatch):
-    from pvefw.store import node_settings
+    from pvefw.store.node import Node
 
     def fail(_paths):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr(node_settings, "load", fail)
+    monkeypatch.setattr(Node, "open", fail)
     status, _, said = pvefw("config", "get")
     assert status == 1
     assert said.startswith("pvefw: internal error: ZeroDivisionError: oops")

@@ -27,13 +27,13 @@ def paths(node_root, monkeypatch):
     monkeypatch.setenv("PVEFW_NODE", "pve1")
     for node in ("pve1", "pve2", "pve3"):
         found.node_dir(node).mkdir(parents=True)
-    node_settings.change(
-        found, {"acmedomain0": "gui.example,plugin=ovh1", "acmedomain1": "*.wild.example"}
-    )
     found.acme_dir.mkdir(parents=True)
     (found.acme_dir / "default").write_text("{}")
     (found.acme_dir / "corp").write_text("{}")
     found.plugins_cfg.write_text("dns: ovh1\n\tapi ovh\n\nstandalone: standalone\n\n")
+    node_settings.change(
+        found, {"acmedomain0": "gui.example,plugin=ovh1", "acmedomain1": "*.wild.example"}
+    )
     found.cluster_pvefw_cfg.write_text("observer: tell-admin\n\tapi exec\n")
     guest_notes.write(found, {"100": "web", "101": "db"})
     found.task_dir.mkdir(parents=True)
@@ -133,8 +133,10 @@ def test_what_is_damaged_offers_nothing_and_says_nothing(paths, capsys):
     paths.vmlist.write_text("[]")
     (paths.task_dir / "index").write_bytes(b"\xff\xfe\nUPID\n")
     paths.node_config().write_text("rubbish\n")
-    for line in ("acme plugin config ", "guest show ", "dns test x ", "config get --property "):
-        assert offered(f"pvefw {line}") == []
+    assert offered("pvefw acme plugin config ") == ["standalone"]
+    assert offered("pvefw guest show ") == []
+    assert offered("pvefw dns test x ") == ["*.wild.example"]
+    assert offered("pvefw config get --property ") == ["acmedomain1"]
     assert offered("pvefw task log ") == [UPID.format(3, 3)]
     assert capsys.readouterr() == ("", "")
 

@@ -5,6 +5,7 @@ import pytest
 from pvefw.core.errors import ConfigError
 from pvefw.dns.resolver import Resolver, Server, parse_servers
 from pvefw.store import files
+from pvefw.store.node import Node
 
 
 @pytest.mark.parametrize(
@@ -32,21 +33,24 @@ def test_what_is_no_address_is_named(text):
 def test_the_system_s_resolvers_are_the_default(paths):
     text = b"# a comment\nsearch example.com\nnameserver 192.0.2.1\nnameserver 2001:db8::1 x\n"
     files.replace(paths.below("etc/resolv.conf"), text)
-    assert Resolver.configured(paths).servers == (Server("192.0.2.1"), Server("2001:db8::1"))
+    assert Resolver.configured(Node.open(paths)).servers == (
+        Server("192.0.2.1"),
+        Server("2001:db8::1"),
+    )
 
 
 def test_configured_resolvers_win(paths):
     files.replace(
         paths.cluster_pvefw_cfg, b"resolvers: 192.0.2.9,[::1]:5353\nauthority-port: 5300\n"
     )
-    found = Resolver.configured(paths)
+    found = Resolver.configured(Node.open(paths))
     assert found.servers == (Server("192.0.2.9"), Server("::1", 5353))
     assert found.authority("ns.example.com.", "192.0.2.1") == Server("192.0.2.1", 5300)
 
 
 def test_no_resolver_at_all_is_an_error(paths):
     with pytest.raises(ConfigError, match="names no DNS server") as caught:
-        Resolver.configured(paths)
+        Resolver.configured(Node.open(paths))
     assert "--resolvers" in caught.value.hint
 
 

@@ -16,8 +16,9 @@ from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, PluginMissi
 from pvefw.core.families import FAMILIES
 from pvefw.guests import backends
 from pvefw.instances import Instance, binding
-from pvefw.store import files
+from pvefw.store import files, oddities
 from pvefw.store.kinds import KINDS
+from pvefw.store.node import Node
 from pvefw.tasks import events
 from pvefw.testing.fakes import FakeTask
 
@@ -47,7 +48,7 @@ def encoded(*lines):
 
 
 def used(paths, family):
-    return [one.id for one in instances.load_used(paths, family) if one.id == "every"]
+    return [one.id for one in instances.load_used(Node.open(paths), family) if one.id == "every"]
 
 
 @pytest.fixture
@@ -86,22 +87,22 @@ def test_every_family_has_instances():
 )
 def test_settings_are_lines_or_data(paths, everyone, family, lines):
     configure(paths, family, "api every", *lines)
-    instances.bind(paths, instances.load(paths, family, "every"))
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
     assert (everyone.MADE[-1].place, everyone.MADE[-1].size) == ("here", 2)
 
 
 @every_family
 def test_without_api_the_id_is_the_plugins_name(paths, everyone, family):
     configure(paths, family, "place here")
-    assert instances.load(paths, family, "every").plugin == "every"
-    instances.bind(paths, instances.load(paths, family, "every"))
+    assert instances.load(Node.open(paths), family, "every").plugin == "every"
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
 
 
 @every_family
 @pytest.mark.parametrize("nodes", ["pve2,pve1", "pve2, pve1", "pve2 pve1", "pve2;pve1"])
 def test_nodes_of_one_that_this_node_uses(paths, family, nodes):
     configure(paths, family, f"nodes {nodes}")
-    assert instances.load(paths, family, "every").nodes == ("pve2", "pve1")
+    assert instances.load(Node.open(paths), family, "every").nodes == ("pve2", "pve1")
     assert used(paths, family) == ["every"]
 
 
@@ -110,7 +111,7 @@ def test_nodes_of_one_that_only_others_use(paths, family, pvefw):
     configure(paths, family, "nodes pve2,pve3")
     assert used(paths, family) == []
     with pytest.raises(ConfigError, match="is not for node pve1") as caught:
-        instances.check_used(paths, instances.load(paths, family, "every"))
+        instances.check_used(Node.open(paths), instances.load(Node.open(paths), family, "every"))
     follow(caught.value.hint, pvefw)
     assert used(paths, family) == ["every"]
 
@@ -131,14 +132,14 @@ def test_nodes_of_one_that_only_others_use(paths, family, pvefw):
 )
 def test_disable(paths, family, line, disabled):
     configure(paths, family, line)
-    assert instances.load(paths, family, "every").disabled is disabled
+    assert instances.load(Node.open(paths), family, "every").disabled is disabled
     assert used(paths, family) == ([] if disabled else ["every"])
 
 
 @every_family
 def test_disable_is_not_a_setting(paths, everyone, family):
     configure(paths, family, "place here", "disable 1", "nodes pve1")
-    instances.bind(paths, instances.load(paths, family, "every"))
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
 
 
 def follow(hint, pvefw):
@@ -155,7 +156,7 @@ def follow(hint, pvefw):
 def test_the_advice_for_a_disabled_instance_enables_it(paths, family, pvefw, line):
     configure(paths, family, line)
     with pytest.raises(ConfigError, match="is disabled") as caught:
-        instances.check_used(paths, instances.load(paths, family, "every"))
+        instances.check_used(Node.open(paths), instances.load(Node.open(paths), family, "every"))
     follow(caught.value.hint, pvefw)
     assert used(paths, family) == ["every"]
 
@@ -165,7 +166,9 @@ def test_an_instance_says_where_it_is(paths, family):
     head = "# about the next\n\n"
     text = f"{head}{family}: first\n\tapi x\n\n{family}: every\n\tapi every\n"
     files.replace(config_file(paths, family), text.encode())
-    assert instances.load(paths, family, "every").where == f"{config_file(paths, family)}:6"
+    assert (
+        instances.load(Node.open(paths), family, "every").where == f"{config_file(paths, family)}:6"
+    )
 
 
 @pytest.mark.parametrize("family", OURS)
@@ -173,7 +176,7 @@ def test_lines_are_counted_from_the_files_begin_and_of_the_file_that_counts(path
     configure(paths, family)
     text = f"key-type: ec384\nrenew-before: 30\n\n{family}: every\n\tapi every\n"
     files.replace(paths.node_pvefw_cfg(), text.encode())
-    assert instances.load(paths, family, "every").where == f"{paths.node_pvefw_cfg()}:4"
+    assert instances.load(Node.open(paths), family, "every").where == f"{paths.node_pvefw_cfg()}:4"
 
 
 # --- secrets --------------------------------------------------------------------------------------
@@ -184,7 +187,7 @@ def test_lines_are_counted_from_the_files_begin_and_of_the_file_that_counts(path
 def test_a_secret_in_plain_text_is_refused_where_others_can_read_it(paths, everyone, family, line):
     configure(paths, family, "place here", line)
     with pytest.raises(ConfigError, match="token is a secret in plain text") as caught:
-        instances.bind(paths, instances.load(paths, family, "every"))
+        instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
     assert f"{paths.cluster_pvefw_cfg}:1" in caught.value.message
     assert "s3cr3t" not in f"{caught.value.message}{caught.value.hint}"
     assert everyone.MADE == []
@@ -201,7 +204,7 @@ def test_a_secret_in_plain_text_is_not_even_written_there(paths, everyone, famil
 def test_a_secret_in_plain_text_is_fine_where_only_root_can_read_it(paths, everyone, family):
     put(paths, family, {"place": "here", "token": "s3cr3t"})
     assert config_file(paths, family).stat().st_mode & 0o777 == 0o600
-    instances.bind(paths, instances.load(paths, family, "every"))
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
     assert everyone.MADE[-1].token == "s3cr3t"
 
 
@@ -210,7 +213,7 @@ def test_a_reference_to_a_secret_is_resolved_when_it_is_used(paths, everyone, fa
     (tmp_path / "token").write_text("s3cr3t\n")
     put(paths, family, {"place": "here", "token": f"file:{tmp_path}/token"})
     assert "s3cr3t" not in config_file(paths, family).read_text()
-    instances.bind(paths, instances.load(paths, family, "every"))
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
     assert everyone.MADE[-1].token == "s3cr3t"
 
 
@@ -219,9 +222,9 @@ def test_a_secret_is_masked_also_where_the_plugin_is_missing(paths, everyone, fa
     for plugin in ("every", "nowhere"):
         id_ = "every" if plugin == "every" or family in FREE else plugin
         configure(paths, family, f"api {plugin}", f"data {encoded('token=s3cr3t')}", id_=id_)
-        found = instances.load(paths, family, id_)
-        assert "s3cr3t" not in f"{found!r}{instances.describe(paths, found)}"
-        assert "s3cr3t" in str(instances.describe(paths, found, show_secrets=True))
+        found = instances.load(Node.open(paths), family, id_)
+        assert "s3cr3t" not in f"{found!r}{instances.describe(Node.open(paths), found)}"
+        assert "s3cr3t" in str(instances.describe(Node.open(paths), found, show_secrets=True))
 
 
 # --- what does not fit ----------------------------------------------------------------------------
@@ -246,23 +249,32 @@ def test_unknown_settings_are_refused_with_all_findings(paths, everyone, family)
 
 
 @every_family
-def test_unknown_settings_are_refused_when_it_is_used(paths, everyone, family):
+def test_unknown_settings_are_ignored_with_a_warning_when_it_is_used(paths, everyone, family):
     configure(paths, family, f"data {encoded('place=here', 'plcae=there')}")
-    with pytest.raises(ConfigError, match="plcae is not a setting"):
-        instances.bind(paths, instances.load(paths, family, "every"))
+    warned_of_plcae(paths, family)
+
+
+def warned_of_plcae(paths, family):
+    """A stray setting keeps no guest from starting."""
+    heard = []
+    node = Node.open(paths)
+    with oddities.listening(heard.append):
+        instances.bind(node, instances.load(node, family, "every"))
+    [warning] = heard
+    assert "plcae is not a setting of every; it is ignored" in warning
+    assert warning.startswith(f"{config_file(paths, family)}:")
 
 
 @pytest.mark.parametrize("family", OURS)
 def test_an_unknown_line_of_our_file_is_an_unknown_setting(paths, everyone, family):
     configure(paths, family, "place here", "plcae there")
-    with pytest.raises(ConfigError, match="plcae is not a setting"):
-        instances.bind(paths, instances.load(paths, family, "every"))
+    warned_of_plcae(paths, family)
 
 
 @pytest.mark.parametrize("family", ACME)
 def test_an_unknown_line_of_proxmox_ves_file_is_a_newer_proxmox_ves(paths, everyone, family):
     configure(paths, family, "place here", "later-release yes")
-    instances.bind(paths, instances.load(paths, family, "every"))
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
     instances.change(paths, family, "every", lambda one: replace(one, disabled=True))
     assert "\tlater-release yes\n" in config_file(paths, family).read_text()
 
@@ -313,7 +325,7 @@ def test_a_broken_instance_can_be_changed_and_keeps_the_rest(paths, everyone, pv
     id_ = broken(paths, family, kind)
     before = config_file(paths, family).read_text()
     pvefw(family, "set", id_, "--disable", "--nodes", "pve2,pve3")
-    found = instances.load(paths, family, id_)
+    found = instances.load(Node.open(paths), family, id_)
     assert (found.disabled, found.nodes) == (True, ("pve2", "pve3"))
     pvefw(family, "set", id_, "--delete", "disable,nodes")
     assert config_file(paths, family).read_text().split() == before.split()
@@ -325,7 +337,7 @@ def test_a_broken_instance_can_be_removed(paths, everyone, pvefw, family, kind):
     id_ = broken(paths, family, kind)
     pvefw(family, "remove", id_)
     with pytest.raises(NotFound):
-        instances.load(paths, family, id_)
+        instances.load(Node.open(paths), family, id_)
 
 
 @every_family
@@ -337,7 +349,7 @@ def test_a_broken_instance_can_be_put_right(paths, everyone, pvefw, family, kind
     (tmp_path / "data").write_text("place=here\nsize=3\n")
     api = [] if family in NAMED else ["--api", "every"]
     pvefw(family, "set", id_, *api, "--data", tmp_path / "data")
-    instances.bind(paths, instances.load(paths, family, id_))
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, id_))
     assert everyone.MADE[-1].size == 3
 
 
@@ -347,11 +359,11 @@ def test_another_plugin_than_the_name_says_is_put_right_by_set(
 ):
     configure(paths, family, "api other", "place here")
     with pytest.raises(ConfigError, match="api is other") as caught:
-        instances.bind(paths, instances.load(paths, family, "every"))
+        instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
     exists(caught.value.hint)
     (tmp_path / "data").write_text("place=here\n")
     pvefw(family, "set", "every", "--data", tmp_path / "data")
-    instances.bind(paths, instances.load(paths, family, "every"))
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
 
 
 @pytest.mark.parametrize("family", ACME)
@@ -361,7 +373,7 @@ def test_a_damaged_delay_is_put_right_by_set(paths, everyone, pvefw, family, opt
     pvefw(family, "set", "every", "--disable")
     assert "validation-delay soon" in config_file(paths, family).read_text()
     pvefw(family, "set", "every", *option)
-    instances.bind(paths, instances.load(paths, family, "every"))
+    instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
 
 
 @every_family
@@ -395,7 +407,7 @@ def test_a_life(paths, everyone, pvefw, family, tmp_path):
     assert (shown["nodes"], shown["disable"]) == ("pve1,pve2", True)
     assert "Task OK" in pvefw(family, "test", "every")
     pvefw(family, "set", "every", "--no-disable", "--delete", "nodes", "--digest", shown["digest"])
-    found = instances.load(paths, family, "every")
+    found = instances.load(Node.open(paths), family, "every")
     assert (found.disabled, found.nodes, found.settings) == (False, (), {"place": "here"})
     said = pvefw(family, "set", "every", "--disable", "--digest", shown["digest"], status=1)
     assert "digest mismatch" in said
@@ -429,7 +441,7 @@ def test_new_settings_take_the_form_that_is_there(paths, everyone, family):
 @every_family
 def test_a_digest_guards_every_change(paths, family):
     configure(paths, family)
-    seen = instances.digest(paths, family)
+    seen = instances.digest(Node.open(paths), family)
     configure(paths, family, "disable")
     for change in (
         lambda: instances.remove(paths, family, "every", expected_digest=seen),
@@ -455,7 +467,7 @@ def test_an_id_of_another_family_is_never_overwritten(paths, everyone, family, o
     configure(paths, other, "place theirs")
     with pytest.raises(UsageError, match=f"is taken by '{other}: every'"):
         put(paths, family, {"place": "here"})
-    assert instances.load(paths, other, "every").settings == {"place": "theirs"}
+    assert instances.load(Node.open(paths), other, "every").settings == {"place": "theirs"}
 
 
 @pytest.mark.parametrize("family", OURS)
@@ -467,7 +479,7 @@ def test_removing_one_leaves_that_of_another_family(paths, family, other):
     configure(paths, family)
     files.replace(paths.node_pvefw_cfg(), f"{other}: every\n\tplace theirs\n".encode())
     instances.remove(paths, family, "every")
-    assert instances.load(paths, other, "every").settings == {"place": "theirs"}
+    assert instances.load(Node.open(paths), other, "every").settings == {"place": "theirs"}
 
 
 @pytest.mark.parametrize("family", OURS)
@@ -484,7 +496,7 @@ def test_an_instance_of_the_nodes_file_is_changed_there(paths, family):
 @every_family
 def test_the_hint_for_an_unknown_id_names_a_command_that_exists(paths, family):
     with pytest.raises(NotFound) as caught:
-        instances.load(paths, family, "nobody")
+        instances.load(Node.open(paths), family, "nobody")
     exists(caught.value.hint)
 
 
@@ -536,21 +548,31 @@ def test_a_boot_loader_that_is_not_used_here_is_no_fault(paths, everyone, line):
 def test_a_damaged_file_keeps_no_boot_loader_from_a_refresh(paths, everyone):
     whole = Loaders.load(paths)
     files.replace(paths.cluster_pvefw_cfg, b"this is no property\n")
+    heard = []
+    with oddities.listening(heard.append):
+        found = Loaders.load(paths)
+    assert (set(found.bound), set(found.failures)) == (set(whole.bound), set(whole.failures))
+    assert any("pvefw.cfg:1: " in line for line in heard)
+
+
+def test_a_file_that_cannot_be_read_keeps_no_boot_loader_from_a_refresh(paths, everyone):
+    whole = Loaders.load(paths)
+    paths.cluster_pvefw_cfg.mkdir(parents=True)
     found, task = Loaders.load(paths), FakeTask()
     assert (set(found.bound), set(found.failures)) == (set(whole.bound), set(whole.failures))
     found.warn(task)
-    assert any("pvefw.cfg: line 1" in line for line in task.warnings)
+    assert any("pvefw.cfg: could not read" in line for line in task.warnings)
 
 
 def test_the_advice_for_a_disabled_backend_is_not_to_write_what_is_there(paths, pvefw):
     with pytest.raises(NotFound) as caught:
-        backends.configured(paths)
+        backends.configured(Node.open(paths))
     exists(caught.value.hint)
     configure(paths, "guest", "disable 1")
     with pytest.raises(NotFound) as caught:
-        backends.configured(paths)
+        backends.configured(Node.open(paths))
     follow(caught.value.hint, pvefw)
-    assert [one.id for one in backends.configured(paths)] == ["every"]
+    assert [one.id for one in backends.configured(Node.open(paths))] == ["every"]
 
 
 def test_observers_of_other_nodes_are_not_told(paths, everyone):
@@ -558,14 +580,14 @@ def test_observers_of_other_nodes_are_not_told(paths, everyone):
         "observer: here\n\tapi every\n\tplace here\n\nobserver: there\n\tapi every\n\tplace there\n"
     )
     files.replace(paths.cluster_pvefw_cfg, f"{text}\tnodes pve2\n".encode())
-    assert events.tell(paths, "on_boot_synced", object(), FakeTask()) == []
+    assert events.tell(Node.open(paths), "on_boot_synced", object(), FakeTask()) == []
     assert [one.place for one in everyone.MADE] == ["here"]
 
 
 def test_a_catalogue_that_is_disabled_offers_nothing(paths, everyone):
     configure(paths, "dns_catalog", "place here")
-    assert "inside" in binding.names(paths)
+    assert "inside" in binding.names(Node.open(paths))
     configure(paths, "dns_catalog", "place here", "disable")
-    assert "inside" not in binding.names(paths)
+    assert "inside" not in binding.names(Node.open(paths))
     with pytest.raises(ConfigError, match="the DNS catalogue every is disabled"):
-        binding.declared(paths, "dns", "every/inside")
+        binding.declared(Node.open(paths), "dns", "every/inside")

@@ -11,7 +11,8 @@ import pytest
 from privileges import only_root
 
 from pvefw.core.errors import NotFound
-from pvefw.store import node_settings, nodes
+from pvefw.node import wakeonlan
+from pvefw.store import files, node_settings, nodes, oddities
 from pvefw.store.paths import Paths
 
 MACHINE = Path(__file__).with_name("machine.py")
@@ -160,15 +161,25 @@ def test_a_node_without_a_mac(paths, pvefw):
 
 
 @pytest.mark.parametrize("value", ["00:16:3e:ab:cd", "bind-interface=vmbr0", "01:00:5e:00:00:01"])
-@pytest.mark.parametrize("node", ["pve1", "pve2"])
-def test_a_damaged_configuration_names_whose_and_shows_the_format(paths, pvefw, node, value):
-    configure(paths, "pve1", MAC)
+def test_a_damaged_configuration_counts_as_not_set_with_a_warning(paths, pvefw, value):
+    configure(paths, "pve1", f"{MAC},broadcast-address=127.0.0.1")
     configure(paths, "pve2", MAC)
-    paths.node_config(node).write_text(f"wakeonlan: {value}\n")
+    paths.node_config("pve2").write_text(f"#note\nwakeonlan: {value}\n")
     status, _, said = pvefw("wakeonlan", "pve2")
     assert status == 1
-    assert f"node {node}: wakeonlan: " in said
+    assert f"warning: {paths.node_config('pve2')}:2: wakeonlan: " in said
     assert "[mac=]MAC[,bind-interface=IF][,broadcast-address=IP]" in said
+    assert "pve2: its MAC address is not configured" in said
+
+
+def test_a_damaged_configuration_of_this_node_sends_to_everybody(paths):
+    configure(paths, "pve2", MAC)
+    files.replace(paths.node_config("pve1"), b"wakeonlan: nonsense\n")
+    heard = []
+    with oddities.listening(heard.append):
+        call = wakeonlan.prepare(paths, "pve2")
+    assert (call.mac, call.broadcast, call.interface) == (MAC, "255.255.255.255", "")
+    assert heard[0].startswith(f"{paths.node_config('pve1')}:1: wakeonlan: ")
 
 
 def test_a_name_server_that_does_not_answer_is_given_up(paths, monkeypatch):

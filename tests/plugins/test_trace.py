@@ -16,6 +16,7 @@ from pvefw.core.masking import MASK
 from pvefw.core.model import TxtRecord
 from pvefw.instances import Instance
 from pvefw.instances import binding as instance_binding
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
 
@@ -118,7 +119,7 @@ def test_a_catalogue_that_gets_secrets(traced, capsys, install, tmp_path):
     )
     with pytest.raises(ProviderError) as caught:
         instance = Instance("dns", "mine", "many/acmecorp", {"token": SECRET})
-        instance_binding.bind(Paths(tmp_path, "pve1"), instance)
+        instance_binding.bind(Node.open(Paths(tmp_path, "pve1")), instance)
     shown = capsys.readouterr().err
     call = f"dns_catalog/many.catalog_make(name='acmecorp', values={{'token': '{MASK}'}}, root="
     assert call in shown

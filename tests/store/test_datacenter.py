@@ -2,8 +2,7 @@
 
 import pytest
 
-from pvefw.core.errors import ConfigError
-from pvefw.store import datacenter, files
+from pvefw.store import datacenter, oddities
 
 OPTIONS = """console: html5
 keyboard: de
@@ -14,16 +13,22 @@ migration: secure,network=192.0.2.0/24
 """
 
 
-def test_max_workers(paths):
-    assert datacenter.max_workers(paths) is None
-    files.replace(paths.datacenter_cfg, OPTIONS.encode())
-    assert datacenter.max_workers(paths) is None
-    files.replace(paths.datacenter_cfg, f"{OPTIONS}max_workers: 12\n".encode())
-    assert datacenter.max_workers(paths) == 12
+def workers(data, heard=None):
+    with oddities.listening((heard if heard is not None else []).append):
+        return datacenter.max_workers(data, "datacenter.cfg")
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "many", "\u0664", ""])
-def test_a_number_that_is_none(paths, value):
-    files.replace(paths.datacenter_cfg, f"max_workers: {value}\n".encode())
-    with pytest.raises(ConfigError, match=r"datacenter\.cfg: max_workers"):
-        datacenter.max_workers(paths)
+def test_max_workers():
+    assert workers(b"") is None
+    assert workers(OPTIONS.encode()) is None
+    assert workers(f"{OPTIONS}max_workers: 12\n".encode()) == 12
+    assert workers(f"max_workers: 12\r\n{OPTIONS}".encode()) == 12
+
+
+@pytest.mark.parametrize("value", [b"0", b"-1", b"many", b"\xd9\xa4", b"\xff", b"", b"4 # four"])
+def test_a_number_that_is_none_counts_as_not_set(value):
+    heard = []
+    assert workers(b"console: html5\nmax_workers: %s\n" % value, heard) is None
+    [warning] = heard
+    assert warning.startswith("datacenter.cfg:2: max_workers: '")
+    assert warning.endswith("it counts as not set")

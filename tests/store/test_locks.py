@@ -14,6 +14,7 @@ import pytest
 from pvefw import instances
 from pvefw.core.errors import Locked, StoreError, UsageError
 from pvefw.store import files, locks, node_settings
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 HOLD = """
@@ -220,12 +221,12 @@ def test_concurrent_changes_lose_nothing(paths):
         """,
         range(0, 20, 5),
     )
-    assert set(node_settings.load(paths)) == {f"acmedomain{number}" for number in range(20)}
+    assert set(Node.open(paths).properties) == {f"acmedomain{number}" for number in range(20)}
 
 
 def test_concurrent_changes_of_one_instance_see_each_other(paths):
-    place = instances.files.place(paths, "dns")
-    place.put(instances.Instance("dns", "counter", "ovh", {"N": "0"}))
+    with instances.files.changing(paths, "dns") as place:
+        place.put(instances.Instance("dns", "counter", "ovh", {"N": "0"}))
     at_once(
         paths,
         """
@@ -240,8 +241,8 @@ def test_concurrent_changes_of_one_instance_see_each_other(paths):
         """,
         range(0, 20, 5),
     )
-    assert instances.load(paths, "dns", "counter").settings == {"N": "20"}
-    assert len(instances.load_all(paths, "dns", "challenge")) == 22
+    assert instances.load(Node.open(paths), "dns", "counter").settings == {"N": "20"}
+    assert len(instances.load_all(Node.open(paths), "dns", "challenge")) == 22
 
 
 def test_properties_and_instances_in_one_file_do_not_undo_each_other(paths):
@@ -262,8 +263,8 @@ def test_properties_and_instances_in_one_file_do_not_undo_each_other(paths):
         """,
         range(0, 20, 5),
     )
-    assert instances.load(paths, "guest", "counter").settings == {"n": "20"}
-    assert len(node_settings.load(paths)) == 20
+    assert instances.load(Node.open(paths), "guest", "counter").settings == {"n": "20"}
+    assert len(Node.open(paths).properties) == 20
 
 
 def test_a_change_in_two_nodes_trees_of_one_cluster(paths):

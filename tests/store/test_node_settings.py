@@ -11,7 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, StoreError, UsageError
-from pvefw.store import files, node_settings, properties
+from pvefw.store import files, node_settings, oddities, properties
+from pvefw.store.node import Node
+
+
+@pytest.fixture(autouse=True)
+def _instances(paths):
+    theirs = b"".join(b"dns: %s\n\tapi ovh\n\n" % id_ for id_ in (b"web", b"pp"))
+    files.replace(paths.plugins_cfg, theirs, private=True)
+    own = b"".join(b"dns: %s\n\tapi mine\n\n" % id_ for id_ in (b"p", b"x", b"p2", b"mine"))
+    files.replace(paths.own_plugins_cfg, own, private=True)
 
 
 def theirs(paths):
@@ -31,12 +40,13 @@ def ours(paths):
         ("acmedomain5", "a.example,plugin=web,alias=b.example", True),
         ("acmedomain5", "domain=a.example,alias=_acme-challenge.b.example", True),
         ("acmedomain5", "a.example,plugin=x", False),  # too short for its pve-configid
+        ("acmedomain5", "a.example,plugin=mine", False),  # it is in our file
         ("acmedomain0", "_a.example", False),
         ("acmedomain0", "a.example.", False),
         ("acmedomain0", "localhost", False),
         ("acmedomain6", "a.example", False),
         ("acmedomain0", "*.example", False),
-        ("acmedomain1", "192.0.2.1", False),
+        ("acmedomain1", "192.0.2.1", True),
         ("acmedomain1", "2001:db8::1", False),
         ("acmedomain2", "bücher.example", False),
         ("acme", "account=corp,domains=a.example;b.example", True),
@@ -53,7 +63,7 @@ def ours(paths):
 )
 def test_each_property_goes_where_it_belongs(paths, key, value, in_theirs):
     node_settings.change(paths, {key: value})
-    assert node_settings.get(paths, key) == value
+    assert Node.open(paths).properties.get(key) == value
     assert (f"{key}: {value}" in theirs(paths)) == in_theirs
     assert (f"{key}: {value}" in ours(paths)) != in_theirs
 
@@ -97,7 +107,7 @@ def test_a_wrong_value_shows_the_format_and_changes_nothing(paths, key, value):
     with pytest.raises(UsageError, match=f"config set: {key}: ") as caught:
         node_settings.change(paths, {"ballooning-target": "50", key: value})
     assert properties.find(key).format in caught.value.hint
-    assert node_settings.load(paths) == {}
+    assert Node.open(paths).properties == {}
 
 
 def test_an_unknown_property_lists_those_that_are_known(paths):
@@ -110,7 +120,7 @@ def test_a_name_that_stands_twice_names_both_places(paths):
     node_settings.change(paths, {"acme": "domains=a.example;b.example"})
     with pytest.raises(ConfigError, match=r"b\.example stands in acme and in acmedomain7"):
         node_settings.change(paths, {"acmedomain7": "B.Example"})
-    assert "acmedomain7" not in node_settings.load(paths)
+    assert "acmedomain7" not in Node.open(paths).properties
 
 
 def test_names_in_order_with_plugin_alias_and_identifier(paths):
@@ -121,7 +131,7 @@ def test_names_in_order_with_plugin_alias_and_identifier(paths):
         "acmedomain0": "gui.example,alias=alias.example,plugin=p",
     }
     node_settings.change(paths, values)
-    found = node_settings.certificate_names(paths)
+    found = Node.open(paths).certificate_names()
     assert [(one.name, one.plugin, one.alias, one.identifier.type) for one in found] == [
         ("xn--bcher-kva.example", "standalone", "", "dns"),
         ("gui.example", "p", "alias.example", "dns"),
@@ -134,44 +144,52 @@ def test_a_number_that_proxmox_ve_gave_to_another_name_is_an_error_that_names_bo
     node_settings.change(paths, {"acmedomain0": "*.example"})
     paths.node_config().write_text("acmedomain0: gui.example\n")
     with pytest.raises(ConfigError, match=r"acmedomain0 is '\*\.example' in .*pvefw\.cfg and 'gui"):
-        node_settings.certificate_names(paths)
+        Node.open(paths).certificate_names()
     node_settings.change(paths, {"acmedomain0": "gui.example", "acmedomain1": "*.example"})
-    found = [one.name for one in node_settings.certificate_names(paths)]
+    found = [one.name for one in Node.open(paths).certificate_names()]
     assert found == ["gui.example", "*.example"]
 
 
 @pytest.mark.parametrize(
     "line", ["acmedomain0: plugin=web", "acme: nonsense", "acmedomain1: a.example,what=ever"]
 )
-def test_a_damaged_value_shows_the_format(paths, line):
-    files.replace(paths.node_config(), f"{line}\n".encode())
-    with pytest.raises(ConfigError, match=f"node pve1: {line.partition(':')[0]}: ") as caught:
-        node_settings.certificate_names(paths)
-    assert "The format is" in caught.value.hint
-    key, _, value = line.partition(": ")
-    assert node_settings.load(paths) == {key: value}
+def test_a_damaged_value_costs_that_property_and_the_warning_shows_the_format(paths, line):
+    files.replace(paths.node_config(), f"acmedomain3: b.example\n{line}\n".encode())
+    heard = []
+    with oddities.listening(heard.append):
+        node = Node.open(paths)
+        assert [one.name for one in node.certificate_names()] == ["b.example"]
+    key, _, _ = line.partition(": ")
+    [warning] = heard
+    assert warning.startswith(f"{paths.node_config()}:2: {key}: ")
+    assert "the format is" in warning
+    assert warning.endswith("the property is ignored")
     node_settings.change(paths, {}, [key])
-    assert theirs(paths) == ""
+    assert theirs(paths) == "acmedomain3: b.example\n"
 
 
 def test_what_only_looks_like_a_domain_property_is_left_alone(paths):
     files.replace(paths.node_config(), b"acmedomain: x\nacmedomain07: y\n")
-    assert node_settings.certificate_names(paths) == []
+    assert Node.open(paths).certificate_names() == []
     node_settings.change(paths, {"acmedomain0": "a.example"})
     assert theirs(paths) == "acmedomain: x\nacmedomain0: a.example\nacmedomain07: y\n"
 
 
 def test_names_apart_by_blanks_as_proxmox_ve_reads_them(paths):
     files.replace(paths.node_config(), b"acme: domains=a.example b.example;c.example\n")
-    found = [one.name for one in node_settings.certificate_names(paths)]
+    found = [one.name for one in Node.open(paths).certificate_names()]
     assert found == ["a.example", "b.example", "c.example"]
 
 
-def test_a_single_value_is_checked_where_it_is_used(paths):
-    files.replace(paths.node_pvefw_cfg(), b"renew-before: soon\n")
-    with pytest.raises(ConfigError, match="renew-before: 'soon' is not a whole number") as caught:
-        node_settings.get(paths, "renew-before")
-    assert "DAYS" in caught.value.hint
+def test_a_value_of_ours_that_is_not_in_its_format_is_ignored(paths):
+    files.replace(paths.cluster_pvefw_cfg, b"renew-before: 20\n")
+    files.replace(paths.node_pvefw_cfg(), b"\nrenew-before: soon\n")
+    heard = []
+    with oddities.listening(heard.append):
+        assert Node.open(paths).get("renew-before") == "20"
+    [warning] = heard
+    assert warning.startswith(f"{paths.node_pvefw_cfg()}:2: renew-before: 'soon' is not a whole")
+    assert "DAYS" in warning
 
 
 def test_a_value_that_is_no_text(paths):
@@ -219,14 +237,14 @@ def test_a_change_of_both_files_that_fails_changes_nothing(paths, monkeypatch, b
         seen = writes(context)
         node_settings.change(paths, after)
         steps = len(seen)
-    assert node_settings.load(paths) == after
+    assert Node.open(paths).properties == after
     for step in range(1, steps):
         node_settings.change(paths, before)
         with monkeypatch.context() as context:
             writes(context, fail_at=step)
             with pytest.raises(StoreError, match="no space"):
                 node_settings.change(paths, after)
-        assert node_settings.load(paths) == before
+        assert Node.open(paths).properties == before
 
 
 class Stopped(BaseException):
@@ -251,17 +269,16 @@ def test_a_property_that_moves_is_never_lost(paths, monkeypatch, before, after):
             context.setattr(files, "replace", replace)
             with contextlib.suppress(Stopped):
                 node_settings.change(paths, after)
-        found = node_settings.load(paths)
+        found = Node.open(paths).properties
         assert all(found[key] in (before[key], after[key]) for key in before)
 
 
 def test_the_clusters_values_are_defaults(paths):
-    paths.cluster_pvefw_cfg.parent.mkdir(parents=True)
     paths.cluster_pvefw_cfg.write_text("key-type: ec384\nrenew-before: 20\n")
     node_settings.change(paths, {"key-type": "rsa2048"})
-    assert node_settings.load(paths) == {"key-type": "rsa2048", "renew-before": "20"}
+    assert Node.open(paths).properties == {"key-type": "rsa2048", "renew-before": "20"}
     node_settings.change(paths, {}, ["key-type"])
-    assert node_settings.load(paths) == {"key-type": "ec384", "renew-before": "20"}
+    assert Node.open(paths).properties == {"key-type": "ec384", "renew-before": "20"}
     assert not paths.node_pvefw_cfg().exists()
     with pytest.raises(NotFound, match="the property is set for all nodes"):
         node_settings.change(paths, {}, ["key-type"])
@@ -272,23 +289,23 @@ def test_deleting(paths):
         paths, {"acmedomain0": "a.example", "key-type": "ec384", "description": "Rack 7"}
     )
     node_settings.change(paths, {}, ["acmedomain0", "key-type", "description"])
-    assert node_settings.load(paths) == {}
+    assert Node.open(paths).properties == {}
     node_settings.change(paths, {}, ["acmedomain0", "description"])  # as the reference: no error
     with pytest.raises(NotFound, match="acmedomian0: there is no such property"):
         node_settings.change(paths, {}, ["acmedomian0"])
 
 
 def test_a_digest_guards_a_change(paths):
-    seen = node_settings.digest(paths)
+    seen = Node.open(paths).digest
     node_settings.change(paths, {"acmedomain0": "a.example"}, expected_digest=seen)
     with pytest.raises(DigestMismatch):
         node_settings.change(paths, {"acmedomain0": "b.example"}, expected_digest=seen)
-    assert node_settings.get(paths, "acmedomain0") == "a.example"
+    assert Node.open(paths).properties.get("acmedomain0") == "a.example"
 
 
 def test_the_digest_is_proxmox_ves_where_only_its_file_is_there_and_guards_ours_too(paths):
     node_settings.change(paths, {"acmedomain0": "a.example"})
-    seen = node_settings.digest(paths)
+    seen = Node.open(paths).digest
     assert seen == hashlib.sha1(theirs(paths).encode()).hexdigest()
     node_settings.change(paths, {"key-type": "ec384"})
     with pytest.raises(DigestMismatch):
@@ -309,18 +326,20 @@ def test_whatever_is_set_is_read_again_from_the_file_it_belongs_to(paths, wanted
     shutil.rmtree(paths.root, ignore_errors=True)
     values = {f"acmedomain{number}": name for number, name in wanted.items()}
     node_settings.change(paths, values)
-    assert node_settings.load(paths) == values
-    assert {one.name for one in node_settings.certificate_names(paths)} == set(wanted.values())
+    assert Node.open(paths).properties == values
+    assert {one.name for one in Node.open(paths).certificate_names()} == set(wanted.values())
     for line in theirs(paths).splitlines():
         assert re.fullmatch(r"acmedomain[0-5]: [a-z]+(\.[a-z]+)+", line)
     gone = data.draw(st.sets(st.sampled_from(sorted(values)))) if values else set()
     node_settings.change(paths, {}, sorted(gone))
-    assert node_settings.load(paths) == {key: values[key] for key in values if key not in gone}
+    assert Node.open(paths).properties == {key: values[key] for key in values if key not in gone}
 
 
 @pytest.mark.parametrize("text", ["one\ntwo\n\nfour", "☎ 100% : #", "trailing\n", "\tindented"])
 def test_descriptions(paths, text):
     node_settings.change(paths, {"description": text, "ballooning-target": "7"})
-    assert node_settings.get(paths, "description").removesuffix("\n") == text.removesuffix("\n")
+    assert Node.open(paths).properties.get("description").removesuffix("\n") == text.removesuffix(
+        "\n"
+    )
     assert theirs(paths).startswith("#")
     assert theirs(paths).endswith("ballooning-target: 7\n")

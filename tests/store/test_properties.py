@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from pvefw.core.errors import ConfigError, UsageError
-from pvefw.store import node_settings, properties
+from pvefw.store import files, host_names, node_settings, properties
+from pvefw.store.node import Node
 from pvefw.store.node_config import NodeConfig
 
 HEX = "0123456789abcdefABCDEF"
@@ -25,12 +26,14 @@ LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,8}[a-zA-Z0-9])?"
 names = st.from_regex(
     rf"(?:\*\.)?{LABEL}(?:\.{LABEL}){{0,3}}", fullmatch=True, alphabet=st.characters(codec="ascii")
 )
-names = names.filter(lambda name: not properties.is_address(name.removeprefix("*.")))
+names = names.filter(lambda name: not host_names.is_address(name.removeprefix("*.")))
 addresses = st.ip_addresses().map(str)
 international = st.sampled_from(
     ["bücher.example", "παράδειγμα.example", "例え.テスト", "*.bücher.example"]
 )
-ids = st.from_regex(r"[a-zA-Z][a-zA-Z0-9_-]{0,12}", fullmatch=True)
+ids = st.sampled_from(["standalone", "p1", "ovh-x", "A_b", "mine"])
+"""Of plugin instances: ``mine`` is in our own file, the others are in Proxmox VE's."""
+accounts = st.from_regex(r"[a-zA-Z][a-zA-Z0-9_-]{0,12}", fullmatch=True)
 octets = st.text(HEX, min_size=2, max_size=2)
 macs = st.lists(octets, min_size=6, max_size=6).map(":".join)
 macs = macs.filter(lambda mac: int(mac[:2], 16) % 2 == 0)
@@ -58,7 +61,7 @@ VALUES = {
     "acmedomain0": parts(("domain", names | addresses | international), plugin=ids, alias=names),
     "acmedomain999": parts(("domain", names | addresses | international), plugin=ids, alias=names),
     "acme": st.one_of(
-        ids.map("account={}".format),
+        accounts.map("account={}".format),
         st.lists(names | addresses, min_size=1, max_size=8, unique_by=str.lower)
         .filter(lambda found: len({same(one) for one in found}) == len(found))
         .map(lambda found: "domains=" + ";".join(found)),
@@ -68,8 +71,16 @@ VALUES = {
 }
 
 
+def begin(paths):
+    """A tree with nothing in it but plugin instances."""
+    shutil.rmtree(paths.root, ignore_errors=True)
+    theirs = b"".join(b"dns: %s\n\tapi ovh\n\n" % id_ for id_ in (b"p1", b"ovh-x", b"A_b"))
+    files.replace(paths.plugins_cfg, theirs, private=True)
+    files.replace(paths.own_plugins_cfg, b"dns: mine\n\tapi hetzner\n", private=True)
+
+
 def same(name):
-    return str(ipaddress.ip_address(name)) if properties.is_address(name) else name.lower()
+    return str(ipaddress.ip_address(name)) if host_names.is_address(name) else name.lower()
 
 
 # --- Proxmox VE's side --------------------------------------------------------------------------------
@@ -80,7 +91,7 @@ _PVE_PARTS = {
     "account": _PVE_ID,
     "domains": rf"(?:{_PVE_DOMAIN})?(?:[;\s]+{_PVE_DOMAIN})*",
     "domain": _PVE_DOMAIN,
-    "plugin": _PVE_ID,
+    "plugin": "standalone|p1|ovh-x|A_b",
     "alias": r"[a-zA-Z0-9_][a-zA-Z0-9_-]*(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]*)+",
     "mac": r"[0-9a-fA-F][02468aceACE](?::[0-9a-fA-F]{2}){5}",
     "bind-interface": r"[a-zA-Z][a-zA-Z0-9_]{1,20}(?:[:.][0-9]+)?",
@@ -129,13 +140,13 @@ fresh = settings(
 @example(("acmedomain0", "1.2.3"))
 def test_what_is_in_the_format_is_kept_and_proxmox_ve_never_stumbles(paths, one):
     key, value = one
-    shutil.rmtree(paths.root, ignore_errors=True)
+    begin(paths)
     node_settings.change(paths, {key: value})
-    assert node_settings.get(paths, key) == value
+    assert Node.open(paths).properties.get(key) == value
     there = paths.node_config().read_text() if paths.node_config().exists() else ""
     assert key in {**pve_reads(there), **_ours(paths)}
     node_settings.change(paths, {}, [key])
-    assert node_settings.load(paths) == {}
+    assert Node.open(paths).properties == {}
 
 
 def _ours(paths):
@@ -146,14 +157,14 @@ def _ours(paths):
 @fresh
 @given(st.fixed_dictionaries({}, optional=VALUES), st.text(st.characters(codec="utf-8")))
 def test_everything_together(paths, values, description):
-    shutil.rmtree(paths.root, ignore_errors=True)
+    begin(paths)
     wanted = {**values, **({"description": description} if description else {})}
     try:
         node_settings.change(paths, wanted)
     except ConfigError as error:
         assume("stands" not in error.message)  # two properties drew the same name
         raise
-    found = node_settings.load(paths)
+    found = Node.open(paths).properties
     assert found.pop("description", "").removesuffix("\n") == description
     assert found == values
     if paths.node_config().exists():
@@ -196,22 +207,22 @@ def test_what_is_not_in_the_format_is_refused_and_shows_it(paths, key, value):
     with pytest.raises(UsageError, match=f"config set: {key}: ") as caught:
         node_settings.change(paths, {key: value})
     assert caught.value.hint == f"The format is: {properties.find(key).format}"
-    assert node_settings.load(paths) == {}
+    assert Node.open(paths).properties == {}
 
 
 @fresh
 @given(st.sampled_from(sorted(VALUES)), st.text(st.characters(codec="utf-8"), max_size=40))
 def test_any_text_is_taken_as_it_is_or_refused_with_the_format(paths, key, text):
-    shutil.rmtree(paths.root, ignore_errors=True)
+    begin(paths)
     try:
         node_settings.change(paths, {key: text})
     except UsageError as error:
         assert properties.find(key).format in error.hint
-        assert node_settings.load(paths) == {}
+        assert Node.open(paths).properties == {}
     except ConfigError as error:
         assert "stands twice" in error.message
     else:
-        assert node_settings.load(paths) == {key: text.strip()}
+        assert Node.open(paths).properties == {key: text.strip()}
 
 
 def test_a_description_of_proxmox_ves_longest_and_one_more(paths):
@@ -219,7 +230,7 @@ def test_a_description_of_proxmox_ves_longest_and_one_more(paths):
     with pytest.raises(UsageError, match="description: it has 65537 characters") as caught:
         node_settings.change(paths, {"description": "☎" * 65537})
     assert "65536" in caught.value.hint
-    assert node_settings.load(paths) == {"description": "☎" * 65536 + "\n"}
+    assert Node.open(paths).properties == {"description": "☎" * 65536 + "\n"}
 
 
 def test_a_name_that_stands_twice_in_one_property_says_so(paths):
@@ -246,7 +257,7 @@ pve_values = st.fixed_dictionaries(
     {},
     optional={
         "acme": st.just("account=default,domains=a.example;b.example"),
-        "acmedomain0": st.just("gui.example,plugin=example_plugin"),
+        "acmedomain0": st.just("gui.example,plugin=p1"),
         "acmedomain5": st.just("domain=c.example,,alias=_x.d.example"),
         "ballooning-target": st.integers(0, 100).map(str),
         "wakeonlan": st.just("00:11:22:33:44:55,bind-interface=vmbr0"),
@@ -261,11 +272,11 @@ pve_values = st.fixed_dictionaries(
 def test_a_file_of_proxmox_ves_is_read_whole_and_a_change_leaves_the_rest(
     paths, values, description
 ):
-    shutil.rmtree(paths.root, ignore_errors=True)
+    begin(paths)
     text = pve_writes(values, description)
     paths.node_config().parent.mkdir(parents=True)
     paths.node_config().write_text(text, newline="")
-    found = node_settings.load(paths)
+    found = Node.open(paths).properties
     assert found.pop("description", "").removesuffix("\n") == description
     assert found == values
     assert NodeConfig.parse(text.encode(), "x").render() == text.encode()

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pvefw.core.errors import ConfigError
 from pvefw.host import programs
 from pvefw.store import files, node_settings
+from pvefw.store.node import Node
 from pvefw.tasks import archive, history, registry, retention
 from pvefw.tasks.history import Filter
 from pvefw.tasks.task import run_task
@@ -225,7 +225,11 @@ def test_a_wrong_setting_is_said(paths, started):
     files.replace(paths.cluster_pvefw_cfg, b"task-history-days: soon\n")
     [warning] = end_a_task(paths)
     assert "task-history-days: 'soon' is not a whole number from 1 to 36500" in warning
-    with pytest.raises(ConfigError, match="soon") as caught:
-        retention.prune(paths, NOW)
-    assert "1..36500" in caught.value.hint
+    assert "1..36500" in warning
     assert started == []
+
+
+def test_with_a_wrong_setting_everything_is_kept(paths):
+    files.replace(paths.cluster_pvefw_cfg, b"task-history-days: 1\ntask-history-count: 1\n")
+    files.replace(paths.node_pvefw_cfg(), b"task-history-days: 30 days\n")
+    assert retention.rule(Node.open(paths)).everything

@@ -9,6 +9,7 @@ import pytest
 from pvefw.api import ProviderError, TxtRecord
 from pvefw.core.masking import MASK
 from pvefw.instances import Instance, binding
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
 
@@ -36,8 +37,8 @@ def paths(request, tmp_path):
 
 
 def test_scripts_are_looked_for_below_the_root(paths):
-    assert "bare" in binding.names(paths)
-    assert [one.key for one in binding.declared(paths, "dns", "acmesh/bare")] == [
+    assert "bare" in binding.names(Node.open(paths))
+    assert [one.key for one in binding.declared(Node.open(paths), "dns", "acmesh/bare")] == [
         "BARE_Token",
         "OTHER_Thing",
     ]
@@ -48,7 +49,7 @@ def test_scripts_are_looked_for_below_the_root(paths):
 def test_any_key_goes_through_and_every_value_is_masked(paths):
     """Also of a key that nobody has heard of: it may be a misspelt credential."""
     values = {"BARE_Token": "s3cr3t-token", "OTHER_Thing": "other-value", "BARE_Tokn": "misspelt"}
-    bound = binding.bind(paths, Instance("dns", "mine", "bare", values))
+    bound = binding.bind(Node.open(paths), Instance("dns", "mine", "bare", values))
     task = FakeTask()
     with pytest.raises(ProviderError) as caught:
         bound.hooks.dns_add(zone="example.com.", records=[RECORD], task=task)

@@ -1,0 +1,104 @@
+"""What is ordered, and how far an order has come; both outlive a crash."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvefw.acme.client import Order
+from pvefw.acme.order import OrderFlow
+from pvefw.certs import keys
+from pvefw.certs.keys import PrivateKey
+from pvefw.core.errors import NotFound
+from pvefw.core.model import Identifier
+from pvefw.store import files
+from pvefw.store.domains import DomainEntry
+from pvefw.store.node import Node
+from pvefw.store.paths import Paths
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to order, from the node's configuration."""
+
+    node: Node
+    entries: list[DomainEntry]
+    account: str
+
+    @property
+    def identifiers(self) -> list[Identifier]:
+        return [one.identifier for one in self.entries]
+
+
+class Progress:
+    """How far an order has come: its URL, and the key that its certificate will belong to.
+
+    Both outlive a crash, so that an order is resumed where the server still knows it; the key waits in
+    the directory where it will be used.
+    """
+
+    def __init__(self, paths: Paths, wanted: Wanted, account_url: str) -> None:
+        self._paths = paths
+        self._wanted = wanted
+        self._account_url = account_url
+        self._key: PrivateKey | None = None
+
+    @property
+    def _waiting_key(self) -> Path:
+        return self._paths.proxy_key.with_name(f"{self._paths.proxy_key.name}.pvefw-order")
+
+    def resumed(self, flow: OrderFlow) -> Order | None:
+        """The order that was interrupted, if it was for the same and can go on."""
+        record = files.read_if_exists(self._paths.open_order)
+        key = files.read_if_exists(self._waiting_key)
+        if record is None or key is None:
+            return None
+        try:
+            said = json.loads(record)
+            same = said["account"] == self._account_url and said["settings"] == self._fingerprint
+            found = flow.resume(said["url"], self._wanted.identifiers) if same else None
+        except (ValueError, KeyError, TypeError):
+            return None
+        if found is not None:
+            self._key = keys.from_pem(key, str(self._waiting_key))
+        return found
+
+    def begin(self, placed: Order) -> None:
+        """Remember a new order."""
+        self._key = self._reused_key() or keys.generate(self._wanted.node.get("key-type", "ec256"))
+        files.replace(self._waiting_key, keys.to_pem(self._key), private=True)
+        record = {
+            "url": placed.url,
+            "account": self._account_url,
+            "settings": self._fingerprint,
+        }
+        files.replace(self._paths.open_order, json.dumps(record).encode(), private=True)
+
+    def end(self) -> None:
+        """Forget the order: its certificate is installed."""
+        files.remove(self._paths.open_order)
+        files.remove(self._waiting_key)
+
+    @property
+    def key(self) -> PrivateKey:
+        """The key of the certificate that is ordered."""
+        if self._key is None:
+            raise NotFound("the order has no key yet")
+        return self._key
+
+    def signing_request(self) -> bytes:
+        """The CSR (DER)."""
+        return keys.signing_request(
+            self.key, self._wanted.identifiers, must_staple=self._wanted.node.is_on("must-staple")
+        )
+
+    @property
+    def _fingerprint(self) -> dict[str, str]:
+        """The settings that a resumed order must share with the one that was interrupted."""
+        shared = ("key-type", "key-reuse", "must-staple", "profile")
+        return {key: self._wanted.node.get(key, "") for key in shared}
+
+    def _reused_key(self) -> PrivateKey | None:
+        if not self._wanted.node.is_on("key-reuse"):
+            return None
+        current = files.read_if_exists(self._paths.proxy_key)
+        return keys.from_pem(current, str(self._paths.proxy_key)) if current else None

@@ -1,0 +1,285 @@
+"""Decides for every certificate of a node whether it is to be renewed, and when."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from cryptography import x509
+
+from pvefw.acme.client import Client
+from pvefw.acme.renewal_info import RenewalInfo
+from pvefw.acme.transport import Transport
+from pvefw.certs import (
+    accounts,
+    authority,
+    chain,
+    install,
+    issue,
+    node_certificate,
+    offers,
+    renewal,
+    sharing,
+)
+from pvefw.certs.chain import CertificateInfo
+from pvefw.certs.renewal import Decision, Record, Window
+from pvefw.core.errors import AcmeError, CertificateError, ConfigError, NotFound, PvefwError
+from pvefw.core.model import Task
+from pvefw.store import accounts as account_store
+from pvefw.store import files
+from pvefw.store.accounts import Account
+from pvefw.store.node import Node
+
+_ASK_AGAIN = 6 * 3600.0
+"""Seconds until the next question where the authority does not say (RFC 9773 section 4.3.2)."""
+_SOONEST, _LATEST = 60.0, 24 * 3600.0
+_ASK_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One certificate, and what is to happen with it."""
+
+    info: CertificateInfo
+    record: Record
+    decision: Decision | None
+    """``None`` where it is not for us to renew."""
+    note: str
+    """Why not, or what beside the date decides; may be empty."""
+    task_type: str
+    work: Callable[[Task], object]
+    doubt: str = ""
+    """Why the authority would refuse the order."""
+
+    def line(self, now: datetime) -> str:
+        """What is decided and why, for people."""
+        names = self.info.san[0] if self.info.san else self.info.subject
+        more = f" and {len(self.info.san) - 1} more" if len(self.info.san) > 1 else ""
+        head = f"{self.info.filename} ({names}{more}): "
+        if self.decision is None:
+            return f"{head}not renewed: {self.note}"
+        if self.held_back(now):
+            until = f"{self.record.next_try:%Y-%m-%d %H:%M}"
+            return f"{head}due, but the last try failed; next at {until} UTC: {self.record.reason}"
+        when = (
+            "due"
+            if self.decision.due <= now
+            else f"not due until {self.decision.due:%Y-%m-%d %H:%M} UTC"
+        )
+        note = f" ({self.note})" if self.note else ""
+        doubt = f"; {self.doubt}" if self.doubt else ""
+        return f"{head}{when}: {self.decision.reason}{note}{doubt}"
+
+    def due(self, now: datetime) -> bool:
+        """Whether to renew it now."""
+        return bool(self.decision and self.decision.due <= now and not self.held_back(now))
+
+    def held_back(self, now: datetime) -> bool:
+        """Whether a failure is too recent to try again."""
+        due = self.decision is not None and self.decision.due <= now
+        return due and self.record.next_try is not None and self.record.next_try > now
+
+
+@dataclass(frozen=True)
+class Undecided:
+    """A certificate of which nothing can be decided; the others get their turn."""
+
+    file: Path
+    error: PvefwError
+
+    def line(self, _now: datetime) -> str:
+        """Why, for people."""
+        return f"{self.file.name}: not renewed: {self.error.message}"
+
+
+def overview(node: Node, now: datetime) -> list[dict[str, object]]:
+    """What is known of each certificate and its renewal; the authority is not asked.
+
+    :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
+        it is not for us to renew), ``urgency``, ``failures`` (tries in a row), ``doubt`` (why the
+        authority would refuse the order), and ``line``, for people.
+    :raises PvefwError: of one of them nothing is known.
+    """
+    found = list(plan(node, now, keep=False, ask=False))
+    for one in found:
+        if isinstance(one, Undecided):
+            raise one.error
+    return [
+        {
+            "file": planned.info.filename,
+            "names": list(planned.info.san),
+            "not-after": planned.info.not_after.isoformat(),
+            "due": planned.decision.due.isoformat() if planned.decision else None,
+            "urgency": renewal.urgency(planned.info, now).value,
+            "failures": planned.record.failures,
+            "doubt": planned.doubt,
+            "line": planned.line(now),
+        }
+        for planned in found
+        if isinstance(planned, Planned)
+    ]
+
+
+def plan(
+    node: Node, now: datetime, *, keep: bool, ask: bool = True
+) -> Iterator[Planned | Undecided]:
+    """What is to happen with each certificate that is there.
+
+    :param keep: whether to keep what the authority says of its window.
+    :param ask: whether to ask it; without that, what it said last counts.
+    """
+    paths = node.paths
+    service = partial(_plan_service, keep=keep, ask=ask)
+    for path, decide in (
+        (install.authority_pair(paths).certificate, _plan_authority),
+        (install.node_pair(paths).certificate, _plan_node),
+        (paths.proxy_certificate, service),
+    ):
+        try:
+            pem = files.read_if_exists(path)
+            if pem is not None:
+                yield decide(node, chain.describe(path, pem), now)
+            elif decide is service:
+                yield from _to_take_over(node, now)
+        except PvefwError as error:
+            yield Undecided(path, error)
+
+
+def plan_service(node: Node, info: CertificateInfo, now: datetime) -> Planned:
+    """What is to happen with the services' certificate; what its authority says is kept.
+
+    :raises ConfigError: the names to order it for are not clear.
+    """
+    return _plan_service(node, info, now, keep=True)
+
+
+# --- each certificate -----------------------------------------------------------------------------
+
+
+def _plan_authority(node: Node, info: CertificateInfo, now: datetime) -> Planned:
+    paths = node.paths
+    record = renewal.record_of(paths, info)
+
+    def unable(note: str) -> Planned:
+        return Planned(info, record, None, note, "", lambda _task: None)
+
+    try:
+        ca = authority.load(paths)
+    except CertificateError as error:
+        return unable(error.message)
+    if ca is None:
+        return unable("its private key is not here")
+    if ca.previous and ca.previous[0].not_valid_after_utc <= now:
+        over = Decision(now, "the CA that it replaced has ended")
+        return Planned(
+            info, record, over, "", "certca", lambda task: authority.finish_roll_over(paths, task)
+        )
+    decision = Decision(ca.due, "four fifths of its lifetime are over then")
+    return Planned(
+        info, record, decision, "", "certca", lambda task: authority.roll_over(paths, task, now)
+    )
+
+
+def _plan_node(node: Node, info: CertificateInfo, now: datetime) -> Planned:
+    paths = node.paths
+    try:
+        decision, note = node_certificate.decide(paths, now), "the cluster's CA did not sign it"
+    except CertificateError as error:
+        decision, note = None, error.message
+    return Planned(
+        info,
+        renewal.record_of(paths, info),
+        decision,
+        "" if decision else note,
+        "certnode",
+        lambda task: node_certificate.refresh(paths, task, now),
+    )
+
+
+def _plan_service(
+    node: Node, info: CertificateInfo, now: datetime, *, keep: bool, ask: bool = True
+) -> Planned:
+    paths = node.paths
+    record = renewal.record_of(paths, info)
+    why_not = "it was set by hand" if record.custom else _not_configured(node)
+    if why_not:
+        return Planned(info, record, None, why_not, "", lambda _task: None)
+    found = sharing.newer(node, sharing.partners(node), info, now)
+    if found:
+        decision, note = Decision(now, f"node {found.node} has a newer one to share"), ""
+    else:
+        record, note = _asked(node, info, record, now) if ask else (record, "")
+        if keep:
+            renewal.keep(paths, info, record)
+        days = node.get("renew-before")
+        earlier = timedelta(days=int(days)) if days else None
+        decision = renewal.decide(info, node.name, window=record.window, renew_before=earlier)
+    doubt = offers.doubt(node, record.profiles)
+    work = partial(issue.obtain, paths)
+    return Planned(info, record, decision, note, "acmerenew", work, doubt)
+
+
+def _to_take_over(node: Node, now: datetime) -> Iterator[Planned]:
+    """For a node that joined later: the certificate that another one shares."""
+    found = sharing.newer(node, sharing.partners(node), None, now)
+    if found:
+        decision = Decision(now, f"node {found.node} has one to share")
+        work = partial(issue.obtain, node.paths)
+        yield Planned(found.info, Record(), decision, "", "acmenewcert", work)
+
+
+def _not_configured(node: Node) -> str:
+    try:
+        return "" if node.certificate_names() else "no names are configured to order it for"
+    except ConfigError as error:
+        return error.message
+
+
+def _asked(node: Node, info: CertificateInfo, record: Record, now: datetime) -> tuple[Record, str]:
+    """Ask the authority for its window, unless it wants to be asked later.
+
+    No answer is no reason to fail: the last window stands, and without one the lifetime decides.
+    """
+    if record.ask_again and record.ask_again > now:
+        return record, ""
+    again, window, note, offered = _ASK_AGAIN, record.window, "", record.profiles
+    try:
+        found, offered = _renewal_info(node, info, record)
+    except (AcmeError, CertificateError, ConfigError, NotFound) as error:
+        note = f"its authority could not be asked for its window: {error.message}"
+    else:
+        window = Window(found.start, found.end, found.explanation) if found else None
+        again = (found and found.retry_after) or _ASK_AGAIN
+    pause = timedelta(seconds=min(max(again, _SOONEST), _LATEST))
+    return replace(record, window=window, profiles=offered, ask_again=now + pause), note
+
+
+def _account_of(node: Node, record: Record) -> Account:
+    """The account that a certificate was ordered with, or the configured one.
+
+    :raises NotFound: it is not there.
+    :raises ConfigError: its file is damaged.
+    """
+    for name in account_store.names(node.paths) if record.account else []:
+        try:
+            account = account_store.load(node.paths, name)
+        except ConfigError:
+            continue  # it may be another's
+        if record.account in (account.location, name):
+            return account
+    return account_store.load(node.paths, node.account)
+
+
+def _renewal_info(
+    node: Node, info: CertificateInfo, record: Record
+) -> tuple[RenewalInfo | None, list[str]]:
+    """What the authority says of the window, and the profiles that it offers."""
+    account = _account_of(node, record)
+    transport = Transport(ca_file=account.ca_file, deadline=_ASK_SECONDS, task=accounts.Unhurried())
+    try:
+        client = Client(transport, account.directory)
+        offered = sorted(client.directory.profiles or {})
+        return client.renewal_info(x509.load_pem_x509_certificate(info.pem.encode())), offered
+    finally:
+        transport.close()

@@ -1,0 +1,73 @@
+"""What makes no sense in a file that others write, too: a warning, never the end of the work.
+
+Proxmox VE reads its files that way: a line that it cannot use costs that line, and not the guests that
+start after a power cut. Whoever can show a warning listens meanwhile: the terminal, a task's log.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+Listener = Callable[[str], None]
+
+_listeners: list[Listener] = []
+
+
+@contextlib.contextmanager
+def listening(listener: Listener, heard: set[str] | None = None) -> Iterator[None]:
+    """Hand every warning to a listener until the body ends, each once: files are read more than once.
+
+    Whoever listens meanwhile hears them instead: a task's log, which the terminal shows, too.
+
+    :param heard: those that are known already; what is heard is added.
+    """
+    known = set() if heard is None else heard
+
+    def hear(warning: str) -> None:
+        if warning not in known:
+            known.add(warning)
+            listener(warning)
+
+    _listeners.append(hear)
+    try:
+        yield
+    finally:
+        _listeners.pop()
+
+
+def report(file: object, line: int, what: str, assumed: str) -> None:
+    """Warn of something odd in a file.
+
+    :param line: from 1; 0 where it is not about one line.
+    :param what: ``'soon' is not a whole number``.
+    :param assumed: ``the property is ignored``.
+    """
+    if _listeners:
+        where = f"{file}:{line}" if line else str(file)
+        _listeners[-1](_shown(f"{where}: {what}; {assumed}"))
+
+
+def _shown(text: str) -> str:
+    """Nothing from a file may steer a terminal, or begin a line of a log."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+# --- bytes that are no UTF-8 ----------------------------------------------------------------------
+
+
+def decoded(data: bytes) -> str:
+    """A file as text that :func:`encoded` turns into the same bytes, whatever they are."""
+    return data.decode(errors="surrogateescape")
+
+
+def encoded(text: str) -> bytes:
+    """The reverse of :func:`decoded`."""
+    return text.encode(errors="surrogateescape")
+
+
+def readable(text: str) -> str:
+    """A part of a decoded file for people and programs: where it is no UTF-8, its bytes as Latin-1."""
+    return text if text.isascii() or _is_utf8(text) else encoded(text).decode("latin-1")
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\udc80" <= character <= "\udcff" for character in text)
