@@ -137,11 +137,13 @@ class _Reader:
         return Given(self.values, self.more)
 
     def _option(self, typed: str, value: str | None) -> None:
-        name = typed.lower()
-        if name not in self.expected.known and f"--{typed}" in self.own:
-            self._own(typed, value)
-            return
-        found = unique(name, self.expected.known)
+        """The reference's options come first, also shortened: ``--node`` may be its ``--nodes``."""
+        try:
+            found = unique(typed.lower(), self.expected.known)
+        except UsageError:
+            if f"--{typed}" not in self.own:
+                raise
+            found = None
         if found is None:
             self._own(typed, value)
         elif found in self.expected.booleans:
