@@ -100,6 +100,8 @@ def test_tables_for_line_tools(history):
 
 
 def test_on_a_terminal(history):
+    history.env["COLUMNS"] = "200"
+
     def shown(line):
         with contextlib.closing(history.at_terminal(line)) as session:
             session.expect(pexpect.EOF)

@@ -148,8 +148,10 @@ def _whether_pinned_or_not(app: App, words: Sequence[str]) -> int:
     from pvefw.boot import choice, select
     from pvefw.cli.tasks import run_task
 
-    pinned = any(path.exists() for path in choice.pins(app.paths))
-    if pinned or _has_list(app) or words[2:] not in ([], ["--next-boot"]):
+    once = words[2:] == ["--next-boot"]
+    unwanted = [app.paths.next_boot_kernel] if once else choice.pins(app.paths)
+    pinned = any(path.exists() for path in unwanted)
+    if pinned or _has_list(app) or (words[2:] and not once):
         return _boot(app, words)
     run_task(app, "bootselect", lambda task: select.select(boot_context.context(app, task)))
     return DONE
