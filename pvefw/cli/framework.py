@@ -52,6 +52,8 @@ class App:
         self.error_prefix = "pvefw"
         """What an error message begins with; a command that runs a task changes it."""
         self.printing = Printing()
+        self.piped_answers = False
+        """Whether questions are asked without a terminal, too, and answered through a pipe."""
 
     @cached_property
     def paths(self) -> "Paths":

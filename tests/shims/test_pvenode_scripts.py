@@ -273,3 +273,26 @@ def test_an_order_that_is_refused_is_no_task(authority, pebble):
         "account"
     )
     authority.types("pvenode acme account deactivate")
+
+
+def test_answers_come_through_a_pipe(authority, pebble):
+    register = "pvenode acme account register"
+    answers = f"2\\n{pebble.directory}\\ny\\n"
+    said = authority.types(
+        f"sh -c \"printf '{answers}' | {register} default mail@example.invalid\""
+    )
+    assert said.endswith("Task OK\n")
+    authority.types(
+        f"sh -c 'echo n | {register} other mail@example.invalid --directory {pebble.directory}'",
+        status=255,
+    )
+    authority.types(f"{register} other mail@example.invalid", status=255)
+    authority.types(
+        f"sh -c 'echo y | {register} other mail@example.invalid --directory {pebble.directory}'"
+    )
+    assert authority.types("pvenode acme account list") == "default\nother\n"
+    authority.types(
+        f"sh -c 'echo y | pvefw acme account register third m@example.invalid "
+        f"--directory {pebble.directory}'",
+        status=2,
+    )
