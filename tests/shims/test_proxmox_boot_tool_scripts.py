@@ -1,5 +1,7 @@
 """Scripts that were written for the original: what they call, and the exit status that they test."""
 
+import json
+
 import pytest
 from boot.conftest import KERNELS
 
@@ -91,6 +93,13 @@ def test_kernels_stand_in_the_order_of_sort(types, host):
     assert manual.splitlines()[1:] == ["6.5.13-6-pve", "6.8.12-4-pve", "6.8.4-2-pve"]
     assert automatic.splitlines()[1:] == ["6.8.12-10-pve", "6.8.12-9-pve"]
     assert pinned == "Pinned kernel:\n6.8.12-9-pve\n"
+
+
+def test_what_only_pvefw_has_can_be_used_too(types):
+    listed = json.loads(types("proxmox-boot-tool kernel list --output-format json"))
+    assert listed["automatic"] == list(KERNELS)
+    types("proxmox-boot-tool status --output-format json", status=2)
+    assert "root=/dev/sda3" in types("proxmox-boot-tool cmdline get")
 
 
 def test_a_pinned_kernel_is_among_those_that_are_kept(types, host):

@@ -85,6 +85,15 @@ def test_help(node):
     assert "Usage: pvenode acme cert order" in node.types("pvenode acme cert order --help")
 
 
+def test_what_only_pvefw_has_can_be_used_too(history):
+    assert "4 ended tasks" in history.types("pvenode task index")
+    assert history.types("pvenode boot status", status=255)
+    listed = history.types("pvenode task list --noheader --grep 'line 1'")
+    assert len(listed.splitlines()) == len(ENDS)
+    assert "line 60" in history.types(f"pvenode task log -- {upid(1)}")
+    history.types("pvenode task log --root", status=255)
+
+
 # --- how results are printed ------------------------------------------------------------------------
 
 
@@ -268,6 +277,11 @@ def test_an_order_that_is_refused_is_no_task(authority, pebble):
     assert authority.types("pvenode acme cert renew --force 1").endswith("Task OK\n")
     authority.types("pvenode a c o -f")
     assert types() == ["acmenewcert", "acmerenew", "acmenewcert", "acmeregister"]
+    almost_over = certificates.self_signed("example.invalid", begin=-85)
+    for part, data in zip((pem, pem.with_suffix(".key")), almost_over, strict=True):
+        part.write_bytes(data)
+    assert authority.types("pvenode acme cert renew").endswith("Task OK\n"), "now it is due"
+    assert pem.read_bytes() != almost_over[0]
     assert pem.read_bytes() != first
     assert authority.types("pvenode acme account info --name default --noheader").startswith(
         "account"

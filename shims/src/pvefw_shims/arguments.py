@@ -138,12 +138,7 @@ class _Reader:
 
     def _option(self, typed: str, value: str | None) -> None:
         """The reference's options come first, also shortened: ``--node`` may be its ``--nodes``."""
-        try:
-            found = unique(typed.lower(), self.expected.known)
-        except UsageError:
-            if f"--{typed}" not in self.own:
-                raise
-            found = None
+        found = unique(typed.lower(), self.expected.known)
         if found is None:
             self._own(typed, value)
         elif found in self.expected.booleans:

@@ -89,12 +89,11 @@ def _below(path: Sequence[str]) -> set[str]:
 
 
 def _pvefw(path: Sequence[str]) -> click.Command | None:
-    """The command of pvefw with this name."""
+    """The command of pvefw with this name, below groups that there are."""
     command: click.Command | None = PVEFW
     for name in path:
-        if not isinstance(command, click.Group):
-            return None
-        command = command.get_command(click.Context(command), name)
+        group = cast("click.Group", command)
+        command = group.get_command(click.Context(group), name)
     return command
 
 
