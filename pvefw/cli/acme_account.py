@@ -105,7 +105,7 @@ def register(
 
 
 def _interactive() -> bool:
-    return sys.stdin.isatty()
+    return sys.stdin.isatty() or click.get_current_context().ensure_object(App).piped_answers
 
 
 def _ask_directory() -> tuple[str, bool]:
@@ -167,9 +167,15 @@ def _given_binding(kid: str | None, key_file: Path | None) -> tuple[str, str] | 
 
 def _ask_binding() -> tuple[str, str] | None:
     """Key id and key of the external account binding, from the terminal."""
-    if not click.confirm(
-        "Do you want to use external account binding?", default=False, prompt_suffix=" "
-    ):
+    try:
+        wanted = click.confirm(
+            "Do you want to use external account binding?", default=False, prompt_suffix=" "
+        )
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        return None  # a pipe that has no more answers
+    if not wanted:
         return None
     kid = click.prompt("Enter EAB key id").strip()
     return kid, click.prompt("Enter EAB key", hide_input=True).strip()

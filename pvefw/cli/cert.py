@@ -1,6 +1,7 @@
 """``pvefw cert``: the node's certificates."""
 
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,7 @@ def info(app: App) -> None:
         show_rows(app, found, [])
         return
     for one in found:
-        show_value(app, {key: _readable(key, value) for key, value in one.items() if key != "pem"})
+        show_certificate(app, one)
     if not found:
         click.echo(f"Node {app.paths.node} has no certificates.", err=True)
 
@@ -180,6 +181,15 @@ def refresh(app: App, force: bool) -> None:
         "certnode",
         lambda task: node_certificate.refresh(app.paths, task, _now(), force=force),
     )
+
+
+def show_certificate(app: App, found: Mapping[str, Any]) -> None:
+    """Print what :meth:`CertificateInfo.as_dict` has of a certificate; as text, without its PEM."""
+    if app.output_format == "text" and app.printing.human_readable:
+        found = {key: _readable(key, value) for key, value in found.items()}
+    if app.output_format == "text":
+        found = {key: value for key, value in found.items() if key != "pem"}
+    show_value(app, found)
 
 
 def _readable(key: str, value: Any) -> Any:

@@ -9,6 +9,7 @@ the options of :data:`~pvefw.cli.tree.OPTIONS`, and those that show something ``
 import importlib
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
     from pvefw.store.paths import Paths
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+@dataclass
+class Printing:
+    """How results are printed as text, where a caller wants that otherwise."""
+
+    borders: bool = True
+    """Borders on a terminal."""
+    header: bool = True
+    """The names of the columns."""
+    quiet: bool = False
+    """Nothing at all."""
+    human_readable: bool = True
+    """Times as dates and booleans as words, rather than as numbers."""
 
 
 class App:
@@ -36,6 +51,9 @@ class App:
         self.output_format = "text"
         self.error_prefix = "pvefw"
         """What an error message begins with; a command that runs a task changes it."""
+        self.printing = Printing()
+        self.piped_answers = False
+        """Whether questions are asked without a terminal, too, and answered through a pipe."""
 
     def warn(self, message: str) -> None:
         """Tell of what does not keep the command from its work."""

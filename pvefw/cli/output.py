@@ -6,21 +6,29 @@ from typing import Any
 
 import click
 
-from pvefw.cli.framework import App
+from pvefw.cli.framework import App, Printing
 
 
 def show_rows(app: App, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Print a list: as a table of these columns, or whole as JSON or YAML."""
+    if app.printing.quiet:
+        return
     if app.output_format == "text":
-        _table([[_cell(row.get(column)) for column in columns] for row in rows], columns)
+        words = _words(app.printing)
+        cells = [[_cell(row.get(column), words) for column in columns] for row in rows]
+        _table(cells, columns, app.printing)
     else:
         _data(app, list(rows))
 
 
 def show_value(app: App, value: Mapping[str, Any]) -> None:
     """Print one thing: as a table of keys and values, or as JSON or YAML."""
+    if app.printing.quiet:
+        return
     if app.output_format == "text":
-        _table([[key, _cell(one)] for key, one in value.items()], ["key", "value"])
+        words = _words(app.printing)
+        cells = [[key, _cell(one, words)] for key, one in value.items()]
+        _table(cells, ["key", "value"], app.printing)
     else:
         _data(app, value)
 
@@ -37,19 +45,24 @@ def _data(app: App, value: Any) -> None:
         click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
 
 
-def _cell(value: Any) -> str:
+def _words(printing: Printing) -> Sequence[str]:
+    """What false and true are called."""
+    return ("no", "yes") if printing.human_readable else ("0", "1")
+
+
+def _cell(value: Any, words: Sequence[str]) -> str:
     match value:
         case None:
             return ""
         case bool():
-            return "yes" if value else "no"
+            return words[value]
         case str():
             return value
         case Mapping():
-            cells = ((key, _cell(one).replace("\n", ", ")) for key, one in value.items())
+            cells = ((key, _cell(one, words).replace("\n", ", ")) for key, one in value.items())
             return "\n".join(f"{key}={one}" for key, one in cells)
         case Sequence():
-            return "\n".join(_cell(one) for one in value)
+            return "\n".join(_cell(one, words) for one in value)
     return str(value)
 
 
@@ -69,13 +82,13 @@ def _width(text: str) -> int:
     return cell_len(text)
 
 
-def _table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+def _table(rows: Sequence[Sequence[str]], columns: Sequence[str], printing: Printing) -> None:
     """Borders on a terminal; when piped, plain aligned columns that line tools can cut."""
     cleaned = [[_clean(cell) for cell in row] for row in rows]
-    if sys.stdout.isatty():
-        _bordered(cleaned, columns)
+    if sys.stdout.isatty() and printing.borders:
+        _bordered(cleaned, columns, header=printing.header)
     else:
-        _plain([columns, *cleaned])
+        _plain([columns, *cleaned] if printing.header else cleaned)
 
 
 # --- on a terminal --------------------------------------------------------------------------------
@@ -102,13 +115,13 @@ def _colour(column: str, cell: str) -> str:
     return next((colour for colour, words in _COLOURS.items() if word in words), "")
 
 
-def _bordered(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
+def _bordered(rows: Sequence[Sequence[str]], columns: Sequence[str], *, header: bool) -> None:
     """A table that fits; where values that must stay whole leave no room, each on a line of its own."""
     from rich.console import Console
 
     console = Console()  # it knows the width, and NO_COLOR
     if set(columns).isdisjoint(_WHOLE) or _needed(rows, columns) <= console.width:
-        console.print(_grid(rows, columns))
+        console.print(_grid(rows, columns, header=header))
     else:
         _records(rows, columns)
 
@@ -140,12 +153,12 @@ def _needed(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> int:
     return sum(width + 3 for width in widths) + 1
 
 
-def _grid(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> Any:
+def _grid(rows: Sequence[Sequence[str]], columns: Sequence[str], *, header: bool) -> Any:
     from rich.box import SQUARE
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SQUARE, header_style="bold")
+    table = Table(box=SQUARE, header_style="bold", show_header=header)
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:

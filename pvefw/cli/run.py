@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -27,16 +27,33 @@ def run(args: Sequence[str]) -> int:
     :returns: 0 done, 1 the work failed, 2 wrong use.
     """
     app = App(args)
+    return guarded(app, lambda: call(app, args))
+
+
+def call(app: App, args: Sequence[str], program: str = "pvefw") -> object:
+    """Carry out a command line; what goes wrong is raised.
+
+    :param program: what it was called by.
+    :returns: the exit status, where the command has one of its own.
+    """
+    return PVEFW.main(
+        list(args),
+        prog_name=program,
+        obj=app,
+        standalone_mode=False,
+        terminal_width=_columns(),
+    )
+
+
+def guarded(app: App, work: Callable[[], object]) -> int:
+    """Do what a command line asks for; what goes wrong is explained in at most a few lines.
+
+    :returns: 0 done, 1 the work failed, 2 wrong use; or what the work returns, if that is a number.
+    """
     signals.notice_failures()
     _complete_path()
     try:
-        status = PVEFW.main(
-            list(args),
-            prog_name="pvefw",
-            obj=app,
-            standalone_mode=False,
-            terminal_width=_columns(),
-        )
+        status = work()
     except click.exceptions.NoArgsIsHelpError as error:
         click.echo(error.format_message(), err=True)
         return WRONG_USE

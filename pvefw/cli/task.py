@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ from pvefw.core.errors import PvefwError, UsageError
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
+    from pvefw.tasks.registry import Entry
 
 task = Group("task", help="The history of tasks and their logs.")
 
@@ -68,8 +70,7 @@ def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filte
     rows = [
         {
             **history.as_dict(one),
-            "starttime": _time(one.upid.start),
-            "endtime": _time(one.end),
+            **(_times(one) if app.printing.human_readable else {}),
             "status": history.state(one),
         }
         for one in found
@@ -95,6 +96,10 @@ def _note(text: str) -> None:
     click.echo(text, err=True)
 
 
+def _times(entry: "Entry") -> dict[str, str]:
+    return {"starttime": _time(entry.upid.start), "endtime": _time(entry.end)}
+
+
 def _time(seconds: int | None) -> str:
     return "" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
 
@@ -102,16 +107,17 @@ def _time(seconds: int | None) -> str:
 @task.command()
 @click.argument("upid", shell_complete=candidates.upids)
 @click.option("--start", type=click.IntRange(0), default=0, help="Leave out so many lines.")
+@click.option("--limit", type=click.IntRange(0), default=0, help="At most; 0 for all.")
 @click.option("--follow", is_flag=True, help="Go on until the task has ended.")
 @output_option
 @pass_app
-def log(app: App, upid: str, start: int, follow: bool) -> None:
+def log(app: App, /, upid: str, start: int, limit: int, follow: bool) -> None:
     """Print a task's log."""
     from pvefw.tasks import control, history
     from pvefw.tasks.upid import Upid
 
     read = control.follow if follow else history.log
-    lines = read(app.paths, Upid.parse(upid), start=start)
+    lines = islice(read(app.paths, Upid.parse(upid), start=start), limit or None)
     if app.output_format != "text":
         show_rows(app, [{"n": n, "t": line} for n, line in enumerate(lines, start + 1)], [])
         return

@@ -3,37 +3,9 @@
 Real disks are formatted and filled with them in tests/machines, and booted.
 """
 
-import shlex
-import sys
-
-import pytest
-from boot.conftest import KERNELS, loaders_of
-
-from pvefw.boot.loaders import Loaders
-from pvefw.cli import boot_context
-from pvefw_shims import proxmox_boot_tool
+from boot.conftest import KERNELS
 
 OLDER = KERNELS[0]
-
-
-@pytest.fixture
-def types(host, machine, plain, monkeypatch, capsys):
-    """Type a command; what it printed."""
-    plain.name = "grub"
-    monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
-    monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls, _paths: loaders_of(plain)))
-    monkeypatch.setenv("PVEFW_ROOT", str(host.root))
-    monkeypatch.setenv("PVEFW_NODE", "pve1")
-
-    def type_(line, status=0):
-        monkeypatch.setattr(sys, "argv", shlex.split(line))
-        with pytest.raises(SystemExit) as ended:
-            proxmox_boot_tool()
-        said = capsys.readouterr()
-        assert ended.value.code == status, said.out + said.err
-        return said.out
-
-    return type_
 
 
 def test_esps(types, host):

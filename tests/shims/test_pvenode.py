@@ -1,78 +1,14 @@
 """Every example of the administration guide for ``pvenode``, word for word, with what comes of it."""
 
 import contextlib
-import json
-import os
-import shlex
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import certificates
 import pexpect
-import pytest
 from privileges import only_root
+from shims.conftest import Node
 
-PVENODE = Path(sys.executable).with_name("pvenode")
 UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
-
-
-class Node:
-    """A node on which somebody types commands."""
-
-    def __init__(self, root, **env):
-        self.root = root
-        self.directory = root.parent
-        root.mkdir(exist_ok=True)
-        self.env = {
-            **os.environ,
-            "PATH": f"{PVENODE.parent}:{os.environ['PATH']}",
-            "PVEFW_ROOT": str(root),
-            "PVEFW_NODE": "pve1",
-            **env,
-        }
-
-    def types(self, line, status=0):
-        """Run a command line; what it printed."""
-        done = subprocess.run(
-            shlex.split(line),
-            cwd=self.directory,
-            env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == status, f"{line}: {done.stdout}"
-        assert "Traceback" not in done.stdout
-        return done.stdout
-
-    def at_terminal(self, line):
-        program, *arguments = shlex.split(line)
-        return pexpect.spawn(
-            program,
-            arguments,
-            cwd=self.directory,
-            env=self.env,
-            encoding="utf-8",
-            timeout=60,
-            dimensions=(40, 200),
-        )
-
-    def has(self, key):
-        return json.loads(self.types("pvenode config get --output-format json")).get(key)
-
-    def write(self, name, text):
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-@pytest.fixture
-def node(tmp_path):
-    return Node(tmp_path / "root")
 
 
 # --- the node -------------------------------------------------------------------------------------
@@ -132,15 +68,6 @@ def test_a_certificate_of_ones_own(node):
     assert (node.root / "etc/pve/nodes/pve1/pveproxy-ssl.pem").read_bytes().strip() == (
         made[0].strip()
     )
-
-
-@pytest.fixture
-def authority(pebble, tmp_path):
-    """A node that trusts Pebble's certificate as it trusts those of the web."""
-    node = Node(tmp_path / "root", SSL_CERT_FILE=str(pebble.ca_file))
-    (tmp_path / "settings").write_text(f"port={pebble.http_port}\n")
-    node.types("pvenode acme plugin set standalone --data settings")
-    return node
 
 
 def registers(node, directory):
@@ -203,11 +130,6 @@ def test_a_dns_plugin_and_a_name_of_its_own(node):
     assert node.has("acmedomain0") == "example.proxmox.com,plugin=example_plugin"
     node.types("pvenode config set -acmedomain1 domain1.example,alias=domain2.example")
     assert node.has("acmedomain1") == "domain1.example,alias=domain2.example"
-
-
-def test_wrong_use_and_failure_have_the_status_of_pvefw(node):
-    assert "No such command" in node.types("pvenode certificate", status=2)
-    assert "no ACME account" in node.types("pvenode acme account update default", status=1)
 
 
 def test_the_upid_of_the_example_is_of_the_past():

@@ -1,0 +1,278 @@
+"""``pvenode``: pvefw's commands with the reference's arguments, output and exit status."""
+
+import contextlib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import cast
+
+import click
+
+from pvefw.cli.framework import App, Printing
+from pvefw.cli.groups import PVEFW
+from pvefw.cli.run import DONE, FAILED, call, guarded
+from pvefw.core.errors import NotFound, UsageError
+from pvefw_shims import arguments
+from pvefw_shims.arguments import LISTING, Given
+from pvefw_shims.pvenode_commands import COMMANDS
+
+PROGRAM = "pvenode"
+FAILURE = 255
+"""What ``die`` and ``exit(-1)`` are in Perl."""
+_HELP = "help"
+_FORMATS = ("text", "json", "json-pretty", "yaml")
+_CarryOut = Callable[[], object]
+
+
+def main() -> None:
+    """The console script."""
+    from pvefw.cli.streams import open_standard_streams
+
+    open_standard_streams()
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(words: Sequence[str]) -> int:
+    """Run a command line.
+
+    :returns: 0 done; 255 it failed, or cannot be understood.
+    """
+    app = App(words)
+    app.error_prefix = PROGRAM
+    status = guarded(app, lambda: _dispatch(app, words))
+    return DONE if status == DONE else FAILURE
+
+
+# --- which command --------------------------------------------------------------------------------
+
+
+def _dispatch(app: App, words: Sequence[str]) -> object:
+    path, rest = _resolved(words)
+    name = " ".join(path)
+    if path == [_HELP]:
+        return _help(app, [one for one in rest if not one.startswith("-")])
+    if name in COMMANDS:
+        return _carry_out(app, name, rest)
+    if _below(path) and not rest:
+        complaint = f"'{name}' is not complete" if name else "no command was given"
+        click.echo(f"{PROGRAM}: {complaint}\n{_usage(path)}", err=True)
+        return FAILURE
+    app.arguments = [*path, *rest]  # only pvefw has it
+    return call(app, app.arguments, PROGRAM)
+
+
+def _resolved(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The command's whole name, and what follows it.
+
+    :raises UsageError: there is no such command, or a part of its name is ambiguous.
+    """
+    path, rest = list[str](), list(words)
+    while rest and not rest[0].startswith("-") and (names := _below(path)):
+        word = rest.pop(0)
+        known = word in names or _pvefw([*path, word]) is not None
+        found = word if known else arguments.unique(word, names)
+        if found is None:
+            typed, known_ones = " ".join([*path, word]), " ".join([PROGRAM, _HELP, *path])
+            raise UsageError(f"there is no command '{typed}'", hint=f"See {known_ones}")
+        path.append(found)
+    return path, rest
+
+
+def _below(path: Sequence[str]) -> set[str]:
+    """The words that may follow those of a group."""
+    depth = len(path)
+    split = (name.split() for name in COMMANDS)
+    found = {one[depth] for one in split if one[:depth] == [*path] and len(one) > depth}
+    return found if path else {*found, _HELP}
+
+
+def _pvefw(path: Sequence[str]) -> click.Command | None:
+    """The command of pvefw with this name, below groups that there are."""
+    command: click.Command | None = PVEFW
+    for name in path:
+        group = cast("click.Group", command)
+        command = group.get_command(click.Context(group), name)
+    return command
+
+
+def _help(app: App, words: Sequence[str]) -> object:
+    path, _ = _resolved(words)
+    if _below(path):
+        click.echo(_usage(path))
+        return None
+    return call(app, [*path, "--help"], PROGRAM)
+
+
+def _usage(path: Sequence[str]) -> str:
+    start = " ".join([*path, ""]) if path else ""
+    lines = [
+        f"  {PROGRAM} {name} {one}" for name, one in COMMANDS.items() if name.startswith(start)
+    ]
+    more = [] if path else [f"  {PROGRAM} {_HELP} [<command>]"]
+    return "\n".join(["USAGE:", *(line.rstrip() for line in (*lines, *more))])
+
+
+# --- one command ----------------------------------------------------------------------------------
+
+
+def _carry_out(app: App, name: str, words: Sequence[str]) -> object:
+    expected, differs = COMMANDS[name], DIFFERENCES.get(name, Difference())
+    command = cast("click.Command", _pvefw(name.split()))
+    try:
+        given = _printed(app, arguments.read(words, expected, command))
+    except UsageError as error:
+        hint = error.hint or f"See {PROGRAM} {_HELP} {name}"
+        raise UsageError(f"{name}: {error.message}", hint=hint) from error
+    differs.check(app, given)
+    for_pvefw = arguments.for_pvefw(differs.change(given), expected, command)
+    app.arguments = [*name.split(), *for_pvefw]
+    return differs.work(app, given, lambda: call(app, app.arguments, PROGRAM))
+
+
+def _printed(app: App, given: Given) -> Given:
+    """Take the options that say how to print."""
+    values = given.values
+    app.printing = Printing(
+        borders=not values.get("noborder"),
+        header=not values.get("noheader"),
+        quiet=bool(values.get("quiet")),
+        human_readable=bool(values.get("human-readable", True)),
+    )
+    app.output_format = str(values.get("output-format", app.output_format))
+    if app.output_format not in _FORMATS:
+        raise UsageError(f"--output-format: it is one of {', '.join(_FORMATS)}")
+    return given.without(*LISTING, "output-format")
+
+
+# --- what differs ---------------------------------------------------------------------------------
+
+
+def _names_only(app: App, given: Given, carry_out: _CarryOut) -> object:
+    if given.more:
+        return carry_out()
+    from pvefw.store import accounts
+
+    for name in accounts.names(app.paths):
+        click.echo(name)
+    return None
+
+
+def _lines_of_the_file(app: App, given: Given, carry_out: _CarryOut) -> object:
+    if given.more:
+        return carry_out()
+    from pvefw.store import node_settings, properties
+    from pvefw.store.node_config import NodeConfig
+
+    wanted = str(given.values.get("property", "all"))
+    known = properties.find(wanted) is not None or wanted in ("all", node_settings.DESCRIPTION)
+    if not known:
+        raise UsageError(f"config get: --property: there is no property '{wanted}'")
+    values = node_settings.load(app.paths)
+    shown = {key: value for key, value in values.items() if wanted in ("all", key)}
+    description = shown.pop(node_settings.DESCRIPTION, "")
+    config = NodeConfig().changed(dict(sorted(shown.items()))).described(description)
+    click.echo(config.render().decode(errors="replace"), nl=False)
+    return None
+
+
+def _answers_through_a_pipe(app: App, _given: Given) -> None:
+    app.piped_answers = True
+
+
+def _refuse_if_there(app: App, given: Given) -> None:
+    path = app.paths.proxy_certificate
+    if not given.values.get("force") and path.exists():
+        raise UsageError(
+            f"acme cert order: {path} is there already",
+            hint=f"Replace it with --force, or renew it: {PROGRAM} acme cert renew",
+        )
+
+
+def _refuse_if_early(app: App, given: Given) -> None:
+    if given.values.get("force"):
+        return
+    from pvefw.cli.status import PARTS
+
+    now, name = datetime.now(UTC), app.paths.proxy_certificate.name
+    found = PARTS["certificates"](app.paths, now).data["certificates"]
+    mine = next((one for one in found if one["file"] == name), None)
+    if mine is None:
+        raise NotFound(
+            "acme cert renew: there is no certificate to renew",
+            hint=f"Order one: {PROGRAM} acme cert order",
+        )
+    if mine["due"] is None or datetime.fromisoformat(mine["due"]) > now:
+        raise UsageError(
+            f"acme cert renew: {mine['line']}", hint="Renew it all the same with --force."
+        )
+
+
+def _show_the_new_one(app: App, _given: Given, carry_out: _CarryOut) -> None:
+    """The task's log goes where it cannot be taken for the result."""
+    from pvefw.certs import chain
+    from pvefw.cli.cert import show_certificate
+    from pvefw.store import files
+
+    with contextlib.redirect_stdout(sys.stderr):
+        carry_out()
+    path = app.paths.proxy_certificate
+    app.printing.header = False
+    show_certificate(app, chain.describe(path, files.read(path)).as_dict())
+
+
+def _all_but_ok(given: Given) -> Given:
+    """``--errors`` wins over ``--statusfilter``."""
+    if given.values.get("errors"):
+        given = given.having(statusfilter="warning,error,unknown,running")
+    listed = re.split(r"[,;\s]+", str(given.values.get("statusfilter", "")))
+    changed = {"statusfilter": ",".join(one for one in listed if one)}
+    return given.without("errors", "statusfilter").having(**{k: v for k, v in changed.items() if v})
+
+
+def _times_as_numbers(app: App, _given: Given) -> None:
+    app.printing.human_readable = False
+
+
+def _whole_log(given: Given) -> Given:
+    parts = ("limit", "start") if given.values.get("download") else ()
+    return given.without("download", *parts)
+
+
+def _older_name(given: Given) -> Given:
+    number = given.values.get("maxworkers")
+    return given if number is None else given.without("maxworkers").having(max_workers=number)
+
+
+def _whatever_comes_of_it(app: App, _given: Given, carry_out: _CarryOut) -> int:
+    status = guarded(app, carry_out)
+    return DONE if status == FAILED and app.error_prefix != PROGRAM else status
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a command does otherwise than pvefw's, beside its arguments and its exit status."""
+
+    check: Callable[[App, Given], None] = lambda _app, _given: None
+    """Refuses before there is a task."""
+    change: Callable[[Given], Given] = lambda given: given
+    """The options that pvefw gets."""
+    work: Callable[[App, Given, _CarryOut], object] = lambda _app, _given, carry_out: carry_out()
+    """What is done, or printed; may carry out pvefw's command."""
+
+
+DIFFERENCES: Mapping[str, Difference] = {
+    "acme account list": Difference(work=_names_only),
+    "acme account register": Difference(check=_answers_through_a_pipe),
+    "acme cert order": Difference(check=_refuse_if_there),
+    "acme cert renew": Difference(check=_refuse_if_early),
+    "cert set": Difference(work=_show_the_new_one),
+    "config get": Difference(work=_lines_of_the_file),
+    "migrateall": Difference(change=_older_name, work=_whatever_comes_of_it),
+    "startall": Difference(work=_whatever_comes_of_it),
+    "stopall": Difference(work=_whatever_comes_of_it),
+    "task list": Difference(check=_times_as_numbers, change=_all_but_ok),
+    "task log": Difference(change=_whole_log),
+}
+"""All that differs. The reference does not look at how ``startall`` and its like have ended."""
