@@ -10,16 +10,27 @@ import importlib
 import os
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from pvefw.cli import tree
 
 if TYPE_CHECKING:
+    from pvefw.core.model import Task
     from pvefw.store.paths import Paths
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
+
+
+class Caller(Protocol):
+    """A program that calls a command, in place of a terminal."""
+
+    def show(self, value: Any) -> None:
+        """Take what the command would print as JSON."""
+
+    def run(self, type_: str, work: "Callable[[Task], object]", id_: str) -> None:
+        """Take the task that the command would run."""
 
 
 class App:
@@ -33,6 +44,8 @@ class App:
         self.output_format = "text"
         self.error_prefix = "pvefw"
         """What an error message begins with; a command that runs a task changes it."""
+        self.caller: Caller | None = None
+        """Who gets what the command would show or run, where a program calls it."""
 
     @cached_property
     def paths(self) -> "Paths":

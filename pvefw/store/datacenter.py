@@ -1,10 +1,19 @@
-"""``/etc/pve/datacenter.cfg``: Proxmox VE's options for the whole cluster. It is only read."""
+"""``/etc/pve/datacenter.cfg``: Proxmox VE's options for the whole cluster.
+
+It has the form of a node's configuration: ``key: value`` lines under a description.
+"""
 
 import re
+from collections.abc import Mapping, Sequence
 
 from pvefw.core.errors import ConfigError
-from pvefw.store import files
+from pvefw.store import files, locks
+from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths
+
+DESCRIPTION = "description"
+_LOCK = "file-datacenter_cfg"
+"""The lock that Proxmox VE's own tools take."""
 
 _MAX_WORKERS = re.compile(rb"^max_workers:[ \t]*(.*?)[ \t]*$", re.MULTILINE)
 
@@ -26,3 +35,35 @@ def max_workers(paths: Paths) -> int | None:
             f"{path}: max_workers: '{value}' is not a number of guests", hint="It is at least 1."
         )
     return int(value)
+
+
+def load(paths: Paths) -> dict[str, str]:
+    """Every option that is set, and ``description`` where there is one.
+
+    :raises ConfigError: the file is damaged.
+    """
+    config = _read(paths)
+    return dict(config.values) | ({DESCRIPTION: config.description} if config.description else {})
+
+
+def change(paths: Paths, values: Mapping[str, str], delete: Sequence[str] = ()) -> None:
+    """Set and delete options; whoever calls has checked the values. What is not set may be deleted.
+
+    :raises ConfigError: the file is damaged.
+    :raises Locked: another process or node is changing it.
+    """
+    with locks.cluster_lock(paths, _LOCK):
+        config = _read(paths)
+        options: dict[str, str | None] = {**dict.fromkeys(delete), **values}
+        described = DESCRIPTION in options
+        description = options.pop(DESCRIPTION, None) or ""
+        changed = config.changed(options)
+        if described:
+            changed = changed.described(description)
+        if changed != config:
+            files.replace(paths.datacenter_cfg, changed.render())
+
+
+def _read(paths: Paths) -> NodeConfig:
+    path = paths.datacenter_cfg
+    return NodeConfig.parse(files.read_if_exists(path) or b"", str(path))

@@ -1,0 +1,93 @@
+"""``/cluster/acme``: accounts, plugin instances, and what is known of authorities."""
+
+from typing import Any
+
+from pvefw_api.calls import Call, lines
+
+
+def register(call: Call) -> Any:
+    """Register an account; who gives the URL of the terms has agreed to them."""
+    key = call.get("eab-hmac-key")
+    return call.command(
+        "acme account register",
+        name_and_contact=[call.get("name", "default"), call.get("contact")],
+        directory=call.get("directory", _default_directory()),
+        accept_tos=bool(call.get("tos_url")),
+        eab_kid=call.get("eab-kid"),
+        eab_hmac_key_file=None if key is None else str(key).encode(),
+        ca_file=call.get("ca-file"),
+    )
+
+
+def directories(_call: Call) -> list[dict[str, str]]:
+    """The authorities that are offered by name."""
+    from pvefw.cli.acme_account import ENDPOINTS
+
+    return [{"name": name, "url": url} for name, url in ENDPOINTS]
+
+
+def _default_directory() -> str:
+    from pvefw.cli.acme_account import ENDPOINTS
+
+    return ENDPOINTS[0][1]
+
+
+def terms(call: Call) -> str | None:
+    """The URL of an authority's terms of service."""
+    return _offer(call).terms or None
+
+
+def meta(call: Call) -> dict[str, object]:
+    """What an authority says of itself."""
+    offer = _offer(call)
+    found = {"termsOfService": offer.terms} if offer.terms else {}
+    return {**found, "externalAccountRequired": offer.binding_required}
+
+
+def _offer(call: Call) -> Any:
+    from pathlib import Path
+
+    from pvefw.certs import accounts
+
+    trust = call.get("ca-file")
+    return accounts.look_at(
+        call.get("directory", _default_directory()), Path(trust) if trust else None
+    )
+
+
+def plugins(call: Call) -> list[dict[str, Any]]:
+    """The instances; a property that is not set is left out."""
+    found = call.command("acme plugin list", type=call.get("type"))
+    return [{key: one for key, one in row.items() if one is not False} for row in found]
+
+
+def plugin(call: Call) -> dict[str, Any]:
+    """One instance, its settings as text: secrets in clear, to those who may change it."""
+    from pvefw import instances
+    from pvefw.core.families import DNS
+    from pvefw.instances import binding
+
+    found = instances.load(call.paths, DNS.name, call.get("id"))
+    settings, _ = binding.effective(call.paths, found)
+    shown = call.command("acme plugin config", id=found.id)
+    return {**shown, "data": lines(settings)}
+
+
+def challenge_schema(call: Call) -> list[dict[str, Any]]:
+    """Every plugin that an instance can have, with the settings that it declares."""
+    from pvefw.core import settings
+    from pvefw.core.errors import PvefwError
+    from pvefw.core.families import DNS
+    from pvefw.instances import STANDALONE, binding
+
+    known = {STANDALONE: ("challenge", "standalone")}
+    known |= dict.fromkeys(binding.names(call.paths), (DNS.name, "dns"))
+    found = []
+    for name, (family, type_) in known.items():
+        try:
+            fields = settings.json_schema(binding.declared(call.paths, family, name))
+        except PvefwError:
+            continue
+        schema = {"fields": fields["properties"], "required": fields["required"]}
+        found.append({"id": name, "name": name, "type": type_, "schema": schema})
+    return found
