@@ -10,6 +10,7 @@ BENCHMARKS = (
     "acme_dns",
     "renewal",
     "task_history",
+    "log_search",
     "boot_refresh",
     "guests",
 )

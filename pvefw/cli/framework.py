@@ -8,7 +8,7 @@ the options of :data:`~pvefw.cli.tree.OPTIONS`, and those that show something ``
 
 import importlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -36,11 +36,14 @@ class Caller(Protocol):
 class App:
     """What the options that every command accepts have decided; commands get it first."""
 
-    def __init__(self) -> None:
+    def __init__(self, arguments: Sequence[str] = ()) -> None:
+        self.arguments = arguments
+        """The command line."""
         self.root = os.environ.get("PVEFW_ROOT", "/")
         self.node = os.environ.get("PVEFW_NODE", "")
         self.debug = False
         self.trace_plugins = os.environ.get("PVEFW_TRACE_PLUGINS", "") not in {"", "0"}
+        self.detach = False
         self.output_format = "text"
         self.error_prefix = "pvefw"
         """What an error message begins with; a command that runs a task changes it."""
@@ -145,7 +148,10 @@ class Command(_Common):
     """A command of pvefw. Whatever it does, it first ends an installation that was interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        prepare(ctx.ensure_object(App))
+        app = ctx.ensure_object(App)
+        if app.detach and (status := _run_apart(app)) is not None:
+            ctx.exit(status)
+        prepare(app)
         return super().invoke(ctx)
 
 
@@ -156,6 +162,12 @@ def prepare(app: App) -> None:
 
         trace.begin()
     recover_first(app.paths)
+
+
+def _run_apart(app: App) -> int | None:
+    from pvefw.cli import detached
+
+    return detached.run_apart(app.arguments)
 
 
 def recover_first(paths: "Paths") -> None:

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _COLUMNS = ["second", "latest", "action", "id", "name", "pause", "timeout", "target", "note"]
-_LIST = ["id", "name", "kind", "state", "onboot", "order", "up", "down", "ready", "after"]
+_LIST = [
+    *("id", "name", "kind", "backend", "state", "onboot", "order", "up", "down", "ready"),
+    *("needs", "blocked-by", "note"),
+]
 
 
 def _bulk_options(function: _Decorated) -> _Decorated:
@@ -143,6 +146,55 @@ def stopall(
 
 
 @click.command(cls=Command)
+@click.option(
+    "--to",
+    type=click.Choice(["disk", "memory"]),
+    default="disk",
+    show_default=True,
+    help="Where their memory is kept: on disk they survive a reboot of the host.",
+)
+@_bulk_options
+@pass_app
+def suspendall(
+    app: App, /, to: str, vms: str | None, max_workers: int | None, dry_run: bool
+) -> None:
+    """Suspend guests that run, in the reverse order of their start."""
+    from pvefw.guests import bulk
+
+    wanted, to_disk = _ids(vms), to == "disk"
+    if dry_run:
+        made = _bulk(app, _Terminal(), "suspendall", max_workers)
+        listed, _ = made.guests()
+        _show_plan(app, bulk.to_suspend(made, listed, wanted, to_disk=to_disk), made.workers)
+        return
+
+    def work(task: "Task") -> None:
+        bulk.suspend_all(_bulk(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
+
+    run_task(app, "suspendall", work)
+
+
+@click.command(cls=Command)
+@_bulk_options
+@pass_app
+def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bool) -> None:
+    """Resume guests that are paused or saved on disk, in the order of their start."""
+    from pvefw.guests import bulk
+
+    wanted = _ids(vms)
+    if dry_run:
+        made = _bulk(app, _Terminal(), "resumeall", max_workers)
+        listed, _ = made.guests()
+        _show_plan(app, bulk.to_resume(made, listed, wanted), made.workers)
+        return
+
+    def work(task: "Task") -> None:
+        bulk.resume_all(_bulk(app, task, "resumeall", max_workers), wanted)
+
+    run_task(app, "resumeall", work)
+
+
+@click.command(cls=Command)
 @click.argument("target", required=False, shell_complete=candidates.other_nodes)
 @click.option(
     "--spread",
@@ -212,20 +264,21 @@ def boot_guests(app: App) -> None:
     from pvefw.guests import bulk
 
     def work(task: "Task") -> None:
-        bulk.after_boot(app.paths, task)
-        bulk.start_all(_bulk(app, task, "boot-guests", None), None, force=False)
+        bulk.boot(_bulk(app, task, "boot-guests", None))
 
     run_task(app, "startall", work)
 
 
 @click.command("shutdown-guests", cls=Command)
+@click.option("--suspend", is_flag=True, help="Suspend guests to disk where possible.")
 @pass_app
-def shutdown_guests(app: App) -> None:
+def shutdown_guests(app: App, /, suspend: bool) -> None:
     """Stop all guests before the host goes down. The shutdown unit runs it."""
     from pvefw.guests import bulk, plan
 
     def work(task: "Task") -> None:
-        bulk.stop_all(_bulk(app, task, "shutdown-guests", None), None, plan.StopOptions())
+        made = _bulk(app, task, "shutdown-guests", None)
+        bulk.shut_down(made, plan.StopOptions(), suspend=suspend)
 
     run_task(app, "stopall", work)
 
@@ -235,9 +288,15 @@ def shutdown_guests(app: App) -> None:
 def install_units(app: App) -> None:
     """Install the systemd units that start guests after boot and stop them at shutdown."""
     from pvefw.guests import units
+    from pvefw.store import units as has_units
 
     for path in units.install(app.paths):
         click.echo(f"Wrote {path}")
+    if has_units.runs_systemd(app.paths):
+        click.echo(f"Enabled {units.START} and {units.STOP}")
+    for other in units.other_managers(app.paths):
+        advice = units.advice(other)
+        click.echo(f"WARN: {other} starts and stops guests, too. Disable it: {advice}", err=True)
 
 
 # --- single guests ----------------------------------------------------------------------------------
@@ -252,9 +311,11 @@ def list_(app: App) -> None:
     """List the guests of all backends."""
     from pvefw.guests import backends
 
-    listed, failures = backends.Backends.load(app.paths).list()
+    loaded = backends.Backends.load(app.paths)
+    listed, failures = loaded.list()
     backends.note(app.paths, listed)
-    show_rows(app, [backends.described(one) for one in listed], _LIST)
+    rows = [backends.described(one, listed, loaded.of(one.id).name) for one in listed]
+    show_rows(app, rows, _LIST)
     if failures:
         raise failures[0]
 
@@ -267,7 +328,9 @@ def show(app: App, id_: str) -> None:
     """Show what is known of a guest."""
     from pvefw.guests import backends
 
-    show_value(app, backends.described(backends.find(backends.Backends.load(app.paths), id_)))
+    loaded = backends.Backends.load(app.paths)
+    one, listed = backends.find_among(loaded, id_)
+    show_value(app, backends.described(one, listed, loaded.of(one.id).name))
 
 
 @guest.command("set")

@@ -26,7 +26,7 @@ def run(args: Sequence[str]) -> int:
 
     :returns: 0 done, 1 the work failed, 2 wrong use.
     """
-    app = App()
+    app = App(args)
     signals.notice_failures()
     _complete_path()
     try:

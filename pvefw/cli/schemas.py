@@ -78,6 +78,7 @@ _GUEST = _object(
         "id": _text("what commands call it: `100`, or `BACKEND:100`"),
         "name": _text(),
         "kind": _text("`vm` or `container`"),
+        "backend": _text("the hypervisor that it is a guest of"),
         "state": _one_of("", "running", "paused", "stopped", "unknown"),
         "onboot": _flag("`startall` starts it"),
         "order": _or_null(_number("its place in the order of start")),
@@ -85,10 +86,15 @@ _GUEST = _object(
         "down": _or_null(_seconds("what its shutdown may take")),
         "ready": _text("`agent`, `tcp:HOST:PORT` or empty"),
         "after": {"type": "array", "items": {"type": "integer"}, "description": "VMIDs"},
+        "needs": _texts("the ids of those guests"),
+        "blocked-by": _texts("those of them that neither run nor start at boot"),
         "template": _flag(),
         "ha": _flag("the HA manager starts and stops it"),
         "memory": _number("bytes"),
         "backend-id": _text("what the hypervisor calls it"),
+        "saved": _flag("its memory is on disk, from where it continues"),
+        "problem": _text("why its settings could not be read; may be empty"),
+        "note": _text("what is special about it; may be empty"),
     }
 )
 _PLAN = _list(
@@ -96,7 +102,7 @@ _PLAN = _list(
         {
             "second": _or_null(_seconds("when it begins at the earliest; `null` where blocked")),
             "latest": _or_null(_seconds("when a shutdown is over at the latest")),
-            "action": _text("`start`, `shutdown`, `migrate`"),
+            "action": _text("`start`, `shutdown`, `migrate`, `suspend`, `resume`"),
             "id": _text(),
             "name": _text(),
             "pause": _or_null(_seconds("after it")),
@@ -355,6 +361,7 @@ SCHEMAS: Mapping[str, Schema] = {
             {"type": "object", "required": ["$schema", "properties"]},
         ],
     },
+    "resumeall": _PLAN,
     "startall": _PLAN,
     "status": _object(
         {
@@ -385,7 +392,9 @@ SCHEMAS: Mapping[str, Schema] = {
         }
     ),
     "stopall": _PLAN,
+    "suspendall": _PLAN,
     "task list": _list(_object(_TASK)),
+    "task log": _list(_object({"n": _number("of the line, from 1"), "t": _text("the line")})),
     "task status": _object(
         {
             **{key: one for key, one in _TASK.items() if key != "status?"},

@@ -10,7 +10,7 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
-from pvefw.core.errors import UsageError
+from pvefw.core.errors import PvefwError, UsageError
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 task = Group("task", help="The history of tasks and their logs.")
 
 _STATES = ("ok", "warning", "error", "unknown", "running")
+_PATIENCE = 30.0
+"""Seconds."""
 COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 
 
@@ -100,14 +102,38 @@ def _time(seconds: int | None) -> str:
 @task.command()
 @click.argument("upid", shell_complete=candidates.upids)
 @click.option("--start", type=click.IntRange(0), default=0, help="Leave out so many lines.")
+@click.option("--follow", is_flag=True, help="Go on until the task has ended.")
+@output_option
 @pass_app
-def log(app: App, upid: str, start: int) -> None:
+def log(app: App, upid: str, start: int, follow: bool) -> None:
     """Print a task's log."""
-    from pvefw.tasks import history
+    from pvefw.tasks import control, history
     from pvefw.tasks.upid import Upid
 
-    for line in history.log(app.paths, Upid.parse(upid), start=start):
+    read = control.follow if follow else history.log
+    lines = read(app.paths, Upid.parse(upid), start=start)
+    if app.output_format != "text":
+        show_rows(app, [{"n": n, "t": line} for n, line in enumerate(lines, start + 1)], [])
+        return
+    for line in lines:
         click.echo(line)
+
+
+@task.command()
+@click.argument("upid", shell_complete=candidates.upids)
+@pass_app
+def stop(app: App, upid: str) -> None:
+    """Ask a task to end, and wait half a minute for that; it cleans up first."""
+    from pvefw.tasks import control, history
+    from pvefw.tasks.upid import Upid
+
+    found = control.stop(app.paths, Upid.parse(upid), _PATIENCE)
+    if history.state(found) == "RUNNING":
+        raise PvefwError(
+            f"task stop: {upid}: the task is still cleaning up",
+            hint=f"See how far it is: pvefw task log --follow {upid}",
+        )
+    click.echo(f"The task has ended: {found.status or history.state(found).lower()}")
 
 
 @task.command()

@@ -21,14 +21,19 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 def run_task(app: App, type_: str, work: "Callable[[Task], object]", id_: str = "") -> None:
-    """Run the work; the terminal shows its log, then how it ended."""
+    """Run the work; the terminal shows its log, then how it ended. With ``--detach`` it shows the id."""
     from pvefw.tasks.task import run_task as running
 
     if app.caller is not None:
         app.caller.run(type_, work, id_)
         return
     app.error_prefix = "Task ERROR"
-    with _echo() as echo, running(app.paths, type_, id_, echo=echo) as task:
+    echoing = contextlib.nullcontext() if app.detach else _echo()
+    with echoing as echo, running(app.paths, type_, id_, echo=echo) as task:
+        if app.detach:
+            from pvefw.cli import detached
+
+            detached.leave(task.upid)
         work(task)
     _say(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")
 

@@ -22,6 +22,7 @@ OPTIONS = (
         "",
         "Show each call of a plugin ($PVEFW_TRACE_PLUGINS).",
     ),
+    ("--detach", "", "Print the task's id and let it go on by itself."),
 )
 """What every command accepts: name, what follows it (empty for a flag), help."""
 
@@ -44,10 +45,12 @@ LINES: Mapping[str, str] = {
     "observer": "Notifications and deploy hooks.",
     "plugin": "List and check installed plugins.",
     "renew": "Renew every certificate that is due.",
+    "resumeall": "Resume suspended guests, in their order.",
     "shutdown-guests": "Stop guests at shutdown (run by systemd).",
     "startall": "Start guests, in their order.",
     "status": "Show the health of this node.",
     "stopall": "Stop guests, in the reverse order.",
+    "suspendall": "Suspend guests, in the reverse order.",
     "task": "The history of tasks and their logs.",
     "wakeonlan": "Wake another node by Wake-on-LAN.",
 }

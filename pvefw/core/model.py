@@ -232,6 +232,10 @@ class Guest:
     """Bytes that it may use."""
     backend_id: str = ""
     """How the backend itself calls it (a libvirt UUID)."""
+    saved: bool = False
+    """Whether it is stopped with its memory on disk, from where it continues. Since 1.1."""
+    problem: str = ""
+    """Why its settings could not be read; those above are then the defaults. Since 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +329,8 @@ class GuestPowerEvent:
 
     node: str
     guest: Guest
-    action: Literal["start", "shutdown", "stop", "migrate"]
+    action: Literal["start", "shutdown", "stop", "migrate", "suspend", "resume"]
+    """``suspend`` and ``resume``: since 1.1."""
     outcome: str
     """``ok``, or why not."""
 

@@ -5,11 +5,17 @@ from dataclasses import dataclass
 
 from pvefw import instances
 from pvefw.core.binding import Bound
-from pvefw.core.errors import ConfigError, NotFound, PvefwError, Unsupported, UsageError
+from pvefw.core.errors import (
+    ConfigError,
+    NotFound,
+    PvefwError,
+    Unsupported,
+    UsageError,
+)
 from pvefw.core.families import GUEST
 from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import Guest, MigrateOptions, MigrateTarget
-from pvefw.guests import readiness
+from pvefw.guests import plan, readiness
 from pvefw.guests.plan import Listed, by_id
 from pvefw.instances import Instance
 from pvefw.instances.trial import ask
@@ -127,9 +133,17 @@ def find(backends: Backends, id_: str) -> Listed:
 
     :raises NotFound: there is none of this id.
     """
+    return find_among(backends, id_)[0]
+
+
+def find_among(backends: Backends, id_: str) -> tuple[Listed, list[Listed]]:
+    """One guest, and all.
+
+    :raises NotFound: there is none of this id.
+    """
     listed, failures = backends.list()
     try:
-        return by_id(listed, [id_], "guest")[0]
+        return by_id(listed, [id_], "guest")[0], listed
     except NotFound as error:
         for failure in failures:
             error.hint += f" One backend could not be asked: {failure.message}"
@@ -197,13 +211,18 @@ def _check_after(one: Listed, value: str) -> None:
         raise UsageError(f"guest set: {one.id}: --after: a guest cannot wait for itself")
 
 
-def described(one: Listed) -> dict[str, object]:
-    """A guest as ``guest list`` and ``guest show`` print it."""
+def described(one: Listed, listed: Sequence[Listed], backend: str) -> dict[str, object]:
+    """A guest as ``guest list`` and ``guest show`` print it.
+
+    :param listed: all guests.
+    """
     guest: Guest = one.guest
+    notes = ["saved"] if guest.saved else []
     return {
         "id": one.id,
         "name": guest.name,
         "kind": guest.kind,
+        "backend": backend,
         "state": guest.state.value,
         "onboot": guest.onboot,
         "order": guest.order,
@@ -211,8 +230,13 @@ def described(one: Listed) -> dict[str, object]:
         "down": guest.down,
         "ready": guest.ready,
         "after": list(guest.after),
+        "needs": [one.sibling(vmid) for vmid in guest.after],
+        "blocked-by": plan.waits_for(one, listed),
         "template": guest.template,
         "ha": guest.managed_by_ha,
         "memory": guest.memory,
         "backend-id": guest.backend_id,
+        "saved": guest.saved,
+        "problem": guest.problem,
+        "note": ", ".join([*notes, *filter(None, [plan.unreadable(guest)])]),
     }

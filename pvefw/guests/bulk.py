@@ -3,12 +3,12 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pvefw import instances
 from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
 from pvefw.core.model import GuestPowerEvent, GuestState, Task
-from pvefw.guests import backends, plan, readiness
+from pvefw.guests import backends, plan, readiness, units
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.runner import Runner
@@ -16,7 +16,7 @@ from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Schedul
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import datacenter
+from pvefw.store import datacenter, guest_notes, node_settings
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
@@ -26,9 +26,21 @@ _BEGINS = {
     Action.SHUTDOWN: "shutting down",
     Action.STOP: "stopping hard",
     Action.MIGRATE: "moving",
+    Action.SUSPEND: "suspending",
+    Action.RESUME: "resuming",
     Action.READY: "waiting until it is ready",
 }
-_ENDS = {Action.START: "started", Action.SHUTDOWN: "stopped", Action.MIGRATE: "moved"}
+_ENDS = {
+    Action.START: "started",
+    Action.SHUTDOWN: "stopped",
+    Action.MIGRATE: "moved",
+    Action.SUSPEND: "suspended",
+    Action.RESUME: "resumed",
+}
+_LIMITED = (Action.SHUTDOWN, Action.SUSPEND)
+SUSPEND_SECONDS = 600.0
+"""To write a guest's memory to disk takes its time."""
+RESUME_SECONDS = 600.0
 
 
 def workers(paths: Paths, given: int | None) -> int:
@@ -51,6 +63,8 @@ class Bulk:
     """For messages: ``startall``."""
     clock: Clock = field(default_factory=SystemClock)
     with_local_disks: bool = False
+    outcomes: Sequence[Outcome] = ()
+    """Of the last :meth:`run`, also where it has failed."""
     _began: float = 0.0
     _observed: bool = False
     _observers: Executor = field(init=False, repr=False)
@@ -82,9 +96,13 @@ class Bulk:
                 self._observers.shutdown(wait=False, cancel_futures=True)
                 self._say_what_was(scheduler)
                 raise
-        outcomes = self._verified(outcomes)
-        self._judge(outcomes, failures)
-        return outcomes
+        self.outcomes = self._verified(outcomes)
+        self._judge(self.outcomes, failures)
+        return list(self.outcomes)
+
+    def good(self) -> list[str]:
+        """The guests with which all went well."""
+        return [one.job.id for one in self.outcomes if one.result.good]
 
     # --- one step ------------------------------------------------------------------------------
 
@@ -106,11 +124,17 @@ class Bulk:
             case Action.MIGRATE:
                 options = plan.migrate_options(job.guest.state, self.with_local_disks)
                 hooks.guest_migrate(guest=job.guest, target=job.target, options=options, task=task)
+            case Action.SUSPEND:
+                hooks.guest_suspend(
+                    guest=job.guest, to_disk=job.to_disk, timeout=timeout, task=task
+                )
+            case Action.RESUME:
+                hooks.guest_resume(guest=job.guest, timeout=timeout, task=task)
 
     def _log_begin(self, step: Step) -> None:
         job = step.job
         where = f" to {job.target}" if job.target else ""
-        limit = f", at most {step.timeout:g} s" if step.action is Action.SHUTDOWN else ""
+        limit = f", at most {step.timeout:g} s" if step.action in _LIMITED else ""
         again = " again" if step.why and step.action is not Action.STOP else ""
         why = f": {step.why}" if step.why else ""
         self.task.log(f"{_who(job)}: {_BEGINS[step.action]}{where}{limit}{again}{why}")
@@ -178,6 +202,11 @@ class Bulk:
             for one in outcomes
             if not one.result.good
         ]
+        bad += [
+            f"{one.job.id} {_ENDS[one.job.action]}, but out of order: {problem}"
+            for one in outcomes
+            if one.result.good and (problem := plan.unreadable(one.job.guest))
+        ]
         bad += [failure.message for failure in failures]
         if bad:
             raise ProviderError(
@@ -228,7 +257,14 @@ def stop_all(bulk: Bulk, wanted: Sequence[str] | None, options: StopOptions) -> 
     :raises ProviderError: some still run.
     """
     listed, failures = bulk.guests()
-    return bulk.run(plan.to_stop(listed, wanted, options), failures)
+    return _stop(bulk, plan.to_stop(listed, wanted, options), failures)
+
+
+def _stop(bulk: Bulk, jobs: Sequence[Job], failures: Sequence[PvefwError]) -> list[Outcome]:
+    try:
+        return bulk.run(jobs, failures)
+    finally:
+        guest_notes.note_stopped(bulk.paths, bulk.good())
 
 
 def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]) -> list[Outcome]:
@@ -241,7 +277,50 @@ def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]
 
     listed, failures = bulk.guests()
     jobs = checks.to_migrate(bulk.backends, listed, wanted, targets, bulk.with_local_disks)
-    return bulk.run(jobs, failures)
+    return _stop(bulk, jobs, failures)
+
+
+def to_suspend(
+    bulk: Bulk, listed: Sequence[Listed], wanted: Sequence[str] | None, *, to_disk: bool
+) -> list[Job]:
+    """Jobs that suspend guests; those of a backend that cannot are blocked."""
+    jobs = plan.to_suspend(listed, wanted, to_disk=to_disk, timeout=SUSPEND_SECONDS)
+    return _where_possible(bulk, jobs, "guest_suspend")
+
+
+def to_resume(bulk: Bulk, listed: Sequence[Listed], wanted: Sequence[str] | None) -> list[Job]:
+    """Jobs that let suspended guests continue; those of a backend that cannot are blocked."""
+    jobs = plan.to_resume(listed, wanted, timeout=RESUME_SECONDS)
+    return _where_possible(bulk, jobs, "guest_resume")
+
+
+def _where_possible(bulk: Bulk, jobs: Sequence[Job], hook: str) -> list[Job]:
+    """The jobs; those whose backend does not have an optional hook are blocked."""
+
+    def reason(job: Job) -> str:
+        backend = bulk.backends.of(job.id)
+        able = hook in backend.implemented
+        return "" if able else f"{backend.name} can neither suspend nor resume guests"
+
+    return [replace(job, blocked=reason(job)) for job in jobs]
+
+
+def suspend_all(bulk: Bulk, wanted: Sequence[str] | None, *, to_disk: bool) -> list[Outcome]:
+    """Suspend guests.
+
+    :raises ProviderError: some run on.
+    """
+    listed, failures = bulk.guests()
+    return _stop(bulk, to_suspend(bulk, listed, wanted, to_disk=to_disk), failures)
+
+
+def resume_all(bulk: Bulk, wanted: Sequence[str] | None) -> list[Outcome]:
+    """Let suspended guests continue.
+
+    :raises ProviderError: some do not run.
+    """
+    listed, failures = bulk.guests()
+    return bulk.run(to_resume(bulk, listed, wanted), failures)
 
 
 # --- dry run ---------------------------------------------------------------------------------------
@@ -256,7 +335,7 @@ def planned(jobs: Sequence[Job], workers_: int) -> list[dict[str, object]]:
     def slow(step: Step) -> tuple[float, None]:
         return step.timeout or 0.0, None
 
-    stopping = any(job.action is Action.SHUTDOWN for job in jobs)
+    stopping = any(job.action in _LIMITED for job in jobs)
     # a start takes no time to speak of; a shutdown may take all that it is allowed
     moments, outcomes = simulate(Scheduler(jobs, workers_), instant)
     latest: list[Moment] = []
@@ -295,14 +374,66 @@ def _short(seconds: float | None) -> float | None:
     return int(seconds) if seconds is not None and seconds == int(seconds) else seconds
 
 
-def after_boot(paths: Paths, task: Task) -> None:
-    """Wait ``startall-onboot-delay``, as the configuration says.
+# --- boot and shutdown -----------------------------------------------------------------------------
 
-    :raises ConfigError: it is not in its format.
+
+def boot(bulk: Bulk) -> list[Outcome]:
+    """Wait ``startall-onboot-delay``, then start guests, and note which.
+
+    :raises ConfigError: the delay is not in its format.
+    :raises ProviderError: some could not be started.
     """
-    from pvefw.store import node_settings
-
-    seconds = int(node_settings.get(paths, "startall-onboot-delay") or 0)
+    _warn_of_others(bulk)
+    seconds = int(node_settings.get(bulk.paths, "startall-onboot-delay") or 0)
     if seconds:
-        task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
-        task.wait(float(seconds))
+        bulk.task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
+        bulk.task.wait(float(seconds))
+    listed, failures = bulk.guests()
+    suspended = guest_notes.suspended(bulk.paths)
+    try:
+        return bulk.run(plan.to_start(listed, also=suspended), failures)
+    finally:
+        guest_notes.note_started(bulk.paths, bulk.good())
+        guest_notes.note_suspended(bulk.paths, suspended.difference(bulk.good()))
+
+
+def shut_down(bulk: Bulk, options: StopOptions, *, suspend: bool = False) -> list[Outcome]:
+    """Stop all guests, as the host is about to go down.
+
+    :param suspend: suspend them to disk, from where ``boot-guests`` lets them continue; those that
+        cannot be suspended are shut down.
+    :raises ProviderError: some still run; or none does, though guests were started at boot and we have
+        not stopped them.
+    """
+    _warn_of_others(bulk)
+    listed, failures = bulk.guests()
+    jobs = plan.to_stop(listed, None, options)
+    lost = guest_notes.started(bulk.paths)
+    if lost and not jobs and not failures:
+        raise ProviderError(
+            f"{bulk.command}: no guest runs any more, although {_names(sorted(lost))} were started "
+            "at boot: something else has stopped them",
+            hint="See who: journalctl -b _PID=1; check the units: pvefw install-units",
+        )
+    if suspend and jobs:
+        listed, failures = _suspended(bulk, listed)
+        jobs = plan.to_stop(listed, None, options)
+    return _stop(bulk, jobs, failures)
+
+
+def _suspended(bulk: Bulk, listed: Sequence[Listed]) -> tuple[list[Listed], list[PvefwError]]:
+    """Suspend what can be suspended; the guests as they are then."""
+    jobs = [job for job in to_suspend(bulk, listed, None, to_disk=True) if not job.blocked]
+    try:
+        bulk.run(jobs)
+    except ProviderError as error:
+        bulk.task.warn(f"not suspended, but shut down: {error.message}")
+    finally:
+        guest_notes.note_suspended(bulk.paths, bulk.good())
+        guest_notes.note_stopped(bulk.paths, bulk.good())
+    return bulk.guests()
+
+
+def _warn_of_others(bulk: Bulk) -> None:
+    for name in units.other_managers(bulk.paths):
+        bulk.task.warn(f"{name} is enabled, and starts and stops guests, too: {units.advice(name)}")

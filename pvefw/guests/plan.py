@@ -1,7 +1,7 @@
 """Which guests a bulk action is about, and in which order: from what they say of themselves, to jobs."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from pvefw.core.errors import ConfigError, NotFound
 from pvefw.core.model import Guest, GuestState, MigrateOptions
@@ -59,17 +59,34 @@ def by_id(listed: Sequence[Listed], wanted: Sequence[str], command: str) -> list
     return [one for one in listed if one.id in chosen]
 
 
+def waits_for(one: Listed, listed: Sequence[Listed]) -> list[str]:
+    """The guests that keep one from starting at boot: missing, or stopped and not started before it."""
+    known = {other.id: other for other in listed}
+    return [
+        id_
+        for id_ in (one.sibling(vmid) for vmid in one.guest.after)
+        if id_ not in known or not _will_run(known[id_].guest)
+    ]
+
+
 # --- start and stop -------------------------------------------------------------------------------
 
 
 def to_start(
-    listed: Sequence[Listed], wanted: Sequence[str] | None = None, *, force: bool = False
+    listed: Sequence[Listed],
+    wanted: Sequence[str] | None = None,
+    *,
+    force: bool = False,
+    also: Collection[str] = (),
 ) -> list[Job]:
     """Jobs that start guests: those with onboot, or all with ``force``; never a template.
+
+    One whose settings could not be read is blocked: it may be one with onboot.
 
     Guests that the HA manager looks after are left to it, unless they are named.
 
     :param wanted: only these; ``None`` for all.
+    :param also: ids of guests that start without onboot, too.
     :raises NotFound: one of them does not exist.
     :raises ConfigError: guests wait for each other in a circle.
     """
@@ -78,7 +95,7 @@ def to_start(
         one
         for one in chosen
         if not one.guest.template
-        and (force or one.guest.onboot)
+        and (force or one.guest.onboot or one.guest.problem or one.id in also)
         and (wanted is not None or not one.guest.managed_by_ha)
         and one.guest.state is not GuestState.RUNNING
     ]
@@ -103,14 +120,25 @@ def _start(one: Listed, group: float, among: set[str], known: Mapping[str, Guest
         probe=bool(guest.ready),
         after=after,
         needs=True,
-        blocked=_absence(absent[0], known) if absent else "",
+        blocked=unreadable(guest) or (_absence(absent[0], known) if absent else ""),
     )
+
+
+def unreadable(guest: Guest) -> str:
+    """What keeps a guest from being started or moved; empty where its settings could be read."""
+    return f"its settings could not be read: {guest.problem}" if guest.problem else ""
 
 
 def _absence(id_: str, known: Mapping[str, Guest]) -> str:
     if id_ not in known:
         return f"it waits for {id_}, which does not exist"
     return f"it waits for {id_}, which does not run and is not to be started"
+
+
+def _will_run(guest: Guest) -> bool:
+    """Whether it runs, or starts at boot."""
+    startable = guest.onboot and not guest.template and not guest.managed_by_ha
+    return _runs(guest) or (startable and not guest.problem)
 
 
 def _runs(guest: Guest | None) -> bool:
@@ -122,20 +150,33 @@ def to_stop(
 ) -> list[Job]:
     """Jobs that stop guests that are not stopped, in the reverse order of their start.
 
+    One whose settings could not be read stops, too: as one without order, so among the first.
+
     :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
     :raises NotFound: one of them does not exist.
     :raises ConfigError: guests wait for each other in a circle.
     """
-    chosen = listed if wanted is None else by_id(listed, wanted, "stopall")
     guests = [
         one
-        for one in chosen
-        if not one.guest.template
-        and (wanted is not None or not one.guest.managed_by_ha)
-        and one.guest.state is not GuestState.STOPPED
+        for one in _chosen(listed, wanted, "stopall")
+        if one.guest.state is not GuestState.STOPPED
     ]
+    return [
+        replace(
+            job,
+            timeout=options.timeout if job.guest.down is None else job.guest.down,
+            hard=options.force_stop,
+        )
+        for job in _in_reverse(guests, Action.SHUTDOWN)
+    ]
+
+
+def _in_reverse(guests: Sequence[Listed], action: Action) -> list[Job]:
+    """Jobs in the reverse order of their start: first those that others need last.
+
+    :raises ConfigError: guests wait for each other in a circle.
+    """
     groups = _groups(guests)
-    guests.sort(key=lambda one: (groups[one.id], one.guest.vmid, one.id), reverse=True)
     dependents: dict[str, list[str]] = {}
     for one in guests:
         for vmid in one.guest.after:
@@ -144,13 +185,71 @@ def to_stop(
         Job(
             id=one.id,
             guest=one.guest,
-            action=Action.SHUTDOWN,
+            action=action,
             group=-_number(groups[one.id]),
-            timeout=options.timeout if one.guest.down is None else one.guest.down,
-            hard=options.force_stop,
             after=dependents.get(one.id, ()),
         )
-        for one in guests
+        for one in sorted(
+            guests, key=lambda one: (groups[one.id], one.guest.vmid, one.id), reverse=True
+        )
+    ]
+
+
+# --- suspend and resume ---------------------------------------------------------------------------
+
+
+def to_suspend(
+    listed: Sequence[Listed], wanted: Sequence[str] | None, *, to_disk: bool, timeout: float
+) -> list[Job]:
+    """Jobs that suspend guests that run, in the reverse order of their start; paused ones to disk, too.
+
+    :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
+    :param timeout: seconds for each.
+    :raises NotFound: one of them does not exist.
+    :raises ConfigError: guests wait for each other in a circle.
+    """
+    states = (GuestState.RUNNING, GuestState.PAUSED) if to_disk else (GuestState.RUNNING,)
+    guests = [one for one in _chosen(listed, wanted, "suspendall") if one.guest.state in states]
+    jobs = _in_reverse(guests, Action.SUSPEND)
+    return [replace(job, timeout=timeout, to_disk=to_disk) for job in jobs]
+
+
+def to_resume(
+    listed: Sequence[Listed], wanted: Sequence[str] | None, *, timeout: float
+) -> list[Job]:
+    """Jobs that let suspended guests continue, in the order of their start.
+
+    :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
+    :param timeout: seconds for each.
+    :raises NotFound: one of them does not exist.
+    :raises ConfigError: guests wait for each other in a circle.
+    """
+    guests = [
+        one
+        for one in _chosen(listed, wanted, "resumeall")
+        if one.guest.state is GuestState.PAUSED or one.guest.saved
+    ]
+    groups = _groups(guests)
+    return [
+        Job(
+            id=one.id,
+            guest=one.guest,
+            action=Action.RESUME,
+            group=_number(groups[one.id]),
+            timeout=timeout,
+            after=[one.sibling(vmid) for vmid in one.guest.after],
+        )
+        for one in sorted(guests, key=lambda one: (groups[one.id], one.guest.vmid, one.id))
+    ]
+
+
+def _chosen(listed: Sequence[Listed], wanted: Sequence[str] | None, command: str) -> list[Listed]:
+    """Those that were named, or all that are left to us; never a template."""
+    chosen = listed if wanted is None else by_id(listed, wanted, command)
+    return [
+        one
+        for one in chosen
+        if not one.guest.template and (wanted is not None or not one.guest.managed_by_ha)
     ]
 
 

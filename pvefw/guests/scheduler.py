@@ -39,6 +39,8 @@ class Action(StrEnum):
     SHUTDOWN = "shutdown"
     STOP = "stop"
     MIGRATE = "migrate"
+    SUSPEND = "suspend"
+    RESUME = "resume"
     READY = "ready"
     """Waiting for its readiness; it runs beside everything else."""
 
@@ -66,7 +68,7 @@ class Job:
     """``101``, or ``BACKEND:101``."""
     guest: Guest
     action: Action
-    """``START``, ``SHUTDOWN`` or ``MIGRATE``."""
+    """What is to be done; never ``STOP`` or ``READY``, which come of others."""
     group: int = 0
     """Its place among the groups, which are in ascending order."""
     timeout: float | None = None
@@ -85,6 +87,8 @@ class Job:
     """Why it cannot begin at all, known beforehand."""
     target: str = ""
     """Where it moves to."""
+    to_disk: bool = False
+    """Whether it is suspended to disk, instead of to memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -441,6 +445,8 @@ class Scheduler:
 UNDONE: Mapping[Action, tuple[GuestState, str]] = {
     Action.START: (GuestState.STOPPED, "it ran, and has stopped again"),
     Action.SHUTDOWN: (GuestState.RUNNING, "it had stopped, and runs again"),
+    Action.SUSPEND: (GuestState.RUNNING, "it was suspended, and runs again"),
+    Action.RESUME: (GuestState.STOPPED, "it ran, and has stopped again"),
 }
 """The state that undoes what was done, and what to call it."""
 _PAST: Mapping[Result, str] = {

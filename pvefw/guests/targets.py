@@ -70,6 +70,8 @@ def _place(
     backends: Backends, one: Listed, rooms: Sequence[_Room], with_local_disks: bool
 ) -> tuple[str, str]:
     """Where a guest goes, or why nowhere."""
+    if problem := plan.unreadable(one.guest):
+        return "", problem
     options = plan.migrate_options(one.guest.state, with_local_disks)
     needed = one.guest.memory if one.guest.state is not GuestState.STOPPED else 0
     whys = []

@@ -1,15 +1,24 @@
 """The systemd units that start guests after boot and stop them before shutdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pvefw.store import units
 from pvefw.store.paths import Paths
 
-_AFTER = (
-    "network-online.target libvirtd.service virtqemud.service virtlxcd.service "
-    "libvirt-guests.service pve-cluster.service pveproxy.service"
+START = "pvefw-guests.service"
+STOP = "pvefw-guests-stop.service"
+_DAEMONS = (
+    "dbus.service systemd-machined.service virtlogd.socket virtlockd.socket libvirtd.socket "
+    "libvirtd.service virtqemud.socket virtqemud.service virtlxcd.socket virtlxcd.service "
+    "libvirt-guests.service pve-cluster.service pvedaemon.service pveproxy.service pve-guests.service"
 )
+"""What the guests need, and who else manages them: we start after these, and stop before them."""
+_SHUTDOWN = "virt-guest-shutdown.target"
+"""At shutdown, the scopes in which libvirt's guests run are stopped after this target. A host without
+libvirt has no such unit, so it is wanted, not required."""
+_OTHERS = ("libvirt-guests.service", "pve-guests.service")
+_ENABLED = "etc/systemd/system/*.wants"
 
 
 def texts(program: str) -> Mapping[str, str]:
@@ -18,12 +27,11 @@ def texts(program: str) -> Mapping[str, str]:
     :param program: the command line that runs pvefw.
     """
     return {
-        "pvefw-guests.service": f"""\
+        START: f"""\
 [Unit]
 Description=Start guests in their order
 Wants=network-online.target
-After={_AFTER}
-ConditionPathExists=/etc/pve/pvefw.cfg
+After=network-online.target {STOP} {_DAEMONS}
 
 [Service]
 Type=oneshot
@@ -34,12 +42,12 @@ TimeoutStartSec=infinity
 [Install]
 WantedBy=multi-user.target
 """,
-        "pvefw-guests-stop.service": f"""\
-# It is up while the host is; at shutdown it is stopped before the hypervisors that it comes after.
+        STOP: f"""\
+# It is active while the host is up, and stopped first at shutdown.
 [Unit]
 Description=Stop guests in the reverse order before the host goes down
-After={_AFTER}
-Before=pvefw-guests.service
+Wants={_SHUTDOWN}
+After={_SHUTDOWN} network-online.target {_DAEMONS}
 
 [Service]
 Type=oneshot
@@ -55,10 +63,22 @@ WantedBy=multi-user.target
 
 
 def install(paths: Paths) -> list[Path]:
-    """Write the units and enable them; they begin their work with the next boot.
+    """Write the units and enable them. Guests start with the next boot; the next shutdown stops them.
 
+    :returns: what was written: nothing where a package has brought the units.
     :raises StoreError: they cannot be written.
     :raises ProgramError: systemd does not like them, or cannot be told.
     """
     found = texts(units.program())
-    return units.install(paths, found, enable=list(found))
+    return units.install(paths, found, enable=list(found), start=[STOP])
+
+
+def other_managers(paths: Paths) -> Sequence[str]:
+    """Enabled units, not ours, that start and stop guests at boot and shutdown, too."""
+    enabled = {one.name for one in paths.root.glob(f"{_ENABLED}/*")}
+    return [one for one in _OTHERS if one in enabled]
+
+
+def advice(other: str) -> str:
+    """What to do about another manager of guests. It must not be stopped now: that stops the guests."""
+    return f"systemctl disable {other} (without --now)"

@@ -22,6 +22,10 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LAST_WORDS = 3
 _LARGEST_OUTPUT = 8 << 20
 _CHUNK = 1 << 16
+_SYSTEMD = Path("/run/systemd/system")
+"""It is there where systemd runs (``sd_booted(3)``)."""
+ANNOUNCEMENT = "PVEFW_ANNOUNCEMENT"
+"""The environment's name for the descriptor to which a task that goes on apart writes its id."""
 _LEFT_BEHIND = 1.0
 """Seconds that a background process of a program may hold its output open."""
 
@@ -168,6 +172,30 @@ def start_pvefw(*arguments: str) -> None:
     except OSError as error:
         raise ProgramError(f"pvefw: could not start the program: {error.strerror}") from error
     process.returncode = 0  # it is meant to outlive us: no warning that it was left alone
+
+
+def start_apart(arguments: Sequence[str], announcement: int) -> subprocess.Popen[bytes]:
+    """Start a pvefw command that has our terminal and surroundings until it leaves them.
+
+    Where systemd runs, it gets a unit of its own (a scope): it is not ended with our session, service or
+    web page, and limits can be set for it.
+
+    :param arguments: its command line.
+    :param announcement: a descriptor that it gets, too; :data:`ANNOUNCEMENT` says which.
+    :raises ProgramError: it cannot be started.
+    """
+    unit: list[str] = []
+    if os.geteuid() == 0 and _SYSTEMD.is_dir() and shutil.which("systemd-run"):
+        name = f"pvefw-task-{os.urandom(4).hex()}"
+        unit = ["systemd-run", "--scope", "--collect", "--quiet", f"--unit={name}", "--"]
+    try:
+        return subprocess.Popen(
+            [*unit, sys.executable, "-m", "pvefw", *arguments],
+            env={**os.environ, ANNOUNCEMENT: str(announcement)},
+            pass_fds=[announcement],
+        )
+    except OSError as error:
+        raise ProgramError(f"pvefw: could not start the program: {error.strerror}") from error
 
 
 class _Output:

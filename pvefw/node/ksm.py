@@ -13,7 +13,8 @@ from pvefw.host import programs
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
-SERVICES = ("ksmtuned.service", "ksm.service")
+_TUNED = "ksmtuned.service"
+SERVICES = (_TUNED, "ksm.service")
 STOP, RUN, UNMERGE = 0, 1, 2
 """What can be written into ``run``: keep what is merged but merge no more; merge; undo all merging."""
 _STATES = {STOP: "stopped", RUN: "running", UNMERGE: "unmerged"}
@@ -177,18 +178,22 @@ def disable(paths: Paths, task: Task, *, unmerge: bool) -> None:
 
 
 def enable(paths: Paths, task: Task) -> None:
-    """Merge again: by the service where there is one, else at once and until the next boot.
+    """Merge again: by ``ksmtuned`` where there is one, else at once.
+
+    ``ksm.service`` alone turns merging on once, when the host boots.
 
     :raises PvefwError: as :func:`disable`.
     """
     _run(paths)
-    if _switch(paths, task, on=True):
+    names = [one.name for one in _switch(paths, task, on=True)]
+    if _TUNED in names:
         if _figure(paths, "run") == UNMERGE:
             _write(paths, task, STOP)  # from here the service knows the way
         task.log("The service turns merging on when memory gets short")
     else:
         _write(paths, task, RUN)
-        task.log("This lasts until the next boot")
+        lasts = f"{names[0]} does so at every boot" if names else "This lasts until the next boot"
+        task.log(lasts)
 
 
 def unmerge(paths: Paths, task: Task) -> None:

@@ -5,7 +5,9 @@ Technology", publication 20213), in a UDP datagram to port 9, to everybody in th
 """
 
 import errno
+import fcntl
 import socket
+import struct
 import threading
 from dataclasses import dataclass
 
@@ -21,6 +23,7 @@ _EVERYBODY = "255.255.255.255"
 _CONNECT_SECONDS = 2.0
 _BETWEEN = 0.5
 _KEY = "wakeonlan"
+_SIOCGIFFLAGS, _IFF_UP = 0x8913, 0x1
 
 
 @dataclass(frozen=True)
@@ -83,14 +86,33 @@ def send(call: Call) -> None:
         raise PvefwError(
             f"wakeonlan: {call.node}: the packet could not be sent to {call.broadcast}{through}: "
             f"{error.strerror or error}",
-            hint=_HINTS.get(error.errno or 0, ""),
+            hint=_hint(call, error.errno or 0),
         ) from error
+
+
+def _hint(call: Call, number: int) -> str:
+    """What to do; a route that is missing through an interface that is set has other reasons."""
+    if call.interface and number in (errno.ENETUNREACH, errno.ENETDOWN):
+        if not _is_up(call.interface):
+            return f"{call.interface} is down. Bring it up: ip link set dev {call.interface} up"
+        return f"{call.interface} has no route to {call.broadcast}: set another broadcast-address."
+    return _HINTS.get(number, "")
+
+
+def _is_up(interface: str) -> bool:
+    """Whether an interface is up, by its flags (netdevice(7))."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        request = struct.pack("16sH14x", interface.encode(), 0)
+        try:
+            answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, request)
+        except OSError:
+            return False
+    return bool(struct.unpack("16sH14x", answer)[1] & _IFF_UP)
 
 
 _HINTS = {
     errno.ENODEV: "There is no such interface here; correct bind-interface of this node's wakeonlan.",
     errno.ENETUNREACH: "No route leads there; set bind-interface of this node's wakeonlan.",
-    errno.ENETDOWN: "The interface is down: ip link set dev INTERFACE up",
     errno.EPERM: "Run the command as root.",
 }
 

@@ -1,11 +1,13 @@
-"""Which guests there were when a command last asked the hypervisors: for completion, and nothing else.
+"""Notes about guests: which there were when a command last asked, and which were started at boot.
 
-On a node of Proxmox VE the cluster's own list is there, too (``/etc/pve/.vmlist``).
+The former are for completion, and nothing else. On a node of Proxmox VE the cluster's own list is there,
+too (``/etc/pve/.vmlist``). The latter end with the boot.
 """
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from pvefw.core.errors import StoreError
 from pvefw.store import files
@@ -31,3 +33,48 @@ def read(paths: Paths) -> list[tuple[str, str]]:
     }
     found |= {id_: str(name) for id_, name in ours.items()}
     return sorted(found.items(), key=lambda one: (len(one[0]), one[0]))
+
+
+def note_started(paths: Paths, ids: Collection[str]) -> None:
+    """Note which guests were started at boot.
+
+    :raises StoreError: it cannot be written.
+    """
+    files.replace(paths.boot_guests, json.dumps(sorted(ids)).encode())
+
+
+def note_stopped(paths: Paths, ids: Collection[str]) -> None:
+    """Note that we have stopped guests, or moved them away.
+
+    :raises StoreError: it cannot be written.
+    """
+    before = started(paths)
+    if not before.isdisjoint(ids):
+        note_started(paths, before.difference(ids))
+
+
+def started(paths: Paths) -> set[str]:
+    """The guests that were started at boot and that we have not stopped since."""
+    return _ids(paths.boot_guests)
+
+
+def note_suspended(paths: Paths, ids: Collection[str]) -> None:
+    """Note which guests a shutdown has suspended: the next boot lets them continue.
+
+    :raises StoreError: it cannot be written.
+    """
+    if ids or suspended(paths):
+        files.replace(paths.suspended_guests, json.dumps(sorted(ids)).encode())
+
+
+def suspended(paths: Paths) -> set[str]:
+    """The guests that the last shutdown has suspended and that have not continued since."""
+    return _ids(paths.suspended_guests)
+
+
+def _ids(path: Path) -> set[str]:
+    try:
+        found = json.loads(files.read_if_exists(path) or b"[]")
+    except ValueError:
+        return set()
+    return set(map(str, found)) if isinstance(found, list) else set()

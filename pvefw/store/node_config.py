@@ -14,6 +14,7 @@ _LINE = re.compile(r"(?P<key>[a-zA-Z][a-zA-Z0-9_-]*):\s*(?P<value>.*?)\s*")
 _NOTE = re.compile(r"(?:#|description:\s*)(?P<text>.*)")
 """A line of the description; Proxmox VE reads both forms and writes the first."""
 _PLAIN = frozenset(range(0x20, 0x7F)) - frozenset(b"%:")
+_CR = "\r"
 _ENCODED = re.compile(r"%([0-9a-fA-F]{2})")
 
 
@@ -53,7 +54,7 @@ class NodeConfig:
     def description(self) -> str:
         """The notes, decoded, each line with its line end. Empty where there are none."""
         notes = (match for line in self.lines if (match := _NOTE.fullmatch(line)))
-        return "".join(f"{decode(match['text'])}\n" for match in notes)
+        return "".join(f"{decode(match['text']).removesuffix(_CR)}\n" for match in notes)
 
     def changed(self, values: Mapping[str, str | None]) -> "NodeConfig":
         """This configuration with other properties: set to a text, or removed by ``None``."""
@@ -72,7 +73,8 @@ class NodeConfig:
         return replace(self, lines=_ended(lines)) if rest else self
 
     def described(self, description: str) -> "NodeConfig":
-        """This configuration with other notes."""
+        """This configuration with other notes; their lines may end as on other systems, too."""
+        description = description.replace(f"{_CR}\n", "\n")
         if self.description in (description, f"{description}\n"):
             return self
         notes = description.removesuffix("\n").split("\n") if description else []

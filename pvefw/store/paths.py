@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pvefw.core.errors import UsageError
 
-_NODE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*")
+_NODE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?")
+"""As in the ids of tasks: one with another name would be read by nobody."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,16 @@ class Paths:
     def guest_notes(self) -> Path:
         """Which guests there were when a command last asked."""
         return self.state_dir / f"guests-{self.node}.json"
+
+    @property
+    def boot_guests(self) -> Path:
+        """Which guests ``boot-guests`` has started since this boot."""
+        return self.below(f"run/pvefw/boot-guests-{self.node}.json")
+
+    @property
+    def suspended_guests(self) -> Path:
+        """Which guests ``shutdown-guests --suspend`` has suspended."""
+        return self.state_dir / f"suspended-guests-{self.node}.json"
 
     @property
     def boot_state(self) -> Path:

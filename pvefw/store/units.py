@@ -11,6 +11,8 @@ from pvefw.store import files
 from pvefw.store.paths import Paths
 
 DIRECTORY = "etc/systemd/system"
+_SHIPPED = ("usr/lib/systemd/system", "lib/systemd/system")
+"""Where packages put units (systemd.unit(5), "Unit File Load Path")."""
 
 
 def program() -> str:
@@ -38,6 +40,9 @@ def install(
 ) -> list[Path]:
     """Write units, have systemd check them, and enable them where this is the running host.
 
+    Those that a package has brought are enabled only. A copy would hide the package's and outlive it, so
+    one that was written earlier is removed.
+
     :param units: a unit's name to its text.
     :param enable: those that are to be part of the next boot.
     :param start: those of them that are to be started now.
@@ -48,8 +53,11 @@ def install(
     written = []
     for name, text in units.items():
         target = paths.below(DIRECTORY) / name
-        files.replace(target, text.encode())
-        written.append(target)
+        if is_shipped(paths, name):
+            files.remove(target)
+        else:
+            files.replace(target, text.encode())
+            written.append(target)
     _verify(written)
     if runs_systemd(paths):
         programs.run(["systemctl", "daemon-reload"])
@@ -59,12 +67,17 @@ def install(
     return written
 
 
+def is_shipped(paths: Paths, name: str) -> bool:
+    """Whether a package has brought a unit."""
+    return any(paths.below(f"{one}/{name}").exists() for one in _SHIPPED)
+
+
 def _verify(written: Sequence[Path]) -> None:
     """Let systemd check units, where it is installed.
 
     :raises ProgramError: it finds a mistake; its own words.
     """
-    if shutil.which("systemd-analyze") is None:
+    if not written or shutil.which("systemd-analyze") is None:
         return
     checked = programs.run(["systemd-analyze", "verify", *map(str, written)], check=False)
     names = [one.name for one in written]

@@ -10,10 +10,8 @@ memory for each answer.
 """
 
 import contextlib
-import re
-import zlib
-from array import array
-from collections.abc import Callable, Iterator
+import heapq
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -24,13 +22,11 @@ from pvefw.host import programs
 from pvefw.host.durable import make_directory
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
-from pvefw.tasks import database, registry
-from pvefw.tasks.database import Damaged
-from pvefw.tasks.index import STATES, Index, Row, Source, Wanted
+from pvefw.tasks import registry
+from pvefw.tasks.index import LARGEST, Damaged, Index, Source, Wanted
 from pvefw.tasks.registry import Entry
 from pvefw.tasks.texts import Text, opened
 from pvefw.tasks.upid import Upid
-from pvefw.tasks.words import KINDS
 
 SMALL = 1 << 16
 """Bytes of text for which no index is kept: to read them is as quick."""
@@ -38,9 +34,9 @@ AT_ONCE = 2 << 20
 """Bytes of text that a command takes in before it answers."""
 BATCH = 4 << 20
 """Bytes of text that are taken in with one transaction, where nobody waits."""
-_APPENDED = 1 << 15
-"""Bytes of new text from which on the index is written, not only added to in memory."""
-_OFFSET_BITS = 48
+_APPENDED = 1 << 13
+"""Bytes of new text from which on they are put into the index; fewer are read for each answer."""
+_OFFSET_BITS = 47
 _LOCK = "task-index"
 _LOCK_SECONDS = 2.0
 
@@ -48,64 +44,101 @@ _Answer = TypeVar("_Answer")
 
 
 class Archive:
-    """The ended tasks, as they were when it was opened."""
+    """The ended tasks, as they were when it was opened.
 
-    def __init__(self, texts: list[Text], kept: Index) -> None:
-        self._texts = {one.rank: one for one in texts}
-        self._index = kept
+    :raises Damaged: the index is not one over these files.
+    """
 
-    # --- looking up -------------------------------------------------------------------------------
+    def __init__(self, texts: list[Text], index: Index) -> None:
+        self._index = index
+        self._look(texts)
+        self._fresh: dict[Upid, tuple[int, Entry]] = {}
+        """Tasks that are not in the index, and their places."""
+        self._outdated: set[int] = set()
+        """Places of tasks of the index that are among the fresh ones again."""
+
+    def _look(self, texts: Iterable[Text]) -> None:
+        self._sources = self._index.sources()
+        # until now, others may have added to both; from now on, to the text only
+        self._texts = {text.rank: text.as_it_is_now() for text in texts}
+        for rank, source in self._sources.items():
+            text = self._texts.get(rank)
+            if (
+                text is None
+                or (text.device, text.inode) != (source.device, source.inode)
+                or not 0 <= source.low <= source.high <= text.size
+                or text.mark(source.high) != source.mark
+            ):
+                raise Damaged("another file")
 
     @property
     def complete(self) -> bool:
         """Whether every task is known."""
         return all(
-            rank in self._index.sources and self._index.sources[rank].low == 0
-            for rank in self._texts
+            (source.low if source else _tail(text)) == 0 for text, source in self._coverage()
         )
 
-    def entries(self, wanted: Wanted, part: slice) -> list[Entry]:
-        """A part of the tasks that are wanted, latest first."""
-        found = self._index.find(wanted, part.start)
-        return [self._entry(place) for place in islice(found, part.stop - part.start)]
+    @property
+    def appended(self) -> int:
+        """Bytes of new lines that the index lacks."""
+        return sum(text.end_of_lines() - source.high for text, source in self._coverage() if source)
 
-    def all_entries(self, wanted: Wanted) -> Iterator[Entry]:
-        """All of them, one after the other; the index is free for others while they are looked at."""
-        places = array("Q", self._index.find(wanted))
+    @property
+    def all_in_index(self) -> bool:
+        """Whether it lacks nothing but what was appended."""
+        return all(source is not None and source.low == 0 for _, source in self._coverage())
+
+    def _coverage(self) -> Iterator[tuple[Text, Source | None]]:
+        """The files, the older first, and how far the index covers them."""
+        for rank in sorted(self._texts):
+            yield self._texts[rank], self._sources.get(rank)
+
+    # --- looking up -------------------------------------------------------------------------------
+
+    def entries(
+        self,
+        wanted: Wanted,
+        wants: Callable[[Entry], bool],
+        active: Iterable[Entry],
+        start: int = 0,
+        limit: int = LARGEST,
+    ) -> Iterator[Entry]:
+        """Tasks that are wanted, latest first. Once they are looked at, the index is free for others.
+
+        :param wants: whether a task is so: the index is not believed.
+        :param active: more of them, in the order in which they were entered.
+        :param start: how many to leave out.
+        :param limit: how many at most.
+        """
+        active = [entry for entry in active if self.find(entry.upid) is None]
+        places = [*self._fresh.values(), *enumerate(active, LARGEST - len(active))]
+        listed = {(entry.upid.start, place): entry for place, entry in places if wants(entry)}
+        # those of the page that are in the index are among so many more of it
+        skip = max(start - len(listed), 0)
+        most = start + limit - skip
+        found = self._index.find(wanted, skip, most, self._outdated)
         self._index.release()
-        return map(self._entry, places)
+        merged = heapq.merge(sorted(listed, reverse=True), found, reverse=True)
+        for at in islice(merged, start - skip, most):
+            yield listed.get(at) or self._wanted_entry(*at, wants)
+
+    def _wanted_entry(self, start: int, place: int, wants: Callable[[Entry], bool]) -> Entry:
+        entry = self._entry(place)
+        if entry.upid.start != start or not wants(entry):
+            raise Damaged("it lists what is not wanted")
+        return entry
 
     def find(self, upid: Upid) -> Entry | None:
         """One task."""
-        for place in self._index.places(upid.start, zlib.crc32(str(upid).encode())):
-            entry = self._entry(place)
-            if entry.upid == upid:
-                return entry
-        return None if self.complete else self._search(upid)
-
-    def wanted(
-        self,
-        *,
-        states: frozenset[str] | None,
-        words: tuple[str | None, str | None],
-        user: str | None,
-        since: int | None,
-        until: int | None,
-    ) -> Wanted:
-        """What to look for, in the index' own terms.
-
-        :param words: type and id.
-        :param user: a part of the user's name.
-        """
-        numbers = [
-            None if text is None else self._index.words.known(kind, text)
-            for kind, text in enumerate(words)
-        ]
-        numbers.append(
-            None if user is None else self._index.words.known_with(KINDS.index("user"), user)
-        )
-        kept = None if states is None else [STATES.index(one) for one in states & {*STATES}]
-        return Wanted(since, until, kept, tuple(numbers))
+        if upid in self._fresh:
+            return self._fresh[upid][1]
+        place = self._index.place(upid)
+        if place is None:
+            return None if self.complete else self.search(upid)
+        entry = self._entry(place)
+        if entry.upid != upid:
+            raise Damaged("another task")
+        return entry
 
     def _entry(self, place: int) -> Entry:
         match = registry.INDEX_LINE.fullmatch(self._line(place))
@@ -119,103 +152,91 @@ class Archive:
             raise Damaged("no such file")
         return text.line(place & (1 << _OFFSET_BITS) - 1)
 
-    def _search(self, upid: Upid) -> Entry | None:
-        """Look for a task in what the index does not cover yet."""
-        sought = f"{upid} ".encode()
+    def search(self, upid: Upid) -> Entry | None:
+        """One task, whatever the index says: reads the text files."""
+        sought = str(upid).lower().encode()
         for text in self._texts.values():
-            source = self._index.sources.get(text.rank)
-            high = source.low if source else text.size
+            high = text.size
             while high:
                 low = text.line_from(high, BATCH)
-                data = b"\n" + text.read(low, high)
-                if (at := data.rfind(b"\n" + sought)) >= 0:
-                    return self._entry(text.rank << _OFFSET_BITS | low + at)
+                if sought in text.read(low, high).lower():
+                    found = [one for _, one in _tasks(text, low, high) if one.upid == upid]
+                    if found:
+                        return found[-1]
                 high = low
         return None
 
     # --- taking in --------------------------------------------------------------------------------
 
-    def check(self) -> None:
-        """Whether the index is one over these files.
-
-        :raises Damaged: it is not.
-        """
-        for rank, source in self._index.sources.items():
-            text = self._texts.get(rank)
-            if (
-                text is None
-                or (text.device, text.inode) != (source.device, source.inode)
-                or not 0 <= source.low <= source.high <= text.size
-                or text.mark(source.high) != source.mark
-            ):
-                raise Damaged("another file")
-
     def take_in(self, size: int) -> int:
-        """Take in what was appended, and then what is older, newest first.
+        """Put what was appended into the index, and then what is older, newest first.
 
         :param size: bytes at most.
         :returns: how many it were.
-        :raises Damaged: more was appended: a new index, begun at the end, is better.
+        :raises Damaged: more was appended, and a new index, begun at the end, is better; or the index
+            cannot be written.
         """
         left = size
         for text in self._texts.values():
             end = text.end_of_lines()
-            source = self._index.sources.get(text.rank) or Source(
+            source = self._sources.get(text.rank) or Source(
                 text.device, text.inode, end, end, text.mark(end)
             )
             if end - source.high > left:
                 raise Damaged("far behind")
-            self._add(text, source.high, end)
-            left -= end - source.high
-            self._index.sources[text.rank] = replace(source, high=end, mark=text.mark(end))
+            left -= self._add(text, source.high, end)
+            self._cover(text.rank, replace(source, high=end, mark=text.mark(end)))
         for text in self._texts.values():
-            source = self._index.sources[text.rank]
+            source = self._sources[text.rank]
             while source.low > 0 and left > 0:
                 low = text.line_from(source.low, min(left, source.low))
-                self._add(text, low, source.low)
-                left -= source.low - low
-                source = self._index.sources[text.rank] = replace(source, low=low)
+                left -= self._add(text, low, source.low)
+                source = replace(source, low=low)
+                self._cover(text.rank, source)
+        self._index.save()
         return size - left
 
-    def take_in_torn(self) -> None:
-        """Take in the last line where it has no end: it is read, but may yet grow. Not to be saved."""
-        for text in self._texts.values():
-            self._add(text, self._index.sources[text.rank].high, text.size)
+    def undo(self) -> None:
+        """Leave out what was not saved."""
+        self._index.undo()
+        self._look(self._texts.values())
 
-    def _add(self, text: Text, low: int, high: int) -> None:
-        if low < high:
-            self._index.add(self._rows(text, low, text.read(low, high)), self._upid_at)
+    def read_on(self) -> None:
+        """Read what comes after the lines of the index, also a last line without end: it may grow."""
+        for text, source in self._coverage():
+            low = source.high if source else _tail(text)
+            for place, entry in _tasks(text, low, text.size):
+                self._fresh[entry.upid] = place, entry
+        if not self._sources:
+            return
+        for upid, (place, _) in list(self._fresh.items()):
+            kept = self._index.place(upid)
+            if kept is not None and kept > place:
+                del self._fresh[upid]
+            elif kept is not None:
+                self._outdated.add(kept)
 
-    def _rows(self, text: Text, at: int, data: bytes) -> dict[str, Row]:
-        """The tasks of some lines, by UPID; of one UPID, the last."""
-        found: dict[str, Row] = {}
-        place = text.rank << _OFFSET_BITS | at
-        number, form = self._index.words.number, registry.INDEX_LINE
-        states = {name: at for at, name in enumerate(STATES)}
-        for line in data.split(b"\n"):
-            if match := form.fullmatch(line.decode(errors="replace")):
-                upid = _canonical(match)
-                found[upid] = Row(
-                    int(match["start"], 16),
-                    place,
-                    zlib.crc32(upid.encode()),
-                    states[registry.outcome(match["status"])],
-                    number(0, match["type"]),
-                    number(1, match["id"]),
-                    number(2, match["user"]),
-                )
-            place += len(line) + 1
-        return found
+    def _add(self, text: Text, low: int, high: int) -> int:
+        self._index.add(_tasks(text, low, high))
+        return high - low
 
-    def _upid_at(self, place: int) -> str:
-        return str(self._entry(place).upid)
+    def _cover(self, rank: int, source: Source) -> None:
+        self._sources[rank] = source
+        self._index.cover(rank, source)
 
 
-def _canonical(match: re.Match[str]) -> str:
-    """The UPID of a line as :class:`Upid` writes it; most are written so."""
-    text = match.string[: match.end("user") + 1]
-    numbers = text[match.end("node") : match.end("start")]
-    return text if numbers == numbers.upper() else str(Upid.of(match))
+def _tail(text: Text) -> int:
+    """Where the lines begin that are read for each answer, of a file that is not in the index."""
+    return text.line_from(text.size, min(AT_ONCE, text.size))
+
+
+def _tasks(text: Text, low: int, high: int) -> Iterator[tuple[int, Entry]]:
+    """The tasks of some lines, and where these begin."""
+    place = text.rank << _OFFSET_BITS | low
+    for line in text.read(low, high).split(b"\n"):
+        if match := registry.INDEX_LINE.fullmatch(line.decode(errors="replace")):
+            yield place, registry.entry(match)
+        place += len(line) + 1
 
 
 # --- opening ----------------------------------------------------------------------------------------
@@ -257,9 +278,10 @@ def bring_up_to_date(paths: Paths, *, rebuild: bool = False) -> int:
             try:
                 if anew:
                     _make(paths.task_index)
-                with opened(paths) as texts, _loaded(texts, paths.task_index) as (archive, kept):
-                    _take_in_all(archive, kept)
-                    return len(kept)
+                with opened(paths) as texts, _indexed(paths.task_index) as index:
+                    index.check()
+                    _take_in_all(Archive(texts, index))
+                    return len(index)
             except Damaged as error:
                 reason = str(error)
     raise StoreError(f"{paths.task_index}: could not write the file: {reason}")
@@ -268,17 +290,22 @@ def bring_up_to_date(paths: Paths, *, rebuild: bool = False) -> int:
 @contextlib.contextmanager
 def _kept(paths: Paths, texts: list[Text]) -> Iterator[Archive]:
     """With the index that is kept, brought up to date as far as nobody has to wait for it."""
-    if sum(one.size for one in texts) <= SMALL:
-        with _in_memory(paths, texts) as archive:
+    if sum(text.size for text in texts) <= SMALL:
+        with _indexed(None) as index:
+            archive = Archive(texts, index)
+            archive.read_on()
             yield archive
         return
     before = _identity(paths.task_index)
-    with _loaded(texts, paths.task_index) as (archive, kept):
-        if archive.take_in(AT_ONCE) >= _APPENDED:
-            going_on = _save(paths, kept, before)
+    with _indexed(paths.task_index) as index:
+        archive = Archive(texts, index)
+        if archive.appended > AT_ONCE:
+            raise Damaged("far behind")
+        if archive.appended >= _APPENDED or not archive.all_in_index:
+            going_on = _write(paths, archive, before)
             if not going_on and not archive.complete:
                 raise Damaged("it will never be complete")
-        archive.take_in_torn()
+        archive.read_on()
         yield archive
 
 
@@ -297,35 +324,33 @@ def _anew(paths: Paths, texts: list[Text]) -> Iterator[Archive]:
 @contextlib.contextmanager
 def _in_memory(_paths: Paths, texts: list[Text]) -> Iterator[Archive]:
     """With an index in memory, of everything."""
-    with _loaded(texts, None) as (archive, kept):
-        _take_in_all(archive, kept)
-        archive.take_in_torn()
+    with _indexed(None) as index:
+        archive = Archive(texts, index)
+        _take_in_all(archive)
+        archive.read_on()
         yield archive
 
 
-@contextlib.contextmanager
-def _loaded(texts: list[Text], path: Path | None) -> Iterator[tuple[Archive, Index]]:
-    with contextlib.closing(Index(database.connect(path, create=path is None))) as kept:
-        kept.load()
-        archive = Archive(texts, kept)
-        archive.check()
-        yield archive, kept
+def _indexed(path: Path | None) -> contextlib.closing[Index]:
+    """With the index of this path, or a new one in memory."""
+    return contextlib.closing(Index(path, create=path is None))
 
 
-def _take_in_all(archive: Archive, kept: Index) -> None:
+def _take_in_all(archive: Archive) -> None:
     while archive.take_in(BATCH) or not archive.complete:
-        kept.save()
+        pass
 
 
-def _save(paths: Paths, kept: Index, identity: tuple[int, int] | None) -> bool:
-    """Keep what was taken in; whether it is kept, or another process is at it."""
+def _write(paths: Paths, archive: Archive, identity: tuple[int, int] | None) -> bool:
+    """Take some more into the index; whether it is kept, or another process is at it."""
     try:
         with locks.local_lock(paths, _LOCK, timeout=0):
             if _identity(paths.task_index) == identity:
-                kept.save()
+                archive.take_in(AT_ONCE)
     except Locked:
         return True
     except (PvefwError, Damaged):
+        archive.undo()
         return False
     return True
 
@@ -348,7 +373,7 @@ def _make(path: Path) -> None:
         make_directory(path.parent)
         for left in (fresh, _journal(fresh), _journal(path)):  # a journal would be played back
             left.unlink(missing_ok=True)
-        database.connect(fresh, create=True).close()
+        Index(fresh, create=True).close()
     except (OSError, Damaged) as error:
         raise StoreError(f"{path}: could not write the file: {error}") from error
     files.rename(fresh, path)

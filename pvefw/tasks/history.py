@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
+from typing import TextIO
 
 from pvefw.core.errors import NotFound
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, registry
 from pvefw.tasks.archive import Archive
-from pvefw.tasks.database import Damaged
-from pvefw.tasks.index import STATES
+from pvefw.tasks.index import STATES, Wanted
 from pvefw.tasks.registry import Entry
 from pvefw.tasks.upid import Upid, runs
 
@@ -21,6 +21,8 @@ KILLED = (
 )
 _READERS, _LOGS_AT_ONCE = 8, 32
 _PIECE = 1 << 16
+_MOST = 1 << 61
+"""Tasks in a list: more than there can be."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,19 @@ class Filter:
     """A part of a line of the log; only :func:`tasks` looks for it."""
 
     @property
-    def archived_states(self) -> frozenset[str] | None:
-        """The states that pass, of tasks that have ended; ``None`` for all."""
-        if not self.errors and not self.states:
-            return None
-        states = {one.upper() for one in self.states} if self.states else {*STATES}
-        return frozenset(states & {"ERROR", "UNKNOWN"} if self.errors else states)
+    def archived(self) -> Wanted:
+        """The same of tasks that have ended, whose logs are not looked at."""
+        states = {state.upper() for state in self.states} or {*STATES}
+        if self.errors:
+            states &= {"ERROR", "UNKNOWN"}
+        return Wanted(
+            since=self.since,
+            until=self.until,
+            type=self.type,
+            id=None if self.vmid is None else str(self.vmid),
+            user=self.user,
+            states=states & {*STATES} if self.states or self.errors else None,
+        )
 
     def wants(self, entry: Entry) -> bool:
         """Whether a task passes; its log is not looked at."""
@@ -116,17 +125,15 @@ def tasks(
     says = None if wanted.text is None else partial(_says, paths, os.fsencode(wanted.text))
     # first these: a task that ends in between is in both lists, not in none
     recent = [] if wanted.source == "archive" else _not_archived(paths)
-    recent = [one for one in recent if wanted.wants(one) and (says is None or says(one))]
+    start, limit = min(start, _MOST), min(limit, _MOST)
     if wanted.source == "active":
-        return sorted(recent, key=_start, reverse=True)[start : start + limit]
+        latest = sorted(recent, key=lambda entry: entry.upid.start)[::-1]
+        return _page(filter(wanted.wants, latest), says, start, limit)
 
     def page(kept: Archive) -> list[Entry]:
-        mine = [one for one in recent if kept.find(one.upid) is None]
-        # those of the page that are archived are among so many more archived ones
-        skip = max(start - len(mine), 0)
-        archived = _archived(kept, wanted, says, slice(skip, start + limit))
-        merged = sorted([*mine, *archived], key=_start, reverse=True)
-        return merged[start - skip : start - skip + limit]
+        if says is None:
+            return list(kept.entries(wanted.archived, wanted.wants, recent, start, limit))
+        return _page(kept.entries(wanted.archived, wanted.wants, recent), says, start, limit)
 
     found, complete = archive.ask(paths, page)
     if note and not complete:
@@ -134,24 +141,12 @@ def tasks(
     return found
 
 
-def _archived(
-    kept: Archive, wanted: Filter, says: Callable[[Entry], bool] | None, part: slice
+def _page(
+    entries: Iterator[Entry], says: Callable[[Entry], bool] | None, start: int, limit: int
 ) -> list[Entry]:
-    """A part of the archived tasks that pass."""
-    sought = kept.wanted(
-        states=wanted.archived_states,
-        words=(wanted.type, None if wanted.vmid is None else str(wanted.vmid)),
-        user=wanted.user,
-        since=wanted.since,
-        until=wanted.until,
-    )
-    if says is None:
-        found = kept.entries(sought, part)
-    else:
-        found = list(islice(_sifted(kept.all_entries(sought), says), part.start, part.stop))
-    if not all(map(wanted.wants, found)):
-        raise Damaged("it lists what is not wanted")
-    return found
+    """A part of those whose logs say it."""
+    sifted = entries if says is None else _sifted(entries, says)
+    return list(islice(sifted, start, start + limit))
 
 
 def _sifted(entries: Iterator[Entry], says: Callable[[Entry], bool]) -> Iterator[Entry]:
@@ -190,14 +185,10 @@ def _says(paths: Paths, text: bytes, entry: Entry) -> bool:
     return False
 
 
-def _start(entry: Entry) -> int:
-    return entry.upid.start
-
-
 def _not_archived(paths: Paths) -> list[Entry]:
-    """What ``active`` lists and the index does not, the one that was entered last first."""
+    """What ``active`` lists and the index does not, in the order in which it was entered."""
     recent = [registry.settled(paths, one) for one in registry.active(paths)]
-    return [one for one in reversed(recent) if one.end is None or not one.saved]
+    return [one for one in recent if one.end is None or not one.saved]
 
 
 def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -> Iterator[str]:
@@ -207,16 +198,24 @@ def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -
     :param limit: how many at most; ``None`` for all.
     :raises NotFound: there is no log of it on this node.
     """
+    with open_log(paths, upid) as file:
+        for line in islice(file, start, None if limit is None else start + limit):
+            yield line.rstrip("\n")
+
+
+def open_log(paths: Paths, upid: Upid) -> TextIO:
+    """A task's log.
+
+    :raises NotFound: there is none of it on this node.
+    :raises StoreError: it cannot be read.
+    """
     path = upid.log_path(paths)
     try:
-        file = path.open(encoding="utf-8", errors="replace", newline="\n")
+        return path.open(encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError as error:
         raise _unknown(paths, upid, "there is no log of this task on this node") from error
     except OSError as error:
         raise files.failed("read", path, error) from error
-    with file:
-        for line in islice(file, start, None if limit is None else start + limit):
-            yield line.rstrip("\n")
 
 
 def status(paths: Paths, upid: Upid) -> Entry:
@@ -227,7 +226,7 @@ def status(paths: Paths, upid: Upid) -> Entry:
     for one in registry.active(paths):
         if one.upid == upid:
             return registry.settled(paths, one)
-    found, _ = archive.ask(paths, lambda kept: kept.find(upid))
+    found, _ = archive.ask(paths, lambda kept: kept.find(upid) or kept.search(upid))
     if found is not None:
         return found
     if upid.log_path(paths).exists():

@@ -1,47 +1,65 @@
-"""The index of the history: where in the text files each ended task is, by start and what lists ask for.
+"""The index of the history: where in the text files each ended task is, in a table of SQLite's.
 
-Tasks are sorted by their start, then by their place, into blocks of a few thousand. A block has one
-column for each attribute, and a column of numbers is four planes, one for each byte of them. So a filter
-is a few calls of ``bytes.translate`` and bitwise operations, whatever it asks for and however few tasks
-pass: ten nanoseconds or so for a task, where a query on rows would take hundreds. SQLite keeps the
-blocks, for its transactions and locks. Whatever is wrong with one raises
-:class:`~pvefw.tasks.database.Damaged`, and the caller makes a new index.
+The table is kept in the order in which tasks are listed. What lists often ask for has an index in the
+same order, with everything in it that a filter looks at: no list sorts, and the slowest reads each task
+once. Whatever is wrong with the database raises :class:`Damaged`, and the caller makes a new one:
+nothing in it is the only copy of anything.
 """
 
 import contextlib
 import sqlite3
-import zlib
 from array import array
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import astuple, dataclass
+from itertools import chain
+from pathlib import Path
 
-from pvefw.tasks import columns
-from pvefw.tasks.database import SCHEMA, Damaged, checksum, guarded
-from pvefw.tasks.words import KINDS, Words
+from pvefw.tasks import registry
+from pvefw.tasks.registry import Entry
+from pvefw.tasks.upid import Upid
 
 STATES = ("OK", "WARNING", "ERROR", "UNKNOWN")
 """What the numbers of states mean."""
-BLOCK = 8192
-"""Tasks in a block at most."""
+SCHEMA = 2
+"""To be raised whenever what is kept, or what a line means, changes."""
+LARGEST = (1 << 63) - 1
+"""The largest number that SQLite can keep."""
+_TABLES = """
+CREATE TABLE source (
+  rank INTEGER PRIMARY KEY, device INTEGER, inode INTEGER, low INTEGER, high INTEGER, mark INTEGER);
+CREATE TABLE word (number INTEGER PRIMARY KEY, kind TEXT, text TEXT, UNIQUE (kind, text));
+CREATE TABLE task (
+  start INTEGER, place INTEGER, pid INTEGER, pstart INTEGER, node INTEGER, type INTEGER, id INTEGER,
+  user INTEGER, state INTEGER, PRIMARY KEY (start, place)) WITHOUT ROWID;
+CREATE UNIQUE INDEX by_upid ON task (start, pid, pstart, type, id, user, node);
+CREATE INDEX by_id ON task (id, start, place, type, user, state);
+CREATE INDEX by_type ON task (type, start, place, id, user, state);
+CREATE INDEX not_ok ON task (start, place, type, id, user, state) WHERE state != 0;
+"""
+_ADD = """
+INSERT INTO task VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (start, pid, pstart, type, id, user, node)
+DO UPDATE SET place = excluded.place, state = excluded.state WHERE excluded.place > place
+"""
+_NUMBER = "(SELECT number FROM word WHERE kind = '{0}' AND text = :{0})"
+_USERS = "SELECT number FROM word WHERE kind = 'user' AND has(text, :user)"
+_CONDITIONS = {
+    "since": "start >= :since",
+    "until": "start <= :until",
+    "type": f"type = {_NUMBER.format('type')}",
+    "id": f"id = {_NUMBER.format('id')}",
+    "user": f"EXISTS ({_USERS}) AND user IN ({_USERS})",  # where there is none, nothing is read
+}
+_NUMBERS = ("start = :start", "pid = :pid", "pstart = :pstart")
+_WORDS = [f"{kind} = {_NUMBER.format(kind)}" for kind in ("type", "id", "user", "node")]
+_PLACE = f"SELECT place FROM task WHERE {' AND '.join([*_NUMBERS, *_WORDS])}"  # noqa: S608 - bound
+_BUSY_SECONDS = 5.0
+_CACHE = 1 << 16
+"""KiB; a long history is taken in twice as fast as with the default of 2 MB."""
 
 
-class Row(NamedTuple):
-    """One task. It is sorted as it is listed, the other way round."""
-
-    start: int
-    """Seconds since the epoch, 32 bits."""
-    place: int
-    """The text file and the byte where its line begins, as :mod:`pvefw.tasks.archive` has it."""
-    check: int
-    """CRC-32 of its UPID."""
-    state: int
-    """At this place of :data:`STATES`."""
-    type: int
-    id: int
-    user: int
+class Damaged(Exception):
+    """The index cannot be used, or does not fit the text files."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,7 @@ class Source:
     low: int
     high: int
     mark: int
-    """CRC-32 of what stands right before ``high``."""
+    """CRC-32 of what is right before ``high``."""
 
 
 @dataclass(frozen=True)
@@ -61,322 +79,221 @@ class Wanted:
     """What to look for; ``None`` does not restrict."""
 
     since: int | None = None
+    """Seconds since the epoch."""
     until: int | None = None
-    states: Collection[int] | None = None
-    words: tuple[Collection[int] | None, ...] = (None,) * len(KINDS)
-    """Numbers, for each of :data:`KINDS`."""
+    type: str | None = None
+    id: str | None = None
+    user: str | None = None
+    """A part of the name, in any case."""
+    states: Collection[str] | None = None
+    """Some of :data:`STATES`."""
 
-    @property
-    def nothing(self) -> bool:
-        """Whether no task can be so."""
-        return any(one is not None and not one for one in (self.states, *self.words))
+    def values(self) -> dict[str, int | str]:
+        """What :data:`_CONDITIONS` are to be held against."""
+        given = {name: getattr(self, name) for name in _CONDITIONS}
+        return {name: _bindable(value) for name, value in given.items() if value is not None}
 
-    @property
-    def everything(self) -> bool:
-        """Whether every task of the time is so."""
-        return self.states is None and not any(one is not None for one in self.words)
-
-
-@dataclass
-class _Block:
-    """One block; its columns are read when they are needed."""
-
-    first: tuple[int, int]
-    """Start and place of its first task."""
-    last: int
-    """Start of its last task."""
-    size: int
-    id: int | None = None
-    """Where it is kept; ``None`` while it is not."""
-    rows: list[Row] | None = None
-    columns: dict[str, bytes] = field(default_factory=dict)
-    numbers: dict[str, "array[int]"] = field(default_factory=dict)
-    """The columns that were looked at as numbers."""
-
-    @classmethod
-    def of(cls, rows: list[Row]) -> "_Block":
-        first = rows[0].start, rows[0].place
-        return cls(first, rows[-1].start, len(rows), rows=rows, columns=_columns(rows))
-
-    def forget(self) -> None:
-        """Leave the content to the database."""
-        self.rows = None
-        self.columns.clear()
-        self.numbers.clear()
+    def query(self, without: Collection[int]) -> str:
+        """Start and place of all tasks that are wanted, latest first."""
+        conditions = [_CONDITIONS[name] for name in self.values()]
+        index = "by_id" if self.id is not None else "by_type" if self.type is not None else None
+        if self.states is not None:
+            numbers = [STATES.index(state) for state in self.states]
+            conditions.append(f"state IN ({', '.join(map(str, numbers))})")
+            if index is None and numbers and 0 not in numbers:
+                index = "not_ok"
+                conditions.append("state != 0")
+        if without:
+            conditions.append(f"place NOT IN ({', '.join(map(str, without))})")
+        table = f"task INDEXED BY {index}" if index else "task"
+        which = " AND ".join(conditions) or "TRUE"
+        return (
+            f"SELECT start, place FROM {table} WHERE {which} "  # noqa: S608 - what users give is bound
+            "ORDER BY start DESC, place DESC"
+        )
 
 
 class Index:
-    """An index, and what was added to it since it was read.
+    """An open index. From its first look on, nobody else can change what it sees.
 
-    :param connection: to a database that :func:`connect` has opened.
+    :param path: ``None`` for one in memory.
+    :param create: make its tables, in an empty file or none.
+    :raises Damaged: it cannot be opened, or is not an index of this version.
     """
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        self.sources: dict[int, Source] = {}
-        """By the rank of the file."""
-        self._blocks: list[_Block] = []
-        self._gone: list[int] = []
-        self.words = Words(connection)
+    def __init__(self, path: Path | None, *, create: bool = False) -> None:
+        name = ":memory:" if path is None else f"{path.absolute().as_uri()}?mode=rw{'c' * create}"
+        with _guarded():
+            self._connection = sqlite3.connect(
+                name, uri=True, isolation_level=None, timeout=_BUSY_SECONDS
+            )
+        self._words = _Words(self._connection)
+        try:
+            self._prepare()
+            if create:
+                self._create()
+            self._begin()
+        except Damaged:
+            self.close()
+            raise
 
-    def load(self) -> None:
-        """Read what is kept; from now to :meth:`save` or :meth:`close`, others cannot change it.
+    def _prepare(self) -> None:
+        with _guarded():
+            self._connection.create_function("has", 2, _has, deterministic=True)
+            self._connection.execute(f"PRAGMA cache_size = -{_CACHE}")
+            self._connection.execute("PRAGMA cell_size_check = ON")
 
-        :raises Damaged: it is not an index of this version.
-        """
-        with guarded():
+    def _create(self) -> None:
+        with _guarded():
+            self._connection.executescript(
+                f"BEGIN; {_TABLES} PRAGMA user_version = {SCHEMA}; COMMIT;"
+            )
+
+    def _begin(self) -> None:
+        """Keep others from changing it; what looks at it sets the lock."""
+        with _guarded():
             self._connection.execute("BEGIN")
             [version] = self._connection.execute("PRAGMA user_version").fetchone()
-            if version != SCHEMA:
-                raise Damaged(f"version {version}")
-            for rank, *values in self._connection.execute("SELECT * FROM source"):
-                self.sources[rank] = Source(*values)
-            self._blocks = [
-                _Block((first, place), last, size, id_)
-                for id_, first, place, last, size in self._connection.execute(
-                    "SELECT id, first, place, last, size FROM block ORDER BY first, place"
-                )
-            ]
-            *self.words.used, crc = self._connection.execute("SELECT * FROM head").fetchone()
-            if crc != self.crc():
-                raise Damaged("what is where")
-
-    def crc(self) -> int:
-        """Of all that leads to the content of the blocks, which have checksums of their own."""
-        blocks = [(one.id, one.first, one.last, one.size) for one in self._blocks]
-        sources = [(rank, astuple(one)) for rank, one in sorted(self.sources.items())]
-        return checksum(blocks, sources, self.words.used)
-
-    def release(self) -> None:
-        """Let others change what is kept; nothing can be looked up any more."""
-        with guarded():
-            self._connection.rollback()
+        if version != SCHEMA:
+            raise Damaged(f"version {version}")
 
     def close(self) -> None:
         """Let go of it; what was not saved is lost."""
         self._connection.close()
 
+    def check(self) -> None:
+        """Read all of it, which takes seconds where it is long.
+
+        :raises Damaged: its parts do not fit each other.
+        """
+        with _guarded():
+            [found] = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if found != "ok":
+            raise Damaged(found)
+
     def __len__(self) -> int:
-        return sum(one.size for one in self._blocks)
+        with _guarded():
+            [count] = self._connection.execute("SELECT COUNT(*) FROM task").fetchone()
+        return int(count)
 
     # --- adding ---------------------------------------------------------------------------------
 
-    def add(self, upids: Mapping[str, Row], upid_at: Callable[[int], str]) -> None:
+    def add(self, tasks: Iterable[tuple[int, Entry]]) -> None:
         """Add tasks. Of two lines of one task, the later one counts.
 
-        :param upids: by their UPIDs.
-        :param upid_at: the UPID that stands at a place of the text files.
+        :param tasks: each with its place: the text file and the byte where its line begins, as
+            :mod:`pvefw.tasks.archive` has it.
         """
-        replaced: set[int] = set()
-        fresh: list[Row] = []
-        for upid, row in upids.items():
-            others = [one for one in self.places(row.start, row.check) if upid_at(one) == upid]
-            if all(one < row.place for one in others):
-                replaced.update(others)
-                fresh.append(row)
-        if replaced:
-            starts = {row.start for row in fresh}
-            for block in [one for one in self._blocks if _holds_any(one, starts)]:
-                kept = [row for row in self._rows(block) if row.place not in replaced]
-                self._put(block, kept)
-        self._merge(sorted(fresh))
+        word = self._words
+        rows = (
+            (
+                upid.start,
+                place,
+                upid.pid,
+                upid.pstart,
+                word["node", upid.node],
+                word["type", upid.type],
+                word["id", upid.id],
+                word["user", upid.user],
+                STATES.index(registry.outcome(entry.status)),
+            )
+            for place, entry in tasks
+            for upid in (entry.upid,)
+        )
+        with _guarded():
+            self._connection.executemany(_ADD, rows)
 
-    def places(self, start: int, check: int) -> list[int]:
-        """Where tasks stand that have this start and checksum: as a rule one or none."""
-        found = []
-        number = bisect_right(self._blocks, start, key=lambda one: one.first[0]) - 1
-        while number >= 0 and (block := self._blocks[number]).last >= start:
-            starts = self._numbers(block, "starts")
-            low, high = bisect_left(starts, start), bisect_right(starts, start)
-            if low < high:
-                checks = self._numbers(block, "checks")[low:high]
-                places = self._numbers(block, "places")[low:high]
-                found += [place for one, place in zip(checks, places, strict=True) if one == check]
-            number -= 1
-        return found
-
-    def _merge(self, rows: Sequence[Row]) -> None:
-        at = 0
-        while at < len(rows):
-            if not self._blocks:
-                self._blocks = [_Block.of([rows[0]])]
-                at += 1
-                continue
-            number = max(bisect_right(self._blocks, rows[at][:2], key=lambda one: one.first) - 1, 0)
-            until = len(rows)
-            if number + 1 < len(self._blocks):
-                until = bisect_left(rows, self._blocks[number + 1].first, key=lambda one: one[:2])
-            block = self._blocks[number]
-            self._put(block, sorted(self._rows(block) + list(rows[at:until])))
-            at = until
-
-    def _put(self, block: _Block, rows: list[Row]) -> None:
-        """Put blocks with these rows in the place of one."""
-        if block.id is not None:
-            self._gone.append(block.id)
-        pieces = -(-len(rows) // BLOCK)
-        size = -(-len(rows) // pieces) if pieces else 1
-        number = next(at for at, one in enumerate(self._blocks) if one is block)
-        self._blocks[number : number + 1] = [
-            _Block.of(rows[at : at + size]) for at in range(0, len(rows), size)
-        ]
+    def cover(self, rank: int, source: Source) -> None:
+        """Note how far a text file is in it."""
+        values = (rank, *astuple(source))
+        with _guarded():
+            self._connection.execute("REPLACE INTO source VALUES (?, ?, ?, ?, ?, ?)", values)
 
     def save(self) -> None:
         """Keep what was added.
 
         :raises Damaged: that failed, for whatever reason: somebody else has it, the disk is full.
         """
-        try:
-            with guarded():
-                self._write()
-        except Damaged:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.rollback()  # others may try
-            raise
-        self._gone = []
-        self.words.inserted()
-        for block in self._blocks:
-            block.forget()
+        with _guarded():
+            self._connection.execute("COMMIT")
+        self._begin()
 
-    def _write(self) -> None:
-        run = self._connection.execute
-        if not self._connection.in_transaction:
-            run("BEGIN")
-        for id_ in self._gone:
-            run("DELETE FROM block WHERE id = ?", (id_,))
-            run("DELETE FROM part WHERE block = ?", (id_,))
-        self.words.insert()
-        run("DELETE FROM source")
-        for rank, one in self.sources.items():
-            run("INSERT INTO source VALUES (?, ?, ?, ?, ?, ?)", (rank, *astuple(one)))
-        for block in self._blocks:
-            if block.id is None:
-                block.id = self._insert(block)
-        run("DELETE FROM head")
-        run("INSERT INTO head VALUES (?, ?, ?, ?)", (*self.words.used, self.crc()))
-        run("COMMIT")
-        run("BEGIN")  # nobody changes it between this save and what is looked up next
-        run("SELECT COUNT(*) FROM source")
+    def undo(self) -> None:
+        """Leave out what was added since it was saved."""
+        self._words.clear()
+        self.release()
+        self._begin()
 
-    def _insert(self, block: _Block) -> int | None:
-        id_ = self._connection.execute(
-            "INSERT INTO block VALUES (NULL, ?, ?, ?, ?)", (*block.first, block.last, block.size)
-        ).lastrowid
-        self._connection.executemany(
-            "INSERT INTO part VALUES (?, ?, ?, ?)",
-            [(id_, name, zlib.crc32(data), data) for name, data in block.columns.items()],
-        )
-        return id_
+    def release(self) -> None:
+        """Let others change what is kept; nothing can be looked up any more."""
+        if self._connection.in_transaction:
+            with _guarded():
+                self._connection.execute("ROLLBACK")
 
     # --- looking up -----------------------------------------------------------------------------
 
-    def find(self, wanted: Wanted, skip: int = 0) -> Iterator[int]:
-        """The places of the tasks that are wanted, latest first.
+    def sources(self) -> dict[int, Source]:
+        """What it covers, by the rank of the file."""
+        with _guarded():
+            found = self._connection.execute("SELECT * FROM source")
+            return {rank: Source(*map(int, values)) for rank, *values in found}
+
+    def place(self, upid: Upid) -> int | None:
+        """Where a task is."""
+        values = {name: _bindable(value) for name, value in vars(upid).items()}
+        with _guarded():
+            row = self._connection.execute(_PLACE, values).fetchone()
+            return None if row is None else int(row[0])
+
+    def find(
+        self, wanted: Wanted, skip: int, limit: int, without: Collection[int] = ()
+    ) -> Iterator[tuple[int, int]]:
+        """Start and place of the tasks that are wanted, latest first.
 
         :param skip: how many to leave out.
+        :param limit: how many at most; -1 for all.
+        :param without: places that do not count.
         """
-        if wanted.nothing:
-            return
-        for block in reversed(self._blocks):
-            if wanted.since is not None and block.last < wanted.since:
-                # of an older block, the last can be as late, but no later
-                return
-            if wanted.until is not None and block.first[0] > wanted.until:
-                continue
-            low, high = self._in_time(block, wanted)
-            mask = 0 if wanted.everything else self._mask(block, wanted, low, high)
-            passing = high - low if wanted.everything else mask.bit_count()
-            if skip >= passing:
-                skip -= passing
-                continue
-            places = self._numbers(block, "places")
-            numbers = (
-                range(high - 1, low - 1, -1)
-                if wanted.everything
-                else columns.ones(mask.to_bytes(high - low, "little"), low)
-            )
-            for number in islice(numbers, skip, None):
-                yield places[number]
-            skip = 0
-
-    def _in_time(self, block: _Block, wanted: Wanted) -> tuple[int, int]:
-        """From where to where in a block the starts are."""
-        low, high = 0, block.size
-        if wanted.since is not None and block.first[0] < wanted.since:
-            low = bisect_left(self._numbers(block, "starts"), wanted.since)
-        if wanted.until is not None and block.last > wanted.until:
-            high = bisect_right(self._numbers(block, "starts"), wanted.until)
-        return low, max(high, low)
-
-    def _mask(self, block: _Block, wanted: Wanted, low: int, high: int) -> int:
-        """A byte for each task from ``low`` to ``high``, as one number: 1 for those that are wanted."""
-        found = int.from_bytes(b"\1" * (high - low), "little")
-        for kind, numbers in enumerate(wanted.words):
-            if numbers is not None and found:
-                with guarded():
-                    column = self._column(block, f"planes{kind}")
-                    planes = columns.planes(column, block.size, low, high)
-                found &= columns.members_of(planes, numbers)
-        if wanted.states is not None and found:
-            found &= columns.members(self._column(block, "state")[low:high], wanted.states)
-        return found
-
-    # --- columns --------------------------------------------------------------------------------
-
-    def _column(self, block: _Block, name: str) -> bytes:
-        """One column of a block, checked."""
-        found = block.columns.get(name)
-        if found is None:
-            with guarded():
-                found, crc = self._connection.execute(
-                    "SELECT data, crc FROM part WHERE block = ? AND name = ?", (block.id, name)
-                ).fetchone()
-                if zlib.crc32(found) != crc:
-                    raise Damaged(f"{name} of a block")
-            block.columns[name] = found
-        return found
-
-    def _numbers(self, block: _Block, name: str) -> "array[int]":
-        """One column of a block, as numbers."""
-        found = block.numbers.get(name)
-        if found is None:
-            form = "Q" if name == "places" else "I"
-            with guarded():
-                found = columns.numbers(form, self._column(block, name), block.size)
-            block.numbers[name] = found
-        return found
-
-    def _rows(self, block: _Block) -> list[Row]:
-        if block.rows is None:
-            with guarded():
-                block.rows = [
-                    Row(*values)
-                    for values in zip(
-                        self._numbers(block, "starts"),
-                        self._numbers(block, "places"),
-                        self._numbers(block, "checks"),
-                        self._column(block, "state"),
-                        *(self._words_of(block, kind) for kind in range(len(KINDS))),
-                        strict=True,
-                    )
-                ]
-        return block.rows
-
-    def _words_of(self, block: _Block, kind: int) -> "array[int]":
-        size = block.size
-        return columns.unplaned(columns.planes(self._column(block, f"planes{kind}"), size, 0, size))
+        query = f"{wanted.query(without)} LIMIT {limit} OFFSET {skip}"
+        with _guarded():
+            rows = self._connection.execute(query, wanted.values())
+            numbers = iter(array("q", chain.from_iterable(rows)))  # 16 bytes for a task
+        return zip(numbers, numbers, strict=True)
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, bytes]:
-    starts, places, checks, states, *words = zip(*rows, strict=True)
-    return {
-        "state": bytes(states),
-        **{f"planes{kind}": columns.planed(numbers) for kind, numbers in enumerate(words)},
-        "starts": columns.packed("I", starts),
-        "places": columns.packed("Q", places),
-        "checks": columns.packed("I", checks),
-    }
+class _Words(dict[tuple[str, str], int]):
+    """The numbers of words, new or not, by their kind and text."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        super().__init__()
+        self._run = connection.execute
+
+    def __missing__(self, word: tuple[str, str]) -> int:
+        self._run("INSERT INTO word (kind, text) VALUES (?, ?) ON CONFLICT DO NOTHING", word)
+        found = self._run("SELECT number FROM word WHERE kind = ? AND text = ?", word)
+        [self[word]] = found.fetchone()
+        return self[word]
 
 
-def _holds_any(block: _Block, starts: set[int]) -> bool:
-    return any(block.first[0] <= one <= block.last for one in starts)
+@contextlib.contextmanager
+def _guarded() -> Iterator[None]:
+    """Turn whatever SQLite raises, or a value of the wrong kind, into :class:`Damaged`."""
+    try:
+        yield
+    except (sqlite3.Error, TypeError, ValueError, OverflowError) as error:
+        raise Damaged(str(error)) from error
+
+
+def _has(text: str, part: str) -> bool:
+    return part.lower() in text.lower()
+
+
+def _bindable(value: int | str) -> int | str:
+    """A value that SQLite takes; one that no task has may become another one that no task has."""
+    if isinstance(value, int):
+        return max(min(value, LARGEST), -LARGEST)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return "\0"
+    return value

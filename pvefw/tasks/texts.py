@@ -4,19 +4,17 @@ import contextlib
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import registry
-from pvefw.tasks.database import Damaged
+from pvefw.tasks.index import LARGEST, Damaged
 
 _LINE = 512
 """Bytes to read for a line: few are longer."""
 _MARK = 256
-_LARGEST = (1 << 63) - 1
-"""The largest number that SQLite can keep."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,16 @@ class Text:
     """One of the text files, open, so that it stays the same whatever becomes of its name."""
 
     rank: int
-    """The higher, the newer."""
+    """0 for the newest, -1 for the one before."""
     path: Path
     descriptor: int
     device: int
     inode: int
     size: int
+
+    def as_it_is_now(self) -> "Text":
+        """The same, with its present size."""
+        return replace(self, size=os.fstat(self.descriptor).st_size)
 
     def read(self, low: int, high: int) -> bytes:
         """The bytes from ``low`` to ``high``.
@@ -97,7 +99,7 @@ def opened(paths: Paths) -> Iterator[list[Text]]:
     newest, older = registry.indexes(paths)
     with contextlib.ExitStack() as stack:
         # in this order: when the newest becomes the older one in between, it is there twice, not lost
-        found = [_open(stack, newest, 1), _open(stack, older, 0)]
+        found = [_open(stack, newest, 0), _open(stack, older, -1)]
         texts = [one for one in found if one is not None]
         if len({(one.device, one.inode) for one in texts}) < len(texts):
             raise Damaged("the index is being rotated")
@@ -113,5 +115,5 @@ def _open(stack: contextlib.ExitStack, path: Path, rank: int) -> Text | None:
         raise files.failed("read", path, error) from error
     stack.callback(os.close, descriptor)
     stat = os.fstat(descriptor)
-    inode = stat.st_ino & _LARGEST  # some file systems use all 64 bits
+    inode = stat.st_ino & LARGEST  # some file systems use all 64 bits
     return Text(rank, path, descriptor, stat.st_dev, inode, stat.st_size)

@@ -7,7 +7,7 @@ from pathlib import Path
 from pvefw.core.errors import UsageError
 from pvefw.store.paths import Paths
 
-_NUMBER = r"[0-9A-Fa-f]{8}|[1-9A-Fa-f][0-9A-Fa-f]{8,}"  # padded to eight digits, perhaps longer
+_NUMBER = r"[0-9A-Fa-f]{8}|[1-9A-Fa-f][0-9A-Fa-f]{8,14}"  # padded to eight digits, perhaps longer
 _WORD = r"[^:\s/\x00-\x1f]"
 PATTERN = (
     r"UPID:(?P<node>[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)"

@@ -322,6 +322,82 @@ class GuestConformance:
             "a shutdown that was cancelled has stopped the guest hard"
         )
 
+    # --- suspend and resume --------------------------------------------------------------------
+
+    def _suspend(
+        self, bound: Bound[GuestSpec], vmid: int, task: FakeTask, *, to_disk: bool
+    ) -> Guest:
+        """Start a guest and suspend it; it as it is listed then."""
+        if not {"guest_suspend", "guest_resume"} <= bound.implemented:
+            pytest.skip("the plugin has no guest_suspend and guest_resume")
+        hooks = bound.hooks
+        guest = self.start(hooks, vmid, task)
+        try:
+            for one in (guest, guest):  # once more is not an error
+                hooks.guest_suspend(guest=one, to_disk=to_disk, timeout=self.seconds, task=task)
+        except Unsupported:
+            pytest.skip("the plugin cannot suspend guests in this way")
+        return self.guest(hooks, vmid)
+
+    def _resume(self, hooks: GuestSpec, guest: Guest, look: Look, task: FakeTask) -> None:
+        for one in (guest, guest):
+            hooks.guest_resume(guest=one, timeout=self.seconds, task=task)
+        assert look(guest.vmid) is GuestState.RUNNING, (
+            f"guest {guest.vmid} does not run although guest_resume has returned"
+        )
+        assert not self.guest(hooks, guest.vmid).saved, (
+            f"guest {guest.vmid} runs again, and guest_list says that it is saved"
+        )
+
+    def test_a_guest_that_is_suspended_to_memory_is_paused_and_continues(
+        self,
+        bound: Bound[GuestSpec],
+        hooks: GuestSpec,
+        vmids: Sequence[int],
+        look: Look,
+        task: FakeTask,
+    ) -> None:
+        """Neither running on nor stopped. Since 1.1."""
+        guest = self._suspend(bound, vmids[0], task, to_disk=False)
+        assert (guest.state, guest.saved) == (GuestState.PAUSED, False), (
+            f"guest {vmids[0]} was suspended to memory, and guest_list says that it is {guest.state}"
+        )
+        self._resume(hooks, guest, look, task)
+
+    def test_a_guest_that_is_suspended_to_disk_is_saved_and_continues(
+        self,
+        bound: Bound[GuestSpec],
+        hooks: GuestSpec,
+        vmids: Sequence[int],
+        look: Look,
+        task: FakeTask,
+    ) -> None:
+        """Stopped, and marked as saved. Since 1.1."""
+        guest = self._suspend(bound, vmids[0], task, to_disk=True)
+        assert guest.state is look(vmids[0]) is GuestState.STOPPED, (
+            f"guest {vmids[0]} was suspended to disk, and is {look(vmids[0])}"
+        )
+        assert guest.saved, (
+            f"guest {vmids[0]} was suspended to disk, and guest_list does not say that it is saved"
+        )
+        self._resume(hooks, guest, look, task)
+
+    def test_a_stopped_guest_cannot_be_resumed(
+        self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int], task: FakeTask
+    ) -> None:
+        """It was not suspended: it would start afresh. Since 1.1."""
+        if "guest_resume" not in bound.implemented:
+            pytest.skip("the plugin has no guest_resume")
+        guest = self.guest(hooks, vmids[0])
+        try:
+            hooks.guest_resume(guest=guest, timeout=self.seconds, task=task)
+        except ProviderError:
+            return
+        raise AssertionError(
+            f"guest_resume of {vmids[0]}, which is stopped and not saved, returned: "
+            "raise a ProviderError"
+        )
+
     # --- moving, settings, events --------------------------------------------------------------
 
     def test_a_guest_that_cannot_move_goes_on(

@@ -14,7 +14,9 @@ from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
 from pvefw.cli.schemas import SCHEMAS
+from pvefw.store import files
 from pvefw.store.paths import Paths
+from pvefw.tasks.upid import Upid
 
 UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
 
@@ -64,6 +66,7 @@ def node(tmp_path):
     paths.cluster_pvefw_cfg.write_text("observer: tell\n\tapi exec\n")
     paths.task_dir.mkdir(parents=True)
     (paths.task_dir / "index").write_text(f"{UPID} 6124E1C0 job errors\n")
+    files.replace(Upid.parse(UPID).log_path(paths), b"TASK ERROR: job errors\n")
     (paths.task_dir / "active").write_text(f"{UPID.replace('B9', 'BA')} 0\n")
     paths.ksm.mkdir(parents=True)
     for name in ("run", "pages_sharing", "general_profit"):
@@ -96,6 +99,7 @@ def node(tmp_path):
         (["status"], 1),
         (["task", "list"], 0),
         (["task", "list", "--source", "all"], 0),
+        (["task", "log", UPID], 0),
         (["task", "status", UPID], 0),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, list) else "",

@@ -27,6 +27,8 @@ def network():
         ip("address", "add", f"10.10.{number}.1/24", "broadcast", "+", "dev", near)
         ip("link", "set", "dev", near, "up")
         ip("link", "set", "dev", far, "up")
+    ip("link", "add", "down0", "type", "veth", "peer", "name", "down1")
+    ip("address", "add", "10.10.9.1/24", "broadcast", "+", "dev", "down0")
 
 
 def listener(interface):

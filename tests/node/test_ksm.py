@@ -251,6 +251,18 @@ def test_systemctl_keeps_the_service_of_a_tree_from_starting_and_lets_it_again(i
     assert (installed.ksm / "run").read_text() == "0\n"  # the service turns it on
 
 
+def test_where_there_is_only_ksm_service_merging_begins_at_once(tree, pvefw):
+    unit = tree.below("usr/lib/systemd/system/ksm.service")
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n")
+    figures(tree, run=0, pages_sharing=0, ksm_zero_pages=0)
+    status, out, _ = pvefw("ksm", "enable")
+    assert status == 0
+    assert (tree.ksm / "run").read_text() == "1\n"
+    assert "ksm.service does so at every boot" in out
+    assert "when memory gets short" not in out
+
+
 SYSTEMCTL = """#!/bin/sh
 # as much of systemctl as pvefw asks for, with its state in a file
 state=$0.state

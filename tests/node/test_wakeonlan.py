@@ -88,6 +88,11 @@ def test_both_together(paths, wake):
             "255.255.255.255 through nowhere0: No such device",
             "no such interface",
         ),
+        (
+            "bind-interface=down0",
+            "255.255.255.255 through down0: Network is unreachable",
+            "down0 is down. Bring it up: ip link set dev down0 up",
+        ),
         ("broadcast-address=192.0.2.255", "192.0.2.255: Network is unreachable", "bind-interface"),
     ],
 )

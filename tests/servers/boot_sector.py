@@ -19,6 +19,7 @@ _SOURCE = f"""
 .set STATUS, 0x600          /* PM1 status: bit 8 says that the power button was pressed */
 .set ENABLE, 0x602          /* PM1 enable: without its bit 8 there is no status */
 .set CONTROL, 0x604         /* PM1 control: bit 13 enters the sleep state of bits 10-12; 0 is off */
+.set SERIAL, 0x3f8          /* "U" when it is up, "D" when it goes down by itself */
 .set TICKS, 0x7c00 + {_TICKS_AT}
 .set DEAF, 0x7c00 + {_DEAF_AT}
         xor     %bx, %bx
@@ -28,6 +29,9 @@ _SOURCE = f"""
         mov     $ENABLE, %dx
         mov     $0x100, %ax
         out     %ax, %dx
+        mov     $SERIAL, %dx
+        mov     $'U', %al
+        out     %al, %dx
         sti
 idle:   hlt                             /* until the timer's next tick */
         mov     $STATUS, %dx
@@ -42,7 +46,10 @@ idle:   hlt                             /* until the timer's next tick */
         jcxz    off
 linger: hlt
         loop    linger
-off:    mov     $CONTROL, %dx
+off:    mov     $SERIAL, %dx
+        mov     $'D', %al
+        out     %al, %dx
+        mov     $CONTROL, %dx
         mov     $0x2000, %ax
         out     %ax, %dx
 stay:   hlt

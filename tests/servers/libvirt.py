@@ -37,7 +37,7 @@ done
 """
 """Process 1 of the namespace: it reaps QEMU, and starts the daemon anew, as systemd would."""
 
-_DOMAIN = """
+DOMAIN = """
 <domain type='qemu'>
   <name>{name}</name>
   <memory unit='MiB'>{memory}</memory>
@@ -53,7 +53,7 @@ _DOMAIN = """
   </devices>
 </domain>
 """
-_DISK = """
+DISK = """
 <disk type='file' device='disk'>
   <driver name='qemu' type='raw' cache='none'/>
   <source file='{}'/>
@@ -61,7 +61,7 @@ _DISK = """
 </disk>
 """
 _LINUX = "<kernel>{}</kernel><initrd>{}</initrd><cmdline>{}</cmdline>"
-_CONSOLE = "<serial type='file'><source path='{}'/></serial>"
+CONSOLE = "<serial type='file'><source path='{}' {}/></serial>"
 _AGENT = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 _POOL = "<pool type='dir'><name>{0.name}</name><target><path>{0}</path></target></pool>"
 
@@ -120,16 +120,16 @@ class LibvirtNode:
         written = self.base / (f"local-of-{self.name}" if local else "shared") / image
         write_image(written, lingers=lingers, deaf=deaf, filler=filler)
         disk = self.base / ("local" if local else "shared") / image
-        devices = _DISK.format(disk) + (_AGENT if mute_agent else "")
-        xml = _DOMAIN.format(name=name, memory=memory, boot="", devices=devices)
+        devices = DISK.format(disk) + (_AGENT if mute_agent else "")
+        xml = DOMAIN.format(name=name, memory=memory, boot="", devices=devices)
         return self.connection.defineXML(xml)
 
     def define_with_agent(self, name: str) -> Any:
         """A domain of :mod:`servers.machines.agent`; what it says is in :meth:`console`."""
         kernel, initrd = agent.system()
         boot = _LINUX.format(kernel.image, initrd, agent.COMMAND_LINE)
-        devices = _AGENT + _CONSOLE.format(self._console(name))
-        xml = _DOMAIN.format(name=name, memory=128, boot=boot, devices=devices)
+        devices = _AGENT + CONSOLE.format(self._console(name), "")
+        xml = DOMAIN.format(name=name, memory=128, boot=boot, devices=devices)
         return self.connection.defineXML(xml)
 
     def console(self, name: str) -> str:

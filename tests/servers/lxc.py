@@ -63,7 +63,7 @@ _DOMAIN = """
   </devices>
 </domain>
 """
-_OBEYS = "trap 'exit 0' TERM; sleep infinity & wait"
+_OBEYS = "trap 'exit 0' TERM; sleep infinity &amp; wait"  # in XML
 _DEAF = "trap '' TERM; exec sleep infinity"
 
 

@@ -25,7 +25,9 @@ def test_another_nodes_files():
     assert paths.node_config("pve2") == Path("/etc/pve/nodes/pve2/config")
 
 
-@pytest.mark.parametrize("name", ["..", ".", "a/b", "../../tmp", "", "a b", "pve1.example", "a:b"])
+@pytest.mark.parametrize(
+    "name", ["..", ".", "a/b", "../../tmp", "", "a b", "pve1.example", "a:b", "pve_1", "pve-", "-a"]
+)
 def test_a_name_that_leads_elsewhere_is_no_node(name):
     with pytest.raises(UsageError, match="is not the name of a node"):
         Paths(Path("/"), name)

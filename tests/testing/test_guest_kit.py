@@ -67,6 +67,19 @@ class Good:
         raise ProviderError(f"there is no node {target}")
 
     @hookimpl
+    def guest_suspend(self, guest, to_disk):
+        self.turn(guest.vmid, GuestState.STOPPED if to_disk else GuestState.PAUSED)
+        self.guests[guest.vmid] = replace(self.guests[guest.vmid], saved=to_disk)
+
+    @hookimpl
+    def guest_resume(self, guest):
+        now = self.guests[guest.vmid]
+        if now.state is GuestState.STOPPED and not now.saved:
+            raise ProviderError("it was not suspended")
+        self.turn(guest.vmid, GuestState.RUNNING)
+        self.guests[guest.vmid] = replace(self.guests[guest.vmid], saved=False)
+
+    @hookimpl
     def guest_set(self, guest, values):
         kept = {
             "onboot": values["onboot"] == "1",

@@ -79,12 +79,6 @@ def test_what_stands_in_the_way_of_one_keeps_the_others_from_nothing(host, other
     assert other.daemon.active() == {"moves"}
 
 
-def test_a_stopped_guest_cannot_take_local_disks_along(host, other):
-    host.daemon.define("web", local=True)
-    said = host.fail("migrateall", "n2", "--with-local-disks")
-    assert "of guests that run only" in said
-
-
 def test_a_target_that_is_not_there_moves_nothing(host):
     host.daemon.define("web").create()
     said = host.fail("migrateall", "n9")

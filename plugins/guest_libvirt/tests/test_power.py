@@ -176,12 +176,8 @@ def test_a_hundred_guests_start_and_stop(host):
 def test_what_is_known_of_guests(host, what):
     host.daemon.define("web", memory=24)
     if what == "list":
-        assert host.run("guest", "list").splitlines()[1].split()[:4] == [
-            "100",
-            "web",
-            "vm",
-            "stopped",
-        ]
+        line = host.run("guest", "list").splitlines()[1]
+        assert line.split()[:5] == ["100", "web", "vm", "libvirt", "stopped"]
     else:
         shown = json.loads(host.run("guest", "show", 100, "--output-format", "json"))
         assert (shown["memory"], shown["kind"]) == (24 << 20, "vm")

@@ -288,6 +288,9 @@ PUBLISHED = {
     r"POST nodes/N/(qemu|lxc)/ID/status/start": {},
     r"POST nodes/N/(qemu|lxc)/ID/status/shutdown": {"timeout": NUMBER, "forceStop": FLAG},
     r"POST nodes/N/(qemu|lxc)/ID/status/stop": {"overrule-shutdown": FLAG},
+    r"POST nodes/N/qemu/ID/status/suspend": {"todisk": FLAG},
+    r"POST nodes/N/qemu/ID/status/resume": {},
+    r"GET cluster/resources": {"type": "vm"},
     r"POST nodes/N/qemu/ID/agent/ping": {},
     r"POST nodes/N/qemu/ID/migrate": {"target": NODE, "online": FLAG, "with-local-disks": FLAG},
     r"POST nodes/N/lxc/ID/migrate": {"target": NODE, "restart": FLAG},
@@ -323,6 +326,9 @@ def test_every_request_is_a_published_one(pair, task):
         plugin.guest_set(guest, {"order": "", "up": "", "down": ""})
         plugin.guest_start(guest, 10.0, task)
         plugin.guest_ready(guest, 0.1, task)
+        for to_disk in (False, True) if guest.kind == "vm" else ():
+            plugin.guest_suspend(guest, to_disk, 10.0, task)
+            plugin.guest_resume(guest, 10.0, task)
         plugin.guest_migrate_check(guest, "pve2", MigrateOptions())
         plugin.guest_migrate(guest, "pve2", MigrateOptions(with_local_disks=True), task)
     plugin.guest_target("pve2")

@@ -63,6 +63,29 @@ class GuestSpec:
         """
 
     @optional
+    def guest_suspend(self, guest: Guest, to_disk: bool, timeout: float, task: Task) -> None:
+        """Suspend a guest that runs; return once it is. Since 1.1.
+
+        To memory, it is then paused; to disk, stopped with ``Guest.saved`` set. A guest
+        that is so already is not an error. Core calls it only where the backend has it.
+
+        :param to_disk: whether its memory is written to disk.
+        :param timeout: seconds until the attempt counts as failed; the guest then runs on.
+        :raises Unsupported: this guest cannot be suspended in this way.
+        :raises ProviderError: it runs on, or has stopped; the hypervisor's own words.
+        """
+
+    @optional
+    def guest_resume(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Let a suspended guest continue, from memory or disk; return once it runs. Since 1.1.
+
+        A guest that runs is not an error. Core calls it only where the backend has it.
+
+        :param timeout: seconds until the attempt counts as failed.
+        :raises ProviderError: it does not run, or was not suspended; the hypervisor's own words.
+        """
+
+    @optional
     def guest_target(self, target: str) -> MigrateTarget | None:
         """What is known of a node before guests are sent there.
 

@@ -36,12 +36,28 @@ _FOR_NOW = (
 _NEVER = (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
 
 
+class Gone(ProviderError):
+    """There is no such domain, or not any more."""
+
+
+def is_gone(error: libvirt.libvirtError) -> bool:
+    """Whether the domain that was asked does not exist (any more)."""
+    return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
+
+
+def concerns_all(error: libvirt.libvirtError) -> bool:
+    """Whether it is about the daemon or the way to it, and so about every domain."""
+    return isinstance(explanation(error), Unavailable | CredentialsRejected)
+
+
 def explanation(error: libvirt.libvirtError) -> ProviderError:
     """What libvirt raised, as the contract has it, in libvirt's own words."""
     said = " ".join(str(error).split())
     code = error.get_error_code()
     if code in _REJECTED:
         return CredentialsRejected(said, hint="See who may use libvirt's socket; root may.")
+    if is_gone(error):
+        return Gone(said)
     if code in _FOR_NOW or error.get_error_domain() in _OF_THE_WAY:
         return Unavailable(said)
     return Unsupported(said) if code in _NEVER else ProviderError(said)

@@ -28,11 +28,12 @@ _STATES = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED: GuestState.STOPPED,
     libvirt.VIR_DOMAIN_EVENT_CRASHED: GuestState.UNKNOWN,
 }
+MIGRATED = "migrated"
 _HOW_IT_STOPPED = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "shut down",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "stopped hard",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "crashed",
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: "migrated",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: MIGRATED,
     libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: "saved",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_FAILED: "its process ended",
 }
@@ -54,11 +55,14 @@ class Watch:
     """The changes of one guest, or of all, from the moment it was made."""
 
     uuid: str | None
+    moved_away: bool = False
+    """Whether a guest has left for another node."""
     _changes: "queue.SimpleQueue[Change | None]" = field(default_factory=queue.SimpleQueue)
 
     def put(self, change: Change | None) -> None:
         """Called by libvirt's event loop; ``None`` when the connection is gone."""
         if change is None or self.uuid in (None, change.uuid):
+            self.moved_away |= change is not None and change.detail == MIGRATED
             self._changes.put(change)
 
     def next(self, seconds: float, task: Task | None = None) -> Change | None:

@@ -5,7 +5,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 import libvirt
@@ -24,10 +24,13 @@ from pvefw.api import (
     hookimpl,
     setting,
 )
-from pvefw_guest_libvirt.connections import Pool, explained
+from pvefw_guest_libvirt import domains, suspending
+from pvefw_guest_libvirt.connections import Gone, Pool, explained
 from pvefw_guest_libvirt.events import Events, Watch
-from pvefw_guest_libvirt.metadata import Definition, keep, numbered
-from pvefw_guest_libvirt.migration import Migration, Places
+from pvefw_guest_libvirt.files import Places
+from pvefw_guest_libvirt.metadata import Definition, keep
+from pvefw_guest_libvirt.migration import Migration
+from pvefw_guest_libvirt.obstacles import Obstacles
 
 __all__ = ["Libvirt"]
 
@@ -41,13 +44,7 @@ _WAYS_TO_ASK = {
 _LAST_WORD_SECONDS = 1.0
 _PING_SECONDS = 1.0
 _PING = '{"execute": "guest-ping"}'
-_RUNNING = (
-    libvirt.VIR_DOMAIN_RUNNING,
-    libvirt.VIR_DOMAIN_BLOCKED,
-    libvirt.VIR_DOMAIN_SHUTDOWN,  # it is about to stop, but has not
-)
 _UNCLEAN = (libvirt.VIR_DOMAIN_SHUTOFF_CRASHED, libvirt.VIR_DOMAIN_SHUTOFF_FAILED)
-_PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED)
 
 
 @dataclass
@@ -89,13 +86,7 @@ class Libvirt:
     def guest_list(self) -> Sequence[Guest]:
         """All domains, each with its VMID."""
         with self._pool.connection() as connection:
-            kind: Literal["vm", "container"] = (
-                "container" if connection.getType() == "LXC" else "vm"
-            )
-            guests = [
-                _guest(kind, _state(domain), definition, vmid)
-                for domain, definition, vmid in numbered(_found(connection), self.first_vmid)
-            ]
+            guests = list(domains.guests(connection, self.first_vmid))
         self._vmids = {one.backend_id: one.vmid for one in guests}
         return guests
 
@@ -136,36 +127,41 @@ class Libvirt:
         """Start it, or let it go on where it is paused."""
         with self._pool.connection() as connection:
             domain = _domain(connection, guest)
-            _act(domain, GuestState.RUNNING, lambda: self._start(domain, guest, task))
-            if _state(domain) is not GuestState.RUNNING:
+            domains.act(domain, GuestState.RUNNING, lambda: self._start(domain, guest, task))
+            if domains.state(domain) is not GuestState.RUNNING:
                 raise ProviderError("it ran, and has stopped again")
 
     def _start(self, domain: Any, guest: Guest, task: Task) -> None:
-        state = domain.state()[0]
-        if state == libvirt.VIR_DOMAIN_PMSUSPENDED:
-            domain.pMWakeup()
-        elif state == libvirt.VIR_DOMAIN_PAUSED:
-            domain.resume()
-        elif guest.kind == "container" and not urlsplit(self.uri).hostname:
+        if domains.resume(domain):
+            return
+        if why := domains.why_paused(domain):
+            raise ProviderError(f"it is paused {why}")
+        if guest.kind == "container" and not urlsplit(self.uri).hostname:
             from pvefw_guest_libvirt import containers  # libvirt has a library of its own for them
 
             containers.start(domain, self._events, f"{guest.vmid} ({guest.name})", task)
         else:
             domain.create()
+            domains.resume(domain)  # a saved guest may have been paused
 
     @hookimpl
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
         """Ask it to shut down, through its agent or the power button, and again from time to time."""
+        with self._events.watch(guest.backend_id) as watch:
+            self._ask_until_it_stops(guest, timeout, watch, task)
+            if watch.moved_away:
+                task.warn(f"{_who(guest)}: it has moved away to another node")
+
+    def _ask_until_it_stops(self, guest: Guest, timeout: float, watch: Watch, task: Task) -> None:
         end = time.monotonic() + timeout
         ways = itertools.cycle(_WAYS_TO_ASK[guest.kind])
-        with self._events.watch(guest.backend_id) as watch:
-            while not self._ask_to_stop(guest, next(ways), watch, task):
-                ask_again = min(end, time.monotonic() + _ASK_AGAIN[guest.kind])
-                while change := watch.next(ask_again - time.monotonic(), task):
-                    if change.state is GuestState.STOPPED:
-                        break
-                if change is None and time.monotonic() >= end:
-                    raise Unavailable(f"it still runs after {timeout:g} seconds")
+        while not self._ask_to_stop(guest, next(ways), watch, task):
+            ask_again = min(end, time.monotonic() + _ASK_AGAIN[guest.kind])
+            while change := watch.next(ask_again - time.monotonic(), task):
+                if change.state is GuestState.STOPPED:
+                    break
+            if change is None and time.monotonic() >= end:
+                raise Unavailable(self._still_there(guest, timeout))
 
     def _ask_to_stop(self, guest: Guest, way: int, watch: Watch, task: Task) -> bool:
         """Ask it, unless it has stopped; whether it has."""
@@ -183,23 +179,53 @@ class Libvirt:
             return self._ask_once(guest, way, task)
 
     def _ask_once(self, guest: Guest, way: int, task: Task) -> bool:
+        try:
+            with self._pool.connection() as connection:
+                domain = _domain(connection, guest)
+                if (why := domains.why_paused(domain)) and domains.resume(domain):
+                    task.log(f"{_who(guest)}: it was paused {why}, and continues to shut down")
+                domains.act(domain, GuestState.STOPPED, lambda: _ask(domain, way))
+                if domains.state(domain) is not GuestState.STOPPED:
+                    return False
+                _say_how_it_stopped(domain, guest, task)
+        except Gone:
+            pass  # a transient domain that stops is no more
+        return True
+
+    def _still_there(self, guest: Guest, timeout: float) -> str:
+        """Why a shutdown was in vain: a guest that is paused is not deaf."""
         with self._pool.connection() as connection:
-            domain = _domain(connection, guest)
-            _act(domain, GuestState.STOPPED, lambda: _ask(domain, way))
-            if _state(domain) is not GuestState.STOPPED:
-                return False
-            if guest.state is not GuestState.STOPPED and domain.state()[1] in _UNCLEAN:
-                task.warn(f"{guest.vmid} ({guest.name}): it has ended without shutting down")
-            return True
+            why = domains.why_paused(_domain(connection, guest))
+        if why:
+            return f"it is still paused {why} after {timeout:g} seconds"
+        return f"it still runs after {timeout:g} seconds"
 
     @hookimpl
     def guest_stop(self, guest: Guest) -> None:
         """Stop it hard; libvirt returns when it has stopped."""
+        with contextlib.suppress(Gone), self._pool.connection() as connection:
+            domain = _domain(connection, guest)
+            domains.act(domain, GuestState.STOPPED, domain.destroy)
+            if domains.state(domain) is not GuestState.STOPPED:
+                raise Unavailable("it still runs")
+
+    @hookimpl
+    def guest_suspend(self, guest: Guest, to_disk: bool, timeout: float, task: Task) -> None:
+        """Pause it, or save its memory and stop it; libvirt returns when it has."""
+        if guest.kind == "container" and to_disk:
+            raise Unsupported("libvirt cannot suspend containers to disk")
         with self._pool.connection() as connection:
             domain = _domain(connection, guest)
-            _act(domain, GuestState.STOPPED, domain.destroy)
-            if _state(domain) is not GuestState.STOPPED:
-                raise Unavailable("it still runs")
+            if to_disk:
+                suspending.to_disk(domain, self._events, timeout, task)
+            else:
+                suspending.to_memory(domain)
+
+    @hookimpl
+    def guest_resume(self, guest: Guest) -> None:
+        """Let it continue; libvirt returns when it runs."""
+        with self._pool.connection() as connection:
+            suspending.resume(_domain(connection, guest))
 
     @hookimpl
     def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
@@ -234,45 +260,15 @@ class Libvirt:
         self, guest: Guest, target: str, options: MigrateOptions
     ) -> Sequence[str]:
         """What can be known before anything moves."""
-        return self._migration(guest, target, options).obstacles()
+        return Obstacles(self._pool, self._places, guest, target, options).find()
 
     @hookimpl
     def guest_migrate(self, guest: Guest, target: str, options: MigrateOptions, task: Task) -> None:
         """Move it, with the disks that only this host has where that is wanted."""
-        self._migration(guest, target, options).run(task)
-
-    def _migration(self, guest: Guest, target: str, options: MigrateOptions) -> Migration:
-        return Migration(self._pool, self._events, self._places, guest, target, options)
+        Migration(self._pool, self._events, self._places, guest, target, options).run(task)
 
 
 # --- one domain -----------------------------------------------------------------------------------
-
-
-def _found(connection: Any) -> list[tuple[Any, Definition]]:
-    found = []
-    for domain in connection.listAllDomains():
-        with contextlib.suppress(libvirt.libvirtError):  # undefined since
-            found.append((domain, Definition.of(domain)))
-    return found
-
-
-def _guest(
-    kind: Literal["vm", "container"], state: GuestState, definition: Definition, vmid: int
-) -> Guest:
-    return Guest(
-        vmid=vmid,
-        name=definition.name,
-        kind=kind,
-        state=state,
-        onboot=definition.values.get("onboot") == "1",
-        order=definition.number("order"),
-        up=definition.number("up"),
-        down=definition.number("down"),
-        ready=definition.values.get("ready", ""),
-        after=definition.after,
-        memory=definition.memory,
-        backend_id=definition.uuid,
-    )
 
 
 def _claim(connection: Any, guest: Guest, vmid: int) -> None:
@@ -280,8 +276,8 @@ def _claim(connection: Any, guest: Guest, vmid: int) -> None:
 
     :raises ProviderError: somebody has.
     """
-    for _, one in _found(connection):
-        if one.vmid == vmid and one.uuid != guest.backend_id:
+    for one in domains.others(connection, guest.backend_id):
+        if one.vmid == vmid:
             raise ProviderError(f"{one.name} has the VMID {vmid}")
 
 
@@ -289,25 +285,13 @@ def _domain(connection: Any, guest: Guest) -> Any:
     return connection.lookupByUUIDString(guest.backend_id)
 
 
-def _state(domain: Any) -> GuestState:
-    state = domain.state()[0]
-    if state in _RUNNING:
-        return GuestState.RUNNING
-    if state in _PAUSED:
-        return GuestState.PAUSED
-    return GuestState.UNKNOWN if domain.isActive() else GuestState.STOPPED
+def _who(guest: Guest) -> str:
+    return f"{guest.vmid} ({guest.name})"
 
 
-def _act(domain: Any, wanted: GuestState, action: Any) -> None:
-    """Do something to a domain, unless it is as wanted, or is so by the time that libvirt refuses."""
-    if _state(domain) is wanted:
-        return
-    try:
-        action()
-    except libvirt.libvirtError as error:
-        invalid = error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
-        if not invalid or _state(domain) is not wanted:
-            raise
+def _say_how_it_stopped(domain: Any, guest: Guest, task: Task) -> None:
+    if guest.state is not GuestState.STOPPED and domain.state()[1] in _UNCLEAN:
+        task.warn(f"{_who(guest)}: it has ended without shutting down")
 
 
 def _ask(domain: Any, way: int) -> None:

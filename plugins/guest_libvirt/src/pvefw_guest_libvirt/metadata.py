@@ -28,16 +28,6 @@ _LAST_RESORT = (900_000_000, 99_999_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Disk:
-    """A disk that can be written to."""
-
-    target: str
-    """As the guest's definition calls it: ``vda``."""
-    path: str
-    """File or block device; empty where it is reached through the network."""
-
-
-@dataclass(frozen=True, slots=True)
 class Definition:
     """A domain's XML, as far as we care."""
 
@@ -95,28 +85,10 @@ class Definition:
         )
 
     @property
-    def devices_of_the_host(self) -> bool:
-        return self.root.find("devices/hostdev") is not None
-
-    @property
     def networks(self) -> Sequence[str]:
         """The virtual networks that it is connected to."""
         found = self.root.iterfind("devices/interface[@type='network']/source")
         return sorted({one.get("network", "") for one in found})
-
-    @property
-    def disks(self) -> Sequence[Disk]:
-        """Those that hold the guest's own data."""
-        found = []
-        for one in self.root.iterfind("devices/disk"):
-            source, target = one.find("source"), one.find("target")
-            if source is None or target is None or one.find("readonly") is not None:
-                continue
-            path = source.get("file") or source.get("dev") or ""
-            if one.get("type") == "volume":
-                path = f"{source.get('pool')}/{source.get('volume')}"
-            found.append(Disk(target.get("dev", ""), path))
-        return found
 
 
 def keep(domain: Any, values: Mapping[str, str]) -> None:
@@ -159,7 +131,12 @@ def numbered(
         except (
             libvirt.libvirtError
         ):  # busy, or read-only: a number that stays the same all the same
-            lowest, count = _LAST_RESORT
-            vmid = lowest + zlib.crc32(one.uuid.encode()) % count
+            vmid = last_resort(one.uuid)
         taken[vmid] = one.uuid
         yield domain, one, vmid
+
+
+def last_resort(uuid: str) -> int:
+    """A number for a domain that cannot keep one: always the same."""
+    lowest, count = _LAST_RESORT
+    return lowest + zlib.crc32(uuid.encode()) % count

@@ -5,13 +5,10 @@ one for the guest's memory and disks, and where pvefw dies, each daemon undoes i
 """
 
 import contextlib
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 import libvirt
@@ -25,67 +22,18 @@ from pvefw.api import (
     Task,
     Unsupported,
 )
-from pvefw_guest_libvirt.connections import Pool, connect
+from pvefw_guest_libvirt import domains, files, obstacles
+from pvefw_guest_libvirt.connections import Pool
+from pvefw_guest_libvirt.copying import copy, exists, remove
 from pvefw_guest_libvirt.events import Events
-from pvefw_guest_libvirt.metadata import Definition, Disk
+from pvefw_guest_libvirt.files import Places
+from pvefw_guest_libvirt.metadata import Definition
+from pvefw_guest_libvirt.references import File, Role, references
 
 _LOOK_AROUND = 0.2
 _REPORT_SECONDS = 5.0
 _LEAVE_SECONDS = 5.0
-_NETWORK_FILE_SYSTEMS = {
-    *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "gfs2", "glusterfs"),
-    *("gpfs", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "virtiofs"),
-}
 _MEBIBYTE = 1 << 20
-
-
-@dataclass(frozen=True)
-class Places:
-    """Where nodes are, and what they have in common."""
-
-    target_uri: str
-    transfer_uri: str | None
-    shared: Sequence[str]
-    bandwidth: int
-    """MiB a second; 0 for all there is."""
-
-    @contextlib.contextmanager
-    def connected(self, node: str) -> Iterator[Any]:
-        """A connection to another node's daemon.
-
-        :raises Unavailable: it cannot be reached.
-        """
-        connection = connect(self.target_uri.replace("{node}", node))
-        try:
-            yield connection
-        finally:
-            with contextlib.suppress(libvirt.libvirtError):
-                connection.close()
-
-    def transfer(self, node: str) -> str | None:
-        """Where a guest is sent to; ``None`` for libvirt's own choice."""
-        return self.transfer_uri.replace("{node}", node) if self.transfer_uri else None
-
-    def is_declared(self, disk: Disk) -> bool:
-        """Whether a disk lies in a directory that was said to be the same everywhere."""
-        return any(PurePosixPath(disk.path).is_relative_to(one) for one in self.shared)
-
-    def is_local(self, disk: Disk) -> bool:
-        """Whether only this node has a disk."""
-        if not disk.path.startswith("/"):
-            return False  # reached through the network, or by a pool's name
-        return not self.is_declared(disk) and _file_system(disk.path) not in _NETWORK_FILE_SYSTEMS
-
-
-def _file_system(path: str) -> str:
-    """The type of the file system that a path is on, as the kernel names it."""
-    found: dict[str, str] = {}
-    with contextlib.suppress(OSError), Path("/proc/self/mounts").open() as mounts:
-        for line in mounts:
-            _, where, kind, *_ = line.split()
-            found[where.replace("\\040", " ")] = kind
-    real = PurePosixPath(os.path.realpath(path))
-    return next((found[str(one)] for one in real.parents if str(one) in found), "")
 
 
 @dataclass
@@ -99,55 +47,6 @@ class Migration:
     target: str
     options: MigrateOptions
 
-    # --- beforehand ----------------------------------------------------------------------------
-
-    def obstacles(self) -> list[str]:
-        """Why it cannot move: one sentence each.
-
-        :raises ProviderError: it cannot be found out.
-        """
-        if self.guest.kind == "container":
-            return ["libvirt cannot move containers"]
-        with self.pool.connection() as here, self.places.connected(self.target) as there:
-            domain = here.lookupByUUIDString(self.guest.backend_id)
-            definition = Definition.of(domain, live=True)  # with disks that were plugged in since
-            found = self._of_disks(definition, there)
-            if definition.devices_of_the_host:
-                found.append("it uses devices of this host")
-            found += self._of_names(definition, there)
-            found += _refusal(lambda: _capabilities(there, definition))
-            for name in definition.networks:
-                found += _refusal(partial(there.networkLookupByName, name))
-        return found
-
-    def _of_disks(self, definition: Definition, there: Any) -> list[str]:
-        local = [disk for disk in definition.disks if self.places.is_local(disk)]
-        names = ", ".join(disk.path for disk in local)
-        if not local:
-            return []
-        if not self.options.with_local_disks:
-            return [f"it has local disks ({names}); see --with-local-disks"]
-        if not self.options.online:
-            return [f"libvirt copies local disks ({names}) of guests that run only"]
-        return [
-            f"{self.target} has no storage pool for {disk.path}"
-            for disk in local
-            if not _has_place(there, disk)
-        ]
-
-    def _of_names(self, definition: Definition, there: Any) -> list[str]:
-        found = []
-        for other in map(Definition.of, there.listAllDomains()):
-            if other.uuid == definition.uuid:
-                continue
-            if other.name == definition.name:
-                found.append(f"{self.target} has another guest of this name")
-            if other.vmid == self.guest.vmid:
-                found.append(f"{other.name} of {self.target} has the VMID {other.vmid}, too")
-        return found
-
-    # --- the move ------------------------------------------------------------------------------
-
     def run(self, task: Task) -> None:
         """Move it; a failure leaves it where it was.
 
@@ -159,33 +58,66 @@ class Migration:
         with self.pool.connection() as here, self.places.connected(self.target) as there:
             domain = here.lookupByUUIDString(self.guest.backend_id)
             online = domain.isActive() == 1
-            disks = Definition.of(domain, live=True).disks
+            if domains.has_saved_image(domain):
+                raise ProviderError(obstacles.SAVED)
+            needed = files.resolved(here, references(Definition.of(domain, live=True).root))
+            disks = [one for one in needed if isinstance(one, File) and one.role is Role.DISK]
             local = [disk for disk in disks if self.places.is_local(disk)]
             if local and not self.options.with_local_disks:
                 raise ProviderError(f"it has local disks: {', '.join(one.path for one in local)}")
-            fresh = [disk for disk in local if not _exists(there, disk)]
+            fresh = [disk for disk in local if not files.in_pool(there, disk)]
+            copied = [] if online else self._copy(here, there, needed, task)
             try:
                 with self._attended(task):
                     domain.migrate3(
-                        there, self._parameters(local), self._flags(domain, disks, local)
+                        there,
+                        self._parameters(local, online=online),
+                        self._flags(domain, disks, local),
                     )
             except libvirt.libvirtError:
                 self._mend(domain, there, fresh, task, ran=online)
+                for path in copied:
+                    remove(there, path)
                 if task.cancelled:
                     raise Cancelled from None
                 raise
 
-    def _parameters(self, local: Sequence[Disk]) -> dict[str, object]:
+    def _copy(self, here: Any, there: Any, needed: Sequence[File | str], task: Task) -> list[str]:
+        """Copy what a stopped guest writes to: disks and UEFI variables. The originals stay.
+
+        :returns: the paths.
+        :raises ProviderError: something could not be copied; what was copied is removed.
+        """
+        wanted = [
+            one.path for one in self.places.local(needed) if one.role is not Role.READ and one.path
+        ]
+        done: list[str] = []
+        try:
+            for path in wanted if self.options.with_local_disks else ():
+                if exists(here, path):
+                    task.log(f"{self.guest.vmid} ({self.guest.name}): copying {path}")
+                    copy(here, there, path, task)
+                    done.append(path)
+        except BaseException:
+            for path in done:
+                remove(there, path)
+            raise
+        if done:
+            kept = ", ".join(done)
+            task.log(f"{self.guest.vmid} ({self.guest.name}): the originals are kept here: {kept}")
+        return done
+
+    def _parameters(self, local: Sequence[File], *, online: bool) -> dict[str, object]:
         found: dict[str, object] = {}
         if uri := self.places.transfer(self.target):
             found[libvirt.VIR_MIGRATE_PARAM_URI] = uri
         if self.places.bandwidth:
             found[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = self.places.bandwidth
-        if local:
+        if local and online:
             found[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [disk.target for disk in local]
         return found
 
-    def _flags(self, domain: Any, disks: Sequence[Disk], local: Sequence[Disk]) -> int:
+    def _flags(self, domain: Any, disks: Sequence[File], local: Sequence[File]) -> int:
         if not domain.isActive():
             return int(
                 libvirt.VIR_MIGRATE_OFFLINE
@@ -240,7 +172,7 @@ class Migration:
     # --- when it failed ------------------------------------------------------------------------
 
     def _mend(
-        self, domain: Any, there: Any, fresh: Sequence[Disk], task: Task, *, ran: bool
+        self, domain: Any, there: Any, fresh: Sequence[File], task: Task, *, ran: bool
     ) -> None:
         """See that it goes on here, and that nothing of it is left there."""
         who = f"{self.guest.vmid} ({self.guest.name})"
@@ -259,27 +191,6 @@ class Migration:
                 there.storageVolLookupByPath(disk.path).delete()
 
 
-def _refusal(question: Callable[[], object]) -> list[str]:
-    """What libvirt has against something that is only looked at."""
-    try:
-        question()
-    except libvirt.libvirtError as error:
-        return [" ".join(str(error).split())]
-    return []
-
-
-def _capabilities(there: Any, definition: Definition) -> object:
-    """Ask whether a daemon has what the guest runs on: emulator, machine type, KVM.
-
-    :raises libvirt.libvirtError: it has not.
-    """
-    root = definition.root
-    kind = root.find("os/type")
-    arch, machine = (None, None) if kind is None else (kind.get("arch"), kind.get("machine"))
-    emulator = root.findtext("devices/emulator")
-    return there.getDomainCapabilities(emulator, arch, machine, root.get("type"))
-
-
 def _leaves(there: Any, guest: Guest) -> bool:
     """Whether a target that gave a guest up is rid of it soon; it takes it a moment."""
     end = time.monotonic() + _LEAVE_SECONDS
@@ -290,25 +201,4 @@ def _leaves(there: Any, guest: Guest) -> bool:
         except libvirt.libvirtError as error:
             return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
         time.sleep(_LOOK_AROUND)
-    return False
-
-
-def _exists(there: Any, disk: Disk) -> bool:
-    """Whether a storage pool there has this very path already."""
-    for pool in there.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-        with contextlib.suppress(libvirt.libvirtError):
-            pool.refresh()
-    try:
-        there.storageVolLookupByPath(disk.path)
-    except libvirt.libvirtError:
-        return False
-    return True
-
-
-def _has_place(there: Any, disk: Disk) -> bool:
-    """Whether a storage pool there can take it."""
-    directory = str(PurePosixPath(disk.path).parent)
-    with contextlib.suppress(libvirt.libvirtError):
-        there.storagePoolLookupByTargetPath(directory)
-        return True
     return False

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -14,6 +15,7 @@ from proxmoxer.core import ProxmoxResource
 from requests.adapters import HTTPAdapter
 
 from pvefw.api import CredentialsRejected, ProviderError, Unavailable, Unsupported
+from pvefw_guest_pve.trust import Pinned, Trusting, in_plain_words, installed
 
 _SECONDS = 30.0
 _AWAY = {502, 503, 504, 595, 596, 597, 598, 599}
@@ -21,16 +23,8 @@ _AWAY = {502, 503, 504, 595, 596, 597, 598, 599}
 _FINGERPRINT = re.compile(r"(?:[0-9A-Fa-f]{2}:){31}[0-9A-Fa-f]{2}")
 
 
-class _Pinned(HTTPAdapter):
-    """Trusts the one certificate with this fingerprint, whoever signed it."""
-
-    def __init__(self, fingerprint: str) -> None:
-        self._fingerprint = fingerprint
-        super().__init__()
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """As the library's, with the fingerprint."""
-        super().init_poolmanager(*arguments, **options, assert_fingerprint=self._fingerprint)
+class NoAnswer(Unavailable):
+    """The API itself did not answer: more than one guest is concerned."""
 
 
 @dataclass
@@ -48,6 +42,8 @@ class Connection:
     fingerprint: str | None
     """SHA-256, as ``pvefw cert info`` shows it; ``None`` to check against ``ca_file``."""
     ca_file: str | None
+    nodes: Path
+    """Where the certificates of the cluster's nodes are."""
 
     def __post_init__(self) -> None:
         if "!" not in self.token or "@" not in self.token:
@@ -76,8 +72,8 @@ class Connection:
         )
         session = backend.get_session()
         session.trust_env = False  # REQUESTS_CA_BUNDLE would win over what is configured
-        if self.fingerprint:
-            session.mount("https://", _Pinned(self.fingerprint))
+        configured = Pinned(self.fingerprint) if self.fingerprint else HTTPAdapter()
+        session.mount("https://", Trusting(configured, lambda: installed(self.nodes)))
         return ProxmoxResource(
             base_url=backend.get_base_url(), session=session, serializer=backend.get_serializer()
         )
@@ -92,7 +88,8 @@ class Connection:
         except requests.exceptions.SSLError as error:
             raise self._not_trusted(error) from error
         except requests.exceptions.RequestException as error:
-            raise Unavailable(f"{self.host}:{self.port}: {error}") from error
+            said = in_plain_words(error, _SECONDS)
+            raise NoAnswer(f"{self.host}:{self.port}: {said}") from error
 
     def _refused(self, error: ResourceException) -> ProviderError:
         said = " ".join(str(error.content or error.status_message or "").split())
@@ -111,14 +108,18 @@ class Connection:
         )
 
     def _not_trusted(self, error: requests.exceptions.SSLError) -> ProviderError:
+        where, why = f"{self.host}:{self.port}", in_plain_words(error, _SECONDS)
         if self.fingerprint is None:
             return ProviderError(
-                f"{self.host}:{self.port}: its certificate is not trusted: {error}",
-                hint="Set fingerprint, or ca_file to /etc/pve/pve-root-ca.pem.",
+                f"{where}: its certificate is not trusted: {why}",
+                hint="Set ca_file to /etc/pve/pve-root-ca.pem, or fingerprint.",
             )
         found = re.search(r'got "([0-9a-f]{64})"', str(error))
-        shown = ":".join(re.findall("..", found[1].upper())) if found else str(error)
+        if found is None:
+            return ProviderError(f"{where}: no encrypted connection: {why}")
+        shown = ":".join(re.findall("..", found[1].upper()))
         return ProviderError(
-            f"{self.host}:{self.port}: its certificate has another fingerprint: {shown}",
-            hint="If it was renewed, set fingerprint to the new one; else somebody is in between.",
+            f"{where}: its certificate has another fingerprint: {shown}",
+            hint="If it was renewed, set ca_file instead of fingerprint, or fingerprint to the new "
+            "one; else somebody is in between.",
         )

@@ -1,5 +1,6 @@
 """Guests of one Proxmox VE node: each call becomes a task there, which is followed to its end."""
 
+import contextlib
 import math
 import re
 import socket
@@ -24,7 +25,7 @@ from pvefw.api import (
     hookimpl,
     setting,
 )
-from pvefw_guest_pve.connection import Connection
+from pvefw_guest_pve.connection import Connection, NoAnswer
 from pvefw_guest_pve.following import follow
 
 __all__ = ["Pve"]
@@ -34,6 +35,7 @@ _AT_ONCE = 4
 _KINDS: Mapping[str, Literal["vm", "container"]] = {"qemu": "vm", "lxc": "container"}
 _TIMED_OUT = re.compile(r"timeout|timed out", re.IGNORECASE)
 _LOCKED = re.compile(r"can't lock file", re.IGNORECASE)
+_MISSING = re.compile(r"Configuration file '[^']*' does not exist", re.IGNORECASE)
 _LOCKED_SECONDS = 0.5
 _PING_SECONDS = 1.0
 _LOOK_SECONDS = 5.0
@@ -58,10 +60,16 @@ class Pve:
         help="The node whose guests these are (default: this host's name).", default=None
     )
 
+    certificates: Path = setting(
+        help="Folder with the nodes' own certificates: those installed at the moment are trusted, too.",
+        default=Path("/etc/pve/nodes"),
+    )
+
     def __post_init__(self) -> None:
         ca_file = str(self.ca_file) if self.ca_file else None
         self._connection = Connection(
-            self.host, self.port, self.token, self.secret, self.fingerprint, ca_file
+            *(self.host, self.port, self.token, self.secret, self.fingerprint, ca_file),
+            nodes=self.certificates,
         )
         self._node = self.node or socket.gethostname().partition(".")[0]
 
@@ -74,7 +82,8 @@ class Pve:
         with self._connection.explained():
             managed = {str(one["sid"]) for one in self._connection.api.cluster.ha.resources.get()}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            return list(pool.map(lambda one: self._guest(one[0], one[1], managed), rows))
+            found = pool.map(lambda one: self._guest(one[0], one[1], managed), rows)
+            return [one for one in found if one is not None]
 
     def _rows(self) -> list[tuple[str, Mapping[str, Any]]]:
         """The lists of the node, which do not say how a guest starts."""
@@ -101,10 +110,24 @@ class Pve:
 
         return events()
 
-    def _guest(self, kind: str, row: Mapping[str, Any], managed: set[str]) -> Guest:
+    def _guest(self, kind: str, row: Mapping[str, Any], managed: set[str]) -> Guest | None:
+        """One guest; ``None`` where it has left meanwhile.
+
+        :raises Unavailable: the API cannot be reached any more.
+        """
         vmid = int(row["vmid"])
-        with self._connection.explained():
-            config = self._here(kind)(vmid).config.get()
+        problem, config = "", {}
+        try:
+            with self._connection.explained():
+                config = self._here(kind)(vmid).config.get()
+                if row.get("status") == "running":  # the list does not say which of them are paused
+                    row = {**row, **self._here(kind)(vmid).status.current.get()}
+        except NoAnswer:
+            raise
+        except ProviderError as error:
+            if _MISSING.search(error.message):
+                return None
+            problem = error.message
         startup = _startup(str(config.get("startup", "")))
         sid = f"{'vm' if kind == 'qemu' else 'ct'}:{vmid}"
         return Guest(
@@ -120,6 +143,8 @@ class Pve:
             managed_by_ha=sid in managed,
             memory=int(row.get("maxmem") or 0),
             backend_id=f"{kind}/{vmid}",
+            saved=_is_saved(row),
+            problem=problem,
         )
 
     @hookimpl
@@ -151,16 +176,26 @@ class Pve:
 
     @hookimpl
     def guest_start(self, guest: Guest, timeout: float, task: Task) -> None:
-        """Start it, unless it runs."""
-        if self._now(guest) is GuestState.STOPPED:
-            self._act(guest, "start", timeout, task)
+        """Start it, unless it runs; one that is paused continues."""
+        now = self._now(guest)
+        if now is not GuestState.RUNNING:
+            self._act(guest, "resume" if now is GuestState.PAUSED else "start", timeout, task)
             self._expect(guest, GuestState.RUNNING, task)
 
     @hookimpl
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
         """Ask it to shut down; Proxmox VE is told never to stop it hard."""
-        if self._now(guest) is GuestState.STOPPED:
-            return
+        with self._unless_it_has_left(guest, task):
+            now = self._now(guest)
+            if now is GuestState.STOPPED:
+                return
+            if now is GuestState.PAUSED:
+                task.log(f"{guest.vmid} ({guest.name}): it is paused, and continues to shut down")
+                self._act(guest, "resume", timeout, task)
+            self._shut_down(guest, timeout, task)
+            self._expect(guest, GuestState.STOPPED, task)
+
+    def _shut_down(self, guest: Guest, timeout: float, task: Task) -> None:
         try:
             self._act(guest, "shutdown", timeout, task, timeout=math.ceil(timeout), forceStop=0)
         except Unavailable:
@@ -169,16 +204,58 @@ class Pve:
             if _TIMED_OUT.search(error.message):
                 raise Unavailable(f"it still runs after {timeout:g} seconds: {error}") from error
             raise
-        self._expect(guest, GuestState.STOPPED, task)
 
     @hookimpl
     def guest_stop(self, guest: Guest, timeout: float, task: Task) -> None:
         """Stop it hard."""
-        if self._now(guest) is not GuestState.STOPPED:
-            # a shutdown that was given up may still be under way there
-            overrule = {} if guest.managed_by_ha else {"overrule-shutdown": 1}
-            self._act(guest, "stop", timeout, task, **overrule)
-            self._expect(guest, GuestState.STOPPED, task)
+        with self._unless_it_has_left(guest, task):
+            if self._now(guest) is not GuestState.STOPPED:
+                # a shutdown that was given up may still be under way there
+                overrule = {} if guest.managed_by_ha else {"overrule-shutdown": 1}
+                self._act(guest, "stop", timeout, task, **overrule)
+                self._expect(guest, GuestState.STOPPED, task)
+
+    @contextlib.contextmanager
+    def _unless_it_has_left(self, guest: Guest, task: Task) -> Iterator[None]:
+        """A guest that has moved to another node meanwhile, or was removed, has stopped here."""
+        try:
+            yield
+        except ProviderError as error:
+            if not _MISSING.search(error.message):
+                raise
+            node = self._whereabouts(guest)
+            if node == self._node:
+                raise
+            where = f"it has moved away to {node}" if node else "it does not exist any more"
+            task.warn(f"{guest.vmid} ({guest.name}): {where}")
+
+    def _whereabouts(self, guest: Guest) -> str:
+        """The node that a guest is on; empty where it is on none."""
+        with self._connection.explained():
+            rows = self._connection.api.cluster.resources.get(type="vm")
+        found = (str(one.get("node")) for one in rows if one.get("vmid") == guest.vmid)
+        return next(found, "")
+
+    @hookimpl
+    def guest_suspend(self, guest: Guest, to_disk: bool, timeout: float, task: Task) -> None:
+        """Pause a virtual machine, or save its memory and stop it."""
+        if guest.kind != "vm":
+            raise Unsupported("Proxmox VE suspends virtual machines only")
+        now, saved = self._look(guest)
+        if saved if to_disk else now is GuestState.PAUSED:
+            return
+        self._act(guest, "suspend", timeout, task, todisk=int(to_disk))
+        self._expect(guest, GuestState.STOPPED if to_disk else GuestState.PAUSED, task)
+
+    @hookimpl
+    def guest_resume(self, guest: Guest, timeout: float, task: Task) -> None:
+        """Let it continue from memory, or start it from disk."""
+        now, saved = self._look(guest)
+        if now is GuestState.STOPPED and not saved:
+            raise ProviderError("it is stopped, not suspended")
+        if now is not GuestState.RUNNING:
+            self._act(guest, "start" if saved else "resume", timeout, task)
+            self._expect(guest, GuestState.RUNNING, task)
 
     @hookimpl
     def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
@@ -257,8 +334,13 @@ class Pve:
         return self._here("qemu" if guest.kind == "vm" else "lxc")(guest.vmid)
 
     def _now(self, guest: Guest) -> GuestState:
+        return self._look(guest)[0]
+
+    def _look(self, guest: Guest) -> tuple[GuestState, bool]:
+        """What it is doing, and whether its memory is on disk."""
         with self._connection.explained():
-            return _state(self._of(guest).status.current.get())
+            row = self._of(guest).status.current.get()
+        return _state(row), _is_saved(row)
 
     def _act(self, guest: Guest, action: str, seconds: float, task: Task, **options: Any) -> None:
         """Do something to a guest; again, while another task of Proxmox VE's has it locked."""
@@ -297,6 +379,11 @@ def _state(row: Mapping[str, Any]) -> GuestState:
         if row.get("status") == "stopped"
         else (GuestState.RUNNING if row.get("status") == "running" else GuestState.UNKNOWN)
     )
+
+
+def _is_saved(row: Mapping[str, Any]) -> bool:
+    """Whether it was suspended to disk: Proxmox VE then locks it until it starts."""
+    return row.get("status") == "stopped" and row.get("lock") == "suspended"
 
 
 def _startup(text: str) -> dict[str, str]:

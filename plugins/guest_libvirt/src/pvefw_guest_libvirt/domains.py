@@ -1,0 +1,200 @@
+"""Single domains: what each of them is doing, and lists of them that one odd domain does not spoil."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import libvirt
+
+from pvefw.api import Guest, GuestState
+from pvefw_guest_libvirt.connections import concerns_all, is_gone
+from pvefw_guest_libvirt.metadata import Definition, last_resort, numbered
+
+Kind = Literal["vm", "container"]
+_RUNNING = (
+    libvirt.VIR_DOMAIN_RUNNING,
+    libvirt.VIR_DOMAIN_BLOCKED,
+    libvirt.VIR_DOMAIN_SHUTDOWN,  # it is about to stop, but has not
+)
+_PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED)
+_WHY_PAUSED: Mapping[int, str] = {
+    libvirt.VIR_DOMAIN_PAUSED_USER: "by a user",
+    libvirt.VIR_DOMAIN_PAUSED_MIGRATION: "for a migration",
+    libvirt.VIR_DOMAIN_PAUSED_SAVE: "to be saved",
+    libvirt.VIR_DOMAIN_PAUSED_DUMP: "for a dump of its memory",
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR: "after an I/O error",
+    libvirt.VIR_DOMAIN_PAUSED_WATCHDOG: "by its watchdog",
+    libvirt.VIR_DOMAIN_PAUSED_FROM_SNAPSHOT: "since it was reverted to a snapshot",
+    libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN: "as it shuts down",
+    libvirt.VIR_DOMAIN_PAUSED_SNAPSHOT: "for a snapshot",
+    libvirt.VIR_DOMAIN_PAUSED_CRASHED: "since it crashed",
+    libvirt.VIR_DOMAIN_PAUSED_STARTING_UP: "as it starts",
+    libvirt.VIR_DOMAIN_PAUSED_POSTCOPY: "for a migration",
+    libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED: "as its migration failed half-way",
+}
+_MAY_ARRIVE = (
+    libvirt.VIR_DOMAIN_PAUSED_STARTING_UP,
+    libvirt.VIR_DOMAIN_PAUSED_MIGRATION,
+    libvirt.VIR_DOMAIN_PAUSED_POSTCOPY,
+)
+_MAY_RESUME = (
+    libvirt.VIR_DOMAIN_PAUSED_UNKNOWN,
+    libvirt.VIR_DOMAIN_PAUSED_USER,
+    libvirt.VIR_DOMAIN_PAUSED_IOERROR,
+    libvirt.VIR_DOMAIN_PAUSED_WATCHDOG,
+    libvirt.VIR_DOMAIN_PAUSED_FROM_SNAPSHOT,
+)
+"""Reasons that are no work of somebody else's under way."""
+
+
+def state(domain: Any) -> GuestState:
+    """What a domain is doing.
+
+    :raises libvirt.libvirtError: it cannot be found out; the domain may be gone.
+    """
+    now = domain.state()[0]
+    if now in _RUNNING:
+        return GuestState.RUNNING
+    if now in _PAUSED:
+        return GuestState.PAUSED
+    return GuestState.UNKNOWN if domain.isActive() else GuestState.STOPPED
+
+
+def why_paused(domain: Any) -> str:
+    """For messages: ``by a user``; empty where it is not paused."""
+    now, reason = domain.state()
+    if now == libvirt.VIR_DOMAIN_PMSUSPENDED:
+        return "in its own sleep state"
+    if now != libvirt.VIR_DOMAIN_PAUSED:
+        return ""
+    return _WHY_PAUSED.get(reason, "for a reason that is not known")
+
+
+def resume(domain: Any) -> bool:
+    """Let a paused domain continue, unless somebody is at work on it; whether it was resumed."""
+    now, reason = domain.state()
+    if now == libvirt.VIR_DOMAIN_PMSUSPENDED:
+        domain.pMWakeup()
+        return True
+    if now == libvirt.VIR_DOMAIN_PAUSED and reason in _MAY_RESUME:
+        domain.resume()
+        return True
+    return False
+
+
+def act(domain: Any, wanted: GuestState, action: Callable[[], object]) -> None:
+    """Do something to a domain, unless it is as wanted, or is so by the time that libvirt refuses."""
+    if state(domain) is wanted:
+        return
+    try:
+        action()
+    except libvirt.libvirtError as error:
+        invalid = error.get_error_code() == libvirt.VIR_ERR_OPERATION_INVALID
+        if not invalid or state(domain) is not wanted:
+            raise
+
+
+def is_arriving(domain: Any) -> bool:
+    """Whether it comes from another node just now, and is not this node's guest yet."""
+    now, reason = domain.state()
+    if now != libvirt.VIR_DOMAIN_PAUSED or reason not in _MAY_ARRIVE:
+        return False
+    try:
+        domain.jobStats()
+    except libvirt.libvirtError as error:  # libvirt counts at the node that it comes from only
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_UNSUPPORTED:
+            raise
+        return True
+    return False
+
+
+# --- all of them ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A domain that is there and cannot be read."""
+
+    domain: Any
+    why: str
+
+
+def definitions(connection: Any) -> tuple[list[tuple[Any, Definition]], list[Unreadable]]:
+    """The definitions of all domains. One that vanishes meanwhile was none.
+
+    :raises libvirt.libvirtError: the daemon cannot be asked.
+    """
+    found: list[tuple[Any, Definition]] = []
+    unreadable = []
+    for domain in connection.listAllDomains():
+        try:
+            found.append((domain, Definition.of(domain)))
+        except libvirt.libvirtError as error:
+            if concerns_all(error):
+                raise
+            if not is_gone(error):
+                unreadable.append(Unreadable(domain, " ".join(str(error).split())))
+    return found, unreadable
+
+
+def guests(connection: Any, first_vmid: int) -> Iterator[Guest]:
+    """All guests, each with its VMID; those that are just arriving are not here yet.
+
+    :param first_vmid: the lowest for those that have none.
+    :raises libvirt.libvirtError: the daemon cannot be asked.
+    """
+    kind: Kind = "container" if connection.getType() == "LXC" else "vm"
+    readable, unreadable = definitions(connection)
+    for domain, definition, vmid in numbered(readable, first_vmid):
+        try:
+            if not is_arriving(domain):
+                yield _guest(kind, domain, definition, vmid)
+        except libvirt.libvirtError as error:
+            if concerns_all(error):
+                raise
+            if not is_gone(error):
+                unreadable.append(Unreadable(domain, " ".join(str(error).split())))
+    yield from (_odd_guest(kind, one) for one in unreadable)
+
+
+def _guest(kind: Kind, domain: Any, definition: Definition, vmid: int) -> Guest:
+    now = state(domain)
+    return Guest(
+        vmid=vmid,
+        name=definition.name,
+        kind=kind,
+        state=now,
+        onboot=definition.values.get("onboot") == "1",
+        order=definition.number("order"),
+        up=definition.number("up"),
+        down=definition.number("down"),
+        ready=definition.values.get("ready", ""),
+        after=definition.after,
+        memory=definition.memory,
+        backend_id=definition.uuid,
+        saved=now is GuestState.STOPPED and has_saved_image(domain),
+    )
+
+
+def _odd_guest(kind: Kind, odd: Unreadable) -> Guest:
+    try:
+        now = state(odd.domain)
+    except libvirt.libvirtError:
+        now = GuestState.UNKNOWN
+    uuid = odd.domain.UUIDString()
+    return Guest(last_resort(uuid), odd.domain.name(), kind, now, backend_id=uuid, problem=odd.why)
+
+
+def has_saved_image(domain: Any) -> bool:
+    """Whether its memory is on disk ("managed save"); containers have none."""
+    try:
+        return bool(domain.hasManagedSaveImage() == 1)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
+            return False
+        raise
+
+
+def others(connection: Any, uuid: str) -> Sequence[Definition]:
+    """The definitions of all domains but one."""
+    return [one for _, one in definitions(connection)[0] if one.uuid != uuid]

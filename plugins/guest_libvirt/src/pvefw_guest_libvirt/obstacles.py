@@ -1,0 +1,187 @@
+"""What is known to stand in the way of a move before it begins."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import libvirt
+
+from pvefw.api import Guest, MigrateOptions
+from pvefw_guest_libvirt import domains, files
+from pvefw_guest_libvirt.connections import Pool
+from pvefw_guest_libvirt.copying import exists
+from pvefw_guest_libvirt.files import Places
+from pvefw_guest_libvirt.metadata import Definition
+from pvefw_guest_libvirt.references import File, Role, references
+
+SAVED = (
+    "its memory is saved on this node: it starts only here until the saved state is used or removed"
+)
+
+
+@dataclass(frozen=True)
+class Obstacles:
+    """What keeps one guest from moving to one node."""
+
+    pool: Pool
+    places: Places
+    guest: Guest
+    target: str
+    options: MigrateOptions
+
+    def find(self) -> list[str]:
+        """Why it cannot move: one sentence each.
+
+        :raises ProviderError: it cannot be found out.
+        """
+        if self.guest.kind == "container":
+            return ["libvirt cannot move containers"]
+        with self.pool.connection() as here, self.places.connected(self.target) as there:
+            domain = here.lookupByUUIDString(self.guest.backend_id)
+            definition = Definition.of(domain, live=True)  # with disks that were plugged in since
+            needed = files.resolved(here, references(definition.root))
+            found = _of_the_domain(domain)
+            found += [one for one in needed if isinstance(one, str)]
+            found += self._of_files(here, there, self.places.local(needed))
+            found += self._of_names(definition, there)
+            found += self._of_pools(definition, there)
+            found += _refusal(lambda: _capabilities(there, definition))
+            found += _missing_loader(there, definition)
+            for name in definition.networks:
+                found += self._of_network(name, there)
+            if self.options.online:
+                found += _missing_cpu(here, there, definition)
+        return found
+
+    def _of_files(self, here: Any, there: Any, local: Sequence[File]) -> list[str]:
+        """What becomes of files that only this node has."""
+        found = []
+        running = self.options.online
+        disks = [one for one in local if one.role is Role.DISK]
+        if disks and not self.options.with_local_disks:
+            names = ", ".join(one.path for one in disks)
+            found.append(f"it has local disks ({names}); see --with-local-disks")
+        elif disks:
+            found += [
+                f"{self.target} has no storage pool for {one.path}"
+                for one in disks
+                if not files.has_pool(there, one)
+            ]
+            if not running:
+                found += [
+                    f"{one.path} exists on {self.target}"
+                    for one in disks
+                    if files.in_pool(there, one)
+                ]
+        for one in local:
+            if one.role is Role.STATE and not running and not one.path:
+                found.append(f"the {one.what} stays on this node: move it while it runs")
+            elif one.role is Role.STATE and not running and exists(here, one.path):
+                if not self.options.with_local_disks:
+                    found.append(f"the {one.what} ({one.path}) stay behind; see --with-local-disks")
+            elif one.role is Role.READ and not exists(there, one.path):
+                found.append(f"{self.target} does not have its {one.what} ({one.path})")
+        return found
+
+    def _of_pools(self, definition: Definition, there: Any) -> list[str]:
+        """Volumes are found by the name of their pool."""
+        names = {
+            one.get("pool", "") for one in definition.root.iterfind("devices/disk/source[@pool]")
+        }
+        return [
+            why
+            for name in sorted(names)
+            for why in _refusal(partial(there.storagePoolLookupByName, name))
+        ]
+
+    def _of_network(self, name: str, there: Any) -> list[str]:
+        try:
+            active = there.networkLookupByName(name).isActive()
+        except libvirt.libvirtError as error:
+            return [" ".join(str(error).split())]
+        return [] if active else [f"the network {name} is not active on {self.target}"]
+
+    def _of_names(self, definition: Definition, there: Any) -> list[str]:
+        found = []
+        for other in domains.others(there, definition.uuid):
+            if other.name == definition.name:
+                found.append(f"{self.target} has another guest of this name")
+            if other.vmid == self.guest.vmid:
+                found.append(f"{other.name} of {self.target} has the VMID {other.vmid}, too")
+        with contextlib.suppress(libvirt.libvirtError):  # there is none: as it should be
+            same = there.lookupByUUIDString(definition.uuid)
+            if same.name() != definition.name or same.isActive():
+                found.append(f"{same.name()} of {self.target} has its UUID")
+        return found
+
+
+def _of_the_domain(domain: Any) -> list[str]:
+    """What libvirt itself keeps of a domain on this node."""
+    found = [SAVED] if domains.has_saved_image(domain) else []
+    with contextlib.suppress(libvirt.libvirtError):  # its driver has none
+        if count := domain.snapshotNum():
+            found.append(f"it has {count} snapshots, which libvirt does not move")
+    return found
+
+
+def _missing_loader(there: Any, definition: Definition) -> list[str]:
+    """Whether the target offers the firmware image that the guest starts with."""
+    loader = (definition.root.findtext("os/loader") or "").strip()
+    if not loader:
+        return []
+    try:
+        offered = ET.fromstring(str(_capabilities(there, definition)))  # noqa: S314 - the daemon's own
+    except libvirt.libvirtError:
+        return []  # said already
+    values = {one.text for one in offered.iterfind("os/loader/value")}
+    if not values or loader in values or exists(there, loader):
+        return []
+    return [f"the target does not have its firmware ({loader})"]
+
+
+def _missing_cpu(here: Any, there: Any, definition: Definition) -> list[str]:
+    """Whether the target's processor has what a running guest was started with."""
+    root = definition.root
+    cpu, kind = root.find("cpu"), root.find("os/type")
+    if cpu is None or kind is None:
+        return []
+    flag = libvirt.VIR_CONNECT_COMPARE_CPU_FAIL_INCOMPATIBLE
+    try:
+        if cpu.get("mode") in ("host-passthrough", "maximum"):
+            host = ET.fromstring(here.getCapabilities()).find("host/cpu")  # noqa: S314 - the daemon's own
+            if host is not None and root.get("type") == "kvm":
+                there.compareCPU(ET.tostring(host, encoding="unicode"), flag)
+        else:
+            text = ET.tostring(cpu, encoding="unicode")
+            there.compareHypervisorCPU(
+                *(root.findtext("devices/emulator"), kind.get("arch"), kind.get("machine")),
+                *(root.get("type"), text, flag),
+            )
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_CPU_INCOMPATIBLE:
+            return [" ".join(str(error).split())]
+    return []
+
+
+def _refusal(question: Callable[[], object]) -> list[str]:
+    """What libvirt has against something that is only looked at."""
+    try:
+        question()
+    except libvirt.libvirtError as error:
+        return [" ".join(str(error).split())]
+    return []
+
+
+def _capabilities(there: Any, definition: Definition) -> object:
+    """Ask whether a daemon has what the guest runs on: emulator, machine type, KVM.
+
+    :raises libvirt.libvirtError: it has not.
+    """
+    root = definition.root
+    kind = root.find("os/type")
+    arch, machine = (None, None) if kind is None else (kind.get("arch"), kind.get("machine"))
+    emulator = root.findtext("devices/emulator")
+    return there.getDomainCapabilities(emulator, arch, machine, root.get("type"))

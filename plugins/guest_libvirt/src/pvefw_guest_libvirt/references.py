@@ -1,0 +1,206 @@
+"""What a domain's definition refers to outside itself: files to come along, and devices of the host.
+
+The tables name every element that libvirt's schema (domaincommon.rng) allows below ``<os>`` and
+``<devices>``, and every type of those that come in several; a test compares them with the installed one.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from xml.etree import ElementTree as ET
+
+
+class Role(StrEnum):
+    """What a file is to a guest."""
+
+    DISK = "disk"
+    """Its data; while it runs, libvirt can copy it."""
+    STATE = "state"
+    """Written by the guest; libvirt takes it along while the guest runs."""
+    READ = "read only"
+    """It must be the same at the target, which is left to the administrator otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file or block device of the host that a guest needs."""
+
+    path: str
+    what: str
+    """For messages: ``disk vda``."""
+    role: Role
+    target: str = ""
+    """A disk's name in the guest: ``vda``."""
+    pool: str = ""
+    """The storage pool that names it, where the path is one of a volume."""
+
+
+Found = Iterator[File | str]
+"""Files, and reasons for which a guest cannot leave its host."""
+_Rule = Callable[[ET.Element], Found]
+
+
+def _nothing(_element: ET.Element) -> Found:
+    yield from ()
+
+
+def _of_the_host(what: str) -> _Rule:
+    def found(_element: ET.Element) -> Found:
+        yield f"it uses {what} of this host"
+
+    return found
+
+
+def _read(what: str) -> _Rule:
+    def found(element: ET.Element) -> Found:
+        if path := (element.text or "").strip():
+            yield File(path, what, Role.READ)
+
+    return found
+
+
+# --- disks ----------------------------------------------------------------------------------------
+
+
+def _source(source: ET.Element, what: str, role: Role, target: str = "") -> Found:
+    path = source.get("file") or source.get("dev") or source.get("dir") or ""
+    if source.get("volume"):
+        yield File(source.get("volume", ""), what, role, target, source.get("pool", ""))
+    elif path:
+        yield File(path, what, role, target)
+
+
+def _disk(element: ET.Element) -> Found:
+    target = element.find("target")
+    name = "" if target is None else target.get("dev", "")
+    device = {"cdrom": "CD-ROM", "floppy": "floppy disk"}.get(element.get("device", ""), "disk")
+    read_only = device == "CD-ROM" or element.find("readonly") is not None
+    if (source := element.find("source")) is not None:
+        yield from DISKS.get(element.get("type", ""), _of_the_host("an unknown kind of disk"))(
+            source
+        )
+        role = Role.READ if read_only else Role.DISK
+        yield from _source(source, f"{device} {name}", role, "" if read_only else name)
+    for backing in element.iterfind(".//backingStore/source"):
+        yield from _source(backing, f"backing file of {device} {name}", Role.READ)
+
+
+DISKS: Mapping[str, _Rule] = {
+    "block": _nothing,
+    "dir": _nothing,
+    "file": _nothing,
+    "network": _nothing,
+    "nvme": _of_the_host("an NVMe disk"),
+    "vhostuser": _of_the_host("a vhost-user disk"),
+    "volume": _nothing,
+}
+"""By type: what there is beside a path."""
+
+# --- other devices --------------------------------------------------------------------------------
+
+
+def _interface(element: ET.Element) -> Found:
+    yield from INTERFACES.get(element.get("type", ""), _of_the_host("an unknown interface"))(
+        element
+    )
+
+
+INTERFACES: Mapping[str, _Rule] = {
+    **dict.fromkeys(("bridge", "client", "direct", "ethernet", "internal", "mcast"), _nothing),
+    **dict.fromkeys(("network", "null", "server", "udp", "user", "vds"), _nothing),
+    "hostdev": _of_the_host("an SR-IOV interface"),
+    "vdpa": _of_the_host("a vDPA interface"),
+    "vhostuser": _of_the_host("a vhost-user interface"),
+}
+
+
+def _tpm(element: ET.Element) -> Found:
+    backend = element.find("backend")
+    kind = "" if backend is None else backend.get("type", "")
+    if kind == "emulator":
+        yield File("", "state of its TPM", Role.STATE)
+    else:
+        yield f"it uses a TPM of this host ({kind or 'unknown'})"
+
+
+def _filesystem(element: ET.Element) -> Found:
+    source = element.find("source")
+    where = "" if source is None else source.get("dir") or source.get("file") or "a file system"
+    if element.get("type", "mount") != "ram":
+        yield f"it uses {where} of this host (file-system passthrough)"
+
+
+def _memory(element: ET.Element) -> Found:
+    if path := element.findtext("source/path"):
+        yield f"it uses the memory device {path} of this host"
+
+
+def _input(element: ET.Element) -> Found:
+    if element.get("type") in ("passthrough", "evdev"):
+        yield "it uses an input device of this host"
+
+
+def _character(element: ET.Element) -> Found:
+    """Serial ports and the like: a device is the host's; a socket or a log is made where it starts."""
+    source = element.find("source")
+    if element.get("type") == "dev" and source is not None:
+        yield f"it uses {source.get('path')} of this host"
+
+
+def _smartcard(element: ET.Element) -> Found:
+    if element.get("mode", "").startswith("host"):
+        yield "it uses a smart card of this host"
+
+
+DEVICES: Mapping[str, _Rule] = {
+    **dict.fromkeys(("audio", "controller", "emulator", "graphics", "hub", "iommu"), _nothing),
+    **dict.fromkeys(("lease", "memballoon", "nvram", "panic", "redirdev"), _nothing),
+    **dict.fromkeys(("redirfilter", "rng", "shmem", "sound", "video", "vsock"), _nothing),
+    **dict.fromkeys(("watchdog", "crypto", "pstore"), _nothing),
+    **dict.fromkeys(("channel", "console", "parallel", "serial"), _character),
+    "disk": _disk,
+    "filesystem": _filesystem,
+    "hostdev": _of_the_host("a device"),
+    "input": _input,
+    "interface": _interface,
+    "memory": _memory,
+    "smartcard": _smartcard,
+    "tpm": _tpm,
+}
+
+
+def _nvram(element: ET.Element) -> Found:
+    source = element.find("source")
+    path = (element.text or "").strip() if source is None else source.get("file", "")
+    if path:
+        yield File(path, "UEFI variables", Role.STATE)
+
+
+OS: Mapping[str, _Rule] = {
+    **dict.fromkeys(("type", "firmware", "loader", "boot", "cmdline", "bootmenu"), _nothing),
+    **dict.fromkeys(("smbios", "bios", "varstore"), _nothing),
+    **dict.fromkeys(("init", "initarg", "initenv", "initdir", "inituser", "initgroup"), _nothing),
+    **dict.fromkeys(("idmap",), _nothing),
+    "acpi": lambda element: (
+        one for table in element.iterfind("table") for one in _read("ACPI table")(table)
+    ),
+    "dtb": _read("device tree"),
+    "initrd": _read("initrd"),
+    "kernel": _read("kernel"),
+    "nvram": _nvram,
+    "root": _read("root file system"),
+    "shim": _read("boot shim"),
+}
+"""A loader is compared with what the target's own daemon offers."""
+
+
+def references(root: ET.Element) -> list[File | str]:
+    """All that a definition refers to. An element that is not in the tables is a reason not to move."""
+    found: list[File | str] = []
+    for parent, table in (("os", OS), ("devices", DEVICES)):
+        for element in root.iterfind(f"{parent}/*"):
+            rule = table.get(
+                element.tag, _of_the_host(f"<{element.tag}>, which pvefw does not know,")
+            )
+            found += rule(element)
+    return list(dict.fromkeys(found))

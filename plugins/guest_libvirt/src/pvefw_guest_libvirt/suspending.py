@@ -1,0 +1,88 @@
+"""Guests that are suspended to memory or disk ("managed save"), and continue."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import libvirt
+
+from pvefw.api import Cancelled, GuestState, ProviderError, Task, Unavailable
+from pvefw_guest_libvirt import domains
+from pvefw_guest_libvirt.events import Events
+
+_LOOK_AROUND = 0.2
+
+
+def to_memory(domain: Any) -> None:
+    """Pause a domain.
+
+    :raises ProviderError: it does not run.
+    """
+    domains.act(domain, GuestState.PAUSED, domain.suspend)
+
+
+def to_disk(domain: Any, events: Events, seconds: float, task: Task) -> None:
+    """Save a domain's memory and stop it.
+
+    :raises Unavailable: it was not saved in time, and runs on.
+    :raises Cancelled: the task was; the domain runs on.
+    :raises ProviderError: it is stopped already, and not saved.
+    """
+    if not domain.isActive():
+        if not domains.has_saved_image(domain):
+            raise ProviderError("it is stopped: there is no memory to save")
+        return
+    late = threading.Event()
+    try:
+        with _attended(domain.UUIDString(), events, seconds, task, late):
+            domain.managedSave()
+    except libvirt.libvirtError:
+        if task.cancelled:
+            raise Cancelled from None
+        if late.is_set():
+            raise Unavailable(f"its memory is not saved after {seconds:g} seconds") from None
+        raise
+
+
+def resume(domain: Any) -> None:
+    """Let a domain continue from memory or disk.
+
+    :raises ProviderError: it was not suspended, or somebody is at work on it.
+    """
+    if domains.state(domain) is GuestState.STOPPED:
+        if not domains.has_saved_image(domain):
+            raise ProviderError("it is stopped, not suspended")
+        domain.create()
+    domains.resume(domain)  # also one that was paused when it was saved
+    if domains.state(domain) is not GuestState.RUNNING:
+        why = domains.why_paused(domain)
+        raise ProviderError(f"it is paused {why}" if why else "it ran, and has stopped again")
+
+
+@contextlib.contextmanager
+def _attended(
+    uuid: str, events: Events, seconds: float, task: Task, late: threading.Event
+) -> Iterator[None]:
+    """Somebody who aborts the job when the task is cancelled or the time is over."""
+    done = threading.Event()
+    end = time.monotonic() + seconds
+
+    def attend() -> None:
+        while not done.wait(_LOOK_AROUND):
+            if time.monotonic() >= end:
+                late.set()
+            if late.is_set() or task.cancelled:
+                with contextlib.suppress(
+                    libvirt.libvirtError, ProviderError
+                ):  # it may just have ended
+                    events.connection.lookupByUUIDString(uuid).abortJob()
+
+    thread = threading.Thread(target=attend, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

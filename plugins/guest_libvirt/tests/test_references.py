@@ -1,0 +1,290 @@
+"""What a definition refers to: every kind is known beforehand, and compared with libvirt's own schema."""
+
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import libvirt
+import pytest
+from servers.libvirt import DISK
+
+from pvefw.api import MigrateOptions
+from pvefw.testing.guest import PatientTask
+from pvefw_guest_libvirt.references import DEVICES, DISKS, INTERFACES, OS, File, Role, references
+
+SCHEMAS = Path("/usr/share/libvirt/schemas")
+LOADER = "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>"
+RELAX = "{http://relaxng.org/ns/structure/1.0}"
+
+
+class Schema:
+    """libvirt's grammar, as far as the names of elements and the values of attributes go."""
+
+    def __init__(self):
+        self.defines = {}
+        for name in ("domaincommon", "storagecommon", "basictypes", "cputypes"):
+            for one in ET.parse(SCHEMAS / f"{name}.rng").getroot().iter(f"{RELAX}define"):
+                self.defines.setdefault(one.get("name"), []).append(one)
+
+    def elements(self, node, seen=()):
+        """The elements that may stand directly in a pattern."""
+        for one in node:
+            if one.tag == f"{RELAX}element":
+                yield one
+            elif one.tag == f"{RELAX}ref" and one.get("name") not in seen:
+                for define in self.defines.get(one.get("name"), []):
+                    yield from self.elements(define, (*seen, one.get("name")))
+            elif one.tag not in (f"{RELAX}attribute", f"{RELAX}ref"):
+                yield from self.elements(one, seen)
+
+    def named(self, name):
+        """All elements of a name, wherever they are defined."""
+        every = [
+            one for group in self.defines.values() for define in group for one in define.iter()
+        ]
+        return [one for one in every if one.tag == f"{RELAX}element" and one.get("name") == name]
+
+    def values(self, node, attribute, seen=()):
+        """What an attribute of an element may be."""
+        for one in node:
+            if one.tag == f"{RELAX}attribute" and one.get("name") == attribute:
+                yield from (value.text for value in one.iter(f"{RELAX}value"))
+            elif one.tag == f"{RELAX}ref" and one.get("name") not in seen:
+                for define in self.defines.get(one.get("name"), []):
+                    yield from self.values(define, attribute, (*seen, one.get("name")))
+            elif one.tag not in (f"{RELAX}element", f"{RELAX}attribute", f"{RELAX}ref"):
+                yield from self.values(one, attribute, seen)
+
+    def children(self, name):
+        return {one.get("name") for parent in self.named(name) for one in self.elements(parent)} - {
+            None
+        }
+
+
+@pytest.fixture(scope="module")
+def schema():
+    if not (SCHEMAS / "domaincommon.rng").exists():
+        pytest.skip("libvirt's schema is not installed")
+    return Schema()
+
+
+def test_every_device_of_the_schema_is_in_the_table(schema):
+    known = schema.children("devices")
+    assert len(known) > 25
+    assert known - set(DEVICES) == set()
+
+
+def test_every_element_of_the_os_is_in_the_table(schema):
+    known = schema.children("os")
+    assert len(known) > 5
+    assert known - set(OS) == set()
+
+
+@pytest.mark.parametrize(("name", "table"), [("disk", DISKS), ("interface", INTERFACES)])
+def test_every_type_of_the_schema_is_in_the_table(schema, name, table):
+    [devices] = schema.named("devices")
+    elements = [one for one in schema.elements(devices) if one.get("name") == name]
+    known = {value for one in elements for value in schema.values(one, "type")}
+    assert len(known) > 5
+    assert known - set(table) == set()
+
+
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [
+        ("<hostdev mode='subsystem' type='pci'/>", "it uses a device of this host"),
+        ("<interface type='hostdev'/>", "an SR-IOV interface"),
+        ("<interface type='vdpa'/>", "a vDPA interface"),
+        ("<disk type='nvme'><source/><target dev='vdb'/></disk>", "an NVMe disk"),
+        ("<tpm><backend type='passthrough'/></tpm>", "a TPM of this host (passthrough)"),
+        ("<filesystem><source dir='/srv'/></filesystem>", "/srv of this host"),
+        ("<serial type='dev'><source path='/dev/ttyS0'/></serial>", "/dev/ttyS0 of this host"),
+        ("<input type='evdev'/>", "an input device"),
+        ("<memory model='nvdimm'><source><path>/p</path></source></memory>", "memory device /p"),
+        ("<smartcard mode='host'/>", "a smart card"),
+        ("<teleporter/>", "<teleporter>, which pvefw does not know"),
+    ],
+)
+def test_a_device_of_the_host_is_a_reason_to_stay(device, reason):
+    [found] = references(ET.fromstring(f"<domain><devices>{device}</devices></domain>"))
+    assert reason in found
+
+
+def test_files_are_found_with_what_they_are_for():
+    found = references(
+        ET.fromstring("""
+<domain>
+  <os><kernel>/k</kernel><initrd>/i</initrd>
+      <nvram>/n</nvram><acpi><table type='slic'>/t</table></acpi></os>
+  <devices>
+    <disk type='file' device='cdrom'><source file='/c.iso'/><target dev='sda'/></disk>
+    <disk type='file'><source file='/d'/><target dev='vda'/>
+      <backingStore type='file'><source file='/b1'/>
+        <backingStore type='file'><source file='/b2'/></backingStore></backingStore></disk>
+    <disk type='volume'><source pool='p' volume='v'/><target dev='vdb'/></disk>
+    <disk type='network'><source protocol='rbd' name='x'/><target dev='vdc'/></disk>
+    <tpm><backend type='emulator'/></tpm>
+  </devices>
+</domain>""")
+    )
+    assert [(one.path, one.role, one.target) for one in found] == [
+        ("/k", Role.READ, ""),
+        ("/i", Role.READ, ""),
+        ("/n", Role.STATE, ""),
+        ("/t", Role.READ, ""),
+        ("/c.iso", Role.READ, ""),
+        ("/d", Role.DISK, "vda"),
+        ("/b1", Role.READ, ""),
+        ("/b2", Role.READ, ""),
+        ("v", Role.DISK, "vdb"),
+        ("", Role.STATE, ""),
+    ]
+    assert File("v", "disk vdb", Role.DISK, "vdb", "p") in found
+
+
+# --- with real daemons ----------------------------------------------------------------------------
+
+
+class Changed:
+    """A stopped guest of the first node, with something more in its definition."""
+
+    def __init__(self, host):
+        self.host = host
+        self.here = host.daemon.base / f"local-of-{host.daemon.name}"
+        self.local = host.daemon.base / "local"
+        self.connection = host.daemon.connection
+
+    def define(self, *, boot="", devices="", local=False):
+        domain = self.host.daemon.define("web", local=local)
+        xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        xml = xml.replace("</os>", f"{boot}</os>").replace("</devices>", f"{devices}</devices>")
+        return self.connection.defineXML(xml)
+
+    def reasons(self, **options):
+        plugin = self.host.plugin()
+        [guest] = plugin.guest_list()
+        return plugin.guest_migrate_check(guest, "n2", MigrateOptions(online=False, **options))
+
+
+@pytest.fixture
+def changed(host, other):
+    yield Changed(host)
+    for folder in (host.daemon, other.daemon):
+        for left in (host.daemon.base / f"local-of-{folder.name}").iterdir():
+            left.unlink()
+    for pool in host.daemon.connection.listAllStoragePools():
+        pool.destroy()
+
+
+def test_what_is_read_only_must_be_there(changed, other):
+    for name in ("k", "x.iso"):
+        (changed.here / name).write_bytes(b"x")
+    iso = f"<disk type='file' device='cdrom'><source file='{changed.local}/x.iso'/>"
+    iso += "<target dev='hda' bus='ide'/><readonly/></disk>"
+    changed.define(boot=f"<kernel>{changed.local}/k</kernel>", devices=iso)
+    assert changed.reasons() == [
+        f"n2 does not have its kernel ({changed.local}/k)",
+        f"n2 does not have its CD-ROM hda ({changed.local}/x.iso)",
+    ]
+    for name in ("k", "x.iso"):
+        (changed.host.daemon.base / "local-of-n2" / name).write_bytes(b"x")
+    assert changed.reasons() == []
+
+
+def test_disks_and_uefi_variables_of_a_stopped_guest_move_along(changed, other):
+    (changed.here / "vars.fd").write_bytes(b"variables" * 1000)
+    changed.define(boot=f"{LOADER}<nvram>{changed.local}/vars.fd</nvram>", local=True)
+    said = " ".join(changed.reasons())
+    assert f"local disks ({changed.local}/web.img); see --with-local-disks" in said
+    assert f"the UEFI variables ({changed.local}/vars.fd) stay behind" in said
+    disk = (changed.here / "web.img").read_bytes()
+    host = changed.host
+    assert "see --with-local-disks" in host.run("migrateall", "n2", "--dry-run")
+    said = host.run("migrateall", "n2", "--with-local-disks")
+    assert said.endswith("Task OK\n")
+    there = host.daemon.base / "local-of-n2"
+    assert (there / "web.img").read_bytes() == disk
+    assert (there / "vars.fd").read_bytes() == b"variables" * 1000
+    assert [one.name for one in other.plugin().guest_list()] == ["web"]
+    assert host.plugin().guest_list() == []
+
+
+def test_a_volume_in_a_local_pool_moves_along(changed, other):
+    changed.host.daemon.pool()
+    domain = changed.define(local=True)
+    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    xml = xml.replace("<disk type='file'", "<disk type='volume'")
+    xml = xml.replace(f"file='{changed.local}/web.img'", "pool='local' volume='web.img'")
+    changed.connection.defineXML(xml)
+    [reason] = changed.reasons()
+    assert f"local disks ({changed.local}/web.img)" in reason
+    assert changed.reasons(with_local_disks=True) == []
+    changed.host.run("migrateall", "n2", "--with-local-disks")
+    assert (changed.host.daemon.base / "local-of-n2/web.img").exists()
+
+
+def test_a_copy_never_overwrites(changed, other):
+    changed.define(local=True)
+    theirs = changed.host.daemon.base / "local-of-n2/web.img"
+    theirs.write_bytes(b"somebody else's")
+    [reason] = changed.reasons(with_local_disks=True)
+    assert f"{changed.local}/web.img exists on n2" in reason
+    plugin = changed.host.plugin()
+    [guest] = plugin.guest_list()
+    options = MigrateOptions(with_local_disks=True, online=False)
+    with pytest.raises(Exception, match="exists at the target already"):
+        plugin.guest_migrate(guest, "n2", options, PatientTask())
+    assert theirs.read_bytes() == b"somebody else's"
+
+
+def test_a_backing_file_that_only_this_node_has(changed, other):
+    (changed.here / "base.img").write_bytes(b"\0" * 512)
+    backing = (
+        f"<backingStore type='file'><format type='raw'/><source file='{changed.local}/base.img'/>"
+    )
+    backing += "<backingStore/></backingStore><target dev='vda'"
+    domain = changed.define()
+    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE).replace("type='raw'", "type='qcow2'")
+    changed.connection.defineXML(xml.replace("<target dev='vda'", backing))
+    assert changed.reasons() == [
+        f"n2 does not have its backing file of disk vda ({changed.local}/base.img)"
+    ]
+
+
+def test_snapshots_a_taken_uuid_and_a_network_that_is_off(changed, other):
+    network = "<network><name>lan</name></network>"
+    for node in (changed.host.daemon, other.daemon):
+        node.connection.networkDefineXML(network)
+    try:
+        domain = changed.define(
+            devices="<interface type='network'><source network='lan'/></interface>"
+        )
+        twin = domain.XMLDesc(0).replace("<name>web</name>", "<name>twin</name>")
+        twin = twin[: twin.index("<interface")] + twin[twin.index("</interface>") + 12 :]
+        other.daemon.connection.defineXML(twin)
+        assert changed.reasons() == [
+            "twin of n2 has its UUID",
+            "the network lan is not active on n2",
+        ]
+    finally:
+        for node in (changed.host.daemon, other.daemon):
+            node.connection.networkLookupByName("lan").undefine()
+
+
+def test_snapshots_stay(changed, other):
+    domain = changed.define()
+    xml = "<domainsnapshot><name>s</name><state>shutoff</state><creationTime>1</creationTime>"
+    xml += f"{domain.XMLDesc(0)}</domainsnapshot>"
+    domain.snapshotCreateXML(xml, libvirt.VIR_DOMAIN_SNAPSHOT_CREATE_REDEFINE)
+    try:
+        assert "it has 1 snapshots, which libvirt does not move" in changed.reasons()
+    finally:
+        domain.snapshotLookupByName("s").delete(libvirt.VIR_DOMAIN_SNAPSHOT_DELETE_METADATA_ONLY)
+
+
+def test_the_state_of_an_emulated_tpm_stays(changed, other):
+    """Not defined at a daemon: not every host has the emulator."""
+    assert DISK  # the guest's own disk is shared, and no reason
+    [found] = references(
+        ET.fromstring("<domain><devices><tpm><backend type='emulator'/></tpm></devices></domain>")
+    )
+    assert changed.host.plugin()._places.is_local(found)

@@ -1,0 +1,203 @@
+"""One odd guest stops nobody; certificates that are renewed; what a person gets to read."""
+
+import socket
+import threading
+
+import pytest
+import requests
+from servers.processes import free_port
+from servers.pve import SECRET, TOKEN, PveApi
+from whole_host import Host
+
+from pvefw.api import GuestState, ProviderError, Unavailable
+from pvefw.testing.guest import PatientTask
+from pvefw_guest_pve import Pve
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+LIBRARIES = ("Pool", "Max retries", "urllib3", "HTTPS", "object at 0x", "Errno", "ssl.c")
+
+
+@pytest.fixture
+def api(tmp_path):
+    made = PveApi(tmp_path)
+    for vmid, order in ((100, 1), (101, 2), (102, 3)):
+        made.fake.add_vm(vmid, f"vm{vmid}", config={"onboot": 1, "startup": f"order={order},up=0"})
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def host(api, tmp_path):
+    """A node whose guests are those of the API."""
+    made = Host(tmp_path / "root")
+    made.paths.cluster_pvefw_cfg.parent.mkdir(parents=True)
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    settings = {**api.settings(), "secret": f"file:{secret}"}
+    lines = "".join(f"\t{key} {value}\n" for key, value in settings.items())
+    made.paths.cluster_pvefw_cfg.write_text(f"guest: pve\n{lines}")
+    return made
+
+
+def plugin(api, **settings):
+    return Pve(**{**api.settings(), **settings})
+
+
+def running(api):
+    return {vm.vmid for vm in api.fake.vms if vm.status == "running"}
+
+
+def spoil(api, vmid):
+    api.fake.fail("GET", f"/qemu/{vmid}/config", status=500, message="unable to parse value")
+
+
+# --- one that cannot be read ----------------------------------------------------------------------
+
+
+def test_a_guest_that_cannot_be_read_fails_and_the_others_start(api, host):
+    spoil(api, 101)
+    for command in ("boot-guests", "startall"):
+        said = host.fail(command)
+        assert "101 blocked: its settings could not be read: unable to parse value (500)" in said
+        assert running(api) == {100, 102}
+
+
+def test_a_guest_that_cannot_be_read_stops_and_is_named(api, host):
+    for vm in api.fake.vms:
+        vm.status = vm.qmpstatus = "running"
+    spoil(api, 101)
+    assert host.run("stopall", "--vms", 100).endswith("Task OK\n")
+    assert running(api) == {101, 102}
+    said = host.fail("shutdown-guests")
+    assert running(api) == set()
+    assert "101 stopped, but out of order: its settings could not be read" in said
+
+
+def test_a_guest_that_cannot_be_read_is_listed_with_the_reason(api, host):
+    spoil(api, 101)
+    line = next(one for one in host.run("guest", "list").splitlines() if one.startswith("101"))
+    assert line.endswith("its settings could not be read: unable to parse value (500)")
+
+
+def test_a_guest_that_leaves_while_the_list_is_read_is_not_in_it(api):
+    api.fake.fail(
+        "GET",
+        "/qemu/101/config",
+        status=500,
+        message="Configuration file 'nodes/pve1/qemu-server/101.conf' does not exist",
+    )
+    assert [one.vmid for one in plugin(api).guest_list()] == [100, 102]
+
+
+# --- one that is not where it was, or paused ------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["guest_shutdown", "guest_stop"])
+def test_a_guest_that_has_moved_away_has_stopped_here(api, how):
+    api.fake.add_node("pve2")
+    api.fake.vm(101).status = "running"
+    made, task = plugin(api), PatientTask()
+    guest = next(one for one in made.guest_list() if one.vmid == 101)
+    api.fake.vm(101).node = "pve2"
+    getattr(made, how)(guest, 5.0, task)
+    assert task.warnings == ["101 (vm101): it has moved away to pve2"]
+
+
+def test_a_paused_guest_continues_to_shut_down(api):
+    vm = api.fake.vm(101)
+    vm.status, vm.qmpstatus = "running", "paused"
+    made, task = plugin(api), PatientTask()
+    guest = next(one for one in made.guest_list() if one.vmid == 101)
+    made.guest_shutdown(guest, 5.0, task)
+    assert vm.status == "stopped"
+    assert any(one[1].endswith("/101/status/resume") for one in api.fake.requests)
+
+
+def test_a_guest_that_is_suspended_to_disk_is_saved(api):
+    api.fake.vm(101).lock = "suspended"
+    guest = next(one for one in plugin(api).guest_list() if one.vmid == 101)
+    assert (guest.state, guest.saved) == (GuestState.STOPPED, True)
+
+
+# --- certificates ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["pveproxy-ssl.pem", "pve-ssl.pem"])
+@pytest.mark.parametrize("pin", ["00:" * 31 + "00", None])
+def test_the_certificate_that_is_installed_at_the_moment_is_trusted(api, tmp_path, name, pin):
+    """The pin is that of the certificate before, or the CA did not sign the new one."""
+    node = tmp_path / "nodes/pve1"
+    node.mkdir(parents=True)
+    made = plugin(api, fingerprint=pin, certificates=tmp_path / "nodes")
+    with pytest.raises(ProviderError, match=r"another fingerprint|not trusted"):
+        made.guest_list()
+    (node / name).write_bytes((tmp_path / "c.pem").read_bytes())
+    assert len(made.guest_list()) == 3
+    assert len(made.guest_list()) == 3  # over the connection that is kept, too
+
+
+# --- what a person reads --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def closing():
+    """A server that closes every connection before it answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            while True:
+                try:
+                    server.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def said_by(**settings):
+    with pytest.raises(ProviderError) as caught:
+        Pve(**{"token": TOKEN, "secret": SECRET, "host": "127.0.0.1", **settings}).guest_list()
+    said = f"{caught.value} {caught.value.hint}"
+    assert not [one for one in LIBRARIES if one in said], said
+    return said
+
+
+def test_no_message_of_a_library_reaches_a_person(api, closing):
+    assert "Connection refused" in said_by(port=free_port())
+    assert "127.0.0.1" in said_by(port=closing)
+    assert "Name or service not known" in said_by(host="no-such-host.invalid")
+    assert "not trusted: unable to get local issuer certificate" in said_by(port=api.fake.port)
+    assert "another fingerprint" in said_by(port=api.fake.port, fingerprint="00:" * 31 + "00")
+
+
+def test_a_server_that_does_not_speak_tls(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            connection = server.accept()[0]
+            connection.recv(100)
+            connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            connection.close()
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert "wrong version number" in said_by(port=server.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    "error", [requests.exceptions.ReadTimeout("x"), requests.exceptions.ConnectTimeout("y")]
+)
+def test_no_answer_in_time(api, monkeypatch, error):
+    made = plugin(api)
+
+    def late(*_arguments, **_options):
+        raise error
+
+    monkeypatch.setattr("requests.adapters.HTTPAdapter.send", late)
+    with pytest.raises(Unavailable, match="no answer within 30 seconds"):
+        made.guest_list()
