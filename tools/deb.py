@@ -115,7 +115,8 @@ def fill_shims(tree: Path, wheels: Path) -> None:
     target = tree / SHIMS
     subprocess.run([*pip, "--no-compile", "--no-deps", "--target", target, wheel], check=True)
     tidy(target)
-    write(tree / "usr/bin/pvenode", launcher("pvefw_shims", "pvenode", SHIMS), 0o755)
+    for name in ("pvenode", "pvesh"):
+        write(tree / "usr/bin" / name, launcher("pvefw_shims", name, SHIMS), 0o755)
     boot_tool = launcher("pvefw_shims", "proxmox_boot_tool", SHIMS)
     write(tree / "usr/sbin/proxmox-boot-tool", boot_tool, 0o755)
     write(tree / "usr/share/doc/pvefw-shims/copyright", (DEBIAN / "copyright").read_bytes())

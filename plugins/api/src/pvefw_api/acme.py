@@ -1,8 +1,13 @@
 """``/cluster/acme``: accounts, plugin instances, and what is known of authorities."""
 
-from typing import Any
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from pvefw_api.calls import Call, lines
+
+if TYPE_CHECKING:
+    from pvefw.core.model import SettingInfo
 
 
 def register(call: Call) -> Any:
@@ -75,19 +80,22 @@ def plugin(call: Call) -> dict[str, Any]:
 
 def challenge_schema(call: Call) -> list[dict[str, Any]]:
     """Every plugin that an instance can have, with the settings that it declares."""
-    from pvefw.core import settings
     from pvefw.core.errors import PvefwError
-    from pvefw.core.families import DNS
     from pvefw.instances import STANDALONE, binding
 
-    known = {STANDALONE: ("challenge", "standalone")}
-    known |= dict.fromkeys(binding.names(call.paths), (DNS.name, "dns"))
-    found = []
-    for name, (family, type_) in known.items():
-        try:
-            fields = settings.json_schema(binding.declared(call.paths, family, name))
-        except PvefwError:
-            continue
-        schema = {"fields": fields["properties"], "required": fields["required"]}
-        found.append({"id": name, "name": name, "type": type_, "schema": schema})
+    found = [
+        _challenge(name, "dns", infos)
+        for name, infos in binding.declared_by_name(call.paths).items()
+    ]
+    with contextlib.suppress(PvefwError):  # it is a distribution of its own
+        infos = binding.declared(call.paths, "challenge", STANDALONE)
+        found.append(_challenge(STANDALONE, STANDALONE, infos))
     return found
+
+
+def _challenge(name: str, type_: str, infos: "Sequence[SettingInfo]") -> dict[str, Any]:
+    from pvefw.core import settings
+
+    schema = settings.json_schema(infos)
+    fields = {"fields": schema["properties"], "required": schema["required"]}
+    return {"id": name, "name": name, "type": type_, "schema": fields}

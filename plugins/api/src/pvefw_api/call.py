@@ -59,8 +59,8 @@ def _names(endpoint: Endpoint) -> list[dict[str, str]]:
 def listing(paths: Paths, path: str) -> list[dict[str, str]]:
     """What is below a path, and what can be done with each: as ``pvesh ls`` shows it.
 
-    :returns: ``name``, and ``capabilities``: ``D`` where there is more below it, then ``r`` for get, ``w``
-        for set, ``c`` for create, ``d`` for delete.
+    :returns: ``name``, and ``capabilities``: ``D`` where there is more below it, then ``r`` for get,
+        ``w`` for set, ``c`` for create, ``d`` for delete.
     :raises ApiError: as for :func:`call`.
     """
     endpoint, _ = table.find("GET", path)

@@ -1,7 +1,7 @@
 """A call of an endpoint, and the commands of pvefw that answer most of them.
 
-A command already turns options into one call of a layer below, and what it shows as JSON is documented. So
-an endpoint names its command, and a door of its own repeats nothing.
+A command already turns options into one call of a layer below, and what it shows as JSON is documented.
+So an endpoint names its command, and nothing is declared twice.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from pvefw.cli import tree
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.schemas import SCHEMAS
@@ -25,16 +26,8 @@ from pvefw.store.paths import Paths
 from pvefw_api.errors import FAILED, ApiError, bad_parameters, from_click
 from pvefw_api.schema import Properties, Schema
 
-_DOORS_OWN = {
-    "root",
-    "node",
-    "debug",
-    "trace-plugins",
-    "output-format",
-    "dry-run",
-    "show-secrets",
-    "help",
-}
+_DOORS_OWN = {"output-format", "dry-run", "show-secrets", "help"}
+_DOORS_OWN |= {name.lstrip("-") for name, *_ in tree.OPTIONS}
 """Options that say how a command runs or prints, not what it does."""
 CONTENT = "data"
 """An option that names a file of settings; a call has their text, base64-encoded."""
@@ -126,12 +119,13 @@ class Command:
         return SCHEMAS.get(self.name, {"type": ["string", "null"]})
 
     def _command(self) -> click.Command:
-        found: click.Command | None = PVEFW
+        found: click.Command = PVEFW
         context = click.Context(PVEFW, info_name="pvefw")
         for word in self.name.split():
-            assert isinstance(found, click.Group), self.name
-            found = found.get_command(context, word)
-        assert found is not None, self.name
+            inner = found.get_command(context, word) if isinstance(found, click.Group) else None
+            if inner is None:
+                raise LookupError(f"pvefw {self.name}: no such command")
+            found = inner
         return found
 
     def _params(self) -> dict[str, click.Parameter]:
@@ -141,7 +135,8 @@ class Command:
 
     def _arguments(self, options: Mapping[str, object]) -> list[str]:
         """The command line."""
-        params, words, positional = self._params(), [], []
+        params, words = self._params(), list[str]()
+        positional: list[str] = []
         for key, value in options.items():
             param = params.get(key)
             if isinstance(param, click.Argument):

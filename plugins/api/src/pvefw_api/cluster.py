@@ -72,10 +72,13 @@ def ha_status(call: Call) -> list[dict[str, Any]]:
 
 
 def options(call: Call) -> dict[str, Any]:
-    """The options of ``datacenter.cfg``."""
+    """The options of ``datacenter.cfg``; their types are those that they are set with."""
     from pvefw.store import datacenter
+    from pvefw_api.schema import published, shaped
 
-    return datacenter.load(call.paths)
+    types = {"type": "object", "properties": published()["PUT /cluster/options"]["parameters"]}
+    found: dict[str, Any] = shaped(types, datacenter.load(call.paths))
+    return found
 
 
 def set_options(call: Call) -> None:

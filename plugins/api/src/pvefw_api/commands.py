@@ -89,21 +89,27 @@ def _given(words: Sequence[str], properties: "Properties") -> dict[str, str]:
 
 
 def _run(app: App, job: "Job") -> int:
-    """Run a task as pvesh does: its log, then its UPID; that it failed is an error beside both."""
+    """Run a task as pvesh does: its log, then its UPID, by which clients find out how it ended.
+
+    Nothing is on standard error where it fails: clients take that for a call that was refused.
+    """
+    from pvefw.cli import detached
     from pvefw.tasks.task import run_task
 
-    upid, failure = "", None
+    upid, status = "", 0
     try:
         with run_task(app.paths, job.type, job.id, echo=click.echo) as task:
             upid = str(task.upid)
+            if app.detach:
+                detached.leave(task.upid)
             job.work(task)
     except PvefwError as error:
-        failure = error
+        if not upid:  # it could not be entered as a task
+            raise
+        status = error.exit_status
+        click.echo(f"TASK ERROR: {error.message}")
     _show(app, upid)
-    if failure is None:
-        return 0
-    click.echo(failure.message, err=True)
-    return 1
+    return status
 
 
 def _refuse(error: "ApiError") -> int:
@@ -217,7 +223,8 @@ def _described(schema: "Schema") -> str:
     if "enum" in schema:
         words.append(f"one of {', '.join(map(str, schema['enum']))}")
     if "default" in schema:
-        words.append(f"(default={schema['default']})")
+        default = schema["default"]
+        words.append(f"(default={int(default) if isinstance(default, bool) else default})")
     if not schema.get("optional"):
         words.append("required")
     return " ".join([*words, schema.get("description", "")]).rstrip()

@@ -15,7 +15,7 @@ _ABSENT = ("does not exist", "not defined", "not found", "no such")
 class ApiError(PvefwError):
     """A call that was refused or failed.
 
-    :param status: as HTTP has it; Proxmox VE uses 400 for parameters, 501 for unknown paths, 500 for all else.
+    :param status: as HTTP has it: 400 for parameters, 501 for unknown paths, 500 for all else.
     :param errors: what is wrong, by parameter; never empty, as some clients read nothing else.
     """
 

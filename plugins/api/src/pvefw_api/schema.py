@@ -137,7 +137,7 @@ def _check_text(schema: Schema, value: str) -> None:
     form = schema.get("format")
     if isinstance(form, dict):
         _check_parts(form, value)
-    elif form in _FORMATS:
+    elif isinstance(form, str) and form in _FORMATS:
         _FORMATS[form](value)
 
 

@@ -137,18 +137,14 @@ _PUBLISHED: tuple[tuple[str, str, Handler | None], ...] = (
     ("GET", "/nodes/{node}/lxc", node.containers),
     ("POST", "/nodes/{node}/startall", Command("startall")),
     ("POST", "/nodes/{node}/stopall", Command("stopall")),
+    ("POST", "/nodes/{node}/suspendall", Command("suspendall")),
     ("POST", "/nodes/{node}/migrateall", node.migrate_all),
     ("GET", "/nodes/{node}/tasks", Command("task list")),
     ("GET", "/nodes/{node}/tasks/{upid}", None),
+    ("DELETE", "/nodes/{node}/tasks/{upid}", Command("task stop")),
     ("GET", "/nodes/{node}/tasks/{upid}/log", node.task_log),
     ("GET", "/nodes/{node}/tasks/{upid}/status", Command("task status")),
 )
-
-LACKING = {
-    ("DELETE", "/nodes/{node}/tasks/{upid}"): "no command of pvefw stops a task",
-    ("POST", "/nodes/{node}/suspendall"): "no command of pvefw suspends guests",
-}
-"""Endpoints of the published schema that are not in the table, and why."""
 
 
 @cache
