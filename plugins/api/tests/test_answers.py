@@ -1,11 +1,15 @@
 """What endpoints answer, against the schema of each, and what they refuse."""
 
 import base64
+from urllib.parse import quote
 
 import certificates
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from pvefw.instances import binding
 from pvefw_api import call, table
 from pvefw_api.calls import Job
 from pvefw_api.errors import ApiError
@@ -171,3 +175,42 @@ def test_ls_goes_on_below_lists(paths):
     assert task == {"name": UPID, "capabilities": "Dr--d"}
     names = [one["name"] for one in call.listing(paths, "/nodes/pve1/pvefw/instances/observer")]
     assert names == ["tell"]
+
+
+SLOW = {"/cluster/acme/challenge-schema", "/nodes/{node}/status", "/nodes/{node}/pvefw/status"}
+QUICK = [one for one in READ if one not in SLOW]
+TEXTS = st.one_of(st.text(max_size=8), st.integers().map(str), st.sampled_from(["all", "1", "dns"]))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), path=st.sampled_from(QUICK))
+def test_whatever_is_asked_is_answered_or_refused(paths, data, path):
+    """Paths and parameters of any kind: an answer that fits, or an error with words; nothing else."""
+    for key, value in NAMED.items():
+        text = data.draw(st.one_of(st.just(value), st.text(max_size=8)))
+        path = path.replace(f"{{{key}}}", quote(text, safe="") or "x")
+    try:
+        endpoint, _ = table.find("GET", path)
+    except ApiError:
+        return
+    keys = [one for one in endpoint.parameters if f"{{{one}}}" not in endpoint.path]
+    chosen = st.dictionaries(st.sampled_from(keys), TEXTS, max_size=3) if keys else st.just({})
+    try:
+        answer = get(paths, path, **data.draw(chosen))
+    except ApiError as error:
+        assert error.errors
+        assert error.message
+    else:
+        assert_fits(endpoint, answer)
+
+
+def test_every_provider_is_offered_with_its_settings(paths):
+    found = {one["id"]: one for one in get(paths, "/cluster/acme/challenge-schema")}
+    assert set(found) == {*binding.names(paths), "standalone"}
+    declared = [one.key for one in binding.declared(paths, "dns", "ovh")]
+    assert list(found["ovh"]["schema"]["fields"]) == declared
+
+
+def test_settings_of_a_plugin_can_be_asked_for(paths):
+    path = "/nodes/pve1/pvefw/plugins/dns/ovh"
+    assert_fits(table.find("GET", path)[0], get(paths, path))
