@@ -158,6 +158,20 @@ def test_options_are_written_in_every_way_that_pvesh_takes(node):
     assert pvesh("get", "/nodes/pve1/tasks", "-errors", "-limit", "1") == ""
 
 
+def test_secrets_are_handed_over_on_standard_input(node):
+    path = "/nodes/pve1/pvefw/instances/observer"
+    data = base64.b64encode(b"program=/bin/true\n").decode()
+    words = ["pvesh", "create", path, "-id", "tell", "--stdin"]
+    given = json.dumps({"api": "exec", "data": data, "disable": True})
+    subprocess.run(words, input=given, text=True, check=True)
+    found = json.loads(pvesh("get", f"{path}/tell", "--output-format", "json"))
+    assert (found["data"], found["disable"]) == ({"program": "/bin/true"}, True)
+    for wrong in ("", "[]", '{"api": []}'):
+        done = subprocess.run(words, input=wrong, text=True, capture_output=True, check=False)
+        assert done.returncode == 2
+        assert "stdin: it is not" in done.stderr
+
+
 def test_a_task_can_be_left_to_itself(node):
     upid = pvesh("create", "/nodes/pve1/pvefw/ksm/enable", "--detach").strip()
     assert upid.startswith("UPID:pve1:")

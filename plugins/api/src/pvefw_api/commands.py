@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,10 @@ def _verb(name: str) -> None:
     )
     @_path
     @click.argument("options", metavar="[OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
+    @click.option("--stdin", is_flag=True, help="Read more of them from standard input, as JSON.")
     @output_option
     @pass_app
-    def verb(app: App, path: str, options: tuple[str, ...]) -> int:
+    def verb(app: App, path: str, options: tuple[str, ...], stdin: bool) -> int:
         from pvefw_api import call, table
         from pvefw_api.calls import Job
         from pvefw_api.errors import ApiError
@@ -45,7 +47,8 @@ def _verb(name: str) -> None:
         method = table.METHODS[name]
         try:
             endpoint, _ = table.find(method, path)
-            answer = call.call(app.paths, method, path, _given(options, endpoint.parameters))
+            given = _given(options, endpoint.parameters) | (_handed_over() if stdin else {})
+            answer = call.call(app.paths, method, path, given)
         except ApiError as error:
             return _refuse(error)
         if isinstance(answer, Job):
@@ -86,6 +89,22 @@ def _given(words: Sequence[str], properties: "Properties") -> dict[str, str]:
             raise bad_parameters({key: "it is given twice"})
         found[key] = value
     return found
+
+
+def _handed_over() -> dict[str, str]:
+    """The parameters on standard input: an object. Secrets come so, as everybody sees arguments.
+
+    :raises ApiError: it is not that.
+    """
+    from pvefw_api.errors import bad_parameters
+
+    try:
+        found = json.load(sys.stdin)
+    except (ValueError, RecursionError) as error:
+        raise bad_parameters({"stdin": f"it is not JSON: {error}"}) from error
+    if not isinstance(found, dict) or not all(isinstance(one, str | int) for one in found.values()):
+        raise bad_parameters({"stdin": "it is not an object of texts and numbers"})
+    return {key: str(int(one) if isinstance(one, bool) else one) for key, one in found.items()}
 
 
 def _run(app: App, job: "Job") -> int:
