@@ -25,6 +25,7 @@ from pvefw.certs import timer
 from pvefw.guests import units as guest_units
 
 DEBIAN = ROOT / "packaging/debian"
+PAGE = ROOT / "plugins/api/page"
 LIBRARY = "usr/lib/pvefw"
 SHIMS = "usr/lib/pvefw-shims"
 PROGRAM = "/usr/bin/pvefw"
@@ -102,6 +103,8 @@ def fill(tree: Path, wheels: Path) -> None:
     install_libraries(wheels, tree / LIBRARY)
     write(tree / PROGRAM.lstrip("/"), launcher("pvefw.cli", "main"), 0o755)
     share_files(tree / "usr/share")
+    for one in PAGE.iterdir():
+        write(tree / "usr/share/cockpit/pvefw" / one.name, one.read_bytes())
     for name, text in unit_texts().items():
         write(tree / "usr/lib/systemd/system" / name, text)
     write(tree / "usr/share/doc/pvefw/README.md", (ROOT / "README.md").read_bytes())
