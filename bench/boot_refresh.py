@@ -27,7 +27,7 @@ from boot.conftest import UUIDS, HostTree, Plain, loaders_of
 from servers.directory_machine import DirectoryMachine
 
 from pvefw.boot import refresh, registry
-from pvefw.boot.refresh import Context
+from pvefw.boot.context import Context
 from pvefw.testing.fakes import FakeTask
 
 KERNELS = ("6.5.13-6-pve", "6.8.4-2-pve", "6.8.12-4-pve")

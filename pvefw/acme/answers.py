@@ -68,9 +68,15 @@ class Response:
         :raises AcmeProtocolError: it is not one.
         """
         kind = self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind != _PEM or not self.body.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
+        if not self.body.lstrip().startswith(b"-----BEGIN CERTIFICATE-----"):
             raise AcmeProtocolError(
                 f"{self.url}: answered something that is not a certificate chain"
+            )
+        if kind != _PEM:
+            raise AcmeProtocolError(
+                f"{self.url}: answered a certificate chain with the content type "
+                f"{kind or 'missing'} instead of {_PEM}",
+                hint="Only the server's Content-Type is wrong; its operator can correct that.",
             )
         return self.body
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -28,6 +28,8 @@ class Directory:
     """URL of the terms of service, or empty."""
     binding_required: bool = False
     """Whether a new account needs an external account binding."""
+    profiles: Mapping[str, str] | None = None
+    """The certificate profiles that it offers, with a word about each; ``None`` where it has none."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Client:
             urls=urls,
             terms=meta.text("termsOfService", ""),
             binding_required=meta.flag("externalAccountRequired"),
+            profiles=_profiles(meta.members.get("profiles")),
         )
 
     @property
@@ -322,11 +325,16 @@ class _Said:
             raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
         return values
 
-    def objects(self, key: str) -> "list[_Said]":
-        values = self._member(key, list)
+    def objects(self, key: str, default: list[Any] | None = None) -> "list[_Said]":
+        values = self._member(key, list, default)
         if not all(isinstance(one, dict) for one in values):
             raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
         return [_Said(one, self._what) for one in values]
+
+
+def _profiles(said: object) -> Mapping[str, str] | None:
+    """draft-ietf-acme-profiles section 3: an object of names and descriptions."""
+    return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else None
 
 
 def _order(answer: Response, url: str) -> Order:
@@ -345,11 +353,13 @@ def _order(answer: Response, url: str) -> Order:
 
 def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
     said = _Said(members, f"{url}: the authorization")
+    identifier = _identifier(_Said(said.object("identifier").members, f"{url}: the identifier"))
+    kept = identifier.value.startswith("*.")  # private authorities do; section 7.1.4 forbids it
     return Authorization(
         url=url,
         status=said.text("status"),
-        identifier=_identifier(_Said(said.object("identifier").members, f"{url}: the identifier")),
-        wildcard=said.flag("wildcard"),
+        identifier=replace(identifier, value=identifier.value.removeprefix("*.")),
+        wildcard=kept or said.members.get("wildcard") in (True, "true", 1),
         challenges=[
             Offer(
                 type=one.text("type"),
@@ -358,10 +368,13 @@ def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
                 token=one.text("token", ""),
                 error=one.object("error").members,
             )
-            for one in said.objects("challenges")
+            for one in said.objects("challenges", [])
+            if one.members.get("type") and one.members.get("url")
         ],
     )
 
 
 def _identifier(said: _Said) -> Identifier:
-    return Identifier("ip" if said.text("type") == "ip" else "dns", said.text("value"))
+    """As we write it: lower case, without a final dot."""
+    value = said.text("value").rstrip(".").lower()
+    return Identifier("ip" if said.text("type", "dns") == "ip" else "dns", value)

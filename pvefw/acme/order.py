@@ -9,7 +9,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from cryptography import x509
@@ -18,7 +18,13 @@ from cryptography.x509.oid import NameOID
 from pvefw.acme.answers import problem_of
 from pvefw.acme.client import Authorization, Client, Offer, Order
 from pvefw.acme.transport import CONNECTIONS, Transport
-from pvefw.core.errors import AcmeError, AcmeProblem, AcmeProtocolError, PvefwError
+from pvefw.core.errors import (
+    AcmeError,
+    AcmeProblem,
+    AcmeProtocolError,
+    AnswersDisplaced,
+    PvefwError,
+)
 from pvefw.core.model import Challenge, Identifier, Task
 
 _FIRST_POLL = 0.02
@@ -112,11 +118,16 @@ class OrderFlow:
         answers = self._answers(_parallel(self._client.authorization, order.authorizations))
         by_solver = _grouped(answers)
         with self._cleaned_up(by_solver):
-            _parallel(lambda one: self._present(*one), list(by_solver.values()))
+            shown = _parallel(lambda one: self._present(*one), list(by_solver.values()))
+            singly = {
+                key: one for key, one in zip(by_solver, shown, strict=True) if one is not None
+            }
             self._transport.start_anew()  # DNS may have taken hours
             if answers:
                 self._task.log("Triggering validation")
-            _parallel(self._respond, answers)
+            _parallel(self._respond, [one for one in answers if id(one.solver) not in singly])
+            for key, seconds in singly.items():
+                self._one_by_one([one for one in answers if id(one.solver) == key], seconds)
             order = self._poll(self._client.order(order.url), "pending")
             if order.status == "invalid":
                 raise self._why_invalid(order)
@@ -181,9 +192,7 @@ class OrderFlow:
 
     def _answers(self, authorizations: Sequence[Authorization]) -> list[_Answer]:
         answers = []
-        for one in authorizations:
-            if one.name not in self._solvers:
-                raise AcmeProtocolError(f"{one.url}: {one.name} was not ordered")
+        for one in self._as_ordered(authorizations):
             if one.status == "valid":
                 self._task.log(f"{one.name} is already validated!")
             elif one.status != "pending":
@@ -194,6 +203,19 @@ class OrderFlow:
                 self._task.log(f"The validation for {one.name} is pending!")
                 answers.append(self._choose(one))
         return answers
+
+    def _as_ordered(self, authorizations: Sequence[Authorization]) -> list[Authorization]:
+        """Each for the name that was ordered: some authorities do not mark those of wildcards."""
+        taken: set[str] = set()
+        found = []
+        for one in sorted(authorizations, key=lambda one: not one.wildcard):
+            both = (one, replace(one, wildcard=not one.wildcard))
+            ordered = [it for it in both if it.name in self._solvers]
+            if not ordered:
+                raise AcmeProtocolError(f"{one.url}: {one.name} was not ordered")
+            found.append(next((it for it in ordered if it.name not in taken), ordered[0]))
+            taken.add(found[-1].name)
+        return found
 
     def _choose(self, authorization: Authorization) -> _Answer:
         """The first challenge type of the solver that the server offers."""
@@ -216,8 +238,46 @@ class OrderFlow:
             hint="Give this name a plugin for one of those; a wildcard needs a dns plugin.",
         )
 
-    def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> None:
-        solver.challenge_present(challenges=challenges, task=self._task)
+    def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> float | None:
+        """Make all answers of a solver visible at once.
+
+        :returns: where they displace each other, for how many seconds one may be remembered.
+        """
+        try:
+            solver.challenge_present(challenges=challenges, task=self._task)
+        except AnswersDisplaced as error:
+            if len(challenges) == 1:
+                raise
+            self._task.log(f"Validating one name after the other: {error.message}")
+            self._clean_up(solver, challenges)
+            return error.seconds
+        return None
+
+    def _one_by_one(self, answers: Sequence[_Answer], seconds: float) -> None:
+        """Validate name after name, where there is room for one answer only.
+
+        :param seconds: to wait in between, so that the authority's resolvers forget the one before.
+        """
+        for number, one in enumerate(answers):
+            if number and seconds:
+                self._task.log(
+                    f"Waiting for {seconds + 1:g} seconds until the last value is forgotten"
+                )
+                self._transport.pause(seconds + 1, one.authorization.url)
+            self._validate_alone(one)
+
+    def _validate_alone(self, answer: _Answer) -> None:
+        """Show one answer, have it validated, and take it down."""
+        with self._cleaned_up({0: (answer.solver, [answer.challenge])}):
+            self._present(answer.solver, [answer.challenge])
+            self._transport.start_anew()
+            self._respond(answer)
+            url, pause = answer.authorization.url, _FIRST_POLL
+            while (now := self._client.authorization(url)).status == "pending":
+                self._transport.pause(pause, url)
+                pause = min(pause * _POLL_GROWTH, _SLOWEST_POLL)
+        if now.status != "valid":
+            raise _failure(now) or AcmeError(f"{now.name}: its authorization is {now.status}")
 
     def _respond(self, answer: _Answer) -> None:
         """Tell the server; if it knows already, its answer to the first time was lost."""
@@ -307,15 +367,17 @@ def _failure(authorization: Authorization) -> AcmeProblem | None:
     return None
 
 
+_NOT_OURS = (
+    "Somebody else answers for these names: check where they point to. With a webroot, check that the "
+    "web server serves that directory and may read WEBROOT/.well-known/acme-challenge."
+)
 _ADVICE = {
     ("http-01", "connection"): "The authority must reach port 80 of these names: "
     "check DNS, firewall and routing.",
     ("http-01", "dns"): "The authority cannot look these names up: "
     "check the zone and its name servers.",
-    ("http-01", "unauthorized"): "Somebody else answers for these names: "
-    "check where they point to.",
-    ("http-01", "incorrectResponse"): "Somebody else answers for these names: "
-    "check where they point to.",
+    ("http-01", "unauthorized"): _NOT_OURS,
+    ("http-01", "incorrectResponse"): _NOT_OURS,
     ("dns-01", "dns"): "The authority cannot look the TXT record up: "
     "check the zone's delegation, its DNSSEC and its name servers.",
     ("dns-01", "unauthorized"): "The authority saw no TXT record, or another one: "

@@ -7,10 +7,10 @@ host has been started again it is forgotten, whichever kernel came up.
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.boot import kernels, signatures, versions
+from pvefw.boot import cmdline, firmware, kernels, packages, signatures, versions
 from pvefw.boot.kernels import Installed
 from pvefw.core.errors import ConfigError
 from pvefw.core.model import BootPlan
@@ -177,7 +177,12 @@ class Planned:
     """The plan, and what could not be planned as it was chosen."""
 
     plan: BootPlan
-    warnings: Sequence[str] = field(default=())
+    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    """What was assumed, and is worth saying where it is acted on."""
+    not_in_boot: str = ""
+    """The version of the running kernel where ``/boot`` does not hold it; else empty."""
+    why_not_in_boot: str = ""
 
 
 def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) -> Planned:
@@ -191,24 +196,60 @@ def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) 
     found = found or kernels.installed(paths)
     named = [one for one in (chosen.pinned, chosen.next_boot) if one]
     wanted = {*chosen.manual, *named}
-    offered = kernels.choose(found, kernels.running(), wanted, installing)
+    running = kernels.running()
+    offered = kernels.choose(found, running, wanted, installing, packages.installed(paths))
     there = {one.version for one in offered}
     default = chosen.pinned if chosen.pinned in there else offered[0].version
     next_boot = chosen.next_boot if chosen.next_boot in there else None
+    line = cmdline.wanted(paths)
+    notes, odd = _of_the_command_line(paths, line)
+    why = _not_in_boot(paths, found, running)
     return Planned(
         BootPlan(
             offered,
             default or "",
             next_boot,
-            kernels.cmdline(paths),
+            line.text,
             paths.root,
             pinned=default == chosen.pinned,
+            running_cmdline=not line.written,
         ),
         [
             *_warnings(found, chosen, there, default or ""),
+            *([why] if why else []),
+            *odd,
             *signatures.refused_kernels(paths, offered),
         ],
+        notes,
+        running if why else "",
+        why,
     )
+
+
+def _of_the_command_line(
+    paths: Paths, line: cmdline.CommandLine
+) -> tuple[Sequence[str], Sequence[str]]:
+    """What is to be said about where the command line is from: notes, and warnings."""
+    if line.written:
+        return [], []
+    note = f"{paths.cmdline} is not there: kernels get the running command line: {line.text}"
+    if not line.left_out:
+        return [note], []
+    warning = (
+        f"this is a rescue boot, and {' '.join(line.left_out)} of its command line is not taken; "
+        "what kernels are to get: pvefw boot cmdline set 'root=…'"
+    )
+    return [note], [warning]
+
+
+def _not_in_boot(paths: Paths, found: Installed, running: str) -> str:
+    """Why ``/boot`` cannot give the running kernel of this system to an ESP; empty where it can."""
+    if running in found.versions or not cmdline.runs_from(paths.root):
+        return ""
+    if not cmdline.names_its_loader() and not firmware.has_loader_info(paths):
+        return ""  # it never came from there: a hypervisor started it
+    why = found.incomplete.get(running, f"{paths.kernels} does not hold it")
+    return f"kernel {running} is running, but {why}"
 
 
 def _warnings(found: Installed, chosen: Choice, there: set[str], default: str) -> list[str]:

@@ -1,13 +1,15 @@
 """What has to change on an ESP: the tree that its loader wants, against what is there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pvefw.boot.esp_files import EspFiles, Listing, shown
-from pvefw.boot.records import Sources, in_background
+from pvefw.boot.manifest import key, keys
+from pvefw.boot.records import EspRecord, Sources, in_background
 from pvefw.core.errors import PluginFailed
 from pvefw.core.model import BootTree
+from pvefw.host.durable import unfinished
 from pvefw.host.fat import folded
 
 
@@ -88,10 +90,12 @@ def compare(
     listing: Listing,
     tree: BootTree,
     sources: Sources,
+    record: EspRecord,
     believed: Mapping[str, str],
 ) -> Difference:
     """What has to change.
 
+    :param record: says which of the files are ours.
     :param believed: digests of files on the ESP that need not be read, by target.
     :raises OSError: something cannot be read.
     """
@@ -102,13 +106,17 @@ def compare(
             reasons[target] = "is missing"
         elif size != len(data) or files.read(target) != data:
             reasons[target] = "differs"
-    prune = _unwanted(listing, tree)
+    staged = keys(map(unfinished, (*tree.copies, *tree.texts)))
+    left = [*record.leftovers(listing)]
+    left += [one for one in listing.unfinished() if key(one) in staged and one not in left]
+    ours = {*record.manifest, *keys((*tree.copies, *tree.texts))}
+    prune = _unwanted(listing, tree, ours, left)
     return Difference(
         {target: source for target, source in tree.copies.items() if target in reasons},
         {target: data for target, data in tree.texts.items() if target in reasons},
         prune,
-        _empty(listing, tree, prune),
-        listing.unfinished(),
+        _empty(listing, tree, ours, [*left, *(one for group in prune for one in group)]),
+        left,
         reasons,
         digests,
     )
@@ -148,13 +156,21 @@ def _compare_copies(
     return reasons, digests
 
 
-def _unwanted(listing: Listing, tree: BootTree) -> list[list[PurePosixPath]]:
-    """What may be deleted, and is not wanted, pattern after pattern."""
-    taken = {folded(target) for target in (*tree.copies, *tree.texts)}
-    taken |= {folded(target) for target in listing.unfinished()}
+def _unwanted(
+    listing: Listing, tree: BootTree, ours: Collection[str], left: Sequence[PurePosixPath]
+) -> list[list[PurePosixPath]]:
+    """What is ours and not wanted any more, pattern after pattern.
+
+    :param left: what goes before all of it.
+    """
+    taken = {folded(target) for target in (*tree.copies, *tree.texts, *left)}
     groups = []
     for pattern in tree.owned:
-        group = [one for one in listing.matching(pattern) if folded(one) not in taken]
+        group = [
+            one
+            for one in listing.matching(pattern)
+            if folded(one) not in taken and key(one) in ours
+        ]
         taken |= {folded(one) for one in group}
         if group:
             groups.append(group)
@@ -162,15 +178,18 @@ def _unwanted(listing: Listing, tree: BootTree) -> list[list[PurePosixPath]]:
 
 
 def _empty(
-    listing: Listing, tree: BootTree, prune: Sequence[Sequence[PurePosixPath]]
+    listing: Listing, tree: BootTree, ours: Collection[str], going: Iterable[PurePosixPath]
 ) -> list[PurePosixPath]:
     """The loader's own folders that will have nothing in them, the innermost first.
 
-    Its own are those that stand in a pattern with a ``*``: ``EFI/proxmox/*`` of ``EFI/proxmox/*/*``.
+    Its own are those that stand in a pattern with a ``*`` and had a file of ours in them:
+    ``EFI/proxmox/*`` of ``EFI/proxmox/*/*``.
+
+    :param going: the files that are to be removed.
     """
     needed = {folded(parent) for one in (*tree.copies, *tree.texts) for parent in one.parents}
-    gone = {folded(one) for group in prune for one in group}
-    gone |= {folded(one) for one in listing.unfinished()}
+    gone = {folded(one) for one in going}
+    held = {folded(parent) for one in ours for parent in PurePosixPath(one).parents}
     own: dict[str, PurePosixPath] = {}
     for pattern in tree.owned:
         folder = PurePosixPath(pattern).parent
@@ -178,8 +197,8 @@ def _empty(
             own |= {folded(one): one for one in listing.directories_of(str(folder))}
             folder = folder.parent
     found = []
-    for key, directory in sorted(own.items(), reverse=True):
-        if key not in needed and listing.is_empty(directory, gone):
+    for name, directory in sorted(own.items(), reverse=True):
+        if name in held - needed and listing.is_empty(directory, gone):
             found.append(directory)
-            gone.add(key)
+            gone.add(name)
     return found

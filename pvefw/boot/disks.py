@@ -13,9 +13,7 @@ ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 """GPT type of an EFI system partition: ``EF00`` of sgdisk."""
 BIOS_BOOT_TYPE = "21686148-6449-6e6f-744e-656564454649"
 """GPT type of the place where GRUB's core image lies: ``EF02`` of sgdisk."""
-_COLUMNS = (
-    "PATH,KNAME,PKNAME,TYPE,SIZE,FSTYPE,UUID,PARTTYPE,PTTYPE,MOUNTPOINTS,LOG-SEC,RO,PARTLABEL"
-)
+_COLUMNS = "PATH,KNAME,PKNAME,TYPE,SIZE,FSTYPE,UUID,PARTTYPE,PTTYPE,MOUNTPOINTS,LOG-SEC,RO,PARTUUID"
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,8 @@ class Device:
     sector: int = 512
     """Bytes of a logical sector."""
     read_only: bool = False
+    partition_uuid: str = ""
+    """Lower case; what firmware and ``/etc/fstab`` may know a partition by."""
 
     @property
     def is_partition(self) -> bool:
@@ -70,12 +70,22 @@ class Devices:
         raise NotFound(f"{path}: no such block device", hint="See: lsblk")
 
     def with_uuid(self, uuid: str) -> list[Device]:
-        """The FAT file systems of this volume id: more than one where a disk was copied as it is."""
+        """The FAT file systems of this volume id: more than one where a disk was copied as it is.
+
+        What is seen through several paths (multipath) is one, and is worked on through what joins them.
+        """
         return [
             one
             for one in self._devices
-            if one.fstype == "vfat" and one.uuid.upper() == uuid.upper()
+            if one.fstype == "vfat"
+            and one.uuid.upper() == uuid.upper()
+            and not self._is_a_path(one)
         ]
+
+    def _is_a_path(self, device: Device) -> bool:
+        """Whether a device, or the disk that it is on, is one of several paths to the same disk."""
+        users = {*device.users, *(disk.users if (disk := self.disk_of(device)) else ())}
+        return any(one.kname in users and one.type == "mpath" for one in self._devices)
 
     def disk_of(self, device: Device) -> Device | None:
         """What a partition is a part of."""
@@ -128,6 +138,7 @@ def _device(row: Mapping[str, Any], users: Mapping[str, Sequence[str]]) -> Devic
         users=users.get(row["kname"], ()),
         sector=int(row["log-sec"] or 512),
         read_only=bool(row["ro"]),
+        partition_uuid=(row.get("partuuid") or "").lower(),
     )
 
 

@@ -11,22 +11,45 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from pvefw.host.durable import UNFINISHED, sync_names, unfinished
 from pvefw.host.fat import folded
+from pvefw.store import files as store_files
 
 _SALVAGED = re.compile(r"fsck\d{4}\.rec")
 """What fsck.vfat makes of clusters that belonged to no file: pieces of what a power cut interrupted."""
-_CHUNK = 1 << 20
+_CHUNK = 4 << 20
+"""Bytes that are copied at once; between two of them a task can be cancelled."""
 
 
 def shown(target: PurePosixPath) -> str:
     """The name for a message: whatever somebody called a file, it stays on its line."""
     text = str(target)
     return text if text.isprintable() else text.encode("unicode_escape", "surrogateescape").decode()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of an open file, which the kernel can copy without our seeing it."""
+
+    path: Path
+    descriptor: int
+    offset: int
+    size: int
+    """Bytes."""
+
+    def read(self) -> bytes:
+        """Its content.
+
+        :raises StoreError: it cannot be read.
+        """
+        try:
+            return os.pread(self.descriptor, self.size, self.offset)
+        except OSError as error:
+            raise store_files.failed("read", self.path, error) from error
 
 
 @dataclass
@@ -51,7 +74,7 @@ class Listing:
         return sorted(name for key, name in self.directories.items() if _matches(key, pattern))
 
     def unfinished(self) -> list[PurePosixPath]:
-        """What an interrupted change has left."""
+        """What is called as the leftovers of an interrupted change are."""
         return sorted(
             name
             for key, (name, _) in self.files.items()
@@ -103,6 +126,17 @@ class EspFiles:
                     plain = stat.S_ISREG(status.st_mode)
                     found.files[folded(name)] = (name, status.st_size if plain else -1)
 
+    def stamps(self) -> dict[str, tuple[int, ...]]:
+        """Of every file what changes when it is written: folded name to time, size and inode.
+
+        :raises OSError: the file system cannot be read.
+        """
+        found: dict[str, tuple[int, ...]] = {}
+        for key, (name, _) in self.listing().files.items():
+            status = (self.root / name).lstat()
+            found[key] = (status.st_mtime_ns, status.st_size, status.st_ino)
+        return found
+
     def read(self, target: PurePosixPath) -> bytes:
         """A small file's content.
 
@@ -138,7 +172,7 @@ class EspFiles:
         """
         (self.root / directory).mkdir()
 
-    def create(self, target: PurePosixPath, chunks: Iterable[bytes | memoryview]) -> None:
+    def create(self, target: PurePosixPath, chunks: Iterable[bytes | Piece]) -> None:
         """Write a file under its unfinished name; durable after :meth:`sync_file`.
 
         :raises OSError: it cannot be written.
@@ -165,11 +199,19 @@ class EspFiles:
         finally:
             os.close(descriptor)
 
-    def write(self, descriptor: int, data: bytes | memoryview) -> None:
+    def write(self, descriptor: int, data: bytes | Piece) -> None:
         """Write all of the data.
 
         :raises OSError: it cannot be written.
+        :raises StoreError: it cannot be read.
         """
+        if isinstance(data, Piece):
+            with contextlib.suppress(OSError):  # whose fault it is, the slow way shows
+                sent = os.sendfile(descriptor, data.descriptor, data.offset, data.size)
+                data = replace(data, offset=data.offset + sent, size=data.size - sent)
+            if not data.size:
+                return
+            data = data.read()
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
@@ -220,9 +262,12 @@ class EspFiles:
             os.close(descriptor)
 
 
-def chunks_of(path: Path) -> Iterator[memoryview]:
-    """A file's content, in pieces; each is good until the next one is asked for."""
-    buffer = memoryview(bytearray(_CHUNK))
+def pieces_of(path: Path) -> Iterator[Piece]:
+    """A file's content, in pieces; each is good until the next one is asked for.
+
+    :raises OSError: it cannot be opened.
+    """
     with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            yield buffer[:count]
+        length = os.fstat(file.fileno()).st_size
+        for offset in range(0, length, _CHUNK):
+            yield Piece(path, file.fileno(), offset, min(_CHUNK, length - offset))

@@ -47,6 +47,11 @@ def verifies_kernels(paths: Paths) -> bool:
     return secure_boot(paths) and _variable(paths, "MokSBStateRT", _SHIM)[:1] != b"\1"
 
 
+def has_loader_info(paths: Paths) -> bool:
+    """Whether a loader with systemd's Boot Loader Interface started this machine."""
+    return bool(_variable(paths, "LoaderInfo", _LOADER))
+
+
 def _variable(paths: Paths, name: str, vendor: str) -> bytes:
     """An EFI variable's value; empty where there is none. Four bytes of attributes come first."""
     path = _efi(paths) / "efivars" / f"{name}-{vendor}"
@@ -132,6 +137,43 @@ def started_entry(text: str) -> str:
         if entry and entry["number"].upper() == match[1].upper():
             return line.strip().replace("\t", " ")
     return ""
+
+
+def unused_entries(paths: Paths, partitions: Sequence[str]) -> list[str]:
+    """Entries for these partitions that the firmware passes over, one line each.
+
+    :param partitions: their identifiers (PARTUUID), lower case.
+    """
+    if current(paths) is not Firmware.UEFI or isinstance(said := _efibootmgr(paths), PvefwError):
+        return []
+    return unused(said, partitions)
+
+
+def unused(text: str, partitions: Sequence[str]) -> list[str]:
+    """The same, of the output of ``efibootmgr -v``."""
+    order = re.search(r"^BootOrder: (\S+)", text, re.MULTILINE)
+    in_order = order[1].upper().split(",") if order else []
+    found: dict[str, list[tuple[str, str]]] = {}
+    for line in text.splitlines():
+        entry = _ENTRY.fullmatch(line.strip())
+        one = next((one for one in partitions if entry and one and one in line.lower()), None)
+        if entry and one:
+            found.setdefault(one, []).append((entry["number"].upper(), entry["active"]))
+    lines = []
+    for one, entries in found.items():
+        if any(active and number in in_order for number, active in entries):
+            continue
+        number, active = entries[0]
+        if not active:
+            lines.append(
+                f"firmware entry Boot{number} of {one} is inactive: efibootmgr -b {number} -a"
+            )
+        else:
+            every = ",".join([*in_order, number])
+            lines.append(
+                f"firmware entry Boot{number} of {one} is not in BootOrder: efibootmgr -o {every}"
+            )
+    return lines
 
 
 def loader_of(entry: str) -> str:

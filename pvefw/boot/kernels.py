@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.boot import versions
-from pvefw.core.errors import ConfigError, NotFound, StoreError
+from pvefw.boot.packages import KernelPackages
+from pvefw.core.errors import NotFound
 from pvefw.core.model import Kernel
 from pvefw.host.fat import is_version
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
-_LEFTOVER = re.compile(r".*\.(?:dpkg-[a-z]+|bak|old\d*)")
-"""What packages and ``make install`` keep beside a kernel; grub-mkconfig passes over it, too."""
+_LEFTOVER = re.compile(
+    r".*\.(?:dpkg-[a-z]+|bak|orig|old\d*|(?:un)?signed|sig|asc|hmac|sha\d+|efi|map|config)"
+)
+"""What packages, ``make install`` and signing tools keep beside a kernel."""
 _KEPT_LATEST = 2
 
 
@@ -96,33 +99,47 @@ def running() -> str:
     return os.uname().release
 
 
-def automatic(available: Sequence[str], current: str, installing: str = "") -> list[str]:
+def automatic(
+    available: Sequence[str],
+    current: str,
+    installing: str = "",
+    packages: KernelPackages | None = None,
+) -> list[str]:
     """The kernels that are kept without being asked for, latest first.
 
     They are the running one, the one that is being installed, the two latest, and the latest of the
-    second-to-last series.
+    second-to-last series. Where Proxmox VE's kernels are, others count only while they run.
 
     :param available: the versions of complete kernels.
     :param current: the running one, which may be gone.
     :param installing: the one whose package is being installed, or empty.
+    :param packages: what dpkg has installed; series are those of its meta packages, where there are any.
     """
+    packages = packages or KernelPackages()
     ordered = sorted(available, key=versions.key, reverse=True)
-    wanted = {current, installing, *ordered[:_KEPT_LATEST]}
-    all_series = list(dict.fromkeys(map(versions.series, ordered)))
-    if len(all_series) > 1:
-        wanted.add(next(one for one in ordered if versions.series(one) == all_series[1]))
+    counted = [one for one in ordered if packages.are_proxmox(one)] or ordered
+    wanted = {current, *counted[:_KEPT_LATEST]} | ({installing} & set(counted))
+    latest: dict[str, str] = {}
+    for one in counted:
+        latest.setdefault(versions.series(one), one)
+    followed = [one for one in packages.series if one in latest] or list(latest)
+    wanted |= {latest[one] for one in followed[1:2]}
     return [one for one in ordered if one in wanted]
 
 
 def choose(
-    found: Installed, current: str, chosen: Collection[str], installing: str
+    found: Installed,
+    current: str,
+    chosen: Collection[str],
+    installing: str,
+    packages: KernelPackages | None = None,
 ) -> list[Kernel]:
     """The kernels that every ESP has to offer, latest first.
 
     :param chosen: manually selected and pinned ones.
     :raises NotFound: there is no complete kernel.
     """
-    wanted = {*automatic(found.versions, current, installing), *chosen}
+    wanted = {*automatic(found.versions, current, installing, packages), *chosen}
     kernels = [one for one in found.complete if one.version in wanted]
     if not kernels:
         why = "; ".join(f"{version}: {what}" for version, what in found.incomplete.items())
@@ -131,67 +148,3 @@ def choose(
             hint="Install a kernel package; it needs an initrd and modules.",
         )
     return kernels
-
-
-# --- the command line -----------------------------------------------------------------------------
-
-
-def cmdline(paths: Paths) -> str:
-    """The kernel's command line: that of ``/etc/kernel/cmdline``, else the one that is running.
-
-    :raises ConfigError: it is not one line with ``root=``, or it is that of a rescue system.
-    """
-    from pvefw.store import kernel_files
-
-    text = kernel_files.value(paths.cmdline)
-    if text is not None:
-        return check_cmdline(text, str(paths.cmdline))
-    if not _runs_from(paths.root):
-        raise ConfigError(
-            f"{paths.cmdline}: no command line is set, and the one that is running is of another system",
-            hint="Set the one of this host: pvefw boot cmdline set 'root=…'",
-        )
-    return check_cmdline(_running_cmdline(), "/proc/cmdline")
-
-
-def _runs_from(root: Path) -> bool:
-    """Whether the running kernel was started with this root: not so below ``--root``, nor in a chroot.
-
-    Where process 1 may not be looked at, that cannot be known, and is not held against anybody.
-    """
-    if root != Path("/"):
-        return False
-    try:
-        return Path("/proc/1/root").samefile(root)
-    except OSError:
-        return True
-
-
-def _running_cmdline() -> str:
-    """The running command line, without what boot loaders put into it."""
-    try:
-        text = Path("/proc/cmdline").read_text()
-    except OSError as error:
-        raise StoreError(f"/proc/cmdline: could not read the file: {error.strerror}") from error
-    return " ".join(
-        word for word in text.split() if not word.startswith(("BOOT_IMAGE=", "initrd="))
-    )
-
-
-def check_cmdline(text: str, where: str) -> str:
-    """A command line, if a kernel could start with it.
-
-    :raises ConfigError: it is not one line with ``root=``.
-    """
-    line = text.strip()
-    if not line.isprintable():
-        raise ConfigError(
-            f"{where}: the kernel's command line must be one line of printable text",
-            hint="Set it with: pvefw boot cmdline set 'root=…'",
-        )
-    if not any(word.startswith("root=") and word != "root=" for word in line.split()):
-        raise ConfigError(
-            f"{where}: the kernel's command line has no root=: '{line}'",
-            hint="Set it with: pvefw boot cmdline set 'root=…'",
-        )
-    return line

@@ -1,7 +1,7 @@
 """The boot loaders that are installed as plugins."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from pvefw import instances
@@ -23,8 +23,8 @@ class Found:
 
     states: Mapping[str, BootState]
     """Loader to what it found of itself."""
-    failures: Sequence[str] = ()
-    """Loaders that could not say."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Loaders that could not say, and why, in the plugin's words."""
 
 
 class Loaders:
@@ -87,12 +87,12 @@ class Loaders:
     def probe(self, esp: Esp) -> Found:
         """Ask every loader whether it is on this ESP."""
         states: dict[str, BootState] = {}
-        failures = []
+        failures: dict[str, str] = {}
         for name, loader in self.bound.items():
             try:
                 state = loader.hooks.boot_probe(esp=esp)
             except PvefwError as error:
-                failures.append(error.message)
+                failures[name] = error.message
             else:
                 if state is not None:
                     states[name] = state

@@ -1,6 +1,6 @@
 """What we know of ESPs and kernels without reading them again.
 
-Of every ESP: which loader was put there, the digests of the files that we wrote, and a seal. The seal is
+Of every ESP: which loader was put there, which files are ours, their digests, and a seal. The seal is
 broken, durably, before the first change, and set after the last one was synced. As long as the machine
 still gives the same seal for that partition, nobody has written to it, and the digests hold. Otherwise
 its files are read.
@@ -12,13 +12,16 @@ same boot only: after a crash, a file's times may be newer than its content.
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from pvefw.boot import manifest
+from pvefw.boot.esp_files import Listing
 from pvefw.host.clock import SystemClock
+from pvefw.host.fat import folded
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -61,6 +64,16 @@ class EspRecord:
     """Target to SHA-256 in hex."""
     failure: str = ""
     """Why the last refresh of it failed; empty where it did not."""
+    manifest: Sequence[str] = ()
+    """The files on it that are ours, as :mod:`pvefw.boot.manifest` knows them; in order."""
+    strangers: Sequence[str] = ()
+    """What was called as our leftovers are when the change began that is under way, and is not ours."""
+
+    def leftovers(self, listing: Listing) -> list[PurePosixPath]:
+        """What the change that was interrupted has left, and what fsck.vfat made of it."""
+        if not self.under_way:
+            return []
+        return [one for one in listing.unfinished() if folded(one) not in self.strangers]
 
     def believed(self, seal: str | None) -> Mapping[str, str]:
         """The digests, if nobody can have changed the files since."""
@@ -81,6 +94,9 @@ def load(paths: Paths, uuid: str) -> EspRecord:
             seal=raw["seal"],
             digests=dict(raw["digests"]),
             failure=str(raw["failure"]),
+            # 1.0 kept no manifest: what it copied, it had digests of
+            manifest=list(raw.get("manifest", sorted(manifest.keys(raw["digests"])))),
+            strangers=list(raw.get("strangers", ())),
         )
     except (KeyError, TypeError, ValueError):
         return EspRecord()
@@ -96,12 +112,25 @@ def save(paths: Paths, uuid: str, record: EspRecord) -> None:
         files.replace(_esp_path(paths, uuid), data)
 
 
-def begin(paths: Paths, uuid: str) -> None:
+def begin(
+    paths: Paths, uuid: str, ours: Iterable[str] = (), strangers: Iterable[PurePosixPath] = ()
+) -> None:
     """Break the seal, before the first change.
 
+    :param ours: what is about to be written, by its keys.
+    :param strangers: what is there already and is called as our leftovers are.
     :raises StoreError: it cannot be written.
     """
-    save(paths, uuid, replace(load(paths, uuid), under_way=True, seal=None))
+    record = load(paths, uuid)
+    began_before = record.strangers if record.under_way else [folded(one) for one in strangers]
+    changed = replace(
+        record,
+        under_way=True,
+        seal=None,
+        manifest=sorted({*record.manifest, *ours}),
+        strangers=sorted(began_before),
+    )
+    save(paths, uuid, changed)
 
 
 def forget(paths: Paths, uuid: str) -> None:

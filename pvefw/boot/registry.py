@@ -5,10 +5,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pvefw.boot import esps, firmware, records
-from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Devices
+from pvefw.boot import esps, firmware, fstab, records, takeover
+from pvefw.boot.context import LOCK, WAIT, Context
+from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
 from pvefw.boot.esps import Registered
-from pvefw.boot.refresh import LOCK, WAIT, Context, refresh_locked
+from pvefw.boot.one_esp import noted
+from pvefw.boot.refresh import refresh_locked
 from pvefw.core.errors import (
     ProgramError,
     ProviderError,
@@ -21,24 +23,33 @@ from pvefw.core.model import Firmware
 from pvefw.store import kernel_files, locks
 from pvefw.store.paths import Paths
 
+_MEMBERS = {"linux_raid_member", "LVM2_member", "zfs_member", "mpath_member", "crypto_LUKS"}
+"""File systems, as blkid calls them, that are a part of something else."""
 
-def init(context: Context, path: Path, loader: str = "") -> None:
+
+def init(context: Context, path: Path, loader: str = "", *, take_over: bool = False) -> None:
     """Put a boot loader on an ESP, register it, and refresh all.
 
     :param path: the partition.
     :param loader: the plugin's name; empty to choose the one that fits this machine.
+    :param take_over: also where the loader of another system is on it.
     :raises PvefwError: it cannot be done, or the refresh failed.
     """
     with locks.local_lock(context.paths, LOCK, timeout=WAIT):
         devices = context.machine.devices()
-        one = _initial(devices, path)
+        one = _initial(context.paths, devices, path)
         name = loader or firmware.suitable(context.paths)
         if not loader:
             context.task.log(
                 f"{one.who}: {name} is the loader for {firmware.in_words(context.paths)}"
             )
         context.loaders.get(name)
-        context.machine.privately(lambda: _install(context, devices, one, name), context.task)
+
+        def work() -> None:
+            takeover.check(context, one, name, forced=take_over)
+            _install(context, devices, one, name)
+
+        context.machine.privately(work, context.task)
         if not _listed(context.paths, [one.entry]):
             kernel_files.add(context.paths.esp_uuids, one.entry)
             context.task.log(f"{one.who}: added to {context.paths.esp_uuids}")
@@ -51,40 +62,65 @@ def _listed(paths: Paths, entries: Sequence[str]) -> list[str]:
     return [one for one in kernel_files.entries(paths.esp_uuids) if one.upper() in wanted]
 
 
-def _initial(devices: Devices, path: Path) -> Registered:
+def _initial(paths: Paths, devices: Devices, path: Path) -> Registered:
     device = devices.find(path)
     who = f"init: {device.path}"
     if not device.is_partition:
         raise UsageError(f"{who}: it is not a partition but a {device.type}")
+    if device.fstype in _MEMBERS:
+        raise UsageError(
+            f"{who}: it is a member of {', '.join(device.users) or 'an array'} ({device.fstype})",
+            hint="Every ESP is a file system of its own, and pvefw keeps them in step: take the "
+            "partition out of the array, then format it.",
+        )
     if device.fstype != "vfat" or not device.uuid:
         raise UsageError(
             f"{who}: there is no FAT file system on it ({device.fstype or 'nothing'})",
             hint=f"Make one first: pvefw boot format {device.path}",
         )
     if device.partition_type != ESP_TYPE:
+        hint = "Firmware would not find it. Set its type, with sgdisk for example: EF00"
+        if device.table == "dos":
+            hint = (
+                "Its disk has an MBR partition table, and ESPs are kept on GPT: convert it with "
+                "sgdisk --mbrtogpt, or begin with: pvefw boot partition DISK --force"
+            )
         raise UsageError(
             f"{who}: it is not an EFI system partition by its type "
             f"({device.partition_type or 'none'})",
-            hint="Firmware would not find it. Set its type, with sgdisk for example: EF00",
+            hint=hint,
         )
+    _refuse_mounted(paths, device, who)
     one = esps.resolve(device.uuid, devices)
     if one.problem:
         raise UsageError(f"{who}: {one.problem}", hint=one.advice)
     return one
 
 
+def _refuse_mounted(paths: Paths, device: Device, who: str) -> None:
+    """Refuse what the host itself uses: something else writes there, and it may be ``/boot``."""
+    if device.mountpoints:
+        where = ", ".join(device.mountpoints)
+        raise UsageError(
+            f"{who}: it is mounted on {where}",
+            hint=f"Unmount it, and take it out of /etc/fstab: umount {where}",
+        )
+    if listed := fstab.mounts_of(paths, device):
+        raise UsageError(
+            f"{who}: /etc/fstab mounts it on {', '.join(listed)}",
+            hint="Take that line out: pvefw mounts ESPs by itself, while it works on them.",
+        )
+
+
 def _install(context: Context, devices: Devices, one: Registered, name: str) -> None:
     """Have the loader put on the ESP for each firmware that can start this disk."""
     loader = context.loaders.get(name)
-    kinds = _startable(devices, one, loader.hooks.boot_firmware())
-    if not kinds:
-        raise Unsupported(
-            f"{one.who}: nothing could start {name} from this disk",
-            hint="BIOS needs a BIOS boot partition (sgdisk: EF02) on the same disk.",
-        )
+    offered = loader.hooks.boot_firmware()
+    kinds = _startable(devices, one, offered)
     ours, notes, done = firmware.current(context.paths), [], []
+    _check_starts_here(one, name, ours, offered, kinds)
     records.begin(context.paths, one.entry)
-    with context.machine.mounted(one.partition) as mount:
+    with context.machine.mounted(one.partition) as mount, noted(context, one, mount):
         mount.make_writable()
         for kind in kinds:
             context.task.log(f"{one.who}: installing {name} for {kind.upper()}")
@@ -103,12 +139,32 @@ def _install(context: Context, devices: Devices, one: Registered, name: str) -> 
         context.task.log(f"{one.who}: {note}")
     if not done:
         raise Unsupported(f"{one.who}: {name} could not be installed: {'; '.join(notes)}")
-    if ours not in done:
-        context.task.warn(
-            f"{one.who}: this machine was started by {ours.upper()}, which does not start {name}"
-        )
     record = records.load(context.paths, one.entry)
     records.save(context.paths, one.entry, replace(record, loader=name, under_way=False))
+
+
+def _check_starts_here(
+    one: Registered,
+    name: str,
+    ours: Firmware,
+    offered: Sequence[Firmware],
+    kinds: Sequence[Firmware],
+) -> None:
+    """Refuse a disk that this machine could not be started from: it would not be redundancy.
+
+    :raises Unsupported: and why.
+    """
+    if ours in kinds:
+        return
+    if ours not in offered:
+        raise Unsupported(
+            f"{one.who}: this machine is started by {ours.upper()}, which does not start {name}",
+            hint=f"For {ours.upper()}: pvefw boot init {one.partition.path} grub",
+        )
+    raise Unsupported(
+        f"{one.who}: this machine is started by BIOS, which could not start {name} from this disk",
+        hint="BIOS needs a BIOS boot partition (sgdisk: EF02) on the same disk.",
+    )
 
 
 def _startable(devices: Devices, one: Registered, offered: Sequence[Firmware]) -> list[Firmware]:

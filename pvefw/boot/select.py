@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from pvefw.boot import choice, kernels
-from pvefw.boot.refresh import Context
+from pvefw.boot import choice, firmware, kernels
+from pvefw.boot.context import Context
 from pvefw.core.errors import PvefwError, Unsupported
 from pvefw.store import files
 
@@ -35,9 +35,8 @@ def select(context: Context) -> str:
     chosen = choice.load(context.paths)
     default, next_boot = _installed(context, chosen.pinned), _installed(context, chosen.next_boot)
     reasons = []
-    for name, loader in context.loaders.bound.items():
-        if "boot_select" not in loader.implemented:
-            continue
+    for name in _candidates(context):
+        loader = context.loaders.get(name)
         try:
             loader.hooks.boot_select(
                 default=default,
@@ -57,6 +56,25 @@ def select(context: Context) -> str:
         + (f": {'; '.join(reasons)}" if reasons else ""),
         hint="Set up an ESP: pvefw boot init PARTITION",
     )
+
+
+def _candidates(context: Context) -> list[str]:
+    """The loaders that may be told: where it is known what starts this host, that one only.
+
+    :raises Unsupported: it cannot be told.
+    """
+    able = [
+        name
+        for name, loader in context.loaders.bound.items()
+        if "boot_select" in loader.implemented
+    ]
+    started = firmware.detect(context.paths).loader
+    if started and started in context.loaders.bound and started not in able:
+        raise Unsupported(
+            f"no ESP is configured, and this host is started by {started}, which is told on ESPs only",
+            hint="Set up its ESP: pvefw boot init PARTITION. See: pvefw boot loader",
+        )
+    return [name for name in able if name == started] or able
 
 
 def _installed(context: Context, version: str | None) -> str | None:

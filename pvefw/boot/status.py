@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pvefw.boot import choice, esps, records
+from pvefw.boot import choice, esps, firmware, records
+from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
-from pvefw.boot.refresh import LOCK, WAIT, Context, Looked, look
+from pvefw.boot.look import Looked, look
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import BootPlan, Firmware
 from pvefw.store import kernel_files, locks
@@ -94,10 +95,23 @@ def _status(context: Context, installing: str) -> Status:
         lambda: [_one(context, one, plan) for one in everything], context.task
     )
     problems += _mixed(found)
+    problems += _entries(context, everything)
     if plan is None:
         return Status(found, problems=problems)
     versions = [one.version for one in plan.kernels]
-    return Status(found, versions, plan.default, plan.next_boot, problems)
+    return Status(found, versions, _default(found, plan), plan.next_boot, problems)
+
+
+def _default(found: Sequence[EspStatus], plan: BootPlan) -> str:
+    """What boots by default: what the loaders say, where they agree."""
+    said = {state["default"] for one in found for state in one.loaders.values()} - {None}
+    return str(said.pop()) if len(said) == 1 else plan.default
+
+
+def _entries(context: Context, everything: Sequence[Registered]) -> list[str]:
+    """What keeps the firmware from starting an ESP that it has an entry for."""
+    devices = [one.device for one in everything if one.device]
+    return firmware.unused_entries(context.paths, [one.partition_uuid for one in devices])
 
 
 def _mixed(found: Sequence[EspStatus]) -> list[str]:
@@ -135,7 +149,7 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
     except OSError as error:
         message = f"{one.who}: it cannot be read: {error.strerror or error}"
         return EspStatus(one.entry, str(one.device.path), "error", problems=[message])
-    problems = _problems(looked, plan)
+    problems = [*_not_started(context, looked), *_problems(looked, plan)]
     return EspStatus(
         one.entry,
         str(one.device.path),
@@ -147,6 +161,16 @@ def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
     )
 
 
+def _not_started(context: Context, looked: Looked) -> list[str]:
+    """Whether this machine cannot be started from here: such an ESP is no redundancy."""
+    ours = firmware.current(context.paths)
+    kinds = {kind for state in looked.found.states.values() for kind in state.firmware}
+    if not kinds or ours in kinds:
+        return []
+    there = ", ".join(sorted(kind.upper() for kind in kinds))
+    return [f"this machine is started by {ours.upper()}, and nothing here is: only for {there}"]
+
+
 def _problems(looked: Looked, plan: BootPlan) -> list[str]:
     """What is not as the plan wants it."""
     problems = looked.change.lines()
@@ -154,13 +178,15 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
     problems += looked.refused
     problems += _rivals(looked.found)
-    problems += [f"a boot loader cannot say: {failure}" for failure in looked.found.failures]
+    problems += [
+        f"a boot loader cannot say: {failure}" for failure in looked.found.failures.values()
+    ]
     problems += [
         f"{name} boots {looked.found.states[name].next_boot or 'nothing'} once, "
         f"and should boot {plan.next_boot or 'nothing'}"
         for name in looked.to_arm
     ]
-    if plan.pinned and not looked.change:
+    if not looked.change:
         problems += _overruled(looked.found, plan)
     return problems
 
@@ -181,12 +207,17 @@ def _rivals(found: Found) -> list[str]:
 
 
 def _overruled(found: Found, plan: BootPlan) -> list[str]:
-    """A pin that something of the loader's own wins over: what was chosen in its menu, for example."""
-    return [
-        f"{name} boots {state.default} by default, though {plan.default} is pinned"
-        for name, state in found.states.items()
-        if state.default not in (None, plan.default)
-    ]
+    """What wins over the plan: a choice in the firmware, or in the loader's own configuration."""
+    problems = []
+    for name, state in found.states.items():
+        if state.overruled:
+            remedy = "refresh" if plan.pinned else "refresh --take-over"
+            problems.append(f"{name}: {state.overruled}: pvefw boot {remedy}")
+        elif plan.pinned and state.default not in (None, plan.default):
+            problems.append(
+                f"{name} boots {state.default} by default, though {plan.default} is pinned"
+            )
+    return problems
 
 
 def _loaders(found: Found) -> dict[str, Mapping[str, Any]]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pvefw.boot.difference import Difference
-from pvefw.boot.esp_files import EspFiles, Listing, chunks_of, shown
+from pvefw.boot.esp_files import EspFiles, Listing, Piece, pieces_of, shown
 from pvefw.boot.records import Sources, identity_of, in_background
 from pvefw.core.errors import Cancelled, StoreError
 from pvefw.core.model import Task
@@ -129,11 +129,11 @@ class Change:
                 self._files.sync_file(target)
         self._sync_new_directories()
 
-    def _read(self, source: Path) -> Iterator[memoryview]:
+    def _read(self, source: Path) -> Iterator[Piece]:
         try:
-            for chunk in chunks_of(source):
+            for piece in pieces_of(source):
                 self._stop_if_cancelled()
-                yield chunk
+                yield piece
         except OSError as error:
             raise store_files.failed("read", source, error) from error
 
@@ -150,7 +150,7 @@ class Change:
             self._files.put_in_place(target)
             self._files.sync(target.parent)
 
-    def _create(self, target: PurePosixPath, content: Iterable[bytes | memoryview]) -> None:
+    def _create(self, target: PurePosixPath, content: Iterable[bytes | Piece]) -> None:
         with self._explained("write", target):
             self._make_parents(target.parent)
             self._files.create(target, content)

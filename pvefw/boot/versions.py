@@ -1,8 +1,13 @@
-"""The order of kernel versions: Debian's order of package versions, deb-version(7)."""
+"""The order of kernel versions: Debian's order of package versions, deb-version(7).
+
+``-rc5`` and ``-trunk`` come before the release that they lead to, as linux-version(1) has it; packages of
+such kernels have a ``~`` there.
+"""
 
 import re
 from functools import cmp_to_key
 
+_PRE_RELEASE = re.compile(r"-(?=(?:rc|trunk)(?![a-z]))")
 _SERIES = re.compile(r"\d+\.\d+")
 
 
@@ -34,6 +39,7 @@ def compare(one: str, other: str) -> int:
 
 
 def _parts(version: str) -> tuple[str, str]:
+    version = _PRE_RELEASE.sub("~", version)
     upstream, _, revision = version.rpartition("-")
     return (upstream, revision) if upstream else (version, "")
 

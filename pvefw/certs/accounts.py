@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pvefw.acme.client import Client
+from pvefw.acme.client import Client, Registered
 from pvefw.acme.jws import AccountKey
 from pvefw.acme.transport import Transport, Waiting
-from pvefw.core.errors import UsageError
+from pvefw.certs import directories
+from pvefw.core.errors import AcmeProblem, UsageError
 from pvefw.core.model import Task
 from pvefw.host.clock import SystemClock
 from pvefw.store import accounts, files
@@ -144,9 +145,7 @@ def register(
             client = Client(transport, offer.directory, key)
             task.log("Generating ACME account key")
             task.log("Registering ACME account")
-            made = client.register(
-                [_mailto(one) for one in contacts], agree=bool(offer.terms), binding=binding
-            )
+            made = _registered(client, contacts, offer, binding)
         finally:
             transport.close()
         account = Account(
@@ -160,6 +159,34 @@ def register(
         )
         accounts.save(paths, account)
         task.log(f"Registration successful, account URL: '{made.location}'")
+
+
+def _registered(
+    client: Client, contacts: Sequence[str], offer: Offer, binding: tuple[str, str] | None
+) -> Registered:
+    """Register; what a refusal is about depends on whether there was a binding.
+
+    :raises AcmeError: the authority refuses.
+    """
+    try:
+        return client.register(
+            [_mailto(one) for one in contacts], agree=bool(offer.terms), binding=binding
+        )
+    except AcmeProblem as problem:
+        if binding and problem.type in _ABOUT_BINDINGS:
+            problem.hint = (
+                "The external account binding was refused: check key id and key; many are good for one "
+                f"account only. {directories.binding_hint(offer.directory)}"
+            )
+        elif problem.type == "externalAccountRequired":
+            problem.hint = directories.binding_hint(offer.directory)
+        elif problem.type == "unauthorized":
+            problem.hint = "Nothing was registered; ask the authority why it refuses."
+        raise
+
+
+_ABOUT_BINDINGS = ("unauthorized", "malformed", "externalAccountRequired", "userActionRequired")
+"""What authorities answer to a binding that they do not know."""
 
 
 def _check_writable(paths: Paths) -> None:

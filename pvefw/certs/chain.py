@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
-from pvefw.certs import keys
+from pvefw.certs import formats, keys
 from pvefw.core.errors import CertificateError
+from pvefw.core.model import Identifier
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -58,6 +59,12 @@ def parse(pem: bytes, what: str) -> list[x509.Certificate]:
     :param what: names the file in errors.
     :raises CertificateError: there is none, or one that cannot be read.
     """
+    other = formats.recognize(pem)
+    if other is not None and b"PRIVATE KEY" not in pem:
+        raise CertificateError(
+            f"{what}: this is not a PEM certificate but {other.name}",
+            hint=f"Convert it: {other.convert}",
+        )
     try:
         return x509.load_pem_x509_certificates(pem)
     except ValueError as error:
@@ -66,17 +73,12 @@ def parse(pem: bytes, what: str) -> list[x509.Certificate]:
         ) from error
 
 
-_DER_SEQUENCE = b"\x30\x82"
-
-
 def _instead(data: bytes) -> str:
     """What a file might be that is no PEM certificate."""
     if b"PRIVATE KEY" in data:
         return "It holds a private key; were certificate and key exchanged?"
     if b"CERTIFICATE REQUEST" in data:
         return "It is a signing request; the authority answers it with a certificate."
-    if data.startswith(_DER_SEQUENCE):
-        return "It may be in DER format; convert it: openssl x509 -inform der -in FILE"
     return "It should begin with -----BEGIN CERTIFICATE-----."
 
 
@@ -148,7 +150,7 @@ def check_pair(chain_pem: bytes, key_pem: bytes, what: str, now: datetime) -> by
     :returns: the chain to install: the leaf first, then its issuers in order.
     :raises CertificateError: each flaw with a message of its own.
     """
-    certificates = parse(chain_pem, what)
+    certificates = list(dict.fromkeys(parse(chain_pem, what)))
     key = keys.from_pem(key_pem, what)
     public = _spki(key.public_key())
     leaf = next((one for one in certificates if _spki(one.public_key()) == public), None)
@@ -162,6 +164,35 @@ def check_pair(chain_pem: bytes, key_pem: bytes, what: str, now: datetime) -> by
     _check_strength(leaf, what)
     ordered = _in_order(leaf, [one for one in certificates if one is not leaf], what)
     return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in ordered)
+
+
+def check_ordered(
+    chain_pem: bytes, identifiers: Sequence[Identifier], key: keys.PrivateKey, what: str
+) -> None:
+    """Whether a certificate that an authority sent is the one that was ordered: the names, and the key.
+
+    Validity and chain are :func:`check_pair`'s.
+
+    :param what: names the order in errors.
+    :raises CertificateError: it is another one.
+    """
+    leaf = parse(chain_pem, what)[0]
+    given = {name.lower() for name in names(leaf)}
+    wanted = {one.value.lower() for one in identifiers}
+    if given != wanted:
+        more, less = sorted(given - wanted), sorted(wanted - given)
+        flaws = [f"not ordered: {', '.join(more)}"] if more else []
+        flaws += [f"missing: {', '.join(less)}"] if less else []
+        raise CertificateError(
+            f"{what}: the authority sent a certificate for other names than were ordered "
+            f"({'; '.join(flaws)})",
+            hint="Nothing was changed. Order again; if that does not help, ask the authority.",
+        )
+    if not belong_together(leaf, key):
+        raise CertificateError(
+            f"{what}: the authority sent a certificate for another key than the order's",
+            hint="Nothing was changed. Order again; if that does not help, ask the authority.",
+        )
 
 
 def belong_together(certificate: x509.Certificate, key: keys.PrivateKey) -> bool:

@@ -46,17 +46,26 @@ def set_pair(
     parsed = chain.parse(ordered, what)
     check_use(parsed[0], what)
     check_complete(parsed, task, what)
-    if ordered.split() != certificate.split():
-        task.log("The certificates were not in order; they are now: leaf first, then its issuers")
+    _tell_of_changes(chain.parse(certificate, what), parsed, task)
     deploy.prepare(paths)
     event = install.install_pair(paths, certificate, key, task, now)
-    info = chain.describe(paths.proxy_certificate, ordered)
-    renewal.keep(paths, info, Record(custom=True))
+    renewal.keep(paths, chain.describe(paths.proxy_certificate, ordered), Record(custom=True))
     if not restart:
         task.log("The service uses it when it is restarted")
         deploy.skip_service(paths)
     deploy.deploy(paths, task, again=restart)
     task.log(f"Fingerprint: {event.fingerprint}")
+
+
+def _tell_of_changes(
+    given: list[x509.Certificate], installed: list[x509.Certificate], task: Task
+) -> None:
+    """A word about what is different from the file."""
+    unique = list(dict.fromkeys(given))
+    if len(unique) < len(given):
+        task.log(f"Left out {len(given) - len(unique)} of the certificates: they occur twice")
+    if unique != installed:
+        task.log("The certificates were not in order; they are now: leaf first, then its issuers")
 
 
 def delete_pair(paths: Paths, task: Task, now: datetime, *, restart: bool = False) -> None:

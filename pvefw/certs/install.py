@@ -7,12 +7,13 @@ starts on a mixed pair.
 """
 
 import json
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pvefw.certs import chain
+from pvefw.certs import chain, keys
 from pvefw.core.errors import CertificateError, NotFound
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.store import files, locks
@@ -84,14 +85,17 @@ def install_pair(
     :raises CertificateError: the two do not belong together; nothing was touched.
     :raises StoreError: a file could not be written; the old pair is in place.
     """
-    ordered = chain.check_pair(certificate, key, "the new certificate", now)
-    replace_pair(paths, service_pair(paths), ordered, key, task)
+    what = "the new certificate"
+    ordered = chain.check_pair(certificate, key, what, now)
+    canonical = keys.to_pem(keys.from_pem(key, what))
+    replace_pair(paths, service_pair(paths), ordered, canonical, task)
     return event(paths, ordered)
 
 
 def replace_pair(paths: Paths, pair: Pair, certificate: bytes, key: bytes, task: Task) -> None:
     """Replace a pair whose parts are known to belong together.
 
+    :raises CertificateError: OpenSSL cannot load it; the old pair is in place.
     :raises StoreError: a file could not be written; the old pair is in place.
     """
     with locks.certificate_lock(paths):
@@ -105,10 +109,22 @@ def replace_pair(paths: Paths, pair: Pair, certificate: bytes, key: bytes, task:
             _record(paths, halves)
             files.replace(halves[0].staged, key, private=True)
             files.replace(halves[1].staged, certificate)
+            _try(halves[1].staged, halves[0].staged)
         except BaseException:
             _take_back(paths, halves)
             raise
         _swap(paths, halves)
+
+
+def _try(certificate: Path, key: Path) -> None:
+    """Load a pair as the service will.
+
+    :raises CertificateError: it cannot be loaded.
+    """
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (OSError, ValueError) as error:
+        raise CertificateError(f"the new certificate: OpenSSL cannot load it: {error}") from error
 
 
 def recover(paths: Paths) -> None:

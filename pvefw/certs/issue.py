@@ -31,7 +31,9 @@ from pvefw.core.errors import (
 from pvefw.core.model import Identifier, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import SystemClock
+from pvefw.store import accounts as account_store
 from pvefw.store import files, locks, node_settings
+from pvefw.store.accounts import Account
 from pvefw.store.domains import DomainEntry
 from pvefw.store.paths import Paths
 
@@ -91,7 +93,7 @@ def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> No
             if found and not ordered_in_any_case:
                 task.log(f"Node {found.node} has this certificate already; taking it over")
                 account = wanted.account
-                _install(paths, found.certificate, found.key, account, task)
+                _install(paths, found.certificate, found.key, _url_of(paths, account), task)
             else:
                 account = _order(paths, wanted, before, task)
     deploy.deploy(paths, task)
@@ -191,14 +193,29 @@ def _order_from(
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
         flow = OrderFlow(client, transport, answering, task)
         progress = _Progress(paths, wanted, account.location)
-        replaces = _replaces(paths, client, before, wanted.account)
-        valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted, replaces)
+        replaces = _replaces(paths, client, before, account)
+        valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted, replaces, task)
         pem = flow.download(valid, wanted.settings.get("preferred-chain", ""))
-    _install(paths, pem, keys.to_pem(progress.key), wanted.account, task)
-    progress.end()
+    try:
+        chain.check_ordered(pem, wanted.identifiers, progress.key, f"order {valid.url}")
+        _install(paths, pem, keys.to_pem(progress.key), account.location, task)
+    finally:
+        progress.end()  # a certificate that cannot be used is no reason to download it for ever
+
+
+def _url_of(paths: Paths, account: str) -> str:
+    """An account's URL; empty where the account is not there."""
+    try:
+        return account_store.load(paths, account).location
+    except (ConfigError, NotFound):
+        return ""
 
 
 def _install(paths: Paths, pem: bytes, key: bytes, account: str, task: Task) -> None:
+    """Replace the pair, and keep whose it is.
+
+    :param account: the URL of the account that it was ordered with.
+    """
     deploy.prepare(paths)
     install.install_pair(paths, pem, key, task, SystemClock().now())
     renewal.keep(
@@ -208,11 +225,16 @@ def _install(paths: Paths, pem: bytes, key: bytes, account: str, task: Task) -> 
     )
 
 
-def _replaces(paths: Paths, client: Client, before: CertificateInfo | None, account: str) -> str:
-    """The ARI id of the certificate to replace, where its authority knows it (RFC 9773 section 5)."""
+def _replaces(
+    paths: Paths, client: Client, before: CertificateInfo | None, account: Account
+) -> str:
+    """The ARI id of the certificate to replace, where its authority knows it (RFC 9773 section 5).
+
+    An account of the same name may be another one by now; the record of an older pvefw has only the name.
+    """
     if before is None or "renewalInfo" not in client.directory.urls:
         return ""
-    if renewal.record_of(paths, before).account != account:
+    if renewal.record_of(paths, before).account not in (account.location, account.name):
         return ""
     return certificate_id(x509.load_pem_x509_certificate(before.pem.encode()))
 
@@ -232,13 +254,21 @@ def _resume(flow: OrderFlow, progress: "_Progress", task: Task) -> Order | None:
         return None
 
 
-def _obtain(flow: OrderFlow, progress: "_Progress", wanted: _Wanted, replaces: str) -> Order:
+def _obtain(
+    flow: OrderFlow, progress: "_Progress", wanted: _Wanted, replaces: str, task: Task
+) -> Order:
+    """Place an order and bring it to its end.
+
+    To say what it replaces is optional (RFC 9773 section 5): where that is refused, whatever the reason,
+    the order is placed without it.
+    """
     profile = wanted.settings.get("profile", "")
     try:
         placed = flow.place(wanted.identifiers, profile=profile, replaces=replaces)
     except AcmeProblem as problem:
-        if not replaces or problem.type not in _ABOUT_REPLACES:
+        if not replaces or problem.type == "rateLimited":
             raise
+        task.log(f"Ordering without 'replaces': {problem.message}")
         placed = flow.place(wanted.identifiers, profile=profile)
     progress.begin(placed)
     return flow.finalize(flow.authorize(placed), progress.signing_request)
@@ -252,10 +282,6 @@ def _wanted(paths: Paths) -> _Wanted:
             hint="Set one: pvefw config set -acmedomain0 NAME[,plugin=ID]",
         )
     return _Wanted(entries, node_settings.account_name(paths), node_settings.load(paths))
-
-
-_ABOUT_REPLACES = ("alreadyReplaced", "malformed", "conflict")
-"""What an authority answers when it does not like what an order says that it replaces."""
 
 
 class _Progress:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from pvefw.certs import formats
 from pvefw.core.errors import CertificateError, UsageError
 from pvefw.core.model import Identifier
 
@@ -51,12 +52,12 @@ def from_pem(pem: bytes, what: str) -> PrivateKey:
     """
     try:
         key = serialization.load_pem_private_key(pem, password=None)
-    except TypeError as error:
-        raise CertificateError(
-            f"{what}: the private key is protected by a password",
-            hint=f"Remove it: openssl pkey -in {what} -out FILE",
-        ) from error
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
+        other = formats.recognize(pem)
+        if other is not None:
+            raise CertificateError(
+                f"{what}: this is {other.name}", hint=f"Convert it: {other.convert}"
+            ) from error
         raise CertificateError(
             f"{what}: this is not a private key in PEM format",
             hint="It should begin with -----BEGIN PRIVATE KEY-----.",

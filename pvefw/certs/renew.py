@@ -19,6 +19,7 @@ from pvefw.certs import (
     install,
     issue,
     node_certificate,
+    offers,
     renewal,
     sharing,
 )
@@ -38,6 +39,7 @@ from pvefw.dns import cleanup
 from pvefw.host.clock import Clock
 from pvefw.store import accounts as account_store
 from pvefw.store import files, node_settings
+from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
 from pvefw.tasks.task import run_task
@@ -62,6 +64,8 @@ class _Planned:
     """Why not, or what beside the date decides; may be empty."""
     task_type: str
     work: Callable[[Task], object]
+    doubt: str = ""
+    """Why the authority would refuse the order."""
 
     def line(self, now: datetime) -> str:
         """What is decided and why, for people."""
@@ -79,7 +83,8 @@ class _Planned:
             else f"not due until {self.decision.due:%Y-%m-%d %H:%M} UTC"
         )
         note = f" ({self.note})" if self.note else ""
-        return f"{head}{when}: {self.decision.reason}{note}"
+        doubt = f"; {self.doubt}" if self.doubt else ""
+        return f"{head}{when}: {self.decision.reason}{note}{doubt}"
 
     def due(self, now: datetime) -> bool:
         """Whether to renew it now."""
@@ -122,7 +127,8 @@ def overview(paths: Paths, now: datetime) -> list[dict[str, object]]:
     """What is known of each certificate and its renewal; the authority is not asked.
 
     :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
-        it is not for us to renew), ``urgency``, ``failures`` (tries in a row), and ``line``, for people.
+        it is not for us to renew), ``urgency``, ``failures`` (tries in a row), ``doubt`` (why the
+        authority would refuse the order), and ``line``, for people.
     :raises ConfigError: the configuration is damaged.
     """
     return [
@@ -133,6 +139,7 @@ def overview(paths: Paths, now: datetime) -> list[dict[str, object]]:
             "due": planned.decision.due.isoformat() if planned.decision else None,
             "urgency": renewal.urgency(planned.info, now).value,
             "failures": planned.record.failures,
+            "doubt": planned.doubt,
             "line": planned.line(now),
         }
         for planned in plan(paths, now, keep=False, ask=False)
@@ -240,8 +247,9 @@ def _plan_service(
         days = node_settings.get(paths, "renew-before")
         earlier = timedelta(days=int(days)) if days else None
         decision = renewal.decide(info, paths.node, window=record.window, renew_before=earlier)
+    doubt = offers.doubt(paths, record.profiles)
     return _Planned(
-        info, record, decision, note, "acmerenew", lambda task: issue.obtain(paths, task)
+        info, record, decision, note, "acmerenew", lambda task: issue.obtain(paths, task), doubt
     )
 
 
@@ -268,25 +276,41 @@ def _asked(
     """
     if record.ask_again and record.ask_again > now:
         return record, ""
-    again, window, note = _ASK_AGAIN, record.window, ""
+    again, window, note, offered = _ASK_AGAIN, record.window, "", record.profiles
     try:
-        found = _renewal_info(paths, info, record)
+        found, offered = _renewal_info(paths, info, record)
     except (AcmeError, CertificateError, NotFound) as error:
         note = f"its authority could not be asked for its window: {error.message}"
     else:
         window = Window(found.start, found.end, found.explanation) if found else None
         again = (found and found.retry_after) or _ASK_AGAIN
     pause = timedelta(seconds=min(max(again, _SOONEST), _LATEST))
-    return replace(record, window=window, ask_again=now + pause), note
+    return replace(record, window=window, profiles=offered, ask_again=now + pause), note
 
 
-def _renewal_info(paths: Paths, info: CertificateInfo, record: Record) -> RenewalInfo | None:
-    name = record.account or node_settings.account_name(paths)
-    account = account_store.load(paths, name)
+def _account_of(paths: Paths, record: Record) -> Account:
+    """The account that a certificate was ordered with, or the configured one.
+
+    :raises NotFound: it is not there.
+    :raises ConfigError: its file is damaged.
+    """
+    for name in account_store.names(paths) if record.account else []:
+        account = account_store.load(paths, name)
+        if record.account in (account.location, name):
+            return account
+    return account_store.load(paths, node_settings.account_name(paths))
+
+
+def _renewal_info(
+    paths: Paths, info: CertificateInfo, record: Record
+) -> tuple[RenewalInfo | None, list[str]]:
+    """What the authority says of the window, and the profiles that it offers."""
+    account = _account_of(paths, record)
     transport = Transport(ca_file=account.ca_file, deadline=_ASK_SECONDS, task=accounts.Unhurried())
     try:
         client = Client(transport, account.directory)
-        return client.renewal_info(x509.load_pem_x509_certificate(info.pem.encode()))
+        offered = sorted(client.directory.profiles or {})
+        return client.renewal_info(x509.load_pem_x509_certificate(info.pem.encode())), offered
     finally:
         transport.close()
 

@@ -8,7 +8,7 @@ memory and is the same in every run.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -125,10 +125,14 @@ class Record:
     fingerprint: str = ""
     """Which one; all the rest is about that one only."""
     account: str = ""
-    """The ACME account it was ordered with; empty where it was not, or nobody knows."""
+    """URL of the ACME account it was ordered with; empty where it was not, or nobody knows.
+
+    Records of 1.0 have the account's name."""
     custom: bool = False
     """Set by hand: never replaced by an order that nobody asked for."""
     window: Window | None = None
+    profiles: Sequence[str] | None = None
+    """Those that the authority offered when it was asked last; ``None`` where it was not."""
     ask_again: datetime | None = None
     """When the authority wants to be asked for its window again."""
     failures: int = 0

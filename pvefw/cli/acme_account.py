@@ -27,13 +27,19 @@ _ca_file = click.option(
 
 @account.command()
 @click.argument("name_and_contact", metavar="[NAME] CONTACT", nargs=-1, required=True)
-@click.option("--directory", metavar="URL", help="The authority's directory; asked for without it.")
+@click.option(
+    "--directory",
+    metavar="URL|NAME",
+    help="The authority's directory, or a short name as letsencrypt, zerossl or google; "
+    "asked for without it.",
+    shell_complete=candidates.directories,
+)
 @click.option("--accept-tos", is_flag=True, help="Agree to the authority's terms of service.")
 @click.option("--eab-kid", metavar="KID", help="Key id of the external account binding.")
 @click.option(
     "--eab-hmac-key-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File with the external account binding's key (base64url).",
+    help="File with the external account binding's key (base64url), or what gcloud printed.",
 )
 @_ca_file
 @pass_app
@@ -50,7 +56,7 @@ def register(
 
     Asks for what is not given: the directory, the terms of service, an external account binding.
     """
-    from pvefw.certs import accounts
+    from pvefw.certs import accounts, directories
 
     if len(name_and_contact) > 2:  # noqa: PLR2004 - the two in the metavar
         raise UsageError("acme account register: it takes a name and a contact, no more")
@@ -59,6 +65,7 @@ def register(
     custom = directory is not None
     if directory is None:
         directory, custom = _ask_directory()
+    directory = directories.url_of(directory)
     accounts.check_new(app.paths, name)
     binding = _given_binding(eab_kid, eab_hmac_key_file)
     offer = accounts.look_at(directory, ca_file)
@@ -67,10 +74,8 @@ def register(
     if binding is None and (custom or offer.binding_required) and _interactive():
         binding = _ask_binding()
     if offer.binding_required and binding is None:
-        raise UsageError(
-            f"acme account register: {directory} requires an external account binding",
-            hint="Give --eab-kid and --eab-hmac-key-file with what the authority gave you.",
-        )
+        why = f"{directory} requires an external account binding"
+        raise UsageError(f"acme account register: {why}", hint=directories.binding_hint(directory))
     run_task(
         app,
         "acmeregister",
@@ -124,15 +129,16 @@ def _given_binding(kid: str | None, key_file: Path | None) -> tuple[str, str] | 
     """Key id and key of the external account binding, from the options."""
     if not kid and not key_file:
         return None
-    if not kid or not key_file:
+    if not key_file:
         raise UsageError(
             "acme account register: --eab-kid and --eab-hmac-key-file belong together",
             hint="Give both, with what the authority gave you.",
         )
+    from pvefw.certs import bindings
     from pvefw.store import files
 
     try:
-        return kid, files.read(key_file).decode("ascii").strip()
+        return bindings.read(files.read(key_file).decode("utf-8-sig"), kid, str(key_file))
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{key_file}: this is not the key of an external account binding: it is base64url",
@@ -146,7 +152,8 @@ def _ask_binding() -> tuple[str, str] | None:
         "Do you want to use external account binding?", default=False, prompt_suffix=" "
     ):
         return None
-    return click.prompt("Enter EAB key id"), click.prompt("Enter EAB key", hide_input=True)
+    kid = click.prompt("Enter EAB key id").strip()
+    return kid, click.prompt("Enter EAB key", hide_input=True).strip()
 
 
 @account.command("list")

@@ -80,15 +80,22 @@ def partition(app: App, /, disk: Path, force: bool, yes: bool) -> None:
 @boot.command()
 @click.argument("partition", type=click.Path(path_type=Path))
 @click.argument("loader", required=False, default="", metavar="[LOADER]")
+@click.option(
+    "--take-over", is_flag=True, help="Also where another system's boot loader is replaced."
+)
 @pass_app
-def init(app: App, /, partition: Path, loader: str) -> None:
+def init(app: App, /, partition: Path, loader: str, take_over: bool) -> None:
     """Put a boot loader on PARTITION, keep it in step from now on, and refresh.
 
     LOADER is grub, systemd-boot or another plugin; without it, the one that fits this machine.
     """
     from pvefw.boot import registry
 
-    run_task(app, "bootinit", lambda task: registry.init(context(app, task), partition, loader))
+    run_task(
+        app,
+        "bootinit",
+        lambda task: registry.init(context(app, task), partition, loader, take_over=take_over),
+    )
 
 
 @boot.command()
@@ -123,13 +130,18 @@ def clean(app: App, dry_run: bool) -> None:
     expose_value=False,
     help="For callers of proxmox-boot-tool; all is refreshed.",
 )
+@click.option(
+    "--take-over",
+    is_flag=True,
+    help="Also remove kernels that another tool has left, and a default chosen in the firmware.",
+)
 @pass_app
-def refresh(app: App, /, dry_run: bool, installing: str) -> None:
+def refresh(app: App, /, dry_run: bool, installing: str, take_over: bool) -> None:
     """Bring every ESP up to date: kernels, configuration, default."""
     if dry_run:
         _show_changes(app, installing)
         return
-    refresh_esps(app, installing)
+    refresh_esps(app, installing, take_over=take_over)
 
 
 def _show_changes(app: App, installing: str) -> None:

@@ -8,8 +8,8 @@ from pvefw.cli.framework import App
 from pvefw.cli.tasks import run_task
 
 if TYPE_CHECKING:
+    from pvefw.boot.context import Context
     from pvefw.boot.machine import Machine
-    from pvefw.boot.refresh import Context
     from pvefw.core.model import Task
 
 
@@ -22,8 +22,8 @@ def machine(app: App) -> "Machine":
 
 def context(app: App, task: "Task") -> "Context":
     """What a use case of ``boot`` needs."""
+    from pvefw.boot.context import Context
     from pvefw.boot.loaders import Loaders
-    from pvefw.boot.refresh import Context
 
     return Context(app.paths, machine(app), Loaders.load(app.paths), task)
 
@@ -45,14 +45,15 @@ class Silent:
         raise AssertionError(f"nothing here waits {seconds} s")
 
 
-def refresh_esps(app: App, installing: str = "") -> None:
+def refresh_esps(app: App, installing: str = "", *, take_over: bool = False) -> None:
     """Bring every ESP up to date, as a task.
 
     :param installing: the version whose package is being installed, or empty.
+    :param take_over: whether what another tool has left, and what was chosen in the firmware, gives way.
     """
     from pvefw.boot import refresh as refreshing
 
     def work(task: "Task") -> None:
-        refreshing.refresh(context(app, task), installing=installing)
+        refreshing.refresh(context(app, task), installing=installing, take_over=take_over)
 
     run_task(app, "bootrefresh", work)

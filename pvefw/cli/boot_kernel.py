@@ -21,15 +21,14 @@ cmdline = Group("cmdline", help="The kernel's command line.")
 @pass_app
 def list_(app: App) -> None:
     """List the kernels that are kept."""
-    from pvefw.boot import choice, kernels
+    from pvefw.boot import choice, kernels, packages
 
     chosen = choice.load(app.paths)
     found = kernels.installed(app.paths)
-    automatic = [
-        version
-        for version in reversed(kernels.automatic(found.versions, kernels.running()))
-        if version not in chosen.manual
-    ]
+    kept = kernels.automatic(
+        found.versions, kernels.running(), packages=packages.installed(app.paths)
+    )
+    automatic = [version for version in reversed(kept) if version not in chosen.manual]
     if app.output_format != "text":
         show_value(
             app,
@@ -146,9 +145,12 @@ def _choose(app: App, alter: Callable[[], object]) -> None:
 @pass_app
 def get(app: App) -> None:
     """Show the command line that kernels are started with."""
-    from pvefw.boot import kernels
+    from pvefw.boot import cmdline as command_line
 
-    text = kernels.cmdline(app.paths)
+    found = command_line.wanted(app.paths)
+    text = found.text
+    if not found.written:
+        click.echo(f"{app.paths.cmdline} is not there: this is the running one.", err=True)
     if app.output_format == "text":
         click.echo(text)
     else:
@@ -160,11 +162,11 @@ def get(app: App) -> None:
 @pass_app
 def set_(app: App, text: str) -> None:
     """Set the command line; it must have a root=."""
-    from pvefw.boot import kernels
+    from pvefw.boot import cmdline as command_line
     from pvefw.store import kernel_files
 
     try:
-        line = kernels.check_cmdline(text, "boot cmdline set")
+        line = command_line.check(text, "boot cmdline set")
     except ConfigError as error:  # nobody's file: what was typed
         raise UsageError(error.message, hint=error.hint) from error
     kernel_files.set_value(app.paths.cmdline, line)

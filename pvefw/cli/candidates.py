@@ -123,7 +123,14 @@ def _interfaces(paths: "Paths") -> Found:
     return [(one.name, "") for one in sorted(paths.below("sys/class/net").iterdir())]
 
 
+def _directories(_paths: "Paths") -> Found:
+    from pvefw.certs.directories import KNOWN
+
+    return [(one.name, one.title) for one in KNOWN]
+
+
 nodes = _offer(_nodes)
+directories = _offer(_directories)
 other_nodes = _offer(_other_nodes)
 plugin_ids = instances("challenge", "dns")
 accounts = _offer(_accounts)

@@ -1,5 +1,6 @@
 """``pvefw cert``: the node's certificates."""
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,29 +48,57 @@ def info(app: App) -> None:
 @click.argument("certificate", type=_file)
 @click.argument("key", type=_file, required=False)
 @click.option("--force", is_flag=True, help="Replace a certificate that is already there.")
+@click.option("--password-file", type=_file, help="File with the password of a PKCS#12 container.")
 @_restart
 @pass_app
-def set_(app: App, certificate: Path, key: Path | None, force: bool, restart: bool) -> None:
+def set_(
+    app: App,
+    certificate: Path,
+    key: Path | None,
+    force: bool,
+    password_file: Path | None,
+    restart: bool,
+) -> None:
     """Install CERTIFICATE (its chain included) and its KEY for the node's services, both PEM files.
 
-    Without KEY, the key that is there already is kept.
+    Without KEY, the key that is there already is kept. A PKCS#12 container (.p12, .pfx) has both.
     """
     from pvefw.certs import custom
-    from pvefw.store import files
 
+    chain, private = _read_pair(certificate, key, password_file)
     run_task(
         app,
         "certset",
         lambda task: custom.set_pair(
             app.paths,
-            files.read(certificate),
-            files.read(key) if key else None,
+            chain,
+            private,
             task,
             _now(),
             force=force,
             restart=restart,
         ),
     )
+
+
+def _read_pair(
+    certificate: Path, key: Path | None, password_file: Path | None
+) -> tuple[bytes, bytes | None]:
+    """Certificate and key; those of a PKCS#12 container, whose password is asked for."""
+    from pvefw.certs import formats
+    from pvefw.store import files
+
+    data = files.read(certificate)
+    if key is not None or not formats.is_pkcs12(data):
+        return data, files.read(key) if key else None
+    if password_file:
+        password = files.read(password_file).rstrip(b"\r\n")
+    elif sys.stdin.isatty():
+        said = click.prompt("Password of the PKCS#12 container", hide_input=True, default="")
+        password = str(said).encode()
+    else:
+        password = b""
+    return formats.from_pkcs12(data, password, str(certificate))
 
 
 @cert.command()

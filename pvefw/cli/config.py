@@ -109,4 +109,9 @@ def set_(
     deleted = list(dict.fromkeys(re.split(r"[,;\s]+", delete.strip(",; \t")))) if delete else []
     if not given and not deleted:
         raise UsageError("config set: nothing to set", hint="See pvefw config set --help.")
+    if given.get("profile") or given.get("must-staple"):
+        from pvefw.certs import offers
+
+        for doubt in offers.check(app.paths, given):
+            click.echo(f"WARN: {doubt}", err=True)
     node_settings.change(app.paths, given, deleted, expected_digest=digest)

@@ -3,14 +3,15 @@
 Families import pluggy and plugins import anything, so both come in only when a command runs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pvefw.cli import candidates
+from pvefw.cli.data_option import data_option, raw_option
+from pvefw.cli.data_option import read as read_data
 from pvefw.cli.framework import App, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -21,11 +22,6 @@ if TYPE_CHECKING:
     from pvefw.instances import Instance
 
 _TYPES = click.Choice(["dns", "standalone", "challenge"])
-_data = click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File with the settings, a KEY=VALUE a line.",
-)
 _nodes = click.option("--nodes", metavar="A,B", help="The nodes that may use it; all without it.")
 _delay = click.option(
     "--validation-delay",
@@ -34,7 +30,8 @@ _delay = click.option(
 )
 _digest = click.option("--digest", help="Refuse if the configuration has changed since.")
 _SET = (
-    _data,
+    data_option,
+    raw_option,
     _nodes,
     click.option("--disable/--no-disable", default=None, help="Whether to leave it unused."),
     click.option("--delete", metavar="KEY,…", help="Properties to set back to their default."),
@@ -82,7 +79,7 @@ def _add(group: click.Group, kind: Kind) -> None:
 
     @group.command(help=text)
     @_options(*types, click.argument("id_", metavar="ID"), _api(kind, required=not kind.acme))
-    @_options(_data, _nodes, *delay)
+    @_options(data_option, raw_option, _nodes, *delay)
     @click.option("--disable", is_flag=True, help="Do not use it yet.")
     @pass_app
     def add(app: App, /, id_: str, **options: Any) -> None:
@@ -96,7 +93,8 @@ def _add(group: click.Group, kind: Kind) -> None:
                 hint="It names the plugin; `pvefw plugin list` shows those that are installed.",
             )
         new = instances.Instance(instances.family_of(type_), id_, api)
-        instances.add(app.paths, replace(new, **_changes(options)))
+        new = replace(new, **_changes(options))
+        _warn(new, instances.add(app.paths, new))
 
 
 def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
@@ -113,7 +111,7 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
         delete = split(options.pop("delete") or "")
         digest = options.pop("digest")
         changes = _changes(options)
-        instances.change(
+        doubts = instances.change(
             app.paths,
             families[0],
             id_,
@@ -121,6 +119,8 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
             delete=delete,
             expected_digest=digest,
         )
+        if doubts:
+            _warn(instances.load(app.paths, families[0], id_), doubts)
 
 
 def _config(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
@@ -191,17 +191,22 @@ def _remove(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
     """What the options say of an instance."""
-    from pvefw import instances
     from pvefw.instances.codec import split
 
+    data = options["data"]
     found = {
         "plugin": options.get("api"),
-        "settings": instances.read_settings(options["data"]) if options["data"] else None,
+        "settings": read_data(data, raw=options["raw"]) if data else None,
         "nodes": None if options["nodes"] is None else split(options["nodes"]),
         "disabled": options["disable"],
         "validation_delay": options.get("validation_delay"),
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _warn(instance: "Instance", doubts: Sequence[str]) -> None:
+    for doubt in doubts:
+        click.echo(f"WARN: {instance.who}: {doubt}", err=True)
 
 
 def _row(instance: "Instance") -> dict[str, object]:

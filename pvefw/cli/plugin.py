@@ -51,11 +51,11 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
     from pvefw.core import settings
     from pvefw.instances import binding
 
-    infos = binding.declared(app.paths, family, name)
+    infos, others = binding.accepted(app.paths, family, name)
     if json_schema:
         if app.output_format == "text":
             app.output_format = "json-pretty"
-        show_value(app, settings.json_schema(infos))
+        show_value(app, settings.json_schema(infos, others=others))
         return
     rows = [
         {

@@ -186,6 +186,7 @@ _CERTIFICATES = _object(
                     "due": _or_null(_text("when it is renewed, ISO 8601; `null`: not by pvefw")),
                     "urgency": _one_of("", "notice", "warning", "critical", "expired"),
                     "failures": _number("tries in a row"),
+                    "doubt": _text("why the authority would refuse the renewal, or empty"),
                     "line": _text("for people"),
                 }
             )

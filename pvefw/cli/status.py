@@ -48,7 +48,7 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
 
     found = renew.overview(paths, now)
     pending = deploy.pending(paths)
-    bad = [one for one in found if one["failures"] or one["urgency"] != "notice"]
+    bad = [one for one in found if one["failures"] or one["urgency"] != "notice" or one["doubt"]]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
     if not lines:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from pvefw import PROJECT
@@ -219,7 +220,8 @@ def _providers(info: PluginInfo) -> list[str]:
     if info.family is not DNS_CATALOG:
         return []
     try:
-        return list(binding.bind(DNS_CATALOG, info.name, {}).hooks.catalog_names())
+        hooks = binding.bind(DNS_CATALOG, info.name, {}).hooks
+        return list(hooks.catalog_names(root=Path("/")))
     except PvefwError:
         return []
 

@@ -20,7 +20,8 @@
     │   ├── CredentialsRejected    … because of who we are or what we may do
     │   ├── RateLimited            … for now; ``retry_after`` says how long
     │   ├── Unavailable            … for now; trying again may help
-    │   └── Unsupported            … for good: it cannot do this
+    │   ├── Unsupported            … for good: it cannot do this
+    │   └── AnswersDisplaced       … to keep several answers at once; one after the other may work
     └── PluginError            the plugin itself is at fault; ``plugin`` says which
         ├── PluginMissing      no such plugin is installed
         ├── PluginBroken       it cannot be imported, made or bound
@@ -132,7 +133,14 @@ class ProviderError(PvefwError):
 
     The message is the provider's own words; core adds the plugin's name and the subject. In the hint,
     ``{instance}`` stands for the name of the configured instance; core puts it in. A hint may have lines.
+
+    ``unchanged`` says that the call surely changed nothing: the provider was never reached, or refused
+    all of it. Then core has nothing to clean up.
     """
+
+    def __init__(self, message: str, *, hint: str = "", unchanged: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.unchanged = unchanged
 
 
 class CredentialsRejected(ProviderError):
@@ -142,9 +150,27 @@ class CredentialsRejected(ProviderError):
 class RateLimited(ProviderError):
     """Too many requests; core tries again after ``retry_after`` seconds (float, or ``None``)."""
 
-    def __init__(self, message: str, *, retry_after: float | None = None, hint: str = "") -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        hint: str = "",
+        unchanged: bool = False,
+    ) -> None:
+        super().__init__(message, hint=hint, unchanged=unchanged)
         self.retry_after = retry_after
+
+
+class AnswersDisplaced(ProviderError):
+    """Of several challenges' answers only some can be seen, for each one replaces the one before it.
+
+    ``seconds`` says for how long who saw one of them may remember it.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", seconds: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.seconds = seconds
 
 
 class Unavailable(ProviderError):

@@ -91,6 +91,9 @@ class CatalogEntry:
     settings: Sequence["SettingInfo"]
     docs: str = ""
     """A URL, or empty."""
+    open: bool = False
+    """Whether ``settings`` is only what is known: every key goes through to the provider, and one that
+    is unknown or missing is a warning, not an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +167,11 @@ class BootPlan:
     """What the menu calls this system."""
     pinned: bool = False
     """Whether the administrator chose ``default``: then it wins over the loader's own configuration."""
+    running_cmdline: bool = False
+    """Whether ``cmdline`` is only that of the running kernel: nobody wrote it down, and much of it may be
+    what the loader itself added. Since 1.1."""
+    take_over: bool = False
+    """Whether the administrator wants ``default`` whatever was chosen in the firmware. Since 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +184,8 @@ class BootTree:
     """Configuration; replaced last, one after the other in this order."""
     owned: Sequence[str]
     """Glob patterns (``*`` stays within one folder): what matches one and is not listed above is deleted,
-    pattern after pattern in this order: what refers to files before the files."""
+    pattern after pattern in this order: what refers to files before the files. Since 1.1 only what pvefw
+    wrote there is: a file of somebody else's stays, whatever it is called."""
     warnings: Sequence[str] = ()
     """What of the host's configuration the loader cannot honour, one sentence each; core warns of it."""
 
@@ -193,6 +202,9 @@ class BootState:
     next_boot: str | None = None
     """What is armed to boot once."""
     loader_version: str = ""
+    overruled: str = ""
+    """What comes before the loader's own configuration and starts something else, as one clause:
+    ``the firmware's LoaderEntryDefault names auto-windows``; empty where nothing does. Since 1.1."""
 
 
 # --- guest -----------------------------------------------------------------------------------

@@ -131,8 +131,11 @@ def _as_text(value: object) -> str:
     return str(value)
 
 
-def json_schema(infos: "Sequence[SettingInfo]") -> dict[str, object]:
-    """The settings as a JSON schema (2020-12), for forms."""
+def json_schema(infos: "Sequence[SettingInfo]", *, others: bool = False) -> dict[str, object]:
+    """The settings as a JSON schema (2020-12), for forms.
+
+    :param others: whether other keys than these are accepted, too.
+    """
     kinds = {"path": "string", "list": "string"}
     properties: dict[str, object] = {}
     for info in infos:
@@ -154,7 +157,7 @@ def json_schema(infos: "Sequence[SettingInfo]") -> dict[str, object]:
         "type": "object",
         "properties": properties,
         "required": [info.key for info in infos if info.required],
-        "additionalProperties": False,
+        "additionalProperties": {"type": "string"} if others else False,
     }
 
 
@@ -189,14 +192,29 @@ def check(infos: "Sequence[SettingInfo]", values: Mapping[str, str], who: str) -
     """
     known = {info.key: info for info in infos}
     findings = [f"{key} is not a setting{_meant(key, known)}" for key in values if key not in known]
-    findings += [
-        f"{info.key} is missing" for info in infos if info.required and not values.get(info.key)
-    ]
+    findings += _missing(infos, values)
     for key, value in values.items():
         if key in known and value and not is_reference(value):
             findings += _value_findings(known[key], value)
     if findings:
         raise ConfigError(f"{who}: {'; '.join(findings)}", hint=_known_keys(infos))
+
+
+def doubts(infos: "Sequence[SettingInfo]", values: Mapping[str, str]) -> list[str]:
+    """What looks wrong in values for a provider that takes any key: a sentence for each."""
+    known = {info.key: info for info in infos}
+    unknown = [
+        f"{key} is not a setting that its script mentions{_meant(key, known)}"
+        for key in values
+        if key not in known
+    ]
+    return unknown + _missing(infos, values)
+
+
+def _missing(infos: "Sequence[SettingInfo]", values: Mapping[str, str]) -> list[str]:
+    return [
+        f"{info.key} is missing" for info in infos if info.required and not values.get(info.key)
+    ]
 
 
 def _meant(key: str, known: "Mapping[str, SettingInfo]") -> str:
@@ -254,9 +272,17 @@ def resolve_all(
     :raises ConfigError: as :func:`check` and :func:`resolve`.
     """
     check(infos, values, who)
-    resolved = {key: resolve(value, f"{who}: {key}") for key, value in values.items()}
+    resolved = resolve_any(values, who)
     check(infos, resolved, who)
     return resolved
+
+
+def resolve_any(values: Mapping[str, str], who: str) -> dict[str, str]:
+    """Resolve every reference, whatever the keys are.
+
+    :raises ConfigError: as :func:`resolve`.
+    """
+    return {key: resolve(value, f"{who}: {key}") for key, value in values.items()}
 
 
 def make(plugin: type, resolved: Mapping[str, str]) -> object:
@@ -287,5 +313,6 @@ def mask(infos: "Sequence[SettingInfo]", values: Mapping[str, str]) -> dict[str,
 
 
 def secret_values(infos: "Sequence[SettingInfo]", resolved: Mapping[str, str]) -> list[str]:
-    """What must never be shown: the resolved values of secret settings."""
-    return [resolved[info.key] for info in infos if info.secret and resolved.get(info.key)]
+    """What must never be shown: the values of secret settings, and of keys that nobody declares."""
+    public = {info.key for info in infos if not info.secret}
+    return [value for key, value in resolved.items() if value and key not in public]

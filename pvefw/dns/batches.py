@@ -117,16 +117,19 @@ def remove_all(
     close: Callable[[Sequence[Entry]], None],
     task: Task,
     clock: Clock,
+    seconds: float = REMOVE_SECONDS,
 ) -> list[Leftover]:
     """Remove every batch, plugin instances in parallel; a failure does not stop the others.
 
     :param look: asks the servers before anything is closed: a plugin may be wrong about what it removed.
     :param close: strikes entries from the journal, when their records are gone.
+    :param seconds: for how long a provider that is busy or out of order is asked again.
     :returns: what is still there.
     """
     shielded = Uncancelled(task, clock)
-    # who pressed Ctrl-C is waiting; what is left then stays in the journal
-    seconds, patience = (HASTY_SECONDS, 0.0) if task.cancelled else (REMOVE_SECONDS, LOOK_SECONDS)
+    patience = min(seconds, LOOK_SECONDS)
+    if task.cancelled:  # who pressed Ctrl-C is waiting; what is left then stays in the journal
+        seconds, patience = min(seconds, HASTY_SECONDS), 0.0
 
     def remove(chain: Sequence[Batch]) -> list[Leftover]:
         left: list[Leftover] = []

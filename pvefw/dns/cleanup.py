@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from pvefw.core.binding import Bound
@@ -13,12 +14,15 @@ from pvefw.dns.batches import Batch, Leftover
 from pvefw.dns.journal import Entry, Journal
 from pvefw.dns.resolver import Resolver
 from pvefw.dns.zones import Finder, Zone
+from pvefw.host import concurrency
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import locks
+from pvefw.store import locks, node_settings
 from pvefw.store.paths import Paths
 
 _LOCK = "dns-cleanup"
 _LOCK_SECONDS = 120.0
+_FIRST_SECONDS = 3.0
+"""For how long other work waits for records of earlier orders to be removed."""
 
 BindInstance = Callable[[str], Bound[DnsSpec]]
 """Binds a plugin instance by its name; raises a ``PvefwError`` where it is gone."""
@@ -31,6 +35,8 @@ def cleanup(
     *,
     resolver: Resolver | None = None,
     clock: Clock | None = None,
+    seconds: float = batches.REMOVE_SECONDS,
+    concerned: Callable[[str], bool] = lambda _instance: True,
 ) -> list[Leftover]:
     """Remove the records of every journal whose process is dead.
 
@@ -38,15 +44,22 @@ def cleanup(
 
     :param bind_instance: called once for each instance that has something to remove.
     :param resolver: finds the servers that are looked at afterwards; the node's, unless given.
+    :param seconds: for how long a provider that is busy or out of order is asked again.
+    :param concerned: whether to remove the records of a plugin instance.
     :returns: what is still there; each was reported as a warning, with what to do by hand.
     :raises Locked: another process has been cleaning up for two minutes.
     """
     clock = clock or SystemClock()
-    if not any(not one.owned for one in _all(paths, task)):
+    if not any(
+        not one.owned and any(concerned(entry.instance) for entry in one.entries)
+        for one in _all(paths, task)
+    ):
         return []
     with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
         look = _look_with(resolver or _configured(paths), clock)
-        left = _remove(_all(paths, task), bind_instance, look, task, clock)
+        journals = _all(paths, task)
+        abandoned = _abandoned(journals, concerned)
+        left = _remove(journals, abandoned, bind_instance, look, _Limits(task, clock, seconds))
     for one in left:
         task.warn(f"{one.entry} is left: {one.reason}")
     if left:
@@ -57,15 +70,31 @@ def cleanup(
 
 
 def cleanup_first(paths: Paths, task: Task) -> None:
-    """:func:`cleanup` with the configured instances, before other work that must not fail for it."""
+    """:func:`cleanup` with the configured instances, before other work that must not fail for it.
+
+    What the node's own names use is removed before they use it again. The work has not to wait for other
+    instances: a provider that does not answer within moments is left to a thread, which ends with the
+    process.
+    """
     if not journal.files_of(paths):
         return
     from pvefw.dns import instances  # it brings dnspython
 
+    used = {one.plugin for one in node_settings.certificate_names(paths)}
+
+    def clean(concerned: Callable[[str], bool], seconds: float) -> None:
+        bind = partial(instances.bind, paths)
+        try:
+            cleanup(paths, bind, task, seconds=seconds, concerned=concerned)
+        except PvefwError as error:
+            task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
+
+    clean(used.__contains__, batches.REMOVE_SECONDS)
+    others = partial(clean, lambda id_: id_ not in used, 0.0)
     try:
-        cleanup(paths, partial(instances.bind, paths), task)
-    except PvefwError as error:
-        task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
+        concurrency.call_within(others, _FIRST_SECONDS, "dns-cleanup", lambda: task.cancelled)
+    except concurrency.DidNotReturn:
+        task.log("Records of earlier orders are still being removed; going on meanwhile")
 
 
 def forget(paths: Paths, instance: str) -> list[Entry]:
@@ -120,25 +149,44 @@ def _look_with(resolver: Resolver | None, clock: Clock) -> batches.Look:
     return look
 
 
+def _abandoned(
+    journals: Iterable[Journal], concerned: Callable[[str], bool]
+) -> dict[str, set[Entry]]:
+    """What dead processes left, by plugin instance."""
+    found: dict[str, set[Entry]] = {}
+    for entry in (entry for one in journals if not one.owned for entry in one.entries):
+        if concerned(entry.instance):
+            found.setdefault(entry.instance, set()).add(entry)
+    return found
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """For how long providers are asked again, in whose name."""
+
+    task: Task
+    clock: Clock
+    seconds: float
+
+
 def _remove(
     journals: Sequence[Journal],
+    abandoned: Mapping[str, set[Entry]],
     bind_instance: BindInstance,
     look: batches.Look,
-    task: Task,
-    clock: Clock,
+    limits: _Limits,
 ) -> list[Leftover]:
-    abandoned = [one for one in journals if not one.owned]
-    in_use = {entry for one in journals if one.owned for entry in one.entries}
+    """Remove abandoned entries, by instance, and strike them from the journals of dead processes."""
 
     def close(entries: Iterable[Entry]) -> None:
         gone = set(entries)
-        for one in abandoned:
-            one.close(gone)
+        for one in journals:
+            if not one.owned:
+                one.close(gone)
 
+    in_use = {entry for one in journals if one.owned for entry in one.entries}
     close(in_use)  # an order that was resumed has the same values: they are its own now
-    by_instance: dict[str, set[Entry]] = {}
-    for entry in (entry for one in abandoned for entry in one.entries):
-        by_instance.setdefault(entry.instance, set()).add(entry)
+    by_instance = {id_: mine - in_use for id_, mine in abandoned.items() if mine - in_use}
     left: list[Leftover] = []
     found: list[Batch] = []
     for instance, entries in by_instance.items():
@@ -146,7 +194,8 @@ def _remove(
             found += batches.of_entries(bind_instance(instance), entries)
         except PvefwError as error:
             left += [Leftover(one, error.message) for one in entries]
-    return sorted(left + batches.remove_all(found, look, close, task, clock))
+    removed = batches.remove_all(found, look, close, limits.task, limits.clock, limits.seconds)
+    return sorted(left + removed)
 
 
 def _forgetting(left: Iterable[Leftover]) -> str:

@@ -10,7 +10,7 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from pvefw.core.errors import ProviderError
+from pvefw.core.errors import AnswersDisplaced, ProviderError
 from pvefw.core.model import Task
 from pvefw.dns import parallel
 from pvefw.dns.resolver import NoAnswer, NoRoute, Resolver, Server, question
@@ -62,6 +62,10 @@ class Verdict:
     expected: Expected
     state: State
     said: str = ""
+    texts: frozenset[str] = frozenset()
+    """The values that it shows at the name."""
+    ttl: float = 0.0
+    """Seconds for which they may be remembered."""
 
 
 def wait(
@@ -79,13 +83,12 @@ def wait(
 
     :param seen: called for every server and name as soon as it shows.
     :raises ProviderError: servers still lag when the delay is over; it names them and their answers.
+    :raises AnswersDisplaced: so they do, and each of them shows another one of the values instead.
     :raises Cancelled: the task was cancelled.
     """
     start = clock.monotonic()
-    watches = [
-        _Watch(server, mine, resolver, task, clock, start, seen)
-        for server, mine in _by_server(expected).items()
-    ]
+    servers = _by_server(expected) if resolver.watch else {}
+    watches = [_Watch(one, of, resolver, task, clock, start, seen) for one, of in servers.items()]
     if watches:
         addresses = "1 address" if len(watches) == 1 else f"{len(watches)} addresses"
         task.log(f"Watching {addresses} of name servers for {_count(expected)}")
@@ -99,9 +102,11 @@ def wait(
     judged = [_judge(one, verdicts, task) for one in expected]
     problems = [one for one in judged if one is not None]
     if problems:
-        raise _lagging(problems)
-    blind = [one.delay for one in expected if not _asked(one, verdicts)]
-    task.wait(max(start + max(blind, default=0.0) - clock.monotonic(), 0.0))
+        raise _lagging(problems, verdicts)
+    blind = max((one.delay for one in expected if not _asked(one, verdicts)), default=0.0)
+    if blind and not resolver.watch:
+        task.log(f"Waiting for {blind:g} seconds; name servers are not watched (dns-watch is 0)")
+    task.wait(max(start + blind - clock.monotonic(), 0.0))
 
 
 def _count(expected: Sequence[Expected]) -> str:
@@ -158,7 +163,7 @@ class _Watch:
         questions = [question(one.name, "TXT") for one in pending]
         replies = self.resolver.exchange(self.server, questions, seconds)
         verdicts = [
-            Verdict(self.server, one, *_read(reply, one))
+            Verdict(self.server, one, *_read(reply, one), texts(reply, one.name), _ttl(reply))
             for one, reply in zip(pending, replies, strict=True)
         ]
         for verdict in verdicts:
@@ -201,14 +206,19 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, 
     return State.LAGS, said + _serial(reply)
 
 
-def texts(reply: dns.message.Message, name: str) -> set[str]:
+def texts(reply: dns.message.Message | NoAnswer, name: str) -> frozenset[str]:
     """The TXT values at a name that an answer carries."""
-    return {
+    return frozenset(
         b"".join(one.strings).decode(errors="replace")
-        for rrset in reply.answer
+        for rrset in ([] if isinstance(reply, NoAnswer) else reply.answer)
         if rrset.rdtype == dns.rdatatype.TXT and rrset.name.to_text().lower() == name
         for one in rrset
-    }
+    )
+
+
+def _ttl(reply: dns.message.Message | NoAnswer) -> float:
+    ttls = [] if isinstance(reply, NoAnswer) else [one.ttl for one in reply.answer]
+    return float(max(ttls, default=0))
 
 
 def _serial(reply: dns.message.Message) -> str:
@@ -238,14 +248,28 @@ def _judge(one: Expected, verdicts: Iterable[Verdict], task: Task) -> str | None
     return None
 
 
-def _lagging(problems: Sequence[str]) -> ProviderError:
+def _displaced(verdicts: Sequence[Verdict]) -> bool:
+    """Whether all that lag show some of the values: a provider that has room for one (DuckDNS)."""
+    ours = frozenset[str]().union(*(one.expected.values for one in verdicts))
+    lagging = [one for one in verdicts if one.state == State.LAGS]
+    return bool(lagging) and all(one.texts & ours for one in lagging)
+
+
+def _lagging(problems: Sequence[str], verdicts: Sequence[Verdict]) -> ProviderError:
     more = len(problems) - _NAMES_SAID
     rest = f"; and {more} more names" if more > 0 else ""
-    return ProviderError(
-        "; ".join(problems[:_NAMES_SAID]) + rest,
-        hint="See whether the provider lists the records, and ask the servers: dig @SERVER NAME TXT. "
-        "Where they only need longer, raise --validation-delay.",
-    )
+    said = "; ".join(problems[:_NAMES_SAID]) + rest
+    if _displaced(verdicts):
+        return AnswersDisplaced(said, hint=_LAGGING, seconds=max(one.ttl for one in verdicts))
+    return ProviderError(said, hint=_LAGGING)
+
+
+_LAGGING = (
+    "See whether the provider lists the records, and ask the servers: dig @SERVER NAME TXT. "
+    "Where they only need longer, raise --validation-delay. Where this host sees another view of the "
+    "zone than the authority does, name public resolvers (pvefw config set --resolvers IP,IP), or "
+    "only wait (pvefw config set --dns-watch 0)."
+)
 
 
 def _tell_of_missing_routes(verdicts: Iterable[Verdict], task: Task) -> None:

@@ -80,6 +80,15 @@ class Publication:
         return self._placed
 
     def _locate(self, route: Route, values: frozenset[str], task: Task) -> Placed:
+        """Find the place of one domain's values; every error names the domain as it was ordered."""
+        try:
+            return self._place(route, values, task)
+        except PvefwError as error:
+            if not error.message.startswith(f"{route.domain}:"):
+                error.message = f"{route.domain}: {error.message}"
+            raise
+
+    def _place(self, route: Route, values: frozenset[str], task: Task) -> Placed:
         name = names.challenge_name(route.alias or route.domain)
         zones = self._provider_zones(route.provider, task)
         try:
@@ -147,6 +156,9 @@ class Publication:
             except PvefwError as error:
                 if isinstance(error, PluginTimeout):  # it may still add, after we have removed
                     self._unsure.update(one.entries)
+                if isinstance(error, ProviderError) and error.unchanged:
+                    self._begun.remove(one)  # nothing was added, so there is nothing to remove
+                    self._close(one.entries)
                 error.message = f"{self._domains(one)}: {error.message}"
                 raise
 

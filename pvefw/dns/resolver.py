@@ -59,6 +59,7 @@ class Resolver:
     :param servers: the recursive ones.
     :param authority_port: where authoritative servers listen; 53 but for tests.
     :param ports: other ports for single addresses.
+    :param watch: whether authoritative servers, as seen from here, show what an authority would see.
     """
 
     def __init__(
@@ -67,16 +68,18 @@ class Resolver:
         *,
         authority_port: int = DNS_PORT,
         ports: Mapping[str, int] | None = None,
+        watch: bool = True,
         clock: Clock | None = None,
     ) -> None:
         self.servers = tuple(servers)
         self._authority_port = authority_port
         self._ports = ports or {}
+        self.watch = watch
         self._clock = clock or SystemClock()
 
     @classmethod
     def configured(cls, paths: Paths) -> "Resolver":
-        """The one of this node: ``resolvers`` and ``authority-port`` of ``pvefw.cfg``, else the system's.
+        """The one of this node: as ``pvefw.cfg`` says, else with the system's servers.
 
         :raises ConfigError: neither names a server, or one that is not an address.
         """
@@ -85,7 +88,8 @@ class Resolver:
         port = pvefw_config.option(paths, "authority-port", str(DNS_PORT))
         if not port.isdecimal():
             raise ConfigError(f"authority-port: '{port}' is not a port")
-        return cls(servers, authority_port=int(port))
+        watch = pvefw_config.option(paths, "dns-watch", "1") != "0"
+        return cls(servers, authority_port=int(port), watch=watch)
 
     def authority(self, name: str, address: str) -> Server:
         """An authoritative server, by name and address."""

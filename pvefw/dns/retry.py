@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from pvefw.core.errors import RateLimited, Unavailable
+from pvefw.core.errors import ProviderError, RateLimited, Unavailable
 from pvefw.core.model import Task
 from pvefw.host.clock import Clock
 
@@ -15,15 +15,18 @@ def persistently(call: Callable[[], _Result], seconds: float, task: Task, clock:
     """Call until it works, fails for good, or the time is up.
 
     :param seconds: after which no new attempt begins.
-    :raises ProviderError: the last one, in the plugin's words.
+    :raises ProviderError: the last one, in the plugin's words; ``unchanged`` only if each of them was.
     :raises Cancelled: the task was cancelled between two attempts.
     """
     deadline = clock.monotonic() + seconds
-    pause = _FIRST_PAUSE
+    pause, unchanged = _FIRST_PAUSE, True
     while True:
         try:
             return call()
-        except (RateLimited, Unavailable) as error:
+        except ProviderError as error:
+            unchanged = error.unchanged = unchanged and error.unchanged
+            if not isinstance(error, RateLimited | Unavailable):
+                raise
             told = error.retry_after if isinstance(error, RateLimited) else None
             wanted = pause if told is None else told
             if clock.monotonic() + wanted > deadline:

@@ -4,6 +4,7 @@ The recursive servers are asked about the domain; the authoritative servers that
 directly about the record's name, so that nothing stale, filtered or remembered by a resolver counts.
 """
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
@@ -94,7 +95,7 @@ class Finder:
 
     def _look(self, name: str) -> tuple[Zone, str | None]:
         """The zone that a name is in, and its CNAME's target where it has one."""
-        zone = self.zone(self._cut(names.parent(name)))
+        zone = self.zone(self._start(name))
         for _ in range(_MAX_CUTS):
             reply = self._ask_zone(zone, name)
             if reply is None:
@@ -151,6 +152,19 @@ class Finder:
             yield answers.get()
 
     # --- zones ---
+
+    def _start(self, name: str) -> str:
+        """A zone at or above a name.
+
+        The name itself is not asked for: resolvers would remember that it is not there yet. Only where
+        nothing can be found out about its parent: the target of a CNAME may be a zone's own name.
+        """
+        try:
+            return self._cut(names.parent(name))
+        except Unavailable:
+            with contextlib.suppress(Unavailable):
+                return self._cut(name)
+            raise
 
     def _cut(self, name: str) -> str:
         """The zone that a name is in, by walking up to the first SOA (RFC 1034 section 4.2)."""

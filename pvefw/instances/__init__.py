@@ -8,11 +8,10 @@ need them: a list of instances, the Tab key and a task without observers do not.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pvefw.core import settings
-from pvefw.core.errors import ConfigError, NotFound, StoreError, UsageError
+from pvefw.core.errors import ConfigError, NotFound, UsageError
 from pvefw.instances import files
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
 from pvefw.store import files as store_files
@@ -108,28 +107,13 @@ def check_used(paths: Paths, instance: Instance, subject: str = "") -> None:
         )
 
 
-def read_settings(path: Path) -> dict[str, str]:
-    """The settings in a file, a ``KEY=VALUE`` a line.
-
-    :raises ConfigError: a line is not of this form.
-    :raises StoreError: the file cannot be read.
-    """
-    try:
-        return settings.parse(path.read_text(encoding="utf-8"))
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", hint="One KEY=VALUE a line.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise StoreError(
-            f"{path}: could not read the settings: {error}", hint="One KEY=VALUE a line, in UTF-8."
-        ) from error
-
-
 # --- changes --------------------------------------------------------------------------------------
 
 
-def add(paths: Paths, instance: Instance) -> None:
+def add(paths: Paths, instance: Instance) -> list[str]:
     """Add an instance.
 
+    :returns: what looks wrong in its settings where its plugin takes any, a sentence for each.
     :raises UsageError: the id is taken or not an id.
     :raises ConfigError: its settings do not fit the plugin (all findings in one message), or a secret is
         plain text where others can read it.
@@ -139,8 +123,9 @@ def add(paths: Paths, instance: Instance) -> None:
     place = files.place(paths, instance.family)
     with place.locked():
         _check_free(place, instance, "add")
-        _check(paths, instance)
+        doubts = _check(paths, instance)
         place.put(instance)
+    return doubts
 
 
 def change(
@@ -151,7 +136,7 @@ def change(
     *,
     delete: Sequence[str] = (),
     expected_digest: str | None = None,
-) -> None:
+) -> list[str]:
     """Change an instance; properties that pvefw does not know survive.
 
     New settings are checked, and so are those for a new plugin. All else can be changed whatever the
@@ -160,6 +145,7 @@ def change(
 
     :param changed: makes the new one of the old one. The lock is held meanwhile; what it raises passes.
     :param delete: properties to set back to their defaults before.
+    :returns: as :func:`add`.
     :raises NotFound: there is none of this id.
     :raises UsageError: a property that has no default.
     :raises ConfigError, PluginError: as for :func:`add`.
@@ -179,9 +165,10 @@ def change(
                 f"{new.kind.command} set: the plugin of {id_} is always {STANDALONE}",
                 hint=f"Add another instance: {new.kind.example('ID', new.plugin)}",
             )
-        if is_new or new.plugin != old.plugin or new.settings != old.settings:
-            _check(paths, new)
+        same = not is_new and new.plugin == old.plugin and new.settings == old.settings
+        doubts = [] if same else _check(paths, new)
         place.put(new, old)
+    return doubts
 
 
 def _check_deletable(family: str, delete: Sequence[str]) -> None:
@@ -231,10 +218,10 @@ def _check_free(place: files.Place, instance: Instance, verb: str) -> None:
         )
 
 
-def _check(paths: Paths, instance: Instance) -> None:
+def _check(paths: Paths, instance: Instance) -> list[str]:
     from pvefw.instances import binding
 
-    binding.check(paths, instance)
+    return binding.check(paths, instance)
 
 
 # --- use ------------------------------------------------------------------------------------------

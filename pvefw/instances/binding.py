@@ -8,7 +8,8 @@ A plugin is an entry point of the family. For a dns instance it may be a name fr
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from pvefw import instances
 from pvefw.core import binding, families, finding, references, settings
@@ -17,7 +18,7 @@ from pvefw.core.errors import ConfigError, PluginMissing, PvefwError
 from pvefw.core.families import DNS, DNS_CATALOG
 from pvefw.core.finding import PluginInfo
 from pvefw.core.hookspecs.dns import DnsCatalogSpec
-from pvefw.core.model import SettingInfo
+from pvefw.core.model import CatalogEntry, SettingInfo
 from pvefw.instances import files
 from pvefw.instances.codec import Instance
 from pvefw.store.paths import Paths
@@ -28,13 +29,15 @@ class _Installed:
     """A plugin with an entry point of its own."""
 
     info: PluginInfo
+    takes_any: ClassVar[bool] = False
 
     @cached_property
     def declared(self) -> Sequence[SettingInfo]:
         return settings.declared(binding.load(self.info))
 
-    def check(self, values: Mapping[str, str], who: str) -> None:
+    def check(self, values: Mapping[str, str], who: str) -> list[str]:
         binding.check_values(self.info, values, who)
+        return []
 
     def bind(self, values: Mapping[str, str], who: str) -> Bound[Any]:
         return binding.bind_found(self.info, values, instance=who)
@@ -46,24 +49,40 @@ class _InCatalog:
 
     catalog: Bound[DnsCatalogSpec]
     name: str
+    root: Path
 
     @cached_property
-    def declared(self) -> Sequence[SettingInfo]:
-        return self.catalog.hooks.catalog_entry(name=self.name).settings
+    def _entry(self) -> CatalogEntry:
+        return self.catalog.hooks.catalog_entry(name=self.name, root=self.root)
 
-    def check(self, values: Mapping[str, str], who: str) -> None:
+    @property
+    def declared(self) -> Sequence[SettingInfo]:
+        return self._entry.settings
+
+    @property
+    def takes_any(self) -> bool:
+        """Whether other settings than those that are declared are accepted, too."""
+        return self._entry.open
+
+    def check(self, values: Mapping[str, str], who: str) -> list[str]:
+        if self.takes_any:
+            return settings.doubts(self.declared, values)
         settings.check(self.declared, values, who)
+        return []
 
     def bind(self, values: Mapping[str, str], who: str) -> Bound[Any]:
-        resolved = settings.resolve_all(self.declared, values, who)
+        if self.takes_any:
+            resolved = settings.resolve_any(values, who)
+        else:
+            resolved = settings.resolve_all(self.declared, values, who)
         secrets = settings.secret_values(self.declared, resolved)
         catalog = self.catalog.masking(secrets)
-        made = catalog.hooks.catalog_make(name=self.name, values=resolved)
+        made = catalog.hooks.catalog_make(name=self.name, values=resolved, root=self.root)
         return binding.bind_object(DNS, made, who, secrets=secrets)
 
 
 def declared(paths: Paths, family: str, plugin: str) -> Sequence[SettingInfo]:
-    """The settings that a plugin accepts.
+    """The settings that a plugin declares.
 
     :param plugin: as in the configuration: ``ovh``, ``hetzner`` or ``acmesh/hetzner``.
     :raises PluginError: it is missing or broken.
@@ -71,15 +90,22 @@ def declared(paths: Paths, family: str, plugin: str) -> Sequence[SettingInfo]:
     return _locate(paths, family, plugin).declared
 
 
-def check(paths: Paths, instance: Instance) -> None:
+def accepted(paths: Paths, family: str, plugin: str) -> tuple[Sequence[SettingInfo], bool]:
+    """As :func:`declared`, and whether the plugin takes any other setting, too."""
+    found = _locate(paths, family, plugin)
+    return found.declared, found.takes_any
+
+
+def check(paths: Paths, instance: Instance) -> list[str]:
     """Hold an instance's settings against its plugin; references are not resolved.
+
+    :returns: what looks wrong where the plugin takes any setting, a sentence for each.
 
     :raises PluginError: its plugin is missing or broken.
     :raises ConfigError: its settings do not fit, or a secret is plain text where others can read it.
     """
     source = _locate(paths, instance.family, instance.plugin)
-    values = _values(paths, instance, source)
-    source.check(values, instance.who)
+    return source.check(_values(paths, instance, source), instance.who)
 
 
 def bind(paths: Paths, instance: Instance) -> Bound[Any]:
@@ -110,7 +136,7 @@ def names(paths: Paths) -> list[str]:
     found = {info.name for info in finding.installed(DNS)}
     for info in finding.installed(DNS_CATALOG):
         try:
-            found |= set(_catalog(paths, info.name).hooks.catalog_names())
+            found |= set(_catalog(paths, info.name).hooks.catalog_names(root=paths.root))
         except PvefwError:
             continue
     return sorted(found)
@@ -177,7 +203,7 @@ def _locate(paths: Paths, family: str, plugin: str) -> _Installed | _InCatalog:
         return _Installed(finding.find(families.FAMILIES[family], plugin))
     catalog, slash, rest = plugin.partition("/")
     if slash:
-        return _InCatalog(_catalog(paths, catalog), rest)
+        return _InCatalog(_catalog(paths, catalog), rest, paths.root)
     if any(info.name == plugin for info in finding.installed(DNS)):
         return _Installed(finding.find(DNS, plugin))
     return _search(paths, plugin)
@@ -189,8 +215,8 @@ def _search(paths: Paths, name: str) -> _InCatalog:
     for info in finding.installed(DNS_CATALOG):
         try:
             catalog = _catalog(paths, info.name)
-            if name in catalog.hooks.catalog_names():
-                return _InCatalog(catalog, name)
+            if name in catalog.hooks.catalog_names(root=paths.root):
+                return _InCatalog(catalog, name, paths.root)
         except PvefwError as error:
             broken.append(error)
     if broken:

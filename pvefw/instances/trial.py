@@ -1,7 +1,9 @@
 """Tries an instance out before it is needed, without changing anything."""
 
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from pvefw import instances
@@ -49,12 +51,16 @@ def test(paths: Paths, family: str, id_: str, task: Task) -> None:
     if instance.family == OBSERVER.name:
         _notify(paths, bound, task)
     else:
-        _question(instance, bound, task)
+        _question(paths, instance, bound, task)
 
 
-def _question(instance: Instance, bound: Bound[Any], task: Task) -> None:
-    hook = FAMILIES[instance.family].question
-    answer = ask(getattr(bound.hooks, hook), bound.name) if hook in bound.implemented else None
+def _question(paths: Paths, instance: Instance, bound: Bound[Any], task: Task) -> None:
+    family = FAMILIES[instance.family]
+    hook, answer = family.question, None
+    if hook in bound.implemented:
+        asks_where = "root" in inspect.signature(getattr(family.spec, hook)).parameters
+        where = {"root": paths.root} if asks_where else {}
+        answer = ask(partial(getattr(bound.hooks, hook), **where), bound.name)
     if answer is None:
         task.log(f"The settings of {instance.id} fit its plugin, which cannot say more by itself")
     else:

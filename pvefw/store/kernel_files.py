@@ -1,14 +1,17 @@
 """What Proxmox VE keeps in ``/etc/kernel``: lists with one entry a line, and files with one value.
 
-In a list, ``#`` begins a comment line. Comments, empty lines and lines that we do not understand survive,
-and so do the line ends.
+In a list, ``#`` begins a comment, on a line of its own or behind a blank. Comments, empty lines and lines
+that we do not understand survive, and so do the line ends.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pvefw.core.errors import ConfigError
 from pvefw.store import files
+
+_COMMENT = re.compile(r"(?:^|\s)\s*#.*", re.DOTALL)
 
 
 def entries(path: Path) -> list[str]:
@@ -78,8 +81,7 @@ def set_value(path: Path, text: str) -> None:
 
 def _entry(line: str) -> str:
     """What a line of a list names; empty for comments."""
-    text = line.strip()
-    return "" if text.startswith("#") else text
+    return _COMMENT.sub("", line).strip()
 
 
 def _lines(path: Path) -> list[str]:

@@ -341,6 +341,13 @@ PROPERTIES = (
         _never,
     ),
     Property(
+        "dns-watch",
+        "0|1",
+        "Watch the authoritative DNS servers (default 1); 0 waits the whole validation delay instead.",
+        _one_of("0", "1"),
+        _never,
+    ),
+    Property(
         "authority-port",
         "1..65535",
         "Where authoritative DNS servers listen, as seen from here (default 53).",

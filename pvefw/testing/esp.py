@@ -15,7 +15,8 @@ from pathlib import Path
 
 from pvefw.boot.difference import compare
 from pvefw.boot.esp_files import EspFiles
-from pvefw.boot.records import Sources
+from pvefw.boot.manifest import keys
+from pvefw.boot.records import EspRecord, Sources
 from pvefw.boot.sync import Change
 from pvefw.core import binding
 from pvefw.core.binding import Bound
@@ -81,7 +82,8 @@ class EspDirectory:
         files = EspFiles(self.mountpoint)
         listing = files.listing()
         sources = Sources(Paths(self.host, "pve1"), "this boot")
-        change = compare(files, listing, tree, sources, {})
+        all_ours = EspRecord(manifest=sorted(keys(listing.files)))  # nobody else has been here
+        change = compare(files, listing, tree, sources, all_ours, {})
         Change(files, "ESP", sources, self.task).apply(change, listing)
         state = bound.hooks.boot_probe(esp=esp)
         if "boot_arm" in bound.implemented and state and state.next_boot != next_boot:

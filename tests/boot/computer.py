@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 
-from pvefw.boot.esp_files import EspFiles
+from pvefw.boot.esp_files import EspFiles, Piece
 from pvefw.host.durable import unfinished
 
 
@@ -76,7 +76,8 @@ class _Watched(EspFiles):
         super().create(target, chunks)
 
     def write(self, descriptor, data):
-        self._steps.step("write", lambda: os.write(descriptor, data[: len(data) // 2]))
+        content = data.read() if isinstance(data, Piece) else data
+        self._steps.step("write", lambda: os.write(descriptor, content[: len(content) // 2]))
         super().write(descriptor, data)
 
     def sync_file(self, target):

@@ -8,8 +8,8 @@ import pytest
 from servers.directory_machine import DirectoryMachine
 
 from pvefw.api import BootState, BootTree, Firmware, Unsupported, hookimpl
+from pvefw.boot.context import Context
 from pvefw.boot.loaders import Loaders
-from pvefw.boot.refresh import Context
 from pvefw.core import binding
 from pvefw.core.families import BOOTLOADER
 from pvefw.store.paths import Paths

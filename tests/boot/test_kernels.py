@@ -6,7 +6,7 @@ import sys
 import pytest
 from privileges import only_root
 
-from pvefw.boot import choice, hooks, kernels
+from pvefw.boot import choice, cmdline, hooks, kernels
 from pvefw.core.errors import ConfigError, NotFound
 from pvefw.store import kernel_files
 
@@ -232,16 +232,16 @@ def test_a_command_line_that_no_kernel_could_start_with(host, content, said):
 
 
 def test_without_a_file_the_running_command_line_counts(host, monkeypatch, tmp_path):
-    monkeypatch.setattr(kernels, "_running_cmdline", lambda: "root=UUID=1234 ro quiet")
-    monkeypatch.setattr(kernels, "_runs_from", lambda _root: True)
+    monkeypatch.setattr(cmdline, "running", lambda: ["root=UUID=1234", "ro", "quiet"])
+    monkeypatch.setattr(cmdline, "runs_from", lambda _root: True)
     host.paths.cmdline.unlink()
-    assert kernels.cmdline(host.paths) == "root=UUID=1234 ro quiet"
+    assert cmdline.wanted(host.paths).text == "root=UUID=1234 ro quiet"
     host.paths.cmdline.write_text("\n \n")
-    assert kernels.cmdline(host.paths) == "root=UUID=1234 ro quiet"
+    assert cmdline.wanted(host.paths).text == "root=UUID=1234 ro quiet"
 
 
 def test_a_rescue_systems_own_command_line_reaches_no_esp(host, monkeypatch):
-    monkeypatch.setattr(kernels, "_running_cmdline", lambda: "root=/dev/sr0 rescue")
+    monkeypatch.setattr(cmdline, "running", lambda: ["root=/dev/sr0", "rescue"])
     host.paths.cmdline.unlink()
     with pytest.raises(ConfigError, match="of another system") as caught:
         choice.plan(host.paths)
@@ -252,10 +252,10 @@ def test_a_rescue_systems_own_command_line_reaches_no_esp(host, monkeypatch):
 def test_a_chroot_is_told_from_the_running_system(tmp_path):
     (tmp_path / "proc").mkdir()
     code = (
-        "import os, sys; from pathlib import Path; from pvefw.boot import kernels\n"
-        "before = kernels._runs_from(Path('/'))\n"
+        "import os, sys; from pathlib import Path; from pvefw.boot import cmdline\n"
+        "before = cmdline.runs_from(Path('/'))\n"
         "os.chroot(sys.argv[1])\n"
-        "print(before, kernels._runs_from(Path('/')), flush=True)\n"
+        "print(before, cmdline.runs_from(Path('/')), flush=True)\n"
         "os._exit(0)"  # whoever measures coverage cannot write it there
     )
     # the shell is process 1 there, and stays where it is; the colon keeps it from becoming python

@@ -199,6 +199,7 @@ def test_the_power_fails_under_the_projects_loaders(
     settings = {"efivars": str(memory / "no")} if loader == "systemd-boot" else {}
     bound = binding.bind(BOOTLOADER, loader, settings)
     again = functools.partial(context, loaders=Loaders({loader: bound}, {}))
+    (host.root / "sys/firmware/efi").mkdir()  # both are there for UEFI
     for uuid in UUIDS:
         for name, text in BINARIES[loader].items():
             path = machine.directory / uuid / name

@@ -11,7 +11,7 @@ import pytest
 from boot.conftest import UUIDS, Plain, loaders_of
 
 from pvefw.api import BootTree, Firmware, ProviderError, hookimpl
-from pvefw.boot import choice, esp_files, records, refresh, registry, status
+from pvefw.boot import choice, esp_files, manifest, records, refresh, registry, status
 from pvefw.boot.disks import Devices
 from pvefw.boot.loaders import Loaders
 from pvefw.core import binding
@@ -37,6 +37,13 @@ def tree(machine, uuid):
 
 def times(machine):
     return {uuid: machine.seal(machine.devices().with_uuid(uuid)[0]) for uuid in UUIDS}
+
+
+def claim(host, uuid, *names, **changes):
+    """Let these files be ours: an earlier version of pvefw has written them."""
+    record = records.load(host.paths, uuid)
+    ours = sorted({*record.manifest, *manifest.keys(names)})
+    records.save(host.paths, uuid, dataclasses.replace(record, manifest=ours, **changes))
 
 
 def test_every_esp_gets_all_kernels(ready, machine, host):
@@ -162,7 +169,7 @@ def problems(context):
     return "\n".join([*found.problems, *(line for one in found.esps for line in one.problems)])
 
 
-def test_drift_is_told_and_repaired(ready, machine):
+def test_drift_is_told_and_repaired(ready, machine, host):
     own = machine.directory / UUIDS[1] / "plain"
     (own / "6.8.12-4-pve/vmlinuz-6.8.12-4-pve").write_text("short")
     (own / "6.8.4-2-pve/initrd-6.8.4-2-pve").unlink()
@@ -172,6 +179,8 @@ def test_drift_is_told_and_repaired(ready, machine):
     (own / "6.0.0-pve").mkdir()
     (own / ".menu.pvefw-new").write_text("half")
     (own.parent / "FSCK0000.REC").write_text("clusters of no file")
+    stale = ["plain/5.4.1-pve/vmlinuz-5.4.1-pve", "plain/6.0.0-pve/vmlinuz-6.0.0-pve"]
+    claim(host, UUIDS[1], *stale, under_way=True)
 
     found = status.status(ready())
     first, second = found.esps
@@ -414,6 +423,7 @@ def test_symbolic_links_are_not_followed(ready, machine, tmp_path, host):
     (own / "5.0-pve/vmlinuz").symlink_to(outside / "precious")
     (own / "menu").unlink()
     (own / "menu").symlink_to(outside / "precious")
+    claim(host, UUIDS[0], "plain/5.0-pve/vmlinuz")
     host.install("6.8.20-1-pve")
 
     with pytest.raises(StoreError, match="File exists"):
@@ -428,10 +438,11 @@ def test_symbolic_links_are_not_followed(ready, machine, tmp_path, host):
     assert status.status(ready()).ok
 
 
-def test_hostile_names_stay_on_their_line(ready, machine):
+def test_hostile_names_stay_on_their_line(ready, machine, host):
     own = machine.directory / UUIDS[0] / "plain/6.8.12-4-pve"
     (own / "a\nTASK OK\x1b[2J").write_text("x")
     os.close(os.open(bytes(own) + b"/\xff", os.O_CREAT))
+    claim(host, UUIDS[0], *(f"plain/6.8.12-4-pve/{one.name}" for one in own.iterdir()))
     lines = status.status(ready()).esps[0].problems
     assert all(line.isprintable() for line in lines)
     assert len(lines) == 2
@@ -441,9 +452,9 @@ def test_hostile_names_stay_on_their_line(ready, machine):
 
 def test_a_folder_in_the_place_of_a_file(ready, machine):
     own = machine.directory / UUIDS[0] / "plain"
-    (own / "menu").unlink()
-    (own / "menu").mkdir()
-    with pytest.raises(StoreError, match="plain/menu is a folder"):
+    (own / "cmdline").unlink()
+    (own / "cmdline").mkdir()
+    with pytest.raises(StoreError, match="plain/cmdline is a folder"):
         refresh.refresh(ready())
 
 
@@ -461,12 +472,12 @@ def test_names_differ_by_more_than_case(ready, machine):
 
 def test_two_kernels_that_an_esp_cannot_tell_apart(ready, machine, host):
     before = times(machine)
-    for version in ("6.9.1-A", "6.9.1-a"):
+    for version in ("6.9.1-A-pve", "6.9.1-a-pve"):
         host.install(version)
     with pytest.raises(StoreError, match=r"one file on an ESP") as caught:
         refresh.refresh(ready())
-    assert "6.9.1-A" in caught.value.message
-    assert "6.9.1-a" in caught.value.message
+    assert "6.9.1-A-pve" in caught.value.message
+    assert "6.9.1-a-pve" in caught.value.message
     assert times(machine) == before
 
 
@@ -633,8 +644,8 @@ def told(host, tmp_path):
 
 def test_observers_are_told_of_what_was_synced_and_of_what_was_not(ready, machine, host, told):
     made = ready()
-    (machine.directory / UUIDS[1] / "plain/menu").unlink()
-    (machine.directory / UUIDS[1] / "plain/menu").mkdir()
+    (machine.directory / UUIDS[1] / "plain/cmdline").unlink()
+    (machine.directory / UUIDS[1] / "plain/cmdline").mkdir()
     host.install("6.8.20-1-pve")
     with pytest.raises(StoreError, match="is a folder there"):
         refresh.refresh(made)
@@ -644,7 +655,7 @@ def test_observers_are_told_of_what_was_synced_and_of_what_was_not(ready, machin
     assert event["kernels"][0] == "6.8.20-1-pve"
     assert event["synced"] == [UUIDS[0]]
     assert list(event["failed"]) == [UUIDS[1]]
-    assert "plain/menu is a folder there" in event["failed"][UUIDS[1]]
+    assert "plain/cmdline is a folder there" in event["failed"][UUIDS[1]]
 
 
 def test_observers_hear_nothing_of_a_refresh_that_changed_nothing(ready, host, told):

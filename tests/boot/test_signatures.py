@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from boot.test_firmware import GLOBAL, variable
 
+from pvefw.api import Firmware
 from pvefw.boot import signatures
 from pvefw.boot.refresh import refresh
 from pvefw.boot.status import status
@@ -43,8 +44,9 @@ def test_what_is_no_image_is_not_signed(tmp_path):
 
 
 @pytest.fixture
-def put(machine):
-    """Put an image on the first ESP."""
+def put(machine, ready, plain):
+    """Put an image on the first ESP; the loader that is on both of them is for UEFI, too."""
+    plain.firmware = Firmware.UEFI
 
     def put(image, name):
         path = machine.directory / "AAAA-0001" / name
@@ -96,7 +98,8 @@ def test_nothing_is_refused_where_secure_boot_is_off(ready, host, put):
     assert status(ready()).ok
 
 
-def test_kernels_that_are_not_signed_are_told_once_for_all(ready, host, signed_kernels):
+def test_kernels_that_are_not_signed_are_told_once_for_all(ready, host, plain, signed_kernels):
+    plain.firmware = Firmware.UEFI
     variable(host, "SecureBoot", GLOBAL, b"\1")
     host.install("6.8.12-4-pve")
     refresh(context := ready())

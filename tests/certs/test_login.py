@@ -3,15 +3,14 @@
 from typing import ClassVar
 
 import pytest
-from pvefw.store.plugin_config import PluginInstance
 
+from pvefw import instances
 from pvefw.api import hookimpl
-from pvefw.certs import instances
+from pvefw.certs import acme_plugin
 from pvefw.core import binding
 from pvefw.core.errors import ConfigError, UsageError
 from pvefw.core.families import DNS
-from pvefw.dns import providers
-from pvefw.store import plugin_config
+from pvefw.dns import instances as dns_instances
 from pvefw.testing.fakes import FakeTask
 
 
@@ -42,13 +41,13 @@ class Limits(Plain):
 def log_in(paths, monkeypatch):
     """Logs in with a plugin; what is stored then."""
     data = {"OVH_AK": "a", "OVH_AS": "b", "OVH_CK_EXPIRES": "2026-01-01T00:00:00Z"}
-    plugin_config.add(paths, PluginInstance(id="mine", type="dns", api="ovh", data=data))
+    instances.add(paths, instances.Instance("dns", "mine", "ovh", data))
 
     def do(plugin, zones=()):
         bound = binding.bind_object(DNS, plugin, "mine")
-        monkeypatch.setattr(providers, "bind", lambda *_: bound)
-        instances.login(paths, "mine", zones, FakeTask())
-        return plugin_config.load(paths, "mine").data
+        monkeypatch.setattr(dns_instances, "bind", lambda *_: bound)
+        acme_plugin.login(paths, "mine", zones, FakeTask())
+        return dict(instances.load(paths, "dns", "mine").settings)
 
     return do
 
@@ -68,7 +67,7 @@ def test_zones_are_made_absolute(log_in):
 def test_a_plugin_that_cannot_limit_itself_is_not_asked(log_in, paths):
     with pytest.raises(UsageError, match="cannot limit its credentials to zones"):
         log_in(Plain(), ["example.com"])
-    assert "OVH_CK" not in plugin_config.load(paths, "mine").data
+    assert "OVH_CK" not in dict(instances.load(paths, "dns", "mine").settings)
 
 
 def test_a_zone_that_is_no_name(log_in):

@@ -6,14 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import certificates
 import pytest
-from pvefw.store.plugin_config import PluginInstance
 
+from pvefw import instances
 from pvefw.certs import renewal
 from pvefw.cli import status
 from pvefw.cli.run import run
 from pvefw.core.errors import ProviderError
 from pvefw.host import programs
-from pvefw.store import plugin_config
 from pvefw.tasks import archive
 
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:{}:root@pam:"
@@ -120,7 +119,7 @@ def test_credentials_that_expire(paths, parts, days, status, said):
     end = datetime.now(UTC) + timedelta(days=days)
     keys = {"OVH_AK": "a", "OVH_AS": "b", "OVH_CK": "c", "OVH_CK_EXPIRES": end.isoformat()}
     for id_ in ("mine", "unused"):
-        plugin_config.add(paths, PluginInstance(id=id_, type="dns", api="ovh", data=keys))
+        instances.add(paths, instances.Instance("dns", id_, "ovh", keys))
     paths.node_config().parent.mkdir(parents=True, exist_ok=True)
     paths.node_config().write_text("acmedomain0: pve1.example,plugin=mine\n")
     done, found = parts()

@@ -262,14 +262,12 @@ _ASKS = {
 
 def test_readme_of_scripts(reads, write, tmp_path):
     (tmp_path / "folder").mkdir()
-    (tmp_path / "folder/FILE").write_text("HETZNER_Token=0123456789abcdef\n")
-    scripts = tmp_path / "dnsapi"
-    scripts.mkdir()
-    (scripts / "dns_hetzner.sh").write_text(
-        "dns_hetzner_info='Hetzner\nOptions:\n HETZNER_Token API Token\n'\n"
-        "dns_hetzner_add() { return 0; }\ndns_hetzner_rm() { return 0; }\n"
+    (tmp_path / "folder/FILE").write_text("HETZNER_TOKEN=0123456789abcdef\n")
+    write(
+        "usr/share/acme.sh/dnsapi/dns_hetznercloud.sh",
+        "dns_hetznercloud_info='Hetzner\nOptions:\n HETZNER_TOKEN API token\n'\n"
+        'dns_hetznercloud_add() { [ "$HETZNER_TOKEN" ]; }\ndns_hetznercloud_rm() { return 0; }\n',
     )
-    write("etc/pve/pvefw.cfg", f"dns_catalog: acmesh\n\tpath {scripts}\n")
     reads("plugins/acme_dns_generic/README.md")
 
 

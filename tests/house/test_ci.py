@@ -18,14 +18,20 @@ quick:
 test:
 	@printf '%s\\n' {test}
 	@{status}
+test-anywhere:
+	@echo '{later}'
+	@{days}
 """
+LATER = "=== 4 passed in 0.30s ==="
 
 
-def run(tmp_path, *, check="true", status="true", quick=PASSED, test=(PASSED,)):
+def run(tmp_path, *, check="true", status="true", quick=PASSED, test=(PASSED,), days="true"):
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
     lines = " ".join(f"'{one}'" for one in test)
-    text = MAKEFILE.format(check=check, status=status, quick=quick, test=lines)
+    text = MAKEFILE.format(
+        check=check, status=status, quick=quick, test=lines, later=LATER, days=days
+    )
     (tmp_path / "Makefile").write_text(text)
     done = subprocess.run([tmp_path / ".ci/run"], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout.splitlines()
@@ -34,7 +40,13 @@ def run(tmp_path, *, check="true", status="true", quick=PASSED, test=(PASSED,)):
 def test_all_is_well(tmp_path):
     status, said = run(tmp_path, test=["tests", PASSED])
     assert status == 0
-    assert said[-1] == PASSED
+    assert said[-2:] == [PASSED, LATER]
+
+
+def test_what_fails_on_another_day_is_a_failure(tmp_path):
+    status, said = run(tmp_path, days="false")
+    assert status != 0
+    assert said[-1] == LATER
 
 
 def test_after_a_failed_check_only_quick_tests_are_run(tmp_path):

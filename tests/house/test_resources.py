@@ -54,9 +54,9 @@ def through_a_module():
 
 
 def by_import():
-    from servers.libvirt import libvirt_nodes
+    from servers.powerdns import powerdns
 
-    return libvirt_nodes
+    return powerdns
 
 
 def closed_over():

@@ -148,7 +148,8 @@ def faulty_acme(server: Pebble, workdir: Path) -> Iterator[FaultyAcme]:
     ca_file = workdir / "faulty-ca.pem"
     authority.cert_pem.write_to_path(str(ca_file))
     with _Server(server, authority.issue_cert("127.0.0.1")) as listener:
-        proxy = FaultyAcme(f"https://127.0.0.1:{listener.server_port}/dir", ca_file)
+        path = server.directory.split("/", 3)[3]
+        proxy = FaultyAcme(f"https://127.0.0.1:{listener.server_port}/{path}", ca_file)
         listener.proxy = proxy
         thread = threading.Thread(target=listener.serve_forever, args=[0.02])
         thread.start()

@@ -14,6 +14,7 @@ _HEADER = "# GRUB Environment Block\n"
 _IGNORED = {
     *("search", "insmod", "echo", "terminal_input", "terminal_output", "loadfont", "serial"),
     *("export", "load_video", "play", "badram", "background_image", "fwsetup"),
+    *("password", "password_pbkdf2"),
 }
 
 
@@ -25,6 +26,7 @@ class Item:
     id: str
     body: list
     submenu: bool
+    unrestricted: bool = False
     items: list = field(default_factory=list)
 
 
@@ -68,6 +70,8 @@ class Grub:
         items, item = self.items, None
         for part in re.split(r"(?<!>)>(?!>)", self.variables.get("default", "0")):
             item = _pick(items, part.replace(">>", ">")) or (items[0] if items else None)
+            if item and self.variables.get("superusers") and not item.unrestricted:
+                return None  # it asks for a user name, and nobody is there
             if item is None or not item.submenu:
                 break
             outer, self.items = self.items, []
@@ -112,7 +116,8 @@ class Grub:
                     id_ = next(options)
                 elif not word.startswith("--"):
                     title = title or word
-            self.items.append(Item(title, id_, body, words[0] == "submenu"))
+            free = "--unrestricted" in words
+            self.items.append(Item(title, id_, body, words[0] == "submenu", free))
         return True
 
     def _command(self, words: list[str]) -> bool:

@@ -198,6 +198,7 @@ def small_internet(base: Path) -> Iterator[World]:
             y.loop CNAME _acme-challenge.loop
             _acme-challenge.delegated NS ns.sub
             _acme-challenge.knot-alias CNAME challenge.knot.test.
+            _acme-challenge.toapex CNAME other.test.
             """
             + "\n".join(f"c{n}.long CNAME c{n + 1}.long" for n in range(20))
             + "\n_acme-challenge.long CNAME c0.long\n",
@@ -205,6 +206,12 @@ def small_internet(base: Path) -> Iterator[World]:
         Zone("same.example.test.", {"ns1.example.test.": main}, "www A 127.0.0.1"),
         Zone("other.test.", both, "two CNAME _acme-challenge.end\nend A 127.0.0.1"),
         Zone("wild.test.", both, "* CNAME www.example.test."),
+        Zone(
+            "single.test.",
+            {"ns1": main},
+            "_acme-challenge.one CNAME single.example.test.\n"
+            "_acme-challenge.two CNAME single.example.test.",
+        ),
         Zone("slow.test.", {"ns1": main, "ns2": of_lagging}),
         Zone("dead.test.", {"ns1": main, "ns2": silent, "ns3": closed}),
         Zone("lame.test.", {"ns1": main, "ns2": of_knot}),

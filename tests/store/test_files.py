@@ -152,8 +152,8 @@ def test_a_file_system_without_chmod_links_or_directory_sync(tmp_path, monkeypat
 def test_a_symlink_in_the_way_is_not_followed(tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
-    monkeypatch.setattr("secrets.token_hex", lambda _size: "guessed")
-    (tmp_path / ".file.tmp.guessed").symlink_to(victim)
+    monkeypatch.setattr("os.urandom", bytes)
+    (tmp_path / ".file.tmp.00000000").symlink_to(victim)
     with pytest.raises(StoreError, match="File exists"):
         files.replace(tmp_path / "file", b"data")
     assert victim.read_bytes() == b"precious"

@@ -198,7 +198,7 @@ def test_a_process_that_goes_on_after_its_task_is_left_alone(paths):
 
 
 def test_another_process_with_the_same_pid_is_not_stopped(paths):
-    with subprocess.Popen(["sleep", "60"]) as other:
+    with subprocess.Popen(["sleep", "infinity"]) as other:
         upid = Upid(
             "pve1", other.pid, (process_start(other.pid) or 0) + 1, 1000, "x", "", "root@pam"
         )

@@ -244,8 +244,10 @@ def test_a_signal_without_effect_is_sent_again(monkeypatch):
 
 
 def test_asleep_it_is_safe_and_while_it_takes_a_lock_it_is_not():
-    frames = []
-    before = signal.signal(signal.SIGUSR1, lambda _number, frame: frames.append(frame))
+    frames, asleep = [], []
+    before = signal.signal(
+        signal.SIGUSR1, lambda _number, frame: asleep.append(interruption._is_safe(frame))
+    )
     main, never = threading.current_thread(), threading.Event()
 
     def send():
@@ -254,11 +256,11 @@ def test_asleep_it_is_safe_and_while_it_takes_a_lock_it_is_not():
 
     try:
         threading.Thread(target=send).start()
-        while not frames:
+        while not asleep:
             never.wait(0.5)
     finally:
         signal.signal(signal.SIGUSR1, before)
-    assert interruption._is_safe(frames[0])
+    assert asleep == [True]
 
     class Lock:
         """Tells from which frame it was taken."""

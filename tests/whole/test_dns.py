@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -42,6 +43,11 @@ def instance(host, authority, tmp_path):
         host.run("acme", "plugin", "add", "dns", id_, "--api", api, "--data", data, *options)
 
     return add
+
+
+def with_scripts(host):
+    host.paths.cluster_pvefw_cfg.write_text("dns_catalog: acmesh\n\tpath /etc/scripts\n")
+    shutil.copytree(SCRIPTS, host.root / "etc/scripts")
 
 
 def update_settings(server):
@@ -91,7 +97,7 @@ def test_fifty_names_in_three_zones_through_two_accounts_of_one_provider(host, w
 
 def test_http_and_two_kinds_of_dns_in_one_certificate(host, world, instance):
     """Wildcard and apex through PowerDNS by a script, another server by updates, and http-01."""
-    host.paths.cluster_pvefw_cfg.write_text(f"dns_catalog: acmesh\n\tpath {SCRIPTS}\n")
+    with_scripts(host)
     script = {"PT_Url": world.pdns.api, "PT_Token": world.pdns.api_key, "PT_Zone": "pdns.test."}
     instance("powerdns", "pdnsapi", **script)
     instance("bind", "rfc2136", **update_settings(world.primary))
@@ -110,7 +116,7 @@ def test_http_and_two_kinds_of_dns_in_one_certificate(host, world, instance):
 
 def test_a_plugins_cfg_of_proxmox_ve_works_as_it_is(host, world, authority):
     """Names and values as Proxmox VE writes them: base64url without padding, its own keys kept."""
-    host.paths.cluster_pvefw_cfg.write_text(f"dns_catalog: acmesh\n\tpath {SCRIPTS}\n")
+    with_scripts(host)
     data = f"PT_Url={world.pdns.api}\nPT_Token={world.pdns.api_key}\nPT_Zone=pdns.test.\n"
     encoded = base64.urlsafe_b64encode(data.encode()).decode().rstrip("=")
     theirs = f"dns: theirs\n\tapi pdnsapi\n\tdata {encoded}\n\tlater-key kept\n\n"
@@ -139,7 +145,7 @@ def test_an_alias_and_a_cname_into_zones_of_others(host, world, instance):
 
 
 def test_knot_by_a_script_that_calls_a_program(host, world, instance):
-    host.paths.cluster_pvefw_cfg.write_text(f"dns_catalog: acmesh\n\tpath {SCRIPTS}\n")
+    with_scripts(host)
     server = world.knot
     key = f"{server.key.algorithm}:{server.key.name}:{server.key.secret}"
     values = {"KN_Server": server.address, "KN_Port": server.port, "KN_Key": key}

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -117,9 +118,9 @@ def test_a_wrong_key_is_the_programs_words(knot_server):
 
 
 def test_every_script_is_a_provider_with_its_settings():
-    catalogue = Acmesh(path=SCRIPTS)
-    assert {"knsup", "pdnsapi"} <= set(catalogue.catalog_names())
-    entry = catalogue.catalog_entry("pdnsapi")
+    catalogue, root = Acmesh(path=SCRIPTS), Path("/")
+    assert {"knsup", "pdnsapi"} <= set(catalogue.catalog_names(root))
+    entry = catalogue.catalog_entry("pdnsapi", root)
     assert (entry.title, entry.docs) == ("PowerDNS for tests", "https://powerdns.example/docs")
     assert [(one.key, one.secret) for one in entry.settings] == [
         ("PT_Url", False),
@@ -127,28 +128,30 @@ def test_every_script_is_a_provider_with_its_settings():
         ("PT_Zone", False),
     ]
     with pytest.raises(ProviderError, match=r"no script dns_nothing\.sh"):
-        catalogue.catalog_make("nothing", {})
+        catalogue.catalog_make("nothing", {}, root)
 
 
 def test_a_node_of_proxmox_ve_goes_on_with_its_scripts(tmp_path, pdns):
     """The catalogue's directory comes from pvefw.cfg; names and settings are checked."""
     paths = Paths(tmp_path, "pve1")
     paths.cluster_pvefw_cfg.parent.mkdir(parents=True)
-    paths.cluster_pvefw_cfg.write_text(f"dns_catalog: acmesh\n\tpath {SCRIPTS}\n")
+    paths.cluster_pvefw_cfg.write_text("dns_catalog: acmesh\n\tpath /etc/scripts\n")
+    shutil.copytree(SCRIPTS, tmp_path / "etc/scripts")
     assert "pdnsapi" in binding.names(paths)
     values = {"PT_Url": pdns.api, "PT_Token": pdns.api_key, "PT_Zone": "kit.test."}
     for name in ("pdnsapi", "acmesh/pdnsapi"):
         bound = binding.bind(paths, Instance("dns", "mine", name, values))
         bound.hooks.dns_remove(zone="kit.test.", records=[IN_KIT], task=FakeTask())
-    from pvefw.core.errors import ConfigError
-
-    with pytest.raises(ConfigError, match=r"PT_Tokn is not a setting \(did you mean PT_Token"):
-        binding.bind(paths, Instance("dns", "mine", "pdnsapi", {"PT_Tokn": "x"}))
+    doubts = binding.check(
+        paths, Instance("dns", "mine", "pdnsapi", {"PT_Url": "x", "PT_Tokn": "x"})
+    )
+    assert doubts[0].endswith("(did you mean PT_Token?)")
+    assert doubts[1:] == ["PT_Token is missing", "PT_Zone is missing"]
 
 
 def test_the_catalogue_binds_as_core_binds_it():
     bound = plugin_binding.bind(DNS_CATALOG, "acmesh", {"path": str(SCRIPTS)})
-    assert bound.hooks.catalog_entry(name="knsup").title == "Knot for tests"
+    assert bound.hooks.catalog_entry(name="knsup", root=Path("/")).title == "Knot for tests"
 
 
 # --- the runner -------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import urllib.error
 from email.message import Message
+from pathlib import Path
 
 import pytest
 import requests
@@ -129,7 +130,7 @@ def test_unknown_providers():
 
 def test_it_binds_as_core_binds_it():
     bound = binding.bind(DNS_CATALOG, "lexicon", {})
-    assert "powerdns" in bound.hooks.catalog_names()
+    assert "powerdns" in bound.hooks.catalog_names(root=Path("/"))
 
 
 def test_nothing_comes_from_the_environment(monkeypatch, pdns):

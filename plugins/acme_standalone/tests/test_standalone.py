@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import os
 import socket
 import subprocess
 import sys
@@ -250,3 +251,28 @@ def test_a_webroot_keeps_what_is_not_ours(tmp_path, present):
     assert (ours / challenges[0].token).stat().st_mode & 0o777 == 0o644
     plugin.challenge_cleanup(challenges=challenges, task=FakeTask())
     assert [path.name for path in ours.iterdir()] == ["foreign"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_a_webroot_is_readable_whatever_the_umask(tmp_path, present, umask):
+    root = tmp_path / "htdocs"
+    root.mkdir(mode=0o755)
+    before = os.umask(umask)
+    try:
+        challenges = present(Standalone(webroot=root))
+    finally:
+        os.umask(before)
+    directory = root / PREFIX.strip("/")
+    for path in (directory, directory.parent):
+        assert path.stat().st_mode & 0o777 == 0o755
+    assert (directory / challenges[0].token).stat().st_mode & 0o777 == 0o644
+
+
+def test_a_webroot_that_is_closed_to_the_web_server_is_named(tmp_path):
+    """Directories that were there stay as they are; they are named."""
+    closed = tmp_path / ".well-known"
+    closed.mkdir(mode=0o700)
+    closed.chmod(0o700)
+    task = FakeTask()
+    Standalone(webroot=tmp_path).challenge_present(challenges=[make_challenge(1)], task=task)
+    assert any(f"{closed} (drwx------) is closed to other users" in one for one in task.lines)

@@ -106,13 +106,16 @@ def firmware(machine, esp, tmp_path):
     (esp.mountpoint / "EFI/proxmox").mkdir(parents=True)
     (esp.mountpoint / "EFI/proxmox/grubx64.efi").write_text("GRUB")
     entries = tmp_path / "entries"
-    entries.write_text("Boot0000* UiApp\n")
+    entries.write_text("BootOrder: 0000\nBoot0000* UiApp\n")
     programs = {
         "lsblk": f"echo {_PARTITION}",
         "efibootmgr": f"""
 case "$1" in
 --verbose) cat {entries} ;;
-*) [ -e {tmp_path}/full ] && {{ echo 'No space left on device' >&2; exit 5; }}
+--bootorder) sed -i "s/^BootOrder: .*/BootOrder: $2/" {entries} ;;
+--bootnum) sed -i "s/^Boot$2 /Boot$2* /" {entries} ;;
+*) sed -i 's/^BootOrder: /BootOrder: 0001,/' {entries}
+   [ -e {tmp_path}/full ] && {{ echo 'No space left on device' >&2; exit 5; }}
    echo "Boot0001* proxmox HD(2,GPT,{_PARTITION.lower()},0x800)/File($9) $*" >>{entries} ;;
 esac""",
     }
@@ -125,11 +128,28 @@ esac""",
 def test_an_entry_is_added_once_and_no_other_goes(firmware, machine, esp):
     for _ in range(2):
         Grub().boot_install(esp, Firmware.UEFI, machine.task)
-    first, second = firmware.read_text().splitlines()
-    assert first == "Boot0000* UiApp"
+    order, first, second = firmware.read_text().splitlines()
+    assert (order, first) == ("BootOrder: 0001,0000", "Boot0000* UiApp")
     assert second.endswith(
         rf"--create --disk {esp.disk} --part 2 --label proxmox --loader \EFI\proxmox\grubx64.efi"
     )
+    assert machine.task.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("order", "mark"),
+    [("0001,0000", ""), ("0000", "*"), ("0000", "")],
+    ids=["inactive", "not in the order", "neither"],
+)
+def test_an_entry_that_the_firmware_passes_over_is_put_to_use(firmware, machine, esp, order, mark):
+    entry = rf"proxmox HD(2,GPT,{_PARTITION.lower()},0x800)/File(\EFI\proxmox\grubx64.efi)"
+    firmware.write_text(f"BootOrder: {order}\nBoot0000* UiApp\nBoot0001{mark} {entry}\n")
+    Grub().boot_install(esp, Firmware.UEFI, machine.task)
+    assert firmware.read_text().splitlines() == [
+        "BootOrder: 0001,0000",
+        "Boot0000* UiApp",
+        f"Boot0001* {entry}",
+    ]
     assert machine.task.warnings == []
 
 

@@ -104,8 +104,51 @@ def test_the_menu_is_that_of_grub_mkconfig(grub_host, make_plan, render, setting
 
 def test_the_root_comes_from_the_plan_and_the_rest_from_grubs_settings(boots):
     cmdline = "root=ZFS=rpool/ROOT/pve-1 boot=zfs rootflags=x BOOT_IMAGE=/old quiet initrd=/x"
-    started = boots("GRUB_CMDLINE_LINUX='a=1'\nGRUB_CMDLINE_LINUX_DEFAULT=b", cmdline=cmdline)
+    started = boots(
+        "GRUB_CMDLINE_LINUX='a=1'\nGRUB_CMDLINE_LINUX_DEFAULT=b",
+        cmdline=cmdline,
+        running_cmdline=True,
+    )
     assert started.cmdline == "root=ZFS=rpool/ROOT/pve-1 boot=zfs rootflags=x ro a=1 b"
+
+
+_ROOT = (
+    "root=ZFS=rpool/ROOT/pve-1 boot=zfs zfsforce=1 rootzfsflags=ro cryptopts=target=a,source=b "
+    "rd.luks.uuid=1 rd.luks.uuid=2 rd.lvm.lv=pve/root rd.lvm.lv=pve/swap"
+)
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_nothing_that_finds_the_root_vanishes(boots, running):
+    started = boots("", cmdline=_ROOT, running_cmdline=running)
+    assert started.cmdline == f"{_ROOT} ro"
+
+
+def test_nothing_vanishes_of_what_is_written_down(render, make_plan, boots):
+    written = "root=/dev/a console=ttyS0 console=tty0 intel_iommu=on rw quiet"
+    assert boots("GRUB_CMDLINE_LINUX=a", cmdline=written).cmdline == (
+        "root=/dev/a console=ttyS0 console=tty0 intel_iommu=on quiet rw a"
+    )
+    settings = "GRUB_CMDLINE_LINUX='intel_iommu=off console=tty0'\n"
+    tree = render(make_plan(NEW, settings=settings, cmdline=written))
+    assert [one.split()[1] for one in tree.warnings] == ["console=ttyS0", "intel_iommu=on"]
+    same = make_plan(NEW, settings=settings, cmdline="root=/a intel_iommu=off")
+    assert render(same).warnings == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        'GRUB_CMDLINE_LINUX="root=UUID=$UNSET ro"\n',
+        'GRUB_CMDLINE_LINUX_DEFAULT="quiet root=$UNSET"\n',
+        "GRUB_CMDLINE_LINUX='root=LABEL='\n",
+        "GRUB_CMDLINE_LINUX='root=ZFS='\n",
+    ],
+)
+def test_a_root_that_names_nothing_is_refused_with_its_line(make_plan, esp, settings):
+    with pytest.raises(ProviderError, match="names no file system") as caught:
+        Grub().boot_render(esp, make_plan(NEW, settings=settings, cmdline="root=/dev/good"))
+    assert "/etc/default/grub: GRUB_CMDLINE_LINUX" in caught.value.message
 
 
 def test_a_root_in_grubs_settings_wins(boots):
@@ -347,6 +390,66 @@ def test_custom_entries_come_along_in_a_file_of_their_own(render, make_plan, esp
     assert "source $prefix/custom-host.cfg" in tree.texts[CONFIG].decode()
     (warning,) = tree.warnings
     assert "50_mine is not run for an ESP" in warning
+
+
+def put_custom(plan, text):
+    (plan.root / "boot/grub").mkdir(parents=True, exist_ok=True)
+    (plan.root / "boot/grub/custom.cfg").write_text(text)
+
+
+def bring_all(esp, tree):
+    for _ in bring(esp.mountpoint, tree):
+        pass
+
+
+@pytest.mark.parametrize("chosen", ["1>2", "1>gnulinux-{old}-advanced-pvefw", "gone"])
+def test_a_default_in_custom_entries_is_seen_and_a_pin_comes_before_it(
+    render, make_plan, esp, chosen
+):
+    plan = make_plan(NEW, OLD)
+    put_custom(plan, f"set default='{chosen.format(old=OLD)}'\n")
+    put_loader(esp)
+    bring_all(esp, render(plan))
+    boots = Player(esp.mountpoint).start().linux[0].removeprefix("/vmlinuz-")
+    assert Grub().boot_probe(esp).default == (boots if chosen != "gone" else None)
+
+    bring_all(esp, render(replace(plan, default=OLD, pinned=True)))
+    assert Player(esp.mountpoint).start().linux[0] == f"/vmlinuz-{OLD}"
+    assert Grub().boot_probe(esp).default == OLD
+
+
+def test_a_boot_that_happens_once_comes_before_a_default_in_custom_entries(render, make_plan, esp):
+    plan = make_plan(NEW, OLD, next_boot=OLD)
+    put_custom(plan, "set default=0\n")
+    bring_all(esp, render(plan))
+    Grub().boot_arm(esp, plan, FakeTask())
+    assert [Player(esp.mountpoint).start().linux[0] for _ in range(2)] == [
+        f"/vmlinuz-{OLD}",
+        f"/vmlinuz-{NEW}",
+    ]
+
+
+def put_loader(esp):
+    for name in ("EFI/proxmox/grubx64.efi", "grub/x86_64-efi/normal.mod"):
+        (esp.mountpoint / name).parent.mkdir(parents=True, exist_ok=True)
+        (esp.mountpoint / name).write_text("GRUB")
+
+
+@pytest.mark.parametrize("line", ["GRUB_DEFAULT=1>2", "export GRUB_DEFAULT=1>2 # third"])
+def test_a_default_without_quotes_is_what_was_meant(render, make_plan, esp, line):
+    tree = render(make_plan(NEW, OLD, settings=f"{line}\n"))
+    [warning] = tree.warnings
+    assert "GRUB_DEFAULT needs quotes" in warning
+    put_loader(esp)
+    bring_all(esp, tree)
+    assert Player(esp.mountpoint).start().linux[0] == f"/vmlinuz-{OLD}"
+    assert Grub().boot_probe(esp).default == OLD
+
+
+def test_a_screen_has_its_keyboard_beside_a_serial_line(text):
+    made = text('GRUB_TERMINAL="gfxterm serial"\n')
+    assert "terminal_input console serial\n" in made
+    assert "terminal_output gfxterm serial\n" in made
 
 
 def test_without_custom_entries_there_is_no_such_file(render, make_plan):

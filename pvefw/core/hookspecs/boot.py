@@ -61,10 +61,11 @@ class BootloaderSpec:
         """Arrange for ``plan.next_boot`` to be booted once, or undo that where it is ``None``.
 
         Called after the tree is in place, wherever :meth:`boot_probe` finds another ``next_boot`` than
-        the plan's. A loader that falls back by itself (an EFI variable, boot counting, a saved entry
-        that is cleared before the kernel starts) does it here; without this hook the loader's rendered
-        configuration must do it. Core forgets ``plan.next_boot`` as soon as the host has been started
-        again, whichever kernel came up.
+        the plan's; since 1.1 also where it finds itself ``overruled``, and the plan is ``pinned`` or to
+        ``take_over``: what overrules is to be taken away then. A loader that falls back by itself (an
+        EFI variable, boot counting, a saved entry that is cleared before the kernel starts) does it
+        here; without this hook the loader's rendered configuration must do it. Core forgets
+        ``plan.next_boot`` as soon as the host has been started again, whichever kernel came up.
 
         :param esp: mounted and writable.
         :param plan: as for :meth:`boot_render`.

@@ -6,6 +6,7 @@ for the authoritative servers, tries again, and cleans up.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from pvefw.core.hookspecs import optional, required
 from pvefw.core.model import CatalogEntry, Task, TxtRecord
@@ -65,7 +66,8 @@ class DnsSpec:
         :raises RateLimited: core waits and calls again with the same records.
         :raises Unavailable: core tries again a few times with the same records.
         :raises ProviderError: anything else, in the provider's own words. Core then calls
-            :meth:`dns_remove` with the same records.
+            :meth:`dns_remove` with the same records, unless the error is ``unchanged``: the provider was
+            never reached, or refused all of them, so that none of these records can be there.
         """
 
     @required
@@ -126,27 +128,33 @@ class DnsCatalogSpec:
     """Offers many DNS providers from one plugin.
 
     A name's own entry point in ``pvefw.dns`` wins over a catalogue; ``CATALOGUE/NAME`` is always
-    unambiguous.
+    unambiguous. Every hook gets ``root``: the directory below which the host's files lie (``--root``),
+    for catalogues that look for files.
     """
 
     @required
-    def catalog_names(self) -> Sequence[str]:
-        """Every provider's name, sorted. Called for completion: it must be quick and stay offline."""
+    def catalog_names(self, root: Path) -> Sequence[str]:
+        """Every provider's name, sorted. Called for completion: it must be quick and stay offline.
+
+        :param root: ``/``, or the tree that ``--root`` names.
+        """
 
     @required
-    def catalog_entry(self, name: str) -> CatalogEntry:
+    def catalog_entry(self, name: str, root: Path) -> CatalogEntry:
         """One provider's title and settings.
 
         :param name: one of :meth:`catalog_names`.
+        :param root: as for :meth:`catalog_names`.
         :raises ProviderError: when the name cannot be used after all, and why.
         """
 
     @required
-    def catalog_make(self, name: str, values: Mapping[str, str]) -> object:
+    def catalog_make(self, name: str, values: Mapping[str, str], root: Path) -> object:
         """Make the DNS plugin for one provider.
 
         :param name: one of :meth:`catalog_names`.
-        :param values: checked against the entry's settings; references are resolved.
+        :param values: checked against the entry's settings, unless that is open; references are resolved.
+        :param root: as for :meth:`catalog_names`.
         :returns: an object with the hooks of :class:`DnsSpec`.
         :raises ProviderError: when it cannot be made, for instance for a missing program.
         """

@@ -23,35 +23,44 @@ class Acmesh:
     )
 
     @hookimpl
-    def catalog_names(self) -> Sequence[str]:
+    def catalog_names(self, root: Path) -> Sequence[str]:
         """The names of all scripts found."""
-        return sorted(self._scripts())
+        return sorted(self._scripts(root))
 
     @hookimpl
-    def catalog_entry(self, name: str) -> CatalogEntry:
-        """What a script's info block says."""
-        script = self._script(name)
-        info = script_info.parse(name, script.read_text(encoding="utf-8", errors="replace"))
-        return CatalogEntry(name, info.title, info.settings, info.docs)
+    def catalog_entry(self, name: str, root: Path) -> CatalogEntry:
+        """What a script's info block and its text say; neither is complete, so every key is accepted."""
+        script = self._script(name, root)
+        info = script_info.parse(name, script.read_text(encoding="utf-8-sig", errors="replace"))
+        return CatalogEntry(name, info.title, info.settings, info.docs, open=True)
 
     @hookimpl
-    def catalog_make(self, name: str, values: Mapping[str, str]) -> "ScriptedDns":
+    def catalog_make(self, name: str, values: Mapping[str, str], root: Path) -> "ScriptedDns":
         """A provider that runs the script."""
-        return ScriptedDns(Script(name, self._script(name), values))
+        return ScriptedDns(Script(name, self._script(name, root), values))
 
-    def _scripts(self) -> dict[str, Path]:
-        places = [*([self.path] if self.path else []), *(Path(one).expanduser() for one in PLACES)]
+    def _scripts(self, root: Path) -> dict[str, Path]:
+        own = [self.path] if self.path else []
+        places = [_below(root, one) for one in (*own, *map(Path, PLACES))]
         found: dict[str, Path] = {}
         for path in (script for place in places for script in sorted(place.glob("dns_*.sh"))):
             if match := _SCRIPT.fullmatch(path.name):
                 found.setdefault(match["name"], path)
         return found
 
-    def _script(self, name: str) -> Path:
+    def _script(self, name: str, root: Path) -> Path:
         try:
-            return self._scripts()[name]
+            return self._scripts(root)[name]
         except KeyError as error:
             raise ProviderError(f"there is no script dns_{name}.sh") from error
+
+
+def _below(root: Path, place: Path) -> Path:
+    """A directory of the host as it lies below the root; one that is below it already stays."""
+    absolute = place.expanduser().absolute()
+    if absolute.is_relative_to(root):
+        return absolute
+    return root / absolute.relative_to(absolute.anchor)
 
 
 @dataclass(init=False)

@@ -222,6 +222,13 @@ _pvefw_request() { # METHOD URL BODY CONTENT_TYPE ONLY_HEADER SECONDS
         printf 'url = '
         _pvefw_quote "$2"
     } | curl --disable --config -
+    _pvefw_status=$?
+    if [ "$_pvefw_status" -eq 0 ]; then
+        _pvefw_say R "$(sed -n 's/^HTTP\/[0-9.]* \([0-9]*\).*/\1/p' "$HTTP_HEADER" | tail -n 1)"
+    else
+        _pvefw_say R "curl $_pvefw_status"
+    fi
+    return "$_pvefw_status"
 }
 _post() { # BODY URL [needbase64] [METHOD] [CONTENT_TYPE]
     if [ -n "$3" ]; then

@@ -1,10 +1,12 @@
 """DNS UPDATE (RFC 2136), signed with TSIG (RFC 8945): BIND, Knot, PowerDNS, Windows …"""
 
 import binascii
+import contextlib
+import itertools
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import dns.exception
 import dns.message
@@ -20,10 +22,10 @@ from pvefw.api import (
     Task,
     TxtRecord,
     Unavailable,
-    Unsupported,
     hookimpl,
     setting,
 )
+from pvefw_acme_dns_generic import refusals
 
 __all__ = ["Rfc2136"]
 
@@ -36,6 +38,8 @@ _ALGORITHMS = {
     "hmac-sha384": dns.tsig.HMAC_SHA384,
     "hmac-sha512": dns.tsig.HMAC_SHA512,
 }
+_UNVERIFIED: Any = False
+"""As a keyring: read an answer and do not verify it yet."""
 _MOST_IN_UDP = 1232
 """Bytes of a message that no network fragments (dnsflagday.net/2020)."""
 
@@ -104,45 +108,75 @@ class Rfc2136:
             raise CredentialsRejected(
                 f"{self.server} rejects the TSIG key: {self._key_problem(error)}",
                 hint="Compare key_name, algorithm and secret with the server's configuration.",
+                unchanged=isinstance(error, dns.tsig.PeerError),
             ) from None
         except dns.exception.DNSException as error:
             raise ProviderError(
                 f"{self.server} answered something that is not DNS: {error}"
             ) from error
         if reply.rcode() != dns.rcode.NOERROR:
-            self._explain(reply.rcode(), zone)
+            self._explain(reply, zone)
 
     # --- the way to the server ----------------------------------------------------------------------
 
     def _ask(self, update: dns.update.UpdateMessage) -> dns.message.Message:
         """TCP, for it tells at once when nobody is there; UDP where TCP is closed to us."""
-        addresses = self._addresses()
-        answer = self._first_answer(update, addresses, dns.query.tcp)
-        if isinstance(answer, str) and len(update.to_wire()) <= _MOST_IN_UDP:
-            answer = self._first_answer(update, addresses, dns.query.udp)
-        if not isinstance(answer, str):
-            return answer
+        ways = [self._over_tcp]
+        if len(update.to_wire()) <= _MOST_IN_UDP:
+            ways.append(self._over_udp)
+        why, sent = "", False
+        for way, address in itertools.product(ways, self._addresses()):
+            try:
+                return self._verified(update, way(update, address))
+            except _Lost as lost:
+                why, sent = f"{address}{lost.why}", sent or lost.sent
         raise Unavailable(
-            f"{self.server} cannot be reached: {answer}",
+            f"{self.server} cannot be reached: {why}",
             hint=f"Check that port {self._port} of the server is open to this host.",
+            unchanged=not sent,
         )
 
-    def _first_answer(
-        self,
-        update: dns.message.Message,
-        addresses: Sequence[str],
-        ask: Callable[..., dns.message.Message],
-    ) -> dns.message.Message | str:
-        """The answer of the first address that gives one, else why the last one did not."""
-        why = ""
-        for address in addresses:
-            try:
-                return ask(update, address, timeout=self.timeout, port=self._port)
-            except dns.exception.Timeout:
-                why = f"{address} did not answer within {self.timeout:g} seconds"
-            except (OSError, EOFError) as error:
-                why = f"{address}: {getattr(error, 'strerror', None) or 'it closed the connection'}"
-        return why
+    def _over_tcp(self, update: dns.update.UpdateMessage, address: str) -> dns.message.Message:
+        with _telling(self.timeout, sent=False):
+            connection = socket.create_connection((address, self._port), self.timeout)
+        with connection, _telling(self.timeout, sent=True):
+            dns.query.send_tcp(connection, update.to_wire())
+            return dns.query.receive_tcp(connection, keyring=_UNVERIFIED, request_mac=update.mac)[0]
+
+    def _over_udp(self, update: dns.update.UpdateMessage, address: str) -> dns.message.Message:
+        """A question first: of an update that gets no answer nobody knows whether it arrived."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with _telling(self.timeout, sent=False):
+            channel = socket.socket(family, socket.SOCK_DGRAM)
+        with channel:
+            channel.settimeout(self.timeout)
+            with _telling(self.timeout, sent=False):
+                channel.connect((address, self._port))
+                _exchanged(channel, dns.message.make_query(update.zone[0].name, "SOA"))
+            with _telling(self.timeout, sent=True):
+                return _exchanged(channel, update)
+
+    def _verified(
+        self, update: dns.update.UpdateMessage, reply: dns.message.Message
+    ) -> dns.message.Message:
+        """An answer that is ours, with its signature checked; one that refuses may have none.
+
+        Servers that do not take updates, or do not know TSIG, refuse without a signature. To believe a
+        forged refusal costs nothing but the change.
+
+        :raises dns.exception.DNSException: as :func:`dns.message.from_wire`.
+        """
+        if not update.is_response(reply):
+            raise dns.query.BadResponse
+        if self._key is None or (not reply.had_tsig and reply.rcode() != dns.rcode.NOERROR):
+            return reply
+        if not reply.had_tsig:
+            raise ProviderError(
+                f"{self.server} answers without a signature: it may be another server, or not know TSIG",
+                hint="Check 'server', and whether it verifies the key at all.",
+            )
+        wire = reply.wire or b""
+        return dns.message.from_wire(wire, keyring=self._key, request_mac=update.mac)
 
     def _addresses(self) -> list[str]:
         try:
@@ -155,34 +189,17 @@ class Rfc2136:
 
     # --- what its answers mean ----------------------------------------------------------------------
 
-    def _explain(self, rcode: dns.rcode.Rcode, zone: str) -> NoReturn:
-        """Raise what a response code means (RFC 2136 section 2.2, RFC 8945 section 5.3)."""
-        said = f"{self.server} answers {dns.rcode.to_text(rcode)}"
-        match rcode:
-            case dns.rcode.REFUSED | dns.rcode.NOTAUTH if self._key is None:
-                raise CredentialsRejected(
-                    f"{said}: it does not let this host change {zone} without a key",
-                    hint="Set key_name and secret, or let this address change the zone.",
-                )
-            case dns.rcode.REFUSED:
-                raise CredentialsRejected(
-                    f"{said}: the key {self.key_name} may not change TXT records of {zone}",
-                    hint="Let the key do so at the server (update-policy in BIND, acl in Knot).",
-                )
-            case dns.rcode.NOTAUTH:
-                raise ProviderError(
-                    f"{said}: it is not the primary server of {zone}",
-                    hint="Set 'server' to the server that the zone's SOA record names.",
-                )
-            case dns.rcode.NOTZONE:
-                raise ProviderError(f"{said}: a record is not within {zone}")
-            case dns.rcode.NOTIMP:
-                raise Unsupported(f"{said}: it does not take updates (RFC 2136)")
-            case dns.rcode.SERVFAIL:
-                raise Unavailable(
-                    f"{said}: it could not store the change", hint="Look into the server's log."
-                )
-        raise ProviderError(f"{said} to the update of {zone}")
+    def _explain(self, reply: dns.message.Message, zone: str) -> NoReturn:
+        """Raise what a refusal means. An update is done as a whole or not at all: nothing was changed."""
+        signed = self._key is None or reply.had_tsig
+        without = "" if signed else " without a signature"
+        kind, why, hint = refusals.meaning(reply.rcode(), self.key_name, signed=signed)
+        raise kind(
+            f"{self.server} answers {dns.rcode.to_text(reply.rcode())}{without}: "
+            + why.format(zone=zone, key=self.key_name),
+            hint=hint,
+            unchanged=True,
+        )
 
     def _key_problem(self, error: Exception) -> str:
         match error:
@@ -201,7 +218,7 @@ class Rfc2136:
             dns.query.send_tcp(connection, wire)
             reply, _ = dns.query.receive_tcp(
                 connection,
-                keyring=False,  # type: ignore[arg-type]  # False: read the answer, do not verify it
+                keyring=_UNVERIFIED,
                 request_mac=update.mac,
             )
         signature = reply.tsig[0] if reply.tsig else None
@@ -215,8 +232,42 @@ class Rfc2136:
         )
 
 
+class _Lost(Exception):
+    """There is no answer."""
+
+    def __init__(self, why: str, *, sent: bool) -> None:
+        super().__init__(why)
+        self.why = why
+        self.sent = sent
+        """Whether the update may have arrived."""
+
+
+@contextlib.contextmanager
+def _telling(seconds: float, *, sent: bool) -> Iterator[None]:
+    """Turn what sockets raise into :class:`_Lost`."""
+    try:
+        yield
+    except (TimeoutError, dns.exception.Timeout):
+        raise _Lost(f" did not answer within {seconds:g} seconds", sent=sent) from None
+    except EOFError:
+        raise _Lost(": it closed the connection", sent=sent) from None
+    except OSError as error:
+        raise _Lost(f": {error.strerror or error}", sent=sent) from None
+
+
+def _exchanged(channel: socket.socket, message: dns.message.Message) -> dns.message.Message:
+    """The answer to a message over a UDP socket that is connected; not verified."""
+    channel.send(message.to_wire())
+    while True:
+        with contextlib.suppress(dns.exception.DNSException):
+            reply = dns.message.from_wire(channel.recv(65535), keyring=_UNVERIFIED)
+            if message.is_response(reply):
+                return reply
+
+
 def _split(server: str) -> tuple[str, int]:
     """Host and port of ``192.0.2.1``, ``ns1.example.com:5353``, ``2001:db8::1``, ``[2001:db8::1]:53``."""
+    server = server.removeprefix("dns://").rstrip("/")  # RFC 4501
     if server.startswith("["):
         host, bracket, port = server[1:].partition("]")
         valid = bool(bracket) and (not port or port.startswith(":"))

@@ -5,6 +5,7 @@ nor a credential has to be in a file or an argument that others can see.
 """
 
 import os
+import re
 import shlex
 import shutil
 import tempfile
@@ -13,29 +14,12 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from pvefw.api import (
-    CredentialsRejected,
-    ProviderError,
-    Sandbox,
-    Task,
-    TxtRecord,
-    Unavailable,
-    run,
-)
+from pvefw.api import Sandbox, Task, TxtRecord, run
+from pvefw_acme_dns_generic import failure
 
 _SECONDS = 240.0
-_MARK = "\036"
-_SAID = 4
-_REFUSED = (
-    "unauthorized",
-    "forbidden",
-    "invalid token",
-    "authentication",
-    "access denied",
-    "401",
-    "403",
-)
-_BUSY = ("timed out", "timeout", "could not resolve", "connection refused", "503", "502", "504")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+"""What can be the name of a variable; a script cannot read another key."""
 
 
 class Script:
@@ -64,27 +48,11 @@ class Script:
                 check=False,
                 sandbox=Sandbox(workdir),
             )
-        errors, noise = [], []
-        for line in done.stderr.split("\n"):  # splitlines() would split at the mark
-            mark, _, message = line.partition(_MARK)
-            if mark or not message:
-                noise.append(line)
-            elif message[0] == "E":
-                errors.append(message[1:].strip())
-            else:
-                task.log(message[1:].strip())
+        said = failure.sort(done.stderr)
+        for message in said.notes:
+            task.log(message)
         if done.returncode != 0:
-            raise self._failure(action, errors or noise[-_SAID:])
-
-    def _failure(self, action: str, said: Sequence[str]) -> ProviderError:
-        words = " / ".join(said[-_SAID:]) or "it said nothing"
-        message = f"{self._path.name} {action}: {words}"
-        lowered = message.lower()
-        if any(one in lowered for one in _REFUSED):
-            return CredentialsRejected(message, hint="Check the credentials and their rights.")
-        if any(one in lowered for one in _BUSY):
-            return Unavailable(message)
-        return ProviderError(message)
+            raise failure.explain(f"{self._path.name} {action}", said, done.stdout)
 
     def _program(self, action: str, records: Sequence[TxtRecord]) -> str:
         """Everything that the shell reads."""
@@ -92,6 +60,7 @@ class Script:
         credentials = [
             f"{prefix}{key}={shlex.quote(value)}"
             for key, value in self._values.items()
+            if _VARIABLE.fullmatch(key)
             for prefix in ("CONF_", "")
         ]
         calls = [
@@ -99,7 +68,7 @@ class Script:
             f"{shlex.quote(one.value)} </dev/null || exit 1"
             for one in records
         ]
-        script = self._path.read_text(encoding="utf-8", errors="surrogateescape")
+        script = self._path.read_text(encoding="utf-8-sig", errors="surrogateescape")
         return "\n".join([helpers, *credentials, script, *calls, "exit 0", ""])
 
 

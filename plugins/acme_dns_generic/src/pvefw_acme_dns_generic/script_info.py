@@ -1,17 +1,39 @@
-"""What a dnsapi script says of itself: the ``dns_NAME_info='…'`` block at its head, read as text."""
+"""What a dnsapi script says of itself: the ``dns_NAME_info='…'`` block at its head, read as text.
 
+The block is a hint for people, and written by many hands: options indented by one blank, by several or
+not at all, ``Optional:`` sections, ``Default: "…"``, ``OptionsAlt:`` once or more often, "or" between
+keys, or all of it as JSON. Many scripts have none. What the script's text reads completes it.
+"""
+
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from pvefw.api import SettingInfo
+from pvefw_acme_dns_generic import script_reads
+from pvefw_acme_dns_generic.script_reads import Reads
 
-_OPTION = re.compile(r"\s+(?P<key>[A-Za-z_][A-Za-z0-9_]*)\s*(?P<help>.*)")
-_FIELD = re.compile(r"(?P<field>[A-Z][A-Za-z]+):\s*(?P<value>.*)")
-_OPTIONAL = re.compile(r"\boptional\b", re.IGNORECASE)
+_BLOCK = r"""(?:'(?P<single>(?:[^']|'\\'')*)'|"(?P<double>(?:\\.|[^"\\])*)")"""
+"""Quoted for a shell, in one way or the other."""
+_OPTION = re.compile(
+    r"\s*(?:export\s+)?(?P<key>[A-Za-z_][A-Za-z0-9_]*)(?:\s*[:=-]\s*|\s+|$)(?P<help>.*)"
+)
+_FIELD = re.compile(r"\s*(?P<field>[A-Z][A-Za-z]+)\s*:\s*(?P<value>.*)")
+_FIELDS = frozenset(
+    ("author", "authors", "default", "docs", "domains", "issues", "note", "notes", "site")
+)
+_OPTIONS, _ALTERNATIVES, _OPTIONAL_SECTION = "options", "optionsalt", "optional"
+_OPTIONAL = re.compile(r"\b(optional|only (if|for|when)|if (set|not set|you))\b", re.IGNORECASE)
+_DEFAULT = re.compile(
+    r"\bdefaults?\b(?:\s+(?:is|value|to))*\s*[:=]?\s*(?P<quote>[\"'`]?)(?P<value>[\w.:/@,+-]*)",
+    re.IGNORECASE,
+)
+_OR = re.compile(r"^\s*or\b|\bor$|\b(?:or|instead of) [`\"']?[A-Z][A-Za-z0-9]*_", re.IGNORECASE)
 _PUBLIC = re.compile(
-    r"(user(name)?|login|e?mail|url|uri|endpoint|host|server|zone|domain|region|ttl|port|"
-    r"project|subscription|account|tenant|customer|realm|version|type|(?<!key)(?<!token)_?id)$",
+    r"(user(name)?|login|e?mail|url|uri|endpoint|host|server|zones?|domain|region|ttl|port|"
+    r"project|subscription|account|tenant|customer|realm|version|type|slowrate|timeout|"
+    r"(?<!key)(?<!token)_?id)$",
     re.IGNORECASE,
 )
 """Keys that end so are shown; everything else may be a credential and is masked."""
@@ -27,46 +49,156 @@ class ScriptInfo:
     settings: Sequence[SettingInfo]
 
 
+@dataclass(frozen=True)
+class _Option:
+    """One option of a block; ``needed`` unless the block itself says otherwise."""
+
+    key: str
+    help: str
+    needed: bool
+    default: str = ""
+
+
 def parse(name: str, text: str) -> ScriptInfo:
-    """Read a script's info block.
+    """Read a script's info block, and complete it from the rest of the text.
 
     :param name: the provider's name: ``hetzner`` for ``dns_hetzner.sh``.
-    :param text: the script. One without a block gets its name as title, and no settings.
+    :param text: the script. One without a block gets its name as title, and what its text reads.
     """
-    block = re.search(rf"dns_{re.escape(name)}_info='([^']*)'", text)
+    text = text.replace("\r\n", "\n")
+    block = re.search(rf"dns_{re.escape(name)}_info={_BLOCK}", text)
     if block is None:
-        return ScriptInfo(name, name, "", ())
-    lines = block[1].strip("\n").split("\n")
-    title, docs, section = lines[0].strip(), "", ""
-    options: dict[str, list[SettingInfo]] = {"Options": [], "OptionsAlt": []}
+        return ScriptInfo(name, name, "", tuple(_settings([], script_reads.find(text), text)))
+    rest = text[: block.start()] + text[block.end() :]
+    said = (block["single"] or block["double"] or "").replace(r"'\''", "'").strip("\n")
+    if said.lstrip().startswith(("[", "{")):
+        title, docs, options = _from_json(said)
+    else:
+        title, docs, options = _from_lines(said.split("\n"))
+    settings = tuple(_settings(options, script_reads.find(rest), rest))
+    return ScriptInfo(name, title or name, docs, settings)
+
+
+def _settings(options: Iterable[_Option], reads: Reads, text: str) -> Iterator[SettingInfo]:
+    """Those of the block first; of several with one key the first one counts."""
+    seen: set[str] = set()
+    for one in options:
+        if one.key in seen:
+            continue
+        seen.add(one.key)
+        idle = not re.search(rf"\b{one.key}\b", text)
+        yield SettingInfo(
+            key=one.key,
+            help=f"{one.help or one.key}{' (The script does not read it.)' if idle else ''}",
+            secret=not _PUBLIC.search(one.key),
+            required=one.needed
+            and not (idle or one.key in reads.defaults or one.key in reads.alternatives),
+            default=one.default or reads.defaults.get(one.key, ""),
+        )
+    for key in reads.keys:
+        if key not in seen:
+            help_ = f"{key}, as the script's text reads it."
+            secret = not _PUBLIC.search(key)
+            yield SettingInfo(key, help_, secret=secret, default=reads.defaults.get(key, ""))
+
+
+# --- lines --------------------------------------------------------------------------------------------
+
+
+def _from_lines(lines: Sequence[str]) -> tuple[str, str, list[_Option]]:
+    """Title, documentation and options of the usual form."""
+    title, docs, section, alternatives = lines[0].strip(), "", "", False
+    options: list[_Option] = []
     for line in lines[1:]:
         match = _FIELD.fullmatch(line)
-        if match:
-            section = match["field"]
-            docs = _url(match["value"]) if section == "Docs" else docs
-        elif section in options and (option := _OPTION.fullmatch(line)):
-            options[section].append(_setting(option["key"], option["help"].strip()))
-    return ScriptInfo(name, title, docs, tuple(_both_ways(*options.values())))
+        field = match["field"].lower() if match else ""
+        if match and (field in _FIELDS or field.startswith(_OPTIONS) or field == _OPTIONAL_SECTION):
+            if field == "default":
+                _add_default(options, match["value"])
+                continue
+            section = field
+            docs = _url(match["value"]) if field == "docs" else docs
+            alternatives |= field.startswith(_ALTERNATIVES)
+        elif section.startswith(_OPTIONS) or section == _OPTIONAL_SECTION:
+            options += _option(line, section)
+            alternatives |= bool(options and line.strip().lower() in ("or", "or:"))
+    if alternatives:  # where there is another set of credentials, neither can be required
+        options = [replace(one, needed=False) for one in options]
+    return title, docs, _without_either(options)
 
 
-def _setting(key: str, text: str) -> SettingInfo:
-    return SettingInfo(
-        key=key,
-        help=text or key,
-        secret=not _PUBLIC.search(key),
-        required=not _OPTIONAL.search(text),
-    )
+def _option(line: str, section: str) -> Iterator[_Option]:
+    match = _OPTION.fullmatch(line)
+    if match is None or not ("_" in match["key"] or match["key"].isupper()):
+        return  # a sentence, or the word "or"
+    text = match["help"].strip()
+    default = _DEFAULT.search(text)
+    needed = section != _OPTIONAL_SECTION and not (_OPTIONAL.search(text) or default)
+    yield _Option(match["key"], text, needed=needed, default=_default(default))
 
 
-def _both_ways(
-    first: Sequence[SettingInfo], alternative: Sequence[SettingInfo]
-) -> Iterator[SettingInfo]:
-    """Where there is another set of credentials, neither can be required."""
-    seen: set[str] = set()
-    for one in (*first, *alternative):
-        if one.key not in seen:
-            seen.add(one.key)
-            yield replace(one, required=one.required and not alternative)
+def _add_default(options: list[_Option], text: str) -> None:
+    """A line ``Default: "…"`` belongs to the option above it."""
+    if options:
+        value = text.strip().strip("\"'`")
+        options[-1] = replace(options[-1], needed=False, default=value)
+
+
+def _without_either(options: Sequence[_Option]) -> list[_Option]:
+    """An option whose help says "or" and another key is one of two ways; so is the other one."""
+    either = {one.key for one in options if _OR.search(one.help)}
+    either |= {
+        other.key
+        for one in options
+        if one.key in either
+        for other in options
+        if re.search(rf"\b{other.key}\b", one.help)
+    }
+    return [replace(one, needed=one.needed and one.key not in either) for one in options]
+
+
+def _default(match: "re.Match[str] | None") -> str:
+    return match["value"].rstrip(".") if match else ""
+
+
+# --- JSON ---------------------------------------------------------------------------------------------
+
+_KEYS = ("name", "key", "variable", "id")
+_HELPS = ("usage", "help", "description", "title", "label")
+_LISTS = ("options", "settings", "fields", "parameters")
+
+
+def _from_json(text: str) -> tuple[str, str, list[_Option]]:
+    """A list of objects with a name each, perhaps below ``options`` of an object with title and docs."""
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return "", "", []
+    title, docs = "", ""
+    if isinstance(data, dict):
+        title, docs = (str(_first(data, keys)) for keys in (("name", "title"), ("docs", "site")))
+        data = _first(data, _LISTS) or []
+    if isinstance(data, dict):
+        data = [
+            {"name": key, **(value if isinstance(value, dict) else {"help": value})}
+            for key, value in data.items()
+        ]
+    options = [_json_option(one) for one in data if isinstance(one, dict) and _first(one, _KEYS)]
+    return title, _url(docs), options
+
+
+def _json_option(item: dict[str, object]) -> _Option:
+    text = str(_first(item, _HELPS))
+    found = _DEFAULT.search(text)
+    default = str(item.get("default") or _default(found))
+    required = str(item.get("required", "1")).lower() not in ("0", "false", "no", "")
+    optional = str(item.get("optional", "0")).lower() in ("1", "true", "yes")
+    needed = required and not (optional or default or _OPTIONAL.search(text))
+    return _Option(str(_first(item, _KEYS)), text, needed=needed, default=default)
+
+
+def _first(item: dict[str, object], keys: Sequence[str]) -> object:
+    return next((item[key] for key in keys if item.get(key)), "")
 
 
 def _url(text: str) -> str:

@@ -41,7 +41,13 @@ class Standalone:
         answers = {one.token: one.key_authorization for one in challenges}
         if self.webroot is not None:
             task.log(f"Adding {len(answers)} files below {self.webroot}")
-            Webroot(self.webroot).add(answers)
+            files = Webroot(self.webroot)
+            files.add(answers)
+            for one in files.unreadable():
+                task.log(
+                    f"webroot {self.webroot}: {one} is closed to other users; a web server that is "
+                    "not of its group does not find the answers there (chmod o+x)"
+                )
             return
         self._answers |= answers
         if self._listener is None:

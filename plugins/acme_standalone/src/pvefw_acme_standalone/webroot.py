@@ -1,6 +1,7 @@
 """Answers as files below the document root of a web server that already runs."""
 
 import os
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -22,7 +23,8 @@ class Webroot:
         if not self._root.is_dir():
             raise ProviderError(f"webroot {self._root} is not a directory")
         try:
-            self._directory.mkdir(mode=0o755, parents=True, exist_ok=True)
+            for directory in (self._directory.parent, self._directory):
+                self._make(directory)
             for token, answer in answers.items():
                 self._write(self._directory / token, answer)
         except OSError as error:
@@ -45,6 +47,24 @@ class Webroot:
                 directory.rmdir()
             except OSError:
                 return  # others use it, or it was never made
+
+    def unreadable(self) -> list[str]:
+        """What the web server might not get at, from the document root down: a path and its mode each."""
+        found = []
+        for path in (self._root, self._directory.parent, self._directory):
+            mode = path.stat().st_mode
+            if not mode & stat.S_IXOTH:
+                found.append(f"{path} ({stat.filemode(mode)})")
+        return found
+
+    @staticmethod
+    def _make(directory: Path) -> None:
+        """A directory that every user can enter, whatever the umask; one that is there stays as it is."""
+        try:
+            directory.mkdir()
+        except FileExistsError:
+            return
+        directory.chmod(0o755)
 
     @staticmethod
     def _write(path: Path, answer: str) -> None:

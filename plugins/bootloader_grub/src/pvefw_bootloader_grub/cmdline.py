@@ -5,16 +5,23 @@ the kernel, which takes them off again (``Documentation/admin-guide/kernel-param
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pvefw.api import ProviderError
 from pvefw_bootloader_grub import script
 
-_FINDS_ROOT = {
-    *("root", "rootflags", "rootfstype", "rootdelay", "rootwait", "boot"),
-    *("zfs_force", "cryptdevice", "resume", "resume_offset", "ip", "nfsroot"),
-}
-"""What core's command line decides: where the root file system is. GRUB's own settings say the rest."""
+_FINDS_ROOT = re.compile(
+    r"root|rootflags|rootfstype|rootdelay|rootwait|boot|bootfs|rpool|zfs_?force|rootzfsflags|zfs\.\w+"
+    r"|crypt(?:device|opts|key)|r?d?\.?luks\..*|rd\.(?:lvm|md|dm|zfs|luks|iscsi|nvmf|nfs|neednet)\b.*"
+    r"|resume|resume_offset|ip|netroot|nfsroot|iscsi_\w+|nbdroot|do(?:lvm|mdadm)|overlayroot"
+)
+"""Options that say where the root file system is, and how to get at it."""
+_SEVERAL = re.compile(r"rd\..*|luks\..*|cryptopts|zfs\.\w+|ip|iscsi_\w+")
+"""Those of which each counts, however many there are."""
+_FROM_LOADERS = {"BOOT_IMAGE", "initrd"}
+_ACCESS = {"ro", "rw"}
+_NO_ROOT = re.compile(r"root=(?:(?:UUID|PARTUUID|LABEL|PARTLABEL|ZFS)=)?(?:\$.*)?", re.IGNORECASE)
+"""A ``root=`` that names nothing, as it comes out of a variable that nobody has set."""
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
 
 
@@ -23,22 +30,53 @@ def kernel_words(line: str) -> list[str]:
     return [word.replace('"', "") for word in _WORD.findall(line)]
 
 
-def words(core: str, settings: Mapping[str, str], *, recovery: bool = False) -> list[str]:
+def words(
+    core: str, settings: Mapping[str, str], *, recovery: bool = False, root_only: bool = False
+) -> list[str]:
     """The options of one menu entry, in the order of grub-mkconfig.
 
-    :param core: the plan's command line, of which only what finds the root file system is used, unless
-        the settings name the same option.
-    :raises ProviderError: a setting has an odd number of quotes.
+    :param core: the plan's command line; what the settings name, too, is as they have it.
+    :param root_only: whether only that counts of it which finds the root file system: the rest may be
+        what the settings once said.
+    :raises ProviderError: a setting has an odd number of quotes, or a ``root=`` that names nothing.
     """
     common = _setting(settings, "GRUB_CMDLINE_LINUX")
     if recovery:
         rest = [*(_setting(settings, "GRUB_CMDLINE_LINUX_RECOVERY") or ["single"]), *common]
     else:
         rest = [*common, *_setting(settings, "GRUB_CMDLINE_LINUX_DEFAULT")]
-    named = {_key(word) for word in rest}
-    ours = [word for word in kernel_words(core) if _key(word) in _FINDS_ROOT - named]
-    access = [] if named & {"ro", "rw"} else ["ro"]
+    given = [one for one in kernel_words(core) if _key(one) not in _FROM_LOADERS]
+    ours = [
+        one
+        for one in given
+        if not _is_named(one, rest)
+        and one not in _ACCESS
+        and (not root_only or _FINDS_ROOT.fullmatch(_key(one)))
+    ]
+    access = [one for one in given if one in _ACCESS][-1:] if not root_only else []
+    access = [] if _ACCESS & set(rest) else access or ["ro"]
     return ours + access + rest
+
+
+def unused(core: str, settings: Mapping[str, str]) -> list[str]:
+    """Options of the plan's command line that the settings give another value."""
+    rest = [
+        *_setting(settings, "GRUB_CMDLINE_LINUX"),
+        *_setting(settings, "GRUB_CMDLINE_LINUX_DEFAULT"),
+    ]
+    used = words(core, settings)
+    return [
+        one
+        for one in kernel_words(core)
+        if one not in used and one not in rest and _key(one) not in _FROM_LOADERS
+    ]
+
+
+def _is_named(word: str, rest: Sequence[str]) -> bool:
+    """Whether the settings have an option already; of some, several count."""
+    if _SEVERAL.fullmatch(_key(word)):
+        return word in rest
+    return _key(word) in set(map(_key, rest))
 
 
 def _key(word: str) -> str:
@@ -46,9 +84,17 @@ def _key(word: str) -> str:
 
 
 def _setting(settings: Mapping[str, str], name: str) -> list[str]:
+    value = settings.get(name, "")
     try:
-        return script.words(settings.get(name, ""))
+        found = script.words(value)
     except script.Unbalanced as error:
         raise ProviderError(
             f"{name} in /etc/default/grub: {error}", hint="Close it, and run the command again."
         ) from error
+    empty = [one for one in found if _NO_ROOT.fullmatch(one)]
+    if empty:
+        raise ProviderError(
+            f'/etc/default/grub: {name}: {empty[0]} names no file system: {name}="{value}"',
+            hint="A variable in it may not be set. Write the root file system there, or no root= at all.",
+        )
+    return found

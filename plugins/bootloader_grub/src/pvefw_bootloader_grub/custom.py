@@ -2,7 +2,7 @@
 
 Both are taken over as they are, into a file of their own that ``grub.cfg`` includes: a mistake in them
 costs these entries and no other. Other scripts of an administrator in ``/etc/grub.d`` write what suits
-the host's own ``/boot``; they are not run, and reported.
+the host's own ``/boot``; they are not run, and reported, unless all they do is to set passwords.
 """
 
 import os
@@ -10,10 +10,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from pvefw_bootloader_grub import files
+from pvefw_bootloader_grub import files, scripts
 
 TARGET = PurePosixPath("grub/custom-host.cfg")
-_SCRIPTS = Path("etc/grub.d")
 _PREFACE = re.compile(rb"#!\s*/bin/sh\s*\nexec tail -n \+3 \$0\s*\n")
 _FROM_DEBIAN = re.compile(
     r"00_header|05_debian_theme|[12]0_linux\w*|20_memtest86\+?|25_bli|30_os-prober|30_uefi-firmware"
@@ -21,30 +20,30 @@ _FROM_DEBIAN = re.compile(
 )
 
 
-def text(root: Path) -> tuple[bytes, Sequence[str]]:
+def text(root: Path, before: bytes = b"") -> tuple[bytes, Sequence[str]]:
     """What the administrator's entries are, empty for none, and what cannot be taken over.
 
-    :raises ProviderError: a file cannot be read.
+    :param before: what comes first.
+    :raises ProviderError: a file cannot be read, or protects the menu in a way that would be lost.
     """
-    scripts, warnings = root / _SCRIPTS, []
-    body = files.read(scripts / "40_custom") or b""
+    folder, warnings = root / scripts.FOLDER, []
+    body = files.read(folder / "40_custom") or b""
     preface = _PREFACE.match(body)
     own = body[preface.end() :] if preface else b""
-    if body and not preface:
-        warnings.append(
-            f"{scripts / '40_custom'} is a program of its own; it is not run for an ESP"
-        )
-    warnings += [
-        f"{path} is not run for an ESP; entries in /boot/grub/custom.cfg are taken over"
-        for path in (sorted(scripts.iterdir()) if scripts.is_dir() else [])
-        if not _FROM_DEBIAN.fullmatch(path.name) and os.access(path, os.X_OK)
-    ]
-    parts = [
-        part
-        for part in (own, files.read(root / "boot/grub/custom.cfg") or b"")
-        if _says_something(part)
-    ]
-    return b"\n".join(parts), warnings
+    if body and not preface and (own := scripts.protection(folder / "40_custom") or b"") == b"":
+        warnings.append(f"{folder / '40_custom'} is a program of its own; it is not run for an ESP")
+    parts = [before, own]
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if _FROM_DEBIAN.fullmatch(path.name) or not os.access(path, os.X_OK):
+            continue
+        said = scripts.protection(path)
+        if said is None:
+            warnings.append(
+                f"{path} is not run for an ESP; entries in /boot/grub/custom.cfg are taken over"
+            )
+        parts.append(said or b"")
+    parts.append(files.read(root / "boot/grub/custom.cfg") or b"")
+    return b"\n".join(part for part in parts if _says_something(part)), warnings
 
 
 def _says_something(part: bytes) -> bool:

@@ -8,6 +8,7 @@ the variables that are left at the end count.
 Source: the manual of GRUB, section "Simple configuration handling".
 """
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -38,6 +39,8 @@ _NAMES = tuple(
         *("TOP_LEVEL", "VIDEO_BACKEND"),
     )
 )
+_UNQUOTED = re.compile(r"^(\s*(?:export\s+)?GRUB_DEFAULT=)([^\s\"'#;]*>[^\s\"'#;]*)", re.MULTILINE)
+"""To a shell, ``GRUB_DEFAULT=1>2`` is a 1, and a file called 2."""
 _BEGIN = "begin"
 _SECONDS = 10.0
 _LARGEST = 1 << 16
@@ -58,7 +61,10 @@ def read(root: Path) -> tuple[Mapping[str, str], Sequence[str]]:
         text = _text(path)
         if "\r\n" in text:
             warnings.append(f"{path}: its lines end as on Windows; read as if they did not")
-        texts.append((str(path), text.replace("\r\n", "\n")))
+        text, odd = _UNQUOTED.subn(r'\1"\2"', text.replace("\r\n", "\n"))
+        if odd:
+            warnings.append(f"{path}: GRUB_DEFAULT needs quotes around a >; read as if it had them")
+        texts.append((str(path), text))
     return _evaluate(tuple(texts)), warnings
 
 

@@ -1,14 +1,14 @@
 """A GRUB menu: its entries, how one of them is named, and reading one back from a ``grub.cfg``."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pvefw_bootloader_grub import script
 
 _VERSION = re.compile(r"vmlinuz-(?P<version>.+)")
 _ID = re.compile(r"gnulinux-(?P<version>.+)-(?:advanced|(?P<recovery>recovery))-.*")
-_SIMPLE = "gnulinux-simple-"
+SIMPLE = "gnulinux-simple-"
 """The ids of grub-mkconfig. Their last part is the root file system's UUID."""
 _TITLE = re.compile(r".*, with Linux (?P<version>\S+)(?P<recovery> \(.+\))?")
 _BEFORE_A_COMMAND = {"then", "else", "do", "}"}
@@ -81,7 +81,7 @@ class Menu:
         if exact is not None:
             return next((path for path, entry in self.kernels() if entry is exact), None)
         last = _split(name)[-1]
-        if last.startswith(_SIMPLE):
+        if last.startswith(SIMPLE):
             return next((path for path, _ in self.kernels()), None)
         wanted = _ID.fullmatch(last) or _TITLE.fullmatch(last)
         if wanted is None:
@@ -136,8 +136,12 @@ def _pick(entries: Sequence[Entry], name: str) -> Entry | None:
     return next((one for one in entries if name in (one.title, one.id)), None)
 
 
-def parse(text: str) -> Menu:
-    """Read a ``grub.cfg``: ours, or one that grub-mkconfig wrote.
+Include = Callable[[str], str]
+"""From the path in a ``source`` command to that file's text; empty where there is none."""
+
+
+def parse(text: str, include: Include = lambda _name: "") -> Menu:
+    """Read a ``grub.cfg``: ours, or one that grub-mkconfig wrote, with what it includes.
 
     Nothing is evaluated, so of several branches the last one that sets ``default`` counts, but for the
     one that is about ``next_entry``.
@@ -148,8 +152,22 @@ def parse(text: str) -> Menu:
     menu = Menu(top.children)
     blocks: list[Entry | None] = [top]
     for words in script.commands(text):
-        _understand(words, menu, blocks)
+        if words[0] in {"source", "."} and len(blocks) == 1:
+            _include(words[-1], include, menu)
+        else:
+            _understand(words, menu, blocks)
     return menu
+
+
+def _include(name: str, include: Include, menu: Menu) -> None:
+    """Take another file into the menu; GRUB runs nothing of one with a mistake in it."""
+    try:
+        commands = list(script.commands(include(name)))
+    except script.Unbalanced:
+        return
+    blocks: list[Entry | None] = [Entry("", children=menu.entries)]
+    for words in commands:
+        _understand(words, menu, blocks)
 
 
 def _understand(words: list[str], menu: Menu, blocks: list[Entry | None]) -> None:

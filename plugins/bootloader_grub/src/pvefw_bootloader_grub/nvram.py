@@ -4,6 +4,7 @@ grub-install would make one, too, but only after it has removed those of the sam
 first disk would lose its entry to the second.
 """
 
+import re
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from pvefw.api import Esp, Task, run
 
 _VARIABLES = Path("/sys/firmware/efi/efivars")
 _BLOCK_DEVICES = Path("/sys/class/block")
+_ENTRY = re.compile(r"Boot([0-9A-F]{4})(\*?)\s", re.IGNORECASE)
+_ORDER = re.compile(r"^BootOrder: (\S+)", re.MULTILINE)
 _LABEL = "proxmox"
 _IMAGES = ("shimx64.efi", "grubx64.efi")
 """In the order in which the firmware should want them."""
@@ -40,12 +43,43 @@ def _register(esp: Esp, loader: str, task: Task) -> str:
     number = _number(esp.device)
     if not partition or not number:
         return "it is no partition with an identifier"
-    known = run(["efibootmgr", "--verbose"], check=False).stdout.lower()
-    if any(partition in line and loader.lower() in line for line in known.splitlines()):
-        return ""
+    known = run(["efibootmgr", "--verbose"], check=False).stdout
+    number_known, active = _find(known, partition, loader)
+    if number_known:
+        return _put_to_use(known, number_known, task, active=active)
     task.log(f"Adding a boot entry for {esp.device} to the firmware")
     new = ["--create", "--disk", str(esp.disk), "--part", number, "--label", _LABEL]
     done = run(["efibootmgr", *new, "--loader", loader], check=False)
+    return "" if done.returncode == 0 else done.last_words
+
+
+def _find(text: str, partition: str, loader: str) -> tuple[str, bool]:
+    """The entry for this file on this partition: its number, empty for none, and whether it is active."""
+    entries = [
+        (match[1].upper(), match[2] == "*")
+        for line in text.splitlines()
+        if partition in line.lower() and loader.lower() in line.lower()
+        if (match := _ENTRY.match(line))
+    ]
+    return max(entries, key=lambda one: one[1], default=("", False))
+
+
+def _put_to_use(text: str, number: str, task: Task, *, active: bool) -> str:
+    """Let the firmware start an entry that it has and passes over.
+
+    :returns: why it could not be done, or empty.
+    """
+    if not active:
+        task.log(f"Activating the firmware's entry Boot{number}")
+        done = run(["efibootmgr", "--bootnum", number, "--active"], check=False)
+        if done.returncode != 0:
+            return done.last_words
+    order = _ORDER.search(text)
+    numbers = order[1].upper().split(",") if order else []
+    if number in numbers:
+        return ""
+    task.log(f"Putting the firmware's entry Boot{number} into BootOrder")
+    done = run(["efibootmgr", "--bootorder", ",".join([number, *numbers])], check=False)
     return "" if done.returncode == 0 else done.last_words
 
 

@@ -57,9 +57,11 @@ def _is_in_boot_sector(disk: Path) -> bool:
 
 
 def _menu(root: Path) -> Menu:
-    data = files.read(root / CONFIG) or b""
+    def text(name: str) -> str:
+        return (files.read(root / CONFIG.parent / Path(name).name) or b"").decode(errors="replace")
+
     try:
-        return parse(data.decode(errors="replace"))
+        return parse(text(CONFIG.name), text)
     except Unbalanced:  # cut off: GRUB shows no menu then
         return Menu()
 

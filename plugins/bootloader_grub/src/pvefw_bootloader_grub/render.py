@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, BootTree, Esp, Kernel, check_versions
-from pvefw_bootloader_grub import cmdline, custom, defaults
-from pvefw_bootloader_grub.menu import Entry, Menu
+from pvefw_bootloader_grub import cmdline, custom, defaults, scripts
+from pvefw_bootloader_grub.menu import SIMPLE, Entry, Menu
 from pvefw_bootloader_grub.script import Unbalanced, command, commands, quote
+from pvefw_bootloader_grub.scripts import Changes
 
 CONFIG = PurePosixPath("grub/grub.cfg")
 ENVIRONMENT = PurePosixPath("grub/grubenv")
@@ -92,7 +93,7 @@ def tree(esp: Esp, plan: BootPlan) -> BootTree:
     """Everything that GRUB wants on this ESP. See :meth:`BootloaderSpec.boot_render`."""
     check_versions(plan)
     settings, odd = defaults.read(plan.root)
-    return _Rendering(esp, plan, settings, list(odd)).tree()
+    return _Rendering(esp, plan, settings, scripts.changes(plan.root), list(odd)).tree()
 
 
 def menu_of(plan: BootPlan, settings: Mapping[str, str]) -> Menu:
@@ -128,6 +129,7 @@ class _Rendering:
     esp: Esp
     plan: BootPlan
     settings: Mapping[str, str]
+    changes: Changes
     warnings: list[str]
     copies: dict[PurePosixPath, Path] = field(default_factory=dict)
 
@@ -136,9 +138,10 @@ class _Rendering:
         for kernel in self.plan.kernels:
             self.copies[PurePosixPath(f"vmlinuz-{kernel.version}")] = kernel.vmlinuz
             self.copies[PurePosixPath(f"initrd.img-{kernel.version}")] = kernel.initrd
-        own, odd = custom.text(self.plan.root)
+        own, odd = custom.text(self.plan.root, self.changes.text)
         self.warnings += [
             *odd,
+            *self._unused_options(),
             *(
                 f"{name} is not honoured on an ESP: {why}"
                 for name, why in _NOT_HONOURED.items()
@@ -159,8 +162,8 @@ class _Rendering:
         search = ["search", "--no-floppy", "--fs-uuid", "--set=root", self.esp.uuid]
         modules = [["insmod", one] for one in self._list("GRUB_PRELOAD_MODULES")]
         yield _lines("", [search, *modules])
-        one_shot = _ONE_SHOT.replace("@FALLBACK@", str(menu.position(self.plan.default)))
-        yield f"{_ENVIRONMENT}{self._default(menu)}{one_shot}"
+        default = self._default(menu)
+        yield f"{_ENVIRONMENT}{default}"
         yield _SAVE_DEFAULT
         yield self._load_video()
         yield self._terminal()
@@ -173,6 +176,9 @@ class _Rendering:
         yield _FIRMWARE
         for name in [custom.TARGET.name] * has_custom + ["custom.cfg"]:
             yield f"if [ -f $prefix/{name} ]; then\n  source $prefix/{name}\nfi\n"
+        # whatever those have set, a pin and the boot that happens once come before it
+        one_shot = _ONE_SHOT.replace("@FALLBACK@", str(menu.position(self.plan.default)))
+        yield f"{default if self.plan.pinned else ''}{one_shot}"
 
     def _default(self, menu: Menu) -> str:
         """What sets ``default``: a pin, else ``GRUB_DEFAULT``, else what the rules chose."""
@@ -224,7 +230,8 @@ class _Rendering:
         both = self._list("GRUB_TERMINAL")
         inputs = self._names(both or self._list("GRUB_TERMINAL_INPUT"))
         outputs = self._names(both or self._list("GRUB_TERMINAL_OUTPUT")) or ["gfxterm"]
-        inputs = [one for one in inputs if one != "gfxterm"]
+        # the keyboard that belongs to the screen is called console
+        inputs = list(dict.fromkeys("console" if one == "gfxterm" else one for one in inputs))
         text = ""
         if any(one.startswith("serial") for one in (*inputs, *outputs)):
             text += f"{self._serial()}\n"
@@ -274,8 +281,10 @@ class _Rendering:
         text = ""
         for entry in entries:
             verb = "submenu" if entry.children else "menuentry"
-            classes = [] if entry.children else self._classes()
-            text += f"{indent}{command(verb, entry.title, *classes, '--id', entry.id)} {{\n"
+            options = [*([] if entry.children else self._classes()), *self.changes.options]
+            if entry.id.startswith(SIMPLE):
+                options += self.changes.first_options
+            text += f"{indent}{command(verb, entry.title, *options, '--id', entry.id)} {{\n"
             if entry.children:
                 text += self._menu(entry.children, search, f"{indent}\t")
             else:
@@ -298,7 +307,12 @@ class _Rendering:
         if payload:
             yield ["set", f"gfxpayload={payload}"]
         yield search
-        options = cmdline.words(self.plan.cmdline, self.settings, recovery=entry.recovery)
+        options = cmdline.words(
+            self.plan.cmdline,
+            self.settings,
+            recovery=entry.recovery,
+            root_only=self.plan.running_cmdline,
+        )
         yield ["echo", f"Loading Linux {entry.version} ..."]
         yield ["linux", entry.linux, *options]
         yield ["echo", "Loading initial ramdisk ..."]
@@ -315,6 +329,15 @@ class _Rendering:
                 target = _EARLY / source.name
                 self.copies[target] = source
                 yield f"/{target}"
+
+    def _unused_options(self) -> list[str]:
+        """What was written down for every loader, and GRUB's own settings have otherwise."""
+        if self.plan.running_cmdline:
+            return []
+        return [
+            f"/etc/kernel/cmdline: {one} is not used: /etc/default/grub gives that another value"
+            for one in cmdline.unused(self.plan.cmdline, self.settings)
+        ]
 
     def _list(self, name: str) -> list[str]:
         return self.settings.get(name, "").split()

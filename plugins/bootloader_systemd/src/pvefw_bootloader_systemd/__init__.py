@@ -50,6 +50,7 @@ class SystemdBoot:
                 default=default.version if default else None,
                 next_boot=oneshot.armed(root, self.efivars),
                 loader_version=version,
+                overruled=configuration.overruled(root, self.efivars, found),
             )
         except OSError as error:
             raise ProviderError(f"{esp.device}: {error.strerror or error}") from error

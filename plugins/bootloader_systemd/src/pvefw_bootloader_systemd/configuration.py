@@ -1,17 +1,21 @@
 """``loader/loader.conf`` (loader.conf(5)): what boots by default, and the settings of the menu."""
 
+import re
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, ProviderError
-from pvefw_bootloader_systemd import variables
+from pvefw_bootloader_systemd import entries, variables
 from pvefw_bootloader_systemd.entries import Entry, entry_id, entry_stem, read_fields
 
 LOADER_CONF = PurePosixPath("loader/loader.conf")
 HOST_CONF = PurePosixPath("etc/kernel/loader.conf")
 """The administrator's settings, in the same format, below the host's root."""
 
-_CHOSEN = f"LoaderEntryDefault-{variables.LOADER_GUID}"
+CHOSEN = f"LoaderEntryDefault-{variables.LOADER_GUID}"
+_LAST_STARTED = f"LoaderEntryLastBooted-{variables.LOADER_GUID}"
+_SETTING = re.compile(r"([a-z-]+)\s*=\s*(.*)")
+"""As in systemd's other files; the loader reads a word, a blank and a value."""
 _TIMEOUT = "timeout 3"
 """Proxmox VE's own."""
 
@@ -29,9 +33,17 @@ def render(plan: BootPlan) -> bytes:
 
 def warnings(plan: BootPlan) -> list[str]:
     """What of the host's own file does not count."""
+    found = []
     if any(line.split()[0] == "default" for line in _host_lines(plan.root)):
-        return [f"/{HOST_CONF}: 'default' is not used: `pvefw boot kernel pin` chooses the kernel"]
-    return []
+        found.append(
+            f"/{HOST_CONF}: 'default' is not used: `pvefw boot kernel pin` chooses the kernel"
+        )
+    found += [
+        f"/{HOST_CONF}: '{line}' is read as '{_as_the_loader_reads(line)}'"
+        for line in _written_lines(plan.root)
+        if line != _as_the_loader_reads(line)
+    ]
+    return found
 
 
 def _default(plan: BootPlan) -> str:
@@ -61,17 +73,55 @@ def default_of(root: Path) -> str | None:
 
 
 def default_entry(root: Path, efivars: Path, found: list[Entry]) -> Entry | None:
-    """The entry that boots by default; ``None`` where the choice is left to the loader.
+    """The entry of ours that boots by default; ``None`` where it is another's, or left to the loader.
 
     What was chosen in its menu or with ``bootctl set-default`` comes before ``loader.conf``.
 
     :param efivars: where the firmware's variables are mounted.
     """
-    for default in (variables.read_text(efivars, _CHOSEN), default_of(root)):
-        matching = [one for one in found if default and is_match(default, one.path.name)]
-        if matching:
-            return matching[0] if len(matching) == 1 else None
-    return None
+    chosen = _chosen_entry(root, efivars)
+    if chosen is not None:
+        return next((one for one in found if one.path.name.lower() == chosen), None)
+    return _configured(root, found)
+
+
+def overruled(root: Path, efivars: Path, found: list[Entry]) -> str:
+    """What of the firmware comes before ``loader.conf`` and starts something else; empty for nothing."""
+    chosen = _chosen_entry(root, efivars)
+    configured = _configured(root, found)
+    if chosen is None or (configured is not None and configured.path.name.lower() == chosen):
+        return ""
+    text = variables.read_text(efivars, CHOSEN) or ""
+    what = f"{text}, which is {chosen}" if text != chosen else text
+    return f"the firmware's LoaderEntryDefault names {what}"
+
+
+def _configured(root: Path, found: list[Entry]) -> Entry | None:
+    default = default_of(root)
+    matching = [one for one in found if default and is_match(default, one.path.name)]
+    return matching[0] if len(matching) == 1 else None
+
+
+def _chosen_entry(root: Path, efivars: Path) -> str | None:
+    """The id, in lower case, of what ``LoaderEntryDefault`` starts; ``None`` where the loader ignores it.
+
+    ``@saved`` stands for what was started the last time. A name that no entry has is passed over.
+    """
+    wanted = variables.read_text(efivars, CHOSEN)
+    if wanted == "@saved":
+        wanted = variables.read_text(efivars, _LAST_STARTED)
+    if not wanted:
+        return None
+    ids = sorted({one.lower() for one in entries.all_ids(root)}, reverse=True)
+    return next((one for one in ids if is_match(wanted, one)), None)
+
+
+def clear_choice(efivars: Path) -> None:
+    """Take away what was chosen in the firmware.
+
+    :raises OSError: it cannot be taken away.
+    """
+    variables.remove(efivars, CHOSEN)
 
 
 def is_match(pattern: str, name: str) -> bool:
@@ -80,6 +130,14 @@ def is_match(pattern: str, name: str) -> bool:
 
 
 def _host_lines(root: Path) -> list[str]:
+    return [_as_the_loader_reads(line) for line in _written_lines(root)]
+
+
+def _as_the_loader_reads(line: str) -> str:
+    return _SETTING.sub(r"\1 \2", line) if _SETTING.fullmatch(line) else line
+
+
+def _written_lines(root: Path) -> list[str]:
     path = root / HOST_CONF
     try:
         text = path.read_text(encoding="utf-8")

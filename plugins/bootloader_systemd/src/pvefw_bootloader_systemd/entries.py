@@ -19,6 +19,11 @@ OWNED = (
 )
 """An entry whose kernel is missing is not offered, one whose initrd is missing is: hence the order."""
 
+_FOUND_BY_ITSELF = {
+    "auto-windows": "EFI/Microsoft/Boot/bootmgfw.efi",
+    "auto-osx": "System/Library/CoreServices/boot.efi",
+    "auto-efi-shell": "shellx64.efi",
+}
 _COUNTER = re.compile(r"\+(?P<left>\d+)(-\d+)?$")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -117,6 +122,22 @@ def read(root: Path) -> Iterator[Entry]:
             version=" ".join(fields.get("version", [])[-1:]),
             files=tuple(_within_esp(one) for one in [*linux, *fields.get("initrd", [])] if linux),
         )
+
+
+def all_ids(root: Path) -> Iterator[str]:
+    """The ids of all that the loader offers: entries, unified kernels, and what it finds by itself.
+
+    Source: systemd-boot(7).
+
+    :param root: where the ESP is mounted.
+    """
+    for pattern in (f"{ENTRIES}/*.conf", "EFI/Linux/*.efi"):
+        for path in root.glob(pattern):
+            yield path.name
+    for name, file in _FOUND_BY_ITSELF.items():
+        if (root / file).is_file():
+            yield name
+    yield "auto-reboot-to-firmware-setup"
 
 
 def read_fields(path: Path) -> dict[str, list[str]]:

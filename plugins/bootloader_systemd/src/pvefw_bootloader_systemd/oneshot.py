@@ -43,13 +43,15 @@ def armed(root: Path, efivars: Path) -> str | None:
 
 
 def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
-    """Arrange for ``plan.next_boot``, or for none.
+    """Arrange for ``plan.next_boot``, or for none; and for the default, where that is overruled.
 
     :raises ProviderError: it could not be arranged.
     """
     root = esp.mountpoint
     counted = [one.path for one in entries.read(root) if _is_counted(one)]
     try:
+        if plan.pinned or plan.take_over:
+            _clear_choice(root, efivars)
         if plan.next_boot is None:
             _clear_variable(efivars)
         elif not _set_variable(plan.next_boot, efivars, task):
@@ -62,6 +64,11 @@ def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
             f"{esp.device}: the next boot could not be changed: {error.strerror or error}",
             hint="The default boots as before; `pvefw boot status` says what is armed.",
         ) from error
+
+
+def _clear_choice(root: Path, efivars: Path) -> None:
+    if configuration.overruled(root, efivars, list(entries.read(root))):
+        configuration.clear_choice(efivars)
 
 
 def _is_counted(entry: Entry) -> bool:

@@ -1,0 +1,122 @@
+"""The kernel's command line: the one that is written down, else that of the running kernel."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pvefw.core.errors import ConfigError, StoreError
+from pvefw.store import kernel_files
+from pvefw.store.paths import Paths
+
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
+_FROM_LOADERS = ("BOOT_IMAGE=", "initrd=")
+_RESCUE = re.compile(
+    r"single|[sS1]|-[bs]|emergency|rescue|recovery|dis_ucode_ldr"
+    r"|(?:rd\.)?systemd\.unit=(?:rescue|emergency|single|runlevel1|initrd-\w+)(?:\.target|\.service)?"
+    r"|(?:rd\.)?systemd\.debug[-_]shell(?:=.*)?|systemd\.run(?:_\w+)?=.*"
+    r"|rd\.(?:break|emergency|rescue|shell)(?:=.*)?|break(?:=.*)?|fsck\.mode=.*|forcefsck|fastboot"
+    r"|(?:rd)?init=(?!/(?:usr/)?(?:sbin/init|lib/systemd/systemd)$).*"
+)
+"""What somebody types into the loader's menu to get into a system that is in trouble: systemd(1),
+dracut.cmdline(7), initramfs-tools(7) and the kernel's own parameters."""
+_NO_ROOT = re.compile(r"(?:(?:UUID|PARTUUID|LABEL|PARTLABEL|ZFS)=)?(?:\$.*)?", re.IGNORECASE)
+"""A ``root=`` that names nothing, as it comes out of a variable that nobody has set."""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What kernels are started with."""
+
+    text: str
+    written: bool = True
+    """Whether somebody wrote it down; otherwise it is that of the running kernel."""
+    left_out: Sequence[str] = ()
+    """Words of the running one that belong to a rescue boot."""
+
+
+def wanted(paths: Paths) -> CommandLine:
+    """The command line of ``/etc/kernel/cmdline``, else the running one without words of a rescue boot.
+
+    :raises ConfigError: it is not one line with ``root=``, or it is that of a rescue system.
+    """
+    text = kernel_files.value(paths.cmdline)
+    if text is not None:
+        return CommandLine(check(text, str(paths.cmdline)))
+    if not runs_from(paths.root):
+        raise ConfigError(
+            f"{paths.cmdline}: no command line is set, and the one that is running is of another system",
+            hint="Set the one of this host: pvefw boot cmdline set 'root=…'",
+        )
+    now = running()
+    left_out = [one for one in now if is_rescue(one)]
+    line = " ".join(one for one in now if one not in left_out)
+    return CommandLine(check(line, "/proc/cmdline"), written=False, left_out=left_out)
+
+
+def runs_from(root: Path) -> bool:
+    """Whether the running kernel was started with this root: not so below ``--root``, nor in a chroot.
+
+    Where process 1 may not be looked at, that cannot be known, and is not held against anybody.
+    """
+    if root != Path("/"):
+        return False
+    try:
+        return Path("/proc/1/root").samefile(root)
+    except OSError:
+        return True
+
+
+def is_rescue(word: str) -> bool:
+    """Whether a word is one that people type in for a single boot, to mend the system."""
+    return _RESCUE.fullmatch(word) is not None
+
+
+def running() -> list[str]:
+    """The words of the running command line, without what boot loaders put into it.
+
+    :raises StoreError: it cannot be read.
+    """
+    return [one for one in words(_running()) if not one.startswith(_FROM_LOADERS)]
+
+
+def names_its_loader() -> bool:
+    """Whether the running command line shows that a boot loader took the kernel from a disk.
+
+    It does not where a hypervisor was given the kernel, nor with newer releases of systemd-boot.
+
+    :raises StoreError: it cannot be read.
+    """
+    return any(one.startswith(("BOOT_IMAGE=", "initrd=\\")) for one in words(_running()))
+
+
+def _running() -> str:
+    try:
+        return Path("/proc/cmdline").read_text()
+    except OSError as error:
+        raise StoreError(f"/proc/cmdline: could not read the file: {error.strerror}") from error
+
+
+def words(text: str) -> list[str]:
+    """A line at its blanks, as the kernel splits it: not at those within double quotes."""
+    return _WORD.findall(text)
+
+
+def check(text: str, where: str) -> str:
+    """A command line, if a kernel could start with it; tabs become blanks.
+
+    :raises ConfigError: it is not one line with a ``root=`` that names something.
+    """
+    line = text.strip().replace("\t", " ")
+    hint = "Set it with: pvefw boot cmdline set 'root=…'"
+    if not line.isprintable():
+        raise ConfigError(
+            f"{where}: the kernel's command line must be one line of printable text", hint=hint
+        )
+    roots = [word.removeprefix("root=") for word in line.split() if word.startswith("root=")]
+    if not any(roots):
+        raise ConfigError(f"{where}: the kernel's command line has no root=: '{line}'", hint=hint)
+    empty = [one for one in roots if _NO_ROOT.fullmatch(one)]
+    if empty:
+        raise ConfigError(f"{where}: root={empty[0]} names no file system: '{line}'", hint=hint)
+    return line

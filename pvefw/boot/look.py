@@ -1,0 +1,135 @@
+"""One mounted ESP against the plan: what loaders want there, and what is there. Nothing is changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from pvefw.boot import esps, signatures
+from pvefw.boot.context import Context
+from pvefw.boot.difference import Difference, compare, merged
+from pvefw.boot.esp_files import Listing, shown
+from pvefw.boot.esps import Registered
+from pvefw.boot.loaders import Found
+from pvefw.boot.machine import Mounted
+from pvefw.boot.manifest import keys
+from pvefw.boot.records import EspRecord
+from pvefw.core.errors import NotFound, StoreError
+from pvefw.core.model import BootPlan, BootState, BootTree, Esp
+from pvefw.host.fat import folded
+
+
+@dataclass
+class Looked:
+    """What was seen."""
+
+    esp: Esp
+    found: Found
+    tree: BootTree
+    listing: Listing
+    change: Difference
+    to_arm: Sequence[str]
+    """Loaders that would boot something else than the plan says, and can be told."""
+    record: EspRecord
+    """With the files that are ours."""
+    missing_loader: str = ""
+    """What was put on it by ``init`` but is no longer there."""
+    refused: Sequence[str] = ()
+    """Why Secure Boot will not start its loaders."""
+
+
+def look(
+    context: Context,
+    one: Registered,
+    mount: Mounted,
+    plan: BootPlan,
+    record: EspRecord,
+    believed: Mapping[str, str],
+) -> Looked:
+    """Compare a mounted ESP with what its loaders want there.
+
+    :param believed: digests of its files that need not be computed.
+    :raises PvefwError: no loader is on it, or one of them cannot say what it wants.
+    """
+    try:
+        esp = esps.esp(one, mount.path)
+        found = context.loaders.probe(esp)
+        names = _responsible(context, one, found, record)
+        tree = _wanted(context, names, esp, plan)
+        files = context.files(mount.path)
+        listing = files.listing()
+        _check_folders(one, listing, tree)
+        _check_apart(one, mount, tree)
+        if plan.take_over:
+            record = replace(record, manifest=sorted(keys(listing.files)))
+        change = compare(files, listing, tree, context.sources, record, believed)
+        refused = signatures.refused_loaders(context.paths, mount.path)
+    except OSError as error:
+        raise StoreError(
+            f"{one.who}: it cannot be read: {error.strerror or error}",
+            hint="See the kernel's log for errors of that disk: dmesg",
+        ) from error
+    arm, missing = to_arm(context, found, plan), "" if found.states else names[0]
+    return Looked(esp, found, tree, listing, change, arm, record, missing, refused)
+
+
+def _wanted(context: Context, names: Sequence[str], esp: Esp, plan: BootPlan) -> BootTree:
+    trees = {
+        name: context.loaders.get(name).hooks.boot_render(esp=esp, plan=plan) for name in names
+    }
+    return merged(trees)
+
+
+def _check_folders(one: Registered, listing: Listing, tree: BootTree) -> None:
+    for target in (*tree.copies, *tree.texts):
+        if folded(target) in listing.directories:
+            raise StoreError(
+                f"{one.who}: {shown(target)} is a folder there, and must be a file",
+                hint="Look what is in it, and remove it.",
+            )
+
+
+def _check_apart(one: Registered, mount: Mounted, tree: BootTree) -> None:
+    """Refuse an ESP that is the host's own ``/boot``: a copy would replace its own source."""
+    for target, source in tree.copies.items():
+        there = mount.path / target
+        if there.exists() and source.exists() and there.samefile(source):
+            raise StoreError(
+                f"{one.who}: it is this host's {source.parent}: {shown(PurePosixPath(target))} is "
+                f"{source} itself",
+                hint="Kernels need a /boot of their own, and are copied from there to ESPs.",
+            )
+
+
+def _responsible(
+    context: Context, one: Registered, found: Found, record: EspRecord
+) -> Sequence[str]:
+    """The loaders whose files are kept on this ESP: all that are on it."""
+    if record.loader in found.failures:
+        raise StoreError(
+            f"{one.who}: {found.failures[record.loader]}",
+            hint=f"{record.loader} was put on it, and could not say what is there. Nothing was changed.",
+        )
+    if found.states:
+        return sorted(found.states, key=lambda name: (name != record.loader, name))
+    if record.loader:
+        return [record.loader]
+    why = f": {'; '.join(found.failures.values())}" if found.failures else ""
+    known = ", ".join(context.loaders.bound) or "none"
+    raise NotFound(
+        f"{one.who}: no boot loader is on it that an installed plugin knows{why}",
+        hint=f"Installed: {known}. Put one there: pvefw boot init {one.device and one.device.path}",
+    )
+
+
+def to_arm(context: Context, found: Found, plan: BootPlan) -> list[str]:
+    """The loaders that have to be told which kernel boots once, or that nothing may overrule the plan."""
+    return [
+        name
+        for name, state in found.states.items()
+        if _differs(state, plan) and "boot_arm" in context.loaders.get(name).implemented
+    ]
+
+
+def _differs(state: BootState, plan: BootPlan) -> bool:
+    overruled = bool(state.overruled) and (plan.pinned or plan.take_over)
+    return overruled or state.next_boot != plan.next_boot

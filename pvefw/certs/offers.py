@@ -1,0 +1,94 @@
+"""What is configured for orders, held against what the authority offers."""
+
+from collections.abc import Mapping, Sequence
+
+from pvefw.acme.client import Client
+from pvefw.acme.transport import Transport
+from pvefw.certs import accounts, directories
+from pvefw.core.errors import AcmeError, ConfigError, NotFound, UsageError
+from pvefw.store import accounts as account_store
+from pvefw.store import node_settings
+from pvefw.store.accounts import Account
+from pvefw.store.paths import Paths
+
+_SECONDS = 10.0
+
+
+def check(paths: Paths, given: Mapping[str, str]) -> list[str]:
+    """Refuse properties that the authority would refuse at the next order.
+
+    :param given: what is about to be set.
+    :returns: what could not be checked, a sentence each.
+    :raises UsageError: the account's authority ended must-staple, or does not offer the profile.
+    """
+    if given.get("must-staple") != "1" and not given.get("profile"):
+        return []
+    try:
+        account = account_store.load(paths, node_settings.account_name(paths))
+    except (ConfigError, NotFound):
+        return []  # whatever is ordered later has its own check
+    if given.get("must-staple") == "1":
+        found = stapling_doubt(account.directory)
+        if found:
+            raise UsageError(f"config set: {found}", hint="Leave must-staple at 0.")
+    profile = given.get("profile", "")
+    if not profile:
+        return []
+    try:
+        offered = profiles(account)
+    except AcmeError as error:
+        return [f"the profile {profile} could not be checked: {error.message}"]
+    found = profile_doubt(profile, offered, account.directory)
+    if found:
+        raise UsageError(f"config set: {found}", hint=_choices(offered))
+    return []
+
+
+def doubt(paths: Paths, offered: Sequence[str] | None) -> str:
+    """Why the next order would be refused, as far as that is known; empty where nothing is.
+
+    :param offered: the profiles that the authority offered when it was asked last; ``None`` for unknown.
+    """
+    try:
+        account = account_store.load(paths, node_settings.account_name(paths))
+    except (ConfigError, NotFound):
+        return ""
+    settings = node_settings.load(paths)
+    doubts = []
+    if settings.get("must-staple") == "1":
+        doubts.append(stapling_doubt(account.directory))
+    if offered is not None:
+        doubts.append(profile_doubt(settings.get("profile", ""), offered, account.directory))
+    found = "; ".join(one for one in doubts if one)
+    return f"its renewal would fail: {found}" if found else ""
+
+
+def profiles(account: Account) -> list[str]:
+    """The profiles that an account's authority offers.
+
+    :raises AcmeError: its directory cannot be had.
+    """
+    transport = Transport(ca_file=account.ca_file, deadline=_SECONDS, task=accounts.Unhurried())
+    try:
+        return sorted(Client(transport, account.directory).directory.profiles or {})
+    finally:
+        transport.close()
+
+
+def stapling_doubt(directory: str) -> str:
+    """Why must-staple would be refused; empty where nothing is known of that."""
+    ended = directories.stapling_ended(directory)
+    return f"{directory} has refused must-staple since {ended}" if ended else ""
+
+
+def profile_doubt(profile: str, offered: Sequence[str], directory: str) -> str:
+    """Why a profile would be refused; empty where it would not."""
+    if not profile or profile in offered:
+        return ""
+    return f"{directory} does not offer the profile {profile}"
+
+
+def _choices(offered: Sequence[str]) -> str:
+    if not offered:
+        return "It has no profiles at all; leave the property out."
+    return f"It offers {', '.join(offered)}."

@@ -1,0 +1,32 @@
+"""``--data FILE`` and ``--raw``: settings from a file, and a word about what was assumed."""
+
+from pathlib import Path
+
+import click
+
+data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="File with the settings, a KEY=VALUE a line.",
+)
+raw_option = click.option(
+    "--raw", is_flag=True, help="Take values as they are in the file, with quotes and comments."
+)
+
+
+def read(path: Path | None, *, raw: bool) -> dict[str, str]:
+    """The settings in a file; what was assumed about it goes to standard error.
+
+    :raises ConfigError: a line is not of the form ``KEY=VALUE``.
+    :raises StoreError: the file cannot be read.
+    """
+    from pvefw.instances import data_files
+
+    if path is None:
+        return {}
+    data = data_files.read(path, raw=raw)
+    for note in data.notes:
+        click.echo(f"{path}: {note}", err=True)
+    if data.notes and not raw:
+        click.echo("  To keep quotes and comments as parts of the values: --raw", err=True)
+    return data.values

@@ -1,0 +1,54 @@
+"""What an administrator chose elsewhere: in the firmware, in GRUB's own files. What does start then?"""
+
+import pytest
+
+pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
+
+_CHOOSE = r"""
+{{ printf '\7\0\0\0'; printf '%s\0' {} | iconv -t UTF-16LE; }} >/run/value
+cat /run/value >/sys/firmware/efi/efivars/LoaderEntryDefault-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
+"""
+"""As somebody who presses ``d`` in the menu; bootctl(1) does it only where systemd-boot was started."""
+_PROTECT = r"""
+cat >>/etc/grub.d/40_custom <<'END'
+set superusers="root"
+password root secret
+END
+sed -i 's/^CLASS="\(.*\)"$/CLASS="\1 --unrestricted"/' /etc/grub.d/10_linux
+mkdir -p /boot/grub
+echo 'set default="1>0"' >/boot/grub/custom.cfg
+"""
+
+
+def test_a_default_chosen_in_the_firmware_is_told_and_taken_away(hosts, kernels, tmp_path):
+    newest, older = kernels[0].version, kernels[1].version  # the oldest is not on the ESPs
+    computer = hosts("systemd-boot").default.copy(tmp_path / "computer")
+    with computer.workshop() as shop:
+
+        def state(name):
+            shop.run("sync")
+            with shop.frozen():
+                return computer.copy(tmp_path / name)
+
+        shop.run(_CHOOSE.format(f"proxmox-{older}.conf"))
+        said = shop.fail("pvefw boot status")
+        assert f"LoaderEntryDefault names proxmox-{older}.conf" in said
+        assert f"default: {older}" in said
+        chosen = state("chosen")
+        shop.run("pvefw boot refresh --take-over && pvefw boot status --quiet")
+        taken = state("taken")
+
+    assert chosen.power_on().kernels == [older]
+    assert taken.power_on().kernels == [newest]
+
+
+def test_a_menu_with_a_password_starts_what_is_pinned_and_asks_nobody(hosts, kernels, tmp_path):
+    middle = kernels[1].version
+    computer = hosts("grub").default.copy(tmp_path / "computer")
+    with computer.workshop() as shop:
+        shop.run(_PROTECT)
+        shop.run(f"pvefw boot kernel pin {middle} && pvefw boot refresh")
+        assert f"default: {middle}" in shop.run("pvefw boot status")
+        shop.switch_off()
+
+    assert computer.with_bios().power_on().kernels == [middle]
