@@ -151,8 +151,8 @@ def declared_by_name(paths: Paths) -> dict[str, Sequence[SettingInfo]]:
     for info in finding.installed(DNS_CATALOG):
         try:
             catalog = _catalog(paths, info.name)
-            for name in catalog.hooks.catalog_names():
-                sources.setdefault(name, _InCatalog(catalog, name))
+            for name in catalog.hooks.catalog_names(root=paths.root):
+                sources.setdefault(name, _InCatalog(catalog, name, paths.root))
         except PvefwError:
             continue
     sources |= {info.name: _Installed(info) for info in finding.installed(DNS)}

@@ -63,7 +63,7 @@ def test_one_is_configured_by_its_path(farm, api):
     assert (guest.get()["order"], guest.get()["after"]) == (3, [101])
     guest.put(delete="order,after")
     assert (guest.get()["order"], guest.get()["after"]) == (None, [])
-    with pytest.raises(proxmoxer.ResourceException, match="not found"):
+    with pytest.raises(proxmoxer.ResourceException, match="no such guest"):
         api.nodes("pve1").pvefw.guests("999").get()
 
 
