@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 def _json_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Whatever JSON a command prints in a test's own process is held against its schema."""
     wrong: list[str] = []
-    print_data = output._data
+    print_data = output.show_data
 
     def checked(app: "App", value: Any) -> None:
         import click
         import documented
 
         context = click.get_current_context(silent=True)
-        if context is not None:
-            wrong.extend(documented.faults(context.command_path.partition(" ")[2], value))
+        command = context.command_path.partition(" ")[2] if context is not None else ""
+        if command in documented.SCHEMAS:  # test_json.py sees to it that all of ours are there
+            wrong.extend(documented.faults(command, value))
         print_data(app, value)
 
-    monkeypatch.setattr(output, "_data", checked)
+    monkeypatch.setattr(output, "show_data", checked)
     yield
     assert wrong == []
 

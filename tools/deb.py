@@ -25,6 +25,7 @@ from pvefw.certs import timer
 from pvefw.guests import units as guest_units
 
 DEBIAN = ROOT / "packaging/debian"
+PAGE = ROOT / "plugins/api/page"
 LIBRARY = "usr/lib/pvefw"
 SHIMS = "usr/lib/pvefw-shims"
 PROGRAM = "/usr/bin/pvefw"
@@ -102,6 +103,8 @@ def fill(tree: Path, wheels: Path) -> None:
     install_libraries(wheels, tree / LIBRARY)
     write(tree / PROGRAM.lstrip("/"), launcher("pvefw.cli", "main"), 0o755)
     share_files(tree / "usr/share")
+    for one in PAGE.iterdir():
+        write(tree / "usr/share/cockpit/pvefw" / one.name, one.read_bytes())
     for name, text in unit_texts().items():
         write(tree / "usr/lib/systemd/system" / name, text)
     write(tree / "usr/share/doc/pvefw/README.md", (ROOT / "README.md").read_bytes())
@@ -115,7 +118,8 @@ def fill_shims(tree: Path, wheels: Path) -> None:
     target = tree / SHIMS
     subprocess.run([*pip, "--no-compile", "--no-deps", "--target", target, wheel], check=True)
     tidy(target)
-    write(tree / "usr/bin/pvenode", launcher("pvefw_shims.pvenode", "main", SHIMS), 0o755)
+    for name in ("pvenode", "pvesh"):
+        write(tree / "usr/bin" / name, launcher(f"pvefw_shims.{name}", "main", SHIMS), 0o755)
     boot_tool = launcher("pvefw_shims.proxmox_boot_tool", "main", SHIMS)
     write(tree / "usr/sbin/proxmox-boot-tool", boot_tool, 0o755)
     write(tree / "usr/share/doc/pvefw-shims/copyright", (DEBIAN / "copyright").read_bytes())

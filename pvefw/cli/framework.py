@@ -11,13 +11,14 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
 
 from pvefw.cli import tree
 
 if TYPE_CHECKING:
+    from pvefw.core.model import Task
     from pvefw.store.paths import Paths
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
@@ -37,6 +38,16 @@ class Printing:
     """Times as dates and booleans as words, rather than as numbers."""
 
 
+class Caller(Protocol):
+    """A program that calls a command, in place of a terminal."""
+
+    def show(self, value: Any) -> None:
+        """Take what the command would print as JSON."""
+
+    def run(self, type_: str, work: "Callable[[Task], object]", id_: str) -> None:
+        """Take the task that the command would run."""
+
+
 class App:
     """What the options that every command accepts have decided; commands get it first."""
 
@@ -54,6 +65,8 @@ class App:
         self.printing = Printing()
         self.piped_answers = False
         """Whether questions are asked without a terminal, too, and answered through a pipe."""
+        self.caller: Caller | None = None
+        """Who gets what the command would show or run, where a program calls it."""
 
     def warn(self, message: str) -> None:
         """Tell of what does not keep the command from its work."""

@@ -18,7 +18,7 @@ def show_rows(app: App, rows: Sequence[Mapping[str, Any]], columns: Sequence[str
         cells = [[_cell(row.get(column), words) for column in columns] for row in rows]
         _table(cells, columns, app.printing)
     else:
-        _data(app, list(rows))
+        show_data(app, list(rows))
 
 
 def show_value(app: App, value: Mapping[str, Any]) -> None:
@@ -30,11 +30,14 @@ def show_value(app: App, value: Mapping[str, Any]) -> None:
         cells = [[key, _cell(one, words)] for key, one in value.items()]
         _table(cells, ["key", "value"], app.printing)
     else:
-        _data(app, value)
+        show_data(app, value)
 
 
-def _data(app: App, value: Any) -> None:
-    if app.output_format == "yaml":
+def show_data(app: App, value: Any) -> None:
+    """Print a value as JSON or YAML, or hand it to the program that called the command."""
+    if app.caller is not None:
+        app.caller.show(value)
+    elif app.output_format == "yaml":
         import yaml
 
         click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)

@@ -24,6 +24,9 @@ def run_task(app: App, type_: str, work: "Callable[[Task], object]", id_: str = 
     """Run the work; the terminal shows its log, then how it ended. With ``--detach`` it shows the id."""
     from pvefw.tasks.task import run_task as running
 
+    if app.caller is not None:
+        app.caller.run(type_, work, id_)
+        return
     app.error_prefix = "Task ERROR"
     echoing = contextlib.nullcontext() if app.detach else _echo()
     with echoing as echo, running(app.paths, type_, id_, echo=echo) as task:

@@ -161,6 +161,29 @@ def names(node: Node) -> list[str]:
     return sorted(found)
 
 
+def declared_by_name(node: Node) -> dict[str, Sequence[SettingInfo]]:
+    """What each plugin that a dns instance can have accepts, by name; broken ones are left out.
+
+    Each catalogue is bound once, as there may be a hundred names in it.
+    """
+    sources: dict[str, _Installed | _InCatalog] = {}
+    for info in finding.installed(DNS_CATALOG):
+        try:
+            catalog = _catalog(node, info.name)
+            for name in catalog.hooks.catalog_names(root=node.paths.root):
+                sources.setdefault(name, _InCatalog(catalog, name, node.paths.root))
+        except PvefwError:
+            continue
+    sources |= {info.name: _Installed(info) for info in finding.installed(DNS)}
+    found = {}
+    for name, source in sorted(sources.items()):
+        try:
+            found[name] = source.declared
+        except PvefwError:
+            continue
+    return found
+
+
 # --- settings -------------------------------------------------------------------------------------
 
 

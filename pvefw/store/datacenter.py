@@ -1,8 +1,18 @@
-"""``/etc/pve/datacenter.cfg``: Proxmox VE's options for the whole cluster. It is only read."""
+"""``/etc/pve/datacenter.cfg``: Proxmox VE's options for the whole cluster.
+
+It has the form of a node's configuration: ``key: value`` lines under a description.
+"""
 
 import re
+from collections.abc import Mapping, Sequence
 
-from pvefw.store import oddities
+from pvefw.store import files, locks, oddities
+from pvefw.store.node_config import NodeConfig
+from pvefw.store.paths import Paths
+
+DESCRIPTION = "description"
+_LOCK = "file-datacenter_cfg"
+"""The lock that Proxmox VE's own tools take."""
 
 _MAX_WORKERS = re.compile(rb"^[ \t]*max_workers:[ \t]*(.*?)[ \t\r]*$", re.MULTILINE)
 _NUMBER = re.compile(rb"[0-9]{1,6}")
@@ -26,3 +36,35 @@ def max_workers(data: bytes, what: str) -> int | None:
     why = f"max_workers: '{value}' is not a whole number of at least 1"
     oddities.report(what, line, why, "it counts as not set")
     return None
+
+
+def load(paths: Paths) -> dict[str, str]:
+    """Every option that is set, and ``description`` where there is one.
+
+    :raises ConfigError: the file is damaged.
+    """
+    config = _read(paths)
+    return dict(config.values) | ({DESCRIPTION: config.description} if config.description else {})
+
+
+def change(paths: Paths, values: Mapping[str, str], delete: Sequence[str] = ()) -> None:
+    """Set and delete options; whoever calls has checked the values. What is not set may be deleted.
+
+    :raises ConfigError: the file is damaged.
+    :raises Locked: another process or node is changing it.
+    """
+    with locks.cluster_lock(paths, _LOCK):
+        config = _read(paths)
+        options: dict[str, str | None] = {**dict.fromkeys(delete), **values}
+        described = DESCRIPTION in options
+        description = options.pop(DESCRIPTION, None) or ""
+        changed = config.changed(options)
+        if described:
+            changed = changed.described(description)
+        if changed != config:
+            files.replace(paths.datacenter_cfg, changed.render())
+
+
+def _read(paths: Paths) -> NodeConfig:
+    path = paths.datacenter_cfg
+    return NodeConfig.parse(files.read_if_exists(path) or b"", str(path))

@@ -24,7 +24,8 @@ UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
 def with_output(command, ctx):
     """The paths of all commands that have --output-format."""
     if isinstance(command, click.Group):
-        for name in command.list_commands(ctx):
+        foreign = {name for name, one in command._found.items() if not one.ours}
+        for name in sorted({*command.list_commands(ctx)} - foreign):
             inner = command.get_command(ctx, name)
             yield from with_output(inner, click.Context(inner, parent=ctx, info_name=name))
     if any("--output-format" in param.opts for param in command.get_params(ctx)):

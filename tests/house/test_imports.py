@@ -1,10 +1,14 @@
 """Plugins see pvefw.api and pvefw.testing, and never each other.
 
+A distribution that has commands and no plugin is a door of pvefw, not a guest in it: it may import every
+layer (ADR 0018), but neither plugins nor what is made for tests.
+
 The layers of core itself are a contract in pyproject.toml. This one is a test, because its list of
 plugins is the folder ``plugins/``.
 """
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -27,13 +31,25 @@ def imported(source):
                 yield str(node.module)
 
 
-def forbidden(source, package):
-    """What a module of this plugin imports although it must not."""
+def is_door(project):
+    """Whether the distribution in a folder has commands, and no plugin of any family."""
+    groups = tomllib.loads((project / "pyproject.toml").read_text())["project"]["entry-points"]
+    return set(groups) == {"pvefw.command"}
+
+
+DOORS = [path.parent.name for path in PACKAGES if is_door(path.parents[2])]
+
+
+def forbidden(source, package, *, door=False):
+    """What a module of this distribution imports although it must not."""
     ours = {
         name for name in imported(source) if name.partition("_")[0].partition(".")[0] == "pvefw"
     }
     own = {name for name in ours if name.partition(".")[0] == package}
     api = {name for name in ours if name.startswith(ALLOWED)}
+    if door:
+        api = {name for name in ours if name.partition(".")[0] == "pvefw"}
+        api -= {name for name in ours if name.startswith("pvefw.testing")}
     return sorted(ours - own - api)
 
 
@@ -42,7 +58,7 @@ def test_a_plugin_imports_the_api_and_itself_only(package):
     found = {
         str(path.relative_to(ROOT)): wrong
         for path in package.rglob("*.py")
-        if (wrong := forbidden(path.read_text(), package.name))
+        if (wrong := forbidden(path.read_text(), package.name, door=package.name in DOORS))
     }
     assert found == {}
 
@@ -61,3 +77,19 @@ def test_a_plugin_imports_the_api_and_itself_only(package):
 )
 def test_the_rule_finds_what_it_is_for(source, wrong):
     assert forbidden(source, "pvefw_mine") == wrong
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong"),
+    [
+        ("from pvefw.store import files\nfrom pvefw.cli.groups import PVEFW", []),
+        ("import pvefw.testing.dns", ["pvefw.testing.dns"]),
+        ("import pvefw_theirs.thing", ["pvefw_theirs.thing"]),
+    ],
+)
+def test_a_door_imports_layers_but_no_plugin(source, wrong):
+    assert forbidden(source, "pvefw_mine", door=True) == wrong
+
+
+def test_the_api_is_the_door():
+    assert DOORS == ["pvefw_api"]

@@ -102,6 +102,8 @@ def test_they_install_work_and_leave_nothing_but_configuration(packages, debian)
     )
     assert "pvefw-" not in said
     assert (debian.root / "usr/share/bash-completion/completions/pvefw").exists()
+    assert (debian.root / "usr/share/cockpit/pvefw/manifest.json").exists()
+    assert "rack 12" in debian("pvesh", "get", "/nodes/localhost/config")
     wants = debian.root / "etc/systemd/system/timers.target.wants/pvefw-renew.timer"
     assert wants.is_symlink()
 

@@ -181,6 +181,7 @@ def test_every_plugin_that_is_injected_is_found_and_works(pipx):
 def test_the_shims_the_manual_and_the_completion_come_along(pipx):
     pipx("pvenode", "config", "set", "-description", "installed from wheels")
     assert "installed from wheels" in pipx("pvenode", "config", "get")
+    assert "installed from wheels" in pipx("pvesh", "get", "/nodes/localhost/config")
     share = pipx.home / "pipx/venvs/pvefw/share"
     assert (share / "man/man1/pvefw-acme.1").exists()
     assert (share / "bash-completion/completions/pvefw").exists()

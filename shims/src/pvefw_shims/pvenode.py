@@ -162,16 +162,17 @@ def _names_only(app: App, given: Given, carry_out: _CarryOut) -> object:
 def _lines_of_the_file(app: App, given: Given, carry_out: _CarryOut) -> object:
     if given.more:
         return carry_out()
-    from pvefw.store import node_settings, properties
+    from pvefw.store import properties
+    from pvefw.store.node import DESCRIPTION, Node
     from pvefw.store.node_config import NodeConfig
 
     wanted = str(given.values.get("property", "all"))
-    known = properties.find(wanted) is not None or wanted in ("all", node_settings.DESCRIPTION)
+    known = properties.find(wanted) is not None or wanted in ("all", DESCRIPTION)
     if not known:
         raise UsageError(f"config get: --property: there is no property '{wanted}'")
-    values = node_settings.load(app.paths)
+    values = Node.open(app.paths).properties
     shown = {key: value for key, value in values.items() if wanted in ("all", key)}
-    description = shown.pop(node_settings.DESCRIPTION, "")
+    description = shown.pop(DESCRIPTION, "")
     config = NodeConfig().changed(dict(sorted(shown.items()))).described(description)
     click.echo(config.render().decode(errors="replace"), nl=False)
     return None

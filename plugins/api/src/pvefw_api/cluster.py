@@ -1,0 +1,94 @@
+"""``/cluster``, ``/nodes`` and ``/version``: what concerns more than this node."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from pvefw_api.calls import Call
+
+API_LEVEL = "9.1"
+"""The release of Proxmox VE whose API this is; clients ask for it before they use what is new."""
+_RECENT = 25
+
+
+def version(_call: Call) -> dict[str, str]:
+    """The level of the API, and what answers it."""
+    from pvefw import __version__
+    from pvefw.store import files
+
+    return {
+        "version": f"{API_LEVEL}.0",
+        "release": API_LEVEL,
+        "repoid": files.digest(__version__.encode())[:16],
+        "pvefw": __version__,
+    }
+
+
+def nodes(call: Call) -> list[dict[str, Any]]:
+    """The nodes of the cluster; how others are is not known here."""
+    from pvefw.store import nodes as known
+
+    names = sorted({call.paths.node, *known.names(call.paths)})
+    return [
+        {
+            "node": name,
+            "type": "node",
+            "id": f"node/{name}",
+            "status": "online" if name == call.paths.node else "unknown",
+        }
+        for name in names
+    ]
+
+
+def resources(call: Call) -> list[dict[str, Any]]:
+    """Nodes, and this node's guests."""
+    wanted = call.get("type")
+    found = nodes(call) if wanted in (None, "node") else []
+    if wanted in (None, "vm"):
+        found += _guests(call)
+    return found
+
+
+def _guests(call: Call) -> Iterator[dict[str, Any]]:
+    from pvefw_api import node
+
+    for kind in ("qemu", "lxc"):
+        for one in node.guests(call, kind):
+            id_ = {"id": f"{kind}/{one['vmid']}", "type": kind, "node": call.paths.node}
+            yield {**one, **id_}
+
+
+def tasks(call: Call) -> list[dict[str, Any]]:
+    """The latest tasks, running ones included."""
+    found: list[dict[str, Any]] = call.command("task list", source="all", limit=_RECENT)
+    return found
+
+
+def ha_status(call: Call) -> list[dict[str, Any]]:
+    """No HA manager runs beside pvefw: there is the node, and it decides for itself."""
+    return [
+        {"id": "quorum", "type": "quorum", "node": call.paths.node, "status": "OK", "quorate": 1}
+    ]
+
+
+def options(call: Call) -> dict[str, Any]:
+    """The options of ``datacenter.cfg``; their types are those that they are set with."""
+    from pvefw.store import datacenter
+    from pvefw_api.schema import published, shaped
+
+    types = {"type": "object", "properties": published()["PUT /cluster/options"]["parameters"]}
+    found: dict[str, Any] = shaped(types, datacenter.load(call.paths))
+    return found
+
+
+def set_options(call: Call) -> None:
+    """Change options of ``datacenter.cfg``."""
+    from pvefw.store import datacenter
+
+    values = {
+        key: str(int(one)) if isinstance(one, bool) else str(one)
+        for key, one in call.options.items()
+        if key != "delete"
+    }
+    delete = [one for one in re.split(r"[,;\s]+", call.get("delete", "")) if one]
+    datacenter.change(call.paths, values, delete)

@@ -1,0 +1,201 @@
+"""The table of endpoints: method, path and function, each in one line; their schema is found by these."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+from urllib.parse import unquote
+
+from pvefw_api import acme, cluster, node, own
+from pvefw_api.calls import Command, Handler, path_parameters
+from pvefw_api.errors import not_implemented
+from pvefw_api.schema import Properties, Schema, published, shaped
+
+METHODS = {"get": "GET", "create": "POST", "set": "PUT", "delete": "DELETE"}
+"""What ``pvesh`` calls them, and HTTP."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One method of one path."""
+
+    method: str
+    path: str
+    run: Handler | None
+    """``None`` for one that only names those below it."""
+
+    @cached_property
+    def _published(self) -> Schema | None:
+        return published().get(f"{self.method} {self.path}")
+
+    @cached_property
+    def parameters(self) -> Properties:
+        """What it takes: what is published, and what its command has beyond that."""
+        more = self.run.parameters() if isinstance(self.run, Command) else {}
+        named = path_parameters(self.path)
+        said = self._published["parameters"] if self._published else {}
+        optional = {key: {**one, "optional": True} for key, one in more.items()} if said else more
+        fixed = {key: {**said.get(key, named[key]), "optional": False} for key in named}
+        return {**optional, **said, **_EXTRA.get((self.method, self.path), {}), **fixed}
+
+    @cached_property
+    def returns(self) -> Schema:
+        """What it answers: in Proxmox VE's dialect where that is published, else a JSON schema."""
+        if self._published:
+            found: Schema = self._published["returns"]
+            return found
+        return self.run.returns() if isinstance(self.run, Command) else _NAMES
+
+    @property
+    def permission(self) -> Any:
+        """Who may call it: ``all``, ``root``, or a path and privileges on it."""
+        if self._published:
+            return self._published["permission"]
+        return [
+            own.ROOT.rpartition("/")[0],
+            ["Sys.Audit" if self.method == "GET" else "Sys.Modify"],
+        ]
+
+    @property
+    def child(self) -> str:
+        """Of a list: the key whose value is the next word of the path of each; empty where none is."""
+        if self._published and "child" in self._published:
+            return str(self._published["child"])
+        named = [one[1:-1] for one in below(self.path) if one.startswith("{")]
+        return named[0] if named else ""
+
+    @property
+    def of_node(self) -> bool:
+        """Whether the node in its path has to answer it; to be woken, a node need not be awake."""
+        return self.path.startswith("/nodes/{node}/") and self.run is not node.wake
+
+    def shaped(self, answer: Any) -> Any:
+        """The answer with the types that its schema names."""
+        return shaped(self.returns, answer) if self._published else answer
+
+
+_NAMES: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}},
+        "required": ["name"],
+        "additionalProperties": False,
+    },
+}
+_CA_FILE: Properties = {
+    "ca-file": {
+        "type": "string",
+        "optional": True,
+        "description": "Certificates to trust for a private authority (PEM).",
+    }
+}
+_EXTRA: Mapping[tuple[str, str], Properties] = {
+    ("POST", "/cluster/acme/account"): _CA_FILE,
+    ("GET", "/cluster/acme/meta"): _CA_FILE,
+    ("GET", "/cluster/acme/tos"): _CA_FILE,
+}
+"""What pvefw's functions take beyond the published schema."""
+
+_PUBLISHED: tuple[tuple[str, str, Handler | None], ...] = (
+    ("GET", "/version", cluster.version),
+    ("GET", "/nodes", cluster.nodes),
+    ("GET", "/cluster/resources", cluster.resources),
+    ("GET", "/cluster/tasks", cluster.tasks),
+    ("GET", "/cluster/ha/status/current", cluster.ha_status),
+    ("GET", "/cluster/options", cluster.options),
+    ("PUT", "/cluster/options", cluster.set_options),
+    ("GET", "/cluster/acme", None),
+    ("GET", "/cluster/acme/account", Command("acme account list")),
+    ("POST", "/cluster/acme/account", acme.register),
+    ("GET", "/cluster/acme/account/{name}", Command("acme account info")),
+    ("PUT", "/cluster/acme/account/{name}", Command("acme account update")),
+    ("DELETE", "/cluster/acme/account/{name}", Command("acme account deactivate")),
+    ("GET", "/cluster/acme/challenge-schema", acme.challenge_schema),
+    ("GET", "/cluster/acme/directories", acme.directories),
+    ("GET", "/cluster/acme/meta", acme.meta),
+    ("GET", "/cluster/acme/tos", acme.terms),
+    ("GET", "/cluster/acme/plugins", acme.plugins),
+    ("POST", "/cluster/acme/plugins", Command("acme plugin add")),
+    ("GET", "/cluster/acme/plugins/{id}", acme.plugin),
+    ("PUT", "/cluster/acme/plugins/{id}", Command("acme plugin set")),
+    ("DELETE", "/cluster/acme/plugins/{id}", Command("acme plugin remove")),
+    ("GET", "/nodes/{node}/certificates", None),
+    ("GET", "/nodes/{node}/certificates/info", Command("cert info")),
+    ("POST", "/nodes/{node}/certificates/custom", node.upload_certificate),
+    ("DELETE", "/nodes/{node}/certificates/custom", node.delete_certificate),
+    ("GET", "/nodes/{node}/certificates/acme", None),
+    ("POST", "/nodes/{node}/certificates/acme/certificate", Command("acme cert order")),
+    ("PUT", "/nodes/{node}/certificates/acme/certificate", Command("acme cert renew")),
+    ("DELETE", "/nodes/{node}/certificates/acme/certificate", Command("acme cert revoke")),
+    ("GET", "/nodes/{node}/config", Command("config get")),
+    ("PUT", "/nodes/{node}/config", Command("config set")),
+    ("GET", "/nodes/{node}/status", node.status),
+    ("POST", "/nodes/{node}/status", node.power),
+    ("POST", "/nodes/{node}/wakeonlan", node.wake),
+    ("GET", "/nodes/{node}/qemu", node.virtual_machines),
+    ("GET", "/nodes/{node}/lxc", node.containers),
+    ("POST", "/nodes/{node}/startall", Command("startall")),
+    ("POST", "/nodes/{node}/stopall", Command("stopall")),
+    ("POST", "/nodes/{node}/suspendall", Command("suspendall")),
+    ("POST", "/nodes/{node}/migrateall", node.migrate_all),
+    ("GET", "/nodes/{node}/tasks", Command("task list")),
+    ("GET", "/nodes/{node}/tasks/{upid}", None),
+    ("DELETE", "/nodes/{node}/tasks/{upid}", Command("task stop")),
+    ("GET", "/nodes/{node}/tasks/{upid}/log", node.task_log),
+    ("GET", "/nodes/{node}/tasks/{upid}/status", Command("task status")),
+)
+
+
+@cache
+def table() -> Mapping[tuple[str, str], Endpoint]:
+    """Every endpoint, by method and path; each folder has an index."""
+    found = {
+        (method, path): Endpoint(method, path, run)
+        for method, path, run in (*_PUBLISHED, *own.endpoints())
+    }
+    for folder in sorted({one for _, path in found for one in _folders(path)}):
+        found.setdefault(("GET", folder), Endpoint("GET", folder, None))
+    return found
+
+
+def _folders(path: str) -> Iterator[str]:
+    while path != "/":
+        path = path.rpartition("/")[0] or "/"
+        yield path
+
+
+def find(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
+    """The endpoint of a call, and the parameters in its path.
+
+    :raises ApiError: there is none.
+    """
+    parts = [unquote(one) for one in path.split("/") if one]
+    fits = [
+        (endpoint, named)
+        for endpoint in table().values()
+        if endpoint.method == method and (named := _match(endpoint.path, parts)) is not None
+    ]
+    if not fits:
+        raise not_implemented(method, "/" + "/".join(parts))
+    return min(fits, key=lambda one: len(one[1]))  # a word that is written out wins
+
+
+def _match(template: str, parts: list[str]) -> dict[str, str] | None:
+    words = [one for one in template.split("/") if one]
+    if len(words) != len(parts):
+        return None
+    named = {}
+    for word, part in zip(words, parts, strict=True):
+        if word.startswith("{"):
+            named[word[1:-1]] = part
+        elif word != part:
+            return None
+    return named
+
+
+def below(path: str) -> list[str]:
+    """The next words of the paths below a path as it stands in the table; ``{…}`` for a parameter."""
+    prefix = path.rstrip("/") + "/"
+    words = {one[len(prefix) :].partition("/")[0] for _, one in table() if one.startswith(prefix)}
+    return sorted(words - {""})

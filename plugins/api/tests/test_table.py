@@ -1,0 +1,138 @@
+"""The table against the published schema and against the commands behind it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pvefw_api import table
+from pvefw_api.calls import Command
+from pvefw_api.errors import ApiError
+from pvefw_api.schema import check, published
+
+TABLE = table.table()
+COMMANDS = {key: one for key, one in TABLE.items() if isinstance(one.run, Command)}
+
+
+def ids(key):
+    return " ".join(key)
+
+
+def test_every_published_endpoint_is_in_the_table():
+    beyond = "/nodes/{node}/pvefw"
+    ours = {key for key, one in TABLE.items() if not one.path.startswith(beyond)}
+    folders = {("GET", one) for one in ("/", "/cluster", "/cluster/ha", "/cluster/ha/status",
+                                        "/nodes/{node}")}  # fmt: skip
+    assert ours - folders == {tuple(one.split(" ")) for one in published()}
+
+
+@pytest.mark.parametrize("key", sorted(COMMANDS), ids=ids)
+def test_a_command_takes_what_its_endpoint_takes(key):
+    """Names must match: a parameter that the command does not have would be refused by it."""
+    endpoint = COMMANDS[key]
+    takes = {*endpoint.run._params(), "node"}
+    numbered = {one for one in endpoint.parameters if one.endswith("[n]")}
+    assert set(endpoint.parameters) - numbered <= takes
+    assert set(endpoint.run.fixed) <= takes
+
+
+@pytest.mark.parametrize("key", sorted(COMMANDS), ids=ids)
+def test_what_a_command_needs_is_a_parameter(key):
+    endpoint = COMMANDS[key]
+    needed = {name for name, one in endpoint.run._params().items() if one.required}
+    given_always = {name for name, one in endpoint.parameters.items() if not one.get("optional")}
+    assert needed <= given_always
+
+
+@pytest.mark.parametrize("key", sorted(TABLE), ids=ids)
+def test_a_path_is_found_again(key):
+    endpoint = TABLE[key]
+    method, path = key
+    concrete = path.replace("{", "").replace("}", "")
+    found, named = table.find(method, concrete)
+    assert found is endpoint
+    assert set(named) <= set(endpoint.parameters)
+    assert all(not endpoint.parameters[one].get("optional") for one in named)
+    json.dumps([endpoint.parameters, endpoint.returns, endpoint.permission])
+
+
+def test_a_word_that_is_written_out_wins_and_escapes_are_undone():
+    assert table.find("GET", "/nodes/a/tasks/UPID%3Aa/log")[1]["upid"] == "UPID:a"
+    assert table.find("GET", "cluster//acme/tos/")[0].path == "/cluster/acme/tos"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/nowhere"), ("PUT", "/version"), ("GET", "/nodes/a/b/c/d/e")]
+)
+def test_a_path_that_is_not_in_it_is_not_implemented(method, path):
+    with pytest.raises(ApiError) as refused:
+        table.find(method, path)
+    assert refused.value.status == 501
+    assert refused.value.errors
+
+
+# --- parameters -----------------------------------------------------------------------------------
+
+KEYS = sorted({key for one in TABLE.values() for key in one.parameters} | {"acmedomain7", "x"})
+VALUES = st.one_of(
+    st.text(max_size=12),
+    st.integers().map(str),
+    st.sampled_from(["1", "no", "100,101", "a@b.example", "dns", "mac=x,y=z", "nan", "٣", "1_0"]),
+)
+
+
+@given(key=st.sampled_from(sorted(TABLE)), given_=st.dictionaries(st.sampled_from(KEYS), VALUES))
+def test_any_parameters_are_checked_or_refused_by_name(key, given_):
+    properties = TABLE[key].parameters
+    try:
+        values = check(properties, given_)
+    except ApiError as error:
+        assert error.status == 400
+        body = error.as_dict()
+        assert body["errors"]
+        assert set(body["errors"]) <= {*given_, *properties}
+        return
+    assert set(values) == set(given_)
+    again = check(properties, values)
+    assert again == values
+
+
+@pytest.mark.parametrize(
+    ("key", "given_", "wrong"),
+    [
+        ("GET /nodes/{node}/tasks", {"limit": "-1"}, {"limit"}),
+        ("GET /nodes/{node}/tasks", {"limit": "many", "source": "old"}, {"limit", "source"}),
+        ("GET /nodes/{node}/tasks", {"vmid": "99"}, {"vmid"}),
+        ("GET /nodes/{node}/tasks", {"since": "1_000"}, {"since"}),
+        ("GET /nodes/{node}/tasks", {"errors": "perhaps"}, {"errors"}),
+        ("POST /nodes/{node}/startall", {"vms": "100,abc"}, {"vms"}),
+        ("POST /cluster/acme/account", {}, {"contact"}),
+        ("POST /cluster/acme/account", {"contact": "nobody"}, {"contact"}),
+        ("POST /cluster/acme/account", {"contact": "a@b.c", "directory": "ftp://x"}, {"directory"}),
+        ("POST /cluster/acme/account", {"contact": "a@b.c", "eab-kid": "k"}, {"eab-hmac-key"}),
+        ("PUT /nodes/{node}/config", {"acmedomainx": "a.example"}, {"acmedomainx"}),
+        ("PUT /cluster/options", {"ha": "shutdown_policy=never"}, {"ha"}),
+        ("PUT /cluster/options", {"migration": "secure,speed=1"}, {"migration"}),
+        ("POST /nodes/{node}/certificates/custom", {"certificates": "nonsense"}, {"certificates"}),
+    ],
+)
+def test_what_is_wrong_is_named(key, given_, wrong):
+    method, _, path = key.partition(" ")
+    node = {"node": "pve1"} if "{node}" in path else {}
+    with pytest.raises(ApiError) as refused:
+        check(TABLE[method, path].parameters, {**given_, **node})
+    assert set(refused.value.errors) == wrong
+
+
+def test_values_become_their_types():
+    properties = TABLE["GET", "/nodes/{node}/tasks"].parameters
+    given_ = {"limit": "5", "errors": "1", "source": "all", "node": "pve1"}
+    assert check(properties, given_) == {
+        "limit": 5,
+        "errors": True,
+        "source": "all",
+        "node": "pve1",
+    }
+    config = TABLE["PUT", "/nodes/{node}/config"].parameters
+    assert check(config, {"acmedomain5": "a.example", "node": "pve1"})

@@ -1,0 +1,56 @@
+"""A browser, and Cockpit with our page in it, as root on a node of the tests."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from environments import ROOT
+from guests.conftest import farm
+from servers.processes import free_port, process, wait_for_port
+
+__all__ = ["farm"]
+
+PAGE = ROOT / "plugins/api/page"
+COCKPIT = Path("/usr/lib/cockpit/cockpit-ws")
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium. As root it cannot have a sandbox."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with playwright.sync_playwright() as running:
+        started = running.chromium.launch(executable_path=chromium, args=sandbox)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def cockpit(farm, tmp_path):
+    """The address of Cockpit's frame-less pages; it needs no login."""
+    if not COCKPIT.exists():
+        pytest.skip("cockpit-ws is not installed")
+    packages = tmp_path / "data/cockpit"
+    packages.mkdir(parents=True)
+    (packages / "pvefw").symlink_to(PAGE)
+    (farm.root / "etc/pve/nodes/pve1").mkdir(parents=True)
+    env = {
+        **os.environ,
+        "HOME": str(tmp_path),
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PVEFW_NODE": "pve1",
+        "PVEFW_ROOT": str(farm.root),
+        "PYTHONPATH": str(farm.site),
+        "XDG_DATA_DIRS": f"{packages.parent}:/usr/share",
+    }
+    port, log = free_port(), tmp_path / "cockpit.log"
+    command = [COCKPIT, "--no-tls", "--address", "127.0.0.1", "--port", port]
+    command += ["--local-session=cockpit-bridge"]
+    with process([str(one) for one in command], log, env) as server:
+        wait_for_port(port, server, log)
+        yield f"http://127.0.0.1:{port}/cockpit/@localhost/pvefw/index.html"
