@@ -12,7 +12,7 @@ from pvefw.certs import directories
 from pvefw.core.errors import AcmeProblem, UsageError
 from pvefw.core.model import Task
 from pvefw.host.clock import SystemClock
-from pvefw.store import accounts, files
+from pvefw.store import accounts, files, persistent_records
 from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
 
@@ -250,3 +250,9 @@ def roll_over(paths: Paths, name: str, key_type: str, task: Task) -> None:
             client.roll_over(new_key)
         accounts.save(paths, replace(account, key=new_key.pem))
         files.remove(staged)
+    for one in persistent_records.load(paths):
+        if one.account == name and one.thumbprint:
+            task.warn(
+                f"{one.domain}: its persistent record names the old key, and counts for a limited time "
+                "only; publish it again: pvefw acme persist publish"
+            )

@@ -20,6 +20,7 @@ from pvefw.certs import (
     issue,
     node_certificate,
     offers,
+    persist,
     renewal,
     sharing,
 )
@@ -115,6 +116,8 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
             good &= _renew(paths, planned, echo, clock)
         elif planned.decision is None or planned.held_back(now):
             _remind(paths, planned, echo, clock)
+    for warning in persist.warnings(paths, now):
+        say(warning)
     left = deploy.pending(paths)
     if left:
         say(f"Not deployed yet: {', '.join(left)}")

@@ -15,6 +15,7 @@ from pvefw.store.section_config import ID
 _LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
+_CHALLENGE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,14}")
 _BRACKETED = re.compile(r"\[(.*)\](?::(.*))?")
 _LONGEST_NAME = 253
@@ -149,7 +150,7 @@ def _acme(value: str) -> None:
 
 def _acmedomain(value: str) -> None:
     values = parse_property_string(value, "domain")
-    _keys(values, "domain", "plugin", "alias")
+    _keys(values, "domain", "plugin", "alias", "challenge")
     if "domain" not in values:
         raise ValueError("the domain is missing")
     check_domain(values["domain"])
@@ -157,6 +158,8 @@ def _acmedomain(value: str) -> None:
         _matches(ID, values["plugin"], "a plugin instance's name")
     if "alias" in values:
         check_domain(values["alias"])
+    if "challenge" in values:
+        _matches(_CHALLENGE, values["challenge"], "a type of challenges such as dns-account-01")
 
 
 def _wakeonlan(value: str) -> None:
@@ -239,6 +242,7 @@ def _pve_domain(value: str) -> bool:
         _pve_name(values["domain"])
         and (alias is None or _PVE_ALIAS.fullmatch(alias) is not None)
         and pve_id(values.get("plugin", "standalone"))
+        and "challenge" not in values
     )
 
 
@@ -254,8 +258,11 @@ def pve_id(name: str) -> bool:
 
 # --- the table ------------------------------------------------------------------------------------
 
-_DOMAIN_FORMAT = "[domain=]DOMAIN[,plugin=ID][,alias=DOMAIN]"
-_DOMAIN_HELP = "A name of the certificate, the plugin instance that validates it, and an alias."
+_DOMAIN_FORMAT = "[domain=]DOMAIN[,plugin=ID][,alias=DOMAIN][,challenge=TYPE]"
+_DOMAIN_HELP = (
+    "A name of the certificate, the plugin instance that validates it, an alias, and the only type of "
+    "challenge to answer."
+)
 
 PROPERTIES = (
     Property(
