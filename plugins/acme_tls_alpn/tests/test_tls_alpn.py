@@ -11,6 +11,7 @@ import sys
 import pytest
 from cryptography import x509
 from privileges import only_root
+from servers.pebble import pebble as run_pebble
 from servers.processes import free_port, process, wait_for_port
 
 from pvefw.api import Challenge, Identifier, ProviderError
@@ -112,7 +113,7 @@ def test_an_address_is_asked_for_by_its_reverse_name(present, address, name):
 def test_who_asks_for_no_validation_is_shown_no_certificate(present, protocols):
     plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
     one = present(plugin)
-    with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
         shake(plugin.port, one.identifier.value, protocols)
 
 
@@ -120,7 +121,7 @@ def test_who_asks_for_no_validation_is_shown_no_certificate(present, protocols):
 def test_a_name_that_is_not_pending_is_shown_no_certificate(present, name):
     plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
     present(plugin)
-    with pytest.raises(ssl.SSLError, match="(?i)unrecognized.name"):
+    with pytest.raises(ssl.SSLError, match=r"(?i)unrecognized.name"):
         shake(plugin.port, name)
 
 
@@ -352,6 +353,12 @@ def host(tmp_path):
     from whole_host import Host
 
     return Host(tmp_path / "root")
+
+
+@pytest.fixture
+def pebble(tmp_path):
+    with run_pebble(tmp_path / "pebble") as server:
+        yield server
 
 
 def test_pebble_validates_names_and_addresses(host, pebble):
