@@ -8,7 +8,14 @@ from pvefw.acme import persist
 from pvefw.acme.jws import AccountKey
 from pvefw.acme.persist import Record, Terms
 from pvefw.certs import accounts
-from pvefw.core.errors import ConfigError, NotFound, ProviderError, PvefwError, UsageError
+from pvefw.core.errors import (
+    ConfigError,
+    NotFound,
+    ProviderError,
+    PvefwError,
+    Unavailable,
+    UsageError,
+)
 from pvefw.core.model import Task
 from pvefw.dns import instances, names, standing
 from pvefw.dns.publication import Publication, Route
@@ -240,7 +247,10 @@ def _first_good(shown: Sequence[str], found: Terms, what: Wanted, now: datetime)
 
 
 def _caa(resolver: Resolver, found: Terms, what: Wanted) -> Finding:
-    where, records = standing.caa(resolver, names.absolute(what.domain))
+    try:
+        where, records = standing.caa(resolver, names.absolute(what.domain))
+    except Unavailable as error:  # an authority that cannot look refuses, too
+        return Finding("CAA", False, error.message)
     if not records:
         return Finding("CAA", True, "there are no CAA records: every authority may issue")
     unknown = [one.tag for one in records if one.critical and one.tag not in _TAGS]
