@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pvefw.acme.client import Client, Directory
 from pvefw.acme.transport import Transport
@@ -56,11 +57,14 @@ _KNOWN: Mapping[str, _Known] = {
 """As of November 2026."""
 
 
-def authorities(names: Sequence[str] = (), *, ask: bool) -> Sequence[Offered]:
+def authorities(
+    names: Sequence[str] = (), *, ask: bool, ca_file: Path | None = None
+) -> Sequence[Offered]:
     """Some authorities, or all that have a short name.
 
     :param names: short names or directory URLs.
     :param ask: whether to read their directories; one that cannot be read says why.
+    :param ca_file: certificates to trust; none for the system's.
     :raises UsageError: a name is neither.
     """
     urls = [directories.url_of(one) for one in names] or [one.url for one in directories.KNOWN]
@@ -68,7 +72,7 @@ def authorities(names: Sequence[str] = (), *, ask: bool) -> Sequence[Offered]:
     if not ask:
         return found
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        return list(pool.map(_asked, found))
+        return list(pool.map(lambda one: _asked(one, str(ca_file or "")), found))
 
 
 def _known(url: str) -> Offered:
@@ -84,8 +88,8 @@ def _known(url: str) -> Offered:
     )
 
 
-def _asked(one: Offered) -> Offered:
-    transport = Transport(ca_file="", deadline=_SECONDS, task=Unhurried())
+def _asked(one: Offered, ca_file: str) -> Offered:
+    transport = Transport(ca_file=ca_file, deadline=_SECONDS, task=Unhurried())
     try:
         said = Client(transport, one.url).directory
     except AcmeError as error:
