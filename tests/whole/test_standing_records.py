@@ -246,3 +246,14 @@ def test_an_authority_of_unknown_types_is_a_clear_sentence(host, authority):
         "u.example.test: the authority offers only types of challenges that pvefw does not know: "
         "onion-csr-01, email-reply-00" in said
     )
+
+
+def test_a_key_rollover_names_the_records_that_it_ends(host, pebble):
+    host.register(pebble)
+    for domain, mark in (("old.example", ""), ("new.example", "m" * 43)):
+        kept = persistent_records.Kept(domain, "text", "default", mark, plugin="zone")
+        persistent_records.keep(host.paths, kept)
+    said = host.run("acme", "account", "rollover")
+    assert "new.example: its persistent record names the old key and counts for a limited" in said
+    assert "old.example" not in said
+    assert "Task WARNINGS: 1" in said
