@@ -295,19 +295,23 @@ class OrderFlow:
         return order
 
     def _tell_pending(self, order: Order) -> None:
-        """Tell the user what the authority is still at."""
+        """Tell the user what the authority is still at.
+
+        :raises AcmeError: a name has failed; some authorities leave its order pending all the same.
+        """
         if order.status != "pending":
             self._task.log(f"The order is still {order.status}")
             return
         found = _parallel(self._client.authorization, order.authorizations)
+        if any(one.status == "invalid" for one in found):
+            raise self._why_invalid(order)
         pending = ", ".join(one.name for one in found if one.status == "pending")
         self._task.log(f"Still pending: {pending}")
 
     def _why_invalid(self, order: Order) -> AcmeError:
         """The authority's reason for each name that failed."""
-        reasons = [
-            _failure(one) for one in _parallel(self._client.authorization, order.authorizations)
-        ]
+        found = _parallel(self._client.authorization, order.authorizations)
+        reasons = [_failure(one) for one in found]
         failed = [one for one in reasons if one is not None]
         if failed:
             kinds = {one.type for one in failed}
@@ -322,7 +326,9 @@ class OrderFlow:
             )
         if order.error:
             return problem_of(order.error, f"order {order.url}")
-        return AcmeError(f"order {order.url}: the authority says {order.status}, without a reason")
+        invalid = ", ".join(one.name for one in found if one.status == "invalid")
+        what, status = (invalid, "invalid") if invalid else (f"order {order.url}", order.status)
+        return AcmeError(f"{what}: the authority says {status}, without a reason")
 
 
 def _failure(authorization: Authorization) -> AcmeProblem | None:
