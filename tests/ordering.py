@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
+from pvefw.acme.choice import Way
 from pvefw.acme.client import Client, Order
 from pvefw.acme.jws import AccountKey
 from pvefw.acme.order import OrderFlow
@@ -116,7 +117,12 @@ class Ordering:
         self.identifiers = [identifier(one) for one in solvers]
         self.transport = Transport(ca_file=str(ca_file), deadline=seconds, task=self.task)
         self.client = Client(self.transport, directory, AccountKey.generate(key_type))
-        self.flow = OrderFlow(self.client, self.transport, solvers, self.task)
+        self.flow = OrderFlow(
+            self.client,
+            self.transport,
+            {name: Way.only(one) for name, one in solvers.items()},
+            self.task,
+        )
         self.key = keys.generate("ec256")
 
     def __enter__(self) -> Self:

@@ -30,6 +30,14 @@ class Directory:
     """Whether a new account needs an external account binding."""
     profiles: Mapping[str, str] | None = None
     """The certificate profiles that it offers, with a word about each; ``None`` where it has none."""
+    caa_identities: Sequence[str] = ()
+    """The names by which CAA records may name it."""
+    issuers: Sequence[str] = ()
+    """``issuerDomainNames``: its names in records of dns-persist-01, since draft 02."""
+    account_hash_prefix: str = ""
+    """``accountHashPrefix`` of dns-persist-01: with one, accounts are named by a hash (draft 02)."""
+    key_rotation_period: int = 0
+    """Seconds for which records of an older account key are good; 0 where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,12 @@ class Offer:
     url: str
     status: str
     token: str
+    """Empty for a type without tokens."""
     error: Mapping[str, Any] = field(default_factory=dict)
+    issuers: Sequence[str] = ()
+    """Of dns-persist-01, in either spelling: the authority's names."""
+    account: str = ""
+    """``accounturi`` of dns-persist-01, where drafts have it."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +139,10 @@ class Client:
             terms=meta.text("termsOfService", ""),
             binding_required=meta.flag("externalAccountRequired"),
             profiles=_profiles(meta.members.get("profiles")),
+            caa_identities=_words(meta.members.get("caaIdentities")),
+            issuers=_words(meta.members.get("issuerDomainNames")),
+            account_hash_prefix=meta.text("accountHashPrefix", ""),
+            key_rotation_period=_seconds(meta.members.get("keyRotationPeriod")),
         )
 
     @property
@@ -337,6 +354,15 @@ def _profiles(said: object) -> Mapping[str, str] | None:
     return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else None
 
 
+def _words(said: object) -> tuple[str, ...]:
+    """A list of names that an authority may leave out."""
+    return tuple(one for one in said if isinstance(one, str)) if isinstance(said, list) else ()
+
+
+def _seconds(said: object) -> int:
+    return said if isinstance(said, int) and said > 0 else 0
+
+
 def _order(answer: Response, url: str) -> Order:
     said = _Said(answer.json(), f"{url}: the order")
     return Order(
@@ -367,6 +393,10 @@ def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
                 status=one.text("status", "pending"),
                 token=one.text("token", ""),
                 error=one.object("error").members,
+                issuers=_words(
+                    one.members.get("issuerDomainNames") or one.members.get("issuer-domain-names")
+                ),
+                account=one.text("accounturi", ""),
             )
             for one in said.objects("challenges", [])
             if one.members.get("type") and one.members.get("url")

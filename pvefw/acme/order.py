@@ -6,16 +6,16 @@ the order itself is polled, one request at a time, however many names it has.
 
 import contextlib
 import itertools
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from pvefw.acme.answers import problem_of
+from pvefw.acme.choice import Solver, Way, choose
 from pvefw.acme.client import Authorization, Client, Offer, Order
 from pvefw.acme.transport import CONNECTIONS, Transport
 from pvefw.core.errors import (
@@ -32,23 +32,8 @@ _SLOWEST_POLL = 5.0
 _POLL_GROWTH = 1.5
 _WORDLESS_SECONDS = 10.0
 """After so long without an end, the user is told which names are still pending."""
-_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
-"""Section 8.3; plugins make file names of tokens."""
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-
-
-class Solver(Protocol):
-    """Who answers challenges: the hooks of a challenge plugin."""
-
-    def challenge_types(self) -> Sequence[str]:
-        """The types that it answers, best first."""
-
-    def challenge_present(self, challenges: Sequence[Challenge], task: Task) -> None:
-        """Make the answers visible."""
-
-    def challenge_cleanup(self, challenges: Sequence[Challenge], task: Task) -> None:
-        """Take them down."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +49,15 @@ class _Answer:
 class OrderFlow:
     """Takes one order from nothing to a certificate.
 
-    :param solvers: who answers, by the name as ordered.
+    :param ways: how each name can be validated, best first; by the name as ordered.
     """
 
     def __init__(
-        self, client: Client, transport: Transport, solvers: Mapping[str, Solver], task: Task
+        self, client: Client, transport: Transport, ways: Mapping[str, Sequence[Way]], task: Task
     ) -> None:
         self._client = client
         self._transport = transport
-        self._solvers = solvers
+        self._ways = ways
         self._task = task
 
     def place(
@@ -210,7 +195,7 @@ class OrderFlow:
         found = []
         for one in sorted(authorizations, key=lambda one: not one.wildcard):
             both = (one, replace(one, wildcard=not one.wildcard))
-            ordered = [it for it in both if it.name in self._solvers]
+            ordered = [it for it in both if it.name in self._ways]
             if not ordered:
                 raise AcmeProtocolError(f"{one.url}: {one.name} was not ordered")
             found.append(next((it for it in ordered if it.name not in taken), ordered[0]))
@@ -218,25 +203,10 @@ class OrderFlow:
         return found
 
     def _choose(self, authorization: Authorization) -> _Answer:
-        """The first challenge type of the solver that the server offers."""
-        solver = self._solvers[authorization.name]
-        types = solver.challenge_types()
-        offers = {one.type: one for one in authorization.challenges}
-        for kind in types:
-            if kind in offers:
-                offer = offers[kind]
-                if not _TOKEN.fullmatch(offer.token):
-                    raise AcmeProtocolError(
-                        f"{offer.url}: the token of this challenge is malformed"
-                    )
-                answer = self._client.key_authorization(offer.token)
-                challenge = Challenge(kind, authorization.identifier, offer.token, answer)
-                return _Answer(authorization, offer, challenge, solver)
-        raise AcmeError(
-            f"{authorization.name}: the authority offers {', '.join(offers)}, "
-            f"the plugin answers {', '.join(types) or 'nothing'}",
-            hint="Give this name a plugin for one of those; a wildcard needs a dns plugin.",
-        )
+        found = choose(self._client, authorization, self._ways[authorization.name])
+        if found.why:
+            self._task.log(found.why)
+        return _Answer(authorization, found.offer, found.challenge, found.solver)
 
     def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> float | None:
         """Make all answers of a solver visible at once.
@@ -325,19 +295,23 @@ class OrderFlow:
         return order
 
     def _tell_pending(self, order: Order) -> None:
-        """Tell the user what the authority is still at."""
+        """Tell the user what the authority is still at.
+
+        :raises AcmeError: a name has failed; some authorities leave its order pending all the same.
+        """
         if order.status != "pending":
             self._task.log(f"The order is still {order.status}")
             return
         found = _parallel(self._client.authorization, order.authorizations)
+        if any(one.status == "invalid" for one in found):
+            raise self._why_invalid(order)
         pending = ", ".join(one.name for one in found if one.status == "pending")
         self._task.log(f"Still pending: {pending}")
 
     def _why_invalid(self, order: Order) -> AcmeError:
         """The authority's reason for each name that failed."""
-        reasons = [
-            _failure(one) for one in _parallel(self._client.authorization, order.authorizations)
-        ]
+        found = _parallel(self._client.authorization, order.authorizations)
+        reasons = [_failure(one) for one in found]
         failed = [one for one in reasons if one is not None]
         if failed:
             kinds = {one.type for one in failed}
@@ -352,7 +326,9 @@ class OrderFlow:
             )
         if order.error:
             return problem_of(order.error, f"order {order.url}")
-        return AcmeError(f"order {order.url}: the authority says {order.status}, without a reason")
+        invalid = ", ".join(one.name for one in found if one.status == "invalid")
+        what, status = (invalid, "invalid") if invalid else (f"order {order.url}", order.status)
+        return AcmeError(f"{what}: the authority says {status}, without a reason")
 
 
 def _failure(authorization: Authorization) -> AcmeProblem | None:
@@ -371,6 +347,11 @@ _NOT_OURS = (
     "Somebody else answers for these names: check where they point to. With a webroot, check that the "
     "web server serves that directory and may read WEBROOT/.well-known/acme-challenge."
 )
+_NO_HANDSHAKE = (
+    "Somebody else answers on port 443 of these names: let it hand acme-tls/1 over, as the README of "
+    "pvefw-acme-tls-alpn shows, or check where they point to."
+)
+_NO_RECORD = "See what is missing: pvefw acme persist check DOMAIN"
 _ADVICE = {
     ("http-01", "connection"): "The authority must reach port 80 of these names: "
     "check DNS, firewall and routing.",
@@ -378,6 +359,12 @@ _ADVICE = {
     "check the zone and its name servers.",
     ("http-01", "unauthorized"): _NOT_OURS,
     ("http-01", "incorrectResponse"): _NOT_OURS,
+    ("tls-alpn-01", "connection"): "The authority must reach port 443 of these names, and whoever "
+    "listens there must hand acme-tls/1 over: check DNS, firewall and routing.",
+    ("tls-alpn-01", "tls"): _NO_HANDSHAKE,
+    ("tls-alpn-01", "unauthorized"): _NO_HANDSHAKE,
+    ("dns-persist-01", "dns"): _NO_RECORD,
+    ("dns-persist-01", "unauthorized"): _NO_RECORD,
     ("dns-01", "dns"): "The authority cannot look the TXT record up: "
     "check the zone's delegation, its DNSSEC and its name servers.",
     ("dns-01", "unauthorized"): "The authority saw no TXT record, or another one: "

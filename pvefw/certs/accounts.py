@@ -12,11 +12,12 @@ from pvefw.certs import directories
 from pvefw.core.errors import AcmeProblem, UsageError
 from pvefw.core.model import Task
 from pvefw.host.clock import SystemClock
-from pvefw.store import accounts, files, pmxcfs
+from pvefw.store import accounts, files, persistent_records, pmxcfs
 from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
 
 _SECONDS = 120.0
+_DAY = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -260,5 +261,21 @@ def roll_over(paths: Paths, name: str, key_type: str, task: Task) -> None:
         with connect(account, task, _SECONDS) as (client, _):
             task.log(f"Changing the account's key to a new one of type {new_key.key_type}")
             client.roll_over(new_key)
+            period = client.directory.key_rotation_period
         accounts.save(paths, _with_key(account, new_key))
         files.remove(staged)
+    _warn_of_records(paths, name, period, task)
+
+
+def _warn_of_records(paths: Paths, name: str, period: int, task: Task) -> None:
+    """Say which records of dns-persist-01 name the key that was replaced.
+
+    :param period: seconds for which the authority still takes them; 0 where it does not say.
+    """
+    time = f"{period / _DAY:.3g} more days" if period else "a limited time"
+    for one in persistent_records.load(paths):
+        if one.account == name and one.thumbprint:
+            task.warn(
+                f"{one.domain}: its persistent record names the old key and counts for {time} only; "
+                f"replace it: pvefw acme persist {'publish' if one.plugin else 'show'} {one.domain}"
+            )

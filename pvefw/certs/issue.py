@@ -1,15 +1,16 @@
 """Orders, renews and revokes the certificate of a node."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import ReasonFlags
 
+from pvefw.acme.choice import Way
 from pvefw.acme.client import Client, Order
 from pvefw.acme.jws import AccountKey
-from pvefw.acme.order import OrderFlow, Solver
+from pvefw.acme.order import OrderFlow
 from pvefw.acme.renewal_info import certificate_id
 from pvefw.certs import accounts as account_use
 from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, sharing, solvers
@@ -169,7 +170,7 @@ _SERVER_ERROR = 500
 def _order_from(
     paths: Paths,
     wanted: Wanted,
-    answering: Mapping[str, Solver],
+    answering: Mapping[str, Sequence[Way]],
     before: CertificateInfo | None,
     task: Task,
 ) -> None:

@@ -6,10 +6,23 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pvefw.certs import chain, deploy, install, issue, renewal, renewal_plan
+from pvefw.certs import (
+    chain,
+    deploy,
+    install,
+    issue,
+    persist,
+    renewal,
+    renewal_plan,
+)
 from pvefw.certs.renewal import Record
 from pvefw.certs.renewal_plan import Planned, Undecided
-from pvefw.core.errors import AcmeProblem, PvefwError, RateLimited, UsageError
+from pvefw.core.errors import (
+    AcmeProblem,
+    PvefwError,
+    RateLimited,
+    UsageError,
+)
 from pvefw.core.model import RenewalFailedEvent, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import Clock
@@ -43,6 +56,8 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
             good &= _renew(paths, planned, echo, clock)
         elif planned.decision is None or planned.held_back(now):
             _remind(paths, planned, echo, clock)
+    for warning in persist.warnings(paths, now):
+        say(warning)
     left = deploy.pending(Node.open(paths))
     if left:
         say(f"Not deployed yet: {', '.join(left)}")

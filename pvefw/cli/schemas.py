@@ -228,6 +228,42 @@ SCHEMAS: Mapping[str, Schema] = {
     "acme account list": _list(_object({"name": _text()})),
     "acme catalog config": _INSTANCE_CONFIG,
     "acme catalog list": _INSTANCES,
+    "acme directory list": _list(
+        _object(
+            {
+                "name": _text("the short name, or empty"),
+                "title": _text(),
+                "url": _text("the directory"),
+                "challenges": _texts("known types; a directory does not list them"),
+                "wildcard": _or_null(_flag("null where it is not known, as of the others")),
+                "address": _or_null(_flag("whether it issues for IP addresses")),
+                "binding": _or_null(_flag("whether accounts need an external account binding")),
+                "profiles": _or_null(_texts("null without `--ask`")),
+                "ari": _or_null(_flag("renewal information; null without `--ask`")),
+                "persist": _or_null(_text("the draft that its directory shows, or empty")),
+                "problem": _text("why its directory could not be read"),
+            }
+        )
+    ),
+    "acme persist check": _list(
+        _object(
+            {
+                "where": _text("a name server, or the place of CAA records"),
+                "good": _flag(),
+                "said": _text("the record, or what is wrong"),
+            }
+        )
+    ),
+    "acme persist show": _object(
+        {
+            "name": _text("absolute"),
+            "type": _text("`TXT`"),
+            "content": _text("the whole text"),
+            "line": _text("for a zone file"),
+            "issuers": _texts("the authority's names; any of them may stand in the record"),
+            "draft": _one_of("of dns-persist-01", "01", "02"),
+        }
+    ),
     "acme plugin config": _object(
         {
             "api": _text("the plugin"),
@@ -382,6 +418,7 @@ SCHEMAS: Mapping[str, Schema] = {
                             }
                         )
                     ),
+                    "records": _part(_object({"warnings": _texts("what to do, and by when")})),
                     "tasks": _part(
                         _object({"failed": _list(_object(_TASK)), "running": _list(_object(_TASK))})
                     ),

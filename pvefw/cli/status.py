@@ -75,6 +75,20 @@ def _credentials(paths: "Paths", now: datetime) -> Part:
     return Part(state, lines or ["no DNS credentials that expire"], data)
 
 
+def _records(paths: "Paths", now: datetime) -> Part:
+    from pvefw.store import persistent_records
+
+    known = persistent_records.load(paths)
+    if not known:
+        return Part(NONE, ["no persistent DNS records"], {"warnings": []})
+    from pvefw.certs import persist
+
+    found = persist.warnings(paths, now)
+    names = ", ".join(one.domain for one in known)
+    lines = found or [f"persistent DNS records: {names}"]
+    return Part(ATTENTION if found else OK, lines, {"warnings": list(found)})
+
+
 def _tasks(paths: "Paths", now: datetime) -> Part:
     from pvefw.tasks import history
 
@@ -163,6 +177,7 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
 PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
     "certificates": _certificates,
     "credentials": _credentials,
+    "records": _records,
     "tasks": _tasks,
     "boot": _boot,
     "guests": _guests,

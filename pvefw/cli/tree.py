@@ -31,6 +31,8 @@ LINES: Mapping[str, str] = {
     "acme.account": "Accounts at ACME authorities.",
     "acme.catalog": "Settings of catalogues of DNS providers.",
     "acme.cert": "Order, renew and revoke this node's certificate.",
+    "acme.directory": "Public ACME authorities and what they offer.",
+    "acme.persist": "Records in DNS that let an account have certificates for good.",
     "acme.plugin": "Plugin instances that answer challenges.",
     "boot": "Kernels, boot loaders and EFI system partitions.",
     "boot-guests": "Start guests at boot (run by systemd).",

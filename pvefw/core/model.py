@@ -49,16 +49,38 @@ class Challenge:
     """One challenge of one authorization that a plugin is to answer (RFC 8555 section 8)."""
 
     type: str
-    """``http-01`` or ``dns-01``."""
+    """``http-01``, ``dns-01``, ``tls-alpn-01``, ``dns-account-01`` or ``dns-persist-01``."""
     identifier: Identifier
     """Without the ``*.`` of a wildcard: the authorization's identifier."""
     token: str
+    """Empty for a type without tokens: ``dns-persist-01``."""
     key_authorization: str
-    """``token.thumbprint`` (section 8.1)."""
+    """``token.thumbprint`` (section 8.1); empty where there is no token."""
+    account: str = ""
+    """The account's URL."""
+    thumbprint: str = ""
+    """That of the account's key (RFC 7638)."""
+    issuers: Sequence[str] = ()
+    """The authority's own domains, for ``dns-persist-01``: any of them may stand in the record."""
+
+    @property
+    def dns_label(self) -> str:
+        """What stands before the identifier in the name of the TXT record.
+
+        ``_acme-challenge`` for dns-01; for dns-account-01 there is a label of the account before it
+        (draft-ietf-acme-dns-account-label-03 section 3.1).
+        """
+        if self.type != "dns-account-01":
+            return "_acme-challenge"
+        import base64
+        import hashlib
+
+        digest = hashlib.sha256(self.account.encode()).digest()[:10]
+        return f"_{base64.b32encode(digest).decode().lower()}._acme-challenge"
 
     @property
     def dns_value(self) -> str:
-        """The content of the TXT record for dns-01 (section 8.4)."""
+        """The content of the TXT record for dns-01 (section 8.4) and dns-account-01."""
         import base64
         import hashlib  # OpenSSL's: as slow to import as the rest of this module
 

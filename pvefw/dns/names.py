@@ -29,15 +29,16 @@ def absolute(domain: str) -> str:
     return f"{ascii_name}."
 
 
-def challenge_name(domain: str) -> str:
+def challenge_name(domain: str, label: str = CHALLENGE_LABEL) -> str:
     """Where the TXT record of a domain stands; a wildcard's is that of its base (RFC 8555 section 8.4).
 
+    :param label: what comes before the domain: more than one label for dns-account-01.
     :raises ConfigError: it is not a domain name, or too long for one more label.
     """
-    name = f"{CHALLENGE_LABEL}.{absolute(domain.removeprefix('*.'))}"
+    name = f"{label}.{absolute(domain.removeprefix('*.'))}"
     if len(name) > _LONGEST:
         raise ConfigError(
-            f"{domain}: {CHALLENGE_LABEL} before it makes it longer than a name can be",
+            f"{domain}: {label} before it makes it longer than a name can be",
             hint="Validate it over http-01, or give it an alias that is shorter.",
         )
     return name

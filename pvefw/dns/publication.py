@@ -37,6 +37,8 @@ class Route:
     """The domain below which the record stands instead; empty for where DNS says."""
     delay: float = 30.0
     """The instance's ``validation-delay`` in seconds; 0 not to watch or wait at all."""
+    label: str = names.CHALLENGE_LABEL
+    """What the record's name has before the domain."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Publication:
             raise
 
     def _place(self, route: Route, values: frozenset[str], task: Task) -> Placed:
-        name = names.challenge_name(route.alias or route.domain)
+        name = names.challenge_name(route.alias or route.domain, route.label)
         zones = self._provider_zones(route.provider, task)
         try:
             place = self._finder.place(name)
@@ -123,7 +125,7 @@ class Publication:
 
     def _check_alias(self, route: Route, place: Place, task: Task) -> None:
         """Warn where the authority would not be led to the alias: our view of DNS may be another."""
-        name = names.challenge_name(route.domain)
+        name = names.challenge_name(route.domain, route.label)
         try:
             leads_to = self._finder.place(name).name
         except ProviderError as error:
@@ -178,6 +180,19 @@ class Publication:
         """Wait until all servers of all zones show everything: :func:`pvefw.dns.propagation.wait`."""
         expected = _expected(self._placed)
         propagation.wait(expected, self._finder.resolver, task, self._clock, seen)
+
+    def keep(self) -> None:
+        """Let what was added stay for good: the journal forgets it."""
+        self._close([entry for one in self._batches for entry in one.entries])
+
+    def adopt(self) -> None:
+        """Take over what an earlier run added and kept, so that :meth:`remove` takes it down.
+
+        :raises StoreError: the journal cannot be written.
+        """
+        entries = [entry for one in self._batches for entry in one.entries]
+        self._journal = Journal.begin(self._paths, entries, self._clock)
+        self._begun = list(self._batches)
 
     # --- out ---
 

@@ -1,6 +1,9 @@
-"""dns-01: a challenge plugin made out of DNS plugins (RFC 8555 section 8.4)."""
+"""dns-01 and dns-account-01: a challenge plugin made out of DNS plugins (RFC 8555 section 8.4,
+draft-ietf-acme-dns-account-label-03).
+"""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pvefw import instances
 from pvefw.core.errors import ConfigError, ProviderError
@@ -19,7 +22,7 @@ _SAID = 5
 
 
 class DnsSolver:
-    """Answers the dns-01 challenges of an order, each name through its own plugin instance.
+    """Answers the DNS challenges of an order, each name through its own plugin instance.
 
     One solver serves all names of an order, so that instances work in parallel and there is one wait:
     alias → zone → journal → one ``dns_add`` for each instance and zone → wait until all authoritative
@@ -44,8 +47,8 @@ class DnsSolver:
         self._publications: list[Publication] = []
 
     def challenge_types(self) -> Sequence[str]:
-        """Only dns-01."""
-        return ["dns-01"]
+        """dns-01 first: delegations that are there were made for its record's name."""
+        return ["dns-01", "dns-account-01"]
 
     def challenge_present(self, challenges: Sequence[Challenge], task: Task) -> None:
         """Add the records and wait until every authoritative server shows them.
@@ -53,10 +56,13 @@ class DnsSolver:
         :raises ProviderError: a place was not found, a provider failed, or servers lag.
         :raises StoreError: the journal cannot be written; nothing was added.
         """
-        values: dict[str, set[str]] = {}
+        values: dict[tuple[str, str], set[str]] = {}
         for one in challenges:
-            values.setdefault(one.identifier.value, set()).add(one.dns_value)
-        wanted = [(self._routes[base], frozenset(found)) for base, found in values.items()]
+            values.setdefault((one.identifier.value, one.dns_label), set()).add(one.dns_value)
+        wanted = [
+            (replace(self._routes[base], label=label), frozenset(found))
+            for (base, label), found in values.items()
+        ]
         publication = Publication(self._paths, self._finder, self._clock)
         self._publications.append(publication)
         publication.locate(wanted, task)

@@ -26,6 +26,10 @@ class DomainEntry:
     """Where its dns-01 record is put instead; empty for nowhere else."""
     where: str
     """The property that names it."""
+    challenge: str = ""
+    """The only type of challenge to answer; empty for any that fits."""
+    chosen: bool = True
+    """Whether the plugin is said; else ``plugin`` is only the usual one."""
 
     @property
     def identifier(self) -> "Identifier":
@@ -80,4 +84,6 @@ def _entry(parts: Mapping[str, str], where: str) -> DomainEntry:
         parts.get("plugin", STANDALONE),
         host_names.normal(alias) if alias else "",
         where,
+        parts.get("challenge", ""),
+        "plugin" in parts,
     )

@@ -65,6 +65,11 @@ class Paths:
         return self.acme_dir / "pvefw-plugins.cfg"
 
     @property
+    def persistent_records(self) -> Path:
+        """The records of dns-persist-01 that were published or found: JSON."""
+        return self.acme_dir / "pvefw-persist.json"
+
+    @property
     def pve_dns_apis(self) -> Path:
         """What names Proxmox VE accepts as ``api`` of a dns instance: the keys of a JSON object."""
         return self.below("usr/share/proxmox-acme/dns-challenge-schema.json")

@@ -13,6 +13,7 @@ from pvefw.store.node_config import parse_property_string
 from pvefw.store.section_config import ID
 
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
+_CHALLENGE = re.compile(r"[a-z0-9][a-z0-9-]*")
 _INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,14}")
 _BRACKETED = re.compile(r"\[(.*)\](?::(.*))?")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
@@ -92,7 +93,7 @@ def _acme(value: str) -> None:
 
 def _acmedomain(value: str) -> None:
     values = parse_property_string(value, "domain")
-    _keys(values, "domain", "plugin", "alias")
+    _keys(values, "domain", "plugin", "alias", "challenge")
     if "domain" not in values:
         raise ValueError("the domain is missing")
     host_names.check(values["domain"])
@@ -100,6 +101,8 @@ def _acmedomain(value: str) -> None:
         _matches(ID, values["plugin"], "a plugin instance's name")
     if "alias" in values:
         host_names.check(values["alias"])
+    if "challenge" in values:
+        _matches(_CHALLENGE, values["challenge"], "a type of challenges such as dns-account-01")
 
 
 def _wakeonlan(value: str) -> None:
@@ -202,6 +205,7 @@ def _pve_domain(value: str) -> bool:
         host_names.pve_accepts(values.get("domain", ""))
         and ("alias" not in values or host_names.pve_accepts_alias(values["alias"]))
         and pve_id(values.get("plugin", "standalone"))
+        and "challenge" not in values
     )
 
 
@@ -227,8 +231,11 @@ def pve_id(name: str) -> bool:
 
 # --- the table ------------------------------------------------------------------------------------
 
-_DOMAIN_FORMAT = "[domain=]DOMAIN[,plugin=ID][,alias=DOMAIN]"
-_DOMAIN_HELP = "A name of the certificate, the plugin instance that validates it, and an alias."
+_DOMAIN_FORMAT = "[domain=]DOMAIN[,plugin=ID][,alias=DOMAIN][,challenge=TYPE]"
+_DOMAIN_HELP = (
+    "A name of the certificate, the plugin instance that validates it, an alias, and the only type of "
+    "challenge to answer."
+)
 
 PROPERTIES = (
     Property(

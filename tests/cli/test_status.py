@@ -59,13 +59,14 @@ def test_a_node_without_anything_is_well(pvefw, parts):
     assert {name: one["state"] for name, one in found.items()} == {
         "certificates": "none",
         "credentials": "none",
+        "records": "none",
         "tasks": "ok",
         "boot": "none",
         "guests": "none",
         "ksm": "none",
     }
     done, out = pvefw()
-    assert (done, len(out.splitlines())) == (0, 7)
+    assert (done, len(out.splitlines())) == (0, 8)
 
 
 # --- certificates -----------------------------------------------------------------------------------

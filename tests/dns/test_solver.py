@@ -33,7 +33,7 @@ def test_apex_and_wildcard_beside_a_foreign_value(world, paths, task):
     plugin = ServerZones(world.primary)
     routes = [world.route(one, plugin) for one in ("apex.example.test", "*.apex.example.test")]
     solver = DnsSolver(paths, routes, world.resolver)
-    assert solver.challenge_types() == ["dns-01"]
+    assert solver.challenge_types() == ["dns-01", "dns-account-01"]
     two = [challenge("apex.example.test", "one"), challenge("apex.example.test", "two")]
     solver.challenge_present(challenges=two, task=task)
     wanted = {one.dns_value for one in two}

@@ -24,7 +24,7 @@ ENVIRONMENT = HERE.parent.parent / ".venv" / "acme2certifier"
 
 @dataclass
 class Acme2certifier:
-    """A server that runs. It validates nothing: every challenge is believed."""
+    """A server that runs. Without a DNS server it validates nothing: every challenge is believed."""
 
     directory: str
     ca_file: Path
@@ -41,6 +41,8 @@ def acme2certifier(
     binding_keys: Mapping[str, str] | None = None,
     profiles: Mapping[str, str] | None = None,
     window_percent: float = 85.0,
+    dns_server: str = "",
+    issuer: str = "",
 ) -> Iterator[Acme2certifier]:
     """Start a server.
 
@@ -48,6 +50,9 @@ def acme2certifier(
     :param binding_keys: key id to MAC key; it then requires external account binding.
     :param profiles: name to description.
     :param window_percent: of the lifetime, after which its renewal window begins.
+    :param dns_server: an address that answers on port 53; challenges are validated then, also
+        dns-persist-01.
+    :param issuer: its name in records of dns-persist-01.
     """
     python = _environment()
     workdir.mkdir(parents=True, exist_ok=True)
@@ -81,6 +86,13 @@ def acme2certifier(
         sections["EABhandler"] = {
             "eab_handler_module": "acme2certifier.eabhandlers.json_handler",
             "key_file": keys,
+        }
+    if dns_server:
+        sections["DEFAULT"]["dns_server_list"] = json.dumps([dns_server])
+        sections["Directory"] = {"caaidentities": json.dumps([issuer])}
+        sections["Challenge"] = {
+            "dns_persist_01_support": "True",
+            "dns_persist_allow_policy_wildcard": "True",
         }
     if profiles:
         sections["Order"] = {"profiles": json.dumps(profiles)}

@@ -19,12 +19,13 @@ class Pebble:
     """A Pebble that runs.
 
     Every name resolves to 127.0.0.1 unless :meth:`address` says otherwise; http-01 is validated on
-    :attr:`http_port`.
+    :attr:`http_port`, tls-alpn-01 on :attr:`tls_port`.
     """
 
     directory: str
     ca_file: Path
     http_port: int
+    tls_port: int
     management: int
     challtestsrv: int
     log: Path
@@ -126,4 +127,4 @@ def pebble(
         wait_for_port(management, running, log)
         context = ssl.create_default_context(cafile=str(ca_file))
         directory = f"https://127.0.0.1:{port}/dir"
-        yield Pebble(directory, ca_file, http, management, control, log, context)
+        yield Pebble(directory, ca_file, http, tls, management, control, log, context)

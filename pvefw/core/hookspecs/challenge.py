@@ -42,7 +42,8 @@ class ChallengeSpec:
 
         Called before anything is presented, perhaps often; it must not touch the network.
 
-        :returns: types of RFC 8555 section 9.7.8, such as ``http-01``; never empty.
+        :returns: types of RFC 8555 section 9.7.8, such as ``http-01``, or newer ones: core hands any
+            type on that a plugin names; never empty.
         """
 
     @required
@@ -52,7 +53,9 @@ class ChallengeSpec:
         Called once with all challenges of an order that fall to this plugin. When it returns, every
         answer can be fetched: the server is told at once.
 
-        :param challenges: of the types from :meth:`challenge_types`; at least one.
+        :param challenges: of the types from :meth:`challenge_types`; at least one. A type without
+            tokens has an empty ``token`` and ``key_authorization``; what a record needs instead is in
+            ``account``, ``thumbprint`` and ``issuers``.
         :param task: for messages and cancellation.
         :raises ProviderError: when an answer cannot be made visible. What was presented until then
             is cleaned up by the :meth:`challenge_cleanup` that follows in any case.

@@ -1,0 +1,110 @@
+"""What public authorities offer: what is known of them, and what their directories say when asked."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pvefw.acme.client import Client, Directory
+from pvefw.acme.transport import Transport
+from pvefw.certs import directories
+from pvefw.certs.accounts import Unhurried
+from pvefw.core.errors import AcmeError
+
+_SECONDS = 10.0
+_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Offered:
+    """One authority; ``None`` is for what is not known."""
+
+    name: str
+    """Its short name, or empty."""
+    title: str
+    url: str
+    challenges: Sequence[str] = ()
+    """Known types; a directory does not list them."""
+    wildcard: bool | None = None
+    address: bool | None = None
+    """Whether it issues for IP addresses."""
+    binding: bool | None = None
+    """Whether an account needs an external account binding."""
+    profiles: Sequence[str] | None = None
+    renewal_windows: bool | None = None
+    """Renewal information, RFC 9773."""
+    persistent: str | None = None
+    """The draft of dns-persist-01 that its directory shows; empty for none."""
+    problem: str = ""
+    """Why its directory could not be read."""
+
+
+@dataclass(frozen=True)
+class _Known:
+    challenges: Sequence[str]
+    wildcard: bool = True
+    address: bool | None = None
+
+
+_USUAL = ("http-01", "dns-01", "tls-alpn-01")
+_KNOWN: Mapping[str, _Known] = {
+    "letsencrypt": _Known(_USUAL, address=True),
+    "letsencrypt-test": _Known((*_USUAL, "dns-persist-01"), address=True),
+    "google": _Known((*_USUAL, "dns-account-01")),
+    "google-test": _Known((*_USUAL, "dns-account-01")),
+    "zerossl": _Known(("http-01", "dns-01")),
+}
+"""As of November 2026."""
+
+
+def authorities(
+    names: Sequence[str] = (), *, ask: bool, ca_file: Path | None = None
+) -> Sequence[Offered]:
+    """Some authorities, or all that have a short name.
+
+    :param names: short names or directory URLs.
+    :param ask: whether to read their directories; one that cannot be read says why.
+    :param ca_file: certificates to trust; none for the system's.
+    :raises UsageError: a name is neither.
+    """
+    urls = [directories.url_of(one) for one in names] or [one.url for one in directories.KNOWN]
+    found = [_known(url) for url in urls]
+    if not ask:
+        return found
+    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+        return list(pool.map(lambda one: _asked(one, str(ca_file or "")), found))
+
+
+def _known(url: str) -> Offered:
+    one = next((one for one in directories.KNOWN if one.url == url), None)
+    if one is None:
+        return Offered("", "", url)
+    known = _KNOWN.get(one.name)
+    needed = bool(one.binding)
+    if known is None:
+        return Offered(one.name, one.title, url, binding=needed)
+    return Offered(
+        one.name, one.title, url, known.challenges, known.wildcard, known.address, needed
+    )
+
+
+def _asked(one: Offered, ca_file: str) -> Offered:
+    transport = Transport(ca_file=ca_file, deadline=_SECONDS, task=Unhurried())
+    try:
+        said = Client(transport, one.url).directory
+    except AcmeError as error:
+        return replace(one, problem=error.message)
+    finally:
+        transport.close()
+    return replace(
+        one,
+        binding=said.binding_required,
+        profiles=sorted(said.profiles or {}),
+        renewal_windows="renewalInfo" in said.urls,
+        persistent=_persistent(said),
+    )
+
+
+def _persistent(said: Directory) -> str:
+    """Draft 01 cannot be seen in a directory, only in a challenge."""
+    return "draft 02" if said.account_hash_prefix else ""

@@ -1,0 +1,318 @@
+"""Use cases around dns-persist-01: show its record, publish, check and remove it, and warn in time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from pvefw.acme import persist
+from pvefw.acme.jws import AccountKey
+from pvefw.acme.persist import Record, Terms
+from pvefw.certs import accounts
+from pvefw.core.errors import (
+    ConfigError,
+    NotFound,
+    ProviderError,
+    PvefwError,
+    Unavailable,
+    UsageError,
+)
+from pvefw.core.model import Task
+from pvefw.dns import instances, names, standing
+from pvefw.dns.publication import Publication, Route
+from pvefw.dns.resolver import Resolver
+from pvefw.dns.standing import Caa
+from pvefw.dns.zones import Finder
+from pvefw.host.clock import SystemClock
+from pvefw.store import accounts as account_store
+from pvefw.store import persistent_records
+from pvefw.store.node import Node
+from pvefw.store.paths import Paths
+from pvefw.store.persistent_records import Kept
+
+_SECONDS = 30.0
+_WARN_BEFORE = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A record that is wanted."""
+
+    domain: str
+    """A-labels, without a final dot and without ``*.``."""
+    wildcard: bool = False
+    until: datetime | None = None
+    account: str = ""
+    """An account's name; empty for the node's."""
+    issuer: str = ""
+    """What the authority is called, where its directory does not say."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found at one place."""
+
+    where: str
+    """A name server, or a name that has CAA records."""
+    good: bool
+    said: str
+
+
+def wanted(
+    paths: Paths,
+    domain: str,
+    *,
+    wildcard: bool = False,
+    until: datetime | None = None,
+    account: str | None = None,
+    issuer: str = "",
+) -> Wanted:
+    """What a user asks for, checked. ``*.NAME`` is NAME with its wildcard.
+
+    :raises UsageError: the domain is none, or the time is over.
+    """
+    try:
+        name = names.absolute(domain.removeprefix("*.")).removesuffix(".")
+    except ConfigError as error:
+        raise UsageError(f"acme persist: {error.message}") from error
+    if until is not None and until <= SystemClock().now():
+        raise UsageError(f"acme persist: {until:%Y-%m-%d} is over", hint="Give a later day.")
+    chosen = account or Node.open(paths).account
+    return Wanted(name, wildcard or domain.startswith("*."), until, chosen, issuer)
+
+
+def terms(paths: Paths, what: Wanted) -> Terms:
+    """How the authority of an account wants its records.
+
+    :raises NotFound: there is no such account.
+    :raises AcmeError: the directory cannot be had, or does not say.
+    """
+    account = account_store.load(paths, what.account)
+    with accounts.connect(account, accounts.Unhurried(), _SECONDS) as (client, _):
+        directory, mark = client.directory, client.key.thumbprint
+    if what.issuer:
+        return Terms([what.issuer], account.location, mark, directory.account_hash_prefix)
+    return persist.terms(directory, account.location, mark)
+
+
+def record(found: Terms, what: Wanted) -> Record:
+    """The record that is wanted."""
+    return found.record(what.domain, wildcard=what.wildcard, until=what.until)
+
+
+def name_of(what: Wanted) -> str:
+    """Where the record lies: absolute."""
+    return names.challenge_name(what.domain, persist.LABEL)
+
+
+def strings(text: str) -> Sequence[str]:
+    """A TXT record's content in the strings that a zone file needs."""
+    size = persist.LONGEST_STRING
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
+# --- publishing -----------------------------------------------------------------------------------
+
+
+def publish(paths: Paths, what: Wanted, plugin: str, alias: str, task: Task) -> None:
+    """Put the record into DNS through an instance, and wait until all servers show it.
+
+    What an earlier call published for the name is removed then.
+
+    :raises PvefwError: it could not be published; nothing of it is left.
+    """
+    found = terms(paths, what)
+    text = record(found, what).text
+    if len(text) > persist.LONGEST_STRING:
+        raise ProviderError(
+            f"{what.domain}: the record has {len(text)} characters, and plugins take "
+            f"{persist.LONGEST_STRING}",
+            hint=f"Publish it by hand: pvefw acme persist show {what.domain}",
+        )
+    before = _kept(paths, what.domain)
+    publication = _located(paths, what.domain, text, plugin, alias, task)
+    try:
+        publication.add(task)
+        publication.wait(task)
+    except BaseException:
+        publication.remove(task)
+        raise
+    publication.keep()
+    persistent_records.keep(paths, _as_kept(found, what, text, plugin, alias))
+    task.log(f'{name_of(what)} TXT "{text}" is in place')
+    if before is not None and before.plugin and before.text != text:
+        _take_down(paths, before, task)
+
+
+def remove(paths: Paths, domain: str, task: Task) -> None:
+    """Take down what was published for a domain.
+
+    :raises NotFound: nothing was, by this cluster.
+    :raises ProviderError: it is still there.
+    """
+    name = names.absolute(domain.removeprefix("*.")).removesuffix(".")
+    known = _kept(paths, name)
+    if known is None or not known.plugin:
+        raise NotFound(
+            f"acme persist remove: no record of {name} was published from here",
+            hint=f"One that was made by hand is removed by hand: {persist.LABEL}.{name}"
+            + (f'. It says "{known.text}"' if known else ""),
+        )
+    _take_down(paths, known, task)
+    persistent_records.forget(paths, name)
+    task.log(f"{persist.LABEL}.{name} is removed; certificates that were issued stay good")
+
+
+def _take_down(paths: Paths, known: Kept, task: Task) -> None:
+    publication = _located(paths, known.domain, known.text, known.plugin, known.alias, task)
+    publication.adopt()
+    left = publication.remove(task)
+    if left:
+        raise ProviderError(
+            f"{known.domain}: the record is left: {left[0].reason}",
+            hint="The next command tries again, and so does: pvefw dns cleanup",
+        )
+
+
+def _located(
+    paths: Paths, domain: str, text: str, plugin: str, alias: str, task: Task
+) -> Publication:
+    node = Node.open(paths)
+    base = instances.route(node, plugin, domain, alias)
+    route = Route(domain, base.provider, alias, base.delay, persist.LABEL)
+    publication = Publication(paths, Finder(Resolver.configured(node)), SystemClock())
+    publication.locate([(route, frozenset([text]))], task)
+    return publication
+
+
+def _kept(paths: Paths, domain: str) -> Kept | None:
+    return next((one for one in persistent_records.load(paths) if one.domain == domain), None)
+
+
+def _as_kept(found: Terms, what: Wanted, text: str, plugin: str = "", alias: str = "") -> Kept:
+    said = persist.parse(text)
+    return Kept(
+        what.domain,
+        text,
+        what.account,
+        found.thumbprint if found.prefix else "",
+        said.wildcard,
+        said.until.timestamp() if said.until else 0.0,
+        plugin,
+        alias,
+    )
+
+
+# --- checking -------------------------------------------------------------------------------------
+
+
+def check(paths: Paths, what: Wanted) -> Sequence[Finding]:
+    """Look at all authoritative servers and at CAA records; a good record is remembered.
+
+    From then on an order needs nothing else for the name, where the authority offers dns-persist-01.
+
+    :raises AcmeError: the authority's directory cannot be had.
+    :raises ProviderError: DNS does not answer.
+    """
+    found = terms(paths, what)
+    now = SystemClock().now()
+    finder = Finder(Resolver.configured(Node.open(paths)))
+    good: list[str] = []
+    findings = []
+    for shown in standing.look(finder, name_of(what)):
+        text, problem = _first_good(shown.texts, found, what, now)
+        problem = shown.problem or problem
+        good += [text] if text else []
+        findings.append(Finding(shown.server, not problem, problem or text))
+    findings.append(_caa(finder.resolver, found, what))
+    if all(one.good for one in findings):
+        known = _kept(paths, what.domain)
+        same = known is not None and known.text == good[0]
+        plugin, alias = (known.plugin, known.alias) if known and same else ("", "")
+        persistent_records.keep(paths, _as_kept(found, what, good[0], plugin, alias))
+    return findings
+
+
+def _first_good(shown: Sequence[str], found: Terms, what: Wanted, now: datetime) -> tuple[str, str]:
+    """A record that is good, or else why none is."""
+    problems = []
+    for text in shown:
+        try:
+            said = persist.parse(text)
+        except persist.Malformed as error:
+            problems.append(f'"{text}": {error}')
+            continue
+        fault = found.fault(said, what.domain, now, wildcard=what.wildcard)
+        if not fault:
+            return text, ""
+        problems.append(f'"{text}": {fault}')
+    return "", "; ".join(problems) or "has no such record"
+
+
+def _caa(resolver: Resolver, found: Terms, what: Wanted) -> Finding:
+    try:
+        where, records = standing.caa(resolver, names.absolute(what.domain))
+    except Unavailable as error:  # an authority that cannot look refuses, too
+        return Finding("CAA", False, error.message)
+    if not records:
+        return Finding("CAA", True, "there are no CAA records: every authority may issue")
+    unknown = [one.tag for one in records if one.critical and one.tag not in _TAGS]
+    if unknown:
+        return Finding(f"CAA of {where}", False, f"the tag {unknown[0]} is critical and not known")
+    wild = [one for one in records if one.tag == "issuewild"] if what.wildcard else []
+    relevant = wild or [one for one in records if one.tag == "issue"]
+    if not relevant:
+        return Finding(f"CAA of {where}", True, "every authority may issue")
+    good = any(_allows(one, found) for one in relevant)
+    said = "; ".join(f'{one.tag} "{one.value}"' for one in relevant)
+    return Finding(f"CAA of {where}", good, said if good else f"does not allow it: {said}")
+
+
+_TAGS = ("issue", "issuewild", "iodef", "issuemail", "contactemail", "contactphone", "issuevmc")
+
+
+def _allows(one: Caa, found: Terms) -> bool:
+    """RFC 8659 section 4.2; account and method: RFC 8657."""
+    issuer, *parameters = (part.strip() for part in one.value.split(";"))
+    said = {
+        key.strip(): value.strip() for key, _, value in (it.partition("=") for it in parameters)
+    }
+    methods = said.get("validationmethods")
+    return (
+        issuer.lower() in found.issuers
+        and said.get("accounturi", found.account) == found.account
+        and (methods is None or persist.TYPE in methods.split(","))
+    )
+
+
+# --- warnings -------------------------------------------------------------------------------------
+
+
+def warnings(paths: Paths, now: datetime) -> Sequence[str]:
+    """What is to be done about records before orders fail: a sentence each; nobody is asked."""
+    found = []
+    for one in persistent_records.load(paths):
+        again = f"pvefw acme persist {'publish' if one.plugin else 'show'} {one.domain}"
+        if one.plugin:
+            again += f" --plugin {one.plugin}"
+        if one.wildcard:
+            again += " --wildcard"
+        end = datetime.fromtimestamp(one.until, UTC) if one.until else None
+        if end is not None and end - now < _WARN_BEFORE:
+            was = "was good until" if end < now else "is good only until"
+            found.append(
+                f"{one.domain}: its persistent record {was} {end:%Y-%m-%d}; replace it: {again}"
+            )
+        if one.thumbprint and one.thumbprint != _thumbprint(paths, one.account):
+            found.append(
+                f"{one.domain}: its persistent record names a key that the account {one.account} "
+                f"no longer has; replace it: {again}"
+            )
+    return found
+
+
+def _thumbprint(paths: Paths, account: str) -> str:
+    try:
+        found = account_store.load(paths, account)
+        return AccountKey.from_pem(found.key, f"account {account}").thumbprint
+    except PvefwError:
+        return ""

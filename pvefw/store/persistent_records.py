@@ -1,0 +1,75 @@
+"""What is known of records of dns-persist-01: which were published or found, and until when they count.
+
+One JSON file for the cluster. The records themselves are in DNS; this says which names need no other
+challenge, when to publish again, and with what a record that was published is found again.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pvefw.core.errors import ConfigError
+from pvefw.store import files, locks
+from pvefw.store.paths import Paths
+
+_LOCK = "pvefw-persist"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One record."""
+
+    domain: str
+    """Under which it lies; A-labels without a final dot."""
+    text: str
+    """Its content."""
+    account: str
+    """The name of the account that it is for."""
+    thumbprint: str
+    """Of the account's key at that time; empty where the record does not depend on it."""
+    wildcard: bool = False
+    until: float = 0.0
+    """Unix time after which it is not good any more; 0 for never."""
+    plugin: str = ""
+    """The instance that published it; empty where somebody did by hand."""
+    alias: str = ""
+
+
+def load(paths: Paths) -> Sequence[Kept]:
+    """Every record that is known, by domain.
+
+    :raises ConfigError: the file is damaged.
+    """
+    data = files.read_if_exists(paths.persistent_records)
+    if data is None:
+        return ()
+    try:
+        said: Any = json.loads(data)
+        return tuple(Kept(**one) for one in said["records"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(
+            f"{paths.persistent_records}: this cannot be read: {error}",
+            hint="Delete it, then: pvefw acme persist check DOMAIN",
+        ) from error
+
+
+def keep(paths: Paths, record: Kept) -> None:
+    """Add what is known of a record, or replace it.
+
+    :raises Locked: another process or node is at it.
+    """
+    _change(paths, record.domain, [record])
+
+
+def forget(paths: Paths, domain: str) -> None:
+    """Remove what is known of a domain's record; nothing known is not an error."""
+    _change(paths, domain, [])
+
+
+def _change(paths: Paths, domain: str, new: Sequence[Kept]) -> None:
+    with locks.cluster_lock(paths, _LOCK):
+        others = [one for one in load(paths) if one.domain != domain]
+        records = sorted([*others, *new], key=lambda one: one.domain)
+        text = json.dumps({"records": [asdict(one) for one in records]}, indent=1)
+        files.replace(paths.persistent_records, f"{text}\n".encode(), private=True)
