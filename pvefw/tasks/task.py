@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pvefw.core.errors import Cancelled, PvefwError, StoreError
 from pvefw.core.model import TaskEvent
+from pvefw.host import foreign
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.host.durable import make_directory
 from pvefw.store import files
@@ -241,6 +242,6 @@ def _create(path: Path) -> int:
     """Create a log file, as Proxmox VE does: for its owner and group only."""
     try:
         make_directory(path.parent)
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        return foreign.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
     except OSError as error:
         raise files.failed("write", path, error) from error
