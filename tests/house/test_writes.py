@@ -20,6 +20,8 @@ ALLOWED = {
     ("pvefw/scaffold/__init__.py", "tempfile.mkdtemp"): "a directory that the caller named",
     ("pvefw/scaffold/__init__.py", ".chmod"): "of that directory, which we just made",
     ("pvefw/scaffold/__init__.py", "shutil.rmtree"): "of that directory",
+    ("pvefw/host/leftovers.py", "tempfile.mkdtemp"): "a directory that we just made",
+    ("pvefw/host/leftovers.py", "shutil.rmtree"): "follows no links, and is in a sticky directory",
     ("pvefw/tasks/archive.py", ".unlink"): "of our own directory below /var/lib/pvefw",
     ("pvefw_bootloader_systemd/variables.py", "os.open"): "efivarfs: the kernel's, without links",
     ("pvefw_bootloader_systemd/oneshot.py", ".write_text"): "variables.write_text",
@@ -28,9 +30,6 @@ ALLOWED = {
         "pvefw_bootloader_grub/files.py",
         "os.open",
     ): "in place, no link followed: grubenv must not move",
-    ("pvefw_acme_dns_generic/runner.py", "tempfile.mkdtemp"): "a directory that we just made",
-    ("pvefw_acme_dns_generic/runner.py", "shutil.rmtree"): "of that directory",
-    ("pvefw_acme_dns_generic/runner.py", "shutil.chown"): "of that directory",
 }
 METHODS = {"write_text", "write_bytes", "mkdir", "touch", "chmod", "unlink", "rmdir", "symlink_to"}
 FUNCTIONS = {
