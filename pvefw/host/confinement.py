@@ -58,10 +58,18 @@ def command(
     return [
         *("bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
         *("--unshare-cgroup-try", *who, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
-        *(word for one in hidden for word in ("--tmpfs", one, "--remount-ro", one)),
+        *(word for one in hidden for word in ("--tmpfs", one)),
         *("--ro-bind-try", names, names),
         *("--size", str(size), "--perms", "1777", "--tmpfs", HOME),
         *("--perms", "1777", "--size", str(size), "--tmpfs", "/dev/shm"),  # noqa: S108 - private
-        *(("--bind", str(workdir), str(workdir)) if workdir else ()),
+        *(_bound(workdir) if workdir else ()),
+        *(word for one in hidden for word in ("--remount-ro", one)),
         *("--chdir", str(workdir or HOME), "--", *inner),
     ]
+
+
+def _bound(workdir: Path) -> list[str]:
+    """A directory where it is outside, also below one that is hidden."""
+    parents = [str(one) for one in reversed(workdir.parents) if one != Path("/")]
+    ways = [word for one in parents for word in ("--perms", "0755", "--dir", one)]
+    return [*ways, "--bind", str(workdir), str(workdir)]

@@ -33,7 +33,7 @@ def remove_those_of_the_dead() -> None:
 
 
 def _start(pid: int) -> str:
-    """When a process started, in clock ticks after boot (proc_pid_stat(5)); process ids are used again."""
+    """When a process started, in clock ticks after boot (proc_pid_stat(5)): ids are used again."""
     try:
         said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
