@@ -138,16 +138,16 @@ def register(
     """
     with accounts.lock(paths, name):
         check_new(paths, name)
-        _check_writable(paths)
-        key = AccountKey.generate()
-        transport = Transport(ca_file=offer.ca_file, deadline=_SECONDS, task=task)
-        try:
-            client = Client(transport, offer.directory, key)
-            task.log("Generating ACME account key")
-            task.log("Registering ACME account")
-            made = _registered(client, contacts, offer, binding)
-        finally:
-            transport.close()
+        with _room(paths):
+            key = AccountKey.generate()
+            transport = Transport(ca_file=offer.ca_file, deadline=_SECONDS, task=task)
+            try:
+                client = Client(transport, offer.directory, key)
+                task.log("Generating ACME account key")
+                task.log("Registering ACME account")
+                made = _registered(client, contacts, offer, binding)
+            finally:
+                transport.close()
         account = Account(
             name,
             offer.directory,
@@ -185,15 +185,24 @@ def _registered(
         raise
 
 
+_ROOM = 16 << 10
+"""Bytes: an account's file with its key has a quarter of that."""
 _ABOUT_BINDINGS = ("unauthorized", "malformed", "externalAccountRequired", "userActionRequired")
 """What authorities answer to a binding that they do not know."""
 
 
-def _check_writable(paths: Paths) -> None:
-    """Find out before the authority has an account whose key we could not keep."""
-    probe = paths.acme_dir / f".probe-{paths.node}"
-    files.replace(probe, b"", private=True)
-    files.remove(probe)
+@contextlib.contextmanager
+def _room(paths: Paths) -> Iterator[None]:
+    """Keep room on the disk for an account whose key nobody could give us again.
+
+    :raises StoreError: there is none; the authority has not been asked yet.
+    """
+    reserve = paths.acme_dir / f".reserved-{paths.node}"
+    files.replace(reserve, bytes(_ROOM), private=True)
+    try:
+        yield
+    finally:
+        files.remove(reserve)
 
 
 def _mailto(contact: str) -> str:

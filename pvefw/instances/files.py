@@ -9,7 +9,6 @@ settings. An instance in both counts as ours: Proxmox VE always writes ``standal
 """
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -154,7 +153,7 @@ class PluginsCfg(Place):
         if data is None:
             return True
         try:
-            return plugin in dict(json.loads(data))
+            return plugin in dict(files.parse_json(data))
         except (ValueError, TypeError) as error:
             raise ConfigError(f"{path}: this is not a JSON object") from error
 

@@ -56,10 +56,21 @@ def read_object(path: Path) -> dict[str, Any]:
     :raises StoreError: the file cannot be read.
     """
     try:
-        found = json.loads(read_if_exists(path) or b"{}")
+        found = parse_json(read_if_exists(path) or b"{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def parse_json(data: bytes | str) -> Any:
+    """What a JSON text says.
+
+    :raises ValueError: it is none, or is nested too deeply to be one of ours.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def read_object_if_possible(path: Path) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def node_config_lock(paths: Paths, *, timeout: float = 10.0) -> Iterator[None]:
     name = f"nodeconfig-{paths.node}"
     with (
         cluster_lock(paths, name, timeout=timeout),
-        _flocked(paths.pve_node_config_lock, name, timeout),
+        _proxmox_lock(paths, paths.pve_node_config_lock, name, timeout),
     ):
         yield
 
@@ -68,9 +68,24 @@ def certificate_lock(paths: Paths, *, timeout: float = 10.0) -> Iterator[None]:
     name = f"install-{paths.node}"
     with (
         local_lock(paths, name, timeout=timeout),
-        _flocked(paths.pve_certificate_lock, name, timeout),
+        _proxmox_lock(paths, paths.pve_certificate_lock, name, timeout),
     ):
         yield
+
+
+def _proxmox_lock(
+    paths: Paths, path: Path, name: str, timeout: float
+) -> contextlib.AbstractContextManager[object]:
+    """Proxmox VE's own lock, where it runs or somebody may follow its rules.
+
+    Its directory is open to everybody: elsewhere, any user could keep us waiting there.
+    """
+    with contextlib.suppress(OSError):
+        if path.lstat().st_uid in (0, os.geteuid()):
+            return _flocked(path, name, timeout)
+    if (paths.etc_pve / _PMXCFS).exists():
+        return _flocked(path, name, timeout)
+    return contextlib.nullcontext()
 
 
 def _below(directory: Path, name: str) -> Path:
@@ -222,9 +237,17 @@ def _make(path: Path, take_over: Callable[[Path], None]) -> bool:
 
 
 def _take_over(path: Path) -> None:
-    """Remove a lock that nobody renews any more; whoever then creates it first has it."""
-    if _CLOCK.now().timestamp() - path.stat().st_mtime > _STALE:
+    """Remove a lock that nobody renews any more; whoever then creates it first has it.
+
+    One from the future, of a host whose clock was wrong, gets the present time: it expires in two
+    minutes, too, unless its holder renews it.
+    """
+    now = _CLOCK.now().timestamp()
+    age = now - path.stat().st_mtime
+    if age > _STALE:
         path.rmdir()
+    elif age < -_STALE:
+        os.utime(path, (now, now))
 
 
 def _ask_pmxcfs(path: Path) -> None:

@@ -197,7 +197,7 @@ class _Log:
         if self._echo:
             try:
                 self._echo(text.one_line(masking.redact_known(line)))
-            except OSError:
+            except (OSError, ValueError):  # ValueError: a plugin has closed it
                 self._echo = None
 
     @contextlib.contextmanager
