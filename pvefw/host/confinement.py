@@ -56,8 +56,8 @@ def command(
     hidden = [one for one in _HIDDEN if (root / one.lstrip("/")).is_dir()]
     names = os.path.realpath(_NAMES)  # below /run, where systemd-resolved is
     return [
-        *("bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts"),
-        *("--unshare-cgroup-try", *who, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
+        *("bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc"),
+        *(*who, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
         *(word for one in hidden for word in ("--tmpfs", one)),
         *("--ro-bind-try", names, names),
         *("--size", str(size), "--perms", "1777", "--tmpfs", HOME),
