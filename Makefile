@@ -24,7 +24,7 @@ SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 # every page that has a part which cog writes
 GENERATED := $(shell grep -l -F "[[[cog" docs/*.md docs/reference/*.md)
 
-.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site dist deb format venv constraints freeze clean
+.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site dist deb format venv constraints freeze fuzz clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,9 @@ quick: venv  ## Run the tests that take no servers and no machines, in a minute.
 test: venv  ## Run every test, stage by stage; the first that fails is the last. ARGS="-k order" is handed to pytest.
 	@$(PYTHON) tools/debian.py test
 	@$(BIN)/python tools/stages.py $(TESTS) $(ARGS)
+
+fuzz: venv  ## Feed every parser of foreign bytes with nonsense, for SECONDS=600. What is found is kept in tests/hostile/corpus.
+	@PVEFW_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -n auto tests/hostile/test_fuzz.py $(ARGS)
 
 coverage: venv  ## Measure what tests cover, but those of machines; below its floor it fails, above it raises it.
 	@$(PYTHON) tools/debian.py test

@@ -41,6 +41,7 @@ from pvefw.core.model import (
 from pvefw.core.settings import setting
 from pvefw.host.durable import remove_file, replace_file
 from pvefw.host.fat import check_versions
+from pvefw.host.foreign import directory as open_directory
 from pvefw.host.programs import Sandbox, run
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "Urgency",
     "check_versions",
     "hookimpl",
+    "open_directory",
     "remove_file",
     "replace_file",
     "run",

@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 import requests
 
+from pvefw.core import text
 from pvefw.core.errors import AcmeProblem, AcmeProtocolError
 from pvefw.host.clock import SystemClock
 
@@ -20,6 +21,13 @@ _JSON = ("application/json", "application/problem+json")
 _PEM = "application/pem-certificate-chain"
 _MOST_WORDS = 1000
 """Characters of the server's own words that are shown."""
+_MOST_PROBLEMS = 100
+"""Subproblems that are looked at: as many as names that an order may have."""
+_LONGEST_WAIT = 366 * 86400.0
+"""Seconds. No server means more than a year, and ``inf`` is no time."""
+_DIGITS = 12
+_DEEPEST = 64
+"""Objects and lists within each other; RFC 8555 has four."""
 _HINTS = {
     "rateLimited": "Wait; ordering again before then makes it worse.",
     "externalAccountRequired": "Register with --eab-kid and --eab-hmac-key-file from the authority.",
@@ -58,6 +66,10 @@ class Response:
             value = json.loads(self.body)
         except (ValueError, RecursionError) as error:
             raise AcmeProtocolError(f"{self.url}: answered something that is not JSON") from error
+        if _is_deeper(value, _DEEPEST):
+            raise AcmeProtocolError(
+                f"{self.url}: answered JSON with more than {_DEEPEST} levels, which ACME does not have"
+            )
         if not isinstance(value, dict):
             raise AcmeProtocolError(f"{self.url}: answered JSON that is not an object")
         return value
@@ -101,6 +113,19 @@ class Response:
         return [urljoin(self.url, one["url"]) for one in links if one.get("rel") == "alternate"]
 
 
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether JSON has more levels than these; without recursion of its own."""
+    level = [value]
+    for _ in range(levels):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return bool(level)
+
+
 def problem_in(response: Response) -> AcmeProblem:
     """The error that a bad answer stands for."""
     try:
@@ -124,7 +149,8 @@ def problem_of(
     unsaid = f"HTTP status {status}" if status else "no reason is given"
     detail = _printable(said.get("detail") or said.get("title")) or unsaid
     inner = said.get("subproblems")
-    documents = [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
+    listed = inner[:_MOST_PROBLEMS] if isinstance(inner, list) else []
+    documents = [one for one in listed if isinstance(one, dict)]
     found = _by_identifier(documents)
     reasons = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in found.items())
     later = "" if retry_after is None else f" (try again in {retry_after:.0f} seconds)"
@@ -158,19 +184,21 @@ def _by_identifier(subproblems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _printable(said: object) -> str:
     """The server's words, on one line and without control characters: terminals and logs show them."""
-    text = " ".join(str(said or "").split())[:_MOST_WORDS]
-    return "".join(one for one in text if one.isprintable())
+    if not isinstance(said, str):  # a number or an object is no sentence, and may be endless
+        return ""
+    words = " ".join(said[: 2 * _MOST_WORDS].split())
+    return text.bounded(text.one_line(words), _MOST_WORDS)
 
 
 def _retry_after(headers: Any) -> float | None:
-    text = str(headers.get("Retry-After", "")).strip()
-    if not text:
+    said = str(headers.get("Retry-After", "")).strip()
+    if not said:
         return None
-    if text.isdecimal():
-        return float(text)
+    if said.isascii() and said.isdecimal():
+        return _LONGEST_WAIT if len(said) > _DIGITS else min(float(said), _LONGEST_WAIT)
     try:
-        when = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError):
+        when = email.utils.parsedate_to_datetime(said)
+    except (ValueError, TypeError, OverflowError):
         return None
     aware = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max((aware - SystemClock().now()).total_seconds(), 0.0)
+    return min(max((aware - SystemClock().now()).total_seconds(), 0.0), _LONGEST_WAIT)

@@ -6,7 +6,7 @@ RFC 8555 section 6.
 import ssl
 from collections import deque
 from typing import Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -32,6 +32,7 @@ _STALL_SECONDS = 30.0
 _REQUEST_SECONDS = 60.0
 _LARGEST_BODY = 1 << 20
 _CHUNK = 1 << 14
+_MOST_REDIRECTS = 5
 _NONCE_RETRIES = 20
 _ATTEMPTS = 3
 """At a server that gives no answer, or says that it is broken."""
@@ -225,18 +226,23 @@ class Transport:
     def _exchange(
         self, method: str, url: str, body: bytes | None
     ) -> tuple[requests.Response, bytes]:
-        with self._session.request(
-            method,
-            url,
-            data=body,
-            headers={"Content-Type": "application/jose+json"} if method == "POST" else {},
-            timeout=(_CONNECT_SECONDS, _STALL_SECONDS),
-            verify=self._verify,
-            proxies=self._proxies_for(url),
-            allow_redirects=method == "GET",
-            stream=True,
-        ) as answer:
-            return answer, self._body(answer)
+        for _ in range(_MOST_REDIRECTS + 1):
+            with self._session.request(
+                method,
+                url,
+                data=body,
+                headers={"Content-Type": "application/jose+json"} if method == "POST" else {},
+                timeout=(_CONNECT_SECONDS, _STALL_SECONDS),
+                verify=self._verify,
+                proxies=self._proxies_for(url),
+                allow_redirects=False,  # requests would read the whole body of each
+                stream=True,
+            ) as answer:
+                if method != "GET" or not answer.is_redirect:
+                    return answer, self._body(answer)
+                url = urljoin(url, answer.headers["Location"])
+            _check_url(url)
+        raise AcmeProtocolError(f"{url}: the server redirects again and again", hint=_CHECK_URL)
 
     def _body(self, answer: requests.Response) -> bytes:
         """The whole body, up to a megabyte."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
+from pvefw.host import foreign
 from pvefw.host.durable import UNFINISHED, sync_names, unfinished
 from pvefw.host.fat import folded
 from pvefw.store import files as store_files
@@ -154,8 +155,14 @@ class EspFiles:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
     def _open(self, target: PurePosixPath) -> BufferedReader:
-        descriptor = os.open(self.root / target, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        return os.fdopen(descriptor, "rb")
+        with self._directory(target.parent) as there:
+            return os.fdopen(there.open(target.name, os.O_RDONLY), "rb")
+
+    @contextlib.contextmanager
+    def _directory(self, directory: PurePosixPath) -> Iterator[foreign.Directory]:
+        """A directory, open: what is no FAT (a mirror on another file system) may have links."""
+        with foreign.directory(self.root) as root, root.below(directory) as found:
+            yield found
 
     def space(self) -> tuple[int, int, int]:
         """Bytes: size, free, and of one cluster."""
@@ -170,16 +177,16 @@ class EspFiles:
 
         :raises OSError: it cannot be made.
         """
-        (self.root / directory).mkdir()
+        with self._directory(directory.parent) as there:
+            os.mkdir(directory.name, dir_fd=there.descriptor)
 
     def create(self, target: PurePosixPath, chunks: Iterable[bytes | Piece]) -> None:
         """Write a file under its unfinished name; durable after :meth:`sync_file`.
 
         :raises OSError: it cannot be written.
         """
-        path = self.root / unfinished(target)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o600)
+        with self._directory(target.parent) as there:
+            descriptor = there.create(unfinished(target).name, 0o600)
         try:
             for chunk in chunks:
                 self.write(descriptor, chunk)
@@ -193,7 +200,8 @@ class EspFiles:
 
         :raises OSError: it cannot be written.
         """
-        descriptor = os.open(self.root / unfinished(target), os.O_RDONLY | os.O_NOFOLLOW)
+        with self._directory(target.parent) as there:
+            descriptor = there.open(unfinished(target).name, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -234,32 +242,32 @@ class EspFiles:
 
         :raises OSError: it cannot be renamed.
         """
-        (self.root / unfinished(target)).replace(self.root / target)
+        with self._directory(target.parent) as there:
+            there.rename(unfinished(target).name, target.name)
 
     def remove(self, target: PurePosixPath) -> None:
         """Remove a file; durable after :meth:`sync`.
 
         :raises OSError: it cannot be removed.
         """
-        (self.root / target).unlink()
+        with self._directory(target.parent) as there:
+            there.remove(target.name)
 
     def remove_directory(self, directory: PurePosixPath) -> None:
         """Remove an empty directory.
 
         :raises OSError: it cannot be removed.
         """
-        (self.root / directory).rmdir()
+        with self._directory(directory.parent) as there:
+            there.remove_directory(directory.name)
 
     def sync(self, directory: PurePosixPath) -> None:
         """Make the names in a directory durable.
 
         :raises OSError: they cannot be written.
         """
-        descriptor = os.open(self.root / directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
+        with self._directory(directory) as there, there.readable() as descriptor:
             sync_names(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def pieces_of(path: Path) -> Iterator[Piece]:

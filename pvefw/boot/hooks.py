@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pvefw.core.errors import StoreError, UsageError
+from pvefw.host import foreign
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
@@ -99,6 +100,9 @@ def install(paths: Paths) -> list[Path]:
 
 def _make_executable(path: Path) -> None:
     try:
-        path.chmod(0o755)
+        with foreign.parent(path) as there:
+            descriptor = there.open(path.name, os.O_RDONLY)
+        with os.fdopen(descriptor):
+            foreign.set_mode(descriptor, 0o755)
     except OSError as error:
         raise StoreError(f"{path}: could not make it executable: {error.strerror}") from error

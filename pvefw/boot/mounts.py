@@ -17,6 +17,7 @@ from typing import TypeVar
 from pvefw.core.errors import Cancelled, StoreError
 from pvefw.core.model import Task
 from pvefw.host import concurrency
+from pvefw.host.durable import make_directory
 
 _Result = TypeVar("_Result")
 
@@ -165,7 +166,7 @@ def mounted(device: Path, path: Path) -> Iterator[Mount]:
     :raises StoreError: it cannot be mounted, or in the end not everything could be written.
     """
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(path, private=True)
     except OSError as error:
         raise StoreError(
             f"{device}: cannot be mounted on {path}: {error.strerror}",

@@ -151,15 +151,16 @@ def register(
     """
     with accounts.lock(paths, name):
         check_new(paths, name)
-        key = AccountKey.generate(key_type or _usual_key_type(paths))
-        transport = Transport(ca_file=offer.ca_file, deadline=_SECONDS, task=task)
-        try:
-            client = Client(transport, offer.directory, key)
-            task.log("Generating ACME account key")
-            task.log("Registering ACME account")
-            made = _registered(client, contacts, offer, binding)
-        finally:
-            transport.close()
+        with _room(paths):
+            key = AccountKey.generate(key_type or _usual_key_type(paths))
+            transport = Transport(ca_file=offer.ca_file, deadline=_SECONDS, task=task)
+            try:
+                client = Client(transport, offer.directory, key)
+                task.log("Generating ACME account key")
+                task.log("Registering ACME account")
+                made = _registered(client, contacts, offer, binding)
+            finally:
+                transport.close()
         account = Account(
             name,
             offer.directory,
@@ -202,8 +203,24 @@ def _registered(
         raise
 
 
+_ROOM = 16 << 10
+"""Bytes: an account's file with its key has a quarter of that."""
 _ABOUT_BINDINGS = ("unauthorized", "malformed", "externalAccountRequired", "userActionRequired")
 """What authorities answer to a binding that they do not know."""
+
+
+@contextlib.contextmanager
+def _room(paths: Paths) -> Iterator[None]:
+    """Keep room on the disk for an account whose key nobody could give us again.
+
+    :raises StoreError: there is none; the authority has not been asked yet.
+    """
+    reserve = paths.acme_dir / f".reserved-{paths.node}"
+    files.replace(reserve, bytes(_ROOM), private=True)
+    try:
+        yield
+    finally:
+        files.remove(reserve)
 
 
 def _mailto(contact: str) -> str:

@@ -41,7 +41,7 @@ def _fields(text: str) -> dict[str, str]:
     """What gcloud prints; nothing where it is something else."""
     try:
         said: Any = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = {match["key"]: match["value"] for match in _FIELD.finditer(text)}
     if isinstance(said, list) and len(said) == 1:
         said = said[0]

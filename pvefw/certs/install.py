@@ -177,7 +177,7 @@ def _finish(paths: Paths) -> None:
     if recorded is None:
         return
     try:
-        halves = [_Half(Path(one["target"]), one["digest"]) for one in json.loads(recorded)]
+        halves = [_Half(Path(one["target"]), one["digest"]) for one in files.parse_json(recorded)]
     except (ValueError, KeyError, TypeError) as error:
         raise CertificateError(
             f"{paths.install_intent}: this record of an interrupted installation is damaged: {error}",

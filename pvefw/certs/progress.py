@@ -53,7 +53,7 @@ class Progress:
         if record is None or key is None:
             return None
         try:
-            said = json.loads(record)
+            said = files.parse_json(record)
             same = said["account"] == self._account_url and said["settings"] == self._fingerprint
             found = flow.resume(said["url"], self._wanted.identifiers) if same else None
         except (ValueError, KeyError, TypeError):

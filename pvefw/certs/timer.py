@@ -10,6 +10,39 @@ from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
 _CRON = "etc/cron.d/pvefw"
+_CONFINED = """\
+NoNewPrivileges=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectSystem=strict
+ReadWritePaths=-/etc/pve -/etc/pvefw -/var -/run -/srv
+ProtectHome=read-only
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service @mount
+SystemCallFilter=~@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @resources @swap
+SystemCallErrorNumber=EPERM
+CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_SYS_ADMIN
+UMask=0077
+PrivateMounts=yes
+MemoryDenyWriteExecute=yes
+RestrictNamespaces=ipc mnt pid
+"""
+"""What a renewal needs, and no more: systemd.exec(5).
+
+Web roots are below ``/var`` or ``/srv``; bubblewrap makes namespaces, mounts in them, and changes the
+user for scripts.
+"""
 _RUNS_A_DAY = 4
 """Certificates of six days, and tries after a failure, need more than one."""
 
@@ -55,13 +88,7 @@ Wants=network-online.target
 Type=oneshot
 ExecStart={program} renew
 Nice=10
-NoNewPrivileges=yes
-PrivateTmp=yes
-ProtectHome=read-only
-ProtectKernelModules=yes
-ProtectControlGroups=yes
-RestrictRealtime=yes
-""",
+{_CONFINED}""",
         "pvefw-renew.timer": f"""\
 [Unit]
 Description=Look every few hours whether a certificate is to be renewed

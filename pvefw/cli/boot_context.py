@@ -6,6 +6,7 @@ import click
 
 from pvefw.cli.framework import App
 from pvefw.cli.tasks import run_task
+from pvefw.core import text
 
 if TYPE_CHECKING:
     from pvefw.boot.context import Context
@@ -38,7 +39,10 @@ class Silent:
 
     def warn(self, message: str) -> None:
         """Shown."""
-        click.echo(f"WARN: {message}", err=True)
+        click.echo(text.one_line(f"WARN: {message}"), err=True)
+
+    def secret(self, value: str) -> None:
+        """The guard of the plugin masks it."""
 
     def wait(self, seconds: float) -> None:
         """Never needed."""

@@ -10,6 +10,7 @@ from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pas
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
+from pvefw.core import text
 from pvefw.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,10 +66,13 @@ class _Terminal:
     cancelled = False
 
     def log(self, message: str) -> None:
-        click.echo(message, err=True)
+        click.echo(text.one_line(message), err=True)
 
     def warn(self, message: str) -> None:
-        click.echo(f"WARN: {message}", err=True)
+        click.echo(text.one_line(f"WARN: {message}"), err=True)
+
+    def secret(self, value: str) -> None:
+        """The guard of the plugin masks it."""
 
     def wait(self, seconds: float) -> None:
         raise AssertionError(f"a dry run waits {seconds} s")

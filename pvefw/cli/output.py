@@ -1,5 +1,6 @@
 """How results are printed: tables for people, JSON and YAML for programs."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,6 +8,10 @@ from typing import Any
 import click
 
 from pvefw.cli.framework import App, Printing
+from pvefw.core import text as texts
+
+_INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What JSON may hold as it is, and a terminal obeys; as an escape it means the same."""
 
 
 def show_rows(app: App, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
@@ -40,12 +45,16 @@ def show_data(app: App, value: Any) -> None:
     elif app.output_format == "yaml":
         import yaml
 
-        click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
+        shown = yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+        if not all(map(str.isprintable, shown.split("\n"))):
+            shown = yaml.safe_dump(value, sort_keys=False)  # as escapes
+        click.echo(shown, nl=False)
     else:
         import json
 
         indent = 2 if app.output_format == "json-pretty" else None
-        click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
+        shown = json.dumps(value, indent=indent, ensure_ascii=False)
+        click.echo(_INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", shown))
 
 
 def _words(printing: Printing) -> Sequence[str]:
@@ -71,9 +80,7 @@ def _cell(value: Any, words: Sequence[str]) -> str:
 
 def _clean(text: str) -> str:
     """Without control characters: names come from elsewhere, and a terminal obeys them."""
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() or one == "\n" else "\ufffd" for one in text)
+    return texts.lines(text)
 
 
 def _width(text: str) -> int:

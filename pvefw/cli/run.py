@@ -12,6 +12,7 @@ import click
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.streams import leave_standard_output
+from pvefw.core import masking, text
 from pvefw.core.errors import Cancelled, PvefwError
 from pvefw.host import signals
 
@@ -105,13 +106,15 @@ def _wrong_use(error: click.UsageError) -> int:
 
 
 def _explain(app: App, error: PvefwError) -> None:
-    click.echo(f"{app.error_prefix}: {error.message}", err=True)
+    said = masking.redact_known(error.message)
+    click.echo(f"{app.error_prefix}: {said}", err=True)
     if error.hint:
-        click.echo(textwrap.indent(error.hint, "  "), err=True)
+        click.echo(textwrap.indent(masking.redact_known(error.hint), "  "), err=True)
     if app.debug:
         import traceback
 
-        click.echo("".join(traceback.format_exception(error)), err=True)
+        trace = "".join(traceback.format_exception(error))
+        click.echo(text.lines(masking.redact_known(trace)), err=True)
 
 
 def _as_explained(error: OSError) -> PvefwError:
@@ -129,7 +132,7 @@ def _as_explained(error: OSError) -> PvefwError:
 
 
 def _as_internal(error: Exception) -> PvefwError:
-    said = " ".join(str(error).split())
+    said = text.of(error)
     wrapped = PvefwError(
         f"internal error: {type(error).__name__}: {said}",
         hint="This is a fault in pvefw; please report it with the output of --debug.",

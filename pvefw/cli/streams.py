@@ -1,7 +1,10 @@
 """Standard input, output and error, where one is closed or nobody reads it any more."""
 
+import contextlib
 import os
 import sys
+import threading
+from typing import NoReturn
 
 
 def open_standard_streams() -> None:
@@ -16,4 +19,19 @@ def open_standard_streams() -> None:
 
 def leave_standard_output() -> None:
     """Print to nobody from now on. Python itself would complain once more when it flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, sys.stdout.fileno())
+    except ValueError:  # a plugin has closed it
+        sys.stdout = os.fdopen(nowhere, "w", encoding="utf-8")
+
+
+def leave(status: int) -> NoReturn:
+    """End the process, whatever threads a plugin has left: the work is done and recorded."""
+    left = [one for one in threading.enumerate() if not one.daemon]
+    if left == [threading.main_thread()]:
+        sys.exit(status)
+    for one in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            one.flush()
+    os._exit(status)

@@ -11,6 +11,7 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
+from pvefw.core import text
 from pvefw.core.errors import PvefwError, UsageError
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def log(app: App, /, upid: str, start: int, limit: int, follow: bool) -> None:
         show_rows(app, [{"n": n, "t": line} for n, line in enumerate(lines, start + 1)], [])
         return
     for line in lines:
-        click.echo(line)
+        click.echo(text.one_line(line))
 
 
 @task.command()
@@ -139,7 +140,7 @@ def stop(app: App, upid: str) -> None:
             f"task stop: {upid}: the task is still cleaning up",
             hint=f"See how far it is: pvefw task log --follow {upid}",
         )
-    click.echo(f"The task has ended: {found.status or history.state(found).lower()}")
+    click.echo(f"The task has ended: {text.one_line(found.status or history.state(found).lower())}")
 
 
 @task.command()

@@ -42,7 +42,7 @@ def _say(line: str, *, nl: bool = True) -> None:
     """Print a line. Where nobody can have it any more, the work goes on: the log has it all."""
     try:
         click.echo(line, nl=nl)
-    except OSError:  # the reader has left, the terminal has gone, the disk is full
+    except (OSError, ValueError):  # the reader has left, the disk is full, a plugin has closed it
         leave_standard_output()
 
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from pvefw import PROJECT
-from pvefw.core import finding, loading, masking, references, settings
+from pvefw.core import finding, loading, masking, references, settings, text
 from pvefw.core.errors import (
     Cancelled,
     ConfigError,
@@ -126,7 +126,7 @@ def _make(
         raise
     except ValueError as error:  # how a plugin says that its settings do not fit each other
         raise ConfigError(
-            f"{who}: {masking.redact(' '.join(str(error).split()), secrets)}",
+            f"{who}: {masking.redact(text.of(error), secrets)}",
             hint=f"What it needs: pvefw plugin show {info.family.name} {info.name}",
         ) from None
     except BaseException as error:  # noqa: BLE001 - whatever foreign code raises

@@ -32,6 +32,19 @@
                                of a plugin or library swallows it
 """
 
+import math
+
+from pvefw.core import text
+
+_LONGEST_WAIT = 366 * 86400.0
+
+
+def _time(seconds: float | None) -> float | None:
+    """Seconds as somebody else said them: at most a year, and ``None`` for what is no time."""
+    if seconds is None or math.isnan(seconds):
+        return None
+    return min(max(float(seconds), 0.0), _LONGEST_WAIT)
+
 
 class PvefwError(Exception):
     """Any failure that pvefw explains to its user.
@@ -43,9 +56,27 @@ class PvefwError(Exception):
     exit_status = 1
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
         self.message = message
         self.hint = hint
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """The sentence. It may quote others: control characters and line breaks are taken out."""
+        return self._message
+
+    @message.setter
+    def message(self, said: str) -> None:
+        self._message = text.one_line(said)
+
+    @property
+    def hint(self) -> str:
+        """What to do next; it may have lines."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, said: str) -> None:
+        self._hint = text.lines(said)
 
     def __str__(self) -> str:
         return self.message
@@ -112,7 +143,7 @@ class AcmeProblem(AcmeError):
         self.type = type
         self.detail = detail
         self.status = status
-        self.retry_after = retry_after
+        self.retry_after = _time(retry_after)
         self.subproblems = subproblems or {}
 
 
@@ -159,7 +190,7 @@ class RateLimited(ProviderError):
         unchanged: bool = False,
     ) -> None:
         super().__init__(message, hint=hint, unchanged=unchanged)
-        self.retry_after = retry_after
+        self.retry_after = _time(retry_after)
 
 
 class AnswersDisplaced(ProviderError):

@@ -13,7 +13,7 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Any, NoReturn
 
-from pvefw.core import masking, trace
+from pvefw.core import masking, text, trace
 from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
 from pvefw.core.families import Family
 from pvefw.core.model import Task
@@ -28,8 +28,8 @@ def time_limit(seconds: float | None) -> float | None:
 
 def said(error: BaseException) -> str:
     """An exception in a few words, on one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    words = text.of(error)
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _cancelled_from_now(task: Task | None) -> Callable[[], bool]:
@@ -42,11 +42,11 @@ def _cancelled_from_now(task: Task | None) -> Callable[[], bool]:
 class Guard:
     """Stands before a plugin's hooks: time limit, one call at a time, errors that name the plugin."""
 
-    def __init__(self, manager: Any, family: Family, name: str, secrets: tuple[str, ...]) -> None:
+    def __init__(self, manager: Any, family: Family, name: str, secrets: Sequence[str]) -> None:
         self._manager = manager
         self._family = family
         self._name = name
-        self._secrets = secrets
+        self._secrets = masking.Secrets(secrets)
         self._turn = threading.Lock() if family.one_at_a_time else contextlib.nullcontext()
 
     def __getattr__(self, hook: str) -> Callable[..., Any]:
@@ -61,7 +61,7 @@ class Guard:
 
     def masking(self, secrets: Sequence[str]) -> "Guard":
         """A guard before the same plugin that masks these values, too."""
-        return Guard(self._manager, self._family, self._name, (*self._secrets, *secrets))
+        return Guard(self._manager, self._family, self._name, (*self._secrets.values, *secrets))
 
     def _call(self, hook: str, **arguments: Any) -> Any:
         if not trace.active():
@@ -112,11 +112,12 @@ class Guard:
                 plugin=self._name,
                 hint="This is a fault in the plugin; --debug shows where.",
             )
-        text = "".join(traceback.format_exception(error))
-        known.message = f"{self._name}: {self._redacted(getattr(known, 'message', str(known)))}"
+        trace_of_it = "".join(traceback.format_exception(error))
+        said_by_it = getattr(known, "message", text.of(known))
+        known.message = f"{self._name}: {self._redacted(said_by_it)}"
         known.hint = self._redacted(getattr(known, "hint", "")).replace("{instance}", self._name)
         known.args = (known.message,)
-        known.add_note(self._redacted(text))
+        known.add_note(self._redacted(trace_of_it))
         raise known.with_traceback(None) from None
 
     def _checked(self, hook: str, result: Any) -> Any:
@@ -124,7 +125,7 @@ class Guard:
         kind = typing.get_type_hints(getattr(self._family.spec, hook))["return"]
         if not _fits(result, kind):
             raise PluginFailed(
-                f"{self._name}: {hook} returned {self._redacted(repr(result)[:80])}, "
+                f"{self._name}: {hook} returned {self._redacted(repr(result))[:80]}, "
                 f"its contract says {_kind_name(kind)}",
                 plugin=self._name,
                 hint="A hook returns that or raises a ProviderError; see the hook reference.",
@@ -140,8 +141,8 @@ class Guard:
         except BaseException as error:  # noqa: BLE001 - as for a hook
             self._explain(hook, error)
 
-    def _redacted(self, text: str) -> str:
-        return masking.redact(text, self._secrets)
+    def _redacted(self, said: str) -> str:
+        return self._secrets.redact(said)
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -169,15 +170,18 @@ def _kind_name(kind: Any) -> str:
 class _PluginTask:
     """The task as a plugin gets it: secrets are masked in what it logs."""
 
-    def __init__(self, task: Task, secrets: Sequence[str]) -> None:
+    def __init__(self, task: Task, secrets: masking.Secrets) -> None:
         self._task = task
         self._secrets = secrets
 
     def log(self, message: str) -> None:
-        self._task.log(masking.redact(message, self._secrets))
+        self._task.log(self._secrets.redact(message))
 
     def warn(self, message: str) -> None:
-        self._task.warn(masking.redact(message, self._secrets))
+        self._task.warn(self._secrets.redact(message))
+
+    def secret(self, value: str) -> None:
+        self._secrets.add(value)
 
     def wait(self, seconds: float) -> None:
         self._task.wait(seconds)

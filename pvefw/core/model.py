@@ -21,6 +21,9 @@ class Task(Protocol):
     def warn(self, message: str) -> None:
         """As :meth:`log`, and let the task end with ``TASK WARNINGS``."""
 
+    def secret(self, value: str) -> None:
+        """Mask a value from now on that the plugin has obtained itself, a session's token; since 1.1."""
+
     def wait(self, seconds: float) -> None:
         """Sleep, but raise :class:`~pvefw.core.errors.Cancelled` as soon as the task is cancelled."""
 

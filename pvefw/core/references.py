@@ -49,7 +49,15 @@ def _from_program(command: str, who: str) -> str:
     from pvefw.host import programs
 
     try:
-        done = programs.run(shlex.split(command), timeout=_CMD_SECONDS)
-    except (ProgramError, ValueError) as error:
+        argv = shlex.split(command)
+        done = programs.run(argv, timeout=_CMD_SECONDS, check=False)
+    except ValueError as error:
+        raise ConfigError(f"{who}: the command after cmd: cannot be read: {error}") from None
+    except ProgramError as error:
         raise ConfigError(f"{who}: {error}") from error
+    if done.returncode != 0:  # what it said may be half of the secret: it is shown nowhere
+        raise ConfigError(
+            f"{who}: {argv[0]} failed with status {done.returncode}",
+            hint="What it says is not shown, for it may be secret; run it by hand.",
+        )
     return done.stdout.rstrip("\r\n")

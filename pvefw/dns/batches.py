@@ -93,6 +93,9 @@ class Uncancelled:
         self.log = task.log
         self.warn = task.warn
 
+    def secret(self, value: str) -> None:
+        """The guard of the plugin masks it."""
+
     def wait(self, seconds: float) -> None:
         """Sleep, whatever happens."""
         self._clock.wait(threading.Event(), seconds)

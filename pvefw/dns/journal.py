@@ -75,7 +75,7 @@ class Journal:
         if data is None:
             return None
         try:
-            said = json.loads(data)
+            said = files.parse_json(data)
             entries = [Entry(**one) for one in said["entries"]]
             created = datetime.fromisoformat(said["created"])
             return cls(path, int(said["pid"]), int(said["pstart"]), created, entries)

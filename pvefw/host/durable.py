@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import TypeVar
 
+from pvefw.host import foreign
+
 _Path = TypeVar("_Path", bound=PurePath)
 
 UNFINISHED = ".pvefw-new"
@@ -31,16 +33,17 @@ def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
         directory failed.
     """
     staged = unfinished(path)
-    try:
-        make_directory(path.parent)
-        staged.unlink(missing_ok=True)
-        with _kept_open(path) as there:
-            create_file(staged, data, _mode_of(there) if mode is None else mode)
-            staged.replace(path)
-            sync_directory(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            staged.unlink(missing_ok=True)
+    make_directory(path.parent)
+    with foreign.parent(path) as there:
+        try:
+            _remove(there, staged.name)
+            with _kept_open(there, path.name) as old:
+                create_file(there, staged.name, data, _mode_of(old) if mode is None else mode)
+                there.rename(staged.name, path.name)
+                sync_handle(there)
+        finally:
+            with contextlib.suppress(OSError):
+                _remove(there, staged.name)
 
 
 def remove_file(path: Path) -> None:
@@ -48,20 +51,26 @@ def remove_file(path: Path) -> None:
 
     :raises OSError: it cannot be removed.
     """
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        path.unlink()
-        sync_directory(path.parent)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), foreign.parent(path) as there:
+        there.remove(path.name)
+        sync_handle(there)
+
+
+def _remove(there: foreign.Directory, name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        there.remove(name)
 
 
 @contextlib.contextmanager
-def _kept_open(path: Path) -> Iterator[int | None]:
+def _kept_open(there: foreign.Directory, name: str) -> Iterator[int | None]:
     """Keep a file open that is about to be replaced; ``None`` where there is none.
 
     FAT frees the clusters of a replaced file once nobody has it open. Were that on the disk before the
     new entry is, a power cut would leave the old entry with nothing behind it.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(name, flags, dir_fd=there.descriptor)  # whatever it is
     except FileNotFoundError:
         yield None
         return
@@ -75,16 +84,15 @@ def _mode_of(descriptor: int | None) -> int:
     return _PUBLIC if descriptor is None else os.fstat(descriptor).st_mode & _PERMISSIONS
 
 
-def create_file(path: Path, data: bytes, mode: int) -> None:
+def create_file(there: foreign.Directory, name: str, data: bytes, mode: int) -> None:
     """Create a file with this mode and content.
 
     :raises OSError: it cannot be created; one that is there already, or a link, is in the way.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-    with os.fdopen(descriptor, "wb") as file:
+    with os.fdopen(there.create(name, mode), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(descriptor)
+        os.fsync(file.fileno())
 
 
 def make_directory(path: Path, *, private: bool = False) -> None:
@@ -98,20 +106,25 @@ def make_directory(path: Path, *, private: bool = False) -> None:
     if path.is_dir():
         return
     make_directory(path.parent)
-    path.mkdir(mode=0o700 if private or "priv" in path.parts else 0o755, exist_ok=True)
-    sync_directory(path.parent)
+    with foreign.parent(path) as there:
+        there.make(path.name, 0o700 if private or "priv" in path.parts else 0o755)
+        sync_handle(there)
 
 
 def sync_directory(path: Path) -> None:
     """Make the names in a directory durable, where the file system offers that."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        sync_names(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_SUCH_OPERATION:
-            raise
-    finally:
-        os.close(descriptor)
+    with foreign.directory(path) as there:
+        sync_handle(there)
+
+
+def sync_handle(there: foreign.Directory) -> None:
+    """As :func:`sync_directory`, of an open directory."""
+    with there.readable() as descriptor:
+        try:
+            sync_names(descriptor)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_OPERATION:
+                raise
 
 
 def sync_names(descriptor: int) -> None:

@@ -10,13 +10,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO
 
 from pvefw.core.errors import ProgramError
+from pvefw.host import confinement, foreign, leftovers
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _LAST_WORDS = 3
@@ -58,16 +59,19 @@ def clean_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """How to run a program that we do not trust: as nobody, with no way to become somebody.
+    """How to run a program that we do not trust: alone, with no way to become somebody.
 
-    Where we are root the program gets another user id, no capabilities, and a PID namespace, so that
-    nothing it starts outlives it; where we are not, it keeps our user id. It never gains privileges
-    (``PR_SET_NO_NEW_PRIVS``), and it has limits.
+    With bubblewrap it sees nothing of other processes, of ``/etc/pve`` and of other programs' temporary
+    files, writes to private directories only, and ends with pvefw. Where we are root it gets a user id
+    that nobody else has. It never gains privileges (``PR_SET_NO_NEW_PRIVS``), and it has limits.
+    Where :meth:`obstacle` says why there can be no such place, only the user id and the limits are left.
     """
 
-    workdir: Path
-    """Its home and directory for temporary files; it must be able to write there."""
-    user: str = "nobody"
+    workdir: Path | None = None
+    """Its home and directory for temporary files, given to it; without one it has a private one that goes
+    with it."""
+    user: str = ""
+    """Who it becomes where we are root; empty for a user id of its own."""
     processes: int = 64
     file_size: int = 16 << 20
     """Bytes of the largest file that it may write."""
@@ -75,20 +79,61 @@ class Sandbox:
     """Bytes of address space, for each process."""
     cpu: int = 120
     """Seconds of computing, for each process."""
+    disk: int = 64 << 20
+    """Bytes that it may write to each of its private directories; since 1.1."""
 
-    def wrap(self, argv: Sequence[str]) -> list[str]:
-        """The command line that runs ``argv`` so."""
+    @staticmethod
+    def obstacle() -> str:
+        """Why a program cannot be kept apart on this host; empty where it can. Since 1.1."""
+        if shutil.which("bwrap") is None:
+            return "bubblewrap is not installed"
+        return _refusal()
+
+    def wrap(self, argv: Sequence[str], user: str, home: Path | None) -> list[str]:
+        """The command line that runs ``argv`` so.
+
+        :param user: who it becomes; empty where we are not root.
+        :param home: the directory that it gets of those that are there.
+        """
         privileges = ["setpriv", "--no-new-privs"]
-        namespace: list[str] = []
-        if os.geteuid() == 0:
-            privileges += ["--reuid", self.user, "--regid", "nogroup", "--clear-groups"]
+        if user:
+            group = user if user.isdecimal() else "nogroup"
+            privileges += ["--reuid", user, "--regid", group, "--clear-groups"]
             privileges += ["--inh-caps=-all", "--bounding-set=-all"]
-            namespace = ["unshare", "--pid", "--fork", "--kill-child"] if _has_namespaces() else []
         limits = [
             *["prlimit", f"--nproc={self.processes}", f"--fsize={self.file_size}"],
             *[f"--as={self.memory}", f"--cpu={self.cpu}", "--core=0"],
         ]
-        return [*namespace, *privileges, "--", *limits, "--", *argv]
+        inner = [*privileges, "--", *limits, "--", *argv]
+        if not self.obstacle():
+            return confinement.command(inner, home, self.disk)
+        apart = ["unshare", "--pid", "--fork", "--kill-child"]
+        return [*(apart if user and _has_namespaces() else []), *inner]
+
+    @contextlib.contextmanager
+    def prepared(self, argv: Sequence[str]) -> Iterator[tuple[list[str], Path]]:
+        """The command line for one run, and its home."""
+        user = (self.user or str(confinement.own_id())) if os.geteuid() == 0 else ""
+        with contextlib.ExitStack() as stack:
+            home = self.workdir
+            if home is None and self.obstacle():
+                home = stack.enter_context(leftovers.directory())
+            if home is not None and user.isdecimal():
+                with foreign.directory(home) as there, there.readable() as descriptor:
+                    os.fchown(descriptor, int(user), int(user))
+            yield self.wrap(argv, user, home), home or Path(confinement.HOME)
+
+
+@cache
+def _refusal() -> str:
+    """Why bubblewrap does not work here: in some containers and with some settings nobody may use it."""
+    inner = ["setpriv", "--reuid", str(confinement.own_id()), "true"]
+    trial = confinement.command(inner if os.geteuid() == 0 else ["true"], None, 1 << 20)
+    try:
+        run(trial, timeout=10.0)
+    except ProgramError as error:
+        return f"namespaces are not allowed here: {error.message}"
+    return ""
 
 
 @cache
@@ -125,25 +170,13 @@ def run(
     if not argv or shutil.which(argv[0]) is None:
         raise ProgramError(f"{argv[0] if argv else 'an empty command'}: no such program")
     surroundings = {**clean_environment(), **(env or {})}
-    if sandbox:
-        home = str(sandbox.workdir)
-        surroundings |= {"PATH": _PATH, "HOME": home, "TMPDIR": home}
-    process = subprocess.Popen(
-        sandbox.wrap(argv) if sandbox else list(argv),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=surroundings,
-        cwd=sandbox.workdir if sandbox else cwd,
-        start_new_session=True,
-    )
-    output = _Output(process, (input or "").encode())
-    try:
-        output.wait(timeout)
-    finally:
-        if process.poll() is None or sandbox:
-            _kill_group(process)
-        output.close()
+    with contextlib.ExitStack() as stack:
+        command = list(argv)
+        if sandbox:
+            command, home = stack.enter_context(sandbox.prepared(argv))
+            surroundings |= {"PATH": _PATH, "HOME": str(home), "TMPDIR": str(home)}
+            cwd = home
+        output, process = _completed(command, input or "", surroundings, cwd, timeout, sandbox)
     if output.too_much:
         raise ProgramError(f"{argv[0]} said more than {_LARGEST_OUTPUT} bytes and was stopped")
     if output.late:
@@ -152,6 +185,34 @@ def run(
     if check and done.returncode != 0:
         raise ProgramError(f"{argv[0]} failed with status {done.returncode}: {done.last_words}")
     return done
+
+
+def _completed(
+    command: Sequence[str],
+    given: str,
+    env: Mapping[str, str],
+    cwd: Path | None,
+    timeout: float,
+    sandbox: Sandbox | None,
+) -> "tuple[_Output, subprocess.Popen[bytes]]":
+    """A process that ended or was ended, and what it said."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+    )
+    output = _Output(process, given.encode())
+    try:
+        output.wait(timeout)
+    finally:
+        if process.poll() is None or sandbox:
+            _kill_group(process)
+        output.close()
+    return output, process
 
 
 def start_pvefw(*arguments: str) -> None:

@@ -9,7 +9,6 @@ settings. An instance in both counts as ours: Proxmox VE always writes ``standal
 """
 
 import contextlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,7 +158,7 @@ class PluginsCfg(Place):
         if data is None:
             return True
         try:
-            return plugin in dict(json.loads(data))
+            return plugin in dict(files.parse_json(data))
         except (ValueError, TypeError):
             oddities.report(path, 0, "this is not a JSON object", "Proxmox VE ships no dns plugin")
             return False

@@ -77,7 +77,7 @@ def load(paths: Paths, name: str) -> Account:
             f"Make one: pvefw acme account register {name} MAIL",
         )
     try:
-        raw = json.loads(data)
+        raw = files.parse_json(data)
         account = Account(
             name=name,
             directory=raw["directory"],

@@ -8,12 +8,19 @@ import contextlib
 import errno
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pvefw.core.errors import DigestMismatch, NotFound, StoreError
-from pvefw.host.durable import create_file, make_directory, remove_file, sync_directory
+from pvefw.host import foreign
+from pvefw.host.durable import (
+    create_file,
+    make_directory,
+    remove_file,
+    sync_directory,
+    sync_handle,
+)
 from pvefw.store import pmxcfs
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
@@ -68,10 +75,21 @@ def read_object(path: Path) -> dict[str, Any]:
     :raises StoreError: the file cannot be read.
     """
     try:
-        found = json.loads(read_if_exists(path) or b"{}")
+        found = parse_json(read_if_exists(path) or b"{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def parse_json(data: bytes | str) -> Any:
+    """What a JSON text says.
+
+    :raises ValueError: it is none, or is nested too deeply to be one of ours.
+    """
+    try:
+        return json.loads(data)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
 
 
 def read_object_if_possible(path: Path) -> dict[str, Any]:
@@ -112,19 +130,27 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
         directory failed.
     """
     pmxcfs.check(path)
-    # by chance, not by process id: other threads and the other nodes of a cluster write here, too
-    staged = path.with_name(f"{_unfinished(path)}{os.urandom(4).hex()}")
     try:
         make_directory(path.parent)
-        create_file(staged, data, _PRIVATE if private else _PUBLIC)
-        _remove_abandoned(path, staged)
-        staged.replace(path)
-        sync_directory(path.parent)
+        with foreign.parent(path) as there, _staged(there, path) as staged:
+            create_file(there, staged, data, _PRIVATE if private else _PUBLIC)
+            _remove_abandoned(path, path.with_name(staged))
+            there.rename(staged, path.name)
+            sync_handle(there)
     except OSError as error:
         raise failed("write", path, error) from error
+
+
+@contextlib.contextmanager
+def _staged(there: foreign.Directory, path: Path) -> Iterator[str]:
+    """The name of a file's successor, which is gone in the end."""
+    # by chance, not by process id: other threads and the other nodes of a cluster write here, too
+    name = f"{_unfinished(path)}{os.urandom(4).hex()}"
+    try:
+        yield name
     finally:
         with contextlib.suppress(OSError):
-            staged.unlink(missing_ok=True)
+            there.remove(name)
 
 
 def check_writable(directory: Path) -> None:
@@ -161,22 +187,19 @@ def rewrite(path: Path, pieces: Iterable[bytes]) -> None:
     :param pieces: the new content; they may be read from the old one.
     :raises StoreError: it cannot be read or written; the old content is untouched.
     """
-    staged = path.with_name(f"{_unfinished(path)}{os.urandom(4).hex()}")
     try:
-        stat = path.stat()
-        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _PRIVATE)
-        with os.fdopen(descriptor, "wb") as file:
-            file.writelines(pieces)
-            file.flush()
-            os.fchown(descriptor, stat.st_uid, stat.st_gid)
-            os.fchmod(descriptor, stat.st_mode & 0o7777)
-            os.fsync(descriptor)
-        rename(staged, path)
+        with foreign.parent(path) as there, _staged(there, path) as staged:
+            stat = os.stat(path.name, dir_fd=there.descriptor)
+            with os.fdopen(there.create(staged, _PRIVATE), "wb") as file:
+                file.writelines(pieces)
+                file.flush()
+                os.fchown(file.fileno(), stat.st_uid, stat.st_gid)
+                os.fchmod(file.fileno(), stat.st_mode & 0o7777)
+                os.fsync(file.fileno())
+            there.rename(staged, path.name)
+            sync_handle(there)
     except OSError as error:
         raise failed("write", path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            staged.unlink(missing_ok=True)
 
 
 def _unfinished(path: Path) -> str:
@@ -213,8 +236,9 @@ def rename(source: Path, target: Path) -> None:
     """
     pmxcfs.check(target)
     try:
-        source.replace(target)
-        sync_directory(target.parent)
+        with foreign.parent(source) as there, foreign.parent(target) as here:
+            there.rename(source.name, target.name, here)
+            sync_handle(here)
     except OSError as error:
         raise failed("replace", target, error) from error
 
@@ -239,7 +263,8 @@ def remove_all(paths: Iterable[Path]) -> None:
     directories = set()
     for path in paths:
         try:
-            path.unlink()
+            with foreign.parent(path) as there:
+                there.remove(path.name)
             directories.add(path.parent)
         except (FileNotFoundError, NotADirectoryError):
             continue

@@ -74,7 +74,7 @@ def suspended(paths: Paths) -> set[str]:
 
 def _ids(path: Path) -> set[str]:
     try:
-        found = json.loads(files.read_if_exists(path) or b"[]")
+        found = files.parse_json(files.read_if_exists(path) or b"[]")
     except ValueError:
         return set()
     return set(map(str, found)) if isinstance(found, list) else set()

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pvefw.core.errors import Locked, StoreError, UsageError
+from pvefw.host import foreign
 from pvefw.host.clock import SystemClock
 from pvefw.host.durable import make_directory
 from pvefw.store import files, pmxcfs
@@ -25,6 +26,8 @@ _STALE = 120.0
 """Seconds after which pmxcfs, too, takes a lock for abandoned."""
 _RENEW = 20.0
 _RETRY = 0.05
+_FIELDS = 8
+"""Of a line of proc_locks(5)."""
 _CLOCK = SystemClock()
 
 
@@ -49,7 +52,7 @@ def node_config_lock(paths: Paths, *, timeout: float = 10.0) -> Iterator[None]:
     name = f"nodeconfig-{paths.node}"
     with (
         cluster_lock(paths, name, timeout=timeout),
-        _flocked(paths.pve_node_config_lock, name, timeout),
+        _proxmox_lock(paths, paths.pve_node_config_lock, name, timeout),
     ):
         yield
 
@@ -63,9 +66,24 @@ def certificate_lock(paths: Paths, *, timeout: float = 10.0) -> Iterator[None]:
     name = f"install-{paths.node}"
     with (
         local_lock(paths, name, timeout=timeout),
-        _flocked(paths.pve_certificate_lock, name, timeout),
+        _proxmox_lock(paths, paths.pve_certificate_lock, name, timeout),
     ):
         yield
+
+
+def _proxmox_lock(
+    paths: Paths, path: Path, name: str, timeout: float
+) -> contextlib.AbstractContextManager[object]:
+    """Proxmox VE's own lock, where it runs or somebody may follow its rules.
+
+    Its directory is open to everybody: elsewhere, any user could keep us waiting there.
+    """
+    with contextlib.suppress(OSError):
+        if path.lstat().st_uid in (0, os.geteuid()):
+            return _flocked(path, name, timeout)
+    if pmxcfs.is_mounted(paths.root):
+        return _flocked(path, name, timeout)
+    return contextlib.nullcontext()
 
 
 def _below(directory: Path, name: str) -> Path:
@@ -80,10 +98,26 @@ def _below(directory: Path, name: str) -> Path:
 
 @contextlib.contextmanager
 def _flocked(path: Path, name: str, timeout: float) -> Iterator[int]:
-    """The descriptor of a lock file, locked."""
+    """The descriptor of a lock file in a directory of its owner's, locked."""
     try:
         make_directory(path.parent, private=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _cannot(path, error) from error
+    with shared_file_lock(path, name, timeout=timeout) as descriptor:
+        yield descriptor
+
+
+@contextlib.contextmanager
+def shared_file_lock(path: Path, name: str, *, timeout: float, mode: int = 0o600) -> Iterator[int]:
+    """Hold a lock file that other programs lock, too; its directory is there.
+
+    :param name: what it protects, for the error.
+    :param timeout: seconds to wait for it; 0 to fail at once.
+    :raises Locked: somebody holds it; the message says who, where that can be found out.
+    :raises StoreError: it cannot be opened, or is a link.
+    """
+    try:
+        descriptor = foreign.open_file(path, os.O_RDWR | os.O_CREAT, mode)
     except OSError as error:
         raise _cannot(path, error) from error
     try:
@@ -125,7 +159,7 @@ def _noted(descriptor: int) -> tuple[str, str]:
 
 
 def _holder(descriptor: int, name: str) -> Locked:
-    pid, _ = _noted(descriptor)
+    pid = _noted(descriptor)[0] or _holder_by_kernel(descriptor)
     command = _command(pid)
     who = (
         f"process {pid} ({command})" if command else f"process {pid}" if pid else "another process"
@@ -133,6 +167,17 @@ def _holder(descriptor: int, name: str) -> Locked:
     return Locked(
         f"{name}: {who} is at work on this", hint="Wait until it is done, then try again."
     )
+
+
+def _holder_by_kernel(descriptor: int) -> str:
+    """Who holds a lock that others made, Proxmox VE mostly: proc_locks(5); empty where it is not said."""
+    inode = f":{os.fstat(descriptor).st_ino}"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text(encoding="ascii", errors="replace").splitlines():
+            fields = line.split()
+            if len(fields) >= _FIELDS and fields[1] == "FLOCK" and fields[5].endswith(inode):
+                return fields[4]
+    return ""
 
 
 def _command(pid: str) -> str:
@@ -191,9 +236,17 @@ def _make(path: Path, take_over: Callable[[Path], None]) -> bool:
 
 
 def _take_over(path: Path) -> None:
-    """Remove a lock that nobody renews any more; whoever then creates it first has it."""
-    if _CLOCK.now().timestamp() - path.stat().st_mtime > _STALE:
+    """Remove a lock that nobody renews any more; whoever then creates it first has it.
+
+    One from the future, of a host whose clock was wrong, gets the present time: it expires in two
+    minutes, too, unless its holder renews it.
+    """
+    now = _CLOCK.now().timestamp()
+    age = now - path.stat().st_mtime
+    if age > _STALE:
         path.rmdir()
+    elif age < -_STALE:
+        os.utime(path, (now, now))
 
 
 def _ask_pmxcfs(path: Path) -> None:

@@ -275,8 +275,8 @@ class Paths:
 
     @property
     def local_locks(self) -> Path:
-        """Locks of this host: files, with flock(2)."""
-        return self.below("run/lock/pvefw")
+        """Locks of this host: files, with flock(2). Not in ``/run/lock``, where everybody may write."""
+        return self.below("run/pvefw/locks")
 
     @property
     def pve_certificate_lock(self) -> Path:

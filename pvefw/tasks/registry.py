@@ -7,7 +7,6 @@ sides' tools can share the files. A task of theirs is entered as ended some time
 line of its log, which says how: whoever comes first does it.
 """
 
-import fcntl
 import os
 import re
 from collections.abc import Collection, Iterator
@@ -15,8 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pvefw.host import foreign
 from pvefw.host.durable import make_directory
-from pvefw.store import files
+from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 from pvefw.tasks.upid import PATTERN, Upid, runs
 
@@ -25,6 +25,8 @@ _ACTIVE = re.compile(PATTERN + r" (?P<saved>[01])" + _END)
 INDEX_LINE = re.compile(PATTERN + r"(?P<saved>)" + _END)
 """A line of the index, without its end."""
 _LAST_LINE = re.compile(r"TASK (?:(?P<well>OK|WARNINGS: \d+)|ERROR: (?P<error>.+))")
+_PATIENCE = 30.0
+"""Seconds to wait for the lock of the lists; it is held for milliseconds."""
 _TAIL = 4096
 """Bytes at the end of a log in which its last line is looked for."""
 _LONGEST_ACTIVE = 25
@@ -184,8 +186,8 @@ def _append(paths: Paths, entries: list[Entry]) -> None:
     if not entries:
         return
     lines = "".join(f"{one.upid} {one.end:08X} {one.status or UNEXPECTED}\n" for one in entries)
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    descriptor = os.open(paths.task_dir / "index", flags, 0o644)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    descriptor = foreign.open_file(paths.task_dir / "index", flags, 0o644)
     try:
         size = os.fstat(descriptor).st_size
         torn = size and os.pread(descriptor, 1, size - 1) != b"\n"  # somebody died while writing
@@ -233,16 +235,12 @@ def locked(paths: Paths) -> Iterator[None]:
     """Hold the lock of the lists.
 
     :raises StoreError: the task directory cannot be written.
+    :raises Locked: somebody keeps it.
     """
     try:
         make_directory(paths.task_dir)
-        descriptor = os.open(
-            paths.task_dir / ".active.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640
-        )
     except OSError as error:
         raise files.failed("write", paths.task_dir / "active", error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    lock = paths.task_dir / ".active.lock"
+    with locks.shared_file_lock(lock, "task list", timeout=_PATIENCE, mode=0o640):
         yield
-    finally:
-        os.close(descriptor)

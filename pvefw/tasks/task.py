@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from pvefw.core import masking, text
 from pvefw.core.errors import Cancelled, PvefwError, StoreError
 from pvefw.core.model import TaskEvent
+from pvefw.host import foreign
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.host.durable import make_directory
 from pvefw.store import files, oddities
@@ -38,12 +40,13 @@ class RunningTask:
         """How it ended, once it has."""
         self._log = log
         self._clock = clock
+        self._secrets = masking.Secrets()
         self._stopped = False
         self._stop = threading.Event()
         self._lock = threading.Lock()
 
     def log(self, message: str) -> None:
-        """Add lines to the log."""
+        """Add one line to the log."""
         self._log.write(message)
 
     def warn(self, message: str) -> None:
@@ -51,6 +54,10 @@ class RunningTask:
         with self._lock:
             self.warnings += 1
         self._log.write(f"WARN: {message}")
+
+    def secret(self, value: str) -> None:
+        """Mask a value from now on, until the task is over."""
+        self._secrets.add(value)
 
     def wait(self, seconds: float) -> None:
         """Sleep; raise :class:`Cancelled` as soon as the task is cancelled."""
@@ -139,9 +146,9 @@ def _reason(error: BaseException) -> str:
     """An exception as the status of a task: one line."""
     if isinstance(error, Cancelled | KeyboardInterrupt):
         return INTERRUPTED
-    name, text = type(error).__name__, " ".join(str(error).split())
-    said = text if isinstance(error, PvefwError) else f"{name}: {text}" if text else name
-    return said[:_LONGEST_STATUS] or name
+    name, words = type(error).__name__, masking.redact_known(text.of(error))
+    said = words if isinstance(error, PvefwError) else f"{name}: {words}" if words else name
+    return text.one_line(said)[:_LONGEST_STATUS] or name
 
 
 @contextlib.contextmanager
@@ -194,19 +201,19 @@ class _Log:
             self._descriptor = _create(path)
 
     def write(self, message: str) -> None:
-        """Add lines; those of a thread that outlived the task go nowhere."""
-        for line in message.splitlines() or [""]:
-            with self._lock:
-                if not self._closed:
-                    self._append(line)
-                    self.say(line)
+        """Add a line, whatever is in it; that of a thread that outlived the task goes nowhere."""
+        line = text.log_line(masking.redact_known(message))
+        with self._lock:
+            if not self._closed:
+                self._append(line)
+                self.say(line)
 
     def say(self, line: str) -> None:
         """Show a line on the terminal, until that has gone: a closed pipe, a hang-up."""
         if self._echo:
             try:
-                self._echo(line)
-            except OSError:
+                self._echo(text.one_line(masking.redact_known(line)))
+            except (OSError, ValueError):  # ValueError: a plugin has closed it
                 self._echo = None
 
     @contextlib.contextmanager
@@ -257,6 +264,6 @@ def _create(path: Path) -> int:
     """Create a log file, as Proxmox VE does: for its owner and group only."""
     try:
         make_directory(path.parent)
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        return foreign.open_file(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
     except OSError as error:
         raise files.failed("write", path, error) from error

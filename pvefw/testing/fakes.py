@@ -15,6 +15,8 @@ class FakeTask:
         self.lines: list[str] = []
         """What was logged."""
         self.warnings: list[str] = []
+        self.secrets: list[str] = []
+        """What was declared to be secret."""
         self.waited = 0.0
         """Seconds that :meth:`wait` was asked for, in total."""
         self.cancelled = False
@@ -27,6 +29,10 @@ class FakeTask:
     def warn(self, message: str) -> None:
         """Keep a warning."""
         self.warnings.append(message)
+
+    def secret(self, value: str) -> None:
+        """Keep a secret."""
+        self.secrets.append(value)
 
     def wait(self, seconds: float) -> None:
         """Return at once, or raise :class:`Cancelled` where the task is cancelled."""

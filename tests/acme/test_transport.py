@@ -53,7 +53,7 @@ def test_whatever_a_problem_document_holds_is_one_line_of_text(document, subprob
 
 def test_a_terminal_is_not_given_control_characters():
     problem = problem_of({"detail": "fine\nTASK OK\r\x1b[2J\x9b0m\u202e"}, "a.example")
-    assert problem.message == "a.example: fine TASK OK [2J0m"
+    assert problem.message == "a.example: fine TASK OK \ufffd[2J\ufffd0m\ufffd"
 
 
 def test_long_words_are_cut():

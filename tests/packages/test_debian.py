@@ -111,12 +111,14 @@ def test_they_install_work_and_leave_nothing_but_configuration(packages, debian)
     left = debian.files() - before
     assert left, "the configuration is gone, too"
     assert [
-        one for one in left if not one.startswith(("etc/pve", "var/lib/pvefw", "run/lock"))
+        one
+        for one in left
+        if not one.startswith(("etc/pve", "var/lib/pvefw", "run/lock", "run/pvefw"))
     ] == []
 
     debian("dpkg", "--purge", "pvefw")
     kept = debian.files() - before
-    assert [one for one in kept if not one.startswith(("etc/pve", "run/lock"))] == []
+    assert [one for one in kept if not one.startswith(("etc/pve", "run/lock", "run/pvefw"))] == []
 
 
 def test_the_shims_are_not_for_hosts_that_have_the_originals(packages):

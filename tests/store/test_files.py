@@ -69,7 +69,7 @@ def test_a_failing_call_leaves_the_old_content(tmp_path, monkeypatch, call):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     if call == "replace":
-        monkeypatch.setattr("pathlib.Path.replace", fail)
+        monkeypatch.setattr(os, "replace", fail)
     elif call == "fsync":
         monkeypatch.setattr(os, "fsync", fail)
     else:
@@ -192,14 +192,14 @@ def test_a_failing_sync_of_the_directory_is_told(tmp_path, monkeypatch):
 
 def test_new_directories_are_durable_too(tmp_path, monkeypatch):
     synced = []
-    original = durable.sync_directory
+    original = durable.sync_handle
 
-    def sync(path):
-        synced.append(path)
-        original(path)
+    def sync(there):
+        synced.append(there.path)
+        original(there)
 
     for one in (durable, files):
-        monkeypatch.setattr(one, "sync_directory", sync)
+        monkeypatch.setattr(one, "sync_handle", sync)
     files.replace(tmp_path / "a" / "b" / "file", b"data")
     assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
 
@@ -229,7 +229,7 @@ def test_without_rights_the_error_says_what_to_do(tmp_path, monkeypatch, user, p
     def refuse(*_args, **_kwargs):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     monkeypatch.setattr(os, "geteuid", lambda: user)
     with pytest.raises(StoreError, match="Permission denied") as caught:
         files.replace(tmp_path / place / "file", b"")

@@ -75,8 +75,8 @@ def test_a_task_that_ends_well(paths):
         task.log("one\ntwo")
         assert history.state(history.status(paths, task.upid)) == "RUNNING"
     found, log = the_task(paths)
-    assert log == ["one", "two", "TASK OK"]
-    assert heard == ["one", "two"]
+    assert log == ["one two", "TASK OK"]
+    assert heard == ["one two"]  # one event, one line
     assert (found.status, found.upid.id) == ("OK", "a%2Fb%20c")
     assert found.upid.log_path(paths).parent.name == f"{found.upid.start & 15:X}"
     assert history.state(history.status(paths, found.upid)) == "OK"

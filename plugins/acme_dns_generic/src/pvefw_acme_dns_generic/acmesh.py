@@ -21,6 +21,9 @@ class Acmesh:
         help="A directory with dns_*.sh scripts; its scripts win over those in the usual places.",
         default=None,
     )
+    unconfined: bool = setting(
+        help="Run scripts also where they cannot be kept apart from other programs.", default=False
+    )
 
     @hookimpl
     def catalog_names(self, root: Path) -> Sequence[str]:
@@ -37,7 +40,9 @@ class Acmesh:
     @hookimpl
     def catalog_make(self, name: str, values: Mapping[str, str], root: Path) -> "ScriptedDns":
         """A provider that runs the script."""
-        return ScriptedDns(Script(name, self._script(name, root), values))
+        return ScriptedDns(
+            Script(name, self._script(name, root), values, unconfined=self.unconfined)
+        )
 
     def _scripts(self, root: Path) -> dict[str, Path]:
         own = [self.path] if self.path else []

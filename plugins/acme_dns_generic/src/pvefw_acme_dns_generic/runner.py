@@ -1,20 +1,17 @@
-"""Runs a dnsapi script as it is, as nobody, with its credentials in a pipe and nothing else.
+"""Runs a dnsapi script as it is, alone, with its credentials in a pipe and nothing else.
 
 One shell runs the helpers, the script and the calls, all from its standard input: neither the script
 nor a credential has to be in a file or an argument that others can see.
 """
 
-import os
 import re
 import shlex
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 
-from pvefw.api import Sandbox, Task, TxtRecord, run
+from pvefw.api import ProviderError, Sandbox, Task, TxtRecord, run
 from pvefw_acme_dns_generic import failure
 
 _SECONDS = 240.0
@@ -26,12 +23,16 @@ class Script:
     """One script with its credentials.
 
     :param name: the provider's name; the script defines ``dns_NAME_add`` and ``dns_NAME_rm``.
+    :param unconfined: run it also where it cannot be kept apart from other programs.
     """
 
-    def __init__(self, name: str, path: Path, values: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, path: Path, values: Mapping[str, str], *, unconfined: bool = False
+    ) -> None:
         self._name = name
         self._path = path
         self._values = values
+        self._unconfined = unconfined
 
     def call(self, action: str, records: Sequence[TxtRecord], task: Task) -> None:
         """Call ``dns_NAME_add`` or ``dns_NAME_rm`` for every record, until one fails.
@@ -40,19 +41,33 @@ class Script:
         :raises ProviderError: the script failed; its own words.
         """
         shell = "bash" if shutil.which("bash") else "sh"
-        with _workdir() as workdir:
-            done = run(
-                [shell, "-s"],
-                input=self._program(action, records),
-                timeout=_SECONDS,
-                check=False,
-                sandbox=Sandbox(workdir),
-            )
+        if obstacle := Sandbox.obstacle():
+            self._without_sandbox(obstacle, task)
+        done = run(
+            [shell, "-s"],
+            input=self._program(action, records),
+            timeout=_SECONDS,
+            check=False,
+            sandbox=Sandbox(),
+        )
         said = failure.sort(done.stderr)
         for message in said.notes:
             task.log(message)
         if done.returncode != 0:
             raise failure.explain(f"{self._path.name} {action}", said, done.stdout)
+
+    def _without_sandbox(self, obstacle: str, task: Task) -> None:
+        """Say that the script is not kept apart.
+
+        :raises ProviderError: that is not allowed.
+        """
+        if not self._unconfined:
+            raise ProviderError(
+                f"{self._path.name}: scripts cannot be kept apart on this host: {obstacle}",
+                hint="Install bubblewrap, or allow it: unconfined 1 in the section dns_catalog: acmesh",
+                unchanged=True,
+            )
+        task.log(f"{self._path.name} is not kept apart from other programs: {obstacle}")
 
     def _program(self, action: str, records: Sequence[TxtRecord]) -> str:
         """Everything that the shell reads."""
@@ -70,15 +85,3 @@ class Script:
         ]
         script = self._path.read_text(encoding="utf-8-sig", errors="surrogateescape")
         return "\n".join([helpers, *credentials, script, *calls, "exit 0", ""])
-
-
-@contextmanager
-def _workdir() -> Iterator[Path]:
-    """A directory for the script alone; gone when it is done."""
-    path = Path(tempfile.mkdtemp(prefix="pvefw-dns-"))
-    try:
-        if os.geteuid() == 0:
-            shutil.chown(path, "nobody", "nogroup")
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 import socket
 import threading
 from collections import deque
@@ -15,6 +16,18 @@ PREFIX = "/.well-known/acme-challenge/"
 _MOST_CONNECTIONS = 64
 _IDLE_SECONDS = 10.0
 _BACKLOG = 128
+_PAUSE = 0.05
+_PASSING = {
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOBUFS,
+    errno.ENOMEM,
+    errno.ECONNABORTED,
+    errno.EINTR,
+}
+"""What accept(2) says that has nothing to do with the socket."""
+_ABSOLUTE = re.compile(r"https?://[^/]*", re.IGNORECASE)
+"""How a request's target begins that names the host, too: RFC 9112 section 3.2.2."""
 
 
 class Listener:
@@ -29,6 +42,7 @@ class Listener:
         self._answers = answers
         self._connections: deque[socket.socket] = deque()
         self._lock = threading.Lock()
+        self._closed = threading.Event()
         self._sockets: list[socket.socket] = []
         try:
             for address in addresses or _all_addresses():
@@ -41,6 +55,7 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening and drop every connection; the port is free when this returns."""
+        self._closed.set()
         for one in self._sockets:
             _drop(one)
         with self._lock:
@@ -52,14 +67,24 @@ class Listener:
         while True:
             try:
                 connection, peer = listening.accept()
-            except OSError:  # closed
-                return
+            except OSError as error:
+                if error.errno not in _PASSING:
+                    return  # closed
+                self._make_room()
+                continue
             with self._lock:
                 if len(self._connections) >= _MOST_CONNECTIONS:
                     # whoever waits longest is not the authority: that one asks at once
                     _drop(self._connections.popleft())
                 self._connections.append(connection)
             threading.Thread(target=self._serve, args=[connection, peer], daemon=True).start()
+
+    def _make_room(self) -> None:
+        """Where the process may open no more files: drop who waits longest, and give the others time."""
+        with self._lock:
+            if self._connections:
+                _drop(self._connections.popleft())
+        self._closed.wait(_PAUSE)
 
     def _serve(self, connection: socket.socket, peer: Any) -> None:
         try:
@@ -81,8 +106,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a token of this order."""
-        token = self.path.removeprefix(PREFIX)
-        answer = self.server.get(token) if self.path.startswith(PREFIX) else None
+        path = _ABSOLUTE.sub("", self.path)
+        token = path.removeprefix(PREFIX)
+        answer = self.server.get(token) if path.startswith(PREFIX) else None
         self._reply(404 if answer is None else 200, (answer or "").encode())
 
     do_HEAD = do_GET  # noqa: N815 - http.server looks for this name

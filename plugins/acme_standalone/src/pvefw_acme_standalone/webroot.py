@@ -1,11 +1,18 @@
-"""Answers as files below the document root of a web server that already runs."""
+"""Answers as files below the document root of a web server that already runs.
 
-import os
+The root may belong to somebody else. So no step below it follows a link, and every change is made from
+the handle of the directory that was looked at.
+"""
+
+import contextlib
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from pvefw.api import ProviderError
+from pvefw.api import ProviderError, open_directory
+
+_PLACE = (".well-known", "acme-challenge")
 
 
 class Webroot:
@@ -13,40 +20,56 @@ class Webroot:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._directory = root / ".well-known" / "acme-challenge"
+        self._directory = root.joinpath(*_PLACE)
 
     def add(self, answers: Mapping[str, str]) -> None:
         """Write one file a token, readable by everybody.
 
-        :raises ProviderError: the document root is missing or cannot be written.
+        :raises ProviderError: the document root is missing or cannot be written, or a link is below it.
         """
         if not self._root.is_dir():
             raise ProviderError(f"webroot {self._root} is not a directory")
         try:
-            for directory in (self._directory.parent, self._directory):
-                self._make(directory)
-            for token, answer in answers.items():
-                self._write(self._directory / token, answer)
+            with self._opened(make=True) as there:
+                for token, answer in answers.items():
+                    there.replace(token, answer.encode("ascii"), 0o644)
         except OSError as error:
-            raise ProviderError(f"webroot {self._root}: {error.strerror}") from error
+            raise ProviderError(f"webroot {self._root}: {_explained(error)}") from error
 
     def remove(self, tokens: Iterable[str]) -> None:
         """Remove these files, and the directories when nothing else is in them.
 
         :raises ProviderError: one cannot be removed; it says which.
         """
-        for token in tokens:
-            try:
-                (self._directory / token).unlink(missing_ok=True)
-            except OSError as error:
-                raise ProviderError(
-                    f"{self._directory / token} is left: {error.strerror}"
-                ) from error
-        for directory in (self._directory, self._directory.parent):
-            try:
-                directory.rmdir()
-            except OSError:
-                return  # others use it, or it was never made
+        left = self._directory
+        try:
+            with self._opened() as there:
+                for token in tokens:
+                    left = self._directory / token
+                    with contextlib.suppress(FileNotFoundError):
+                        there.remove(token)
+        except FileNotFoundError:
+            return  # it was never made
+        except OSError as error:
+            raise ProviderError(f"{left} is left: {_explained(error)}") from error
+        with contextlib.suppress(OSError), open_directory(self._root) as root:
+            with root.entered(_PLACE[0]) as well_known:
+                well_known.remove_directory(_PLACE[1])
+            root.remove_directory(_PLACE[0])  # others may use it
+
+    @contextlib.contextmanager
+    def _opened(self, *, make: bool = False) -> Iterator[Any]:
+        """The challenge directory, open.
+
+        :param make: make it where it is missing, for every user to enter; what is there stays as it is.
+        """
+        with contextlib.ExitStack() as stack:
+            here = stack.enter_context(open_directory(self._root))
+            for name in _PLACE:
+                if make:
+                    here.make(name, 0o755)
+                here = stack.enter_context(here.entered(name))
+            yield here
 
     def unreadable(self) -> list[str]:
         """What the web server might not get at, from the document root down: a path and its mode each."""
@@ -57,21 +80,7 @@ class Webroot:
                 found.append(f"{path} ({stat.filemode(mode)})")
         return found
 
-    @staticmethod
-    def _make(directory: Path) -> None:
-        """A directory that every user can enter, whatever the umask; one that is there stays as it is."""
-        try:
-            directory.mkdir()
-        except FileExistsError:
-            return
-        directory.chmod(0o755)
 
-    @staticmethod
-    def _write(path: Path, answer: str) -> None:
-        staged = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            staged.write_text(answer, encoding="ascii")
-            staged.chmod(0o644)
-            staged.replace(path)
-        finally:
-            staged.unlink(missing_ok=True)
+def _explained(error: OSError) -> str:
+    """What is in the way, and where."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)

@@ -39,7 +39,7 @@ def overwrite(path: Path, data: bytes) -> None:
     :raises ProviderError: it cannot be written.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()

@@ -1,0 +1,58 @@
+"""The door for text that others wrote: an authority, a provider, a script, a guest's name, an old log.
+
+A terminal obeys control characters, a log takes a line break for another event, and bidirectional
+overrides show something else than what is there. None of them gets further than this.
+"""
+
+import re
+import unicodedata
+
+_REPLACEMENT = "\ufffd"
+_BREAKS = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+LONGEST = 8192
+"""Characters of one message; whoever says more is cut off."""
+_CUT = "… (cut off)"
+_END_OF_TASK = re.compile(r"TASK (?:OK|WARNINGS|ERROR)")
+
+
+def one_line(said: str) -> str:
+    """A text as one line that does nothing but be read."""
+    return bounded(_visible(said.rstrip("\r\n")))
+
+
+def lines(said: str) -> str:
+    """As :func:`one_line`, where a text may have several lines of its own."""
+    return "\n".join(map(_visible, said.split("\n")))
+
+
+def log_line(said: str) -> str:
+    """As :func:`one_line`, for a task's log: only a task itself says how it ended."""
+    line = one_line(said)
+    return f" {line}" if _END_OF_TASK.match(line) else line
+
+
+def bounded(said: str, most: int = LONGEST) -> str:
+    """A text that says so where it was cut off.
+
+    :param most: characters.
+    """
+    return said if len(said) <= most else said[: most - len(_CUT)] + _CUT
+
+
+def of(error: BaseException) -> str:
+    """What an exception says, on one line. Its text is made by foreign code, which may fail in turn."""
+    try:
+        return " ".join(str(error).split())
+    except Exception as again:  # noqa: BLE001 - whatever foreign code raises
+        return f"(its text cannot be had: {type(again).__name__})"
+
+
+def _visible(said: str) -> str:
+    if said.isprintable():
+        return said
+    return "".join(one if one.isprintable() else _shown(one) for one in _BREAKS.sub(" ", said))
+
+
+def _shown(one: str) -> str:
+    """What stands for a character that cannot be seen."""
+    return " " if one == "\t" or unicodedata.category(one).startswith("Z") else _REPLACEMENT

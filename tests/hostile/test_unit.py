@@ -1,0 +1,59 @@
+"""The renewal's unit: what systemd says of its exposure, and that a renewal still has what it needs."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from privileges import only_root
+
+from pvefw.api import Sandbox
+from pvefw.certs import timer
+
+MOST = 3.4
+"""Of 10. What is left: a network, and root that changes users and mounts for scripts."""
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+def test_its_exposure_is_bounded(tmp_path):
+    unit = tmp_path / "pvefw-renew.service"
+    unit.write_text(timer.texts("/usr/bin/true")[unit.name])
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
+    assert found, done.stderr
+    assert float(found[1]) <= MOST, done.stdout
+
+
+def test_what_a_renewal_writes_to_is_writable(paths):
+    text = timer.texts("x")["pvefw-renew.service"]
+    [writable] = re.findall("^ReadWritePaths=(.*)$", text, re.MULTILINE)
+    roots = [one.removeprefix("-/") for one in writable.split()]
+    for path in (paths.acme_dir, paths.task_dir, paths.local_locks, paths.pve_certificate_lock):
+        relative = path.relative_to(paths.root)
+        assert any(relative.is_relative_to(one) for one in roots), relative
+
+
+@only_root("has capabilities to give up")
+@pytest.mark.skipif(bool(Sandbox.obstacle()), reason="needs bubblewrap, and namespaces")
+def test_scripts_can_still_be_kept_apart_with_its_capabilities():
+    text = timer.texts("x")["pvefw-renew.service"]
+    given = " ".join(re.findall("^CapabilityBoundingSet=(.*)$", text, re.MULTILINE)).split()
+    kept = ",".join(["-all", *(f"+{one.removeprefix('CAP_').lower()}" for one in given)])
+    code = (
+        "from pvefw.api import *\n"
+        "print(run(['id', '-u'], sandbox=Sandbox()).stdout, Sandbox.obstacle())"
+    )
+    done = subprocess.run(
+        ["setpriv", "--no-new-privs", "--bounding-set", kept, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert int(done.stdout) > 60_000  # and no obstacle

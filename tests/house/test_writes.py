@@ -1,0 +1,115 @@
+"""Every write goes through a handle: pvefw/host/foreign.py, or durable and store.files, which use it.
+
+What is found here follows links by itself, or changes a mode by name: whoever owns the directory could
+make root write elsewhere.
+"""
+
+import ast
+
+import pytest
+from environments import ROOT
+
+PRIMITIVES = {"pvefw/host/foreign.py", "pvefw/host/durable.py", "pvefw/store/files.py"}
+ALLOWED = {
+    ("pvefw/cli/streams.py", "os.open"): "/dev/null",
+    ("pvefw/cli/detached.py", "os.open"): "/dev/null",
+    ("pvefw/store/locks.py", ".mkdir"): "a cluster lock: a directory of pmxcfs, which has no links",
+    ("pvefw/store/locks.py", ".rmdir"): "as above",
+    ("pvefw/store/locks.py", "os.utime"): "as above",
+    ("pvefw/boot/esp_files.py", "os.mkdir"): "from a handle",
+    ("pvefw/scaffold/__init__.py", "tempfile.mkdtemp"): "a directory that the caller named",
+    ("pvefw/scaffold/__init__.py", ".chmod"): "of that directory, which we just made",
+    ("pvefw/scaffold/__init__.py", "shutil.rmtree"): "of that directory",
+    ("pvefw/host/leftovers.py", "tempfile.mkdtemp"): "a directory that we just made",
+    ("pvefw/host/leftovers.py", "shutil.rmtree"): "follows no links, and is in a sticky directory",
+    ("pvefw/tasks/archive.py", ".unlink"): "of our own directory below /var/lib/pvefw",
+    ("pvefw_bootloader_systemd/variables.py", "os.open"): "efivarfs: the kernel's, without links",
+    ("pvefw_bootloader_systemd/oneshot.py", ".write_text"): "variables.write_text",
+    ("pvefw_bootloader_systemd/variables.py", ".unlink"): "efivarfs",
+    (
+        "pvefw_bootloader_grub/files.py",
+        "os.open",
+    ): "in place, no link followed: grubenv must not move",
+}
+METHODS = {"write_text", "write_bytes", "mkdir", "touch", "chmod", "unlink", "rmdir", "symlink_to"}
+FUNCTIONS = {
+    *(
+        f"os.{one}"
+        for one in [
+            "replace",
+            "rename",
+            "chmod",
+            "chown",
+            "link",
+            "symlink",
+            "makedirs",
+            "mkdir",
+            "unlink",
+        ]
+    ),
+    *("os.rmdir", "os.remove", "os.truncate", "os.utime", "os.mkfifo"),
+    *("shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.move", "shutil.rmtree"),
+    *("shutil.copytree", "shutil.chown", "tempfile.mkdtemp", "tempfile.mkstemp"),
+    *("tempfile.NamedTemporaryFile", "tempfile.TemporaryDirectory"),
+}
+FILES = [
+    *ROOT.glob("pvefw/**/*.py"),
+    *ROOT.glob("plugins/*/src/**/*.py"),
+    *ROOT.glob("shims/src/**/*.py"),
+]
+
+
+def writes(source):
+    """What in Python code writes to a file by its name."""
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        name = ast.unparse(node.func)
+        method = getattr(node.func, "attr", "")
+        if name in FUNCTIONS or (name == "os.open" and "os.O_RDONLY" not in ast.unparse(node)):
+            yield name
+        elif method in METHODS and not name.startswith(("os.", "shutil.")):
+            yield f".{method}"
+        elif method == "replace" and len(node.args) == 1 and not node.keywords:
+            yield ".replace"  # of a path: that of a text has two arguments
+        elif (method or name) == "open" and any(
+            isinstance(one, ast.Constant)
+            and isinstance(one.value, str)
+            and set(one.value) & set("wax+")
+            and set(one.value) <= set("rwaxbt+")
+            for one in [*node.args, *(key.value for key in node.keywords if key.arg == "mode")]
+        ):
+            yield ".open"
+
+
+def test_every_write_goes_through_a_primitive():
+    found = set()
+    for path in FILES:
+        name = str(path.relative_to(ROOT))
+        if name in PRIMITIVES or name.startswith("pvefw/testing/"):
+            continue
+        short = name.partition("/src/")[2] or name
+        found |= {(short, one) for one in writes(path.read_text())}
+    assert sorted(found - {*ALLOWED}) == []
+    assert sorted({*ALLOWED} - found) == [], "these are not needed any more"
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong"),
+    [
+        ("path.write_text(x)", True),
+        ("path.open('w')", True),
+        ("open(path, 'ab')", True),
+        ("open(path, mode='r+')", True),
+        ("path.open('rb')", False),
+        ("os.open(path, os.O_WRONLY)", True),
+        ("os.open(path, flags)", True),
+        ("os.open(path, os.O_RDONLY | os.O_CLOEXEC)", False),
+        ("staged.replace(target)", True),
+        ("text.replace('a', 'b')", False),
+        ("shutil.copyfile(a, b)", True),
+        ("path.chmod(0o600)", True),
+    ],
+)
+def test_the_rule_finds_what_it_is_for(source, wrong):
+    assert bool(list(writes(source))) is wrong
