@@ -30,12 +30,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from pvefw.core import binding, settings
-from pvefw.core.binding import Bound
-from pvefw.core.errors import PluginBroken, ProviderError
-from pvefw.core.families import BOOTLOADER
-from pvefw.core.hookspecs.boot import BootloaderSpec
-from pvefw.core.model import BootPlan, BootTree
+from pvefw import seam
+from pvefw.api import BootPlan, BootTree, ProviderError
+from pvefw.seam import BootloaderSpec, Bound, PluginBroken
 from pvefw.testing.boot_machine import (
     Boots,
     Machine,
@@ -162,9 +159,7 @@ class BootloaderConformance:
     def bound(self, plugin: object) -> Bound[BootloaderSpec]:
         """The plugin as core binds it."""
         try:
-            made: Bound[BootloaderSpec] = binding.bind_object(
-                BOOTLOADER, plugin, type(plugin).__name__
-            )
+            made: Bound[BootloaderSpec] = seam.bind("bootloader", plugin, type(plugin).__name__)
         except PluginBroken as error:
             raise AssertionError(f"core refuses the plugin: {error}") from error
         return made
@@ -196,7 +191,7 @@ class BootloaderConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in settings.declared(type(plugin)):
+        for info in seam.declared_settings(type(plugin)):
             assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
 
     # --- render: arguments in, tree out -----------------------------------------------------------

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from pvefw.core.binding import Bound
-from pvefw.core.hookspecs.boot import BootloaderSpec
-from pvefw.core.model import BootPlan, BootState, BootTree, Esp, Kernel
+from pvefw.api import BootPlan, BootState, BootTree, Esp, Kernel
+from pvefw.seam import BootloaderSpec, Bound
 from pvefw.testing.fakes import FakeTask, fake_kernel
 
 _RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}

@@ -19,10 +19,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pvefw.core import binding, settings
-from pvefw.core.families import CHALLENGE
-from pvefw.core.hookspecs.challenge import ChallengeSpec
-from pvefw.core.model import Challenge, Identifier
+from pvefw import seam
+from pvefw.api import Challenge, Identifier
+from pvefw.seam import ChallengeSpec
 from pvefw.testing.fakes import FakeTask
 
 Fetch = Callable[[Challenge], str | None]
@@ -62,7 +61,7 @@ class ChallengeConformance:
     @pytest.fixture
     def hooks(self, plugin: object, task: FakeTask) -> Iterator[ChallengeSpec]:
         """The plugin's hooks, bound as core binds them, and cleaned up after the test."""
-        bound = binding.bind_object(CHALLENGE, plugin, type(plugin).__name__)
+        bound = seam.bind("challenge", plugin, type(plugin).__name__)
         hooks: ChallengeSpec = bound.hooks
         yield hooks
         hooks.challenge_cleanup(challenges=self.challenges(hooks, 4), task=task)
@@ -82,7 +81,7 @@ class ChallengeConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in settings.declared(type(plugin)):
+        for info in seam.declared_settings(type(plugin)):
             assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
 
     def test_every_challenge_is_answered(

@@ -24,17 +24,13 @@ The kit writes below ``pvefw-kit`` in the zone and at the zone's own ``_acme-cha
 """
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from pvefw.core import binding, settings
-from pvefw.core.errors import CredentialsRejected, PvefwError, RateLimited, Unavailable
-from pvefw.core.families import DNS
-from pvefw.core.hookspecs.dns import DnsSpec
-from pvefw.core.model import SettingInfo, TxtRecord
-from pvefw.host.clock import SystemClock
+from pvefw import seam
+from pvefw.api import CredentialsRejected, RateLimited, SettingInfo, TxtRecord, Unavailable
+from pvefw.seam import DnsSpec, PvefwError
 from pvefw.testing.fakes import FakeTask
 
 Records = Callable[[str], set[str]]
@@ -116,7 +112,7 @@ class DnsConformance:
     @staticmethod
     def bind(plugin: object) -> DnsSpec:
         """The hooks of a plugin, guarded as in core."""
-        hooks: DnsSpec = binding.bind_object(DNS, plugin, type(plugin).__name__).hooks
+        hooks: DnsSpec = seam.bind("dns", plugin, type(plugin).__name__).hooks
         return hooks
 
     @staticmethod
@@ -136,11 +132,10 @@ class DnsConformance:
 
     def shown(self, records: Records, name: str, expected: Sequence[TxtRecord]) -> set[str]:
         """What the server shows once it shows what is expected, or when patience is at its end."""
-        clock = SystemClock()
-        until = clock.monotonic() + self.patience
+        until = seam.monotonic() + self.patience
         wanted = {one.value for one in expected}
-        while (found := records(name)) != wanted and clock.monotonic() < until:
-            clock.wait(threading.Event(), _POLL)
+        while (found := records(name)) != wanted and seam.monotonic() < until:
+            seam.sleep(_POLL)
         return found
 
     # --- adding -------------------------------------------------------------------------------------
@@ -391,10 +386,12 @@ class DnsConformance:
                     "and raise CredentialsRejected"
                 )
 
-    def test_zones_are_absolute(self, plugin: object, hooks: DnsSpec, zone: str) -> None:
+    def test_zones_are_absolute(
+        self, plugin: object, hooks: DnsSpec, zone: str, task: FakeTask
+    ) -> None:
         """Where the provider can tell its zones, they are absolute and hold the test's zone."""
-        bound = binding.bind_object(DNS, plugin, type(plugin).__name__)
-        zones = hooks.dns_zones() if "dns_zones" in bound.implemented else None
+        bound = seam.bind("dns", plugin, type(plugin).__name__)
+        zones = hooks.dns_zones(task=task) if "dns_zones" in bound.implemented else None
         if zones is None:
             return
         relative = [one for one in zones if not one.endswith(".") or one != one.lower()]
@@ -427,4 +424,4 @@ class DnsConformance:
             return []
         fields = [one for one in dataclasses.fields(plugin) if one.init]
         values = [str(getattr(plugin, one.name) or "") for one in fields]
-        return list(zip(settings.declared(type(plugin)), values, strict=True))
+        return list(zip(seam.declared_settings(type(plugin)), values, strict=True))

@@ -4,8 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pvefw.core.errors import Cancelled
-from pvefw.core.model import Esp, Kernel
+from pvefw.api import Cancelled, Esp, Kernel
 
 
 class FakeTask:

@@ -87,12 +87,13 @@ class DnsSpec:
         """
 
     @optional
-    def dns_zones(self) -> Sequence[str] | None:
+    def dns_zones(self, task: Task) -> Sequence[str] | None:
         """The zones that these credentials can change.
 
         Core takes the longest one that a name is in. Without this hook, or with ``None``, core walks
         up from the name to the first SOA record (RFC 1034 section 4.2).
 
+        :param task: for messages and cancellation; since 1.1.
         :returns: absolute names, or ``None`` where the provider cannot tell.
         :raises ProviderError: as for :meth:`dns_add`.
         """
