@@ -532,7 +532,7 @@ def test_a_provider_that_limits_as_documented_passes_the_whole_kit():
 
     def answer(request):
         calls.append(request)
-        limited = len(calls) % 3 == 0 and request.path != "/login"
+        limited = len(calls) % 7 == 0 and request.path != "/login"
         return (429, "slow down", {"Retry-After": "0"}) if limited else provider.answer(request)
 
     with http_api(answer) as base:
