@@ -14,7 +14,8 @@ Inherit from :class:`ChallengeConformance` and say how to make the plugin and ho
                 return path.read_text() if path.exists() else None
             return fetch
 
-It serves any type of challenge; for tls-alpn-01 ``fetch`` returns the certificate's digest in hexadecimal.
+It serves any type of challenge; with tls-alpn-01 ``fetch`` returns the
+certificate's digest in hexadecimal.
 
 What it cannot see: whether the authority reaches the port from outside, servers in other processes that
 stay, redirects and proxies on the way, and what two processes do to each other.

@@ -63,13 +63,13 @@ class DnsSpec:
                                                             _acme-challenge.www   86400 TXT "new2"
             www                     300 A   192.0.2.1       www                     300 A   192.0.2.1
 
-        A value of others keeps its text and its TTL; ``record.ttl`` counts for a name that has none yet. The
-        name of a record may be the zone's own, where an alias leads there.
+        A value of others keeps its text and its TTL; ``record.ttl`` counts for a name that has none yet.
+        The name of a record may be the zone's own, where an alias leads there.
 
-        After :class:`RateLimited` core waits and calls with fewer records, and those that were accepted are
-        not given again; after :class:`Unavailable` it calls with the same ones. A call may take 300 seconds.
-        Never called twice at once on an instance; ``present`` and clean-up of an order get the same instance,
-        unless the process ended between them. Since 1.0.
+        After :class:`RateLimited` core waits and calls with fewer records, and those that were accepted
+        are not given again; after :class:`Unavailable` it calls with the same ones. A call may take 300
+        seconds. Never called twice at once on an instance; :meth:`dns_remove` is called on the same
+        instance, unless the process ended between them. Since 1.0.
 
         Where publishing is a step of its own (a refresh, an apply, a commit), it is part of this call,
         and of every repetition of it: the last attempt may have stored the records and then failed. Leave
