@@ -69,7 +69,8 @@ class BadDay:
         """Whether the server shows these, and of the kit's no others, at the name."""
         ours = {one.value for one in values(self.name, 10)}
         wanted = {one.value for one in expected}
-        return wanted == ours & shown(self.records, self.name, expected, self.patience)
+        found = shown(lambda name: ours & self.records(name), self.name, expected, self.patience)
+        return found == wanted
 
     def fault(self, status: int, at: int, name: str) -> bool:
         """One call with one request answered so; whether there was such a request."""
