@@ -4,7 +4,8 @@
 
 Writes tests/compatibility/MAJOR.MINOR: ``testing``, the kits and fakes word for word, and ``api.json``,
 the names, hooks, arguments and fields of the plugin API. Run it when a release is made, and then never
-again for that version: later ones are held against it.
+again for that version: later ones are held against it. An ``api.json`` that exists is never overwritten:
+what was promised is taken back only by hand, with a reason.
 """
 
 import json
@@ -22,14 +23,15 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def main() -> None:
-    """Write the folder of this version anew."""
+    """Write the kits of this version; the API of a version that is kept already stays as it was kept."""
     version = ".".join(pvefw.__version__.split(".")[:2])
     folder = ROOT / "tests/compatibility" / version
-    shutil.rmtree(folder, ignore_errors=True)
+    shutil.rmtree(folder / "testing", ignore_errors=True)
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "pvefw/testing", folder / "testing", ignore=ignored)
-    described = json.dumps(plugin_api.described(), indent=1, sort_keys=True)
-    (folder / "api.json").write_text(f"{described}\n")
+    kept = folder / "api.json"
+    if not kept.exists():
+        kept.write_text(f"{json.dumps(plugin_api.described(), indent=1, sort_keys=True)}\n")
 
 
 if __name__ == "__main__":

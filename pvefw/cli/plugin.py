@@ -38,6 +38,20 @@ def list_(app: App, family: str | None) -> None:
 
 
 @plugin.command()
+@click.argument("word")
+@output_option
+@pass_app
+def search(app: App, word: str) -> None:
+    """Search the installed plugins and catalogues for WORD, in names and titles."""
+    from pvefw.instances import binding
+    from pvefw.store.node import Node
+
+    show_rows(
+        app, binding.search(Node.open(app.paths), word), ["family", "name", "title", "source"]
+    )
+
+
+@plugin.command()
 @click.argument("family", type=click.Choice(list(FAMILIES)))
 @click.argument("name")
 @click.option("--json-schema", is_flag=True, help="Print the settings as a JSON schema.")

@@ -379,6 +379,16 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         )
     ),
+    "plugin search": _list(
+        _object(
+            {
+                "family": _text(),
+                "name": _text(),
+                "title": _text("the provider's name for people; empty for plugins of their own"),
+                "source": _text("the distribution, or `dns_catalog/NAME`"),
+            }
+        )
+    ),
     "plugin show": {
         "description": "settings; with `--json-schema`, a JSON schema of them",
         "oneOf": [

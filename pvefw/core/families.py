@@ -22,7 +22,7 @@ class Family:
     one_at_a_time: bool = True
     """Whether calls of one instance wait for each other."""
     question: str = ""
-    """A hook without arguments that changes nothing: what ``test`` asks an instance."""
+    """A hook that changes nothing: what ``test`` asks an instance. It may take ``root`` and ``task``."""
 
     @cached_property
     def spec(self) -> type:

@@ -39,24 +39,25 @@ class Batch:
         """
         task.log(f"{self.provider.name}: adding {_count(self.records)} to zone {self.zone}")
         hook = self.provider.hooks.dns_add
-        retry.persistently(
-            lambda: hook(zone=self.zone, records=self.records, task=task), ADD_SECONDS, task, clock
-        )
+        self._by_parts(hook, ADD_SECONDS, task, clock)
 
     def remove(self, task: Task, clock: Clock, seconds: float) -> None:
         """Remove the records.
 
-        :param seconds: how long to go on trying.
+        :param seconds: how long to go on trying without any progress.
         :raises ProviderError: as the plugin's ``dns_remove``.
         """
         task.log(f"{self.provider.name}: removing {_count(self.records)} from zone {self.zone}")
         hook = self.provider.hooks.dns_remove
-        retry.persistently(
-            lambda: hook(zone=self.zone, records=self.records, task=task),
-            seconds,
-            task,
-            clock,
-        )
+        self._by_parts(hook, seconds, task, clock)
+
+    def _by_parts(
+        self, hook: Callable[..., None], seconds: float, task: Task, clock: Clock
+    ) -> None:
+        def call(records: Sequence[TxtRecord]) -> None:
+            hook(zone=self.zone, records=records, task=task)
+
+        retry.by_parts(call, self.records, seconds, task, clock)
 
 
 def _count(records: Sequence[TxtRecord]) -> str:

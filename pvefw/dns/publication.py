@@ -120,7 +120,7 @@ class Publication:
         hook = provider.hooks.dns_zones
         return self._zones.get(
             provider.name,
-            lambda: retry.persistently(hook, _ZONES_SECONDS, task, self._clock),
+            lambda: retry.persistently(lambda: hook(task=task), _ZONES_SECONDS, task, self._clock),
         )
 
     def _check_alias(self, route: Route, place: Place, task: Task) -> None:

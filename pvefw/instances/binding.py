@@ -5,7 +5,8 @@ A plugin is an entry point of the family. For a dns instance it may be a name fr
 ``CATALOGUE/NAME`` is always unambiguous.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,6 +183,40 @@ def declared_by_name(node: Node) -> dict[str, Sequence[SettingInfo]]:
         except PvefwError:
             continue
     return found
+
+
+def search(node: Node, word: str) -> list[dict[str, str]]:
+    """Plugins of all families, and providers of catalogues, whose name or title has a word in it.
+
+    :param word: upper and lower case are the same.
+    :returns: ``family``, ``name``, ``title`` (empty where only the plugin itself knows it) and
+        ``source``, the distribution or ``dns_catalog/NAME``; sorted. Broken catalogues are left out.
+    """
+    found = [
+        {
+            "family": info.family.name,
+            "name": info.name,
+            "title": "",
+            "source": info.distribution,
+        }
+        for family in families.FAMILIES.values()
+        for info in finding.installed(family)
+        if word.casefold() in f"{info.name} {info.distribution}".casefold()
+    ]
+    for info in finding.installed(DNS_CATALOG):
+        with contextlib.suppress(PvefwError):
+            found += _offered(_catalog(node, info.name), node, word.casefold())
+    return sorted(found, key=lambda row: (row["family"], row["name"], row["source"]))
+
+
+def _offered(catalog: Bound[DnsCatalogSpec], node: Node, word: str) -> Iterator[dict[str, str]]:
+    """What a catalogue has for a word; an entry that cannot be used is left out."""
+    for name in catalog.hooks.catalog_names(root=node.paths.root):
+        with contextlib.suppress(PvefwError):
+            title = catalog.hooks.catalog_entry(root=node.paths.root, name=name).title
+            if word in f"{name} {title}".casefold():
+                source = f"dns_catalog/{catalog.name}"
+                yield {"family": DNS.name, "name": name, "title": title, "source": source}
 
 
 # --- settings -------------------------------------------------------------------------------------

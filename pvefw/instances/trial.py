@@ -58,9 +58,10 @@ def _question(node: Node, instance: Instance, bound: Bound[Any], task: Task) -> 
     family = FAMILIES[instance.family]
     hook, answer = family.question, None
     if hook in bound.implemented:
-        asks_where = "root" in inspect.signature(getattr(family.spec, hook)).parameters
-        where = {"root": node.paths.root} if asks_where else {}
-        answer = ask(partial(getattr(bound.hooks, hook), **where), bound.name)
+        wanted = inspect.signature(getattr(family.spec, hook)).parameters
+        known = {"root": node.paths.root, "task": task}
+        given = {name: value for name, value in known.items() if name in wanted}
+        answer = ask(partial(getattr(bound.hooks, hook), **given), bound.name)
     if answer is None:
         task.log(f"The settings of {instance.id} fit its plugin, which cannot say more by itself")
     else:

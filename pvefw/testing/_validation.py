@@ -12,9 +12,9 @@ import dns.query
 import dns.rdatatype
 from cryptography import x509
 
-from pvefw.acme import persist
-from pvefw.core.model import Challenge
-from pvefw.host.clock import SystemClock
+from pvefw import seam
+from pvefw.api import Challenge
+from pvefw.seam import persist
 
 _SECONDS = 5.0
 """How long a validation waits for an answer."""
@@ -110,7 +110,7 @@ def _wrong_record(text: str, domain: str, terms: persist.Terms, *, wildcard: boo
         record = persist.parse(text)
     except persist.Malformed as error:
         return str(error)
-    return terms.fault(record, domain, SystemClock().now(), wildcard=wildcard)
+    return terms.fault(record, domain, seam.now(), wildcard=wildcard)
 
 
 def _texts(name: str, resolver: str) -> set[str] | str:

@@ -29,8 +29,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pvefw.acme import persist
-from pvefw.core.model import Challenge, Identifier
+from pvefw.api import Challenge, Identifier
+from pvefw.seam import persist
 from pvefw.testing import _validation
 from pvefw.testing._authority import Authority
 from pvefw.testing._jws import thumbprint, unb64, verify

@@ -21,21 +21,26 @@ an ESP, and how the loader reads what lies there::
 
 ``boots`` is the heart: it plays one start of the machine from a directory, and must not use the plugin.
 The kit takes every state in which core can be stopped, and asks what would boot.
+
+It calls ``boot_install`` on a directory, without programs on the path; where that is not possible these
+tests are skipped. A loader that can boot nothing once raises ``Unsupported`` in ``boot_arm``.
+
+What it cannot see: whether ``boots`` reads as the loader does, whether firmware finds the loader, Secure
+Boot, what vfat loses in a power cut, and variables in the firmware. A virtual machine shows these.
 """
 
+import functools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
-from pvefw.core import binding, settings
-from pvefw.core.binding import Bound
-from pvefw.core.errors import PluginBroken, ProviderError
-from pvefw.core.families import BOOTLOADER
-from pvefw.core.hookspecs.boot import BootloaderSpec
-from pvefw.core.model import BootPlan, BootTree
+from pvefw import seam
+from pvefw.api import BootPlan, BootTree, ProviderError, Unsupported
+from pvefw.seam import BootloaderSpec, Bound, PluginBroken
 from pvefw.testing.boot_machine import (
     Boots,
     Machine,
@@ -110,8 +115,29 @@ _PLAIN = ("root=ZFS=rpool/ROOT/pve-1 boot=zfs", "root=/dev/mapper/pve-root ro qu
 _QUOTED = (
     "root=UUID=abc dyndbg=\"file drivers/usb/* +p\" a='b' c=$HOME d=\\x e=#f;g `h` {i} j&k",
     "root=LABEL=größe",
+    "root=/dev/vda1 a=${ARCH} b=${HOME:-x} c=%s d=@e@ f={{g}} h=~i",
+)
+_TITLES = (
+    "Proxmox\ninit=/evil",
+    "Proxmox\r\ninit=/evil",
+    "Proxmox\0init=/evil",
+    "Proxmox ${ARCH} $(reboot) `reboot`",
+    'Proxmox\'s "best" } { / : # | \\',
 )
 _ANOTHER_LOADER = "EFI/BOOT/BOOTX64.EFI"
+
+
+def _may_refuse(test: Callable[..., None]) -> Callable[..., None]:
+    """A loader that cannot boot once says so in boot_arm: then only the default has to boot."""
+
+    @functools.wraps(test)
+    def tested(*arguments: Any, machine: Machine, **more: Any) -> None:
+        try:
+            test(*arguments, machine=machine, **more)
+        except Unsupported:
+            machine.check_refusal()
+
+    return tested
 
 
 class BootloaderConformance:
@@ -162,9 +188,7 @@ class BootloaderConformance:
     def bound(self, plugin: object) -> Bound[BootloaderSpec]:
         """The plugin as core binds it."""
         try:
-            made: Bound[BootloaderSpec] = binding.bind_object(
-                BOOTLOADER, plugin, type(plugin).__name__
-            )
+            made: Bound[BootloaderSpec] = seam.bind("bootloader", plugin, type(plugin).__name__)
         except PluginBroken as error:
             raise AssertionError(f"core refuses the plugin: {error}") from error
         return made
@@ -196,7 +220,7 @@ class BootloaderConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in settings.declared(type(plugin)):
+        for info in seam.declared_settings(type(plugin)):
             assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
 
     # --- render: arguments in, tree out -----------------------------------------------------------
@@ -353,6 +377,67 @@ class BootloaderConformance:
             "it for the loader, or raise a ProviderError"
         )
 
+    @pytest.mark.parametrize("title", _TITLES, ids=repr)
+    def test_hostile_titles(self, title: str, machine: Machine) -> None:
+        """A ProviderError, or a menu that says the same and nothing else."""
+        plan = replace(machine.plan(MIDDLE, NEW), title=title)
+        try:
+            tree = machine.render(plan)
+        except ProviderError:
+            return
+        for path, text in tree.texts.items():
+            lines = re.split(rb"[\r\n\0]+", text)
+            assert not any(one.strip().startswith(b"init=/evil") for one in lines), (
+                f"the title {title!r} became a line of its own in {path}: make one line of it, or "
+                "raise a ProviderError"
+            )
+        machine.bring(plan)
+        machine.check_start(NEW, f"the title is {title!r}")
+
+    # --- install ------------------------------------------------------------------------------------
+
+    def test_installing_leaves_what_others_have(
+        self,
+        machine: Machine,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """On an ESP with the files of others, and again where the loader is already: as reinit does."""
+        esp = replace(machine.esp, mountpoint=tmp_path / "shared")
+        esp.mountpoint.mkdir()
+        _put(esp.mountpoint, FOREIGN)
+        before = _contents(esp.mountpoint)
+        monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))  # none may touch this machine
+        for attempt in ("", ", called again,"):
+            if not machine.install(esp):
+                pytest.skip(
+                    "boot_install needs programs or files that are not here; test it itself"
+                )
+            after = _contents(esp.mountpoint)
+            gone = set(before) - set(after)
+            assert not gone, (
+                f"boot_install{attempt} deletes {_listed(gone)}: an ESP is shared, put your own files "
+                "beside what is there"
+            )
+            changed = {path for path, was in before.items() if was[0] != after[path][0]}
+            assert not changed, (
+                f"boot_install{attempt} overwrites {_listed(changed)} of somebody else: use a folder of "
+                "your own below EFI/"
+            )
+        assert machine.hooks.boot_probe(esp=esp) is not None, (
+            "boot_install has put the loader on the ESP, and boot_probe does not see it there"
+        )
+
+    def test_installing_keeps_the_kernels(
+        self, machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """``boot reinit`` on an ESP that boots: it still does, whatever happens next."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW, default=MIDDLE))
+        monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
+        if not machine.install(machine.esp):
+            pytest.skip("boot_install needs programs or files that are not here; test it itself")
+        machine.check_start(MIDDLE, "boot_install was called on an ESP that boots")
+
     # --- what core may delete -----------------------------------------------------------------------
 
     def test_files_of_others_stay(self, machine: Machine) -> None:
@@ -412,6 +497,7 @@ class BootloaderConformance:
         machine.check_walk(after, tmp_path / "stopped", can_be_empty=change == "first")
         machine.check_start(after.default, f"everything is done ({change})")
 
+    @_may_refuse
     def test_something_boots_while_a_next_boot_goes(self, machine: Machine, tmp_path: Path) -> None:
         """Also where the kernel that was to boot once is taken away."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
@@ -423,6 +509,7 @@ class BootloaderConformance:
     # --- booting once -------------------------------------------------------------------------------
 
     @pytest.mark.parametrize(("default", "once"), [(NEW, OLD), (OLD, NEW), (MIDDLE, MIDDLE)])
+    @_may_refuse
     def test_the_next_boot_happens_once(self, default: str, once: str, machine: Machine) -> None:
         """Then the default boots again, by itself: nobody may have been there to disarm anything."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, default=default))
@@ -443,6 +530,7 @@ class BootloaderConformance:
             f"{once} has had its one boot, and boot_probe says that {armed} is armed"
         )
 
+    @_may_refuse
     def test_a_refresh_keeps_what_is_armed(self, machine: Machine) -> None:
         """Core arms nothing that is armed already, so its tree must leave that alone."""
         plan = machine.plan(OLD, MIDDLE, NEW, next_boot=OLD)
@@ -459,6 +547,7 @@ class BootloaderConformance:
         machine.apply(machine.render(plan))
         machine.check_start(OLD, f"{OLD} is armed, then the tree was brought there again")
 
+    @_may_refuse
     def test_a_next_boot_can_be_withdrawn(self, machine: Machine) -> None:
         """Before it has happened."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
@@ -470,6 +559,7 @@ class BootloaderConformance:
         )
         machine.check_start(NEW, "the next boot was withdrawn: it was never disarmed")
 
+    @_may_refuse
     def test_a_next_boot_can_change(self, machine: Machine) -> None:
         """To another kernel; with another default, too."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
@@ -478,6 +568,7 @@ class BootloaderConformance:
         machine.check_start(MIDDLE, f"{OLD} was to boot once, then {MIDDLE} instead")
         machine.check_start(OLD, f"{MIDDLE} has had its one boot, the default is {OLD} now")
 
+    @_may_refuse
     def test_the_default_can_change_under_a_next_boot(self, machine: Machine) -> None:
         """A next boot stays what it is."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
@@ -531,6 +622,7 @@ class BootloaderConformance:
             "complete"
         )
 
+    @_may_refuse
     def test_probe_writes_nothing(self, machine: Machine) -> None:
         """The ESP is perhaps mounted read-only."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))

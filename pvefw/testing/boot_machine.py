@@ -3,15 +3,15 @@
 ``pvefw.testing.boot`` has all of it under its own name, too.
 """
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from pvefw.core.binding import Bound
-from pvefw.core.hookspecs.boot import BootloaderSpec
-from pvefw.core.model import BootPlan, BootState, BootTree, Esp, Kernel
+from pvefw.api import BootPlan, BootState, BootTree, Esp, Kernel, ProviderError, Unsupported
+from pvefw.seam import BootloaderSpec, Bound
 from pvefw.testing.fakes import FakeTask, fake_kernel
 
 _RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}
@@ -45,6 +45,7 @@ class Machine:
         self.boots = boots
         self._arms = "boot_arm" in bound.implemented
         self._task = task
+        self._brought: BootPlan | None = None
         self.last = Started(PurePosixPath(), PurePosixPath(), "")
         """What :meth:`check_start` saw."""
 
@@ -58,7 +59,14 @@ class Machine:
 
     def render(self, plan: BootPlan) -> BootTree:
         """What the loader wants."""
-        return self.hooks.boot_render(esp=self.esp, plan=plan)
+        try:
+            return self.hooks.boot_render(esp=self.esp, plan=plan)
+        except Unsupported as error:
+            assert plan.next_boot is None, (
+                f"boot_render refuses a plan with a next_boot ({error}), and nothing is refreshed: "
+                "render the default, and raise Unsupported in boot_arm"
+            )
+            raise
 
     def probe(self) -> BootState:
         """What the loader finds of itself; it must."""
@@ -71,9 +79,19 @@ class Machine:
     def bring(self, plan: BootPlan) -> BootTree:
         """A whole refresh."""
         tree = self.render(plan)
+        self._brought = plan
         self.apply(tree)
         self.arm(plan)
         return tree
+
+    def install(self, esp: Esp) -> bool:
+        """Call boot_install for each firmware; whether one could be installed."""
+        done = False
+        for firmware in self.hooks.boot_firmware():
+            with contextlib.suppress(ProviderError):
+                self.hooks.boot_install(esp=esp, firmware=firmware, task=self._task)
+                done = True
+        return done
 
     def apply(self, tree: BootTree) -> None:
         """Bring the ESP to this tree."""
@@ -104,6 +122,19 @@ class Machine:
             f"{when}; {version} should boot, and {seen or started or 'nothing'} does"
         )
         self.last = started
+
+    def check_refusal(self) -> None:
+        """The loader has refused to boot a kernel once: nothing is armed, and the default boots."""
+        plan = self._brought
+        assert plan is not None
+        armed = self.probe().next_boot
+        assert armed is None, (
+            f"boot_arm raises Unsupported, and boot_probe says that {armed} is armed: arm nothing then"
+        )
+        for _ in range(2):
+            self.check_start(
+                plan.default, "boot_arm raised Unsupported: the default must be unharmed"
+            )
 
     def check_walk(self, plan: BootPlan, scratch: Path, *, can_be_empty: bool = False) -> None:
         """Bring the ESP to the plan, and look after each step what would boot.

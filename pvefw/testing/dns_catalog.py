@@ -22,10 +22,9 @@ from typing import NoReturn
 
 import pytest
 
-from pvefw.core import binding, settings
-from pvefw.core.errors import ConfigError, ProviderError
-from pvefw.core.families import DNS, DNS_CATALOG
-from pvefw.core.hookspecs.dns import DnsCatalogSpec
+from pvefw import seam
+from pvefw.api import ProviderError
+from pvefw.seam import ConfigError, DnsCatalogSpec
 
 _ROOT = Path("/")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
@@ -52,9 +51,7 @@ class DnsCatalogConformance:
     @pytest.fixture
     def hooks(self, plugin: object) -> DnsCatalogSpec:
         """The catalogue's hooks, bound as core binds them."""
-        hooks: DnsCatalogSpec = binding.bind_object(
-            DNS_CATALOG, plugin, type(plugin).__name__
-        ).hooks
+        hooks: DnsCatalogSpec = seam.bind("dns_catalog", plugin, type(plugin).__name__).hooks
         return hooks
 
     def test_names_are_in_order(self, hooks: DnsCatalogSpec) -> None:
@@ -125,7 +122,7 @@ class DnsCatalogConformance:
             f"{name} can be made and is not in catalog_names"
         )
         try:
-            settings.check(hooks.catalog_entry(root=_ROOT, name=name).settings, values, name)
+            seam.check_values(hooks.catalog_entry(root=_ROOT, name=name).settings, values, name)
         except ConfigError as error:
             pytest.fail(
                 f"the entry refuses settings that do ({error}): declare what it takes, and as "
@@ -138,7 +135,7 @@ class DnsCatalogConformance:
         """An object with the hooks of the DNS family, another one whenever it is asked."""
         name, values = sample
         first, second = (hooks.catalog_make(root=_ROOT, name=name, values=values) for _ in range(2))
-        binding.bind_object(DNS, first, name)
+        seam.bind("dns", first, name)
         assert first is not second, (
             "catalog_make returns the same object twice: two instances have settings of their own"
         )
@@ -149,7 +146,7 @@ class DnsCatalogConformance:
         """``repr`` may stand in any log."""
         name, values = sample
         made = hooks.catalog_make(root=_ROOT, name=name, values=values)
-        for secret in settings.secret_values(
+        for secret in seam.secret_values(
             hooks.catalog_entry(root=_ROOT, name=name).settings, values
         ):
             assert secret not in repr(made), (

@@ -42,6 +42,8 @@ class DnsZone:
     address: str = ADDRESS
     port: int = 0
     _values: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    _ttls: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
+    _others: set[tuple[str, str, str, int]] = field(default_factory=set, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -49,9 +51,10 @@ class DnsZone:
         """Where it is served, as ``pvefw config set --resolvers`` takes it: ``127.0.0.1:40213``."""
         return f"{self.address}:{self.port}"
 
-    def add(self, name: str, value: str) -> None:
+    def add(self, name: str, value: str, ttl: int | None = None) -> None:
         """Put a value beside those that stand at an absolute name in the zone.
 
+        :param ttl: seconds; without it what it was when the value was there before, else 1.
         :raises ValueError: the name is not absolute, or not in the zone.
         """
         key = name.lower()
@@ -59,6 +62,25 @@ class DnsZone:
             raise ValueError(f"{name} is not an absolute name in the zone {self.name}")
         with self._lock:
             self._values.setdefault(key, set()).add(value)
+            if ttl is not None:
+                self._ttls[key, value] = ttl
+
+    def put(self, name: str, kind: str, value: str, ttl: int) -> None:
+        """Put a record of somebody else into the zone; only TXT is served, the others are kept.
+
+        :param kind: ``TXT``, ``A``, ``MX`` …
+        """
+        if kind == "TXT":
+            self.add(name, value, ttl)
+        else:
+            self._others.add((name, kind, value, ttl))
+
+    def everything(self) -> set[tuple[str, str, str, int]]:
+        """All records as name, type, value, TTL."""
+        texts = {
+            (name, "TXT", one, self._ttls.get((name, one), _TTL)) for name, one in self.records
+        }
+        return texts | self._others
 
     def remove(self, name: str, value: str) -> None:
         """Take one value away; one that is not there is not an error."""

@@ -13,17 +13,9 @@ what :mod:`pvefw.testing.boot` and a virtual machine are for.
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvefw.boot.difference import compare
-from pvefw.boot.esp_files import EspFiles
-from pvefw.boot.manifest import keys
-from pvefw.boot.records import EspRecord, Sources
-from pvefw.boot.sync import Change
-from pvefw.core import binding
-from pvefw.core.binding import Bound
-from pvefw.core.families import BOOTLOADER
-from pvefw.core.hookspecs.boot import BootloaderSpec
-from pvefw.core.model import BootPlan, BootState, Esp
-from pvefw.store.paths import Paths
+from pvefw import seam
+from pvefw.api import BootPlan, BootState, Esp
+from pvefw.seam import BootloaderSpec, Bound
 from pvefw.testing.fakes import FakeTask, fake_esp, fake_kernel
 
 
@@ -79,18 +71,13 @@ class EspDirectory:
         kernels = [fake_kernel(self.host, one) for one in reversed(versions)]
         plan = BootPlan(kernels, default or versions[-1], next_boot, self.cmdline, self.host)
         tree = bound.hooks.boot_render(esp=esp, plan=plan)
-        files = EspFiles(self.mountpoint)
-        listing = files.listing()
-        sources = Sources(Paths(self.host, "pve1"), "this boot")
-        all_ours = EspRecord(manifest=sorted(keys(listing.files)))  # nobody else has been here
-        change = compare(files, listing, tree, sources, all_ours, {})
-        Change(files, "ESP", sources, self.task).apply(change, listing)
+        changed = seam.sync_esp(plan, tree, self.mountpoint, self.task)
         state = bound.hooks.boot_probe(esp=esp)
         if "boot_arm" in bound.implemented and state and state.next_boot != next_boot:
             bound.hooks.boot_arm(esp=esp, plan=plan, task=self.task)
-        return change.lines()
+        return changed
 
 
 def _bound(plugin: object) -> Bound[BootloaderSpec]:
-    made: Bound[BootloaderSpec] = binding.bind_object(BOOTLOADER, plugin, type(plugin).__name__)
+    made: Bound[BootloaderSpec] = seam.bind("bootloader", plugin, type(plugin).__name__)
     return made

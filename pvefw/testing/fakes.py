@@ -4,14 +4,18 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pvefw.core.errors import Cancelled
-from pvefw.core.model import Esp, Kernel
+from pvefw import seam
+from pvefw.api import Cancelled, Esp, Kernel
 
 
 class FakeTask:
-    """A task that keeps what it is told; waiting takes no time."""
+    """A task that keeps what it is told; waiting takes no time unless that is wanted.
 
-    def __init__(self) -> None:
+    :param longest: seconds that one wait takes at most, however long it was to be.
+    """
+
+    def __init__(self, longest: float = 0.0) -> None:
+        self._longest = longest
         self.lines: list[str] = []
         """What was logged."""
         self.warnings: list[str] = []
@@ -35,10 +39,12 @@ class FakeTask:
         self.secrets.append(value)
 
     def wait(self, seconds: float) -> None:
-        """Return at once, or raise :class:`Cancelled` where the task is cancelled."""
+        """Return soon, or raise :class:`Cancelled` where the task is cancelled."""
         if self.cancelled:
             raise Cancelled
         self.waited += seconds
+        if self._longest:
+            seam.sleep(min(seconds, self._longest))
 
 
 class FakeClock:

@@ -24,13 +24,18 @@ from dataclasses import replace
 
 import pytest
 
-from pvefw.core import binding, settings
-from pvefw.core.binding import Bound
-from pvefw.core.errors import Cancelled, ProviderError, Unavailable, Unsupported
-from pvefw.core.families import GUEST
-from pvefw.core.hookspecs.guest import GuestSpec
-from pvefw.core.model import Guest, GuestEvent, GuestState, MigrateOptions
-from pvefw.host.clock import SystemClock
+from pvefw import seam
+from pvefw.api import (
+    Cancelled,
+    Guest,
+    GuestEvent,
+    GuestState,
+    MigrateOptions,
+    ProviderError,
+    Unavailable,
+    Unsupported,
+)
+from pvefw.seam import Bound, GuestSpec
 from pvefw.testing.fakes import FakeTask
 
 Look = Callable[[int], GuestState]
@@ -50,8 +55,8 @@ class PatientTask(FakeTask):
     def wait(self, seconds: float) -> None:
         """Sleep, or raise :class:`Cancelled` where the task is cancelled."""
         super().wait(seconds)
-        end = SystemClock().monotonic() + seconds
-        while (left := end - SystemClock().monotonic()) > 0:
+        end = seam.monotonic() + seconds
+        while (left := end - seam.monotonic()) > 0:
             self._never.wait(min(left, 0.1))
             if self.cancelled:
                 raise Cancelled
@@ -97,7 +102,7 @@ class GuestConformance:
     @pytest.fixture
     def bound(self, plugin: object) -> Bound[GuestSpec]:
         """The plugin as core binds it."""
-        made: Bound[GuestSpec] = binding.bind_object(GUEST, plugin, type(plugin).__name__)
+        made: Bound[GuestSpec] = seam.bind("guest", plugin, type(plugin).__name__)
         return made
 
     @pytest.fixture
@@ -132,7 +137,7 @@ class GuestConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in settings.declared(type(plugin)):
+        for info in seam.declared_settings(type(plugin)):
             assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
 
     def test_every_guest_is_listed(
@@ -241,8 +246,7 @@ class GuestConformance:
         if stubborn is None:
             pytest.skip("the fixture 'stubborn' names no guest that ignores a shutdown")
         guest = self.start(hooks, stubborn, task)
-        clock = SystemClock()
-        begin = clock.monotonic()
+        begin = seam.monotonic()
         try:
             hooks.guest_shutdown(guest=guest, timeout=_SHORT, task=task)
         except Unavailable:
@@ -259,8 +263,8 @@ class GuestConformance:
         assert look(stubborn) is GuestState.RUNNING, (
             "guest_shutdown has stopped a guest hard that ignored it: that is core's decision"
         )
-        assert clock.monotonic() - begin < _SHORT + _MARGIN, (
-            f"guest_shutdown took {clock.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s"
+        assert seam.monotonic() - begin < _SHORT + _MARGIN, (
+            f"guest_shutdown took {seam.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s"
         )
 
     def test_stop_does_not_ask(

@@ -27,21 +27,19 @@ from typing import Any
 
 import pytest
 
-from pvefw.core import binding, settings
-from pvefw.core.binding import Bound
-from pvefw.core.errors import ProviderError, PvefwError
-from pvefw.core.families import OBSERVER
-from pvefw.core.hookspecs.observer import ObserverSpec
-from pvefw.core.model import (
+from pvefw import seam
+from pvefw.api import (
     BootSyncedEvent,
     CertificateEvent,
     Guest,
     GuestPowerEvent,
     GuestState,
+    ProviderError,
     RenewalFailedEvent,
     TaskEvent,
     Urgency,
 )
+from pvefw.seam import Bound, ObserverSpec, PvefwError
 from pvefw.testing.fakes import FakeTask
 
 Heard = Callable[[], object]
@@ -49,7 +47,7 @@ Heard = Callable[[], object]
 
 _NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _ODD = "line one\nline two; $(exit 1) `exit 1` 'quoted' \"quoted\" <b>&amp;</b> %s {0} Käse"
-_HOOKS = sorted(OBSERVER.hooks)
+_HOOKS = seam.hook_names("observer")
 
 
 class ObserverConformance:
@@ -100,15 +98,15 @@ class ObserverConformance:
     @staticmethod
     def bind(plugin: object) -> Bound[ObserverSpec]:
         """A plugin as core binds it: with its secrets masked."""
-        infos = settings.declared(type(plugin))
+        infos = seam.declared_settings(type(plugin))
         names = [one.name for one in dataclasses.fields(plugin) if one.init]  # type: ignore[arg-type]  # declared() has seen that it is a dataclass
         values = {
             info.key: str(getattr(plugin, name) or "")
             for info, name in zip(infos, names, strict=True)
         }
-        secrets = settings.secret_values(infos, values)
-        made: Bound[ObserverSpec] = binding.bind_object(
-            OBSERVER, plugin, type(plugin).__name__, secrets=secrets
+        secrets = seam.secret_values(infos, values)
+        made: Bound[ObserverSpec] = seam.bind(
+            "observer", plugin, type(plugin).__name__, secrets=secrets
         )
         return made
 
@@ -292,7 +290,7 @@ class ObserverConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in settings.declared(type(plugin)):
+        for info in seam.declared_settings(type(plugin)):
             assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
 
     def test_secrets_do_not_show(self, bound: Bound[ObserverSpec], plugin: object) -> None:

@@ -3,13 +3,14 @@
 import inspect
 import itertools
 import re
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 from pvefw.core.binding import bind_object
-from pvefw.core.errors import ProviderError, PvefwError
+from pvefw.core.errors import ProviderError, PvefwError, Unsupported
 from pvefw.core.families import BOOTLOADER
 from pvefw.core.hookspecs import hookimpl
 from pvefw.core.model import BootState, BootTree, Firmware
@@ -67,8 +68,10 @@ class Good:
             raise ProviderError("two kernels have one name")
         if {"\n", "\0"} & set(plan.cmdline):
             raise ProviderError("the command line has two lines")
+        if {"\n", "\r", "\0"} & set(plan.title):
+            raise ProviderError("the title has two lines")
         copies = {}
-        lines = [f"default|{plan.default}"]
+        lines = [f"default|{plan.default}", f"# {plan.title}"]
         for one in plan.kernels:
             at = folder(one.version)
             copies |= {at / "linux": one.vmlinuz, at / "initrd": one.initrd}
@@ -85,7 +88,7 @@ class Good:
 
 
 def install(root):
-    (root / LOADER).parent.mkdir(parents=True)
+    (root / LOADER).parent.mkdir(parents=True, exist_ok=True)
     (root / LOADER).write_text("the loader")
 
 
@@ -346,6 +349,116 @@ class Credulous(Good):
         return BootTree(copies, {MENU: text}, ["kit/k-*/linux", "kit/k-*/initrd"])
 
 
+class InstallWipes(Good):
+    """Begins with an empty EFI/."""
+
+    @hookimpl
+    def boot_install(self, esp):
+        shutil.rmtree(esp.mountpoint / "EFI", ignore_errors=True)
+        install(esp.mountpoint)
+
+
+class InstallFormats(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        for one in esp.mountpoint.iterdir():
+            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        install(esp.mountpoint)
+
+
+class InstallWipesKernels(Good):
+    """Leaves others alone, and takes what it rendered itself."""
+
+    @hookimpl
+    def boot_install(self, esp):
+        shutil.rmtree(esp.mountpoint / "kit", ignore_errors=True)
+        install(esp.mountpoint)
+
+
+class InstallResetsTheMenu(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        install(esp.mountpoint)
+        (esp.mountpoint / MENU).parent.mkdir(exist_ok=True)
+        (esp.mountpoint / MENU).write_text("# an empty menu")
+
+
+class InstallOverwrites(Good):
+    """Takes the file of a neighbour for its own."""
+
+    @hookimpl
+    def boot_install(self, esp):
+        install(esp.mountpoint)
+        (esp.mountpoint / "EFI/debian/shimx64.efi").write_text("ours")
+
+
+class InstallDeletesOnTheSecondTime(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        if (esp.mountpoint / LOADER).exists():
+            shutil.rmtree(esp.mountpoint / "EFI")
+        install(esp.mountpoint)
+
+
+class InstallsElsewhere(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        (esp.mountpoint / "EFI/elsewhere").mkdir(parents=True, exist_ok=True)
+        (esp.mountpoint / "EFI/elsewhere/kit.efi").write_text("the loader")
+
+
+def with_title(edited):
+    """A menu with a line made of the title, without any check."""
+
+    class Titled(Good):
+        @hookimpl
+        def boot_render(self, esp, plan):
+            tree = super().boot_render(esp, replace(plan, title="Proxmox"))
+            return edit(tree, texts={MENU: tree.texts[MENU] + edited(plan).encode()})
+
+    return Titled
+
+
+TITLE_IN_THE_MENU = with_title(lambda plan: f"# {plan.title}\n")
+TITLE_AS_AN_ENTRY = with_title(lambda plan: f"default|{plan.title[:7]}\n")
+
+
+class NoOneShot(Good):
+    """Not a bug: it can boot nothing once, and says so."""
+
+    @hookimpl
+    def boot_arm(self, plan):
+        raise Unsupported("this loader boots nothing once")
+
+
+class RefusesAndArms(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        super().boot_arm(esp, plan)
+        raise Unsupported("this loader boots nothing once")
+
+
+class RefusesAndBreaks(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        (esp.mountpoint / MENU).write_text("# spoilt")
+        raise Unsupported("this loader boots nothing once")
+
+
+class RefusesToRender(NoOneShot):
+    @hookimpl
+    def boot_render(self, esp, plan):
+        if plan.next_boot:
+            raise Unsupported("this loader boots nothing once")
+        return super().boot_render(esp, plan)
+
+
+def expanding(root):
+    """A loader with macros: ``${ARCH}`` is what it runs on."""
+    started = boots(root)
+    return started and replace(started, cmdline=started.cmdline.replace("${ARCH}", "x86-64"))
+
+
 class NoRender:
     @hookimpl
     def boot_firmware(self):
@@ -385,6 +498,7 @@ def run_kit(plugin_class, folder, reader, only="test_"):
         for arguments in cases(test):
             place = folder / str(next(number))
             place.mkdir()
+            patch = pytest.MonkeyPatch()
             try:
                 plugin = plugin_class()
                 bound = BootloaderConformance.bound.__wrapped__(kit, plugin)
@@ -394,11 +508,14 @@ def run_kit(plugin_class, folder, reader, only="test_"):
                     "bound": bound,
                     "machine": make(kit, place, place / "host", bound, reader, install, FakeTask()),
                     "tmp_path": place,
+                    "monkeypatch": patch,
                     **arguments,
                 }
                 test(**{one: available[one] for one in inspect.signature(test).parameters})
             except (AssertionError, PvefwError) as error:
                 failures.setdefault(name, str(error))
+            finally:
+                patch.undo()
     return failures
 
 
@@ -464,6 +581,40 @@ LONG = menu_from(lambda version: PurePosixPath(f"kit/k-{version:x<300}"))
 )
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, test, sentence, tmp_path):
     assert sentence in run_kit(bug, tmp_path, boots, only=f"test_{test}")[f"test_{test}"]
+
+
+@pytest.mark.parametrize(
+    ("bug", "test", "sentence"),
+    [
+        (InstallWipes, "installing_leaves_what_others_have", "an ESP is shared"),
+        (InstallFormats, "installing_leaves_what_others_have", "an ESP is shared"),
+        (
+            InstallDeletesOnTheSecondTime,
+            "installing_leaves_what_others_have",
+            "called again, deletes",
+        ),
+        (InstallOverwrites, "installing_leaves_what_others_have", "use a folder of your own"),
+        (InstallsElsewhere, "installing_leaves_what_others_have", "boot_probe does not see it"),
+        (InstallWipesKernels, "installing_keeps_the_kernels", "called on an ESP that boots"),
+        (InstallResetsTheMenu, "installing_keeps_the_kernels", "called on an ESP that boots"),
+        (TITLE_IN_THE_MENU, "hostile_titles", "became a line of its own"),
+        (TITLE_AS_AN_ENTRY, "hostile_titles", "the title is"),
+        (RefusesAndArms, "the_next_boot_happens_once", "arm nothing then"),
+        (RefusesAndBreaks, "the_next_boot_happens_once", "the default must be unharmed"),
+        (RefusesToRender, "the_next_boot_happens_once", "raise Unsupported in boot_arm"),
+    ],
+)
+def test_each_bug_of_the_second_round_is_caught(bug, test, sentence, tmp_path):
+    assert sentence in run_kit(bug, tmp_path, boots, only=f"test_{test}")[f"test_{test}"]
+
+
+def test_macros_in_a_command_line_are_seen(tmp_path):
+    test = "test_the_command_line_arrives"
+    assert "quote it for the loader" in run_kit(Good, tmp_path, expanding, only=test)[test]
+
+
+def test_a_loader_without_a_one_shot_passes(tmp_path):
+    assert run_kit(NoOneShot, tmp_path, boots) == {}
 
 
 def test_a_menu_that_is_replaced_before_what_it_names(tmp_path):

@@ -1,6 +1,8 @@
 """The challenge kit passes a good plugin, and catches each seeded bug with a sentence about it."""
 
+import hashlib
 import inspect
+import socket
 from dataclasses import dataclass, field
 
 import pytest
@@ -19,7 +21,7 @@ class Good:
     """Answers from memory."""
 
     where: str = setting(help="Where.", default="here")
-    answers: dict = field(default_factory=dict, init=False)
+    answers: dict = field(default_factory=dict, init=False, repr=False)
 
     @hookimpl
     def challenge_types(self):
@@ -116,6 +118,155 @@ class NoTypes(Good):
         return []
 
 
+class Closing(Good):
+    """Listens as long as something is presented."""
+
+    server = None
+
+    @hookimpl
+    def challenge_present(self, challenges):
+        super().challenge_present(challenges)
+        self.server = self.server or socket.create_server(("127.0.0.1", 0))
+
+    @hookimpl
+    def challenge_cleanup(self, challenges):
+        super().challenge_cleanup(challenges)
+        if self.server and not self.answers:
+            self.server.close()
+            self.server = None
+
+
+class LeavesThePortOpen(Closing):
+    @hookimpl
+    def challenge_cleanup(self, challenges):
+        Good.challenge_cleanup(self, challenges)
+
+
+class NamesOnly(Good):
+    @hookimpl
+    def challenge_present(self, challenges):
+        super().challenge_present([one for one in challenges if one.identifier.type == "dns"])
+
+
+class NoColons(Good):
+    @hookimpl
+    def challenge_present(self, challenges):
+        super().challenge_present([one for one in challenges if ":" not in one.identifier.value])
+
+
+class ByName(Good):
+    @hookimpl
+    def challenge_present(self, challenges):
+        for one in challenges:
+            self.answers[str(one.identifier)] = one.key_authorization
+
+    @hookimpl
+    def challenge_cleanup(self, challenges):
+        for one in challenges:
+            self.answers.pop(str(one.identifier), None)
+
+    def fetch(self, challenge):
+        return self.answers.get(str(challenge.identifier))
+
+
+class CleansByName(Good):
+    @hookimpl
+    def challenge_present(self, challenges):
+        for one in challenges:
+            self.answers[one.token, str(one.identifier)] = one.key_authorization
+
+    @hookimpl
+    def challenge_cleanup(self, challenges):
+        names = {str(one.identifier) for one in challenges}
+        self.answers = {key: one for key, one in self.answers.items() if key[1] not in names}
+
+    def fetch(self, challenge):
+        return self.answers.get((challenge.token, str(challenge.identifier)))
+
+
+class Logs(Good):
+    @hookimpl
+    def challenge_present(self, challenges, task):
+        super().challenge_present(challenges)
+        task.log(f"serving {challenges[0].key_authorization}")
+
+
+class Warns(Good):
+    @hookimpl
+    def challenge_present(self, challenges, task):
+        super().challenge_present(challenges)
+        task.warn(f"serving {challenges}")
+
+
+class LogsWhenCleaning(Good):
+    @hookimpl
+    def challenge_cleanup(self, challenges, task):
+        super().challenge_cleanup(challenges)
+        task.log(f"gone: {challenges[-1].key_authorization}")
+
+
+@dataclass
+class ShowsAnswers(Good):
+    def __repr__(self):
+        return f"ShowsAnswers({self.answers})"
+
+
+@dataclass
+class TlsAlpn(Good):
+    """Certificates by SNI: the digest stands for one."""
+
+    answers: dict = field(default_factory=dict, init=False, repr=False)
+
+    @hookimpl
+    def challenge_types(self):
+        return ["tls-alpn-01"]
+
+    @hookimpl
+    def challenge_present(self, challenges):
+        for one in challenges:
+            digest = hashlib.sha256(one.key_authorization.encode()).hexdigest()
+            self.answers[self.sni(one)] = digest
+
+    @hookimpl
+    def challenge_cleanup(self, challenges):
+        for one in challenges:
+            self.answers.pop(self.sni(one), None)
+
+    def sni(self, challenge):
+        return challenge.identifier.value
+
+    def fetch(self, challenge):
+        return self.answers.get(challenge.identifier.value)
+
+
+class AnySni(TlsAlpn):
+    def fetch(self, challenge):
+        return next(iter(self.answers.values()), None)
+
+
+class DigestOfTheToken(TlsAlpn):
+    @hookimpl
+    def challenge_present(self, challenges):
+        for one in challenges:
+            self.answers[self.sni(one)] = hashlib.sha256(one.token.encode()).hexdigest()
+
+
+@dataclass
+class Dns01(Good):
+    """The record's value."""
+
+    answers: dict = field(default_factory=dict, init=False, repr=False)
+
+    @hookimpl
+    def challenge_types(self):
+        return ["dns-01"]
+
+    @hookimpl
+    def challenge_present(self, challenges):
+        for one in challenges:
+            self.answers[one.token] = one.dns_value
+
+
 def run_kit(plugin_class):
     """Run every test of the kit by hand; the failures by test."""
     kit = ChallengeConformance()
@@ -130,16 +281,25 @@ def run_kit(plugin_class):
             "fetch": plugin.fetch,
             "task": FakeTask(),
         }
-        wanted = {one: available[one] for one in inspect.signature(test).parameters}
-        try:
-            test(**wanted)
-        except (AssertionError, PvefwError, LookupError) as error:
-            failures[name] = str(error)
+        for address in ("192.0.2.1", "2001:db8::1"):
+            given = {**available, "address": address}
+            wanted = {one: given[one] for one in inspect.signature(test).parameters}
+            try:
+                test(**wanted)
+            except pytest.skip.Exception:
+                continue
+            except (AssertionError, PvefwError, LookupError) as error:
+                failures.setdefault(name, str(error))
+            finally:
+                if getattr(plugin, "server", None):
+                    plugin.server.close()
+                    plugin.server = None
     return failures
 
 
-def test_a_good_plugin_passes():
-    assert run_kit(Good) == {}
+@pytest.mark.parametrize("good", [Good, Closing, TlsAlpn, Dns01])
+def test_a_good_plugin_passes(good):
+    assert run_kit(good) == {}
 
 
 class TestGood(ChallengeConformance):
@@ -158,7 +318,7 @@ class TestGood(ChallengeConformance):
     ("bug", "sentence"),
     [
         (WrongBody, "must be exactly the challenge's key_authorization"),
-        (AnswersAnything, "answer only the tokens that you got"),
+        (AnswersAnything, "answer only the tokens and names"),
         (OnlyTheFirst, "is not answered: challenge_present must make every challenge"),
         (ForgetsTheOthers, "took the first one down"),
         (LeavesItUp, "still answered after challenge_cleanup"),
@@ -168,6 +328,17 @@ class TestGood(ChallengeConformance):
         (WorksOnlyOnce, "must leave it usable"),
         (NoHelp, "the setting where has no help"),
         (NoTypes, "name at least one type"),
+        (LeavesThePortOpen, "close the server with its last challenge"),
+        (NamesOnly, "an identifier may be an address"),
+        (NoColons, "the address 2001:db8::1 is not answered"),
+        (ByName, "keep answers by token"),
+        (CleansByName, "took the other one down"),
+        (Logs, "log the identifier, or the token alone"),
+        (Warns, "log the identifier, or the token alone"),
+        (LogsWhenCleaning, "log the identifier, or the token alone"),
+        (ShowsAnswers, "log the identifier, or the token alone"),
+        (AnySni, "(with tls-alpn-01: the SNI) that you got"),
+        (DigestOfTheToken, "for tls-alpn-01 its SHA-256 digest"),
     ],
 )
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):

@@ -19,6 +19,7 @@ class FakeDesec:
     def __init__(self, zone):
         self.zone = zone
         self.requests = []
+        self.ttls = {}
         self.busy = 0
         """How many requests are answered with 429 from now on."""
 
@@ -68,7 +69,13 @@ class FakeDesec:
     def _set(self, subname):
         name = self._name(subname)
         records = [f'"{one}"' for one in sorted(self.zone.txt(name))]
-        return {"subname": subname, "name": name, "type": "TXT", "ttl": _TTL, "records": records}
+        return {
+            "subname": subname,
+            "name": name,
+            "type": "TXT",
+            "ttl": self.ttls.get(subname, _TTL),
+            "records": records,
+        }
 
     def _listed(self, query):
         names = sorted({name for name, _ in self.zone.records})
@@ -84,6 +91,7 @@ class FakeDesec:
                 return 400, [{"records": ["Record content malformed: must be quoted."]}]
         for one in rrsets:
             name = self._name(one["subname"])
+            self.ttls[one["subname"]] = int(one.get("ttl", _TTL))
             for value in self.zone.txt(name):
                 self.zone.remove(name, value)
             for text in one["records"]:

@@ -54,6 +54,15 @@ def test_one_request_changes_everything(desec, url):
     ]
 
 
+def test_the_ttl_of_others_values_stays(desec, url):
+    """A record set has one TTL, and somebody else may have values in this one."""
+    desec.zone.add("_acme-challenge.0.example.test.", "of others")
+    desec.ttls["_acme-challenge.0"] = 86400
+    add(url)
+    assert desec.ttls["_acme-challenge.0"] == 86400
+    assert desec.zone.txt("_acme-challenge.0.example.test.") == {"of others", "value-0"}
+
+
 def test_errors_are_those_that_core_understands(desec, url):
     desec.busy = 1
     with pytest.raises(RateLimited, match="throttled") as caught:

@@ -326,4 +326,4 @@ def test_it_binds_as_core_binds_it(make, ovh):
     values = {"OVH_AK": key, "OVH_AS": secret, "OVH_CK": "ck-granted"}
     values |= {"OVH_CA_FILE": ovh.ca_file, "OVH_END_POINT": ovh.base}
     bound = binding.bind(DNS, "ovh", values, instance="mine")
-    assert bound.hooks.dns_zones() == ["example.com.", "example.net."]
+    assert bound.hooks.dns_zones(task=FakeTask()) == ["example.com.", "example.net."]

@@ -7,7 +7,12 @@ Conventions, stated once for all hooks:
 * A hook returns, or raises a :class:`~pvefw.core.errors.ProviderError`; it never returns a status.
 * Repeating a call is not an error: adding what is there and removing what is gone both succeed.
 * Hooks are called by keyword. A plugin declares only the arguments that it uses.
-* A hook may be called from any thread, but never twice at once on the same instance.
+* A hook may be called from any thread, but never twice at once on the same instance, except those of
+  guests.
+* A call has a time limit: 120 s for challenges, 300 s for DNS and observers, 60 s for catalogues, 600 s
+  for boot loaders; guests are given their own. What takes longer is an error of the plugin.
+* Secrets of settings are masked in log lines and errors. What a plugin gets later, such as the token of a
+  session, is not known to core: keep it out of both, and in ``field(init=False, repr=False)``.
 * Minor releases of pvefw only add: arguments, optional hooks, fields with defaults.
 
 A plugin is a dataclass whose fields are its settings (:func:`pvefw.api.setting`) and whose methods,

@@ -34,6 +34,9 @@ class BootloaderSpec:
         Called by ``boot init`` and ``boot reinit``, before the first :meth:`boot_render`, once for each
         kind of firmware that can start this disk: UEFI, and BIOS where the disk has a place for it.
 
+        The ESP is shared: everything that is not this loader's own stays. After ``boot reinit`` what
+        :meth:`boot_render` put there before must still boot.
+
         :param esp: mounted and writable.
         :param firmware: one of :meth:`boot_firmware`; it need not be the one this host runs under.
         :param task: for messages and cancellation.
@@ -67,9 +70,13 @@ class BootloaderSpec:
         here; without this hook the loader's rendered configuration must do it. Core forgets
         ``plan.next_boot`` as soon as the host has been started again, whichever kernel came up.
 
+        A loader that can boot nothing once implements this hook and raises Unsupported: core reports
+        that, and the default boots. It must not render ``next_boot`` as a default: nobody would undo it.
+
         :param esp: mounted and writable.
         :param plan: as for :meth:`boot_render`.
         :param task: for messages and cancellation.
+        :raises Unsupported: this loader cannot boot an entry once; nothing was changed.
         :raises ProviderError: when it cannot be arranged; the default entry is unharmed.
         """
 

@@ -55,6 +55,22 @@ class DnsSpec:
         that is already there is not an error and is not doubled. On return the provider has accepted
         the change; core watches for it at the authoritative servers.
 
+        With ``_acme-challenge.www.example.com.`` and the values ``new1`` and ``new2``::
+
+            before                                          after
+            _acme-challenge.www   86400 TXT "of others"     _acme-challenge.www   86400 TXT "of others"
+                                                            _acme-challenge.www   86400 TXT "new1"
+                                                            _acme-challenge.www   86400 TXT "new2"
+            www                     300 A   192.0.2.1       www                     300 A   192.0.2.1
+
+        A value of others keeps its text and its TTL; ``record.ttl`` counts for a name that has none yet.
+        The name of a record may be the zone's own, where an alias leads there.
+
+        After :class:`RateLimited` core waits and calls with fewer records, and those that were accepted
+        are not given again; after :class:`Unavailable` it calls with the same ones. A call may take 300
+        seconds. Never called twice at once on an instance; :meth:`dns_remove` is called on the same
+        instance, unless the process ended between them. Since 1.0.
+
         Where publishing is a step of its own (a refresh, an apply, a commit), it is part of this call,
         and of every repetition of it: the last attempt may have stored the records and then failed. Leave
         it out only where the provider itself tells that what it shows is published.
@@ -63,7 +79,7 @@ class DnsSpec:
         :param records: at least one, all of them at or below the zone.
         :param task: for messages and cancellation.
         :raises CredentialsRejected: trying again will not help.
-        :raises RateLimited: core waits and calls again with the same records.
+        :raises RateLimited: core waits, ``retry_after`` seconds where that is given, and calls again.
         :raises Unavailable: core tries again a few times with the same records.
         :raises ProviderError: anything else, in the provider's own words. Core then calls
             :meth:`dns_remove` with the same records, unless the error is ``unchanged``: the provider was
@@ -74,7 +90,13 @@ class DnsSpec:
     def dns_remove(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
         """Remove exactly these (name, value) pairs, then publish the zone once.
 
-        Other values at the same names stay. A record that is not there is not an error. This may run
+        Other values at the same names stay. A record that is not there is not an error::
+
+            before                                          after removing "new1"
+            _acme-challenge.www   86400 TXT "of others"     _acme-challenge.www   86400 TXT "of others"
+            _acme-challenge.www   86400 TXT "new1"
+
+        Time limit, repetition and concurrency are those of :meth:`dns_add`. Since 1.0. This may run
         in another process than the :meth:`dns_add` before, even days later: what is needed must be
         looked up at the provider, not remembered. Publish as in :meth:`dns_add`, also where nothing is
         left to remove. Core looks at the authoritative servers before it forgets the records, and calls
@@ -87,12 +109,16 @@ class DnsSpec:
         """
 
     @optional
-    def dns_zones(self) -> Sequence[str] | None:
+    def dns_zones(self, task: Task) -> Sequence[str] | None:
         """The zones that these credentials can change.
 
         Core takes the longest one that a name is in. Without this hook, or with ``None``, core walks
         up from the name to the first SOA record (RFC 1034 section 4.2).
 
+        Asked once for each order and instance, and repeated for 30 seconds after :class:`RateLimited` and
+        :class:`Unavailable`. Never called twice at once on an instance. Since 1.0.
+
+        :param task: for messages and cancellation; since 1.1.
         :returns: absolute names, or ``None`` where the provider cannot tell.
         :raises ProviderError: as for :meth:`dns_add`.
         """

@@ -41,10 +41,17 @@ class Desec:
         path = f"/domains/{zone.rstrip('.')}/rrsets/"
         changes = []
         for subname, values in ours.items():
-            there = self._call("GET", f"{path}{subname or '@'}/TXT/") or {"records": []}
+            there = self._call("GET", f"{path}{subname or '@'}/TXT/") or {
+                "records": [],
+                "ttl": _TTL,
+            }
             wanted = combine(set(there["records"]), values)
             if wanted != set(there["records"]):
-                rrset = {"subname": subname, "type": "TXT", "ttl": _TTL}
+                rrset = {
+                    "subname": subname,
+                    "type": "TXT",
+                    "ttl": there["ttl"],
+                }  # perhaps others' values
                 changes.append({**rrset, "records": sorted(wanted)})
         if changes:
             self._call("PATCH", path, changes)

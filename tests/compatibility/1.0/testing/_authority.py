@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from pvefw.core.model import Identifier
-from pvefw.host.clock import SystemClock
+from pvefw import seam
+from pvefw.api import Identifier
 
 _DAYS = 90
 
@@ -48,7 +48,7 @@ class Authority:
         )
 
     def _builder(self, subject: x509.Name, public_key: Any) -> x509.CertificateBuilder:
-        now = SystemClock().now().replace(microsecond=0)  # a certificate holds whole seconds
+        now = seam.now().replace(microsecond=0)  # a certificate holds whole seconds
         issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return (
             x509.CertificateBuilder()

@@ -33,7 +33,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pvefw.core.model import Challenge, Identifier
+from pvefw.api import Challenge, Identifier
 from pvefw.testing._authority import Authority
 from pvefw.testing._jws import thumbprint, unb64, verify
 from pvefw.testing._serving import serving

@@ -20,35 +20,35 @@ ask what stands there::
         def broken_plugin(self):
             return Acmecorp(token="wrong")
 
-The kit writes below ``pvefw-kit`` in the zone and at the zone's own ``_acme-challenge``, and cleans up.
+The kit writes below ``pvefw-kit`` in the zone, at the zone's own ``_acme-challenge`` and at its own name,
+and cleans up. Override ``surroundings``, too, and it plays a bad day: :mod:`pvefw.testing.surroundings`.
+
+It calls hooks as core does: after RateLimited and Unavailable again, with fewer records after a limit.
+
+What it cannot see: whether the fake answers as the real API does; whether changes reach all of the
+provider's servers; what two orders at once do to each other; credentials in query parameters or bodies.
+``pvefw dns test`` with a real account shows the first two.
 """
 
 import dataclasses
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
-from pvefw.core import settings, binding
-from pvefw.core.errors import CredentialsRejected, PvefwError
-from pvefw.core.families import DNS
-from pvefw.core.hookspecs.dns import DnsSpec
-from pvefw.core.model import SettingInfo, TxtRecord
-from pvefw.host.clock import SystemClock
+from pvefw import seam
+from pvefw.api import CredentialsRejected, RateLimited, SettingInfo, TxtRecord, Unavailable
+from pvefw.seam import PvefwError
+from pvefw.testing._dns import AsCore, Records, make_value, shown, values
+from pvefw.testing.dns_trouble import DnsTrouble
 from pvefw.testing.fakes import FakeTask
 
-Records = Callable[[str], set[str]]
-"""The TXT values at an absolute name, as the server shows them; empty where there are none."""
+__all__ = ["DnsConformance", "Records", "make_value"]
 
-_POLL = 0.05
-
-
-def make_value(number: int) -> str:
-    """A value like that of a dns-01 challenge: 43 characters, upper and lower case, ``-`` and ``_``."""
-    return f"LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjE-_{number % 10}"
+_LONGEST_WAIT = 2.0
+"""Seconds that ``task.wait`` really takes at most: waiting for a limit must work, and not for ever."""
 
 
-class DnsConformance:
+class DnsConformance(DnsTrouble):
     """What every DNS plugin must do. Each failure says in one sentence what is wrong."""
 
     patience = 5.0
@@ -85,6 +85,15 @@ class DnsConformance:
         return lambda: dataclasses.replace(plugin)  # type: ignore[type-var]  # plugins are dataclasses
 
     @pytest.fixture
+    def fail_publishing(self) -> Callable[[], None] | None:
+        """Lets the next publishing fail, once, after the records are stored.
+
+        To be overridden where publishing is a step of its own (a refresh, an apply, a commit): return a
+        function that makes the server answer that step with status 503, or lose its connection.
+        """
+        return None
+
+    @pytest.fixture
     def broken_plugin(self) -> object | None:
         """The plugin with credentials that the provider rejects; ``None`` where there are none."""
         return None
@@ -94,50 +103,48 @@ class DnsConformance:
     @pytest.fixture
     def task(self) -> FakeTask:
         """The task that hooks get."""
-        return FakeTask()
+        return FakeTask(longest=_LONGEST_WAIT)
 
     @pytest.fixture
-    def hooks(self, plugin: object, zone: str, task: FakeTask) -> Iterator[DnsSpec]:
-        """The plugin's hooks, bound as core binds them; what a test left is removed after it."""
+    def hooks(self, plugin: object, zone: str, task: FakeTask) -> Iterator[AsCore]:
+        """The plugin's hooks, bound and repeated as in core; what a test left is removed after it."""
         hooks = self.bind(plugin)
         yield hooks
         for name in self.names(zone):
             hooks.dns_remove(zone=zone, records=self.values(name, 10), task=task)
 
     @staticmethod
-    def bind(plugin: object) -> DnsSpec:
-        """The hooks of a plugin, guarded as in core."""
-        hooks: DnsSpec = binding.bind_object(DNS, plugin, type(plugin).__name__).hooks
-        return hooks
+    def bind(plugin: object) -> AsCore:
+        """The hooks of a plugin, guarded and repeated as in core."""
+        return AsCore(seam.bind("dns", plugin).hooks)
 
     @staticmethod
     def names(zone: str) -> list[str]:
-        """The names that the kit uses: an ordinary one, another, a deep one, the zone's own challenge."""
+        """The names that the kit uses: two ordinary ones, a deep one, the apex's challenge, the apex.
+
+        An alias may lead to the zone's own name.
+        """
         return [
             f"_acme-challenge.one.pvefw-kit.{zone}",
             f"_acme-challenge.two.pvefw-kit.{zone}",
             f"_acme-challenge.a.b.c.d.e.pvefw-kit.{zone}",
             f"_acme-challenge.{zone}",
+            zone,
         ]
 
     @staticmethod
     def values(name: str, count: int, start: int = 0) -> list[TxtRecord]:
         """Some values for one name."""
-        return [TxtRecord(name, make_value(number)) for number in range(start, start + count)]
+        return values(name, count, start)
 
     def shown(self, records: Records, name: str, expected: Sequence[TxtRecord]) -> set[str]:
         """What the server shows once it shows what is expected, or when patience is at its end."""
-        clock = SystemClock()
-        until = clock.monotonic() + self.patience
-        wanted = {one.value for one in expected}
-        while (found := records(name)) != wanted and clock.monotonic() < until:
-            clock.wait(threading.Event(), _POLL)
-        return found
+        return shown(records, name, expected, self.patience)
 
     # --- adding -------------------------------------------------------------------------------------
 
     def test_a_record_is_added(
-        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """The value stands at the name, character by character."""
         [one] = self.values(self.names(zone)[0], 1)
@@ -152,21 +159,21 @@ class DnsConformance:
             "value as it is, with its upper and lower case and without quotes"
         )
 
-    @pytest.mark.parametrize("position", [2, 3], ids=["deep", "apex"])
+    @pytest.mark.parametrize("position", [2, 3, 4], ids=["deep", "apex", "zone"])
     def test_every_depth_works(
-        self, position: int, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+        self, position: int, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
-        """A name with many labels below the zone, and the zone's own challenge name."""
+        """A name with many labels below the zone, the zone's own challenge name, and its own name."""
         name = self.names(zone)[position]
         added = self.values(name, 1)
         hooks.dns_add(zone=zone, records=added, task=task)
         assert self.shown(records, name, added) == {added[0].value}, (
             f"{name} in the zone {zone} does not get its value: take the zone's name off the end of "
-            "the record's name, whatever the number of labels that are left"
+            "the record's name, whatever the number of labels that are left (none for the zone itself)"
         )
 
     def test_values_stand_side_by_side(
-        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """A value that is added later does not replace the first one."""
         first, second = self.values(self.names(zone)[0], 2)
@@ -182,7 +189,7 @@ class DnsConformance:
         )
 
     def test_wildcard_and_apex_in_one_call(
-        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """Two values at one name in one call, as for ``example.com`` with ``*.example.com``."""
         name = self.names(zone)[3]
@@ -194,7 +201,7 @@ class DnsConformance:
         )
 
     def test_several_names_in_one_call(
-        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """Every record of the list is added, each at its own name, and every one removed."""
         added = [one for name in self.names(zone) for one in self.values(name, 1)]
@@ -211,7 +218,7 @@ class DnsConformance:
             )
 
     def test_adding_again_changes_nothing(
-        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """Core repeats a call that failed half-way: what is there already is not an error."""
         [one] = self.values(self.names(zone)[0], 1)
@@ -233,7 +240,7 @@ class DnsConformance:
     # --- removing -----------------------------------------------------------------------------------
 
     def test_removal_is_exact(
-        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """Only this value goes; the others at the name, and other names, stay."""
         ours, foreign = self.values(self.names(zone)[0], 2)
@@ -255,7 +262,7 @@ class DnsConformance:
         )
 
     def test_removing_what_is_not_there(
-        self, hooks: DnsSpec, zone: str, records: Records, task: FakeTask
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """A name that does not exist, and a value that is not at a name that does."""
         there, missing = self.values(self.names(zone)[0], 2)
@@ -274,7 +281,7 @@ class DnsConformance:
 
     def test_another_process_can_remove(
         self,
-        hooks: DnsSpec,
+        hooks: AsCore,
         zone: str,
         records: Records,
         task: FakeTask,
@@ -289,6 +296,72 @@ class DnsConformance:
             "a new instance does not remove the record: look up what is needed at the provider, "
             "nothing may be remembered from dns_add, nor may the TTL count"
         )
+
+    # --- publishing -----------------------------------------------------------------------------------
+
+    def test_a_failed_publishing_is_repeated(
+        self,
+        hooks: AsCore,
+        zone: str,
+        records: Records,
+        task: FakeTask,
+        fail_publishing: Callable[[], None] | None,
+    ) -> None:
+        """The second dns_add finds the record, which nobody has published."""
+        fail = self._needs(fail_publishing)
+        added = self.values(self.names(zone)[0], 1)
+        fail()
+        self._repeated("dns_add", hooks.dns_add, zone, added, task)
+        assert self.shown(records, added[0].name, added) == {added[0].value}, (
+            "publishing failed, dns_add was called again, and the record does not show: publish in "
+            "every call, that the record is there does not mean that it was published"
+        )
+
+    def test_a_failed_publishing_of_a_removal_is_repeated(
+        self,
+        hooks: AsCore,
+        zone: str,
+        records: Records,
+        task: FakeTask,
+        fail_publishing: Callable[[], None] | None,
+    ) -> None:
+        """The second dns_remove finds nothing, and the servers still show the record."""
+        fail = self._needs(fail_publishing)
+        added = self.values(self.names(zone)[0], 1)
+        hooks.dns_add(zone=zone, records=added, task=task)
+        assert self.shown(records, added[0].name, added) == {added[0].value}
+        fail()
+        self._repeated("dns_remove", hooks.dns_remove, zone, added, task)
+        assert not self.shown(records, added[0].name, []), (
+            "publishing failed, dns_remove was called again, and the record still shows: publish in "
+            "every call, that the record is gone does not mean that this was published"
+        )
+
+    @staticmethod
+    def _needs(fail_publishing: Callable[[], None] | None) -> Callable[[], None]:
+        if fail_publishing is None:
+            pytest.skip(
+                "override the fixture 'fail_publishing' where publishing is a step of its own"
+            )
+        return fail_publishing
+
+    @staticmethod
+    def _repeated(
+        name: str, hook: Callable[..., None], zone: str, records: list[TxtRecord], task: FakeTask
+    ) -> None:
+        """Call a hook until it works, as core does: a plugin may repeat the step by itself, too."""
+        for _ in range(5):
+            try:
+                hook(zone=zone, records=records, task=task)
+            except (RateLimited, Unavailable):
+                continue
+            except PvefwError as error:
+                pytest.fail(
+                    f"publishing failed for a moment, and {name} raises {type(error).__name__} "
+                    f"({error}): raise Unavailable, core then calls again"
+                )
+            return
+        pytest.fail(f"publishing failed once, and {name} fails ever after")
 
     # --- everything else ------------------------------------------------------------------------------
 
@@ -316,10 +389,12 @@ class DnsConformance:
                     "and raise CredentialsRejected"
                 )
 
-    def test_zones_are_absolute(self, plugin: object, hooks: DnsSpec, zone: str) -> None:
+    def test_zones_are_absolute(
+        self, plugin: object, hooks: AsCore, zone: str, task: FakeTask
+    ) -> None:
         """Where the provider can tell its zones, they are absolute and hold the test's zone."""
-        bound = binding.bind_object(DNS, plugin, type(plugin).__name__)
-        zones = hooks.dns_zones() if "dns_zones" in bound.implemented else None
+        bound = seam.bind("dns", plugin, type(plugin).__name__)
+        zones = hooks.dns_zones(task=task) if "dns_zones" in bound.implemented else None
         if zones is None:
             return
         relative = [one for one in zones if not one.endswith(".") or one != one.lower()]
@@ -352,4 +427,4 @@ class DnsConformance:
             return []
         fields = [one for one in dataclasses.fields(plugin) if one.init]
         values = [str(getattr(plugin, one.name) or "") for one in fields]
-        return list(zip(settings.declared(type(plugin)), values, strict=True))
+        return list(zip(seam.declared_settings(type(plugin)), values, strict=True))

@@ -17,15 +17,16 @@ What its providers do is held against :class:`pvefw.testing.dns.DnsConformance`.
 import re
 import socket
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
 
-from pvefw.core import settings, binding
-from pvefw.core.errors import ConfigError, ProviderError
-from pvefw.core.families import DNS, DNS_CATALOG
-from pvefw.core.hookspecs.dns import DnsCatalogSpec
+from pvefw import seam
+from pvefw.api import ProviderError
+from pvefw.seam import ConfigError, DnsCatalogSpec
 
+_ROOT = Path("/")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -50,14 +51,12 @@ class DnsCatalogConformance:
     @pytest.fixture
     def hooks(self, plugin: object) -> DnsCatalogSpec:
         """The catalogue's hooks, bound as core binds them."""
-        hooks: DnsCatalogSpec = binding.bind_object(
-            DNS_CATALOG, plugin, type(plugin).__name__
-        ).hooks
+        hooks: DnsCatalogSpec = seam.bind("dns_catalog", plugin, type(plugin).__name__).hooks
         return hooks
 
     def test_names_are_in_order(self, hooks: DnsCatalogSpec) -> None:
         """Sorted, each once, and such that an administrator can type them."""
-        names = list(hooks.catalog_names())
+        names = list(hooks.catalog_names(root=_ROOT))
         assert names, "catalog_names returns nothing: name every provider that can be made"
         assert len(names) == len(set(names)), "catalog_names has a name twice: each is one provider"
         assert names == sorted(names), "catalog_names is not sorted: return sorted(names)"
@@ -79,15 +78,15 @@ class DnsCatalogConformance:
 
         monkeypatch.setattr(socket.socket, "connect", refuse)
         monkeypatch.setattr(socket, "getaddrinfo", refuse)
-        assert list(hooks.catalog_names()) == list(hooks.catalog_names()), (
+        assert list(hooks.catalog_names(root=_ROOT)) == list(hooks.catalog_names(root=_ROOT)), (
             "catalog_names returns other names when called again: it must be constant"
         )
 
     def test_every_entry_describes_itself(self, hooks: DnsCatalogSpec) -> None:
         """A title for people, and help for every setting; settings each once."""
-        for name in hooks.catalog_names():
+        for name in hooks.catalog_names(root=_ROOT):
             try:
-                entry = hooks.catalog_entry(name=name)
+                entry = hooks.catalog_entry(root=_ROOT, name=name)
             except ProviderError as error:
                 assert error.message.partition(": ")[2], (
                     f"{name} cannot be used, and nobody says why"
@@ -105,7 +104,7 @@ class DnsCatalogConformance:
         calls: dict[str, dict[str, object]] = {"catalog_entry": {}, "catalog_make": {"values": {}}}
         for hook, more in calls.items():
             try:
-                getattr(hooks, hook)(name="no-such-provider", **more)
+                getattr(hooks, hook)(root=_ROOT, name="no-such-provider", **more)
             except ProviderError:
                 continue
             except Exception as error:  # noqa: BLE001 - that is the finding
@@ -119,9 +118,11 @@ class DnsCatalogConformance:
     ) -> None:
         """The settings that do are those that the entry declares."""
         name, values = sample
-        assert name in hooks.catalog_names(), f"{name} can be made and is not in catalog_names"
+        assert name in hooks.catalog_names(root=_ROOT), (
+            f"{name} can be made and is not in catalog_names"
+        )
         try:
-            settings.check(hooks.catalog_entry(name=name).settings, values, name)
+            seam.check_values(hooks.catalog_entry(root=_ROOT, name=name).settings, values, name)
         except ConfigError as error:
             pytest.fail(
                 f"the entry refuses settings that do ({error}): declare what it takes, and as "
@@ -133,8 +134,8 @@ class DnsCatalogConformance:
     ) -> None:
         """An object with the hooks of the DNS family, another one whenever it is asked."""
         name, values = sample
-        first, second = (hooks.catalog_make(name=name, values=values) for _ in range(2))
-        binding.bind_object(DNS, first, name)
+        first, second = (hooks.catalog_make(root=_ROOT, name=name, values=values) for _ in range(2))
+        seam.bind("dns", first, name)
         assert first is not second, (
             "catalog_make returns the same object twice: two instances have settings of their own"
         )
@@ -144,8 +145,10 @@ class DnsCatalogConformance:
     ) -> None:
         """``repr`` may stand in any log."""
         name, values = sample
-        made = hooks.catalog_make(name=name, values=values)
-        for secret in settings.secret_values(hooks.catalog_entry(name=name).settings, values):
+        made = hooks.catalog_make(root=_ROOT, name=name, values=values)
+        for secret in seam.secret_values(
+            hooks.catalog_entry(root=_ROOT, name=name).settings, values
+        ):
             assert secret not in repr(made), (
                 f"repr() of what catalog_make made for {name} shows a secret setting: leave it out"
             )

@@ -24,13 +24,18 @@ from dataclasses import replace
 
 import pytest
 
-from pvefw.core import settings, binding
-from pvefw.host.clock import SystemClock
-from pvefw.core.errors import Cancelled, ProviderError, Unavailable, Unsupported
-from pvefw.core.families import GUEST
-from pvefw.core.hookspecs.guest import GuestSpec
-from pvefw.core.model import Guest, GuestEvent, GuestState, MigrateOptions
-from pvefw.core.binding import Bound
+from pvefw import seam
+from pvefw.api import (
+    Cancelled,
+    Guest,
+    GuestEvent,
+    GuestState,
+    MigrateOptions,
+    ProviderError,
+    Unavailable,
+    Unsupported,
+)
+from pvefw.seam import Bound, GuestSpec
 from pvefw.testing.fakes import FakeTask
 
 Look = Callable[[int], GuestState]
@@ -50,8 +55,8 @@ class PatientTask(FakeTask):
     def wait(self, seconds: float) -> None:
         """Sleep, or raise :class:`Cancelled` where the task is cancelled."""
         super().wait(seconds)
-        end = SystemClock().monotonic() + seconds
-        while (left := end - SystemClock().monotonic()) > 0:
+        end = seam.monotonic() + seconds
+        while (left := end - seam.monotonic()) > 0:
             self._never.wait(min(left, 0.1))
             if self.cancelled:
                 raise Cancelled
@@ -97,7 +102,7 @@ class GuestConformance:
     @pytest.fixture
     def bound(self, plugin: object) -> Bound[GuestSpec]:
         """The plugin as core binds it."""
-        made: Bound[GuestSpec] = binding.bind_object(GUEST, plugin, type(plugin).__name__)
+        made: Bound[GuestSpec] = seam.bind("guest", plugin, type(plugin).__name__)
         return made
 
     @pytest.fixture
@@ -132,7 +137,7 @@ class GuestConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in settings.declared(type(plugin)):
+        for info in seam.declared_settings(type(plugin)):
             assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
 
     def test_every_guest_is_listed(
@@ -241,8 +246,7 @@ class GuestConformance:
         if stubborn is None:
             pytest.skip("the fixture 'stubborn' names no guest that ignores a shutdown")
         guest = self.start(hooks, stubborn, task)
-        clock = SystemClock()
-        begin = clock.monotonic()
+        begin = seam.monotonic()
         try:
             hooks.guest_shutdown(guest=guest, timeout=_SHORT, task=task)
         except Unavailable:
@@ -259,8 +263,8 @@ class GuestConformance:
         assert look(stubborn) is GuestState.RUNNING, (
             "guest_shutdown has stopped a guest hard that ignored it: that is core's decision"
         )
-        assert clock.monotonic() - begin < _SHORT + _MARGIN, (
-            f"guest_shutdown took {clock.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s"
+        assert seam.monotonic() - begin < _SHORT + _MARGIN, (
+            f"guest_shutdown took {seam.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s"
         )
 
     def test_stop_does_not_ask(
@@ -320,6 +324,82 @@ class GuestConformance:
         )
         assert look(stubborn) is GuestState.RUNNING, (
             "a shutdown that was cancelled has stopped the guest hard"
+        )
+
+    # --- suspend and resume --------------------------------------------------------------------
+
+    def _suspend(
+        self, bound: Bound[GuestSpec], vmid: int, task: FakeTask, *, to_disk: bool
+    ) -> Guest:
+        """Start a guest and suspend it; it as it is listed then."""
+        if not {"guest_suspend", "guest_resume"} <= bound.implemented:
+            pytest.skip("the plugin has no guest_suspend and guest_resume")
+        hooks = bound.hooks
+        guest = self.start(hooks, vmid, task)
+        try:
+            for one in (guest, guest):  # once more is not an error
+                hooks.guest_suspend(guest=one, to_disk=to_disk, timeout=self.seconds, task=task)
+        except Unsupported:
+            pytest.skip("the plugin cannot suspend guests in this way")
+        return self.guest(hooks, vmid)
+
+    def _resume(self, hooks: GuestSpec, guest: Guest, look: Look, task: FakeTask) -> None:
+        for one in (guest, guest):
+            hooks.guest_resume(guest=one, timeout=self.seconds, task=task)
+        assert look(guest.vmid) is GuestState.RUNNING, (
+            f"guest {guest.vmid} does not run although guest_resume has returned"
+        )
+        assert not self.guest(hooks, guest.vmid).saved, (
+            f"guest {guest.vmid} runs again, and guest_list says that it is saved"
+        )
+
+    def test_a_guest_that_is_suspended_to_memory_is_paused_and_continues(
+        self,
+        bound: Bound[GuestSpec],
+        hooks: GuestSpec,
+        vmids: Sequence[int],
+        look: Look,
+        task: FakeTask,
+    ) -> None:
+        """Neither running on nor stopped. Since 1.1."""
+        guest = self._suspend(bound, vmids[0], task, to_disk=False)
+        assert (guest.state, guest.saved) == (GuestState.PAUSED, False), (
+            f"guest {vmids[0]} was suspended to memory, and guest_list says that it is {guest.state}"
+        )
+        self._resume(hooks, guest, look, task)
+
+    def test_a_guest_that_is_suspended_to_disk_is_saved_and_continues(
+        self,
+        bound: Bound[GuestSpec],
+        hooks: GuestSpec,
+        vmids: Sequence[int],
+        look: Look,
+        task: FakeTask,
+    ) -> None:
+        """Stopped, and marked as saved. Since 1.1."""
+        guest = self._suspend(bound, vmids[0], task, to_disk=True)
+        assert guest.state is look(vmids[0]) is GuestState.STOPPED, (
+            f"guest {vmids[0]} was suspended to disk, and is {look(vmids[0])}"
+        )
+        assert guest.saved, (
+            f"guest {vmids[0]} was suspended to disk, and guest_list does not say that it is saved"
+        )
+        self._resume(hooks, guest, look, task)
+
+    def test_a_stopped_guest_cannot_be_resumed(
+        self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int], task: FakeTask
+    ) -> None:
+        """It was not suspended: it would start afresh. Since 1.1."""
+        if "guest_resume" not in bound.implemented:
+            pytest.skip("the plugin has no guest_resume")
+        guest = self.guest(hooks, vmids[0])
+        try:
+            hooks.guest_resume(guest=guest, timeout=self.seconds, task=task)
+        except ProviderError:
+            return
+        raise AssertionError(
+            f"guest_resume of {vmids[0]}, which is stopped and not saved, returned: "
+            "raise a ProviderError"
         )
 
     # --- moving, settings, events --------------------------------------------------------------

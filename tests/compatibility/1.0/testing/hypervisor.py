@@ -8,11 +8,14 @@ It has an HTTP API, so that a plugin in another process reaches it, too::
 
 | request | answer |
 |---|---|
-| ``GET /guests`` | ``[{"id": 101, "name": "vm101", "running": false}, …]`` |
+| ``GET /guests`` | ``[{"id": 101, "name": "vm101", "running": false, "suspended": ""}, …]`` |
 | ``POST /guests/101/start`` | at once; it runs a moment later |
 | ``POST /guests/101/shutdown`` | at once; it stops a moment later, or never |
 | ``POST /guests/101/stop`` | at once; it has stopped |
+| ``POST /guests/101/suspend`` | at once; it is paused, ``"suspended": "memory"`` |
+| ``POST /guests/101/save`` | at once; it has stopped, ``"suspended": "disk"`` |
 
+``start`` lets a suspended guest continue. To suspend one that does not run is status 409.
 A guest that is not there is status 404 with ``{"error": …}``.
 """
 
@@ -36,6 +39,7 @@ class Hypervisor:
     stubborn: Sequence[int] = ()
     """Guests that run on when they are asked to shut down."""
     _running: dict[int, bool] = field(default_factory=dict, repr=False)
+    _suspended: dict[int, str] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, *ids: int) -> None:
@@ -51,16 +55,26 @@ class Hypervisor:
     def _turn(self, id_: int, *, running: bool) -> None:
         with self._lock:
             self._running[id_] = running
+            self._suspended.pop(id_, None)
 
     def answer(self, request: Request) -> tuple[int, Any]:
         """The API."""
         match [request.method, *request.path.strip("/").split("/")]:
             case ["GET", "guests"]:
                 with self._lock:
-                    listed = sorted(self._running.items())
-                return 200, [{"id": id_, "name": f"vm{id_}", "running": on} for id_, on in listed]
+                    return 200, [
+                        {
+                            "id": id_,
+                            "name": f"vm{id_}",
+                            "running": on,
+                            "suspended": self._suspended.get(id_, ""),
+                        }
+                        for id_, on in sorted(self._running.items())
+                    ]
             case ["POST", "guests", text, ("start" | "shutdown" | "stop") as verb]:
                 return self._act(text, verb)
+            case ["POST", "guests", text, ("suspend" | "save") as verb]:
+                return self._suspend(text, "memory" if verb == "suspend" else "disk")
         return 404, {"error": f"there is no {request.method} {request.path}"}
 
     def _act(self, text: str, verb: str) -> tuple[int, Any]:
@@ -73,6 +87,16 @@ class Hypervisor:
             later = threading.Timer(_MOMENT, self._turn, [id_], {"running": verb == "start"})
             later.daemon = True
             later.start()
+        return 200, {}
+
+    def _suspend(self, text: str, where: str) -> tuple[int, Any]:
+        if not text.isdecimal() or int(text) not in self._running:
+            return 404, {"error": f"there is no guest {text}"}
+        with self._lock:
+            if not self._running[int(text)]:
+                return 409, {"error": f"guest {text} does not run"}
+            self._running[int(text)] = where == "memory"
+            self._suspended[int(text)] = where
         return 200, {}
 
 

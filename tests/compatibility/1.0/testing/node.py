@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pvefw.host import programs
-from pvefw.store import files
+from pvefw.api import replace_file, run
+from pvefw.seam import Completed
 
 if TYPE_CHECKING:
     from pvefw.testing.acme_server import AcmeServer
@@ -49,14 +49,14 @@ class Node:
         """The certificate of the node's web interface, once there is one."""
         return self.root / "etc/pve/nodes" / self.name / "pveproxy-ssl.pem"
 
-    def try_(self, *arguments: object) -> programs.Completed:
+    def try_(self, *arguments: object) -> Completed:
         """Run a command, however it ends.
 
         :returns: with ``returncode``, ``stdout`` and ``stderr``.
         """
         self.root.mkdir(exist_ok=True)
         where = ["--root", str(self.root), "--node", self.name]
-        return programs.run(
+        return run(
             [self.python, "-m", "pvefw", *where, *map(str, arguments)],
             env={**os.environ, **self.environment},
             timeout=_SECONDS,
@@ -95,7 +95,8 @@ class Node:
             lines = "".join(f"\t{key} {value}\n" for key, value in settings.items())
             section = f"guest: {instance}\n\tapi {api}\n{lines}\n"
             path = self.root / "etc/pve/pvefw.cfg"
-            files.replace(path, (files.read_if_exists(path) or b"") + section.encode())
+            before = path.read_bytes() if path.exists() else b""
+            replace_file(path, before + section.encode())
             return
         data = self.directory / f"{instance}.data"
         data.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))

@@ -1,0 +1,65 @@
+"""What both parts of the DNS kit stand on: hooks that are repeated as in core, and values."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pvefw import seam
+from pvefw.api import Task, TxtRecord
+from pvefw.seam import DnsSpec
+
+Records = Callable[[str], set[str]]
+"""The TXT values at an absolute name, as the server shows them; empty where there are none."""
+
+REPEAT_SECONDS = 20.0
+"""For how long the kit repeats a call without progress, as core does for longer."""
+_POLL = 0.05
+
+
+class AsCore:
+    """A plugin's hooks, repeated as core repeats them while the provider is busy or out of order."""
+
+    def __init__(self, hooks: DnsSpec) -> None:
+        self._hooks = hooks
+
+    def dns_add(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
+        """Add, in smaller parts where the provider limits its requests."""
+        self._by_parts(self._hooks.dns_add, zone, records, task)
+
+    def dns_remove(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
+        """Remove, likewise."""
+        self._by_parts(self._hooks.dns_remove, zone, records, task)
+
+    def dns_zones(self, task: Task) -> Sequence[str] | None:
+        """The zones."""
+        return seam.repeat(lambda: self._hooks.dns_zones(task=task), REPEAT_SECONDS, task)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._hooks, name)
+
+    @staticmethod
+    def _by_parts(
+        hook: Callable[..., None], zone: str, records: Sequence[TxtRecord], task: Task
+    ) -> None:
+        def call(part: Sequence[TxtRecord]) -> None:
+            hook(zone=zone, records=part, task=task)
+
+        seam.repeat_by_parts(call, records, REPEAT_SECONDS, task)
+
+
+def make_value(number: int) -> str:
+    """A value like that of a dns-01 challenge: 43 characters, upper and lower case, ``-`` and ``_``."""
+    return f"LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjE-_{number % 10}"
+
+
+def values(name: str, count: int, start: int = 0) -> list[TxtRecord]:
+    """Some values for one name."""
+    return [TxtRecord(name, make_value(number)) for number in range(start, start + count)]
+
+
+def shown(records: Records, name: str, expected: Sequence[TxtRecord], patience: float) -> set[str]:
+    """What the server shows once it shows what is expected, or when patience is at its end."""
+    until = seam.monotonic() + patience
+    wanted = {one.value for one in expected}
+    while (found := records(name)) != wanted and seam.monotonic() < until:
+        seam.sleep(_POLL)
+    return found

@@ -1,0 +1,364 @@
+"""The part of the DNS kit that plays a bad day: limits, faults, lost sessions, other people's records.
+
+:class:`pvefw.testing.dns.DnsConformance` inherits it. Each test needs ``surroundings``
+(:mod:`pvefw.testing.surroundings`) and is skipped without.
+"""
+
+import contextlib
+import dataclasses
+import socket
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+
+from pvefw import seam
+from pvefw.api import ProviderError, RateLimited, TxtRecord, Unavailable
+from pvefw.seam import DnsSpec, PvefwError
+from pvefw.testing._dns import AsCore, Records, make_value, shown, values
+from pvefw.testing.fakes import FakeTask
+from pvefw.testing.surroundings import Row, Surroundings
+
+_Offer = TypeVar("_Offer", bound=Callable[..., Any])
+_LONGEST_SLEEP = 0.2
+_MOST_REQUESTS = 12
+_RETRY_AFTER = 1
+_LIMIT, _DOWN = 429, 503
+_SLEEP = time.sleep
+_PAGES = 230
+"""Records that fill several pages of any API, whose pages mostly hold 20 to 100."""
+
+
+@dataclass
+class BadDay:
+    """What the tests of a bad day need."""
+
+    once: DnsSpec
+    """The hooks as core binds them, called once."""
+    hooks: AsCore
+    """The same, repeated as core repeats them."""
+    zone: str
+    records: Records
+    task: FakeTask
+    around: Surroundings
+    patience: float
+
+    @property
+    def name(self) -> str:
+        """The name that these tests use."""
+        return f"_acme-challenge.one.pvefw-kit.{self.zone}"
+
+    @property
+    def pair(self) -> list[TxtRecord]:
+        """Two values for it."""
+        return values(self.name, 2)
+
+    def add(self, added: Sequence[TxtRecord], hooks: Any = None) -> None:
+        """Call dns_add."""
+        (hooks or self.hooks).dns_add(zone=self.zone, records=added, task=self.task)
+
+    def remove(self, removed: Sequence[TxtRecord], hooks: Any = None) -> None:
+        """Call dns_remove."""
+        (hooks or self.hooks).dns_remove(zone=self.zone, records=removed, task=self.task)
+
+    def shows(self, expected: Sequence[TxtRecord]) -> bool:
+        """Whether the server shows these, and of the kit's no others, at the name."""
+        ours = {one.value for one in values(self.name, 10)}
+        wanted = {one.value for one in expected}
+        found = shown(lambda name: ours & self.records(name), self.name, expected, self.patience)
+        return found == wanted
+
+    def fault(self, status: int, at: int, name: str) -> bool:
+        """One call with one request answered so; whether there was such a request."""
+        expected = self.pair if name == "dns_add" else []
+        self.around.fail(status, at=at, retry_after=_RETRY_AFTER if status == _LIMIT else None)
+        begun = len(self.around.requests)
+        try:
+            getattr(self.once, name)(zone=self.zone, records=self.pair, task=self.task)
+        except PvefwError as error:
+            _check_error(name, status, error)
+            return not self.around.recover()
+        if self.around.recover():
+            return False
+        failed = self.around.requests[begun + at - 1]
+        assert self.shows(expected), (
+            f"{failed.method} {failed.path} was answered with status {status}, and {name} returns as "
+            f"if all were well: check the status of every answer and raise {_error_for(status)}"
+        )
+        return True
+
+
+class DnsTrouble:
+    """What every DNS plugin must do on a bad day. Each failure says in one sentence what is wrong."""
+
+    patience = 5.0
+    foreign_values: Sequence[str] = (
+        "v=spf1 include:_spf.example.net -all",
+        "-",
+        "k=rsa; p=MIGf/x+Y=",
+    )
+    """Values of others at the names that the plugin changes; class attribute to override."""
+
+    @pytest.fixture
+    def surroundings(self) -> Surroundings | None:
+        """The fake API in faulty surroundings. To be overridden: ``return unfriendly(fake)``.
+
+        ``None`` where the plugin does not speak HTTP; the tests of a bad day are skipped then.
+        """
+        return None
+
+    @pytest.fixture
+    def bad_day(
+        self,
+        plugin: object,
+        hooks: AsCore,
+        zone: str,
+        records: Records,
+        task: FakeTask,
+        surroundings: Surroundings | None,
+    ) -> BadDay:
+        """Everything that may go wrong."""
+        if surroundings is None:
+            pytest.skip("override the fixture 'surroundings': return unfriendly(fake)")
+        once = seam.bind("dns", plugin, secrets=_secrets(plugin)).hooks
+        return BadDay(once, hooks, zone, records, task, surroundings, self.patience)
+
+    # --- answers that are not a success ----------------------------------------------------------
+
+    @pytest.mark.parametrize("status", [429, 503, 409])
+    def test_an_error_is_no_success(self, status: int, bad_day: BadDay) -> None:
+        """Whichever request of dns_add and of dns_remove is answered so; then core repeats the call."""
+        for at in range(1, _MOST_REQUESTS):
+            reached = bad_day.fault(status, at, "dns_add")
+            bad_day.add(bad_day.pair)
+            assert bad_day.shows(bad_day.pair), (
+                f"request {at} of dns_add was answered with status {status}; dns_add was repeated, and "
+                "still not all is there: begin each call by looking at what is there"
+            )
+            reached |= bad_day.fault(status, at, "dns_remove")
+            bad_day.remove(bad_day.pair)
+            assert bad_day.shows([]), (
+                f"request {at} of dns_remove was answered with status {status}; dns_remove was "
+                "repeated, and something is left: begin each call by looking at what is there"
+            )
+            if not reached:
+                return
+
+    def test_every_connection_has_a_time_limit(
+        self, bad_day: BadDay, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server that accepts a connection and never answers must not hold an order up."""
+        limits: list[float | None] = []
+        connect = socket.socket.connect
+
+        def connecting(self: socket.socket, address: Any) -> None:
+            limits.append(self.gettimeout())
+            connect(self, address)
+
+        monkeypatch.setattr(socket.socket, "connect", connecting)
+        bad_day.add(bad_day.pair)
+        assert None not in limits, (
+            "the plugin opens connections without a time limit: give every request one, such as "
+            "timeout=30 with requests"
+        )
+
+    def test_waiting_can_be_cancelled(self, plugin: object, bad_day: BadDay) -> None:
+        """Ctrl-C ends an order at once: a plugin waits with task.wait, or leaves it to core."""
+        with _sleeping(plugin) as slept:
+            bad_day.around.fail(_LIMIT, retry_after=_RETRY_AFTER)
+            with contextlib.suppress(PvefwError):
+                bad_day.add(bad_day.pair, bad_day.once)
+            bad_day.around.recover()
+        assert sum(slept) <= _LONGEST_SLEEP, (
+            f"the plugin sleeps for {sum(slept):g} s with time.sleep, which nobody can cancel: use "
+            "task.wait, or raise RateLimited with retry_after and let core wait"
+        )
+
+    # --- sessions and ids ------------------------------------------------------------------------
+
+    def test_credentials_do_not_show(self, plugin: object, bad_day: BadDay) -> None:
+        """Neither the configured ones nor what a login gave: not in repr, log, or an error."""
+        said = []
+        for at in range(1, _MOST_REQUESTS):
+            bad_day.around.fail(500, at=at)
+            try:
+                bad_day.add(bad_day.pair, bad_day.once)
+            except PvefwError as error:
+                said += [f"{error} {error.hint}", *getattr(error, "__notes__", [])]
+            if bad_day.around.recover():
+                break
+        places = {
+            "repr() of the plugin": repr(plugin),
+            "the task's log": " ".join([*bad_day.task.lines, *bad_day.task.warnings]),
+            "an error": " ".join(said),
+        }
+        for where, text in places.items():
+            assert not any(token in text for token in bad_day.around.tokens), (
+                f"{where} shows credentials: keep a session's token in field(repr=False, init=False), "
+                "and put the answer's text, not the request, into errors and log lines"
+            )
+
+    def test_a_session_that_ended_is_begun_again(self, bad_day: BadDay) -> None:
+        """Core keeps an instance for the whole of an order; sessions may be shorter."""
+        end = _offered(bad_day.around.end_session, "end_session()")
+        bad_day.add(bad_day.pair)
+        end()
+        try:
+            bad_day.remove(bad_day.pair)
+        except PvefwError as error:
+            pytest.fail(
+                f"the session had ended, and dns_remove raises {error}: log in again, once, where a "
+                "session is refused, before raising CredentialsRejected"
+            )
+        assert bad_day.shows([])
+
+    def test_ids_of_the_provider_are_looked_up_each_time(self, bad_day: BadDay) -> None:
+        """The zone may have been deleted and made again since the last call."""
+        recreate = _offered(bad_day.around.recreate_zone, "recreate_zone()")
+        bad_day.add(bad_day.pair[:1])
+        recreate()
+        try:
+            bad_day.add(bad_day.pair)
+            bad_day.remove(bad_day.pair)
+        except PvefwError as error:
+            pytest.fail(
+                f"the zone has another id since it was made again, and the plugin raises {error}: look "
+                "ids up in every call, do not keep them in the instance"
+            )
+        assert bad_day.shows([])
+
+    # --- what belongs to others ------------------------------------------------------------------
+
+    def test_records_of_others_stay(self, bad_day: BadDay) -> None:
+        """Of every type and TTL, at the same name and elsewhere, on all pages: not one is changed."""
+        put, everything = self._zone(bad_day.around)
+        rows = foreign_rows(bad_day.name, bad_day.zone, self.foreign_values)
+        for row in rows:
+            put(*row)
+        before = set(everything())
+        bad_day.add(bad_day.pair)
+        _check_rows("dns_add", before, set(everything()))
+        bad_day.remove(bad_day.pair)
+        _check_rows("dns_remove", before, set(everything()))
+        assert bad_day.shows([]), (
+            "values of others are at the name, and dns_remove leaves ours: compare the value alone"
+        )
+
+    def test_records_beyond_the_first_page(self, bad_day: BadDay) -> None:
+        """In a zone with more records than one page of a list holds."""
+        put, everything = self._zone(bad_day.around)
+        for number in range(_PAGES):
+            put(f"{number:03}.pvefw-kit.{bad_day.zone}", "TXT", f"of somebody else {number}", 300)
+        bad_day.add(bad_day.pair)
+        for number in range(_PAGES):
+            put(f"{number:03}.more.{bad_day.zone}", "TXT", f"of somebody else {number}", 300)
+        with _explained("dns_add", "a record on a later page is added again"):
+            bad_day.add(bad_day.pair)
+        doubled = [row for row in everything() if row[0] == bad_day.name]
+        assert len(doubled) <= len(bad_day.pair), (
+            f"with {2 * _PAGES} other records in the zone dns_add doubles its own: read all pages of "
+            "the list, or ask for the one name"
+        )
+        with _explained("dns_remove", "a record is on a later page"):
+            bad_day.remove(bad_day.pair)
+        assert bad_day.shows([]), (
+            f"with {2 * _PAGES} other records in the zone dns_remove does not find its own: read all "
+            "pages of the list, or ask for the one name"
+        )
+
+    @staticmethod
+    def _zone(around: Surroundings) -> tuple[Callable[..., None], Callable[[], Collection[Row]]]:
+        return _offered(around.put, "put()"), _offered(around.everything, "everything()")
+
+
+def foreign_rows(name: str, zone: str, at_name: Sequence[str]) -> list[Row]:
+    """What others have in a zone, at the name that is changed and elsewhere."""
+    return [
+        *((name, "TXT", value, 86400) for value in at_name),
+        (f"www.{zone}", "A", "192.0.2.1", 3600),
+        (f"www.{zone}", "AAAA", "2001:db8::1", 300),
+        (f"www.{zone}", "TXT", make_value(0), 120),
+        (zone, "MX", "10 mail.example.net.", 7200),
+        (zone, "CAA", '0 issue "ca.example.net"', 3600),
+        (f"alias.{zone}", "CNAME", f"www.{zone}", 60),
+        (f"pvefw-kit.{zone}", "TXT", "the parent of the name", 900),
+    ]
+
+
+def _check_rows(name: str, before: set[Row], after: set[Row]) -> None:
+    lost = before - after
+    without_ttl = {row[:3] for row in after}
+    changed = sorted(row for row in lost if row[:3] in without_ttl)
+    gone = sorted(lost - set(changed))
+    assert not gone, (
+        f"{name} takes {gone[0][1]} {gone[0][2]!r} at {gone[0][0]} away, which belongs to somebody else: "
+        "send back every value that is there, whatever its form, and change TXT alone"
+    )
+    assert not changed, (
+        f"{name} changes the TTL of {changed[0][0]} {changed[0][1]}, which was {changed[0][3]}: where "
+        "others have values at the name, keep the TTL of the record set"
+    )
+
+
+def _check_error(name: str, status: int, error: PvefwError) -> None:
+    kinds = {_LIMIT: (RateLimited,), _DOWN: (RateLimited, Unavailable)}
+    expected: tuple[type[PvefwError], ...] = kinds.get(status, (ProviderError,))
+    assert isinstance(error, expected), (
+        f"the server answers with status {status}, and {name} raises {type(error).__name__} ({error}): "
+        f"raise {_error_for(status)}"
+    )
+    if isinstance(error, RateLimited) and status == _LIMIT:
+        assert error.retry_after == _RETRY_AFTER, (
+            f"the server says Retry-After: {_RETRY_AFTER}, and {name} raises RateLimited with "
+            f"retry_after={error.retry_after}: pass on what the header says, in seconds"
+        )
+
+
+def _error_for(status: int) -> str:
+    return {
+        _LIMIT: "RateLimited(…, retry_after=…) for 429",
+        _DOWN: "Unavailable for 5xx",
+    }.get(status, f"ProviderError for {status}, unless the record is there")
+
+
+def _secrets(plugin: object) -> list[str]:
+    """The values of settings that are secret: core masks those."""
+    if not dataclasses.is_dataclass(plugin):
+        return []
+    secret = {one.key for one in seam.declared_settings(type(plugin)) if one.secret}
+    return [
+        str(getattr(plugin, one.name))
+        for one in dataclasses.fields(plugin)
+        if one.metadata.get("key", one.name) in secret and getattr(plugin, one.name)
+    ]
+
+
+def _offered(offer: _Offer | None, what: str) -> _Offer:
+    if offer is None:
+        pytest.skip(f"the fake has no {what}; see pvefw.testing.surroundings")
+    return offer
+
+
+@contextmanager
+def _explained(name: str, when: str) -> Iterator[None]:
+    try:
+        yield
+    except PvefwError as error:
+        pytest.fail(f"{name} fails where {when} ({error}): read all pages of the list")
+
+
+@contextmanager
+def _sleeping(plugin: object) -> Iterator[list[float]]:
+    """What is slept with ``time.sleep``, also where the plugin's module has imported it by name."""
+    slept: list[float] = []
+    package = type(plugin).__module__.partition(".")[0]
+    mine = [one for name, one in sys.modules.items() if name.partition(".")[0] == package]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (time, *mine):
+            if module.__dict__.get("sleep") is _SLEEP:
+                patch.setattr(module, "sleep", slept.append)
+        yield slept
