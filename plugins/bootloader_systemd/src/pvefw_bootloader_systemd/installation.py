@@ -2,12 +2,16 @@
 
 import re
 import shutil
-from pathlib import Path
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
 
 from pvefw.api import Esp, ProviderError, Task, Unsupported, run
 
 BINARIES = "EFI/systemd/systemd-boot*.efi"
 """One for each architecture: ``systemd-bootx64.efi``, ``systemd-bootaa64.efi``."""
+
+PACKAGED = Path("/usr/lib/systemd/boot/efi")
+"""Where Debian's packages have the loaders; what is signed for Secure Boot ends with ``.signed``."""
 
 _INFO = re.compile(rb"#### LoaderInfo: systemd-boot (\S+) ####")
 
@@ -46,6 +50,36 @@ def _register(command: list[str], esp: Esp, efivars: Path, task: Task) -> None:
             f"{esp.device} is not registered in the firmware ({done.last_words}): it boots by "
             "EFI/BOOT, where the firmware tries that"
         )
+
+
+def packaged(root: Path) -> Mapping[PurePosixPath, Path]:
+    """The loaders on an ESP, ours in ``EFI/BOOT`` among them, and what this host has of them now.
+
+    :raises OSError: the ESP cannot be read.
+    """
+    found = {}
+    for path in sorted(root.glob(BINARIES)):
+        source = _source(path.name)
+        if source is None:
+            continue
+        found[PurePosixPath(path.relative_to(root))] = source
+        # EFI/BOOT may also hold shim, or the loader of another system
+        for fallback in root.glob(f"EFI/BOOT/{_fallback(path.name)}"):
+            if _INFO.search(fallback.read_bytes()):
+                found[PurePosixPath(fallback.relative_to(root))] = source
+    return found
+
+
+def _source(name: str) -> Path | None:
+    """What bootctl(1) would install: the signed one, where there is one."""
+    choices = [PACKAGED / f"{name.lower()}.signed", PACKAGED / name.lower()]
+    return next((one for one in choices if one.is_file()), None)
+
+
+def _fallback(name: str) -> str:
+    """``[Bb][Oo]...``: the same architecture's name in ``EFI/BOOT``, in whichever case."""
+    wanted = f"{name.lower().removeprefix('systemd-')}"
+    return "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in wanted)
 
 
 def loader_version(root: Path) -> str | None:
