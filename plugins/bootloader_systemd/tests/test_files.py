@@ -4,7 +4,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from pvefw.testing.fakes import fake_esp
+from pvefw.api import Unsupported
+from pvefw.testing.fakes import FakeTask, fake_esp
 from pvefw_bootloader_systemd import SystemdBoot, installation
 
 OURS = b"MZ #### LoaderInfo: systemd-boot 252.39-1~deb12u2 ####"
@@ -69,3 +70,19 @@ def test_each_architecture_has_its_own(packaged, esp):
     found = SystemdBoot().boot_files(esp=made)
     assert found[PurePosixPath("EFI/BOOT/BOOTAA64.EFI")].name == "systemd-bootaa64.efi"
     assert found[PurePosixPath(FALLBACK)].name == "systemd-bootx64.efi"
+
+
+@pytest.mark.parametrize(
+    ("release", "packages"),
+    [
+        ({"VERSION_ID": "12"}, "systemd-boot,"),
+        ({"VERSION_ID": "13"}, "systemd-boot-tools systemd-boot-efi,"),
+        ({}, "systemd-boot-tools systemd-boot-efi,"),  # testing and unstable have no number
+    ],
+)
+def test_the_packages_to_install_are_those_of_this_release(esp, monkeypatch, release, packages):
+    monkeypatch.setattr("platform.freedesktop_os_release", lambda: release)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unsupported) as caught:
+        SystemdBoot().boot_install(esp=esp(), task=FakeTask())
+    assert caught.value.hint == f"apt install {packages} then try again."

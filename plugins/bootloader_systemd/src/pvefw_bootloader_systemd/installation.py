@@ -1,5 +1,6 @@
 """The loader's own files on an ESP, put there by bootctl(1)."""
 
+import platform
 import re
 import shutil
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ BINARIES = "EFI/systemd/systemd-boot*.efi"
 PACKAGED = Path("/usr/lib/systemd/boot/efi")
 """Where Debian's packages have the loaders; what is signed for Secure Boot ends with ``.signed``."""
 
+_SPLIT_SINCE = 13
 _INFO = re.compile(rb"#### LoaderInfo: systemd-boot (\S+) ####")
 
 
@@ -27,7 +29,7 @@ def install(esp: Esp, efivars: Path, task: Task) -> None:
     if shutil.which("bootctl") is None:
         raise Unsupported(
             "bootctl is not installed on this host",
-            hint="apt install systemd-boot, then try again.",
+            hint=f"apt install {_packages()}, then try again.",
         )
     command = ["bootctl", f"--esp-path={esp.mountpoint}"]
     task.log(f"Installing systemd-boot on {esp.device}")
@@ -35,9 +37,21 @@ def install(esp: Esp, efivars: Path, task: Task) -> None:
     if done.returncode != 0 or not any(esp.mountpoint.glob(BINARIES)):
         raise ProviderError(
             f"bootctl could not install systemd-boot on {esp.device}: {done.last_words}",
-            hint="apt install systemd-boot; `bootctl install` needs an EFI system partition on vfat.",
+            hint=f"apt install {_packages()}; `bootctl install` needs an EFI system partition on vfat.",
         )
     _register(command, esp, efivars, task)
+
+
+def _packages() -> str:
+    """What to install: since Debian 13, and so Proxmox VE 9, ``systemd-boot`` is a package whose scripts
+    take the mounted ESP over, and what we need is in others.
+    """
+    try:
+        release = platform.freedesktop_os_release().get("VERSION_ID", "")
+    except OSError:
+        release = ""
+    old = release.isdecimal() and int(release) < _SPLIT_SINCE
+    return "systemd-boot" if old else "systemd-boot-tools systemd-boot-efi"
 
 
 def _register(command: list[str], esp: Esp, efivars: Path, task: Task) -> None:
