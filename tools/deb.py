@@ -160,7 +160,7 @@ def scripts() -> dict[str, str]:
     """The package's maintainer scripts and triggers (deb-postinst(5), deb-triggers(5)), by name."""
     replaced = {
         "UNITS": " ".join(unit_texts()),
-        "HOOKS": " ".join(f"/{one}" for one in boot_hooks.scripts(PROGRAM)),
+        "HOOKS": " ".join(f"/{one}" for one in (*boot_hooks.scripts(PROGRAM), boot_hooks.SNIPPET)),
     }
     found = {}
     for name in ("postinst", "prerm", "postrm", "triggers"):

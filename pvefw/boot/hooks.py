@@ -14,6 +14,9 @@ _THEIRS = (
     "etc/initramfs/post-update.d/proxmox-boot-sync",
 )
 """The hooks of proxmox-boot-tool. They would write to the same ESPs, in their own way."""
+SNIPPET = "etc/apt/apt.conf.d/76pvefw-kernels"
+"""What keeps ``apt autoremove`` from kernels; see :mod:`pvefw.boot.autoremove`."""
+_HOOK = "etc/kernel/postinst.d/zz-pvefw-boot"
 _THEIR_TRIGGERS = "var/lib/dpkg/info/*-kernel-helper.triggers"
 """Of the packages that proxmox-boot-tool is in: since 9.0.1 it follows loaders by itself."""
 _KERNEL_INSTALL = "etc/kernel/postinst.d/zz-systemd-boot"
@@ -67,9 +70,7 @@ def scripts(program: str) -> Mapping[str, str]:
         )
 
     return {
-        "etc/kernel/postinst.d/zz-pvefw-boot": script(
-            "a kernel was installed", ' --installing "$1"'
-        ),
+        _HOOK: script("a kernel was installed", ' --installing "$1"'),
         "etc/kernel/postrm.d/zz-pvefw-boot": script("a kernel was removed"),
         "etc/initramfs/post-update.d/pvefw-boot": script("an initrd was made anew"),
     }
@@ -101,6 +102,11 @@ def install(paths: Paths) -> list[Path]:
         written.append(path)
     found = texts(program)
     return [*written, *units.install(paths, found, enable=list(found))]
+
+
+def are_installed(paths: Paths) -> bool:
+    """Whether :func:`install` was here."""
+    return paths.below(_HOOK).exists()
 
 
 def notes(paths: Paths) -> list[str]:
