@@ -122,8 +122,9 @@ def _bring(
         context.task.log(f"{one.who}: {line}")
     change.apply(looked.change, looked.listing)
     _arm(context, one, mount, looked, plan)
-    with noted(context, one, mount):
-        loader_files.Renewal(context, one, looked, plan, files, change).run()
+    if looked.aged.loaders:
+        with noted(context, one, mount):
+            loader_files.Renewal(context, one, looked, plan, files, change).run()
     return {**looked.change.digests, **change.digests}
 
 

@@ -59,6 +59,11 @@ def test_its_modules_say_whether_the_image_has_aged(host, uefi):
     assert named(uefi) == MODULES
 
 
+def test_an_esp_without_any_module_was_not_made_by_grub_install(host, uefi):
+    (uefi.mountpoint / "grub/x86_64-efi/linux.mod").unlink()
+    assert named(uefi) == {}
+
+
 def test_signed_images_are_compared_where_they_were_put(host, uefi):
     for one in host.signed:
         one.write_text("signed")

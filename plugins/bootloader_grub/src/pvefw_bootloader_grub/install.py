@@ -67,11 +67,16 @@ def packaged(esp: Esp, kinds: Iterable[Firmware]) -> Mapping[PurePosixPath, Path
 
     :param kinds: those that GRUB is there for.
     """
-    found = {}
+    found: dict[PurePosixPath, Path] = {}
     for kind in kinds:
         target, _ = _TARGETS[kind]
-        for module in sorted((_MODULES / target).glob("*.mod")):
-            found[PurePosixPath("grub", target, module.name)] = module
+        modules = {
+            PurePosixPath("grub", target, one.name): one
+            for one in sorted((_MODULES / target).glob("*.mod"))
+        }
+        # an ESP with none of them was set up in another way than by grub-install
+        if any((esp.mountpoint / one).is_file() for one in modules):
+            found |= modules
         shim_is_there = (esp.mountpoint / _SHIM).is_file()
         if kind is Firmware.UEFI and shim_is_there and all(one.is_file() for one in _SIGNED):
             grub, shim = _SIGNED
