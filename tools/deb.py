@@ -145,7 +145,7 @@ def pack(tree: Path, control: str, scripts: Mapping[str, str], target: Path) -> 
     )
     write(tree / "DEBIAN/control", text)
     for name, script in scripts.items():
-        write(tree / "DEBIAN" / name, script, 0o755)
+        write(tree / "DEBIAN" / name, script, 0o644 if name == "triggers" else 0o755)
     for one in tree.rglob("*"):
         if one.is_dir():
             one.chmod(0o755)
@@ -160,16 +160,26 @@ def pack(tree: Path, control: str, scripts: Mapping[str, str], target: Path) -> 
     return made
 
 
+def scripts() -> dict[str, str]:
+    """The package's maintainer scripts and triggers (deb-postinst(5), deb-triggers(5)), by name."""
+    replaced = {
+        "UNITS": " ".join(unit_texts()),
+        "HOOKS": " ".join(f"/{one}" for one in (*boot_hooks.scripts(PROGRAM), boot_hooks.SNIPPET)),
+    }
+    found = {}
+    for name in ("postinst", "prerm", "postrm", "triggers"):
+        found[name] = (DEBIAN / name).read_text()
+        for word, value in replaced.items():
+            found[name] = found[name].replace(word, value)
+    return found
+
+
 def main(target: Path) -> str | None:
     """Build both packages.
 
     :returns: ``None``, or the sentence that says what could not be built.
     """
     target.mkdir(parents=True, exist_ok=True)
-    scripts = {
-        name: (DEBIAN / name).read_text().replace("UNITS", " ".join(unit_texts()))
-        for name in ("postinst", "prerm", "postrm")
-    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         problem = dist.main(folder / "wheels")
@@ -179,7 +189,7 @@ def main(target: Path) -> str | None:
             fill(folder / "pvefw", folder / "wheels")
             fill_shims(folder / "shims", folder / "wheels")
             control = (DEBIAN / "control").read_text()
-            print(pack(folder / "pvefw", control, scripts, target))
+            print(pack(folder / "pvefw", control, scripts(), target))
             print(pack(folder / "shims", (DEBIAN / "control-shims").read_text(), {}, target))
         except subprocess.CalledProcessError as error:
             return f"{error.cmd[0]} failed, so there is no package"

@@ -27,6 +27,8 @@ class Context:
     task: Task
     files: MakeFiles = EspFiles
     sources: Sources = field(init=False)
+    unfit: set[str] = field(default_factory=set)
+    """Loaders whose new files did not pass their probe on one ESP: the other ESPs keep the old ones."""
 
     def __post_init__(self) -> None:
         self.sources = Sources(self.paths, choice.boot_id(self.paths))

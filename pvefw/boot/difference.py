@@ -99,7 +99,7 @@ def compare(
     :param believed: digests of files on the ESP that need not be read, by target.
     :raises OSError: something cannot be read.
     """
-    reasons, digests = _compare_copies(files, listing, tree, sources, believed)
+    reasons, digests = compare_copies(files, listing, tree.copies, sources, believed)
     for target, data in tree.texts.items():
         size = listing.size(target)
         if size is None:
@@ -122,17 +122,20 @@ def compare(
     )
 
 
-def _compare_copies(
+def compare_copies(
     files: EspFiles,
     listing: Listing,
-    tree: BootTree,
+    copies: Mapping[PurePosixPath, Path],
     sources: Sources,
     believed: Mapping[str, str],
 ) -> tuple[dict[PurePosixPath, str], dict[str, str]]:
-    """Why copies are to be written, and the digests of those that are right."""
+    """Why copies are to be written, and the digests of those that are right.
+
+    :raises OSError: something cannot be read.
+    """
     reasons: dict[PurePosixPath, str] = {}
     to_read: list[PurePosixPath] = []
-    for target, source in tree.copies.items():
+    for target, source in copies.items():
         size = listing.size(target)
         if size is None:
             reasons[target] = "is missing"
@@ -143,7 +146,7 @@ def _compare_copies(
 
     def there_and_wanted(target: PurePosixPath) -> tuple[str, str]:
         there = believed.get(str(target)) or files.digest(target)
-        return there, sources.digest(tree.copies[target])
+        return there, sources.digest(copies[target])
 
     digests: dict[str, str] = {}
     with in_background(there_and_wanted, to_read) as found:

@@ -15,10 +15,19 @@ _THEIRS = (
     "etc/initramfs/post-update.d/proxmox-boot-sync",
 )
 """The hooks of proxmox-boot-tool. They would write to the same ESPs, in their own way."""
+SNIPPET = "etc/apt/apt.conf.d/76pvefw-kernels"
+"""What keeps ``apt autoremove`` from kernels; see :mod:`pvefw.boot.autoremove`."""
+_HOOK = "etc/kernel/postinst.d/zz-pvefw-boot"
+_THEIR_TRIGGERS = "var/lib/dpkg/info/*-kernel-helper.triggers"
+"""Of the packages that proxmox-boot-tool is in: since 9.0.1 it follows loaders by itself."""
+_KERNEL_INSTALL = "etc/kernel/postinst.d/zz-systemd-boot"
 _SCRIPT = """\
 #!/bin/sh
 # Written by pvefw boot install-hooks. Runs when {when}.
-command -v {executable} >/dev/null || exit 0  # pvefw was removed
+if ! command -v {executable} >/dev/null; then
+    echo "$0: pvefw was removed: the ESPs stay as they are" >&2
+    exit 0
+fi
 exec {program} boot refresh{arguments}
 """
 
@@ -62,9 +71,7 @@ def scripts(program: str) -> Mapping[str, str]:
         )
 
     return {
-        "etc/kernel/postinst.d/zz-pvefw-boot": script(
-            "a kernel was installed", ' --installing "$1"'
-        ),
+        _HOOK: script("a kernel was installed", ' --installing "$1"'),
         "etc/kernel/postrm.d/zz-pvefw-boot": script("a kernel was removed"),
         "etc/initramfs/post-update.d/pvefw-boot": script("an initrd was made anew"),
     }
@@ -96,6 +103,29 @@ def install(paths: Paths) -> list[Path]:
         written.append(path)
     found = texts(program)
     return [*written, *units.install(paths, found, enable=list(found))]
+
+
+def are_installed(paths: Paths) -> bool:
+    """Whether :func:`install` was here."""
+    return paths.below(_HOOK).exists()
+
+
+def notes(paths: Paths) -> list[str]:
+    """What else on this host writes kernels or boot loaders to ESPs, a sentence each."""
+    found = []
+    there = paths.below(_KERNEL_INSTALL)
+    if there.exists() and os.access(there, os.X_OK):
+        found.append(
+            f"{there}, of Debian's package systemd-boot, copies kernels to the ESP that is mounted on "
+            f"/efi, /boot or /boot/efi, beside pvefw's; if that is not wanted: chmod -x {there}"
+        )
+    found += [
+        f"{path.stem} brings new boot loaders to the ESPs by its own dpkg triggers; those of pvefw's "
+        "package do nothing as long as it is installed"
+        for path in sorted(paths.root.glob(_THEIR_TRIGGERS))
+        if b"/usr/lib/" in (files.read_if_exists(path) or b"")
+    ]
+    return found
 
 
 def _make_executable(path: Path) -> None:

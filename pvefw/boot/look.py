@@ -1,10 +1,10 @@
 """One mounted ESP against the plan: what loaders want there, and what is there. Nothing is changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from pvefw.boot import esps, signatures
+from pvefw.boot import esps, loader_files, signatures
 from pvefw.boot.context import Context
 from pvefw.boot.difference import Difference, compare, merged
 from pvefw.boot.esp_files import Listing, shown
@@ -35,6 +35,8 @@ class Looked:
     """What was put on it by ``init`` but is no longer there."""
     refused: Sequence[str] = ()
     """Why Secure Boot will not start its loaders."""
+    aged: loader_files.Aged = field(default_factory=loader_files.Aged)
+    """The loaders' own files against those of this host's packages."""
 
 
 def look(
@@ -63,13 +65,14 @@ def look(
             record = replace(record, manifest=sorted(keys(listing.files)))
         change = compare(files, listing, tree, context.sources, record, believed)
         refused = signatures.refused_loaders(context.paths, mount.path)
+        aged = loader_files.aged(context, esp, found, files, listing, believed)
     except OSError as error:
         raise StoreError(
             f"{one.who}: it cannot be read: {error.strerror or error}",
             hint="See the kernel's log for errors of that disk: dmesg",
         ) from error
     arm, missing = to_arm(context, found, plan), "" if found.states else names[0]
-    return Looked(esp, found, tree, listing, change, arm, record, missing, refused)
+    return Looked(esp, found, tree, listing, change, arm, record, missing, refused, aged)
 
 
 def _wanted(context: Context, names: Sequence[str], esp: Esp, plan: BootPlan) -> BootTree:

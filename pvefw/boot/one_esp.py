@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pvefw.boot import esps, manifest, records, sync
+from pvefw.boot import esps, loader_files, manifest, records, sync
 from pvefw.boot.choice import Planned
 from pvefw.boot.context import Context
 from pvefw.boot.difference import compare
@@ -38,10 +38,10 @@ def refresh_one(context: Context, one: Registered, planned: Planned) -> bool:
     with context.machine.mounted(device) as mount:
         looked = look(context, one, mount, plan, record, believed)
         _keep_the_running_one(one, looked, planned)
-        for warning in (*looked.tree.warnings, *looked.refused):
+        for warning in (*looked.tree.warnings, *looked.refused, *looked.aged.unsigned):
             context.task.warn(f"{one.who}: {warning}")
-        changed = bool(looked.change or looked.to_arm)
-        digests = dict(looked.change.digests)
+        changed = bool(looked.change or looked.to_arm or looked.aged.loaders)
+        digests = {**looked.change.digests, **looked.aged.digests}
         if changed:
             digests |= _bring(context, one, mount, looked, plan)
         else:
@@ -84,7 +84,8 @@ def _ours(context: Context, one: Registered, mount: Mounted, looked: Looked) -> 
     known = set(records.load(context.paths, one.entry).manifest)
     known |= set(looked.record.manifest) | manifest.keys((*looked.tree.copies, *looked.tree.texts))
     try:
-        listing = context.files(mount.path).listing() if looked.change else looked.listing
+        unchanged = not looked.change and not looked.aged.loaders
+        listing = looked.listing if unchanged else context.files(mount.path).listing()
     except OSError as error:
         raise StoreError(f"{one.who}: it cannot be read: {error.strerror or error}") from error
     return manifest.still_there(known, listing)
@@ -121,6 +122,9 @@ def _bring(
         context.task.log(f"{one.who}: {line}")
     change.apply(looked.change, looked.listing)
     _arm(context, one, mount, looked, plan)
+    if looked.aged.loaders:
+        with noted(context, one, mount):
+            loader_files.Renewal(context, one, looked, plan, files, change).run()
     return {**looked.change.digests, **change.digests}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pvefw.boot import choice, esps, records
+from pvefw.boot import autoremove, choice, esps, records
 from pvefw.boot.choice import Planned
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Registered
@@ -40,6 +40,10 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
     spent = choice.settle(context.paths)
     if spent:
         context.task.log(f"kernel {spent} was to boot once; the host was started since")
+    try:
+        autoremove.protect(context.paths, context.task)
+    except PvefwError as error:  # the ESPs matter more
+        context.task.warn(error.message)
     if not kernel_files.entries(context.paths.esp_uuids):
         context.task.log(f"no ESP is configured in {context.paths.esp_uuids}; nothing to do")
         return Result([], {}, [])

@@ -177,6 +177,7 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
     if looked.missing_loader:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
     problems += looked.refused
+    problems += looked.aged.lines()
     problems += _rivals(looked.found)
     problems += [
         f"a boot loader cannot say: {failure}" for failure in looked.found.failures.values()

@@ -86,7 +86,7 @@ class Change:
         self._copy(change.copies)
         for target, data in change.texts.items():
             self._stop_if_cancelled()
-            self._replace_text(target, data)
+            self.replace(target, data)
         for group in change.prune:
             self._remove(group)
         for directory in change.empty:
@@ -137,7 +137,11 @@ class Change:
         except OSError as error:
             raise store_files.failed("read", source, error) from error
 
-    def _replace_text(self, target: PurePosixPath, data: bytes) -> None:
+    def replace(self, target: PurePosixPath, data: bytes) -> None:
+        """Give a file another content, durably.
+
+        :raises StoreError: it cannot be written; the old content is still there.
+        """
         try:
             self._create(target, [data])
             with self._explained("write", target):

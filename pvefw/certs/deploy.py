@@ -156,7 +156,23 @@ def _reload(node: Node, task: Task) -> None:
     try:
         programs.run(shlex.split(command), timeout=_RELOAD_SECONDS)
     except (ProgramError, ValueError) as error:
+        if stopped := _stopped(command):
+            task.log(f"{stopped} is stopped; it reads the certificate when it starts")
+            return
         raise ProgramError(str(error), hint=f"Try again with: {command}") from error
+
+
+def _stopped(command: str) -> str:
+    """The units that ``systemctl reload`` was to reload, where each was stopped; empty otherwise.
+
+    systemctl(1) fails for a unit that is not active; one that has failed is no business of ours to hide.
+    """
+    words = command.split()
+    units = [one for one in words[2:] if not one.startswith("-")]
+    if words[:2] != ["systemctl", "reload"] or not units:
+        return ""
+    states = programs.run(["systemctl", "is-active", *units], check=False).stdout.split()
+    return ", ".join(units) if states == ["inactive"] * len(units) else ""
 
 
 def _has_pveproxy(paths: Paths) -> bool:

@@ -218,6 +218,8 @@ def install_hooks(app: App) -> None:
 
     for path in hooks.install(app.paths):
         click.echo(f"Wrote {path}")
+    for note in hooks.notes(app.paths):
+        click.echo(f"WARN: {note}", err=True)
 
 
 @boot.group(invoke_without_command=True)

@@ -4,8 +4,8 @@ Core chooses the kernels, mounts the ESPs, compares, copies, syncs, prunes and u
 what its loader wants to find there.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from pvefw.core.hookspecs import optional, required
 from pvefw.core.model import BootPlan, BootState, BootTree, Esp, Firmware, Task
@@ -78,6 +78,33 @@ class BootloaderSpec:
         :param task: for messages and cancellation.
         :raises Unsupported: this loader cannot boot an entry once; nothing was changed.
         :raises ProviderError: when it cannot be arranged; the default entry is unharmed.
+        """
+
+    @optional
+    def boot_files(self, esp: Esp) -> Mapping[PurePosixPath, Path]:
+        """The loader's own files on this ESP, and what this host's packages have of them now. Since 1.1.
+
+        Core compares them by content: an ESP with others is out of step, and a refresh replaces them
+        after the kernels and the configuration, folder after folder, each durably before the next. The
+        old ones are put back where :meth:`boot_probe` does not find the loader and its kernels with the
+        new ones.
+
+        :param esp: mounted, perhaps read-only; :meth:`boot_probe` finds the loader on it.
+        :returns: target on the ESP to file of the host; nothing for what no package of this host has.
+        :raises ProviderError: when the ESP cannot be read.
+        """
+
+    @optional
+    def boot_update(self, esp: Esp, firmware: Sequence[Firmware], task: Task) -> None:
+        """Replace the loader's own files, where copies of :meth:`boot_files` do not do. Since 1.1.
+
+        For loaders whose image is made on the host, for this disk. The firmware's boot entries are not
+        touched.
+
+        :param esp: mounted and writable.
+        :param firmware: the kinds that :meth:`boot_probe` has found the loader for.
+        :param task: for messages and cancellation.
+        :raises ProviderError: with the failing program's last words.
         """
 
     @optional

@@ -1,8 +1,8 @@
 """GRUB for pvefw: on synced ESPs under UEFI and BIOS, and on hosts with an ordinary ``/boot``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, BootState, BootTree, Esp, Firmware, Task, hookimpl
 
@@ -31,6 +31,21 @@ class Grub:
         from pvefw_bootloader_grub import install
 
         install.install(esp, firmware, task)
+
+    @hookimpl
+    def boot_files(self, esp: Esp) -> Mapping[PurePosixPath, Path]:
+        """Its modules, and the signed images; an image that is made here is made of the same modules."""
+        from pvefw_bootloader_grub import install, probe
+
+        return install.packaged(esp, probe.firmware(esp))
+
+    @hookimpl
+    def boot_update(self, esp: Esp, firmware: Sequence[Firmware], task: Task) -> None:
+        """grub-install again, without the firmware's boot entries."""
+        from pvefw_bootloader_grub import install
+
+        for kind in firmware:
+            install.put(esp, kind, task)
 
     @hookimpl
     def boot_render(self, esp: Esp, plan: BootPlan) -> BootTree:

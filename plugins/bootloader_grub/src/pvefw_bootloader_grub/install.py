@@ -1,8 +1,8 @@
 """GRUB's own binaries, through grub-install."""
 
 import shutil
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 
 from pvefw.api import Esp, Firmware, ProviderError, Task, Unsupported, run
 from pvefw_bootloader_grub import files, nvram
@@ -16,11 +16,23 @@ _SIGNED = (
     _MODULES / "x86_64-efi-signed/grubx64.efi.signed",
     Path("/usr/lib/shim/shimx64.efi.signed"),
 )
+_SHIM = PurePosixPath("EFI/proxmox/shimx64.efi")
 _SECONDS = 300.0
 
 
 def install(esp: Esp, firmware: Firmware, task: Task) -> None:
     """See :meth:`BootloaderSpec.boot_install`."""
+    put(esp, firmware, task)
+    if firmware is Firmware.UEFI:
+        nvram.register(esp, task)
+
+
+def put(esp: Esp, firmware: Firmware, task: Task) -> None:
+    """Have grub-install write all of GRUB's own files; the firmware's boot entries stay as they are.
+
+    :raises Unsupported: GRUB for this firmware is not installed on this host.
+    :raises ProviderError: grub-install failed.
+    """
     target, package = _TARGETS[firmware]
     program = _program()
     if program is None or not (_MODULES / target / "modinfo.sh").is_file():
@@ -48,7 +60,29 @@ def install(esp: Esp, firmware: Firmware, task: Task) -> None:
     _run(uefi, task)
     if signed:
         _let_the_removable_one_find_its_menu(esp.mountpoint / "EFI")
-    nvram.register(esp, task)
+
+
+def packaged(esp: Esp, kinds: Iterable[Firmware]) -> Mapping[PurePosixPath, Path]:
+    """What grub-install copies as it is, and an image is made of: target on the ESP to file of the host.
+
+    :param kinds: those that GRUB is there for.
+    """
+    found: dict[PurePosixPath, Path] = {}
+    for kind in kinds:
+        target, _ = _TARGETS[kind]
+        modules = {
+            PurePosixPath("grub", target, one.name): one
+            for one in sorted((_MODULES / target).glob("*.mod"))
+        }
+        # an ESP with none of them was set up in another way than by grub-install
+        if any((esp.mountpoint / one).is_file() for one in modules):
+            found |= modules
+        shim_is_there = (esp.mountpoint / _SHIM).is_file()
+        if kind is Firmware.UEFI and shim_is_there and all(one.is_file() for one in _SIGNED):
+            grub, shim = _SIGNED
+            found[PurePosixPath("EFI/proxmox/grubx64.efi")] = grub
+            found[_SHIM] = shim
+    return found
 
 
 def _let_the_removable_one_find_its_menu(efi: Path) -> None:

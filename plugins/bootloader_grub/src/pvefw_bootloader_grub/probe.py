@@ -1,7 +1,7 @@
 """What of GRUB lies on an ESP. Nothing is written."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pvefw.api import BootState, Esp, Firmware, ProviderError
@@ -19,14 +19,14 @@ def probe(esp: Esp) -> BootState | None:
     """See :meth:`BootloaderSpec.boot_probe`."""
     root = esp.mountpoint
     try:
-        firmware = list(_firmware(esp))
-        if not firmware:
+        kinds = firmware(esp)
+        if not kinds:
             return None
         menu = _menu(root)
         environment = grubenv.read(root / ENVIRONMENT) or {}
         kernels = {entry.version: None for _, entry in menu.kernels() if _is_complete(entry, root)}
         return BootState(
-            firmware=firmware,
+            firmware=kinds,
             kernels=list(kernels),
             default=_default(menu, environment.get("saved_entry", "")),
             next_boot=_version(menu, environment.get("next_entry", "")),
@@ -34,6 +34,14 @@ def probe(esp: Esp) -> BootState | None:
         )
     except OSError as error:
         raise ProviderError(f"{root}: cannot be read: {error.strerror}") from error
+
+
+def firmware(esp: Esp) -> Sequence[Firmware]:
+    """The kinds of firmware that start GRUB from an ESP.
+
+    :raises OSError: it cannot be read.
+    """
+    return list(_firmware(esp))
 
 
 def _firmware(esp: Esp) -> Iterator[Firmware]:

@@ -1,6 +1,6 @@
 """systemd-boot for pvefw: entries of the Boot Loader Specification, and boots that happen once."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -59,6 +59,14 @@ class SystemdBoot:
     def boot_install(self, esp: Esp, task: Task) -> None:
         """As ``bootctl install`` does it."""
         installation.install(esp, self.efivars, task)
+
+    @hookimpl
+    def boot_files(self, esp: Esp) -> Mapping[PurePosixPath, Path]:
+        """In ``EFI/systemd`` and ``EFI/BOOT``, as the package systemd-boot-efi has them."""
+        try:
+            return installation.packaged(esp.mountpoint)
+        except OSError as error:
+            raise ProviderError(f"{esp.device}: {error.strerror or error}") from error
 
     @hookimpl
     def boot_render(self, plan: BootPlan) -> BootTree:

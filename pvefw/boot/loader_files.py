@@ -1,0 +1,190 @@
+"""The loaders' own files age: an upgrade of their packages has to reach every ESP.
+
+They are compared by content with what this host's packages have now, and replaced after the kernels and
+the configuration. The old ones are kept until the new ones are complete and the loader was probed with
+them; they are put back where that fails, and the other ESPs keep theirs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from pvefw.boot import firmware, signatures
+from pvefw.boot.context import Context
+from pvefw.boot.difference import Difference, compare_copies
+from pvefw.boot.esp_files import EspFiles, Listing, shown
+from pvefw.boot.esps import Registered
+from pvefw.boot.loaders import Found
+from pvefw.boot.manifest import key, keys
+from pvefw.boot.sync import Change
+from pvefw.core.errors import Cancelled, PvefwError, StoreError
+from pvefw.core.model import BootPlan, BootState, Esp
+
+if TYPE_CHECKING:
+    from pvefw.boot.look import Looked
+
+
+@dataclass(frozen=True)
+class Aged:
+    """What of the loaders on one ESP is not what this host's packages have."""
+
+    loaders: Mapping[str, Difference] = field(default_factory=dict)
+    """Loader to its files that are to be replaced."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """Of the files that are right: target to SHA-256."""
+    unsigned: Sequence[str] = ()
+    """What is not replaced, as the firmware would refuse it, one sentence each."""
+
+    def lines(self) -> list[str]:
+        """For people, one line for each loader."""
+        found = []
+        for name, change in self.loaders.items():
+            first, *others = change.copies
+            more = f" and {len(others)} more" if others else ""
+            found.append(
+                f"{name} is not that of this host's packages: {shown(first)}{more}: pvefw boot refresh"
+            )
+        return [*found, *self.unsigned]
+
+
+def aged(
+    context: Context,
+    esp: Esp,
+    found: Found,
+    files: EspFiles,
+    listing: Listing,
+    believed: Mapping[str, str],
+) -> Aged:
+    """Compare the loaders that were found with the host's packages.
+
+    :param believed: digests of files on the ESP that need not be read, by target.
+    :raises OSError: something cannot be read.
+    :raises PvefwError: a loader cannot say what it is made of.
+    """
+    loaders: dict[str, Difference] = {}
+    digests: dict[str, str] = {}
+    unsigned: list[str] = []
+    for name in found.states:
+        loader = context.loaders.get(name)
+        if "boot_files" not in loader.implemented or name in context.unfit:
+            continue
+        copies = dict(loader.hooks.boot_files(esp=esp))
+        reasons, same = compare_copies(files, listing, copies, context.sources, believed)
+        digests |= same
+        refused = _refused(context, esp, {target: copies[target] for target in reasons})
+        if refused:
+            names = ", ".join(map(str, refused))
+            unsigned.append(
+                f"{name} is left as it is: Secure Boot is on, and the new one is not signed: {names}"
+            )
+        elif reasons:
+            loaders[name] = Difference(
+                {target: copies[target] for target in reasons}, reasons=reasons
+            )
+    return Aged(loaders, digests, unsigned)
+
+
+def _refused(context: Context, esp: Esp, copies: Mapping[PurePosixPath, Path]) -> Sequence[Path]:
+    """The new images without a signature, in the place of signed ones, where Secure Boot is on."""
+    if not firmware.secure_boot(context.paths):
+        return []
+    return [
+        source
+        for target, source in copies.items()
+        if target.suffix.lower() == ".efi"
+        and (esp.mountpoint / target).is_file()
+        and signatures.is_signed(esp.mountpoint / target)
+        and not signatures.is_signed(source)
+    ]
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """Replaces the files of loaders on one ESP; its kernels and configuration are in place."""
+
+    context: Context
+    one: Registered
+    looked: "Looked"
+    plan: BootPlan
+    files: EspFiles
+    change: Change
+
+    def run(self) -> None:
+        """Replace what has aged.
+
+        :raises StoreError: the new files cannot be written, or did not pass; the old ones are in place.
+        :raises Cancelled: the old ones are in place.
+        """
+        for name, difference in self.looked.aged.loaders.items():
+            try:
+                problem = self._renew(name, difference)
+            except OSError as error:
+                raise StoreError(
+                    f"{self.one.who}: it cannot be read: {error.strerror or error}"
+                ) from error
+            if problem:
+                self.context.unfit.add(name)
+                raise StoreError(
+                    f"{self.one.who}: {name} could not be replaced by that of this host's packages: "
+                    f"{problem}",
+                    hint="The old one is in place again, and stays on the other ESPs, too. "
+                    f"Look at the packages of {name}, then: pvefw boot refresh",
+                )
+
+    def _renew(self, name: str, difference: Difference) -> str:
+        """Replace the files of one loader; why that did not do, or empty."""
+        count = len(difference.copies)
+        self.context.task.log(f"{self.one.who}: {name}: replacing {count} of its own files")
+        before, old = self.looked.found.states[name], self._old_files(difference)
+        try:
+            self._write(name, difference, before)
+            problem = self._problem(name, before)
+        except Cancelled:
+            self._put_back(old)
+            raise
+        except PvefwError as error:
+            problem = error.message
+        if problem:
+            self._put_back(old)
+        return problem
+
+    def _write(self, name: str, difference: Difference, before: BootState) -> None:
+        loader, task = self.context.loaders.get(name), self.context.task
+        if "boot_update" in loader.implemented:
+            loader.hooks.boot_update(esp=self.looked.esp, firmware=before.firmware, task=task)
+        else:
+            self.change.apply(difference, self.files.listing())
+
+    def _old_files(self, difference: Difference) -> Mapping[PurePosixPath, bytes]:
+        """The loader's own files as they are: what is to be replaced, and what else was put there by us
+        and is neither kernel nor configuration.
+        """
+        rendered = keys((*self.looked.tree.copies, *self.looked.tree.texts))
+        wanted = ({*self.looked.record.manifest} - rendered) | keys(difference.copies)
+        listing = self.files.listing()
+        return {
+            one: self.files.read(one)
+            for one, size in listing.files.values()
+            if key(one) in wanted and size >= 0
+        }
+
+    def _put_back(self, old: Mapping[PurePosixPath, bytes]) -> None:
+        listing = self.files.listing()
+        for target, data in old.items():
+            if listing.size(target) != len(data) or self.files.read(target) != data:
+                self.change.replace(target, data)
+
+    def _problem(self, name: str, before: BootState) -> str:
+        """What the probe does not find with the new files; empty where all is well."""
+        found = self.context.loaders.probe(self.looked.esp)
+        state = found.states.get(name)
+        if state is None:
+            return found.failures.get(name, "its probe does not find it")
+        if before.loader_version and not state.loader_version:
+            return "its probe does not find its version"
+        missing = [one.version for one in self.plan.kernels if one.version not in state.kernels]
+        if missing:
+            return f"its probe does not find {', '.join(missing)}"
+        refused = signatures.refused_loaders(self.context.paths, self.looked.esp.mountpoint)
+        return "" if self.looked.refused else "; ".join(refused)

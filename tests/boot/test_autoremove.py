@@ -1,0 +1,59 @@
+"""``apt autoremove`` and the kernels that somebody chose: APT itself reads what we write."""
+
+import re
+import subprocess
+
+import pytest
+
+from pvefw.boot import choice, hooks, kernels, refresh
+
+PINNED, MANUAL, RUNNING, OTHER = "6.8.12-4-pve", "6.8.4-2-pve", "6.5.13-6-pve", "6.8.11-1-pve"
+
+
+def protected(host):
+    """The expressions, as APT understands its configuration."""
+    asked = ["apt-config", "-c", str(host.root / hooks.SNIPPET), "dump", "APT::NeverAutoRemove"]
+    said = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return re.findall(r'^APT::NeverAutoRemove:: "(.*)";$', said, re.MULTILINE)
+
+
+@pytest.fixture
+def hooked(host, monkeypatch):
+    """A host with our hooks, three kernels chosen and a fourth that is not."""
+    monkeypatch.setattr(kernels, "running", lambda: RUNNING)
+    host.install(OTHER)
+    host.write("etc/kernel/postinst.d/zz-pvefw-boot", "#!/bin/sh\n")
+    choice.pin(host.paths, PINNED, next_boot=False)
+    choice.add(host.paths, MANUAL)
+    return host
+
+
+@pytest.mark.parametrize("version", [PINNED, MANUAL, RUNNING])
+@pytest.mark.parametrize(
+    "name", ["linux-image-{}", "proxmox-kernel-{}-signed", "pve-kernel-{}", "linux-headers-{}"]
+)
+def test_chosen_kernels_stay(hooked, ready, version, name):
+    refresh.refresh(ready())
+    package = name.format(version)
+    assert any(re.search(one, package) for one in protected(hooked))
+
+
+def test_no_other_kernel_stays(hooked, ready):
+    refresh.refresh(ready())
+    names = [f"proxmox-kernel-{OTHER}", f"proxmox-kernel-{PINNED}x", "proxmox-kernel-6x8.12-4-pve"]
+    found = protected(hooked)
+    assert len([one for one in found if "pve" in one]) >= 3
+    ours = [one for one in found if one.endswith("(-signed)?$")]
+    assert not any(re.search(one, name) for one in ours for name in names)
+
+
+def test_without_hooks_nothing_is_written(host, ready):
+    refresh.refresh(ready())
+    assert not (host.root / hooks.SNIPPET).exists()
+
+
+def test_it_is_written_once(hooked, ready):
+    refresh.refresh(ready())
+    before = (hooked.root / hooks.SNIPPET).stat().st_mtime_ns
+    refresh.refresh(ready())
+    assert (hooked.root / hooks.SNIPPET).stat().st_mtime_ns == before

@@ -1,0 +1,195 @@
+"""Loaders' own files age: an upgrade of their packages reaches every ESP, and harms none."""
+
+from pathlib import PurePosixPath
+
+import pytest
+from boot.computer import PowerCut, Steps
+from boot.conftest import KERNELS, UUIDS, Plain, loaders_of
+
+from pvefw.api import ProviderError, hookimpl
+from pvefw.boot import refresh, registry, status
+from pvefw.core.errors import Cancelled, PvefwError
+from pvefw.testing.fakes import FakeTask
+
+
+class Packaged(Plain):
+    """Comes from a package; starts from either of two images that say ``loader``."""
+
+    images = ("plain/loader", "spare/loader")
+
+    def __init__(self, package):
+        super().__init__()
+        self.package = package
+
+    @hookimpl
+    def boot_install(self, esp, firmware, task):
+        super().boot_install(esp=esp, firmware=firmware, task=task)
+        for one in self.images:
+            (esp.mountpoint / one).parent.mkdir(exist_ok=True)
+            (esp.mountpoint / one).write_bytes(self.package.read_bytes())
+
+    @hookimpl
+    def boot_probe(self, esp):
+        images = [esp.mountpoint / one for one in self.images]
+        if not any(one.exists() and one.read_bytes().startswith(b"loader") for one in images):
+            return None
+        return super().boot_probe(esp=esp)
+
+    @hookimpl
+    def boot_files(self, esp):
+        return {PurePosixPath(one): self.package for one in self.images}
+
+
+class Made(Packaged):
+    """Its image is made on the host."""
+
+    made = b"loader 2 for this disk"
+
+    @hookimpl
+    def boot_update(self, esp, firmware, task):
+        assert list(firmware) == [self.firmware]
+        for one in self.images:
+            (esp.mountpoint / one).write_bytes(self.package.read_bytes())
+        (esp.mountpoint / "plain/core").write_bytes(self.made)
+        if self.made == b"":
+            raise ProviderError("no space left on device")
+
+
+@pytest.fixture
+def package(host):
+    host.write("usr/lib/plain/loader", "loader 1")
+    return host.root / "usr/lib/plain/loader"
+
+
+def set_up(context, machine, loader):
+    def again(**changes):
+        return context(loaders=loaders_of(loader), **changes)
+
+    for uuid in UUIDS:
+        registry.init(again(), machine.path_of(uuid), "plain")
+    assert status.status(again()).ok
+    return again
+
+
+@pytest.fixture
+def aging(context, machine, package):
+    """Both ESPs, with a loader that comes from a package."""
+    return set_up(context, machine, Packaged(package))
+
+
+def images(machine, uuid):
+    return [(machine.directory / uuid / one).read_bytes() for one in Packaged.images]
+
+
+def test_an_upgrade_is_seen_and_reaches_every_esp(aging, machine, package):
+    package.write_bytes(b"loader 2")  # as long as the old one
+
+    for one in status.status(aging()).esps:
+        assert one.state == "drift"
+        assert one.problems == [
+            "plain is not that of this host's packages: plain/loader and 1 more: pvefw boot refresh"
+        ]
+    result = refresh.refresh(aging())
+
+    assert sorted(result.changed) == sorted(UUIDS)
+    assert [images(machine, one) for one in UUIDS] == [[b"loader 2"] * 2] * 2
+    assert status.status(aging()).ok
+    assert refresh.refresh(aging()).changed == []
+
+
+def test_a_loader_damaged_on_an_esp_is_repaired(aging, machine):
+    (machine.directory / UUIDS[1] / "spare/loader").write_bytes(b"loader 0")
+    assert [one.state for one in status.status(aging()).esps] == ["ok", "drift"]
+    refresh.refresh(aging())
+    assert status.status(aging()).ok
+
+
+def test_a_new_loader_that_does_not_pass_its_probe_is_taken_back(aging, machine, package, host):
+    package.write_bytes(b"rubbish!")
+    host.install("6.8.20-1-pve")
+
+    with pytest.raises(PvefwError, match="its probe does not find it") as caught:
+        refresh.refresh(aging())
+
+    assert "The old one is in place again, and stays on the other ESPs, too" in caught.value.hint
+    assert [images(machine, one) for one in UUIDS] == [[b"loader 1"] * 2] * 2
+    for one in status.status(aging()).esps:
+        assert "6.8.20-1-pve" in one.loaders["plain"]["kernels"]
+
+
+def test_an_image_that_is_made_on_the_host_is_made_again(context, machine, package):
+    again = set_up(context, machine, Made(package))
+    package.write_bytes(b"loader 2")
+    refresh.refresh(again())
+    for uuid in UUIDS:
+        assert (machine.directory / uuid / "plain/core").read_bytes() == Made.made
+    assert status.status(again()).ok
+
+
+def test_what_could_not_be_made_is_taken_back(context, machine, package):
+    loader = Made(package)
+    again = set_up(context, machine, loader)
+    package.write_bytes(b"loader 2")
+    refresh.refresh(again())
+    package.write_bytes(b"loader 3")
+    loader.made = b""
+
+    with pytest.raises(PvefwError, match="no space left on device"):
+        refresh.refresh(again())
+
+    for uuid in UUIDS:
+        assert images(machine, uuid) == [b"loader 2"] * 2
+        assert (machine.directory / uuid / "plain/core").read_bytes() == Made.made
+
+
+def test_a_cancelled_task_leaves_the_old_loader(aging, machine, package):
+    class Stopped(FakeTask):
+        def log(self, message):
+            self.cancelled |= "own files" in message
+
+    package.write_bytes(b"loader 2")
+    with pytest.raises(Cancelled):
+        refresh.refresh(aging(task=Stopped()))
+    assert images(machine, UUIDS[0]) == [b"loader 1"] * 2
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+def test_a_power_cut_leaves_a_whole_image_at_every_step(aging, machine, package, lossy):
+    whole, stop = {b"loader 1", b"loader 2", b"loader 3"}, 0
+    wanted = b"loader 1"
+    while True:
+        wanted = b"loader 3" if wanted == b"loader 2" else b"loader 2"
+        package.write_bytes(wanted)
+        steps = Steps(stop, lossy=lossy)
+        try:
+            refresh.refresh(aging(files=steps.files))
+        except PowerCut:
+            assert whole & {
+                path.read_bytes()
+                for one in Packaged.images
+                if (path := machine.directory / UUIDS[0] / one).exists()
+            }
+            refresh.refresh(aging())
+            assert [images(machine, one) for one in UUIDS] == [[wanted] * 2] * 2
+            stop += 1
+            continue
+        break
+    assert stop > 10
+
+
+def test_secure_boot_keeps_a_signed_loader(aging, machine, package, monkeypatch):
+    monkeypatch.setattr("pvefw.boot.firmware.secure_boot", lambda paths: True)
+    monkeypatch.setattr(
+        "pvefw.boot.signatures.is_signed", lambda path: b"signed" in path.read_bytes()
+    )
+    monkeypatch.setattr(Packaged, "images", ("plain/loader.efi",))
+    image = machine.directory / UUIDS[0] / "plain/loader.efi"
+    for uuid in UUIDS:
+        (machine.directory / uuid / "plain/loader.efi").write_bytes(b"loader 1, signed")
+
+    task = FakeTask()
+    refresh.refresh(aging(task=task))
+
+    assert image.read_bytes() == b"loader 1, signed"
+    assert any("the new one is not signed" in one for one in task.warnings)
+    assert KERNELS[-1] in status.status(aging()).kernels

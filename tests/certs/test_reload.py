@@ -1,0 +1,62 @@
+"""The service that is to use a new certificate, where it is stopped."""
+
+import pytest
+from certificates import NOW, Log, self_signed
+
+from pvefw.certs import deploy, install
+from pvefw.store import node_settings
+from pvefw.store.paths import Paths
+
+SYSTEMCTL = """#!/bin/sh
+verb=$1; shift
+case $verb in
+is-active) cat {states}; grep -qx active {states} ;;
+*) echo "$1 is not active, cannot $verb." >&2; exit 1 ;;
+esac
+"""
+"""As systemctl(1) answers for a unit that does not run."""
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """Installs a certificate and tells the service; what that said, and whom it could not tell."""
+    program, states = tmp_path / "bin/systemctl", tmp_path / "states"
+    program.parent.mkdir()
+    program.write_text(SYSTEMCTL.format(states=states))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+    def run(command, *said):
+        states.write_text("".join(f"{one}\n" for one in said))
+        paths, log = Paths(tmp_path / "root", "pve1"), Log()
+        node_settings.change(paths, {"reload-command": command})
+        deploy.prepare(paths)
+        install.install_pair(paths, *self_signed(), log, NOW)
+        return log, deploy.deploy(paths, log)
+
+    return run
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_stopped_services_are_not_a_failure(told, count):
+    units = " ".join(["nginx", "haproxy"][:count])
+    log, failed = told(f"systemctl reload {units}", *["inactive"] * count)
+    assert list(failed) == []
+    assert log.warnings == []
+    assert any("stopped; it reads the certificate when it starts" in one for one in log.lines)
+
+
+@pytest.mark.parametrize(
+    ("command", "states"),
+    [
+        ("systemctl reload nginx", ["failed"]),
+        ("systemctl reload nginx", ["active"]),
+        ("systemctl reload nginx haproxy", ["inactive", "active"]),
+        ("systemctl restart nginx", ["inactive"]),
+        ("systemctl reload", []),
+        ("false", ["inactive"]),
+    ],
+)
+def test_every_other_failure_is_one(told, command, states):
+    _, failed = told(command, *states)
+    assert list(failed) == ["reload-command"]
