@@ -202,7 +202,7 @@ def _checked(issuers: Sequence[str], what: str) -> Sequence[str]:
 
 
 class Standing:
-    """Answers dns-persist-01: the record is there already, and nobody touches DNS."""
+    """Answers dns-persist-01: the record already exists, and nobody touches DNS."""
 
     def challenge_types(self) -> Sequence[str]:
         """Only dns-persist-01."""

@@ -81,7 +81,7 @@ def install(paths: Paths) -> list[Path]:
     """Write the hooks and the unit; enable it where this is the running host.
 
     :returns: what was written.
-    :raises UsageError: proxmox-boot-tool's own hooks are in force.
+    :raises UsageError: proxmox-boot-tool's own hooks are enabled.
     :raises StoreError: something cannot be written.
     :raises ProgramError: systemd does not like the unit, or cannot be told.
     """
@@ -91,8 +91,8 @@ def install(paths: Paths) -> list[Path]:
     if theirs:
         named = " ".join(map(str, theirs))
         raise UsageError(
-            f"boot install-hooks: the hooks of proxmox-boot-tool are in force: {named}",
-            hint=f"Both would write to the same ESPs. Take theirs out of force: chmod -x {named}",
+            f"boot install-hooks: the hooks of proxmox-boot-tool are enabled: {named}",
+            hint=f"Both would write to the same ESPs. Disable them: chmod -x {named}",
         )
     program = units.program()
     written = []

@@ -118,7 +118,7 @@ def begin(
     """Break the seal, before the first change.
 
     :param ours: what is about to be written, by its keys.
-    :param strangers: what is there already and is called as our leftovers are.
+    :param strangers: what already exists and is called as our leftovers are.
     :raises StoreError: it cannot be written.
     """
     record = load(paths, uuid)

@@ -39,7 +39,9 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
     """As :func:`refresh`, for whoever holds the lock."""
     spent = choice.settle(context.paths)
     if spent:
-        context.task.log(f"kernel {spent} was to boot once; the host was started since")
+        context.task.log(
+            f"kernel {spent} was to boot once: that is over, the host has rebooted since"
+        )
     try:
         autoremove.protect(context.paths, context.task)
     except PvefwError as error:  # the ESPs matter more

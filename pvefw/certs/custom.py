@@ -29,7 +29,7 @@ def set_pair(
     """Install a certificate and its key for the services, and tell the observers.
 
     :param certificate: PEM: the leaf and its chain, in any unambiguous order.
-    :param key: PEM; ``None`` for the key that is there already.
+    :param key: PEM; ``None`` for the key that already exists.
     :param force: replace a pair that is there.
     :param restart: let the service use it now; without it, it does so when it is restarted.
     :raises UsageError: there is a pair, and no force.
@@ -37,7 +37,7 @@ def set_pair(
     """
     if not force and files.exists(paths.proxy_certificate):
         raise UsageError(
-            f"cert set: {paths.proxy_certificate} is there already",
+            f"cert set: {paths.proxy_certificate} already exists",
             hint="Replace it with --force, or remove it first: pvefw cert delete",
         )
     if key is None:

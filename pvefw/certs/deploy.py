@@ -113,7 +113,7 @@ def reload_service(node: Node, task: Task) -> None:
     try:
         _reload(node, task)
     except ProgramError as error:
-        task.warn(f"The service does not know yet: {error}. {error.hint}")
+        task.warn(f"The service still uses the old certificate: {error}. {error.hint}")
 
 
 def _who(id_: str) -> str:

@@ -45,14 +45,14 @@ def order(paths: Paths, task: Task, *, force: bool = False) -> None:
 
     Where another node wants the same one and has it already, it is taken over instead of ordered.
 
-    :param force: order in any case, and replace a certificate that is there already.
+    :param force: order in any case, and replace a certificate that already exists.
     :raises UsageError: there is one, and no force.
     :raises ConfigError: nothing to order is configured.
     :raises PvefwError: the order failed; the certificate that was there is still there.
     """
     if not force and files.exists(paths.proxy_certificate):
         raise UsageError(
-            f"acme cert order: {paths.proxy_certificate} is there already",
+            f"acme cert order: {paths.proxy_certificate} already exists",
             hint="Replace it with --force, or renew it: pvefw acme cert renew",
         )
     obtain(paths, task, ordered_in_any_case=force)

@@ -134,7 +134,7 @@ def _check_wildcard(entry: DomainEntry) -> None:
     if entry.name.startswith("*."):
         raise ConfigError(
             f"{entry.name}: a wildcard can only be validated through DNS, not by {entry.plugin}",
-            hint=f"Give it a dns plugin: pvefw config set --{entry.where} {entry.name},plugin=ID",
+            hint=f"Assign a DNS instance: pvefw config set --{entry.where} {entry.name},plugin=ID",
         )
 
 

@@ -36,7 +36,9 @@ def _confirm(lines: Sequence[str], *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("nobody is there to be asked; nothing was done", hint="Give --yes.")
+        raise UsageError(
+            "cannot ask for confirmation: not a terminal; nothing was changed", hint="Give --yes."
+        )
     click.confirm("Do it?", abort=True)
 
 
@@ -48,7 +50,7 @@ _yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @boot.command("format")
 @click.argument("partition", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Also where there is a file system on it.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file system.")
 @_yes
 @pass_app
 def format_(app: App, /, partition: Path, force: bool, yes: bool) -> None:
@@ -62,7 +64,7 @@ def format_(app: App, /, partition: Path, force: bool, yes: bool) -> None:
 
 @boot.command()
 @click.argument("disk", type=click.Path(path_type=Path))
-@click.option("--force", is_flag=True, help="Also where there is something on it.")
+@click.option("--force", is_flag=True, help="Overwrite an existing partition table or file system.")
 @_yes
 @pass_app
 def partition(app: App, /, disk: Path, force: bool, yes: bool) -> None:
@@ -111,7 +113,7 @@ def reinit(app: App) -> None:
 @click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @pass_app
 def clean(app: App, dry_run: bool) -> None:
-    """Take ESPs that are not there from the list."""
+    """Remove missing ESPs from the list."""
     from pvefw.boot import registry
 
     gone = registry.clean(context(app, Silent()), dry_run=dry_run)
@@ -213,7 +215,7 @@ def _row(one: "EspStatus") -> dict[str, str]:
 @boot.command("install-hooks")
 @pass_app
 def install_hooks(app: App) -> None:
-    """Refresh by itself when a kernel or initrd changes, and after a boot that was to happen once."""
+    """Install hooks that refresh automatically."""
     from pvefw.boot import hooks
 
     for path in hooks.install(app.paths):

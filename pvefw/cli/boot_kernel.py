@@ -75,7 +75,7 @@ def add(app: App, version: str) -> None:
 @click.argument("version", shell_complete=candidates.kernels)
 @pass_app
 def remove(app: App, version: str) -> None:
-    """Take back that VERSION was selected."""
+    """Stop keeping kernel VERSION on the ESPs."""
     from pvefw.boot import choice
 
     if choice.remove(app.paths, version):
@@ -134,7 +134,7 @@ def _choose(app: App, alter: Callable[[], object]) -> None:
     if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
         refresh_esps(app)
     else:
-        click.echo("It comes into force with: pvefw boot refresh")
+        click.echo("To apply: pvefw boot refresh")
 
 
 # --- the command line ---------------------------------------------------------------------------------
@@ -170,4 +170,4 @@ def set_(app: App, text: str) -> None:
     except ConfigError as error:  # nobody's file: what was typed
         raise UsageError(error.message, hint=error.hint) from error
     kernel_files.set_value(app.paths.cmdline, line)
-    click.echo("It comes into force with: pvefw boot refresh")
+    click.echo("To apply: pvefw boot refresh")

@@ -65,7 +65,7 @@ def set_(
 ) -> None:
     """Install CERTIFICATE (its chain included) and its KEY for the node's services, both PEM files.
 
-    Without KEY, the key that is there already is kept. A PKCS#12 container (.p12, .pfx) has both.
+    Without KEY, the key that already exists is kept. A PKCS#12 container (.p12, .pfx) has both.
     """
     from pvefw.certs import custom
 
@@ -120,7 +120,7 @@ def delete(app: App, restart: bool) -> None:
 
 
 @cert.command()
-@click.option("--retry", is_flag=True, help="Only those that do not know this certificate yet.")
+@click.option("--retry", is_flag=True, help="Only targets that have not received it.")
 @pass_app
 def deploy(app: App, retry: bool) -> None:
     """Make the service and the observers use the installed certificate."""
@@ -136,7 +136,7 @@ def deploy(app: App, retry: bool) -> None:
 @cert.command()
 @pass_app
 def recover(app: App) -> None:
-    """End an installation that was interrupted; every other command does so, too."""
+    """Finish or roll back an interrupted installation."""
     from pvefw.certs import install
 
     install.recover(app.paths)
@@ -155,7 +155,7 @@ def init(app: App) -> None:
 @click.option("--finish", is_flag=True, help="No longer trust the one that was replaced.")
 @pass_app
 def rollover(app: App, finish: bool) -> None:
-    """Replace the cluster's CA; the old one is trusted, too, until it ends or --finish is said."""
+    """Replace the cluster's CA; the old CA stays trusted until it expires or you run --finish."""
     from pvefw.certs import authority, node_certificate
 
     if finish:
@@ -170,7 +170,7 @@ def rollover(app: App, finish: bool) -> None:
 
 
 @node.command()
-@click.option("--force", is_flag=True, help="Also where nothing asks for it.")
+@click.option("--force", is_flag=True, help="Renew even if it is not due.")
 @pass_app
 def refresh(app: App, force: bool) -> None:
     """Make the node's own certificate anew if its names, addresses, CA or age ask for it."""

@@ -58,7 +58,7 @@ def cleanup(app: App, forget: str | None) -> None:
         if left:
             raise ProviderError(
                 f"dns cleanup: {len(left)} TXT records are still there, see above",
-                hint="Mend the plugin instance and try again, or delete them by hand and --forget.",
+                hint="Fix the plugin instance and try again, or delete them by hand and --forget.",
             )
 
     if not forget:

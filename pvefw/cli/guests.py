@@ -339,11 +339,11 @@ def show(app: App, id_: str) -> None:
 
 @guest.command("set")
 @click.argument("id_", metavar="ID", shell_complete=candidates.guests)
-@click.option("--vmid", metavar="VMID", help="Its number.")
+@click.option("--vmid", metavar="VMID", help="The guest's number.")
 @click.option("--onboot", metavar="0|1", help="Whether it starts at boot.")
 @click.option("--order", metavar="N", help="Its place in the order of start.")
 @click.option("--up", metavar="SECONDS", help="Wait after its start before the next one.")
-@click.option("--down", metavar="SECONDS", help="What its shutdown may take.")
+@click.option("--down", metavar="SECONDS", help="Seconds its shutdown may take.")
 @click.option("--ready", metavar="agent|tcp:HOST:PORT", help="What shows that it is ready.")
 @click.option("--after", metavar="VMID,…", help="Guests that must be ready before it starts.")
 @click.option("--delete", metavar="KEY,…", help="Settings to delete.")

@@ -46,7 +46,7 @@ def _readable(found: dict[str, Any]) -> dict[str, object]:
 @click.option("--unmerge", is_flag=True, help="Also undo what is merged; it needs the memory.")
 @pass_app
 def disable(app: App, unmerge: bool) -> None:
-    """Merge no more, now and after the next boot."""
+    """Turn merging off, persistently."""
     from pvefw.node import ksm as merging
 
     run_task(app, "ksmdisable", lambda task: merging.disable(app.paths, task, unmerge=unmerge))

@@ -91,7 +91,7 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
 @output_option
 @pass_app
 def doctor(app: App) -> None:
-    """Load each plugin alone and say what to mend.
+    """Load each plugin alone and say what to fix.
 
     Exits with 1 when a plugin cannot be used.
     """
@@ -119,7 +119,7 @@ def doctor(app: App) -> None:
             seconds = "" if one.import_seconds is None else f", import {one.import_seconds:.3f} s"
             click.echo(f"{one.info.who}: {'ok' if one.usable else 'BROKEN'}{seconds}")
             for finding in one.findings:
-                click.echo(f"  {finding.severity}: {finding.what}\n    {finding.mend}")
+                click.echo(f"  {finding.severity}: {finding.what}\n    {finding.fix}")
     if not all(one.usable for one in diagnoses):
         sys.exit(1)
 

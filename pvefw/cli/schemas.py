@@ -362,7 +362,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 "usable": _flag(),
                 "import_seconds": _or_null(_seconds()),
                 "findings": _list(
-                    _object({"severity": _text(), "what": _text(), "mend": _text("what to do")})
+                    _object({"severity": _text(), "what": _text(), "fix": _text("what to do")})
                 ),
             }
         )

@@ -127,7 +127,7 @@ def _boot(paths: "Paths", _now: datetime) -> Part:
     if found["manual"]:
         lines.append(f"manually selected: {', '.join(found['manual'])}")
     state = ATTENTION if bad else OK if found["esps"] else NONE
-    return Part(state, lines or ["no ESPs are kept in step, no kernel is pinned"], found)
+    return Part(state, lines or ["no ESPs are managed, no kernel is pinned"], found)
 
 
 def _guests(paths: "Paths", _now: datetime) -> Part:

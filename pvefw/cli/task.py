@@ -29,10 +29,20 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 @task.command("list")
 @click.option("--errors", is_flag=True, help="Only tasks that did not end well.")
 @click.option("--vmid", type=int, help="Only tasks of this guest.")
-@click.option("--limit", type=click.IntRange(0), default=50, show_default=True, help="At most.")
-@click.option("--start", type=click.IntRange(0), default=0, help="Leave out so many.")
-@click.option("--since", type=int, metavar="EPOCH", help="Only tasks that started since.")
-@click.option("--until", type=int, metavar="EPOCH", help="Only tasks that started until.")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=50,
+    show_default=True,
+    help="Show at most this many tasks.",
+)
+@click.option("--start", type=click.IntRange(0), default=0, help="Skip this many tasks.")
+@click.option(
+    "--since", type=int, metavar="EPOCH", help="Only tasks that started at or after this time."
+)
+@click.option(
+    "--until", type=int, metavar="EPOCH", help="Only tasks that started at or before this time."
+)
 @click.option(
     "--source",
     type=click.Choice(["archive", "active", "all"]),
@@ -107,7 +117,7 @@ def _time(seconds: int | None) -> str:
 
 @task.command()
 @click.argument("upid", shell_complete=candidates.upids)
-@click.option("--start", type=click.IntRange(0), default=0, help="Leave out so many lines.")
+@click.option("--start", type=click.IntRange(0), default=0, help="Skip this many lines.")
 @click.option("--limit", type=click.IntRange(0), default=0, help="At most; 0 for all.")
 @click.option("--follow", is_flag=True, help="Go on until the task has ended.")
 @output_option

@@ -1,4 +1,4 @@
-"""Examines installed plugins, each alone in a child process, and says what to mend.
+"""Examines installed plugins, each alone in a child process, and says what to fix.
 
 The child is this module run as a program: it loads one plugin and prints what it found as JSON.
 """
@@ -51,9 +51,9 @@ class Finding:
     """One thing that is wrong, or could be better, with a plugin."""
 
     severity: str
-    """``error``: it cannot be used; ``warning``: it can, but should be mended; ``note``: good to know."""
+    """``error``: it cannot be used; ``warning``: it can, but should be fixed; ``note``: good to know."""
     what: str
-    mend: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def examine(info: PluginInfo) -> Diagnosis:
         report, _ = _in_child(info)
     except (ProgramError, ValueError, LookupError) as error:
         why = str(error) if isinstance(error, ProgramError) else "it ends the whole process"
-        gone = Finding("error", f"its import does not end well: {why}", _mend(info))
+        gone = Finding("error", f"its import does not end well: {why}", _fix(info))
         return Diagnosis(info, [*findings, gone], None)
     findings += [Finding(**one) for one in report["findings"]]
     seconds = report["import_seconds"]
@@ -129,20 +129,20 @@ def _in_child(info: PluginInfo, *options: str) -> tuple[dict[str, Any], str]:
 
 def _slow(info: PluginInfo, seconds: float) -> Finding:
     """Say which package an import spends most of its time on; found out by importing it once more."""
-    mend = "Import what is slow inside the hooks that need it."
+    fix = "Import what is slow inside the hooks that need it."
     try:
         _, said = _in_child(info, "-X", "importtime")
     except (ProgramError, ValueError, LookupError):
-        return Finding("warning", f"its import takes {seconds:.1f} s", mend)
+        return Finding("warning", f"its import takes {seconds:.1f} s", fix)
     own = Counter[str]()
     for microseconds, module in _IMPORT_TIME.findall(said):
         own[module.partition(".")[0]] += int(microseconds)
     if not own:
-        return Finding("warning", f"its import takes {seconds:.1f} s", mend)
+        return Finding("warning", f"its import takes {seconds:.1f} s", fix)
     [(package, most)] = own.most_common(1)
     share = f"{100 * most / own.total():.0f} %"
     what = f"its import takes {seconds:.1f} s, {share} of it for the package {package}"
-    return Finding("warning", what, mend)
+    return Finding("warning", what, fix)
 
 
 def _child_environment() -> dict[str, str]:
@@ -154,8 +154,8 @@ def _child_environment() -> dict[str, str]:
     }
 
 
-def _mend(info: PluginInfo) -> str:
-    return f"Mend, upgrade or uninstall {info.distribution}."
+def _fix(info: PluginInfo) -> str:
+    return f"Fix, upgrade or uninstall {info.distribution}."
 
 
 def _metadata_findings(info: PluginInfo) -> list[Finding]:
@@ -203,7 +203,7 @@ def _child(family_name: str, name: str) -> None:
         binding.bind_object(info.family, _without_settings(plugin), name)
         providers = _providers(info)
     except PluginError as error:
-        findings.append(Finding("error", error.message, error.hint or _mend(info)))
+        findings.append(Finding("error", error.message, error.hint or _fix(info)))
     report = {
         "findings": [asdict(one) for one in findings],
         "import_seconds": seconds,
@@ -233,9 +233,9 @@ def _unmarked(family: Family, plugin: type) -> list[Finding]:
         if name.startswith("_") or not callable(member) or hasattr(member, f"{PROJECT}_impl"):
             continue
         for hook in get_close_matches(name, family.hooks, n=1, cutoff=_ALIKE):
-            mend = "Put @hookimpl above it" + ("." if hook == name else f" and call it {hook}.")
+            fix = "Put @hookimpl above it" + ("." if hook == name else f" and call it {hook}.")
             what = f"its method {name} is not marked as a hook and is never called"
-            found.append(Finding("warning", what, mend))
+            found.append(Finding("warning", what, fix))
     return found
 
 

@@ -65,7 +65,8 @@ def cleanup(
         task.warn(f"{one.entry} is left: {one.reason}")
     if left:
         task.log(
-            "The next command tries again. Once they are deleted by hand: " + _forgetting(left)
+            "The next command tries again. If you have deleted them by hand, run: "
+            + _forgetting(left)
         )
     return left
 

@@ -104,7 +104,7 @@ class Finder:
             if deeper == zone.name or not names.is_within(deeper, zone.name):
                 return zone, self._target(reply, zone, name)
             zone = self._deeper(deeper, reply)
-        raise ProviderError(f"{name}: its delegations do not end")
+        raise ProviderError(f"{name}: more than 16 delegations in a row")
 
     def _target(self, reply: dns.message.Message, zone: Zone, name: str) -> str | None:
         """Where a name's CNAME leads, unless that comes from a wildcard.

@@ -191,7 +191,7 @@ class Bulk:
         try:
             listed, _ = self.backends.list()
         except PvefwError as error:
-            self.task.warn(f"what the guests do now cannot be found out: {error.message}")
+            self.task.warn(f"could not read the guests' state: {error.message}")
             return list(outcomes)
         states = {one.id: one.guest.state for one in listed}
         return [self._looked_at(one, states.get(one.job.id)) for one in outcomes]
@@ -370,7 +370,7 @@ def _row(job: Job, second: float | None, latest: float | None) -> dict[str, obje
     if job.probe:
         notes.append(f"ready: {job.guest.ready}")
     if job.hard:
-        notes.append("then hard")
+        notes.append("force-stop after the timeout")
     return {
         "id": job.id,
         "name": job.guest.name,

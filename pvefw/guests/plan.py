@@ -88,7 +88,7 @@ def to_start(
     :param wanted: only these; ``None`` for all.
     :param also: ids of guests that start without onboot, too.
     :raises NotFound: one of them does not exist.
-    :raises ConfigError: guests wait for each other in a circle.
+    :raises ConfigError: a dependency cycle.
     """
     chosen = listed if wanted is None else by_id(listed, wanted, "startall")
     guests = [
@@ -154,7 +154,7 @@ def to_stop(
 
     :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
     :raises NotFound: one of them does not exist.
-    :raises ConfigError: guests wait for each other in a circle.
+    :raises ConfigError: a dependency cycle.
     """
     guests = [
         one
@@ -174,7 +174,7 @@ def to_stop(
 def _in_reverse(guests: Sequence[Listed], action: Action) -> list[Job]:
     """Jobs in the reverse order of their start: first those that others need last.
 
-    :raises ConfigError: guests wait for each other in a circle.
+    :raises ConfigError: a dependency cycle.
     """
     groups = _groups(guests)
     dependents: dict[str, list[str]] = {}
@@ -206,7 +206,7 @@ def to_suspend(
     :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
     :param timeout: seconds for each.
     :raises NotFound: one of them does not exist.
-    :raises ConfigError: guests wait for each other in a circle.
+    :raises ConfigError: a dependency cycle.
     """
     states = (GuestState.RUNNING, GuestState.PAUSED) if to_disk else (GuestState.RUNNING,)
     guests = [one for one in _chosen(listed, wanted, "suspendall") if one.guest.state in states]
@@ -222,7 +222,7 @@ def to_resume(
     :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
     :param timeout: seconds for each.
     :raises NotFound: one of them does not exist.
-    :raises ConfigError: guests wait for each other in a circle.
+    :raises ConfigError: a dependency cycle.
     """
     guests = [
         one
@@ -260,7 +260,7 @@ def _number(group: float) -> int:
 def _groups(guests: Sequence[Listed]) -> dict[str, float]:
     """Each guest's group: its order, or that of what it waits for, where that is later.
 
-    :raises ConfigError: guests wait for each other in a circle.
+    :raises ConfigError: a dependency cycle.
     """
     waits = {one.id: [one.sibling(vmid) for vmid in one.guest.after] for one in guests}
     groups = {one.id: _LAST if one.guest.order is None else one.guest.order for one in guests}
@@ -278,7 +278,7 @@ def _sorted_by_dependency(waits: Mapping[str, Sequence[str]]) -> Iterable[str]:
     except CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
         raise ConfigError(
-            f"guests: {circle}: they wait for each other, so none of them can be first",
+            f"guests: {circle}: dependency cycle",
             hint="Nothing was done. Change one: pvefw guest set ID --after …",
         ) from error
 

@@ -87,7 +87,7 @@ def _mode_of(descriptor: int | None) -> int:
 def create_file(there: foreign.Directory, name: str, data: bytes, mode: int) -> None:
     """Create a file with this mode and content.
 
-    :raises OSError: it cannot be created; one that is there already, or a link, is in the way.
+    :raises OSError: it cannot be created; one that already exists, or a link, is in the way.
     """
     with os.fdopen(there.create(name, mode), "wb") as file:
         file.write(data)

@@ -165,7 +165,7 @@ _NOW = {True: "started", False: "stopped"}
 
 
 def disable(paths: Paths, task: Task, *, unmerge: bool) -> None:
-    """Merge no more, now and after the next boot.
+    """Turn merging off, persistently.
 
     :param unmerge: also undo what is merged; without it, merged pages stay shared until they change.
     :raises NotFound: this kernel has no KSM.

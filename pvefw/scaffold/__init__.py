@@ -143,7 +143,7 @@ def write(project: Project, directory: Path) -> list[PurePosixPath]:
 
     :param directory: where; it must not exist, or be empty.
     :returns: what was written, relative to it.
-    :raises UsageError: something is there already.
+    :raises UsageError: something already exists.
     :raises StoreError: it cannot be written.
     """
     if directory.is_symlink() or (directory.exists() and not directory.is_dir()):

@@ -92,7 +92,7 @@ def _below(directory: Path, name: str) -> Path:
     :raises UsageError: the name would lead elsewhere.
     """
     if "/" in name or name in ("", ".", ".."):
-        raise UsageError(f"'{name}' cannot be the name of anything")
+        raise UsageError(f"'{name}' is not a valid lock name")
     return directory / name
 
 

@@ -141,7 +141,7 @@ def _check_deletions(node: Node, delete: Sequence[str]) -> None:
         if key != DESCRIPTION and properties.find(key) is None:
             raise NotFound(
                 f"config set: --delete {key}: there is no such property",
-                hint=f"Set are: {', '.join(sorted(there)) or 'none'}.",
+                hint=f"Properties that are set: {', '.join(sorted(there)) or 'none'}.",
             )
 
 

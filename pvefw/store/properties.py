@@ -114,7 +114,7 @@ def _wakeonlan(value: str) -> None:
     if "broadcast-address" in values:
         ipaddress.IPv4Address(values["broadcast-address"])
     if int(values["mac"][:2], 16) & 1:
-        raise ValueError(f"'{values['mac']}' is the address of a group, not that of one card")
+        raise ValueError(f"'{values['mac']}' is a multicast MAC address")
 
 
 def _location(value: str) -> None:
@@ -355,14 +355,14 @@ PROPERTIES = (
     Property(
         "task-history-count",
         "1..1000000000",
-        "Keep so many ended tasks; the oldest are removed with their logs (default: all).",
+        "Number of finished tasks to keep; the oldest are removed with their logs (default: all).",
         _integer(1, 10**9),
         _never,
     ),
     Property(
         "task-history-days",
         "1..36500",
-        "Keep ended tasks so many days; older ones are removed with their logs (default: all).",
+        "Days to keep finished tasks; older ones are removed with their logs (default: all).",
         _integer(1, 36500),
         _never,
     ),

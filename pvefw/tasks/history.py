@@ -240,5 +240,5 @@ def _unknown(paths: Paths, upid: Upid, why: str) -> NotFound:
         return NotFound(f"{upid}: {why}", hint=f"It ran on {upid.node}: look there.")
     return NotFound(
         f"{upid}: {why}",
-        hint="See what there is: pvefw task list --source all. Old tasks are removed by and by.",
+        hint="See what there is: pvefw task list --source all. Old tasks are removed over time.",
     )

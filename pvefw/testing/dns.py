@@ -220,14 +220,14 @@ class DnsConformance(DnsTrouble):
     def test_adding_again_changes_nothing(
         self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
-        """Core repeats a call that failed half-way: what is there already is not an error."""
+        """Core repeats a call that failed half-way: what already exists is not an error."""
         [one] = self.values(self.names(zone)[0], 1)
         hooks.dns_add(zone=zone, records=[one], task=task)
         try:
             hooks.dns_add(zone=zone, records=[one], task=task)
         except PvefwError as error:
             pytest.fail(
-                f"adding a record that is there already raises {error}: it must be no error, core "
+                f"adding a record that already exists raises {error}: it must be no error, core "
                 "repeats calls"
             )
         assert self.shown(records, one.name, [one]) == {one.value}

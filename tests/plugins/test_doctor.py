@@ -30,7 +30,7 @@ def findings(name, family=DNS):
     [diagnosis] = [
         one for one in map(doctor.examine, finding.installed(family)) if one.info.name == name
     ]
-    return {(one.severity, one.what): one.mend for one in diagnosis.findings}
+    return {(one.severity, one.what): one.fix for one in diagnosis.findings}
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def _alone(alone):
 
 
 @pytest.mark.parametrize(
-    ("code", "severity", "what", "mend"),
+    ("code", "severity", "what", "fix"),
     [
         (
             plugin(settings='        password: str = setting(help="It.")'),
@@ -102,7 +102,7 @@ def _alone(alone):
         (
             plugin(hooks=HOOKS.replace("dns_remove", "dns_remvoe")),
             *("error", "acme: it has a hook dns_remvoe that the dns family does not know (did you"),
-            "Mend, upgrade or uninstall dist-acme.",
+            "Fix, upgrade or uninstall dist-acme.",
         ),
         (
             plugin(
@@ -114,12 +114,12 @@ def _alone(alone):
     ],
     ids=lambda value: value[:40] if isinstance(value, str) and "\n" not in value else "",
 )
-def test_a_finding_says_what_to_do(install, code, severity, what, mend):
+def test_a_finding_says_what_to_do(install, code, severity, what, fix):
     install("dns", "acme", code)
     found = findings("acme")
     [said] = [key for key in found if key[1].startswith(what)]
     assert said[0] == severity
-    assert mend in found[said]
+    assert fix in found[said]
 
 
 def test_a_connection_at_import(install):
@@ -175,7 +175,7 @@ def test_a_name_that_a_catalogue_has_too(install):
     by_family = {one.info.family: one for one in doctor.examine_all()}
     [note] = by_family[DNS].findings
     assert (note.severity, note.what) == ("note", "many offers a provider acme, too")
-    assert "many/acme" in note.mend
+    assert "many/acme" in note.fix
     assert by_family[DNS].usable
     assert not by_family[DNS_CATALOG].findings
 
@@ -200,7 +200,7 @@ def test_as_json_and_as_text(install):
             {
                 "severity": "warning",
                 "what": "the setting region has no help",
-                "mend": 'Declare it with setting(help="…").',
+                "fix": 'Declare it with setting(help="…").',
             }
         ],
     }

@@ -89,7 +89,7 @@ class RefusesToRepeat(Good):
     def challenge_present(self, challenges):
         for one in challenges:
             if one.token in self.answers:
-                raise ValueError("it is there already")
+                raise ValueError("it already exists")
             self.answers[one.token] = one.key_authorization
 
 
@@ -324,7 +324,7 @@ class TestGood(ChallengeConformance):
         (LeavesItUp, "still answered after challenge_cleanup"),
         (TakesAllDown, "remove exactly those of the list"),
         (CleansOnlyOnce, "it: challenge_cleanup failed: KeyError"),
-        (RefusesToRepeat, "it: challenge_present failed: ValueError: it is there already"),
+        (RefusesToRepeat, "it: challenge_present failed: ValueError: it already exists"),
         (WorksOnlyOnce, "must leave it usable"),
         (NoHelp, "the setting where has no help"),
         (NoTypes, "name at least one type"),

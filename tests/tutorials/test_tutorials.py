@@ -64,7 +64,7 @@ class Newcomer:
             command, _, expected = part.partition("\n")
             self.done.append(command)
             if command.startswith("python3 -m venv"):
-                continue  # it is there already
+                continue  # it already exists
             if command.startswith("cd "):
                 self.folder /= command.removeprefix("cd ")
                 continue

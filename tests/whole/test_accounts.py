@@ -49,7 +49,7 @@ def test_several_accounts_side_by_side(host, pebble):
 
 def test_a_name_that_is_taken_or_no_name(host, pebble):
     assert register(host, pebble, "default").returncode == 0
-    assert "is there already" in register(host, pebble, "default").stderr
+    assert "already exists" in register(host, pebble, "default").stderr
     assert "is not an account name" in register(host, pebble, "../evil").stderr
 
 

@@ -327,7 +327,7 @@ def test_a_custom_pair_from_set_to_delete(host, pebble, tmp_path):
     said = host.run("cert", "set", certificate, key)
     assert "Fingerprint: " in said
     assert host.pair() == (certificate.read_bytes(), key.read_bytes())
-    assert "is there already" in host.fail("cert", "set", certificate, key, status=2)
+    assert "already exists" in host.fail("cert", "set", certificate, key, status=2)
     host.run("cert", "set", certificate, "--force")
     wrong = tmp_path / "wrong.key"
     wrong.write_bytes(keys.to_pem(keys.generate("ec256")))

@@ -21,7 +21,7 @@ _COMMANDS = (
     ("format <partition> [--force]", "Make the file system of an EFI system partition."),
     ("init <partition> [<loader>]", "Put a boot loader on it, and keep it in step from now on."),
     ("reinit", "Put the boot loader on every ESP of the list again."),
-    ("clean [--dry-run]", "Take ESPs that are not there from the list."),
+    ("clean [--dry-run]", "Remove missing ESPs from the list."),
     ("refresh [--hook <name>]", "Bring every ESP of the list up to date."),
     ("kernel add <version>", "Keep a kernel, whatever else is installed."),
     ("kernel remove <version>", "Take that back."),

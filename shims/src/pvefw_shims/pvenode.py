@@ -186,7 +186,7 @@ def _refuse_if_there(app: App, given: Given) -> None:
     path = app.paths.proxy_certificate
     if not given.values.get("force") and path.exists():
         raise UsageError(
-            f"acme cert order: {path} is there already",
+            f"acme cert order: {path} already exists",
             hint=f"Replace it with --force, or renew it: {PROGRAM} acme cert renew",
         )
 

@@ -82,7 +82,7 @@ class Rfc2136:
 
     @hookimpl
     def dns_add(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
-        """One update message; the server itself leaves out what is there already (section 3.4.2.2)."""
+        """One update message; the server itself leaves out what already exists (section 3.4.2.2)."""
         task.log(f"Asking {self.server} to add {_count(records)} to {zone}")
         self._change(zone, records, add=True)
 

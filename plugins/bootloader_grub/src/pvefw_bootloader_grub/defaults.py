@@ -91,7 +91,7 @@ def _evaluate(sources: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
         at_fault = sources[max(said.count(_BEGIN), 1) - 1][0] if sources else "sh"
         raise ProviderError(
             f"{at_fault}: a shell cannot read it: {_last_words(done.stderr)}",
-            hint="Mend the file; sh -n FILE says what is wrong with its syntax.",
+            hint="Fix the file; sh -n FILE says what is wrong with its syntax.",
         )
     return {name: value for name, value in zip(_NAMES, values, strict=False) if value}
 

@@ -6,10 +6,11 @@
         node.register(acme)
         …
 
-It keeps to RFC 8555 in what it does: nonces, signatures, accounts, orders, http-01 and dns-01,
-finalization, download, revocation. It does not do: key roll-over, external accounts, alternate chains,
-tls-alpn-01, renewal information. It is strict where a plugin's work shows: a challenge is valid only when
-its answer was fetched. For tests of an ACME client, use Pebble.
+It keeps to RFC 8555 in what it does: nonces, signatures, accounts, orders, http-01, dns-01, tls-alpn-01,
+dns-account-01 and dns-persist-01 (as drafts 01 and 02 have it), finalization, download, revocation. It
+does not do: key roll-over, external accounts, alternate chains, renewal information. It is strict where
+a plugin's work shows: a challenge is valid only when its answer was fetched. For tests of an ACME client,
+use Pebble.
 """
 
 import contextlib
@@ -17,29 +18,26 @@ import json
 import secrets
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import dns.exception
-import dns.message
-import dns.query
-import dns.rdatatype
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pvefw.api import Challenge, Identifier
+from pvefw.seam import persist
+from pvefw.testing import _validation
 from pvefw.testing._authority import Authority
 from pvefw.testing._jws import thumbprint, unb64, verify
 from pvefw.testing._serving import serving
 
-_SECONDS = 5.0
-"""How long a validation waits for an answer."""
+ISSUER = "authority.test"
+"""Its name in CAA records and in those of dns-persist-01."""
 
 
 class _Refused(Exception):
@@ -70,6 +68,11 @@ class _Authorization:
     """The challenge that was tried."""
     error: dict[str, str] | None = None
 
+    def can_have(self, kind: str) -> bool:
+        """Whether a challenge of this type can prove it: DNS alone proves wildcards, and no addresses."""
+        in_dns = kind.startswith("dns-")
+        return not in_dns if self.identifier.type == "ip" else in_dns or not self.wildcard
+
 
 @dataclass
 class AcmeServer:
@@ -82,11 +85,17 @@ class AcmeServer:
     http_port: int
     """Where http-01 is validated, on 127.0.0.1, whatever the name."""
     resolver: str
-    """Where dns-01 is validated: ``IP:PORT``, or empty."""
+    """Where dns-01 and its kin are validated: ``IP:PORT``, or empty."""
     issued: list[x509.Certificate] = field(default_factory=list)
     """Every certificate that was issued, oldest first."""
     revoked: set[int] = field(default_factory=set)
     """Serial numbers."""
+    types: Sequence[str] = ("http-01", "dns-01")
+    """The types of challenges that it offers."""
+    tls_port: int = 443
+    """Where tls-alpn-01 is validated, on 127.0.0.1, whatever the name."""
+    account_hash_prefix: str = ""
+    """``accountHashPrefix`` of dns-persist-01: draft 02 where there is one, else draft 01."""
     _authority: Authority = field(default_factory=Authority, repr=False)
     _nonces: set[str] = field(default_factory=set, repr=False)
     _accounts: dict[str, dict[str, Any]] = field(default_factory=dict, repr=False)
@@ -120,8 +129,14 @@ class AcmeServer:
             "newOrder": "new-order",
             "revokeCert": "revoke",
         }
-        meta = {"meta": {"termsOfService": f"{self._base}/terms"}}
-        return {name: f"{self._base}/{path}" for name, path in names.items()} | meta
+        meta: dict[str, Any] = {"termsOfService": f"{self._base}/terms", "caaIdentities": [ISSUER]}
+        if self.account_hash_prefix:
+            meta |= {
+                "accountHashPrefix": self.account_hash_prefix,
+                "issuerDomainNames": [ISSUER],
+                "keyRotationPeriod": 7 * 24 * 3600,
+            }
+        return {name: f"{self._base}/{path}" for name, path in names.items()} | {"meta": meta}
 
     def post(self, path: str, body: bytes) -> tuple[int, Any, dict[str, str]]:
         """Status, body and headers for a signed request."""
@@ -225,7 +240,7 @@ class AcmeServer:
 
     def _authorization(self, _kid: str, key: str, _: Any) -> tuple[int, Any, dict[str, str]]:
         one = self._authorizations[key]
-        kinds = ["dns-01"] if one.wildcard else ["http-01", "dns-01"]
+        kinds = [kind for kind in self.types if one.can_have(kind)]
         shown: dict[str, Any] = {
             "status": one.status,
             "identifier": {"type": one.identifier.type, "value": one.identifier.value},
@@ -239,15 +254,19 @@ class AcmeServer:
         one = self._authorizations[key]
         status = one.status if one.tried == kind else "pending"
         url = f"{self._base}/challenge/{key}/{kind}"
-        shown = {"type": kind, "url": url, "token": one.token, "status": status}
+        shown: dict[str, Any] = {"type": kind, "url": url, "status": status}
+        if kind != persist.TYPE:
+            shown["token"] = one.token
+        elif self.account_hash_prefix:
+            shown["issuerDomainNames"] = [ISSUER]
+        else:
+            shown |= {"issuer-domain-names": [ISSUER], "accounturi": one.account}
         return shown | ({"error": one.error} if one.error and one.tried == kind else {})
 
     def _challenge(self, kid: str, rest: str, _: Any) -> tuple[int, Any, dict[str, str]]:
         key, _, kind = rest.partition("/")
         one = self._authorizations[key]
-        authorization = f"{one.token}.{thumbprint(self._accounts[kid]['key'])}"
-        challenge = Challenge(kind, one.identifier, one.token, authorization)
-        problem = self._over_http(challenge) if kind == "http-01" else self._in_dns(challenge)
+        problem = self._problem(kid, key, kind)
         with self._lock:
             one.tried = kind
             one.status = "invalid" if problem else "valid"
@@ -257,43 +276,25 @@ class AcmeServer:
         up = {"Link": f'<{self._base}/authorization/{key}>;rel="up"'}
         return 200, self._offer(key, kind), up
 
-    def _over_http(self, challenge: Challenge) -> str:
-        """What is wrong with the answer to an http-01 challenge; empty where nothing is."""
-        host = challenge.identifier.value
-        connection = HTTPConnection("127.0.0.1", self.http_port, timeout=_SECONDS)
-        try:
-            path = f"/.well-known/acme-challenge/{challenge.token}"
-            connection.request("GET", path, headers={"Host": host})
-            answer = connection.getresponse()
-            said = answer.read(1000).decode(errors="replace").rstrip()
-        except (OSError, HTTPException) as error:
-            return f"http://{host} at port {self.http_port} cannot be asked: {error}"
-        finally:
-            connection.close()
-        if answer.status != 200:  # noqa: PLR2004 - OK
-            return f"http://{host}{path} answers {answer.status}"
-        return "" if said == challenge.key_authorization else f"http://{host}{path} says {said!r}"
+    def _problem(self, kid: str, key: str, kind: str) -> str:
+        """What is wrong with the answer to a challenge; empty where nothing is."""
+        one = self._authorizations[key]
+        if kind == persist.TYPE:
+            domain = one.identifier.value
+            terms = self._terms(kid)
+            return _validation.standing(domain, terms, self.resolver, wildcard=one.wildcard)
+        mark = thumbprint(self._accounts[kid]["key"])
+        answer = f"{one.token}.{mark}"
+        challenge = Challenge(kind, one.identifier, one.token, answer, kid, mark)
+        if kind == "http-01":
+            return _validation.over_http(challenge, self.http_port)
+        if kind == "tls-alpn-01":
+            return _validation.over_tls(challenge, self.tls_port)
+        return _validation.in_dns(challenge, self.resolver)
 
-    def _in_dns(self, challenge: Challenge) -> str:
-        """What is wrong with the record for a dns-01 challenge; empty where nothing is."""
-        name = f"_acme-challenge.{challenge.identifier.value}."
-        address, _, port = self.resolver.rpartition(":")
-        if not address:
-            return "this server was started without a resolver"
-        query = dns.message.make_query(name, "TXT")
-        try:
-            reply, _ = dns.query.udp_with_fallback(query, address, _SECONDS, int(port))
-        except (OSError, dns.exception.DNSException) as error:
-            return f"{name} cannot be looked up at {self.resolver}: {error}"
-        found = {
-            b"".join(one.strings).decode()
-            for rrset in reply.answer
-            if rrset.rdtype == dns.rdatatype.TXT
-            for one in rrset
-        }
-        if challenge.dns_value in found:
-            return ""
-        return f"{name} has {sorted(found) or 'no TXT record'} instead of {challenge.dns_value}"
+    def _terms(self, kid: str) -> persist.Terms:
+        prefix = self.account_hash_prefix
+        return persist.Terms([ISSUER], kid, thumbprint(self._accounts[kid]["key"]), prefix)
 
     def _finalize(self, _kid: str, key: str, payload: Any) -> tuple[int, Any, dict[str, str]]:
         order = self._orders[key]
@@ -377,13 +378,22 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def acme_server(
-    directory: Path, *, http_port: int = 80, resolver: str = ""
+    directory: Path,
+    *,
+    http_port: int = 80,
+    resolver: str = "",
+    types: Sequence[str] = ("http-01", "dns-01"),
+    tls_port: int = 443,
+    account_hash_prefix: str = "",
 ) -> Iterator[AcmeServer]:
     """Serve ACME on a free port of 127.0.0.1.
 
     :param directory: an existing one, for its TLS certificate.
     :param http_port: where http-01 is validated.
     :param resolver: where dns-01 looks records up, ``IP:PORT``: :attr:`DnsZone.server`.
+    :param types: the challenges that it offers; those that can prove a name, of each name.
+    :param tls_port: where tls-alpn-01 is validated.
+    :param account_hash_prefix: dns-persist-01 is that of draft 02 with one, else that of draft 01.
     """
     tls = Authority()
     key = ec.generate_private_key(ec.SECP256R1())
@@ -404,7 +414,15 @@ def acme_server(
         listener.socket, server_side=True, do_handshake_on_connect=False
     )
     url = f"https://127.0.0.1:{listener.server_port}/directory"
-    Handler.acme = AcmeServer(url, ca_file, http_port, resolver)
+    Handler.acme = AcmeServer(
+        url,
+        ca_file,
+        http_port,
+        resolver,
+        types=tuple(types),
+        tls_port=tls_port,
+        account_hash_prefix=account_hash_prefix,
+    )
     with serving(listener):
         yield Handler.acme
 

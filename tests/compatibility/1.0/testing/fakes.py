@@ -19,6 +19,8 @@ class FakeTask:
         self.lines: list[str] = []
         """What was logged."""
         self.warnings: list[str] = []
+        self.secrets: list[str] = []
+        """What was declared to be secret."""
         self.waited = 0.0
         """Seconds that :meth:`wait` was asked for, in total."""
         self.cancelled = False
@@ -31,6 +33,10 @@ class FakeTask:
     def warn(self, message: str) -> None:
         """Keep a warning."""
         self.warnings.append(message)
+
+    def secret(self, value: str) -> None:
+        """Keep a secret."""
+        self.secrets.append(value)
 
     def wait(self, seconds: float) -> None:
         """Return soon, or raise :class:`Cancelled` where the task is cancelled."""
