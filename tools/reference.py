@@ -62,7 +62,7 @@ def _close(lines: list[str]) -> None:
 
 def _prose(line: str) -> str:
     field = _FIELD.match(line)
-    if field:
+    if field and field[1] in _FIELD_WORDS:
         kind, name, text = field.groups()
         subject = " ".join(filter(None, [_FIELD_WORDS[kind], f"`{name}`" if name else ""]))
         line = f"- {subject}: {text}"

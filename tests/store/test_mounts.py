@@ -11,6 +11,7 @@ from certificates import self_signed
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
 from pvefw.core.errors import StoreError
+from pvefw.host import foreign
 from pvefw.store import accounts, files, locks, node_settings
 from pvefw.store.node import Node
 
@@ -85,6 +86,11 @@ COMMANDS = {
     "acme cert order --force": WRITES,
     "acme cert renew --force": WRITES,
     "acme cert revoke": READS,
+    "acme directory list": ELSEWHERE,
+    "acme persist check a.example.com": READS,
+    "acme persist publish a.example.com --plugin web": READS,
+    "acme persist remove a.example.com": ELSEWHERE,
+    "acme persist show a.example.com": READS,
     "acme plugin add dns new --api ovh --data FILE": WRITES,
     "acme plugin config web": READS,
     "acme plugin list": READS,
@@ -92,6 +98,12 @@ COMMANDS = {
     "acme plugin remove web": WRITES,
     "acme plugin set web --disable": WRITES,
     "acme plugin test web": READS,
+    "api create /nodes/pve1/status": ELSEWHERE,
+    "api delete /nodes/pve1/status": ELSEWHERE,
+    "api get /nodes/pve1/config": READS,
+    "api ls /nodes": ELSEWHERE,
+    "api set /nodes/pve1/status": ELSEWHERE,
+    "api usage /version": ELSEWHERE,
     "boot clean": ELSEWHERE,
     "boot cmdline get": ELSEWHERE,
     "boot cmdline set root=/dev/sda1": ELSEWHERE,
@@ -151,6 +163,7 @@ COMMANDS = {
     "plugin doctor": ELSEWHERE,
     "plugin list": ELSEWHERE,
     "plugin new dns fresh": ELSEWHERE,
+    "plugin search ovh": READS,
     "plugin show dns ovh": ELSEWHERE,
     "renew": READS,
     "renew install-timer": ELSEWHERE,
@@ -231,10 +244,22 @@ def broken(monkeypatch):
         BROKEN.below and BROKEN.refuse(path, writes=False)
         return stat(path, *args, **kwargs)
 
+    def refusing(name):
+        """Through a handle: what the audit events of its calls name is relative to it."""
+        change = getattr(foreign.Directory, name)
+
+        def changed(self, first, *rest):
+            BROKEN.below and BROKEN.refuse(self.path / first, writes=True)
+            return change(self, first, *rest)
+
+        return changed
+
     def begin(paths, number, *, only_writes):
         BROKEN.number, BROKEN.only_writes = number, only_writes
         BROKEN.below = f"{paths.etc_pve}/"
         monkeypatch.setattr(os, "stat", checked)
+        for name in ("make", "create", "rename", "remove", "remove_directory"):
+            monkeypatch.setattr(foreign.Directory, name, refusing(name))
 
     yield begin
     BROKEN.below = ""

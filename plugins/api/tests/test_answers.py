@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from pvefw.instances import binding
+from pvefw.store.node import Node
 from pvefw_api import call, table
 from pvefw_api.calls import Job
 from pvefw_api.errors import ApiError
@@ -206,8 +207,8 @@ def test_whatever_is_asked_is_answered_or_refused(paths, data, path):
 
 def test_every_provider_is_offered_with_its_settings(paths):
     found = {one["id"]: one for one in get(paths, "/cluster/acme/challenge-schema")}
-    assert set(found) == {*binding.names(paths), "standalone"}
-    declared = [one.key for one in binding.declared(paths, "dns", "ovh")]
+    assert set(found) == {*binding.names(Node.open(paths)), "standalone"}
+    declared = [one.key for one in binding.declared(Node.open(paths), "dns", "ovh")]
     assert list(found["ovh"]["schema"]["fields"]) == declared
 
 
