@@ -67,13 +67,22 @@ def _arguments(function: Any) -> list[list[Any]]:
     return [[one.name, one.default is not one.empty] for one in parameters]
 
 
+def _still_fit(fields: list[list[Any]], now: list[list[Any]]) -> bool:
+    """Whether what was given for these fields still fits; one that had none may have a default now."""
+    kept = now[: len(fields)]
+    same = [name for name, _ in kept] == [name for name, _ in fields]
+    return same and all(
+        after or not before for (_, before), (_, after) in zip(fields, kept, strict=True)
+    )
+
+
 def broken_promises(before: Described, now: Described) -> list[str]:
     """What a plugin written against the one would miss in the other, one sentence each."""
     found = [f"pvefw.api has no {name} any more" for name in _gone(before["names"], now["names"])]
     for group, hooks in before["families"].items():
         found += _hook_findings(group, hooks, now["families"].get(group))
     for name, fields in before["fields"].items():
-        if now["fields"].get(name, [])[: len(fields)] != fields:
+        if not _still_fit(fields, now["fields"].get(name, [])):
             found.append(f"{name} has lost fields, or they stand in another order")
         added = now["fields"].get(name, [])[len(fields) :]
         found += [

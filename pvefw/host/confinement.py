@@ -12,7 +12,7 @@ from pathlib import Path
 
 HOME = "/tmp"  # noqa: S108 - a private one
 _HIDDEN = (
-    *("/var/tmp", "/run", "/root", "/home", "/media", "/mnt", "/etc/pve", "/etc/pvefw"),  # noqa: S108
+    *("/var/tmp", "/run", "/root", "/home", "/media", "/mnt", "/etc/pve", "/etc/pvefw"),  # noqa: S108 - hidden
     *("/var/lib/pvefw", "/var/lib/pve-cluster", "/var/log", "/etc/ssh", "/etc/ssl/private"),
 )
 _FIRST, _COUNT = 1_900_000_000, 1 << 24

@@ -68,8 +68,8 @@ class Sandbox:
     """
 
     workdir: Path | None = None
-    """Its home and directory for temporary files, given to it; without one it has a private one that goes
-    with it."""
+    """Its home and directory for temporary files, given to it if it is private (0700) and ours; without
+    one it has a private one that goes with it."""
     user: str = ""
     """Who it becomes where we are root; empty for a user id of its own."""
     processes: int = 64
@@ -115,13 +115,29 @@ class Sandbox:
         """The command line for one run, and its home."""
         user = (self.user or str(confinement.own_id())) if os.geteuid() == 0 else ""
         with contextlib.ExitStack() as stack:
-            home = self.workdir
+            home = self.workdir if self.workdir != Path("/") else None  # nobody is given all of it
             if home is None and self.obstacle():
                 home = stack.enter_context(leftovers.directory())
             if home is not None and user.isdecimal():
-                with foreign.directory(home) as there, there.readable() as descriptor:
-                    os.fchown(descriptor, int(user), int(user))
+                user = _given(home, user)
             yield self.wrap(argv, user, home), home or Path(confinement.HOME)
+
+
+def _given(home: Path, user: str) -> str:
+    """Let a program write to its home.
+
+    Only a private directory of ours is given away. One that has an owner already keeps it, and the
+    program runs as that user; any other one it can only read.
+
+    :returns: the user id that the program runs with.
+    """
+    with foreign.directory(home) as there, there.readable() as descriptor:
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid():
+            return str(found.st_uid)
+        if not found.st_mode & 0o077:
+            os.fchown(descriptor, int(user), int(user))
+    return user
 
 
 @cache

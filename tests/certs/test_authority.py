@@ -138,7 +138,7 @@ def test_one_that_another_ca_signed_is_left_alone(paths, task):
 def test_half_a_ca_is_an_error_and_no_new_one(paths, task):
     authority.create(paths, task, NOW)
     paths.authority_key.unlink()
-    with pytest.raises(CertificateError, match="is gone"):
+    with pytest.raises(CertificateError, match="is missing"):
         authority.ensure(paths, task, NOW)
     paths.authority_key.write_bytes(self_signed()[1])
     with pytest.raises(CertificateError, match="is not the key of"):

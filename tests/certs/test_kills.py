@@ -30,7 +30,8 @@ def killed_at(number, root, work):
         def audit(event, arguments):
             nonlocal left
             changes = event in _CHANGES or (event == "open" and (arguments[2] or 0) & _WRITES)
-            if changes and str(arguments[0]).startswith(root):
+            where = str(arguments[0])  # through a directory's handle it is a name alone
+            if changes and (where.startswith(root) or "/" not in where):
                 left -= 1
                 if left < 0:
                     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,6 +5,7 @@ from certificates import NOW, Log, self_signed
 
 from pvefw.certs import deploy, install
 from pvefw.store import node_settings
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 SYSTEMCTL = """#!/bin/sh
@@ -32,7 +33,7 @@ def told(tmp_path, monkeypatch):
         node_settings.change(paths, {"reload-command": command})
         deploy.prepare(paths)
         install.install_pair(paths, *self_signed(), log, NOW)
-        return log, deploy.deploy(paths, log)
+        return log, deploy.deploy(Node.open(paths), log)
 
     return run
 

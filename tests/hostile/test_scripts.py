@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 from waiting import wait_until
 
 from pvefw.api import ProviderError, Sandbox, TxtRecord, run
@@ -145,3 +146,20 @@ def test_user_ids_are_nobodys_and_differ():
     found = {confinement.own_id() for _ in range(50)}
     assert len(found) > 45
     assert min(found) > 60_000
+
+
+@only_root("runs programs as other users")
+def test_only_a_private_directory_is_given_away(tmp_path):
+    """Whoever names ``/`` as the home of a program has not given the host away."""
+    private, shared, theirs = (tmp_path / name for name in ("private", "shared", "theirs"))
+    for one, mode in ((private, 0o700), (shared, 0o755), (theirs, 0o755)):
+        one.mkdir()
+        one.chmod(mode)
+    os.chown(theirs, 4711, 4711)
+    for one in (private, shared, theirs, Path("/")):
+        run(["true"], sandbox=Sandbox(one), timeout=30.0)
+    assert shared.stat().st_uid == Path("/").stat().st_uid == 0
+    assert private.stat().st_uid > 0
+    assert theirs.stat().st_uid == 4711
+    who = run(["id", "-u"], sandbox=Sandbox(theirs), timeout=30.0).stdout
+    assert who.strip() == "4711"

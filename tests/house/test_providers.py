@@ -9,6 +9,7 @@ from pvefw.core import finding, settings
 from pvefw.core.errors import ProviderError
 from pvefw.core.families import DNS
 from pvefw.instances import binding
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 PAGE = Path(__file__).parents[2] / "docs/providers.md"
@@ -27,6 +28,7 @@ def rows():
 
 
 ROWS = list(rows())
+NODE = Node.unread(Paths(Path("/"), "pve1"))
 
 
 def test_the_table_is_read():
@@ -41,7 +43,7 @@ def test_the_keys_are_those_of_the_plugin(api, keys, optional, tmp_path):
     ours = "/" in api or api in {one.name for one in finding.installed(DNS)}
     try:
         name = api if ours else f"acmesh/{api}"
-        infos, takes_any = binding.accepted(Paths(Path("/"), "pve1"), DNS.name, name)
+        infos, takes_any = binding.accepted(NODE, DNS.name, name)
     except ProviderError as error:
         if ours:
             raise

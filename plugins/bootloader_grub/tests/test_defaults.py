@@ -1,6 +1,7 @@
 """/etc/default/grub, as a shell reads it."""
 
 import os
+import pwd
 import re
 import subprocess
 
@@ -112,11 +113,14 @@ def test_a_file_that_does_not_end(write, monkeypatch):
 
 
 @only_root("has anything to lose")
-def test_it_runs_as_nobody(write, tmp_path):
+def test_it_runs_as_nobody_who_is_known(write, tmp_path):
     (tmp_path / "secret").write_text("x")
     (tmp_path / "secret").chmod(0o600)
-    root = write(f"GRUB_DEFAULT=$(id -un):$(cat {tmp_path}/secret 2>/dev/null || echo denied)")
-    assert defaults.read(root)[0]["GRUB_DEFAULT"] == "nobody:denied"
+    root = write(f"GRUB_DEFAULT=$(id -u):$(cat {tmp_path}/secret 2>/dev/null || echo denied)")
+    user, secret = defaults.read(root)[0]["GRUB_DEFAULT"].split(":")
+    assert secret == "denied"
+    with pytest.raises(KeyError):
+        pwd.getpwuid(int(user))
 
 
 ASSIGNMENTS = st.lists(

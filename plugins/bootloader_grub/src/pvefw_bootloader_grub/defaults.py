@@ -82,9 +82,7 @@ def _text(path: Path) -> str:
 @lru_cache(maxsize=4)
 def _evaluate(sources: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """Let a shell read the files, once for all ESPs of a refresh."""
-    done = run(
-        ["sh", "-c", _script(sources)], timeout=_SECONDS, check=False, sandbox=Sandbox(Path("/"))
-    )
+    done = run(["sh", "-c", _script(sources)], timeout=_SECONDS, check=False, sandbox=Sandbox())
     said = done.stdout.split("\0")
     values = said[len(sources) :]
     if done.returncode != 0 or len(values) != len(_NAMES) + 1:

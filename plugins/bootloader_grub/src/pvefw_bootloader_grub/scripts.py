@@ -125,7 +125,7 @@ def _output(path: Path, text: str, where: str) -> bytes:
 
     :raises ProviderError: it needs what only grub-mkconfig has.
     """
-    done = run(["sh", "-eu"], input=text, timeout=_SECONDS, check=False, sandbox=Sandbox(Path("/")))
+    done = run(["sh", "-eu"], input=text, timeout=_SECONDS, check=False, sandbox=Sandbox())
     if done.returncode != 0:
         raise _not_carried(path, f"{where} cannot be run without the rest: {done.last_words}")
     return done.stdout.encode(errors="surrogateescape")
