@@ -74,8 +74,10 @@ def test_a_dns_plugin_from_its_making_to_its_end(api, node):
 def test_the_node_is_configured_as_ansible_does_it(api):
     config = api.nodes("pve1").config
     gone = ",".join(f"acmedomain{number}" for number in range(1, 6))
-    config.put(acme="account=default", acmedomain0="domain=a.example,plugin=mine", delete=gone)
-    assert config.get()["acmedomain0"] == "domain=a.example,plugin=mine"
+    config.put(
+        acme="account=default", acmedomain0="domain=a.example,plugin=standalone", delete=gone
+    )
+    assert config.get()["acmedomain0"] == "domain=a.example,plugin=standalone"
     assert config.get()["digest"]
 
 
