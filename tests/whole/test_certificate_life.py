@@ -11,6 +11,7 @@ import pytest
 from servers.a2c import acme2certifier
 from servers.pebble import pebble as run_pebble
 from servers.processes import free_port
+from shifted_clock import needs_the_machines_clock
 from whole_host import Host
 
 from pvefw.certs import chain, install, keys
@@ -185,6 +186,7 @@ def nodes(host, *names):
 
 
 def test_three_nodes_one_order_three_installs(host, tmp_path):
+    needs_the_machines_clock("a lock looks abandoned by the time stamps of its files")
     with run_pebble(tmp_path / "pebble", always_valid=True) as server:
         believed(host, server)
         cluster = nodes(host, "pve2", "pve3")
