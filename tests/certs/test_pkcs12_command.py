@@ -1,4 +1,4 @@
-"""``cert set`` with a PKCS#12 container as it is typed: its password is asked for, or comes from a file."""
+"""``cert set`` with a PKCS#12 container as it is typed: its password is asked for, or is in a file."""
 
 import os
 import subprocess
