@@ -15,6 +15,7 @@ from pvefw.dns.journal import Journal
 from pvefw.dns.publication import Route
 from pvefw.dns.resolver import Resolver, Server
 from pvefw.dns.solver import DnsSolver
+from pvefw.host import foreign
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
@@ -50,7 +51,7 @@ def main():
     address, port, authority_port = resolver
     match step:
         case "amid journal":
-            Path.replace = lambda *_: die()
+            die_instead_of(foreign.Directory, "rename")
         case "before wait":
             die_instead_of(propagation, "wait")
         case "before close":
