@@ -9,9 +9,10 @@ settings. An instance in both counts as ours: Proxmox VE always writes ``standal
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from pvefw.core.errors import StoreError
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode, family_of
 from pvefw.store import files, locks, node_settings, oddities, properties
 from pvefw.store.kinds import KINDS
@@ -49,9 +50,22 @@ class Place:
         return {
             one.id: (one, path)
             for path in self.files
-            for one in self.node.sections(path).sections
+            for one in self._readable(path)
             if self._shares(one.type)
         }
+
+    def _readable(self, path: Path) -> Sequence[Section]:
+        """The sections of a file. One that is not needed and cannot be read does not hide the other.
+
+        :raises StoreError: the first file cannot be read.
+        """
+        try:
+            return self.node.sections(path).sections
+        except StoreError as error:
+            if path == self.files[0]:
+                raise
+            oddities.report(path, 0, error.message, "it counts as empty")
+            return ()
 
     def load(self) -> dict[str, Instance]:
         """The family's instances and those that share its ids, by id."""

@@ -302,7 +302,12 @@ def test_the_administrators_guide(reads, tmp_path):
         put_certificate(Paths(folder / "try", "pve1"))
 
     asks = dict.fromkeys(
-        ["pvefw acme account register", "pvefw acme cert order", "pvefw dns test"],
+        [
+            "pvefw acme account register",
+            "pvefw acme cert order",
+            "pvefw acme persist",
+            "pvefw dns test",
+        ],
         "it asks an authority or a provider",
     )
     elsewhere = dict.fromkeys(
