@@ -13,6 +13,7 @@ from pvefw.store.paths import Paths
 CATALOGUE = """
 from dataclasses import dataclass
 from pvefw.api import CatalogEntry, ProviderError, hookimpl
+from pvefw.store.node import Node
 
 @dataclass
 class Shelf:
@@ -59,7 +60,7 @@ def paths(tmp_path, monkeypatch):
 
 
 def found(paths, word):
-    return [f"{row['family']}/{row['name']}" for row in binding.search(paths, word)]
+    return [f"{row['family']}/{row['name']}" for row in binding.search(Node.open(paths), word)]
 
 
 @pytest.mark.parametrize(
