@@ -8,12 +8,12 @@ import pytest
 from pvefw.cli.run import run
 from pvefw.core import finding
 from pvefw.instances import binding
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 CATALOGUE = """
 from dataclasses import dataclass
 from pvefw.api import CatalogEntry, ProviderError, hookimpl
-from pvefw.store.node import Node
 
 @dataclass
 class Shelf:
