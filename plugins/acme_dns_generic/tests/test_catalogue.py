@@ -43,7 +43,7 @@ def test_scripts_are_looked_for_below_the_root(paths):
         "OTHER_Thing",
     ]
     with pytest.raises(ProviderError, match=r"there is no script dns_bare\.sh"):
-        binding.declared(Paths(Path("/"), "pve1"), "dns", "acmesh/bare")
+        binding.declared(Node.open(Paths(Path("/"), "pve1")), "dns", "acmesh/bare")
 
 
 def test_any_key_goes_through_and_every_value_is_masked(paths):
