@@ -138,7 +138,8 @@ class Session:
         """The texts at a name as the provider lists them, each with the value that it stands for."""
         plain = name.rstrip(".")
         found = self._provider.list_records("TXT", plain)
-        texts = [str(one["content"]) for one in found if one["name"].rstrip(".").lower() == plain]
+        # the library puts a dot before the zone for its apex
+        texts = [str(one["content"]) for one in found if one["name"].strip(".").lower() == plain]
         return {text: text.strip('"').replace('" "', "") for text in texts}
 
 
