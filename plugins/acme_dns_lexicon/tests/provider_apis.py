@@ -77,7 +77,13 @@ class Cloudflare(Provider):
     def found(self, query):
         """Filters compare exactly, the content as it is kept."""
         listed = [
-            {"id": id_, "type": "TXT", "name": f"{label}.{ZONE}", "content": value, "ttl": 60}
+            {
+                "id": id_,
+                "type": "TXT",
+                "name": f"{label}.{ZONE}".lstrip("."),
+                "content": value,
+                "ttl": 60,
+            }
             for id_, (label, value) in self.records.items()
         ]
         return [

@@ -25,6 +25,8 @@ _PUBLISH_CHANGES_ONLY = {"ovh", "wedos"}
 
 So one record comes or goes once more where a call finds everything as it should be.
 """
+_NO_APEX = {"desec", "hetzner"}
+"""Their modules cannot find or cannot remove what they wrote at the zone's own name."""
 
 
 def names() -> list[str]:
@@ -75,9 +77,10 @@ def settings(name: str) -> Sequence[SettingInfo]:
 class Session:
     """A provider that has let us in, for one zone."""
 
-    def __init__(self, name: str, provider: Any) -> None:
+    def __init__(self, name: str, provider: Any, zone: str) -> None:
         self._name = name
         self._provider = provider
+        self._zone = zone.rstrip(".")
         self.publishes_changes_only = name in _PUBLISH_CHANGES_ONLY
 
     def values(self, name: str) -> set[str]:
@@ -87,8 +90,14 @@ class Session:
     def create(self, name: str, value: str) -> None:
         """Add one value beside what is there.
 
+        :raises Unsupported: the name is the zone's own, and the provider's module cannot remove from it.
         :raises ProviderError: it was not added, or others were replaced by it.
         """
+        if self._name in _NO_APEX and name.rstrip(".") == self._zone:
+            raise Unsupported(
+                f"lexicon/{self._name} cannot write at the zone's own name {self._zone}",
+                hint="Let the alias lead to a name below the zone.",
+            )
         before = self.values(name)
         if not self._provider.create_record("TXT", name.rstrip("."), value):
             raise ProviderError(f"the provider did not add {name}, and does not say why")
@@ -164,7 +173,7 @@ def session(name: str, values: Mapping[str, str], zone: str, ttl: int) -> Iterat
         config: Any = ConfigResolver
         provider = load(name)(config().with_dict(known))
         provider.authenticate()
-        yield Session(name, provider)
+        yield Session(name, provider, zone)
     except ProviderError:
         raise
     except Exception as error:

@@ -199,7 +199,7 @@ class ObserverConformance:
         self.tell(bound, "on_certificate", replace(event, fingerprint="12:34"), task)
         assert heard() != between, (
             "a second certificate does not reach the other side: deploy whatever the event names, "
-            "whether or not something is there already"
+            "whether or not something already exists"
         )
 
     def test_the_same_certificate_again_is_not_an_error(
