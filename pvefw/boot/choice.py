@@ -147,7 +147,7 @@ def _identity(path: Path) -> list[int] | None:
 
 def _noted(paths: Paths) -> str | None:
     """In which boot the pin that is there was set, or ``None`` where nobody took note."""
-    note = files.read_object(_note_path(paths))
+    note = files.read_object_if_possible(_note_path(paths))
     if note.get("file") != _identity(paths.next_boot_kernel):
         return None
     return note.get("boot_id")
