@@ -67,6 +67,8 @@ contracts: venv
 references: venv
 	@$(BIN)/cog --check -I tools $(GENERATED)
 	@$(BIN)/python tools/share.py --check
+	@$(BIN)/python tools/two_years.py --check
+	@$(BIN)/python tools/two_years.py --check
 
 bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
 	@$(PYTHON) tools/debian.py bench
@@ -75,6 +77,8 @@ bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JS
 docs: venv  ## Write the generated parts of docs/ and the manual pages anew.
 	@$(BIN)/cog -r -I tools $(GENERATED)
 	@$(BIN)/python tools/share.py
+	@$(BIN)/python tools/two_years.py
+	@$(BIN)/python tools/two_years.py
 
 site: venv  ## Build the documentation as a site into site/; a warning is an error.
 	@# not --quiet: it does not count the warnings that it does not print

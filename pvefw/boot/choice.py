@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pvefw.boot import cmdline, firmware, kernels, packages, signatures, versions
 from pvefw.boot.kernels import Installed
+from pvefw.core.errors import StoreError
 from pvefw.core.model import BootPlan
 from pvefw.host.fat import is_version
 from pvefw.store import files, kernel_files, locks, oddities
@@ -96,8 +97,9 @@ def unpin(paths: Paths, *, next_boot: bool) -> bool:
     with locks.local_lock(paths, _LOCK):
         unwanted = [paths.next_boot_kernel] if next_boot else [*pins(paths)]
         there = any(path.exists() for path in unwanted)
-        for path in (*unwanted, _note_path(paths)):
+        for path in unwanted:
             files.remove(path)
+        _forget_note(paths)
         return there
 
 
@@ -125,6 +127,15 @@ def _note(paths: Paths) -> None:
     files.replace(_note_path(paths), json.dumps(note).encode())
 
 
+def _forget_note(paths: Paths) -> None:
+    """One that cannot be removed does no harm: it is about another file than the next one."""
+    path = _note_path(paths)
+    try:
+        files.remove(path)
+    except StoreError as error:
+        oddities.report(path, 0, error.message, "it is not heeded")
+
+
 def _identity(path: Path) -> list[int] | None:
     """What tells this file from the next one: another tool may write the same version again."""
     try:
@@ -136,7 +147,7 @@ def _identity(path: Path) -> list[int] | None:
 
 def _noted(paths: Paths) -> str | None:
     """In which boot the pin that is there was set, or ``None`` where nobody took note."""
-    note = files.read_object(_note_path(paths))
+    note = files.read_object_if_possible(_note_path(paths))
     if note.get("file") != _identity(paths.next_boot_kernel):
         return None
     return note.get("boot_id")
@@ -156,14 +167,17 @@ def settle(paths: Paths) -> str | None:
     with locks.local_lock(paths, _LOCK):
         version = kernel_files.value(paths.next_boot_kernel)
         if not version:
-            files.remove(_note_path(paths))  # somebody else has taken the pin back
+            _forget_note(paths)  # somebody else has taken the pin back
             return None
         if _spent(paths):
-            for path in (paths.next_boot_kernel, _note_path(paths)):
-                files.remove(path)
+            files.remove(paths.next_boot_kernel)
+            _forget_note(paths)
             return version
         if _noted(paths) is None:
-            _note(paths)
+            try:
+                _note(paths)
+            except StoreError as error:
+                oddities.report(_note_path(paths), 0, error.message, "each refresh arms it again")
         return None
 
 

@@ -10,6 +10,10 @@ from pvefw.cli.streams import leave, open_standard_streams
 def main() -> None:
     """The console script. What needs no command line library is answered without one."""
     open_standard_streams()
+    if "JOURNAL_STREAM" in os.environ:
+        from pvefw.cli.journal import mark_lines
+
+        mark_lines()
     shell = os.environ.get("_PVEFW_COMPLETE")
     if shell:
         from pvefw.cli.complete import answer

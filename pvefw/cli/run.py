@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import click
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.streams import leave_standard_output
-from pvefw.core import masking, text
+from pvefw.core import text
 from pvefw.core.errors import Cancelled, PvefwError
 from pvefw.host import signals
 
@@ -106,6 +105,10 @@ def _wrong_use(error: click.UsageError) -> int:
 
 
 def _explain(app: App, error: PvefwError) -> None:
+    import textwrap
+
+    from pvefw.core import masking
+
     said = masking.redact_known(error.message)
     click.echo(f"{app.error_prefix}: {said}", err=True)
     if error.hint:

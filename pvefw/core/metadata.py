@@ -11,9 +11,9 @@ Nothing is imported here, and one distribution's broken metadata never hides the
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pvefw import PLUGIN_API, PROJECT, __version__
@@ -84,41 +84,58 @@ def entry_points(group: str) -> list[EntryPoint]:
 
     Where a distribution lies on it twice, the first one counts, as it does for imports.
     """
+    return [one for one in _ours(_places()) if one.group == group]
+
+
+def _places() -> tuple[tuple[str, int], ...]:
+    """Every directory of ``sys.path``, and when something was last installed into it (nanoseconds)."""
+    found = []
+    for place in sys.path:
+        try:
+            found.append((place or ".", os.stat(place or ".").st_mtime_ns))
+        except OSError:
+            continue
+    return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def _ours(places: tuple[tuple[str, int], ...]) -> list[EntryPoint]:
+    """What all distributions offer in groups of pvefw; read once, until something is installed."""
     known: set[str] = set()
     found: list[EntryPoint] = []
-    for distribution in _distributions():
+    for distribution in _distributions(place for place, _ in places):
         key = _RUNS.sub("-", distribution.file_name).lower()
         if key in known:
             continue
         known.add(key)
         text = _read(os.path.join(distribution.folder, "entry_points.txt"))
-        if f"[{group}]" in text:
-            found += [EntryPoint(group, *pair, distribution) for pair in _section(text, group)]
+        if f"[{PROJECT}." in text:
+            found += [EntryPoint(*words, distribution) for words in _lines(text)]
     return found
 
 
-def _distributions() -> Iterator[Distribution]:
-    for place in sys.path:
+def _distributions(places: Iterable[str]) -> Iterator[Distribution]:
+    for place in places:
         try:
-            names = sorted(os.listdir(place or "."))
+            names = sorted(os.listdir(place))
         except OSError:
             continue  # an archive, or nothing at all
         for name in names:
             stem, suffix = os.path.splitext(name)
             if suffix in _SUFFIXES:
-                yield Distribution(os.path.join(place or ".", name), stem.partition("-")[0])
+                yield Distribution(os.path.join(place, name), stem.partition("-")[0])
 
 
-def _section(text: str, wanted: str) -> Iterator[tuple[str, str]]:
-    """Names and values of one section."""
+def _lines(text: str) -> Iterator[tuple[str, str, str]]:
+    """Section, name and value of each line."""
     section = ""
     for line in map(str.strip, text.splitlines()):
         if line.startswith("["):
             section = line.strip("[]")
-        elif section == wanted and line and not line.startswith(("#", ";")):
+        elif line and not line.startswith(("#", ";")):
             name, equals, value = line.partition("=")
             if equals:
-                yield name.strip(), _EXTRAS.sub("", value.strip())
+                yield section, name.strip(), _EXTRAS.sub("", value.strip())
 
 
 def _read(path: str) -> str:

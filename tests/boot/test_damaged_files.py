@@ -48,6 +48,14 @@ def does_its_part(ready, host, machine):
     return check
 
 
+def test_a_note_that_is_a_directory_stops_no_refresh(does_its_part, host):
+    note = host.paths.boot_state / "next-boot.json"
+    note.mkdir(parents=True)
+    does_its_part()
+    host.paths.next_boot_kernel.write_text("6.14.1-1-pve\n")  # by another tool, which takes no note
+    does_its_part()
+
+
 @few
 @given(st.integers(0, 6), rubbish | st.none())
 def test_a_file_that_is_not_needed_may_be_anything(does_its_part, host, number, data):

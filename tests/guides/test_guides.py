@@ -233,6 +233,13 @@ def test_moving(reads, write):
     reads("docs/moving.md", fails=("pvefw boot status",))  # there is no ESP
 
 
+def test_backup_and_restore(reads, write, paths):
+    write("etc/kernel/proxmox-boot-uuids", "")
+    lost = f"rm -r {paths.root}/etc {paths.root}/var/lib"
+    asks = dict.fromkeys(["pvefw boot", "pvefw renew", "pvefw status", "pvefw plugin", "pipx"], "-")
+    reads("docs/backup.md", meanwhile=[("tar --extract", lost)], leaves_out=asks)
+
+
 def test_what_stays(reads, tmp_path):
     info = tmp_path / "site/dist_acme-1.5.dist-info"
     info.mkdir(parents=True)

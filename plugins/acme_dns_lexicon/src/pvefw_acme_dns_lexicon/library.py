@@ -5,6 +5,7 @@ found the zone already. Nothing is read from the environment or from lexicon's c
 """
 
 import argparse
+import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,11 +30,18 @@ _NO_APEX = {"desec", "hetzner"}
 """Their modules cannot find or cannot remove what they wrote at the zone's own name."""
 
 
-def names() -> list[str]:
-    """Every provider that can be used with what is installed, by name."""
+@functools.cache
+def _providers() -> Mapping[str, bool]:
+    """Every provider by name, and whether what it needs is installed; a look takes its time."""
     from lexicon._private.discovery import find_providers
 
-    return sorted(name for name, available in find_providers().items() if available)
+    found: dict[str, bool] = find_providers()
+    return found
+
+
+def names() -> list[str]:
+    """Every provider that can be used with what is installed, by name."""
+    return sorted(name for name, available in _providers().items() if available)
 
 
 def load(name: str) -> Any:
@@ -41,9 +49,9 @@ def load(name: str) -> Any:
 
     :raises ProviderError: there is none of this name, or it lacks a library.
     """
-    from lexicon._private.discovery import find_providers, load_provider_module
+    from lexicon._private.discovery import load_provider_module
 
-    available = find_providers().get(name)
+    available = _providers().get(name)
     if available is None:
         raise ProviderError(f"dns-lexicon has no provider {name}")
     if not available:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, BootTree, Esp, Kernel, check_versions
-from pvefw_bootloader_grub import cmdline, custom, defaults, scripts
+from pvefw_bootloader_grub import cmdline, custom, defaults, memtest, scripts
 from pvefw_bootloader_grub.menu import SIMPLE, Entry, Menu
 from pvefw_bootloader_grub.script import Unbalanced, command, commands, quote
 from pvefw_bootloader_grub.scripts import Changes
@@ -26,6 +26,7 @@ _OWNED = (
     f"{_EARLY}/*",
     f"{_BACKGROUND}.*",
     str(custom.TARGET),
+    *(str(one) for one in memtest.TARGETS),
 )
 _UUID = re.compile(r"root=UUID=([0-9A-Fa-f-]+)")
 _TERMINAL = re.compile(r"[a-z_][a-z0-9_]*")
@@ -173,6 +174,9 @@ class _Rendering:
             "", ([verb, *self._list(name)] for name, verb in verbs.items() if self._list(name))
         )
         yield self._menu(menu.entries, search, "")
+        copies, entries = memtest.menu(self.plan.root, self.settings)
+        self.copies |= copies
+        yield from entries
         yield _FIRMWARE
         for name in [custom.TARGET.name] * has_custom + ["custom.cfg"]:
             yield f"if [ -f $prefix/{name} ]; then\n  source $prefix/{name}\nfi\n"

@@ -15,7 +15,7 @@ from pvefw.api import (
     hookimpl,
     setting,
 )
-from pvefw_bootloader_systemd import configuration, entries, installation, oneshot
+from pvefw_bootloader_systemd import configuration, entries, installation, memtest, oneshot
 
 __all__ = ["SystemdBoot"]
 
@@ -77,10 +77,10 @@ class SystemdBoot:
         for kernel in plan.kernels:
             copies |= entries.targets(kernel)
             texts[entries.ENTRIES / entries.entry_id(kernel.version)] = entries.render(plan, kernel)
-        texts[configuration.LOADER_CONF] = configuration.render(plan)
-        return BootTree(
-            copies, texts, [oneshot.SPENT, *entries.OWNED], configuration.warnings(plan)
-        )
+        more, entry = memtest.files(plan.root)
+        texts |= {**entry, configuration.LOADER_CONF: configuration.render(plan)}
+        owned = [oneshot.SPENT, *entries.OWNED, *memtest.OWNED]
+        return BootTree(copies | more, texts, owned, configuration.warnings(plan))
 
     @hookimpl
     def boot_arm(self, esp: Esp, plan: BootPlan, task: Task) -> None:

@@ -20,14 +20,18 @@ class AsCore:
 
     def __init__(self, hooks: DnsSpec) -> None:
         self._hooks = hooks
+        self.added: set[TxtRecord] = set()
+        """What the server may hold, for it was asked to add it, and not to remove it."""
 
     def dns_add(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
         """Add, in smaller parts where the provider limits its requests."""
+        self.added |= set(records)
         self._by_parts(self._hooks.dns_add, zone, records, task)
 
     def dns_remove(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
         """Remove, likewise."""
         self._by_parts(self._hooks.dns_remove, zone, records, task)
+        self.added -= set(records)
 
     def dns_zones(self, task: Task) -> Sequence[str] | None:
         """The zones."""
