@@ -80,9 +80,9 @@ class Planned:
     def _pins(self) -> str:
         if not self.pinned_by:
             return ""
+        who = ", ".join(self.pinned_by)
         return (
-            f"; {', '.join(self.pinned_by)} pins its fingerprint, which the renewed certificate does "
-            "not have: configure a CA to trust instead"
+            f"; {who}: its fingerprint is pinned and changes then; configure a CA to trust instead"
         )
 
     def due(self, now: datetime) -> bool:

@@ -11,7 +11,7 @@ from pvefw.cli.run import run
 from pvefw.core.errors import AcmeUnreachable
 from pvefw.store import files
 
-SAID = "pins its fingerprint, which the renewed certificate does not have"
+SAID = "its fingerprint is pinned and changes then"
 
 
 @pytest.fixture
@@ -45,14 +45,14 @@ def decided(paths):
 @pytest.mark.parametrize("change", [str, str.lower, lambda text: text.replace(":", "")])
 def test_every_form_of_a_pin_is_said_by_a_dry_run(paths, pin, form, change):
     configure(paths, f"guest: pve\n\ttoken a@b!c\n\tfingerprint {form.format(change(pin))}\n")
-    assert f"guest backend pve {SAID}" in decided(paths)
+    assert f"guest backend pve: {SAID}" in decided(paths)
 
 
 @pytest.mark.parametrize("family", ["guest", "observer"])
 def test_status_says_it_of_every_family(paths, pin, family, capfd):
     configure(paths, f"{family}: remote\n\tapi nowhere\n\tpin {pin}\n")
     assert run(["status"]) == 1
-    assert f"remote {SAID}" in " ".join(capfd.readouterr().out.split())
+    assert f"remote: {SAID}" in " ".join(capfd.readouterr().out.split())
     assert run(["status", "--output-format", "json"]) == 1
     part = json.loads(capfd.readouterr().out)["parts"]["certificates"]
     assert part["state"] == "attention"
