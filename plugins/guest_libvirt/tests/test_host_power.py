@@ -155,6 +155,16 @@ def test_two_that_shut_guests_down_are_said_and_none_is_killed(site):
     assert site.tasks()[-1] == ("stopall", "WARNINGS: 1")
 
 
+def test_a_daemon_that_nobody_needs_is_no_failure(site):
+    """It ends by itself, and its sockets do not start it while the host goes down."""
+    site.host.boot()
+    site.set_up()
+    site.pvefw("install-units")
+    site.host.run("systemctl", "stop", "libvirtd.service")
+    site.host.power_off()
+    assert site.tasks()[-1] == ("stopall", "OK")
+
+
 def test_a_host_without_libvirt_has_units_that_work(site):
     site.host.boot()
     site.host.run("rm", TARGET)
