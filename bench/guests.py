@@ -1,13 +1,15 @@
-"""Twenty real guests, stopped and started: pvefw, libvirt-guests.sh, virsh in a loop, libvirt's floor.
+"""Real guests, stopped and started: pvefw, libvirt-guests.sh, virsh in a loop, libvirt's floor.
 
 The floor is a program of eight threads that calls libvirt, waits until the guest has stopped, and does
 nothing else. Aim: within 1.3 of it. libvirt itself takes 0.2 s for each guest that stops (it looks five
 times a second whether QEMU has ended), so that eight at a time are three times that; the floor and pvefw
 stand there once more with a thread for each guest, where start-up is all that differs.
 
-Usage: python bench/guests.py; with `floor start|stop URI WORKERS` it is the floor.
+Usage: python bench/guests.py; with `floor start|stop URI WORKERS` it is the floor. `GUESTS=100` in the
+environment: that many guests, of 16 MiB each.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,9 +19,9 @@ from pathlib import Path
 
 from measure import BIN, keep, seconds, table
 
-GUESTS, WORKERS, REPEATS = 20, 8, 3
+GUESTS, WORKERS, REPEATS = int(os.environ.get("GUESTS", "20")), 8, 3
 AT_ONCE = ", all at once"
-NAMES = [f"web{number:02}" for number in range(GUESTS)]
+NAMES = [f"web{number:03}" for number in range(GUESTS)]
 SCRIPT = Path("/usr/lib/libvirt/libvirt-guests.sh")
 DEFAULTS = """\
 URIS={uri}

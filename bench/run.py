@@ -13,6 +13,7 @@ BENCHMARKS = (
     "log_search",
     "boot_refresh",
     "guests",
+    "guest_watching",
 )
 
 

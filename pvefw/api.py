@@ -7,6 +7,7 @@ from pvefw import PLUGIN_API
 from pvefw.core.errors import (
     Cancelled,
     CredentialsRejected,
+    NothingRuns,
     ProviderError,
     RateLimited,
     Unavailable,
@@ -65,6 +66,7 @@ __all__ = [
     "Kernel",
     "MigrateOptions",
     "MigrateTarget",
+    "NothingRuns",
     "ProviderError",
     "RateLimited",
     "RenewalFailedEvent",

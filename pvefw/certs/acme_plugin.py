@@ -1,15 +1,17 @@
 """What only instances that answer challenges have: names that use them, and logins."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
 from pvefw import instances
-from pvefw.core.errors import UsageError
+from pvefw.core.errors import PvefwError, UsageError
 from pvefw.core.families import DNS
 from pvefw.core.model import Task
 from pvefw.dns import instances as dns_instances
 from pvefw.dns import journal, names
 from pvefw.instances import Instance
+from pvefw.store import node_settings, nodes
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -17,7 +19,7 @@ from pvefw.store.paths import Paths
 def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> None:
     """Remove an instance that no name uses.
 
-    :raises UsageError: it is the one that always exists, a name of this node uses it, or records that it
+    :raises UsageError: it is the one that always exists, a name of a node uses it, or records that it
         added are still in DNS.
     """
     if id_ == instances.STANDALONE:
@@ -25,7 +27,7 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
             f"acme plugin remove: {id_} always exists",
             hint=f"Set it back to its defaults: pvefw acme plugin set {id_} --delete data",
         )
-    users = [one.name for one in Node.open(paths).certificate_names() if one.plugin == id_]
+    users = _users(Node.open(paths), id_)
     if users:
         raise UsageError(
             f"acme plugin remove: {id_} validates {', '.join(users)}",
@@ -39,6 +41,17 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
             f"pvefw dns cleanup --forget {id_}",
         )
     instances.remove(paths, DNS.name, id_, expected_digest=expected_digest)
+
+
+def _users(node: Node, id_: str) -> list[str]:
+    """The names that an instance validates: those of this node, then those of others."""
+    found = node_settings.names_of(node, id_)
+    for other in nodes.names(node.paths):
+        if other != node.name:
+            with contextlib.suppress(PvefwError):  # what cannot be read must not keep it for ever
+                theirs = node_settings.names_of(node.neighbour(other), id_)
+                found += [f"{one} (node {other})" for one in theirs]
+    return found
 
 
 def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:

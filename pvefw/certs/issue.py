@@ -7,6 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import ReasonFlags
 
+from pvefw import instances
 from pvefw.acme.choice import Way
 from pvefw.acme.client import Client, Order
 from pvefw.acme.jws import AccountKey
@@ -27,6 +28,7 @@ from pvefw.core.errors import (
     NotFound,
     UsageError,
 )
+from pvefw.core.families import DNS
 from pvefw.core.model import Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import SystemClock
@@ -50,12 +52,34 @@ def order(paths: Paths, task: Task, *, force: bool = False) -> None:
     :raises ConfigError: nothing to order is configured.
     :raises PvefwError: the order failed; the certificate that was there is still there.
     """
+    check_order(paths, force=force)
+    obtain(paths, task, ordered_in_any_case=force)
+
+
+def check_order(paths: Paths, *, force: bool) -> None:
+    """Refuse an order that the configuration alone rules out.
+
+    :param force: whether it may replace a certificate that already exists.
+    :raises UsageError: there is one, and no force.
+    :raises ConfigError: as :func:`check_names`.
+    :raises NotFound: as :func:`check_names`.
+    """
     if not force and files.exists(paths.proxy_certificate):
         raise UsageError(
             f"acme cert order: {paths.proxy_certificate} already exists",
             hint="Replace it with --force, or renew it: pvefw acme cert renew",
         )
-    obtain(paths, task, ordered_in_any_case=force)
+    check_names(Node.open(paths))
+
+
+def check_names(node: Node) -> None:
+    """Refuse names that cannot be ordered for.
+
+    :raises ConfigError: none is configured, or one stands twice.
+    :raises NotFound: the plugin instance of one does not exist.
+    """
+    for one in _wanted(node).entries:
+        instances.load(node, DNS.name, one.plugin)
 
 
 def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> None:

@@ -73,21 +73,37 @@ def renew_service(paths: Paths, task: Task, clock: Clock, *, force: bool = False
     :raises NotFound: there is none.
     :raises UsageError: it is not due.
     """
-    node = Node.open(paths)
-    cleanup.cleanup_first(node, task)
-    pem = install.service_certificate(paths)
-    info, now = chain.describe(paths.proxy_certificate, pem), clock.now()
-    planned = renewal_plan.plan_service(node, info, now)
-    if not force and (planned.decision is None or planned.decision.due > now):
-        why = planned.note or "it is not due"
-        if planned.decision:
-            why = f"its renewal is due on {planned.decision.due:%Y-%m-%d}"
-        raise UsageError(
-            f"acme cert renew: the certificate is good until {info.not_after:%Y-%m-%d}, {why}",
-            hint="Renew it now with --force.",
-        )
+    cleanup.cleanup_first(Node.open(paths), task)
+    planned = _due_service(paths, clock, force=force)
     issue.obtain(paths, task, ordered_in_any_case=force)
     _succeeded(paths, planned, task)
+
+
+def check_service(paths: Paths, clock: Clock, *, force: bool) -> None:
+    """Refuse what :func:`renew_service` would refuse, without a task.
+
+    What the authority says of its window meanwhile is kept, and holds for both.
+
+    :raises PvefwError: as for :func:`renew_service`, and where there are no names to order it for.
+    """
+    _due_service(paths, clock, force=force)
+    issue.check_names(Node.open(paths))
+
+
+def _due_service(paths: Paths, clock: Clock, *, force: bool) -> Planned:
+    """The services' certificate, if it is to be renewed."""
+    pem = install.service_certificate(paths)
+    info, now = chain.describe(paths.proxy_certificate, pem), clock.now()
+    planned = renewal_plan.plan_service(Node.open(paths), info, now)
+    if not force and (planned.decision is None or planned.decision.due > now):
+        why = planned.note
+        if planned.decision:
+            why = f"not due until {planned.decision.due:%Y-%m-%d}"
+        raise UsageError(
+            f"acme cert renew: {why}; the certificate expires on {info.not_after:%Y-%m-%d}",
+            hint="Renew it now with --force.",
+        )
+    return planned
 
 
 def _renew(paths: Paths, planned: Planned, echo: Say, clock: Clock) -> bool:

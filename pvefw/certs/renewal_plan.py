@@ -1,6 +1,6 @@
 """Decides for every certificate of a node whether it is to be renewed, and when."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +19,7 @@ from pvefw.certs import (
     issue,
     node_certificate,
     offers,
+    pins,
     renewal,
     sharing,
 )
@@ -51,9 +52,14 @@ class Planned:
     work: Callable[[Task], object]
     doubt: str = ""
     """Why the authority would refuse the order."""
+    pinned_by: Sequence[str] = ()
+    """The instances that trust its fingerprint, and so not its successor."""
 
     def line(self, now: datetime) -> str:
-        """What is decided and why, for people."""
+        """What is decided and why, and what the renewal breaks, for people."""
+        return f"{self._decided(now)}{self._pins()}"
+
+    def _decided(self, now: datetime) -> str:
         names = self.info.san[0] if self.info.san else self.info.subject
         more = f" and {len(self.info.san) - 1} more" if len(self.info.san) > 1 else ""
         head = f"{self.info.filename} ({names}{more}): "
@@ -70,6 +76,14 @@ class Planned:
         note = f" ({self.note})" if self.note else ""
         doubt = f"; {self.doubt}" if self.doubt else ""
         return f"{head}{when}: {self.decision.reason}{note}{doubt}"
+
+    def _pins(self) -> str:
+        if not self.pinned_by:
+            return ""
+        who = ", ".join(self.pinned_by)
+        return (
+            f"; {who}: its fingerprint is pinned and changes then; configure a CA to trust instead"
+        )
 
     def due(self, now: datetime) -> bool:
         """Whether to renew it now."""
@@ -98,7 +112,8 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
 
     :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
         it is not for us to renew), ``urgency``, ``failures`` (tries in a row), ``doubt`` (why the
-        authority would refuse the order), and ``line``, for people.
+        authority would refuse the order), ``pinned-by`` (instances that trust its fingerprint), and
+        ``line``, for people.
     :raises PvefwError: of one of them nothing is known.
     """
     found = list(plan(node, now, keep=False, ask=False))
@@ -114,6 +129,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "urgency": renewal.urgency(planned.info, now).value,
             "failures": planned.record.failures,
             "doubt": planned.doubt,
+            "pinned-by": list(planned.pinned_by),
             "line": planned.line(now),
         }
         for planned in found
@@ -139,7 +155,7 @@ def plan(
         try:
             pem = files.read_if_exists(path)
             if pem is not None:
-                yield decide(node, chain.describe(path, pem), now)
+                yield _with_pins(node, decide(node, chain.describe(path, pem), now))
             elif decide is service:
                 yield from _to_take_over(node, now)
         except PvefwError as error:
@@ -152,6 +168,13 @@ def plan_service(node: Node, info: CertificateInfo, now: datetime) -> Planned:
     :raises ConfigError: the names to order it for are not clear.
     """
     return _plan_service(node, info, now, keep=True)
+
+
+def _with_pins(node: Node, planned: Planned) -> Planned:
+    """With those who pin it, where it is to be replaced at all."""
+    if planned.decision is None:
+        return planned
+    return replace(planned, pinned_by=pins.pinned_by(node, planned.info))
 
 
 # --- each certificate -----------------------------------------------------------------------------

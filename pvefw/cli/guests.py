@@ -52,12 +52,15 @@ def _ids(text: str | None) -> list[str] | None:
     return list(dict.fromkeys(found))
 
 
-def _bulk(app: App, task: "Task", command: str, max_workers: int | None) -> "Bulk":
+def _bulk(
+    app: App, task: "Task", command: str, max_workers: int | None, *, needed: bool = True
+) -> "Bulk":
     from pvefw.guests import bulk
     from pvefw.guests.backends import Backends
 
     workers = bulk.workers(app.paths, max_workers)
-    return bulk.Bulk(app.paths, Backends.load(app.paths), workers, task, command)
+    backends = Backends.load(app.paths, needed=needed)
+    return bulk.Bulk(app.paths, backends, workers, task, command)
 
 
 class _Terminal:
@@ -268,7 +271,7 @@ def boot_guests(app: App) -> None:
     from pvefw.guests import bulk
 
     def work(task: "Task") -> None:
-        bulk.boot(_bulk(app, task, "boot-guests", None))
+        bulk.boot(_bulk(app, task, "boot-guests", None, needed=False))
 
     run_task(app, "startall", work)
 
@@ -281,7 +284,7 @@ def shutdown_guests(app: App, /, suspend: bool) -> None:
     from pvefw.guests import bulk, plan
 
     def work(task: "Task") -> None:
-        made = _bulk(app, task, "shutdown-guests", None)
+        made = _bulk(app, task, "shutdown-guests", None, needed=False)
         bulk.shut_down(made, plan.StopOptions(), suspend=suspend)
 
     run_task(app, "stopall", work)

@@ -50,7 +50,11 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     node = Node.open(paths)
     found = renewal_plan.overview(node, now)
     pending = deploy.pending(node)
-    bad = [one for one in found if one["failures"] or one["urgency"] != "notice" or one["doubt"]]
+    bad = [
+        one
+        for one in found
+        if one["failures"] or one["urgency"] != "notice" or one["doubt"] or one["pinned-by"]
+    ]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
     if not lines:

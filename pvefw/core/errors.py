@@ -208,6 +208,13 @@ class Unavailable(ProviderError):
     """The provider cannot be reached or reports a fault of its own; core tries again."""
 
 
+class NothingRuns(Unavailable):
+    """The hypervisor cannot be asked because it does not run, and no guest of it does. Since 1.1.
+
+    At the host's shutdown that is as it should be; whoever needs its guests gets this error.
+    """
+
+
 class Unsupported(ProviderError):
     """The provider, loader or hypervisor cannot do this at all."""
 

@@ -8,6 +8,7 @@ from pvefw.core.binding import Bound
 from pvefw.core.errors import (
     ConfigError,
     NotFound,
+    NothingRuns,
     PvefwError,
     Unsupported,
     UsageError,
@@ -60,26 +61,31 @@ class Backends:
     """Those that could not be bound; the others work without them."""
 
     @classmethod
-    def load(cls, paths: Paths) -> "Backends":
+    def load(cls, paths: Paths, *, needed: bool = True) -> "Backends":
         """Bind every configured backend.
 
-        :raises PvefwError: there is none, or none of them can be used.
+        :param needed: whether there must be one.
+        :raises NotFound: there is none, and one is needed.
+        :raises PvefwError: none of them can be used.
         """
         node = Node.open(paths)
         bound, failures = {}, []
-        for one in configured(node):
+        for one in configured(node) if needed else instances.load_used(node, GUEST.name):
             try:
                 bound[one.id] = instances.bind(node, one)
             except PvefwError as error:
                 failures.append(error)
-        if not bound:
+        if failures and not bound:
             raise failures[0]
         return cls(bound, failures)
 
-    def list(self) -> tuple[list[Listed], list[PvefwError]]:
+    def list(
+        self, down: "list[NothingRuns] | None" = None
+    ) -> tuple[list[Listed], list[PvefwError]]:
         """All guests by VMID, and why a backend could not be asked.
 
-        :raises PvefwError: none could.
+        :param down: gets the hypervisors that do not run; without it, they are failures like others.
+        :raises PvefwError: none could be asked.
         """
         found: list[Listed] = []
         failures = list(self.failures)
@@ -87,7 +93,10 @@ class Backends:
             try:
                 guests = ask(backend.hooks.guest_list, name)
             except PvefwError as error:
-                failures.append(error)
+                if down is not None and isinstance(error, NothingRuns):
+                    down.append(error)
+                else:
+                    failures.append(error)
                 continue
             found += [Listed(self.id(name, one.vmid), one) for one in guests]
         if failures and len(failures) == len(self.bound) + len(self.failures):

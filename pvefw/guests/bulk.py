@@ -7,7 +7,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from pvefw import instances
-from pvefw.core.errors import Cancelled, ProviderError, PvefwError, StoreError, Unavailable
+from pvefw.core.errors import (
+    Cancelled,
+    NothingRuns,
+    ProviderError,
+    PvefwError,
+    StoreError,
+    Unavailable,
+)
 from pvefw.core.model import GuestPowerEvent, GuestState, Task
 from pvefw.guests import backends, plan, readiness, units
 from pvefw.guests.backends import Backends
@@ -75,10 +82,17 @@ class Bulk:
     _node: Node = field(init=False, repr=False)
     _observers: Executor = field(init=False, repr=False)
 
-    def guests(self) -> tuple[list[Listed], list[PvefwError]]:
-        """All guests; a backend that cannot be asked is logged and counts as a failure at the end."""
-        listed, failures = self.backends.list()
-        backends.note(self.paths, listed)
+    def guests(self, *, that_run: bool = False) -> tuple[list[Listed], list[PvefwError]]:
+        """All guests; a backend that cannot be asked is logged and counts as a failure at the end.
+
+        :param that_run: only they matter: a hypervisor that does not run has none, and is no failure.
+        """
+        down: list[NothingRuns] = []
+        listed, failures = self.backends.list(down if that_run else None)
+        for one in down:
+            self.task.log(f"no guest runs: {one.message}")
+        if not down:
+            backends.note(self.paths, listed)
         for failure in failures:
             self.task.warn(failure.message)
         return listed, failures
@@ -398,7 +412,7 @@ def boot(bulk: Bulk) -> list[Outcome]:
     :raises ProviderError: some could not be started.
     """
     _warn_of_others(bulk)
-    seconds = _delay(bulk)
+    seconds = _delay(bulk) if _has_backends(bulk) else 0
     if seconds:
         bulk.task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
         bulk.task.wait(float(seconds))
@@ -429,7 +443,8 @@ def shut_down(bulk: Bulk, options: StopOptions, *, suspend: bool = False) -> lis
         not stopped them.
     """
     _warn_of_others(bulk)
-    listed, failures = bulk.guests()
+    _has_backends(bulk)
+    listed, failures = bulk.guests(that_run=True)
     jobs = plan.to_stop(listed, None, options)
     lost = guest_notes.started(bulk.paths)
     if lost and not jobs and not failures:
@@ -454,7 +469,15 @@ def _suspended(bulk: Bulk, listed: Sequence[Listed]) -> tuple[list[Listed], list
     finally:
         guest_notes.note_suspended(bulk.paths, bulk.good())
         guest_notes.note_stopped(bulk.paths, bulk.good())
-    return bulk.guests()
+    return bulk.guests(that_run=True)
+
+
+def _has_backends(bulk: Bulk) -> bool:
+    """Whether this node has hypervisors: the units of a package run where nothing is configured, too."""
+    if bulk.backends.bound:
+        return True
+    bulk.task.log(f"node {bulk.paths.node} has no guest backend")
+    return False
 
 
 def _warn_of_others(bulk: Bulk) -> None:

@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from pvefw.host import processes
+
 _PREFIX = "pvefw-run-"
 
 
@@ -17,7 +19,7 @@ def directory() -> Iterator[Path]:
     :raises OSError: there is no room for one.
     """
     remove_those_of_the_dead()
-    path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{_start(os.getpid())}-"))
+    path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-{processes.start(os.getpid())}-"))
     try:
         yield path
     finally:
@@ -28,14 +30,5 @@ def remove_those_of_the_dead() -> None:
     """Remove the directories of processes that are not there any more."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*-*"):
         pid, start, _ = path.name.removeprefix(_PREFIX).split("-", 2)
-        if pid.isdecimal() and _start(int(pid)) != start:
+        if pid.isdecimal() and processes.start(int(pid)) != start:
             shutil.rmtree(path, ignore_errors=True)  # it follows no links
-
-
-def _start(pid: int) -> str:
-    """When a process started, in clock ticks after boot (proc_pid_stat(5)): ids are used again."""
-    try:
-        said = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-    return said.rpartition(") ")[2].split()[19]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pvefw.core.errors import StoreError
-from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode, family_of
+from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode
 from pvefw.store import files, locks, node_settings, oddities, properties
 from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
@@ -33,6 +33,8 @@ class Place:
         self.family = family
         self.files = node.paths.cluster_pvefw_cfg, node.paths.node_pvefw_cfg()
         """Both files; what is in the second one wins."""
+        self.types = frozenset({family})
+        """The types of sections that share the family's ids."""
 
     @staticmethod
     @contextlib.contextmanager
@@ -51,7 +53,7 @@ class Place:
             one.id: (one, path)
             for path in self.files
             for one in self._readable(path)
-            if self._shares(one.type)
+            if one.type in self.types
         }
 
     def _readable(self, path: Path) -> Sequence[Section]:
@@ -98,17 +100,12 @@ class Place:
         new = Section(instance.type, instance.id), home
         section, path = self.sections().get(instance.id, new)
         changed = encode(section, old or decode(section, path), instance)
-        self._replace(home, self.node.sections(home).with_section(changed))
+        self._replace(home, self.node.sections(home).with_section(changed, self.types))
 
     def _remove(self, path: Path, id_: str) -> None:
         config = self.node.sections(path)
-        found = config.get(id_)
-        if found is not None and self._shares(found.type):
-            self._replace(path, config.without(id_))
-
-    def _shares(self, type_: str) -> bool:
-        """Whether sections of a type share the family's ids."""
-        return type_ == self.family
+        if config.get(id_, self.types) is not None:
+            self._replace(path, config.without(id_, self.types))
 
     def _replace(self, path: Path, sections: SectionConfig) -> None:
         there = self.node.own if path == self.files[1] else self.node.cluster
@@ -123,6 +120,7 @@ class PluginsCfg(Place):
     def __init__(self, node: Node, family: str) -> None:
         super().__init__(node, family)
         self.files = node.paths.plugins_cfg, node.paths.own_plugins_cfg
+        self.types = frozenset({STANDALONE, *(one.family for one in KINDS.values() if one.acme)})
 
     @staticmethod
     @contextlib.contextmanager
@@ -149,10 +147,6 @@ class PluginsCfg(Place):
             leaves_pve = home != self.files[0]
             node_settings.move_names(self.node.paths, instance.id, leaves_pve=leaves_pve)
         self._remove(other, instance.id)
-
-    def _shares(self, type_: str) -> bool:
-        kind = KINDS.get(family_of(type_))
-        return kind is not None and kind.acme
 
     def _replace(self, path: Path, sections: SectionConfig) -> None:
         files.replace(path, sections.render(), private=True)

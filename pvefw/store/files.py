@@ -8,12 +8,13 @@ import contextlib
 import errno
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pvefw.core.errors import DigestMismatch, NotFound, StoreError
-from pvefw.host import foreign
+from pvefw.host import foreign, processes
 from pvefw.host.durable import (
     create_file,
     make_directory,
@@ -26,6 +27,8 @@ from pvefw.store import pmxcfs
 _PRIVATE, _PUBLIC = 0o600, 0o644
 _ABANDONED = 300.0
 """Seconds after which nobody is still writing a small file."""
+_LEFT = re.compile(r"\.(?P<path>.+)\.tmp\.(?:(?P<by>[0-9a-f]{8}-[0-9]+-[0-9]+)-)?[0-9a-f]{8}")
+"""The names of unfinished files: whose successor, and by which process."""
 
 
 def read(path: Path) -> bytes:
@@ -134,7 +137,7 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
         make_directory(path.parent)
         with foreign.parent(path) as there, _staged(there, path) as staged:
             create_file(there, staged, data, _PRIVATE if private else _PUBLIC)
-            _remove_abandoned(path, path.with_name(staged))
+            _remove_abandoned(there, path, staged)
             there.rename(staged, path.name)
             sync_handle(there)
     except OSError as error:
@@ -144,8 +147,8 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
 @contextlib.contextmanager
 def _staged(there: foreign.Directory, path: Path) -> Iterator[str]:
     """The name of a file's successor, which is gone in the end."""
-    # by chance, not by process id: other threads and the other nodes of a cluster write here, too
-    name = f"{_unfinished(path)}{os.urandom(4).hex()}"
+    # by chance, too: other threads write here
+    name = f"{_unfinished(path)}{processes.mark()}-{os.urandom(4).hex()}"
     try:
         yield name
     finally:
@@ -158,9 +161,14 @@ def check_writable(directory: Path) -> None:
 
     :raises StoreError: they cannot; the hint says why: no quorum, a full or a read-only file system.
     """
-    probe = directory / f".pvefw-probe-{os.urandom(4).hex()}"
-    replace(probe, b"", private=True)
-    remove(probe)
+    probe = directory / "pvefw-probe"
+    pmxcfs.check(probe)
+    try:
+        make_directory(directory)
+        with foreign.parent(probe) as there, _staged(there, probe) as staged:
+            create_file(there, staged, b"", _PRIVATE)
+    except OSError as error:
+        raise failed("write", probe, error) from error
 
 
 def tell_kernel(path: Path, text: str) -> None:
@@ -207,16 +215,23 @@ def _unfinished(path: Path) -> str:
     return f".{path.name}.tmp."
 
 
-def _remove_abandoned(path: Path, staged: Path) -> None:
-    """Remove what writers of this file left when they were killed: others may be at it just now.
+def _remove_abandoned(there: foreign.Directory, path: Path, staged: str) -> None:
+    """Remove what killed writers have left in a directory: others may be writing to it just now.
 
-    The ages are by the clock of the file system, which in a cluster is not that of this host.
+    Those of this host are known to have ended. What is from elsewhere goes by its age, by the clock of
+    the file system, which in a cluster is not that of this host; so does what 1.0 left of this file.
     """
     with contextlib.suppress(OSError):  # the next writer finds them, too
-        now = staged.stat().st_mtime
-        for left in path.parent.glob(f"{_unfinished(path)}*"):
-            if now - left.stat().st_mtime > _ABANDONED:
-                left.unlink()
+        now = (path.parent / staged).stat().st_mtime
+        for left in path.parent.glob(".*.tmp.*"):
+            made = _LEFT.fullmatch(left.name)
+            if made is None or (not made["by"] and made["path"] != path.name):
+                continue
+            ended = processes.has_ended(made["by"]) if made["by"] else None
+            if ended is None:
+                ended = now - left.stat().st_mtime > _ABANDONED
+            if ended:
+                there.remove(left.name)
 
 
 def remove_unfinished(path: Path) -> None:

@@ -67,6 +67,20 @@ def move_names(paths: Paths, instance: str, *, leaves_pve: bool) -> None:
             _write(node, node.config.changed(theirs), ours)
 
 
+def names_of(node: Node, instance: str) -> list[str]:
+    """The names that an instance validates, also where an order would refuse them.
+
+    :raises StoreError: a file could not be read.
+    """
+    found = (node.cluster.properties, node.own.properties, node.config)
+    return [
+        parse_property_string(value, "domain").get("domain", key)
+        for config in found
+        for key, value in config.values.items()
+        if _instance_of(key, value) == instance
+    ]
+
+
 # --- checks ---------------------------------------------------------------------------------------
 
 

@@ -40,7 +40,8 @@ class PvefwConfig:
         first = _FIRST_SECTION.search(text)
         cut = first.start() if first else len(text)
         head, tail = (oddities.encoded(part) for part in (text[:cut], text[cut:]))
-        sections = SectionConfig.parse(tail, what, first=text[:cut].count("\n") + 1)
+        line = text[:cut].count("\n") + 1
+        sections = SectionConfig.parse(tail, what, first=line, types_share_ids=False)
         for one in sections.sections:
             if one.type not in SECTION_TYPES:
                 why = f"'{one.type}: {one.id}' stands below the first section"

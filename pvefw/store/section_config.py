@@ -5,7 +5,7 @@ bytes: unknown keys, comments, blank lines and the order of everything.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pvefw.core.errors import UsageError
@@ -41,6 +41,10 @@ class Section:
     """The header as in the file; empty for ``type: id``."""
     line: int = field(default=0, compare=False)
     """The header's line in the file, from 1; 0 for a section that is in none."""
+
+    def is_called(self, id_: str, types: Collection[str]) -> bool:
+        """Whether it has this id, and is of one of these types; of any, where there are none."""
+        return self.id == id_ and (not types or self.type in types)
 
     @property
     def values(self) -> dict[str, str]:
@@ -100,11 +104,14 @@ class SectionConfig:
     sections: Sequence[Section] = ()
 
     @classmethod
-    def parse(cls, data: bytes, what: str, *, first: int = 1) -> "SectionConfig":
+    def parse(
+        cls, data: bytes, what: str, *, first: int = 1, types_share_ids: bool = True
+    ) -> "SectionConfig":
         """Read a file. What makes no sense in it is kept, and reported as an oddity.
 
         :param what: names the file in warnings.
         :param first: the number of the first line, where this is the end of a file.
+        :param types_share_ids: whether of two sections with one id, but of different types, one counts.
         """
         head: list[str] = []
         sections: list[tuple[re.Match[str], int, list[str]]] = []
@@ -121,7 +128,7 @@ class SectionConfig:
             Section(header["type"], header["id"], tuple(rest), header[0], number)
             for header, number, rest in sections
         )
-        _report_twice(found, what)
+        _report_twice(found, what, types_share_ids=types_share_ids)
         return cls(tuple(head), found)
 
     def render(self) -> bytes:
@@ -131,13 +138,19 @@ class SectionConfig:
             lines += [section.header or f"{section.type}: {section.id}", *section.lines]
         return oddities.encoded("\n".join(lines))
 
-    def get(self, id_: str) -> Section | None:
-        """The section with this id; of several the last."""
-        return next((one for one in reversed(self.sections) if one.id == id_), None)
+    def get(self, id_: str, types: Collection[str] = ()) -> Section | None:
+        """The section with this id; of several the last.
 
-    def with_section(self, section: Section) -> "SectionConfig":
-        """This file with a section replaced, or added at its end."""
-        there = self.get(section.id)
+        :param types: those that it may be of; any without them.
+        """
+        return next((one for one in reversed(self.sections) if one.is_called(id_, types)), None)
+
+    def with_section(self, section: Section, types: Collection[str] = ()) -> "SectionConfig":
+        """This file with a section replaced, or added at its end.
+
+        :param types: those that the section to replace may be of; any without them.
+        """
+        there = self.get(section.id, types)
         if there is not None:
             kept = tuple(section if one is there else one for one in self.sections)
             return replace(self, sections=kept)
@@ -145,11 +158,14 @@ class SectionConfig:
         ended = self._ended()
         return replace(ended, sections=(*ended.sections, replace(section, lines=(*lines, "", ""))))
 
-    def without(self, id_: str) -> "SectionConfig":
-        """This file without a section; comments below its properties stay: the next may be meant."""
+    def without(self, id_: str, types: Collection[str] = ()) -> "SectionConfig":
+        """This file without the sections of an id; comments below them stay: the next may be meant.
+
+        :param types: those that may go; any without them.
+        """
         head, sections = tuple(self.head), list[Section]()
         for one in self.sections:
-            if one.id != id_:
+            if not one.is_called(id_, types):
                 sections.append(one)
                 continue
             left = _comments(one.lines[_end(one.lines) :])
@@ -193,9 +209,12 @@ def _odd(line: str, *, inside: bool) -> bool:
     return not line[0].isspace() or not inside
 
 
-def _report_twice(sections: Sequence[Section], what: str) -> None:
-    last = {one.id: one for one in sections}
+def _report_twice(sections: Sequence[Section], what: str, *, types_share_ids: bool) -> None:
+    def name(one: Section) -> tuple[str, str]:
+        return "" if types_share_ids else one.type, one.id
+
+    last = {name(one): one for one in sections}
     for one in sections:
-        if last[one.id] is not one:
+        if last[name(one)] is not one:
             why = f"{one.type}: {one.id} stands twice"
-            oddities.report(what, one.line, why, f"that of line {last[one.id].line} counts")
+            oddities.report(what, one.line, why, f"that of line {last[name(one)].line} counts")

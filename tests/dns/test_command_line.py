@@ -185,7 +185,7 @@ def test_a_renewal_that_is_not_due_cleans_up_too(host, authority):
     host.instance("bind", host.world.primary, "set")
     said = host("acme", "cert", "renew", status=2)
     assert "bind: removing 1 TXT record" in said
-    assert "is due on" in said
+    assert "not due until" in said
     assert host.world.values(name_of("again.example.test")) == set()
 
 

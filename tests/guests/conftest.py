@@ -19,7 +19,7 @@ PLUGIN = """
     from dataclasses import dataclass, replace
     from pathlib import Path
     from pvefw.api import (
-        Guest, GuestState, MigrateTarget, ProviderError, Unavailable, hookimpl, setting,
+        Guest, GuestState, MigrateTarget, NothingRuns, ProviderError, Unavailable, hookimpl, setting,
     )
 
     LOCK = threading.Lock()
@@ -58,6 +58,8 @@ PLUGIN = """
         def guest_list(self):
             if self.gone():
                 raise Unavailable("the daemon does not answer")
+            if (self.directory / "idle").exists():
+                raise NothingRuns("nobody needs the daemon")
             return [
                 Guest(**{**{key: raw[key] for key in OWN if key in raw},
                          "state": GuestState(raw["state"])})

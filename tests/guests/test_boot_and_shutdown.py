@@ -61,3 +61,52 @@ def test_the_units_run_for_whatever_is_configured():
     """Where is for pvefw to know: a condition on one file skips the work, and nobody hears of it."""
     for text in units.texts("pvefw").values():
         assert "Condition" not in text
+
+
+# --- hosts with nothing to start or stop ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text", ["", "guest: mine\n\tapi farm\n\tdisable\n", "guest: mine\n\tnodes pve2\n"]
+)
+def test_a_host_without_a_guest_backend_boots_and_shuts_down(farm, text):
+    farm.configure(text)
+    for command in ("boot-guests", "shutdown-guests"):
+        said = farm.run(command)
+        assert "node pve1 has no guest backend" in said
+        assert said.endswith("Task OK\n")
+    assert "has no guest backend" in farm.fail("startall"), "who asks for guests is told"
+
+
+def test_guests_that_were_started_are_missed_without_their_backend_too(farm):
+    farm.guest(100)
+    farm.run("boot-guests")
+    farm.configure("")
+    assert "no guest runs any more, although 100 were started" in farm.fail("shutdown-guests")
+
+
+@pytest.mark.parametrize("suspend", [[], ["--suspend"]])
+def test_a_hypervisor_that_does_not_run_has_no_guests_to_stop(farm, suspend):
+    farm.guest(100, onboot=False)
+    farm.run("boot-guests")
+    farm.run("guest", "list")
+    noted = farm.paths.guest_notes.read_text()
+    (farm.directory / "idle").touch()
+    said = farm.run("shutdown-guests", *suspend)
+    assert "no guest runs: farm: nobody needs the daemon" in said
+    assert said.endswith("Task OK\n")
+    assert farm.paths.guest_notes.read_text() == noted, "the Tab key still knows the guests"
+    assert "nobody needs the daemon" in farm.fail("stopall")
+
+
+def test_guests_that_were_started_are_missed_where_the_hypervisor_does_not_run(farm):
+    farm.guest(100)
+    farm.run("boot-guests")
+    (farm.directory / "idle").touch()
+    assert "no guest runs any more, although 100 were started" in farm.fail("shutdown-guests")
+
+
+def test_a_hypervisor_that_cannot_be_asked_may_have_guests_that_run(farm):
+    farm.guest(100, onboot=False)
+    (farm.directory / "gone").touch()
+    assert "the daemon does not answer" in farm.fail("shutdown-guests")

@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +22,7 @@ BOOT_SECONDS = 120.0
 _CGROUPS = Path("/sys/fs/cgroup")
 _CONTROLLERS = ("systemd", "cpu", "cpuacct", "blkio", "freezer", "pids", "unified")
 """Version 1 of cgroups: libvirt registers no guest at machined without controllers."""
+_VERSION_1 = "systemd.unified_cgroup_hierarchy=0 systemd.legacy_systemd_cgroup_controller=1"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _OUTSIDE = """
 for one in $CGROUPS; do mkdir -p "$one"; echo $BASHPID >"$one/cgroup.procs"; done
@@ -66,7 +67,8 @@ hostname "$NAME"
 ip link set lo up
 pivot_root . oldroot
 umount -l /oldroot
-exec env -i PATH=$PATH container=unshare TERM=dumb /lib/systemd/systemd systemd.unit=multi-user.target
+exec env -i PATH=$PATH container=unshare TERM=dumb /lib/systemd/systemd \
+    systemd.unit=multi-user.target $OPTIONS
 """
 
 
@@ -83,6 +85,7 @@ class SystemdHost:
 
     name: str
     directory: Path
+    controllers: Sequence[str] = _CONTROLLERS
     console: Path = field(init=False)
     """What systemd has said on its console."""
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -134,7 +137,7 @@ class SystemdHost:
         :raises RuntimeError: it does not boot.
         """
         self._group = f"{self.name}-{uuid.uuid4().hex[:12]}"  # a new one each time
-        groups = [_CGROUPS / one / self._group for one in _CONTROLLERS]
+        groups = [_CGROUPS / one / self._group for one in self.controllers]
         env = {
             "PATH": _PATH,
             "NAME": self.name,
@@ -142,7 +145,8 @@ class SystemdHost:
             "WORK": str(self.directory / "work"),
             "MERGED": str(self.directory / "merged"),
             "CGROUPS": " ".join(map(str, groups)),
-            "CONTROLLERS": " ".join(_CONTROLLERS),
+            "CONTROLLERS": " ".join(self.controllers),
+            "OPTIONS": "" if "unified" in self.controllers else _VERSION_1,
             "INSIDE": _INSIDE,
         }
         with self.console.open("ab") as output:
@@ -185,7 +189,7 @@ class SystemdHost:
 
     def _forget(self) -> None:
         self._process = None
-        for one in _CONTROLLERS:
+        for one in self.controllers:
             top = _CGROUPS / one / self._group
             below = sorted(top.rglob("*"), key=lambda path: -len(path.parts))
             for group in [*(path for path in below if path.is_dir()), top]:
@@ -222,12 +226,18 @@ class SystemdHost:
 
 @contextlib.contextmanager
 @uses("server")
-def systemd_host(directory: Path, name: str = "box") -> Iterator[SystemdHost]:
+def systemd_host(
+    directory: Path, name: str = "box", *, unified: bool = True
+) -> Iterator[SystemdHost]:
     """A host that is off; whatever it does at the end of the block, it ends.
 
     :param directory: where its files are; on a file system that overlayfs can write to.
+    :param unified: whether it has version 2 of control groups beside version 1; where both are mounted,
+        libvirt_lxc trips over the second.
     """
-    made = SystemdHost(name, directory)
+    made = SystemdHost(
+        name, directory, [one for one in _CONTROLLERS if unified or one != "unified"]
+    )
     try:
         yield made
     finally:

@@ -21,16 +21,7 @@ PUBLISHED = json.loads((Path(__file__).parent / "data/pvenode-commands.json").re
     "commands"
 ]
 OPTIONS = [
-    pytest.param(
-        command,
-        name,
-        marks=pytest.mark.xfail(
-            name == "location" and properties.find(name) is None,
-            reason="pvefw has no such property yet",
-            strict=True,
-        ),
-        id=f"{command} --{name}",
-    )
+    pytest.param(command, name, id=f"{command} --{name}")
     for command, row in PUBLISHED.items()
     for name in [*row["opts"], *row.get("std", [])]
 ]

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pvefw.core.errors import DigestMismatch, NotFound, StoreError
-from pvefw.host import durable
+from pvefw.host import durable, processes
 from pvefw.store import files
 
 
@@ -153,7 +153,7 @@ def test_a_symlink_in_the_way_is_not_followed(tmp_path, monkeypatch):
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     monkeypatch.setattr("os.urandom", bytes)
-    (tmp_path / ".file.tmp.00000000").symlink_to(victim)
+    (tmp_path / f".file.tmp.{processes.mark()}-00000000").symlink_to(victim)
     with pytest.raises(StoreError, match="File exists"):
         files.replace(tmp_path / "file", b"data")
     assert victim.read_bytes() == b"precious"

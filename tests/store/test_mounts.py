@@ -127,11 +127,11 @@ COMMANDS = {
     "boot status": ELSEWHERE,
     "boot-guests": READS,
     "cert ca init": WRITES,
-    "cert ca rollover": READS,
+    "cert ca rollover": WRITES,
     "cert delete": WRITES,
     "cert deploy": READS,
     "cert info": READS,
-    "cert node refresh": READS,
+    "cert node refresh": WRITES,
     "cert recover": ELSEWHERE,
     "cert set --force CERT KEY": WRITES,
     "completion bash": ELSEWHERE,
@@ -165,7 +165,7 @@ COMMANDS = {
     "plugin new dns fresh": ELSEWHERE,
     "plugin search ovh": READS,
     "plugin show dns ovh": ELSEWHERE,
-    "renew": READS,
+    "renew": WRITES,
     "renew install-timer": ELSEWHERE,
     "resumeall": READS,
     "shutdown-guests": READS,
@@ -285,9 +285,6 @@ def typed(paths, monkeypatch, tmp_path, capfd):
         return status, said.out + said.err
 
     return type_
-
-
-OURS = b"guest: mine\n\tapi libvirt\n\nobserver: told\n\tapi exec\n"
 
 
 @pytest.fixture

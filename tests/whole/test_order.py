@@ -107,7 +107,7 @@ def test_a_certificate_that_is_there_is_not_replaced_without_force(host, pebble)
     host.run("acme", "cert", "order")
     before = host.pair()
     assert "--force" in host.fail("acme", "cert", "order", status=2)
-    assert "is due on" in host.fail("acme", "cert", "renew", status=2)
+    assert "not due until" in host.fail("acme", "cert", "renew", status=2)
     assert host.pair() == before
     host.run("acme", "cert", "renew", "--force")
     assert host.pair() != before

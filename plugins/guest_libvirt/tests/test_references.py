@@ -1,5 +1,6 @@
 """What a definition refers to: every kind is known beforehand, and compared with libvirt's own schema."""
 
+import struct
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -9,7 +10,16 @@ from servers.libvirt import DISK
 
 from pvefw.api import MigrateOptions
 from pvefw.testing.guest import PatientTask
-from pvefw_guest_libvirt.references import DEVICES, DISKS, INTERFACES, OS, File, Role, references
+from pvefw_guest_libvirt.references import (
+    DEVICES,
+    DISKS,
+    DOMAIN,
+    INTERFACES,
+    OS,
+    File,
+    Role,
+    references,
+)
 
 SCHEMAS = Path("/usr/share/libvirt/schemas")
 LOADER = "<loader readonly='yes' type='pflash'>/usr/share/OVMF/OVMF_CODE_4M.fd</loader>"
@@ -79,6 +89,13 @@ def test_every_element_of_the_os_is_in_the_table(schema):
     assert known - set(OS) == set()
 
 
+def test_every_element_of_a_domain_is_in_the_table(schema):
+    elements = [one for group in schema.defines["domaincontents"] for one in schema.elements(group)]
+    known = {one.get("name") for one in elements} - {None}
+    assert len(known) > 30
+    assert known - set(DOMAIN) == set()
+
+
 @pytest.mark.parametrize(("name", "table"), [("disk", DISKS), ("interface", INTERFACES)])
 def test_every_type_of_the_schema_is_in_the_table(schema, name, table):
     [devices] = schema.named("devices")
@@ -101,12 +118,49 @@ def test_every_type_of_the_schema_is_in_the_table(schema, name, table):
         ("<input type='evdev'/>", "an input device"),
         ("<memory model='nvdimm'><source><path>/p</path></source></memory>", "memory device /p"),
         ("<smartcard mode='host'/>", "a smart card"),
+        ("<graphics><gl rendernode='/dev/dri/r0'/></graphics>", "graphics card /dev/dri/r0"),
+        ("<video><model/><acceleration rendernode='/dev/dri/r0'/></video>", "graphics card"),
+        ("<shmem name='m'><server path='/run/m'/></shmem>", "shares the memory m"),
+        ("<pstore><path>/var/p</path></pstore>", "/var/p of this host"),
         ("<teleporter/>", "<teleporter>, which pvefw does not know"),
     ],
 )
 def test_a_device_of_the_host_is_a_reason_to_stay(device, reason):
     [found] = references(ET.fromstring(f"<domain><devices>{device}</devices></domain>"))
     assert reason in found
+
+
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+
+
+@pytest.mark.parametrize(
+    ("element", "reason"),
+    [
+        ("<launchSecurity type='sev'/>", "launch security sev"),
+        (
+            f"<commandline xmlns='{QEMU}'><arg value='x,path=/dev/vfio/9,id=a'/></commandline>",
+            "it uses /dev/vfio/9 of this host",
+        ),
+        ("<teleporter/>", "<teleporter>, which pvefw does not know"),
+    ],
+)
+def test_the_rest_of_a_domain_can_bind_it_to_its_host(element, reason):
+    [found] = references(ET.fromstring(f"<domain><name>x</name>{element}</domain>"))
+    assert reason in found
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        "<sysinfo type='fwcfg'><entry name='opt/x' file='/etc/x'/><entry name='y'>1</entry></sysinfo>",
+        f"<q:commandline xmlns:q='{QEMU}'><q:arg value='name=opt/x,file=/etc/x'/></q:commandline>",
+        "<bootloader>/etc/x</bootloader>",
+        "<devices><lease><target path='/etc/x'/></lease></devices>",
+    ],
+)
+def test_files_are_found_wherever_they_are_named(element):
+    [found] = references(ET.fromstring(f"<domain>{element}</domain>"))
+    assert (found.path, found.role) == ("/etc/x", Role.READ)
 
 
 def test_files_are_found_with_what_they_are_for():
@@ -248,6 +302,61 @@ def test_a_backing_file_that_only_this_node_has(changed, other):
     assert changed.reasons() == [
         f"n2 does not have its backing file of disk vda ({changed.local}/base.img)"
     ]
+
+
+def qcow2(backing):
+    """An image without data that is based on another one (QEMU's docs/interop/qcow2.txt)."""
+    name, cluster = backing.encode(), 1 << 16
+    place = 80  # behind the header and the mark that ends its extensions
+    tables = (1, cluster, cluster, 1, 0, 0)
+    head = b"QFI\xfb" + struct.pack(">IQIIQIIQQIIQ", 2, place, len(name), 16, 512, 0, *tables)
+    return head + bytes(place - len(head)) + name + bytes(4 * cluster)
+
+
+def test_a_backing_file_that_only_the_image_itself_names(changed, other):
+    """The definition of a stopped guest mostly has none: libvirt follows the chain at its start."""
+    (changed.here / "base.img").write_bytes(b"\0" * 512)
+    (changed.here / "middle.qcow2").write_bytes(qcow2(f"{changed.local}/base.img"))
+    domain = changed.define()
+    image = changed.host.daemon.base / "shared/web.img"
+    image.write_bytes(qcow2(f"{changed.local}/middle.qcow2"))
+    assert changed.reasons() == [], "what is written into a raw image is no header"
+    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE).replace("type='raw'", "type='qcow2'")
+    changed.connection.defineXML(xml)
+    assert changed.reasons() == [
+        f"n2 does not have its backing file of disk vda ({changed.local}/middle.qcow2)",
+        f"n2 does not have its backing file of disk vda ({changed.local}/base.img)",
+    ]
+
+
+SECRET = "c1f11a6d-8c5d-4a3e-ac7a-4e171c5e0d4a"
+ENCRYPTED = f"""
+<disk type='network'><driver name='qemu' type='raw'/>
+  <auth username='admin'><secret type='ceph' usage='client.admin'/></auth>
+  <source protocol='rbd' name='pool/image'><host name='192.0.2.1'/></source>
+  <encryption format='luks'><secret type='passphrase' uuid='{SECRET}'/></encryption>
+  <target dev='vdb' bus='virtio'/></disk>
+<interface type='bridge'><source bridge='nobr7'/></interface>
+<interface type='bridge'><source bridge='lo'/></interface>
+<interface type='direct'><source dev='nonic7' mode='bridge'/></interface>
+"""
+CEPH = "<secret><usage type='ceph'><name>client.admin</name></usage></secret>"
+LUKS = f"<secret><uuid>{SECRET}</uuid></secret>"
+
+
+def test_what_each_node_keeps_by_name(changed, other):
+    changed.define(devices=ENCRYPTED)
+    expected = [f"secret {SECRET}", "ceph secret client.admin", "bridge nobr7", "interface nonic7"]
+    found = changed.reasons()
+    assert len(found) == len(expected), found
+    for one in expected:
+        assert any(one in reason and "n2 does not have" in reason for reason in found), found
+    made = [other.daemon.connection.secretDefineXML(one) for one in (CEPH, LUKS)]
+    try:
+        assert len(changed.reasons()) == 2
+    finally:
+        for one in made:
+            one.undefine()
 
 
 def test_snapshots_a_taken_uuid_and_a_network_that_is_off(changed, other):

@@ -21,6 +21,8 @@ class GuestSpec:
     def guest_list(self) -> Sequence[Guest]:
         """All guests of this node, with their state now.
 
+        :raises NothingRuns: it cannot be asked because it does not run, and certainly none of its guests
+            does: ``shutdown-guests`` has nothing to do there.
         :raises ProviderError: when the hypervisor cannot be asked.
         """
 

@@ -5,7 +5,6 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import cast
 
 import click
@@ -13,7 +12,7 @@ import click
 from pvefw.cli.framework import App, Printing
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import DONE, FAILED, call, guarded
-from pvefw.core.errors import NotFound, UsageError
+from pvefw.core.errors import UsageError
 from pvefw_shims import arguments
 from pvefw_shims.arguments import LISTING, Given
 from pvefw_shims.pvenode_commands import COMMANDS
@@ -182,32 +181,29 @@ def _answers_through_a_pipe(app: App, _given: Given) -> None:
     app.piped_answers = True
 
 
-def _refuse_if_there(app: App, given: Given) -> None:
-    path = app.paths.proxy_certificate
-    if not given.values.get("force") and path.exists():
-        raise UsageError(
-            f"acme cert order: {path} already exists",
-            hint=f"Replace it with --force, or renew it: {PROGRAM} acme cert renew",
-        )
+def _check_order(app: App, given: Given) -> None:
+    from pvefw.certs import issue
+
+    issue.check_order(app.paths, force=bool(given.values.get("force")))
 
 
-def _refuse_if_early(app: App, given: Given) -> None:
-    if given.values.get("force"):
-        return
-    from pvefw.cli.status import PARTS
+def _check_renewal(app: App, given: Given) -> None:
+    from pvefw.certs import renew
+    from pvefw.host.clock import SystemClock
 
-    now, name = datetime.now(UTC), app.paths.proxy_certificate.name
-    found = PARTS["certificates"](app.paths, now).data["certificates"]
-    mine = next((one for one in found if one["file"] == name), None)
-    if mine is None:
-        raise NotFound(
-            "acme cert renew: there is no certificate to renew",
-            hint=f"Order one: {PROGRAM} acme cert order",
-        )
-    if mine["due"] is None or datetime.fromisoformat(mine["due"]) > now:
-        raise UsageError(
-            f"acme cert renew: {mine['line']}", hint="Renew it all the same with --force."
-        )
+    renew.check_service(app.paths, SystemClock(), force=bool(given.values.get("force")))
+
+
+def _check_revocation(app: App, _given: Given) -> None:
+    from pvefw.certs import install
+
+    install.service_certificate(app.paths)
+
+
+def _check_account(app: App, given: Given) -> None:
+    from pvefw.store import accounts
+
+    accounts.load(app.paths, str(given.values.get("name", "default")))
 
 
 def _show_the_new_one(app: App, _given: Given, carry_out: _CarryOut) -> None:
@@ -264,10 +260,13 @@ class Difference:
 
 
 DIFFERENCES: Mapping[str, Difference] = {
+    "acme account deactivate": Difference(check=_check_account),
     "acme account list": Difference(work=_names_only),
     "acme account register": Difference(check=_answers_through_a_pipe),
-    "acme cert order": Difference(check=_refuse_if_there),
-    "acme cert renew": Difference(check=_refuse_if_early),
+    "acme account update": Difference(check=_check_account),
+    "acme cert order": Difference(check=_check_order),
+    "acme cert renew": Difference(check=_check_renewal),
+    "acme cert revoke": Difference(check=_check_revocation),
     "cert set": Difference(work=_show_the_new_one),
     "config get": Difference(work=_lines_of_the_file),
     "migrateall": Difference(change=_older_name, work=_whatever_comes_of_it),

@@ -14,7 +14,8 @@ from typing import Any
 
 import libvirt
 
-from pvefw.api import CredentialsRejected, ProviderError, Unavailable, Unsupported
+from pvefw.api import CredentialsRejected, NothingRuns, ProviderError, Unavailable, Unsupported
+from pvefw_guest_libvirt import runtime
 
 OPEN_SECONDS = 15.0
 _KEEPALIVE = (5, 2)
@@ -91,6 +92,7 @@ _STARTING = threading.Lock()
 def connect(uri: str) -> Any:
     """A connection of its own.
 
+    :raises NothingRuns: no daemon runs here, and no guest of one.
     :raises Unavailable: nobody is there, or does not answer in time.
     :raises CredentialsRejected: we may not.
     """
@@ -112,7 +114,10 @@ def connect(uri: str) -> Any:
     thread.start()
     thread.join(OPEN_SECONDS)
     if failed:
-        raise explanation(failed[0]) from failed[0]
+        why = explanation(failed[0])
+        if isinstance(why, Unavailable) and runtime.nothing_runs(uri):
+            why = NothingRuns(why.message)
+        raise why from failed[0]
     if not opened:
         raise Unavailable(f"{uri}: the daemon does not answer within {OPEN_SECONDS:g} seconds")
     return opened[0]

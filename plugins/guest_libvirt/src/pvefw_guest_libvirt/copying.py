@@ -44,6 +44,21 @@ def exists(connection: Any, path: str) -> bool:
     return True
 
 
+def backing(connection: Any, path: str) -> str:
+    """The image that another one is based on, as its own header says; empty where there is none.
+
+    libvirt follows the chain when a guest starts: the definition of one that is stopped has it only where
+    somebody has written it down.
+    """
+    pure = PurePosixPath(path)
+    try:
+        with _pool(connection, str(pure.parent)) as pool:
+            described = pool.storageVolLookupByName(pure.name).XMLDesc()
+    except libvirt.libvirtError:
+        return ""
+    return ET.fromstring(described).findtext("backingStore/path", "")  # noqa: S314 - the daemon's own
+
+
 def remove(connection: Any, path: str) -> None:
     """Remove a file that was copied."""
     pure = PurePosixPath(path)

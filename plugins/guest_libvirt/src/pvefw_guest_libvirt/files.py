@@ -10,12 +10,15 @@ from typing import Any
 import libvirt
 
 from pvefw_guest_libvirt.connections import connect
+from pvefw_guest_libvirt.copying import backing
 from pvefw_guest_libvirt.references import File, Role
 
 _NETWORK_FILE_SYSTEMS = {
     *("9p", "afs", "beegfs", "ceph", "cifs", "fuse.ceph", "fuse.glusterfs", "gfs2", "glusterfs"),
     *("gpfs", "lustre", "nfs", "nfs4", "ocfs2", "smb3", "virtiofs"),
 }
+_WITHOUT_BACKING = ("", "raw")
+"""Formats. What a guest has written into a raw image is no header."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,20 @@ def resolved(here: Any, needed: Sequence[File | str]) -> list[File | str]:
             found.append(replace(one, path=_volume(pool, one.path).path()))
         else:
             found.append(one)
+    return found
+
+
+def with_backing(here: Any, needed: Sequence[File | str]) -> list[File | str]:
+    """The same, with the images below those of disks that the definition does not name."""
+    found = list(needed)
+    known = {one.path for one in needed if isinstance(one, File)}
+    for one in needed:
+        if not isinstance(one, File) or one.format in _WITHOUT_BACKING:
+            continue
+        path = one.path
+        while path.startswith("/") and (path := backing(here, path)) and path not in known:
+            known.add(path)
+            found.append(File(path, f"backing file of {one.what}", Role.READ))
     return found
 
 

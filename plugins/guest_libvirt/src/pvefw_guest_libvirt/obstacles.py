@@ -1,7 +1,7 @@
 """What is known to stand in the way of a move before it begins."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -43,11 +43,14 @@ class Obstacles:
             domain = here.lookupByUUIDString(self.guest.backend_id)
             definition = Definition.of(domain, live=True)  # with disks that were plugged in since
             needed = files.resolved(here, references(definition.root))
+            if not self.options.online:  # else libvirt has followed the chains itself
+                needed = files.with_backing(here, needed)
             found = _of_the_domain(domain)
             found += [one for one in needed if isinstance(one, str)]
             found += self._of_files(here, there, self.places.local(needed))
             found += self._of_names(definition, there)
             found += self._of_pools(definition, there)
+            found += self._of_what_is_named(definition.root, there)
             found += _refusal(lambda: _capabilities(there, definition))
             found += _missing_loader(there, definition)
             for name in definition.networks:
@@ -104,6 +107,17 @@ class Obstacles:
             return [" ".join(str(error).split())]
         return [] if active else [f"the network {name} is not active on {self.target}"]
 
+    def _of_what_is_named(self, root: ET.Element, there: Any) -> list[str]:
+        """Secrets, filters and host interfaces: the definition has their names, each node its own."""
+        found = []
+        for what, name, look in _named(root, there):
+            try:
+                look()
+            except libvirt.libvirtError as error:
+                if error.get_error_code() in _NOT_THERE:  # else its daemon cannot tell
+                    found.append(f"{self.target} does not have the {what} {name}")
+        return list(dict.fromkeys(found))
+
     def _of_names(self, definition: Definition, there: Any) -> list[str]:
         found = []
         for other in domains.others(there, definition.uuid):
@@ -116,6 +130,34 @@ class Obstacles:
             if same.name() != definition.name or same.isActive():
                 found.append(f"{same.name()} of {self.target} has its UUID")
         return found
+
+
+_NOT_THERE = (
+    libvirt.VIR_ERR_NO_SECRET,
+    libvirt.VIR_ERR_NO_NWFILTER,
+    libvirt.VIR_ERR_NO_INTERFACE,
+)
+_USAGES = ("none", "volume", "ceph", "iscsi", "tls", "vtpm")
+"""Of secrets, as libvirt numbers them."""
+
+
+def _named(root: ET.Element, there: Any) -> Iterator[tuple[str, str, Callable[[], object]]]:
+    """What a definition names that is kept by each node: what it is, its name, and a look for it."""
+    for one in (*root.iter("secret"), *root.iter("encryption")):
+        uuid, usage = one.get("uuid") or one.get("secret"), one.get("usage")
+        kind = one.get("type", "")
+        if uuid:
+            yield "secret", uuid, partial(there.secretLookupByUUIDString, uuid)
+        elif usage and kind in _USAGES:
+            look = partial(there.secretLookupByUsage, _USAGES.index(kind), usage)
+            yield f"{kind} secret", usage, look
+    for one in root.iterfind("devices/interface/filterref"):
+        name = one.get("filter", "")
+        yield "network filter", name, partial(there.nwfilterLookupByName, name)
+    for kind, key, what in (("bridge", "bridge", "bridge"), ("direct", "dev", "network interface")):
+        for one in root.iterfind(f"devices/interface[@type='{kind}']/source[@{key}]"):
+            name = one.get(key, "")
+            yield what, name, partial(there.interfaceLookupByName, name)
 
 
 def _of_the_domain(domain: Any) -> list[str]:

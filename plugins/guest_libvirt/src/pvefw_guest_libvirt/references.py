@@ -1,9 +1,11 @@
 """What a domain's definition refers to outside itself: files to come along, and devices of the host.
 
-The tables name every element that libvirt's schema (domaincommon.rng) allows below ``<os>`` and
-``<devices>``, and every type of those that come in several; a test compares them with the installed one.
+The tables name every element that libvirt's schema (domaincommon.rng) allows in a domain, below ``<os>``
+and below ``<devices>``, and every type of those that come in several; a test compares them with the
+installed one.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -33,6 +35,8 @@ class File:
     """A disk's name in the guest: ``vda``."""
     pool: str = ""
     """The storage pool that names it, where the path is one of a volume."""
+    format: str = ""
+    """A disk's, as its driver has it: ``qcow2``; such an image may have others below it."""
 
 
 Found = Iterator[File | str]
@@ -62,12 +66,14 @@ def _read(what: str) -> _Rule:
 # --- disks ----------------------------------------------------------------------------------------
 
 
-def _source(source: ET.Element, what: str, role: Role, target: str = "") -> Found:
+def _source(
+    source: ET.Element, what: str, role: Role, target: str = "", format_: str = ""
+) -> Found:
     path = source.get("file") or source.get("dev") or source.get("dir") or ""
     if source.get("volume"):
-        yield File(source.get("volume", ""), what, role, target, source.get("pool", ""))
+        yield File(source.get("volume", ""), what, role, target, source.get("pool", ""), format_)
     elif path:
-        yield File(path, what, role, target)
+        yield File(path, what, role, target, format=format_)
 
 
 def _disk(element: ET.Element) -> Found:
@@ -80,7 +86,9 @@ def _disk(element: ET.Element) -> Found:
             source
         )
         role = Role.READ if read_only else Role.DISK
-        yield from _source(source, f"{device} {name}", role, "" if read_only else name)
+        driver = element.find("driver")
+        kind = "" if driver is None else driver.get("type", "")
+        yield from _source(source, f"{device} {name}", role, "" if read_only else name, kind)
     for backing in element.iterfind(".//backingStore/source"):
         yield from _source(backing, f"backing file of {device} {name}", Role.READ)
 
@@ -152,18 +160,45 @@ def _smartcard(element: ET.Element) -> Found:
         yield "it uses a smart card of this host"
 
 
+def _render(element: ET.Element) -> Found:
+    """A graphics card of the host that draws for it."""
+    for one in element.iter():
+        if node := one.get("rendernode"):
+            yield f"it uses the graphics card {node} of this host"
+
+
+def _shmem(element: ET.Element) -> Found:
+    if element.get("role") == "peer" or element.find("server") is not None:
+        yield f"it shares the memory {element.get('name')} with others of this host"
+
+
+def _lease(element: ET.Element) -> Found:
+    target = element.find("target")
+    if target is not None and (path := target.get("path")):
+        yield File(path, "lock space", Role.READ)
+
+
+def _pstore(element: ET.Element) -> Found:
+    if path := element.findtext("path"):
+        yield f"it uses {path.strip()} of this host (pstore)"
+
+
 DEVICES: Mapping[str, _Rule] = {
-    **dict.fromkeys(("audio", "controller", "emulator", "graphics", "hub", "iommu"), _nothing),
-    **dict.fromkeys(("lease", "memballoon", "nvram", "panic", "redirdev"), _nothing),
-    **dict.fromkeys(("redirfilter", "rng", "shmem", "sound", "video", "vsock"), _nothing),
-    **dict.fromkeys(("watchdog", "crypto", "pstore"), _nothing),
+    **dict.fromkeys(("audio", "controller", "emulator", "hub", "iommu"), _nothing),
+    **dict.fromkeys(("memballoon", "nvram", "panic", "redirdev"), _nothing),
+    **dict.fromkeys(("redirfilter", "rng", "sound", "vsock"), _nothing),
+    **dict.fromkeys(("watchdog", "crypto"), _nothing),
+    **dict.fromkeys(("graphics", "video"), _render),
     **dict.fromkeys(("channel", "console", "parallel", "serial"), _character),
     "disk": _disk,
     "filesystem": _filesystem,
     "hostdev": _of_the_host("a device"),
     "input": _input,
     "interface": _interface,
+    "lease": _lease,
     "memory": _memory,
+    "pstore": _pstore,
+    "shmem": _shmem,
     "smartcard": _smartcard,
     "tpm": _tpm,
 }
@@ -194,13 +229,53 @@ OS: Mapping[str, _Rule] = {
 """A loader is compared with what the target's own daemon offers."""
 
 
+# --- the rest of a domain ---------------------------------------------------------------------------
+
+
+def _sysinfo(element: ET.Element) -> Found:
+    for entry in element.iterfind("entry[@file]"):
+        what = f"file for its firmware ({entry.get('name')})"
+        yield File(entry.get("file", ""), what, Role.READ)
+
+
+def _security(element: ET.Element) -> Found:
+    yield f"it is bound to this host's processor (launch security {element.get('type')})"
+
+
+def _command_line(element: ET.Element) -> Found:
+    """What libvirt hands to QEMU as it is. Anything can be in there; what looks like a path is one."""
+    for one in element.iter():
+        for path in _PATH.findall(one.get("value", "")):
+            if path.startswith("/dev/"):
+                yield f"it uses {path} of this host (in its QEMU command line)"
+            else:
+                yield File(path, "file in its QEMU command line", Role.READ)
+
+
+_PATH = re.compile(r"(?:^|[=,:])(/[^,:=]+)")
+DOMAIN: Mapping[str, _Rule] = {
+    **dict.fromkeys(("name", "uuid", "genid", "title", "description", "metadata"), _nothing),
+    **dict.fromkeys(("memory", "maxMemory", "currentMemory", "memoryBacking", "memtune"), _nothing),
+    **dict.fromkeys(("vcpu", "vcpus", "cpu", "cputune", "numatune", "blkiotune"), _nothing),
+    **dict.fromkeys(("iothreads", "iothreadids", "defaultiothread", "throttlegroups"), _nothing),
+    **dict.fromkeys(("clock", "features", "pm", "perf", "resource", "seclabel"), _nothing),
+    **dict.fromkeys(("on_crash", "on_lockfailure", "on_poweroff", "on_reboot"), _nothing),
+    **dict.fromkeys(("idmap", "keywrap", "bootloader_args", "datacenterpath"), _nothing),
+    **dict.fromkeys(("capabilities", "deprecation", "override", "namespace"), _nothing),
+    **dict.fromkeys(("os", "devices"), _nothing),  # have tables of their own
+    "bootloader": _read("boot loader"),
+    "commandline": _command_line,
+    "launchSecurity": _security,
+    "sysinfo": _sysinfo,
+}
+
+
 def references(root: ET.Element) -> list[File | str]:
     """All that a definition refers to. An element that is not in the tables is a reason not to move."""
     found: list[File | str] = []
-    for parent, table in (("os", OS), ("devices", DEVICES)):
+    for parent, table in ((".", DOMAIN), ("os", OS), ("devices", DEVICES)):
         for element in root.iterfind(f"{parent}/*"):
-            rule = table.get(
-                element.tag, _of_the_host(f"<{element.tag}>, which pvefw does not know,")
-            )
+            name = element.tag.rpartition("}")[2]
+            rule = table.get(name, _of_the_host(f"<{name}>, which pvefw does not know,"))
             found += rule(element)
     return list(dict.fromkeys(found))
