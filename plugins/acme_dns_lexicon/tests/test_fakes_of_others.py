@@ -77,12 +77,11 @@ class TestOvh(DnsConformance):
 
 
 class TestDesec(DnsConformance):
+    """A provider whose least TTL is an hour."""
+
     @pytest.fixture
     def surroundings(self):
-        """No bad day: the library waits for limits by itself, and the fake's author tests that."""
-        return None
-
-    """A provider whose least TTL is an hour."""
+        """No bad day: it is the form of values and TTLs that is held here."""
 
     @pytest.fixture
     def desec(self):

@@ -43,8 +43,7 @@ class TestForms(DnsConformance):
 
     @pytest.fixture
     def surroundings(self):
-        """No bad day: that is what the library's own client is for, and these are many."""
-        return None
+        """No bad day: it is the form of values that is held here, with many providers."""
 
     @pytest.fixture
     def zone(self):
