@@ -35,6 +35,7 @@ from pvefw import seam
 from pvefw.api import Challenge, Identifier
 from pvefw.seam import ChallengeSpec, PvefwError
 from pvefw.testing import _validation
+from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.fakes import FakeTask
 
 TLS_ALPN = "tls-alpn-01"
@@ -170,8 +171,11 @@ class ChallengeConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in seam.declared_settings(type(plugin)):
-            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+        check_help(plugin)
+
+    def test_secrets_do_not_show(self, plugin: object) -> None:
+        """``repr`` may stand in any log."""
+        check_secrets(plugin)
 
     def test_every_challenge_is_answered(
         self, hooks: ChallengeSpec, fetch: Fetch, task: FakeTask

@@ -41,6 +41,7 @@ import pytest
 from pvefw import seam
 from pvefw.api import BootPlan, BootTree, ProviderError, Unsupported
 from pvefw.seam import BootloaderSpec, Bound, PluginBroken
+from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.boot_machine import (
     Boots,
     Machine,
@@ -220,8 +221,11 @@ class BootloaderConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in seam.declared_settings(type(plugin)):
-            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+        check_help(plugin)
+
+    def test_secrets_do_not_show(self, plugin: object) -> None:
+        """``repr`` may stand in any log."""
+        check_secrets(plugin)
 
     # --- render: arguments in, tree out -----------------------------------------------------------
 
