@@ -155,7 +155,6 @@ FILLINGS = {
     "challenge": CHALLENGE,
     "challenge tls-alpn-01": TLS_ALPN,
     "challenge dns-01": NAME_SERVER,
-    "challenge dns-account-01": NAME_SERVER,
     "observer": OBSERVER,
     "guest": GUEST,
     "bootloader": BOOTLOADER,

@@ -9,7 +9,8 @@ from environments import wheel
 from fillings import FILLINGS, fill_in, unwritten
 from servers.pebble import pebble as run_pebble
 
-from pvefw.scaffold import CHALLENGE_TYPES, FAMILIES
+from pvefw.core import families
+from pvefw.scaffold import CHALLENGE_TYPES, FAMILIES, Project
 from pvefw.testing.dns_zone import dns_zone
 from pvefw.testing.http_api import http_api
 from pvefw.testing.node import Node
@@ -106,6 +107,11 @@ def orders_a_certificate_from_pebble(clean, project, tmp_path):
 
 
 def test_there_is_a_filling_for_every_kind():
-    types = {f"challenge {one}" for one in CHALLENGE_TYPES[1:]}
-    assert set(FILLINGS) == {*FAMILIES, *types}
+    kinds = [(one, None) for one in FAMILIES] + [("challenge", one) for one in CHALLENGE_TYPES]
+    filled = [tuple([*kind.split(), None][:2]) for kind in FILLINGS]
+    assert {folder(*one) for one in filled} == {folder(*one) for one in kinds}
     assert set(NAMES) == set(FAMILIES)
+
+
+def folder(family, type_):
+    return Project.named(families.FAMILIES[family], "acmecorp", type_).folder

@@ -26,7 +26,8 @@ It calls ``boot_install`` on a directory, without programs on the path; where th
 tests are skipped. A loader that can boot nothing once raises ``Unsupported`` in ``boot_arm``.
 
 What it cannot see: whether ``boots`` reads as the loader does, whether firmware finds the loader, Secure
-Boot, what vfat loses in a power cut, and variables in the firmware. A virtual machine shows these.
+Boot, what vfat loses in a power cut, variables in the firmware, and whose ``EFI/BOOT`` is that a loader
+takes for itself. A virtual machine shows these.
 """
 
 import functools
@@ -397,6 +398,11 @@ class BootloaderConformance:
             )
         machine.bring(plan)
         machine.check_start(NEW, f"the title is {title!r}")
+        seen = machine.last.title
+        assert not seen or title in seen or not title.isprintable(), (
+            f"the menu says {seen!r} instead of {title!r}: quote the title for the loader, or raise a "
+            "ProviderError"
+        )
 
     # --- install ------------------------------------------------------------------------------------
 

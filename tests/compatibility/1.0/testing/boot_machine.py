@@ -26,6 +26,8 @@ class Started:
     initrd: PurePosixPath
     cmdline: str
     """As the kernel gets it."""
+    title: str = ""
+    """What the menu calls it, where the loader has a menu and ``boots`` reads it. Since 1.1."""
 
 
 Boots = Callable[[Path], Started | None]
