@@ -3,7 +3,6 @@
 ``pvefw.testing.boot`` has all of it under its own name, too.
 """
 
-import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -50,6 +49,8 @@ class Machine:
         self._brought: BootPlan | None = None
         self.last = Started(PurePosixPath(), PurePosixPath(), "")
         """What :meth:`check_start` saw."""
+        self.refused = ""
+        """Why :meth:`install` could not install the loader, the last time it could not."""
 
     def plan(
         self, *versions: str, default: str | None = None, next_boot: str | None = None
@@ -90,8 +91,11 @@ class Machine:
         """Call boot_install for each firmware; whether one could be installed."""
         done = False
         for firmware in self.hooks.boot_firmware():
-            with contextlib.suppress(ProviderError):
+            try:
                 self.hooks.boot_install(esp=esp, firmware=firmware, task=self._task)
+            except ProviderError as error:
+                self.refused = str(error)
+            else:
                 done = True
         return done
 

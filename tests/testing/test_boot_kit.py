@@ -400,6 +400,14 @@ class InstallDeletesOnTheSecondTime(Good):
         install(esp.mountpoint)
 
 
+class InstallsOnlyOnce(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        if (esp.mountpoint / LOADER).exists():
+            raise ProviderError("EFI/kit: File exists")
+        install(esp.mountpoint)
+
+
 class InstallsElsewhere(Good):
     @hookimpl
     def boot_install(self, esp):
@@ -601,6 +609,8 @@ def test_each_seeded_bug_is_caught_with_a_sentence(bug, test, sentence, tmp_path
 @pytest.mark.parametrize(
     ("bug", "test", "sentence"),
     [
+        (InstallsOnlyOnce, "installing_leaves_what_others_have", "replace what is there"),
+        (InstallsOnlyOnce, "installing_keeps_the_kernels", "replace what is there"),
         (InstallWipes, "installing_leaves_what_others_have", "an ESP is shared"),
         (InstallFormats, "installing_leaves_what_others_have", "an ESP is shared"),
         (

@@ -62,11 +62,24 @@ class TestAwkward(DnsConformance):
         assert surroundings.rename(ZONE)
 
 
-def run(test, old, new, **given):
+def limited(answer, every):
+    """The API refuses one request of so many."""
+    asked = []
+
+    def answered(request):
+        asked.append(request)
+        if len(asked) % every == 0:
+            return 429, {"error": "slow down"}, {"Retry-After": "0"}
+        return answer(request)
+
+    return answered if every else answer
+
+
+def run(test, old, new, limit=0, **given):
     """One test of the kit on a plugin with a bug; what its failure says."""
     module, kit = seeded("awkward", old, new), Kit()
     fake = module.Fake()
-    with http_api(fake.handle) as base, pytest.MonkeyPatch.context() as patch:
+    with http_api(limited(fake.handle, limit)) as base, pytest.MonkeyPatch.context() as patch:
         task = FakeTask(longest=0.01)
         plugin = module.Awkward("joe-user", "correct-password", base)
         fixtures = {
@@ -172,3 +185,8 @@ def test_each_seeded_bug_is_caught_with_a_sentence(test, old, new, sentence):
 @pytest.mark.parametrize(("status", "old", "new", "sentence"), FAULTS, ids=range(len(FAULTS)))
 def test_each_answer_that_is_misread_is_caught(status, old, new, sentence):
     assert sentence in (run(ERRORS, old, new, status=status) or "nothing was said")
+
+
+@pytest.mark.parametrize("status", [429, 409, 0])
+def test_a_limit_of_the_fake_itself_is_no_mistake_of_the_plugin(status):
+    assert run(ERRORS, "", "", limit=9, status=status) is None

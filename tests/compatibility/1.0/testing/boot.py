@@ -126,6 +126,7 @@ _TITLES = (
     "Proxmox ${ARCH} $(reboot) `reboot`",
     'Proxmox\'s "best" } { / : # | \\',
 )
+_AGAIN = "boot_install raises {} where the loader is already: 'boot reinit' repeats it, replace what is there"
 _ANOTHER_LOADER = "EFI/BOOT/BOOTX64.EFI"
 
 
@@ -420,6 +421,7 @@ class BootloaderConformance:
         monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))  # none may touch this machine
         for attempt in ("", ", called again,"):
             if not machine.install(esp):
+                assert not attempt, _AGAIN.format(machine.refused)
                 pytest.skip(
                     "boot_install needs programs or files that are not here; test it itself"
                 )
@@ -445,6 +447,9 @@ class BootloaderConformance:
         machine.bring(machine.plan(OLD, MIDDLE, NEW, default=MIDDLE))
         monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
         if not machine.install(machine.esp):
+            said, empty = machine.refused, replace(machine.esp, mountpoint=tmp_path / "empty")
+            empty.mountpoint.mkdir()
+            assert not machine.install(empty), _AGAIN.format(said)
             pytest.skip("boot_install needs programs or files that are not here; test it itself")
         machine.check_start(MIDDLE, "boot_install was called on an ESP that boots")
 
