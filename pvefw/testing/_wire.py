@@ -34,7 +34,7 @@ def scalars(data: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     if isinstance(data, Mapping):
         for name, one in data.items():
             yield from scalars(one, str(name))
-    elif isinstance(data, list):
+    elif isinstance(data, list | tuple):
         for one in data:
             yield from scalars(one, key)
     elif isinstance(data, str | int | float) and not isinstance(data, bool):

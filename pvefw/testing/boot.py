@@ -126,7 +126,9 @@ _TITLES = (
     "Proxmox ${ARCH} $(reboot) `reboot`",
     'Proxmox\'s "best" } { / : # | \\',
 )
-_AGAIN = "boot_install raises {} where the loader is already: replace what is there, reinit repeats it"
+_AGAIN = (
+    "boot_install raises {} where the loader is already: replace what is there, reinit repeats it"
+)
 _ANOTHER_LOADER = "EFI/BOOT/BOOTX64.EFI"
 
 

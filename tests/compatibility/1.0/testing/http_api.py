@@ -60,6 +60,8 @@ class ConnectionLost(Exception):
 def http_api(answer: Answer) -> Iterator[str]:
     """Serve an API on a free port of 127.0.0.1.
 
+    It is put into :mod:`pvefw.testing.surroundings`, which change nothing until a kit asks for trouble.
+
     :param answer: what it answers. An exception in it becomes status 500 with its text.
     :returns: the base URL: ``http://127.0.0.1:40213``, without a final slash.
     """
