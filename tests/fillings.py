@@ -31,6 +31,27 @@ CHALLENGE = {
             (self.directory / one.token).unlink(missing_ok=True)
         """,
 }
+TLS_ALPN = {
+    "challenge_present": """
+        for one in challenges:
+            (self.directory / f"{server_name(one)}.{one.token}.pem").write_bytes(certificate(one))
+        """,
+    "challenge_cleanup": """
+        for one in challenges:
+            (self.directory / f"{server_name(one)}.{one.token}.pem").unlink(missing_ok=True)
+        """,
+}
+NAME_SERVER = {
+    "challenge_present": """
+        for one in challenges:
+            self._call("PUT", "/txt", {"name": _name(one), "value": one.dns_value})
+        """,
+    "challenge_cleanup": """
+        for one in challenges:
+            self._call("DELETE", "/txt", {"name": _name(one), "value": one.dns_value})
+        """,
+    "Provider.answer": DNS["Provider.answer"],
+}
 OBSERVER = {
     "on_certificate": """
         from pvefw.api import ProviderError
@@ -132,6 +153,8 @@ BOOTLOADER = {
 FILLINGS = {
     "dns": DNS,
     "challenge": CHALLENGE,
+    "challenge tls-alpn-01": TLS_ALPN,
+    "challenge dns-01": NAME_SERVER,
     "observer": OBSERVER,
     "guest": GUEST,
     "bootloader": BOOTLOADER,
@@ -147,14 +170,14 @@ def unwritten(project: Path) -> dict[str, Path]:
     }
 
 
-def fill_in(project: Path, family: str, name: str) -> None:
+def fill_in(project: Path, kind: str, name: str) -> None:
     """Write one of the things that are left to write."""
     file = unwritten(project)[name]
     place = re.compile(
         rf'^( +)raise NotImplementedError\(\s*"Write {re.escape(name)} in.*?^ +\)\n',
         re.MULTILINE | re.DOTALL,
     )
-    body = textwrap.dedent(FILLINGS[family][name]).strip("\n")
+    body = textwrap.dedent(FILLINGS[kind][name]).strip("\n")
 
     def written(found: re.Match[str]) -> str:
         return textwrap.indent(body, found[1]) + "\n"

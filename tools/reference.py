@@ -4,8 +4,12 @@ Each page says ``cog.out(reference.…())`` where its generated part begins. `ma
 anew, `make check` says which are out of date.
 """
 
+import ast
+import dataclasses
 import importlib
 import inspect
+import itertools
+import json
 import pkgutil
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +18,7 @@ from typing import Any
 
 import click
 
-from pvefw import testing
+from pvefw import api, testing
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.schemas import SCHEMAS
@@ -26,6 +30,8 @@ from pvefw.store import properties
 from pvefw.store.paths import Paths
 
 COLUMNS = 100
+FIRST_RELEASE = Path(__file__).resolve().parents[1] / "tests/compatibility/1.0/api.json"
+"""The plugin API of 1.0: what is not in it is newer."""
 
 # --- docstrings as Markdown -----------------------------------------------------------------------
 
@@ -96,6 +102,46 @@ def _hooks() -> Iterator[str]:
         yield markdown(family.spec.__doc__)
         for name, required in family.hooks.items():
             yield from _hook(family, name, required=required)
+    yield from _values()
+
+
+def _values() -> Iterator[str]:
+    """The fields of everything that hooks get and return, and since when there is each."""
+    kept = json.loads(FIRST_RELEASE.read_text())["fields"]
+    yield "## Values"
+    yield "What hooks get and return, imported from `pvefw.api`."
+    for name in sorted(api.__all__):
+        one = getattr(api, name)
+        if not (dataclasses.is_dataclass(one) and isinstance(one, type)):
+            continue
+        explained = _field_docstrings(one)
+        first = {field for field, _ in kept.get(name, [])}
+        rows = [
+            [
+                f"`{field.name}`",
+                f"`{_type(field.type)}`",
+                "1.0" if field.name in first else "1.1",
+                " ".join(markdown(explained.get(field.name, "")).split()),
+            ]
+            for field in dataclasses.fields(one)
+            if field.init
+        ]
+        yield f"### {name}"
+        yield markdown("" if _made_by_dataclass(one) else one.__doc__)
+        yield _table(["field", "type", "since", "meaning"], rows)
+
+
+def _field_docstrings(one: type) -> Mapping[str, str]:
+    """The strings that stand below fields."""
+    [declared] = ast.parse(inspect.cleandoc(inspect.getsource(one))).body
+    found = {}
+    for field, said in itertools.pairwise(getattr(declared, "body", [])):
+        match field, said:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
+                value=ast.Constant(value=str(text))
+            ):
+                found[name] = text
+    return found
 
 
 def _hook(family: Family, name: str, *, required: bool) -> Iterator[str]:

@@ -12,6 +12,7 @@ from pvefw.core.families import FAMILIES
 plugin = Group("plugin", help="Installed plugins and what is wrong with them.")
 
 NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
+NEW_TYPES = ["http-01", "tls-alpn-01", "dns-01", "dns-account-01"]
 
 
 @plugin.command("list")
@@ -133,14 +134,20 @@ def doctor(app: App) -> None:
     type=click.Path(path_type=Path),
     help="Where to write it (default: a folder here, named as the distribution).",
 )
-def new(family: str, name: str, directory: Path | None) -> None:
+@click.option(
+    "--type",
+    "type_",
+    type=click.Choice(NEW_TYPES),
+    help="Of a challenge plugin: the challenge that it answers (default: http-01).",
+)
+def new(family: str, name: str, directory: Path | None, type_: str | None) -> None:
     """Write the project of a new plugin named NAME.
 
     Its tests run, and say what is left to write.
     """
     from pvefw import scaffold
 
-    project = scaffold.Project.named(FAMILIES[family], name)
+    project = scaffold.Project.named(FAMILIES[family], name, type_)
     place = (directory or Path(project.distribution)).absolute()
     written = scaffold.write(project, place)
     click.echo(f"Wrote {len(written)} files of {project.distribution} into {place}")

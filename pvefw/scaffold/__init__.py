@@ -1,7 +1,8 @@
 """``plugin new``: writes the project of a new plugin, complete but for what only its author knows.
 
-The templates lie in ``templates/``: what is ``common`` to all families, and one folder for each. They are
-files of :class:`string.Template`; ``MODULE`` in a path is the package's name.
+The templates lie in ``templates/``: what is ``common`` to all families, and one folder for each, or for
+each kind of challenge. They are files of :class:`string.Template`; ``MODULE`` in a path is the package's
+name.
 """
 
 import contextlib
@@ -39,6 +40,15 @@ class _Kind:
     """Beside pvefw."""
 
 
+@dataclass(frozen=True)
+class _Template:
+    """What projects for one type of challenge have of their own."""
+
+    folder: str
+    requires: Sequence[str] = ()
+    """Beside pvefw."""
+
+
 _KINDS = {
     "dns": _Kind("pvefw-acme-dns-", "DNS at {} for pvefw", ["requests>=2.31"]),
     "challenge": _Kind("pvefw-acme-", "ACME challenges by {} for pvefw"),
@@ -48,6 +58,14 @@ _KINDS = {
 }
 FAMILIES = tuple(_KINDS)
 """The families that there are templates for."""
+_CHALLENGES = {
+    "http-01": _Template("challenge-http-01"),
+    "tls-alpn-01": _Template("challenge-tls-alpn-01", ["cryptography>=42"]),
+    "dns-01": _Template("challenge-dns", ["requests>=2.31"]),
+    "dns-account-01": _Template("challenge-dns", ["requests>=2.31"]),
+}
+CHALLENGE_TYPES = tuple(_CHALLENGES)
+"""What a plugin of the challenge family can be written for; the first one where nothing is said."""
 
 
 @dataclass(frozen=True)
@@ -59,13 +77,22 @@ class Project:
     """As administrators write it: ``acme-corp``."""
     title: str
     """As it was typed: ``Acme-Corp``."""
+    type: str = ""
+    """Of challenges: one of :data:`CHALLENGE_TYPES`; empty for other families."""
 
     @classmethod
-    def named(cls, family: Family, text: str) -> "Project":
+    def named(cls, family: Family, text: str, type: str | None = None) -> "Project":  # noqa: A002 - as the CLI calls it
         """A project by the name that its author has typed: upper case, ``_`` and ``.`` are fine.
 
-        :raises UsageError: it cannot be the name of a distribution and a module, or is taken.
+        :param type: one of :data:`CHALLENGE_TYPES`, for the challenge family.
+        :raises UsageError: it cannot be the name of a distribution and a module, or is taken; another
+            family has no types.
         """
+        if type and family.name != "challenge":
+            raise UsageError(
+                f"plugin new: plugins of the family {family.name} have no type",
+                hint="Leave --type out: it is for challenges.",
+            )
         name = re.sub(r"[-_.]+", "-", text).lower()
         if not text.isascii() or not _NAME.fullmatch(name) or len(name) > _LONGEST:
             raise UsageError(
@@ -78,7 +105,12 @@ class Project:
                     f"plugin new: {info.who} is installed and has that name",
                     hint="Choose another one; two plugins with one name cannot be used.",
                 )
-        return cls(family, name, text)
+        return cls(family, name, text, (type or CHALLENGE_TYPES[0]) * (family.name == "challenge"))
+
+    @property
+    def folder(self) -> str:
+        """Where its templates are."""
+        return _CHALLENGES[self.type].folder if self.type else self.family.name
 
     @property
     def distribution(self) -> str:
@@ -101,7 +133,8 @@ class Project:
     def words(self) -> dict[str, str]:
         """What stands for each ``$word`` in a template."""
         kind = _KINDS[self.family.name]
-        requires = [f"pvefw>={PLUGIN_API},<{PLUGIN_API + 1}", *kind.requires]
+        more = _CHALLENGES[self.type].requires if self.type else kind.requires
+        requires = [f"pvefw>={PLUGIN_API},<{PLUGIN_API + 1}", *more]
         return {
             "api": str(PLUGIN_API),
             "class": self.class_name,
@@ -113,6 +146,7 @@ class Project:
             "next_api": str(PLUGIN_API + 1),
             "summary": kind.summary.format(self.title),
             "title": self.title,
+            "type": self.type,
         }
 
 
@@ -123,7 +157,7 @@ _USED = {"Path", "Provider"}
 def files_of(project: Project) -> Iterator[tuple[PurePosixPath, str]]:
     """Every file of a project: its path in the project's directory, and its text."""
     root = resources.files(__name__) / "templates"
-    for part in ("common", project.family.name):
+    for part in ("common", project.folder):
         for path, template in _walk(root / part, PurePosixPath()):
             named = PurePosixPath(str(path).replace("MODULE", project.module))
             text = template.read_text(encoding="utf-8")

@@ -42,21 +42,39 @@ def over_http(challenge: Challenge, port: int) -> str:
 
 def over_tls(challenge: Challenge, port: int) -> str:
     """tls-alpn-01 (RFC 8737 section 3; addresses: RFC 8738 section 6)."""
+    name = server_name(challenge)
+    try:
+        protocol, certificate = handshake(name, port)
+    except OSError as error:
+        return f"{name} at port {port}: no handshake: {error}"
+    return wrong_handshake(challenge, protocol, certificate)
+
+
+def server_name(challenge: Challenge) -> str:
+    """What the authority asks for: for an address its name in the reverse mapping."""
     one = challenge.identifier
-    name = ipaddress.ip_address(one.value).reverse_pointer if one.type == "ip" else one.value
+    return ipaddress.ip_address(one.value).reverse_pointer if one.type == "ip" else one.value
+
+
+def handshake(name: str, port: int) -> tuple[str | None, bytes]:
+    """The protocol and the certificate, DER, that a TLS server shows to who asks for a validation.
+
+    :raises OSError: it refuses.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols([_PROTOCOL])
-    try:
-        with (
-            socket.create_connection(("127.0.0.1", port), _SECONDS) as connection,
-            context.wrap_socket(connection, server_hostname=name) as tls,
-        ):
-            protocol, certificate = tls.selected_alpn_protocol(), tls.getpeercert(binary_form=True)
-    except OSError as error:
-        return f"{name} at port {port}: no handshake: {error}"
-    if protocol != _PROTOCOL or certificate is None:
-        return f"{name} at port {port}: the protocol is {protocol} instead of {_PROTOCOL}"
+    with (
+        socket.create_connection(("127.0.0.1", port), _SECONDS) as connection,
+        context.wrap_socket(connection, server_hostname=name) as tls,
+    ):
+        return tls.selected_alpn_protocol(), tls.getpeercert(binary_form=True) or b""
+
+
+def wrong_handshake(challenge: Challenge, protocol: str | None, certificate: bytes) -> str:
+    """What is wrong with an answer."""
+    if protocol != _PROTOCOL or not certificate:
+        return f"{server_name(challenge)}: the protocol is {protocol} instead of {_PROTOCOL}"
     return _wrong_certificate(challenge, x509.load_der_x509_certificate(certificate))
 
 

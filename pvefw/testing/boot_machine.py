@@ -3,7 +3,6 @@
 ``pvefw.testing.boot`` has all of it under its own name, too.
 """
 
-import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,8 @@ class Started:
     initrd: PurePosixPath
     cmdline: str
     """As the kernel gets it."""
+    title: str = ""
+    """What the menu calls it, where the loader has a menu and ``boots`` reads it. Since 1.1."""
 
 
 Boots = Callable[[Path], Started | None]
@@ -48,6 +49,8 @@ class Machine:
         self._brought: BootPlan | None = None
         self.last = Started(PurePosixPath(), PurePosixPath(), "")
         """What :meth:`check_start` saw."""
+        self.refused = ""
+        """Why :meth:`install` could not install the loader, the last time it could not."""
 
     def plan(
         self, *versions: str, default: str | None = None, next_boot: str | None = None
@@ -88,8 +91,11 @@ class Machine:
         """Call boot_install for each firmware; whether one could be installed."""
         done = False
         for firmware in self.hooks.boot_firmware():
-            with contextlib.suppress(ProviderError):
+            try:
                 self.hooks.boot_install(esp=esp, firmware=firmware, task=self._task)
+            except ProviderError as error:
+                self.refused = str(error)
+            else:
                 done = True
         return done
 

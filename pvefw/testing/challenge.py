@@ -14,27 +14,37 @@ Inherit from :class:`ChallengeConformance` and say how to make the plugin and ho
                 return path.read_text() if path.exists() else None
             return fetch
 
-It serves any type of challenge; with tls-alpn-01 ``fetch`` returns the
-certificate's digest in hexadecimal.
+It serves any type of challenge. ``fetch`` need not be written where a port or a zone can be asked:
+:func:`asked_over_http`, :func:`asked_over_tls` and :func:`asked_in_dns` ask as an authority does.
 
-What it cannot see: whether the authority reaches the port from outside, servers in other processes that
-stay, redirects and proxies on the way, and what two processes do to each other.
+What it cannot see: whether the authority reaches the port from outside, redirects and proxies on the way,
+servers that somebody else started, what two processes do to each other, and what a plugin prints.
 """
 
 import contextlib
 import dataclasses
 import hashlib
+import os
 from collections.abc import Callable, Iterator
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import pytest
 
 from pvefw import seam
 from pvefw.api import Challenge, Identifier
-from pvefw.seam import ChallengeSpec
+from pvefw.seam import ChallengeSpec, PvefwError
+from pvefw.testing import _validation
+from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.fakes import FakeTask
 
 TLS_ALPN = "tls-alpn-01"
+_OK = 200
+_SECONDS = 5.0
+"""How long an answer is waited for."""
+_LONGEST_GOODBYE = 2.0
+"""Seconds until what was closed is closed."""
+_NO_TYPES = "challenge_types returns nothing: name at least one type, such as http-01"
 _LISTEN = "0A"
 """The state of a socket in ``/proc/net/tcp``."""
 Fetch = Callable[[Challenge], str | None]
@@ -46,6 +56,52 @@ def make_challenge(number: int, kind: str = "http-01") -> Challenge:
     thumbprint = "9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
     name = f"host{number}.example.com"
     return Challenge(kind, Identifier("dns", name), token, f"{token}.{thumbprint}")
+
+
+def asked_over_http(port: int) -> Fetch:
+    """A ``fetch`` for http-01 at a port of 127.0.0.1 (RFC 8555 section 8.3). Since 1.1."""
+
+    def fetch(challenge: Challenge) -> str | None:
+        connection = HTTPConnection("127.0.0.1", port, timeout=_SECONDS)
+        try:
+            path = f"/.well-known/acme-challenge/{challenge.token}"
+            connection.request("GET", path, headers={"Host": challenge.identifier.value})
+            answer = connection.getresponse()
+            said = answer.read().decode(errors="replace").rstrip()
+        except (OSError, HTTPException):
+            return None
+        finally:
+            connection.close()
+        return said if answer.status == _OK else None
+
+    return fetch
+
+
+def asked_over_tls(port: int) -> Fetch:
+    """A ``fetch`` for tls-alpn-01 at a port of 127.0.0.1 (RFC 8737 section 3). Since 1.1."""
+
+    def fetch(challenge: Challenge) -> str | None:
+        try:
+            protocol, certificate = _validation.handshake(_validation.server_name(challenge), port)
+        except OSError:
+            return None
+        problem = _validation.wrong_handshake(challenge, protocol, certificate)
+        return problem or challenge.key_authorization
+
+    return fetch
+
+
+def asked_in_dns(texts: Callable[[str], set[str]]) -> Fetch:
+    """A ``fetch`` for dns-01 and dns-account-01 (RFC 8555 section 8.4). Since 1.1.
+
+    :param texts: the TXT values at an absolute name: ``zone.txt`` of :mod:`pvefw.testing.dns_zone`.
+    """
+
+    def fetch(challenge: Challenge) -> str | None:
+        found = texts(f"{challenge.dns_label}.{challenge.identifier.value}.")
+        return challenge.dns_value if challenge.dns_value in found else None
+
+    return fetch
 
 
 class ChallengeConformance:
@@ -67,6 +123,11 @@ class ChallengeConformance:
         )
 
     @pytest.fixture
+    def fresh_plugin(self, plugin: object) -> Callable[[], object]:
+        """Makes another instance, as another process would. Override it where a copy does not do."""
+        return lambda: dataclasses.replace(plugin)  # type: ignore[type-var]  # plugins are dataclasses
+
+    @pytest.fixture
     def task(self) -> FakeTask:
         """The task that hooks get."""
         return FakeTask()
@@ -81,7 +142,9 @@ class ChallengeConformance:
 
     def challenges(self, hooks: ChallengeSpec, count: int, start: int = 0) -> list[Challenge]:
         """Some challenges of the plugin's first type."""
-        kind = hooks.challenge_types()[0]
+        types = hooks.challenge_types()
+        assert types, _NO_TYPES
+        kind = types[0]
         return [make_challenge(number, kind) for number in range(start, start + count)]
 
     @staticmethod
@@ -101,15 +164,18 @@ class ChallengeConformance:
     def test_it_declares_types(self, hooks: ChallengeSpec) -> None:
         """At least one type, and the same ones whenever it is asked."""
         types = list(hooks.challenge_types())
-        assert types, "challenge_types returns nothing: name at least one type, such as http-01"
+        assert types, _NO_TYPES
         assert types == list(hooks.challenge_types()), (
             "challenge_types returns different types when called again: it must be constant"
         )
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in seam.declared_settings(type(plugin)):
-            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+        check_help(plugin)
+
+    def test_secrets_do_not_show(self, plugin: object) -> None:
+        """``repr`` may stand in any log."""
+        check_secrets(plugin)
 
     def test_every_challenge_is_answered(
         self, hooks: ChallengeSpec, fetch: Fetch, task: FakeTask
@@ -145,7 +211,8 @@ class ChallengeConformance:
         """The same challenges twice, as when an order is resumed."""
         [one] = self.challenges(hooks, 1)
         hooks.challenge_present(challenges=[one], task=task)
-        hooks.challenge_present(challenges=[one], task=task)
+        with _explained("presenting a challenge again", "core repeats what was interrupted"):
+            hooks.challenge_present(challenges=[one], task=task)
         assert self.is_answer(one, fetch(one)), (
             "after presenting a challenge twice it is not answered: repeating must change nothing"
         )
@@ -156,7 +223,8 @@ class ChallengeConformance:
         """Two orders side by side."""
         first, second = self.challenges(hooks, 2)
         hooks.challenge_present(challenges=[first], task=task)
-        hooks.challenge_present(challenges=[second], task=task)
+        with _explained("presenting another challenge", "open what answers only once"):
+            hooks.challenge_present(challenges=[second], task=task)
         assert self.is_answer(first, fetch(first)), (
             "presenting another challenge took the first one down: keep what is presented "
             "until its own clean-up"
@@ -191,16 +259,24 @@ class ChallengeConformance:
     def test_clean_up_can_be_repeated(self, hooks: ChallengeSpec, task: FakeTask) -> None:
         """Cleaning up what is gone, or was never there, is not an error."""
         challenges = self.challenges(hooks, 2)
-        hooks.challenge_cleanup(challenges=challenges, task=task)
+        why = (
+            "what is gone or was never there is no error, core cleans up after half a present, too"
+        )
+        with _explained("cleaning up what was never there", why):
+            hooks.challenge_cleanup(challenges=challenges, task=task)
         hooks.challenge_present(challenges=challenges[:1], task=task)
-        hooks.challenge_cleanup(challenges=challenges, task=task)
-        hooks.challenge_cleanup(challenges=challenges, task=task)
+        with _explained("cleaning up more than was presented, twice", why):
+            hooks.challenge_cleanup(challenges=challenges, task=task)
+            hooks.challenge_cleanup(challenges=challenges, task=task)
 
     def test_it_can_be_used_again(self, hooks: ChallengeSpec, fetch: Fetch, task: FakeTask) -> None:
         """An order after another, with the same instance."""
         challenges = self.challenges(hooks, 1)
         for _ in range(2):
-            hooks.challenge_present(challenges=challenges, task=task)
+            with _explained(
+                "the second order with one instance", "challenge_cleanup leaves it usable"
+            ):
+                hooks.challenge_present(challenges=challenges, task=task)
             assert self.is_answer(challenges[0], fetch(challenges[0])), (
                 "the second order with the same instance is not answered: "
                 "challenge_cleanup must leave it usable"
@@ -218,7 +294,8 @@ class ChallengeConformance:
         if named.type.startswith("dns-"):
             pytest.skip("no dns challenge is offered for an address")
         one = dataclasses.replace(named, identifier=Identifier("ip", address))
-        hooks.challenge_present(challenges=[one], task=task)
+        with _explained(f"presenting the address {address}", "an identifier may be an address"):
+            hooks.challenge_present(challenges=[one], task=task)
         try:
             assert self.is_answer(one, fetch(one)), (
                 f"the address {address} is not answered: an identifier may be an address; with "
@@ -230,22 +307,50 @@ class ChallengeConformance:
     def test_two_tokens_for_one_name(
         self, hooks: ChallengeSpec, fetch: Fetch, task: FakeTask
     ) -> None:
-        """Two orders for one name at once, as of two nodes behind one address."""
+        """Two orders for one name at once, as of two nodes behind one address.
+
+        With tls-alpn-01 there is one certificate for a name at a time: either may be shown until the
+        other order is cleaned up.
+        """
         first, other = self.challenges(hooks, 2)
         second = dataclasses.replace(other, identifier=first.identifier)
-        if first.type == TLS_ALPN:
-            pytest.skip("tls-alpn-01 has one certificate for a name at a time")
-        hooks.challenge_present(challenges=[first, second], task=task)
-        for one in (first, second):
+        hooks.challenge_present(challenges=[first], task=task)
+        hooks.challenge_present(challenges=[second], task=task)
+        for one in (first, second) if first.type != TLS_ALPN else ():
             assert self.is_answer(one, fetch(one)), (
                 f"of two challenges for {one.identifier} one is not answered: keep answers by token "
                 "(dns: by value), not by name"
             )
         hooks.challenge_cleanup(challenges=[first], task=task)
         assert self.is_answer(second, fetch(second)), (
-            f"cleaning one of two challenges for {second.identifier} up took the other one down"
+            f"cleaning one of two challenges for {second.identifier} up took the other one down: "
+            "keep answers by token, and where there is one for a name, look whose it is"
         )
         hooks.challenge_cleanup(challenges=[second], task=task)
+        for one in (first, second):
+            assert fetch(one) is None, (
+                f"{one.identifier} had two challenges, both were cleaned up, and it is still answered"
+            )
+
+    def test_another_process_can_clean_up(
+        self,
+        hooks: ChallengeSpec,
+        fetch: Fetch,
+        task: FakeTask,
+        fresh_plugin: Callable[[], object],
+    ) -> None:
+        """A new instance takes down what one has left whose process ended; not where that listens."""
+        before, challenges = _listening(), self.challenges(hooks, 2)
+        hooks.challenge_present(challenges=challenges, task=task)
+        if _listening() - before:
+            pytest.skip("what listens ends with its process")
+        other: ChallengeSpec = seam.bind("challenge", fresh_plugin()).hooks
+        other.challenge_cleanup(challenges=challenges, task=task)
+        for one in challenges:
+            assert fetch(one) is None, (
+                f"a new instance does not take {one.identifier} down: find what is to be removed by the "
+                "challenge alone, nothing may be remembered from challenge_present"
+            )
 
     def test_nothing_listens_after_clean_up(self, hooks: ChallengeSpec, task: FakeTask) -> None:
         """A port that stays open is in the way of the next order, and of whoever it belongs to."""
@@ -253,7 +358,9 @@ class ChallengeConformance:
         challenges = self.challenges(hooks, 2)
         hooks.challenge_present(challenges=challenges, task=task)
         hooks.challenge_cleanup(challenges=challenges, task=task)
-        left = _listening() - before
+        end = seam.monotonic() + _LONGEST_GOODBYE
+        while (left := _listening() - before) and seam.monotonic() < end:
+            seam.sleep(0.05)
         assert not left, (
             f"after challenge_cleanup {len(left)} socket(s) still listen: close the server with its last "
             "challenge"
@@ -273,15 +380,36 @@ class ChallengeConformance:
         )
 
 
+@contextlib.contextmanager
+def _explained(what: str, why: str) -> Iterator[None]:
+    """Say why that must not fail."""
+    try:
+        yield
+    except PvefwError as error:
+        raise AssertionError(f"{what} raises {error}: {why}") from error
+
+
 def _listening() -> set[str]:
-    """Sockets of this process that listen, by inode; empty where there is no ``/proc``."""
+    """Sockets of this process and its descendants that listen, by inode; none without ``/proc``."""
     own = set()
-    for one in Path("/proc/self/fd").glob("*"):
-        with contextlib.suppress(OSError):
-            own.add(str(one.readlink()).removeprefix("socket:[").removesuffix("]"))
+    for process in _family():
+        for one in Path(f"/proc/{process}/fd").glob("*"):
+            with contextlib.suppress(OSError):
+                own.add(str(one.readlink()).removeprefix("socket:[").removesuffix("]"))
     found = set()
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
             rows = Path("/proc/net", table).read_text().splitlines()[1:]
             found |= {row.split()[9] for row in rows if row.split()[3] == _LISTEN}
     return own & found
+
+
+def _family() -> Iterator[int]:
+    """This process, and all that descend from it."""
+    waiting = [os.getpid()]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                waiting += map(int, children.read_text().split())

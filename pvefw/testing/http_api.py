@@ -46,27 +46,38 @@ class Request:
 
 
 Reply = tuple[int, Any] | tuple[int, Any, Mapping[str, str]]
-"""The HTTP status, what is sent as JSON, and perhaps more headers."""
+"""The HTTP status, what is sent as JSON (bytes: as they are), and perhaps more headers."""
 
 Answer = Callable[[Request], Reply]
 """What an API answers to a request. Never called twice at once."""
+
+
+class ConnectionLost(Exception):
+    """Raised by a fake: the connection is closed without an answer. Since 1.1."""
 
 
 @contextlib.contextmanager
 def http_api(answer: Answer) -> Iterator[str]:
     """Serve an API on a free port of 127.0.0.1.
 
+    It is put into :mod:`pvefw.testing.surroundings`, which change nothing until a kit asks for trouble.
+
     :param answer: what it answers. An exception in it becomes status 500 with its text.
     :returns: the base URL: ``http://127.0.0.1:40213``, without a final slash.
     """
+    from pvefw.testing import surroundings  # which are made of this module's requests
+
     one_at_a_time = threading.Lock()
 
     class Handler(_Handler):
         def answer(self, request: Request) -> Reply:
             with one_at_a_time:
-                return answer(request)
+                return around.answer(request)
 
-    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+    with (
+        surroundings.around(answer) as around,
+        serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server,
+    ):
         yield f"http://127.0.0.1:{server.server_port}"
 
 
@@ -86,11 +97,16 @@ class _Handler(BaseHTTPRequestHandler):
         headers: list[Mapping[str, str]] = []
         try:
             status, said, *headers = self.answer(asked)
+        except ConnectionLost:
+            self.close_connection = True
+            return
         except Exception as error:  # noqa: BLE001 - the fake's author reads it in the plugin's error
             status, said = 500, {"error": f"the fake failed: {type(error).__name__}: {error}"}
-        sent = json.dumps(said).encode()
+        raw = isinstance(said, bytes)
+        sent = said if raw else json.dumps(said).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        if not any("Content-Type" in more for more in headers):
+            self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(sent)))
         for more in headers:
             for name, value in more.items():

@@ -16,6 +16,9 @@ other side::
         @pytest.fixture
         def broken_plugin(self):
             return Copy(target=Path("/no/such/folder/site.pem"))
+
+What it cannot see: what else is on the other side than ``heard`` returns, who may read it there, what
+runs on after the hook has returned, and what a plugin prints or hands to other programs.
 """
 
 import dataclasses
@@ -40,6 +43,7 @@ from pvefw.api import (
     Urgency,
 )
 from pvefw.seam import Bound, ObserverSpec, PvefwError
+from pvefw.testing._settings import check_help
 from pvefw.testing.fakes import FakeTask
 
 Heard = Callable[[], object]
@@ -47,6 +51,7 @@ Heard = Callable[[], object]
 
 _NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _ODD = "line one\nline two; $(exit 1) `exit 1` 'quoted' \"quoted\" <b>&amp;</b> %s {0} Käse"
+_KEY = "the-key-itself"
 _HOOKS = seam.hook_names("observer")
 
 
@@ -115,7 +120,7 @@ class ObserverConformance:
         """A certificate that lies there with its key."""
         certificate, key = tmp_path / "kit-certificate.pem", tmp_path / "kit-key.pem"
         certificate.write_text(_pem("CERTIFICATE", "first"))
-        key.write_text(_pem("PRIVATE KEY", "the-key-itself"))
+        key.write_text(_pem("PRIVATE KEY", _KEY))
         key.chmod(0o600)
         names = ["www.example.com", "*.example.com", "192.0.2.1"]
         end = _NOW + dt.timedelta(days=90)
@@ -248,6 +253,9 @@ class ObserverConformance:
             self.tell(bound, hook, event, task)
         except ProviderError as error:
             assert error.message.partition(": ")[2], f"the ProviderError of {hook} says nothing"
+            assert _KEY not in f"{error} {error.hint}", (
+                f"the ProviderError of {hook} shows the private key: say names and paths only"
+            )
         except PvefwError as error:
             pytest.fail(
                 f"where the other side cannot be reached {hook} raises {type(error).__name__} "
@@ -284,14 +292,13 @@ class ObserverConformance:
         self._needs(bound, "on_certificate")
         self.tell(bound, "on_certificate", event, task)
         said = "\n".join([*task.lines, *task.warnings])
-        assert "the-key-itself" not in said, (
+        assert _KEY not in said, (
             "on_certificate writes the private key into the task's log: log names and paths only"
         )
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in seam.declared_settings(type(plugin)):
-            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+        check_help(plugin)
 
     def test_secrets_do_not_show(self, bound: Bound[ObserverSpec], plugin: object) -> None:
         """``repr`` may stand in any log."""

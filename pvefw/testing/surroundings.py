@@ -1,36 +1,38 @@
 """What real providers do to plugins, around a fake: limits, conflicts, faults, records of others.
 
-Wrap the fake that the plugin is tested with, serve the wrapped one, and give it to the kit::
+Nothing has to be said: what :func:`pvefw.testing.http_api.http_api` serves is put into such surroundings,
+and the DNS kit finds them. Where several are served, say which one is meant::
 
     @pytest.fixture
     def surroundings(self, fake):
-        return unfriendly(fake)
+        return unfriendly(fake)  # serve surroundings.answer
 
-    @pytest.fixture
-    def plugin(self, surroundings):
-        with http_api(surroundings.answer) as base:
-            yield Acmecorp(token="correct-token", url=base)
-
-``fake.answer(request)`` is all that is needed. What else a fake has is used:
+``fake.answer(request)``, or the function alone, is all that is needed: sessions that end, ids that change
+and values of others are played on the way between plugin and fake. What a fake can do better is used:
 
 - ``zone``, a :class:`pvefw.testing.dns_zone.DnsZone`, or two functions, ``put(name, type, value, ttl)``
-  and ``everything()``, all such rows: then records of others are put there, on many pages;
+  and ``everything()``, all such rows: then records of others are put there, of all types;
 - ``end_session()``: what a login gave is no longer valid;
 - ``recreate_zone()``: the zone was deleted and made again, with the same records and another internal id.
+
+``zone``, ``put`` and the others are looked for at the object whose method ``answer`` is.
 """
 
+import contextlib
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from pvefw.testing.http_api import Reply, Request
+from pvefw.testing import _wire
+from pvefw.testing.http_api import Answer, ConnectionLost, Reply, Request
 
 Row = tuple[str, str, str, int]
 """Name, type, value, TTL."""
-
-_CREDENTIALS = ("auth", "token", "session", "cookie", "key", "secret")
-_SHORTEST_TOKEN = 6
+LOST = 0
+"""Instead of a status: the connection is closed without an answer."""
+BAD_GATEWAY = 502
+"""What a proxy before the API says, in HTML."""
 
 
 @dataclass
@@ -40,30 +42,60 @@ class Surroundings:
     fake: Any
     requests: list[Request] = field(default_factory=list)
     """What was asked, in order."""
-    _fault: tuple[int, Reply] | None = field(default=None, init=False)
+    _fault: tuple[int, int, Mapping[str, str]] | None = field(default=None, init=False)
+    _granted: set[str] = field(default_factory=set, init=False, repr=False)
+    _ended: set[str] = field(default_factory=set, init=False, repr=False)
+    _ids: set[str] = field(default_factory=set, init=False, repr=False)
+    _renamed: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+    _ttls: dict[str, int] = field(default_factory=dict, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def answer(self, request: Request) -> Reply:
         """What the fake answers, or the fault that is due."""
         with self._lock:
             self.requests.append(request)
-            if self._fault is not None:
-                left, fault = self._fault
-                self._fault = (left - 1, fault) if left > 1 else None
-                if left == 1:
-                    return fault
-        reply: Reply = self.fake.answer(request)
-        return reply
+            fault = self._due()
+            asked = self._as_the_fake_knows_it(request)
+        if fault is not None:
+            return _failure(*fault)
+        ask: Answer = getattr(self.fake, "answer", self.fake)
+        status, said, *more = ask(asked)
+        with self._lock:
+            headers = more[0] if more else {}
+            self._granted |= _wire.granted(said, headers)
+            self._ids |= _wire.ids_in(said)
+            said = _wire.with_ttl(said, self._ttls) if self._ttls else said
+            said = _wire.renamed(said, self._renamed) if self._renamed else said
+        return status, said, headers
+
+    def _due(self) -> tuple[int, Mapping[str, str]] | None:
+        if self._fault is None:
+            return None
+        left, status, headers = self._fault
+        self._fault = (left - 1, status, headers) if left > 1 else None
+        return (status, headers) if left == 1 else None
+
+    def _as_the_fake_knows_it(self, request: Request) -> Request:
+        if self._ended and not self._ended & _wire.credentials(request):
+            self._ended = set()  # somebody logs in
+        if self._ended:
+            request = _wire.without(request, self._ended)
+        if self._renamed:
+            old = {new: old for old, new in self._renamed.items()}
+            gone = {one: _another(one, 7) for one in self._renamed}
+            request = _wire.redirected(request, gone | old)
+        return request
 
     def fail(self, status: int, *, at: int = 1, retry_after: int | None = None) -> None:
         """Answer one request to come with an error.
 
+        :param status: :data:`LOST` for a connection that is closed without an answer.
         :param at: which one: 1 is the next.
         :param retry_after: seconds, for the header of that name.
         """
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         with self._lock:
-            self._fault = (at, (status, {"error": f"status {status}"}, headers))
+            self._fault = (at, status, headers)
 
     def recover(self) -> bool:
         """Forget a fault that was not reached; whether there was one."""
@@ -74,13 +106,45 @@ class Surroundings:
     @property
     def tokens(self) -> set[str]:
         """Credentials that came with requests, those of sessions among them."""
-        words = {
-            value.split()[-1]
-            for request in self.requests
-            for name, value in request.headers.items()
-            if value.strip() and any(part in name.lower() for part in _CREDENTIALS)
-        }
-        return {one for one in words if len(one) >= _SHORTEST_TOKEN}
+        return {one for request in self.requests for one in _wire.credentials(request)}
+
+    def expire(self, configured: Collection[str] = ()) -> bool:
+        """Let the sessions end that logins have given; whether there were any. Since 1.1.
+
+        The fake is asked with another token from now on, until a request comes without the old one.
+
+        :param configured: the plugin's settings, which are no sessions.
+        """
+        with self._lock:
+            self._ended = (self.tokens & self._granted) - set(configured)
+        return bool(self._ended)
+
+    def rename(self, zone: str) -> bool:
+        """Give everything that a reply called by an id another id; whether there was any. Since 1.1.
+
+        Only ids that came back in requests; the parts of the first request's path are none of them, nor
+        are names in the zone, which a plugin knows without asking.
+        """
+        with self._lock:
+            fixed = set(self.requests[0].path.split("/")) if self.requests else set()
+            names = {one for one in self._ids if zone.rstrip(".") in one.lower() or one in zone}
+            known = self._ids - fixed - names
+            used = {one for request in self.requests for one in _wire.ids_used(request, known)}
+            self._renamed = {one: _another(one, 3) for one in used}
+        return bool(used)
+
+    def show_ttl(self, ttls: Mapping[str, int]) -> None:
+        """Let these values have these TTLs in replies that give them one. Since 1.1."""
+        with self._lock:
+            self._ttls = dict(ttls)
+
+    def ttls_sent(self, value: str, since: int) -> list[Any]:
+        """The TTLs that requests gave to a value. Since 1.1.
+
+        :param since: how many requests to pass over.
+        """
+        bodies = [_wire.body_of(one) for one in self.requests[since:]]
+        return [ttl for body in bodies for ttl in _wire.ttls_of(body, value)]
 
     @property
     def put(self) -> Callable[[str, str, str, int], None] | None:
@@ -106,6 +170,45 @@ class Surroundings:
         return getattr(self.fake, name, None)
 
 
+def _failure(status: int, headers: Mapping[str, str]) -> Reply:
+    if status == LOST:
+        raise ConnectionLost
+    if status == BAD_GATEWAY:
+        return status, b"<html><h1>502 Bad Gateway</h1></html>", {"Content-Type": "text/html"}
+    return status, {"error": f"status {status}"}, headers
+
+
+def _another(one: str, number: int) -> str:
+    """An id of the same kind: another number, or another text of the same length."""
+    if one.isdecimal():
+        return str(int(one) + number * 10 ** len(one))
+    return f"{one[:-1]}{'qzw'[number % 3]}{one[-1]}"
+
+
+_served: list[Surroundings] = []
+"""Those that :func:`pvefw.testing.http_api.http_api` serves now, the newest last."""
+
+
+@contextlib.contextmanager
+def around(answer: Answer) -> Iterator[Surroundings]:
+    """The surroundings of what is served now; :func:`served` finds them for the time of the block."""
+    owner = getattr(answer, "__self__", None)
+    if isinstance(owner, Surroundings):
+        made = owner
+    else:
+        made = Surroundings(owner if getattr(owner, "answer", None) == answer else answer)
+    _served.append(made)
+    try:
+        yield made
+    finally:
+        _served.remove(made)
+
+
+def served() -> Surroundings | None:
+    """The surroundings of what is served now: of the newest, where there are several. Since 1.1."""
+    return _served[-1] if _served else None
+
+
 def unfriendly(fake: Any) -> Surroundings:
-    """Put faulty surroundings around a fake: an object with ``answer(request)``."""
+    """Put faulty surroundings around a fake: an object with ``answer(request)``, or a function."""
     return Surroundings(fake)

@@ -1,6 +1,8 @@
 """The generated references are up to date, and say what a plugin author needs to know."""
 
+import dataclasses
 import inspect
+import json
 import re
 import subprocess
 import sys
@@ -46,6 +48,23 @@ def test_every_hook_says_what_it_does_and_what_it_may_raise(family, name):
     assert said.partition("\n")[0].strip().endswith(".")
     for raised in re.findall(r":raises (\w+):", said):
         assert hasattr(api, raised), f"{raised} cannot be imported from pvefw.api"
+
+
+@pytest.mark.parametrize(("family", "name"), HOOKS, ids=_ids)
+def test_every_hook_says_since_when_and_whether_it_is_called_at_once(family, name):
+    kept = json.loads(ROOT.joinpath("tests/compatibility/1.0/api.json").read_text())
+    said = " ".join((inspect.getdoc(getattr(family.spec, name)) or "").split())
+    first = name in kept["families"][family.group]
+    assert f"Since 1.{0 if first else 1}." in said
+    assert re.search(r"at once|while other hooks run|those of :meth:`dns_add`", said)
+
+
+def test_every_field_of_a_value_says_since_when():
+    text = REFERENCE.joinpath("hooks.md").read_text().partition("\n## Values\n")[2]
+    for name in ("Challenge", "Guest", "BootPlan", "TxtRecord"):
+        table = text.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
+        fields = [one.name for one in dataclasses.fields(getattr(api, name))]
+        assert re.findall(r"^\| `(\w+)` \| `.*` \| 1\.\d \|", table, re.MULTILINE) == fields
 
 
 @pytest.mark.parametrize(("family", "name"), HOOKS, ids=_ids)

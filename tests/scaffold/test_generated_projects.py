@@ -9,7 +9,8 @@ from environments import wheel
 from fillings import FILLINGS, fill_in, unwritten
 from servers.pebble import pebble as run_pebble
 
-from pvefw.scaffold import FAMILIES
+from pvefw.core import families
+from pvefw.scaffold import CHALLENGE_TYPES, FAMILIES, Project
 from pvefw.testing.dns_zone import dns_zone
 from pvefw.testing.http_api import http_api
 from pvefw.testing.node import Node
@@ -23,18 +24,21 @@ NAMES = {
 }
 
 
-def generate(clean, tmp_path, family, name="Acme-Corp"):
-    done = clean.run("pvefw", "plugin", "new", family, name, cwd=tmp_path)
+def generate(clean, tmp_path, kind, name="Acme-Corp"):
+    family, *type_ = kind.split()
+    options = [f"--type={one}" for one in type_]
+    done = clean.run("pvefw", "plugin", "new", family, name, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return tmp_path / NAMES[family]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_kind_from_nothing_to_use(clean, tmp_path, family):
-    project = generate(clean, tmp_path, family)
+@pytest.mark.parametrize("kind", FILLINGS)
+def test_every_kind_from_nothing_to_use(clean, tmp_path, kind):
+    family = kind.partition(" ")[0]
+    project = generate(clean, tmp_path, kind)
     clean.install(wheel(project, tmp_path / "empty"))
     fails_only_where_the_work_begins(clean.pytest(project))
-    written_as_the_tests_say(clean, project, tmp_path, family)
+    written_as_the_tests_say(clean, project, tmp_path, kind)
 
     clean.install(wheel(project, tmp_path / "filled"))
     assert clean.distributions() == {"pvefw", NAMES[family]}
@@ -62,17 +66,17 @@ def fails_only_where_the_work_begins(done):
         assert re.search(r"Write [\w.]+ in (?:src|tests)/", one), one
 
 
-def written_as_the_tests_say(clean, project, tmp_path, family):
+def written_as_the_tests_say(clean, project, tmp_path, kind):
     """Write what the first failure asks for, until there is none: nothing but the tests was read."""
     place = tmp_path / "environment"
     [site] = place.glob("lib/python3*/site-packages")
     others = sorted(one.relative_to(project) for one in project.glob("tests/test_*.py"))
-    for _ in FILLINGS[family]:
+    for _ in FILLINGS[kind]:
         done = clean.pytest(project, "-x", "tests/test_conformance.py", *others)
         said = re.findall(r"Write ([\w.]+) in", done.stdout)
         asked = [one for one in said if one in unwritten(project)]
         assert asked, done.stdout
-        fill_in(project, family, asked[0])
+        fill_in(project, kind, asked[0])
         for source in project.glob("src/*/__init__.py"):  # as an editable installation would do it
             (site / source.parent.name / source.name).write_text(source.read_text())
     assert unwritten(project) == {}
@@ -103,4 +107,11 @@ def orders_a_certificate_from_pebble(clean, project, tmp_path):
 
 
 def test_there_is_a_filling_for_every_kind():
-    assert set(FILLINGS) == set(FAMILIES) == set(NAMES)
+    kinds = [(one, None) for one in FAMILIES] + [("challenge", one) for one in CHALLENGE_TYPES]
+    filled = [tuple([*kind.split(), None][:2]) for kind in FILLINGS]
+    assert {folder(*one) for one in filled} == {folder(*one) for one in kinds}
+    assert set(NAMES) == set(FAMILIES)
+
+
+def folder(family, type_):
+    return Project.named(families.FAMILIES[family], "acmecorp", type_).folder

@@ -9,11 +9,11 @@ import tomllib
 import pytest
 
 from pvefw import scaffold
-from pvefw.cli.plugin import NEW_FAMILIES
+from pvefw.cli.plugin import NEW_FAMILIES, NEW_TYPES
 from pvefw.core import families
 from pvefw.core.errors import StoreError, UsageError
-from pvefw.core.families import DNS, GUEST
-from pvefw.scaffold import FAMILIES, Project
+from pvefw.core.families import CHALLENGE, DNS, GUEST
+from pvefw.scaffold import CHALLENGE_TYPES, FAMILIES, Project
 
 
 def new(cwd, *arguments):
@@ -87,10 +87,13 @@ def test_a_name_that_is_taken():
     assert Project.named(GUEST, "rfc2136").name == "rfc2136"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_what_is_written_is_in_order(tmp_path, family):
+KINDS = [*((one, None) for one in FAMILIES), *(("challenge", one) for one in CHALLENGE_TYPES)]
+
+
+@pytest.mark.parametrize(("family", "type_"), KINDS)
+def test_what_is_written_is_in_order(tmp_path, family, type_):
     """Python compiles, TOML and metadata fit, no placeholder is left, every file is the author's."""
-    project = Project.named(families.FAMILIES[family], "Ex-Ample2")
+    project = Project.named(families.FAMILIES[family], "Ex-Ample2", type_)
     written = scaffold.write(project, tmp_path / "p")
     assert {str(one) for one in written} >= {
         *("README.md", "pyproject.toml", ".github/workflows/test.yml", ".gitlab-ci.yml"),
@@ -110,8 +113,9 @@ def test_what_is_written_is_in_order(tmp_path, family):
 
 
 def test_generated_code_is_in_style(tmp_path):
-    for family in FAMILIES:
-        scaffold.write(Project.named(families.FAMILIES[family], "acmecorp"), tmp_path / family)
+    for family, type_ in KINDS:
+        project = Project.named(families.FAMILIES[family], "acmecorp", type_)
+        scaffold.write(project, tmp_path / f"{family}-{type_}")
     # imports for what is still to be written are there already; conftest is no module of ours there
     sorts = ["--ignore", "F401", "--config", 'lint.isort.known-third-party = ["conftest"]']
     for check in (["check", "--select", "E,F,I,W,B", *sorts], ["format", "--check"]):
@@ -172,3 +176,18 @@ def test_a_place_below_a_file(tmp_path):
 
 def test_the_command_offers_every_kind_that_has_templates():
     assert sorted(NEW_FAMILIES) == sorted(FAMILIES)
+    assert tuple(NEW_TYPES) == CHALLENGE_TYPES
+
+
+@pytest.mark.parametrize("type_", CHALLENGE_TYPES)
+def test_a_project_answers_the_type_that_was_asked_for(tmp_path, type_):
+    project = Project.named(CHALLENGE, "acmecorp", type_)
+    texts = dict(scaffold.files_of(project))
+    assert [one for one in texts.values() if f'return ["{type_}"]' in one]
+    assert type_ in texts[next(one for one in texts if one.name == "README.md")]
+
+
+def test_only_challenges_have_a_type(tmp_path):
+    done = new(tmp_path, "dns", "acmecorp", "--type", "http-01")
+    assert done.returncode == 2
+    assert "Leave --type out" in done.stderr

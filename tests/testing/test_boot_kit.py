@@ -400,6 +400,14 @@ class InstallDeletesOnTheSecondTime(Good):
         install(esp.mountpoint)
 
 
+class InstallsOnlyOnce(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        if (esp.mountpoint / LOADER).exists():
+            raise ProviderError("EFI/kit: File exists")
+        install(esp.mountpoint)
+
+
 class InstallsElsewhere(Good):
     @hookimpl
     def boot_install(self, esp):
@@ -523,6 +531,21 @@ def test_a_good_loader_passes(tmp_path):
     assert run_kit(Good, tmp_path, boots) == {}
 
 
+@pytest.mark.parametrize("expands", [False, True])
+def test_a_title_that_the_loader_reads_otherwise_is_caught(expands, tmp_path):
+    """Where ``boots`` reads the menu, too."""
+
+    def reader(root):
+        started, lines = boots(root), (root / MENU).read_text().splitlines()
+        title = next(one for one in lines if one.startswith("# "))
+        shown = re.sub(r"\$\{[^}]*\}", "", title) if expands else title
+        return started and replace(started, title=shown)
+
+    failures = run_kit(Good, tmp_path, reader, only="test_hostile_titles")
+    said = "quote the title for the loader" in failures.get("test_hostile_titles", "")
+    assert said is expands, failures
+
+
 OWN_LOADER = owning("EFI/*/*")
 OWN_ENTRIES = owning("loader/entries/*.conf")
 OWN_ONCE = owning(ONCE)
@@ -586,6 +609,8 @@ def test_each_seeded_bug_is_caught_with_a_sentence(bug, test, sentence, tmp_path
 @pytest.mark.parametrize(
     ("bug", "test", "sentence"),
     [
+        (InstallsOnlyOnce, "installing_leaves_what_others_have", "replace what is there"),
+        (InstallsOnlyOnce, "installing_keeps_the_kernels", "replace what is there"),
         (InstallWipes, "installing_leaves_what_others_have", "an ESP is shared"),
         (InstallFormats, "installing_leaves_what_others_have", "an ESP is shared"),
         (

@@ -126,6 +126,109 @@ class ShowsTheToken(Good):
         return shown(made.token)
 
 
+class NamesChange(Good):
+    asked = 0
+
+    @hookimpl
+    def catalog_names(self):
+        self.asked += 1
+        return [*self.names, f"z{self.asked}"]
+
+
+class Connects(Good):
+    @hookimpl
+    def catalog_names(self):
+        with socket.socket() as one:
+            one.connect(("127.0.0.1", 9))
+        return list(self.names)
+
+
+class TheEntryOfAnother(Good):
+    @hookimpl
+    def catalog_entry(self, name):
+        return replace(super().catalog_entry(name), name="acmecorp")
+
+
+class TwiceTheSetting(Good):
+    @hookimpl
+    def catalog_entry(self, name):
+        entry = super().catalog_entry(name)
+        return replace(entry, settings=[*entry.settings, *entry.settings])
+
+
+class SaysNotWhy(Good):
+    @hookimpl
+    def catalog_entry(self, name):
+        if name == "otherdns":
+            raise ProviderError("")
+        return super().catalog_entry(name)
+
+
+class RequiresTooMuch(Good):
+    @hookimpl
+    def catalog_entry(self, name):
+        more = SettingInfo("account", "The account.", required=True)
+        entry = super().catalog_entry(name)
+        return replace(entry, settings=[*entry.settings, more])
+
+
+class EntryOfNobody(Good):
+    @hookimpl
+    def catalog_entry(self, name):
+        known = {one: CatalogEntry(one, one, []) for one in self.names}
+        return replace(known[name], settings=[SettingInfo("token", "The token.", secret=True)])
+
+
+class MakesAnything(Good):
+    @hookimpl
+    def catalog_make(self, name, values):
+        return Provider(values.get("token", ""))
+
+
+class CannotRemove(Good):
+    @hookimpl
+    def catalog_make(self, name, values):
+        self.catalog_entry(name)
+        return type("Half", (), {"dns_add": Provider.dns_add})()
+
+
+class ForgetsTheMark(Good):
+    @hookimpl
+    def catalog_make(self, name, values):
+        self.catalog_entry(name)
+        plain = {"dns_add": lambda self, records: None, "dns_remove": lambda self, records: None}
+        return type("Plain", (), plain)()
+
+
+class HidesTheSample(Good):
+    @hookimpl
+    def catalog_names(self):
+        return ["otherdns"]
+
+
+# --- other styles that are right ---------------------------------------------------------------------
+
+
+class Open(Good):
+    """It does not know all settings, and takes whatever there is."""
+
+    @hookimpl
+    def catalog_entry(self, name):
+        return replace(super().catalog_entry(name), settings=[], open=True)
+
+
+class NeedsAProgram(Good):
+    """One of its providers cannot be used here, and it says why."""
+
+    names = ("acmecorp", "otherdns", "third")
+
+    @hookimpl
+    def catalog_entry(self, name):
+        if name == "third":
+            raise ProviderError("third: the program third-dns is not installed")
+        return super().catalog_entry(name)
+
+
 def run_kit(plugin_class):
     """Run every test of the kit by hand; what the failures say, by test."""
     failures = {}
@@ -148,8 +251,9 @@ def run_kit(plugin_class):
     return failures
 
 
-def test_a_good_catalogue_passes():
-    assert run_kit(Good) == {}
+@pytest.mark.parametrize("good", [Good, Open, NeedsAProgram])
+def test_a_good_catalogue_passes(good):
+    assert run_kit(good) == {}
 
 
 class TestGood(DnsCatalogConformance):
@@ -178,6 +282,17 @@ SEEDED = [
     (MakesNoPlugin, "it lacks the hook dns_add, dns_remove"),
     (Shares, "returns the same object twice"),
     (ShowsTheToken, "shows a secret setting"),
+    (NamesChange, "it must be constant"),
+    (Connects, "keep the list in the package"),
+    (TheEntryOfAnother, "the entry of otherdns is that of acmecorp"),
+    (TwiceTheSetting, "has a setting twice"),
+    (SaysNotWhy, "nobody says why"),
+    (RequiresTooMuch, "the entry refuses settings that do"),
+    (EntryOfNobody, "catalog_entry of an unknown name must raise a ProviderError"),
+    (MakesAnything, "catalog_make of an unknown name must raise a ProviderError"),
+    (CannotRemove, "methods dns_add and dns_remove are marked"),
+    (ForgetsTheMark, "methods dns_add and dns_remove are marked"),
+    (HidesTheSample, "is not in catalog_names"),
 ]
 
 

@@ -9,7 +9,7 @@ import pytest
 from _pytest.outcomes import Skipped
 
 from pvefw.core import binding
-from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable
+from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable, Unsupported
 from pvefw.core.families import GUEST
 from pvefw.core.hookspecs import hookimpl
 from pvefw.core.model import Guest, GuestEvent, GuestState
@@ -212,6 +212,166 @@ class SeesNothing(Good):
         yield from ()
 
 
+class SaysUnknown(Good):
+    @hookimpl
+    def guest_list(self):
+        return [replace(one, state=GuestState.UNKNOWN) for one in self.guests.values()]
+
+
+class RefusesToRepeatAStart(Good):
+    @hookimpl
+    def guest_start(self, guest):
+        if self.guests.get(guest.vmid, guest).state is GuestState.RUNNING:
+            raise ProviderError("it runs already")
+        super().guest_start(guest)
+
+
+class RefusesStoppedGuests(Good):
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        if self.guests[guest.vmid].state is GuestState.STOPPED:
+            raise ProviderError("it does not run")
+        super().guest_shutdown(guest, timeout, task)
+
+
+class StopAsks(Good):
+    @hookimpl
+    def guest_stop(self, guest):
+        if guest.vmid != STUBBORN:
+            super().guest_stop(guest)
+
+
+class StopsEverybody(Good):
+    @hookimpl
+    def guest_stop(self, guest):
+        for vmid in self.guests:
+            self.turn(vmid, GuestState.STOPPED)
+
+
+class ShutsEverybodyDown(Good):
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        super().guest_shutdown(guest, timeout, task)
+        self.turn(102, GuestState.STOPPED)
+
+
+class OneAtATime(Good):
+    """A shared list of what is to start: of two that start at once one is lost."""
+
+    @hookimpl
+    def guest_start(self, guest):
+        self.wanted = guest
+        threading.Event().wait(0.2)
+        if self.wanted is guest:
+            super().guest_start(guest)
+
+
+class SuspendPretends(Good):
+    @hookimpl
+    def guest_suspend(self, guest, to_disk):
+        pass
+
+
+class SuspendStops(Good):
+    @hookimpl
+    def guest_suspend(self, guest, to_disk):
+        super().guest_suspend(guest, True)
+
+
+class ForgetsThatItIsSaved(Good):
+    @hookimpl
+    def guest_suspend(self, guest, to_disk):
+        self.turn(guest.vmid, GuestState.STOPPED if to_disk else GuestState.PAUSED)
+
+
+class ResumePretends(Good):
+    @hookimpl
+    def guest_resume(self, guest):
+        if self.guests[guest.vmid].state is GuestState.STOPPED:
+            super().guest_resume(guest)
+
+
+class ResumeStartsAfresh(Good):
+    @hookimpl
+    def guest_resume(self, guest):
+        self.turn(guest.vmid, GuestState.RUNNING)
+        self.guests[guest.vmid] = replace(self.guests[guest.vmid], saved=False)
+
+
+class StaysSaved(Good):
+    @hookimpl
+    def guest_resume(self, guest):
+        if not self.guests[guest.vmid].saved:
+            super().guest_resume(guest)
+        self.turn(guest.vmid, GuestState.RUNNING)
+
+
+class KeepsWhatIsTakenAway(Good):
+    @hookimpl
+    def guest_set(self, guest, values):
+        if values["order"]:
+            super().guest_set(guest, values)
+
+
+class WatchesNothing(Good):
+    @hookimpl
+    def guest_watch(self, timeout):
+        return None
+
+
+@dataclass
+class ShowsItsPassword(Good):
+    password: str = setting(help="The password.", secret=True, default="s3cr3t-word")
+
+    def __repr__(self):
+        return f"ShowsItsPassword({self.password})"
+
+
+# --- other styles that are right ---------------------------------------------------------------------
+
+
+@dataclass
+class Plain:
+    """What is required, and nothing else: it cannot suspend, watch, or keep settings."""
+
+    guests: dict = field(default_factory=machines, init=False)
+    changed: threading.Condition = field(default_factory=threading.Condition, init=False)
+    events: list = field(default_factory=list, init=False)
+    turn = Good.turn
+    guest_list, guest_start = Good.guest_list, Good.guest_start
+    guest_shutdown, guest_stop = Good.guest_shutdown, Good.guest_stop
+
+    @hookimpl
+    def guest_migrate(self):
+        raise Unsupported("guests stay where they are")
+
+
+class CannotSuspendThisOne(Good):
+    @hookimpl
+    def guest_suspend(self, guest):
+        raise Unsupported(f"guest {guest.vmid} has a device that cannot be saved")
+
+
+class KeepsNoSettings(Good):
+    @hookimpl
+    def guest_set(self):
+        raise Unsupported("this hypervisor keeps none")
+
+
+class LooksInShortSteps(Good):
+    """It polls with task.wait, as backends without events do."""
+
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        left = timeout
+        while guest.vmid == STUBBORN and self.guests[guest.vmid].state is GuestState.RUNNING:
+            if left <= 0:
+                raise Unavailable("it still runs")
+            task.wait(0.05)
+            left -= 0.05
+        self.turn(guest.vmid, GuestState.STOPPED)
+
+
 @dataclass
 class NoHelp(Good):
     uri: str = "here"
@@ -256,6 +416,12 @@ def test_a_good_plugin_passes():
     assert run_kit(Good) == {}
 
 
+@pytest.mark.parametrize("good", [Plain, CannotSuspendThisOne, KeepsNoSettings, LooksInShortSteps])
+def test_a_plugin_of_another_style_passes(good):
+    failures = run_kit(good)
+    assert [one for one in failures.values() if not one.startswith("skipped: the plugin")] == []
+
+
 class TestGood(GuestConformance):
     """The kit as authors use it."""
 
@@ -298,6 +464,22 @@ class TestGood(GuestConformance):
         (Forgets, "and guest_list says"),
         (SeesNothing, "guest_watch does not say so"),
         (NoHelp, "the setting uri has no help"),
+        (SaysUnknown, "guest_list says that guest 101 is unknown"),
+        (RefusesToRepeatAStart, "it runs already"),
+        (RefusesStoppedGuests, "it does not run"),
+        (StopAsks, "still runs although guest_stop has returned"),
+        (StopsEverybody, "has stopped 102, too"),
+        (ShutsEverybodyDown, "has stopped 102, too"),
+        (OneAtATime, "hooks of this family are called from several threads"),
+        (SuspendPretends, "was suspended to memory, and guest_list says that it is running"),
+        (SuspendStops, "was suspended to memory, and guest_list says that it is stopped"),
+        (ForgetsThatItIsSaved, "guest_list does not say that it is saved"),
+        (ResumePretends, "does not run although guest_resume has returned"),
+        (ResumeStartsAfresh, "which is stopped and not saved, returned"),
+        (StaysSaved, "runs again, and guest_list says that it is saved"),
+        (KeepsWhatIsTakenAway, "took settings away with empty texts"),
+        (WatchesNothing, "leave the hook out instead"),
+        (ShowsItsPassword, "repr() shows the setting password, a secret"),
     ],
 )
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):

@@ -133,6 +133,104 @@ class ShowsItsPassword(Good):
         return f"ShowsItsPassword({self.password})"
 
 
+class HearsNoFailure(Good):
+    @hookimpl
+    def on_renewal_failed(self, event):
+        pass
+
+
+class TellsLater(Good):
+    """It leaves that to somebody who comes by later, and returns."""
+
+    def send(self, *words):
+        self.later = words
+
+
+class FormatsWithPercent(Good):
+    @hookimpl
+    def on_renewal_failed(self, event):
+        self.send(event.reason % ())
+
+
+class FormatsWithBraces(Good):
+    @hookimpl
+    def on_renewal_failed(self, event):
+        self.send(event.reason.format())
+
+
+class SpeaksAscii(Good):
+    @hookimpl
+    def on_renewal_failed(self, event):
+        self.send(event.reason.encode("ascii"))
+
+
+class SplitsAtLineEnds(Good):
+    @hookimpl
+    def on_renewal_failed(self, event):
+        [line] = event.reason.splitlines()
+        self.send(line)
+
+
+class DeletesTheCertificate(Good):
+    @hookimpl
+    def on_certificate(self, event, task):
+        super().on_certificate(event, task)
+        event.certificate.unlink()
+
+
+class AppendsTheKey(Good):
+    @hookimpl
+    def on_certificate(self, event, task):
+        with event.certificate.open("a") as file:
+            file.write(event.key.read_text())
+        super().on_certificate(event, task)
+
+
+class WarnsWithTheKey(Good):
+    @hookimpl
+    def on_certificate(self, event, task):
+        super().on_certificate(event, task)
+        task.warn(f"deployed {event.key.read_text()}")
+
+
+class SaysTheKey(Good):
+    def send(self, *words):
+        if not self.reachable:
+            raise ProviderError(f"could not send {words}")
+        super().send(*words)
+
+
+class FailsTheSecondTime(Good):
+    def send(self, *words):
+        if len(self.service) == 1:
+            raise FileExistsError("site.pem")
+        super().send(*words)
+
+
+class ReturnsFalse(Good):
+    @hookimpl
+    def on_renewal_failed(self, event):
+        super().on_renewal_failed(event)
+        return False
+
+
+# --- other styles that are right ---------------------------------------------------------------------
+
+
+class OnlyFailures(Good):
+    """It does not listen to certificates."""
+
+    on_certificate = None
+
+
+class SkipsWhatItHas(Good):
+    """The same certificate is not deployed twice."""
+
+    def send(self, *words):
+        if words not in self.service or not self.reachable:
+            super().send(*words)
+
+
 @dataclass
 class NoHelp(Good):
     region: str = "eu"
@@ -168,8 +266,9 @@ def run_kit(plugin_class, tmp_path: Path):
     return failures
 
 
-def test_a_good_observer_passes(tmp_path):
-    assert run_kit(Good, tmp_path) == {}
+@pytest.mark.parametrize("good", [Good, OnlyFailures, SkipsWhatItHas])
+def test_a_good_observer_passes(good, tmp_path):
+    assert run_kit(good, tmp_path) == {}
 
 
 class TestGood(ObserverConformance):
@@ -209,6 +308,18 @@ SEEDED = [
     (LogsTheKey, "log names and paths only"),
     (ShowsItsPassword, "repr() shows a secret setting"),
     (NoHelp, "the setting region has no help"),
+    (HearsNoFailure, "on_renewal_failed returned, and nothing has reached the other side"),
+    (TellsLater, "wait until it is done"),
+    (FormatsWithPercent, "its texts may contain line ends"),
+    (FormatsWithBraces, "its texts may contain line ends"),
+    (SpeaksAscii, "its texts may contain line ends"),
+    (SplitsAtLineEnds, "its texts may contain line ends"),
+    (DeletesTheCertificate, "copy, do not move"),
+    (AppendsTheKey, "or its mode: the files are core's"),
+    (WarnsWithTheKey, "log names and paths only"),
+    (SaysTheKey, "shows the private key"),
+    (FailsTheSecondTime, "core repeats events"),
+    (ReturnsFalse, "its contract says nothing"),
 ]
 
 

@@ -80,6 +80,10 @@ class TestDesec(DnsConformance):
     """A provider whose least TTL is an hour."""
 
     @pytest.fixture
+    def surroundings(self):
+        """No bad day: it is the form of values and TTLs that is held here."""
+
+    @pytest.fixture
     def desec(self):
         fake = load(ROOT / "examples/dns_desec/tests/fake_desec.py")
         with dns_zone("example.com.") as zone:

@@ -42,6 +42,10 @@ class TestForms(DnsConformance):
         return provider.plugin
 
     @pytest.fixture
+    def surroundings(self):
+        """No bad day: it is the form of values that is held here, with many providers."""
+
+    @pytest.fixture
     def zone(self):
         return "example.com."
 

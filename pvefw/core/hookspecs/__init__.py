@@ -12,7 +12,8 @@ Conventions, stated once for all hooks:
 * A call has a time limit: 120 s for challenges, 300 s for DNS and observers, 60 s for catalogues, 600 s
   for boot loaders; guests are given their own. What takes longer is an error of the plugin.
 * Secrets of settings are masked in log lines and errors. What a plugin gets later, such as the token of a
-  session, is not known to core: keep it out of both, and in ``field(init=False, repr=False)``.
+  session, it keeps in ``field(init=False, repr=False)`` and names with ``task.secret(token)``: from then
+  on it is masked, too (since 1.1; core of 1.0 knows no ``secret``, and the token stays out of both).
 * Minor releases of pvefw only add: arguments, optional hooks, fields with defaults.
 
 A plugin is a dataclass whose fields are its settings (:func:`pvefw.api.setting`) and whose methods,

@@ -16,11 +16,16 @@ class BootloaderSpec:
 
     @required
     def boot_firmware(self) -> Sequence[Firmware]:
-        """The kinds of firmware that this loader can be started by, on any machine."""
+        """The kinds of firmware that this loader can be started by, on any machine.
+
+        Never called twice at once on an instance. It may take 600 seconds. Since 1.0.
+        """
 
     @required
     def boot_probe(self, esp: Esp) -> BootState | None:
         """Look whether this loader is on the ESP. Read-only.
+
+        Never called twice at once on an instance. It may take 600 seconds. Since 1.0.
 
         :param esp: mounted, perhaps read-only.
         :returns: what was found, or ``None`` where the loader is not installed there.
@@ -37,6 +42,8 @@ class BootloaderSpec:
         The ESP is shared: everything that is not this loader's own stays. After ``boot reinit`` what
         :meth:`boot_render` put there before must still boot.
 
+        Never called twice at once on an instance. It may take 600 seconds. Since 1.0.
+
         :param esp: mounted and writable.
         :param firmware: one of :meth:`boot_firmware`; it need not be the one this host runs under.
         :param task: for messages and cancellation.
@@ -50,6 +57,8 @@ class BootloaderSpec:
 
         It reads at most the host's configuration below ``plan.root``, neither clock nor ESP, and writes
         nothing: as long as the configuration is the same, the same arguments give the same tree.
+
+        Never called twice at once on an instance. It may take 600 seconds. Since 1.0.
 
         :param esp: which ESP, perhaps not mounted; only its ``uuid`` may decide anything.
         :param plan: the same for every ESP.
@@ -73,6 +82,8 @@ class BootloaderSpec:
         A loader that can boot nothing once implements this hook and raises Unsupported: core reports
         that, and the default boots. It must not render ``next_boot`` as a default: nobody would undo it.
 
+        Never called twice at once on an instance. It may take 600 seconds. Since 1.0.
+
         :param esp: mounted and writable.
         :param plan: as for :meth:`boot_render`.
         :param task: for messages and cancellation.
@@ -89,6 +100,8 @@ class BootloaderSpec:
         old ones are put back where :meth:`boot_probe` does not find the loader and its kernels with the
         new ones.
 
+        Never called twice at once on an instance. It may take 600 seconds.
+
         :param esp: mounted, perhaps read-only; :meth:`boot_probe` finds the loader on it.
         :returns: target on the ESP to file of the host; nothing for what no package of this host has.
         :raises ProviderError: when the ESP cannot be read.
@@ -101,6 +114,8 @@ class BootloaderSpec:
         For loaders whose image is made on the host, for this disk. The firmware's boot entries are not
         touched.
 
+        Never called twice at once on an instance. It may take 600 seconds.
+
         :param esp: mounted and writable.
         :param firmware: the kinds that :meth:`boot_probe` has found the loader for.
         :param task: for messages and cancellation.
@@ -112,6 +127,8 @@ class BootloaderSpec:
         self, default: str | None, next_boot: str | None, root: Path, task: Task
     ) -> None:
         """Choose kernels on a host without synced ESPs, in the loader's own configuration.
+
+        Never called twice at once on an instance. It may take 600 seconds. Since 1.0.
 
         :param default: the version to boot from now on; ``None`` for what the loader chooses by itself.
         :param next_boot: the version to boot once; ``None`` for none.

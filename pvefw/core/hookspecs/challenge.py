@@ -42,6 +42,8 @@ class ChallengeSpec:
 
         Called before anything is presented, perhaps often; it must not touch the network.
 
+        Never called twice at once on an instance. It may take 120 seconds. Since 1.0.
+
         :returns: types of RFC 8555 section 9.7.8, such as ``http-01``, or newer ones: core hands any
             type on that a plugin names; never empty.
         """
@@ -72,6 +74,8 @@ class ChallengeSpec:
         what is already gone is not an error. Nothing else may be taken down, and nothing that was opened
         for these challenges may stay open. It may take 120 seconds; never called twice at once on an
         instance. Since 1.0.
+
+        Never called twice at once on an instance. It may take 120 seconds.
 
         :param challenges: the same as were given to :meth:`challenge_present`.
         :param task: for messages.

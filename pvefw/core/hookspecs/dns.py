@@ -131,6 +131,8 @@ class DnsSpec:
         ``task.wait`` until it is done, and return. ``acme plugin login`` calls it, on a plugin whose
         other settings are there, and stores what it returns; the time limit is that of every hook.
 
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
+
         :param task: its log is shown as it grows.
         :param zones: the only zones that the credentials are to be good for, absolute; empty for all. A
             hook that does not declare it is not called where there are some.
@@ -145,6 +147,8 @@ class DnsSpec:
         """When the credentials end, as far as the settings tell; it must be quick and stay offline.
 
         ``pvefw status`` warns before that.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.1.
 
         :returns: an aware time; ``None`` for never, and where it is not known.
         """
@@ -162,12 +166,16 @@ class DnsCatalogSpec:
     def catalog_names(self, root: Path) -> Sequence[str]:
         """Every provider's name, sorted. Called for completion: it must be quick and stay offline.
 
+        Never called twice at once on an instance. It may take 60 seconds. Since 1.0.
+
         :param root: ``/``, or the tree that ``--root`` names.
         """
 
     @required
     def catalog_entry(self, name: str, root: Path) -> CatalogEntry:
         """One provider's title and settings.
+
+        Never called twice at once on an instance. It may take 60 seconds. Since 1.0.
 
         :param name: one of :meth:`catalog_names`.
         :param root: as for :meth:`catalog_names`.
@@ -177,6 +185,8 @@ class DnsCatalogSpec:
     @required
     def catalog_make(self, name: str, values: Mapping[str, str], root: Path) -> object:
         """Make the DNS plugin for one provider.
+
+        Never called twice at once on an instance. It may take 60 seconds. Since 1.0.
 
         :param name: one of :meth:`catalog_names`.
         :param values: checked against the entry's settings, unless that is open; references are resolved.

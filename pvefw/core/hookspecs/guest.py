@@ -21,14 +21,18 @@ class GuestSpec:
     def guest_list(self) -> Sequence[Guest]:
         """All guests of this node, with their state now.
 
+        May be called while other hooks run, from another thread. Since 1.0.
+
         :raises NothingRuns: it cannot be asked because it does not run, and certainly none of its guests
-            does: ``shutdown-guests`` has nothing to do there.
+            does: ``shutdown-guests`` has nothing to do there. Since 1.1.
         :raises ProviderError: when the hypervisor cannot be asked.
         """
 
     @required
     def guest_start(self, guest: Guest, timeout: float, task: Task) -> None:
         """Start a guest; return once it runs. A running guest is not an error.
+
+        Called from several threads at once, for different guests. Since 1.0.
 
         :param guest: from :meth:`guest_list`.
         :param timeout: seconds until the attempt counts as failed.
@@ -42,6 +46,8 @@ class GuestSpec:
 
         It is never stopped hard: that is core's decision and :meth:`guest_stop`.
 
+        Called from several threads at once, for different guests. Since 1.0.
+
         :param timeout: seconds to wait for it.
         :raises Unavailable: it is still running after ``timeout``.
         :raises ProviderError: it could not be asked.
@@ -51,12 +57,16 @@ class GuestSpec:
     def guest_stop(self, guest: Guest, timeout: float, task: Task) -> None:
         """Stop a guest hard, as by pulling the plug; return once it has stopped.
 
+        Called from several threads at once, for different guests. Since 1.0.
+
         :raises ProviderError: it still runs after ``timeout`` seconds, or cannot be stopped.
         """
 
     @required
     def guest_migrate(self, guest: Guest, target: str, options: MigrateOptions, task: Task) -> None:
         """Move a guest to another node; return once it is there, running if it was.
+
+        Called from several threads at once, for different guests. Since 1.0.
 
         :param target: the node's name.
         :param options: whether its disks move with it, and whether it runs meanwhile.
@@ -71,6 +81,8 @@ class GuestSpec:
         To memory, it is then paused; to disk, stopped with ``Guest.saved`` set. A guest
         that is so already is not an error. Core calls it only where the backend has it.
 
+        Called from several threads at once, for different guests.
+
         :param to_disk: whether its memory is written to disk.
         :param timeout: seconds until the attempt counts as failed; the guest then runs on.
         :raises Unsupported: this guest cannot be suspended in this way.
@@ -83,6 +95,8 @@ class GuestSpec:
 
         A guest that runs is not an error. Core calls it only where the backend has it.
 
+        Called from several threads at once, for different guests.
+
         :param timeout: seconds until the attempt counts as failed.
         :raises ProviderError: it does not run, or was not suspended; the hypervisor's own words.
         """
@@ -90,6 +104,8 @@ class GuestSpec:
     @optional
     def guest_target(self, target: str) -> MigrateTarget | None:
         """What is known of a node before guests are sent there.
+
+        May be called while other hooks run, from another thread. Since 1.0.
 
         :raises ProviderError: it cannot be reached.
         """
@@ -100,12 +116,16 @@ class GuestSpec:
     ) -> Sequence[str] | None:
         """Why this guest cannot move to this node: one sentence each, none where it can.
 
+        Called from several threads at once, for different guests. Since 1.0.
+
         :raises ProviderError: it cannot be found out.
         """
 
     @optional
     def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
         """Wait until the agent inside a running guest answers. Asked for where ``ready`` is ``agent``.
+
+        Called from several threads at once, for different guests. Since 1.0.
 
         :param timeout: seconds to wait for it.
         :returns: whether it answers; ``None`` where that cannot be known: the guest has no agent.
@@ -116,6 +136,8 @@ class GuestSpec:
     def guest_set(self, guest: Guest, values: Mapping[str, str]) -> None:
         """Keep what :class:`~pvefw.core.model.Guest` says of a guest, with the guest, all or nothing.
 
+        Called from several threads at once, for different guests. Since 1.0.
+
         :param values: checked by core: ``vmid``, ``onboot`` (``0``, ``1``), ``order``, ``up``, ``down``,
             ``ready``, ``after`` (VMIDs, comma between); an empty text takes the setting away.
         :raises Unsupported: this backend cannot keep one of them.
@@ -125,6 +147,8 @@ class GuestSpec:
     @optional
     def guest_watch(self, timeout: float) -> Iterator[GuestEvent] | None:
         """Changes of state as they happen, for at most ``timeout`` seconds; core polls without it.
+
+        May be called while other hooks run, from another thread. Since 1.0.
 
         :raises ProviderError: the connection broke; core polls, then watches again.
         """

@@ -25,6 +25,8 @@ class ObserverSpec:
     def on_certificate(self, event: CertificateEvent, task: Task) -> None:
         """A new certificate is installed; deploy it. Called again by ``cert deploy --retry``.
 
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
+
         :raises ProviderError: it is not deployed; core keeps it for a retry.
         """
 
@@ -34,20 +36,34 @@ class ObserverSpec:
 
         Called for the first failure, whenever ``event.urgency`` rises, and while it goes on failing:
         every third day at first, daily when a fifth of the lifetime is left, then four times a day.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
         """
 
     @optional
     def on_renewal_recovered(self, event: CertificateEvent, task: Task) -> None:
-        """A renewal succeeded after :meth:`on_renewal_failed` was called: all is well again."""
+        """A renewal succeeded after :meth:`on_renewal_failed` was called: all is well again.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
+        """
 
     @optional
     def on_boot_synced(self, event: BootSyncedEvent, task: Task) -> None:
-        """The ESPs were refreshed."""
+        """The ESPs were refreshed.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
+        """
 
     @optional
     def on_guest(self, event: GuestPowerEvent, task: Task) -> None:
-        """A bulk action is done with one guest."""
+        """A bulk action is done with one guest.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
+        """
 
     @optional
     def on_task(self, event: TaskEvent) -> None:
-        """A task ended; its log is closed."""
+        """A task ended; its log is closed.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
+        """

@@ -26,7 +26,8 @@ It calls ``boot_install`` on a directory, without programs on the path; where th
 tests are skipped. A loader that can boot nothing once raises ``Unsupported`` in ``boot_arm``.
 
 What it cannot see: whether ``boots`` reads as the loader does, whether firmware finds the loader, Secure
-Boot, what vfat loses in a power cut, and variables in the firmware. A virtual machine shows these.
+Boot, what vfat loses in a power cut, variables in the firmware, and whose ``EFI/BOOT`` is that a loader
+takes for itself. A virtual machine shows these.
 """
 
 import functools
@@ -41,6 +42,7 @@ import pytest
 from pvefw import seam
 from pvefw.api import BootPlan, BootTree, ProviderError, Unsupported
 from pvefw.seam import BootloaderSpec, Bound, PluginBroken
+from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.boot_machine import (
     Boots,
     Machine,
@@ -123,6 +125,9 @@ _TITLES = (
     "Proxmox\0init=/evil",
     "Proxmox ${ARCH} $(reboot) `reboot`",
     'Proxmox\'s "best" } { / : # | \\',
+)
+_AGAIN = (
+    "boot_install raises {} where the loader is already: replace what is there, reinit repeats it"
 )
 _ANOTHER_LOADER = "EFI/BOOT/BOOTX64.EFI"
 
@@ -220,8 +225,11 @@ class BootloaderConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in seam.declared_settings(type(plugin)):
-            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+        check_help(plugin)
+
+    def test_secrets_do_not_show(self, plugin: object) -> None:
+        """``repr`` may stand in any log."""
+        check_secrets(plugin)
 
     # --- render: arguments in, tree out -----------------------------------------------------------
 
@@ -393,6 +401,11 @@ class BootloaderConformance:
             )
         machine.bring(plan)
         machine.check_start(NEW, f"the title is {title!r}")
+        seen = machine.last.title
+        assert not seen or title in seen or not title.isprintable(), (
+            f"the menu says {seen!r} instead of {title!r}: quote the title for the loader, or raise a "
+            "ProviderError"
+        )
 
     # --- install ------------------------------------------------------------------------------------
 
@@ -410,6 +423,7 @@ class BootloaderConformance:
         monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))  # none may touch this machine
         for attempt in ("", ", called again,"):
             if not machine.install(esp):
+                assert not attempt, _AGAIN.format(machine.refused)
                 pytest.skip(
                     "boot_install needs programs or files that are not here; test it itself"
                 )
@@ -435,6 +449,9 @@ class BootloaderConformance:
         machine.bring(machine.plan(OLD, MIDDLE, NEW, default=MIDDLE))
         monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
         if not machine.install(machine.esp):
+            said, empty = machine.refused, replace(machine.esp, mountpoint=tmp_path / "empty")
+            empty.mountpoint.mkdir()
+            assert not machine.install(empty), _AGAIN.format(said)
             pytest.skip("boot_install needs programs or files that are not here; test it itself")
         machine.check_start(MIDDLE, "boot_install was called on an ESP that boots")
 

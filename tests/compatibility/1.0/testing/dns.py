@@ -21,13 +21,15 @@ ask what stands there::
             return Acmecorp(token="wrong")
 
 The kit writes below ``pvefw-kit`` in the zone, at the zone's own ``_acme-challenge`` and at its own name,
-and cleans up. Override ``surroundings``, too, and it plays a bad day: :mod:`pvefw.testing.surroundings`.
+and cleans up. Where the API is one of :func:`pvefw.testing.http_api.http_api`, it plays a bad day, too:
+:mod:`pvefw.testing.surroundings`.
 
 It calls hooks as core does: after RateLimited and Unavailable again, with fewer records after a limit.
 
 What it cannot see: whether the fake answers as the real API does; whether changes reach all of the
-provider's servers; what two orders at once do to each other; credentials in query parameters or bodies.
-``pvefw dns test`` with a real account shows the first two.
+provider's servers; what two orders at once do to each other; records of other types, unless the fake has
+``put`` and ``everything``; sleeping otherwise than with ``time.sleep``; credentials that the API gets
+under a name that does not say so. ``pvefw dns test`` with a real account shows the first two.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The part of the DNS kit that plays a bad day: limits, faults, lost sessions, other people's records.
 
-:class:`pvefw.testing.dns.DnsConformance` inherits it. Each test needs ``surroundings``
-(:mod:`pvefw.testing.surroundings`) and is skipped without.
+:class:`pvefw.testing.dns.DnsConformance` inherits it. What the API does is played by
+:mod:`pvefw.testing.surroundings`; tests that need it are skipped where the plugin does not speak HTTP.
 """
 
 import contextlib
@@ -9,10 +9,10 @@ import dataclasses
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 
@@ -20,17 +20,15 @@ from pvefw import seam
 from pvefw.api import ProviderError, RateLimited, TxtRecord, Unavailable
 from pvefw.seam import DnsSpec, PvefwError
 from pvefw.testing._dns import AsCore, Records, make_value, shown, values
+from pvefw.testing._others import Others, ThroughTheFake, ThroughTheHooks
 from pvefw.testing.fakes import FakeTask
-from pvefw.testing.surroundings import Row, Surroundings
+from pvefw.testing.surroundings import BAD_GATEWAY, LOST, Row, Surroundings, served
 
-_Offer = TypeVar("_Offer", bound=Callable[..., Any])
 _LONGEST_SLEEP = 0.2
-_MOST_REQUESTS = 12
+_MOST_REQUESTS = 25
 _RETRY_AFTER = 1
 _LIMIT, _DOWN = 429, 503
 _SLEEP = time.sleep
-_PAGES = 230
-"""Records that fill several pages of any API, whose pages mostly hold 20 to 100."""
 
 
 @dataclass
@@ -44,8 +42,18 @@ class BadDay:
     zone: str
     records: Records
     task: FakeTask
-    around: Surroundings
+    surroundings: Surroundings | None
     patience: float
+
+    @property
+    def around(self) -> Surroundings:
+        """What the API does; the test is skipped where there is none that a kit can reach."""
+        if self.surroundings is None:
+            pytest.skip(
+                "no API is served with pvefw.testing.http_api: override the fixture 'surroundings' with "
+                "unfriendly(fake), and serve what it answers"
+            )
+        return self.surroundings
 
     @property
     def name(self) -> str:
@@ -80,13 +88,15 @@ class BadDay:
         try:
             getattr(self.once, name)(zone=self.zone, records=self.pair, task=self.task)
         except PvefwError as error:
+            if self.around.recover():
+                return False  # it is the fake's own, such as a limit
             _check_error(name, status, error)
-            return not self.around.recover()
+            return True
         if self.around.recover():
             return False
         failed = self.around.requests[begun + at - 1]
         assert self.shows(expected), (
-            f"{failed.method} {failed.path} was answered with status {status}, and {name} returns as "
+            f"{failed.method} {failed.path} was answered with {_said(status)}, and {name} returns as "
             f"if all were well: check the status of every answer and raise {_error_for(status)}"
         )
         return True
@@ -102,14 +112,17 @@ class DnsTrouble:
         "k=rsa; p=MIGf/x+Y=",
     )
     """Values of others at the names that the plugin changes; class attribute to override."""
+    foreign_ttl = 86400
+    """Their TTL in seconds; class attribute to override where the API has a lower highest one."""
 
     @pytest.fixture
-    def surroundings(self) -> Surroundings | None:
-        """The fake API in faulty surroundings. To be overridden: ``return unfriendly(fake)``.
+    def surroundings(self, plugin: object) -> Surroundings | None:  # noqa: ARG002 - it starts the fake
+        """The fake API in faulty surroundings: what ``http_api`` serves.
 
-        ``None`` where the plugin does not speak HTTP; the tests of a bad day are skipped then.
+        Override it with ``return unfriendly(fake)`` where several are served. ``None`` where the plugin
+        does not speak HTTP; most tests of a bad day are skipped then.
         """
-        return None
+        return served()
 
     @pytest.fixture
     def bad_day(
@@ -122,27 +135,25 @@ class DnsTrouble:
         surroundings: Surroundings | None,
     ) -> BadDay:
         """Everything that may go wrong."""
-        if surroundings is None:
-            pytest.skip("override the fixture 'surroundings': return unfriendly(fake)")
         once = seam.bind("dns", plugin, secrets=_secrets(plugin)).hooks
         return BadDay(once, hooks, zone, records, task, surroundings, self.patience)
 
     # --- answers that are not a success ----------------------------------------------------------
 
-    @pytest.mark.parametrize("status", [429, 503, 409])
+    @pytest.mark.parametrize("status", [429, 503, 409, BAD_GATEWAY, LOST])
     def test_an_error_is_no_success(self, status: int, bad_day: BadDay) -> None:
         """Whichever request of dns_add and of dns_remove is answered so; then core repeats the call."""
         for at in range(1, _MOST_REQUESTS):
             reached = bad_day.fault(status, at, "dns_add")
             bad_day.add(bad_day.pair)
             assert bad_day.shows(bad_day.pair), (
-                f"request {at} of dns_add was answered with status {status}; dns_add was repeated, and "
+                f"request {at} of dns_add was answered with {_said(status)}; dns_add was repeated, and "
                 "still not all is there: begin each call by looking at what is there"
             )
             reached |= bad_day.fault(status, at, "dns_remove")
             bad_day.remove(bad_day.pair)
             assert bad_day.shows([]), (
-                f"request {at} of dns_remove was answered with status {status}; dns_remove was "
+                f"request {at} of dns_remove was answered with {_said(status)}; dns_remove was "
                 "repeated, and something is left: begin each call by looking at what is there"
             )
             if not reached:
@@ -202,25 +213,38 @@ class DnsTrouble:
                 "and put the answer's text, not the request, into errors and log lines"
             )
 
-    def test_a_session_that_ended_is_begun_again(self, bad_day: BadDay) -> None:
+    def test_a_session_that_ended_is_begun_again(self, plugin: object, bad_day: BadDay) -> None:
         """Core keeps an instance for the whole of an order; sessions may be shorter."""
-        end = _offered(bad_day.around.end_session, "end_session()")
+        around = bad_day.around
         bad_day.add(bad_day.pair)
-        end()
-        try:
-            bad_day.remove(bad_day.pair)
-        except PvefwError as error:
-            pytest.fail(
-                f"the session had ended, and dns_remove raises {error}: log in again, once, where a "
-                "session is refused, before raising CredentialsRejected"
+        for name, call, left in (
+            ("dns_remove", bad_day.remove, []),
+            ("dns_add", bad_day.add, bad_day.pair),
+        ):
+            if around.end_session is not None:
+                around.end_session()
+            elif not around.expire(_values(plugin)):
+                pytest.skip("the plugin begins no session")
+            try:
+                call(bad_day.pair)
+            except PvefwError as error:
+                pytest.fail(
+                    f"the session had ended, and {name} raises {error}: log in again, once, where a "
+                    "session is refused, before raising CredentialsRejected"
+                )
+            assert bad_day.shows(left), (
+                f"the session had ended, and {name} returns as if all were well: log in again, and "
+                "repeat the request that was refused"
             )
-        assert bad_day.shows([])
 
     def test_ids_of_the_provider_are_looked_up_each_time(self, bad_day: BadDay) -> None:
         """The zone may have been deleted and made again since the last call."""
-        recreate = _offered(bad_day.around.recreate_zone, "recreate_zone()")
+        around = bad_day.around
         bad_day.add(bad_day.pair[:1])
-        recreate()
+        if around.recreate_zone is not None:
+            around.recreate_zone()
+        elif not around.rename(bad_day.zone):
+            pytest.skip("the API gives no ids")
         try:
             bad_day.add(bad_day.pair)
             bad_day.remove(bad_day.pair)
@@ -235,50 +259,54 @@ class DnsTrouble:
 
     def test_records_of_others_stay(self, bad_day: BadDay) -> None:
         """Of every type and TTL, at the same name and elsewhere, on all pages: not one is changed."""
-        put, everything = self._zone(bad_day.around)
-        rows = foreign_rows(bad_day.name, bad_day.zone, self.foreign_values)
-        for row in rows:
-            put(*row)
-        before = set(everything())
-        bad_day.add(bad_day.pair)
-        _check_rows("dns_add", before, set(everything()))
-        bad_day.remove(bad_day.pair)
-        _check_rows("dns_remove", before, set(everything()))
-        assert bad_day.shows([]), (
-            "values of others are at the name, and dns_remove leaves ours: compare the value alone"
-        )
+        with self._others(bad_day) as others:
+            at_name = self.foreign_values
+            for row in foreign_rows(bad_day.name, bad_day.zone, at_name, self.foreign_ttl):
+                others.put(*row)
+            before = others.there()
+            with others.watched(bad_day.name):
+                bad_day.add(bad_day.pair)
+                _check_rows("dns_add", before, set(others.everything()))
+                bad_day.remove(bad_day.pair)
+                _check_rows("dns_remove", before, set(others.everything()))
+            assert bad_day.shows([]), (
+                "values of others are at the name, and dns_remove leaves ours: compare the value alone"
+            )
 
     def test_records_beyond_the_first_page(self, bad_day: BadDay) -> None:
         """In a zone with more records than one page of a list holds."""
-        put, everything = self._zone(bad_day.around)
-        for number in range(_PAGES):
-            put(f"{number:03}.pvefw-kit.{bad_day.zone}", "TXT", f"of somebody else {number}", 300)
-        bad_day.add(bad_day.pair)
-        for number in range(_PAGES):
-            put(f"{number:03}.more.{bad_day.zone}", "TXT", f"of somebody else {number}", 300)
-        with _explained("dns_add", "a record on a later page is added again"):
+        assert bad_day.around is not None  # what speaks no HTTP has no pages
+        with self._others(bad_day) as others:
+            others.fill("pvefw-kit")
             bad_day.add(bad_day.pair)
-        doubled = [row for row in everything() if row[0] == bad_day.name]
-        assert len(doubled) <= len(bad_day.pair), (
-            f"with {2 * _PAGES} other records in the zone dns_add doubles its own: read all pages of "
-            "the list, or ask for the one name"
-        )
-        with _explained("dns_remove", "a record is on a later page"):
-            bad_day.remove(bad_day.pair)
-        assert bad_day.shows([]), (
-            f"with {2 * _PAGES} other records in the zone dns_remove does not find its own: read all "
-            "pages of the list, or ask for the one name"
-        )
+            others.fill("more")
+            with _explained("dns_add", "a record on a later page is added again"):
+                bad_day.add(bad_day.pair)
+            doubled = [row for row in others.everything() if row[0] == bad_day.name]
+            assert len(doubled) <= len(bad_day.pair), (
+                "with hundreds of other records in the zone dns_add doubles its own: read all pages "
+                "of the list, or ask for the one name"
+            )
+            with _explained("dns_remove", "a record is on a later page"):
+                bad_day.remove(bad_day.pair)
+            assert bad_day.shows([]), (
+                "with hundreds of other records in the zone dns_remove does not find its own: read all "
+                "pages of the list, or ask for the one name"
+            )
 
     @staticmethod
-    def _zone(around: Surroundings) -> tuple[Callable[..., None], Callable[[], Collection[Row]]]:
-        return _offered(around.put, "put()"), _offered(around.everything, "everything()")
+    def _others(bad_day: BadDay) -> Others:
+        """Others with records in the zone: through the fake where it can, else through the hooks."""
+        around = bad_day.surroundings
+        if around is not None and around.put is not None and around.everything is not None:
+            return ThroughTheFake(bad_day.zone, around.put, around.everything)
+        return ThroughTheHooks(bad_day.zone, bad_day.once, bad_day.records, bad_day.task, around)
 
 
-def foreign_rows(name: str, zone: str, at_name: Sequence[str]) -> list[Row]:
+def foreign_rows(name: str, zone: str, at_name: Sequence[str], ttl: int = 86400) -> list[Row]:
     """What others have in a zone, at the name that is changed and elsewhere."""
     return [
-        *((name, "TXT", value, 86400) for value in at_name),
+        *((name, "TXT", value, ttl) for value in at_name),
         (f"www.{zone}", "A", "192.0.2.1", 3600),
         (f"www.{zone}", "AAAA", "2001:db8::1", 300),
         (f"www.{zone}", "TXT", make_value(0), 120),
@@ -308,7 +336,7 @@ def _check_error(name: str, status: int, error: PvefwError) -> None:
     kinds = {_LIMIT: (RateLimited,), _DOWN: (RateLimited, Unavailable)}
     expected: tuple[type[PvefwError], ...] = kinds.get(status, (ProviderError,))
     assert isinstance(error, expected), (
-        f"the server answers with status {status}, and {name} raises {type(error).__name__} ({error}): "
+        f"the server answers with {_said(status)}, and {name} raises {type(error).__name__} ({error}): "
         f"raise {_error_for(status)}"
     )
     if isinstance(error, RateLimited) and status == _LIMIT:
@@ -318,11 +346,24 @@ def _check_error(name: str, status: int, error: PvefwError) -> None:
         )
 
 
+def _said(status: int) -> str:
+    return "a lost connection" if status == LOST else f"status {status}"
+
+
 def _error_for(status: int) -> str:
     return {
         _LIMIT: "RateLimited(…, retry_after=…) for 429",
         _DOWN: "Unavailable for 5xx",
+        BAD_GATEWAY: "Unavailable for 5xx, before you read the body, which is HTML here",
+        LOST: "Unavailable where the connection fails",
     }.get(status, f"ProviderError for {status}, unless the record is there")
+
+
+def _values(plugin: object) -> set[str]:
+    """The values of all settings."""
+    if not dataclasses.is_dataclass(plugin):
+        return set()
+    return {str(getattr(plugin, one.name)) for one in dataclasses.fields(plugin) if one.init}
 
 
 def _secrets(plugin: object) -> list[str]:
@@ -335,12 +376,6 @@ def _secrets(plugin: object) -> list[str]:
         for one in dataclasses.fields(plugin)
         if one.metadata.get("key", one.name) in secret and getattr(plugin, one.name)
     ]
-
-
-def _offered(offer: _Offer | None, what: str) -> _Offer:
-    if offer is None:
-        pytest.skip(f"the fake has no {what}; see pvefw.testing.surroundings")
-    return offer
 
 
 @contextmanager

@@ -15,6 +15,11 @@ how to see from outside what a guest does::
         @pytest.fixture
         def look(self, daemon):
             return lambda vmid: GuestState.RUNNING if daemon.runs(vmid) else GuestState.STOPPED
+
+Hooks that the plugin does not have, or that raise ``Unsupported``, are passed over.
+
+What it cannot see: what a guest loses when it is suspended, moves to another node that succeed, an agent
+inside a guest, a hypervisor that restarts meanwhile, and guests that somebody else changes then.
 """
 
 import threading
@@ -36,6 +41,7 @@ from pvefw.api import (
     Unsupported,
 )
 from pvefw.seam import Bound, GuestSpec
+from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.fakes import FakeTask
 
 Look = Callable[[int], GuestState]
@@ -137,8 +143,11 @@ class GuestConformance:
 
     def test_settings_have_help(self, plugin: object) -> None:
         """Every setting says what it is for."""
-        for info in seam.declared_settings(type(plugin)):
-            assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
+        check_help(plugin)
+
+    def test_secrets_do_not_show(self, plugin: object) -> None:
+        """``repr`` may stand in any log."""
+        check_secrets(plugin)
 
     def test_every_guest_is_listed(
         self, hooks: GuestSpec, vmids: Sequence[int], look: Look

@@ -1,0 +1,192 @@
+"""The DNS kit with a fake that is told nothing: http_api alone is enough to play a bad day.
+
+Each bug is one that a third party made, or could have made, in a plugin for an awkward API.
+"""
+
+import inspect
+
+import pytest
+from seeding import run_test, seeded
+
+from pvefw.testing.dns import DnsConformance
+from pvefw.testing.fakes import FakeTask
+from pvefw.testing.http_api import http_api
+
+ZONE = "example.test."
+ERRORS = "test_an_error_is_no_success"
+OTHERS = "test_records_of_others_stay"
+SESSION = "test_a_session_that_ended_is_begun_again"
+IDS = "test_ids_of_the_provider_are_looked_up_each_time"
+CREDENTIALS = "test_credentials_do_not_show"
+DEPTH = "test_every_depth_works"
+PAGES = "test_records_beyond_the_first_page"
+
+
+class Kit(DnsConformance):
+    __test__ = False
+    patience = 0.0
+
+
+class TestAwkward(DnsConformance):
+    """The kit as authors use it."""
+
+    @pytest.fixture
+    def fake(self):
+        return seeded("awkward").Fake()
+
+    @pytest.fixture
+    def url(self, fake):
+        with http_api(fake.handle) as base:
+            yield base
+
+    @pytest.fixture
+    def plugin(self, url):
+        return seeded("awkward").Awkward("joe-user", "correct-password", url)
+
+    @pytest.fixture
+    def broken_plugin(self, url):
+        return seeded("awkward").Awkward("joe-user", "wrong", url)
+
+    @pytest.fixture
+    def zone(self):
+        return ZONE
+
+    @pytest.fixture
+    def records(self, fake):
+        return fake.txt
+
+    def test_nothing_is_skipped(self, plugin, surroundings, bad_day):
+        """All of a bad day can be played: a session, ids, an API."""
+        bad_day.add(bad_day.pair)
+        assert surroundings.expire({plugin.password})
+        assert surroundings.rename(ZONE)
+
+
+def limited(answer, every):
+    """The API refuses one request of so many."""
+    asked = []
+
+    def answered(request):
+        asked.append(request)
+        if len(asked) % every == 0:
+            return 429, {"error": "slow down"}, {"Retry-After": "0"}
+        return answer(request)
+
+    return answered if every else answer
+
+
+def run(test, old, new, limit=0, **given):
+    """One test of the kit on a plugin with a bug; what its failure says."""
+    module, kit = seeded("awkward", old, new), Kit()
+    fake = module.Fake()
+    with http_api(limited(fake.handle, limit)) as base, pytest.MonkeyPatch.context() as patch:
+        task = FakeTask(longest=0.01)
+        plugin = module.Awkward("joe-user", "correct-password", base)
+        fixtures = {
+            "plugin": plugin,
+            "hooks": kit.bind(plugin),
+            "zone": ZONE,
+            "records": fake.txt,
+            "task": task,
+            "monkeypatch": patch,
+            "broken_plugin": module.Awkward("joe-user", "wrong", base),
+            "fresh_plugin": lambda: module.Awkward("joe-user", "correct-password", base),
+        }
+        around = Kit.surroundings._fixture_function(kit, plugin)
+        names = inspect.signature(Kit.bad_day._fixture_function).parameters
+        known = {**fixtures, "surroundings": around, "self": kit}
+        fixtures["bad_day"] = Kit.bad_day._fixture_function(**{one: known[one] for one in names})
+        return run_test(kit, test, fixtures, **given)
+
+
+NUMBER = '        for one in self._pages("/domains"):\n            if'
+KEPT_NUMBER = """        if hasattr(self, "kept"):
+            return self.kept
+        for one in self._pages("/domains"):
+            self.kept = one["domain_id"]
+            if"""
+RENEWED = """            self._login()
+            answer = self._send(method, path, body)
+"""
+SAID = '        said = f"{what}: {answer.status_code}'
+BEFORE = 'before = found["values"] if found else []'
+COMMIT = '        self._call("POST", f"/domains/{number}/commit")'
+STATUS = "        if not answer.ok:"
+KEEP = "send back every value that is there, whatever its form"
+
+SEEDED = [
+    (
+        OTHERS,
+        BEFORE,
+        f"{BEFORE}\n            before = [one for one in before if len(one) == 43]",
+        KEEP,
+    ),
+    (OTHERS, "values = list(before)", "values = []", KEEP),
+    (OTHERS, "values = list(before)", "values = sorted(before)[-2:]", KEEP),
+    (OTHERS, "elif not values:", "elif len(values) < 4:", KEEP),
+    (
+        OTHERS,
+        'found["ttl"] if found else ours[0].ttl',
+        "ours[0].ttl",
+        "keep the TTL of the record set",
+    ),
+    (OTHERS, 'found["ttl"] if found else ours[0].ttl', "120", "keep the TTL of the record set"),
+    (
+        PAGES,
+        'return self._pages(f"/domains/{number}/rrsets")',
+        'return self._call("GET", f"/domains/{number}/rrsets")["items"]',
+        "read all pages of the list",
+    ),
+    (IDS, NUMBER, KEPT_NUMBER, "look ids up in every call"),
+    (SESSION, RENEWED, "            pass\n", "log in again, once"),
+    (SESSION, RENEWED, RENEWED.splitlines()[0] + "\n", "log in again, once"),
+    (
+        SESSION,
+        RENEWED,
+        RENEWED.splitlines()[0] + '\n            return {"items": [], "pages": 1}\n',
+        "log in again, once",
+    ),
+    (
+        CREDENTIALS,
+        'field(default="", init=False, repr=False)',
+        'field(default="", init=False)',
+        "repr() of the plugin shows credentials",
+    ),
+    (CREDENTIALS, COMMIT, COMMIT + "\n        task.log(self._sid)", "log shows credentials"),
+    (CREDENTIALS, SAID, SAID.replace("{what}", "{answer.request.headers}"), "an error shows"),
+    (DEPTH, ' or "@"', "", "(none for the zone itself)"),
+    (DEPTH, '.rstrip(".") or "@"', "[:-1]", "(none for the zone itself)"),
+]
+FAULTS = [
+    (
+        409,
+        STATUS,
+        "        if answer.status_code == 409:\n            return None\n" + STATUS,
+        "409",
+    ),
+    (
+        429,
+        "retry_after=float(after) if after.isdigit() else None",
+        "retry_after=None",
+        "Retry-After",
+    ),
+    (503, "raise Unavailable(said)", "return None", "raise Unavailable for 5xx"),
+    (503, "raise Unavailable(said)", "raise ProviderError(said)", "raise Unavailable for 5xx"),
+    (502, SAID, "        answer.json()\n" + SAID, "which is HTML here"),
+    (0, "except requests.RequestException", "except KeyError", "where the connection fails"),
+]
+
+
+@pytest.mark.parametrize(("test", "old", "new", "sentence"), SEEDED, ids=range(len(SEEDED)))
+def test_each_seeded_bug_is_caught_with_a_sentence(test, old, new, sentence):
+    assert sentence in (run(test, old, new, position=4) or "nothing was said")
+
+
+@pytest.mark.parametrize(("status", "old", "new", "sentence"), FAULTS, ids=range(len(FAULTS)))
+def test_each_answer_that_is_misread_is_caught(status, old, new, sentence):
+    assert sentence in (run(ERRORS, old, new, status=status) or "nothing was said")
+
+
+@pytest.mark.parametrize("status", [429, 409, 0])
+def test_a_limit_of_the_fake_itself_is_no_mistake_of_the_plugin(status):
+    assert run(ERRORS, "", "", limit=9, status=status) is None
