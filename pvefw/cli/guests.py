@@ -34,7 +34,7 @@ def _bulk_options(function: _Decorated) -> _Decorated:
         click.option(
             "--vms",
             metavar="ID,…",
-            help="Only these guests.",
+            help="Only these guests: numbers, ranges as 100-103, or names.",
             shell_complete=candidates.several(candidates.guests),
         ),
     ):

@@ -9,6 +9,7 @@ import click
 
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.moments import Moment
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core import text
@@ -38,10 +39,16 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 )
 @click.option("--start", type=click.IntRange(0), default=0, help="Skip this many tasks.")
 @click.option(
-    "--since", type=int, metavar="EPOCH", help="Only tasks that started at or after this time."
+    "--since",
+    type=Moment(),
+    metavar="TIME",
+    help="Only tasks that started at or after this time: 2h, yesterday, 2026-11-25T14:00 or EPOCH.",
 )
 @click.option(
-    "--until", type=int, metavar="EPOCH", help="Only tasks that started at or before this time."
+    "--until",
+    type=Moment(),
+    metavar="TIME",
+    help="Only tasks that started at or before this time.",
 )
 @click.option(
     "--source",
