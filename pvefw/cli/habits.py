@@ -226,7 +226,6 @@ WORDS: Mapping[str, str] = {
 SUPERFLUOUS: Mapping[str, str] = {
     "acme cert order": "It is for all configured names; add one: pvefw config set --acmedomain0 NAME",
     "acme cert renew": "It is for all configured names; add one: pvefw config set --acmedomain0 NAME",
-    "plugin list": "Did you mean: pvefw plugin search WORD",
     "acme account register": "Several addresses are one word: a@example.com,b@example.com",
     "boot init": "The second word is the boot loader: grub or systemd-boot.",
 }

@@ -367,18 +367,33 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         )
     ),
-    "plugin list": _list(
-        _object(
-            {
-                "family": _text(),
-                "name": _text(),
-                "distribution": _text(),
-                "version": _text(),
-                "api": _or_null(_number("the API version that it is made for")),
-                "state": _text("`ok`, or what is wrong"),
-            }
-        )
-    ),
+    "plugin list": {
+        "description": "plugins; with `--providers`, DNS providers",
+        "oneOf": [
+            _list(
+                _object(
+                    {
+                        "family": _text(),
+                        "name": _text(),
+                        "distribution": _text(),
+                        "version": _text(),
+                        "api": _or_null(_number("the API version that it is made for")),
+                        "state": _text("`ok`, or what is wrong"),
+                    }
+                )
+            ),
+            _list(
+                _object(
+                    {
+                        "api": _text("what `--api` takes"),
+                        "name": _text(),
+                        "title": _text("the provider's name for people; may be empty"),
+                        "source": _text("the distribution, or `dns_catalog/NAME`"),
+                    }
+                )
+            ),
+        ],
+    },
     "plugin search": _list(
         _object(
             {

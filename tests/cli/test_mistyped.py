@@ -40,7 +40,6 @@ MISTYPED = {
     "acme plugin set standalone port=80": "--data FILE",
     "acme plugin set standalone --port 80": "--data FILE",
     "startall --vms": "--vms takes ID, several with commas",
-    "plugin list ovh": "pvefw plugin search WORD",
     "plugin shwo dns ovh": "pvefw plugin show dns ovh",
     "dns clean": "pvefw dns cleanup",
     "acme plugin ls": "pvefw acme plugin list",
