@@ -10,7 +10,7 @@ import click
 from pvefw.cli import boot_context
 from pvefw.cli.boot_context import Silent, context, refresh_esps
 from pvefw.cli.boot_kernel import cmdline, kernel
-from pvefw.cli.framework import App, Group, output_option, pass_app, prepare
+from pvefw.cli.framework import App, Group, check_place, output_option, pass_app, prepare
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -235,6 +235,7 @@ def loader(ctx: click.Context, app: App) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
+    check_place(app, ctx)
     prepare(app)
     from pvefw.boot import firmware
     from pvefw.boot import status as looking

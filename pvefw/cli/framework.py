@@ -194,10 +194,22 @@ class Command(_Common):
 
     def invoke(self, ctx: click.Context) -> Any:
         app = ctx.ensure_object(App)
+        check_place(app, ctx)
         if app.detach and (status := _run_apart(app)) is not None:
             ctx.exit(status)
         prepare(app)
         return super().invoke(ctx)
+
+
+def check_place(app: App, ctx: click.Context) -> None:
+    """Refuse to act on this machine in the name of another node.
+
+    :raises UsageError: the command would.
+    """
+    if app.node:
+        from pvefw.cli import placement
+
+        placement.check(app.paths, ctx.command_path.partition(" ")[2])
 
 
 def prepare(app: App) -> None:
