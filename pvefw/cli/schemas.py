@@ -450,6 +450,14 @@ SCHEMAS: Mapping[str, Schema] = {
                     "boot": _part(_BOOT_SUMMARY),
                     "guests": _part(_GUESTS),
                     "ksm": _part(_KSM),
+                    "units": _part(
+                        _object(
+                            {
+                                "installed": _texts("units of pvefw that exist"),
+                                "problems": _texts("what keeps one from running, and what to do"),
+                            }
+                        )
+                    ),
                 }
             ),
         }

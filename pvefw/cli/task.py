@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pvefw.cli import candidates
+from pvefw.cli import candidates, watching
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.moments import Moment
-from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.output import ago, duration, on_terminal, show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core import text
 from pvefw.core.errors import PvefwError, UsageError
@@ -61,9 +61,18 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 @click.option("--statusfilter", metavar="STATUS,…", help="Of ok, error, warning, unknown, running.")
 @click.option("--userfilter", metavar="TEXT", help="Only tasks of users with this in the name.")
 @click.option("--grep", metavar="TEXT", help="Only tasks whose logs contain this text.")
+@watching.watch_option
 @output_option
 @pass_app
-def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filters: Any) -> None:
+def list_(
+    app: App,
+    /,
+    statusfilter: str | None,
+    limit: int,
+    start: int,
+    watch: int | None,
+    **filters: Any,
+) -> None:
     """List tasks, latest first."""
     from pvefw.core.errors import StoreError
     from pvefw.tasks import history, registry
@@ -81,19 +90,19 @@ def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filte
         user=filters["userfilter"],
         text=filters["grep"],
     )
-    found = history.tasks(app.paths, wanted, start=start, limit=limit, note=_note)
-    if app.output_format != "text":
-        show_rows(app, [history.as_dict(one) for one in found], [])
-        return
-    rows = [
-        {
-            **history.as_dict(one),
-            **(_times(one) if app.printing.human_readable else {}),
-            "status": history.state(one),
-        }
-        for one in found
-    ]
-    show_rows(app, rows, COLUMNS)
+
+    def show() -> None:
+        found = history.tasks(app.paths, wanted, start=start, limit=limit, note=_note)
+        if app.output_format != "text":
+            show_rows(app, [history.as_dict(one) for one in found], [])
+            return
+        rows = [
+            {**history.as_dict(one), **_times(app, one), "status": history.state(one)}
+            for one in found
+        ]
+        show_rows(app, rows, COLUMNS)
+
+    show() if watch is None else watching.repeat(watch, show)
 
 
 def _states(listed: str | None) -> frozenset[str]:
@@ -114,8 +123,17 @@ def _note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _times(entry: "Entry") -> dict[str, str]:
-    return {"starttime": _time(entry.upid.start), "endtime": _time(entry.end)}
+def _times(app: App, entry: "Entry") -> dict[str, str]:
+    """When a task began and ended; on a terminal how long ago, and how long it took."""
+    if not app.printing.human_readable:
+        return {}
+    if not on_terminal(app):
+        return {"starttime": _time(entry.upid.start), "endtime": _time(entry.end)}
+    from pvefw.host.clock import SystemClock
+
+    began = ago(SystemClock().now().timestamp() - entry.upid.start)
+    took = "" if entry.end is None else f"after {duration(entry.end - entry.upid.start)}"
+    return {"starttime": began, "endtime": took}
 
 
 def _time(seconds: int | None) -> str:

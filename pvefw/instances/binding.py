@@ -325,7 +325,10 @@ def resolved(node: Node, instance: Instance) -> Instance:
     plain = "/" not in instance.plugin
     if instance.family != DNS.name or not plain or len(finding.installed(DNS_CATALOG)) == 1:
         return instance
-    source = _locate(node, DNS.name, instance.plugin)
+    try:
+        source = _locate(node, DNS.name, instance.plugin)
+    except PvefwError:
+        return instance  # :func:`check` has said why
     if not isinstance(source, _InCatalog):
         return instance
     catalog = source.catalog.name
