@@ -232,7 +232,7 @@ def info(app: App, name: str) -> None:
 @click.option("--contact", help="New e-mail addresses, separated by commas.")
 @pass_app
 def update(app: App, name: str, contact: str | None) -> None:
-    """Change the contact, or fetch the account's data anew."""
+    """Change the contact, or fetch the account's data again."""
     from pvefw.certs import accounts
 
     contacts = [accounts.mailto(one) for one in contact.split(",")] if contact else None

@@ -120,7 +120,7 @@ def startall(
     type=YesOrNo(),
     default=True,
     show_default=True,
-    help="Stop those hard that have not shut down by then.",
+    help="Force-stop guests that have not shut down by then.",
 )
 @_bulk_options
 @pass_app

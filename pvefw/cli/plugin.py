@@ -9,7 +9,7 @@ from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.core.families import FAMILIES
 
-plugin = Group("plugin", help="Installed plugins and what is wrong with them.")
+plugin = Group("plugin", help="List and check installed plugins.")
 
 NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
 
@@ -112,7 +112,7 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
 @output_option
 @pass_app
 def doctor(app: App) -> None:
-    """Load each plugin alone and say what to fix.
+    """Load each plugin separately and report what to fix.
 
     Exits with 1 when a plugin cannot be used.
     """

@@ -260,7 +260,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "type": _text("`TXT`"),
             "content": _text("the whole text"),
             "line": _text("for a zone file"),
-            "issuers": _texts("the authority's names; any of them may stand in the record"),
+            "issuers": _texts("the authority's names; any of them may be in the record"),
             "draft": _one_of("of dns-persist-01", "01", "02"),
         }
     ),

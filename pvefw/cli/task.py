@@ -143,7 +143,9 @@ def _time(seconds: int | None) -> str:
 @task.command()
 @click.argument("upid", shell_complete=candidates.upids)
 @click.option("--start", type=click.IntRange(0), default=0, help="Skip this many lines.")
-@click.option("--limit", type=click.IntRange(0), default=0, help="At most; 0 for all.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=0, help="Print at most this many lines; 0 for all."
+)
 @click.option("--follow", is_flag=True, help="Go on until the task has ended.")
 @output_option
 @pass_app
@@ -203,7 +205,7 @@ def status(app: App, upid: str) -> None:
 
 
 @task.command("index")
-@click.option("--rebuild", is_flag=True, help="Make a new index, whatever is there.")
+@click.option("--rebuild", is_flag=True, help="Rebuild the index.")
 @pass_app
 def index_(app: App, rebuild: bool) -> None:
     """Bring the index of the history up to date."""
@@ -214,7 +216,7 @@ def index_(app: App, rebuild: bool) -> None:
 
 
 @task.command()
-@click.option("--dry-run", is_flag=True, help="Only say how many.")
+@click.option("--dry-run", is_flag=True, help="Only print how many.")
 @pass_app
 def prune(app: App, dry_run: bool) -> None:
     """Remove the ended tasks that retention does not keep."""

@@ -152,7 +152,7 @@ def unreadable(guest: Guest) -> str:
 def _absence(id_: str, known: Mapping[str, Guest]) -> str:
     if id_ not in known:
         return f"it waits for {id_}, which does not exist"
-    return f"it waits for {id_}, which does not run and is not to be started"
+    return f"it waits for {id_}, which is stopped and not selected"
 
 
 def _will_run(guest: Guest) -> bool:
