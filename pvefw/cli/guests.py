@@ -247,7 +247,8 @@ def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
     """The nodes to move to."""
     if (target is None) == (spread is None):
         raise UsageError(
-            "migrateall: give either TARGET or --spread", hint="pvefw migrateall --spread pve2,pve3"
+            "migrateall: give either TARGET or --spread",
+            hint="For example: pvefw migrateall --spread pve2,pve3",
         )
     named = [target] if target else [one.strip() for one in (spread or "").split(",")]
     found = list(dict.fromkeys(one for one in named if one))

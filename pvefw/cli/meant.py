@@ -9,7 +9,7 @@ import difflib
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -23,6 +23,8 @@ _SHORTEST = 4
 """Letters of a word that may be mistyped; shorter ones are alike by chance."""
 _MOST = 3
 """Suggestions."""
+_JOINTS = re.compile(r"[-_.:/]")
+"""Between words that were typed as one: ``cert-info``."""
 _SHOWING = ("list", "info", "get", "status", "show", "config")
 """The command of a group that is suggested where only the group was named."""
 _IN_A_FILE = "Settings of a plugin are lines KEY=VALUE in a file: --data FILE"
@@ -80,17 +82,22 @@ def command(before: Sequence[str], unknown: str, rest: Sequence[str]) -> str:
     following = [one for one in rest if not one.startswith("-")][:2]
     if not before and unknown in habits.GENERIC and not following:
         return ""
-    found = sorted(
-        (one for path in _paths() if (one := _weighed(path, before, unknown, following))),
-        key=lambda one: -one.score,
-    )
-    best = [one for one in found if one.score > found[0].score - _LEVEL]
+    best = _best(before, unknown, following)
+    if not best and (parts := [one for one in _JOINTS.split(unknown) if one])[1:]:
+        best = [replace(one, used=0) for one in _best(before, parts[0], parts[1:])]
     if not best or len(best) > _MOST:
         return ""
     remaining = {one.path: _without(rest, following[: one.used]) for one in best}
     return "Did you mean: " + ", or ".join(
         line(_showing(one.path), remaining[one.path]) for one in best
     )
+
+
+def _best(before: Sequence[str], unknown: str, following: Sequence[str]) -> list[_Candidate]:
+    """The commands that fit best, all equally."""
+    found = [one for path in _paths() if (one := _weighed(path, before, unknown, following))]
+    highest = max((one.score for one in found), default=0.0)
+    return [one for one in found if one.score > highest - _LEVEL]
 
 
 def _weighed(
@@ -292,11 +299,21 @@ def _replaced(rest: Sequence[str], given: str, meant: str) -> list[str]:
 
 
 def _moved(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
-    """The line with an option behind the command that it belongs to, or nothing."""
-    words = [one for one in rest if one.partition("=")[0] != given]
-    options = [one for one in rest if one.partition("=")[0] == given]
-    attempt = [*path, *words, *options]
-    return shlex.join(["pvefw", *attempt]) if words and accepted(attempt) else ""
+    """The line with an option, and perhaps its value, behind the command that has it; or nothing."""
+    at = next((n for n, one in enumerate(rest) if one.partition("=")[0] == given), len(rest))
+    for taken in (1, 2):
+        words = [*rest[:at], *rest[at + taken :]]
+        inner = [one for one in _paths() if list(one) == [*path, *words][: len(one)]]
+        if not inner:
+            continue
+        own = _options(*_found(max(inner, key=len)))
+        counterpart = habits.OPTIONS.get(given.lstrip("-"), "")
+        if counterpart.partition(" ")[0] not in own:
+            counterpart = _own_option(given.lstrip("-"), own)
+        line = [*path, *words, *_replaced(rest[at : at + taken], given, counterpart)]
+        if counterpart and accepted(line):
+            return shlex.join(["pvefw", *line])
+    return ""
 
 
 def _elsewhere(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
@@ -334,7 +351,8 @@ def superfluous(path: Sequence[str], rest: Sequence[str], extra: Sequence[str]) 
     if f"--{key}" in own:
         attempts.append([f"--{key}", *([value] if equals else []), *extra[1:]])
     name = habits.WORDS.get(" ".join(path))
-    if name and all(habits.GUESTS.fullmatch(one) for one in extra):
+    numbers = all(habits.GUESTS.fullmatch(one) for one in extra)
+    if name and (numbers or (name == "--vms" and not set(extra) <= habits.FILLING)):
         attempts.append([name, ",".join(extra)])
     for words in attempts:
         if accepted([*path, *kept, *words]):

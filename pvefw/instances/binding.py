@@ -310,6 +310,11 @@ def _how_to_get(node: Node, name: str) -> str:
     installed = [info.name for info in finding.installed(DNS_CATALOG)]
     more = {dist for one, dist in ours.OURS[DNS_CATALOG.name].items() if one not in installed}
     hint = "All names: pvefw plugin list --providers"
+    for catalog in installed:
+        with contextlib.suppress(PvefwError):
+            if not _catalog(node, catalog).hooks.catalog_names(root=node.paths.root):
+                hint += f"\nThe catalogue {catalog} has no names here; what it needs: "
+                hint += f"pvefw plugin show dns_catalog {catalog}"
     if more:
         hint += f"\nMore names come with: pipx inject pvefw {' '.join(sorted(more))}"
     return hint
