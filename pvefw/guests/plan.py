@@ -299,7 +299,7 @@ def _sorted_by_dependency(waits: Mapping[str, Sequence[str]]) -> Iterable[str]:
         circle = " → ".join(reversed(error.args[1]))
         raise ConfigError(
             f"guests: {circle}: dependency cycle",
-            hint="Nothing was done. Change one: pvefw guest set ID --after …",
+            hint="Nothing was done. Change one: pvefw guest set ID --after VMID",
         ) from error
 
 

@@ -64,7 +64,7 @@ def _twice(one: DomainEntry, first: str, what: str) -> ConfigError:
     if first == one.where:  # only `acme` holds more than one name
         return ConfigError(
             f"{what}: {one.name} is configured twice in {first}",
-            hint="Set it again: pvefw config set --acme …",
+            hint="Set it again: pvefw config set --acme VALUE",
         )
     return ConfigError(
         f"{what}: {one.name} is configured twice: {first} and {one.where}",

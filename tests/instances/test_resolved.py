@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from pvefw import instances
-from pvefw.cli import candidates
+from pvefw.cli.complete import answer
 from pvefw.cli.run import run
 from pvefw.core import finding
 from pvefw.core.errors import PluginMissing
@@ -89,7 +89,7 @@ def test_it_still_works_when_another_catalogue_comes(paths, catalogues):
         binding._locate(Node.open(paths), "dns", "nobody")
 
 
-def test_all_names_are_listed_and_noted_for_the_tab_key(paths, catalogues, capsys):
+def test_all_names_are_listed_and_noted_for_the_tab_key(paths, catalogues, capsys, monkeypatch):
     catalogues.update({"acmesh": ["aws", "cf"], "lexicon": ["aws"]})
     host = ["--root", str(paths.root), "--node", paths.node, "plugin", "list", "--providers"]
     assert run([*host, "--output-format", "json"]) == 0
@@ -102,4 +102,6 @@ def test_all_names_are_listed_and_noted_for_the_tab_key(paths, catalogues, capsy
     assert {name for name, _ in provider_notes.read(paths)} == set(rows)
     assert run([*host, "CF"]) == 0
     assert capsys.readouterr().out.split()[3:] == ["cf", "Cf", "dns_catalog/acmesh"]
-    assert candidates.plugins("dns")
+    monkeypatch.setenv("PVEFW_ROOT", str(paths.root))
+    offered = answer("fish", "pvefw acme plugin add dns one --api ac")
+    assert [line.split("\t")[1] for line in offered.splitlines()] == ["acmesh/", "acmesh/aws"]
