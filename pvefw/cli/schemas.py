@@ -369,7 +369,7 @@ SCHEMAS: Mapping[str, Schema] = {
     ),
     "plugin list": {
         "description": "plugins; with `--providers`, DNS providers",
-        "oneOf": [
+        "anyOf": [
             _list(
                 _object(
                     {

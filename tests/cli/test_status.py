@@ -282,9 +282,9 @@ def test_a_unit_whose_program_has_gone(parts, timer):
 def test_a_line_for_cron_whose_program_has_gone(paths, parts):
     cron = paths.below("etc/cron.d/pvefw")
     cron.parent.mkdir(parents=True)
-    cron.write_text("7 1,7 * * * root /opt/gone/pvefw renew >/dev/null\n")
+    cron.write_text("7 1,7 * * * root /usr/local/gone/pvefw renew >/dev/null\n")
     assert units_of(parts)["lines"] == [
-        "etc/cron.d/pvefw runs /opt/gone/pvefw, which does not exist; install it again"
+        "etc/cron.d/pvefw runs /usr/local/gone/pvefw, which does not exist; install it again"
     ]
 
 
