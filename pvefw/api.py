@@ -4,6 +4,7 @@ What stands here keeps its name and meaning for as long as :data:`PLUGIN_API` is
 """
 
 from pvefw import PLUGIN_API
+from pvefw.core.causes import of as cause_of
 from pvefw.core.errors import (
     Cancelled,
     CredentialsRejected,
@@ -78,6 +79,7 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "Urgency",
+    "cause_of",
     "check_versions",
     "hookimpl",
     "open_directory",

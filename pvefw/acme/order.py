@@ -359,7 +359,7 @@ _ADVICE = {
     "check the zone and its name servers.",
     ("http-01", "unauthorized"): _NOT_OURS,
     ("http-01", "incorrectResponse"): _NOT_OURS,
-    ("tls-alpn-01", "connection"): "The authority must reach port 443 of these names, and whoever "
+    ("tls-alpn-01", "connection"): "The authority must reach port 443 of these names, and what "
     "listens there must hand acme-tls/1 over: check DNS, firewall and routing.",
     ("tls-alpn-01", "tls"): _NO_HANDSHAKE,
     ("tls-alpn-01", "unauthorized"): _NO_HANDSHAKE,

@@ -57,6 +57,6 @@ def parse(said: Mapping[str, Any], what: str, retry_after: float | None) -> Rene
     except (TypeError, KeyError, ValueError) as error:
         raise AcmeProtocolError(f"{what}: the renewal information has no window") from error
     if not usable or start.tzinfo is None:
-        raise AcmeProtocolError(f"{what}: the window from {start} to {end} is none")
+        raise AcmeProtocolError(f"{what}: invalid renewal window: {start} is not before {end}")
     explanation = said.get("explanationURL")
     return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", retry_after)

@@ -14,6 +14,7 @@ from requests.adapters import HTTPAdapter
 from pvefw import __version__
 from pvefw.acme.answers import Response, problem_in
 from pvefw.acme.jws import AccountKey, compact
+from pvefw.core import causes
 from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
@@ -204,16 +205,16 @@ class Transport:
             ) from error
         except requests.exceptions.SSLError as error:
             raise AcmeError(
-                f"{url}: the server's certificate is not trusted: {_reason(error)}",
+                f"{url}: no trusted connection: {causes.of(error)}",
                 hint="For a private authority give its certificates with --ca-file.",
             ) from error
         except ValueError as error:
             raise AcmeProtocolError(
-                f"{url}: this URL cannot be used: {_reason(error)}", hint=_CHECK_URL
+                f"{url}: this URL cannot be used: {causes.of(error)}", hint=_CHECK_URL
             ) from error
         except (requests.exceptions.RequestException, OSError) as error:
             raise AcmeUnreachable(
-                f"{url}: no answer: {_reason(error)}",
+                f"{url}: no answer: {causes.of(error)}",
                 hint="Check the network and the directory URL.",
             ) from error
         nonce = answer.headers.get("Replay-Nonce")
@@ -307,17 +308,3 @@ def _worth_waiting(
     if isinstance(error, AcmeProblem) and error.status not in _BROKEN:
         return None
     return pause if failures < _ATTEMPTS else None
-
-
-def _reason(error: BaseException) -> str:
-    """The innermost of requests' and urllib3's nested exceptions, in a few words."""
-    inner: Any = error
-    while True:
-        nested = getattr(inner, "reason", None) or next(
-            (arg for arg in inner.args if isinstance(arg, BaseException)), None
-        )
-        if not isinstance(nested, BaseException):
-            break
-        inner = nested
-    text = str(inner)
-    return text.partition(": ")[2] if text.startswith("<") or "object at 0x" in text else text

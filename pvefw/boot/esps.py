@@ -34,7 +34,7 @@ class Registered:
         if not self.is_uuid:
             return "that is not the volume id of a FAT file system"
         if self.device is None:
-            return "it is not there"
+            return "not found"
         if self.doubles:
             return f"{', '.join(map(str, self.doubles))} has the same volume id"
         return ""
@@ -43,7 +43,7 @@ class Registered:
     def advice(self) -> str:
         """What to do about the problem."""
         if self.doubles:
-            return "Format one of them anew, and init it: pvefw boot format PARTITION --force"
+            return "Format one of them and initialize it: pvefw boot format PARTITION --force"
         return "If it is gone for good: pvefw boot clean"
 
     @property

@@ -73,7 +73,7 @@ def scripts(program: str) -> Mapping[str, str]:
     return {
         _HOOK: script("a kernel was installed", ' --installing "$1"'),
         "etc/kernel/postrm.d/zz-pvefw-boot": script("a kernel was removed"),
-        "etc/initramfs/post-update.d/pvefw-boot": script("an initrd was made anew"),
+        "etc/initramfs/post-update.d/pvefw-boot": script("an initrd was rebuilt"),
     }
 
 

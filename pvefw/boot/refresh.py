@@ -40,7 +40,7 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
     spent = choice.settle(context.paths)
     if spent:
         context.task.log(
-            f"kernel {spent} was to boot once: that is over, the host has rebooted since"
+            f"the one-time boot of kernel {spent} is over: the host has rebooted since"
         )
     try:
         autoremove.protect(context.paths, context.task)
@@ -117,7 +117,7 @@ def _tell(context: Context, plan: BootPlan, result: Result) -> None:
     try:
         node = Node.open(context.paths)
     except StoreError as error:  # a kernel that is installed boots without observers, too
-        context.task.warn(f"the observers are not told: {error.message}")
+        context.task.warn(f"could not notify the observers: {error.message}")
     else:
         events.tell(node, "on_boot_synced", event, context.task)
 

@@ -33,7 +33,7 @@ def refused_loaders(paths: Paths, esp: Path) -> list[str]:
     unsigned = ", ".join(str(one.relative_to(esp)) for one in _loaders(esp) if not is_signed(one))
     trouble = (
         f"Secure Boot is on, and the firmware will refuse what is not signed here: {unsigned}; sign "
-        "it, or format this ESP anew and give it GRUB, with Debian's packages shim-signed and "
+        "it, or format this ESP and give it GRUB, with Debian's packages shim-signed and "
         "grub-efi-amd64-signed"
     )
     return [trouble] if unsigned else []

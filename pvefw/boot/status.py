@@ -255,7 +255,7 @@ def present(context: Context) -> tuple[dict[str, list[str]], list[str]]:
 def _loaders_on(context: Context, one: Registered) -> list[str] | str:
     """The loaders on an ESP, or why that cannot be known."""
     if one.device is None:
-        return "it is not there"
+        return "not found"
     try:
         with context.machine.mounted(one.device) as mount:
             return sorted(context.loaders.probe(esps.esp(one, mount.path)).states)

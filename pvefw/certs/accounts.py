@@ -1,6 +1,7 @@
 """Use cases around ACME accounts: register, update, deactivate, roll the key over."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from pvefw.store.paths import Paths
 
 _SECONDS = 120.0
 _DAY = 24 * 3600
+_ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def _registered(
     """
     try:
         return client.register(
-            [_mailto(one) for one in contacts], agree=bool(offer.terms), binding=binding
+            [mailto(one) for one in contacts], agree=bool(offer.terms), binding=binding
         )
     except AcmeProblem as problem:
         if binding and problem.type in _ABOUT_BINDINGS:
@@ -223,13 +225,18 @@ def _room(paths: Paths) -> Iterator[None]:
         files.remove(reserve)
 
 
-def _mailto(contact: str) -> str:
-    contact = contact.strip()
-    if "@" not in contact:
+def mailto(contact: str) -> str:
+    """An e-mail address as a ``mailto:`` URL (RFC 6068); one that is a URL already stays.
+
+    :raises UsageError: it is no address.
+    """
+    address = contact.strip().removeprefix("mailto:")
+    if not _ADDRESS.fullmatch(address):
         raise UsageError(
-            f"'{contact}' is not an e-mail address", hint="Give one like admin@example.com"
+            f"'{contact.strip()}' is not an e-mail address",
+            hint="Give one like admin@example.com; several with commas between them.",
         )
-    return contact if contact.startswith("mailto:") else f"mailto:{contact}"
+    return f"mailto:{address}"
 
 
 def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) -> None:
@@ -245,7 +252,7 @@ def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) 
                 found = client.account()
             else:
                 task.log("Updating account contact")
-                found = client.update([_mailto(one) for one in contacts])
+                found = client.update([mailto(one) for one in contacts])
         accounts.save(paths, replace(account, account=found))
 
 

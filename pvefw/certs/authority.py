@@ -67,8 +67,8 @@ def load(paths: Paths) -> Authority | None:
     if pem is None or key_pem is None:
         lost = paths.authority_certificate if pem is None else paths.authority_key
         raise CertificateError(
-            f"cluster CA: {lost} is missing, but the other half of the pair exists",
-            hint="Restore it from a backup; or move the other half away, and make a new CA: "
+            f"cluster CA: {lost} is missing, but its counterpart exists",
+            hint="Restore it from a backup; or move the counterpart away, and make a new CA: "
             "pvefw cert ca init",
         )
     current, *previous = chain.parse(pem, str(paths.authority_certificate))

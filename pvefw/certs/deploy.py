@@ -117,7 +117,7 @@ def reload_service(node: Node, task: Task) -> None:
 
 
 def _who(id_: str) -> str:
-    return "the service does not use it yet" if id_ == SERVICE else f"{id_} is not told"
+    return "the service does not use it yet" if id_ == SERVICE else f"{id_} was not notified"
 
 
 def _everybody(
@@ -127,7 +127,7 @@ def _everybody(
     try:
         configured = instances.load_used(node, "observer")
     except PvefwError as error:
-        task.warn(f"The observers are not told: {error.message}")
+        task.warn(f"Could not notify the observers: {error.message}")
         return
     for one in configured:
         yield one.id, _teller(node, one, event, task)

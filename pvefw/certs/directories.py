@@ -111,7 +111,7 @@ def url_of(given: str) -> str:
         return known.url
     close = get_close_matches(text.lower(), _BY_NAME, n=1)
     raise UsageError(
-        f"acme account register: {text} is neither a URL nor the short name of an authority"
+        f"{text} is neither a URL nor the short name of an authority"
         + (f" (did you mean {close[0]}?)" if close else ""),
         hint=f"Short names: {', '.join(one.name for one in KNOWN)}.",
     )

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pvefw.certs import chain, keys
+from pvefw.core import causes
 from pvefw.core.errors import CertificateError, NotFound
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.store import files, locks
@@ -124,7 +125,9 @@ def _try(certificate: Path, key: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (OSError, ValueError) as error:
-        raise CertificateError(f"the new certificate: OpenSSL cannot load it: {error}") from error
+        raise CertificateError(
+            f"the new certificate: OpenSSL cannot load it: {causes.of(error)}"
+        ) from error
 
 
 def recover(paths: Paths) -> None:
@@ -180,7 +183,8 @@ def _finish(paths: Paths) -> None:
         halves = [_Half(Path(one["target"]), one["digest"]) for one in files.parse_json(recorded)]
     except (ValueError, KeyError, TypeError) as error:
         raise CertificateError(
-            f"{paths.install_intent}: this record of an interrupted installation is damaged: {error}",
+            f"{paths.install_intent}: this record of an interrupted installation is damaged: "
+            f"{causes.damage(error)}",
             hint="See whether certificate and key of the node belong together, then remove the file.",
         ) from error
     if all(one.done or one.ready for one in halves):

@@ -289,6 +289,6 @@ def _wanted(node: Node) -> Wanted:
     if not entries:
         raise ConfigError(
             f"acme cert order: no names are configured for node {node.name}",
-            hint="Set one: pvefw config set -acmedomain0 NAME[,plugin=ID]",
+            hint="Set one: pvefw config set -acmedomain0 NAME,plugin=ID",
         )
     return Wanted(node, entries, node.account)

@@ -19,6 +19,8 @@ from pvefw.store import files
 from pvefw.store.paths import Paths
 
 _SHORT_LIVED = timedelta(days=10)
+_WHOLE_DAYS = 100
+"""From here on, nobody wants to read fractions."""
 _SPREAD = 1 / 20
 _FIRST_BACK_OFF, _LONGEST_BACK_OFF = timedelta(hours=1), timedelta(days=1)
 
@@ -83,7 +85,7 @@ def _by_lifetime(info: CertificateInfo, node: str) -> Decision:
     lifetime = info.not_after - info.not_before
     share, name = (1 / 2, "half") if lifetime < _SHORT_LIVED else (2 / 3, "two thirds")
     due = info.not_before + lifetime * (share - _SPREAD * _share(info, node))
-    return Decision(due, f"{name} of its {_days(lifetime)} are over then")
+    return Decision(due, f"after {name} of its {_days(lifetime)}")
 
 
 def _share(info: CertificateInfo, node: str) -> float:
@@ -93,7 +95,8 @@ def _share(info: CertificateInfo, node: str) -> float:
 
 
 def _days(time: timedelta) -> str:
-    return f"{time.total_seconds() / 86400:.3g} days"
+    days = time.total_seconds() / 86400
+    return f"{days:.0f} days" if days >= _WHOLE_DAYS else f"{days:.3g} days"
 
 
 def urgency(info: CertificateInfo, now: datetime) -> Urgency:

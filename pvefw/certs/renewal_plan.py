@@ -198,7 +198,7 @@ def _plan_authority(node: Node, info: CertificateInfo, now: datetime) -> Planned
         return Planned(
             info, record, over, "", "certca", lambda task: authority.finish_roll_over(paths, task)
         )
-    decision = Decision(ca.due, "four fifths of its lifetime are over then")
+    decision = Decision(ca.due, "after four fifths of its lifetime")
     return Planned(
         info, record, decision, "", "certca", lambda task: authority.roll_over(paths, task, now)
     )

@@ -22,11 +22,11 @@ def main() -> None:
         sys.stdout.write(answer(shell, " ".join(sys.argv[1:]), breaks))
         return
     match sys.argv[1:]:
-        case ["--version"]:
+        case ["--version"] | ["version"]:
             from pvefw import __version__
 
             answered = f"pvefw {__version__}"
-        case ["--help"]:
+        case ["--help"] | ["-h"] | ["help"]:
             from pvefw.cli.tree import first_page
 
             answered = first_page()

@@ -75,6 +75,7 @@ def register(
         raise UsageError("acme account register: it takes a name and a contact, no more")
     *names, contact = name_and_contact
     name = names[0] if names else "default"
+    contacts = _contacts(name, contact)
     custom = directory is not None
     if directory is None:
         directory, custom = _ask_directory()
@@ -95,13 +96,28 @@ def register(
         lambda task: accounts.register(
             app.paths,
             name,
-            contact.split(","),
+            contacts,
             offer,
             key_type=key_type or "",
             binding=binding,
             task=task,
         ),
     )
+
+
+def _contacts(name: str, contact: str) -> list[str]:
+    """The addresses, checked before anybody is asked anything.
+
+    :raises UsageError: one is no address.
+    """
+    from pvefw.certs import accounts
+
+    try:
+        return [accounts.mailto(one) for one in contact.split(",")]
+    except UsageError as error:
+        if "@" in name:
+            error.hint = f"The name comes first: pvefw acme account register {contact} {name}"
+        raise
 
 
 def _interactive() -> bool:
@@ -216,10 +232,10 @@ def info(app: App, name: str) -> None:
 @click.option("--contact", help="New e-mail addresses, separated by commas.")
 @pass_app
 def update(app: App, name: str, contact: str | None) -> None:
-    """Change the contact, or fetch the account's data anew."""
+    """Change the contact, or fetch the account's data again."""
     from pvefw.certs import accounts
 
-    contacts = contact.split(",") if contact else None
+    contacts = [accounts.mailto(one) for one in contact.split(",")] if contact else None
     run_task(app, "acmeupdate", lambda task: accounts.update(app.paths, name, contacts, task))
 
 

@@ -9,7 +9,7 @@ cert = Group("cert", help="Order, renew and revoke this node's certificate.")
 
 
 @cert.command()
-@click.option("--force", is_flag=True, help="Replace a certificate that is already there.")
+@click.option("--force", is_flag=True, help="Replace an existing certificate.")
 @pass_app
 def order(app: App, force: bool) -> None:
     """Order a certificate for the configured names and install it."""
@@ -19,7 +19,7 @@ def order(app: App, force: bool) -> None:
 
 
 @cert.command()
-@click.option("--force", is_flag=True, help="Renew although it is not due.")
+@click.option("--force", is_flag=True, help="Renew even if it is not due.")
 @pass_app
 def renew(app: App, force: bool) -> None:
     """Renew the certificate, if it is due."""

@@ -55,7 +55,7 @@ def _wanted(app: App, domain: str, until: datetime | None = None, **options: Any
 @output_option
 @pass_app
 def show(app: App, /, domain: str, **options: Any) -> None:
-    """Show the record for DOMAIN, for whoever looks after its zone.
+    """Show the record for DOMAIN, for the administrator of its zone.
 
     The authority is asked how it wants to be named; nothing is changed.
     """

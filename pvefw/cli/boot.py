@@ -3,14 +3,14 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pvefw.cli import boot_context
 from pvefw.cli.boot_context import Silent, context, refresh_esps
 from pvefw.cli.boot_kernel import cmdline, kernel
-from pvefw.cli.framework import App, Group, output_option, pass_app, prepare
+from pvefw.cli.framework import App, Group, check_place, output_option, pass_app, prepare
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
@@ -82,12 +82,10 @@ def partition(app: App, /, disk: Path, force: bool, yes: bool) -> None:
 @boot.command()
 @click.argument("partition", type=click.Path(path_type=Path))
 @click.argument("loader", required=False, default="", metavar="[LOADER]")
-@click.option(
-    "--take-over", is_flag=True, help="Also where another system's boot loader is replaced."
-)
+@click.option("--take-over", is_flag=True, help="Replace the boot loader of another system.")
 @pass_app
 def init(app: App, /, partition: Path, loader: str, take_over: bool) -> None:
-    """Put a boot loader on PARTITION, keep it in step from now on, and refresh.
+    """Put a boot loader on PARTITION, manage it from now on, and refresh.
 
     LOADER is grub, systemd-boot or another plugin; without it, the one that fits this machine.
     """
@@ -120,7 +118,7 @@ def clean(app: App, dry_run: bool) -> None:
     for entry in gone:
         click.echo(f"{'would be removed' if dry_run else 'removed'}: {entry}")
     if not gone:
-        click.echo("All ESPs of the list are there.")
+        click.echo("All ESPs on the list exist.")
 
 
 @boot.command()
@@ -149,7 +147,7 @@ def refresh(app: App, /, dry_run: bool, installing: str, take_over: bool) -> Non
 def _show_changes(app: App, installing: str) -> None:
     found = _status(app, installing)
     if not found.esps:
-        click.echo("No ESP is configured; nothing to do.")
+        click.echo("No ESPs are managed; nothing to do.")
     for one in found.esps:
         click.echo(f"ESP {one.uuid}{f' ({one.device})' if one.device else ''}:")
         for line in one.problems or ["nothing to do"]:
@@ -185,7 +183,7 @@ def status(app: App, quiet: bool) -> int:
 
 def _print_status(app: App, found: "Status") -> None:
     if not found.esps:
-        click.echo("No ESP is configured.", err=True)
+        click.echo("No ESPs are managed. To manage one: pvefw boot init PARTITION", err=True)
         return
     show_rows(app, [_row(one) for one in found.esps], ["uuid", "device", "loader", "state", "free"])
     click.echo(f"kernels: {', '.join(found.kernels) or 'none'}; default: {found.default or 'none'}")
@@ -196,6 +194,8 @@ def _print_status(app: App, found: "Status") -> None:
             click.echo(f"ESP {one.uuid}: {problem}")
     for problem in found.problems:
         click.echo(problem)
+    if any(one.state == "drift" for one in found.esps):
+        click.echo("To bring the ESPs up to date: pvefw boot refresh")
 
 
 def _row(one: "EspStatus") -> dict[str, str]:
@@ -235,13 +235,14 @@ def loader(ctx: click.Context, app: App) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
+    check_place(app, ctx)
     prepare(app)
     from pvefw.boot import firmware
     from pvefw.boot import status as looking
 
     found = firmware.detect(app.paths)
     present, evidence = looking.present(context(app, Silent()))
-    value = {
+    value: dict[str, Any] = {
         "firmware": found.firmware.value,
         "secure-boot": found.secure_boot,
         "loader": found.loader or None,
@@ -250,7 +251,13 @@ def loader(ctx: click.Context, app: App) -> None:
         "suggested": firmware.suitable(app.paths),
         "evidence": [*found.evidence, *evidence],
     }
-    show_value(app, value)
+    if app.output_format == "text":
+        reasons = value.pop("evidence")
+        show_value(app, value)
+        for line in reasons:
+            click.echo(f"because: {line}")
+    else:
+        show_value(app, value)
 
 
 instance_commands(loader, "bootloader")

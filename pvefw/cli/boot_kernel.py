@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,9 @@ from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Task
 
 kernel = Group("kernel", help="Which kernels the ESPs offer, and which one boots.")
 cmdline = Group("cmdline", help="The kernel's command line.")
@@ -97,9 +101,8 @@ def pin(app: App, /, version: str, next_boot: bool) -> None:
 
     def alter() -> None:
         choice.pin(app.paths, version, next_boot=next_boot)
-        click.echo(f"Set kernel {version} to boot {'once' if next_boot else 'by default'}.")
 
-    _choose(app, alter)
+    _choose(app, alter, f"Set kernel {version} to boot {'once' if next_boot else 'by default'}.")
 
 
 @kernel.command()
@@ -116,21 +119,28 @@ def unpin(app: App, next_boot: bool) -> None:
 
     def alter() -> None:
         choice.unpin(app.paths, next_boot=next_boot)
-        click.echo("Removed the pin.")
 
-    _choose(app, alter)
+    _choose(app, alter, "Removed the pin.")
 
 
-def _choose(app: App, alter: Callable[[], object]) -> None:
-    """Make a choice. The ESPs are refreshed if somebody says so; without any, the loader is told."""
+def _choose(app: App, alter: Callable[[], object], said: str) -> None:
+    """Make a choice. The ESPs are refreshed if somebody says so; without any, the loader is told.
+
+    :param said: what is printed when it is made, and not before.
+    """
     from pvefw.store import kernel_files
 
     if not kernel_files.entries(app.paths.esp_uuids):
         from pvefw.boot import select
 
-        run_task(app, "bootselect", lambda task: select.change(context(app, task), alter))
+        def work(task: "Task") -> None:
+            select.change(context(app, task), alter)
+            task.log(said)
+
+        run_task(app, "bootselect", work)
         return
     alter()
+    click.echo(said)
     if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
         refresh_esps(app)
     else:

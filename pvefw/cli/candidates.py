@@ -131,6 +131,24 @@ def _directories(_paths: "Paths") -> Found:
     return [(one.name, one.title) for one in KNOWN]
 
 
+def plugins(family: str) -> Complete:
+    """What ``--api`` takes: installed plugins; of DNS also the providers that were listed last."""
+
+    def find(paths: "Paths") -> Found:
+        from pvefw.core import finding
+        from pvefw.core.families import FAMILIES
+        from pvefw.store import provider_notes
+
+        found = {one.name: one.distribution for one in finding.installed(FAMILIES[family])}
+        if family == "dns":
+            found = {**dict(provider_notes.read(paths)), **found}
+            catalogs = finding.installed(FAMILIES["dns_catalog"])
+            found |= {f"{one.name}/": one.distribution for one in catalogs}
+        return sorted(found.items())
+
+    return _offer(find)
+
+
 nodes = _offer(_nodes)
 directories = _offer(_directories)
 other_nodes = _offer(_other_nodes)

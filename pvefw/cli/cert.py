@@ -51,7 +51,7 @@ def info(app: App) -> None:
 @cert.command("set")
 @click.argument("certificate", type=_file)
 @click.argument("key", type=_file, required=False)
-@click.option("--force", is_flag=True, help="Replace a certificate that is already there.")
+@click.option("--force", is_flag=True, help="Replace an existing certificate.")
 @click.option("--password-file", type=_file, help="File with the password of a PKCS#12 container.")
 @_restart
 @pass_app
@@ -145,14 +145,14 @@ def recover(app: App) -> None:
 @ca.command()
 @pass_app
 def init(app: App) -> None:
-    """Make the cluster's CA. One that is there is never overwritten."""
+    """Make the cluster's CA. An existing one is never overwritten."""
     from pvefw.certs import authority
 
     run_task(app, "certca", lambda task: authority.create(app.paths, task, _now()))
 
 
 @ca.command()
-@click.option("--finish", is_flag=True, help="No longer trust the one that was replaced.")
+@click.option("--finish", is_flag=True, help="Stop trusting the replaced CA.")
 @pass_app
 def rollover(app: App, finish: bool) -> None:
     """Replace the cluster's CA; the old CA stays trusted until it expires or you run --finish."""
@@ -173,7 +173,7 @@ def rollover(app: App, finish: bool) -> None:
 @click.option("--force", is_flag=True, help="Renew even if it is not due.")
 @pass_app
 def refresh(app: App, force: bool) -> None:
-    """Make the node's own certificate anew if its names, addresses, CA or age ask for it."""
+    """Renew the node's own certificate if its names, addresses, CA or age require it."""
     from pvefw.certs import node_certificate
 
     run_task(

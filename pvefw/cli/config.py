@@ -19,6 +19,7 @@ _DOMAIN_OPTION = re.compile(r"--?(acmedomain\d+)(?:=.*)?")
 
 
 @config.command()
+@click.argument("key", required=False, shell_complete=candidates.properties)
 @click.option(
     "--property",
     "property_",
@@ -28,9 +29,15 @@ _DOMAIN_OPTION = re.compile(r"--?(acmedomain\d+)(?:=.*)?")
 )
 @output_option
 @pass_app
-def get(app: App, property_: str | None) -> None:
-    """Show the configuration, or one property of it."""
+def get(app: App, key: str | None, property_: str | None) -> None:
+    """Show the configuration, or the property KEY of it."""
     from pvefw.store.node import Node
+
+    if key and property_:
+        raise UsageError(
+            "config get: KEY and --property are the same", hint="One of them is enough."
+        )
+    property_ = property_ or key
 
     node = Node.open(app.paths)
     values = dict(node.properties)
@@ -39,8 +46,23 @@ def get(app: App, property_: str | None) -> None:
     elif property_ in values:
         values = {property_: values[property_]}
     else:
-        raise NotFound(f"config get: {property_} is not set on node {app.paths.node}")
+        raise _not_set(app, property_, [*node.properties])
     show_value(app, values)
+
+
+def _not_set(app: App, key: str, known: list[str]) -> NotFound:
+    from pvefw.store import properties
+
+    if properties.find(key) is None:
+        listed = ", ".join(known) or "none"
+        return NotFound(
+            f"config get: {key} is not a property",
+            hint=f"Set here: {listed}. Others: pvefw config set --help",
+        )
+    return NotFound(
+        f"config get: {key} is not set on node {app.paths.node}",
+        hint=f"Set it: pvefw config set --{key} VALUE",
+    )
 
 
 class _SetCommand(Command):

@@ -43,7 +43,7 @@ def test(app: App, plugin: str, domain: str, alias: str) -> None:
     "--forget",
     metavar="PLUGIN",
     shell_complete=candidates.plugin_ids,
-    help="Only strike this instance's records from the journal: they were deleted by hand.",
+    help="Remove this instance's records from the journal only: they were deleted by hand.",
 )
 @pass_app
 def cleanup(app: App, forget: str | None) -> None:

@@ -161,9 +161,16 @@ class _Common(click.Command):
         with oddities.listening(ctx.ensure_object(App).warn):
             return super().invoke(ctx)
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        return ["-h", *super().get_help_option_names(ctx)]
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {name for param in self.get_params(ctx) for name in param.opts}
-        return super().parse_args(ctx, [_two_dashes(one, known) for one in args])
+        try:
+            return super().parse_args(ctx, [_two_dashes(one, known) for one in args])
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx  # click's parser does not say where it was
+            raise
 
 
 def _two_dashes(argument: str, known: set[str]) -> str:
@@ -172,15 +179,37 @@ def _two_dashes(argument: str, known: set[str]) -> str:
     return f"-{argument}" if argument.startswith("-") and f"-{name}" in known else argument
 
 
+class NoSuchCommand(click.UsageError):
+    """A group has no command of this name."""
+
+    def __init__(self, ctx: click.Context, name: str, rest: Sequence[str]) -> None:
+        super().__init__(f"No such command '{name}'.", ctx)
+        self.name = name
+        self.rest = rest
+        """What was typed behind it."""
+
+
 class Command(_Common):
     """A command of pvefw. Whatever it does, it first ends an installation that was interrupted."""
 
     def invoke(self, ctx: click.Context) -> Any:
         app = ctx.ensure_object(App)
+        check_place(app, ctx)
         if app.detach and (status := _run_apart(app)) is not None:
             ctx.exit(status)
         prepare(app)
         return super().invoke(ctx)
+
+
+def check_place(app: App, ctx: click.Context) -> None:
+    """Refuse to act on this machine in the name of another node.
+
+    :raises UsageError: the command would.
+    """
+    if app.node:
+        from pvefw.cli import placement
+
+        placement.check(app.paths, ctx.command_path.partition(" ")[2])
 
 
 def prepare(app: App) -> None:
@@ -242,6 +271,18 @@ class Group(_Common, click.Group):
             return super().get_command(ctx, cmd_name)
         return load_command(self._found[cmd_name])
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        if name == "help":
+            return name, _help_of(self), args[1:]
+        if name.startswith("-"):
+            raise click.NoSuchOption(name.partition("=")[0], ctx=ctx)
+        raise NoSuchCommand(ctx, name, args[1:])
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
         if not self._found:
             return super().shell_complete(ctx, incomplete)
@@ -257,6 +298,25 @@ class Group(_Common, click.Group):
             return
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._found[name].help) for name in self.list_commands(ctx)])
+
+
+def _help_of(group: Group) -> click.Command:
+    """``pvefw help acme cert`` for those who do not think of ``--help``."""
+
+    @click.command("help", context_settings={"ignore_unknown_options": True})
+    @click.argument("words", nargs=-1)
+    @click.pass_context
+    def show(ctx: click.Context, words: tuple[str, ...]) -> None:
+        above = ctx.parent or ctx
+        found: click.Command = group
+        rest = [one for one in words if not one.startswith("-")]
+        while rest and isinstance(found, click.Group):
+            name, inner, rest = found.resolve_command(above, rest)
+            found = inner or found
+            above = click.Context(found, parent=above, info_name=name)
+        click.echo(found.get_help(above))
+
+    return show
 
 
 def load_command(entry: tree.Entry) -> click.Command:

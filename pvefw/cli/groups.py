@@ -21,7 +21,20 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: Any) -> No
         ctx.exit()
 
 
-PVEFW = Group(tree.NAME, help=tree.SUMMARY, commands_of="")
+class _Program(Group):
+    """The first level. ``version`` is a command, too, for those who do not think of ``--version``."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return _version if cmd_name == "version" else super().get_command(ctx, cmd_name)
+
+
+@click.command("version")
+def _version() -> None:
+    """Show the version."""
+    click.echo(f"{tree.NAME} {__version__}")
+
+
+PVEFW = _Program(tree.NAME, help=tree.SUMMARY, commands_of="")
 PVEFW.params.append(
     click.Option(
         ["--version"],

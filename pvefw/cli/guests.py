@@ -34,7 +34,7 @@ def _bulk_options(function: _Decorated) -> _Decorated:
         click.option(
             "--vms",
             metavar="ID,…",
-            help="Only these guests.",
+            help="Only these guests: numbers, ranges as 100-103, or names.",
             shell_complete=candidates.several(candidates.guests),
         ),
     ):
@@ -123,7 +123,7 @@ def startall(
     type=YesOrNo(),
     default=True,
     show_default=True,
-    help="Stop those hard that have not shut down by then.",
+    help="Force-stop guests that have not shut down by then.",
 )
 @_bulk_options
 @pass_app
@@ -250,7 +250,8 @@ def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
     """The nodes to move to."""
     if (target is None) == (spread is None):
         raise UsageError(
-            "migrateall: give either TARGET or --spread", hint="pvefw migrateall --spread pve2,pve3"
+            "migrateall: give either TARGET or --spread",
+            hint="For example: pvefw migrateall --spread pve2,pve3",
         )
     named = [target] if target else [one.strip() for one in (spread or "").split(",")]
     found = list(dict.fromkeys(one for one in named if one))

@@ -43,7 +43,7 @@ def _readable(found: dict[str, Any]) -> dict[str, object]:
 
 
 @ksm.command()
-@click.option("--unmerge", is_flag=True, help="Also undo what is merged; it needs the memory.")
+@click.option("--unmerge", is_flag=True, help="Also undo what is merged; this needs free memory.")
 @pass_app
 def disable(app: App, unmerge: bool) -> None:
     """Turn merging off, persistently."""
@@ -55,7 +55,7 @@ def disable(app: App, unmerge: bool) -> None:
 @ksm.command()
 @pass_app
 def enable(app: App) -> None:
-    """Merge again: by the service where there is one, else at once and until the next boot."""
+    """Turn merging on: through the service if there is one, else until the next boot."""
     from pvefw.node import ksm as merging
 
     def work(task: "Task") -> None:
@@ -68,7 +68,7 @@ def enable(app: App) -> None:
 @ksm.command()
 @pass_app
 def unmerge(app: App) -> None:
-    """Undo all merging, and merge no more until it is turned on again."""
+    """Undo all merging, and turn it off."""
     from pvefw.node import ksm as merging
 
     run_task(app, "ksmunmerge", lambda task: merging.unmerge(app.paths, task))

@@ -117,6 +117,46 @@ _NARROW = 12
 """A column is not made narrower than this, if it is wider at all."""
 
 
+_SYMBOLS = {"green": "✔", "yellow": "!", "red": "✘", "cyan": "▶", "": "·"}
+"""Before a state, by its colour, for those who do not see colours."""
+
+
+def on_terminal(app: App) -> bool:
+    """Whether a list is shown to a person: as a table with borders."""
+    return app.output_format == "text" and app.printing.borders and sys.stdout.isatty()
+
+
+def ago(seconds: float) -> str:
+    """A time that has passed, as people say it: ``5 min ago``."""
+    return "just now" if seconds < 1 else f"{duration(seconds)} ago"
+
+
+def duration(seconds: float) -> str:
+    """How long something took, in the largest unit that fits: ``5 min``."""
+    for name, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length or (name != "d" and seconds >= length):
+            return f"{seconds // length:.0f} {name}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+def _styled(column: str, cell: str) -> Any:
+    """A cell; a state in its colour, behind its symbol."""
+    from rich.text import Text
+
+    colour = _colour(column, cell)
+    if column not in _STATES or not cell or not _shows_symbols():
+        return Text(cell, style=colour)
+    return Text.assemble((f"{_SYMBOLS[colour]} ", colour), (cell, colour))
+
+
+def _shows_symbols() -> bool:
+    try:
+        "".join(_SYMBOLS.values()).encode(sys.stdout.encoding or "ascii")
+    except UnicodeError:
+        return False
+    return True
+
+
 def _colour(column: str, cell: str) -> str:
     """The colour of a state; none of anything else."""
     if column not in _STATES:
@@ -145,9 +185,7 @@ def _records(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     for row in rows:
         cells = dict(zip(columns, row, strict=True))
         short = [
-            Text(cell, style=_colour(column, cell))
-            for column, cell in cells.items()
-            if cell and column not in _WHOLE
+            _styled(column, cell) for column, cell in cells.items() if cell and column not in _WHOLE
         ]
         console.print(Text("  ").join(short))
         for cell in (cells[column] for column in columns if column in _WHOLE):
@@ -166,14 +204,13 @@ def _needed(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> int:
 def _grid(rows: Sequence[Sequence[str]], columns: Sequence[str], *, header: bool) -> Any:
     from rich.box import SQUARE
     from rich.table import Table
-    from rich.text import Text
 
     table = Table(box=SQUARE, header_style="bold", show_header=header)
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
     for row in rows:
         cells = zip(columns, row, strict=True)
-        table.add_row(*(Text(cell, style=_colour(column, cell)) for column, cell in cells))
+        table.add_row(*(_styled(column, cell) for column, cell in cells))
     return table
 
 

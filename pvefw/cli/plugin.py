@@ -9,20 +9,29 @@ from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.core.families import FAMILIES
 
-plugin = Group("plugin", help="Installed plugins and what is wrong with them.")
+plugin = Group("plugin", help="List and check installed plugins.")
 
 NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
 NEW_TYPES = ["http-01", "tls-alpn-01", "dns-01", "dns-account-01"]
 
 
 @plugin.command("list")
+@click.argument("word", required=False, default="")
 @click.option("--family", type=click.Choice(list(FAMILIES)), help="Only plugins of this family.")
+@click.option(
+    "--providers",
+    is_flag=True,
+    help="All names of DNS providers, those of catalogues too, and where they come from.",
+)
 @output_option
 @pass_app
-def list_(app: App, family: str | None) -> None:
-    """List the installed plugins, without importing any."""
+def list_(app: App, word: str, family: str | None, providers: bool) -> None:
+    """List the installed plugins, without importing any; with WORD, those that have it in their names."""
     from pvefw.core import finding
 
+    if providers:
+        _list_providers(app, word)
+        return
     rows = [
         {
             "family": info.family.name,
@@ -34,8 +43,20 @@ def list_(app: App, family: str | None) -> None:
         }
         for one in ([family] if family else FAMILIES)
         for info in finding.installed(FAMILIES[one])
+        if word.casefold() in f"{info.name} {info.distribution}".casefold()
     ]
     show_rows(app, rows, ["family", "name", "distribution", "version", "api", "state"])
+
+
+def _list_providers(app: App, word: str) -> None:
+    from pvefw.instances import binding
+    from pvefw.store import provider_notes
+    from pvefw.store.node import Node
+
+    rows = binding.providers(Node.open(app.paths), word)
+    if not word:
+        provider_notes.write(app.paths, {row["api"]: row["title"] or row["source"] for row in rows})
+    show_rows(app, rows, ["api", "title", "source"])
 
 
 @plugin.command()
@@ -92,7 +113,7 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
 @output_option
 @pass_app
 def doctor(app: App) -> None:
-    """Load each plugin alone and say what to fix.
+    """Load each plugin separately and report what to fix.
 
     Exits with 1 when a plugin cannot be used.
     """

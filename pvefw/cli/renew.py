@@ -22,10 +22,12 @@ def renew(ctx: click.Context, dry_run: bool) -> int | None:
 
 
 @renew.command("install-timer")
-@click.option("--cron/--systemd", default=None, help="Which of the two (default: what is there).")
+@click.option(
+    "--cron/--systemd", default=None, help="Which of the two (default: systemd if installed)."
+)
 @pass_app
 def install_timer(app: App, cron: bool | None) -> None:
-    """Have `pvefw renew` run by itself, four times a day."""
+    """Run `pvefw renew` automatically, four times a day."""
     from pvefw.certs import timer
 
     timer.install(app.paths, click.echo, cron=cron)

@@ -58,7 +58,7 @@ def guarded(app: App, work: Callable[[], object]) -> int:
         click.echo(error.format_message(), err=True)
         return WRONG_USE
     except click.UsageError as error:
-        return _wrong_use(error)
+        return _wrong_use(app, error)
     except PvefwError as error:
         _explain(app, error)
         return error.exit_status
@@ -96,11 +96,12 @@ def _columns() -> int:
     return max(min(columns, _WIDEST) - 2, _NARROWEST)
 
 
-def _wrong_use(error: click.UsageError) -> int:
-    where = error.ctx.command_path if error.ctx else "pvefw"
-    said = " ".join(error.format_message().split())  # click lists choices a line each
-    click.echo(f"{where}: {said}", err=True)
-    click.echo(f"  Try '{where} --help'.", err=True)
+def _wrong_use(app: App, error: click.UsageError) -> int:
+    from pvefw.cli import wrong_use
+
+    said, hint = wrong_use.explain(app, error)
+    click.echo(text.one_line(said), err=True)
+    click.echo(textwrap.indent(text.lines(hint), "  "), err=True)
     return WRONG_USE
 
 
@@ -125,11 +126,27 @@ def _as_explained(error: OSError) -> PvefwError:
     from pvefw.store import files
 
     if error.errno not in _REFUSED:
-        return _as_internal(error)
+        return _as_unreached(error) or _as_internal(error)
     if error.filename:
         wrapped: PvefwError = files.failed("use", Path(os.fsdecode(error.filename)), error)
     else:
         wrapped = PvefwError(f"standard output: could not write to it: {error.strerror}")
+    wrapped.__cause__ = error
+    return wrapped
+
+
+def _as_unreached(error: OSError) -> PvefwError | None:
+    """What another machine refuses, or a name that leads nowhere, is no fault of ours, either."""
+    from pvefw.core import causes
+
+    if not isinstance(error, ConnectionError | TimeoutError) and not (
+        {"gaierror", "SSLError", "RequestException"}
+        & {kind.__name__ for kind in type(error).__mro__}
+    ):
+        return None
+    wrapped = PvefwError(
+        f"the network: {causes.of(error)}", hint="See the whole of it with --debug."
+    )
     wrapped.__cause__ = error
     return wrapped
 

@@ -261,7 +261,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "type": _text("`TXT`"),
             "content": _text("the whole text"),
             "line": _text("for a zone file"),
-            "issuers": _texts("the authority's names; any of them may stand in the record"),
+            "issuers": _texts("the authority's names; any of them may be in the record"),
             "draft": _one_of("of dns-persist-01", "01", "02"),
         }
     ),
@@ -368,18 +368,33 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         )
     ),
-    "plugin list": _list(
-        _object(
-            {
-                "family": _text(),
-                "name": _text(),
-                "distribution": _text(),
-                "version": _text(),
-                "api": _or_null(_number("the API version that it is made for")),
-                "state": _text("`ok`, or what is wrong"),
-            }
-        )
-    ),
+    "plugin list": {
+        "description": "plugins; with `--providers`, DNS providers",
+        "anyOf": [
+            _list(
+                _object(
+                    {
+                        "family": _text(),
+                        "name": _text(),
+                        "distribution": _text(),
+                        "version": _text(),
+                        "api": _or_null(_number("the API version that it is made for")),
+                        "state": _text("`ok`, or what is wrong"),
+                    }
+                )
+            ),
+            _list(
+                _object(
+                    {
+                        "api": _text("what `--api` takes"),
+                        "name": _text(),
+                        "title": _text("the provider's name for people; may be empty"),
+                        "source": _text("the distribution, or `dns_catalog/NAME`"),
+                    }
+                )
+            ),
+        ],
+    },
     "plugin search": _list(
         _object(
             {
@@ -436,6 +451,14 @@ SCHEMAS: Mapping[str, Schema] = {
                     "boot": _part(_BOOT_SUMMARY),
                     "guests": _part(_GUESTS),
                     "ksm": _part(_KSM),
+                    "units": _part(
+                        _object(
+                            {
+                                "installed": _texts("units of pvefw that exist"),
+                                "problems": _texts("what keeps one from running, and what to do"),
+                            }
+                        )
+                    ),
                 }
             ),
         }

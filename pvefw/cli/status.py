@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pvefw.cli import watching
 from pvefw.cli.framework import App, Command, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 
@@ -25,7 +26,7 @@ _SECONDS = 10.0
 _DAY = 24 * 60 * 60
 _ENDS_SOON = 30 * _DAY
 _MOST_LINES = 5
-"""So many failed tasks are named."""
+"""Failed tasks that are named."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def _boot(paths: "Paths", _now: datetime) -> Part:
     lines, bad = [found["problem"]] if found["problem"] else [], bool(found["problem"])
     for esp in found["esps"]:
         wrong = [
-            *([] if esp["there"] else ["it is not there"]),
+            *([] if esp["there"] else ["not found"]),
             *(["a refresh was interrupted"] if esp["interrupted"] else []),
             *([esp["failure"]] if esp["failure"] else []),
         ]
@@ -178,6 +179,26 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
     return Part(ATTENTION if bad else OK, [line], found)
 
 
+def _units(paths: "Paths", _now: datetime) -> Part:
+    from pathlib import Path
+
+    from pvefw.cli import unit_state
+    from pvefw.store.node import Node
+
+    # in a tree elsewhere nobody can say whether another program renews
+    renewal = paths.root == Path("/") and bool(Node.open(paths).certificate_names())
+    found = unit_state.troubles(paths, renewal=renewal)
+    installed = sorted(unit_state.installed(paths))
+    data = {"installed": installed, "problems": found}
+    if found:
+        return Part(ATTENTION, found, data)
+    line = ", ".join(installed) or "no units of pvefw are installed"
+    return Part(OK if installed else NONE, [line], data)
+
+
+_OF_THE_MACHINE = {"boot", "guests", "ksm", "units"}
+"""Parts that only the machine itself can see."""
+
 PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
     "certificates": _certificates,
     "credentials": _credentials,
@@ -186,6 +207,7 @@ PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
     "boot": _boot,
     "guests": _guests,
     "ksm": _ksm,
+    "units": _units,
 }
 
 # --- all of them ------------------------------------------------------------------------------------
@@ -193,8 +215,13 @@ PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
 
 def _look(name: str, paths: "Paths", now: datetime) -> Part:
     """One part, whatever happens to it."""
+    from pvefw.cli import placement
     from pvefw.core.errors import PvefwError
     from pvefw.host.concurrency import DidNotReturn, call_within
+
+    here = placement.this_machine(paths)
+    if name in _OF_THE_MACHINE and here and here != paths.node:
+        return Part(NONE, [f"this machine is {here}: ask {paths.node} itself"], {})
 
     try:
         return call_within(lambda: PARTS[name](paths, now), _SECONDS, f"status {name}")
@@ -208,15 +235,23 @@ def _look(name: str, paths: "Paths", now: datetime) -> Part:
 
 
 @click.command(cls=Command)
+@watching.watch_option
 @output_option
 @pass_app
-def status(app: App) -> int:
+def status(app: App, watch: int | None) -> int:
     """Show how this node is.
 
     Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
-    and memory that is saved by merging pages. The exit status is 1 where something needs attention or
-    could not be found out.
+    memory that is saved by merging pages, and units and timers that would not run. The exit status is 1
+    where something needs attention or could not be found out.
     """
+    if watch is None:
+        return _show_once(app)
+    watching.repeat(watch, lambda: _show_once(app))
+    return 0
+
+
+def _show_once(app: App) -> int:
     from concurrent.futures import ThreadPoolExecutor
 
     from pvefw.host.clock import SystemClock

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pvefw.cli import candidates
+from pvefw.cli import candidates, watching
 from pvefw.cli.framework import App, Group, output_option, pass_app
-from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.moments import Moment
+from pvefw.cli.output import ago, duration, on_terminal, show_rows, show_value
 from pvefw.cli.tasks import run_task
 from pvefw.core import text
 from pvefw.core.errors import PvefwError, UsageError
@@ -38,10 +39,16 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 )
 @click.option("--start", type=click.IntRange(0), default=0, help="Skip this many tasks.")
 @click.option(
-    "--since", type=int, metavar="EPOCH", help="Only tasks that started at or after this time."
+    "--since",
+    type=Moment(),
+    metavar="TIME",
+    help="Only tasks that started at or after this time: 2h, yesterday, 2026-11-25T14:00 or EPOCH.",
 )
 @click.option(
-    "--until", type=int, metavar="EPOCH", help="Only tasks that started at or before this time."
+    "--until",
+    type=Moment(),
+    metavar="TIME",
+    help="Only tasks that started at or before this time.",
 )
 @click.option(
     "--source",
@@ -54,9 +61,18 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 @click.option("--statusfilter", metavar="STATUS,…", help="Of ok, error, warning, unknown, running.")
 @click.option("--userfilter", metavar="TEXT", help="Only tasks of users with this in the name.")
 @click.option("--grep", metavar="TEXT", help="Only tasks whose logs contain this text.")
+@watching.watch_option
 @output_option
 @pass_app
-def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filters: Any) -> None:
+def list_(
+    app: App,
+    /,
+    statusfilter: str | None,
+    limit: int,
+    start: int,
+    watch: int | None,
+    **filters: Any,
+) -> None:
     """List tasks, latest first."""
     from pvefw.core.errors import StoreError
     from pvefw.tasks import history, registry
@@ -74,19 +90,19 @@ def list_(app: App, /, statusfilter: str | None, limit: int, start: int, **filte
         user=filters["userfilter"],
         text=filters["grep"],
     )
-    found = history.tasks(app.paths, wanted, start=start, limit=limit, note=_note)
-    if app.output_format != "text":
-        show_rows(app, [history.as_dict(one) for one in found], [])
-        return
-    rows = [
-        {
-            **history.as_dict(one),
-            **(_times(one) if app.printing.human_readable else {}),
-            "status": history.state(one),
-        }
-        for one in found
-    ]
-    show_rows(app, rows, COLUMNS)
+
+    def show() -> None:
+        found = history.tasks(app.paths, wanted, start=start, limit=limit, note=_note)
+        if app.output_format != "text":
+            show_rows(app, [history.as_dict(one) for one in found], [])
+            return
+        rows = [
+            {**history.as_dict(one), **_times(app, one), "status": history.state(one)}
+            for one in found
+        ]
+        show_rows(app, rows, COLUMNS)
+
+    show() if watch is None else watching.repeat(watch, show)
 
 
 def _states(listed: str | None) -> frozenset[str]:
@@ -107,8 +123,17 @@ def _note(text: str) -> None:
     click.echo(text, err=True)
 
 
-def _times(entry: "Entry") -> dict[str, str]:
-    return {"starttime": _time(entry.upid.start), "endtime": _time(entry.end)}
+def _times(app: App, entry: "Entry") -> dict[str, str]:
+    """When a task began and ended; on a terminal how long ago, and how long it took."""
+    if not app.printing.human_readable:
+        return {}
+    if not on_terminal(app):
+        return {"starttime": _time(entry.upid.start), "endtime": _time(entry.end)}
+    from pvefw.host.clock import SystemClock
+
+    began = ago(SystemClock().now().timestamp() - entry.upid.start)
+    took = "" if entry.end is None else f"after {duration(entry.end - entry.upid.start)}"
+    return {"starttime": began, "endtime": took}
 
 
 def _time(seconds: int | None) -> str:
@@ -118,7 +143,9 @@ def _time(seconds: int | None) -> str:
 @task.command()
 @click.argument("upid", shell_complete=candidates.upids)
 @click.option("--start", type=click.IntRange(0), default=0, help="Skip this many lines.")
-@click.option("--limit", type=click.IntRange(0), default=0, help="At most; 0 for all.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=0, help="Print at most this many lines; 0 for all."
+)
 @click.option("--follow", is_flag=True, help="Go on until the task has ended.")
 @output_option
 @pass_app
@@ -178,7 +205,7 @@ def status(app: App, upid: str) -> None:
 
 
 @task.command("index")
-@click.option("--rebuild", is_flag=True, help="Make a new index, whatever is there.")
+@click.option("--rebuild", is_flag=True, help="Rebuild the index.")
 @pass_app
 def index_(app: App, rebuild: bool) -> None:
     """Bring the index of the history up to date."""
@@ -189,7 +216,7 @@ def index_(app: App, rebuild: bool) -> None:
 
 
 @task.command()
-@click.option("--dry-run", is_flag=True, help="Only say how many.")
+@click.option("--dry-run", is_flag=True, help="Only print how many.")
 @pass_app
 def prune(app: App, dry_run: bool) -> None:
     """Remove the ended tasks that retention does not keep."""

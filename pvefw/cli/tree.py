@@ -98,7 +98,7 @@ def first_page() -> str:
     options = [(f"{name} {value}".rstrip(), text) for name, value, text in OPTIONS]
     options += [
         ("--version", "Show the version and exit."),
-        ("--help", "Show this message and exit."),
+        ("-h, --help", "Show this message and exit."),
     ]
     listed = [(one.name, one.help) for one in commands().values()]
     return "\n".join(

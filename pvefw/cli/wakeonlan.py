@@ -16,7 +16,7 @@ _WEB_INTERFACE = 8006
     "seconds",
     type=click.IntRange(1, 86400),
     metavar="SECONDS",
-    help="Wait so long at most until the node answers.",
+    help="Seconds to wait at most until the node answers.",
 )
 @click.option(
     "--port",

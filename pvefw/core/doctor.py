@@ -41,6 +41,7 @@ _TROUBLE = {
     "os.system": "starts {0}",
 }
 """What an import must not do, by the interpreter's audit event, in terms of its arguments."""
+_MOST_NAMES = 10
 _ALIKE = 0.85
 """How much a method's name must be like a hook's to be taken for a misspelt one (0 to 1)."""
 _IMPORT_TIME = re.compile(r"import time: +(\d+) \| +\d+ \| +([\w.]+)")
@@ -84,8 +85,15 @@ def examine_all() -> list[Diagnosis]:
 
 
 def _with_namesakes(diagnosis: Diagnosis, catalogues: Mapping[str, Sequence[str]]) -> Diagnosis:
-    """Say where a DNS plugin hides a provider of a catalogue that has its name."""
+    """Say where a DNS plugin or a catalogue hides providers of another catalogue with the same names."""
     name = diagnosis.info.name
+    if diagnosis.info.family is DNS_CATALOG:
+        notes = [
+            _shared(name, other, sorted({*diagnosis.providers} & {*names}))
+            for other, names in sorted(catalogues.items())
+            if other > name and {*diagnosis.providers} & {*names}
+        ]
+        return replace(diagnosis, findings=[*diagnosis.findings, *notes])
     hidden = [one for one, names in sorted(catalogues.items()) if name in names]
     if diagnosis.info.family is not DNS or not hidden:
         return diagnosis
@@ -96,6 +104,15 @@ def _with_namesakes(diagnosis: Diagnosis, catalogues: Mapping[str, Sequence[str]
         f"`--api {name}` is this plugin; write {others} for the other.",
     )
     return replace(diagnosis, findings=[*diagnosis.findings, note])
+
+
+def _shared(first: str, second: str, names: Sequence[str]) -> Finding:
+    some = ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
+    return Finding(
+        "note",
+        f"{second} offers {len(names)} of its providers, too: {some}",
+        f"`--api NAME` is {first}'s; write {second}/NAME for the other.",
+    )
 
 
 def examine(info: PluginInfo) -> Diagnosis:

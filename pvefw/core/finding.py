@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pvefw.core import metadata
+from pvefw.core import metadata, ours
 from pvefw.core.errors import PluginBroken, PluginMissing
 from pvefw.core.families import Family
 
@@ -57,11 +57,10 @@ def find(family: Family, name: str) -> PluginInfo:
     everything = installed(family)
     matches = [info for info in everything if info.name == name]
     if not matches:
-        names = ", ".join(sorted({info.name for info in everything})) or "none"
         raise PluginMissing(
             f"there is no {family.name} plugin named {name}",
             plugin=f"{family.name}/{name}",
-            hint=f"Installed: {names}.",
+            hint=ours.how_to_get(family.name, name, [info.name for info in everything]),
         )
     if len(matches) > 1:
         owners = " and ".join(f"{info.distribution} {info.version}" for info in matches)

@@ -13,7 +13,7 @@ from functools import partial
 from types import NoneType, UnionType
 from typing import Any, NoReturn
 
-from pvefw.core import masking, text, trace
+from pvefw.core import causes, masking, text, trace
 from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
 from pvefw.core.families import Family
 from pvefw.core.model import Task
@@ -28,6 +28,8 @@ def time_limit(seconds: float | None) -> float | None:
 
 def said(error: BaseException) -> str:
     """An exception in a few words, on one line."""
+    if words := causes.known(error):
+        return words
     words = text.of(error)
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 

@@ -64,7 +64,7 @@ class Challenge:
     thumbprint: str = ""
     """That of the account's key (RFC 7638)."""
     issuers: Sequence[str] = ()
-    """The authority's own domains, for ``dns-persist-01``: any of them may stand in the record."""
+    """The authority's own domains, for ``dns-persist-01``: any of them may be in the record."""
 
     @property
     def dns_label(self) -> str:

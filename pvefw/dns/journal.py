@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
+from pvefw.core import causes
 from pvefw.core.errors import ConfigError
 from pvefw.host.clock import Clock
 from pvefw.host.durable import make_directory
@@ -81,7 +82,7 @@ class Journal:
             return cls(path, int(said["pid"]), int(said["pstart"]), created, entries)
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(
-                f"{path}: this journal of DNS records is damaged: {error}",
+                f"{path}: this journal of DNS records is damaged: {causes.damage(error)}",
                 hint="Look for TXT records named _acme-challenge by hand, then remove the file.",
             ) from error
 

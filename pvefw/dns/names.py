@@ -38,7 +38,7 @@ def challenge_name(domain: str, label: str = CHALLENGE_LABEL) -> str:
     name = f"{label}.{absolute(domain.removeprefix('*.'))}"
     if len(name) > _LONGEST:
         raise ConfigError(
-            f"{domain}: {label} makes it longer than 253 characters",
+            f"{domain}: {label}.NAME exceeds 253 characters",
             hint="Validate it over http-01, or give it an alias that is shorter.",
         )
     return name

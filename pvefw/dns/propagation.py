@@ -244,7 +244,9 @@ def _judge(one: Expected, verdicts: Iterable[Verdict], task: Task) -> str | None
             f"going on after {one.delay:g} seconds"
         )
     if one.zone.problem and one.delay:
-        task.log(f"{one.name} is not watched but given {one.delay:g} seconds: {one.zone.problem}")
+        task.log(
+            f"{one.name} cannot be watched; waiting {one.delay:g} s instead: {one.zone.problem}"
+        )
     return None
 
 

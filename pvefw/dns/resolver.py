@@ -13,6 +13,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
+from pvefw.core import causes
 from pvefw.core.errors import ConfigError, Unavailable
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import files
@@ -216,7 +217,7 @@ def _over_tcp(
     except EOFError:
         return NoAnswer("the connection was closed without an answer")
     except OSError as error:
-        return NoAnswer(error.strerror or str(error))
+        return NoAnswer(causes.of(error))
     except dns.exception.DNSException as error:
         return NoAnswer(f"its answer makes no sense: {error}")
 

@@ -140,7 +140,8 @@ class Backends:
 def find(backends: Backends, id_: str) -> Listed:
     """One guest.
 
-    :raises NotFound: there is none of this id.
+    :param id_: its id, or a number or name that no other has.
+    :raises NotFound: there is none.
     """
     return find_among(backends, id_)[0]
 
@@ -152,7 +153,10 @@ def find_among(backends: Backends, id_: str) -> tuple[Listed, list[Listed]]:
     """
     listed, failures = backends.list()
     try:
-        return by_id(listed, [id_], "guest")[0], listed
+        found = by_id(listed, [id_], "guest")
+        if len(found) > 1:
+            raise NotFound(f"guest: {id_}: these are {len(found)} guests", hint="Name one of them.")
+        return found[0], listed
     except NotFound as error:
         for failure in failures:
             error.hint += f" One backend could not be asked: {failure.message}"
@@ -205,7 +209,8 @@ def _check(key: str, value: str) -> None:
         for part in value.split(","):
             _whole(part, *_LIMITS["vmid"])
     elif key == "onboot":
-        _whole(value, 0, 1)
+        if value not in ("0", "1"):
+            raise ValueError(f"'{value}' is neither 0 nor 1")
     else:
         _whole(value, *_LIMITS[key])
 

@@ -130,7 +130,7 @@ class Bulk:
         try:
             return bool(instances.load_used(self._node, "observer"))
         except PvefwError as error:
-            self.task.warn(f"the observers are not told: {error.message}")
+            self.task.warn(f"could not notify the observers: {error.message}")
             return False
 
     # --- one step ------------------------------------------------------------------------------

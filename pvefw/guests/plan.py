@@ -1,5 +1,6 @@
 """Which guests a bulk action is about, and in which order: from what they say of themselves, to jobs."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,8 @@ from pvefw.guests.scheduler import Action, Job
 START_SECONDS = 300.0
 DEFAULT_UP = {"vm": 3.0, "container": 0.0}
 _LAST = float("inf")
+_RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
+_SHOWN = "See: pvefw guest list"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,27 +39,44 @@ class StopOptions:
 
 
 def by_id(listed: Sequence[Listed], wanted: Sequence[str], command: str) -> list[Listed]:
-    """The guests that were named: by id, or by a VMID that only one backend has.
+    """The guests that were named: by id, by a VMID or name that only one has, or as ``100-103``.
 
-    :raises NotFound: a name fits no guest, or guests of two backends.
+    :raises NotFound: a word fits no guest, or several guests have that VMID or name.
     """
-    names: dict[str, list[Listed]] = {}
-    for one in listed:
-        names.setdefault(one.id, []).append(one)
-        if one.id != str(one.guest.vmid):
-            names.setdefault(str(one.guest.vmid), []).append(one)
-    for name in wanted:
-        found = names.get(name, [])
-        if not found:
-            raise NotFound(
-                f"{command}: {name}: there is no such guest on this node",
-                hint="`pvefw guest list` shows them.",
-            )
-        if len(found) > 1:
-            both = " and ".join(one.id for one in found)
-            raise NotFound(f"{command}: {name}: this may be {both}", hint="Give the whole id.")
-    chosen = {names[name][0].id for name in wanted}
+    chosen = {one.id for word in wanted for one in _meant(listed, word, command)}
     return [one for one in listed if one.id in chosen]
+
+
+def _meant(listed: Sequence[Listed], word: str, command: str) -> list[Listed]:
+    """The guests that one word names. An id goes before a number, and that before a name."""
+    for names in (_ids, _numbers, _names):
+        found = [one for one in listed if word in names(one)]
+        if len(found) > 1:
+            several = " and ".join(one.id for one in found)
+            raise NotFound(f"{command}: {word}: this may be {several}", hint="Give the whole id.")
+        if found:
+            return found
+    numbers = _RANGE.fullmatch(word)
+    if numbers:
+        first, last = int(numbers[1]), int(numbers[2])
+        found = [one for one in listed if first <= one.guest.vmid <= last]
+        if found:
+            return found
+        raise NotFound(f"{command}: {word}: no guest of this node has such a number", hint=_SHOWN)
+    raise NotFound(f"{command}: {word}: there is no such guest on this node", hint=_SHOWN)
+
+
+def _ids(one: Listed) -> tuple[str]:
+    return (one.id,)
+
+
+def _numbers(one: Listed) -> tuple[str]:
+    return (str(one.guest.vmid),)
+
+
+def _names(one: Listed) -> tuple[str, str]:
+    backend, colon, _ = one.id.rpartition(":")
+    return one.guest.name, f"{backend}{colon}{one.guest.name}"
 
 
 def waits_for(one: Listed, listed: Sequence[Listed]) -> list[str]:
@@ -132,7 +152,7 @@ def unreadable(guest: Guest) -> str:
 def _absence(id_: str, known: Mapping[str, Guest]) -> str:
     if id_ not in known:
         return f"it waits for {id_}, which does not exist"
-    return f"it waits for {id_}, which does not run and is not to be started"
+    return f"it waits for {id_}, which is stopped and not selected"
 
 
 def _will_run(guest: Guest) -> bool:
@@ -279,7 +299,7 @@ def _sorted_by_dependency(waits: Mapping[str, Sequence[str]]) -> Iterable[str]:
         circle = " → ".join(reversed(error.args[1]))
         raise ConfigError(
             f"guests: {circle}: dependency cycle",
-            hint="Nothing was done. Change one: pvefw guest set ID --after …",
+            hint="Nothing was done. Change one: pvefw guest set ID --after VMID",
         ) from error
 
 

@@ -124,7 +124,7 @@ def add(paths: Paths, instance: Instance) -> list[str]:
     with files.changing(paths, instance.family) as place:
         _check_free(place, instance, "add")
         doubts = _check(place.node, instance)
-        place.put(instance)
+        place.put(_resolved(place.node, instance))
     return doubts
 
 
@@ -166,6 +166,8 @@ def change(
             )
         same = not is_new and new.plugin == old.plugin and new.settings == old.settings
         doubts = [] if same else _check(place.node, new)
+        if is_new or new.plugin != old.plugin:
+            new = _resolved(place.node, new)
         place.put(new, old)
     return doubts
 
@@ -220,6 +222,12 @@ def _check(node: Node, instance: Instance) -> list[str]:
     from pvefw.instances import binding
 
     return binding.check(node, instance)
+
+
+def _resolved(node: Node, instance: Instance) -> Instance:
+    from pvefw.instances import binding
+
+    return binding.resolved(node, instance)
 
 
 # --- use ------------------------------------------------------------------------------------------

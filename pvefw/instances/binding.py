@@ -6,14 +6,15 @@ A plugin is an entry point of the family. For a dns instance it may be a name fr
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pvefw import instances
-from pvefw.core import binding, families, finding, references, settings
+from pvefw.core import binding, families, finding, ours, references, settings
 from pvefw.core.binding import Bound
 from pvefw.core.errors import ConfigError, PluginMissing, PvefwError
 from pvefw.core.families import DNS, DNS_CATALOG
@@ -185,6 +186,23 @@ def declared_by_name(node: Node) -> dict[str, Sequence[SettingInfo]]:
     return found
 
 
+def providers(node: Node, word: str = "") -> list[dict[str, str]]:
+    """Every DNS provider whose name or title has a word in it: plugins and those of catalogues.
+
+    :returns: ``api``, what ``--api`` takes so that it is clear who is meant; ``name``; ``title``; and
+        ``source``, as :func:`search` has them; sorted by name.
+    """
+    rows = [row for row in search(node, word) if row["family"] == DNS.name]
+    counts = Counter(row["name"] for row in rows)
+    found = []
+    for row in rows:
+        family, _, catalog = row["source"].partition("/")
+        clear = counts[row["name"]] == 1 or family != DNS_CATALOG.name
+        api = row["name"] if clear else f"{catalog}/{row['name']}"
+        found.append({"api": api, **{key: row[key] for key in ("name", "title", "source")}})
+    return found
+
+
 def search(node: Node, word: str) -> list[dict[str, str]]:
     """Plugins of all families, and providers of catalogues, whose name or title has a word in it.
 
@@ -278,13 +296,62 @@ def _search(node: Node, name: str) -> _InCatalog:
     raise PluginMissing(
         f"no DNS plugin or catalogue offers {name}",
         plugin=f"dns/{name}",
-        hint=f"Install one, or choose from: {_some(names(node))}.",
+        hint=_how_to_get(node, name),
     )
 
 
-def _some(everything: Sequence[str], limit: int = 20) -> str:
-    rest = len(everything) - limit
-    return ", ".join(everything[:limit]) + (f" and {rest} more" if rest > 0 else "") or "none"
+def _how_to_get(node: Node, name: str) -> str:
+    """What to do where nobody offers a DNS provider."""
+    if name in ours.OURS[DNS.name]:
+        return ours.how_to_get(DNS.name, name, ())
+    known = names(node)
+    if meant := ours.close(name, [*known, *ours.OURS[DNS.name]]):
+        return f"Did you mean {meant}?" if meant in known else ours.how_to_get("dns", meant, ())
+    installed = [info.name for info in finding.installed(DNS_CATALOG)]
+    more = {dist for one, dist in ours.OURS[DNS_CATALOG.name].items() if one not in installed}
+    hint = "All names: pvefw plugin list --providers"
+    for catalog in installed:
+        with contextlib.suppress(PvefwError):
+            if not _catalog(node, catalog).hooks.catalog_names(root=node.paths.root):
+                hint += f"\nThe catalogue {catalog} has no names here; what it needs: "
+                hint += f"pvefw plugin show dns_catalog {catalog}"
+    if more:
+        hint += f"\nMore names come with: pipx inject pvefw {' '.join(sorted(more))}"
+    return hint
+
+
+def resolved(node: Node, instance: Instance) -> Instance:
+    """An instance whose plugin stays the same whatever is installed later.
+
+    A provider's plain name is answered by the first catalogue that has it. Where another could have it,
+    the catalogue is named, too; but not that of the scripts which Proxmox VE ships, where it ships this
+    one: it only understands the plain name.
+    """
+    plain = "/" not in instance.plugin
+    if instance.family != DNS.name or not plain or len(finding.installed(DNS_CATALOG)) == 1:
+        return instance
+    try:
+        source = _locate(node, DNS.name, instance.plugin)
+    except PvefwError:
+        return instance  # :func:`check` has said why
+    if not isinstance(source, _InCatalog):
+        return instance
+    catalog = source.catalog.name
+    if catalog == files.PVE_CATALOG:
+        others = [one for one in offering(node, instance.plugin) if one != catalog]
+        if not others or files.ships(node, instance.plugin):
+            return instance
+    return replace(instance, plugin=f"{catalog}/{instance.plugin}")
+
+
+def offering(node: Node, name: str) -> list[str]:
+    """The catalogues that have a provider of this name; broken ones are left out."""
+    found = []
+    for info in finding.installed(DNS_CATALOG):
+        with contextlib.suppress(PvefwError):
+            if name in _catalog(node, info.name).hooks.catalog_names(root=node.paths.root):
+                found.append(info.name)
+    return found
 
 
 def _catalog(node: Node, name: str) -> Bound[DnsCatalogSpec]:

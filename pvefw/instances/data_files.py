@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.core import settings
+from pvefw.core import causes, settings
 from pvefw.core.errors import ConfigError, StoreError
 
 _LINE = re.compile(
@@ -46,7 +46,8 @@ def read(path: Path, *, raw: bool = False) -> Data:
         text, notes = _decoded(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(
-            f"{path}: could not read the settings: {error}", hint="One KEY=VALUE a line, in UTF-8."
+            f"{path}: could not read the settings: {causes.of(error)}",
+            hint="One KEY=VALUE a line, in UTF-8.",
         ) from error
     try:
         if raw:

@@ -21,6 +21,9 @@ from pvefw.store.paths import Paths
 from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import Section, SectionConfig
 
+PVE_CATALOG = "acmesh"
+"""The catalogue of the scripts that Proxmox VE ships: there, a plain name means one of these."""
+
 
 class Place:
     """``pvefw.cfg`` of the cluster and of this node. Proxmox VE's web server can read them."""
@@ -161,15 +164,22 @@ class PluginsCfg(Place):
 
     def _pve_ships(self, plugin: str) -> bool:
         """Whether Proxmox VE ships this dns plugin; where it is not installed, it cannot mind."""
-        path = self.node.paths.pve_dns_apis
-        data = files.read_if_exists(path)
-        if data is None:
-            return True
-        try:
-            return plugin in dict(files.parse_json(data))
-        except (ValueError, TypeError):
-            oddities.report(path, 0, "this is not a JSON object", "Proxmox VE ships no dns plugin")
-            return False
+        if "/" in plugin:
+            return False  # no name of a script has one, whichever Proxmox VE may come
+        return not files.exists(self.node.paths.pve_dns_apis) or ships(self.node, plugin)
+
+
+def ships(node: Node, plugin: str) -> bool:
+    """Whether the Proxmox VE of this node ships a dns plugin; not where there is none."""
+    path = node.paths.pve_dns_apis
+    data = files.read_if_exists(path)
+    if data is None:
+        return False
+    try:
+        return plugin in dict(files.parse_json(data))
+    except (ValueError, TypeError):
+        oddities.report(path, 0, "this is not a JSON object", "Proxmox VE ships no dns plugin")
+        return False
 
 
 def place(node: Node, family: str) -> Place:

@@ -71,7 +71,7 @@ def _question(node: Node, instance: Instance, bound: Bound[Any], task: Task) -> 
 def _notify(node: Node, bound: Bound[Any], task: Task) -> None:
     if "on_renewal_failed" not in bound.implemented:
         raise UsageError(
-            f"observer test: {bound.name} is not told of failed renewals",
+            f"observer test: {bound.name} takes no notifications of failed renewals",
             hint="Its plugin has no hook on_renewal_failed.",
         )
     event = RenewalFailedEvent(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pvefw.core import causes
 from pvefw.core.errors import ConfigError, NotFound
 from pvefw.store import files, locks, pmxcfs
 from pvefw.store.paths import Paths
@@ -88,10 +89,8 @@ def load(paths: Paths, name: str) -> Account:
             ca_file=raw.get(_OUR_KEY, {}).get("ca-file", ""),
             raw=raw,
         )
-    except KeyError as error:
-        raise ConfigError(f"{file}: this is not an ACME account: {error} is missing") from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{file}: this is not an ACME account: {error}") from error
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ConfigError(f"{file}: this is not an ACME account: {causes.damage(error)}") from error
     texts = (account.directory, account.location, account.key, account.tos, account.ca_file)
     if not all(isinstance(one, str) for one in texts) or not isinstance(account.account, dict):
         raise ConfigError(f"{file}: this is not an ACME account: a value is of the wrong type")

@@ -63,11 +63,11 @@ def entries(values: Mapping[str, str], what: str) -> list[DomainEntry]:
 def _twice(one: DomainEntry, first: str, what: str) -> ConfigError:
     if first == one.where:  # only `acme` holds more than one name
         return ConfigError(
-            f"{what}: {one.name} stands twice in {first}",
-            hint="Set it again: pvefw config set --acme …",
+            f"{what}: {one.name} is configured twice in {first}",
+            hint="Set it again: pvefw config set --acme VALUE",
         )
     return ConfigError(
-        f"{what}: {one.name} stands in {first} and in {one.where}",
+        f"{what}: {one.name} is configured twice: {first} and {one.where}",
         hint=f"Remove one: pvefw config set --delete {one.where}",
     )
 

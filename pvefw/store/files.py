@@ -314,4 +314,6 @@ def failed(action: str, path: Path, error: OSError) -> StoreError:
 def _denied(path: Path) -> str:
     if os.geteuid() == 0 and pmxcfs.mount_point_of(path) is not None:
         return "pmxcfs refuses changes while its cluster has no quorum; see: pvecm status"
-    return "Run the command as root, or give --root."
+    if os.geteuid() == 0:
+        return "Root is refused, too: see the attributes (lsattr) and the mount options (findmnt)."
+    return "Run the command as root."

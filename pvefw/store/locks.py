@@ -164,9 +164,7 @@ def _holder(descriptor: int, name: str) -> Locked:
     who = (
         f"process {pid} ({command})" if command else f"process {pid}" if pid else "another process"
     )
-    return Locked(
-        f"{name}: {who} is at work on this", hint="Wait until it is done, then try again."
-    )
+    return Locked(f"{name}: {who} has locked this", hint="Wait until it is done, then try again.")
 
 
 def _holder_by_kernel(descriptor: int) -> str:

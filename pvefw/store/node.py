@@ -185,7 +185,7 @@ class Node:
                 raise ConfigError(
                     f"node {self.name}: {key} is '{value}' in {self.paths.node_pvefw_cfg()} "
                     f"and '{theirs[key]}' in {self.paths.node_config()}",
-                    hint=f"Say which it is: pvefw config set --{key} …; give the other a free number.",
+                    hint=f"Choose one: pvefw config set --{key} VALUE; give the other a free number.",
                 )
 
 

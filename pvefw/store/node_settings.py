@@ -150,7 +150,7 @@ def _check_deletions(node: Node, delete: Sequence[str]) -> None:
         if key in node.cluster.properties.values:
             raise NotFound(
                 f"config set: --delete {key}: the property is set for all nodes",
-                hint=f"It stands in {paths.cluster_pvefw_cfg}; set another value for this node.",
+                hint=f"It is in {paths.cluster_pvefw_cfg}; set another value for this node.",
             )
         if key != DESCRIPTION and properties.find(key) is None:
             raise NotFound(

@@ -205,6 +205,11 @@ class Paths:
         return self.state_dir / f"guests-{self.node}.json"
 
     @property
+    def provider_notes(self) -> Path:
+        """Which DNS providers there were when a command last listed all."""
+        return self.state_dir / "providers.json"
+
+    @property
     def boot_guests(self) -> Path:
         """Which guests ``boot-guests`` has started since this boot."""
         return self.below(f"run/pvefw/boot-guests-{self.node}.json")

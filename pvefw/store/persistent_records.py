@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pvefw.core import causes
 from pvefw.core.errors import ConfigError
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
@@ -49,7 +50,7 @@ def load(paths: Paths) -> Sequence[Kept]:
         return tuple(Kept(**one) for one in said["records"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
-            f"{paths.persistent_records}: this cannot be read: {error}",
+            f"{paths.persistent_records}: this cannot be read: {causes.damage(error)}",
             hint="Delete it, then: pvefw acme persist check DOMAIN",
         ) from error
 

@@ -11,7 +11,7 @@ from pvefw.store import files
 from pvefw.store.paths import Paths
 
 DIRECTORY = "etc/systemd/system"
-_SHIPPED = ("usr/lib/systemd/system", "lib/systemd/system")
+SHIPPED = ("usr/lib/systemd/system", "lib/systemd/system")
 """Where packages put units (systemd.unit(5), "Unit File Load Path")."""
 
 
@@ -69,7 +69,7 @@ def install(
 
 def is_shipped(paths: Paths, name: str) -> bool:
     """Whether a package has brought a unit."""
-    return any(paths.below(f"{one}/{name}").exists() for one in _SHIPPED)
+    return any(paths.below(f"{one}/{name}").exists() for one in SHIPPED)
 
 
 def _verify(written: Sequence[Path]) -> None:

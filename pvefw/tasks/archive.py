@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+from pvefw.core import causes
 from pvefw.core.errors import Locked, PvefwError, StoreError
 from pvefw.host import programs
 from pvefw.host.durable import make_directory
@@ -375,7 +376,7 @@ def _make(path: Path) -> None:
             left.unlink(missing_ok=True)
         Index(fresh, create=True).close()
     except (OSError, Damaged) as error:
-        raise StoreError(f"{path}: could not write the file: {error}") from error
+        raise StoreError(f"{path}: could not write the file: {causes.of(error)}") from error
     files.rename(fresh, path)
 
 

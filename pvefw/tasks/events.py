@@ -57,7 +57,7 @@ def _tell(node: Node, hook: str, **arguments: object) -> Iterator[Failure]:
     try:
         observers = instances.load_used(node, "observer")
     except PvefwError as error:
-        yield Failure("", f"the observers are not told: {error.message}")
+        yield Failure("", f"could not notify the observers: {error.message}")
         return
     for one in observers:
         try:

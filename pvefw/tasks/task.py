@@ -166,7 +166,7 @@ def _tell_ended(paths: Paths, entry: Entry, log: "_Log") -> None:
     try:
         node = Node.open(paths)
     except StoreError as error:
-        log.say(f"WARN: the observers are not told: {error.message}")
+        log.say(f"WARN: could not notify the observers: {error.message}")
         return
     for failure in events.tell_task_ended(node, _event(entry)):
         log.say(f"WARN: {failure.reason}")

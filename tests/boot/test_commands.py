@@ -40,7 +40,11 @@ def synced(pvefw, machine):
 
 
 def test_from_an_empty_esp_to_two_that_are_in_step(pvefw, host, machine):
-    assert pvefw("status") == (2, "", "No ESP is configured.\n")
+    assert pvefw("status") == (
+        2,
+        "",
+        "No ESPs are managed. To manage one: pvefw boot init PARTITION\n",
+    )
     assert pvefw("status", "--quiet") == (2, "", "")
     status, out, err = pvefw("init", "/dev/sda2", "plain")
     assert (status, err) == (0, "")
@@ -98,11 +102,11 @@ def test_a_missing_disk_is_an_error_that_says_clean(synced, machine, host):
     host.install("6.8.20-1-pve")
     status, _, err = synced("refresh")
     assert status == 1
-    assert "ESP BBBB-0002: it is not there (1 of 2 ESPs are up to date)" in err
+    assert "ESP BBBB-0002: not found (1 of 2 ESPs are up to date)" in err
     assert "pvefw boot clean" in err
     assert synced("clean", "--dry-run") == (0, "would be removed: BBBB-0002\n", "")
     assert synced("clean") == (0, "removed: BBBB-0002\n", "")
-    assert synced("clean") == (0, "All ESPs of the list are there.\n", "")
+    assert synced("clean") == (0, "All ESPs on the list exist.\n", "")
     assert synced("refresh")[0] == 0
 
 

@@ -101,7 +101,7 @@ def test_loader_explains_itself(host, machine, plain, monkeypatch, capsys):
         "evidence": [
             "/sys/firmware/efi is not there: started by BIOS, so by GRUB",
             "ESP AAAA-0001 (/dev/sda2): no known loader",
-            "ESP FFFF-FFFF: it is not there",
+            "ESP FFFF-FFFF: not found",
         ],
     }
 

@@ -158,7 +158,7 @@ def test_next_boot_is_armed_everywhere_and_disarmed_after_a_boot(ready, host, pl
     refresh.refresh(ready(task=task))
 
     assert plain.once == dict.fromkeys(UUIDS, None)
-    assert any("was to boot once" in line for line in task.lines)
+    assert any("the one-time boot of kernel" in line for line in task.lines)
     assert not host.paths.next_boot_kernel.exists()
 
 
@@ -224,7 +224,7 @@ def test_an_esp_that_is_missing_fails_the_refresh_of_the_others_not(ready, machi
     (machine.directory / UUIDS[0]).rename(machine.directory.parent / "pulled")
     host.install("6.8.20-1-pve")
 
-    with pytest.raises(StoreError, match="AAAA-0001: it is not there") as caught:
+    with pytest.raises(StoreError, match="AAAA-0001: not found") as caught:
         refresh.refresh(ready())
 
     assert "pvefw boot clean" in caught.value.hint

@@ -82,7 +82,7 @@ def test_the_files_with_properties_may_have_anything_beside_them(paths, data, at
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (b"acmedomain0: a.example\nacmedomain1: a.example\n", "a.example stands in"),
+        (b"acmedomain0: a.example\nacmedomain1: a.example\n", "a.example is configured twice"),
         (b"acmedomain0: a b\n", "no names are configured"),
     ],
 )

@@ -13,6 +13,7 @@ from pvefw.cli import status
 from pvefw.cli.run import run
 from pvefw.core.errors import ProviderError
 from pvefw.host import programs
+from pvefw.store import units
 from pvefw.tasks import archive
 
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:{}:root@pam:"
@@ -64,9 +65,10 @@ def test_a_node_without_anything_is_well(pvefw, parts):
         "boot": "none",
         "guests": "none",
         "ksm": "none",
+        "units": "none",
     }
     done, out = pvefw()
-    assert (done, len(out.splitlines())) == (0, 8)
+    assert (done, len(out.splitlines())) == (0, 9)
 
 
 # --- certificates -----------------------------------------------------------------------------------
@@ -164,7 +166,7 @@ def test_esps_and_pins(paths, parts):
     assert (done, found["boot"]["state"]) == (1, "attention")
     assert found["boot"]["lines"] == [
         "ESP 1234-ABCD: in place",
-        "ESP 5678-EF01: it is not there",
+        "ESP 5678-EF01: not found",
         "pinned: 6.8.4-2-pve",
     ]
 
@@ -224,3 +226,71 @@ def test_a_part_that_hangs_is_left_behind(monkeypatch, parts):
     assert done == 1
     assert found["guests"]["lines"] == ["no answer within 3 seconds"]
     assert [name for name, one in found.items() if one["state"] != "none"] == ["guests"]
+
+
+# --- units ------------------------------------------------------------------------------------------
+
+
+def units_of(parts):
+    return parts()[1]["units"]
+
+
+@pytest.fixture
+def timer(paths, capsys):
+    """The renewal timer, written into the tree and enabled there."""
+    run(["--root", str(paths.root), "--node", "pve1", "renew", "install-timer", "--systemd"])
+    capsys.readouterr()
+    folder = paths.below("etc/systemd/system")
+    program = units.program().partition(" ")[0]
+    for wants, name in (("timers", "pvefw-renew.timer"), ("multi-user", "pvefw-recover.service")):
+        (folder / f"{wants}.target.wants").mkdir()
+        (folder / f"{wants}.target.wants" / name).symlink_to(f"../{name}")
+    place = paths.below(program.lstrip("/"))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.touch()
+    return folder / "pvefw-renew.timer", place
+
+
+def test_units_that_would_run_are_well(parts, timer):
+    assert units_of(parts)["state"] == "ok"
+    assert "pvefw-renew.timer" in units_of(parts)["lines"][0]
+
+
+def test_a_timer_that_is_not_enabled(parts, timer):
+    (timer[0].parent / "timers.target.wants/pvefw-renew.timer").unlink()
+    assert units_of(parts)["state"] == "attention"
+    assert units_of(parts)["data"]["problems"] == [
+        "pvefw-renew.timer is not enabled; run: systemctl enable --now pvefw-renew.timer"
+    ]
+
+
+def test_a_timer_that_is_masked(parts, timer):
+    timer[0].unlink()
+    timer[0].symlink_to("/dev/null")
+    assert units_of(parts)["data"]["problems"] == [
+        "pvefw-renew.timer is masked; run: systemctl unmask pvefw-renew.timer"
+    ]
+
+
+def test_a_unit_whose_program_has_gone(parts, timer):
+    timer[1].unlink()
+    found = units_of(parts)
+    assert found["state"] == "attention"
+    assert any("which does not exist; install it again" in one for one in found["lines"])
+
+
+def test_a_line_for_cron_whose_program_has_gone(paths, parts):
+    cron = paths.below("etc/cron.d/pvefw")
+    cron.parent.mkdir(parents=True)
+    cron.write_text("7 1,7 * * * root /usr/local/gone/pvefw renew >/dev/null\n")
+    assert units_of(parts)["lines"] == [
+        "etc/cron.d/pvefw runs /usr/local/gone/pvefw, which does not exist; install it again"
+    ]
+
+
+def test_of_another_node_the_machine_is_not_asked(paths, parts, timer):
+    paths.below("etc/hostname").write_text("pve9\n")
+    done, found = parts()
+    assert done == 0
+    for name in ("boot", "guests", "ksm", "units"):
+        assert found[name]["lines"] == ["this machine is pve9: ask pve1 itself"]

@@ -78,4 +78,4 @@ def test_who_may_not_look_at_the_state_gets_what_anybody_may_see(capsys):
     assert "rack" in shown[1].out
     assert refused[0] == 1
     assert "Permission denied" in refused[1].err
-    assert refused[1].err.splitlines()[1] == "  Run the command as root, or give --root."
+    assert refused[1].err.splitlines()[1] == "  Run the command as root."

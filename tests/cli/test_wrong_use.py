@@ -54,7 +54,7 @@ def test_without_an_esp_and_without_records_it_says_so(tmp_path, capsys):
     assert run([*host, "boot", "refresh", "--dry-run"]) == 0
     assert run([*host, "dns", "cleanup", "--forget", "corp"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "No ESP is configured; nothing to do.",
+        "No ESPs are managed; nothing to do.",
         "The journal names no record of corp.",
     ]
 

@@ -61,5 +61,5 @@ def test_what_is_no_domain_is_refused(wrong):
 def test_no_room_for_the_challenge_label():
     long = ".".join(["a" * 60] * 4)
     assert names.absolute(long)
-    with pytest.raises(ConfigError, match="longer than 253 characters"):
+    with pytest.raises(ConfigError, match="exceeds 253 characters"):
         names.challenge_name(long)

@@ -141,3 +141,30 @@ def test_what_errors_and_help_name_exists():
         if (word := unknown(one[1].split()))
     ]
     assert faults == []
+
+
+_COMMAND = re.compile(r"(?<![\w./`-])pvefw [a-z][^`]*?(?=[.;,)](?: |$)|$|\n| \(|`)")
+_OF_ZSH = re.compile(r"[\[\]<>*?|…]")
+
+
+def messages(module):
+    """Every text of a module that is no docstring, with its line."""
+    alone = {
+        one.value.lineno
+        for one in ast.walk(ast.parse(module.read_text()))
+        if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
+    }
+    return [(line, text) for line, text in strings(module) if line not in alone]
+
+
+def test_what_errors_name_can_be_pasted_into_zsh():
+    """Brackets and the like would be patterns: ``zsh: no matches found``."""
+    faults = [
+        f"{module.relative_to(ROOT)}:{line}: {one[0]}"
+        for module in MODULES
+        if not {"testing", "tools"} & {*module.parts}
+        for line, text in messages(module)
+        for one in _COMMAND.finditer(text)
+        if _OF_ZSH.search(re.sub(r"'[^']*'|>&2", "", one[0]))
+    ]
+    assert faults == []

@@ -76,8 +76,8 @@ def test_add_change_remove_keep_the_rest(paths):
 def test_a_change_keeps_what_we_do_not_know(paths):
     write(paths)
     before = paths.plugins_cfg.read_text()
-    instances.change(paths, "dns", "example_plugin", lambda old: replace(old, plugin="hetzner"))
-    assert paths.plugins_cfg.read_text() == before.replace("api ovh", "api hetzner")
+    instances.change(paths, "dns", "example_plugin", lambda old: replace(old, plugin="rfc2136"))
+    assert paths.plugins_cfg.read_text() == before.replace("api ovh", "api rfc2136")
 
 
 def test_what_is_not_changed_keeps_its_form(paths):

@@ -118,7 +118,7 @@ def test_an_unknown_property_lists_those_that_are_known(paths):
 
 def test_a_name_that_stands_twice_names_both_places(paths):
     node_settings.change(paths, {"acme": "domains=a.example;b.example"})
-    with pytest.raises(ConfigError, match=r"b\.example stands in acme and in acmedomain7"):
+    with pytest.raises(ConfigError, match=r"b\.example is configured twice: acme and acmedomain7"):
         node_settings.change(paths, {"acmedomain7": "B.Example"})
     assert "acmedomain7" not in Node.open(paths).properties
 

@@ -252,7 +252,7 @@ def test_a_failed_deploy_is_retried_without_another_order(host, pebble, hook):
     host.run("config", "set", "-acmedomain0", "a.example")
     hook.broken.touch()
     said = host.run("acme", "cert", "order")
-    assert "lb is not told: " in said
+    assert "lb was not notified: " in said
     assert "the load balancer is away" in said
     first = leaf(host).serial_number
     assert not hook.calls.exists()

@@ -393,7 +393,7 @@ def test_two_orders_at_once_do_not_meet(host, pebble):
     assert valid_pair(host)
     refused = [text for one, text in zip(both, said, strict=True) if one.returncode]
     for text in refused:
-        assert "is at work on this" in text
+        assert "has locked this" in text
     assert len(refused) < 2
 
 

@@ -100,7 +100,7 @@ def _has_list(app: App) -> bool:
 def _only_with_list(app: App, words: Sequence[str]) -> int:
     if _has_list(app):
         return _boot(app, words)
-    click.echo(f"{PROGRAM}: {app.paths.esp_uuids} is not there: no ESP is kept in step", err=True)
+    click.echo(f"{PROGRAM}: {app.paths.esp_uuids} does not exist: no ESPs are managed", err=True)
     return NO_LIST
 
 

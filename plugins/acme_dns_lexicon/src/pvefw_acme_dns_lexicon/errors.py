@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import requests
 
-from pvefw.api import CredentialsRejected, ProviderError, RateLimited, Unavailable
+from pvefw.api import CredentialsRejected, ProviderError, RateLimited, Unavailable, cause_of
 
 _TOO_MANY, _BROKEN = 429, 500
 _UNAUTHORIZED = (401, 403)
@@ -45,7 +45,7 @@ def explained(name: str, error: Exception) -> ProviderError:
     if answer and answer.status >= _BROKEN:
         return Unavailable(words)
     if not answer and (lost := [one for one in chain if isinstance(one, _NO_ANSWER)]):
-        return Unavailable(f"lexicon/{name}: no answer: {type(lost[-1]).__name__}")
+        return Unavailable(f"lexicon/{name}: no answer: {cause_of(lost[0])}")
     refused = any(isinstance(one, AuthenticationError) for one in chain)
     if refused or (answer and answer.status in _UNAUTHORIZED):
         return CredentialsRejected(words, hint=_CHECK)

@@ -5,7 +5,7 @@ from typing import Any
 
 import requests
 
-from pvefw.api import Unavailable
+from pvefw.api import Unavailable, cause_of
 
 _SECONDS = 30.0
 
@@ -41,7 +41,7 @@ class Http:
         except requests.Timeout as error:
             raise Unavailable(f"{url}: no answer within {_SECONDS:g} seconds") from error
         except requests.RequestException as error:
-            raise Unavailable(f"{url}: no answer: {type(error).__name__}") from error
+            raise Unavailable(f"{url}: no answer: {cause_of(error)}") from error
 
 
 def parsed(answer: requests.Response) -> Any:

@@ -101,7 +101,7 @@ def _handed_over() -> dict[str, str]:
     try:
         found = json.load(sys.stdin)
     except (ValueError, RecursionError) as error:
-        raise bad_parameters({"stdin": f"it is not JSON: {error}"}) from error
+        raise bad_parameters({"stdin": "it is not JSON"}) from error
     if not isinstance(found, dict) or not all(isinstance(one, str | int) for one in found.values()):
         raise bad_parameters({"stdin": "it is not an object of texts and numbers"})
     return {key: str(int(one) if isinstance(one, bool) else one) for key, one in found.items()}

@@ -4,7 +4,7 @@ import re
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
-from pvefw.api import BootPlan, ProviderError
+from pvefw.api import BootPlan, ProviderError, cause_of
 from pvefw_bootloader_systemd import entries, variables
 from pvefw_bootloader_systemd.entries import Entry, entry_id, entry_stem, read_fields
 
@@ -145,7 +145,7 @@ def _written_lines(root: Path) -> list[str]:
         return []
     except (OSError, ValueError) as error:
         raise ProviderError(
-            f"{path}: it cannot be read: {error}",
+            f"{path}: it cannot be read: {cause_of(error)}",
             hint="It is a text in the format of loader.conf(5).",
         ) from error
     lines = (" ".join(line.split()) for line in text.replace("\0", "").splitlines())

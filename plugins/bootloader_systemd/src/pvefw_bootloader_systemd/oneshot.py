@@ -10,7 +10,7 @@ default's own entry is the first that matches: nothing has to come up for that.
 
 from pathlib import Path
 
-from pvefw.api import BootPlan, Esp, ProviderError, Task, remove_file, replace_file
+from pvefw.api import BootPlan, Esp, ProviderError, Task, cause_of, remove_file, replace_file
 from pvefw_bootloader_systemd import configuration, entries, variables
 from pvefw_bootloader_systemd.entries import Entry
 
@@ -80,7 +80,9 @@ def _set_variable(version: str, efivars: Path, task: Task) -> bool:
     try:
         variables.write_text(efivars, VARIABLE, entries.entry_id(version).lower())
     except OSError as error:
-        task.log(f"The firmware's variables cannot be written ({error}): counting boots instead")
+        task.log(
+            f"The firmware's variables cannot be written ({cause_of(error)}): counting boots instead"
+        )
         return False
     return True
 

@@ -17,6 +17,7 @@ from pvefw.api import (
     RenewalFailedEvent,
     Unavailable,
     Urgency,
+    cause_of,
     hookimpl,
     run,
     setting,
@@ -142,7 +143,7 @@ class Mail:
             said = "; ".join(f"{who}: {_words(why)}" for who, (_, why) in error.recipients.items())
             raise ProviderError(f"{server}:{port}: {said}") from error
         except (OSError, smtplib.SMTPException) as error:
-            raise Unavailable(f"{server}:{port}: {error}") from error
+            raise Unavailable(f"{server}:{port}: {cause_of(error)}") from error
 
 
 def _words(said: bytes | str) -> str:

@@ -1,0 +1,383 @@
+"""What somebody may have meant: commands anywhere in the tree, options, and the line to type.
+
+Nothing is better than a silly suggestion: what fits several commands equally is not suggested, and a
+line is shown with its arguments only where it would be accepted.
+"""
+
+import contextlib
+import difflib
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import click
+
+from pvefw.cli import habits
+from pvefw.cli.framework import App
+from pvefw.cli.groups import PVEFW
+
+_CLOSE = 0.82
+"""How alike two words have to be (difflib's ratio)."""
+_SHORTEST = 4
+"""Letters of a word that may be mistyped; shorter ones are alike by chance."""
+_MOST = 3
+"""Suggestions."""
+_JOINTS = re.compile(r"[-_.:/]")
+"""Between words that were typed as one: ``cert-info``."""
+_SHOWING = ("list", "info", "get", "status", "show", "config")
+"""The command of a group that is suggested where only the group was named."""
+_IN_A_FILE = "Settings of a plugin are lines KEY=VALUE in a file: --data FILE"
+_LEVEL = 0.05
+_ABSENT, _WITHOUT_SENSE = 0.3, 0.6
+"""What a word of the command costs that was not typed, and what one that was typed and is not in it."""
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    path: tuple[str, ...]
+    score: float
+    used: int
+    """How many of the words that follow the unknown one are in the command's name."""
+
+
+def _paths() -> list[tuple[str, ...]]:
+    return [path for path, _, _ in walk() if path]
+
+
+def walk() -> Iterator[tuple[tuple[str, ...], click.Command, click.Context]]:
+    """Every group and command, with its words; those that cannot be imported are left out."""
+    yield from _walk((), PVEFW, click.Context(PVEFW, info_name="pvefw", obj=App()))
+
+
+def _walk(
+    path: tuple[str, ...], command: click.Command, ctx: click.Context
+) -> Iterator[tuple[tuple[str, ...], click.Command, click.Context]]:
+    yield path, command, ctx
+    if isinstance(command, click.Group):
+        for name in command.list_commands(ctx):
+            with contextlib.suppress(Exception):  # another distribution's, broken
+                inner = command.get_command(ctx, name)
+                if inner is not None:
+                    below = click.Context(inner, parent=ctx, info_name=name)
+                    yield from _walk((*path, name), inner, below)
+
+
+def _found(path: Sequence[str]) -> tuple[click.Command, click.Context]:
+    return next((command, ctx) for at, command, ctx in walk() if at == tuple(path))
+
+
+# --- commands -------------------------------------------------------------------------------------
+
+
+def command(before: Sequence[str], unknown: str, rest: Sequence[str]) -> str:
+    """A hint about a command that does not exist, or nothing.
+
+    :param before: the groups that exist.
+    :param rest: the words and options that follow.
+    """
+    for words in ([*before, unknown], [unknown]):
+        if said := habits.COMMANDS.get(" ".join(words)):
+            return said
+    following = [one for one in rest if not one.startswith("-")][:2]
+    if not before and unknown in habits.GENERIC and not following:
+        return ""
+    best = _best(before, unknown, following)
+    if not best and (parts := [one for one in _JOINTS.split(unknown) if one])[1:]:
+        best = [replace(one, used=0) for one in _best(before, parts[0], parts[1:])]
+    if not best or len(best) > _MOST:
+        return ""
+    remaining = {one.path: _without(rest, following[: one.used]) for one in best}
+    return "Did you mean: " + ", or ".join(
+        line(_showing(one.path), remaining[one.path]) for one in best
+    )
+
+
+def _best(before: Sequence[str], unknown: str, following: Sequence[str]) -> list[_Candidate]:
+    """The commands that fit best, all equally."""
+    found = [one for path in _paths() if (one := _weighed(path, before, unknown, following))]
+    highest = max((one.score for one in found), default=0.0)
+    return [one for one in found if one.score > highest - _LEVEL]
+
+
+def _weighed(
+    path: tuple[str, ...], before: Sequence[str], unknown: str, following: Sequence[str]
+) -> _Candidate | None:
+    """How well a command fits what was typed; ``None`` where its last word was not typed at all."""
+    left, score, used = list(path), 0.0, 0
+    matched: list[str] = []
+    for number, word in enumerate([*before, unknown, *following]):
+        index, weight = max(
+            ((at, _alike(word, token)) for at, token in enumerate(left)),
+            key=lambda one: one[1],
+            default=(0, 0.0),
+        )
+        behind = number - len(before)
+        if weight:
+            left.pop(index)
+            matched.append(word)
+            used = max(used, behind)
+        elif behind > 0:
+            break
+        score += weight or -_WITHOUT_SENSE
+    elsewhere = unknown not in matched or not set(before) <= set(matched)
+    if path[-1] in left or (elsewhere and set(matched) - {*before} <= habits.GENERIC):
+        return None
+    if unknown not in matched and (left or not used):
+        return None
+    score -= _ABSENT * len(left)
+    return _Candidate(path, score, used) if score > _LEVEL else None
+
+
+def _alike(word: str, token: str) -> float:
+    """How surely a word means a word of a command: 1 surely, 0 not at all."""
+    word = word.lower().replace("_", "-").lstrip("-")
+    if word == token:
+        return 1.0
+    if word in (f"{token}s", f"{token}es"):
+        return 0.9
+    if word in habits.SAME.get(token, ()):
+        return 0.75
+    if len(word) < _SHORTEST:
+        return 0.0
+    if token.startswith(word):
+        return 0.7
+    swapped = word[0] == token[0] and sorted(word) == sorted(token)
+    return 0.8 if swapped or difflib.SequenceMatcher(None, word, token).ratio() >= _CLOSE else 0.0
+
+
+def _showing(path: tuple[str, ...]) -> tuple[str, ...]:
+    """A command itself; for a group that does nothing by itself, the one of its commands that shows."""
+    inner = [(*path, name) for name in _SHOWING]
+    group, _ = _found(path)
+    if not isinstance(group, click.Group) or group.invoke_without_command:
+        return path
+    return next((one for one in inner if one in _paths()), path)
+
+
+def _without(rest: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The line without words that are in the command's name already."""
+    left = list(rest)
+    for word in words:
+        left.remove(word)
+    return left
+
+
+def line(path: Sequence[str], rest: Sequence[str] = ()) -> str:
+    """What to type: with what was typed, where the command accepts that; else with what it needs."""
+    given = list(rest)
+    option = habits.WORDS.get(" ".join(path), "")
+    attempts = [given]
+    if option and given and all(habits.GUESTS.fullmatch(one) for one in given):
+        attempts.append([option, ",".join(given)])
+    for words in attempts:
+        if words and accepted([*path, *words]):
+            return shlex.join(["pvefw", *path, *words])
+    found, ctx = _found(path)
+    return " ".join(["pvefw", *path, *needed(found, ctx)])
+
+
+def needed(found: click.Command, ctx: click.Context) -> list[str]:
+    """What a command cannot do without, as words to fill in."""
+    words = []
+    for param in found.get_params(ctx):
+        if not param.required:
+            continue
+        if isinstance(param, click.Argument):
+            words += re.findall(r"(?<!\[)\b[A-Z]+\b(?!\])", name_of(param))
+        else:
+            words += [param.opts[0], param.metavar or "VALUE"]
+    if isinstance(found, click.Group) and not found.invoke_without_command:
+        words.append("--help")
+    return words
+
+
+def name_of(param: click.Parameter) -> str:
+    """What a parameter is called: ``--limit``, or ``VERSION``."""
+    if isinstance(param, click.Option):
+        return max(param.opts, key=len)
+    return param.metavar or (param.name or "").strip("_").upper()
+
+
+def close(word: str, known: Sequence[str]) -> str:
+    """The known word that is meant by a mistyped one, or nothing."""
+    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=_CLOSE)), "")
+
+
+def accepted(words: Sequence[str]) -> bool:
+    """Whether a command line would be accepted. Nothing of it is run."""
+    if {"--help", "-h", "--version"} & set(words):
+        return False
+    try:
+        found: click.Command = PVEFW
+        ctx = found.make_context("pvefw", list(words), obj=App())
+        while isinstance(found, click.Group):
+            rest = [*ctx._protected_args, *ctx.args]  # noqa: SLF001 - as click's own Group.invoke
+            if not rest:
+                return found.invoke_without_command
+            name, inner, rest = found.resolve_command(ctx, rest)
+            if inner is None:
+                return False
+            ctx, found = inner.make_context(name, rest, parent=ctx), inner
+    except Exception:  # noqa: BLE001 - whatever another distribution's command raises
+        return False
+    return True
+
+
+# --- options --------------------------------------------------------------------------------------
+
+
+def option(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
+    """A hint about an option that a command does not have, or nothing.
+
+    :param given: the option, with its dashes and without its value.
+    :param rest: all that was typed behind the command's name.
+    """
+    bare = given.lstrip("-")
+    found, ctx = _found(path)
+    own = _options(found, ctx)
+    counterpart = habits.OPTIONS.get(bare, "")
+    if counterpart.partition(" ")[0] in own:
+        return _instead(path, given, counterpart, rest)
+    if meant := _own_option(bare, own):
+        return _instead(path, given, meant, rest)
+    for param in found.params:
+        if isinstance(param, click.Argument) and bare.upper() in name_of(param).split():
+            alone = [one for one in rest if one != given]
+            shown = line(path, alone) if accepted([*path, *alone]) else line(path)
+            return f"{bare.upper()} is given without an option: {shown}"
+    if isinstance(found, click.Group) and (moved := _moved(path, given, rest)):
+        return f"Options of a command are behind it: {moved}"
+    said = habits.REMARKS.get(f"{' '.join(path)} {bare}") or habits.REMARKS.get(bare)
+    said = said or _elsewhere(path, given, rest) or _as_word(path, bare)
+    return said or (_IN_A_FILE if "--data" in own else "")
+
+
+def _options(found: click.Command, ctx: click.Context) -> list[str]:
+    """The options of a command."""
+    params = (one for one in found.get_params(ctx) if isinstance(one, click.Option))
+    return [name for param in params for name in param.opts]
+
+
+def _as_word(path: Sequence[str], bare: str) -> str:
+    """The line with an option's name as an argument, where a sister has the option; or nothing."""
+    sisters = [(one, ctx) for at, one, ctx in walk() if at[:-1] == tuple(path[:-1])]
+    if any(f"--{bare}" in _options(one, ctx) for one, ctx in sisters) and accepted([*path, bare]):
+        return f"Did you mean: {shlex.join(['pvefw', *path, bare])}"
+    return ""
+
+
+def _own_option(bare: str, own: Sequence[str]) -> str:
+    """The command's option that may be meant, or nothing."""
+    plain = bare.lower().replace("_", "-")
+    if f"--{plain}" in own:
+        return f"--{plain}"
+    if len(plain) < _SHORTEST - 1:
+        return ""
+    begins = sorted(one for one in own if one.startswith(f"--{plain}"))
+    return next(iter(begins), "") or close(f"--{plain}", own)
+
+
+def _instead(path: Sequence[str], given: str, meant: str, rest: Sequence[str]) -> str:
+    """The whole line with the right option, where that is accepted; else the option."""
+    words = _replaced(rest, given, meant)
+    if accepted([*path, *words]):
+        return f"Did you mean: {shlex.join(['pvefw', *path, *words])}"
+    return f"Did you mean: {meant}"
+
+
+def _replaced(rest: Sequence[str], given: str, meant: str) -> list[str]:
+    """A line with another option, and perhaps its value, in place of one."""
+    words: list[str] = []
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if name == given:
+            words += [*meant.split(), *([value] if equals else [])]
+        else:
+            words.append(word)
+    return words
+
+
+def _moved(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
+    """The line with an option, and perhaps its value, behind the command that has it; or nothing."""
+    at = next((n for n, one in enumerate(rest) if one.partition("=")[0] == given), len(rest))
+    for taken in (1, 2):
+        words = [*rest[:at], *rest[at + taken :]]
+        inner = [one for one in _paths() if list(one) == [*path, *words][: len(one)]]
+        if not inner:
+            continue
+        own = _options(*_found(max(inner, key=len)))
+        counterpart = habits.OPTIONS.get(given.lstrip("-"), "")
+        if counterpart.partition(" ")[0] not in own:
+            counterpart = _own_option(given.lstrip("-"), own)
+        line = [*path, *words, *_replaced(rest[at : at + taken], given, counterpart)]
+        if counterpart and accepted(line):
+            return shlex.join(["pvefw", *line])
+    return ""
+
+
+def _elsewhere(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
+    """The commands below the group, or in the tree, that have such an option, if they are few."""
+    name = f"--{given.lstrip('-')}"
+    for exactly in (True, False):
+        found: dict[tuple[str, ...], str] = {}
+        for at, one, ctx in walk():
+            for known in _options(one, ctx) if at[: len(path)] == tuple(path) else ():
+                longer = known.startswith(name) and len(name) > _SHORTEST + 1
+                if known == name or (longer and not exactly):
+                    found.setdefault(at, known)
+        if len(found) == 1:
+            ((at, known),) = found.items()
+            words = _replaced(rest, given, known)
+            if accepted([*at, *words]):
+                return f"Did you mean: {shlex.join(['pvefw', *at, *words])}"
+            return f"It is an option of: {line(at)}"
+    return ""
+
+
+# --- words too many -------------------------------------------------------------------------------
+
+
+def superfluous(path: Sequence[str], rest: Sequence[str], extra: Sequence[str]) -> str:
+    """A hint about words that a command does not take, or nothing.
+
+    :param rest: all that was typed behind the command's name.
+    """
+    found, ctx = _found(path)
+    own = _options(found, ctx)
+    key, equals, value = extra[0].partition("=")
+    kept = _without_last(rest, extra)
+    attempts = []
+    if f"--{key}" in own:
+        attempts.append([f"--{key}", *([value] if equals else []), *extra[1:]])
+    name = habits.WORDS.get(" ".join(path))
+    numbers = all(habits.GUESTS.fullmatch(one) for one in extra)
+    if name and (numbers or (name == "--vms" and not set(extra) <= habits.FILLING)):
+        attempts.append([name, ",".join(extra)])
+    for words in attempts:
+        if accepted([*path, *kept, *words]):
+            return f"Did you mean: {shlex.join(['pvefw', *path, *kept, *words])}"
+    if said := habits.SUPERFLUOUS.get(" ".join(path)):
+        return said
+    if "--data" in own:
+        return _IN_A_FILE
+    if path and path[-1] == "list" and (shown := _shown(path[:-1], extra)):
+        return f"Did you mean: {shown}"
+    return f"Without it: {shlex.join(['pvefw', *path, *kept])}" if accepted([*path, *kept]) else ""
+
+
+def _shown(group: Sequence[str], extra: Sequence[str]) -> str:
+    """The line that shows one thing rather than a list, or nothing."""
+    for name in _SHOWING if not set(extra) <= habits.FILLING else ():
+        if name != "list" and accepted([*group, name, *extra]):
+            return shlex.join(["pvefw", *group, name, *extra])
+    return ""
+
+
+def _without_last(rest: Sequence[str], extra: Sequence[str]) -> list[str]:
+    """The line without its words too many, which are its last ones of these."""
+    left = list(rest)[::-1]
+    for word in reversed(extra):
+        if word in left:
+            left.remove(word)
+    return left[::-1]

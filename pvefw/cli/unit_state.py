@@ -1,0 +1,86 @@
+"""Whether the units of pvefw would run: found out from files, and from systemd where it runs."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pvefw.host import programs
+from pvefw.store import files, units
+from pvefw.store.paths import Paths
+
+_PLACES = (units.DIRECTORY, *units.SHIPPED)
+_RUNS = re.compile(r"^Exec(?:Start|Stop)=[-@:+!]*(\S+)", re.MULTILINE)
+_CRON = re.compile(r"^(?:\S+ ){5}root (\S+)|^@reboot root (\S+)", re.MULTILINE)
+_CRON_FILE = "etc/cron.d/pvefw"
+
+
+def installed(paths: Paths) -> dict[str, str]:
+    """The units of pvefw that exist below the root, and the text of each; what is masked has none."""
+    from pvefw.boot import hooks
+    from pvefw.certs import timer
+    from pvefw.guests import units as guest_units
+
+    names = [one for texts in (timer, hooks, guest_units) for one in texts.texts("pvefw")]
+    found = {}
+    for name in names:
+        for place in _PLACES:
+            path = paths.below(f"{place}/{name}")
+            if path.is_symlink() or path.exists():
+                masked = path.is_symlink() and str(path.readlink()) == "/dev/null"
+                found[name] = "" if masked else (files.read_if_exists(path) or b"").decode()
+                break
+    return found
+
+
+def troubles(paths: Paths, *, renewal: bool) -> list[str]:
+    """What keeps units from running that should, a sentence each with what to do.
+
+    :param renewal: whether certificates are to be renewed by themselves.
+    """
+    found = installed(paths)
+    said = [line for name, text in found.items() for line in _unit(paths, name, text)]
+    cron = files.read_if_exists(paths.below(_CRON_FILE))
+    if cron is not None:
+        said += _programs(
+            paths, _CRON_FILE, [one or two for one, two in _CRON.findall(cron.decode())]
+        )
+    timer = "pvefw-renew.timer"
+    if renewal and cron is None and timer not in found:
+        said.append("nothing renews certificates by itself; install it: pvefw renew install-timer")
+    return said
+
+
+def _unit(paths: Paths, name: str, text: str) -> Iterator[str]:
+    written = paths.below(f"{units.DIRECTORY}/{name}")
+    if not text:
+        yield f"{name} is masked; run: systemctl unmask {name}"
+        return
+    yield from _programs(paths, name, _RUNS.findall(text))
+    if "[Install]" not in text:
+        return
+    if not _enabled(paths, name):
+        if written.exists():  # a package's own may be meant to wait for install-units
+            yield f"{name} is not enabled; run: systemctl enable --now {name}"
+    elif units.runs_systemd(paths):
+        yield from _now(name)
+
+
+def _enabled(paths: Paths, name: str) -> bool:
+    return any(paths.below("etc/systemd/system").glob(f"*.wants/{name}"))
+
+
+def _programs(paths: Paths, where: str, commands: Sequence[str]) -> Iterator[str]:
+    for command in dict.fromkeys(commands):
+        if command.startswith("/") and not paths.below(command.lstrip("/")).exists():
+            yield f"{where} runs {command}, which does not exist; install it again"
+
+
+def _now(name: str) -> Iterator[str]:
+    """What the running systemd says of a unit that is enabled."""
+    shown = programs.run(
+        ["systemctl", "show", "--property=ActiveState", "--value", name], check=False
+    )
+    state = shown.stdout.strip()
+    if state == "failed":
+        yield f"{name} has failed; see: systemctl status {name}"
+    elif state == "inactive" and name.endswith(".timer"):
+        yield f"{name} does not run; run: systemctl start {name}"

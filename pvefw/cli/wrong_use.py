@@ -1,0 +1,185 @@
+"""Explains wrong use: one sentence with the cause, and the next step.
+
+click says what it could not parse; its words are for programmers. What was meant is looked for by
+:mod:`pvefw.cli.meant`.
+"""
+
+import re
+from collections.abc import Sequence
+
+import click
+
+from pvefw.cli import meant
+from pvefw.cli.framework import App, NoSuchCommand
+
+_EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
+_VALUE = re.compile(r"^'?(.*?)'? is not ", re.DOTALL)
+_LONGEST = 60
+"""Characters of what was typed that are repeated."""
+
+
+def explain(app: App, error: click.UsageError) -> tuple[str, str]:
+    """The sentence, and the hint."""
+    ctx = error.ctx
+    if ctx is None:
+        return f"pvefw: {_plain(error.format_message())}", "See: pvefw --help"
+    path = ctx.command_path.split()[1:]
+    rest = _behind(app.arguments, path)
+    said, hint = _explained(error, ctx, path, rest)
+    return f"{ctx.command_path}: {said}", hint or f"See: {ctx.command_path} --help"
+
+
+def _explained(
+    error: click.UsageError, ctx: click.Context, path: Sequence[str], rest: Sequence[str]
+) -> tuple[str, str]:
+    match error:
+        case NoSuchCommand():
+            said = f"there is no command '{_short(error.name)}'"
+            return said, meant.command(path, error.name, error.rest) or _commands(ctx)
+        case click.NoSuchOption():
+            given = _typed(error.option_name, rest)
+            return f"there is no option {_short(given)}", meant.option(path, given, rest)
+        case click.BadOptionUsage():
+            return _value_missing(error, ctx)
+        case click.MissingParameter():
+            return _missing(error, path)
+        case click.BadParameter():
+            return _bad_value(error, path)
+    extra = _EXTRA.match(error.message)
+    if extra:
+        words = _last(rest, extra[1])
+        said = f"unexpected argument: {_short(' '.join(words))}"
+        return said, meant.superfluous(path, rest, words)
+    return _plain(error.format_message()), ""
+
+
+def _behind(arguments: Sequence[str], path: Sequence[str]) -> list[str]:
+    """What was typed behind the name of the command: options may be between its words."""
+    left, names = list(arguments), list(path)
+    while names and left:
+        if left.pop(0) == names[0]:
+            names.pop(0)
+    return list(arguments) if names else left
+
+
+def _last(rest: Sequence[str], joined: str) -> list[str]:
+    """The words that click has joined."""
+    for start in range(len(rest) - 1, -1, -1):
+        words = [one for one in rest[start:] if one in joined]
+        if " ".join(words) == joined:
+            return words
+    return joined.split()
+
+
+def _typed(option: str, rest: Sequence[str]) -> str:
+    """An option as it was typed: click takes ``-abc`` for ``-a``."""
+    if option.startswith("--"):
+        return option
+    return next((one.partition("=")[0] for one in rest if one.startswith(option)), option)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _plain(message: str) -> str:
+    """A message of click's as a part of a sentence."""
+    said = " ".join(message.split()).rstrip(".")
+    return said[:1].lower() + said[1:] if said[1:2].islower() else said
+
+
+def _commands(ctx: click.Context) -> str:
+    """The commands of a small group."""
+    group = ctx.command
+    if ctx.parent is None or not isinstance(group, click.Group):
+        return ""
+    return f"Commands: {', '.join(group.list_commands(ctx))}. See: {ctx.command_path} --help"
+
+
+# --- values ---------------------------------------------------------------------------------------
+
+
+def _value_missing(error: click.BadOptionUsage, ctx: click.Context) -> tuple[str, str]:
+    param = next(
+        (one for one in ctx.command.get_params(ctx) if error.option_name in one.opts), None
+    )
+    name = meant.name_of(param) if param else error.option_name
+    if "not take" in error.message:
+        return f"{name} takes no value", f"Give it alone: {name}"
+    takes = _takes(param) if param else ""
+    takes = f"{name} takes {takes}. " if takes else ""
+    return f"{name}: the value is missing", f"{takes}See: {ctx.command_path} --help"
+
+
+def _takes(param: click.Parameter) -> str:
+    """What may be given to a parameter, in words."""
+    kind = param.type
+    if isinstance(kind, click.Choice):
+        return _or([str(one) for one in kind.choices])
+    if isinstance(kind, click.IntRange):
+        return _whole(kind)
+    if kind is click.INT:
+        return "a whole number"
+    if param.metavar and re.fullmatch(r"[a-z0-9]+(\|[a-z0-9]+)+", param.metavar):
+        return _or(param.metavar.split("|"))
+    if isinstance(kind, click.Path):
+        return "a file" if kind.file_okay else "a directory"
+    return " or ".join(
+        (param.metavar or "a value").replace(",…", ", several with commas").split("|")
+    )
+
+
+def _whole(kind: click.IntRange) -> str:
+    if kind.max is None:
+        return f"a whole number, {kind.min} or more"
+    return f"a whole number from {kind.min or 0} to {kind.max}"
+
+
+def _or(words: Sequence[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
+
+def _missing(error: click.MissingParameter, path: Sequence[str]) -> tuple[str, str]:
+    param = error.param
+    if param is None:
+        return _plain(error.format_message()), ""
+    name = meant.name_of(param)
+    name = " ".join(re.findall(r"(?<!\[)\b[A-Z]+\b(?!\])", name)) or name
+    example = f"Give it: {meant.line(path)}"
+    if isinstance(param.type, click.Choice):
+        return f"{name} is missing", f"Choose from: {_listed(param.type)}. {example}"
+    return f"{name} is missing", f"{example}\nSee: {' '.join(['pvefw', *path])} --help"
+
+
+def _listed(kind: "click.Choice[str]") -> str:
+    return ", ".join(map(str, kind.choices))
+
+
+def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str]:
+    param = error.param
+    if param is None:
+        return _plain(error.message), ""
+    name, kind = meant.name_of(param), param.type
+    value = _VALUE.match(error.message)
+    given = _short(value[1]) if value else ""
+    if isinstance(kind, click.Choice) and value:
+        close = meant.close(given, [str(one) for one in kind.choices])
+        doubt = f" (did you mean {close}?)" if close else ""
+        order = isinstance(param, click.Argument) and not close
+        usage = f" In this order: {meant.line(path)}" if order else ""
+        return f"{name}: '{given}' is not valid{doubt}", f"Choose from: {_listed(kind)}.{usage}"
+    if type(kind) in (click.types.IntParamType, click.IntRange) and value:
+        return f"{name}: '{given}' is not {_takes(param)}", ""
+    if isinstance(kind, click.Path) and "does not exist" in error.message:
+        return _no_such_file(error, name, "a file" if kind.file_okay else "a directory")
+    return f"{name}: {_plain(error.message)}", ""
+
+
+def _no_such_file(error: click.BadParameter, name: str, what: str) -> tuple[str, str]:
+    given = error.message.partition("'")[2].rpartition("'")[0]
+    if "=" in given:  # a setting, perhaps a secret: it is not repeated
+        return f"{name}: this is not the name of {what}", f"{name} takes {what} with such lines."
+    return (
+        f"{name}: there is no {what[2:]} {_short(given)}",
+        f"{name} takes {what}: check the path.",
+    )
