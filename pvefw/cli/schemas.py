@@ -187,6 +187,7 @@ _CERTIFICATES = _object(
                     "urgency": _one_of("", "notice", "warning", "critical", "expired"),
                     "failures": _number("tries in a row"),
                     "doubt": _text("why the authority would refuse the renewal, or empty"),
+                    "revoked": _flag("whether a node has revoked it, or one with its key"),
                     "line": _text("for people"),
                 }
             )

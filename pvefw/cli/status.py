@@ -50,13 +50,17 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     node = Node.open(paths)
     found = renewal_plan.overview(node, now)
     pending = deploy.pending(node)
-    bad = [one for one in found if one["failures"] or one["urgency"] != "notice" or one["doubt"]]
+    bad = [one for one in found if _is_bad(one)]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
     if not lines:
         return Part(NONE, ["no certificates"], {"certificates": [], "not-deployed": []})
     data = {"certificates": found, "not-deployed": list(pending)}
     return Part(ATTENTION if bad or pending else OK, [str(one) for one in lines], data)
+
+
+def _is_bad(one: Mapping[str, Any]) -> bool:
+    return bool(one["failures"] or one["urgency"] != "notice" or one["doubt"] or one["revoked"])
 
 
 def _credentials(paths: "Paths", now: datetime) -> Part:
