@@ -13,7 +13,10 @@ PRIMITIVES = {"pvefw/host/foreign.py", "pvefw/host/durable.py", "pvefw/store/fil
 ALLOWED = {
     ("pvefw/cli/streams.py", "os.open"): "/dev/null",
     ("pvefw/cli/detached.py", "os.open"): "/dev/null",
-    ("pvefw/store/leases.py", ".mkdir"): "a cluster lock: a directory of pmxcfs, which has no links",
+    (
+        "pvefw/store/leases.py",
+        ".mkdir",
+    ): "a cluster lock: a directory of pmxcfs, which has no links",
     ("pvefw/store/leases.py", ".rmdir"): "as above",
     ("pvefw/store/leases.py", "os.utime"): "as above",
     ("pvefw/boot/esp_files.py", "os.mkdir"): "from a handle",
