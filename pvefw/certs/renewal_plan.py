@@ -64,6 +64,8 @@ class Planned:
         names = self.info.san[0] if self.info.san else self.info.subject
         more = f" and {len(self.info.san) - 1} more" if len(self.info.san) > 1 else ""
         head = f"{self.info.filename} ({names}{more}): "
+        if self.info.not_after <= now:
+            head += f"expired since {self.info.not_after:%Y-%m-%d %H:%M} UTC; "
         if self.decision is None:
             return f"{head}not renewed: {self.note}"
         if self.held_back(now):

@@ -193,6 +193,9 @@ _CERTIFICATES = _object(
             )
         ),
         "not-deployed": _texts("observers that do not know the certificate yet"),
+        "timer?": _flag(
+            "something runs `pvefw renew` by itself; only where there is something to renew"
+        ),
     }
 )
 _GUESTS = _object(
@@ -418,8 +421,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "ok": _flag("nothing needs attention"),
             "parts": _object(
                 {
-                    "certificates": _part(_CERTIFICATES),
-                    "credentials": _part(
+                    "certificates?": _part(_CERTIFICATES),
+                    "credentials?": _part(
                         _object(
                             {
                                 "expires": {
@@ -429,13 +432,13 @@ SCHEMAS: Mapping[str, Schema] = {
                             }
                         )
                     ),
-                    "records": _part(_object({"warnings": _texts("what to do, and by when")})),
-                    "tasks": _part(
+                    "records?": _part(_object({"warnings": _texts("what to do, and by when")})),
+                    "tasks?": _part(
                         _object({"failed": _list(_object(_TASK)), "running": _list(_object(_TASK))})
                     ),
-                    "boot": _part(_BOOT_SUMMARY),
-                    "guests": _part(_GUESTS),
-                    "ksm": _part(_KSM),
+                    "boot?": _part(_BOOT_SUMMARY),
+                    "guests?": _part(_GUESTS),
+                    "ksm?": _part(_KSM),
                 }
             ),
         }

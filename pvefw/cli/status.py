@@ -24,6 +24,8 @@ _SECONDS = 10.0
 """How long a part may take."""
 _DAY = 24 * 60 * 60
 _ENDS_SOON = 30 * _DAY
+_CRITICAL = ("critical", "expired")
+_NO_TIMER = "nothing runs `pvefw renew` by itself; install the timer: pvefw renew install-timer"
 _MOST_LINES = 5
 """So many failed tasks are named."""
 
@@ -38,13 +40,15 @@ class Part:
     lines: Sequence[str]
     """For people."""
     data: Mapping[str, Any] = field(default_factory=dict)
+    critical: bool = False
+    """Somebody should act now: users of this node are affected, or soon are."""
 
 
 # --- the parts ------------------------------------------------------------------------------------
 
 
 def _certificates(paths: "Paths", now: datetime) -> Part:
-    from pvefw.certs import deploy, renewal_plan
+    from pvefw.certs import deploy, renewal_plan, timer
     from pvefw.store.node import Node
 
     node = Node.open(paths)
@@ -53,10 +57,15 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     bad = [one for one in found if _is_bad(one)]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
+    data: dict[str, Any] = {"certificates": found, "not-deployed": list(pending)}
+    if any(one["due"] for one in found):
+        data["timer"] = timer.is_installed(paths)
+        lines += [] if data["timer"] else [_NO_TIMER]
     if not lines:
-        return Part(NONE, ["no certificates"], {"certificates": [], "not-deployed": []})
-    data = {"certificates": found, "not-deployed": list(pending)}
-    return Part(ATTENTION if bad or pending else OK, [str(one) for one in lines], data)
+        return Part(NONE, ["no certificates"], data)
+    well = not (bad or pending) and data.get("timer", True)
+    critical = any(one["urgency"] in _CRITICAL or one["revoked"] for one in bad)
+    return Part(OK if well else ATTENTION, [str(one) for one in lines], data, critical)
 
 
 def _is_bad(one: Mapping[str, Any]) -> bool:
@@ -208,31 +217,40 @@ def _look(name: str, paths: "Paths", now: datetime) -> Part:
 
 
 @click.command(cls=Command)
+@click.argument("parts", metavar="[PART]...", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option(
+    "--check", is_flag=True, help="One line for monitoring, as a plugin of Nagios prints it."
+)
 @output_option
 @pass_app
-def status(app: App) -> int:
-    """Show how this node is.
+def status(app: App, parts: Sequence[str], check: bool) -> int:
+    """Show how this node is, or only some PARTs of it.
 
     Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
     and memory that is saved by merging pages. The exit status is 1 where something needs attention or
-    could not be found out.
+    could not be found out; with --check, 0 for OK, 1 for WARNING, 2 for CRITICAL, 3 for UNKNOWN.
     """
     from concurrent.futures import ThreadPoolExecutor
 
     from pvefw.host.clock import SystemClock
 
     paths, now = app.paths, SystemClock().now()
-    with ThreadPoolExecutor(len(PARTS)) as pool:
-        found = dict(zip(PARTS, pool.map(lambda name: _look(name, paths, now), PARTS), strict=True))
+    names = [one for one in PARTS if one in parts or not parts]
+    with ThreadPoolExecutor(len(names)) as pool:
+        found = dict(zip(names, pool.map(lambda name: _look(name, paths, now), names), strict=True))
+    if check:
+        from pvefw.cli import monitoring
+
+        return monitoring.show(found, now)
     good = all(one.state in (OK, NONE) for one in found.values())
     if app.output_format == "text":
         _show(app, found)
     else:
-        parts = {
+        said = {
             name: {"state": one.state, "lines": list(one.lines), "data": dict(one.data)}
             for name, one in found.items()
         }
-        show_value(app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": parts})
+        show_value(app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": said})
     return 0 if good else 1
 
 
