@@ -216,6 +216,19 @@ def _look(name: str, paths: "Paths", now: datetime) -> Part:
         return Part(FAILED, [f"internal error: {type(error).__name__}: {said}"])
 
 
+def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str, Part]:
+    """Look at parts of a node, side by side.
+
+    :param wanted: names of :data:`PARTS`; none for all.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    names = [one for one in PARTS if one in wanted or not wanted]
+    with ThreadPoolExecutor(len(names)) as pool:
+        looked = pool.map(lambda name: _look(name, paths, now), names)
+        return dict(zip(names, looked, strict=True))
+
+
 @click.command(cls=Command)
 @click.argument("parts", metavar="[PART]...", nargs=-1, type=click.Choice(list(PARTS)))
 @click.option(
@@ -230,14 +243,10 @@ def status(app: App, parts: Sequence[str], check: bool) -> int:
     and memory that is saved by merging pages. The exit status is 1 where something needs attention or
     could not be found out; with --check, 0 for OK, 1 for WARNING, 2 for CRITICAL, 3 for UNKNOWN.
     """
-    from concurrent.futures import ThreadPoolExecutor
-
     from pvefw.host.clock import SystemClock
 
     paths, now = app.paths, SystemClock().now()
-    names = [one for one in PARTS if one in parts or not parts]
-    with ThreadPoolExecutor(len(names)) as pool:
-        found = dict(zip(names, pool.map(lambda name: _look(name, paths, now), names), strict=True))
+    found = look(paths, now, parts)
     if check:
         from pvefw.cli import monitoring
 

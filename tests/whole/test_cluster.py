@@ -256,6 +256,20 @@ def make_due(host):
     host.paths.renewal_state.write_text(json.dumps(state))
 
 
+def test_what_is_said_of_quorum(three):
+    """As Proxmox VE's own API does, to those who decide by it."""
+    node = three.hosts[2]
+
+    def said():
+        words = ["api", "get", "/cluster/ha/status/current", "--output-format", "json"]
+        [found] = json.loads(node.run(*words))
+        return found["quorate"], found["status"]
+
+    assert said() == (1, "OK")
+    three.cluster.cut("pve3")
+    assert said() == (0, "No quorum on node 'pve3'!")
+
+
 @pytest.mark.parametrize("command", ["startall", "boot-guests"])
 def test_guests_wait_for_quorum(three, command):
     """Which backends there are is only looked at then: what is known before may be old."""
