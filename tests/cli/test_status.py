@@ -114,8 +114,8 @@ def test_a_renewal_that_failed(paths, parts):
 @pytest.mark.parametrize(
     ("file", "text", "runs"),
     [
-        ("etc/cron.d/mine", "0 3 * * * root /opt/bin/pvefw renew\n", True),
-        ("etc/crontab", "0 3 * * * root /opt/bin/pvefw --node pve1 renew >/dev/null\n", True),
+        ("etc/cron.d/mine", "0 3 * * * root /usr/local/bin/pvefw renew\n", True),
+        ("etc/crontab", "0 3 * * * root /usr/local/bin/pvefw --node pve1 renew >/dev/null\n", True),
         ("etc/crontab", "# 0 3 * * * root pvefw renew\n", False),
         ("etc/cron.d/mine", "0 3 * * * root certbot renew\n", False),
         ("etc/systemd/system/timers.target.wants/pvefw-renew.timer", "", True),
