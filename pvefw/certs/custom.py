@@ -7,8 +7,9 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from pvefw.certs import chain, deploy, install, node_certificate, renewal
+from pvefw.certs import chain, deploy, install, node_certificate, renewal, revocation
 from pvefw.certs.renewal import Record
+from pvefw.certs.revocation import Revoked
 from pvefw.core.errors import CertificateError, NotFound, UsageError
 from pvefw.core.model import Task
 from pvefw.store import files
@@ -48,6 +49,9 @@ def set_pair(
     check_use(parsed[0], what)
     check_complete(parsed, task, what)
     _tell_of_changes(chain.parse(certificate, what), parsed, task)
+    revoked = Revoked.load(paths).find(parsed[0])
+    if revoked:
+        task.warn(f"Clients may refuse this certificate: {revocation.said(revoked)}")
     deploy.prepare(paths)
     event = install.install_pair(paths, certificate, key, task, now)
     renewal.keep(paths, chain.describe(paths.proxy_certificate, ordered), Record(custom=True))

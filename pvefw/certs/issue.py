@@ -1,30 +1,31 @@
-"""Orders, renews and revokes the certificate of a node."""
+"""Orders the certificate of a node, or takes it over from another one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.x509 import ReasonFlags
 
 from pvefw import instances
 from pvefw.acme.choice import Way
 from pvefw.acme.client import Client, Order
-from pvefw.acme.jws import AccountKey
 from pvefw.acme.order import OrderFlow
 from pvefw.acme.renewal_info import certificate_id
 from pvefw.certs import accounts as account_use
-from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, sharing, solvers
+from pvefw.certs import chain, deploy, install, keys, renewal, revoke, sharing, solvers
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.progress import Progress, Wanted
+from pvefw.certs.progress import Progress, Wanted, forget_order
 from pvefw.certs.renewal import Record
+from pvefw.certs.revocation import Revoked
+from pvefw.certs.sharing import Found
 from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
     AcmeProtocolError,
     AcmeUnreachable,
+    CertificateError,
     ConfigError,
     DeadlineExceeded,
+    Locked,
     NotFound,
     UsageError,
 )
@@ -33,7 +34,7 @@ from pvefw.core.model import Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import SystemClock
 from pvefw.store import accounts as account_store
-from pvefw.store import files, locks
+from pvefw.store import files, leases, locks
 from pvefw.store.accounts import Account
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
@@ -90,71 +91,32 @@ def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> No
     """
     with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
         install.recover(paths)
-        files.check_writable(paths.node_dir())
         node = Node.open(paths)
-        cleanup.cleanup_first(node, task)
-        wanted = _wanted(node)
-        before = _current(paths)
-        others = sharing.partners(node)
+        wanted, others = _wanted(node), sharing.partners(node)
         with sharing.turn(node, others, task):
-            now = SystemClock().now()
-            found = sharing.newer(node, others, before, now)
+            files.check_writable(paths.node_dir())
+            cleanup.cleanup_first(node, task)
+            before = _current(paths)
+            found = sharing.newer(node, others, before, SystemClock().now())
             if found and not ordered_in_any_case:
-                task.log(f"Node {found.node} has this certificate already; taking it over")
-                account = wanted.account
-                _install(paths, found.certificate, found.key, _url_of(paths, account), task)
+                account = _take_over(wanted, found, before, task)
             else:
                 account = _order(paths, wanted, before, task)
     deploy.deploy(node, task)
     if before and node.is_on("revoke-replaced"):
-        _revoke_replaced(paths, before, account, task)
+        revoke.revoke_replaced(node, before, account, task)
 
 
-def revoke(paths: Paths, task: Task) -> None:
-    """Revoke the certificate at its authority and remove it from the node.
+def _take_over(wanted: Wanted, found: Found, before: CertificateInfo | None, task: Task) -> str:
+    """Install what another node has. An order of ours that was interrupted is over with that.
 
-    :raises NotFound: there is no certificate.
-    :raises AcmeError: the authority refuses; the certificate stays.
+    :returns: the account that it was ordered from.
     """
-    certificate = chain.parse(install.service_certificate(paths), str(paths.proxy_certificate))[0]
-    task.log("Loading ACME account details")
-    node = Node.open(paths)
-    account = account_use.load(paths, node.account, task)
-    with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
-        task.log("Revoking old certificate")
-        _revoke(paths, client, certificate.public_bytes(serialization.Encoding.DER), task)
-    node_certificate.ensure(paths, task, SystemClock().now())
-    install.remove_pair(paths, task)
-    deploy.reload_service(node, task)
-
-
-def _revoke_replaced(paths: Paths, before: CertificateInfo, account_name: str, task: Task) -> None:
-    """Revoke a certificate that is no longer in use. Should that fail, it just runs out."""
-    old = x509.load_pem_x509_certificate(before.pem.encode())
-    try:
-        account = account_use.load(paths, account_name, task)
-        with account_use.connect(account, task, _ORDER_SECONDS) as (client, _):
-            task.log("Revoking the certificate that was replaced")
-            superseded = _REASONS[ReasonFlags.superseded]
-            client.revoke(old.public_bytes(serialization.Encoding.DER), superseded)
-    except AcmeError as error:
-        task.warn(f"The certificate that was replaced is not revoked: {error.message}")
-
-
-_REASONS = {ReasonFlags.superseded: 4}
-"""RFC 5280 section 5.3.1."""
-
-
-def _revoke(paths: Paths, client: Client, certificate: bytes, task: Task) -> None:
-    """By the account; by the certificate's own key where it was ordered by another account."""
-    try:
-        client.revoke(certificate)
-    except AcmeProblem as problem:
-        if problem.type != "unauthorized":
-            raise
-        task.log("The account may not revoke it; revoking with the certificate's own key")
-        pem, what = files.read(paths.proxy_key).decode(), str(paths.proxy_key)
-        client.revoke(certificate, key=AccountKey.from_pem(pem, what))
+    paths = wanted.node.paths
+    task.log(f"Node {found.node} has this certificate already; taking it over")
+    _install(paths, found.certificate, found.key, _url_of(paths, wanted.account), before, task)
+    forget_order(paths)
+    return wanted.account
 
 
 def _current(paths: Paths) -> CertificateInfo | None:
@@ -203,12 +165,14 @@ def _order_from(
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
         flow = OrderFlow(client, transport, answering, task)
         progress = Progress(paths, wanted, account.location)
-        replaces = _replaces(paths, client, before, account)
-        valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted, replaces, task)
-        pem = flow.download(valid, wanted.node.get("preferred-chain"))
+        pem = _resume(flow, progress, wanted, before, task)
+        if pem is None:
+            replaces = _replaces(paths, client, before, account)
+            valid = _obtain(flow, progress, wanted, replaces, task)
+            pem = flow.download(valid, wanted.node.get("preferred-chain"))
     try:
-        chain.check_ordered(pem, wanted.identifiers, progress.key, f"order {valid.url}")
-        _install(paths, pem, keys.to_pem(progress.key), account.location, task)
+        chain.check_ordered(pem, wanted.identifiers, progress.key, f"order {progress.url}")
+        _install(paths, pem, keys.to_pem(progress.key), account.location, before, task)
     finally:
         progress.end()  # a certificate that cannot be used is no reason to download it for ever
 
@@ -221,11 +185,27 @@ def _url_of(paths: Paths, account: str) -> str:
         return ""
 
 
-def _install(paths: Paths, pem: bytes, key: bytes, account: str, task: Task) -> None:
+def _install(
+    paths: Paths,
+    pem: bytes,
+    key: bytes,
+    account: str,
+    before: CertificateInfo | None,
+    task: Task,
+) -> None:
     """Replace the pair, and keep whose it is.
 
     :param account: the URL of the account that it was ordered with.
+    :param before: what it is to replace.
+    :raises Locked: somebody has put another one there meanwhile, or the turn to order has been lost.
     """
+    leases.check()
+    there = _current(paths)
+    if there and (before is None or there.fingerprint != before.fingerprint):
+        raise Locked(
+            f"{paths.proxy_certificate}: another certificate was installed while this one was ordered",
+            hint="That one is still in place. Replace it with: pvefw acme cert order --force",
+        )
     deploy.prepare(paths)
     install.install_pair(paths, pem, key, task, SystemClock().now())
     renewal.keep(
@@ -249,19 +229,54 @@ def _replaces(
     return certificate_id(x509.load_pem_x509_certificate(before.pem.encode()))
 
 
-def _resume(flow: OrderFlow, progress: Progress, task: Task) -> Order | None:
-    """Go on with an order that was interrupted.
+def _resume(
+    flow: OrderFlow,
+    progress: Progress,
+    wanted: Wanted,
+    before: CertificateInfo | None,
+    task: Task,
+) -> bytes | None:
+    """The certificate of an order that was interrupted; ``None`` where a new one has to be placed.
 
-    The authority may have come while nobody answered; then that order is lost, and a new one is placed.
+    The authority may have come while nobody answered; then that order is lost. And much may have happened
+    since: its certificate must be better than the one that is there.
+
+    :raises AcmeUnreachable: it is there, and cannot be had just now.
     """
     placed = progress.resumed(flow)
     if placed is None:
         return None
     try:
-        return flow.finalize(flow.authorize(placed), progress.signing_request)
+        valid = flow.finalize(flow.authorize(placed), progress.signing_request)
     except AcmeError as error:
         task.log(f"The interrupted order cannot be completed: {error.message}")
         return None
+    try:
+        pem = flow.download(valid, wanted.node.get("preferred-chain"))
+        why = _useless(wanted, pem, before)
+    except (AcmeProblem, AcmeProtocolError, CertificateError) as error:
+        why = error.message
+    if not why:
+        return pem
+    task.log(f"The interrupted order is given up: {why}")
+    progress.end()
+    return None
+
+
+def _useless(wanted: Wanted, pem: bytes, before: CertificateInfo | None) -> str:
+    """Why a certificate should not be installed; empty where it should.
+
+    :raises CertificateError: it is none.
+    """
+    paths = wanted.node.paths
+    info = chain.describe(paths.proxy_certificate, pem)
+    if Revoked.load(paths).find_pem(info.pem):
+        return "its certificate was revoked"
+    if before and info.not_before <= before.not_before:
+        return "its certificate is older than the one that is installed"
+    if renewal.decide(info, wanted.node.name).due <= SystemClock().now():
+        return "its certificate is due for renewal itself"
+    return ""
 
 
 def _obtain(

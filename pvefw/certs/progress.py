@@ -8,6 +8,7 @@ from pvefw.acme.client import Order
 from pvefw.acme.order import OrderFlow
 from pvefw.certs import keys
 from pvefw.certs.keys import PrivateKey
+from pvefw.certs.revocation import Revoked
 from pvefw.core.errors import NotFound
 from pvefw.core.model import Identifier
 from pvefw.store import files
@@ -40,14 +41,20 @@ class Progress:
         self._paths = paths
         self._wanted = wanted
         self._account_url = account_url
+        self._revoked = Revoked.load(paths)
+        self.url = ""
+        """The order's, once there is one."""
         self._key: PrivateKey | None = None
 
     @property
     def _waiting_key(self) -> Path:
-        return self._paths.proxy_key.with_name(f"{self._paths.proxy_key.name}.pvefw-order")
+        return _waiting_key(self._paths)
 
     def resumed(self, flow: OrderFlow) -> Order | None:
-        """The order that was interrupted, if it was for the same and can go on."""
+        """The order that was interrupted, if it was for the same and can go on.
+
+        Whose key was revoked since cannot.
+        """
         record = files.read_if_exists(self._paths.open_order)
         key = files.read_if_exists(self._waiting_key)
         if record is None or key is None:
@@ -58,12 +65,15 @@ class Progress:
             found = flow.resume(said["url"], self._wanted.identifiers) if same else None
         except (ValueError, KeyError, TypeError):
             return None
-        if found is not None:
-            self._key = keys.from_pem(key, str(self._waiting_key))
+        waiting = keys.from_pem(key, str(self._waiting_key)) if found else None
+        if found is None or waiting is None or self._revoked.has_key(waiting):
+            return None
+        self._key, self.url = waiting, found.url
         return found
 
     def begin(self, placed: Order) -> None:
         """Remember a new order."""
+        self.url = placed.url
         self._key = self._reused_key() or keys.generate(self._wanted.node.get("key-type", "ec256"))
         files.replace(self._waiting_key, keys.to_pem(self._key), private=True)
         record = {
@@ -74,9 +84,8 @@ class Progress:
         files.replace(self._paths.open_order, json.dumps(record).encode(), private=True)
 
     def end(self) -> None:
-        """Forget the order: its certificate is installed."""
-        files.remove(self._paths.open_order)
-        files.remove(self._waiting_key)
+        """Forget the order: its certificate is installed, or of no use."""
+        forget_order(self._paths)
 
     @property
     def key(self) -> PrivateKey:
@@ -101,4 +110,18 @@ class Progress:
         if not self._wanted.node.is_on("key-reuse"):
             return None
         current = files.read_if_exists(self._paths.proxy_key)
-        return keys.from_pem(current, str(self._paths.proxy_key)) if current else None
+        key = keys.from_pem(current, str(self._paths.proxy_key)) if current else None
+        return None if key is None or self._revoked.has_key(key) else key
+
+
+def forget_order(paths: Paths) -> None:
+    """Forget the order that was interrupted: another certificate is in place of what it was for.
+
+    :raises StoreError: its record cannot be removed.
+    """
+    files.remove(paths.open_order)
+    files.remove(_waiting_key(paths))
+
+
+def _waiting_key(paths: Paths) -> Path:
+    return paths.proxy_key.with_name(f"{paths.proxy_key.name}.pvefw-order")

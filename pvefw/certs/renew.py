@@ -19,6 +19,8 @@ from pvefw.certs.renewal import Record
 from pvefw.certs.renewal_plan import Planned, Undecided
 from pvefw.core.errors import (
     AcmeProblem,
+    Locked,
+    NoQuorum,
     PvefwError,
     RateLimited,
     UsageError,
@@ -128,7 +130,10 @@ def _failed(paths: Paths, planned: Planned, error: PvefwError, task: Task, clock
     waits = error.retry_after if isinstance(error, AcmeProblem | RateLimited) else None
     now = clock.now()
     record = planned.record.failed(error.message, planned.info, now, waits)
-    task.log(f"The next try is due at {record.next_try:%Y-%m-%d %H:%M} UTC")
+    if planned.copied or isinstance(error, Locked | NoQuorum):
+        record = replace(record, next_try=None)  # no authority was asked, and none has to be spared
+    else:
+        task.log(f"The next try is due at {record.next_try:%Y-%m-%d %H:%M} UTC")
     _tell(paths, planned, record, task, now)
 
 

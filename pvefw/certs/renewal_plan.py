@@ -21,10 +21,13 @@ from pvefw.certs import (
     offers,
     pins,
     renewal,
+    revocation,
     sharing,
 )
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.renewal import Decision, Record, Window
+from pvefw.certs.revocation import Revoked
+from pvefw.certs.sharing import Found
 from pvefw.core.errors import AcmeError, CertificateError, ConfigError, NotFound, PvefwError
 from pvefw.core.model import Task
 from pvefw.store import accounts as account_store
@@ -54,6 +57,10 @@ class Planned:
     """Why the authority would refuse the order."""
     pinned_by: Sequence[str] = ()
     """The instances that trust its fingerprint, and so not its successor."""
+    copied: bool = False
+    """Another node has it: no order is placed, and no failure of one is a reason to wait."""
+    revoked: bool = False
+    """Nobody should use it any more."""
 
     def line(self, now: datetime) -> str:
         """What is decided and why, and what the renewal breaks, for people."""
@@ -63,6 +70,8 @@ class Planned:
         names = self.info.san[0] if self.info.san else self.info.subject
         more = f" and {len(self.info.san) - 1} more" if len(self.info.san) > 1 else ""
         head = f"{self.info.filename} ({names}{more}): "
+        if self.info.not_after <= now:
+            head += f"expired since {self.info.not_after:%Y-%m-%d %H:%M} UTC; "
         if self.decision is None:
             return f"{head}not renewed: {self.note}"
         if self.held_back(now):
@@ -91,7 +100,7 @@ class Planned:
 
     def held_back(self, now: datetime) -> bool:
         """Whether a failure is too recent to try again."""
-        due = self.decision is not None and self.decision.due <= now
+        due = self.decision is not None and self.decision.due <= now and not self.copied
         return due and self.record.next_try is not None and self.record.next_try > now
 
 
@@ -112,8 +121,8 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
 
     :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
         it is not for us to renew), ``urgency``, ``failures`` (tries in a row), ``doubt`` (why the
-        authority would refuse the order), ``pinned-by`` (instances that trust its fingerprint), and
-        ``line``, for people.
+        authority would refuse the order), ``pinned-by`` (instances that trust its fingerprint),
+        ``revoked`` (whether a node has revoked it), and ``line``, for people.
     :raises PvefwError: of one of them nothing is known.
     """
     found = list(plan(node, now, keep=False, ask=False))
@@ -130,6 +139,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "failures": planned.record.failures,
             "doubt": planned.doubt,
             "pinned-by": list(planned.pinned_by),
+            "revoked": planned.revoked,
             "line": planned.line(now),
         }
         for planned in found
@@ -225,22 +235,51 @@ def _plan_service(
 ) -> Planned:
     paths = node.paths
     record = renewal.record_of(paths, info)
+    revoked = Revoked.load(paths).find_pem(info.pem)
+    said = revocation.said(revoked) if revoked else ""
     why_not = "it was set by hand" if record.custom else _not_configured(node)
     if why_not:
-        return Planned(info, record, None, why_not, "", lambda _task: None)
+        note = f"{why_not}; {said}" if said else why_not
+        return Planned(info, record, None, note, "", lambda _task: None, revoked=bool(said))
     found = sharing.newer(node, sharing.partners(node), info, now)
-    if found:
-        decision, note = Decision(now, f"node {found.node} has a newer one to share"), ""
+    note = ""
+    if found or said:
+        decision = Decision(now, _better(found, said))
     else:
         record, note = _asked(node, info, record, now) if ask else (record, "")
         if keep:
             renewal.keep(paths, info, record)
-        days = node.get("renew-before")
-        earlier = timedelta(days=int(days)) if days else None
-        decision = renewal.decide(info, node.name, window=record.window, renew_before=earlier)
-    doubt = offers.doubt(node, record.profiles)
-    work = partial(issue.obtain, paths)
-    return Planned(info, record, decision, note, "acmerenew", work, doubt)
+        decision = _by_time(node, info, record)
+    return Planned(
+        info,
+        record,
+        decision,
+        note,
+        "acmerenew",
+        partial(issue.obtain, paths),
+        offers.doubt(node, record.profiles),
+        copied=found is not None,
+        revoked=bool(said),
+    )
+
+
+def _better(found: Found | None, revoked: str) -> str:
+    """Why another certificate is needed at once.
+
+    :param found: what another node has.
+    :param revoked: what is known of a revocation; empty for none.
+    """
+    if found is None:
+        return revoked
+    if revoked:
+        return f"{revoked}, and node {found.node} has another one to share"
+    return f"node {found.node} has a newer one to share"
+
+
+def _by_time(node: Node, info: CertificateInfo, record: Record) -> Decision:
+    days = node.get("renew-before")
+    earlier = timedelta(days=int(days)) if days else None
+    return renewal.decide(info, node.name, window=record.window, renew_before=earlier)
 
 
 def _to_take_over(node: Node, now: datetime) -> Iterator[Planned]:
@@ -249,7 +288,7 @@ def _to_take_over(node: Node, now: datetime) -> Iterator[Planned]:
     if found:
         decision = Decision(now, f"node {found.node} has one to share")
         work = partial(issue.obtain, node.paths)
-        yield Planned(found.info, Record(), decision, "", "acmenewcert", work)
+        yield Planned(found.info, Record(), decision, "", "acmenewcert", work, copied=True)
 
 
 def _not_configured(node: Node) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime
 
 from pvefw.certs import chain, renewal
 from pvefw.certs.chain import CertificateInfo
+from pvefw.certs.revocation import Revoked
 from pvefw.core.errors import CertificateError, PvefwError
 from pvefw.core.model import Task
 from pvefw.store import files, locks, nodes
@@ -62,28 +63,43 @@ def turn(node: Node, others: Sequence[Node], task: Task) -> Iterator[None]:
     """Order alone: partners wait until this node is done, and then find what it has.
 
     :raises Locked: a partner is not done in time.
+    :raises NoQuorum: nobody can say whether a partner is at it.
     """
     if not others:
         yield
         return
     name = f"acme-order-{hashlib.sha256(_wanted(node).encode()).hexdigest()[:16]}"
     task.log(f"One certificate for this node and {', '.join(one.name for one in others)}")
-    with locks.cluster_lock(node.paths, name, timeout=_LONGEST_ORDER):
+    with locks.cluster_lock(node.paths, name, timeout=_LONGEST_ORDER, say=task.log):
         yield
 
 
 def newer(
     node: Node, others: Sequence[Node], current: CertificateInfo | None, now: datetime
 ) -> Found | None:
-    """The best certificate of the partners, if it is newer than this node's and not due itself."""
+    """The best certificate of the partners, if it is newer than this node's and not due itself.
+
+    One that was revoked is no better than none. Of two that begin in the same second, all nodes take one.
+
+    :raises ConfigError: the record of what was revoked is damaged.
+    """
     names = {str(one.identifier) for one in node.certificate_names()}
+    revoked = Revoked.load(node.paths)
+    if current is not None and revoked.find_pem(current.pem):
+        current = None
     best: Found | None = None
     for other in others:
         found = _of(other, names, now)
         begin = best.info if best else current
-        if found and (begin is None or found.info.not_before > begin.not_before):
+        if found is None or revoked.find_pem(found.info.pem):
+            continue
+        if begin is None or _age(found.info) > _age(begin):
             best = found
     return best
+
+
+def _age(info: CertificateInfo) -> tuple[datetime, str]:
+    return info.not_before, info.fingerprint
 
 
 def _of(other: Node, names: set[str], now: datetime) -> Found | None:

@@ -10,6 +10,10 @@ from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
 _CRON = "etc/cron.d/pvefw"
+_TIMER = "pvefw-renew.timer"
+_ENABLED = ("etc", "run", "usr/lib", "lib")
+"""Where a unit is enabled: by an administrator, until the next boot, by a distribution."""
+_TABLES = ("etc/crontab", "etc/cron.d/*", "etc/cron.daily/*", "var/spool/cron/crontabs/root")
 _CONFINED = """\
 NoNewPrivileges=yes
 PrivateTmp=yes
@@ -62,7 +66,7 @@ def install(paths: Paths, say: Callable[[str], object], *, cron: bool | None = N
         files.replace(target, _cron_line(paths).encode())
         say(f"Wrote {target}")
         return
-    enabled = ["pvefw-renew.timer", "pvefw-recover.service"]
+    enabled = [_TIMER, "pvefw-recover.service"]
     found = texts(units.program())
     for target in units.install(paths, found, enable=enabled, start=enabled[:1]):
         say(f"Wrote {target}")
@@ -70,6 +74,23 @@ def install(paths: Paths, say: Callable[[str], object], *, cron: bool | None = N
         say("The timer is running; see: systemctl list-timers pvefw-renew.timer")
     else:
         say(f"To start it: systemctl enable --now {' '.join(enabled)}")
+
+
+def is_installed(paths: Paths) -> bool:
+    """Whether something runs ``pvefw renew`` by itself: our timer, or any line for cron.
+
+    :raises StoreError: a file that would say so cannot be read.
+    """
+    wants = (paths.root.glob(f"{one}/systemd/system/*.wants/{_TIMER}") for one in _ENABLED)
+    if any(found for some in wants for found in some):
+        return True
+    tables = [path for one in _TABLES for path in paths.root.glob(one) if path.is_file()]
+    return any(_renews(files.read_if_exists(path) or b"") for path in tables)
+
+
+def _renews(table: bytes) -> bool:
+    lines = (line.split(b"#")[0] for line in table.splitlines())
+    return any(b"pvefw" in line and b"renew" in line.split() for line in lines)
 
 
 def texts(program: str) -> Mapping[str, str]:
@@ -89,7 +110,7 @@ Type=oneshot
 ExecStart={program} renew
 Nice=10
 {_CONFINED}""",
-        "pvefw-renew.timer": f"""\
+        _TIMER: f"""\
 [Unit]
 Description=Look every few hours whether a certificate is to be renewed
 

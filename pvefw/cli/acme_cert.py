@@ -37,6 +37,6 @@ def renew(app: App, force: bool) -> None:
 @pass_app
 def revoke(app: App) -> None:
     """Revoke the certificate at its authority and remove it."""
-    from pvefw.certs import issue
+    from pvefw.certs import revoke as revoking
 
-    run_task(app, "acmerevoke", lambda task: issue.revoke(app.paths, task))
+    run_task(app, "acmerevoke", lambda task: revoking.revoke(app.paths, task))

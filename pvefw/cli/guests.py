@@ -105,6 +105,7 @@ def startall(
         return
 
     def work(task: "Task") -> None:
+        bulk.wait_for_quorum(app.paths, task)
         bulk.start_all(_bulk(app, task, "startall", max_workers), wanted, force=force)
 
     run_task(app, "startall", work)
@@ -272,6 +273,7 @@ def boot_guests(app: App) -> None:
     from pvefw.guests import bulk
 
     def work(task: "Task") -> None:
+        bulk.wait_for_quorum(app.paths, task)
         bulk.boot(_bulk(app, task, "boot-guests", None, needed=False))
 
     run_task(app, "startall", work)

@@ -97,6 +97,8 @@ def _columns() -> int:
 
 
 def _wrong_use(app: App, error: click.UsageError) -> int:
+    import textwrap
+
     from pvefw.cli import wrong_use
 
     said, hint = wrong_use.explain(app, error)

@@ -188,11 +188,15 @@ _CERTIFICATES = _object(
                     "failures": _number("tries in a row"),
                     "doubt": _text("why the authority would refuse the renewal, or empty"),
                     "pinned-by": _texts("instances that trust its fingerprint, which then changes"),
+                    "revoked": _flag("whether a node has revoked it, or one with its key"),
                     "line": _text("for people"),
                 }
             )
         ),
         "not-deployed": _texts("observers that do not know the certificate yet"),
+        "timer?": _flag(
+            "something runs `pvefw renew` by itself; only where there is something to renew"
+        ),
     }
 )
 _GUESTS = _object(
@@ -433,8 +437,8 @@ SCHEMAS: Mapping[str, Schema] = {
             "ok": _flag("nothing needs attention"),
             "parts": _object(
                 {
-                    "certificates": _part(_CERTIFICATES),
-                    "credentials": _part(
+                    "certificates?": _part(_CERTIFICATES),
+                    "credentials?": _part(
                         _object(
                             {
                                 "expires": {
@@ -444,14 +448,14 @@ SCHEMAS: Mapping[str, Schema] = {
                             }
                         )
                     ),
-                    "records": _part(_object({"warnings": _texts("what to do, and by when")})),
-                    "tasks": _part(
+                    "records?": _part(_object({"warnings": _texts("what to do, and by when")})),
+                    "tasks?": _part(
                         _object({"failed": _list(_object(_TASK)), "running": _list(_object(_TASK))})
                     ),
-                    "boot": _part(_BOOT_SUMMARY),
-                    "guests": _part(_GUESTS),
-                    "ksm": _part(_KSM),
-                    "units": _part(
+                    "boot?": _part(_BOOT_SUMMARY),
+                    "guests?": _part(_GUESTS),
+                    "ksm?": _part(_KSM),
+                    "units?": _part(
                         _object(
                             {
                                 "installed": _texts("units of pvefw that exist"),

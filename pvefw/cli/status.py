@@ -25,6 +25,8 @@ _SECONDS = 10.0
 """How long a part may take."""
 _DAY = 24 * 60 * 60
 _ENDS_SOON = 30 * _DAY
+_CRITICAL = ("critical", "expired")
+_NO_TIMER = "nothing runs `pvefw renew` by itself; install the timer: pvefw renew install-timer"
 _MOST_LINES = 5
 """Failed tasks that are named."""
 
@@ -39,29 +41,42 @@ class Part:
     lines: Sequence[str]
     """For people."""
     data: Mapping[str, Any] = field(default_factory=dict)
+    critical: bool = False
+    """Somebody should act now: users of this node are affected, or soon are."""
 
 
 # --- the parts ------------------------------------------------------------------------------------
 
 
 def _certificates(paths: "Paths", now: datetime) -> Part:
-    from pvefw.certs import deploy, renewal_plan
+    from pvefw.certs import deploy, renewal_plan, timer
     from pvefw.store.node import Node
 
     node = Node.open(paths)
     found = renewal_plan.overview(node, now)
     pending = deploy.pending(node)
-    bad = [
-        one
-        for one in found
-        if one["failures"] or one["urgency"] != "notice" or one["doubt"] or one["pinned-by"]
-    ]
+    bad = [one for one in found if _is_bad(one)]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
+    data: dict[str, Any] = {"certificates": found, "not-deployed": list(pending)}
+    if any(one["due"] for one in found):
+        data["timer"] = timer.is_installed(paths)
+        lines += [] if data["timer"] else [_NO_TIMER]
     if not lines:
-        return Part(NONE, ["no certificates"], {"certificates": [], "not-deployed": []})
-    data = {"certificates": found, "not-deployed": list(pending)}
-    return Part(ATTENTION if bad or pending else OK, [str(one) for one in lines], data)
+        return Part(NONE, ["no certificates"], data)
+    well = not (bad or pending) and data.get("timer", True)
+    critical = any(one["urgency"] in _CRITICAL or one["revoked"] for one in bad)
+    return Part(OK if well else ATTENTION, [str(one) for one in lines], data, critical)
+
+
+def _is_bad(one: Mapping[str, Any]) -> bool:
+    return bool(
+        one["failures"]
+        or one["urgency"] != "notice"
+        or one["doubt"]
+        or one["revoked"]
+        or one["pinned-by"]
+    )
 
 
 def _credentials(paths: "Paths", now: datetime) -> Part:
@@ -234,40 +249,59 @@ def _look(name: str, paths: "Paths", now: datetime) -> Part:
         return Part(FAILED, [f"internal error: {type(error).__name__}: {said}"])
 
 
+def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str, Part]:
+    """Look at parts of a node, side by side.
+
+    :param wanted: names of :data:`PARTS`; none for all.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    names = [one for one in PARTS if one in wanted or not wanted]
+    with ThreadPoolExecutor(len(names)) as pool:
+        looked = pool.map(lambda name: _look(name, paths, now), names)
+        return dict(zip(names, looked, strict=True))
+
+
 @click.command(cls=Command)
+@click.argument("parts", metavar="[PART]...", nargs=-1, type=click.Choice(list(PARTS)))
+@click.option(
+    "--check", is_flag=True, help="One line for monitoring, as a plugin of Nagios prints it."
+)
 @watching.watch_option
 @output_option
 @pass_app
-def status(app: App, watch: int | None) -> int:
-    """Show how this node is.
+def status(app: App, parts: Sequence[str], check: bool, watch: int | None) -> int:
+    """Show how this node is, or only some PARTs of it.
 
     Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
     memory that is saved by merging pages, and units and timers that would not run. The exit status is 1
-    where something needs attention or could not be found out.
+    where something needs attention or could not be found out; with --check, 0 for OK, 1 for WARNING, 2
+    for CRITICAL, 3 for UNKNOWN.
     """
     if watch is None:
-        return _show_once(app)
-    watching.repeat(watch, lambda: _show_once(app))
+        return _show_once(app, parts, check=check)
+    watching.repeat(watch, lambda: _show_once(app, parts, check=check))
     return 0
 
 
-def _show_once(app: App) -> int:
-    from concurrent.futures import ThreadPoolExecutor
-
+def _show_once(app: App, parts: Sequence[str], *, check: bool) -> int:
     from pvefw.host.clock import SystemClock
 
     paths, now = app.paths, SystemClock().now()
-    with ThreadPoolExecutor(len(PARTS)) as pool:
-        found = dict(zip(PARTS, pool.map(lambda name: _look(name, paths, now), PARTS), strict=True))
+    found = look(paths, now, parts)
+    if check:
+        from pvefw.cli import monitoring
+
+        return monitoring.show(found, now)
     good = all(one.state in (OK, NONE) for one in found.values())
     if app.output_format == "text":
         _show(app, found)
     else:
-        parts = {
+        said = {
             name: {"state": one.state, "lines": list(one.lines), "data": dict(one.data)}
             for name, one in found.items()
         }
-        show_value(app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": parts})
+        show_value(app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": said})
     return 0 if good else 1
 
 

@@ -9,6 +9,7 @@
     ├── NotFound               a node, account, plugin instance, task … that is not there
     ├── Locked                 another process is at work on the same thing
     ├── StoreError             a file could not be read or written
+    │   └── NoQuorum           … because too few nodes of the cluster see each other
     ├── ProgramError           a program is missing, failed, or ran out of time
     ├── CertificateError       a certificate or key that cannot be used
     ├── AcmeError              the ACME server, or the way to it
@@ -106,6 +107,10 @@ class Locked(PvefwError):
 
 class StoreError(PvefwError):
     """A file could not be read or written (permissions, full disk, missing directory)."""
+
+
+class NoQuorum(StoreError):
+    """The cluster file system refuses changes while this node does not see most of the others."""
 
 
 class ProgramError(PvefwError):

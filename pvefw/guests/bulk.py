@@ -24,7 +24,7 @@ from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Schedul
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import guest_notes
+from pvefw.store import guest_notes, pmxcfs
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
@@ -47,6 +47,7 @@ _ENDS = {
     Action.RESUME: "resumed",
 }
 _LIMITED = (Action.SHUTDOWN, Action.SUSPEND)
+_LOOK_FOR_QUORUM = 1.0
 SUSPEND_SECONDS = 600.0
 """To write a guest's memory to disk takes its time."""
 RESUME_SECONDS = 600.0
@@ -269,6 +270,19 @@ def _names(ids: Sequence[str]) -> str:
 
 
 # --- the commands ----------------------------------------------------------------------------------
+
+
+def wait_for_quorum(paths: Paths, task: Task) -> None:
+    """Wait until the cluster takes changes, for as long as that takes: no guest of it starts before.
+
+    As Proxmox VE does. What is read before that may be old.
+    """
+    if pmxcfs.has_quorum(paths.etc_pve):
+        return
+    task.log("waiting for quorum: the cluster file system takes no changes")
+    while not pmxcfs.has_quorum(paths.etc_pve):
+        task.wait(_LOOK_FOR_QUORUM)
+    task.log("the cluster has quorum")
 
 
 def start_all(bulk: Bulk, wanted: Sequence[str] | None, *, force: bool) -> list[Outcome]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pvefw.core.errors import DigestMismatch, NotFound, StoreError
+from pvefw.core.errors import DigestMismatch, NoQuorum, NotFound, StoreError
 from pvefw.host import foreign, processes
 from pvefw.host.durable import (
     create_file,
@@ -22,7 +22,7 @@ from pvefw.host.durable import (
     sync_directory,
     sync_handle,
 )
-from pvefw.store import pmxcfs
+from pvefw.store import leases, pmxcfs
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
 _ABANDONED = 300.0
@@ -131,8 +131,9 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     :param private: readable by its owner only, from the first byte on.
     :raises StoreError: it cannot be written; the old content is untouched, unless only the sync of its
         directory failed.
+    :raises Locked: it is the cluster's, and a lock of ours is lost.
     """
-    pmxcfs.check(path)
+    _check(path)
     try:
         make_directory(path.parent)
         with foreign.parent(path) as there, _staged(there, path) as staged:
@@ -142,6 +143,13 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
             sync_handle(there)
     except OSError as error:
         raise failed("write", path, error) from error
+
+
+def _check(path: Path) -> None:
+    """Whether this may be written to at all, and still by us."""
+    pmxcfs.check(path)
+    if pmxcfs.mount_point_of(path) is not None:
+        leases.check()
 
 
 @contextlib.contextmanager
@@ -248,8 +256,9 @@ def rename(source: Path, target: Path) -> None:
     """Put one file in another's place, durably.
 
     :raises StoreError: it cannot be done; both are as they were.
+    :raises Locked: it is the cluster's, and a lock of ours is lost.
     """
-    pmxcfs.check(target)
+    _check(target)
     try:
         with foreign.parent(source) as there, foreign.parent(target) as here:
             there.rename(source.name, target.name, here)
@@ -300,20 +309,21 @@ def failed(action: str, path: Path, error: OSError) -> StoreError:
     mount_point = pmxcfs.mount_point_of(path)
     if mount_point is not None and pmxcfs.is_dead(error):
         return pmxcfs.not_mounted(mount_point)
+    what = f"{path}: could not {action} the file: {error.strerror or error}"
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    if denied and os.geteuid() == 0 and mount_point and not pmxcfs.shows_quorum(mount_point):
+        return NoQuorum(f"{what}, as the cluster has no quorum", hint=pmxcfs.NO_QUORUM)
     hint = {
         errno.ENOSPC: "The file system is full.",
         errno.EDQUOT: "The quota is used up.",
         errno.EROFS: "The file system is read-only.",
-        errno.EACCES: _denied(path),
-        errno.EPERM: _denied(path),
+        errno.EACCES: _denied(),
+        errno.EPERM: _denied(),
     }.get(error.errno or 0, "")
-    reason = error.strerror or str(error)
-    return StoreError(f"{path}: could not {action} the file: {reason}", hint=hint)
+    return StoreError(what, hint=hint)
 
 
-def _denied(path: Path) -> str:
-    if os.geteuid() == 0 and pmxcfs.mount_point_of(path) is not None:
-        return "pmxcfs refuses changes while its cluster has no quorum; see: pvecm status"
+def _denied() -> str:
     if os.geteuid() == 0:
         return "Root is refused, too: see the attributes (lsattr) and the mount options (findmnt)."
     return "Run the command as root."

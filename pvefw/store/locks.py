@@ -1,9 +1,8 @@
 """Locks that hold across processes, and across the nodes of a cluster.
 
 Local locks are ``flock`` on a file: the kernel lets go when the holder dies. Cluster locks are
-directories below ``/etc/pve/priv/lock``, as Proxmox VE's own: creating one is atomic in the whole
-cluster, touching it renews it, and one that was not renewed for two minutes may be taken over. Where
-Proxmox VE's own tools change the same file, the lock is theirs, by its name.
+directories below ``/etc/pve/priv/lock`` (:mod:`pvefw.store.leases`). Where Proxmox VE's own tools change
+the same file, the lock is theirs, by its name.
 """
 
 import contextlib
@@ -15,17 +14,17 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from pvefw.core.errors import Locked, StoreError, UsageError
+from pvefw.core.errors import Locked, NoQuorum, StoreError, UsageError
 from pvefw.host import foreign
 from pvefw.host.clock import SystemClock
 from pvefw.host.durable import make_directory
-from pvefw.store import files, pmxcfs
+from pvefw.store import files, leases, pmxcfs
 from pvefw.store.paths import Paths
 
-_STALE = 120.0
-"""Seconds after which pmxcfs, too, takes a lock for abandoned."""
-_RENEW = 20.0
-_RETRY = 0.05
+Say = Callable[[str], None]
+_RETRY, _LONGEST_RETRY = 0.05, 1.0
+_REMARK = 3.0
+"""Seconds after which who waits is told for whom; a holder has said by then who it is."""
 _FIELDS = 8
 """Of a line of proc_locks(5)."""
 _CLOCK = SystemClock()
@@ -186,11 +185,15 @@ def _command(pid: str) -> str:
 
 
 @contextlib.contextmanager
-def cluster_lock(paths: Paths, name: str, *, timeout: float = 10.0) -> Iterator[None]:
+def cluster_lock(
+    paths: Paths, name: str, *, timeout: float = 10.0, say: Say | None = None
+) -> Iterator[None]:
     """Hold a lock of the whole cluster; it is renewed for as long as it is held.
 
     :param timeout: seconds to wait for it; 0 to fail at once.
+    :param say: is told who holds it, where that takes longer.
     :raises Locked: another node or process holds it.
+    :raises NoQuorum: another node held it when this one lost sight of the cluster, or none can be taken.
     """
     path = _below(paths.cluster_locks, name)
     pmxcfs.check(path)
@@ -198,95 +201,74 @@ def cluster_lock(paths: Paths, name: str, *, timeout: float = 10.0) -> Iterator[
         make_directory(path.parent, private=True)
     except OSError as error:
         raise _cannot(path, error) from error
-    take_over = _ask_pmxcfs if pmxcfs.is_mounted(paths.root) else _take_over
     local = _below(paths.local_locks, f"cluster-{name}.lock")
     # two processes of one node would both see the same owner: sort them out without the cluster
     with _flocked(local, name, timeout) as descriptor:
         _, left_behind = _noted(descriptor)
         if left_behind:
-            _clear(path, left_behind)
+            leases.remove_left_behind(path, left_behind)
         _note_holder(descriptor)
-        _wait(lambda: _make(path, take_over), timeout, lambda: _elsewhere(path, name))
-        _note_holder(descriptor, _mark(path))
-        done = threading.Event()
-        renewal = threading.Thread(target=_renew, args=(path, descriptor, done), daemon=True)
-        renewal.start()
-        try:
+        note = leases.Note(_below(paths.lock_holders, name))
+        lease = leases.Lease(path, note, paths.node, lambda mark: _note_holder(descriptor, mark))
+        _wait(
+            lambda: _take(lease, note, path),
+            timeout,
+            lambda: _elsewhere(note, path),
+            _telling(note, say) if say else None,
+        )
+        with lease.kept():
             yield
-        finally:
-            done.set()
-            renewal.join()
-            with contextlib.suppress(OSError):  # it expires
-                path.rmdir()
-            _note_holder(descriptor)
 
 
-def _make(path: Path, take_over: Callable[[Path], None]) -> bool:
+def _take(lease: leases.Lease, note: leases.Note, path: Path) -> bool:
+    """Try to take a lock.
+
+    :raises NoQuorum: it is another's, and will be for as long as this node does not see the cluster.
+    """
     try:
-        path.mkdir()
-    except FileExistsError:
-        with contextlib.suppress(OSError):  # its holder, or another who waits, was faster
-            take_over(path)
-        return False
+        taken = lease.take()
     except OSError as error:
         raise _cannot(path, error) from error
-    return True
+    if not taken and not pmxcfs.has_quorum(path):
+        raise NoQuorum(
+            f"{path.name}: the cluster has no quorum, and {note.holder()} holds the lock {path}",
+            hint=pmxcfs.NO_QUORUM,
+        )
+    return taken
 
 
-def _take_over(path: Path) -> None:
-    """Remove a lock that nobody renews any more; whoever then creates it first has it.
+def _telling(note: leases.Note, say: Say) -> Callable[[], None]:
+    """Says for whom we wait, and says it again when another has the lock."""
+    told = ""
 
-    One from the future, of a host whose clock was wrong, gets the present time: it expires in two
-    minutes, too, unless its holder renews it.
-    """
-    now = _CLOCK.now().timestamp()
-    age = now - path.stat().st_mtime
-    if age > _STALE:
-        path.rmdir()
-    elif age < -_STALE:
-        os.utime(path, (now, now))
+    def tell() -> None:
+        nonlocal told
+        if (now := f"Waiting for {note.holder()}") != told:
+            told = now
+            say(now)
 
-
-def _ask_pmxcfs(path: Path) -> None:
-    """Ask pmxcfs to remove the lock: it does, if by its own clock nobody renewed it for two minutes."""
-    os.utime(path, (0, 0))
+    return tell
 
 
-def _clear(path: Path, mark: str) -> None:
-    """Remove a lock that a process of this host left behind when it died.
-
-    We have its local lock, so it is gone; the time stamp tells its lock from one made later elsewhere.
-    """
-    with contextlib.suppress(OSError):
-        if str(_mark(path)) == mark:
-            path.rmdir()
-
-
-def _mark(path: Path) -> int | None:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None
-
-
-def _renew(path: Path, descriptor: int, done: threading.Event) -> None:
-    while not done.wait(_RENEW):
-        now = _CLOCK.now().timestamp()
-        with contextlib.suppress(OSError):  # the next try may get through; else it expires
-            os.utime(path, (now, now))
-            _note_holder(descriptor, _mark(path))
-
-
-def _elsewhere(path: Path, name: str) -> Locked:
+def _elsewhere(note: leases.Note, path: Path) -> Locked:
     return Locked(
-        f"{name}: another node or program holds the lock {path} (this is {socket.gethostname()})",
+        f"{path.name}: {note.holder()} holds the lock {path} (this is {socket.gethostname()})",
         hint="Wait until it is done; a lock that is left behind expires after two minutes.",
     )
 
 
-def _wait(attempt: Callable[[], bool], timeout: float, refusal: Callable[[], Locked]) -> None:
-    deadline = _CLOCK.monotonic() + timeout
+def _wait(
+    attempt: Callable[[], bool],
+    timeout: float,
+    refusal: Callable[[], Locked],
+    remark: Callable[[], None] | None = None,
+) -> None:
+    """Try until it works: often at first, later once a second, as every try is a message to all nodes."""
+    began = _CLOCK.monotonic()
     while not attempt():
-        if _CLOCK.monotonic() >= deadline:
+        waited = _CLOCK.monotonic() - began
+        if waited >= timeout:
             raise refusal()
-        _CLOCK.wait(threading.Event(), _RETRY)
+        if remark and waited >= _REMARK:
+            remark()
+        _CLOCK.wait(threading.Event(), min(max(waited / 20, _RETRY), _LONGEST_RETRY))

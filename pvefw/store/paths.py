@@ -80,6 +80,16 @@ class Paths:
         return self.etc_pve / "priv/lock"
 
     @property
+    def lock_holders(self) -> Path:
+        """Who holds which lock of the cluster, where that takes longer: a file of JSON each."""
+        return self.etc_pve / "priv/pvefw-locks"
+
+    @property
+    def revocations(self) -> Path:
+        """The certificates that were revoked, by serial number: JSON. No node shares or serves one."""
+        return self.etc_pve / "pvefw-revoked.json"
+
+    @property
     def authority_certificate(self) -> Path:
         """The cluster's CA; while it is being replaced, the new one and then the old one."""
         return self.etc_pve / "pve-root-ca.pem"

@@ -7,9 +7,11 @@ not start.
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 from pvefw.core.errors import StoreError
+from pvefw.host import foreign
 
 _MARK = ".version"
 """A file that is in ``/etc/pve`` where pmxcfs is mounted there."""
@@ -17,6 +19,8 @@ _INSTALLED = ("var/lib/pve-cluster/config.db", "usr/bin/pmxcfs")
 """One of them is there where Proxmox VE is installed."""
 _DEAD = (errno.ENOTCONN, errno.ESTALE, errno.ENODEV)
 """What a FUSE file system answers whose process has died."""
+NO_QUORUM = "pmxcfs refuses changes while its cluster has no quorum; see: pvecm status"
+"""For who meets that."""
 _HINT = "Start it: systemctl restart pve-cluster; what it says: journalctl -u pve-cluster"
 
 
@@ -51,6 +55,43 @@ def check(path: Path) -> None:
 def is_installed(root: Path) -> bool:
     """Whether the tree below a root is a host of Proxmox VE's."""
     return any((root / one).exists() for one in _INSTALLED)
+
+
+def has_quorum(path: Path) -> bool:
+    """Whether the cluster takes changes below the ``/etc/pve`` that a path is in.
+
+    A file system that answers as pmxcfs does, and does not show it, is tried.
+    """
+    mount_point = mount_point_of(path)
+    if mount_point is None or not is_mounted(mount_point.parents[1]):
+        return True
+    shown = shows_quorum(mount_point)
+    return _takes_changes(mount_point) if shown is None else shown
+
+
+def shows_quorum(mount_point: Path) -> bool | None:
+    """What pmxcfs shows: without quorum, nobody may write to the link ``local``, as the mode has it.
+
+    Proxmox VE's own tools go by this, too. ``None`` where there is no such link.
+    """
+    try:
+        mode = (mount_point / "local").lstat().st_mode
+    except OSError:
+        return None
+    return bool(mode & stat.S_IWUSR) if stat.S_ISLNK(mode) else None
+
+
+def _takes_changes(mount_point: Path) -> bool:
+    probe = f".pvefw-probe-{os.urandom(4).hex()}"
+    try:
+        with foreign.directory(mount_point) as there:
+            os.close(there.create(probe, 0o600))
+            there.remove(probe)
+    except PermissionError:
+        return False
+    except OSError:
+        return True  # something else is wrong, and who writes is told
+    return True
 
 
 def mount_point_of(path: Path) -> Path | None:

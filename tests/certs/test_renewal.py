@@ -8,7 +8,7 @@ from certificates import NOW, Calendar, Log, self_signed
 
 from pvefw.certs import chain, install, issue, renew, renewal, renewal_plan, sharing
 from pvefw.certs.renewal import Record, Window
-from pvefw.core.errors import AcmeProblem, AcmeUnreachable
+from pvefw.core.errors import AcmeProblem, AcmeUnreachable, Locked, NoQuorum
 from pvefw.core.model import Urgency
 from pvefw.store import node_settings
 from pvefw.tasks import events
@@ -260,6 +260,28 @@ def test_a_failure_holds_back_and_success_clears_it(run):
     found = renewal.records(run.paths)["pveproxy-ssl.pem"]
     assert found.failures == 0
     assert found.told is None
+
+
+@pytest.mark.parametrize("kind", [Locked, NoQuorum])
+def test_where_no_order_was_placed_there_is_nothing_to_wait_for(run, kind):
+    run.clock.time = NOW + 65 * DAY
+    run.failing = kind("not now")
+    assert not run()
+    assert [hook for hook, _ in run.told] == ["on_renewal_failed"]
+    run.failing = None
+    assert run()
+    assert len(run.orders) == 2
+
+
+def test_what_another_node_has_is_taken_over_although_an_order_has_failed(run, monkeypatch):
+    run.clock.time = NOW + 65 * DAY
+    run.failing = AcmeProblem("later", type="rateLimited", status=429, retry_after=5 * 3600)
+    assert not run()
+    run.failing = None
+    other = sharing.Found("pve2", b"", b"", info(90, NOW + 65 * DAY))
+    monkeypatch.setattr(sharing, "newer", lambda *_arguments: other)
+    assert run()
+    assert len(run.orders) == 2
 
 
 def test_a_custom_certificate_is_never_replaced_but_its_end_is_told(run):

@@ -1,6 +1,7 @@
 """``pvefw status``: each part by itself, whatever happens to the others."""
 
 import json
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from pvefw import instances
 from pvefw.certs import renewal
+from pvefw.certs import timer as timers
 from pvefw.cli import status
 from pvefw.cli.run import run
 from pvefw.core.errors import ProviderError
@@ -79,6 +81,7 @@ def install(paths, age=0):
     paths.proxy_certificate.parent.mkdir(parents=True, exist_ok=True)
     paths.proxy_certificate.write_bytes(pem)
     paths.node_config().write_text("acmedomain0: pve1.example\n")
+    timers.install(paths, lambda _said: None, cron=True)
 
 
 def test_a_certificate_and_when_it_is_renewed(paths, parts):
@@ -109,6 +112,83 @@ def test_a_renewal_that_failed(paths, parts):
     done, found = parts()
     assert (done, found["certificates"]["state"]) == (1, "attention")
     assert "the CA is away" in found["certificates"]["lines"][0]
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "runs"),
+    [
+        ("etc/cron.d/mine", "0 3 * * * root /usr/local/bin/pvefw renew\n", True),
+        ("etc/crontab", "0 3 * * * root /usr/local/bin/pvefw --node pve1 renew >/dev/null\n", True),
+        ("etc/crontab", "# 0 3 * * * root pvefw renew\n", False),
+        ("etc/cron.d/mine", "0 3 * * * root certbot renew\n", False),
+        ("etc/systemd/system/timers.target.wants/pvefw-renew.timer", "", True),
+        ("etc/systemd/system/pvefw-renew.timer", "", False),
+    ],
+)
+def test_whether_something_renews_by_itself(paths, parts, file, text, runs):
+    install(paths)
+    paths.below("etc/cron.d/pvefw").unlink()
+    paths.below(file).parent.mkdir(parents=True, exist_ok=True)
+    paths.below(file).write_text(text)
+    done, found = parts()
+    assert found["certificates"]["data"]["timer"] is runs
+    assert (done, found["certificates"]["state"]) == ((0, "ok") if runs else (1, "attention"))
+    advice = "pvefw renew install-timer" in found["certificates"]["lines"][-1]
+    assert advice is not runs
+
+
+def test_an_expired_certificate_says_since_when(paths, parts):
+    install(paths, age=91)
+    done, found = parts()
+    end = datetime.fromisoformat(found["certificates"]["data"]["certificates"][0]["not-after"])
+    assert done == 1
+    assert f"expired since {end:%Y-%m-%d %H:%M} UTC; due" in found["certificates"]["lines"][0]
+
+
+# --- for monitoring -----------------------------------------------------------------------------------
+
+
+FIGURE = re.compile(r"'[^'=]+'=-?[0-9.]+(;[0-9.]*){0,4}")
+
+
+@pytest.mark.parametrize(
+    ("age", "word", "status"),
+    [(0, "OK", 0), (80, "WARNING", 1), (86, "CRITICAL", 2), (91, "CRITICAL", 2)],
+)
+def test_one_line_for_monitoring(paths, pvefw, age, word, status):
+    install(paths, age=age)
+    done, out = pvefw("--check")
+    assert done == status
+    [line] = out.splitlines()
+    said, _, figures = line.partition(" | ")
+    assert said.startswith(f"PVEFW {word} - certificates")
+    assert re.fullmatch(rf"{FIGURE.pattern}( {FIGURE.pattern})*", figures)
+    left = re.search(r"'pveproxy-ssl.pem days left'=(-?[0-9.]+)", figures)
+    assert float(left[1]) == pytest.approx(90 - age, abs=0.1)
+
+
+@pytest.mark.parametrize(("age", "word", "wanted"), [(0, "UNKNOWN", 3), (80, "WARNING", 1)])
+def test_what_cannot_be_found_out_is_unknown_unless_something_is_wrong(
+    paths, pvefw, monkeypatch, age, word, wanted
+):
+    install(paths, age=age)
+
+    def break_(_paths, _now):
+        raise ProviderError("a | b")
+
+    monkeypatch.setitem(status.PARTS, "guests", break_)
+    done, out = pvefw("--check")
+    assert (done, out.count("|")) == (wanted, 1)
+    assert out.startswith(f"PVEFW {word} - ")
+    assert "guests: a / b" in out
+
+
+def test_only_some_parts(paths, pvefw):
+    install(paths, age=80)
+    assert pvefw("tasks", "ksm", "--check")[0] == 0
+    assert pvefw("certificates", "--check")[0] == 1
+    done, out = pvefw("tasks", "--output-format", "json")
+    assert (done, list(json.loads(out)["parts"])) == (0, ["tasks"])
 
 
 # --- credentials --------------------------------------------------------------------------------------

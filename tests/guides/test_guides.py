@@ -75,6 +75,7 @@ def test_the_node(reads, write, paths):
     write("var/log/pve/tasks/index", f"{task} {now - 3000:08X} job errors\n")
     write("etc/kernel/proxmox-boot-uuids", "5678-EF01\n")
     write("etc/kernel/proxmox-boot-pin", "6.8.4-2-pve\n")
+    write("etc/cron.d/pvefw", "0 3 * * * root pvefw renew\n")
     put_certificate(paths)
     reads(
         "docs/node.md",

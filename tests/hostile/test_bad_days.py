@@ -15,7 +15,7 @@ from resources import uses
 
 from pvefw.certs import accounts
 from pvefw.core.errors import StoreError
-from pvefw.store import files, locks
+from pvefw.store import files, leases, locks
 from pvefw.tasks import history
 from pvefw.tasks.task import run_task
 from pvefw_acme_standalone.listener import PREFIX, Listener
@@ -177,10 +177,10 @@ def test_a_cluster_lock_from_the_future_expires(paths):
     path = paths.cluster_locks / "x"
     path.mkdir(parents=True)
     os.utime(path, (time.time() + 10**9,) * 2)
-    locks._take_over(path)
+    leases._take_over(path)
     assert abs(path.stat().st_mtime - time.time()) < 60
     os.utime(path, (time.time() - 121,) * 2)
-    locks._take_over(path)
+    leases._take_over(path)
     assert not path.exists()
 
 

@@ -91,5 +91,5 @@ def test_a_door_imports_layers_but_no_plugin(source, wrong):
     assert forbidden(source, "pvefw_mine", door=True) == wrong
 
 
-def test_the_api_is_the_door():
-    assert DOORS == ["pvefw_api"]
+def test_which_are_the_doors():
+    assert DOORS == ["pvefw_api", "pvefw_metrics"]

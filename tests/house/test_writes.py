@@ -13,9 +13,12 @@ PRIMITIVES = {"pvefw/host/foreign.py", "pvefw/host/durable.py", "pvefw/store/fil
 ALLOWED = {
     ("pvefw/cli/streams.py", "os.open"): "/dev/null",
     ("pvefw/cli/detached.py", "os.open"): "/dev/null",
-    ("pvefw/store/locks.py", ".mkdir"): "a cluster lock: a directory of pmxcfs, which has no links",
-    ("pvefw/store/locks.py", ".rmdir"): "as above",
-    ("pvefw/store/locks.py", "os.utime"): "as above",
+    (
+        "pvefw/store/leases.py",
+        ".mkdir",
+    ): "a cluster lock: a directory of pmxcfs, which has no links",
+    ("pvefw/store/leases.py", ".rmdir"): "as above",
+    ("pvefw/store/leases.py", "os.utime"): "as above",
     ("pvefw/boot/esp_files.py", "os.mkdir"): "from a handle",
     ("pvefw/scaffold/__init__.py", "tempfile.mkdtemp"): "a directory that the caller named",
     ("pvefw/scaffold/__init__.py", ".chmod"): "of that directory, which we just made",

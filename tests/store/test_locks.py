@@ -13,7 +13,7 @@ import pytest
 
 from pvefw import instances
 from pvefw.core.errors import Locked, StoreError, UsageError
-from pvefw.store import files, locks, node_settings
+from pvefw.store import files, leases, locks, node_settings
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -133,7 +133,7 @@ def test_on_pmxcfs_an_abandoned_lock_is_left_to_pmxcfs(paths, monkeypatch):
 
 
 def test_a_held_cluster_lock_is_renewed(paths, monkeypatch):
-    monkeypatch.setattr(locks, "_RENEW", 0.01)
+    monkeypatch.setattr(leases, "_RENEW", 0.01)
     with locks.cluster_lock(paths, "thing"):
         lock = paths.cluster_locks / "thing"
         os.utime(lock, (1, 1))

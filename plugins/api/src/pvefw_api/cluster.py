@@ -65,10 +65,13 @@ def tasks(call: Call) -> list[dict[str, Any]]:
 
 
 def ha_status(call: Call) -> list[dict[str, Any]]:
-    """No HA manager runs beside pvefw: there is the node, and it decides for itself."""
-    return [
-        {"id": "quorum", "type": "quorum", "node": call.paths.node, "status": "OK", "quorate": 1}
-    ]
+    """No HA manager runs beside pvefw: there is the node, and whether it sees the others."""
+    from pvefw.store import pmxcfs
+
+    node, quorate = call.paths.node, pmxcfs.has_quorum(call.paths.etc_pve)
+    status = "OK" if quorate else f"No quorum on node '{node}'!"
+    said = {"status": status, "quorate": int(quorate)}
+    return [{"id": "quorum", "type": "quorum", "node": node, **said}]
 
 
 def options(call: Call) -> dict[str, Any]:

@@ -1,0 +1,166 @@
+"""The figures, with the names that dashboards expect where there are such names.
+
+Certificates are called as x509-certificate-exporter calls them. All else begins with ``pvefw_``; times
+are seconds since the epoch, states are 0 and 1 (https://prometheus.io/docs/practices/naming/).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pvefw import __version__
+from pvefw.certs import chain
+from pvefw.cli import status
+from pvefw.cli.status import Part
+from pvefw.core.errors import PvefwError
+from pvefw.dns import journal
+from pvefw.store.paths import Paths
+
+_Row = tuple[Sequence[str], float]
+
+
+def exposition(paths: Paths, now: datetime) -> bytes:
+    """All figures in the text format of Prometheus.
+
+    What cannot be found out is left out, and ``pvefw_part_ok`` of its part is 0.
+    """
+    registry = CollectorRegistry()
+    registry.register(_Node(paths, now))
+    return generate_latest(registry)
+
+
+class _Node(Collector):
+    """One look at a node."""
+
+    def __init__(self, paths: Paths, now: datetime) -> None:
+        self._paths = paths
+        self._now = now
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: it would be another look."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures."""
+        parts = status.look(self._paths, self._now)
+        rows = [
+            ((name,), float(one.state in (status.OK, status.NONE))) for name, one in parts.items()
+        ]
+        yield _gauge(
+            "pvefw_build_info", "The version of pvefw.", ["version"], [((__version__,), 1.0)]
+        )
+        yield _gauge(
+            "pvefw_part_ok", "Whether a part of the node needs no attention.", ["part"], rows
+        )
+        yield _gauge(
+            "pvefw_last_look_timestamp_seconds",
+            "When these figures were found out.",
+            [],
+            [((), self._now.timestamp())],
+        )
+        yield from _x509(self._paths, self._now)
+        yield from _renewals(parts["certificates"].data)
+        yield from _tasks(parts["tasks"])
+        yield from _boot(parts["boot"].data)
+        states = parts["guests"].data.get("states", {})
+        rows = [((state,), float(count)) for state, count in states.items()]
+        yield _gauge("pvefw_guests", "Guests by state.", ["state"], rows)
+        yield from _journal(self._paths)
+
+
+def _gauge(name: str, meaning: str, labels: Sequence[str], rows: Iterable[_Row]) -> Metric:
+    found = GaugeMetricFamily(name, meaning, labels=labels)
+    for values, number in rows:
+        found.add_metric(values, number)
+    return found
+
+
+def _x509(paths: Paths, now: datetime) -> Iterator[Metric]:
+    labels = ["filename", "filepath", "serial_number", "subject_CN", "issuer_CN"]
+    rows = list(_certificates(paths))
+    begin = [(values, one.not_valid_before_utc.timestamp()) for values, one in rows]
+    yield _gauge("x509_cert_not_before", "When a certificate begins to be valid.", labels, begin)
+    end = [(values, one.not_valid_after_utc.timestamp()) for values, one in rows]
+    yield _gauge("x509_cert_not_after", "When a certificate ends to be valid.", labels, end)
+    over = [(values, float(one.not_valid_after_utc <= now)) for values, one in rows]
+    yield _gauge("x509_cert_expired", "Whether a certificate has expired.", labels, over)
+
+
+def _certificates(paths: Paths) -> Iterator[tuple[Sequence[str], x509.Certificate]]:
+    try:
+        known = chain.of_node(paths)
+    except PvefwError:
+        return  # the part says so
+    places = (paths.etc_pve, paths.node_dir())
+    for info in known:
+        one = x509.load_pem_x509_certificate(info.pem.encode())
+        path = next((it for place in places if (it := place / info.filename).exists()), places[0])
+        names = (_common_name(one.subject), _common_name(one.issuer))
+        yield (info.filename, str(path), str(one.serial_number), *names), one
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else ""
+
+
+def _renewals(data: Mapping[str, Any]) -> Iterator[Metric]:
+    known = data.get("certificates", [])
+    due = [
+        ((one["file"],), datetime.fromisoformat(one["due"]).timestamp())
+        for one in known
+        if one["due"]
+    ]
+    yield _gauge(
+        "pvefw_renewal_due_timestamp_seconds", "When a certificate is renewed.", ["filename"], due
+    )
+    for name, key, meaning in (
+        ("pvefw_renewal_failures", "failures", "How many renewals in a row have failed."),
+        ("pvefw_certificate_revoked", "revoked", "Whether a certificate in use was revoked."),
+    ):
+        yield _gauge(
+            name, meaning, ["filename"], [((one["file"],), float(one[key])) for one in known]
+        )
+    if "timer" in data:
+        rows: list[_Row] = [((), float(data["timer"]))]
+        yield _gauge(
+            "pvefw_renewal_timer_installed", "Whether renewals run by themselves.", [], rows
+        )
+    if "not-deployed" in data:
+        meaning = "Services and observers that do not know the certificate yet."
+        yield _gauge("pvefw_not_deployed", meaning, [], [((), float(len(data["not-deployed"])))])
+
+
+def _tasks(part: Part) -> Iterator[Metric]:
+    meaning = "Tasks that failed in the last day, and that run now."
+    rows = [
+        ((key,), float(len(part.data[key]))) for key in ("failed", "running") if key in part.data
+    ]
+    yield _gauge("pvefw_tasks", meaning, ["status"], rows)
+
+
+def _boot(data: Mapping[str, Any]) -> Iterator[Metric]:
+    esps = [
+        ((one["uuid"],), float(one["there"] and not one["interrupted"] and not one["failure"]))
+        for one in data.get("esps", [])
+    ]
+    meaning = "Whether an ESP is there, and its last refresh was completed."
+    yield _gauge("pvefw_esp_in_step", meaning, ["uuid"], esps)
+    pins = {"always": data.get("pinned"), "once": data.get("next-boot")}
+    rows: list[_Row] = [((str(one), boots), 1.0) for boots, one in pins.items() if one]
+    yield _gauge("pvefw_kernel_pinned", "The kernel that is pinned.", ["version", "boots"], rows)
+
+
+def _journal(paths: Paths) -> Iterator[Metric]:
+    try:
+        count = len(journal.open_entries(paths))
+    except PvefwError:
+        return
+    meaning = "TXT records of orders that have still to be removed."
+    yield _gauge("pvefw_dns_journal_entries", meaning, [], [((), float(count))])

@@ -1,0 +1,51 @@
+"""The state of a node as one line, for Nagios and all who run its plugins.
+
+As the Monitoring Plugins Development Guidelines have it: a word, what is wrong, and after a bar the
+figures, ``'label'=value;warn;crit;min;max``, to draw.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from pvefw.cli.status import Part
+
+_WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+"""By exit status."""
+_WORST_FIRST = (2, 1, 3, 0)
+_STATUS = {"ok": 0, "none": 0, "attention": 1, "failed": 3}
+_DAY = 86400
+
+
+def show(parts: "Mapping[str, Part]", now: datetime) -> int:
+    """Print the line.
+
+    :returns: the exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; the worst of the parts.
+    """
+    each = {name: 2 if one.critical else _STATUS[one.state] for name, one in parts.items()}
+    status = next(one for one in _WORST_FIRST if one in each.values())
+    wrong = [f"{name}: {'; '.join(parts[name].lines)}" for name in parts if each[name]]
+    said = ", ".join(wrong) or ", ".join(parts)
+    line = " ".join(f"PVEFW {_WORDS[status]} - {said}".replace("|", "/").split())
+    figures = " ".join(_figures(parts, now))
+    click.echo(f"{line} | {figures}" if figures else line)
+    return status
+
+
+def _figures(parts: "Mapping[str, Part]", now: datetime) -> Iterator[str]:
+    data: dict[str, Mapping[str, Any]] = {name: one.data for name, one in parts.items()}
+    certificates = data.get("certificates", {})
+    for one in certificates.get("certificates", []):
+        left = (datetime.fromisoformat(one["not-after"]) - now).total_seconds() / _DAY
+        yield f"'{one['file']} days left'={left:.2f}"
+    if "not-deployed" in certificates:
+        yield f"'not deployed'={len(certificates['not-deployed'])};0;;0"
+    tasks = data.get("tasks", {})
+    for label, key, limit in (("failed tasks", "failed", "0"), ("running tasks", "running", "")):
+        if key in tasks:
+            yield f"'{label}'={len(tasks[key])};{limit};;0"
+    for state, count in sorted(data.get("guests", {}).get("states", {}).items()):
+        yield f"'guests {state}'={count};;;0"

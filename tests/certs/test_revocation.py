@@ -1,0 +1,149 @@
+"""Which certificates and keys count as revoked, and what is done without them."""
+
+import datetime as dt
+
+import pytest
+from certificates import NOW, Log, self_signed
+from cryptography import x509
+
+from pvefw.certs import chain, custom, install, issue, keys, revocation, sharing
+from pvefw.certs.progress import Progress, Wanted
+from pvefw.certs.revocation import Revoked
+from pvefw.core.errors import Locked
+from pvefw.store import files, node_settings, revocations
+from pvefw.store.node import Node
+from pvefw.store.paths import Paths
+
+
+def parsed(pem):
+    return x509.load_pem_x509_certificate(pem)
+
+
+def revoke(paths, pem, *, with_key=True):
+    one = revocation.of(paths, parsed(pem), NOW, with_key=with_key)
+    revocations.add(paths, one, NOW)
+    return one
+
+
+@pytest.fixture
+def nodes(paths):
+    """Three nodes that want the same certificate."""
+    found = [Paths(paths.root, name) for name in ("pve1", "pve2", "pve3")]
+    for one in found:
+        node_settings.change(one, {"acmedomain0": "gui.example"})
+    return found
+
+
+def have(paths, pem, key):
+    files.replace(paths.proxy_certificate, pem)
+    files.replace(paths.proxy_key, key, private=True)
+
+
+def info(paths, pem):
+    return chain.describe(paths.proxy_certificate, pem)
+
+
+def test_a_certificate_is_known_by_serial_and_issuer_and_by_a_leaked_key(paths):
+    pem, key = self_signed()
+    same_key, _ = self_signed("other.example", key=keys.from_pem(key, "key"))
+    unrelated, _ = self_signed()
+    revoke(paths, pem)
+    known = Revoked.load(paths)
+    assert known.find(parsed(pem)).node == "pve1"
+    assert known.find(parsed(same_key))
+    assert known.find(parsed(unrelated)) is None
+    assert known.has_key(keys.from_pem(key, "key"))
+
+
+def test_the_key_of_one_that_was_only_replaced_goes_on(paths):
+    pem, key = self_signed()
+    same_key, _ = self_signed("other.example", key=keys.from_pem(key, "key"))
+    revoke(paths, pem, with_key=False)
+    known = Revoked.load(paths)
+    assert known.find(parsed(pem))
+    assert known.find(parsed(same_key)) is None
+    assert not known.has_key(keys.from_pem(key, "key"))
+
+
+def test_what_was_revoked_is_not_shared_and_no_reason_to_keep(nodes):
+    first, second, third = nodes
+    newest, older = self_signed("gui.example", begin=-1), self_signed("gui.example", begin=-2)
+    have(second, *newest)
+    have(third, *older)
+    node = Node.open(first)
+    others = sharing.partners(node)
+    assert sharing.newer(node, others, None, NOW).node == "pve2"
+    revoke(first, newest[0])
+    assert sharing.newer(node, others, None, NOW).node == "pve3"
+    assert sharing.newer(node, others, info(first, newest[0]), NOW).node == "pve3"
+    revoke(first, older[0])
+    assert sharing.newer(node, others, info(first, newest[0]), NOW) is None
+
+
+def test_of_two_that_begin_together_all_nodes_take_one(nodes):
+    pairs = [self_signed("gui.example") for _ in nodes]
+    for one, pair in zip(nodes, pairs, strict=True):
+        have(one, *pair)
+    best = max(pairs, key=lambda pair: info(nodes[0], pair[0]).fingerprint)
+    for one, pair in zip(nodes, pairs, strict=True):
+        node = Node.open(one)
+        found = sharing.newer(node, sharing.partners(node), info(one, pair[0]), NOW)
+        assert (found is None) is (pair is best)
+        assert found is None or found.certificate == best[0]
+
+
+def test_who_has_it_is_found_whatever_he_wants(nodes):
+    first, second, third = nodes
+    pem, key = self_signed()
+    have(second, pem, key)
+    have(third, *self_signed("other.example", key=keys.from_pem(key, "key")))
+    node_settings.change(second, {"acmedomain0": "changed.example"})
+    one = revoke(first, pem)
+    assert revocation.holders(Node.open(first), one) == ["pve2", "pve3"]
+    files.replace(second.proxy_certificate, b"damaged")
+    assert revocation.holders(Node.open(first), one) == ["pve3"]
+
+
+class Placed:
+    url = "https://ca.example/order/1"
+
+
+class Flow:
+    def resume(self, _url, _identifiers):
+        return Placed()
+
+
+def test_no_order_begins_or_goes_on_with_a_revoked_key(nodes):
+    first = nodes[0]
+    node_settings.change(first, {"key-reuse": "1"})
+    pem, key = self_signed()
+    have(first, pem, key)
+    node = Node.open(first)
+    wanted = Wanted(node, node.certificate_names(), "default")
+    begun = Progress(first, wanted, "account")
+    begun.begin(Placed())
+    assert keys.to_pem(begun.key) == key
+    assert Progress(first, wanted, "account").resumed(Flow())
+    revoke(first, pem)
+    assert Progress(first, wanted, "account").resumed(Flow()) is None
+    begun = Progress(first, wanted, "account")
+    begun.begin(Placed())
+    assert keys.to_pem(begun.key) != key
+
+
+def test_a_certificate_that_was_set_meanwhile_is_not_replaced(nodes):
+    first = nodes[0]
+    ordered, by_hand = self_signed(), self_signed()
+    have(first, *by_hand)
+    with pytest.raises(Locked, match="another certificate was installed"):
+        issue._install(first, *ordered, "account", None, Log())
+    assert install.service_certificate(first) == by_hand[0]
+
+
+def test_who_sets_a_revoked_certificate_is_warned(paths):
+    pem, key = self_signed()
+    revoke(paths, pem)
+    node_settings.change(paths, {"reload-command": "-"})
+    log = Log()
+    custom.set_pair(paths, pem, key, log, NOW + dt.timedelta(seconds=1))
+    assert any("node pve1 revoked it on" in one for one in log.warnings)
