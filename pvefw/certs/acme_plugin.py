@@ -10,6 +10,7 @@ from pvefw.core.model import Task
 from pvefw.dns import instances as dns_instances
 from pvefw.dns import journal, names
 from pvefw.instances import Instance
+from pvefw.store import certificates
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -25,7 +26,12 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
             f"acme plugin remove: {id_} always exists",
             hint=f"Set it back to its defaults: pvefw acme plugin set {id_} --delete data",
         )
-    users = [one.name for one in Node.open(paths).certificate_names() if one.plugin == id_]
+    users = [
+        entry.name
+        for one in certificates.all_of(Node.open(paths))
+        for entry in one.names()
+        if entry.plugin == id_
+    ]
     if users:
         raise UsageError(
             f"acme plugin remove: {id_} validates {', '.join(users)}",

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 from pvefw.certs import (
     chain,
     deploy,
-    install,
     issue,
     persist,
     renewal,
     renewal_plan,
 )
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.certs.renewal_plan import Planned, Undecided
 from pvefw.core.errors import (
@@ -26,7 +26,6 @@ from pvefw.core.errors import (
 from pvefw.core.model import RenewalFailedEvent, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import Clock
-from pvefw.store import files
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
@@ -56,6 +55,8 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
             good &= _renew(paths, planned, echo, clock)
         elif planned.decision is None or planned.held_back(now):
             _remind(paths, planned, echo, clock)
+    for one in renewal_plan.missing(Node.open(paths)):
+        say(one.line(now))
     for warning in persist.warnings(paths, now):
         say(warning)
     left = deploy.pending(Node.open(paths))
@@ -66,18 +67,16 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
     return good
 
 
-def renew_service(paths: Paths, task: Task, clock: Clock, *, force: bool = False) -> None:
-    """Renew the services' certificate, if it is due; records that a killed order left go either way.
+def renew_one(certificate: Certificate, task: Task, clock: Clock, *, force: bool = False) -> None:
+    """Renew one certificate, if it is due; records that a killed order left go either way.
 
-    :param force: also when it is not due, and by an order, whatever other nodes have.
+    :param force: also when it is not due, and by an order, whatever partners have.
     :raises NotFound: there is none.
     :raises UsageError: it is not due.
     """
-    node = Node.open(paths)
-    cleanup.cleanup_first(node, task)
-    pem = install.service_certificate(paths)
-    info, now = chain.describe(paths.proxy_certificate, pem), clock.now()
-    planned = renewal_plan.plan_service(node, info, now)
+    cleanup.cleanup_first(certificate.node, task)
+    info, now = chain.describe(certificate.files.certificate, certificate.pem()), clock.now()
+    planned = renewal_plan.plan_one(certificate, info, now)
     if not force and (planned.decision is None or planned.decision.due > now):
         why = planned.note or "it is not due"
         if planned.decision:
@@ -86,14 +85,14 @@ def renew_service(paths: Paths, task: Task, clock: Clock, *, force: bool = False
             f"acme cert renew: the certificate is good until {info.not_after:%Y-%m-%d}, {why}",
             hint="Renew it now with --force.",
         )
-    issue.obtain(paths, task, ordered_in_any_case=force)
-    _succeeded(paths, planned, task)
+    issue.obtain(certificate, task, ordered_in_any_case=force)
+    _succeeded(certificate.paths, planned, task)
 
 
 def _renew(paths: Paths, planned: Planned, echo: Say, clock: Clock) -> bool:
     """Renew one. A failure is kept, and somebody is told; other certificates get their turn."""
     try:
-        with run_task(paths, planned.task_type, echo=echo, clock=clock) as task:
+        with run_task(paths, planned.task_type, planned.task_id, echo=echo, clock=clock) as task:
             try:
                 planned.work(task)
             except PvefwError as error:
@@ -118,11 +117,8 @@ def _failed(paths: Paths, planned: Planned, error: PvefwError, task: Task, clock
 
 def _succeeded(paths: Paths, planned: Planned, task: Task) -> None:
     """Clear what was kept of failures; who was told of them is told that they are over."""
-    if planned.record.told is None:
-        return
-    target = install.service_pair(paths).certificate
-    if planned.info.filename == target.name:
-        event = install.event(paths, files.read(target))
+    if planned.record.told is not None and planned.certificate is not None:
+        event = planned.certificate.event()
         events.tell(Node.open(paths), "on_renewal_recovered", event, task)
 
 
@@ -132,7 +128,7 @@ def _remind(paths: Paths, planned: Planned, echo: Say, clock: Clock) -> None:
     ends_soon = renewal.decide(planned.info, paths.node).due <= now
     if not ends_soon or not planned.record.to_be_told(renewal.urgency(planned.info, now), now):
         return
-    with run_task(paths, "certcheck", echo=echo, clock=clock) as task:
+    with run_task(paths, "certcheck", planned.task_id, echo=echo, clock=clock) as task:
         task.warn(planned.line(now))
         reason = planned.record.reason if planned.decision else planned.note
         _tell(paths, planned, replace(planned.record, reason=reason), task, now)
@@ -146,7 +142,7 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
         event = RenewalFailedEvent(
             node=paths.node,
             names=info.san,
-            certificate=paths.node_dir() / info.filename,
+            certificate=planned.path,
             not_after=info.not_after,
             days_left=(info.not_after - now) / timedelta(days=1),
             failures=record.failures,
@@ -159,5 +155,10 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
 
 
 def _deploy(paths: Paths, echo: Say, clock: Clock) -> bool:
-    with run_task(paths, "certdeploy", echo=echo, clock=clock) as task:
-        return not deploy.deploy(Node.open(paths), task)
+    """Tell everybody who is late, of each certificate in a task of its own."""
+    good = True
+    for one in Certificate.all_of(Node.open(paths)):
+        if deploy.waiting(one):
+            with run_task(paths, "certdeploy", one.task_id, echo=echo, clock=clock) as task:
+                good &= not deploy.deploy(one, task)
+    return good

@@ -188,10 +188,14 @@ _CERTIFICATES = _object(
                     "failures": _number("tries in a row"),
                     "doubt": _text("why the authority would refuse the renewal, or empty"),
                     "line": _text("for people"),
+                    "name": _text("`pveproxy`, that of its section, or empty: the cluster's CA"),
+                    "differences": _texts("what is wanted otherwise than it is"),
                 }
             )
         ),
-        "not-deployed": _texts("observers that do not know the certificate yet"),
+        "not-deployed": _texts("`TARGET` or `NAME: TARGET` that does not know the certificate yet"),
+        "not-ordered": _texts("certificates that are wanted and not there, by name"),
+        "problems": _texts("what is configured and leads nowhere"),
     }
 )
 _GUESTS = _object(
@@ -338,6 +342,20 @@ SCHEMAS: Mapping[str, Schema] = {
                 "public-key-bits": _number(),
                 "san": _texts("names"),
                 "pem": _text(),
+            }
+        )
+    ),
+    "cert list": _list(
+        _object(
+            {
+                "name": _text(),
+                "names": _texts(),
+                "account": _text("the ACME account"),
+                "targets": _texts("observers that deliver it"),
+                "serves": _text("where it is served, or empty"),
+                "certificate": _text("its file"),
+                "key": _text("that of its key"),
+                "not-after": _or_null(_text("ISO 8601; `null`: it is not there")),
             }
         )
     ),

@@ -44,19 +44,32 @@ class Part:
 
 
 def _certificates(paths: "Paths", now: datetime) -> Part:
-    from pvefw.certs import deploy, renewal_plan
+    from pvefw.certs import deploy, references, renewal_plan
     from pvefw.store.node import Node
 
     node = Node.open(paths)
     found = renewal_plan.overview(node, now)
-    pending = deploy.pending(node)
-    bad = [one for one in found if one["failures"] or one["urgency"] != "notice" or one["doubt"]]
+    pending, missing = deploy.pending(node), renewal_plan.missing(node)
+    problems = references.of_node(node)
+    bad = [
+        one
+        for one in found
+        if one["failures"] or one["urgency"] != "notice" or one["doubt"] or one["differences"]
+    ]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
+    lines += [one.line(now) for one in missing]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
+    lines += problems
+    data = {
+        "certificates": found,
+        "not-deployed": list(pending),
+        "not-ordered": [one.certificate.name for one in missing],
+        "problems": problems,
+    }
     if not lines:
-        return Part(NONE, ["no certificates"], {"certificates": [], "not-deployed": []})
-    data = {"certificates": found, "not-deployed": list(pending)}
-    return Part(ATTENTION if bad or pending else OK, [str(one) for one in lines], data)
+        return Part(NONE, ["no certificates"], data)
+    good = not (bad or pending or problems)
+    return Part(OK if good else ATTENTION, [str(one) for one in lines], data)
 
 
 def _credentials(paths: "Paths", now: datetime) -> Part:

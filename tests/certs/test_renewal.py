@@ -4,7 +4,7 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from certificates import NOW, Calendar, Log, self_signed
+from certificates import NOW, Calendar, Log, own, self_signed
 
 from pvefw.certs import chain, install, issue, renew, renewal, renewal_plan, sharing
 from pvefw.certs.renewal import Record, Window
@@ -137,7 +137,7 @@ class Run:
     def install(self, days):
         begin = (self.clock.now() - NOW) / DAY
         pem, key = self_signed(begin=begin, days=days)
-        install.install_pair(self.paths, pem, key, Log(), self.clock.now())
+        install.install_pair(own(self.paths), pem, key, Log(), self.clock.now())
         self.days = days
         found = chain.describe(self.paths.proxy_certificate, pem)
         renewal.keep(self.paths, found, Record(account="default"))
@@ -148,7 +148,7 @@ class Run:
             raise self.window
         return self.window, []
 
-    def _obtain(self, _paths, _task, **_options):
+    def _obtain(self, _certificate, _task, **_options):
         self.orders.append(self.clock.now())
         if self.failing:
             raise self.failing
@@ -275,7 +275,7 @@ def test_a_custom_certificate_is_never_replaced_but_its_end_is_told(run):
 
 
 def test_a_partner_with_a_newer_one_is_reason_enough(run, monkeypatch):
-    other = sharing.Found("pve2", b"", b"", info(90, NOW + DAY))
+    other = sharing.Found("node pve2", b"", b"", info(90, NOW + DAY))
     monkeypatch.setattr(sharing, "newer", lambda *_arguments: other)
     run.clock.time += 2 * DAY
     run()
