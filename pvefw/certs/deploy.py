@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from pvefw import instances
+from pvefw.certs import served
 from pvefw.certs.certificate import Certificate
 from pvefw.core.errors import CertificateError, ProgramError, PvefwError, UsageError
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.host import programs
+from pvefw.host.clock import SystemClock
 from pvefw.instances import Instance
 from pvefw.store import files, locks
 from pvefw.store.node import Node
@@ -117,6 +119,8 @@ def skip_service(certificate: Certificate) -> None:
 def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequence[str]:
     """Tell everybody who is pending. A failure is a warning, and stays pending.
 
+    Afterwards, where the certificate says where it is served, that is looked at.
+
     :param again: tell those, too, who know already.
     :returns: who could not be told.
     :raises NotFound: there is no certificate.
@@ -140,6 +144,8 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
             _save(certificate, told)
     if failures:
         task.log("What failed is tried again by the next: pvefw cert deploy --retry")
+    if certificate.settings.get("serves", ""):
+        served.after_deployment(certificate, task, SystemClock().now())
     return failures
 
 

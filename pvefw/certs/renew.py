@@ -2,6 +2,7 @@
 tries again what could not be deployed.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from pvefw.certs import (
     persist,
     renewal,
     renewal_plan,
+    served,
 )
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
@@ -23,7 +25,7 @@ from pvefw.core.errors import (
     RateLimited,
     UsageError,
 )
-from pvefw.core.model import RenewalFailedEvent, Task
+from pvefw.core.model import RenewalFailedEvent, RenewalsEvent, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import Clock
 from pvefw.store.node import Node
@@ -43,6 +45,34 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
     :returns: whether everything that was tried succeeded.
     :raises StoreError: the configuration cannot be read.
     """
+    if dry_run:
+        return _decide(paths, say, echo, clock, dry_run=True)
+    lines: list[str] = []
+
+    def said(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    _announce(paths, RenewalsEvent(paths.node, "started"), say)
+    good = False
+    try:
+        good = _decide(paths, said, echo, clock, dry_run=False)
+    except PvefwError as error:
+        lines.append(error.message)
+        raise
+    finally:
+        _announce(paths, RenewalsEvent(paths.node, "ended", good, lines), say)
+    return good
+
+
+def _announce(paths: Paths, event: RenewalsEvent, say: Say) -> None:
+    """Tell those who watch over the runs; a failure is a line."""
+    with contextlib.suppress(PvefwError):  # what cannot be read is said by the run itself
+        for failure in events.tell_renewals(Node.open(paths), event):
+            say(f"{failure.observer or 'observers'}: not told of this run: {failure.reason}")
+
+
+def _decide(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool) -> bool:
     now = clock.now()
     good = True
     for planned in renewal_plan.plan(Node.open(paths), now, keep=not dry_run):
@@ -64,7 +94,7 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
         say(f"Not deployed yet: {', '.join(left)}")
         if not dry_run:
             good &= _deploy(paths, echo, clock)
-    return good
+    return good if dry_run else _look(paths, say, echo, clock) and good
 
 
 def renew_one(certificate: Certificate, task: Task, clock: Clock, *, force: bool = False) -> None:
@@ -152,6 +182,20 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
         events.tell(Node.open(paths), "on_renewal_failed", event, task)
         record = replace(record, told=now, told_urgency=how.value)
     renewal.keep(paths, info, record)
+
+
+def _look(paths: Paths, say: Say, echo: Say, clock: Clock) -> bool:
+    """Compare what is served with what is installed, and tell what is news."""
+    good, now = True, clock.now()
+    for certificate, found in served.of_all(Certificate.all_of(Node.open(paths))):
+        for one in found:
+            if one.reason:
+                say(f"{certificate.name}: {one.address}: {one.reason}")
+                good = False
+        if served.is_news(certificate, found, now):
+            with run_task(paths, "certcheck", certificate.task_id, echo=echo, clock=clock) as task:
+                served.tell(certificate, found, task, now)
+    return good
 
 
 def _deploy(paths: Paths, echo: Say, clock: Clock) -> bool:

@@ -193,6 +193,29 @@ def deploy(app: App, name: str, retry: bool, dry_run: bool, only: str | None) ->
 
 
 @cert.command()
+@_name
+@output_option
+@pass_app
+def check(app: App, name: str) -> int:
+    """Connect to where a certificate is served, and compare.
+
+    The addresses are its property `serves`. The exit status is 1 where another one is served.
+    """
+    from pvefw.certs import served
+
+    target = _load(app, name)
+    found = served.look(target)
+    if not found:
+        raise UsageError(
+            f"cert check: {target.settings.what} does not say where its certificate is served",
+            hint=f"Set it: {target.settings.set_command} --serves HOST:PORT",
+        )
+    rows = [{"address": one.address, "ok": not one.reason, "reason": one.reason} for one in found]
+    show_rows(app, rows, ["address", "ok", "reason"])
+    return 0 if all(not one.reason for one in found) else 1
+
+
+@cert.command()
 @pass_app
 def recover(app: App) -> None:
     """Finish or roll back an interrupted installation."""

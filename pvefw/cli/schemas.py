@@ -345,6 +345,15 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         )
     ),
+    "cert check": _list(
+        _object(
+            {
+                "address": _text("`HOST:PORT`"),
+                "ok": _flag("the installed certificate is served"),
+                "reason": _text("what is wrong, or empty"),
+            }
+        )
+    ),
     "cert list": _list(
         _object(
             {

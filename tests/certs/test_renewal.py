@@ -1,6 +1,7 @@
 """When certificates are renewed, on a simulated clock; and how failures are told."""
 
 import datetime as dt
+import itertools
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,7 @@ class Run:
 
     def __init__(self, paths, monkeypatch):
         self.paths, self.clock, self.lines, self.told, self.orders = paths, Calendar(), [], [], []
+        self.times = []
         self.window, self.asked, self.failing = None, 0, None
         monkeypatch.setattr(renewal_plan, "_renewal_info", self._renewal_info)
         monkeypatch.setattr(issue, "obtain", self._obtain)
@@ -156,6 +158,7 @@ class Run:
 
     def _tell(self, _paths, hook, event, _task):
         self.told.append((hook, event))
+        self.times.append(self.clock.now())
         return []
 
     def __call__(self, **options):
@@ -226,7 +229,7 @@ def test_the_authority_is_asked_when_it_wants_to_be(run):
     assert len(run.orders) == 1
 
 
-def test_failures_are_told_with_the_days_left_and_ever_more_often(run):
+def test_failures_are_told_with_the_days_left_and_never_twice_a_day(run):
     run.failing = AcmeProblem("refused by policy", type="rejectedIdentifier", status=403)
     run.live(95)
     hooks = {hook for hook, _ in run.told}
@@ -240,7 +243,10 @@ def test_failures_are_told_with_the_days_left_and_ever_more_often(run):
     per_level = {level: levels.count(level) for level in Urgency}
     assert 3 <= per_level[Urgency.NOTICE] <= 8
     assert 6 <= per_level[Urgency.WARNING] <= 12
-    assert per_level[Urgency.CRITICAL] > per_level[Urgency.WARNING]
+    assert 6 <= per_level[Urgency.CRITICAL] <= 12
+    both = list(zip(levels, run.times, strict=True))
+    for (level, time), (next_level, next_time) in itertools.pairwise(both):
+        assert next_level != level or next_time - time >= DAY, "told twice a day"
     assert failed[-1].days_left < 0
 
 

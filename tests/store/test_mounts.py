@@ -129,6 +129,7 @@ COMMANDS = {
     "cert add web --acmedomain0 a.example.com": WRITES,
     "cert ca init": WRITES,
     "cert ca rollover": READS,
+    "cert check": READS,
     "cert delete": WRITES,
     "cert deploy": READS,
     "cert info": READS,
