@@ -14,11 +14,14 @@ from pvefw.store.certificates import CertificateSettings
 from pvefw.store.domains import DomainEntry
 from pvefw.store.node import Node
 
+_USUAL = "default"
+"""The account that is meant where none is named."""
+
 
 def check(node: Node, settings: CertificateSettings) -> None:
     """Refuse settings that lead nowhere, before they are kept.
 
-    An account that is not named, ``default``, may be registered later.
+    The account ``default`` may be registered later.
 
     :raises UsageError: one does; the first that is found.
     """
@@ -33,18 +36,21 @@ def check(node: Node, settings: CertificateSettings) -> None:
 def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
     """Why the next order or delivery would fail for want of something, a clause each."""
     yield from _accounts(node, settings)
-    known = {one.id: one for one in instances.load_all(node, CHALLENGE.name, DNS.name)}
-    for entry in settings.names():
-        yield from _entry(entry, known)
-    observers = {one.id for one in instances.load_all(node, OBSERVER.name)}
-    for target in settings.targets:
-        if target not in observers:
-            yield f"there is no observer {target} to be its target"
+    names, targets = settings.names(), settings.targets
+    if names:
+        known = {one.id: one for one in instances.load_all(node, CHALLENGE.name, DNS.name)}
+        for entry in names:
+            yield from _entry(entry, known)
+    if targets:
+        observers = {one.id for one in instances.load_all(node, OBSERVER.name)}
+        for target in targets:
+            if target not in observers:
+                yield f"there is no observer {target} to be its target"
 
 
 def _accounts(node: Node, settings: CertificateSettings) -> Iterator[str]:
     named = domains.acme({"acme": settings.get("acme", "")}).get("account", "")
-    wanted = [one for one in (named, settings.fallback_account) if one]
+    wanted = [one for one in (named, settings.fallback_account) if one not in ("", _USUAL)]
     known: Sequence[str] = account_store.names(node.paths) if wanted else ()
     for one in wanted:
         if one not in known:

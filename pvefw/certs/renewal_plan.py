@@ -181,7 +181,12 @@ def plan(
                 yield decide(node, path, chain.describe(path, pem), now)
         except PvefwError as error:
             yield Undecided(path, error)
-    for certificate in Certificate.all_of(node):
+    try:
+        ordered = Certificate.all_of(node)
+    except PvefwError as error:
+        yield Undecided(paths.proxy_certificate, error)
+        return
+    for certificate in ordered:
         try:
             info = certificate.installed()
             if info is not None:

@@ -1,5 +1,6 @@
 """Compares what is really served with what is installed, and tells somebody where they differ."""
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from cryptography import x509
 
 from pvefw.certs import chain
 from pvefw.certs.certificate import Certificate
+from pvefw.core.errors import CertificateError, NotFound
 from pvefw.core.model import ServedEvent, Task
 from pvefw.host import tls
 from pvefw.store import files, host_names
@@ -129,8 +131,9 @@ def _to_be_told(one: Look, known: dict[str, datetime], now: datetime) -> bool:
 def of_all(certificates: Sequence[Certificate]) -> Iterator[tuple[Certificate, list[Look]]]:
     """What is served of each certificate that is installed and says where."""
     for one in certificates:
-        if one.settings.get("serves", "") and files.exists(one.files.certificate):
-            yield one, look(one)
+        with contextlib.suppress(CertificateError, NotFound):  # its renewal says so
+            if one.settings.get("serves", ""):
+                yield one, look(one)
 
 
 # --- state ----------------------------------------------------------------------------------------

@@ -182,6 +182,10 @@ _PARTS = {
 }
 
 
+_WHOLE = {"targets": several(instances("observer")), "fallback-account": accounts}
+"""Of properties whose value has no parts with names."""
+
+
 def property_value(key: str, form: str) -> Complete:
     """What may be the value of a property of the node.
 
@@ -189,6 +193,8 @@ def property_value(key: str, form: str) -> Complete:
     """
     if _CHOICE.fullmatch(form):
         return _offer(lambda _paths: [(one, "") for one in form.split("|")])
+    if key in _WHOLE:
+        return _WHOLE[key]
     parts = _DOMAIN_PARTS if key.startswith("acmedomain") else _PARTS.get(key, {})
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

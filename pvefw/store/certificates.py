@@ -163,8 +163,9 @@ def of_values(name: str, values: Mapping[str, str]) -> CertificateSettings:
 
     :param values: each in its format.
     """
-    what = f"{CERTIFICATE} {name}"
-    command = "pvefw config set" if name == PVEPROXY else f"pvefw cert set {name}"
+    what, command = f"{CERTIFICATE} {name}", f"pvefw cert set {name}"
+    if name == PVEPROXY:
+        what, command = "config set", "pvefw config set"
     found = dict(values)
 
     def get(key: str, default: str = "") -> str:

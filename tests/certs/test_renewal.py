@@ -8,10 +8,12 @@ import pytest
 from certificates import NOW, Calendar, Log, own, self_signed
 
 from pvefw.certs import chain, install, issue, renew, renewal, renewal_plan, sharing
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record, Window
 from pvefw.core.errors import AcmeProblem, AcmeUnreachable
 from pvefw.core.model import Urgency
-from pvefw.store import node_settings
+from pvefw.store import certificate_sections, node_settings
+from pvefw.store.node import Node
 from pvefw.tasks import events
 
 DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
@@ -287,3 +289,39 @@ def test_a_partner_with_a_newer_one_is_reason_enough(run, monkeypatch):
     run()
     assert run.lines == ["pveproxy-ssl.pem (pve1.example): due: node pve2 has a newer one to share"]
     assert len(run.orders) == 1
+
+
+# --- several certificates -------------------------------------------------------------------------
+
+
+def test_two_certificates_of_one_host_for_two_years(paths, monkeypatch):
+    """Each is renewed for itself; one whose authority refuses for a month costs the other nothing."""
+    for name in ("web", "mail"):
+        values = {"acmedomain0": f"{name}.example"}
+        certificate_sections.add(paths, name, values, lambda *_checked: None)
+    clock, orders, refused = Calendar(), [], []
+
+    def obtain(certificate, _task, **_options):
+        now = clock.now()
+        if certificate.name in refused:
+            raise AcmeProblem("no", type="unauthorized", status=403)
+        orders.append((certificate.name, now))
+        begin = (now - NOW) / DAY
+        name = certificate.settings.names()[0].name
+        pem, key = self_signed(name, begin=begin, days=90)
+        install.install_pair(certificate, pem, key, Log(), now)
+        renewal.keep(paths, certificate.installed(), Record(account="default"))
+
+    monkeypatch.setattr(issue, "obtain", obtain)
+    monkeypatch.setattr(renewal_plan, "_renewal_info", lambda *_arguments: (None, []))
+    for one in Certificate.all_of(Node.open(paths))[1:]:
+        obtain(one, Log())
+    for day in range(0, 730, 4):
+        clock.time = NOW + day * DAY
+        refused[:] = ["mail"] if 300 <= day < 330 else []
+        renew.run(paths, lambda _line: None, lambda _line: None, clock)
+        for one in Certificate.all_of(Node.open(paths))[1:]:
+            left = one.installed().not_after - clock.now()
+            assert left > (5 * DAY if one.name == "mail" else 20 * DAY), f"{one.name}, day {day}"
+    count = {name: len([one for one in orders if one[0] == name]) for name in ("web", "mail")}
+    assert 12 <= count["mail"] <= count["web"] <= 15

@@ -5,7 +5,7 @@ import json
 import pytest
 from certificates import NOW, Log, own, self_signed
 
-from pvefw.certs import comparison, deploy, install, renewal, renewal_plan
+from pvefw.certs import comparison, deploy, install, renewal, renewal_plan, sharing
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.cli.run import run
@@ -200,3 +200,29 @@ def test_records_are_kept_apart(paths, web):
         renewal.keep(paths, one.installed(), Record(account=one.name))
     kept = {name: one.account for name, one in renewal.records(paths).items()}
     assert kept == {"pveproxy-ssl.pem": "pveproxy", "web.pem": "web"}
+
+
+def test_a_partner_has_nothing_to_share_that_the_old_account_ordered(paths, pvefw, web):
+    """From staging to production: the partner that was slower still has one of staging's, and newer."""
+    paths.acme_dir.mkdir(parents=True)
+    for name in ("staging", "production"):
+        account = {"account": {}, "directory": "https://ca.example/", "key": "x", "tos": ""}
+        account["location"] = f"https://ca.example/{name}"
+        (paths.acme_dir / name).write_text(json.dumps(account))
+    assert pvefw("cert", "add", "mail", "--acmedomain0", "www.example")[0] == 0
+    for begin, name in ((-2, "web"), (-1, "mail")):
+        assert pvefw("cert", "set", name, "--acme", "account=production")[0] == 0
+        pair = self_signed("www.example", begin=begin)
+        install.install_pair(named(paths, name), *pair, Log(), NOW)
+        record = Record(account="https://ca.example/staging")
+        renewal.keep(paths, named(paths, name).installed(), record)
+
+    def shared():
+        one = named(paths)
+        return sharing.newer(one, sharing.partners(one), one.installed(), NOW)
+
+    assert [one.name for one in sharing.partners(named(paths))] == ["mail"]
+    assert shared() is None
+    record = Record(account="https://ca.example/production")
+    renewal.keep(paths, named(paths, "mail").installed(), record)
+    assert shared().owner == "certificate mail"

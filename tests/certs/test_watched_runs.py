@@ -3,12 +3,13 @@
 import sys
 
 import pytest
-from certificates import Calendar
+from certificates import Calendar, Log
 
 from pvefw import instances
 from pvefw.certs import renew
-from pvefw.core.errors import StoreError
-from pvefw.instances import Instance
+from pvefw.core.errors import PvefwError, StoreError
+from pvefw.instances import Instance, trial
+from pvefw.store.node import Node
 from pvefw.tasks import events
 
 
@@ -76,3 +77,17 @@ def test_it_reaches_an_observer_that_is_configured(paths, clock, tmp_path):
     assert good
     assert len(lines) == 2
     assert all(one.startswith("checks: not told of this run: ") for one in lines)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "settings", "said"),
+    [
+        ("files", {"key": "/nowhere/key.pem"}, "pvefw cert deploy NAME --test one"),
+        ("healthchecks", {"url": "cmd:echo http://127.0.0.1:9"}, "one: no connection"),
+    ],
+)
+def test_observers_that_hear_of_no_failure_are_tested_otherwise(paths, plugin, settings, said):
+    instances.add(paths, Instance("observer", "one", plugin, settings))
+    with pytest.raises(PvefwError) as error:
+        trial.test(Node.open(paths), "observer", "one", Log())
+    assert said in f"{error.value.message} {error.value.hint}"

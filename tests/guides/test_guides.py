@@ -306,6 +306,8 @@ def test_the_administrators_guide(reads, tmp_path):
             "pvefw acme account register",
             "pvefw acme cert order",
             "pvefw acme persist",
+            "pvefw cert deploy web",
+            "pvefw config set --fallback-account",
             "pvefw dns test",
         ],
         "it asks an authority or a provider",
