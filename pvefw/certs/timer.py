@@ -10,12 +10,34 @@ from pvefw.store import files, units
 from pvefw.store.paths import Paths
 
 _CRON = "etc/cron.d/pvefw"
-_CONFINED = """\
+_SERVICES = (
+    "apache2",
+    "cockpit",
+    "dovecot",
+    "exim4",
+    "haproxy",
+    "ldap",
+    "libvirt",
+    "mysql",
+    "nginx",
+    "pki",
+)
+_SERVICES += ("postfix", "postgresql", "proxmox-backup", "ssl")
+"""Below ``/etc``: where Debian's services have their certificates, and targets may have to write."""
+_WRITABLE = (
+    "/etc/pve",
+    "/etc/pvefw",
+    "/var",
+    "/run",
+    "/srv",
+    *(f"/etc/{one}" for one in _SERVICES),
+)
+_CONFINED = f"""\
 NoNewPrivileges=yes
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectSystem=strict
-ReadWritePaths=-/etc/pve -/etc/pvefw -/var -/run -/srv
+ReadWritePaths={" ".join(f"-{one}" for one in _WRITABLE)}
 ProtectHome=read-only
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
@@ -106,7 +128,7 @@ WantedBy=timers.target
 [Unit]
 Description=End an interrupted installation of a certificate
 After=local-fs.target pve-cluster.service
-Before=pveproxy.service spiceproxy.service
+Before=pveproxy.service spiceproxy.service nginx.service apache2.service haproxy.service
 ConditionPathExistsGlob=/var/lib/pvefw/install-*.json
 
 [Service]

@@ -1,5 +1,6 @@
 """Files for services, as they are written."""
 
+import errno
 import os
 import pwd
 import stat
@@ -18,6 +19,7 @@ from pvefw.core import binding, families
 from pvefw.core.errors import ConfigError
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.observer import ObserverConformance
+from pvefw_observer_generic import files
 from pvefw_observer_generic.files import Files
 
 DAY = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -102,6 +104,16 @@ def test_all_or_none(tmp_path, event):
     with pytest.raises(ProviderError, match="cannot be written"):
         Files(fullchain=chain, key=key).on_certificate(event, FakeTask())
     assert chain.read_bytes() == before
+
+
+def test_a_unit_that_may_not_write_there_is_named(tmp_path, event, monkeypatch):
+    def refused(path, *_arguments, **_options):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr(files, "replace_file", refused)
+    with pytest.raises(ProviderError, match="Read-only") as error:
+        Files(key=tmp_path / "key").on_certificate(event, FakeTask())
+    assert f"ReadWritePaths={tmp_path}" in error.value.hint
 
 
 @pytest.mark.parametrize(

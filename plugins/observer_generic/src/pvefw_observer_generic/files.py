@@ -1,6 +1,7 @@
 """Writes a certificate and its key where a service reads them, in the form that it wants."""
 
 import contextlib
+import errno
 import grp
 import pwd
 import re
@@ -105,7 +106,8 @@ class Files:
                         data, mode, whose = old
                         replace_file(one.path, data, mode=mode, owner=whose)
             raise ProviderError(
-                f"{error.filename or one.path} cannot be written: {error.strerror}"
+                f"{error.filename or one.path} cannot be written: {error.strerror}",
+                hint=_hint(error, one.path),
             ) from error
 
     def _paths(self) -> Iterator[tuple[str, Path]]:
@@ -174,6 +176,16 @@ class Files:
             return known.pw_uid, grp.getgrnam(group).gr_gid if group else known.pw_gid
         except KeyError:
             raise ProviderError(f"owner {self.owner}: there is no such user or group") from None
+
+
+def _hint(error: OSError, path: Path) -> str:
+    """The unit of the timer may write to few directories only."""
+    if error.errno != errno.EROFS:
+        return ""
+    return (
+        "Where it fails in the timer's unit only, let that write there: systemctl edit "
+        f"pvefw-renew.service, with a section [Service] and ReadWritePaths={path.parent}"
+    )
 
 
 def _there(path: Path) -> tuple[bytes, int, tuple[int, int]] | None:
