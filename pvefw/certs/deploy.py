@@ -8,6 +8,7 @@ Targets come first: the service may read what they write.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +31,8 @@ SERVICE = "reload-command"
 """Stands for the service among the observers' ids; no observer can be called so, as it is a property."""
 NO_RELOAD = "-"
 _RELOAD_SECONDS = 90.0
+_PLAIN = re.compile(r"[\w@.:\\ -]+")
+"""A command line that is one command to a shell, too."""
 _HOOK, _PLAN = "on_certificate", "certificate_plan"
 
 
@@ -119,7 +122,8 @@ def skip_service(certificate: Certificate) -> None:
 def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequence[str]:
     """Tell everybody who is pending. A failure is a warning, and stays pending.
 
-    Afterwards, where the certificate says where it is served, that is looked at.
+    The service is told again after a target was, for it reads what the target wrote. Afterwards, where
+    the certificate says where it is served, that is looked at.
 
     :param again: tell those, too, who know already.
     :returns: who could not be told.
@@ -128,7 +132,7 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
     event = certificate.event()
     with locks.local_lock(certificate.paths, f"deploy-{certificate.node.name}"):
         told = _load(certificate)
-        failures = []
+        targets, failures = set(certificate.settings.targets), list[str]()
         for id_, tell in _everybody(certificate, event, task):
             if told.done.get(id_) == event.fingerprint and not again:
                 continue
@@ -141,6 +145,8 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
                 failures.append(id_)
             else:
                 told.of(id_, event.fingerprint)
+                if id_ in targets:
+                    told.done.pop(SERVICE, None)
             _save(certificate, told)
     if failures:
         task.log("What failed is tried again by the next: pvefw cert deploy --retry")
@@ -168,6 +174,9 @@ def deploy_one(certificate: Certificate, target: str, task: Task) -> None:
         everybody[target]()
         told = _load(certificate)
         told.of(target, event.fingerprint)
+        if target in certificate.settings.targets and _command(certificate) != NO_RELOAD:
+            told.done.pop(SERVICE, None)
+            task.log(f"Its service is not told yet: {_command(certificate)}")
         _save(certificate, told)
 
 
@@ -286,7 +295,7 @@ def _stopped(command: str) -> str:
 
     systemctl(1) fails for a unit that is not active; one that has failed is no business of ours to hide.
     """
-    words = command.split()
+    words = command.split() if _PLAIN.fullmatch(command) else []
     units = [one for one in words[2:] if not one.startswith("-")]
     if words[:2] != ["systemctl", "reload"] or not units:
         return ""

@@ -21,8 +21,11 @@ _SERVICES = (
     "mysql",
     "nginx",
     "pki",
+    "postfix",
+    "postgresql",
+    "proxmox-backup",
+    "ssl",
 )
-_SERVICES += ("postfix", "postgresql", "proxmox-backup", "ssl")
 """Below ``/etc``: where Debian's services have their certificates, and targets may have to write."""
 _WRITABLE = (
     "/etc/pve",

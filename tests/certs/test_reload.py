@@ -54,6 +54,7 @@ def test_stopped_services_are_not_a_failure(told, count):
         ("systemctl reload nginx haproxy", ["inactive", "active"]),
         ("systemctl restart nginx", ["inactive"]),
         ("systemctl reload", []),
+        ("systemctl reload nginx && false", ["inactive"] * 3),
         ("false", ["inactive"]),
     ],
 )

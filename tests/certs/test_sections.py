@@ -226,3 +226,25 @@ def test_a_partner_has_nothing_to_share_that_the_old_account_ordered(paths, pvef
     record = Record(account="https://ca.example/production")
     renewal.keep(paths, named(paths, "mail").installed(), record)
     assert shared().owner == "certificate mail"
+
+
+def test_a_target_that_comes_late_has_the_service_read_again(paths, pvefw, web, tmp_path):
+    """The first reload found the old file; done with it, the service would go on with that one."""
+    target, reloads, data = tmp_path / "etc/site.pem", tmp_path / "reloads", tmp_path / "data"
+    data.write_text(f"fullchain={target}\n")
+    assert pvefw("observer", "add", "site", "--api", "files", "--data", data)[0] == 0
+    command = f"cat {target} >> {reloads} || echo nothing >> {reloads}"
+    changes = ("--targets", "site", "--reload-command", command)
+    assert pvefw("cert", "set", "web", *changes)[0] == 0
+    pem, key = self_signed("www.example")
+    deploy.prepare(named(paths))
+    install.install_pair(named(paths), pem, key, Log(), NOW)
+    target.mkdir(parents=True)
+    assert deploy.deploy(named(paths), Log()) == ["site"]
+    assert reloads.read_text() == "nothing\n"
+    target.rmdir()
+    assert deploy.deploy(named(paths), Log()) == []
+    assert reloads.read_text() == f"nothing\n{pem.decode()}"
+    assert deploy.pending(Node.open(paths)) == {}
+    assert pvefw("cert", "deploy", "web", "--test", "site")[0] == 0
+    assert deploy.pending(Node.open(paths)) == {"web: reload-command": ""}
