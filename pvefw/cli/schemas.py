@@ -195,7 +195,9 @@ _CERTIFICATES = _object(
         ),
         "not-deployed": _texts("`TARGET` or `NAME: TARGET` that does not know the certificate yet"),
         "not-ordered": _texts("certificates that are wanted and not there, by name"),
-        "problems": _texts("what is configured and leads nowhere"),
+        "problems": _texts(
+            "what is configured and leads nowhere, and keys that everybody can read"
+        ),
     }
 )
 _GUESTS = _object(

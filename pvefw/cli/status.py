@@ -44,13 +44,13 @@ class Part:
 
 
 def _certificates(paths: "Paths", now: datetime) -> Part:
-    from pvefw.certs import deploy, references, renewal_plan
+    from pvefw.certs import deploy, exposure, references, renewal_plan
     from pvefw.store.node import Node
 
     node = Node.open(paths)
     found = renewal_plan.overview(node, now)
     pending, missing = deploy.pending(node), renewal_plan.missing(node)
-    problems = references.of_node(node)
+    problems = [*references.of_node(node), *exposure.of_node(node)]
     bad = [
         one
         for one in found

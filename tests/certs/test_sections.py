@@ -5,7 +5,7 @@ import json
 import pytest
 from certificates import NOW, Log, own, self_signed
 
-from pvefw.certs import comparison, deploy, install, renewal, renewal_plan, sharing
+from pvefw.certs import comparison, deploy, exposure, install, renewal, renewal_plan, sharing
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.cli.run import run
@@ -248,3 +248,22 @@ def test_a_target_that_comes_late_has_the_service_read_again(paths, pvefw, web, 
     assert deploy.pending(Node.open(paths)) == {}
     assert pvefw("cert", "deploy", "web", "--test", "site")[0] == 0
     assert deploy.pending(Node.open(paths)) == {"web: reload-command": ""}
+
+
+def test_keys_that_everybody_can_read_are_reported(paths, pvefw, web):
+    """An account's, the instances' credentials, and those of certificates."""
+    install.install_pair(named(paths), *self_signed("www.example"), Log(), NOW)
+    paths.acme_dir.mkdir(parents=True)
+    account = paths.acme_dir / "default"
+    private = (account, paths.plugins_cfg, paths.own_plugins_cfg, named(paths).files.key)
+    for path in private:
+        path.touch()
+        path.chmod(0o640)
+    assert exposure.of_node(Node.open(paths)) == []
+    for path in private:
+        path.chmod(0o644)
+        [said] = exposure.of_node(Node.open(paths))
+        assert said.startswith(f"{path}: everybody can use it (mode 0644)")
+        path.chmod(0o600)
+    account.chmod(0o604)
+    assert f"chmod o= {account}" in pvefw("status")[1].replace("\n", "")
