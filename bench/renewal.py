@@ -38,7 +38,7 @@ def prepare(base):
         paths = Paths(base / f"{number}", "pve1")
         age = 89 * number / NODES
         pem, key_pem = certificates.self_signed("pve1.example", begin=-age, days=90, key=key)
-        install.install_pair(paths, pem, key_pem, certificates.Log(), NOW)
+        install.install_pair(certificates.own(paths), pem, key_pem, certificates.Log(), NOW)
         node_settings.change(paths, {"acmedomain0": "pve1.example", "renew-before": "20"})
         info = chain.describe(paths.proxy_certificate, pem)
         window = Window(info.not_before + timedelta(days=60), info.not_before + timedelta(days=62))

@@ -10,7 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from pvefw.certs import keys
+from pvefw.certs.certificate import Certificate
 from pvefw.host.clock import SystemClock
+from pvefw.store.node import Node
 
 NOW = SystemClock().now().replace(microsecond=0)
 """When the tests began, in whole seconds, as certificates have them."""
@@ -33,6 +35,11 @@ class Log:
 
     def wait(self, seconds):
         raise AssertionError(f"nobody should wait {seconds} seconds here")
+
+
+def own(paths):
+    """The certificate of Proxmox VE's services."""
+    return Certificate.own(Node.open(paths))
 
 
 class Calendar:

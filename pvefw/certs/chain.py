@@ -14,8 +14,6 @@ from cryptography.x509.oid import NameOID
 from pvefw.certs import formats, keys
 from pvefw.core.errors import CertificateError
 from pvefw.core.model import Identifier
-from pvefw.store import files
-from pvefw.store.paths import Paths
 
 _WEAK_RSA_BITS = 2048
 _WEAK_EC_BITS = 224
@@ -253,17 +251,3 @@ def issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
-
-
-def of_node(paths: Paths) -> list[CertificateInfo]:
-    """Every certificate that this node has: the cluster's CA, its own, and the one of its services.
-
-    :raises CertificateError: a file is there and is no certificate.
-    """
-    candidates = (
-        paths.etc_pve / "pve-root-ca.pem",
-        paths.node_certificate,
-        paths.proxy_certificate,
-    )
-    read = [(path, files.read_if_exists(path)) for path in candidates]
-    return [describe(path, pem) for path, pem in read if pem is not None]

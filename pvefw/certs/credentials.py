@@ -7,6 +7,7 @@ from pvefw import instances
 from pvefw.core.errors import PvefwError
 from pvefw.core.families import DNS
 from pvefw.dns import instances as dns_instances
+from pvefw.store import certificates
 from pvefw.store.node import Node
 
 
@@ -17,7 +18,7 @@ def ends(node: Node) -> Mapping[str, datetime]:
 
     :raises ConfigError: it is not clear what the names of the certificate are.
     """
-    used = {one.plugin for one in node.certificate_names()}
+    used = certificates.used_instances(node)
     found: dict[str, datetime] = {}
     for instance in instances.load_all(node, DNS.name):
         if instance.id not in used:

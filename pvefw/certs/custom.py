@@ -8,17 +8,16 @@ from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
 from pvefw.certs import chain, deploy, install, node_certificate, renewal, revocation
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.certs.revocation import Revoked
 from pvefw.core.errors import CertificateError, NotFound, UsageError
 from pvefw.core.model import Task
 from pvefw.store import files
-from pvefw.store.node import Node
-from pvefw.store.paths import Paths
 
 
 def set_pair(
-    paths: Paths,
+    target: Certificate,
     certificate: bytes,
     key: bytes | None,
     task: Task,
@@ -27,8 +26,9 @@ def set_pair(
     force: bool = False,
     restart: bool = False,
 ) -> None:
-    """Install a certificate and its key for the services, and tell the observers.
+    """Install a certificate and its key that somebody brings, and tell the observers.
 
+    :param target: which of the node's certificates they are to be.
     :param certificate: PEM: the leaf and its chain, in any unambiguous order.
     :param key: PEM; ``None`` for the key that already exists.
     :param force: replace a pair that is there.
@@ -36,29 +36,31 @@ def set_pair(
     :raises UsageError: there is a pair, and no force.
     :raises CertificateError: they cannot be used; each flaw with a message of its own.
     """
-    if not force and files.exists(paths.proxy_certificate):
+    if not force and files.exists(target.files.certificate):
         raise UsageError(
-            f"cert set: {paths.proxy_certificate} already exists",
-            hint="Replace it with --force, or remove it first: pvefw cert delete",
+            f"cert set: {target.files.certificate} already exists",
+            hint="Replace it with --force, or remove it first: pvefw cert delete"
+            + ("" if target.settings.is_own else f" {target.name}"),
         )
     if key is None:
-        key = _present_key(paths)
+        key = _present_key(target)
     what = "cert set"
     ordered = chain.check_pair(certificate, key, what, now)
     parsed = chain.parse(ordered, what)
     check_use(parsed[0], what)
     check_complete(parsed, task, what)
     _tell_of_changes(chain.parse(certificate, what), parsed, task)
-    revoked = Revoked.load(paths).find(parsed[0])
+    revoked = Revoked.load(target.paths).find(parsed[0])
     if revoked:
         task.warn(f"Clients may refuse this certificate: {revocation.said(revoked)}")
-    deploy.prepare(paths)
-    event = install.install_pair(paths, certificate, key, task, now)
-    renewal.keep(paths, chain.describe(paths.proxy_certificate, ordered), Record(custom=True))
+    deploy.prepare(target)
+    event = install.install_pair(target, certificate, key, task, now)
+    info = chain.describe(target.files.certificate, ordered)
+    renewal.keep(target.paths, info, Record(custom=True))
     if not restart:
         task.log("The service uses it when it is restarted")
-        deploy.skip_service(paths)
-    deploy.deploy(Node.open(paths), task, again=restart)
+        deploy.skip_service(target)
+    deploy.deploy(target, task, again=restart)
     task.log(f"Fingerprint: {event.fingerprint}")
 
 
@@ -73,22 +75,26 @@ def _tell_of_changes(
         task.log("The certificates were not in order; they are now: leaf first, then its issuers")
 
 
-def delete_pair(paths: Paths, task: Task, now: datetime, *, restart: bool = False) -> None:
-    """Remove the services' own pair; they fall back to the node's certificate, made where it is missing.
+def delete_pair(target: Certificate, task: Task, now: datetime, *, restart: bool = False) -> None:
+    """Remove a certificate and its key.
+
+    Proxmox VE's services fall back to the node's own then, which is made where it is missing.
 
     :param restart: let the service do so now.
     :raises NotFound: there is none.
     """
-    if not (files.exists(paths.proxy_certificate) or files.exists(paths.proxy_key)):
-        raise NotFound(f"cert delete: node {paths.node} has no certificate of its own")
-    node_certificate.ensure(paths, task, now)
-    install.remove_pair(paths, task)
+    if not (files.exists(target.files.certificate) or files.exists(target.files.key)):
+        which = "certificate of its own" if target.settings.is_own else f"certificate {target.name}"
+        raise NotFound(f"cert delete: node {target.node.name} has no {which}")
+    if target.has_fallback:
+        node_certificate.ensure(target.paths, task, now)
+    install.remove_pair(target, task)
     if restart:
-        deploy.reload_service(Node.open(paths), task)
+        deploy.reload_service(target, task)
 
 
-def _present_key(paths: Paths) -> bytes:
-    key = files.read_if_exists(paths.proxy_key)
+def _present_key(target: Certificate) -> bytes:
+    key = files.read_if_exists(target.files.key)
     if key is None:
         raise UsageError(
             "cert set: the private key is missing, and the node has none that could be kept",

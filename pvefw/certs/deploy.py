@@ -1,22 +1,26 @@
-"""Makes whoever uses the certificate take a new one: the service, then the configured observers.
+"""Makes whoever uses a certificate take a new one: its targets, the service, then the other observers.
 
 What is kept is who has been told of which certificate. Whoever has not been told of the one that is
 installed is pending, be it that he failed or that we were killed before; so nothing is lost, and nobody
 is told twice. Trying again never needs another order.
+
+Targets come first: the service may read what they write.
 """
 
 import json
-import shlex
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pvefw import instances
-from pvefw.certs import install
-from pvefw.core.errors import ProgramError, PvefwError
+from pvefw.certs import served
+from pvefw.certs.certificate import Certificate
+from pvefw.core.errors import CertificateError, ProgramError, PvefwError, UsageError
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.host import programs
+from pvefw.host.clock import SystemClock
 from pvefw.instances import Instance
 from pvefw.store import files, locks
 from pvefw.store.node import Node
@@ -26,9 +30,10 @@ from pvefw.tasks import events
 SERVICE = "reload-command"
 """Stands for the service among the observers' ids; no observer can be called so, as it is a property."""
 NO_RELOAD = "-"
-DEFAULT_RELOAD = "systemctl reload-or-restart pveproxy"
 _RELOAD_SECONDS = 90.0
-_HOOK = "on_certificate"
+_PLAIN = re.compile(r"[\w@.:\\ -]+")
+"""A command line that is one command to a shell, too."""
+_HOOK, _PLAN = "on_certificate", "certificate_plan"
 
 
 @dataclass
@@ -45,49 +50,90 @@ class _Told:
         self.failed.pop(id_, None)
 
 
-def prepare(paths: Paths) -> None:
+def prepare(certificate: Certificate) -> None:
     """Before an installation: from now on, who has not been told is pending.
 
     Without that, a certificate that was there before pvefw came would have the service reloaded.
     """
-    if not paths.deploy_state.exists():
-        _save(paths, _Told())
+    if not certificate.files.told.exists():
+        _save(certificate, _Told())
 
 
 def pending(node: Node) -> dict[str, str]:
-    """Who has still to be told of the installed certificate, and why that failed, if it did.
+    """Who has still to be told of an installed certificate, and why that failed, if it did.
+
+    :returns: by the observer's id, with ``NAME: `` before it where the certificate is not the node's own.
+    :raises StoreError: the configuration cannot be read.
+    """
+    return {
+        id_ if one.settings.is_own else f"{one.name}: {id_}": why
+        for one in Certificate.all_of(node)
+        for id_, why in waiting(one).items()
+    }
+
+
+def waiting(certificate: Certificate) -> dict[str, str]:
+    """Who has still to be told of one certificate, and why that failed, if it did.
 
     :raises StoreError: the configuration of the observers cannot be read.
     """
-    paths = node.paths
-    pem = files.read_if_exists(paths.proxy_certificate)
-    if pem is None or not paths.deploy_state.exists():
+    try:
+        installed = certificate.installed()
+    except CertificateError:
+        return {}  # its renewal says so
+    if installed is None or not certificate.files.told.exists():
         return {}
-    fingerprint, told = install.event(paths, pem).fingerprint, _load(paths)
-    ids = [SERVICE, *(one.id for one in instances.load_used(node, "observer"))]
-    return {id_: told.failed.get(id_, "") for id_ in ids if told.done.get(id_) != fingerprint}
+    told = _load(certificate)
+    ids = [SERVICE, *(one.id for one in receivers(certificate))]
+    return {
+        id_: told.failed.get(id_, "") for id_ in ids if told.done.get(id_) != installed.fingerprint
+    }
 
 
-def skip_service(paths: Paths) -> None:
+def receivers(certificate: Certificate) -> list[Instance]:
+    """The observers that are told of a certificate: its targets first, in their order.
+
+    One that is a target of some certificate is told of no other. One that puts certificates somewhere,
+    and is no target yet, is told of none: it would overwrite what another one needs.
+
+    :raises StoreError: the configuration of the observers cannot be read.
+    """
+    node, targets = certificate.node, certificate.settings.targets
+    used = {one.id: one for one in instances.load_used(node, "observer")}
+    taken = {id_ for one in Certificate.all_of(node) for id_ in one.settings.targets}
+    others = [one for one in used.values() if one.id not in taken and not _delivers(node, one)]
+    return [*(used[id_] for id_ in targets if id_ in used), *others]
+
+
+def _delivers(node: Node, observer: Instance) -> bool:
+    """Whether an observer's plugin puts certificates somewhere, rather than telling somebody of them."""
+    from pvefw.instances import binding
+
+    return binding.implements(node, observer, _PLAN)
+
+
+def skip_service(certificate: Certificate) -> None:
     """The service is not to be reloaded for the certificate that is installed."""
-    told = _load(paths)
-    told.of(SERVICE, install.event(paths, install.service_certificate(paths)).fingerprint)
-    _save(paths, told)
+    told = _load(certificate)
+    told.of(SERVICE, certificate.event().fingerprint)
+    _save(certificate, told)
 
 
-def deploy(node: Node, task: Task, *, again: bool = False) -> Sequence[str]:
+def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequence[str]:
     """Tell everybody who is pending. A failure is a warning, and stays pending.
+
+    The service is told again after a target was, for it reads what the target wrote. Afterwards, where
+    the certificate says where it is served, that is looked at.
 
     :param again: tell those, too, who know already.
     :returns: who could not be told.
     :raises NotFound: there is no certificate.
     """
-    paths = node.paths
-    event = install.event(paths, install.service_certificate(paths))
-    with locks.local_lock(paths, f"deploy-{paths.node}"):
-        told = _load(paths)
-        failures = []
-        for id_, tell in _everybody(node, event, task):
+    event = certificate.event()
+    with locks.local_lock(certificate.paths, f"deploy-{certificate.node.name}"):
+        told = _load(certificate)
+        targets, failures = set(certificate.settings.targets), list[str]()
+        for id_, tell in _everybody(certificate, event, task):
             if told.done.get(id_) == event.fingerprint and not again:
                 continue
             try:
@@ -99,19 +145,75 @@ def deploy(node: Node, task: Task, *, again: bool = False) -> Sequence[str]:
                 failures.append(id_)
             else:
                 told.of(id_, event.fingerprint)
-            _save(paths, told)
+                if id_ in targets:
+                    told.done.pop(SERVICE, None)
+            _save(certificate, told)
     if failures:
         task.log("What failed is tried again by the next: pvefw cert deploy --retry")
+    if certificate.settings.get("serves", ""):
+        served.after_deployment(certificate, task, SystemClock().now())
     return failures
 
 
-def reload_service(node: Node, task: Task) -> None:
+def deploy_one(certificate: Certificate, target: str, task: Task) -> None:
+    """Tell one of those who are told of a certificate, whether it knows already or not.
+
+    :param target: an observer's id, or ``reload-command`` for the service.
+    :raises UsageError: it is not told of this certificate.
+    :raises PvefwError: it fails.
+    """
+    event = certificate.event()
+    everybody = dict(_everybody(certificate, event, task))
+    if target not in everybody:
+        raise UsageError(
+            f"cert deploy: {target} does not get the certificate {certificate.name}",
+            hint=f"There are: {', '.join(everybody)}. "
+            f"Add it: {certificate.settings.set_command} --targets ID,…",
+        )
+    with locks.local_lock(certificate.paths, f"deploy-{certificate.node.name}"):
+        everybody[target]()
+        told = _load(certificate)
+        told.of(target, event.fingerprint)
+        if target in certificate.settings.targets and _command(certificate) != NO_RELOAD:
+            told.done.pop(SERVICE, None)
+            task.log(f"Its service was not reloaded yet: {_command(certificate)}")
+        _save(certificate, told)
+
+
+def plan(certificate: Certificate, *, retry: bool = False) -> Iterator[str]:
+    """What :func:`deploy` would do, a line each; nothing is changed.
+
+    :param retry: only for those who are pending.
+    :raises NotFound: there is no certificate.
+    """
+    event, late = certificate.event(), waiting(certificate)
+    for one in receivers(certificate):
+        if retry and one.id not in late:
+            continue
+        try:
+            yield from (f"{one.id}: {line}" for line in _planned(certificate.node, one, event))
+        except PvefwError as error:
+            yield f"{one.id}: it cannot be used: {error.message}"
+    command = _command(certificate)
+    if command != NO_RELOAD and not (retry and SERVICE not in late):
+        yield f"{SERVICE}: run {command}"
+
+
+def _planned(node: Node, observer: Instance, event: CertificateEvent) -> Sequence[str]:
+    bound = instances.bind(node, observer)
+    if _PLAN in bound.implemented:
+        found: Sequence[str] = bound.hooks.certificate_plan(event=event)
+        return found or ["it has this certificate already"]
+    return ["it is notified"] if _HOOK in bound.implemented else []
+
+
+def reload_service(certificate: Certificate, task: Task) -> None:
     """Make the service use what is installed now, after its own pair was removed.
 
     A failure is a warning that names how to try again.
     """
     try:
-        _reload(node, task)
+        _reload(certificate, task)
     except ProgramError as error:
         task.warn(f"The service still uses the old certificate: {error}. {error.hint}")
 
@@ -121,16 +223,21 @@ def _who(id_: str) -> str:
 
 
 def _everybody(
-    node: Node, event: CertificateEvent, task: Task
+    certificate: Certificate, event: CertificateEvent, task: Task
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    yield SERVICE, lambda: _reload(node, task)
     try:
-        configured = instances.load_used(node, "observer")
+        configured = receivers(certificate)
     except PvefwError as error:
         task.warn(f"Could not notify the observers: {error.message}")
-        return
+        configured = []
+    targets = set(certificate.settings.targets)
     for one in configured:
-        yield one.id, _teller(node, one, event, task)
+        if one.id in targets:
+            yield one.id, _teller(certificate.node, one, event, task)
+    yield SERVICE, lambda: _reload(certificate, task)
+    for one in configured:
+        if one.id not in targets:
+            yield one.id, _teller(certificate.node, one, event, task)
 
 
 def _teller(
@@ -143,23 +250,44 @@ def _teller(
     return tell
 
 
-def _reload(node: Node, task: Task) -> None:
-    """Run the configured command.
+def _command(certificate: Certificate) -> str:
+    """What makes the service use the certificate; ``-`` for nothing."""
+    usual = f"systemctl reload-or-restart {certificate.service}"
+    here = certificate.service and _has_unit(certificate.paths, certificate.service)
+    return certificate.settings.get(SERVICE, usual if here else NO_RELOAD)
+
+
+def _reload(certificate: Certificate, task: Task) -> None:
+    """Run the configured command line.
 
     :raises ProgramError: it failed; the hint names it.
     """
-    default = DEFAULT_RELOAD if _has_pveproxy(node.paths) else NO_RELOAD
-    command = node.get(SERVICE, default)
+    command = _command(certificate)
     if command == NO_RELOAD:
         return
-    task.log("Restarting pveproxy" if command == DEFAULT_RELOAD else f"Running {command}")
+    usual = certificate.service and not certificate.settings.get(SERVICE, "")
+    task.log(f"Restarting {certificate.service}" if usual else f"Running {command}")
     try:
-        programs.run(shlex.split(command), timeout=_RELOAD_SECONDS)
-    except (ProgramError, ValueError) as error:
+        programs.run(["/bin/sh", "-c", command], timeout=_RELOAD_SECONDS)
+    except ProgramError as error:
         if stopped := _stopped(command):
             task.log(f"{stopped} is stopped; it reads the certificate when it starts")
             return
         raise ProgramError(str(error), hint=f"Try again with: {command}") from error
+
+
+def check_command(command: str) -> None:
+    """Refuse a command line that sh(1) cannot read.
+
+    :raises UsageError: it cannot, and what it says.
+    """
+    done = programs.run(["/bin/sh", "-n", "-c", command], check=False)
+    if done.returncode != 0:
+        said = done.last_words.removeprefix("/bin/sh: ")
+        raise UsageError(
+            f"{SERVICE}: '{command}' is not a command line of sh(1): {said}",
+            hint="Try it: sh -n -c 'COMMAND'",
+        )
 
 
 def _stopped(command: str) -> str:
@@ -167,7 +295,7 @@ def _stopped(command: str) -> str:
 
     systemctl(1) fails for a unit that is not active; one that has failed is no business of ours to hide.
     """
-    words = command.split()
+    words = command.split() if _PLAIN.fullmatch(command) else []
     units = [one for one in words[2:] if not one.startswith("-")]
     if words[:2] != ["systemctl", "reload"] or not units:
         return ""
@@ -175,20 +303,20 @@ def _stopped(command: str) -> str:
     return ", ".join(units) if states == ["inactive"] * len(units) else ""
 
 
-def _has_pveproxy(paths: Paths) -> bool:
+def _has_unit(paths: Paths, service: str) -> bool:
     """Only on the running host itself: another tree's service is not ours to restart."""
     units = ("/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system")
     return paths.root == Path("/") and any(
-        paths.below(f"{unit}/pveproxy.service").exists() for unit in units
+        paths.below(f"{unit}/{service}.service").exists() for unit in units
     )
 
 
 # --- state ----------------------------------------------------------------------------------------
 
 
-def _load(paths: Paths) -> _Told:
+def _load(certificate: Certificate) -> _Told:
     """What is kept; nothing where it is damaged: then everybody is told once more."""
-    said = files.read_object(paths.deploy_state)
+    said = files.read_object(certificate.files.told)
     return _Told(_texts(said.get("done")), _texts(said.get("failed")))
 
 
@@ -196,7 +324,6 @@ def _texts(said: Any) -> dict[str, str]:
     return {str(key): str(one) for key, one in said.items()} if isinstance(said, Mapping) else {}
 
 
-def _save(paths: Paths, told: _Told) -> None:
-    files.replace(
-        paths.deploy_state, json.dumps({"done": told.done, "failed": told.failed}).encode()
-    )
+def _save(certificate: Certificate, told: _Told) -> None:
+    said = {"done": told.done, "failed": told.failed}
+    files.replace(certificate.files.told, json.dumps(said).encode())

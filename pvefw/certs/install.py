@@ -14,28 +14,14 @@ from datetime import datetime
 from pathlib import Path
 
 from pvefw.certs import chain, keys
+from pvefw.certs.certificate import Certificate, Pair
 from pvefw.core import causes
-from pvefw.core.errors import CertificateError, NotFound
+from pvefw.core.errors import CertificateError
 from pvefw.core.model import CertificateEvent, Task
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 
 _STAGED = ".pvefw-new"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A certificate and its private key, by where they lie."""
-
-    title: str
-    """For the log: ``pveproxy``."""
-    certificate: Path
-    key: Path
-
-
-def service_pair(paths: Paths) -> Pair:
-    """What the API and the web interface use: custom, or from an ACME authority."""
-    return Pair("pveproxy", paths.proxy_certificate, paths.proxy_key)
 
 
 def node_pair(paths: Paths) -> Pair:
@@ -76,10 +62,11 @@ def _digest(path: Path) -> str:
 
 
 def install_pair(
-    paths: Paths, certificate: bytes, key: bytes, task: Task, now: datetime
+    target: Certificate, certificate: bytes, key: bytes, task: Task, now: datetime
 ) -> CertificateEvent:
-    """Replace the pair of the services by a new one.
+    """Replace a certificate and its key by new ones.
 
+    :param target: which of the node's certificates.
     :param certificate: PEM, the leaf first or in any unambiguous order.
     :param key: PEM.
     :returns: what observers are told.
@@ -89,8 +76,8 @@ def install_pair(
     what = "the new certificate"
     ordered = chain.check_pair(certificate, key, what, now)
     canonical = keys.to_pem(keys.from_pem(key, what))
-    replace_pair(paths, service_pair(paths), ordered, canonical, task)
-    return event(paths, ordered)
+    replace_pair(target.paths, target.pair, ordered, canonical, task)
+    return target.event()
 
 
 def replace_pair(paths: Paths, pair: Pair, certificate: bytes, key: bytes, task: Task) -> None:
@@ -199,45 +186,15 @@ def _finish(paths: Paths) -> None:
         )
 
 
-def service_certificate(paths: Paths) -> bytes:
-    """The services' certificate: PEM, the leaf first.
+def remove_pair(target: Certificate, task: Task) -> None:
+    """Remove a certificate and its key.
 
-    :raises NotFound: there is none.
+    What removes that of Proxmox VE's services must first see to it that they have the node's own to fall
+    back to: :func:`pvefw.certs.node_certificate.ensure`.
     """
-    pem = files.read_if_exists(paths.proxy_certificate)
-    if pem is None:
-        raise NotFound(
-            f"node {paths.node} has no certificate of its own ({paths.proxy_certificate})",
-            hint="Order one: pvefw acme cert order. Or set one: pvefw cert set CERTIFICATE KEY",
-        )
-    return pem
-
-
-def event(paths: Paths, certificate: bytes) -> CertificateEvent:
-    """What observers are told of the services' certificate.
-
-    :param certificate: PEM, the leaf first.
-    """
-    info = chain.describe(paths.proxy_certificate, certificate)
-    return CertificateEvent(
-        node=paths.node,
-        names=info.san,
-        certificate=paths.proxy_certificate,
-        key=paths.proxy_key,
-        not_before=info.not_before,
-        not_after=info.not_after,
-        fingerprint=info.fingerprint,
-    )
-
-
-def remove_pair(paths: Paths, task: Task) -> None:
-    """Remove the services' pair; they fall back to the node's own.
-
-    What removes it must first see to it that there is one: :func:`pvefw.certs.node_certificate.ensure`.
-    """
-    with locks.certificate_lock(paths):
-        _finish(paths)
+    with locks.certificate_lock(target.paths):
+        _finish(target.paths)
         task.log("Deleting certificate files")
         # without its certificate the service ignores a key; without its key it would not start
-        files.remove(paths.proxy_certificate)
-        files.remove(paths.proxy_key)
+        files.remove(target.files.certificate)
+        files.remove(target.files.key)

@@ -1,4 +1,4 @@
-"""Orders the certificate of a node, or takes it over from another one."""
+"""Orders a certificate of a node, or takes over what another node or certificate has."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +12,7 @@ from pvefw.acme.order import OrderFlow
 from pvefw.acme.renewal_info import certificate_id
 from pvefw.certs import accounts as account_use
 from pvefw.certs import chain, deploy, install, keys, renewal, revoke, sharing, solvers
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.progress import Progress, Wanted, forget_order
 from pvefw.certs.renewal import Record
@@ -36,28 +37,27 @@ from pvefw.host.clock import SystemClock
 from pvefw.store import accounts as account_store
 from pvefw.store import files, leases, locks
 from pvefw.store.accounts import Account
-from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _ORDER_SECONDS = 3600.0
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
 
 
-def order(paths: Paths, task: Task, *, force: bool = False) -> None:
+def order(certificate: Certificate, task: Task, *, force: bool = False) -> None:
     """Get a certificate for the configured names, install it, and tell the service and the observers.
 
-    Where another node wants the same one and has it already, it is taken over instead of ordered.
+    Where another node or certificate wants the same and has it already, it is taken over instead.
 
     :param force: order in any case, and replace a certificate that already exists.
     :raises UsageError: there is one, and no force.
     :raises ConfigError: nothing to order is configured.
     :raises PvefwError: the order failed; the certificate that was there is still there.
     """
-    check_order(paths, force=force)
-    obtain(paths, task, ordered_in_any_case=force)
+    check_order(certificate, force=force)
+    obtain(certificate, task, ordered_in_any_case=force)
 
 
-def check_order(paths: Paths, *, force: bool) -> None:
+def check_order(certificate: Certificate, *, force: bool) -> None:
     """Refuse an order that the configuration alone rules out.
 
     :param force: whether it may replace a certificate that already exists.
@@ -65,81 +65,81 @@ def check_order(paths: Paths, *, force: bool) -> None:
     :raises ConfigError: as :func:`check_names`.
     :raises NotFound: as :func:`check_names`.
     """
-    if not force and files.exists(paths.proxy_certificate):
+    if not force and files.exists(certificate.files.certificate):
+        renew = certificate.settings.order_command.replace("cert order", "cert renew")
         raise UsageError(
-            f"acme cert order: {paths.proxy_certificate} already exists",
-            hint="Replace it with --force, or renew it: pvefw acme cert renew",
+            f"acme cert order: {certificate.files.certificate} already exists",
+            hint=f"Replace it with --force, or renew it: {renew}",
         )
-    check_names(Node.open(paths))
+    check_names(certificate)
 
 
-def check_names(node: Node) -> None:
+def check_names(certificate: Certificate) -> None:
     """Refuse names that cannot be ordered for.
 
-    :raises ConfigError: none is configured, or one stands twice.
+    :raises ConfigError: none is configured, or one is configured twice.
     :raises NotFound: the plugin instance of one does not exist.
     """
-    for one in _wanted(node).entries:
-        instances.load(node, DNS.name, one.plugin)
+    for one in _wanted(certificate).entries:
+        instances.load(certificate.node, DNS.name, one.plugin)
 
 
-def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> None:
-    """Get a certificate from a node that shares it, or from the authority, and put it to use.
+def obtain(certificate: Certificate, task: Task, *, ordered_in_any_case: bool = False) -> None:
+    """Get a certificate from a partner that shares it, or from the authority, and put it to use.
 
-    :param ordered_in_any_case: whatever other nodes have.
+    :param ordered_in_any_case: whatever partners have.
     :raises PvefwError: as :func:`order`.
     """
+    paths = certificate.paths
     with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
         install.recover(paths)
-        node = Node.open(paths)
-        wanted, others = _wanted(node), sharing.partners(node)
-        with sharing.turn(node, others, task):
-            files.check_writable(paths.node_dir())
-            cleanup.cleanup_first(node, task)
-            before = _current(paths)
-            found = sharing.newer(node, others, before, SystemClock().now())
+        certificate = certificate.fresh()
+        wanted, others = _wanted(certificate), sharing.partners(certificate)
+        with sharing.turn(certificate, others, task):
+            files.check_writable(certificate.files.certificate.parent)
+            cleanup.cleanup_first(certificate.node, task)
+            before = certificate.installed()
+            found = sharing.newer(certificate, others, before, SystemClock().now())
             if found and not ordered_in_any_case:
                 account = _take_over(wanted, found, before, task)
             else:
-                account = _order(paths, wanted, before, task)
-    deploy.deploy(node, task)
-    if before and node.is_on("revoke-replaced"):
-        revoke.revoke_replaced(node, before, account, task)
+                account = _order(wanted, before, task)
+    deploy.deploy(certificate, task)
+    if before and certificate.settings.is_on("revoke-replaced"):
+        revoke.revoke_replaced(certificate, before, account, task)
 
 
 def _take_over(wanted: Wanted, found: Found, before: CertificateInfo | None, task: Task) -> str:
-    """Install what another node has. An order of ours that was interrupted is over with that.
+    """Install what a partner has. An order of ours that was interrupted is over with that.
 
     :returns: the account that it was ordered from.
     """
-    paths = wanted.node.paths
-    task.log(f"Node {found.node} has this certificate already; taking it over")
-    _install(paths, found.certificate, found.key, _url_of(paths, wanted.account), before, task)
-    forget_order(paths)
+    certificate = wanted.certificate
+    task.log(
+        f"{found.owner[0].upper()}{found.owner[1:]} has this certificate already; taking it over"
+    )
+    record = _record(certificate, _url_of(certificate.paths, wanted.account))
+    _install(certificate, found.certificate, found.key, record, before, task)
+    forget_order(certificate.files)
     return wanted.account
 
 
-def _current(paths: Paths) -> CertificateInfo | None:
-    """The certificate that is installed."""
-    pem = files.read_if_exists(paths.proxy_certificate)
-    return chain.describe(paths.proxy_certificate, pem) if pem else None
-
-
-def _order(paths: Paths, wanted: Wanted, before: CertificateInfo | None, task: Task) -> str:
+def _order(wanted: Wanted, before: CertificateInfo | None, task: Task) -> str:
     """Order from the configured account; where its authority is down, from the one to fall back to.
 
     :returns: the account that was ordered from.
     """
-    answering = solvers.for_names(wanted.node, wanted.entries)
-    fallback = wanted.node.get("fallback-account")
+    certificate = wanted.certificate
+    answering = solvers.for_names(certificate.node, wanted.entries)
+    fallback = certificate.settings.fallback_account
     try:
-        _order_from(paths, wanted, answering, before, task)
+        _order_from(wanted, answering, before, task)
     except AcmeError as error:
         if not fallback or fallback == wanted.account or not _is_down(error):
             raise
         task.warn(f"{error.message}; ordering from the account {fallback} instead")
         wanted = replace(wanted, account=fallback)
-        _order_from(paths, wanted, answering, before, task)
+        _order_from(wanted, answering, before, task)
     return wanted.account
 
 
@@ -154,25 +154,26 @@ _SERVER_ERROR = 500
 
 
 def _order_from(
-    paths: Paths,
     wanted: Wanted,
     answering: Mapping[str, Sequence[Way]],
     before: CertificateInfo | None,
     task: Task,
 ) -> None:
+    certificate = wanted.certificate
     task.log("Loading ACME account details")
-    account = account_use.load(paths, wanted.account, task)
+    account = account_use.load(certificate.paths, wanted.account, task)
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
         flow = OrderFlow(client, transport, answering, task)
-        progress = Progress(paths, wanted, account.location)
+        progress = Progress(wanted, account.location)
         pem = _resume(flow, progress, wanted, before, task)
         if pem is None:
-            replaces = _replaces(paths, client, before, account)
+            replaces = _replaces(certificate.paths, client, before, account)
             valid = _obtain(flow, progress, wanted, replaces, task)
-            pem = flow.download(valid, wanted.node.get("preferred-chain"))
+            pem = flow.download(valid, certificate.settings.get("preferred-chain"))
     try:
         chain.check_ordered(pem, wanted.identifiers, progress.key, f"order {progress.url}")
-        _install(paths, pem, keys.to_pem(progress.key), account.location, before, task)
+        record = _record(certificate, account.location)
+        _install(certificate, pem, keys.to_pem(progress.key), record, before, task)
     finally:
         progress.end()  # a certificate that cannot be used is no reason to download it for ever
 
@@ -185,34 +186,40 @@ def _url_of(paths: Paths, account: str) -> str:
         return ""
 
 
+def _record(certificate: Certificate, account: str) -> Record:
+    """What is to be known of a new certificate.
+
+    :param account: the URL of the account that it was ordered with.
+    """
+    return Record(account=account, profile=certificate.settings.get("profile"))
+
+
 def _install(
-    paths: Paths,
+    certificate: Certificate,
     pem: bytes,
     key: bytes,
-    account: str,
+    record: Record,
     before: CertificateInfo | None,
     task: Task,
 ) -> None:
-    """Replace the pair, and keep whose it is.
+    """Replace the pair, and keep what is known of it.
 
-    :param account: the URL of the account that it was ordered with.
     :param before: what it is to replace.
     :raises Locked: somebody has put another one there meanwhile, or the turn to order has been lost.
     """
     leases.check()
-    there = _current(paths)
+    there = certificate.installed()
     if there and (before is None or there.fingerprint != before.fingerprint):
         raise Locked(
-            f"{paths.proxy_certificate}: another certificate was installed while this one was ordered",
-            hint="That one is still in place. Replace it with: pvefw acme cert order --force",
+            f"{certificate.files.certificate}: another certificate was installed while this one was "
+            "ordered",
+            hint="That one is still in place. Replace it with: "
+            f"{certificate.settings.order_command} --force",
         )
-    deploy.prepare(paths)
-    install.install_pair(paths, pem, key, task, SystemClock().now())
-    renewal.keep(
-        paths,
-        chain.describe(paths.proxy_certificate, install.service_certificate(paths)),
-        Record(account=account),
-    )
+    deploy.prepare(certificate)
+    install.install_pair(certificate, pem, key, task, SystemClock().now())
+    info = chain.describe(certificate.files.certificate, certificate.pem())
+    renewal.keep(certificate.paths, info, record)
 
 
 def _replaces(
@@ -252,7 +259,7 @@ def _resume(
         task.log(f"The interrupted order cannot be completed: {error.message}")
         return None
     try:
-        pem = flow.download(valid, wanted.node.get("preferred-chain"))
+        pem = flow.download(valid, wanted.certificate.settings.get("preferred-chain"))
         why = _useless(wanted, pem, before)
     except (AcmeProblem, AcmeProtocolError, CertificateError) as error:
         why = error.message
@@ -268,13 +275,13 @@ def _useless(wanted: Wanted, pem: bytes, before: CertificateInfo | None) -> str:
 
     :raises CertificateError: it is none.
     """
-    paths = wanted.node.paths
-    info = chain.describe(paths.proxy_certificate, pem)
-    if Revoked.load(paths).find_pem(info.pem):
+    certificate = wanted.certificate
+    info = chain.describe(certificate.files.certificate, pem)
+    if Revoked.load(certificate.paths).find_pem(info.pem):
         return "its certificate was revoked"
     if before and info.not_before <= before.not_before:
         return "its certificate is older than the one that is installed"
-    if renewal.decide(info, wanted.node.name).due <= SystemClock().now():
+    if renewal.decide(info, certificate.node.name).due <= SystemClock().now():
         return "its certificate is due for renewal itself"
     return ""
 
@@ -287,7 +294,7 @@ def _obtain(
     To say what it replaces is optional (RFC 9773 section 5): where that is refused, whatever the reason,
     the order is placed without it.
     """
-    profile = wanted.node.get("profile")
+    profile = wanted.certificate.settings.get("profile")
     try:
         placed = flow.place(wanted.identifiers, profile=profile, replaces=replaces)
     except AcmeProblem as problem:
@@ -299,11 +306,12 @@ def _obtain(
     return flow.finalize(flow.authorize(placed), progress.signing_request)
 
 
-def _wanted(node: Node) -> Wanted:
-    entries = node.certificate_names()
+def _wanted(certificate: Certificate) -> Wanted:
+    settings = certificate.settings
+    entries = settings.names()
     if not entries:
         raise ConfigError(
-            f"acme cert order: no names are configured for node {node.name}",
-            hint="Set one: pvefw config set -acmedomain0 NAME,plugin=ID",
+            f"acme cert order: no names are configured for {settings.what}",
+            hint=f"Set one: {settings.set_command} --acmedomain0 NAME,plugin=ID",
         )
-    return Wanted(node, entries, node.account)
+    return Wanted(certificate, entries, settings.account)

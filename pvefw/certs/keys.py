@@ -16,6 +16,7 @@ PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 KEY_TYPES = ("ec256", "ec384", "rsa2048", "rsa4096")
+DEFAULT_TYPE = "ec256"
 _LONGEST_COMMON_NAME = 64  # X.520's ub-common-name
 
 
@@ -33,6 +34,16 @@ def generate(key_type: str) -> PrivateKey:
         case "rsa2048" | "rsa4096":
             return rsa.generate_private_key(65537, int(key_type.removeprefix("rsa")))
     raise UsageError(f"{key_type} is not a key type", hint=f"Choose from {', '.join(KEY_TYPES)}.")
+
+
+def type_of(key: object) -> str:
+    """The type of a public key, in the words of :data:`KEY_TYPES`; empty for another kind."""
+    match key:
+        case rsa.RSAPublicKey():
+            return f"rsa{key.key_size}"
+        case ec.EllipticCurvePublicKey():
+            return f"ec{key.key_size}"
+    return ""
 
 
 def to_pem(key: PrivateKey) -> bytes:

@@ -8,14 +8,16 @@ from pvefw.certs import accounts, directories
 from pvefw.core.errors import AcmeError, ConfigError, NotFound, UsageError
 from pvefw.store import accounts as account_store
 from pvefw.store.accounts import Account
-from pvefw.store.node import Node
+from pvefw.store.certificates import CertificateSettings
+from pvefw.store.paths import Paths
 
 _SECONDS = 10.0
 
 
-def check(node: Node, given: Mapping[str, str]) -> list[str]:
+def check(settings: CertificateSettings, paths: Paths, given: Mapping[str, str]) -> list[str]:
     """Refuse properties that the authority would refuse at the next order.
 
+    :param settings: what is wanted of the certificate with it.
     :param given: what is about to be set.
     :returns: what could not be checked, a sentence each.
     :raises UsageError: the account's authority ended must-staple, or does not offer the profile.
@@ -23,13 +25,13 @@ def check(node: Node, given: Mapping[str, str]) -> list[str]:
     if given.get("must-staple") != "1" and not given.get("profile"):
         return []
     try:
-        account = account_store.load(node.paths, node.account)
+        account = account_store.load(paths, settings.account)
     except (ConfigError, NotFound):
         return []  # whatever is ordered later has its own check
     if given.get("must-staple") == "1":
         found = stapling_doubt(account.directory)
         if found:
-            raise UsageError(f"config set: {found}", hint="Leave must-staple at 0.")
+            raise UsageError(f"{settings.what}: {found}", hint="Leave must-staple at 0.")
     profile = given.get("profile", "")
     if not profile:
         return []
@@ -39,24 +41,24 @@ def check(node: Node, given: Mapping[str, str]) -> list[str]:
         return [f"the profile {profile} could not be checked: {error.message}"]
     found = profile_doubt(profile, offered, account.directory)
     if found:
-        raise UsageError(f"config set: {found}", hint=_choices(offered))
+        raise UsageError(f"{settings.what}: {found}", hint=_choices(offered))
     return []
 
 
-def doubt(node: Node, offered: Sequence[str] | None) -> str:
+def doubt(settings: CertificateSettings, paths: Paths, offered: Sequence[str] | None) -> str:
     """Why the next order would be refused, as far as that is known; empty where nothing is.
 
     :param offered: the profiles that the authority offered when it was asked last; ``None`` for unknown.
     """
     try:
-        account = account_store.load(node.paths, node.account)
+        account = account_store.load(paths, settings.account)
     except (ConfigError, NotFound):
         return ""
     doubts = []
-    if node.is_on("must-staple"):
+    if settings.is_on("must-staple"):
         doubts.append(stapling_doubt(account.directory))
     if offered is not None:
-        doubts.append(profile_doubt(node.get("profile"), offered, account.directory))
+        doubts.append(profile_doubt(settings.get("profile"), offered, account.directory))
     found = "; ".join(one for one in doubts if one)
     return f"its renewal would fail: {found}" if found else ""
 

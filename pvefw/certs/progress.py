@@ -7,21 +7,21 @@ from pathlib import Path
 from pvefw.acme.client import Order
 from pvefw.acme.order import OrderFlow
 from pvefw.certs import keys
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.keys import PrivateKey
 from pvefw.certs.revocation import Revoked
 from pvefw.core.errors import NotFound
 from pvefw.core.model import Identifier
 from pvefw.store import files
 from pvefw.store.domains import DomainEntry
-from pvefw.store.node import Node
-from pvefw.store.paths import Paths
+from pvefw.store.paths import CertificateFiles
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to order, from the node's configuration."""
+    """What to order."""
 
-    node: Node
+    certificate: Certificate
     entries: list[DomainEntry]
     account: str
 
@@ -37,25 +37,26 @@ class Progress:
     the directory where it will be used.
     """
 
-    def __init__(self, paths: Paths, wanted: Wanted, account_url: str) -> None:
-        self._paths = paths
+    def __init__(self, wanted: Wanted, account_url: str) -> None:
+        self._files = wanted.certificate.files
+        self._settings = wanted.certificate.settings
         self._wanted = wanted
         self._account_url = account_url
-        self._revoked = Revoked.load(paths)
+        self._revoked = Revoked.load(wanted.certificate.paths)
         self.url = ""
         """The order's, once there is one."""
         self._key: PrivateKey | None = None
 
     @property
     def _waiting_key(self) -> Path:
-        return _waiting_key(self._paths)
+        return _waiting_key(self._files)
 
     def resumed(self, flow: OrderFlow) -> Order | None:
         """The order that was interrupted, if it was for the same and can go on.
 
         Whose key was revoked since cannot.
         """
-        record = files.read_if_exists(self._paths.open_order)
+        record = files.read_if_exists(self._files.order)
         key = files.read_if_exists(self._waiting_key)
         if record is None or key is None:
             return None
@@ -74,18 +75,19 @@ class Progress:
     def begin(self, placed: Order) -> None:
         """Remember a new order."""
         self.url = placed.url
-        self._key = self._reused_key() or keys.generate(self._wanted.node.get("key-type", "ec256"))
+        wanted = self._settings.get("key-type", keys.DEFAULT_TYPE)
+        self._key = self._reused_key() or keys.generate(wanted)
         files.replace(self._waiting_key, keys.to_pem(self._key), private=True)
         record = {
             "url": placed.url,
             "account": self._account_url,
             "settings": self._fingerprint,
         }
-        files.replace(self._paths.open_order, json.dumps(record).encode(), private=True)
+        files.replace(self._files.order, json.dumps(record).encode(), private=True)
 
     def end(self) -> None:
         """Forget the order: its certificate is installed, or of no use."""
-        forget_order(self._paths)
+        forget_order(self._files)
 
     @property
     def key(self) -> PrivateKey:
@@ -97,31 +99,36 @@ class Progress:
     def signing_request(self) -> bytes:
         """The CSR (DER)."""
         return keys.signing_request(
-            self.key, self._wanted.identifiers, must_staple=self._wanted.node.is_on("must-staple")
+            self.key, self._wanted.identifiers, must_staple=self._settings.is_on("must-staple")
         )
 
     @property
     def _fingerprint(self) -> dict[str, str]:
         """The settings that a resumed order must share with the one that was interrupted."""
         shared = ("key-type", "key-reuse", "must-staple", "profile")
-        return {key: self._wanted.node.get(key, "") for key in shared}
+        return {key: self._settings.get(key, "") for key in shared}
 
     def _reused_key(self) -> PrivateKey | None:
-        if not self._wanted.node.is_on("key-reuse"):
+        """The key that is there, where it is to be kept and may be, and is of the type asked for."""
+        current = (
+            files.read_if_exists(self._files.key) if self._settings.is_on("key-reuse") else None
+        )
+        if not current:
             return None
-        current = files.read_if_exists(self._paths.proxy_key)
-        key = keys.from_pem(current, str(self._paths.proxy_key)) if current else None
-        return None if key is None or self._revoked.has_key(key) else key
+        found = keys.from_pem(current, str(self._files.key))
+        wanted = self._settings.get("key-type", "")
+        fits = wanted in ("", keys.type_of(found.public_key()))
+        return found if fits and not self._revoked.has_key(found) else None
 
 
-def forget_order(paths: Paths) -> None:
+def forget_order(of: CertificateFiles) -> None:
     """Forget the order that was interrupted: another certificate is in place of what it was for.
 
     :raises StoreError: its record cannot be removed.
     """
-    files.remove(paths.open_order)
-    files.remove(_waiting_key(paths))
+    files.remove(of.order)
+    files.remove(_waiting_key(of))
 
 
-def _waiting_key(paths: Paths) -> Path:
-    return paths.proxy_key.with_name(f"{paths.proxy_key.name}.pvefw-order")
+def _waiting_key(of: CertificateFiles) -> Path:
+    return of.key.with_name(f"{of.key.name}.pvefw-order")

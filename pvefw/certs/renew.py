@@ -2,6 +2,7 @@
 tries again what could not be deployed.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,12 +10,13 @@ from datetime import datetime, timedelta
 from pvefw.certs import (
     chain,
     deploy,
-    install,
     issue,
     persist,
     renewal,
     renewal_plan,
+    served,
 )
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.certs.renewal_plan import Planned, Undecided
 from pvefw.core.errors import (
@@ -25,10 +27,9 @@ from pvefw.core.errors import (
     RateLimited,
     UsageError,
 )
-from pvefw.core.model import RenewalFailedEvent, Task
+from pvefw.core.model import RenewalFailedEvent, RenewalsEvent, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import Clock
-from pvefw.store import files
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
@@ -46,6 +47,36 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
     :returns: whether everything that was tried succeeded.
     :raises StoreError: the configuration cannot be read.
     """
+    if dry_run:
+        return _decide(paths, say, echo, clock, dry_run=True)
+    lines: list[str] = []
+
+    def said(line: str) -> None:
+        lines.append(line)
+        say(line)
+
+    _announce(paths, RenewalsEvent(paths.node, "started"), say)
+    good = False
+    try:
+        good = _decide(paths, said, echo, clock, dry_run=False)
+    except PvefwError as error:
+        lines.append(error.message)
+        raise
+    finally:
+        _announce(paths, RenewalsEvent(paths.node, "ended", good, lines), say)
+    return good
+
+
+def _announce(paths: Paths, event: RenewalsEvent, say: Say) -> None:
+    """Tell those who watch over the runs; a failure is a line."""
+    with contextlib.suppress(PvefwError):  # what cannot be read is said by the run itself
+        for failure in events.tell_renewals(Node.open(paths), event):
+            say(
+                f"{failure.observer or 'observers'}: could not be notified of this run: {failure.reason}"
+            )
+
+
+def _decide(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool) -> bool:
     now = clock.now()
     good = True
     for planned in renewal_plan.plan(Node.open(paths), now, keep=not dry_run):
@@ -58,6 +89,8 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
             good &= _renew(paths, planned, echo, clock)
         elif planned.decision is None or planned.held_back(now):
             _remind(paths, planned, echo, clock)
+    for one in renewal_plan.missing(Node.open(paths)):
+        say(one.line(now))
     for warning in persist.warnings(paths, now):
         say(warning)
     left = deploy.pending(Node.open(paths))
@@ -65,38 +98,37 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
         say(f"Not deployed yet: {', '.join(left)}")
         if not dry_run:
             good &= _deploy(paths, echo, clock)
-    return good
+    return good if dry_run else _look(paths, say, echo, clock) and good
 
 
-def renew_service(paths: Paths, task: Task, clock: Clock, *, force: bool = False) -> None:
-    """Renew the services' certificate, if it is due; records that a killed order left go either way.
+def renew_one(certificate: Certificate, task: Task, clock: Clock, *, force: bool = False) -> None:
+    """Renew one certificate, if it is due; records that a killed order left go either way.
 
-    :param force: also when it is not due, and by an order, whatever other nodes have.
+    :param force: also when it is not due, and by an order, whatever partners have.
     :raises NotFound: there is none.
     :raises UsageError: it is not due.
     """
-    cleanup.cleanup_first(Node.open(paths), task)
-    planned = _due_service(paths, clock, force=force)
-    issue.obtain(paths, task, ordered_in_any_case=force)
-    _succeeded(paths, planned, task)
+    cleanup.cleanup_first(certificate.node, task)
+    planned = _due(certificate, clock, force=force)
+    issue.obtain(certificate, task, ordered_in_any_case=force)
+    _succeeded(certificate.paths, planned, task)
 
 
-def check_service(paths: Paths, clock: Clock, *, force: bool) -> None:
-    """Refuse what :func:`renew_service` would refuse, without a task.
+def check_one(certificate: Certificate, clock: Clock, *, force: bool) -> None:
+    """Refuse what :func:`renew_one` would refuse, without a task.
 
     What the authority says of its window meanwhile is kept, and holds for both.
 
-    :raises PvefwError: as for :func:`renew_service`, and where there are no names to order it for.
+    :raises PvefwError: as for :func:`renew_one`, and where there are no names to order it for.
     """
-    _due_service(paths, clock, force=force)
-    issue.check_names(Node.open(paths))
+    _due(certificate, clock, force=force)
+    issue.check_names(certificate)
 
 
-def _due_service(paths: Paths, clock: Clock, *, force: bool) -> Planned:
-    """The services' certificate, if it is to be renewed."""
-    pem = install.service_certificate(paths)
-    info, now = chain.describe(paths.proxy_certificate, pem), clock.now()
-    planned = renewal_plan.plan_service(Node.open(paths), info, now)
+def _due(certificate: Certificate, clock: Clock, *, force: bool) -> Planned:
+    """A certificate that is to be renewed."""
+    info, now = chain.describe(certificate.files.certificate, certificate.pem()), clock.now()
+    planned = renewal_plan.plan_one(certificate, info, now)
     if not force and (planned.decision is None or planned.decision.due > now):
         why = planned.note
         if planned.decision:
@@ -111,7 +143,7 @@ def _due_service(paths: Paths, clock: Clock, *, force: bool) -> Planned:
 def _renew(paths: Paths, planned: Planned, echo: Say, clock: Clock) -> bool:
     """Renew one. A failure is kept, and somebody is told; other certificates get their turn."""
     try:
-        with run_task(paths, planned.task_type, echo=echo, clock=clock) as task:
+        with run_task(paths, planned.task_type, planned.task_id, echo=echo, clock=clock) as task:
             try:
                 planned.work(task)
             except PvefwError as error:
@@ -139,11 +171,8 @@ def _failed(paths: Paths, planned: Planned, error: PvefwError, task: Task, clock
 
 def _succeeded(paths: Paths, planned: Planned, task: Task) -> None:
     """Clear what was kept of failures; who was told of them is told that they are over."""
-    if planned.record.told is None:
-        return
-    target = install.service_pair(paths).certificate
-    if planned.info.filename == target.name:
-        event = install.event(paths, files.read(target))
+    if planned.record.told is not None and planned.certificate is not None:
+        event = planned.certificate.event()
         events.tell(Node.open(paths), "on_renewal_recovered", event, task)
 
 
@@ -153,7 +182,7 @@ def _remind(paths: Paths, planned: Planned, echo: Say, clock: Clock) -> None:
     ends_soon = renewal.decide(planned.info, paths.node).due <= now
     if not ends_soon or not planned.record.to_be_told(renewal.urgency(planned.info, now), now):
         return
-    with run_task(paths, "certcheck", echo=echo, clock=clock) as task:
+    with run_task(paths, "certcheck", planned.task_id, echo=echo, clock=clock) as task:
         task.warn(planned.line(now))
         reason = planned.record.reason if planned.decision else planned.note
         _tell(paths, planned, replace(planned.record, reason=reason), task, now)
@@ -167,7 +196,7 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
         event = RenewalFailedEvent(
             node=paths.node,
             names=info.san,
-            certificate=paths.node_dir() / info.filename,
+            certificate=planned.path,
             not_after=info.not_after,
             days_left=(info.not_after - now) / timedelta(days=1),
             failures=record.failures,
@@ -179,6 +208,25 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
     renewal.keep(paths, info, record)
 
 
+def _look(paths: Paths, say: Say, echo: Say, clock: Clock) -> bool:
+    """Compare what is served with what is installed, and tell what is news."""
+    good, now = True, clock.now()
+    for certificate, found in served.of_all(Certificate.all_of(Node.open(paths))):
+        for one in found:
+            if one.reason:
+                say(f"{certificate.name}: {one.address}: {one.reason}")
+                good = False
+        if served.is_news(certificate, found, now):
+            with run_task(paths, "certcheck", certificate.task_id, echo=echo, clock=clock) as task:
+                served.tell(certificate, found, task, now)
+    return good
+
+
 def _deploy(paths: Paths, echo: Say, clock: Clock) -> bool:
-    with run_task(paths, "certdeploy", echo=echo, clock=clock) as task:
-        return not deploy.deploy(Node.open(paths), task)
+    """Tell everybody who is late, of each certificate in a task of its own."""
+    good = True
+    for one in Certificate.all_of(Node.open(paths)):
+        if deploy.waiting(one):
+            with run_task(paths, "certdeploy", one.task_id, echo=echo, clock=clock) as task:
+                good &= not deploy.deploy(one, task)
+    return good

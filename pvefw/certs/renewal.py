@@ -112,10 +112,10 @@ def urgency(info: CertificateInfo, now: datetime) -> Urgency:
 _INTERVALS = {
     Urgency.NOTICE: timedelta(days=3),
     Urgency.WARNING: timedelta(days=1),
-    Urgency.CRITICAL: timedelta(hours=6),
-    Urgency.EXPIRED: timedelta(hours=6),
+    Urgency.CRITICAL: timedelta(days=1),
+    Urgency.EXPIRED: timedelta(days=1),
 }
-"""After which somebody who was told is told again."""
+"""After which somebody who was told is told again: nothing twice a day, unless it gets worse."""
 
 
 # --- what is kept ---------------------------------------------------------------------------------
@@ -131,6 +131,8 @@ class Record:
     """URL of the ACME account it was ordered with; empty where it was not, or nobody knows.
 
     Records of 1.0 have the account's name."""
+    profile: str | None = None
+    """The profile it was ordered for, empty for none; ``None`` where nobody knows."""
     custom: bool = False
     """Set by hand: never replaced by an order that nobody asked for."""
     window: Window | None = None

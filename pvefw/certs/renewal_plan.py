@@ -15,6 +15,7 @@ from pvefw.certs import (
     accounts,
     authority,
     chain,
+    comparison,
     install,
     issue,
     node_certificate,
@@ -24,6 +25,7 @@ from pvefw.certs import (
     revocation,
     sharing,
 )
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.renewal import Decision, Record, Window
 from pvefw.certs.revocation import Revoked
@@ -45,6 +47,7 @@ _ASK_SECONDS = 30.0
 class Planned:
     """One certificate, and what is to happen with it."""
 
+    path: Path
     info: CertificateInfo
     record: Record
     decision: Decision | None
@@ -55,12 +58,21 @@ class Planned:
     work: Callable[[Task], object]
     doubt: str = ""
     """Why the authority would refuse the order."""
+    certificate: Certificate | None = None
+    """Which one it is of those that are ordered; ``None`` for those of the cluster's CA."""
+    differences: Sequence[str] = ()
+    """What is wanted otherwise than it is, a clause each."""
     pinned_by: Sequence[str] = ()
     """The instances that trust its fingerprint, and so not its successor."""
     copied: bool = False
-    """Another node has it: no order is placed, and no failure of one is a reason to wait."""
+    """A partner has it: no order is placed, and no failure of one is a reason to wait."""
     revoked: bool = False
     """Nobody should use it any more."""
+
+    @property
+    def task_id(self) -> str:
+        """What its task has as its id."""
+        return self.certificate.task_id if self.certificate else ""
 
     def line(self, now: datetime) -> str:
         """What is decided and why, and what the renewal breaks, for people."""
@@ -105,6 +117,19 @@ class Planned:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A certificate that is wanted and was not ordered yet: the first order is not ours to place."""
+
+    certificate: Certificate
+
+    def line(self, _now: datetime) -> str:
+        """That, for people."""
+        settings = self.certificate.settings
+        name = self.certificate.files.certificate.name
+        return f"{name} ({settings.names()[0].name}): not ordered yet: {settings.order_command}"
+
+
+@dataclass(frozen=True)
 class Undecided:
     """A certificate of which nothing can be decided; the others get their turn."""
 
@@ -122,7 +147,9 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
     :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
         it is not for us to renew), ``urgency``, ``failures`` (tries in a row), ``doubt`` (why the
         authority would refuse the order), ``pinned-by`` (instances that trust its fingerprint),
-        ``revoked`` (whether a node has revoked it), and ``line``, for people.
+        ``revoked`` (whether a node has revoked it), ``line``, for people, ``name`` (of the certificate's
+        section; ``pveproxy`` for that of the services, empty for those of the cluster's CA), and
+        ``differences`` (what is wanted otherwise than it is).
     :raises PvefwError: of one of them nothing is known.
     """
     found = list(plan(node, now, keep=False, ask=False))
@@ -141,9 +168,23 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "pinned-by": list(planned.pinned_by),
             "revoked": planned.revoked,
             "line": planned.line(now),
+            "name": planned.certificate.name if planned.certificate else "",
+            "differences": list(planned.differences),
         }
         for planned in found
         if isinstance(planned, Planned)
+    ]
+
+
+def missing(node: Node) -> list[Missing]:
+    """The certificates that are wanted and are not there.
+
+    :raises StoreError: the configuration cannot be read.
+    """
+    return [
+        Missing(one)
+        for one in Certificate.all_of(node)
+        if not files.exists(one.files.certificate) and not _not_configured(one)
     ]
 
 
@@ -156,28 +197,31 @@ def plan(
     :param ask: whether to ask it; without that, what it said last counts.
     """
     paths = node.paths
-    service = partial(_plan_service, keep=keep, ask=ask)
     for path, decide in (
         (install.authority_pair(paths).certificate, _plan_authority),
         (install.node_pair(paths).certificate, _plan_node),
-        (paths.proxy_certificate, service),
     ):
         try:
             pem = files.read_if_exists(path)
             if pem is not None:
-                yield _with_pins(node, decide(node, chain.describe(path, pem), now))
-            elif decide is service:
-                yield from _to_take_over(node, now)
+                yield _with_pins(node, decide(node, path, chain.describe(path, pem), now))
         except PvefwError as error:
             yield Undecided(path, error)
-
-
-def plan_service(node: Node, info: CertificateInfo, now: datetime) -> Planned:
-    """What is to happen with the services' certificate; what its authority says is kept.
-
-    :raises ConfigError: the names to order it for are not clear.
-    """
-    return _plan_service(node, info, now, keep=True)
+    try:
+        ordered = Certificate.all_of(node)
+    except PvefwError as error:
+        yield Undecided(paths.proxy_certificate, error)
+        return
+    for certificate in ordered:
+        try:
+            info = certificate.installed()
+            if info is not None:
+                planned = plan_one(certificate, info, now, keep=keep, ask=ask)
+                yield _with_pins(node, planned)
+            else:
+                yield from _to_take_over(certificate, now)
+        except PvefwError as error:
+            yield Undecided(certificate.files.certificate, error)
 
 
 def _with_pins(node: Node, planned: Planned) -> Planned:
@@ -190,12 +234,12 @@ def _with_pins(node: Node, planned: Planned) -> Planned:
 # --- each certificate -----------------------------------------------------------------------------
 
 
-def _plan_authority(node: Node, info: CertificateInfo, now: datetime) -> Planned:
+def _plan_authority(node: Node, path: Path, info: CertificateInfo, now: datetime) -> Planned:
     paths = node.paths
     record = renewal.record_of(paths, info)
 
     def unable(note: str) -> Planned:
-        return Planned(info, record, None, note, "", lambda _task: None)
+        return Planned(path, info, record, None, note, "", lambda _task: None)
 
     try:
         ca = authority.load(paths)
@@ -205,22 +249,21 @@ def _plan_authority(node: Node, info: CertificateInfo, now: datetime) -> Planned
         return unable("its private key is not here")
     if ca.previous and ca.previous[0].not_valid_after_utc <= now:
         over = Decision(now, "the CA that it replaced has ended")
-        return Planned(
-            info, record, over, "", "certca", lambda task: authority.finish_roll_over(paths, task)
-        )
+        finish = partial(authority.finish_roll_over, paths)
+        return Planned(path, info, record, over, "", "certca", finish)
     decision = Decision(ca.due, "after four fifths of its lifetime")
-    return Planned(
-        info, record, decision, "", "certca", lambda task: authority.roll_over(paths, task, now)
-    )
+    work = partial(authority.roll_over, paths, now=now)
+    return Planned(path, info, record, decision, "", "certca", work)
 
 
-def _plan_node(node: Node, info: CertificateInfo, now: datetime) -> Planned:
+def _plan_node(node: Node, path: Path, info: CertificateInfo, now: datetime) -> Planned:
     paths = node.paths
     try:
         decision, note = node_certificate.decide(paths, now), "the cluster's CA did not sign it"
     except CertificateError as error:
         decision, note = None, error.message
     return Planned(
+        path,
         info,
         renewal.record_of(paths, info),
         decision,
@@ -230,75 +273,116 @@ def _plan_node(node: Node, info: CertificateInfo, now: datetime) -> Planned:
     )
 
 
-def _plan_service(
-    node: Node, info: CertificateInfo, now: datetime, *, keep: bool, ask: bool = True
+def plan_one(
+    certificate: Certificate,
+    info: CertificateInfo,
+    now: datetime,
+    *,
+    keep: bool = True,
+    ask: bool = True,
 ) -> Planned:
-    paths = node.paths
-    record = renewal.record_of(paths, info)
-    revoked = Revoked.load(paths).find_pem(info.pem)
+    """What is to happen with a certificate that is ordered.
+
+    :param keep: as for :func:`plan`; ``ask`` as well.
+    :raises ConfigError: the names to order it for are not clear.
+    """
+    node, path = certificate.node, certificate.files.certificate
+    record = renewal.record_of(node.paths, info)
+    revoked = Revoked.load(node.paths).find_pem(info.pem)
     said = revocation.said(revoked) if revoked else ""
-    why_not = "it was set by hand" if record.custom else _not_configured(node)
+    why_not = "it was set by hand" if record.custom else _not_configured(certificate)
     if why_not:
         note = f"{why_not}; {said}" if said else why_not
-        return Planned(info, record, None, note, "", lambda _task: None, revoked=bool(said))
-    found = sharing.newer(node, sharing.partners(node), info, now)
+        return Planned(
+            path,
+            info,
+            record,
+            None,
+            note,
+            "",
+            lambda _task: None,
+            certificate=certificate,
+            revoked=bool(said),
+        )
+    wrong = comparison.differences(certificate, info, record)
+    found = sharing.newer(certificate, sharing.partners(certificate), info, now)
     note = ""
-    if found or said:
-        decision = Decision(now, _better(found, said))
+    if found or said or wrong:
+        decision = Decision(now, _better(found, said, wrong))
     else:
-        record, note = _asked(node, info, record, now) if ask else (record, "")
+        record, note = _asked(certificate, info, record, now) if ask else (record, "")
         if keep:
-            renewal.keep(paths, info, record)
-        decision = _by_time(node, info, record)
+            renewal.keep(node.paths, info, record)
+        decision = _by_time(certificate, info, record)
     return Planned(
+        path,
         info,
         record,
         decision,
         note,
         "acmerenew",
-        partial(issue.obtain, paths),
-        offers.doubt(node, record.profiles),
+        partial(issue.obtain, certificate),
+        offers.doubt(certificate.settings, node.paths, record.profiles),
+        certificate,
+        wrong,
         copied=found is not None,
         revoked=bool(said),
     )
 
 
-def _better(found: Found | None, revoked: str) -> str:
+def _better(found: Found | None, revoked: str, wrong: Sequence[str]) -> str:
     """Why another certificate is needed at once.
 
-    :param found: what another node has.
+    :param found: what a partner has.
     :param revoked: what is known of a revocation; empty for none.
+    :param wrong: what is wanted otherwise than it is.
     """
     if found is None:
-        return revoked
+        return revoked or f"another one is wanted: {'; '.join(wrong)}"
     if revoked:
-        return f"{revoked}, and node {found.node} has another one to share"
-    return f"node {found.node} has a newer one to share"
+        return f"{revoked}, and {found.owner} has another one to share"
+    return f"{found.owner} has a newer one to share"
 
 
-def _by_time(node: Node, info: CertificateInfo, record: Record) -> Decision:
-    days = node.get("renew-before")
+def _by_time(certificate: Certificate, info: CertificateInfo, record: Record) -> Decision:
+    days = certificate.settings.get("renew-before")
     earlier = timedelta(days=int(days)) if days else None
-    return renewal.decide(info, node.name, window=record.window, renew_before=earlier)
+    node = certificate.node.name
+    return renewal.decide(info, node, window=record.window, renew_before=earlier)
 
 
-def _to_take_over(node: Node, now: datetime) -> Iterator[Planned]:
+def _to_take_over(certificate: Certificate, now: datetime) -> Iterator[Planned]:
     """For a node that joined later: the certificate that another one shares."""
-    found = sharing.newer(node, sharing.partners(node), None, now)
+    if _not_configured(certificate):
+        return
+    found = sharing.newer(certificate, sharing.partners(certificate), None, now)
     if found:
-        decision = Decision(now, f"node {found.node} has one to share")
-        work = partial(issue.obtain, node.paths)
-        yield Planned(found.info, Record(), decision, "", "acmenewcert", work, copied=True)
+        decision = Decision(now, f"{found.owner} has one to share")
+        work, path = partial(issue.obtain, certificate), certificate.files.certificate
+        yield Planned(
+            path,
+            found.info,
+            Record(),
+            decision,
+            "",
+            "acmenewcert",
+            work,
+            certificate=certificate,
+            copied=True,
+        )
 
 
-def _not_configured(node: Node) -> str:
+def _not_configured(certificate: Certificate) -> str:
     try:
-        return "" if node.certificate_names() else "no names are configured to order it for"
+        names = certificate.settings.names()
     except ConfigError as error:
         return error.message
+    return "" if names else "no names are configured to order it for"
 
 
-def _asked(node: Node, info: CertificateInfo, record: Record, now: datetime) -> tuple[Record, str]:
+def _asked(
+    certificate: Certificate, info: CertificateInfo, record: Record, now: datetime
+) -> tuple[Record, str]:
     """Ask the authority for its window, unless it wants to be asked later.
 
     No answer is no reason to fail: the last window stands, and without one the lifetime decides.
@@ -307,7 +391,7 @@ def _asked(node: Node, info: CertificateInfo, record: Record, now: datetime) -> 
         return record, ""
     again, window, note, offered = _ASK_AGAIN, record.window, "", record.profiles
     try:
-        found, offered = _renewal_info(node, info, record)
+        found, offered = _renewal_info(certificate, info, record)
     except (AcmeError, CertificateError, ConfigError, NotFound) as error:
         note = f"its authority could not be asked for its window: {error.message}"
     else:
@@ -317,27 +401,28 @@ def _asked(node: Node, info: CertificateInfo, record: Record, now: datetime) -> 
     return replace(record, window=window, profiles=offered, ask_again=now + pause), note
 
 
-def _account_of(node: Node, record: Record) -> Account:
+def _account_of(certificate: Certificate, record: Record) -> Account:
     """The account that a certificate was ordered with, or the configured one.
 
     :raises NotFound: it is not there.
     :raises ConfigError: its file is damaged.
     """
-    for name in account_store.names(node.paths) if record.account else []:
+    paths = certificate.paths
+    for name in account_store.names(paths) if record.account else []:
         try:
-            account = account_store.load(node.paths, name)
+            account = account_store.load(paths, name)
         except ConfigError:
             continue  # it may be another's
         if record.account in (account.location, name):
             return account
-    return account_store.load(node.paths, node.account)
+    return account_store.load(paths, certificate.settings.account)
 
 
 def _renewal_info(
-    node: Node, info: CertificateInfo, record: Record
+    certificate: Certificate, info: CertificateInfo, record: Record
 ) -> tuple[RenewalInfo | None, list[str]]:
     """What the authority says of the window, and the profiles that it offers."""
-    account = _account_of(node, record)
+    account = _account_of(certificate, record)
     transport = Transport(ca_file=account.ca_file, deadline=_ASK_SECONDS, task=accounts.Unhurried())
     try:
         client = Client(transport, account.directory)

@@ -1,8 +1,9 @@
-"""Which certificates and keys this cluster has revoked, and which nodes still have one of them."""
+"""Which certificates and keys this cluster has revoked, and who still has one of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -10,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pvefw.certs import chain
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.keys import PrivateKey
 from pvefw.core.errors import PvefwError
-from pvefw.store import files, nodes, revocations
-from pvefw.store.node import Node
+from pvefw.store import files, revocations
 from pvefw.store.paths import Paths
 from pvefw.store.revocations import Revocation
 
@@ -71,20 +72,21 @@ def of(paths: Paths, certificate: x509.Certificate, now: datetime, *, with_key: 
     )
 
 
-def holders(node: Node, one: Revocation) -> list[str]:
-    """The other nodes whose services have this certificate, or one with its key, whatever they want."""
+def holders(certificate: Certificate, one: Revocation) -> list[Certificate]:
+    """The other certificates that are this one, or have its key, whatever is wanted of them.
+
+    Those of this node, and those of the services of the other nodes.
+
+    :raises StoreError: a file of the configuration could not be read.
+    """
     wanted = Revoked([one])
-    return [
-        name
-        for name in nodes.names(node.paths)
-        if name != node.name and _has(node.neighbour(name).paths, wanted)
-    ]
+    return [other for other in certificate.others() if _has(other.files.certificate, wanted)]
 
 
-def _has(paths: Paths, wanted: Revoked) -> bool:
+def _has(path: Path, wanted: Revoked) -> bool:
     try:
-        pem = files.read_if_exists(paths.proxy_certificate)
-        return bool(pem and wanted.find(chain.parse(pem, str(paths.proxy_certificate))[0]))
+        pem = files.read_if_exists(path)
+        return bool(pem and wanted.find(chain.parse(pem, str(path))[0]))
     except PvefwError:
         return False  # what nobody can read, no service has
 

@@ -6,6 +6,8 @@ certificate that may be revoked, and nobody takes one over that is.
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -14,6 +16,7 @@ from cryptography.x509 import ReasonFlags
 from pvefw.acme.client import Client
 from pvefw.acme.jws import AccountKey
 from pvefw.certs import accounts, chain, deploy, install, node_certificate, revocation
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.progress import forget_order
 from pvefw.certs.revocation import Revoked
@@ -30,50 +33,80 @@ _REASONS = {ReasonFlags.superseded: 4}
 """RFC 5280 section 5.3.1."""
 
 
-def revoke(paths: Paths, task: Task) -> None:
-    """Revoke the certificate at its authority and remove it from the node.
+def revoke(certificate: Certificate, task: Task) -> None:
+    """Revoke a certificate at its authority and remove it from the node.
 
-    No node shares it any more, and none orders again with its key. Nodes that still serve it are named.
+    Nobody shares it any more, nor orders again with its key. Whoever still has one of them is named.
 
     :raises NotFound: there is no certificate.
     :raises StoreError: what has to be written cannot be; the authority has not been asked.
     :raises AcmeError: the authority refuses; the certificate stays.
     """
-    certificate = chain.parse(install.service_certificate(paths), str(paths.proxy_certificate))[0]
-    files.check_writable(paths.node_dir())
+    paths, there = certificate.paths, certificate.files.certificate
+    leaf, now = chain.parse(certificate.pem(), str(there))[0], SystemClock().now()
+    files.check_writable(there.parent)
+    one = revocation.of(paths, leaf, now, with_key=True)
+    others = revocation.holders(certificate, one)
     task.log("Loading ACME account details")
-    node, now = Node.open(paths), SystemClock().now()
-    node_certificate.ensure(paths, task, now)
-    account = accounts.load(paths, node.account, task)
-    one = revocation.of(paths, certificate, now, with_key=True)
+    if certificate.has_fallback:
+        node_certificate.ensure(paths, task, now)
+    account = accounts.load(paths, certificate.settings.account, task)
     with accounts.connect(account, task, _SECONDS) as (client, _), _remembered(paths, one):
         task.log("Revoking old certificate")
-        _revoke(paths, client, _der(certificate), task)
-    install.remove_pair(paths, task)
+        _revoke(client, _der(leaf), certificate.files.key, task)
+    _remove(certificate, task)
+    for other in others:
+        task.warn(_still(other, certificate.node))
+
+
+def _remove(certificate: Certificate, task: Task) -> None:
+    """Take a revoked certificate out of use, and an order that was interrupted with it."""
+    paths = certificate.paths
+    install.remove_pair(certificate, task)
     with (
         contextlib.suppress(Locked),
         locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0),
     ):
-        forget_order(paths)  # else it is under way
-    deploy.reload_service(node, task)
-    for name in revocation.holders(node, one):
-        task.warn(
-            f"Node {name} still serves the revoked certificate or its key. Its next `pvefw renew` "
-            "replaces them; run it there to do so now"
+        forget_order(certificate.files)  # else it is under way
+    if certificate.has_fallback:
+        deploy.reload_service(certificate, task)
+    else:
+        order = certificate.settings.order_command
+        task.log(f"Who serves it goes on until another is there: {order}")
+
+
+def _still(other: Certificate, here: Node) -> str:
+    """What to do about a certificate that is revoked with another one."""
+    if other.node.name != here.name:
+        return (
+            f"Node {other.node.name} still serves the revoked certificate or its key. Its next "
+            "`pvefw renew` replaces them; run it there to do so now"
         )
+    return (
+        f"The certificate {other.name} is the same one, or has its key. The next `pvefw renew` "
+        "replaces it; run it to do so now"
+    )
 
 
-def revoke_replaced(node: Node, before: CertificateInfo, account_name: str, task: Task) -> None:
-    """Revoke a certificate that no node uses any more. Should that fail, it just runs out.
+def revoke_replaced(
+    certificate: Certificate, before: CertificateInfo, account_name: str, task: Task
+) -> None:
+    """Revoke a certificate that nobody uses any more. Should that fail, it just runs out.
 
-    Each node that replaces it looks when it has done so: the last one finds that nobody has it.
+    Whoever replaces it looks when that is done: the last one finds that nobody has it.
+
+    :param before: what was installed for ``certificate`` until now.
     """
-    paths, now = node.paths, SystemClock().now()
-    certificate = x509.load_pem_x509_certificate(before.pem.encode())
-    if Revoked.load(paths).find(certificate):
+    paths, now = certificate.paths, SystemClock().now()
+    leaf = x509.load_pem_x509_certificate(before.pem.encode())
+    if Revoked.load(paths).find(leaf):
         return
-    one = revocation.of(paths, certificate, now, with_key=False)
-    others = revocation.holders(node, one)
+    one = revocation.of(paths, leaf, now, with_key=False)
+    here = Node.open(paths)  # others may have been configured since
+    others = [
+        other.node.name if other.node.name != here.name else f"certificate {other.name}"
+        for other in revocation.holders(replace(certificate, node=here), one)
+    ]
     if others:
         task.log(
             f"The certificate that was replaced is not revoked yet: {', '.join(others)} still "
@@ -84,7 +117,7 @@ def revoke_replaced(node: Node, before: CertificateInfo, account_name: str, task
         account = accounts.load(paths, account_name, task)
         with accounts.connect(account, task, _SECONDS) as (client, _), _remembered(paths, one):
             task.log("Revoking the certificate that was replaced")
-            client.revoke(_der(certificate), _REASONS[ReasonFlags.superseded])
+            client.revoke(_der(leaf), _REASONS[ReasonFlags.superseded])
     except AcmeError as error:
         task.warn(f"The certificate that was replaced is not revoked: {error.message}")
 
@@ -104,7 +137,7 @@ def _der(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(serialization.Encoding.DER)
 
 
-def _revoke(paths: Paths, client: Client, certificate: bytes, task: Task) -> None:
+def _revoke(client: Client, certificate: bytes, key: Path, task: Task) -> None:
     """By the account; by the certificate's own key where it was ordered by another account."""
     try:
         client.revoke(certificate)
@@ -112,5 +145,5 @@ def _revoke(paths: Paths, client: Client, certificate: bytes, task: Task) -> Non
         if problem.type != "unauthorized":
             raise
         task.log("The account may not revoke it; revoking with the certificate's own key")
-        pem, what = files.read(paths.proxy_key).decode(), str(paths.proxy_key)
-        client.revoke(certificate, key=AccountKey.from_pem(pem, what))
+        own = AccountKey.from_pem(files.read(key).decode(), str(key))
+        client.revoke(certificate, key=own)

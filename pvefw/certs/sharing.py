@@ -1,8 +1,9 @@
-"""One certificate for a cluster: nodes that want the same one place one order.
+"""One order for equal certificates: of the nodes of a cluster, and of one node.
 
-Nodes are partners when they have the same names, account and kind of key in their configuration. The
-directory of every node is on all of them, so that one can take over what a partner has: nothing is kept
-in another place, and no key is copied to a file that is not a node's own.
+Certificates are partners when the same names, account and kind of key are wanted of them. A node can read
+its own certificates, and those of Proxmox VE's services on every node, whose directories are shared: so
+one can take over what a partner has. Nothing is kept in another place, and no key is copied to a file
+that is not a certificate's own.
 """
 
 import contextlib
@@ -12,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pvefw.certs import chain, renewal
+from pvefw.certs import chain, comparison, renewal
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.revocation import Revoked
 from pvefw.core.errors import CertificateError, PvefwError
 from pvefw.core.model import Task
-from pvefw.store import files, locks, nodes
-from pvefw.store.node import Node
+from pvefw.store import files, locks
 
 _LONGEST_ORDER = 3900.0
 """Seconds to wait for a partner that orders; longer than an order may take."""
@@ -29,38 +30,37 @@ _SHARED = ("key-type", "must-staple", "profile", "preferred-chain")
 class Found:
     """What a partner has."""
 
-    node: str
+    owner: str
+    """``node pve2``, ``certificate web``."""
     certificate: bytes
     key: bytes
     info: CertificateInfo
 
 
-def partners(node: Node) -> list[Node]:
-    """The other nodes that want the same certificate.
+def partners(certificate: Certificate) -> list[Certificate]:
+    """The other certificates that are wanted just like this one.
 
-    A node whose configuration cannot be read is none; it says so itself.
+    One whose configuration cannot be read is none; its own node says so.
     """
-    wanted = _wanted(node)
+    wanted = _wanted(certificate)
     found = []
-    for name in nodes.names(node.paths):
-        if name == node.name:
-            continue
+    for other in certificate.others():
         with contextlib.suppress(PvefwError):
-            other = node.neighbour(name)
             if _wanted(other) == wanted:
                 found.append(other)
     return found
 
 
-def _wanted(node: Node) -> str:
-    names = sorted(str(one.identifier) for one in node.certificate_names())
-    shared = {key: node.get(key) for key in _SHARED}
-    return json.dumps([names, node.account, shared], sort_keys=True)
+def _wanted(certificate: Certificate) -> str:
+    settings = certificate.settings
+    names = sorted(str(one.identifier) for one in settings.names())
+    shared = {key: settings.get(key, "") for key in _SHARED}
+    return json.dumps([names, settings.account, shared], sort_keys=True)
 
 
 @contextlib.contextmanager
-def turn(node: Node, others: Sequence[Node], task: Task) -> Iterator[None]:
-    """Order alone: partners wait until this node is done, and then find what it has.
+def turn(certificate: Certificate, others: Sequence[Certificate], task: Task) -> Iterator[None]:
+    """Order alone: partners wait until this one is done, and then find what it has.
 
     :raises Locked: a partner is not done in time.
     :raises NoQuorum: nobody can say whether a partner is at it.
@@ -68,28 +68,37 @@ def turn(node: Node, others: Sequence[Node], task: Task) -> Iterator[None]:
     if not others:
         yield
         return
-    name = f"acme-order-{hashlib.sha256(_wanted(node).encode()).hexdigest()[:16]}"
-    task.log(f"One certificate for this node and {', '.join(one.name for one in others)}")
-    with locks.cluster_lock(node.paths, name, timeout=_LONGEST_ORDER, say=task.log):
+    name = f"acme-order-{hashlib.sha256(_wanted(certificate).encode()).hexdigest()[:16]}"
+    this = "this node" if certificate.settings.is_own else certificate.owner
+    task.log(f"One certificate for {this} and {', '.join(one.owner for one in others)}")
+    with locks.cluster_lock(certificate.paths, name, timeout=_LONGEST_ORDER, say=task.log):
         yield
 
 
 def newer(
-    node: Node, others: Sequence[Node], current: CertificateInfo | None, now: datetime
+    certificate: Certificate,
+    others: Sequence[Certificate],
+    current: CertificateInfo | None,
+    now: datetime,
 ) -> Found | None:
-    """The best certificate of the partners, if it is newer than this node's and not due itself.
+    """The best certificate of the partners, if it is newer than this one and not due itself.
 
-    One that was revoked is no better than none. Of two that begin in the same second, all nodes take one.
+    One that is not for the names that are wanted counts as none. Where the account has changed, only a
+    partner of which it is known that the new account ordered it has something to share. One that was
+    revoked is no better than none. Of two that begin in the same second, all take one.
 
     :raises ConfigError: the record of what was revoked is damaged.
     """
-    names = {str(one.identifier) for one in node.certificate_names()}
-    revoked = Revoked.load(node.paths)
-    if current is not None and revoked.find_pem(current.pem):
+    if not others:
+        return None
+    revoked = Revoked.load(certificate.paths)
+    record = renewal.record_of(certificate.paths, current) if current else renewal.Record()
+    moved = comparison.other_account(certificate, record)
+    if current and (revoked.find_pem(current.pem) or comparison.of_file(certificate, current)):
         current = None
     best: Found | None = None
     for other in others:
-        found = _of(other, names, now)
+        found = _of(other, now, proven=moved)
         begin = best.info if best else current
         if found is None or revoked.find_pem(found.info.pem):
             continue
@@ -102,15 +111,19 @@ def _age(info: CertificateInfo) -> tuple[datetime, str]:
     return info.not_before, info.fingerprint
 
 
-def _of(other: Node, names: set[str], now: datetime) -> Found | None:
-    pair = (other.paths.proxy_certificate, other.paths.proxy_key)
+def _of(other: Certificate, now: datetime, *, proven: bool) -> Found | None:
+    pair = (other.files.certificate, other.files.key)
     certificate, key = (files.read_if_exists(path) for path in pair)
     if certificate is None or key is None:
         return None
     try:  # it may be replacing its own just now
-        ordered = chain.check_pair(certificate, key, other.name, now)
+        ordered = chain.check_pair(certificate, key, other.owner, now)
     except CertificateError:
         return None
-    info = chain.describe(other.paths.proxy_certificate, ordered)
-    usable = set(info.san) == names and renewal.decide(info, other.name).due > now
-    return Found(other.name, ordered, key, info) if usable else None
+    info = chain.describe(other.files.certificate, ordered)
+    record = renewal.record_of(other.paths, info)
+    if (proven and not record.account) or comparison.differences(other, info, record):
+        return None
+    usable = not comparison.of_file(other, info)
+    usable = usable and renewal.decide(info, other.node.name).due > now
+    return Found(other.owner, ordered, key, info) if usable else None

@@ -14,12 +14,37 @@ _TIMER = "pvefw-renew.timer"
 _ENABLED = ("etc", "run", "usr/lib", "lib")
 """Where a unit is enabled: by an administrator, until the next boot, by a distribution."""
 _TABLES = ("etc/crontab", "etc/cron.d/*", "etc/cron.daily/*", "var/spool/cron/crontabs/root")
-_CONFINED = """\
+_SERVICES = (
+    "apache2",
+    "cockpit",
+    "dovecot",
+    "exim4",
+    "haproxy",
+    "ldap",
+    "libvirt",
+    "mysql",
+    "nginx",
+    "pki",
+    "postfix",
+    "postgresql",
+    "proxmox-backup",
+    "ssl",
+)
+"""Below ``/etc``: where Debian's services have their certificates, and targets may have to write."""
+_WRITABLE = (
+    "/etc/pve",
+    "/etc/pvefw",
+    "/var",
+    "/run",
+    "/srv",
+    *(f"/etc/{one}" for one in _SERVICES),
+)
+_CONFINED = f"""\
 NoNewPrivileges=yes
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectSystem=strict
-ReadWritePaths=-/etc/pve -/etc/pvefw -/var -/run -/srv
+ReadWritePaths={" ".join(f"-{one}" for one in _WRITABLE)}
 ProtectHome=read-only
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
@@ -127,7 +152,7 @@ WantedBy=timers.target
 [Unit]
 Description=End an interrupted installation of a certificate
 After=local-fs.target pve-cluster.service
-Before=pveproxy.service spiceproxy.service
+Before=pveproxy.service spiceproxy.service nginx.service apache2.service haproxy.service
 ConditionPathExistsGlob=/var/lib/pvefw/install-*.json
 
 [Service]

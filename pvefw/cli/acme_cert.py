@@ -1,42 +1,68 @@
-"""``pvefw acme cert``: order, renew and revoke this node's certificate."""
+"""``pvefw acme cert``: order, renew and revoke the node's certificates."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
+from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, pass_app
 from pvefw.cli.tasks import run_task
 
-cert = Group("cert", help="Order, renew and revoke this node's certificate.")
+if TYPE_CHECKING:
+    from pvefw.certs.certificate import Certificate
+    from pvefw.core.model import Task
+
+cert = Group("cert", help="Order, renew and revoke this node's certificates.")
+_name = click.argument(
+    "name", metavar="[NAME]", default="pveproxy", shell_complete=candidates.certificates
+)
+
+
+def _run(app: App, type_: str, name: str, work: "Callable[[Certificate, Task], object]") -> None:
+    from pvefw.certs.certificate import Certificate
+    from pvefw.store.node import Node
+
+    certificate = Certificate.load(Node.open(app.paths), name)
+    run_task(app, type_, lambda task: work(certificate, task), certificate.task_id)
 
 
 @cert.command()
+@_name
 @click.option("--force", is_flag=True, help="Replace an existing certificate.")
 @pass_app
-def order(app: App, force: bool) -> None:
-    """Order a certificate for the configured names and install it."""
+def order(app: App, name: str, force: bool) -> None:
+    """Order a certificate for its configured names and install it.
+
+    Without NAME, that of Proxmox VE's services; others are added with `cert add`.
+    """
     from pvefw.certs import issue
 
-    run_task(app, "acmenewcert", lambda task: issue.order(app.paths, task, force=force))
+    _run(app, "acmenewcert", name, lambda one, task: issue.order(one, task, force=force))
 
 
 @cert.command()
+@_name
 @click.option("--force", is_flag=True, help="Renew even if it is not due.")
 @pass_app
-def renew(app: App, force: bool) -> None:
-    """Renew the certificate, if it is due."""
+def renew(app: App, name: str, force: bool) -> None:
+    """Renew a certificate, if it is due."""
     from pvefw.certs import renew as renewing
     from pvefw.host.clock import SystemClock
 
-    run_task(
+    _run(
         app,
         "acmerenew",
-        lambda task: renewing.renew_service(app.paths, task, SystemClock(), force=force),
+        name,
+        lambda one, task: renewing.renew_one(one, task, SystemClock(), force=force),
     )
 
 
 @cert.command()
+@_name
 @pass_app
-def revoke(app: App) -> None:
-    """Revoke the certificate at its authority and remove it."""
+def revoke(app: App, name: str) -> None:
+    """Revoke a certificate at its authority and remove it."""
     from pvefw.certs import revoke as revoking
 
-    run_task(app, "acmerevoke", lambda task: revoking.revoke(app.paths, task))
+    _run(app, "acmerevoke", name, revoking.revoke)

@@ -92,9 +92,25 @@ def _accounts(paths: "Paths") -> Found:
 
 
 def _domains(paths: "Paths") -> Found:
+    from pvefw.store.certificates import all_of
     from pvefw.store.node import Node
 
-    return [(one.name, one.plugin) for one in Node.open(paths).certificate_names()]
+    found = [one for each in all_of(Node.open(paths)) for one in each.names()]
+    return [(one.name, one.plugin) for one in found]
+
+
+def _certificates(paths: "Paths") -> Found:
+    from pvefw.store.certificates import all_of
+    from pvefw.store.node import Node
+
+    return [
+        (one.name, ", ".join(entry.name for entry in one.names()))
+        for one in all_of(Node.open(paths))
+    ]
+
+
+def _sections(paths: "Paths") -> Found:
+    return [one for one in _certificates(paths) if one[0] != "pveproxy"]
 
 
 def _properties(paths: "Paths") -> Found:
@@ -155,6 +171,8 @@ other_nodes = _offer(_other_nodes)
 plugin_ids = instances("challenge", "dns")
 accounts = _offer(_accounts)
 domains = _offer(_domains)
+certificates = _offer(_certificates)
+certificate_sections = _offer(_sections)
 properties = _offer(_properties)
 guests = _offer(_guests)
 kernels = _offer(_kernels)
@@ -182,6 +200,10 @@ _PARTS = {
 }
 
 
+_WHOLE = {"targets": several(instances("observer")), "fallback-account": accounts}
+"""Of properties whose value has no parts with names."""
+
+
 def property_value(key: str, form: str) -> Complete:
     """What may be the value of a property of the node.
 
@@ -189,6 +211,8 @@ def property_value(key: str, form: str) -> Complete:
     """
     if _CHOICE.fullmatch(form):
         return _offer(lambda _paths: [(one, "") for one in form.split("|")])
+    if key in _WHOLE:
+        return _WHOLE[key]
     parts = _DOMAIN_PARTS if key.startswith("acmedomain") else _PARTS.get(key, {})
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:

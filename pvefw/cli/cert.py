@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pvefw.cli import candidates, cert_sections
+from pvefw.cli.cert_sections import CertificateCommand
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
+from pvefw.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from pvefw.certs.certificate import Certificate
     from pvefw.core.model import Task
 
 cert = Group("cert", help="The node's certificates.")
@@ -20,9 +24,21 @@ ca = Group("ca", help="The cluster's certificate authority.")
 node = Group("node", help="The node's own certificate, signed by the cluster's CA.")
 cert.add_command(ca)
 cert.add_command(node)
+for _command in (cert_sections.add, cert_sections.list_, cert_sections.remove):
+    cert.add_command(_command)
 
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
+_name = click.argument(
+    "name", metavar="[NAME]", default="pveproxy", shell_complete=candidates.certificates
+)
 _restart = click.option("--restart", is_flag=True, help="Let the service use the change now.")
+
+
+def _load(app: App, name: str) -> "Certificate":
+    from pvefw.certs.certificate import Certificate
+    from pvefw.store.node import Node
+
+    return Certificate.load(Node.open(app.paths), name)
 
 
 def _now() -> datetime:
@@ -36,9 +52,10 @@ def _now() -> datetime:
 @pass_app
 def info(app: App) -> None:
     """Show every certificate of this node."""
-    from pvefw.certs import chain
+    from pvefw.certs import certificate
+    from pvefw.store.node import Node
 
-    found = [one.as_dict() for one in chain.of_node(app.paths)]
+    found = [one.as_dict() for one in certificate.info_of_all(Node.open(app.paths))]
     if app.output_format != "text":
         show_rows(app, found, [])
         return
@@ -48,40 +65,62 @@ def info(app: App) -> None:
         click.echo(f"Node {app.paths.node} has no certificates.", err=True)
 
 
-@cert.command("set")
-@click.argument("certificate", type=_file)
+@cert.command("set", cls=CertificateCommand)
+@click.argument("certificate", metavar="CERTIFICATE|NAME", type=click.Path(path_type=Path))
 @click.argument("key", type=_file, required=False)
 @click.option("--force", is_flag=True, help="Replace an existing certificate.")
 @click.option("--password-file", type=_file, help="File with the password of a PKCS#12 container.")
+@click.option(
+    "--certificate",
+    "name",
+    metavar="NAME",
+    default="pveproxy",
+    shell_complete=candidates.certificates,
+    help="Install it as the certificate NAME (default: that of Proxmox VE's services).",
+)
+@cert_sections.common_options
+@click.option("--delete", metavar="KEY,…", help="Properties of the certificate NAME to delete.")
 @_restart
 @pass_app
 def set_(
     app: App,
+    /,
     certificate: Path,
     key: Path | None,
     force: bool,
     password_file: Path | None,
+    name: str,
     restart: bool,
+    **values: Any,
 ) -> None:
     """Install CERTIFICATE (its chain included) and its KEY for the node's services, both PEM files.
 
     Without KEY, the key that already exists is kept. A PKCS#12 container (.p12, .pfx) has both.
+
+    With a property instead, change what is wanted of the certificate NAME.
     """
+    delete = values.pop("delete")
+    given = cert_sections.properties(values)
+    if given or delete:
+        cert_sections.change(app, str(certificate), given, delete)
+        return
     from pvefw.certs import custom
 
+    if not certificate.is_file():
+        raise UsageError(
+            f"cert set: {certificate} is not a file, and no property is given",
+            hint="Bring a certificate: pvefw cert set CERTIFICATE KEY. "
+            "Or change a property: pvefw cert set NAME --PROPERTY VALUE",
+        )
     chain, private = _read_pair(certificate, key, password_file)
+    target = _load(app, name)
     run_task(
         app,
         "certset",
         lambda task: custom.set_pair(
-            app.paths,
-            chain,
-            private,
-            task,
-            _now(),
-            force=force,
-            restart=restart,
+            target, chain, private, task, _now(), force=force, restart=restart
         ),
+        target.task_id,
     )
 
 
@@ -106,31 +145,74 @@ def _read_pair(
 
 
 @cert.command()
+@_name
 @_restart
 @pass_app
-def delete(app: App, restart: bool) -> None:
-    """Remove the services' certificate and key; they use the node's own then."""
+def delete(app: App, name: str, restart: bool) -> None:
+    """Remove a certificate and its key; Proxmox VE's services use the node's own then."""
     from pvefw.certs import custom
 
+    target = _load(app, name)
     run_task(
         app,
         "certdelete",
-        lambda task: custom.delete_pair(app.paths, task, _now(), restart=restart),
+        lambda task: custom.delete_pair(target, task, _now(), restart=restart),
+        target.task_id,
     )
 
 
 @cert.command()
+@_name
 @click.option("--retry", is_flag=True, help="Only targets that have not received it.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option(
+    "--test",
+    "only",
+    metavar="TARGET",
+    shell_complete=candidates.instances("observer"),
+    help="Deliver it to this target alone; `reload-command` is one, too.",
+)
 @pass_app
-def deploy(app: App, retry: bool) -> None:
+def deploy(app: App, name: str, retry: bool, dry_run: bool, only: str | None) -> None:
     """Make the service and the observers use the installed certificate."""
     from pvefw.certs import deploy as deploying
-    from pvefw.store.node import Node
+
+    target = _load(app, name)
+    if dry_run:
+        for line in deploying.plan(target, retry=retry):
+            click.echo(line)
+        return
 
     def work(task: "Task") -> None:
-        deploying.deploy(Node.open(app.paths), task, again=not retry)
+        if only is not None:
+            deploying.deploy_one(target, only, task)
+        else:
+            deploying.deploy(target, task, again=not retry)
 
-    run_task(app, "certdeploy", work)
+    run_task(app, "certdeploy", work, target.task_id)
+
+
+@cert.command()
+@_name
+@output_option
+@pass_app
+def check(app: App, name: str) -> int:
+    """Connect to where a certificate is served, and compare.
+
+    The addresses are its property `serves`. The exit status is 1 where another one is served.
+    """
+    from pvefw.certs import served
+
+    target = _load(app, name)
+    found = served.look(target)
+    if not found:
+        raise UsageError(
+            f"cert check: {target.settings.what} does not say where its certificate is served",
+            hint=f"Set it: {target.settings.set_command} --serves HOST:PORT",
+        )
+    rows = [{"address": one.address, "ok": not one.reason, "reason": one.reason} for one in found]
+    show_rows(app, rows, ["address", "ok", "reason"])
+    return 0 if all(not one.reason for one in found) else 1
 
 
 @cert.command()

@@ -11,6 +11,10 @@ from pvefw.cli.output import show_value
 from pvefw.core.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pvefw.store.certificates import CertificateSettings
+    from pvefw.store.node import Node
     from pvefw.store.properties import Property
 
 config = Group("config", help="Show and change the node's configuration.")
@@ -65,13 +69,19 @@ def _not_set(app: App, key: str, known: list[str]) -> NotFound:
     )
 
 
-class _SetCommand(Command):
-    """``config set``: one option for each property, and for as many domains as are given."""
+class PropertyCommand(Command):
+    """A command with one option for each property, and for as many domains as are given."""
+
+    def is_option(self, _known: "Property") -> bool:
+        """Whether a property is an option of this command."""
+        return True
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         from pvefw.store import properties
 
-        options: list[click.Parameter] = [_option(one) for one in properties.PROPERTIES]
+        options: list[click.Parameter] = [
+            _option(one) for one in properties.PROPERTIES if self.is_option(one)
+        ]
         return (
             options + [_domain_option(key) for key in self._domains(ctx)] + super().get_params(ctx)
         )
@@ -105,7 +115,7 @@ def _option(known: "Property") -> click.Option:
     )
 
 
-@config.command("set", cls=_SetCommand)
+@config.command("set", cls=PropertyCommand)
 @click.option("--description", help="Notes; any text.")
 @click.option(
     "--delete",
@@ -125,7 +135,6 @@ def set_(
 ) -> None:
     """Change properties, all or none."""
     from pvefw.store import node_settings
-    from pvefw.store.node import Node
 
     given = {key.replace("_", "-"): value for key, value in values.items() if value is not None}
     if description is not None:
@@ -133,9 +142,37 @@ def set_(
     deleted = list(dict.fromkeys(re.split(r"[,;\s]+", delete.strip(",; \t")))) if delete else []
     if not given and not deleted:
         raise UsageError("config set: nothing to set", hint="See pvefw config set --help.")
+    _check(app, given)
+    node_settings.change(app.paths, given, deleted, expected_digest=digest)
+
+
+def _check(app: App, given: dict[str, str]) -> None:
+    """Refuse what would make the next order or deployment fail."""
+    from pvefw.store import certificates
+    from pvefw.store.node import Node
+
+    wanted = {key: one for key, one in given.items() if not certificates.wrong(key, one)}
+    if not wanted:
+        return
+    node = Node.open(app.paths)
+    check_certificate(app, node, certificates.own(node), wanted)
+
+
+def check_certificate(
+    app: App, node: "Node", settings: "CertificateSettings", given: "Mapping[str, str]"
+) -> None:
+    """Refuse properties of a certificate that would make the next order or deployment fail.
+
+    :param settings: what is wanted of it otherwise.
+    :param given: what is about to be set, in its format.
+    :raises UsageError: they would.
+    """
+    from pvefw.certs import references
+    from pvefw.store import certificates
+
+    references.check(node, certificates.of_values(settings.name, given))
     if given.get("profile") or given.get("must-staple"):
         from pvefw.certs import offers
 
-        for doubt in offers.check(Node.open(app.paths), given):
+        for doubt in offers.check(settings, app.paths, given):
             click.echo(f"WARN: {doubt}", err=True)
-    node_settings.change(app.paths, given, deleted, expected_digest=digest)

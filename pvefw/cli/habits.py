@@ -78,7 +78,7 @@ COMMANDS: Mapping[str, str] = {
     "cron": "To renew every certificate that is due: pvefw renew",
     "renew-all": "To renew every certificate that is due: pvefw renew",
     "renew all": "To renew every certificate that is due: pvefw renew",
-    "acme cert list": "Did you mean: pvefw cert info",
+    "acme cert list": "Did you mean: pvefw cert list",
     "acme cert info": "Did you mean: pvefw cert info",
     "config delete": "To delete a property: pvefw config set --delete KEY",
     "config unset": "To delete a property: pvefw config set --delete KEY",

@@ -64,7 +64,11 @@ def _id_argument(families: tuple[str, ...]) -> Callable[[Any], Any]:
 
 
 def _api(kind: Kind, *, required: bool = False) -> Callable[[Any], Any]:
-    examples = {"dns": "ovh, hetzner, acmesh/hetzner", "observer": "exec, mail", "guest": "libvirt"}
+    examples = {
+        "dns": "ovh, hetzner, acmesh/hetzner",
+        "observer": "exec, files, mail, webhook",
+        "guest": "libvirt",
+    }
     text = f"The plugin's name: {examples['dns' if kind.acme else kind.family]}."
     return click.option(
         "--api",

@@ -326,12 +326,12 @@ def _elsewhere(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
                 longer = known.startswith(name) and len(name) > _SHORTEST + 1
                 if known == name or (longer and not exactly):
                     found.setdefault(at, known)
+        lines = [[*at, *_replaced(rest, given, known)] for at, known in found.items()]
+        right = [one for one in lines if accepted(one)]
+        if len(right) == 1:
+            return f"Did you mean: {shlex.join(['pvefw', *right[0]])}"
         if len(found) == 1:
-            ((at, known),) = found.items()
-            words = _replaced(rest, given, known)
-            if accepted([*at, *words]):
-                return f"Did you mean: {shlex.join(['pvefw', *at, *words])}"
-            return f"It is an option of: {line(at)}"
+            return f"It is an option of: {line(*found)}"
     return ""
 
 

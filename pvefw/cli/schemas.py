@@ -190,10 +190,16 @@ _CERTIFICATES = _object(
                     "pinned-by": _texts("instances that trust its fingerprint, which then changes"),
                     "revoked": _flag("whether a node has revoked it, or one with its key"),
                     "line": _text("for people"),
+                    "name": _text("`pveproxy`, that of its section, or empty: the cluster's CA"),
+                    "differences": _texts("what is wanted otherwise than it is"),
                 }
             )
         ),
-        "not-deployed": _texts("observers that do not know the certificate yet"),
+        "not-deployed": _texts("`TARGET` or `NAME: TARGET` that does not know the certificate yet"),
+        "not-ordered": _texts("certificates that are wanted and not there, by name"),
+        "problems": _texts(
+            "what is configured and leads nowhere, and keys that everybody can read"
+        ),
         "timer?": _flag(
             "something runs `pvefw renew` by itself; only where there is something to renew"
         ),
@@ -343,6 +349,29 @@ SCHEMAS: Mapping[str, Schema] = {
                 "public-key-bits": _number(),
                 "san": _texts("names"),
                 "pem": _text(),
+            }
+        )
+    ),
+    "cert check": _list(
+        _object(
+            {
+                "address": _text("`HOST:PORT`"),
+                "ok": _flag("the installed certificate is served"),
+                "reason": _text("what is wrong, or empty"),
+            }
+        )
+    ),
+    "cert list": _list(
+        _object(
+            {
+                "name": _text(),
+                "names": _texts(),
+                "account": _text("the ACME account"),
+                "targets": _texts("observers that deliver it"),
+                "serves": _text("where it is served, or empty"),
+                "certificate": _text("its file"),
+                "key": _text("that of its key"),
+                "not-after": _or_null(_text("ISO 8601; `null`: none is installed")),
             }
         )
     ),

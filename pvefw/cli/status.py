@@ -49,22 +49,30 @@ class Part:
 
 
 def _certificates(paths: "Paths", now: datetime) -> Part:
-    from pvefw.certs import deploy, renewal_plan, timer
+    from pvefw.certs import deploy, exposure, references, renewal_plan, timer
     from pvefw.store.node import Node
 
     node = Node.open(paths)
     found = renewal_plan.overview(node, now)
-    pending = deploy.pending(node)
+    pending, missing = deploy.pending(node), renewal_plan.missing(node)
+    problems = [*references.of_node(node), *exposure.of_node(node)]
     bad = [one for one in found if _is_bad(one)]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
+    lines += [one.line(now) for one in missing]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
-    data: dict[str, Any] = {"certificates": found, "not-deployed": list(pending)}
+    lines += problems
+    data: dict[str, Any] = {
+        "certificates": found,
+        "not-deployed": list(pending),
+        "not-ordered": [one.certificate.name for one in missing],
+        "problems": problems,
+    }
     if any(one["due"] for one in found):
         data["timer"] = timer.is_installed(paths)
         lines += [] if data["timer"] else [_NO_TIMER]
     if not lines:
         return Part(NONE, ["no certificates"], data)
-    well = not (bad or pending) and data.get("timer", True)
+    well = not (bad or pending or problems) and data.get("timer", True)
     critical = any(one["urgency"] in _CRITICAL or one["revoked"] for one in bad)
     return Part(OK if well else ATTENTION, [str(one) for one in lines], data, critical)
 
@@ -74,6 +82,7 @@ def _is_bad(one: Mapping[str, Any]) -> bool:
         one["failures"]
         or one["urgency"] != "notice"
         or one["doubt"]
+        or one["differences"]
         or one["revoked"]
         or one["pinned-by"]
     )

@@ -318,6 +318,8 @@ class CertificateEvent:
     not_after: datetime
     fingerprint: str
     """SHA-256, upper case, colons between the bytes."""
+    name: str = "pveproxy"
+    """Which of the node's certificates; ``pveproxy`` is that of its own services. Since 1.1."""
 
 
 class Urgency(StrEnum):
@@ -346,6 +348,32 @@ class RenewalFailedEvent:
     """How many in a row, this one included; 0 where nothing could be tried."""
     reason: str
     urgency: Urgency = Urgency.NOTICE
+
+
+@dataclass(frozen=True, slots=True)
+class ServedEvent:
+    """What is served somewhere is not the certificate that is installed; or it is again. Since 1.1."""
+
+    node: str
+    name: str
+    """Which of the node's certificates."""
+    address: str
+    """``HOST:PORT``."""
+    certificate: Path
+    reason: str
+    """What is wrong; empty where all is well again."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewalsEvent:
+    """A run of ``pvefw renew``, which decides for every certificate of a node. Since 1.1."""
+
+    node: str
+    phase: Literal["started", "ended"]
+    good: bool = True
+    """Whether everything that was tried succeeded; while it runs, true."""
+    lines: Sequence[str] = ()
+    """What it said until now, for people."""
 
 
 @dataclass(frozen=True, slots=True)

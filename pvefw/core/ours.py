@@ -31,7 +31,10 @@ OURS: Mapping[str, Mapping[str, str]] = {
     },
     "observer": {
         "exec": "pvefw-observer-generic",
+        "files": "pvefw-observer-generic",
+        "healthchecks": "pvefw-observer-generic",
         "mail": "pvefw-observer-generic",
+        "webhook": "pvefw-observer-generic",
     },
 }
 """By family and name, the distribution that has it."""

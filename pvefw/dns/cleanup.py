@@ -16,7 +16,7 @@ from pvefw.dns.resolver import Resolver
 from pvefw.dns.zones import Finder, Zone
 from pvefw.host import concurrency
 from pvefw.host.clock import Clock, SystemClock
-from pvefw.store import locks
+from pvefw.store import certificates, locks
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -82,7 +82,7 @@ def cleanup_first(node: Node, task: Task) -> None:
         return
     from pvefw.dns import instances  # it brings dnspython
 
-    used = {one.plugin for one in node.certificate_names()}
+    used = certificates.used_instances(node)
 
     def clean(concerned: Callable[[str], bool], seconds: float) -> None:
         bind = partial(instances.bind, node)

@@ -23,12 +23,15 @@ def unfinished(target: _Path) -> _Path:
     return target.with_name(f".{target.name}{UNFINISHED}")
 
 
-def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
+def replace_file(
+    path: Path, data: bytes, *, mode: int | None = None, owner: tuple[int, int] | None = None
+) -> None:
     """Replace a file's content, or create it and its directories: a reader sees the old bytes or the new.
 
     For files that one process at a time writes. What it has left when it was killed is overwritten.
 
     :param mode: permission bits, from the first byte on; without it those that the file has, or 0644.
+    :param owner: user and group id, from the first byte on; without it the process's. Since 1.1.
     :raises OSError: it cannot be done; the old content is still there, unless only the sync of its
         directory failed.
     """
@@ -38,7 +41,8 @@ def replace_file(path: Path, data: bytes, *, mode: int | None = None) -> None:
         try:
             _remove(there, staged.name)
             with _kept_open(there, path.name) as old:
-                create_file(there, staged.name, data, _mode_of(old) if mode is None else mode)
+                wanted = _mode_of(old) if mode is None else mode
+                create_file(there, staged.name, data, wanted, owner)
                 there.rename(staged.name, path.name)
                 sync_handle(there)
         finally:
@@ -84,12 +88,20 @@ def _mode_of(descriptor: int | None) -> int:
     return _PUBLIC if descriptor is None else os.fstat(descriptor).st_mode & _PERMISSIONS
 
 
-def create_file(there: foreign.Directory, name: str, data: bytes, mode: int) -> None:
-    """Create a file with this mode and content.
+def create_file(
+    there: foreign.Directory,
+    name: str,
+    data: bytes,
+    mode: int,
+    owner: tuple[int, int] | None = None,
+) -> None:
+    """Create a file with this mode, owner and content.
 
     :raises OSError: it cannot be created; one that already exists, or a link, is in the way.
     """
     with os.fdopen(there.create(name, mode), "wb") as file:
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

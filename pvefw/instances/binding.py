@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pvefw import instances
+from pvefw import PROJECT, instances
 from pvefw.core import binding, families, finding, ours, references, settings
 from pvefw.core.binding import Bound
 from pvefw.core.errors import ConfigError, PluginMissing, PvefwError
@@ -141,6 +141,16 @@ def _known(
             why = f"{instance.who}: {key} is not a setting of {instance.plugin}"
             oddities.report(instance.where or instance.who, 0, why, "it is ignored")
     return {key: value for key, value in values.items() if key in keys}
+
+
+def implements(node: Node, instance: Instance, hook: str) -> bool:
+    """Whether an instance's plugin has a hook, whatever its settings; a broken one has none."""
+    try:
+        source = _locate(node, instance.family, instance.plugin)
+        plugin = binding.load(source.info) if isinstance(source, _Installed) else None
+    except PvefwError:
+        return False
+    return hasattr(getattr(plugin, hook, None), f"{PROJECT}_impl")
 
 
 def effective(node: Node, instance: Instance) -> tuple[dict[str, str], Sequence[SettingInfo]]:

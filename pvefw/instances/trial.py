@@ -10,7 +10,7 @@ from pvefw import instances
 from pvefw.core.binding import Bound
 from pvefw.core.errors import ProviderError, UsageError
 from pvefw.core.families import FAMILIES, OBSERVER
-from pvefw.core.model import RenewalFailedEvent, Task
+from pvefw.core.model import RenewalFailedEvent, RenewalsEvent, Task
 from pvefw.host import concurrency
 from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance
@@ -20,6 +20,7 @@ from pvefw.store.node import Node
 QUERY_SECONDS = 60.0
 """How long a plugin may take to answer a question."""
 _DAYS = 10.0
+_TEST = "this is a test: pvefw observer test"
 _Answer = TypeVar("_Answer")
 
 
@@ -70,10 +71,8 @@ def _question(node: Node, instance: Instance, bound: Bound[Any], task: Task) -> 
 
 def _notify(node: Node, bound: Bound[Any], task: Task) -> None:
     if "on_renewal_failed" not in bound.implemented:
-        raise UsageError(
-            f"observer test: {bound.name} takes no notifications of failed renewals",
-            hint="Its plugin has no hook on_renewal_failed.",
-        )
+        _notify_otherwise(node, bound, task)
+        return
     event = RenewalFailedEvent(
         node=node.name,
         names=["test.invalid"],
@@ -81,7 +80,25 @@ def _notify(node: Node, bound: Bound[Any], task: Task) -> None:
         not_after=SystemClock().now() + timedelta(days=_DAYS),
         days_left=_DAYS,
         failures=1,
-        reason="this is a test: pvefw observer test",
+        reason=_TEST,
     )
     bound.hooks.on_renewal_failed(event=event, task=task)
     task.log(f"Test notification delivered to {bound.name}")
+
+
+def _notify_otherwise(node: Node, bound: Bound[Any], task: Task) -> None:
+    """Let an observer that is not told of failures hear of a run of ``pvefw renew`` that went well.
+
+    :raises UsageError: it is not told of these, either.
+    """
+    if "on_renewals" in bound.implemented:
+        bound.hooks.on_renewals(event=RenewalsEvent(node.name, "started"))
+        bound.hooks.on_renewals(event=RenewalsEvent(node.name, "ended", lines=[_TEST]))
+        task.log(f"Test notification delivered to {bound.name}")
+        return
+    hint = "Its plugin has no hook on_renewal_failed."
+    if "certificate_plan" in bound.implemented:
+        hint = f"It delivers certificates. Try that: pvefw cert deploy NAME --test {bound.name}"
+    raise UsageError(
+        f"observer test: {bound.name} takes no notifications of failed renewals", hint=hint
+    )

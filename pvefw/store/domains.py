@@ -39,11 +39,14 @@ class DomainEntry:
         return Identifier("ip" if host_names.is_address(self.name) else "dns", self.name)
 
 
-def entries(values: Mapping[str, str], what: str) -> list[DomainEntry]:
+def entries(
+    values: Mapping[str, str], what: str, command: str = "pvefw config set"
+) -> list[DomainEntry]:
     """The names in a node's properties: those of ``acme``, then ``acmedomain0`` and so on.
 
     :param values: each in its format.
     :param what: names the configuration in errors.
+    :param command: what changes it, for hints.
     :raises ConfigError: a name stands twice, the message names both places.
     """
     keys = sorted(
@@ -55,20 +58,20 @@ def entries(values: Mapping[str, str], what: str) -> list[DomainEntry]:
     seen: dict[str, str] = {}
     for one in found:
         if one.name in seen:
-            raise _twice(one, seen[one.name], what)
+            raise _twice(one, seen[one.name], what, command)
         seen[one.name] = one.where
     return found
 
 
-def _twice(one: DomainEntry, first: str, what: str) -> ConfigError:
+def _twice(one: DomainEntry, first: str, what: str, command: str) -> ConfigError:
     if first == one.where:  # only `acme` holds more than one name
         return ConfigError(
             f"{what}: {one.name} is configured twice in {first}",
-            hint="Set it again: pvefw config set --acme VALUE",
+            hint=f"Set it again: {command} --acme VALUE",
         )
     return ConfigError(
         f"{what}: {one.name} is configured twice: {first} and {one.where}",
-        hint=f"Remove one: pvefw config set --delete {one.where}",
+        hint=f"Remove one: {command} --delete {one.where}",
     )
 
 

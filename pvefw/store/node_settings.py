@@ -13,6 +13,7 @@ from pvefw.store.domains import STANDALONE
 from pvefw.store.node import DESCRIPTION, Node, judged
 from pvefw.store.node_config import NodeConfig, normal_property_string, parse_property_string
 from pvefw.store.paths import Paths
+from pvefw.store.pvefw_config import CERTIFICATE
 
 _LONGEST_DESCRIPTION = 64 * 1024
 """Characters that Proxmox VE accepts."""
@@ -68,15 +69,20 @@ def move_names(paths: Paths, instance: str, *, leaves_pve: bool) -> None:
 
 
 def names_of(node: Node, instance: str) -> list[str]:
-    """The names that an instance validates, also where an order would refuse them.
+    """The names of all certificates that an instance validates, also where an order would refuse them.
 
     :raises StoreError: a file could not be read.
     """
-    found = (node.cluster.properties, node.own.properties, node.config)
+    ours = (node.cluster, node.own)
+    sections = (one for file in ours for one in file.sections.sections if one.type == CERTIFICATE)
     return [
         parse_property_string(value, "domain").get("domain", key)
-        for config in found
-        for key, value in config.values.items()
+        for values in (
+            *(one.properties.values for one in ours),
+            node.config.values,
+            *(one.values for one in sections),
+        )
+        for key, value in values.items()
         if _instance_of(key, value) == instance
     ]
 

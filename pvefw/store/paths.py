@@ -11,6 +11,21 @@ _NODE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?")
 
 
 @dataclass(frozen=True)
+class CertificateFiles:
+    """Where one certificate is kept, and what is remembered of it."""
+
+    certificate: Path
+    """PEM: the leaf, then its chain."""
+    key: Path
+    order: Path
+    """Where an order is recorded until its certificate is installed."""
+    told: Path
+    """Which observers have been told of which certificate."""
+    served: Path
+    """Where something else was served than what is installed, and when somebody was told."""
+
+
+@dataclass(frozen=True)
 class Paths:
     """The files of the node ``node`` in the tree below ``root``.
 
@@ -157,6 +172,33 @@ class Paths:
         """The private key of ``pve-ssl.pem``."""
         return self.node_dir() / "pve-ssl.key"
 
+    def certificate_files(self, name: str = "") -> "CertificateFiles":
+        """The files of a certificate of this node.
+
+        :param name: that of its section; without it, the one of Proxmox VE's services.
+        """
+        if not name:
+            return CertificateFiles(
+                self.proxy_certificate,
+                self.proxy_key,
+                self.open_order,
+                self.deploy_state,
+                self.served_state,
+            )
+        where, state = self.certificate_dir, f"{self.node}.{name}.json"
+        return CertificateFiles(
+            where / f"{name}.pem",
+            where / f"{name}.key",
+            self.state_dir / f"order-{state}",
+            self.state_dir / f"deploy-{state}",
+            self.state_dir / f"served-{state}",
+        )
+
+    @property
+    def certificate_dir(self) -> Path:
+        """The certificates with a ``certificate`` section: ``NAME.pem`` with chain, and ``NAME.key``."""
+        return self.below(f"etc/pvefw/nodes/{self.node}")
+
     # state of this host
 
     @property
@@ -188,6 +230,11 @@ class Paths:
     def deploy_state(self) -> Path:
         """Which observers have been told of which certificate."""
         return self.state_dir / f"deploy-{self.node}.json"
+
+    @property
+    def served_state(self) -> Path:
+        """Where something else was served than what is installed, and when somebody was told."""
+        return self.state_dir / f"served-{self.node}.json"
 
     @property
     def dns_journals(self) -> Path:

@@ -33,6 +33,8 @@ class Property:
     """Raises ValueError, with the reason, for a value that is not in the format."""
     pve: Callable[[str], bool]
     """Whether Proxmox VE's own parser accepts this value."""
+    certificate: bool = False
+    """Whether it says what is wanted of a certificate: a ``certificate`` section can have it, too."""
 
     @property
     def has_parts(self) -> bool:
@@ -55,7 +57,7 @@ def find(key: str) -> Property | None:
     if match is None:
         return _BY_KEY.get(key)
     theirs = _pve_domain if int(match[1]) <= _LAST_PVE_DOMAIN else _never
-    return Property(key, _DOMAIN_FORMAT, _DOMAIN_HELP, _acmedomain, theirs)
+    return Property(key, _DOMAIN_FORMAT, _DOMAIN_HELP, _acmedomain, theirs, certificate=True)
 
 
 def is_domain(key: str) -> bool:
@@ -159,6 +161,43 @@ def _account(value: str) -> None:
     _matches(ID, value, "an account name")
 
 
+def _ids(value: str) -> None:
+    for one in value.split(","):
+        _matches(ID, one.strip(), "an observer's id")
+
+
+STARTTLS = ("smtp", "imap", "pop3", "ftp", "ldap", "postgres")
+"""The protocols in which TLS is begun by a command."""
+
+
+def served_at(value: str) -> list[tuple[str, int, str]]:
+    """The addresses in ``serves``: host, port, and the protocol of STARTTLS or nothing.
+
+    :raises ValueError: one is not in the format.
+    """
+    return [_served(one.strip()) for one in value.split(";") if one.strip()]
+
+
+def _served(text: str) -> tuple[str, int, str]:
+    parts = parse_property_string(text, "address")
+    _keys(parts, "address", "starttls")
+    host, colon, port = parts.get("address", "").rpartition(":")
+    if not colon or not host:
+        raise ValueError(f"'{text}' is not HOST:PORT")
+    _integer(1, 65535)(port)
+    bare = host.removeprefix("[").removesuffix("]")
+    host_names.check(bare)
+    protocol = parts.get("starttls", "")
+    if protocol:
+        _one_of(*STARTTLS)(protocol)
+    return bare, int(port), protocol
+
+
+def _serves(value: str) -> None:
+    if not served_at(value):
+        raise ValueError("there is no HOST:PORT in it")
+
+
 def _servers(value: str) -> None:
     for one in (part.strip() for part in value.split(",")):
         bracketed = _BRACKETED.fullmatch(one)
@@ -239,7 +278,12 @@ _DOMAIN_HELP = (
 
 PROPERTIES = (
     Property(
-        "acme", "account=NAME,domains=DOMAIN;DOMAIN;…", "Account and names.", _acme, _pve_acme
+        "acme",
+        "account=NAME,domains=DOMAIN;DOMAIN;…",
+        "Account and names.",
+        _acme,
+        _pve_acme,
+        certificate=True,
     ),
     Property(
         "ballooning-target",
@@ -275,9 +319,15 @@ PROPERTIES = (
         "The certificate's key (default ec256).",
         _one_of("ec256", "ec384", "rsa2048", "rsa4096"),
         _never,
+        certificate=True,
     ),
     Property(
-        "key-reuse", "0|1", "Keep the key when renewing (default 0).", _one_of("0", "1"), _never
+        "key-reuse",
+        "0|1",
+        "Keep the key when renewing (default 0).",
+        _one_of("0", "1"),
+        _never,
+        certificate=True,
     ),
     Property(
         "ca-key-type",
@@ -292,6 +342,7 @@ PROPERTIES = (
         "Revoke a certificate at its authority once its successor is deployed (default 0).",
         _one_of("0", "1"),
         _never,
+        certificate=True,
     ),
     Property(
         "must-staple",
@@ -299,6 +350,7 @@ PROPERTIES = (
         "Ask for the must-staple extension (default 0).",
         _one_of("0", "1"),
         _never,
+        certificate=True,
     ),
     Property(
         "preferred-chain",
@@ -306,9 +358,15 @@ PROPERTIES = (
         "Of several chains, that of this root.",
         check_text,
         _never,
+        certificate=True,
     ),
     Property(
-        "profile", "NAME", "The authority's certificate profile to order.", check_text, _never
+        "profile",
+        "NAME",
+        "The authority's certificate profile to order.",
+        check_text,
+        _never,
+        certificate=True,
     ),
     Property(
         "renew-before",
@@ -316,13 +374,31 @@ PROPERTIES = (
         "Renew this many days before the end, if that is earlier than the rule.",
         _integer(1, 365),
         _never,
+        certificate=True,
     ),
     Property(
         "reload-command",
         "COMMAND",
-        "What makes the service use a new certificate; '-' for nothing.",
+        "What makes the service use a new certificate, a command line of sh(1); '-' for nothing.",
         check_text,
         _never,
+        certificate=True,
+    ),
+    Property(
+        "targets",
+        "ID,ID,…",
+        "The observers that deliver it; they are told of no other certificate.",
+        _ids,
+        _never,
+        certificate=True,
+    ),
+    Property(
+        "serves",
+        "HOST:PORT[,starttls=smtp|imap|pop3|ftp|ldap|postgres];…",
+        "Where the certificate is served, to be compared with what is installed.",
+        _serves,
+        _never,
+        certificate=True,
     ),
     Property(
         "resolvers",
@@ -351,6 +427,7 @@ PROPERTIES = (
         "The account to order from when the first fails.",
         _account,
         _never,
+        certificate=True,
     ),
     Property(
         "task-history-count",

@@ -1,6 +1,7 @@
 """``pvefw.cfg``, for the cluster and for each node: what Proxmox VE's own files cannot hold.
 
-First ``key: value`` properties, as in the node configuration; then sections for instances::
+First ``key: value`` properties, as in the node configuration; then sections, for instances and
+certificates::
 
     reload-command: systemctl reload nginx
     renew-before: 30
@@ -8,6 +9,9 @@ First ``key: value`` properties, as in the node configuration; then sections for
     observer: tell-admin
             api exec
             data …
+
+    certificate: web
+            acmedomain0 www.example.com,plugin=ovh
 
 A node's property wins over the cluster's; sections are those of both files.
 """
@@ -21,7 +25,11 @@ from pvefw.store.kinds import KINDS
 from pvefw.store.node_config import NodeConfig
 from pvefw.store.section_config import SectionConfig
 
-SECTION_TYPES = tuple(sorted(one.family for one in KINDS.values() if not one.acme))
+CERTIFICATE = "certificate"
+"""The type of the sections that are no plugin's: each says what is wanted of one certificate."""
+SECTION_TYPES = tuple(
+    sorted([CERTIFICATE, *(one.family for one in KINDS.values() if not one.acme)])
+)
 _FIRST_SECTION = re.compile(rf"^(?:#.*\n)*(?:{'|'.join(SECTION_TYPES)}):\s", re.MULTILINE)
 """With the comment right above it."""
 

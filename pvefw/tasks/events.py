@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pvefw import instances
 from pvefw.core.errors import PvefwError
-from pvefw.core.model import Task, TaskEvent
+from pvefw.core.model import RenewalsEvent, Task, TaskEvent
 from pvefw.instances import Instance
 from pvefw.store.node import Node
 
@@ -37,6 +37,14 @@ def tell_task_ended(node: Node, event: TaskEvent) -> Sequence[Failure]:
     :returns: those that failed.
     """
     return list(_tell(node, "on_task", event=event))
+
+
+def tell_renewals(node: Node, event: RenewalsEvent) -> Sequence[Failure]:
+    """Call ``on_renewals`` of every configured observer that has it.
+
+    :returns: those that failed.
+    """
+    return list(_tell(node, "on_renewals", event=event))
 
 
 def call(node: Node, observer: Instance, hook: str, **arguments: object) -> bool:

@@ -39,6 +39,8 @@ from pvefw.api import (
     GuestState,
     ProviderError,
     RenewalFailedEvent,
+    RenewalsEvent,
+    ServedEvent,
     TaskEvent,
     Urgency,
 )
@@ -52,7 +54,7 @@ Heard = Callable[[], object]
 _NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _ODD = "line one\nline two; $(exit 1) `exit 1` 'quoted' \"quoted\" <b>&amp;</b> %s {0} Käse"
 _KEY = "the-key-itself"
-_HOOKS = seam.hook_names("observer")
+_HOOKS = [one for one in seam.hook_names("observer") if one.startswith("on_")]
 
 
 class ObserverConformance:
@@ -131,7 +133,7 @@ class ObserverConformance:
     ) -> None:
         """Call one hook, with an event of its kind."""
         arguments: dict[str, Any] = {"event": self.events(event)[hook], "task": task}
-        if hook == "on_task":
+        if hook in ("on_task", "on_renewals"):
             del arguments["task"]
         getattr(bound.hooks, hook)(**arguments)
 
@@ -153,6 +155,10 @@ class ObserverConformance:
             "on_certificate": certificate,
             "on_renewal_failed": failed,
             "on_renewal_recovered": certificate,
+            "on_served": ServedEvent(
+                "pve1", "web", "www.example.com:443", certificate.certificate, _ODD
+            ),
+            "on_renewals": RenewalsEvent("pve1", "ended", good=False, lines=[_ODD]),
             "on_boot_synced": BootSyncedEvent(
                 "pve1", ["6.8.12-4-pve"], ["AAAA-0001"], {"BBBB-0002": _ODD}
             ),

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 import pytest
-from certificates import NOW, Log, self_signed
+from certificates import NOW, Log, own, self_signed
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
@@ -83,7 +83,7 @@ def good(second):
 
 def bring(paths, certificate, key, **options):
     task = Log()
-    custom.set_pair(paths, certificate, key, task, NOW, **options)
+    custom.set_pair(own(paths), certificate, key, task, NOW, **options)
     return task
 
 

@@ -4,7 +4,7 @@ import ssl
 import subprocess
 
 import pytest
-from certificates import NOW, Log, self_signed
+from certificates import NOW, Log, own, self_signed
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs7, pkcs12
@@ -21,7 +21,7 @@ def set_pair(paths):
 
     def do(certificate=CERTIFICATE, key=KEY):
         task = Log()
-        custom.set_pair(paths, certificate, key, task, NOW, force=True)
+        custom.set_pair(own(paths), certificate, key, task, NOW, force=True)
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
             paths.proxy_certificate, paths.proxy_key
         )
@@ -143,7 +143,7 @@ def test_a_pair_that_openssl_cannot_load_leaves_the_old_one(set_pair, paths):
     before = paths.proxy_certificate.read_bytes(), paths.proxy_key.read_bytes()
     _, other = self_signed("other.example")
     with pytest.raises(CertificateError, match="OpenSSL cannot load it"):
-        install.replace_pair(paths, install.service_pair(paths), CERTIFICATE, other, Log())
+        install.replace_pair(paths, own(paths).pair, CERTIFICATE, other, Log())
     assert (paths.proxy_certificate.read_bytes(), paths.proxy_key.read_bytes()) == before
     assert sorted(one.name for one in paths.proxy_key.parent.glob("*pvefw-new*")) == []
 

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from certificates import NOW, self_signed
+from certificates import NOW, own, self_signed
 
 from pvefw.certs import install, keys
 from pvefw.core.errors import CertificateError, StoreError
@@ -66,7 +66,7 @@ def strays(paths: Paths) -> list[Path]:
 
 def test_a_pair_is_installed_and_private(paths, task):
     certificate, key = self_signed()
-    event = install.install_pair(paths, certificate, key, task, NOW)
+    event = install.install_pair(own(paths), certificate, key, task, NOW)
     assert pair(paths) == (certificate, key)
     assert stat.S_IMODE(paths.proxy_key.stat().st_mode) == 0o600
     assert event.names == ["pve1.example"]
@@ -76,17 +76,17 @@ def test_a_pair_is_installed_and_private(paths, task):
 
 def test_the_pair_matches_after_a_stop_before_every_change(paths, task, machine):
     old, new = self_signed(), self_signed()
-    install.install_pair(paths, *old, task, NOW)
+    install.install_pair(own(paths), *old, task, NOW)
     machine.changes = 0
-    install.install_pair(paths, *new, task, NOW)
+    install.install_pair(own(paths), *new, task, NOW)
     steps = machine.changes
     mixed = []
     for step in range(steps):
         machine.stop_before = None
-        install.install_pair(paths, *old, task, NOW)
+        install.install_pair(own(paths), *old, task, NOW)
         machine.changes, machine.stop_before = 0, step
         with pytest.raises(Stopped):
-            install.install_pair(paths, *new, task, NOW)
+            install.install_pair(own(paths), *new, task, NOW)
         machine.stop_before = None
         if not matches(paths):
             mixed.append(step)
@@ -100,11 +100,11 @@ def test_the_pair_matches_after_a_stop_before_every_change(paths, task, machine)
 
 def test_a_stop_during_the_recovery_is_recovered_too(paths, task, machine):
     old, new = self_signed(), self_signed()
-    install.install_pair(paths, *old, task, NOW)
+    install.install_pair(own(paths), *old, task, NOW)
     for step in range(3, 6):
         machine.changes, machine.stop_before = 0, step
         with pytest.raises(Stopped):
-            install.install_pair(paths, *new, task, NOW)
+            install.install_pair(own(paths), *new, task, NOW)
         for again in range(4):
             machine.changes, machine.stop_before = 0, again
             try:
@@ -114,16 +114,16 @@ def test_a_stop_during_the_recovery_is_recovered_too(paths, task, machine):
         machine.stop_before = None
         install.recover(paths)
         assert pair(paths) in (old, new)
-        install.install_pair(paths, *old, task, NOW)
+        install.install_pair(own(paths), *old, task, NOW)
 
 
 def test_a_failing_change_leaves_the_old_pair(paths, task, machine):
     old, new = self_signed(), self_signed()
-    install.install_pair(paths, *old, task, NOW)
+    install.install_pair(own(paths), *old, task, NOW)
     for step in range(1, 6):
         machine.changes, machine.fail_at = 0, step
         with pytest.raises(StoreError):
-            install.install_pair(paths, *new, task, NOW)
+            install.install_pair(own(paths), *new, task, NOW)
         machine.fail_at = None
         assert pair(paths) == old, f"change {step} failed"
         assert not paths.install_intent.exists()
@@ -131,10 +131,10 @@ def test_a_failing_change_leaves_the_old_pair(paths, task, machine):
 
 def test_a_recovery_that_cannot_end_says_what_is_gone(paths, task, machine):
     old, new = self_signed(), self_signed()
-    install.install_pair(paths, *old, task, NOW)
+    install.install_pair(own(paths), *old, task, NOW)
     machine.changes, machine.stop_before = 0, 4
     with pytest.raises(Stopped):
-        install.install_pair(paths, *new, task, NOW)
+        install.install_pair(own(paths), *new, task, NOW)
     machine.stop_before = None
     for path in strays(paths):
         path.unlink()
@@ -145,19 +145,21 @@ def test_a_recovery_that_cannot_end_says_what_is_gone(paths, task, machine):
 def test_a_key_of_another_certificate_is_refused_before_anything_is_written(paths, task, machine):
     certificate, _ = self_signed()
     with pytest.raises(CertificateError, match="does not belong"):
-        install.install_pair(paths, certificate, keys.to_pem(keys.generate("ec256")), task, NOW)
+        install.install_pair(
+            own(paths), certificate, keys.to_pem(keys.generate("ec256")), task, NOW
+        )
     assert machine.changes == 0
 
 
 def test_nodes_that_share_a_tree_do_not_share_an_intent(paths, task, machine):
     other = Paths(paths.root, "pve2")
     old, new = self_signed(), self_signed()
-    install.install_pair(paths, *old, task, NOW)
+    install.install_pair(own(paths), *old, task, NOW)
     machine.changes, machine.stop_before = 0, 4
     with pytest.raises(Stopped):
-        install.install_pair(paths, *new, task, NOW)
+        install.install_pair(own(paths), *new, task, NOW)
     machine.stop_before = None
-    install.install_pair(other, *old, task, NOW)
+    install.install_pair(own(other), *old, task, NOW)
     assert pair(other) == old
     assert paths.install_intent.exists()
     install.recover(paths)

@@ -9,7 +9,7 @@ import signal
 import sys
 
 import pytest
-from certificates import NOW, Log, self_signed
+from certificates import NOW, Log, own, self_signed
 
 from pvefw.certs import chain, deploy, install, renewal
 from pvefw.certs.renewal import Record
@@ -68,14 +68,14 @@ def test_every_change_of_an_install(tmp_path, first):
     while True:
         paths = Paths(tmp_path / f"{number}", "pve1")
         if not first:
-            install.install_pair(paths, *old, Log(), NOW)
-        deploy.prepare(paths)
+            install.install_pair(own(paths), *old, Log(), NOW)
+        deploy.prepare(own(paths))
 
         def work(paths=paths):
-            event = install.install_pair(paths, *new, Log(), NOW)
+            event = install.install_pair(own(paths), *new, Log(), NOW)
             info = chain.describe(event.certificate, new[0])
             renewal.keep(paths, info, Record(account="default"))
-            deploy.deploy(Node.open(paths), Log())
+            deploy.deploy(own(paths), Log())
 
         if not killed_at(number, str(paths.root), work):
             break
@@ -90,7 +90,7 @@ def test_every_change_of_an_install(tmp_path, first):
         assert not paths.node_dir().exists() or not left_behind(paths)
         if there and paths.proxy_certificate.read_bytes() == new[0]:
             told = not deploy.pending(Node.open(paths))
-            deploy.deploy(Node.open(paths), Log())
+            deploy.deploy(own(paths), Log())
             assert not deploy.pending(Node.open(paths)) or told
         number += 1
     assert number >= 15
@@ -100,6 +100,6 @@ def test_every_change_of_an_install(tmp_path, first):
 
 def test_a_kill_between_install_and_deploy_leaves_the_deploy_pending(tmp_path):
     paths = Paths(tmp_path, "pve1")
-    deploy.prepare(paths)
-    install.install_pair(paths, *self_signed(), Log(), NOW)
+    deploy.prepare(own(paths))
+    install.install_pair(own(paths), *self_signed(), Log(), NOW)
     assert deploy.pending(Node.open(paths)) == {"reload-command": ""}

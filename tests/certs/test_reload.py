@@ -1,11 +1,10 @@
 """The service that is to use a new certificate, where it is stopped."""
 
 import pytest
-from certificates import NOW, Log, self_signed
+from certificates import NOW, Log, own, self_signed
 
 from pvefw.certs import deploy, install
 from pvefw.store import node_settings
-from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 SYSTEMCTL = """#!/bin/sh
@@ -31,9 +30,9 @@ def told(tmp_path, monkeypatch):
         states.write_text("".join(f"{one}\n" for one in said))
         paths, log = Paths(tmp_path / "root", "pve1"), Log()
         node_settings.change(paths, {"reload-command": command})
-        deploy.prepare(paths)
-        install.install_pair(paths, *self_signed(), log, NOW)
-        return log, deploy.deploy(Node.open(paths), log)
+        deploy.prepare(own(paths))
+        install.install_pair(own(paths), *self_signed(), log, NOW)
+        return log, deploy.deploy(own(paths), log)
 
     return run
 
@@ -55,6 +54,7 @@ def test_stopped_services_are_not_a_failure(told, count):
         ("systemctl reload nginx haproxy", ["inactive", "active"]),
         ("systemctl restart nginx", ["inactive"]),
         ("systemctl reload", []),
+        ("systemctl reload nginx && false", ["inactive"] * 3),
         ("false", ["inactive"]),
     ],
 )

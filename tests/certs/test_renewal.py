@@ -1,16 +1,19 @@
 """When certificates are renewed, on a simulated clock; and how failures are told."""
 
 import datetime as dt
+import itertools
 from pathlib import Path
 
 import pytest
-from certificates import NOW, Calendar, Log, self_signed
+from certificates import NOW, Calendar, Log, own, self_signed
 
 from pvefw.certs import chain, install, issue, renew, renewal, renewal_plan, sharing
+from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record, Window
 from pvefw.core.errors import AcmeProblem, AcmeUnreachable, Locked, NoQuorum
 from pvefw.core.model import Urgency
-from pvefw.store import node_settings
+from pvefw.store import certificate_sections, node_settings
+from pvefw.store.node import Node
 from pvefw.tasks import events
 
 DAY, HOUR = dt.timedelta(days=1), dt.timedelta(hours=1)
@@ -127,6 +130,7 @@ class Run:
 
     def __init__(self, paths, monkeypatch):
         self.paths, self.clock, self.lines, self.told, self.orders = paths, Calendar(), [], [], []
+        self.times = []
         self.window, self.asked, self.failing = None, 0, None
         monkeypatch.setattr(renewal_plan, "_renewal_info", self._renewal_info)
         monkeypatch.setattr(issue, "obtain", self._obtain)
@@ -137,7 +141,7 @@ class Run:
     def install(self, days):
         begin = (self.clock.now() - NOW) / DAY
         pem, key = self_signed(begin=begin, days=days)
-        install.install_pair(self.paths, pem, key, Log(), self.clock.now())
+        install.install_pair(own(self.paths), pem, key, Log(), self.clock.now())
         self.days = days
         found = chain.describe(self.paths.proxy_certificate, pem)
         renewal.keep(self.paths, found, Record(account="default"))
@@ -148,7 +152,7 @@ class Run:
             raise self.window
         return self.window, []
 
-    def _obtain(self, _paths, _task, **_options):
+    def _obtain(self, _certificate, _task, **_options):
         self.orders.append(self.clock.now())
         if self.failing:
             raise self.failing
@@ -156,6 +160,7 @@ class Run:
 
     def _tell(self, _paths, hook, event, _task):
         self.told.append((hook, event))
+        self.times.append(self.clock.now())
         return []
 
     def __call__(self, **options):
@@ -226,7 +231,7 @@ def test_the_authority_is_asked_when_it_wants_to_be(run):
     assert len(run.orders) == 1
 
 
-def test_failures_are_told_with_the_days_left_and_ever_more_often(run):
+def test_failures_are_told_with_the_days_left_and_never_twice_a_day(run):
     run.failing = AcmeProblem("refused by policy", type="rejectedIdentifier", status=403)
     run.live(95)
     hooks = {hook for hook, _ in run.told}
@@ -240,7 +245,10 @@ def test_failures_are_told_with_the_days_left_and_ever_more_often(run):
     per_level = {level: levels.count(level) for level in Urgency}
     assert 3 <= per_level[Urgency.NOTICE] <= 8
     assert 6 <= per_level[Urgency.WARNING] <= 12
-    assert per_level[Urgency.CRITICAL] > per_level[Urgency.WARNING]
+    assert 6 <= per_level[Urgency.CRITICAL] <= 12
+    both = list(zip(levels, run.times, strict=True))
+    for (level, time), (next_level, next_time) in itertools.pairwise(both):
+        assert next_level != level or next_time - time >= DAY, "told twice a day"
     assert failed[-1].days_left < 0
 
 
@@ -297,9 +305,45 @@ def test_a_custom_certificate_is_never_replaced_but_its_end_is_told(run):
 
 
 def test_a_partner_with_a_newer_one_is_reason_enough(run, monkeypatch):
-    other = sharing.Found("pve2", b"", b"", info(90, NOW + DAY))
+    other = sharing.Found("node pve2", b"", b"", info(90, NOW + DAY))
     monkeypatch.setattr(sharing, "newer", lambda *_arguments: other)
     run.clock.time += 2 * DAY
     run()
     assert run.lines == ["pveproxy-ssl.pem (pve1.example): due: node pve2 has a newer one to share"]
     assert len(run.orders) == 1
+
+
+# --- several certificates -------------------------------------------------------------------------
+
+
+def test_two_certificates_of_one_host_for_two_years(paths, monkeypatch):
+    """Each is renewed for itself; one whose authority refuses for a month costs the other nothing."""
+    for name in ("web", "mail"):
+        values = {"acmedomain0": f"{name}.example"}
+        certificate_sections.add(paths, name, values, lambda *_checked: None)
+    clock, orders, refused = Calendar(), [], []
+
+    def obtain(certificate, _task, **_options):
+        now = clock.now()
+        if certificate.name in refused:
+            raise AcmeProblem("no", type="unauthorized", status=403)
+        orders.append((certificate.name, now))
+        begin = (now - NOW) / DAY
+        name = certificate.settings.names()[0].name
+        pem, key = self_signed(name, begin=begin, days=90)
+        install.install_pair(certificate, pem, key, Log(), now)
+        renewal.keep(paths, certificate.installed(), Record(account="default"))
+
+    monkeypatch.setattr(issue, "obtain", obtain)
+    monkeypatch.setattr(renewal_plan, "_renewal_info", lambda *_arguments: (None, []))
+    for one in Certificate.all_of(Node.open(paths))[1:]:
+        obtain(one, Log())
+    for day in range(0, 730, 4):
+        clock.time = NOW + day * DAY
+        refused[:] = ["mail"] if 300 <= day < 325 else []
+        renew.run(paths, lambda _line: None, lambda _line: None, clock)
+        for one in Certificate.all_of(Node.open(paths))[1:]:
+            left = one.installed().not_after - clock.now()
+            assert left > (5 * DAY if one.name == "mail" else 20 * DAY), f"{one.name}, day {day}"
+    count = {name: len([one for one in orders if one[0] == name]) for name in ("web", "mail")}
+    assert 12 <= count["mail"] <= count["web"] <= 15

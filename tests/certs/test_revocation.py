@@ -3,15 +3,15 @@
 import datetime as dt
 
 import pytest
-from certificates import NOW, Log, self_signed
+from certificates import NOW, Log, own, self_signed
 from cryptography import x509
 
-from pvefw.certs import chain, custom, install, issue, keys, revocation, sharing
+from pvefw.certs import chain, custom, issue, keys, revocation, sharing
 from pvefw.certs.progress import Progress, Wanted
+from pvefw.certs.renewal import Record
 from pvefw.certs.revocation import Revoked
 from pvefw.core.errors import Locked
 from pvefw.store import files, node_settings, revocations
-from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 
@@ -70,12 +70,12 @@ def test_what_was_revoked_is_not_shared_and_no_reason_to_keep(nodes):
     newest, older = self_signed("gui.example", begin=-1), self_signed("gui.example", begin=-2)
     have(second, *newest)
     have(third, *older)
-    node = Node.open(first)
+    node = own(first)
     others = sharing.partners(node)
-    assert sharing.newer(node, others, None, NOW).node == "pve2"
+    assert sharing.newer(node, others, None, NOW).owner == "node pve2"
     revoke(first, newest[0])
-    assert sharing.newer(node, others, None, NOW).node == "pve3"
-    assert sharing.newer(node, others, info(first, newest[0]), NOW).node == "pve3"
+    assert sharing.newer(node, others, None, NOW).owner == "node pve3"
+    assert sharing.newer(node, others, info(first, newest[0]), NOW).owner == "node pve3"
     revoke(first, older[0])
     assert sharing.newer(node, others, info(first, newest[0]), NOW) is None
 
@@ -86,7 +86,7 @@ def test_of_two_that_begin_together_all_nodes_take_one(nodes):
         have(one, *pair)
     best = max(pairs, key=lambda pair: info(nodes[0], pair[0]).fingerprint)
     for one, pair in zip(nodes, pairs, strict=True):
-        node = Node.open(one)
+        node = own(one)
         found = sharing.newer(node, sharing.partners(node), info(one, pair[0]), NOW)
         assert (found is None) is (pair is best)
         assert found is None or found.certificate == best[0]
@@ -99,9 +99,17 @@ def test_who_has_it_is_found_whatever_he_wants(nodes):
     have(third, *self_signed("other.example", key=keys.from_pem(key, "key")))
     node_settings.change(second, {"acmedomain0": "changed.example"})
     one = revoke(first, pem)
-    assert revocation.holders(Node.open(first), one) == ["pve2", "pve3"]
+    assert holders(first, one) == ["node pve2", "node pve3"]
     files.replace(second.proxy_certificate, b"damaged")
-    assert revocation.holders(Node.open(first), one) == ["pve3"]
+    assert holders(first, one) == ["node pve3"]
+    web = first.certificate_files("web")
+    files.replace(first.node_pvefw_cfg(), b"certificate: web\n\tacmedomain0 web.example\n")
+    files.replace(web.certificate, pem)
+    assert holders(first, one) == ["certificate web", "node pve3"]
+
+
+def holders(paths, one):
+    return [other.owner for other in revocation.holders(own(paths), one)]
 
 
 class Placed:
@@ -118,15 +126,14 @@ def test_no_order_begins_or_goes_on_with_a_revoked_key(nodes):
     node_settings.change(first, {"key-reuse": "1"})
     pem, key = self_signed()
     have(first, pem, key)
-    node = Node.open(first)
-    wanted = Wanted(node, node.certificate_names(), "default")
-    begun = Progress(first, wanted, "account")
+    wanted = Wanted(own(first), own(first).settings.names(), "default")
+    begun = Progress(wanted, "account")
     begun.begin(Placed())
     assert keys.to_pem(begun.key) == key
-    assert Progress(first, wanted, "account").resumed(Flow())
+    assert Progress(wanted, "account").resumed(Flow())
     revoke(first, pem)
-    assert Progress(first, wanted, "account").resumed(Flow()) is None
-    begun = Progress(first, wanted, "account")
+    assert Progress(wanted, "account").resumed(Flow()) is None
+    begun = Progress(wanted, "account")
     begun.begin(Placed())
     assert keys.to_pem(begun.key) != key
 
@@ -136,8 +143,8 @@ def test_a_certificate_that_was_set_meanwhile_is_not_replaced(nodes):
     ordered, by_hand = self_signed(), self_signed()
     have(first, *by_hand)
     with pytest.raises(Locked, match="another certificate was installed"):
-        issue._install(first, *ordered, "account", None, Log())
-    assert install.service_certificate(first) == by_hand[0]
+        issue._install(own(first), *ordered, Record(account="account"), None, Log())
+    assert own(first).pem() == by_hand[0]
 
 
 def test_who_sets_a_revoked_certificate_is_warned(paths):
@@ -145,5 +152,5 @@ def test_who_sets_a_revoked_certificate_is_warned(paths):
     revoke(paths, pem)
     node_settings.change(paths, {"reload-command": "-"})
     log = Log()
-    custom.set_pair(paths, pem, key, log, NOW + dt.timedelta(seconds=1))
+    custom.set_pair(own(paths), pem, key, log, NOW + dt.timedelta(seconds=1))
     assert any("node pve1 revoked it on" in one for one in log.warnings)

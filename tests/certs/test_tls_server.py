@@ -11,12 +11,11 @@ import sys
 import threading
 
 import pytest
-from certificates import NOW, Log, self_signed
+from certificates import NOW, Log, own, self_signed
 from cryptography import x509
 
 from pvefw import instances
 from pvefw.certs import chain, deploy, install
-from pvefw.store.node import Node
 
 RENEWALS = 10
 CLIENTS = 3
@@ -121,7 +120,7 @@ class Service:
 
 @pytest.fixture
 def service(paths, tmp_path):
-    install.install_pair(paths, *self_signed(), Log(), NOW)
+    install.install_pair(own(paths), *self_signed(), Log(), NOW)
     service = Service(paths, tmp_path)
     instance = instances.Instance("observer", "tls", "exec", {"program": str(service.hook)})
     instances.add(paths, instance)
@@ -130,8 +129,8 @@ def service(paths, tmp_path):
 
 
 def test_no_handshake_fails_and_each_certificate_is_served(paths, service):
-    deploy.prepare(paths)
-    assert not deploy.deploy(Node.open(paths), Log())
+    deploy.prepare(own(paths))
+    assert not deploy.deploy(own(paths), Log())
     done, served, failures = threading.Event(), [], []
 
     def hammer():
@@ -147,9 +146,9 @@ def test_no_handshake_fails_and_each_certificate_is_served(paths, service):
     try:
         for number in range(RENEWALS):
             pem, key = self_signed(f"n{number}.example")
-            install.install_pair(paths, pem, key, Log(), NOW)
+            install.install_pair(own(paths), pem, key, Log(), NOW)
             task = Log()
-            assert not deploy.deploy(Node.open(paths), task), task.warnings
+            assert not deploy.deploy(own(paths), task), task.warnings
             assert service.serial() == chain.parse(pem, "new")[0].serial_number
     finally:
         done.set()

@@ -34,7 +34,8 @@ def paths(node_root, monkeypatch):
     node_settings.change(
         found, {"acmedomain0": "gui.example,plugin=ovh1", "acmedomain1": "*.wild.example"}
     )
-    found.cluster_pvefw_cfg.write_text("observer: tell-admin\n\tapi exec\n")
+    certificate = "certificate: web\n\tacmedomain0 www.example\n"
+    found.cluster_pvefw_cfg.write_text(f"observer: tell-admin\n\tapi exec\n\n{certificate}")
     guest_notes.write(found, {"100": "web", "101": "db"})
     found.task_dir.mkdir(parents=True)
     lines = [f"{UPID.format(n, n)} 6124E1C0 {'OK' if n else 'failed'}\n" for n in range(3)]
@@ -64,7 +65,12 @@ def offered(line, shell="zsh", **options):
         ("pvefw acme plugin config ", ["ovh1", "standalone"]),
         ("pvefw acme plugin config o", ["ovh1"]),
         ("pvefw dns test ", ["ovh1", "standalone"]),
-        ("pvefw dns test ovh1 ", ["gui.example", "*.wild.example"]),
+        ("pvefw dns test ovh1 ", ["gui.example", "*.wild.example", "www.example"]),
+        ("pvefw acme cert order ", ["pveproxy", "web"]),
+        ("pvefw cert check w", ["web"]),
+        ("pvefw cert remove ", ["web"]),
+        ("pvefw cert set web --targets ", ["tell-admin"]),
+        ("pvefw config set --fallback-account d", ["default"]),
         ("pvefw acme account info ", ["corp", "default"]),
         ("pvefw observer config ", ["tell-admin"]),
         ("pvefw startall --vms ", ["100", "101"]),
@@ -135,7 +141,7 @@ def test_what_is_damaged_offers_nothing_and_says_nothing(paths, capsys):
     paths.node_config().write_text("rubbish\n")
     assert offered("pvefw acme plugin config ") == ["standalone"]
     assert offered("pvefw guest show ") == []
-    assert offered("pvefw dns test x ") == ["*.wild.example"]
+    assert offered("pvefw dns test x ") == ["*.wild.example", "www.example"]
     assert offered("pvefw config get --property ") == ["acmedomain1"]
     assert offered("pvefw task log ") == [UPID.format(3, 3)]
     assert capsys.readouterr() == ("", "")

@@ -282,7 +282,8 @@ def test_readme_of_scripts(reads, write, tmp_path):
 def test_readme_of_observers(reads, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/FILE").write_text("program=/bin/true\n")
-    reads("plugins/observer_generic/README.md")
+    asks = {"pvefw acme cert order": "it asks an authority"}
+    reads("plugins/observer_generic/README.md", leaves_out=asks)
 
 
 _HAVE_PAGES = (
@@ -314,6 +315,8 @@ def test_the_administrators_guide(reads, tmp_path):
             "pvefw acme account register",
             "pvefw acme cert order",
             "pvefw acme persist",
+            "pvefw cert deploy web",
+            "pvefw config set --fallback-account",
             "pvefw dns test",
         ],
         "it asks an authority or a provider",

@@ -34,7 +34,9 @@ def test_what_a_renewal_writes_to_is_writable(paths):
     text = timer.texts("x")["pvefw-renew.service"]
     [writable] = re.findall("^ReadWritePaths=(.*)$", text, re.MULTILINE)
     roots = [one.removeprefix("-/") for one in writable.split()]
-    for path in (paths.acme_dir, paths.task_dir, paths.local_locks, paths.pve_certificate_lock):
+    ours = (paths.acme_dir, paths.task_dir, paths.local_locks, paths.certificate_dir)
+    targets = [paths.below(one) for one in ("etc/nginx/site.pem", "etc/haproxy/a/b", "etc/ssl/x")]
+    for path in (*ours, paths.pve_certificate_lock, *targets):
         relative = path.relative_to(paths.root)
         assert any(relative.is_relative_to(one) for one in roots), relative
 

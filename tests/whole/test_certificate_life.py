@@ -276,7 +276,9 @@ def test_somebody_is_told_of_a_renewal_that_fails(host, pebble, hook):
     host.register(pebble)
     host.run("config", "set", "-acmedomain0", "a.example", "--reload-command", "-")
     pem, key = certificates.self_signed("a.example", begin=-80, days=90)
-    install.install_pair(host.paths, pem, key, certificates.Log(), certificates.NOW)
+    install.install_pair(
+        certificates.own(host.paths), pem, key, certificates.Log(), certificates.NOW
+    )
     account = host.paths.acme_dir / "default"
     account.write_text(account.read_text().replace(pebble.directory, DEAD))
     said = host.fail_output("renew")

@@ -4,12 +4,16 @@ Observers run only where an instance of them is configured. Each is called alone
 is a warning of the task, and keeps neither another observer nor the work from going on.
 """
 
+from collections.abc import Sequence
+
 from pvefw.core.hookspecs import optional
 from pvefw.core.model import (
     BootSyncedEvent,
     CertificateEvent,
     GuestPowerEvent,
     RenewalFailedEvent,
+    RenewalsEvent,
+    ServedEvent,
     Task,
     TaskEvent,
 )
@@ -31,11 +35,21 @@ class ObserverSpec:
         """
 
     @optional
+    def certificate_plan(self, event: CertificateEvent) -> Sequence[str]:
+        """What :meth:`on_certificate` would do with this certificate, a line each; nothing is changed.
+
+        A plugin that has this hook is a target: it puts certificates somewhere, and is called only for
+        those whose ``targets`` name it.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.1.
+        """
+
+    @optional
     def on_renewal_failed(self, event: RenewalFailedEvent, task: Task) -> None:
         """A renewal failed; tell somebody.
 
         Called for the first failure, whenever ``event.urgency`` rises, and while it goes on failing:
-        every third day at first, daily when a fifth of the lifetime is left, then four times a day.
+        every third day at first, daily when a fifth of the lifetime is left.
 
         Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
         """
@@ -45,6 +59,22 @@ class ObserverSpec:
         """A renewal succeeded after :meth:`on_renewal_failed` was called: all is well again.
 
         Never called twice at once on an instance. It may take 300 seconds. Since 1.0.
+        """
+
+    @optional
+    def on_served(self, event: ServedEvent, task: Task) -> None:
+        """Something else is served than what is installed: tell somebody; or it is over.
+
+        Called once a day at most for each address, and when it is over.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.1.
+        """
+
+    @optional
+    def on_renewals(self, event: RenewalsEvent) -> None:
+        """``pvefw renew`` started, or ended, four times a day, whether or not anything was due.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.1.
         """
 
     @optional

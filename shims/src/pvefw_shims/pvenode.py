@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -16,6 +16,9 @@ from pvefw.core.errors import UsageError
 from pvefw_shims import arguments
 from pvefw_shims.arguments import LISTING, Given
 from pvefw_shims.pvenode_commands import COMMANDS
+
+if TYPE_CHECKING:
+    from pvefw.certs.certificate import Certificate
 
 PROGRAM = "pvenode"
 FAILURE = 255
@@ -181,23 +184,29 @@ def _answers_through_a_pipe(app: App, _given: Given) -> None:
     app.piped_answers = True
 
 
+def _own(app: App) -> "Certificate":
+    """That of Proxmox VE's services: the original has no other."""
+    from pvefw.certs.certificate import Certificate
+    from pvefw.store.node import Node
+
+    return Certificate.own(Node.open(app.paths))
+
+
 def _check_order(app: App, given: Given) -> None:
     from pvefw.certs import issue
 
-    issue.check_order(app.paths, force=bool(given.values.get("force")))
+    issue.check_order(_own(app), force=bool(given.values.get("force")))
 
 
 def _check_renewal(app: App, given: Given) -> None:
     from pvefw.certs import renew
     from pvefw.host.clock import SystemClock
 
-    renew.check_service(app.paths, SystemClock(), force=bool(given.values.get("force")))
+    renew.check_one(_own(app), SystemClock(), force=bool(given.values.get("force")))
 
 
 def _check_revocation(app: App, _given: Given) -> None:
-    from pvefw.certs import install
-
-    install.service_certificate(app.paths)
+    _own(app).pem()
 
 
 def _check_account(app: App, given: Given) -> None:

@@ -14,13 +14,15 @@ _KINDS = {"qemu": "vm", "lxc": "container"}
 def upload_certificate(call: Call) -> dict[str, Any]:
     """Install a certificate and its key; the answer comes when it is done."""
     from pvefw.certs import chain, custom
+    from pvefw.certs.certificate import Certificate
     from pvefw.host.clock import SystemClock
+    from pvefw.store.node import Node
     from pvefw.tasks.task import run_task
 
     key = call.get("key")
     with run_task(call.paths, "certset") as task:
         custom.set_pair(
-            call.paths,
+            Certificate.own(Node.open(call.paths)),
             call.get("certificates").encode(),
             key.encode() if key else None,
             task,

@@ -15,11 +15,12 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from pvefw import __version__
-from pvefw.certs import chain
+from pvefw.certs import certificate
 from pvefw.cli import status
 from pvefw.cli.status import Part
 from pvefw.core.errors import PvefwError
 from pvefw.dns import journal
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _Row = tuple[Sequence[str], float]
@@ -94,10 +95,10 @@ def _x509(paths: Paths, now: datetime) -> Iterator[Metric]:
 
 def _certificates(paths: Paths) -> Iterator[tuple[Sequence[str], x509.Certificate]]:
     try:
-        known = chain.of_node(paths)
+        known = certificate.info_of_all(Node.open(paths))
     except PvefwError:
         return  # the part says so
-    places = (paths.etc_pve, paths.node_dir())
+    places = (paths.etc_pve, paths.node_dir(), paths.certificate_dir)
     for info in known:
         one = x509.load_pem_x509_certificate(info.pem.encode())
         path = next((it for place in places if (it := place / info.filename).exists()), places[0])

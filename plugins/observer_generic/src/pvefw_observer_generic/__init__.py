@@ -1,1 +1,1 @@
-"""Observers for pvefw: a program of the administrator's own, and mail."""
+"""Observers for pvefw: files for services, programs, mail, webhooks, Healthchecks."""

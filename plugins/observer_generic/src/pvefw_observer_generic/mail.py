@@ -3,7 +3,6 @@
 import smtplib
 import socket
 import ssl
-from collections.abc import Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
@@ -15,13 +14,15 @@ from pvefw.api import (
     CredentialsRejected,
     ProviderError,
     RenewalFailedEvent,
+    ServedEvent,
     Unavailable,
-    Urgency,
     cause_of,
     hookimpl,
     run,
     setting,
 )
+from pvefw_observer_generic import messages
+from pvefw_observer_generic.messages import Message
 
 __all__ = ["Mail"]
 
@@ -65,57 +66,34 @@ class Mail:
     @hookimpl
     def on_renewal_failed(self, event: RenewalFailedEvent) -> None:
         """Tell that a certificate is not being renewed."""
-        expired = event.urgency is Urgency.EXPIRED
-        left = "it has EXPIRED" if expired else f"{event.days_left:.1f} days left"
-        name = event.names[0] if event.names else event.certificate.name
-        mark = "" if event.urgency is Urgency.NOTICE else f"{event.urgency.value.upper()}: "
-        self._send(
-            f"{mark}{event.node}: the certificate of {name} could not be renewed, {left}",
-            [
-                f"Node:        {event.node}",
-                f"Certificate: {event.certificate}",
-                f"Names:       {', '.join(event.names)}",
-                f"Good until:  {event.not_after:%Y-%m-%d %H:%M} UTC ({left})",
-                f"Failures:    {event.failures}",
-                "",
-                event.reason,
-                "",
-                "See what pvefw would do:  pvefw renew --dry-run",
-                "Try again now:            pvefw renew",
-            ],
-        )
+        self._send(messages.renewal_failed(event))
 
     @hookimpl
     def on_renewal_recovered(self, event: CertificateEvent) -> None:
         """Tell that all is well again."""
-        name = event.names[0] if event.names else event.certificate.name
-        self._send(
-            f"{event.node}: the certificate of {name} is renewed",
-            [
-                f"The certificate {event.certificate} is renewed, after earlier failures.",
-                f"It is good until {event.not_after:%Y-%m-%d %H:%M} UTC.",
-            ],
-        )
+        self._send(messages.recovered(event))
+
+    @hookimpl
+    def on_served(self, event: ServedEvent) -> None:
+        """Tell that another certificate is served than the one that is installed."""
+        self._send(messages.served(event))
 
     @hookimpl
     def on_boot_synced(self, event: BootSyncedEvent) -> None:
         """Tell of ESPs that could not be refreshed."""
-        if event.failed:
-            self._send(
-                f"{event.node}: {len(event.failed)} ESP(s) could not be refreshed",
-                [f"{uuid}: {reason}" for uuid, reason in event.failed.items()]
-                + ["", "See: pvefw boot status"],
-            )
+        message = messages.synced(event)
+        if message is not None:
+            self._send(message)
 
-    def _send(self, subject: str, lines: Sequence[str]) -> None:
+    def _send(self, told: Message) -> None:
         message = EmailMessage()
-        message["Subject"] = f"[pvefw] {' '.join(subject.split())}"
+        message["Subject"] = f"[pvefw] {' '.join(told.subject.split())}"
         message["From"] = self.sender or f"root@{socket.getfqdn()}"
         message["To"] = ", ".join(self.to)
         message["Date"] = formatdate()
         message["Message-ID"] = make_msgid(domain="pvefw.invalid")
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answers from vacation programs
-        message.set_content("\n".join(lines) + "\n")
+        message.set_content("\n".join(told.lines) + "\n")
         if self.server is None:
             run([_SENDMAIL, "-i", "-t"], input=message.as_string(), timeout=_SECONDS)
         else:

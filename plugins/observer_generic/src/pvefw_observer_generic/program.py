@@ -12,6 +12,7 @@ from pvefw.api import (
     GuestPowerEvent,
     ProviderError,
     RenewalFailedEvent,
+    ServedEvent,
     Task,
     hookimpl,
     run,
@@ -20,7 +21,7 @@ from pvefw.api import (
 
 __all__ = ["EVENTS", "Exec"]
 
-EVENTS = ("certificate", "renewal-failed", "renewal-recovered", "boot-synced", "guest")
+EVENTS = ("certificate", "renewal-failed", "renewal-recovered", "served", "boot-synced", "guest")
 
 
 @dataclasses.dataclass
@@ -33,7 +34,7 @@ class Exec:
     program: Path = setting(help="The program, as an absolute path.")
     events: list[str] = setting(
         help=f"Which events it is called for, of {', '.join(EVENTS)}.",
-        default=list(EVENTS[:3]),
+        default=list(EVENTS[:4]),
     )
     timeout: float = setting(help="Seconds that one call may take.", default=120.0)
 
@@ -58,6 +59,11 @@ class Exec:
     def on_renewal_recovered(self, event: CertificateEvent, task: Task) -> None:
         """Tell that it is over."""
         self._call("renewal-recovered", event, task)
+
+    @hookimpl
+    def on_served(self, event: ServedEvent, task: Task) -> None:
+        """Tell of another certificate that is served, or that it is over."""
+        self._call("served", event, task)
 
     @hookimpl
     def on_boot_synced(self, event: BootSyncedEvent, task: Task) -> None:

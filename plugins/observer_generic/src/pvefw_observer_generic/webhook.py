@@ -1,0 +1,132 @@
+"""Tells an HTTP endpoint: a chat, a ticket system, an automation of one's own."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from requests.structures import CaseInsensitiveDict
+
+from pvefw.api import (
+    BootSyncedEvent,
+    CertificateEvent,
+    RenewalFailedEvent,
+    ServedEvent,
+    hookimpl,
+    setting,
+)
+from pvefw_observer_generic import http, messages
+from pvefw_observer_generic.messages import Message
+
+__all__ = ["EVENTS", "Webhook"]
+
+EVENTS = ("certificate", "renewal-failed", "renewal-recovered", "served", "boot-synced")
+_WORDS = ("event", "node", "subject", "text", "secret", "json")
+_JSON = "application/json"
+
+
+@dataclasses.dataclass
+class Webhook:
+    """Sends a request for each event, with a body of one's own or the event as JSON.
+
+    In ``url``, ``headers`` and ``body``: $event, $node, $subject, $text, $json (the whole event) and
+    $secret. In a body that is JSON, they are escaped for a string; $json is not.
+    """
+
+    url: str = setting(help="Where to send the request.")
+    method: str = setting(
+        help="The method.", default="POST", choices=("POST", "PUT", "PATCH", "GET")
+    )
+    headers: list[str] = setting(
+        help="More headers, each NAME: VALUE (default: Content-Type: application/json).", default=[]
+    )
+    body: str = setting(help="The body; without it, the event as JSON.", default="$json")
+    secret: str | None = setting(help="What $secret is in the others.", default=None, secret=True)
+    events: list[str] = setting(
+        help=f"Which events are sent, of {', '.join(EVENTS)}.", default=list(EVENTS[1:4])
+    )
+    ca_file: Path | None = setting(
+        help="Certificates to trust instead of the system's.", default=None
+    )
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("https://", "http://")):
+            raise ValueError(f"url {self.url} does not begin with https://")
+        for one in self.events:
+            if one not in EVENTS:
+                raise ValueError(f"'{one}' is not an event; there are {', '.join(EVENTS)}")
+        for one in self.headers:
+            if not one.partition(":")[2].strip():
+                raise ValueError(f"the header '{one}' is not NAME: VALUE")
+        for text in (self.url, self.body, *self.headers):
+            self._check_words(Template(text))
+
+    def _check_words(self, template: Template) -> None:
+        if not template.is_valid():
+            raise ValueError(f"'{template.template}': a $ that begins no word is written $$")
+        for word in template.get_identifiers():
+            if word not in _WORDS:
+                known = ", ".join(f"${one}" for one in _WORDS)
+                raise ValueError(f"${word} is not known; there are {known}")
+            if word == "secret" and self.secret is None:
+                raise ValueError("$secret is used, and no secret is set")
+
+    @hookimpl
+    def on_certificate(self, event: CertificateEvent) -> None:
+        """Tell of a new certificate."""
+        self._send("certificate", event, messages.installed(event))
+
+    @hookimpl
+    def on_renewal_failed(self, event: RenewalFailedEvent) -> None:
+        """Tell of a failure."""
+        self._send("renewal-failed", event, messages.renewal_failed(event))
+
+    @hookimpl
+    def on_renewal_recovered(self, event: CertificateEvent) -> None:
+        """Tell that it is over."""
+        self._send("renewal-recovered", event, messages.recovered(event))
+
+    @hookimpl
+    def on_served(self, event: ServedEvent) -> None:
+        """Tell of another certificate that is served."""
+        self._send("served", event, messages.served(event))
+
+    @hookimpl
+    def on_boot_synced(self, event: BootSyncedEvent) -> None:
+        """Tell of ESPs that could not be refreshed."""
+        self._send("boot-synced", event, messages.synced(event))
+
+    def _send(self, name: str, event: Any, message: Message | None) -> None:
+        if name not in self.events or message is None:
+            return
+        said = {"event": name, **dataclasses.asdict(event), "subject": message.subject}
+        words = {
+            "event": name,
+            "node": str(event.node),
+            "subject": message.subject,
+            "text": "\n".join(message.lines),
+            "secret": self.secret or "",
+        }
+        headers = CaseInsensitiveDict({"Content-Type": _JSON, **self._headers(words)})
+        escape = _JSON in headers["Content-Type"]
+        inside = {key: json.dumps(one)[1:-1] if escape else one for key, one in words.items()}
+        whole = json.dumps(said, default=_as_text)
+        body = Template(self.body).substitute(inside, json=whole)
+        url = Template(self.url).substitute(words, json="")
+        http.send(self.method, url, body.encode(), headers, self.ca_file)
+
+    def _headers(self, words: Mapping[str, str]) -> dict[str, str]:
+        one_line = {key: " ".join(one.split()) for key, one in words.items()}
+        split = (one.partition(":") for one in self.headers)
+        return {
+            key.strip(): Template(value.strip()).substitute(one_line, json="")
+            for key, _, value in split
+        }
+
+
+def _as_text(value: object) -> str:
+    """Times in ISO 8601, paths as they are."""
+    return value.isoformat() if isinstance(value, datetime) else str(value)

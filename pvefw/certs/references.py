@@ -1,0 +1,105 @@
+"""What the settings of a certificate refer to: accounts, plugin instances, targets. All must be there."""
+
+from collections.abc import Iterator, Sequence
+
+from pvefw import instances
+from pvefw.acme import persist
+from pvefw.certs import deploy
+from pvefw.core.errors import ConfigError, NotFound, PvefwError, UsageError
+from pvefw.core.families import CHALLENGE, DNS, OBSERVER
+from pvefw.instances import Instance
+from pvefw.store import accounts as account_store
+from pvefw.store import certificates, domains, persistent_records
+from pvefw.store.certificates import CertificateSettings
+from pvefw.store.domains import DomainEntry
+from pvefw.store.node import Node
+
+_USUAL = "default"
+"""The account that is meant where none is named."""
+
+
+def check(node: Node, settings: CertificateSettings) -> None:
+    """Refuse settings that lead nowhere, before they are kept.
+
+    The account ``default`` may be registered later.
+
+    :raises UsageError: one does; the first that is found.
+    """
+    command = settings.get(deploy.SERVICE, "")
+    if command and command != deploy.NO_RELOAD:
+        deploy.check_command(command)
+    found = next(broken(node, settings), None)
+    if found is not None:
+        raise UsageError(f"{settings.what}: {found}", hint=_hint(found, settings))
+
+
+def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
+    """Why the next order or delivery would fail for want of something, a clause each."""
+    yield from _accounts(node, settings)
+    names, targets = settings.names(), settings.targets
+    if names:
+        known = {one.id: one for one in instances.load_all(node, CHALLENGE.name, DNS.name)}
+        for entry in names:
+            yield from _entry(entry, known)
+    if targets:
+        observers = {one.id for one in instances.load_all(node, OBSERVER.name)}
+        for target in targets:
+            if target not in observers:
+                yield f"there is no observer {target} to be its target"
+
+
+def _accounts(node: Node, settings: CertificateSettings) -> Iterator[str]:
+    named = domains.acme({"acme": settings.get("acme", "")}).get("account", "")
+    wanted = [one for one in (named, settings.fallback_account) if one not in ("", _USUAL)]
+    known: Sequence[str] = account_store.names(node.paths) if wanted else ()
+    for one in wanted:
+        if one not in known:
+            yield f"there is no ACME account named {one}"
+
+
+def _entry(entry: DomainEntry, known: dict[str, Instance]) -> Iterator[str]:
+    if entry.challenge == persist.TYPE:
+        return
+    if entry.chosen and entry.plugin not in known:
+        yield f"{entry.where}: there is no plugin instance {entry.plugin}"
+    elif entry.chosen and entry.name.startswith("*.") and known[entry.plugin].family != DNS.name:
+        yield (
+            f"{entry.where}: {entry.name}: a wildcard can only be validated through DNS, "
+            f"not by {entry.plugin}"
+        )
+
+
+def _hint(found: str, settings: CertificateSettings) -> str:
+    if "ACME account" in found:
+        return f"Register it first: pvefw acme account register {found.rpartition(' ')[2]} MAIL"
+    if "observer" in found:
+        return "Add it first: pvefw observer add ID --api files --data FILE"
+    if "wildcard" in found:
+        return f"Assign a DNS instance: {settings.set_command} --acmedomain0 NAME,plugin=ID"
+    return "Add it first: pvefw acme plugin add dns ID --api NAME --data FILE"
+
+
+def of_node(node: Node) -> list[str]:
+    """What is configured for the certificates of a node and leads nowhere, a sentence for each."""
+    return [
+        f"{one.what}: {found}" for one in certificates.all_of(node) for found in problems(node, one)
+    ]
+
+
+def problems(node: Node, settings: CertificateSettings) -> list[str]:
+    """As :func:`broken`, for the status: with what may come later, and what makes even that unclear."""
+    try:
+        return [*broken(node, settings), *_not_yet(node, settings)]
+    except (ConfigError, NotFound) as error:
+        return [error.message]
+    except PvefwError:
+        return []  # a file that cannot be read; whoever needs it says so
+
+
+def _not_yet(node: Node, settings: CertificateSettings) -> Iterator[str]:
+    """What may still be added before the first order."""
+    by_dns = instances.load_all(node, DNS.name)
+    kept = persistent_records.load(node.paths)
+    for entry in settings.names():
+        if entry.name.startswith("*.") and not (entry.chosen or entry.challenge or by_dns or kept):
+            yield f"{entry.where}: {entry.name}: there is no DNS instance to validate a wildcard"

@@ -1,0 +1,131 @@
+"""The commands for what is wanted of certificates: add, list and remove, and a part of ``cert set``."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pvefw.cli import candidates
+from pvefw.cli.config import PropertyCommand, check_certificate
+from pvefw.cli.framework import App, Command, output_option, pass_app
+from pvefw.cli.output import show_rows
+from pvefw.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pvefw.store.node import Node
+    from pvefw.store.properties import Property
+
+_COMMON = (
+    click.option("--nodes", metavar="A,B", help="The nodes that use it; all without it."),
+    click.option("--disable/--no-disable", default=None, help="Whether to leave it alone."),
+)
+
+
+def common_options(function: Any) -> Any:
+    """Give a command the options for what a section has beside the properties of a certificate."""
+    for option in reversed(_COMMON):
+        function = option(function)
+    return function
+
+
+class CertificateCommand(PropertyCommand):
+    """A command with an option for each property of a certificate."""
+
+    def is_option(self, known: "Property") -> bool:
+        return known.certificate
+
+
+@click.command(cls=CertificateCommand)
+@click.argument("name", metavar="NAME")
+@common_options
+@pass_app
+def add(app: App, /, name: str, **values: Any) -> None:
+    """Add a certificate for a service of this host; then order it with `acme cert order NAME`.
+
+    It has the same properties as that of Proxmox VE's own services, which `config set` changes.
+    """
+    from pvefw.store import certificate_sections
+
+    given = properties(values)
+    certificate_sections.add(app.paths, name, given, partial(_check, app, name, {}))
+
+
+def change(app: App, name: str, given: Mapping[str, str], delete: str | None) -> None:
+    """Change what is wanted of a certificate.
+
+    :raises UsageError: it is that of Proxmox VE's services, or a value does not fit.
+    """
+    from pvefw.instances.codec import split
+    from pvefw.store import certificate_sections, certificates
+    from pvefw.store.node import Node
+
+    if name == certificates.PVEPROXY:
+        raise UsageError(
+            f"cert set: what is wanted of {name} is the node's configuration",
+            hint="Change it: pvefw config set --PROPERTY VALUE",
+        )
+    there = certificates.sections(Node.open(app.paths)).get(name)
+    known = certificates.usable(there[0]) if there else {}
+    check = partial(_check, app, name, known)
+    deleted = split(delete or "")
+    if given.get("disable") == "0":
+        given = {key: one for key, one in given.items() if key != "disable"}
+        deleted = (*deleted, *(["disable"] if there and "disable" in there[0].values else []))
+    certificate_sections.change(app.paths, name, given, deleted, check)
+
+
+def properties(values: Mapping[str, Any]) -> dict[str, str]:
+    """What the options say of a certificate."""
+    given = {key.replace("_", "-"): one for key, one in values.items() if one is not None}
+    if "disable" in given:
+        given["disable"] = "1" if given["disable"] else "0"
+    return given
+
+
+def _check(
+    app: App, name: str, known: Mapping[str, str], node: "Node", given: Mapping[str, str]
+) -> None:
+    from pvefw.store import certificates
+
+    settings = certificates.of_values(name, {**known, **given})
+    check_certificate(app, node, settings, given)
+
+
+@click.command("list", cls=Command)
+@output_option
+@pass_app
+def list_(app: App) -> None:
+    """List the certificates that this node uses, and what is wanted of each."""
+    from pvefw.certs.certificate import Certificate
+    from pvefw.store.node import Node
+
+    rows: list[dict[str, object]] = []
+    for one in Certificate.all_of(Node.open(app.paths)):
+        settings, info = one.settings, one.installed()
+        rows.append(
+            {
+                "name": one.name,
+                "names": [entry.name for entry in settings.names()],
+                "account": settings.account,
+                "targets": list(settings.targets),
+                "serves": settings.get("serves", ""),
+                "certificate": str(one.files.certificate),
+                "key": str(one.files.key),
+                "not-after": info.not_after.isoformat() if info else None,
+            }
+        )
+    shown = ["name", "names", "account", "certificate", "not-after"]
+    show_rows(app, rows, shown)
+
+
+@click.command(cls=Command)
+@click.argument("name", metavar="NAME", shell_complete=candidates.certificate_sections)
+@pass_app
+def remove(app: App, name: str) -> None:
+    """Want a certificate no more; its files stay, and services go on with them."""
+    from pvefw.store import certificate_sections
+
+    certificate_sections.remove(app.paths, name)
+    files = app.paths.certificate_files(name)
+    click.echo(f"The files are left: {files.certificate}, {files.key}", err=True)

@@ -1,0 +1,188 @@
+"""What is served is compared with what is installed: real TLS, and each way to begin it."""
+
+import contextlib
+import datetime as dt
+import socket
+import ssl
+import threading
+
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.handlers import Sink
+from certificates import NOW, Log, own, self_signed
+from servers.processes import free_port
+
+from pvefw.certs import chain, install, served
+from pvefw.cli.run import run
+from pvefw.host import tls
+from pvefw.store import node_settings
+from pvefw.tasks import events
+
+BEGINNINGS = {
+    "": [],
+    "smtp": [
+        (b"", b"220-a\r\n220 b\r\n"),
+        (b"EHLO", b"250-c\r\n250 STARTTLS\r\n"),
+        (b"STARTTLS", b"220 go\r\n"),
+    ],
+    "imap": [(b"", b"* OK ready\r\n"), (b"a1 STARTTLS", b"* more\r\na1 OK go\r\n")],
+    "pop3": [(b"", b"+OK ready\r\n"), (b"STLS", b"+OK go\r\n")],
+    "ftp": [(b"", b"220 ready\r\n"), (b"AUTH TLS", b"234 go\r\n")],
+    "ldap": [(b"\x30\x1d\x02\x01\x01\x77", bytes.fromhex("300c02010178070a010004000400"))],
+    "postgres": [(bytes.fromhex("0000000804d2162f"), b"S")],
+}  # fmt: skip
+"""What each side says before TLS begins, as the protocol's document has it."""
+
+
+class Server:
+    """Serves a certificate that can be exchanged, after a conversation."""
+
+    def __init__(self, directory, conversation=()):
+        self._directory, self._conversation = directory, conversation
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.names = []
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def use(self, pem, key):
+        paths = self._directory / "served.pem", self._directory / "served.key"
+        for path, data in zip(paths, (pem, key), strict=True):
+            path.write_bytes(data)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(*paths)
+        self._context.sni_callback = lambda _socket, name, _context: self.names.append(name)
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with contextlib.suppress(OSError), connection:
+                    self._answer(connection)
+
+    def _answer(self, connection):
+        for wanted, answer in self._conversation:
+            if wanted and not connection.recv(1024).startswith(wanted):
+                return
+            connection.sendall(answer)
+        with self._context.wrap_socket(connection, server_side=True) as tls_:
+            tls_.recv(1)
+
+    def close(self):
+        self._listener.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    found = Server(tmp_path)
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("protocol", BEGINNINGS)
+def test_each_way_to_begin(tmp_path, protocol):
+    pem, key = self_signed("www.example")
+    server = Server(tmp_path, BEGINNINGS[protocol])
+    server.use(pem, key)
+    der = tls.served_certificate("127.0.0.1", server.port, protocol, "www.example", 30)
+    assert ssl.DER_cert_to_PEM_cert(der).encode() == pem
+    assert server.names == ["www.example"]
+    server.close()
+
+
+@pytest.mark.parametrize("protocol", [one for one in BEGINNINGS if one])
+def test_a_server_that_refuses(tmp_path, protocol):
+    server = Server(tmp_path, [(b"", b"554 not today\r\n")])
+    server.use(*self_signed())
+    with pytest.raises(OSError, match="it does not begin TLS"):
+        tls.served_certificate("127.0.0.1", server.port, protocol, "", 30)
+    server.close()
+
+
+def test_a_real_mail_server(tmp_path):
+    pem, key = self_signed("mail.example")
+    for name, data in (("m.pem", pem), ("m.key", key)):
+        (tmp_path / name).write_bytes(data)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "m.pem", tmp_path / "m.key")
+    controller = Controller(Sink(), hostname="127.0.0.1", port=free_port(), tls_context=context)
+    controller.start()
+    try:
+        der = tls.served_certificate("127.0.0.1", controller.port, "smtp", "", 30)
+    finally:
+        controller.stop()
+    assert ssl.DER_cert_to_PEM_cert(der).encode() == pem
+
+
+class Patient(Log):
+    """A task whose waits are noted."""
+
+    def __init__(self):
+        super().__init__()
+        self.waits = []
+
+    def wait(self, seconds):
+        self.waits.append(seconds)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        events, "tell", lambda _node, hook, event, _task: found.append((hook, event))
+    )
+    return found
+
+
+@pytest.fixture
+def certificate(paths, server):
+    node_settings.change(paths, {"serves": f"127.0.0.1:{server.port}"})
+    install.install_pair(own(paths), *self_signed("new.example"), Log(), NOW)
+    server.use(*self_signed("old.example"))
+    return own(paths)
+
+
+def test_the_old_one_is_noticed_waited_for_and_told(paths, certificate, server, told):
+    task = Patient()
+    assert not served.after_deployment(certificate, task, NOW)
+    assert len(task.waits) > 3
+    [warning] = task.warnings
+    assert f"127.0.0.1:{server.port}: another certificate is served: of old.example" in warning
+    [(hook, event)] = told
+    assert (hook, event.name) == ("on_served", "pveproxy")
+    assert event.reason in warning
+    assert server.names[0] == "new.example"
+
+
+def test_nothing_is_told_twice_a_day_and_the_end_is(paths, certificate, server, told):
+    hour = dt.timedelta(hours=1)
+    for hours in (0, 6, 12, 23, 25, 30):
+        found = served.look(certificate)
+        assert not served.tell(certificate, found, Log(), NOW + hours * hour)
+    assert len(told) == 2
+    server.use(certificate.pem(), certificate.files.key.read_bytes())
+    for hours in (31, 37):
+        found = served.look(certificate)
+        assert served.is_news(certificate, found, NOW) == (hours == 31)
+        assert served.tell(certificate, found, Log(), NOW + hours * hour)
+    assert [bool(event.reason) for _, event in told] == [True, True, False]
+
+
+def test_a_server_that_is_away_is_wrong_too(paths, certificate, server):
+    server.close()
+    node_settings.change(paths, {"serves": f"127.0.0.1:{free_port()}"})
+    [one] = served.look(own(paths))
+    assert "it cannot be asked" in one.reason
+
+
+def test_by_hand(paths, certificate, server, capsys):
+    def check():
+        done = run(["--root", str(paths.root), "--node", "pve1", "cert", "check"])
+        return done, capsys.readouterr().out
+
+    done, said = check()
+    assert (done, "of old.example" in said) == (1, True)
+    server.use(certificate.pem(), certificate.files.key.read_bytes())
+    assert check()[0] == 0
+    assert chain.names(chain.parse(certificate.pem(), "it")[0]) == ["new.example"]
+    node_settings.change(paths, {}, ["serves"])
+    assert check()[0] == 2
