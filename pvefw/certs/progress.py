@@ -8,7 +8,7 @@ from pvefw.acme.client import Order
 from pvefw.acme.order import OrderFlow
 from pvefw.certs import keys
 from pvefw.certs.keys import PrivateKey
-from pvefw.core.errors import NotFound
+from pvefw.core.errors import CertificateError, NotFound
 from pvefw.core.model import Identifier
 from pvefw.store import files
 from pvefw.store.domains import DomainEntry
@@ -55,11 +55,12 @@ class Progress:
         try:
             said = files.parse_json(record)
             same = said["account"] == self._account_url and said["settings"] == self._fingerprint
-            found = flow.resume(said["url"], self._wanted.identifiers) if same else None
-        except (ValueError, KeyError, TypeError):
-            return None
+            url, waiting = str(said["url"]), keys.from_pem(key, str(self._waiting_key))
+        except (*files.DAMAGED, CertificateError):
+            return None  # nobody knows any more what it was: a new one is ordered
+        found = flow.resume(url, self._wanted.identifiers) if same else None
         if found is not None:
-            self._key = keys.from_pem(key, str(self._waiting_key))
+            self._key = waiting
         return found
 
     def begin(self, placed: Order) -> None:

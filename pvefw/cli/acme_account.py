@@ -157,7 +157,7 @@ def _given_binding(kid: str | None, key_file: Path | None) -> tuple[str, str] | 
     from pvefw.store import files
 
     try:
-        return bindings.read(files.read(key_file).decode("utf-8-sig"), kid, str(key_file))
+        return bindings.read(files.read_given(key_file).decode("utf-8-sig"), kid, str(key_file))
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{key_file}: this is not the key of an external account binding: it is base64url",

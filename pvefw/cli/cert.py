@@ -92,11 +92,11 @@ def _read_pair(
     from pvefw.certs import formats
     from pvefw.store import files
 
-    data = files.read(certificate)
+    data = files.read_given(certificate)
     if key is not None or not formats.is_pkcs12(data):
-        return data, files.read(key) if key else None
+        return data, files.read_given(key) if key else None
     if password_file:
-        password = files.read(password_file).rstrip(b"\r\n")
+        password = files.read_given(password_file).rstrip(b"\r\n")
     elif sys.stdin.isatty():
         said = click.prompt("Password of the PKCS#12 container", hide_input=True, default="")
         password = str(said).encode()
