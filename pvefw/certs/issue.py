@@ -37,6 +37,9 @@ from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _ORDER_SECONDS = 3600.0
+_RESUME_SECONDS = 600.0
+"""How long an order that was interrupted is waited for: at some authorities one stays in `processing`
+for ever, and a new one must have its time."""
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
 
 
@@ -67,6 +70,7 @@ def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> No
     with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
         install.recover(paths)
         files.check_writable(paths.node_dir())
+        files.check_writable(paths.state_dir)
         node = Node.open(paths)
         cleanup.cleanup_first(node, task)
         wanted = _wanted(node)
@@ -180,7 +184,11 @@ def _order_from(
         flow = OrderFlow(client, transport, answering, task)
         progress = Progress(paths, wanted, account.location)
         replaces = _replaces(paths, client, before, account)
-        valid = _resume(flow, progress, task) or _obtain(flow, progress, wanted, replaces, task)
+        transport.start_anew(_RESUME_SECONDS)
+        valid = _resume(flow, progress, task)
+        if valid is None:
+            transport.start_anew()
+            valid = _obtain(flow, progress, wanted, replaces, task)
         pem = flow.download(valid, wanted.node.get("preferred-chain"))
     try:
         chain.check_ordered(pem, wanted.identifiers, progress.key, f"order {valid.url}")

@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import NoReturn
 
 
@@ -24,6 +25,15 @@ def leave_standard_output() -> None:
         os.dup2(nowhere, sys.stdout.fileno())
     except ValueError:  # a plugin has closed it
         sys.stdout = os.fdopen(nowhere, "w", encoding="utf-8")
+
+
+def carry_out(command: Callable[[], int]) -> NoReturn:
+    """Do what a console script is for, and end the process with the exit status that comes back."""
+    from pvefw.host import memory
+
+    open_standard_streams()
+    memory.keep_private()
+    leave(command())
 
 
 def leave(status: int) -> NoReturn:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 LARGEST = 64 << 20
 """Bytes of a file that is read as a whole: some ten times what dpkg's list of packages has."""
+_PIECE = 1 << 16
 _LONGEST_LINE = 1 << 16
 
 
@@ -39,11 +40,13 @@ def whole(path: Path) -> bytes:
 
     :raises OSError: it cannot be read, is something else, or has more than :data:`LARGEST` bytes.
     """
+    data = bytearray()
     with opened(path) as file:
-        data = file.read(LARGEST + 1)
-    if len(data) > LARGEST:
-        raise OSError(errno.EFBIG, f"it has more than {LARGEST >> 20} MiB", str(path))
-    return data
+        while piece := file.read1(_PIECE):  # of files of the kernel's, no more can be had at once
+            data += piece
+            if len(data) > LARGEST:
+                raise OSError(errno.EFBIG, f"it has more than {LARGEST >> 20} MiB", str(path))
+    return bytes(data)
 
 
 def lines(file: BufferedReader) -> Iterator[bytes]:

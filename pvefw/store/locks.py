@@ -164,9 +164,23 @@ def _holder(descriptor: int, name: str) -> Locked:
     who = (
         f"process {pid} ({command})" if command else f"process {pid}" if pid else "another process"
     )
+    if _is_stopped(pid):
+        return Locked(
+            f"{name}: {who} is at work on this, and was stopped",
+            hint=f"Let it go on: kill -CONT {pid}. Or end it: kill -KILL {pid}",
+        )
     return Locked(
         f"{name}: {who} is at work on this", hint="Wait until it is done, then try again."
     )
+
+
+def _is_stopped(pid: str) -> bool:
+    """Whether a process was stopped, by SIGSTOP or a debugger: proc_pid_stat(5)."""
+    try:
+        said = Path(f"/proc/{int(pid)}/stat").read_bytes()
+    except (OSError, ValueError):
+        return False
+    return said.rpartition(b") ")[2][:1] in (b"T", b"t")
 
 
 def _holder_by_kernel(descriptor: int) -> str:
@@ -210,17 +224,17 @@ def cluster_lock(paths: Paths, name: str, *, timeout: float = 10.0) -> Iterator[
         _note_holder(descriptor)
         _wait(lambda: _make(path, take_over), timeout, lambda: _elsewhere(path, name))
         _note_holder(descriptor, _mark(path))
-        done = threading.Event()
-        renewal = threading.Thread(target=_renew, args=(path, descriptor, done), daemon=True)
-        renewal.start()
+        held = _Held(path, descriptor)
         try:
             yield
         finally:
-            done.set()
-            renewal.join()
-            with contextlib.suppress(OSError):  # it expires
-                path.rmdir()
+            held.release()
             _note_holder(descriptor)
+        if held.lost:
+            raise Locked(
+                f"{name}: this process was stopped, and its lock on {path} expired meanwhile",
+                hint="Another node may have changed the same: see whether all is as it should be.",
+            )
 
 
 def _make(path: Path, take_over: Callable[[Path], None]) -> bool:
@@ -271,12 +285,41 @@ def _mark(path: Path) -> int | None:
         return None
 
 
-def _renew(path: Path, descriptor: int, done: threading.Event) -> None:
-    while not done.wait(_RENEW):
-        now = _CLOCK.now().timestamp()
-        with contextlib.suppress(OSError):  # the next try may get through; else it expires
-            os.utime(path, (now, now))
-            _note_holder(descriptor, _mark(path))
+class _Held:
+    """A cluster lock that is ours, and is renewed.
+
+    A process that was stopped finds out by the time that has passed: then the lock may be another's by
+    now, and is neither renewed nor removed.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.lost = False
+        self._path = path
+        self._descriptor = descriptor
+        self._renewed = _CLOCK.monotonic()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+        self._thread.start()
+
+    def release(self) -> None:
+        """Remove it."""
+        self._done.set()
+        self._thread.join()
+        if self._is_ours():
+            with contextlib.suppress(OSError):  # it expires
+                self._path.rmdir()
+
+    def _is_ours(self) -> bool:
+        self.lost = self.lost or _CLOCK.monotonic() - self._renewed > _STALE
+        return not self.lost
+
+    def _renew(self) -> None:
+        while not self._done.wait(_RENEW) and self._is_ours():
+            now, began = _CLOCK.now().timestamp(), _CLOCK.monotonic()
+            with contextlib.suppress(OSError):  # the next try may get through; else it expires
+                os.utime(self._path, (now, now))
+                self._renewed = began
+                _note_holder(self._descriptor, _mark(self._path))
 
 
 def _elsewhere(path: Path, name: str) -> Locked:

@@ -28,10 +28,9 @@ _CarryOut = Callable[[], object]
 
 def main() -> None:
     """The console script."""
-    from pvefw.cli.streams import open_standard_streams
+    from pvefw.cli.streams import carry_out
 
-    open_standard_streams()
-    sys.exit(run(sys.argv[1:]))
+    carry_out(lambda: run(sys.argv[1:]))
 
 
 def run(words: Sequence[str]) -> int:
