@@ -77,6 +77,10 @@ class Planned:
         """Whether to renew it now."""
         return bool(self.decision and self.decision.due <= now and not self.held_back(now))
 
+    def is_early(self, now: datetime) -> bool:
+        """Whether it is not due; what failed before was at a clock that was wrong."""
+        return self.decision is not None and self.decision.due > now
+
     def held_back(self, now: datetime) -> bool:
         """Whether a failure is too recent to try again."""
         due = self.decision is not None and self.decision.due <= now
@@ -114,7 +118,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "not-after": planned.info.not_after.isoformat(),
             "due": planned.decision.due.isoformat() if planned.decision else None,
             "urgency": renewal.urgency(planned.info, now).value,
-            "failures": planned.record.failures,
+            "failures": 0 if planned.is_early(now) else planned.record.failures,
             "doubt": planned.doubt,
             "line": planned.line(now),
         }

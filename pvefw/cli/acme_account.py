@@ -10,6 +10,7 @@ import click
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ConfigError, UsageError
 
@@ -115,10 +116,10 @@ def _ask_directory() -> tuple[str, bool]:
             "acme account register: no directory was given and there is no terminal to ask",
             hint=f"Give --directory, for instance {ENDPOINTS[0][1]}",
         )
-    click.echo("Directory endpoints:")
+    say("Directory endpoints:")
     for number, (title, url) in enumerate(ENDPOINTS):
-        click.echo(f"{number}) {title} ({url})")
-    click.echo(f"{len(ENDPOINTS)}) Custom")
+        say(f"{number}) {title} ({url})")
+    say(f"{len(ENDPOINTS)}) Custom")
     choice = click.prompt(
         "Enter selection", type=click.IntRange(0, len(ENDPOINTS)), prompt_suffix=": "
     )
@@ -128,7 +129,7 @@ def _ask_directory() -> tuple[str, bool]:
 
 
 def _ask_terms(url: str) -> None:
-    click.echo(f"Terms of Service: {url}")
+    say(f"Terms of Service: {url}")
     if not _interactive():
         raise UsageError(
             "acme account register: the terms of service were not agreed to",

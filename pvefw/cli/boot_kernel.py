@@ -9,6 +9,7 @@ from pvefw.cli import candidates
 from pvefw.cli.boot_context import context, refresh_esps
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ConfigError, UsageError
 
@@ -42,20 +43,20 @@ def list_(app: App) -> None:
         )
         return
     _print_kernels("Manually selected kernels:", chosen.manual)
-    click.echo()
+    say()
     _print_kernels("Automatically selected kernels:", automatic)
     if chosen.pinned:
-        click.echo(f"\nPinned kernel:\n{chosen.pinned}")
+        say(f"\nPinned kernel:\n{chosen.pinned}")
     if chosen.next_boot:
-        click.echo(f"\nKernel pinned on next-boot:\n{chosen.next_boot}")
+        say(f"\nKernel pinned on next-boot:\n{chosen.next_boot}")
     for version, why in found.incomplete.items():
-        click.echo(f"WARN: kernel {version} is not complete: {why}", err=True)
+        say(f"WARN: kernel {version} is not complete: {why}", err=True)
 
 
 def _print_kernels(title: str, versions: Sequence[str]) -> None:
-    click.echo(title)
+    say(title)
     for version in versions or ["None."]:
-        click.echo(version)
+        say(version)
 
 
 @kernel.command()
@@ -66,9 +67,9 @@ def add(app: App, version: str) -> None:
     from pvefw.boot import choice
 
     if choice.add(app.paths, version):
-        click.echo(f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
+        say(f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
     else:
-        click.echo(f"Kernel {version} is selected already.")
+        say(f"Kernel {version} is selected already.")
 
 
 @kernel.command()
@@ -79,9 +80,9 @@ def remove(app: App, version: str) -> None:
     from pvefw.boot import choice
 
     if choice.remove(app.paths, version):
-        click.echo(f"Removed kernel {version}. The ESPs change with: pvefw boot refresh")
+        say(f"Removed kernel {version}. The ESPs change with: pvefw boot refresh")
     else:
-        click.echo(f"Kernel {version} is not selected manually.")
+        say(f"Kernel {version} is not selected manually.")
 
 
 _next_boot = click.option("--next-boot", is_flag=True, help="For the next boot only.")
@@ -97,7 +98,7 @@ def pin(app: App, /, version: str, next_boot: bool) -> None:
 
     def alter() -> None:
         choice.pin(app.paths, version, next_boot=next_boot)
-        click.echo(f"Set kernel {version} to boot {'once' if next_boot else 'by default'}.")
+        say(f"Set kernel {version} to boot {'once' if next_boot else 'by default'}.")
 
     _choose(app, alter)
 
@@ -111,12 +112,12 @@ def unpin(app: App, next_boot: bool) -> None:
 
     there = [path for path in choice.pins(app.paths) if path.exists()]
     if not there or (next_boot and app.paths.next_boot_kernel not in there):
-        click.echo("No kernel was pinned.")
+        say("No kernel was pinned.")
         return
 
     def alter() -> None:
         choice.unpin(app.paths, next_boot=next_boot)
-        click.echo("Removed the pin.")
+        say("Removed the pin.")
 
     _choose(app, alter)
 
@@ -134,7 +135,7 @@ def _choose(app: App, alter: Callable[[], object]) -> None:
     if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
         refresh_esps(app)
     else:
-        click.echo("To apply: pvefw boot refresh")
+        say("To apply: pvefw boot refresh")
 
 
 # --- the command line ---------------------------------------------------------------------------------
@@ -150,9 +151,9 @@ def get(app: App) -> None:
     found = command_line.wanted(app.paths)
     text = found.text
     if not found.written:
-        click.echo(f"{app.paths.cmdline} is not there: this is the running one.", err=True)
+        say(f"{app.paths.cmdline} is not there: this is the running one.", err=True)
     if app.output_format == "text":
-        click.echo(text)
+        say(text)
     else:
         show_value(app, {"cmdline": text})
 
@@ -170,4 +171,4 @@ def set_(app: App, text: str) -> None:
     except ConfigError as error:  # nobody's file: what was typed
         raise UsageError(error.message, hint=error.hint) from error
     kernel_files.set_value(app.paths.cmdline, line)
-    click.echo("To apply: pvefw boot refresh")
+    say("To apply: pvefw boot refresh")

@@ -10,6 +10,7 @@ import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def info(app: App) -> None:
     for one in found:
         show_certificate(app, one)
     if not found:
-        click.echo(f"Node {app.paths.node} has no certificates.", err=True)
+        say(f"Node {app.paths.node} has no certificates.", err=True)
 
 
 @cert.command("set")

@@ -3,6 +3,7 @@
 import click
 
 from pvefw.cli.framework import App, Group, pass_app, recover_first
+from pvefw.cli.streams import say
 
 
 @click.group("renew", cls=Group, invoke_without_command=True)
@@ -17,7 +18,7 @@ def renew(ctx: click.Context, dry_run: bool) -> int | None:
 
     app = ctx.ensure_object(App)
     recover_first(app)
-    good = renewing.run(app.paths, click.echo, click.echo, SystemClock(), dry_run=dry_run)
+    good = renewing.run(app.paths, say, say, SystemClock(), dry_run=dry_run)
     return 0 if good else 1
 
 
@@ -28,4 +29,4 @@ def install_timer(app: App, cron: bool | None) -> None:
     """Have `pvefw renew` run by itself, four times a day."""
     from pvefw.certs import timer
 
-    timer.install(app.paths, click.echo, cron=cron)
+    timer.install(app.paths, say, cron=cron)

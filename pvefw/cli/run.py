@@ -11,7 +11,7 @@ import click
 
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
-from pvefw.cli.streams import leave_standard_output
+from pvefw.cli.streams import leave_standard_output, say
 from pvefw.core import masking, text
 from pvefw.core.errors import Cancelled, PvefwError
 from pvefw.host import signals
@@ -56,7 +56,7 @@ def guarded(app: App, work: Callable[[], object]) -> int:
     try:
         status = work()
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        say(error.format_message(), err=True)
         return WRONG_USE
     except click.UsageError as error:
         return _wrong_use(error)
@@ -64,7 +64,7 @@ def guarded(app: App, work: Callable[[], object]) -> int:
         _explain(app, error)
         return error.exit_status
     except (Cancelled, KeyboardInterrupt, click.Abort):
-        click.echo(f"{app.error_prefix}: interrupted", err=True)
+        say(f"{app.error_prefix}: interrupted", err=True)
         return FAILED
     except BrokenPipeError:
         leave_standard_output()  # who reads our output has left
@@ -100,21 +100,21 @@ def _columns() -> int:
 def _wrong_use(error: click.UsageError) -> int:
     where = error.ctx.command_path if error.ctx else "pvefw"
     said = " ".join(error.format_message().split())  # click lists choices a line each
-    click.echo(f"{where}: {said}", err=True)
-    click.echo(f"  Try '{where} --help'.", err=True)
+    say(f"{where}: {said}", err=True)
+    say(f"  Try '{where} --help'.", err=True)
     return WRONG_USE
 
 
 def _explain(app: App, error: PvefwError) -> None:
     said = masking.redact_known(error.message)
-    click.echo(f"{app.error_prefix}: {said}", err=True)
+    say(f"{app.error_prefix}: {said}", err=True)
     if error.hint:
-        click.echo(textwrap.indent(masking.redact_known(error.hint), "  "), err=True)
+        say(textwrap.indent(masking.redact_known(error.hint), "  "), err=True)
     if app.debug:
         import traceback
 
         trace = "".join(traceback.format_exception(error))
-        click.echo(text.lines(masking.redact_known(trace)), err=True)
+        say(text.lines(masking.redact_known(trace)), err=True)
 
 
 def _as_explained(error: OSError) -> PvefwError:

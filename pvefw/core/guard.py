@@ -17,7 +17,7 @@ from pvefw.core import masking, text, trace
 from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
 from pvefw.core.families import Family
 from pvefw.core.model import Task
-from pvefw.host import concurrency
+from pvefw.host import concurrency, descriptors
 
 
 def time_limit(seconds: float | None) -> float | None:
@@ -95,6 +95,8 @@ class Guard:
             ) from error
         except BaseException as error:  # noqa: BLE001 - SystemExit of a plugin is its failure, too
             self._explain(hook, error)
+        finally:
+            descriptors.restore()  # it may have closed what is everybody's
         return self._checked(hook, result)
 
     def _explain(self, hook: str, error: BaseException) -> NoReturn:
@@ -125,7 +127,7 @@ class Guard:
         kind = typing.get_type_hints(getattr(self._family.spec, hook))["return"]
         if not _fits(result, kind):
             raise PluginFailed(
-                f"{self._name}: {hook} returned {self._redacted(repr(result))[:80]}, "
+                f"{self._name}: {hook} returned {self._redacted(text.shown(result))[:80]}, "
                 f"its contract says {_kind_name(kind)}",
                 plugin=self._name,
                 hint="A hook returns that or raises a ProviderError; see the hook reference.",

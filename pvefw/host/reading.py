@@ -15,6 +15,10 @@ LARGEST = 64 << 20
 """Bytes of a file that is read as a whole: some ten times what dpkg's list of packages has."""
 _PIECE = 1 << 16
 _LONGEST_LINE = 1 << 16
+_BLOCK = 512
+"""Bytes: stat(2)."""
+_PACKED = 1000
+"""How many bytes of a file are in one on the disk at most: no file system packs a log better."""
 
 
 def opened(path: Path) -> BufferedReader:
@@ -24,11 +28,14 @@ def opened(path: Path) -> BufferedReader:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        mode = os.fstat(descriptor).st_mode
+        found = os.fstat(descriptor)
+        mode = found.st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "this is not a regular file", str(path))
+        if found.st_size > LARGEST and found.st_blocks * _BLOCK * _PACKED < found.st_size:
+            raise OSError(errno.EFBIG, "this is a hole, and no file", str(path))
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
