@@ -4,6 +4,7 @@ Whatever a hook raises becomes an error of pvefw's, with the plugin's name and w
 """
 
 import contextlib
+import math
 import os
 import threading
 import traceback
@@ -14,16 +15,34 @@ from types import NoneType, UnionType
 from typing import Any, NoReturn
 
 from pvefw.core import masking, text, trace
-from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
+from pvefw.core.errors import (
+    Cancelled,
+    PluginFailed,
+    PluginTimeout,
+    ProviderError,
+    PvefwError,
+    UsageError,
+)
 from pvefw.core.families import Family
 from pvefw.core.model import Task
 from pvefw.host import concurrency, descriptors
 
 
 def time_limit(seconds: float | None) -> float | None:
-    """``PVEFW_PLUGIN_TIMEOUT`` (seconds) shortens every limit, for impatient tests and operators."""
-    shorter = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
-    return min(float(shorter), seconds or float(shorter)) if shorter else seconds
+    """``PVEFW_PLUGIN_TIMEOUT`` (seconds) shortens every limit, for impatient tests and operators.
+
+    :raises UsageError: it is no number of seconds.
+    """
+    said = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
+    if not said:
+        return seconds
+    try:
+        shorter = float(said)
+    except ValueError:
+        shorter = math.nan
+    if not 0 < shorter < math.inf:
+        raise UsageError(f"PVEFW_PLUGIN_TIMEOUT: '{said}' is no number of seconds")
+    return min(shorter, seconds or shorter)
 
 
 def said(error: BaseException) -> str:
