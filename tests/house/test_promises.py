@@ -11,7 +11,7 @@ SECTION = PAGE.partition("## Promises")[2].partition("\n## ")[0]
 ROWS = re.findall(r"^\| (?!promise|\*\*)([^|-][^|]*) \| ([^|]*) \|$", SECTION, re.MULTILINE)
 
 
-def tests_of(path):
+def names_in(path):
     tree = ast.parse(path.read_text())
     return {one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)}
 
@@ -27,7 +27,7 @@ def test_each_is_held_by_tests_that_exist(promise, held_by):
     assert held_by.count("`") == 2 * len(named)
     for place, name in named:
         path = ROOT / place if "/" in place else ROOT / "tests/hostile" / place
-        assert name in tests_of(path), f"{promise}: {place}::{name}"
+        assert name in names_in(path), f"{promise}: {place}::{name}"
 
 
 def test_what_attackers_found_has_its_promise():
