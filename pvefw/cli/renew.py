@@ -14,10 +14,14 @@ def renew(ctx: click.Context, dry_run: bool) -> int | None:
     if ctx.invoked_subcommand:
         return None
     from pvefw.certs import renew as renewing
+    from pvefw.certs import timer
     from pvefw.host.clock import SystemClock
 
     app = ctx.ensure_object(App)
     recover_first(app)
+    if timer.hand_over(app.paths):
+        say("Scripts may be needed: pvefw-renew-scripts.service renews.")
+        return 0
     good = renewing.run(app.paths, say, say, SystemClock(), dry_run=dry_run)
     return 0 if good else 1
 
