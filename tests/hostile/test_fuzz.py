@@ -30,7 +30,7 @@ from pvefw.store.section_config import SectionConfig
 from pvefw.tasks import registry
 from pvefw.tasks.upid import Upid
 from pvefw_acme_dns_generic import script_info
-from pvefw_bootloader_grub import cmdline, grubenv, menu
+from pvefw_bootloader_grub import cmdline, grubenv, menu, script
 from pvefw_bootloader_systemd import entries
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -80,6 +80,12 @@ def acme_objects(data):
             parse()
 
 
+def grub_menu(data):
+    found = menu.parse(words(data))
+    list(found.kernels())
+    found.find(found.default)
+
+
 def state(parse):
     """A target for what is kept in a file of a node's."""
 
@@ -113,7 +119,7 @@ TARGETS = {
     "guest-list": kept_in(lambda paths: paths.vmlist, guest_notes.read),
     "members": kept_in(lambda paths: paths.members, lambda paths: nodes._member(paths, "pve1")),
     "task-last-line": with_file(registry._last_status),
-    "grub-menu": lambda data: menu.parse(words(data)),
+    "grub-menu": grub_menu,
     "doctor-report": lambda data: doctor._Report.read(words(data)),
     "section-config": sections,
     "node-config": lambda data: node_config.NodeConfig.parse(data, "x").values,
@@ -138,6 +144,7 @@ TARGETS = {
 }
 EXPECTED = {
     "doctor-report": doctor._NO_REPORT,
+    "grub-menu": (script.Unbalanced,),  # as it is documented
     "dns": (PvefwError, dns.exception.DNSException),
     "property-string": (ValueError,),  # as it is documented
 }
