@@ -40,6 +40,9 @@ from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _ORDER_SECONDS = 3600.0
+_RESUME_SECONDS = 600.0
+"""How long an order that was interrupted is waited for: at some authorities one stays in `processing`
+for ever, and a new one must have its time."""
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
 
 
@@ -91,6 +94,7 @@ def obtain(paths: Paths, task: Task, *, ordered_in_any_case: bool = False) -> No
     """
     with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
         install.recover(paths)
+        files.check_writable(paths.state_dir)
         node = Node.open(paths)
         wanted, others = _wanted(node), sharing.partners(node)
         with sharing.turn(node, others, task):
@@ -165,8 +169,10 @@ def _order_from(
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
         flow = OrderFlow(client, transport, answering, task)
         progress = Progress(paths, wanted, account.location)
+        transport.start_anew(_RESUME_SECONDS)
         pem = _resume(flow, progress, wanted, before, task)
         if pem is None:
+            transport.start_anew()
             replaces = _replaces(paths, client, before, account)
             valid = _obtain(flow, progress, wanted, replaces, task)
             pem = flow.download(valid, wanted.node.get("preferred-chain"))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from pvefw.cli import tree
+from pvefw.cli.streams import say
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
@@ -70,7 +71,7 @@ class App:
 
     def warn(self, message: str) -> None:
         """Tell of what does not keep the command from its work."""
-        click.echo(f"{self.error_prefix}: warning: {message}", err=True)
+        say(f"{self.error_prefix}: warning: {message}", err=True)
 
     @cached_property
     def paths(self) -> "Paths":

@@ -12,6 +12,7 @@ import click
 from pvefw.cli.framework import App, Printing
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import DONE, FAILED, call, guarded
+from pvefw.cli.streams import say
 from pvefw.core.errors import UsageError
 from pvefw_shims import arguments
 from pvefw_shims.arguments import LISTING, Given
@@ -27,10 +28,9 @@ _CarryOut = Callable[[], object]
 
 def main() -> None:
     """The console script."""
-    from pvefw.cli.streams import open_standard_streams
+    from pvefw.cli.streams import carry_out
 
-    open_standard_streams()
-    sys.exit(run(sys.argv[1:]))
+    carry_out(lambda: run(sys.argv[1:]))
 
 
 def run(words: Sequence[str]) -> int:
@@ -56,7 +56,7 @@ def _dispatch(app: App, words: Sequence[str]) -> object:
         return _carry_out(app, name, rest)
     if _below(path) and not rest:
         complaint = f"'{name}' is not complete" if name else "no command was given"
-        click.echo(f"{PROGRAM}: {complaint}\n{_usage(path)}", err=True)
+        say(f"{PROGRAM}: {complaint}\n{_usage(path)}", err=True)
         return FAILURE
     app.arguments = [*path, *rest]  # only pvefw has it
     return call(app, app.arguments, PROGRAM)
@@ -99,7 +99,7 @@ def _pvefw(path: Sequence[str]) -> click.Command | None:
 def _help(app: App, words: Sequence[str]) -> object:
     path, _ = _resolved(words)
     if _below(path):
-        click.echo(_usage(path))
+        say(_usage(path))
         return None
     return call(app, [*path, "--help"], PROGRAM)
 
@@ -154,7 +154,7 @@ def _names_only(app: App, given: Given, carry_out: _CarryOut) -> object:
     from pvefw.store import accounts
 
     for name in accounts.names(app.paths):
-        click.echo(name)
+        say(name)
     return None
 
 
@@ -173,7 +173,7 @@ def _lines_of_the_file(app: App, given: Given, carry_out: _CarryOut) -> object:
     shown = {key: value for key, value in values.items() if wanted in ("all", key)}
     description = shown.pop(DESCRIPTION, "")
     config = NodeConfig().changed(dict(sorted(shown.items()))).described(description)
-    click.echo(config.render().decode(errors="replace"), nl=False)
+    say(config.render().decode(errors="replace"), nl=False)
     return None
 
 
