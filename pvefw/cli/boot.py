@@ -256,7 +256,7 @@ def loader(ctx: click.Context, app: App) -> None:
         reasons = value.pop("evidence")
         show_value(app, value)
         for line in reasons:
-            click.echo(f"because: {line}")
+            say(f"because: {line}")
     else:
         show_value(app, value)
 

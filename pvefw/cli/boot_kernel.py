@@ -141,7 +141,7 @@ def _choose(app: App, alter: Callable[[], object], said: str) -> None:
         run_task(app, "bootselect", work)
         return
     alter()
-    click.echo(said)
+    say(said)
     if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
         refresh_esps(app)
     else:

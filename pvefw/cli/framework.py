@@ -315,7 +315,7 @@ def _help_of(group: Group) -> click.Command:
             name, inner, rest = found.resolve_command(above, rest)
             found = inner or found
             above = click.Context(found, parent=above, info_name=name)
-        click.echo(found.get_help(above))
+        say(found.get_help(above))
 
     return show
 

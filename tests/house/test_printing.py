@@ -14,6 +14,7 @@ ALLOWED = {
     ("pvefw/cli/__init__.py", "sys.stdout.write"): "words for the shell, which completes them",
     ("pvefw/cli/completion.py", "click.echo"): "the script for the shell",
     ("pvefw/cli/groups.py", "click.echo"): "the version",
+    ("pvefw/cli/watching.py", "click.echo"): "what clears the screen",
     ("pvefw/cli/tasks.py", "click.echo"): "lines of the task's log, which come clean",
     ("pvefw/cli/acme_account.py", "click.prompt"): "questions of our own",
     ("pvefw/cli/acme_account.py", "click.confirm"): "as above",
