@@ -15,9 +15,10 @@ from waiting import wait_until
 from pvefw.certs import issue
 from pvefw.cli.run import run
 from pvefw.core.errors import Locked, StoreError
-from pvefw.store import files, locks
+from pvefw.store import files, leases, locks, node_settings
 from pvefw.tasks import registry
 from pvefw.testing import acme_server
+from pvefw.testing.fakes import FakeTask
 
 HOLD = """
 import sys, threading
@@ -52,7 +53,7 @@ def test_a_lock_whose_holder_was_stopped_is_named_with_what_helps(paths, monkeyp
             assert process.stdout.readline() == "held\n"
             process.send_signal(signal.SIGSTOP)
             wait_until(lambda: locks._is_stopped(str(process.pid)), "it is stopped")
-            with pytest.raises(Locked, match="is at work on this, and was stopped") as caught:
+            with pytest.raises(Locked, match="has locked this, and was stopped") as caught:
                 MINE[kind](paths).__enter__()
             assert f"process {process.pid} (" in caught.value.message
             assert f"kill -CONT {process.pid}" in caught.value.hint
@@ -63,15 +64,12 @@ def test_a_lock_whose_holder_was_stopped_is_named_with_what_helps(paths, monkeyp
 
 
 def test_who_was_stopped_for_long_does_not_touch_a_lock_that_may_be_anothers(paths, monkeypatch):
-    """And says so, after its work: another node may have changed the same."""
+    """What it writes meanwhile: tests/store/test_leases.py."""
     clock = Calendar()
-    monkeypatch.setattr(locks, "_CLOCK", clock)
+    monkeypatch.setattr(leases, "_CLOCK", clock)
     place = paths.cluster_locks / "thing"
-    with (
-        pytest.raises(Locked, match=r"was stopped, and its lock on .* expired"),
-        locks.cluster_lock(paths, "thing"),
-    ):
-        clock.wait(locks.threading.Event(), locks._STALE + 1)
+    with locks.cluster_lock(paths, "thing"):
+        clock.wait(leases.threading.Event(), leases._STALE + 1)
         place.rmdir()
         place.mkdir()  # another node's
     assert place.is_dir()
@@ -79,9 +77,9 @@ def test_who_was_stopped_for_long_does_not_touch_a_lock_that_may_be_anothers(pat
 
 def test_what_fails_while_stopped_says_why_it_failed(paths, monkeypatch):
     clock = Calendar()
-    monkeypatch.setattr(locks, "_CLOCK", clock)
+    monkeypatch.setattr(leases, "_CLOCK", clock)
     with pytest.raises(ValueError), locks.cluster_lock(paths, "thing"):
-        clock.wait(locks.threading.Event(), locks._STALE + 1)
+        clock.wait(leases.threading.Event(), leases._STALE + 1)
         raise ValueError
 
 
@@ -153,14 +151,14 @@ class Orders(dict):
 
 
 def test_an_order_is_not_placed_where_its_record_could_not_be_kept(paths, monkeypatch):
-    real = files.replace
+    node_settings.change(paths, {"acmedomain0": "a.example"})
+    real = files.make_directory
 
-    def refuse(path, data, **more):
-        if path.is_relative_to(paths.state_dir):
-            error = OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-            raise files.failed("write", path, error) from error
-        real(path, data, **more)
+    def refuse(path, **more):
+        if path == paths.state_dir:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        real(path, **more)
 
-    monkeypatch.setattr(files, "replace", refuse)
+    monkeypatch.setattr(files, "make_directory", refuse)
     with pytest.raises(StoreError, match="Read-only file system"):
-        issue.obtain(paths, None)
+        issue.obtain(paths, FakeTask())

@@ -44,7 +44,7 @@ def pvenode_on(paths, monkeypatch, capfd):
         ("acme cert order --force", {}, GOOD, "no names are configured"),
         ("acme cert order", NAMED, GOOD, "already exists"),
         ("acme cert order", NOBODYS, None, "there is no plugin instance nobody"),
-        ("acme cert order", TWICE, None, "a.example.com stands in acme and in acmedomain0"),
+        ("acme cert order", TWICE, None, "a.example.com is configured twice: acme and acmedomain0"),
         ("acme cert renew", NAMED, None, "no certificate of its own"),
         ("acme cert renew --force", NAMED, None, "no certificate of its own"),
         ("acme cert renew", NAMED, GOOD, "not due until"),

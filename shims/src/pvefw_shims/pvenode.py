@@ -22,6 +22,7 @@ PROGRAM = "pvenode"
 FAILURE = 255
 """What ``die`` and ``exit(-1)`` are in Perl."""
 _HELP = "help"
+_HELPS = frozenset({"--help", "-help", "-h"})
 _FORMATS = ("text", "json", "json-pretty", "yaml")
 _CarryOut = Callable[[], object]
 
@@ -124,7 +125,8 @@ def _carry_out(app: App, name: str, words: Sequence[str]) -> object:
     except UsageError as error:
         hint = error.hint or f"See {PROGRAM} {_HELP} {name}"
         raise UsageError(f"{name}: {error.message}", hint=hint) from error
-    differs.check(app, given)
+    if not _HELPS.intersection(words):
+        differs.check(app, given)
     for_pvefw = arguments.for_pvefw(differs.change(given), expected, command)
     app.arguments = [*name.split(), *for_pvefw]
     return differs.work(app, given, lambda: call(app, app.arguments, PROGRAM))

@@ -23,6 +23,6 @@ def metrics(app: App, textfile: Path | None) -> None:
 
     text = figures.exposition(app.paths, SystemClock().now())
     if textfile is None:
-        say(text, nl=False)
+        say(text.decode(), nl=False)
     else:
         files.replace(textfile.absolute(), text)
