@@ -130,6 +130,7 @@ def test_the_programs_themselves(tmp_path):
         shifted.try_("status")
     assert pair(host.paths) == before
     host.run("renew")
+    host.run("renew", "install-timer", "--cron")
     assert "attention" not in host.try_("status").stdout.partition("credentials")[0]
 
 
