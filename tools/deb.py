@@ -1,4 +1,5 @@
-"""Build the Debian packages pvefw and pvefw-shims into dist/ (deb(5), deb-control(5)).
+"""Build the Debian packages pvefw and pvefw-shims into dist/ (deb(5), deb-control(5)), and a list of
+what is in the first (CycloneDX) beside it.
 
     python tools/deb.py [DIRECTORY]
 
@@ -17,6 +18,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from venv import CONSTRAINTS, ROOT
+
+import sbom
 
 import dist
 from pvefw import __version__
@@ -189,7 +192,9 @@ def main(target: Path) -> str | None:
             fill(folder / "pvefw", folder / "wheels")
             fill_shims(folder / "shims", folder / "wheels")
             control = (DEBIAN / "control").read_text()
-            print(pack(folder / "pvefw", control, scripts(), target))
+            made = pack(folder / "pvefw", control, scripts(), target)
+            print(made)
+            print(sbom.write(folder / "pvefw" / LIBRARY, made, "pvefw", __version__))
             print(pack(folder / "shims", (DEBIAN / "control-shims").read_text(), {}, target))
         except subprocess.CalledProcessError as error:
             return f"{error.cmd[0]} failed, so there is no package"

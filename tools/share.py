@@ -47,6 +47,8 @@ The node to act as, where \\fB\\-\\-node\\fR is not given.
 """
 
 
+_BY_HAND = {"prometheus"}
+"""Folders that nothing is generated in."""
 _COMPLETIONS = {
     "bash-completion/completions/pvefw": "bash",
     "zsh/site-functions/_pvefw": "zsh",
@@ -181,7 +183,7 @@ def main(*, check: bool) -> str | None:
     present = {
         one.relative_to(DIRECTORY).as_posix(): one.read_text()
         for one in DIRECTORY.rglob("*")
-        if one.is_file()
+        if one.is_file() and one.relative_to(DIRECTORY).parts[0] not in _BY_HAND
     }
     if check:
         stale = sorted(one for one in texts.keys() | present if texts.get(one) != present.get(one))

@@ -98,9 +98,12 @@ class Transport:
         """Close all connections."""
         self._session.close()
 
-    def start_anew(self) -> None:
-        """Give the requests that follow all of the time: what came before was not the server's doing."""
-        self._until = self._clock.monotonic() + self._seconds
+    def start_anew(self, seconds: float | None = None) -> None:
+        """Give the requests that follow all of the time: what came before was not the server's doing.
+
+        :param seconds: less than all of it.
+        """
+        self._until = self._clock.monotonic() + (self._seconds if seconds is None else seconds)
 
     @property
     def left(self) -> float:
@@ -206,7 +209,8 @@ class Transport:
         except requests.exceptions.SSLError as error:
             raise AcmeError(
                 f"{url}: no trusted connection: {causes.of(error)}",
-                hint="For a private authority give its certificates with --ca-file.",
+                hint="For a private authority give its certificates with --ca-file. If it is said to "
+                "have expired, or not to be valid yet, check this host's clock.",
             ) from error
         except ValueError as error:
             raise AcmeProtocolError(

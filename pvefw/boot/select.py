@@ -71,7 +71,7 @@ def _candidates(context: Context) -> list[str]:
     started = firmware.detect(context.paths).loader
     if started and started in context.loaders.bound and started not in able:
         raise Unsupported(
-            f"no ESPs are managed, and {started}, which starts this host, is configured on ESPs only",
+            f"no ESPs are managed, and this host is started by {started}: it is set on ESPs only",
             hint="Set up its ESP: pvefw boot init PARTITION. See: pvefw boot loader",
         )
     return [name for name in able if name == started] or able

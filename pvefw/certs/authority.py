@@ -132,11 +132,14 @@ def roll_over(paths: Paths, task: Task, now: datetime) -> Authority:
 
     The nodes' certificates follow with each node's next ``pvefw renew``.
 
+    One that is not valid yet was made while a clock was ahead. It may be replaced although it replaces
+    another one: nobody can use it.
+
     :raises UsageError: there is no CA, or it is being replaced already.
     """
     with locks.cluster_lock(paths, _LOCK):
         old = _there(paths, "rollover")
-        if old.previous:
+        if old.previous and not_yet_valid(old.certificate, now) is None:
             raise UsageError(
                 "cert ca rollover: the CA is being replaced already, the old one is good until "
                 f"{old.previous[0].not_valid_after_utc:%Y-%m-%d}",
@@ -145,9 +148,13 @@ def roll_over(paths: Paths, task: Task, now: datetime) -> Authority:
         task.log("Generating a new CA of the same name, signed by the old one, too")
         key = _new_key(paths)
         new = _self_signed(paths, old.certificate.subject, key, now)
-        cross = _sign_authority(paths, old, new, now)
-        files.replace(paths.authority_cross, _pem([cross]))
-        made = Authority(new, key, [old.certificate], cross)
+        cross = _sign_authority(paths, old, new, now) if _is_valid(old.certificate, now) else None
+        if cross is None:  # nobody believes what the old one would say now
+            files.remove(paths.authority_cross)
+        else:
+            files.replace(paths.authority_cross, _pem([cross]))
+        good = [one for one in (old.certificate, *old.previous) if _is_valid(one, now)]
+        made = Authority(new, key, good, cross)
         _install(paths, made, task)
         return made
 
@@ -181,8 +188,10 @@ def sign(
 
     :param subject: the common name.
     :returns: PEM: the certificate, and what leads to the CA that is being replaced, if one is.
+    :raises CertificateError: by this host's clock, the CA is not valid.
     """
     issuer = authority.certificate
+    _check_valid(issuer, now)
     with locks.cluster_lock(paths, f"{_LOCK}-serial"):
         builder = (
             x509.CertificateBuilder()
@@ -206,6 +215,30 @@ def signed_by(certificate: x509.Certificate, authority: Authority) -> bool:
     return any(
         chain.issued(certificate, one) for one in (authority.certificate, *authority.previous)
     )
+
+
+def not_yet_valid(certificate: x509.Certificate, now: datetime) -> str | None:
+    """What is wrong with a certificate that is from the future, or nothing.
+
+    Either this host's clock is behind, or one was ahead when the certificate was made.
+    """
+    if certificate.not_valid_before_utc <= now + _CLOCK_SKEW:
+        return None
+    return f"it is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC"
+
+
+def _is_valid(certificate: x509.Certificate, now: datetime) -> bool:
+    return not_yet_valid(certificate, now) is None and now < certificate.not_valid_after_utc
+
+
+def _check_valid(issuer: x509.Certificate, now: datetime) -> None:
+    if not _is_valid(issuer, now):
+        begin, end = issuer.not_valid_before_utc, issuer.not_valid_after_utc
+        raise CertificateError(
+            f"cluster CA: it is valid from {begin:%Y-%m-%d} to {end:%Y-%m-%d}, and by this host's "
+            f"clock it is {now:%Y-%m-%d %H:%M} UTC",
+            hint="Check the clock. If it is right: pvefw cert ca rollover",
+        )
 
 
 # --- making ---------------------------------------------------------------------------------------

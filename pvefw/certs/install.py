@@ -8,7 +8,7 @@ starts on a mixed pair.
 
 import json
 import ssl
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -167,8 +167,8 @@ def _finish(paths: Paths) -> None:
     if recorded is None:
         return
     try:
-        halves = [_Half(Path(one["target"]), one["digest"]) for one in files.parse_json(recorded)]
-    except (ValueError, KeyError, TypeError) as error:
+        halves = [_half(one) for one in files.parse_json(recorded)]
+    except files.DAMAGED as error:
         raise CertificateError(
             f"{paths.install_intent}: this record of an interrupted installation is damaged: "
             f"{causes.damage(error)}",
@@ -184,6 +184,17 @@ def _finish(paths: Paths) -> None:
             f"{lost.target}: an interrupted installation cannot be finished, {lost.staged.name} is gone",
             hint=f"Set a pair by hand and remove {paths.install_intent}, then order again.",
         )
+
+
+def _half(said: Mapping[str, str]) -> _Half:
+    """One of the two, as it was recorded.
+
+    :raises ValueError: there can be no such file.
+    """
+    target, digest = Path(said["target"]), said["digest"]
+    if not target.is_absolute() or not str(target).isprintable() or not isinstance(digest, str):
+        raise ValueError("this is not the path and the digest of a file")
+    return _Half(target, digest)
 
 
 def remove_pair(target: Certificate, task: Task) -> None:

@@ -40,6 +40,9 @@ from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
 
 _ORDER_SECONDS = 3600.0
+_RESUME_SECONDS = 600.0
+"""How long an order that was interrupted is waited for: at some authorities one stays in `processing`
+for ever, and a new one must have its time."""
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
 
 
@@ -93,6 +96,7 @@ def obtain(certificate: Certificate, task: Task, *, ordered_in_any_case: bool = 
     paths = certificate.paths
     with locks.local_lock(paths, f"acme-order-{paths.node}", timeout=0):
         install.recover(paths)
+        files.check_writable(paths.state_dir)
         certificate = certificate.fresh()
         wanted, others = _wanted(certificate), sharing.partners(certificate)
         with sharing.turn(certificate, others, task):
@@ -165,8 +169,10 @@ def _order_from(
     with account_use.connect(account, task, _ORDER_SECONDS) as (client, transport):
         flow = OrderFlow(client, transport, answering, task)
         progress = Progress(wanted, account.location)
+        transport.start_anew(_RESUME_SECONDS)
         pem = _resume(flow, progress, wanted, before, task)
         if pem is None:
+            transport.start_anew()
             replaces = _replaces(certificate.paths, client, before, account)
             valid = _obtain(flow, progress, wanted, replaces, task)
             pem = flow.download(valid, certificate.settings.get("preferred-chain"))

@@ -102,6 +102,9 @@ def decide(paths: Paths, now: datetime) -> Decision | None:
     leaf = chain.parse(pem, str(paths.node_certificate))[0]
     if not authority.signed_by(leaf, ca):
         return None
+    early = authority.not_yet_valid(leaf, now)
+    if early and not authority.not_yet_valid(ca.certificate, now):
+        return Decision(now, early)  # it was made while the clock was ahead
     if not chain.issued(leaf, ca.certificate):
         return Decision(now, "the CA that signed it is being replaced")
     missing = [one for one in names(paths).all if one not in chain.names(leaf)]

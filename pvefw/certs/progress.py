@@ -10,7 +10,7 @@ from pvefw.certs import keys
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.keys import PrivateKey
 from pvefw.certs.revocation import Revoked
-from pvefw.core.errors import NotFound
+from pvefw.core.errors import CertificateError, NotFound
 from pvefw.core.model import Identifier
 from pvefw.store import files
 from pvefw.store.domains import DomainEntry
@@ -63,11 +63,11 @@ class Progress:
         try:
             said = files.parse_json(record)
             same = said["account"] == self._account_url and said["settings"] == self._fingerprint
-            found = flow.resume(said["url"], self._wanted.identifiers) if same else None
-        except (ValueError, KeyError, TypeError):
-            return None
-        waiting = keys.from_pem(key, str(self._waiting_key)) if found else None
-        if found is None or waiting is None or self._revoked.has_key(waiting):
+            url, waiting = str(said["url"]), keys.from_pem(key, str(self._waiting_key))
+        except (*files.DAMAGED, CertificateError):
+            return None  # nobody knows any more what it was: a new one is ordered
+        found = flow.resume(url, self._wanted.identifiers) if same else None
+        if found is None or self._revoked.has_key(waiting):
             return None
         self._key, self.url = waiting, found.url
         return found

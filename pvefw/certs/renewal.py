@@ -6,6 +6,7 @@ rule's own date. It is drawn from the certificate's fingerprint and the node's n
 memory and is the same in every run.
 """
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -118,6 +119,10 @@ _INTERVALS = {
 """After which somebody who was told is told again: nothing twice a day, unless it gets worse."""
 
 
+_TIMES = ("ask_again", "tried", "next_try", "first_due", "told")
+"""The fields of a record that are times."""
+
+
 # --- what is kept ---------------------------------------------------------------------------------
 
 
@@ -142,7 +147,11 @@ class Record:
     """When the authority wants to be asked for its window again."""
     failures: int = 0
     reason: str = ""
+    tried: datetime | None = None
+    """When it failed last."""
     next_try: datetime | None = None
+    first_due: datetime | None = None
+    """When it was first found to be due; kept of the cluster's CA only."""
     told: datetime | None = None
     """When somebody was last told that it is not renewed, and how urgently."""
     told_urgency: str = ""
@@ -160,11 +169,19 @@ class Record:
         pause = min(_FIRST_BACK_OFF * 2 ** min(self.failures, 10), _LONGEST_BACK_OFF)
         pause = min(pause, max((info.not_after - now) / 10, _FIRST_BACK_OFF))
         pause = max(pause, timedelta(seconds=retry_after or 0))
-        return replace(self, failures=self.failures + 1, reason=reason, next_try=now + pause)
+        return replace(
+            self, failures=self.failures + 1, reason=reason, tried=now, next_try=now + pause
+        )
+
+    def held_back(self, now: datetime) -> bool:
+        """Whether the last failure is too recent to try again. One in the future is of a wrong clock."""
+        if self.next_try is None or (self.tried is not None and self.tried > now):
+            return False
+        return self.next_try > now
 
     def to_be_told(self, how: Urgency, now: datetime) -> bool:
         """Whether somebody should be told again."""
-        if self.told is None:
+        if self.told is None or self.told > now:
             return True
         rank = list(Urgency)
         known = rank.index(Urgency(self.told_urgency)) if self.told_urgency else -1
@@ -172,12 +189,12 @@ class Record:
 
 
 def records(paths: Paths) -> dict[str, Record]:
-    """What is kept, by the certificate's file name; nothing where it is damaged."""
-    kept = files.read_object(paths.renewal_state)
-    try:
-        return {key: _record(one) for key, one in kept.items()}
-    except (ValueError, TypeError, AttributeError, KeyError):
-        return {}
+    """What is kept, by the certificate's file name; nothing of one whose record is damaged."""
+    found = {}
+    for key, said in files.read_object(paths.renewal_state).items():
+        with contextlib.suppress(*files.DAMAGED):
+            found[key] = _record(said)
+    return found
 
 
 def record_of(paths: Paths, info: CertificateInfo) -> Record:
@@ -195,16 +212,32 @@ def keep(paths: Paths, info: CertificateInfo, record: Record) -> None:
 
 
 def _record(said: Mapping[str, Any]) -> Record:
-    window = said["window"]
+    """What was kept of one certificate.
+
+    :raises Exception: one of :data:`pvefw.store.files.DAMAGED`.
+    """
+    window, profiles, urgency = (said.get(key) for key in ("window", "profiles", "told_urgency"))
     return Record(
         **{
             **said,
+            **{key: str(said.get(key, "")) for key in ("fingerprint", "account", "reason")},
+            "custom": bool(said.get("custom")),
             "window": window
-            and Window(_time(window["start"]), _time(window["end"]), window["explanation"]),
-            **{key: said[key] and _time(said[key]) for key in ("ask_again", "next_try", "told")},
+            and Window(_time(window["start"]), _time(window["end"]), str(window["explanation"])),
+            "profiles": profiles and [str(one) for one in profiles],
+            "failures": max(int(said.get("failures", 0)), 0),
+            "told_urgency": Urgency(urgency).value if urgency else "",
+            **{key: said[key] and _time(said[key]) for key in _TIMES if key in said},
         }
     )
 
 
 def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
+    """A time as it was kept.
+
+    :raises ValueError: it is none, or lacks its zone.
+    """
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("a time without its zone")
+    return found

@@ -39,6 +39,8 @@ from pvefw.store.node import Node
 
 _ASK_AGAIN = 6 * 3600.0
 """Seconds until the next question where the authority does not say (RFC 9773 section 4.3.2)."""
+_SECOND_LOOK = timedelta(days=1)
+"""After the first one that finds the cluster's CA due: a clock that was wrong has been set by then."""
 _SOONEST, _LATEST = 60.0, 24 * 3600.0
 _ASK_SECONDS = 30.0
 
@@ -82,10 +84,11 @@ class Planned:
         names = self.info.san[0] if self.info.san else self.info.subject
         more = f" and {len(self.info.san) - 1} more" if len(self.info.san) > 1 else ""
         head = f"{self.info.filename} ({names}{more}): "
+        doubt = f"; {self.doubt}" if self.doubt else ""
         if self.info.not_after <= now:
             head += f"expired since {self.info.not_after:%Y-%m-%d %H:%M} UTC; "
         if self.decision is None:
-            return f"{head}not renewed: {self.note}"
+            return f"{head}not renewed: {self.note}{doubt}"
         if self.held_back(now):
             until = f"{self.record.next_try:%Y-%m-%d %H:%M}"
             return f"{head}due, but the last try failed; next at {until} UTC: {self.record.reason}"
@@ -95,7 +98,6 @@ class Planned:
             else f"not due until {self.decision.due:%Y-%m-%d %H:%M} UTC"
         )
         note = f" ({self.note})" if self.note else ""
-        doubt = f"; {self.doubt}" if self.doubt else ""
         return f"{head}{when}: {self.decision.reason}{note}{doubt}"
 
     def _pins(self) -> str:
@@ -110,10 +112,14 @@ class Planned:
         """Whether to renew it now."""
         return bool(self.decision and self.decision.due <= now and not self.held_back(now))
 
+    def is_early(self, now: datetime) -> bool:
+        """Whether it is not due; what failed before was at a clock that was wrong."""
+        return self.decision is not None and self.decision.due > now
+
     def held_back(self, now: datetime) -> bool:
         """Whether a failure is too recent to try again."""
         due = self.decision is not None and self.decision.due <= now and not self.copied
-        return due and self.record.next_try is not None and self.record.next_try > now
+        return due and self.record.held_back(now)
 
 
 @dataclass(frozen=True)
@@ -163,7 +169,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "not-after": planned.info.not_after.isoformat(),
             "due": planned.decision.due.isoformat() if planned.decision else None,
             "urgency": renewal.urgency(planned.info, now).value,
-            "failures": planned.record.failures,
+            "failures": 0 if planned.is_early(now) else planned.record.failures,
             "doubt": planned.doubt,
             "pinned-by": list(planned.pinned_by),
             "revoked": planned.revoked,
@@ -198,7 +204,7 @@ def plan(
     """
     paths = node.paths
     for path, decide in (
-        (install.authority_pair(paths).certificate, _plan_authority),
+        (install.authority_pair(paths).certificate, partial(_plan_authority, keep=keep)),
         (install.node_pair(paths).certificate, _plan_node),
     ):
         try:
@@ -234,7 +240,9 @@ def _with_pins(node: Node, planned: Planned) -> Planned:
 # --- each certificate -----------------------------------------------------------------------------
 
 
-def _plan_authority(node: Node, path: Path, info: CertificateInfo, now: datetime) -> Planned:
+def _plan_authority(
+    node: Node, path: Path, info: CertificateInfo, now: datetime, *, keep: bool
+) -> Planned:
     paths = node.paths
     record = renewal.record_of(paths, info)
 
@@ -247,13 +255,32 @@ def _plan_authority(node: Node, path: Path, info: CertificateInfo, now: datetime
         return unable(error.message)
     if ca is None:
         return unable("its private key is not here")
+    early = authority.not_yet_valid(ca.certificate, now)
+    if early:
+        advice = "check this host's clock; if it is right: pvefw cert ca rollover"
+        return replace(unable(early), doubt=advice)
     if ca.previous and ca.previous[0].not_valid_after_utc <= now:
-        over = Decision(now, "the CA that it replaced has ended")
-        finish = partial(authority.finish_roll_over, paths)
-        return Planned(path, info, record, over, "", "certca", finish)
-    decision = Decision(ca.due, "after four fifths of its lifetime")
-    work = partial(authority.roll_over, paths, now=now)
-    return Planned(path, info, record, decision, "", "certca", work)
+        due, why = ca.previous[0].not_valid_after_utc, "the CA that it replaced has ended"
+        work: Callable[[Task], object] = partial(authority.finish_roll_over, paths)
+    else:
+        due, why = ca.due, "after four fifths of its lifetime"
+        work = partial(authority.roll_over, paths, now=now)
+    looked = _looked_at(record, now) if due <= now else replace(record, first_due=None)
+    if keep and looked != record:
+        renewal.keep(paths, info, looked)
+    if looked.first_due:
+        due = max(due, looked.first_due + _SECOND_LOOK)
+    return Planned(path, info, looked, Decision(due, why), "", "certca", work)
+
+
+def _looked_at(record: Record, now: datetime) -> Record:
+    """The record of a CA that is due, with the first look that found it so.
+
+    A clock that is ahead would have it replaced, which nothing undoes; so it is looked at twice. A first
+    look that lies in the future was at such a clock.
+    """
+    known = record.first_due is not None and record.first_due <= now
+    return record if known else replace(record, first_due=now)
 
 
 def _plan_node(node: Node, path: Path, info: CertificateInfo, now: datetime) -> Planned:
@@ -387,7 +414,8 @@ def _asked(
 
     No answer is no reason to fail: the last window stands, and without one the lifetime decides.
     """
-    if record.ask_again and record.ask_again > now:
+    latest = now + timedelta(seconds=_LATEST)  # what is later was kept while the clock was ahead
+    if record.ask_again and now < record.ask_again <= latest:
         return record, ""
     again, window, note, offered = _ASK_AGAIN, record.window, "", record.profiles
     try:

@@ -4,9 +4,15 @@ With the timer comes a unit that ends an interrupted installation before the ser
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Mapping
 
+from pvefw import instances
+from pvefw.core import families, finding
+from pvefw.core.errors import PvefwError
+from pvefw.host import programs
 from pvefw.store import files, units
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _CRON = "etc/cron.d/pvefw"
@@ -14,6 +20,9 @@ _TIMER = "pvefw-renew.timer"
 _ENABLED = ("etc", "run", "usr/lib", "lib")
 """Where a unit is enabled: by an administrator, until the next boot, by a distribution."""
 _TABLES = ("etc/crontab", "etc/cron.d/*", "etc/cron.daily/*", "var/spool/cron/crontabs/root")
+_SCRIPTS_UNIT = "pvefw-renew-scripts.service"
+_MARK = "PVEFW_NO_SCRIPTS"
+"""In the environment of the unit that may not keep scripts apart."""
 _SERVICES = (
     "apache2",
     "cockpit",
@@ -57,21 +66,29 @@ RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 LockPersonality=yes
 SystemCallArchitectures=native
-SystemCallFilter=@system-service @mount
+SystemCallFilter=@system-service
 SystemCallFilter=~@clock @cpu-emulation @debug @module @obsolete @raw-io @reboot @resources @swap
 SystemCallErrorNumber=EPERM
 CapabilityBoundingSet=CAP_CHOWN CAP_DAC_OVERRIDE CAP_FOWNER CAP_NET_BIND_SERVICE
-CapabilityBoundingSet=CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_SYS_ADMIN
+CapabilityBoundingSet=CAP_SETUID CAP_SETGID
 UMask=0077
 PrivateMounts=yes
 MemoryDenyWriteExecute=yes
+"""
+"""What every renewal needs, and no more: systemd.exec(5).
+
+Web roots are below ``/var`` or ``/srv``; programs that send mail change their user.
+"""
+_ALONE = f"""\
+RestrictNamespaces=yes
+Environment={_MARK}=1
+"""
+_WITH_SCRIPTS = """\
+SystemCallFilter=@mount
+CapabilityBoundingSet=CAP_SETPCAP CAP_SYS_ADMIN
 RestrictNamespaces=ipc mnt pid
 """
-"""What a renewal needs, and no more: systemd.exec(5).
-
-Web roots are below ``/var`` or ``/srv``; bubblewrap makes namespaces, mounts in them, and changes the
-user for scripts.
-"""
+"""What bubblewrap needs beside it to keep scripts apart: namespaces, and mounts in them."""
 _RUNS_A_DAY = 4
 """Certificates of six days, and tries after a failure, need more than one."""
 
@@ -124,17 +141,10 @@ def texts(program: str) -> Mapping[str, str]:
     :param program: the command line that runs pvefw.
     """
     return {
-        "pvefw-renew.service": f"""\
-[Unit]
-Description=Renew this node's certificates
-After=network-online.target pve-cluster.service
-Wants=network-online.target
-
-[Service]
-Type=oneshot
-ExecStart={program} renew
-Nice=10
-{_CONFINED}""",
+        "pvefw-renew.service": _renewal(program, "Renew this node's certificates", _ALONE),
+        _SCRIPTS_UNIT: _renewal(
+            program, "Renew this node's certificates, with scripts of DNS providers", _WITH_SCRIPTS
+        ),
         _TIMER: f"""\
 [Unit]
 Description=Look every few hours whether a certificate is to be renewed
@@ -163,6 +173,42 @@ ExecStart={program} cert recover
 WantedBy=multi-user.target
 """,
     }
+
+
+def _renewal(program: str, description: str, more: str) -> str:
+    return f"""\
+[Unit]
+Description={description}
+After=network-online.target pve-cluster.service
+Wants=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart={program} renew
+Nice=10
+{_CONFINED}{more}"""
+
+
+def hand_over(paths: Paths) -> bool:
+    """Where this is the timer's unit, and a provider of a catalogue is configured, start the other unit.
+
+    Those may be scripts, which the timer's own unit may not keep apart: most hosts have none.
+
+    :returns: whether that renews.
+    :raises ProgramError: the other unit cannot be started.
+    """
+    if _MARK not in os.environ or not _may_need_scripts(paths):
+        return False
+    programs.run(["systemctl", "start", "--no-block", _SCRIPTS_UNIT])
+    return True
+
+
+def _may_need_scripts(paths: Paths) -> bool:
+    own = {one.name for one in finding.installed(families.DNS)}
+    try:
+        return any(one.plugin not in own for one in instances.load_used(Node.open(paths), "dns"))
+    except PvefwError:
+        return True  # the renewal itself will say what is wrong
 
 
 def _cron_line(paths: Paths) -> str:

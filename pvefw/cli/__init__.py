@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 
-from pvefw.cli.streams import leave, open_standard_streams
+from pvefw.cli.streams import carry_out, open_standard_streams
 
 
 def main() -> None:
@@ -38,4 +38,4 @@ def main() -> None:
             return
     from pvefw.cli.run import run
 
-    leave(run(sys.argv[1:]))
+    carry_out(lambda: run(sys.argv[1:]))

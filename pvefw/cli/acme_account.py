@@ -10,6 +10,7 @@ import click
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ConfigError, UsageError
 
@@ -131,10 +132,10 @@ def _ask_directory() -> tuple[str, bool]:
             "acme account register: no directory was given and there is no terminal to ask",
             hint=f"Give --directory, for instance {ENDPOINTS[0][1]}",
         )
-    click.echo("Directory endpoints:")
+    say("Directory endpoints:")
     for number, (title, url) in enumerate(ENDPOINTS):
-        click.echo(f"{number}) {title} ({url})")
-    click.echo(f"{len(ENDPOINTS)}) Custom")
+        say(f"{number}) {title} ({url})")
+    say(f"{len(ENDPOINTS)}) Custom")
     choice = click.prompt(
         "Enter selection", type=click.IntRange(0, len(ENDPOINTS)), prompt_suffix=": "
     )
@@ -144,7 +145,7 @@ def _ask_directory() -> tuple[str, bool]:
 
 
 def _ask_terms(url: str) -> None:
-    click.echo(f"Terms of Service: {url}")
+    say(f"Terms of Service: {url}")
     if not _interactive():
         raise UsageError(
             "acme account register: the terms of service were not agreed to",
@@ -173,7 +174,7 @@ def _given_binding(kid: str | None, key_file: Path | None) -> tuple[str, str] | 
     from pvefw.store import files
 
     try:
-        return bindings.read(files.read(key_file).decode("utf-8-sig"), kid, str(key_file))
+        return bindings.read(files.read_given(key_file).decode("utf-8-sig"), kid, str(key_file))
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{key_file}: this is not the key of an external account binding: it is base64url",

@@ -13,6 +13,7 @@ from pvefw.cli.boot_kernel import cmdline, kernel
 from pvefw.cli.framework import App, Group, check_place, output_option, pass_app, prepare
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
 
@@ -32,7 +33,7 @@ def _confirm(lines: Sequence[str], *, yes: bool) -> None:
     :raises click.Abort: the answer is no.
     """
     for line in lines:
-        click.echo(line)
+        say(line)
     if yes:
         return
     if not sys.stdin.isatty():
@@ -116,9 +117,9 @@ def clean(app: App, dry_run: bool) -> None:
 
     gone = registry.clean(context(app, Silent()), dry_run=dry_run)
     for entry in gone:
-        click.echo(f"{'would be removed' if dry_run else 'removed'}: {entry}")
+        say(f"{'would be removed' if dry_run else 'removed'}: {entry}")
     if not gone:
-        click.echo("All ESPs on the list exist.")
+        say("All ESPs on the list exist.")
 
 
 @boot.command()
@@ -147,13 +148,13 @@ def refresh(app: App, /, dry_run: bool, installing: str, take_over: bool) -> Non
 def _show_changes(app: App, installing: str) -> None:
     found = _status(app, installing)
     if not found.esps:
-        click.echo("No ESPs are managed; nothing to do.")
+        say("No ESPs are managed; nothing to do.")
     for one in found.esps:
-        click.echo(f"ESP {one.uuid}{f' ({one.device})' if one.device else ''}:")
+        say(f"ESP {one.uuid}{f' ({one.device})' if one.device else ''}:")
         for line in one.problems or ["nothing to do"]:
-            click.echo(f"  {line}")
+            say(f"  {line}")
     for problem in found.problems:
-        click.echo(problem)
+        say(problem)
 
 
 def _status(app: App, installing: str = "") -> "Status":
@@ -183,19 +184,19 @@ def status(app: App, quiet: bool) -> int:
 
 def _print_status(app: App, found: "Status") -> None:
     if not found.esps:
-        click.echo("No ESPs are managed. To manage one: pvefw boot init PARTITION", err=True)
+        say("No ESPs are managed. To manage one: pvefw boot init PARTITION", err=True)
         return
     show_rows(app, [_row(one) for one in found.esps], ["uuid", "device", "loader", "state", "free"])
-    click.echo(f"kernels: {', '.join(found.kernels) or 'none'}; default: {found.default or 'none'}")
+    say(f"kernels: {', '.join(found.kernels) or 'none'}; default: {found.default or 'none'}")
     if found.next_boot:
-        click.echo(f"once at the next boot: {found.next_boot}")
+        say(f"once at the next boot: {found.next_boot}")
     for one in found.esps:
         for problem in one.problems:
-            click.echo(f"ESP {one.uuid}: {problem}")
+            say(f"ESP {one.uuid}: {problem}")
     for problem in found.problems:
-        click.echo(problem)
+        say(problem)
     if any(one.state == "drift" for one in found.esps):
-        click.echo("To bring the ESPs up to date: pvefw boot refresh")
+        say("To bring the ESPs up to date: pvefw boot refresh")
 
 
 def _row(one: "EspStatus") -> dict[str, str]:
@@ -219,9 +220,9 @@ def install_hooks(app: App) -> None:
     from pvefw.boot import hooks
 
     for path in hooks.install(app.paths):
-        click.echo(f"Wrote {path}")
+        say(f"Wrote {path}")
     for note in hooks.notes(app.paths):
-        click.echo(f"WARN: {note}", err=True)
+        say(f"WARN: {note}", err=True)
 
 
 @boot.group(invoke_without_command=True)
@@ -255,7 +256,7 @@ def loader(ctx: click.Context, app: App) -> None:
         reasons = value.pop("evidence")
         show_value(app, value)
         for line in reasons:
-            click.echo(f"because: {line}")
+            say(f"because: {line}")
     else:
         show_value(app, value)
 

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING
 
-import click
-
 from pvefw.cli.framework import App
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core import text
 
@@ -39,7 +38,7 @@ class Silent:
 
     def warn(self, message: str) -> None:
         """Shown."""
-        click.echo(text.one_line(f"WARN: {message}"), err=True)
+        say(text.one_line(f"WARN: {message}"), err=True)
 
     def secret(self, value: str) -> None:
         """The guard of the plugin masks it."""

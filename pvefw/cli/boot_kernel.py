@@ -10,6 +10,7 @@ from pvefw.cli import candidates
 from pvefw.cli.boot_context import context, refresh_esps
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ConfigError, UsageError
 
@@ -46,20 +47,20 @@ def list_(app: App) -> None:
         )
         return
     _print_kernels("Manually selected kernels:", chosen.manual)
-    click.echo()
+    say()
     _print_kernels("Automatically selected kernels:", automatic)
     if chosen.pinned:
-        click.echo(f"\nPinned kernel:\n{chosen.pinned}")
+        say(f"\nPinned kernel:\n{chosen.pinned}")
     if chosen.next_boot:
-        click.echo(f"\nKernel pinned on next-boot:\n{chosen.next_boot}")
+        say(f"\nKernel pinned on next-boot:\n{chosen.next_boot}")
     for version, why in found.incomplete.items():
-        click.echo(f"WARN: kernel {version} is not complete: {why}", err=True)
+        say(f"WARN: kernel {version} is not complete: {why}", err=True)
 
 
 def _print_kernels(title: str, versions: Sequence[str]) -> None:
-    click.echo(title)
+    say(title)
     for version in versions or ["None."]:
-        click.echo(version)
+        say(version)
 
 
 @kernel.command()
@@ -70,9 +71,9 @@ def add(app: App, version: str) -> None:
     from pvefw.boot import choice
 
     if choice.add(app.paths, version):
-        click.echo(f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
+        say(f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
     else:
-        click.echo(f"Kernel {version} is selected already.")
+        say(f"Kernel {version} is selected already.")
 
 
 @kernel.command()
@@ -83,9 +84,9 @@ def remove(app: App, version: str) -> None:
     from pvefw.boot import choice
 
     if choice.remove(app.paths, version):
-        click.echo(f"Removed kernel {version}. The ESPs change with: pvefw boot refresh")
+        say(f"Removed kernel {version}. The ESPs change with: pvefw boot refresh")
     else:
-        click.echo(f"Kernel {version} is not selected manually.")
+        say(f"Kernel {version} is not selected manually.")
 
 
 _next_boot = click.option("--next-boot", is_flag=True, help="For the next boot only.")
@@ -114,7 +115,7 @@ def unpin(app: App, next_boot: bool) -> None:
 
     there = [path for path in choice.pins(app.paths) if path.exists()]
     if not there or (next_boot and app.paths.next_boot_kernel not in there):
-        click.echo("No kernel was pinned.")
+        say("No kernel was pinned.")
         return
 
     def alter() -> None:
@@ -140,11 +141,11 @@ def _choose(app: App, alter: Callable[[], object], said: str) -> None:
         run_task(app, "bootselect", work)
         return
     alter()
-    click.echo(said)
+    say(said)
     if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
         refresh_esps(app)
     else:
-        click.echo("To apply: pvefw boot refresh")
+        say("To apply: pvefw boot refresh")
 
 
 # --- the command line ---------------------------------------------------------------------------------
@@ -160,9 +161,9 @@ def get(app: App) -> None:
     found = command_line.wanted(app.paths)
     text = found.text
     if not found.written:
-        click.echo(f"{app.paths.cmdline} is not there: this is the running one.", err=True)
+        say(f"{app.paths.cmdline} is not there: this is the running one.", err=True)
     if app.output_format == "text":
-        click.echo(text)
+        say(text)
     else:
         show_value(app, {"cmdline": text})
 
@@ -180,4 +181,4 @@ def set_(app: App, text: str) -> None:
     except ConfigError as error:  # nobody's file: what was typed
         raise UsageError(error.message, hint=error.hint) from error
     kernel_files.set_value(app.paths.cmdline, line)
-    click.echo("To apply: pvefw boot refresh")
+    say("To apply: pvefw boot refresh")

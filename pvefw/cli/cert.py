@@ -12,6 +12,7 @@ from pvefw.cli import candidates, cert_sections
 from pvefw.cli.cert_sections import CertificateCommand
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
 
@@ -62,7 +63,7 @@ def info(app: App) -> None:
     for one in found:
         show_certificate(app, one)
     if not found:
-        click.echo(f"Node {app.paths.node} has no certificates.", err=True)
+        say(f"Node {app.paths.node} has no certificates.", err=True)
 
 
 @cert.command("set", cls=CertificateCommand)
@@ -131,11 +132,11 @@ def _read_pair(
     from pvefw.certs import formats
     from pvefw.store import files
 
-    data = files.read(certificate)
+    data = files.read_given(certificate)
     if key is not None or not formats.is_pkcs12(data):
-        return data, files.read(key) if key else None
+        return data, files.read_given(key) if key else None
     if password_file:
-        password = files.read(password_file).rstrip(b"\r\n")
+        password = files.read_given(password_file).rstrip(b"\r\n")
     elif sys.stdin.isatty():
         said = click.prompt("Password of the PKCS#12 container", hide_input=True, default="")
         password = str(said).encode()

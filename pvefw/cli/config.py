@@ -8,6 +8,7 @@ import click
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, Group, output_option, pass_app
 from pvefw.cli.output import show_value
+from pvefw.cli.streams import say
 from pvefw.core.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -175,4 +176,4 @@ def check_certificate(
         from pvefw.certs import offers
 
         for doubt in offers.check(settings, app.paths, given):
-            click.echo(f"WARN: {doubt}", err=True)
+            say(f"WARN: {doubt}", err=True)

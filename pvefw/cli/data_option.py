@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from pvefw.cli.streams import say
+
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
@@ -26,7 +28,7 @@ def read(path: Path | None, *, raw: bool) -> dict[str, str]:
         return {}
     data = data_files.read(path, raw=raw)
     for note in data.notes:
-        click.echo(f"{path}: {note}", err=True)
+        say(f"{path}: {note}", err=True)
     if data.notes and not raw:
-        click.echo("  To keep quotes and comments as parts of the values: --raw", err=True)
+        say("  To keep quotes and comments as parts of the values: --raw", err=True)
     return data.values

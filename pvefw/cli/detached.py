@@ -9,9 +9,8 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-import click
-
-from pvefw.host import programs
+from pvefw.cli.streams import say
+from pvefw.host import descriptors, programs
 from pvefw.tasks.upid import Upid
 
 _KILLED = 1
@@ -37,7 +36,7 @@ def run_apart(arguments: Sequence[str]) -> int | None:
         status = process.wait()
         return status if status >= 0 else _KILLED
     process.returncode = 0  # it is meant to outlive us: no warning that it was left alone
-    click.echo(upid)
+    say(upid)
     return 0
 
 
@@ -52,5 +51,6 @@ def leave(upid: Upid) -> None:
     for standard in range(3):
         os.dup2(nowhere, standard)
     os.close(nowhere)
+    descriptors.let_go()
     os.write(int(descriptor), str(upid).encode())
     os.close(int(descriptor))

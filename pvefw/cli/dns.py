@@ -6,6 +6,7 @@ import click
 
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, pass_app
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ProviderError
 
@@ -66,6 +67,6 @@ def cleanup(app: App, forget: str | None) -> None:
         return
     forgotten = cleanup.forget(app.paths, forget)
     for entry in forgotten:
-        click.echo(f"forgotten: {entry}")
+        say(f"forgotten: {entry}")
     if not forgotten:
-        click.echo(f"The journal names no record of {forget}.")
+        say(f"The journal names no record of {forget}.")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import click
 
 from pvefw.cli import tree
+from pvefw.cli.streams import say
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
@@ -70,7 +71,7 @@ class App:
 
     def warn(self, message: str) -> None:
         """Tell of what does not keep the command from its work."""
-        click.echo(f"{self.error_prefix}: warning: {message}", err=True)
+        say(f"{self.error_prefix}: warning: {message}", err=True)
 
     @cached_property
     def paths(self) -> "Paths":
@@ -314,7 +315,7 @@ def _help_of(group: Group) -> click.Command:
             name, inner, rest = found.resolve_command(above, rest)
             found = inner or found
             above = click.Context(found, parent=above, info_name=name)
-        click.echo(found.get_help(above))
+        say(found.get_help(above))
 
     return show
 

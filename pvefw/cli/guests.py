@@ -9,6 +9,7 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pass_app
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core import text
 from pvefw.core.errors import UsageError
@@ -69,10 +70,10 @@ class _Terminal:
     cancelled = False
 
     def log(self, message: str) -> None:
-        click.echo(text.one_line(message), err=True)
+        say(text.one_line(message), err=True)
 
     def warn(self, message: str) -> None:
-        click.echo(text.one_line(f"WARN: {message}"), err=True)
+        say(text.one_line(f"WARN: {message}"), err=True)
 
     def secret(self, value: str) -> None:
         """The guard of the plugin masks it."""
@@ -301,12 +302,12 @@ def install_units(app: App) -> None:
     from pvefw.store import units as has_units
 
     for path in units.install(app.paths):
-        click.echo(f"Wrote {path}")
+        say(f"Wrote {path}")
     if has_units.runs_systemd(app.paths):
-        click.echo(f"Enabled {units.START} and {units.STOP}")
+        say(f"Enabled {units.START} and {units.STOP}")
     for other in units.other_managers(app.paths):
         advice = units.advice(other)
-        click.echo(f"WARN: {other} starts and stops guests, too. Disable it: {advice}", err=True)
+        say(f"WARN: {other} starts and stops guests, too. Disable it: {advice}", err=True)
 
 
 # --- single guests ----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from pvefw.cli.data_option import data_option, raw_option
 from pvefw.cli.data_option import read as read_data
 from pvefw.cli.framework import App, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
 from pvefw.store.kinds import KINDS, Kind
@@ -226,7 +227,7 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
 
 def _warn(instance: "Instance", doubts: Sequence[str]) -> None:
     for doubt in doubts:
-        click.echo(f"WARN: {instance.who}: {doubt}", err=True)
+        say(f"WARN: {instance.who}: {doubt}", err=True)
 
 
 def _row(instance: "Instance") -> dict[str, object]:

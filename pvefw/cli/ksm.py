@@ -6,6 +6,7 @@ import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def status(app: App) -> None:
         show_value(app, found)
         return
     show_value(app, _readable(found))
-    click.echo(f"Note: {merging.NOTE}")
+    say(f"Note: {merging.NOTE}")
 
 
 def _readable(found: dict[str, Any]) -> dict[str, object]:

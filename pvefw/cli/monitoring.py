@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import click
+from pvefw.cli.streams import say
 
 if TYPE_CHECKING:
     from pvefw.cli.status import Part
@@ -31,7 +31,7 @@ def show(parts: "Mapping[str, Part]", now: datetime) -> int:
     said = ", ".join(wrong) or ", ".join(parts)
     line = " ".join(f"PVEFW {_WORDS[status]} - {said}".replace("|", "/").split())
     figures = " ".join(_figures(parts, now))
-    click.echo(f"{line} | {figures}" if figures else line)
+    say(f"{line} | {figures}" if figures else line)
     return status
 
 

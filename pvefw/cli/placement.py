@@ -40,6 +40,7 @@ ON_THE_TREE = frozenset(
         "guest backend list",
         "guest backend remove",
         "guest backend set",
+        "metrics",
         "observer",
         "plugin",
         "renew",

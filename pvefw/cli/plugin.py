@@ -7,6 +7,7 @@ import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.core.families import FAMILIES
 
 plugin = Group("plugin", help="List and check installed plugins.")
@@ -139,9 +140,9 @@ def doctor(app: App) -> None:
     else:
         for one in diagnoses:
             seconds = "" if one.import_seconds is None else f", import {one.import_seconds:.3f} s"
-            click.echo(f"{one.info.who}: {'ok' if one.usable else 'BROKEN'}{seconds}")
+            say(f"{one.info.who}: {'ok' if one.usable else 'BROKEN'}{seconds}")
             for finding in one.findings:
-                click.echo(f"  {finding.severity}: {finding.what}\n    {finding.fix}")
+                say(f"  {finding.severity}: {finding.what}\n    {finding.fix}")
     if not all(one.usable for one in diagnoses):
         sys.exit(1)
 
@@ -171,5 +172,5 @@ def new(family: str, name: str, directory: Path | None, type_: str | None) -> No
     project = scaffold.Project.named(FAMILIES[family], name, type_)
     place = (directory or Path(project.distribution)).absolute()
     written = scaffold.write(project, place)
-    click.echo(f"Wrote {len(written)} files of {project.distribution} into {place}")
-    click.echo("Install it with pip install --editable '.[test]' there, then run pytest.")
+    say(f"Wrote {len(written)} files of {project.distribution} into {place}")
+    say("Install it with pip install --editable '.[test]' there, then run pytest.")

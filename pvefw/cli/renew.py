@@ -3,6 +3,7 @@
 import click
 
 from pvefw.cli.framework import App, Group, pass_app, recover_first
+from pvefw.cli.streams import say
 
 
 @click.group("renew", cls=Group, invoke_without_command=True)
@@ -13,11 +14,15 @@ def renew(ctx: click.Context, dry_run: bool) -> int | None:
     if ctx.invoked_subcommand:
         return None
     from pvefw.certs import renew as renewing
+    from pvefw.certs import timer
     from pvefw.host.clock import SystemClock
 
     app = ctx.ensure_object(App)
     recover_first(app)
-    good = renewing.run(app.paths, click.echo, click.echo, SystemClock(), dry_run=dry_run)
+    if timer.hand_over(app.paths):
+        say("Scripts may be needed: pvefw-renew-scripts.service renews.")
+        return 0
+    good = renewing.run(app.paths, say, say, SystemClock(), dry_run=dry_run)
     return 0 if good else 1
 
 
@@ -30,4 +35,4 @@ def install_timer(app: App, cron: bool | None) -> None:
     """Run `pvefw renew` automatically, four times a day."""
     from pvefw.certs import timer
 
-    timer.install(app.paths, click.echo, cron=cron)
+    timer.install(app.paths, say, cron=cron)

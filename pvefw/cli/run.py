@@ -10,7 +10,7 @@ import click
 
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
-from pvefw.cli.streams import leave_standard_output
+from pvefw.cli.streams import leave_standard_output, say
 from pvefw.core import text
 from pvefw.core.errors import Cancelled, PvefwError
 from pvefw.host import signals
@@ -55,7 +55,7 @@ def guarded(app: App, work: Callable[[], object]) -> int:
     try:
         status = work()
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        say(error.format_message(), err=True)
         return WRONG_USE
     except click.UsageError as error:
         return _wrong_use(app, error)
@@ -63,7 +63,7 @@ def guarded(app: App, work: Callable[[], object]) -> int:
         _explain(app, error)
         return error.exit_status
     except (Cancelled, KeyboardInterrupt, click.Abort):
-        click.echo(f"{app.error_prefix}: interrupted", err=True)
+        say(f"{app.error_prefix}: interrupted", err=True)
         return FAILED
     except BrokenPipeError:
         leave_standard_output()  # who reads our output has left
@@ -102,8 +102,8 @@ def _wrong_use(app: App, error: click.UsageError) -> int:
     from pvefw.cli import wrong_use
 
     said, hint = wrong_use.explain(app, error)
-    click.echo(text.one_line(said), err=True)
-    click.echo(textwrap.indent(text.lines(hint), "  "), err=True)
+    say(text.one_line(said), err=True)
+    say(textwrap.indent(text.lines(hint), "  "), err=True)
     return WRONG_USE
 
 
@@ -113,14 +113,14 @@ def _explain(app: App, error: PvefwError) -> None:
     from pvefw.core import masking
 
     said = masking.redact_known(error.message)
-    click.echo(f"{app.error_prefix}: {said}", err=True)
+    say(f"{app.error_prefix}: {said}", err=True)
     if error.hint:
-        click.echo(textwrap.indent(masking.redact_known(error.hint), "  "), err=True)
+        say(textwrap.indent(masking.redact_known(error.hint), "  "), err=True)
     if app.debug:
         import traceback
 
         trace = "".join(traceback.format_exception(error))
-        click.echo(text.lines(masking.redact_known(trace)), err=True)
+        say(text.lines(masking.redact_known(trace)), err=True)
 
 
 def _as_explained(error: OSError) -> PvefwError:

@@ -121,8 +121,8 @@ def _records(paths: "Paths", now: datetime) -> Part:
 def _tasks(paths: "Paths", now: datetime) -> Part:
     from pvefw.tasks import history
 
-    since = int(now.timestamp()) - _DAY
-    wanted = history.Filter(source="all", errors=True, since=since)
+    this = int(now.timestamp())  # what lies further in the future began while the clock was ahead
+    wanted = history.Filter(source="all", errors=True, since=this - _DAY, until=this + _DAY)
     notes: list[str] = []
     failed = history.tasks(paths, wanted, limit=100, note=notes.append)
     running = history.tasks(

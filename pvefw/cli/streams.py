@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Callable
 from typing import NoReturn
 
 
@@ -17,6 +18,21 @@ def open_standard_streams() -> None:
             setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8", closefd=False))
 
 
+def say(message: object = "", *, err: bool = False, nl: bool = True) -> None:
+    """Print for people: without what a terminal obeys, and without the secrets of plugins in use.
+
+    Everything that others may have had a hand in is printed by this, or by what :mod:`pvefw.cli.output`
+    makes tables and JSON with.
+
+    :raises OSError: it cannot be written.
+    """
+    import click
+
+    from pvefw.core import masking, text
+
+    click.echo(text.lines(masking.redact_known(str(message))), err=err, nl=nl)
+
+
 def leave_standard_output() -> None:
     """Print to nobody from now on. Python itself would complain once more when it flushes at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -24,6 +40,16 @@ def leave_standard_output() -> None:
         os.dup2(nowhere, sys.stdout.fileno())
     except ValueError:  # a plugin has closed it
         sys.stdout = os.fdopen(nowhere, "w", encoding="utf-8")
+
+
+def carry_out(command: Callable[[], int]) -> NoReturn:
+    """Do what a console script is for, and end the process with the exit status that comes back."""
+    from pvefw.host import descriptors, memory
+
+    open_standard_streams()
+    descriptors.keep()
+    memory.keep_private()
+    leave(command())
 
 
 def leave(status: int) -> NoReturn:

@@ -11,6 +11,7 @@ from pvefw.cli import candidates, watching
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.moments import Moment
 from pvefw.cli.output import ago, duration, on_terminal, show_rows, show_value
+from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core import text
 from pvefw.core.errors import PvefwError, UsageError
@@ -120,7 +121,7 @@ def _states(listed: str | None) -> frozenset[str]:
 
 
 def _note(text: str) -> None:
-    click.echo(text, err=True)
+    say(text, err=True)
 
 
 def _times(app: App, entry: "Entry") -> dict[str, str]:
@@ -160,7 +161,7 @@ def log(app: App, /, upid: str, start: int, limit: int, follow: bool) -> None:
         show_rows(app, [{"n": n, "t": line} for n, line in enumerate(lines, start + 1)], [])
         return
     for line in lines:
-        click.echo(text.one_line(line))
+        say(text.one_line(line))
 
 
 @task.command()
@@ -177,7 +178,7 @@ def stop(app: App, upid: str) -> None:
             f"task stop: {upid}: the task is still cleaning up",
             hint=f"See how far it is: pvefw task log --follow {upid}",
         )
-    click.echo(f"The task has ended: {text.one_line(found.status or history.state(found).lower())}")
+    say(f"The task has ended: {text.one_line(found.status or history.state(found).lower())}")
 
 
 @task.command()
@@ -212,7 +213,7 @@ def index_(app: App, rebuild: bool) -> None:
     from pvefw.tasks import archive
 
     count = archive.bring_up_to_date(app.paths, rebuild=rebuild)
-    click.echo(f"{count} ended tasks are in the index.")
+    say(f"{count} ended tasks are in the index.")
 
 
 @task.command()
@@ -225,7 +226,7 @@ def prune(app: App, dry_run: bool) -> None:
 
     now = SystemClock().now()
     if dry_run:
-        click.echo(f"{retention.prune(app.paths, now, dry_run=True)} tasks would be removed.")
+        say(f"{retention.prune(app.paths, now, dry_run=True)} tasks would be removed.")
         return
 
     def work(running: "Task") -> None:

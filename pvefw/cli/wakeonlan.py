@@ -4,6 +4,7 @@ import click
 
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, pass_app
+from pvefw.cli.streams import say
 from pvefw.core.errors import PvefwError
 
 _WEB_INTERFACE = 8006
@@ -39,7 +40,7 @@ def wakeonlan(
     host = "" if seconds is None else address or nodes.address(app.paths, target)
     waking.send(call)
     through = f" through {call.interface}" if call.interface else ""
-    click.echo(f"Wake-on-LAN packet for {target} ({call.mac}) sent to {call.broadcast}{through}")
+    say(f"Wake-on-LAN packet for {target} ({call.mac}) sent to {call.broadcast}{through}")
     if seconds is None:
         return
     took = waking.wait(host, port, seconds, SystemClock())
@@ -48,4 +49,4 @@ def wakeonlan(
             f"wakeonlan: {target}: no answer from {host} port {port} within {seconds} seconds",
             hint="See whether its firmware allows waking, and whether the packet reaches its network.",
         )
-    click.echo(f"{target} answers on {host} port {port} after {took:.1f} s")
+    say(f"{target} answers on {host} port {port} after {took:.1f} s")

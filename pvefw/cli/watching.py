@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import click
 
+from pvefw.cli.streams import say
 from pvefw.core.errors import UsageError
 from pvefw.host.clock import Clock, SystemClock
 
@@ -43,4 +44,4 @@ def repeat(seconds: int, show: Callable[[], object], clock: Clock | None = None)
             show()
             clock.wait(never, seconds)
     except KeyboardInterrupt:
-        click.echo()
+        say()

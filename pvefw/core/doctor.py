@@ -6,6 +6,8 @@ The child is this module run as a program: it loads one plugin and prints what i
 import json
 import os
 import re
+import resource
+import signal
 import sys
 import time
 from collections import Counter
@@ -21,9 +23,11 @@ from pvefw.core import binding, families, finding, settings
 from pvefw.core.errors import PluginError, ProgramError, PvefwError
 from pvefw.core.families import DNS, DNS_CATALOG, Family
 from pvefw.core.finding import PluginInfo
-from pvefw.host import programs
+from pvefw.host import descriptors, programs
 
 CHILD_SECONDS = 30.0
+_MEMORY = 4 << 30
+"""Bytes of address space that an import may take."""
 SLOW_SECONDS = 1.0
 """An import that takes longer is worth a word: whoever uses the plugin waits for it."""
 _SECRET_WORDS = (
@@ -122,26 +126,51 @@ def examine(info: PluginInfo) -> Diagnosis:
         return Diagnosis(info, findings, None)
     try:
         report, _ = _in_child(info)
-    except (ProgramError, ValueError, LookupError) as error:
+    except (ProgramError, *_NO_REPORT) as error:
         why = str(error) if isinstance(error, ProgramError) else "it ends the whole process"
         gone = Finding("error", f"its import does not end well: {why}", _fix(info))
         return Diagnosis(info, [*findings, gone], None)
-    findings += [Finding(**one) for one in report["findings"]]
-    seconds = report["import_seconds"]
+    findings += report.findings
+    seconds = report.import_seconds
     if seconds is not None and seconds > SLOW_SECONDS:
         findings.append(_slow(info, seconds))
-    return Diagnosis(info, findings, seconds, report["providers"])
+    return Diagnosis(info, findings, seconds, report.providers)
 
 
-def _in_child(info: PluginInfo, *options: str) -> tuple[dict[str, Any], str]:
+@dataclass(frozen=True)
+class _Report:
+    """What a child found."""
+
+    findings: Sequence[Finding]
+    import_seconds: float | None
+    providers: Sequence[str]
+
+    @classmethod
+    def read(cls, line: str) -> "_Report":
+        """The report in a line that the child printed, or what the plugin printed in its place.
+
+        :raises Exception: one of :data:`_NO_REPORT`.
+        """
+        said = json.loads(line)
+        found = [Finding(**{key: str(one[key]) for key in _FINDING}) for one in said["findings"]]
+        seconds = said["import_seconds"]
+        providers = [str(one) for one in said["providers"]]
+        return cls(found, None if seconds is None else float(seconds), providers)
+
+
+_FINDING = ("severity", "what", "fix")
+_NO_REPORT = (ValueError, LookupError, TypeError, AttributeError, RecursionError, OverflowError)
+"""What a line that is no report raises."""
+
+
+def _in_child(info: PluginInfo, *options: str) -> tuple[_Report, str]:
     """What the child reports, and what it wrote to standard error."""
     done = programs.run(
         [sys.executable, *options, "-m", "pvefw.core.doctor", info.family.name, info.name],
         env=_child_environment(),
         timeout=CHILD_SECONDS,
     )
-    report: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return report, done.stderr
+    return _Report.read(done.stdout.splitlines()[-1]), done.stderr
 
 
 def _slow(info: PluginInfo, seconds: float) -> Finding:
@@ -149,7 +178,7 @@ def _slow(info: PluginInfo, seconds: float) -> Finding:
     fix = "Import what is slow inside the hooks that need it."
     try:
         _, said = _in_child(info, "-X", "importtime")
-    except (ProgramError, ValueError, LookupError):
+    except (ProgramError, *_NO_REPORT):
         return Finding("warning", f"its import takes {seconds:.1f} s", fix)
     own = Counter[str]()
     for microseconds, module in _IMPORT_TIME.findall(said):
@@ -202,6 +231,8 @@ def _child(family_name: str, name: str) -> None:
         if event in _TROUBLE:
             trouble.append(_TROUBLE[event].format(*arguments))
 
+    _bound()
+    descriptors.keep()
     info = finding.find(families.FAMILIES[family_name], name)
     findings: list[Finding] = []
     seconds = None
@@ -229,7 +260,16 @@ def _child(family_name: str, name: str) -> None:
     sys.stdout.write(f"\n{json.dumps(report)}\n")
     sys.stdout.flush()
     sys.stderr.flush()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.killpg(0, signal.SIGTERM)  # programs that an import has started
     os._exit(0)  # threads that an import left behind must not keep the child
+
+
+def _bound() -> None:
+    """Limits for what is examined: a plugin that wants everything does not get it."""
+    for limit, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CORE, 0)):
+        hard = resource.getrlimit(limit)[1]
+        resource.setrlimit(limit, (most if hard < 0 else min(most, hard), hard))
 
 
 def _providers(info: PluginInfo) -> list[str]:

@@ -206,7 +206,7 @@ class AnswersDisplaced(ProviderError):
 
     def __init__(self, message: str, *, hint: str = "", seconds: float = 0.0) -> None:
         super().__init__(message, hint=hint)
-        self.seconds = seconds
+        self.seconds = _time(seconds) or 0.0
 
 
 class Unavailable(ProviderError):

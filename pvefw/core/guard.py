@@ -4,6 +4,7 @@ Whatever a hook raises becomes an error of pvefw's, with the plugin's name and w
 """
 
 import contextlib
+import math
 import os
 import threading
 import traceback
@@ -14,16 +15,34 @@ from types import NoneType, UnionType
 from typing import Any, NoReturn
 
 from pvefw.core import causes, masking, text, trace
-from pvefw.core.errors import Cancelled, PluginFailed, PluginTimeout, ProviderError, PvefwError
+from pvefw.core.errors import (
+    Cancelled,
+    PluginFailed,
+    PluginTimeout,
+    ProviderError,
+    PvefwError,
+    UsageError,
+)
 from pvefw.core.families import Family
 from pvefw.core.model import Task
-from pvefw.host import concurrency
+from pvefw.host import concurrency, descriptors
 
 
 def time_limit(seconds: float | None) -> float | None:
-    """``PVEFW_PLUGIN_TIMEOUT`` (seconds) shortens every limit, for impatient tests and operators."""
-    shorter = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
-    return min(float(shorter), seconds or float(shorter)) if shorter else seconds
+    """``PVEFW_PLUGIN_TIMEOUT`` (seconds) shortens every limit, for impatient tests and operators.
+
+    :raises UsageError: it is no number of seconds.
+    """
+    said = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
+    if not said:
+        return seconds
+    try:
+        shorter = float(said)
+    except ValueError:
+        shorter = math.nan
+    if not 0 < shorter < math.inf:
+        raise UsageError(f"PVEFW_PLUGIN_TIMEOUT: '{said}' is no number of seconds")
+    return min(shorter, seconds or shorter)
 
 
 def said(error: BaseException) -> str:
@@ -97,6 +116,8 @@ class Guard:
             ) from error
         except BaseException as error:  # noqa: BLE001 - SystemExit of a plugin is its failure, too
             self._explain(hook, error)
+        finally:
+            descriptors.restore()  # it may have closed what is everybody's
         return self._checked(hook, result)
 
     def _explain(self, hook: str, error: BaseException) -> NoReturn:
@@ -127,7 +148,7 @@ class Guard:
         kind = typing.get_type_hints(getattr(self._family.spec, hook))["return"]
         if not _fits(result, kind):
             raise PluginFailed(
-                f"{self._name}: {hook} returned {self._redacted(repr(result))[:80]}, "
+                f"{self._name}: {hook} returned {self._redacted(text.shown(result))[:80]}, "
                 f"its contract says {_kind_name(kind)}",
                 plugin=self._name,
                 hint="A hook returns that or raises a ProviderError; see the hook reference.",

@@ -47,6 +47,14 @@ def of(error: BaseException) -> str:
         return f"(its text cannot be had: {type(again).__name__})"
 
 
+def shown(value: object) -> str:
+    """What stands for a value. Its text is made by foreign code, which may fail in turn."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001 - whatever foreign code raises
+        return f"<{type(value).__name__}, whose repr() raises {type(error).__name__}>"
+
+
 def _visible(said: str) -> str:
     if said.isprintable():
         return said

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pvefw.core import text
 from pvefw.host.clock import SystemClock
 
 _LONGEST = 2000
@@ -66,8 +67,8 @@ class Call:
         """A value on one line, without secrets; a task, which is always the same, as dots."""
         if name == "task":
             return "…"
-        text = self._redact(repr(value))
-        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
+        said = text.one_line(self._redact(text.shown(value)))
+        return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}… ({len(said)} characters)"
 
 
 def _write(line: str) -> None:

@@ -8,9 +8,9 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pvefw.core import causes
@@ -77,10 +77,10 @@ class Journal:
             return None
         try:
             said = files.parse_json(data)
-            entries = [Entry(**one) for one in said["entries"]]
-            created = datetime.fromisoformat(said["created"])
+            entries = [_entry(one) for one in said["entries"]]
+            created = datetime.fromisoformat(said["created"]).astimezone(UTC)
             return cls(path, int(said["pid"]), int(said["pstart"]), created, entries)
-        except (ValueError, KeyError, TypeError) as error:
+        except files.DAMAGED as error:
             raise ConfigError(
                 f"{path}: this journal of DNS records is damaged: {causes.damage(error)}",
                 hint="Look for TXT records named _acme-challenge by hand, then remove the file.",
@@ -119,6 +119,17 @@ class Journal:
             "entries": [asdict(one) for one in self._entries],
         }
         files.replace(self.path, json.dumps(said, indent=1).encode(), private=True)
+
+
+def _entry(said: Mapping[str, str]) -> Entry:
+    """An entry as it was kept.
+
+    :raises TypeError: a field is missing, or is not a text.
+    """
+    found = Entry(**said)
+    if not all(isinstance(one, str) for one in vars(found).values()):
+        raise TypeError("a field of an entry is not a text")
+    return found
 
 
 def files_of(paths: Paths) -> list[Path]:

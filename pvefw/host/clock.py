@@ -2,8 +2,11 @@
 
 import threading
 from datetime import UTC, datetime
+from math import isnan
 from time import monotonic
 from typing import Protocol
+
+_LONGEST = 366 * 86400.0
 
 
 class Clock(Protocol):
@@ -29,4 +32,5 @@ class SystemClock:
         return monotonic()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        return event.wait(max(seconds, 0.0))
+        # others say how long: what is no number, or is endless, must not come out as a fault of ours
+        return event.wait(min(max(seconds, 0.0), _LONGEST) if not isnan(seconds) else 0.0)

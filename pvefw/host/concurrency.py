@@ -7,6 +7,7 @@ from time import monotonic
 from typing import TypeVar
 
 from pvefw.core.errors import Cancelled
+from pvefw.host import descriptors
 
 _Result = TypeVar("_Result")
 
@@ -51,6 +52,7 @@ def call_within(
         except BaseException as error:  # noqa: BLE001 - handed to the caller as it is
             failure.append(error)
         finally:
+            descriptors.restore()  # it may have closed what is everybody's
             done.set()
 
     thread = threading.Thread(target=target, name=name, daemon=True)

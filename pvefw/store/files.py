@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pvefw.core.errors import DigestMismatch, NoQuorum, NotFound, StoreError
-from pvefw.host import foreign, processes
+from pvefw.host import foreign, processes, reading
 from pvefw.host.durable import (
     create_file,
     make_directory,
@@ -29,6 +29,9 @@ _ABANDONED = 300.0
 """Seconds after which nobody is still writing a small file."""
 _LEFT = re.compile(r"\.(?P<path>.+)\.tmp\.(?:(?P<by>[0-9a-f]{8}-[0-9]+-[0-9]+)-)?[0-9a-f]{8}")
 """The names of unfinished files: whose successor, and by which process."""
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError)
+"""What is raised by whoever makes something of JSON that is not as we wrote it: something is missing, of
+another type, or out of range."""
 
 
 def read(path: Path) -> bytes:
@@ -43,13 +46,25 @@ def read(path: Path) -> bytes:
     return data
 
 
-def read_if_exists(path: Path) -> bytes | None:
-    """A file's content, or ``None`` where there is no such file.
+def read_given(path: Path) -> bytes:
+    """The content of a file that the user has named; a pipe may be meant.
 
+    :raises NotFound: there is no such file.
     :raises StoreError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return path.read_bytes() if path.is_fifo() else read(path)
+    except OSError as error:
+        raise failed("read", path, error) from error
+
+
+def read_if_exists(path: Path) -> bytes | None:
+    """A file's content, or ``None`` where there is no such file.
+
+    :raises StoreError: it cannot be read, is no regular file, or has more than 64 MiB.
+    """
+    try:
+        return reading.whole(path)
     except (FileNotFoundError, NotADirectoryError):
         pmxcfs.check(path)
         return None

@@ -163,7 +163,21 @@ def _holder(descriptor: int, name: str) -> Locked:
     who = (
         f"process {pid} ({command})" if command else f"process {pid}" if pid else "another process"
     )
+    if _is_stopped(pid):
+        return Locked(
+            f"{name}: {who} has locked this, and was stopped",
+            hint=f"Let it go on: kill -CONT {pid}. Or end it: kill -KILL {pid}",
+        )
     return Locked(f"{name}: {who} has locked this", hint="Wait until it is done, then try again.")
+
+
+def _is_stopped(pid: str) -> bool:
+    """Whether a process was stopped, by SIGSTOP or a debugger: proc_pid_stat(5)."""
+    try:
+        said = Path(f"/proc/{int(pid)}/stat").read_bytes()
+    except (OSError, ValueError):
+        return False
+    return said.rpartition(b") ")[2][:1] in (b"T", b"t")
 
 
 def _holder_by_kernel(descriptor: int) -> str:

@@ -5,8 +5,8 @@ challenge, when to publish again, and with what a record that was published is f
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pvefw.core import causes
@@ -46,13 +46,25 @@ def load(paths: Paths) -> Sequence[Kept]:
     if data is None:
         return ()
     try:
-        said: Any = json.loads(data)
-        return tuple(Kept(**one) for one in said["records"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return tuple(_kept(one) for one in files.parse_json(data)["records"])
+    except files.DAMAGED as error:
         raise ConfigError(
             f"{paths.persistent_records}: this cannot be read: {causes.damage(error)}",
             hint="Delete it, then: pvefw acme persist check DOMAIN",
         ) from error
+
+
+def _kept(said: Mapping[str, Any]) -> Kept:
+    """A record as it was kept.
+
+    :raises TypeError: a field is missing, or of another type.
+    """
+    found = Kept(**said)
+    texts = (getattr(found, one.name) for one in fields(found) if one.type is str)
+    numbers = isinstance(found.until, int | float) and isinstance(found.wildcard, bool)
+    if not numbers or not all(isinstance(one, str) for one in texts):
+        raise TypeError("a value is of another type")
+    return found
 
 
 def keep(paths: Paths, record: Kept) -> None:

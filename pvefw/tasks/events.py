@@ -1,9 +1,11 @@
 """Tells observers what happened: each is bound and called alone, none can stop the work."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 from pvefw import instances
+from pvefw.core import masking, text
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import RenewalsEvent, Task, TaskEvent
 from pvefw.instances import Instance
@@ -47,6 +49,25 @@ def tell_renewals(node: Node, event: RenewalsEvent) -> Sequence[Failure]:
     return list(_tell(node, "on_renewals", event=event))
 
 
+def readable(event: Any) -> Any:
+    """An event as it may stand in mails, logs and variables: each text of others on one line, bounded.
+
+    An authority, a provider, an ESP or a guest has a hand in what an event says.
+    """
+    match event:
+        case str() if type(event) is str:
+            return text.one_line(masking.redact_known(event))
+        case Mapping():
+            return {readable(key): readable(one) for key, one in event.items()}
+        case list() | tuple():
+            return type(event)(readable(one) for one in event)
+    if is_dataclass(event) and not isinstance(event, type):
+        return replace(
+            event, **{one.name: readable(getattr(event, one.name)) for one in fields(event)}
+        )
+    return event
+
+
 def call(node: Node, observer: Instance, hook: str, **arguments: object) -> bool:
     """Call one hook of one observer.
 
@@ -56,7 +77,8 @@ def call(node: Node, observer: Instance, hook: str, **arguments: object) -> bool
     bound = instances.bind(node, observer)
     if hook not in bound.implemented:
         return False
-    getattr(bound.hooks, hook)(**arguments)
+    said = {name: readable(one) if name == "event" else one for name, one in arguments.items()}
+    getattr(bound.hooks, hook)(**said)
     return True
 
 

@@ -4,10 +4,12 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from io import TextIOWrapper
 from itertools import islice
 from typing import TextIO
 
 from pvefw.core.errors import NotFound
+from pvefw.host import reading
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, registry
@@ -169,15 +171,12 @@ def _says(paths: Paths, text: bytes, entry: Entry) -> bool:
     path = entry.upid.log_path(paths)
     before = b""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            while piece := os.read(descriptor, _PIECE):
+        with reading.opened(path) as file:
+            while piece := file.read1(_PIECE):
                 piece = before + piece
                 if text in piece:
                     return True
                 before = piece[max(len(piece) - len(text) + 1, 0) :]
-        finally:
-            os.close(descriptor)
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -211,7 +210,7 @@ def open_log(paths: Paths, upid: Upid) -> TextIO:
     """
     path = upid.log_path(paths)
     try:
-        return path.open(encoding="utf-8", errors="replace", newline="\n")
+        return TextIOWrapper(reading.opened(path), encoding="utf-8", errors="replace", newline="\n")
     except FileNotFoundError as error:
         raise _unknown(paths, upid, "there is no log of this task on this node") from error
     except OSError as error:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from pvefw.host import reading
+
 _FIRST, _MOST = 1 << 14, 1 << 20
 """Bytes at the end of the index: so many at first, then more while too few match."""
 
@@ -34,7 +36,7 @@ def _is_so(word: str, prefix: str) -> bool:
 def _tail(path: Path, size: int) -> tuple[str, bool]:
     """The last lines of a file, and whether these are all."""
     try:
-        with path.open("rb") as file:
+        with reading.opened(path) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(end - size, 0))
             data = file.read(size)

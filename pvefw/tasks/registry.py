@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pvefw.host import foreign
+from pvefw.host import foreign, reading
 from pvefw.host.durable import make_directory
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
@@ -98,8 +98,8 @@ def raw_lines(path: Path) -> Iterator[bytes]:
     :raises StoreError: it cannot be read.
     """
     try:
-        with path.open("rb") as file:
-            yield from file
+        with reading.opened(path) as file:
+            yield from reading.lines(file)
     except FileNotFoundError:
         return
     except OSError as error:
@@ -157,7 +157,7 @@ def settled(paths: Paths, entry: Entry) -> Entry:
 def _last_status(log: Path) -> str:
     """How a task ended, by the last line of its log."""
     try:
-        with log.open("rb") as file:
+        with reading.opened(log) as file:
             file.seek(max(file.seek(0, os.SEEK_END) - _TAIL, 0))
             last = file.read().decode(errors="replace").rstrip("\n").rpartition("\n")[2]
     except OSError:
@@ -213,15 +213,9 @@ def _write_active(paths: Paths, entries: list[Entry]) -> None:
 
 
 def _entries(path: Path, form: re.Pattern[str]) -> Iterator[Entry]:
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
-            for line in file:
-                if match := form.fullmatch(line.rstrip("\n")):
-                    yield entry(match)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise files.failed("read", path, error) from error
+    for line in raw_lines(path):
+        if match := form.fullmatch(line.decode(errors="replace").rstrip("\n")):
+            yield entry(match)
 
 
 def entry(match: re.Match[str]) -> Entry:

@@ -139,10 +139,9 @@ def _ended(paths: Paths) -> Iterator[tuple[bytes, int]]:
 
 def _finish(paths: Paths) -> None:
     """Do what is written down; who calls holds the lock of the lists."""
-    data = files.read_if_exists(paths.task_removals)
-    if data is None:
+    if not files.exists(paths.task_removals):
         return
-    upids = set(data.split(b"\n"))
+    upids = {line.rstrip(b"\n") for line in registry.raw_lines(paths.task_removals)}
     registry.remove(paths, upids)
     files.remove_all(_logs(paths, upids))
     files.remove(paths.task_removals)

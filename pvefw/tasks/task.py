@@ -25,7 +25,9 @@ from pvefw.tasks.upid import Upid, process_start, safe_id
 
 Echo = Callable[[str], None]
 INTERRUPTED = "interrupted by signal"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOTHING_KEPT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""The disk is full, broken, or was mounted read-only because it is broken: guests are to be stopped all
+the same."""
 _LONGEST_STATUS = 1000
 """Characters: Proxmox VE looks for the last line of a log in its last 4096 bytes."""
 
@@ -90,12 +92,13 @@ def run_task(
     Ctrl-C, SIGTERM and SIGHUP raise :class:`Cancelled` in the main thread, once: clean-up that follows is
     not interrupted again. When the task has ended, the observers are told.
 
-    A full disk does not stop the work: the terminal says that the log is lost.
+    A disk that is full, broken or read-only does not stop the work: the terminal says that the log is
+    lost.
 
     :param type_: the task's type: ``acmenewcert``.
     :param id_: what it is about, where that is one thing: a VMID, an account.
     :param echo: gets every line of the log as it is written.
-    :raises StoreError: the task cannot be entered, for another reason than a full disk.
+    :raises StoreError: the task cannot be entered, for another reason than such a disk.
     """
     clock = clock or SystemClock()
     upid = _new_upid(paths, type_, safe_id(id_), user, clock)
@@ -103,7 +106,7 @@ def run_task(
     task = RunningTask(upid, log, clock)
     heard: set[str] = set()
     with _observed(paths, task, log, heard), contextlib.closing(log):
-        with log.going_on_when_full():
+        with log.going_on_without():
             registry.begin(paths, upid)
         again = partial(task.log, "Still cleaning up, please wait")
         with (
@@ -138,7 +141,7 @@ def _recorded(paths: Paths, task: RunningTask, log: "_Log", clock: Clock) -> Ite
         log.end(status)
         end = int(clock.now().timestamp())
         task.ended = Entry(task.upid, end, status)
-        with log.going_on_when_full():
+        with log.going_on_without():
             registry.finish(paths, task.upid, end, status)
 
 
@@ -197,7 +200,7 @@ class _Log:
         self._closed = False
         self._broken = False
         self._told = False
-        with self.going_on_when_full():
+        with self.going_on_without():
             self._descriptor = _create(path)
 
     def write(self, message: str) -> None:
@@ -217,13 +220,13 @@ class _Log:
                 self._echo = None
 
     @contextlib.contextmanager
-    def going_on_when_full(self) -> Iterator[None]:
-        """Let the body fail because the disk is full; the terminal says so once."""
+    def going_on_without(self) -> Iterator[None]:
+        """Let the body fail because the disk takes nothing; the terminal says so once."""
         try:
             yield
         except StoreError as error:
             cause = error.__cause__
-            if not isinstance(cause, OSError) or cause.errno not in _FULL:
+            if not isinstance(cause, OSError) or cause.errno not in _NOTHING_KEPT:
                 raise
             self._lost(error.message)
 

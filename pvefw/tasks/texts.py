@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pvefw.host import reading
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import registry
@@ -108,12 +109,11 @@ def opened(paths: Paths) -> Iterator[list[Text]]:
 
 def _open(stack: contextlib.ExitStack, path: Path, rank: int) -> Text | None:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = stack.enter_context(reading.opened(path)).fileno()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise files.failed("read", path, error) from error
-    stack.callback(os.close, descriptor)
     stat = os.fstat(descriptor)
     inode = stat.st_ino & LARGEST  # some file systems use all 64 bits
     return Text(rank, path, descriptor, stat.st_dev, inode, stat.st_size)

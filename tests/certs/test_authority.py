@@ -178,7 +178,8 @@ def test_units_that_systemd_takes(paths, task, tmp_path):
     timer.install(paths, task.log, cron=False)
     units = sorted(paths.below("etc/systemd/system").iterdir())
     assert [one.name for one in units] == [
-        *["pvefw-recover.service", "pvefw-renew.service", "pvefw-renew.timer"]
+        *["pvefw-recover.service", "pvefw-renew-scripts.service"],
+        *["pvefw-renew.service", "pvefw-renew.timer"],
     ]
     done = subprocess.run(
         ["systemd-analyze", "verify", *map(str, units)],

@@ -82,6 +82,9 @@ def install(paths, age=0):
     paths.proxy_certificate.write_bytes(pem)
     paths.node_config().write_text("acmedomain0: pve1.example\n")
     timers.install(paths, lambda _said: None, cron=True)
+    program = paths.below(units.program().split()[0].lstrip("/"))
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.touch()
 
 
 def test_a_certificate_and_when_it_is_renewed(paths, parts):

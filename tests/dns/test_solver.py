@@ -189,7 +189,7 @@ def test_a_poisoned_resolver_does_not_matter_to_who_knows_the_zones(world, paths
     nobody = Resolver([Server(world.closed, world.port)])
     solver = DnsSolver(paths, [world.route("p.example.test", plugin, delay=0.3)], nobody)
     solver.challenge_present(challenges=[challenge("p.example.test")], task=task)
-    assert "given 0.3 seconds: DNS: SOA of p.example.test. cannot be looked up" in task.text
+    assert "waiting 0.3 s instead: DNS: SOA of p.example.test. cannot be looked up" in task.text
     solver.challenge_cleanup(challenges=[challenge("p.example.test")], task=task)
     without = DnsSolver(paths, [world.route("p.example.test", ServerZones(world.primary))], nobody)
     with pytest.raises(Unavailable):

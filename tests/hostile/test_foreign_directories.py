@@ -158,7 +158,7 @@ def test_a_lock_of_the_task_list_that_is_kept_is_named_with_its_keeper(paths, mo
     monkeypatch.setattr(registry, "_PATIENCE", 0.2)
     with (
         registry.locked(paths),
-        pytest.raises(PvefwError, match=f"task list: process {os.getpid()} .* is at work"),
+        pytest.raises(PvefwError, match=f"task list: process {os.getpid()} .* has locked this"),
         registry.locked(paths),
     ):
         pass

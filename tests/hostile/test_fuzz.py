@@ -4,6 +4,7 @@
 tried again by every run of the tests.
 """
 
+import contextlib
 import hashlib
 import os
 import time
@@ -15,16 +16,21 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from pvefw.acme.answers import Response, problem_in
-from pvefw.certs import bindings, chain
+from pvefw.acme import client, renewal_info
+from pvefw.acme.answers import Response, problem_in, problem_of
+from pvefw.boot import records
+from pvefw.certs import bindings, chain, install, renewal
+from pvefw.core import doctor
 from pvefw.core import settings as plugin_settings
 from pvefw.core.errors import PvefwError
-from pvefw.store import files, node_config
+from pvefw.dns import journal
+from pvefw.store import accounts, files, guest_notes, node_config, nodes, persistent_records
+from pvefw.store.paths import Paths
 from pvefw.store.section_config import SectionConfig
 from pvefw.tasks import registry
 from pvefw.tasks.upid import Upid
 from pvefw_acme_dns_generic import script_info
-from pvefw_bootloader_grub import cmdline, grubenv
+from pvefw_bootloader_grub import cmdline, grubenv, menu, script
 from pvefw_bootloader_systemd import entries
 
 CORPUS = Path(__file__).parent / "corpus"
@@ -60,7 +66,61 @@ def with_file(parse):
     return target
 
 
+def acme_objects(data):
+    """Every object of an authority, as JSON or in the place of each of its values."""
+    answer = Response(200, {"Content-Type": "application/json"}, data, "https://ca.test/x")
+    said = answer.json()
+    for parse in (
+        lambda: client._order(answer, answer.url),
+        lambda: client._authorization(said, answer.url),
+        lambda: renewal_info.parse(said, answer.url, None),
+        lambda: problem_of(said, answer.url),
+    ):
+        with contextlib.suppress(PvefwError):
+            parse()
+
+
+def grub_menu(data):
+    found = menu.parse(words(data))
+    list(found.kernels())
+    found.find(found.default)
+
+
+def state(parse):
+    """A target for what is kept in a file of a node's."""
+
+    def target(data, folder):
+        paths = Paths(folder, "pve1")
+        return parse(paths, data)
+
+    return target
+
+
+def kept_in(where, load):
+    def parse(paths, data):
+        path = where(paths)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        load(paths)
+
+    return state(parse)
+
+
 TARGETS = {
+    "acme-objects": acme_objects,
+    "account": kept_in(lambda paths: paths.acme_dir / "x", lambda paths: accounts.load(paths, "x")),
+    "journal": kept_in(lambda paths: paths.dns_journals / "x.json", journal.load_all),
+    "persistent-records": kept_in(lambda paths: paths.persistent_records, persistent_records.load),
+    "renewal-state": kept_in(lambda paths: paths.renewal_state, renewal.records),
+    "installation": kept_in(lambda paths: paths.install_intent, install.recover),
+    "esp-record": kept_in(
+        lambda paths: paths.boot_state / "esp-AAAA.json", lambda paths: records.load(paths, "AAAA")
+    ),
+    "guest-list": kept_in(lambda paths: paths.vmlist, guest_notes.read),
+    "members": kept_in(lambda paths: paths.members, lambda paths: nodes._member(paths, "pve1")),
+    "task-last-line": with_file(registry._last_status),
+    "grub-menu": grub_menu,
+    "doctor-report": lambda data: doctor._Report.read(words(data)),
     "section-config": sections,
     "node-config": lambda data: node_config.NodeConfig.parse(data, "x").values,
     "property-string": lambda data: node_config.parse_property_string(words(data), "a"),
@@ -83,6 +143,8 @@ TARGETS = {
     "state-file": with_file(files.read_object),
 }
 EXPECTED = {
+    "doctor-report": doctor._NO_REPORT,
+    "grub-menu": (script.Unbalanced,),  # as it is documented
     "dns": (PvefwError, dns.exception.DNSException),
     "property-string": (ValueError,),  # as it is documented
 }
@@ -134,6 +196,12 @@ def test_a_parser_takes_everything_or_says_what_is_wrong(name, tmp_path):
     fuzzed()
     while time.monotonic() < until:
         seed(os.urandom(8))(fuzzed)()
+
+
+def test_each_parser_has_a_corpus():
+    """What was found, or what is known to hurt; there is none for a parser that is gone."""
+    kept = {one.parent.name for one in CORPUS.glob("*/*")}
+    assert kept == {*TARGETS}
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,17 @@ from privileges import only_root
 
 from pvefw.api import Sandbox
 from pvefw.certs import timer
+from pvefw.cli.run import run
+from pvefw.store import files
 
-MOST = 3.4
-"""Of 10. What is left: a network, and root that changes users and mounts for scripts."""
+MOST = {"pvefw-renew.service": 3.0, "pvefw-renew-scripts.service": 3.4}
+"""Of 10. What is left: a network, and root that changes users; and mounts for scripts."""
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
-def test_its_exposure_is_bounded(tmp_path):
-    unit = tmp_path / "pvefw-renew.service"
+@pytest.mark.parametrize("name", MOST)
+def test_its_exposure_is_bounded(tmp_path, name):
+    unit = tmp_path / name
     unit.write_text(timer.texts("/usr/bin/true")[unit.name])
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", str(unit)],
@@ -27,7 +30,7 @@ def test_its_exposure_is_bounded(tmp_path):
     )
     found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
     assert found, done.stderr
-    assert float(found[1]) <= MOST, done.stdout
+    assert float(found[1]) <= MOST[name], done.stdout
 
 
 def test_what_a_renewal_writes_to_is_writable(paths):
@@ -44,7 +47,7 @@ def test_what_a_renewal_writes_to_is_writable(paths):
 @only_root("has capabilities to give up")
 @pytest.mark.skipif(bool(Sandbox.obstacle()), reason="needs bubblewrap, and namespaces")
 def test_scripts_can_still_be_kept_apart_with_its_capabilities():
-    text = timer.texts("x")["pvefw-renew.service"]
+    text = timer.texts("x")["pvefw-renew-scripts.service"]
     given = " ".join(re.findall("^CapabilityBoundingSet=(.*)$", text, re.MULTILINE)).split()
     kept = ",".join(["-all", *(f"+{one.removeprefix('CAP_').lower()}" for one in given)])
     code = (
@@ -59,3 +62,34 @@ def test_scripts_can_still_be_kept_apart_with_its_capabilities():
     )
     assert done.stderr == ""
     assert int(done.stdout) > 60_000  # and no obstacle
+
+
+@pytest.mark.parametrize(
+    ("config", "renews"),
+    [
+        (b"dns: web\n\tapi ovh\n", True),
+        (b"dns: web\n\tapi acmesh/dns_x\n", False),
+        (b"dns: web\n\tapi acmesh/dns_x\n\tdisable 1\n", True),
+        (b"dns: web\n\tapi hetzner\n", False),
+        (b"", True),
+    ],
+)
+def test_the_timers_unit_hands_over_where_scripts_may_be_needed(
+    paths, monkeypatch, capsys, config, renews
+):
+    started = []
+    monkeypatch.setattr(timer.programs, "run", lambda argv, **_more: started.append(argv))
+    monkeypatch.setenv("PVEFW_NO_SCRIPTS", "1")
+    files.replace(paths.plugins_cfg, config, private=True)
+    assert run(["renew", "--root", str(paths.root), "--node", paths.node]) == 0
+    assert ("pvefw-renew-scripts.service" in capsys.readouterr().out) is not renews
+    assert (started == []) is renews
+    monkeypatch.delenv("PVEFW_NO_SCRIPTS")
+    assert timer.hand_over(paths) is False
+
+
+def test_only_the_timers_unit_hands_over():
+    texts = timer.texts("x")
+    assert [name for name, text in texts.items() if "PVEFW_NO_SCRIPTS=1" in text] == [
+        "pvefw-renew.service"
+    ]

@@ -223,7 +223,11 @@ def test_digests_are_proxmox_ves(tmp_path):
 
 @pytest.mark.parametrize(
     ("user", "place", "hint"),
-    [(1000, "etc/pve/x", "as root"), (0, "etc/pve/x", "quorum"), (0, "var/log/x", "as root")],
+    [
+        (1000, "etc/pve/x", "as root"),
+        (0, "etc/pve/x", "quorum"),
+        (0, "var/log/x", "Root is refused"),
+    ],
 )
 def test_without_rights_the_error_says_what_to_do(tmp_path, monkeypatch, user, place, hint):
     def refuse(*_args, **_kwargs):

@@ -174,7 +174,7 @@ def test_proxmox_ves_own_lock_is_respected(paths):
     with paths.pve_node_config_lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         with (
-            pytest.raises(Locked, match=r"process [0-9]+ .* is at work"),
+            pytest.raises(Locked, match=r"process [0-9]+ .* has locked this"),
             locks.node_config_lock(paths, timeout=0),
         ):
             pass

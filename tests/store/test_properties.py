@@ -162,7 +162,7 @@ def test_everything_together(paths, values, description):
     try:
         node_settings.change(paths, wanted)
     except ConfigError as error:
-        assume("stands" not in error.message)  # two properties drew the same name
+        assume("configured twice" not in error.message)  # two properties drew the same name
         raise
     found = Node.open(paths).properties
     assert found.pop("description", "").removesuffix("\n") == description
@@ -220,7 +220,7 @@ def test_any_text_is_taken_as_it_is_or_refused_with_the_format(paths, key, text)
         assert properties.find(key).format in error.hint
         assert Node.open(paths).properties == {}
     except ConfigError as error:
-        assert "stands twice" in error.message
+        assert "configured twice" in error.message
     else:
         assert Node.open(paths).properties == {key: text.strip()}
 
@@ -234,7 +234,7 @@ def test_a_description_of_proxmox_ves_longest_and_one_more(paths):
 
 
 def test_a_name_that_stands_twice_in_one_property_says_so(paths):
-    with pytest.raises(ConfigError, match=r"a\.example stands twice in acme"):
+    with pytest.raises(ConfigError, match=r"a\.example is configured twice in acme"):
         node_settings.change(paths, {"acme": "domains=a.example;A.Example."})
 
 

@@ -98,6 +98,30 @@ def test_a_clean_up_that_fails_costs_no_certificate(hostile, pebble):
     assert host.paths.proxy_certificate.exists()
 
 
+@pytest.mark.parametrize(
+    "does", ["sys.stdout.close()", "os.closerange(0, 3)", "os.umask(0o777)", "os.umask(0)"]
+)
+def test_what_a_plugin_takes_away_costs_neither_clean_up_nor_modes(hostile, pebble, tmp_path, does):
+    mark = tmp_path / "cleaned"
+    host = hostile(
+        present=(
+            "from pvefw_acme_standalone import Standalone; "
+            f"self.inner = Standalone(port={pebble.http_port}); "
+            f"self.inner.challenge_present(challenges=challenges, task=task); {does}"
+        ),
+        cleanup=(
+            "self.inner.challenge_cleanup(challenges=challenges, task=task); "
+            f"open({str(mark)!r}, 'w').close()"
+        ),
+    )
+    said = host.run("acme", "cert", "order")
+    assert "Task OK" in said
+    assert mark.exists()
+    pair = host.paths.proxy_certificate, host.paths.proxy_key
+    assert [one.stat().st_mode & 0o777 for one in pair] == [0o644, 0o600]
+    assert "Task" not in "".join(one.decode() for one in host.pair())
+
+
 def test_a_plugin_that_ends_the_process_leaves_the_next_order_working(hostile):
     host = hostile(present="os._exit(9)")
     assert host.try_("acme", "cert", "order").returncode == 9

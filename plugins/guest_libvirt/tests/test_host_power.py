@@ -22,30 +22,11 @@ pytestmark = [
 ]
 
 
-LXC_BACKEND = "guest: libvirt\n\turi lxc:///system\n"
-CONTAINER = """
-<domain type='lxc'>
-  <name>{name}</name>
-  <memory unit='MiB'>32</memory>
-  <os><type>exe</type><init>/bin/sh</init><initarg>-c</initarg><initarg>{script}</initarg></os>
-  <devices>
-    <emulator>/usr/lib/libvirt/libvirt_lxc</emulator>
-    <filesystem type='mount'><source dir='/'/><target dir='/'/></filesystem>
-    <console type='pty'/>
-  </devices>
-</domain>
-"""
-SAYS = (  # in XML
-    "trap 'printf D &gt;&gt;{0}; exit 0' TERM; printf U &gt;&gt;{0}; sleep infinity &amp; wait"
-)
-
-
 class Site:
     """A host with two guests."""
 
     def __init__(self, host):
         self.host, self.guests = host, {"db": 100, "web": 101}
-        self.virsh = ["virsh", "-q"]
         host.write("etc/pve/nodes/box/pvefw.cfg", BACKEND)
         host.write(
             "etc/libvirt/qemu.conf",
@@ -59,20 +40,11 @@ class Site:
             host.write(f"{IMAGES}/{name}.xml", xml)
             write_image(host.files / IMAGES.lstrip("/") / f"{name}.img")
 
-    def have_containers(self):
-        """Have containers in place of virtual machines."""
-        self.host.write("etc/pve/nodes/box/pvefw.cfg", LXC_BACKEND)
-        self.host.write("etc/libvirt/lxc.conf", 'security_driver = "none"\n')
-        self.virsh = ["virsh", "-q", "-c", "lxc:///system"]
-        for name in self.guests:
-            script = SAYS.format(f"{IMAGES}/{name}.console")
-            self.host.write(f"{IMAGES}/{name}.xml", CONTAINER.format(name=name, script=script))
-
     def set_up(self):
         """Define the guests; what the administrator does once."""
         self.host.run("systemctl", "enable", "--now", "libvirtd.service", "libvirtd.socket")
         for name in self.guests:
-            self.host.run(*self.virsh, "define", f"{IMAGES}/{name}.xml")
+            self.host.run("virsh", "-q", "define", f"{IMAGES}/{name}.xml")
         self.pvefw("guest", "list")
         for vmid in self.guests.values():
             self.pvefw("guest", "set", vmid, "--onboot", 1, "--up", 0)
@@ -100,14 +72,6 @@ def site(tmp_path):
         yield Site(host)
 
 
-@pytest.fixture
-def site_for_containers(tmp_path):
-    with systemd_host(tmp_path / "box", unified=False) as host:
-        made = Site(host)
-        made.have_containers()
-        yield made
-
-
 def test_guests_shut_down_before_systemd_stops_them(site):
     site.host.boot()
     site.set_up()
@@ -122,23 +86,6 @@ def test_guests_shut_down_before_systemd_stops_them(site):
     site.host.power_off()
     assert site.said() == "UDUD"
     assert site.tasks()[-2:] == [("startall", "OK"), ("stopall", "OK")]
-
-
-@pytest.mark.xdist_group("containers")  # their control groups are the machine's
-def test_containers_shut_down_before_systemd_stops_them(site_for_containers):
-    site = site_for_containers
-    site.host.boot()
-    site.set_up()
-    site.pvefw("install-units")
-    assert site.pvefw("startall").endswith("Task OK\n")
-    site.wait_for("U")
-    scopes = site.host.run(
-        "systemctl", "list-units", "--plain", "--no-legend", "machine-lxc*.scope"
-    )
-    assert len(scopes.splitlines()) == len(site.guests), "systemd would stop them"
-    site.host.power_off()
-    assert site.said() == "UD"
-    assert site.tasks()[-1] == ("stopall", "OK")
 
 
 def test_two_that_shut_guests_down_are_said_and_none_is_killed(site):

@@ -6,11 +6,10 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-import click
-
 from pvefw.cli import boot_context
 from pvefw.cli.framework import App
 from pvefw.cli.run import DONE, FAILED, call, guarded
+from pvefw.cli.streams import say
 from pvefw.core.errors import UsageError
 
 PROGRAM = "proxmox-boot-tool"
@@ -35,10 +34,9 @@ _COMMANDS = (
 
 def main() -> None:
     """The console script."""
-    from pvefw.cli.streams import open_standard_streams
+    from pvefw.cli.streams import carry_out
 
-    open_standard_streams()
-    sys.exit(run(sys.argv[1:]))
+    carry_out(lambda: run(sys.argv[1:]))
 
 
 def run(words: Sequence[str]) -> int:
@@ -77,15 +75,15 @@ def _boot(app: App, words: Sequence[str]) -> int:
 
 
 def _usage(_app: App, _words: Sequence[str]) -> int:
-    click.echo(f"USAGE: {PROGRAM} <command> [ARGS]\n", err=True)
+    say(f"USAGE: {PROGRAM} <command> [ARGS]\n", err=True)
     for synopsis, _ in _COMMANDS:
-        click.echo(f"  {PROGRAM} {synopsis}", err=True)
+        say(f"  {PROGRAM} {synopsis}", err=True)
     return DONE
 
 
 def _help(_app: App, _words: Sequence[str]) -> int:
     for synopsis, text in _COMMANDS:
-        click.echo(f"USAGE: {PROGRAM} {synopsis}\n\n    {text}\n")
+        say(f"USAGE: {PROGRAM} {synopsis}\n\n    {text}\n")
     return DONE
 
 
@@ -100,7 +98,7 @@ def _has_list(app: App) -> bool:
 def _only_with_list(app: App, words: Sequence[str]) -> int:
     if _has_list(app):
         return _boot(app, words)
-    click.echo(f"{PROGRAM}: {app.paths.esp_uuids} does not exist: no ESPs are managed", err=True)
+    say(f"{PROGRAM}: {app.paths.esp_uuids} does not exist: no ESPs are managed", err=True)
     return NO_LIST
 
 
@@ -139,7 +137,7 @@ def _as_sorted_by_sort(app: App, words: Sequence[str]) -> int:
     sections += [("Automatically selected kernels:", sorted(kept))]
     titles = ("Pinned kernel:", "Kernel pinned on next-boot:")
     sections += [(title, [one]) for title, one in zip(titles, pins, strict=True) if one]
-    click.echo("\n\n".join("\n".join([title, *sorted(listed)]) for title, listed in sections))
+    say("\n\n".join("\n".join([title, *sorted(listed)]) for title, listed in sections))
     return DONE
 
 

@@ -12,6 +12,7 @@ import click
 from pvefw.cli.framework import App, Printing
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import DONE, FAILED, call, guarded
+from pvefw.cli.streams import say
 from pvefw.core.errors import UsageError
 from pvefw_shims import arguments
 from pvefw_shims.arguments import LISTING, Given
@@ -24,16 +25,16 @@ PROGRAM = "pvenode"
 FAILURE = 255
 """What ``die`` and ``exit(-1)`` are in Perl."""
 _HELP = "help"
+_HELPS = frozenset({"--help", "-help", "-h"})
 _FORMATS = ("text", "json", "json-pretty", "yaml")
 _CarryOut = Callable[[], object]
 
 
 def main() -> None:
     """The console script."""
-    from pvefw.cli.streams import open_standard_streams
+    from pvefw.cli.streams import carry_out
 
-    open_standard_streams()
-    sys.exit(run(sys.argv[1:]))
+    carry_out(lambda: run(sys.argv[1:]))
 
 
 def run(words: Sequence[str]) -> int:
@@ -59,7 +60,7 @@ def _dispatch(app: App, words: Sequence[str]) -> object:
         return _carry_out(app, name, rest)
     if _below(path) and not rest:
         complaint = f"'{name}' is not complete" if name else "no command was given"
-        click.echo(f"{PROGRAM}: {complaint}\n{_usage(path)}", err=True)
+        say(f"{PROGRAM}: {complaint}\n{_usage(path)}", err=True)
         return FAILURE
     app.arguments = [*path, *rest]  # only pvefw has it
     return call(app, app.arguments, PROGRAM)
@@ -102,7 +103,7 @@ def _pvefw(path: Sequence[str]) -> click.Command | None:
 def _help(app: App, words: Sequence[str]) -> object:
     path, _ = _resolved(words)
     if _below(path):
-        click.echo(_usage(path))
+        say(_usage(path))
         return None
     return call(app, [*path, "--help"], PROGRAM)
 
@@ -127,7 +128,8 @@ def _carry_out(app: App, name: str, words: Sequence[str]) -> object:
     except UsageError as error:
         hint = error.hint or f"See {PROGRAM} {_HELP} {name}"
         raise UsageError(f"{name}: {error.message}", hint=hint) from error
-    differs.check(app, given)
+    if not _HELPS.intersection(words):
+        differs.check(app, given)
     for_pvefw = arguments.for_pvefw(differs.change(given), expected, command)
     app.arguments = [*name.split(), *for_pvefw]
     return differs.work(app, given, lambda: call(app, app.arguments, PROGRAM))
@@ -157,7 +159,7 @@ def _names_only(app: App, given: Given, carry_out: _CarryOut) -> object:
     from pvefw.store import accounts
 
     for name in accounts.names(app.paths):
-        click.echo(name)
+        say(name)
     return None
 
 
@@ -176,7 +178,7 @@ def _lines_of_the_file(app: App, given: Given, carry_out: _CarryOut) -> object:
     shown = {key: value for key, value in values.items() if wanted in ("all", key)}
     description = shown.pop(DESCRIPTION, "")
     config = NodeConfig().changed(dict(sorted(shown.items()))).described(description)
-    click.echo(config.render().decode(errors="replace"), nl=False)
+    say(config.render().decode(errors="replace"), nl=False)
     return None
 
 

@@ -12,5 +12,6 @@ def main() -> None:
     if ORIGINAL.exists():
         sys.exit("pvesh: this host has Proxmox VE's own: /usr/bin/pvesh")
     from pvefw.cli.run import run
+    from pvefw.cli.streams import carry_out
 
-    sys.exit(run(["api", *sys.argv[1:]]))
+    carry_out(lambda: run(["api", *sys.argv[1:]]))

@@ -172,7 +172,7 @@ def _from_json(text: str) -> tuple[str, str, list[_Option]]:
     """A list of objects with a name each, perhaps below ``options`` of an object with title and docs."""
     try:
         data = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return "", "", []
     title, docs = "", ""
     if isinstance(data, dict):

@@ -26,6 +26,8 @@ _PUBLISH_CHANGES_ONLY = {"ovh", "wedos"}
 
 So one record comes or goes once more where a call finds everything as it should be.
 """
+_SECONDS = 30.0
+"""What a connection waits for an answer."""
 _NO_APEX = {"desec", "hetzner"}
 """Their modules cannot find or cannot remove what they wrote at the zone's own name."""
 
@@ -160,6 +162,19 @@ class Session:
         return {text: text.strip('"').replace('" "', "") for text in texts}
 
 
+@functools.cache
+def _limit_requests() -> None:
+    """Give every request a time limit that has none: the library's modules set none."""
+    from requests.adapters import HTTPAdapter
+
+    send = HTTPAdapter.send
+
+    def limited(self: HTTPAdapter, *arguments: Any, timeout: Any = None, **options: Any) -> Any:
+        return send(self, *arguments, timeout=timeout or _SECONDS, **options)
+
+    HTTPAdapter.send = limited  # type: ignore[method-assign]  # no other way into its modules
+
+
 @contextmanager
 def session(name: str, values: Mapping[str, str], zone: str, ttl: int) -> Iterator[Session]:
     """Log in at a provider; whatever goes wrong in the block is explained.
@@ -168,6 +183,7 @@ def session(name: str, values: Mapping[str, str], zone: str, ttl: int) -> Iterat
     """
     from lexicon.config import ConfigResolver
 
+    _limit_requests()
     # some providers look an option up as it is on the command line, with dashes
     options = {**values, **{key.replace("_", "-"): value for key, value in values.items()}}
     known = {

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.streams import say
 from pvefw.core.errors import PvefwError
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _run(app: App, job: "Job") -> int:
 
     upid, status = "", 0
     try:
-        with run_task(app.paths, job.type, job.id, echo=click.echo) as task:
+        with run_task(app.paths, job.type, job.id, echo=say) as task:
             upid = str(task.upid)
             if app.detach:
                 detached.leave(task.upid)
@@ -126,7 +127,7 @@ def _run(app: App, job: "Job") -> int:
         if not upid:  # it could not be entered as a task
             raise
         status = error.exit_status
-        click.echo(f"TASK ERROR: {error.message}")
+        say(f"TASK ERROR: {error.message}")
     _show(app, upid)
     return status
 
@@ -142,7 +143,7 @@ def _refuse(error: "ApiError") -> int:
             text if key == "message" else f"{key}: {text}" for key, text in error.errors.items()
         ]
     for line in [*lines, *([error.hint] if error.hint else [])]:
-        click.echo(line, err=True)
+        say(line, err=True)
     return 2 if error.status == BAD_PARAMETERS else 1
 
 
@@ -161,9 +162,9 @@ def _show(app: App, answer: Any) -> None:
             output.show_rows(app, answer, columns)
         case list():
             for one in answer:
-                click.echo(one)
+                say(one)
         case _:
-            click.echo(answer)
+            say(answer)
 
 
 @api.command()
@@ -183,7 +184,7 @@ def ls(app: App, path: str) -> int:
         _show(app, found)
         return 0
     for one in found:
-        click.echo(f"{one['capabilities']}  {one['name']}")
+        say(f"{one['capabilities']}  {one['name']}")
     return 0
 
 
@@ -208,9 +209,9 @@ def usage(_app: App, path: str, command: str | None, verbose: bool, returns: boo
         return _refuse(not_implemented(table.METHODS[command or "get"], path))
     for verb, endpoint in found:
         for line in _usage(verb, path, endpoint, verbose=verbose):
-            click.echo(line)
+            say(line)
         if returns:
-            click.echo(f"\nReturns:\n{json.dumps(endpoint.returns, indent=2)}")
+            say(f"\nReturns:\n{json.dumps(endpoint.returns, indent=2)}")
     return 0
 
 

@@ -8,6 +8,9 @@ from pvefw_bootloader_grub import script
 
 _VERSION = re.compile(r"vmlinuz-(?P<version>.+)")
 _ID = re.compile(r"gnulinux-(?P<version>.+)-(?:advanced|(?P<recovery>recovery))-.*")
+_NUMBER = re.compile("[0-9]{1,9}")
+_DEEPEST = 64
+"""Blocks within each other; grub-mkconfig makes three."""
 SIMPLE = "gnulinux-simple-"
 """The ids of grub-mkconfig. Their last part is the root file system's UUID."""
 _TITLE = re.compile(r".*, with Linux (?P<version>\S+)(?P<recovery> \(.+\))?")
@@ -131,7 +134,7 @@ def _kernels(entries: Sequence[Entry], path: str) -> Iterator[tuple[str, Entry]]
 
 
 def _pick(entries: Sequence[Entry], name: str) -> Entry | None:
-    if name.isdecimal():
+    if _NUMBER.fullmatch(name):
         return entries[int(name)] if int(name) < len(entries) else None
     return next((one for one in entries if name in (one.title, one.id)), None)
 
@@ -146,7 +149,7 @@ def parse(text: str, include: Include = lambda _name: "") -> Menu:
     Nothing is evaluated, so of several branches the last one that sets ``default`` counts, but for the
     one that is about ``next_entry``.
 
-    :raises script.Unbalanced: it is cut off or damaged.
+    :raises script.Unbalanced: it is cut off or damaged, or nested too deeply.
     """
     top = Entry("")
     menu = Menu(top.children)
@@ -163,11 +166,11 @@ def _include(name: str, include: Include, menu: Menu) -> None:
     """Take another file into the menu; GRUB runs nothing of one with a mistake in it."""
     try:
         commands = list(script.commands(include(name)))
+        blocks: list[Entry | None] = [Entry("", children=menu.entries)]
+        for words in commands:
+            _understand(words, menu, blocks)
     except script.Unbalanced:
         return
-    blocks: list[Entry | None] = [Entry("", children=menu.entries)]
-    for words in commands:
-        _understand(words, menu, blocks)
 
 
 def _understand(words: list[str], menu: Menu, blocks: list[Entry | None]) -> None:
@@ -175,11 +178,8 @@ def _understand(words: list[str], menu: Menu, blocks: list[Entry | None]) -> Non
 
     :param blocks: whose braces are open; ``None`` stands for what is no entry, such as a function.
     """
-    if words[0] == "}" and len(blocks) > 1:
-        blocks.pop()
-    if words[0] in _BEFORE_A_COMMAND:
-        if words[1:]:
-            _understand(words[1:], menu, blocks)
+    words = _command(words, blocks)
+    if not words:
         return
     within = blocks[-1]
     if words[-1] == "{":
@@ -187,6 +187,8 @@ def _understand(words: list[str], menu: Menu, blocks: list[Entry | None]) -> Non
         if entry and within:
             within.children.append(entry)
         blocks.append(entry)
+        if len(blocks) > _DEEPEST:
+            raise script.Unbalanced(f"there are more than {_DEEPEST} blocks within each other")
     elif words[0] == "set" and len(blocks) == 1:
         _set(menu, *words[-1].split("=", 1))
     elif within and words[0] in {"linux", "linuxefi", "linux16"}:
@@ -194,6 +196,16 @@ def _understand(words: list[str], menu: Menu, blocks: list[Entry | None]) -> Non
         within.options = words[2:]
     elif within and words[0] in {"initrd", "initrdefi", "initrd16"}:
         within.initrds = words[1:]
+
+
+def _command(words: list[str], blocks: list[Entry | None]) -> list[str]:
+    """What is left behind the words that may stand before a command; braces close their blocks."""
+    for number, word in enumerate(words):
+        if word == "}" and len(blocks) > 1:
+            blocks.pop()
+        if word not in _BEFORE_A_COMMAND:
+            return words[number:]
+    return []
 
 
 def _set(menu: Menu, name: str, value: str = "") -> None:

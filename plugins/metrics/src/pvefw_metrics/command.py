@@ -16,12 +16,13 @@ from pvefw.cli.framework import App, Command, pass_app
 @pass_app
 def metrics(app: App, textfile: Path | None) -> None:
     """Show figures of this node in the text format of Prometheus."""
+    from pvefw.cli.streams import say
     from pvefw.host.clock import SystemClock
     from pvefw.store import files
     from pvefw_metrics import figures
 
     text = figures.exposition(app.paths, SystemClock().now())
     if textfile is None:
-        click.echo(text, nl=False)
+        say(text.decode(), nl=False)
     else:
         files.replace(textfile.absolute(), text)

@@ -40,6 +40,8 @@ class Hypervisor:
     """Guests that run on when they are asked to shut down."""
     _running: dict[int, bool] = field(default_factory=dict, repr=False)
     _suspended: dict[int, str] = field(default_factory=dict, repr=False)
+    _asked: dict[int, object] = field(default_factory=dict, repr=False)
+    """What each guest was asked last: what it was asked before has no effect any more."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, *ids: int) -> None:
@@ -52,10 +54,17 @@ class Hypervisor:
         with self._lock:
             return self._running[id_]
 
-    def _turn(self, id_: int, *, running: bool) -> None:
+    def _ask(self, id_: int) -> object:
+        """Note that a guest is asked for something else now."""
         with self._lock:
-            self._running[id_] = running
-            self._suspended.pop(id_, None)
+            self._asked[id_] = mark = object()
+        return mark
+
+    def _turn(self, id_: int, asked: object, *, running: bool) -> None:
+        with self._lock:
+            if self._asked[id_] is asked:
+                self._running[id_] = running
+                self._suspended.pop(id_, None)
 
     def answer(self, request: Request) -> tuple[int, Any]:
         """The API."""
@@ -82,9 +91,10 @@ class Hypervisor:
             return 404, {"error": f"there is no guest {text}"}
         id_ = int(text)
         if verb == "stop":
-            self._turn(id_, running=False)
+            self._turn(id_, self._ask(id_), running=False)
         elif verb == "start" or id_ not in self.stubborn:
-            later = threading.Timer(_MOMENT, self._turn, [id_], {"running": verb == "start"})
+            asked = [id_, self._ask(id_)]
+            later = threading.Timer(_MOMENT, self._turn, asked, {"running": verb == "start"})
             later.daemon = True
             later.start()
         return 200, {}
