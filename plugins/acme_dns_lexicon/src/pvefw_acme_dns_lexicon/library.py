@@ -169,10 +169,10 @@ def _limit_requests() -> None:
 
     send = HTTPAdapter.send
 
-    def limited(self: HTTPAdapter, *arguments: Any, timeout: Any = None, **options: Any) -> Any:
-        return send(self, *arguments, timeout=timeout or _SECONDS, **options)
+    def limited(self: HTTPAdapter, request: Any, **options: Any) -> Any:
+        return send(self, request, **{**options, "timeout": options.get("timeout") or _SECONDS})
 
-    HTTPAdapter.send = limited  # type: ignore[method-assign]  # no other way into its modules
+    HTTPAdapter.send = limited  # type: ignore[method-assign, assignment]  # no other way into its modules
 
 
 @contextmanager
