@@ -1,4 +1,4 @@
-"""How often an order reads the configuration: once within the lock, and once when it has ended."""
+"""How often an order reads the configuration: before the lock, within it, and when it has ended."""
 
 import collections
 import os
@@ -32,7 +32,7 @@ def counted():
 
 
 @pytest.mark.parametrize("names", [["a.example"], [f"n{number}.example" for number in range(5)]])
-def test_an_order_looks_once_within_the_lock_and_once_at_its_end(
+def test_an_order_looks_once_before_the_lock_once_within_and_once_at_its_end(
     host, pebble, monkeypatch, names, counted
 ):
     host.register(pebble)
@@ -43,4 +43,4 @@ def test_an_order_looks_once_within_the_lock_and_once_at_its_end(
     assert run(["acme", "cert", "order"]) == 0
     reads = dict(counted)
     configuration = [str(path) for path in Node.open(host.paths).contents]
-    assert {path: reads.get(path, 0) for path in configuration} == dict.fromkeys(configuration, 2)
+    assert {path: reads.get(path, 0) for path in configuration} == dict.fromkeys(configuration, 3)
