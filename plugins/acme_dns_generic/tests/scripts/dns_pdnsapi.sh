@@ -50,10 +50,8 @@ _pt_values() {
 }
 
 _pt_replace() {
-  _pt_records=""
-  for _pt_one in $2; do
-    _pt_records="$_pt_records${_pt_records:+,}{\"content\":\"\\\"$_pt_one\\\"\",\"disabled\":false}"
-  done
+  _pt_records=$(printf '%s\n' "$2" | grep . |
+    sed 's/.*/{"content":"\\"&\\"","disabled":false}/' | paste -s -d , -)
   _pt_set="{\"name\":\"$1.\",\"type\":\"TXT\",\"ttl\":1,\"changetype\":\"REPLACE\",\"records\":[$_pt_records]}"
   _pt_answer=$(_post "{\"rrsets\":[$_pt_set]}" "$PT_Url/zones/$PT_Zone" "" PATCH application/json) || return 1
   if ! _head_n 1 <"$HTTP_HEADER" | grep -q ' 204'; then
