@@ -181,7 +181,7 @@ def deploy(app: App, name: str, retry: bool, dry_run: bool, only: str | None) ->
     target = _load(app, name)
     if dry_run:
         for line in deploying.plan(target, retry=retry):
-            click.echo(line)
+            say(line)
         return
 
     def work(task: "Task") -> None:

@@ -10,6 +10,7 @@ from pvefw.cli import candidates
 from pvefw.cli.config import PropertyCommand, check_certificate
 from pvefw.cli.framework import App, Command, output_option, pass_app
 from pvefw.cli.output import show_rows
+from pvefw.cli.streams import say
 from pvefw.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -128,4 +129,4 @@ def remove(app: App, name: str) -> None:
 
     certificate_sections.remove(app.paths, name)
     files = app.paths.certificate_files(name)
-    click.echo(f"The files are left: {files.certificate}, {files.key}", err=True)
+    say(f"The files are left: {files.certificate}, {files.key}", err=True)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 
+import certificates
 import pytest
 from certificates import Calendar
 from resources import uses
@@ -161,4 +162,4 @@ def test_an_order_is_not_placed_where_its_record_could_not_be_kept(paths, monkey
 
     monkeypatch.setattr(files, "make_directory", refuse)
     with pytest.raises(StoreError, match="Read-only file system"):
-        issue.obtain(paths, FakeTask())
+        issue.obtain(certificates.own(paths), FakeTask())
