@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from servers.machines.workshop import Workshop
 
-pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("machines of their own"), pytest.mark.timeout(900)]
 
 ONE, OTHER = "/dev/vda2", "/dev/vdb2"
 
