@@ -131,7 +131,7 @@ def test_a_connection_at_import(install):
 
 def test_a_slow_import_and_whose_fault_it_is(install, site, monkeypatch):
     monkeypatch.setattr(doctor, "SLOW_SECONDS", 0.05)
-    (site / "dist_heavy_library.py").write_text("sum(range(5_000_000))\n")
+    (site / "dist_heavy_library.py").write_text("sum(range(30_000_000))\n")
     install("dns", "acme", plugin("import dist_heavy_library"))
     [(_, what)] = findings("acme")
     assert what.startswith("its import takes ")
