@@ -85,12 +85,14 @@ done
 """
 _MARK = b"\036"
 _ALIVE = b"\0"
+_BLOCKED = " blocked for more than "
+"""The kernel says so of a program that waits for the firmware, or a disk, for two minutes."""
 HOST_FOLDERS = ("boot", "etc/default", "etc/kernel", "var/lib/pvefw")
 """What a host keeps from one start to the next."""
 
 
 class Hangs(AssertionError):
-    """A machine that was there is silent.
+    """A machine that was there is silent, or something in it waits for ever.
 
     QEMU without KVM does that now and then, when the firmware is to keep a variable; such a test begins
     anew, see ``tests/machines/conftest.py``.
@@ -116,6 +118,8 @@ class Workshop:
         self._monitor = _Monitor(monitor)
         self._read = bytearray()
         self._silent = START_SECONDS
+        self.hangs = False
+        """Whether it has hung: nothing can be done with it any more."""
 
     @property
     def console(self) -> str:
@@ -242,7 +246,7 @@ class Workshop:
             chunk = self._agent.recv(1 << 16)
         except TimeoutError:
             if self._silent < left:
-                raise Hangs(self._last_words("it hangs")) from None
+                raise self._hung("it hangs") from None
             raise AssertionError(self._last_words("its time is over")) from None
         except ConnectionResetError:
             chunk = b""
@@ -250,6 +254,12 @@ class Workshop:
             raise AssertionError(self._last_words("it is off"))
         self._silent = _SILENT_SECONDS
         self._read += chunk.replace(_ALIVE, b"")
+        if _BLOCKED in self.console:
+            raise self._hung("a program in it hangs")
+
+    def _hung(self, why: str) -> Hangs:
+        self.hangs = True
+        return Hangs(self._last_words(why))
 
     def _last_words(self, why: str) -> str:
         return f"workshop: {why}: {self._read.decode()}\n{self.console[-3000:]}"
