@@ -46,6 +46,7 @@ from pvefw.core.settings import setting
 from pvefw.host.durable import remove_file, replace_file
 from pvefw.host.fat import check_versions
 from pvefw.host.foreign import directory as open_directory
+from pvefw.host.listening import listen
 from pvefw.host.programs import Sandbox, run
 
 __all__ = [
@@ -86,6 +87,7 @@ __all__ = [
     "cause_of",
     "check_versions",
     "hookimpl",
+    "listen",
     "open_directory",
     "remove_file",
     "replace_file",

@@ -40,10 +40,10 @@ from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
 
 _ORDER_SECONDS = 3600.0
+"""Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
 _RESUME_SECONDS = 600.0
 """How long an order that was interrupted is waited for: at some authorities one stays in `processing`
 for ever, and a new one must have its time."""
-"""Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
 
 
 def order(certificate: Certificate, task: Task, *, force: bool = False) -> None:

@@ -15,10 +15,9 @@ from pvefw.store import files, units
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
-_CRON = "etc/cron.d/pvefw"
+CRON = "etc/cron.d/pvefw"
+"""The line for cron, below the root."""
 _TIMER = "pvefw-renew.timer"
-_ENABLED = ("etc", "run", "usr/lib", "lib")
-"""Where a unit is enabled: by an administrator, until the next boot, by a distribution."""
 _TABLES = ("etc/crontab", "etc/cron.d/*", "etc/cron.daily/*", "var/spool/cron/crontabs/root")
 _SCRIPTS_UNIT = "pvefw-renew-scripts.service"
 _MARK = "PVEFW_NO_SCRIPTS"
@@ -104,7 +103,7 @@ def install(paths: Paths, say: Callable[[str], object], *, cron: bool | None = N
     if cron is None:
         cron = not units.has_systemd(paths)
     if cron:
-        target = paths.below(_CRON)
+        target = paths.below(CRON)
         files.replace(target, _cron_line(paths).encode())
         say(f"Wrote {target}")
         return
@@ -123,8 +122,7 @@ def is_installed(paths: Paths) -> bool:
 
     :raises StoreError: a file that would say so cannot be read.
     """
-    wants = (paths.root.glob(f"{one}/systemd/system/*.wants/{_TIMER}") for one in _ENABLED)
-    if any(found for some in wants for found in some):
+    if units.is_enabled(paths, _TIMER):
         return True
     tables = [path for one in _TABLES for path in paths.root.glob(one) if path.is_file()]
     return any(_renews(files.read_if_exists(path) or b"") for path in tables)

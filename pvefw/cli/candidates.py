@@ -153,11 +153,11 @@ def plugins(family: str) -> Complete:
     def find(paths: "Paths") -> Found:
         from pvefw.core import finding
         from pvefw.core.families import FAMILIES
-        from pvefw.store import provider_notes
+        from pvefw.store import notes
 
         found = {one.name: one.distribution for one in finding.installed(FAMILIES[family])}
         if family == "dns":
-            found = {**dict(provider_notes.read(paths)), **found}
+            found = {**notes.read(paths.provider_notes), **found}
             catalogs = finding.installed(FAMILIES["dns_catalog"])
             found |= {f"{one.name}/": one.distribution for one in catalogs}
         return sorted(found.items())

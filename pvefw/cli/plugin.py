@@ -51,12 +51,14 @@ def list_(app: App, word: str, family: str | None, providers: bool) -> None:
 
 def _list_providers(app: App, word: str) -> None:
     from pvefw.instances import binding
-    from pvefw.store import provider_notes
+    from pvefw.store import notes
     from pvefw.store.node import Node
 
     rows = binding.providers(Node.open(app.paths), word)
     if not word:
-        provider_notes.write(app.paths, {row["api"]: row["title"] or row["source"] for row in rows})
+        notes.write(
+            app.paths.provider_notes, {row["api"]: row["title"] or row["source"] for row in rows}
+        )
     show_rows(app, rows, ["api", "title", "source"])
 
 

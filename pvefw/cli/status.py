@@ -204,14 +204,9 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
 
 
 def _units(paths: "Paths", _now: datetime) -> Part:
-    from pathlib import Path
-
     from pvefw.cli import unit_state
-    from pvefw.store.node import Node
 
-    # in a tree elsewhere nobody can say whether another program renews
-    renewal = paths.root == Path("/") and bool(Node.open(paths).certificate_names())
-    found = unit_state.troubles(paths, renewal=renewal)
+    found = unit_state.troubles(paths)
     installed = sorted(unit_state.installed(paths))
     data = {"installed": installed, "problems": found}
     if found:

@@ -9,8 +9,7 @@ from pvefw.store.paths import Paths
 
 _PLACES = (units.DIRECTORY, *units.SHIPPED)
 _RUNS = re.compile(r"^Exec(?:Start|Stop)=[-@:+!]*(\S+)", re.MULTILINE)
-_CRON = re.compile(r"^(?:\S+ ){5}root (\S+)|^@reboot root (\S+)", re.MULTILINE)
-_CRON_FILE = "etc/cron.d/pvefw"
+_COMMANDS = re.compile(r"^(?:\S+ ){5}root (\S+)|^@reboot root (\S+)", re.MULTILINE)
 
 
 def installed(paths: Paths) -> dict[str, str]:
@@ -31,22 +30,15 @@ def installed(paths: Paths) -> dict[str, str]:
     return found
 
 
-def troubles(paths: Paths, *, renewal: bool) -> list[str]:
-    """What keeps units from running that should, a sentence each with what to do.
+def troubles(paths: Paths) -> list[str]:
+    """What keeps units that are installed from running, a sentence each with what to do."""
+    from pvefw.certs import timer
 
-    :param renewal: whether certificates are to be renewed by themselves.
-    """
     found = installed(paths)
     said = [line for name, text in found.items() for line in _unit(paths, name, text)]
-    cron = files.read_if_exists(paths.below(_CRON_FILE))
-    if cron is not None:
-        said += _programs(
-            paths, _CRON_FILE, [one or two for one, two in _CRON.findall(cron.decode())]
-        )
-    timer = "pvefw-renew.timer"
-    if renewal and cron is None and timer not in found:
-        said.append("nothing renews certificates by itself; install it: pvefw renew install-timer")
-    return said
+    cron = files.read_if_exists(paths.below(timer.CRON)) or b""
+    commands = [one or two for one, two in _COMMANDS.findall(cron.decode(errors="replace"))]
+    return [*said, *_programs(paths, timer.CRON, commands)]
 
 
 def _unit(paths: Paths, name: str, text: str) -> Iterator[str]:
@@ -57,15 +49,11 @@ def _unit(paths: Paths, name: str, text: str) -> Iterator[str]:
     yield from _programs(paths, name, _RUNS.findall(text))
     if "[Install]" not in text:
         return
-    if not _enabled(paths, name):
+    if not units.is_enabled(paths, name):
         if written.exists():  # a package's own may be meant to wait for install-units
             yield f"{name} is not enabled; run: systemctl enable --now {name}"
     elif units.runs_systemd(paths):
         yield from _now(name)
-
-
-def _enabled(paths: Paths, name: str) -> bool:
-    return any(paths.below("etc/systemd/system").glob(f"*.wants/{name}"))
 
 
 def _programs(paths: Paths, where: str, commands: Sequence[str]) -> Iterator[str]:

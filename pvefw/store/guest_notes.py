@@ -4,34 +4,28 @@ The former are for completion, and nothing else. On a node of Proxmox VE the clu
 too (``/etc/pve/.vmlist``). The latter end with the boot.
 """
 
-import contextlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from pvefw.core.errors import StoreError
-from pvefw.store import files
+from pvefw.store import files, notes
 from pvefw.store.paths import Paths
 
 
 def write(paths: Paths, guests: Mapping[str, str]) -> None:
     """Note the guests, id and name. Where that cannot be done, the notes stay as they are."""
-    data = json.dumps(dict(guests), ensure_ascii=False).encode()
-    with contextlib.suppress(StoreError):  # nothing but the Tab key needs them
-        if files.read_if_exists(paths.guest_notes) != data:
-            files.replace(paths.guest_notes, data)
+    notes.write(paths.guest_notes, guests)
 
 
 def read(paths: Paths) -> list[tuple[str, str]]:
     """The guests that are noted or in Proxmox VE's list; id and name, by number."""
     theirs = files.read_object_if_possible(paths.vmlist).get("ids")
-    ours = files.read_object_if_possible(paths.guest_notes)
     found = {
         str(vmid): str(one.get("type", ""))
         for vmid, one in (theirs if isinstance(theirs, dict) else {}).items()
         if isinstance(one, dict) and one.get("node") == paths.node
     }
-    found |= {id_: str(name) for id_, name in ours.items()}
+    found |= notes.read(paths.guest_notes)
     return sorted(found.items(), key=lambda one: (len(one[0]), one[0]))
 
 

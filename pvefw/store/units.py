@@ -13,6 +13,8 @@ from pvefw.store.paths import Paths
 DIRECTORY = "etc/systemd/system"
 SHIPPED = ("usr/lib/systemd/system", "lib/systemd/system")
 """Where packages put units (systemd.unit(5), "Unit File Load Path")."""
+_ENABLED = ("etc", "run", "usr/lib", "lib")
+"""Where a unit is enabled: by an administrator, until the next boot, by a distribution."""
 
 
 def program() -> str:
@@ -65,6 +67,12 @@ def install(
         if start:
             programs.run(["systemctl", "start", *start])
     return written
+
+
+def is_enabled(paths: Paths, name: str) -> bool:
+    """Whether a unit is wanted by another one: it is started at boot, or with that one."""
+    wants = (paths.root.glob(f"{one}/systemd/system/*.wants/{name}") for one in _ENABLED)
+    return any(True for found in wants for _ in found)
 
 
 def is_shipped(paths: Paths, name: str) -> bool:

@@ -145,6 +145,15 @@ def _may_refuse(test: Callable[..., None]) -> Callable[..., None]:
     return tested
 
 
+def _no_line_of_its_own(tree: BootTree, what: str, advice: str) -> None:
+    """No part of a hostile text is a line of the configuration."""
+    for path, text in tree.texts.items():
+        lines = re.split(rb"[\r\n\0]+", text)
+        assert not any(one.strip().startswith(b"init=/evil") for one in lines), (
+            f"{what} became a line of its own in {path}: {advice}"
+        )
+
+
 class BootloaderConformance:
     """What every boot loader must do. Each failure says in one sentence what is wrong."""
 
@@ -326,12 +335,11 @@ class BootloaderConformance:
             tree = machine.render(replace(machine.plan(NEW), cmdline=cmdline))
         except ProviderError:
             return
-        for path, text in tree.texts.items():
-            lines = re.split(rb"[\r\n\0]+", text)
-            assert not any(one.strip().startswith(b"init=/evil") for one in lines), (
-                f"the command line {cmdline!r} became a line of its own in {path}: raise a "
-                "ProviderError for what cannot be written"
-            )
+        _no_line_of_its_own(
+            tree,
+            f"the command line {cmdline!r}",
+            "raise a ProviderError for what cannot be written",
+        )
 
     def test_kernels_that_vfat_cannot_tell_apart(self, machine: Machine) -> None:
         """A ProviderError, or paths that differ in more than their case."""
@@ -393,12 +401,9 @@ class BootloaderConformance:
             tree = machine.render(plan)
         except ProviderError:
             return
-        for path, text in tree.texts.items():
-            lines = re.split(rb"[\r\n\0]+", text)
-            assert not any(one.strip().startswith(b"init=/evil") for one in lines), (
-                f"the title {title!r} became a line of its own in {path}: make one line of it, or "
-                "raise a ProviderError"
-            )
+        _no_line_of_its_own(
+            tree, f"the title {title!r}", "make one line of it, or raise a ProviderError"
+        )
         machine.bring(plan)
         machine.check_start(NEW, f"the title is {title!r}")
         seen = machine.last.title

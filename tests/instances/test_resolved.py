@@ -11,7 +11,7 @@ from pvefw.cli.run import run
 from pvefw.core import finding
 from pvefw.core.errors import PluginMissing
 from pvefw.instances import Instance, binding
-from pvefw.store import files, provider_notes
+from pvefw.store import files, notes
 from pvefw.store.node import Node
 
 
@@ -99,7 +99,7 @@ def test_all_names_are_listed_and_noted_for_the_tab_key(paths, catalogues, capsy
         "cf": "dns_catalog/acmesh",
         "lexicon/aws": "dns_catalog/lexicon",
     }
-    assert {name for name, _ in provider_notes.read(paths)} == set(rows)
+    assert notes.read(paths.provider_notes).keys() == set(rows)
     assert run([*host, "CF"]) == 0
     assert capsys.readouterr().out.split()[3:] == ["cf", "Cf", "dns_catalog/acmesh"]
     monkeypatch.setenv("PVEFW_ROOT", str(paths.root))

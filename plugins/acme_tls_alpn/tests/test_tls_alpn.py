@@ -1,6 +1,7 @@
 """The tls-alpn plugin: the conformance kit, real handshakes, clients that mean no good, and proxies."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import socket
@@ -156,6 +157,22 @@ def test_rubbish_and_clients_that_never_finish(present):
         assert _validation.over_tls(one, plugin.port) == ""
 
 
+def test_without_descriptors_the_listener_goes_on(present, monkeypatch):
+    plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
+    one = present(plugin)
+    accept, refused = socket.socket.accept, []
+
+    def refuse(listening):
+        if len(refused) < 3:
+            refused.append(listening)
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(listening)
+
+    monkeypatch.setattr(socket.socket, "accept", refuse)
+    assert _validation.over_tls(one, plugin.port) == ""
+    assert len(refused) == 3
+
+
 def first_message(**options):
     """What Python's own client sends first."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -188,15 +205,15 @@ def test_a_first_message_with_any_wrong_byte_ends_quietly():
 def test_a_taken_port_says_what_to_do(present):
     with socket.create_server(("127.0.0.1", 0)) as taker:
         plugin = TlsAlpn(port=taker.getsockname()[1], listen=["127.0.0.1"])
-        with pytest.raises(ProviderError, match="is in use by another program; let it hand"):
+        with pytest.raises(ProviderError, match=r"is in use by .* \(pid \d+\); let it hand"):
             present(plugin)
 
 
 @only_root("becomes another user")
 def test_a_low_port_without_root_says_what_to_do():
     code = (
-        "import os; from pvefw_acme_tls_alpn import sockets; os.setuid(65534)\n"
-        "try: sockets.opened(['127.0.0.1'], 82)\n"
+        "import os; from pvefw.api import listen; os.setuid(65534)\n"
+        "try: listen(['127.0.0.1'], 82, '')\n"
         "except OSError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -169,10 +169,17 @@ def _limit_requests() -> None:
 
     send = HTTPAdapter.send
 
-    def limited(self: HTTPAdapter, request: Any, **options: Any) -> Any:
-        return send(self, request, **{**options, "timeout": options.get("timeout") or _SECONDS})
+    def limited(
+        self: HTTPAdapter,
+        request: Any,
+        stream: bool = False,
+        timeout: Any = None,
+        *rest: Any,
+        **more: Any,
+    ) -> Any:
+        return send(self, request, stream, timeout or _SECONDS, *rest, **more)
 
-    HTTPAdapter.send = limited  # type: ignore[method-assign, assignment]  # no other way into its modules
+    HTTPAdapter.send = limited  # type: ignore[method-assign]  # no other way into its modules
 
 
 @contextmanager

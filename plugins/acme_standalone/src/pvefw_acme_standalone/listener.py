@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from pvefw_acme_standalone.port_owner import owner
+from pvefw.api import listen
 
 PREFIX = "/.well-known/acme-challenge/"
 _MOST_CONNECTIONS = 64
 _IDLE_SECONDS = 10.0
-_BACKLOG = 128
+_OTHERWISE = "stop it, or set another port or a webroot"
+"""What to do where another program has the port."""
 _PAUSE = 0.05
 _PASSING = {
     errno.EMFILE,
@@ -43,13 +44,7 @@ class Listener:
         self._connections: deque[socket.socket] = deque()
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._sockets: list[socket.socket] = []
-        try:
-            for address in addresses or _all_addresses():
-                self._sockets.append(_listen(address, port))
-        except OSError:
-            self.close()
-            raise
+        self._sockets = listen(addresses, port, _OTHERWISE)
         for one in self._sockets:
             threading.Thread(target=self._accept, args=[one], daemon=True).start()
 
@@ -134,48 +129,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's signature
         """Say nothing: standard error is the user's."""
-
-
-def _all_addresses() -> list[str]:
-    return ["0.0.0.0", "::"] if _has_ipv6() else ["0.0.0.0"]  # noqa: S104 - the authority comes from anywhere
-
-
-def _has_ipv6() -> bool:
-    if not socket.has_ipv6:
-        return False
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        return False
-    return True
-
-
-def _listen(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    one = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind((address, port))
-        one.listen(_BACKLOG)
-    except OSError as error:
-        one.close()
-        raise OSError(_explanation(error, address, port)) from error
-    return one
-
-
-def _explanation(error: OSError, address: str, port: int) -> str:
-    where = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-    match error.errno:
-        case errno.EADDRINUSE:
-            return f"{where} is in use by {owner(port)}; stop it, or set another port or a webroot"
-        case errno.EACCES:
-            return f"{where} may only be listened on by root; run as root, or set a port above 1023"
-        case errno.EADDRNOTAVAIL:
-            return f"{where}: this host does not have that address; change the setting 'listen'"
-    return f"{where}: cannot listen: {error.strerror}"
 
 
 def _drop(one: socket.socket) -> None:

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pvefw.api import Challenge, ProviderError, Task, hookimpl, setting
+from pvefw.api import Challenge, ProviderError, Task, hookimpl, listen, setting
 from pvefw_acme_tls_alpn import sockets
 from pvefw_acme_tls_alpn.answer import PROTOCOL, context_for, server_name
 from pvefw_acme_tls_alpn.listener import Listener
@@ -12,6 +12,8 @@ from pvefw_acme_tls_alpn.listener import Listener
 __all__ = ["PROTOCOL", "TlsAlpn"]
 
 _HIGHEST_PORT = 65535
+_OTHERWISE = "let it hand validations over and set another port, as README shows, or use http-01"
+"""What to do where another program has the port."""
 
 
 @dataclass
@@ -55,7 +57,7 @@ class TlsAlpn:
                 listening = sockets.handed_over(self.socket)
             else:
                 task.log(f"Answering TLS handshakes on port {self.port}")
-                listening = sockets.opened(self.listen, self.port)
+                listening = listen(self.listen, self.port, _OTHERWISE)
         except OSError as error:
             raise ProviderError(str(error)) from error
         self._listener = Listener(listening, self._find)

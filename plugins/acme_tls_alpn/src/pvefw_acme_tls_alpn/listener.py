@@ -1,6 +1,7 @@
 """A TLS server that ends with the handshake, and cannot be kept busy."""
 
 import contextlib
+import select
 import selectors
 import socket
 import ssl
@@ -15,6 +16,7 @@ Find = Callable[[str], ssl.SSLContext | None]
 """The answer for a server name, if one is pending; asked for every connection."""
 _MOST_CONNECTIONS = 64
 _IDLE_SECONDS = 10.0
+_PAUSE = 0.05
 _CHUNK = 16 * 1024
 _NO_APPLICATION_PROTOCOL, _UNRECOGNIZED_NAME = 120, 112
 """Alerts of RFC 8446 section 6.2."""
@@ -59,8 +61,19 @@ class Listener:
                 for key, _ in selector.select():
                     if key.fileobj is self._woken:
                         return
-                    with contextlib.suppress(OSError):
+                    try:
                         self._begin(key.fileobj.accept()[0])  # type: ignore[union-attr]  # a socket
+                    except BlockingIOError:
+                        pass  # who knocked has gone
+                    except OSError:
+                        self._make_room()
+
+    def _make_room(self) -> None:
+        """Where the process may open no more files: drop who waits longest, and give the others time."""
+        with self._lock:
+            if self._connections:
+                _drop(self._connections.popleft())
+        select.select([self._woken], [], [], _PAUSE)
 
     def _begin(self, connection: socket.socket) -> None:
         with self._lock:

@@ -1,5 +1,6 @@
 """Who listens on a TCP port, as far as /proc shows it (proc(5): net/tcp, PID/fd)."""
 
+import contextlib
 from pathlib import Path
 
 _LISTEN = "0A"
@@ -29,13 +30,12 @@ def _listening_inodes(port: int) -> set[str]:
 
 def _socket_inodes(process: Path) -> set[str]:
     found = set()
-    try:
+    with contextlib.suppress(OSError):  # it has ended, or is not ours to look at
         for descriptor in (process / "fd").iterdir():
-            target = str(descriptor.readlink())
-            if target.startswith("socket:["):
-                found.add(target[len("socket:[") : -1])
-    except OSError:
-        pass  # it has ended, or is not ours to look at
+            with contextlib.suppress(OSError):  # closed meanwhile
+                target = str(descriptor.readlink())
+                if target.startswith("socket:["):
+                    found.add(target[len("socket:[") : -1])
     return found
 
 
