@@ -57,9 +57,9 @@ def change(app: App, name: str, given: Mapping[str, str], delete: str | None) ->
 
     :raises UsageError: it is that of Proxmox VE's services, or a value does not fit.
     """
-    from pvefw.instances.codec import split
     from pvefw.store import certificate_sections, certificates
     from pvefw.store.node import Node
+    from pvefw.store.section_config import split
 
     if name == certificates.PVEPROXY:
         raise UsageError(

@@ -118,7 +118,7 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     @pass_app
     def set_(app: App, /, id_: str, **options: Any) -> None:
         from pvefw import instances
-        from pvefw.instances.codec import split
+        from pvefw.store.section_config import split
 
         delete = split(options.pop("delete") or "")
         digest = options.pop("digest")
@@ -212,7 +212,7 @@ def _remove(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 def _changes(options: dict[str, Any]) -> dict[str, Any]:
     """What the options say of an instance."""
-    from pvefw.instances.codec import split
+    from pvefw.store.section_config import split
 
     data = options["data"]
     found = {

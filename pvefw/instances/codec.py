@@ -28,7 +28,6 @@ from pvefw.store.section_config import Section
 STANDALONE = "standalone"
 DEFAULT_DELAY = 30
 LONGEST_DELAY = 172800
-_OFF = ("0", "no", "off", "false")
 _COMMON = ("api", "data", "disable", "nodes")
 _DELAY = "validation-delay"
 _DAMAGED = -1
@@ -83,11 +82,6 @@ def family_of(type_: str) -> str:
     return "challenge" if type_ == STANDALONE else type_
 
 
-def split(text: str) -> tuple[str, ...]:
-    """The parts of a list, as Proxmox VE reads one: comma, semicolon or white space between."""
-    return tuple(part for part in re.split(r"[\s,;]+", text) if part)
-
-
 def _own_keys(kind: Kind) -> tuple[str, ...]:
     return (*_COMMON, _DELAY) if kind.acme else _COMMON
 
@@ -116,8 +110,8 @@ def decode(section: Section, path: Path) -> Instance:
         id=section.id,
         plugin=plugin,
         settings=data if kind.acme else {**lines, **data},
-        nodes=split(values.get("nodes", "")),
-        disabled=values.get("disable", "0").lower() not in _OFF,
+        nodes=section.nodes,
+        disabled=section.disabled,
         validation_delay=int(delay) if delay else DEFAULT_DELAY,
         where=where,
         undeclared=lines if kind.acme else {},

@@ -16,7 +16,6 @@ A section inherits nothing from the node's own certificate. Without ``nodes`` it
 the file; the node's section wins over the cluster's.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +32,6 @@ RESERVED = (PVEPROXY, "pveproxy-ssl", "pve-ssl", "pve-root-ca")
 """What a section cannot be called: the names and files of certificates that a node has anyway."""
 COMMON = ("nodes", "disable")
 """What a section has beside the properties of a certificate."""
-_OFF = ("0", "no", "off", "false")
 
 
 @dataclass(frozen=True)
@@ -148,10 +146,7 @@ def _used(section: Section, path: Path, node: Node) -> bool:
         why = f"a certificate cannot be called {section.id}"
         oddities.report(path, section.line, why, "it is ignored")
         return False
-    values = section.values
-    nodes = [one for one in re.split(r"[\s,;]+", values.get("nodes", "")) if one]
-    disabled = values.get("disable", "0").lower() not in _OFF
-    return not disabled and (not nodes or node.name in nodes)
+    return not section.disabled and (not section.nodes or node.name in section.nodes)
 
 
 def _settings(section: Section) -> CertificateSettings:

@@ -29,6 +29,9 @@ def check_id(text: str, what: str) -> None:
         )
 
 
+_OFF = ("0", "no", "off", "false")
+
+
 @dataclass(frozen=True)
 class Section:
     """One section, with every line that belongs to it."""
@@ -54,6 +57,16 @@ class Section:
             if match := _property(line):
                 found[match["key"]] = oddities.readable(match["value"] or "")
         return found
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The nodes that it is for; none for all of them."""
+        return split(self.values.get("nodes", ""))
+
+    @property
+    def disabled(self) -> bool:
+        """Whether it is turned off: by ``disable``, unless 0, no, off or false follows."""
+        return self.values.get("disable", "0").lower() not in _OFF
 
     def changed(self, values: Mapping[str, str | None]) -> "Section":
         """This section with other properties: set to a text, or removed by ``None``.
@@ -93,6 +106,11 @@ def _line(key: str, value: str) -> str:
 def _end(lines: Sequence[str]) -> int:
     """Behind the last property. A blank line ends a section for Proxmox VE: nothing may go below."""
     return max((number for number, line in enumerate(lines, 1) if _property(line)), default=0)
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The parts of a list, as Proxmox VE reads one: comma, semicolon or white space between."""
+    return tuple(part for part in re.split(r"[\s,;]+", text) if part)
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,14 @@ def test_all_or_none(tmp_path, event):
     assert chain.read_bytes() == before
 
 
+def test_a_first_delivery_that_fails_leaves_nothing(tmp_path, event):
+    chain = tmp_path / "chain.pem"
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ProviderError, match="cannot be"):
+        Files(fullchain=chain, key=tmp_path / "file/key.pem").on_certificate(event, FakeTask())
+    assert not chain.exists()
+
+
 def test_a_unit_that_may_not_write_there_is_named(tmp_path, event, monkeypatch):
     def refused(path, *_arguments, **_options):
         raise OSError(errno.EROFS, "Read-only file system", str(path))

@@ -11,9 +11,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from pvefw.instances.codec import split
 from pvefw.store.node_config import parse_property_string
-from pvefw.store.section_config import ID
+from pvefw.store.section_config import ID, split
 from pvefw_api.errors import bad_parameters
 
 Schema = Mapping[str, Any]

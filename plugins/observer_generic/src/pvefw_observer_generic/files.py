@@ -14,7 +14,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from pvefw.api import CertificateEvent, ProviderError, Task, hookimpl, replace_file, setting
+from pvefw.api import (
+    CertificateEvent,
+    ProviderError,
+    Task,
+    hookimpl,
+    remove_file,
+    replace_file,
+    setting,
+)
 
 __all__ = ["Files"]
 
@@ -94,17 +102,16 @@ class Files:
     def on_certificate(self, event: CertificateEvent, task: Task) -> None:
         """Write the files, all or none."""
         owner, wanted = self._owner(), self._wanted(event)
-        before = [(one, _there(one.path)) for one in wanted]
+        before: list[tuple[Path, _Old | None]] = []
         try:
             for one in wanted:
+                before.append((one.path, _there(one.path)))
                 replace_file(one.path, one.data, mode=one.mode, owner=owner)
                 task.log(f"Wrote {one.path}")
         except OSError as error:
-            with contextlib.suppress(OSError):
-                for one, old in before:
-                    if old is not None:
-                        data, mode, whose = old
-                        replace_file(one.path, data, mode=mode, owner=whose)
+            for path, old in before:
+                with contextlib.suppress(OSError):
+                    _put_back(path, old)
             raise ProviderError(
                 f"{error.filename or one.path} cannot be written: {error.strerror}",
                 hint=_hint(error, one.path),
@@ -188,8 +195,21 @@ def _hint(error: OSError, path: Path) -> str:
     )
 
 
-def _there(path: Path) -> tuple[bytes, int, tuple[int, int]] | None:
-    """A file's content, mode and owner; ``None`` where there is none."""
+_Old = tuple[bytes, int, tuple[int, int]]
+"""A file's content, mode and owner."""
+
+
+def _put_back(path: Path, old: _Old | None) -> None:
+    """Let a file be as it was, or not be, where there was none."""
+    if old is None:
+        remove_file(path)
+        return
+    data, mode, whose = old
+    replace_file(path, data, mode=mode, owner=whose)
+
+
+def _there(path: Path) -> _Old | None:
+    """What is there; ``None`` where there is none."""
     try:
         found = path.stat()
         return path.read_bytes(), stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
