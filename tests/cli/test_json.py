@@ -3,9 +3,9 @@
 import json
 import shutil
 
-import certificates
 import click
 import documented
+import full_node
 import pytest
 from jsonschema import Draft202012Validator
 from privileges import only_root
@@ -14,11 +14,9 @@ from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
 from pvefw.cli.schemas import SCHEMAS
-from pvefw.store import files
 from pvefw.store.paths import Paths
-from pvefw.tasks.upid import Upid
 
-UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
+UPID = full_node.UPID
 
 
 def with_output(command, ctx):
@@ -54,25 +52,8 @@ def test_what_is_not_documented_is_found():
 def node(tmp_path):
     """A node that has one of everything that needs no server."""
     paths = Paths(tmp_path / "root", "pve1")
-    pem, _ = certificates.self_signed()
-    paths.node_dir().mkdir(parents=True)
-    paths.proxy_certificate.write_bytes(pem)
-    paths.node_config().write_text("#note\nacmedomain0: pve1.example\n")
-    paths.acme_dir.mkdir(parents=True)
-    account = {"account": {"status": "valid"}, "directory": "https://ca.example/", "key": "x",
-               "location": "https://ca.example/1", "tos": ""}  # fmt: skip
-    (paths.acme_dir / "default").write_text(json.dumps(account))
-    paths.plugins_cfg.write_text("standalone: mine\n\tnodes pve1\n\tdisable 1\n\n")
-    paths.cluster_pvefw_cfg.write_text("observer: tell\n\tapi exec\n")
-    paths.task_dir.mkdir(parents=True)
-    (paths.task_dir / "index").write_text(f"{UPID} 6124E1C0 job errors\n")
-    files.replace(Upid.parse(UPID).log_path(paths), b"TASK ERROR: job errors\n")
+    full_node.fill(paths)
     (paths.task_dir / "active").write_text(f"{UPID.replace('B9', 'BA')} 0\n")
-    paths.ksm.mkdir(parents=True)
-    for name in ("run", "pages_sharing", "general_profit"):
-        (paths.ksm / name).write_text("1\n")
-    paths.kernel_dir.mkdir(parents=True)
-    paths.cmdline.write_text("root=/dev/sda1\n")
     paths.pinned_kernel.write_text("6.8.4-2-pve\n")
     paths.manual_kernels.write_text("6.8.4-2-pve\n")
     paths.esp_uuids.write_text("1234-ABCD\n")
