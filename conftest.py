@@ -1,6 +1,7 @@
 """For the tests of core and of every plugin: what a test uses, stages, profiles, signals."""
 
 import functools
+import os
 import signal
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -61,9 +62,11 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
 def _load_profile(name: str) -> None:
     import hypothesis
 
-    # no deadline: a machine may be busy
-    hypothesis.settings.register_profile("house", deadline=None)
-    hypothesis.settings.register_profile("quick", deadline=None, max_examples=20)
+    # no deadline: a machine may be busy. The same examples in every run, so that a run that fails says
+    # something of the change; `make fuzz` tries others
+    known = {"deadline": None, "derandomize": "PVEFW_FUZZ_SECONDS" not in os.environ}
+    hypothesis.settings.register_profile("house", **known)
+    hypothesis.settings.register_profile("quick", max_examples=20, **known)
     hypothesis.settings.load_profile(name)
 
 

@@ -316,7 +316,7 @@ def _has_unit(paths: Paths, service: str) -> bool:
 
 def _load(certificate: Certificate) -> _Told:
     """What is kept; nothing where it is damaged: then everybody is told once more."""
-    said = files.read_object(certificate.files.told)
+    said = files.read_object_if_possible(certificate.files.told)
     return _Told(_texts(said.get("done")), _texts(said.get("failed")))
 
 
@@ -325,5 +325,7 @@ def _texts(said: Any) -> dict[str, str]:
 
 
 def _save(certificate: Certificate, told: _Told) -> None:
+    """Where that cannot be done, everybody is told once more: better than not at all."""
     said = {"done": told.done, "failed": told.failed}
-    files.replace(certificate.files.told, json.dumps(said).encode())
+    data = json.dumps(said).encode()
+    files.replace_if_possible(certificate.files.told, data, "observers are told again")

@@ -191,7 +191,7 @@ class Record:
 def records(paths: Paths) -> dict[str, Record]:
     """What is kept, by the certificate's file name; nothing of one whose record is damaged."""
     found = {}
-    for key, said in files.read_object(paths.renewal_state).items():
+    for key, said in files.read_object_if_possible(paths.renewal_state).items():
         with contextlib.suppress(*files.DAMAGED):
             found[key] = _record(said)
     return found
@@ -204,11 +204,14 @@ def record_of(paths: Paths, info: CertificateInfo) -> Record:
 
 
 def keep(paths: Paths, info: CertificateInfo, record: Record) -> None:
-    """Keep what is known of a certificate; what was known of its predecessor goes."""
+    """Keep what is known of a certificate; what was known of its predecessor goes.
+
+    Where that cannot be done it is a warning, and found out again: no renewal waits for it.
+    """
     everything = records(paths) | {info.filename: replace(record, fingerprint=info.fingerprint)}
     said = {key: asdict(one) for key, one in everything.items()}
     text = json.dumps(said, indent=1, default=lambda value: value.isoformat())
-    files.replace(paths.renewal_state, text.encode())
+    files.replace_if_possible(paths.renewal_state, text.encode(), "it is found out again")
 
 
 def _record(said: Mapping[str, Any]) -> Record:

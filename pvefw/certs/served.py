@@ -143,7 +143,7 @@ def of_all(certificates: Sequence[Certificate]) -> Iterator[tuple[Certificate, l
 def _load(certificate: Certificate) -> dict[str, datetime]:
     """When somebody was told of an address that serves something else; nothing where it is damaged."""
     try:
-        said = files.read_object(certificate.files.served)
+        said = files.read_object_if_possible(certificate.files.served)
         return {str(key): datetime.fromisoformat(one) for key, one in said.items()}
     except (ValueError, TypeError):
         return {}
@@ -152,4 +152,5 @@ def _load(certificate: Certificate) -> dict[str, datetime]:
 def _save(certificate: Certificate, known: dict[str, datetime]) -> None:
     if known or certificate.files.served.exists():
         said = {key: one.isoformat() for key, one in known.items()}
-        files.replace(certificate.files.served, json.dumps(said).encode())
+        data = json.dumps(said).encode()
+        files.replace_if_possible(certificate.files.served, data, "observers are told again")

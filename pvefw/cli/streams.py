@@ -39,7 +39,7 @@ def leave_standard_output() -> None:
     try:
         os.dup2(nowhere, sys.stdout.fileno())
     except ValueError:  # a plugin has closed it
-        sys.stdout = os.fdopen(nowhere, "w", encoding="utf-8")
+        sys.stdout = os.fdopen(nowhere, "w", encoding="utf-8", closefd=False)
 
 
 def carry_out(command: Callable[[], int]) -> NoReturn:

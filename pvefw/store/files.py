@@ -22,7 +22,7 @@ from pvefw.host.durable import (
     sync_directory,
     sync_handle,
 )
-from pvefw.store import leases, pmxcfs
+from pvefw.store import leases, oddities, pmxcfs
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
 _ABANDONED = 300.0
@@ -280,6 +280,17 @@ def rename(source: Path, target: Path) -> None:
             sync_handle(here)
     except OSError as error:
         raise failed("replace", target, error) from error
+
+
+def replace_if_possible(path: Path, data: bytes, assumed: str) -> None:
+    """As :func:`replace`, for what can be done without: where it cannot be kept, that is a warning.
+
+    :param assumed: what comes of it, for the warning: ``it is found out again``.
+    """
+    try:
+        replace(path, data)
+    except StoreError as error:
+        oddities.report(path, 0, error.message, assumed)
 
 
 def remove(path: Path) -> None:

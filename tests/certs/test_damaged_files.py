@@ -93,3 +93,12 @@ def test_names_that_are_not_clear_cost_that_certificate_only(paths, config, said
     files.replace(paths.proxy_key, key, private=True)
     files.replace(paths.node_config(), config)
     assert any(said in line for line in does_its_part(paths))
+
+
+@pytest.mark.parametrize(
+    "name", ["renewal_state", "deploy_state", "open_order", "proxy_certificate"]
+)
+def test_a_directory_in_the_place_of_a_state_stops_no_renewal(paths, name):
+    begin(paths)
+    instead(getattr(paths, name), None)
+    does_its_part(paths)

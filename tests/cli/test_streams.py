@@ -64,8 +64,12 @@ def test_who_may_not_look_at_the_state_gets_what_anybody_may_see(capsys):
     with tempfile.TemporaryDirectory() as root:
         Path(root).chmod(0o755)
         command = ["--root", root, "--node", "pve1", "config"]
-        assert run([*command, "set", "--description", "rack"]) == 0
-        (Path(root) / "var/lib/pvefw").mkdir(mode=0o700, parents=True, exist_ok=True)
+        before = os.umask(0o022)  # the tree is one that others can read
+        try:
+            assert run([*command, "set", "--description", "rack"]) == 0
+            (Path(root) / "var/lib/pvefw").mkdir(mode=0o700, parents=True, exist_ok=True)
+        finally:
+            os.umask(before)
         (Path(root) / "var/lib/pvefw").chmod(0o700)
         assert run([*command, "get"]) == 0  # what it imports, nobody need not be able to read
         os.seteuid(65534)

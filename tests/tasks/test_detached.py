@@ -69,7 +69,8 @@ def test_the_id_is_printed_and_the_task_goes_on(paths, env, started):
     assert upid.type == "startall"
     assert history.state(history.status(paths, upid)) == "RUNNING"
     assert os.getsid(upid.pid) == upid.pid
-    assert standard_streams(upid) == {os.devnull}
+    if os.geteuid() == 0:  # it may hold keys: its own user may not look into it
+        assert standard_streams(upid) == {os.devnull}
     wait_for_line(paths, upid, DELAY)
     stopped = pvefw(env, "task", "stop", str(upid))
     assert stopped == "The task has ended: interrupted by signal\n"
