@@ -78,7 +78,7 @@ def _load_profile(name: str) -> None:
 
 @pytest.fixture(scope="session")
 def some(request: pytest.FixtureRequest) -> Callable[[Sequence[_Case]], Sequence[_Case]]:
-    """Chooses of many cases every fourth and the last where tests run in stages; otherwise it takes all."""
+    """Chooses every fourth of many cases, and the last, where tests run in stages; otherwise all."""
 
     def choose(cases: Sequence[_Case]) -> Sequence[_Case]:
         if not request.config.getoption("stage") or not cases:

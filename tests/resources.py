@@ -32,7 +32,7 @@ STAGES = {
 """In the order in which they are run: each takes more than those before it, and every test is in one."""
 
 SLOW = Path(__file__).with_name("slow.txt")
-"""The tests that take long by themselves, a line each; ``make slow`` writes it (see tests/slowness.py)."""
+"""The tests that take long by themselves, a line each; ``make slow`` writes it."""
 _ROOT = Path(__file__).resolve().parents[1]
 _OURS = (f"{_ROOT}/tests/", f"{_ROOT}/plugins/")
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
@@ -142,7 +142,9 @@ def _values(function: FunctionType) -> Iterator[Any]:
 def _names(code: CodeType) -> tuple[set[str], set[str]]:
     """The names in code and in the functions inside it, and the helpers that it imports."""
     names = set(code.co_names)
-    imported = set(filter(_is_helper, names))  # what has a helper's name without being one costs little
+    imported = set(
+        filter(_is_helper, names)
+    )  # what has a helper's name without being one costs little
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             more = _names(inner)

@@ -28,5 +28,7 @@ class Recorder:
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if hasattr(session.config, "workerinput"):  # only the one that hears of all
             return
-        slow = [name for name, runs in self._runs.items() if runs and self._taken[name] > LONGEST * runs]
+        slow = [
+            name for name, runs in self._runs.items() if runs and self._taken[name] > LONGEST * runs
+        ]
         resources.SLOW.write_text("".join(f"{name}\n" for name in sorted(slow)))
