@@ -416,8 +416,8 @@ class BootloaderConformance:
         )
         if shows and not seen and any(title.encode() in one for one in tree.texts.values()):
             assert _MACRO not in title or not _minds_macros(machine), (
-                f"boot_render writes {_MACRO} as it is in a title, and not in a command line: quote it in "
-                "both, or let 'boots' return the title that the menu shows"
+                f"boot_render writes {_MACRO} as it is in a title, and not in a command line: quote it "
+                "in both, or let 'boots' return the title that the menu shows"
             )
             pytest.skip("let 'boots' return Started(…, title=…): then titles are checked, too")
 
