@@ -152,3 +152,10 @@ def token(service):
         return f"{name}!{id_}={secret}"
 
     return make
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A node in a tree of its own."""
+    (tmp_path / "root").mkdir()
+    return Paths(tmp_path / "root", "pve1")

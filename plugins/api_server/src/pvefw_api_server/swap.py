@@ -33,12 +33,15 @@ class Swap:
         self._helper = helper
         self._connection = self._connect()
         self._newest: ssl.SSLContext | None = None
-        self._connection.settimeout(_FIRST)
-        try:
-            self._take()
-        except OSError as error:
-            raise self._silent(error) from error
-        self.context = self._listening()
+        with contextlib.ExitStack() as failed:
+            failed.callback(self._connection.close)
+            self._connection.settimeout(_FIRST)
+            try:
+                self._take()
+            except OSError as error:
+                raise self._silent(error) from error
+            self.context = self._listening()
+            failed.pop_all()
 
     def _listening(self) -> ssl.SSLContext:
         """The context that listens: it hands each connection to the newest."""
