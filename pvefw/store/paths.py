@@ -60,6 +60,11 @@ class Paths:
         return self.etc_pve / "datacenter.cfg"
 
     @property
+    def storage_cfg(self) -> Path:
+        """Proxmox VE's storages; those of Proxmox Backup Server may have a fingerprint."""
+        return self.etc_pve / "storage.cfg"
+
+    @property
     def cluster_pvefw_cfg(self) -> Path:
         """What Proxmox VE's parsers would refuse: defaults for all nodes, guest backends, observers."""
         return self.etc_pve / "pvefw.cfg"
