@@ -30,10 +30,12 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "pve": "pvefw-guest-pve",
     },
     "observer": {
+        "apprise": "pvefw-observer-apprise",
         "exec": "pvefw-observer-generic",
         "files": "pvefw-observer-generic",
         "healthchecks": "pvefw-observer-generic",
         "mail": "pvefw-observer-generic",
+        "proxmox": "pvefw-observer-generic",
         "webhook": "pvefw-observer-generic",
     },
 }
