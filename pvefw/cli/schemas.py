@@ -361,6 +361,16 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         )
     ),
+    "cert import": _list(
+        _object(
+            {
+                "certificate": _text("its name there"),
+                "client": _one_of("whose it is", "certbot", "acme.sh", "lego"),
+                "authority": _text("the directory's URL, or its host; may be empty"),
+                "file": _text("the certificate with its chain"),
+            }
+        )
+    ),
     "cert list": _list(
         _object(
             {
