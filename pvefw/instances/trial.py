@@ -52,8 +52,8 @@ def ask(question: Callable[[], _Answer], who: str) -> _Answer:
 def test(node: Node, family: str, id_: str, task: Task, *, event: str = "") -> None:
     """Bind an instance, disabled or not, and ask what changes nothing; an observer gets a notification.
 
-    :param event: of what an observer hears: one of :data:`~pvefw.core.notice_kinds.NOTICES`; empty for a failed
-        renewal, or what else it listens to.
+    :param event: of what an observer hears: one of :data:`~pvefw.core.notice_kinds.NOTICES`; empty for a
+        failed renewal, or what else it listens to.
 
     :raises NotFound: there is no such instance.
     :raises UsageError: an observer that does not listen to it.
