@@ -168,7 +168,9 @@ class _Common(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {name for param in self.get_params(ctx) for name in param.opts}
         try:
-            return super().parse_args(ctx, [_two_dashes(one, known) for one in args])
+            end = args.index("--") if "--" in args else len(args)
+            ours = [_two_dashes(one, known) for one in args[:end]]
+            return super().parse_args(ctx, [*ours, *args[end:]])
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # click's parser does not say where it was
             raise

@@ -60,6 +60,11 @@ class Paths:
         return self.etc_pve / "datacenter.cfg"
 
     @property
+    def storage_cfg(self) -> Path:
+        """Proxmox VE's storages; those of Proxmox Backup Server may have a fingerprint."""
+        return self.etc_pve / "storage.cfg"
+
+    @property
     def cluster_pvefw_cfg(self) -> Path:
         """What Proxmox VE's parsers would refuse: defaults for all nodes, guest backends, observers."""
         return self.etc_pve / "pvefw.cfg"
@@ -270,6 +275,15 @@ class Paths:
     def boot_guests(self) -> Path:
         """Which guests ``boot-guests`` has started since this boot."""
         return self.below(f"run/pvefw/boot-guests-{self.node}.json")
+
+    def drained(self, node: str = "") -> Path:
+        """That a node is drained, since when, and where its guests have gone: JSON. All nodes see it."""
+        return self.node_dir(node) / "pvefw-drained.json"
+
+    @property
+    def maintenance(self) -> Path:
+        """Which hosts a maintenance is about, and how far it is, until it is done: JSON."""
+        return self.state_dir / "maintenance.json"
 
     @property
     def suspended_guests(self) -> Path:
