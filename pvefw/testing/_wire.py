@@ -218,9 +218,7 @@ def with_ttl(data: Any, values: Mapping[str, int]) -> Any:
     made = {key: with_ttl(one, values) for key, one in data.items()}
     for value, ttl in values.items():
         if _holds(made, value) and not any(ttls_of(one, value) for one in made.values()):
-            made |= {
-                key: another_ttl(one, ttl) for key, one in made.items() if is_ttl(key, one)
-            }
+            made |= {key: another_ttl(one, ttl) for key, one in made.items() if is_ttl(key, one)}
     return made
 
 
