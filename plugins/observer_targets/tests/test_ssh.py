@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 from servers.processes import free_port, process, wait_for_port
 
 from pvefw.api import CredentialsRejected, ProviderError, Unavailable
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.observer import ObserverConformance
 from pvefw_observer_targets.ssh import Ssh
+
+pytestmark = only_root("may log in at an sshd, whatever its password is")
 
 CONFIG = """
 ListenAddress 127.0.0.1
@@ -137,7 +140,8 @@ def test_who_may_not_log_in_and_who_cannot_be_reached(sshd, target, issue, tmp_p
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"host": "-oProxyCommand=true"}, {"user": "a b"}, {"owner": "a;b"}]
+    "wrong",
+    [{"host": "-oProxyCommand=true"}, {"user": "a b"}, {"owner": "a;b"}, {"command": "if"}],
 )
 def test_settings_that_are_no_settings(wrong):
     with pytest.raises(ValueError, match="is not"):

@@ -16,6 +16,7 @@ from pvefw.api import (
     run,
     setting,
 )
+from pvefw_observer_targets import shell
 from pvefw_observer_targets.forms import Forms, Wanted
 
 __all__ = ["Ssh"]
@@ -59,6 +60,8 @@ class Ssh(Forms):
             value = getattr(self, name)
             if value.startswith("-") or not value.isprintable() or " " in value:
                 raise ValueError(f"{name} '{value}' is not a {name}")
+        if self.command:
+            shell.check("command", self.command)
 
     @hookimpl
     def certificate_plan(self, event: CertificateEvent) -> Sequence[str]:
