@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pvefw.cli import candidates, cert_sections
+from pvefw.cli import candidates, cert_import, cert_sections
 from pvefw.cli.cert_sections import CertificateCommand
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
@@ -25,7 +25,12 @@ ca = Group("ca", help="The cluster's certificate authority.")
 node = Group("node", help="The node's own certificate, signed by the cluster's CA.")
 cert.add_command(ca)
 cert.add_command(node)
-for _command in (cert_sections.add, cert_sections.list_, cert_sections.remove):
+for _command in (
+    cert_sections.add,
+    cert_sections.list_,
+    cert_sections.remove,
+    cert_import.import_,
+):
     cert.add_command(_command)
 
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)

@@ -53,7 +53,7 @@ def _ids(text: str | None) -> list[str] | None:
     return list(dict.fromkeys(found))
 
 
-def _bulk(
+def bulk_of(
     app: App, task: "Task", command: str, max_workers: int | None, *, needed: bool = True
 ) -> "Bulk":
     from pvefw.guests import bulk
@@ -64,7 +64,7 @@ def _bulk(
     return bulk.Bulk(app.paths, backends, workers, task, command)
 
 
-class _Terminal:
+class Terminal:
     """Stands in for a task where nothing is done: warnings go to the terminal."""
 
     cancelled = False
@@ -82,7 +82,7 @@ class _Terminal:
         raise AssertionError(f"a dry run waits {seconds} s")
 
 
-def _show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
+def show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
     from pvefw.guests import bulk
 
     show_rows(app, bulk.planned(jobs, workers), _COLUMNS)
@@ -96,18 +96,18 @@ def startall(
     app: App, /, force: bool, vms: str | None, max_workers: int | None, dry_run: bool
 ) -> None:
     """Start guests that start at boot, in their order."""
-    from pvefw.guests import bulk, plan
+    from pvefw.guests import bulk
 
     wanted = _ids(vms)
     if dry_run:
-        made = _bulk(app, _Terminal(), "startall", max_workers)
+        made = bulk_of(app, Terminal(), "startall", max_workers)
         listed, _ = made.guests()
-        _show_plan(app, plan.to_start(listed, wanted, force=force), made.workers)
+        show_plan(app, bulk.to_start(made, listed, wanted, force=force), made.workers)
         return
 
     def work(task: "Task") -> None:
         bulk.wait_for_quorum(app.paths, task)
-        bulk.start_all(_bulk(app, task, "startall", max_workers), wanted, force=force)
+        bulk.start_all(bulk_of(app, task, "startall", max_workers), wanted, force=force)
 
     run_task(app, "startall", work)
 
@@ -143,13 +143,13 @@ def stopall(
 
     wanted, options = _ids(vms), plan.StopOptions(float(timeout), force_stop)
     if dry_run:
-        made = _bulk(app, _Terminal(), "stopall", max_workers)
+        made = bulk_of(app, Terminal(), "stopall", max_workers)
         listed, _ = made.guests()
-        _show_plan(app, plan.to_stop(listed, wanted, options), made.workers)
+        show_plan(app, plan.to_stop(listed, wanted, options), made.workers)
         return
 
     def work(task: "Task") -> None:
-        bulk.stop_all(_bulk(app, task, "stopall", max_workers), wanted, options)
+        bulk.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
 
     run_task(app, "stopall", work)
 
@@ -172,13 +172,13 @@ def suspendall(
 
     wanted, to_disk = _ids(vms), to == "disk"
     if dry_run:
-        made = _bulk(app, _Terminal(), "suspendall", max_workers)
+        made = bulk_of(app, Terminal(), "suspendall", max_workers)
         listed, _ = made.guests()
-        _show_plan(app, bulk.to_suspend(made, listed, wanted, to_disk=to_disk), made.workers)
+        show_plan(app, bulk.to_suspend(made, listed, wanted, to_disk=to_disk), made.workers)
         return
 
     def work(task: "Task") -> None:
-        bulk.suspend_all(_bulk(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
+        bulk.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
 
     run_task(app, "suspendall", work)
 
@@ -192,13 +192,13 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
 
     wanted = _ids(vms)
     if dry_run:
-        made = _bulk(app, _Terminal(), "resumeall", max_workers)
+        made = bulk_of(app, Terminal(), "resumeall", max_workers)
         listed, _ = made.guests()
-        _show_plan(app, bulk.to_resume(made, listed, wanted), made.workers)
+        show_plan(app, bulk.to_resume(made, listed, wanted), made.workers)
         return
 
     def work(task: "Task") -> None:
-        bulk.resume_all(_bulk(app, task, "resumeall", max_workers), wanted)
+        bulk.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)
 
     run_task(app, "resumeall", work)
 
@@ -231,15 +231,15 @@ def migrateall(
     wanted, targets = _ids(vms), _targets(app, target, spread)
 
     def made_for(task: "Task") -> "Bulk":
-        made = _bulk(app, task, "migrateall", max_workers)
+        made = bulk_of(app, task, "migrateall", max_workers)
         made.with_local_disks = with_local_disks
         return made
 
     if dry_run:
-        made = made_for(_Terminal())
+        made = made_for(Terminal())
         listed, _ = made.guests()
         jobs = checks.to_migrate(made.backends, listed, wanted, targets, with_local_disks)
-        _show_plan(app, jobs, made.workers)
+        show_plan(app, jobs, made.workers)
         return
 
     def work(task: "Task") -> None:
@@ -275,7 +275,7 @@ def boot_guests(app: App) -> None:
 
     def work(task: "Task") -> None:
         bulk.wait_for_quorum(app.paths, task)
-        bulk.boot(_bulk(app, task, "boot-guests", None, needed=False))
+        bulk.boot(bulk_of(app, task, "boot-guests", None, needed=False))
 
     run_task(app, "startall", work)
 
@@ -288,7 +288,7 @@ def shutdown_guests(app: App, /, suspend: bool) -> None:
     from pvefw.guests import bulk, plan
 
     def work(task: "Task") -> None:
-        made = _bulk(app, task, "shutdown-guests", None, needed=False)
+        made = bulk_of(app, task, "shutdown-guests", None, needed=False)
         bulk.shut_down(made, plan.StopOptions(), suspend=suspend)
 
     run_task(app, "stopall", work)
@@ -320,12 +320,13 @@ guest = Group("guest", help="Guests of this node, and how they start and stop.")
 @pass_app
 def list_(app: App) -> None:
     """List the guests of all backends."""
-    from pvefw.guests import backends
+    from pvefw.guests import backends, elsewhere
 
     loaded = backends.Backends.load(app.paths)
     listed, failures = loaded.list()
     backends.note(app.paths, listed)
-    rows = [backends.described(one, listed, loaded.of(one.id).name) for one in listed]
+    absence = elsewhere.look(app.paths, loaded, listed).absence
+    rows = [backends.described(one, listed, loaded.of(one.id).name, absence) for one in listed]
     show_rows(app, rows, _LIST)
     if failures:
         raise failures[0]
@@ -337,11 +338,12 @@ def list_(app: App) -> None:
 @pass_app
 def show(app: App, id_: str) -> None:
     """Show what is known of a guest."""
-    from pvefw.guests import backends
+    from pvefw.guests import backends, elsewhere
 
     loaded = backends.Backends.load(app.paths)
     one, listed = backends.find_among(loaded, id_)
-    show_value(app, backends.described(one, listed, loaded.of(one.id).name))
+    absence = elsewhere.look(app.paths, loaded, listed).absence
+    show_value(app, backends.described(one, listed, loaded.of(one.id).name, absence))
 
 
 @guest.command("set")

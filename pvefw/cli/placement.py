@@ -19,6 +19,7 @@ ON_THIS_MACHINE = frozenset(
         "install-units",
         "ksm",
         "migrateall",
+        "node",
         "renew install-timer",
         "resumeall",
         "shutdown-guests",

@@ -361,6 +361,16 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         )
     ),
+    "cert import": _list(
+        _object(
+            {
+                "certificate": _text("its name there"),
+                "client": _one_of("whose it is", "certbot", "acme.sh", "lego"),
+                "authority": _text("the directory's URL, or its host; may be empty"),
+                "file": _text("the certificate with its chain"),
+            }
+        )
+    ),
     "cert list": _list(
         _object(
             {
@@ -384,6 +394,26 @@ SCHEMAS: Mapping[str, Schema] = {
     "guest show": _GUEST,
     "ksm status": _KSM,
     "migrateall": _PLAN,
+    "node drain": _PLAN,
+    "node status": _object(
+        {
+            "node": _text(),
+            "boot": _text("tells one boot from the next"),
+            "boot-guests": _one_of("of this boot", "done", "failed", "pending", "none"),
+            "drained": _text("since when; empty where it is not"),
+            "guests-away": _map(_text(), "by id: the node that each was sent to"),
+            "maintenance": _object(
+                {
+                    "host?": _text("where it is"),
+                    "step?": _text(),
+                    "since?": _text(),
+                    "hosts?": _texts(),
+                    "done?": _texts(),
+                },
+                "the one that this node runs; empty where there is none",
+            ),
+        }
+    ),
     "observer config": _INSTANCE_CONFIG,
     "observer list": _INSTANCES,
     "plugin doctor": _list(

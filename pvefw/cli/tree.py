@@ -44,6 +44,7 @@ LINES: Mapping[str, str] = {
     "install-units": "Install systemd units for the guests.",
     "ksm": "Kernel samepage merging: equal pages, kept once.",
     "migrateall": "Move guests to other nodes.",
+    "node": "Empty nodes for maintenance, one by one.",
     "observer": "Notifications and deploy hooks.",
     "plugin": "List and check installed plugins.",
     "renew": "Renew every certificate that is due.",

@@ -31,6 +31,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     },
     "observer": {
         "apache": "pvefw-observer-targets",
+        "apprise": "pvefw-observer-apprise",
         "cockpit": "pvefw-observer-targets",
         "exec": "pvefw-observer-generic",
         "files": "pvefw-observer-targets",
@@ -41,6 +42,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "nginx": "pvefw-observer-targets",
         "pbs": "pvefw-observer-targets",
         "pmg": "pvefw-observer-targets",
+        "proxmox": "pvefw-observer-generic",
         "ssh": "pvefw-observer-targets",
         "webhook": "pvefw-observer-generic",
     },

@@ -276,6 +276,15 @@ class Paths:
         """Which guests ``boot-guests`` has started since this boot."""
         return self.below(f"run/pvefw/boot-guests-{self.node}.json")
 
+    def drained(self, node: str = "") -> Path:
+        """That a node is drained, since when, and where its guests have gone: JSON. All nodes see it."""
+        return self.node_dir(node) / "pvefw-drained.json"
+
+    @property
+    def maintenance(self) -> Path:
+        """Which hosts a maintenance is about, and how far it is, until it is done: JSON."""
+        return self.state_dir / "maintenance.json"
+
     @property
     def suspended_guests(self) -> Path:
         """Which guests ``shutdown-guests --suspend`` has suspended."""
