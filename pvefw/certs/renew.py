@@ -30,6 +30,7 @@ from pvefw.core.errors import (
 from pvefw.core.model import RenewalFailedEvent, RenewalsEvent, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import Clock
+from pvefw.store import attention
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
@@ -192,7 +193,9 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
     """Tell the observers, if it is time to; keep the record either way."""
     info = planned.info
     how = renewal.urgency(info, now)
-    if record.to_be_told(how, now):
+    issue = f"certificates: {replace(planned, record=record).issue(now)}"
+    known = issue in attention.load(paths).acknowledged
+    if record.to_be_told(how, now) and not known:
         event = RenewalFailedEvent(
             node=paths.node,
             names=info.san,

@@ -277,7 +277,12 @@ def boot_guests(app: App) -> None:
         bulk.wait_for_quorum(app.paths, task)
         bulk.boot(_bulk(app, task, "boot-guests", None, needed=False))
 
-    run_task(app, "startall", work)
+    try:
+        run_task(app, "startall", work)
+    finally:
+        from pvefw.cli import attention
+
+        attention.tell(app.paths, say)
 
 
 @click.command("shutdown-guests", cls=Command)

@@ -23,6 +23,10 @@ def renew(ctx: click.Context, dry_run: bool) -> int | None:
         say("Scripts may be needed: pvefw-renew-scripts.service renews.")
         return 0
     good = renewing.run(app.paths, say, say, SystemClock(), dry_run=dry_run)
+    if not dry_run:
+        from pvefw.cli import attention
+
+        attention.tell(app.paths, say)
     return 0 if good else 1
 
 

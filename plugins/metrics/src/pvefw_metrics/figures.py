@@ -50,9 +50,7 @@ class _Node(Collector):
     def collect(self) -> Iterator[Metric]:
         """The figures."""
         parts = status.look(self._paths, self._now)
-        rows = [
-            ((name,), float(one.state in (status.OK, status.NONE))) for name, one in parts.items()
-        ]
+        rows = [((name,), float(one.state in status.GOOD)) for name, one in parts.items()]
         yield _gauge(
             "pvefw_build_info", "The version of pvefw.", ["version"], [((__version__,), 1.0)]
         )
