@@ -18,6 +18,7 @@ ON_THIS_MACHINE = frozenset(
         "guest show",
         "install-units",
         "ksm",
+        "metrics install-timer",
         "migrateall",
         "node",
         "renew install-timer",

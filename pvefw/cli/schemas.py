@@ -173,6 +173,15 @@ _BOOT_SUMMARY = _object(
         "next-boot": _or_null(_text()),
         "manual": _texts(),
         "problem": _text("may be empty"),
+        "unexpected": _or_null(
+            _object(
+                {
+                    "wanted": _text("the kernel that was pinned when the host was started"),
+                    "running": _text("the one that runs"),
+                    "line": _text("for people"),
+                }
+            )
+        ),
     }
 )
 _CERTIFICATES = _object(
@@ -192,6 +201,7 @@ _CERTIFICATES = _object(
                     "line": _text("for people"),
                     "name": _text("`pveproxy`, that of its section, or empty: the cluster's CA"),
                     "differences": _texts("what is wanted otherwise than it is"),
+                    "issue": _text("what needs attention, the same as long as it does; or empty"),
                 }
             )
         ),
@@ -218,7 +228,7 @@ def _part(data: Schema) -> Schema:
     """A part of ``status``; without data where it could not be looked at, or is not there."""
     return _object(
         {
-            "state": _one_of("", "ok", "attention", "failed", "none"),
+            "state": _one_of("", "ok", "attention", "acknowledged", "failed", "none"),
             "lines": _texts("for people"),
             "data": {"anyOf": [data, {"type": "object", "maxProperties": 0}]},
         }
