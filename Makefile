@@ -90,8 +90,9 @@ site: venv  ## Build the documentation as a site into site/; a warning is an err
 	@# not --quiet: it does not count the warnings that it does not print
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1 | { grep -v '^INFO' || true; }
 
-dist: venv  ## Build the sdist and the wheel of every distribution into dist/.
+dist: venv  ## Build the sdist and the wheel of every distribution, and the Ansible collection, into dist/.
 	@$(BIN)/python tools/dist.py
+	@$(BIN)/ansible-galaxy collection build --force --output-path dist ansible
 
 deb: venv  ## Build the Debian packages pvefw (self-contained) and pvefw-shims into dist/.
 	@$(BIN)/python tools/deb.py

@@ -33,6 +33,7 @@ ON_THIS_MACHINE = frozenset(
 ON_THE_TREE = frozenset(
     {
         "acme",
+        "apply",
         "cert",
         "completion",
         "config",

@@ -235,6 +235,26 @@ def _part(data: Schema) -> Schema:
     )
 
 
+_CHANGES = _object(
+    {
+        "changed": _flag("something was changed; with `--check`, would be"),
+        "check": _flag("nothing was to be done but to look"),
+        "changes": _list(
+            _object(
+                {
+                    "part": _text("of the document: `plugins`"),
+                    "name": _text("what it is called there; empty for a part that is one thing"),
+                    "action": _one_of("", "add", "change", "remove"),
+                    "before": _or_null(_map({}, "its fields; `null`: it did not exist")),
+                    "after": _or_null(_map({}, "its fields; `null`: it is removed")),
+                    "done": _flag("the change was made"),
+                }
+            )
+        ),
+    }
+)
+
+
 # --- each command -------------------------------------------------------------------------------------
 
 SCHEMAS: Mapping[str, Schema] = {
@@ -301,6 +321,10 @@ SCHEMAS: Mapping[str, Schema] = {
     "acme plugin list": _list(
         _object({"plugin": _text(), "type": _text(), "api": _text(), "disable": _flag()})
     ),
+    "apply": {
+        "description": "the changes; with `--export`, a document, and with `--schema`, its schema",
+        "anyOf": [_CHANGES, {"type": "object", "not": {"required": ["changes"]}}],
+    },
     "boot cmdline get": _object({"cmdline": _text()}),
     "boot kernel list": _object(
         {
