@@ -293,12 +293,20 @@ class Group(_Common, click.Group):
         options = click.Command.shell_complete(self, ctx, incomplete)
         return [*(CompletionItem(name, help=self._found[name].help) for name in names), *options]
 
+    def listed(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Each command's name and what it does; commands of other distributions are not imported."""
+        return [
+            (name, self._found[name].help if name in self._found else self._short(ctx, name))
+            for name in self.list_commands(ctx)
+        ]
+
+    def _short(self, ctx: click.Context, name: str) -> str:
+        command = super().get_command(ctx, name)
+        return command.get_short_help_str(limit=200) if command else ""
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if not self._found:
-            super().format_commands(ctx, formatter)
-            return
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self._found[name].help) for name in self.list_commands(ctx)])
+            formatter.write_dl(self.listed(ctx))
 
 
 def _help_of(group: Group) -> click.Command:

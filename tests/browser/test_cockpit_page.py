@@ -2,16 +2,9 @@
 
 import certificates
 import pytest
+from browser.visits import SHAPES, barriers, is_too_wide
 from waiting import wait_until
 
-SHAPES = [
-    pytest.param({"viewport": {"width": 1366, "height": 900}, "color_scheme": "light"}, id="wide"),
-    pytest.param(
-        {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True,
-         "color_scheme": "dark"},
-        id="phone",
-    ),
-]  # fmt: skip
 UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
 SCRIPT = "<img src=x onerror=alert(1)>"
 
@@ -44,21 +37,8 @@ class Visit:
 
     def check(self):
         assert self.wrong == []
-        widths = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        wanted, there = self.page.evaluate(widths)
-        assert wanted <= there
+        assert not is_too_wide(self.page)
         assert barriers(self.page) == []
-
-
-def barriers(page):
-    """What axe-core finds of WCAG 2, levels A and AA."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    options = {"runOnly": ["wcag2a", "wcag2aa"]}
-    return [
-        (one["id"], one["nodes"][0]["html"])
-        for one in Axe().run(page, options=options).response["violations"]
-    ]
 
 
 @pytest.fixture(params=SHAPES)
