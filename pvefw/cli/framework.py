@@ -295,12 +295,13 @@ class Group(_Common, click.Group):
         options = click.Command.shell_complete(self, ctx, incomplete)
         return [*(CompletionItem(one, help=self._line(ctx, one)) for one in names), *options]
 
+    def listed(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Each command's name and what it does."""
+        return [(name, self._line(ctx, name)) for name in self.list_commands(ctx)]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if not self._found:
-            super().format_commands(ctx, formatter)
-            return
         with formatter.section("Commands"):
-            formatter.write_dl([(one, self._line(ctx, one)) for one in self.list_commands(ctx)])
+            formatter.write_dl(self.listed(ctx))
 
     def _line(self, ctx: click.Context, name: str) -> str:
         """The line of help of a command; only that of pvefw's own is known without importing it.
@@ -317,7 +318,7 @@ class Group(_Common, click.Group):
             command = self.get_command(ctx, name)
         except PvefwError as error:
             return error.message
-        return command.get_short_help_str(limit=80) if command else ""
+        return command.get_short_help_str(limit=200) if command else ""
 
     def _is_only(self, entry: tree.Entry) -> bool:
         of = entry.point.distribution.name

@@ -5,6 +5,7 @@ import os
 import certificates
 import full_node
 import pytest
+from browser.visits import barriers, is_too_wide
 from environments import ROOT
 from waiting import wait_until
 from whole_host import Host
@@ -79,12 +80,8 @@ class Visit:
         for width, colours in SHAPES:
             self.page.set_viewport_size({"width": width, "height": 900})
             self.page.emulate_media(color_scheme=colours)
-            assert self._too_wide() <= 0, f"at {width} pixels"
+            assert not is_too_wide(self.page), f"at {width} pixels"
             assert barriers(self.page) == [], f"at {width} pixels, {colours}"
-
-    def _too_wide(self):
-        page = "document.documentElement"
-        return self.page.evaluate(f"{page}.scrollWidth - {page}.clientWidth")
 
     def photograph(self, name):
         """Small pictures for the documentation, where somebody wants them."""
@@ -95,17 +92,6 @@ class Visit:
             self.page.set_viewport_size({"width": size[0], "height": size[1]})
             self.page.emulate_media(color_scheme=colours)
             self.page.screenshot(path=PICTURES / f"web-{name}-{shape}.png")
-
-
-def barriers(page):
-    """What axe-core finds of WCAG 2, levels A and AA."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    options = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"]}
-    return [
-        (one["id"], one["nodes"][0]["html"])
-        for one in Axe().run(page, options=options).response["violations"]
-    ]
 
 
 @pytest.fixture
