@@ -95,6 +95,16 @@ class Paths:
         return self.below("usr/share/proxmox-acme/dns-challenge-schema.json")
 
     @property
+    def api_users(self) -> Path:
+        """Who may use the API over HTTPS: users, digests of their tokens; JSON."""
+        return self.etc_pve / "priv/pvefw-api.json"
+
+    @property
+    def api_key(self) -> Path:
+        """What signs the tickets of the API over HTTPS; who removes it ends every session."""
+        return self.etc_pve / "priv/pvefw-api.key"
+
+    @property
     def cluster_locks(self) -> Path:
         """Locks of the whole cluster: directories, as pmxcfs offers them."""
         return self.etc_pve / "priv/lock"
@@ -240,6 +250,11 @@ class Paths:
     def served_state(self) -> Path:
         """Where something else was served than what is installed, and when somebody was told."""
         return self.state_dir / f"served-{self.node}.json"
+
+    @property
+    def attention(self) -> Path:
+        """What needs attention and was acknowledged, and when somebody was told of it."""
+        return self.state_dir / f"attention-{self.node}.json"
 
     @property
     def dns_journals(self) -> Path:

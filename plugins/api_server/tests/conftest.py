@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -16,7 +17,8 @@ import proxmoxer
 import pytest
 import requests
 from resources import uses
-from servers.processes import free_port, process, wait_for_port
+from servers.processes import free_port, process
+from waiting import wait_until
 
 from pvefw.host.clock import SystemClock
 from pvefw.store.paths import Paths
@@ -25,6 +27,18 @@ from pvefw_api_server import tickets, users
 PVEFW = Path(sys.executable).with_name("pvefw")
 AUDITOR = "monitor@pve"
 OPERATOR = "operator@pve"
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Page</title>
+<script src="transport.js"></script><script src="page.js" defer></script></head>
+<body><header><h1>Page</h1></header><main id="page"></main></body></html>
+"""
+SCRIPT = """
+const show = text => { document.getElementById("page").textContent = text; };
+call("GET", "/nodes/localhost/config").then(
+    found => call("PUT", "/nodes/localhost/config", { description: "by hand" }).then(
+        () => show("changed"), error => show(error.message)),
+    error => show(error.message));
+"""
 
 
 def fill(root):
@@ -36,6 +50,7 @@ def fill(root):
     with users.changing(paths) as found:
         for name, grants in ((AUDITOR, ["/=Sys.Audit"]), (OPERATOR, ["/vms/100=VM.PowerMgmt"])):
             found[name] = users.User(name, users.grants(grants))
+        found["reader@pam"] = users.User("reader@pam", users.grants(["/=Sys.Audit"]))
         found["admin@pam"] = users.User("admin@pam", users.grants(["/=Sys.Audit,Sys.Modify"]))
     return paths
 
@@ -105,40 +120,67 @@ class Service:
 
 @contextlib.contextmanager
 @uses("server")
-def running(root, **env):
-    """The service for the time of the block."""
+def running(root, *options):
+    """The service for the time of the block.
+
+    :param options: more for the front.
+    """
     paths = fill(root / "root")
     front_user = pwd.getpwuid(65534 if os.geteuid() == 0 else os.geteuid()).pw_name
     place, port = root / "helper.sock", free_port()
-    env = {**os.environ, "PVEFW_ROOT": str(paths.root), "PVEFW_NODE": "pve1", "HOME": "/", **env}
+    env = {**os.environ, "PVEFW_ROOT": str(paths.root), "PVEFW_NODE": "pve1", "HOME": "/"}
     helper = [PVEFW, "api", "helper", "--socket", place, "--user", front_user]
-    front = [PVEFW, "api", "serve", "--socket", place, "--listen", "127.0.0.1", "--port", str(port)]
+    front = [PVEFW, "api", "serve", "--socket", place, "--listen", "127.0.0.1", *options]
+    front += ["--port", str(port)]
     said = root / "helper.log"
     with process(list(map(str, helper)), said, env) as helping:
-        wait_for_socket(place, helping, said)
+        listens(str(place), helping, said)
         log = root / "front.log"
         with process(Service.as_front(list(map(str, front))), log, env) as serving:
-            wait_for_port(port, serving, log)
+            listens(("127.0.0.1", port), serving, log)
             yield Service(paths, port, place, serving, said)
 
 
-def wait_for_socket(place, helping, said):
-    from waiting import wait_until
+def listens(address, started, said):
+    """Return when a server accepts connections, however slow the machine is."""
+    family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
 
-    wait_until(lambda: place.exists() or helping.poll() is not None, "the helper listens")
-    assert helping.poll() is None, said.read_text()
+    def accepts():
+        assert started.poll() is None, said.read_text()
+        with socket.socket(family) as one:
+            return one.connect_ex(address) == 0
+
+    wait_until(accepts, f"{address} accepts connections", 120)
+
+
+@contextlib.contextmanager
+def open_folder():
+    """A folder that everybody can enter, as /run is."""
+    root = Path(tempfile.mkdtemp(prefix="pvefw-api-"))
+    root.chmod(0o755)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)
 
 
 @pytest.fixture(scope="module")
 def service():
-    """A service for all tests of a module; its folder can be entered by everybody, as /run can."""
-    root = Path(tempfile.mkdtemp(prefix="pvefw-api-"))
-    root.chmod(0o755)
-    try:
-        with running(root) as found:
+    """A service for all tests of a module."""
+    with open_folder() as root, running(root) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def service_of_a_page():
+    """A service with a page of one script, which shows the version or why it cannot."""
+    with open_folder() as root:
+        page = root / "page"
+        page.mkdir()
+        (page / "index.html").write_text(PAGE)
+        (page / "page.js").write_text(SCRIPT)
+        with running(root, "--page", page) as found:
             yield found
-    finally:
-        shutil.rmtree(root)
 
 
 @pytest.fixture

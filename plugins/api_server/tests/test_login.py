@@ -137,16 +137,16 @@ def test_pam_decides(accounts, pam_service):
 def test_secrets_are_kept_as_digests_and_in_private(accounts):
     with users.changing(accounts) as found:
         found["ann@pam"], secret = users.new_token(found["ann@pam"], "ci", None, 0)
-    place = users.place(accounts)
+    place = accounts.api_users
     assert secret not in place.read_text()
     assert place.stat().st_mode & 0o077 == 0
     tickets.key(accounts)
-    assert (place.parent / "pvefw-api.key").stat().st_mode & 0o077 == 0
+    assert accounts.api_key.stat().st_mode & 0o077 == 0
     assert secret not in repr(users.load(accounts))
 
 
 def test_a_damaged_file_lets_nobody_in(accounts):
-    users.place(accounts).write_text('{"ann@pam": {"grants": 7}}')
+    accounts.api_users.write_text('{"ann@pam": {"grants": 7}}')
     with pytest.raises(ConfigError, match="damaged"):
         users.load(accounts)
 

@@ -11,6 +11,7 @@ helper is restarted, and calls do not wait for each other.
 
 import contextlib
 import gc
+import importlib
 import os
 import pwd
 import socket
@@ -28,7 +29,7 @@ from pvefw.host.durable import make_directory
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks.task import run_task
-from pvefw_api import call, table
+from pvefw_api import call, schema, table
 from pvefw_api.calls import Job
 from pvefw_api.errors import FAILED, ApiError, bad_parameters, from_core
 from pvefw_api_server import login, pair, permissions, tickets, users, wire
@@ -38,6 +39,8 @@ _PEER = struct.Struct("3i")
 """pid, uid, gid (unix(7))."""
 _PATIENCE = 30.0
 """Seconds that the front may take for the next piece of a call."""
+_OFTEN = ("pvefw.cli.task", "pvefw.tasks.history")
+"""Modules that are loaded before a call needs them: whoever waits for a task asks once a second."""
 _OK = 200
 LOGIN = ("POST", "/access/ticket")
 
@@ -226,6 +229,9 @@ def run(place: Path, paths: Paths, front: str) -> None:
     :raises StoreError: the socket cannot be made there.
     """
     table.table()
+    schema.published()
+    for module in _OFTEN:
+        importlib.import_module(module)
     try:
         make_directory(place.parent)
         files.remove(place)  # of one that was killed

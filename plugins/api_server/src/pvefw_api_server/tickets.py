@@ -27,7 +27,7 @@ def key(paths: Paths) -> bytes:
 
     :raises StoreError: it cannot be read or written.
     """
-    path = paths.etc_pve / "priv/pvefw-api.key"
+    path = paths.api_key
     found = files.read_if_exists(path)
     if not found:
         with locks.cluster_lock(paths, "pvefw-api"):

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pvefw.core.errors import ConfigError, NotFound, UsageError
@@ -95,23 +94,18 @@ def _granted(grants: Grants, path: str, privilege: str) -> bool:
 # --- the file -------------------------------------------------------------------------------------
 
 
-def place(paths: Paths) -> Path:
-    """The file."""
-    return paths.etc_pve / "priv/pvefw-api.json"
-
-
 def load(paths: Paths) -> dict[str, User]:
     """Every user by name, ``root@pam`` included.
 
     :raises ConfigError: the file is damaged: nobody is let in by guessing.
     :raises StoreError: it cannot be read.
     """
-    data = files.read_if_exists(place(paths))
+    data = files.read_if_exists(paths.api_users)
     try:
         said = files.parse_json(data or b"{}")
         found = {name: _user(name, one) for name, one in said.items()}
     except files.DAMAGED as error:
-        raise ConfigError(f"{place(paths)}: it is damaged: {error}") from error
+        raise ConfigError(f"{paths.api_users}: it is damaged: {error}") from error
     return {ROOT: User(ROOT), **found}
 
 
@@ -137,7 +131,7 @@ def changing(paths: Paths) -> Iterator[dict[str, User]]:
         found = load(paths)
         yield found
         said = {name: _as_dict(one) for name, one in found.items() if one != User(ROOT)}
-        files.replace(place(paths), json.dumps(said, indent=1).encode(), private=True)
+        files.replace(paths.api_users, json.dumps(said, indent=1).encode(), private=True)
 
 
 def _as_dict(one: User) -> dict[str, Any]:
