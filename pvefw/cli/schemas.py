@@ -196,7 +196,9 @@ _CERTIFICATES = _object(
                     "urgency": _one_of("", "notice", "warning", "critical", "expired"),
                     "failures": _number("tries in a row"),
                     "doubt": _text("why the authority would refuse the renewal, or empty"),
-                    "pinned-by": _texts("instances that trust its fingerprint, which then changes"),
+                    "pinned-by": _texts(
+                        "who trusts its fingerprint, which then changes: instances, storages"
+                    ),
                     "revoked": _flag("whether a node has revoked it, or one with its key"),
                     "line": _text("for people"),
                     "name": _text("`pveproxy`, that of its section, or empty: the cluster's CA"),
