@@ -26,7 +26,7 @@ SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 # every page that has a part which cog writes
 GENERATED := $(shell grep -l -F "[[[cog" docs/*.md docs/reference/*.md)
 
-.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site dist deb format venv constraints freeze slow fuzz clean
+.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site dist deb format venv constraints freeze slow audit fuzz clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -42,6 +42,9 @@ quick: venv  ## Run the tests that take no servers and no machines, in a minute.
 test: venv  ## Run every test, stage by stage; the first that fails is the last. ARGS="-k order" is handed to pytest.
 	@$(PYTHON) tools/debian.py test
 	@$(BIN)/python tools/stages.py $(TESTS) $(ARGS)
+
+audit: venv  ## At a release: look for known faults in what constraints.txt pins, in DATABASE=all.zip of OSV.
+	@$(BIN)/python tools/audit.py $(DATABASE)
 
 slow: venv  ## Measure which tests are not quick, and keep their names in tests/slow.txt.
 	@$(BIN)/pytest --stage quick --record-slow -n auto --dist loadgroup
@@ -87,8 +90,9 @@ site: venv  ## Build the documentation as a site into site/; a warning is an err
 	@# not --quiet: it does not count the warnings that it does not print
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1 | { grep -v '^INFO' || true; }
 
-dist: venv  ## Build the sdist and the wheel of every distribution into dist/.
+dist: venv  ## Build the sdist and the wheel of every distribution, and the Ansible collection, into dist/.
 	@$(BIN)/python tools/dist.py
+	@$(BIN)/ansible-galaxy collection build --force --output-path dist ansible
 
 deb: venv  ## Build the Debian packages pvefw (self-contained) and pvefw-shims into dist/.
 	@$(BIN)/python tools/deb.py

@@ -17,7 +17,7 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
-from pvefw.core.model import NOTICES
+from pvefw.core.notice_kinds import NOTICES
 from pvefw.store.kinds import KINDS, Kind
 
 if TYPE_CHECKING:

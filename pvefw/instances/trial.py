@@ -13,7 +13,6 @@ from pvefw.core.binding import Bound
 from pvefw.core.errors import ProviderError, UsageError
 from pvefw.core.families import FAMILIES, OBSERVER
 from pvefw.core.model import (
-    NOTICES,
     BootSyncedEvent,
     CertificateEvent,
     NoticeEvent,
@@ -22,6 +21,7 @@ from pvefw.core.model import (
     ServedEvent,
     Task,
 )
+from pvefw.core.notice_kinds import NOTICES
 from pvefw.host import concurrency
 from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance
@@ -52,8 +52,8 @@ def ask(question: Callable[[], _Answer], who: str) -> _Answer:
 def test(node: Node, family: str, id_: str, task: Task, *, event: str = "") -> None:
     """Bind an instance, disabled or not, and ask what changes nothing; an observer gets a notification.
 
-    :param event: of what an observer hears: one of :data:`~pvefw.core.model.NOTICES`; empty for a failed
-        renewal, or what else it listens to.
+    :param event: of what an observer hears: one of :data:`~pvefw.core.notice_kinds.NOTICES`; empty for a
+        failed renewal, or what else it listens to.
 
     :raises NotFound: there is no such instance.
     :raises UsageError: an observer that does not listen to it.

@@ -252,6 +252,11 @@ class Paths:
         return self.state_dir / f"served-{self.node}.json"
 
     @property
+    def attention(self) -> Path:
+        """What needs attention and was acknowledged, and when somebody was told of it."""
+        return self.state_dir / f"attention-{self.node}.json"
+
+    @property
     def dns_journals(self) -> Path:
         """The TXT records that orders have added and not removed yet, a file for each order."""
         return self.state_dir / "dns"

@@ -29,12 +29,15 @@ def tell(node: Node, hook: str, event: object, task: Task) -> Sequence[Failure]:
     :param hook: ``on_certificate`` and so on.
     :returns: those that failed; each is a warning of the task already.
     """
-    failures = list(_tell(node, hook, event=event, task=task))
+    calls = [(hook, event)]
     notice = notices.of(hook, event)
     if notice is not None:
-        failures += _tell(node, NOTICE, event=notice, task=task)
-    for failure in failures:
-        task.warn(failure.reason)
+        calls.append((NOTICE, notice))
+    failures = []
+    for one, said in calls:
+        for failure in _tell(node, one, event=said, task=task):
+            task.warn(failure.reason)
+            failures.append(failure)
     return failures
 
 

@@ -50,7 +50,8 @@ def _data(element: ET.Element) -> Any:
 
 def _xml(data: Any) -> bytes:
     [(tag, [content])] = data.items()
-    return ET.tostring(_element(tag, content), encoding="utf-8", xml_declaration=True)
+    made: bytes = ET.tostring(_element(tag, content), encoding="utf-8", xml_declaration=True)
+    return made
 
 
 def _element(tag: str, content: Any) -> ET.Element:

@@ -154,9 +154,21 @@ def without(request: Request, tokens: set[str]) -> Request:
 # --- ids -------------------------------------------------------------------------------------------
 
 
+def is_id(key: str) -> bool:
+    """Whether a field is called an id."""
+    return bool(_ID_FIELD.search(key))
+
+
+def another(one: str, number: int) -> str:
+    """An id of the same kind: another number, or another text of the same length."""
+    if one.isdecimal():
+        return str(int(one) + number * 10 ** len(one))
+    return f"{one[:-1]}{'qzw'[number % 3]}{one[-1]}"
+
+
 def ids_in(said: Any) -> set[str]:
     """What a reply calls an id."""
-    found = {str(value) for key, value in scalars(said) if _ID_FIELD.search(key)}
+    found = {str(value) for key, value in scalars(said) if is_id(key)}
     return {one for one in found if len(one) >= _SHORTEST_ID}
 
 
@@ -171,7 +183,7 @@ def renamed(said: Any, new: Mapping[str, str]) -> Any:
     """A reply with other ids in the place of these."""
 
     def change(key: str, one: Any) -> Any:
-        name = new.get(str(one)) if _ID_FIELD.search(key) else None
+        name = new.get(str(one)) if is_id(key) else None
         return one if name is None else type(one)(name)
 
     return changed(said, change)
@@ -203,7 +215,7 @@ def ttls_of(data: Any, value: str) -> list[Any]:
     """The TTLs that JSON gives to a value: each that of the innermost object which has both."""
     if isinstance(data, list | tuple):
         return [ttl for one in data for ttl in ttls_of(one, value)]
-    if not isinstance(data, Mapping) or not _holds(data, value):
+    if not isinstance(data, Mapping) or not holds(data, value):
         return []
     inner = [ttl for one in data.values() for ttl in ttls_of(one, value)]
     return inner or [_only(one) for key, one in data.items() if is_ttl(key, one)]
@@ -217,7 +229,7 @@ def with_ttl(data: Any, values: Mapping[str, int]) -> Any:
         return data
     made = {key: with_ttl(one, values) for key, one in data.items()}
     for value, ttl in values.items():
-        if _holds(made, value) and not any(ttls_of(one, value) for one in made.values()):
+        if holds(made, value) and not any(ttls_of(one, value) for one in made.values()):
             made |= {key: another_ttl(one, ttl) for key, one in made.items() if is_ttl(key, one)}
     return made
 
@@ -236,6 +248,6 @@ def _only(one: Any) -> Any:
     return one[0] if isinstance(one, list) and len(one) == 1 else one
 
 
-def _holds(data: Any, value: str) -> bool:
+def holds(data: Any, value: str) -> bool:
     """Whether a value stands in JSON, perhaps in quotes."""
     return any(str(one).strip('"') == value for _, one in scalars(data))

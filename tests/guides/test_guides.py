@@ -119,6 +119,14 @@ def test_tasks(reads, write, paths):
     )
 
 
+def test_wanted_state(reads, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    page = (ROOT / "docs/wanted-state.md").read_text()
+    (folder / "node.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    reads("docs/wanted-state.md", fails=("pvefw apply node.yaml --check",))
+
+
 @only_root("mounts file systems")
 def test_boot(reads, paths, tmp_path):
     HostTree(paths.root)

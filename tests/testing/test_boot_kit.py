@@ -727,7 +727,11 @@ def test_each_bug_of_the_second_round_is_caught(bug, test, sentence, tmp_path):
     ("bug", "test", "sentence"),
     [
         (InstallTakesTheFallback, "installing_leaves_the_loader_of_others", "who boots from it"),
-        (InstallNeedsItsFolderNew, "installing_leaves_what_others_have", "replace what is your own"),
+        (
+            InstallNeedsItsFolderNew,
+            "installing_leaves_what_others_have",
+            "replace what is your own",
+        ),
         (InstallAppends, "installing_leaves_what_others_have", "write your files as a whole"),
         (CannotDisarm, "nothing_is_armed_where_nothing_was", "take away what is armed"),
         (DisarmsOnlyWhatIsArmed, "nothing_is_armed_where_nothing_was", "do nothing"),

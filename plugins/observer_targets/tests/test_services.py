@@ -210,3 +210,8 @@ def test_libvirt(here, issue, served):
 def test_paths_are_absolute():
     with pytest.raises(ValueError, match="not an absolute path"):
         Nginx(key="site.key")
+
+
+def test_reload_is_a_command_line():
+    with pytest.raises(ValueError, match=r"reload 'a \|\|' is not a command line of sh\(1\)"):
+        Nginx(reload="a ||")

@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from privileges import only_root
 from servers.processes import free_port, process, wait_for_port
 
 from pvefw.api import CredentialsRejected, ProviderError, Unavailable
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.observer import ObserverConformance
 from pvefw_observer_targets.ssh import Ssh
+
+pytestmark = only_root("may log in at an sshd, whatever its password is")
 
 CONFIG = """
 ListenAddress 127.0.0.1
@@ -99,7 +102,7 @@ def test_all_or_none(target, there, issue):
     target.on_certificate(issue(), FakeTask())
     kept = (there / "site's.pem").read_bytes()
     (there / "file").write_text("in the way")
-    with pytest.raises(ProviderError, match="the files are not written"):
+    with pytest.raises(ProviderError, match="nothing is written"):
         replace(target, key=there / "file/site.key").on_certificate(issue(), FakeTask())
     assert (there / "site's.pem").read_bytes() == kept
     assert sorted(modes(there)) == ["file", "site's.pem", "site.key"]
@@ -108,9 +111,16 @@ def test_all_or_none(target, there, issue):
     assert (there / "site's.pem").read_bytes() == kept
 
 
-def test_a_command_that_fails(target, issue):
-    with pytest.raises(ProviderError, match=r"'echo no >&2; exit 3' failed: no"):
-        replace(target, command="echo no >&2; exit 3").on_certificate(issue(), FakeTask())
+def test_what_a_command_refuses_is_taken_back(target, there, issue):
+    target = replace(target, command="echo no >&2; exit 3")
+    with pytest.raises(ProviderError, match=r"'echo no >&2; exit 3' failed, the old .*: no"):
+        target.on_certificate(issue(), FakeTask())
+    assert list(there.iterdir()) == []
+    replace(target, command=None).on_certificate(issue(), FakeTask())
+    kept = {one: (one.read_bytes(), one.stat().st_mode) for one in there.iterdir()}
+    with pytest.raises(ProviderError, match="the old files are back"):
+        target.on_certificate(issue(), FakeTask())
+    assert {one: (one.read_bytes(), one.stat().st_mode) for one in there.iterdir()} == kept
 
 
 def test_nothing_is_sent_to_a_host_that_is_not_known(sshd, target, there, issue, tmp_path):
@@ -137,7 +147,8 @@ def test_who_may_not_log_in_and_who_cannot_be_reached(sshd, target, issue, tmp_p
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"host": "-oProxyCommand=true"}, {"user": "a b"}, {"owner": "a;b"}]
+    "wrong",
+    [{"host": "-oProxyCommand=true"}, {"user": "a b"}, {"owner": "a;b"}, {"command": "if"}],
 )
 def test_settings_that_are_no_settings(wrong):
     with pytest.raises(ValueError, match="is not"):

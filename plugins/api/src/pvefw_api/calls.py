@@ -116,6 +116,16 @@ class Command:
             if key not in _DOORS_OWN and key not in self.fixed
         }
 
+    def words(self) -> dict[str, str]:
+        """How each of its parameters is typed: ``--key=`` before a value, ``--key`` alone or
+        ``--key/--no-key``; an argument has an empty word.
+        """
+        return {
+            key: "" if isinstance(one, click.Argument) else _word(one)
+            for key, one in self._params().items()
+            if key not in _DOORS_OWN
+        }
+
     def returns(self) -> Schema:
         """What it answers, as a JSON schema."""
         return SCHEMAS.get(self.name, {"type": ["string", "null"]})
@@ -220,6 +230,12 @@ def _key(param: click.Parameter) -> str:
 
 def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _word(param: click.Parameter) -> str:
+    if not getattr(param, "is_flag", False):
+        return f"--{_key(param)}="
+    return "/".join([f"--{_key(param)}", *param.secondary_opts])
 
 
 def _flag(param: click.Option, value: object) -> list[str]:

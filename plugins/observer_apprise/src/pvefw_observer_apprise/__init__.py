@@ -1,5 +1,6 @@
 """Sends notifications through Apprise: chats, push services, SMS, more than a hundred of them."""
 
+import logging
 from dataclasses import dataclass
 
 import apprise
@@ -41,7 +42,7 @@ class Apprise:
         """Send it, where it is one of the events to send."""
         if event.kind not in self.events:
             return
-        with apprise.LogCapture(level=apprise.logging.WARNING, fmt="%(message)s") as log:
+        with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as log:  # type: ignore[no-untyped-call]  # Apprise has no types there
             sent = self._service.notify(
                 body="\n".join(event.lines),
                 title=event.subject,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pvefw.api import CertificateEvent, ProviderError, Task, hookimpl, run, setting
-from pvefw_observer_targets import placing
+from pvefw_observer_targets import placing, shell
 from pvefw_observer_targets.forms import Wanted, contents
 
 __all__ = ["Apache", "Cockpit", "LibvirtTls", "Nginx", "is_stopped"]
@@ -49,6 +49,7 @@ class Service:
         for path in (self.certificate, self.key):
             if not Path(path).is_absolute():
                 raise ValueError(f"{path} is not an absolute path")
+        shell.check("reload", self.reload)
 
     def check(self) -> Sequence[str]:
         """The program that reads the configuration and the files; empty where there is none."""

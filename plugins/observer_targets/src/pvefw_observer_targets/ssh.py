@@ -16,6 +16,7 @@ from pvefw.api import (
     run,
     setting,
 )
+from pvefw_observer_targets import shell
 from pvefw_observer_targets.forms import Forms, Wanted
 
 __all__ = ["Ssh"]
@@ -24,15 +25,29 @@ _SECONDS = 240.0
 _CONNECT_SECONDS = 30
 _FAILED = 255
 """What ssh(1) ends with where it failed itself."""
-_STAGE = """\
-stage() { d=${1%/*}; n=$d/.${1##*/}.pvefw-new; mkdir -p -m 755 -- "$d/" && rm -f -- "$n" && \
-read -r line && printf %s "$line" | base64 -d > "$n" && test -s "$n" && \
-{ test -z "$3" || chown -- "$3" "$n"; } && chmod -- "$2" "$n"; }
-place() { d=${1%/*}; mv -f -- "$d/.${1##*/}.pvefw-new" "$1"; }
-drop() { for p; do rm -f -- "${p%/*}/.${p##*/}.pvefw-new"; done; }
+_COMMAND_FAILED = 82
+_FUNCTIONS = r"""
+names() { d=${1%/*}; new=$d/.${1##*/}.pvefw-new; old=$d/.${1##*/}.pvefw-old; }
+stage() {
+    names "$1"
+    (umask 022 && mkdir -p -- "$d/") && rm -f -- "$new" && read -r line &&
+    printf %s "$line" | base64 -d > "$new" && test -s "$new" && test ! -d "$1" &&
+    { test -z "$3" || chown -- "$3" "$new"; } && chmod -- "$2" "$new"
+}
+keep() { names "$1"; rm -f -- "$old" && { test ! -e "$1" || cp -pP -- "$1" "$old"; }; }
+place() { names "$1"; mv -f -- "$new" "$1"; }
+back() {
+    names "$1"
+    if test -e "$new"; then rm -f -- "$new" "$old"
+    elif test -e "$old"; then mv -f -- "$old" "$1"
+    else rm -f -- "$1"
+    fi
+}
+all() { step=$1; shift; for path; do "$step" "$path" || return; done; }
+forget() { names "$1"; rm -f -- "$old"; }
 umask 077
 """
-"""For any sh: each file is complete and has its mode and owner before the first one takes its place."""
+"""For any sh. Each file is complete, with its mode and owner, before the first one takes its place."""
 
 
 @dataclass(kw_only=True)
@@ -59,6 +74,8 @@ class Ssh(Forms):
             value = getattr(self, name)
             if value.startswith("-") or not value.isprintable() or " " in value:
                 raise ValueError(f"{name} '{value}' is not a {name}")
+        if self.command:
+            shell.check("command", self.command)
 
     @hookimpl
     def certificate_plan(self, event: CertificateEvent) -> Sequence[str]:
@@ -71,22 +88,24 @@ class Ssh(Forms):
         """Write the files there, and run the command."""
         wanted = self.wanted(event)
         data = "".join(f"{base64.b64encode(one.data).decode()}\n" for one in wanted)
-        self._run(_script(wanted), data, "the files are not written")
+        argv = [*self._ssh(), f"exec sh -c {shlex.quote(_script(wanted, self.command))}"]
+        done = run(
+            argv, input=data, timeout=_SECONDS, check=False
+        )  # what is secret is in its input only
+        if done.returncode == _FAILED:
+            raise self._refused(done.stderr, done.last_words)
+        if done.returncode != 0:
+            failed = done.returncode == _COMMAND_FAILED
+            what = (
+                f"'{self.command}' failed, the old files are back"
+                if failed
+                else "nothing is written"
+            )
+            raise ProviderError(f"{self.host}: {what}: {done.last_words}")
         for one in wanted:
             task.log(f"Wrote {self.host}:{one.path}")
         if self.command:
-            task.log(f"Running on {self.host}: {self.command}")
-            self._run(self.command, "", f"'{self.command}' failed")
-
-    def _run(self, script: str, data: str, what: str) -> None:
-        """Run a script there; secrets are in its standard input only."""
-        argv = [*self._ssh(), f"exec sh -c {shlex.quote(script)}"]
-        done = run(argv, input=data, timeout=_SECONDS, check=False)
-        if done.returncode == 0:
-            return
-        if done.returncode != _FAILED:
-            raise ProviderError(f"{self.host}: {what}: {done.last_words}")
-        raise self._refused(done.stderr, done.last_words)
+            task.log(f"Ran on {self.host}: {self.command}")
 
     def _ssh(self) -> list[str]:
         options = [
@@ -116,12 +135,17 @@ class Ssh(Forms):
         return Unavailable(f"{self.host}: {last_words}")
 
 
-def _script(files: Sequence[Wanted]) -> str:
-    """Stages all files, then places them; where one cannot be staged, none is left."""
-    paths = [shlex.quote(str(one.path)) for one in files]
+def _script(files: Sequence[Wanted], command: str | None) -> str:
+    """Stages all files, places them and runs the command; where one of that fails, all is as it was."""
+    every = " ".join(shlex.quote(str(one.path)) for one in files)
     staged = " && ".join(
-        f"stage {path} {one.mode:04o} {shlex.quote(one.owner)}"
-        for path, one in zip(paths, files, strict=True)
+        f"stage {shlex.quote(str(one.path))} {one.mode:04o} {shlex.quote(one.owner)}"
+        for one in files
     )
-    placed = " && ".join(f"place {path}" for path in paths)
-    return f"{_STAGE}{{ {staged}; }} || {{ drop {' '.join(paths)}; exit 1; }}\n{placed}\n"
+    return f"""{_FUNCTIONS}
+{{ {staged} && all keep {every}; }} || {{ for path in {every}; do
+    names "$path"; rm -f -- "$new" "$old"; done; exit 1; }}
+all place {every} || {{ all back {every}; exit 1; }}
+sh -c {shlex.quote(command or ":")} < /dev/null || {{ all back {every}; exit {_COMMAND_FAILED}; }}
+all forget {every}
+"""
