@@ -48,6 +48,8 @@ class Call:
 
     paths: Paths
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    user: str = "root@pam"
+    """Who calls: tasks are theirs."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """One parameter."""

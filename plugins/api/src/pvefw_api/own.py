@@ -6,6 +6,7 @@ from pvefw.store.kinds import KINDS, Kind
 from pvefw_api.calls import Command
 
 ROOT = "/nodes/{node}/pvefw"
+INSTANCES = f"{ROOT}/instances/"
 _DRY = {"dry-run": True}
 
 _LINES = (
@@ -66,7 +67,7 @@ def endpoints() -> Iterator[tuple[str, str, Command]]:
 
 def _instances(kind: Kind) -> Iterator[tuple[str, str, Command]]:
     """The instances of a family, as Proxmox VE has those of ACME plugins."""
-    path = f"{ROOT}/instances/{kind.family}"
+    path = f"{INSTANCES}{kind.family}"
     yield "GET", path, Command(f"{kind.command} list")
     if not kind.named_like_plugin:
         yield "POST", path, Command(f"{kind.command} add")

@@ -10,6 +10,7 @@ from pvefw_api import acme, cluster, node, own
 from pvefw_api.calls import Call, Command, Handler, path_parameters
 from pvefw_api.errors import not_implemented
 from pvefw_api.schema import Properties, Schema, published, shaped
+from pvefw_api.schema import find as find_property
 
 METHODS = {"get": "GET", "create": "POST", "set": "PUT", "delete": "DELETE"}
 """What ``pvesh`` calls them, and HTTP."""
@@ -54,10 +55,19 @@ class Endpoint:
         """Who may call it: ``all``, ``root``, or a path and privileges on it."""
         if self._published:
             return self._published["permission"]
+        if self.method != "GET" and self.path.startswith(own.INSTANCES):
+            return "root"  # settings may name programs
         return [
             own.ROOT.rpartition("/")[0],
             ["Sys.Audit" if self.method == "GET" else "Sys.Modify"],
         ]
+
+    def is_beyond(self, given: Mapping[str, object]) -> bool:
+        """Whether it is a published endpoint, and a parameter is not: who may give that is not said."""
+        if self._published is None:
+            return False
+        known = {**self._published["parameters"], **path_parameters(self.path)}
+        return any(find_property(known, key) is None for key in given)
 
     @property
     def child(self) -> str:
