@@ -89,6 +89,10 @@ def _notify(node: Node, bound: Bound[Any], kind: str, task: Task) -> None:
     :raises UsageError: it hears of no such event.
     """
     hook = next((one for one in _HOOKS.get(kind, ()) if one in bound.implemented), None)
+    if kind and kind not in NOTICES:
+        raise UsageError(
+            f"observer test: there is no event {kind}", hint=f"Events: {', '.join(NOTICES)}."
+        )
     if hook is None and not kind:
         hook = next((one for one in _HOOKS["renewal-failed"] if one in bound.implemented), None)
         hook = hook or ("on_renewals" if "on_renewals" in bound.implemented else None)
