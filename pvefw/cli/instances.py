@@ -17,7 +17,6 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
-from pvefw.core.notice_kinds import NOTICES
 from pvefw.store.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
@@ -177,13 +176,10 @@ def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 
 def _test(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
-    what = (
-        f"Send a test notification of EVENT: {', '.join(NOTICES)}."
-        if kind.family == "observer"
-        else ""
-    )
+    notifies = kind.family == "observer"
+    what = "Send a test notification, of EVENT if one is named." if notifies else ""
 
-    event = [click.argument("event", required=False, type=click.Choice(NOTICES), metavar="[EVENT]")]
+    event = [click.argument("event", required=False, metavar="[EVENT]")]
 
     @group.command(help=what or f"Check whether {kind.subject} can be used; nothing is changed.")
     @_options(_id_argument(families), *(event if kind.family == "observer" else []))
