@@ -257,9 +257,19 @@ _CHANGES = _object(
 )
 
 
+CHANGED = _object(
+    {"changed": _flag("something changed, or would"), "dry-run": _flag("nothing was written")}
+)
+_CHANGING = (
+    *("acme catalog set", "acme plugin add", "acme plugin set", "boot cmdline set"),
+    *("boot kernel add", "boot loader set", "cert add", "config set", "guest backend add"),
+    *("guest backend set", "observer add", "observer set"),
+)
+
 # --- each command -------------------------------------------------------------------------------------
 
 SCHEMAS: Mapping[str, Schema] = {
+    **dict.fromkeys(_CHANGING, CHANGED),
     "acme account info": _object(
         {
             "account": _map({}, "the account object (RFC 8555 section 7.1.2)"),
