@@ -275,7 +275,7 @@ def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str,
 @output_option
 @pass_app
 def status(app: App, parts: Sequence[str], check: bool, watch: int | None) -> int:
-    """Show how this node is, or only some PARTs of it.
+    """Show the health of this node, or only some PARTs of it.
 
     Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
     memory that is saved by merging pages, and units and timers that would not run. The exit status is 1
