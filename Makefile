@@ -13,9 +13,11 @@ AREA ?=
 TESTS = $(if $(AREA),$(or $(wildcard tests/$(AREA) plugins/*$(AREA:s=)*),$(error There is no area $(AREA))))
 # Debian keeps servers where an ordinary user's path does not lead.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+# Tests start pvefw some thousand times: it is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 # Groups of tools/debian-packages.txt: whoever is not root hears of all that is missing in one sentence.
 demo: NEEDS := demo
-quick test coverage: NEEDS := test plugins
+quick test coverage slow: NEEDS := test plugins
 bench: NEEDS := bench
 test-anywhere: NEEDS := test plugins anywhere
 check references docs: NEEDS := plugins
@@ -24,7 +26,7 @@ SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 # every page that has a part which cog writes
 GENERATED := $(shell grep -l -F "[[[cog" docs/*.md docs/reference/*.md)
 
-.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site site-version dist deb format venv constraints freeze fuzz clean
+.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site site-version dist deb format venv constraints freeze slow audit fuzz clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +42,12 @@ quick: venv  ## Run the tests that take no servers and no machines, in a minute.
 test: venv  ## Run every test, stage by stage; the first that fails is the last. ARGS="-k order" is handed to pytest.
 	@$(PYTHON) tools/debian.py test
 	@$(BIN)/python tools/stages.py $(TESTS) $(ARGS)
+
+audit: venv  ## At a release: look for known faults in what constraints.txt pins, in DATABASE=all.zip of OSV.
+	@$(BIN)/python tools/audit.py $(DATABASE)
+
+slow: venv  ## Measure which tests are not quick, and keep their names in tests/slow.txt.
+	@$(BIN)/pytest --stage quick --record-slow -n auto --dist loadgroup
 
 fuzz: venv  ## Feed every parser of foreign bytes with nonsense, for SECONDS=600. What is found is kept in tests/hostile/corpus.
 	@PVEFW_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -n auto tests/hostile/test_fuzz.py $(ARGS)
@@ -87,8 +95,9 @@ site: venv  ## Build the documentation as a site into site/; a warning is an err
 site-version: venv  ## Add the site of VERSION=1.1 to the branch gh-pages of this repository, as the latest; nothing is pushed.
 	@PATH="$(abspath $(BIN)):$$PATH"; mike deploy --update-aliases $(or $(VERSION),$(error VERSION is missing, as in VERSION=1.1)) latest && mike set-default latest
 
-dist: venv  ## Build the sdist and the wheel of every distribution into dist/.
+dist: venv  ## Build the sdist and the wheel of every distribution, and the Ansible collection, into dist/.
 	@$(BIN)/python tools/dist.py
+	@$(BIN)/ansible-galaxy collection build --force --output-path dist ansible
 
 deb: venv  ## Build the Debian packages pvefw (self-contained) and pvefw-shims into dist/.
 	@$(BIN)/python tools/deb.py

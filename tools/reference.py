@@ -28,6 +28,7 @@ from pvefw.core.families import Family
 from pvefw.core.model import SettingInfo
 from pvefw.store import properties
 from pvefw.store.paths import Paths
+from pvefw.wanted import document
 
 COLUMNS = 100
 FIRST_RELEASE = Path(__file__).resolve().parents[1] / "tests/compatibility/1.0/api.json"
@@ -229,7 +230,12 @@ def _options(context: click.Context) -> list[list[str]]:
     """The options of a command as click shows them, and what they mean."""
     options = [one for one in context.command.get_params(context) if isinstance(one, click.Option)]
     records = [one.get_help_record(context) for one in options]
-    return [[f"`{names}`", _literal(meaning)] for names, meaning in filter(None, records)]
+    return [[f"`{_plain(names)}`", _literal(meaning)] for names, meaning in filter(None, records)]
+
+
+def _plain(names: str) -> str:
+    """An option's names without click's words for types."""
+    return names.replace("INTEGER RANGE", "NUMBER").replace("INTEGER", "NUMBER")
 
 
 def _help(text: str) -> str:
@@ -246,9 +252,11 @@ def _help(text: str) -> str:
 
 def _literal(text: str) -> str:
     """A sentence in which Markdown finds nothing of its own; what it has in backquotes stays code."""
-    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    said = re.sub(r"\[(\d+)<=x<=(\d+)\]", r"From \1 to \2.", " ".join(text.split()))
+    said = re.sub(r"\[x>=(\d+)\]", r"\1 or more.", said)
+    parts = re.split(r"(`[^`]*`)", said)
     return "".join(
-        part if part.startswith("`") else re.sub(r"([*_<\[])", r"\\\1", part) for part in parts
+        part if part.startswith("`") else re.sub(r"([*_\[])", r"\\\1", part).replace("<", "&lt;") for part in parts
     )
 
 
@@ -261,6 +269,38 @@ def _json_output() -> Iterator[str]:
     for command, schema in sorted(SCHEMAS.items()):
         yield f"## {command}"
         yield "\n".join(_shape(schema, "The output"))
+
+
+def wanted_state() -> str:
+    """What the document of `pvefw apply` may say, and its JSON schema."""
+    return _page(_wanted_state())
+
+
+def _wanted_state() -> Iterator[str]:
+    whole = document.schema()
+    for part, schema in whole["properties"].items():
+        yield f"## {part}"
+        yield schema["description"]
+        rows = schema.get("additionalProperties") or schema
+        yield _table(["field", "type", "meaning"], list(_fields_of(rows)))
+    yield "## The JSON schema"
+    yield "As `pvefw apply --schema` prints it."
+    yield f"```json\n{json.dumps(whole, indent=1, ensure_ascii=False)}\n```"
+
+
+def _fields_of(schema: Mapping[str, Any]) -> Iterator[list[str]]:
+    found = {**schema["properties"], **schema.get("patternProperties", {})}
+    for key, one in found.items():
+        name = "acmedomain0 … acmedomain999" if key.startswith("^") else key
+        yield [f"`{name}`", _kind_of_field(one), one.get("description", "")]
+
+
+def _kind_of_field(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{json.dumps(word)}`" for word in schema["enum"] if word is not None)
+    words = {"array": "list", "object": "names with values", "integer": "number"}
+    kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    return words.get(kind, {"string": "text"}.get(kind, kind))
 
 
 def _shape(schema: Mapping[str, Any], name: str, depth: int = 0) -> Iterator[str]:

@@ -38,6 +38,8 @@ SAME: Mapping[str, frozenset[str]] = {
         "suspendall": "suspend pause hibernate suspend-all",
         "resumeall": "resume unpause resume-all",
         "migrateall": "migrate move evacuate migrate-all",
+        "drain": "evacuate empty cordon",
+        "return": "undrain uncordon back",
         "cert": "certificate certificates",
         "guest": "vm vms ct container",
         "install-timer": "timer cron install-cronjob cronjob timers",
