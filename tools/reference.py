@@ -230,7 +230,12 @@ def _options(context: click.Context) -> list[list[str]]:
     """The options of a command as click shows them, and what they mean."""
     options = [one for one in context.command.get_params(context) if isinstance(one, click.Option)]
     records = [one.get_help_record(context) for one in options]
-    return [[f"`{names}`", _literal(meaning)] for names, meaning in filter(None, records)]
+    return [[f"`{_plain(names)}`", _literal(meaning)] for names, meaning in filter(None, records)]
+
+
+def _plain(names: str) -> str:
+    """An option's names without click's words for types."""
+    return names.replace("INTEGER RANGE", "NUMBER").replace("INTEGER", "NUMBER")
 
 
 def _help(text: str) -> str:
@@ -247,9 +252,11 @@ def _help(text: str) -> str:
 
 def _literal(text: str) -> str:
     """A sentence in which Markdown finds nothing of its own; what it has in backquotes stays code."""
-    parts = re.split(r"(`[^`]*`)", " ".join(text.split()))
+    said = re.sub(r"\[(\d+)<=x<=(\d+)\]", r"From \1 to \2.", " ".join(text.split()))
+    said = re.sub(r"\[x>=(\d+)\]", r"\1 or more.", said)
+    parts = re.split(r"(`[^`]*`)", said)
     return "".join(
-        part if part.startswith("`") else re.sub(r"([*_<\[])", r"\\\1", part) for part in parts
+        part if part.startswith("`") else re.sub(r"([*_\[])", r"\\\1", part).replace("<", "&lt;") for part in parts
     )
 
 

@@ -337,4 +337,4 @@ def _save(certificate: Certificate, told: _Told) -> None:
     """Where that cannot be done, everybody is told once more: better than not at all."""
     said = {"done": told.done, "failed": told.failed}
     data = json.dumps(said).encode()
-    files.replace_if_possible(certificate.files.told, data, "observers are told again")
+    files.replace_if_possible(certificate.files.told, data, "observers are notified again")

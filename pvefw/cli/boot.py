@@ -177,9 +177,9 @@ def _status(app: App, installing: str = "") -> "Status":
 @output_option
 @pass_app
 def status(app: App, quiet: bool) -> int:
-    """Check every ESP: is it there, and is all on it as it should be?
+    """Check every ESP: whether it exists, and whether every file on it is right.
 
-    Exit status: 0 all is well, 1 something is not, 2 no ESP is configured.
+    Exit status: 0 no problem, 1 at least one problem, 2 no ESP is configured.
     """
     found = _status(app)
     if not quiet and app.output_format != "text":

@@ -293,7 +293,7 @@ def _quiet(name: str, one: Part, known: Collection[str]) -> Part:
 def status(
     app: App, parts: Sequence[str], check: bool, acknowledge: bool, watch: int | None
 ) -> int:
-    """Show how this node is, or only some PARTs of it.
+    """Show the health of this node, or only some PARTs of it.
 
     Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
     memory that is saved by merging pages, and units and timers that would not run. The exit status is 1

@@ -182,3 +182,10 @@ class TestHealthchecks(_Http):
     @pytest.fixture
     def broken_plugin(self):
         return Healthchecks("http://127.0.0.1:9/uuid")
+
+
+def test_where_nobody_listens_the_reason_is_in_plain_words_and_without_the_url():
+    with Endpoint() as closed:
+        url = closed.url
+    with pytest.raises(Unavailable, match=r"^connection refused$"):
+        Webhook(f"{url}/secret").on_renewal_failed(FAILED)

@@ -23,6 +23,10 @@ from pvefw.api import (
 __all__ = ["Mail"]
 
 _SENDMAIL = "/usr/sbin/sendmail"
+_NO_SENDMAIL = (
+    "Install a mail program: apt-get install msmtp-mta\n"
+    "Or set `server` of it: pvefw observer set {instance} --data FILE"
+)
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 _SECONDS = 60.0
 
@@ -83,6 +87,8 @@ class Mail:
         message["Message-ID"] = make_msgid(domain="pvefw.invalid")
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answers from vacation programs
         message.set_content("\n".join(event.lines) + "\n")
+        if self.server is None and not Path(_SENDMAIL).exists():
+            raise ProviderError(f"{_SENDMAIL} is missing, and no server is set", hint=_NO_SENDMAIL)
         if self.server is None:
             run([_SENDMAIL, "-i", "-t"], input=message.as_string(), timeout=_SECONDS)
         else:
