@@ -33,15 +33,18 @@ from pvefw.core.model import (
     Kernel,
     MigrateOptions,
     MigrateTarget,
+    NoticeEvent,
     RenewalFailedEvent,
     RenewalsEvent,
     ServedEvent,
     SettingInfo,
+    Severity,
     Task,
     TaskEvent,
     TxtRecord,
     Urgency,
 )
+from pvefw.core.notice_kinds import NOTICES
 from pvefw.core.settings import setting
 from pvefw.host.durable import remove_file, replace_file
 from pvefw.host.fat import check_versions
@@ -50,6 +53,7 @@ from pvefw.host.listening import listen
 from pvefw.host.programs import Sandbox, run
 
 __all__ = [
+    "NOTICES",
     "PLUGIN_API",
     "BootPlan",
     "BootState",
@@ -71,6 +75,7 @@ __all__ = [
     "MigrateOptions",
     "MigrateTarget",
     "NothingRuns",
+    "NoticeEvent",
     "ProviderError",
     "RateLimited",
     "RenewalFailedEvent",
@@ -78,6 +83,7 @@ __all__ = [
     "Sandbox",
     "ServedEvent",
     "SettingInfo",
+    "Severity",
     "Task",
     "TaskEvent",
     "TxtRecord",

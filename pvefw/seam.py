@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pvefw.acme import persist
-from pvefw.core import binding, families, settings
+from pvefw.core import binding, families, masking, settings
 from pvefw.core.binding import Bound
 from pvefw.core.errors import ConfigError, PluginBroken, PvefwError
 from pvefw.core.hookspecs.boot import BootloaderSpec
@@ -43,6 +43,7 @@ __all__ = [
     "monotonic",
     "now",
     "persist",
+    "redact",
     "repeat",
     "repeat_by_parts",
     "secret_values",
@@ -94,6 +95,11 @@ def check_values(infos: Sequence[SettingInfo], values: Mapping[str, str], who: s
 def secret_values(infos: Sequence[SettingInfo], values: Mapping[str, str]) -> Sequence[str]:
     """Which of these values must never be shown."""
     return settings.secret_values(infos, values)
+
+
+def redact(text: str, secrets: Sequence[str]) -> str:
+    """The text with these values masked, in each form that they take on their way."""
+    return masking.redact(text, secrets)
 
 
 # --- time ------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pvefw.cli import candidates
+from pvefw.cli import candidates, exit_codes
 from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pass_app
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
@@ -17,7 +17,7 @@ from pvefw.core.errors import UsageError
 if TYPE_CHECKING:
     from pvefw.core.model import Task
     from pvefw.guests.bulk import Bulk
-    from pvefw.guests.scheduler import Job
+    from pvefw.guests.scheduler import Job, Outcome
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _COLUMNS = ["second", "latest", "action", "id", "name", "pause", "timeout", "target", "note"]
@@ -213,6 +213,7 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
 )
 @click.option("--with-local-disks", is_flag=True, help="Copy disks that only this node has.")
 @_bulk_options
+@exit_codes.detailed_option
 @pass_app
 def migrateall(
     app: App,
@@ -223,7 +224,8 @@ def migrateall(
     vms: str | None,
     max_workers: int | None,
     dry_run: bool,
-) -> None:
+    detailed: bool,
+) -> int:
     """Move guests to the node TARGET, or spread them over several nodes."""
     from pvefw.guests import bulk
     from pvefw.guests import targets as checks
@@ -237,15 +239,19 @@ def migrateall(
 
     if dry_run:
         made = made_for(Terminal())
-        listed, _ = made.guests()
+        listed, failures = made.guests()
         jobs = checks.to_migrate(made.backends, listed, wanted, targets, with_local_disks)
         show_plan(app, jobs, made.workers)
-        return
+        code = exit_codes.PENDING if jobs else exit_codes.NOTHING
+        return exit_codes.status(exit_codes.FAILED if failures else code, detailed=detailed)
+    moved: list[Outcome] = []
 
     def work(task: "Task") -> None:
-        bulk.migrate_all(made_for(task), wanted, targets)
+        moved.extend(bulk.migrate_all(made_for(task), wanted, targets))
 
     run_task(app, "migrateall", work)
+    code = exit_codes.DONE if moved or app.detach else exit_codes.NOTHING
+    return exit_codes.status(code, detailed=detailed)
 
 
 def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
@@ -277,7 +283,12 @@ def boot_guests(app: App) -> None:
         bulk.wait_for_quorum(app.paths, task)
         bulk.boot(bulk_of(app, task, "boot-guests", None, needed=False))
 
-    run_task(app, "startall", work)
+    try:
+        run_task(app, "startall", work)
+    finally:
+        from pvefw.cli import attention
+
+        attention.tell(app.paths, say)
 
 
 @click.command("shutdown-guests", cls=Command)

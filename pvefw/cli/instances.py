@@ -17,6 +17,7 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
+from pvefw.core.notice_kinds import NOTICES
 from pvefw.store.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _id_argument(families: tuple[str, ...]) -> Callable[[Any], Any]:
 def _api(kind: Kind, *, required: bool = False) -> Callable[[Any], Any]:
     examples = {
         "dns": "ovh, hetzner, acmesh/hetzner",
-        "observer": "exec, files, mail, webhook",
+        "observer": "mail, webhook, apprise, proxmox, exec, files",
         "guest": "libvirt",
     }
     text = f"The plugin's name: {examples['dns' if kind.acme else kind.family]}."
@@ -176,17 +177,23 @@ def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 
 def _test(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
-    what = "Send a test notification." if kind.family == "observer" else ""
+    what = (
+        f"Send a test notification of EVENT: {', '.join(NOTICES)}."
+        if kind.family == "observer"
+        else ""
+    )
+
+    event = [click.argument("event", required=False, type=click.Choice(NOTICES), metavar="[EVENT]")]
 
     @group.command(help=what or f"Check whether {kind.subject} can be used; nothing is changed.")
-    @_id_argument(families)
+    @_options(_id_argument(families), *(event if kind.family == "observer" else []))
     @pass_app
-    def test(app: App, id_: str) -> None:
+    def test(app: App, id_: str, event: str | None = None) -> None:
         from pvefw.instances import trial
         from pvefw.store.node import Node
 
         def work(task: "Task") -> None:
-            trial.test(Node.open(app.paths), families[0], id_, task)
+            trial.test(Node.open(app.paths), families[0], id_, task, event=event or "")
 
         run_task(app, f"{kind.command.replace(' ', '')}test", work, id_)
 

@@ -173,6 +173,15 @@ _BOOT_SUMMARY = _object(
         "next-boot": _or_null(_text()),
         "manual": _texts(),
         "problem": _text("may be empty"),
+        "unexpected": _or_null(
+            _object(
+                {
+                    "wanted": _text("the kernel that was pinned when the host was started"),
+                    "running": _text("the one that runs"),
+                    "line": _text("for people"),
+                }
+            )
+        ),
     }
 )
 _CERTIFICATES = _object(
@@ -192,6 +201,7 @@ _CERTIFICATES = _object(
                     "line": _text("for people"),
                     "name": _text("`pveproxy`, that of its section, or empty: the cluster's CA"),
                     "differences": _texts("what is wanted otherwise than it is"),
+                    "issue": _text("what needs attention, the same as long as it does; or empty"),
                 }
             )
         ),
@@ -218,11 +228,31 @@ def _part(data: Schema) -> Schema:
     """A part of ``status``; without data where it could not be looked at, or is not there."""
     return _object(
         {
-            "state": _one_of("", "ok", "attention", "failed", "none"),
+            "state": _one_of("", "ok", "attention", "acknowledged", "failed", "none"),
             "lines": _texts("for people"),
             "data": {"anyOf": [data, {"type": "object", "maxProperties": 0}]},
         }
     )
+
+
+_CHANGES = _object(
+    {
+        "changed": _flag("something was changed; with `--check`, would be"),
+        "check": _flag("nothing was to be done but to look"),
+        "changes": _list(
+            _object(
+                {
+                    "part": _text("of the document: `plugins`"),
+                    "name": _text("what it is called there; empty for a part that is one thing"),
+                    "action": _one_of("", "add", "change", "remove"),
+                    "before": _or_null(_map({}, "its fields; `null`: it did not exist")),
+                    "after": _or_null(_map({}, "its fields; `null`: it is removed")),
+                    "done": _flag("the change was made"),
+                }
+            )
+        ),
+    }
+)
 
 
 # --- each command -------------------------------------------------------------------------------------
@@ -291,6 +321,10 @@ SCHEMAS: Mapping[str, Schema] = {
     "acme plugin list": _list(
         _object({"plugin": _text(), "type": _text(), "api": _text(), "disable": _flag()})
     ),
+    "apply": {
+        "description": "the changes; with `--export`, a document, and with `--schema`, its schema",
+        "anyOf": [_CHANGES, {"type": "object", "not": {"required": ["changes"]}}],
+    },
     "boot cmdline get": _object({"cmdline": _text()}),
     "boot kernel list": _object(
         {
@@ -358,6 +392,16 @@ SCHEMAS: Mapping[str, Schema] = {
                 "address": _text("`HOST:PORT`"),
                 "ok": _flag("the installed certificate is served"),
                 "reason": _text("what is wrong, or empty"),
+            }
+        )
+    ),
+    "cert import": _list(
+        _object(
+            {
+                "certificate": _text("its name there"),
+                "client": _one_of("whose it is", "certbot", "acme.sh", "lego"),
+                "authority": _text("the directory's URL, or its host; may be empty"),
+                "file": _text("the certificate with its chain"),
             }
         )
     ),

@@ -34,6 +34,7 @@ LINES: Mapping[str, str] = {
     "acme.directory": "Public ACME authorities and what they offer.",
     "acme.persist": "Records in DNS that let an account have certificates for good.",
     "acme.plugin": "Plugin instances that answer challenges.",
+    "apply": "Make this node what a document says.",
     "boot": "Kernels, boot loaders and EFI system partitions.",
     "boot-guests": "Start guests at boot (run by systemd).",
     "cert": "The node's certificates.",

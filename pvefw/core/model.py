@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 
 class Task(Protocol):
@@ -374,6 +374,29 @@ class RenewalsEvent:
     """Whether everything that was tried succeeded; while it runs, true."""
     lines: Sequence[str] = ()
     """What it said until now, for people."""
+
+
+class Severity(StrEnum):
+    """How bad it is, in the words of Proxmox VE's notifications."""
+
+    INFO = "info"
+    NOTICE = "notice"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeEvent:
+    """Something that a person should know, in words. Since 1.1."""
+
+    node: str
+    kind: str
+    """One of :data:`~pvefw.core.notice_kinds.NOTICES`."""
+    severity: Severity
+    subject: str
+    lines: Sequence[str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """The same for programs: texts, numbers, times, paths, and lists and mappings of them."""
 
 
 @dataclass(frozen=True, slots=True)

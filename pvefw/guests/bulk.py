@@ -7,6 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from pvefw import instances
+from pvefw.core import notices
 from pvefw.core.errors import (
     Cancelled,
     NothingRuns,
@@ -239,6 +240,9 @@ class Bulk:
         ]
         bad += [failure.message for failure in failures]
         if bad:
+            if self._observed:
+                notice = notices.bulk_failed(self.paths.node, self.command, bad)
+                events.tell(self._node, events.NOTICE, notice, self.task)
             raise ProviderError(
                 f"{self.command}: {len(bad)} failed: " + "; ".join(bad),
                 hint="The task's log says what was done to each guest.",

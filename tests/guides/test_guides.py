@@ -119,6 +119,14 @@ def test_tasks(reads, write, paths):
     )
 
 
+def test_wanted_state(reads, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    page = (ROOT / "docs/wanted-state.md").read_text()
+    (folder / "node.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    reads("docs/wanted-state.md", fails=("pvefw apply node.yaml --check",))
+
+
 @only_root("mounts file systems")
 def test_boot(reads, paths, tmp_path):
     HostTree(paths.root)
@@ -282,8 +290,33 @@ def test_readme_of_scripts(reads, write, tmp_path):
 def test_readme_of_observers(reads, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/FILE").write_text("program=/bin/true\n")
+    reads("plugins/observer_generic/README.md")
+
+
+def test_readme_of_targets(reads, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/FILE").touch()
     asks = {"pvefw acme cert order": "it asks an authority"}
-    reads("plugins/observer_generic/README.md", leaves_out=asks)
+    reads("plugins/observer_targets/README.md", leaves_out=asks)
+
+
+def test_several_services(reads, paths):
+    """Nothing is ordered; one certificate is as if it had been."""
+
+    def ordered():
+        pem, key = certificates.self_signed("www.example.com", begin=0)
+        files = paths.certificate_files("www")
+        files.certificate.parent.mkdir(parents=True, exist_ok=True)
+        files.certificate.write_bytes(pem)
+        files.key.write_bytes(key)
+
+    asks = {"pvefw acme cert order": "it asks an authority"}
+    reads(
+        "docs/services.md",
+        meanwhile=[("pvefw cert deploy www --dry-run", ordered)],
+        leaves_out=asks,
+        fails=("pvefw status",),
+    )
 
 
 _HAVE_PAGES = (

@@ -21,6 +21,7 @@ from pvefw.testing.fakes import FakeTask, fake_esp
 LOADER = "EFI/kit/kit.efi"
 MENU = PurePosixPath("kit/menu")
 ONCE = "kit/once"
+FALLBACK = "EFI/BOOT/BOOTX64.EFI"
 
 
 def folder(version):
@@ -408,6 +409,93 @@ class InstallsOnlyOnce(Good):
         install(esp.mountpoint)
 
 
+class InstallTakesTheFallback(Good):
+    """Puts a copy where firmware looks by itself, whoever is there."""
+
+    @hookimpl
+    def boot_install(self, esp):
+        install(esp.mountpoint)
+        (esp.mountpoint / FALLBACK).parent.mkdir(parents=True, exist_ok=True)
+        (esp.mountpoint / FALLBACK).write_text("the loader")
+
+
+class InstallTakesItWhereFree(Good):
+    """Not a bug: what is there of others stays, and the loader is found by its boot entry."""
+
+    @hookimpl
+    def boot_install(self, esp):
+        install(esp.mountpoint)
+        fallback = esp.mountpoint / FALLBACK
+        if not fallback.exists() or fallback.read_text() == "the loader":
+            fallback.parent.mkdir(parents=True, exist_ok=True)
+            fallback.write_text("the loader")
+
+
+class InstallAsksForTheFallback(Good):
+    """Not a bug either: it can live nowhere else, and refuses."""
+
+    @hookimpl
+    def boot_install(self, esp):
+        fallback = esp.mountpoint / FALLBACK
+        if fallback.exists() and fallback.read_text() != "the loader":
+            raise ProviderError(f"{FALLBACK} belongs to another loader")
+        InstallTakesItWhereFree.boot_install(self, esp)
+
+
+class InstallNeedsItsFolderNew(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        (esp.mountpoint / "EFI/kit").mkdir(parents=True)
+        install(esp.mountpoint)
+
+
+class InstallAppends(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        install(esp.mountpoint)
+        with (esp.mountpoint / "EFI/kit/kit.conf").open("a") as settings:
+            settings.write("timeout 3\n")
+
+
+class CannotDisarm(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        (esp.mountpoint / ONCE).write_text(plan.next_boot)
+
+
+class DisarmsOnlyWhatIsArmed(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        if plan.next_boot is None:
+            (esp.mountpoint / ONCE).unlink()
+        super().boot_arm(esp, plan)
+
+
+class RefusesToDisarm(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        if plan.next_boot is None:
+            raise Unsupported("nothing is to boot once")
+        super().boot_arm(esp, plan)
+
+
+class QuotesMacrosOfArgumentsOnly(Good):
+    """Its menu has macros; it minds that in command lines, and forgets it in titles."""
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        cmdline = plan.cmdline.replace("${", "$${")
+        return super().boot_render(esp, replace(plan, cmdline=cmdline))
+
+
+class RefusesMacrosInArgumentsOnly(Good):
+    @hookimpl
+    def boot_render(self, esp, plan):
+        if "${" in plan.cmdline:
+            raise ProviderError("the command line has a macro")
+        return super().boot_render(esp, plan)
+
+
 class InstallsElsewhere(Good):
     @hookimpl
     def boot_install(self, esp):
@@ -520,6 +608,8 @@ def run_kit(plugin_class, folder, reader, only="test_"):
                     **arguments,
                 }
                 test(**{one: available[one] for one in inspect.signature(test).parameters})
+            except pytest.skip.Exception:
+                continue
             except (AssertionError, PvefwError) as error:
                 failures.setdefault(name, str(error))
             finally:
@@ -631,6 +721,33 @@ def test_each_seeded_bug_is_caught_with_a_sentence(bug, test, sentence, tmp_path
 )
 def test_each_bug_of_the_second_round_is_caught(bug, test, sentence, tmp_path):
     assert sentence in run_kit(bug, tmp_path, boots, only=f"test_{test}")[f"test_{test}"]
+
+
+@pytest.mark.parametrize(
+    ("bug", "test", "sentence"),
+    [
+        (InstallTakesTheFallback, "installing_leaves_the_loader_of_others", "who boots from it"),
+        (
+            InstallNeedsItsFolderNew,
+            "installing_leaves_what_others_have",
+            "replace what is your own",
+        ),
+        (InstallAppends, "installing_leaves_what_others_have", "write your files as a whole"),
+        (CannotDisarm, "nothing_is_armed_where_nothing_was", "take away what is armed"),
+        (DisarmsOnlyWhatIsArmed, "nothing_is_armed_where_nothing_was", "do nothing"),
+        (RefusesToDisarm, "nothing_is_armed_where_nothing_was", "raises Unsupported"),
+        (RefusesToDisarm, "a_next_boot_can_be_withdrawn", "take away what is armed"),
+        (QuotesMacrosOfArgumentsOnly, "hostile_titles", "quote it in both"),
+        (RefusesMacrosInArgumentsOnly, "hostile_titles", "quote it in both"),
+    ],
+)
+def test_each_bug_of_the_third_round_is_caught(bug, test, sentence, tmp_path):
+    assert sentence in run_kit(bug, tmp_path, boots, only=f"test_{test}")[f"test_{test}"]
+
+
+@pytest.mark.parametrize("good", [InstallTakesItWhereFree, InstallAsksForTheFallback])
+def test_a_loader_may_keep_out_of_the_way_of_others(good, tmp_path):
+    assert run_kit(good, tmp_path, boots, only="test_installing") == {}
 
 
 def test_macros_in_a_command_line_are_seen(tmp_path):

@@ -111,6 +111,8 @@ RENEWED = """            self._login()
 SAID = '        said = f"{what}: {answer.status_code}'
 BEFORE = 'before = found["values"] if found else []'
 COMMIT = '        self._call("POST", f"/domains/{number}/commit")'
+REFUSED = "raise CredentialsRejected(said)"
+TYPED = ' if one["type"] == "TXT"}'
 STATUS = "        if not answer.ok:"
 KEEP = "send back every value that is there, whatever its form"
 
@@ -130,6 +132,7 @@ SEEDED = [
         "ours[0].ttl",
         "keep the TTL of the record set",
     ),
+    (OTHERS, TYPED, "}", "change TXT alone"),
     (OTHERS, 'found["ttl"] if found else ours[0].ttl', "120", "keep the TTL of the record set"),
     (
         PAGES,
@@ -153,6 +156,21 @@ SEEDED = [
         "repr() of the plugin shows credentials",
     ),
     (CREDENTIALS, COMMIT, COMMIT + "\n        task.log(self._sid)", "log shows credentials"),
+    (CREDENTIALS, COMMIT, COMMIT + "\n        task.log(self.password)", "log shows credentials"),
+    (
+        CREDENTIALS,
+        'password: str = setting(help="Its password.", secret=True)',
+        'password: str = setting(help="Its password.")',
+        "declare settings with secret=True",
+    ),
+    (CREDENTIALS, REFUSED, REFUSED.replace("said", "f'{said} {self.password}'"), "an error shows"),
+    (CREDENTIALS, REFUSED, REFUSED + " from ValueError(self.password)", "raise from None"),
+    (
+        CREDENTIALS,
+        REFUSED,
+        REFUSED.replace("said", "said, hint=f'Not {self.password!r}?'"),
+        "an error",
+    ),
     (CREDENTIALS, SAID, SAID.replace("{what}", "{answer.request.headers}"), "an error shows"),
     (DEPTH, ' or "@"', "", "(none for the zone itself)"),
     (DEPTH, '.rstrip(".") or "@"', "[:-1]", "(none for the zone itself)"),
@@ -179,7 +197,8 @@ FAULTS = [
 
 @pytest.mark.parametrize(("test", "old", "new", "sentence"), SEEDED, ids=range(len(SEEDED)))
 def test_each_seeded_bug_is_caught_with_a_sentence(test, old, new, sentence):
-    assert sentence in (run(test, old, new, position=4) or "nothing was said")
+    status = 401 if test == CREDENTIALS else 500
+    assert sentence in (run(test, old, new, position=4, status=status) or "nothing was said")
 
 
 @pytest.mark.parametrize(("status", "old", "new", "sentence"), FAULTS, ids=range(len(FAULTS)))
