@@ -52,6 +52,9 @@ eval "$2"
 """
 
 
+pytestmark = pytest.mark.timeout(2 * LIMIT)
+
+
 class Site:
     """Three hosts that share configuration, and the one from which they are maintained."""
 
@@ -155,7 +158,8 @@ def test_a_host_that_does_not_come_back_stops_it_until_it_is_well(site):
     site.guest("n2", "mail")
     site.touch("broken-n2")
     said = site.admin.fail(*site.maintain("--timeout", 1), limit=LIMIT)
-    assert "node maintain: n2: wait: not back within 1 s: rsh failed with status 255" in said
+    assert "node maintain: n2: wait: not back within 1 s: " in said
+    assert "rsh failed with status 255" in said
     assert "Done: n1; not begun: n3. When n2 is well: pvefw node maintain --resume" in said
     place = site.status()["maintenance"]
     assert (place["host"], place["step"], place["done"]) == ("n2", "wait", ["n1"])
@@ -177,7 +181,7 @@ def test_one_that_was_killed_goes_on_where_it_was(site):
     site.guest("n1", "db")
     site.touch("hold")
     process = site.admin.start(*site.maintain())
-    wait_until(site.upgraded, "the command runs on n1", seconds=60)
+    wait_until(site.upgraded, "the command runs on n1", seconds=LIMIT)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     place = site.status()["maintenance"]
