@@ -40,8 +40,8 @@ class BootloaderSpec:
         kind of firmware that can start this disk: UEFI, and BIOS where the disk has a place for it.
 
         The ESP is shared: everything that is not this loader's own stays, ``EFI/BOOT`` included, where
-        another loader may be already. A second call leaves what the first one left. After ``boot reinit`` what
-        :meth:`boot_render` put there before must still boot.
+        another loader may be already. A second call leaves what the first one left. After ``boot reinit``
+        what :meth:`boot_render` put there before must still boot.
 
         Never called twice at once on an instance. It may take 600 seconds. Since 1.0.
 
