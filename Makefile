@@ -13,9 +13,11 @@ AREA ?=
 TESTS = $(if $(AREA),$(or $(wildcard tests/$(AREA) plugins/*$(AREA:s=)*),$(error There is no area $(AREA))))
 # Debian keeps servers where an ordinary user's path does not lead.
 export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
+# Tests start pvefw some thousand times: it is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 # Groups of tools/debian-packages.txt: whoever is not root hears of all that is missing in one sentence.
 demo: NEEDS := demo
-quick test coverage: NEEDS := test plugins
+quick test coverage slow: NEEDS := test plugins
 bench: NEEDS := bench
 test-anywhere: NEEDS := test plugins anywhere
 check references docs: NEEDS := plugins
@@ -24,14 +26,14 @@ SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 # every page that has a part which cog writes
 GENERATED := $(shell grep -l -F "[[[cog" docs/*.md docs/reference/*.md)
 
-.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site dist deb format venv constraints freeze fuzz clean
+.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site site-version dist deb format venv constraints freeze slow audit fuzz clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-demo: venv  ## A certificate for two names, by http-01 and through DNS, in a throw-away root.
+demo: venv  ## A certificate for two names, by http-01 and through DNS, in a throw-away root. ARGS="--cast FILE" records it.
 	@$(PYTHON) tools/debian.py demo
-	@$(BIN)/python tools/demo.py
+	@$(BIN)/python tools/demo.py $(ARGS)
 
 quick: venv  ## Run the tests that take no servers and no machines, in a minute. AREA=boot takes those of an area.
 	@$(PYTHON) tools/debian.py test
@@ -40,6 +42,12 @@ quick: venv  ## Run the tests that take no servers and no machines, in a minute.
 test: venv  ## Run every test, stage by stage; the first that fails is the last. ARGS="-k order" is handed to pytest.
 	@$(PYTHON) tools/debian.py test
 	@$(BIN)/python tools/stages.py $(TESTS) $(ARGS)
+
+audit: venv  ## At a release: look for known faults in what constraints.txt pins, in DATABASE=all.zip of OSV.
+	@$(BIN)/python tools/audit.py $(DATABASE)
+
+slow: venv  ## Measure which tests are not quick, and keep their names in tests/slow.txt.
+	@$(BIN)/pytest --stage quick --record-slow -n auto --dist loadgroup
 
 fuzz: venv  ## Feed every parser of foreign bytes with nonsense, for SECONDS=600. What is found is kept in tests/hostile/corpus.
 	@PVEFW_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -n auto tests/hostile/test_fuzz.py $(ARGS)
@@ -68,29 +76,33 @@ references: venv
 	@$(BIN)/cog --check -I tools $(GENERATED)
 	@$(BIN)/python tools/share.py --check
 	@$(BIN)/python tools/two_years.py --check
-	@$(BIN)/python tools/two_years.py --check
+	@$(BIN)/python tools/pictures.py --check
 
 bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
 	@$(PYTHON) tools/debian.py bench
 	@$(BIN)/python bench/run.py $(ARGS)
 
-docs: venv  ## Write the generated parts of docs/ and the manual pages anew.
+docs: venv  ## Write the generated parts of docs/, its pictures and the manual pages again.
 	@$(BIN)/cog -r -I tools $(GENERATED)
 	@$(BIN)/python tools/share.py
 	@$(BIN)/python tools/two_years.py
-	@$(BIN)/python tools/two_years.py
+	@$(BIN)/python tools/pictures.py
 
 site: venv  ## Build the documentation as a site into site/; a warning is an error.
 	@# not --quiet: it does not count the warnings that it does not print
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict 2>&1 | { grep -v '^INFO' || true; }
 
-dist: venv  ## Build the sdist and the wheel of every distribution into dist/.
+site-version: venv  ## Add the site of VERSION=1.1 to the branch gh-pages of this repository, as the latest; nothing is pushed.
+	@PATH="$(abspath $(BIN)):$$PATH"; mike deploy --update-aliases $(or $(VERSION),$(error VERSION is missing, as in VERSION=1.1)) latest && mike set-default latest
+
+dist: venv  ## Build the sdist and the wheel of every distribution, and the Ansible collection, into dist/.
 	@$(BIN)/python tools/dist.py
+	@$(BIN)/ansible-galaxy collection build --force --output-path dist ansible
 
 deb: venv  ## Build the Debian packages pvefw (self-contained) and pvefw-shims into dist/.
 	@$(BIN)/python tools/deb.py
 
-format: venv  ## Format the code and mend what ruff can mend by itself.
+format: venv  ## Format the code and fix what ruff can fix by itself.
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import privileges
 import pytest
 import resources
+import slowness
 
 _Case = TypeVar("_Case")
 
@@ -21,12 +22,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=resources.STAGES,
         help="run the tests of one stage only; quick ones use nothing beside their own process",
     )
+    parser.addoption(
+        "--record-slow", action="store_true", help="write down which of these tests take long"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in resources.RESOURCES.items():
         config.addinivalue_line("markers", f"{name}: it {meaning}; found by tests/resources.py")
     _default_signals()
+    if config.getoption("record_slow"):
+        config.pluginmanager.register(slowness.Recorder())
 
 
 def _default_signals() -> None:
@@ -55,7 +61,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> None:
     """Properties take their profile when their module is imported; the library only comes with one."""
     if b"hypothesis" in module_path.read_bytes():
-        _load_profile("quick" if parent.config.getoption("stage") == "quick" else "house")
+        _load_profile("quick" if parent.config.getoption("stage") else "house")
 
 
 @functools.cache
@@ -72,10 +78,10 @@ def _load_profile(name: str) -> None:
 
 @pytest.fixture(scope="session")
 def some(request: pytest.FixtureRequest) -> Callable[[Sequence[_Case]], Sequence[_Case]]:
-    """Chooses of many cases every fourth and the last in the quick stage; otherwise it takes all."""
+    """Chooses every fourth of many cases, and the last, where tests run in stages; otherwise all."""
 
     def choose(cases: Sequence[_Case]) -> Sequence[_Case]:
-        if request.config.getoption("stage") != "quick" or not cases:
+        if not request.config.getoption("stage") or not cases:
             return cases
         return [*cases[:-1:4], cases[-1]]
 
@@ -89,6 +95,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     others = []
     for item in items:
         used = resources.used_by(item)
+        if config.getoption("record_slow"):
+            used.discard("time")
         for one in sorted(used):
             item.add_marker(one)
         if stage and not resources.STAGES[stage](used):

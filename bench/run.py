@@ -14,6 +14,7 @@ BENCHMARKS = (
     "boot_refresh",
     "guests",
     "guest_watching",
+    "api_service",
 )
 
 

@@ -16,6 +16,7 @@ from pvefw.core.errors import (
 )
 from pvefw.core.hookspecs import hookimpl
 from pvefw.core.model import (
+    NOTICES,
     BootPlan,
     BootState,
     BootSyncedEvent,
@@ -33,10 +34,12 @@ from pvefw.core.model import (
     Kernel,
     MigrateOptions,
     MigrateTarget,
+    NoticeEvent,
     RenewalFailedEvent,
     RenewalsEvent,
     ServedEvent,
     SettingInfo,
+    Severity,
     Task,
     TaskEvent,
     TxtRecord,
@@ -50,6 +53,7 @@ from pvefw.host.listening import listen
 from pvefw.host.programs import Sandbox, run
 
 __all__ = [
+    "NOTICES",
     "PLUGIN_API",
     "BootPlan",
     "BootState",
@@ -71,6 +75,7 @@ __all__ = [
     "MigrateOptions",
     "MigrateTarget",
     "NothingRuns",
+    "NoticeEvent",
     "ProviderError",
     "RateLimited",
     "RenewalFailedEvent",
@@ -78,6 +83,7 @@ __all__ = [
     "Sandbox",
     "ServedEvent",
     "SettingInfo",
+    "Severity",
     "Task",
     "TaskEvent",
     "TxtRecord",

@@ -18,7 +18,7 @@ _ACCOUNT = {
 def fill(paths):
     """Write its files."""
     pem, _ = certificates.self_signed()
-    paths.node_dir().mkdir(parents=True)
+    paths.node_dir().mkdir(parents=True, exist_ok=True)
     paths.proxy_certificate.write_bytes(pem)
     paths.node_config().write_text("#note\nacmedomain0: pve1.example\n")
     paths.acme_dir.mkdir(parents=True)

@@ -6,7 +6,6 @@ because a name is put together at run time, fails when it is used, and says what
 """
 
 import contextlib
-import dis
 import functools
 import importlib
 import inspect
@@ -23,6 +22,7 @@ RESOURCES = {
     "server": "starts servers of others: name servers, an ACME server, a libvirt daemon",
     "build": "builds distributions, or makes an environment and installs them into it",
     "machine": "boots virtual machines with kernels of Debian",
+    "time": "takes longer than a test that is run at every change may; measured by `make slow`",
 }
 STAGES = {
     "quick": lambda used: not used,
@@ -31,6 +31,8 @@ STAGES = {
 }
 """In the order in which they are run: each takes more than those before it, and every test is in one."""
 
+SLOW = Path(__file__).with_name("slow.txt")
+"""The tests that take long by themselves, a line each; ``make slow`` writes it."""
 _ROOT = Path(__file__).resolve().parents[1]
 _OURS = (f"{_ROOT}/tests/", f"{_ROOT}/plugins/")
 _Callable = TypeVar("_Callable", bound=Callable[..., Any])
@@ -84,7 +86,18 @@ def used_by(item: pytest.Item) -> set[str]:
     """The resources that a test's code and its fixtures lead to."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]  # no other way
     starts = [item.function, *(one.func for some in fixtures for one in some)]  # type: ignore[attr-defined]  # only functions are collected
-    return set().union(*(_reached(one) for one in map(_bare, starts) if one is not None))
+    reached = set().union(*(_reached(one) for one in map(_bare, starts) if one is not None))
+    return reached | ({"time"} if name_of(item.nodeid) in _slow() else set())
+
+
+def name_of(nodeid: str) -> str:
+    """A test's name without what it is parametrized with."""
+    return nodeid.partition("[")[0]
+
+
+@functools.cache
+def _slow() -> frozenset[str]:
+    return frozenset(SLOW.read_text().splitlines())
 
 
 @functools.cache
@@ -119,7 +132,7 @@ def _values(function: FunctionType) -> Iterator[Any]:
     names, imported = _names(function.__code__)
     found = [function.__globals__[one] for one in names if one in function.__globals__]
     modules = [one for one in found if isinstance(one, ModuleType)]
-    modules += [importlib.import_module(one) for one in imported if _is_helper(one)]
+    modules += [importlib.import_module(one) for one in imported]
     yield from found
     for module in modules:
         yield from (vars(module)[one] for one in names if one in vars(module))
@@ -127,9 +140,11 @@ def _values(function: FunctionType) -> Iterator[Any]:
 
 @functools.cache
 def _names(code: CodeType) -> tuple[set[str], set[str]]:
-    """The names in code and in the functions inside it, and the modules that it imports."""
+    """The names in code and in the functions inside it, and the helpers that it imports."""
     names = set(code.co_names)
-    imported = {one.argval for one in dis.get_instructions(code) if one.opname == "IMPORT_NAME"}
+    imported = set(
+        filter(_is_helper, names)
+    )  # what has a helper's name without being one costs little
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             more = _names(inner)
@@ -137,6 +152,7 @@ def _names(code: CodeType) -> tuple[set[str], set[str]]:
     return names, imported
 
 
+@functools.cache
 def _is_helper(module: str) -> bool:
     path = _ROOT / "tests" / module.replace(".", "/")
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()

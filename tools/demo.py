@@ -3,6 +3,9 @@
 One name is validated by http-01, the other, a wildcard, by a record in a zone of BIND's. The ACME server
 is Pebble; both run on this machine only. Every command is printed as an administrator would type it,
 and is the real one. Whatever happens, nothing is left behind: no process, no file.
+
+    python tools/demo.py               runs it
+    python tools/demo.py --cast FILE   records it, for the documentation's first page
 """
 
 import os
@@ -15,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+import cast
 from servers.bind import Bind, bind
 from servers.nameserver import Zone
 from servers.pebble import Pebble, pebble
@@ -134,4 +138,10 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    match sys.argv[1:]:
+        case []:
+            sys.exit(main())
+        case ["--cast", path]:
+            sys.exit(cast.record([sys.executable, __file__], Path(path), "pvefw: make demo"))
+        case _:
+            sys.exit(__doc__)

@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from pvefw import api, testing
-from pvefw.cli.framework import App
+from pvefw.cli.framework import App, Group
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.schemas import SCHEMAS
 from pvefw.core import binding, errors, families, finding, hookspecs, settings
@@ -28,6 +28,7 @@ from pvefw.core.families import Family
 from pvefw.core.model import SettingInfo
 from pvefw.store import properties
 from pvefw.store.paths import Paths
+from pvefw.wanted import document
 
 COLUMNS = 100
 FIRST_RELEASE = Path(__file__).resolve().parents[1] / "tests/compatibility/1.0/api.json"
@@ -195,20 +196,68 @@ def node_properties() -> str:
 
 
 def commands() -> str:
-    """The help of every command; the options that all share stand once, at the top."""
+    """Every command in tables that fit a phone; the options that all share come once, at the top."""
     root = click.Context(PVEFW, info_name="pvefw", obj=App(), terminal_width=COLUMNS)
-    return _page(_commands(root))
+    shared = _options(root)
+    top = ["## Options of every command", _table(["option", "meaning"], shared)]
+    return _page(itertools.chain(top, _commands(root, shared)))
 
 
-def _commands(context: click.Context) -> Iterator[str]:
+def _commands(context: click.Context, shared: Sequence[Sequence[str]]) -> Iterator[str]:
+    command = context.command
     yield f"## {context.command_path}"
-    yield f"```text\n{context.get_help()}\n```"
-    if isinstance(context.command, click.Group):
-        for name in context.command.list_commands(context):
-            command = context.command.get_command(context, name)
-            if command is not None:
-                inner = click.Context(command, context, info_name=name, terminal_width=COLUMNS)
-                yield from _commands(inner)
+    yield _help(command.help or "")
+    if not isinstance(command, Group):
+        usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+        yield f"```text\n{usage}\n```"
+    own = [one for one in _options(context) if one not in shared]
+    if own:
+        yield _table(["option", "meaning"], own)
+    if isinstance(command, Group):
+        path = context.command_path.replace(" ", "-")
+        rows = [
+            [f"[{name}](#{path}-{name})", _literal(said)] for name, said in command.listed(context)
+        ]
+        yield _table(["command", "what it does"], rows)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            if inner is not None:
+                below = click.Context(inner, context, info_name=name, terminal_width=COLUMNS)
+                yield from _commands(below, shared)
+
+
+def _options(context: click.Context) -> list[list[str]]:
+    """The options of a command as click shows them, and what they mean."""
+    options = [one for one in context.command.get_params(context) if isinstance(one, click.Option)]
+    records = [one.get_help_record(context) for one in options]
+    return [[f"`{_plain(names)}`", _literal(meaning)] for names, meaning in filter(None, records)]
+
+
+def _plain(names: str) -> str:
+    """An option's names without click's words for types."""
+    return names.replace("INTEGER RANGE", "NUMBER").replace("INTEGER", "NUMBER")
+
+
+def _help(text: str) -> str:
+    """A help text as Markdown: its paragraphs, and a block that click must not wrap as it is."""
+    parts = inspect.cleandoc(text).split("\n\n")
+    shown = (
+        f"```text\n{part.removeprefix(chr(8)).strip()}\n```"
+        if part.startswith("\b")
+        else _literal(part)
+        for part in parts
+    )
+    return "\n\n".join(shown)
+
+
+def _literal(text: str) -> str:
+    """A sentence in which Markdown finds nothing of its own; what it has in backquotes stays code."""
+    said = re.sub(r"\[(\d+)<=x<=(\d+)\]", r"From \1 to \2.", " ".join(text.split()))
+    said = re.sub(r"\[x>=(\d+)\]", r"\1 or more.", said)
+    parts = re.split(r"(`[^`]*`)", said)
+    return "".join(
+        part if part.startswith("`") else re.sub(r"([*_\[])", r"\\\1", part).replace("<", "&lt;") for part in parts
+    )
 
 
 def json_output() -> str:
@@ -220,6 +269,38 @@ def _json_output() -> Iterator[str]:
     for command, schema in sorted(SCHEMAS.items()):
         yield f"## {command}"
         yield "\n".join(_shape(schema, "The output"))
+
+
+def wanted_state() -> str:
+    """What the document of `pvefw apply` may say, and its JSON schema."""
+    return _page(_wanted_state())
+
+
+def _wanted_state() -> Iterator[str]:
+    whole = document.schema()
+    for part, schema in whole["properties"].items():
+        yield f"## {part}"
+        yield schema["description"]
+        rows = schema.get("additionalProperties") or schema
+        yield _table(["field", "type", "meaning"], list(_fields_of(rows)))
+    yield "## The JSON schema"
+    yield "As `pvefw apply --schema` prints it."
+    yield f"```json\n{json.dumps(whole, indent=1, ensure_ascii=False)}\n```"
+
+
+def _fields_of(schema: Mapping[str, Any]) -> Iterator[list[str]]:
+    found = {**schema["properties"], **schema.get("patternProperties", {})}
+    for key, one in found.items():
+        name = "acmedomain0 … acmedomain999" if key.startswith("^") else key
+        yield [f"`{name}`", _kind_of_field(one), one.get("description", "")]
+
+
+def _kind_of_field(schema: Mapping[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{json.dumps(word)}`" for word in schema["enum"] if word is not None)
+    words = {"array": "list", "object": "names with values", "integer": "number"}
+    kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    return words.get(kind, {"string": "text"}.get(kind, kind))
 
 
 def _shape(schema: Mapping[str, Any], name: str, depth: int = 0) -> Iterator[str]:

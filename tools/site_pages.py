@@ -5,6 +5,7 @@ the READMEs of the plugins, README.md and CONTRIBUTING.md are pages, too, and li
 to any other file of the repository becomes plain text; whether it leads somewhere is a test's affair.
 """
 
+import os
 import posixpath
 import re
 from pathlib import Path, PurePosixPath
@@ -52,6 +53,13 @@ def relinked(markdown: str, source: str) -> str:
         return f"[{match['text']}]({posixpath.relpath(found, here)}{match['anchor'] or ''})"
 
     return _LINK.sub(link, markdown)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Show the menu of versions where mike builds one of several (`make site-version`)."""
+    if "MIKE_DOCS_VERSION" in os.environ:
+        config.extra["version"] = {"provider": "mike"}
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

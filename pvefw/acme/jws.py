@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from pvefw.core.errors import ConfigError, UsageError
 
 _RSA = re.compile(r"rsa(2048|3072|4096|8192)")
+_NUMBERS = ("n", "e", "d")
 _CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384")}
 
 
@@ -51,6 +53,30 @@ class AccountKey:
         if isinstance(key, rsa.RSAPrivateKey):
             return cls(key)
         raise ConfigError(f"{what}: the account's key is neither RSA nor ECDSA P-256 or P-384")
+
+    @classmethod
+    def from_jwk(cls, jwk: Mapping[str, Any], what: str) -> "AccountKey":
+        """Read a private key in the form of RFC 7518 section 6, which certbot keeps.
+
+        :param what: names it in errors.
+        :raises ConfigError: it is not a key that ACME authorities take.
+        """
+        try:
+            number = {
+                key: int.from_bytes(_bytes(one)) for key, one in jwk.items() if key in _NUMBERS
+            }
+            if jwk["kty"] == "EC":
+                curve = next(
+                    one for one in (ec.SECP256R1(), ec.SECP384R1()) if _is(one, jwk["crv"])
+                )
+                return cls(ec.derive_private_key(number["d"], curve))
+            public = rsa.RSAPublicNumbers(number["e"], number["n"])
+            p, q = rsa.rsa_recover_prime_factors(public.n, public.e, number["d"])
+            exponents = (rsa.rsa_crt_dmp1(number["d"], p), rsa.rsa_crt_dmq1(number["d"], q))
+            rest = (*exponents, rsa.rsa_crt_iqmp(p, q))
+            return cls(rsa.RSAPrivateNumbers(p, q, number["d"], *rest, public).private_key())
+        except (KeyError, ValueError, TypeError, StopIteration) as error:
+            raise ConfigError(f"{what}: the account's key cannot be read") from error
 
     @classmethod
     def generate(cls, key_type: str = "ec256") -> "AccountKey":
@@ -129,6 +155,14 @@ class AccountKey:
         r, s = decode_dss_signature(self._key.sign(data, ec.ECDSA(digest)))
         width = (self._key.key_size + 7) // 8
         return r.to_bytes(width) + s.to_bytes(width)
+
+
+def _bytes(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def _is(curve: ec.EllipticCurve, name: object) -> bool:
+    return _CURVES[curve.name][0] == name
 
 
 def _number(value: int) -> str:

@@ -368,7 +368,8 @@ _ADVICE = {
     ("dns-01", "dns"): "The authority cannot look the TXT record up: "
     "check the zone's delegation, its DNSSEC and its name servers.",
     ("dns-01", "unauthorized"): "The authority saw no TXT record, or another one: "
-    "check that the zone is the public one, and give it time with a longer validation delay.",
+    "see the warnings above, check that the zone is the public one, and give it time with a longer "
+    "validation delay.",
 }
 """What to do about a failed validation, by type of challenge and of problem."""
 

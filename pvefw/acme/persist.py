@@ -77,7 +77,7 @@ def parse(text: str) -> Record:
         if not equals or not _TAG.fullmatch(tag) or not _VALUE.fullmatch(value):
             raise Malformed(f"'{one}' is not TAG=VALUE")
         if tag.lower() in found:
-            raise Malformed(f"{tag} stands twice")
+            raise Malformed(f"{tag} occurs twice")
         found[tag.lower()] = value
     if not _ISSUER.fullmatch(issuer.lower().removesuffix(".")):
         raise Malformed(f"'{issuer}' is not an issuer's domain")

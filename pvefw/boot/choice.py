@@ -15,7 +15,7 @@ from pvefw.boot.kernels import Installed
 from pvefw.core.errors import StoreError
 from pvefw.core.model import BootPlan
 from pvefw.host.fat import is_version
-from pvefw.store import files, kernel_files, locks, oddities
+from pvefw.store import files, kernel_files, locks, oddities, this_boot
 from pvefw.store.paths import Paths
 
 _LOCK = "boot-choice"
@@ -111,19 +111,12 @@ def pins(paths: Paths) -> Sequence[Path]:
 # --- the one-shot ------------------------------------------------------------------------------------
 
 
-def boot_id(paths: Paths) -> str:
-    """What tells one boot of this host from the next, random(4)."""
-    path = paths.below("proc/sys/kernel/random/boot_id")
-    data = files.read_if_exists(path) or files.read(Path("/proc/sys/kernel/random/boot_id"))
-    return data.decode().strip()
-
-
 def _note_path(paths: Paths) -> Path:
     return paths.boot_state / "next-boot.json"
 
 
 def _note(paths: Paths) -> None:
-    note = {"file": _identity(paths.next_boot_kernel), "boot_id": boot_id(paths)}
+    note = {"file": _identity(paths.next_boot_kernel), "boot_id": this_boot.id_(paths)}
     files.replace(_note_path(paths), json.dumps(note).encode())
 
 
@@ -156,7 +149,7 @@ def _noted(paths: Paths) -> str | None:
 def _spent(paths: Paths) -> bool:
     """Whether the host has been started since the one-shot was set."""
     noted = _noted(paths)
-    return noted is not None and noted != boot_id(paths)
+    return noted is not None and noted != this_boot.id_(paths)
 
 
 def settle(paths: Paths) -> str | None:

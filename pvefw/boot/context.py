@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pvefw.boot import choice
 from pvefw.boot.esp_files import EspFiles
 from pvefw.boot.loaders import Loaders
 from pvefw.boot.machine import Machine
 from pvefw.boot.records import Sources
 from pvefw.core.model import Task
+from pvefw.store import this_boot
 from pvefw.store.paths import Paths
 
 LOCK = "boot"
@@ -31,4 +31,4 @@ class Context:
     """Loaders whose new files did not pass their probe on one ESP: the other ESPs keep the old ones."""
 
     def __post_init__(self) -> None:
-        self.sources = Sources(self.paths, choice.boot_id(self.paths))
+        self.sources = Sources(self.paths, this_boot.id_(self.paths))

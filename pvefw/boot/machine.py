@@ -7,11 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pvefw.boot import choice, disks, mounts
+from pvefw.boot import disks, mounts
 from pvefw.boot.disks import Device
 from pvefw.core.errors import ProgramError
 from pvefw.core.model import Task
 from pvefw.host import programs
+from pvefw.store import this_boot
 from pvefw.store.paths import Paths
 
 _Result = TypeVar("_Result")
@@ -101,7 +102,7 @@ class Host:
             return None
         if device.is_partition and not _counts(directory):
             return None
-        return " ".join([choice.boot_id(self._paths), device.kname, disk, *counts])
+        return " ".join([this_boot.id_(self._paths), device.kname, disk, *counts])
 
     def repair(self, device: Device) -> str:
         if shutil.which("fsck.vfat") is None or device.mountpoints:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from pvefw.boot import autoremove, choice, esps, records
+from pvefw.boot import autoremove, choice, esps, kernels, records
 from pvefw.boot.choice import Planned
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Registered
 from pvefw.boot.one_esp import LeftWorse, refresh_one
+from pvefw.core import notices
 from pvefw.core.errors import Cancelled, PvefwError, StoreError
 from pvefw.core.model import BootPlan, BootSyncedEvent
 from pvefw.store import kernel_files, locks
@@ -42,6 +43,11 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
         context.task.log(
             f"the one-time boot of kernel {spent} is over: the host has rebooted since"
         )
+        running = kernels.running()
+        if running != spent:
+            _notify(
+                context, events.NOTICE, notices.boot_unexpected(context.paths.node, spent, running)
+            )
     try:
         autoremove.protect(context.paths, context.task)
     except PvefwError as error:  # the ESPs matter more
@@ -114,12 +120,16 @@ def _tell(context: Context, plan: BootPlan, result: Result) -> None:
         synced=list(result.synced),
         failed={uuid: error.message for uuid, error in result.failed.items()},
     )
+    _notify(context, "on_boot_synced", event)
+
+
+def _notify(context: Context, hook: str, event: object) -> None:
     try:
         node = Node.open(context.paths)
     except StoreError as error:  # a kernel that is installed boots without observers, too
         context.task.warn(f"could not notify the observers: {error.message}")
     else:
-        events.tell(node, "on_boot_synced", event, context.task)
+        events.tell(node, hook, event, context.task)
 
 
 def _raise(result: Result, count: int) -> None:

@@ -1,18 +1,22 @@
 """``boot status``: every ESP against the plan, content and all. Nothing is changed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pvefw.boot import choice, esps, firmware, records
+from pvefw.boot import choice, esps, firmware, kernels, records
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
 from pvefw.boot.look import Looked, look
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import BootPlan, Firmware
-from pvefw.store import kernel_files, locks
+from pvefw.store import files, kernel_files, locks
 from pvefw.store.paths import Paths
+
+_BOOT_TIME = re.compile(rb"^btime (\d+)$", re.MULTILINE)
+"""When the kernel was started, seconds since the epoch (proc_stat(5))."""
 
 
 @dataclass(frozen=True)
@@ -267,7 +271,8 @@ def summary(paths: Paths) -> dict[str, Any]:
     """What can be said at once, without mounting or asking anything.
 
     :returns: ``esps`` (of each ``uuid``, ``there``, ``interrupted``, ``failure``), ``pinned``,
-        ``next-boot``, ``manual`` and ``problem`` (why it cannot be said, or empty).
+        ``next-boot``, ``manual``, ``problem`` (why it cannot be said, or empty) and ``unexpected``
+        (``wanted``, ``running`` and a ``line``, where another kernel than the pinned one was started).
     """
     try:
         chosen = choice.load(paths)
@@ -279,6 +284,7 @@ def summary(paths: Paths) -> dict[str, Any]:
             "next-boot": None,
             "manual": [],
             "problem": error.message,
+            "unexpected": None,
         }
     return {
         "esps": [_known(paths, uuid) for uuid in uuids],
@@ -286,7 +292,20 @@ def summary(paths: Paths) -> dict[str, Any]:
         "next-boot": chosen.next_boot,
         "manual": list(chosen.manual),
         "problem": "",
+        "unexpected": _unexpected(paths, chosen.pinned),
     }
+
+
+def _unexpected(paths: Paths, pinned: str | None) -> dict[str, str] | None:
+    """What runs instead of the kernel that was pinned when this host was started, if anything."""
+    started = _BOOT_TIME.search(files.read_if_exists(paths.below("proc/stat")) or b"")
+    running = kernels.running()
+    if not pinned or pinned == running or started is None:
+        return None
+    if paths.pinned_kernel.stat().st_mtime >= int(started[1]):
+        return None  # it was pinned since
+    line = f"kernel {running} is running, though {pinned} is pinned"
+    return {"wanted": pinned, "running": running, "line": line}
 
 
 def _known(paths: Paths, uuid: str) -> dict[str, Any]:

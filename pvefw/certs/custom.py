@@ -11,9 +11,11 @@ from pvefw.certs import chain, deploy, install, node_certificate, renewal, revoc
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.certs.revocation import Revoked
+from pvefw.core import notices
 from pvefw.core.errors import CertificateError, NotFound, UsageError
 from pvefw.core.model import Task
 from pvefw.store import files
+from pvefw.tasks import events
 
 
 def set_pair(
@@ -61,6 +63,7 @@ def set_pair(
         task.log("The service uses it when it is restarted")
         deploy.skip_service(target)
     deploy.deploy(target, task, again=restart)
+    events.tell(target.node, events.NOTICE, notices.installed(event), task)
     task.log(f"Fingerprint: {event.fingerprint}")
 
 

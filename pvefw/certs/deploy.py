@@ -150,13 +150,19 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
             _save(certificate, told)
     if failures:
         task.log("What failed is tried again by the next: pvefw cert deploy --retry")
+    _look(certificate, task)
+    return failures
+
+
+def _look(certificate: Certificate, task: Task) -> None:
     if certificate.settings.get("serves", ""):
         served.after_deployment(certificate, task, SystemClock().now())
-    return failures
 
 
 def deploy_one(certificate: Certificate, target: str, task: Task) -> None:
     """Tell one of those who are told of a certificate, whether it knows already or not.
+
+    Where nothing has to be reloaded after it, what is served is looked at.
 
     :param target: an observer's id, or ``reload-command`` for the service.
     :raises UsageError: it is not told of this certificate.
@@ -174,10 +180,13 @@ def deploy_one(certificate: Certificate, target: str, task: Task) -> None:
         everybody[target]()
         told = _load(certificate)
         told.of(target, event.fingerprint)
-        if target in certificate.settings.targets and _command(certificate) != NO_RELOAD:
+        reload_left = target in certificate.settings.targets and _command(certificate) != NO_RELOAD
+        if reload_left:
             told.done.pop(SERVICE, None)
             task.log(f"Its service was not reloaded yet: {_command(certificate)}")
         _save(certificate, told)
+    if not reload_left:
+        _look(certificate, task)
 
 
 def plan(certificate: Certificate, *, retry: bool = False) -> Iterator[str]:
@@ -328,4 +337,4 @@ def _save(certificate: Certificate, told: _Told) -> None:
     """Where that cannot be done, everybody is told once more: better than not at all."""
     said = {"done": told.done, "failed": told.failed}
     data = json.dumps(said).encode()
-    files.replace_if_possible(certificate.files.told, data, "observers are told again")
+    files.replace_if_possible(certificate.files.told, data, "observers are notified again")

@@ -1,12 +1,18 @@
 """Private keys and credentials that others than their owner's group can read, as ssh(1) minds them."""
 
+import contextlib
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from pvefw import instances
 from pvefw.certs.certificate import Certificate
+from pvefw.core.errors import PvefwError
 from pvefw.store import accounts as account_store
+from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
+
+_REFERENCE = "file:"
 
 
 def of_node(node: Node) -> list[str]:
@@ -26,6 +32,16 @@ def _private(node: Node) -> Iterator[Path]:
     yield from (account_store.path(paths, name) for name in account_store.names(paths))
     yield from (paths.plugins_cfg, paths.own_plugins_cfg, paths.authority_key, paths.node_key)
     yield from (one.files.key for one in Certificate.all_of(node))
+    yield from _referred_to(node)
+
+
+def _referred_to(node: Node) -> Iterator[Path]:
+    """The files with credentials that the settings of instances name, each once."""
+    with contextlib.suppress(PvefwError):  # what cannot be read is said where it is needed
+        texts = {text for one in instances.load_all(node, *KINDS) for text in one.settings.values()}
+        yield from (
+            Path(text[len(_REFERENCE) :]) for text in sorted(texts) if text.startswith(_REFERENCE)
+        )
 
 
 def _mode(path: Path) -> int:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pvefw.certs import chain, keys
+from pvefw.certs import chain, keys, pins
 from pvefw.certs.certificate import Certificate, Pair
 from pvefw.core import causes
 from pvefw.core.errors import CertificateError
@@ -88,6 +88,7 @@ def replace_pair(paths: Paths, pair: Pair, certificate: bytes, key: bytes, task:
     """
     with locks.certificate_lock(paths):
         _finish(paths)
+        before = files.read_if_exists(pair.certificate)
         halves = [
             _Half(pair.key, files.digest(key)),
             _Half(pair.certificate, files.digest(certificate)),
@@ -102,6 +103,7 @@ def replace_pair(paths: Paths, pair: Pair, certificate: bytes, key: bytes, task:
             _take_back(paths, halves)
             raise
         _swap(paths, halves)
+    pins.warn_of_broken(paths, pair.certificate, before, task)
 
 
 def _try(certificate: Path, key: Path) -> None:

@@ -18,6 +18,7 @@ from pvefw.certs.progress import Progress, Wanted, forget_order
 from pvefw.certs.renewal import Record
 from pvefw.certs.revocation import Revoked
 from pvefw.certs.sharing import Found
+from pvefw.core import notices
 from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
@@ -38,6 +39,7 @@ from pvefw.store import accounts as account_store
 from pvefw.store import files, leases, locks
 from pvefw.store.accounts import Account
 from pvefw.store.paths import Paths
+from pvefw.tasks import events
 
 _ORDER_SECONDS = 3600.0
 """Long enough for slow DNS and an authority that asks to wait; each step has limits of its own."""
@@ -109,6 +111,7 @@ def obtain(certificate: Certificate, task: Task, *, ordered_in_any_case: bool = 
             else:
                 account = _order(wanted, before, task)
     deploy.deploy(certificate, task)
+    events.tell(certificate.node, events.NOTICE, notices.installed(certificate.event()), task)
     if before and certificate.settings.is_on("revoke-replaced"):
         revoke.revoke_replaced(certificate, before, account, task)
 

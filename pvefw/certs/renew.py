@@ -4,7 +4,7 @@ tries again what could not be deployed.
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pvefw.certs import (
@@ -30,6 +30,7 @@ from pvefw.core.errors import (
 from pvefw.core.model import RenewalFailedEvent, RenewalsEvent, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import Clock
+from pvefw.store import attention
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
@@ -38,17 +39,37 @@ from pvefw.tasks.task import run_task
 Say = Callable[[str], None]
 
 
-def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = False) -> bool:
+@dataclass
+class Effect:
+    """What a run did, beside that it succeeded or not."""
+
+    done: bool = False
+    """Something was renewed or deployed."""
+    pending: bool = False
+    """Something is still to be done; in a dry run, all that is."""
+
+
+def run(
+    paths: Paths,
+    say: Say,
+    echo: Say,
+    clock: Clock,
+    *,
+    dry_run: bool = False,
+    effect: Effect | None = None,
+) -> bool:
     """Decide for every certificate of the node, and do what is due.
 
     :param say: gets one line for each decision.
     :param echo: gets the logs of the tasks that are run.
     :param dry_run: only decide; nothing is kept.
+    :param effect: gets what was done, and what is still to be done.
     :returns: whether everything that was tried succeeded.
     :raises StoreError: the configuration cannot be read.
     """
+    effect = effect or Effect()
     if dry_run:
-        return _decide(paths, say, echo, clock, dry_run=True)
+        return _decide(paths, say, echo, clock, effect, dry_run=True)
     lines: list[str] = []
 
     def said(line: str) -> None:
@@ -58,7 +79,7 @@ def run(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool = Fals
     _announce(paths, RenewalsEvent(paths.node, "started"), say)
     good = False
     try:
-        good = _decide(paths, said, echo, clock, dry_run=False)
+        good = _decide(paths, said, echo, clock, effect, dry_run=False)
     except PvefwError as error:
         lines.append(error.message)
         raise
@@ -76,7 +97,9 @@ def _announce(paths: Paths, event: RenewalsEvent, say: Say) -> None:
             )
 
 
-def _decide(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool) -> bool:
+def _decide(
+    paths: Paths, say: Say, echo: Say, clock: Clock, effect: Effect, *, dry_run: bool
+) -> bool:
     now = clock.now()
     good = True
     for planned in renewal_plan.plan(Node.open(paths), now, keep=not dry_run):
@@ -84,20 +107,25 @@ def _decide(paths: Paths, say: Say, echo: Say, clock: Clock, *, dry_run: bool) -
         if isinstance(planned, Undecided):
             good = False
         elif dry_run:
-            continue
+            effect.pending |= planned.due(now) or planned.held_back(now)
         elif planned.due(now):
-            good &= _renew(paths, planned, echo, clock)
+            renewed = _renew(paths, planned, echo, clock)
+            effect.done, good = effect.done or renewed, good and renewed
         elif planned.decision is None or planned.held_back(now):
+            effect.pending |= planned.held_back(now)
             _remind(paths, planned, echo, clock)
     for one in renewal_plan.missing(Node.open(paths)):
         say(one.line(now))
+        effect.pending = True
     for warning in persist.warnings(paths, now):
         say(warning)
     left = deploy.pending(Node.open(paths))
     if left:
         say(f"Not deployed yet: {', '.join(left)}")
+        effect.pending |= dry_run
         if not dry_run:
-            good &= _deploy(paths, echo, clock)
+            deployed = _deploy(paths, echo, clock)
+            effect.done, good = effect.done or deployed, good and deployed
     return good if dry_run else _look(paths, say, echo, clock) and good
 
 
@@ -192,7 +220,9 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
     """Tell the observers, if it is time to; keep the record either way."""
     info = planned.info
     how = renewal.urgency(info, now)
-    if record.to_be_told(how, now):
+    issue = f"certificates: {replace(planned, record=record).issue(now)}"
+    known = issue in attention.load(paths).acknowledged
+    if record.to_be_told(how, now) and not known:
         event = RenewalFailedEvent(
             node=paths.node,
             names=info.san,

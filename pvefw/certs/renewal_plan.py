@@ -31,7 +31,7 @@ from pvefw.certs.renewal import Decision, Record, Window
 from pvefw.certs.revocation import Revoked
 from pvefw.certs.sharing import Found
 from pvefw.core.errors import AcmeError, CertificateError, ConfigError, NotFound, PvefwError
-from pvefw.core.model import Task
+from pvefw.core.model import Task, Urgency
 from pvefw.store import accounts as account_store
 from pvefw.store import files
 from pvefw.store.accounts import Account
@@ -65,7 +65,7 @@ class Planned:
     differences: Sequence[str] = ()
     """What is wanted otherwise than it is, a clause each."""
     pinned_by: Sequence[str] = ()
-    """The instances that trust its fingerprint, and so not its successor."""
+    """Who trusts its fingerprint, and so not its successor."""
     copied: bool = False
     """A partner has it: no order is placed, and no failure of one is a reason to wait."""
     revoked: bool = False
@@ -107,6 +107,19 @@ class Planned:
         return (
             f"; {who}: its fingerprint is pinned and changes then; configure a CA to trust instead"
         )
+
+    def issue(self, now: datetime) -> str:
+        """What needs attention, in words that stay the same as long as it does; empty for nothing."""
+        urgency = renewal.urgency(self.info, now)
+        facts = [
+            *([urgency.value] if urgency is not Urgency.NOTICE else []),
+            *(["its renewal fails"] if self.record.failures and not self.is_early(now) else []),
+            *([self.doubt] if self.doubt else []),
+            *self.differences,
+            *(["revoked"] if self.revoked else []),
+            *(f"pinned by {one}" for one in self.pinned_by),
+        ]
+        return f"{self.info.filename}: {', '.join(facts)}" if facts else ""
 
     def due(self, now: datetime) -> bool:
         """Whether to renew it now."""
@@ -152,10 +165,10 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
 
     :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
         it is not for us to renew), ``urgency``, ``failures`` (tries in a row), ``doubt`` (why the
-        authority would refuse the order), ``pinned-by`` (instances that trust its fingerprint),
+        authority would refuse the order), ``pinned-by`` (who trusts its fingerprint),
         ``revoked`` (whether a node has revoked it), ``line``, for people, ``name`` (of the certificate's
-        section; ``pveproxy`` for that of the services, empty for those of the cluster's CA), and
-        ``differences`` (what is wanted otherwise than it is).
+        section; ``pveproxy`` for that of the services, empty for those of the cluster's CA),
+        ``differences`` (what is wanted otherwise than it is), and ``issue`` (:meth:`Planned.issue`).
     :raises PvefwError: of one of them nothing is known.
     """
     found = list(plan(node, now, keep=False, ask=False))
@@ -176,6 +189,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "line": planned.line(now),
             "name": planned.certificate.name if planned.certificate else "",
             "differences": list(planned.differences),
+            "issue": planned.issue(now),
         }
         for planned in found
         if isinstance(planned, Planned)

@@ -153,4 +153,4 @@ def _save(certificate: Certificate, known: dict[str, datetime]) -> None:
     if known or certificate.files.served.exists():
         said = {key: one.isoformat() for key, one in known.items()}
         data = json.dumps(said).encode()
-        files.replace_if_possible(certificate.files.served, data, "observers are told again")
+        files.replace_if_possible(certificate.files.served, data, "observers are notified again")

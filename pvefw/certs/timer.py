@@ -18,6 +18,8 @@ from pvefw.store.paths import Paths
 CRON = "etc/cron.d/pvefw"
 """The line for cron, below the root."""
 _TIMER = "pvefw-renew.timer"
+ENABLED = (_TIMER, "pvefw-recover.service")
+"""The units that are part of the next boot."""
 _TABLES = ("etc/crontab", "etc/cron.d/*", "etc/cron.daily/*", "var/spool/cron/crontabs/root")
 _SCRIPTS_UNIT = "pvefw-renew-scripts.service"
 _MARK = "PVEFW_NO_SCRIPTS"
@@ -107,14 +109,13 @@ def install(paths: Paths, say: Callable[[str], object], *, cron: bool | None = N
         files.replace(target, _cron_line(paths).encode())
         say(f"Wrote {target}")
         return
-    enabled = [_TIMER, "pvefw-recover.service"]
     found = texts(units.program())
-    for target in units.install(paths, found, enable=enabled, start=enabled[:1]):
+    for target in units.install(paths, found, enable=ENABLED, start=ENABLED[:1]):
         say(f"Wrote {target}")
     if units.runs_systemd(paths):
         say("The timer is running; see: systemctl list-timers pvefw-renew.timer")
     else:
-        say(f"To start it: systemctl enable --now {' '.join(enabled)}")
+        say(f"To start it: systemctl enable --now {' '.join(ENABLED)}")
 
 
 def is_installed(paths: Paths) -> bool:

@@ -22,6 +22,7 @@ ENDPOINTS = (
     ("Let's Encrypt V2 Staging", "https://acme-staging-v02.api.letsencrypt.org/directory"),
 )
 _name = click.argument("name", default="default", shell_complete=candidates.accounts)
+_directory = click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
 _ca_file = click.option(
     "--ca-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
@@ -260,4 +261,34 @@ def rollover(app: App, name: str, key_type: str | None) -> None:
 
     run_task(
         app, "acmerollover", lambda task: accounts.roll_over(app.paths, name, key_type or "", task)
+    )
+
+
+@account.command("import")
+@_name
+@click.option("--from", "source", type=_directory, help="The directory of the other client.")
+@click.option("--account", "wanted", metavar="URL", help="Which account, where there are several.")
+@click.option("--directory", metavar="URL|NAME", help="The authority, where nobody has kept it.")
+@_ca_file
+@pass_app
+def import_(
+    app: App,
+    name: str,
+    source: Path | None,
+    wanted: str | None,
+    directory: str | None,
+    ca_file: Path | None,
+) -> None:
+    """Take over an account of certbot, acme.sh or lego as NAME (default: default).
+
+    Its key is copied once the authority has said that it knows it; the other client is left as it is.
+    """
+    from pvefw.certs import directories, importing
+
+    found = importing.find_account(app.paths, source, wanted)
+    url = directories.url_of(directory) if directory else ""
+    run_task(
+        app,
+        "acmeimport",
+        lambda task: importing.take_account(app.paths, name, found, url, ca_file, task),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pvefw.cli import boot_context
+from pvefw.cli import boot_context, exit_codes
 from pvefw.cli.boot_context import Silent, context, refresh_esps
 from pvefw.cli.boot_kernel import cmdline, kernel
 from pvefw.cli.framework import App, Group, check_place, output_option, pass_app, prepare
@@ -136,16 +136,21 @@ def clean(app: App, dry_run: bool) -> None:
     is_flag=True,
     help="Also remove kernels that another tool has left, and a default chosen in the firmware.",
 )
+@exit_codes.detailed_option
 @pass_app
-def refresh(app: App, /, dry_run: bool, installing: str, take_over: bool) -> None:
+def refresh(app: App, /, dry_run: bool, installing: str, take_over: bool, detailed: bool) -> int:
     """Bring every ESP up to date: kernels, configuration, default."""
     if dry_run:
-        _show_changes(app, installing)
-        return
+        return exit_codes.status(_show_changes(app, installing), detailed=detailed)
     refresh_esps(app, installing, take_over=take_over)
+    return exit_codes.DONE
 
 
-def _show_changes(app: App, installing: str) -> None:
+def _show_changes(app: App, installing: str) -> int:
+    """Print what would be changed.
+
+    :returns: the exit status for who tells all apart.
+    """
     found = _status(app, installing)
     if not found.esps:
         say("No ESPs are managed; nothing to do.")
@@ -155,6 +160,10 @@ def _show_changes(app: App, installing: str) -> None:
             say(f"  {line}")
     for problem in found.problems:
         say(problem)
+    states = {one.state for one in found.esps}
+    if states & {"missing", "error"}:
+        return exit_codes.FAILED
+    return exit_codes.PENDING if "drift" in states else exit_codes.NOTHING
 
 
 def _status(app: App, installing: str = "") -> "Status":
@@ -168,9 +177,9 @@ def _status(app: App, installing: str = "") -> "Status":
 @output_option
 @pass_app
 def status(app: App, quiet: bool) -> int:
-    """Check every ESP: is it there, and is all on it as it should be?
+    """Check every ESP: whether it exists, and whether every file on it is right.
 
-    Exit status: 0 all is well, 1 something is not, 2 no ESP is configured.
+    Exit status: 0 no problem, 1 at least one problem, 2 no ESP is configured.
     """
     found = _status(app)
     if not quiet and app.output_format != "text":

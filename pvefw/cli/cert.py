@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pvefw.cli import candidates, cert_sections
+from pvefw.cli import candidates, cert_import, cert_sections, exit_codes
 from pvefw.cli.cert_sections import CertificateCommand
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
@@ -25,7 +25,12 @@ ca = Group("ca", help="The cluster's certificate authority.")
 node = Group("node", help="The node's own certificate, signed by the cluster's CA.")
 cert.add_command(ca)
 cert.add_command(node)
-for _command in (cert_sections.add, cert_sections.list_, cert_sections.remove):
+for _command in (
+    cert_sections.add,
+    cert_sections.list_,
+    cert_sections.remove,
+    cert_import.import_,
+):
     cert.add_command(_command)
 
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -173,24 +178,32 @@ def delete(app: App, name: str, restart: bool) -> None:
     shell_complete=candidates.instances("observer"),
     help="Deliver it to this target alone; `reload-command` is one, too.",
 )
+@exit_codes.detailed_option
 @pass_app
-def deploy(app: App, name: str, retry: bool, dry_run: bool, only: str | None) -> None:
+def deploy(
+    app: App, name: str, retry: bool, dry_run: bool, only: str | None, detailed: bool
+) -> int:
     """Make the service and the observers use the installed certificate."""
     from pvefw.certs import deploy as deploying
 
     target = _load(app, name)
+    late = deploying.waiting(target)
     if dry_run:
         for line in deploying.plan(target, retry=retry):
             say(line)
-        return
+        code = exit_codes.PENDING if late else exit_codes.NOTHING
+        return exit_codes.status(code, detailed=detailed)
+    failed: list[str] = []
 
     def work(task: "Task") -> None:
         if only is not None:
             deploying.deploy_one(target, only, task)
         else:
-            deploying.deploy(target, task, again=not retry)
+            failed.extend(deploying.deploy(target, task, again=not retry))
 
     run_task(app, "certdeploy", work, target.task_id)
+    code = exit_codes.NOTHING if retry and not late and only is None else exit_codes.DONE
+    return exit_codes.status(exit_codes.FAILED if failed else code, detailed=detailed)
 
 
 @cert.command()

@@ -168,7 +168,9 @@ class _Common(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         known = {name for param in self.get_params(ctx) for name in param.opts}
         try:
-            return super().parse_args(ctx, [_two_dashes(one, known) for one in args])
+            end = args.index("--") if "--" in args else len(args)
+            ours = [_two_dashes(one, known) for one in args[:end]]
+            return super().parse_args(ctx, [*ours, *args[end:]])
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # click's parser does not say where it was
             raise
@@ -291,14 +293,36 @@ class Group(_Common, click.Group):
 
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         options = click.Command.shell_complete(self, ctx, incomplete)
-        return [*(CompletionItem(name, help=self._found[name].help) for name in names), *options]
+        return [*(CompletionItem(one, help=self._line(ctx, one)) for one in names), *options]
+
+    def listed(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Each command's name and what it does."""
+        return [(name, self._line(ctx, name)) for name in self.list_commands(ctx)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if not self._found:
-            super().format_commands(ctx, formatter)
-            return
         with formatter.section("Commands"):
-            formatter.write_dl([(name, self._found[name].help) for name in self.list_commands(ctx)])
+            formatter.write_dl(self.listed(ctx))
+
+    def _line(self, ctx: click.Context, name: str) -> str:
+        """The line of help of a command; only that of pvefw's own is known without importing it.
+
+        A distribution's summary is about the one command that it adds here. Where it adds several, or the
+        group has the command itself, the command says what it does.
+        """
+        entry = self._found.get(name)
+        if entry is not None and (entry.ours or self._is_only(entry)):
+            return entry.help
+        from pvefw.core.errors import PvefwError
+
+        try:
+            command = self.get_command(ctx, name)
+        except PvefwError as error:
+            return error.message
+        return command.get_short_help_str(limit=200) if command else ""
+
+    def _is_only(self, entry: tree.Entry) -> bool:
+        of = entry.point.distribution.name
+        return sum(one.point.distribution.name == of for one in self._found.values()) == 1
 
 
 def _help_of(group: Group) -> click.Command:

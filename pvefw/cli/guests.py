@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pvefw.cli import candidates
+from pvefw.cli import candidates, exit_codes
 from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pass_app
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
@@ -17,7 +17,7 @@ from pvefw.core.errors import UsageError
 if TYPE_CHECKING:
     from pvefw.core.model import Task
     from pvefw.guests.bulk import Bulk
-    from pvefw.guests.scheduler import Job
+    from pvefw.guests.scheduler import Job, Outcome
 
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 _COLUMNS = ["second", "latest", "action", "id", "name", "pause", "timeout", "target", "note"]
@@ -53,7 +53,7 @@ def _ids(text: str | None) -> list[str] | None:
     return list(dict.fromkeys(found))
 
 
-def _bulk(
+def bulk_of(
     app: App, task: "Task", command: str, max_workers: int | None, *, needed: bool = True
 ) -> "Bulk":
     from pvefw.guests import bulk
@@ -64,7 +64,7 @@ def _bulk(
     return bulk.Bulk(app.paths, backends, workers, task, command)
 
 
-class _Terminal:
+class Terminal:
     """Stands in for a task where nothing is done: warnings go to the terminal."""
 
     cancelled = False
@@ -82,7 +82,7 @@ class _Terminal:
         raise AssertionError(f"a dry run waits {seconds} s")
 
 
-def _show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
+def show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
     from pvefw.guests import bulk
 
     show_rows(app, bulk.planned(jobs, workers), _COLUMNS)
@@ -96,18 +96,18 @@ def startall(
     app: App, /, force: bool, vms: str | None, max_workers: int | None, dry_run: bool
 ) -> None:
     """Start guests that start at boot, in their order."""
-    from pvefw.guests import bulk, plan
+    from pvefw.guests import bulk
 
     wanted = _ids(vms)
     if dry_run:
-        made = _bulk(app, _Terminal(), "startall", max_workers)
+        made = bulk_of(app, Terminal(), "startall", max_workers)
         listed, _ = made.guests()
-        _show_plan(app, plan.to_start(listed, wanted, force=force), made.workers)
+        show_plan(app, bulk.to_start(made, listed, wanted, force=force), made.workers)
         return
 
     def work(task: "Task") -> None:
         bulk.wait_for_quorum(app.paths, task)
-        bulk.start_all(_bulk(app, task, "startall", max_workers), wanted, force=force)
+        bulk.start_all(bulk_of(app, task, "startall", max_workers), wanted, force=force)
 
     run_task(app, "startall", work)
 
@@ -143,13 +143,13 @@ def stopall(
 
     wanted, options = _ids(vms), plan.StopOptions(float(timeout), force_stop)
     if dry_run:
-        made = _bulk(app, _Terminal(), "stopall", max_workers)
+        made = bulk_of(app, Terminal(), "stopall", max_workers)
         listed, _ = made.guests()
-        _show_plan(app, plan.to_stop(listed, wanted, options), made.workers)
+        show_plan(app, plan.to_stop(listed, wanted, options), made.workers)
         return
 
     def work(task: "Task") -> None:
-        bulk.stop_all(_bulk(app, task, "stopall", max_workers), wanted, options)
+        bulk.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
 
     run_task(app, "stopall", work)
 
@@ -172,13 +172,13 @@ def suspendall(
 
     wanted, to_disk = _ids(vms), to == "disk"
     if dry_run:
-        made = _bulk(app, _Terminal(), "suspendall", max_workers)
+        made = bulk_of(app, Terminal(), "suspendall", max_workers)
         listed, _ = made.guests()
-        _show_plan(app, bulk.to_suspend(made, listed, wanted, to_disk=to_disk), made.workers)
+        show_plan(app, bulk.to_suspend(made, listed, wanted, to_disk=to_disk), made.workers)
         return
 
     def work(task: "Task") -> None:
-        bulk.suspend_all(_bulk(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
+        bulk.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
 
     run_task(app, "suspendall", work)
 
@@ -192,13 +192,13 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
 
     wanted = _ids(vms)
     if dry_run:
-        made = _bulk(app, _Terminal(), "resumeall", max_workers)
+        made = bulk_of(app, Terminal(), "resumeall", max_workers)
         listed, _ = made.guests()
-        _show_plan(app, bulk.to_resume(made, listed, wanted), made.workers)
+        show_plan(app, bulk.to_resume(made, listed, wanted), made.workers)
         return
 
     def work(task: "Task") -> None:
-        bulk.resume_all(_bulk(app, task, "resumeall", max_workers), wanted)
+        bulk.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)
 
     run_task(app, "resumeall", work)
 
@@ -213,6 +213,7 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
 )
 @click.option("--with-local-disks", is_flag=True, help="Copy disks that only this node has.")
 @_bulk_options
+@exit_codes.detailed_option
 @pass_app
 def migrateall(
     app: App,
@@ -223,7 +224,8 @@ def migrateall(
     vms: str | None,
     max_workers: int | None,
     dry_run: bool,
-) -> None:
+    detailed: bool,
+) -> int:
     """Move guests to the node TARGET, or spread them over several nodes."""
     from pvefw.guests import bulk
     from pvefw.guests import targets as checks
@@ -231,21 +233,25 @@ def migrateall(
     wanted, targets = _ids(vms), _targets(app, target, spread)
 
     def made_for(task: "Task") -> "Bulk":
-        made = _bulk(app, task, "migrateall", max_workers)
+        made = bulk_of(app, task, "migrateall", max_workers)
         made.with_local_disks = with_local_disks
         return made
 
     if dry_run:
-        made = made_for(_Terminal())
-        listed, _ = made.guests()
+        made = made_for(Terminal())
+        listed, failures = made.guests()
         jobs = checks.to_migrate(made.backends, listed, wanted, targets, with_local_disks)
-        _show_plan(app, jobs, made.workers)
-        return
+        show_plan(app, jobs, made.workers)
+        code = exit_codes.PENDING if jobs else exit_codes.NOTHING
+        return exit_codes.status(exit_codes.FAILED if failures else code, detailed=detailed)
+    moved: list[Outcome] = []
 
     def work(task: "Task") -> None:
-        bulk.migrate_all(made_for(task), wanted, targets)
+        moved.extend(bulk.migrate_all(made_for(task), wanted, targets))
 
     run_task(app, "migrateall", work)
+    code = exit_codes.DONE if moved or app.detach else exit_codes.NOTHING
+    return exit_codes.status(code, detailed=detailed)
 
 
 def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
@@ -275,9 +281,14 @@ def boot_guests(app: App) -> None:
 
     def work(task: "Task") -> None:
         bulk.wait_for_quorum(app.paths, task)
-        bulk.boot(_bulk(app, task, "boot-guests", None, needed=False))
+        bulk.boot(bulk_of(app, task, "boot-guests", None, needed=False))
 
-    run_task(app, "startall", work)
+    try:
+        run_task(app, "startall", work)
+    finally:
+        from pvefw.cli import attention
+
+        attention.tell(app.paths, say)
 
 
 @click.command("shutdown-guests", cls=Command)
@@ -288,7 +299,7 @@ def shutdown_guests(app: App, /, suspend: bool) -> None:
     from pvefw.guests import bulk, plan
 
     def work(task: "Task") -> None:
-        made = _bulk(app, task, "shutdown-guests", None, needed=False)
+        made = bulk_of(app, task, "shutdown-guests", None, needed=False)
         bulk.shut_down(made, plan.StopOptions(), suspend=suspend)
 
     run_task(app, "stopall", work)
@@ -320,12 +331,13 @@ guest = Group("guest", help="Guests of this node, and how they start and stop.")
 @pass_app
 def list_(app: App) -> None:
     """List the guests of all backends."""
-    from pvefw.guests import backends
+    from pvefw.guests import backends, elsewhere
 
     loaded = backends.Backends.load(app.paths)
     listed, failures = loaded.list()
     backends.note(app.paths, listed)
-    rows = [backends.described(one, listed, loaded.of(one.id).name) for one in listed]
+    absence = elsewhere.look(app.paths, loaded, listed).absence
+    rows = [backends.described(one, listed, loaded.of(one.id).name, absence) for one in listed]
     show_rows(app, rows, _LIST)
     if failures:
         raise failures[0]
@@ -337,11 +349,12 @@ def list_(app: App) -> None:
 @pass_app
 def show(app: App, id_: str) -> None:
     """Show what is known of a guest."""
-    from pvefw.guests import backends
+    from pvefw.guests import backends, elsewhere
 
     loaded = backends.Backends.load(app.paths)
     one, listed = backends.find_among(loaded, id_)
-    show_value(app, backends.described(one, listed, loaded.of(one.id).name))
+    absence = elsewhere.look(app.paths, loaded, listed).absence
+    show_value(app, backends.described(one, listed, loaded.of(one.id).name, absence))
 
 
 @guest.command("set")

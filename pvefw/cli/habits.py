@@ -38,6 +38,8 @@ SAME: Mapping[str, frozenset[str]] = {
         "suspendall": "suspend pause hibernate suspend-all",
         "resumeall": "resume unpause resume-all",
         "migrateall": "migrate move evacuate migrate-all",
+        "drain": "evacuate empty cordon",
+        "return": "undrain uncordon back",
         "cert": "certificate certificates",
         "guest": "vm vms ct container",
         "install-timer": "timer cron install-cronjob cronjob timers",
@@ -222,6 +224,17 @@ WORDS: Mapping[str, str] = {
     "task list": "--vmid",
 }
 """The option that is meant by words behind a command that takes none, or too many."""
+
+KINDS = frozenset({"dns", "standalone", "challenge"})
+"""Types of plugin instances: only ``acme plugin add`` wants one in front of the instance's name."""
+
+CHOICES: Mapping[str, str] = {
+    "acme plugin add": "For a DNS provider: pvefw acme plugin add dns ID --api NAME --data FILE",
+}
+"""What is said of a word that is none of those to choose from, by the command."""
+
+NEEDLESS = frozenset({"all", "now", "every", "once"})
+"""Options that say what a command does anyway."""
 
 SUPERFLUOUS: Mapping[str, str] = {
     "acme cert order": "It is for all configured names; add one: pvefw config set --acmedomain0 NAME",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pvefw.cli import candidates
+from pvefw.cli.changing import changing
 from pvefw.cli.data_option import data_option, raw_option
 from pvefw.cli.data_option import read as read_data
 from pvefw.cli.framework import App, output_option, pass_app
@@ -22,6 +23,7 @@ from pvefw.store.kinds import KINDS, Kind
 if TYPE_CHECKING:
     from pvefw.core.model import Task
     from pvefw.instances import Instance
+    from pvefw.store.paths import Paths
 
 _TYPES = click.Choice(["dns", "standalone", "challenge"])
 _nodes = click.option("--nodes", metavar="A,B", help="The nodes that may use it; all without it.")
@@ -67,7 +69,7 @@ def _id_argument(families: tuple[str, ...]) -> Callable[[Any], Any]:
 def _api(kind: Kind, *, required: bool = False) -> Callable[[Any], Any]:
     examples = {
         "dns": "ovh, hetzner, acmesh/hetzner",
-        "observer": "exec, files, mail, webhook",
+        "observer": "mail, webhook, apprise, proxmox, exec, files",
         "guest": "libvirt",
     }
     text = f"The plugin's name: {examples['dns' if kind.acme else kind.family]}."
@@ -93,8 +95,10 @@ def _add(group: click.Group, kind: Kind) -> None:
     @_options(*types, click.argument("id_", metavar="ID"), _api(kind, required=not kind.acme))
     @_options(data_option, raw_option, _nodes, *delay)
     @click.option("--disable", is_flag=True, help="Do not use it yet.")
+    @click.option("--or-set", is_flag=True, help="Change it where it exists.")
     @pass_app
-    def add(app: App, /, id_: str, **options: Any) -> None:
+    @changing
+    def add(app: App, /, id_: str, or_set: bool, **options: Any) -> None:
         from pvefw import instances
 
         type_ = options.pop("type_", kind.family)
@@ -106,7 +110,7 @@ def _add(group: click.Group, kind: Kind) -> None:
             )
         new = instances.Instance(instances.family_of(type_), id_, api)
         new = replace(new, **_changes(options))
-        _warn(new, instances.add(app.paths, new))
+        _warn(new, (_ensure if or_set else instances.add)(app.paths, new))
 
 
 def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
@@ -116,6 +120,7 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     @group.command("set", help=f"Change {kind.subject}.")
     @_options(_id_argument(families), *api, *delay, *_SET)
     @pass_app
+    @changing
     def set_(app: App, /, id_: str, **options: Any) -> None:
         from pvefw import instances
         from pvefw.store.section_config import split
@@ -176,17 +181,20 @@ def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 
 def _test(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
-    what = "Send a test notification." if kind.family == "observer" else ""
+    notifies = kind.family == "observer"
+    what = "Send a test notification, of EVENT if one is named." if notifies else ""
+
+    event = [click.argument("event", required=False, metavar="[EVENT]")]
 
     @group.command(help=what or f"Check whether {kind.subject} can be used; nothing is changed.")
-    @_id_argument(families)
+    @_options(_id_argument(families), *(event if kind.family == "observer" else []))
     @pass_app
-    def test(app: App, id_: str) -> None:
+    def test(app: App, id_: str, event: str | None = None) -> None:
         from pvefw.instances import trial
         from pvefw.store.node import Node
 
         def work(task: "Task") -> None:
-            trial.test(Node.open(app.paths), families[0], id_, task)
+            trial.test(Node.open(app.paths), families[0], id_, task, event=event or "")
 
         run_task(app, f"{kind.command.replace(' ', '')}test", work, id_)
 
@@ -223,6 +231,20 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
         "validation_delay": options.get("validation_delay"),
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _ensure(paths: "Paths", new: "Instance") -> list[str]:
+    """Add an instance, or make the one of its id the same.
+
+    :raises UsageError: the id is taken by one of another type.
+    """
+    from pvefw import instances
+    from pvefw.store.node import Node
+
+    known = {one.id: one for one in instances.load_all(Node.open(paths), new.family)}
+    if new.id not in known:
+        return instances.add(paths, new)
+    return instances.change(paths, new.family, new.id, lambda _old: new)
 
 
 def _warn(instance: "Instance", doubts: Sequence[str]) -> None:

@@ -24,6 +24,8 @@ _SHORTEST = 4
 _MOST = 3
 """Suggestions."""
 _JOINTS = re.compile(r"[-_.:/]")
+_LATER = re.compile(r"[a-z][1-9]\d*$")
+"""Options of which there are many: the first is the one to suggest."""
 """Between words that were typed as one: ``cert-info``."""
 _SHOWING = ("list", "info", "get", "status", "show", "config")
 """The command of a group that is suggested where only the group was named."""
@@ -200,8 +202,10 @@ def name_of(param: click.Parameter) -> str:
 
 
 def close(word: str, known: Sequence[str]) -> str:
-    """The known word that is meant by a mistyped one, or nothing."""
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=_CLOSE)), "")
+    """The known word that is meant by a mistyped or shortened one, or nothing."""
+    found = difflib.get_close_matches(word, known, n=1, cutoff=_CLOSE)
+    begins = [one for one in known if one.startswith(word.rstrip("s")) and len(word) >= _SHORTEST]
+    return found[0] if found else begins[0] if len(begins) == 1 else ""
 
 
 def accepted(words: Sequence[str]) -> bool:
@@ -247,10 +251,18 @@ def option(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
             shown = line(path, alone) if accepted([*path, *alone]) else line(path)
             return f"{bare.upper()} is given without an option: {shown}"
     if isinstance(found, click.Group) and (moved := _moved(path, given, rest)):
-        return f"Options of a command are behind it: {moved}"
+        return f"Options of a command come after it: {moved}"
     said = habits.REMARKS.get(f"{' '.join(path)} {bare}") or habits.REMARKS.get(bare)
     said = said or _elsewhere(path, given, rest) or _as_word(path, bare)
-    return said or (_IN_A_FILE if "--data" in own else "")
+    return said or _needless(path, given, rest) or (_IN_A_FILE if "--data" in own else "")
+
+
+def _needless(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
+    """The line without an option that asks for what the command does anyway, or nothing."""
+    kept = [one for one in rest if one != given]
+    if given.lstrip("-") in habits.NEEDLESS and accepted([*path, *kept]):
+        return f"Without it: {shlex.join(['pvefw', *path, *kept])}"
+    return ""
 
 
 def _options(found: click.Command, ctx: click.Context) -> list[str]:
@@ -274,8 +286,9 @@ def _own_option(bare: str, own: Sequence[str]) -> str:
         return f"--{plain}"
     if len(plain) < _SHORTEST - 1:
         return ""
-    begins = sorted(one for one in own if one.startswith(f"--{plain}"))
-    return next(iter(begins), "") or close(f"--{plain}", own)
+    first = [one for one in own if not _LATER.search(one)]
+    begins = sorted(one for one in first if one.startswith(f"--{plain}"))
+    return next(iter(begins), "") or close(f"--{plain}", first)
 
 
 def _instead(path: Sequence[str], given: str, meant: str, rest: Sequence[str]) -> str:
@@ -354,6 +367,8 @@ def superfluous(path: Sequence[str], rest: Sequence[str], extra: Sequence[str]) 
     numbers = all(habits.GUESTS.fullmatch(one) for one in extra)
     if name and (numbers or (name == "--vms" and not set(extra) <= habits.FILLING)):
         attempts.append([name, ",".join(extra)])
+    if rest[0] in habits.KINDS and "=" not in "".join(rest) and accepted([*path, *rest[1:]]):
+        return f"Did you mean: {shlex.join(['pvefw', *path, *rest[1:]])}"
     for words in attempts:
         if accepted([*path, *kept, *words]):
             return f"Did you mean: {shlex.join(['pvefw', *path, *kept, *words])}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 """By exit status."""
 _WORST_FIRST = (2, 1, 3, 0)
-_STATUS = {"ok": 0, "none": 0, "attention": 1, "failed": 3}
+_STATUS = {"ok": 0, "none": 0, "acknowledged": 0, "attention": 1, "failed": 3}
 _DAY = 86400
 
 

@@ -171,7 +171,7 @@ def _bordered(rows: Sequence[Sequence[str]], columns: Sequence[str], *, header: 
 
     console = Console()  # it knows the width, and NO_COLOR
     if set(columns).isdisjoint(_WHOLE) or _needed(rows, columns) <= console.width:
-        console.print(_grid(rows, columns, header=header))
+        console.print(grid(rows, columns, header=header))
     else:
         _records(rows, columns)
 
@@ -201,7 +201,7 @@ def _needed(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> int:
     return sum(width + 3 for width in widths) + 1
 
 
-def _grid(rows: Sequence[Sequence[str]], columns: Sequence[str], *, header: bool) -> Any:
+def grid(rows: Sequence[Sequence[str]], columns: Sequence[str], *, header: bool) -> Any:
     from rich.box import SQUARE
     from rich.table import Table
 

@@ -18,7 +18,9 @@ ON_THIS_MACHINE = frozenset(
         "guest show",
         "install-units",
         "ksm",
+        "metrics install-timer",
         "migrateall",
+        "node",
         "renew install-timer",
         "resumeall",
         "shutdown-guests",
@@ -31,6 +33,7 @@ ON_THIS_MACHINE = frozenset(
 ON_THE_TREE = frozenset(
     {
         "acme",
+        "apply",
         "cert",
         "completion",
         "config",

@@ -2,14 +2,16 @@
 
 import click
 
+from pvefw.cli import exit_codes
 from pvefw.cli.framework import App, Group, pass_app, recover_first
 from pvefw.cli.streams import say
 
 
 @click.group("renew", cls=Group, invoke_without_command=True)
 @click.option("--dry-run", is_flag=True, help="Only say what is decided for each certificate.")
+@exit_codes.detailed_option
 @click.pass_context
-def renew(ctx: click.Context, dry_run: bool) -> int | None:
+def renew(ctx: click.Context, dry_run: bool, detailed: bool) -> int | None:
     """Renew what is due: every certificate of this node, and what is not deployed yet."""
     if ctx.invoked_subcommand:
         return None
@@ -22,8 +24,16 @@ def renew(ctx: click.Context, dry_run: bool) -> int | None:
     if timer.hand_over(app.paths):
         say("Scripts may be needed: pvefw-renew-scripts.service renews.")
         return 0
-    good = renewing.run(app.paths, say, say, SystemClock(), dry_run=dry_run)
-    return 0 if good else 1
+    effect = renewing.Effect()
+    good = renewing.run(app.paths, say, say, SystemClock(), dry_run=dry_run, effect=effect)
+    if not dry_run:
+        from pvefw.cli import attention
+
+        attention.tell(app.paths, say)
+    if not good:
+        return exit_codes.FAILED
+    done = exit_codes.DONE if effect.done else exit_codes.NOTHING
+    return exit_codes.status(exit_codes.PENDING if effect.pending else done, detailed=detailed)
 
 
 @renew.command("install-timer")

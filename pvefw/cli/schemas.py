@@ -173,6 +173,15 @@ _BOOT_SUMMARY = _object(
         "next-boot": _or_null(_text()),
         "manual": _texts(),
         "problem": _text("may be empty"),
+        "unexpected": _or_null(
+            _object(
+                {
+                    "wanted": _text("the kernel that was pinned when the host was started"),
+                    "running": _text("the one that runs"),
+                    "line": _text("for people"),
+                }
+            )
+        ),
     }
 )
 _CERTIFICATES = _object(
@@ -187,11 +196,14 @@ _CERTIFICATES = _object(
                     "urgency": _one_of("", "notice", "warning", "critical", "expired"),
                     "failures": _number("tries in a row"),
                     "doubt": _text("why the authority would refuse the renewal, or empty"),
-                    "pinned-by": _texts("instances that trust its fingerprint, which then changes"),
+                    "pinned-by": _texts(
+                        "who trusts its fingerprint, which then changes: instances, storages"
+                    ),
                     "revoked": _flag("whether a node has revoked it, or one with its key"),
                     "line": _text("for people"),
                     "name": _text("`pveproxy`, that of its section, or empty: the cluster's CA"),
                     "differences": _texts("what is wanted otherwise than it is"),
+                    "issue": _text("what needs attention, the same as long as it does; or empty"),
                 }
             )
         ),
@@ -218,16 +230,46 @@ def _part(data: Schema) -> Schema:
     """A part of ``status``; without data where it could not be looked at, or is not there."""
     return _object(
         {
-            "state": _one_of("", "ok", "attention", "failed", "none"),
+            "state": _one_of("", "ok", "attention", "acknowledged", "failed", "none"),
             "lines": _texts("for people"),
             "data": {"anyOf": [data, {"type": "object", "maxProperties": 0}]},
         }
     )
 
 
+_CHANGES = _object(
+    {
+        "changed": _flag("something was changed; with `--check`, would be"),
+        "check": _flag("nothing was to be done but to look"),
+        "changes": _list(
+            _object(
+                {
+                    "part": _text("of the document: `plugins`"),
+                    "name": _text("what it is called there; empty for a part that is one thing"),
+                    "action": _one_of("", "add", "change", "remove"),
+                    "before": _or_null(_map({}, "its fields; `null`: it did not exist")),
+                    "after": _or_null(_map({}, "its fields; `null`: it is removed")),
+                    "done": _flag("the change was made"),
+                }
+            )
+        ),
+    }
+)
+
+
+CHANGED = _object(
+    {"changed": _flag("something changed, or would"), "dry-run": _flag("nothing was written")}
+)
+_CHANGING = (
+    *("acme catalog set", "acme plugin add", "acme plugin set", "boot cmdline set"),
+    *("boot kernel add", "boot loader set", "cert add", "config set", "guest backend add"),
+    *("guest backend set", "observer add", "observer set"),
+)
+
 # --- each command -------------------------------------------------------------------------------------
 
 SCHEMAS: Mapping[str, Schema] = {
+    **dict.fromkeys(_CHANGING, CHANGED),
     "acme account info": _object(
         {
             "account": _map({}, "the account object (RFC 8555 section 7.1.2)"),
@@ -291,6 +333,10 @@ SCHEMAS: Mapping[str, Schema] = {
     "acme plugin list": _list(
         _object({"plugin": _text(), "type": _text(), "api": _text(), "disable": _flag()})
     ),
+    "apply": {
+        "description": "the changes; with `--export`, a document, and with `--schema`, its schema",
+        "anyOf": [_CHANGES, {"type": "object", "not": {"required": ["changes"]}}],
+    },
     "boot cmdline get": _object({"cmdline": _text()}),
     "boot kernel list": _object(
         {
@@ -361,6 +407,16 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         )
     ),
+    "cert import": _list(
+        _object(
+            {
+                "certificate": _text("its name there"),
+                "client": _one_of("whose it is", "certbot", "acme.sh", "lego"),
+                "authority": _text("the directory's URL, or its host; may be empty"),
+                "file": _text("the certificate with its chain"),
+            }
+        )
+    ),
     "cert list": _list(
         _object(
             {
@@ -384,6 +440,26 @@ SCHEMAS: Mapping[str, Schema] = {
     "guest show": _GUEST,
     "ksm status": _KSM,
     "migrateall": _PLAN,
+    "node drain": _PLAN,
+    "node status": _object(
+        {
+            "node": _text(),
+            "boot": _text("tells one boot from the next"),
+            "boot-guests": _one_of("of this boot", "done", "failed", "pending", "none"),
+            "drained": _text("since when; empty where it is not"),
+            "guests-away": _map(_text(), "by id: the node that each was sent to"),
+            "maintenance": _object(
+                {
+                    "host?": _text("where it is"),
+                    "step?": _text(),
+                    "since?": _text(),
+                    "hosts?": _texts(),
+                    "done?": _texts(),
+                },
+                "the one that this node runs; empty where there is none",
+            ),
+        }
+    ),
     "observer config": _INSTANCE_CONFIG,
     "observer list": _INSTANCES,
     "plugin doctor": _list(

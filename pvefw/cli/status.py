@@ -6,8 +6,8 @@ hangs says so and leaves the others alone. A part is a function; to add one, wri
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from pvefw.store.paths import Paths
 
 OK, ATTENTION, FAILED, NONE = "ok", "attention", "failed", "none"
+ACKNOWLEDGED = "acknowledged"
+GOOD = (OK, NONE, ACKNOWLEDGED)
+"""The states in which nobody has to act."""
 _SECONDS = 10.0
 """How long a part may take."""
 _DAY = 24 * 60 * 60
 _ENDS_SOON = 30 * _DAY
 _CRITICAL = ("critical", "expired")
-_NO_TIMER = "nothing runs `pvefw renew` by itself; install the timer: pvefw renew install-timer"
+NO_TIMER = "nothing runs `pvefw renew` by itself; install the timer: pvefw renew install-timer"
 _MOST_LINES = 5
 """Failed tasks that are named."""
 
@@ -36,13 +39,16 @@ class Part:
     """What was found out about one thing."""
 
     state: str
-    """``ok``; ``attention`` where somebody should act; ``failed`` where it could not be found out;
-    ``none`` where this node has no such thing."""
+    """``ok``; ``attention`` where somebody should act; ``acknowledged`` where somebody has said that all
+    of that is known; ``failed`` where it could not be found out; ``none`` where this node has no such
+    thing."""
     lines: Sequence[str]
     """For people."""
     data: Mapping[str, Any] = field(default_factory=dict)
     critical: bool = False
     """Somebody should act now: users of this node are affected, or soon are."""
+    issues: Sequence[str] = ()
+    """What is wrong, in words that stay the same as long as it does: no times, no counts of tries."""
 
 
 # --- the parts ------------------------------------------------------------------------------------
@@ -56,7 +62,7 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     found = renewal_plan.overview(node, now)
     pending, missing = deploy.pending(node), renewal_plan.missing(node)
     problems = [*references.of_node(node), *exposure.of_node(node)]
-    bad = [one for one in found if _is_bad(one)]
+    bad = [one for one in found if one["issue"]]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [one.line(now) for one in missing]
     lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
@@ -67,25 +73,16 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
         "not-ordered": [one.certificate.name for one in missing],
         "problems": problems,
     }
+    issues = [*(str(one["issue"]) for one in bad), *(f"not deployed: {one}" for one in pending)]
+    issues += problems
     if any(one["due"] for one in found):
         data["timer"] = timer.is_installed(paths)
-        lines += [] if data["timer"] else [_NO_TIMER]
+        lines += [] if data["timer"] else [NO_TIMER]
+        issues += [] if data["timer"] else [NO_TIMER]
     if not lines:
         return Part(NONE, ["no certificates"], data)
-    well = not (bad or pending or problems) and data.get("timer", True)
     critical = any(one["urgency"] in _CRITICAL or one["revoked"] for one in bad)
-    return Part(OK if well else ATTENTION, [str(one) for one in lines], data, critical)
-
-
-def _is_bad(one: Mapping[str, Any]) -> bool:
-    return bool(
-        one["failures"]
-        or one["urgency"] != "notice"
-        or one["doubt"]
-        or one["differences"]
-        or one["revoked"]
-        or one["pinned-by"]
-    )
+    return Part(ATTENTION if issues else OK, [str(one) for one in lines], data, critical, issues)
 
 
 def _credentials(paths: "Paths", now: datetime) -> Part:
@@ -101,7 +98,8 @@ def _credentials(paths: "Paths", now: datetime) -> Part:
     ]
     data = {"expires": {id_: end.isoformat() for id_, end in found}}
     state = ATTENTION if soon else OK if found else NONE
-    return Part(state, lines or ["no DNS credentials that expire"], data)
+    issues = [f"{id_} expires on {end.date()}" for id_, end in found if id_ in soon]
+    return Part(state, lines or ["no DNS credentials that expire"], data, issues=issues)
 
 
 def _records(paths: "Paths", now: datetime) -> Part:
@@ -115,7 +113,7 @@ def _records(paths: "Paths", now: datetime) -> Part:
     found = persist.warnings(paths, now)
     names = ", ".join(one.domain for one in known)
     lines = found or [f"persistent DNS records: {names}"]
-    return Part(ATTENTION if found else OK, lines, {"warnings": list(found)})
+    return Part(ATTENTION if found else OK, lines, {"warnings": list(found)}, issues=found)
 
 
 def _tasks(paths: "Paths", now: datetime) -> Part:
@@ -135,28 +133,31 @@ def _tasks(paths: "Paths", now: datetime) -> Part:
         "failed": [history.as_dict(one) for one in failed],
         "running": [history.as_dict(one) for one in running],
     }
-    return Part(ATTENTION if failed else OK, lines, data)
+    issues = [str(one.upid) for one in failed]
+    return Part(ATTENTION if failed else OK, lines, data, issues=issues)
 
 
 def _boot(paths: "Paths", _now: datetime) -> Part:
     from pvefw.boot import status as boot
 
     found = boot.summary(paths)
-    lines, bad = [found["problem"]] if found["problem"] else [], bool(found["problem"])
+    lines = [found["problem"]] if found["problem"] else []
+    issues = [*lines, *([found["unexpected"]["line"]] if found["unexpected"] else [])]
     for esp in found["esps"]:
         wrong = [
             *([] if esp["there"] else ["not found"]),
             *(["a refresh was interrupted"] if esp["interrupted"] else []),
             *([esp["failure"]] if esp["failure"] else []),
         ]
-        bad |= bool(wrong)
         lines.append(f"ESP {esp['uuid']}: {', '.join(wrong) or 'in place'}")
+        issues += lines[-1:] if wrong else []
     for name, key in (("pinned", "pinned"), ("next boot", "next-boot")):
         lines += [f"{name}: {found[key]}"] if found[key] else []
     if found["manual"]:
         lines.append(f"manually selected: {', '.join(found['manual'])}")
-    state = ATTENTION if bad else OK if found["esps"] else NONE
-    return Part(state, lines or ["no ESPs are managed, no kernel is pinned"], found)
+    lines += [found["unexpected"]["line"]] if found["unexpected"] else []
+    state = ATTENTION if issues else OK if found["esps"] else NONE
+    return Part(state, lines or ["no ESPs are managed, no kernel is pinned"], found, issues=issues)
 
 
 def _guests(paths: "Paths", _now: datetime) -> Part:
@@ -184,7 +185,8 @@ def _guests(paths: "Paths", _now: datetime) -> Part:
         "not-running": down,
         "failures": [one.message for one in failures],
     }
-    return Part(ATTENTION if failures else OK, lines, data)
+    issues = [one.message for one in failures]
+    return Part(ATTENTION if failures else OK, lines, data, issues=issues)
 
 
 def _ksm(paths: "Paths", _now: datetime) -> Part:
@@ -197,10 +199,10 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
         return Part(NONE, ["this kernel has no KSM"])
     services: Any = found["services"]
     words = [f"{name} {one['active']}, {one['enabled']}" for name, one in services.items()]
-    bad = any(one["active"] == "failed" for one in services.values())
+    bad = [f"{name} has failed" for name, one in services.items() if one["active"] == "failed"]
     saved: Any = found["saved"]
     line = f"{found['state']}, {ksm.mebibytes(saved)} MiB saved; {'; '.join(words) or 'no service'}"
-    return Part(ATTENTION if bad else OK, [line], found)
+    return Part(ATTENTION if bad else OK, [line], found, issues=bad)
 
 
 def _units(paths: "Paths", _now: datetime) -> Part:
@@ -210,7 +212,7 @@ def _units(paths: "Paths", _now: datetime) -> Part:
     installed = sorted(unit_state.installed(paths))
     data = {"installed": installed, "problems": found}
     if found:
-        return Part(ATTENTION, found, data)
+        return Part(ATTENTION, found, data, issues=found)
     line = ", ".join(installed) or "no units of pvefw are installed"
     return Part(OK if installed else NONE, [line], data)
 
@@ -263,7 +265,18 @@ def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str,
     names = [one for one in PARTS if one in wanted or not wanted]
     with ThreadPoolExecutor(len(names)) as pool:
         looked = pool.map(lambda name: _look(name, paths, now), names)
-        return dict(zip(names, looked, strict=True))
+        found = dict(zip(names, looked, strict=True))
+    from pvefw.store import attention
+
+    known = attention.load(paths).acknowledged
+    return {name: _quiet(name, one, known) for name, one in found.items()}
+
+
+def _quiet(name: str, one: Part, known: Collection[str]) -> Part:
+    """The part as it counts where everything that is wrong in it was acknowledged."""
+    if one.state != ATTENTION or any(f"{name}: {issue}" not in known for issue in one.issues):
+        return one
+    return replace(one, state=ACKNOWLEDGED, critical=False)
 
 
 @click.command(cls=Command)
@@ -271,21 +284,38 @@ def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str,
 @click.option(
     "--check", is_flag=True, help="One line for monitoring, as a plugin of Nagios prints it."
 )
+@click.option(
+    "--acknowledge", is_flag=True, help="What needs attention now is known: quiet until it changes."
+)
 @watching.watch_option
 @output_option
 @pass_app
-def status(app: App, parts: Sequence[str], check: bool, watch: int | None) -> int:
-    """Show how this node is, or only some PARTs of it.
+def status(
+    app: App, parts: Sequence[str], check: bool, acknowledge: bool, watch: int | None
+) -> int:
+    """Show the health of this node, or only some PARTs of it.
 
     Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
     memory that is saved by merging pages, and units and timers that would not run. The exit status is 1
     where something needs attention or could not be found out; with --check, 0 for OK, 1 for WARNING, 2
     for CRITICAL, 3 for UNKNOWN.
     """
+    if acknowledge:
+        _acknowledge(app, parts)
     if watch is None:
         return _show_once(app, parts, check=check)
     watching.repeat(watch, lambda: _show_once(app, parts, check=check))
     return 0
+
+
+def _acknowledge(app: App, parts: Sequence[str]) -> None:
+    from pvefw.host.clock import SystemClock
+    from pvefw.store import attention
+
+    found = look(app.paths, SystemClock().now(), parts)
+    sure = [name for name, one in found.items() if one.state != FAILED]
+    issues = [f"{name}: {issue}" for name in sure for issue in found[name].issues]
+    attention.acknowledge(app.paths, sure, issues)
 
 
 def _show_once(app: App, parts: Sequence[str], *, check: bool) -> int:
@@ -297,7 +327,7 @@ def _show_once(app: App, parts: Sequence[str], *, check: bool) -> int:
         from pvefw.cli import monitoring
 
         return monitoring.show(found, now)
-    good = all(one.state in (OK, NONE) for one in found.values())
+    good = all(one.state in GOOD for one in found.values())
     if app.output_format == "text":
         _show(app, found)
     else:

@@ -20,22 +20,28 @@ _SILENCE = 1.0
 _CLEAR_LINE = "\r\x1b[K"
 
 
-def run_task(app: App, type_: str, work: "Callable[[Task], object]", id_: str = "") -> None:
-    """Run the work; the terminal shows its log, then how it ended. With ``--detach`` it shows the id."""
+def run_task(
+    app: App, type_: str, work: "Callable[[Task], object]", id_: str = "", *, quiet: bool = False
+) -> None:
+    """Run the work; the terminal shows its log, then how it ended. With ``--detach`` it shows the id.
+
+    :param quiet: show nothing: standard output is for a result.
+    """
     from pvefw.tasks.task import run_task as running
 
     if app.caller is not None:
         app.caller.run(type_, work, id_)
         return
     app.error_prefix = "Task ERROR"
-    echoing = contextlib.nullcontext() if app.detach else _echo()
+    echoing = contextlib.nullcontext() if app.detach or quiet else _echo()
     with echoing as echo, running(app.paths, type_, id_, echo=echo) as task:
         if app.detach:
             from pvefw.cli import detached
 
             detached.leave(task.upid)
         work(task)
-    _say(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")
+    if not quiet:
+        _say(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")
 
 
 def _say(line: str, *, nl: bool = True) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from pvefw.cli import meant
+from pvefw.cli import habits, meant
 from pvefw.cli.framework import App, NoSuchCommand
 
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
@@ -159,20 +159,27 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
     param = error.param
     if param is None:
         return _plain(error.message), ""
-    name, kind = meant.name_of(param), param.type
+    name, kind = re.sub(r"^\[(\w+)\](\.\.\.)?$", r"\1", meant.name_of(param)), param.type
     value = _VALUE.match(error.message)
     given = _short(value[1]) if value else ""
     if isinstance(kind, click.Choice) and value:
         close = meant.close(given, [str(one) for one in kind.choices])
         doubt = f" (did you mean {close}?)" if close else ""
         order = isinstance(param, click.Argument) and not close
-        usage = f" In this order: {meant.line(path)}" if order else ""
+        usage = _in_order(path) if order else ""
         return f"{name}: '{given}' is not valid{doubt}", f"Choose from: {_listed(kind)}.{usage}"
     if type(kind) in (click.types.IntParamType, click.IntRange) and value:
         return f"{name}: '{given}' is not {_takes(param)}", ""
     if isinstance(kind, click.Path) and "does not exist" in error.message:
         return _no_such_file(error, name, "a file" if kind.file_okay else "a directory")
     return f"{name}: {_plain(error.message)}", ""
+
+
+def _in_order(path: Sequence[str]) -> str:
+    """How a command's words follow each other, where it takes any."""
+    usage, said = meant.line(path), habits.CHOICES.get(" ".join(path))
+    order = f" In this order: {usage}" if usage.split()[1 + len(path) :] else ""
+    return f"{order}\n{said}" if said else order
 
 
 def _no_such_file(error: click.BadParameter, name: str, what: str) -> tuple[str, str]:

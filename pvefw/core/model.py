@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 
 class Task(Protocol):
@@ -374,6 +374,46 @@ class RenewalsEvent:
     """Whether everything that was tried succeeded; while it runs, true."""
     lines: Sequence[str] = ()
     """What it said until now, for people."""
+
+
+class Severity(StrEnum):
+    """How bad it is, in the words of Proxmox VE's notifications."""
+
+    INFO = "info"
+    NOTICE = "notice"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+NOTICES = (
+    "renewal-failed",
+    "renewal-overdue",
+    "renewal-recovered",
+    "certificate",
+    "served",
+    "boot-synced",
+    "boot-unexpected",
+    "bulk-failed",
+    "timer-missing",
+)
+"""The kinds of :class:`NoticeEvent`: a renewal failed; a certificate ends soon and is
+not renewed; a renewal succeeded again; a new certificate is installed; something else is served, or no
+more; ESPs are out of step; another kernel runs than the one that was asked for; guests are not as a bulk
+action wanted them; nothing runs renewals by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeEvent:
+    """Something that a person should know, in words. Since 1.1."""
+
+    node: str
+    kind: str
+    """One of :data:`NOTICES`."""
+    severity: Severity
+    subject: str
+    lines: Sequence[str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """The same for programs: texts, numbers, times, paths, and lists and mappings of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,10 +30,20 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "pve": "pvefw-guest-pve",
     },
     "observer": {
+        "apache": "pvefw-observer-targets",
+        "apprise": "pvefw-observer-apprise",
+        "cockpit": "pvefw-observer-targets",
         "exec": "pvefw-observer-generic",
-        "files": "pvefw-observer-generic",
+        "files": "pvefw-observer-targets",
+        "haproxy": "pvefw-observer-targets",
         "healthchecks": "pvefw-observer-generic",
+        "libvirt-tls": "pvefw-observer-targets",
         "mail": "pvefw-observer-generic",
+        "nginx": "pvefw-observer-targets",
+        "pbs": "pvefw-observer-targets",
+        "pmg": "pvefw-observer-targets",
+        "proxmox": "pvefw-observer-generic",
+        "ssh": "pvefw-observer-targets",
         "webhook": "pvefw-observer-generic",
     },
 }
@@ -61,6 +71,9 @@ _ALSO_CALLED = {
     "sendmail": "mail",
     "script": "exec",
     "hook": "exec",
+    "apache2": "apache",
+    "httpd": "apache",
+    "scp": "ssh",
 }
 """Other words for some of them."""
 _CLOSE = 0.75

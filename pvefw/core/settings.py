@@ -178,7 +178,7 @@ def parse(text: str) -> dict[str, str]:
         if not equals or not key.strip():
             raise ConfigError(f"line {number} of the data is not KEY=VALUE")
         if key.strip() in values:
-            raise ConfigError(f"{key.strip()} stands twice in the data")
+            raise ConfigError(f"{key.strip()} occurs twice in the data")
         values[key.strip()] = value.strip()
     return values
 

@@ -123,6 +123,16 @@ class Backends:
             return None
         return ask(lambda: backend.hooks.guest_target(target=target), backend.name)
 
+    def elsewhere(self, backend: str, node: str) -> Sequence[Guest]:
+        """The guests that another node has of a backend; none where the plugin cannot say.
+
+        :raises ProviderError: the node cannot be asked.
+        """
+        bound = self.bound[backend]
+        if "guest_elsewhere" not in bound.implemented:
+            return ()
+        return ask(lambda: bound.hooks.guest_elsewhere(node=node), backend) or ()
+
     def obstacles(self, one: Listed, target: str, options: MigrateOptions) -> Sequence[str]:
         """Why a guest cannot move to a node.
 
@@ -225,10 +235,13 @@ def _check_after(one: Listed, value: str) -> None:
         raise UsageError(f"guest set: {one.id}: --after: a guest cannot wait for itself")
 
 
-def described(one: Listed, listed: Sequence[Listed], backend: str) -> dict[str, object]:
+def described(
+    one: Listed, listed: Sequence[Listed], backend: str, absence: plan.Absence = plan.nowhere
+) -> dict[str, object]:
     """A guest as ``guest list`` and ``guest show`` print it.
 
     :param listed: all guests.
+    :param absence: asked about guests that this node does not have.
     """
     guest: Guest = one.guest
     notes = ["saved"] if guest.saved else []
@@ -245,7 +258,7 @@ def described(one: Listed, listed: Sequence[Listed], backend: str) -> dict[str, 
         "ready": guest.ready,
         "after": list(guest.after),
         "needs": [one.sibling(vmid) for vmid in guest.after],
-        "blocked-by": plan.waits_for(one, listed),
+        "blocked-by": plan.waits_for(one, listed, absence),
         "template": guest.template,
         "ha": guest.managed_by_ha,
         "memory": guest.memory,

@@ -2,11 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from pvefw import instances
+from pvefw.core import notices
 from pvefw.core.errors import (
     Cancelled,
     NothingRuns,
@@ -16,7 +17,7 @@ from pvefw.core.errors import (
     Unavailable,
 )
 from pvefw.core.model import GuestPowerEvent, GuestState, Task
-from pvefw.guests import backends, plan, readiness, units
+from pvefw.guests import backends, elsewhere, plan, readiness, units
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.runner import Runner
@@ -239,6 +240,9 @@ class Bulk:
         ]
         bad += [failure.message for failure in failures]
         if bad:
+            if self._observed:
+                notice = notices.bulk_failed(self.paths.node, self.command, bad)
+                events.tell(self._node, events.NOTICE, notice, self.task)
             raise ProviderError(
                 f"{self.command}: {len(bad)} failed: " + "; ".join(bad),
                 hint="The task's log says what was done to each guest.",
@@ -291,7 +295,20 @@ def start_all(bulk: Bulk, wanted: Sequence[str] | None, *, force: bool) -> list[
     :raises ProviderError: some could not be started.
     """
     listed, failures = bulk.guests()
-    return bulk.run(plan.to_start(listed, wanted, force=force), failures)
+    return bulk.run(to_start(bulk, listed, wanted, force=force), failures)
+
+
+def to_start(
+    bulk: Bulk,
+    listed: Sequence[Listed],
+    wanted: Sequence[str] | None = None,
+    *,
+    force: bool = False,
+    also: Collection[str] = (),
+) -> list[Job]:
+    """Jobs that start guests; what they are after may run on another node."""
+    absence = elsewhere.look(bulk.paths, bulk.backends, listed).absence
+    return plan.to_start(listed, wanted, force=force, also=also, absence=absence)
 
 
 def stop_all(bulk: Bulk, wanted: Sequence[str] | None, options: StopOptions) -> list[Outcome]:
@@ -320,6 +337,17 @@ def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]
 
     listed, failures = bulk.guests()
     jobs = checks.to_migrate(bulk.backends, listed, wanted, targets, bulk.with_local_disks)
+    return move(bulk, jobs, failures)
+
+
+def move(bulk: Bulk, jobs: Sequence[Job], failures: Sequence[PvefwError]) -> list[Outcome]:
+    """Move guests as planned.
+
+    :raises ProviderError: some did not move; they go on where they were.
+    """
+    for job in jobs:
+        if job.note:
+            bulk.task.log(f"{_who(job)}: {job.note}")
     return _stop(bulk, jobs, failures)
 
 
@@ -392,7 +420,7 @@ def planned(jobs: Sequence[Job], workers_: int) -> list[dict[str, object]]:
 
 
 def _row(job: Job, second: float | None, latest: float | None) -> dict[str, object]:
-    notes = []
+    notes = [job.note] if job.note else []
     if job.after:
         notes.append(f"after {', '.join(job.after)}")
     if job.probe:
@@ -431,11 +459,13 @@ def boot(bulk: Bulk) -> list[Outcome]:
         bulk.task.log(f"waiting {seconds} s before the first guest (startall-onboot-delay)")
         bulk.task.wait(float(seconds))
     listed, failures = bulk.guests()
-    suspended = guest_notes.suspended(bulk.paths)
+    suspended, done = guest_notes.suspended(bulk.paths), False
     try:
-        return bulk.run(plan.to_start(listed, also=suspended), failures)
+        outcomes = bulk.run(to_start(bulk, listed, also=suspended), failures)
+        done = True
+        return outcomes
     finally:
-        guest_notes.note_started(bulk.paths, bulk.good())
+        guest_notes.note_started(bulk.paths, bulk.good(), all_=done)
         guest_notes.note_suspended(bulk.paths, suspended.difference(bulk.good()))
 
 

@@ -1,7 +1,7 @@
 """Which guests a bulk action is about, and in which order: from what they say of themselves, to jobs."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pvefw.core.errors import ConfigError, NotFound
@@ -13,6 +13,13 @@ DEFAULT_UP = {"vm": 3.0, "container": 0.0}
 _LAST = float("inf")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
 _SHOWN = "See: pvefw guest list"
+Absence = Callable[[str], str]
+"""Why a guest that this node does not have is no help to who waits for it; empty where it is."""
+
+
+def nowhere(id_: str) -> str:
+    """Where nobody else is asked, what this node does not have does not exist."""
+    return f"it waits for {id_}, which does not exist"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +86,13 @@ def _names(one: Listed) -> tuple[str, str]:
     return one.guest.name, f"{backend}{colon}{one.guest.name}"
 
 
-def waits_for(one: Listed, listed: Sequence[Listed]) -> list[str]:
+def waits_for(one: Listed, listed: Sequence[Listed], absence: Absence = nowhere) -> list[str]:
     """The guests that keep one from starting at boot: missing, or stopped and not started before it."""
     known = {other.id: other for other in listed}
     return [
         id_
         for id_ in (one.sibling(vmid) for vmid in one.guest.after)
-        if id_ not in known or not _will_run(known[id_].guest)
+        if (not _will_run(known[id_].guest) if id_ in known else absence(id_))
     ]
 
 
@@ -98,6 +105,7 @@ def to_start(
     *,
     force: bool = False,
     also: Collection[str] = (),
+    absence: Absence = nowhere,
 ) -> list[Job]:
     """Jobs that start guests: those with onboot, or all with ``force``; never a template.
 
@@ -107,6 +115,7 @@ def to_start(
 
     :param wanted: only these; ``None`` for all.
     :param also: ids of guests that start without onboot, too.
+    :param absence: asked about guests that this node does not have.
     :raises NotFound: one of them does not exist.
     :raises ConfigError: a dependency cycle.
     """
@@ -123,13 +132,17 @@ def to_start(
     groups = _groups(guests)
     guests.sort(key=lambda one: (groups[one.id], one.guest.vmid, one.id))
     among = {one.id for one in guests}
-    return [_start(one, groups[one.id], among, known) for one in guests]
+    reasons = {
+        id_: absence(id_) if id_ not in known else _stopped(id_, known[id_])
+        for id_ in {one.sibling(vmid) for one in guests for vmid in one.guest.after} - among
+    }
+    return [_start(one, groups[one.id], reasons) for one in guests]
 
 
-def _start(one: Listed, group: float, among: set[str], known: Mapping[str, Guest]) -> Job:
+def _start(one: Listed, group: float, reasons: Mapping[str, str]) -> Job:
     guest = one.guest
     after = [one.sibling(vmid) for vmid in guest.after]
-    absent = [id_ for id_ in after if id_ not in among and not _runs(known.get(id_))]
+    absent = [reasons[id_] for id_ in after if reasons.get(id_)]
     return Job(
         id=one.id,
         guest=guest,
@@ -140,7 +153,7 @@ def _start(one: Listed, group: float, among: set[str], known: Mapping[str, Guest
         probe=bool(guest.ready),
         after=after,
         needs=True,
-        blocked=unreadable(guest) or (_absence(absent[0], known) if absent else ""),
+        blocked=unreadable(guest) or (absent[0] if absent else ""),
     )
 
 
@@ -149,10 +162,8 @@ def unreadable(guest: Guest) -> str:
     return f"its settings could not be read: {guest.problem}" if guest.problem else ""
 
 
-def _absence(id_: str, known: Mapping[str, Guest]) -> str:
-    if id_ not in known:
-        return f"it waits for {id_}, which does not exist"
-    return f"it waits for {id_}, which is stopped and not selected"
+def _stopped(id_: str, guest: Guest) -> str:
+    return "" if _runs(guest) else f"it waits for {id_}, which is stopped and not selected"
 
 
 def _will_run(guest: Guest) -> bool:
@@ -161,8 +172,8 @@ def _will_run(guest: Guest) -> bool:
     return _runs(guest) or (startable and not guest.problem)
 
 
-def _runs(guest: Guest | None) -> bool:
-    return guest is not None and guest.state is GuestState.RUNNING
+def _runs(guest: Guest) -> bool:
+    return guest.state is GuestState.RUNNING
 
 
 def to_stop(

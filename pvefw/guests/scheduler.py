@@ -89,6 +89,8 @@ class Job:
     """Where it moves to."""
     to_disk: bool = False
     """Whether it is suspended to disk, instead of to memory."""
+    note: str = ""
+    """What people are to know of it before it begins."""
 
 
 @dataclass(frozen=True, slots=True)

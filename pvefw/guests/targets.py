@@ -34,7 +34,8 @@ def to_migrate(
 ) -> list[Job]:
     """Jobs that move guests; those that cannot move are blocked, with the reasons.
 
-    Guests with most memory choose first, each the target with most free memory that takes it.
+    Guests with most memory choose first, each the target with most free memory that takes it. A guest and
+    what it is after go to one target, if one takes them all; who goes apart has a note.
 
     :raises ProviderError: a target cannot be reached: nothing is moved.
     :raises NotFound: a guest that is named does not exist.
@@ -43,13 +44,59 @@ def to_migrate(
     rooms = [_Room(name, _known(backends, chosen, name)) for name in targets]
     places: dict[str, str] = {}
     reasons: dict[str, str] = {}
-    for one in sorted(chosen, key=lambda one: (-one.guest.memory, one.guest.vmid, one.id)):
-        place, why = _place(backends, one, rooms, with_local_disks)
-        places[one.id] = place or targets[0]
-        if not place:
-            reasons[one.id] = why
+    for bundle in _bundles(chosen):
+        place, _ = _place(backends, bundle, rooms, with_local_disks)
+        for one in bundle:
+            alone, why = (place, "") if place else _place(backends, [one], rooms, with_local_disks)
+            places[one.id] = alone or targets[0]
+            if not alone:
+                reasons[one.id] = why
     jobs = plan.to_migrate(listed, wanted, places)
-    return [replace(job, blocked=reasons.get(job.id, "")) for job in jobs]
+    here = {one.id: "" for one in listed}
+    going = {id_: place for id_, place in places.items() if id_ not in reasons}
+    return [
+        replace(
+            job,
+            blocked=reasons.get(job.id, ""),
+            note=_apart(Listed(job.id, job.guest), {**here, **going}),
+        )
+        for job in jobs
+    ]
+
+
+def _bundles(chosen: Sequence[Listed]) -> list[list[Listed]]:
+    """Guests and what they are after, which belong together; those with most memory first."""
+    bundles: dict[str, list[Listed]] = {one.id: [one] for one in chosen}
+    for one in chosen:
+        for vmid in one.guest.after:
+            mine, theirs = bundles[one.id], bundles.get(one.sibling(vmid), bundles[one.id])
+            if mine is not theirs:
+                mine += theirs
+                bundles |= dict.fromkeys((other.id for other in theirs), mine)
+    unique = {id(bundle): sorted(bundle, key=_number) for bundle in bundles.values()}
+
+    def size(bundle: Sequence[Listed]) -> tuple[int, tuple[int, str]]:
+        return -sum(one.guest.memory for one in bundle), _number(bundle[0])
+
+    return sorted(unique.values(), key=size)
+
+
+def _number(one: Listed) -> tuple[int, str]:
+    return one.guest.vmid, one.id
+
+
+def _apart(one: Listed, places: Mapping[str, str]) -> str:
+    """That a guest goes where not all is that it is after; empty where nothing is apart.
+
+    :param places: where the guests of this node go, by id; empty for those that stay.
+    """
+    ids = [one.sibling(vmid) for vmid in one.guest.after]
+    away = [
+        f"{id_}, which {f'moves to {places[id_]}' if places[id_] else 'stays'}"
+        for id_ in ids
+        if id_ in places and places[id_] != places[one.id]
+    ]
+    return f"it is after {' and '.join(away)}" if places[one.id] and away else ""
 
 
 def _known(
@@ -67,27 +114,35 @@ def _known(
 
 
 def _place(
-    backends: Backends, one: Listed, rooms: Sequence[_Room], with_local_disks: bool
+    backends: Backends, bundle: Sequence[Listed], rooms: Sequence[_Room], with_local_disks: bool
 ) -> tuple[str, str]:
-    """Where a guest goes, or why nowhere."""
-    if problem := plan.unreadable(one.guest):
-        return "", problem
-    options = plan.migrate_options(one.guest.state, with_local_disks)
-    needed = one.guest.memory if one.guest.state is not GuestState.STOPPED else 0
+    """Where guests go together, or why nowhere."""
+    for one in bundle:
+        if problem := plan.unreadable(one.guest):
+            return "", problem
+    needed = sum(one.guest.memory for one in bundle if one.guest.state is not GuestState.STOPPED)
     whys = []
-    for room in sorted(rooms, key=lambda room: -room.free(one.id)):
-        if needed > room.free(one.id):
+    for room in sorted(rooms, key=lambda room: -room.free(bundle[0].id)):
+        free = room.free(bundle[0].id)
+        if needed > free:
             whys.append(
                 f"{room.name}: it needs {needed >> 20} MiB of memory, "
-                f"{max(int(room.free(one.id)), 0) >> 20} MiB are free"
+                f"{max(int(free), 0) >> 20} MiB are free"
             )
             continue
-        try:
-            obstacles = backends.obstacles(one, room.name, options)
-        except PvefwError as error:
-            obstacles = [error.message]
-        if not obstacles:
+        found = [_obstacles(backends, one, room, with_local_disks) for one in bundle]
+        if not any(found):
             room.taken += needed
             return room.name, ""
-        whys.append(f"{room.name}: {', '.join(obstacles)}")
+        whys.append(f"{room.name}: {', '.join(line for lines in found for line in lines)}")
     return "", "; ".join(whys)
+
+
+def _obstacles(
+    backends: Backends, one: Listed, room: _Room, with_local_disks: bool
+) -> Sequence[str]:
+    options = plan.migrate_options(one.guest.state, with_local_disks)
+    try:
+        return backends.obstacles(one, room.name, options)
+    except PvefwError as error:
+        return [error.message]

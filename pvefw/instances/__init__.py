@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pvefw.core import settings
 from pvefw.core.errors import ConfigError, NotFound, UsageError
+from pvefw.core.masking import MASK
 from pvefw.instances import files
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
 from pvefw.store import files as store_files
@@ -158,7 +159,7 @@ def change(
         new = old
         for key in delete:
             new = replace(new, **_DEFAULTS[key])
-        new = replace(changed(new), id=id_)
+        new = _unmasked(replace(changed(new), id=id_), old)
         if id_ == STANDALONE and new.kind.acme and new.type != STANDALONE:
             raise UsageError(
                 f"{new.kind.command} set: the plugin of {id_} is always {STANDALONE}",
@@ -170,6 +171,15 @@ def change(
             new = _resolved(place.node, new)
         place.put(new, old)
     return doubts
+
+
+def _unmasked(new: Instance, old: Instance) -> Instance:
+    """With its secret where a setting is the mask that a secret is shown as: that means to keep it."""
+    kept = {
+        key: old.settings.get(key, value) if value == MASK else value
+        for key, value in new.settings.items()
+    }
+    return replace(new, settings=kept)
 
 
 def _check_deletable(family: str, delete: Sequence[str]) -> None:

@@ -2,15 +2,26 @@
 
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
 from pvefw import instances
+from pvefw.core import notices
 from pvefw.core.binding import Bound
 from pvefw.core.errors import ProviderError, UsageError
 from pvefw.core.families import FAMILIES, OBSERVER
-from pvefw.core.model import RenewalFailedEvent, RenewalsEvent, Task
+from pvefw.core.model import (
+    NOTICES,
+    BootSyncedEvent,
+    CertificateEvent,
+    NoticeEvent,
+    RenewalFailedEvent,
+    RenewalsEvent,
+    ServedEvent,
+    Task,
+)
 from pvefw.host import concurrency
 from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance
@@ -38,11 +49,14 @@ def ask(question: Callable[[], _Answer], who: str) -> _Answer:
         ) from error
 
 
-def test(node: Node, family: str, id_: str, task: Task) -> None:
+def test(node: Node, family: str, id_: str, task: Task, *, event: str = "") -> None:
     """Bind an instance, disabled or not, and ask what changes nothing; an observer gets a notification.
 
+    :param event: of what an observer hears: one of :data:`~pvefw.core.model.NOTICES`; empty for a
+        failed renewal, or what else it listens to.
+
     :raises NotFound: there is no such instance.
-    :raises UsageError: an observer that does not listen to failed renewals.
+    :raises UsageError: an observer that does not listen to it.
     :raises PvefwError: it cannot be used, or does not answer.
     """
     named = KINDS[family].named_like_plugin
@@ -50,7 +64,7 @@ def test(node: Node, family: str, id_: str, task: Task) -> None:
     instance = find(node, family, id_)
     bound = instances.bind(node, instance)
     if instance.family == OBSERVER.name:
-        _notify(node, bound, task)
+        _notify(node, bound, event, task)
     else:
         _question(node, instance, bound, task)
 
@@ -69,36 +83,77 @@ def _question(node: Node, instance: Instance, bound: Bound[Any], task: Task) -> 
         task.log(f"{instance.id} answers {hook}: {len(answer)} entries")
 
 
-def _notify(node: Node, bound: Bound[Any], task: Task) -> None:
-    if "on_renewal_failed" not in bound.implemented:
-        _notify_otherwise(node, bound, task)
-        return
-    event = RenewalFailedEvent(
-        node=node.name,
-        names=["test.invalid"],
-        certificate=node.paths.proxy_certificate,
-        not_after=SystemClock().now() + timedelta(days=_DAYS),
-        days_left=_DAYS,
-        failures=1,
-        reason=_TEST,
-    )
-    bound.hooks.on_renewal_failed(event=event, task=task)
+def _notify(node: Node, bound: Bound[Any], kind: str, task: Task) -> None:
+    """Let an observer hear of an event that did not happen.
+
+    :raises UsageError: it hears of no such event.
+    """
+    hook = next((one for one in _HOOKS.get(kind, ()) if one in bound.implemented), None)
+    if kind and kind not in NOTICES:
+        raise UsageError(
+            f"observer test: there is no event {kind}", hint=f"Events: {', '.join(NOTICES)}."
+        )
+    if hook is None and not kind:
+        hook = next((one for one in _HOOKS["renewal-failed"] if one in bound.implemented), None)
+        hook = hook or ("on_renewals" if "on_renewals" in bound.implemented else None)
+    if hook == "on_renewals":
+        bound.hooks.on_renewals(event=RenewalsEvent(node.name, "started"))
+        bound.hooks.on_renewals(event=RenewalsEvent(node.name, "ended", lines=[_TEST]))
+    elif hook is not None:
+        event = _event(node, kind or "renewal-failed")
+        if hook == "on_notice":
+            event = _notice(node, kind or "renewal-failed", event)
+        getattr(bound.hooks, hook)(event=event, task=task)
+    else:
+        hint = f"Its plugin has none of the hooks {', '.join(_HOOKS[kind or 'renewal-failed'])}."
+        if "certificate_plan" in bound.implemented:
+            hint = f"It delivers certificates. Try that: pvefw cert deploy NAME --test {bound.name}"
+        what = f"events {kind}" if kind else "notifications of failed renewals"
+        raise UsageError(f"observer test: {bound.name} takes no {what}", hint=hint)
     task.log(f"Test notification delivered to {bound.name}")
 
 
-def _notify_otherwise(node: Node, bound: Bound[Any], task: Task) -> None:
-    """Let an observer that is not told of failures hear of a run of ``pvefw renew`` that went well.
+_HOOKS = {
+    **dict.fromkeys(NOTICES, ("on_notice",)),
+    "renewal-failed": ("on_notice", "on_renewal_failed"),
+    "renewal-overdue": ("on_notice", "on_renewal_failed"),
+    "renewal-recovered": ("on_notice", "on_renewal_recovered"),
+    "served": ("on_notice", "on_served"),
+    "boot-synced": ("on_notice", "on_boot_synced"),
+}
+"""By what an event is called: the hooks that hear of it, the first one that a plugin has is called."""
 
-    :raises UsageError: it is not told of these, either.
-    """
-    if "on_renewals" in bound.implemented:
-        bound.hooks.on_renewals(event=RenewalsEvent(node.name, "started"))
-        bound.hooks.on_renewals(event=RenewalsEvent(node.name, "ended", lines=[_TEST]))
-        task.log(f"Test notification delivered to {bound.name}")
-        return
-    hint = "Its plugin has no hook on_renewal_failed."
-    if "certificate_plan" in bound.implemented:
-        hint = f"It delivers certificates. Try that: pvefw cert deploy NAME --test {bound.name}"
-    raise UsageError(
-        f"observer test: {bound.name} takes no notifications of failed renewals", hint=hint
-    )
+
+def _event(node: Node, kind: str) -> Any:
+    """An event of this kind, where there is a type for it; every text says that it is a test."""
+    now, path = SystemClock().now(), node.paths.proxy_certificate
+    end = now + timedelta(days=_DAYS)
+    names = ["test.invalid"]
+    match kind:
+        case "renewal-failed" | "renewal-overdue":
+            failures = 1 if kind == "renewal-failed" else 0
+            return RenewalFailedEvent(node.name, names, path, end, _DAYS, failures, _TEST)
+        case "renewal-recovered" | "certificate":
+            return CertificateEvent(
+                node.name, names, path, node.paths.proxy_key, now, end, "00:11", "test"
+            )
+        case "served":
+            return ServedEvent(node.name, "test", "test.invalid:443", path, _TEST)
+        case "boot-synced":
+            return BootSyncedEvent(node.name, [], [], {"0000-0000": _TEST})
+    return None
+
+
+def _notice(node: Node, kind: str, event: Any) -> NoticeEvent:
+    """The same in words."""
+    hook = _HOOKS[kind][-1]
+    found = notices.installed(event) if kind == "certificate" else notices.of(hook, event)
+    match kind:
+        case "boot-unexpected":
+            found = notices.boot_unexpected(node.name, "0.0-test", "0.0-other")
+        case "bulk-failed":
+            found = notices.bulk_failed(node.name, "startall", [f"0 failed: {_TEST}"])
+        case "timer-missing":
+            found = notices.timer_missing(node.name)
+    assert found is not None  # noqa: S101 - each kind has words; a test goes through them
+    return replace(found, subject=f"TEST: {found.subject}", lines=[_TEST, "", *found.lines])

@@ -22,7 +22,7 @@ from pvefw.host.durable import (
     sync_directory,
     sync_handle,
 )
-from pvefw.store import leases, oddities, pmxcfs
+from pvefw.store import leases, oddities, pmxcfs, rehearsal
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
 _ABANDONED = 300.0
@@ -63,6 +63,8 @@ def read_if_exists(path: Path) -> bytes | None:
 
     :raises StoreError: it cannot be read, is no regular file, or has more than 64 MiB.
     """
+    if (watch := rehearsal.current()) and watch.dry and path in watch.after:
+        return watch.after[path]
     try:
         return reading.whole(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -77,6 +79,8 @@ def exists(path: Path) -> bool:
 
     :raises StoreError: that cannot be found out, or the cluster file system is not mounted.
     """
+    if (watch := rehearsal.current()) and watch.dry and path in watch.after:
+        return watch.after[path] is not None
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -149,6 +153,8 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
     :raises Locked: it is the cluster's, and a lock of ours is lost.
     """
     _check(path)
+    if _only_noted(path, data):
+        return
     try:
         make_directory(path.parent)
         with foreign.parent(path) as there, _staged(there, path) as staged:
@@ -158,6 +164,18 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
             sync_handle(there)
     except OSError as error:
         raise failed("write", path, error) from error
+
+
+def _only_noted(path: Path, data: bytes | None) -> bool:
+    """Let whoever watches know of a write; whether that is all that is to be done.
+
+    :param data: the new content; ``None`` for no file.
+    """
+    watch = rehearsal.current()
+    if watch is None:
+        return False
+    watch.note(path, read_if_exists(path), data)
+    return watch.dry
 
 
 def _check(path: Path) -> None:
@@ -274,6 +292,8 @@ def rename(source: Path, target: Path) -> None:
     :raises Locked: it is the cluster's, and a lock of ours is lost.
     """
     _check(target)
+    if rehearsal.current() and _only_noted(target, read(source)) and _only_noted(source, None):
+        return
     try:
         with foreign.parent(source) as there, foreign.parent(target) as here:
             there.rename(source.name, target.name, here)
@@ -299,6 +319,8 @@ def remove(path: Path) -> None:
     :raises StoreError: it cannot be removed.
     """
     pmxcfs.check(path)
+    if _only_noted(path, None):
+        return
     try:
         remove_file(path)
     except OSError as error:

@@ -29,12 +29,14 @@ def read(paths: Paths) -> list[tuple[str, str]]:
     return sorted(found.items(), key=lambda one: (len(one[0]), one[0]))
 
 
-def note_started(paths: Paths, ids: Collection[str]) -> None:
+def note_started(paths: Paths, ids: Collection[str], *, all_: bool) -> None:
     """Note which guests were started at boot.
 
+    :param all_: whether these are all that were to start.
     :raises StoreError: it cannot be written.
     """
-    files.replace(paths.boot_guests, json.dumps(sorted(ids)).encode())
+    note = {"started": sorted(ids), "all": all_}
+    files.replace(paths.boot_guests, json.dumps(note).encode())
 
 
 def note_stopped(paths: Paths, ids: Collection[str]) -> None:
@@ -44,12 +46,18 @@ def note_stopped(paths: Paths, ids: Collection[str]) -> None:
     """
     before = started(paths)
     if not before.isdisjoint(ids):
-        note_started(paths, before.difference(ids))
+        note_started(paths, before.difference(ids), all_=have_started(paths) is not False)
 
 
 def started(paths: Paths) -> set[str]:
     """The guests that were started at boot and that we have not stopped since."""
-    return _ids(paths.boot_guests)
+    return _set(files.read_object_if_possible(paths.boot_guests).get("started"))
+
+
+def have_started(paths: Paths) -> bool | None:
+    """Whether all guests that were to start at boot have done so; ``None`` while they are starting."""
+    note = files.read_object_if_possible(paths.boot_guests)
+    return bool(note.get("all")) if note else None
 
 
 def note_suspended(paths: Paths, ids: Collection[str]) -> None:
@@ -71,4 +79,8 @@ def _ids(path: Path) -> set[str]:
         found = files.parse_json(files.read_if_exists(path) or b"[]")
     except ValueError:
         return set()
+    return _set(found)
+
+
+def _set(found: object) -> set[str]:
     return set(map(str, found)) if isinstance(found, list) else set()

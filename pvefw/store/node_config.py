@@ -147,7 +147,7 @@ def parse_property_string(text: str, default_key: str = "") -> dict[str, str]:
         if not key or not value:
             raise ValueError(f"'{part.strip()}' is not KEY=VALUE")
         if key in values:
-            raise ValueError(f"'{key}' stands twice")
+            raise ValueError(f"'{key}' occurs twice")
         values[key] = value
     return values
 

@@ -60,6 +60,11 @@ class Paths:
         return self.etc_pve / "datacenter.cfg"
 
     @property
+    def storage_cfg(self) -> Path:
+        """Proxmox VE's storages; those of Proxmox Backup Server may have a fingerprint."""
+        return self.etc_pve / "storage.cfg"
+
+    @property
     def cluster_pvefw_cfg(self) -> Path:
         """What Proxmox VE's parsers would refuse: defaults for all nodes, guest backends, observers."""
         return self.etc_pve / "pvefw.cfg"
@@ -88,6 +93,16 @@ class Paths:
     def pve_dns_apis(self) -> Path:
         """What names Proxmox VE accepts as ``api`` of a dns instance: the keys of a JSON object."""
         return self.below("usr/share/proxmox-acme/dns-challenge-schema.json")
+
+    @property
+    def api_users(self) -> Path:
+        """Who may use the API over HTTPS: users, digests of their tokens; JSON."""
+        return self.etc_pve / "priv/pvefw-api.json"
+
+    @property
+    def api_key(self) -> Path:
+        """What signs the tickets of the API over HTTPS; who removes it ends every session."""
+        return self.etc_pve / "priv/pvefw-api.key"
 
     @property
     def cluster_locks(self) -> Path:
@@ -237,6 +252,11 @@ class Paths:
         return self.state_dir / f"served-{self.node}.json"
 
     @property
+    def attention(self) -> Path:
+        """What needs attention and was acknowledged, and when somebody was told of it."""
+        return self.state_dir / f"attention-{self.node}.json"
+
+    @property
     def dns_journals(self) -> Path:
         """The TXT records that orders have added and not removed yet, a file for each order."""
         return self.state_dir / "dns"
@@ -270,6 +290,15 @@ class Paths:
     def boot_guests(self) -> Path:
         """Which guests ``boot-guests`` has started since this boot."""
         return self.below(f"run/pvefw/boot-guests-{self.node}.json")
+
+    def drained(self, node: str = "") -> Path:
+        """That a node is drained, since when, and where its guests have gone: JSON. All nodes see it."""
+        return self.node_dir(node) / "pvefw-drained.json"
+
+    @property
+    def maintenance(self) -> Path:
+        """Which hosts a maintenance is about, and how far it is, until it is done: JSON."""
+        return self.state_dir / "maintenance.json"
 
     @property
     def suspended_guests(self) -> Path:

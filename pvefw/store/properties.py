@@ -387,7 +387,7 @@ PROPERTIES = (
     Property(
         "targets",
         "ID,ID,…",
-        "The observers that deliver it; they are told of no other certificate.",
+        "The observers that deliver it; they get no other certificate.",
         _ids,
         _never,
         certificate=True,

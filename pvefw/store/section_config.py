@@ -234,5 +234,5 @@ def _report_twice(sections: Sequence[Section], what: str, *, types_share_ids: bo
     last = {name(one): one for one in sections}
     for one in sections:
         if last[name(one)] is not one:
-            why = f"{one.type}: {one.id} stands twice"
+            why = f"{one.type}: {one.id} occurs twice"
             oddities.report(what, one.line, why, f"that of line {last[name(one)].line} counts")

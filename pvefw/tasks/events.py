@@ -5,11 +5,14 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from pvefw import instances
-from pvefw.core import masking, text
+from pvefw.core import masking, notices, text
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import RenewalsEvent, Task, TaskEvent
 from pvefw.instances import Instance
 from pvefw.store.node import Node
+
+NOTICE = "on_notice"
+"""The hook of those who tell people."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +24,20 @@ class Failure:
 
 
 def tell(node: Node, hook: str, event: object, task: Task) -> Sequence[Failure]:
-    """Call one hook of every configured observer that has it.
+    """Call one hook of every configured observer that has it, and tell people what there is to tell.
 
     :param hook: ``on_certificate`` and so on.
     :returns: those that failed; each is a warning of the task already.
     """
+    calls = [(hook, event)]
+    notice = notices.of(hook, event)
+    if notice is not None:
+        calls.append((NOTICE, notice))
     failures = []
-    for failure in _tell(node, hook, event=event, task=task):
-        task.warn(failure.reason)
-        failures.append(failure)
+    for one, said in calls:
+        for failure in _tell(node, one, event=said, task=task):
+            task.warn(failure.reason)
+            failures.append(failure)
     return failures
 
 

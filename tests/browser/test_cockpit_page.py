@@ -1,33 +1,47 @@
-"""The page in Cockpit: every page at two widths and in two colours, and what is done there."""
+"""The page in Cockpit: every view at two widths and in two colours, and what is done there."""
+
+import os
 
 import certificates
+import full_node
 import pytest
+from browser.visits import barriers, is_too_wide
+from environments import ROOT
 from waiting import wait_until
+from whole_host import Host
 
-SHAPES = [
-    pytest.param({"viewport": {"width": 1366, "height": 900}, "color_scheme": "light"}, id="wide"),
-    pytest.param(
-        {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True,
-         "color_scheme": "dark"},
-        id="phone",
-    ),
-]  # fmt: skip
-UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
-SCRIPT = "<img src=x onerror=alert(1)>"
+PICTURES = ROOT / "docs/images"
+WANTS_PICTURES = "PVEFW_PICTURES" in os.environ
+"""Whether the pictures of the documentation are written, from a node without attacks."""
+SHAPES = ((1366, "light"), (390, "dark"))
+"""Widths and colours: neither depends on the other."""
+ON_A_PHONE = {"overview", "guests"}
+SCRIPT = "mail" if WANTS_PICTURES else "<img src=x onerror=alert(1)>"
+
+
+_PATIENCE = 240_000.0
+"""Milliseconds: each call of the page is a process."""
+pytestmark = pytest.mark.timeout(1200)
 
 
 class Visit:
     """A page that somebody looks at; nothing may fail in it."""
 
     def __init__(self, context, address):
-        self.page = context.new_page()
+        self.context = context
         self.address = address
         self.wrong = []
-        self.page.on("requestfailed", lambda one: self.wrong.append(f"failed: {one.url}"))
-        self.page.on("pageerror", lambda one: self.wrong.append(f"error: {one}"))
-        self.page.on("dialog", lambda one: self.wrong.append(f"script: {one.message}"))
-        self.page.on("console", self._console)
-        self.page.on("response", self._response)
+        self.page = self._tab()
+
+    def _tab(self):
+        page = self.context.new_page()
+        page.set_default_timeout(_PATIENCE)
+        page.on("requestfailed", lambda one: self.wrong.append(f"failed: {one.url}"))
+        page.on("pageerror", lambda one: self.wrong.append(f"error: {one}"))
+        page.on("dialog", lambda one: self.wrong.append(f"script: {one.message}"))
+        page.on("console", self._console)
+        page.on("response", self._response)
+        return page
 
     def _console(self, message):
         if message.type == "error" and "favicon" not in message.location.get("url", ""):
@@ -37,112 +51,255 @@ class Visit:
         if answer.status >= 400 and "favicon" not in answer.url:
             self.wrong.append(f"{answer.status}: {answer.url}")
 
+    def close_tab_and_open_another(self):
+        address = self.page.url
+        self.page.close()
+        self.page = self._tab()
+        self.page.goto(address)
+
     def open(self, name, waits_for):
         self.page.goto(f"{self.address}#/{name}")
-        self.page.locator("main").get_by_text(waits_for).first.wait_for()
+        self.sees(waits_for)
         self.page.locator("main:not([aria-busy])").wait_for()
+
+    def sees(self, text):
+        self.page.locator("main").get_by_text(text).first.wait_for()
+
+    def is_told(self, text):
+        self.page.locator("footer").get_by_text(text).first.wait_for()
+
+    def press(self, name):
+        self.page.get_by_role("button", name=name, exact=True).first.click()
+
+    def ends_well(self):
+        self.page.locator("main .ok").get_by_text("OK", exact=True).wait_for()
+
+    def fill(self, values):
+        for key, value in values.items():
+            self.field(key).fill(value)
+
+    def field(self, key):
+        return self.page.locator(f"main [name='{key}']").last
 
     def check(self):
         assert self.wrong == []
-        widths = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-        wanted, there = self.page.evaluate(widths)
-        assert wanted <= there
-        assert barriers(self.page) == []
+        for width, colours in SHAPES:
+            self.page.set_viewport_size({"width": width, "height": 900})
+            self.page.emulate_media(color_scheme=colours)
+            assert not is_too_wide(self.page), f"at {width} pixels"
+            assert barriers(self.page) == [], f"at {width} pixels, {colours}"
+
+    def photograph(self, name):
+        """Small pictures for the documentation, where somebody wants them."""
+        if not WANTS_PICTURES:
+            return
+        PICTURES.mkdir(exist_ok=True)
+        for shape, width, colours in (("wide", 1000, "light"), ("phone", 390, "dark")):
+            if shape == "phone" and name not in ON_A_PHONE:
+                continue
+            self.page.set_viewport_size({"width": width, "height": 620})
+            self.page.emulate_media(color_scheme=colours)
+            self.page.screenshot(path=PICTURES / f"web-{name}-{shape}.png")
 
 
-def barriers(page):
-    """What axe-core finds of WCAG 2, levels A and AA."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    options = {"runOnly": ["wcag2a", "wcag2aa"]}
-    return [
-        (one["id"], one["nodes"][0]["html"])
-        for one in Axe().run(page, options=options).response["violations"]
-    ]
-
-
-@pytest.fixture(params=SHAPES)
-def any_shape(request, browser, cockpit):
-    context = browser.new_context(**request.param)
+@pytest.fixture
+def visit(browser, cockpit):
+    context = browser.new_context(viewport={"width": 1366, "height": 900})
     yield Visit(context, cockpit)
     context.close()
 
 
 @pytest.fixture
-def visit(browser, cockpit):
-    context = browser.new_context()
-    yield Visit(context, cockpit)
-    context.close()
-
-
-def write_task(farm):
-    tasks = farm.paths.task_dir
-    (tasks / "9").mkdir(parents=True)
-    (tasks / "index").write_text(f"{UPID} 6124E1C0 {SCRIPT}\n")
-    (tasks / "9" / UPID).write_text(f"{SCRIPT}\nTASK ERROR: {SCRIPT}\n")
-
-
-def test_every_page_is_readable_by_everybody(any_shape, farm):
-    pem, _ = certificates.self_signed()
-    farm.paths.proxy_certificate.write_bytes(pem)
-    farm.paths.node_config().write_text("acmedomain0: a.example\n")
+def everything(farm):
+    """A node with one of everything, and a script in every text that somebody else writes."""
+    paths, backend = farm.paths, farm.paths.cluster_pvefw_cfg.read_text()
+    full_node.fill(paths)
+    with paths.cluster_pvefw_cfg.open("a") as file:
+        file.write(backend)
+    for one in (paths.acme_dir / "default", paths.plugins_cfg):
+        one.chmod(0o600)
+    paths.node_config().write_text(f"#{SCRIPT}\nacmedomain0: pve1.example,plugin=mine\n")
+    paths.node_dir("pve2").mkdir(parents=True)
+    paths.node_config("pve2").write_text("wakeonlan: 02:00:00:00:00:01\n")
+    log = paths.task_dir / "9" / full_node.UPID
+    log.write_text(f"   0.004 s  adding TXT {SCRIPT}\nTASK ERROR: {SCRIPT}\n")
     farm.guest(100, name=SCRIPT, after=[101])
-    farm.guest(101, order=1)
-    write_task(farm)
-    for name, text in (
-        ("overview", "certificates"),
-        ("certificates", "pveproxy-ssl.pem"),
-        ("guests", SCRIPT),
-        ("tasks", "vzdump"),
-        (f"tasks/{UPID}", "TASK ERROR"),
-    ):
-        any_shape.open(name, text)
-        any_shape.check()
+    farm.guest(101, order=1, state="running", ready="agent")
+    for version in ("6.8.12-4-pve", "6.8.12-5-pve"):
+        (paths.modules / version).mkdir(parents=True)
+        for name in ("vmlinuz", "initrd.img"):
+            (paths.kernels / f"{name}-{version}").parent.mkdir(exist_ok=True)
+            (paths.kernels / f"{name}-{version}").write_text("of a test")
+    paths.esp_uuids.write_text("ABCD-1234\n")
+    return farm
 
 
-def test_guests_are_started_after_a_look_at_the_plan(visit, farm):
-    farm.guest(100, start_secs=1)
-    visit.open("guests", "vm100")
-    visit.page.get_by_role("button", name="Start all…").click()
-    begin = visit.page.get_by_role("button", name="Start these guests")
-    begin.wait_for()
-    assert farm.events() == []
-    begin.click()
-    visit.page.get_by_text("TASK OK").wait_for()
-    assert farm.state(100) == "running"
-    visit.page.locator("main p.ok").wait_for()
+VIEWS = {
+    "overview": "What to do next",
+    "certificates": "Drop the PEM files here",
+    "acme": "Register an account",
+    "tasks": "Tasks, latest first",
+    f"tasks/{full_node.UPID}": "TASK ERROR",
+    "guests": SCRIPT,
+    "boot": "boots by default",
+    "node": "Wake-on-LAN",
+    "plugins": "Installed plugins",
+    "observers": "tell",
+}
+
+
+def test_every_view_is_readable_by_everybody(visit, everything):
+    for view, text in VIEWS.items():
+        visit.open(view, text)
+        assert visit.page.locator("main > h2").inner_text() != "This view cannot be shown"
+        assert visit.page.locator("main section > p.failed").all_inner_texts() == []
+        visit.check()
+        visit.photograph(view.partition("/")[0] + ("-log" if "/" in view else ""))
+
+
+# --- certificates ---------------------------------------------------------------------------------
+
+
+def test_a_certificate_is_ordered_by_clicking(visit, farm, pebble):
+    host = Host(farm.root, {"PYTHONPATH": str(farm.site)})
+    host.standalone(pebble.http_port)
+    visit.open("acme", "Register an account")
+    visit.fill({"directory": pebble.directory, "ca-file": str(pebble.ca_file)})
+    visit.press("Look at its terms")
+    visit.page.get_by_label("I agree to the terms").check()
+    visit.fill({"contact": "a@b.example"})
+    visit.press("Register")
+    visit.ends_well()
+    visit.is_told(f"pvefw acme account register --directory {pebble.directory}")
+
+    visit.open("acme", "Account that orders")
+    visit.field("domain").fill("a.example")
+    visit.page.keyboard.press("Enter")
+    visit.is_told("pvefw config set --acmedomain0 domain=a.example")
+    visit.sees("a.example")
+    visit.open("certificates", "a.example")
+    visit.press("Order now")
+    visit.ends_well()
+    visit.is_told("pvefw acme cert order --force pveproxy")
+    visit.open("certificates", "after two thirds of its")
     visit.check()
+    assert host.pair()[0].startswith(b"-----BEGIN CERTIFICATE-----")
 
 
-def test_a_task_goes_on_without_the_page_and_is_stopped_in_it(visit, farm):
-    farm.guest(100, start_secs=600)
-    visit.open("guests", "vm100")
-    visit.page.get_by_role("button", name="Start all…").click()
-    visit.page.get_by_role("button", name="Start these guests").click()
-    farm.wait_for("start")
-    visit.page.get_by_text("100 (vm100)").wait_for()
-    address = visit.page.url
-    visit.page.goto("about:blank")
-    visit.page.goto(address)
-    stop = visit.page.get_by_role("button", name="Stop")
-    stop.click()
-    visit.page.get_by_role("button", name="Stop this task?").click()
-    visit.page.get_by_text("TASK ERROR: interrupted").wait_for()
+def test_a_wrong_pair_is_refused_in_the_words_of_the_command(visit, farm, tmp_path):
+    (pem, key), (_, wrong) = certificates.self_signed(), certificates.self_signed()
+    chain, other = tmp_path / "chain.pem", tmp_path / "other.pem"
+    chain.write_bytes(pem)
+    other.write_bytes(wrong)
+    said = farm.fail("cert", "set", chain, other).splitlines()
+    [sentence] = [one.partition("ERROR: ")[2] for one in said if "does not belong" in one][:1]
+
+    visit.open("certificates", "Install a certificate")
+    visit.page.get_by_label("PEM files").set_input_files([chain, other])
+    assert visit.page.get_by_label("Private key").input_value().split() == wrong.decode().split()
+    visit.press("Install")
+    visit.is_told(sentence)
+    assert not farm.paths.proxy_certificate.exists()
+    drop(visit.page, pem.decode() + key.decode())
+    visit.press("Install")
+    visit.is_told("The certificate is installed.")
+    assert farm.paths.proxy_key.read_bytes().split() == key.split()
     assert visit.wrong == []
 
 
-def test_a_certificate_is_installed_and_a_wrong_pair_is_explained(visit, farm):
-    pem, key = certificates.self_signed()
-    _, wrong = certificates.self_signed()
-    visit.open("certificates", "Install a certificate")
-    visit.page.get_by_label("Certificate and its chain").fill(pem.decode())
-    visit.page.get_by_label("Private key").fill(wrong.decode())
-    visit.page.get_by_role("button", name="Install").click()
-    visit.page.get_by_text("does not belong to the certificate").wait_for()
-    assert not farm.paths.proxy_certificate.exists()
-    visit.page.get_by_label("Private key").fill(key.decode())
-    visit.page.get_by_role("button", name="Install").click()
-    visit.page.get_by_text("The certificate is installed.").wait_for()
-    assert farm.paths.proxy_key.read_bytes().split() == key.split()
-    wait_until(lambda: "pveproxy-ssl.pem" in visit.page.content(), "it is listed", seconds=10)
+def drop(page, text):
+    """Let a file with this text fall on the form."""
+    page.evaluate(
+        """text => {
+            const files = new DataTransfer();
+            files.items.add(new File([text], "pair.pem"));
+            const event = new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true });
+            document.querySelector(".drop").dispatchEvent(event);
+        }""",
+        text,
+    )
+    page.locator("#key").filter(has_text="").wait_for()
+
+
+# --- guests and tasks -----------------------------------------------------------------------------
+
+
+def test_a_bulk_stop_is_watched_to_its_end_with_the_tab_closed_meanwhile(visit, farm):
+    farm.guest(100, state="running", down_secs=3)
+    farm.guest(101, state="running", order=1)
+    farm.guest(102, state="running")
+    visit.open("guests", "vm100")
+    visit.page.get_by_label("Choose 100").check()
+    visit.page.get_by_label("Choose 101").check()
+    visit.press("Stop…")
+    visit.sees("What stop will do")
+    assert farm.events() == []
+    visit.photograph("guests-plan")
+    visit.press("Stop these guests")
+    visit.sees("shutting down")
+    visit.is_told("pvefw stopall --vms 100,101")
+    visit.close_tab_and_open_another()
+    visit.ends_well()
+    progress = visit.page.get_by_role("region", name="What happens to each guest")
+    assert progress.get_by_text("stopped after").count() == 2
+    assert [farm.state(one) for one in (100, 101, 102)] == ["stopped", "stopped", "running"]
+    visit.check()
+    with visit.page.expect_download() as download:
+        visit.press("Download the log")
+    assert "2 of 2 guests done" in download.value.path().read_text()
+
+
+def test_a_task_is_stopped_and_found_again_by_its_state(visit, farm):
+    farm.guest(100, start_secs=600)
+    visit.open("guests", "vm100")
+    visit.press("Start…")
+    visit.press("Start these guests")
+    farm.wait_for("start")
+    visit.press("Stop")
+    visit.press("Stop this task?")
+    visit.sees("TASK ERROR: interrupted")
+    visit.open("tasks", "startall")
+    visit.field("statusfilter").select_option("ok")
+    visit.press("Filter")
+    visit.sees("Tasks, latest first: none.")
+    assert visit.wrong == []
+
+
+# --- forms ----------------------------------------------------------------------------------------
+
+
+def test_a_plugin_gets_the_form_that_it_declares_and_shows_no_secret(visit, farm):
+    visit.open("acme", "Plugin instances")
+    visit.press("Add…")
+    visit.fill({"id": "mine", "api": "ovh"})
+    visit.press("Show its settings")
+    visit.fill({"OVH_AK": "key", "OVH_AS": "much too secret", "OVH_CK": "file:/etc/consumer"})
+    visit.check()
+    visit.photograph("acme-plugin")
+    visit.press("Add mine")
+    visit.is_told("pvefw acme plugin add --api ovh --data - dns mine")
+    row = visit.page.get_by_role("row", name="mine")
+    row.get_by_role("button", name="Change…").click()
+    secret = visit.field("OVH_AS")
+    assert (secret.get_attribute("placeholder"), secret.input_value()) == ("kept as it is", "")
+    assert visit.field("OVH_CK").input_value() == "/etc/consumer"
+    visit.fill({"OVH_END_POINT": "ovh-ca"})
+    visit.press("Save mine")
+    visit.is_told("Save mine: done.")
+    assert "much too secret" not in visit.page.content()
+    kept = farm.run("acme", "plugin", "config", "mine", "--show-secrets", "--output-format", "json")
+    assert '"OVH_AS": "much too secret"' in kept
+    assert '"OVH_END_POINT": "ovh-ca"' in kept
+    assert visit.wrong == []
+
+
+def test_properties_are_changed_and_deleted(visit, farm):
+    farm.paths.node_config().write_text("#rack 12\nballooning-target: 70\n")
+    visit.open("node", "Wake-on-LAN")
+    visit.fill({"description": "", "ballooning-target": "75", "startall-onboot-delay": "5"})
+    visit.page.get_by_role("button", name="Save").focus()
+    visit.page.keyboard.press("Enter")
+    visit.is_told("Save: done.")
+    wanted = "ballooning-target: 75\nstartall-onboot-delay: 5\n"
+    wait_until(lambda: farm.paths.node_config().read_text() == wanted, "it is saved")
     assert visit.wrong == []

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from certificates import Calendar, self_signed
+from certificates import NOW, Calendar, Log, own, self_signed
 
-from pvefw.certs import chain, renew, renewal, renewal_plan
+from pvefw.certs import chain, install, renew, renewal, renewal_plan
 from pvefw.certs.renewal import Record
 from pvefw.cli.run import run
 from pvefw.core.errors import AcmeUnreachable
@@ -87,3 +87,43 @@ def test_a_pin_of_a_certificate_that_nobody_renews_holds(paths, pin):
 def test_instances_that_cannot_be_read_stop_no_renewal(paths, pin):
     paths.plugins_cfg.mkdir(parents=True)
     assert "not due until" in decided(paths)
+
+
+STORAGE = "dir: local\n\tpath /var/lib/vz\n\npbs: backup\n\tserver pbs.example\n\tfingerprint {}\n"
+
+
+def store(paths, text):
+    files.replace(paths.storage_cfg, text.encode())
+
+
+@pytest.mark.parametrize("change", [str, str.lower])
+def test_a_storage_that_pins_it_is_said_before(paths, pin, change):
+    store(paths, STORAGE.format(change(pin)))
+    assert f"storage backup: {SAID}" in decided(paths)
+    store(paths, STORAGE.format(change(pin)) + "\tdisable\n")
+    assert SAID not in decided(paths)
+
+
+def test_who_still_pins_the_old_one_is_said_after(paths, pin):
+    """Whatever replaces it: the files are replaced in one place."""
+    configure(paths, f"guest: pve\n\ttoken a@b!c\n\tfingerprint {pin}\n")
+    store(paths, STORAGE.format(pin.lower()))
+    task, pair = Log(), self_signed("pve1.example")
+    install.install_pair(own(paths), *pair, task, NOW)
+    new = chain.describe(paths.proxy_certificate, pair[0]).fingerprint
+    assert [one.partition(" trusts the old pveproxy-ssl.pem ")[0] for one in task.warnings] == [
+        "guest backend pve",
+        "storage backup",
+    ]
+    assert all(f"the new one is {new}" in one for one in task.warnings)
+    again = Log()
+    install.install_pair(own(paths), *pair, again, NOW)
+    assert again.warnings == []
+
+
+def test_a_storage_file_that_is_none_stops_nothing(paths, pin):
+    paths.storage_cfg.mkdir(parents=True)
+    assert "not due until" in decided(paths)
+    task = Log()
+    install.install_pair(own(paths), *self_signed("pve1.example"), task, NOW)
+    assert task.warnings == []

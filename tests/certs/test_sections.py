@@ -267,3 +267,16 @@ def test_keys_that_everybody_can_read_are_reported(paths, pvefw, web):
         path.chmod(0o600)
     account.chmod(0o604)
     assert f"chmod o= {account}" in pvefw("status")[1].replace("\n", "")
+
+
+def test_credentials_that_settings_refer_to_are_private(paths, tmp_path, pvefw):
+    token, text = tmp_path / "token", "observer: one\n\tapi pbs\n\tsecret file:{}\n"
+    paths.cluster_pvefw_cfg.parent.mkdir(parents=True, exist_ok=True)
+    paths.cluster_pvefw_cfg.write_text(text.format(token))
+    assert exposure.of_node(Node.open(paths)) == []
+    token.touch(0o644)
+    token.chmod(0o644)
+    [said] = exposure.of_node(Node.open(paths))
+    assert said.startswith(f"{token}: everybody can use it")
+    token.chmod(0o640)
+    assert exposure.of_node(Node.open(paths)) == []

@@ -12,7 +12,7 @@ from aiosmtpd.handlers import Sink
 from certificates import NOW, Log, own, self_signed
 from servers.processes import free_port
 
-from pvefw.certs import chain, install, served
+from pvefw.certs import chain, deploy, install, served
 from pvefw.cli.run import run
 from pvefw.host import tls
 from pvefw.store import node_settings
@@ -186,3 +186,17 @@ def test_by_hand(paths, certificate, server, capsys):
     assert chain.names(chain.parse(certificate.pem(), "it")[0]) == ["new.example"]
     node_settings.change(paths, {}, ["serves"])
     assert check()[0] == 2
+
+
+def test_a_target_that_is_tried_alone_is_looked_at(paths, certificate, server):
+    """Unless the service has to be reloaded before anything can be seen."""
+
+    def tried(command):
+        task = Patient()
+        node_settings.change(paths, {"reload-command": command})
+        deploy.deploy_one(own(paths), deploy.SERVICE, task)
+        return task
+
+    assert "another certificate is served" in tried("true").warnings[0]
+    server.use(certificate.pem(), certificate.files.key.read_bytes())
+    assert f"127.0.0.1:{server.port} serves it" in tried("true").lines

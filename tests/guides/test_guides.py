@@ -119,6 +119,14 @@ def test_tasks(reads, write, paths):
     )
 
 
+def test_wanted_state(reads, tmp_path):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    page = (ROOT / "docs/wanted-state.md").read_text()
+    (folder / "node.yaml").write_text(page.partition("```yaml\n")[2].partition("```")[0])
+    reads("docs/wanted-state.md", fails=("pvefw apply node.yaml --check",))
+
+
 @only_root("mounts file systems")
 def test_boot(reads, paths, tmp_path):
     HostTree(paths.root)
@@ -231,7 +239,12 @@ def test_questions(reads, farm):
 def test_moving(reads, write):
     write("etc/pve/nodes/pve1/config", "acme: domains=pve1.example.com\n")
     write("etc/pve/priv/acme/plugins.cfg", "standalone: standalone\n\ndns: mine\n\tapi cf\n")
-    reads("docs/moving.md", fails=("pvefw boot status",))  # there is no ESP
+    asks = {
+        "pvefw acme account import": "it asks an authority: tests/whole/test_moved.py",
+        "pvefw cert import www": "it needs that account: tests/whole/test_moved.py",
+    }
+    write("etc/letsencrypt/renewal/README", "")
+    reads("docs/moving.md", fails=("pvefw boot status",), leaves_out=asks)  # there is no ESP
 
 
 def test_backup_and_restore(reads, write, paths):
@@ -282,8 +295,33 @@ def test_readme_of_scripts(reads, write, tmp_path):
 def test_readme_of_observers(reads, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/FILE").write_text("program=/bin/true\n")
+    reads("plugins/observer_generic/README.md")
+
+
+def test_readme_of_targets(reads, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder/FILE").touch()
     asks = {"pvefw acme cert order": "it asks an authority"}
-    reads("plugins/observer_generic/README.md", leaves_out=asks)
+    reads("plugins/observer_targets/README.md", leaves_out=asks)
+
+
+def test_several_services(reads, paths):
+    """Nothing is ordered; one certificate is as if it had been."""
+
+    def ordered():
+        pem, key = certificates.self_signed("www.example.com", begin=0)
+        files = paths.certificate_files("www")
+        files.certificate.parent.mkdir(parents=True, exist_ok=True)
+        files.certificate.write_bytes(pem)
+        files.key.write_bytes(key)
+
+    asks = {"pvefw acme cert order": "it asks an authority"}
+    reads(
+        "docs/services.md",
+        meanwhile=[("pvefw cert deploy www --dry-run", ordered)],
+        leaves_out=asks,
+        fails=("pvefw status",),
+    )
 
 
 _HAVE_PAGES = (

@@ -43,7 +43,7 @@ KEPT = {
     "removals": (lambda paths: paths.task_removals, ["x"]),
     "guests": (lambda paths: paths.guest_notes, {"100": "a"}),
     "suspended": (lambda paths: paths.suspended_guests, ["100"]),
-    "started": (lambda paths: paths.boot_guests, ["100"]),
+    "started": (lambda paths: paths.boot_guests, {"started": ["100"], "all": True}),
     "esp": (lambda paths: paths.boot_state / "esp-AAAA-BBBB.json", ESP),
     "one-shot": (lambda paths: paths.boot_state / "next-boot.json", {"boot_id": "x", "file": [1]}),
     "sources": (lambda paths: paths.boot_state / "sources.json", {"boot_id": "x", "files": {}}),

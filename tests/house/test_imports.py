@@ -1,13 +1,14 @@
 """Plugins see pvefw.api and pvefw.testing, and never each other.
 
 A distribution that has commands and no plugin is a door of pvefw, not a guest in it: it may import every
-layer (ADR 0018), but neither plugins nor what is made for tests.
+layer (ADR 0018) and the doors that it requires, but neither plugins nor what is made for tests.
 
 The layers of core itself are a contract in pyproject.toml. This one is a test, because its list of
 plugins is the folder ``plugins/``.
 """
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -31,16 +32,26 @@ def imported(source):
                 yield str(node.module)
 
 
-def is_door(project):
-    """Whether the distribution in a folder has commands, and no plugin of any family."""
-    groups = tomllib.loads((project / "pyproject.toml").read_text())["project"]["entry-points"]
-    return set(groups) == {"pvefw.command"}
+def declared(package):
+    """What the distribution of a package says of itself."""
+    return tomllib.loads((package.parents[1] / "pyproject.toml").read_text())["project"]
 
 
-DOORS = [path.parent.name for path in PACKAGES if is_door(path.parents[2])]
+def is_door(package):
+    """Whether a distribution has commands, and no plugin of any family."""
+    return set(declared(package)["entry-points"]) == {"pvefw.command"}
 
 
-def forbidden(source, package, *, door=False):
+DOORS = [path.parent.name for path in PACKAGES if is_door(path.parent)]
+
+
+def behind(package):
+    """The doors that a door goes through: those that its distribution requires."""
+    required = [re.match(r"[\w-]+", one)[0] for one in declared(package)["dependencies"]]
+    return {one for one in DOORS if one.replace("_", "-") in required}
+
+
+def forbidden(source, package, *, door=False, through=()):
     """What a module of this distribution imports although it must not."""
     ours = {
         name for name in imported(source) if name.partition("_")[0].partition(".")[0] == "pvefw"
@@ -50,15 +61,18 @@ def forbidden(source, package, *, door=False):
     if door:
         api = {name for name in ours if name.partition(".")[0] == "pvefw"}
         api -= {name for name in ours if name.startswith("pvefw.testing")}
+        api |= {name for name in ours if name.partition(".")[0] in through}
     return sorted(ours - own - api)
 
 
 @pytest.mark.parametrize("package", [path.parent for path in PACKAGES], ids=lambda path: path.name)
 def test_a_plugin_imports_the_api_and_itself_only(package):
+    door = package.name in DOORS
+    through = behind(package) if door else ()
     found = {
         str(path.relative_to(ROOT)): wrong
         for path in package.rglob("*.py")
-        if (wrong := forbidden(path.read_text(), package.name, door=package.name in DOORS))
+        if (wrong := forbidden(path.read_text(), package.name, door=door, through=through))
     }
     assert found == {}
 
@@ -92,4 +106,11 @@ def test_a_door_imports_layers_but_no_plugin(source, wrong):
 
 
 def test_which_are_the_doors():
-    assert DOORS == ["pvefw_api", "pvefw_metrics"]
+    assert DOORS == ["pvefw_api", "pvefw_api_server", "pvefw_metrics"]
+    assert behind(ROOT / "plugins/api_server/src/pvefw_api_server") == {"pvefw_api"}
+
+
+def test_a_door_imports_the_doors_that_it_requires():
+    source = "from pvefw_theirs import table"
+    assert forbidden(source, "pvefw_mine", door=True, through={"pvefw_theirs"}) == []
+    assert forbidden(source, "pvefw_mine", door=True) == ["pvefw_theirs"]

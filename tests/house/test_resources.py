@@ -2,12 +2,15 @@
 
 import functools
 import itertools
+import re
 import subprocess
 import sys
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 import resources
+import slowness
 from environments import ROOT
 from resources import RESOURCES, STAGES, uses
 from servers import processes
@@ -117,6 +120,32 @@ def test_every_test_is_in_one_stage():
 def test_the_runner_knows_the_same_stages():
     text = (ROOT / "tools/stages.py").read_text()
     assert f"STAGES = {tuple(STAGES)}".replace("'", '"') in text
+
+
+def test_what_takes_long_is_kept_by_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(resources, "SLOW", tmp_path / "slow.txt")
+    recorder = slowness.Recorder()
+    taken = {
+        "a.py::long[1]": 0.01,
+        "a.py::long[2]": 0.12,
+        "a.py::short": 0.04,
+        "a.py::left_out": 0.0,
+    }
+    for name, seconds in taken.items():
+        for when in ("setup", "call") if seconds else ("setup",):
+            phase = SimpleNamespace(nodeid=name, when=when, duration=seconds / 2)
+            recorder.pytest_runtest_logreport(phase)
+    recorder.pytest_sessionfinish(SimpleNamespace(config=SimpleNamespace()))
+    assert resources.SLOW.read_text() == "a.py::long\n"
+
+
+def test_names_of_slow_tests_are_those_of_tests():
+    kits = "".join(one.read_text() for one in ROOT.glob("pvefw/testing/**/*.py"))
+    for line in resources.SLOW.read_text().splitlines():
+        path, *names = line.split("::")
+        name = names[0] if names[-1] == "runTest" else names[-1]  # hypothesis makes that one
+        text = (ROOT / path).read_text() + kits
+        assert re.search(rf"^ *(def )?{name}\b", text, re.MULTILINE), f"{line} is gone: make slow"
 
 
 def test_one_configuration_is_for_all():

@@ -14,7 +14,10 @@ WORST = re.compile(
     | \b(?:in|into|out\ of)\ force\b | \bstands?\ in\b | \bin\ a\ circle\b | \bis\ at\ work\ on\b
     | \bnobody\ is\ there\b | \bdoes\ not\ know\ yet\b | \b(?:is|was|were|not)\ told\b
     | \bkept\ in\ step\b | \bthen\ hard\b | \bare\ over\ then\b | \bthe\ other\ half\b
-    | \bwhat\ the\ \w+\ runs\b | \bit\ is\ not\ there\b
+    | \bwhat\ the\ \w+\ runs\b | \bit\ is\ not\ there\b | \bstands?\ (?:twice|side\ by\ side)\b
+    | \bare\ told\b | \ball\ is\ well\b | \bas\ (?:it|they)\ (?:was|were|is)\ (?:to|not\ to)\ be\b
+    | \bas\ it\ should\ be\b | \bwants\ it\ no\ more\b | \bhow\ this\ node\ is\b
+    | \bputs?\ (?:it|them)\ right\b | \bis\ said\ (?:once|with|by)\b | \bout\ of\ step\b
     """,
     re.VERBOSE,
 )

@@ -14,6 +14,7 @@ from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
 from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, PluginMissing, UsageError
 from pvefw.core.families import FAMILIES
+from pvefw.core.model import BootSyncedEvent
 from pvefw.guests import backends
 from pvefw.instances import Instance, binding
 from pvefw.store import files, oddities
@@ -580,7 +581,8 @@ def test_observers_of_other_nodes_are_not_told(paths, everyone):
         "observer: here\n\tapi every\n\tplace here\n\nobserver: there\n\tapi every\n\tplace there\n"
     )
     files.replace(paths.cluster_pvefw_cfg, f"{text}\tnodes pve2\n".encode())
-    assert events.tell(Node.open(paths), "on_boot_synced", object(), FakeTask()) == []
+    event = BootSyncedEvent(paths.node, ["6.8.0"], [], {})
+    assert events.tell(Node.open(paths), "on_boot_synced", event, FakeTask()) == []
     assert [one.place for one in everyone.MADE] == ["here"]
 
 

@@ -161,6 +161,10 @@ COMMANDS = {
     "ksm unmerge": ELSEWHERE,
     "metrics": ELSEWHERE,  # what cannot be found out is left out
     "migrateall pve2": READS,
+    "node drain --to pve2": READS,
+    "node maintain --resume": ELSEWHERE,
+    "node return": READS,
+    "node status": READS,
     "observer add new --api exec --data FILE": WRITES,
     "observer config told": READS,
     "observer list": READS,

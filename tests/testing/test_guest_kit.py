@@ -67,6 +67,10 @@ class Good:
         raise ProviderError(f"there is no node {target}")
 
     @hookimpl
+    def guest_elsewhere(self, node):
+        raise Unavailable(f"there is no node {node}")
+
+    @hookimpl
     def guest_suspend(self, guest, to_disk):
         self.turn(guest.vmid, GuestState.STOPPED if to_disk else GuestState.PAUSED)
         self.guests[guest.vmid] = replace(self.guests[guest.vmid], saved=to_disk)
@@ -96,6 +100,12 @@ class Good:
             self.changed.wait_for(lambda: len(self.events) > mark, timeout)
             fresh = self.events[mark:]
         yield from fresh
+
+
+class HasGuestsNowhere(Good):
+    @hookimpl
+    def guest_elsewhere(self):
+        return []
 
 
 class ReturnsBeforeRunning(Good):
@@ -466,6 +476,7 @@ class TestGood(GuestConformance):
         (MigratesToNowhere, "to a node that does not exist returned"),
         (CannotBeCancelled, "after the task was cancelled"),
         (Forgets, "and guest_list says"),
+        (HasGuestsNowhere, "guest_elsewhere of a node that does not exist returned []"),
         (SeesNothing, "guest_watch does not say so"),
         (NoHelp, "the setting uri has no help"),
         (SaysUnknown, "guest_list says that guest 101 is unknown"),

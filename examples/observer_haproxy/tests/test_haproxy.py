@@ -44,7 +44,7 @@ class TestHaproxy(ObserverConformance):
 
 def test_a_deployment_that_fails_is_tried_again(tmp_path, target, reload):
     node = Node(tmp_path)
-    node.add("observer", "haproxy", api="haproxy", target=target, reload=reload)
+    node.add("observer", "haproxy", api="haproxy-reload", target=target, reload=reload)
     (tmp_path / "down").touch()
     said = node.run("cert", "set", *certificate_files(tmp_path, "pve1.example.test"))
     assert "WARN" in said

@@ -24,7 +24,7 @@ NAMED = {
     "upid": UPID,
 }
 NEED_SERVERS = {"/cluster/acme/meta", "/cluster/acme/tos"}
-NEED_HOSTS = ("/guests", "/plan/", "/boot/status", "/boot/loader", "/instances/", "/plugins/{",
+NEED_HOSTS = ("/guests", "/served", "/plan/", "/boot/status", "/boot/loader", "/instances/", "/plugins/{",
               "/doctor")  # fmt: skip
 READ = sorted(
     path
@@ -178,7 +178,8 @@ def test_ls_goes_on_below_lists(paths):
     assert names == ["tell"]
 
 
-SLOW = {"/cluster/acme/challenge-schema", "/nodes/{node}/status", "/nodes/{node}/pvefw/status"}
+SLOW = {"/cluster/acme/challenge-schema", "/nodes/{node}/status", "/nodes/{node}/pvefw/status",
+        "/nodes/{node}/pvefw/endpoints"}  # fmt: skip
 QUICK = [one for one in READ if one not in SLOW]
 TEXTS = st.one_of(st.text(max_size=8), st.integers().map(str), st.sampled_from(["all", "1", "dns"]))
 

@@ -2,6 +2,7 @@
 
 import json
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,28 @@ def test_what_a_command_needs_is_a_parameter(key):
     needed = {name for name, one in endpoint.run._params().items() if one.required}
     given_always = {name for name, one in endpoint.parameters.items() if not one.get("optional")}
     assert needed <= given_always
+
+
+@pytest.mark.parametrize("key", sorted(COMMANDS), ids=ids)
+def test_a_command_is_typed_as_the_table_says(key):
+    """What the page shows as the command that does the same."""
+    run = COMMANDS[key].run
+    for name, word in run.words().items():
+        param = run._params()[name]
+        typed = word.rstrip("=").split("/")
+        if isinstance(param, click.Argument):
+            assert word == ""
+            continue
+        assert typed[0] in param.opts
+        assert typed[1:] == param.secondary_opts
+        assert word.endswith("=") != param.is_flag
+
+
+def test_the_table_has_texts_for_forms():
+    """The published schema has none; the commands' options do."""
+    config = TABLE["PUT", "/nodes/{node}/config"].parameters
+    assert "RAM usage" in config["ballooning-target"]["description"]
+    assert config["ballooning-target"]["maximum"] == 100
 
 
 @pytest.mark.parametrize("key", sorted(TABLE), ids=ids)

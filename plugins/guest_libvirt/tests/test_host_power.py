@@ -14,7 +14,22 @@ from servers.systemd import missing, systemd_host
 PVEFW = Path(sys.executable).with_name("pvefw")
 IMAGES = "/var/lib/pvefw-test"
 TARGET = Path("/usr/lib/systemd/system/virt-guest-shutdown.target")
-BACKEND = "guest: libvirt\n\turi qemu:///system\n"
+CONTAINER = """
+<domain type='lxc'>
+  <name>{name}</name>
+  <memory unit='MiB'>64</memory>
+  <os><type>exe</type><init>/bin/bash</init><initarg>-c</initarg><initarg>{script}</initarg></os>
+  <devices>
+    <emulator>/usr/lib/libvirt/libvirt_lxc</emulator>
+    <filesystem type='mount'><source dir='/'/><target dir='/'/></filesystem>
+    <console type='pty'/>
+  </devices>
+</domain>
+"""
+INIT = (  # initctl makes it shut down; a SIGTERM, as systemd sends it to a scope, is its death
+    "trap 'printf K &gt;&gt;{console}; exit 1' TERM; mkfifo /dev/initctl; exec 3&lt;&gt;/dev/initctl; "
+    "printf U &gt;&gt;{console}; read -r -N 1 -u 3; printf D &gt;&gt;{console}"
+)
 
 pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=missing()),
@@ -23,11 +38,16 @@ pytestmark = [
 
 
 class Site:
-    """A host with two guests."""
+    """A host with two virtual machines."""
+
+    uri = "qemu:///system"
 
     def __init__(self, host):
         self.host, self.guests = host, {"db": 100, "web": 101}
-        host.write("etc/pve/nodes/box/pvefw.cfg", BACKEND)
+        host.write("etc/pve/nodes/box/pvefw.cfg", f"guest: libvirt\n\turi {self.uri}\n")
+        self.write_files(host)
+
+    def write_files(self, host):
         host.write(
             "etc/libvirt/qemu.conf",
             'user = "root"\ngroup = "root"\nsecurity_driver = "none"\nnamespaces = []\n'
@@ -44,7 +64,7 @@ class Site:
         """Define the guests; what the administrator does once."""
         self.host.run("systemctl", "enable", "--now", "libvirtd.service", "libvirtd.socket")
         for name in self.guests:
-            self.host.run("virsh", "-q", "define", f"{IMAGES}/{name}.xml")
+            self.host.run("virsh", "-c", self.uri, "-q", "define", f"{IMAGES}/{name}.xml")
         self.pvefw("guest", "list")
         for vmid in self.guests.values():
             self.pvefw("guest", "set", vmid, "--onboot", 1, "--up", 0)
@@ -66,10 +86,47 @@ class Site:
         return [(one.split(":")[5], one.split(" ", 2)[2]) for one in lines]
 
 
+class ContainerSite(Site):
+    """A host with two containers.
+
+    The process that libvirt starts for each container registers it at machined, as everywhere. Where
+    control groups are of version 1, libvirt 9 leaves this process itself outside of the scope (its group
+    ``libvirt`` gets the place of the caller in systemd's hierarchy), its daemon then asks machined for
+    it, and gives the container up: "NoMachineForPID". So this daemon has no bus to ask by.
+    """
+
+    uri = "lxc:///system"
+
+    def write_files(self, host):
+        host.write("etc/libvirt/lxc.conf", 'security_driver = "none"\n')
+        host.write(
+            "etc/systemd/system/libvirtd.service.d/no-bus.conf",
+            "[Service]\nEnvironment=DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nowhere\n",
+        )
+        for name in self.guests:
+            script = INIT.format(console=f"{IMAGES}/{name}.console")
+            host.write(f"{IMAGES}/{name}.xml", CONTAINER.format(name=name, script=script))
+
+    def scopes(self):
+        """What systemd would stop, and after which target."""
+        lines = self.host.run("systemctl", "show", "--property=Id,Before", "machine-lxc*.scope")
+        blocks = [
+            dict(one.split("=", 1) for one in block.split("\n"))
+            for block in lines.strip().split("\n\n")
+        ]
+        return [one["Id"] for one in blocks if TARGET.name in one["Before"].split()]
+
+
 @pytest.fixture
 def site(tmp_path):
     with systemd_host(tmp_path / "box") as host:
         yield Site(host)
+
+
+@pytest.fixture
+def container_site(tmp_path):
+    with systemd_host(tmp_path / "box", unified=False) as host:
+        yield ContainerSite(host)
 
 
 def test_guests_shut_down_before_systemd_stops_them(site):
@@ -86,6 +143,20 @@ def test_guests_shut_down_before_systemd_stops_them(site):
     site.host.power_off()
     assert site.said() == "UDUD"
     assert site.tasks()[-2:] == [("startall", "OK"), ("stopall", "OK")]
+
+
+@pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="libvirt_lxc mounts by FUSE")
+def test_containers_shut_down_before_systemd_stops_them(container_site):
+    site = container_site
+    site.host.boot()
+    site.set_up()
+    site.pvefw("install-units")
+    site.pvefw("startall")
+    site.wait_for("U")
+    assert len(site.scopes()) == 2
+    site.host.power_off()
+    assert site.said() == "UD"
+    assert site.tasks()[-1] == ("stopall", "OK")
 
 
 def test_two_that_shut_guests_down_are_said_and_none_is_killed(site):

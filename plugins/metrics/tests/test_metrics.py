@@ -1,9 +1,11 @@
 """What a node's figures are, and which alert each state of it raises."""
 
+import json
 import re
 import shutil
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 
 import certificates
 import pytest
@@ -14,11 +16,15 @@ from resources import uses
 
 from pvefw.certs import chain as chains
 from pvefw.certs import revocation, timer
+from pvefw.certs.certificate import Certificate
 from pvefw.cli import status
 from pvefw.cli.run import run
-from pvefw.core.errors import ProviderError
+from pvefw.core.errors import ProviderError, UsageError
 from pvefw.store import files, revocations
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
+from pvefw_metrics import timer as timer_of_figures
+from pvefw_metrics.figures import exposition
 
 RULES = ROOT / "share/prometheus/pvefw.rules.yml"
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:100:root@pam:"
@@ -130,6 +136,54 @@ def test_a_textfile_is_replaced_and_can_be_read_by_others(paths, tmp_path):
     assert [one.name for one in tmp_path.glob("*.prom*")] == ["pvefw.prom"]
 
 
+def test_where_a_certificate_is_served(paths, figures):
+    install(paths)
+    files.replace(paths.node_pvefw_cfg(), b"serves: a.example:443;b.example:25,starttls=smtp\n")
+    told = json.dumps({"b.example:25": "2026-11-24T08:00:00+00:00"})
+    files.replace(Certificate.own(Node.open(paths)).files.served, told.encode())
+    found = figures()
+    labels = ("certificate", "pveproxy")
+    assert found["pvefw_served_ok", ("address", "a.example:443"), labels] == 1
+    assert found["pvefw_served_ok", ("address", "b.example:25"), labels] == 0
+
+
+@pytest.mark.parametrize("cron", [True, False])
+def test_the_timer_writes_the_textfile(paths, cron):
+    where = ["--root", str(paths.root), "--node", "pve1", "metrics"]
+    way = "--cron" if cron else "--systemd"
+    assert run([*where, "install-timer", way, "--textfile", "/srv/pvefw.prom"]) == 0
+    units = paths.root / "etc/systemd/system"
+    written = paths.below(timer_of_figures.CRON) if cron else units / "pvefw-metrics.service"
+    assert " metrics --textfile /srv/pvefw.prom\n" in written.read_text()
+    assert cron or "OnCalendar=*:0/5" in (units / "pvefw-metrics.timer").read_text()
+
+
+@pytest.mark.parametrize("name", ["relative.prom", "/srv/a b.prom", "/srv/pvefw.txt"])
+def test_a_textfile_that_no_unit_can_name(paths, name):
+    with pytest.raises(UsageError, match=r"ends with \.prom"):
+        timer_of_figures.install(paths, Path(name), lambda _said: None, cron=True)
+
+
+def test_every_figure_of_the_dashboard_and_the_alerts_is_exported(paths):
+    registered = figures_of(paths)
+    dashboard = (ROOT / "share/grafana/pvefw.json").read_text()
+    shown = [target["expr"] for one in json.loads(dashboard)["panels"] for target in one["targets"]]
+    [group] = yaml.safe_load(RULES.read_text())["groups"]
+    for text in [*shown, *(one["expr"] for one in group["rules"])]:
+        used = set(re.findall(r"\b(?:pvefw|x509)_\w+", text))
+        assert used, text
+        assert used <= registered, text
+    assert "pvefw_build_info" in dashboard
+
+
+def figures_of(paths):
+    """The names of all figures, whether or not this node has any of a kind."""
+    install(paths)
+    timer.install(paths, lambda _said: None, cron=True)
+    exposed = exposition(paths, datetime.now(UTC)).decode()
+    return {one.name for one in text_string_to_metric_families(exposed)}
+
+
 # --- the alerts -------------------------------------------------------------------------------------
 
 HOUR, DAY = 3600, 86400
@@ -145,6 +199,7 @@ WELL = {
     f"pvefw_renewal_due_timestamp_seconds{CERTIFICATE}": 50 * DAY,
     'pvefw_renewal_timer_installed{instance="a"}': 1,
     'pvefw_not_deployed{instance="a"}': 0,
+    'pvefw_served_ok{instance="a", address="h", certificate="c"}': 1,
     'pvefw_esp_in_step{instance="a", uuid="u"}': 1,
     'pvefw_last_look_timestamp_seconds{instance="a"}': NOW,
 }
@@ -158,6 +213,7 @@ STATES = {
     "RenewalOverdue": {f"pvefw_renewal_due_timestamp_seconds{CERTIFICATE}": -DAY},
     "NoRenewalTimer": {'pvefw_renewal_timer_installed{instance="a"}': 0},
     "CertificateNotDeployed": {'pvefw_not_deployed{instance="a"}': 1},
+    "ServedWrong": {'pvefw_served_ok{instance="a", address="h", certificate="c"}': 0},
     "EspOutOfStep": {'pvefw_esp_in_step{instance="a", uuid="u"}': 0},
     "FiguresAreOld": {'pvefw_last_look_timestamp_seconds{instance="a"}': 0},
 }

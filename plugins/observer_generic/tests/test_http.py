@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pvefw.api import (
+    NOTICES,
     CredentialsRejected,
     ProviderError,
     RenewalFailedEvent,
@@ -16,11 +17,11 @@ from pvefw.api import (
     ServedEvent,
     Unavailable,
 )
-from pvefw.core import binding, families
+from pvefw.core import binding, families, notices
 from pvefw.core.errors import ConfigError
 from pvefw.testing.observer import ObserverConformance
 from pvefw_observer_generic.healthchecks import Healthchecks
-from pvefw_observer_generic.webhook import EVENTS, Webhook
+from pvefw_observer_generic.webhook import Webhook
 
 DAY = datetime(2026, 11, 24, 8, tzinfo=UTC)
 FAILED = RenewalFailedEvent("pve1", ["a.example"], Path("/c.pem"), DAY, 9.5, 3, 'said "no"\nagain')
@@ -65,7 +66,7 @@ def endpoint():
 
 
 def test_without_a_body_the_event_is_sent_as_json(endpoint):
-    Webhook(f"{endpoint.url}/x").on_renewal_failed(FAILED)
+    Webhook(f"{endpoint.url}/x").on_notice(notices.of("on_renewal_failed", FAILED))
     [(method, path, headers, body)] = endpoint.requests
     said = json.loads(body)
     assert (method, path, headers["Content-Type"]) == ("POST", "/x", "application/json")
@@ -87,7 +88,7 @@ def test_a_template_is_escaped_for_json_and_has_the_secret(endpoint):
         body='{"text": "$subject\\n$text", "cost": "$$5"}',
         secret="t0p",
     )
-    hook.on_renewal_failed(FAILED)
+    hook.on_notice(notices.of("on_renewal_failed", FAILED))
     [(method, path, headers, body)] = endpoint.requests
     said = json.loads(body)
     assert (method, path) == ("PUT", "/renewal-failed?key=t0p")
@@ -98,8 +99,8 @@ def test_a_template_is_escaped_for_json_and_has_the_secret(endpoint):
 
 
 def test_plain_text_is_not_escaped(endpoint):
-    Webhook(endpoint.url, headers=["content-type: text/plain"], body="$text").on_renewal_failed(
-        FAILED
+    Webhook(endpoint.url, headers=["content-type: text/plain"], body="$text").on_notice(
+        notices.of("on_renewal_failed", FAILED)
     )
     assert 'said "no"\nagain' in endpoint.requests[0][3]
 
@@ -107,9 +108,10 @@ def test_plain_text_is_not_escaped(endpoint):
 def test_only_the_events_that_are_wanted(endpoint):
     gone = ServedEvent("pve1", "web", "a:443", Path("/c"), "another certificate is served")
     hook = Webhook(endpoint.url, events=["served"])
-    hook.on_renewal_failed(FAILED)
-    hook.on_served(gone)
-    hook.on_served(ServedEvent("pve1", "web", "a:443", Path("/c"), ""))
+    hook.on_notice(notices.of("on_renewal_failed", FAILED))
+    over = ServedEvent("pve1", "web", "a:443", Path("/c"), "")
+    for event in (gone, over):
+        hook.on_notice(notices.of("on_served", event))
     subjects = [json.loads(body)["subject"] for *_, body in endpoint.requests]
     assert subjects == [
         "pve1: a:443 does not serve the certificate web",
@@ -124,7 +126,7 @@ def test_only_the_events_that_are_wanted(endpoint):
 def test_a_refusal_says_what_was_answered(endpoint, status, error):
     endpoint.status = status
     with pytest.raises(error, match=rf"status {status} .*as you wish"):
-        Webhook(endpoint.url).on_renewal_failed(FAILED)
+        Webhook(endpoint.url).on_notice(notices.of("on_renewal_failed", FAILED))
 
 
 @pytest.mark.parametrize(
@@ -165,11 +167,11 @@ class _Http(ObserverConformance):
 class TestWebhook(_Http):
     @pytest.fixture
     def plugin(self, endpoint):
-        return Webhook(endpoint.url, events=list(EVENTS), headers=["Title: $subject"])
+        return Webhook(endpoint.url, events=list(NOTICES), headers=["Title: $subject"])
 
     @pytest.fixture
     def broken_plugin(self):
-        return Webhook("http://127.0.0.1:9/", events=list(EVENTS))
+        return Webhook("http://127.0.0.1:9/", events=list(NOTICES))
 
 
 class TestHealthchecks(_Http):
@@ -180,3 +182,10 @@ class TestHealthchecks(_Http):
     @pytest.fixture
     def broken_plugin(self):
         return Healthchecks("http://127.0.0.1:9/uuid")
+
+
+def test_where_nobody_listens_the_reason_is_in_plain_words_and_without_the_url():
+    with Endpoint() as closed:
+        url = closed.url
+    with pytest.raises(Unavailable, match=r"^connection refused$"):
+        Webhook(f"{url}/secret").on_renewal_failed(FAILED)

@@ -20,6 +20,7 @@ from pvefw.api import (
     Unavailable,
     Urgency,
 )
+from pvefw.core import notices
 from pvefw_observer_generic import mail
 from pvefw_observer_generic.mail import Mail
 
@@ -27,6 +28,7 @@ END = datetime(2026, 12, 1, 8, tzinfo=UTC)
 FAILED = RenewalFailedEvent(
     "pve1", ["www.example.com", "b.example"], Path("/c.pem"), END, 6.5, 4, "refused by policy"
 )
+NOTICE = notices.of("on_renewal_failed", FAILED)
 
 
 class Postbox:
@@ -97,7 +99,7 @@ def to(server, authority, **settings):
 
 
 def test_a_failure_says_what_and_how_soon(server, authority):
-    to(server, authority).on_renewal_failed(FAILED)
+    to(server, authority).on_notice(NOTICE)
     [(recipients, letter)] = server.postbox.letters
     assert recipients == ["admin@example.com", "night@example.com"]
     assert letter["Subject"] == (
@@ -115,18 +117,19 @@ def test_a_failure_says_what_and_how_soon(server, authority):
 )
 def test_the_subject_grows_louder(server, authority, urgency, expected):
     event = RenewalFailedEvent("pve1", ["a.example"], Path("/c"), END, -1.0, 9, "no", urgency)
-    to(server, authority).on_renewal_failed(event)
+    to(server, authority).on_notice(notices.of("on_renewal_failed", event))
     assert expected in server.postbox.letters[0][1]["Subject"]
 
 
 def test_all_is_well_again_and_boot(server, authority):
     observer = to(server, authority)
     begin = END - timedelta(days=90)
-    observer.on_renewal_recovered(
-        CertificateEvent("pve1", ["a.example"], Path("/c"), Path("/k"), begin, END, "AB")
-    )
-    observer.on_boot_synced(BootSyncedEvent("pve1", [], [], {}))
-    observer.on_boot_synced(BootSyncedEvent("pve1", [], [], {"ABCD-1234": "it is full"}))
+    new = CertificateEvent("pve1", ["a.example"], Path("/c"), Path("/k"), begin, END, "AB")
+    failed = BootSyncedEvent("pve1", [], [], {"ABCD-1234": "it is full"})
+    assert notices.of("on_boot_synced", BootSyncedEvent("pve1", [], [], {})) is None
+    observer.on_notice(notices.of("on_renewal_recovered", new))
+    observer.on_notice(notices.installed(new))
+    observer.on_notice(notices.of("on_boot_synced", failed))
     subjects = [letter["Subject"] for _, letter in server.postbox.letters]
     assert subjects == [
         "[pvefw] pve1: the certificate of a.example is renewed",
@@ -136,24 +139,26 @@ def test_all_is_well_again_and_boot(server, authority):
 
 def test_a_wrong_password(server, authority):
     with pytest.raises(CredentialsRejected, match=rf"127.0.0.1:{server.port}: .*credentials"):
-        to(server, authority, password="wrong").on_renewal_failed(FAILED)
+        to(server, authority, password="wrong").on_notice(NOTICE)
 
 
 def test_an_address_that_is_refused(server, authority):
     with pytest.raises(ProviderError, match=r"nobody@example\.com: .*no such mailbox"):
-        to(server, authority, to=["nobody@example.com"]).on_renewal_failed(FAILED)
+        to(server, authority, to=["nobody@example.com"]).on_notice(
+            notices.of("on_renewal_failed", FAILED)
+        )
 
 
 def test_a_certificate_that_nobody_vouches_for(server, authority):
     with pytest.raises(Unavailable, match="an authority that is not trusted"):
-        to(server, authority, ca_file=None).on_renewal_failed(FAILED)
+        to(server, authority, ca_file=None).on_notice(NOTICE)
     assert not server.postbox.letters
 
 
 def test_no_server_there(authority):
     gone = Mail(to=["a@example.com"], server="127.0.0.1", port=free_port(), security="none")
     with pytest.raises(Unavailable, match="refused"):
-        gone.on_renewal_failed(FAILED)
+        gone.on_notice(NOTICE)
 
 
 def test_the_hosts_own_sendmail(tmp_path, monkeypatch):
@@ -161,10 +166,17 @@ def test_the_hosts_own_sendmail(tmp_path, monkeypatch):
     program.write_text(f'#!/bin/sh\ntest "$*" = "-i -t" && cat > {letter}\n')
     program.chmod(0o755)
     monkeypatch.setattr(mail, "_SENDMAIL", str(program))
-    Mail(to=["admin@example.com"]).on_renewal_failed(FAILED)
+    Mail(to=["admin@example.com"]).on_notice(NOTICE)
     found = message_from_bytes(letter.read_bytes(), policy=policy.default)
     assert found["To"] == "admin@example.com"
     assert found["From"].startswith("root@")
+
+
+def test_without_a_mail_program_and_without_a_server_it_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setattr(mail, "_SENDMAIL", str(tmp_path / "sendmail"))
+    with pytest.raises(ProviderError, match="no server is set") as caught:
+        Mail(to=["admin@example.com"]).on_renewal_failed(FAILED)
+    assert "pvefw observer set {instance} --data FILE" in caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -178,7 +190,7 @@ def test_settings_that_cannot_be(settings):
 
 def test_a_line_break_in_a_reason_makes_no_header(server, authority):
     event = RenewalFailedEvent("pve1", ["a\nBcc: x@evil.example"], Path("/c"), END, 1.0, 1, "no")
-    to(server, authority).on_renewal_failed(event)
+    to(server, authority).on_notice(notices.of("on_renewal_failed", event))
     [(recipients, letter)] = server.postbox.letters
     assert "Bcc" not in letter
     assert "x@evil.example" not in recipients

@@ -122,6 +122,17 @@ class GuestSpec:
         """
 
     @optional
+    def guest_elsewhere(self, node: str) -> Sequence[Guest] | None:
+        """The guests of another node, with their state now: one of ours may be ``after`` one of them.
+
+        Asked only where this node does not have what a guest is after. Nothing is changed there: a guest
+        without a number may be left out. May be called while other hooks run. Since 1.1.
+
+        :param node: its name.
+        :raises ProviderError: it cannot be asked.
+        """
+
+    @optional
     def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
         """Wait until the agent inside a running guest answers. Asked for where ``ready`` is ``agent``.
 

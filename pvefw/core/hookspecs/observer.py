@@ -11,6 +11,7 @@ from pvefw.core.model import (
     BootSyncedEvent,
     CertificateEvent,
     GuestPowerEvent,
+    NoticeEvent,
     RenewalFailedEvent,
     RenewalsEvent,
     ServedEvent,
@@ -66,6 +67,16 @@ class ObserverSpec:
         """Something else is served than what is installed: tell somebody; or it is over.
 
         Called once a day at most for each address, and when it is over.
+
+        Never called twice at once on an instance. It may take 300 seconds. Since 1.1.
+        """
+
+    @optional
+    def on_notice(self, event: NoticeEvent, task: Task) -> None:
+        """Something happened that a person should know; tell them.
+
+        Called beside the hooks for what happened, for what is in :data:`~pvefw.api.NOTICES`. Nothing is
+        told twice a day, unless it gets worse, and nothing that was acknowledged.
 
         Never called twice at once on an instance. It may take 300 seconds. Since 1.1.
         """

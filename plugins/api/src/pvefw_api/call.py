@@ -16,11 +16,14 @@ _HERE = "localhost"
 """What Proxmox VE's API calls the node that is asked."""
 
 
-def call(paths: Paths, method: str, path: str, given: Mapping[str, object]) -> Any:
-    """Call an endpoint.
+def call(
+    paths: Paths, method: str, path: str, given: Mapping[str, object], *, user: str = "root@pam"
+) -> Any:
+    """Call an endpoint; whether its caller may is the door's to decide.
 
     :param method: ``GET``, ``POST``, ``PUT`` or ``DELETE``.
     :param given: the parameters that are not in the path, as texts or values.
+    :param user: whose the tasks are that it runs itself.
     :returns: its answer, or the :class:`~pvefw_api.calls.Job` that it wants to be run.
     :raises ApiError: there is no such endpoint, a parameter does not fit, or the work failed.
     """
@@ -32,7 +35,9 @@ def call(paths: Paths, method: str, path: str, given: Mapping[str, object]) -> A
     try:
         if endpoint.of_node:
             values["node"] = _this_node(paths, values["node"], method, path)
-        answer = _names(endpoint) if endpoint.run is None else endpoint.run(Call(paths, values))
+        answer = (
+            _names(endpoint) if endpoint.run is None else endpoint.run(Call(paths, values, user))
+        )
     except PvefwError as error:
         raise from_core(error) from error
     return endpoint.shaped(answer)

@@ -18,7 +18,7 @@ import click
 from pvefw.cli import tree
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
-from pvefw.cli.schemas import SCHEMAS
+from pvefw.cli.schemas import CHANGED, SCHEMAS
 from pvefw.core.errors import ConfigError
 from pvefw.core.model import Task
 from pvefw.instances.codec import decode_data
@@ -48,6 +48,8 @@ class Call:
 
     paths: Paths
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    user: str = "root@pam"
+    """Who calls: tasks are theirs."""
 
     def get(self, key: str, default: Any = None) -> Any:
         """One parameter."""
@@ -114,9 +116,20 @@ class Command:
             if key not in _DOORS_OWN and key not in self.fixed
         }
 
+    def words(self) -> dict[str, str]:
+        """How each of its parameters is typed: ``--key=`` before a value, ``--key`` alone or
+        ``--key/--no-key``; an argument has an empty word.
+        """
+        return {
+            key: "" if isinstance(one, click.Argument) else _word(one)
+            for key, one in self._params().items()
+            if key not in _DOORS_OWN
+        }
+
     def returns(self) -> Schema:
         """What it answers, as a JSON schema."""
-        return SCHEMAS.get(self.name, {"type": ["string", "null"]})
+        found = SCHEMAS.get(self.name, CHANGED)
+        return {"type": ["string", "null"]} if found is CHANGED else found
 
     def _command(self) -> click.Command:
         found: click.Command = PVEFW
@@ -218,6 +231,12 @@ def _key(param: click.Parameter) -> str:
 
 def _text(value: object) -> str:
     return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _word(param: click.Parameter) -> str:
+    if not getattr(param, "is_flag", False):
+        return f"--{_key(param)}="
+    return "/".join([f"--{_key(param)}", *param.secondary_opts])
 
 
 def _flag(param: click.Option, value: object) -> list[str]:

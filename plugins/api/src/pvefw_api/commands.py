@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from pvefw_api.schema import Properties, Schema
     from pvefw_api.table import Endpoint
 
-api = Group("api", help="Call the management API of this host, as Proxmox VE's pvesh does.")
+api = Group(
+    "api",
+    commands_of="api",
+    help="Call the management API of this host, as Proxmox VE's pvesh does.",
+)
 
 _OPTION = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
 _ANY = {"ignore_unknown_options": True}

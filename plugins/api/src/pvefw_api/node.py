@@ -20,7 +20,7 @@ def upload_certificate(call: Call) -> dict[str, Any]:
     from pvefw.tasks.task import run_task
 
     key = call.get("key")
-    with run_task(call.paths, "certset") as task:
+    with run_task(call.paths, "certset", user=call.user) as task:
         custom.set_pair(
             Certificate.own(Node.open(call.paths)),
             call.get("certificates").encode(),
@@ -39,7 +39,7 @@ def delete_certificate(call: Call) -> None:
     from pvefw.tasks.task import run_task
 
     job: Job = call.command("cert delete", restart=call.get("restart"))
-    with run_task(call.paths, job.type, job.id) as task:
+    with run_task(call.paths, job.type, job.id, user=call.user) as task:
         job.work(task)
 
 

@@ -6,20 +6,25 @@ from pvefw.store.kinds import KINDS, Kind
 from pvefw_api.calls import Command
 
 ROOT = "/nodes/{node}/pvefw"
+INSTANCES = f"{ROOT}/instances/"
 _DRY = {"dry-run": True}
 
 _LINES = (
     ("GET", "status", Command("status")),
     ("POST", "renewals", Command("renew")),
+    ("POST", "renewals/timer", Command("renew install-timer")),
     ("POST", "deployments", Command("cert deploy")),
     ("GET", "certificates", Command("cert list")),
     ("DELETE", "certificates/{name}", Command("cert remove")),
+    ("GET", "certificates/{name}/served", Command("cert check")),
+    ("DELETE", "certificates/{name}/pair", Command("cert delete")),
     ("POST", "certificates/{name}/acme", Command("acme cert order")),
     ("PUT", "certificates/{name}/acme", Command("acme cert renew")),
     ("DELETE", "certificates/{name}/acme", Command("acme cert revoke")),
     ("POST", "authority", Command("cert ca init")),
     ("POST", "node-certificate", Command("cert node refresh")),
     ("POST", "acme/accounts/{name}/rollover", Command("acme account rollover")),
+    ("GET", "acme/plugins/{id}", Command("acme plugin config")),
     ("POST", "acme/plugins/{id}/test", Command("acme plugin test")),
     ("POST", "dns/test", Command("dns test")),
     ("POST", "dns/cleanup", Command("dns cleanup")),
@@ -62,7 +67,7 @@ def endpoints() -> Iterator[tuple[str, str, Command]]:
 
 def _instances(kind: Kind) -> Iterator[tuple[str, str, Command]]:
     """The instances of a family, as Proxmox VE has those of ACME plugins."""
-    path = f"{ROOT}/instances/{kind.family}"
+    path = f"{INSTANCES}{kind.family}"
     yield "GET", path, Command(f"{kind.command} list")
     if not kind.named_like_plugin:
         yield "POST", path, Command(f"{kind.command} add")

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import unquote
 
 from pvefw_api import acme, cluster, node, own
-from pvefw_api.calls import Command, Handler, path_parameters
+from pvefw_api.calls import Call, Command, Handler, path_parameters
 from pvefw_api.errors import not_implemented
 from pvefw_api.schema import Properties, Schema, published, shaped
+from pvefw_api.schema import find as find_property
 
 METHODS = {"get": "GET", "create": "POST", "set": "PUT", "delete": "DELETE"}
 """What ``pvesh`` calls them, and HTTP."""
@@ -34,6 +35,7 @@ class Endpoint:
         more = self.run.parameters() if isinstance(self.run, Command) else {}
         named = path_parameters(self.path)
         said = self._published["parameters"] if self._published else {}
+        said = {key: {**_described(more.get(key)), **one} for key, one in said.items()}
         optional = {key: {**one, "optional": True} for key, one in more.items()} if said else more
         fixed = {key: {**said.get(key, named[key]), "optional": False} for key in named}
         return {**optional, **said, **_EXTRA.get((self.method, self.path), {}), **fixed}
@@ -44,17 +46,28 @@ class Endpoint:
         if self._published:
             found: Schema = self._published["returns"]
             return found
-        return self.run.returns() if isinstance(self.run, Command) else _NAMES
+        if isinstance(self.run, Command):
+            return self.run.returns()
+        return _NAMES if self.run is None else _ENDPOINTS
 
     @property
     def permission(self) -> Any:
         """Who may call it: ``all``, ``root``, or a path and privileges on it."""
         if self._published:
             return self._published["permission"]
+        if self.method != "GET" and self.path.startswith(own.INSTANCES):
+            return "root"  # settings may name programs
         return [
             own.ROOT.rpartition("/")[0],
             ["Sys.Audit" if self.method == "GET" else "Sys.Modify"],
         ]
+
+    def is_beyond(self, given: Mapping[str, object]) -> bool:
+        """Whether it is a published endpoint, and a parameter is not: who may give that is not said."""
+        if self._published is None:
+            return False
+        known = {**self._published["parameters"], **path_parameters(self.path)}
+        return any(find_property(known, key) is None for key in given)
 
     @property
     def child(self) -> str:
@@ -69,6 +82,17 @@ class Endpoint:
         """Whether the node in its path has to answer it; to be woken, a node need not be awake."""
         return self.path.startswith("/nodes/{node}/") and self.run is not node.wake
 
+    def as_dict(self) -> dict[str, Any]:
+        """What forms and scripts are made from: its parameters, and the command that does the same."""
+        command = self.run if isinstance(self.run, Command) else None
+        return {
+            "method": self.method,
+            "path": self.path,
+            "command": command.name if command else None,
+            "words": command.words() if command else {},
+            "parameters": dict(self.parameters),
+        }
+
     def shaped(self, answer: Any) -> Any:
         """The answer with the types that its schema names."""
         return shaped(self.returns, answer) if self._published else answer
@@ -80,6 +104,21 @@ _NAMES: Schema = {
         "type": "object",
         "properties": {"name": {"type": "string"}},
         "required": ["name"],
+        "additionalProperties": False,
+    },
+}
+_ENDPOINTS: Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {
+            "method": {"type": "string"},
+            "path": {"type": "string"},
+            "command": {"type": ["string", "null"]},
+            "words": {"type": "object", "additionalProperties": {"type": "string"}},
+            "parameters": {"type": "object", "additionalProperties": {"type": "object"}},
+        },
+        "required": ["method", "path", "command", "words", "parameters"],
         "additionalProperties": False,
     },
 }
@@ -147,12 +186,24 @@ _PUBLISHED: tuple[tuple[str, str, Handler | None], ...] = (
 )
 
 
+def _described(schema: Schema | None) -> Schema:
+    """What a command says of its option; the published schema has no texts."""
+    return {key: one for key, one in (schema or {}).items() if key == "description"}
+
+
+def _endpoints(_call: Call) -> list[dict[str, Any]]:
+    return [one.as_dict() for _, one in sorted(table().items())]
+
+
+_ITSELF = ("GET", f"{own.ROOT}/endpoints", _endpoints)
+
+
 @cache
 def table() -> Mapping[tuple[str, str], Endpoint]:
     """Every endpoint, by method and path; each folder has an index."""
     found = {
         (method, path): Endpoint(method, path, run)
-        for method, path, run in (*_PUBLISHED, *own.endpoints())
+        for method, path, run in (*_PUBLISHED, *own.endpoints(), _ITSELF)
     }
     for folder in sorted({one for _, path in found for one in _folders(path)}):
         found.setdefault(("GET", folder), Endpoint("GET", folder, None))

@@ -1,6 +1,6 @@
 """Single domains: what each of them is doing, and lists of them that one odd domain does not spoil."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -137,15 +137,15 @@ def definitions(connection: Any) -> tuple[list[tuple[Any, Definition]], list[Unr
     return found, unreadable
 
 
-def guests(connection: Any, first_vmid: int) -> Iterator[Guest]:
+def guests(connection: Any, first_vmid: int | None) -> Iterator[Guest]:
     """All guests, each with its VMID; those that are just arriving are not here yet.
 
-    :param first_vmid: the lowest for those that have none.
+    :param first_vmid: the lowest for those that have none; ``None`` to leave those out.
     :raises libvirt.libvirtError: the daemon cannot be asked.
     """
     kind: Kind = "container" if connection.getType() == "LXC" else "vm"
     readable, unreadable = definitions(connection)
-    for domain, definition, vmid in numbered(readable, first_vmid):
+    for domain, definition, vmid in _with_numbers(readable, first_vmid):
         try:
             if not is_arriving(domain):
                 yield _guest(kind, domain, definition, vmid)
@@ -155,6 +155,14 @@ def guests(connection: Any, first_vmid: int) -> Iterator[Guest]:
             if not is_gone(error):
                 unreadable.append(Unreadable(domain, " ".join(str(error).split())))
     yield from (_odd_guest(kind, one) for one in unreadable)
+
+
+def _with_numbers(
+    readable: Sequence[tuple[Any, Definition]], first_vmid: int | None
+) -> Iterable[tuple[Any, Definition, int]]:
+    if first_vmid is not None:
+        return numbered(readable, first_vmid)
+    return [(domain, one, one.vmid) for domain, one in readable if one.vmid is not None]
 
 
 def _guest(kind: Kind, domain: Any, definition: Definition, vmid: int) -> Guest:

@@ -256,6 +256,12 @@ class Libvirt:
         return MigrateTarget(target, free << 10)
 
     @hookimpl
+    def guest_elsewhere(self, node: str) -> Sequence[Guest]:
+        """The domains of another node that have a VMID; none is given one from here."""
+        with explained(), self._places.connected(node) as there:
+            return list(domains.guests(there, None))
+
+    @hookimpl
     def guest_migrate_check(
         self, guest: Guest, target: str, options: MigrateOptions
     ) -> Sequence[str]:

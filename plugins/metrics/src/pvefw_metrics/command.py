@@ -4,25 +4,47 @@ from pathlib import Path
 
 import click
 
-from pvefw.cli.framework import App, Command, pass_app
+from pvefw.cli.framework import App, Group, pass_app
+
+_path = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command(cls=Command)
+@click.group("metrics", cls=Group, invoke_without_command=True)
 @click.option(
     "--textfile",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=_path,
     help="Replace this file as a whole, instead of printing; its name ends with .prom.",
 )
-@pass_app
-def metrics(app: App, textfile: Path | None) -> None:
+@click.pass_context
+def metrics(ctx: click.Context, textfile: Path | None) -> None:
     """Show figures of this node in the text format of Prometheus."""
+    if ctx.invoked_subcommand:
+        return
+    from pvefw.cli import attention
     from pvefw.cli.streams import say
     from pvefw.host.clock import SystemClock
     from pvefw.store import files
     from pvefw_metrics import figures
 
+    app = ctx.ensure_object(App)
     text = figures.exposition(app.paths, SystemClock().now())
     if textfile is None:
         say(text.decode(), nl=False)
-    else:
-        files.replace(textfile.absolute(), text)
+        return
+    files.replace(textfile.absolute(), text)
+    # the timer runs this, so that somebody hears where nothing else runs by itself
+    attention.tell(app.paths, say)
+
+
+@metrics.command("install-timer")
+@click.option("--textfile", type=_path, help="The file (default: where Debian's exporter reads).")
+@click.option(
+    "--cron/--systemd", default=None, help="Which of the two (default: systemd if installed)."
+)
+@pass_app
+def install_timer(app: App, textfile: Path | None, cron: bool | None) -> None:
+    """Write the figures to a file every five minutes, for node_exporter."""
+    from pvefw.cli.streams import say
+    from pvefw_metrics import timer
+
+    timer.install(app.paths, textfile or timer.TEXTFILE, say, cron=cron)

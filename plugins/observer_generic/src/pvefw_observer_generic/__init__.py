@@ -1,1 +1,1 @@
-"""Observers for pvefw: files for services, programs, mail, webhooks, Healthchecks."""
+"""Observers for pvefw: programs, mail, webhooks, Healthchecks."""

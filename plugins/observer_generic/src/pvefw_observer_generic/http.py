@@ -34,7 +34,7 @@ def send(
             verify=str(ca_file) if ca_file else True,
         )
     except requests.ConnectionError as error:
-        raise Unavailable(f"no connection: {_reason(error)}") from error
+        raise Unavailable(cause_of(error)) from error
     except requests.Timeout as error:
         raise Unavailable(f"no answer within {_SECONDS:g} seconds") from error
     except (requests.RequestException, ValueError) as error:
@@ -48,10 +48,3 @@ def send(
     if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_ERROR:
         raise Unavailable(words)
     raise ProviderError(words)
-
-
-def _reason(error: Exception) -> str:
-    """The innermost reason, without the URL: it may be secret."""
-    while isinstance(error.__context__, Exception):
-        error = error.__context__
-    return str(error)

@@ -9,24 +9,24 @@ from email.utils import formatdate, make_msgid
 from pathlib import Path
 
 from pvefw.api import (
-    BootSyncedEvent,
-    CertificateEvent,
+    NOTICES,
     CredentialsRejected,
+    NoticeEvent,
     ProviderError,
-    RenewalFailedEvent,
-    ServedEvent,
     Unavailable,
     cause_of,
     hookimpl,
     run,
     setting,
 )
-from pvefw_observer_generic import messages
-from pvefw_observer_generic.messages import Message
 
 __all__ = ["Mail"]
 
 _SENDMAIL = "/usr/sbin/sendmail"
+_NO_SENDMAIL = (
+    "Install a mail program: apt-get install msmtp-mta\n"
+    "Or set `server` of it: pvefw observer set {instance} --data FILE"
+)
 _PORTS = {"none": 25, "starttls": 587, "tls": 465}
 _SECONDS = 60.0
 
@@ -56,7 +56,15 @@ class Mail:
         help="Certificates to trust instead of the system's.", default=None
     )
 
+    events: list[str] = setting(
+        help=f"What to write of: {', '.join(NOTICES)} (default: all but certificate).",
+        default=[one for one in NOTICES if one != "certificate"],
+    )
+
     def __post_init__(self) -> None:
+        for one in self.events:
+            if one not in NOTICES:
+                raise ValueError(f"'{one}' is not an event; there are {', '.join(NOTICES)}")
         wrong = next((one for one in self.to if "@" not in one), None)
         if wrong or not self.to:
             raise ValueError(f"'{wrong or ''}' is not a mail address")
@@ -64,36 +72,23 @@ class Mail:
             raise ValueError("a password is not sent without encryption; set security")
 
     @hookimpl
-    def on_renewal_failed(self, event: RenewalFailedEvent) -> None:
-        """Tell that a certificate is not being renewed."""
-        self._send(messages.renewal_failed(event))
+    def on_notice(self, event: NoticeEvent) -> None:
+        """Write, where it is one of the events to write of."""
+        if event.kind in self.events:
+            self.send(event)
 
-    @hookimpl
-    def on_renewal_recovered(self, event: CertificateEvent) -> None:
-        """Tell that all is well again."""
-        self._send(messages.recovered(event))
-
-    @hookimpl
-    def on_served(self, event: ServedEvent) -> None:
-        """Tell that another certificate is served than the one that is installed."""
-        self._send(messages.served(event))
-
-    @hookimpl
-    def on_boot_synced(self, event: BootSyncedEvent) -> None:
-        """Tell of ESPs that could not be refreshed."""
-        message = messages.synced(event)
-        if message is not None:
-            self._send(message)
-
-    def _send(self, told: Message) -> None:
+    def send(self, event: NoticeEvent) -> None:
+        """Write, whatever the event."""
         message = EmailMessage()
-        message["Subject"] = f"[pvefw] {' '.join(told.subject.split())}"
+        message["Subject"] = f"[pvefw] {' '.join(event.subject.split())}"
         message["From"] = self.sender or f"root@{socket.getfqdn()}"
         message["To"] = ", ".join(self.to)
         message["Date"] = formatdate()
         message["Message-ID"] = make_msgid(domain="pvefw.invalid")
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answers from vacation programs
-        message.set_content("\n".join(told.lines) + "\n")
+        message.set_content("\n".join(event.lines) + "\n")
+        if self.server is None and not Path(_SENDMAIL).exists():
+            raise ProviderError(f"{_SENDMAIL} is missing, and no server is set", hint=_NO_SENDMAIL)
         if self.server is None:
             run([_SENDMAIL, "-i", "-t"], input=message.as_string(), timeout=_SECONDS)
         else:

@@ -6,25 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from requests.structures import CaseInsensitiveDict
 
-from pvefw.api import (
-    BootSyncedEvent,
-    CertificateEvent,
-    RenewalFailedEvent,
-    ServedEvent,
-    hookimpl,
-    setting,
-)
-from pvefw_observer_generic import http, messages
-from pvefw_observer_generic.messages import Message
+from pvefw.api import NOTICES, NoticeEvent, hookimpl, setting
+from pvefw_observer_generic import http
 
-__all__ = ["EVENTS", "Webhook"]
+__all__ = ["Webhook"]
 
-EVENTS = ("certificate", "renewal-failed", "renewal-recovered", "served", "boot-synced")
-_WORDS = ("event", "node", "subject", "text", "secret", "json")
+_WORDS = ("event", "node", "severity", "subject", "text", "secret", "json")
 _JSON = "application/json"
 
 
@@ -32,8 +22,8 @@ _JSON = "application/json"
 class Webhook:
     """Sends a request for each event, with a body of one's own or the event as JSON.
 
-    In ``url``, ``headers`` and ``body``: $event, $node, $subject, $text, $json (the whole event) and
-    $secret. In a body that is JSON, they are escaped for a string; $json is not.
+    In ``url``, ``headers`` and ``body``: $event, $node, $severity, $subject, $text, $json
+    (the whole event) and $secret. In a body that is JSON, they are escaped for a string; $json is not.
     """
 
     url: str = setting(help="Where to send the request.")
@@ -46,7 +36,8 @@ class Webhook:
     body: str = setting(help="The body; without it, the event as JSON.", default="$json")
     secret: str | None = setting(help="What $secret is in the others.", default=None, secret=True)
     events: list[str] = setting(
-        help=f"Which events are sent, of {', '.join(EVENTS)}.", default=list(EVENTS[1:4])
+        help=f"What to send: {', '.join(NOTICES)} (default: all but certificate).",
+        default=[one for one in NOTICES if one != "certificate"],
     )
     ca_file: Path | None = setting(
         help="Certificates to trust instead of the system's.", default=None
@@ -56,8 +47,8 @@ class Webhook:
         if not self.url.startswith(("https://", "http://")):
             raise ValueError(f"url {self.url} does not begin with https://")
         for one in self.events:
-            if one not in EVENTS:
-                raise ValueError(f"'{one}' is not an event; there are {', '.join(EVENTS)}")
+            if one not in NOTICES:
+                raise ValueError(f"'{one}' is not an event; there are {', '.join(NOTICES)}")
         for one in self.headers:
             if not one.partition(":")[2].strip():
                 raise ValueError(f"the header '{one}' is not NAME: VALUE")
@@ -75,39 +66,23 @@ class Webhook:
                 raise ValueError("$secret is used, and no secret is set")
 
     @hookimpl
-    def on_certificate(self, event: CertificateEvent) -> None:
-        """Tell of a new certificate."""
-        self._send("certificate", event, messages.installed(event))
-
-    @hookimpl
-    def on_renewal_failed(self, event: RenewalFailedEvent) -> None:
-        """Tell of a failure."""
-        self._send("renewal-failed", event, messages.renewal_failed(event))
-
-    @hookimpl
-    def on_renewal_recovered(self, event: CertificateEvent) -> None:
-        """Tell that it is over."""
-        self._send("renewal-recovered", event, messages.recovered(event))
-
-    @hookimpl
-    def on_served(self, event: ServedEvent) -> None:
-        """Tell of another certificate that is served."""
-        self._send("served", event, messages.served(event))
-
-    @hookimpl
-    def on_boot_synced(self, event: BootSyncedEvent) -> None:
-        """Tell of ESPs that could not be refreshed."""
-        self._send("boot-synced", event, messages.synced(event))
-
-    def _send(self, name: str, event: Any, message: Message | None) -> None:
-        if name not in self.events or message is None:
+    def on_notice(self, event: NoticeEvent) -> None:
+        """Send it, where it is one of the events to send."""
+        if event.kind not in self.events:
             return
-        said = {"event": name, **dataclasses.asdict(event), "subject": message.subject}
+        said = {
+            "event": event.kind,
+            "node": event.node,
+            "severity": event.severity.value,
+            "subject": event.subject,
+            **event.facts,
+        }
         words = {
-            "event": name,
-            "node": str(event.node),
-            "subject": message.subject,
-            "text": "\n".join(message.lines),
+            "event": event.kind,
+            "node": event.node,
+            "severity": event.severity.value,
+            "subject": event.subject,
+            "text": "\n".join(event.lines),
             "secret": self.secret or "",
         }
         headers = CaseInsensitiveDict({"Content-Type": _JSON, **self._headers(words)})

@@ -19,8 +19,8 @@ from pvefw.core import binding, families
 from pvefw.core.errors import ConfigError
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.observer import ObserverConformance
-from pvefw_observer_generic import files
-from pvefw_observer_generic.files import Files
+from pvefw_observer_targets import placing
+from pvefw_observer_targets.files import Files
 
 DAY = datetime(2026, 11, 24, 8, tzinfo=UTC)
 
@@ -118,7 +118,7 @@ def test_a_unit_that_may_not_write_there_is_named(tmp_path, event, monkeypatch):
     def refused(path, *_arguments, **_options):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
-    monkeypatch.setattr(files, "replace_file", refused)
+    monkeypatch.setattr(placing, "replace_file", refused)
     with pytest.raises(ProviderError, match="Read-only") as error:
         Files(key=tmp_path / "key").on_certificate(event, FakeTask())
     assert f"ReadWritePaths={tmp_path}" in error.value.hint

@@ -1,0 +1,115 @@
+"""``pvefw api user`` and ``pvefw api token``: who may use the API over HTTPS, and for what."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.streams import say
+
+if TYPE_CHECKING:
+    from pvefw_api_server.users import Grants
+
+user = Group("user", help="Users of the API over HTTPS, and what each may do.")
+token = Group("token", help="API tokens: what programs log in with.")
+
+_name = click.argument("name", metavar="USER@REALM")
+_id = click.argument("id_", metavar="TOKEN")
+_grant = click.option(
+    "--grant",
+    multiple=True,
+    metavar="PATH=PRIVILEGE,…",
+    help="What it may do: /=Sys.Audit, /vms/100=VM.PowerMgmt (may be repeated).",
+)
+
+
+@user.command("list")
+@output_option
+@pass_app
+def list_(app: App) -> None:
+    """List users and their tokens. root@pam may do everything."""
+    from pvefw.cli.output import show_rows
+    from pvefw_api_server import users
+
+    rows = []
+    for one in users.load(app.paths).values():
+        own = "everything" if one.name == users.ROOT else _words(one.grants)
+        limits = {id_: found.grants for id_, found in one.tokens.items()}
+        words = {"": own, **{key: own if of is None else _words(of) for key, of in limits.items()}}
+        user_ = {"user": one.name, "enabled": one.enabled}
+        rows += [{**user_, "token": key, "grants": said} for key, said in words.items()]
+    show_rows(app, rows, ["user", "token", "enabled", "grants"])
+
+
+def _words(grants: "Grants") -> str:
+    return " ".join(f"{path}={','.join(found)}" for path, found in grants.items())
+
+
+@user.command("set")
+@_name
+@_grant
+@click.option("--enable/--disable", "enabled", default=None, help="Whether it may come in at all.")
+@pass_app
+def set_(app: App, name: str, grant: tuple[str, ...], enabled: bool | None) -> None:
+    """Add a user, or change one. NAME@pam has the password of this host, NAME@pve only tokens."""
+    from pvefw_api_server import users
+
+    grants = users.grants(grant)
+    with users.changing(app.paths) as found:
+        before = found.get(users.check_name(name), users.User(name))
+        found[name] = users.User(
+            name,
+            grants if grant else before.grants,
+            before.enabled if enabled is None else enabled,
+            before.tokens,
+        )
+
+
+@user.command()
+@_name
+@pass_app
+def remove(app: App, name: str) -> None:
+    """Remove a user with all of its tokens; its tickets end, too."""
+    from pvefw_api_server import users
+
+    with users.changing(app.paths) as found:
+        del found[users.named(found, name).name]
+
+
+@token.command()
+@_name
+@_id
+@_grant
+@click.option(
+    "--expires", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="When it ends (UTC)."
+)
+@pass_app
+def add(app: App, name: str, id_: str, grant: tuple[str, ...], expires: datetime | None) -> None:
+    """Give a user a token, and print it, once. Without --grant it may do all that its user may."""
+    from pvefw_api_server import users
+
+    limits = users.grants(grant) if grant else None
+    end = int(expires.replace(tzinfo=UTC).timestamp()) if expires else 0
+    with users.changing(app.paths) as found:
+        found[name], secret = users.new_token(users.named(found, name), id_, limits, end)
+    say(f"{name}!{id_}={secret}")
+
+
+@token.command("remove")
+@_name
+@_id
+@pass_app
+def remove_token(app: App, name: str, id_: str) -> None:
+    """Remove a token: it is refused from now on."""
+    from dataclasses import replace
+
+    from pvefw.core.errors import NotFound
+    from pvefw_api_server import users
+
+    with users.changing(app.paths) as found:
+        of = users.named(found, name)
+        if id_ not in of.tokens:
+            raise NotFound(f"{name} has no token {id_}", hint="See: pvefw api user list")
+        left = {key: one for key, one in of.tokens.items() if key != id_}
+        found[name] = replace(of, tokens=left)

@@ -1,0 +1,195 @@
+"""The unprivileged part: HTTP, the page's files, and calls that are handed on to the helper.
+
+It decides nothing. What it knows of a session is what each request brings.
+"""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, unquote
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from pvefw_api_server import wire
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from pvefw_api_server.swap import Swap
+
+API = "/api2/json"
+COOKIES = ("__Host-PVEAuthCookie", "PVEAuthCookie")
+"""Where a ticket may be. The first is the page's own: no other host can set it, and no script."""
+_WEB = Path(__file__).with_name("web")
+_TRANSPORT = ("transport.js", "login.css")
+"""Files of the page that are ours; all others are those that Cockpit serves, too."""
+_METHODS = ["GET", "POST", "PUT", "DELETE"]
+_LARGEST_BODY = 1 << 20
+_HEADERS = {
+    "content-security-policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+def application(helper: Path, page: Path, swap: "Swap") -> Starlette:
+    """The web application.
+
+    :param helper: the helper's socket.
+    :param page: the folder of the page.
+    :param swap: takes new certificates while the application runs.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        following = asyncio.create_task(swap.follow())
+        yield
+        following.cancel()
+
+    async def api(request: Request) -> Response:
+        return await _api(helper, request)
+
+    own = [Route(f"/{name}", _file(_WEB / name), methods=["GET"]) for name in _TRANSPORT]
+    routes = [
+        Route(f"{API}/{{path:path}}", api, methods=_METHODS),
+        *own,
+        Mount("/", StaticFiles(directory=page, html=True)),
+    ]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.add_middleware(_Guarded)
+    return app
+
+
+def _file(path: Path) -> Any:
+    async def answer(_request: Request) -> Response:
+        return FileResponse(path)
+
+    return answer
+
+
+class _Guarded:
+    """Headers that every answer has: what a browser may do with it."""
+
+    def __init__(self, app: "ASGIApp") -> None:
+        self._app = app
+
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
+        async def with_headers(message: "Message") -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, with_headers)
+
+
+async def _api(helper: Path, request: Request) -> Response:
+    """Hand a call on, and its answer back."""
+    try:
+        parameters = await _parameters(request)
+    except RecursionError:
+        return _refused(400, "the body is nested too deeply")
+    except ValueError as error:
+        return _refused(400, str(error))
+    path = request.scope["raw_path"].decode("ascii", "replace").partition(API)[2]
+    if (request.method, path) == ("DELETE", "/access/ticket"):  # the page's session ends
+        return _with_cookie(JSONResponse({"data": None}), "", 0)
+    said = {
+        "verb": wire.CALL,
+        "method": request.method,
+        "path": path,
+        "parameters": {key: one for key, one in parameters.items() if key != "http-only"},
+        "client": request.client.host if request.client else "",
+        "ticket": _ticket(request),
+        "csrf": request.headers.get("csrfpreventiontoken", ""),
+        "authorization": request.headers.get("authorization", ""),
+    }
+    try:
+        found = await ask(helper, said)
+    except (OSError, ValueError):
+        return _refused(503, "The helper does not answer: see systemctl status pvefw-api-helper")
+    return _answered(found, for_page=_is_page(request, parameters))
+
+
+async def ask(helper: Path, said: Mapping[str, Any]) -> Any:
+    """What the helper answers: ``status`` and ``body``.
+
+    :raises OSError: it is not there, or has ended.
+    :raises ValueError: it has ended half-way.
+    """
+    reader, writer = await asyncio.open_unix_connection(helper)
+    try:
+        writer.write(wire.encode(dict(said)))
+        await writer.drain()
+        return json.loads(await reader.read())
+    finally:
+        writer.close()
+
+
+def _is_page(request: Request, parameters: Mapping[str, str]) -> bool:
+    """Whether our own page logs in: others could send its form, but not the header beside it."""
+    return bool(parameters.get("http-only")) and "csrfpreventiontoken" in request.headers
+
+
+def _answered(found: Any, *, for_page: bool) -> Response:
+    """The response; a page keeps its ticket where no script can read it."""
+    response = JSONResponse(found["body"], found["status"])
+    data = found["body"]["data"]
+    if not for_page or not isinstance(data, dict) or "ticket" not in data:
+        return response
+    ticket = data.pop("ticket")
+    return _with_cookie(JSONResponse(found["body"], found["status"]), quote(ticket, safe=""), None)
+
+
+def _with_cookie(response: Response, value: str, age: int | None) -> Response:
+    response.set_cookie(
+        COOKIES[0], value, age, path="/", secure=True, httponly=True, samesite="strict"
+    )
+    return response
+
+
+def _ticket(request: Request) -> str:
+    """The ticket in the first cookie that can have one; some clients send it percent-encoded."""
+    found = (request.cookies[one] for one in COOKIES if one in request.cookies)
+    return unquote(next(found, ""))
+
+
+async def _parameters(request: Request) -> dict[str, str]:
+    """The parameters of a request: those of its query, and of a body that is a form or a JSON object.
+
+    :raises ValueError: they cannot be read, or one is given twice.
+    """
+    pairs = parse_qsl(request.scope["query_string"].decode("ascii", "replace"), True)
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_BODY:
+            raise ValueError("the request is too large")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if body and kind == "application/json":
+        pairs += _members(json.loads(body))
+    elif body:
+        pairs += parse_qsl(body.decode(), True, max_num_fields=1000)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a parameter is given twice")
+    return found
+
+
+def _members(said: Any) -> list[tuple[str, str]]:
+    if not isinstance(said, dict) or not all(isinstance(one, str | int) for one in said.values()):
+        raise ValueError("the body is no object of texts and numbers")
+    return [(key, str(int(one) if isinstance(one, bool) else one)) for key, one in said.items()]
+
+
+def _refused(status: int, message: str) -> Response:
+    body = {"data": None, "message": f"{message}\n", "errors": {"message": message}}
+    return JSONResponse(body, status)

@@ -1,0 +1,140 @@
+"""``/access/ticket``: who shows a password that PAM takes, or a ticket, gets a new ticket.
+
+Failures are counted for each address and each user, and whoever has failed too often is refused without
+being asked (:data:`_MOST`). A refusal takes as long as PAM wants, for unknown users as for others.
+"""
+
+import ipaddress
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pvefw.host.clock import SystemClock
+from pvefw.store import files, locks
+from pvefw.store.paths import Paths
+from pvefw_api.errors import BAD_PARAMETERS, ApiError, bad_parameters
+from pvefw_api_server import tickets, users
+
+UNAUTHORIZED, TOO_MANY = 401, 429
+SERVICE = "pvefw-api"
+"""Whose rules PAM takes; where there are none, those called ``other`` (pam.conf(5))."""
+_MOST = {"address": 10, "user": 30}
+"""Failures within :data:`_WINDOW`; a user has more, so that nobody locks others out from one address."""
+_WINDOW = 300
+_LONGEST = 1024
+_QUEUES = 64
+_PATIENCE = 60.0
+"""Seconds that a login waits for those before it."""
+_NETWORK = 64
+"""Bits of an IPv6 address that are one customer's."""
+
+
+def login(paths: Paths, given: Mapping[str, Any], client: str) -> dict[str, Any]:
+    """Answer ``POST /access/ticket``.
+
+    :param client: the address that the call came from.
+    :raises ApiError: 400 for parameters, 401 for a refusal, 429 where too many came before.
+    """
+    name, password = _who(given), str(given.get("password", ""))
+    if not password or len(password) > _LONGEST or "\0" in password:
+        raise bad_parameters({"password": "it is missing, or cannot be one"})
+    now = SystemClock().now().timestamp()
+    found, secret = users.load(paths), tickets.key(paths)
+    if tickets.holder(secret, password, now) != name:
+        with locks.local_lock(paths, _queue(name), timeout=_PATIENCE):
+            _check_failures(paths, name, client, now)
+            if not _pam(name, password) or users.by_password(found, name) is None:
+                _note_failure(paths, name, client, now)
+                raise refused()
+    who = users.by_password(found, name)
+    if who is None:
+        raise refused()
+    ticket, token = tickets.issue(secret, name, now)
+    rights = who.capabilities() if not who.is_root else {"/": dict.fromkeys(users.PRIVILEGES, 1)}
+    return {"username": name, "ticket": ticket, "CSRFPreventionToken": token, "cap": rights}
+
+
+def _queue(name: str) -> str:
+    """The lock under which PAM is asked about a user: one at a time, and names that come from outside
+    make no files.
+    """
+    return f"api-login-{zlib.crc32(name.encode()) % _QUEUES}"
+
+
+def refused() -> ApiError:
+    """The refusal; it does not say whether the user, the password or the ticket is wrong."""
+    return ApiError(UNAUTHORIZED, "authentication failure")
+
+
+def _who(given: Mapping[str, Any]) -> str:
+    name, realm = str(given.get("username", "")), str(given.get("realm", ""))
+    full = name if "@" in name else f"{name}@{realm or 'pam'}"
+    if not users.NAME.fullmatch(full):
+        raise ApiError(BAD_PARAMETERS, "Parameter verification failed.", {"username": "invalid"})
+    return full
+
+
+def _pam(name: str, password: str) -> bool:
+    """Whether PAM takes a password, and lets the account in; others than PAM's have none.
+
+    pamela leaves it to PAM's modules how long a refusal takes.
+    """
+    import pamela
+
+    if not name.endswith(users.PAM):
+        return False
+    account = name.removesuffix(users.PAM)
+    try:
+        pamela.authenticate(account, password, SERVICE)
+        pamela.check_account(account, SERVICE)
+    except pamela.PAMError:
+        return False
+    return True
+
+
+# --- failures --------------------------------------------------------------------------------------
+
+
+def _check_failures(paths: Paths, name: str, client: str, now: float) -> None:
+    with locks.local_lock(paths, "api-logins"):
+        kept = _failures(paths, now)
+    for kind, key in _keys(name, client):
+        if len(kept.get(f"{kind} {key}", [])) >= _MOST[kind]:
+            raise ApiError(
+                TOO_MANY, f"too many failed logins; try again in {_WINDOW // 60} minutes"
+            )
+
+
+def _note_failure(paths: Paths, name: str, client: str, now: float) -> None:
+    with locks.local_lock(paths, "api-logins"):
+        kept = _failures(paths, now)
+        for kind, key in _keys(name, client):
+            kept.setdefault(f"{kind} {key}", []).append(now)
+        files.replace(_place(paths), json.dumps(kept).encode(), private=True)
+
+
+def _failures(paths: Paths, now: float) -> dict[str, list[float]]:
+    """When logins failed lately; those of a clock that was put back count as well."""
+    kept = files.read_object(_place(paths))
+    return {
+        key: recent
+        for key, times in kept.items()
+        if isinstance(times, list) and (recent := [one for one in times if now - one < _WINDOW])
+    }
+
+
+def _place(paths: Paths) -> Path:
+    return paths.below("run/pvefw/api-logins.json")
+
+
+def _keys(name: str, client: str) -> Iterable[tuple[str, str]]:
+    yield "user", name
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        yield "address", "unknown"
+        return
+    bits = _NETWORK if address.version == 6 else 32  # noqa: PLR2004 - the protocol's number
+    yield "address", str(ipaddress.ip_network((address, bits), strict=False))

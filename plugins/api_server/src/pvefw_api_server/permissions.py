@@ -1,0 +1,124 @@
+"""Whether somebody may call an endpoint, and what of its answer is theirs to see.
+
+What the published schema says is checked as it stands there. For the endpoints that are everybody's, the
+schema leaves the decision to the function, in words; those words are here. What pvefw has beyond the
+schema and names programs or files of this host is root's: whoever may set that could become root.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pvefw import instances
+from pvefw.core import references
+from pvefw.core.errors import ConfigError, NotFound, PvefwError
+from pvefw.core.families import DNS
+from pvefw.instances import binding
+from pvefw.instances.codec import decode_data
+from pvefw.store.node import Node
+from pvefw.store.paths import Paths
+from pvefw.store.section_config import split
+from pvefw.tasks.upid import Upid
+from pvefw_api.errors import ApiError
+from pvefw_api.table import Endpoint
+from pvefw_api_server.users import Identity
+
+FORBIDDEN = 403
+_BULK = {
+    "startall": "VM.PowerMgmt",
+    "stopall": "VM.PowerMgmt",
+    "suspendall": "VM.PowerMgmt",
+    "resumeall": "VM.PowerMgmt",
+    "migrateall": "VM.Migrate",
+}
+"""What a bulk action needs on ``/``, or on ``/vms/ID`` of each guest that it names."""
+_SETTINGS = "/cluster/acme/plugins"
+
+
+def check(who: Identity, endpoint: Endpoint, given: Mapping[str, Any], paths: Paths) -> None:
+    """Refuse a call that somebody may not make.
+
+    :param given: its parameters, those in the path included, as they came.
+    :raises ApiError: 403, and what would be needed.
+    """
+    if who.is_root:
+        return
+    if endpoint.permission == "root" or endpoint.is_beyond(given):
+        raise _refused("user != root@pam")
+    if not isinstance(endpoint.permission, str):
+        template, privileges = endpoint.permission
+        path = template.replace("{node}", paths.node)
+        _need(who, path, privileges)
+    action = endpoint.path.rpartition("/")[2]
+    if endpoint.method == "POST" and action in _BULK:
+        _check_guests(who, _BULK[action], split(str(given.get("vms", ""))))
+    if "{upid}" in endpoint.path:
+        _check_task(who, endpoint, str(given["upid"]), paths)
+    if endpoint.path.startswith(_SETTINGS) and endpoint.method in ("POST", "PUT"):
+        _check_settings(given, paths)
+
+
+def _refused(words: str) -> ApiError:
+    return ApiError(FORBIDDEN, f"Permission check failed ({words})")
+
+
+def _need(who: Identity, path: str, privileges: Iterable[str]) -> None:
+    missing = [one for one in privileges if not who.may(path, one)]
+    if missing:
+        raise _refused(f"{path}, {', '.join(missing)}")
+
+
+def _check_guests(who: Identity, privilege: str, named: Iterable[str]) -> None:
+    paths = [f"/vms/{one}" for one in named] or ["/"]
+    for path in paths:
+        _need(who, path, [privilege])
+
+
+def _check_task(who: Identity, endpoint: Endpoint, upid: str, paths: Paths) -> None:
+    """One's own tasks can be seen and stopped; those of others need a privilege on the node."""
+    try:
+        user = Upid.parse(upid).user
+    except PvefwError:
+        return  # whoever reads it refuses it
+    if user != who.name:
+        needed = "Sys.Audit" if endpoint.method == "GET" else "Sys.Modify"
+        _need(who, f"/nodes/{paths.node}", [needed])
+
+
+def _check_settings(given: Mapping[str, Any], paths: Paths) -> None:
+    """Settings that lead to a program or a file of this host are root's.
+
+    What matters is what the instance has afterwards: the plugin may be changed without its settings.
+    """
+    node = Node.open(paths)
+    try:
+        before = instances.load(node, DNS.name, str(given.get("id", "")))
+        plugin, values = before.plugin, dict(before.settings)
+    except NotFound:
+        plugin, values = "", {}
+    try:
+        data = decode_data(str(given.get("data", "")))
+        infos = binding.declared(node, DNS.name, str(given.get("api", plugin)))
+    except (ConfigError, PvefwError):
+        return  # the call will be refused with its own words
+    files = {one.key for one in infos if one.type == "path"}
+    for name, value in {**values, **data}.items():
+        if name in files or (name in data and references.is_reference(value)):
+            raise _refused(f"{name} names a program or a file: user != root@pam")
+
+
+# --- answers ---------------------------------------------------------------------------------------
+
+
+def visible(who: Identity, endpoint: Endpoint, answer: Any, paths: Paths) -> Any:
+    """What somebody may see of a list that is everybody's: own tasks, and guests with ``VM.Audit``."""
+    if who.is_root or not isinstance(answer, list) or endpoint.permission != "all":
+        return answer
+    return [one for one in answer if _may_see(who, one, paths)]
+
+
+def _may_see(who: Identity, row: Any, paths: Paths) -> bool:
+    if not isinstance(row, dict):
+        return True
+    if "upid" in row:
+        return row.get("user") == who.name or who.may(f"/nodes/{paths.node}", "Sys.Audit")
+    return "vmid" not in row or who.may(f"/vms/{row['vmid']}", "VM.Audit")

@@ -1,0 +1,236 @@
+"""Who may use the API, and for what: one small file of the cluster, which only root can read.
+
+A user logs in with PAM (``NAME@pam``) or has API tokens only (``NAME@pve``). ``root@pam`` need not be in
+the file, and may do everything. Of a token's secret the file has a digest: it is random, so that a slow
+one would add nothing.
+"""
+
+import hashlib
+import json
+import re
+import secrets
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from pvefw.core.errors import ConfigError, NotFound, UsageError
+from pvefw.store import files, locks
+from pvefw.store.paths import Paths
+
+ROOT = "root@pam"
+PAM = "@pam"
+PRIVILEGES = (
+    "Sys.Audit",
+    "Sys.Modify",
+    "Sys.PowerMgmt",
+    "VM.Audit",
+    "VM.Migrate",
+    "VM.PowerMgmt",
+)
+"""Those that endpoints ask for; they have Proxmox VE's names."""
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}@(?:pam|pve)")
+TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
+_PLACE = re.compile(r"/(?:nodes(?:/[A-Za-z0-9-]+)?|vms(?:/[1-9][0-9]*)?)?")
+Grants = Mapping[str, tuple[str, ...]]
+"""Privileges by the path that they hold for, and for all that is below it."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """An API token of a user."""
+
+    digest: str = field(repr=False)
+    """SHA-256 of its secret."""
+    grants: Grants | None = None
+    """What it may do of what its user may; ``None`` for all of that."""
+    expires: int = 0
+    """Seconds since the epoch; 0 for never."""
+
+
+@dataclass(frozen=True)
+class User:
+    """A user with all that it has."""
+
+    name: str
+    grants: Grants = field(default_factory=dict)
+    enabled: bool = True
+    tokens: Mapping[str, Token] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who calls: a user, or one of its tokens."""
+
+    name: str
+    """``USER@REALM`` or ``USER@REALM!TOKEN``: so tasks name it."""
+    limits: tuple[Grants, ...] = ()
+    """It may do what is in all of these; everything where there is none: it is root."""
+
+    @property
+    def is_root(self) -> bool:
+        """Whether nothing is refused."""
+        return not self.limits
+
+    def may(self, path: str, privilege: str) -> bool:
+        """Whether it has a privilege on a path."""
+        return all(_granted(one, path, privilege) for one in self.limits)
+
+    def capabilities(self) -> dict[str, dict[str, int]]:
+        """Its privileges by the path that they hold for."""
+        paths = {path for one in self.limits for path in one} or {"/"}
+        held = {path: [one for one in PRIVILEGES if self.may(path, one)] for path in sorted(paths)}
+        return {path: dict.fromkeys(found, 1) for path, found in held.items() if found}
+
+
+def _granted(grants: Grants, path: str, privilege: str) -> bool:
+    return any(
+        privilege in privileges and (where == "/" or f"{path}/".startswith(f"{where}/"))
+        for where, privileges in grants.items()
+    )
+
+
+# --- the file -------------------------------------------------------------------------------------
+
+
+def load(paths: Paths) -> dict[str, User]:
+    """Every user by name, ``root@pam`` included.
+
+    :raises ConfigError: the file is damaged: nobody is let in by guessing.
+    :raises StoreError: it cannot be read.
+    """
+    data = files.read_if_exists(paths.api_users)
+    try:
+        said = files.parse_json(data or b"{}")
+        found = {name: _user(name, one) for name, one in said.items()}
+    except files.DAMAGED as error:
+        raise ConfigError(f"{paths.api_users}: it is damaged: {error}") from error
+    return {ROOT: User(ROOT), **found}
+
+
+def _user(name: str, said: Mapping[str, Any]) -> User:
+    tokens = {id_: _token(one) for id_, one in said["tokens"].items()}
+    return User(name, _grants(said["grants"]), bool(said["enabled"]), tokens)
+
+
+def _token(said: Mapping[str, Any]) -> Token:
+    grants = said["grants"]
+    own = None if grants is None else _grants(grants)
+    return Token(str(said["digest"]), own, int(said["expires"]))
+
+
+def _grants(said: Mapping[str, Iterable[str]]) -> Grants:
+    return {str(path): tuple(map(str, privileges)) for path, privileges in said.items()}
+
+
+@contextmanager
+def changing(paths: Paths) -> Iterator[dict[str, User]]:
+    """Change what is in the file: the block gets every user, and what it leaves is written."""
+    with locks.cluster_lock(paths, "pvefw-api"):
+        found = load(paths)
+        yield found
+        said = {name: _as_dict(one) for name, one in found.items() if one != User(ROOT)}
+        files.replace(paths.api_users, json.dumps(said, indent=1).encode(), private=True)
+
+
+def _as_dict(one: User) -> dict[str, Any]:
+    tokens = {id_: vars(token) for id_, token in one.tokens.items()}
+    return {"grants": one.grants, "enabled": one.enabled, "tokens": tokens}
+
+
+def named(found: Mapping[str, User], name: str) -> User:
+    """One of the users.
+
+    :raises NotFound: there is none of this name.
+    """
+    if name not in found:
+        raise NotFound(f"there is no API user {name}", hint=f"Add it: pvefw api user set {name}")
+    return found[name]
+
+
+# --- what is written there ------------------------------------------------------------------------
+
+
+def check_name(name: str) -> str:
+    """Refuse what is no user's name.
+
+    :raises UsageError: it is none.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is not the name of an API user",
+            hint="NAME@pam logs in with the password of this host; NAME@pve has tokens only.",
+        )
+    return name
+
+
+def grants(words: Iterable[str]) -> Grants:
+    """Read ``PATH=PRIVILEGE,…``.
+
+    :raises UsageError: a path or a privilege does not exist.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for word in words:
+        path, _, listed = word.partition("=")
+        wanted = tuple(one.strip() for one in listed.split(","))
+        wrong = [one for one in wanted if one not in PRIVILEGES]
+        if not _PLACE.fullmatch(path) or wrong:
+            raise UsageError(
+                f"'{word}' grants nothing: {', '.join(wrong) or path} does not exist",
+                hint="PATH=PRIVILEGE,… with /, /nodes/NAME, /vms or /vms/ID, and the privileges "
+                f"{', '.join(PRIVILEGES)}",
+            )
+        found[path] = (*found.get(path, ()), *wanted)
+    return found
+
+
+def new_token(of: User, id_: str, limits: Grants | None, expires: int) -> tuple[User, str]:
+    """Give a user a token.
+
+    :returns: the user with it, and its secret: a UUID, which is shown once and kept nowhere.
+    :raises UsageError: it is called as no token can be, or is there already.
+    """
+    if not TOKEN.fullmatch(id_):
+        raise UsageError(
+            f"'{id_}' is not the name of a token", hint="Letters, digits, '.', '_', '-'."
+        )
+    if id_ in of.tokens:
+        raise UsageError(
+            f"{of.name} has a token {id_} already",
+            hint=f"Remove it first: pvefw api token remove {of.name} {id_}",
+        )
+    secret = str(uuid.uuid4())
+    made = Token(digest(secret), limits, expires)
+    return User(of.name, of.grants, of.enabled, {**of.tokens, id_: made}), secret
+
+
+def digest(secret: str) -> str:
+    """What is kept of a token's secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+# --- who calls ------------------------------------------------------------------------------------
+
+
+def by_password(found: Mapping[str, User], name: str) -> Identity | None:
+    """The identity of a user who has shown its password or ticket; ``None`` where it may not come in."""
+    user = found.get(name)
+    if user is None or not user.enabled or not name.endswith(PAM):
+        return None
+    return Identity(name, () if name == ROOT else (user.grants,))
+
+
+def by_token(found: Mapping[str, User], words: str, now: float) -> Identity | None:
+    """The identity behind ``USER@REALM!ID=SECRET``; ``None`` where there is none."""
+    full, _, secret = words.partition("=")
+    name, _, id_ = full.partition("!")
+    user = found.get(name)
+    token = user.tokens.get(id_) if user is not None and user.enabled else None
+    known = token.digest if token is not None else digest("")
+    if not secrets.compare_digest(known, digest(secret)) or user is None or token is None:
+        return None
+    if token.expires and now >= token.expires:
+        return None
+    limits = () if name == ROOT else (user.grants,)
+    return Identity(full, limits if token.grants is None else (*limits, token.grants))

@@ -1,0 +1,43 @@
+"""What the front and the helper say to each other: JSON objects, one a line, on a Unix socket.
+
+A connection has one call. The helper takes the front for an enemy: see :mod:`pvefw_api_server.helper`.
+"""
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from pvefw.store import files
+
+SOCKET = Path("/run/pvefw-api/helper.sock")
+LARGEST = 2 << 20
+"""Bytes of a call: parameters with certificates are far below that."""
+CALL, PAIR = "call", "pair"
+FOUND, MISSING = b"+", b"-"
+"""What comes with each pair, and where there is none."""
+
+
+def encode(said: dict[str, Any]) -> bytes:
+    """A line."""
+    return json.dumps(said).encode() + b"\n"
+
+
+def receive(connection: socket.socket) -> dict[str, Any]:
+    """Read a line.
+
+    :raises ValueError: it is too long, or no object.
+    :raises OSError: the other side has left, or takes too long.
+    """
+    data = bytearray()
+    while not data.endswith(b"\n"):
+        piece = connection.recv(1 << 16)
+        if not piece:
+            raise ConnectionResetError("the other side has left")
+        data += piece
+        if len(data) > LARGEST:
+            raise ValueError("the call is too long")
+    said = files.parse_json(bytes(data))
+    if isinstance(said, dict):
+        return said
+    raise ValueError("the call is no object")

@@ -1,0 +1,203 @@
+"""The service as it runs: root's helper, and a front of another user, on a tree of its own."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import certificates
+import full_node
+import proxmoxer
+import pytest
+import requests
+from resources import uses
+from servers.processes import free_port, process
+from waiting import wait_until
+
+from pvefw.host.clock import SystemClock
+from pvefw.store.paths import Paths
+from pvefw_api_server import tickets, users
+
+PVEFW = Path(sys.executable).with_name("pvefw")
+AUDITOR = "monitor@pve"
+OPERATOR = "operator@pve"
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>Page</title>
+<script src="transport.js"></script><script src="page.js" defer></script></head>
+<body><header><h1>Page</h1></header><main id="page"></main></body></html>
+"""
+SCRIPT = """
+const show = text => { document.getElementById("page").textContent = text; };
+call("GET", "/nodes/localhost/config").then(
+    found => call("PUT", "/nodes/localhost/config", { description: "by hand" }).then(
+        () => show("changed"), error => show(error.message)),
+    error => show(error.message));
+"""
+
+
+def fill(root):
+    """A node that has one of everything that needs no server, and users of the API."""
+    paths = Paths(root, "pve1")
+    full_node.fill(paths)
+    paths.proxy_certificate.write_bytes(b"")
+    new_pair(paths)
+    with users.changing(paths) as found:
+        for name, grants in ((AUDITOR, ["/=Sys.Audit"]), (OPERATOR, ["/vms/100=VM.PowerMgmt"])):
+            found[name] = users.User(name, users.grants(grants))
+        found["reader@pam"] = users.User("reader@pam", users.grants(["/=Sys.Audit"]))
+        found["admin@pam"] = users.User("admin@pam", users.grants(["/=Sys.Audit,Sys.Modify"]))
+    return paths
+
+
+def new_pair(paths):
+    """Another certificate, put in place as pvefw does: the key first, each by a rename."""
+    pem, key = certificates.self_signed()
+    for path, data in ((paths.proxy_key, key), (paths.proxy_certificate, pem)):
+        staged = path.with_suffix(".new")
+        staged.write_bytes(data)
+        staged.rename(path)
+    return pem
+
+
+@dataclass
+class Service:
+    """What tests need of the service that runs."""
+
+    paths: Paths
+    port: int
+    place: Path
+    front: subprocess.Popen[bytes]
+    said: Path
+
+    @staticmethod
+    def as_front(words):
+        """A command line that runs as the front's user: one without rights, where we are root."""
+        if os.geteuid() != 0:
+            return list(words)
+        return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *words]
+
+    def url(self, path):
+        return f"https://127.0.0.1:{self.port}{path}"
+
+    def call(self, method, path, *, as_=None, csrf=True, **options):
+        """A request with the ticket of a user, or a token."""
+        headers = dict(options.pop("headers", {}))
+        if as_ and "!" in as_:
+            headers["Authorization"] = f"PVEAPIToken={as_}"
+        elif as_:
+            ticket, against = self.ticket(as_)
+            headers["Cookie"] = f"PVEAuthCookie={ticket}"
+            if csrf:
+                headers["CSRFPreventionToken"] = against
+        url = self.url(f"/api2/json{path}")
+        return requests.request(method, url, headers=headers, verify=False, timeout=60, **options)
+
+    def ticket(self, user, age=0):
+        now = SystemClock().now().timestamp()
+        return tickets.issue(tickets.key(self.paths), user, now - age)
+
+    def client(self, user="root@pam"):
+        """Proxmox VE's own client, logged in: a ticket is as good as a password."""
+        ticket, _ = self.ticket(user)
+        return self._client(user=user, password=ticket)
+
+    def client_of_token(self, words):
+        full, _, secret = words.partition("=")
+        user, _, id_ = full.partition("!")
+        return self._client(user=user, token_name=id_, token_value=secret)
+
+    def _client(self, **who):
+        return proxmoxer.ProxmoxAPI(
+            "127.0.0.1", port=self.port, backend="https", verify_ssl=False, timeout=60, **who
+        )
+
+
+@contextlib.contextmanager
+@uses("server")
+def running(root, *options):
+    """The service for the time of the block.
+
+    :param options: more for the front.
+    """
+    paths = fill(root / "root")
+    front_user = pwd.getpwuid(65534 if os.geteuid() == 0 else os.geteuid()).pw_name
+    place, port = root / "helper.sock", free_port()
+    env = {**os.environ, "PVEFW_ROOT": str(paths.root), "PVEFW_NODE": "pve1", "HOME": "/"}
+    helper = [PVEFW, "api", "helper", "--socket", place, "--user", front_user]
+    front = [PVEFW, "api", "serve", "--socket", place, "--listen", "127.0.0.1", *options]
+    front += ["--port", str(port)]
+    said = root / "helper.log"
+    with process(list(map(str, helper)), said, env) as helping:
+        listens(str(place), helping, said)
+        log = root / "front.log"
+        with process(Service.as_front(list(map(str, front))), log, env) as serving:
+            listens(("127.0.0.1", port), serving, log)
+            yield Service(paths, port, place, serving, said)
+
+
+def listens(address, started, said):
+    """Return when a server accepts connections, however slow the machine is."""
+    family = socket.AF_INET if isinstance(address, tuple) else socket.AF_UNIX
+
+    def accepts():
+        assert started.poll() is None, said.read_text()
+        with socket.socket(family) as one:
+            return one.connect_ex(address) == 0
+
+    wait_until(accepts, f"{address} accepts connections", 120)
+
+
+@contextlib.contextmanager
+def open_folder():
+    """A folder that everybody can enter, as /run is."""
+    root = Path(tempfile.mkdtemp(prefix="pvefw-api-"))
+    root.chmod(0o755)
+    try:
+        yield root
+    finally:
+        shutil.rmtree(root)
+
+
+@pytest.fixture(scope="module")
+def service():
+    """A service for all tests of a module."""
+    with open_folder() as root, running(root) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def service_of_a_page():
+    """A service with a page of one script, which shows the version or why it cannot."""
+    with open_folder() as root:
+        page = root / "page"
+        page.mkdir()
+        (page / "index.html").write_text(PAGE)
+        (page / "page.js").write_text(SCRIPT)
+        with running(root, "--page", page) as found:
+            yield found
+
+
+@pytest.fixture
+def token(service):
+    """Makes tokens: ``USER@REALM!ID=UUID``."""
+
+    def make(name, id_=None, limits=None, expires=0):
+        id_ = id_ or f"t{os.urandom(4).hex()}"
+        with users.changing(service.paths) as found:
+            found[name], secret = users.new_token(found[name], id_, limits, expires)
+        return f"{name}!{id_}={secret}"
+
+    return make
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A node in a tree of its own."""
+    (tmp_path / "root").mkdir()
+    return Paths(tmp_path / "root", "pve1")

@@ -1,0 +1,350 @@
+"""What the service refuses, whoever asks, and what a front in foreign hands could do."""
+
+import socket
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from full_node import UPID
+from privileges import only_root
+
+from pvefw_api import table
+from pvefw_api_server import users, wire
+
+pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+AUDITOR, OPERATOR = "monitor@pve", "operator@pve"
+CHANGE = ("PUT", "/nodes/pve1/config")
+
+
+def words(answer):
+    found = answer.json()
+    assert found["data"] is None
+    assert found["errors"], "clients read nothing else"
+    return found["message"]
+
+
+def config(service):
+    return service.paths.node_config().read_bytes()
+
+
+# --- who calls ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/version", "/nodes/pve1/tasks", "/nowhere", "/access/ticket"])
+def test_without_a_ticket_nothing_is_answered(service, path):
+    assert service.call("GET", path).status_code == 401
+
+
+def test_a_ticket_ends(service):
+    for age, status in ((7000, 200), (7300, 401), (-7000, 401)):
+        ticket, _ = service.ticket("root@pam", age=age)
+        answer = service.call("GET", "/version", headers={"Cookie": f"PVEAuthCookie={ticket}"})
+        assert answer.status_code == status, age
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda ticket: ticket.replace("admin@pam", "root@pam"),
+        lambda ticket: ticket[:-4] + "AAA=",
+        lambda ticket: ticket.rpartition("::")[0] + "::",
+        lambda ticket: ticket.replace("PVE:", "PVE:root@pam:"),
+        lambda _: "x" * 5000,
+        lambda _: "",
+    ],
+)
+def test_a_ticket_cannot_be_made(service, change):
+    ticket, _ = service.ticket("admin@pam")
+    cookie = {"Cookie": f"PVEAuthCookie={change(ticket)}"}
+    assert service.call("GET", "/version", headers=cookie).status_code == 401
+
+
+def test_tokens_are_refused_when_they_have_ended_or_are_wrong(service, token):
+    good = token("admin@pam")
+    assert service.call("GET", "/version", as_=good).status_code == 200
+    wrong = [good[:-1] + ("0" if good[-1] != "0" else "1"), good.replace("admin", "root"), "a!b=c",
+             token("admin@pam", expires=1), good.partition("=")[0] + "="]  # fmt: skip
+    assert {service.call("GET", "/version", as_=one).status_code for one in wrong} == {401}
+
+
+def test_a_user_that_is_removed_or_disabled_is_out_at_once(service, token):
+    words_ = token(AUDITOR)
+    with users.changing(service.paths) as found:
+        before = found[AUDITOR]
+        found[AUDITOR] = users.User(AUDITOR, before.grants, False, before.tokens)
+    assert service.call("GET", "/version", as_=words_).status_code == 401
+    with users.changing(service.paths) as found:
+        found[AUDITOR] = before
+    assert service.call("GET", "/version", as_=words_).status_code == 200
+    assert service.call("GET", "/version", as_="stranger@pam").status_code == 401
+
+
+def test_another_page_cannot_use_our_cookie(service):
+    """Without the token, with one of another user, or with an old one, nothing is changed."""
+    before, change = config(service), {"description": "from elsewhere"}
+    ticket, _ = service.ticket("root@pam")
+    _, of_other = service.ticket("admin@pam")
+    _, old = service.ticket("root@pam", age=8000)
+    for against in ("", of_other, old, "65A1B2C3:AAAA"):
+        headers = {"Cookie": f"PVEAuthCookie={ticket}", "CSRFPreventionToken": against}
+        answer = service.call(*CHANGE, headers=headers, data=change)
+        assert answer.status_code == 401
+        assert "csrf" in words(answer)
+    assert config(service) == before
+    assert service.call(*CHANGE, as_="root@pam", data=change).status_code == 200
+
+
+def test_the_pages_cookie_wins_over_one_that_was_planted(service):
+    """No other host of the domain can set the cookie of the page; scripts cannot read it."""
+    ticket, _ = service.ticket("root@pam")
+    given = {"username": "root@pam", "password": ticket, "http-only": "1"}
+    elsewhere = service.call("POST", "/access/ticket", data=given)
+    assert "set-cookie" not in elsewhere.headers, "another page's form would log us in as somebody"
+    ours = {"CSRFPreventionToken": ""}
+    answer = service.call("POST", "/access/ticket", data=given, headers=ours)
+    assert "ticket" not in answer.json()["data"]
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-PVEAuthCookie=PVE%3Aroot%40pam%3A")
+    assert {"HttpOnly", "Secure", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
+    planted, _ = service.ticket("admin@pam")
+    both = f"PVEAuthCookie={planted}; {cookie.partition(';')[0]}"
+    denied = service.call("GET", "/cluster/acme/account/default", headers={"Cookie": both})
+    assert denied.status_code == 200  # root's
+
+
+# --- what each may ----------------------------------------------------------------------------------
+
+
+def concrete(path):
+    for key, value in {"node": "pve1", "upid": UPID}.items():
+        path = path.replace(f"{{{key}}}", value)
+    return path.replace("{", "").replace("}", "")
+
+
+CHANGES = sorted(one for one in table.table() if one[0] != "GET")
+
+
+def tree(service):
+    """All files but those that say who was refused and which tasks ran."""
+    return {
+        path: path.read_bytes()
+        for path in service.paths.root.rglob("*")
+        if path.is_file() and "lock" not in str(path)
+    }
+
+
+def test_who_may_only_look_changes_nothing(service, token):
+    auditor = token(AUDITOR)
+    before = tree(service)
+    for method, path in CHANGES:
+        answer = service.call(method, concrete(path), as_=auditor)
+        assert answer.status_code == 403, (method, path)
+        assert "Permission check failed" in words(answer)
+    assert tree(service) == before
+
+
+def test_who_may_nothing_sees_nothing_of_others(service, token):
+    """What is everybody's is shown, but neither others' tasks nor guests."""
+    alone = token(OPERATOR)
+    assert service.call("GET", "/nodes/pve1/tasks", as_=alone).json()["data"] == []
+    assert service.call("GET", f"/nodes/pve1/tasks/{UPID}/log", as_=alone).status_code == 403
+    assert service.call("GET", "/nodes/pve1/config", as_=alone).status_code == 403
+    assert service.call("GET", "/nodes/pve1/pvefw/status", as_=alone).status_code == 403
+    auditor = token(AUDITOR)
+    assert service.call("GET", f"/nodes/pve1/tasks/{UPID}/log", as_=auditor).status_code == 200
+
+
+def test_power_is_had_for_single_guests(service, token):
+    operator = token(OPERATOR)
+    start = ("POST", "/nodes/pve1/startall")
+    for vms in ("", "101", "100,101"):
+        assert service.call(*start, as_=operator, data={"vms": vms}).status_code == 403, vms
+    answer = service.call(*start, as_=operator, data={"vms": "100"})
+    assert answer.json()["data"].startswith("UPID:pve1:")
+    moved = service.call(
+        "POST", "/nodes/pve1/migrateall", as_=operator, data={"vms": "100", "target": "b"}
+    )
+    assert moved.status_code == 403
+
+
+def test_a_token_may_no_more_than_its_user(service, token):
+    wide = token(AUDITOR, limits={"/": ("Sys.Audit", "Sys.Modify")})
+    narrow = token("admin@pam", limits={"/nodes": ("Sys.Audit",)})
+    assert service.call(*CHANGE, as_=wide, data={"description": "x"}).status_code == 403
+    assert service.call(*CHANGE, as_=narrow, data={"description": "x"}).status_code == 403
+    assert service.call("GET", "/nodes/pve1/status", as_=narrow).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "given"),
+    [
+        ("PUT", "/nodes/pve1/config", {"reload-command": "touch /tmp/x"}),
+        ("GET", "/cluster/acme/tos", {"ca-file": "/etc/shadow"}),
+        ("POST", "/nodes/pve1/pvefw/instances/observer", {"id": "x", "api": "exec"}),
+        ("PUT", "/nodes/pve1/pvefw/instances/observer/tell", {"data": "cHJvZ3JhbT0vYmluL3No"}),
+        ("POST", "/cluster/acme/account", {"contact": "a@b.example"}),
+        ("POST", "/cluster/acme/plugins",
+         {"id": "x", "type": "dns", "api": "exec", "data": "cHJvZ3JhbT0vYmluL3No"}),
+        ("POST", "/cluster/acme/plugins",
+         {"id": "x", "type": "dns", "api": "ovh", "data": "T1ZIX0FLPWNtZDovYmluL2lk"}),
+        ("POST", "/cluster/acme/plugins",
+         {"id": "x", "type": "dns", "api": "ovh", "data": "T1ZIX0FLPWZpbGU6L2V0Yy9zaGFkb3c="}),
+    ],
+)  # fmt: skip
+def test_what_leads_to_programs_and_files_is_roots(service, token, method, path, given):
+    """Whoever may change settings, and is not root, must not become root by that."""
+    where = {"params": given} if method == "GET" else {"data": given}
+    answer = service.call(method, path, as_=token("admin@pam"), **where)
+    assert answer.status_code == 403
+    assert "root@pam" in words(answer)
+
+
+# --- paths, headers, bodies --------------------------------------------------------------------------
+
+
+def raw(service, request):
+    """Bytes as no library would send them, and all that comes back."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", service.port), timeout=60) as plain,
+        context.wrap_socket(plain) as tls,
+    ):
+        tls.sendall(request)
+        return b"".join(iter(lambda: tls.recv(65536), b""))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../../etc/passwd",
+        "/%2e%2e/%2e%2e/etc/passwd",
+        "/..%2f..%2fetc/passwd",
+        "//etc/passwd",
+        "/static/..\\..\\etc\\passwd",
+        "/index.html%00.js",
+        "/api2/json/../../etc/passwd",
+    ],
+)
+def test_no_path_leads_out_of_the_page(service, path):
+    end = b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    answer = raw(service, b"GET " + path.encode() + end)
+    assert b"root:" not in answer
+    assert answer.split()[1] in (b"400", b"401", b"404"), answer[:200]
+
+
+def test_a_path_of_the_api_stays_a_name(service):
+    for path in ("/cluster/acme/account/..%2f..%2fpvefw-api.key", "/cluster/acme/account/%2e%2e"):
+        answer = service.call("GET", path, as_="root@pam")
+        assert answer.status_code == 400
+        assert "name" in answer.json()["errors"]
+    log = service.call("GET", "/nodes/pve1/tasks/..%2f..%2fetc/log", as_="root@pam")
+    assert log.status_code == 400
+
+
+@pytest.mark.parametrize("split", ["%0d%0aSet-Cookie:%20x=1", "%0aX-Evil:%201"])
+def test_nothing_from_a_request_becomes_a_header(service, split):
+    end = b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    for path in (f"/api2/json/{split}", f"/{split}", f"/api2/json/version?a={split}"):
+        head = raw(service, b"GET " + path.encode() + end).partition(b"\r\n\r\n")[0].lower()
+        assert b"evil" not in head
+        assert b"x=1" not in head
+    name = {"username": "root@pam\r\nX-Evil: 1", "password": "x", "http-only": 1}
+    assert service.call("POST", "/access/ticket", data=name).status_code == 400
+
+
+def test_every_answer_says_what_a_browser_may_do_with_it(service):
+    for path in ("/", "/transport.js", "/nowhere", "/api2/json/version"):
+        head = raw(service, f"GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        head = head.partition(b"\r\n\r\n")[0].lower()
+        assert b"content-security-policy: default-src 'self'" in head
+        assert b"x-content-type-options: nosniff" in head
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"data": "a=1&a=2"},
+        {"data": b"{", "headers": {"Content-Type": "application/json"}},
+        {"data": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
+        {"json": {"a": {"b": 1}}},
+        {"data": b"\xff\xfe=1"},
+        {"data": b"a=" + b"x" * (1 << 20)},
+        {"params": {"node": "pve1"}},
+    ],
+)
+def test_a_body_that_cannot_be_read_is_refused(service, options):
+    answer = service.call(*CHANGE, as_="root@pam", **options)
+    assert answer.status_code == 400
+    assert words(answer)
+
+
+# --- the front in foreign hands ---------------------------------------------------------------------
+
+ASK = """
+import json, socket, sys
+with socket.socket(socket.AF_UNIX) as connection:
+    connection.connect(sys.argv[1])
+    connection.sendall(sys.argv[2].encode() + b"\\n")
+    print(connection.makefile().read())
+"""
+
+
+def as_front(service, said):
+    """What the helper says to the front's user, whatever that sends."""
+    command = [sys.executable, "-c", ASK, str(service.place), said]
+    return subprocess.run(
+        service.as_front(command), capture_output=True, text=True, check=False, cwd="/"
+    )
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '{"method": "PUT", "path": "/nodes/pve1/config", "parameters": {"description": "x"}}',
+        '{"verb": "call", "method": "GET", "path": "/version", "user": "root@pam"}',
+        '{"verb": "call", "method": "GET", "path": "/version", "ticket": ["x"], "csrf": {}}',
+        '{"verb": "exec", "method": "GET", "path": "/version"}',
+        '{"method": 1, "path": null, "parameters": 7}',
+        "{}",
+        "[]",
+        "[[[[",
+    ],
+)
+def test_the_front_alone_may_nothing(service, said):
+    """The helper looks at every ticket itself, and knows no other call than those of clients."""
+    before = config(service)
+    done = as_front(service, said)
+    assert done.returncode == 0, done.stderr
+    assert '"status": 401' in done.stdout or '"status": 400' in done.stdout
+    assert config(service) == before
+
+
+@only_root("is two users")
+def test_nobody_else_may_connect_and_the_front_has_no_rights(service):
+    other = ["setpriv", "--reuid=65533", "--regid=65533", "--clear-groups", "--"]
+    said = '{"method": "GET", "path": "/version"}'
+    command = [*other, sys.executable, "-c", ASK, str(service.place), said]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    assert done.stdout.strip() == ""
+    status = (service.paths.root.parent / "front.log").read_text()
+    assert "root" not in status
+    lines = Path(f"/proc/{service.front.pid}/status").read_text().splitlines()
+    front = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    assert front["Uid"].split() == ["65534"] * 4
+    assert int(front["CapEff"], 16) == 0
+
+
+def test_the_journal_has_who_did_what_and_no_value(service):
+    given = {"description": "a very private note"}
+    service.call(*CHANGE, as_="root@pam", data=given)
+    said = service.said.read_text()
+    assert "root@pam 127.0.0.1 PUT /nodes/pve1/config [description] OK" in said
+    assert "private note" not in said
+    assert "Traceback" not in said
+
+
+def test_the_largest_call_is_bounded():
+    assert wire.LARGEST < 1 << 22

@@ -1,0 +1,123 @@
+"""The certificate changes while clients connect: no handshake fails, and soon all see the new one."""
+
+import os
+import socket
+import ssl
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import certificates
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from waiting import wait_until
+
+from pvefw.core.errors import CertificateError
+from pvefw_api_server import swap, wire
+
+SWAPS, THREADS = 15, 3
+
+
+def shown(service):
+    """One handshake, and the certificate that was shown in it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with (
+        socket.create_connection(("127.0.0.1", service.port), timeout=60) as plain,
+        context.wrap_socket(plain, server_hostname="pve1.example") as tls,
+    ):
+        return tls.getpeercert(binary_form=True)
+
+
+def replaced(service):
+    """Another pair, put in place as pvefw does, by renames: for a moment the two do not fit."""
+    pem, key = certificates.self_signed()
+    for path, data in ((service.paths.proxy_key, key), (service.paths.proxy_certificate, pem)):
+        staged = path.with_suffix(".new")
+        staged.write_bytes(data)
+        staged.rename(path)
+    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+
+
+class Hammer:
+    """Handshakes, one after the other, until it is told to stop."""
+
+    def __init__(self, service):
+        self.count, self.seen, self.failures = 0, set(), []
+        self.done = threading.Event()
+        self._service = service
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self):
+        while not self.done.is_set():
+            try:
+                self.seen.add(shown(self._service))
+                self.count += 1
+            except OSError as error:
+                self.failures.append(str(error))
+
+
+def test_no_handshake_fails_while_the_pair_is_swapped(service):
+    hammers = [Hammer(service) for _ in range(THREADS)]
+    made = set()
+    try:
+        for _ in range(SWAPS):
+            new = replaced(service)
+            made.add(new)
+            wait_until(lambda new=new: any(new in one.seen for one in hammers), "it is served", 60)
+    finally:
+        for one in hammers:
+            one.done.set()
+            one.thread.join()
+    assert [one.failures for one in hammers] == [[]] * THREADS
+    assert sum(one.count for one in hammers) >= SWAPS
+    assert made <= set.union(*(one.seen for one in hammers))
+
+
+@pytest.fixture
+def handing_over(tmp_path):
+    """A helper's end: what it sends is in the test's hands."""
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "helper"))
+        listening.listen()
+        yield listening
+
+
+def send(connection, *parts):
+    descriptor = os.memfd_create("pair")
+    os.write(descriptor, b"\n".join(parts))
+    socket.send_fds(connection, [wire.FOUND], [descriptor])
+    os.close(descriptor)
+
+
+def test_a_pair_that_does_not_fit_together_is_not_served(handing_over, tmp_path):
+    """Half an installation changes nothing; when the other half is there, it is served."""
+    good, other = certificates.self_signed(), certificates.self_signed()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(swap.Swap, tmp_path / "helper")
+        connection, _ = handing_over.accept()
+        with connection:
+            send(connection, *good)
+            serving = waiting.result(60)
+            first = serving._newest
+            send(connection, other[0], good[1])
+            serving._take()
+            assert serving._newest is first
+            send(connection, *other)
+            serving._take()
+            assert serving._newest is not first
+        with pytest.raises(ConnectionResetError):
+            serving._take()
+        serving._connection.close()
+
+
+def test_a_front_without_a_certificate_says_how_to_get_one(handing_over, tmp_path):
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(swap.Swap, tmp_path / "helper")
+        connection, _ = handing_over.accept()
+        with connection:
+            connection.sendall(wire.MISSING)
+            with pytest.raises(CertificateError, match="no certificate") as missing:
+                waiting.result(60)
+    assert "node refresh" in missing.value.hint

@@ -1,0 +1,94 @@
+"""Whether a matcher of Proxmox VE's notifications matches: severities, fields, and times of the week."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from pvefw.api import ProviderError, Severity
+
+__all__ = ["matches"]
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TIMES = re.compile(r"(\d{1,2})(?::(\d{2}))?-(\d{1,2})(?::(\d{2}))?")
+_FIELD = re.compile(r"(?:(exact|regex):)?([^=]+)=(.*)")
+
+
+class Rules(Protocol):
+    """A section of the configuration."""
+
+    id: str
+
+    def all(self, key: str) -> list[str]:
+        """The values of a key."""
+
+    def get(self, key: str, default: str = "") -> str:
+        """The last value of a key."""
+
+    def is_on(self, key: str) -> bool:
+        """Whether a switch is on."""
+
+
+def matches(matcher: Rules, fields: Mapping[str, str], severity: Severity, now: datetime) -> bool:
+    """Whether all rules of a matcher hold, or any where its mode says so; without rules, always.
+
+    :param now: in the time of the host.
+    :raises ProviderError: a rule of it cannot be read.
+    """
+    rules = list(_each(matcher, fields, severity, now))
+    together = any if matcher.get("mode", "all") == "any" else all
+    found = together(rules) if rules else True
+    return found != matcher.is_on("invert-match")
+
+
+def _each(
+    matcher: Rules, fields: Mapping[str, str], severity: Severity, now: datetime
+) -> Iterator[bool]:
+    for one in matcher.all("match-severity"):
+        yield severity.value in re.split(r"[,\s]+", one)
+    for one in matcher.all("match-field"):
+        yield _field(matcher.id, one, fields)
+    for one in matcher.all("match-calendar"):
+        yield _calendar(matcher.id, one, now)
+
+
+def _field(id_: str, rule: str, fields: Mapping[str, str]) -> bool:
+    found = _FIELD.fullmatch(rule)
+    if found is None:
+        raise ProviderError(f"matcher {id_}: match-field {rule} is not KIND:FIELD=VALUE")
+    value = fields.get(found[2])
+    if value is None:
+        return False
+    if found[1] != "regex":
+        return value in [one.strip() for one in found[3].split(",")]
+    try:
+        return re.search(found[3], value) is not None
+    except re.error as error:
+        raise ProviderError(f"matcher {id_}: match-field {rule}: {error}") from error
+
+
+def _calendar(id_: str, rule: str, now: datetime) -> bool:
+    """A time of the week: ``mon..fri 9-17:30``, ``sat,sun 8-12`` or ``8-17``."""
+    *days, times = rule.lower().split()
+    found = _TIMES.fullmatch(times)
+    allowed = {day for one in ",".join(days).split(",") if one for day in _days(one)}
+    if found is None or not allowed <= set(_DAYS) or "" in allowed:
+        raise ProviderError(f"matcher {id_}: match-calendar {rule} is not DAYS TIME-TIME")
+    begin = int(found[1]) * 60 + int(found[2] or 0)
+    end = int(found[3]) * 60 + int(found[4] or 0)
+    today = not days or _DAYS[now.weekday()] in allowed
+    return today and begin <= now.hour * 60 + now.minute <= end
+
+
+def _days(text: str) -> Iterator[str]:
+    first, _, last = text.partition("..")
+    begin, end = first[:3], (last or first)[:3]
+    if begin not in _DAYS or end not in _DAYS:
+        yield ""
+        return
+    number = _DAYS.index(begin)
+    while True:
+        yield _DAYS[number]
+        if _DAYS[number] == end:
+            return
+        number = (number + 1) % len(_DAYS)

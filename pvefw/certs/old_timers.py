@@ -1,0 +1,58 @@
+"""What runs another ACME client by itself: it has to be switched off, or both renew one certificate."""
+
+import re
+from collections.abc import Iterator
+
+from pvefw.store import files, units
+from pvefw.store.paths import Paths
+
+_TABLES = ("etc/crontab", "etc/cron.d/*", "etc/cron.daily/*", "var/spool/cron/crontabs/*")
+_UNITS = (units.DIRECTORY, *units.SHIPPED)
+_PROGRAMS = {
+    "certbot": re.compile(rb"(?:^|[/\s])certbot(?=\s|$)"),
+    "acme.sh": re.compile(rb"acme\.sh\"?(?=\s|$)"),
+    "lego": re.compile(rb"(?:^|[/\s])lego(?=\s|$)"),
+}
+_GUARDED = b"/run/systemd/system"
+"""Debian's line for cron does nothing where systemd runs."""
+
+
+def lines(paths: Paths, client: str) -> list[str]:
+    """What runs it, and how it is switched off, a sentence each; one where nothing was found."""
+    found = [*_timers(paths, client), *_cron(paths, client)]
+    return found or [f"Nothing was found that runs {client} by itself; look for yourself"]
+
+
+def _timers(paths: Paths, client: str) -> Iterator[str]:
+    for place in _UNITS:
+        for timer in sorted(paths.root.glob(f"{place}/*.timer")):
+            service = files.read_if_exists(timer.with_suffix(".service")) or b""
+            runs = [line for line in service.splitlines() if line.startswith(b"ExecStart=")]
+            ours = any(_PROGRAMS[client].search(line.partition(b"=")[2]) for line in runs)
+            if ours and units.is_enabled(paths, timer.name):
+                yield (
+                    f"{timer.name} still runs {client}; switch it off: "
+                    f"systemctl disable --now {timer.name}"
+                )
+
+
+def _cron(paths: Paths, client: str) -> Iterator[str]:
+    for table in (path for one in _TABLES for path in sorted(paths.root.glob(one))):
+        text = files.read_if_exists(table) if table.is_file() else None
+        commands = [
+            line
+            for line in (text or b"").splitlines()
+            if not line.lstrip().startswith(b"#")
+            and _PROGRAMS[client].search(line)
+            and not (_GUARDED in line and units.has_systemd(paths))
+        ]
+        if commands:
+            yield f"{table} still runs {client}; switch it off: {_remedy(table, client)}"
+
+
+def _remedy(table: object, client: str) -> str:
+    if client == "acme.sh":
+        return "acme.sh --uninstall-cronjob"
+    if "crontabs" in str(table):
+        return "crontab -e"
+    return f"remove its line from {table}"

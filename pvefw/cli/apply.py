@@ -1,0 +1,154 @@
+"""``pvefw apply``: make this node what a document says, or write its state as one."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pvefw.cli import boot_context, placement
+from pvefw.cli.framework import App, Command, output_option, pass_app
+from pvefw.cli.output import show_data
+from pvefw.cli.streams import say
+from pvefw.cli.tasks import run_task
+from pvefw.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Task
+    from pvefw.wanted.apply import Outcome
+    from pvefw.wanted.kind import Change, Context
+
+DIFFERS = 1
+
+
+@click.command(cls=Command)
+@click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
+@click.option("--check", is_flag=True, help="Only list the changes; exit status 1 if there is one.")
+@click.option("--diff", is_flag=True, help="Show the changes as differences of the document.")
+@click.option("--prune", is_flag=True, help="Remove what the document does not name.")
+@click.option("--export", is_flag=True, help="Print the state of this node as a document.")
+@click.option("--schema", is_flag=True, help="Print the JSON schema of the document.")
+@output_option
+@pass_app
+def apply(
+    app: App,
+    /,
+    file: Path | None,
+    check: bool,
+    diff: bool,
+    prune: bool,
+    export: bool,
+    schema: bool,
+) -> int:
+    """Make this node what FILE says: a YAML document, `-` for standard input.
+
+    Every change is listed before the first is made. What the document does not name stays as it is,
+    unless --prune is given; that removes only things of the kinds that the document has.
+    """
+    if (file is not None) + export + schema != 1:
+        raise UsageError(
+            "apply: give either FILE, --export or --schema", hint="See: pvefw apply --help"
+        )
+    if schema:
+        return _show_schema(app)
+    if export:
+        return _export(app)
+    return _apply(app, str(file), check=check, diff=diff, prune=prune)
+
+
+def _context(app: App, task: "Task") -> "Context":
+    from pvefw.wanted.kind import Context
+
+    return Context(app.paths, task, lambda: boot_context.machine(app))
+
+
+def _is_here(app: App) -> bool:
+    here = placement.this_machine(app.paths)
+    return not here or here == app.paths.node
+
+
+def _show_schema(app: App) -> int:
+    from pvefw.wanted import document
+
+    app.output_format = "json-pretty" if app.output_format == "text" else app.output_format
+    show_data(app, document.schema())
+    return 0
+
+
+def _export(app: App) -> int:
+    from pvefw.wanted import changes, document
+
+    context = _context(app, boot_context.Silent())
+    state = changes.export(context, here=_is_here(app))
+    for one in context.left_out:
+        say(f"WARN: left out: {one}", err=True)
+    if app.output_format == "text":
+        click.echo(document.text(state), nl=False)
+    else:
+        show_data(app, state)
+    return 0
+
+
+def _apply(app: App, file: str, *, check: bool, diff: bool, prune: bool) -> int:
+    from pvefw.wanted import apply as applying
+    from pvefw.wanted import changes, document
+
+    wanted = document.read(_data(file), "standard input" if file == "-" else file)
+    context = _context(app, boot_context.Silent())
+    found = changes.compare(context, wanted, prune=prune, here=_is_here(app))
+    outcome, lines = applying.Outcome(found), list(_listed(found, diff=diff))
+    applying.rehearse(context, found)
+    if check or not found:
+        for line in lines if app.output_format == "text" else ():
+            say(line)
+        return _end(app, outcome, check=check)
+    _carry_out(app, outcome, lines)
+    return 0
+
+
+def _data(file: str) -> bytes:
+    from pvefw.store import files
+
+    return sys.stdin.buffer.read() if file == "-" else files.read_given(Path(file))
+
+
+def _listed(found: "Sequence[Change]", *, diff: bool) -> Iterator[str]:
+    from pvefw.wanted import changes
+
+    for one in found:
+        yield from changes.differences(one) if diff else changes.listed(one)
+
+
+def _carry_out(app: App, outcome: "Outcome", lines: Sequence[str]) -> None:
+    from pvefw.wanted import apply as applying
+
+    def work(task: "Task") -> None:
+        try:
+            applying.carry_out(_context(app, task), outcome, lines)
+        finally:
+            _end(app, outcome, check=False)
+
+    run_task(app, "apply", work, quiet=app.output_format != "text")
+
+
+def _end(app: App, outcome: "Outcome", *, check: bool) -> int:
+    """Say how it went; the exit status."""
+    if app.output_format != "text":
+        shown: dict[str, Any] = {
+            "changed": bool(outcome.changes) if check else bool(outcome.done),
+            "check": check,
+            "changes": outcome.as_dict(),
+        }
+        show_data(app, shown)
+    elif not outcome.changes:
+        say("Nothing to change.")
+    elif check:
+        say(f"{_count(outcome.changes)} would be made; nothing was changed.")
+    else:
+        say(f"{_count(outcome.done)} made.")
+    return DIFFERS if check and outcome.changes else 0
+
+
+def _count(changes: Sequence[object]) -> str:
+    return f"{len(changes)} change{'' if len(changes) == 1 else 's'}"

@@ -1,0 +1,74 @@
+"""Tells people what ``pvefw status`` sees and no task has told them of: who runs by himself calls it."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from pvefw.cli import status
+from pvefw.core.errors import PvefwError
+from pvefw.core.model import NoticeEvent
+
+if TYPE_CHECKING:
+    from pvefw.cli.status import Part
+    from pvefw.store.paths import Paths
+
+_PARTS = ("certificates", "boot")
+
+
+def tell(paths: "Paths", echo: Callable[[str], None]) -> None:
+    """Tell the observers of a timer that is missing, ESPs that are out of step, and another kernel that
+    runs than the pinned one: each once a day at most, and nothing that was acknowledged.
+
+    :param echo: gets the log of the task in which that is done; there is none without news. What goes
+        wrong is a line: what the caller came for matters more.
+    """
+    from pvefw.host.clock import SystemClock
+
+    try:
+        _tell(paths, SystemClock().now(), echo)
+    except PvefwError as error:
+        echo(f"could not notify the observers: {error.message}")
+
+
+def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
+    from pvefw.store import attention
+    from pvefw.store.node import Node
+    from pvefw.tasks import events
+    from pvefw.tasks.task import run_task
+
+    found = status.look(paths, now, _PARTS)
+    seen = {f"{part}: {issue}" for part, one in found.items() for issue in one.issues}
+    sure = {name for name, one in found.items() if one.state != status.FAILED}
+    known = attention.load(paths)
+
+    def lasts(issue: str) -> bool:
+        return issue in seen or issue.partition(": ")[0] not in sure
+
+    known = attention.Attention(
+        frozenset(filter(lasts, known.acknowledged)),
+        {key: when for key, when in known.told.items() if lasts(key)},
+    )
+    for issue, notice in _notices(paths.node, found):
+        if known.is_news(issue, now):
+            known = replace(known, told={**known.told, issue: now})
+            with run_task(paths, "statuscheck", echo=echo) as task:
+                task.warn(notice.subject)
+                events.tell(Node.open(paths), events.NOTICE, notice, task)
+    attention.save(paths, known)
+
+
+def _notices(node: str, found: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:
+    """What there is to tell, each with the issue that it is about."""
+    from pvefw.core import notices
+
+    certificates, boot = found["certificates"], found["boot"]
+    if status.NO_TIMER in certificates.issues:
+        yield f"certificates: {status.NO_TIMER}", notices.timer_missing(node)
+    unexpected = boot.data.get("unexpected")
+    for issue in boot.issues:
+        if unexpected and issue == unexpected["line"]:
+            wanted, running = unexpected["wanted"], unexpected["running"]
+            yield f"boot: {issue}", notices.boot_unexpected(node, wanted, running)
+        else:
+            yield f"boot: {issue}", notices.esps_out_of_step(node, [issue])

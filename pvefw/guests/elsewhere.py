@@ -1,0 +1,69 @@
+"""Guests of other nodes: what runs there counts for those of this node that are after it.
+
+Nodes that share configuration are asked, and only where this node does not have what a guest is after.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
+from pvefw.core.errors import PvefwError
+from pvefw.core.model import Guest, GuestState
+from pvefw.guests.backends import Backends
+from pvefw.guests.plan import Listed
+from pvefw.store import nodes
+from pvefw.store.paths import Paths
+
+
+@dataclass
+class Elsewhere:
+    """What other nodes have of the guests that some of this node are after."""
+
+    found: dict[str, tuple[str, Guest]] = field(default_factory=dict)
+    """By id: the node, and the guest."""
+    silent: dict[str, str] = field(default_factory=dict)
+    """The nodes that could not be asked, and why."""
+
+    def absence(self, id_: str) -> str:
+        """Why a guest that this node does not have is no help; empty where it runs on another one."""
+        if id_ in self.found:
+            node, guest = self.found[id_]
+            running = guest.state is GuestState.RUNNING
+            return "" if running else f"it waits for {id_}, which is {guest.state.value} on {node}"
+        if self.silent:
+            asked = ", ".join(
+                f"{node} could not be asked: {why}" for node, why in self.silent.items()
+            )
+            return f"it waits for {id_}, which this node does not have; {asked}"
+        return f"it waits for {id_}, which does not exist"
+
+
+def look(paths: Paths, backends: Backends, listed: Sequence[Listed]) -> Elsewhere:
+    """Ask the other nodes for what guests of this node are after, and it does not have.
+
+    :param listed: the guests of this node.
+    """
+    here = {one.id for one in listed}
+    missing = {one.sibling(vmid) for one in listed for vmid in one.guest.after} - here
+    made = Elsewhere()
+    if missing:
+        for node in _others(paths):
+            _ask(made, backends, node, missing)
+    return made
+
+
+def _others(paths: Paths) -> Sequence[str]:
+    try:
+        return [one for one in nodes.names(paths) if one != paths.node]
+    except PvefwError:  # a guest that waits for nothing of theirs must start all the same
+        return []
+
+
+def _ask(made: Elsewhere, backends: Backends, node: str, missing: Collection[str]) -> None:
+    for name in {backends.of(id_).name for id_ in missing}:
+        try:
+            there = backends.elsewhere(name, node)
+        except PvefwError as error:
+            made.silent[node] = error.message
+            continue
+        known = {backends.id(name, one.vmid): one for one in there}
+        made.found |= {id_: (node, known[id_]) for id_ in known.keys() & missing}

@@ -1,0 +1,36 @@
+"""Commands on other hosts: by ssh(1), or by a program that takes its place."""
+
+import os
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pvefw.host import programs
+from pvefw.host.programs import Completed
+
+SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10"
+_DAY = 86400.0
+_OF_SSH = ("SSH_AUTH_SOCK",)
+"""What ssh needs to know of our surroundings: where the agent with the keys is."""
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Runs commands on other hosts, as the user that the program chooses there."""
+
+    rsh: str = SSH
+    """A command line; the host and a command for its shell are put behind it."""
+
+    def run(
+        self, host: str, argv: Sequence[str], *, timeout: float = _DAY, check: bool = True
+    ) -> Completed:
+        """Run a program on a host to its end.
+
+        :param argv: the program and its arguments; the host's shell gets them quoted.
+        :param timeout: seconds; then it is left alone. It may go on there.
+        :param check: raise when the exit status is not 0.
+        :raises ProgramError: the host cannot be reached, or the program failed; with its last words.
+        """
+        surroundings = {name: os.environ[name] for name in _OF_SSH if name in os.environ}
+        command = [*shlex.split(self.rsh), host, shlex.join(argv)]
+        return programs.run(command, env=surroundings, timeout=timeout, check=check)

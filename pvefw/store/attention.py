@@ -1,0 +1,61 @@
+"""What needs attention on this node and is known: acknowledged by somebody, or told lately.
+
+Both are kept by what is wrong, in words that stay the same as long as it does. What is over is forgotten:
+should it come again, it is news.
+"""
+
+import contextlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pvefw.store import files
+from pvefw.store.paths import Paths
+
+_TELL_AGAIN = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What is known of it."""
+
+    acknowledged: frozenset[str] = frozenset()
+    told: Mapping[str, datetime] = field(default_factory=dict)
+    """When somebody was told last."""
+
+    def is_news(self, issue: str, now: datetime) -> bool:
+        """Whether somebody should be told; a time in the future is of a clock that was wrong."""
+        when = self.told.get(issue)
+        late = when is None or not timedelta() <= now - when < _TELL_AGAIN
+        return issue not in self.acknowledged and late
+
+
+def load(paths: Paths) -> Attention:
+    """What is kept; nothing where it is damaged."""
+    said = files.read_object_if_possible(paths.attention)
+    with contextlib.suppress(*files.DAMAGED):
+        told = {str(key): datetime.fromisoformat(one) for key, one in said["told"].items()}
+        return Attention(frozenset(map(str, said["acknowledged"])), told)
+    return Attention()
+
+
+def save(paths: Paths, known: Attention) -> None:
+    """Keep it; where that cannot be, people are told again."""
+    if known == load(paths):
+        return
+    told = {key: one.isoformat() for key, one in known.told.items()}
+    said = {"acknowledged": sorted(known.acknowledged), "told": told}
+    data = json.dumps(said, indent=1).encode()
+    files.replace_if_possible(paths.attention, data, "people are told again")
+
+
+def acknowledge(paths: Paths, parts: Collection[str], issues: Collection[str]) -> None:
+    """Let what is wrong now be quiet.
+
+    :param parts: those that were looked at; of others, what was acknowledged stays.
+    :param issues: what is wrong there, each with its part before it, ``boot: …``.
+    """
+    known = load(paths)
+    others = {one for one in known.acknowledged if one.partition(": ")[0] not in parts}
+    save(paths, Attention(frozenset({*others, *issues}), known.told))

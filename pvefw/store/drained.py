@@ -1,0 +1,64 @@
+"""Which nodes are drained, and where their guests have gone: a file of each, which all nodes see."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pvefw.store import files, nodes
+from pvefw.store.paths import Paths
+
+
+@dataclass(frozen=True)
+class Drained:
+    """A node whose guests were moved away, to come back."""
+
+    since: str
+    """When that began: ISO 8601, UTC."""
+    guests: Mapping[str, str] = field(default_factory=dict)
+    """Each guest's id, and the node that it was sent to; it may not have arrived."""
+    with_local_disks: bool = False
+    """Whether disks that only one node has were copied."""
+
+
+def read(paths: Paths, node: str = "") -> Drained | None:
+    """What is noted of a node, this one or the one that is named; ``None`` where it is not drained.
+
+    :raises StoreError: it cannot be read, or is damaged.
+    """
+    if files.read_if_exists(paths.drained(node)) is None:
+        return None
+    note = files.read_object(paths.drained(node))
+    guests = note.get("guests")
+    return Drained(
+        since=str(note.get("since", "")),
+        guests={str(id_): str(one) for id_, one in guests.items()}
+        if isinstance(guests, dict)
+        else {},
+        with_local_disks=bool(note.get("with_local_disks")),
+    )
+
+
+def others(paths: Paths) -> list[str]:
+    """The other nodes that are drained.
+
+    :raises StoreError: the nodes cannot be listed.
+    """
+    return [
+        one for one in nodes.names(paths) if one != paths.node and files.exists(paths.drained(one))
+    ]
+
+
+def write(paths: Paths, note: Drained) -> None:
+    """Note that this node is drained.
+
+    :raises StoreError: it cannot be written.
+    """
+    files.replace(paths.drained(), json.dumps(vars(note), sort_keys=True).encode())
+
+
+def remove(paths: Paths) -> None:
+    """This node is not drained any more.
+
+    :raises StoreError: the note cannot be removed.
+    """
+    files.remove(paths.drained())

@@ -1,0 +1,1 @@
+"""Wanted state: one document for a node, compared with what is there, and made so."""

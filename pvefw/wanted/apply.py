@@ -1,0 +1,80 @@
+"""Makes a node what a document says: first as a rehearsal, then for good."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pvefw.core.errors import PvefwError
+from pvefw.store import rehearsal
+from pvefw.wanted.accounts import Accounts
+from pvefw.wanted.kind import Change, Context
+
+
+@dataclass
+class Outcome:
+    """What was to be done, and how far that went."""
+
+    changes: Sequence[Change]
+    done: list[Change] = field(default_factory=list)
+
+    def as_dict(self) -> list[dict[str, Any]]:
+        """Every change, as ``pvefw apply`` prints it."""
+        return [
+            {
+                "part": one.kind.key,
+                "name": one.name,
+                "action": one.action,
+                "before": one.before,
+                "after": one.after,
+                "done": one in self.done,
+            }
+            for one in self.changes
+        ]
+
+
+def rehearse(context: Context, changes: Sequence[Change]) -> None:
+    """Try every change that is made of nothing but files, without writing any.
+
+    :raises PvefwError: one cannot be made; file and line of the document are named.
+    """
+    registering = any(isinstance(one.kind, Accounts) and one.before is None for one in changes)
+    trying = replace(context, rehearsing=True, registering=registering)
+    with rehearsal.watching(dry=True):
+        for one in changes:
+            if one.kind.rehearsable:
+                _attempt(one, trying)
+
+
+def carry_out(context: Context, outcome: Outcome, listed: Iterable[str]) -> None:
+    """Make the changes, one after the other.
+
+    :param listed: the changes for people, to be logged before the first is made.
+    :raises PvefwError: one failed; the hint says what is done and what is not.
+    """
+    for line in listed:
+        context.task.log(line)
+    for one in outcome.changes:
+        context.task.log(f"{one.subject}: {one.action}")
+        try:
+            _attempt(one, context)
+        except PvefwError as error:
+            error.hint = " ".join(filter(None, [error.hint, _how_far(outcome)]))
+            raise
+        outcome.done.append(one)
+
+
+def _attempt(change: Change, context: Context) -> None:
+    try:
+        change.apply(context)
+    except PvefwError as error:
+        error.message = f"{change.where}: {change.subject}: {error.message}"
+        raise
+
+
+def _how_far(outcome: Outcome) -> str:
+    done = [f"{one.action} {one.subject}" for one in outcome.done]
+    rest = [f"{one.action} {one.subject}" for one in outcome.changes[len(outcome.done) :]]
+    return (
+        f"Done: {', '.join(done) or 'nothing'}. Not done: {', '.join(rest)}. "
+        "Apply it again to go on."
+    )

@@ -1,0 +1,80 @@
+"""The document: from YAML, and to YAML."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pvefw.core.errors import ConfigError
+from pvefw.wanted.kinds import KINDS
+from pvefw.wanted.shapes import Place, Record, Schema
+
+State = Mapping[str, Mapping[str, Any]]
+"""The parts of a document: what is named in each, and the fields of that."""
+_LARGEST = 1 << 20
+"""Bytes. A document for a large node has a hundredth of that; YAML's parser is slow."""
+SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
+
+
+def shape() -> Record:
+    """What a document may say."""
+    help_ = "What is wanted of a node. What is not named stays as it is."
+    return Record(help_, {one.key: one.shape for one in KINDS}, may_be_null=False)
+
+
+def schema() -> Schema:
+    """The same as a JSON schema (2020-12)."""
+    return {"$schema": SCHEMA_ID, "title": "The wanted state of a node of pvefw", **shape().schema}
+
+
+@dataclass(frozen=True)
+class Document:
+    """What was read, and where it stood."""
+
+    file: str
+    state: State
+    lines: Mapping[str, int] = field(default_factory=dict)
+
+    def where(self, subject: str) -> str:
+        """File and line of a part or of something in one: ``plugins.ovh``."""
+        line = self.lines.get(subject) or self.lines.get(subject.partition(".")[0])
+        return f"{self.file}:{line}" if line else self.file
+
+
+def read(data: bytes, file: str) -> Document:
+    """A document.
+
+    :param file: what to call it in messages.
+    :raises ConfigError: it is no YAML, or says something that is not known; file and line are named.
+    """
+    if len(data) > _LARGEST:
+        raise ConfigError(
+            f"{file}: the document has {len(data)} bytes; at most {_LARGEST} are read"
+        )
+    node, place = _composed(data, file), Place(file)
+    return Document(file, {} if node is None else shape().read(node, place), place.lines)
+
+
+def _composed(data: bytes, file: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: the document is not UTF-8 text") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{file}:{mark.line + 1}" if mark else file
+        raise ConfigError(f"{where}: this is not YAML: {error.problem}") from error
+    except (yaml.YAMLError, RecursionError) as error:
+        said = " ".join(str(error).split()) or "it is nested too deeply"
+        raise ConfigError(f"{file}: this is not YAML: {said}") from error
+
+
+def text(state: State) -> str:
+    """A state as a document."""
+    import yaml
+
+    return yaml.safe_dump(
+        json.loads(json.dumps(state)), sort_keys=False, allow_unicode=True, width=100
+    )

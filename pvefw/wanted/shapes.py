@@ -1,0 +1,267 @@
+"""What a document may say where: read from YAML with the line of whatever is wrong, and as a JSON schema.
+
+A scalar is read as what is expected where it stands, so ``acme: 1.10`` is a text and a MAC address no
+number of minutes, whatever YAML 1.1 takes them for.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any, Protocol
+
+from pvefw.core.errors import ConfigError, PvefwError
+
+Schema = dict[str, Any]
+_NULL = "tag:yaml.org,2002:null"
+_BOOL = "tag:yaml.org,2002:bool"
+_TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in a document something stands, for messages."""
+
+    file: str
+    path: str = ""
+    lines: dict[str, int] = field(default_factory=dict)
+    """Of each path that was read, from 1: the document's, shared by its places."""
+
+    def below(self, key: Any) -> "Place":
+        """What stands behind a key, a YAML node."""
+        path = f"{self.path}.{key.value}" if self.path else key.value
+        self.lines[path] = key.start_mark.line + 1
+        return Place(self.file, path, self.lines)
+
+    def wrong(self, node: Any, why: str, hint: str = "") -> ConfigError:
+        """The error to raise.
+
+        :param node: the YAML node that it is about.
+        """
+        subject = f"{self.path}: " if self.path else ""
+        return ConfigError(f"{self.file}:{node.start_mark.line + 1}: {subject}{why}", hint=hint)
+
+
+class Shape(Protocol):
+    """What can stand somewhere in a document."""
+
+    @property
+    def schema(self) -> Schema:
+        """As a JSON schema (2020-12)."""
+
+    def read(self, node: Any, place: Place) -> Any:
+        """The value of a YAML node.
+
+        :raises ConfigError: it has none of this shape.
+        """
+
+
+def _scalar(node: Any, place: Place, what: str) -> str:
+    """The text of a scalar, as it stands in the document."""
+    if node.id != "scalar" or node.tag == _NULL:
+        raise place.wrong(node, f"{what} is expected here")
+    text: str = node.value
+    return text
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text; a number or a date is one, too."""
+
+    help: str
+    check: Callable[[str], object] | None = None
+    """Raises ValueError for a text that does not fit."""
+    format: str = ""
+    choices: tuple[str, ...] = ()
+    normal: Callable[[str], str] = str
+    """The text as it is kept."""
+
+    @property
+    def schema(self) -> Schema:
+        about = f"{self.help} Format: {self.format}" if self.format else self.help
+        if self.choices:
+            return {"enum": list(self.choices), "description": about}
+        kinds = ["string", "number", "boolean"] if self._is_bit else ["string", "number"]
+        return {"type": kinds, "description": about}
+
+    @property
+    def _is_bit(self) -> bool:
+        return self.format == "0|1"
+
+    def read(self, node: Any, place: Place) -> str:
+        text = _scalar(node, place, "a text")
+        if self._is_bit and node.tag == _BOOL:
+            text = "1" if text.lower() in _TRUE else "0"
+        if self.choices and text not in self.choices:
+            raise place.wrong(node, f"'{text}' is not one of {', '.join(self.choices)}")
+        try:
+            text = self.normal(text)
+            if self.check is not None:
+                self.check(text)
+        except ValueError as error:
+            hint = f"The format is: {self.format}" if self.format else ""
+            raise place.wrong(node, str(error), hint) from error
+        except PvefwError as error:
+            raise place.wrong(node, error.message, error.hint) from error
+        return text
+
+
+@dataclass(frozen=True)
+class Number:
+    """A whole number within limits."""
+
+    help: str
+    lowest: int
+    highest: int
+
+    @property
+    def schema(self) -> Schema:
+        limits = {"minimum": self.lowest, "maximum": self.highest}
+        return {"type": "integer", **limits, "description": self.help}
+
+    def read(self, node: Any, place: Place) -> int:
+        text = _scalar(node, place, "a number")
+        if not re.fullmatch(r"[0-9]{1,12}", text) or not self.lowest <= int(text) <= self.highest:
+            limits = f"from {self.lowest} to {self.highest}"
+            raise place.wrong(node, f"'{text}' is not a whole number {limits}")
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Yes or no."""
+
+    help: str
+    may_be_false: bool = True
+
+    @property
+    def schema(self) -> Schema:
+        only = {} if self.may_be_false else {"enum": [True]}
+        return {"type": "boolean", **only, "description": self.help}
+
+    def read(self, node: Any, place: Place) -> bool:
+        text = _scalar(node, place, "true or false").lower()
+        if text not in (*_TRUE, *_FALSE):
+            raise place.wrong(node, f"'{text}' is neither true nor false")
+        if text in _FALSE and not self.may_be_false:
+            raise place.wrong(node, "this can only be true", "Leave it out instead.")
+        return text in _TRUE
+
+
+@dataclass(frozen=True)
+class List:
+    """Values of one shape."""
+
+    help: str
+    each: Shape
+
+    @property
+    def schema(self) -> Schema:
+        return {"type": "array", "items": self.each.schema, "description": self.help}
+
+    def read(self, node: Any, place: Place) -> list[Any]:
+        if node.id != "sequence":
+            raise place.wrong(node, "a list is expected here")
+        return [self.each.read(one, place) for one in node.value]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Things by their names, which are free."""
+
+    help: str
+    each: Shape
+    named: Callable[[str], object] | None = None
+    """Raises a ``PvefwError`` for what cannot be a name."""
+
+    @property
+    def schema(self) -> Schema:
+        return {
+            "type": "object",
+            "additionalProperties": self.each.schema,
+            "description": self.help,
+        }
+
+    def read(self, node: Any, place: Place) -> dict[str, Any]:
+        found = {}
+        for key, value in pairs(node, place):
+            if self.named is not None:
+                try:
+                    self.named(key.value)
+                except PvefwError as error:
+                    raise place.wrong(key, error.message, error.hint) from error
+            found[key.value] = self.each.read(value, place.below(key))
+        return found
+
+
+@dataclass(frozen=True)
+class Record:
+    """Fields with names that are known. One whose value is ``null`` goes back to its default."""
+
+    help: str
+    fields: Mapping[str, Shape]
+    numbered: Mapping[str, Callable[[str], Shape | None]] = field(default_factory=dict)
+    """Fields that there are many of: a pattern of their names, and the shape of one."""
+    may_be_null: bool = True
+
+    @property
+    def schema(self) -> Schema:
+        found: Schema = {
+            "type": "object",
+            "properties": {key: self._or_null(one.schema) for key, one in self.fields.items()},
+            "additionalProperties": False,
+            "description": self.help,
+        }
+        for pattern, make in self.numbered.items():
+            example = make(pattern)
+            if example is not None:
+                found.setdefault("patternProperties", {})[f"^{pattern}$"] = self._or_null(
+                    example.schema
+                )
+        return found
+
+    def _or_null(self, schema: Schema) -> Schema:
+        if not self.may_be_null:
+            return schema
+        found = dict(schema)
+        if "enum" in schema:
+            found["enum"] = [*schema["enum"], None]
+        if "type" not in schema:
+            return found
+        kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
+        return {**found, "type": [*kinds, "null"]}
+
+    def read(self, node: Any, place: Place) -> dict[str, Any]:
+        found = {}
+        for key, value in pairs(node, place):
+            shape = self._shape(key.value)
+            if shape is None:
+                close = get_close_matches(key.value, self.fields, n=1)
+                meant = f" (did you mean {close[0]}?)" if close else ""
+                known = ", ".join([*self.fields, *self.numbered])
+                raise place.wrong(key, f"{key.value} is not known here{meant}", f"Known: {known}.")
+            is_null = value.id == "scalar" and value.tag == _NULL and self.may_be_null
+            found[key.value] = None if is_null else shape.read(value, place.below(key))
+        return found
+
+    def _shape(self, key: str) -> Shape | None:
+        for pattern, make in self.numbered.items():
+            if re.fullmatch(pattern, key):
+                return make(key)
+        return self.fields.get(key)
+
+
+def pairs(node: Any, place: Place) -> list[tuple[Any, Any]]:
+    """The keys and values of a mapping.
+
+    :raises ConfigError: it is none, or a key stands twice.
+    """
+    if node.id != "mapping":
+        raise place.wrong(node, "names with values are expected here", "For none, write {}.")
+    lines: dict[str, int] = {}
+    for key, _ in node.value:
+        text = _scalar(key, place, "a name")
+        if text in lines:
+            raise place.wrong(key, f"{text} occurs twice; the first is in line {lines[text]}")
+        lines[text] = key.start_mark.line + 1
+    return list(node.value)

@@ -1,0 +1,167 @@
+"""What status sees is told, once a day, and what was acknowledged is quiet until it changes."""
+
+import json
+import os
+from datetime import timedelta
+
+import certificates
+import pytest
+from certificates import NOW, Log
+
+from pvefw.boot import kernels
+from pvefw.certs import renew, renewal_plan, timer
+from pvefw.cli import attention, status
+from pvefw.cli.run import run
+from pvefw.core import notices
+from pvefw.core.model import NOTICES, BootSyncedEvent, RenewalFailedEvent, Urgency
+from pvefw.instances import trial
+from pvefw.store import attention as kept
+from pvefw.store import files
+from pvefw.store.node import Node
+from pvefw.tasks import events
+
+
+@pytest.fixture
+def heard(monkeypatch):
+    """The notices that observers get."""
+    found = []
+
+    def call(_node, hook, **arguments):
+        if hook == events.NOTICE:
+            found.append(arguments["event"])
+        return iter(())
+
+    monkeypatch.setattr(events, "_tell", call)
+    monkeypatch.setattr(status, "_SECONDS", 120.0)  # a machine may be busy
+    return found
+
+
+def install(paths, days=90):
+    pem, _ = certificates.self_signed(days=days)
+    files.replace(paths.proxy_certificate, pem)
+    files.replace(paths.node_config(), b"acmedomain0: pve1.example\n")
+
+
+def tell(paths, heard, now=NOW):
+    heard.clear()
+    attention._tell(paths, now, lambda _line: None)
+    return [one.kind for one in heard]
+
+
+def acknowledge(paths, *parts):
+    return run(["--root", str(paths.root), "--node", "pve1", "status", "--acknowledge", *parts])
+
+
+def test_a_timer_that_is_missing_is_told_once_a_day_until_it_is_there(paths, heard):
+    install(paths)
+    assert tell(paths, heard) == ["timer-missing"]
+    assert tell(paths, heard, NOW + timedelta(hours=23)) == []
+    assert tell(paths, heard, NOW + timedelta(hours=24)) == ["timer-missing"]
+    timer.install(paths, lambda _said: None, cron=True)
+    assert tell(paths, heard, NOW + timedelta(hours=25)) == []
+    paths.below(timer.CRON).unlink()
+    assert tell(paths, heard, NOW + timedelta(hours=26)) == ["timer-missing"]
+
+
+def test_esps_that_are_out_of_step(paths, heard):
+    files.replace(paths.esp_uuids, b"5678-EF01\n")
+    assert tell(paths, heard) == ["boot-synced"]
+    assert "ESP 5678-EF01: not found" in heard[0].lines
+
+
+def test_another_kernel_than_the_pinned_one(paths, heard):
+    files.replace(paths.pinned_kernel, b"6.8.4-2-pve\n")
+    pinned = int(paths.pinned_kernel.stat().st_mtime)
+    files.replace(paths.below("proc/stat"), f"cpu 1\nbtime {pinned - 60}\n".encode())
+    assert tell(paths, heard) == []  # the host was not started since
+    os.utime(paths.pinned_kernel, (pinned - 3600, pinned - 3600))
+    assert tell(paths, heard) == ["boot-unexpected"]
+    assert heard[0].facts == {"wanted": "6.8.4-2-pve", "running": kernels.running()}
+    files.replace(paths.pinned_kernel, kernels.running().encode())
+    os.utime(paths.pinned_kernel, (pinned - 3600, pinned - 3600))
+    assert tell(paths, heard) == []
+
+
+def test_what_is_acknowledged_is_quiet_until_it_changes(paths, heard, capsys):
+    files.replace(paths.esp_uuids, b"5678-EF01\n")
+    arguments = ["--root", str(paths.root), "--node", "pve1", "status", "boot"]
+    assert run(arguments) == 1
+    assert acknowledge(paths, "boot") == 0
+    capsys.readouterr()
+    assert run([*arguments, "--output-format", "json"]) == 0
+    part = json.loads(capsys.readouterr().out)["parts"]["boot"]
+    assert part["state"] == "acknowledged"
+    assert part["lines"] == ["ESP 5678-EF01: not found"]
+    assert run([*arguments, "--check"]) == 0
+    assert tell(paths, heard) == []
+    files.replace(paths.esp_uuids, b"5678-EF01\nAAAA-0001\n")
+    assert run(arguments) == 1
+    assert tell(paths, heard) == ["boot-synced"]
+    assert heard[0].lines[0] == "ESP AAAA-0001: not found"
+
+
+def test_what_is_over_and_comes_again_is_news(paths, heard):
+    files.replace(paths.esp_uuids, b"5678-EF01\n")
+    acknowledge(paths)
+    files.replace(paths.esp_uuids, b"")
+    assert tell(paths, heard) == []
+    files.replace(paths.esp_uuids, b"5678-EF01\n")
+    assert tell(paths, heard) == ["boot-synced"]
+
+
+def test_a_part_is_acknowledged_without_the_others(paths, heard):
+    files.replace(paths.esp_uuids, b"5678-EF01\n")
+    install(paths)
+    acknowledge(paths, "certificates")
+    assert tell(paths, heard) == ["boot-synced"]
+    acknowledge(paths, "boot")
+    assert tell(paths, heard, NOW + timedelta(days=2)) == []
+
+
+def test_a_failing_renewal_that_is_acknowledged_is_told_when_it_gets_worse(paths, heard):
+    install(paths)
+
+    def fail(days):
+        heard.clear()
+        now = NOW + timedelta(days=days)
+        [planned] = renewal_plan.plan(Node.open(paths), now, keep=False, ask=False)
+        record = planned.record.failed(f"refused at {now}", planned.info, now, None)
+        renew._tell(paths, planned, record, Log(), now)
+        return [(one.kind, one.severity.value) for one in heard]
+
+    assert fail(62) == [("renewal-failed", "notice")]
+    assert fail(66) == [("renewal-failed", "notice")]
+    issue = f"certificates: {paths.proxy_certificate.name}: its renewal fails"
+    kept.acknowledge(paths, ["certificates"], [issue])
+    assert fail(70) == []
+    assert fail(75) == [("renewal-failed", "warning")]
+    assert fail(84) == [("renewal-failed", "error")]
+
+
+def test_damaged_notes_cost_nothing(paths, heard):
+    files.replace(paths.esp_uuids, b"5678-EF01\n")
+    for text in (b"[]", b'{"acknowledged": 1, "told": {}}', b'{"told": {"boot": "never"}}'):
+        files.replace(paths.attention, text)
+        assert tell(paths, heard) == ["boot-synced"]
+
+
+# --- what there is to tell --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", NOTICES)
+def test_every_event_can_be_tried(paths, kind):
+    notice = trial._notice(Node.open(paths), kind, trial._event(Node.open(paths), kind))
+    assert notice.kind == kind
+    assert notice.subject.startswith("TEST: pve1: ")
+    assert notice.lines[0] == "this is a test: pvefw observer test"
+
+
+def test_an_order_that_is_not_even_tried_is_another_event():
+    event = RenewalFailedEvent("pve1", ["a"], None, NOW, 2.0, 0, "no names", Urgency.CRITICAL)
+    notice = notices.renewal_failed(event)
+    assert (notice.kind, notice.severity.value) == ("renewal-overdue", "error")
+    assert "is not being renewed" in notice.subject
+
+
+def test_esps_that_are_all_refreshed_are_no_news():
+    assert notices.of("on_boot_synced", BootSyncedEvent("pve1", [], ["A"], {})) is None

@@ -1,0 +1,182 @@
+"""A maintenance stops at the first doubt, whatever that is; the hosts are a script.
+
+With real guests: plugins/guest_libvirt/tests/test_maintenance.py.
+"""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from pvefw.core.errors import Locked, NotFound, ProgramError
+from pvefw.node import maintenance
+from pvefw.node.maintenance import Maintenance
+from pvefw.store import locks
+from pvefw.store.paths import Paths
+from pvefw.testing.fakes import FakeTask
+
+SCRIPT = """#!/bin/sh
+cd '{place}'
+echo "$1: $2" >>calls
+{{ read -r what status said <doubt; }} 2>/dev/null
+case "$2" in
+    *'node status'*)
+        [ -e off-$1 ] && exit 255
+        boot=$(cat boot-$1 2>/dev/null | wc -l)
+        guests=$(cat boot-guests 2>/dev/null || echo done)
+        drained=$(cat drained-$1 2>/dev/null)
+        printf '{{"boot": "b%s", "boot-guests": "%s", "drained": "%s"}}' $boot "$guests" "$drained" ;;
+    "$what "* | "pvefw $what "* | "pvefw node $what "* | "$what") echo "$said"; exit "$status" ;;
+    *drain*) echo now >drained-$1 ;;
+    *return*) rm drained-$1 ;;
+    restart*) echo again >>boot-$1; exit 255 ;;
+esac
+exit 0
+"""
+
+
+class Site:
+    """Hosts that a script plays."""
+
+    def __init__(self, place):
+        self.place = place
+        self.paths = Paths(place / "root", "adm")
+        (place / "root").mkdir(exist_ok=True)
+        self.rsh = place / "rsh"
+        self.rsh.write_text(SCRIPT.format(place=place))
+        self.rsh.chmod(0o755)
+        self.task = FakeTask()
+
+    def wanted(self, **more):
+        return Maintenance(
+            **{
+                "command": ["upgrade"],
+                "restart": "restart",
+                "rsh": str(self.rsh),
+                "back_seconds": 60,
+                **more,
+            }
+        )
+
+    def begin(self, *hosts, **more):
+        maintenance.begin(self.paths, self.wanted(hosts=hosts, **more), self.task)
+
+    def note(self, **more):
+        """Leave what a killed maintenance leaves."""
+        self.paths.maintenance.parent.mkdir(parents=True)
+        self.paths.maintenance.write_text(json.dumps(asdict(self.wanted(**more))))
+
+    def calls(self):
+        """What was done to the hosts, questions left out."""
+        lines = (self.place / "calls").read_text().splitlines()
+        return [one for one in lines if "node status" not in one]
+
+    def write(self, name, text):
+        (self.place / name).write_text(text)
+
+
+@pytest.fixture
+def site(tmp_path):
+    return Site(tmp_path)
+
+
+def steps(host):
+    drain, back = "pvefw node drain --spread", "pvefw node return --rsh {rsh}"
+    return [f"{host}: {one}" for one in (drain, "upgrade", "pvefw boot status", "restart", back)]
+
+
+def test_each_host_is_done_before_the_next_one_begins(site):
+    site.begin("n1", "n2")
+    assert site.calls() == [one.format(rsh=site.rsh) for one in [*steps("n1"), *steps("n2")]]
+    assert maintenance.read(site.paths) is None
+
+
+@pytest.mark.parametrize(
+    ("doubt", "step", "said"),
+    [
+        ("drain 1 no-room", "drain", "no-room"),
+        ("upgrade 100 broken", "command", "failed with status 100: broken"),
+        ("boot 1 drift", "check", "drift"),
+        ("restart 1 inhibited", "restart", "inhibited"),
+        ("return 1 too-full", "return", "too-full"),
+    ],
+)
+def test_what_fails_is_a_doubt_and_can_be_resumed(site, doubt, step, said):
+    site.write("doubt", doubt)
+    with pytest.raises(ProgramError) as raised:
+        site.begin("n1", "n2")
+    assert raised.value.message.startswith(f"node maintain: n1: {step}: ")
+    assert said in raised.value.message
+    assert "not begun: n2" in raised.value.hint
+    found = maintenance.read(site.paths)
+    assert (found.host, found.step, list(found.done)) == ("n1", step, [])
+    assert not any(one.startswith("n2") for one in site.calls())
+    (site.place / "doubt").unlink()
+    before = len(site.calls())
+    maintenance.resume(site.paths, site.task)
+    at = [one for one in maintenance.STEPS if one != "wait"].index(step)
+    left = [*steps("n1")[at:], *steps("n2")]
+    assert site.calls()[before:] == [one.format(rsh=site.rsh) for one in left]
+
+
+def test_a_host_without_esps_boots_in_its_own_way(site):
+    site.write("doubt", "boot 2 none")
+    site.begin("n1")
+    assert any("how it boots is not looked at" in one for one in site.task.lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("off-n2", "", "rsh failed with status 255"),
+        ("drained-n2", "since May", "n2 is drained, and one host at a time may be"),
+        ("boot-guests", 'odd"', "does not say how it is"),
+    ],
+)
+def test_before_a_host_is_drained_all_are_looked_at(site, name, content, said):
+    site.write(name, content)
+    with pytest.raises(ProgramError) as raised:
+        site.begin("n1", "n2")
+    assert said in raised.value.message
+    assert not (site.place / "drained-n1").exists()
+
+
+def test_guests_that_do_not_start_after_the_restart_are_a_doubt(site):
+    site.write("boot-guests", "failed")
+    with pytest.raises(
+        ProgramError, match="n1: wait: it is back, but boot-guests has failed there"
+    ):
+        site.begin("n1")
+
+
+def test_a_host_that_does_not_go_down_is_not_back(site):
+    with pytest.raises(ProgramError, match="not back within 0 s: it has not gone down yet"):
+        site.begin("n1", restart="true", back_seconds=0)
+
+
+def test_a_host_that_was_restarted_before_a_kill_is_not_restarted_again(site):
+    site.write("drained-n1", "now")
+    site.write("boot-n1", "again\n")
+    site.note(hosts=["n1"], step="restart", boot="b0")
+    maintenance.resume(site.paths, site.task)
+    assert site.calls() == [steps("n1")[-1].format(rsh=site.rsh)]
+
+
+def test_one_that_is_not_done_is_resumed_or_given_up(site):
+    with pytest.raises(NotFound):
+        maintenance.resume(site.paths, site.task)
+    site.write("doubt", "upgrade 1 broken")
+    with pytest.raises(ProgramError):
+        site.begin("n1")
+    with pytest.raises(Locked, match=r"n1 \(1 of 1\): command: the command runs, since 2"):
+        site.begin("n2")
+    with locks.local_lock(site.paths, "maintenance"), pytest.raises(Locked):
+        maintenance.forget(site.paths)
+    maintenance.forget(site.paths)
+    assert maintenance.read(site.paths) is None
+
+
+def test_where_it_is_is_said(site, pvefw):
+    site.note(hosts=["n1", "n2"], done=["n1"], step="wait", since="x")
+    _, out, _ = pvefw("--root", site.paths.root, "--node", "adm", "node", "status")
+    assert "n2 (2 of 2): wait: it has to come back and start its guests, since x" in out

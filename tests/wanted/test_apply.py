@@ -1,0 +1,314 @@
+"""``pvefw apply``: on an empty node, on Proxmox VE's files, twice, with faults, and where it fails."""
+
+import json
+
+import pytest
+from boot.conftest import HostTree, Plain, loaders_of
+from jsonschema import Draft202012Validator
+from servers.directory_machine import DirectoryMachine
+from wanted.conftest import Node
+
+from pvefw.boot.loaders import Loaders
+from pvefw.cli import boot_context
+from pvefw.core.errors import ConfigError, StoreError
+from pvefw.store import certificate_sections
+from pvefw.wanted import document
+
+DOCUMENT = """\
+plugins:
+  mine:
+    type: dns
+    api: rfc2136
+    data:
+      server: 192.0.2.1
+      key_name: k
+      secret: file:/etc/pve/priv/tsig
+    validation-delay: 0
+observers:
+  tell: {api: exec, data: {program: /bin/true}}
+backends:
+  libvirt: {api: libvirt, data: {uri: "test:///default"}, disable: true}
+properties:
+  description: |
+    Rack 4
+    second line
+  acmedomain0: pve1.example.com, plugin=mine
+  wakeonlan: 52:54:00:12:34:56
+  renew-before: 30
+  key-reuse: true
+certificates:
+  web: {acmedomain0: www.example.com, targets: tell, nodes: [pve1]}
+boot:
+  cmdline: root=/dev/sda3 quiet
+units: {renew-cron: true}
+"""
+ALL = [
+    ("add", "plugins.mine"),
+    ("add", "observers.tell"),
+    ("add", "backends.libvirt"),
+    ("change", "properties"),
+    ("add", "certificates.web"),
+    ("change", "boot"),
+    ("change", "units"),
+]
+
+
+def test_an_empty_node_and_the_second_time(node):
+    assert node.changes(DOCUMENT, "--check") == ALL
+    assert node.files().keys() == set(), "a check leaves no traces"
+    assert node.changes(DOCUMENT) == ALL
+    config = node.paths.node_config().read_text()
+    assert config.startswith("#Rack 4\n#second line\nacmedomain0: pve1.example.com,plugin=mine\n")
+    assert "wakeonlan: 52:54:00:12:34:56" in config
+    before = node.files()
+    status, out, _ = node.apply(DOCUMENT)
+    assert (status, out) == (0, "Nothing to change.\n")
+    assert node.changes(DOCUMENT, "--prune") == []
+    assert node.files() == before
+
+
+def test_every_change_is_listed_before_the_first_is_made(node):
+    _, out, _ = node.apply(DOCUMENT)
+    lines = out.splitlines()
+    first = lines.index("plugins.mine: add")
+    assert [one for one in lines[:first] if not one.startswith(" ")] == [
+        f"{action} {subject}" for action, subject in ALL
+    ]
+    assert "  + data.secret: file:/etc/pve/priv/tsig" in lines[:first]
+    assert lines[-2:] == ["7 changes made.", "Task OK"]
+
+
+def test_what_is_not_named_stays_unless_it_is_pruned(node):
+    node.apply(DOCUMENT)
+    changed = "observers: {}\nplugins: {mine: {data: {server: 192.0.2.9}}}\n"
+    assert node.changes(changed) == [("change", "plugins.mine")]
+    there = node.export()
+    assert there["plugins"]["mine"]["data"]["secret"] == "file:/etc/pve/priv/tsig"
+    assert there["observers"].keys() == {"tell"}
+    # a target must not lose its observer; so the certificate goes first, as it comes last
+    pruned = (
+        f"{changed}certificates: {{}}\nproperties: {{acmedomain0: 'pve1.example.com,plugin=mine'}}"
+    )
+    assert node.changes(pruned, "--prune") == [
+        ("change", "plugins.mine"),
+        ("change", "properties"),
+        ("remove", "certificates.web"),
+        ("remove", "observers.tell"),
+    ]
+    there = node.export()
+    assert there["plugins"]["mine"] == {
+        "type": "dns",
+        "api": "rfc2136",
+        "data": {"server": "192.0.2.9"},
+    }
+    assert there["properties"] == {"acmedomain0": "pve1.example.com,plugin=mine"}
+    assert "observers" not in there and "backends" in there
+
+
+def test_null_is_the_default(node):
+    node.apply(DOCUMENT)
+    text = "properties: {renew-before: null}\nplugins: {mine: {validation-delay: ~}}"
+    assert node.changes(text) == [("change", "plugins.mine"), ("change", "properties")]
+    assert "renew-before" not in node.export()["properties"]
+    assert "validation-delay" not in node.export()["plugins"]["mine"]
+    assert node.changes(text) == []
+
+
+def test_the_files_of_a_node_of_proxmox_ve(node, elsewhere):
+    """What pvefw does not know in them survives, plain secrets too, and none is exported."""
+    paths = node.paths
+    paths.node_dir().mkdir(parents=True)
+    paths.node_config().write_text("#note\nacmedomain0: a.example,plugin=cf\nfuture: 1\n")
+    paths.acme_dir.mkdir(parents=True)
+    plugins = (
+        "standalone: standalone\n\tnodes pve2\n\n"
+        "dns: cf\n\tapi rfc2136\n\tdata c2VydmVyPTE5Mi4wLjIuMQpzZWNyZXQ9WVdKagprZXlfbmFtZT1rCg\n"
+        "\tnew thing\n\n"
+        "dns: other\n\tapi rfc2136\n\tdata c2VydmVyPTE5Mi4wLjIuMQ\n\tnodes pve9\n"
+    )
+    paths.plugins_cfg.write_text(plugins)
+    before = node.files()
+    status, out, err = node.call("apply", "--export")
+    assert status == 0 and "YWJj" not in out
+    assert "left out: plugins.cf.data: secret: a secret in plain text" in err
+    assert "other" not in out, "it is for another node"
+    assert node.changes(out, "--prune") == []
+    assert node.files() == before
+    assert node.changes("plugins: {cf: {data: {server: 192.0.2.2}}}") == [("change", "plugins.cf")]
+    text = paths.plugins_cfg.read_text()
+    assert "\tnew thing\n" in text and "dns: other" in text
+    assert "YWJj" in node.call("acme", "plugin", "config", "cf", "--show-secrets")[1]
+    assert "future: 1" in paths.node_config().read_text()
+    _, _, err = elsewhere.apply(out)
+    assert "plugins.cf: plugin instance cf: key_name and secret belong together" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("plugins: {a: {typ: dns}}", "1: plugins.a: typ is not known here (did you mean type?)"),
+        ("\na: 1", "2: a is not known here"),
+        ("units: {}\nunits: {}", "2: units occurs twice; the first is in line 1"),
+        (
+            "boot:\n  pinned: 6.8\n  pinned: 6.9",
+            "3: boot: pinned occurs twice; the first is in line 2",
+        ),
+        ("boot: [", "1: this is not YAML: "),
+        ("observers:", "1: observers: names with values are expected here"),
+        (
+            "properties:\n\n  renew-before: 1000",
+            "3: properties.renew-before: '1000' is not a whole",
+        ),
+        ("properties: {wakeonlan: xy}", "1: properties.wakeonlan: 'xy' is not a MAC address"),
+        ("units: {guests: false}", "1: units.guests: this can only be true"),
+        (
+            "boot: {cmdline: quiet}",
+            "1: boot.cmdline: cmdline: the kernel's command line has no root=",
+        ),
+        ("accounts: {a: {eab-hmac-key: abc}}", "1: accounts.a.eab-hmac-key: this is a secret"),
+        (
+            "plugins:\n  a: {type: dns, api: rfc2136, data: {server: 192.0.2.1, secret: abc}}",
+            "2: plugins.a: secret is a secret",
+        ),
+        ("observers: {tell: {data: {}}}", "1: observers.tell: it does not exist yet, and api is"),
+        ("observers: {'9': {api: exec}}", "1: observers: '9' is not the id of a"),
+        ("guests: {105: {onboot: true}}", "1: guests.105: this does not exist"),
+        (
+            "units: {renew-cron: true}\nproperties: {acmedomain0: 'a.example,plugin=nobody'}",
+            "2: properties: config set: acmedomain0: there is no plugin instance nobody",
+        ),
+        (
+            "certificates: {web: {acmedomain0: a.example, targets: nobody}}",
+            "1: certificates.web: certificate web: there is no observer nobody",
+        ),
+        (
+            "observers: {a: {api: exec, data: {program: x, programm: y}}}",
+            "1: observers.a: observer a: ",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_line_and_nothing_is_changed(node, text, said):
+    status, _, err = node.apply(text)
+    assert status in (1, 2)
+    assert f"document.yaml:{said}" in err
+    assert node.files() == {}
+
+
+def test_a_document_names_another_machine_only_for_its_files(node):
+    (node.paths.root / "etc").mkdir()
+    (node.paths.root / "etc/hostname").write_text("pve2\n")
+    _, _, err = node.apply("properties: {}\nboot: {pinned: 6.8.4-2-pve}")
+    assert (
+        "document.yaml:2: boot: this is of the machine itself, and node pve1 is another one" in err
+    )
+    assert node.changes("properties: {renew-before: 9}") == [("change", "properties")]
+    assert node.export() == {"properties": {"renew-before": "9"}}
+
+
+def test_a_failure_in_the_middle_says_how_far_it_went_and_a_second_run_goes_on(node, monkeypatch):
+    add = certificate_sections.add
+    calls = []
+
+    def fails_for_good(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:  # the first is the rehearsal
+            raise StoreError("the disk is full")
+        return add(*arguments)
+
+    monkeypatch.setattr(certificate_sections, "add", fails_for_good)
+    status, out, err = node.apply(DOCUMENT, "--output-format", "json")
+    assert status == 1
+    assert [one["done"] for one in json.loads(out)["changes"]] == [True] * 4 + [False] * 3
+    assert "certificates.web: the disk is full" in err
+    assert (
+        "Done: add plugins.mine, add observers.tell, add backends.libvirt, change properties."
+        in err
+    )
+    assert "Not done: add certificates.web, change boot, change units." in err
+    assert node.changes(DOCUMENT) == ALL[4:]
+    assert node.changes(DOCUMENT) == []
+
+
+def test_differences_are_those_of_the_document(node):
+    node.apply(DOCUMENT)
+    _, out, _ = node.apply("properties: {renew-before: 10}", "--check", "--diff")
+    assert "--- properties (is)\n+++ properties (wanted)\n" in out
+    assert "-  renew-before: '30'\n+  renew-before: '10'\n" in out
+
+
+def test_the_schema_takes_what_is_taken_and_refuses_what_is_not(node):
+    schema = json.loads(node.call("apply", "--schema")[1])
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    node.apply(DOCUMENT)
+    assert validator.is_valid(node.export())
+    assert validator.is_valid({"properties": {"renew-before": 9, "acmedomain7": None}})
+    for wrong in ({"a": 1}, {"units": {"guests": False}}, {"plugins": {"a": {"type": "x"}}}):
+        assert not validator.is_valid(wrong)
+
+
+def test_guests_and_their_order(farm, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(str(farm.site))
+    node = Node(farm.paths, capsys)
+    farm.guest(100)
+    farm.guest(101, onboot=False, order=3)
+    text = "guests:\n  100: {order: 1, up: 0, after: [101]}\n  101: {onboot: true, order: null}\n"
+    assert node.changes(text) == [("change", "guests.100"), ("change", "guests.101")]
+    assert node.changes(text) == []
+    assert node.export()["guests"] == {
+        "100": {"onboot": True, "order": 1, "up": 0, "after": [101]},
+        "101": {"onboot": True, "up": 0},
+    }
+
+
+def test_a_loader_for_an_esp_and_the_kernels_on_it(tmp_path, capsys, monkeypatch):
+    root = tmp_path / "root"
+    root.mkdir()
+    node = Node(HostTree(root).paths, capsys)
+    machine = DirectoryMachine(tmp_path / "esps")
+    machine.add("AAAA-0001")
+    monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
+    monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls, _paths: loaders_of(Plain())))
+    text = (
+        "esps: {aaaa-0001: {loader: plain}}\n"
+        "boot: {pinned: 6.5.13-6-pve, kernels: [6.5.13-6-pve], cmdline: root=/dev/sda9}\n"
+    )
+    assert node.changes(text) == [("add", "esps.AAAA-0001"), ("change", "boot")]
+    esp = tmp_path / "esps/AAAA-0001/plain"
+    assert (esp / "menu").read_text().splitlines()[-1] == "6.5.13-6-pve"
+    assert (esp / "cmdline").read_text() == "root=/dev/sda9"
+    assert node.changes(text) == []
+    assert node.changes(text.replace("aaaa-0001", "/dev/sda2")) == []
+    _, _, err = node.apply("boot: {kernels: [9.9.9-9-pve]}")
+    assert "document.yaml:1: boot: " in err and "9.9.9-9-pve" in err
+
+
+def test_accounts_are_registered_once(node, pebble):
+    text = (
+        f"accounts:\n  one:\n    directory: {pebble.directory}\n    ca-file: {pebble.ca_file}\n"
+        "    contact: [mail@example.invalid]\n    accept-tos: true\n"
+        "properties: {acme: 'account=one,domains=a.example'}\n"
+    )
+    assert node.changes(text) == [("add", "accounts.one"), ("change", "properties")]
+    assert node.changes(text) == []
+    new = "accounts: {one: {contact: [new@example.com]}}"
+    assert node.changes(new) == [("change", "accounts.one")]
+    assert node.export()["accounts"]["one"]["contact"] == ["new@example.com"]
+    _, _, err = node.apply("accounts: {one: {directory: letsencrypt}}")
+    assert "accounts.one: it is an account at" in err and "and cannot move to" in err
+    assert node.changes("accounts: {}", "--prune") == []
+
+
+def test_a_document_that_is_too_large_or_no_text():
+    for data in (b"#" * (2 << 20), b"\xff\xfe\x00", b"[" * 50, b"\x00"):
+        with pytest.raises(ConfigError, match=r"^d\.yaml:"):
+            document.read(data, "d.yaml")
+
+
+def test_a_hypervisor_that_does_not_answer_costs_its_guests_only(node):
+    uri = f"qemu+unix:///system?socket={node.paths.root}/none"
+    text = f"backends: {{kvm: {{api: libvirt, data: {{uri: '{uri}'}}}}}}"
+    assert node.changes(text) == [("add", "backends.kvm")]
+    status, out, err = node.call("apply", "--export")
+    assert status == 0 and "kvm" in out
+    assert "WARN: left out: guests: " in err
