@@ -42,7 +42,7 @@ import pytest
 
 from pvefw import seam
 from pvefw.api import BootPlan, BootTree, ProviderError, Unsupported
-from pvefw.seam import BootloaderSpec, Bound, PluginBroken
+from pvefw.seam import BootloaderSpec, Bound, PluginBroken, PvefwError
 from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.boot_machine import (
     Boots,
@@ -259,6 +259,18 @@ class BootloaderConformance:
         plan = machine.plan(OLD, MIDDLE, NEW)
         machine.bring(plan)
         there = machine.render(plan)
+        for path, text in there.texts.items():  # as an administrator may have edited it
+            (machine.esp.mountpoint / path).write_bytes(re.sub(rb"\d", b"7", text))
+        try:
+            edited = machine.render(plan)
+        except PvefwError as error:
+            raise AssertionError(
+                f"boot_render fails where somebody has edited the ESP ({error}): it must not look there"
+            ) from error
+        assert _as_lists(there) == _as_lists(edited), (
+            "boot_render gave another tree where somebody had edited the ESP: take what can be chosen "
+            "from settings or from files below plan.root"
+        )
         elsewhere = replace(
             machine.esp,
             mountpoint=tmp_path / "not-mounted",

@@ -34,6 +34,8 @@ Row = tuple[str, str, str, int]
 LOST = 0
 """Instead of a status: the connection is closed without an answer."""
 _FIRST_ERROR = 400
+UNKNOWN = -1
+"""Instead of a status: the fake gets ids that it does not have, and says what it says then. Since 1.1."""
 BAD_GATEWAY = 502
 """What a proxy before the API says, in HTML."""
 
@@ -61,8 +63,11 @@ class Surroundings:
             self.requests.append(request)
             fault = self._due()
             asked = self._as_the_fake_knows_it(request)
-        if fault is not None:
+            unknown = {one: _wire.another(one, 7) for one in self._ids}
+        if fault is not None and fault[0] != UNKNOWN:
             return _failure(*fault)
+        if fault is not None:
+            asked = _wire.redirected(asked, unknown)
         ask: Answer = getattr(self.fake, "answer", self.fake)
         status, said, *more = ask(asked)
         with self._lock:
@@ -104,7 +109,8 @@ class Surroundings:
     def fail(self, status: int, *, at: int = 1, retry_after: int | None = None) -> None:
         """Answer one request to come with an error.
 
-        :param status: :data:`LOST` for a connection that is closed without an answer.
+        :param status: :data:`LOST` for a connection that is closed without an answer, :data:`UNKNOWN` for
+            what the fake itself says to ids that it does not have, be it with status 200.
         :param at: which one: 1 is the next.
         :param retry_after: seconds, for the header of that name.
         """

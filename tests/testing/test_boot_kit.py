@@ -185,6 +185,13 @@ def looks(tree, esp, _plan):
     )
 
 
+def keeps_what_is_edited(tree, esp, _plan):
+    """A comment of the old menu's goes into the new one."""
+    old = (esp.mountpoint / MENU).read_text() if (esp.mountpoint / MENU).exists() else ""
+    edited = "7777-pve" if "7777" in old or "7.7.77" in old else ""
+    return edit(tree, texts={MENU: tree.texts[MENU] + f"# {edited}\n".encode()})
+
+
 def writes(tree, esp, _plan):
     (esp.mountpoint / "kit").mkdir(exist_ok=True)
     (esp.mountpoint / "kit/rendered").write_text("now")
@@ -726,6 +733,7 @@ def test_each_bug_of_the_second_round_is_caught(bug, test, sentence, tmp_path):
 @pytest.mark.parametrize(
     ("bug", "test", "sentence"),
     [
+        (changing(keeps_what_is_edited), "rendering_looks_at_no_esp", "had edited the ESP"),
         (InstallTakesTheFallback, "installing_leaves_the_loader_of_others", "who boots from it"),
         (
             InstallNeedsItsFolderNew,

@@ -192,6 +192,7 @@ FAULTS = [
     (503, "raise Unavailable(said)", "raise ProviderError(said)", "raise Unavailable for 5xx"),
     (502, SAID, "        answer.json()\n" + SAID, "which is HTML here"),
     (0, "except requests.RequestException", "except KeyError", "where the connection fails"),
+    (-1, STATUS, "        if False:", "ids that it does not have"),
 ]
 
 

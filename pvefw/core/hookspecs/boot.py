@@ -39,8 +39,9 @@ class BootloaderSpec:
         Called by ``boot init`` and ``boot reinit``, before the first :meth:`boot_render`, once for each
         kind of firmware that can start this disk: UEFI, and BIOS where the disk has a place for it.
 
-        The ESP is shared: everything that is not this loader's own stays. After ``boot reinit`` what
-        :meth:`boot_render` put there before must still boot.
+        The ESP is shared: everything that is not this loader's own stays, ``EFI/BOOT`` included, where
+        another loader may be already. A second call leaves what the first one left. After ``boot reinit``
+        what :meth:`boot_render` put there before must still boot.
 
         Never called twice at once on an instance. It may take 600 seconds. Since 1.0.
 
@@ -71,6 +72,8 @@ class BootloaderSpec:
     @optional
     def boot_arm(self, esp: Esp, plan: BootPlan, task: Task) -> None:
         """Arrange for ``plan.next_boot`` to be booted once, or undo that where it is ``None``.
+
+        Where nothing is armed and ``plan.next_boot`` is ``None`` there is nothing to do, and no error.
 
         Called after the tree is in place, wherever :meth:`boot_probe` finds another ``next_boot`` than
         the plan's; since 1.1 also where it finds itself ``overruled``, and the plan is ``pinned`` or to
