@@ -1,5 +1,6 @@
 """The page's way to the API over HTTPS, in a browser: login, session, refusals in words, logout."""
 
+import contextlib
 import os
 import shutil
 
@@ -76,3 +77,23 @@ def test_who_may_not_reads_why(page, service_of_a_page):
     ticket, _ = service_of_a_page.ticket("reader@pam")
     log_in(page, "reader@pam", ticket)
     is_shown(page, "Permission check failed (/, Sys.Modify)")
+
+
+@pytest.mark.parametrize("view", ["overview", "tasks"])
+def test_the_page_of_cockpit_is_served_here_too(browser, service, view):
+    """Nothing in it knows who serves it: after the login each view is drawn, and nothing is refused."""
+    wrong = []
+    with contextlib.closing(browser.new_context(ignore_https_errors=True)) as context:
+        opened = context.new_page()
+        opened.set_default_timeout(60_000)
+        opened.on("pageerror", lambda error: wrong.append(str(error)))
+        opened.goto(service.url(f"/#/{view}"))
+        ticket, _ = service.ticket("root@pam")
+        log_in(opened, "root@pam", ticket)
+        opened.get_by_role("dialog").wait_for(state="detached")
+        opened.locator("#page:not([aria-busy=true]) h2").first.wait_for()
+        opened.on("response", lambda one: one.status >= 400 and wrong.append(one.url))
+        opened.reload()
+        opened.locator("#page:not([aria-busy=true]) h2").first.wait_for()
+        assert opened.get_by_role("dialog").count() == 0
+    assert wrong == []

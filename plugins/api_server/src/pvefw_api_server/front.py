@@ -58,7 +58,11 @@ def application(helper: Path, page: Path, swap: "Swap") -> Starlette:
     async def api(request: Request) -> Response:
         return await _api(helper, request)
 
-    own = [Route(f"/{name}", _file(_WEB / name), methods=["GET"]) for name in _TRANSPORT]
+    async def no_icon(_request: Request) -> Response:
+        return Response(status_code=204)  # browsers ask for one by themselves
+
+    own = [Route("/favicon.ico", no_icon)]
+    own += [Route(f"/{name}", _file(_WEB / name), methods=["GET"]) for name in _TRANSPORT]
     routes = [
         Route(f"{API}/{{path:path}}", api, methods=_METHODS),
         *own,

@@ -71,6 +71,6 @@ def _page() -> Path:
 def _places() -> Iterator[Path]:
     import pvefw_api
 
+    yield Path(pvefw_api.__file__).parents[2] / "page"  # of a checkout: a copy of it may be old
     yield Path(sys.prefix, _SHARE)
     yield Path("/usr", _SHARE)
-    yield Path(pvefw_api.__file__).parents[2] / "page"  # of a checkout
