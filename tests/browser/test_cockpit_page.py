@@ -89,7 +89,7 @@ class Visit:
             assert not is_too_wide(self.page), f"at {width} pixels"
             assert barriers(self.page) == [], f"at {width} pixels, {colours}"
 
-    def photograph(self, name):
+    def photograph(self, name, near="header"):
         """Small pictures for the documentation, where somebody wants them."""
         if not WANTS_PICTURES:
             return
@@ -99,6 +99,7 @@ class Visit:
                 continue
             self.page.set_viewport_size({"width": width, "height": 620})
             self.page.emulate_media(color_scheme=colours)
+            self.page.locator(near).scroll_into_view_if_needed()
             self.page.screenshot(path=PICTURES / f"web-{name}-{shape}.png")
 
 
@@ -233,6 +234,7 @@ def test_a_bulk_stop_is_watched_to_its_end_with_the_tab_closed_meanwhile(visit, 
     visit.page.get_by_label("Choose 101").check()
     visit.press("Stop…")
     visit.sees("What stop will do")
+    visit.is_told("pvefw stopall --dry-run --vms 100,101")
     assert farm.events() == []
     visit.photograph("guests-plan")
     visit.press("Stop these guests")
@@ -275,7 +277,7 @@ def test_a_plugin_gets_the_form_that_it_declares_and_shows_no_secret(visit, farm
     visit.press("Show its settings")
     visit.fill({"OVH_AK": "key", "OVH_AS": "much too secret", "OVH_CK": "file:/etc/consumer"})
     visit.check()
-    visit.photograph("acme-plugin")
+    visit.photograph("acme-plugin", near="main .card form >> nth=-1")
     visit.press("Add mine")
     visit.is_told("pvefw acme plugin add --api ovh --data - dns mine")
     row = visit.page.get_by_role("row", name="mine")

@@ -1,6 +1,6 @@
 // The table of endpoints as the page uses it: buttons that call one, and the command that does the same.
 
-import { element, say, tellCommand } from "./elements.js";
+import { element, forget, say, tellCommand } from "./elements.js";
 import { go, refresh } from "./navigation.js";
 
 export const NODE = "/nodes/localhost";
@@ -94,6 +94,7 @@ export function button(label, work, { confirm = "", className = "", type = "butt
         say(`${label}…`);
         try {
             await work();
+            forget(`${label}…`);
         } catch (error) {
             say(error.message, "failed");
         } finally {

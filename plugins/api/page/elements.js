@@ -74,6 +74,11 @@ export function say(text, kind = "") {
     message.className = kind;
 }
 
+// A message that nothing has replaced is over.
+export function forget(text) {
+    if (document.getElementById("message").textContent === text) say("");
+}
+
 // The command line that does the same as what was just done.
 export function tellCommand(words) {
     const place = document.getElementById("command");

@@ -61,6 +61,12 @@ def test_a_command_is_typed_as_the_table_says(key):
         assert word.endswith("=") != param.is_flag
 
 
+def test_the_command_of_a_plan_changes_nothing():
+    plans = {key: one for key, one in COMMANDS.items() if "/plan/" in one.path}
+    assert plans
+    assert all(one.as_dict()["command"].endswith("all --dry-run") for one in plans.values())
+
+
 def test_the_table_has_texts_for_forms():
     """The published schema has none; the commands' options do."""
     config = TABLE["PUT", "/nodes/{node}/config"].parameters

@@ -116,6 +116,10 @@ class Command:
             if key not in _DOORS_OWN and key not in self.fixed
         }
 
+    def typed(self) -> str:
+        """As it is typed, with the options that every call has."""
+        return " ".join([self.name, *(f"--{key}" for key, one in self.fixed.items() if one)])
+
     def words(self) -> dict[str, str]:
         """How each of its parameters is typed: ``--key=`` before a value, ``--key`` alone or
         ``--key/--no-key``; an argument has an empty word.

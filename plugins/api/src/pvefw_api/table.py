@@ -88,7 +88,7 @@ class Endpoint:
         return {
             "method": self.method,
             "path": self.path,
-            "command": command.name if command else None,
+            "command": command.typed() if command else None,
             "words": command.words() if command else {},
             "parameters": dict(self.parameters),
         }
