@@ -138,8 +138,9 @@ def is_for(fields: Fields, node: str) -> bool:
 def export(context: Context, *, here: bool) -> State:
     """A node's state as a document.
 
-    :param here: the node is this machine; what is of another one is left out, and so is what cannot be
-        read: :attr:`Context.left_out` says so.
+    :param here: the node is this machine; what is of another one is left out, and so is what this one
+        cannot say: :attr:`Context.left_out` has it.
+    :raises PvefwError: a file cannot be read.
     """
     found: dict[str, Mapping[str, Any]] = {}
     for kind in KINDS:
@@ -161,5 +162,7 @@ def _readable(context: Context, kind: Kind) -> Mapping[str, Fields]:
     try:
         return kind.current(context)
     except PvefwError as error:
+        if not kind.of_machine:
+            raise
         context.left_out.append(f"{kind.key}: {error.message}")
         return {}

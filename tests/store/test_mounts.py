@@ -128,6 +128,7 @@ COMMANDS = {
     "boot reinit": ELSEWHERE,
     "boot status": ELSEWHERE,
     "boot-guests": READS,
+    "apply --export": READS,
     "cert add web --acmedomain0 a.example.com": WRITES,
     "cert ca init": WRITES,
     "cert ca rollover": WRITES,
