@@ -16,6 +16,7 @@ from pvefw.core.errors import (
 )
 from pvefw.core.hookspecs import hookimpl
 from pvefw.core.model import (
+    NOTICES,
     BootPlan,
     BootState,
     BootSyncedEvent,
@@ -44,7 +45,6 @@ from pvefw.core.model import (
     TxtRecord,
     Urgency,
 )
-from pvefw.core.notice_kinds import NOTICES
 from pvefw.core.settings import setting
 from pvefw.host.durable import remove_file, replace_file
 from pvefw.host.fat import check_versions

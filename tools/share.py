@@ -47,7 +47,7 @@ The node to act as, where \\fB\\-\\-node\\fR is not given.
 """
 
 
-_BY_HAND = {"prometheus"}
+_BY_HAND = {"prometheus", "grafana"}
 """Folders that nothing is generated in."""
 _COMPLETIONS = {
     "bash-completion/completions/pvefw": "bash",

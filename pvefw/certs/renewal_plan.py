@@ -65,7 +65,7 @@ class Planned:
     differences: Sequence[str] = ()
     """What is wanted otherwise than it is, a clause each."""
     pinned_by: Sequence[str] = ()
-    """The instances that trust its fingerprint, and so not its successor."""
+    """Who trusts its fingerprint, and so not its successor."""
     copied: bool = False
     """A partner has it: no order is placed, and no failure of one is a reason to wait."""
     revoked: bool = False
@@ -165,7 +165,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
 
     :returns: of each ``file``, ``names``, ``not-after`` and ``due`` (ISO 8601; ``due`` is ``None`` where
         it is not for us to renew), ``urgency``, ``failures`` (tries in a row), ``doubt`` (why the
-        authority would refuse the order), ``pinned-by`` (instances that trust its fingerprint),
+        authority would refuse the order), ``pinned-by`` (who trusts its fingerprint),
         ``revoked`` (whether a node has revoked it), ``line``, for people, ``name`` (of the certificate's
         section; ``pveproxy`` for that of the services, empty for those of the cluster's CA),
         ``differences`` (what is wanted otherwise than it is), and ``issue`` (:meth:`Planned.issue`).

@@ -8,6 +8,7 @@ import click
 
 from pvefw.cli import candidates
 from pvefw.cli.boot_context import context, refresh_esps
+from pvefw.cli.changing import changing, remark
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
 from pvefw.cli.streams import say
@@ -66,14 +67,15 @@ def _print_kernels(title: str, versions: Sequence[str]) -> None:
 @kernel.command()
 @click.argument("version", shell_complete=candidates.kernels)
 @pass_app
+@changing
 def add(app: App, version: str) -> None:
     """Keep the kernel VERSION on the ESPs, whatever else is installed."""
     from pvefw.boot import choice
 
     if choice.add(app.paths, version):
-        say(f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
+        remark(app, f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
     else:
-        say(f"Kernel {version} is selected already.")
+        remark(app, f"Kernel {version} is selected already.")
 
 
 @kernel.command()
@@ -171,6 +173,7 @@ def get(app: App) -> None:
 @cmdline.command("set")
 @click.argument("text")
 @pass_app
+@changing
 def set_(app: App, text: str) -> None:
     """Set the command line; it must have a root=."""
     from pvefw.boot import cmdline as command_line
@@ -181,4 +184,4 @@ def set_(app: App, text: str) -> None:
     except ConfigError as error:  # nobody's file: what was typed
         raise UsageError(error.message, hint=error.hint) from error
     kernel_files.set_value(app.paths.cmdline, line)
-    say("To apply: pvefw boot refresh")
+    remark(app, "To apply: pvefw boot refresh")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pvefw.cli import candidates
+from pvefw.cli.changing import changing
 from pvefw.cli.config import PropertyCommand, check_certificate
 from pvefw.cli.framework import App, Command, output_option, pass_app
 from pvefw.cli.output import show_rows
@@ -40,15 +41,21 @@ class CertificateCommand(PropertyCommand):
 @click.command(cls=CertificateCommand)
 @click.argument("name", metavar="NAME")
 @common_options
+@click.option("--or-set", is_flag=True, help="Change it where it exists.")
 @pass_app
-def add(app: App, /, name: str, **values: Any) -> None:
+@changing
+def add(app: App, /, name: str, or_set: bool, **values: Any) -> None:
     """Add a certificate for a service of this host; then order it with `acme cert order NAME`.
 
     It has the same properties as that of Proxmox VE's own services, which `config set` changes.
     """
-    from pvefw.store import certificate_sections
+    from pvefw.store import certificate_sections, certificates
+    from pvefw.store.node import Node
 
     given = properties(values)
+    if or_set and name in certificates.sections(Node.open(app.paths)):
+        change(app, name, given, None)
+        return
     certificate_sections.add(app.paths, name, given, partial(_check, app, name, {}))
 
 

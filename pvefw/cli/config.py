@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pvefw.cli import candidates
+from pvefw.cli.changing import changing
 from pvefw.cli.framework import App, Command, Group, output_option, pass_app
 from pvefw.cli.output import show_value
 from pvefw.cli.streams import say
@@ -126,6 +127,7 @@ def _option(known: "Property") -> click.Option:
 )
 @click.option("--digest", help="Refuse if the configuration has changed since.")
 @pass_app
+@changing
 def set_(
     app: App,
     /,

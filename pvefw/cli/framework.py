@@ -297,7 +297,7 @@ class Group(_Common, click.Group):
 
     def listed(self, ctx: click.Context) -> list[tuple[str, str]]:
         """Each command's name and what it does."""
-        return [(one, self._line(ctx, one)) for one in self.list_commands(ctx)]
+        return [(name, self._line(ctx, name)) for name in self.list_commands(ctx)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -318,7 +318,7 @@ class Group(_Common, click.Group):
             command = self.get_command(ctx, name)
         except PvefwError as error:
             return error.message
-        return command.get_short_help_str(limit=80) if command else ""
+        return command.get_short_help_str(limit=200) if command else ""
 
     def _is_only(self, entry: tree.Entry) -> bool:
         of = entry.point.distribution.name

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pvefw.cli import candidates
+from pvefw.cli.changing import changing
 from pvefw.cli.data_option import data_option, raw_option
 from pvefw.cli.data_option import read as read_data
 from pvefw.cli.framework import App, output_option, pass_app
@@ -17,12 +18,12 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
-from pvefw.core.notice_kinds import NOTICES
 from pvefw.store.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
     from pvefw.instances import Instance
+    from pvefw.store.paths import Paths
 
 _TYPES = click.Choice(["dns", "standalone", "challenge"])
 _nodes = click.option("--nodes", metavar="A,B", help="The nodes that may use it; all without it.")
@@ -94,8 +95,10 @@ def _add(group: click.Group, kind: Kind) -> None:
     @_options(*types, click.argument("id_", metavar="ID"), _api(kind, required=not kind.acme))
     @_options(data_option, raw_option, _nodes, *delay)
     @click.option("--disable", is_flag=True, help="Do not use it yet.")
+    @click.option("--or-set", is_flag=True, help="Change it where it exists.")
     @pass_app
-    def add(app: App, /, id_: str, **options: Any) -> None:
+    @changing
+    def add(app: App, /, id_: str, or_set: bool, **options: Any) -> None:
         from pvefw import instances
 
         type_ = options.pop("type_", kind.family)
@@ -107,7 +110,7 @@ def _add(group: click.Group, kind: Kind) -> None:
             )
         new = instances.Instance(instances.family_of(type_), id_, api)
         new = replace(new, **_changes(options))
-        _warn(new, instances.add(app.paths, new))
+        _warn(new, (_ensure if or_set else instances.add)(app.paths, new))
 
 
 def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
@@ -117,6 +120,7 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     @group.command("set", help=f"Change {kind.subject}.")
     @_options(_id_argument(families), *api, *delay, *_SET)
     @pass_app
+    @changing
     def set_(app: App, /, id_: str, **options: Any) -> None:
         from pvefw import instances
         from pvefw.store.section_config import split
@@ -177,13 +181,10 @@ def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 
 def _test(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
-    what = (
-        f"Send a test notification of EVENT: {', '.join(NOTICES)}."
-        if kind.family == "observer"
-        else ""
-    )
+    notifies = kind.family == "observer"
+    what = "Send a test notification, of EVENT if one is named." if notifies else ""
 
-    event = [click.argument("event", required=False, type=click.Choice(NOTICES), metavar="[EVENT]")]
+    event = [click.argument("event", required=False, metavar="[EVENT]")]
 
     @group.command(help=what or f"Check whether {kind.subject} can be used; nothing is changed.")
     @_options(_id_argument(families), *(event if kind.family == "observer" else []))
@@ -230,6 +231,20 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
         "validation_delay": options.get("validation_delay"),
     }
     return {key: value for key, value in found.items() if value is not None}
+
+
+def _ensure(paths: "Paths", new: "Instance") -> list[str]:
+    """Add an instance, or make the one of its id the same.
+
+    :raises UsageError: the id is taken by one of another type.
+    """
+    from pvefw import instances
+    from pvefw.store.node import Node
+
+    known = {one.id: one for one in instances.load_all(Node.open(paths), new.family)}
+    if new.id not in known:
+        return instances.add(paths, new)
+    return instances.change(paths, new.family, new.id, lambda _old: new)
 
 
 def _warn(instance: "Instance", doubts: Sequence[str]) -> None:

@@ -196,7 +196,9 @@ _CERTIFICATES = _object(
                     "urgency": _one_of("", "notice", "warning", "critical", "expired"),
                     "failures": _number("tries in a row"),
                     "doubt": _text("why the authority would refuse the renewal, or empty"),
-                    "pinned-by": _texts("instances that trust its fingerprint, which then changes"),
+                    "pinned-by": _texts(
+                        "who trusts its fingerprint, which then changes: instances, storages"
+                    ),
                     "revoked": _flag("whether a node has revoked it, or one with its key"),
                     "line": _text("for people"),
                     "name": _text("`pveproxy`, that of its section, or empty: the cluster's CA"),
@@ -255,9 +257,19 @@ _CHANGES = _object(
 )
 
 
+CHANGED = _object(
+    {"changed": _flag("something changed, or would"), "dry-run": _flag("nothing was written")}
+)
+_CHANGING = (
+    *("acme catalog set", "acme plugin add", "acme plugin set", "boot cmdline set"),
+    *("boot kernel add", "boot loader set", "cert add", "config set", "guest backend add"),
+    *("guest backend set", "observer add", "observer set"),
+)
+
 # --- each command -------------------------------------------------------------------------------------
 
 SCHEMAS: Mapping[str, Schema] = {
+    **dict.fromkeys(_CHANGING, CHANGED),
     "acme account info": _object(
         {
             "account": _map({}, "the account object (RFC 8555 section 7.1.2)"),

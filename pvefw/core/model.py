@@ -385,13 +385,30 @@ class Severity(StrEnum):
     ERROR = "error"
 
 
+NOTICES = (
+    "renewal-failed",
+    "renewal-overdue",
+    "renewal-recovered",
+    "certificate",
+    "served",
+    "boot-synced",
+    "boot-unexpected",
+    "bulk-failed",
+    "timer-missing",
+)
+"""The kinds of :class:`NoticeEvent`: a renewal failed; a certificate ends soon and is
+not renewed; a renewal succeeded again; a new certificate is installed; something else is served, or no
+more; ESPs are out of step; another kernel runs than the one that was asked for; guests are not as a bulk
+action wanted them; nothing runs renewals by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class NoticeEvent:
     """Something that a person should know, in words. Since 1.1."""
 
     node: str
     kind: str
-    """One of :data:`~pvefw.core.notice_kinds.NOTICES`."""
+    """One of :data:`NOTICES`."""
     severity: Severity
     subject: str
     lines: Sequence[str]

@@ -13,6 +13,7 @@ from pvefw.core.binding import Bound
 from pvefw.core.errors import ProviderError, UsageError
 from pvefw.core.families import FAMILIES, OBSERVER
 from pvefw.core.model import (
+    NOTICES,
     BootSyncedEvent,
     CertificateEvent,
     NoticeEvent,
@@ -21,7 +22,6 @@ from pvefw.core.model import (
     ServedEvent,
     Task,
 )
-from pvefw.core.notice_kinds import NOTICES
 from pvefw.host import concurrency
 from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance
@@ -52,7 +52,7 @@ def ask(question: Callable[[], _Answer], who: str) -> _Answer:
 def test(node: Node, family: str, id_: str, task: Task, *, event: str = "") -> None:
     """Bind an instance, disabled or not, and ask what changes nothing; an observer gets a notification.
 
-    :param event: of what an observer hears: one of :data:`~pvefw.core.notice_kinds.NOTICES`; empty for a
+    :param event: of what an observer hears: one of :data:`~pvefw.core.model.NOTICES`; empty for a
         failed renewal, or what else it listens to.
 
     :raises NotFound: there is no such instance.
@@ -89,6 +89,10 @@ def _notify(node: Node, bound: Bound[Any], kind: str, task: Task) -> None:
     :raises UsageError: it hears of no such event.
     """
     hook = next((one for one in _HOOKS.get(kind, ()) if one in bound.implemented), None)
+    if kind and kind not in NOTICES:
+        raise UsageError(
+            f"observer test: there is no event {kind}", hint=f"Events: {', '.join(NOTICES)}."
+        )
     if hook is None and not kind:
         hook = next((one for one in _HOOKS["renewal-failed"] if one in bound.implemented), None)
         hook = hook or ("on_renewals" if "on_renewals" in bound.implemented else None)

@@ -147,16 +147,23 @@ def test_a_kernel_that_is_being_installed_is_kept(ready, host):
     assert status.status(ready()).ok
 
 
-def test_next_boot_is_armed_everywhere_and_disarmed_after_a_boot(ready, host, plain):
+def test_next_boot_is_armed_everywhere_and_disarmed_after_a_boot(ready, host, plain, monkeypatch):
     choice.pin(host.paths, "6.5.13-6-pve", next_boot=True)
     refresh.refresh(ready())
     assert plain.once == dict.fromkeys(UUIDS, "6.5.13-6-pve")
 
     host.boot(2)
     plain.once[UUIDS[0]] = None  # the loader of the disk that booted has used it up
+    told = []
+    monkeypatch.setattr(
+        refresh.events, "tell", lambda _node, hook, event, _task: told.append((hook, event))
+    )
     task = FakeTask()
     refresh.refresh(ready(task=task))
 
+    [notice] = [event for hook, event in told if hook == "on_notice"]
+    assert notice.kind == "boot-unexpected"
+    assert notice.facts["wanted"] == "6.5.13-6-pve"
     assert plain.once == dict.fromkeys(UUIDS, None)
     assert any("the one-time boot of kernel" in line for line in task.lines)
     assert not host.paths.next_boot_kernel.exists()

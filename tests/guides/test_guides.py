@@ -239,7 +239,12 @@ def test_questions(reads, farm):
 def test_moving(reads, write):
     write("etc/pve/nodes/pve1/config", "acme: domains=pve1.example.com\n")
     write("etc/pve/priv/acme/plugins.cfg", "standalone: standalone\n\ndns: mine\n\tapi cf\n")
-    reads("docs/moving.md", fails=("pvefw boot status",))  # there is no ESP
+    asks = {
+        "pvefw acme account import": "it asks an authority: tests/whole/test_moved.py",
+        "pvefw cert import www": "it needs that account: tests/whole/test_moved.py",
+    }
+    write("etc/letsencrypt/renewal/README", "")
+    reads("docs/moving.md", fails=("pvefw boot status",), leaves_out=asks)  # there is no ESP
 
 
 def test_backup_and_restore(reads, write, paths):

@@ -96,6 +96,7 @@ def test_a_refresh_that_fails_is_said_and_breaks_no_upgrade(debian, deb):
 def test_nothing_that_was_generated_stays(debian, deb, how):
     units = " ".join(deb.unit_texts())
     debian(f"cd /etc/systemd/system; mkdir -p x.wants; touch {units}; cd x.wants; touch {units}")
+    debian("mkdir -p /etc/sysusers.d; touch /etc/sysusers.d/pvefw-api.conf")
     debian(with_hooks(deb))
     said = debian(f"dpkg --force-depends {how} pvefw")
     assert "new kernels and boot loaders reach no ESP any more" in said

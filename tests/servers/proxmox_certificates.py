@@ -80,7 +80,7 @@ class Server:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
                 form = {key: one[0] for key, one in parse_qs(body).items()}
-                status, data = server.answer(self.path, self.headers, form)
+                status, data = server.answer(self.path, dict(self.headers), form)
                 said = json.dumps({"data": data}).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(said)))

@@ -100,7 +100,10 @@ def test_the_pages_cookie_wins_over_one_that_was_planted(service):
     """No other host of the domain can set the cookie of the page; scripts cannot read it."""
     ticket, _ = service.ticket("root@pam")
     given = {"username": "root@pam", "password": ticket, "http-only": "1"}
-    answer = service.call("POST", "/access/ticket", data=given)
+    elsewhere = service.call("POST", "/access/ticket", data=given)
+    assert "set-cookie" not in elsewhere.headers, "another page's form would log us in as somebody"
+    ours = {"CSRFPreventionToken": ""}
+    answer = service.call("POST", "/access/ticket", data=given, headers=ours)
     assert "ticket" not in answer.json()["data"]
     cookie = answer.headers["set-cookie"]
     assert cookie.startswith("__Host-PVEAuthCookie=PVE%3Aroot%40pam%3A")

@@ -1,12 +1,13 @@
 """HAProxy as it is installed takes a certificate through its socket."""
 
 import socket
+from dataclasses import replace
 
 import pytest
 from certificates import self_signed
 from servers.processes import free_port, process, wait_for_port
 
-from pvefw.api import ProviderError, Unavailable
+from pvefw.api import CredentialsRejected, ProviderError, Unavailable
 from pvefw.testing.fakes import FakeTask
 from pvefw_observer_targets import haproxy
 from pvefw_observer_targets.haproxy import HAProxy
@@ -15,6 +16,7 @@ CONFIG = """
 global
     maxconn 20
     stats socket {here}/admin.sock mode 600 level admin
+    stats socket {here}/other.sock mode 600 level operator
 defaults
     mode http
     timeout connect 60s
@@ -87,6 +89,14 @@ def test_a_file_that_it_does_not_use_yet_stays_for_its_configuration(running, is
         other.on_certificate(issue(), FakeTask())
     assert f"ssl crt {path}" in error.value.hint
     assert path.exists()
+
+
+def test_a_socket_without_the_right_level(target, running, issue, here):
+    kept = (here / "ssl/web.pem").read_bytes()
+    with pytest.raises(CredentialsRejected, match="Permission denied") as error:
+        replace(target, socket=here / "other.sock").on_certificate(issue(), FakeTask())
+    assert "level admin" in error.value.hint
+    assert (here / "ssl/web.pem").read_bytes() == kept
 
 
 def test_a_socket_that_nobody_answers(target, issue, here):

@@ -18,7 +18,7 @@ import click
 from pvefw.cli import tree
 from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
-from pvefw.cli.schemas import SCHEMAS
+from pvefw.cli.schemas import CHANGED, SCHEMAS
 from pvefw.core.errors import ConfigError
 from pvefw.core.model import Task
 from pvefw.instances.codec import decode_data
@@ -128,7 +128,8 @@ class Command:
 
     def returns(self) -> Schema:
         """What it answers, as a JSON schema."""
-        return SCHEMAS.get(self.name, {"type": ["string", "null"]})
+        found = SCHEMAS.get(self.name, CHANGED)
+        return {"type": ["string", "null"]} if found is CHANGED else found
 
     def _command(self) -> click.Command:
         found: click.Command = PVEFW

@@ -1,12 +1,15 @@
 """``pvefw api user`` and ``pvefw api token``: who may use the API over HTTPS, and for what."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.streams import say
+
+if TYPE_CHECKING:
+    from pvefw_api_server.users import Grants
 
 user = Group("user", help="Users of the API over HTTPS, and what each may do.")
 token = Group("token", help="API tokens: what programs log in with.")
@@ -32,16 +35,14 @@ def list_(app: App) -> None:
     rows = []
     for one in users.load(app.paths).values():
         own = "everything" if one.name == users.ROOT else _words(one.grants)
-        rows.append({"user": one.name, "token": "", "enabled": one.enabled, "grants": own})
-        for id_, found in one.tokens.items():
-            limits = own if found.grants is None else _words(found.grants)
-            row = {"user": one.name, "token": id_, "enabled": one.enabled, "grants": limits}
-            rows.append(row)
+        limits = {id_: found.grants for id_, found in one.tokens.items()}
+        words = {"": own, **{key: own if of is None else _words(of) for key, of in limits.items()}}
+        user_ = {"user": one.name, "enabled": one.enabled}
+        rows += [{**user_, "token": key, "grants": said} for key, said in words.items()]
     show_rows(app, rows, ["user", "token", "enabled", "grants"])
 
 
-def _words(grants: "dict[str, Sequence[str]] | object") -> str:
-    assert isinstance(grants, dict)  # noqa: S101 - what users.Grants is
+def _words(grants: "Grants") -> str:
     return " ".join(f"{path}={','.join(found)}" for path, found in grants.items())
 
 

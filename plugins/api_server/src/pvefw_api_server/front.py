@@ -116,7 +116,7 @@ async def _api(helper: Path, request: Request) -> Response:
         found = await ask(helper, said)
     except (OSError, ValueError):
         return _refused(503, "The helper does not answer: see systemctl status pvefw-api-helper")
-    return _answered(found, for_page=bool(parameters.get("http-only")))
+    return _answered(found, for_page=_is_page(request, parameters))
 
 
 async def ask(helper: Path, said: Mapping[str, Any]) -> Any:
@@ -132,6 +132,11 @@ async def ask(helper: Path, said: Mapping[str, Any]) -> Any:
         return json.loads(await reader.read())
     finally:
         writer.close()
+
+
+def _is_page(request: Request, parameters: Mapping[str, str]) -> bool:
+    """Whether our own page logs in: others could send its form, but not the header beside it."""
+    return bool(parameters.get("http-only")) and "csrfpreventiontoken" in request.headers
 
 
 def _answered(found: Any, *, for_page: bool) -> Response:

@@ -6,8 +6,9 @@ being asked (:data:`_MOST`). A refusal takes as long as PAM wants, for unknown u
 
 import ipaddress
 import json
-import re
+import zlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pvefw.host.clock import SystemClock
@@ -23,6 +24,9 @@ _MOST = {"address": 10, "user": 30}
 """Failures within :data:`_WINDOW`; a user has more, so that nobody locks others out from one address."""
 _WINDOW = 300
 _LONGEST = 1024
+_QUEUES = 64
+_PATIENCE = 60.0
+"""Seconds that a login waits for those before it."""
 _NETWORK = 64
 """Bits of an IPv6 address that are one customer's."""
 
@@ -39,7 +43,7 @@ def login(paths: Paths, given: Mapping[str, Any], client: str) -> dict[str, Any]
     now = SystemClock().now().timestamp()
     found, secret = users.load(paths), tickets.key(paths)
     if tickets.holder(secret, password, now) != name:
-        with locks.local_lock(paths, f"api-login-{_folded(name)}", timeout=60.0):
+        with locks.local_lock(paths, _queue(name), timeout=_PATIENCE):
             _check_failures(paths, name, client, now)
             if not _pam(name, password) or users.by_password(found, name) is None:
                 _note_failure(paths, name, client, now)
@@ -50,6 +54,13 @@ def login(paths: Paths, given: Mapping[str, Any], client: str) -> dict[str, Any]
     ticket, token = tickets.issue(secret, name, now)
     rights = who.capabilities() if not who.is_root else {"/": dict.fromkeys(users.PRIVILEGES, 1)}
     return {"username": name, "ticket": ticket, "CSRFPreventionToken": token, "cap": rights}
+
+
+def _queue(name: str) -> str:
+    """The lock under which PAM is asked about a user: one at a time, and names that come from outside
+    make no files.
+    """
+    return f"api-login-{zlib.crc32(name.encode()) % _QUEUES}"
 
 
 def refused() -> ApiError:
@@ -114,12 +125,12 @@ def _failures(paths: Paths, now: float) -> dict[str, list[float]]:
     }
 
 
-def _place(paths: Paths) -> Any:
+def _place(paths: Paths) -> Path:
     return paths.below("run/pvefw/api-logins.json")
 
 
 def _keys(name: str, client: str) -> Iterable[tuple[str, str]]:
-    yield "user", _folded(name)
+    yield "user", name
     try:
         address = ipaddress.ip_address(client)
     except ValueError:
@@ -127,7 +138,3 @@ def _keys(name: str, client: str) -> Iterable[tuple[str, str]]:
         return
     bits = _NETWORK if address.version == 6 else 32  # noqa: PLR2004 - the protocol's number
     yield "address", str(ipaddress.ip_network((address, bits), strict=False))
-
-
-def _folded(name: str) -> str:
-    return re.sub(r"[^a-z0-9.@-]", "_", name.lower())

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pvefw.api import CertificateEvent, ProviderError, Task, Unavailable, hookimpl, setting
+from pvefw.api import (
+    CertificateEvent,
+    CredentialsRejected,
+    ProviderError,
+    Task,
+    Unavailable,
+    hookimpl,
+    setting,
+)
 from pvefw_observer_targets import placing
 from pvefw_observer_targets.forms import Wanted, contents
 from pvefw_observer_targets.services import is_stopped
@@ -80,7 +88,7 @@ class HAProxy:
                 return None
             raise Unavailable(
                 f"{self.socket}: {error.strerror or error}",
-                hint=f"HAProxy's section global needs: stats socket {self.socket} level admin",
+                hint=self._hint(),
             ) from error
         return str(path) in known.split()
 
@@ -91,12 +99,17 @@ class HAProxy:
             (f"commit ssl cert {wanted.path}", "Success"),
         ):
             said = self._ask(command)
+            if "Permission denied" in said:
+                raise CredentialsRejected(f"{self.socket}: Permission denied", hint=self._hint())
             if good not in said:
                 self._ask(f"abort ssl cert {wanted.path}")
                 raise ProviderError(f"HAProxy refuses the certificate: {' '.join(said.split())}")
         served = _FINGERPRINT.search(self._ask(f"show ssl cert {wanted.path}"))
         if served is None or served[1] != _fingerprint(pem):
             raise ProviderError("HAProxy says that it took the certificate, and shows another one")
+
+    def _hint(self) -> str:
+        return f"HAProxy's section global needs: stats socket {self.socket} level admin"
 
     def _ask(self, command: str) -> str:
         """One command of HAProxy's management guide, and the answer.

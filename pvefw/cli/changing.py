@@ -1,0 +1,50 @@
+"""Commands that change files of the configuration: they say whether something changed, or would."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from pvefw.cli.framework import App, output_option
+from pvefw.cli.output import show_value
+from pvefw.cli.streams import say
+
+
+def changing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command ``--dry-run``, and ``--output-format`` for whether it changed something.
+
+    As text, it says what a script would not expect: that nothing changed, or would change. Its first
+    argument is the :class:`App`.
+    """
+
+    @click.option("--dry-run", is_flag=True, help="Only say whether something would change.")
+    @output_option
+    @functools.wraps(function)
+    def watched(app: App, /, *arguments: Any, dry_run: bool, **options: Any) -> None:
+        from pvefw.store import rehearsal
+
+        with rehearsal.watching(dry=dry_run) as watch:
+            function(app, *arguments, **options)
+        _report(app, changed=bool(watch.changed), dry=dry_run)
+
+    return watched
+
+
+def remark(app: App, line: str) -> None:
+    """Say what follows from a change, to people, if it was made."""
+    from pvefw.store import rehearsal
+
+    if app.output_format == "text" and not rehearsal.is_dry():
+        say(line)
+
+
+def _report(app: App, *, changed: bool, dry: bool) -> None:
+    if app.caller is not None:
+        return  # Proxmox VE's API answers nothing here
+    if app.output_format != "text":
+        show_value(app, {"changed": changed, "dry-run": dry})
+    elif not changed:
+        say("unchanged", err=True)
+    elif dry:
+        say("would change", err=True)
