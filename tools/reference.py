@@ -256,7 +256,8 @@ def _literal(text: str) -> str:
     said = re.sub(r"\[x>=(\d+)\]", r"\1 or more.", said)
     parts = re.split(r"(`[^`]*`)", said)
     return "".join(
-        part if part.startswith("`") else re.sub(r"([*_\[])", r"\\\1", part).replace("<", "&lt;") for part in parts
+        part if part.startswith("`") else re.sub(r"([*_\[])", r"\\\1", part).replace("<", "&lt;")
+        for part in parts
     )
 
 

@@ -131,7 +131,7 @@ def esps_out_of_step(node: str, problems: Sequence[str]) -> NoticeEvent:
         node,
         "boot-synced",
         Severity.ERROR,
-        f"{node}: {len(problems)} ESP(s) are missing or out of step",
+        f"{node}: {len(problems)} ESP(s) are missing or out of date",
         [
             *problems,
             "",

@@ -47,7 +47,7 @@ def save(paths: Paths, known: Attention) -> None:
     told = {key: one.isoformat() for key, one in known.told.items()}
     said = {"acknowledged": sorted(known.acknowledged), "told": told}
     data = json.dumps(said, indent=1).encode()
-    files.replace_if_possible(paths.attention, data, "people are told again")
+    files.replace_if_possible(paths.attention, data, "people are notified again")
 
 
 def acknowledge(paths: Paths, parts: Collection[str], issues: Collection[str]) -> None:

@@ -188,4 +188,4 @@ def test_where_nobody_listens_the_reason_is_in_plain_words_and_without_the_url()
     with Endpoint() as closed:
         url = closed.url
     with pytest.raises(Unavailable, match=r"^connection refused$"):
-        Webhook(f"{url}/secret").on_renewal_failed(FAILED)
+        Webhook(f"{url}/secret").on_notice(notices.of("on_renewal_failed", FAILED))

@@ -175,7 +175,7 @@ def test_the_hosts_own_sendmail(tmp_path, monkeypatch):
 def test_without_a_mail_program_and_without_a_server_it_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(mail, "_SENDMAIL", str(tmp_path / "sendmail"))
     with pytest.raises(ProviderError, match="no server is set") as caught:
-        Mail(to=["admin@example.com"]).on_renewal_failed(FAILED)
+        Mail(to=["admin@example.com"]).on_notice(notices.of("on_renewal_failed", FAILED))
     assert "pvefw observer set {instance} --data FILE" in caught.value.hint
 
 
