@@ -41,7 +41,6 @@ class Site:
     def __init__(self, place):
         self.place = place
         self.paths = Paths(place / "root", "adm")
-        (place / "root").mkdir(exist_ok=True)
         self.rsh = place / "rsh"
         self.rsh.write_text(SCRIPT.format(place=place))
         self.rsh.chmod(0o755)
@@ -76,7 +75,8 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path):
+def site(tmp_path, node_root):
+    assert node_root.parent == tmp_path
     return Site(tmp_path)
 
 
