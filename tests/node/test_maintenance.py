@@ -178,5 +178,6 @@ def test_one_that_is_not_done_is_resumed_or_given_up(site):
 
 def test_where_it_is_is_said(site, pvefw):
     site.note(hosts=["n1", "n2"], done=["n1"], step="wait", since="x")
-    _, out, _ = pvefw("--root", site.paths.root, "--node", "adm", "node", "status")
+    status, out, err = pvefw("--node", "adm", "node", "status")
+    assert (status, err) == (0, "")
     assert "n2 (2 of 2): wait: it has to come back and start its guests, since x" in out

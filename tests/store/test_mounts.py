@@ -75,7 +75,7 @@ WAIT = ("boot-guests", "startall")
 """What a command uses of the cluster's files: nothing that it cannot do without, or which way."""
 COMMANDS = {
     "acme account deactivate": WRITES,
-    "acme account import lego /nowhere": WRITES,
+    "acme account import new --from .": ELSEWHERE,  # nothing is there to be taken over
     "acme account info": READS,
     "acme account list": READS,
     "acme account register": WRITES,
@@ -108,7 +108,7 @@ COMMANDS = {
     "api token remove root@pam a": WRITES,
     "api user list": READS,
     "api user remove a@pam": WRITES,
-    "api user set a@pam --grant /=Administrator": WRITES,
+    "api user set a@pam --grant /=Sys.Audit": WRITES,
     "api create /nodes/pve1/status": ELSEWHERE,
     "api delete /nodes/pve1/status": ELSEWHERE,
     "api get /nodes/pve1/config": READS,
@@ -144,7 +144,7 @@ COMMANDS = {
     "cert check": READS,
     "cert delete": WRITES,
     "cert deploy": READS,
-    "cert import lego /nowhere": WRITES,
+    "cert import --from .": ELSEWHERE,
     "cert info": READS,
     "cert node refresh": WRITES,
     "cert list": READS,
