@@ -13,7 +13,9 @@ from pvefw.certs import renew, renewal_plan, timer
 from pvefw.cli import attention, status
 from pvefw.cli.run import run
 from pvefw.core import notices
+from pvefw.core.errors import ProviderError
 from pvefw.core.model import NOTICES, BootSyncedEvent, RenewalFailedEvent, Urgency
+from pvefw.guests import bulk
 from pvefw.instances import trial
 from pvefw.store import attention as kept
 from pvefw.store import files
@@ -143,6 +145,16 @@ def test_damaged_notes_cost_nothing(paths, heard):
     for text in (b"[]", b'{"acknowledged": 1, "told": {}}', b'{"told": {"boot": "never"}}'):
         files.replace(paths.attention, text)
         assert tell(paths, heard) == ["boot-synced"]
+
+
+def test_a_bulk_action_with_failures_is_told(paths, heard):
+    made = bulk.Bulk(paths, None, 1, Log(), "startall")
+    made._node, made._observed = Node.open(paths), True
+    with pytest.raises(ProviderError, match="startall: 1 failed: the daemon is away"):
+        made._judge([], [ProviderError("the daemon is away")])
+    [notice] = heard
+    assert (notice.kind, notice.severity.value) == ("bulk-failed", "error")
+    assert notice.lines[0] == "the daemon is away"
 
 
 # --- what there is to tell --------------------------------------------------------------------------
