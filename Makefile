@@ -17,7 +17,7 @@ export PATH := $(PATH):/usr/local/sbin:/usr/sbin:/sbin
 unexport PYTHONDONTWRITEBYTECODE
 # Groups of tools/debian-packages.txt: whoever is not root hears of all that is missing in one sentence.
 demo: NEEDS := demo
-quick test coverage slow: NEEDS := test plugins
+quick test test-slow coverage slow: NEEDS := test plugins
 bench: NEEDS := bench
 test-anywhere: NEEDS := test plugins anywhere
 check references docs: NEEDS := plugins
@@ -26,7 +26,7 @@ SOURCES := pvefw tools shims/src $(wildcard plugins/*/src)
 # every page that has a part which cog writes
 GENERATED := $(shell grep -l -F "[[[cog" docs/*.md docs/reference/*.md)
 
-.PHONY: help demo quick test test-anywhere coverage check style types contracts references bench docs site site-version dist deb format venv constraints freeze slow audit fuzz clean
+.PHONY: help demo quick test test-slow test-anywhere coverage check style types contracts references bench docs site site-version dist deb format venv constraints freeze slow audit fuzz clean
 
 help:  ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,10 @@ audit: venv  ## At a release: look for known faults in what constraints.txt pins
 
 slow: venv  ## Measure which tests are not quick, and keep their names in tests/slow.txt.
 	@$(BIN)/pytest --stage quick --record-slow -n auto --dist loadgroup
+
+test-slow: venv  ## Run the tests of the night, which repeat at length what shorter ones show, too.
+	@$(PYTHON) tools/debian.py test
+	@$(BIN)/pytest --stage night -n auto --dist loadgroup $(TESTS) $(ARGS)
 
 fuzz: venv  ## Feed every parser of foreign bytes with nonsense, for SECONDS=600. What is found is kept in tests/hostile/corpus.
 	@PVEFW_FUZZ_SECONDS=$(or $(SECONDS),600) $(BIN)/pytest -n auto tests/hostile/test_fuzz.py $(ARGS)

@@ -23,11 +23,13 @@ RESOURCES = {
     "build": "builds distributions, or makes an environment and installs them into it",
     "machine": "boots virtual machines with kernels of Debian",
     "time": "takes longer than a test that is run at every change may; measured by `make slow`",
+    "night": "repeats at length what a shorter test shows, too: `make test-slow` runs it",
 }
 STAGES = {
     "quick": lambda used: not used,
-    "servers": lambda used: bool(used) and "machine" not in used,
-    "machines": lambda used: "machine" in used,
+    "servers": lambda used: bool(used) and not used & {"machine", "night"},
+    "machines": lambda used: "machine" in used and "night" not in used,
+    "night": lambda used: "night" in used,
 }
 """In the order in which they are run: each takes more than those before it, and every test is in one."""
 

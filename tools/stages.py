@@ -2,8 +2,8 @@
 
     python tools/stages.py [OPTION...]
 
-The options are pytest's. What belongs to which stage says tests/resources.py. At the end there is
-pytest's closing line of every stage that was run.
+The options are pytest's. What belongs to which stage says tests/resources.py; the tests of the night are
+left to `make test-slow`. At the end there is pytest's closing line of every stage that was run.
 """
 
 import os
@@ -11,7 +11,8 @@ import re
 import subprocess
 import sys
 
-STAGES = ("quick", "servers", "machines")
+STAGES = ("quick", "servers", "machines", "night")
+_EVERY_TIME = STAGES[:-1]
 _CLOSING = re.compile(rb"^=+ .* in [0-9.]+s\b.*=+$", re.MULTILINE)
 _NOTHING_RAN = 5
 """pytest's exit status where the options leave nothing of a stage."""
@@ -43,14 +44,14 @@ def main(options: list[str]) -> int:
     :returns: the exit status of the one that failed; 0 where all passed.
     """
     ended: dict[str, tuple[int, str]] = {}
-    for stage in STAGES:
+    for stage in _EVERY_TIME:
         print(f"--- {stage} ---", flush=True)
         ended[stage] = run(stage, options)
         if ended[stage][0] not in (0, _NOTHING_RAN):
             break
     statuses = [status for status, _ in ended.values()]
     failed = statuses[-1] if statuses[-1] != _NOTHING_RAN else 0
-    not_run = STAGES[len(ended) :]
+    not_run = _EVERY_TIME[len(ended) :]
     print()
     if failed:
         left = f"; not run: {', '.join(not_run)}" if not_run else ""

@@ -84,7 +84,7 @@ def _export(app: App) -> int:
     for one in context.left_out:
         say(f"WARN: left out: {one}", err=True)
     if app.output_format == "text":
-        click.echo(document.text(state), nl=False)
+        say(document.text(state), nl=False)
     else:
         show_data(app, state)
     return 0

@@ -175,6 +175,8 @@ def change(
 
 def _unmasked(new: Instance, old: Instance) -> Instance:
     """With its secret where a setting is the mask that a secret is shown as: that means to keep it."""
+    if MASK not in new.settings.values():  # what cannot be read stays as it is, too
+        return new
     kept = {
         key: old.settings.get(key, value) if value == MASK else value
         for key, value in new.settings.items()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uvicorn
 
+from pvefw.core import causes
 from pvefw.core.errors import ProgramError, UsageError
 from pvefw.host.listening import listen
 from pvefw_api_server import wire
@@ -53,7 +54,7 @@ def serve(place: Path | None, addresses: Sequence[str], port: int, page: Path | 
     try:
         sockets = listen(addresses, port, "stop it, or use another one: --port")
     except OSError as error:
-        raise ProgramError(f"api serve: {error}") from error
+        raise ProgramError(f"api serve: {causes.of(error)}") from error
     asyncio.run(uvicorn.Server(config).serve(sockets))
 
 

@@ -1,18 +1,20 @@
 """What can be seen and changed on the way between a plugin and the fake of its provider's API.
 
 Here are the rules by which credentials, ids and TTLs are recognized in requests and replies of which
-nothing is known but that they are HTTP and mostly JSON.
+nothing is known but that they are HTTP, with JSON, XML or forms in them.
 """
 
+import base64
+import binascii
+import contextlib
 import dataclasses
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from email.message import Message
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlencode
 
+from pvefw.testing._bodies import opened, opened_form
 from pvefw.testing.http_api import Request
 
 _SECRET_HEADER = re.compile(
@@ -33,7 +35,7 @@ def scalars(data: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every text and number in JSON, each with the name of the field that it is in."""
     if isinstance(data, Mapping):
         for name, one in data.items():
-            yield from scalars(one, str(name))
+            yield from scalars(one, str(name).lstrip("@"))
     elif isinstance(data, list | tuple):
         for one in data:
             yield from scalars(one, key)
@@ -53,24 +55,31 @@ def changed(data: Any, change: Callable[[str, Any], Any], key: str = "") -> Any:
 
 
 def body_of(request: Request) -> Any:
-    """A request's body, be it JSON or a form; ``None`` where it is neither."""
-    if not request.body:
-        return None
-    try:
-        return request.json
-    except ValueError:
-        form = dict(parse_qsl(request.body.decode(errors="replace")))
-        return form or None
+    """A request's body, be it JSON, XML or a form; ``None`` where it is none of them."""
+    known = opened_form(request.body)
+    return known[0] if known else None
 
 
 def with_body(request: Request, body: Any) -> Request:
     """The request with another body, in the form that it had."""
-    try:
-        was_json = request.json is not None
-    except ValueError:
-        was_json = False
-    sent = json.dumps(body) if was_json else urlencode(body)
-    return dataclasses.replace(request, body=sent.encode())
+    known = opened_form(request.body)
+    return dataclasses.replace(request, body=known[1](body)) if known else request
+
+
+def with_said(said: Any, change: Callable[[Any], Any]) -> Any:
+    """A reply with its data changed, in the form that it had."""
+    if not isinstance(said, bytes):
+        return change(said)
+    known = opened(said)
+    return known[1](change(known[0])) if known else said
+
+
+def data_of(said: Any) -> Any:
+    """The data of a reply, be it JSON or XML; what is none of them is none."""
+    if not isinstance(said, bytes):
+        return said
+    known = opened(said)
+    return known[0] if known else None
 
 
 # --- credentials -----------------------------------------------------------------------------------
@@ -82,7 +91,7 @@ def credentials(request: Request) -> set[str]:
         word
         for name, value in request.headers.items()
         if _SECRET_HEADER.match(name)
-        for word in _words(value)
+        for word in (*_words(value), *_password(value))
     }
     fields = [*request.query.items(), *scalars(body_of(request))]
     found |= {str(value) for name, value in fields if _SECRET_FIELD.search(name)}
@@ -94,6 +103,15 @@ def _words(value: str) -> set[str]:
     parts = _SEPARATORS.split(value)
     words = {found[1] if (found := _ASSIGNED.fullmatch(one)) else one for one in parts}
     return {one for one in words if one.lower() not in _SCHEMES}
+
+
+def _password(value: str) -> list[str]:
+    """What stands in ``Authorization: Basic`` (RFC 7617), beside the user's name."""
+    scheme, _, encoded = value.partition(" ")
+    with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+        if scheme.lower() == "basic":
+            return base64.b64decode(encoded, validate=True).decode().split(":", 1)[1:]
+    return []
 
 
 def granted(said: Any, headers: Mapping[str, str]) -> set[str]:
@@ -136,9 +154,21 @@ def without(request: Request, tokens: set[str]) -> Request:
 # --- ids -------------------------------------------------------------------------------------------
 
 
+def is_id(key: str) -> bool:
+    """Whether a field is called an id."""
+    return bool(_ID_FIELD.search(key))
+
+
+def another(one: str, number: int) -> str:
+    """An id of the same kind: another number, or another text of the same length."""
+    if one.isdecimal():
+        return str(int(one) + number * 10 ** len(one))
+    return f"{one[:-1]}{'qzw'[number % 3]}{one[-1]}"
+
+
 def ids_in(said: Any) -> set[str]:
     """What a reply calls an id."""
-    found = {str(value) for key, value in scalars(said) if _ID_FIELD.search(key)}
+    found = {str(value) for key, value in scalars(said) if is_id(key)}
     return {one for one in found if len(one) >= _SHORTEST_ID}
 
 
@@ -153,7 +183,7 @@ def renamed(said: Any, new: Mapping[str, str]) -> Any:
     """A reply with other ids in the place of these."""
 
     def change(key: str, one: Any) -> Any:
-        name = new.get(str(one)) if _ID_FIELD.search(key) else None
+        name = new.get(str(one)) if is_id(key) else None
         return one if name is None else type(one)(name)
 
     return changed(said, change)
@@ -185,10 +215,10 @@ def ttls_of(data: Any, value: str) -> list[Any]:
     """The TTLs that JSON gives to a value: each that of the innermost object which has both."""
     if isinstance(data, list | tuple):
         return [ttl for one in data for ttl in ttls_of(one, value)]
-    if not isinstance(data, Mapping) or not _holds(data, value):
+    if not isinstance(data, Mapping) or not holds(data, value):
         return []
     inner = [ttl for one in data.values() for ttl in ttls_of(one, value)]
-    return inner or [one for key, one in data.items() if _is_ttl(key, one)]
+    return inner or [_only(one) for key, one in data.items() if is_ttl(key, one)]
 
 
 def with_ttl(data: Any, values: Mapping[str, int]) -> Any:
@@ -199,15 +229,25 @@ def with_ttl(data: Any, values: Mapping[str, int]) -> Any:
         return data
     made = {key: with_ttl(one, values) for key, one in data.items()}
     for value, ttl in values.items():
-        if _holds(made, value) and not any(ttls_of(one, value) for one in made.values()):
-            made |= {key: type(one)(ttl) for key, one in made.items() if _is_ttl(key, one)}
+        if holds(made, value) and not any(ttls_of(one, value) for one in made.values()):
+            made |= {key: another_ttl(one, ttl) for key, one in made.items() if is_ttl(key, one)}
     return made
 
 
-def _is_ttl(key: Any, one: Any) -> bool:
-    return "ttl" in str(key).lower() and str(one).isdecimal()
+def is_ttl(key: Any, one: Any) -> bool:
+    """Whether a field is a TTL; in XML it is the one child of that name."""
+    return "ttl" in str(key).lower() and str(_only(one)).isdecimal()
 
 
-def _holds(data: Any, value: str) -> bool:
+def another_ttl(one: Any, ttl: int) -> Any:
+    """Another TTL, as the field has it: a number, digits, or an element with them."""
+    return [another_ttl(_only(one), ttl)] if isinstance(one, list) else type(one)(ttl)
+
+
+def _only(one: Any) -> Any:
+    return one[0] if isinstance(one, list) and len(one) == 1 else one
+
+
+def holds(data: Any, value: str) -> bool:
     """Whether a value stands in JSON, perhaps in quotes."""
     return any(str(one).strip('"') == value for _, one in scalars(data))

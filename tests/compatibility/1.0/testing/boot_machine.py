@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, BootState, BootTree, Esp, Kernel, ProviderError, Unsupported
-from pvefw.seam import BootloaderSpec, Bound
+from pvefw.seam import BootloaderSpec, Bound, PvefwError
 from pvefw.testing.fakes import FakeTask, fake_kernel
 
 _RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}
@@ -95,6 +95,11 @@ class Machine:
                 self.hooks.boot_install(esp=esp, firmware=firmware, task=self._task)
             except ProviderError as error:
                 self.refused = str(error)
+            except PvefwError as error:
+                raise AssertionError(
+                    f"{error}: the folder or the file may be there already, replace what is your own; "
+                    "where something is missing raise a ProviderError"
+                ) from error
             else:
                 done = True
         return done
@@ -107,7 +112,21 @@ class Machine:
     def arm(self, plan: BootPlan) -> None:
         """Arm or disarm, where the loader has found something else than the plan says."""
         if self._arms and self.probe().next_boot != plan.next_boot:
+            self.call_arm(plan)
+
+    def call_arm(self, plan: BootPlan) -> None:
+        """Call boot_arm, where there is one; it may refuse to arm, never to disarm."""
+        if not self._arms:
+            return
+        try:
             self.hooks.boot_arm(esp=self.esp, plan=plan, task=self._task)
+        except PvefwError as error:
+            if plan.next_boot is not None:
+                raise
+            raise AssertionError(
+                f"boot_arm raises {type(error).__name__} ({error}) for a plan whose next_boot is None: "
+                "take away what is armed, and where nothing is, do nothing"
+            ) from error
 
     # --- checks -------------------------------------------------------------------------------------
 

@@ -27,9 +27,11 @@ and cleans up. Where the API is one of :func:`pvefw.testing.http_api.http_api`, 
 It calls hooks as core does: after RateLimited and Unavailable again, with fewer records after a limit.
 
 What it cannot see: whether the fake answers as the real API does; whether changes reach all of the
-provider's servers; what two orders at once do to each other; records of other types, unless the fake has
-``put`` and ``everything``; sleeping otherwise than with ``time.sleep``; credentials that the API gets
-under a name that does not say so. ``pvefw dns test`` with a real account shows the first two.
+provider's servers; what two orders at once do to each other; errors that the API says with status 200,
+but for ids that it does not have; records of other types, where neither the fake has ``put`` and
+``everything`` nor the API says of each record that it is ``TXT``; sleeping otherwise than with
+``time.sleep``; credentials that the API gets under a name that does not say so. ``pvefw dns test`` with a
+real account shows the first two.
 """
 
 import dataclasses

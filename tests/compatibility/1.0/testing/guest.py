@@ -432,6 +432,20 @@ class GuestConformance:
             f"guest {vmids[0]} does not run any more after a migration that failed"
         )
 
+    def test_a_node_that_is_not_there_cannot_be_asked(
+        self, bound: Bound[GuestSpec], hooks: GuestSpec
+    ) -> None:
+        """It may have what a guest is after: a ProviderError, not a node without guests. Since 1.1."""
+        if "guest_elsewhere" not in bound.implemented:
+            pytest.skip("the plugin has no guest_elsewhere")
+        try:
+            found = hooks.guest_elsewhere(node="no-such-node.invalid")
+        except ProviderError:
+            return
+        raise AssertionError(
+            f"guest_elsewhere of a node that does not exist returned {found}: raise a ProviderError"
+        )
+
     def test_settings_of_a_guest_are_kept(
         self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int]
     ) -> None:

@@ -37,10 +37,12 @@ from pvefw.api import (
     Guest,
     GuestPowerEvent,
     GuestState,
+    NoticeEvent,
     ProviderError,
     RenewalFailedEvent,
     RenewalsEvent,
     ServedEvent,
+    Severity,
     TaskEvent,
     Urgency,
 )
@@ -157,6 +159,9 @@ class ObserverConformance:
             "on_renewal_recovered": certificate,
             "on_served": ServedEvent(
                 "pve1", "web", "www.example.com:443", certificate.certificate, _ODD
+            ),
+            "on_notice": NoticeEvent(
+                "pve1", "served", Severity.ERROR, _ODD, [_ODD, ""], {"reason": _ODD}
             ),
             "on_renewals": RenewalsEvent("pve1", "ended", good=False, lines=[_ODD]),
             "on_boot_synced": BootSyncedEvent(

@@ -7,8 +7,9 @@ and the DNS kit finds them. Where several are served, say which one is meant::
     def surroundings(self, fake):
         return unfriendly(fake)  # serve surroundings.answer
 
-``fake.answer(request)``, or the function alone, is all that is needed: sessions that end, ids that change
-and values of others are played on the way between plugin and fake. What a fake can do better is used:
+``fake.answer(request)``, or the function alone, is all that is needed: sessions that end, ids that
+change, values and records of others are played on the way between plugin and fake. What a fake can do
+better is used:
 
 - ``zone``, a :class:`pvefw.testing.dns_zone.DnsZone`, or two functions, ``put(name, type, value, ttl)``
   and ``everything()``, all such rows: then records of others are put there, of all types;
@@ -25,12 +26,16 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from pvefw.testing import _wire
+from pvefw.testing._neighbours import Neighbours
 from pvefw.testing.http_api import Answer, ConnectionLost, Reply, Request
 
 Row = tuple[str, str, str, int]
 """Name, type, value, TTL."""
 LOST = 0
 """Instead of a status: the connection is closed without an answer."""
+_FIRST_ERROR = 400
+UNKNOWN = -1
+"""Instead of a status: the fake gets ids that it does not have, and says what it says then. Since 1.1."""
 BAD_GATEWAY = 502
 """What a proxy before the API says, in HTML."""
 
@@ -48,6 +53,8 @@ class Surroundings:
     _ids: set[str] = field(default_factory=set, init=False, repr=False)
     _renamed: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     _ttls: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    _neighbours: Neighbours | None = field(default=None, init=False, repr=False)
+    _refusals: list[str] = field(default_factory=list, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def answer(self, request: Request) -> Reply:
@@ -56,17 +63,30 @@ class Surroundings:
             self.requests.append(request)
             fault = self._due()
             asked = self._as_the_fake_knows_it(request)
-        if fault is not None:
+            unknown = {one: _wire.another(one, 7) for one in self._ids}
+        if fault is not None and fault[0] != UNKNOWN:
             return _failure(*fault)
+        if fault is not None:
+            asked = _wire.redirected(asked, unknown)
         ask: Answer = getattr(self.fake, "answer", self.fake)
         status, said, *more = ask(asked)
         with self._lock:
             headers = more[0] if more else {}
-            self._granted |= _wire.granted(said, headers)
-            self._ids |= _wire.ids_in(said)
-            said = _wire.with_ttl(said, self._ttls) if self._ttls else said
-            said = _wire.renamed(said, self._renamed) if self._renamed else said
-        return status, said, headers
+            data = _wire.data_of(said)
+            self._granted |= _wire.granted(data, headers)
+            self._ids |= _wire.ids_in(data)
+            self._refusals += [] if status < _FIRST_ERROR else [str(said)]
+            return status, self._as_the_plugin_sees_it(request, said), headers
+
+    def _as_the_plugin_sees_it(self, request: Request, said: Any) -> Any:
+        if self._neighbours:
+            near = self._neighbours
+            said = _wire.with_said(said, lambda data: near.among(request, data))
+        if self._ttls:
+            said = _wire.with_said(said, lambda data: _wire.with_ttl(data, self._ttls))
+        if self._renamed:
+            said = _wire.with_said(said, lambda data: _wire.renamed(data, self._renamed))
+        return said
 
     def _due(self) -> tuple[int, Mapping[str, str]] | None:
         if self._fault is None:
@@ -82,14 +102,15 @@ class Surroundings:
             request = _wire.without(request, self._ended)
         if self._renamed:
             old = {new: old for old, new in self._renamed.items()}
-            gone = {one: _another(one, 7) for one in self._renamed}
+            gone = {one: _wire.another(one, 7) for one in self._renamed}
             request = _wire.redirected(request, gone | old)
-        return request
+        return self._neighbours.without(request) if self._neighbours else request
 
     def fail(self, status: int, *, at: int = 1, retry_after: int | None = None) -> None:
         """Answer one request to come with an error.
 
-        :param status: :data:`LOST` for a connection that is closed without an answer.
+        :param status: :data:`LOST` for a connection that is closed without an answer, :data:`UNKNOWN` for
+            what the fake itself says to ids that it does not have, be it with status 200.
         :param at: which one: 1 is the next.
         :param retry_after: seconds, for the header of that name.
         """
@@ -107,6 +128,20 @@ class Surroundings:
     def tokens(self) -> set[str]:
         """Credentials that came with requests, those of sessions among them."""
         return {one for request in self.requests for one in _wire.credentials(request)}
+
+    @property
+    def refusals(self) -> str:
+        """What the fake itself has said with errors: a plugin may pass that on. Since 1.1."""
+        return " ".join(self._refusals)
+
+    @contextlib.contextmanager
+    def neighbours(self, near: Neighbours) -> Iterator[None]:
+        """Show the plugin records of other types, which the fake does not have. Since 1.1."""
+        self._neighbours = near
+        try:
+            yield
+        finally:
+            self._neighbours = None
 
     def expire(self, configured: Collection[str] = ()) -> bool:
         """Let the sessions end that logins have given; whether there were any. Since 1.1.
@@ -130,7 +165,7 @@ class Surroundings:
             names = {one for one in self._ids if zone.rstrip(".") in one.lower() or one in zone}
             known = self._ids - fixed - names
             used = {one for request in self.requests for one in _wire.ids_used(request, known)}
-            self._renamed = {one: _another(one, 3) for one in used}
+            self._renamed = {one: _wire.another(one, 3) for one in used}
         return bool(used)
 
     def show_ttl(self, ttls: Mapping[str, int]) -> None:
@@ -176,13 +211,6 @@ def _failure(status: int, headers: Mapping[str, str]) -> Reply:
     if status == BAD_GATEWAY:
         return status, b"<html><h1>502 Bad Gateway</h1></html>", {"Content-Type": "text/html"}
     return status, {"error": f"status {status}"}, headers
-
-
-def _another(one: str, number: int) -> str:
-    """An id of the same kind: another number, or another text of the same length."""
-    if one.isdecimal():
-        return str(int(one) + number * 10 ** len(one))
-    return f"{one[:-1]}{'qzw'[number % 3]}{one[-1]}"
 
 
 _served: list[Surroundings] = []

@@ -1,0 +1,211 @@
+"""Records of other types that a plugin is shown beside TXT records, though the fake has none of them.
+
+They are made after a TXT record that the fake itself lists, and taken out of requests again, so that the
+fake never hears of them. What a plugin does to them on the way is seen.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_plus
+
+from pvefw.testing import _wire
+from pvefw.testing.http_api import Request
+
+KINDS = (
+    ("A", "192.0.2.77", 7200, ""),
+    ("MX", "10 mail.kit.example.", 14400, "mail-of-others"),
+    ("CNAME", "www.kit.example.", 600, "alias-of-others"),
+)
+"""Type, value, TTL, and the label instead of that of the challenge; none: at the same name."""
+_HOST = re.compile(r"_acme-challenge\.\w+\.pvefw-kit")
+_REMOVING = re.compile(r"delet|remov|drop|purge|clear", re.IGNORECASE)
+_OF_THE_ZONE = re.compile(r"zone|domain", re.IGNORECASE)
+_GOES = (
+    "{} takes {} {!r} of somebody else away: look at the type of what you delete or send back, and send "
+    "back all that is not yours"
+)
+_TURNS = "{} changes {} {!r} of somebody else: change TXT alone, and let others keep their TTL"
+
+
+@dataclass
+class Neighbours:
+    """What others have beside TXT, and what became of it."""
+
+    texts: Collection[str]
+    """The TXT values that the fake has at the name, by which its records are recognized."""
+    elsewhere: Collection[str]
+    """TXT values of others at other names: who sends them writes more than one name."""
+    wrongs: list[str] = field(default_factory=list)
+    """Sentences with a place for the hook's name."""
+    _ids: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _own: set[str] = field(default_factory=set)
+    """Ids that the fake has given to TXT records."""
+    _shown: set[tuple[str, str]] = field(default_factory=set)
+
+    # --- replies -----------------------------------------------------------------------------------
+
+    def among(self, request: Request, data: Any) -> Any:
+        """A reply's data with these records in every list that has TXT records, as it was asked for."""
+        asked = _asked(request)
+        if "txt" in asked or self._quoted(asked):
+            return data
+        at_name = "_acme-challenge" in asked
+        return self._with_more(data, [one for one in KINDS if not (at_name and one[3])])
+
+    def _with_more(self, data: Any, kinds: Collection[tuple[str, str, int, str]]) -> Any:
+        if isinstance(data, Mapping):
+            return {key: self._with_more(one, kinds) for key, one in data.items()}
+        if not isinstance(data, list):
+            return data
+        self._own |= {id_ for one in data if _is_text(one) for id_ in _record_ids(one)}
+        pattern = next((one for one in data if _is_text(one) and self._held(one)), None)
+        if pattern is None:
+            return [self._with_more(one, kinds) for one in data]
+        return [*data, *(self._like(pattern, data, *one) for one in kinds)]
+
+    def _like(
+        self, pattern: Any, others: list[Any], kind: str, value: str, ttl: int, label: str
+    ) -> Any:
+        self._shown.add((kind, value))
+        common = {str(one) for _, one in _wire.scalars(others[0])} if len(others) > 1 else set()
+        common &= {str(one) for _, one in _wire.scalars(others[-1])}
+
+        def change(key: str, one: Any) -> Any:
+            said = str(one)
+            if said.upper() == "TXT":
+                return kind if said.isupper() else kind.lower()
+            if said.strip('"') in self.texts:
+                return value
+            if _wire.is_ttl(key, one):
+                return _wire.another_ttl(one, ttl)
+            if _wire.is_id(key) and said not in common and not _HOST.search(said):
+                other = _wire.another(said, 1 + [row[0] for row in KINDS].index(kind))
+                self._ids[other] = (kind, value)
+                return type(one)(other)
+            return _HOST.sub(label, said) if label and isinstance(one, str) else one
+
+        return _wire.changed(self._with_one_value(pattern), change)
+
+    def _with_one_value(self, data: Any) -> Any:
+        """Of several values the first: an address or an alias has no more."""
+        if isinstance(data, Mapping):
+            return {key: self._with_one_value(one) for key, one in data.items()}
+        if isinstance(data, list) and self._held(data):
+            return [next(self._with_one_value(one) for one in data if self._held(one))]
+        return data
+
+    # --- requests ----------------------------------------------------------------------------------
+
+    def without(self, request: Request) -> Request:
+        """The request as it would be if these records were not there; what is wrong with it is kept."""
+        if not self._shown or request.method in ("GET", "HEAD"):
+            return request
+        body = _wire.body_of(request)
+        sent = {one for one in self._shown if _wire.holds(body, one[1])}
+        self.wrongs += [_GOES.format("{}", *one) for one in self._taken(request) - sent]
+        self.wrongs += [_GOES.format("{}", *one) for one in self._left_out(request, body) - sent]
+        self.wrongs += [_TURNS.format("{}", *one) for one in sent if self._changed(body, *one)]
+        if sent:
+            return _wire.with_body(request, self._cleared(body))
+        return request
+
+    def _taken(self, request: Request) -> set[tuple[str, str]]:
+        """What is referred to by its id, or stands at a name that is deleted whatever is there."""
+        found = {self._ids[one] for one in _wire.ids_used(request, set(self._ids))}
+        asked = f"{request.method} {_asked(request)}"
+        everything = _REMOVING.search(asked) and _HOST.search(asked) and "txt" not in asked
+        known = self._quoted(asked) or _wire.ids_used(request, self._own)
+        if everything and not known:
+            found |= {(kind, value) for kind, value, _, label in KINDS if not label}
+        return found & self._shown
+
+    def _left_out(self, request: Request, body: Any) -> set[tuple[str, str]]:
+        """What is missing in a list that is sent to replace a name's, or the zone's, records."""
+        scope = unquote_plus(f"{request.path} {' '.join(request.query.values())}").lower()
+        if "txt" in scope:
+            return set()
+        found: set[tuple[str, str]] = set()
+        for rows in _lists(body):
+            texts = [one for one in rows if _is_text(one)]
+            whole_zone = any(_wire.holds(texts, one) for one in self.elsewhere)
+            whole_name = request.method == "PUT" and _HOST.search(scope) and self._held(texts)
+            found |= {
+                (kind, value)
+                for kind, value, _, label in KINDS
+                if whole_zone or (whole_name and not label)
+            }
+        return found & self._shown
+
+    def _changed(self, body: Any, kind: str, value: str) -> bool:
+        [ttl] = [row[2] for row in KINDS if row[0] == kind]
+        wrong_ttl = any(str(one) != str(ttl) for one in _wire.ttls_of(body, value))
+        return wrong_ttl or any(self._wrong_place(one, kind, value) for one in _mappings(body))
+
+    def _wrong_place(self, data: Mapping[str, Any], kind: str, value: str) -> bool:
+        """Among what is to be deleted, or as a record of another type."""
+        removed = any(
+            _REMOVING.search(key) and _wire.holds(one, value) for key, one in data.items()
+        )
+        own = {str(one).upper() for one in _direct(data)}
+        return removed or (_wire.holds(data, value) and "TXT" in own and kind not in own)
+
+    def _cleared(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            return {key: self._cleared(one) for key, one in data.items()}
+        if not isinstance(data, list):
+            return data
+        own = [one for one in data if not self._is_shown(one)]
+        return [self._cleared(one) for one in own]
+
+    def _is_shown(self, row: Any) -> bool:
+        held = [one for one in self._shown if _wire.holds(row, one[1])]
+        return len(held) == 1 and not self._held(row)
+
+    def _held(self, data: Any) -> bool:
+        return any(_wire.holds(data, one) for one in self.texts)
+
+    def _quoted(self, asked: str) -> bool:
+        """Whether a request names a value; short ones stand in anything."""
+        return any(one.lower() in asked for one in self.texts if len(one) > len("challenge"))
+
+
+def _asked(request: Request) -> str:
+    """All that a request says, in lower case."""
+    said = [request.path, *request.query, *request.query.values(), request.body.decode("latin-1")]
+    return unquote_plus(" ".join(said)).lower()
+
+
+def _direct(data: Mapping[str, Any]) -> Iterator[Any]:
+    """What a record itself says; in XML each field is an element."""
+    for one in data.values():
+        yield one[0] if isinstance(one, list) and len(one) == 1 else one
+
+
+def _record_ids(data: Mapping[str, Any]) -> Iterator[str]:
+    for key, one in _wire.scalars(data):
+        if _wire.is_id(key) and not _OF_THE_ZONE.search(key):
+            yield str(one)
+
+
+def _is_text(data: Any) -> bool:
+    return isinstance(data, Mapping) and "TXT" in {str(one).upper() for one in _direct(data)}
+
+
+def _lists(data: Any) -> Iterator[list[Any]]:
+    if isinstance(data, list):
+        yield data
+    for one in (
+        data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ()
+    ):
+        yield from _lists(one)
+
+
+def _mappings(data: Any) -> Iterator[Mapping[str, Any]]:
+    if isinstance(data, Mapping):
+        yield data
+    for one in (
+        data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ()
+    ):
+        yield from _mappings(one)
