@@ -80,6 +80,7 @@ def debian(packages, tmp_path_factory):
     return Debian(root)
 
 
+@uses("night")  # of wheels it is tried every time
 def test_the_packages_are_the_same_whenever_they_are_built(packages, tmp_path):
     subprocess.run([sys.executable, str(ROOT / "tools/deb.py"), str(tmp_path)], check=True)
     for one in packages.values():

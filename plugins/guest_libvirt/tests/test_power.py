@@ -5,6 +5,7 @@ import re
 
 import libvirt
 import pytest
+from resources import uses
 from servers.machines import agent
 
 from pvefw.testing.guest import PatientTask
@@ -155,6 +156,7 @@ def test_an_agent_that_answers_lets_the_next_group_start_and_takes_the_shutdown(
     assert agent.SAYS in host.daemon.console("db")
 
 
+@uses("night")  # a few are, every time
 def test_a_hundred_guests_start_and_stop(host):
     everybody = names(100, "many")
     for name in everybody:
