@@ -16,7 +16,7 @@ PAGE = ROOT / "plugins/api/page"
 COCKPIT = Path("/usr/lib/cockpit/cockpit-ws")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # a worker runs tests beside it that look for threads
 def browser():
     """Chromium. As root it cannot have a sandbox."""
     playwright = pytest.importorskip("playwright.sync_api")

@@ -13,7 +13,7 @@ from boot.conftest import context, host, loaders_of, machine, memory, plain
 from guests.conftest import farm
 
 from pvefw.boot.loaders import Loaders
-from pvefw.cli import boot_context
+from pvefw.cli import boot_context, streams
 from pvefw_shims import proxmox_boot_tool
 
 __all__ = ["context", "farm", "host", "machine", "memory", "plain"]
@@ -100,6 +100,7 @@ def types(host, machine, plain, monkeypatch, capsys):
     plain.name = "grub"
     monkeypatch.setattr(boot_context, "machine", lambda _app: machine)
     monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls, _paths: loaders_of(plain)))
+    monkeypatch.setattr(streams, "leave", sys.exit)  # it would end this process, had it a thread
     monkeypatch.setenv("PVEFW_ROOT", str(host.root))
     monkeypatch.setenv("PVEFW_NODE", "pve1")
 
