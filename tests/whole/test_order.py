@@ -321,13 +321,15 @@ def test_an_interrupted_order_is_resumed(host, tmp_path):
         server.address("a.example", "127.0.0.9")
         host.run("config", "set", "-acmedomain0", "a.example")
         host.standalone(server.http_port, "listen=127.0.0.1\n")
-        running = host.start("acme", "cert", "order")
-        for line in running.stdout:
-            if line.startswith("Order URL"):
-                break
-        wait_until(host.paths.open_order.exists, "the order is kept")
-        os.kill(running.pid, signal.SIGKILL)
-        running.communicate()
+        # what listens and never answers keeps the authority waiting until the order is killed
+        with socket.create_server(("127.0.0.9", server.http_port)):
+            running = host.start("acme", "cert", "order")
+            for line in running.stdout:
+                if line.startswith("Order URL"):
+                    break
+            wait_until(host.paths.open_order.exists, "the order is kept")
+            os.kill(running.pid, signal.SIGKILL)
+            running.communicate()
         server.address("a.example", "127.0.0.1")
         said = host.run("acme", "cert", "order")
         assert valid_pair(host)
