@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -13,7 +14,6 @@ import time
 
 import certificates
 import pytest
-from resources import uses
 from servers import faulty_acme as faults
 from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
@@ -316,25 +316,21 @@ def test_killed_at_any_point_the_old_pair_stays_and_the_next_order_works(host, p
     assert task["status"] == "unexpected status"
 
 
-@uses("night")  # the authority may have refused it before it is killed
-def test_an_interrupted_order_is_resumed(host, tmp_path):
-    with run_pebble(tmp_path / "pebble") as server:
-        host.register(server)
-        server.address("a.example", "127.0.0.9")
+def test_an_interrupted_order_is_resumed(host, pebble, tmp_path):
+    with faulty_acme(pebble, tmp_path) as proxy:
+        host.register(dataclasses.replace(pebble, directory=proxy.directory, ca_file=proxy.ca_file))
         host.run("config", "set", "-acmedomain0", "a.example")
-        host.standalone(server.http_port, "listen=127.0.0.1\n")
+        proxy.fail("authZ", faults.stall)  # nothing is validated, whenever it is killed
         running = host.start("acme", "cert", "order")
-        for line in running.stdout:
-            if line.startswith("Order URL"):
-                break
         wait_until(host.paths.open_order.exists, "the order is kept")
         os.kill(running.pid, signal.SIGKILL)
-        running.communicate()
-        server.address("a.example", "127.0.0.1")
+        before, _ = running.communicate()
+        proxy.heal()
         said = host.run("acme", "cert", "order")
-        assert valid_pair(host)
-        assert not (host.paths.open_order).exists()
-        assert "Resuming order" in said
+    url = re.search("Order URL: (.*)", before)[1]
+    assert f"Resuming order {url}" in said
+    assert valid_pair(host)
+    assert not host.paths.open_order.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
