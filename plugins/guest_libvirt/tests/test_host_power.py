@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from resources import uses
 from servers.boot_sector import write_image
 from servers.libvirt import CONSOLE, DISK, DOMAIN, wait_until
 from servers.systemd import missing, systemd_host
@@ -147,7 +146,6 @@ def test_guests_shut_down_before_systemd_stops_them(site):
 
 
 @pytest.mark.skipif(not Path("/dev/fuse").exists(), reason="libvirt_lxc mounts by FUSE")
-@uses("night")  # beside another host that boots its daemon may come too late
 def test_containers_shut_down_before_systemd_stops_them(container_site):
     site = container_site
     site.host.boot()
