@@ -24,6 +24,7 @@ from pvefw.store.paths import Paths
 
 _AGAIN_SECONDS = 30.0
 _LOCK = "drain"
+_CLUSTER_LOCK = "pvefw-drain"
 
 
 def drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> None:
@@ -37,15 +38,21 @@ def drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> None:
     :raises ProviderError: some guests still run here.
     """
     with locks.local_lock(bulk.paths, _LOCK, timeout=0):
+        _claim(bulk)
+        while not _try_to_drain(bulk, targets, wait=wait):
+            bulk.task.log(f"again in {_AGAIN_SECONDS:g} s")
+            bulk.task.wait(_AGAIN_SECONDS)
+    bulk.task.log(f"{bulk.paths.node} is drained: {_moved(drained.read(bulk.paths))}")
+
+
+def _claim(bulk: Bulk) -> None:
+    """Note that this node is drained, where no other one is: two that begin at once do not both."""
+    with locks.cluster_lock(bulk.paths, _CLUSTER_LOCK):
         check_alone(bulk.paths)
         note = drained.read(bulk.paths) or Drained(
             since=bulk.clock.now().isoformat(timespec="seconds")
         )
         drained.write(bulk.paths, replace(note, with_local_disks=bulk.with_local_disks))
-        while not _try_to_drain(bulk, targets, wait=wait):
-            bulk.task.log(f"again in {_AGAIN_SECONDS:g} s")
-            bulk.task.wait(_AGAIN_SECONDS)
-    bulk.task.log(f"{bulk.paths.node} is drained: {_moved(drained.read(bulk.paths))}")
 
 
 def check_alone(paths: Paths) -> None:

@@ -1,15 +1,18 @@
 """Commands on other hosts: by ssh(1), or by a program that takes its place."""
 
 import os
+import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pvefw.core.errors import UsageError
 from pvefw.host import programs
 from pvefw.host.programs import Completed
 
 SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10"
 _DAY = 86400.0
+_HOST = re.compile(r"[\w\[][\w.:@\[\]-]*")
 _OF_SSH = ("SSH_AUTH_SOCK",)
 """What ssh needs to know of our surroundings: where the agent with the keys is."""
 
@@ -29,8 +32,13 @@ class Remote:
         :param argv: the program and its arguments; the host's shell gets them quoted.
         :param timeout: seconds; then it is left alone. It may go on there.
         :param check: raise when the exit status is not 0.
+        :raises UsageError: what is to be a host would be an option of the program.
         :raises ProgramError: the host cannot be reached, or the program failed; with its last words.
         """
+        if not _HOST.fullmatch(host):
+            raise UsageError(
+                f"'{host}' is not a host", hint="A host is NAME, ADDRESS, or USER@NAME."
+            )
         surroundings = {name: os.environ[name] for name in _OF_SSH if name in os.environ}
         command = [*shlex.split(self.rsh), host, shlex.join(argv)]
         return programs.run(command, env=surroundings, timeout=timeout, check=check)

@@ -30,6 +30,7 @@ STEPS = {
 }
 """What is done to each host, in this order."""
 _LOCK = "maintenance"
+_STILL_UP = "it has not gone down yet"
 _LOOK_SECONDS = 2.0
 _ANSWER_SECONDS = 60.0
 _CONNECTION_LOST = 255
@@ -191,7 +192,7 @@ class _Run:
             if not state["drained"]:
                 raise ProgramError("it is not drained any more")
             self._keep(boot=state["boot"])
-        elif self._is_back(host) != "it has not gone down yet":
+        elif self._is_back(host) != _STILL_UP:
             return  # it had been told before we were stopped
         self._on(host, *shlex.split(self._note.restart), allowed=(0, _CONNECTION_LOST))
 
@@ -221,7 +222,7 @@ class _Run:
         except ProgramError as error:
             return error.message
         if state["boot"] == self._note.boot:
-            return "it has not gone down yet"
+            return _STILL_UP
         if state["boot-guests"] == "failed":
             raise ProgramError("it is back, but boot-guests has failed there")
         return "boot-guests is not done" if state["boot-guests"] == "pending" else ""

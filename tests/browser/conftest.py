@@ -1,13 +1,13 @@
 """A browser, and Cockpit with our page in it, as root on a node of the tests."""
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 from environments import ROOT
 from guests.conftest import farm
+from servers.chromium import chromium
 from servers.processes import free_port, process, wait_for_port
 
 __all__ = ["farm"]
@@ -16,18 +16,10 @@ PAGE = ROOT / "plugins/api/page"
 COCKPIT = Path("/usr/lib/cockpit/cockpit-ws")
 
 
-@pytest.fixture(scope="module")  # a worker runs tests beside it that look for threads
+@pytest.fixture(scope="module")
 def browser():
-    """Chromium. As root it cannot have a sandbox."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=chromium, args=sandbox)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture
@@ -41,6 +33,9 @@ def cockpit(farm, tmp_path):
     (farm.root / "etc/pve/nodes/pve1").mkdir(parents=True)
     env = {
         **os.environ,
+        # where there are none, the bridge starts some, and never ends them
+        "DBUS_SESSION_BUS_ADDRESS": "disabled:",
+        "SSH_AUTH_SOCK": "/nonexistent",
         "HOME": str(tmp_path),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PVEFW_NODE": "pve1",

@@ -4,10 +4,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from pvefw.core.errors import Unavailable
+from pvefw.core.errors import Locked, Unavailable
 from pvefw.core.model import Guest, GuestState, MigrateTarget
 from pvefw.guests import draining, elsewhere, plan, targets
+from pvefw.guests.bulk import Bulk
 from pvefw.guests.plan import Listed
+from pvefw.store import drained
+from pvefw.testing.fakes import FakeTask
 
 RUNNING, STOPPED = GuestState.RUNNING, GuestState.STOPPED
 
@@ -118,3 +121,23 @@ def test_a_drain_takes_what_runs_and_what_that_is_after(paths):
     )
     jobs, _ = draining.to_drain(bulk, ["pve2"])
     assert [job.id for job in jobs] == ["100", "101", "102"]
+
+
+def test_two_nodes_that_begin_at_once_are_not_both_drained(paths, monkeypatch):
+    """The look at the others, and the note, are one step of the cluster."""
+    looked = []
+    monkeypatch.setattr(drained, "others", lambda of: looked.append(is_locked(of)) or [])
+    write = drained.write
+    monkeypatch.setattr(
+        drained, "write", lambda *note: looked.append(is_locked(paths)) or write(*note)
+    )
+    draining._claim(Bulk(paths, None, 1, FakeTask(), "drain"))
+    assert looked == [True, True]
+    assert drained.read(paths).since
+    monkeypatch.setattr(drained, "others", lambda _paths: ["pve2"])
+    with pytest.raises(Locked, match="pve2 is drained, and one node at a time may be"):
+        draining._claim(Bulk(paths, None, 1, FakeTask(), "drain"))
+
+
+def is_locked(paths):
+    return (paths.cluster_locks / "pvefw-drain").is_dir()

@@ -51,11 +51,11 @@ int virNetClientAddProgram(void *client, void *program)
 }
 """
 """Makes the daemon as slow as a busy host now and then does, right where it misses what it is told."""
-_DOMAIN = """
+DOMAIN = """
 <domain type='lxc'>
   <name>{name}</name>
-  <memory unit='MiB'>32</memory>
-  <os><type>exe</type><init>/bin/sh</init><initarg>-c</initarg><initarg>{script}</initarg></os>
+  <memory unit='MiB'>64</memory>
+  <os><type>exe</type><init>/bin/bash</init><initarg>-c</initarg><initarg>{script}</initarg></os>
   <devices>
     <emulator>/usr/lib/libvirt/libvirt_lxc</emulator>
     <filesystem type='mount'><source dir='/'/><target dir='/'/></filesystem>
@@ -90,7 +90,7 @@ class LxcNode:
     def define(self, name: str, *, deaf: bool = False) -> Any:
         """A container whose init obeys SIGTERM, or ignores it."""
         script = _DEAF if deaf else _OBEYS
-        return self.connection.defineXML(_DOMAIN.format(name=name, script=script))
+        return self.connection.defineXML(DOMAIN.format(name=name, script=script))
 
     def active(self) -> set[str]:
         """The names of the containers that run."""

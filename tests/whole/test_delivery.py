@@ -4,24 +4,9 @@ import os
 import signal
 
 import pytest
+from servers.nginx import write_configuration
 from servers.processes import free_port, process, wait_for_port
 
-NGINX = """
-daemon off;
-pid {here}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {here}/body; proxy_temp_path {here}/proxy; fastcgi_temp_path {here}/fastcgi;
-    uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {here}/site.pem;
-        ssl_certificate_key {here}/site.key;
-    }}
-}}
-"""
 HAPROXY = """
 global
     maxconn 20
@@ -63,7 +48,7 @@ def test_nginx_and_haproxy_serve_what_was_ordered_and_a_server_that_does_not_is_
     ports = {name: free_port() for name in ("nginx", "haproxy")}
     host.run("acme", "cert", "order", "nginx")
     host.run("acme", "cert", "order", "haproxy")
-    (here / "nginx.conf").write_text(NGINX.format(here=here, port=ports["nginx"]))
+    write_configuration(here, ports["nginx"], here / "site.pem", here / "site.key")
     (here / "haproxy.cfg").write_text(HAPROXY.format(here=here, port=ports["haproxy"]))
     nginx = ["nginx", "-p", str(here), "-c", str(here / "nginx.conf")]
     haproxy = ["haproxy", "-W", "-db", "-f", str(here / "haproxy.cfg")]

@@ -1,26 +1,15 @@
 """The page's way to the API over HTTPS, in a browser: login, session, refusals in words, logout."""
 
 import contextlib
-import os
-import shutil
 
 import pytest
-from resources import uses
+from servers.chromium import chromium
 
 
 @pytest.fixture(scope="module")
-@uses("server")
 def browser():
-    """Chromium. As root it cannot have a sandbox."""
-    playwright = pytest.importorskip("playwright.sync_api")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("chromium is not installed")
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=chromium, args=sandbox)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture

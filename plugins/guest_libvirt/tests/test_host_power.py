@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from servers import lxc
 from servers.boot_sector import write_image
 from servers.libvirt import CONSOLE, DISK, DOMAIN, wait_until
 from servers.systemd import missing, systemd_host
@@ -14,18 +15,6 @@ from servers.systemd import missing, systemd_host
 PVEFW = Path(sys.executable).with_name("pvefw")
 IMAGES = "/var/lib/pvefw-test"
 TARGET = Path("/usr/lib/systemd/system/virt-guest-shutdown.target")
-CONTAINER = """
-<domain type='lxc'>
-  <name>{name}</name>
-  <memory unit='MiB'>64</memory>
-  <os><type>exe</type><init>/bin/bash</init><initarg>-c</initarg><initarg>{script}</initarg></os>
-  <devices>
-    <emulator>/usr/lib/libvirt/libvirt_lxc</emulator>
-    <filesystem type='mount'><source dir='/'/><target dir='/'/></filesystem>
-    <console type='pty'/>
-  </devices>
-</domain>
-"""
 INIT = (  # initctl makes it shut down; a SIGTERM, as systemd sends it to a scope, is its death
     "trap 'printf K &gt;&gt;{console}; exit 1' TERM; mkfifo /dev/initctl; exec 3&lt;&gt;/dev/initctl; "
     "printf U &gt;&gt;{console}; read -r -N 1 -u 3; printf D &gt;&gt;{console}"
@@ -105,7 +94,7 @@ class ContainerSite(Site):
         )
         for name in self.guests:
             script = INIT.format(console=f"{IMAGES}/{name}.console")
-            host.write(f"{IMAGES}/{name}.xml", CONTAINER.format(name=name, script=script))
+            host.write(f"{IMAGES}/{name}.xml", lxc.DOMAIN.format(name=name, script=script))
 
     def scopes(self):
         """What systemd would stop, and after which target."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from resources import uses
+from servers.nginx import write_configuration
 from servers.processes import free_port, process, wait_for_port
 from waiting import wait_until
 
@@ -15,22 +16,6 @@ from pvefw.testing.fakes import FakeTask
 from pvefw_observer_targets import services
 from pvefw_observer_targets.services import Apache, Cockpit, LibvirtTls, Nginx
 
-NGINX = """
-daemon off;
-pid {here}/nginx.pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {here}/body; proxy_temp_path {here}/proxy; fastcgi_temp_path {here}/fastcgi;
-    uwsgi_temp_path {here}/uwsgi; scgi_temp_path {here}/scgi;
-    server {{
-        listen 127.0.0.1:{port} ssl;
-        ssl_certificate {here}/ssl/web.pem;
-        ssl_certificate_key {here}/ssl/web.key;
-    }}
-}}
-"""
 APACHE = """
 ServerRoot /etc/apache2
 ServerName www.example
@@ -68,8 +53,7 @@ def here(tmp_path):
 
 
 def nginx(here, port):
-    config = here / "nginx.conf"
-    config.write_text(NGINX.format(here=here, port=port))
+    config = write_configuration(here, port, here / "ssl/web.pem", here / "ssl/web.key")
     target = Nginx(
         certificate=f"{here}/ssl/{{name}}.pem",
         key=f"{here}/ssl/{{name}}.key",
