@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from environments import ROOT
 from resources import uses
 
 SYSTEMD = Path("/lib/systemd/systemd")
@@ -62,6 +63,11 @@ ln -s /proc/self/fd dev/fd
 mount -t tmpfs tmpfs dev/shm
 mount -t tmpfs -o mode=755 run run
 mount -t tmpfs tmp tmp
+if [ ! -e ".$CHECKOUT" ]; then  # it is below what was just hidden
+    mkdir -p ".$CHECKOUT"
+    mount --bind "$CHECKOUT" ".$CHECKOUT"
+    mount -o remount,bind,ro ".$CHECKOUT"
+fi
 mkdir -p oldroot
 hostname "$NAME"
 ip link set lo up
@@ -141,6 +147,7 @@ class SystemdHost:
         env = {
             "PATH": _PATH,
             "NAME": self.name,
+            "CHECKOUT": str(ROOT),
             "UPPER": str(self.files),
             "WORK": str(self.directory / "work"),
             "MERGED": str(self.directory / "merged"),
