@@ -3,7 +3,8 @@
 import functools
 import os
 import signal
-from collections.abc import Callable, Generator, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -74,6 +75,13 @@ def _load_profile(name: str) -> None:
     hypothesis.settings.register_profile("house", **known)
     hypothesis.settings.register_profile("quick", max_examples=20, **known)
     hypothesis.settings.load_profile(name)
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """As ``tmp_path``, for sockets: their paths have at most 107 bytes (unix(7)), some programs' fewer."""
+    with tempfile.TemporaryDirectory(prefix="sock-") as made:
+        yield Path(made)
 
 
 @pytest.fixture(scope="session")

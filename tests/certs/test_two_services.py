@@ -115,9 +115,9 @@ def reading(here):
 
 
 @pytest.fixture
-def ports(paths, tmp_path):
+def ports(paths, short_path):
     """Both services, configured."""
-    here, web = tmp_path / "services", free_port()
+    here, web = short_path / "services", free_port()
     (here / "ssl").mkdir(parents=True)
     (here / "ssl/web.pem").write_bytes(b"".join(self_signed()))
     (here / "haproxy.cfg").write_text(HAPROXY.format(here=here, web=web))

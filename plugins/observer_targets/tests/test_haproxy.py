@@ -28,8 +28,8 @@ frontend web
 
 
 @pytest.fixture
-def here(tmp_path):
-    return tmp_path
+def here(short_path):
+    return short_path
 
 
 @pytest.fixture
