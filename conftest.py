@@ -79,7 +79,7 @@ def _load_profile(name: str) -> None:
 
 @pytest.fixture
 def short_path() -> Iterator[Path]:
-    """As ``tmp_path``, for sockets: their paths have at most 107 bytes (unix(7)), some programs' fewer."""
+    """As ``tmp_path``, for sockets: unix(7) allows 107 bytes, and some programs fewer."""
     with tempfile.TemporaryDirectory(prefix="sock-") as made:
         yield Path(made)
 

@@ -11,6 +11,7 @@ import certificates
 import pytest
 from cryptography.hazmat.primitives import serialization
 from resources import uses
+from servers.pebble import pebble as run_pebble
 from whole_host import Host
 
 from pvefw.acme.jws import AccountKey
@@ -52,6 +53,13 @@ def run(*command, **env):
         env={"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", **env},
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def pebble(tmp_path_factory):
+    """One that refuses no good nonce: the other clients try again only once, or not at all."""
+    with run_pebble(tmp_path_factory.mktemp("pebble"), nonce_reject=0) as server:
+        yield server
 
 
 def certbot(directory, server, *options):

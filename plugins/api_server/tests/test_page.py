@@ -18,7 +18,7 @@ def page(browser, service_of_a_page):
     phone = {"width": 390, "height": 844}
     context = browser.new_context(ignore_https_errors=True, viewport=phone)
     opened = context.new_page()
-    opened.set_default_timeout(60_000)
+    opened.set_default_timeout(240_000)
     opened.goto(service_of_a_page.url("/"))
     yield opened
     context.close()
@@ -74,7 +74,7 @@ def test_the_page_of_cockpit_is_served_here_too(browser, service, view):
     wrong = []
     with contextlib.closing(browser.new_context(ignore_https_errors=True)) as context:
         opened = context.new_page()
-        opened.set_default_timeout(60_000)
+        opened.set_default_timeout(240_000)
         opened.on("pageerror", lambda error: wrong.append(str(error)))
         opened.goto(service.url(f"/#/{view}"))
         ticket, _ = service.ticket("root@pam")

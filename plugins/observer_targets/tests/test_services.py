@@ -46,8 +46,9 @@ tls_no_verify_certificate = 1
 
 
 @pytest.fixture
-def here(tmp_path):
-    found = tmp_path / "service"
+def here(short_path):
+    short_path.chmod(0o755)  # servers become other users
+    found = short_path / "service"
     found.mkdir(mode=0o755)
     return found
 
