@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from typing import Any
 from urllib.parse import unquote
 
-from pvefw_api import acme, cluster, node, own
+from pvefw_api import acme, cluster, guest, node, own
 from pvefw_api.calls import Call, Command, Handler, path_parameters
 from pvefw_api.errors import not_implemented
 from pvefw_api.schema import Properties, Schema, published, shaped
@@ -141,6 +141,7 @@ _PUBLISHED: tuple[tuple[str, str, Handler | None], ...] = (
     ("GET", "/nodes", cluster.nodes),
     ("GET", "/cluster/resources", cluster.resources),
     ("GET", "/cluster/tasks", cluster.tasks),
+    ("GET", "/cluster/ha/resources", cluster.ha_resources),
     ("GET", "/cluster/ha/status/current", cluster.ha_status),
     ("GET", "/cluster/options", cluster.options),
     ("PUT", "/cluster/options", cluster.set_options),
@@ -203,7 +204,7 @@ def table() -> Mapping[tuple[str, str], Endpoint]:
     """Every endpoint, by method and path; each folder has an index."""
     found = {
         (method, path): Endpoint(method, path, run)
-        for method, path, run in (*_PUBLISHED, *own.endpoints(), _ITSELF)
+        for method, path, run in (*_PUBLISHED, *guest.endpoints(), *own.endpoints(), _ITSELF)
     }
     for folder in sorted({one for _, path in found for one in _folders(path)}):
         found.setdefault(("GET", folder), Endpoint("GET", folder, None))
