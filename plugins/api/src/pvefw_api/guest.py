@@ -61,9 +61,7 @@ def _find(call: Call, kind: str) -> tuple["Backends", "Listed"]:
 
     vmid, loaded = call.get("vmid"), Backends.load(call.paths, needed=False)
     listed = loaded.list()[0] if loaded.bound else []
-    found = [
-        one for one in listed if (one.guest.vmid, one.guest.kind) == (int(vmid), KINDS[kind])
-    ]
+    found = [one for one in listed if (one.guest.vmid, one.guest.kind) == (int(vmid), KINDS[kind])]
     if len(found) > 1:
         several = " and ".join(one.id for one in found)
         raise ApiError(FAILED, f"{vmid}: this may be {several}", hint="See: pvefw guest list")
