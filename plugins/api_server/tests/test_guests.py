@@ -129,14 +129,20 @@ def test_what_a_guest_is_refused_has_proxmox_ves_words(service, guests):
         assert set(answer.json()["errors"]) == {wrong}
 
 
+@pytest.fixture
+@uses("night")
+def backend(guests, settings):
+    """The plugin, with guests that are there."""
+    guests("web0", "web1", "deaf", deaf=["deaf"])
+    return Pve(**settings)
+
+
 class TestPveByOurApi(GuestConformance):
     """The kit that holds every backend against the contract."""
 
     @pytest.fixture
-    @uses("night")
-    def plugin(self, guests, settings):
-        guests("web0", "web1", "deaf", deaf=["deaf"])
-        return Pve(**settings)
+    def plugin(self, backend):
+        return backend
 
     @pytest.fixture
     def numbers(self, plugin):
