@@ -4,15 +4,11 @@ import hashlib
 import ssl
 
 import pytest
-from resources import uses
 from servers.libvirt import libvirt_nodes
 from whole_host import Host
 
-from pvefw.api import GuestState
-from pvefw.testing.guest import GuestConformance
 from pvefw_api_server import users
 from pvefw_guest_libvirt import Libvirt
-from pvefw_guest_pve import Pve
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -127,37 +123,3 @@ def test_what_a_guest_is_refused_has_proxmox_ves_words(service, guests):
         answer = service.call("PUT", config, as_="root@pam", data=given)
         assert answer.status_code in (400, 500)
         assert set(answer.json()["errors"]) == {wrong}
-
-
-@pytest.fixture
-@uses("night")
-def backend(guests, settings):
-    """The plugin, with guests that are there."""
-    guests("web0", "web1", "deaf", deaf=["deaf"])
-    return Pve(**settings)
-
-
-class TestPveByOurApi(GuestConformance):
-    """The kit that holds every backend against the contract."""
-
-    @pytest.fixture
-    def plugin(self, backend):
-        return backend
-
-    @pytest.fixture
-    def numbers(self, plugin):
-        return {one.name: one.vmid for one in plugin.guest_list()}
-
-    @pytest.fixture
-    def vmids(self, numbers):
-        return [numbers["web0"], numbers["web1"]]
-
-    @pytest.fixture
-    def stubborn(self, numbers):
-        return numbers["deaf"]
-
-    @pytest.fixture
-    def look(self, numbers, daemon):
-        names = {vmid: name for name, vmid in numbers.items()}
-        states = {True: GuestState.RUNNING, False: GuestState.STOPPED}
-        return lambda vmid: states[names[vmid] in daemon.active()]

@@ -223,20 +223,28 @@ def find(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
     :raises ApiError: there is none.
     """
     parts = [unquote(one) for one in path.split("/") if one]
+    candidates = _by_length().get((method, len(parts)), ())
     fits = [
         (endpoint, named)
-        for endpoint in table().values()
-        if endpoint.method == method and (named := _match(endpoint.path, parts)) is not None
+        for words, endpoint in candidates
+        if (named := _match(words, parts)) is not None
     ]
     if not fits:
         raise not_implemented(method, "/" + "/".join(parts))
     return min(fits, key=lambda one: len(one[1]))  # a word that is written out wins
 
 
-def _match(template: str, parts: list[str]) -> dict[str, str] | None:
-    words = [one for one in template.split("/") if one]
-    if len(words) != len(parts):
-        return None
+@cache
+def _by_length() -> Mapping[tuple[str, int], list[tuple[list[str], Endpoint]]]:
+    """The endpoints, each with the words of its path, by method and number of words."""
+    found: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
+    for endpoint in table().values():
+        words = [one for one in endpoint.path.split("/") if one]
+        found.setdefault((endpoint.method, len(words)), []).append((words, endpoint))
+    return found
+
+
+def _match(words: list[str], parts: list[str]) -> dict[str, str] | None:
     named = {}
     for word, part in zip(words, parts, strict=True):
         if word.startswith("{"):
