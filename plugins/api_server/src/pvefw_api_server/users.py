@@ -26,6 +26,7 @@ PRIVILEGES = (
     "Sys.Modify",
     "Sys.PowerMgmt",
     "VM.Audit",
+    "VM.Config.Options",
     "VM.Migrate",
     "VM.PowerMgmt",
 )
