@@ -207,11 +207,11 @@ def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
 
 
 def _differs(guest: Guest, key: str, value: str) -> bool:
-    there = getattr(guest, key)
+    there: object = getattr(guest, key)
     if key == "onboot":
         return bool(there) != (value == "1")
     if key == "after":
-        return {str(one) for one in there} != set(filter(None, value.split(",")))
+        return {str(one) for one in guest.after} != set(filter(None, value.split(",")))
     if key == "ready":
         return (there or "") != value
     return there != (int(value) if value else None)
