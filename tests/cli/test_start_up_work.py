@@ -21,7 +21,7 @@ RARE = {"difflib", "html", "socket", "tempfile", "shutil", "subprocess"}
 
 
 def work(tmp_path, *arguments, **environment):
-    """The modules of a command line, how often Python looked for cycles, and what it leaves out at the end."""
+    """The modules of a command line, the looks for cycles, and the objects left out of the last one."""
     report = tmp_path / "report"
     script = PROBE.replace("sys.argv.pop()", repr(str(report)))
     subprocess.run(
