@@ -18,6 +18,7 @@ from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import Guest, MigrateOptions, MigrateTarget
 from pvefw.guests import plan, readiness
 from pvefw.guests.plan import Listed, by_id
+from pvefw.guests.reference import Reference
 from pvefw.instances import Instance
 from pvefw.instances.trial import ask
 from pvefw.store import guest_notes, rehearsal
@@ -106,11 +107,11 @@ class Backends:
     def id(self, backend: str, vmid: int) -> str:
         """How the user calls a guest."""
         several = len(self.bound) + len(self.failures) > 1
-        return f"{backend}:{vmid}" if several else str(vmid)
+        return str(Reference(backend if several else "", vmid))
 
     def of(self, id_: str) -> Bound[GuestSpec]:
         """The backend of a guest."""
-        name = id_.rpartition(":")[0]
+        name = Reference.parse(id_).backend
         return self.bound[name] if name else next(iter(self.bound.values()))
 
     def target(self, id_: str, target: str) -> MigrateTarget | None:
