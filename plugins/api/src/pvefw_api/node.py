@@ -1,11 +1,13 @@
 """``/nodes/{node}``: certificates, guests, tasks and the node itself."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pvefw_api import guest
 from pvefw_api.calls import Call, Job
 from pvefw_api.errors import bad_parameters
 
-_KINDS = {"qemu": "vm", "lxc": "container"}
+if TYPE_CHECKING:
+    from pvefw.core.model import Guest
 
 
 # --- certificates ---------------------------------------------------------------------------------
@@ -58,26 +60,15 @@ def containers(call: Call) -> list[dict[str, Any]]:
 
 def guests(call: Call, kind: str) -> list[dict[str, Any]]:
     """The guests of a kind; none where no hypervisor is configured."""
-    from pvefw.core.errors import NotFound
-    from pvefw.guests import backends
-    from pvefw.store.node import Node
+    return [guest.row(one) for one in listed(call) if one.kind == guest.KINDS[kind]]
 
-    try:
-        backends.configured(Node.open(call.paths))
-    except NotFound:
-        return []
-    listed, _ = backends.Backends.load(call.paths).list()
-    found = [one.guest for one in listed if one.guest.kind == _KINDS[kind]]
-    return [
-        {
-            "vmid": guest.vmid,
-            "name": guest.name,
-            "status": "stopped" if guest.state.value == "stopped" else "running",
-            "maxmem": guest.memory,
-            **({"template": 1} if guest.template else {}),
-        }
-        for guest in found
-    ]
+
+def listed(call: Call) -> "list[Guest]":
+    """This node's guests, whatever their kind."""
+    from pvefw.guests.backends import Backends
+
+    loaded = Backends.load(call.paths, needed=False)
+    return [one.guest for one in loaded.list()[0]] if loaded.bound else []
 
 
 def migrate_all(call: Call) -> Any:
