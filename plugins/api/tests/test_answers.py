@@ -5,16 +5,15 @@ from urllib.parse import quote
 
 import certificates
 import pytest
+from api_schema import assert_fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from pvefw.instances import binding
 from pvefw.store.node import Node
 from pvefw_api import call, table
 from pvefw_api.calls import Job
 from pvefw_api.errors import ApiError
-from pvefw_api.schema import published
 
 UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
 NAMED = {
@@ -31,34 +30,6 @@ READ = sorted(
     for method, path in table.table()
     if method == "GET" and path not in NEED_SERVERS and not any(one in path for one in NEED_HOSTS)
 )
-
-
-def as_json_schema(one):
-    """A schema in Proxmox VE's dialect as JSON schema, nothing allowed that it does not say."""
-    kinds = {"boolean": {"enum": [0, 1]}, "any": {}}
-    kind = one.get("type")
-    found = dict(kinds.get(kind, {"type": kind} if kind else {}))
-    found |= {key: one[key] for key in ("enum", "pattern") if key in one}
-    if kind == "object" and "properties" in one:
-        found["properties"] = {key: as_json_schema(part) for key, part in one["properties"].items()}
-        found["required"] = [
-            key
-            for key, part in one["properties"].items()
-            if not part.get("optional") and "[n]" not in key
-        ]
-    if "items" in one:
-        found["items"] = as_json_schema(one["items"])
-    return found
-
-
-def assert_fits(endpoint, answer):
-    ours = f"{endpoint.method} {endpoint.path}" not in published()
-    schema = endpoint.returns if ours else as_json_schema(endpoint.returns)
-    faults = [
-        f"{one.json_path}: {one.message}"
-        for one in Draft202012Validator(schema).iter_errors(answer)
-    ]
-    assert faults == []
 
 
 def get(paths, path, **given):
