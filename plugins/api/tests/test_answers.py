@@ -23,8 +23,8 @@ NAMED = {
     "upid": UPID,
 }
 NEED_SERVERS = {"/cluster/acme/meta", "/cluster/acme/tos"}
-NEED_HOSTS = ("/guests", "/served", "/plan/", "/boot/status", "/boot/loader", "/instances/", "/plugins/{",
-              "/doctor")  # fmt: skip
+NEED_HOSTS = ("/guests", "{vmid}", "/served", "/plan/", "/boot/status", "/boot/loader", "/instances/",
+              "/plugins/{", "/doctor")  # fmt: skip
 READ = sorted(
     path
     for method, path in table.table()
@@ -99,6 +99,21 @@ def test_a_certificate_is_uploaded_and_removed(paths):
     assert paths.proxy_key.read_bytes().split() == key.split()
     assert call.call(paths, "DELETE", custom, {}) is None
     assert not paths.proxy_certificate.exists()
+
+
+def test_a_named_certificate_is_uploaded(paths):
+    paths.cluster_pvefw_cfg.write_text("certificate: web\n\tacmedomain0 web.example\n")
+    pem, key = certificates.self_signed()
+    pair = "/nodes/pve1/pvefw/certificates/web/pair"
+    given = {"certificates": pem.decode(), "key": key.decode()}
+    assert_fits(table.find("POST", pair)[0], call.call(paths, "POST", pair, given))
+    assert paths.certificate_files("web").key.read_bytes().split() == key.split()
+    assert not paths.proxy_key.exists(), "nobody else's was touched"
+    [task] = get(paths, "/nodes/pve1/tasks", typefilter="certset")
+    assert task["id"] == "web"
+    with pytest.raises(ApiError) as refused:
+        call.call(paths, "POST", pair.replace("web", "gone"), given)
+    assert "gone" in refused.value.message
 
 
 def test_what_takes_time_is_handed_to_the_door(paths):
