@@ -15,11 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.metadata import requires
 from pathlib import Path
-from venv import CONSTRAINTS, ROOT
+from venv import ROOT
 
+import hashed
 import sbom
+from packaging.requirements import Requirement
 
 import dist
 from pvefw import __version__
@@ -64,15 +67,26 @@ def write(path: Path, data: str | bytes, mode: int = 0o644) -> None:
 
 def install_libraries(wheels: Path, target: Path) -> None:
     """Install the wheels and what they need."""
-    every = sorted(wheels.glob("*.whl"))
-    alone = [one for one in every if one.name.partition("-")[0] in _OF_THE_HOST]
+    every = [one for one in sorted(wheels.glob("*.whl")) if not one.name.startswith("pvefw_shims-")]
+    ours = {one.name.partition("-")[0] for one in every}
+    into = ["--no-compile", "--target", str(target)]
+    hashed.install(sys.executable, sorted(libraries(ours - set(_OF_THE_HOST))), *into)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
-    pip += ["--no-compile", "--target", str(target), "--constraint", str(CONSTRAINTS)]
-    shims = [one for one in every if one.name.startswith("pvefw_shims-")]
-    subprocess.run([*pip, *(one for one in every if one not in [*alone, *shims])], check=True)
-    if alone:
-        subprocess.run([*pip, "--no-deps", *alone], check=True)
+    subprocess.run([*pip, *into, "--no-deps", *every], check=True)
     tidy(target)
+
+
+def libraries(projects: Iterable[str]) -> set[str]:
+    """The names of all the libraries of others that projects of ours need; this environment has them."""
+    todo, found = list(projects), set[str]()
+    while todo:
+        for text in requires(todo.pop()) or []:
+            one = Requirement(text)
+            name = hashed.normalized(one.name)
+            if name not in found and (one.marker is None or one.marker.evaluate({"extra": ""})):
+                found.add(name)
+                todo.append(name)
+    return {one for one in found if not one.startswith("pvefw")}
 
 
 def tidy(target: Path) -> None:
@@ -209,6 +223,8 @@ def main(target: Path) -> str | None:
             print(pack(folder / "shims", (DEBIAN / "control-shims").read_text(), {}, target))
             fill_page(folder / "page", "cockpit-pvefw")
             print(pack(folder / "page", (DEBIAN / "control-page").read_text(), {}, target))
+        except hashed.RefusedError as error:
+            return str(error)
         except subprocess.CalledProcessError as error:
             return f"{error.cmd[0]} failed, so there is no package"
     return None

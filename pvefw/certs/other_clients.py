@@ -67,6 +67,8 @@ class TheirCertificate:
     """How its names are validated, by name; without a name, the rest of them."""
     reload_command: str = ""
     """What is run after a renewal."""
+    configuration: Path | None = None
+    """Where it is written."""
 
 
 def directories_of(paths: Paths, given: Path | None) -> list[Path]:
@@ -179,6 +181,7 @@ def _by_certbot(directory: Path) -> Iterator[TheirCertificate]:
             parameters.get("server", ""),
             _ways_of_certbot(directory, _ini(path)),
             parameters.get("renew_hook", ""),
+            path,
         )
 
 
@@ -258,6 +261,7 @@ def _by_acmesh(directory: Path) -> Iterator[TheirCertificate]:
             said.get("Le_API", ""),
             dict(zip(names, ways, strict=False)) | ({"": ways[-1]} if ways else {}),
             said.get("Le_ReloadCmd", ""),
+            path,
         )
 
 
