@@ -1,5 +1,9 @@
 """What every endpoint refuses. It is asked as the front asks the helper, but in this process."""
 
+import json
+import os
+import socket
+
 import full_node
 import pytest
 
@@ -7,7 +11,7 @@ from pvefw.host.clock import SystemClock
 from pvefw.store.paths import Paths
 from pvefw_api import table
 from pvefw_api.errors import ApiError
-from pvefw_api_server import helper, tickets, users
+from pvefw_api_server import helper, tickets, users, wire
 
 TABLE = table.table()
 CONCRETE = {"node": "pve1", "upid": full_node.UPID, "vmid": "100"}
@@ -24,8 +28,8 @@ def node(tmp_path_factory):
     return paths
 
 
-def asked(paths, key, *, user=ROOT, age=0, csrf_of=None, ticket=True, **given):
-    """The refusal of a call; that it is none is a fault."""
+def call(paths, key, *, user=ROOT, age=0, csrf_of=None, ticket=True, **given):
+    """A call as the front hands it on."""
     method, path = key
     for name, value in CONCRETE.items():
         path = path.replace(f"{{{name}}}", value)
@@ -34,23 +38,28 @@ def asked(paths, key, *, user=ROOT, age=0, csrf_of=None, ticket=True, **given):
     if ticket:
         said["ticket"] = tickets.issue(secret, user, now)[0]
         said["csrf"] = tickets.issue(secret, csrf_of or user, now)[1]
+    return said
+
+
+def asked(paths, key, **options):
+    """The refusal of a call; that it is none is a fault."""
     answers = []
-    helper.answer(paths, said, answers.append)
+    helper.answer(paths, call(paths, key, **options), answers.append)
     [answer] = answers
     assert isinstance(answer, ApiError), f"{key} was answered: {answer}"
     assert answer.errors, f"{key}: clients read nothing else"
     return answer
 
 
-def statuses(paths, keys, **call):
-    return {key: asked(paths, key, **call).status for key in keys}
+def statuses(paths, keys, **options):
+    return {key: asked(paths, key, **options).status for key in keys}
 
 
 CHANGES = [key for key in sorted(TABLE) if key[0] != "GET"]
 
 
 @pytest.mark.parametrize(
-    ("keys", "call"),
+    ("keys", "options"),
     [
         (sorted(TABLE), {"ticket": False}),
         (sorted(TABLE), {"age": tickets.LIFETIME + 1}),
@@ -59,8 +68,8 @@ CHANGES = [key for key in sorted(TABLE) if key[0] != "GET"]
     ],
     ids=["no ticket", "an expired ticket", "nobody who is known", "another page"],
 )
-def test_who_does_not_show_who_calls_is_refused(node, keys, call):
-    assert statuses(node, keys, **call) == dict.fromkeys(keys, 401)
+def test_who_does_not_show_who_calls_is_refused(node, keys, options):
+    assert statuses(node, keys, **options) == dict.fromkeys(keys, 401)
 
 
 def test_who_has_no_rights_is_refused_by_all_that_is_not_everybodys(node):
@@ -86,6 +95,50 @@ def test_a_parameter_that_is_not_in_the_schema_is_named(node):
     for key in sorted(TABLE):
         refused = asked(node, key, surprise="1")
         assert (refused.status, "surprise" in refused.errors) == (400, True), key
+
+
+class NeedsAProcessError(Exception):
+    """The helper would fork."""
+
+
+@pytest.fixture
+def without_processes(node, tmp_path, monkeypatch):
+    """Calls a helper that cannot fork; the status and the body of what it answers."""
+
+    def fork():
+        raise NeedsAProcessError
+
+    monkeypatch.setattr(os, "fork", fork)
+    with helper.Helper(tmp_path / "helper", node, "nobody") as made:
+
+        def ask(key, **given):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                ours.sendall(wire.encode({"verb": wire.CALL, **call(node, key, **given)}))
+                made.process_request(theirs, "")
+                return wire.answered(ours.makefile("rb").read())
+
+        yield ask
+
+
+def test_what_is_asked_all_the_time_needs_no_process(without_processes):
+    """Whoever waits for a task asks once a second; other calls may take their time beside it."""
+    tasks = "/nodes/{node}/tasks"
+    for path in (tasks, f"{tasks}/{{upid}}/status", "/cluster/tasks", "/version"):
+        status, body = without_processes(("GET", path))
+        assert status == 200, path
+        assert json.loads(body)["data"]
+    for key in (("GET", "/nodes/{node}/qemu"), ("PUT", "/nodes/{node}/config")):
+        with pytest.raises(NeedsAProcessError):
+            without_processes(key)
+    with pytest.raises(NeedsAProcessError):  # it reads every log
+        without_processes(("GET", tasks), grep="x")
+
+
+def test_a_call_that_is_asked_again_looks_nothing_up_again(node):
+    """Commands and their options are found once, however many ask."""
+    endpoint = TABLE["GET", "/nodes/{node}/tasks"]
+    assert endpoint.run._params() is endpoint.run._params()
 
 
 WRONG = {"integer": "many", "boolean": "perhaps", "number": "many"}
