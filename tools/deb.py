@@ -1,5 +1,5 @@
-"""Build the Debian packages pvefw and pvefw-shims into dist/ (deb(5), deb-control(5)), and a list of
-what is in the first (CycloneDX) beside it.
+"""Build the Debian packages pvefw, pvefw-shims and cockpit-pvefw into dist/ (deb(5), deb-control(5)),
+and a list of what is in the first (CycloneDX) beside it.
 
     python tools/deb.py [DIRECTORY]
 
@@ -121,12 +121,22 @@ def fill(tree: Path, wheels: Path) -> None:
     install_libraries(wheels, tree / LIBRARY)
     write(tree / PROGRAM.lstrip("/"), launcher("pvefw.cli", "main"), 0o755)
     share_files(tree / "usr/share")
-    for one in PAGE.iterdir():
-        write(tree / "usr/share/cockpit/pvefw" / one.name, one.read_bytes())
+    fill_page(tree)
     for name, text in unit_texts().items():
         write(tree / "usr/lib/systemd/system" / name, text)
     write(tree / "usr/share/doc/pvefw/README.md", (ROOT / "README.md").read_bytes())
     write(tree / "usr/share/doc/pvefw/copyright", (DEBIAN / "copyright").read_bytes())
+
+
+def fill_page(tree: Path, package: str = "") -> None:
+    """The page, where Cockpit looks for it.
+
+    :param package: the package that has nothing else.
+    """
+    for one in PAGE.iterdir():
+        write(tree / "usr/share/cockpit/pvefw" / one.name, one.read_bytes())
+    if package:
+        write(tree / f"usr/share/doc/{package}/copyright", (DEBIAN / "copyright").read_bytes())
 
 
 def fill_shims(tree: Path, wheels: Path) -> None:
@@ -193,7 +203,7 @@ def scripts() -> dict[str, str]:
 
 
 def main(target: Path) -> str | None:
-    """Build both packages.
+    """Build all packages.
 
     :returns: ``None``, or the sentence that says what could not be built.
     """
@@ -211,6 +221,8 @@ def main(target: Path) -> str | None:
             print(made)
             print(sbom.write(folder / "pvefw" / LIBRARY, made, "pvefw", __version__))
             print(pack(folder / "shims", (DEBIAN / "control-shims").read_text(), {}, target))
+            fill_page(folder / "page", "cockpit-pvefw")
+            print(pack(folder / "page", (DEBIAN / "control-page").read_text(), {}, target))
         except hashed.RefusedError as error:
             return str(error)
         except subprocess.CalledProcessError as error:

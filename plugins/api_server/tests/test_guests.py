@@ -4,9 +4,11 @@ import hashlib
 import ssl
 
 import pytest
+from api_schema import assert_fits
 from servers.libvirt import libvirt_nodes
 from whole_host import Host
 
+from pvefw_api import table
 from pvefw_api_server import users
 from pvefw_guest_libvirt import Libvirt
 
@@ -104,6 +106,17 @@ def test_each_guests_power_is_a_permission_of_its_own(service, guests, token, da
     [row] = service.call("GET", "/nodes/pve1/qemu", as_=words).json()["data"]
     assert row["vmid"] == ids["mine"]
     assert daemon.active() == set()
+
+
+def test_what_a_guest_says_fits_the_published_schema(service, guests):
+    ids = guests("web")
+    of_one = ("", "/config", "/status", "/status/current", "/migrate")
+    paths = [f"/nodes/pve1/qemu/{ids['web']}{one}" for one in of_one]
+    paths += ["/nodes/pve1/qemu", "/nodes/pve1/lxc", "/cluster/resources", "/cluster/ha/resources"]
+    for path in paths:
+        answer = service.call("GET", path, as_="root@pam")
+        assert answer.status_code == 200, answer.text
+        assert_fits(table.find("GET", path)[0], answer.json()["data"])
 
 
 def test_what_a_guest_is_refused_has_proxmox_ves_words(service, guests):

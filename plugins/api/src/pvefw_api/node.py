@@ -7,6 +7,7 @@ from pvefw_api.calls import Call, Job
 from pvefw_api.errors import bad_parameters
 
 if TYPE_CHECKING:
+    from pvefw.certs.certificate import Certificate
     from pvefw.core.model import Guest
 
 
@@ -15,16 +16,32 @@ if TYPE_CHECKING:
 
 def upload_certificate(call: Call) -> dict[str, Any]:
     """Install a certificate and its key; the answer comes when it is done."""
-    from pvefw.certs import chain, custom
+    from pvefw.certs import chain
     from pvefw.certs.certificate import Certificate
-    from pvefw.host.clock import SystemClock
     from pvefw.store.node import Node
+
+    _install(call, Certificate.own(Node.open(call.paths)))
+    installed = call.paths.proxy_certificate
+    return chain.describe(installed, installed.read_bytes()).as_dict()
+
+
+def upload_pair(call: Call) -> None:
+    """Install a certificate and its key as a named certificate; the answer comes when it is done."""
+    from pvefw.certs.certificate import Certificate
+    from pvefw.store.node import Node
+
+    _install(call, Certificate.load(Node.open(call.paths), call.get("name")))
+
+
+def _install(call: Call, target: "Certificate") -> None:
+    from pvefw.certs import custom
+    from pvefw.host.clock import SystemClock
     from pvefw.tasks.task import run_task
 
     key = call.get("key")
-    with run_task(call.paths, "certset", user=call.user) as task:
+    with run_task(call.paths, "certset", target.task_id, user=call.user) as task:
         custom.set_pair(
-            Certificate.own(Node.open(call.paths)),
+            target,
             call.get("certificates").encode(),
             key.encode() if key else None,
             task,
@@ -32,8 +49,6 @@ def upload_certificate(call: Call) -> dict[str, Any]:
             force=call.get("force", False),
             restart=call.get("restart", False),
         )
-    installed = call.paths.proxy_certificate
-    return chain.describe(installed, installed.read_bytes()).as_dict()
 
 
 def delete_certificate(call: Call) -> None:

@@ -48,7 +48,7 @@ class Endpoint:
             return found
         if isinstance(self.run, Command):
             return self.run.returns()
-        return _NAMES if self.run is None else _ENDPOINTS
+        return _NAMES if self.run is None else _ANSWERS[self.method, self.path]
 
     @property
     def permission(self) -> Any:
@@ -129,10 +129,21 @@ _CA_FILE: Properties = {
         "description": "Certificates to trust for a private authority (PEM).",
     }
 }
+_PAIR = f"{own.ROOT}/certificates/{{name}}/pair"
+_ANSWERS: Mapping[tuple[str, str], Schema] = {
+    ("GET", f"{own.ROOT}/endpoints"): _ENDPOINTS,
+    ("POST", _PAIR): {"type": "null"},
+}
+"""What functions answer that are not published."""
 _EXTRA: Mapping[tuple[str, str], Properties] = {
     ("POST", "/cluster/acme/account"): _CA_FILE,
     ("GET", "/cluster/acme/meta"): _CA_FILE,
     ("GET", "/cluster/acme/tos"): _CA_FILE,
+    ("POST", _PAIR): {
+        key: one
+        for key, one in published()["POST /nodes/{node}/certificates/custom"]["parameters"].items()
+        if key != "node"
+    },
 }
 """What pvefw's functions take beyond the published schema."""
 
@@ -196,7 +207,11 @@ def _endpoints(_call: Call) -> list[dict[str, Any]]:
     return [one.as_dict() for _, one in sorted(table().items())]
 
 
-_ITSELF = ("GET", f"{own.ROOT}/endpoints", _endpoints)
+_FUNCTIONS = (
+    ("GET", f"{own.ROOT}/endpoints", _endpoints),
+    ("POST", _PAIR, node.upload_pair),
+)
+"""Those beyond the published part that are no commands."""
 
 
 @cache
@@ -204,7 +219,7 @@ def table() -> Mapping[tuple[str, str], Endpoint]:
     """Every endpoint, by method and path; each folder has an index."""
     found = {
         (method, path): Endpoint(method, path, run)
-        for method, path, run in (*_PUBLISHED, *guest.endpoints(), *own.endpoints(), _ITSELF)
+        for method, path, run in (*_PUBLISHED, *guest.endpoints(), *own.endpoints(), *_FUNCTIONS)
     }
     for folder in sorted({one for _, path in found for one in _folders(path)}):
         found.setdefault(("GET", folder), Endpoint("GET", folder, None))
