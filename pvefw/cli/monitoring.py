@@ -43,6 +43,9 @@ def _figures(parts: "Mapping[str, Part]", now: datetime) -> Iterator[str]:
         yield f"'{one['file']} days left'={left:.2f}"
     if "not-deployed" in certificates:
         yield f"'not deployed'={len(certificates['not-deployed'])};0;;0"
+    if "addresses" in data.get("served", {}):
+        wrong = [one for one in data["served"]["addresses"] if not one["ok"]]
+        yield f"'served wrong'={len(wrong)};0;;0"
     tasks = data.get("tasks", {})
     for label, key, limit in (("failed tasks", "failed", "0"), ("running tasks", "running", "")):
         if key in tasks:

@@ -85,6 +85,31 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     return Part(ATTENTION if issues else OK, [str(one) for one in lines], data, critical, issues)
 
 
+def _served(paths: "Paths", _now: datetime) -> Part:
+    """What the last look found, after a delivery or by ``renew``: nobody connects now."""
+    from pvefw.certs import served
+    from pvefw.certs.certificate import Certificate
+    from pvefw.store.node import Node
+
+    found = [
+        (one.name, look)
+        for one in Certificate.all_of(Node.open(paths))
+        for look in served.last_looks(one)
+    ]
+    bad = [(name, look) for name, look in found if look.reason]
+    issues = [served.problem(name, look) for name, look in bad]
+    lines = [f"{name}: {look.address}" for name, look in found if not look.reason] + issues
+    for name in dict.fromkeys(name for name, _ in bad):
+        lines.append(f"deliver it again: pvefw cert deploy {name}; look: pvefw cert check {name}")
+    addresses = [
+        {"certificate": name, "address": one.address, "ok": not one.reason, "reason": one.reason}
+        for name, one in found
+    ]
+    state = ATTENTION if bad else OK if found else NONE
+    lines = lines or ["no certificate says where it is served"]
+    return Part(state, lines, {"addresses": addresses}, issues=issues)
+
+
 def _credentials(paths: "Paths", now: datetime) -> Part:
     from pvefw.certs import credentials
     from pvefw.store.node import Node
@@ -222,6 +247,7 @@ _OF_THE_MACHINE = {"boot", "guests", "ksm", "units"}
 
 PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
     "certificates": _certificates,
+    "served": _served,
     "credentials": _credentials,
     "records": _records,
     "tasks": _tasks,
@@ -294,10 +320,10 @@ def status(
 ) -> int:
     """Show the health of this node, or only some PARTs of it.
 
-    Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
-    memory that is saved by merging pages, and units and timers that would not run. The exit status is 1
-    where something needs attention or could not be found out; with --check, 0 for OK, 1 for WARNING, 2
-    for CRITICAL, 3 for UNKNOWN.
+    Certificates, their next renewal and where they are served, failed tasks of the last day, ESPs and
+    pinned kernels, guests, memory that is saved by merging pages, and units and timers that would not
+    run. The exit status is 1 where something needs attention or could not be found out; with --check, 0
+    for OK, 1 for WARNING, 2 for CRITICAL, 3 for UNKNOWN.
     """
     if acknowledge:
         _acknowledge(app, parts)
