@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pvefw import instances
 from pvefw.core.binding import Bound
@@ -207,14 +208,14 @@ def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
 
 
 def _differs(guest: Guest, key: str, value: str) -> bool:
-    there = getattr(guest, key)
+    there: Any = getattr(guest, key)
     if key == "onboot":
         return bool(there) != (value == "1")
     if key == "after":
         return {str(one) for one in there} != set(filter(None, value.split(",")))
     if key == "ready":
         return (there or "") != value
-    return there != (int(value) if value else None)
+    return bool(there != (int(value) if value else None))
 
 
 _LIMITS = {"vmid": (100, 999_999_999), "order": (0, 1 << 31), "up": (0, 86400), "down": (0, 86400)}

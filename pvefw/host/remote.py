@@ -10,11 +10,24 @@ from pvefw.core.errors import UsageError
 from pvefw.host import programs
 from pvefw.host.programs import Completed
 
-SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10"
+SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+"""It asks nothing, and notices within a minute that the other host is gone."""
 _DAY = 86400.0
-_HOST = re.compile(r"[\w\[][\w.:@\[\]-]*")
+_HOST = re.compile(r"(?:ssh://)?[\w\[][\w.:@\[\]-]*")
 _OF_SSH = ("SSH_AUTH_SOCK",)
 """What ssh needs to know of our surroundings: where the agent with the keys is."""
+
+
+def check_host(host: str) -> None:
+    """Refuse what ssh would take for an option, or a shell for more than one word.
+
+    :raises UsageError: it is not a host.
+    """
+    if not _HOST.fullmatch(host):
+        raise UsageError(
+            f"'{host}' is not a host",
+            hint="A host is NAME, ADDRESS, USER@NAME, or ssh://USER@NAME:PORT.",
+        )
 
 
 @dataclass(frozen=True)
@@ -35,10 +48,7 @@ class Remote:
         :raises UsageError: what is to be a host would be an option of the program.
         :raises ProgramError: the host cannot be reached, or the program failed; with its last words.
         """
-        if not _HOST.fullmatch(host):
-            raise UsageError(
-                f"'{host}' is not a host", hint="A host is NAME, ADDRESS, or USER@NAME."
-            )
+        check_host(host)
         surroundings = {name: os.environ[name] for name in _OF_SSH if name in os.environ}
         command = [*shlex.split(self.rsh), host, shlex.join(argv)]
         return programs.run(command, env=surroundings, timeout=timeout, check=check)
