@@ -572,6 +572,17 @@ SCHEMAS: Mapping[str, Schema] = {
                     ),
                 }
             ),
+            "hosts?": _list(
+                _object(
+                    {
+                        "host": _text(),
+                        "ok": _flag("it answers, and nothing needs attention there"),
+                        "problem": _text("why it does not answer; else empty"),
+                        "status": _or_null(_map({}, "what `status` prints there")),
+                    }
+                ),
+                "with `--hosts`; `parts` is empty then",
+            ),
         }
     ),
     "stopall": _PLAN,
