@@ -135,8 +135,8 @@ class Race:
     """Whether others have a value there already."""
     hook: str
 
-    def run(self) -> bool:
-        """Whether there was such a request."""
+    def run(self) -> list[int]:
+        """Which requests of the hook may have written."""
         around, [own] = self.day.around, values(self._name, 1)
         assert around.put is not None and around.everything is not None
         theirs = (self._name, "TXT", "of somebody else", own.ttl)
@@ -148,11 +148,11 @@ class Race:
         put = around.put
         around.meanwhile(lambda: put(*theirs), self.at)
         self._call([own])
-        happened = around.happened()
-        if happened:
-            self._check(own, theirs[:3], around.requests[begun + self.at - 1].method)
+        asked = around.requests[begun:]
+        if around.happened():
+            self._check(own, theirs[:3], asked[self.at - 1].method)
         self.day.remove([own])
-        return happened
+        return [at for at, one in enumerate(asked, 1) if one.method not in ("GET", "HEAD")]
 
     @property
     def _name(self) -> str:
@@ -408,17 +408,16 @@ class DnsTrouble:
             )
 
     def test_what_others_write_meanwhile_stays(self, bad_day: BadDay) -> None:
-        """Whichever request of dns_add or dns_remove somebody else's write comes before."""
+        """Between what a hook reads and what it writes."""
         if bad_day.around.put is None or bad_day.around.everything is None:
             pytest.skip(
                 "give the fake put(name, type, value, ttl) and everything(): see surroundings"
             )
+        bad_day.remove(bad_day.pair)  # a login that is left out later does not shift what follows
         for shared in (False, True):
-            for at in range(1, _MOST_REQUESTS):
-                added = Race(bad_day, at, shared, "dns_add").run()
-                removed = Race(bad_day, at, shared, "dns_remove").run()
-                if not added and not removed:
-                    break
+            for hook in ("dns_add", "dns_remove"):
+                for at in Race(bad_day, _MOST_REQUESTS, shared, hook).run():
+                    Race(bad_day, at, shared, hook).run()
 
     def test_records_beyond_the_first_page(self, bad_day: BadDay) -> None:
         """In a zone with more records than one page of a list holds."""
@@ -470,8 +469,8 @@ def _check_rows(name: str, before: set[Row], after: set[Row]) -> None:
     changed = sorted(row for row in lost if row[:3] in without_ttl)
     gone = sorted(lost - set(changed))
     assert not gone, (
-        f"{name} takes {gone[0][1]} {gone[0][2]!r:.60} at {gone[0][0]} away, which belongs to somebody else: "
-        "send back every value that is there, whatever its form, and change TXT alone"
+        f"{name} takes {gone[0][1]} {gone[0][2]!r:.60} at {gone[0][0]} away, which belongs to "
+        "somebody else: send back every value that is there, whatever its form, and change TXT alone"
     )
     assert not changed, (
         f"{name} changes the TTL of {changed[0][0]} {changed[0][1]}, which was {changed[0][3]}: where "
