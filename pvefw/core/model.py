@@ -179,7 +179,7 @@ class BootPlan:
     """What every ESP is to offer at the next boot."""
 
     kernels: Sequence[Kernel]
-    """In menu order: latest first. Never empty."""
+    """In menu order: latest first. Never empty. Where the default is gone, the first one should boot."""
     default: str
     """The version that boots; one of ``kernels``."""
     next_boot: str | None
@@ -222,7 +222,7 @@ class BootState:
     firmware: Sequence[Firmware]
     """Those under which this ESP boots."""
     kernels: Sequence[str]
-    """Versions that are complete, with an entry."""
+    """Versions that are complete, with an entry, in the menu's order: that of ``BootPlan.kernels``."""
     default: str | None = None
     next_boot: str | None = None
     """What is armed to boot once."""
