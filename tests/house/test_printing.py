@@ -21,6 +21,7 @@ ALLOWED = {
     ("pvefw/cli/boot.py", "click.confirm"): "as above",
     ("pvefw/cli/boot_kernel.py", "click.confirm"): "as above",
     ("pvefw/cli/cert.py", "click.prompt"): "as above",
+    ("pvefw/cli/renew.py", "click.confirm"): "as above",
     ("pvefw/core/doctor.py", "sys.stdout.write"): "JSON for the parent process",
     ("pvefw/core/trace.py", "sys.stderr.write"): "cleaned there: core knows no command line",
 }

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pvefw.api import BootState, BootTree, Firmware, ProviderError, hookimpl, setting
+from pvefw.api import BootState, BootTree, Firmware, ProviderError, hookimpl, replace_file, setting
 
 HOME = PurePosixPath("EFI/pvefw")
 FILES = ("start.nsh", "linux.efi", "initrd")
@@ -33,10 +33,9 @@ class Minimal:
 
     @hookimpl
     def boot_install(self, esp):
-        (esp.mountpoint / "startup.nsh").write_bytes(STARTUP)
+        replace_file(esp.mountpoint / "startup.nsh", STARTUP)
         if self.shell:
-            (esp.mountpoint / "EFI/BOOT").mkdir(parents=True, exist_ok=True)
-            (esp.mountpoint / "EFI/BOOT/BOOTX64.EFI").write_bytes(self.shell.read_bytes())
+            replace_file(esp.mountpoint / "EFI/BOOT/BOOTX64.EFI", self.shell.read_bytes())
 
     @hookimpl
     def boot_render(self, plan):
@@ -66,12 +65,18 @@ class Minimal:
         if not startup.is_file() or b"pvefw" not in startup.read_bytes():
             return None
         folders = [one for one in home.glob("*") if all((one / name).exists() for name in FILES)]
+        kernels = sorted((one.name for one in folders), key=numbers, reverse=True)
         default, once = named(home / "default.nsh"), named(home / "once.nsh")
-        return BootState([Firmware.UEFI], [one.name for one in folders], default, once)
+        return BootState([Firmware.UEFI], kernels, default, once)
 
 
 def shown(path):
     return "\\" + str(path).replace("/", "\\")
+
+
+def numbers(version):
+    """A key by which the newest kernel is last; the shell has no menu that would have an order."""
+    return [(one.isdigit() and int(one), one) for one in re.split(r"(\d+)", version)]
 
 
 def named(script):
