@@ -222,7 +222,7 @@ class BootState:
     firmware: Sequence[Firmware]
     """Those under which this ESP boots."""
     kernels: Sequence[str]
-    """Versions that are complete, with an entry, in the menu's order: that of ``BootPlan.kernels``."""
+    """Versions that are complete, with an entry."""
     default: str | None = None
     next_boot: str | None = None
     """What is armed to boot once."""

@@ -463,7 +463,7 @@ def _without_its_folder(plugin: object, tmp_path: Path) -> object | None:
         return None
     in_the_way = tmp_path / "no-folder"
     in_the_way.write_text("")
-    return dataclasses.replace(plugin, **dict.fromkeys(named, in_the_way / "of-a-file"))  # type: ignore[type-var]
+    return dataclasses.replace(plugin, **dict.fromkeys(named, in_the_way / "of-a-file"))  # type: ignore[type-var]  # it is a dataclass
 
 
 @contextlib.contextmanager

@@ -819,11 +819,11 @@ CUT = menu_edited(rb"(\|root=.{200}).*", rb"\1")
 @pytest.mark.parametrize(
     ("bug", "test", "sentence"),
     [
-        (KeepsAnotherOrder, "the_menu_has_the_order_of_the_plan", "return the menu's order"),
+        (KeepsAnotherOrder, "the_menu_has_the_order_of_the_plan", "write the menu in the order"),
         (HidesItsOrder, "the_menu_has_the_order_of_the_plan", "instead of the latest kernel"),
         (dated(time.time), "rendering_needs_no_clock", "leave date and time out"),
         (dated(lambda: time.strftime("%d")), "rendering_needs_no_clock", "leave date and time"),
-        (dated(lambda: dt.date.today()), "rendering_needs_no_clock", "leave date"),  # noqa: DTZ011, PLW0108
+        (dated(lambda: dt.date.today()), "rendering_needs_no_clock", "leave date"),  # noqa: DTZ011, PLW0108 - the bug
         (dated(lambda: f"{dt.datetime.now(dt.UTC):%d}"), "rendering_needs_no_clock", "leave date"),
         (CUT, "a_long_command_line_arrives", "write it as a whole"),
         (ArmsWithATemporaryFile, "arming_leaves_nothing_behind", "kit/once.tmp"),

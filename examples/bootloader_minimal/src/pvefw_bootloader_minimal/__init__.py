@@ -65,18 +65,12 @@ class Minimal:
         if not startup.is_file() or b"pvefw" not in startup.read_bytes():
             return None
         folders = [one for one in home.glob("*") if all((one / name).exists() for name in FILES)]
-        kernels = sorted((one.name for one in folders), key=numbers, reverse=True)
         default, once = named(home / "default.nsh"), named(home / "once.nsh")
-        return BootState([Firmware.UEFI], kernels, default, once)
+        return BootState([Firmware.UEFI], [one.name for one in folders], default, once)
 
 
 def shown(path):
     return "\\" + str(path).replace("/", "\\")
-
-
-def numbers(version):
-    """A key by which the newest kernel is last; the shell has no menu that would have an order."""
-    return [(one.isdigit() and int(one), one) for one in re.split(r"(\d+)", version)]
 
 
 def named(script):
