@@ -74,7 +74,7 @@ class BootCare:
         )
 
     def test_arming_leaves_nothing_behind(self, machine: Machine) -> None:
-        """After a next boot was withdrawn there is no temporary file; one where loaders note it may stay."""
+        """After a next boot was withdrawn no temporary file is left; a loader may keep its notes."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW))
         before = _files(machine.esp.mountpoint)
         with contextlib.suppress(Unsupported):
