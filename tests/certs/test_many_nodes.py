@@ -1,4 +1,4 @@
-"""A fleet whose certificates end in the same second does not press its authority, on a simulated clock."""
+"""Certificates that end in the same second do not press their authority, on a simulated clock."""
 
 import importlib
 from pathlib import Path
