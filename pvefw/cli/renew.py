@@ -1,13 +1,12 @@
 """``pvefw renew``: what the timer runs."""
 
 import contextlib
-import sys
 
 import click
 
 from pvefw.cli import exit_codes
 from pvefw.cli.framework import App, Group, pass_app, recover_first
-from pvefw.cli.streams import say
+from pvefw.cli.streams import offer, say
 from pvefw.core.errors import PvefwError
 
 
@@ -70,7 +69,7 @@ def _offer_timer(app: App) -> None:
     from pvefw.certs import timer
 
     say("Nothing runs `pvefw renew` by itself.", err=True)
-    if not (sys.stdin.isatty() and click.confirm("Install the timer now?", default=True)):
+    if not offer("Install the timer now?", default=True):
         say("Install the timer: pvefw renew install-timer", err=True)
         return
     try:

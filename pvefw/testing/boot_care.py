@@ -21,8 +21,9 @@ from pvefw.testing.boot_machine import MIDDLE, NEW, OLD, Machine, complete
 
 _DAY = dt.timedelta(days=1)
 _LONGEST_COMMAND_LINE = 2000
-_TEMPORARY = (".tmp", ".temp", ".new", ".part", ".bak", ".swp", "~")
 """Characters; kernels take 2048 on x86."""
+_TEMPORARY = (".tmp", ".temp", ".new", ".part", ".bak", ".swp", "~")
+"""How names of temporary files end."""
 _OF_ANOTHER = b"another loader, of somebody else\n"
 _WHERE_ANOTHER_IS = ("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTAA64.EFI", "EFI/BOOT/grubx64.efi")
 

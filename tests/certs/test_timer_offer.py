@@ -35,7 +35,7 @@ def at_a_terminal(paths):
         env = {"PVEFW_ROOT": str(paths.root), "PVEFW_NODE": paths.node, "PATH": "/usr/bin:/bin"}
         child = pexpect.spawn(sys.executable, ["-c", _OFFER], env=env, encoding="utf-8", timeout=60)
         child.expect_exact("Install the timer now? [Y/n]")
-        child.sendline(answer)
+        child.send(answer)
         said = child.expect([pexpect.EOF]) or child.before
         child.close()
         assert child.exitstatus == 0
@@ -66,10 +66,11 @@ def test_for_a_node_elsewhere_there_is_nothing_to_install(order, paths):
 
 
 def test_a_yes_installs_it(at_a_terminal, paths):
-    assert "Wrote " in at_a_terminal("")
+    assert "Wrote " in at_a_terminal("\n")
     assert timer.is_installed(paths)
 
 
-def test_a_no_leaves_all_as_it_is(at_a_terminal, paths):
-    assert "pvefw renew install-timer" in at_a_terminal("n")
+@pytest.mark.parametrize("answer", ["n\n", "\x03", "\x04"], ids=["no", "Ctrl-C", "Ctrl-D"])
+def test_a_no_leaves_all_as_it_is_and_is_no_failure(at_a_terminal, paths, answer):
+    assert "pvefw renew install-timer" in at_a_terminal(answer)
     assert not timer.is_installed(paths)
