@@ -73,7 +73,7 @@ def command(module: AnsibleModule) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Lines without what a terminal obeys, which Ansible prints, and what is no Unicode, which it refuses."""
+    """Lines without what a terminal obeys, which Ansible prints, and what it refuses: no Unicode."""
     return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
 
 
