@@ -1,6 +1,7 @@
 """``pvefw plugin``: what is installed, what it can be told, what is wrong with it, and a new one."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,11 @@ from pvefw.core.families import FAMILIES
 
 plugin = Group("plugin", help="List and check installed plugins.")
 
+if TYPE_CHECKING:
+    from pvefw.core.model import SettingInfo
+
+_FEW = 3
+"""Values that a list shows of a default."""
 NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
 NEW_TYPES = ["http-01", "tls-alpn-01", "dns-01", "dns-account-01"]
 
@@ -103,13 +109,19 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
             "type": info.type,
             "required": info.required,
             "secret": info.secret,
-            "default": info.default,
+            "default": _brief(info) if app.output_format == "text" else info.default,
             "choices": list(info.choices),
             "help": info.help,
         }
         for info in infos
     ]
     show_rows(app, rows, ["key", "type", "required", "secret", "default", "help"])
+
+
+def _brief(info: "SettingInfo") -> str:
+    """A default that leaves room for the other columns; ``--output-format json`` has all of it."""
+    count = info.default.count(",") + 1
+    return f"{count} values" if info.type == "list" and count > _FEW else info.default
 
 
 @plugin.command()
