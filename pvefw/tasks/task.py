@@ -20,7 +20,7 @@ from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events, registry, retention
 from pvefw.tasks.interruption import interruptible
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid, process_start, safe_id
 
 Echo = Callable[[str], None]
@@ -38,7 +38,7 @@ class RunningTask:
     def __init__(self, upid: Upid, log: "_Log", clock: Clock) -> None:
         self.upid = upid
         self.warnings = 0
-        self.ended: Entry | None = None
+        self.ended: TaskEntry | None = None
         """How it ended, once it has."""
         self._log = log
         self._clock = clock
@@ -140,7 +140,7 @@ def _recorded(paths: Paths, task: RunningTask, log: "_Log", clock: Clock) -> Ite
         task.cancel()  # hooks that were left behind are to end, and signals come too late
         log.end(status)
         end = int(clock.now().timestamp())
-        task.ended = Entry(task.upid, end, status)
+        task.ended = TaskEntry(task.upid, end, status)
         with log.going_on_without():
             registry.finish(paths, task.upid, end, status)
 
@@ -165,7 +165,7 @@ def _observed(paths: Paths, task: RunningTask, log: "_Log", heard: set[str]) -> 
                 _tell_ended(paths, task.ended, log)
 
 
-def _tell_ended(paths: Paths, entry: Entry, log: "_Log") -> None:
+def _tell_ended(paths: Paths, entry: TaskEntry, log: "_Log") -> None:
     try:
         node = Node.open(paths)
     except StoreError as error:
@@ -176,7 +176,7 @@ def _tell_ended(paths: Paths, entry: Entry, log: "_Log") -> None:
     retention.start_if_due(node, entry.upid.type, log.say)
 
 
-def _event(entry: Entry) -> TaskEvent:
+def _event(entry: TaskEntry) -> TaskEvent:
     upid = entry.upid
     return TaskEvent(
         upid=str(upid),
