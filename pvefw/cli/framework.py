@@ -265,7 +265,7 @@ class Group(_Common, click.Group):
         self._commands_of = commands_of
 
     @cached_property
-    def _found(self) -> dict[str, tree.Entry]:
+    def _found(self) -> dict[str, tree.Subcommand]:
         return {} if self._commands_of is None else tree.commands(self._commands_of)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -322,7 +322,7 @@ class Group(_Common, click.Group):
             return error.message
         return command.get_short_help_str(limit=200) if command else ""
 
-    def _is_only(self, entry: tree.Entry) -> bool:
+    def _is_only(self, entry: tree.Subcommand) -> bool:
         of = entry.point.distribution.name
         return sum(one.point.distribution.name == of for one in self._found.values()) == 1
 
@@ -346,7 +346,7 @@ def _help_of(group: Group) -> click.Command:
     return show
 
 
-def load_command(entry: tree.Entry) -> click.Command:
+def load_command(entry: tree.Subcommand) -> click.Command:
     """Import a command. One that is broken concerns only those who call it.
 
     :raises PluginBroken: another distribution's command is made for another pvefw, cannot be imported, or

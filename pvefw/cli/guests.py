@@ -59,10 +59,11 @@ def bulk_of(
 ) -> "Bulk":
     from pvefw.guests import bulk
     from pvefw.guests.backends import Backends
+    from pvefw.store.node import Node
 
-    workers = bulk.workers(app.paths, max_workers)
-    backends = Backends.load(app.paths, needed=needed)
-    return bulk.Bulk(app.paths, backends, workers, task, command)
+    node = Node.open(app.paths)
+    workers, backends = bulk.workers(node, max_workers), Backends.load(node, needed=needed)
+    return bulk.Bulk(node, backends, workers, task, command)
 
 
 class Terminal:
@@ -333,8 +334,9 @@ guest = Group("guest", help="Guests of this node, and how they start and stop.")
 def list_(app: App) -> None:
     """List the guests of all backends."""
     from pvefw.guests import backends, elsewhere
+    from pvefw.store.node import Node
 
-    loaded = backends.Backends.load(app.paths)
+    loaded = backends.Backends.load(Node.open(app.paths))
     listed, failures = loaded.list()
     backends.note(app.paths, listed)
     absence = elsewhere.look(app.paths, loaded, listed).absence
@@ -351,8 +353,9 @@ def list_(app: App) -> None:
 def show(app: App, id_: str) -> None:
     """Show what is known of a guest."""
     from pvefw.guests import backends, elsewhere
+    from pvefw.store.node import Node
 
-    loaded = backends.Backends.load(app.paths)
+    loaded = backends.Backends.load(Node.open(app.paths))
     one, listed = backends.find_among(loaded, id_)
     absence = elsewhere.look(app.paths, loaded, listed).absence
     show_value(app, backends.described(one, listed, loaded.of(one.id).name, absence))
@@ -373,6 +376,7 @@ def show(app: App, id_: str) -> None:
 def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dict[str, object]:
     """Set how a guest starts and stops."""
     from pvefw.guests import backends
+    from pvefw.store.node import Node
 
     given = {key: value for key, value in values.items() if value is not None}
     for key in (one.strip() for one in (delete or "").split(",")):
@@ -383,7 +387,8 @@ def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dic
             given[key] = ""
     if not given:
         raise UsageError("guest set: nothing to set", hint="See pvefw guest set --help.")
-    return {"changed": backends.change(backends.Backends.load(app.paths), id_, given)}
+    loaded = backends.Backends.load(Node.open(app.paths))
+    return {"changed": backends.change(loaded, id_, given)}
 
 
 # --- backends ---------------------------------------------------------------------------------------

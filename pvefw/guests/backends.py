@@ -62,14 +62,13 @@ class Backends:
     """Those that could not be bound; the others work without them."""
 
     @classmethod
-    def load(cls, paths: Paths, *, needed: bool = True) -> "Backends":
+    def load(cls, node: Node, *, needed: bool = True) -> "Backends":
         """Bind every configured backend.
 
         :param needed: whether there must be one.
         :raises NotFound: there is none, and one is needed.
         :raises PvefwError: none of them can be used.
         """
-        node = Node.open(paths)
         bound, failures = {}, []
         for one in configured(node) if needed else instances.load_used(node, GUEST.name):
             try:

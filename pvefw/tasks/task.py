@@ -20,7 +20,7 @@ from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events, registry, retention
 from pvefw.tasks.interruption import interruptible
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid, process_start, safe_id
 
 Echo = Callable[[str], None]
@@ -38,7 +38,7 @@ class RunningTask:
     def __init__(self, upid: Upid, log: "_Log", clock: Clock) -> None:
         self.upid = upid
         self.warnings = 0
-        self.ended: Entry | None = None
+        self.ended: TaskEntry | None = None
         """How it ended, once it has."""
         self.refused = False
         """Whether it was struck off again: nothing had begun."""
@@ -152,7 +152,7 @@ def _recorded(
             else:
                 log.end(status)
                 end = int(clock.now().timestamp())
-                task.ended = Entry(task.upid, end, status)
+                task.ended = TaskEntry(task.upid, end, status)
                 registry.finish(paths, task.upid, end, status)
 
 
@@ -176,7 +176,7 @@ def _observed(paths: Paths, task: RunningTask, log: "_Log", heard: set[str]) -> 
                 _tell_ended(paths, task.ended, log)
 
 
-def _tell_ended(paths: Paths, entry: Entry, log: "_Log") -> None:
+def _tell_ended(paths: Paths, entry: TaskEntry, log: "_Log") -> None:
     try:
         node = Node.open(paths)
     except StoreError as error:
@@ -187,7 +187,7 @@ def _tell_ended(paths: Paths, entry: Entry, log: "_Log") -> None:
     retention.start_if_due(node, entry.upid.type, log.say)
 
 
-def _event(entry: Entry) -> TaskEvent:
+def _event(entry: TaskEntry) -> TaskEvent:
     upid = entry.upid
     return TaskEvent(
         upid=str(upid),
