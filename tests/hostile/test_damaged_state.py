@@ -174,7 +174,7 @@ def test_every_file_is_damaged(paths):
     assert ours - folders - damaged == set()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_no_command_fails_inside_or_waits_where_everything_is_damaged(node, said, damage):
     for name in KEPT:
@@ -195,7 +195,7 @@ READERS = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", READERS)
 def test_a_damaged_file_alone(node, said, name):
     """The others are not in the way of what it does."""
