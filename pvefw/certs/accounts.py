@@ -272,7 +272,7 @@ def deactivate(paths: Paths, name: str, task: Task) -> None:
 def _deactivated(client: Client, account: Account, task: Task) -> dict[str, Any]:
     """The account as it is then; one that its authority does not know any more needs no request."""
     try:
-        return client.deactivate()
+        return dict(client.deactivate())
     except AcmeProblem as problem:
         if problem.type != "accountDoesNotExist":
             raise

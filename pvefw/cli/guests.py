@@ -110,7 +110,7 @@ def startall(
         bulk.wait_for_quorum(app.paths, task)
         bulk.start_all(bulk_of(app, task, "startall", max_workers), wanted, force=force)
 
-    run_task(app, "startall", work)
+    run_task(app, "startall", work, refusable=vms is not None)
 
 
 @click.command(cls=Command)
@@ -152,7 +152,7 @@ def stopall(
     def work(task: "Task") -> None:
         bulk.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
 
-    run_task(app, "stopall", work)
+    run_task(app, "stopall", work, refusable=vms is not None)
 
 
 @click.command(cls=Command)
@@ -181,7 +181,7 @@ def suspendall(
     def work(task: "Task") -> None:
         bulk.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
 
-    run_task(app, "suspendall", work)
+    run_task(app, "suspendall", work, refusable=vms is not None)
 
 
 @click.command(cls=Command)
@@ -201,7 +201,7 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
     def work(task: "Task") -> None:
         bulk.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)
 
-    run_task(app, "resumeall", work)
+    run_task(app, "resumeall", work, refusable=vms is not None)
 
 
 @click.command(cls=Command)
@@ -250,7 +250,7 @@ def migrateall(
     def work(task: "Task") -> None:
         moved.extend(bulk.migrate_all(made_for(task), wanted, targets))
 
-    run_task(app, "migrateall", work)
+    run_task(app, "migrateall", work, refusable=vms is not None)
     code = exit_codes.DONE if moved or app.detach else exit_codes.NOTHING
     return exit_codes.status(code, detailed=detailed)
 

@@ -186,11 +186,7 @@ def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
     :raises UsageError: a value is not in its format.
     :raises Unsupported: its backend cannot keep it.
     """
-    for key, value in values.items():
-        try:
-            _check(key, value)
-        except ValueError as error:
-            raise UsageError(f"guest set: {id_}: --{key}: {error}") from error
+    _check_all(id_, values)
     one = find(backends, id_)
     if "after" in values:
         _check_after(one, values["after"])
@@ -205,6 +201,24 @@ def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
     if (differs or "vmid" in values) and not rehearsal.is_dry():
         ask(lambda: backend.hooks.guest_set(guest=one.guest, values=values), backend.name)
     return differs
+
+
+def _check_all(id_: str, values: Mapping[str, str]) -> None:
+    """Hold every value against its format.
+
+    :raises UsageError: at least one does not fit; all are named.
+    """
+    wrong = []
+    for key, value in values.items():
+        try:
+            _check(key, value)
+        except ValueError as error:
+            wrong.append(f"--{key}: {error}")
+    if wrong:
+        raise UsageError(
+            f"guest set: {id_}: {'; '.join(wrong)}",
+            hint="The values of each option: pvefw guest set --help",
+        )
 
 
 def _differs(guest: Guest, key: str, value: str) -> bool:

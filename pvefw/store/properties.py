@@ -166,6 +166,7 @@ def _ids(value: str) -> None:
         _matches(ID, one.strip(), "an observer's id")
 
 
+_EXAMPLE = "www.example.com:443"
 STARTTLS = ("smtp", "imap", "pop3", "ftp", "ldap", "postgres")
 """The protocols in which TLS is begun by a command."""
 
@@ -183,7 +184,7 @@ def _served(text: str) -> tuple[str, int, str]:
     _keys(parts, "address", "starttls")
     host, colon, port = parts.get("address", "").rpartition(":")
     if not colon or not host:
-        raise ValueError(f"'{text}' is not HOST:PORT")
+        raise ValueError(f"'{text}' is not HOST:PORT, like {_EXAMPLE}")
     _integer(1, 65535)(port)
     bare = host.removeprefix("[").removesuffix("]")
     host_names.check(bare)

@@ -66,6 +66,16 @@ def finish(paths: Paths, upid: Upid, end: int, status: str) -> None:
         _update(paths, [*others, Entry(upid, end, status, saved=False)])
 
 
+def forget(paths: Paths, upid: Upid) -> None:
+    """Strike off a task that runs, and remove its log.
+
+    :raises StoreError: the task directory cannot be written.
+    """
+    with locked(paths):
+        _update(paths, [one for one in active(paths) if one.upid != upid])
+    files.remove(upid.log_path(paths))
+
+
 def settle(paths: Paths) -> None:
     """Enter the ends of tasks whose processes have gone without doing it: killed, or Proxmox VE's.
 
