@@ -199,7 +199,15 @@ class DebianHost:
         :param from_esps: whether the firmware starts it from its ESPs; else QEMU starts its kernel.
         """
         argv = [
-            *["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"],
+            *[
+                "qemu-system-x86_64",
+                "-accel",
+                "tcg,thread=multi",
+                "-cpu",
+                "max,la57=off",
+                "-smp",
+                "2",
+            ],
             *["-m", "1024", "-nodefaults", "-nographic", "-net", "none"],
             *["-device", "virtio-rng-pci"],
             *firmware_options(self.variables),
@@ -238,7 +246,10 @@ def newer(packages: Iterable[Path], old: str, new: str, folder: Path) -> list[Pa
         control = tree / "DEBIAN/control"
         control.write_text(own.sub(rf"\g<1>{new}", control.read_text()))
         for one in tree.rglob("*.efi"):
-            one.write_bytes(one.read_bytes().replace(old.encode(), new.encode()))
+            data = one.read_bytes()
+            for encoding in ("ascii", "utf-16-le"):
+                data = data.replace(old.encode(encoding), new.encode(encoding))
+            one.write_bytes(data)
         made.append(folder / package.name.replace(old, new))
         build = ["dpkg-deb", "-Zgzip", "--build", tree, made[-1]]
         subprocess.run(build, check=True, capture_output=True)
