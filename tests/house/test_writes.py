@@ -38,7 +38,10 @@ ALLOWED = {
         "os.open",
     ): "in place, no link followed: grubenv must not move",
 }
-METHODS = {"write_text", "write_bytes", "mkdir", "touch", "chmod", "unlink", "rmdir", "symlink_to"}
+METHODS = {
+    *("write_text", "write_bytes", "mkdir", "touch", "chmod", "lchmod", "unlink", "rmdir"),
+    *("symlink_to", "hardlink_to", "extractall"),
+}
 FUNCTIONS = {
     *(
         f"os.{one}"
@@ -54,8 +57,10 @@ FUNCTIONS = {
             "unlink",
         ]
     ),
-    *("os.rmdir", "os.remove", "os.truncate", "os.utime", "os.mkfifo"),
+    *("os.rmdir", "os.remove", "os.truncate", "os.utime", "os.mkfifo", "os.mknod", "os.renames"),
+    *("os.removedirs", "os.lchown", "os.setxattr", "os.removexattr"),
     *("shutil.copy", "shutil.copyfile", "shutil.copy2", "shutil.move", "shutil.rmtree"),
+    *("shutil.copymode", "shutil.copystat", "shutil.unpack_archive", "shutil.make_archive"),
     *("shutil.copytree", "shutil.chown", "tempfile.mkdtemp", "tempfile.mkstemp"),
     *("tempfile.NamedTemporaryFile", "tempfile.TemporaryDirectory"),
 }
@@ -66,19 +71,39 @@ FILES = [
 ]
 
 
+def names_of(tree):
+    """What the names that a module imports mean: ``from os import replace as put``."""
+    found = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {one.asname: one.name for one in node.names if one.asname}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+    return found
+
+
 def writes(source):
-    """What in Python code writes to a file by its name."""
-    for node in ast.walk(ast.parse(source)):
+    """What in Python code writes to a file by its name, at once or handed on as a function."""
+    tree = ast.parse(source)
+    imported = names_of(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name):
+            first, dot, rest = ast.unparse(node).partition(".")
+            name = imported.get(first, first) + dot + rest
+            if name in FUNCTIONS:
+                yield name
+            continue
         if not isinstance(node, ast.Call):
             continue
-        name = ast.unparse(node.func)
+        first, dot, rest = ast.unparse(node.func).partition(".")
+        name = imported.get(first, first) + dot + rest
         method = getattr(node.func, "attr", "")
-        if name in FUNCTIONS or (name == "os.open" and "os.O_RDONLY" not in ast.unparse(node)):
+        if name == "os.open" and "O_RDONLY" not in ast.unparse(node):
             yield name
-        elif method in METHODS and not name.startswith(("os.", "shutil.")):
+        elif method in METHODS and not name.startswith(("os.", "shutil.", "tempfile.")):
             yield f".{method}"
-        elif method == "replace" and len(node.args) == 1 and not node.keywords:
-            yield ".replace"  # of a path: that of a text has two arguments
+        elif method in ("replace", "rename") and len(node.args) == 1 and not node.keywords:
+            yield f".{method}"  # of a path: that of a text, or from a handle, has two arguments
         elif (method or name) == "open" and any(
             isinstance(one, ast.Constant)
             and isinstance(one.value, str)
@@ -116,6 +141,17 @@ def test_every_write_goes_through_a_primitive():
         ("text.replace('a', 'b')", False),
         ("shutil.copyfile(a, b)", True),
         ("path.chmod(0o600)", True),
+        ("path.rename(target)", True),
+        ("there.rename(one, other)", False),
+        ("path.hardlink_to(target)", True),
+        ("os.link(a, b)", True),
+        ("os.replace(a, b)", True),
+        ("shutil.move(a, b)", True),
+        ("from shutil import move\nmove(a, b)", True),
+        ("from os import replace as put\nput(a, b)", True),
+        ("import os as system\nsystem.rename(a, b)", True),
+        ("import os\nfor one in names: do(os.unlink, one)", True),
+        ("archive.extractall(path)", True),
     ],
 )
 def test_the_rule_finds_what_it_is_for(source, wrong):
