@@ -55,7 +55,7 @@ def test_a_dns_plugin_from_its_making_to_its_end(api, node):
     with pytest.raises(proxmoxer.ResourceException) as absent:
         plugins("mine").get()
     assert absent.value.status_code == 500
-    assert "not found" in str(absent.value)
+    assert "not defined" in str(absent.value)
     text = "server=127.0.0.1\ntimeout=5\n"
     data = base64.b64encode(text.encode()).decode()
     made = {"id": "mine", "type": "dns", "api": "rfc2136", "data": data, "validation-delay": 5}

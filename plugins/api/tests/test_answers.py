@@ -131,9 +131,12 @@ def test_a_power_off_is_not_for_another_tree(paths):
 @pytest.mark.parametrize(
     ("method", "path", "given", "status", "said"),
     [
-        ("GET", "/cluster/acme/account/gone", {}, 500, "not found"),
-        ("GET", "/cluster/acme/plugins/gone", {}, 500, "not found"),
-        ("DELETE", "/cluster/acme/plugins/gone", {}, 500, "not found"),
+        ("GET", "/cluster/acme/account/gone", {}, 500,
+         "ACME account config file 'gone' does not exist."),
+        ("GET", "/cluster/acme/plugins/gone", {}, 500, "ACME plugin 'gone' not defined"),
+        ("PUT", "/cluster/acme/plugins/gone", {"disable": "1"}, 500, "not defined"),
+        ("DELETE", "/cluster/acme/plugins/gone", {}, 500, "not defined"),
+        ("DELETE", "/nodes/pve1/pvefw/instances/observer/gone", {}, 500, "not found"),
         ("GET", "/nodes/pve9/config", {}, 500, "no such"),
         ("GET", "/nodes/pve2/config", {}, 500, "this is node pve1"),
         ("GET", "/nodes/pve1/tasks/UPID:x/status", {}, 400, "UPID"),

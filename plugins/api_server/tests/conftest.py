@@ -73,6 +73,7 @@ class Service:
     port: int
     place: Path
     front: subprocess.Popen[bytes]
+    helper: subprocess.Popen[bytes]
     said: Path
 
     @staticmethod
@@ -138,7 +139,7 @@ def running(root, *options):
         log = root / "front.log"
         with process(Service.as_front(list(map(str, front))), log, env) as serving:
             listens(("127.0.0.1", port), serving, log)
-            yield Service(paths, port, place, serving, said)
+            yield Service(paths, port, place, serving, helping, said)
 
 
 def listens(address, started, said):

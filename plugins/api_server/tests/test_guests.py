@@ -5,12 +5,16 @@ import ssl
 
 import pytest
 from api_schema import assert_fits
+from resources import uses
 from servers.libvirt import libvirt_nodes
 from whole_host import Host
 
+from pvefw.api import GuestState
+from pvefw.testing.guest import GuestConformance
 from pvefw_api import table
 from pvefw_api_server import users
 from pvefw_guest_libvirt import Libvirt
+from pvefw_guest_pve import Pve
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -69,6 +73,33 @@ def manager(tmp_path, settings):
     text = "".join(f"\t{key} {value}\n" for key, value in lines.items())
     made.paths.cluster_pvefw_cfg.write_text(f"guest: pve\n{text}")
     return made
+
+
+class TestOurOwnApi(GuestConformance):
+    """The plugin for Proxmox VE cannot tell that it is pvefw which answers."""
+
+    @pytest.fixture
+    @uses("night")  # the next test manages a node in the same way, every time
+    def vmids(self, guests):
+        ids = guests("web", "db", "deaf", deaf=["deaf"])
+        return [ids["web"], ids["db"]]
+
+    @pytest.fixture
+    def names(self, daemon, vmids):
+        return {one.vmid: one.name for one in Libvirt(uri=daemon.uri).guest_list()}
+
+    @pytest.fixture
+    def stubborn(self, names):
+        return next(vmid for vmid, name in names.items() if name == "deaf")
+
+    @pytest.fixture
+    def plugin(self, settings, vmids):
+        return Pve(**settings)
+
+    @pytest.fixture
+    def look(self, daemon, names):
+        running, stopped = GuestState.RUNNING, GuestState.STOPPED
+        return lambda vmid: running if names[vmid] in daemon.active() else stopped
 
 
 def test_a_bulk_stop_from_another_node(manager, guests, daemon):

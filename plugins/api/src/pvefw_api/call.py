@@ -39,7 +39,7 @@ def call(
             _names(endpoint) if endpoint.run is None else endpoint.run(Call(paths, values, user))
         )
     except PvefwError as error:
-        raise from_core(error) from error
+        raise from_core(error, endpoint.absent.format(**values)) from error
     return endpoint.shaped(answer)
 
 

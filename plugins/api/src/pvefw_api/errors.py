@@ -50,14 +50,20 @@ def not_implemented(method: str, path: str) -> ApiError:
     )
 
 
-def from_core(error: PvefwError) -> ApiError:
-    """What a layer of pvefw raised."""
+def from_core(error: PvefwError, absent: str = "") -> ApiError:
+    """What a layer of pvefw raised.
+
+    :param absent: how Proxmox VE says that the one in the path is not there: some clients take no other
+        words for it. Empty where it has none of its own.
+    """
     if isinstance(error, ApiError):
         return error
     message = error.message
     if isinstance(error, UsageError):
         return ApiError(BAD_PARAMETERS, _VERIFICATION, {"message": message}, hint=error.hint)
-    if isinstance(error, NotFound) and not any(word in message for word in _ABSENT):
+    if isinstance(error, NotFound) and absent and absent not in message:
+        message = f"{absent} ({message})"
+    elif isinstance(error, NotFound) and not any(word in message for word in _ABSENT):
         message = f"{message} (not found)"
     return ApiError(FAILED, message, hint=error.hint)
 

@@ -70,6 +70,11 @@ class Endpoint:
         return any(find_property(known, key) is None for key in given)
 
     @property
+    def absent(self) -> str:
+        """How Proxmox VE says that what the path names is not there; empty where it has no words."""
+        return _ABSENT.get(self.path, "")
+
+    @property
     def child(self) -> str:
         """Of a list: the key whose value is the next word of the path of each; empty where none is."""
         if self._published and "child" in self._published:
@@ -146,6 +151,11 @@ _EXTRA: Mapping[tuple[str, str], Properties] = {
     },
 }
 """What pvefw's functions take beyond the published schema."""
+
+_ABSENT: Mapping[str, str] = {
+    "/cluster/acme/account/{name}": "ACME account config file '{name}' does not exist.",
+    "/cluster/acme/plugins/{id}": "ACME plugin '{id}' not defined",
+}
 
 _PUBLISHED: tuple[tuple[str, str, Handler | None], ...] = (
     ("GET", "/version", cluster.version),

@@ -41,8 +41,10 @@ _PEER = struct.Struct("3i")
 """pid, uid, gid (unix(7))."""
 _PATIENCE = 5.0
 """Seconds that the front may take for the next piece of a call."""
-_OFTEN = ("pvefw.cli.task", "pvefw.tasks.history")
-"""Modules that are loaded before a call needs them: whoever waits for a task asks once a second."""
+_OFTEN = ("pvefw.cli.task", "pvefw.tasks.history", "pvefw.guests.backends", "pvefw.guests.bulk")
+"""Modules that are loaded before a call needs them: whoever waits for a task asks once a second, and
+whoever lists guests asks for each of them.
+"""
 _AT_ONCE = {
     "/version",
     "/cluster/tasks",
