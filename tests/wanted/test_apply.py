@@ -204,7 +204,7 @@ def test_every_error_of_a_document_is_said(node):
     assert "(did you mean acmedomain0?)" in err
     assert "acmedomainN" in err and "(?:" not in err
     for number, key in ((3, "properties.renew-before"), (5, "plugins"), (6, "plugins.a")):
-        assert f"  Also document.yaml:{number}: {key}: " in err
+        assert f"document.yaml:{number}: {key}: " in err
 
 
 def test_a_document_names_another_machine_only_for_its_files(node):
