@@ -23,7 +23,7 @@ Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
 Found = Iterable[tuple[str, str]]
 """Values, and a word about each."""
 
-_CHOICE = re.compile(r"[a-z0-9]+(\|[a-z0-9]+)+")
+_CHOICE = r"[a-z0-9]+(\|[a-z0-9]+)+"
 
 
 def _item(value: str, text: str = "") -> "CompletionItem[str]":
@@ -209,7 +209,7 @@ def property_value(key: str, form: str) -> Complete:
 
     :param form: its format, for people.
     """
-    if _CHOICE.fullmatch(form):
+    if re.fullmatch(_CHOICE, form):
         return _offer(lambda _paths: [(one, "") for one in form.split("|")])
     if key in _WHOLE:
         return _WHOLE[key]

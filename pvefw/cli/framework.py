@@ -10,7 +10,7 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
@@ -111,7 +111,9 @@ def _nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return candidates.nodes(ctx, param, incomplete)
 
 
+@cache
 def _common_options() -> list[click.Parameter]:
+    """The same objects for every command: the Tab key waits while they are made."""
     return [
         click.Option(
             [name],

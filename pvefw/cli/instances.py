@@ -101,6 +101,8 @@ def _add(group: click.Group, kind: Kind) -> None:
     @changing
     def add(app: App, /, id_: str, or_set: bool, **options: Any) -> None:
         from pvefw import instances
+        from pvefw.certs import references
+        from pvefw.store.node import Node
 
         type_ = options.pop("type_", kind.family)
         api = options["api"] or (type_ if type_ == instances.STANDALONE else "")
@@ -111,6 +113,7 @@ def _add(group: click.Group, kind: Kind) -> None:
             )
         new = instances.Instance(instances.family_of(type_), id_, api)
         new = replace(new, **_changes(options))
+        references.check_target(Node.open(app.paths), new)
         with _needing_data("" if options["data"] else kind.example(id_, api)):
             _warn(new, (_ensure if or_set else instances.add)(app.paths, new))
 
@@ -125,22 +128,23 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     @changing
     def set_(app: App, /, id_: str, **options: Any) -> None:
         from pvefw import instances
+        from pvefw.certs import references
+        from pvefw.store.node import Node
         from pvefw.store.section_config import split
 
         delete = split(options.pop("delete") or "")
         digest = options.pop("digest")
         changes = _changes(options)
+
+        def changed(old: "Instance") -> "Instance":
+            new = replace(old, **changes)
+            references.check_target(Node.open(app.paths), new)
+            return new
+
         doubts = instances.change(
-            app.paths,
-            families[0],
-            id_,
-            lambda one: replace(one, **changes),
-            delete=delete,
-            expected_digest=digest,
+            app.paths, families[0], id_, changed, delete=delete, expected_digest=digest
         )
         if doubts:
-            from pvefw.store.node import Node
-
             _warn(instances.load(Node.open(app.paths), families[0], id_), doubts)
 
 

@@ -1,11 +1,11 @@
 """``pvefw plugin``: what is installed, what it can be told, what is wrong with it, and a new one."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pvefw.cli.exit_codes import DONE, FAILED
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
@@ -127,7 +127,7 @@ def _brief(info: "SettingInfo") -> str:
 @plugin.command()
 @output_option
 @pass_app
-def doctor(app: App) -> None:
+def doctor(app: App) -> int:
     """Load each plugin separately and report what to fix.
 
     Exits with 1 when a plugin cannot be used.
@@ -157,8 +157,7 @@ def doctor(app: App) -> None:
             say(f"{one.info.who}: {'ok' if one.usable else 'BROKEN'}{seconds}")
             for finding in one.findings:
                 say(f"  {finding.severity}: {finding.what}\n    {finding.fix}")
-    if not all(one.usable for one in diagnoses):
-        sys.exit(1)
+    return DONE if all(one.usable for one in diagnoses) else FAILED
 
 
 @plugin.command()

@@ -22,11 +22,13 @@ from typing import Any
 from resources import uses
 
 from servers.machines.kernels import Kernel, full_kernel, initrd
-from servers.machines.power import disk_options, firmware_options, good_initrd
+from servers.machines.power import PROCESSOR, disk_options, firmware_options, good_initrd
 
 START_SECONDS = 300.0
 """It takes 8 on a quiet machine."""
 RUN_SECONDS = 400.0
+_CMDLINE = "console=ttyS0 panic=1 quiet norandmaps mitigations=off"
+"""QEMU translates a program's code only once where it lies at the same address in every process."""
 _SILENT_SECONDS = 60.0
 """As long as its kernel lives, a machine is heard of every second."""
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p", "overlay")
@@ -323,7 +325,7 @@ def workshop(
     ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
     agent_at, monitor_at = (one.fileno() for one in its)
     argv = [
-        *["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1"],
+        *["qemu-system-x86_64", *PROCESSOR],
         *[
             "-m",
             "1024",
@@ -336,7 +338,7 @@ def workshop(
             "none",
         ],
         *["-kernel", kernel.image, "-initrd", initrd(_INIT, kernel, _MODULES)],
-        *["-append", f"console=ttyS0 panic=1 quiet agent={script} modules={kernel.modules}"],
+        *["-append", f"{_CMDLINE} agent={script} modules={kernel.modules}"],
         *["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"],
         *["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"],
         *["-chardev", f"socket,id=agent,fd={agent_at}", "-device", "virtio-serial-pci"],
