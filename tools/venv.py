@@ -71,7 +71,8 @@ def make() -> None:
 
 def pip(*arguments: str | Path) -> None:
     """Run the environment's pip."""
-    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", "-qq", *arguments]
+    quiet = [] if "check" in arguments else ["-qq"]  # its findings are not errors to pip's -q
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *quiet, *arguments]
     subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
 
 

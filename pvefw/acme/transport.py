@@ -14,7 +14,7 @@ from requests.adapters import HTTPAdapter
 from pvefw import __version__
 from pvefw.acme.answers import Response, problem_in
 from pvefw.acme.jws import AccountKey, compact
-from pvefw.core import causes
+from pvefw.core import causes, text
 from pvefw.core.errors import (
     AcmeError,
     AcmeProblem,
@@ -184,7 +184,9 @@ class Transport:
                 if seconds is None or seconds > self.left:
                     raise
                 if seconds >= _WORTH_A_WORD:
-                    self._task.log(f"Waiting {seconds:.0f} seconds: {error.message}")
+                    self._task.log(
+                        f"Waiting {text.counted(round(seconds), 'second')}: {error.message}"
+                    )
             self.pause(seconds, url)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

@@ -91,7 +91,7 @@ def take_account(
         described = {key: one for key, one in found.account.items() if key != "key"}
         made = replace(account, location=found.location, account=described, tos=terms)
         account_store.save(paths, made)
-    task.log(f"The account {found.location} is now used as {name}, too")
+    task.log(f"The account {found.location} is now also registered here as {name}")
     _name_timers(paths, theirs.client, task)
 
 

@@ -107,7 +107,7 @@ def _served(paths: "Paths", _now: datetime) -> Part:
         for name, one in found
     ]
     state = ATTENTION if bad else OK if found else NONE
-    lines = lines or ["no certificate says where it is served"]
+    lines = lines or ["no installed certificate says where it is served"]
     return Part(state, lines, {"addresses": addresses}, issues=issues)
 
 

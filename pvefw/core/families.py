@@ -23,6 +23,8 @@ class Family:
     """Whether calls of one instance wait for each other."""
     question: str = ""
     """A hook that changes nothing: what ``test`` asks an instance. It may take ``root`` and ``task``."""
+    answers: str = ""
+    """What there are some of in the answer, in the singular."""
 
     @cached_property
     def spec(self) -> type:
@@ -51,19 +53,22 @@ CHALLENGE = Family(
     "pvefw.core.hookspecs.challenge:ChallengeSpec",
     call_seconds=120.0,
     question="challenge_types",
+    answers="challenge type",
 )
-DNS = Family("dns", "pvefw.core.hookspecs.dns:DnsSpec", question="dns_zones")
+DNS = Family("dns", "pvefw.core.hookspecs.dns:DnsSpec", question="dns_zones", answers="zone")
 DNS_CATALOG = Family(
     "dns_catalog",
     "pvefw.core.hookspecs.dns:DnsCatalogSpec",
     call_seconds=60.0,
     question="catalog_names",
+    answers="provider",
 )
 BOOTLOADER = Family(
     "bootloader",
     "pvefw.core.hookspecs.boot:BootloaderSpec",
     call_seconds=600.0,
     question="boot_firmware",
+    answers="firmware type",
 )
 GUEST = Family(
     "guest",
@@ -71,6 +76,7 @@ GUEST = Family(
     call_seconds=None,
     one_at_a_time=False,
     question="guest_list",
+    answers="guest",
 )
 OBSERVER = Family("observer", "pvefw.core.hookspecs.observer:ObserverSpec")
 

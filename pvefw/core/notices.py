@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from pvefw.core import text
 from pvefw.core.model import (
     BootSyncedEvent,
     CertificateEvent,
@@ -14,6 +15,8 @@ from pvefw.core.model import (
     Urgency,
 )
 
+_WHOLE_DAYS = 30
+"""From when on tenths of a day say nothing."""
 _HOW_BAD = {Urgency.NOTICE: Severity.NOTICE, Urgency.WARNING: Severity.WARNING}
 
 
@@ -37,7 +40,8 @@ def of(hook: str, event: Any) -> NoticeEvent | None:
 def renewal_failed(event: RenewalFailedEvent) -> NoticeEvent:
     """A certificate is not being renewed: an order failed, or none can be placed."""
     expired = event.urgency is Urgency.EXPIRED
-    left = "it has EXPIRED" if expired else f"{event.days_left:.1f} days left"
+    days = round(event.days_left, 1 if event.days_left < _WHOLE_DAYS else None)
+    left = "it has EXPIRED" if expired else f"{text.counted(days, 'day')} left"
     name = event.names[0] if event.names else event.certificate.name
     mark = "" if event.urgency is Urgency.NOTICE else f"{event.urgency.value.upper()}: "
     what = "could not be renewed" if event.failures else "is not being renewed"

@@ -47,6 +47,11 @@ def of(error: BaseException) -> str:
         return f"(its text cannot be had: {type(again).__name__})"
 
 
+def counted(number: float, noun: str) -> str:
+    """A number and what it counts, a noun with a regular plural: ``1 second``, ``2.5 days``."""
+    return f"{number:g} {noun}{'' if number == 1 else 's'}"
+
+
 def shown(value: object) -> str:
     """What stands for a value. Its text is made by foreign code, which may fail in turn."""
     try:

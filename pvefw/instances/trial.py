@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pvefw import instances
-from pvefw.core import notices
+from pvefw.core import notices, text
 from pvefw.core.binding import Bound
 from pvefw.core.errors import ProviderError, UsageError
 from pvefw.core.families import FAMILIES, OBSERVER
@@ -80,7 +80,7 @@ def _question(node: Node, instance: Instance, bound: Bound[Any], task: Task) -> 
     if answer is None:
         task.log(f"The settings of {instance.id} fit its plugin, which cannot say more by itself")
     else:
-        task.log(f"{instance.id} answers {hook}: {len(answer)} entries")
+        task.log(f"{instance.id} answers: {text.counted(len(answer), family.answers)}")
 
 
 def _notify(node: Node, bound: Bound[Any], kind: str, task: Task) -> None:

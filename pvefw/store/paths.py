@@ -101,7 +101,7 @@ class Paths:
 
     @property
     def api_key(self) -> Path:
-        """What signs the tickets of the API over HTTPS; who removes it ends every session."""
+        """What signs the tickets of the API over HTTPS; removing it ends every session."""
         return self.etc_pve / "priv/pvefw-api.key"
 
     @property

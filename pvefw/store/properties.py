@@ -297,7 +297,7 @@ PROPERTIES = (
     Property(
         "location",
         "latitude=DEGREES,longitude=DEGREES[,name=TEXT]",
-        "Where the node stands.",
+        "Where the node is.",
         _location,
         _accepted(_location),
     ),
@@ -311,7 +311,7 @@ PROPERTIES = (
     Property(
         "wakeonlan",
         "[mac=]MAC[,bind-interface=IF][,broadcast-address=IP]",
-        "How this node is woken, and from where it wakes others.",
+        "MAC address that wakes this node, and the interface through which it wakes others.",
         _wakeonlan,
         _pve_wakeonlan,
     ),

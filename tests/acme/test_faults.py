@@ -299,7 +299,7 @@ def test_the_user_is_told_what_is_waited_for(proxy):
     assert [one for one in patient.task.waited if one >= 1] == [7.0, 1.0]
     waiting = [one for one in patient.task.lines if one.startswith("Waiting")]
     assert "HTTP status 503" in waiting[0]
-    assert "Waiting 1 seconds: " in waiting[1]
+    assert "Waiting 1 second: " in waiting[1]
 
 
 def test_an_order_that_may_be_asked_for_at_once_is_not_hammered(proxy):
