@@ -113,8 +113,9 @@ format: venv  ## Format the code and fix what ruff can fix by itself.
 venv:  ## Make .venv, or bring it up to date; does nothing where nothing has changed.
 	@$(PYTHON) tools/venv.py $(NEEDS)
 
-constraints: venv  ## Pin the versions that .venv has now in constraints.txt.
-	@$(BIN)/python tools/constraints.py
+constraints:  ## Pin what .venv has now: versions in constraints.txt, hashes of their files in hashes.txt.
+	@$(PYTHON) tools/venv.py --resolve
+	@$(BIN)/python tools/constraints.py tests/servers/a2c.txt
 
 freeze: venv  ## At a release: keep the plugin API and the kits as they are, for tests/compatibility.
 	@$(BIN)/python tools/freeze.py

@@ -28,6 +28,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Tests of servers spend half of their time waiting for them: two of them share a processor."""
+    if config.getoption("stage") in ("servers", "night"):
+        return 2 * len(os.sched_getaffinity(0))
+    return None
+
+
 def pytest_configure(config: pytest.Config) -> None:
     for name, meaning in resources.RESOURCES.items():
         config.addinivalue_line("markers", f"{name}: it {meaning}; found by tests/resources.py")

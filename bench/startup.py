@@ -1,7 +1,7 @@
 """How long pvefw takes to start, against the bare interpreter of the same environment.
 
-Aim: `--version` and `--help` at most four times as long, and with 200 other plugin distributions
-installed no more than that. The Tab key answers with 100 ms of work at most.
+Aims, with 30 other distributions installed: `--version` within 2 times the bare interpreter, `--help`
+within 4, `plugin list` within 6, the Tab key within 5. With 200 the same commands are measured again.
 """
 
 import sys

@@ -1,5 +1,5 @@
-"""Build the Debian packages pvefw and pvefw-shims into dist/ (deb(5), deb-control(5)), and a list of
-what is in the first (CycloneDX) beside it.
+"""Build the Debian packages pvefw, pvefw-shims and cockpit-pvefw into dist/ (deb(5), deb-control(5)),
+and a list of what is in the first (CycloneDX) beside it.
 
     python tools/deb.py [DIRECTORY]
 
@@ -15,11 +15,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.metadata import requires
 from pathlib import Path
-from venv import CONSTRAINTS, ROOT
+from venv import ROOT
 
+import hashed
 import sbom
+from packaging.requirements import Requirement
 
 import dist
 from pvefw import __version__
@@ -64,15 +67,26 @@ def write(path: Path, data: str | bytes, mode: int = 0o644) -> None:
 
 def install_libraries(wheels: Path, target: Path) -> None:
     """Install the wheels and what they need."""
-    every = sorted(wheels.glob("*.whl"))
-    alone = [one for one in every if one.name.partition("-")[0] in _OF_THE_HOST]
+    every = [one for one in sorted(wheels.glob("*.whl")) if not one.name.startswith("pvefw_shims-")]
+    ours = {one.name.partition("-")[0] for one in every}
+    into = ["--no-compile", "--target", str(target)]
+    hashed.install(sys.executable, sorted(libraries(ours - set(_OF_THE_HOST))), *into)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
-    pip += ["--no-compile", "--target", str(target), "--constraint", str(CONSTRAINTS)]
-    shims = [one for one in every if one.name.startswith("pvefw_shims-")]
-    subprocess.run([*pip, *(one for one in every if one not in [*alone, *shims])], check=True)
-    if alone:
-        subprocess.run([*pip, "--no-deps", *alone], check=True)
+    subprocess.run([*pip, *into, "--no-deps", *every], check=True)
     tidy(target)
+
+
+def libraries(projects: Iterable[str]) -> set[str]:
+    """The names of all the libraries of others that projects of ours need; this environment has them."""
+    todo, found = list(projects), set[str]()
+    while todo:
+        for text in requires(todo.pop()) or []:
+            one = Requirement(text)
+            name = hashed.normalized(one.name)
+            if name not in found and (one.marker is None or one.marker.evaluate({"extra": ""})):
+                found.add(name)
+                todo.append(name)
+    return {one for one in found if not one.startswith("pvefw")}
 
 
 def tidy(target: Path) -> None:
@@ -107,12 +121,22 @@ def fill(tree: Path, wheels: Path) -> None:
     install_libraries(wheels, tree / LIBRARY)
     write(tree / PROGRAM.lstrip("/"), launcher("pvefw.cli", "main"), 0o755)
     share_files(tree / "usr/share")
-    for one in PAGE.iterdir():
-        write(tree / "usr/share/cockpit/pvefw" / one.name, one.read_bytes())
+    fill_page(tree)
     for name, text in unit_texts().items():
         write(tree / "usr/lib/systemd/system" / name, text)
     write(tree / "usr/share/doc/pvefw/README.md", (ROOT / "README.md").read_bytes())
     write(tree / "usr/share/doc/pvefw/copyright", (DEBIAN / "copyright").read_bytes())
+
+
+def fill_page(tree: Path, package: str = "") -> None:
+    """The page, where Cockpit looks for it.
+
+    :param package: the package that has nothing else.
+    """
+    for one in PAGE.iterdir():
+        write(tree / "usr/share/cockpit/pvefw" / one.name, one.read_bytes())
+    if package:
+        write(tree / f"usr/share/doc/{package}/copyright", (DEBIAN / "copyright").read_bytes())
 
 
 def fill_shims(tree: Path, wheels: Path) -> None:
@@ -179,7 +203,7 @@ def scripts() -> dict[str, str]:
 
 
 def main(target: Path) -> str | None:
-    """Build both packages.
+    """Build all packages.
 
     :returns: ``None``, or the sentence that says what could not be built.
     """
@@ -197,6 +221,10 @@ def main(target: Path) -> str | None:
             print(made)
             print(sbom.write(folder / "pvefw" / LIBRARY, made, "pvefw", __version__))
             print(pack(folder / "shims", (DEBIAN / "control-shims").read_text(), {}, target))
+            fill_page(folder / "page", "cockpit-pvefw")
+            print(pack(folder / "page", (DEBIAN / "control-page").read_text(), {}, target))
+        except hashed.RefusedError as error:
+            return str(error)
         except subprocess.CalledProcessError as error:
             return f"{error.cmd[0]} failed, so there is no package"
     return None

@@ -1,26 +1,30 @@
 """Make .venv, or bring it up to date: this distribution, the shims, and every plugin, editable.
 
-    python3 tools/venv.py [GROUP...]
+    python3 tools/venv.py [--resolve] [GROUP...]
 
 The groups of Debian packages are what a command of the Makefile needs beside the environment: who
-cannot install them hears of all at once. Runs before there is an environment, so it needs the standard
-library only. What was installed is remembered in .venv/installed-from; where that still holds, nothing
-is done.
+cannot install them hears of all at once. Libraries of others are installed from files whose hashes are
+known; ``--resolve`` adds what is needed and not pinned yet, for `make constraints`. Runs before there is
+an environment, so it needs the standard library only. What was installed is remembered in
+.venv/installed-from; where that still holds, nothing is done.
 """
 
 import fcntl
 import hashlib
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import debian
+import hashed
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin/python"
 STAMP = VENV / "installed-from"
+BUILDS_LIBRARIES = "setuptools"  # those of which there are only sources
 CONSTRAINTS = ROOT / "constraints.txt"
 
 
@@ -48,7 +52,12 @@ def left_out() -> dict[Path, str]:
 
 def fingerprint(folders: list[Path]) -> str:
     """What the environment is made from; it is made anew where the place or interpreter changes."""
-    inputs = [Path(__file__), CONSTRAINTS, *(one / "pyproject.toml" for one in folders)]
+    inputs = [
+        Path(__file__),
+        CONSTRAINTS,
+        hashed.HASHES,
+        *(one / "pyproject.toml" for one in folders),
+    ]
     digest = hashlib.sha256()
     for one in inputs:
         digest.update(f"{one.relative_to(ROOT)}\n".encode() + one.read_bytes())
@@ -66,12 +75,33 @@ def pip(*arguments: str | Path) -> None:
     subprocess.run(command, stdin=subprocess.DEVNULL, check=True)
 
 
-def install(folders: list[Path]) -> None:
-    """Install distributions, and remove those whose folder is gone."""
+def needs(folder: Path) -> set[str]:
+    """The names of what a distribution depends on."""
     import tomllib
 
-    constrained: list[str | Path] = ["install", "--constraint", CONSTRAINTS]
-    pip(*constrained, "hatchling", "editables")
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    return {hashed.normalized(re.split(r"[^\w.-]", one)[0]) for one in project["dependencies"]}
+
+
+def install_libraries(folders: list[Path]) -> None:
+    """Install what is pinned, but for what only distributions need that are left out.
+
+    :raises RefusedError: an index has a file whose hash is not known.
+    """
+    others = set().union(*(needs(one) for one in projects() if one not in folders))
+    others -= set().union(*map(needs, folders))
+    names = hashed.requirements(hashed.HASHES.read_text()).keys() - others
+    hashed.install(PYTHON, [BUILDS_LIBRARIES])
+    hashed.install(PYTHON, sorted(names))
+
+
+def install(folders: list[Path], *, resolve: bool) -> None:
+    """Install distributions, and remove those whose folder is gone.
+
+    :param resolve: install what they need and is not pinned, too.
+    """
+    import tomllib
+
     targets: list[str | Path] = []
     names: set[str] = set()
     for folder in folders:
@@ -79,13 +109,14 @@ def install(folders: list[Path]) -> None:
         names.add(project["name"])
         extras = "[dev]" if "dev" in project.get("optional-dependencies", {}) else ""
         targets += ["--editable", f"{folder}{extras}"]
-        if folder in built():  # each with the build tool that it asks for
-            pip(*constrained, *(one for one in project["dependencies"] if "pvefw" not in one))
+    if not resolve:
+        targets += ["--no-deps"]
     # the build tool is there already, pinned: an environment of its own for each would take minutes
-    pip(*constrained, "--no-build-isolation", *targets)
+    pip("install", "--constraint", CONSTRAINTS, "--no-build-isolation", *targets)
     gone = installed_projects() - names
     if gone:
         pip("uninstall", "--yes", *gone)
+    pip("check")
 
 
 def installed_projects() -> set[str]:
@@ -115,10 +146,11 @@ def works() -> bool:
     return runs.returncode == 0
 
 
-def main(groups: set[str]) -> str | None:
+def main(groups: set[str], *, resolve: bool = False) -> str | None:
     """Bring the environment up to date.
 
     :param groups: of Debian packages that have to be there, too.
+    :param resolve: install what is needed and not pinned, too.
     :returns: ``None``, or the sentence that says why not.
     """
     if importlib.util.find_spec("ensurepip") is None:
@@ -134,14 +166,17 @@ def main(groups: set[str]) -> str | None:
     with (ROOT / "pyproject.toml").open() as lock:  # two makes at once would spoil it
         fcntl.flock(lock, fcntl.LOCK_EX)
         known = STAMP.read_text() if STAMP.exists() else ""
-        if known == wanted and PYTHON.exists():
+        if known == wanted and PYTHON.exists() and not resolve:
             return None
         elsewhere = known and known.splitlines()[0] != wanted.splitlines()[0]
         try:
             if elsewhere or not works():
                 make()
             sys.stderr.write("Installing pvefw and its plugins into .venv\n")
-            install(folders)
+            install_libraries(folders)
+            install(folders, resolve=resolve)
+        except hashed.RefusedError as error:
+            return str(error)
         except subprocess.CalledProcessError as error:
             return f"The environment could not be made: {error}"
         STAMP.write_text(wanted)
@@ -151,4 +186,5 @@ def main(groups: set[str]) -> str | None:
 if __name__ == "__main__":
     if sys.version_info < (3, 11):  # noqa: UP036 - the sentence is for whoever has an older one
         sys.exit("pvefw needs Python 3.11 or later: make PYTHON=/path/to/python3")
-    sys.exit(main(set(sys.argv[1:])))
+    words = set(sys.argv[1:])
+    sys.exit(main(words - {"--resolve"}, resolve="--resolve" in words))

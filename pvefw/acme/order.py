@@ -7,9 +7,7 @@ the order itself is polled, one request at a time, however many names it has.
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
@@ -26,14 +24,13 @@ from pvefw.core.errors import (
     PvefwError,
 )
 from pvefw.core.model import Challenge, Identifier, Task
+from pvefw.host.concurrency import side_by_side
 
 _FIRST_POLL = 0.02
 _SLOWEST_POLL = 5.0
 _POLL_GROWTH = 1.5
 _WORDLESS_SECONDS = 10.0
 """After so long without an end, the user is told which names are still pending."""
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -100,17 +97,25 @@ class OrderFlow:
             return order
         for url in order.authorizations:
             self._task.log(f"Getting authorization details from '{url}'")
-        answers = self._answers(_parallel(self._client.authorization, order.authorizations))
+        answers = self._answers(
+            side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
+        )
         by_solver = _grouped(answers)
         with self._cleaned_up(by_solver):
-            shown = _parallel(lambda one: self._present(*one), list(by_solver.values()))
+            shown = side_by_side(
+                lambda one: self._present(*one), list(by_solver.values()), CONNECTIONS
+            )
             singly = {
                 key: one for key, one in zip(by_solver, shown, strict=True) if one is not None
             }
             self._transport.start_anew()  # DNS may have taken hours
             if answers:
                 self._task.log("Triggering validation")
-            _parallel(self._respond, [one for one in answers if id(one.solver) not in singly])
+            side_by_side(
+                self._respond,
+                [one for one in answers if id(one.solver) not in singly],
+                CONNECTIONS,
+            )
             for key, seconds in singly.items():
                 self._one_by_one([one for one in answers if id(one.solver) == key], seconds)
             order = self._poll(self._client.order(order.url), "pending")
@@ -302,7 +307,7 @@ class OrderFlow:
         if order.status != "pending":
             self._task.log(f"The order is still {order.status}")
             return
-        found = _parallel(self._client.authorization, order.authorizations)
+        found = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
         if any(one.status == "invalid" for one in found):
             raise self._why_invalid(order)
         pending = ", ".join(one.name for one in found if one.status == "pending")
@@ -310,7 +315,7 @@ class OrderFlow:
 
     def _why_invalid(self, order: Order) -> AcmeError:
         """The authority's reason for each name that failed."""
-        found = _parallel(self._client.authorization, order.authorizations)
+        found = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
         reasons = [_failure(one) for one in found]
         failed = [one for one in reasons if one is not None]
         if failed:
@@ -380,18 +385,6 @@ def _grouped(answers: Sequence[_Answer]) -> dict[int, tuple[Solver, list[Challen
     for one in answers:
         groups.setdefault(id(one.solver), (one.solver, []))[1].append(one.challenge)
     return groups
-
-
-def _parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
-    """Call a function for every item, a few at a time; raise the first failure."""
-    if len(items) == 1:
-        return [function(items[0])]
-    with ThreadPoolExecutor(max_workers=CONNECTIONS) as pool:
-        try:
-            return list(pool.map(function, items))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
 
 
 def _topmost_issuer(chain: bytes, what: str) -> str:

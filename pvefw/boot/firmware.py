@@ -19,6 +19,8 @@ _LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 """The vendor of systemd's Boot Loader Interface."""
 _SHIM = "605dab50-e046-4300-abb6-3dd810dd8b23"
 """The vendor of shim's own variables."""
+_DATABASES = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+"""The vendor of what Secure Boot trusts and refuses, in the same specification, section 32.6."""
 _FILES = {
     re.compile(r"\\systemd\\systemd-boot[^\\]*\.efi", re.IGNORECASE): SYSTEMD_BOOT,
     re.compile(r"\\(?:grub|shim)[^\\]*\.efi", re.IGNORECASE): GRUB,
@@ -45,6 +47,31 @@ def secure_boot(paths: Paths) -> bool:
 def verifies_kernels(paths: Paths) -> bool:
     """Whether Secure Boot reaches the kernel; ``mokutil --disable-validation`` ends it at shim."""
     return secure_boot(paths) and _variable(paths, "MokSBStateRT", _SHIM)[:1] != b"\1"
+
+
+def trusted(paths: Paths) -> bytes:
+    """The signature lists of ``db``: what the firmware starts; empty where they cannot be read."""
+    return _variable(paths, "db", _DATABASES)
+
+
+def revoked(paths: Paths) -> bytes:
+    """The signature lists of ``dbx``: what the firmware refuses."""
+    return _variable(paths, "dbx", _DATABASES)
+
+
+def trusted_by_shim(paths: Paths) -> bytes:
+    """What the shim that started this machine trusts, too: the owner's keys, and its vendor's."""
+    return _variable(paths, "MokListRT", _SHIM)
+
+
+def revoked_by_shim(paths: Paths) -> bytes:
+    """What that shim refuses, too."""
+    return _variable(paths, "MokListXRT", _SHIM)
+
+
+def sbat_level(paths: Paths) -> bytes:
+    """The generations below which shim refuses an image, as in a ``.sbat`` section."""
+    return _variable(paths, "SbatLevelRT", _SHIM)
 
 
 def has_loader_info(paths: Paths) -> bool:

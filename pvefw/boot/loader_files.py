@@ -5,7 +5,8 @@ the configuration. The old ones are kept until the new ones are complete and the
 them; they are put back where that fails, and the other ESPs keep theirs.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -18,8 +19,9 @@ from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
 from pvefw.boot.manifest import key, keys
 from pvefw.boot.sync import Change
-from pvefw.core.errors import Cancelled, PvefwError, StoreError
+from pvefw.core.errors import Cancelled, PvefwError, StoreError, Unsupported
 from pvefw.core.model import BootPlan, BootState, Esp
+from pvefw.host.durable import remove_file, replace_file
 
 if TYPE_CHECKING:
     from pvefw.boot.look import Looked
@@ -33,8 +35,8 @@ class Aged:
     """Loader to its files that are to be replaced."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """Of the files that are right: target to SHA-256."""
-    unsigned: Sequence[str] = ()
-    """What is not replaced, as the firmware would refuse it, one sentence each."""
+    refused: Sequence[str] = ()
+    """What is not replaced, as Secure Boot would refuse it, one sentence each."""
 
     def lines(self) -> list[str]:
         """For people, one line for each loader."""
@@ -45,7 +47,7 @@ class Aged:
             found.append(
                 f"{name} is not that of this host's packages: {shown(first)}{more}: pvefw boot refresh"
             )
-        return [*found, *self.unsigned]
+        return [*found, *self.refused]
 
 
 def aged(
@@ -64,7 +66,7 @@ def aged(
     """
     loaders: dict[str, Difference] = {}
     digests: dict[str, str] = {}
-    unsigned: list[str] = []
+    refused: list[str] = []
     for name in found.states:
         loader = context.loaders.get(name)
         if "boot_files" not in loader.implemented or name in context.unfit:
@@ -72,31 +74,57 @@ def aged(
         copies = dict(loader.hooks.boot_files(esp=esp))
         reasons, same = compare_copies(files, listing, copies, context.sources, believed)
         digests |= same
-        refused = _refused(context, esp, {target: copies[target] for target in reasons})
-        if refused:
-            names = ", ".join(map(str, refused))
-            unsigned.append(
-                f"{name} is left as it is: Secure Boot is on, and the new one is not signed: {names}"
+        changed = {target: copies[target] for target in reasons}
+        problem = _refused(context, esp, changed)
+        if problem:
+            refused.append(
+                f"{name} is left as it is: Secure Boot would not start the new one: {problem}"
             )
         elif reasons:
-            loaders[name] = Difference(
-                {target: copies[target] for target in reasons}, reasons=reasons
-            )
-    return Aged(loaders, digests, unsigned)
+            loaders[name] = Difference(changed, reasons=reasons)
+    return Aged(loaders, digests, refused)
 
 
-def _refused(context: Context, esp: Esp, copies: Mapping[PurePosixPath, Path]) -> Sequence[Path]:
-    """The new images without a signature, in the place of signed ones, where Secure Boot is on."""
+def _refused(context: Context, esp: Esp, new: Mapping[PurePosixPath, Path]) -> str:
+    """Why Secure Boot would not start these images, in the place of others that it starts."""
+    images = {target: path for target, path in new.items() if target.suffix.lower() == ".efi"}
+    if not images or not firmware.secure_boot(context.paths):
+        return ""
+    there = {one: esp.mountpoint / one for one in images if (esp.mountpoint / one).is_file()}
+    old = {**signatures.loaders(esp.mountpoint), **there}
+    before = signatures.refusals(context.paths, old, there)
+    after = signatures.refusals(context.paths, {**old, **images}, there)
+    worse = {images[one]: str(why) for one, why in after.items() if one not in before}
+    return "; ".join(f"{path}: {why}" for path, why in worse.items())
+
+
+@contextmanager
+def refused_taken_back(context: Context, who: str, esp: Path) -> Iterator[None]:
+    """Loaders are installed meanwhile; where Secure Boot would not start one of them, all is as before.
+
+    :raises Unsupported: so it is, and what to do.
+    :raises OSError: the ESP cannot be read or written.
+    """
     if not firmware.secure_boot(context.paths):
-        return []
-    return [
-        source
-        for target, source in copies.items()
-        if target.suffix.lower() == ".efi"
-        and (esp.mountpoint / target).is_file()
-        and signatures.is_signed(esp.mountpoint / target)
-        and not signatures.is_signed(source)
-    ]
+        yield
+        return
+    old = {target: path.read_bytes() for target, path in signatures.loaders(esp).items()}
+    yield
+    new = signatures.loaders(esp)
+    changed = [target for target, path in new.items() if path.read_bytes() != old.get(target)]
+    refused = signatures.refusals(context.paths, new, changed)
+    if not refused:
+        return
+    for target in changed:
+        if target in old:
+            replace_file(esp / target, old[target])
+        else:
+            remove_file(esp / target)
+    target, first = next(iter(refused.items()))
+    raise Unsupported(
+        f"{who}: {shown(target)} is not installed: Secure Boot would not start it: {first.why}",
+        hint=f"{first.advice[0].upper()}{first.advice[1:]}.",
+    )
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def refresh_one(context: Context, one: Registered, planned: Planned) -> bool:
     with context.machine.mounted(device) as mount:
         looked = look(context, one, mount, plan, record, believed)
         _keep_the_running_one(one, looked, planned)
-        for warning in (*looked.tree.warnings, *looked.refused, *looked.aged.unsigned):
+        for warning in (*looked.tree.warnings, *looked.refused, *looked.aged.refused):
             context.task.warn(f"{one.who}: {warning}")
         changed = bool(looked.change or looked.to_arm or looked.aged.loaders)
         digests = {**looked.change.digests, **looked.aged.digests}

@@ -9,6 +9,8 @@ from pvefw.boot import esps, firmware, fstab, records, takeover
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
 from pvefw.boot.esps import Registered
+from pvefw.boot.loader_files import refused_taken_back
+from pvefw.boot.machine import Mounted
 from pvefw.boot.one_esp import noted
 from pvefw.boot.refresh import refresh_locked
 from pvefw.core.errors import (
@@ -114,33 +116,41 @@ def _refuse_mounted(paths: Paths, device: Device, who: str) -> None:
 
 def _install(context: Context, devices: Devices, one: Registered, name: str) -> None:
     """Have the loader put on the ESP for each firmware that can start this disk."""
-    loader = context.loaders.get(name)
-    offered = loader.hooks.boot_firmware()
+    offered = context.loaders.get(name).hooks.boot_firmware()
     kinds = _startable(devices, one, offered)
-    ours, notes, done = firmware.current(context.paths), [], []
+    ours = firmware.current(context.paths)
     _check_starts_here(one, name, ours, offered, kinds)
     records.begin(context.paths, one.entry)
     with context.machine.mounted(one.partition) as mount, noted(context, one, mount):
         mount.make_writable()
-        for kind in kinds:
-            context.task.log(f"{one.who}: installing {name} for {kind.upper()}")
-            try:
-                loader.hooks.boot_install(
-                    esp=esps.esp(one, mount.path), firmware=kind, task=context.task
-                )
-                done.append(kind)
-            except Unsupported as error:
-                if kind is ours:
-                    raise
-                notes.append(error.message)
-            except OSError as error:
-                raise StoreError(f"{one.who}: {error.strerror or error}") from error
-    for note in notes:
+        try:
+            with refused_taken_back(context, one.who, mount.path):
+                notes = [_put(context, one, mount, name, kind) for kind in kinds]
+        except OSError as error:
+            raise StoreError(f"{one.who}: {error.strerror or error}") from error
+    for note in filter(None, notes):
         context.task.log(f"{one.who}: {note}")
-    if not done:
+    if all(notes):
         raise Unsupported(f"{one.who}: {name} could not be installed: {'; '.join(notes)}")
     record = records.load(context.paths, one.entry)
     records.save(context.paths, one.entry, replace(record, loader=name, under_way=False))
+
+
+def _put(context: Context, one: Registered, mount: Mounted, name: str, kind: Firmware) -> str:
+    """Have the loader put on the ESP for one kind of firmware, or why that is not possible here.
+
+    :raises Unsupported: it is this machine's firmware.
+    """
+    context.task.log(f"{one.who}: installing {name} for {kind.upper()}")
+    try:
+        context.loaders.get(name).hooks.boot_install(
+            esp=esps.esp(one, mount.path), firmware=kind, task=context.task
+        )
+    except Unsupported as error:
+        if kind is firmware.current(context.paths):
+            raise
+        return error.message
+    return ""
 
 
 def _check_starts_here(

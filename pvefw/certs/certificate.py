@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pvefw.certs import chain
 from pvefw.certs.chain import CertificateInfo
-from pvefw.core.errors import CertificateError, NotFound, PvefwError
+from pvefw.core.errors import NotFound, PvefwError
 from pvefw.core.model import CertificateEvent
 from pvefw.store import certificates, files, nodes
 from pvefw.store.certificates import CertificateSettings
@@ -162,17 +162,6 @@ class Certificate:
             fingerprint=info.fingerprint,
             name=self.name,
         )
-
-
-def installed_of(node: Node) -> Iterator[tuple[Certificate, CertificateInfo]]:
-    """The certificates that are there and can be read, and what each is."""
-    for one in Certificate.all_of(node):
-        try:
-            found = one.installed()
-        except CertificateError:
-            continue
-        if found is not None:
-            yield one, found
 
 
 def info_of_all(node: Node) -> list[CertificateInfo]:

@@ -7,14 +7,14 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from pvefw.certs import chain, deploy, install, node_certificate, renewal, revocation
+from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, revocation
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.certs.revocation import Revoked
 from pvefw.core import notices
 from pvefw.core.errors import CertificateError, NotFound, UsageError
 from pvefw.core.model import Task
-from pvefw.store import files
+from pvefw.store import files, rehearsal
 from pvefw.tasks import events
 
 
@@ -27,14 +27,17 @@ def set_pair(
     *,
     force: bool = False,
     restart: bool = False,
-) -> None:
+) -> bool:
     """Install a certificate and its key that somebody brings, and tell the observers.
+
+    A rehearsal ends with the checks.
 
     :param target: which of the node's certificates they are to be.
     :param certificate: PEM: the leaf and its chain, in any unambiguous order.
     :param key: PEM; ``None`` for the key that already exists.
     :param force: replace a pair that is there.
     :param restart: let the service use it now; without it, it does so when it is restarted.
+    :returns: whether it is another pair than before.
     :raises UsageError: there is a pair, and no force.
     :raises CertificateError: they cannot be used; each flaw with a message of its own.
     """
@@ -55,6 +58,9 @@ def set_pair(
     revoked = Revoked.load(target.paths).find(parsed[0])
     if revoked:
         task.warn(f"Clients may refuse this certificate: {revocation.said(revoked)}")
+    changed = _is_other(target, ordered, key)
+    if rehearsal.is_dry():
+        return changed
     deploy.prepare(target)
     event = install.install_pair(target, certificate, key, task, now)
     info = chain.describe(target.files.certificate, ordered)
@@ -65,6 +71,13 @@ def set_pair(
     deploy.deploy(target, task, again=restart)
     events.tell(target.node, events.NOTICE, notices.installed(event), task)
     task.log(f"Fingerprint: {event.fingerprint}")
+    return changed
+
+
+def _is_other(target: Certificate, certificate: bytes, key: bytes) -> bool:
+    canonical = keys.to_pem(keys.from_pem(key, "the new certificate"))
+    there = [files.read_if_exists(one) for one in (target.files.certificate, target.files.key)]
+    return there != [certificate, canonical]
 
 
 def _tell_of_changes(

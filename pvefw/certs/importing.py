@@ -1,7 +1,9 @@
 """Takes over what another ACME client has: its account, and a certificate with how it is validated."""
 
 import itertools
+import os
 import re
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,6 +17,7 @@ from pvefw.certs import accounts, chain, custom, keys, old_timers, other_clients
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.other_clients import TheirAccount, TheirCertificate, Way
 from pvefw.certs.renewal import Record
+from pvefw.core import references
 from pvefw.core.errors import NotFound, PvefwError, UsageError
 from pvefw.core.model import Task
 from pvefw.instances import Instance, binding
@@ -164,7 +167,7 @@ def take_certificate(paths: Paths, wanted: Import, task: Task, now: datetime) ->
     for number, (name, way) in enumerate(ways.items()):
         plugin = wanted.plugin or _instance(paths, theirs, way, task)
         values[f"acmedomain{number}"] = f"{name},plugin={plugin}"
-    if theirs.reload_command:
+    if theirs.reload_command and _may_be_run(theirs, wanted.name, task):
         values["reload-command"] = theirs.reload_command
     certificate_sections.add(paths, wanted.name, values, lambda *_: None)
     target = Certificate.load(Node.open(paths), wanted.name)
@@ -177,6 +180,21 @@ def take_certificate(paths: Paths, wanted: Import, task: Task, now: datetime) ->
         f"it: pvefw cert set {wanted.name} --targets ID"
     )
     _name_timers(paths, theirs.client, task)
+
+
+def _may_be_run(theirs: TheirCertificate, name: str, task: Task) -> bool:
+    """Whether nobody but root and us can have written the command that a client runs after renewals."""
+    file = (theirs.configuration or theirs.fullchain).resolve()
+    for one in (file, *file.parents):
+        found = one.stat()
+        shared = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
+        if shared or found.st_uid not in (0, os.geteuid()):
+            task.warn(
+                f"What {theirs.client} runs after a renewal is not taken over, because others can "
+                f"write to {one}. Set it: pvefw cert set {name} --reload-command COMMAND"
+            )
+            return False
+    return True
 
 
 def _account(paths: Paths, theirs: TheirCertificate) -> Account:
@@ -216,6 +234,11 @@ def _instance(paths: Paths, theirs: TheirCertificate, way: Way | None, task: Tas
     # acme.sh keeps the settings of all its scripts in one file
     known = {one.key for one in binding.declared(node, family, way.api)}
     settings = {key: one for key, one in way.settings.items() if key in known}
+    for key in (key for key, one in settings.items() if references.is_reference(one)):
+        raise UsageError(  # it means nothing to the other client; here it would run a program
+            f"cert import: {key} of {theirs.client} would be a reference to a file or a program here",
+            hint="Add an instance yourself, and give it: --plugin ID",
+        )
     there = instances.load_all(node, "challenge", "dns")
     for one in there:
         if (one.plugin, dict(one.settings)) == (way.api, settings):

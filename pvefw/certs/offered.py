@@ -1,7 +1,6 @@
 """What public authorities offer: what is known of them, and what their directories say when asked."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pvefw.acme.transport import Transport
 from pvefw.certs import directories
 from pvefw.certs.accounts import Unhurried
 from pvefw.core.errors import AcmeError
+from pvefw.host.concurrency import side_by_side
 
 _SECONDS = 10.0
 _AT_ONCE = 8
@@ -71,8 +71,7 @@ def authorities(
     found = [_known(url) for url in urls]
     if not ask:
         return found
-    with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        return list(pool.map(lambda one: _asked(one, str(ca_file or "")), found))
+    return side_by_side(lambda offered: _asked(offered, str(ca_file or "")), found, _AT_ONCE)
 
 
 def _known(url: str) -> Offered:

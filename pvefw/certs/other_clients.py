@@ -7,13 +7,12 @@ https://go-acme.github.io/lego (``accounts``, ``certificates``).
 
 import base64
 import configparser
-import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from pvefw.acme.jws import AccountKey
@@ -22,6 +21,7 @@ from pvefw.core.errors import ConfigError, NotFound, StoreError
 from pvefw.store import files
 from pvefw.store.paths import Paths
 
+_Found = TypeVar("_Found")
 _PLACES = ("etc/letsencrypt", "root/.acme.sh", "root/.lego", "var/lib/lego", "etc/lego")
 """Where they are found without being named, below the root."""
 _ASSIGNMENT = re.compile(r"^(\w+)='?(.*?)'?$", re.MULTILINE)
@@ -67,6 +67,8 @@ class TheirCertificate:
     """How its names are validated, by name; without a name, the rest of them."""
     reload_command: str = ""
     """What is run after a renewal."""
+    configuration: Path | None = None
+    """Where it is written."""
 
 
 def directories_of(paths: Paths, given: Path | None) -> list[Path]:
@@ -105,7 +107,7 @@ def accounts(directory: Path) -> list[TheirAccount]:
     """
     read = {"certbot": _of_certbot, "acme.sh": _of_acmesh, "lego": _of_lego}[client_of(directory)]
     found: dict[str, TheirAccount] = {}
-    for one in read(directory):
+    for one in _read(read, directory):
         # certbot keeps one account below both names of an authority that was renamed
         there = found.get(one.location)
         if there is None or urlsplit(there.directory).netloc != urlsplit(one.location).netloc:
@@ -120,7 +122,14 @@ def certificates(directory: Path) -> list[TheirCertificate]:
     """
     client = client_of(directory)
     read = {"certbot": _by_certbot, "acme.sh": _by_acmesh, "lego": _by_lego}[client]
-    return [one for one in read(directory) if one.fullchain.exists() and one.key.exists()]
+    return [one for one in _read(read, directory) if one.fullchain.exists() and one.key.exists()]
+
+
+def _read(read: Callable[[Path], Iterable[_Found]], directory: Path) -> list[_Found]:
+    try:
+        return list(read(directory))
+    except files.DAMAGED as error:
+        raise ConfigError(f"{directory}: a file in it is damaged: {error}") from error
 
 
 # --- certbot --------------------------------------------------------------------------------------
@@ -179,6 +188,7 @@ def _by_certbot(directory: Path) -> Iterator[TheirCertificate]:
             parameters.get("server", ""),
             _ways_of_certbot(directory, _ini(path)),
             parameters.get("renew_hook", ""),
+            path,
         )
 
 
@@ -258,6 +268,7 @@ def _by_acmesh(directory: Path) -> Iterator[TheirCertificate]:
             said.get("Le_API", ""),
             dict(zip(names, ways, strict=False)) | ({"": ways[-1]} if ways else {}),
             said.get("Le_ReloadCmd", ""),
+            path,
         )
 
 
@@ -318,7 +329,7 @@ def _text(path: Path) -> str:
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(_text(path))
+        found = files.parse_json(_text(path))
     except ValueError as error:
         raise ConfigError(f"{path}: this is not JSON: {error}") from error
     if not isinstance(found, dict):

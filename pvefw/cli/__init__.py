@@ -1,14 +1,27 @@
 """The command line: each command parses, makes one call, and prints."""
 
 import contextlib
+import gc
 import os
 import sys
 
 from pvefw.cli.streams import carry_out, open_standard_streams
 
+_YOUNG = 50_000
+"""New objects after which Python looks for cycles: what imports make, by the thousand, stays."""
+
 
 def main() -> None:
-    """The console script. What needs no command line library is answered without one."""
+    """The console script."""
+    gc.set_threshold(_YOUNG)
+    try:
+        _answer()
+    finally:
+        gc.freeze()  # as it ends, Python would look at everything once more
+
+
+def _answer() -> None:
+    """Do what the command line asks for; what needs no command line library, without one."""
     open_standard_streams()
     if "JOURNAL_STREAM" in os.environ:
         from pvefw.cli.journal import mark_lines

@@ -10,6 +10,7 @@ import click
 
 from pvefw.cli import candidates, cert_import, cert_sections, exit_codes
 from pvefw.cli.cert_sections import CertificateCommand
+from pvefw.cli.changing import changing
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
@@ -88,6 +89,7 @@ def info(app: App) -> None:
 @click.option("--delete", metavar="KEY,…", help="Properties of the certificate NAME to delete.")
 @_restart
 @pass_app
+@changing
 def set_(
     app: App,
     /,
@@ -98,7 +100,7 @@ def set_(
     name: str,
     restart: bool,
     **values: Any,
-) -> None:
+) -> dict[str, object] | None:
     """Install CERTIFICATE (its chain included) and its KEY for the node's services, both PEM files.
 
     Without KEY, the key that already exists is kept. A PKCS#12 container (.p12, .pfx) has both.
@@ -109,8 +111,10 @@ def set_(
     given = cert_sections.properties(values)
     if given or delete:
         cert_sections.change(app, str(certificate), given, delete)
-        return
+        return None
     from pvefw.certs import custom
+    from pvefw.cli.boot_context import Silent
+    from pvefw.store import rehearsal
 
     if not certificate.is_file():
         raise UsageError(
@@ -119,15 +123,19 @@ def set_(
             "Or change a property: pvefw cert set NAME --PROPERTY VALUE",
         )
     chain, private = _read_pair(certificate, key, password_file)
-    target = _load(app, name)
-    run_task(
-        app,
-        "certset",
-        lambda task: custom.set_pair(
+    target, changed = _load(app, name), False
+
+    def work(task: "Task") -> None:
+        nonlocal changed
+        changed = custom.set_pair(
             target, chain, private, task, _now(), force=force, restart=restart
-        ),
-        target.task_id,
-    )
+        )
+
+    if rehearsal.is_dry():
+        work(Silent())
+    else:
+        run_task(app, "certset", work, target.task_id, quiet=app.output_format != "text")
+    return {"changed": changed}
 
 
 def _read_pair(

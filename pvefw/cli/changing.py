@@ -15,7 +15,8 @@ def changing(function: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command ``--dry-run``, and ``--output-format`` for whether it changed something.
 
     As text, it says what a script would not expect: that nothing changed, or would change. Its first
-    argument is the :class:`App`.
+    argument is the :class:`App`. What it returns is part of the JSON: ``changed`` where more than files
+    decides.
     """
 
     @click.option("--dry-run", is_flag=True, help="Only say whether something would change.")
@@ -25,8 +26,8 @@ def changing(function: Callable[..., Any]) -> Callable[..., Any]:
         from pvefw.store import rehearsal
 
         with rehearsal.watching(dry=dry_run) as watch:
-            function(app, *arguments, **options)
-        _report(app, changed=bool(watch.changed), dry=dry_run)
+            more = function(app, *arguments, **options)
+        _report(app, {"changed": bool(watch.changed), "dry-run": dry_run, **(more or {})})
 
     return watched
 
@@ -39,12 +40,12 @@ def remark(app: App, line: str) -> None:
         say(line)
 
 
-def _report(app: App, *, changed: bool, dry: bool) -> None:
+def _report(app: App, said: dict[str, Any]) -> None:
     if app.caller is not None:
         return  # Proxmox VE's API answers nothing here
     if app.output_format != "text":
-        show_value(app, {"changed": changed, "dry-run": dry})
-    elif not changed:
+        show_value(app, said)
+    elif not said["changed"]:
         say("unchanged", err=True)
-    elif dry:
+    elif said["dry-run"]:
         say("would change", err=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from pvefw.cli import candidates, exit_codes
+from pvefw.cli.changing import changing
 from pvefw.cli.framework import App, Command, Group, YesOrNo, output_option, pass_app
 from pvefw.cli.instances import instance_commands
 from pvefw.cli.output import show_rows, show_value
@@ -368,7 +369,8 @@ def show(app: App, id_: str) -> None:
 @click.option("--after", metavar="VMID,…", help="Guests that must be ready before it starts.")
 @click.option("--delete", metavar="KEY,…", help="Settings to delete.")
 @pass_app
-def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> None:
+@changing
+def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dict[str, object]:
     """Set how a guest starts and stops."""
     from pvefw.guests import backends
 
@@ -381,7 +383,7 @@ def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> Non
             given[key] = ""
     if not given:
         raise UsageError("guest set: nothing to set", hint="See pvefw guest set --help.")
-    backends.change(backends.Backends.load(app.paths), id_, given)
+    return {"changed": backends.change(backends.Backends.load(app.paths), id_, given)}
 
 
 # --- backends ---------------------------------------------------------------------------------------

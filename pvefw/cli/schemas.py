@@ -262,8 +262,8 @@ CHANGED = _object(
 )
 _CHANGING = (
     *("acme catalog set", "acme plugin add", "acme plugin set", "boot cmdline set"),
-    *("boot kernel add", "boot loader set", "cert add", "config set", "guest backend add"),
-    *("guest backend set", "observer add", "observer set"),
+    *("boot kernel add", "boot loader set", "cert add", "cert set", "config set"),
+    *("guest backend add", "guest backend set", "guest set", "observer add", "observer set"),
 )
 
 # --- each command -------------------------------------------------------------------------------------

@@ -260,12 +260,11 @@ def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str,
 
     :param wanted: names of :data:`PARTS`; none for all.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from pvefw.host.concurrency import side_by_side
 
     names = [one for one in PARTS if one in wanted or not wanted]
-    with ThreadPoolExecutor(len(names)) as pool:
-        looked = pool.map(lambda name: _look(name, paths, now), names)
-        found = dict(zip(names, looked, strict=True))
+    looked = side_by_side(lambda name: _look(name, paths, now), names, len(PARTS))
+    found = dict(zip(names, looked, strict=True))
     from pvefw.store import attention
 
     known = attention.load(paths).acknowledged

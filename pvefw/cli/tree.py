@@ -4,7 +4,7 @@ No command line library is needed to read it, so the first page of help comes at
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pvefw import PROJECT
 from pvefw.core import metadata
@@ -63,8 +63,7 @@ LINES: Mapping[str, str] = {
 GROUP = f"{PROJECT}.command"
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One command of a group."""
 
     name: str

@@ -12,7 +12,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,6 +23,7 @@ from pvefw.core.errors import PluginError, ProgramError, PvefwError
 from pvefw.core.families import DNS, DNS_CATALOG, Family
 from pvefw.core.finding import PluginInfo
 from pvefw.host import descriptors, programs
+from pvefw.host.concurrency import side_by_side
 
 CHILD_SECONDS = 30.0
 _MEMORY = 4 << 30
@@ -80,8 +80,7 @@ class Diagnosis:
 def examine_all() -> list[Diagnosis]:
     """Examine every installed plugin of every family, a few at a time."""
     infos = [info for family in families.FAMILIES.values() for info in finding.installed(family)]
-    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
-        diagnoses = list(pool.map(examine, infos))
+    diagnoses = side_by_side(examine, infos, os.cpu_count() or 1)
     catalogues = {
         one.info.name: one.providers for one in diagnoses if one.info.family is DNS_CATALOG
     }

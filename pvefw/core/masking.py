@@ -2,8 +2,6 @@
 
 import base64
 import functools
-import html
-import json
 import re
 import weakref
 from collections.abc import Iterable, Sequence
@@ -75,6 +73,9 @@ def _forms(secret: str) -> frozenset[str]:
 
 def _escaped(part: str) -> set[str]:
     """As text formats write it where some characters mean something to them."""
+    import html  # the Tab key knows no secret: it waits for neither
+    import json
+
     json_texts = {json.dumps(part, ensure_ascii=ascii_)[1:-1] for ascii_ in (True, False)}
     raw = part.encode(errors="surrogatepass")
     urls = {quote(raw), quote(raw, safe=""), quote_plus(raw)}

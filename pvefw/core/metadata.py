@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pvefw import PLUGIN_API, PROJECT, __version__
 
@@ -68,8 +68,7 @@ class Distribution:
         return self._headers.get("requires-dist", [])
 
 
-@dataclass(frozen=True)
-class EntryPoint:
+class EntryPoint(NamedTuple):
     """One line of a distribution's ``entry_points.txt``."""
 
     group: str

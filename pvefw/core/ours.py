@@ -5,7 +5,6 @@ distributions of the project.
 """
 
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 
 OURS: Mapping[str, Mapping[str, str]] = {
     "challenge": {
@@ -88,6 +87,8 @@ def close(name: str, known: Sequence[str]) -> str:
     for one in (plain, _ALSO_CALLED.get(plain, ""), plain.replace("-", "_")):
         if one in known and one != name:
             return one
+    from difflib import get_close_matches  # only for those who mistype
+
     return next(iter(get_close_matches(plain, known, n=1, cutoff=_CLOSE)), "")
 
 

@@ -1,7 +1,6 @@
 """Records that stay: what all authoritative servers show at a name, and what CAA records allow."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import dns.flags
@@ -12,6 +11,7 @@ from pvefw.dns import names
 from pvefw.dns.propagation import MAX_SERVERS, texts
 from pvefw.dns.resolver import NoAnswer, Resolver, Server, question
 from pvefw.dns.zones import Finder
+from pvefw.host.concurrency import side_by_side
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,9 @@ def look(finder: Finder, name: str) -> Sequence[Shown]:
     place = finder.place(name)
     if not place.zone.servers:
         return [Shown(place.zone.name, problem=place.zone.problem or "it has no name servers")]
-    with ThreadPoolExecutor(max_workers=min(len(place.zone.servers), MAX_SERVERS)) as pool:
-        return list(
-            pool.map(lambda one: _ask(finder.resolver, one, place.name), place.zone.servers)
-        )
+    return side_by_side(
+        lambda server: _ask(finder.resolver, server, place.name), place.zone.servers, MAX_SERVERS
+    )
 
 
 def _ask(resolver: Resolver, server: Server, name: str) -> Shown:

@@ -18,9 +18,10 @@ from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import Guest, MigrateOptions, MigrateTarget
 from pvefw.guests import plan, readiness
 from pvefw.guests.plan import Listed, by_id
+from pvefw.guests.reference import Reference
 from pvefw.instances import Instance
 from pvefw.instances.trial import ask
-from pvefw.store import guest_notes
+from pvefw.store import guest_notes, rehearsal
 from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
@@ -106,11 +107,11 @@ class Backends:
     def id(self, backend: str, vmid: int) -> str:
         """How the user calls a guest."""
         several = len(self.bound) + len(self.failures) > 1
-        return f"{backend}:{vmid}" if several else str(vmid)
+        return str(Reference(backend if several else "", vmid))
 
     def of(self, id_: str) -> Bound[GuestSpec]:
         """The backend of a guest."""
-        name = id_.rpartition(":")[0]
+        name = Reference.parse(id_).backend
         return self.bound[name] if name else next(iter(self.bound.values()))
 
     def target(self, id_: str, target: str) -> MigrateTarget | None:
@@ -178,9 +179,10 @@ def note(paths: Paths, listed: Sequence[Listed]) -> None:
     guest_notes.write(paths, {one.id: one.guest.name for one in listed})
 
 
-def change(backends: Backends, id_: str, values: Mapping[str, str]) -> None:
+def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
     """Set what a guest says of itself; an empty text takes a setting away.
 
+    :returns: whether something changed; in a rehearsal, whether it would.
     :raises UsageError: a value is not in its format.
     :raises Unsupported: its backend cannot keep it.
     """
@@ -198,7 +200,22 @@ def change(backends: Backends, id_: str, values: Mapping[str, str]) -> None:
             f"guest set: {id_}: {backend.name} keeps no settings of guests",
             hint="Set them where this hypervisor's guests are managed.",
         )
-    ask(lambda: backend.hooks.guest_set(guest=one.guest, values=values), backend.name)
+    differs = any(_differs(one.guest, key, value) for key, value in values.items())
+    # a number that the backend has only proposed so far is kept when it is set
+    if (differs or "vmid" in values) and not rehearsal.is_dry():
+        ask(lambda: backend.hooks.guest_set(guest=one.guest, values=values), backend.name)
+    return differs
+
+
+def _differs(guest: Guest, key: str, value: str) -> bool:
+    there: object = getattr(guest, key)
+    if key == "onboot":
+        return bool(there) != (value == "1")
+    if key == "after":
+        return {str(one) for one in guest.after} != set(filter(None, value.split(",")))
+    if key == "ready":
+        return (there or "") != value
+    return there != (int(value) if value else None)
 
 
 _LIMITS = {"vmid": (100, 999_999_999), "order": (0, 1 << 31), "up": (0, 86400), "down": (0, 86400)}

@@ -43,6 +43,7 @@ _BEGINS = {
 _ENDS = {
     Action.START: "started",
     Action.SHUTDOWN: "stopped",
+    Action.STOP: "stopped hard",
     Action.MIGRATE: "moved",
     Action.SUSPEND: "suspended",
     Action.RESUME: "resumed",

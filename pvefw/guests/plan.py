@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from pvefw.core.errors import ConfigError, NotFound
 from pvefw.core.model import Guest, GuestState, MigrateOptions
+from pvefw.guests.reference import Reference
 from pvefw.guests.scheduler import Action, Job
 
 START_SECONDS = 300.0
@@ -32,8 +33,7 @@ class Listed:
 
     def sibling(self, vmid: int) -> str:
         """The id of another guest of the same backend."""
-        backend, colon, _ = self.id.rpartition(":")
-        return f"{backend}{colon}{vmid}"
+        return str(Reference.parse(self.id).sibling(vmid))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,7 @@ def _numbers(one: Listed) -> tuple[str]:
 
 
 def _names(one: Listed) -> tuple[str, str]:
-    backend, colon, _ = one.id.rpartition(":")
-    return one.guest.name, f"{backend}{colon}{one.guest.name}"
+    return one.guest.name, Reference.parse(one.id).qualify(one.guest.name)
 
 
 def waits_for(one: Listed, listed: Sequence[Listed], absence: Absence = nowhere) -> list[str]:

@@ -68,7 +68,7 @@ class Job:
     """``101``, or ``BACKEND:101``."""
     guest: Guest
     action: Action
-    """What is to be done; never ``STOP`` or ``READY``, which come of others."""
+    """What is to be done; never ``READY``, which comes of others."""
     group: int = 0
     """Its place among the groups, which are in ascending order."""
     timeout: float | None = None
@@ -328,7 +328,7 @@ class Scheduler:
         job = run.job
         if job.probe and self._gate_owner == job.id and now < self._gate:
             self._new_step(Action.READY, job, self._gate - now)
-        if run.step.action is Action.STOP:
+        if run.step.action is Action.STOP and job.action is Action.SHUTDOWN:
             self._settle(run, Result.HARD, run.shutdown_failed, now)
         else:
             self._settle(run, Result.OK, "", now)
@@ -354,7 +354,7 @@ class Scheduler:
                 run.ran = True
             case Action.START, GuestState.STOPPED if run.ran:
                 run.stopped = True
-            case Action.SHUTDOWN, GuestState.STOPPED:
+            case Action.SHUTDOWN | Action.STOP, GuestState.STOPPED:
                 run.stopped = True
         if run.stopped and run.attempts < 0:
             self._stopped(run, now)

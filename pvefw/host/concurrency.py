@@ -1,14 +1,15 @@
-"""Threads, in one place: a call that must end within a time."""
+"""Threads, in one place: a call that must end within a time, and calls side by side."""
 
 import contextvars
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import TypeVar
 
 from pvefw.core.errors import Cancelled
 from pvefw.host import descriptors
 
+_Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 
@@ -67,6 +68,28 @@ def call_within(
     if failure:
         raise failure[0]
     return outcome[0]
+
+
+def side_by_side(
+    function: Callable[[_Item], _Result], items: Sequence[_Item], at_once: int
+) -> list[_Result]:
+    """Call a function for every item, each in the caller's context.
+
+    :param at_once: how many calls may run at the same time, at least 1. One item needs no thread.
+    :returns: the results, in the order of the items.
+    :raises Exception: the first failure in that order; calls that had not begun never do.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    if len(items) <= 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(min(at_once, len(items))) as pool:
+        calls = [pool.submit(contextvars.copy_context().run, function, item) for item in items]
+        try:
+            return [call.result() for call in calls]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _wait_for(done: threading.Event, seconds: float | None, cancelled: Callable[[], bool]) -> None:

@@ -17,12 +17,29 @@ _OF_SSH = ("SSH_AUTH_SOCK",)
 """What ssh needs to know of our surroundings: where the agent with the keys is."""
 
 
+def words(option: str, command: str) -> list[str]:
+    """The words of a command line.
+
+    :raises UsageError: it has none, or a quote has no end.
+    """
+    try:
+        found = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"{option} {command!r} is not a command line: {error}") from error
+    if not found:
+        raise UsageError(f"{option} {command!r} names no program")
+    return found
+
+
 @dataclass(frozen=True)
 class Remote:
     """Runs commands on other hosts, as the user that the program chooses there."""
 
     rsh: str = SSH
     """A command line; the host and a command for its shell are put behind it."""
+
+    def __post_init__(self) -> None:
+        words("--rsh", self.rsh)
 
     def run(
         self, host: str, argv: Sequence[str], *, timeout: float = _DAY, check: bool = True
@@ -40,5 +57,5 @@ class Remote:
                 f"'{host}' is not a host", hint="A host is NAME, ADDRESS, or USER@NAME."
             )
         surroundings = {name: os.environ[name] for name in _OF_SSH if name in os.environ}
-        command = [*shlex.split(self.rsh), host, shlex.join(argv)]
+        command = [*words("--rsh", self.rsh), host, shlex.join(argv)]
         return programs.run(command, env=surroundings, timeout=timeout, check=check)

@@ -89,6 +89,9 @@ def _notify(node: Node, bound: Bound[Any], kind: str, task: Task) -> None:
     :raises UsageError: it hears of no such event.
     """
     hook = next((one for one in _HOOKS.get(kind, ()) if one in bound.implemented), None)
+    delivers = "on_certificate" in bound.implemented
+    if kind == "certificate" and delivers:
+        hook = None  # it would deliver a certificate that does not exist
     if kind and kind not in NOTICES:
         raise UsageError(
             f"observer test: there is no event {kind}", hint=f"Events: {', '.join(NOTICES)}."
@@ -106,7 +109,7 @@ def _notify(node: Node, bound: Bound[Any], kind: str, task: Task) -> None:
         getattr(bound.hooks, hook)(event=event, task=task)
     else:
         hint = f"Its plugin has none of the hooks {', '.join(_HOOKS[kind or 'renewal-failed'])}."
-        if "certificate_plan" in bound.implemented:
+        if delivers:
             hint = f"It delivers certificates. Try that: pvefw cert deploy NAME --test {bound.name}"
         what = f"events {kind}" if kind else "notifications of failed renewals"
         raise UsageError(f"observer test: {bound.name} takes no {what}", hint=hint)

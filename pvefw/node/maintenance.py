@@ -14,7 +14,7 @@ from pvefw.core.errors import Locked, NotFound, ProgramError, PvefwError
 from pvefw.core.model import Task
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.host.programs import Completed
-from pvefw.host.remote import SSH, Remote
+from pvefw.host.remote import SSH, Remote, words
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 
@@ -130,6 +130,7 @@ class _Run:
     def __init__(self, paths: Paths, note: Maintenance, task: Task) -> None:
         self._paths, self._note, self._task = paths, note, task
         self._remote = Remote(note.rsh)
+        self._restarts = words("--restart", note.restart)
         self._clock: Clock = SystemClock()
 
     def run(self) -> None:
@@ -194,7 +195,7 @@ class _Run:
             self._keep(boot=state["boot"])
         elif self._is_back(host) != _STILL_UP:
             return  # it had been told before we were stopped
-        self._on(host, *shlex.split(self._note.restart), allowed=(0, _CONNECTION_LOST))
+        self._on(host, *self._restarts, allowed=(0, _CONNECTION_LOST))
 
     def _wait(self, host: str) -> None:
         end, said = self._clock.monotonic() + self._note.back_seconds, ""

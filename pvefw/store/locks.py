@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -274,7 +273,7 @@ def _telling(note: leases.Note, say: Say) -> Callable[[], None]:
 
 def _elsewhere(note: leases.Note, path: Path) -> Locked:
     return Locked(
-        f"{path.name}: {note.holder()} holds the lock {path} (this is {socket.gethostname()})",
+        f"{path.name}: {note.holder()} holds the lock {path} (this is {os.uname().nodename})",
         hint="Wait until it is done; a lock that is left behind expires after two minutes.",
     )
 

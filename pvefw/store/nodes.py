@@ -1,6 +1,5 @@
 """The nodes of the cluster, and where each is found."""
 
-import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +48,8 @@ def address(paths: Paths, node: str) -> str:
     known = _member(paths, node).get("ip")
     if known:
         return str(known)
+    import socket  # only where pmxcfs names no address
+
     try:
         found = call_within(
             lambda: socket.getaddrinfo(node, None, type=socket.SOCK_STREAM),

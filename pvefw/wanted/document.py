@@ -1,5 +1,6 @@
 """The document: from YAML, and to YAML."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ State = Mapping[str, Mapping[str, Any]]
 """The parts of a document: what is named in each, and the fields of that."""
 _LARGEST = 1 << 20
 """Bytes. A document for a large node has a hundredth of that; YAML's parser is slow."""
+_MOST = 100_000
+"""Values. A few kilobytes of aliases could stand for billions."""
 SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -59,7 +62,10 @@ def _composed(data: bytes, file: str) -> Any:
     import yaml
 
     try:
-        return yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        node = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+        if node is not None and _size(node, {}) > _MOST:
+            raise ConfigError(f"{file}: the document has more than {_MOST} values, aliases counted")
+        return node
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: the document is not UTF-8 text") from error
     except yaml.MarkedYAMLError as error:
@@ -69,6 +75,19 @@ def _composed(data: bytes, file: str) -> Any:
     except (yaml.YAMLError, RecursionError) as error:
         said = " ".join(str(error).split()) or "it is nested too deeply"
         raise ConfigError(f"{file}: this is not YAML: {said}") from error
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """How many values a YAML node has, each alias counted as what it stands for.
+
+    :param known: that of nodes, by their identity; one that is in itself has none yet.
+    """
+    if id(node) not in known:
+        known[id(node)] = 0
+        parts = itertools.chain(*node.value) if node.id == "mapping" else node.value
+        inside = () if node.id == "scalar" else parts
+        known[id(node)] = 1 + sum(_size(one, known) for one in inside)
+    return known[id(node)]
 
 
 def text(state: State) -> str:

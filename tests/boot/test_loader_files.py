@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 from boot.computer import PowerCut, Steps
-from boot.conftest import KERNELS, UUIDS, Plain, loaders_of
+from boot.conftest import UUIDS, Plain, loaders_of
 
 from pvefw.api import ProviderError, hookimpl
 from pvefw.boot import refresh, registry, status
@@ -175,21 +175,3 @@ def test_a_power_cut_leaves_a_whole_image_at_every_step(aging, machine, package,
             continue
         break
     assert stop > 10
-
-
-def test_secure_boot_keeps_a_signed_loader(aging, machine, package, monkeypatch):
-    monkeypatch.setattr("pvefw.boot.firmware.secure_boot", lambda paths: True)
-    monkeypatch.setattr(
-        "pvefw.boot.signatures.is_signed", lambda path: b"signed" in path.read_bytes()
-    )
-    monkeypatch.setattr(Packaged, "images", ("plain/loader.efi",))
-    image = machine.directory / UUIDS[0] / "plain/loader.efi"
-    for uuid in UUIDS:
-        (machine.directory / uuid / "plain/loader.efi").write_bytes(b"loader 1, signed")
-
-    task = FakeTask()
-    refresh.refresh(aging(task=task))
-
-    assert image.read_bytes() == b"loader 1, signed"
-    assert any("the new one is not signed" in one for one in task.warnings)
-    assert KERNELS[-1] in status.status(aging()).kernels

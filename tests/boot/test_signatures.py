@@ -7,7 +7,7 @@ import pytest
 from boot.test_firmware import GLOBAL, variable
 
 from pvefw.api import Firmware
-from pvefw.boot import signatures
+from pvefw.boot.images import Image
 from pvefw.boot.refresh import refresh
 from pvefw.boot.status import status
 from pvefw.core.errors import StoreError
@@ -25,22 +25,22 @@ UNSIGNED = (
 
 @pytest.mark.parametrize("image", [*SIGNED, *UNSIGNED], ids=lambda one: one.name)
 def test_debians_own_images(image):
-    assert signatures.is_signed(image) is (image in SIGNED)
+    assert bool(Image.read(image).signatures) is (image in SIGNED)
 
 
 @pytest.mark.parametrize("length", [0, 1, 63, 64, 200, 4096])
 def test_an_image_that_is_cut_off_is_not_signed(tmp_path, length):
     cut = tmp_path / "cut"
     cut.write_bytes(SIGNED[0].read_bytes()[:length])
-    assert not signatures.is_signed(cut)
+    assert not Image.read(cut).signatures
 
 
 def test_what_is_no_image_is_not_signed(tmp_path):
     text = tmp_path / "text"
     text.write_text("MZ" + "a kernel " * 1000)
-    assert not signatures.is_signed(text)
+    assert not Image.read(text).signatures
     with pytest.raises(StoreError, match="could not read the file"):
-        signatures.is_signed(tmp_path / "gone")
+        Image.read(tmp_path / "gone")
 
 
 @pytest.fixture
@@ -78,7 +78,9 @@ def test_a_loader_that_is_not_signed_is_told_by_status_and_refresh(
     refresh(context := ready())
 
     [said] = problems(ready)
-    assert "EFI/BOOT/BOOTX64.EFI, EFI/systemd/systemd-bootx64.efi; sign it" in said
+    assert (
+        "EFI/BOOT/BOOTX64.EFI, EFI/systemd/systemd-bootx64.efi: it is not signed; sign it" in said
+    )
     assert context.task.warnings == [f"ESP AAAA-0001 (/dev/sda2): {said}"]
     assert [one.state for one in status(ready()).esps] == ["drift", "ok"]
 
@@ -104,7 +106,7 @@ def test_kernels_that_are_not_signed_are_told_once_for_all(ready, host, plain, s
     host.install("6.8.12-4-pve")
     refresh(context := ready())
 
-    wanted = ["kernel 6.8.12-4-pve is not signed, and Secure Boot is on: it will not be started"]
+    wanted = ["kernel 6.8.12-4-pve will not be started, as Secure Boot is on: it is not signed"]
     assert context.task.warnings == wanted
     assert list(status(ready()).problems) == wanted
 

@@ -197,7 +197,8 @@ def test_a_wrong_pair_is_refused_in_the_words_of_the_command(visit, farm, tmp_pa
 
     visit.open("certificates", "Install a certificate")
     visit.page.get_by_label("PEM files").set_input_files([chain, other])
-    assert visit.page.get_by_label("Private key").input_value().split() == wrong.decode().split()
+    key_field = visit.page.get_by_label("Private key")  # a page reads files in the background
+    wait_until(lambda: key_field.input_value().split() == wrong.decode().split(), "the key is read")
     visit.press("Install")
     visit.is_told(sentence)
     assert not farm.paths.proxy_certificate.exists()

@@ -353,3 +353,20 @@ def test_json_is_as_documented(farm, command, arguments):
     printed = json.loads(farm.run(*command.split(), *arguments, "--output-format", "json"))
     assert printed
     assert documented.faults(command, printed) == []
+
+
+def test_set_says_whether_anything_changed(farm):
+    farm.guest(100, onboot=False)
+    words = ("guest", "set", 100, "--order", 5, "--after", "102,101", "--output-format", "json")
+
+    def said(*more):
+        return json.loads(farm.run(*words, *more))
+
+    assert said("--dry-run") == {"changed": True, "dry-run": True}
+    before = farm.run("guest", "show", 100)
+    assert said() == {"changed": True, "dry-run": False}
+    assert farm.run("guest", "show", 100) != before
+    assert said("--dry-run") == {"changed": False, "dry-run": True}
+    assert said("--after", "101,102") == {"changed": False, "dry-run": False}
+    assert said("--delete", "order")["changed"]
+    assert not said("--delete", "order")["changed"]

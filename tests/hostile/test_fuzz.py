@@ -6,8 +6,11 @@ tried again by every run of the tests.
 
 import contextlib
 import hashlib
+import json
 import os
+import socket
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import dns.exception
@@ -18,20 +21,26 @@ from hypothesis import strategies as st
 
 from pvefw.acme import client, renewal_info
 from pvefw.acme.answers import Response, problem_in, problem_of
+from pvefw.api import Severity
 from pvefw.boot import records
-from pvefw.certs import bindings, chain, install, renewal
+from pvefw.certs import bindings, chain, install, other_clients, renewal
 from pvefw.core import doctor
 from pvefw.core import settings as plugin_settings
 from pvefw.core.errors import PvefwError
 from pvefw.dns import journal
+from pvefw.node import maintenance
 from pvefw.store import accounts, files, guest_notes, node_config, nodes, persistent_records
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import SectionConfig
 from pvefw.tasks import registry
 from pvefw.tasks.upid import Upid
+from pvefw.wanted import document
 from pvefw_acme_dns_generic import script_info
+from pvefw_api import call
+from pvefw_api_server import front, helper, users, wire
 from pvefw_bootloader_grub import cmdline, grubenv, menu, script
 from pvefw_bootloader_systemd import entries
+from pvefw_observer_generic import matching, proxmox
 
 CORPUS = Path(__file__).parent / "corpus"
 SECONDS = float(os.environ.get("PVEFW_FUZZ_SECONDS", "0"))
@@ -106,7 +115,84 @@ def kept_in(where, load):
     return state(parse)
 
 
+def api_call(paths, data):
+    """What the front hands on, with any text in each place: every call has an answer."""
+    said, text = {}, words(data)
+    for key in ("path", "ticket", "csrf", "authorization"):
+        said |= {"method": "PUT", "path": "/nodes/pve1/config", "client": text, key: text}
+        answers = []
+        helper.answer(paths, said, answers.append)
+        assert len(answers) == 1
+    helper.answer(paths, {**said, "authorization": f"PVEAPIToken=a@pve!{text}"}, answers.append)
+    for method, path, keys in (
+        ("GET", f"/{text}", []),
+        ("GET", "/nodes/pve1/tasks", ["since", "typefilter", "userfilter"]),
+        ("PUT", "/nodes/pve1/config", ["acme", "acmedomain0", "description", "wakeonlan"]),
+        ("POST", "/cluster/acme/plugins", ["id", "type", "api", "data"]),
+    ):
+        for key in keys or [""]:
+            given = {one: text if one == key else "dns" for one in keys}
+            with contextlib.suppress(PvefwError):
+                call.call(paths, method, path, given)
+
+
+def api_line(data):
+    """What comes through the helper's socket."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(data + b"\n")
+        theirs.shutdown(socket.SHUT_WR)
+        wire.receive(ours)
+
+
+def notifications(data):
+    event, text = {"type": "renewal-failed", "hostname": "pve1"}, words(data)
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    for key in ("match-severity", "match-field", "match-calendar"):
+        for one in proxmox._sections(f"{text}\nmatcher: a\n\t{key} {text}").values():
+            with contextlib.suppress(PvefwError):
+                matching.matches(one, event, Severity.ERROR, now)
+    for parse in (
+        lambda: list(proxmox._named([text])),
+        lambda: proxmox._decoded(text),
+        lambda: proxmox._filled(text, event),
+        lambda: proxmox._addresses(text),
+    ):
+        with contextlib.suppress(PvefwError):
+            parse()
+
+
+def other_client(*names):
+    """A target for a directory of another client, in which some files are foreign."""
+
+    def target(data, folder):
+        for name in names:
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+        for read in (other_clients.accounts, other_clients.certificates):
+            with contextlib.suppress(PvefwError):
+                read(folder)
+
+    return target
+
+
 TARGETS = {
+    "document": lambda data: document.read(data, "x"),
+    "document-inside": lambda data: document.read(b"plugins:\n  a: {data: " + data + b"}\n", "x"),
+    "api-call": state(api_call),
+    "api-line": api_line,
+    "api-body": lambda data: front._members(json.loads(data)),
+    "api-users": kept_in(lambda paths: paths.api_users, users.load),
+    "notifications": notifications,
+    "of-certbot": other_client(
+        "renewal/x.conf",
+        "accounts/ca/directory/1/regr.json",
+        "accounts/ca/directory/1/private_key.json",
+    ),
+    "of-acmesh": other_client("account.conf", "x/x.conf", "ca/h/d/ca.conf", "ca/h/d/account.key"),
+    "of-lego": other_client("accounts/h/m/account.json", "certificates/x.json"),
+    "maintenance": kept_in(lambda paths: paths.maintenance, maintenance.read),
     "acme-objects": acme_objects,
     "account": kept_in(lambda paths: paths.acme_dir / "x", lambda paths: accounts.load(paths, "x")),
     "journal": kept_in(lambda paths: paths.dns_journals / "x.json", journal.load_all),
@@ -143,6 +229,8 @@ TARGETS = {
     "state-file": with_file(files.read_object),
 }
 EXPECTED = {
+    "api-line": (ValueError, OSError),  # as they are documented
+    "api-body": (ValueError, RecursionError),  # the front answers both
     "doctor-report": doctor._NO_REPORT,
     "grub-menu": (script.Unbalanced,),  # as it is documented
     "dns": (PvefwError, dns.exception.DNSException),

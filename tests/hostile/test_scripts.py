@@ -14,6 +14,7 @@ from waiting import wait_until
 
 from pvefw.api import ProviderError, Sandbox, TxtRecord, run
 from pvefw.host import confinement, leftovers, programs
+from pvefw.testing.fakes import FakeTask
 from pvefw_acme_dns_generic.acmesh import ScriptedDns
 from pvefw_acme_dns_generic.runner import Script
 
@@ -163,3 +164,18 @@ def test_only_a_private_directory_is_given_away(tmp_path):
     assert theirs.stat().st_uid == 4711
     who = run(["id", "-u"], sandbox=Sandbox(theirs), timeout=30.0).stdout
     assert who.strip() == "4711"
+
+
+@pytest.mark.parametrize("name", ["PATH", "HOME", "IFS", "LD_PRELOAD", "BASH_ENV"])
+def test_no_setting_chooses_what_the_shell_runs(tmp_path, name, monkeypatch):
+    """Whoever may set a provider's credentials, through the API for instance, is not therefore root."""
+    own = tmp_path / "curl"
+    own.write_text(f"#!/bin/sh\ntouch {tmp_path}/taken\n")
+    own.chmod(0o755)
+    monkeypatch.setattr(Sandbox, "obstacle", staticmethod(lambda: "none here"))
+    path = tmp_path / "dns_x.sh"
+    path.write_text("dns_x_add() { curl https://a.test; }\ndns_x_rm() { :; }\n")
+    script = ScriptedDns(Script("x", path, {name: str(tmp_path)}, unconfined=True))
+    with pytest.raises(ProviderError, match=f"{name} is the shell's, and cannot be a setting"):
+        script.dns_add([RECORD], FakeTask())
+    assert not (tmp_path / "taken").exists()

@@ -118,7 +118,7 @@ def test_a_loader_that_secure_boot_will_refuse_is_reported(shop):
     images = "EFI/BOOT/BOOTX64.EFI, EFI/systemd/systemd-bootx64.efi"
     for one in found["esps"]:
         [said] = one["problems"]
-        assert f"the firmware will refuse what is not signed here: {images};" in said
+        assert f"will not start {images}: it is not signed;" in said
         assert said in " ".join(warned.split())
     assert found["problems"] == []  # Debian's kernels are signed
     shop.run("pvefw boot status --quiet")

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 
-from pvefw.core.errors import Locked, NotFound, ProgramError
+from pvefw.core.errors import Locked, NotFound, ProgramError, UsageError
 from pvefw.node import maintenance
 from pvefw.node.maintenance import Maintenance
 from pvefw.store import locks
@@ -181,3 +181,12 @@ def test_where_it_is_is_said(site, pvefw):
     status, out, err = pvefw("--node", "adm", "node", "status")
     assert (status, err) == (0, "")
     assert "n2 (2 of 2): wait: it has to come back and start its guests, since x" in out
+
+
+@pytest.mark.parametrize("restart", ["systemctl 'reboot", " "])
+def test_a_restart_that_is_no_command_line_empties_no_host(tmp_path, restart):
+    site = Site(tmp_path)
+    with pytest.raises(UsageError, match="--restart"):
+        site.begin("a", restart=restart)
+    assert not (tmp_path / "calls").exists()
+    assert maintenance.read(site.paths) is None

@@ -16,6 +16,13 @@ def test_what_is_no_host_reaches_no_program(tmp_path, host):
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("command", ["ssh 'half", "", " ", "'"])
+def test_what_is_no_command_line_is_said_before_anything_is_done(command):
+    """With none, the host would be taken for the program."""
+    with pytest.raises(UsageError, match=r"^--rsh .* (is not a command line|names no program)"):
+        Remote(command)
+
+
 @pytest.mark.parametrize(
     "host", ["pve1", "root@pve1.example", "192.0.2.1", "[2001:db8::1]", "fe80::1"]
 )

@@ -122,5 +122,22 @@ def test_they_install_work_and_leave_nothing_but_configuration(packages, debian)
     assert [one for one in kept if not one.startswith(("etc/pve", "run/lock", "run/pvefw"))] == []
 
 
+def test_the_page_has_a_package_that_needs_nothing(packages):
+    """For hosts where pvefw is not a package of Debian's; where it is, it has the page."""
+    page = packages["cockpit-pvefw"]
+    assert [field(page, name) for name in ("Depends", "Architecture")] == ["", "all"]
+    assert field(packages["pvefw"], "Conflicts") == "cockpit-pvefw"
+
+    def files(package):
+        asked = subprocess.run(
+            ["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True
+        )
+        names = [line.split()[-1] for line in asked.stdout.splitlines()]
+        return {one for one in names if "/cockpit/" in one and not one.endswith("/")}
+
+    assert files(page) == files(packages["pvefw"])
+    assert "./usr/share/cockpit/pvefw/manifest.json" in files(page)
+
+
 def test_the_shims_are_not_for_hosts_that_have_the_originals(packages):
     assert "pve-manager" in field(packages["pvefw-shims"], "Conflicts")

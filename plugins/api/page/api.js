@@ -68,14 +68,15 @@ function asTyped(key, word, value) {
 
 // A button that calls an endpoint and tells the command that does the same.
 //
-// `parameters` gives what it is called with; `confirm` is asked before; `same` gives the words of the command
+// A path may be a function, where it depends on what is chosen then. `parameters` gives what it is called with; `confirm` is asked before; `same` gives the words of the command
 // where the table has none; `done` gets the answer.
 export function action(label, method, path, options = {}) {
     const { parameters = () => ({}), same = commandLine, done = finish(label), ...look } = options;
     return button(label, async () => {
         const given = await parameters();
-        const telling = Promise.resolve(same(method, path, given)).then(tellCommand);
-        const answer = await call(method, path, given);
+        const where = typeof path === "function" ? path() : path;
+        const telling = Promise.resolve(same(method, where, given)).then(tellCommand);
+        const answer = await call(method, where, given);
         await telling;
         await done(answer);
     }, look);

@@ -1,7 +1,7 @@
 // Certificates: what there is and when it is renewed, what is served, orders, and pairs from elsewhere.
 
 import { action, below, look, NODE, OWN } from "./api.js";
-import { answered, element, facts, say, section, table, time } from "./elements.js";
+import { answered, element, facts, say, table, time } from "./elements.js";
 import { refresh } from "./navigation.js";
 
 export async function certificates() {
@@ -9,7 +9,7 @@ export async function certificates() {
     return [element("h2", {}, "Certificates"), ...await Promise.all([
         answered("On this node", Promise.all([call("GET", `${NODE}/certificates/info`), status]), there),
         answered("Managed", call("GET", `${OWN}/certificates`), managed),
-        upload(),
+        answered("Install a certificate of your own", call("GET", `${OWN}/certificates`), upload),
     ])];
 }
 
@@ -61,14 +61,20 @@ function buttons({ name }, served) {
 
 // --- a pair from elsewhere --------------------------------------------------------------------------
 
-function upload() {
+function upload(found) {
+    const names = found.map(one => one.name);
+    const name = element("select", { id: "certificate" },
+        ...["pveproxy", ...names.filter(one => one !== "pveproxy")].map(one => element("option", { value: one }, one)));
     const chain = element("textarea", { id: "chain", spellcheck: false, required: true });
     const key = element("textarea", { id: "key", spellcheck: false });
     const files = element("input", { id: "files", type: "file", multiple: true, accept: ".pem,.crt,.cer,.key" });
-    const send = action("Install", "POST", `${NODE}/certificates/custom`, {
+    const place = () => name.value === "pveproxy" ? `${NODE}/certificates/custom`
+        : below(`${OWN}/certificates`, name.value, "pair");
+    const send = action("Install", "POST", place, {
         type: "submit",
         parameters: () => ({ certificates: chain.value, force: 1, ...(key.value.trim() && { key: key.value }) }),
-        same: (_method, _path, given) => ["pvefw", "cert", "set", "chain.pem", ...(given.key ? ["key.pem"] : []), "--force"],
+        same: (_method, _path, given) => ["pvefw", "cert", "set", "chain.pem", ...(given.key ? ["key.pem"] : []), "--force",
+                                          ...(name.value === "pveproxy" ? [] : ["--certificate", name.value])],
         done: async () => {
             await refresh();
             say("The certificate is installed.");
@@ -76,12 +82,13 @@ function upload() {
     });
     const made = element("form", { className: "drop" },
         element("p", {}, "Drop the PEM files here, choose them, or paste their text."),
+        element("label", { htmlFor: "certificate" }, "Install it as"), name,
         element("label", { htmlFor: "files" }, "PEM files"), files,
         element("label", { htmlFor: "chain" }, "Certificate and its chain (PEM)"), chain,
         element("label", { htmlFor: "key" }, "Private key (PEM); empty to keep the present one"), key,
         element("p", {}, send));
     takeFiles(made, files, chain, key);
-    return section("Install a certificate of your own", made);
+    return [made];
 }
 
 function takeFiles(made, files, chain, key) {

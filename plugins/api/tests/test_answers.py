@@ -5,16 +5,15 @@ from urllib.parse import quote
 
 import certificates
 import pytest
+from api_schema import assert_fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
 
 from pvefw.instances import binding
 from pvefw.store.node import Node
 from pvefw_api import call, table
 from pvefw_api.calls import Job
 from pvefw_api.errors import ApiError
-from pvefw_api.schema import published
 
 UPID = "UPID:pve1:00010D94:001CA6EA:6124E1B9:vzdump:100:root@pam:"
 NAMED = {
@@ -24,41 +23,13 @@ NAMED = {
     "upid": UPID,
 }
 NEED_SERVERS = {"/cluster/acme/meta", "/cluster/acme/tos"}
-NEED_HOSTS = ("/guests", "/served", "/plan/", "/boot/status", "/boot/loader", "/instances/", "/plugins/{",
-              "/doctor")  # fmt: skip
+NEED_HOSTS = ("/guests", "{vmid}", "/served", "/plan/", "/boot/status", "/boot/loader", "/instances/",
+              "/plugins/{", "/doctor")  # fmt: skip
 READ = sorted(
     path
     for method, path in table.table()
     if method == "GET" and path not in NEED_SERVERS and not any(one in path for one in NEED_HOSTS)
 )
-
-
-def as_json_schema(one):
-    """A schema in Proxmox VE's dialect as JSON schema, nothing allowed that it does not say."""
-    kinds = {"boolean": {"enum": [0, 1]}, "any": {}}
-    kind = one.get("type")
-    found = dict(kinds.get(kind, {"type": kind} if kind else {}))
-    found |= {key: one[key] for key in ("enum", "pattern") if key in one}
-    if kind == "object" and "properties" in one:
-        found["properties"] = {key: as_json_schema(part) for key, part in one["properties"].items()}
-        found["required"] = [
-            key
-            for key, part in one["properties"].items()
-            if not part.get("optional") and "[n]" not in key
-        ]
-    if "items" in one:
-        found["items"] = as_json_schema(one["items"])
-    return found
-
-
-def assert_fits(endpoint, answer):
-    ours = f"{endpoint.method} {endpoint.path}" not in published()
-    schema = endpoint.returns if ours else as_json_schema(endpoint.returns)
-    faults = [
-        f"{one.json_path}: {one.message}"
-        for one in Draft202012Validator(schema).iter_errors(answer)
-    ]
-    assert faults == []
 
 
 def get(paths, path, **given):
@@ -128,6 +99,21 @@ def test_a_certificate_is_uploaded_and_removed(paths):
     assert paths.proxy_key.read_bytes().split() == key.split()
     assert call.call(paths, "DELETE", custom, {}) is None
     assert not paths.proxy_certificate.exists()
+
+
+def test_a_named_certificate_is_uploaded(paths):
+    paths.cluster_pvefw_cfg.write_text("certificate: web\n\tacmedomain0 web.example\n")
+    pem, key = certificates.self_signed()
+    pair = "/nodes/pve1/pvefw/certificates/web/pair"
+    given = {"certificates": pem.decode(), "key": key.decode()}
+    assert_fits(table.find("POST", pair)[0], call.call(paths, "POST", pair, given))
+    assert paths.certificate_files("web").key.read_bytes().split() == key.split()
+    assert not paths.proxy_key.exists(), "nobody else's was touched"
+    [task] = get(paths, "/nodes/pve1/tasks", typefilter="certset")
+    assert task["id"] == "web"
+    with pytest.raises(ApiError) as refused:
+        call.call(paths, "POST", pair.replace("web", "gone"), given)
+    assert "gone" in refused.value.message
 
 
 def test_what_takes_time_is_handed_to_the_door(paths):

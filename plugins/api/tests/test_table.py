@@ -127,6 +127,61 @@ def test_any_parameters_are_checked_or_refused_by_name(key, given_):
     assert again == values
 
 
+TEXTS_OF = {
+    "email-list": "a@b.example",
+    "pem-certificate-chain": "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----",
+    "pem-string": "-----BEGIN PRIVATE KEY-----\nAA\n-----END PRIVATE KEY-----",
+    "pve-vmid": "100",
+    "pve-vmid-list": "100,101",
+}
+
+
+def fitting(schema):
+    """Values that a property takes, as clients send them."""
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"]).map(str)
+    if schema.get("type") == "boolean":
+        return st.sampled_from(["0", "1", "on", "no"])
+    limits = [float(schema[one]) if one in schema else None for one in ("minimum", "maximum")]
+    if schema.get("type") == "integer":
+        return st.integers(*(None if one is None else int(one) for one in limits)).map(str)
+    if schema.get("type") == "number":
+        return st.floats(*limits, allow_nan=False, allow_infinity=False).map(str)
+    if "pattern" in schema:
+        return st.from_regex(schema["pattern"], fullmatch=True)
+    if isinstance(schema.get("format"), dict):
+        return property_strings(schema["format"])
+    text = TEXTS_OF.get(schema.get("format"), "a1")
+    return st.just(text[: schema.get("maxLength", len(text))])
+
+
+def property_strings(form):
+    """``KEY=VALUE,…``; a value has no comma of its own."""
+    named = {key: one for key, one in form.items() if "alias" not in one}
+    parts = {
+        key: fitting(one).filter(lambda text: not {*',="'} & {*text}) for key, one in named.items()
+    }
+    needed = {key: one for key, one in parts.items() if not named[key].get("optional")}
+    rest = {key: one for key, one in parts.items() if key not in needed}
+    both = st.fixed_dictionaries(needed, optional=rest).filter(bool)
+    return both.map(lambda found: ",".join(f"{key}={value}" for key, value in found.items()))
+
+
+@given(data=st.data(), key=st.sampled_from(sorted(TABLE)))
+def test_what_fits_the_schema_is_taken(data, key):
+    """All that is needed, and any of the rest with what it requires."""
+    known = TABLE[key].parameters
+    values = {name.replace("[n]", "3"): (one, fitting(one)) for name, one in known.items()}
+    needed = {key: one for key, (schema, one) in values.items() if not schema.get("optional")}
+    rest = {key: one for key, (_, one) in values.items() if key not in needed}
+    chosen = data.draw(st.fixed_dictionaries(needed, optional=rest))
+    for name in list(chosen):
+        required = values[name][0].get("requires")
+        if required:
+            chosen.setdefault(required, data.draw(values[required][1]))
+    assert set(check(known, chosen)) == set(chosen)
+
+
 @pytest.mark.parametrize(
     ("key", "given_", "wrong"),
     [

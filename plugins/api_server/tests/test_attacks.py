@@ -10,7 +10,6 @@ import pytest
 from full_node import UPID
 from privileges import only_root
 
-from pvefw_api import table
 from pvefw_api_server import users, wire
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
@@ -115,34 +114,6 @@ def test_the_pages_cookie_wins_over_one_that_was_planted(service):
 
 
 # --- what each may ----------------------------------------------------------------------------------
-
-
-def concrete(path):
-    for key, value in {"node": "pve1", "upid": UPID}.items():
-        path = path.replace(f"{{{key}}}", value)
-    return path.replace("{", "").replace("}", "")
-
-
-CHANGES = sorted(one for one in table.table() if one[0] != "GET")
-
-
-def tree(service):
-    """All files but those that say who was refused and which tasks ran."""
-    return {
-        path: path.read_bytes()
-        for path in service.paths.root.rglob("*")
-        if path.is_file() and "lock" not in str(path)
-    }
-
-
-def test_who_may_only_look_changes_nothing(service, token):
-    auditor = token(AUDITOR)
-    before = tree(service)
-    for method, path in CHANGES:
-        answer = service.call(method, concrete(path), as_=auditor)
-        assert answer.status_code == 403, (method, path)
-        assert "Permission check failed" in words(answer)
-    assert tree(service) == before
 
 
 def test_who_may_nothing_sees_nothing_of_others(service, token):
@@ -318,7 +289,7 @@ def test_the_front_alone_may_nothing(service, said):
     before = config(service)
     done = as_front(service, said)
     assert done.returncode == 0, done.stderr
-    assert '"status": 401' in done.stdout or '"status": 400' in done.stdout
+    assert done.stdout.split()[0] in ("401", "400")
     assert config(service) == before
 
 

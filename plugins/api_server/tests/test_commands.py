@@ -50,6 +50,25 @@ def test_a_user_and_a_token_from_their_making_to_their_end(pvefw, paths):
     assert list(users.load(paths)) == ["root@pam"]
 
 
+def test_users_and_tokens_say_what_changed(pvefw, paths):
+    def said(*words):
+        return json.loads(pvefw("api", *words, "--output-format", "json").out)
+
+    user = ("user", "set", "ann@pam", "--grant", "/=Sys.Audit")
+    token = ("token", "add", "ann@pam", "ci", "--grant", "/=Sys.Audit", "--or-set")
+    assert said(*user, "--dry-run") == {"changed": True, "dry-run": True}
+    assert "ann@pam" not in users.load(paths)
+    assert [said(*user)["changed"] for _ in range(2)] == [True, False]
+    assert said(*token, "--dry-run") == {"changed": True, "dry-run": True}
+    first = said(*token)
+    assert users.by_token(users.load(paths), first["token"], 0).name == "ann@pam!ci"
+    assert said(*token) == {"changed": False, "dry-run": False}
+    assert said(*token, "--expires", "2030-01-01") == {"changed": True, "dry-run": False}
+    again = users.load(paths)["ann@pam"].tokens["ci"]
+    assert again.expires and again.grants == {"/": ("Sys.Audit",)}, "what is not named stays"
+    assert users.by_token(users.load(paths), first["token"], 0), "its secret stays"
+
+
 def test_where_proxmox_ves_api_is_there_is_none_of_ours(pvefw, paths):
     theirs = paths.below("usr/bin/pveproxy")
     theirs.parent.mkdir(parents=True)

@@ -1,5 +1,6 @@
 """A program of the administrator's, as it is told of events."""
 
+import dataclasses
 import json
 import sys
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pvefw.api import (
+    NOTICES,
     BootSyncedEvent,
     CertificateEvent,
     Guest,
@@ -15,7 +17,9 @@ from pvefw.api import (
     GuestState,
     ProviderError,
     RenewalFailedEvent,
+    ServedEvent,
 )
+from pvefw.core import notices
 from pvefw.core.errors import ProgramError
 from pvefw.testing.fakes import FakeTask
 from pvefw_observer_generic.program import Exec
@@ -25,7 +29,19 @@ CERTIFICATE = CertificateEvent(
     "pve1", ["www.example.com"], Path("/c.pem"), Path("/c.key"), DAY, DAY, "AB:CD"
 )
 FAILED = RenewalFailedEvent("pve1", ["www.example.com"], Path("/c.pem"), DAY, 9.5, 3, "refused")
-SYNCED = BootSyncedEvent("pve1", ["6.8.12-4-pve"], ["ABCD-1234"], {"1234-ABCD": "it is gone"})
+SYNCED = BootSyncedEvent("pve1", ["6.8.12-4-pve"], ["ABCD-1234"], {})
+FAULTY = BootSyncedEvent("pve1", ["6.8.12-4-pve"], ["ABCD-1234"], {"1234-ABCD": "it is gone"})
+NOTICES_HEARD = [
+    notices.of("on_renewal_failed", FAILED),
+    notices.of("on_renewal_failed", dataclasses.replace(FAILED, failures=0)),
+    notices.of("on_renewal_recovered", CERTIFICATE),
+    notices.of("on_served", ServedEvent("pve1", "web", "a:443", Path("/c.pem"), "another one")),
+    notices.of("on_boot_synced", FAULTY),
+    notices.esps_out_of_step("pve1", ["ESP 1234-ABCD: not found"]),
+    notices.boot_unexpected("pve1", "6.8.12-4-pve", "6.8.12-1-pve"),
+    notices.bulk_failed("pve1", "startall", ["vm 100: it is gone"]),
+    notices.timer_missing("pve1"),
+]
 GUEST = GuestPowerEvent("pve1", Guest(100, "web", "vm", GuestState.RUNNING), "start", "ok")
 
 
@@ -48,9 +64,10 @@ def program(tmp_path):
     ("hook", "event", "name", "expected"),
     [
         ("on_certificate", CERTIFICATE, "certificate", {"key": "/c.key", "fingerprint": "AB:CD"}),
-        ("on_renewal_failed", FAILED, "renewal-failed", {"days_left": 9.5, "urgency": "notice"}),
-        ("on_renewal_recovered", CERTIFICATE, "renewal-recovered", {"not_after": DAY.isoformat()}),
-        ("on_boot_synced", SYNCED, "boot-synced", {"failed": {"1234-ABCD": "it is gone"}}),
+        *(("on_notice", one, one.kind, {"subject": one.subject}) for one in NOTICES_HEARD),
+        ("on_notice", NOTICES_HEARD[0], "renewal-failed", {"days_left": 9.5, "urgency": "notice"}),
+        ("on_notice", NOTICES_HEARD[2], "renewal-recovered", {"not_after": DAY.isoformat()}),
+        ("on_boot_synced", SYNCED, "boot-synced", {"synced": ["ABCD-1234"]}),
         ("on_guest", GUEST, "guest", {"action": "start", "outcome": "ok"}),
     ],
 )
@@ -65,7 +82,19 @@ def test_an_event_arrives_as_json(program, tmp_path, hook, event, name, expected
 
 
 def test_events_that_are_not_wanted_are_not_told(program, tmp_path):
-    Exec(program, events=["certificate"]).on_renewal_failed(FAILED, FakeTask())
+    Exec(program, events=["certificate"]).on_notice(NOTICES_HEARD[0], FakeTask())
+    assert not (tmp_path / "said.json").exists()
+
+
+def test_without_a_choice_it_is_called_for_all_that_people_are_told_of():
+    assert Exec(Path("/p")).events == list(NOTICES)
+    assert {one.kind for one in NOTICES_HEARD} == set(NOTICES) - {"certificate"}
+
+
+def test_what_has_a_hook_of_its_own_is_told_once(program, tmp_path):
+    hook = Exec(program)
+    hook.on_boot_synced(FAULTY, FakeTask())
+    hook.on_notice(notices.installed(CERTIFICATE), FakeTask())
     assert not (tmp_path / "said.json").exists()
 
 

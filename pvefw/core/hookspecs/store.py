@@ -25,6 +25,7 @@ class StoreSpec:
 
         Called from several threads at once. Since 1.1.
 
+        :param key: as said above.
         :raises Unavailable: it cannot be asked, or its members cannot agree.
         :raises ProviderError: it refuses.
         """
@@ -91,6 +92,7 @@ class StoreSpec:
 
         Called from several threads at once. Since 1.1.
 
+        :param lock: as it was taken.
         :raises Unavailable: it cannot be asked.
         """
 

@@ -17,6 +17,10 @@ from pvefw_acme_dns_generic import failure
 _SECONDS = 240.0
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 """What can be the name of a variable; a script cannot read another key."""
+_OF_THE_SHELL = re.compile(
+    r"PATH|HOME|TMPDIR|IFS|ENV|CDPATH|GLOBIGNORE|SHELLOPTS|(BASH|LD_|PS\d).*"
+)
+"""No credential is called so, and whoever may set one could choose which programs run."""
 
 
 class Script:
@@ -70,7 +74,12 @@ class Script:
         task.log(f"{self._path.name} is not kept apart from other programs: {obstacle}")
 
     def _program(self, action: str, records: Sequence[TxtRecord]) -> str:
-        """Everything that the shell reads."""
+        """Everything that the shell reads.
+
+        :raises ProviderError: a setting would change the shell itself.
+        """
+        for key in filter(_OF_THE_SHELL.fullmatch, self._values):
+            raise ProviderError(f"{self._path.name}: {key} is the shell's, and cannot be a setting")
         helpers = resources.files(__package__).joinpath("helpers.sh").read_text(encoding="utf-8")
         credentials = [
             f"{prefix}{key}={shlex.quote(value)}"

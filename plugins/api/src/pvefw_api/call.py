@@ -58,7 +58,8 @@ def _this_node(paths: Paths, node: str, method: str, path: str) -> str:
 
 
 def _names(endpoint: Endpoint) -> list[dict[str, str]]:
-    return [{"name": one} for one in table.below(endpoint.path) if not one.startswith("{")]
+    key = next(iter(endpoint.returns["items"]["properties"]), "name")
+    return [{key: one} for one in table.below(endpoint.path) if not one.startswith("{")]
 
 
 def listing(paths: Paths, path: str) -> list[dict[str, str]]:

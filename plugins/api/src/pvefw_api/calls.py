@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ class Command:
         try:
             with _files(given) as named, _without_terminal() as said:
                 arguments = self._arguments(named)
-                command = self._command()
+                command = _command(self.name)
                 with command.make_context(f"pvefw {self.name}", arguments, obj=app) as context:
                     status = command.invoke(context)
         except click.UsageError as error:
@@ -135,20 +136,8 @@ class Command:
         found = SCHEMAS.get(self.name, CHANGED)
         return {"type": ["string", "null"]} if found is CHANGED else found
 
-    def _command(self) -> click.Command:
-        found: click.Command = PVEFW
-        context = click.Context(PVEFW, info_name="pvefw")
-        for word in self.name.split():
-            inner = found.get_command(context, word) if isinstance(found, click.Group) else None
-            if inner is None:
-                raise LookupError(f"pvefw {self.name}: no such command")
-            found = inner
-        return found
-
-    def _params(self) -> dict[str, click.Parameter]:
-        command = self._command()
-        context = click.Context(command, info_name=self.name)
-        return {_key(one): one for one in command.get_params(context)}
+    def _params(self) -> Mapping[str, click.Parameter]:
+        return _params(self.name)
 
     def _arguments(self, options: Mapping[str, object]) -> list[str]:
         """The command line."""
@@ -167,6 +156,25 @@ class Command:
                 value = options[key]
                 positional += value if isinstance(value, list) else [_text(value)]
         return [*words, "--", *positional] if positional else words
+
+
+@cache
+def _command(name: str) -> click.Command:
+    found: click.Command = PVEFW
+    context = click.Context(PVEFW, info_name="pvefw")
+    for word in name.split():
+        inner = found.get_command(context, word) if isinstance(found, click.Group) else None
+        if inner is None:
+            raise LookupError(f"pvefw {name}: no such command")
+        found = inner
+    return found
+
+
+@cache
+def _params(name: str) -> Mapping[str, click.Parameter]:
+    command = _command(name)
+    context = click.Context(command, info_name=name)
+    return {_key(one): one for one in command.get_params(context)}
 
 
 class _Caller:

@@ -64,6 +64,16 @@ def tasks(call: Call) -> list[dict[str, Any]]:
     return found
 
 
+def ha_resources(call: Call) -> list[dict[str, str]]:
+    """The guests that an HA manager looks after."""
+    from pvefw_api import node
+
+    words = {"vm": "vm", "container": "ct"}
+    found = [one for one in node.listed(call) if one.managed_by_ha]
+    sids = [{"sid": f"{words[one.kind]}:{one.vmid}"} for one in found]
+    return [one for one in sids if one["sid"].startswith(call.get("type", ""))]
+
+
 def ha_status(call: Call) -> list[dict[str, Any]]:
     """No HA manager runs beside pvefw: there is the node, and whether it sees the others."""
     from pvefw.store import pmxcfs

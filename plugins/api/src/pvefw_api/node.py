@@ -1,11 +1,14 @@
 """``/nodes/{node}``: certificates, guests, tasks and the node itself."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pvefw_api import guest
 from pvefw_api.calls import Call, Job
 from pvefw_api.errors import bad_parameters
 
-_KINDS = {"qemu": "vm", "lxc": "container"}
+if TYPE_CHECKING:
+    from pvefw.certs.certificate import Certificate
+    from pvefw.core.model import Guest
 
 
 # --- certificates ---------------------------------------------------------------------------------
@@ -13,16 +16,32 @@ _KINDS = {"qemu": "vm", "lxc": "container"}
 
 def upload_certificate(call: Call) -> dict[str, Any]:
     """Install a certificate and its key; the answer comes when it is done."""
-    from pvefw.certs import chain, custom
+    from pvefw.certs import chain
     from pvefw.certs.certificate import Certificate
-    from pvefw.host.clock import SystemClock
     from pvefw.store.node import Node
+
+    _install(call, Certificate.own(Node.open(call.paths)))
+    installed = call.paths.proxy_certificate
+    return chain.describe(installed, installed.read_bytes()).as_dict()
+
+
+def upload_pair(call: Call) -> None:
+    """Install a certificate and its key as a named certificate; the answer comes when it is done."""
+    from pvefw.certs.certificate import Certificate
+    from pvefw.store.node import Node
+
+    _install(call, Certificate.load(Node.open(call.paths), call.get("name")))
+
+
+def _install(call: Call, target: "Certificate") -> None:
+    from pvefw.certs import custom
+    from pvefw.host.clock import SystemClock
     from pvefw.tasks.task import run_task
 
     key = call.get("key")
-    with run_task(call.paths, "certset", user=call.user) as task:
+    with run_task(call.paths, "certset", target.task_id, user=call.user) as task:
         custom.set_pair(
-            Certificate.own(Node.open(call.paths)),
+            target,
             call.get("certificates").encode(),
             key.encode() if key else None,
             task,
@@ -30,8 +49,6 @@ def upload_certificate(call: Call) -> dict[str, Any]:
             force=call.get("force", False),
             restart=call.get("restart", False),
         )
-    installed = call.paths.proxy_certificate
-    return chain.describe(installed, installed.read_bytes()).as_dict()
 
 
 def delete_certificate(call: Call) -> None:
@@ -58,26 +75,15 @@ def containers(call: Call) -> list[dict[str, Any]]:
 
 def guests(call: Call, kind: str) -> list[dict[str, Any]]:
     """The guests of a kind; none where no hypervisor is configured."""
-    from pvefw.core.errors import NotFound
-    from pvefw.guests import backends
-    from pvefw.store.node import Node
+    return [guest.row(one) for one in listed(call) if one.kind == guest.KINDS[kind]]
 
-    try:
-        backends.configured(Node.open(call.paths))
-    except NotFound:
-        return []
-    listed, _ = backends.Backends.load(call.paths).list()
-    found = [one.guest for one in listed if one.guest.kind == _KINDS[kind]]
-    return [
-        {
-            "vmid": guest.vmid,
-            "name": guest.name,
-            "status": "stopped" if guest.state.value == "stopped" else "running",
-            "maxmem": guest.memory,
-            **({"template": 1} if guest.template else {}),
-        }
-        for guest in found
-    ]
+
+def listed(call: Call) -> "list[Guest]":
+    """This node's guests, whatever their kind."""
+    from pvefw.guests.backends import Backends
+
+    loaded = Backends.load(call.paths, needed=False)
+    return [one.guest for one in loaded.list()[0]] if loaded.bound else []
 
 
 def migrate_all(call: Call) -> Any:

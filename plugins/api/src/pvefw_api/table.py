@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from typing import Any
 from urllib.parse import unquote
 
-from pvefw_api import acme, cluster, node, own
+from pvefw_api import acme, cluster, guest, node, own
 from pvefw_api.calls import Call, Command, Handler, path_parameters
 from pvefw_api.errors import not_implemented
 from pvefw_api.schema import Properties, Schema, published, shaped
@@ -48,7 +48,7 @@ class Endpoint:
             return found
         if isinstance(self.run, Command):
             return self.run.returns()
-        return _NAMES if self.run is None else _ENDPOINTS
+        return _NAMES if self.run is None else _ANSWERS[self.method, self.path]
 
     @property
     def permission(self) -> Any:
@@ -129,10 +129,21 @@ _CA_FILE: Properties = {
         "description": "Certificates to trust for a private authority (PEM).",
     }
 }
+_PAIR = f"{own.ROOT}/certificates/{{name}}/pair"
+_ANSWERS: Mapping[tuple[str, str], Schema] = {
+    ("GET", f"{own.ROOT}/endpoints"): _ENDPOINTS,
+    ("POST", _PAIR): {"type": "null"},
+}
+"""What functions answer that are not published."""
 _EXTRA: Mapping[tuple[str, str], Properties] = {
     ("POST", "/cluster/acme/account"): _CA_FILE,
     ("GET", "/cluster/acme/meta"): _CA_FILE,
     ("GET", "/cluster/acme/tos"): _CA_FILE,
+    ("POST", _PAIR): {
+        key: one
+        for key, one in published()["POST /nodes/{node}/certificates/custom"]["parameters"].items()
+        if key != "node"
+    },
 }
 """What pvefw's functions take beyond the published schema."""
 
@@ -141,6 +152,7 @@ _PUBLISHED: tuple[tuple[str, str, Handler | None], ...] = (
     ("GET", "/nodes", cluster.nodes),
     ("GET", "/cluster/resources", cluster.resources),
     ("GET", "/cluster/tasks", cluster.tasks),
+    ("GET", "/cluster/ha/resources", cluster.ha_resources),
     ("GET", "/cluster/ha/status/current", cluster.ha_status),
     ("GET", "/cluster/options", cluster.options),
     ("PUT", "/cluster/options", cluster.set_options),
@@ -195,7 +207,11 @@ def _endpoints(_call: Call) -> list[dict[str, Any]]:
     return [one.as_dict() for _, one in sorted(table().items())]
 
 
-_ITSELF = ("GET", f"{own.ROOT}/endpoints", _endpoints)
+_FUNCTIONS = (
+    ("GET", f"{own.ROOT}/endpoints", _endpoints),
+    ("POST", _PAIR, node.upload_pair),
+)
+"""Those beyond the published part that are no commands."""
 
 
 @cache
@@ -203,7 +219,7 @@ def table() -> Mapping[tuple[str, str], Endpoint]:
     """Every endpoint, by method and path; each folder has an index."""
     found = {
         (method, path): Endpoint(method, path, run)
-        for method, path, run in (*_PUBLISHED, *own.endpoints(), _ITSELF)
+        for method, path, run in (*_PUBLISHED, *guest.endpoints(), *own.endpoints(), *_FUNCTIONS)
     }
     for folder in sorted({one for _, path in found for one in _folders(path)}):
         found.setdefault(("GET", folder), Endpoint("GET", folder, None))
@@ -222,20 +238,28 @@ def find(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
     :raises ApiError: there is none.
     """
     parts = [unquote(one) for one in path.split("/") if one]
+    candidates = _by_length().get((method, len(parts)), ())
     fits = [
         (endpoint, named)
-        for endpoint in table().values()
-        if endpoint.method == method and (named := _match(endpoint.path, parts)) is not None
+        for words, endpoint in candidates
+        if (named := _match(words, parts)) is not None
     ]
     if not fits:
         raise not_implemented(method, "/" + "/".join(parts))
     return min(fits, key=lambda one: len(one[1]))  # a word that is written out wins
 
 
-def _match(template: str, parts: list[str]) -> dict[str, str] | None:
-    words = [one for one in template.split("/") if one]
-    if len(words) != len(parts):
-        return None
+@cache
+def _by_length() -> Mapping[tuple[str, int], list[tuple[list[str], Endpoint]]]:
+    """The endpoints, each with the words of its path, by method and number of words."""
+    found: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
+    for endpoint in table().values():
+        words = [one for one in endpoint.path.split("/") if one]
+        found.setdefault((endpoint.method, len(words)), []).append((words, endpoint))
+    return found
+
+
+def _match(words: list[str], parts: list[str]) -> dict[str, str] | None:
     named = {}
     for word, part in zip(words, parts, strict=True):
         if word.startswith("{"):

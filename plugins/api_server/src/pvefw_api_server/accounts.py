@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pvefw.cli.changing import changing, remark
 from pvefw.cli.framework import App, Group, output_option, pass_app
-from pvefw.cli.streams import say
 
 if TYPE_CHECKING:
     from pvefw_api_server.users import Grants
@@ -51,6 +51,7 @@ def _words(grants: "Grants") -> str:
 @_grant
 @click.option("--enable/--disable", "enabled", default=None, help="Whether it may come in at all.")
 @pass_app
+@changing
 def set_(app: App, name: str, grant: tuple[str, ...], enabled: bool | None) -> None:
     """Add a user, or change one. NAME@pam has the password of this host, NAME@pve only tokens."""
     from pvefw_api_server import users
@@ -84,16 +85,32 @@ def remove(app: App, name: str) -> None:
 @click.option(
     "--expires", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="When it ends (UTC)."
 )
+@click.option("--or-set", is_flag=True, help="Change one that exists; its secret stays as it is.")
 @pass_app
-def add(app: App, name: str, id_: str, grant: tuple[str, ...], expires: datetime | None) -> None:
+@changing
+def add(
+    app: App,
+    /,
+    name: str,
+    id_: str,
+    grant: tuple[str, ...],
+    expires: datetime | None,
+    or_set: bool,
+) -> dict[str, object] | None:
     """Give a user a token, and print it, once. Without --grant it may do all that its user may."""
+    from pvefw.store import rehearsal
     from pvefw_api_server import users
 
     limits = users.grants(grant) if grant else None
     end = int(expires.replace(tzinfo=UTC).timestamp()) if expires else 0
     with users.changing(app.paths) as found:
-        found[name], secret = users.new_token(users.named(found, name), id_, limits, end)
-    say(f"{name}!{id_}={secret}")
+        user = users.named(found, name)
+        if or_set and id_ in user.tokens:
+            found[name] = users.with_limits(user, id_, limits, end)
+            return None
+        found[name], secret = users.new_token(user, id_, limits, end)
+    remark(app, f"{name}!{id_}={secret}")
+    return None if rehearsal.is_dry() else {"token": f"{name}!{id_}={secret}"}
 
 
 @token.command("remove")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pvefw_api_server.swap import Swap
 
 API = "/api2/json"
+LOGIN = "/access/ticket"
 COOKIES = ("__Host-PVEAuthCookie", "PVEAuthCookie")
 """Where a ticket may be. The first is the page's own: no other host can set it, and no script."""
 _WEB = Path(__file__).with_name("web")
@@ -104,7 +105,7 @@ async def _api(helper: Path, request: Request) -> Response:
     except ValueError as error:
         return _refused(400, str(error))
     path = request.scope["raw_path"].decode("ascii", "replace").partition(API)[2]
-    if (request.method, path) == ("DELETE", "/access/ticket"):  # the page's session ends
+    if (request.method, path) == ("DELETE", LOGIN):  # the page's session ends
         return _with_cookie(JSONResponse({"data": None}), "", 0)
     said = {
         "verb": wire.CALL,
@@ -120,11 +121,13 @@ async def _api(helper: Path, request: Request) -> Response:
         found = await ask(helper, said)
     except (OSError, ValueError):
         return _refused(503, "The helper does not answer: see systemctl status pvefw-api-helper")
-    return _answered(found, for_page=_is_page(request, parameters))
+    if path == LOGIN and _is_page(request, parameters):
+        return _for_page(*found)
+    return Response(found[1], found[0], media_type="application/json")
 
 
-async def ask(helper: Path, said: Mapping[str, Any]) -> Any:
-    """What the helper answers: ``status`` and ``body``.
+async def ask(helper: Path, said: Mapping[str, Any]) -> tuple[int, bytes]:
+    """What the helper answers: the status, and the body.
 
     :raises OSError: it is not there, or has ended.
     :raises ValueError: it has ended half-way.
@@ -133,7 +136,7 @@ async def ask(helper: Path, said: Mapping[str, Any]) -> Any:
     try:
         writer.write(wire.encode(dict(said)))
         await writer.drain()
-        return json.loads(await reader.read())
+        return wire.answered(await reader.read())
     finally:
         writer.close()
 
@@ -143,14 +146,12 @@ def _is_page(request: Request, parameters: Mapping[str, str]) -> bool:
     return bool(parameters.get("http-only")) and "csrfpreventiontoken" in request.headers
 
 
-def _answered(found: Any, *, for_page: bool) -> Response:
-    """The response; a page keeps its ticket where no script can read it."""
-    response = JSONResponse(found["body"], found["status"])
-    data = found["body"]["data"]
-    if not for_page or not isinstance(data, dict) or "ticket" not in data:
-        return response
-    ticket = data.pop("ticket")
-    return _with_cookie(JSONResponse(found["body"], found["status"]), quote(ticket, safe=""), None)
+def _for_page(status: int, body: bytes) -> Response:
+    """The answer to a login: a page keeps its ticket where no script can read it."""
+    found = json.loads(body)
+    ticket = (found["data"] or {}).pop("ticket", None)
+    response = JSONResponse(found, status)
+    return _with_cookie(response, quote(ticket, safe=""), None) if ticket else response
 
 
 def _with_cookie(response: Response, value: str, age: int | None) -> Response:

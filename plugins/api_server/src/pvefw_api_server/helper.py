@@ -1,4 +1,5 @@
-"""Root's part: answers calls that the front hands on, each in a process of its own.
+"""Root's part: answers calls that the front hands on, each in a process of its own but the lists that
+everybody asks for all the time.
 
 The front may be in the hands of an attacker. So nothing that it says is believed but what came from the
 client: every call brings its ticket or token, which is checked here, as are the request against
@@ -19,6 +20,7 @@ import socketserver
 import struct
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +39,17 @@ from pvefw_api_server.users import Identity
 
 _PEER = struct.Struct("3i")
 """pid, uid, gid (unix(7))."""
-_PATIENCE = 30.0
+_PATIENCE = 5.0
 """Seconds that the front may take for the next piece of a call."""
 _OFTEN = ("pvefw.cli.task", "pvefw.tasks.history")
 """Modules that are loaded before a call needs them: whoever waits for a task asks once a second."""
+_AT_ONCE = {
+    "/version",
+    "/cluster/tasks",
+    "/nodes/{node}/tasks",
+    "/nodes/{node}/tasks/{upid}/status",
+}
+"""What only reads an index and is asked for all the time: a process for each call would cost more."""
 _OK = 200
 LOGIN = ("POST", "/access/ticket")
 
@@ -73,6 +82,22 @@ class Helper(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         _, uid, _ = _PEER.unpack(peer)
         return uid in (0, _uid(self.front))
 
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
+        """Answer a call here, or in a process of its own, where it may take its time."""
+        request.settimeout(_PATIENCE)
+        try:
+            said = wire.receive(request)
+        except ValueError as error:
+            _send(request, bad_parameters({"message": str(error)}))
+            self.shutdown_request(request)
+            return
+        request.settimeout(None)
+        if _is_at_once(said):
+            answer(self.paths, said, partial(_send, request))
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, said)  # in place of the address, which is empty
+
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
         """Say what went wrong: to the journal what it was, to the front only that."""
         error = sys.exc_info()[1]
@@ -94,20 +119,21 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.server.socket.close()  # a task must not keep it open
-        self.request.settimeout(_PATIENCE)
-        try:
-            said = wire.receive(self.request)
-        except ValueError as error:
-            self._answer(bad_parameters({"message": str(error)}))
-            return
-        self.request.settimeout(None)
-        if said.get("verb") == wire.PAIR:
+        if self.client_address.get("verb") == wire.PAIR:
             pair.hand_over(self.request, self.server.paths)
         else:
-            answer(self.server.paths, said, self._answer)
+            answer(self.server.paths, self.client_address, partial(_send, self.request))
 
-    def _answer(self, found: Any) -> None:
-        _send(self.request, found)
+
+def _is_at_once(said: Mapping[str, Any]) -> bool:
+    """Whether a call is of :data:`_AT_ONCE`, with nothing beyond the published parameters."""
+    what = _Said(said)
+    if what.method != "GET":
+        return False
+    with contextlib.suppress(PvefwError):
+        endpoint, _ = table.find(what.method, what.path)
+        return endpoint.path in _AT_ONCE and not endpoint.is_beyond(what.parameters)
+    return False
 
 
 def _send(connection: socket.socket, found: Any) -> None:
@@ -117,7 +143,7 @@ def _send(connection: socket.socket, found: Any) -> None:
     else:
         status, body = _OK, {"data": found}
     with contextlib.suppress(OSError):  # whoever called has left, and what is done is done
-        connection.sendall(wire.encode({"status": status, "body": body}))
+        connection.sendall(wire.answer(status, body))
         connection.shutdown(socket.SHUT_RDWR)
 
 

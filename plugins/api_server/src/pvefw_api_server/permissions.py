@@ -47,6 +47,7 @@ def check(who: Identity, endpoint: Endpoint, given: Mapping[str, Any], paths: Pa
     if not isinstance(endpoint.permission, str):
         template, privileges = endpoint.permission
         path = template.replace("{node}", paths.node)
+        path = path.replace("{vmid}", str(given.get("vmid")))
         _need(who, path, privileges)
     action = endpoint.path.rpartition("/")[2]
     if endpoint.method == "POST" and action in _BULK:

@@ -17,6 +17,8 @@ from pvefw_api_server.swap import Swap
 
 _SHARE = "share/cockpit/pvefw"
 _CONCURRENT = 500
+_PATIENCE = 20.0
+"""Seconds that the helper, which is started at the same time, may take."""
 _GRACE = 3
 """Seconds that open requests get when the service stops."""
 
@@ -37,7 +39,7 @@ def serve(place: Path | None, addresses: Sequence[str], port: int, page: Path | 
             hint="Install the units, which run it as a user of its own: pvefw api install-service",
         )
     helper = place or wire.SOCKET
-    swap = Swap(helper)
+    swap = Swap(helper, _PATIENCE)
     app = application(helper, page or _page(), swap)
     config = uvicorn.Config(
         app,

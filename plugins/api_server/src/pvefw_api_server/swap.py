@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import ssl
+import time
 from pathlib import Path
 
 from pvefw.core.errors import CertificateError, ProgramError
@@ -17,6 +18,8 @@ from pvefw_api_server import wire
 
 _AGAIN = 1.0
 """Seconds until the helper is looked for again."""
+_TRY = 0.02
+"""Seconds between two attempts to reach a helper that is just starting."""
 _FIRST = 30.0
 """Seconds that it may take to hand over the first pair."""
 
@@ -25,13 +28,14 @@ class Swap:
     """Serves the newest pair.
 
     :param helper: the helper's socket.
+    :param patience: seconds that the helper may take to be there: both are started at once.
     :raises ProgramError: the helper does not answer.
     :raises CertificateError: it has no pair, or one that does not fit together.
     """
 
-    def __init__(self, helper: Path) -> None:
+    def __init__(self, helper: Path, patience: float = 0.0) -> None:
         self._helper = helper
-        self._connection = self._connect()
+        self._connection = self._connect_soon(patience)
         self._newest: ssl.SSLContext | None = None
         with contextlib.ExitStack() as failed:
             failed.callback(self._connection.close)
@@ -79,6 +83,14 @@ class Swap:
             with contextlib.suppress(ProgramError):
                 self._connection = self._connect()
                 return
+
+    def _connect_soon(self, patience: float) -> socket.socket:
+        end = time.monotonic() + patience
+        while time.monotonic() < end:
+            with contextlib.suppress(ProgramError):
+                return self._connect()
+            time.sleep(_TRY)
+        return self._connect()
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)

@@ -12,7 +12,7 @@ import secrets
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pvefw.core.errors import ConfigError, NotFound, UsageError
@@ -26,6 +26,7 @@ PRIVILEGES = (
     "Sys.Modify",
     "Sys.PowerMgmt",
     "VM.Audit",
+    "VM.Config.Options",
     "VM.Migrate",
     "VM.PowerMgmt",
 )
@@ -203,6 +204,14 @@ def new_token(of: User, id_: str, limits: Grants | None, expires: int) -> tuple[
     secret = str(uuid.uuid4())
     made = Token(digest(secret), limits, expires)
     return User(of.name, of.grants, of.enabled, {**of.tokens, id_: made}), secret
+
+
+def with_limits(of: User, id_: str, limits: Grants | None, expires: int) -> User:
+    """A user whose token has what is given; the rest of it, and its secret, stay."""
+    before = of.tokens[id_]
+    grants = before.grants if limits is None else limits
+    token = replace(before, grants=grants, expires=expires or before.expires)
+    return replace(of, tokens={**of.tokens, id_: token})
 
 
 def digest(secret: str) -> str:

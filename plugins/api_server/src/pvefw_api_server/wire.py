@@ -1,4 +1,5 @@
-"""What the front and the helper say to each other: JSON objects, one a line, on a Unix socket.
+"""What the front and the helper say to each other: a call is a JSON object in a line, on a Unix socket;
+its answer is a line with the status of HTTP, and the body as it goes to the client.
 
 A connection has one call. The helper takes the front for an enemy: see :mod:`pvefw_api_server.helper`.
 """
@@ -21,6 +22,22 @@ FOUND, MISSING = b"+", b"-"
 def encode(said: dict[str, Any]) -> bytes:
     """A line."""
     return json.dumps(said).encode() + b"\n"
+
+
+def answer(status: int, body: dict[str, Any]) -> bytes:
+    """An answer."""
+    return b"%d\n" % status + json.dumps(body).encode()
+
+
+def answered(data: bytes) -> tuple[int, bytes]:
+    """The status of an answer, and its body.
+
+    :raises ValueError: it has ended half-way.
+    """
+    status, _, body = data.partition(b"\n")
+    if not body:
+        raise ValueError("the answer has no body")
+    return int(status), body
 
 
 def receive(connection: socket.socket) -> dict[str, Any]:

@@ -69,7 +69,7 @@ def _field(id_: str, rule: str, fields: Mapping[str, str]) -> bool:
 
 def _calendar(id_: str, rule: str, now: datetime) -> bool:
     """A time of the week: ``mon..fri 9-17:30``, ``sat,sun 8-12`` or ``8-17``."""
-    *days, times = rule.lower().split()
+    *days, times = rule.lower().split() or [""]
     found = _TIMES.fullmatch(times)
     allowed = {day for one in ",".join(days).split(",") if one for day in _days(one)}
     if found is None or not allowed <= set(_DAYS) or "" in allowed:

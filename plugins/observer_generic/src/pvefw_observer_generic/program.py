@@ -2,17 +2,18 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pvefw.api import (
+    NOTICES,
     BootSyncedEvent,
     CertificateEvent,
     GuestPowerEvent,
+    NoticeEvent,
     ProviderError,
-    RenewalFailedEvent,
-    ServedEvent,
     Task,
     hookimpl,
     run,
@@ -21,7 +22,7 @@ from pvefw.api import (
 
 __all__ = ["EVENTS", "Exec"]
 
-EVENTS = ("certificate", "renewal-failed", "renewal-recovered", "served", "boot-synced", "guest")
+EVENTS = (*NOTICES, "guest")
 
 
 @dataclasses.dataclass
@@ -33,8 +34,8 @@ class Exec:
 
     program: Path = setting(help="The program, as an absolute path.")
     events: list[str] = setting(
-        help=f"Which events it is called for, of {', '.join(EVENTS)}.",
-        default=list(EVENTS[:4]),
+        help=f"Which events it is called for: {', '.join(EVENTS)} (default: all but guest).",
+        default=list(NOTICES),
     )
     timeout: float = setting(help="Seconds that one call may take.", default=120.0)
 
@@ -48,40 +49,32 @@ class Exec:
     @hookimpl
     def on_certificate(self, event: CertificateEvent, task: Task) -> None:
         """Deploy a new certificate."""
-        self._call("certificate", event, task)
+        self._call("certificate", dataclasses.asdict(event), task)
 
     @hookimpl
-    def on_renewal_failed(self, event: RenewalFailedEvent, task: Task) -> None:
-        """Tell of a failure."""
-        self._call("renewal-failed", event, task)
-
-    @hookimpl
-    def on_renewal_recovered(self, event: CertificateEvent, task: Task) -> None:
-        """Tell that it is over."""
-        self._call("renewal-recovered", event, task)
-
-    @hookimpl
-    def on_served(self, event: ServedEvent, task: Task) -> None:
-        """Tell of another certificate that is served, or that it is over."""
-        self._call("served", event, task)
+    def on_notice(self, event: NoticeEvent, task: Task) -> None:
+        """Tell of all that people are told of, but a certificate, which has a hook of its own."""
+        if event.kind != "certificate":
+            said = {"severity": event.severity, "subject": event.subject}
+            self._call(event.kind, {"node": event.node, **said, **event.facts}, task)
 
     @hookimpl
     def on_boot_synced(self, event: BootSyncedEvent, task: Task) -> None:
-        """Tell of refreshed ESPs."""
-        self._call("boot-synced", event, task)
+        """Tell of ESPs that are in step; of those that are not, people are told."""
+        if not event.failed:
+            self._call("boot-synced", dataclasses.asdict(event), task)
 
     @hookimpl
     def on_guest(self, event: GuestPowerEvent, task: Task) -> None:
         """Tell of a guest."""
-        self._call("guest", event, task)
+        self._call("guest", dataclasses.asdict(event), task)
 
-    def _call(self, name: str, event: Any, task: Task) -> None:
+    def _call(self, name: str, said: Mapping[str, Any], task: Task) -> None:
         if name not in self.events:
             return
-        said = {"event": name, **dataclasses.asdict(event)}
         done = run(
             [str(self.program), name],
-            input=json.dumps(said, default=_as_text) + "\n",
+            input=json.dumps({"event": name, **said}, default=_as_text) + "\n",
             timeout=self.timeout,
             check=False,
         )

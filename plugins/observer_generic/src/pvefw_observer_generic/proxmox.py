@@ -6,7 +6,6 @@ guide.
 """
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -239,5 +238,5 @@ def _named(values: list[str]) -> Iterator[tuple[str, str]]:
 def _decoded(text: str) -> str:
     try:
         return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ProviderError("a value of it is not base64") from error

@@ -31,10 +31,14 @@ names() { d=${1%/*}; new=$d/.${1##*/}.pvefw-new; old=$d/.${1##*/}.pvefw-old; }
 stage() {
     names "$1"
     (umask 022 && mkdir -p -- "$d/") && rm -f -- "$new" && read -r line &&
-    printf %s "$line" | base64 -d > "$new" && test -s "$new" && test ! -d "$1" &&
-    { test -z "$3" || chown -- "$3" "$new"; } && chmod -- "$2" "$new"
+    (umask "$2"; set -C; printf %s "$line" | base64 -d > "$new") && test -s "$new" &&
+    test ! -d "$1" && { test -z "$3" || chown -h -- "$3" "$new"; }
 }
-keep() { names "$1"; rm -f -- "$old" && { test ! -e "$1" || cp -pP -- "$1" "$old"; }; }
+keep() {
+    names "$1"
+    rm -f -- "$old" && { test ! -e "$1" || ln -- "$1" "$old" 2> /dev/null || copy "$1" "$old"; }
+}
+copy() { test ! -h "$1" && (set -C; cat < "$1" > "$2"); }
 place() { names "$1"; mv -f -- "$new" "$1"; }
 back() {
     names "$1"
@@ -47,7 +51,12 @@ all() { step=$1; shift; for path; do "$step" "$path" || return; done; }
 forget() { names "$1"; rm -f -- "$old"; }
 umask 077
 """
-"""For any sh. Each file is complete, with its mode and owner, before the first one takes its place."""
+"""For any sh. Each file is complete, with its mode and owner, before the first one takes its place.
+
+Whoever owns the directory can put a link where a file is about to be made. So files are made with
+``set -C``, which follows none, have their mode from their first byte, and are kept by a hard link; a file
+system without those, as pmxcfs and FAT, gives files their modes itself.
+"""
 
 
 @dataclass(kw_only=True)
@@ -139,7 +148,7 @@ def _script(files: Sequence[Wanted], command: str | None) -> str:
     """Stages all files, places them and runs the command; where one of that fails, all is as it was."""
     every = " ".join(shlex.quote(str(one.path)) for one in files)
     staged = " && ".join(
-        f"stage {shlex.quote(str(one.path))} {one.mode:04o} {shlex.quote(one.owner)}"
+        f"stage {shlex.quote(str(one.path))} {0o777 & ~one.mode:04o} {shlex.quote(one.owner)}"
         for one in files
     )
     return f"""{_FUNCTIONS}

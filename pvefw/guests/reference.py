@@ -1,0 +1,32 @@
+"""What a guest is called: its number, and its backend where the node has several."""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One guest of a node, as users write it: ``101``, or ``BACKEND:101`` where it has two backends."""
+
+    backend: str
+    """The id of the backend; empty where the node has one."""
+    vmid: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Reference":
+        """The guest that an id names.
+
+        :raises ValueError: its last part is not a number.
+        """
+        backend, _, vmid = text.rpartition(":")
+        return cls(backend, int(vmid))
+
+    def __str__(self) -> str:
+        return self.qualify(str(self.vmid))
+
+    def qualify(self, word: str) -> str:
+        """Another word for the guest, its name, with the backend before it where an id has it."""
+        return f"{self.backend}:{word}" if self.backend else word
+
+    def sibling(self, vmid: int) -> "Reference":
+        """Another guest of the same backend."""
+        return replace(self, vmid=vmid)
