@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pvefw import instances
-from pvefw.certs import served
+from pvefw.certs import collisions, served
 from pvefw.certs.certificate import Certificate
 from pvefw.core.errors import CertificateError, ProgramError, PvefwError, UsageError
 from pvefw.core.model import CertificateEvent, Task
@@ -199,6 +199,9 @@ def plan(certificate: Certificate, *, retry: bool = False) -> Iterator[str]:
     for one in receivers(certificate):
         if retry and one.id not in late:
             continue
+        if one.id in certificate.settings.targets:
+            collision = collisions.of_target(certificate.node, certificate.settings, one)
+            yield from [f"{one.id}: {collision}"] if collision else []
         try:
             yield from (f"{one.id}: {line}" for line in _planned(certificate.node, one, event))
         except PvefwError as error:

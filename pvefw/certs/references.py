@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from pvefw import instances
 from pvefw.acme import persist
-from pvefw.certs import deploy
+from pvefw.certs import collisions, deploy
 from pvefw.core.errors import ConfigError, NotFound, PvefwError, UsageError
 from pvefw.core.families import CHALLENGE, DNS, OBSERVER
 from pvefw.instances import Instance
@@ -42,10 +42,12 @@ def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
         for entry in names:
             yield from _entry(entry, known)
     if targets:
-        observers = {one.id for one in instances.load_all(node, OBSERVER.name)}
+        observers = {one.id: one for one in instances.load_all(node, OBSERVER.name)}
         for target in targets:
             if target not in observers:
                 yield f"there is no observer {target} to be its target"
+            elif collision := collisions.of_target(node, settings, observers[target]):
+                yield collision
 
 
 def _accounts(node: Node, settings: CertificateSettings) -> Iterator[str]:
@@ -72,6 +74,8 @@ def _entry(entry: DomainEntry, known: dict[str, Instance]) -> Iterator[str]:
 def _hint(found: str, settings: CertificateSettings) -> str:
     if "ACME account" in found:
         return f"Register it first: pvefw acme account register {found.rpartition(' ')[2]} MAIL"
+    if "has room for one" in found:
+        return "Add a target of its own: pvefw observer add ID --api NAME --data FILE"
     if "observer" in found:
         return "Add it first: pvefw observer add ID --api files --data FILE"
     if "wildcard" in found:

@@ -2,9 +2,10 @@
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from cryptography import x509
 
@@ -14,7 +15,7 @@ from pvefw.core import causes
 from pvefw.core.errors import CertificateError, NotFound
 from pvefw.core.model import ServedEvent, Task
 from pvefw.host import tls
-from pvefw.store import files, host_names
+from pvefw.store import attention, files, host_names
 from pvefw.tasks import events
 
 _SECONDS = 10.0
@@ -22,6 +23,8 @@ _SECONDS = 10.0
 _PAUSES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between looks after a deployment: a service that reloads serves the old one for a moment."""
 _TELL_AGAIN = timedelta(days=1)
+PART = "served"
+"""The part of ``pvefw status`` that shows it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,16 @@ class Look:
     """``HOST:PORT``."""
     reason: str
     """What is wrong; empty where the installed certificate is served."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is kept of an address."""
+
+    reason: str = ""
+    """As in :class:`Look`, of the last one."""
+    told: datetime | None = None
+    """When somebody was told last that it is wrong, and not since that it is over."""
 
 
 def look(certificate: Certificate) -> list[Look]:
@@ -95,13 +108,15 @@ def after_deployment(certificate: Certificate, task: Task, now: datetime) -> boo
 def tell(certificate: Certificate, found: Sequence[Look], task: Task, now: datetime) -> bool:
     """Warn of what is served wrong, and tell the observers, each of an address once a day at most.
 
+    What was acknowledged is not told. What was seen is kept, for the status.
+
     :returns: whether all is well.
     """
-    known = _load(certificate)
+    known, told = _load(certificate), set(_to_be_told(certificate, found, now))
     for one in found:
         if one.reason:
-            task.warn(f"{certificate.name}: {one.address}: {one.reason}")
-        if _to_be_told(one, known, now):
+            task.warn(problem(certificate.name, one))
+        if one.address in told:
             event = ServedEvent(
                 certificate.node.name,
                 certificate.name,
@@ -110,23 +125,40 @@ def tell(certificate: Certificate, found: Sequence[Look], task: Task, now: datet
                 one.reason,
             )
             events.tell(certificate.node, "on_served", event, task)
-            known = {key: when for key, when in known.items() if key != one.address}
-            known |= {one.address: now} if one.reason else {}
-    _save(certificate, known)
+            known[one.address] = Seen(told=now if one.reason else None)
+    _keep(certificate, found, known)
     return not any(one.reason for one in found)
 
 
 def is_news(certificate: Certificate, found: Sequence[Look], now: datetime) -> bool:
     """Whether there is something to tell somebody."""
-    known = _load(certificate)
-    return any(_to_be_told(one, known, now) for one in found)
+    return bool(_to_be_told(certificate, found, now))
 
 
-def _to_be_told(one: Look, known: dict[str, datetime], now: datetime) -> bool:
-    told = known.get(one.address)
+def _to_be_told(certificate: Certificate, found: Sequence[Look], now: datetime) -> list[str]:
+    """The addresses of which somebody should be told."""
+    known, quiet = _load(certificate), attention.load(certificate.paths).acknowledged
+    return [one.address for one in found if _is_news(certificate, one, known, quiet, now)]
+
+
+def _is_news(
+    certificate: Certificate,
+    one: Look,
+    known: Mapping[str, Seen],
+    quiet: Collection[str],
+    now: datetime,
+) -> bool:
+    told = known.get(one.address, Seen()).told
     if not one.reason:
         return told is not None
+    if f"{PART}: {problem(certificate.name, one)}" in quiet:
+        return False
     return told is None or now - told >= _TELL_AGAIN
+
+
+def problem(name: str, one: Look) -> str:
+    """What is wrong at an address, in words that stay the same as long as it does."""
+    return f"{name}: {one.address}: {one.reason}"
 
 
 def of_all(certificates: Sequence[Certificate]) -> Iterator[tuple[Certificate, list[Look]]]:
@@ -140,17 +172,41 @@ def of_all(certificates: Sequence[Certificate]) -> Iterator[tuple[Certificate, l
 # --- state ----------------------------------------------------------------------------------------
 
 
-def _load(certificate: Certificate) -> dict[str, datetime]:
-    """When somebody was told of an address that serves something else; nothing where it is damaged."""
+def last_looks(certificate: Certificate) -> list[Look]:
+    """What the last look at each address found; nobody connects. Nothing where it is not installed."""
+    if not files.exists(certificate.files.certificate):
+        return []
+    known = _load(certificate)
+    places = [_address(host, port) for host, port, _ in certificate.settings.served_at]
+    return [Look(one, known.get(one, Seen()).reason) for one in places]
+
+
+def keep(certificate: Certificate, found: Sequence[Look]) -> None:
+    """Keep what a look found, which somebody may still have to be told of."""
+    _keep(certificate, found, _load(certificate))
+
+
+def _load(certificate: Certificate) -> dict[str, Seen]:
+    """What was seen at each address; nothing where it is damaged."""
     try:
         said = files.read_object_if_possible(certificate.files.served)
-        return {str(key): datetime.fromisoformat(one) for key, one in said.items()}
-    except (ValueError, TypeError):
+        return {str(key): _seen(one) for key, one in said.items()}
+    except files.DAMAGED:
         return {}
 
 
-def _save(certificate: Certificate, known: dict[str, datetime]) -> None:
-    if known or certificate.files.served.exists():
-        said = {key: one.isoformat() for key, one in known.items()}
+def _seen(said: Any) -> Seen:
+    told = said["told"] and datetime.fromisoformat(said["told"])
+    return Seen(str(said["reason"]), told or None)
+
+
+def _keep(certificate: Certificate, found: Sequence[Look], known: Mapping[str, Seen]) -> None:
+    seen = {one.address: Seen(one.reason, known.get(one.address, Seen()).told) for one in found}
+    said = {
+        key: {"reason": one.reason, "told": one.told and one.told.isoformat()}
+        for key, one in seen.items()
+        if one != Seen()
+    }
+    if said or certificate.files.served.exists():
         data = json.dumps(said).encode()
         files.replace_if_possible(certificate.files.served, data, "observers are notified again")

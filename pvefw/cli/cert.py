@@ -227,6 +227,7 @@ def check(app: App, name: str) -> int:
 
     target = _load(app, name)
     found = served.look(target)
+    served.keep(target, found)
     if not found:
         raise UsageError(
             f"cert check: {target.settings.what} does not say where its certificate is served",

@@ -35,6 +35,21 @@ def show(parts: "Mapping[str, Part]", now: datetime) -> int:
     return status
 
 
+def show_hosts(hosts: "Mapping[str, tuple[int, str] | str]") -> int:
+    """Print the line for several hosts: status and words of each, or why there are none.
+
+    :returns: the exit status, the worst of the hosts; 3 (UNKNOWN) for one that does not answer.
+    """
+    unknown = _WORDS.index("UNKNOWN")
+    each = {host: (unknown, one) if isinstance(one, str) else one for host, one in hosts.items()}
+    bad = {host: f"{_WORDS[code]}: {said}" for host, (code, said) in each.items() if code}
+    status = next(one for one in _WORST_FIRST if one in {code for code, _ in each.values()})
+    said = "; ".join(f"{host} {why}" for host, why in bad.items()) or ", ".join(each)
+    line = " ".join(f"PVEFW {_WORDS[status]} - {said}".replace("|", "/").split())
+    say(f"{line} | 'hosts'={len(each)};;;0 'hosts not ok'={len(bad)};0;;0")
+    return status
+
+
 def _figures(parts: "Mapping[str, Part]", now: datetime) -> Iterator[str]:
     data: dict[str, Mapping[str, Any]] = {name: one.data for name, one in parts.items()}
     certificates = data.get("certificates", {})
@@ -43,6 +58,9 @@ def _figures(parts: "Mapping[str, Part]", now: datetime) -> Iterator[str]:
         yield f"'{one['file']} days left'={left:.2f}"
     if "not-deployed" in certificates:
         yield f"'not deployed'={len(certificates['not-deployed'])};0;;0"
+    if "addresses" in data.get("served", {}):
+        wrong = [one for one in data["served"]["addresses"] if not one["ok"]]
+        yield f"'served wrong'={len(wrong)};0;;0"
     tasks = data.get("tasks", {})
     for label, key, limit in (("failed tasks", "failed", "0"), ("running tasks", "running", "")):
         if key in tasks:

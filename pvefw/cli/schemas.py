@@ -226,6 +226,13 @@ _GUESTS = _object(
 )
 
 
+_SERVED: Mapping[str, Schema] = {
+    "address": _text("`HOST:PORT`"),
+    "ok": _flag("the installed certificate is served"),
+    "reason": _text("what is wrong, or empty"),
+}
+
+
 def _part(data: Schema) -> Schema:
     """A part of ``status``; without data where it could not be looked at, or is not there."""
     return _object(
@@ -398,15 +405,7 @@ SCHEMAS: Mapping[str, Schema] = {
             }
         )
     ),
-    "cert check": _list(
-        _object(
-            {
-                "address": _text("`HOST:PORT`"),
-                "ok": _flag("the installed certificate is served"),
-                "reason": _text("what is wrong, or empty"),
-            }
-        )
-    ),
+    "cert check": _list(_object(_SERVED)),
     "cert import": _list(
         _object(
             {
@@ -543,6 +542,9 @@ SCHEMAS: Mapping[str, Schema] = {
             "parts": _object(
                 {
                     "certificates?": _part(_CERTIFICATES),
+                    "served?": _part(
+                        _object({"addresses": _list(_object({"certificate": _text(), **_SERVED}))})
+                    ),
                     "credentials?": _part(
                         _object(
                             {
@@ -569,6 +571,17 @@ SCHEMAS: Mapping[str, Schema] = {
                         )
                     ),
                 }
+            ),
+            "hosts?": _list(
+                _object(
+                    {
+                        "host": _text(),
+                        "ok": _flag("it answers, and nothing needs attention there"),
+                        "problem": _text("why it does not answer; else empty"),
+                        "status": _or_null(_map({}, "what `status` prints there")),
+                    }
+                ),
+                "with `--hosts`; `parts` is empty then",
             ),
         }
     ),

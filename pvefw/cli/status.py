@@ -16,6 +16,7 @@ import click
 from pvefw.cli import watching
 from pvefw.cli.framework import App, Command, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
+from pvefw.core.errors import UsageError
 
 if TYPE_CHECKING:
     from pvefw.store.paths import Paths
@@ -83,6 +84,31 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
         return Part(NONE, ["no certificates"], data)
     critical = any(one["urgency"] in _CRITICAL or one["revoked"] for one in bad)
     return Part(ATTENTION if issues else OK, [str(one) for one in lines], data, critical, issues)
+
+
+def _served(paths: "Paths", _now: datetime) -> Part:
+    """What the last look found, after a delivery or by ``renew``: nobody connects now."""
+    from pvefw.certs import served
+    from pvefw.certs.certificate import Certificate
+    from pvefw.store.node import Node
+
+    found = [
+        (one.name, look)
+        for one in Certificate.all_of(Node.open(paths))
+        for look in served.last_looks(one)
+    ]
+    bad = [(name, look) for name, look in found if look.reason]
+    issues = [served.problem(name, look) for name, look in bad]
+    lines = [f"{name}: {look.address}" for name, look in found if not look.reason] + issues
+    for name in dict.fromkeys(name for name, _ in bad):
+        lines.append(f"deliver it again: pvefw cert deploy {name}; look: pvefw cert check {name}")
+    addresses = [
+        {"certificate": name, "address": one.address, "ok": not one.reason, "reason": one.reason}
+        for name, one in found
+    ]
+    state = ATTENTION if bad else OK if found else NONE
+    lines = lines or ["no certificate says where it is served"]
+    return Part(state, lines, {"addresses": addresses}, issues=issues)
 
 
 def _credentials(paths: "Paths", now: datetime) -> Part:
@@ -222,6 +248,7 @@ _OF_THE_MACHINE = {"boot", "guests", "ksm", "units"}
 
 PARTS: Mapping[str, Callable[["Paths", datetime], Part]] = {
     "certificates": _certificates,
+    "served": _served,
     "credentials": _credentials,
     "records": _records,
     "tasks": _tasks,
@@ -286,24 +313,51 @@ def _quiet(name: str, one: Part, known: Collection[str]) -> Part:
 @click.option(
     "--acknowledge", is_flag=True, help="What needs attention now is known: quiet until it changes."
 )
+@click.option(
+    "--hosts",
+    metavar="FILE|@INVENTORY",
+    help="Ask these hosts by ssh: a host a line, or an inventory of Ansible.",
+)
+@click.option("--rsh", metavar="COMMAND", default="", help="How to reach them (default: ssh).")
 @watching.watch_option
 @output_option
 @pass_app
 def status(
-    app: App, parts: Sequence[str], check: bool, acknowledge: bool, watch: int | None
+    app: App,
+    /,
+    parts: Sequence[str],
+    check: bool,
+    acknowledge: bool,
+    hosts: str | None,
+    rsh: str,
+    watch: int | None,
 ) -> int:
-    """Show the health of this node, or only some PARTs of it.
+    """Show the health of this node, or only some PARTs of it; with --hosts, that of others.
 
-    Certificates and their next renewal, failed tasks of the last day, ESPs and pinned kernels, guests,
-    memory that is saved by merging pages, and units and timers that would not run. The exit status is 1
-    where something needs attention or could not be found out; with --check, 0 for OK, 1 for WARNING, 2
-    for CRITICAL, 3 for UNKNOWN.
+    Certificates, their next renewal and where they are served, failed tasks of the last day, ESPs and
+    pinned kernels, guests, memory that is saved by merging pages, and units and timers that would not
+    run. The exit status is 1 where something needs attention or could not be found out; with --check, 0
+    for OK, 1 for WARNING, 2 for CRITICAL, 3 for UNKNOWN.
     """
+    if acknowledge and hosts:
+        raise UsageError(
+            "status: --acknowledge is for this node only",
+            hint="Run it on the host itself: ssh HOST pvefw status --acknowledge",
+        )
     if acknowledge:
         _acknowledge(app, parts)
+
+    def show() -> int:
+        if hosts is None:
+            return _show_once(app, parts, check=check)
+        from pvefw.cli import status_hosts
+        from pvefw.host.clock import SystemClock
+
+        return status_hosts.show(app, hosts, parts, SystemClock().now(), rsh, check=check)
+
     if watch is None:
-        return _show_once(app, parts, check=check)
-    watching.repeat(watch, lambda: _show_once(app, parts, check=check))
+        return show()
+    watching.repeat(watch, show)
     return 0
 
 

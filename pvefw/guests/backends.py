@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pvefw import instances
 from pvefw.core.binding import Bound
@@ -215,7 +216,7 @@ def _differs(guest: Guest, key: str, value: str) -> bool:
         return {str(one) for one in guest.after} != set(filter(None, value.split(",")))
     if key == "ready":
         return (there or "") != value
-    return there != (int(value) if value else None)
+    return bool(there != (int(value) if value else None))
 
 
 _LIMITS = {"vmid": (100, 999_999_999), "order": (0, 1 << 31), "up": (0, 86400), "down": (0, 86400)}

@@ -10,9 +10,10 @@ from pvefw.core.errors import UsageError
 from pvefw.host import programs
 from pvefw.host.programs import Completed
 
-SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10"
+SSH = "ssh -o BatchMode=yes -o ConnectTimeout=10 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+"""It asks nothing, and notices within a minute that the other host is gone."""
 _DAY = 86400.0
-_HOST = re.compile(r"[\w\[][\w.:@\[\]-]*")
+_HOST = re.compile(r"(?:ssh://)?[\w\[][\w.:@\[\]-]*")
 _OF_SSH = ("SSH_AUTH_SOCK",)
 """What ssh needs to know of our surroundings: where the agent with the keys is."""
 
@@ -29,6 +30,18 @@ def words(option: str, command: str) -> list[str]:
     if not found:
         raise UsageError(f"{option} {command!r} names no program")
     return found
+
+
+def check_host(host: str) -> None:
+    """Refuse what ssh would take for an option, or a shell for more than one word.
+
+    :raises UsageError: it is not a host.
+    """
+    if not _HOST.fullmatch(host):
+        raise UsageError(
+            f"'{host}' is not a host",
+            hint="A host is NAME, ADDRESS, USER@NAME, or ssh://USER@NAME:PORT.",
+        )
 
 
 @dataclass(frozen=True)
@@ -52,10 +65,7 @@ class Remote:
         :raises UsageError: what is to be a host would be an option of the program.
         :raises ProgramError: the host cannot be reached, or the program failed; with its last words.
         """
-        if not _HOST.fullmatch(host):
-            raise UsageError(
-                f"'{host}' is not a host", hint="A host is NAME, ADDRESS, or USER@NAME."
-            )
+        check_host(host)
         surroundings = {name: os.environ[name] for name in _OF_SSH if name in os.environ}
         command = [*words("--rsh", self.rsh), host, shlex.join(argv)]
         return programs.run(command, env=surroundings, timeout=timeout, check=check)

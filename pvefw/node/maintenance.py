@@ -30,6 +30,8 @@ STEPS = {
 }
 """What is done to each host, in this order."""
 _LOCK = "maintenance"
+_GUESTS = ("done", "failed", "pending", "none")
+"""What :func:`pvefw.guests.draining.state` says of ``boot-guests``."""
 _STILL_UP = "it has not gone down yet"
 _LOOK_SECONDS = 2.0
 _ANSWER_SECONDS = 60.0
@@ -59,6 +61,8 @@ class Maintenance:
     """When this step began: ISO 8601, UTC."""
     boot: str = ""
     """The boot id of the host before it was restarted."""
+    node: str = ""
+    """What it called itself then."""
 
     @property
     def host(self) -> str:
@@ -95,24 +99,29 @@ def begin(paths: Paths, wanted: Maintenance, task: Task) -> None:
     :raises Locked: another one is not done.
     :raises ProgramError: there was a doubt; the note says where.
     """
-    if found := read(paths):
-        raise Locked(
-            f"node maintain: another maintenance is not done: {found.where}",
-            hint="Go on with it: pvefw node maintain --resume; or give it up: --forget",
-        )
-    _Run(paths, wanted, task).run()
+    with locks.local_lock(paths, _LOCK, timeout=0):
+        if found := read(paths):
+            raise Locked(
+                f"node maintain: another maintenance is not done: {found.where}",
+                hint="Go on with it: pvefw node maintain --resume; or give it up: --forget",
+            )
+        _Run(paths, wanted, task).run()
 
 
 def resume(paths: Paths, task: Task) -> None:
     """Go on where it was stopped; the step is begun once more.
 
     :raises NotFound: there is nothing to go on with.
+    :raises Locked: it is under way.
     :raises ProgramError: there was a doubt; the note says where.
     """
-    found = read(paths)
-    if found is None:
-        raise NotFound("node maintain: no maintenance was stopped", hint="Begin one with --hosts.")
-    _Run(paths, found, task).run()
+    with locks.local_lock(paths, _LOCK, timeout=0):
+        found = read(paths)
+        if found is None:
+            raise NotFound(
+                "node maintain: no maintenance was stopped", hint="Begin one with --hosts."
+            )
+        _Run(paths, found, task).run()
 
 
 def forget(paths: Paths) -> None:
@@ -143,15 +152,14 @@ class _Run:
             "return": self._return,
         }
         names = list(steps)
-        with locks.local_lock(self._paths, _LOCK, timeout=0):
-            while host := self._note.host:
-                for step in names[names.index(self._note.step) :]:
-                    self._keep(step=step, since=self._clock.now().isoformat(timespec="seconds"))
-                    self._task.log(self._note.where)
-                    self._without_doubt(host, steps[step])
-                self._task.log(f"{host} is done")
-                self._keep(done=[*self._note.done, host], step=names[0], boot="")
-            files.remove(self._paths.maintenance)
+        while host := self._note.host:
+            for step in names[names.index(self._note.step) :]:
+                self._keep(step=step, since=self._clock.now().isoformat(timespec="seconds"))
+                self._task.log(self._note.where)
+                self._without_doubt(host, steps[step])
+            self._task.log(f"{host} is done")
+            self._keep(done=[*self._note.done, host], step=names[0], boot="", node="")
+        files.remove(self._paths.maintenance)
 
     def _keep(self, **changes: Any) -> None:
         self._note = replace(self._note, **changes)
@@ -171,10 +179,21 @@ class _Run:
 
     # --- the steps --------------------------------------------------------------------------------
 
-    def _drain(self, host: str) -> None:
-        for other in self._note.hosts:
-            if self._state(other)["drained"] and other != host:
+    def _look_at_all(self, host: str) -> dict[str, str]:
+        """What a host says of itself, where every other one answers, and has its guests.
+
+        :raises ProgramError: one does not, or two names are one host.
+        """
+        states = {one: self._state(one) for one in self._note.hosts}
+        for other in (one for one in states if one != host):
+            if states[other]["drained"]:
                 raise ProgramError(f"{other} is drained, and one host at a time may be")
+            if states[other]["node"] == states[host]["node"]:
+                raise ProgramError(f"it is the same host as {other}: {states[host]['node']}")
+        return states[host]
+
+    def _drain(self, host: str) -> None:
+        self._look_at_all(host)
         where = ["--to", ",".join(self._note.to)] if self._note.to else ["--spread"]
         disks = ["--with-local-disks"] if self._note.with_local_disks else []
         self._on(host, "pvefw", "node", "drain", *where, *disks)
@@ -188,13 +207,12 @@ class _Run:
             self._task.log(f"{host}: pvefw manages no ESP there: how it boots is not looked at")
 
     def _restart(self, host: str) -> None:
-        if not self._note.boot:
-            state = self._state(host)
-            if not state["drained"]:
-                raise ProgramError("it is not drained any more")
-            self._keep(boot=state["boot"])
-        elif self._is_back(host) != _STILL_UP:
+        if self._note.boot and self._is_back(host) != _STILL_UP:
             return  # it had been told before we were stopped
+        state = self._look_at_all(host)
+        if not state["drained"]:
+            raise ProgramError("it is not drained any more")
+        self._keep(boot=state["boot"], node=state["node"])
         self._on(host, *self._restarts, allowed=(0, _CONNECTION_LOST))
 
     def _wait(self, host: str) -> None:
@@ -222,13 +240,15 @@ class _Run:
             state = self._state(host)
         except ProgramError as error:
             return error.message
+        if self._note.node not in ("", state["node"]):
+            raise ProgramError(f"{state['node']} answers in its place, not {self._note.node}")
         if state["boot"] == self._note.boot:
             return _STILL_UP
         if state["boot-guests"] == "failed":
             raise ProgramError("it is back, but boot-guests has failed there")
         return "boot-guests is not done" if state["boot-guests"] == "pending" else ""
 
-    def _state(self, host: str) -> dict[str, Any]:
+    def _state(self, host: str) -> dict[str, str]:
         """What a host says of itself: ``pvefw node status``.
 
         :raises ProgramError: it does not answer, or not in these terms.
@@ -236,9 +256,14 @@ class _Run:
         question = ["pvefw", "node", "status", "--output-format", "json"]
         said = self._remote.run(host, question, timeout=_ANSWER_SECONDS).stdout
         try:
-            state: dict[str, Any] = files.parse_json(said)
-            return {key: state[key] for key in ("boot", "boot-guests", "drained")}
-        except (ValueError, KeyError, TypeError) as error:
+            found = files.parse_json(said)
+            state = {key: found[key] for key in ("node", "boot", "boot-guests", "drained")}
+            if not all(isinstance(one, str) for one in state.values()):
+                raise TypeError("they are texts")
+            if not state["boot"] or state["boot-guests"] not in _GUESTS:
+                raise ValueError("it names no boot, or nothing that boot-guests can be")
+            return state
+        except files.DAMAGED as error:
             raise ProgramError(f"{host} does not say how it is: {said.strip()[:200]}") from error
 
     def _on(self, host: str, *argv: str, allowed: Sequence[int] = (0,)) -> Completed:

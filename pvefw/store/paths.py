@@ -22,7 +22,7 @@ class CertificateFiles:
     told: Path
     """Which observers have been told of which certificate."""
     served: Path
-    """Where something else was served than what is installed, and when somebody was told."""
+    """Where something else was seen than what is installed, and when somebody was told."""
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,7 @@ class Paths:
 
     @property
     def served_state(self) -> Path:
-        """Where something else was served than what is installed, and when somebody was told."""
+        """Where something else was seen than what is installed, and when somebody was told."""
         return self.state_dir / f"served-{self.node}.json"
 
     @property

@@ -5,7 +5,16 @@ import json
 import pytest
 from certificates import NOW, Log, own, self_signed
 
-from pvefw.certs import comparison, deploy, exposure, install, renewal, renewal_plan, sharing
+from pvefw.certs import (
+    comparison,
+    deploy,
+    exposure,
+    install,
+    references,
+    renewal,
+    renewal_plan,
+    sharing,
+)
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.cli.run import run
@@ -123,6 +132,34 @@ def test_references_that_came_otherwise_are_found_by_status(paths, pvefw, web):
             "certificate web: acmedomain3: *.example: there is no DNS instance to validate a wildcard",
         ],
     )
+
+
+def test_a_target_with_room_for_one_certificate_is_that_of_one(paths, pvefw, web, tmp_path):
+    def target(id_, plugin, settings):
+        data = tmp_path / "data"
+        data.write_text(settings)
+        assert pvefw("observer", "add", id_, "--api", plugin, "--data", data)[0] == 0
+
+    target("fixed", "files", f"fullchain={tmp_path}/site.pem\n")
+    target("half", "nginx", "key=/etc/nginx/site.key\n")
+    target("room", "nginx", "")
+    assert pvefw("cert", "set", "web", "--targets", "fixed,half,room")[0] == 0
+    for fixed in ("fixed", "half"):
+        for command in (("cert", "add", "mail"), ("config", "set")):
+            done, said = pvefw(*command, "--targets", fixed)
+            assert done == 2
+            assert f"the target {fixed} has room for one certificate, and certificate web" in said
+    assert pvefw("cert", "add", "mail", "--targets", "room")[0] == 0
+    problems = references.of_node(Node.open(paths))
+    assert problems == []
+    path = paths.node_pvefw_cfg()
+    path.write_text(path.read_text().replace("targets room", "targets room,fixed"))
+    problems = references.of_node(Node.open(paths))
+    assert [one.partition(": ")[0] for one in problems] == ["certificate web", "certificate mail"]
+    install.install_pair(named(paths), *self_signed("www.example"), Log(), NOW)
+    _, said = pvefw("cert", "deploy", "web", "--dry-run")
+    assert "fixed: the target fixed has room for one certificate" in said
+    assert "room: the target" not in said
 
 
 # --- brought, compared, deployed ------------------------------------------------------------------

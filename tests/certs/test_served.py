@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime as dt
+import json
 import socket
 import ssl
 import threading
@@ -186,6 +187,60 @@ def test_by_hand(paths, certificate, server, capsys):
     assert chain.names(chain.parse(certificate.pem(), "it")[0]) == ["new.example"]
     node_settings.change(paths, {}, ["serves"])
     assert check()[0] == 2
+
+
+def status(paths, capsys, *arguments):
+    done = run(["--root", str(paths.root), "--node", "pve1", "status", *arguments])
+    return done, capsys.readouterr().out
+
+
+def test_status_shows_what_the_last_look_found(paths, certificate, server, told, capsys):
+    address = f"127.0.0.1:{server.port}"
+    assert status(paths, capsys, "served", "--check")[0] == 0  # nobody has looked yet
+    served.tell(certificate, served.look(certificate), Log(), NOW)
+    done, said = status(paths, capsys, "served")
+    assert (done, f"pveproxy: {address}: another certificate is served: of old" in said) == (
+        1,
+        True,
+    )
+    assert "pvefw cert deploy pveproxy" in said
+    done, said = status(paths, capsys, "served", "--check")
+    assert done == 1
+    assert said.startswith("PVEFW WARNING - served: pveproxy:")
+    assert "'served wrong'=1;0;;0" in said
+    _, said = status(paths, capsys, "served", "--output-format", "json")
+    [one] = json.loads(said)["parts"]["served"]["data"]["addresses"]
+    assert (one["certificate"], one["address"], one["ok"]) == ("pveproxy", address, False)
+    server.use(certificate.pem(), certificate.files.key.read_bytes())
+    assert status(paths, capsys, "served")[0] == 1  # the last look counts
+    run(["--root", str(paths.root), "--node", "pve1", "cert", "check"])
+    assert status(paths, capsys, "served")[0] == 0
+    assert served.is_news(certificate, served.look(certificate), NOW)  # who was told hears the end
+
+
+def test_what_is_acknowledged_is_quiet_until_something_else_is_served(
+    paths, certificate, server, told, capsys
+):
+    def tell(days):
+        told.clear()
+        served.tell(certificate, served.look(certificate), Log(), NOW + dt.timedelta(days=days))
+        return len(told)
+
+    assert (tell(0), tell(1)) == (1, 1)
+    assert status(paths, capsys, "--acknowledge", "served")[0] == 0
+    assert (tell(2), tell(9)) == (0, 0)
+    server.use(*self_signed("other.example"))
+    assert tell(10) == 1
+    assert status(paths, capsys, "served")[0] == 1
+
+
+def test_damaged_notes_cost_nothing(paths, certificate, told):
+    for text in (b"[]", b'{"a:1": 1}', b'{"a:1": {"told": "never", "reason": ""}}'):
+        certificate.files.served.parent.mkdir(parents=True, exist_ok=True)
+        certificate.files.served.write_bytes(text)
+        told.clear()
+        served.tell(certificate, served.look(certificate), Log(), NOW)
+        assert len(told) == 1
 
 
 def test_a_target_that_is_tried_alone_is_looked_at(paths, certificate, server):

@@ -61,6 +61,7 @@ def test_a_node_without_anything_is_well(pvefw, parts):
     assert done == 0
     assert {name: one["state"] for name, one in found.items()} == {
         "certificates": "none",
+        "served": "none",
         "credentials": "none",
         "records": "none",
         "tasks": "ok",
@@ -70,7 +71,7 @@ def test_a_node_without_anything_is_well(pvefw, parts):
         "units": "none",
     }
     done, out = pvefw()
-    assert (done, len(out.splitlines())) == (0, 9)
+    assert (done, len(out.splitlines())) == (0, 10)
 
 
 # --- certificates -----------------------------------------------------------------------------------

@@ -25,7 +25,10 @@ case "$2" in
         boot=$(cat boot-$1 2>/dev/null | wc -l)
         guests=$(cat boot-guests 2>/dev/null || echo done)
         drained=$(cat drained-$1 2>/dev/null)
-        printf '{{"boot": "b%s", "boot-guests": "%s", "drained": "%s"}}' $boot "$guests" "$drained" ;;
+        name=$(cat name-$1 2>/dev/null || echo $1)
+        cat answer-$1 2>/dev/null || printf \
+            '{{"node": "%s", "boot": "b%s", "boot-guests": "%s", "drained": "%s"}}' \
+            "$name" $boot "$guests" "$drained" ;;
     "$what "* | "pvefw $what "* | "pvefw node $what "* | "$what") echo "$said"; exit "$status" ;;
     *drain*) echo now >drained-$1 ;;
     *return*) rm drained-$1 ;;
@@ -160,6 +163,114 @@ def test_a_host_that_was_restarted_before_a_kill_is_not_restarted_again(site):
     site.note(hosts=["n1"], step="restart", boot="b0")
     maintenance.resume(site.paths, site.task)
     assert site.calls() == [steps("n1")[-1].format(rsh=site.rsh)]
+
+
+class Killed(BaseException):
+    """The program ends here; nothing of it is left but what is on the disk."""
+
+
+class KilledTask(FakeTask):
+    """Ends the program once it has said a number of words."""
+
+    def __init__(self, left):
+        super().__init__()
+        self.left = left
+
+    def log(self, message):
+        super().log(message)
+        if len(self.lines) > self.left:
+            raise Killed
+
+
+def test_wherever_it_is_killed_it_goes_on_and_restarts_each_host_once(site):
+    """Killed again and again, each time a word later; a word is said before and after each step."""
+    site.task = KilledTask(0)
+    with pytest.raises(Killed):
+        site.begin("n1", "n2")
+    for left in range(1, 50):
+        try:
+            maintenance.resume(site.paths, KilledTask(left))
+            break
+        except Killed:
+            drained = [one.name for one in site.place.glob("drained-*")]
+            assert len(drained) <= 1, "two hosts at once"
+            found = maintenance.read(site.paths)
+            assert drained in ([], [f"drained-{found.host}"])
+    assert maintenance.read(site.paths) is None
+    assert [one for one in site.calls() if "restart" in one] == ["n1: restart", "n2: restart"]
+    assert not [*site.place.glob("drained-*")]
+
+
+@pytest.mark.parametrize("left", [4, 7, 9, 11])
+def test_killed_once_anywhere_every_host_is_done(site, left):
+    site.task = KilledTask(left)
+    with pytest.raises(Killed):
+        site.begin("n1")
+    maintenance.resume(site.paths, FakeTask())
+    assert site.calls()[-1] == steps("n1")[-1].format(rsh=site.rsh)
+    assert [one for one in site.calls() if "restart" in one] == ["n1: restart"]
+
+
+def test_a_host_that_has_its_guests_again_is_not_restarted(site):
+    """Somebody brought them back while the maintenance was stopped."""
+    site.write("doubt", "restart 1 inhibited")
+    with pytest.raises(ProgramError, match="inhibited"):
+        site.begin("n1")
+    (site.place / "doubt").unlink()
+    (site.place / "drained-n1").unlink()
+    before = len(site.calls())
+    with pytest.raises(ProgramError, match="n1: restart: it is not drained any more"):
+        maintenance.resume(site.paths, site.task)
+    assert site.calls()[before:] == []
+
+
+def test_no_host_is_restarted_while_another_is_drained(site):
+    site.write("doubt", "upgrade 1 broken")
+    with pytest.raises(ProgramError):
+        site.begin("n1", "n2")
+    (site.place / "doubt").unlink()
+    site.write("drained-n2", "by hand")
+    with pytest.raises(ProgramError, match="n2 is drained, and one host at a time may be"):
+        maintenance.resume(site.paths, site.task)
+    assert "n1: restart" not in site.calls()
+
+
+def test_another_host_that_answers_in_its_place_is_not_it(site):
+    """Its address was given to somebody else meanwhile."""
+    site.write("drained-n1", "now")
+    site.write("boot-n1", "again\n")
+    site.write("name-n1", "n9")
+    site.note(hosts=["n1"], step="wait", boot="b0", node="n1")
+    with pytest.raises(ProgramError, match="n9 answers in its place, not n1"):
+        maintenance.resume(site.paths, site.task)
+    assert site.calls() == []
+
+
+def test_two_names_of_one_host_are_not_two(site):
+    site.write("name-n2", "n1")
+    with pytest.raises(ProgramError, match="it is the same host as n2: n1"):
+        site.begin("n1", "n2")
+    assert site.calls() == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "",
+        "null",
+        "[]",
+        "Welcome!",
+        '{"node": "n1", "boot": "", "boot-guests": "done", "drained": ""}',
+        '{"node": "n1", "boot": null, "boot-guests": "done", "drained": ""}',
+        '{"node": "n1", "boot": "b7", "boot-guests": "perhaps", "drained": ""}',
+        '{"node": "n1", "boot": "b7", "boot-guests": "done", "drained": []}',
+    ],
+)
+def test_nonsense_after_the_restart_does_not_mean_that_a_host_is_back(site, said):
+    site.write("answer-n1", said)
+    site.note(hosts=["n1"], step="wait", boot="b0", node="n1", back_seconds=0)
+    with pytest.raises(ProgramError, match="not back within 0 s: n1 does not say how it is"):
+        maintenance.resume(site.paths, site.task)
 
 
 def test_one_that_is_not_done_is_resumed_or_given_up(site):

@@ -4,7 +4,7 @@ import { action, below, NODE, OWN } from "./api.js";
 import { element, lines, link, state } from "./elements.js";
 
 const VIEWS = {
-    certificates: "certificates", credentials: "acme", records: "acme",
+    certificates: "certificates", served: "certificates", credentials: "acme", records: "acme",
     tasks: "tasks", boot: "boot", guests: "guests", ksm: "node",
 };
 
@@ -34,6 +34,8 @@ const NEXT = {
         ...(data["not-deployed"]?.length
             ? [action("Deploy again", "POST", `${OWN}/deployments`, { parameters: () => ({ retry: 1 }) })] : []),
     ],
+    served: data => [...new Set(data.addresses?.filter(one => !one.ok).map(one => one.certificate))].map(name =>
+        action(`Deploy ${name} again`, "POST", `${OWN}/deployments`, { parameters: () => ({ name }) })),
     boot: () => [action("Refresh the ESPs", "POST", `${OWN}/boot/refresh`)],
     guests: data => data["not-running"]?.length ? [action("Start what should run", "POST", `${NODE}/startall`)] : [],
     tasks: data => (data.failed || []).slice(0, 5).map(one =>

@@ -139,7 +139,7 @@ def test_a_textfile_is_replaced_and_can_be_read_by_others(paths, tmp_path):
 def test_where_a_certificate_is_served(paths, figures):
     install(paths)
     files.replace(paths.node_pvefw_cfg(), b"serves: a.example:443;b.example:25,starttls=smtp\n")
-    told = json.dumps({"b.example:25": "2026-11-24T08:00:00+00:00"})
+    told = json.dumps({"b.example:25": {"reason": "no answer", "told": None}})
     files.replace(Certificate.own(Node.open(paths)).files.served, told.encode())
     found = figures()
     labels = ("certificate", "pveproxy")

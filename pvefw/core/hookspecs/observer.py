@@ -40,7 +40,8 @@ class ObserverSpec:
         """What :meth:`on_certificate` would do with this certificate, a line each; nothing is changed.
 
         A plugin that has this hook is a target: it puts certificates somewhere, and is called only for
-        those whose ``targets`` name it.
+        those whose ``targets`` name it. One that has room for several certificates has settings in
+        which ``{name}`` stands for the certificate's.
 
         Never called twice at once on an instance. It may take 300 seconds. Since 1.1.
         """

@@ -16,12 +16,10 @@ from prometheus_client.registry import Collector
 
 from pvefw import __version__
 from pvefw.certs import certificate
-from pvefw.certs.certificate import Certificate
 from pvefw.cli import status
 from pvefw.cli.status import Part
 from pvefw.core.errors import PvefwError
 from pvefw.dns import journal
-from pvefw.store import files
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -72,7 +70,7 @@ class _Node(Collector):
         states = parts["guests"].data.get("states", {})
         rows = [((state,), float(count)) for state, count in states.items()]
         yield _gauge("pvefw_guests", "Guests by state.", ["state"], rows)
-        yield from _served(self._paths)
+        yield from _served(parts["served"].data)
         yield from _journal(self._paths)
 
 
@@ -159,17 +157,11 @@ def _boot(data: Mapping[str, Any]) -> Iterator[Metric]:
     yield _gauge("pvefw_kernel_pinned", "The kernel that is pinned.", ["version", "boots"], rows)
 
 
-def _served(paths: Paths) -> Iterator[Metric]:
-    try:
-        known = Certificate.all_of(Node.open(paths))
-    except PvefwError:
-        return  # the part says so
-    rows: list[_Row] = []
-    for one in known:
-        wrong = files.read_object_if_possible(one.files.served)
-        for host, port, _ in one.settings.served_at:
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            rows.append(((one.name, address), float(address not in wrong)))
+def _served(data: Mapping[str, Any]) -> Iterator[Metric]:
+    rows = [
+        ((one["certificate"], one["address"]), float(one["ok"]))
+        for one in data.get("addresses", [])
+    ]
     meaning = "Whether the last look found the installed certificate where it is to be served."
     yield _gauge("pvefw_served_ok", meaning, ["certificate", "address"], rows)
 

@@ -1,0 +1,96 @@
+"""``pvefw status --hosts``: how several hosts are, on one screen."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pvefw.cli.framework import App
+from pvefw.cli.output import show_rows, show_value
+from pvefw.cli.status import FAILED, GOOD
+from pvefw.core import text
+
+if TYPE_CHECKING:
+    from pvefw.host.programs import Completed
+
+_UNREACHABLE = "no answer"
+_LOOKED = (0, 1)
+"""How ``status`` ends where it has looked."""
+_CHECKED = range(4)
+"""How ``status --check`` ends."""
+
+
+def show(
+    app: App, given: str, parts: Sequence[str], now: datetime, rsh: str, *, check: bool
+) -> int:
+    """Ask every host, and show what they say.
+
+    :param given: a file, or ``@`` and an inventory.
+    :returns: the exit status: as for one host, the worst of all.
+    """
+    from pvefw.node import fleet
+
+    named = fleet.hosts(given)
+    command = ["pvefw", "status", *parts]
+    if check:
+        from pvefw.cli import monitoring
+
+        checked = fleet.ask(named, [*command, "--check"], _line, rsh or fleet.RSH)
+        return monitoring.show_hosts(checked)
+    asked = fleet.ask(named, [*command, "--output-format", "json"], _state, rsh or fleet.RSH)
+    good = all(not isinstance(one, str) and one["ok"] for one in asked.values())
+    if app.output_format == "text":
+        show_rows(app, list(_rows(asked)), ["host", "part", "state", ""])
+    else:
+        hosts = [_as_dict(host, one) for host, one in asked.items()]
+        found = {"node": app.paths.node, "time": now.isoformat(), "ok": good}
+        show_value(app, {**found, "parts": {}, "hosts": hosts})
+    return 0 if good else 1
+
+
+def _state(done: "Completed") -> dict[str, Any]:
+    """What a host says of itself.
+
+    :raises ValueError: it is nothing that ``status`` prints; so do the others of ``files.DAMAGED``.
+    """
+    from pvefw.store import files
+
+    said: dict[str, Any] = files.parse_json(done.stdout)
+    parts = {name: (str(one["state"]), list(one["lines"])) for name, one in said["parts"].items()}
+    good = all(state in GOOD for state, _ in parts.values())
+    if done.returncode not in _LOOKED or said["ok"] is not good:
+        raise ValueError("it contradicts itself")
+    return said
+
+
+def _line(done: "Completed") -> tuple[int, str]:
+    """Status and words of a host's line for monitoring.
+
+    :raises ValueError: it is none.
+    """
+    word, dash, said = done.stdout.partition("|")[0].partition(" - ")
+    if done.returncode not in _CHECKED or not dash or not word.startswith("PVEFW "):
+        raise ValueError("no line of ours")
+    return done.returncode, text.one_line(said.strip())
+
+
+def _as_dict(host: str, one: dict[str, Any] | str) -> dict[str, Any]:
+    if isinstance(one, str):
+        return {"host": host, "ok": False, "problem": one, "status": None}
+    return {"host": host, "ok": one["ok"], "problem": "", "status": one}
+
+
+def _rows(asked: Mapping[str, dict[str, Any] | str]) -> Iterator[dict[str, str]]:
+    """A line for a host that is well, or does not answer; else one for each thing that is wrong."""
+    for host, one in asked.items():
+        if isinstance(one, str):
+            yield {"host": host, "part": _UNREACHABLE, "state": FAILED, "": one}
+            continue
+        wrong = {name: part for name, part in one["parts"].items() if part["state"] not in GOOD}
+        if not wrong:
+            yield {"host": host, "part": "all", "state": "ok", "": ""}
+        head = {"host": host}
+        for name, part in wrong.items():
+            cell = {"part": text.one_line(name), "state": text.one_line(str(part["state"]))}
+            for line in part["lines"]:
+                yield {**head, **cell, "": text.one_line(str(line))}
+                head, cell = {}, {}

@@ -1,0 +1,96 @@
+"""Several hosts, asked side by side by ssh: each answers, or says in one sentence why it does not."""
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pvefw.core import text
+from pvefw.core.errors import ConfigError, ProgramError, UsageError
+from pvefw.host import programs
+from pvefw.host.programs import Completed
+from pvefw.host.remote import SSH, Remote, check_host
+from pvefw.store import files
+
+RSH = f"{SSH} -o ControlMaster=auto -o ControlPath=~/.ssh/pvefw-%C -o ControlPersist=60"
+"""One connection for a minute: with ``--watch``, and where a monitoring system asks again and again."""
+_AT_ONCE = 32
+_SECONDS = 60.0
+_INVENTORY = "@"
+_INVENTORY_SECONDS = 600.0
+"""Some inventories ask a cloud."""
+_Answer = TypeVar("_Answer")
+
+
+def hosts(given: str) -> dict[str, str]:
+    """The hosts that a file or an inventory names, and how ssh reaches each.
+
+    :param given: a file with a host a line, where ``#`` begins a comment; or ``@`` and an inventory of
+        Ansible in any of its forms, which ansible-inventory(1) reads.
+    :raises UsageError: one of them is not a host, or there is none.
+    :raises StoreError: the file cannot be read.
+    :raises ProgramError: ansible-inventory is missing, or refuses the inventory.
+    """
+    if given.startswith(_INVENTORY):
+        found = _of_inventory(given.removeprefix(_INVENTORY))
+    else:
+        data = files.read_given(Path(given)).decode(errors="replace")
+        lines = [line.partition("#")[0].strip() for line in data.splitlines()]
+        found = {line: line for line in lines if line}
+    for address in found.values():
+        check_host(address)
+    if not found:
+        raise UsageError(f"--hosts {given}: it names no host", hint="Write a host a line.")
+    return found
+
+
+def _of_inventory(place: str) -> dict[str, str]:
+    done = programs.run(
+        ["ansible-inventory", f"--inventory={place}", "--list"], timeout=_INVENTORY_SECONDS
+    )
+    try:
+        groups = files.parse_json(done.stdout)
+        variables = groups.pop("_meta").get("hostvars", {})
+        names = dict.fromkeys(one for group in groups.values() for one in group.get("hosts", []))
+        return {name: _destination(name, variables.get(name, {})) for name in [*names]}
+    except files.DAMAGED as error:
+        raise ConfigError(f"--hosts @{place}: ansible-inventory lists no hosts: {error}") from error
+
+
+def _destination(name: str, variables: Mapping[str, Any]) -> str:
+    """A host as ssh(1) takes it: of a name alone, its own configuration knows the rest."""
+    address = str(variables.get("ansible_host", name))
+    user, port = variables.get("ansible_user"), variables.get("ansible_port")
+    who = f"{user}@" if user else ""
+    if not port:
+        return f"{who}{address}"
+    return f"ssh://{who}{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def ask(
+    named: Mapping[str, str],
+    argv: Sequence[str],
+    understand: Callable[[Completed], _Answer],
+    rsh: str = RSH,
+) -> dict[str, _Answer | str]:
+    """Run a program on every host; what each answers, or the reason why it does not.
+
+    :param named: hosts, and how ssh reaches each: :func:`hosts`.
+    :param understand: makes an answer of what was printed there; where it raises one of
+        :data:`pvefw.store.files.DAMAGED`, the host has answered nonsense.
+    """
+    remote = Remote(rsh)
+
+    def one(address: str) -> _Answer | str:
+        try:
+            done = remote.run(address, argv, timeout=_SECONDS, check=False)
+        except ProgramError as error:
+            return error.message
+        try:
+            return understand(done)
+        except files.DAMAGED:
+            said = done.last_words or done.stdout.strip()[:200] or "nothing"
+            return text.one_line(f"status {done.returncode}: {said}")
+
+    with ThreadPoolExecutor(min(_AT_ONCE, len(named))) as pool:
+        return dict(zip(named, pool.map(one, named.values()), strict=True))
