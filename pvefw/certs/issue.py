@@ -89,10 +89,18 @@ def check_names(certificate: Certificate) -> None:
         instances.load(certificate.node, DNS.name, one.plugin)
 
 
-def obtain(certificate: Certificate, task: Task, *, ordered_in_any_case: bool = False) -> None:
+def obtain(
+    certificate: Certificate,
+    task: Task,
+    *,
+    ordered_in_any_case: bool = False,
+    instead_of: str = "",
+) -> None:
     """Get a certificate from a partner that shares it, or from the authority, and put it to use.
 
     :param ordered_in_any_case: whatever partners have.
+    :param instead_of: the fingerprint of the one that was found due: where another one is there by now,
+        another process has done what was to be done.
     :raises PvefwError: as :func:`order`.
     """
     paths = certificate.paths
@@ -105,6 +113,9 @@ def obtain(certificate: Certificate, task: Task, *, ordered_in_any_case: bool = 
             files.check_writable(certificate.files.certificate.parent)
             cleanup.cleanup_first(certificate.node, task)
             before = certificate.installed()
+            if instead_of and before and before.fingerprint != instead_of:
+                task.log("Another process has replaced it meanwhile")
+                return
             found = sharing.newer(certificate, others, before, SystemClock().now())
             if found and not ordered_in_any_case:
                 account = _take_over(wanted, found, before, task)
