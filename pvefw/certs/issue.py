@@ -28,6 +28,7 @@ from pvefw.core.errors import (
     ConfigError,
     DeadlineExceeded,
     Locked,
+    NoQuorum,
     NotFound,
     UsageError,
 )
@@ -194,8 +195,12 @@ def _order_from(
         chain.check_ordered(pem, wanted.identifiers, progress.key, f"order {progress.url}")
         record = _record(certificate, account.location)
         _install(certificate, pem, keys.to_pem(progress.key), record, before, task)
-    finally:
+    except NoQuorum:
+        raise  # it is good, and can only not be written now: the next try resumes the order
+    except BaseException:
         progress.end()  # a certificate that cannot be used is no reason to download it for ever
+        raise
+    progress.end()
 
 
 def _url_of(paths: Paths, account: str) -> str:

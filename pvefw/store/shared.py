@@ -294,11 +294,15 @@ class Shared:
     @contextlib.contextmanager
     def changing(self, changes: Mapping[str, bytes | None]) -> Iterator[None]:
         """As :func:`changing`, by keys."""
-        revisions = {key: self._swap(key, data) for key, data in changes.items()}
-        with self.copy.turn() as index:
-            yield
-            for key, data in changes.items():
-                self.copy.note(index, key, data, revisions[key])
+        try:
+            revisions = {key: self._swap(key, data) for key, data in changes.items()}
+            with self.copy.turn() as index:
+                yield
+                for key, data in changes.items():
+                    self.copy.note(index, key, data, revisions[key])
+        except BaseException:
+            self._next = 0.0  # who undoes it has to see what the store has now
+            raise
 
     def _swap(self, key: str, data: bytes | None) -> str:
         """Change a key, if it is what this thread has read; its new revision."""

@@ -68,9 +68,11 @@ class SharedLease:
         finally:
             done.set()
             renewal.join()
-            with contextlib.suppress(PvefwError):  # it expires
+            with contextlib.suppress(
+                PvefwError
+            ):  # it expires, or the next process here gives it back
                 self._shared.hooks.store_unlock(lock=self.in_store)
-            self._remember(None)
+                self._remember(None)
 
     def check(self) -> None:
         """Make sure that the lock is still ours; where nobody knows, nothing can be written either.

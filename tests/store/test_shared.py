@@ -17,6 +17,7 @@ from pvefw.certs import install
 from pvefw.cli.run import run
 from pvefw.core.errors import ConfigError, DigestMismatch, Locked, NoQuorum, StoreError
 from pvefw.core.model import StoreLock
+from pvefw.host import foreign
 from pvefw.store import (
     accounts,
     files,
@@ -253,6 +254,30 @@ def test_an_interrupted_installation_is_ended_and_no_look_mixes_the_pair(
     assert tuple(files.read(second.node_dir("pve1") / one) for one in names) == new
     assert second.node_dir("pve1").joinpath(names[0]).stat().st_mode & 0o777 == 0o644
     assert second.node_dir("pve1").joinpath(names[1]).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("interrupted", ["pveproxy-ssl.key", "pveproxy-ssl.pem"])
+def test_an_installation_that_is_cancelled_is_taken_back_everywhere(
+    first, second, monkeypatch, interrupted
+):
+    """Also right after a file was replaced, when the index does not know of it yet."""
+    monkeypatch.setattr(shared, "_FRESH", 3600.0)
+    old = put(first, "a.example")
+    rename, left = foreign.Directory.rename, [interrupted]
+
+    def cancelled(directory, source, target, *more):
+        rename(directory, source, target, *more)
+        if target in left:
+            left.remove(target)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(foreign.Directory, "rename", cancelled)
+    with pytest.raises(KeyboardInterrupt):
+        put(first, "b.example")
+    assert on_disk(first) == old
+    names = ("pveproxy-ssl.pem", "pveproxy-ssl.key")
+    assert tuple(files.read(second.node_dir("pve1") / one) for one in names) == old
+    put(first, "c.example")
 
 
 # --- without the store ------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,8 +36,10 @@ from pvefw.api import (
 
 _SECONDS = 6.0
 """For one answer: a member that has lost its leader gives up after five."""
-_ROUNDS = 2
-"""How often every member is asked: an election takes a second or two."""
+_PAUSES = (0.0, 0.5, 1.0, 2.0)
+"""Seconds before each round of the members: an election takes a second or two, and may be repeated."""
+_LONGEST = 20.0
+"""Seconds after which no further round is begun: members that do not answer at all take their time."""
 _PAGE = 500
 _PORT = 2379
 _LOST = (requests.RequestException, OSError)
@@ -257,6 +259,15 @@ class Etcd:
         """An answer of a member, and whether an earlier try may have been carried out, too."""
         return self._try(lambda member: member.post(member.get_url(path), json=body))
 
+    def _rounds(self) -> Iterator[Etcd3Client]:
+        """The members, again and again."""
+        began = monotonic()
+        for pause in _PAUSES:
+            if monotonic() + pause > began + _LONGEST:
+                return
+            sleep(pause)
+            yield from list(self._members)
+
     def _try(self, ask: Callable[[Etcd3Client], dict[str, Any]]) -> tuple[dict[str, Any], bool]:
         """Ask the members one by one, first the one that answered last.
 
@@ -264,7 +275,7 @@ class Etcd:
         :raises ProviderError: one refuses.
         """
         doubtful, why = False, ""
-        for member in self._members * _ROUNDS:
+        for member in self._rounds():
             try:
                 answer = ask(member)
             except Etcd3Exception as error:
