@@ -16,7 +16,7 @@ def store() -> None:
 def join(app: App) -> None:
     """Fetch what the others share, and add what only this node has.
 
-    /etc/pvefw/store.cfg says which store. Where systemd is installed, a unit runs `pvefw store watch` then.
+    /etc/pvefw/store.cfg says which store. Where systemd is installed, a unit runs `pvefw store watch`.
     """
     from pvefw.certs import following
     from pvefw.store import joining, units

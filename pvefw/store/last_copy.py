@@ -7,7 +7,6 @@ replaced.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -37,6 +36,8 @@ Index = dict[str, Known]
 
 def digest(data: bytes) -> str:
     """What two contents are told apart by."""
+    import hashlib  # OpenSSL's: slow to import
+
     return hashlib.sha256(data).hexdigest()
 
 

@@ -15,14 +15,16 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pvefw.core.errors import Locked
-from pvefw.core.model import StoreLock
 from pvefw.host import foreign
 from pvefw.host.clock import SystemClock
 from pvefw.host.durable import make_directory
 from pvefw.store import pmxcfs
+
+if TYPE_CHECKING:
+    from pvefw.core.model import StoreLock
 
 _STALE = 120.0
 """Seconds after which pmxcfs, too, takes a lock for abandoned."""
@@ -37,7 +39,7 @@ class Held(Protocol):
     """A lock that a thread holds."""
 
     @property
-    def in_store(self) -> StoreLock | None:
+    def in_store(self) -> "StoreLock | None":
         """What proves it to a store, if it is one's."""
 
     def check(self) -> None:
@@ -56,7 +58,7 @@ def check() -> None:
         one.check()
 
 
-def held_in_store() -> list[StoreLock]:
+def held_in_store() -> "list[StoreLock]":
     """The locks of a store that this thread holds: a change depends on them."""
     return [one.in_store for one in _held() if one.in_store is not None]
 
@@ -87,7 +89,7 @@ class Lease:
         ``None`` when it is gone.
     """
 
-    in_store: StoreLock | None = None
+    in_store: "StoreLock | None" = None
     """As of :class:`Held`: it is no store's."""
 
     def __init__(

@@ -1,6 +1,6 @@
 """Encrypts what leaves the node for a store, where a key is given: Fernet, as ``cryptography`` has it.
 
-The name of the key in the store is encrypted with the value, so whoever can write to the store cannot
+The name of the key in the store is encrypted with the value, so who can write to the store cannot
 put one value in another's place. An old value in place of a newer one is not noticed.
 """
 

@@ -12,10 +12,11 @@ import contextlib
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pvefw.core.errors import (
     ConfigError,
@@ -28,7 +29,6 @@ from pvefw.core.errors import (
     StoreError,
     Unavailable,
 )
-from pvefw.core.model import StoreListing
 from pvefw.host import reading
 from pvefw.host.clock import SystemClock
 from pvefw.store import leases, oddities, pmxcfs
@@ -36,6 +36,9 @@ from pvefw.store.last_copy import LastCopy, digest
 from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import STORE_CFG, STORE_COPY
 from pvefw.store.sealing import Plain, Sealed
+
+if TYPE_CHECKING:
+    from pvefw.core.model import StoreListing
 
 _FRESH = 1.0
 """Seconds for which one look is good enough for who only reads."""
@@ -46,7 +49,7 @@ _ROUNDS = 20
 _LOCAL_SUFFIXES = (".pvefw-new", ".pvefw-order")
 """Of what one node is about to install or to order: nobody else's."""
 _LOCAL_DIRECTORIES = ("priv/lock/", "priv/pvefw-locks/")
-GONE = "Nothing was changed. What the store needs is said by: journalctl -u etcd, on its members"
+GONE = "Nothing was changed. Look at the store: journalctl -u etcd, on its members"
 _CLOCK = SystemClock()
 _SEEN = threading.local()
 _OPEN: dict[Path, tuple[tuple[int, int], "Shared"]] = {}
@@ -230,16 +233,15 @@ class Shared:
             return "there is no copy"
         return f"what is read is the copy of {asked:%Y-%m-%d %H:%M} UTC, {_ago(asked)}"
 
-    def listing(self) -> StoreListing:
+    def listing(self) -> "StoreListing":
         """What the store has, and the moment to watch from.
 
         :raises StoreError: it cannot be asked.
         """
         with self.asking("all keys"):
-            found = self.hooks.store_list(prefix="")
-        return StoreListing(
-            {key: one for key, one in found.revisions.items() if _is_shared(key)}, found.position
-        )
+            found: StoreListing = self.hooks.store_list(prefix="")
+        shared = {key: one for key, one in found.revisions.items() if _is_shared(key)}
+        return replace(found, revisions=shared)
 
     def watch(self, position: str, seconds: float) -> Iterator[str]:
         """The keys that change after a listing, as they change; an empty one for all that may have.

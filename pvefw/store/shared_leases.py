@@ -4,12 +4,15 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from pvefw.core.errors import Locked, PvefwError, StoreError
-from pvefw.core.model import StoreLock
 from pvefw.host.clock import SystemClock
 from pvefw.store import leases
 from pvefw.store.shared import Shared
+
+if TYPE_CHECKING:
+    from pvefw.core.model import StoreLock
 
 SECONDS = 60.0
 """After which the lock of who was killed is free."""
@@ -34,7 +37,12 @@ class SharedLease:
             f"node {node} (process {os.getpid()}, since {_CLOCK.now():%Y-%m-%d %H:%M} UTC)"
         )
         self._remember = remember
-        self.in_store = StoreLock(name, "", "")
+        self.in_store = self._proof()
+
+    def _proof(self, token: str = "") -> "StoreLock":
+        from pvefw.core.model import StoreLock  # only where there is a store
+
+        return StoreLock(self._name, "", token)
 
     def take(self) -> bool:
         """Take the lock, if nobody has it.
@@ -90,7 +98,7 @@ class SharedLease:
     def remove_left_behind(self, token: str) -> None:
         """Give back a lock that a process of this host left behind when it died."""
         with contextlib.suppress(PvefwError):
-            self._shared.hooks.store_unlock(lock=StoreLock(self._name, "", token))
+            self._shared.hooks.store_unlock(lock=self._proof(token))
 
     def _renew(self, done: threading.Event) -> None:
         while not done.wait(SECONDS / 4):
