@@ -1,6 +1,6 @@
 """The copy on this node's disk of what a store has: ``/etc/pve``, and which revision each file there is.
 
-Whoever reads reads files, also where the store cannot be asked. The index says what the store had when a
+Who reads, reads files, also where the store cannot be asked. The index says what the store had when a
 file was written: a file that somebody has changed by hand is known by that, and kept before it is
 replaced.
 """
