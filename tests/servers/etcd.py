@@ -125,19 +125,6 @@ def etcds(workdir: Path, count: int = 1) -> Iterator[Etcds]:
         yield cluster
 
 
-@contextlib.contextmanager
-@uses("server")
-def etcd_with_tls(workdir: Path, options: Mapping[str, object]) -> Iterator[Etcds]:
-    """One member that speaks TLS with its clients.
-
-    :param options: its certificates.
-    """
-    client, peer = _free_ports(2)
-    urls = [f"https://127.0.0.1:{client}"], [f"http://127.0.0.1:{peer}"]
-    with Etcds(workdir, *urls, options=options) as cluster:
-        yield cluster
-
-
 class Separate(Etcds):
     """Members in network namespaces of their own, at a bridge in another one."""
 
