@@ -126,6 +126,8 @@ class Shared:
         self.copy = LastCopy(self._etc_pve, root / STORE_COPY)
         self._next = 0.0
         self._trouble = ""
+        self._left = False
+        """Whether the last look left a pair alone that is being installed."""
 
     # --- the store --------------------------------------------------------------------------------
 
@@ -222,7 +224,7 @@ class Shared:
                     raise
                 self._trouble = self._trouble or error.message
             else:
-                self._next, self._trouble = _CLOCK.monotonic() + _FRESH, ""
+                self._next, self._trouble = 0.0 if self._left else _CLOCK.monotonic() + _FRESH, ""
         if self._trouble:
             oddities.report(self._configuration, 0, self._trouble, self._age)
 
@@ -254,6 +256,7 @@ class Shared:
     def _fetch(self) -> None:
         """Fetch what is not in the copy, until nothing is missing."""
         for _ in range(_ROUNDS):
+            self._left = False
             there, index = self.listing().revisions, self.copy.index()
             keys = [one for one in {*there, *index} if not self._has(one, there.get(one), index)]
             found = {key: self._read(key) if key in there else (None, "") for key in keys}
@@ -276,6 +279,7 @@ class Shared:
         """
         path = self.copy.path(key)
         if path.with_name(path.name + _LOCAL_SUFFIXES[0]).exists():
+            self._left = True
             return True
         known = index.get(key)
         if known is None or revision is None:
