@@ -23,8 +23,14 @@ DNS = {
 }
 CHALLENGE = {
     "challenge_present": """
+        from pvefw.api import ProviderError
+
         for one in challenges:
-            (self.directory / one.token).write_text(one.key_authorization)
+            answer = self.directory / one.token
+            try:
+                answer.write_text(one.key_authorization)
+            except OSError as error:
+                raise ProviderError(f"{answer}: {error.strerror}") from error
         """,
     "challenge_cleanup": """
         for one in challenges:
@@ -33,8 +39,14 @@ CHALLENGE = {
 }
 TLS_ALPN = {
     "challenge_present": """
+        from pvefw.api import ProviderError, replace_file
+
         for one in challenges:
-            (self.directory / f"{server_name(one)}.{one.token}.pem").write_bytes(certificate(one))
+            answer = self.directory / f"{server_name(one)}.{one.token}.pem"
+            try:
+                replace_file(answer, certificate(one), mode=0o600)
+            except OSError as error:
+                raise ProviderError(f"{answer}: {error.strerror}") from error
         """,
     "challenge_cleanup": """
         for one in challenges:
@@ -109,8 +121,7 @@ BOOTLOADER = {
         return Started(PurePosixPath(folder, "linux"), PurePosixPath(folder, "initrd"), cmdline)
         """,
     "boot_install": """
-        (esp.mountpoint / "acmeboot").mkdir(exist_ok=True)
-        (esp.mountpoint / "acmeboot/loader.efi").write_bytes(b"the loader")
+        replace_file(esp.mountpoint / "acmeboot/loader.efi", b"the loader")
         """,
     "boot_probe": """
         own = esp.mountpoint / "acmeboot"

@@ -37,8 +37,10 @@ def order(app: App, name: str, force: bool) -> None:
     Without NAME, that of Proxmox VE's services; others are added with `cert add`.
     """
     from pvefw.certs import issue
+    from pvefw.cli.renew import offer_timer
 
     _run(app, "acmenewcert", name, lambda one, task: issue.order(one, task, force=force))
+    offer_timer(app)
 
 
 @cert.command()

@@ -1,6 +1,5 @@
 """``pvefw boot kernel`` and ``boot cmdline``: which kernels are kept, which one boots, and how."""
 
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ from pvefw.cli.boot_context import context, refresh_esps
 from pvefw.cli.changing import changing, remark
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_value
-from pvefw.cli.streams import say
+from pvefw.cli.streams import offer, say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import ConfigError, UsageError
 
@@ -144,7 +143,7 @@ def _choose(app: App, alter: Callable[[], object], said: str) -> None:
         return
     alter()
     say(said)
-    if sys.stdin.isatty() and click.confirm("Refresh the ESPs now?", default=False):
+    if offer("Refresh the ESPs now?", default=False):
         refresh_esps(app)
     else:
         say("To apply: pvefw boot refresh")

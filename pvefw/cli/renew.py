@@ -1,10 +1,13 @@
 """``pvefw renew``: what the timer runs."""
 
+import contextlib
+
 import click
 
 from pvefw.cli import exit_codes
 from pvefw.cli.framework import App, Group, pass_app, recover_first
-from pvefw.cli.streams import say
+from pvefw.cli.streams import offer, say
+from pvefw.core.errors import PvefwError
 
 
 @click.group("renew", cls=Group, invoke_without_command=True)
@@ -46,3 +49,30 @@ def install_timer(app: App, cron: bool | None) -> None:
     from pvefw.certs import timer
 
     timer.install(app.paths, say, cron=cron)
+
+
+def offer_timer(app: App) -> None:
+    """After an order: where nothing renews by itself, ask whether to change that, or say how to.
+
+    The certificate is there, whatever comes of it: what goes wrong here is no failure of the order.
+    """
+    from pvefw.certs import timer
+    from pvefw.cli import placement
+
+    with contextlib.suppress(PvefwError):
+        placement.check(app.paths, "renew install-timer")
+        if not timer.is_installed(app.paths):
+            _offer_timer(app)
+
+
+def _offer_timer(app: App) -> None:
+    from pvefw.certs import timer
+
+    say("Nothing runs `pvefw renew` by itself.", err=True)
+    if not offer("Install the timer now?", default=True):
+        say("Install the timer: pvefw renew install-timer", err=True)
+        return
+    try:
+        timer.install(app.paths, say)
+    except PvefwError as error:
+        say(f"The timer is not installed: {error.message}", err=True)

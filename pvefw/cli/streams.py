@@ -33,6 +33,20 @@ def say(message: object = "", *, err: bool = False, nl: bool = True) -> None:
     click.echo(text.lines(masking.redact_known(str(message))), err=err, nl=nl)
 
 
+def offer(question: str, *, default: bool) -> bool:
+    """At a terminal, offer one thing more when the work is done; whether it is wanted.
+
+    Whoever leaves instead of answering (Ctrl-C, Ctrl-D) does not want it, and the work is no failure.
+    """
+    import click
+
+    try:
+        return sys.stdin.isatty() and click.confirm(question, default=default)
+    except click.Abort:
+        click.echo()
+        return False
+
+
 def leave_standard_output() -> None:
     """Print to nobody from now on. Python itself would complain once more when it flushes at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

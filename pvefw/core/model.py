@@ -179,7 +179,7 @@ class BootPlan:
     """What every ESP is to offer at the next boot."""
 
     kernels: Sequence[Kernel]
-    """In menu order: latest first. Never empty."""
+    """In menu order: latest first. Never empty. Where the default is gone, the first one should boot."""
     default: str
     """The version that boots; one of ``kernels``."""
     next_boot: str | None

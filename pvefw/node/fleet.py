@@ -1,13 +1,13 @@
 """Several hosts, asked side by side by ssh: each answers, or says in one sentence why it does not."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pvefw.core import text
 from pvefw.core.errors import ConfigError, ProgramError, UsageError
 from pvefw.host import programs
+from pvefw.host.concurrency import side_by_side
 from pvefw.host.programs import Completed
 from pvefw.host.remote import SSH, Remote, check_host
 from pvefw.store import files
@@ -92,5 +92,5 @@ def ask(
             said = done.last_words or done.stdout.strip()[:200] or "nothing"
             return text.one_line(f"status {done.returncode}: {said}")
 
-    with ThreadPoolExecutor(min(_AT_ONCE, len(named))) as pool:
-        return dict(zip(named, pool.map(one, named.values()), strict=True))
+    answers = side_by_side(one, list(named.values()), at_once=_AT_ONCE)
+    return dict(zip(named, answers, strict=True))

@@ -88,8 +88,11 @@ def _wrong_certificate(challenge: Challenge, certificate: x509.Certificate) -> s
     if found != [challenge.identifier.value]:
         return f"{challenge.identifier}: the certificate is for {found}"
     expected = b"\x04\x20" + sha256(challenge.key_authorization.encode()).digest()
-    good = proof.critical and getattr(proof.value, "value", b"") == expected
-    return "" if good else f"{challenge.identifier}: the certificate answers another challenge"
+    if getattr(proof.value, "value", b"") != expected:
+        return f"{challenge.identifier}: the certificate answers another challenge"
+    if not proof.critical:
+        return f"{challenge.identifier}: the extension acmeIdentifier must be critical"
+    return ""
 
 
 def in_dns(challenge: Challenge, resolver: str) -> str:

@@ -44,7 +44,11 @@ from pvefw import seam
 from pvefw.api import BootPlan, BootTree, ProviderError, Unsupported
 from pvefw.seam import BootloaderSpec, Bound, PluginBroken, PvefwError
 from pvefw.testing._settings import check_help, check_secrets
+from pvefw.testing.boot_care import BootCare
 from pvefw.testing.boot_machine import (
+    MIDDLE,
+    NEW,
+    OLD,
     Boots,
     Machine,
     Started,
@@ -66,7 +70,6 @@ __all__ = [
     "matches",
 ]
 
-OLD, MIDDLE, NEW = "6.5.13-6-pve", "6.8.4-3-pve", "6.8.12-4-pve"
 NEWEST = "6.11.0-1-pve"
 ODD = ("6.8.12-4-pve2", "6.8.12-4-PVE-Test", "6.9.0+", "6.9.0+3", "6.9.0+3-1", "6.9.0~rc1")
 """Versions that kernels have, and that a careless loader mixes up with others, or reads otherwise."""
@@ -157,7 +160,7 @@ def _no_line_of_its_own(tree: BootTree, what: str, advice: str) -> None:
         )
 
 
-class BootloaderConformance:
+class BootloaderConformance(BootCare):
     """What every boot loader must do. Each failure says in one sentence what is wrong."""
 
     # --- what the author says -------------------------------------------------------------------
@@ -376,7 +379,8 @@ class BootloaderConformance:
         for _ in range(2):
             machine.check_start(default, f"the default is {default}")
             assert self.arguments(plan) in machine.last.cmdline, (
-                f"the kernel gets {machine.last.cmdline!r}, and the plan says {self.arguments(plan)!r}"
+                f"the kernel gets {machine.last.cmdline!r}, and the plan says "
+                f"{self.arguments(plan)!r}: quote it for the loader, or raise a ProviderError"
             )
 
     @pytest.mark.parametrize("default", ODD)

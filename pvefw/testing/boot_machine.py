@@ -13,6 +13,7 @@ from pvefw.api import BootPlan, BootState, BootTree, Esp, Kernel, ProviderError,
 from pvefw.seam import BootloaderSpec, Bound, PvefwError
 from pvefw.testing.fakes import FakeTask, fake_kernel
 
+OLD, MIDDLE, NEW = "6.5.13-6-pve", "6.8.4-3-pve", "6.8.12-4-pve"
 _RESERVED = set('"*/:<>?\\|') | {chr(code) for code in (*range(32), 127)}
 _LONGEST_NAME = 255
 
@@ -45,6 +46,7 @@ class Machine:
         self.hooks = bound.hooks
         self.boots = boots
         self._arms = "boot_arm" in bound.implemented
+        self._has_files = "boot_files" in bound.implemented
         self._task = task
         self._brought: BootPlan | None = None
         self.last = Started(PurePosixPath(), PurePosixPath(), "")
@@ -78,6 +80,10 @@ class Machine:
             "boot_probe does not see the loader that is installed: it says None"
         )
         return state
+
+    def files(self) -> Sequence[PurePosixPath]:
+        """What the loader has on the ESP and a refresh replaces, as boot_files says."""
+        return list(self.hooks.boot_files(esp=self.esp)) if self._has_files else []
 
     def bring(self, plan: BootPlan) -> BootTree:
         """A whole refresh."""
@@ -144,7 +150,7 @@ class Machine:
         started = self.boots(self.esp.mountpoint)
         seen = complete(self.esp.mountpoint, started)
         assert started is not None and seen == version, (
-            f"{when}; {version} should boot, and {seen or started or 'nothing'} does"
+            f"{when}; {version} should boot, and {seen or _broken(self.esp.mountpoint, started)} does"
         )
         self.last = started
 
@@ -170,10 +176,10 @@ class Machine:
         for step in bring(self.esp.mountpoint, self.render(plan)):
             shutil.copytree(self.esp.mountpoint, scratch)
             started = self.boots(scratch)
-            seen = complete(scratch, started)
+            seen, broken = complete(scratch, started), _broken(scratch, started)
             shutil.rmtree(scratch)
             assert seen or (can_be_empty and started is None), (
-                f"core was stopped after it {step}, and then {started or 'nothing'} boots, which is "
+                f"core was stopped after it {step}, and then {broken} boots, which is "
                 "no complete kernel: mind the order of 'texts' and 'owned'"
             )
             can_be_empty = can_be_empty and not seen
@@ -213,6 +219,18 @@ def matches(path: PurePosixPath, pattern: str) -> bool:
     """Whether a pattern of ``BootTree.owned`` matches; ``*`` stays in its folder."""
     parts = PurePosixPath(pattern).parts
     return len(parts) == len(path.parts) and all(map(fnmatchcase, path.parts, parts))
+
+
+def _broken(root: Path, started: Started | None) -> str:
+    """What is started where it is no complete kernel, in words."""
+    if started is None:
+        return "nothing"
+    parts = [
+        f"{path} ({file.read_text().split(' build ')[0] if file.is_file() else 'missing'})"
+        for path in (started.kernel, started.initrd)
+        for file in [root / path]
+    ]
+    return f"{parts[0]} with the initrd {parts[1]}"
 
 
 def complete(root: Path, started: Started | None) -> str:

@@ -13,6 +13,7 @@ from aiosmtpd.handlers import Sink
 from certificates import NOW, Log, own, self_signed
 from servers.processes import free_port
 
+from pvefw import instances
 from pvefw.certs import chain, deploy, install, served
 from pvefw.cli.run import run
 from pvefw.host import tls
@@ -241,6 +242,23 @@ def test_damaged_notes_cost_nothing(paths, certificate, told):
         told.clear()
         served.tell(certificate, served.look(certificate), Log(), NOW)
         assert len(told) == 1
+
+
+def test_a_server_that_kept_the_old_one_after_its_reload(paths, certificate, tmp_path, capsys):
+    """The delivery says so and somebody hears of it, though the reload itself succeeded."""
+    program, said = tmp_path / "program", tmp_path / "said"
+    program.write_text(f'#!/bin/sh\ncat >> "{said}"\n')
+    program.chmod(0o755)
+    settings = {"program": str(program), "events": "served"}
+    instances.add(paths, instances.Instance("observer", "hook", "exec", settings))
+    node_settings.change(paths, {"reload-command": "true"})
+    task = Patient()
+    assert deploy.deploy(own(paths), task, again=True) == []
+    assert any("another certificate is served" in one for one in task.warnings)
+    [event] = [json.loads(line) for line in said.read_text().splitlines()]
+    assert (event["event"], event["severity"], event["name"]) == ("served", "error", "pveproxy")
+    assert "of old.example" in event["reason"]
+    assert status(paths, capsys, "served")[0] == 1
 
 
 def test_a_target_that_is_tried_alone_is_looked_at(paths, certificate, server):

@@ -19,7 +19,6 @@ ALLOWED = {
     ("pvefw/cli/acme_account.py", "click.prompt"): "questions of our own",
     ("pvefw/cli/acme_account.py", "click.confirm"): "as above",
     ("pvefw/cli/boot.py", "click.confirm"): "as above",
-    ("pvefw/cli/boot_kernel.py", "click.confirm"): "as above",
     ("pvefw/cli/cert.py", "click.prompt"): "as above",
     ("pvefw/core/doctor.py", "sys.stdout.write"): "JSON for the parent process",
     ("pvefw/core/trace.py", "sys.stderr.write"): "cleaned there: core knows no command line",

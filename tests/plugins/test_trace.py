@@ -172,4 +172,4 @@ def test_the_option_and_the_variable(tmp_path, node_root, arguments, environment
     data.write_text("program=/bin/true\n")
     pvefw("observer", "add", "it", "--api", "exec", "--data", str(data))
     done = pvefw("observer", "test", "it", *arguments)
-    assert ("observer/it.on_renewal_failed(event=" in done.stderr) is expected, done.stderr
+    assert ("observer/it.on_notice(event=" in done.stderr) is expected, done.stderr

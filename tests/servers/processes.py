@@ -1,6 +1,7 @@
 """Server processes of tests: started with free ports, ready when they answer, ended by their pid."""
 
 import contextlib
+import os
 import random
 import socket
 import subprocess
@@ -10,20 +11,27 @@ from pathlib import Path
 from resources import uses
 from waiting import looks
 
-READY_SECONDS = 15.0
-_PORTS = range(15000, 32000)  # below Linux' own range for outgoing connections
+READY_SECONDS = 60.0
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_PORTS = range(15000 + _WORKER, 32000, _WORKERS)
+"""Below Linux' own range for outgoing connections; each worker has some of its own."""
+_given: set[int] = set()
 
 
 def free_port(address: str = "127.0.0.1", kind: int = socket.SOCK_STREAM) -> int:
     """A port that nobody uses now.
 
     Not one that the kernel would choose: it might give the same to an outgoing connection, of this test
-    or of another, before the server listens.
+    or of another, before the server listens. None is given twice: its server may not have started yet.
     """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for port in random.sample(_PORTS, len(_PORTS)):
+        if port in _given:
+            continue
         with socket.socket(family, kind) as probe, contextlib.suppress(OSError):
             probe.bind((address, port))
+            _given.add(port)
             return port
     raise RuntimeError(f"{address} has no free port")
 
@@ -54,7 +62,7 @@ def wait_for_port(
 ) -> None:
     """Return when a server accepts connections.
 
-    :raises RuntimeError: it ended, or does not within fifteen seconds; with its output.
+    :raises RuntimeError: it ended, or does not in time; with its output.
     """
     for _ in looks(READY_SECONDS):
         with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):

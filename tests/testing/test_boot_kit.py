@@ -1,14 +1,17 @@
 """The boot kit passes a good loader, and catches each seeded bug with a sentence about it."""
 
+import datetime as dt
 import inspect
 import itertools
 import re
 import shutil
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
 
+from pvefw.api import replace_file
 from pvefw.core.binding import bind_object
 from pvefw.core.errors import ProviderError, PvefwError, Unsupported
 from pvefw.core.families import BOOTLOADER
@@ -58,7 +61,7 @@ class Good:
 
     @hookimpl
     def boot_install(self, esp):
-        install(esp.mountpoint)
+        replace_file(esp.mountpoint / LOADER, b"the loader")
 
     @hookimpl
     def boot_render(self, esp, plan):
@@ -510,6 +513,63 @@ class InstallsElsewhere(Good):
         (esp.mountpoint / "EFI/elsewhere/kit.efi").write_text("the loader")
 
 
+class KeepsAnotherOrder(Good):
+    """The menu's last entry is the latest kernel."""
+
+    @hookimpl
+    def boot_render(self, esp, plan):
+        return super().boot_render(esp, replace(plan, kernels=plan.kernels[::-1]))
+
+
+class HidesItsOrder(KeepsAnotherOrder):
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        return state and replace(state, kernels=state.kernels[::-1])
+
+
+def first_or_default(root):
+    """A loader that boots the menu's first complete entry where the default is gone."""
+    _, entries = read_menu(root)
+    there = [one for one in entries.values() if (root / one.kernel).exists()]
+    started = boots(root)
+    return started if started and (root / started.kernel).exists() else next(iter(there), None)
+
+
+def dated(stamp):
+    def with_date(tree, _esp, _plan):
+        return edit(tree, texts={MENU: tree.texts[MENU] + f"# of {stamp()}\n".encode()})
+
+    return changing(with_date)
+
+
+class ArmsWithATemporaryFile(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        (esp.mountpoint / f"{ONCE}.tmp").write_text(plan.next_boot or "")
+        super().boot_arm(esp, plan)
+
+
+class RefreshesOthers(Good):
+    @hookimpl
+    def boot_files(self, esp):
+        there = (esp.mountpoint / FALLBACK).exists()
+        return {PurePosixPath(FALLBACK): Path("/usr/lib/kit.efi")} if there else {}
+
+
+class InstallDeletesFirst(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        (esp.mountpoint / LOADER).unlink(missing_ok=True)
+        super().boot_install(esp)
+
+
+class InstallsInPlace(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        install(esp.mountpoint)
+
+
 def with_title(edited):
     """A menu with a line made of the title, without any check."""
 
@@ -751,6 +811,35 @@ def test_each_bug_of_the_second_round_is_caught(bug, test, sentence, tmp_path):
 )
 def test_each_bug_of_the_third_round_is_caught(bug, test, sentence, tmp_path):
     assert sentence in run_kit(bug, tmp_path, boots, only=f"test_{test}")[f"test_{test}"]
+
+
+CUT = menu_edited(rb"(\|root=.{200}).*", rb"\1")
+
+
+@pytest.mark.parametrize(
+    ("bug", "test", "sentence"),
+    [
+        (KeepsAnotherOrder, "the_menu_has_the_order_of_the_plan", "write the menu in the order"),
+        (HidesItsOrder, "the_menu_has_the_order_of_the_plan", "instead of the latest kernel"),
+        (dated(time.time), "rendering_needs_no_clock", "leave date and time out"),
+        (dated(lambda: time.strftime("%d")), "rendering_needs_no_clock", "leave date and time"),
+        (dated(lambda: dt.date.today()), "rendering_needs_no_clock", "leave date"),  # noqa: DTZ011, PLW0108 - the bug
+        (dated(lambda: f"{dt.datetime.now(dt.UTC):%d}"), "rendering_needs_no_clock", "leave date"),
+        (CUT, "a_long_command_line_arrives", "write it as a whole"),
+        (ArmsWithATemporaryFile, "arming_leaves_nothing_behind", "kit/once.tmp"),
+        (RefreshesOthers, "files_of_another_loader_are_not_refreshed", "another loader's here"),
+        (InstallDeletesFirst, "something_boots_wherever_installing_is_stopped", "deletes EFI/kit"),
+        (
+            InstallsInPlace,
+            "something_boots_wherever_installing_is_stopped",
+            "empties EFI/kit/kit.efi",
+        ),
+        (menu_edited(rb"(\d+-pve/)initrd", rb"\1linux"), "the_default_boots", "with the initrd"),
+    ],
+)
+def test_each_bug_of_the_fourth_round_is_caught(bug, test, sentence, tmp_path):
+    test = f"test_{test}"
+    assert sentence in run_kit(bug, tmp_path, first_or_default, only=test)[test]
 
 
 @pytest.mark.parametrize("good", [InstallTakesItWhereFree, InstallAsksForTheFallback])

@@ -45,6 +45,8 @@ def run(old, new):
                 "hooks": next(making),
                 "fetch": asked_over_tls(plugin.port),
                 "task": task,
+                "tmp_path": None,  # these plugins have no folders
+                "broken_plugin": None,
                 "address": address,
             }
             said.append(run_test(kit, name, fixtures))

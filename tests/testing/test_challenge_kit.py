@@ -306,6 +306,8 @@ def run_kit(plugin_class):
             "hooks": binding.bind_object(CHALLENGE, plugin, "it").hooks,
             "fetch": plugin.fetch,
             "task": FakeTask(),
+            "tmp_path": None,  # these plugins have no folders
+            "broken_plugin": None,
         }
         for address in ("192.0.2.1", "2001:db8::1"):
             given = {**available, "address": address}

@@ -8,6 +8,7 @@ import inspect
 import pytest
 from seeding import run_test, seeded
 
+from pvefw.testing import _others
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.http_api import http_api
@@ -210,3 +211,33 @@ def test_each_answer_that_is_misread_is_caught(status, old, new, sentence):
 @pytest.mark.parametrize("status", [429, 409, 0])
 def test_a_limit_of_the_fake_itself_is_no_mistake_of_the_plugin(status):
     assert run(ERRORS, "", "", limit=9, status=status) is None
+
+
+class WithoutQuotes:
+    """A provider that keeps texts in a form of its own."""
+
+    def __init__(self):
+        self.kept = set()
+
+    def dns_add(self, zone, records, task):
+        self.kept |= {self.form(one) for one in records}
+
+    def dns_remove(self, zone, records, task):
+        self.kept -= {self.form(one) for one in records}
+
+    def form(self, record):
+        return record.name, record.value.replace('"', "")
+
+    def records(self, name):
+        return {value for at, value in self.kept if at == name}
+
+
+def test_what_a_provider_shows_in_another_form_is_removed_again(monkeypatch):
+    monkeypatch.setattr(_others, "_LONGEST_LOOK", 0.0)
+    provider = WithoutQuotes()
+    others = _others.ThroughTheHooks(ZONE, provider, provider.records, FakeTask(), None)
+    for value in ("plain", 'in "quotes"'):
+        others.put("one.example.test.", "TXT", value, 300)
+    assert others.there() == {("one.example.test.", "TXT", "plain", 300)}
+    others.leave()
+    assert provider.kept == set()

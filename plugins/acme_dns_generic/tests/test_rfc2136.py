@@ -110,6 +110,15 @@ def test_fifty_records_go_in_one_message(server):
     of(server).dns_remove(zone=ZONE.name, records=many, task=FakeTask())
 
 
+@pytest.mark.parametrize("value", [r'said "yes", in C:\temp', "x" * 600, ""])
+def test_a_value_is_kept_as_it_is(server, value):
+    record = TxtRecord("_acme-challenge.odd.kit.test.", value)
+    add(of(server), record)
+    assert server.txt(record.name) == {value}
+    of(server).dns_remove(zone=ZONE.name, records=[record], task=FakeTask())
+    assert server.txt(record.name) == set()
+
+
 def test_other_algorithm_is_a_wrong_key(server):
     with pytest.raises(CredentialsRejected, match=r"with hmac-sha512 \(BADKEY"):
         add(of(server, algorithm="hmac-sha512"))

@@ -68,8 +68,8 @@ function asTyped(key, word, value) {
 
 // A button that calls an endpoint and tells the command that does the same.
 //
-// A path may be a function, where it depends on what is chosen then. `parameters` gives what it is called with; `confirm` is asked before; `same` gives the words of the command
-// where the table has none; `done` gets the answer.
+// A path may be a function, where it depends on what is chosen then. `parameters` gives what it is called with;
+// `confirm` is asked before; `same` gives the words of the command where the table has none; `done` gets the answer.
 export function action(label, method, path, options = {}) {
     const { parameters = () => ({}), same = commandLine, done = finish(label), ...look } = options;
     return button(label, async () => {

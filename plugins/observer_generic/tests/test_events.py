@@ -2,8 +2,6 @@
 
 import base64
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -25,29 +23,6 @@ PRINTS = "import sys; print(sys.argv[1], sys.stdin.read(), file=open({!r}, 'a'))
 @pytest.fixture
 def node(tmp_path):
     return Node.open(Paths(tmp_path / "root", "pve1"))
-
-
-@pytest.fixture
-def endpoint():
-    """An HTTP server; what is said to it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.server.heard.append(body.decode())
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_arguments):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.heard = []
-        running = threading.Thread(target=server.serve_forever, args=[0.01])
-        running.start()
-        yield server
-        server.shutdown()
-        running.join()
 
 
 @pytest.fixture
@@ -86,24 +61,28 @@ def test_mail(node, postbox):
         assert " [pvefw] TEST: pve1: " in said, kind
 
 
-def test_a_webhook(node, endpoint, tmp_path):
+def test_a_webhook(node, server, tmp_path):
     (tmp_path / "secret").write_text(SECRET)
-    settings = {"url": f"http://127.0.0.1:{endpoint.server_port}/?key=$secret"}
+    settings = {"url": f"{server.url}/?key=$secret"}
     settings |= {"secret": f"file:{tmp_path}/secret", "events": ",".join(NOTICES)}
-    for kind, said in heard_of_all(node, "webhook", settings, lambda: endpoint.heard).items():
+    for kind, said in heard_of_all(
+        node, "webhook", settings, lambda: [one[-1] for one in server.heard]
+    ).items():
         assert f'"event": "{kind}"' in said
         assert SECRET not in said
 
 
-def test_targets_of_proxmox(node, endpoint, tmp_path):
+def test_targets_of_proxmox(node, server, tmp_path):
     body = base64.b64encode(b"{{ fields.type }}: {{ title }}").decode()
     config = tmp_path / "notifications.cfg"
     config.write_text(
-        f"webhook: mine\n\turl http://127.0.0.1:{endpoint.server_port}/\n\tbody {body}\n"
+        f"webhook: mine\n\turl {server.url}/\n\tbody {body}\n"
         "matcher: all\n\ttarget mine\n\nmatcher: default-matcher\n\tdisable 1\n"
     )
     settings = {"config": str(config), "private": str(tmp_path / "none")}
-    for kind, said in heard_of_all(node, "proxmox", settings, lambda: endpoint.heard).items():
+    for kind, said in heard_of_all(
+        node, "proxmox", settings, lambda: [one[-1] for one in server.heard]
+    ).items():
         assert said.startswith(f"{kind}: TEST: pve1: ")
 
 
@@ -122,13 +101,13 @@ def test_a_program_hears_all_but_a_certificate_that_does_not_exist(node, tmp_pat
     assert "pvefw cert deploy NAME --test mine" in error.value.hint
 
 
-def test_a_watchdog_is_pinged_for_a_run_and_hears_of_no_event(node, endpoint, tmp_path):
-    (tmp_path / "url").write_text(f"http://127.0.0.1:{endpoint.server_port}/{SECRET}")
+def test_a_watchdog_is_pinged_for_a_run_and_hears_of_no_event(node, server, tmp_path):
+    (tmp_path / "url").write_text(f"{server.url}/{SECRET}")
     settings = {"url": f"file:{tmp_path}/url"}
     instances.add(node.paths, Instance("observer", "mine", "healthchecks", settings))
     node = Node.open(node.paths)
     trial.test(node, "observer", "mine", FakeTask())
-    assert len(endpoint.heard) == 2
+    assert len(server.heard) == 2
     for kind in NOTICES:
         with pytest.raises(UsageError, match=f"takes no events {kind}"):
             trial.test(node, "observer", "mine", FakeTask(), event=kind)

@@ -101,7 +101,8 @@ class BootloaderSpec:
         Core compares them by content: an ESP with others is out of step, and a refresh replaces them
         after the kernels and the configuration, folder after folder, each durably before the next. The
         old ones are put back where :meth:`boot_probe` does not find the loader and its kernels with the
-        new ones.
+        new ones. EFI/BOOT/BOOTX64.EFI is one of them only where what is in it is this loader: another's
+        would be replaced.
 
         Never called twice at once on an instance. It may take 600 seconds.
 

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pvefw.api import BootState, BootTree, Firmware, ProviderError, hookimpl, setting
+from pvefw.api import BootState, BootTree, Firmware, ProviderError, hookimpl, replace_file, setting
 
 HOME = PurePosixPath("EFI/pvefw")
 FILES = ("start.nsh", "linux.efi", "initrd")
@@ -33,10 +33,9 @@ class Minimal:
 
     @hookimpl
     def boot_install(self, esp):
-        (esp.mountpoint / "startup.nsh").write_bytes(STARTUP)
+        replace_file(esp.mountpoint / "startup.nsh", STARTUP)
         if self.shell:
-            (esp.mountpoint / "EFI/BOOT").mkdir(parents=True, exist_ok=True)
-            (esp.mountpoint / "EFI/BOOT/BOOTX64.EFI").write_bytes(self.shell.read_bytes())
+            replace_file(esp.mountpoint / "EFI/BOOT/BOOTX64.EFI", self.shell.read_bytes())
 
     @hookimpl
     def boot_render(self, plan):

@@ -72,7 +72,8 @@ class Desec:
         if answer.status_code in (401, 403):
             raise CredentialsRejected(said, hint="Make a token at desec.io and store it.")
         if answer.status_code == 429:
-            raise RateLimited(said, retry_after=float(answer.headers.get("Retry-After", 60)))
+            seconds = answer.headers.get("Retry-After", "")
+            raise RateLimited(said, retry_after=float(seconds) if seconds.isdigit() else None)
         if answer.status_code >= 500:
             raise Unavailable(said)
         if method == "GET" and answer.status_code == 404:

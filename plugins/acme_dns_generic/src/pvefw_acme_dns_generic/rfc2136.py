@@ -13,8 +13,11 @@ import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
 import dns.tsig
 import dns.update
+from dns.rdtypes.ANY.TXT import TXT
 
 from pvefw.api import (
     CredentialsRejected,
@@ -40,6 +43,7 @@ _ALGORITHMS = {
 }
 _UNVERIFIED: Any = False
 """As a keyring: read an answer and do not verify it yet."""
+_LONGEST = 255
 _MOST_IN_UDP = 1232
 """Bytes of a message that no network fragments (dnsflagday.net/2020)."""
 
@@ -95,11 +99,11 @@ class Rfc2136:
     def _change(self, zone: str, records: Sequence[TxtRecord], *, add: bool) -> None:
         update = dns.update.UpdateMessage(zone, keyring=self._key)
         for one in records:
-            text = f'"{one.value}"'
+            name, text = dns.name.from_text(one.name), _text(one.value)
             if add:
-                update.add(dns.name.from_text(one.name), one.ttl, "TXT", text)
+                update.add(name, one.ttl, text)
             else:
-                update.delete(dns.name.from_text(one.name), "TXT", text)
+                update.delete(name, text)
         try:
             reply = self._ask(update)
         except dns.tsig.PeerBadTime:
@@ -280,6 +284,13 @@ def _split(server: str) -> tuple[str, int]:
     if not (valid and host) or (port and not port.isdecimal()):
         raise ValueError(f"server {server!r} is not HOST, HOST:PORT or [IPV6]:PORT")
     return host, int(port or _PORT)
+
+
+def _text(value: str) -> TXT:
+    """A value as it is, in strings of 255 octets at most (RFC 1035 section 3.3)."""
+    data = value.encode()
+    strings = [data[at : at + _LONGEST] for at in range(0, len(data), _LONGEST)]
+    return TXT(dns.rdataclass.IN, dns.rdatatype.TXT, strings or [b""])
 
 
 def _count(records: Sequence[TxtRecord]) -> str:

@@ -21,6 +21,8 @@ _CONFIG = {"qemu": "qemu-server", "lxc": "lxc"}
 _TASK = {"qemu": "qm", "lxc": "vz"}
 _START = ("order", "up", "down")
 _SHUTDOWN_SECONDS = 180
+_RUN_ON = ("start", "resume")
+"""After these a guest runs here; after all others it is no loss that it does not."""
 _Make = Callable[[Call, "Listed"], "GuestJob"]
 
 
@@ -167,7 +169,7 @@ def _power(kind: str, action: str, make: _Make) -> Handler:
                 task.log(f"{one.id} is {one.guest.state.value} already")
                 return
             made.run([job])
-            if job.action.value != "start":
+            if job.action.value not in _RUN_ON:
                 guest_notes.note_stopped(call.paths, made.good())
 
         return Job(type_, work, str(call.get("vmid")))

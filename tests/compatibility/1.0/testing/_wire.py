@@ -46,7 +46,7 @@ def scalars(data: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def changed(data: Any, change: Callable[[str, Any], Any], key: str = "") -> Any:
     """JSON with every text and number changed."""
     if isinstance(data, Mapping):
-        return {name: changed(one, change, str(name)) for name, one in data.items()}
+        return {name: changed(one, change, str(name).lstrip("@")) for name, one in data.items()}
     if isinstance(data, list | tuple):
         return [changed(one, change, key) for one in data]
     if isinstance(data, str | int | float) and not isinstance(data, bool):
@@ -187,6 +187,17 @@ def renamed(said: Any, new: Mapping[str, str]) -> Any:
         return one if name is None else type(one)(name)
 
     return changed(said, change)
+
+
+def words_of(said: Any) -> set[str]:
+    """Every text and number of a reply, and the parts of those that are paths."""
+    return {part for _, one in scalars(said) for part in str(one).split("/")}
+
+
+def has_version(said: Any, headers: Mapping[str, str]) -> bool:
+    """Whether a reply says which version of something it shows: an ETag (RFC 9110 section 8.8.3)."""
+    named = {str(one).lower() for one in (*headers, *(key for key, _ in scalars(said)))}
+    return "etag" in named
 
 
 def redirected(request: Request, old: Mapping[str, str]) -> Request:

@@ -18,7 +18,8 @@ It serves any type of challenge. ``fetch`` need not be written where a port or a
 :func:`asked_over_http`, :func:`asked_over_tls` and :func:`asked_in_dns` ask as an authority does.
 
 What it cannot see: whether the authority reaches the port from outside, redirects and proxies on the way,
-servers that somebody else started, what two processes do to each other, and what a plugin prints.
+servers that somebody else started, what two processes do to each other, what a plugin prints, and files
+outside of the folders that its settings name: the mode of a private key there, copies that stay.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ from pathlib import Path
 import pytest
 
 from pvefw import seam
-from pvefw.api import Challenge, Identifier
+from pvefw.api import Challenge, Identifier, ProviderError
 from pvefw.seam import ChallengeSpec, PvefwError
 from pvefw.testing import _validation
 from pvefw.testing._settings import check_help, check_secrets
@@ -45,6 +46,8 @@ _SECONDS = 5.0
 _LONGEST_GOODBYE = 2.0
 """Seconds until what was closed is closed."""
 _NO_TYPES = "challenge_types returns nothing: name at least one type, such as http-01"
+_NO_ERROR = "what is gone or was never there is no error, core cleans up after half a present, too"
+_OPEN_TO_OTHERS = 0o077
 _LISTEN = "0A"
 """The state of a socket in ``/proc/net/tcp``."""
 Fetch = Callable[[Challenge], str | None]
@@ -138,7 +141,17 @@ class ChallengeConformance:
         bound = seam.bind("challenge", plugin, type(plugin).__name__)
         hooks: ChallengeSpec = bound.hooks
         yield hooks
-        hooks.challenge_cleanup(challenges=self.challenges(hooks, 4), task=task)
+        with _explained("cleaning up what was never there", _NO_ERROR):
+            hooks.challenge_cleanup(challenges=self.challenges(hooks, 4), task=task)
+
+    @pytest.fixture
+    def broken_plugin(self) -> object | None:
+        """The plugin where presenting must fail, such as with a folder that does not exist.
+
+        Where it is not overridden, the kit takes the plugin's own folder away, if a setting names one.
+        Since 1.1.
+        """
+        return None
 
     def challenges(self, hooks: ChallengeSpec, count: int, start: int = 0) -> list[Challenge]:
         """Some challenges of the plugin's first type."""
@@ -191,7 +204,8 @@ class ChallengeConformance:
             )
             assert self.is_answer(one, answer), (
                 f"{one.identifier} is answered with {answer!r}: it must be exactly the challenge's "
-                "key_authorization (for dns-01 dns_value; for tls-alpn-01 its SHA-256 digest)"
+                "key_authorization (for dns-01 dns_value; for tls-alpn-01 its SHA-256 digest, in a "
+                "critical extension of a certificate for that name alone)"
             )
 
     def test_nothing_else_is_answered(
@@ -259,13 +273,10 @@ class ChallengeConformance:
     def test_clean_up_can_be_repeated(self, hooks: ChallengeSpec, task: FakeTask) -> None:
         """Cleaning up what is gone, or was never there, is not an error."""
         challenges = self.challenges(hooks, 2)
-        why = (
-            "what is gone or was never there is no error, core cleans up after half a present, too"
-        )
-        with _explained("cleaning up what was never there", why):
+        with _explained("cleaning up what was never there", _NO_ERROR):
             hooks.challenge_cleanup(challenges=challenges, task=task)
         hooks.challenge_present(challenges=challenges[:1], task=task)
-        with _explained("cleaning up more than was presented, twice", why):
+        with _explained("cleaning up more than was presented, twice", _NO_ERROR):
             hooks.challenge_cleanup(challenges=challenges, task=task)
             hooks.challenge_cleanup(challenges=challenges, task=task)
 
@@ -378,6 +389,81 @@ class ChallengeConformance:
         assert not any(one.key_authorization in shown for one in challenges), (
             "the log or repr() shows a key authorization: log the identifier, or the token alone"
         )
+
+    def test_what_cannot_be_presented_is_an_error(
+        self, plugin: object, broken_plugin: object | None, tmp_path: Path, task: FakeTask
+    ) -> None:
+        """Or the authority counts a failed validation, and nobody learns why."""
+        broken = _without_its_folder(plugin, tmp_path) if broken_plugin is None else broken_plugin
+        if broken is None:
+            pytest.skip("override 'broken_plugin': return the plugin where presenting must fail")
+        hooks: ChallengeSpec = seam.bind("challenge", broken).hooks
+        challenges = self.challenges(hooks, 1)
+        try:
+            hooks.challenge_present(challenges=challenges, task=task)
+        except ProviderError:
+            return
+        except PvefwError as error:
+            raise AssertionError(
+                f"what cannot be presented ends in {error}: catch OSError and what your API raises, "
+                "and raise ProviderError with what to do about it"
+            ) from error
+        raise AssertionError(
+            "a challenge cannot be presented, and challenge_present returns as if all were well: "
+            "raise ProviderError, a line in the log is not enough"
+        )
+
+    def test_private_keys_are_private(
+        self, hooks: ChallengeSpec, plugin: object, task: FakeTask
+    ) -> None:
+        """In the folders that settings name: nobody else reads a key that is written there."""
+        hooks.challenge_present(challenges=self.challenges(hooks, 1), task=task)
+        for path in (one for folder in _folders(plugin) for one in folder.rglob("*")):
+            if path.is_file() and b"PRIVATE KEY-----" in path.read_bytes():
+                assert not path.stat().st_mode & _OPEN_TO_OTHERS, (
+                    f"others can read {path.name}, which has a private key: write it with "
+                    "replace_file(…, mode=0o600)"
+                )
+
+    def test_clean_up_leaves_no_file(
+        self, hooks: ChallengeSpec, plugin: object, task: FakeTask
+    ) -> None:
+        """In the folders that settings name: what was written there is gone, copies too."""
+        before = _files(plugin)
+        challenges = self.challenges(hooks, 2)
+        hooks.challenge_present(challenges=challenges, task=task)
+        hooks.challenge_cleanup(challenges=challenges, task=task)
+        left = sorted(one.name for one in _files(plugin) - before)
+        assert not left, (
+            f"after challenge_cleanup {', '.join(left)} is left: remove every file that "
+            "challenge_present has written, or folders fill up with old answers"
+        )
+
+
+def _folders(plugin: object) -> list[Path]:
+    """The folders that the plugin's settings name."""
+    if not dataclasses.is_dataclass(plugin):
+        return []
+    settings = (getattr(plugin, one.name) for one in dataclasses.fields(plugin))
+    return [one for one in settings if isinstance(one, Path) and one.is_dir()]
+
+
+def _files(plugin: object) -> set[Path]:
+    return {path for one in _folders(plugin) for path in one.rglob("*") if path.is_file()}
+
+
+def _without_its_folder(plugin: object, tmp_path: Path) -> object | None:
+    """The plugin with a file where its folders would have to be; ``None`` where it has none."""
+    named = [
+        one.name
+        for one in (dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ())
+        if one.init and getattr(plugin, one.name) in _folders(plugin)
+    ]
+    if not named:
+        return None
+    in_the_way = tmp_path / "no-folder"
+    in_the_way.write_text("")
+    return dataclasses.replace(plugin, **dict.fromkeys(named, in_the_way / "of-a-file"))  # type: ignore[type-var]  # it is a dataclass
 
 
 @contextlib.contextmanager

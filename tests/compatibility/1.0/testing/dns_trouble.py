@@ -6,12 +6,14 @@
 
 import contextlib
 import dataclasses
+import email.utils
 import socket
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -122,6 +124,69 @@ class BadDay:
         return True
 
 
+@dataclass
+class Race:
+    """Somebody else adds a value at the name while a hook is at work."""
+
+    day: BadDay
+    at: int
+    """Before which request of the hook."""
+    shared: bool
+    """Whether others have a value there already."""
+    hook: str
+
+    def run(self) -> list[int]:
+        """Which requests of the hook may have written."""
+        around, [own] = self.day.around, values(self._name, 1)
+        assert around.put is not None and around.everything is not None
+        theirs = (self._name, "TXT", "of somebody else", own.ttl)
+        if self.shared:
+            around.put(self._name, "TXT", "of somebody else, earlier", own.ttl)
+        if self.hook == "dns_remove":
+            self.day.add([own])
+        begun = len(around.requests)
+        put = around.put
+        around.meanwhile(lambda: put(*theirs), self.at)
+        self._call([own])
+        asked = around.requests[begun:]
+        if around.happened():
+            self._check(own, theirs[:3], asked[self.at - 1].method)
+        self.day.remove([own])
+        return [at for at, one in enumerate(asked, 1) if one.method not in ("GET", "HEAD")]
+
+    @property
+    def _name(self) -> str:
+        kind = f"{self.hook[4:]}-{'shared' if self.shared else 'own'}"
+        return f"_acme-challenge.{kind}-{self.at}.pvefw-kit.{self.day.zone}"
+
+    def _call(self, records: Sequence[TxtRecord]) -> None:
+        call = self.day.add if self.hook == "dns_add" else self.day.remove
+        try:
+            call(records)
+        except ProviderError:  # an order ends with it, and the next one begins again
+            call(records)
+
+    def _check(self, own: TxtRecord, theirs: tuple[str, str, str], method: str) -> None:
+        around = self.day.around
+        assert around.everything is not None
+        wanted = {own.value} if self.hook == "dns_add" else set()
+        found = shown(
+            lambda name: {own.value} & self.day.records(name),
+            own.name,
+            [own] if wanted else [],
+            self.day.patience,
+        )
+        assert found == wanted, (
+            f"somebody else has added a value at the name while {self.hook} was at work, and it returns "
+            "as if all were well: where the API refuses to write (409, 412), read again and write again"
+        )
+        kept = theirs in {row[:3] for row in around.everything()}
+        assert kept or not around.versioned or method not in ("PUT", "PATCH", "DELETE"), (
+            f"somebody else has added a value at the name while {self.hook} was at work, and it is lost: "
+            "send the ETag that you have read as If-Match, not *, and read again where the API refuses"
+        )
+
+
 class DnsTrouble:
     """What every DNS plugin must do on a bad day. Each failure says in one sentence what is wrong."""
 
@@ -130,8 +195,11 @@ class DnsTrouble:
         "v=spf1 include:_spf.example.net -all",
         "-",
         "k=rsa; p=MIGf/x+Y=",
+        f"v=DKIM1; k=rsa; p={'MIIBIjANBgkqhkiG9w0B' * 20}",
+        r'said "yes", in C:\temp',
     )
-    """Values of others at the names that the plugin changes; class attribute to override."""
+    """Values of others at the names that the plugin changes: the texts, of which a zone file shows the
+    long ones as several strings and puts quotes around each; class attribute to override."""
     foreign_ttl = 86400
     """Their TTL in seconds; class attribute to override where the API has a lower highest one."""
 
@@ -160,7 +228,7 @@ class DnsTrouble:
 
     # --- answers that are not a success ----------------------------------------------------------
 
-    @pytest.mark.parametrize("status", [429, 503, 409, BAD_GATEWAY, LOST, UNKNOWN])
+    @pytest.mark.parametrize("status", [429, 503, 409, 412, BAD_GATEWAY, LOST, UNKNOWN])
     def test_an_error_is_no_success(self, status: int, bad_day: BadDay) -> None:
         """Whichever request of dns_add and of dns_remove is answered so; then core repeats the call."""
         for at in range(1, _MOST_REQUESTS):
@@ -168,7 +236,8 @@ class DnsTrouble:
             bad_day.add(bad_day.pair)
             assert bad_day.shows(bad_day.pair), (
                 f"request {at} of dns_add was answered with {_said(status)}; dns_add was repeated, and "
-                "still not all is there: begin each call by looking at what is there"
+                "still not all is there: begin each call by looking at what is there, and where "
+                "publishing is a step of its own, publish also where nothing had to be changed"
             )
             if status != UNKNOWN:  # there a record of that id may be gone, which is no error
                 reached |= bad_day.fault(status, at, "dns_remove")
@@ -179,6 +248,27 @@ class DnsTrouble:
             )
             if not reached:
                 return
+
+    def test_retry_after_is_read_in_every_form(self, bad_day: BadDay) -> None:
+        """Seconds, or a date, or no such header at all (RFC 9110 section 10.2.3)."""
+        hour = timedelta(hours=1)
+        date = email.utils.format_datetime(seam.now() + hour, usegmt=True)
+        for said, header in ((f"Retry-After: {date}", date), ("no Retry-After", None)):
+            bad_day.around.fail(_LIMIT, retry_after=header)
+            try:
+                bad_day.add(bad_day.pair, bad_day.once)
+            except RateLimited as error:
+                after = error.retry_after
+                assert after is None or 0 <= after <= 2 * hour.total_seconds(), (
+                    f"status 429 came with {said!r}, and dns_add raises RateLimited with retry_after="
+                    f"{after}: seconds from now, or None where you cannot tell"
+                )
+            except PvefwError as error:
+                pytest.fail(
+                    f"status 429 came with {said!r}, and dns_add raises {error}: the header may be a "
+                    "number, a date or absent; raise RateLimited, with retry_after=None if need be"
+                )
+            bad_day.around.recover()
 
     def test_every_connection_has_a_time_limit(
         self, bad_day: BadDay, monkeypatch: pytest.MonkeyPatch
@@ -212,7 +302,7 @@ class DnsTrouble:
 
     # --- sessions and ids ------------------------------------------------------------------------
 
-    @pytest.mark.parametrize("status", [500, 401, 429])
+    @pytest.mark.parametrize("status", [500, 401, 429, LOST])
     def test_credentials_do_not_show(
         self,
         status: int,
@@ -284,10 +374,18 @@ class DnsTrouble:
             bad_day.add(bad_day.pair)
             bad_day.remove(bad_day.pair)
         except PvefwError as error:
+            if around.shows_old_ids:
+                pytest.skip(
+                    "the API's replies have ids where the kit does not look for them: give the fake "
+                    "recreate_zone(), which gives the zone another id"
+                )
             pytest.fail(
                 f"the zone has another id since it was made again, and the plugin raises {error}: look "
-                "ids up in every call, do not keep them in the instance"
+                "ids up in every call, do not keep them in the instance; if the plugin does so, give the "
+                "fake recreate_zone(), which gives the zone another id"
             )
+        finally:
+            around.restore_ids()
         assert bad_day.shows([])
 
     # --- what belongs to others ------------------------------------------------------------------
@@ -308,6 +406,18 @@ class DnsTrouble:
             assert bad_day.shows([]), (
                 "values of others are at the name, and dns_remove leaves ours: compare the value alone"
             )
+
+    def test_what_others_write_meanwhile_stays(self, bad_day: BadDay) -> None:
+        """Between what a hook reads and what it writes."""
+        if bad_day.around.put is None or bad_day.around.everything is None:
+            pytest.skip(
+                "give the fake put(name, type, value, ttl) and everything(): see surroundings"
+            )
+        bad_day.remove(bad_day.pair)  # a login that is left out later does not shift what follows
+        for shared in (False, True):
+            for hook in ("dns_add", "dns_remove"):
+                for at in Race(bad_day, _MOST_REQUESTS, shared, hook).run():
+                    Race(bad_day, at, shared, hook).run()
 
     def test_records_beyond_the_first_page(self, bad_day: BadDay) -> None:
         """In a zone with more records than one page of a list holds."""
@@ -359,8 +469,8 @@ def _check_rows(name: str, before: set[Row], after: set[Row]) -> None:
     changed = sorted(row for row in lost if row[:3] in without_ttl)
     gone = sorted(lost - set(changed))
     assert not gone, (
-        f"{name} takes {gone[0][1]} {gone[0][2]!r} at {gone[0][0]} away, which belongs to somebody else: "
-        "send back every value that is there, whatever its form, and change TXT alone"
+        f"{name} takes {gone[0][1]} {gone[0][2]!r:.60} at {gone[0][0]} away, which belongs to "
+        "somebody else: send back every value that is there, whatever its form, and change TXT alone"
     )
     assert not changed, (
         f"{name} changes the TTL of {changed[0][0]} {changed[0][1]}, which was {changed[0][3]}: where "

@@ -12,7 +12,10 @@ change, values and records of others are played on the way between plugin and fa
 better is used:
 
 - ``zone``, a :class:`pvefw.testing.dns_zone.DnsZone`, or two functions, ``put(name, type, value, ttl)``
-  and ``everything()``, all such rows: then records of others are put there, of all types;
+  and ``everything()``, all such rows: then records of others are put there, of all types, and also
+  between two requests of a hook. Texts are as they are, not as a zone file quotes them. Where a fake has
+  both, its own functions are used. ``DnsZone.remove`` takes TXT away and nothing else: a fake that lets
+  a plugin delete or replace other types keeps rows of its own, and has the functions;
 - ``end_session()``: what a login gave is no longer valid;
 - ``recreate_zone()``: the zone was deleted and made again, with the same records and another internal id.
 
@@ -53,6 +56,10 @@ class Surroundings:
     _ids: set[str] = field(default_factory=set, init=False, repr=False)
     _renamed: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     _ttls: dict[str, int] = field(default_factory=dict, init=False, repr=False)
+    _meanwhile: tuple[int, Callable[[], None]] | None = field(default=None, init=False)
+    _leaks: set[str] = field(default_factory=set, init=False, repr=False)
+    versioned: bool = field(default=False, init=False)
+    """Whether a reply gave an ETag, in a header or in what it says. Since 1.1."""
     _neighbours: Neighbours | None = field(default=None, init=False, repr=False)
     _refusals: list[str] = field(default_factory=list, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -64,6 +71,8 @@ class Surroundings:
             fault = self._due()
             asked = self._as_the_fake_knows_it(request)
             unknown = {one: _wire.another(one, 7) for one in self._ids}
+            meanwhile = self._what_happens_now()
+        meanwhile()
         if fault is not None and fault[0] != UNKNOWN:
             return _failure(*fault)
         if fault is not None:
@@ -75,6 +84,7 @@ class Surroundings:
             data = _wire.data_of(said)
             self._granted |= _wire.granted(data, headers)
             self._ids |= _wire.ids_in(data)
+            self.versioned |= _wire.has_version(data, headers)
             self._refusals += [] if status < _FIRST_ERROR else [str(said)]
             return status, self._as_the_plugin_sees_it(request, said), headers
 
@@ -86,6 +96,7 @@ class Surroundings:
             said = _wire.with_said(said, lambda data: _wire.with_ttl(data, self._ttls))
         if self._renamed:
             said = _wire.with_said(said, lambda data: _wire.renamed(data, self._renamed))
+            self._leaks |= set(self._renamed) & _wire.words_of(_wire.data_of(said))
         return said
 
     def _due(self) -> tuple[int, Mapping[str, str]] | None:
@@ -94,6 +105,13 @@ class Surroundings:
         left, status, headers = self._fault
         self._fault = (left - 1, status, headers) if left > 1 else None
         return (status, headers) if left == 1 else None
+
+    def _what_happens_now(self) -> Callable[[], None]:
+        if self._meanwhile is None:
+            return lambda: None
+        left, what = self._meanwhile
+        self._meanwhile = (left - 1, what) if left > 1 else None
+        return what if left == 1 else lambda: None
 
     def _as_the_fake_knows_it(self, request: Request) -> Request:
         if self._ended and not self._ended & _wire.credentials(request):
@@ -106,17 +124,31 @@ class Surroundings:
             request = _wire.redirected(request, gone | old)
         return self._neighbours.without(request) if self._neighbours else request
 
-    def fail(self, status: int, *, at: int = 1, retry_after: int | None = None) -> None:
+    def fail(self, status: int, *, at: int = 1, retry_after: int | str | None = None) -> None:
         """Answer one request to come with an error.
 
         :param status: :data:`LOST` for a connection that is closed without an answer, :data:`UNKNOWN` for
             what the fake itself says to ids that it does not have, be it with status 200.
         :param at: which one: 1 is the next.
-        :param retry_after: seconds, for the header of that name.
+        :param retry_after: seconds, or an HTTP date, for the header of that name.
         """
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         with self._lock:
             self._fault = (at, status, headers)
+
+    def meanwhile(self, what: Callable[[], None], at: int) -> None:
+        """Let somebody else do something just before a request to come reaches the fake. Since 1.1.
+
+        :param at: which one: 1 is the next.
+        """
+        with self._lock:
+            self._meanwhile = (at, what)
+
+    def happened(self) -> bool:
+        """Whether what was to happen meanwhile has; it is forgotten where it has not. Since 1.1."""
+        with self._lock:
+            pending, self._meanwhile = self._meanwhile is not None, None
+        return not pending
 
     def recover(self) -> bool:
         """Forget a fault that was not reached; whether there was one."""
@@ -167,6 +199,16 @@ class Surroundings:
             used = {one for request in self.requests for one in _wire.ids_used(request, known)}
             self._renamed = {one: _wire.another(one, 3) for one in used}
         return bool(used)
+
+    @property
+    def shows_old_ids(self) -> bool:
+        """Whether a reply has an id that was renamed, where ids are not looked for. Since 1.1."""
+        return bool(self._leaks)
+
+    def restore_ids(self) -> None:
+        """Give everything the id that the fake knows. Since 1.1."""
+        with self._lock:
+            self._renamed = {}
 
     def show_ttl(self, ttls: Mapping[str, int]) -> None:
         """Let these values have these TTLs in replies that give them one. Since 1.1."""

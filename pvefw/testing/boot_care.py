@@ -1,0 +1,232 @@
+"""The part of the boot-loader kit that looks at order, clocks, long texts and half-done work.
+
+:class:`pvefw.testing.boot.BootloaderConformance` inherits it.
+"""
+
+import contextlib
+import datetime as dt
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pvefw.api import BootPlan, ProviderError, Unsupported
+from pvefw.testing.boot_machine import MIDDLE, NEW, OLD, Machine, complete
+
+_DAY = dt.timedelta(days=1)
+_LONGEST_COMMAND_LINE = 2000
+"""Characters; kernels take 2048 on x86."""
+_TEMPORARY = (".tmp", ".temp", ".new", ".part", ".bak", ".swp", "~")
+"""How names of temporary files end."""
+_OF_ANOTHER = b"another loader, of somebody else\n"
+_WHERE_ANOTHER_IS = ("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/BOOTAA64.EFI", "EFI/BOOT/grubx64.efi")
+
+
+class BootCare:
+    """What a careless loader does not do. Each failure says in one sentence what is wrong."""
+
+    def arguments(self, plan: BootPlan) -> str:
+        """What kernels must be given."""
+        raise NotImplementedError
+
+    def test_rendering_needs_no_clock(self, plugin: object, machine: Machine) -> None:
+        """A day later the same arguments give the same tree."""
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        today = machine.render(plan)
+        with _a_day_later(plugin):
+            tomorrow = machine.render(plan)
+        assert today == tomorrow, (
+            "boot_render gives another tree a day later: leave date and time out of it, or each "
+            "refresh writes every ESP again"
+        )
+
+    def test_the_menu_has_the_order_of_the_plan(self, machine: Machine) -> None:
+        """The latest kernel first; where the default's entry is gone, the first one boots."""
+        plan = machine.plan(OLD, MIDDLE, NEW, default=OLD)
+        tree = machine.bring(plan)
+        others = machine.render(machine.plan(MIDDLE, NEW))
+        for path in {*tree.copies, *tree.texts} - {*others.copies, *others.texts}:
+            (machine.esp.mountpoint / path).unlink(missing_ok=True)
+        seen = complete(machine.esp.mountpoint, machine.boots(machine.esp.mountpoint))
+        assert seen in ("", NEW), (
+            f"the default {OLD} is gone from the ESP, and {seen} boots instead of the latest kernel, "
+            f"{NEW}: write the menu in the order of plan.kernels"
+        )
+
+    def test_a_long_command_line_arrives(self, machine: Machine) -> None:
+        """Whole, or it is refused: a part of it may lack the root file system."""
+        words = "root=ZFS=rpool/ROOT/pve-1 " + "".join(f"a{n}=b " for n in range(500))
+        cmdline = f"{words[: _LONGEST_COMMAND_LINE - len(' last=1')]} last=1"
+        plan = replace(machine.plan(MIDDLE, NEW), cmdline=cmdline)
+        try:
+            machine.bring(plan)
+        except ProviderError:
+            return
+        machine.check_start(NEW, f"the command line has {len(cmdline)} characters")
+        assert self.arguments(plan) in machine.last.cmdline, (
+            f"of a command line with {len(self.arguments(plan))} characters the kernel gets "
+            f"{len(machine.last.cmdline)}: write it as a whole, or raise a ProviderError"
+        )
+
+    def test_arming_leaves_nothing_behind(self, machine: Machine) -> None:
+        """After a next boot was withdrawn no temporary file is left; a loader may keep its notes."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW))
+        before = _files(machine.esp.mountpoint)
+        with contextlib.suppress(Unsupported):
+            machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
+        machine.bring(machine.plan(OLD, MIDDLE, NEW))
+        left = sorted(filter(_looks_temporary, _files(machine.esp.mountpoint) - before))
+        assert not left, (
+            f"boot_arm leaves {', '.join(left)} on the ESP after the next boot was withdrawn: "
+            "write with pvefw.api.replace_file, which leaves no temporary file, and remove what you put"
+        )
+
+    def test_files_of_another_loader_are_not_refreshed(self, machine: Machine) -> None:
+        """``boot_files`` says what a refresh replaces: nothing that belongs to somebody else."""
+        root = machine.esp.mountpoint
+        for name in _WHERE_ANOTHER_IS:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(_OF_ANOTHER)
+        listed = {str(one).casefold() for one in machine.files()}
+        taken = [one for one in _WHERE_ANOTHER_IS if one.casefold() in listed]
+        assert not taken, (
+            f"boot_files names {', '.join(taken)}, which is another loader's here: list such a file only "
+            "where what is in it is your own, or a refresh replaces it"
+        )
+
+    def test_something_boots_wherever_installing_is_stopped(
+        self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """``boot reinit`` on an ESP that boots: no file is gone, or half written, meanwhile."""
+        machine.bring(machine.plan(OLD, MIDDLE, NEW))
+        monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
+        if not machine.install(machine.esp):
+            pytest.skip("boot_install needs programs or files that are not here; test it itself")
+        with _watched(machine.esp.mountpoint) as wrongs:
+            machine.install(machine.esp)
+        assert not wrongs, (
+            f"boot_install, called again on an ESP that boots, {wrongs[0]}: whoever stops it there "
+            "has no loader; write with pvefw.api.replace_file, which replaces a file in one step"
+        )
+
+
+def _looks_temporary(name: str) -> bool:
+    last = name.rpartition("/")[2].casefold()
+    return last.startswith((".", "tmp")) or last.endswith(_TEMPORARY)
+
+
+def _files(root: Path) -> set[str]:
+    return {str(one.relative_to(root)) for one in root.rglob("*") if one.is_file()}
+
+
+# --- files that are gone or half written meanwhile ---------------------------------------------------
+
+_watchers: list[Callable[[str, tuple[Any, ...]], None]] = []
+
+
+@functools.cache
+def _hook() -> None:
+    """Audit hooks cannot be removed: there is one for the process, which mostly does nothing."""
+
+    def audit(event: str, arguments: tuple[Any, ...]) -> None:
+        for one in _watchers:
+            one(event, arguments)
+
+    sys.addaudithook(audit)
+
+
+@contextlib.contextmanager
+def _watched(root: Path) -> Iterator[list[str]]:
+    """Look at the files below a folder whenever a file is opened, renamed or deleted."""
+    there, looking = _files(root), False
+    wrongs: list[str] = []
+
+    def look(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal looking
+        if looking or event not in ("open", "os.rename", "os.remove"):
+            return
+        looking = True
+        try:
+            wrongs.extend(f"deletes {one} before it writes it" for one in there - _files(root))
+            if event == "open":
+                path, _, flags = arguments
+                name = os.path.relpath(os.fsdecode(path), root) if _is_path(path) else ""
+                if name in there and flags & os.O_TRUNC:
+                    wrongs.append(f"empties {name} and then writes it")
+        finally:
+            looking = False
+
+    _hook()
+    _watchers.append(look)
+    try:
+        yield wrongs
+    finally:
+        _watchers.remove(look)
+
+
+def _is_path(path: object) -> bool:
+    return isinstance(path, str | bytes) or hasattr(path, "__fspath__")
+
+
+# --- another day -------------------------------------------------------------------------------------
+
+
+class _Later(dt.datetime):
+    @classmethod
+    def now(cls, tz: dt.tzinfo | None = None) -> "_Later":
+        return super().now(tz) + _DAY
+
+    @classmethod
+    def utcnow(cls) -> "_Later":
+        return cls.now(dt.UTC).replace(tzinfo=None)
+
+    @classmethod
+    def today(cls) -> "_Later":
+        return cls.now()
+
+
+class _LaterDate(dt.date):
+    @classmethod
+    def today(cls) -> "_LaterDate":
+        return super().today() + _DAY
+
+
+@contextlib.contextmanager
+def _a_day_later(plugin: object) -> Iterator[None]:
+    """Move the clocks that the plugin reads, also where its modules import them by name."""
+    real = {one: getattr(time, one) for one in ("time", "time_ns", "strftime")}
+    real |= {one: getattr(time, one) for one in ("localtime", "gmtime", "ctime")}
+
+    def given(name: str) -> Callable[..., Any]:
+        return lambda seconds=None: real[name](
+            real["time"]() + _DAY.total_seconds() if seconds is None else seconds
+        )
+
+    def strftime(form: str, moment: Any = None) -> str:
+        return str(
+            real["strftime"](
+                form, moment or real["localtime"](real["time"]() + _DAY.total_seconds())
+            )
+        )
+
+    later: dict[Any, Any] = {
+        real["time"]: lambda: real["time"]() + _DAY.total_seconds(),
+        real["time_ns"]: lambda: real["time_ns"]() + int(_DAY.total_seconds()) * 10**9,
+        real["strftime"]: strftime,
+        dt.datetime: _Later,
+        dt.date: _LaterDate,
+    } | {real[name]: given(name) for name in ("localtime", "gmtime", "ctime")}
+    package = type(plugin).__module__.partition(".")[0]
+    mine = [one for name, one in sys.modules.items() if name.partition(".")[0] == package]
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (time, dt, *mine):
+            for name, one in list(vars(module).items()):
+                if callable(one) and one.__hash__ and one in later:
+                    patch.setattr(module, name, later[one])
+        yield
