@@ -80,6 +80,7 @@ references: venv
 	@$(BIN)/cog --check -I tools $(GENERATED)
 	@$(BIN)/python tools/share.py --check
 	@$(BIN)/python tools/two_years.py --check
+	@$(BIN)/python tools/many_nodes.py --check
 	@$(BIN)/python tools/pictures.py --check
 
 bench: venv  ## Measure against lego, certbot and the bare interpreter; keeps JSON in bench/results.
@@ -90,6 +91,7 @@ docs: venv  ## Write the generated parts of docs/, its pictures and the manual p
 	@$(BIN)/cog -r -I tools $(GENERATED)
 	@$(BIN)/python tools/share.py
 	@$(BIN)/python tools/two_years.py
+	@$(BIN)/python tools/many_nodes.py
 	@$(BIN)/python tools/pictures.py
 
 site: venv  ## Build the documentation as a site into site/; a warning is an error.

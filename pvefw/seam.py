@@ -153,7 +153,12 @@ def repeat_by_parts(
     retry.by_parts(call, records, seconds, task, SystemClock())
 
 
-def sync_esp(plan: BootPlan, tree: BootTree, mountpoint: Path, task: Task) -> list[str]:
+def sync_esp(
+    plan: BootPlan,  # noqa: ARG001  # the tests that are published with 1.0 give it
+    tree: BootTree,
+    mountpoint: Path,
+    task: Task,
+) -> list[str]:
     """Bring a directory that stands for an ESP to a tree, with core's own engine.
 
     Every file in it counts as written by pvefw: nobody else has been here.
@@ -164,14 +169,12 @@ def sync_esp(plan: BootPlan, tree: BootTree, mountpoint: Path, task: Task) -> li
     from pvefw.boot.difference import compare
     from pvefw.boot.esp_files import EspFiles
     from pvefw.boot.manifest import keys
-    from pvefw.boot.records import EspRecord, Sources
+    from pvefw.boot.records import EspRecord
     from pvefw.boot.sync import Change
-    from pvefw.store.paths import Paths
 
     files = EspFiles(mountpoint)
     listing = files.listing()
-    sources = Sources(Paths(plan.root, "pve1"), "this boot")
     ours = EspRecord(manifest=sorted(keys(listing.files)))
-    change = compare(files, listing, tree, sources, ours, {})
-    Change(files, "ESP", sources, task).apply(change, listing)
+    change = compare(files, listing, tree, ours, {})
+    Change(files, "ESP", task).apply(change, listing)
     return change.lines()

@@ -77,12 +77,13 @@ class Environment:
 
 @uses("build")
 def environment(place: Path, *wheels: Path) -> Environment:
-    """Make an environment with these wheels."""
+    """Make an environment with these wheels, if any."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     [site] = place.glob("lib/python3*/site-packages")
     for one in Path(sysconfig.get_path("purelib")).iterdir():
         if "pvefw" not in one.name.lower() and one.suffix != ".pth":
             (site / one.name).symlink_to(one)
     made = Environment(place / "bin/python")
-    made.install(*wheels)
+    if wheels:
+        made.install(*wheels)
     return made

@@ -53,19 +53,19 @@ class Host:
     def run(self, *arguments: object, **options) -> str:
         """Run a command that must succeed; what it printed."""
         done = self.try_(*arguments, **options)
-        assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{arguments}: {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def fail(self, *arguments: object, status: int = 1, **options) -> str:
         """Run a command that must fail; what it said on standard error."""
         done = self.try_(*arguments, **options)
-        assert done.returncode == status, f"{arguments}: {done.stdout}{done.stderr}"
+        assert done.returncode == status, f"{arguments}: {done.returncode}: {done.stdout}{done.stderr}"
         return done.stderr
 
     def fail_output(self, *arguments: object) -> str:
         """Run a command that must fail; what it said on standard output."""
         done = self.try_(*arguments)
-        assert done.returncode == 1, f"{arguments}: {done.stdout}{done.stderr}"
+        assert done.returncode == 1, f"{arguments}: {done.returncode}: {done.stdout}{done.stderr}"
         return done.stdout
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:

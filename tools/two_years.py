@@ -9,7 +9,7 @@ ask nobody.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -351,18 +351,21 @@ def wanted() -> dict[Path, str]:
     return {docs / name: plot(rule, title) for name, (title, rule) in pairs}
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Write the pictures, or say which are out of date."""
-    stale = [
-        path for path, text in wanted().items() if not path.exists() or path.read_text() != text
-    ]
-    for path in stale:
+def write(wanted: Mapping[Path, str], arguments: Sequence[str]) -> int:
+    """Write the pictures; or, with ``--check``, say which are out of date.
+
+    :returns: the exit status.
+    """
+    stale = {
+        path: text for path, text in wanted.items() if not path.exists() or path.read_text() != text
+    }
+    for path, text in stale.items():
         if "--check" in arguments:
             print(f"{path.name} is out of date: make docs", file=sys.stderr)
         else:
-            path.write_text(wanted()[path])
+            path.write_text(text)
     return int("--check" in arguments and bool(stale))
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(wanted(), sys.argv[1:]))

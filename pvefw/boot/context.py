@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 from pvefw.boot.esp_files import EspFiles
 from pvefw.boot.loaders import Loaders
 from pvefw.boot.machine import Machine
-from pvefw.boot.records import Sources
 from pvefw.core.model import Task
-from pvefw.store import this_boot
 from pvefw.store.paths import Paths
 
 LOCK = "boot"
@@ -26,9 +24,5 @@ class Context:
     loaders: Loaders
     task: Task
     files: MakeFiles = EspFiles
-    sources: Sources = field(init=False)
     unfit: set[str] = field(default_factory=set)
     """Loaders whose new files did not pass their probe on one ESP: the other ESPs keep the old ones."""
-
-    def __post_init__(self) -> None:
-        self.sources = Sources(self.paths, this_boot.id_(self.paths))

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from pvefw.boot.esp_files import EspFiles, Listing, shown
 from pvefw.boot.manifest import key, keys
-from pvefw.boot.records import EspRecord, Sources, in_background
+from pvefw.boot.records import EspRecord, Identity, Origins
 from pvefw.core.errors import PluginFailed
 from pvefw.core.model import BootTree
 from pvefw.host.durable import unfinished
@@ -26,8 +26,8 @@ class Difference:
     unfinished: Sequence[PurePosixPath] = ()
     reasons: Mapping[PurePosixPath, str] = field(default_factory=dict)
     """Why a file is to be written: ``is missing``, ``differs``."""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """Of the copies that are already right: target to SHA-256."""
+    origins: Origins = field(default_factory=dict)
+    """Of the copies that are already right: target to the identity of what it equals."""
 
     def __bool__(self) -> bool:
         return bool(self.copies or self.texts or self.prune or self.empty or self.unfinished)
@@ -89,17 +89,17 @@ def compare(
     files: EspFiles,
     listing: Listing,
     tree: BootTree,
-    sources: Sources,
     record: EspRecord,
-    believed: Mapping[str, str],
+    believed: Origins,
 ) -> Difference:
     """What has to change.
 
     :param record: says which of the files are ours.
-    :param believed: digests of files on the ESP that need not be read, by target.
-    :raises OSError: something cannot be read.
+    :param believed: what files on the ESP are known to equal, so that they need not be read, by target.
+    :raises OSError: something on the ESP cannot be read.
+    :raises StoreError: something on the host cannot be read.
     """
-    reasons, digests = compare_copies(files, listing, tree.copies, sources, believed)
+    reasons, origins = compare_copies(files, listing, tree.copies, believed)
     for target, data in tree.texts.items():
         size = listing.size(target)
         if size is None:
@@ -118,7 +118,7 @@ def compare(
         _empty(listing, tree, ours, [*left, *(one for group in prune for one in group)]),
         left,
         reasons,
-        digests,
+        origins,
     )
 
 
@@ -126,37 +126,28 @@ def compare_copies(
     files: EspFiles,
     listing: Listing,
     copies: Mapping[PurePosixPath, Path],
-    sources: Sources,
-    believed: Mapping[str, str],
-) -> tuple[dict[PurePosixPath, str], dict[str, str]]:
-    """Why copies are to be written, and the digests of those that are right.
+    believed: Origins,
+) -> tuple[dict[PurePosixPath, str], dict[str, tuple[int, ...]]]:
+    """Why copies are to be written, and the origins of those that are right.
 
-    :raises OSError: something cannot be read.
+    :raises OSError: something on the ESP cannot be read.
+    :raises StoreError: something on the host cannot be read.
     """
     reasons: dict[PurePosixPath, str] = {}
-    to_read: list[PurePosixPath] = []
+    origins: dict[str, tuple[int, ...]] = {}
     for target, source in copies.items():
-        size = listing.size(target)
+        size, identity = listing.size(target), Identity.of(source)
+        settled = identity.settled  # before it is read
+        known = believed.get(str(target)) == identity
         if size is None:
             reasons[target] = "is missing"
-        elif size != sources.size(source):
+        elif size != identity.size:
             reasons[target] = "differs in size"
-        else:
-            to_read.append(target)
-
-    def there_and_wanted(target: PurePosixPath) -> tuple[str, str]:
-        there = believed.get(str(target)) or files.digest(target)
-        return there, sources.digest(copies[target])
-
-    digests: dict[str, str] = {}
-    with in_background(there_and_wanted, to_read) as found:
-        for target, pair in zip(to_read, found, strict=True):
-            there, wanted = pair.result()
-            if there == wanted:
-                digests[str(target)] = there
-            else:
-                reasons[target] = "differs"
-    return reasons, digests
+        elif not known and not files.equals(target, source):
+            reasons[target] = "differs"
+        elif settled:
+            origins[str(target)] = identity
+    return reasons, origins
 
 
 def _unwanted(

@@ -6,7 +6,6 @@ on case, so they are compared without it. Symbolic links, which FAT does not hav
 
 import contextlib
 import fnmatch
-import hashlib
 import os
 import re
 import stat
@@ -146,13 +145,15 @@ class EspFiles:
         with self._open(target) as file:
             return file.read()
 
-    def digest(self, target: PurePosixPath) -> str:
-        """SHA-256 of a file's content, in hex.
+    def equals(self, target: PurePosixPath, source: Path) -> bool:
+        """Whether a file's content is that of a file of the host.
 
         :raises OSError: it cannot be read.
+        :raises StoreError: the host's cannot be read.
         """
         with self._open(target) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            same = all(file.read(piece.size) == piece.read() for piece in pieces_of(source))
+            return same and not file.read(1)
 
     def _open(self, target: PurePosixPath) -> BufferedReader:
         with self._directory(target.parent) as there:
@@ -273,9 +274,13 @@ class EspFiles:
 def pieces_of(path: Path) -> Iterator[Piece]:
     """A file's content, in pieces; each is good until the next one is asked for.
 
-    :raises OSError: it cannot be opened.
+    :raises StoreError: it cannot be opened.
     """
-    with path.open("rb", buffering=0) as file:
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise store_files.failed("read", path, error) from error
+    with file:
         length = os.fstat(file.fileno()).st_size
         for offset in range(0, length, _CHUNK):
             yield Piece(path, file.fileno(), offset, min(_CHUNK, length - offset))

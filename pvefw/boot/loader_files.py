@@ -18,6 +18,7 @@ from pvefw.boot.esp_files import EspFiles, Listing, shown
 from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
 from pvefw.boot.manifest import key, keys
+from pvefw.boot.records import Origins
 from pvefw.boot.sync import Change
 from pvefw.core.errors import Cancelled, PvefwError, StoreError, Unsupported
 from pvefw.core.model import BootPlan, BootState, Esp
@@ -33,8 +34,8 @@ class Aged:
 
     loaders: Mapping[str, Difference] = field(default_factory=dict)
     """Loader to its files that are to be replaced."""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """Of the files that are right: target to SHA-256."""
+    origins: Origins = field(default_factory=dict)
+    """Of the files that are right."""
     refused: Sequence[str] = ()
     """What is not replaced, as Secure Boot would refuse it, one sentence each."""
 
@@ -56,24 +57,24 @@ def aged(
     found: Found,
     files: EspFiles,
     listing: Listing,
-    believed: Mapping[str, str],
+    believed: Origins,
 ) -> Aged:
     """Compare the loaders that were found with the host's packages.
 
-    :param believed: digests of files on the ESP that need not be read, by target.
+    :param believed: what files on the ESP are known to equal, so that they need not be read.
     :raises OSError: something cannot be read.
     :raises PvefwError: a loader cannot say what it is made of.
     """
     loaders: dict[str, Difference] = {}
-    digests: dict[str, str] = {}
+    origins: dict[str, tuple[int, ...]] = {}
     refused: list[str] = []
     for name in found.states:
         loader = context.loaders.get(name)
         if "boot_files" not in loader.implemented or name in context.unfit:
             continue
         copies = dict(loader.hooks.boot_files(esp=esp))
-        reasons, same = compare_copies(files, listing, copies, context.sources, believed)
-        digests |= same
+        reasons, same = compare_copies(files, listing, copies, believed)
+        origins |= same
         changed = {target: copies[target] for target in reasons}
         problem = _refused(context, esp, changed)
         if problem:
@@ -82,7 +83,7 @@ def aged(
             )
         elif reasons:
             loaders[name] = Difference(changed, reasons=reasons)
-    return Aged(loaders, digests, refused)
+    return Aged(loaders, origins, refused)
 
 
 def _refused(context: Context, esp: Esp, new: Mapping[PurePosixPath, Path]) -> str:

@@ -1,6 +1,6 @@
 """One mounted ESP against the plan: what loaders want there, and what is there. Nothing is changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
@@ -12,7 +12,7 @@ from pvefw.boot.esps import Registered
 from pvefw.boot.loaders import Found
 from pvefw.boot.machine import Mounted
 from pvefw.boot.manifest import keys
-from pvefw.boot.records import EspRecord
+from pvefw.boot.records import EspRecord, Origins
 from pvefw.core.errors import NotFound, StoreError
 from pvefw.core.model import BootPlan, BootState, BootTree, Esp
 from pvefw.host.fat import folded
@@ -45,11 +45,11 @@ def look(
     mount: Mounted,
     plan: BootPlan,
     record: EspRecord,
-    believed: Mapping[str, str],
+    believed: Origins,
 ) -> Looked:
     """Compare a mounted ESP with what its loaders want there.
 
-    :param believed: digests of its files that need not be computed.
+    :param believed: what its files are known to equal, so that they need not be read.
     :raises PvefwError: no loader is on it, or one of them cannot say what it wants.
     """
     try:
@@ -63,7 +63,7 @@ def look(
         _check_apart(one, mount, tree)
         if plan.take_over:
             record = replace(record, manifest=sorted(keys(listing.files)))
-        change = compare(files, listing, tree, context.sources, record, believed)
+        change = compare(files, listing, tree, record, believed)
         refused = signatures.refused_loaders(context.paths, mount.path)
         aged = loader_files.aged(context, esp, found, files, listing, believed)
     except OSError as error:

@@ -1,6 +1,6 @@
 """One ESP is brought to the plan: looked at, changed, armed, and remembered."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pvefw.boot import esps, loader_files, manifest, records, sync
@@ -11,7 +11,7 @@ from pvefw.boot.disks import Device
 from pvefw.boot.esps import Registered
 from pvefw.boot.look import Looked, look, to_arm
 from pvefw.boot.machine import Mounted
-from pvefw.boot.records import EspRecord
+from pvefw.boot.records import EspRecord, Origins
 from pvefw.boot.room import make_room
 from pvefw.core.errors import NotFound, PvefwError, StoreError
 from pvefw.core.model import BootPlan
@@ -41,14 +41,14 @@ def refresh_one(context: Context, one: Registered, planned: Planned) -> bool:
         for warning in (*looked.tree.warnings, *looked.refused, *looked.aged.refused):
             context.task.warn(f"{one.who}: {warning}")
         changed = bool(looked.change or looked.to_arm or looked.aged.loaders)
-        digests = {**looked.change.digests, **looked.aged.digests}
+        origins = {**looked.change.origins, **looked.aged.origins}
         if changed:
-            digests |= _bring(context, one, mount, looked, plan)
+            origins |= _bring(context, one, mount, looked, plan)
         else:
             context.task.log(f"{one.who}: nothing has changed")
         ours = _ours(context, one, mount, looked)
     seal = context.machine.seal(device)
-    kept = EspRecord(record.loader, False, seal, digests, manifest=sorted(ours))
+    kept = EspRecord(record.loader, False, seal, origins, manifest=sorted(ours))
     records.save(context.paths, one.entry, kept)
     if looked.missing_loader:
         raise NotFound(
@@ -93,8 +93,8 @@ def _ours(context: Context, one: Registered, mount: Mounted, looked: Looked) -> 
 
 def _bring(
     context: Context, one: Registered, mount: Mounted, looked: Looked, plan: BootPlan
-) -> Mapping[str, str]:
-    """Make the change; the digests of what was copied."""
+) -> Origins:
+    """Make the change; the origins of what was copied, and of what was right."""
     files = context.files(mount.path)
     first = make_room(context, one, mount, looked, plan)
     left = {*looked.change.unfinished}
@@ -105,7 +105,7 @@ def _bring(
         [one for one in looked.listing.unfinished() if one not in left],
     )
     mount.make_writable()
-    change = sync.Change(files, one.who, context.sources, context.task)
+    change = sync.Change(files, one.who, context.task)
     if first is not None:
         context.task.log(f"{one.who}: making room first")
         change.apply(first, looked.listing)
@@ -114,9 +114,8 @@ def _bring(
             files,
             looked.listing,
             looked.tree,
-            context.sources,
             looked.record,
-            looked.change.digests,
+            looked.change.origins,
         )
     for line in looked.change.lines():
         context.task.log(f"{one.who}: {line}")
@@ -125,7 +124,7 @@ def _bring(
     if looked.aged.loaders:
         with noted(context, one, mount):
             loader_files.Renewal(context, one, looked, plan, files, change).run()
-    return {**looked.change.digests, **change.digests}
+    return {**looked.change.origins, **change.origins}
 
 
 def _arm(context: Context, one: Registered, mount: Mounted, looked: Looked, plan: BootPlan) -> None:

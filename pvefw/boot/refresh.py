@@ -68,10 +68,6 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
     once = f", once: {plan.next_boot}" if plan.next_boot else ""
     context.task.log(f"kernels: {names}; default: {plan.default}{once}")
     result = context.machine.privately(lambda: _each(context, everything, planned), context.task)
-    try:
-        context.sources.save()
-    except StoreError as error:  # the next refresh has to read all kernels, no more than that
-        context.task.warn(error.message)
     _tell(context, plan, result)
     _raise(result, len(everything))
     return result

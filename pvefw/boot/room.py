@@ -66,7 +66,7 @@ def _fewer_kernels(
         for name in looked.found.states
     }
     files = context.files(mount.path)
-    first = compare(files, looked.listing, merged(trees), context.sources, looked.record, {})
+    first = compare(files, looked.listing, merged(trees), looked.record, {})
     return replace(first, copies={})
 
 

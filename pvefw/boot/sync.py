@@ -20,12 +20,11 @@ from pathlib import Path, PurePosixPath
 
 from pvefw.boot.difference import Difference
 from pvefw.boot.esp_files import EspFiles, Listing, Piece, pieces_of, shown
-from pvefw.boot.records import Sources, identity_of, in_background
+from pvefw.boot.records import Identity
 from pvefw.core.errors import Cancelled, StoreError
 from pvefw.core.model import Task
 from pvefw.host.durable import unfinished
 from pvefw.host.fat import folded
-from pvefw.store import files as store_files
 
 MIB = 1 << 20
 
@@ -54,7 +53,7 @@ def need(files: EspFiles, listing: Listing, change: Difference) -> Need:
         return -(-size // cluster) * cluster
 
     free += sum(clusters(max(listing.size(one) or 0, 0)) for one in change.unfinished)
-    sizes = [Sources.size(source) for source in change.copies.values()]
+    sizes = [Identity.of(source).size for source in change.copies.values()]
     sizes += [len(data) for data in change.texts.values()]
     # a folder may take another cluster for its new names
     folders = {folded(parent) for one in (*change.copies, *change.texts) for parent in one.parents}
@@ -64,16 +63,15 @@ def need(files: EspFiles, listing: Listing, change: Difference) -> Need:
 class Change:
     """One change of one ESP, under way."""
 
-    def __init__(self, files: EspFiles, who: str, sources: Sources, task: Task) -> None:
+    def __init__(self, files: EspFiles, who: str, task: Task) -> None:
         self._files = files
         self._who = who
-        self._sources = sources
         self._task = task
         self._directories: set[str] = set()
         self._with_new: list[PurePosixPath] = []
         """Folders in which folders were made that are not synced yet."""
-        self.digests: dict[str, str] = {}
-        """Of what was copied: target to SHA-256."""
+        self.origins: dict[str, Identity] = {}
+        """Of what was copied: target to the identity of what it equals."""
 
     def apply(self, change: Difference, listing: Listing) -> None:
         """Do all of it.
@@ -96,17 +94,12 @@ class Change:
 
     def _copy(self, copies: Mapping[PurePosixPath, Path]) -> None:
         try:
-            before = {source: _identity(source) for source in copies.values()}
-            # on other processors: the disk is not to wait for it
-            with in_background(self._sources.digest, copies.values()) as digests:
-                self._write(copies)
-                self.digests |= {
-                    str(target): digest.result()
-                    for target, digest in zip(copies, digests, strict=True)
-                }
-            # what was copied, and what a digest was made of, is what was there all the time
-            for source, identity in before.items():
-                _check_unchanged(source, identity)
+            before = {target: Identity.of(source) for target, source in copies.items()}
+            settled = {str(target): one for target, one in before.items() if one.settled}
+            self._write(copies)
+            for target, source in copies.items():
+                _check_unchanged(source, before[target])
+            self.origins |= settled
         except (StoreError, Cancelled):
             self._clean(copies)
             raise
@@ -130,12 +123,9 @@ class Change:
         self._sync_new_directories()
 
     def _read(self, source: Path) -> Iterator[Piece]:
-        try:
-            for piece in pieces_of(source):
-                self._stop_if_cancelled()
-                yield piece
-        except OSError as error:
-            raise store_files.failed("read", source, error) from error
+        for piece in pieces_of(source):
+            self._stop_if_cancelled()
+            yield piece
 
     def replace(self, target: PurePosixPath, data: bytes) -> None:
         """Give a file another content, durably.
@@ -213,15 +203,8 @@ class Change:
         )
 
 
-def _identity(source: Path) -> list[int]:
-    try:
-        return identity_of(source)
-    except OSError as error:
-        raise store_files.failed("read", source, error) from error
-
-
-def _check_unchanged(source: Path, identity: list[int]) -> None:
-    if _identity(source) != identity:
+def _check_unchanged(source: Path, identity: Identity) -> None:
+    if Identity.of(source) != identity:
         raise StoreError(
             f"{source}: the file was changed while it was copied",
             hint="Wait until it is complete, then run: pvefw boot refresh",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from pvefw.acme.client import Client, Registered
 from pvefw.acme.jws import AccountKey
@@ -262,10 +263,21 @@ def deactivate(paths: Paths, name: str, task: Task) -> None:
         account = _settled(paths, name, task)
         with connect(account, task, _SECONDS) as (client, _):
             task.log("Deactivating account")
-            found = client.deactivate()
+            found = _deactivated(client, account, task)
         accounts.save(paths, replace(account, account=found))
         retired = accounts.retire(paths, name)
         task.log(f"Renaming account file from '{name}' to '{retired}'")
+
+
+def _deactivated(client: Client, account: Account, task: Task) -> dict[str, Any]:
+    """The account as it is then; one that its authority does not know any more needs no request."""
+    try:
+        return client.deactivate()
+    except AcmeProblem as problem:
+        if problem.type != "accountDoesNotExist":
+            raise
+        task.warn(f"{account.directory} does not know the account any more")
+        return {**account.account, "status": "deactivated"}
 
 
 def roll_over(paths: Paths, name: str, key_type: str, task: Task) -> None:

@@ -99,7 +99,9 @@ _next_boot = click.option("--next-boot", is_flag=True, help="For the next boot o
 @pass_app
 def pin(app: App, /, version: str, next_boot: bool) -> None:
     """Boot VERSION from now on, or once."""
-    from pvefw.boot import choice
+    from pvefw.boot import choice, kernels
+
+    kernels.installed(app.paths).find(version)  # a mistyped one is no failed task
 
     def alter() -> None:
         choice.pin(app.paths, version, next_boot=next_boot)

@@ -136,4 +136,6 @@ def remove(app: App, name: str) -> None:
 
     certificate_sections.remove(app.paths, name)
     files = app.paths.certificate_files(name)
-    say(f"The files are left: {files.certificate}, {files.key}", err=True)
+    left = [str(one) for one in (files.certificate, files.key) if one.exists()]
+    if left:
+        say(f"The files are left: {', '.join(left)}", err=True)

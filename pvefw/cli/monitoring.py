@@ -1,7 +1,7 @@
-"""The state of a node as one line, for Nagios and all who run its plugins.
+"""The state of a node for Nagios and all who run its plugins.
 
-As the Monitoring Plugins Development Guidelines have it: a word, what is wrong, and after a bar the
-figures, ``'label'=value;warn;crit;min;max``, to draw.
+As the Monitoring Plugins Development Guidelines have it: a short line with a word, which parts are not
+well, and after a bar the figures, ``'label'=value;warn;crit;min;max``, to draw; then the details.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,6 +18,8 @@ _WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _WORST_FIRST = (2, 1, 3, 0)
 _STATUS = {"ok": 0, "none": 0, "acknowledged": 0, "attention": 1, "failed": 3}
 _DAY = 86400
+_BRIEF = 80
+"""Characters of a part's first line: a short message is shown in one row of a table."""
 
 
 def show(parts: "Mapping[str, Part]", now: datetime) -> int:
@@ -27,12 +29,22 @@ def show(parts: "Mapping[str, Part]", now: datetime) -> int:
     """
     each = {name: 2 if one.critical else _STATUS[one.state] for name, one in parts.items()}
     status = next(one for one in _WORST_FIRST if one in each.values())
-    wrong = [f"{name}: {'; '.join(parts[name].lines)}" for name in parts if each[name]]
-    said = ", ".join(wrong) or ", ".join(parts)
+    wrong = [name for name in parts if each[name]]
+    said = ", ".join(map(_brief, wrong, (parts[name] for name in wrong))) or ", ".join(parts)
     line = " ".join(f"PVEFW {_WORDS[status]} - {said}".replace("|", "/").split())
     figures = " ".join(_figures(parts, now))
     say(f"{line} | {figures}" if figures else line)
+    for name in wrong:
+        for detail in parts[name].lines:
+            say(f"{name}: {detail}".replace("|", "/"))
     return status
+
+
+def _brief(name: str, part: "Part") -> str:
+    """What is wrong in a part, for a short line: its first line, as far as that goes."""
+    said = " ".join((part.issues or part.lines)[0].split()) if name != "tasks" else part.lines[0]
+    more = f" (+{len(part.issues) - 1})" if name != "tasks" and len(part.issues) > 1 else ""
+    return f"{name}: {said[:_BRIEF]}{'…' if len(said) > _BRIEF else ''}{more}"
 
 
 def show_hosts(hosts: "Mapping[str, tuple[int, str] | str]") -> int:

@@ -34,9 +34,9 @@ def show(
     if check:
         from pvefw.cli import monitoring
 
-        checked = fleet.ask(named, [*command, "--check"], _line, rsh or fleet.RSH)
+        checked = fleet.ask(named, [*command, "--check"], _line, rsh)
         return monitoring.show_hosts(checked)
-    asked = fleet.ask(named, [*command, "--output-format", "json"], _state, rsh or fleet.RSH)
+    asked = fleet.ask(named, [*command, "--output-format", "json"], _state, rsh)
     good = all(not isinstance(one, str) and one["ok"] for one in asked.values())
     if app.output_format == "text":
         show_rows(app, list(_rows(asked)), ["host", "part", "state", ""])

@@ -1,5 +1,6 @@
 """Standard input, output and error, where one is closed or nobody reads it any more."""
 
+import atexit
 import contextlib
 import os
 import sys
@@ -67,10 +68,14 @@ def carry_out(command: Callable[[], int]) -> NoReturn:
 
 
 def leave(status: int) -> NoReturn:
-    """End the process, whatever threads a plugin has left: the work is done and recorded."""
-    left = [one for one in threading.enumerate() if not one.daemon]
-    if left == [threading.main_thread()]:
+    """End the process, whatever threads are left: the work is done and recorded.
+
+    Where there are any, libraries are not taken down below them: OpenSSL, for one, frees at exit(3) what a
+    thread may be using for its connection, and the process would end with SIGSEGV in place of its status.
+    """
+    if threading.enumerate() == [threading.main_thread()]:
         sys.exit(status)
+    atexit._run_exitfuncs()  # what plugins asked to be tidied up; there is no public name for it
     for one in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             one.flush()

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from pvefw.host import programs
 from pvefw.store import files, units
@@ -31,14 +32,18 @@ def installed(paths: Paths) -> dict[str, str]:
 
 
 def troubles(paths: Paths) -> list[str]:
-    """What keeps units that are installed from running, a sentence each with what to do."""
+    """What keeps units that are installed from running, a sentence each with what to do.
+
+    With ``--root``, cron's line names the program of the machine on which it was written.
+    """
     from pvefw.certs import timer
 
     found = installed(paths)
     said = [line for name, text in found.items() for line in _unit(paths, name, text)]
     cron = files.read_if_exists(paths.below(timer.CRON)) or b""
     commands = [one or two for one, two in _COMMANDS.findall(cron.decode(errors="replace"))]
-    return [*said, *_programs(paths, timer.CRON, commands)]
+    gone = [one for one in commands if not Path(one).exists()]
+    return [*said, *_programs(paths, timer.CRON, gone)]
 
 
 def _unit(paths: Paths, name: str, text: str) -> Iterator[str]:

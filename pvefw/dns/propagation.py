@@ -20,6 +20,7 @@ from pvefw.host.clock import Clock
 _FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH = 0.02, 0.75, 1.5
 _QUESTION_SECONDS = 2.0
 _SHORTEST_QUESTION = 0.1
+_OTHER_PORT = "if it listens on another port: pvefw config set --authority-port PORT"
 _NAMES_SAID = 5
 """How many lagging names an error lists."""
 MAX_SERVERS = 256
@@ -242,6 +243,7 @@ def _judge(one: Expected, verdicts: Iterable[Verdict], task: Task) -> str | None
         task.log(
             f"{one.name}: {verdict.server} could not be watched: {verdict.said}; "
             f"going on after {one.delay:g} seconds"
+            + (f"; {_OTHER_PORT}" if "refused" in verdict.said else "")
         )
     if one.zone.problem and one.delay:
         task.log(

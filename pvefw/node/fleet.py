@@ -1,5 +1,8 @@
 """Several hosts, asked side by side by ssh: each answers, or says in one sentence why it does not."""
 
+import os
+import pwd
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,14 +15,33 @@ from pvefw.host.programs import Completed
 from pvefw.host.remote import SSH, Remote, check_host
 from pvefw.store import files
 
-RSH = f"{SSH} -o ControlMaster=auto -o ControlPath=~/.ssh/pvefw-%C -o ControlPersist=60"
-"""One connection for a minute: with ``--watch``, and where a monitoring system asks again and again."""
+_KEPT = "-o ControlMaster=auto -o ControlPersist=60"
+_LONGEST_SOCKET = 107
+"""Bytes: unix(7)."""
+_ADDED = len("pvefw-") + 40 + 17
+"""What ssh makes of ``pvefw-%C``, with the ending that it has while the socket is made."""
 _AT_ONCE = 32
 _SECONDS = 60.0
 _INVENTORY = "@"
 _INVENTORY_SECONDS = 600.0
 """Some inventories ask a cloud."""
 _Answer = TypeVar("_Answer")
+
+
+def ssh(directory: Path | None = None) -> str:
+    """The command line that reaches hosts, and keeps each connection for a minute.
+
+    That saves time with ``--watch``, and where a monitoring system asks again and again. Where the
+    connections' sockets cannot be made, ssh would reach nobody; so none is kept there.
+
+    :param directory: where the sockets are to be; ``None`` for ``~/.ssh``.
+    """
+    # ssh asks the user database for ~, whatever HOME says
+    place = directory or Path(pwd.getpwuid(os.geteuid()).pw_dir, ".ssh")
+    fits = len(os.fsencode(place)) + 1 + _ADDED <= _LONGEST_SOCKET
+    if not fits or not os.access(place, os.W_OK | os.X_OK):
+        return SSH
+    return f"{SSH} {_KEPT} -o {shlex.quote(f'ControlPath={place}/pvefw-%C')}"
 
 
 def hosts(given: str) -> dict[str, str]:
@@ -71,15 +93,16 @@ def ask(
     named: Mapping[str, str],
     argv: Sequence[str],
     understand: Callable[[Completed], _Answer],
-    rsh: str = RSH,
+    rsh: str = "",
 ) -> dict[str, _Answer | str]:
     """Run a program on every host; what each answers, or the reason why it does not.
 
     :param named: hosts, and how ssh reaches each: :func:`hosts`.
     :param understand: makes an answer of what was printed there; where it raises one of
         :data:`pvefw.store.files.DAMAGED`, the host has answered nonsense.
+    :param rsh: see :class:`pvefw.host.remote.Remote`; empty for :func:`ssh`.
     """
-    remote = Remote(rsh)
+    remote = Remote(rsh or ssh())
 
     def one(address: str) -> _Answer | str:
         try:

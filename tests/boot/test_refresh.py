@@ -14,6 +14,7 @@ from pvefw.api import BootTree, Firmware, ProviderError, hookimpl
 from pvefw.boot import choice, esp_files, manifest, records, refresh, registry, status
 from pvefw.boot.disks import Devices
 from pvefw.boot.loaders import Loaders
+from pvefw.boot.records import Identity
 from pvefw.core import binding
 from pvefw.core.errors import (
     Cancelled,
@@ -74,14 +75,20 @@ def test_nothing_changed_nothing_written(ready, machine):
 class Counting(esp_files.EspFiles):
     read_files: list = []  # noqa: RUF012 - all of them share it
 
-    def digest(self, target):
+    def equals(self, target, source):
         self.read_files.append(target)
-        return super().digest(target)
+        return super().equals(target, source)
 
 
-def test_a_seal_saves_reading_and_only_a_seal(ready, machine):
-    refresh.refresh(ready())
+@pytest.fixture
+def settled(monkeypatch):
+    """Whatever a test writes counts as old."""
+    monkeypatch.setattr(records, "_SETTLED", -1)
     Counting.read_files.clear()
+
+
+def test_a_seal_saves_reading_and_only_a_seal(settled, ready, machine):
+    refresh.refresh(ready())
     refresh.refresh(ready(files=Counting))
     assert Counting.read_files == []
 
@@ -91,6 +98,45 @@ def test_a_seal_saves_reading_and_only_a_seal(ready, machine):
     Counting.read_files.clear()
     refresh.refresh(ready(files=Counting))
     assert Counting.read_files == []
+
+
+def test_a_kernel_that_has_changed_is_copied_and_nothing_else_is_done(
+    settled, ready, host, monkeypatch
+):
+    """What takes time is counted: content that we see ourselves, and waiting for the disk."""
+    refresh.refresh(ready())
+    host.install("6.8.12-4-pve", marker=" again", size=6000)
+    seen, syncs = [], []
+    monkeypatch.setattr(esp_files.Piece, "read", seen.append)
+    wait = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: (syncs.append(descriptor), wait(descriptor))
+    )
+
+    assert refresh.refresh(ready(files=Counting)).changed == list(UUIDS)
+
+    assert (seen, Counting.read_files) == ([], [])
+    on_each = 2 + 1  # the kernel, its initrd, their folder
+    record = 2 * 2  # the seal is broken and set: the file, its folder
+    assert len(syncs) == 2 * (on_each + record)
+
+
+def test_a_file_that_changes_within_one_tick_of_its_clock_is_noticed(
+    ready, machine, host, monkeypatch
+):
+    """As long as it is young, a file may have other content and the same times."""
+    path = host.root / "boot/initrd.img-6.8.12-4-pve"
+    path.write_text("being written".ljust(5000))
+    coarse = {one: Identity.of(one) for one in (host.root / "boot").iterdir()}
+    monkeypatch.setattr(Identity, "of", coarse.get)
+    assert not coarse[path].settled
+    refresh.refresh(ready())
+    path.write_text("complete".ljust(5000))
+
+    assert refresh.refresh(ready()).changed == list(UUIDS)
+
+    copy = machine.directory / UUIDS[0] / "plain/6.8.12-4-pve/initrd-6.8.12-4-pve"
+    assert copy.read_text() == path.read_text()
 
 
 def test_a_change_that_keeps_size_and_time_is_found(ready, machine):

@@ -27,8 +27,8 @@ GRUB = Path("/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed")
 STORES = Path("/usr/share/OVMF")
 MICROSOFT, SNAKEOIL = "OVMF_VARS_4M.ms.fd", "OVMF_VARS_4M.snakeoil.fd"
 """Both trust no certificate of 2023: Microsoft's of 2011, and one of somebody's own."""
-_STORE = UUID("aaf32c78-947b-439a-a180-2e144ec37792")
-_VALID = 0x3F
+STORE_GUID = UUID("aaf32c78-947b-439a-a180-2e144ec37792")
+VALID = 0x3F
 X509 = UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
 SHA256 = UUID("c1c41626-504c-4092-aca9-41f936934328")
 X509_SHA256 = UUID("3bd2a492-96c0-4079-b420-fcf98ef103ed")
@@ -38,11 +38,11 @@ X509_SHA256 = UUID("3bd2a492-96c0-4079-b420-fcf98ef103ed")
 def variables_of(store):
     """The variables of OVMF's authenticated store (EDK2, VariableFormat.h)."""
     data, found = (STORES / store).read_bytes(), {}
-    at = data.index(_STORE.bytes_le) + 28
+    at = data.index(STORE_GUID.bytes_le) + 28
     while data[at : at + 2] == b"\xaa\x55":
         name_size, size = struct.unpack_from("<II", data, at + 36)
         begin = at + 60
-        if data[at + 2] == _VALID:
+        if data[at + 2] == VALID:
             name = data[begin : begin + name_size].decode("utf-16-le").rstrip("\0")
             found[name] = data[begin + name_size : begin + name_size + size]
         at = -(-(begin + name_size + size) // 4) * 4

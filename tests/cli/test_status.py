@@ -163,7 +163,7 @@ def test_one_line_for_monitoring(paths, pvefw, age, word, status):
     install(paths, age=age)
     done, out = pvefw("--check")
     assert done == status
-    [line] = out.splitlines()
+    line, *_details = out.splitlines()
     said, _, figures = line.partition(" | ")
     assert said.startswith(f"PVEFW {word} - certificates")
     assert re.fullmatch(rf"{FIGURE.pattern}( {FIGURE.pattern})*", figures)
@@ -185,6 +185,20 @@ def test_what_cannot_be_found_out_is_unknown_unless_something_is_wrong(
     assert (done, out.count("|")) == (wanted, 1)
     assert out.startswith(f"PVEFW {word} - ")
     assert "guests: a / b" in out
+
+
+def test_the_line_for_monitoring_is_short_and_the_details_follow(monkeypatch, pvefw):
+    def bad(_paths, _now):
+        return status.Part(
+            status.ATTENTION, ["word " * 200, "more"], issues=["word " * 200, "more"]
+        )
+
+    for part in ("boot", "ksm", "tasks"):
+        monkeypatch.setitem(status.PARTS, part, bad)
+    _, out = pvefw("--check")
+    line, *details = out.splitlines()
+    assert len(line.partition(" | ")[0]) < 400
+    assert "boot: more" in details
 
 
 def test_only_some_parts(paths, pvefw):
@@ -370,6 +384,14 @@ def test_a_line_for_cron_whose_program_has_gone(paths, parts):
     assert units_of(parts)["lines"] == [
         "etc/cron.d/pvefw runs /usr/local/gone/pvefw, which does not exist; install it again"
     ]
+
+
+def test_a_line_for_cron_runs_a_program_of_this_machine(paths, parts):
+    cron = paths.below("etc/cron.d/pvefw")
+    cron.parent.mkdir(parents=True)
+    cron.write_text("7 1,7 * * * root /bin/sh renew >/dev/null\n")
+    assert "problems" in units_of(parts)["data"]
+    assert units_of(parts)["data"]["problems"] == []
 
 
 def test_of_another_node_the_machine_is_not_asked(paths, parts, timer):

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from certificates import self_signed
 from privileges import only_root
 
 from pvefw.cli.run import run
@@ -83,3 +84,36 @@ def test_who_may_not_look_at_the_state_gets_what_anybody_may_see(capsys):
     assert refused[0] == 1
     assert "Permission denied" in refused[1].err
     assert refused[1].err.splitlines()[1] == "  Run the command as root."
+
+
+IN_OPENSSL = """
+import atexit, ssl, sys, threading
+from pvefw.cli.streams import carry_out
+
+busy = threading.Event()
+
+def connect():
+    while True:
+        ssl.create_default_context().load_verify_locations(sys.argv[1])
+        busy.set()
+
+def command():
+    atexit.register(print, "tidied up")
+    for _ in range(2):
+        threading.Thread(target=connect, daemon=True).start()
+    busy.wait()
+    return 3
+
+carry_out(command)
+"""
+
+
+def test_a_connection_left_in_a_thread_does_not_crash_the_end(tmp_path):
+    """It did in one of three ends: OpenSSL was freed below a thread that was reading certificates."""
+    many = tmp_path / "many.pem"
+    many.write_bytes(self_signed("pve1.example")[0] * 2000)
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", IN_OPENSSL, many], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (3, "tidied up\n", "")

@@ -1,15 +1,11 @@
 """The Ansible collection, by the real ansible-core over a local connection."""
 
 import json
-import os
-import subprocess
 import sys
 import tarfile
 from pathlib import Path
 
-import pytest
 from environments import ROOT
-from resources import uses
 
 BIN = Path(sys.executable).parent
 PLAY = """\
@@ -37,38 +33,6 @@ PLAY = """\
         dest: RESULT
         content: "{{ [checked, first, second, pruned, wrong] | to_json }}"
 """
-
-
-@pytest.fixture
-@uses("server")
-def ansible(tmp_path):
-    """Runs one of Ansible's programs with the collection of this repository."""
-    place = tmp_path / "collections/ansible_collections/pvefw"
-    place.mkdir(parents=True)
-    (place / "node").symlink_to(ROOT / "ansible")
-    env = {
-        **{key: value for key, value in os.environ.items() if not key.startswith("PVEFW")},
-        "ANSIBLE_COLLECTIONS_PATH": str(tmp_path / "collections"),
-        "ANSIBLE_HOME": str(tmp_path / "home"),
-        "ANSIBLE_LOCALHOST_WARNING": "0",
-        "LC_ALL": "C.UTF-8",
-        "HOME": str(tmp_path),
-    }
-
-    def run(program, *arguments, **more):
-        done = subprocess.run(
-            [BIN / program, *arguments],
-            env={**env, **more},
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    return run
 
 
 LOCAL = ["-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={sys.executable}"]

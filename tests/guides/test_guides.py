@@ -252,9 +252,11 @@ def test_moving(reads, write):
 
 def test_backup_and_restore(reads, write, paths):
     write("etc/kernel/proxmox-boot-uuids", "")
+    write("etc/pvefw/nodes/pve1/www.key", "a key")
     lost = f"rm -r {paths.root}/etc {paths.root}/var/lib"
     asks = dict.fromkeys(["pvefw boot", "pvefw renew", "pvefw status", "pvefw plugin", "pipx"], "-")
     reads("docs/backup.md", meanwhile=[("tar --extract", lost)], leaves_out=asks)
+    assert paths.certificate_files("www").key.read_text() == "a key"
 
 
 def test_what_stays(reads, tmp_path):

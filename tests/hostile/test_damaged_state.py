@@ -31,7 +31,7 @@ RENEWAL = {
     "told_urgency": "warning",
 }
 ENTRY = {"instance": "web", "zone": "x.", "name": "_a.x.", "value": "v"}
-ESP = {"loader": "x", "under_way": True, "seal": None, "digests": {"a": "b"}, "failure": ""}
+ESP = {"loader": "x", "under_way": True, "seal": None, "origins": {"a": [1]}, "failure": ""}
 KEPT = {
     "order": (lambda paths: paths.open_order, {"url": "u", "account": "a", "settings": {}}),
     "renewal": (lambda paths: paths.renewal_state, {"pveproxy-ssl.pem": RENEWAL}),
@@ -46,7 +46,6 @@ KEPT = {
     "started": (lambda paths: paths.boot_guests, {"started": ["100"], "all": True}),
     "esp": (lambda paths: paths.boot_state / "esp-AAAA-BBBB.json", ESP),
     "one-shot": (lambda paths: paths.boot_state / "next-boot.json", {"boot_id": "x", "file": [1]}),
-    "sources": (lambda paths: paths.boot_state / "sources.json", {"boot_id": "x", "files": {}}),
     "index": (lambda paths: paths.task_index, {}),
     "install": (lambda paths: paths.install_intent, [{"target": "/x", "digest": "y"}]),
     "records": (lambda paths: paths.persistent_records, {"records": []}),

@@ -5,7 +5,7 @@ import selectors
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,30 +120,41 @@ def power_on(
     :param timeout: seconds for each start.
     :raises AssertionError: no kernel came up; with the end of the console.
     """
-    argv = ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1"]
-    argv += [
-        "-m",
-        "512",
-        "-display",
-        "none",
-        "-monitor",
-        "none",
-        "-serial",
-        "stdio",
-        "-net",
-        "none",
-    ]
-    argv += firmware_options(variables) + disk_options(disks)
-    if not restarts:
-        argv += ["-no-reboot"]
-    console = _console(argv, restarts, timeout * (restarts + 1))
+    options = [] if restarts else ["-no-reboot"]
+
+    def one_too_many(said: str) -> bool:
+        return len(_starts(said)) > restarts + 1
+
+    argv = _computer(disks, variables, *options)
+    console = _console(argv, one_too_many, timeout * (restarts + 1))
     starts = _starts(console)
     assert starts, f"no kernel came up:\n{console[-3000:]}"
     return Boots(starts, console)
 
 
-def _console(argv: Sequence[str], restarts: int, timeout: float) -> str:
-    """Run QEMU until it ends, its time is over or one start too many is seen; what it has said."""
+@uses("machine")
+def say_until(disk: Path, variables: Path, words: Sequence[str]) -> str:
+    """Switch a computer with UEFI on until one of these words is on its console; what it has said."""
+
+    def said_one(said: str) -> bool:
+        return any(word in said for word in words)
+
+    return _console(_computer([disk], variables), said_one, BOOT_SECONDS)
+
+
+def _computer(disks: Sequence[Path], variables: Path | None, *options: str) -> list[str]:
+    """What starts QEMU with these disks, and with its console on standard output."""
+    return [
+        *["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", "512"],
+        *["-display", "none", "-monitor", "none", "-serial", "stdio", "-net", "none"],
+        *firmware_options(variables),
+        *disk_options(disks),
+        *options,
+    ]
+
+
+def _console(argv: Sequence[str], enough: Callable[[str], bool], timeout: float) -> str:
+    """Run QEMU until it ends, its time is over or it has said enough; what it has said."""
     said = bytearray()
     deadline = time.monotonic() + timeout
     with subprocess.Popen(
@@ -158,7 +169,7 @@ def _console(argv: Sequence[str], restarts: int, timeout: float) -> str:
                     if not chunk:
                         break
                     said += chunk
-                    if len(_starts(said.decode(errors="replace"))) > restarts + 1:
+                    if enough(said.decode(errors="replace")):
                         break
                 else:
                     said += b"\n(stopped: its time was over)\n"

@@ -50,7 +50,7 @@ class Mail:
     port: int | None = setting(
         help="The server's port (default: 25, 587 or 465, by security).", default=None
     )
-    username: str | None = setting(help="Who we are to the server.", default=None)
+    username: str | None = setting(help="The user name for the server.", default=None)
     password: str | None = setting(help="The password.", default=None, secret=True)
     ca_file: Path | None = setting(
         help="Certificates to trust instead of the system's.", default=None
