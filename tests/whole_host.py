@@ -59,7 +59,9 @@ class Host:
     def fail(self, *arguments: object, status: int = 1, **options) -> str:
         """Run a command that must fail; what it said on standard error."""
         done = self.try_(*arguments, **options)
-        assert done.returncode == status, f"{arguments}: {done.returncode}: {done.stdout}{done.stderr}"
+        assert done.returncode == status, (
+            f"{arguments}: {done.returncode}: {done.stdout}{done.stderr}"
+        )
         return done.stderr
 
     def fail_output(self, *arguments: object) -> str:

@@ -70,12 +70,12 @@ def carry_out(command: Callable[[], int]) -> NoReturn:
 def leave(status: int) -> NoReturn:
     """End the process, whatever threads are left: the work is done and recorded.
 
-    Where there are any, libraries are not taken down below them: OpenSSL, for one, frees at exit(3) what a
-    thread may be using for its connection, and the process would end with SIGSEGV in place of its status.
+    Where there are any, libraries are not taken down below them: OpenSSL, for one, frees at exit(3) what
+    a thread may be using, and the process would end with SIGSEGV in place of its status.
     """
     if threading.enumerate() == [threading.main_thread()]:
         sys.exit(status)
-    atexit._run_exitfuncs()  # what plugins asked to be tidied up; there is no public name for it
+    atexit._run_exitfuncs()  # noqa: SLF001 - plugins may have asked for it; there is no public name
     for one in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             one.flush()
