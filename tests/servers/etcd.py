@@ -119,7 +119,7 @@ class Etcds:
 @uses("server")
 def etcds(workdir: Path, count: int = 1) -> Iterator[Etcds]:
     """So many members that run on loopback."""
-    urls = [f"http://127.0.0.1:{one}" for one in _free_ports(2 * count)]
+    urls = [f"http://127.0.0.1:{one}" for one in free_ports(2 * count)]
     with Etcds(workdir, urls[:count], urls[count:]) as cluster:
         cluster.wait()
         yield cluster
@@ -190,7 +190,7 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

@@ -10,6 +10,7 @@ where it fails and our value is there, it was ours.
 
 import base64
 import json
+import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,9 @@ _LONGEST = 20.0
 _PAGE = 500
 _PORT = 2379
 _LOST = (requests.RequestException, OSError)
+_NOT_LET_IN = ("_ALERT_", "EOF occurred")
+"""In OpenSSL's words where a member has refused the client's certificate; TLS 1.3 may cut that short."""
+_OTHERS = 0o077
 
 
 @dataclass
@@ -69,23 +73,35 @@ class Etcd:
     def __post_init__(self) -> None:
         if (self.certificate_file is None) != (self.key_file is None):
             raise ValueError("certificate-file and key-file go together")
+        self._check_key()
         self._members = [self._member(one) for one in self.endpoints]
         if not self._members:
             raise ValueError("endpoints: name one member at least")
+
+    def _check_key(self) -> None:
+        for path in filter(None, (self.ca_file, self.certificate_file, self.key_file)):
+            if not path.is_file():
+                raise ValueError(f"there is no file {path}")
+        if self.key_file and self.key_file.stat().st_mode & _OTHERS:
+            raise ValueError(f"key-file: not only its owner can read it: chmod 600 {self.key_file}")
 
     def _member(self, endpoint: str) -> Etcd3Client:
         url = urlsplit(endpoint)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"endpoints: '{endpoint}' is not http(s)://HOST:PORT")
+        session = requests.Session()
+        session.trust_env = False  # REQUESTS_CA_BUNDLE would win over what is configured
+        known = ssl.get_default_verify_paths()
+        session.verify = str(self.ca_file or known.cafile or known.capath or "") or True
+        if self.certificate_file:
+            session.cert = (str(self.certificate_file), str(self.key_file))
         return Etcd3Client(
             host=url.hostname,
             port=url.port or _PORT,
             protocol=url.scheme,
-            ca_cert=str(self.ca_file) if self.ca_file else None,
-            cert_cert=str(self.certificate_file) if self.certificate_file else None,
-            cert_key=str(self.key_file) if self.key_file else None,
             timeout=_SECONDS,
             api_path="/v3/",
+            session=session,
         )
 
     # --- values -----------------------------------------------------------------------------------
@@ -162,7 +178,7 @@ class Etcd:
                     yield key.removeprefix(self._file("")).decode()
         except _LOST as error:
             if monotonic() < end:
-                raise Unavailable(f"the watch broke: {cause_of(error)}") from error
+                raise Unavailable(f"the watch broke: {self._why(error)}") from error
 
     def _stream(self, wanted: Mapping[str, Any], end: float) -> Iterator[bytes]:
         """Lines of a stream until the time is over: then reading fails, which is not an error."""
@@ -279,16 +295,30 @@ class Etcd:
             try:
                 answer = ask(member)
             except Etcd3Exception as error:
-                why = _said(error)
+                why = self._why(error)
                 _refused(error, why)
                 doubtful = True
             except _LOST as error:
-                why, doubtful = cause_of(error), True
+                why, doubtful = self._why(error), True
             else:
                 if member is not self._members[0]:
                     self._members = [member, *(one for one in self._members if one is not member)]
                 return answer, doubtful
         raise Unavailable(f"none of its members answers: {why}")
+
+    def _why(self, error: Exception) -> str:
+        """What a member says, else what kept it from saying anything."""
+        text = str(getattr(error, "detail_text", None) or error)
+        if any(one in text for one in _NOT_LET_IN):
+            if self.certificate_file is None:
+                return "it wants a client certificate: set certificate-file and key-file"
+            return f"it does not accept the client certificate {self.certificate_file}"
+        if isinstance(error, _LOST) or isinstance(error.__context__, _LOST):
+            return cause_of(error)
+        try:
+            return str(json.loads(text)["error"])
+        except (ValueError, KeyError, TypeError):
+            return text
 
 
 def _refused(error: Etcd3Exception, said: str) -> None:
@@ -298,15 +328,6 @@ def _refused(error: Etcd3Exception, said: str) -> None:
         raise CredentialsRejected(said) from error
     if "lease not found" in text or "nospace" in text or "too large" in text:
         raise ProviderError(said) from error
-
-
-def _said(error: Etcd3Exception) -> str:
-    """What a member says, else what kept it from saying anything."""
-    text = str(getattr(error, "detail_text", "") or error)
-    try:
-        return str(json.loads(text)["error"])
-    except (ValueError, KeyError, TypeError):
-        return text
 
 
 def _entry(found: Sequence[Mapping[str, str]] | None) -> StoreEntry | None:
