@@ -12,7 +12,7 @@ from pvefw.core.families import FAMILIES
 
 plugin = Group("plugin", help="List and check installed plugins.")
 
-NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
+NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer", "store"]
 NEW_TYPES = ["http-01", "tls-alpn-01", "dns-01", "dns-account-01"]
 
 

@@ -66,7 +66,7 @@ class StoreConformance:
         hooks: StoreSpec = seam.bind("store", other).hooks
         return hooks
 
-    def test_settings_explain_themselves(self, plugin: object) -> None:
+    def test_settings_have_help(self, plugin: object) -> None:
         """Every setting has help, and no secret shows."""
         check_help(plugin)
         check_secrets(plugin)
@@ -148,27 +148,6 @@ class StoreConformance:
         again = there.store_swap(key="a/b", data=b"1", revision="", locks=[])
         assert again, "a key that was removed cannot be created anew"
         assert again != first, "a key that was removed comes back with a revision that it had"
-
-    def test_a_listing_has_every_page(self, hooks: StoreSpec, there: StoreSpec) -> None:
-        """Of a prefix, and no other; also where there are more keys than a server answers with."""
-        with ThreadPoolExecutor(_WRITERS) as writers:
-            for number in range(self.many):
-                writers.submit(
-                    hooks.store_swap, key=f"many/{number:04}", data=b"x", revision="", locks=[]
-                )
-        kept = hooks.store_swap(key="manyfold", data=b"", revision="", locks=[])
-        found = there.store_list(prefix="many/").revisions
-        assert len(found) == self.many, (
-            f"store_list has {len(found)} of {self.many} keys: get every page"
-        )
-        assert all(one.startswith("many/") for one in found), (
-            "store_list has keys without the prefix"
-        )
-        everything = there.store_list(prefix="").revisions
-        assert len(everything) == self.many + 1, (
-            "store_list without a prefix does not have every key"
-        )
-        assert everything["manyfold"] == kept, "store_list has another revision than store_swap"
 
     # --- watch ------------------------------------------------------------------------------------
 
@@ -255,6 +234,29 @@ class StoreConformance:
             taken = there.store_lock(name="order", holder="", seconds=_SECONDS).token
             assert not taken, "a lock was taken from a holder who renews it"
             seam.sleep(0.2)
+
+    # --- many -------------------------------------------------------------------------------------
+
+    def test_a_listing_has_every_page(self, hooks: StoreSpec, there: StoreSpec) -> None:
+        """Of a prefix, and no other; also where there are more keys than a server answers with."""
+        with ThreadPoolExecutor(_WRITERS) as writers:
+            for number in range(self.many):
+                writers.submit(
+                    hooks.store_swap, key=f"many/{number:04}", data=b"x", revision="", locks=[]
+                )
+        kept = hooks.store_swap(key="manyfold", data=b"", revision="", locks=[])
+        found = there.store_list(prefix="many/").revisions
+        assert len(found) == self.many, (
+            f"store_list has {len(found)} of {self.many} keys: get every page"
+        )
+        assert all(one.startswith("many/") for one in found), (
+            "store_list has keys without the prefix"
+        )
+        everything = there.store_list(prefix="").revisions
+        assert len(everything) == self.many + 1, (
+            "store_list without a prefix does not have every key"
+        )
+        assert everything["manyfold"] == kept, "store_list has another revision than store_swap"
 
 
 def _entry(hooks: StoreSpec, key: str) -> StoreEntry | None:
