@@ -4,7 +4,7 @@
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pvefw.certs import renew, timer
 from pvefw.core.errors import PvefwError, StoreError
@@ -61,10 +61,18 @@ def install(paths: Paths, say: Say) -> None:
     :raises StoreError: it cannot be written.
     :raises ProgramError: systemd does not like it, or cannot be told.
     """
+    made = texts(units.program())
+    for target in units.install(paths, made, enable=[UNIT], start=[UNIT]):
+        say(f"Wrote {target}")
+
+
+def texts(program: str) -> Mapping[str, str]:
+    """The unit by its name (systemd.service(5)).
+
+    :param program: the command line that runs pvefw.
+    """
     text = timer.confined(
         "Take over shared certificates as soon as another node has them",
-        f"Type=exec\nExecStart={units.program()} store watch\nRestart=always\nRestartSec=10\n",
+        f"Type=exec\nExecStart={program} store watch\nRestart=always\nRestartSec=10\n",
     )
-    text += "\n[Install]\nWantedBy=multi-user.target\n"
-    for target in units.install(paths, {UNIT: text}, enable=[UNIT], start=[UNIT]):
-        say(f"Wrote {target}")
+    return {UNIT: f"{text}\n[Install]\nWantedBy=multi-user.target\n"}
