@@ -1,7 +1,9 @@
 """Build the Debian packages pvefw, pvefw-shims and cockpit-pvefw into dist/ (deb(5), deb-control(5)),
 and a list of what is in the first (CycloneDX) beside it.
 
-    python tools/deb.py [DIRECTORY]
+    python tools/deb.py [DIRECTORY [WHEELS]]
+
+WHEELS are what tools/dist.py has built; without them it is run.
 
 pvefw's package holds the core, the plugins of this repository and every library that they need, below
 /usr/lib/pvefw, so it depends on nothing but programs of Debian's. The exception is libvirt's binding: it
@@ -202,20 +204,23 @@ def scripts() -> dict[str, str]:
     return found
 
 
-def main(target: Path) -> str | None:
+def main(target: Path, wheels: Path | None = None) -> str | None:
     """Build all packages.
 
+    :param wheels: a folder with those of this repository; without it they are built.
     :returns: ``None``, or the sentence that says what could not be built.
     """
     target.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        problem = dist.main(folder / "wheels")
-        if problem:
-            return problem
+        if wheels is None:
+            wheels = folder / "wheels"
+            problem = dist.main(wheels)
+            if problem:
+                return problem
         try:
-            fill(folder / "pvefw", folder / "wheels")
-            fill_shims(folder / "shims", folder / "wheels")
+            fill(folder / "pvefw", wheels)
+            fill_shims(folder / "shims", wheels)
             control = (DEBIAN / "control").read_text()
             made = pack(folder / "pvefw", control, scripts(), target)
             print(made)
@@ -231,4 +236,4 @@ def main(target: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else ROOT / "dist"))
+    sys.exit(main(*map(Path, sys.argv[1:] or [str(ROOT / "dist")])))

@@ -3,7 +3,7 @@
 import pytest
 from servers.machines.power import bad_initrd
 
-pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.xdist_group("systemd-boot"), pytest.mark.timeout(1200)]
 
 
 def test_a_counted_next_boot_that_panics_is_not_tried_again(hosts, kernels, tmp_path):

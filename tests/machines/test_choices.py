@@ -2,7 +2,7 @@
 
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 _CHOOSE = r"""
 {{ printf '\7\0\0\0'; printf '%s\0' {} | iconv -t UTF-16LE; }} >/run/value
@@ -20,6 +20,7 @@ echo 'set default="1>0"' >/boot/grub/custom.cfg
 """
 
 
+@pytest.mark.xdist_group("systemd-boot")
 def test_a_default_chosen_in_the_firmware_is_told_and_taken_away(hosts, kernels, tmp_path):
     newest, older = kernels[0].version, kernels[1].version  # the oldest is not on the ESPs
     computer = hosts("systemd-boot").default.copy(tmp_path / "computer")
@@ -42,6 +43,7 @@ def test_a_default_chosen_in_the_firmware_is_told_and_taken_away(hosts, kernels,
     assert taken.power_on().kernels == [newest]
 
 
+@pytest.mark.xdist_group("grub")
 def test_a_menu_with_a_password_starts_what_is_pinned_and_asks_nobody(hosts, kernels, tmp_path):
     middle = kernels[1].version
     computer = hosts("grub").default.copy(tmp_path / "computer")

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 from servers.machines.workshop import workshop
 
-pytestmark = [pytest.mark.xdist_group("machines of their own"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("systemd-boot"), pytest.mark.timeout(900)]
 
 _REPLACE = """
 from pathlib import Path, PurePosixPath

@@ -4,8 +4,9 @@ A file system that fills up meanwhile is tried at every step in tests/boot/test_
 """
 
 import pytest
+from resources import uses
 
-pytestmark = [pytest.mark.xdist_group("machines"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 SLOW = 8 << 20
 """Bytes a second: a refresh takes long enough to stop it where one wants to."""
@@ -19,8 +20,18 @@ def more_to_copy(kernels) -> str:
     return f"{touched}; pvefw boot kernel add {kernels[-1].version}"
 
 
-@pytest.mark.parametrize("loader", ["systemd-boot", "grub"])
-def test_whenever_the_power_is_cut_the_disk_boots(hosts, kernels, loader, tmp_path):
+@pytest.mark.xdist_group("systemd-boot")
+def test_whenever_the_power_is_cut_the_disk_boots(hosts, kernels, tmp_path):
+    always_boots("systemd-boot", hosts, kernels, tmp_path)
+
+
+@uses("night")  # what writes the files is the same for every loader
+@pytest.mark.xdist_group("grub")
+def test_whenever_the_power_is_cut_the_disk_boots_with_grub(hosts, kernels, tmp_path):
+    always_boots("grub", hosts, kernels, tmp_path)
+
+
+def always_boots(loader, hosts, kernels, tmp_path):
     computer = hosts(loader).default.copy(tmp_path / "computer")
     cut = []
     with computer.workshop(bytes_per_second=SLOW) as shop:
@@ -47,6 +58,7 @@ def test_whenever_the_power_is_cut_the_disk_boots(hosts, kernels, loader, tmp_pa
             shop.run(f"fsck.vfat -n /dev/{disk}")
 
 
+@pytest.mark.xdist_group("systemd-boot")
 def test_a_disk_that_fails_keeps_what_it_has(hosts, kernels, tmp_path):
     computer = hosts("systemd-boot").default.copy(tmp_path / "computer")
     with computer.workshop(bytes_per_second=SLOW) as shop:

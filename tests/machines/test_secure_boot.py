@@ -23,7 +23,7 @@ from servers.machines.power import new_variables, say_until
 from pvefw.boot import signatures
 from pvefw.boot.images import Image
 
-pytestmark = [pytest.mark.xdist_group("machines of their own"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("grub"), pytest.mark.timeout(900)]
 DELETED = 0xFD
 """The bit that is cleared in the state of a variable that is no longer valid."""
 TARGET = PurePosixPath("EFI/BOOT/BOOTX64.EFI")

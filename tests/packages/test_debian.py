@@ -1,5 +1,6 @@
 """The Debian packages on a fresh Debian: they install, work, and go away again."""
 
+import os
 import re
 import subprocess
 import sys
@@ -21,11 +22,17 @@ NOT_OURS = ("proc", "sys", "dev", "tmp", "var/lib/dpkg", "var/cache", "var/log",
 
 @pytest.fixture(scope="module")
 @uses("build")
-def packages(tmp_path_factory):
+def packages(dist, tmp_path_factory):
     """The packages by name."""
     target = tmp_path_factory.mktemp("debs")
-    subprocess.run([sys.executable, str(ROOT / "tools/deb.py"), str(target)], check=True)
+    build(target, dist)
     return {one.name.partition("_")[0]: one for one in target.glob("*.deb")}
+
+
+def build(*arguments):
+    """As `make deb` does it, but for the time that it takes to compress them well."""
+    env = {**os.environ, "DPKG_DEB_COMPRESSOR_LEVEL": "0"}
+    subprocess.run([sys.executable, ROOT / "tools/deb.py", *arguments], env=env, check=True)
 
 
 def field(package, name):
@@ -82,7 +89,7 @@ def debian(packages, tmp_path_factory):
 
 @uses("night")  # of wheels it is tried every time
 def test_the_packages_are_the_same_whenever_they_are_built(packages, tmp_path):
-    subprocess.run([sys.executable, str(ROOT / "tools/deb.py"), str(tmp_path)], check=True)
+    build(tmp_path)
     for one in packages.values():
         assert (tmp_path / one.name).read_bytes() == one.read_bytes(), one.name
 

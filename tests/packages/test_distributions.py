@@ -11,45 +11,11 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 import pytest
-from resources import uses
+from packages.conftest import build, copy_of_the_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "constraints.txt"
 pytestmark = pytest.mark.xdist_group("packages")
-
-
-def copy_of_the_sources(target, mask):
-    """What git has, in another place, with other times and modes."""
-    target.mkdir()
-    git = ["git", "-c", "safe.directory=*", "ls-files", "-z"]
-    listed = subprocess.run(git, cwd=ROOT, capture_output=True, check=True).stdout.decode()
-    for name in filter(None, listed.split("\0")):
-        source, copy = ROOT / name, target / name
-        if not source.is_file():
-            continue
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_bytes(source.read_bytes())
-        copy.chmod((source.stat().st_mode | 0o644) & ~mask)
-        os.utime(copy, (mask, mask))
-    return target
-
-
-def build(sources, target, **env):
-    subprocess.run(
-        [sys.executable, str(sources / "tools/dist.py"), str(target)],
-        env={**os.environ, **env},
-        check=True,
-    )
-    return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in target.iterdir()}
-
-
-@pytest.fixture(scope="module")
-@uses("build")
-def dist(tmp_path_factory):
-    """The directory with all sdists and wheels."""
-    folder = tmp_path_factory.mktemp("dist")
-    build(copy_of_the_sources(folder / "sources", 0o022), folder / "dist")
-    return folder / "dist"
 
 
 @pytest.fixture(scope="module")
@@ -151,8 +117,10 @@ def pipx(wheels, tmp_path_factory):
     with_versions = f"--pip-args=--constraint {CONSTRAINTS}"
     pipx("pipx", "install", "--python", python, with_versions, core)
     shims = next(one for one in wheels if one.name.startswith("pvefw_shims-"))
-    plugins = [one for one in wheels if one not in (core, shims)]
-    pipx("pipx", "inject", with_versions, "pvefw", *plugins)
+    plugin, *others = [one for one in wheels if one not in (core, shims)]
+    pipx("pipx", "inject", with_versions, "pvefw", plugin)
+    # pipx starts pip for each: the others all at once
+    pipx("pipx", "runpip", "pvefw", "install", "--constraint", CONSTRAINTS, *others)
     pipx("pipx", "inject", with_versions, "--include-apps", "pvefw", shims)
     return pipx
 

@@ -71,6 +71,19 @@ def test_deactivation_renames_the_file_and_a_new_one_can_be_made(host, pebble):
     assert "no ACME account named default" in host.fail("acme", "account", "update")
 
 
+def test_an_account_that_its_authority_has_forgotten_makes_room_for_another(host, pebble):
+    """A test authority that was set up again knows nobody; registering says to deactivate it first."""
+    register(host, pebble, "default")
+    file = host.paths.acme_dir / "default"
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({**kept, "location": f"{kept['location']}0"}))
+    said = host.run("acme", "account", "deactivate", "default")
+    assert "does not know the account any more" in said
+    retired = json.loads((host.paths.acme_dir / "_deactivated_default_0").read_text())
+    assert retired["account"]["status"] == "deactivated"
+    assert register(host, pebble, "default").returncode == 0
+
+
 def test_a_key_rollover(host, pebble):
     host.register(pebble)
     before = json.loads((host.paths.acme_dir / "default").read_text())

@@ -22,11 +22,13 @@ from typing import Any
 from resources import uses
 
 from servers.machines.kernels import Kernel, full_kernel, initrd
-from servers.machines.power import disk_options, firmware_options, good_initrd
+from servers.machines.power import PROCESSOR, disk_options, firmware_options, good_initrd
 
 START_SECONDS = 300.0
 """It takes 8 on a quiet machine."""
 RUN_SECONDS = 400.0
+_CMDLINE = "console=ttyS0 panic=1 quiet norandmaps mitigations=off"
+"""QEMU translates a program's code only once where it lies at the same address in every process."""
 _SILENT_SECONDS = 60.0
 """As long as its kernel lives, a machine is heard of every second."""
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "9pnet_virtio", "9p", "overlay")
@@ -229,6 +231,11 @@ class Workshop:
         self._qemu.kill()
         self._qemu.wait()
 
+    def power_off(self) -> None:
+        """Shut it down, as an administrator does, and wait until it is off."""
+        self.begin("systemctl poweroff")
+        self._qemu.wait(RUN_SECONDS)
+
     def switch_off(self) -> None:
         """Write what is not yet on the disks, and switch off."""
         self.run("umount --all --types vfat; sync")
@@ -317,37 +324,51 @@ def workshop(
     folder.mkdir(parents=True, exist_ok=True)
     kernel = full_kernel()
     path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    script, log = folder / "agent", folder / "console"
+    script = folder / "agent"
     agent = _AGENT.replace("@PATH@", shlex.quote(path)).replace("@FOLDERS@", " ".join(HOST_FOLDERS))
     script.write_text(agent)
-    ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
-    agent_at, monitor_at = (one.fileno() for one in its)
     argv = [
-        *["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-smp", "1"],
+        *["qemu-system-x86_64", *PROCESSOR],
         *[
             "-m",
             "1024",
             "-nodefaults",
             "-nographic",
-            "-serial",
-            f"file:{log}",
             "-no-reboot",
             "-net",
             "none",
         ],
         *["-kernel", kernel.image, "-initrd", initrd(_INIT, kernel, _MODULES)],
-        *["-append", f"console=ttyS0 panic=1 quiet agent={script} modules={kernel.modules}"],
+        *["-append", f"{_CMDLINE} agent={script} modules={kernel.modules}"],
         *["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"],
         *["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"],
-        *["-chardev", f"socket,id=agent,fd={agent_at}", "-device", "virtio-serial-pci"],
-        *["-device", "virtserialport,chardev=agent,name=agent"],
-        *["-chardev", f"socket,id=monitor,fd={monitor_at}", "-mon", "monitor,mode=control"],
         *firmware_options(variables),
         *disk_options(disks, bytes_per_second),
     ]
     if host:
         argv += ["-drive", f"if=none,id=host,format=raw,file={host}"]
         argv += ["-device", "virtio-blk-pci,drive=host,serial=host"]
+    with with_agent(folder, argv) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def with_agent(folder: Path, argv: Sequence[object]) -> Iterator[Workshop]:
+    """Switch a machine on for the time of the block; an agent in it runs scripts. Then its power is cut.
+
+    :param folder: for its console; made where it is missing.
+    :param argv: what starts QEMU, but for the console, the agent's port and the monitor.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "console"
+    ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
+    agent_at, monitor_at = (one.fileno() for one in its)
+    ports = [
+        *["-serial", f"file:{log}"],
+        *["-chardev", f"socket,id=agent,fd={agent_at}", "-device", "virtio-serial-pci"],
+        *["-device", "virtserialport,chardev=agent,name=agent"],
+        *["-chardev", f"socket,id=monitor,fd={monitor_at}", "-mon", "monitor,mode=control"],
+    ]
     with contextlib.ExitStack() as stack:
         for one in ours:
             stack.enter_context(one)
@@ -355,7 +376,7 @@ def workshop(
             for one in its:
                 only_qemus.enter_context(one)
             qemu = subprocess.Popen(
-                argv,
+                [*map(str, argv), *ports],
                 stdin=subprocess.DEVNULL,
                 stdout=only_qemus.enter_context((folder / "qemu").open("wb")),
                 stderr=subprocess.STDOUT,
