@@ -20,6 +20,7 @@ from pvefw.core.hookspecs.challenge import ChallengeSpec
 from pvefw.core.hookspecs.dns import DnsCatalogSpec, DnsSpec
 from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.hookspecs.observer import ObserverSpec
+from pvefw.core.hookspecs.store import StoreSpec
 from pvefw.core.model import BootPlan, BootTree, SettingInfo, Task, TxtRecord
 from pvefw.host.clock import SystemClock
 from pvefw.host.programs import Completed
@@ -36,6 +37,7 @@ __all__ = [
     "ObserverSpec",
     "PluginBroken",
     "PvefwError",
+    "StoreSpec",
     "bind",
     "check_values",
     "declared_settings",
@@ -60,7 +62,8 @@ _Result = TypeVar("_Result")
 def bind(family: str, plugin: object, name: str = "", *, secrets: Sequence[str] = ()) -> Bound[Any]:
     """Bind the hooks of a plugin object, guarded as in core.
 
-    :param family: ``challenge``, ``dns``, ``dns_catalog``, ``bootloader``, ``guest`` or ``observer``.
+    :param family: ``challenge``, ``dns``, ``dns_catalog``, ``bootloader``, ``guest``, ``observer`` or
+        ``store``.
     :param name: for messages; the class's own without it.
     :param secrets: values that are masked in its messages and errors.
     :raises PluginBroken: a required hook is missing, a hook is misspelt or has wrong arguments.

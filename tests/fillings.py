@@ -161,6 +161,77 @@ BOOTLOADER = {
             once.write_text(plan.next_boot)
         """,
 }
+_DATABASE = """
+import os, sqlite3, threading, time
+
+db = sqlite3.connect(self.url, timeout=60, isolation_level=None)
+db.executescript('''
+    PRAGMA synchronous = OFF;
+    CREATE TABLE IF NOT EXISTS log(number INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, data BLOB);
+    CREATE INDEX IF NOT EXISTS keys ON log(key, number);
+    CREATE TABLE IF NOT EXISTS locks(name PRIMARY KEY, holder, token, until, seconds);
+''')
+LAST = "SELECT max(number), data FROM log WHERE key = ?"
+OURS = "name = ? AND token = ? AND until > ?"
+"""
+STORE = {
+    "store_read": """
+        number, data = db.execute(LAST, [key]).fetchone()
+        return None if data is None else StoreEntry(data, str(number))
+        """,
+    "store_swap": """
+        with self.__dict__.setdefault("turn", threading.Lock()), db:  # SQLite's own turns are slow
+            db.execute("BEGIN IMMEDIATE")
+            for one in locks:
+                held = [one.name, one.token, time.time()]
+                if not db.execute(f"SELECT 1 FROM locks WHERE {OURS}", held).fetchone():
+                    return None
+            number, before = db.execute(LAST, [key]).fetchone()
+            if revision != ("" if before is None else str(number)):
+                return None
+            done = db.execute("INSERT INTO log(key, data) VALUES(?, ?)", [key, data])
+            return "" if data is None else str(done.lastrowid)
+        """,
+    "store_list": """
+        found = db.execute("SELECT key, max(number), data FROM log GROUP BY key").fetchall()
+        there = {
+            key: str(number)
+            for key, number, data in found
+            if data is not None and key.startswith(prefix)
+        }
+        return StoreListing(there, str(max((number for _, number, _ in found), default=0)))
+        """,
+    "store_watch": """
+        at, end = int(position), time.monotonic() + timeout
+        while time.monotonic() < end:
+            news = db.execute("SELECT number, key FROM log WHERE number > ?", [at]).fetchall()
+            for at, key in news:
+                if key.startswith(prefix):
+                    yield key
+            time.sleep(0.05)
+        """,
+    "store_lock": """
+        now, token = time.time(), os.urandom(8).hex()
+        db.execute("BEGIN IMMEDIATE")
+        with db:
+            db.execute("DELETE FROM locks WHERE until <= ?", [now])
+            there = db.execute("SELECT holder FROM locks WHERE name = ?", [name]).fetchone()
+            if there:
+                return StoreLock(name, there[0], "")
+            mine = [name, holder, token, now + seconds, seconds]
+            db.execute("INSERT INTO locks VALUES(?, ?, ?, ?, ?)", mine)
+            return StoreLock(name, holder, token)
+        """,
+    "store_renew": """
+        now = time.time()
+        renewal = f"UPDATE locks SET until = ? + seconds WHERE {OURS}"
+        return db.execute(renewal, [now, lock.name, lock.token, now]).rowcount == 1
+        """,
+    "store_unlock": """
+        db.execute("DELETE FROM locks WHERE name = ? AND token = ?", [lock.name, lock.token])
+        """,
+}
+STORE = {name: _DATABASE + textwrap.dedent(body) for name, body in STORE.items()}
 FILLINGS = {
     "dns": DNS,
     "challenge": CHALLENGE,
@@ -169,6 +240,7 @@ FILLINGS = {
     "observer": OBSERVER,
     "guest": GUEST,
     "bootloader": BOOTLOADER,
+    "store": STORE,
 }
 
 

@@ -29,7 +29,7 @@ from packaging.requirements import Requirement
 import dist
 from pvefw import __version__
 from pvefw.boot import hooks as boot_hooks
-from pvefw.certs import timer
+from pvefw.certs import following, timer
 from pvefw.guests import units as guest_units
 from pvefw_api_server import units as api_units
 
@@ -104,7 +104,7 @@ def unit_texts() -> dict[str, str]:
     """Every systemd unit that pvefw has, by name."""
     return {
         name: text
-        for part in (timer, guest_units, boot_hooks, api_units)
+        for part in (timer, following, guest_units, boot_hooks, api_units)
         for name, text in part.texts(PROGRAM).items()
     }
 

@@ -141,9 +141,12 @@ def _swap(paths: Paths, halves: Sequence[_Half]) -> None:
             if not one.done:
                 files.rename(one.staged, one.target)
     except BaseException:
-        for one, old in zip(halves, before, strict=True):
-            _put_back(one.target, old)
-        _take_back(paths, halves)
+        for _ in range(
+            2
+        ):  # a store may have been changed by what was interrupted: seen without staged files
+            for one, old in zip(halves, before, strict=True):
+                _put_back(one.target, old)
+            _take_back(paths, halves)
         raise
     _take_back(paths, halves)
 

@@ -28,6 +28,7 @@ from pvefw.core.errors import (
     ConfigError,
     DeadlineExceeded,
     Locked,
+    NoQuorum,
     NotFound,
     UsageError,
 )
@@ -89,10 +90,18 @@ def check_names(certificate: Certificate) -> None:
         instances.load(certificate.node, DNS.name, one.plugin)
 
 
-def obtain(certificate: Certificate, task: Task, *, ordered_in_any_case: bool = False) -> None:
+def obtain(
+    certificate: Certificate,
+    task: Task,
+    *,
+    ordered_in_any_case: bool = False,
+    instead_of: str = "",
+) -> None:
     """Get a certificate from a partner that shares it, or from the authority, and put it to use.
 
     :param ordered_in_any_case: whatever partners have.
+    :param instead_of: the fingerprint of the one that was found due: where another one is there by now,
+        another process has done what was to be done.
     :raises PvefwError: as :func:`order`.
     """
     paths = certificate.paths
@@ -105,6 +114,9 @@ def obtain(certificate: Certificate, task: Task, *, ordered_in_any_case: bool = 
             files.check_writable(certificate.files.certificate.parent)
             cleanup.cleanup_first(certificate.node, task)
             before = certificate.installed()
+            if instead_of and before and before.fingerprint != instead_of:
+                task.log("Another process has replaced it meanwhile")
+                return
             found = sharing.newer(certificate, others, before, SystemClock().now())
             if found and not ordered_in_any_case:
                 account = _take_over(wanted, found, before, task)
@@ -183,8 +195,12 @@ def _order_from(
         chain.check_ordered(pem, wanted.identifiers, progress.key, f"order {progress.url}")
         record = _record(certificate, account.location)
         _install(certificate, pem, keys.to_pem(progress.key), record, before, task)
-    finally:
+    except NoQuorum:
+        raise  # it is good, and can only not be written now: the next try resumes the order
+    except BaseException:
         progress.end()  # a certificate that cannot be used is no reason to download it for ever
+        raise
+    progress.end()
 
 
 def _url_of(paths: Paths, account: str) -> str:

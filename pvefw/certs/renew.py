@@ -129,6 +129,15 @@ def _decide(
     return good if dry_run else _look(paths, say, echo, clock) and good
 
 
+def take_over(paths: Paths, say: Say, echo: Say, clock: Clock) -> None:
+    """Take over what partners have that is better than what is here; nothing is ordered for that."""
+    now = clock.now()
+    for planned in renewal_plan.plan(Node.open(paths), now, keep=False, ask=False):
+        if isinstance(planned, Planned) and planned.copied:
+            say(planned.line(now))
+            _renew(paths, planned, echo, clock)
+
+
 def renew_one(certificate: Certificate, task: Task, clock: Clock, *, force: bool = False) -> None:
     """Renew one certificate, if it is due; records that a killed order left go either way.
 

@@ -362,7 +362,7 @@ def plan_one(
         decision,
         note,
         "acmerenew",
-        partial(issue.obtain, certificate),
+        partial(issue.obtain, certificate, instead_of=info.fingerprint),
         offers.doubt(certificate.settings, node.paths, record.profiles),
         certificate,
         wrong,

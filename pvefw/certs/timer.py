@@ -175,6 +175,15 @@ WantedBy=multi-user.target
 
 
 def _renewal(program: str, description: str, more: str) -> str:
+    return confined(description, f"Type=oneshot\nExecStart={program} renew\n", more)
+
+
+def confined(description: str, service: str, more: str = _ALONE) -> str:
+    """A unit for what replaces certificates (systemd.exec(5)).
+
+    :param service: what is run, and how: lines for its section ``Service``.
+    :param more: as ``service``: what it may do beyond what each of them has to.
+    """
     return f"""\
 [Unit]
 Description={description}
@@ -182,9 +191,7 @@ After=network-online.target pve-cluster.service
 Wants=network-online.target
 
 [Service]
-Type=oneshot
-ExecStart={program} renew
-Nice=10
+{service}Nice=10
 {_CONFINED}{more}"""
 
 

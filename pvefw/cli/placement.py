@@ -26,6 +26,7 @@ ON_THIS_MACHINE = frozenset(
         "shutdown-guests",
         "startall",
         "stopall",
+        "store",
         "suspendall",
     }
 )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _FEW = 3
 """Values that a list shows of a default."""
-NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
+NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer", "store"]
 NEW_TYPES = ["http-01", "tls-alpn-01", "dns-01", "dns-account-01"]
 
 

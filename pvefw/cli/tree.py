@@ -55,6 +55,7 @@ LINES: Mapping[str, str] = {
     "status": "Show the health of this node.",
     "stopall": "Stop guests, in the reverse order.",
     "suspendall": "Suspend guests, in the reverse order.",
+    "store": "Files that nodes share without a cluster file system.",
     "task": "The history of tasks and their logs.",
     "wakeonlan": "Wake another node by Wake-on-LAN.",
 }

@@ -79,7 +79,12 @@ class Diagnosis:
 
 def examine_all() -> list[Diagnosis]:
     """Examine every installed plugin of every family, a few at a time."""
-    infos = [info for family in families.FAMILIES.values() for info in finding.installed(family)]
+    infos = [
+        info
+        for family in families.FAMILIES.values()
+        for info in finding.installed(family)
+        if info.distribution != "pvefw"  # core's own is no plugin that somebody could fix
+    ]
     diagnoses = side_by_side(examine, infos, os.cpu_count() or 1)
     catalogues = {
         one.info.name: one.providers for one in diagnoses if one.info.family is DNS_CATALOG

@@ -79,6 +79,11 @@ GUEST = Family(
     answers="guest",
 )
 OBSERVER = Family("observer", "pvefw.core.hookspecs.observer:ObserverSpec")
+STORE = Family(
+    "store", "pvefw.core.hookspecs.store:StoreSpec", call_seconds=60.0, one_at_a_time=False
+)
 
-FAMILIES = {one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER)}
+FAMILIES = {
+    one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER, STORE)
+}
 """By name."""

@@ -456,3 +456,36 @@ class TaskEvent:
     end: datetime
     status: str
     """``OK``, ``WARNINGS: n`` or the error."""
+
+
+# --- store -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StoreEntry:
+    """The value of a key. Since 1.1."""
+
+    data: bytes = field(repr=False)
+    revision: str
+    """Another one after each change; never empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreListing:
+    """The keys of a store at one moment. Since 1.1."""
+
+    revisions: Mapping[str, str]
+    """The revision of each key."""
+    position: str
+    """That moment, for ``store_watch``."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLock:
+    """A lock of a store. Since 1.1."""
+
+    name: str
+    holder: str
+    """What its holder says of itself; empty where nobody knows."""
+    token: str
+    """What proves that it is ours; empty where it is another's."""

@@ -45,6 +45,9 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "ssh": "pvefw-observer-targets",
         "webhook": "pvefw-observer-generic",
     },
+    "store": {
+        "etcd": "pvefw-store-etcd",
+    },
 }
 """By family and name, the distribution that has it."""
 

@@ -55,6 +55,7 @@ _KINDS = {
     "bootloader": _Kind("pvefw-bootloader-", "The boot loader {} for pvefw"),
     "guest": _Kind("pvefw-guest-", "Guests of {} for pvefw", ["requests>=2.31"]),
     "observer": _Kind("pvefw-observer-", "Deploys certificates to {} for pvefw"),
+    "store": _Kind("pvefw-store-", "Shares the files of a cluster through {}, for pvefw"),
 }
 FAMILIES = tuple(_KINDS)
 """The families that there are templates for."""

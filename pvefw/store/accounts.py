@@ -9,7 +9,7 @@ from typing import Any
 
 from pvefw.core import causes
 from pvefw.core.errors import ConfigError, NotFound
-from pvefw.store import files, locks, pmxcfs
+from pvefw.store import files, locks, pmxcfs, shared
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import ID, check_id
 
@@ -44,6 +44,7 @@ def names(paths: Paths) -> list[str]:
 
     :raises StoreError: the directory cannot be read.
     """
+    shared.look(paths.acme_dir)
     try:
         found = [path.name for path in paths.acme_dir.iterdir() if path.is_file()]
     except FileNotFoundError:

@@ -22,7 +22,7 @@ from pvefw.host.durable import (
     sync_directory,
     sync_handle,
 )
-from pvefw.store import leases, oddities, pmxcfs, rehearsal
+from pvefw.store import leases, oddities, pmxcfs, rehearsal, shared
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
 _ABANDONED = 300.0
@@ -65,13 +65,16 @@ def read_if_exists(path: Path) -> bytes | None:
     """
     if (watch := rehearsal.current()) and watch.dry and path in watch.after:
         return watch.after[path]
+    shared.look(path)
     try:
-        return reading.whole(path)
+        data: bytes | None = reading.whole(path)
     except (FileNotFoundError, NotADirectoryError):
         pmxcfs.check(path)
-        return None
+        data = None
     except OSError as error:
         raise failed("read", path, error) from error
+    shared.note_read(path, data)
+    return data
 
 
 def exists(path: Path) -> bool:
@@ -81,6 +84,7 @@ def exists(path: Path) -> bool:
     """
     if (watch := rehearsal.current()) and watch.dry and path in watch.after:
         return watch.after[path] is not None
+    shared.look(path)
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -160,7 +164,8 @@ def replace(path: Path, data: bytes, *, private: bool = False) -> None:
         with foreign.parent(path) as there, _staged(there, path) as staged:
             create_file(there, staged, data, _PRIVATE if private else _PUBLIC)
             _remove_abandoned(there, path, staged)
-            there.rename(staged, path.name)
+            with shared.changing({path: data}):
+                there.rename(staged, path.name)
             sync_handle(there)
     except OSError as error:
         raise failed("write", path, error) from error
@@ -179,9 +184,9 @@ def _only_noted(path: Path, data: bytes | None) -> bool:
 
 
 def _check(path: Path) -> None:
-    """Whether this may be written to at all, and still by us."""
+    """Whether this may be written to at all, and still by us; a store looks itself when it is changed."""
     pmxcfs.check(path)
-    if pmxcfs.mount_point_of(path) is not None:
+    if pmxcfs.mount_point_of(path) is not None and shared.of(path) is None:
         leases.check()
 
 
@@ -210,6 +215,8 @@ def check_writable(directory: Path) -> None:
             create_file(there, staged, b"", _PRIVATE)
     except OSError as error:
         raise failed("write", probe, error) from error
+    if (store := shared.of(probe)) is not None:
+        store.check_writable(directory)
 
 
 def tell_kernel(path: Path, text: str) -> None:
@@ -296,10 +303,18 @@ def rename(source: Path, target: Path) -> None:
         return
     try:
         with foreign.parent(source) as there, foreign.parent(target) as here:
-            there.rename(source.name, target.name, here)
+            with _moving(source, target):
+                there.rename(source.name, target.name, here)
             sync_handle(here)
     except OSError as error:
         raise failed("replace", target, error) from error
+
+
+def _moving(source: Path, target: Path) -> contextlib.AbstractContextManager[None]:
+    """Change a store as the rename will change the files."""
+    if shared.of(target) is None:
+        return contextlib.nullcontext()  # it may be a directory
+    return shared.changing({target: read(source), source: None})
 
 
 def replace_if_possible(path: Path, data: bytes, assumed: str) -> None:
@@ -322,7 +337,8 @@ def remove(path: Path) -> None:
     if _only_noted(path, None):
         return
     try:
-        remove_file(path)
+        with shared.changing({path: None}):
+            remove_file(path)
     except OSError as error:
         raise failed("remove", path, error) from error
 

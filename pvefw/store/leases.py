@@ -15,12 +15,16 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from pvefw.core.errors import Locked
 from pvefw.host import foreign
 from pvefw.host.clock import SystemClock
 from pvefw.host.durable import make_directory
 from pvefw.store import pmxcfs
+
+if TYPE_CHECKING:
+    from pvefw.core.model import StoreLock
 
 _STALE = 120.0
 """Seconds after which pmxcfs, too, takes a lock for abandoned."""
@@ -29,6 +33,20 @@ _NOTED_AFTER = 1.0
 """Seconds after which it is worth a file to say who holds a lock."""
 _CLOCK = SystemClock()
 _OURS = threading.local()
+
+
+class Held(Protocol):
+    """A lock that a thread holds."""
+
+    @property
+    def in_store(self) -> "StoreLock | None":
+        """What proves it to a store, if it is one's."""
+
+    def check(self) -> None:
+        """Make sure that it is still ours.
+
+        :raises Locked: it is not.
+        """
 
 
 def check() -> None:
@@ -40,10 +58,25 @@ def check() -> None:
         one.check()
 
 
-def _held() -> list["Lease"]:
+def held_in_store() -> "list[StoreLock]":
+    """The locks of a store that this thread holds: a change depends on them."""
+    return [one.in_store for one in _held() if one.in_store is not None]
+
+
+@contextlib.contextmanager
+def holding(one: Held) -> Iterator[None]:
+    """Count a lock as this thread's until the body ends."""
+    _held().append(one)
+    try:
+        yield
+    finally:
+        _held().remove(one)
+
+
+def _held() -> list[Held]:
     if not hasattr(_OURS, "held"):
         _OURS.held = []
-    found: list[Lease] = _OURS.held
+    found: list[Held] = _OURS.held
     return found
 
 
@@ -55,6 +88,9 @@ class Lease:
     :param remember: gets the lock's time stamp whenever it changes, for who finds the lock left behind;
         ``None`` when it is gone.
     """
+
+    in_store: "StoreLock | None" = None
+    """As of :class:`Held`: it is no store's."""
 
     def __init__(
         self, path: Path, note: "Note", node: str, remember: Callable[[int | None], None]
@@ -89,11 +125,10 @@ class Lease:
         done = threading.Event()
         renewal = threading.Thread(target=self._renew, args=(done,), daemon=True)
         renewal.start()
-        _held().append(self)
         try:
-            yield
+            with holding(self):
+                yield
         finally:
-            _held().remove(self)
             done.set()
             renewal.join()
             with contextlib.suppress(OSError):  # it expires
@@ -103,6 +138,19 @@ class Lease:
                     self._path.rmdir()
             self._remember(None)
 
+    def holder(self) -> str:
+        """Who has the lock, for messages."""
+        return self._note.holder()
+
+    def remove_left_behind(self, mark: str) -> None:
+        """Remove a lock that a process of this host left behind when it died.
+
+        :param mark: its last time stamp, which tells it from a lock that another node has made since.
+        """
+        with contextlib.suppress(OSError):
+            if str(_mark(self._path)) == mark:
+                self._path.rmdir()
+
     def check(self) -> None:
         """Make sure that the lock is still ours.
 
@@ -111,7 +159,7 @@ class Lease:
         if not self._is_ours():
             raise Locked(
                 f"{self._path.name}: this process slept for longer than its lock is kept, "
-                f"and {self._note.holder()} has taken it over",
+                f"and {self.holder()} has taken it over",
                 hint="Nothing was written since. Try again.",
             )
 
@@ -183,16 +231,6 @@ class Note:
             return f"node {said['node']} (process {said['pid']}, since {since:%Y-%m-%d %H:%M} UTC)"
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "another node or program"
-
-
-def remove_left_behind(path: Path, mark: str) -> None:
-    """Remove a lock that a process of this host left behind when it died.
-
-    :param mark: its last time stamp, which tells it from a lock that another node has made since.
-    """
-    with contextlib.suppress(OSError):
-        if str(_mark(path)) == mark:
-            path.rmdir()
 
 
 def _take_over(path: Path) -> None:

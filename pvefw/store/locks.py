@@ -17,13 +17,16 @@ from pvefw.core.errors import Locked, NoQuorum, StoreError, UsageError
 from pvefw.host import foreign
 from pvefw.host.clock import SystemClock
 from pvefw.host.durable import make_directory
-from pvefw.store import files, leases, pmxcfs, rehearsal
+from pvefw.store import files, leases, pmxcfs, rehearsal, shared
 from pvefw.store.paths import Paths
+from pvefw.store.shared_leases import SharedLease
 
 Say = Callable[[str], None]
 _RETRY, _LONGEST_RETRY = 0.05, 1.0
 _REMARK = 3.0
 """Seconds after which who waits is told for whom; a holder has said by then who it is."""
+_NOTE = 300
+"""Bytes: what a holder leaves is shorter."""
 _FIELDS = 8
 """Of a line of proc_locks(5)."""
 _CLOCK = SystemClock()
@@ -144,10 +147,10 @@ def _flock(descriptor: int, path: Path) -> bool:
     return True
 
 
-def _note_holder(descriptor: int, mark: int | None = None) -> None:
+def _note_holder(descriptor: int, mark: int | str | None = None) -> None:
     """Leave word in the lock file: who holds it, for the error message of those who wait.
 
-    :param mark: the cluster lock's time stamp, for whoever finds it left behind.
+    :param mark: what the cluster lock is known by, for whoever finds it left behind.
     """
     note = f"{os.getpid()} {'' if mark is None else mark}".encode()
     with contextlib.suppress(OSError):  # what is lost is a better message, or two minutes
@@ -157,7 +160,7 @@ def _note_holder(descriptor: int, mark: int | None = None) -> None:
 
 def _noted(descriptor: int) -> tuple[str, str]:
     """Process id and mark, as they were left."""
-    pid, _, mark = os.pread(descriptor, 60, 0).decode("ascii", "replace").partition(" ")
+    pid, _, mark = os.pread(descriptor, _NOTE, 0).decode("ascii", "replace").partition(" ")
     return pid.strip(), mark.strip()
 
 
@@ -218,30 +221,39 @@ def cluster_lock(
     if rehearsal.is_dry():
         yield
         return
-    try:
-        make_directory(path.parent, private=True)
-    except OSError as error:
-        raise _cannot(path, error) from error
     local = _below(paths.local_locks, f"cluster-{name}.lock")
     # two processes of one node would both see the same owner: sort them out without the cluster
     with _flocked(local, name, timeout) as descriptor:
         _, left_behind = _noted(descriptor)
+        lease = _lease(paths, path, lambda mark: _note_holder(descriptor, mark))
         if left_behind:
-            leases.remove_left_behind(path, left_behind)
+            lease.remove_left_behind(left_behind)
         _note_holder(descriptor)
-        note = leases.Note(_below(paths.lock_holders, name))
-        lease = leases.Lease(path, note, paths.node, lambda mark: _note_holder(descriptor, mark))
         _wait(
-            lambda: _take(lease, note, path),
+            lambda: _take(lease, path),
             timeout,
-            lambda: _elsewhere(note, path),
-            _telling(note, say) if say else None,
+            lambda: _elsewhere(lease, path),
+            _telling(lease, say) if say else None,
         )
         with lease.kept():
             yield
 
 
-def _take(lease: leases.Lease, note: leases.Note, path: Path) -> bool:
+def _lease(
+    paths: Paths, path: Path, remember: Callable[[int | str | None], None]
+) -> leases.Lease | SharedLease:
+    """A lock of the store that this node has, else a directory that is one."""
+    if (store := shared.of(path)) is not None:
+        return SharedLease(store, path.name, paths.node, remember)
+    try:
+        make_directory(path.parent, private=True)
+    except OSError as error:
+        raise _cannot(path, error) from error
+    note = leases.Note(_below(paths.lock_holders, path.name))
+    return leases.Lease(path, note, paths.node, remember)
+
+
+def _take(lease: leases.Lease | SharedLease, path: Path) -> bool:
     """Try to take a lock.
 
     :raises NoQuorum: it is another's, and will be for as long as this node does not see the cluster.
@@ -252,28 +264,28 @@ def _take(lease: leases.Lease, note: leases.Note, path: Path) -> bool:
         raise _cannot(path, error) from error
     if not taken and not pmxcfs.has_quorum(path):
         raise NoQuorum(
-            f"{path.name}: the cluster has no quorum, and {note.holder()} holds the lock {path}",
+            f"{path.name}: the cluster has no quorum, and {lease.holder()} holds the lock {path}",
             hint=pmxcfs.NO_QUORUM,
         )
     return taken
 
 
-def _telling(note: leases.Note, say: Say) -> Callable[[], None]:
+def _telling(lease: leases.Lease | SharedLease, say: Say) -> Callable[[], None]:
     """Says for whom we wait, and says it again when another has the lock."""
     told = ""
 
     def tell() -> None:
         nonlocal told
-        if (now := f"Waiting for {note.holder()}") != told:
+        if (now := f"Waiting for {lease.holder()}") != told:
             told = now
             say(now)
 
     return tell
 
 
-def _elsewhere(note: leases.Note, path: Path) -> Locked:
+def _elsewhere(lease: leases.Lease | SharedLease, path: Path) -> Locked:
     return Locked(
-        f"{path.name}: {note.holder()} holds the lock {path} (this is {os.uname().nodename})",
+        f"{path.name}: {lease.holder()} holds the lock {path} (this is {os.uname().nodename})",
         hint="Wait until it is done; a lock that is left behind expires after two minutes.",
     )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from pvefw.core.errors import NotFound
 from pvefw.host.concurrency import DidNotReturn, call_within
-from pvefw.store import files, pmxcfs
+from pvefw.store import files, pmxcfs, shared
 from pvefw.store.paths import Paths
 
 _SECONDS = 10.0
@@ -17,6 +17,7 @@ def names(paths: Paths) -> list[str]:
 
     :raises StoreError: the directories cannot be listed.
     """
+    shared.look(paths.nodes)
     try:
         return sorted(one.name for one in paths.nodes.iterdir() if one.is_dir())
     except (FileNotFoundError, NotADirectoryError):

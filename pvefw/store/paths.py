@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pvefw.core.errors import UsageError
 
+STORE_CFG = "etc/pvefw/store.cfg"
+STORE_COPY = "var/lib/pvefw/store"
 _NODE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?")
 """As in the ids of tasks: one with another name would be read by nobody."""
 
@@ -113,6 +115,16 @@ class Paths:
     def lock_holders(self) -> Path:
         """Who holds which lock of the cluster, where that takes longer: a file of JSON each."""
         return self.etc_pve / "priv/pvefw-locks"
+
+    @property
+    def store_cfg(self) -> Path:
+        """Which store the files below ``/etc/pve`` are kept in, where there is no cluster file system."""
+        return self.below(STORE_CFG)
+
+    @property
+    def store_copy(self) -> Path:
+        """What is known of the copy of a store that ``/etc/pve`` is, and what was replaced there."""
+        return self.below(STORE_COPY)
 
     @property
     def revocations(self) -> Path:

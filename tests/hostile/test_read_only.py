@@ -91,6 +91,7 @@ COMMANDS = [
         "observer remove told",
     ),
     *("observer set told --disable", "plugin new dns x", "plugin search ovh"),
+    *("store join", "store watch"),
     *("plugin show dns ovh", f"task log {UPID}", f"task status {UPID}", f"task stop {UPID}"),
 ]
 

@@ -9,6 +9,7 @@ import shutil
 import sysconfig
 
 import pytest
+from certificates import self_signed
 from environments import ROOT
 from resources import uses
 from servers.systemd import missing, systemd_host
@@ -116,6 +117,53 @@ def test_a_task_goes_on_while_its_program_is_replaced(host):
 
 def journal(host):
     return host.run("journalctl", "-u", "task", "-o", "cat")
+
+
+STORE_UNIT = "pvefw-store.service"
+NODES = {"living": [], "other": ["--root", "/srv/other", "--node", "other"]}
+SHARES = "store: etcd\\nendpoints: http://127.0.0.1:2379\\n"
+
+
+def test_a_shared_certificate_arrives_while_the_unit_runs(host):
+    """From another node, through a real etcd; not while the unit is stopped, and then at its start."""
+    host.run("systemd-run", "--unit=store", "etcd", "--data-dir=/var/tmp/store")
+    wait_until(lambda: host.try_("etcdctl", "get", "a").returncode == 0, "etcd answers", PATIENCE)
+    for name, where in NODES.items():
+        folder = "/etc/pvefw" if name == "living" else "/srv/other/etc/pvefw"
+        host.run("mkdir", "-p", folder)
+        host.run("sh", "-c", f"printf '{SHARES}' >{folder}/store.cfg")
+        host.run("pvefw", *where, "store", "join")
+        wanted = ["--acmedomain0", "gui.example", "--reload-command", "-"]
+        host.run("pvefw", *where, "config", "set", *wanted)
+    assert shown(host, STORE_UNIT, "ActiveState", "UnitFileState") == ["active", "enabled"]
+
+    first = install_elsewhere(host, 3)
+    wait_until(lambda: certificate(host) == first, "it arrives", PATIENCE)
+    host.run("systemctl", "stop", STORE_UNIT)
+    assert shown(host, STORE_UNIT, "Result", "ActiveState") == ["success", "inactive"]
+    second = install_elsewhere(host, 2)
+    assert certificate(host) == first
+    host.run("systemctl", "start", STORE_UNIT)
+    wait_until(lambda: certificate(host) == second, "it arrives", PATIENCE)
+    third = install_elsewhere(host, 1)
+    wait_until(lambda: certificate(host) == third, "it arrives", PATIENCE)
+    said = host.run("journalctl", "-u", STORE_UNIT, "-o", "cat")
+    assert said.count("Node other has this certificate already; taking it over") == 3, said
+    assert host.failed_units() == []
+
+
+def install_elsewhere(host, age):
+    """Let the other node have a certificate that began these days ago."""
+    pair = self_signed("gui.example", begin=-age)
+    for name, text in zip(("pem", "key"), pair, strict=True):
+        host.run("sh", "-c", f"printf %s '{text.decode()}' >/srv/new.{name}")
+    host.run("pvefw", *NODES["other"], "cert", "set", "/srv/new.pem", "/srv/new.key", "--force")
+    return pair[0].decode()
+
+
+def certificate(host):
+    """What this node has."""
+    return host.try_("cat", "/etc/pve/nodes/living/pveproxy-ssl.pem").stdout
 
 
 def test_removal_leaves_nothing_that_would_start_it(host):

@@ -21,6 +21,7 @@ NAMES = {
     "observer": "pvefw-observer-acme-corp",
     "guest": "pvefw-guest-acme-corp",
     "bootloader": "pvefw-bootloader-acme-corp",
+    "store": "pvefw-store-acme-corp",
 }
 
 

@@ -195,6 +195,8 @@ COMMANDS = {
     "startall": READS,
     "status": READS,
     "stopall": READS,
+    "store join": ELSEWHERE,  # without store.cfg there is nothing to join, and nothing to watch
+    "store watch": ELSEWHERE,
     "suspendall": READS,
     "task index": ELSEWHERE,
     "task list": ELSEWHERE,

@@ -8,9 +8,9 @@ Conventions, stated once for all hooks:
 * Repeating a call is not an error: adding what is there and removing what is gone both succeed.
 * Hooks are called by keyword. A plugin declares only the arguments that it uses.
 * A hook may be called from any thread, but never twice at once on the same instance, except those of
-  guests.
-* A call has a time limit: 120 s for challenges, 300 s for DNS and observers, 60 s for catalogues, 600 s
-  for boot loaders; guests are given their own. What takes longer is an error of the plugin.
+  guests and stores.
+* A call has a time limit: 120 s for challenges, 300 s for DNS and observers, 60 s for catalogues and
+  stores, 600 s for boot loaders; guests are given their own. What takes longer is an error of the plugin.
 * Secrets of settings are masked in log lines and errors. What a plugin gets later, such as the token of a
   session, it keeps in ``field(init=False, repr=False)`` and names with ``task.secret(token)``: from then
   on it is masked, too (since 1.1; core of 1.0 knows no ``secret``, and the token stays out of both).
