@@ -197,6 +197,8 @@ def _load(certificate: Certificate) -> dict[str, Seen]:
 
 def _seen(said: Any) -> Seen:
     told = said["told"] and datetime.fromisoformat(said["told"])
+    if told and told.tzinfo is None:
+        raise ValueError("a time without its zone")
     return Seen(str(said["reason"]), told or None)
 
 

@@ -36,6 +36,8 @@ def load(paths: Paths) -> Attention:
     said = files.read_object_if_possible(paths.attention)
     with contextlib.suppress(*files.DAMAGED):
         told = {str(key): datetime.fromisoformat(one) for key, one in said["told"].items()}
+        if any(one.tzinfo is None for one in told.values()):
+            raise ValueError("a time without its zone")
         return Attention(frozenset(map(str, said["acknowledged"])), told)
     return Attention()
 

@@ -235,10 +235,16 @@ def test_what_is_acknowledged_is_quiet_until_something_else_is_served(
     assert status(paths, capsys, "served")[0] == 1
 
 
+NO_ZONE = b'{"127.0.0.1:1": {"told": "2020-01-01T00:00:00", "reason": "x"}}'
+
+
 def test_damaged_notes_cost_nothing(paths, certificate, told):
-    for text in (b"[]", b'{"a:1": 1}', b'{"a:1": {"told": "never", "reason": ""}}'):
+    for text in (b"[]", b'{"a:1": 1}', b'{"a:1": {"told": "never", "reason": ""}}', NO_ZONE):
         certificate.files.served.parent.mkdir(parents=True, exist_ok=True)
-        certificate.files.served.write_bytes(text)
+        at = certificate.settings.served_at[0][1]
+        certificate.files.served.write_bytes(
+            text.replace(b"127.0.0.1:1", f"127.0.0.1:{at}".encode())
+        )
         told.clear()
         served.tell(certificate, served.look(certificate), Log(), NOW)
         assert len(told) == 1

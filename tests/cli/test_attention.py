@@ -145,6 +145,10 @@ def test_damaged_notes_cost_nothing(paths, heard):
     for text in (b"[]", b'{"acknowledged": 1, "told": {}}', b'{"told": {"boot": "never"}}'):
         files.replace(paths.attention, text)
         assert tell(paths, heard) == ["boot-synced"]
+    [issue] = kept.load(paths).told
+    no_zone = {"acknowledged": [], "told": {issue: "2020-01-01T00:00:00"}}
+    files.replace(paths.attention, json.dumps(no_zone).encode())
+    assert tell(paths, heard) == ["boot-synced"]
 
 
 def test_a_bulk_action_with_failures_is_told(paths, heard):
