@@ -100,9 +100,9 @@ class DnsConformance(DnsCare):
     def fail_publishing(self) -> Callable[[], None] | None:
         """Lets the next publishing fail, once, after the records are stored.
 
-        To be overridden where publishing is a step of its own (a refresh, an apply, a commit), or a job that
-        the API makes of a change: return a function that makes the server answer that step with status
-        503, or lose its connection, or lets the next job fail.
+        To be overridden where publishing is a step of its own (a refresh, an apply, a commit), or a job
+        that the API makes of a change: return a function that makes the server answer that step with
+        status 503, or lose its connection, or lets the next job fail.
         """
         return None
 
