@@ -135,6 +135,10 @@ class Fake:
         self.sets = {}  # id: host, type, values, ttl
         self.shown = {}
         self.next, self.sids, self.logins = 1000, set(), 0
+        self.failing = False
+
+    def fail_next_commit(self):
+        self.failing = True
 
     def txt(self, name):
         host = name.removesuffix("example.test.").strip(".")
@@ -175,6 +179,9 @@ class Fake:
             case ["DELETE", "domains", _, "rrsets", n] if int(n) in self.sets:
                 del self.sets[int(n)]
                 return 200, {}
+            case ["POST", "domains", _, "commit"] if self.failing:
+                self.failing = False
+                return 503, {"error": "restarting"}
             case ["POST", "domains", _, "commit"]:
                 self.shown = {one["host"]: list(one["values"]) for one in self.sets.values()}
                 return 200, {}

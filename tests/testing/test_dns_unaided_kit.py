@@ -8,10 +8,12 @@ import inspect
 import pytest
 from seeding import run_test, seeded
 
-from pvefw.testing import _others
+from pvefw.api import hookimpl
+from pvefw.core.errors import PvefwError
+from pvefw.testing import _others, _wire
 from pvefw.testing.dns import DnsConformance
 from pvefw.testing.fakes import FakeTask
-from pvefw.testing.http_api import http_api
+from pvefw.testing.http_api import Request, http_api
 
 ZONE = "example.test."
 ERRORS = "test_an_error_is_no_success"
@@ -21,6 +23,11 @@ IDS = "test_ids_of_the_provider_are_looked_up_each_time"
 CREDENTIALS = "test_credentials_do_not_show"
 DEPTH = "test_every_depth_works"
 PAGES = "test_records_beyond_the_first_page"
+WHOLE = "test_a_zone_is_found_by_its_whole_name"
+LABELS = "test_zones_may_have_many_labels"
+UNCHANGED = "test_unchanged_is_said_only_where_it_is_true"
+MEANWHILE = "test_a_session_that_ends_meanwhile_is_no_success"
+ONCE = "test_a_zone_is_published_once"
 
 
 class Kit(DnsConformance):
@@ -55,6 +62,10 @@ class TestAwkward(DnsConformance):
     @pytest.fixture
     def records(self, fake):
         return fake.txt
+
+    @pytest.fixture
+    def fail_publishing(self, fake):
+        return fake.fail_next_commit
 
     def test_nothing_is_skipped(self, plugin, surroundings, bad_day):
         """All of a bad day can be played: a session, ids, an API."""
@@ -91,6 +102,7 @@ def run(test, old, new, limit=0, **given):
             "task": task,
             "monkeypatch": patch,
             "broken_plugin": module.Awkward("joe-user", "wrong", base),
+            "fail_publishing": fake.fail_next_commit,
             "fresh_plugin": lambda: module.Awkward("joe-user", "correct-password", base),
         }
         around = Kit.surroundings._fixture_function(kit, plugin)
@@ -117,7 +129,39 @@ TYPED = ' if one["type"] == "TXT"}'
 STATUS = "        if not answer.ok:"
 KEEP = "send back every value that is there, whatever its form"
 
+WRITE = "                self._write(number, found, host, values, ttl)\n"
+EACH = f"{WRITE}        {COMMIT}\n{COMMIT}\n"
+EACH_UNCHANGED = f"""                try:
+    {WRITE}            {COMMIT}
+                except ProviderError as error:
+                    raise ProviderError(str(error), unchanged=True) from error
+"""
+
 SEEDED = [
+    (
+        WHOLE,
+        """if f"{one['name']}." == zone""",
+        """if zone.endswith(f"{one['name']}.")""",
+        "whole names",
+    ),
+    (WHOLE, """if f"{one['name']}." == zone""", """if f"{one['name']}.".endswith(zone)""", "whole"),
+    (
+        LABELS,
+        "name.removesuffix(zone).rstrip",
+        '".".join(name.split(".")[:-3]).rstrip',
+        "count labels",
+    ),
+    (UNCHANGED, f"{WRITE}{COMMIT}\n", EACH_UNCHANGED, "nothing would remove it"),
+    (
+        MEANWHILE,
+        RENEWED,
+        RENEWED.replace(
+            "            answer",
+            "            if path.endswith('/commit'):\n                return\n            answer",
+        ),
+        "repeat the request that was refused",
+    ),
+    (ONCE, f"{WRITE}{COMMIT}\n", EACH, "publish once"),
     (
         OTHERS,
         BEFORE,
@@ -241,3 +285,27 @@ def test_what_a_provider_shows_in_another_form_is_removed_again(monkeypatch):
     assert others.there() == {("one.example.test.", "TXT", "plain", 300)}
     others.leave()
     assert provider.kept == set()
+
+
+def test_a_plugin_that_waits_for_ever_is_stopped():
+    """A loop that looks for success alone would hang the kit, and an order."""
+
+    class Waits:
+        @hookimpl
+        def dns_add(self, task):
+            while True:
+                task.wait(1)
+
+        @hookimpl
+        def dns_remove(self):
+            pass
+
+    with pytest.raises(PvefwError, match="a call may take no longer: end such a loop"):
+        Kit.bind(Waits()).dns_add(zone=ZONE, records=Kit.values(ZONE, 1), task=FakeTask())
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "Awkward", ""])
+def test_the_scheme_of_an_authorization_is_no_secret(scheme):
+    """Neither those that are registered nor one of the API's own."""
+    sent = Request("GET", "/", {}, {"Authorization": f"{scheme} 0123456789".strip()}, b"")
+    assert _wire.credentials(sent) == {"0123456789"}

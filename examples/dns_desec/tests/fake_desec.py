@@ -8,6 +8,8 @@ import re
 _DOMAIN = re.compile(r"/domains/([^/]+)/")
 _SETS = re.compile(r"/domains/([^/]+)/rrsets/(?:([^/]+)/TXT/)?")
 _TTL = 3600
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_LONGEST_STRING = 255
 _TOO_SHORT = "Ensure this value is greater than or equal to 3600."
 
 
@@ -68,7 +70,7 @@ class FakeDesec:
 
     def _set(self, subname):
         name = self._name(subname)
-        records = [f'"{one}"' for one in sorted(self.zone.txt(name))]
+        records = [_shown(one) for one in sorted(self.zone.txt(name))]
         return {
             "subname": subname,
             "name": name,
@@ -87,7 +89,7 @@ class FakeDesec:
         for one in rrsets:
             if int(one.get("ttl", _TTL)) < _TTL:
                 return 400, [{"ttl": [_TOO_SHORT]}]
-            if any(not re.fullmatch(r'"[^"]{1,255}"', text) for text in one["records"]):
+            if any(_STRING.sub("", text).strip() or not _text(text) for text in one["records"]):
                 return 400, [{"records": ["Record content malformed: must be quoted."]}]
         for one in rrsets:
             name = self._name(one["subname"])
@@ -95,5 +97,15 @@ class FakeDesec:
             for value in self.zone.txt(name):
                 self.zone.remove(name, value)
             for text in one["records"]:
-                self.zone.add(name, text.strip('"'))
+                self.zone.add(name, _text(text))
         return 200, rrsets
+
+
+def _shown(text):
+    """As zone files have it: strings of at most 255 octets, in quotes (RFC 1035 section 5.1)."""
+    parts = [text[at : at + _LONGEST_STRING] for at in range(0, len(text), _LONGEST_STRING)]
+    return " ".join('"' + re.sub(r'(["\\])', r"\\\1", one) + '"' for one in parts)
+
+
+def _text(shown):
+    return re.sub(r"\\(.)", r"\1", "".join(_STRING.findall(shown)))

@@ -66,8 +66,9 @@ class DnsSpec:
         A value of others keeps its text and its TTL; ``record.ttl`` counts for a name that has none yet.
         The name of a record may be the zone's own, where an alias leads there.
 
-        After :class:`RateLimited` core waits and calls with fewer records, and those that were accepted
-        are not given again; after :class:`Unavailable` it calls with the same ones. A call may take 300
+        After :class:`RateLimited` core waits and calls with fewer records: those of a call that returned
+        are not given again, those of one that raised are, even where some of them had been accepted.
+        After :class:`Unavailable` it calls with the same ones. A call may take 300
         seconds. Never called twice at once on an instance; :meth:`dns_remove` is called on the same
         instance, unless the process ended between them. Since 1.0.
 
