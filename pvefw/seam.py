@@ -151,7 +151,7 @@ def repeat_by_parts(
 
 
 def sync_esp(
-    plan: BootPlan,  # noqa: ARG001  # the tests that are published with 1.0 give it
+    plan: BootPlan,  # noqa: ARG001 - the tests that are published with 1.0 give it
     tree: BootTree,
     mountpoint: Path,
     task: Task,

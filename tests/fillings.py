@@ -138,7 +138,7 @@ BOOTLOADER = {
                 for name in ("linux", "initrd")
             )
         ]
-        armed = once.read_text() if once.exists() else None
+        armed = once.read_text(errors="replace") if once.exists() else None
         return BootState([Firmware.UEFI], kernels, default or None, armed)
         """,
     "boot_render": """

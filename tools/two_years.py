@@ -138,10 +138,32 @@ class Rule(Protocol):
         """Take note of an order that failed."""
 
 
+class Issuer(Protocol):
+    """Who says when a certificate is to be renewed."""
+
+    def window(self, info: CertificateInfo, now: datetime) -> Window:
+        """The window that it suggests.
+
+        :raises Refused: it does not answer.
+        """
+
+
+class Holder(Protocol):
+    """What has one certificate."""
+
+    name: str
+    held: CertificateInfo
+    record: Record
+
+    @property
+    def authority(self) -> Issuer:
+        """Where its certificate comes from."""
+
+
 class Pvefw:
     """As ``pvefw renew`` decides: asks for the window, holds back after a failure."""
 
-    def due(self, host: "Host", now: datetime) -> bool:
+    def due(self, host: Holder, now: datetime) -> bool:
         record = host.record
         if record.ask_again is None or record.ask_again <= now:
             with suppress(Refused):  # the last window counts
@@ -150,7 +172,7 @@ class Pvefw:
         due = renewal.decide(host.held, host.name, window=record.window).due
         return due <= now and (record.next_try is None or record.next_try <= now)
 
-    def failed(self, host: "Host", error: Refused, now: datetime) -> None:
+    def failed(self, host: Holder, error: Refused, now: datetime) -> None:
         host.record = host.record.failed(str(error), host.held, now, error.retry_after)
 
 

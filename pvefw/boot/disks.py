@@ -67,7 +67,12 @@ class Devices:
         for one in self._devices:
             if one.path in (path, path.resolve()):
                 return one
-        raise NotFound(f"{path}: no such block device", hint="See: lsblk")
+        if path.is_file():
+            raise NotFound(
+                f"{path} is a file, not a block device",
+                hint=f"Attach it as one first: losetup --find --partscan --show {path}",
+            )
+        raise NotFound(f"{path}: no such block device", hint="List them: lsblk")
 
     def with_uuid(self, uuid: str) -> list[Device]:
         """The FAT file systems of this volume id: more than one where a disk was copied as it is.

@@ -1,14 +1,15 @@
 """The ESPs of this host: which are registered, which of them are there, and what one of them offers."""
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.boot import disks
 from pvefw.boot.disks import Device
 from pvefw.boot.esp_files import EspFiles
-from pvefw.core.errors import NotFound
+from pvefw.core.errors import NotFound, StoreError
 from pvefw.core.model import Esp
 from pvefw.store import kernel_files, oddities
 from pvefw.store.paths import Paths
@@ -17,7 +18,7 @@ _UUID = re.compile(r"[0-9A-F]{4}-[0-9A-F]{4}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Registered:
+class Volume:
     """One line of ``proxmox-boot-uuids``."""
 
     entry: str
@@ -68,13 +69,27 @@ class Registered:
             return f"ESP {self.entry}" if self.is_uuid else f"ESP {self.entry!r}"
         return f"ESP {self.entry} ({self.device.path})"
 
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Say which ESP it is that cannot be read.
+
+        :raises StoreError: it cannot be read.
+        """
+        try:
+            yield
+        except OSError as error:
+            raise StoreError(
+                f"{self.who}: it cannot be read: {error.strerror or error}",
+                hint="See the kernel's log for errors of that disk: dmesg",
+            ) from error
+
 
 def is_uuid(text: str) -> bool:
     """Whether a text can be the volume id of a FAT file system."""
     return _UUID.fullmatch(text) is not None
 
 
-def registered(paths: Paths, devices: disks.Devices) -> list[Registered]:
+def registered(paths: Paths, devices: disks.Devices) -> list[Volume]:
     """Every ESP that is to be kept in step, each once however often, or in which case, it is listed."""
     entries: dict[str, str] = {}
     for entry in kernel_files.entries(paths.esp_uuids):
@@ -82,39 +97,39 @@ def registered(paths: Paths, devices: disks.Devices) -> list[Registered]:
     return [resolve(entry, devices) for entry in entries.values()]
 
 
-def volumes(paths: Paths, devices: disks.Devices) -> list[Registered]:
+def volumes(paths: Paths, devices: disks.Devices) -> list[Volume]:
     """As :func:`registered`, without lines that are no volume id: they are reported, and left out.
 
     A stray line must not make the package of a kernel fail.
     """
     found = []
-    for one in registered(paths, devices):
-        if is_uuid(one.entry):
-            found.append(one)
+    for volume in registered(paths, devices):
+        if is_uuid(volume.entry):
+            found.append(volume)
         else:
-            what = f"'{oddities.readable(one.entry)}' is not the volume id of a FAT file system"
+            what = f"'{oddities.readable(volume.entry)}' is not the volume id of a FAT file system"
             oddities.report(paths.esp_uuids, 0, what, "the line is ignored")
     return found
 
 
-def resolve(entry: str, devices: disks.Devices) -> Registered:
+def resolve(entry: str, devices: disks.Devices) -> Volume:
     """The ESP of a volume id."""
     found = devices.with_uuid(entry) if is_uuid(entry) else []
     device = found[0] if found else None
     disk = devices.disk_of(device) if device else None
-    return Registered(entry, device, disk.path if disk else None, [one.path for one in found[1:]])
+    return Volume(entry, device, disk.path if disk else None, [one.path for one in found[1:]])
 
 
-def esp(one: Registered, mountpoint: Path) -> Esp:
+def esp(volume: Volume, mountpoint: Path) -> Esp:
     """An ESP that is mounted, as plugins see it.
 
     :raises OSError: it cannot be asked.
     """
     size, free, _ = EspFiles(mountpoint).space()
     return Esp(
-        uuid=one.partition.uuid or one.entry,
-        device=one.partition.path,
-        disk=one.disk or one.partition.path,
+        uuid=volume.partition.uuid or volume.entry,
+        device=volume.partition.path,
+        disk=volume.disk or volume.partition.path,
         mountpoint=mountpoint,
         size=size,
         free=free,

@@ -15,8 +15,8 @@ from pvefw.boot import firmware, signatures
 from pvefw.boot.context import Context
 from pvefw.boot.difference import Difference, compare_copies
 from pvefw.boot.esp_files import EspFiles, Listing, shown
-from pvefw.boot.esps import Registered
-from pvefw.boot.loaders import Found
+from pvefw.boot.esps import Volume
+from pvefw.boot.loaders import Probed
 from pvefw.boot.manifest import key, keys
 from pvefw.boot.records import Origins
 from pvefw.boot.sync import Change
@@ -54,7 +54,7 @@ class Aged:
 def aged(
     context: Context,
     esp: Esp,
-    found: Found,
+    found: Probed,
     files: EspFiles,
     listing: Listing,
     believed: Origins,
@@ -133,7 +133,7 @@ class Renewal:
     """Replaces the files of loaders on one ESP; its kernels and configuration are in place."""
 
     context: Context
-    one: Registered
+    volume: Volume
     looked: "Looked"
     plan: BootPlan
     files: EspFiles
@@ -146,16 +146,12 @@ class Renewal:
         :raises Cancelled: the old ones are in place.
         """
         for name, difference in self.looked.aged.loaders.items():
-            try:
+            with self.volume.reading():
                 problem = self._renew(name, difference)
-            except OSError as error:
-                raise StoreError(
-                    f"{self.one.who}: it cannot be read: {error.strerror or error}"
-                ) from error
             if problem:
                 self.context.unfit.add(name)
                 raise StoreError(
-                    f"{self.one.who}: {name} could not be replaced by that of this host's packages: "
+                    f"{self.volume.who}: {name} could not be replaced by that of this host's packages: "
                     f"{problem}",
                     hint="The old one is in place again, and stays on the other ESPs, too. "
                     f"Look at the packages of {name}, then: pvefw boot refresh",
@@ -164,7 +160,7 @@ class Renewal:
     def _renew(self, name: str, difference: Difference) -> str:
         """Replace the files of one loader; why that did not do, or empty."""
         count = len(difference.copies)
-        self.context.task.log(f"{self.one.who}: {name}: replacing {count} of its own files")
+        self.context.task.log(f"{self.volume.who}: {name}: replacing {count} of its own files")
         before, old = self.looked.found.states[name], self._old_files(difference)
         try:
             self._write(name, difference, before)

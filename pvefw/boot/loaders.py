@@ -19,7 +19,7 @@ Loader = Bound[BootloaderSpec]
 
 
 @dataclass(frozen=True)
-class Found:
+class Probed:
     """What lies on one ESP."""
 
     states: Mapping[str, BootState]
@@ -85,7 +85,7 @@ class Loaders:
         for problem in self.problems:
             task.warn(problem)
 
-    def probe(self, esp: Esp) -> Found:
+    def probe(self, esp: Esp) -> Probed:
         """Ask every loader whether it is on this ESP."""
         states: dict[str, BootState] = {}
         failures: dict[str, str] = {}
@@ -97,7 +97,7 @@ class Loaders:
             else:
                 if state is not None:
                     states[name] = state
-        return Found(states, failures)
+        return Probed(states, failures)
 
 
 def _configured(paths: Paths) -> tuple[Node, dict[str, Instance], list[str]]:

@@ -8,8 +8,8 @@ from pvefw.boot import esps, loader_files, signatures
 from pvefw.boot.context import Context
 from pvefw.boot.difference import Difference, compare, merged
 from pvefw.boot.esp_files import Listing, shown
-from pvefw.boot.esps import Registered
-from pvefw.boot.loaders import Found
+from pvefw.boot.esps import Volume
+from pvefw.boot.loaders import Probed
 from pvefw.boot.machine import Mounted
 from pvefw.boot.manifest import keys
 from pvefw.boot.records import EspRecord, Origins
@@ -23,7 +23,7 @@ class Looked:
     """What was seen."""
 
     esp: Esp
-    found: Found
+    found: Probed
     tree: BootTree
     listing: Listing
     change: Difference
@@ -41,7 +41,7 @@ class Looked:
 
 def look(
     context: Context,
-    one: Registered,
+    volume: Volume,
     mount: Mounted,
     plan: BootPlan,
     record: EspRecord,
@@ -52,25 +52,20 @@ def look(
     :param believed: what its files are known to equal, so that they need not be read.
     :raises PvefwError: no loader is on it, or one of them cannot say what it wants.
     """
-    try:
-        esp = esps.esp(one, mount.path)
+    with volume.reading():
+        esp = esps.esp(volume, mount.path)
         found = context.loaders.probe(esp)
-        names = _responsible(context, one, found, record)
+        names = _responsible(context, volume, found, record)
         tree = _wanted(context, names, esp, plan)
         files = context.files(mount.path)
         listing = files.listing()
-        _check_folders(one, listing, tree)
-        _check_apart(one, mount, tree)
+        _check_folders(volume, listing, tree)
+        _check_apart(volume, mount, tree)
         if plan.take_over:
             record = replace(record, manifest=sorted(keys(listing.files)))
         change = compare(files, listing, tree, record, believed)
         refused = signatures.refused_loaders(context.paths, mount.path)
         aged = loader_files.aged(context, esp, found, files, listing, believed)
-    except OSError as error:
-        raise StoreError(
-            f"{one.who}: it cannot be read: {error.strerror or error}",
-            hint="See the kernel's log for errors of that disk: dmesg",
-        ) from error
     arm, missing = to_arm(context, found, plan), "" if found.states else names[0]
     return Looked(esp, found, tree, listing, change, arm, record, missing, refused, aged)
 
@@ -82,34 +77,34 @@ def _wanted(context: Context, names: Sequence[str], esp: Esp, plan: BootPlan) ->
     return merged(trees)
 
 
-def _check_folders(one: Registered, listing: Listing, tree: BootTree) -> None:
+def _check_folders(volume: Volume, listing: Listing, tree: BootTree) -> None:
     for target in (*tree.copies, *tree.texts):
         if folded(target) in listing.directories:
             raise StoreError(
-                f"{one.who}: {shown(target)} is a folder there, and must be a file",
+                f"{volume.who}: {shown(target)} is a folder there, and must be a file",
                 hint="Look what is in it, and remove it.",
             )
 
 
-def _check_apart(one: Registered, mount: Mounted, tree: BootTree) -> None:
+def _check_apart(volume: Volume, mount: Mounted, tree: BootTree) -> None:
     """Refuse an ESP that is the host's own ``/boot``: a copy would replace its own source."""
     for target, source in tree.copies.items():
         there = mount.path / target
         if there.exists() and source.exists() and there.samefile(source):
             raise StoreError(
-                f"{one.who}: it is this host's {source.parent}: {shown(PurePosixPath(target))} is "
+                f"{volume.who}: it is this host's {source.parent}: {shown(PurePosixPath(target))} is "
                 f"{source} itself",
                 hint="Kernels need a /boot of their own, and are copied from there to ESPs.",
             )
 
 
 def _responsible(
-    context: Context, one: Registered, found: Found, record: EspRecord
+    context: Context, volume: Volume, found: Probed, record: EspRecord
 ) -> Sequence[str]:
     """The loaders whose files are kept on this ESP: all that are on it."""
     if record.loader in found.failures:
         raise StoreError(
-            f"{one.who}: {found.failures[record.loader]}",
+            f"{volume.who}: {found.failures[record.loader]}",
             hint=f"{record.loader} was put on it, and could not say what is there. Nothing was changed.",
         )
     if found.states:
@@ -119,12 +114,12 @@ def _responsible(
     why = f": {'; '.join(found.failures.values())}" if found.failures else ""
     known = ", ".join(context.loaders.bound) or "none"
     raise NotFound(
-        f"{one.who}: no boot loader is on it that an installed plugin knows{why}",
-        hint=f"Installed: {known}. Put one there: pvefw boot init {one.device and one.device.path}",
+        f"{volume.who}: no boot loader is on it that an installed plugin knows{why}",
+        hint=f"Installed: {known}. Put one there: pvefw boot init {volume.device and volume.device.path}",
     )
 
 
-def to_arm(context: Context, found: Found, plan: BootPlan) -> list[str]:
+def to_arm(context: Context, found: Probed, plan: BootPlan) -> list[str]:
     """The loaders that have to be told which kernel boots once, or that nothing may overrule the plan."""
     return [
         name

@@ -8,7 +8,7 @@ from pvefw.boot.choice import Planned
 from pvefw.boot.context import Context
 from pvefw.boot.difference import compare
 from pvefw.boot.disks import Device
-from pvefw.boot.esps import Registered
+from pvefw.boot.esps import Volume
 from pvefw.boot.look import Looked, look, to_arm
 from pvefw.boot.machine import Mounted
 from pvefw.boot.records import EspRecord, Origins
@@ -21,51 +21,51 @@ class LeftWorse(PvefwError):
     """An ESP that booted before does not any more, so the others must not be treated alike."""
 
 
-def refresh_one(context: Context, one: Registered, planned: Planned) -> bool:
+def refresh_one(context: Context, volume: Volume, planned: Planned) -> bool:
     """Bring one ESP to the plan.
 
     :returns: whether anything had to be changed.
     :raises PvefwError: it failed; what was bootable still is.
     :raises LeftWorse: it is not.
     """
-    device, plan = one.device, planned.plan
-    if device is None or one.problem:
-        raise NotFound(f"{one.who}: {one.problem}", hint=one.advice)
-    record = records.load(context.paths, one.entry)
+    device, plan = volume.device, planned.plan
+    if device is None or volume.problem:
+        raise NotFound(f"{volume.who}: {volume.problem}", hint=volume.advice)
+    record = records.load(context.paths, volume.entry)
     if record.under_way:
-        _repair(context, one, device)
+        _repair(context, volume, device)
     believed = {} if record.under_way else record.believed(context.machine.seal(device))
     with context.machine.mounted(device) as mount:
-        looked = look(context, one, mount, plan, record, believed)
-        _keep_the_running_one(one, looked, planned)
+        looked = look(context, volume, mount, plan, record, believed)
+        _keep_the_running_one(volume, looked, planned)
         for warning in (*looked.tree.warnings, *looked.refused, *looked.aged.refused):
-            context.task.warn(f"{one.who}: {warning}")
+            context.task.warn(f"{volume.who}: {warning}")
         changed = bool(looked.change or looked.to_arm or looked.aged.loaders)
         origins = {**looked.change.origins, **looked.aged.origins}
         if changed:
-            origins |= _bring(context, one, mount, looked, plan)
+            origins |= _bring(context, volume, mount, looked, plan)
         else:
-            context.task.log(f"{one.who}: nothing has changed")
-        ours = _ours(context, one, mount, looked)
+            context.task.log(f"{volume.who}: nothing has changed")
+        ours = _ours(context, volume, mount, looked)
     seal = context.machine.seal(device)
     kept = EspRecord(record.loader, False, seal, origins, manifest=sorted(ours))
-    records.save(context.paths, one.entry, kept)
+    records.save(context.paths, volume.entry, kept)
     if looked.missing_loader:
         raise NotFound(
-            f"{one.who}: the boot loader {looked.missing_loader} is no longer on it",
+            f"{volume.who}: the boot loader {looked.missing_loader} is no longer on it",
             hint="Put it there again: pvefw boot reinit",
         )
     return changed
 
 
-def _repair(context: Context, one: Registered, device: Device) -> None:
-    context.task.log(f"{one.who}: the last change was interrupted; checking the file system")
+def _repair(context: Context, volume: Volume, device: Device) -> None:
+    context.task.log(f"{volume.who}: the last change was interrupted; checking the file system")
     said = context.machine.repair(device)
     if said:
-        context.task.log(f"{one.who}: {said}")
+        context.task.log(f"{volume.who}: {said}")
 
 
-def _keep_the_running_one(one: Registered, looked: Looked, planned: Planned) -> None:
+def _keep_the_running_one(volume: Volume, looked: Looked, planned: Planned) -> None:
     """Refuse to take the running kernel away while it runs.
 
     :raises StoreError: this ESP has it, and ``/boot`` does not.
@@ -73,41 +73,39 @@ def _keep_the_running_one(one: Registered, looked: Looked, planned: Planned) -> 
     version = planned.not_in_boot
     if version and any(version in state.kernels for state in looked.found.states.values()):
         raise StoreError(
-            f"{one.who}: left as it is: {planned.why_not_in_boot}",
+            f"{volume.who}: left as it is: {planned.why_not_in_boot}",
             hint="Is /boot mounted? Otherwise reinstall the package of that kernel, or boot another "
             "one from the menu; then: pvefw boot refresh",
         )
 
 
-def _ours(context: Context, one: Registered, mount: Mounted, looked: Looked) -> set[str]:
+def _ours(context: Context, volume: Volume, mount: Mounted, looked: Looked) -> set[str]:
     """The manifest after the refresh: what was ours and is there, and what the loaders wanted."""
-    known = set(records.load(context.paths, one.entry).manifest)
+    known = set(records.load(context.paths, volume.entry).manifest)
     known |= set(looked.record.manifest) | manifest.keys((*looked.tree.copies, *looked.tree.texts))
-    try:
-        unchanged = not looked.change and not looked.aged.loaders
+    unchanged = not looked.change and not looked.aged.loaders
+    with volume.reading():
         listing = looked.listing if unchanged else context.files(mount.path).listing()
-    except OSError as error:
-        raise StoreError(f"{one.who}: it cannot be read: {error.strerror or error}") from error
     return manifest.still_there(known, listing)
 
 
 def _bring(
-    context: Context, one: Registered, mount: Mounted, looked: Looked, plan: BootPlan
+    context: Context, volume: Volume, mount: Mounted, looked: Looked, plan: BootPlan
 ) -> Origins:
     """Make the change; the origins of what was copied, and of what was right."""
     files = context.files(mount.path)
-    first = make_room(context, one, mount, looked, plan)
+    first = make_room(context, volume, mount, looked, plan)
     left = {*looked.change.unfinished}
     records.begin(
         context.paths,
-        one.entry,
+        volume.entry,
         manifest.keys((*looked.change.copies, *looked.change.texts)),
-        [one for one in looked.listing.unfinished() if one not in left],
+        [name for name in looked.listing.unfinished() if name not in left],
     )
     mount.make_writable()
-    change = sync.Change(files, one.who, context.task)
+    change = sync.Change(files, volume.who, context.task)
     if first is not None:
-        context.task.log(f"{one.who}: making room first")
+        context.task.log(f"{volume.who}: making room first")
         change.apply(first, looked.listing)
         looked.listing = files.listing()
         looked.change = compare(
@@ -118,33 +116,33 @@ def _bring(
             looked.change.origins,
         )
     for line in looked.change.lines():
-        context.task.log(f"{one.who}: {line}")
+        context.task.log(f"{volume.who}: {line}")
     change.apply(looked.change, looked.listing)
-    _arm(context, one, mount, looked, plan)
+    _arm(context, volume, mount, looked, plan)
     if looked.aged.loaders:
-        with noted(context, one, mount):
-            loader_files.Renewal(context, one, looked, plan, files, change).run()
+        with noted(context, volume, mount):
+            loader_files.Renewal(context, volume, looked, plan, files, change).run()
     return {**looked.change.origins, **change.origins}
 
 
-def _arm(context: Context, one: Registered, mount: Mounted, looked: Looked, plan: BootPlan) -> None:
+def _arm(context: Context, volume: Volume, mount: Mounted, looked: Looked, plan: BootPlan) -> None:
     """Arrange the boot that happens once, and look whether the loader sees what it should."""
-    esp = esps.esp(one, mount.path)
+    esp = esps.esp(volume, mount.path)
     found = context.loaders.probe(esp)
     for name in to_arm(context, found, plan):
         state = found.states[name]
         if state.next_boot != plan.next_boot:
-            context.task.log(f"{one.who}: {name}: {plan.next_boot or 'nothing'} is booted once")
+            context.task.log(f"{volume.who}: {name}: {plan.next_boot or 'nothing'} is booted once")
         else:
-            context.task.log(f"{one.who}: {name}: {state.overruled}; taking that away")
-        with noted(context, one, mount):
+            context.task.log(f"{volume.who}: {name}: {state.overruled}; taking that away")
+        with noted(context, volume, mount):
             context.loaders.get(name).hooks.boot_arm(esp=esp, plan=plan, task=context.task)
     for name, state in found.states.items():
-        missing = [one.version for one in plan.kernels if one.version not in state.kernels]
+        missing = [kernel.version for kernel in plan.kernels if kernel.version not in state.kernels]
         if not missing:
             continue
         before = looked.found.states.get(name)
-        message = f"{one.who}: {name} does not find {', '.join(missing)} after the refresh"
+        message = f"{volume.who}: {name} does not find {', '.join(missing)} after the refresh"
         hint = f"This is a fault in the plugin {name}, or of the disk."
         if before is not None and before.kernels and not state.kernels:
             raise LeftWorse(f"{message}, and nothing else", hint=f"{hint} Do not reboot.")
@@ -152,17 +150,15 @@ def _arm(context: Context, one: Registered, mount: Mounted, looked: Looked, plan
 
 
 @contextmanager
-def noted(context: Context, one: Registered, mount: Mounted) -> Iterator[None]:
+def noted(context: Context, volume: Volume, mount: Mounted) -> Iterator[None]:
     """Take what a loader writes by itself meanwhile into the manifest.
 
     :raises StoreError: the ESP cannot be read, or its record not be written.
     """
     files = context.files(mount.path)
-    try:
+    with volume.reading():
         before = files.stamps()
         try:
             yield
         finally:
-            records.begin(context.paths, one.entry, manifest.written(before, files.stamps()))
-    except OSError as error:
-        raise StoreError(f"{one.who}: it cannot be read: {error.strerror or error}") from error
+            records.begin(context.paths, volume.entry, manifest.written(before, files.stamps()))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pvefw.boot import autoremove, choice, esps, kernels, records
 from pvefw.boot.choice import Planned
 from pvefw.boot.context import LOCK, WAIT, Context
-from pvefw.boot.esps import Registered
+from pvefw.boot.esps import Volume
 from pvefw.boot.one_esp import LeftWorse, refresh_one
 from pvefw.core import notices
 from pvefw.core.errors import Cancelled, PvefwError, StoreError
@@ -17,7 +17,7 @@ from pvefw.tasks import events
 
 
 @dataclass(frozen=True)
-class Result:
+class Refreshed:
     """How a refresh ended."""
 
     synced: Sequence[str]
@@ -25,7 +25,7 @@ class Result:
     changed: Sequence[str]
 
 
-def refresh(context: Context, *, installing: str = "", take_over: bool = False) -> Result:
+def refresh(context: Context, *, installing: str = "", take_over: bool = False) -> Refreshed:
     """Bring every registered ESP to the plan, and tell the observers.
 
     :param installing: the kernel whose package is being installed, or empty.
@@ -36,7 +36,7 @@ def refresh(context: Context, *, installing: str = "", take_over: bool = False) 
         return refresh_locked(context, installing=installing, take_over=take_over)
 
 
-def refresh_locked(context: Context, *, installing: str = "", take_over: bool = False) -> Result:
+def refresh_locked(context: Context, *, installing: str = "", take_over: bool = False) -> Refreshed:
     """As :func:`refresh`, for whoever holds the lock."""
     spent = choice.settle(context.paths)
     if spent:
@@ -54,7 +54,7 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
         context.task.warn(error.message)
     if not kernel_files.entries(context.paths.esp_uuids):
         context.task.log(f"no ESP is configured in {context.paths.esp_uuids}; nothing to do")
-        return Result([], {}, [])
+        return Refreshed([], {}, [])
     everything = esps.volumes(context.paths, context.machine.devices())
     planned = choice.plan(context.paths, installing=installing)
     planned = replace(planned, plan=replace(planned.plan, take_over=take_over))
@@ -73,41 +73,41 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
     return result
 
 
-def _each(context: Context, everything: Sequence[Registered], planned: Planned) -> Result:
+def _each(context: Context, everything: Sequence[Volume], planned: Planned) -> Refreshed:
     synced, changed = [], []
     failed: dict[str, PvefwError] = {}
-    for at, one in enumerate(everything):
+    for at, volume in enumerate(everything):
         try:
-            if refresh_one(context, one, planned):
-                changed.append(one.entry)
-            synced.append(one.entry)
+            if refresh_one(context, volume, planned):
+                changed.append(volume.entry)
+            synced.append(volume.entry)
         except Cancelled:
             raise
         except LeftWorse as error:
-            failed[one.entry] = error
-            _note(context, one, error)
+            failed[volume.entry] = error
+            _note(context, volume, error)
             for other in everything[at + 1 :]:
                 failed[other.entry] = StoreError(f"{other.who}: left as it is: {error.message}")
             break
         except PvefwError as error:
-            failed[one.entry] = error
+            failed[volume.entry] = error
             context.task.log(f"ERROR: {error.message}")
-            _note(context, one, error)
-    return Result(synced, failed, changed)
+            _note(context, volume, error)
+    return Refreshed(synced, failed, changed)
 
 
-def _note(context: Context, one: Registered, error: PvefwError) -> None:
+def _note(context: Context, volume: Volume, error: PvefwError) -> None:
     """Keep why it failed, for whoever asks later. The error itself and the other ESPs matter more."""
-    if not one.is_uuid:
+    if not volume.is_uuid:
         return
-    record = records.load(context.paths, one.entry)
+    record = records.load(context.paths, volume.entry)
     try:
-        records.save(context.paths, one.entry, replace(record, failure=error.message))
+        records.save(context.paths, volume.entry, replace(record, failure=error.message))
     except StoreError as trouble:
         context.task.warn(trouble.message)
 
 
-def _tell(context: Context, plan: BootPlan, result: Result) -> None:
+def _tell(context: Context, plan: BootPlan, result: Refreshed) -> None:
     if not result.changed and not result.failed:
         return
     event = BootSyncedEvent(
@@ -128,7 +128,7 @@ def _notify(context: Context, hook: str, event: object) -> None:
         events.tell(node, hook, event, context.task)
 
 
-def _raise(result: Result, count: int) -> None:
+def _raise(result: Refreshed, count: int) -> None:
     """Say what failed: the one error as it is, several as one."""
     errors = list(result.failed.values())
     if not errors:

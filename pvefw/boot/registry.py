@@ -8,7 +8,7 @@ from pathlib import Path
 from pvefw.boot import esps, firmware, fstab, records, takeover
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
-from pvefw.boot.esps import Registered
+from pvefw.boot.esps import Volume
 from pvefw.boot.loader_files import refused_taken_back
 from pvefw.boot.machine import Mounted
 from pvefw.boot.one_esp import noted
@@ -39,22 +39,22 @@ def init(context: Context, path: Path, loader: str = "", *, take_over: bool = Fa
     """
     with locks.local_lock(context.paths, LOCK, timeout=WAIT):
         devices = context.machine.devices()
-        one = _initial(context.paths, devices, path)
+        volume = _initial(context.paths, devices, path)
         name = loader or firmware.suitable(context.paths)
         if not loader:
             context.task.log(
-                f"{one.who}: {name} is the loader for {firmware.in_words(context.paths)}"
+                f"{volume.who}: {name} is the loader for {firmware.in_words(context.paths)}"
             )
         context.loaders.get(name)
 
         def work() -> None:
-            takeover.check(context, one, name, forced=take_over)
-            _install(context, devices, one, name)
+            takeover.check(context, volume, name, forced=take_over)
+            _install(context, devices, volume, name)
 
         context.machine.privately(work, context.task)
-        if not _listed(context.paths, [one.entry]):
-            kernel_files.add(context.paths.esp_uuids, one.entry)
-            context.task.log(f"{one.who}: added to {context.paths.esp_uuids}")
+        if not _listed(context.paths, [volume.entry]):
+            kernel_files.add(context.paths.esp_uuids, volume.entry)
+            context.task.log(f"{volume.who}: added to {context.paths.esp_uuids}")
         refresh_locked(context)
 
 
@@ -64,7 +64,7 @@ def _listed(paths: Paths, entries: Sequence[str]) -> list[str]:
     return [one for one in kernel_files.entries(paths.esp_uuids) if one.upper() in wanted]
 
 
-def _initial(paths: Paths, devices: Devices, path: Path) -> Registered:
+def _initial(paths: Paths, devices: Devices, path: Path) -> Volume:
     device = devices.find(path)
     who = f"init: {device.path}"
     if not device.is_partition:
@@ -93,10 +93,10 @@ def _initial(paths: Paths, devices: Devices, path: Path) -> Registered:
             hint=hint,
         )
     _refuse_mounted(paths, device, who)
-    one = esps.resolve(device.uuid, devices)
-    if one.problem:
-        raise UsageError(f"{who}: {one.problem}", hint=one.advice)
-    return one
+    volume = esps.resolve(device.uuid, devices)
+    if volume.problem:
+        raise UsageError(f"{who}: {volume.problem}", hint=volume.advice)
+    return volume
 
 
 def _refuse_mounted(paths: Paths, device: Device, who: str) -> None:
@@ -114,37 +114,37 @@ def _refuse_mounted(paths: Paths, device: Device, who: str) -> None:
         )
 
 
-def _install(context: Context, devices: Devices, one: Registered, name: str) -> None:
+def _install(context: Context, devices: Devices, volume: Volume, name: str) -> None:
     """Have the loader put on the ESP for each firmware that can start this disk."""
     offered = context.loaders.get(name).hooks.boot_firmware()
-    kinds = _startable(devices, one, offered)
+    kinds = _startable(devices, volume, offered)
     ours = firmware.current(context.paths)
-    _check_starts_here(one, name, ours, offered, kinds)
-    records.begin(context.paths, one.entry)
-    with context.machine.mounted(one.partition) as mount, noted(context, one, mount):
+    _check_starts_here(volume, name, ours, offered, kinds)
+    records.begin(context.paths, volume.entry)
+    with context.machine.mounted(volume.partition) as mount, noted(context, volume, mount):
         mount.make_writable()
         try:
-            with refused_taken_back(context, one.who, mount.path):
-                notes = [_put(context, one, mount, name, kind) for kind in kinds]
+            with refused_taken_back(context, volume.who, mount.path):
+                notes = [_put(context, volume, mount, name, kind) for kind in kinds]
         except OSError as error:
-            raise StoreError(f"{one.who}: {error.strerror or error}") from error
+            raise StoreError(f"{volume.who}: {error.strerror or error}") from error
     for note in filter(None, notes):
-        context.task.log(f"{one.who}: {note}")
+        context.task.log(f"{volume.who}: {note}")
     if all(notes):
-        raise Unsupported(f"{one.who}: {name} could not be installed: {'; '.join(notes)}")
-    record = records.load(context.paths, one.entry)
-    records.save(context.paths, one.entry, replace(record, loader=name, under_way=False))
+        raise Unsupported(f"{volume.who}: {name} could not be installed: {'; '.join(notes)}")
+    record = records.load(context.paths, volume.entry)
+    records.save(context.paths, volume.entry, replace(record, loader=name, under_way=False))
 
 
-def _put(context: Context, one: Registered, mount: Mounted, name: str, kind: Firmware) -> str:
+def _put(context: Context, volume: Volume, mount: Mounted, name: str, kind: Firmware) -> str:
     """Have the loader put on the ESP for one kind of firmware, or why that is not possible here.
 
     :raises Unsupported: it is this machine's firmware.
     """
-    context.task.log(f"{one.who}: installing {name} for {kind.upper()}")
+    context.task.log(f"{volume.who}: installing {name} for {kind.upper()}")
     try:
         context.loaders.get(name).hooks.boot_install(
-            esp=esps.esp(one, mount.path), firmware=kind, task=context.task
+            esp=esps.esp(volume, mount.path), firmware=kind, task=context.task
         )
     except Unsupported as error:
         if kind is firmware.current(context.paths):
@@ -154,7 +154,7 @@ def _put(context: Context, one: Registered, mount: Mounted, name: str, kind: Fir
 
 
 def _check_starts_here(
-    one: Registered,
+    volume: Volume,
     name: str,
     ours: Firmware,
     offered: Sequence[Firmware],
@@ -168,18 +168,18 @@ def _check_starts_here(
         return
     if ours not in offered:
         raise Unsupported(
-            f"{one.who}: this machine is started by {ours.upper()}, which does not start {name}",
-            hint=f"For {ours.upper()}: pvefw boot init {one.partition.path} grub",
+            f"{volume.who}: this machine is started by {ours.upper()}, which does not start {name}",
+            hint=f"For {ours.upper()}: pvefw boot init {volume.partition.path} grub",
         )
     raise Unsupported(
-        f"{one.who}: this machine is started by BIOS, which could not start {name} from this disk",
+        f"{volume.who}: this machine is started by BIOS, which could not start {name} from this disk",
         hint="BIOS needs a BIOS boot partition (sgdisk: EF02) on the same disk.",
     )
 
 
-def _startable(devices: Devices, one: Registered, offered: Sequence[Firmware]) -> list[Firmware]:
+def _startable(devices: Devices, volume: Volume, offered: Sequence[Firmware]) -> list[Firmware]:
     """For what the loader is to be installed: what it can, and this disk has a place for."""
-    disk = devices.disk_of(one.partition)
+    disk = devices.disk_of(volume.partition)
     parts = devices.parts_of(disk) if disk else []
     bios = any(part.partition_type == BIOS_BOOT_TYPE for part in parts)
     possible = [Firmware.UEFI, *([Firmware.BIOS] if bios else [])]
@@ -194,11 +194,13 @@ def reinit(context: Context) -> None:
     with locks.local_lock(context.paths, LOCK, timeout=WAIT):
         devices = context.machine.devices()
         failures: list[PvefwError] = []
-        for one in esps.registered(context.paths, devices):
+        for volume in esps.registered(context.paths, devices):
             try:
-                if one.device is None:
+                if volume.device is None:
                     continue  # the refresh says so
-                context.machine.privately(partial(_reinstall, context, devices, one), context.task)
+                context.machine.privately(
+                    partial(_reinstall, context, devices, volume), context.task
+                )
             except PvefwError as error:
                 context.task.log(f"ERROR: {error.message}")
                 failures.append(error)
@@ -210,21 +212,21 @@ def reinit(context: Context) -> None:
             raise failures[0]
 
 
-def _reinstall(context: Context, devices: Devices, one: Registered) -> None:
-    name = records.load(context.paths, one.entry).loader or _present(context, one)
-    _install(context, devices, one, name)
+def _reinstall(context: Context, devices: Devices, volume: Volume) -> None:
+    name = records.load(context.paths, volume.entry).loader or _present(context, volume)
+    _install(context, devices, volume, name)
 
 
-def _present(context: Context, one: Registered) -> str:
+def _present(context: Context, volume: Volume) -> str:
     """The loader that is on an ESP, or the one that fits this machine."""
-    with context.machine.mounted(one.partition) as mount:
-        found = context.loaders.probe(esps.esp(one, mount.path))
+    with context.machine.mounted(volume.partition) as mount:
+        found = context.loaders.probe(esps.esp(volume, mount.path))
     suitable = firmware.suitable(context.paths)
     if suitable in found.states or not found.states:
         return suitable
     if len(found.states) > 1:
         raise ProviderError(
-            f"{one.who}: several boot loaders are on it: {', '.join(sorted(found.states))}",
+            f"{volume.who}: several boot loaders are on it: {', '.join(sorted(found.states))}",
             hint="Choose one: pvefw boot init PARTITION LOADER",
         )
     return next(iter(found.states))
@@ -238,7 +240,11 @@ def clean(context: Context, *, dry_run: bool) -> list[str]:
     """
     with locks.local_lock(context.paths, LOCK, timeout=WAIT):
         devices = context.machine.devices()
-        gone = [one.entry for one in esps.registered(context.paths, devices) if one.device is None]
+        gone = [
+            volume.entry
+            for volume in esps.registered(context.paths, devices)
+            if volume.device is None
+        ]
         if gone and not any(one.fstype for one in devices):
             raise ProgramError(
                 "boot clean: lsblk sees no file system on any disk; the list stays as it is",

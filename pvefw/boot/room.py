@@ -5,7 +5,7 @@ from dataclasses import replace
 from pvefw.boot import sync
 from pvefw.boot.context import Context
 from pvefw.boot.difference import Difference, compare, merged
-from pvefw.boot.esps import Registered
+from pvefw.boot.esps import Volume
 from pvefw.boot.look import Looked
 from pvefw.boot.machine import Mounted
 from pvefw.boot.manifest import key
@@ -14,14 +14,14 @@ from pvefw.core.model import BootPlan
 
 
 def make_room(
-    context: Context, one: Registered, mount: Mounted, looked: Looked, plan: BootPlan
+    context: Context, volume: Volume, mount: Mounted, looked: Looked, plan: BootPlan
 ) -> Difference | None:
     """What has to be done before the change, so that it fits; ``None`` where it does as it is.
 
     :raises StoreError: it does not fit in either way; with the numbers.
     """
     files = context.files(mount.path)
-    try:
+    with volume.reading():
         need = sync.need(files, looked.listing, looked.change)
         if need.fits:
             return None
@@ -30,10 +30,8 @@ def make_room(
             before = sync.need(files, looked.listing, first)
             if before.fits and need.needed <= need.free + _freed(looked, first):
                 return first
-    except OSError as error:
-        raise StoreError(f"{one.who}: it cannot be read: {error.strerror or error}") from error
     raise StoreError(
-        f"{one.who}: it is too small: the refresh needs {need.needed / sync.MIB:.1f} MiB, "
+        f"{volume.who}: it is too small: the refresh needs {need.needed / sync.MIB:.1f} MiB, "
         f"and {need.free / sync.MIB:.1f} MiB of {looked.esp.size / sync.MIB:.1f} MiB are free",
         hint="Nothing was written. " + _what_helps(looked),
     )

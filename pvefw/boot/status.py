@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pvefw.boot import choice, esps, firmware, kernels, records
 from pvefw.boot.context import LOCK, WAIT, Context
-from pvefw.boot.esps import Registered
-from pvefw.boot.loaders import Found
+from pvefw.boot.esps import Volume
+from pvefw.boot.loaders import Probed
 from pvefw.boot.look import Looked, look
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import BootPlan, Firmware
@@ -96,7 +96,7 @@ def _status(context: Context, installing: str) -> Status:
     except PvefwError as error:
         problems.append(error.message)
     found = context.machine.privately(
-        lambda: [_one(context, one, plan) for one in everything], context.task
+        lambda: [_one(context, volume, plan) for volume in everything], context.task
     )
     problems += _mixed(found)
     problems += _entries(context, everything)
@@ -112,10 +112,10 @@ def _default(found: Sequence[EspStatus], plan: BootPlan) -> str:
     return str(said.pop()) if len(said) == 1 else plan.default
 
 
-def _entries(context: Context, everything: Sequence[Registered]) -> list[str]:
+def _entries(context: Context, everything: Sequence[Volume]) -> list[str]:
     """What keeps the firmware from starting an ESP that it has an entry for."""
-    devices = [one.device for one in everything if one.device]
-    return firmware.unused_entries(context.paths, [one.partition_uuid for one in devices])
+    devices = [volume.device for volume in everything if volume.device]
+    return firmware.unused_entries(context.paths, [device.partition_uuid for device in devices])
 
 
 def _mixed(found: Sequence[EspStatus]) -> list[str]:
@@ -131,38 +131,26 @@ def _mixed(found: Sequence[EspStatus]) -> list[str]:
     return [f"the ESPs have different boot loaders: {'; '.join(parts)}"]
 
 
-def _one(context: Context, one: Registered, plan: BootPlan | None) -> EspStatus:
-    if one.device is None:
-        return EspStatus(one.entry, state="missing", problems=[f"{one.problem}: pvefw boot clean"])
-    if one.problem:
-        return EspStatus(
-            one.entry, str(one.device.path), "error", problems=[f"{one.problem}. {one.advice}"]
-        )
+def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
+    if volume.device is None:
+        problems = [f"{volume.problem}: pvefw boot clean"]
+        return EspStatus(volume.entry, state="missing", problems=problems)
+    status = EspStatus(volume.entry, str(volume.device.path))
+    if volume.problem:
+        return replace(status, state="error", problems=[f"{volume.problem}. {volume.advice}"])
     try:
-        with context.machine.mounted(one.device) as mount:
-            esp = esps.esp(one, mount.path)
+        with volume.reading(), context.machine.mounted(volume.device) as mount:
+            esp = esps.esp(volume, mount.path)
+            status = replace(status, size=esp.size, free=esp.free)
             if plan is None:
-                found = context.loaders.probe(esp)
-                return EspStatus(
-                    one.entry, str(one.device.path), "ok", esp.size, esp.free, _loaders(found)
-                )
-            record = records.load(context.paths, one.entry)
-            looked = look(context, one, mount, plan, record, {})
+                return replace(status, loaders=_loaders(context.loaders.probe(esp)))
+            record = records.load(context.paths, volume.entry)
+            looked = look(context, volume, mount, plan, record, {})
     except PvefwError as error:
-        return EspStatus(one.entry, str(one.device.path), "error", problems=[error.message])
-    except OSError as error:
-        message = f"{one.who}: it cannot be read: {error.strerror or error}"
-        return EspStatus(one.entry, str(one.device.path), "error", problems=[message])
+        return EspStatus(volume.entry, status.device, "error", problems=[error.message])
     problems = [*_not_started(context, looked), *_problems(looked, plan)]
-    return EspStatus(
-        one.entry,
-        str(one.device.path),
-        "drift" if problems else "ok",
-        looked.esp.size,
-        looked.esp.free,
-        _loaders(looked.found),
-        problems,
-    )
+    state = "drift" if problems else "ok"
+    return replace(status, state=state, loaders=_loaders(looked.found), problems=problems)
 
 
 def _not_started(context: Context, looked: Looked) -> list[str]:
@@ -196,7 +184,7 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
     return problems
 
 
-def _rivals(found: Found) -> list[str]:
+def _rivals(found: Probed) -> list[str]:
     """Loaders that the same firmware could start. GRUB for BIOS beside systemd-boot is none: a disk that
     Proxmox VE's installer has made boots in both ways.
     """
@@ -211,7 +199,7 @@ def _rivals(found: Found) -> list[str]:
     ]
 
 
-def _overruled(found: Found, plan: BootPlan) -> list[str]:
+def _overruled(found: Probed, plan: BootPlan) -> list[str]:
     """What wins over the plan: a choice in the firmware, or in the loader's own configuration."""
     problems = []
     for name, state in found.states.items():
@@ -225,7 +213,7 @@ def _overruled(found: Found, plan: BootPlan) -> list[str]:
     return problems
 
 
-def _loaders(found: Found) -> dict[str, Mapping[str, Any]]:
+def _loaders(found: Probed) -> dict[str, Mapping[str, Any]]:
     return {
         name: {
             "firmware": [kind.value for kind in state.firmware],
@@ -243,26 +231,26 @@ def present(context: Context) -> tuple[dict[str, list[str]], list[str]]:
     try:
         everything = esps.registered(context.paths, context.machine.devices())
         pairs = context.machine.privately(
-            lambda: [(one, _loaders_on(context, one)) for one in everything], context.task
+            lambda: [(volume, _loaders_on(context, volume)) for volume in everything], context.task
         )
     except PvefwError as error:
         return {}, [f"ESPs: not looked at: {error.message}"]
     evidence = [
-        f"{one.who}: {said if isinstance(said, str) else ', '.join(said) or 'no known loader'}"
-        for one, said in pairs
+        f"{volume.who}: {said if isinstance(said, str) else ', '.join(said) or 'no known loader'}"
+        for volume, said in pairs
     ]
     return {
-        one.entry: list(said) for one, said in pairs if not isinstance(said, str)
+        volume.entry: list(said) for volume, said in pairs if not isinstance(said, str)
     }, evidence or [f"{context.paths.esp_uuids}: no ESP is configured"]
 
 
-def _loaders_on(context: Context, one: Registered) -> list[str] | str:
+def _loaders_on(context: Context, volume: Volume) -> list[str] | str:
     """The loaders on an ESP, or why that cannot be known."""
-    if one.device is None:
+    if volume.device is None:
         return "not found"
     try:
-        with context.machine.mounted(one.device) as mount:
-            return sorted(context.loaders.probe(esps.esp(one, mount.path)).states)
+        with context.machine.mounted(volume.device) as mount:
+            return sorted(context.loaders.probe(esps.esp(volume, mount.path)).states)
     except PvefwError as error:
         return error.message
 

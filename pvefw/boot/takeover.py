@@ -8,10 +8,10 @@ from pathlib import PurePosixPath
 from pvefw.boot import cmdline, esps, records
 from pvefw.boot.context import Context
 from pvefw.boot.esp_files import Listing, shown
-from pvefw.boot.esps import Registered
-from pvefw.boot.loaders import Found
+from pvefw.boot.esps import Volume
+from pvefw.boot.loaders import Probed
 from pvefw.boot.manifest import key
-from pvefw.core.errors import PvefwError, StoreError, UsageError
+from pvefw.core.errors import PvefwError, UsageError
 from pvefw.store import kernel_files
 
 _REPLACED = re.compile(r"efi/boot/(?:boot|grub|fb|mm)[^/]*\.efi|loader/loader\.conf|grub/grub\.cfg")
@@ -20,38 +20,35 @@ _NOT_CARRIED = ("ro", "rw", "quiet", "splash")
 """Options that no host depends on."""
 
 
-def check(context: Context, one: Registered, name: str, *, forced: bool) -> None:
+def check(context: Context, volume: Volume, name: str, *, forced: bool) -> None:
     """Refuse to put a loader where it would replace another system's, or drop options of the host.
 
     :param forced: whether the administrator wants another system's loader replaced.
     :raises UsageError: it would; nothing was changed.
     """
-    record = records.load(context.paths, one.entry)
-    with context.machine.mounted(one.partition) as mount:
-        try:
-            listing = context.files(mount.path).listing()
-            found = context.loaders.probe(esps.esp(one, mount.path))
-        except OSError as error:
-            raise StoreError(f"{one.who}: it cannot be read: {error.strerror or error}") from error
+    record = records.load(context.paths, volume.entry)
+    with context.machine.mounted(volume.partition) as mount, volume.reading():
+        listing = context.files(mount.path).listing()
+        found = context.loaders.probe(esps.esp(volume, mount.path))
     known = {*found.states, record.loader} - {""}
     if known and name not in known:
-        _check_options(context, one, name)
-    if forced or record.loader or _is_listed(context, one) or _is_proxmox(found, listing):
+        _check_options(context, volume, name)
+    if forced or record.loader or _is_listed(context, volume) or _is_proxmox(found, listing):
         return
     strange = list(_strange(listing, record.manifest))
     if strange:
         raise UsageError(
-            f"{one.who}: another system's boot loader is on it: {', '.join(map(shown, strange))} "
+            f"{volume.who}: another system's boot loader is on it: {', '.join(map(shown, strange))} "
             "would be replaced",
             hint="Use an ESP of its own; or, if that system need not start any more: --take-over",
         )
 
 
-def _is_listed(context: Context, one: Registered) -> bool:
-    return one.entry.upper() in map(str.upper, kernel_files.entries(context.paths.esp_uuids))
+def _is_listed(context: Context, volume: Volume) -> bool:
+    return volume.entry.upper() in map(str.upper, kernel_files.entries(context.paths.esp_uuids))
 
 
-def _is_proxmox(found: Found, listing: Listing) -> bool:
+def _is_proxmox(found: Probed, listing: Listing) -> bool:
     """Whether Proxmox VE's own tool has set it up: with a loader that we know, and its folders."""
     own = {"efi/proxmox", "grub"} & set(listing.directories)
     return bool(found.states) and bool(own)
@@ -63,7 +60,7 @@ def _strange(listing: Listing, ours: Sequence[str]) -> Iterator[PurePosixPath]:
             yield name
 
 
-def _check_options(context: Context, one: Registered, name: str) -> None:
+def _check_options(context: Context, volume: Volume, name: str) -> None:
     """Refuse to go from one loader to another where options of the running kernel would be lost.
 
     :raises UsageError: and which.
@@ -83,6 +80,6 @@ def _check_options(context: Context, one: Registered, name: str) -> None:
     if lost:
         every = " ".join([*words, *lost])
         raise UsageError(
-            f"{one.who}: with {name}, options of the running kernel would be lost: {' '.join(lost)}",
+            f"{volume.who}: with {name}, options of the running kernel would be lost: {' '.join(lost)}",
             hint=f"Write down all that is to stay: pvefw boot cmdline set {shlex.quote(every)}",
         )

@@ -24,7 +24,7 @@ _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 
 
 @dataclass(frozen=True)
-class Offer:
+class AuthorityTerms:
     """What an authority says of itself before one has an account there."""
 
     directory: str
@@ -107,7 +107,7 @@ def _staged_key(paths: Paths, name: str) -> Path:
     return accounts.path(paths, name).with_name(f".{name}.new-key")
 
 
-def look_at(directory: str, ca_file: Path | None) -> Offer:
+def look_at(directory: str, ca_file: Path | None) -> AuthorityTerms:
     """Fetch an authority's directory.
 
     :raises AcmeError: it cannot be had.
@@ -118,7 +118,7 @@ def look_at(directory: str, ca_file: Path | None) -> Offer:
         found = Client(transport, directory).directory
     finally:
         transport.close()
-    return Offer(directory, trust, found.terms, found.binding_required)
+    return AuthorityTerms(directory, trust, found.terms, found.binding_required)
 
 
 def check_new(paths: Paths, name: str) -> None:
@@ -139,7 +139,7 @@ def register(
     paths: Paths,
     name: str,
     contacts: Sequence[str],
-    offer: Offer,
+    offer: AuthorityTerms,
     *,
     key_type: str = "",
     binding: tuple[str, str] | None,
@@ -183,7 +183,7 @@ def _usual_key_type(paths: Paths) -> str:
 
 
 def _registered(
-    client: Client, contacts: Sequence[str], offer: Offer, binding: tuple[str, str] | None
+    client: Client, contacts: Sequence[str], offer: AuthorityTerms, binding: tuple[str, str] | None
 ) -> Registered:
     """Register; what a refusal is about depends on whether there was a binding.
 
@@ -272,7 +272,7 @@ def deactivate(paths: Paths, name: str, task: Task) -> None:
 def _deactivated(client: Client, account: Account, task: Task) -> dict[str, Any]:
     """The account as it is then; one that its authority does not know any more needs no request."""
     try:
-        return client.deactivate()
+        return dict(client.deactivate())
     except AcmeProblem as problem:
         if problem.type != "accountDoesNotExist":
             raise

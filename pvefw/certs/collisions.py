@@ -1,5 +1,10 @@
-"""Targets that two certificates name and that have room for one: the second would replace the first."""
+"""Targets that would overwrite each other's files, or those of a certificate that pvefw installs."""
 
+import os
+from collections.abc import Iterator
+
+from pvefw import instances
+from pvefw.core.families import OBSERVER
 from pvefw.instances import Instance, binding
 from pvefw.store import certificates
 from pvefw.store.certificates import CertificateSettings
@@ -7,26 +12,65 @@ from pvefw.store.node import Node
 
 _NAME = "{name}"
 """Stands for the certificate's name in settings of a target that has room for several."""
+_Place = tuple[str, str]
+"""The host, empty for this one, and a path there."""
 
 
 def of_target(node: Node, settings: CertificateSettings, target: Instance) -> str:
-    """Why a certificate cannot have this target beside another one, a clause; empty where it can.
+    """Why a certificate cannot have this target beside what is configured, a clause; empty where it can.
 
+    :param target: as it is to be; it may differ from what is configured.
     :raises StoreError: the configuration cannot be read.
     """
-    others = [
-        one.what
-        for one in certificates.all_of(node)
-        if one.name != settings.name and target.id in one.targets
-    ]
-    if not others or _has_room(node, target):
-        return ""
-    return f"the target {target.id} has room for one certificate, and {others[0]} names it, too"
+    places = _places(node, target, settings.name)
+    for other in [settings, *certificates.all_of(node)]:
+        files = node.paths.certificate_files("" if other.is_own else other.name)
+        for one in (files.certificate, files.key):
+            if ("", os.path.realpath(one)) in places:
+                return f"the target {target.id} would overwrite {one} of {_title(other)}"
+    for other, beside in _others(node, settings, target):
+        shared = sorted(places & _places(node, beside, other.name))
+        if shared and beside.id == target.id:
+            return f"the target {target.id} has room for one certificate, and {other.what} names it, too"
+        if shared and other.name == settings.name:
+            both = " and ".join(sorted((target.id, beside.id)))
+            return f"the targets {both} both write {shared[0][1]}"
+        if shared:
+            of = _title(other)
+            return f"the targets {target.id} and {beside.id} of {of} both write {shared[0][1]}"
+    return ""
 
 
-def _has_room(node: Node, target: Instance) -> bool:
-    """Whether it puts each certificate elsewhere: a setting has the name, and none has lost it."""
+def of_changed(node: Node, target: Instance) -> str:
+    """As :func:`of_target`, of each certificate that has this target."""
+    having = [one for one in certificates.all_of(node) if target.id in one.targets]
+    found = (of_target(node, one, target) for one in having)
+    return next(filter(None, found), "")
+
+
+def _title(settings: CertificateSettings) -> str:
+    return f"certificate {settings.name}"
+
+
+def _others(
+    node: Node, settings: CertificateSettings, target: Instance
+) -> Iterator[tuple[CertificateSettings, Instance]]:
+    """Every other target of a certificate of this node."""
+    known = {one.id: one for one in instances.load_all(node, OBSERVER.name)}
+    known[target.id] = target
+    beside = [one for one in certificates.all_of(node) if one.name != settings.name]
+    for one in (settings, *beside):
+        for id_ in one.targets:
+            if id_ in known and (one.name, id_) != (settings.name, target.id):
+                yield one, known[id_]
+
+
+def _places(node: Node, target: Instance, name: str) -> set[_Place]:
+    """Where a target puts a certificate; one that does not say where has one place of its own."""
     values, infos = binding.effective(node, target)
-    defaults = {one.key: str(one.default or "") for one in infos}
-    named = {key for key, one in {**defaults, **values}.items() if _NAME in one}
-    return bool(named) and named >= {key for key, one in defaults.items() if _NAME in one}
+    host = values.get("host", "")
+    written = [values.get(one.key) or one.default for one in infos if one.writes]
+    paths = [one.replace(_NAME, name) for one in written if one]
+    if not paths:
+        return {(f"target {target.id}", "")}
+    return {(host, os.path.normpath(one) if host else os.path.realpath(one)) for one in paths}

@@ -33,6 +33,15 @@ def check(node: Node, settings: CertificateSettings) -> None:
         raise UsageError(f"{settings.what}: {found}", hint=_hint(found, settings))
 
 
+def check_target(node: Node, target: Instance) -> None:
+    """Refuse an observer as it is to be where a certificate has it as its target and must not.
+
+    :raises UsageError: it would overwrite another one's files.
+    """
+    if target.family == OBSERVER.name and (found := collisions.of_changed(node, target)):
+        raise UsageError(f"{target.who}: {found}", hint="Choose another path.")
+
+
 def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
     """Why the next order or delivery would fail for want of something, a clause each."""
     yield from _accounts(node, settings)
@@ -74,7 +83,7 @@ def _entry(entry: DomainEntry, known: dict[str, Instance]) -> Iterator[str]:
 def _hint(found: str, settings: CertificateSettings) -> str:
     if "ACME account" in found:
         return f"Register it first: pvefw acme account register {found.rpartition(' ')[2]} MAIL"
-    if "has room for one" in found:
+    if "the target" in found:
         return "Add a target of its own: pvefw observer add ID --api NAME --data FILE"
     if "observer" in found:
         return "Add it first: pvefw observer add ID --api files --data FILE"
@@ -86,7 +95,9 @@ def _hint(found: str, settings: CertificateSettings) -> str:
 def of_node(node: Node) -> list[str]:
     """What is configured for the certificates of a node and leads nowhere, a sentence for each."""
     return [
-        f"{one.what}: {found}" for one in certificates.all_of(node) for found in problems(node, one)
+        f"{one.what}: {found}"
+        for one in certificates.all_of(node)
+        for found in dict.fromkeys(problems(node, one))
     ]
 
 

@@ -5,7 +5,7 @@ import gc
 import os
 import sys
 
-from pvefw.cli.streams import carry_out, open_standard_streams
+from pvefw.cli.streams import carry_out, leave, open_standard_streams
 
 _YOUNG = 50_000
 """New objects after which Python looks for cycles: what imports make, by the thousand, stays."""
@@ -33,7 +33,7 @@ def _answer() -> None:
 
         breaks = os.environ.get("_PVEFW_BREAKS", "")
         sys.stdout.write(answer(shell, " ".join(sys.argv[1:]), breaks))
-        return
+        leave(0)  # plugins may have been loaded to know what they offer
     match sys.argv[1:]:
         case ["--version"] | ["version"]:
             from pvefw import __version__

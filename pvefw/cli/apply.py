@@ -1,5 +1,6 @@
 """``pvefw apply``: make this node what a document says, or write its state as one."""
 
+import contextlib
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from pvefw.cli.framework import App, Command, output_option, pass_app
 from pvefw.cli.output import show_data
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
-from pvefw.core.errors import UsageError
+from pvefw.core.errors import PvefwError, UsageError
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
     from pvefw.wanted.kind import Change, Context
 
 DIFFERS = 1
+_DOCUMENT = click.Path(path_type=Path, allow_dash=True, exists=True, dir_okay=False)
 
 
 @click.command(cls=Command)
-@click.argument("file", required=False, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("file", required=False, type=_DOCUMENT)
 @click.option("--check", is_flag=True, help="Only list the changes; exit status 1 if there is one.")
 @click.option("--diff", is_flag=True, help="Show the changes as differences of the document.")
 @click.option("--prune", is_flag=True, help="Remove what the document does not name.")
@@ -48,7 +50,8 @@ def apply(
     """
     if (file is not None) + export + schema != 1:
         raise UsageError(
-            "apply: give either FILE, --export or --schema", hint="See: pvefw apply --help"
+            "apply: give either FILE, --export or --schema",
+            hint="For example: pvefw apply --check FILE, or pvefw apply --export",
         )
     if schema:
         return _show_schema(app)
@@ -94,17 +97,31 @@ def _apply(app: App, file: str, *, check: bool, diff: bool, prune: bool) -> int:
     from pvefw.wanted import apply as applying
     from pvefw.wanted import changes, document
 
-    wanted = document.read(_data(file), "standard input" if file == "-" else file)
     context = _context(app, boot_context.Silent())
-    found = changes.compare(context, wanted, prune=prune, here=_is_here(app))
+    with _unlike_a_difference():
+        wanted = document.read(_data(file), "standard input" if file == "-" else file)
+        found = changes.compare(context, wanted, prune=prune, here=_is_here(app))
+        applying.rehearse(context, found)
     outcome, lines = applying.Outcome(found), list(_listed(found, diff=diff))
-    applying.rehearse(context, found)
     if check or not found:
         for line in lines if app.output_format == "text" else ():
             say(line)
         return _end(app, outcome, check=check)
     _carry_out(app, outcome, lines)
     return 0
+
+
+@contextlib.contextmanager
+def _unlike_a_difference() -> Iterator[None]:
+    """Let what cannot be compared end with another exit status than what differs.
+
+    :raises PvefwError: as the body does.
+    """
+    try:
+        yield
+    except PvefwError as error:
+        error.exit_status = UsageError.exit_status
+        raise
 
 
 def _data(file: str) -> bytes:

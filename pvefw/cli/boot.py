@@ -96,6 +96,7 @@ def init(app: App, /, partition: Path, loader: str, take_over: bool) -> None:
         app,
         "bootinit",
         lambda task: registry.init(context(app, task), partition, loader, take_over=take_over),
+        refusable=True,
     )
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pvefw.store.paths import Paths
 
 Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
-Found = Iterable[tuple[str, str]]
+Values = Iterable[tuple[str, str]]
 """Values, and a word about each."""
 
-_CHOICE = re.compile(r"[a-z0-9]+(\|[a-z0-9]+)+")
+_CHOICE = r"[a-z0-9]+(\|[a-z0-9]+)+"
 
 
 def _item(value: str, text: str = "") -> "CompletionItem[str]":
@@ -32,7 +32,7 @@ def _item(value: str, text: str = "") -> "CompletionItem[str]":
     return CompletionItem(value, help=text or None)
 
 
-def _offer(find: "Callable[[Paths], Found]") -> Complete:
+def _offer(find: "Callable[[Paths], Values]") -> Complete:
     """What a parameter needs to offer these values."""
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
@@ -63,20 +63,20 @@ def several(one: Complete) -> Complete:
 # --- what there is --------------------------------------------------------------------------------
 
 
-def _nodes(paths: "Paths") -> Found:
+def _nodes(paths: "Paths") -> Values:
     from pvefw.store import nodes
 
     return [(name, "") for name in nodes.names(paths)]
 
 
-def _other_nodes(paths: "Paths") -> Found:
+def _other_nodes(paths: "Paths") -> Values:
     return [one for one in _nodes(paths) if one[0] != paths.node]
 
 
 def instances(*families: str) -> Complete:
     """The configured instances of these families, and the plugin of each."""
 
-    def find(paths: "Paths") -> Found:
+    def find(paths: "Paths") -> Values:
         from pvefw.instances import load_all
         from pvefw.store.node import Node
 
@@ -85,13 +85,13 @@ def instances(*families: str) -> Complete:
     return _offer(find)
 
 
-def _accounts(paths: "Paths") -> Found:
+def _accounts(paths: "Paths") -> Values:
     from pvefw.store import accounts as store
 
     return [(name, "") for name in store.names(paths)]
 
 
-def _domains(paths: "Paths") -> Found:
+def _domains(paths: "Paths") -> Values:
     from pvefw.store.certificates import all_of
     from pvefw.store.node import Node
 
@@ -99,7 +99,7 @@ def _domains(paths: "Paths") -> Found:
     return [(one.name, one.plugin) for one in found]
 
 
-def _certificates(paths: "Paths") -> Found:
+def _certificates(paths: "Paths") -> Values:
     from pvefw.store.certificates import all_of
     from pvefw.store.node import Node
 
@@ -109,24 +109,24 @@ def _certificates(paths: "Paths") -> Found:
     ]
 
 
-def _sections(paths: "Paths") -> Found:
+def _sections(paths: "Paths") -> Values:
     return [one for one in _certificates(paths) if one[0] != "pveproxy"]
 
 
-def _properties(paths: "Paths") -> Found:
+def _properties(paths: "Paths") -> Values:
     from pvefw.store.node import Node
 
     found = Node.open(paths).properties
     return [(key, value.partition("\n")[0]) for key, value in found.items()]
 
 
-def _guests(paths: "Paths") -> Found:
+def _guests(paths: "Paths") -> Values:
     from pvefw.store import guest_notes
 
     return guest_notes.read(paths)
 
 
-def _kernels(paths: "Paths") -> Found:
+def _kernels(paths: "Paths") -> Values:
     """Installed kernels and manually selected ones, newest first."""
     from pvefw.boot import versions
     from pvefw.store import kernel_files
@@ -137,11 +137,11 @@ def _kernels(paths: "Paths") -> Found:
     return sorted(found.items(), key=lambda one: versions.key(one[0]), reverse=True)
 
 
-def _interfaces(paths: "Paths") -> Found:
+def _interfaces(paths: "Paths") -> Values:
     return [(one.name, "") for one in sorted(paths.below("sys/class/net").iterdir())]
 
 
-def _directories(_paths: "Paths") -> Found:
+def _directories(_paths: "Paths") -> Values:
     from pvefw.certs.directories import KNOWN
 
     return [(one.name, one.title) for one in KNOWN]
@@ -150,7 +150,7 @@ def _directories(_paths: "Paths") -> Found:
 def plugins(family: str) -> Complete:
     """What ``--api`` takes: installed plugins; of DNS also the providers that were listed last."""
 
-    def find(paths: "Paths") -> Found:
+    def find(paths: "Paths") -> Values:
         from pvefw.core import finding
         from pvefw.core.families import FAMILIES
         from pvefw.store import notes
@@ -209,7 +209,7 @@ def property_value(key: str, form: str) -> Complete:
 
     :param form: its format, for people.
     """
-    if _CHOICE.fullmatch(form):
+    if re.fullmatch(_CHOICE, form):
         return _offer(lambda _paths: [(one, "") for one in form.split("|")])
     if key in _WHOLE:
         return _WHOLE[key]

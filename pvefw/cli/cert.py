@@ -10,7 +10,7 @@ import click
 
 from pvefw.cli import candidates, cert_import, cert_sections, exit_codes
 from pvefw.cli.cert_sections import CertificateCommand
-from pvefw.cli.changing import changing
+from pvefw.cli.changing import changing, removing
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
@@ -38,6 +38,7 @@ _file = click.Path(path_type=Path, exists=True, dir_okay=False)
 _name = click.argument(
     "name", metavar="[NAME]", default="pveproxy", shell_complete=candidates.certificates
 )
+_CERTIFICATE, _KEY = b"-----BEGIN CERTIFICATE-----", b" PRIVATE KEY-----"
 _restart = click.option("--restart", is_flag=True, help="Let the service use the change now.")
 
 
@@ -134,7 +135,8 @@ def set_(
     if rehearsal.is_dry():
         work(Silent())
     else:
-        run_task(app, "certset", work, target.task_id, quiet=app.output_format != "text")
+        quiet = app.output_format != "text"
+        run_task(app, "certset", work, target.task_id, quiet=quiet, refusable=True)
     return {"changed": changed}
 
 
@@ -147,7 +149,13 @@ def _read_pair(
 
     data = files.read_given(certificate)
     if key is not None or not formats.is_pkcs12(data):
-        return data, files.read_given(key) if key else None
+        private = files.read_given(key) if key else None
+        if private and _KEY in data and _CERTIFICATE not in data and _CERTIFICATE in private:
+            raise UsageError(
+                f"cert set: {certificate} is a private key, and {key} a certificate",
+                hint=f"In this order: pvefw cert set {key} {certificate}",
+            )
+        return data, private
     if password_file:
         password = files.read_given(password_file).rstrip(b"\r\n")
     elif sys.stdin.isatty():
@@ -166,7 +174,8 @@ def delete(app: App, name: str, restart: bool) -> None:
     """Remove a certificate and its key; Proxmox VE's services use the node's own then."""
     from pvefw.certs import custom
 
-    target = _load(app, name)
+    with removing():
+        target = _load(app, name)
     run_task(
         app,
         "certdelete",
@@ -209,7 +218,7 @@ def deploy(
         else:
             failed.extend(deploying.deploy(target, task, again=not retry))
 
-    run_task(app, "certdeploy", work, target.task_id)
+    run_task(app, "certdeploy", work, target.task_id, refusable=only is not None)
     code = exit_codes.NOTHING if retry and not late and only is None else exit_codes.DONE
     return exit_codes.status(exit_codes.FAILED if failed else code, detailed=detailed)
 

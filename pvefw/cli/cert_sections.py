@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pvefw.cli import candidates
-from pvefw.cli.changing import changing
+from pvefw.cli.changing import changing, removing
 from pvefw.cli.config import PropertyCommand, check_certificate
 from pvefw.cli.framework import App, Command, output_option, pass_app
 from pvefw.cli.output import show_rows
@@ -134,7 +134,8 @@ def remove(app: App, name: str) -> None:
     """Want a certificate no more; its files stay, and services go on with them."""
     from pvefw.store import certificate_sections
 
-    certificate_sections.remove(app.paths, name)
+    with removing():
+        certificate_sections.remove(app.paths, name)
     files = app.paths.certificate_files(name)
     left = [str(one) for one in (files.certificate, files.key) if one.exists()]
     if left:

@@ -1,7 +1,8 @@
 """Commands that change files of the configuration: they say whether something changed, or would."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -30,6 +31,21 @@ def changing(function: Callable[..., Any]) -> Callable[..., Any]:
         _report(app, {"changed": bool(watch.changed), "dry-run": dry_run, **(more or {})})
 
     return watched
+
+
+@contextlib.contextmanager
+def removing() -> Iterator[None]:
+    """Tell nobody who removes something that does not exist how it could be added.
+
+    :raises NotFound: as the body does.
+    """
+    from pvefw.core.errors import NotFound
+
+    try:
+        yield
+    except NotFound as error:
+        error.hint = error.hint.partition(" Add it")[0]
+        raise
 
 
 def remark(app: App, line: str) -> None:

@@ -8,7 +8,7 @@ from pvefw.cli import candidates
 from pvefw.cli.framework import App, Group, pass_app
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
-from pvefw.core.errors import ProviderError
+from pvefw.core.errors import ProviderError, UsageError
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
@@ -36,7 +36,24 @@ def test(app: App, plugin: str, domain: str, alias: str) -> None:
         route = instances.route(node, plugin, domain, alias)
         probe(app.paths, route, Resolver.configured(node), task, tell)
 
-    run_task(app, "acmednstest", work, plugin)
+    _check_order(app, plugin, domain)
+    run_task(app, "acmednstest", work, plugin, refusable=True)
+
+
+def _check_order(app: App, plugin: str, domain: str) -> None:
+    """Refuse a domain and an instance in the wrong order.
+
+    :raises UsageError: they are.
+    """
+    from pvefw import instances
+    from pvefw.store.node import Node
+
+    known = {one.id for one in instances.load_all(Node.open(app.paths), "dns")}
+    if domain in known and plugin not in known:
+        raise UsageError(
+            f"dns test: {plugin} is not a plugin instance, but {domain} is",
+            hint=f"In this order: pvefw dns test {domain} {plugin}",
+        )
 
 
 @dns.command()

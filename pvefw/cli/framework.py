@@ -10,7 +10,7 @@ import importlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
@@ -111,7 +111,9 @@ def _nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     return candidates.nodes(ctx, param, incomplete)
 
 
+@cache
 def _common_options() -> list[click.Parameter]:
+    """The same objects for every command: the Tab key waits while they are made."""
     return [
         click.Option(
             [name],
@@ -263,7 +265,7 @@ class Group(_Common, click.Group):
         self._commands_of = commands_of
 
     @cached_property
-    def _found(self) -> dict[str, tree.Entry]:
+    def _found(self) -> dict[str, tree.Subcommand]:
         return {} if self._commands_of is None else tree.commands(self._commands_of)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -320,7 +322,7 @@ class Group(_Common, click.Group):
             return error.message
         return command.get_short_help_str(limit=200) if command else ""
 
-    def _is_only(self, entry: tree.Entry) -> bool:
+    def _is_only(self, entry: tree.Subcommand) -> bool:
         of = entry.point.distribution.name
         return sum(one.point.distribution.name == of for one in self._found.values()) == 1
 
@@ -344,7 +346,7 @@ def _help_of(group: Group) -> click.Command:
     return show
 
 
-def load_command(entry: tree.Entry) -> click.Command:
+def load_command(entry: tree.Subcommand) -> click.Command:
     """Import a command. One that is broken concerns only those who call it.
 
     :raises PluginBroken: another distribution's command is made for another pvefw, cannot be imported, or

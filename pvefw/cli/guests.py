@@ -59,10 +59,11 @@ def bulk_of(
 ) -> "Bulk":
     from pvefw.guests import bulk
     from pvefw.guests.backends import Backends
+    from pvefw.store.node import Node
 
-    workers = bulk.workers(app.paths, max_workers)
-    backends = Backends.load(app.paths, needed=needed)
-    return bulk.Bulk(app.paths, backends, workers, task, command)
+    node = Node.open(app.paths)
+    workers, backends = bulk.workers(node, max_workers), Backends.load(node, needed=needed)
+    return bulk.Bulk(node, backends, workers, task, command)
 
 
 class Terminal:
@@ -110,7 +111,7 @@ def startall(
         bulk.wait_for_quorum(app.paths, task)
         bulk.start_all(bulk_of(app, task, "startall", max_workers), wanted, force=force)
 
-    run_task(app, "startall", work)
+    run_task(app, "startall", work, refusable=vms is not None)
 
 
 @click.command(cls=Command)
@@ -152,7 +153,7 @@ def stopall(
     def work(task: "Task") -> None:
         bulk.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
 
-    run_task(app, "stopall", work)
+    run_task(app, "stopall", work, refusable=vms is not None)
 
 
 @click.command(cls=Command)
@@ -181,7 +182,7 @@ def suspendall(
     def work(task: "Task") -> None:
         bulk.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
 
-    run_task(app, "suspendall", work)
+    run_task(app, "suspendall", work, refusable=vms is not None)
 
 
 @click.command(cls=Command)
@@ -201,7 +202,7 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
     def work(task: "Task") -> None:
         bulk.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)
 
-    run_task(app, "resumeall", work)
+    run_task(app, "resumeall", work, refusable=vms is not None)
 
 
 @click.command(cls=Command)
@@ -250,7 +251,7 @@ def migrateall(
     def work(task: "Task") -> None:
         moved.extend(bulk.migrate_all(made_for(task), wanted, targets))
 
-    run_task(app, "migrateall", work)
+    run_task(app, "migrateall", work, refusable=vms is not None)
     code = exit_codes.DONE if moved or app.detach else exit_codes.NOTHING
     return exit_codes.status(code, detailed=detailed)
 
@@ -333,8 +334,9 @@ guest = Group("guest", help="Guests of this node, and how they start and stop.")
 def list_(app: App) -> None:
     """List the guests of all backends."""
     from pvefw.guests import backends, elsewhere
+    from pvefw.store.node import Node
 
-    loaded = backends.Backends.load(app.paths)
+    loaded = backends.Backends.load(Node.open(app.paths))
     listed, failures = loaded.list()
     backends.note(app.paths, listed)
     absence = elsewhere.look(app.paths, loaded, listed).absence
@@ -351,8 +353,9 @@ def list_(app: App) -> None:
 def show(app: App, id_: str) -> None:
     """Show what is known of a guest."""
     from pvefw.guests import backends, elsewhere
+    from pvefw.store.node import Node
 
-    loaded = backends.Backends.load(app.paths)
+    loaded = backends.Backends.load(Node.open(app.paths))
     one, listed = backends.find_among(loaded, id_)
     absence = elsewhere.look(app.paths, loaded, listed).absence
     show_value(app, backends.described(one, listed, loaded.of(one.id).name, absence))
@@ -373,6 +376,7 @@ def show(app: App, id_: str) -> None:
 def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dict[str, object]:
     """Set how a guest starts and stops."""
     from pvefw.guests import backends
+    from pvefw.store.node import Node
 
     given = {key: value for key, value in values.items() if value is not None}
     for key in (one.strip() for one in (delete or "").split(",")):
@@ -383,7 +387,8 @@ def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dic
             given[key] = ""
     if not given:
         raise UsageError("guest set: nothing to set", hint="See pvefw guest set --help.")
-    return {"changed": backends.change(backends.Backends.load(app.paths), id_, given)}
+    loaded = backends.Backends.load(Node.open(app.paths))
+    return {"changed": backends.change(loaded, id_, given)}
 
 
 # --- backends ---------------------------------------------------------------------------------------

@@ -3,14 +3,15 @@
 Families import pluggy and plugins import anything, so both come in only when a command runs.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pvefw.cli import candidates
-from pvefw.cli.changing import changing
+from pvefw.cli.changing import changing, removing
 from pvefw.cli.data_option import data_option, raw_option
 from pvefw.cli.data_option import read as read_data
 from pvefw.cli.framework import App, output_option, pass_app
@@ -100,6 +101,8 @@ def _add(group: click.Group, kind: Kind) -> None:
     @changing
     def add(app: App, /, id_: str, or_set: bool, **options: Any) -> None:
         from pvefw import instances
+        from pvefw.certs import references
+        from pvefw.store.node import Node
 
         type_ = options.pop("type_", kind.family)
         api = options["api"] or (type_ if type_ == instances.STANDALONE else "")
@@ -110,7 +113,9 @@ def _add(group: click.Group, kind: Kind) -> None:
             )
         new = instances.Instance(instances.family_of(type_), id_, api)
         new = replace(new, **_changes(options))
-        _warn(new, (_ensure if or_set else instances.add)(app.paths, new))
+        references.check_target(Node.open(app.paths), new)
+        with _needing_data("" if options["data"] else kind.example(id_, api)):
+            _warn(new, (_ensure if or_set else instances.add)(app.paths, new))
 
 
 def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
@@ -123,22 +128,23 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     @changing
     def set_(app: App, /, id_: str, **options: Any) -> None:
         from pvefw import instances
+        from pvefw.certs import references
+        from pvefw.store.node import Node
         from pvefw.store.section_config import split
 
         delete = split(options.pop("delete") or "")
         digest = options.pop("digest")
         changes = _changes(options)
+
+        def changed(old: "Instance") -> "Instance":
+            new = replace(old, **changes)
+            references.check_target(Node.open(app.paths), new)
+            return new
+
         doubts = instances.change(
-            app.paths,
-            families[0],
-            id_,
-            lambda one: replace(one, **changes),
-            delete=delete,
-            expected_digest=digest,
+            app.paths, families[0], id_, changed, delete=delete, expected_digest=digest
         )
         if doubts:
-            from pvefw.store.node import Node
-
             _warn(instances.load(Node.open(app.paths), families[0], id_), doubts)
 
 
@@ -207,12 +213,30 @@ def _remove(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
     def remove(app: App, id_: str, digest: str | None) -> None:
         from pvefw import instances
 
-        if kind.acme:
-            from pvefw.certs import acme_plugin
+        with removing():
+            if kind.acme:
+                from pvefw.certs import acme_plugin
 
-            acme_plugin.remove(app.paths, id_, expected_digest=digest)
-        else:
-            instances.remove(app.paths, families[0], id_, expected_digest=digest)
+                acme_plugin.remove(app.paths, id_, expected_digest=digest)
+            else:
+                instances.remove(app.paths, families[0], id_, expected_digest=digest)
+
+
+@contextlib.contextmanager
+def _needing_data(command: str) -> Iterator[None]:
+    """Show how settings are given to somebody who gave none.
+
+    :param command: the whole line; empty for who gave some.
+    :raises ConfigError: as the body does.
+    """
+    from pvefw.core.errors import ConfigError
+
+    try:
+        yield
+    except ConfigError as error:
+        if command:
+            error.hint += f"; in a file with lines KEY=VALUE: {command}"
+        raise
 
 
 # --- values -----------------------------------------------------------------------------------------

@@ -252,7 +252,9 @@ def option(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
             return f"{bare.upper()} is given without an option: {shown}"
     if isinstance(found, click.Group) and (moved := _moved(path, given, rest)):
         return f"Options of a command come after it: {moved}"
-    said = habits.REMARKS.get(f"{' '.join(path)} {bare}") or habits.REMARKS.get(bare)
+    words = [bare, counterpart.lstrip("-")]
+    keys = [f"{' '.join(path)} {one}" for one in words] + [bare]
+    said = next((habits.REMARKS[one] for one in keys if one in habits.REMARKS), "")
     said = said or _elsewhere(path, given, rest) or _as_word(path, bare)
     return said or _needless(path, given, rest) or (_IN_A_FILE if "--data" in own else "")
 

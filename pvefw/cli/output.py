@@ -1,6 +1,5 @@
 """How results are printed: tables for people, JSON and YAML for programs."""
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ import click
 from pvefw.cli.framework import App, Printing
 from pvefw.core import text as texts
 
-_INVISIBLE = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_INVISIBLE = "[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 """What JSON may hold as it is, and a terminal obeys; as an escape it means the same."""
 
 
@@ -51,10 +50,11 @@ def show_data(app: App, value: Any) -> None:
         click.echo(shown, nl=False)
     else:
         import json
+        import re
 
         indent = 2 if app.output_format == "json-pretty" else None
         shown = json.dumps(value, indent=indent, ensure_ascii=False)
-        click.echo(_INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", shown))
+        click.echo(re.sub(_INVISIBLE, lambda match: f"\\u{ord(match[0]):04x}", shown))
 
 
 def _words(printing: Printing) -> Sequence[str]:

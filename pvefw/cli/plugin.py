@@ -1,10 +1,11 @@
 """``pvefw plugin``: what is installed, what it can be told, what is wrong with it, and a new one."""
 
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from pvefw.cli.exit_codes import DONE, FAILED
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
@@ -12,6 +13,11 @@ from pvefw.core.families import FAMILIES
 
 plugin = Group("plugin", help="List and check installed plugins.")
 
+if TYPE_CHECKING:
+    from pvefw.core.model import SettingInfo
+
+_FEW = 3
+"""Values that a list shows of a default."""
 NEW_FAMILIES = ["dns", "challenge", "bootloader", "guest", "observer"]
 NEW_TYPES = ["http-01", "tls-alpn-01", "dns-01", "dns-account-01"]
 
@@ -103,7 +109,7 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
             "type": info.type,
             "required": info.required,
             "secret": info.secret,
-            "default": info.default,
+            "default": _brief(info) if app.output_format == "text" else info.default,
             "choices": list(info.choices),
             "help": info.help,
         }
@@ -112,10 +118,16 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
     show_rows(app, rows, ["key", "type", "required", "secret", "default", "help"])
 
 
+def _brief(info: "SettingInfo") -> str:
+    """A default that leaves room for the other columns; ``--output-format json`` has all of it."""
+    count = info.default.count(",") + 1
+    return f"{count} values" if info.type == "list" and count > _FEW else info.default
+
+
 @plugin.command()
 @output_option
 @pass_app
-def doctor(app: App) -> None:
+def doctor(app: App) -> int:
     """Load each plugin separately and report what to fix.
 
     Exits with 1 when a plugin cannot be used.
@@ -145,8 +157,7 @@ def doctor(app: App) -> None:
             say(f"{one.info.who}: {'ok' if one.usable else 'BROKEN'}{seconds}")
             for finding in one.findings:
                 say(f"  {finding.severity}: {finding.what}\n    {finding.fix}")
-    if not all(one.usable for one in diagnoses):
-        sys.exit(1)
+    return DONE if all(one.usable for one in diagnoses) else FAILED
 
 
 @plugin.command()

@@ -56,6 +56,8 @@ def guarded(app: App, work: Callable[[], object]) -> int:
         status = work()
     except click.exceptions.NoArgsIsHelpError as error:
         say(error.format_message(), err=True)
+        if error.ctx is not None and error.ctx.parent is not None:
+            say(f"\n{error.ctx.command_path}: a command is missing; see above", err=True)
         return WRONG_USE
     except click.UsageError as error:
         return _wrong_use(app, error)

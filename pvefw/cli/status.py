@@ -191,11 +191,12 @@ def _guests(paths: "Paths", _now: datetime) -> Part:
     from pvefw.guests import backends
     from pvefw.store.node import Node
 
+    node = Node.open(paths)
     try:
-        backends.configured(Node.open(paths))
+        backends.configured(node)
     except NotFound:
         return Part(NONE, ["no guest backend"], {"states": {}, "not-running": [], "failures": []})
-    listed, failures = backends.Backends.load(paths).list()
+    listed, failures = backends.Backends.load(node).list()
     states = Counter(one.guest.state.value for one in listed)
     down = [
         f"{one.id} ({one.guest.name})"

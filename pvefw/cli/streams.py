@@ -4,9 +4,12 @@ import atexit
 import contextlib
 import os
 import sys
-import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
+
+_THREADS = "/proc/self/task"
+"""All of this process's (proc(5)): those of libraries, too, of which Python does not know."""
 
 
 def open_standard_streams() -> None:
@@ -73,7 +76,7 @@ def leave(status: int) -> NoReturn:
     Where there are any, libraries are not taken down below them: OpenSSL, for one, frees at exit(3) what
     a thread may be using, and the process would end with SIGSEGV in place of its status.
     """
-    if threading.enumerate() == [threading.main_thread()]:
+    if len([*Path(_THREADS).iterdir()]) == 1:
         sys.exit(status)
     atexit._run_exitfuncs()  # noqa: SLF001 - plugins may have asked for it; there is no public name
     for one in (sys.stdout, sys.stderr):

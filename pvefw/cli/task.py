@@ -18,7 +18,7 @@ from pvefw.core.errors import PvefwError, UsageError
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
-    from pvefw.tasks.registry import Entry
+    from pvefw.tasks.registry import TaskEntry
 
 task = Group("task", help="The history of tasks and their logs.")
 
@@ -124,7 +124,7 @@ def _note(text: str) -> None:
     say(text, err=True)
 
 
-def _times(app: App, entry: "Entry") -> dict[str, str]:
+def _times(app: App, entry: "TaskEntry") -> dict[str, str]:
     """When a task began and ended; on a terminal how long ago, and how long it took."""
     if not app.printing.human_readable:
         return {}

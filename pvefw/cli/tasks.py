@@ -10,6 +10,7 @@ import click
 
 from pvefw.cli.framework import App
 from pvefw.cli.streams import leave_standard_output
+from pvefw.core.errors import PvefwError
 from pvefw.host.clock import SystemClock
 
 if TYPE_CHECKING:
@@ -21,11 +22,18 @@ _CLEAR_LINE = "\r\x1b[K"
 
 
 def run_task(
-    app: App, type_: str, work: "Callable[[Task], object]", id_: str = "", *, quiet: bool = False
+    app: App,
+    type_: str,
+    work: "Callable[[Task], object]",
+    id_: str = "",
+    *,
+    quiet: bool = False,
+    refusable: bool = False,
 ) -> None:
     """Run the work; the terminal shows its log, then how it ended. With ``--detach`` it shows the id.
 
     :param quiet: show nothing: standard output is for a result.
+    :param refusable: forget the task where the command was mistyped, as nothing has begun then.
     """
     from pvefw.tasks.task import run_task as running
 
@@ -34,12 +42,22 @@ def run_task(
         return
     app.error_prefix = "Task ERROR"
     echoing = contextlib.nullcontext() if app.detach or quiet else _echo()
-    with echoing as echo, running(app.paths, type_, id_, echo=echo) as task:
-        if app.detach:
-            from pvefw.cli import detached
+    refusable = refusable and not app.detach  # who has been given its id may ask for it
+    task = None
+    try:
+        with (
+            echoing as echo,
+            running(app.paths, type_, id_, echo=echo, refusable=refusable) as task,
+        ):
+            if app.detach:
+                from pvefw.cli import detached
 
-            detached.leave(task.upid)
-        work(task)
+                detached.leave(task.upid)
+            work(task)
+    except PvefwError:
+        if task and task.refused:
+            app.error_prefix = "pvefw"
+        raise
     if not quiet:
         _say(f"Task WARNINGS: {task.warnings}" if task.warnings else "Task OK")
 

@@ -63,7 +63,7 @@ LINES: Mapping[str, str] = {
 GROUP = f"{PROJECT}.command"
 
 
-class Entry(NamedTuple):
+class Subcommand(NamedTuple):
     """One command of a group."""
 
     name: str
@@ -76,19 +76,19 @@ class Entry(NamedTuple):
         return self.point.distribution.file_name == PROJECT
 
 
-def commands(group: str = "") -> dict[str, Entry]:
+def commands(group: str = "") -> dict[str, Subcommand]:
     """The commands of a group, sorted by name: entry points of :data:`GROUP`; none is imported.
 
     Another distribution adds commands, also to a group of pvefw (``acme.new``), and replaces none.
 
     :param group: the group's name, with dots; empty for the first level.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, Subcommand] = {}
     for point in metadata.entry_points(GROUP):
         parent, _, name = point.name.rpartition(".")
         if parent != group:
             continue
-        entry = Entry(name, LINES.get(point.name) or point.distribution.summary, point)
+        entry = Subcommand(name, LINES.get(point.name) or point.distribution.summary, point)
         if entry.ours or name not in found:
             found[name] = entry
     return dict(sorted(found.items()))

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 
 import click
 
-from pvefw.cli import habits, meant
+from pvefw.cli import habits, meant, tree
 from pvefw.cli.framework import App, NoSuchCommand
 
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
 _VALUE = re.compile(r"^'?(.*?)'? is not ", re.DOTALL)
+_FEW = 8
 _LONGEST = 60
 """Characters of what was typed that are repeated."""
 
@@ -38,7 +39,8 @@ def _explained(
             return said, meant.command(path, error.name, error.rest) or _commands(ctx)
         case click.NoSuchOption():
             given = _typed(error.option_name, rest)
-            return f"there is no option {_short(given)}", meant.option(path, given, rest)
+            hint = meant.option(path, given, rest) or _options(ctx)
+            return f"there is no option {_short(given)}", hint
         case click.BadOptionUsage():
             return _value_missing(error, ctx)
         case click.MissingParameter():
@@ -94,6 +96,19 @@ def _commands(ctx: click.Context) -> str:
     if ctx.parent is None or not isinstance(group, click.Group):
         return ""
     return f"Commands: {', '.join(group.list_commands(ctx))}. See: {ctx.command_path} --help"
+
+
+def _options(ctx: click.Context) -> str:
+    """The options that a command has beside those that every command accepts, if they are few."""
+    common = {name for name, _, _ in tree.OPTIONS}
+    own = [
+        max(one.opts, key=len)
+        for one in ctx.command.params
+        if isinstance(one, click.Option) and not common & {*one.opts}
+    ]
+    if not 0 < len(own) <= _FEW:
+        return ""
+    return f"Options: {', '.join(own)}. See: {ctx.command_path} --help"
 
 
 # --- values ---------------------------------------------------------------------------------------

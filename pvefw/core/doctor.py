@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from pvefw import PROJECT
 from pvefw.core import binding, families, finding, settings
@@ -259,9 +259,13 @@ def _child(family_name: str, name: str) -> None:
     sys.stdout.write(f"\n{json.dumps(report)}\n")
     sys.stdout.flush()
     sys.stderr.flush()
+
+
+def _leave() -> NoReturn:
+    """End the child with what an import left behind: programs, and threads that would keep it."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    os.killpg(0, signal.SIGTERM)  # programs that an import has started
-    os._exit(0)  # threads that an import left behind must not keep the child
+    os.killpg(0, signal.SIGTERM)
+    os._exit(0)
 
 
 def _bound() -> None:
@@ -335,4 +339,7 @@ def _setting_findings(plugin: type) -> list[Finding]:
 
 
 if __name__ == "__main__":
-    _child(*sys.argv[1:])
+    try:
+        _child(*sys.argv[1:])
+    finally:  # without a report, too
+        _leave()

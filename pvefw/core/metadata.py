@@ -120,8 +120,8 @@ def _distributions(places: Iterable[str]) -> Iterator[Distribution]:
         except OSError:
             continue  # an archive, or nothing at all
         for name in names:
-            stem, suffix = os.path.splitext(name)
-            if suffix in _SUFFIXES:
+            if name.endswith(_SUFFIXES):
+                stem = os.path.splitext(name)[0]
                 yield Distribution(os.path.join(place, name), stem.partition("-")[0])
 
 
@@ -140,8 +140,8 @@ def _lines(text: str) -> Iterator[tuple[str, str, str]]:
 def _read(path: str) -> str:
     """A file's text; empty where it is missing or cannot be read."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
+        with open(path, "rb") as file:
+            return file.read().decode(errors="replace")
     except OSError:
         return ""
 

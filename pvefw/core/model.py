@@ -135,6 +135,9 @@ class SettingInfo:
     type: str = "string"
     """``string``, ``integer``, ``number``, ``boolean``, ``path`` or ``list``."""
     choices: Sequence[str] = ()
+    writes: bool = False
+    """Whether it is the path of a file that a target writes: on the host that its setting ``host`` names,
+    or on this one. ``{name}`` in it stands for the certificate's name."""
 
 
 # --- boot ------------------------------------------------------------------------------------

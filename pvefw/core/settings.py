@@ -30,6 +30,7 @@ class _Declaration:
     key: str | None
     secret: bool
     choices: Sequence[str]
+    writes: bool
 
 
 def setting(
@@ -39,6 +40,7 @@ def setting(
     key: str | None = None,
     secret: bool = False,
     choices: Sequence[str] = (),
+    writes: bool = False,
 ) -> Any:
     """Declare a dataclass field as a setting of the plugin.
 
@@ -50,8 +52,9 @@ def setting(
     :param key: the name in the configuration, if it is not the field's name (``OVH_AK``).
     :param secret: keeps the value out of ``repr``, logs, errors and ``acme plugin config``.
     :param choices: the values that are allowed; empty for any.
+    :param writes: it is the path of a file that a target writes, as in :class:`~pvefw.api.SettingInfo`.
     """
-    metadata = {_MARK: _Declaration(help, key, secret, tuple(choices))}
+    metadata = {_MARK: _Declaration(help, key, secret, tuple(choices), writes)}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), repr=not secret, metadata=metadata)
     return field(default=default, repr=not secret, metadata=metadata)
@@ -95,7 +98,7 @@ def _fields(plugin: type) -> "list[tuple[dataclasses.Field[Any], SettingInfo]]":
 def _info(plugin: type, one: dataclasses.Field[Any], hint: object) -> "SettingInfo":
     from pvefw.core.model import SettingInfo  # the command line gets by without the values
 
-    said = one.metadata.get(_MARK) or _Declaration("", None, secret=False, choices=())
+    said = one.metadata.get(_MARK) or _Declaration("", None, secret=False, choices=(), writes=False)
     kind = _TYPES.get(_without_none(hint))
     if kind is None:
         raise PluginBroken(
@@ -111,6 +114,7 @@ def _info(plugin: type, one: dataclasses.Field[Any], hint: object) -> "SettingIn
         default="" if default is MISSING else _as_text(default),
         type=kind,
         choices=said.choices,
+        writes=said.writes,
     )
 
 

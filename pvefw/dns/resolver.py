@@ -28,6 +28,7 @@ _ROUNDS = 2
 _WINDOW = 50
 """Questions on their way to one server at once; more would overflow small receive buffers."""
 _LARGEST = 65535
+_NAME_OTHERS = "pvefw config set --resolvers IP,IP"
 
 
 @dataclass(frozen=True, order=True)
@@ -78,6 +79,7 @@ class Resolver:
         self._ports = ports or {}
         self.watch = watch
         self._clock = clock or SystemClock()
+        self._advice = "Check /etc/resolv.conf, or name other servers: " + _NAME_OTHERS
 
     @classmethod
     def configured(cls, node: Node) -> "Resolver":
@@ -88,7 +90,10 @@ class Resolver:
         given = node.get("resolvers")
         servers = parse_servers(given) if given else _system_servers(node.paths)
         port = int(node.get("authority-port", str(DNS_PORT)))
-        return cls(servers, authority_port=port, watch=node.get("dns-watch") != "0")
+        found = cls(servers, authority_port=port, watch=node.get("dns-watch") != "0")
+        if given:
+            found._advice = f"These are the property `resolvers`; name others: {_NAME_OTHERS}"
+        return found
 
     def authority(self, name: str, address: str) -> Server:
         """An authoritative server, by name and address."""
@@ -113,7 +118,7 @@ class Resolver:
         said = "; ".join(f"{server}: {reason}" for server, reason in reasons.items())
         raise Unavailable(
             f"DNS: {kind} of {name} cannot be looked up: {said}",
-            hint="Check /etc/resolv.conf, or name other servers: pvefw config set --resolvers IP,IP",
+            hint=self._advice,
         )
 
     def exchange(

@@ -62,14 +62,13 @@ class Backends:
     """Those that could not be bound; the others work without them."""
 
     @classmethod
-    def load(cls, paths: Paths, *, needed: bool = True) -> "Backends":
+    def load(cls, node: Node, *, needed: bool = True) -> "Backends":
         """Bind every configured backend.
 
         :param needed: whether there must be one.
         :raises NotFound: there is none, and one is needed.
         :raises PvefwError: none of them can be used.
         """
-        node = Node.open(paths)
         bound, failures = {}, []
         for one in configured(node) if needed else instances.load_used(node, GUEST.name):
             try:
@@ -186,11 +185,7 @@ def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
     :raises UsageError: a value is not in its format.
     :raises Unsupported: its backend cannot keep it.
     """
-    for key, value in values.items():
-        try:
-            _check(key, value)
-        except ValueError as error:
-            raise UsageError(f"guest set: {id_}: --{key}: {error}") from error
+    _check_all(id_, values)
     one = find(backends, id_)
     if "after" in values:
         _check_after(one, values["after"])
@@ -205,6 +200,24 @@ def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
     if (differs or "vmid" in values) and not rehearsal.is_dry():
         ask(lambda: backend.hooks.guest_set(guest=one.guest, values=values), backend.name)
     return differs
+
+
+def _check_all(id_: str, values: Mapping[str, str]) -> None:
+    """Hold every value against its format.
+
+    :raises UsageError: at least one does not fit; all are named.
+    """
+    wrong = []
+    for key, value in values.items():
+        try:
+            _check(key, value)
+        except ValueError as error:
+            wrong.append(f"--{key}: {error}")
+    if wrong:
+        raise UsageError(
+            f"guest set: {id_}: {'; '.join(wrong)}",
+            hint="The values of each option: pvefw guest set --help",
+        )
 
 
 def _differs(guest: Guest, key: str, value: str) -> bool:

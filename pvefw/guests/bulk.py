@@ -55,14 +55,14 @@ SUSPEND_SECONDS = 600.0
 RESUME_SECONDS = 600.0
 
 
-def workers(paths: Paths, given: int | None) -> int:
+def workers(node: Node, given: int | None) -> int:
     """How many guests at once: as given, as in ``datacenter.cfg``, or one for each CPU, at most 8.
 
     A file that cannot be read does not keep guests from starting: nothing is taken to be set.
     """
     if not given:
         with contextlib.suppress(StoreError):
-            given = Node.open(paths).max_workers
+            given = node.max_workers
     return given or min(os.cpu_count() or 1, _MOST_BY_DEFAULT)
 
 
@@ -70,7 +70,8 @@ def workers(paths: Paths, given: int | None) -> int:
 class Bulk:
     """One bulk action on this node's guests."""
 
-    paths: Paths
+    node: Node
+    """As it was when the action began."""
     backends: Backends
     workers: int
     task: Task
@@ -82,8 +83,12 @@ class Bulk:
     """Of the last :meth:`run`, also where it has failed."""
     _began: float = 0.0
     _observed: bool = False
-    _node: Node = field(init=False, repr=False)
     _observers: Executor = field(init=False, repr=False)
+
+    @property
+    def paths(self) -> Paths:
+        """The node's files."""
+        return self.node.paths
 
     def guests(self, *, that_run: bool = False) -> tuple[list[Listed], list[PvefwError]]:
         """All guests; a backend that cannot be asked is logged and counts as a failure at the end.
@@ -106,7 +111,6 @@ class Bulk:
         :raises ProviderError: at least one guest is not as it was to be; all of them are listed.
         """
         self._began = self.clock.monotonic()
-        self._node = Node.open(self.paths)
         self._observed = self._has_observers()
         scheduler = Scheduler(jobs, self.workers)
         runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
@@ -131,7 +135,7 @@ class Bulk:
     def _has_observers(self) -> bool:
         """Whether somebody is to be told; who cannot be read of must not keep guests from starting."""
         try:
-            return bool(instances.load_used(self._node, "observer"))
+            return bool(instances.load_used(self.node, "observer"))
         except PvefwError as error:
             self.task.warn(f"could not notify the observers: {error.message}")
             return False
@@ -192,12 +196,12 @@ class Bulk:
         hard = outcome.result is Result.HARD
         said = "ok" if outcome.result.good else f"{outcome.result.value}: {outcome.reason}"
         event = GuestPowerEvent(
-            node=self.paths.node,
+            node=self.node.name,
             guest=job.guest,
             action="stop" if hard else job.action.value,  # type: ignore[arg-type]  # a literal
             outcome=said,
         )
-        self._observers.submit(events.tell, self._node, "on_guest", event, self.task)
+        self._observers.submit(events.tell, self.node, "on_guest", event, self.task)
 
     # --- the end -------------------------------------------------------------------------------
 
@@ -242,8 +246,8 @@ class Bulk:
         bad += [failure.message for failure in failures]
         if bad:
             if self._observed:
-                notice = notices.bulk_failed(self.paths.node, self.command, bad)
-                events.tell(self._node, events.NOTICE, notice, self.task)
+                notice = notices.bulk_failed(self.node.name, self.command, bad)
+                events.tell(self.node, events.NOTICE, notice, self.task)
             raise ProviderError(
                 f"{self.command}: {len(bad)} failed: " + "; ".join(bad),
                 hint="The task's log says what was done to each guest.",
@@ -473,7 +477,7 @@ def boot(bulk: Bulk) -> list[Outcome]:
 def _delay(bulk: Bulk) -> int:
     """Seconds to wait before the first guest; none where that cannot be read."""
     try:
-        return int(Node.open(bulk.paths).get("startall-onboot-delay", "0"))
+        return int(bulk.node.get("startall-onboot-delay", "0"))
     except StoreError as error:
         bulk.task.warn(f"startall-onboot-delay cannot be read, and nobody waits: {error.message}")
         return 0
@@ -521,7 +525,7 @@ def _has_backends(bulk: Bulk) -> bool:
     """Whether this node has hypervisors: the units of a package run where nothing is configured, too."""
     if bulk.backends.bound:
         return True
-    bulk.task.log(f"node {bulk.paths.node} has no guest backend")
+    bulk.task.log(f"node {bulk.node.name} has no guest backend")
     return False
 
 

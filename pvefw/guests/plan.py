@@ -13,6 +13,7 @@ START_SECONDS = 300.0
 DEFAULT_UP = {"vm": 3.0, "container": 0.0}
 _LAST = float("inf")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
+_OPEN = re.compile(r"\d{1,9}-|-\d{1,9}")
 _SHOWN = "See: pvefw guest list"
 Absence = Callable[[str], str]
 """Why a guest that this node does not have is no help to who waits for it; empty where it is."""
@@ -70,6 +71,10 @@ def _meant(listed: Sequence[Listed], word: str, command: str) -> list[Listed]:
         if found:
             return found
         raise NotFound(f"{command}: {word}: no guest of this node has such a number", hint=_SHOWN)
+    if _OPEN.fullmatch(word):
+        raise NotFound(
+            f"{command}: {word}: a range needs both its ends", hint="For example: --vms 100-103"
+        )
     raise NotFound(f"{command}: {word}: there is no such guest on this node", hint=_SHOWN)
 
 

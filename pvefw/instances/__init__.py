@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pvefw.core import settings
 from pvefw.core.errors import ConfigError, NotFound, UsageError
-from pvefw.core.masking import MASK
 from pvefw.instances import files
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
 from pvefw.store import files as store_files
@@ -175,6 +173,8 @@ def change(
 
 def _unmasked(new: Instance, old: Instance) -> Instance:
     """With its secret where a setting is the mask that a secret is shown as: that means to keep it."""
+    from pvefw.core.masking import MASK
+
     if MASK not in new.settings.values():  # what cannot be read stays as it is, too
         return new
     kept = {
@@ -259,6 +259,7 @@ def bind(node: Node, instance: Instance) -> "Bound[Any]":
 
 def describe(node: Node, instance: Instance, *, show_secrets: bool = False) -> dict[str, object]:
     """An instance for people. Secrets are masked; where its plugin cannot be asked, every setting is."""
+    from pvefw.core import settings
     from pvefw.instances import binding
 
     values, infos = binding.effective(node, instance)

@@ -14,13 +14,11 @@ In Proxmox VE's file a line may be a property of a newer Proxmox VE, so there a 
 where the plugin declares it.
 """
 
-import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from pvefw.core import settings
 from pvefw.core.errors import ConfigError
 from pvefw.store.kinds import KINDS, Kind
 from pvefw.store.section_config import Section
@@ -167,6 +165,8 @@ def _fits_a_line(key: str, value: str) -> bool:
 
 def encode_data(values: Mapping[str, str]) -> str:
     """Settings as they stand in ``data``: base64url of ``KEY=VALUE`` lines, without padding."""
+    import base64
+
     text = "".join(f"{key}={value}\n" for key, value in values.items())
     return base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode()
 
@@ -176,6 +176,12 @@ def decode_data(text: str) -> dict[str, str]:
 
     :raises ConfigError: it is not that.
     """
+    if not text:
+        return {}
+    import base64
+
+    from pvefw.core import settings
+
     try:
         plain = text.translate(str.maketrans("+/", "-_")).rstrip("=")
         padded = plain + "=" * (-len(plain) % 4)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pvefw.core.errors import StoreError
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode
-from pvefw.store import files, locks, node_settings, oddities, properties
+from pvefw.store import files, oddities
 from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
@@ -46,6 +46,8 @@ class Place:
 
         :raises Locked: another process or node is changing a file.
         """
+        from pvefw.store import locks
+
         # the node's file has the node's properties, too, and they have a lock of their own
         with locks.cluster_lock(paths, "pvefw-cfg"), locks.node_config_lock(paths):
             yield
@@ -128,6 +130,8 @@ class PluginsCfg(Place):
     @staticmethod
     @contextlib.contextmanager
     def locked(paths: Paths) -> Iterator[None]:
+        from pvefw.store import locks
+
         with locks.cluster_lock(paths, "file-priv_acme_plugins_cfg"):  # Proxmox VE's own lock
             yield
 
@@ -147,6 +151,8 @@ class PluginsCfg(Place):
         home, other = self.files if self._pve_accepts(instance) else reversed(self.files)
         self._put(home, instance, old)
         if old is not None:
+            from pvefw.store import node_settings
+
             leaves_pve = home != self.files[0]
             node_settings.move_names(self.node.paths, instance.id, leaves_pve=leaves_pve)
         self._remove(other, instance.id)
@@ -156,6 +162,8 @@ class PluginsCfg(Place):
 
     def _pve_accepts(self, instance: Instance) -> bool:
         """Whether Proxmox VE's schema has room for all of an instance."""
+        from pvefw.store import properties
+
         if not properties.pve_id(instance.id):
             return False
         if instance.type == STANDALONE:

@@ -50,7 +50,11 @@ def prepare(paths: Paths, node: str) -> Call:
     :raises NotFound: there is no such node, or its MAC is not configured.
     :raises StoreError: one of the two configurations cannot be read.
     """
-    nodes.check_known(paths, node, "wakeonlan")
+    try:
+        nodes.check_known(paths, node, "wakeonlan")
+    except NotFound as error:
+        error.hint += f" To add it: pvefw --node {node} config set --wakeonlan MAC"
+        raise
     if node == paths.node:
         raise UsageError(
             f"wakeonlan: {node}: this is the node itself", hint="It is awake; name another one."

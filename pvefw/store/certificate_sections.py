@@ -118,7 +118,8 @@ def _checked(key: str, value: str) -> str:
         value = normal_property_string(value)
     why = certificates.wrong(key, value)
     if why:
-        raise UsageError(f"cert set: {key}: {why}")
+        hint = f"The format is: {known.format}" if known is not None and known.certificate else ""
+        raise UsageError(f"cert set: {key}: {why}", hint=hint)
     return value
 
 

@@ -178,6 +178,9 @@ def usable(section: Section) -> dict[str, str]:
         why = wrong(key, value)
         if why:
             where = f"{CERTIFICATE}: {section.id}"
+            known = properties.find(key)
+            if known is not None and known.certificate:
+                why += f"; the format is {known.format}"
             oddities.report(where, section.line, f"{key}: {why}", "the property is ignored")
         else:
             found[key] = value
@@ -185,12 +188,12 @@ def usable(section: Section) -> dict[str, str]:
 
 
 def wrong(key: str, value: str) -> str:
-    """Why a property cannot be one of a certificate; empty where it can."""
+    """Why a property cannot be one of a certificate; empty where it can. Its format is not repeated."""
     known = properties.find(key)
     if known is None or not known.certificate:
         return "this is not a property of a certificate"
     try:
         known.check(value)
     except ValueError as error:
-        return f"{error}; the format is {known.format}"
+        return str(error)
     return ""

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from pvefw.core.errors import StoreError, UsageError
+from pvefw.host import remote
 from pvefw.store import files, nodes
 from pvefw.store.paths import Paths
 
@@ -28,12 +30,18 @@ def read(paths: Paths, node: str = "") -> Drained | None:
     if files.read_if_exists(paths.drained(node)) is None:
         return None
     note = files.read_object(paths.drained(node))
-    guests = note.get("guests")
+    try:
+        guests = {str(id_): str(one) for id_, one in note["guests"].items()}
+        for one in guests.values():
+            remote.check_host(one)
+    except (KeyError, AttributeError, UsageError) as error:
+        raise StoreError(  # without it nobody knows whose guests are away
+            f"{paths.drained(node)}: the note of where the guests have gone is damaged",
+            hint="Move them back by hand, then: pvefw node return --leave",
+        ) from error
     return Drained(
         since=str(note.get("since", "")),
-        guests={str(id_): str(one) for id_, one in guests.items()}
-        if isinstance(guests, dict)
-        else {},
+        guests=guests,
         with_local_disks=bool(note.get("with_local_disks")),
     )
 

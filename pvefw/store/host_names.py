@@ -4,13 +4,13 @@ import ipaddress
 import re
 
 _LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
-_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_NAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _LONGEST = 253
 """Characters, without a final dot (RFC 1035 section 2.3.4)."""
 
 # Proxmox VE's formats pve-acme-domain and pve-acme-alias; an IPv4 address fits the first
-_PVE_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]*(?:\.[a-zA-Z0-9][a-zA-Z0-9_-]*)+")
-_PVE_ALIAS = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+", re.ASCII)
+_PVE_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_-]*(?:\.[a-zA-Z0-9][a-zA-Z0-9_-]*)+"
+_PVE_ALIAS = r"[a-zA-Z0-9_][a-zA-Z0-9_-]*(?:\.[a-zA-Z0-9_][a-zA-Z0-9_-]*)+"
 
 
 def is_wildcard(name: str) -> bool:
@@ -36,7 +36,7 @@ def check(name: str) -> None:
         return
     bare = name.removeprefix("*.")
     ascii_name = to_ascii(bare)
-    if len(ascii_name) > _LONGEST or not _NAME.fullmatch(ascii_name) or is_address(bare):
+    if len(ascii_name) > _LONGEST or not re.fullmatch(_NAME, ascii_name) or is_address(bare):
         raise ValueError(f"'{name}' is neither a domain name nor an IP address")
 
 
@@ -65,9 +65,9 @@ def normal(name: str) -> str:
 
 def pve_accepts(name: str) -> bool:
     """Whether Proxmox VE's parser accepts this as a name of a certificate."""
-    return _PVE_NAME.fullmatch(name) is not None
+    return re.fullmatch(_PVE_NAME, name) is not None
 
 
 def pve_accepts_alias(name: str) -> bool:
     """Whether Proxmox VE's parser accepts this as an alias for dns-01."""
-    return _PVE_ALIAS.fullmatch(name) is not None
+    return re.fullmatch(_PVE_ALIAS, name) is not None

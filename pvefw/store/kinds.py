@@ -4,11 +4,10 @@ Apart from :mod:`pvefw.core.hookspecs`, whose families import pluggy: the comman
 and ``--help`` and the Tab key must not wait for pluggy.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(NamedTuple):
     """How the instances of one family are named and managed."""
 
     family: str

@@ -9,14 +9,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pvefw.core.errors import ConfigError, StoreError
-from pvefw.store import datacenter, domains, files, oddities, pmxcfs, properties
-from pvefw.store.domains import DomainEntry
+from pvefw.store import files, oddities, pmxcfs
 from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths
 from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import SectionConfig
+
+if TYPE_CHECKING:
+    from pvefw.store.domains import DomainEntry
 
 DESCRIPTION = "description"
 _Content = bytes | None | StoreError
@@ -132,6 +135,8 @@ class Node:
 
         :raises StoreError: a file that has it could not be read.
         """
+        from pvefw.store import properties
+
         known = properties.find(key)
         try:
             found = self.properties
@@ -145,27 +150,35 @@ class Node:
         """Whether a property that is 0 or 1 is 1."""
         return self.get(key) == "1"
 
-    def certificate_names(self) -> list[DomainEntry]:
+    def certificate_names(self) -> "list[DomainEntry]":
         """The names of the node's certificate, and who validates each.
 
         :raises ConfigError: a name stands twice, or a property has two values.
         """
+        from pvefw.store import domains
+
         self._check_one_place()
         return domains.entries(self.properties, f"node {self.name}")
 
     @property
     def account(self) -> str:
         """The ACME account to order from."""
+        from pvefw.store import domains
+
         return domains.acme(self.properties).get("account", "default")
 
     @cached_property
     def max_workers(self) -> int | None:
         """How many guests of the cluster may be worked on at once; ``None`` where that is not set."""
+        from pvefw.store import datacenter
+
         path = self.paths.datacenter_cfg
         return datacenter.max_workers(self.data(path), str(path))
 
     def instance_ids(self, path: Path) -> set[str]:
         """What an ``acmedomain`` can name as plugin: the instances of one file, and ``standalone``."""
+        from pvefw.store import domains
+
         return {domains.STANDALONE, *(one.id for one in self.sections(path).sections)}
 
     @property
@@ -179,6 +192,8 @@ class Node:
 
         :raises ConfigError: a property stands in both files, so that one name would be left out.
         """
+        from pvefw.store import properties
+
         theirs = self.config.values
         for key, value in self.own.properties.values.items():
             if key in theirs and (key == "acme" or properties.is_domain(key)):
@@ -229,6 +244,8 @@ def judged(config: NodeConfig, *, pve: bool) -> Iterator[tuple[str, str, str]]:
 
 def _what_is_wrong(key: str, value: str, *, pve: bool) -> str:
     """Why a property cannot be used; empty where it can, or nobody knows it."""
+    from pvefw.store import properties
+
     known = properties.find(key)
     if known is None:
         return ""

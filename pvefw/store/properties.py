@@ -12,12 +12,13 @@ from pvefw.store import host_names
 from pvefw.store.node_config import parse_property_string
 from pvefw.store.section_config import ID
 
-_MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
-_CHALLENGE = re.compile(r"[a-z0-9][a-z0-9-]*")
-_INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,14}")
-_BRACKETED = re.compile(r"\[(.*)\](?::(.*))?")
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_DOMAIN_KEY = re.compile(r"acmedomain(0|[1-9][0-9]{0,2})")
+# not compiled before one of them is wanted: the Tab key waits
+_MAC = r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}"
+_CHALLENGE = r"[a-z0-9][a-z0-9-]*"
+_INTERFACE = r"[a-zA-Z0-9][a-zA-Z0-9_.:-]{0,14}"
+_BRACKETED = r"\[(.*)\](?::(.*))?"
+_NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+_DOMAIN_KEY = r"acmedomain(0|[1-9][0-9]{0,2})"
 _LAST_PVE_DOMAIN = 5
 
 
@@ -53,7 +54,7 @@ def _never(_value: str) -> bool:
 
 def find(key: str) -> Property | None:
     """The property of this name, ``acmedomain0`` to ``acmedomain999`` included."""
-    match = _DOMAIN_KEY.fullmatch(key)
+    match = re.fullmatch(_DOMAIN_KEY, key)
     if match is None:
         return _BY_KEY.get(key)
     theirs = _pve_domain if int(match[1]) <= _LAST_PVE_DOMAIN else _never
@@ -62,7 +63,7 @@ def find(key: str) -> Property | None:
 
 def is_domain(key: str) -> bool:
     """Whether a property is one of ``acmedomain0`` to ``acmedomain999``."""
-    return _DOMAIN_KEY.fullmatch(key) is not None
+    return re.fullmatch(_DOMAIN_KEY, key) is not None
 
 
 # --- checks ---------------------------------------------------------------------------------------
@@ -79,8 +80,8 @@ def _keys(values: dict[str, str], *allowed: str) -> None:
             raise ValueError(f"'{key}' is not one of {', '.join(allowed)}")
 
 
-def _matches(pattern: re.Pattern[str], value: str, what: str) -> None:
-    if not pattern.fullmatch(value):
+def _matches(pattern: str | re.Pattern[str], value: str, what: str) -> None:
+    if not re.fullmatch(pattern, value):
         raise ValueError(f"'{value}' is not {what}")
 
 
@@ -126,7 +127,7 @@ def _location(value: str) -> None:
         if key not in values:
             raise ValueError(f"the {key} is missing")
         number = values[key]
-        if not _NUMBER.fullmatch(number) or not -limit <= float(number) <= limit:
+        if not re.fullmatch(_NUMBER, number) or not -limit <= float(number) <= limit:
             raise ValueError(f"{key}: '{number}' is not a number from -{limit} to {limit}")
 
 
@@ -166,6 +167,7 @@ def _ids(value: str) -> None:
         _matches(ID, one.strip(), "an observer's id")
 
 
+_EXAMPLE = "www.example.com:443"
 STARTTLS = ("smtp", "imap", "pop3", "ftp", "ldap", "postgres")
 """The protocols in which TLS is begun by a command."""
 
@@ -183,7 +185,7 @@ def _served(text: str) -> tuple[str, int, str]:
     _keys(parts, "address", "starttls")
     host, colon, port = parts.get("address", "").rpartition(":")
     if not colon or not host:
-        raise ValueError(f"'{text}' is not HOST:PORT")
+        raise ValueError(f"'{text}' is not HOST:PORT, like {_EXAMPLE}")
     _integer(1, 65535)(port)
     bare = host.removeprefix("[").removesuffix("]")
     host_names.check(bare)
@@ -200,7 +202,7 @@ def _serves(value: str) -> None:
 
 def _servers(value: str) -> None:
     for one in (part.strip() for part in value.split(",")):
-        bracketed = _BRACKETED.fullmatch(one)
+        bracketed = re.fullmatch(_BRACKETED, one)
         host, port = bracketed.groups() if bracketed else (one, None)
         if one.count(":") == 1:
             host, _, port = one.partition(":")
@@ -212,8 +214,8 @@ def _servers(value: str) -> None:
 
 
 # its formats pve-configid and pve-iface
-_PVE_ID = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]+")
-_PVE_INTERFACE = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{1,20}(?:[:.][0-9]+)?")
+_PVE_ID = r"[a-zA-Z][a-zA-Z0-9_-]+"
+_PVE_INTERFACE = r"[a-zA-Z][a-zA-Z0-9_]{1,20}(?:[:.][0-9]+)?"
 
 
 def _accepted(check: Callable[[str], object]) -> Callable[[str], bool]:
@@ -253,7 +255,7 @@ def _pve_wakeonlan(value: str) -> bool:
     values = parse_property_string(value, "mac")
     interface = values.pop("bind-interface", "eth0")  # longer ones than the kernel's, too
     _wakeonlan(",".join(f"{key}={one}" for key, one in values.items()))
-    return _PVE_INTERFACE.fullmatch(interface) is not None
+    return re.fullmatch(_PVE_INTERFACE, interface) is not None
 
 
 def _pve_integer(low: int, high: int) -> Callable[[str], bool]:
@@ -265,7 +267,7 @@ def _pve_integer(low: int, high: int) -> Callable[[str], bool]:
 
 def pve_id(name: str) -> bool:
     """Whether Proxmox VE accepts this as the name of an account or a plugin instance."""
-    return _PVE_ID.fullmatch(name) is not None
+    return re.fullmatch(_PVE_ID, name) is not None
 
 
 # --- the table ------------------------------------------------------------------------------------

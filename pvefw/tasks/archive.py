@@ -25,7 +25,7 @@ from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 from pvefw.tasks import registry
 from pvefw.tasks.index import LARGEST, Damaged, Index, Source, Wanted
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.texts import Text, opened
 from pvefw.tasks.upid import Upid
 
@@ -53,7 +53,7 @@ class Archive:
     def __init__(self, texts: list[Text], index: Index) -> None:
         self._index = index
         self._look(texts)
-        self._fresh: dict[Upid, tuple[int, Entry]] = {}
+        self._fresh: dict[Upid, tuple[int, TaskEntry]] = {}
         """Tasks that are not in the index, and their places."""
         self._outdated: set[int] = set()
         """Places of tasks of the index that are among the fresh ones again."""
@@ -99,11 +99,11 @@ class Archive:
     def entries(
         self,
         wanted: Wanted,
-        wants: Callable[[Entry], bool],
-        active: Iterable[Entry],
+        wants: Callable[[TaskEntry], bool],
+        active: Iterable[TaskEntry],
         start: int = 0,
         limit: int = LARGEST,
-    ) -> Iterator[Entry]:
+    ) -> Iterator[TaskEntry]:
         """Tasks that are wanted, latest first. Once they are looked at, the index is free for others.
 
         :param wants: whether a task is so: the index is not believed.
@@ -123,13 +123,15 @@ class Archive:
         for at in islice(merged, start - skip, most):
             yield listed.get(at) or self._wanted_entry(*at, wants)
 
-    def _wanted_entry(self, start: int, place: int, wants: Callable[[Entry], bool]) -> Entry:
+    def _wanted_entry(
+        self, start: int, place: int, wants: Callable[[TaskEntry], bool]
+    ) -> TaskEntry:
         entry = self._entry(place)
         if entry.upid.start != start or not wants(entry):
             raise Damaged("it lists what is not wanted")
         return entry
 
-    def find(self, upid: Upid) -> Entry | None:
+    def find(self, upid: Upid) -> TaskEntry | None:
         """One task."""
         if upid in self._fresh:
             return self._fresh[upid][1]
@@ -141,7 +143,7 @@ class Archive:
             raise Damaged("another task")
         return entry
 
-    def _entry(self, place: int) -> Entry:
+    def _entry(self, place: int) -> TaskEntry:
         match = registry.INDEX_LINE.fullmatch(self._line(place))
         if match is None:
             raise Damaged("no task where one should be")
@@ -153,7 +155,7 @@ class Archive:
             raise Damaged("no such file")
         return text.line(place & (1 << _OFFSET_BITS) - 1)
 
-    def search(self, upid: Upid) -> Entry | None:
+    def search(self, upid: Upid) -> TaskEntry | None:
         """One task, whatever the index says: reads the text files."""
         sought = str(upid).lower().encode()
         for text in self._texts.values():
@@ -231,7 +233,7 @@ def _tail(text: Text) -> int:
     return text.line_from(text.size, min(AT_ONCE, text.size))
 
 
-def _tasks(text: Text, low: int, high: int) -> Iterator[tuple[int, Entry]]:
+def _tasks(text: Text, low: int, high: int) -> Iterator[tuple[int, TaskEntry]]:
     """The tasks of some lines, and where these begin."""
     place = text.rank << _OFFSET_BITS | low
     for line in text.read(low, high).split(b"\n"):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pvefw.core.errors import PvefwError
 from pvefw.store.paths import Paths
 from pvefw.tasks import history, registry
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid, runs
 
 _LOOK = 0.2
@@ -41,7 +41,7 @@ def follow(paths: Paths, upid: Upid, *, start: int = 0) -> Iterator[str]:
         yield line
 
 
-def stop(paths: Paths, upid: Upid, patience: float) -> Entry:
+def stop(paths: Paths, upid: Upid, patience: float) -> TaskEntry:
     """Ask a task to end, as Ctrl-C does: it cleans up first. One that has ended is left alone.
 
     :param patience: seconds to wait for its end.

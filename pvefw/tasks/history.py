@@ -15,7 +15,7 @@ from pvefw.store.paths import Paths
 from pvefw.tasks import archive, registry
 from pvefw.tasks.archive import Archive
 from pvefw.tasks.index import STATES, Wanted
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid, runs
 
 KILLED = (
@@ -61,7 +61,7 @@ class Filter:
             states=states & {*STATES} if self.states or self.errors else None,
         )
 
-    def wants(self, entry: Entry) -> bool:
+    def wants(self, entry: TaskEntry) -> bool:
         """Whether a task passes; its log is not looked at."""
         upid, found = entry.upid, state(entry)
         return (
@@ -75,19 +75,19 @@ class Filter:
         )
 
 
-def state(entry: Entry) -> str:
+def state(entry: TaskEntry) -> str:
     """``RUNNING``, ``OK``, ``WARNING``, ``ERROR`` or ``UNKNOWN``."""
     if entry.end is None and not entry.saved and runs(entry.upid):
         return "RUNNING"
     return registry.outcome(entry.status)
 
 
-def explanation(entry: Entry) -> str:
+def explanation(entry: TaskEntry) -> str:
     """What there is to say on an end that says nothing itself; else nothing."""
     return KILLED if entry.end is not None and entry.status == registry.UNEXPECTED else ""
 
 
-def as_dict(entry: Entry) -> dict[str, object]:
+def as_dict(entry: TaskEntry) -> dict[str, object]:
     """A task for programs, with the keys of the reference's API; what has no value is left out."""
     upid = entry.upid
     found: dict[str, object] = {
@@ -116,7 +116,7 @@ def tasks(
     start: int = 0,
     limit: int = 50,
     note: Callable[[str], None] | None = None,
-) -> list[Entry]:
+) -> list[TaskEntry]:
     """The tasks that pass, latest first.
 
     :param start: how many to leave out.
@@ -132,7 +132,7 @@ def tasks(
         latest = sorted(recent, key=lambda entry: entry.upid.start)[::-1]
         return _page(filter(wanted.wants, latest), says, start, limit)
 
-    def page(kept: Archive) -> list[Entry]:
+    def page(kept: Archive) -> list[TaskEntry]:
         if says is None:
             return list(kept.entries(wanted.archived, wanted.wants, recent, start, limit))
         return _page(kept.entries(wanted.archived, wanted.wants, recent), says, start, limit)
@@ -144,14 +144,14 @@ def tasks(
 
 
 def _page(
-    entries: Iterator[Entry], says: Callable[[Entry], bool] | None, start: int, limit: int
-) -> list[Entry]:
+    entries: Iterator[TaskEntry], says: Callable[[TaskEntry], bool] | None, start: int, limit: int
+) -> list[TaskEntry]:
     """A part of those whose logs say it."""
     sifted = entries if says is None else _sifted(entries, says)
     return list(islice(sifted, start, start + limit))
 
 
-def _sifted(entries: Iterator[Entry], says: Callable[[Entry], bool]) -> Iterator[Entry]:
+def _sifted(entries: Iterator[TaskEntry], says: Callable[[TaskEntry], bool]) -> Iterator[TaskEntry]:
     """Those whose logs say it, in order; logs are read side by side, as disks like it."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -166,7 +166,7 @@ def _sifted(entries: Iterator[Entry], says: Callable[[Entry], bool]) -> Iterator
                     yield one
 
 
-def _says(paths: Paths, text: bytes, entry: Entry) -> bool:
+def _says(paths: Paths, text: bytes, entry: TaskEntry) -> bool:
     """Whether a task's log contains a text."""
     path = entry.upid.log_path(paths)
     before = b""
@@ -184,7 +184,7 @@ def _says(paths: Paths, text: bytes, entry: Entry) -> bool:
     return False
 
 
-def _not_archived(paths: Paths) -> list[Entry]:
+def _not_archived(paths: Paths) -> list[TaskEntry]:
     """What ``active`` lists and the index does not, in the order in which it was entered."""
     recent = [registry.settled(paths, one) for one in registry.active(paths)]
     return [one for one in recent if one.end is None or not one.saved]
@@ -217,7 +217,7 @@ def open_log(paths: Paths, upid: Upid) -> TextIO:
         raise files.failed("read", path, error) from error
 
 
-def status(paths: Paths, upid: Upid) -> Entry:
+def status(paths: Paths, upid: Upid) -> TaskEntry:
     """How a task ended, or that it runs.
 
     :raises NotFound: nothing is known of it.
@@ -229,7 +229,7 @@ def status(paths: Paths, upid: Upid) -> Entry:
     if found is not None:
         return found
     if upid.log_path(paths).exists():
-        return registry.settled(paths, Entry(upid, saved=False))
+        return registry.settled(paths, TaskEntry(upid, saved=False))
     raise _unknown(paths, upid, "this task is not known on this node")
 
 

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from pvefw.tasks import registry
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid
 
 STATES = ("OK", "WARNING", "ERROR", "UNKNOWN")
@@ -178,7 +178,7 @@ class Index:
 
     # --- adding ---------------------------------------------------------------------------------
 
-    def add(self, tasks: Iterable[tuple[int, Entry]]) -> None:
+    def add(self, tasks: Iterable[tuple[int, TaskEntry]]) -> None:
         """Add tasks. Of two lines of one task, the later one counts.
 
         :param tasks: each with its place: the text file and the byte where its line begins, as

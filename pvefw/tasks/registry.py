@@ -35,7 +35,7 @@ UNEXPECTED = "unexpected status"
 
 
 @dataclass(frozen=True)
-class Entry:
+class TaskEntry:
     """A task, running or ended."""
 
     upid: Upid
@@ -52,7 +52,7 @@ def begin(paths: Paths, upid: Upid) -> None:
     :raises StoreError: the task directory cannot be written.
     """
     with locked(paths):
-        _update(paths, [*active(paths), Entry(upid, saved=False)])
+        _update(paths, [*active(paths), TaskEntry(upid, saved=False)])
 
 
 def finish(paths: Paths, upid: Upid, end: int, status: str) -> None:
@@ -63,7 +63,17 @@ def finish(paths: Paths, upid: Upid, end: int, status: str) -> None:
     """
     with locked(paths):
         others = [one for one in active(paths) if one.upid != upid]
-        _update(paths, [*others, Entry(upid, end, status, saved=False)])
+        _update(paths, [*others, TaskEntry(upid, end, status, saved=False)])
+
+
+def forget(paths: Paths, upid: Upid) -> None:
+    """Strike off a task that runs, and remove its log.
+
+    :raises StoreError: the task directory cannot be written.
+    """
+    with locked(paths):
+        _update(paths, [one for one in active(paths) if one.upid != upid])
+    files.remove(upid.log_path(paths))
 
 
 def settle(paths: Paths) -> None:
@@ -111,7 +121,7 @@ def first_word(line: bytes) -> bytes:
     return line.rstrip(b"\n").partition(b" ")[0]
 
 
-def active(paths: Paths) -> list[Entry]:
+def active(paths: Paths) -> list[TaskEntry]:
     """What ``active`` lists; damaged lines are left out.
 
     :raises StoreError: it cannot be read.
@@ -119,7 +129,7 @@ def active(paths: Paths) -> list[Entry]:
     return list(_entries(paths.task_dir / "active", _ACTIVE))
 
 
-def indexed(paths: Paths) -> Iterator[Entry]:
+def indexed(paths: Paths) -> Iterator[TaskEntry]:
     """Every ended task of ``index`` and the file before it, oldest first.
 
     :raises StoreError: it cannot be read.
@@ -142,7 +152,7 @@ def outcome(status: str | None) -> str:
     return "WARNING" if status.startswith("WARNINGS") else "ERROR"
 
 
-def settled(paths: Paths, entry: Entry) -> Entry:
+def settled(paths: Paths, entry: TaskEntry) -> TaskEntry:
     """The entry, with its end where the process has gone without entering it."""
     if entry.end is not None or runs(entry.upid):
         return entry
@@ -166,7 +176,7 @@ def _last_status(log: Path) -> str:
     return (match["well"] or match["error"]) if match else UNEXPECTED
 
 
-def _update(paths: Paths, entries: list[Entry]) -> None:
+def _update(paths: Paths, entries: list[TaskEntry]) -> None:
     """Write the active entries as they should be: dead ones ended, old ones left to the index."""
     now = [settled(paths, one) for one in entries]
     running = [one for one in now if one.end is None]
@@ -181,7 +191,7 @@ def _update(paths: Paths, entries: list[Entry]) -> None:
     _write_active(paths, [*recent, *running])
 
 
-def _append(paths: Paths, entries: list[Entry]) -> None:
+def _append(paths: Paths, entries: list[TaskEntry]) -> None:
     """Add all of these to the index, or none. Everybody may read it, as Proxmox VE's web server does."""
     if not entries:
         return
@@ -202,7 +212,7 @@ def _append(paths: Paths, entries: list[Entry]) -> None:
         os.close(descriptor)
 
 
-def _write_active(paths: Paths, entries: list[Entry]) -> None:
+def _write_active(paths: Paths, entries: list[TaskEntry]) -> None:
     lines = [
         f"{one.upid} 0\n"
         if one.end is None
@@ -212,16 +222,16 @@ def _write_active(paths: Paths, entries: list[Entry]) -> None:
     files.replace(paths.task_dir / "active", "".join(lines).encode(errors="replace"))
 
 
-def _entries(path: Path, form: re.Pattern[str]) -> Iterator[Entry]:
+def _entries(path: Path, form: re.Pattern[str]) -> Iterator[TaskEntry]:
     for line in raw_lines(path):
         if match := form.fullmatch(line.decode(errors="replace").rstrip("\n")):
             yield entry(match)
 
 
-def entry(match: re.Match[str]) -> Entry:
+def entry(match: re.Match[str]) -> TaskEntry:
     """The entry of a line that matched."""
     end = int(match["end"], 16) if match["end"] else None
-    return Entry(Upid.of(match), end, match["status"], saved=match["saved"] != "0")
+    return TaskEntry(Upid.of(match), end, match["status"], saved=match["saved"] != "0")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pvefw.core import masking, text
-from pvefw.core.errors import Cancelled, PvefwError, StoreError
+from pvefw.core.errors import Cancelled, NotFound, PvefwError, StoreError, UsageError
 from pvefw.core.model import TaskEvent
 from pvefw.host import foreign
 from pvefw.host.clock import Clock, SystemClock
@@ -20,7 +20,7 @@ from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events, registry, retention
 from pvefw.tasks.interruption import interruptible
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid, process_start, safe_id
 
 Echo = Callable[[str], None]
@@ -38,8 +38,10 @@ class RunningTask:
     def __init__(self, upid: Upid, log: "_Log", clock: Clock) -> None:
         self.upid = upid
         self.warnings = 0
-        self.ended: Entry | None = None
+        self.ended: TaskEntry | None = None
         """How it ended, once it has."""
+        self.refused = False
+        """Whether it was struck off again: nothing had begun."""
         self._log = log
         self._clock = clock
         self._secrets = masking.Secrets()
@@ -86,6 +88,7 @@ def run_task(
     user: str = "root@pam",
     echo: Echo | None = None,
     clock: Clock | None = None,
+    refusable: bool = False,
 ) -> Iterator[RunningTask]:
     """Run the body as a task.
 
@@ -98,6 +101,8 @@ def run_task(
     :param type_: the task's type: ``acmenewcert``.
     :param id_: what it is about, where that is one thing: a VMID, an account.
     :param echo: gets every line of the log as it is written.
+    :param refusable: strike the task off again where it names something that does not exist, or is wrong
+        use, before its log has a line: what somebody has mistyped is no failure of this node.
     :raises StoreError: the task cannot be entered, for another reason than such a disk.
     """
     clock = clock or SystemClock()
@@ -111,7 +116,7 @@ def run_task(
         again = partial(task.log, "Still cleaning up, please wait")
         with (
             interruptible(task.cancel, again),
-            _recorded(paths, task, log, clock),
+            _recorded(paths, task, log, clock, refusable=refusable),
             oddities.listening(task.warn, heard),
         ):
             yield task
@@ -128,21 +133,27 @@ def _new_upid(paths: Paths, type_: str, id_: str, user: str, clock: Clock) -> Up
 
 
 @contextlib.contextmanager
-def _recorded(paths: Paths, task: RunningTask, log: "_Log", clock: Clock) -> Iterator[None]:
+def _recorded(
+    paths: Paths, task: RunningTask, log: "_Log", clock: Clock, *, refusable: bool
+) -> Iterator[None]:
     """Write how the body ends into the log and the task lists."""
     try:
         yield
         status = f"WARNINGS: {task.warnings}" if task.warnings else "OK"
     except BaseException as error:
         status = _reason(error)
+        task.refused = refusable and log.is_empty and isinstance(error, UsageError | NotFound)
         raise
     finally:
         task.cancel()  # hooks that were left behind are to end, and signals come too late
-        log.end(status)
-        end = int(clock.now().timestamp())
-        task.ended = Entry(task.upid, end, status)
         with log.going_on_without():
-            registry.finish(paths, task.upid, end, status)
+            if task.refused:
+                registry.forget(paths, task.upid)
+            else:
+                log.end(status)
+                end = int(clock.now().timestamp())
+                task.ended = TaskEntry(task.upid, end, status)
+                registry.finish(paths, task.upid, end, status)
 
 
 def _reason(error: BaseException) -> str:
@@ -165,7 +176,7 @@ def _observed(paths: Paths, task: RunningTask, log: "_Log", heard: set[str]) -> 
                 _tell_ended(paths, task.ended, log)
 
 
-def _tell_ended(paths: Paths, entry: Entry, log: "_Log") -> None:
+def _tell_ended(paths: Paths, entry: TaskEntry, log: "_Log") -> None:
     try:
         node = Node.open(paths)
     except StoreError as error:
@@ -176,7 +187,7 @@ def _tell_ended(paths: Paths, entry: Entry, log: "_Log") -> None:
     retention.start_if_due(node, entry.upid.type, log.say)
 
 
-def _event(entry: Entry) -> TaskEvent:
+def _event(entry: TaskEntry) -> TaskEvent:
     upid = entry.upid
     return TaskEvent(
         upid=str(upid),
@@ -200,6 +211,7 @@ class _Log:
         self._closed = False
         self._broken = False
         self._told = False
+        self.is_empty = True
         with self.going_on_without():
             self._descriptor = _create(path)
 
@@ -207,6 +219,7 @@ class _Log:
         """Add a line, whatever is in it; that of a thread that outlived the task goes nowhere."""
         line = text.log_line(masking.redact_known(message))
         with self._lock:
+            self.is_empty = False
             if not self._closed:
                 self._append(line)
                 self.say(line)

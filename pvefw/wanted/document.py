@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,18 @@ def read(data: bytes, file: str) -> Document:
             f"{file}: the document has {len(data)} bytes; at most {_LARGEST} are read"
         )
     node, place = _composed(data, file), Place(file)
-    return Document(file, {} if node is None else shape().read(node, place), place.lines)
+    with place.going_on():
+        found = {} if node is None else shape().read(node, place)
+    if place.errors:
+        raise _invalid(place.errors)
+    return Document(file, found, place.lines)
+
+
+def _invalid(errors: Sequence[ConfigError]) -> ConfigError:
+    """One error for all that is wrong with a document: the first, and the others as its hint."""
+    first, *others = errors
+    also = [f"Also {one.message}{f' ({one.hint})' if one.hint else ''}" for one in others]
+    return ConfigError(first.message, hint="\n".join(filter(None, [first.hint, *also])))
 
 
 def _composed(data: bytes, file: str) -> Any:

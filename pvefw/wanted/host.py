@@ -13,6 +13,7 @@ from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed
 from pvefw.host.fat import is_version
 from pvefw.store import files, kernel_files, units
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.wanted.kind import Change, Context, Fields, Kind, present
 from pvefw.wanted.shapes import Flag, List, Number, Record, Table, Text
@@ -51,7 +52,7 @@ class Guests(Kind):
     )
 
     def current(self, context: Context) -> dict[str, Fields]:
-        listed, failures = Backends.load(context.paths, needed=False).list()
+        listed, failures = Backends.load(Node.open(context.paths), needed=False).list()
         context.left_out += [error.message for error in failures]
         return {one.id: _guest(one) for one in listed}
 
@@ -59,7 +60,7 @@ class Guests(Kind):
         there, new = change.old, change.new
         values = {key: _as_option(new[key]) for key in new if there.get(key) != new[key]}
         values |= {key: "" for key in there if key not in new}
-        backends.change(Backends.load(context.paths), change.name, values)
+        backends.change(Backends.load(Node.open(context.paths)), change.name, values)
 
 
 def _guest(one: Listed) -> Fields:

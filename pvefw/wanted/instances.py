@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from pvefw import instances
-from pvefw.certs import acme_plugin
+from pvefw.certs import acme_plugin, references
 from pvefw.core.errors import ConfigError, PvefwError, UsageError
 from pvefw.core.references import is_reference
 from pvefw.instances import STANDALONE, Instance, binding
@@ -113,6 +113,7 @@ class Instances(Kind):
             validation_delay=new.get("validation-delay", instances.DEFAULT_DELAY),
         )
         _refuse_plain(context.node, changed, new.get("data", {}))
+        references.check_target(context.node, changed)
         return changed
 
     def remove(self, context: Context, name: str) -> None:

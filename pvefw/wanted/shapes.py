@@ -4,8 +4,9 @@ A scalar is read as what is expected where it stands, so ``acme: 1.10`` is a tex
 number of minutes, whatever YAML 1.1 takes them for.
 """
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Protocol
@@ -26,12 +27,22 @@ class Place:
     path: str = ""
     lines: dict[str, int] = field(default_factory=dict)
     """Of each path that was read, from 1: the document's, shared by its places."""
+    errors: list[ConfigError] = field(default_factory=list)
+    """What is wrong, in the order of the document: shared, too."""
 
     def below(self, key: Any) -> "Place":
         """What stands behind a key, a YAML node."""
         path = f"{self.path}.{key.value}" if self.path else key.value
         self.lines[path] = key.start_mark.line + 1
-        return Place(self.file, path, self.lines)
+        return Place(self.file, path, self.lines, self.errors)
+
+    @contextlib.contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Keep what is wrong in the body, so that the rest of the document is read, too."""
+        try:
+            yield
+        except ConfigError as error:
+            self.errors.append(error)
 
     def wrong(self, node: Any, why: str, hint: str = "") -> ConfigError:
         """The error to raise.
@@ -185,13 +196,17 @@ class Table:
     def read(self, node: Any, place: Place) -> dict[str, Any]:
         found = {}
         for key, value in pairs(node, place):
-            if self.named is not None:
-                try:
-                    self.named(key.value)
-                except PvefwError as error:
-                    raise place.wrong(key, error.message, error.hint) from error
-            found[key.value] = self.each.read(value, place.below(key))
+            with place.going_on():
+                self._check(key, place)
+                found[key.value] = self.each.read(value, place.below(key))
         return found
+
+    def _check(self, key: Any, place: Place) -> None:
+        if self.named is not None:
+            try:
+                self.named(key.value)
+            except PvefwError as error:
+                raise place.wrong(key, error.message, error.hint) from error
 
 
 @dataclass(frozen=True)
@@ -234,21 +249,32 @@ class Record:
     def read(self, node: Any, place: Place) -> dict[str, Any]:
         found = {}
         for key, value in pairs(node, place):
-            shape = self._shape(key.value)
-            if shape is None:
-                close = get_close_matches(key.value, self.fields, n=1)
-                meant = f" (did you mean {close[0]}?)" if close else ""
-                known = ", ".join([*self.fields, *self.numbered])
-                raise place.wrong(key, f"{key.value} is not known here{meant}", f"Known: {known}.")
             is_null = value.id == "scalar" and value.tag == _NULL and self.may_be_null
-            found[key.value] = None if is_null else shape.read(value, place.below(key))
+            with place.going_on():
+                shape = self._shape(key, place)
+                found[key.value] = None if is_null else shape.read(value, place.below(key))
         return found
 
-    def _shape(self, key: str) -> Shape | None:
+    def _shape(self, key: Any, place: Place) -> Shape:
+        """That of a field.
+
+        :raises ConfigError: there is none of this name.
+        """
         for pattern, make in self.numbered.items():
-            if re.fullmatch(pattern, key):
-                return make(key)
-        return self.fields.get(key)
+            if re.fullmatch(pattern, key.value) and (shape := make(key.value)):
+                return shape
+        if key.value in self.fields:
+            return self.fields[key.value]
+        first = [f"{_stem(one)}0" for one in self.numbered]
+        close = get_close_matches(key.value, [*self.fields, *first], n=1)
+        meant = f" (did you mean {close[0]}?)" if close else ""
+        known = ", ".join([*self.fields, *(f"{_stem(one)}N" for one in self.numbered)])
+        raise place.wrong(key, f"{key.value} is not known here{meant}", f"Known: {known}.")
+
+
+def _stem(pattern: str) -> str:
+    """What comes before the number in the names that a pattern fits."""
+    return re.split(r"\W|\\d", pattern, maxsplit=1)[0]
 
 
 def pairs(node: Any, place: Place) -> list[tuple[Any, Any]]:

@@ -11,7 +11,7 @@ from documented import faults
 
 from pvefw.api import Unsupported, hookimpl
 from pvefw.boot.loaders import Loaders
-from pvefw.cli import boot_context
+from pvefw.cli import boot_context, exit_codes
 from pvefw.cli.run import run
 
 
@@ -75,6 +75,13 @@ def test_a_dry_run_says_it_and_does_not_do_it(synced, host, machine):
     assert not list(machine.directory.rglob("*6.8.20*"))
     assert synced("refresh")[0] == 0
     assert synced("refresh", "--dry-run")[1].count("nothing to do") == 2
+
+
+def test_a_dry_run_tells_what_is_to_be_done_from_what_is_done(synced, host):
+    dry = ("refresh", "--dry-run", "--detailed-exitcode")
+    assert synced(*dry)[0] == exit_codes.NOTHING
+    host.install("6.8.20-1-pve")
+    assert synced(*dry)[0] == exit_codes.PENDING
 
 
 def test_a_dry_run_keeps_the_kernel_that_is_being_installed(synced, host):

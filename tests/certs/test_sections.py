@@ -141,7 +141,7 @@ def test_a_target_with_room_for_one_certificate_is_that_of_one(paths, pvefw, web
         assert pvefw("observer", "add", id_, "--api", plugin, "--data", data)[0] == 0
 
     target("fixed", "files", f"fullchain={tmp_path}/site.pem\n")
-    target("half", "nginx", "key=/etc/nginx/site.key\n")
+    target("half", "nginx", "key=/etc/nginx/site.key\ncertificate=/etc/nginx/{name}.crt\n")
     target("room", "nginx", "")
     assert pvefw("cert", "set", "web", "--targets", "fixed,half,room")[0] == 0
     for fixed in ("fixed", "half"):

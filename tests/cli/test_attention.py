@@ -148,8 +148,8 @@ def test_damaged_notes_cost_nothing(paths, heard):
 
 
 def test_a_bulk_action_with_failures_is_told(paths, heard):
-    made = bulk.Bulk(paths, None, 1, Log(), "startall")
-    made._node, made._observed = Node.open(paths), True
+    made = bulk.Bulk(Node.open(paths), None, 1, Log(), "startall")
+    made._observed = True
     with pytest.raises(ProviderError, match="startall: 1 failed: the daemon is away"):
         made._judge([], [ProviderError("the daemon is away")])
     [notice] = heard

@@ -87,7 +87,7 @@ def test_who_may_not_look_at_the_state_gets_what_anybody_may_see(capsys):
 
 
 IN_OPENSSL = """
-import atexit, ssl, sys, threading
+import _thread, atexit, ssl, sys, threading
 from pvefw.cli.streams import carry_out
 
 busy = threading.Event()
@@ -100,7 +100,7 @@ def connect():
 def command():
     atexit.register(print, "tidied up")
     for _ in range(2):
-        threading.Thread(target=connect, daemon=True).start()
+        eval(sys.argv[2])
     busy.wait()
     return 3
 
@@ -108,12 +108,23 @@ carry_out(command)
 """
 
 
-def test_a_connection_left_in_a_thread_does_not_crash_the_end(tmp_path):
+@pytest.mark.parametrize(
+    "start",
+    [
+        "threading.Thread(target=connect, daemon=True).start()",
+        "_thread.start_new_thread(connect, ())",
+    ],
+    ids=["thread", "thread that threading does not know"],
+)
+def test_a_connection_left_in_a_thread_does_not_crash_the_end(tmp_path, start):
     """It did in one of three ends: OpenSSL was freed below a thread that was reading certificates."""
     many = tmp_path / "many.pem"
     many.write_bytes(self_signed("pve1.example")[0] * 2000)
     for _ in range(3):
         done = subprocess.run(
-            [sys.executable, "-c", IN_OPENSSL, many], capture_output=True, text=True, check=False
+            [sys.executable, "-c", IN_OPENSSL, many, start],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert (done.returncode, done.stdout, done.stderr) == (3, "tidied up\n", "")

@@ -5,6 +5,7 @@ import sys
 import tarfile
 from pathlib import Path
 
+import pytest
 from environments import ROOT
 
 BIN = Path(sys.executable).parent
@@ -73,3 +74,29 @@ def test_it_is_built_and_documented(ansible, tmp_path):
         names = archive.getnames()
     assert {"plugins/modules/apply.py", "playbooks/renew.yml", "MANIFEST.json"} <= {*names}
     assert "Compares a document with the node" in ansible("ansible-doc", "pvefw.node.apply")
+
+
+CHANGE = r'{"part": "\ud800", "name": "\u001b]52;", "before": null, "after": 1, "done": true}'
+
+
+@pytest.mark.parametrize(
+    ("printed", "status", "said"),
+    [
+        ("[]", 2, "printed no report and ended with status 0"),
+        ("", 2, "not UTF-8: ?"),
+        ('{"changed": true, "changes": [5]}', 2, "not UTF-8"),
+        ("[" * 20000, 2, "not UTF-8"),
+        (f'{{"changed": true, "changes": [{CHANGE}]}}', 0, "CHANGED"),
+    ],
+    ids=["list", "nothing", "number", "depth", "text"],
+)
+def test_what_a_program_reports_is_foreign(ansible, tmp_path, printed, status, said):
+    program = tmp_path / "program"
+    (tmp_path / "printed").write_text(printed)
+    words = "" if printed == "[]" else r"printf 'not UTF-8: \377\n' >&2"
+    program.write_text(f"#!/bin/sh\ncat '{tmp_path}/printed'\n{words}\n")
+    program.chmod(0o755)
+    arguments = ["-m", "pvefw.node.apply", "-a", f"src=/dev/null executable={program}"]
+    shown = ansible("ansible", *LOCAL, "--diff", "localhost", *arguments, status=status)
+    assert said in shown
+    assert "Traceback" not in shown and "\x1b]" not in shown

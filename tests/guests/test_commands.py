@@ -7,6 +7,7 @@ import socket
 import documented
 import pytest
 
+from pvefw.cli import exit_codes
 from pvefw.guests import units
 from pvefw.store import guest_notes
 from pvefw.store.paths import Paths
@@ -198,6 +199,18 @@ def test_guests_move_and_those_that_cannot_are_named(farm):
     assert "101 failed: farm: the target has refused it" in said
     assert "102 blocked: big: disk sda is local" in said
     farm.run("migrateall", "big", "--vms", 102, "--with-local-disks")
+
+
+def test_moved_nothing_to_move_to_be_moved_and_failed_are_told_apart(farm):
+    def status(*arguments):
+        return farm.try_("migrateall", "big", "--detailed-exitcode", *arguments)[0]
+
+    assert status("--dry-run") == exit_codes.NOTHING
+    farm.guest(100, state="running")
+    assert (status("--dry-run"), status()) == (exit_codes.PENDING, exit_codes.DONE)
+    assert farm.order("migrate") == [100]
+    farm.guest(101, state="running", fail=True)
+    assert status() == exit_codes.FAILED
 
 
 def test_a_target_that_cannot_be_reached_moves_nothing(farm):

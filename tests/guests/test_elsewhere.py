@@ -10,6 +10,7 @@ from pvefw.guests import draining, elsewhere, plan, targets
 from pvefw.guests.bulk import Bulk
 from pvefw.guests.plan import Listed
 from pvefw.store import drained
+from pvefw.store.node import Node
 from pvefw.testing.fakes import FakeTask
 
 RUNNING, STOPPED = GuestState.RUNNING, GuestState.STOPPED
@@ -131,12 +132,12 @@ def test_two_nodes_that_begin_at_once_are_not_both_drained(paths, monkeypatch):
     monkeypatch.setattr(
         drained, "write", lambda *note: looked.append(is_locked(paths)) or write(*note)
     )
-    draining._claim(Bulk(paths, None, 1, FakeTask(), "drain"))
+    draining._claim(Bulk(Node.open(paths), None, 1, FakeTask(), "drain"))
     assert looked == [True, True]
     assert drained.read(paths).since
     monkeypatch.setattr(drained, "others", lambda _paths: ["pve2"])
     with pytest.raises(Locked, match="pve2 is drained, and one node at a time may be"):
-        draining._claim(Bulk(paths, None, 1, FakeTask(), "drain"))
+        draining._claim(Bulk(Node.open(paths), None, 1, FakeTask(), "drain"))
 
 
 def is_locked(paths):

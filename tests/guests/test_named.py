@@ -43,6 +43,7 @@ def test_they_are_found(guests, words, found):
         (TWO, "100", "this may be a:100 and b:100"),
         (ONE, "mail", "there is no such guest"),
         (ONE, "200-300", "no guest of this node has such a number"),
+        (ONE, "100-", "a range needs both its ends"),
         (ONE, "104-102", "no guest of this node has such a number"),
     ],
 )

@@ -69,6 +69,23 @@ def test_threads_that_a_plugin_left_do_not_keep_a_finished_command(left):
     assert time.monotonic() - began < 25
 
 
+def test_threads_that_a_plugin_left_do_not_keep_the_tab_key():
+    done = python(
+        """
+        import os, threading
+        from pvefw import cli
+        import pvefw.cli.complete
+        def answer(*_words):
+            threading.Thread(target=threading.Event().wait).start()
+            return "offered"
+        pvefw.cli.complete.answer = answer
+        os.environ["_PVEFW_COMPLETE"] = "bash"
+        cli.main()
+        """
+    )
+    assert (done.returncode, done.stdout) == (0, "offered")
+
+
 def test_a_plugin_that_closes_standard_output_does_not_end_the_task(paths, monkeypatch):
     def echo(_line):
         raise ValueError("I/O operation on closed file.")

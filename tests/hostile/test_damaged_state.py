@@ -17,6 +17,7 @@ from pvefw.core.errors import ConfigError, StoreError
 from pvefw.dns import journal
 from pvefw.host import reading
 from pvefw.store import files, persistent_records
+from pvefw.store.paths import Paths
 
 TIME = "2026-01-01T00:00:00+00:00"
 RENEWAL = {
@@ -40,6 +41,13 @@ KEPT = {
         lambda paths: paths.dns_journals / "1-aaaa.json",
         {"pid": 1, "pstart": 1, "created": TIME, "entries": [ENTRY]},
     ),
+    "served": (lambda paths: paths.served_state, {"127.0.0.1:9": {"reason": "", "told": TIME}}),
+    "attention": (lambda paths: paths.attention, {"acknowledged": ["x"], "told": {"x": TIME}}),
+    "providers": (lambda paths: paths.provider_notes, [{"name": "x", "title": "y"}]),
+    "maintenance": (lambda paths: paths.maintenance, {"hosts": ["pve1"], "done": ["pve1"]}),
+    "drained": (lambda paths: paths.drained(), {"since": TIME, "guests": {"100": "pve2"}}),
+    "revocations": (lambda paths: paths.revocations, {"revoked": [{"serial": "1", "when": TIME}]}),
+    "retention": (lambda paths: paths.task_retention, {}),
     "removals": (lambda paths: paths.task_removals, ["x"]),
     "guests": (lambda paths: paths.guest_notes, {"100": "a"}),
     "suspended": (lambda paths: paths.suspended_guests, ["100"]),
@@ -64,6 +72,8 @@ COMMANDS = [
         ["wakeonlan", "pve2"],
     ),
     ["acme", "persist", "remove", "a.example.com"],
+    *(["node", "return"], ["node", "maintain", "--hosts", "pve9", "--", "true"]),
+    *(["status", "--acknowledge"], ["cert", "check"], ["acme", "cert", "revoke"]),
 ]
 
 
@@ -125,6 +135,7 @@ def node(paths, monkeypatch, tmp_path):
     files.replace(paths.proxy_certificate, certificate)
     files.replace(paths.proxy_key, key, private=True)
     files.replace(paths.node_config(), b"acmedomain0: a.example.com\n")
+    files.replace(paths.node_pvefw_cfg(), b"serves: 127.0.0.1:9\n")
     files.replace(paths.esp_uuids, b"AAAA-BBBB\n")
     monkeypatch.setenv("PVEFW_ROOT", str(paths.root))
     monkeypatch.setenv("PVEFW_NODE", paths.node)
@@ -154,7 +165,16 @@ def put(paths, name, damage):
     DAMAGES[damage](path, value)
 
 
-@pytest.mark.timeout(120)
+def test_every_file_is_damaged(paths):
+    """Of those below /var/lib/pvefw, and of what nodes of a cluster keep for each other."""
+    known = [getattr(paths, name) for name, one in vars(Paths).items() if isinstance(one, property)]
+    ours = {one for one in known if paths.state_dir in one.parents}
+    damaged = {where(paths) for where, _ in KEPT.values()}
+    folders = {one for one in ours if any(one in path.parents for path in damaged)}
+    assert ours - folders - damaged == set()
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_no_command_fails_inside_or_waits_where_everything_is_damaged(node, said, damage):
     for name in KEPT:
@@ -175,7 +195,7 @@ READERS = {
 }
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", READERS)
 def test_a_damaged_file_alone(node, said, name):
     """The others are not in the way of what it does."""
@@ -215,6 +235,17 @@ def test_a_journal_and_a_record_of_other_types_are_named(paths, leaf):
     files.replace(paths.persistent_records, json.dumps({"records": [record]}).encode())
     with pytest.raises(ConfigError, match="cannot be read"):
         persistent_records.load(paths)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "lists", "a number", "texts"])
+def test_a_damaged_note_of_guests_that_are_away_is_kept(node, said, damage):
+    """That all of them are back would be said of none, and the note removed."""
+    put(node, "drained", damage)
+    before = node.drained().read_bytes()
+    told = said(["node", "return"])
+    assert "the note of where the guests have gone is damaged" in told
+    assert "pvefw node return --leave" in told
+    assert node.drained().read_bytes() == before
 
 
 def test_what_has_no_end_is_not_read(tmp_path, monkeypatch):

@@ -6,6 +6,7 @@ tried again by every run of the tests.
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import os
 import socket
@@ -16,6 +17,7 @@ from pathlib import Path
 import dns.exception
 import dns.message
 import pytest
+from environments import ROOT
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
@@ -177,7 +179,28 @@ def other_client(*names):
     return target
 
 
+def ansible_module():
+    """The collection's module; Ansible, not Python, finds it."""
+    path = ROOT / "ansible/plugins/modules/apply.py"
+    spec = importlib.util.spec_from_file_location("pvefw_apply", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def ansible_change(data):
+    """Any text in the place of each part of a report."""
+    for report in (b"%s", b"{%s}", b'{"changed": true, "changes": %s}'):
+        with contextlib.suppress(ValueError):
+            APPLY.outcome(words(report % data))
+    change = b'{"part": %s, "name": %s, "before": %s, "after": %s}' % ((data,) * 4)
+    APPLY.outcome(words(b'{"changed": true, "changes": [%s]}' % change))
+
+
+APPLY = ansible_module()
 TARGETS = {
+    "ansible-report": lambda data: APPLY.outcome(words(data)),
+    "ansible-change": ansible_change,
     "document": lambda data: document.read(data, "x"),
     "document-inside": lambda data: document.read(b"plugins:\n  a: {data: " + data + b"}\n", "x"),
     "api-call": state(api_call),
@@ -229,6 +252,8 @@ TARGETS = {
     "state-file": with_file(files.read_object),
 }
 EXPECTED = {
+    "ansible-report": (ValueError,),  # the module answers it
+    "ansible-change": (ValueError,),
     "api-line": (ValueError, OSError),  # as they are documented
     "api-body": (ValueError, RecursionError),  # the front answers both
     "doctor-report": doctor._NO_REPORT,

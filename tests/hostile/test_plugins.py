@@ -32,6 +32,10 @@ IMPORTS = {
     ),
     "prints depths": ("import json; json.dumps = lambda _: '[' * 9**6", "ends the whole process"),
     "prints without end": ("while True: print('x' * 65536)", "said more than"),
+    "leaves a thread and no report": (
+        "import json, threading; threading.Thread(target=threading.Event().wait).start(); json.dumps = 0",
+        "ends the whole process",
+    ),
     "wants all memory": ("x = bytearray(1 << 33)", "MemoryError"),
     "cannot be printed": (
         "class E(Exception):\n    def __str__(self): raise E\nraise E",

@@ -15,9 +15,11 @@ import pytest
 from privileges import only_root
 from resources import uses
 
+from pvefw.cli import meant
 from pvefw.host import foreign
 from pvefw.tasks.task import run_task
 
+UPID = "UPID:pve1:00000001:00000001:60000000:x::root@pam:"
 COMMANDS = [
     *("acme account deactivate", "acme account list", "acme account rollover"),
     *("acme account register", "acme catalog list", "acme catalog set acmesh --nodes pve1"),
@@ -42,7 +44,64 @@ COMMANDS = [
     *("observer list", "observer test told", "plugin list", "renew", "renew install-timer"),
     *("resumeall", "shutdown-guests", "startall", "status", "stopall", "suspendall"),
     *("task index", "task list", "task prune", "wakeonlan pve2"),
+    *(
+        "acme account import x",
+        "acme account info",
+        "acme account update",
+        "acme catalog config acmesh",
+    ),
+    *("acme catalog remove acmesh", "acme catalog test acmesh", "acme directory list"),
+    *("acme persist check a.example.com", "acme persist publish a.example.com --plugin web"),
+    *("acme persist show a.example.com", "acme plugin config web", "acme plugin login web"),
+    *("acme plugin test web", "api create /cluster/acme/plugins --id new --type dns --api ovh"),
+    *("api delete /cluster/acme/plugins/web", "api set /nodes/pve1/config --description x"),
+    *(
+        "api install-service",
+        "api token add a@pam x",
+        "api token remove a@pam x",
+        "api usage /nodes",
+    ),
+    *(
+        "api user list",
+        "api user remove a@pam",
+        "api user set a@pam --grant /=Sys.Audit",
+        "apply FILE",
+    ),
+    *("boot format /dev/none1", "boot kernel pin 6.8.0", "boot loader config grub"),
+    *(
+        "boot loader remove grub",
+        "boot loader test grub",
+        "boot partition /dev/none",
+        "cert add new",
+    ),
+    *(
+        "cert check",
+        "cert import a.example.com",
+        "cert list",
+        "cert remove web",
+        "cert set web --profile x",
+    ),
+    *("completion bash", "guest backend add new --api libvirt", "guest backend config mine"),
+    *("guest backend set mine --disable", "guest backend test mine", "guest set 100 --order 1"),
+    *("guest show 100", "ksm disable", "ksm status", "ksm unmerge", "metrics install-timer"),
+    *(
+        "node maintain --hosts pve2 -- true",
+        "node status",
+        "observer config told",
+        "observer remove told",
+    ),
+    *("observer set told --disable", "plugin new dns x", "plugin search ovh"),
+    *("plugin show dns ovh", f"task log {UPID}", f"task status {UPID}", f"task stop {UPID}"),
 ]
+
+LEFT_OUT = {"api serve", "api helper", "plugin doctor"}
+"""Two that do not end, and do what commands do; and one that writes nothing, but runs for each plugin."""
+
+
+def test_every_command_is_tried():
+    names = {" ".join(path) for path, one, _ in meant.walk() if not hasattr(one, "commands")}
+    tried = {name for name in names for row in COMMANDS if f"{row} ".startswith(f"{name} ")}
+    assert names - tried == LEFT_OUT
 
 
 @uses("program")

@@ -24,7 +24,7 @@ from pvefw.store.paths import Paths
 from pvefw.tasks import archive, history, registry, texts
 from pvefw.tasks.history import Filter
 from pvefw.tasks.index import Damaged, Index, Wanted
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid
 
 TYPES, USERS = ["vzdump", "qmstart", "x"], ["root@pam", "Admin@pve", "a@pbs!t-1"]
@@ -41,7 +41,7 @@ UPIDS = st.builds(
     st.sampled_from(IDS),
     st.sampled_from(USERS),
 )
-ENDED = st.builds(Entry, UPIDS, st.integers(1000, 2000), st.sampled_from(STATUSES))
+ENDED = st.builds(TaskEntry, UPIDS, st.integers(1000, 2000), st.sampled_from(STATUSES))
 FILTERS = st.builds(
     Filter,
     source=st.sampled_from(["archive", "all"]),
@@ -263,7 +263,7 @@ def background(monkeypatch):
 
 def entry(number, **changes):
     upid = Upid("pve1", 2**22 + number, 1, 1000 + number, "vzdump", f"{number % 7}", "root@pam")
-    return Entry(dataclasses.replace(upid, **changes), 1005 + number, STATUSES[number % 4])
+    return TaskEntry(dataclasses.replace(upid, **changes), 1005 + number, STATUSES[number % 4])
 
 
 @pytest.fixture

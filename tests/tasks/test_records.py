@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pvefw.core.errors import StoreError
 from pvefw.tasks import history, registry
 from pvefw.tasks.history import Filter
-from pvefw.tasks.registry import Entry
+from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.task import run_task
 from pvefw.tasks.upid import Upid, process_start
 
@@ -34,7 +34,7 @@ UPIDS = st.builds(
 STATUSES = st.sampled_from(["OK", "WARNINGS: 3", registry.UNEXPECTED]) | st.text(
     st.characters(exclude_characters="\n", exclude_categories=["Cs"]), min_size=1, max_size=40
 )
-ENDED = st.builds(Entry, UPIDS, st.integers(0, 2**32 - 1), STATUSES)
+ENDED = st.builds(TaskEntry, UPIDS, st.integers(0, 2**32 - 1), STATUSES)
 GARBAGE = st.binary(max_size=60).filter(lambda data: b"\n" not in data and b"UPID" not in data)
 
 
@@ -73,7 +73,7 @@ def a_task(paths):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(ENDED | GARBAGE, max_size=8, unique_by=lambda one: getattr(one, "upid", one)))
 def test_an_index_with_damage_is_read_around_it(paths, lines):
-    ended = [one for one in lines if isinstance(one, Entry)]
+    ended = [one for one in lines if isinstance(one, TaskEntry)]
     write(
         paths,
         "index",
@@ -141,7 +141,7 @@ def test_its_log_says_how_it_ended(paths, log, status, state):
 
 def test_a_task_that_the_lists_have_forgotten_is_known_by_its_log(paths):
     write_log(paths, dead(), "TASK ERROR: long ago\n")
-    assert history.status(paths, dead()) == Entry(dead(), 0x6124E200, "long ago")
+    assert history.status(paths, dead()) == TaskEntry(dead(), 0x6124E200, "long ago")
 
 
 def test_running_tasks_say_so_to_programs(paths):

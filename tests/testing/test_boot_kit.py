@@ -56,7 +56,7 @@ class Good:
                 and (esp.mountpoint / started.initrd).exists()
             ],
             default=default,
-            next_boot=once.read_text() if once.exists() else None,
+            next_boot=once.read_text(errors="replace") if once.exists() else None,
         )
 
     @hookimpl
@@ -570,6 +570,50 @@ class InstallsInPlace(Good):
         install(esp.mountpoint)
 
 
+def keeps_the_time_out(tree, esp, _plan):
+    """An administrator has edited it on the ESP, and may have done so on one of two only."""
+    menu = esp.mountpoint / MENU
+    old = re.search(r"^timeout\|(\d+)$", menu.read_text() if menu.exists() else "", re.MULTILINE)
+    return edit(tree, texts={MENU: tree.texts[MENU] + f"timeout|{old[1] if old else 5}\n".encode()})
+
+
+class ProbeTrustsWhatIsArmed(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        once = esp.mountpoint / ONCE
+        if once.exists():
+            once.read_bytes().decode("ascii")
+        return super().boot_probe(esp)
+
+
+class Packaged(Good):
+    """Not a bug: a loader of two files, which come from the host."""
+
+    package = None
+    """Where the host has them; the fixture of that name makes them."""
+    listed = copied = ("kit.efi", "menu.efi")
+
+    @hookimpl
+    def boot_install(self, esp):
+        for name in self.copied:
+            replace_file(esp.mountpoint / "EFI/kit" / name, (self.package / name).read_bytes())
+
+    @hookimpl
+    def boot_files(self, esp):
+        return {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
+
+
+class ForgetsAFile(Packaged):
+    listed = ("kit.efi",)
+
+
+class InstallKeepsWhatIsThere(Packaged):
+    @hookimpl
+    def boot_install(self, esp):
+        if not (esp.mountpoint / "EFI/kit/menu.efi").exists():
+            super().boot_install(esp)
+
+
 def with_title(edited):
     """A menu with a line made of the title, without any check."""
 
@@ -756,7 +800,7 @@ LONG = menu_from(lambda version: PurePosixPath(f"kit/k-{version:x<300}"))
         (ProbeClaimsOthers, "probe_sees_an_esp_without_the_loader", "carries another loader"),
         (ProbeTrustsTheMenu, "probe_sees_what_is_missing", "are complete"),
         (ProbeWrites, "probe_writes_nothing", "it only looks"),
-        (ProbeStumbles, "probe_survives_rubbish", "fails on a spoilt configuration"),
+        (ProbeStumbles, "probe_survives_rubbish", "files of its own are spoilt"),
     ],
 )
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, test, sentence, tmp_path):
@@ -840,6 +884,61 @@ CUT = menu_edited(rb"(\|root=.{200}).*", rb"\1")
 def test_each_bug_of_the_fourth_round_is_caught(bug, test, sentence, tmp_path):
     test = f"test_{test}"
     assert sentence in run_kit(bug, tmp_path, first_or_default, only=test)[test]
+
+
+def cuts(length):
+    """A loader that takes so many characters of a version, or of the folder of one."""
+
+    def reader(root):
+        default, entries = read_menu(root)
+        cut = {version[:length]: started for version, started in entries.items()}
+        return cut.get((default or "")[:length])
+
+    return reader
+
+
+def joins_lines(root):
+    """A loader to which a backslash at the end of a line says that the next one belongs to it."""
+    menu = root / MENU
+    if menu.exists():
+        menu.write_bytes(menu.read_bytes().replace(b"\\\n", b""))
+    return boots(root)
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    made = tmp_path / "package"
+    made.mkdir()
+    for name in Packaged.copied:
+        (made / name).write_text(f"the loader's {name}")
+    monkeypatch.setattr(Packaged, "package", made)
+
+
+@pytest.mark.usefixtures("package")
+@pytest.mark.parametrize(
+    ("bug", "reader", "test", "sentence"),
+    [
+        (changing(keeps_the_time_out), boots, "rendering_looks_at_no_esp", "had edited the ESP"),
+        (Good, cuts(31), "versions_that_differ_at_their_end_boot", "shorter ones of your own"),
+        (Good, joins_lines, "the_command_line_arrives", "quote it for the loader"),
+        (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
+        (
+            InstallKeepsWhatIsThere,
+            boots,
+            "installing_again_replaces_old_files",
+            "replace your own files",
+        ),
+    ],
+)
+def test_each_bug_of_the_fifth_round_is_caught(bug, reader, test, sentence, tmp_path):
+    test = f"test_{test}"
+    assert sentence in run_kit(bug, tmp_path, reader, only=test)[test]
+
+
+@pytest.mark.usefixtures("package")
+def test_a_loader_of_several_files_passes(tmp_path):
+    assert run_kit(Packaged, tmp_path, boots) == {}
 
 
 @pytest.mark.parametrize("good", [InstallTakesItWhereFree, InstallAsksForTheFallback])

@@ -189,9 +189,22 @@ def test_the_files_of_a_node_of_proxmox_ve(node, elsewhere):
 )
 def test_what_is_wrong_is_said_with_its_line_and_nothing_is_changed(node, text, said):
     status, _, err = node.apply(text)
-    assert status in (1, 2)
+    assert status == 2, "1 is that of a node that differs"
     assert f"document.yaml:{said}" in err
     assert node.files() == {}
+
+
+def test_every_error_of_a_document_is_said(node):
+    status, _, err = node.apply(
+        "properties:\n  acmedomian0: a.example\n  renew-before: 1000\n"
+        "plugins:\n  '9': {}\n  a: {typ: dns}\n"
+    )
+    assert status == 2
+    assert "document.yaml:2: properties: acmedomian0 is not known here" in err
+    assert "(did you mean acmedomain0?)" in err
+    assert "acmedomainN" in err and "(?:" not in err
+    for number, key in ((3, "properties.renew-before"), (5, "plugins"), (6, "plugins.a")):
+        assert f"document.yaml:{number}: {key}: " in err
 
 
 def test_a_document_names_another_machine_only_for_its_files(node):

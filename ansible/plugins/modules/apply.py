@@ -72,9 +72,29 @@ def command(module: AnsibleModule) -> list[str]:
     return [*words, *(["--prune"] if options["prune"] else [])]
 
 
+def printable(text: str) -> str:
+    """Lines without what a terminal obeys, which Ansible prints, and what it refuses: no Unicode."""
+    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
+
+
+def outcome(out: str) -> dict[str, Any]:
+    """What the program reported: ``changed``, ``changes``, and ``diff``, each change for Ansible to show.
+
+    :raises ValueError: that is no report of ``pvefw apply``.
+    """
+    try:
+        unicode = json.dumps(json.loads(out), ensure_ascii=False).encode(errors="replace")
+        report = json.loads(unicode)
+        changes = [dict(one) for one in report["changes"]]
+        shown = [difference(one) for one in changes]
+        return {"changed": bool(report["changed"]), "changes": changes, "diff": shown}
+    except (TypeError, LookupError, RecursionError) as error:
+        raise ValueError("it is no report of pvefw apply") from error
+
+
 def difference(change: dict[str, Any]) -> dict[str, str]:
     """One change as Ansible shows differences."""
-    subject = f"{change['part']} {change['name']}".strip()
+    subject = " ".join(printable(f"{change['part']} {change['name']}").split())
     before, after = (
         "" if change[one] is None else json.dumps(change[one], indent=2, sort_keys=True) + "\n"
         for one in ("before", "after")
@@ -105,15 +125,16 @@ def main() -> None:
     state = module.params["state"]
     data = None if state is None else json.dumps(state)
     status, out, err = module.run_command(command(module), data=data)
+    err = printable(err).strip()
     try:
-        found = json.loads(out)
+        result = outcome(out)
     except ValueError:
-        module.fail_json(msg=err.strip() or f"pvefw apply ended with status {status}", changes=[])
-    result = {"changed": found["changed"], "changes": found["changes"]}
-    if module._diff:  # noqa: SLF001 - the name that Ansible's documentation gives
-        result["diff"] = [difference(one) for one in found["changes"]]
+        said = err or f"pvefw apply printed no report and ended with status {status}"
+        module.fail_json(msg=said, changes=[])
+    if not module._diff:  # noqa: SLF001 - the name that Ansible's documentation gives
+        del result["diff"]
     if status and not module.check_mode:
-        module.fail_json(msg=err.strip(), **result)
+        module.fail_json(msg=err, **result)
     module.exit_json(warnings=[one for one in err.splitlines() if one.strip()], **result)
 
 

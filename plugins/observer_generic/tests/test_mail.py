@@ -181,11 +181,34 @@ def test_without_a_mail_program_and_without_a_server_it_says_what_to_do(tmp_path
 
 @pytest.mark.parametrize(
     "settings",
-    [{"to": ["nobody"]}, {"to": []}, {"to": ["a@b"], "password": "x", "security": "none"}],
+    [
+        {"to": ["nobody"]},
+        {"to": []},
+        {"to": ["a@b"], "password": "x", "security": "none"},
+        {"to": ["a@b"], "server": "mail.example:x"},
+        {"to": ["a@b"], "server": "smtp://mail.example"},
+        {"to": ["a@b"], "server": "mail.example:"},
+        {"to": ["a@b"], "server": "mail.example:25", "port": 587},
+    ],
 )
 def test_settings_that_cannot_be(settings):
-    with pytest.raises(ValueError, match=r"mail address|without encryption"):
+    with pytest.raises(ValueError, match=r"mail address|without encryption|is not HOST|says port"):
         Mail(**settings)
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "port"),
+    [
+        ("mail.example", "mail.example", None),
+        ("mail.example:2525", "mail.example", 2525),
+        ("192.0.2.1:25", "192.0.2.1", 25),
+        ("[2001:db8::1]:25", "2001:db8::1", 25),
+        ("2001:db8::1", "2001:db8::1", None),
+    ],
+)
+def test_a_server_and_its_port_are_one_word_or_two(server, host, port):
+    made = Mail(to=["a@example.com"], server=server)
+    assert (made.server, made.port) == (host, port)
 
 
 def test_a_line_break_in_a_reason_makes_no_header(server, authority):

@@ -40,8 +40,9 @@ class ObserverSpec:
         """What :meth:`on_certificate` would do with this certificate, a line each; nothing is changed.
 
         A plugin that has this hook is a target: it puts certificates somewhere, and is called only for
-        those whose ``targets`` name it. One that has room for several certificates has settings in
-        which ``{name}`` stands for the certificate's.
+        those whose ``targets`` name it. The settings that name the files it writes are declared with
+        ``writes=True``, so that no two targets get the same file; one that has room for several
+        certificates has ``{name}`` in them, which stands for the certificate's.
 
         Never called twice at once on an instance. It may take 300 seconds. Since 1.1.
         """

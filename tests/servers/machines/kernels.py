@@ -123,13 +123,19 @@ def _apt(
     raise AssertionError(f"{' '.join(argv)}: not enough: {done.stdout}{done.stderr}{lists.stderr}")
 
 
+def download(package: str, folder: Path) -> Path:
+    """The file of a Debian package, put into a folder that has no other file of that package."""
+    names = f"{package}_*.deb"
+    _apt("apt-get", "download", package, enough=lambda _: any(folder.glob(names)), cwd=folder)
+    (found,) = folder.glob(names)
+    return found
+
+
 def _fetch(version: str) -> Kernel:
     """Unpack the package of a kernel."""
 
     def make(folder: Path) -> None:
-        package = f"linux-image-{version}"
-        _apt("apt-get", "download", package, enough=lambda _: any(folder.iterdir()), cwd=folder)
-        (package,) = folder.glob("*.deb")
+        package = download(f"linux-image-{version}", folder)
         subprocess.run(["dpkg", "-x", package, folder], check=True, timeout=_APT_SECONDS)
         package.unlink()
         subprocess.run(["depmod", "-b", folder, version], check=True, timeout=_APT_SECONDS)
@@ -142,14 +148,18 @@ def initrd(
     kernel: Kernel | None = None,
     modules: Sequence[str] = (),
     programs: Sequence[Path] = (),
+    busybox: Path = BUSYBOX,
 ) -> Path:
     """An initrd of busybox, a script ``/init``, modules and programs; made once, and kept.
 
     :param init: for busybox' shell; ``/modules`` names the modules' files in the order of loading.
     :param kernel: whose modules; with all that they depend on.
     :param programs: of this host, each to the same place; with the libraries that they use.
+    :param busybox: that of this host, or of another architecture; statically linked.
     """
     ours = [f"{one} {one.stat().st_mtime_ns}" for one in programs]
+    if busybox != BUSYBOX:
+        ours.append(str(busybox))
     contents = "\0".join([init, kernel.version if kernel else "", *modules, *ours])
     name = f"initrd-{hashlib.sha256(contents.encode()).hexdigest()[:16]}"
 
@@ -157,7 +167,7 @@ def initrd(
         tree = folder / "tree"
         for directory in ("bin", "dev", "lib", "proc", "sys"):
             (tree / directory).mkdir(parents=True)
-        shutil.copy2(BUSYBOX, tree / "bin/busybox")
+        shutil.copy2(busybox, tree / "bin/busybox")
         (tree / "init").write_text(init)
         (tree / "init").chmod(0o755)
         files = _with_dependencies(kernel, modules) if kernel else []

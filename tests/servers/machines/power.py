@@ -11,7 +11,7 @@ from pathlib import Path
 
 from resources import uses
 
-from servers.machines.kernels import initrd
+from servers.machines.kernels import BUSYBOX, Kernel, initrd
 
 FIRMWARE = Path("/usr/share/OVMF")
 CONSOLE = "console=ttyS0 panic=1"
@@ -30,17 +30,29 @@ echo
 echo "{word} $(/bin/busybox uname -r) $(/bin/busybox cat /proc/cmdline)"
 {end}
 """
-_STARTED = re.compile(r"^(BOOTED|PANICS) (\S+) (.*?)\r*$", re.MULTILINE)
+_HANGS = """
+read -r watchdog </modules
+/bin/busybox insmod "$watchdog" soft_margin=5
+echo 1 >/dev/watchdog
+/bin/busybox sleep 1000000
+"""
+_STARTED = re.compile(r"^(BOOTED|PANICS|HANGS) (\S+) (.*?)\r*$", re.MULTILINE)
 
 
-def good_initrd() -> Path:
+def good_initrd(console: str = "ttyS0", busybox: Path = BUSYBOX) -> Path:
     """An initrd that says ``BOOTED``, the kernel's version and its command line, and powers off."""
-    return initrd(_INIT.format(word="BOOTED", end="/bin/busybox poweroff -f"))
+    init = _INIT.format(word="BOOTED", end="/bin/busybox poweroff -f").replace("ttyS0", console)
+    return initrd(init, busybox=busybox)
 
 
 def bad_initrd() -> Path:
     """An initrd that says ``PANICS``, the version and the command line, and ends: the kernel panics."""
     return initrd(_INIT.format(word="PANICS", end="exit 1"))
+
+
+def hanging_initrd(kernel: Kernel) -> Path:
+    """An initrd that says ``HANGS``, starts the kernel's watchdog and does nothing any more."""
+    return initrd(_INIT.format(word="HANGS", end=_HANGS), kernel, ["softdog"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +130,20 @@ def power_on(
 
     :param disks: raw images; the firmware tries them in this order.
     :param variables: those of UEFI, kept from start to start; without them the computer has a BIOS.
-    :param restarts: how often a kernel may panic and the computer start anew.
+    :param restarts: how often a kernel may panic or hang and the computer start anew.
     :param timeout: seconds for each start.
     :raises AssertionError: no kernel came up; with the end of the console.
     """
     options = [] if restarts else ["-no-reboot"]
+    return boots_of(_computer(disks, variables, *options), restarts=restarts, timeout=timeout)
+
+
+def boots_of(argv: Sequence[str], *, restarts: int = 0, timeout: float = BOOT_SECONDS) -> Boots:
+    """Run a QEMU that has its console on standard output, as :func:`power_on` does."""
 
     def one_too_many(said: str) -> bool:
         return len(_starts(said)) > restarts + 1
 
-    argv = _computer(disks, variables, *options)
     console = _console(argv, one_too_many, timeout * (restarts + 1))
     starts = _starts(console)
     assert starts, f"no kernel came up:\n{console[-3000:]}"

@@ -231,6 +231,11 @@ class Workshop:
         self._qemu.kill()
         self._qemu.wait()
 
+    def power_off(self) -> None:
+        """Shut it down, as an administrator does, and wait until it is off."""
+        self.begin("systemctl poweroff")
+        self._qemu.wait(RUN_SECONDS)
+
     def switch_off(self) -> None:
         """Write what is not yet on the disks, and switch off."""
         self.run("umount --all --types vfat; sync")
@@ -319,11 +324,9 @@ def workshop(
     folder.mkdir(parents=True, exist_ok=True)
     kernel = full_kernel()
     path = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-    script, log = folder / "agent", folder / "console"
+    script = folder / "agent"
     agent = _AGENT.replace("@PATH@", shlex.quote(path)).replace("@FOLDERS@", " ".join(HOST_FOLDERS))
     script.write_text(agent)
-    ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
-    agent_at, monitor_at = (one.fileno() for one in its)
     argv = [
         *["qemu-system-x86_64", *PROCESSOR],
         *[
@@ -331,8 +334,6 @@ def workshop(
             "1024",
             "-nodefaults",
             "-nographic",
-            "-serial",
-            f"file:{log}",
             "-no-reboot",
             "-net",
             "none",
@@ -341,15 +342,33 @@ def workshop(
         *["-append", f"{_CMDLINE} agent={script} modules={kernel.modules}"],
         *["-fsdev", "local,id=host,path=/,security_model=none,readonly=on,multidevs=remap"],
         *["-device", "virtio-9p-pci,fsdev=host,mount_tag=host"],
-        *["-chardev", f"socket,id=agent,fd={agent_at}", "-device", "virtio-serial-pci"],
-        *["-device", "virtserialport,chardev=agent,name=agent"],
-        *["-chardev", f"socket,id=monitor,fd={monitor_at}", "-mon", "monitor,mode=control"],
         *firmware_options(variables),
         *disk_options(disks, bytes_per_second),
     ]
     if host:
         argv += ["-drive", f"if=none,id=host,format=raw,file={host}"]
         argv += ["-device", "virtio-blk-pci,drive=host,serial=host"]
+    with with_agent(folder, argv) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def with_agent(folder: Path, argv: Sequence[object]) -> Iterator[Workshop]:
+    """Switch a machine on for the time of the block; an agent in it runs scripts. Then its power is cut.
+
+    :param folder: for its console; made where it is missing.
+    :param argv: what starts QEMU, but for the console, the agent's port and the monitor.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "console"
+    ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
+    agent_at, monitor_at = (one.fileno() for one in its)
+    ports = [
+        *["-serial", f"file:{log}"],
+        *["-chardev", f"socket,id=agent,fd={agent_at}", "-device", "virtio-serial-pci"],
+        *["-device", "virtserialport,chardev=agent,name=agent"],
+        *["-chardev", f"socket,id=monitor,fd={monitor_at}", "-mon", "monitor,mode=control"],
+    ]
     with contextlib.ExitStack() as stack:
         for one in ours:
             stack.enter_context(one)
@@ -357,7 +376,7 @@ def workshop(
             for one in its:
                 only_qemus.enter_context(one)
             qemu = subprocess.Popen(
-                argv,
+                [*map(str, argv), *ports],
                 stdin=subprocess.DEVNULL,
                 stdout=only_qemus.enter_context((folder / "qemu").open("wb")),
                 stderr=subprocess.STDOUT,

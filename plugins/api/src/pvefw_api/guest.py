@@ -60,8 +60,9 @@ def _find(call: Call, kind: str) -> tuple["Backends", "Listed"]:
     :raises ApiError: this node has no such guest, or two of them.
     """
     from pvefw.guests.backends import Backends
+    from pvefw.store.node import Node
 
-    vmid, loaded = call.get("vmid"), Backends.load(call.paths, needed=False)
+    vmid, loaded = call.get("vmid"), Backends.load(Node.open(call.paths), needed=False)
     listed = loaded.list()[0] if loaded.bound else []
     found = [one for one in listed if (one.guest.vmid, one.guest.kind) == (int(vmid), KINDS[kind])]
     if len(found) > 1:
@@ -161,8 +162,9 @@ def _power(kind: str, action: str, make: _Make) -> Handler:
         def work(task: Any) -> None:
             from pvefw.guests import bulk
             from pvefw.store import guest_notes
+            from pvefw.store.node import Node
 
-            made = bulk.Bulk(call.paths, loaded, 1, task, type_)
+            made = bulk.Bulk(Node.open(call.paths), loaded, 1, task, type_)
             made.with_local_disks = call.get("with-local-disks", False)
             job = make(call, one)
             if _is_so(job):

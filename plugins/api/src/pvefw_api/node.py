@@ -81,8 +81,9 @@ def guests(call: Call, kind: str) -> list[dict[str, Any]]:
 def listed(call: Call) -> "list[Guest]":
     """This node's guests, whatever their kind."""
     from pvefw.guests.backends import Backends
+    from pvefw.store.node import Node
 
-    loaded = Backends.load(call.paths, needed=False)
+    loaded = Backends.load(Node.open(call.paths), needed=False)
     return [one.guest for one in loaded.list()[0]] if loaded.bound else []
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pvefw.cli.changing import changing, remark
+from pvefw.cli.changing import changing, remark, removing
 from pvefw.cli.framework import App, Group, output_option, pass_app
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def remove(app: App, name: str) -> None:
     """Remove a user with all of its tokens; its tickets end, too."""
     from pvefw_api_server import users
 
-    with users.changing(app.paths) as found:
+    with users.changing(app.paths) as found, removing():
         del found[users.named(found, name).name]
 
 

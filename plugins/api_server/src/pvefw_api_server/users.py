@@ -146,7 +146,11 @@ def named(found: Mapping[str, User], name: str) -> User:
     :raises NotFound: there is none of this name.
     """
     if name not in found:
-        raise NotFound(f"there is no API user {name}", hint=f"Add it: pvefw api user set {name}")
+        known = ", ".join(found)
+        raise NotFound(
+            f"there is no API user {name}",
+            hint=f"There are: {known}. Add it: pvefw api user set {name} --grant /=Sys.Audit",
+        )
     return found[name]
 
 

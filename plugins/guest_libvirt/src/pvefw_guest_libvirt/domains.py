@@ -1,5 +1,6 @@
 """Single domains: what each of them is doing, and lists of them that one odd domain does not spoil."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,8 @@ _RUNNING = (
     libvirt.VIR_DOMAIN_BLOCKED,
     libvirt.VIR_DOMAIN_SHUTDOWN,  # it is about to stop, but has not
 )
+_NO_ID = -1
+"""Of a domain without a process."""
 _PAUSED = (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED)
 _WHY_PAUSED: Mapping[int, str] = {
     libvirt.VIR_DOMAIN_PAUSED_USER: "by a user",
@@ -52,12 +55,15 @@ def state(domain: Any) -> GuestState:
 
     :raises libvirt.libvirtError: it cannot be found out; the domain may be gone.
     """
-    now = domain.state()[0]
+    return _meaning(domain.state()[0], domain.isActive)
+
+
+def _meaning(now: int, is_active: Callable[[], bool]) -> GuestState:
     if now in _RUNNING:
         return GuestState.RUNNING
     if now in _PAUSED:
         return GuestState.PAUSED
-    return GuestState.UNKNOWN if domain.isActive() else GuestState.STOPPED
+    return GuestState.UNKNOWN if is_active() else GuestState.STOPPED
 
 
 def why_paused(domain: Any) -> str:
@@ -145,16 +151,39 @@ def guests(connection: Any, first_vmid: int | None) -> Iterator[Guest]:
     """
     kind: Kind = "container" if connection.getType() == "LXC" else "vm"
     readable, unreadable = definitions(connection)
+    states = _states(connection)
     for domain, definition, vmid in _with_numbers(readable, first_vmid):
         try:
-            if not is_arriving(domain):
-                yield _guest(kind, domain, definition, vmid)
+            now = states.get(definition.uuid) or state(domain)
+            if now is not GuestState.PAUSED or not is_arriving(domain):
+                yield _guest(kind, domain, definition, vmid, now)
         except libvirt.libvirtError as error:
             if concerns_all(error):
                 raise
             if not is_gone(error):
                 unreadable.append(Unreadable(domain, " ".join(str(error).split())))
     yield from (_odd_guest(kind, one) for one in unreadable)
+
+
+def _states(connection: Any) -> Mapping[str, GuestState]:
+    """What all domains are doing, by UUID, in one question; nothing of a driver that knows none such."""
+    try:
+        found = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+        return {}
+    return {
+        domain.UUIDString(): _meaning(
+            said["state.state"], functools.partial(_had_a_process, domain)
+        )
+        for domain, said in found
+    }
+
+
+def _had_a_process(domain: Any) -> bool:
+    """Whether it had one when it was listed: a number that libvirt need not be asked for."""
+    return bool(domain.ID() != _NO_ID)
 
 
 def _with_numbers(
@@ -165,8 +194,7 @@ def _with_numbers(
     return [(domain, one, one.vmid) for domain, one in readable if one.vmid is not None]
 
 
-def _guest(kind: Kind, domain: Any, definition: Definition, vmid: int) -> Guest:
-    now = state(domain)
+def _guest(kind: Kind, domain: Any, definition: Definition, vmid: int, now: GuestState) -> Guest:
     return Guest(
         vmid=vmid,
         name=definition.name,

@@ -182,11 +182,14 @@ class Libvirt:
         try:
             with self._pool.connection() as connection:
                 domain = _domain(connection, guest)
-                if (why := domains.why_paused(domain)) and domains.resume(domain):
-                    task.log(f"{_who(guest)}: it was paused {why}, and continues to shut down")
-                domains.act(domain, GuestState.STOPPED, lambda: _ask(domain, way))
-                if domains.state(domain) is not GuestState.STOPPED:
-                    return False
+                now = domains.state(domain)
+                if now is GuestState.PAUSED:
+                    why = domains.why_paused(domain)
+                    if domains.resume(domain):
+                        task.log(f"{_who(guest)}: it was paused {why}, and continues to shut down")
+                if now is not GuestState.STOPPED:
+                    _ask(domain, way)
+                    return False  # that it has stopped is told
                 _say_how_it_stopped(domain, guest, task)
         except Gone:
             pass  # a transient domain that stops is no more

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pvefw.api import (
     NOTICES,
@@ -40,7 +41,8 @@ class Mail:
         help="The address to write from (default: root at this host's name).", default=None
     )
     server: str | None = setting(
-        help="The SMTP server; without it, the host's own sendmail is used.", default=None
+        help="The SMTP server: HOST, HOST:PORT or [IPV6]:PORT; without it, the host's own sendmail.",
+        default=None,
     )
     security: str = setting(
         help="How the connection to the server is encrypted.",
@@ -68,6 +70,11 @@ class Mail:
         wrong = next((one for one in self.to if "@" not in one), None)
         if wrong or not self.to:
             raise ValueError(f"'{wrong or ''}' is not a mail address")
+        if self.server is not None:
+            host, port = _split(self.server)
+            if port and self.port and port != self.port:
+                raise ValueError(f"server says port {port}, and port says {self.port}")
+            self.server, self.port = host, port or self.port
         if self.password and self.security == "none":
             raise ValueError("a password is not sent without encryption; set security")
 
@@ -117,6 +124,23 @@ class Mail:
             raise ProviderError(f"{server}:{port}: {said}") from error
         except (OSError, smtplib.SMTPException) as error:
             raise Unavailable(f"{server}:{port}: {cause_of(error)}") from error
+
+
+def _split(server: str) -> tuple[str, int | None]:
+    """Host and port of ``mail.example.com:587``, ``[2001:db8::1]:25`` or a host alone.
+
+    :raises ValueError: it is neither.
+    """
+    if server.count(":") > 1 and not server.startswith("["):
+        return server, None  # an IPv6 address
+    try:
+        parts = urlsplit(f"//{server}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.netloc != server or parts.username or server.endswith(":"):
+        raise ValueError(f"server: '{server}' is not HOST, HOST:PORT or [IPV6]:PORT")
+    return host, port
 
 
 def _words(said: bytes | str) -> str:

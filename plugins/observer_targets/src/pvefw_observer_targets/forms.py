@@ -5,6 +5,7 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -68,25 +69,22 @@ def contents(event: CertificateEvent) -> dict[str, bytes]:
     }
 
 
+def _file(what: str) -> Any:
+    return setting(help=f"Where to write {what}.", default=None, writes=True)
+
+
 @dataclass(kw_only=True)
 class Forms:
     """Settings that say where a certificate is to be written, in which forms."""
 
-    fullchain: Path | None = setting(
-        help="Where to write the certificate with its chain, PEM (nginx, Apache).", default=None
+    fullchain: Path | None = _file("the certificate with its chain, PEM (nginx, Apache)")
+    key: Path | None = _file("the private key, PEM")
+    combined: Path | None = _file(
+        "the certificate, its chain and the key in one file, PEM (HAProxy)"
     )
-    key: Path | None = setting(help="Where to write the private key, PEM.", default=None)
-    combined: Path | None = setting(
-        help="Where to write the certificate, its chain and the key in one file, PEM (HAProxy).",
-        default=None,
-    )
-    leaf: Path | None = setting(help="Where to write the certificate alone, PEM.", default=None)
-    chain: Path | None = setting(
-        help="Where to write the chain without the certificate, PEM.", default=None
-    )
-    pkcs12: Path | None = setting(
-        help="Where to write all of it as a PKCS#12 container (RFC 7292).", default=None
-    )
+    leaf: Path | None = _file("the certificate alone, PEM")
+    chain: Path | None = _file("the chain without the certificate, PEM")
+    pkcs12: Path | None = _file("all of it as a PKCS#12 container (RFC 7292)")
     password: str | None = setting(
         help="The password of the PKCS#12 container.", default=None, secret=True
     )

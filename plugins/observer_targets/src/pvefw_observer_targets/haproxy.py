@@ -39,6 +39,7 @@ class HAProxy:
     pem: str = setting(
         help="Where to write certificate, chain and key; {name} is the certificate's.",
         default="/etc/haproxy/ssl/{name}.pem",
+        writes=True,
     )
     socket: Path = setting(
         help="The socket of its runtime API, level admin.", default=Path("/run/haproxy/admin.sock")

@@ -116,8 +116,10 @@ class Nginx(Service):
 
     unit = "nginx"
 
-    certificate: str = setting(help=_CERTIFICATE_HELP, default="/etc/nginx/ssl/{name}.pem")
-    key: str = setting(help=_KEY_HELP, default="/etc/nginx/ssl/{name}.key")
+    certificate: str = setting(
+        help=_CERTIFICATE_HELP, default="/etc/nginx/ssl/{name}.pem", writes=True
+    )
+    key: str = setting(help=_KEY_HELP, default="/etc/nginx/ssl/{name}.key", writes=True)
     config: Path | None = setting(help=_CONFIG_HELP, default=None)
     reload: str = setting(help=_RELOAD_HELP, default="systemctl reload nginx")
 
@@ -132,8 +134,10 @@ class Apache(Service):
 
     unit = "apache2"
 
-    certificate: str = setting(help=_CERTIFICATE_HELP, default="/etc/apache2/ssl/{name}.pem")
-    key: str = setting(help=_KEY_HELP, default="/etc/apache2/ssl/{name}.key")
+    certificate: str = setting(
+        help=_CERTIFICATE_HELP, default="/etc/apache2/ssl/{name}.pem", writes=True
+    )
+    key: str = setting(help=_KEY_HELP, default="/etc/apache2/ssl/{name}.key", writes=True)
     config: Path | None = setting(help=_CONFIG_HELP, default=None)
     reload: str = setting(help=_RELOAD_HELP, default="systemctl reload apache2")
 
@@ -152,11 +156,12 @@ class Cockpit(Service):
     unit = "cockpit"
 
     certificate: str = setting(
-        help=_CERTIFICATE_HELP, default="/etc/cockpit/ws-certs.d/{name}.cert"
+        help=_CERTIFICATE_HELP, default="/etc/cockpit/ws-certs.d/{name}.cert", writes=True
     )
     key: str = setting(
         help="Where to write the private key: the same path with .key at its end.",
         default="/etc/cockpit/ws-certs.d/{name}.key",
+        writes=True,
     )
     helper: Path = setting(
         help="Cockpit's own program that finds the certificate to use.",
@@ -188,8 +193,12 @@ class LibvirtTls(Service):
 
     unit = "libvirtd"
 
-    certificate: str = setting(help=_CERTIFICATE_HELP, default="/etc/pki/libvirt/servercert.pem")
-    key: str = setting(help=_KEY_HELP, default="/etc/pki/libvirt/private/serverkey.pem")
+    certificate: str = setting(
+        help=_CERTIFICATE_HELP, default="/etc/pki/libvirt/servercert.pem", writes=True
+    )
+    key: str = setting(
+        help=_KEY_HELP, default="/etc/pki/libvirt/private/serverkey.pem", writes=True
+    )
     reload: str = setting(
         help=_RELOAD_HELP, default="virt-admin -c libvirtd:///system server-update-tls libvirtd"
     )
