@@ -7,7 +7,7 @@ from servers.machines.kernels import boot_kernels, unsigned
 from servers.machines.power import CONSOLE, bad_initrd, new_variables, power_on
 from servers.machines.workshop import workshop
 
-pytestmark = [pytest.mark.xdist_group("machines of their own"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.xdist_group("grub"), pytest.mark.timeout(900)]
 
 _SETTINGS = rf"""
 mkdir -p /etc/kernel /etc/default
