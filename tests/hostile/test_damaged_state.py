@@ -59,6 +59,7 @@ KEPT = {
     "records": (lambda paths: paths.persistent_records, {"records": []}),
     "active": (lambda paths: paths.task_dir / "active", []),
     "history": (lambda paths: paths.task_dir / "index", []),
+    "copy": (lambda paths: paths.store_copy / "index.json", {"datacenter.cfg": ["1", "x", 2]}),
     "members": (lambda paths: paths.members, {"nodelist": {"pve1": {"ip": "192.0.2.1"}}}),
     "vmlist": (lambda paths: paths.vmlist, {"ids": {"100": {"node": "pve1", "type": "qemu"}}}),
 }

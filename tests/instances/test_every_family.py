@@ -13,7 +13,6 @@ from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 from pvefw.cli.run import run
 from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, PluginMissing, UsageError
-from pvefw.core.families import FAMILIES
 from pvefw.core.model import BootSyncedEvent
 from pvefw.guests import backends
 from pvefw.instances import Instance, binding
@@ -23,7 +22,7 @@ from pvefw.store.node import Node
 from pvefw.tasks import events
 from pvefw.testing.fakes import FakeTask
 
-ALL = sorted(FAMILIES)
+ALL = sorted(KINDS)
 OURS = [family for family in ALL if not KINDS[family].acme]
 ACME = [family for family in ALL if KINDS[family].acme]
 NAMED = [family for family in ALL if KINDS[family].named_like_plugin]

@@ -8,7 +8,7 @@ import pytest
 from pvefw.api import hookimpl
 from pvefw.core import binding, families
 from pvefw.core.errors import PluginFailed, PluginTimeout
-from pvefw.core.families import OBSERVER
+from pvefw.core.families import OBSERVER, STORE
 from pvefw.testing.fakes import FakeTask
 
 
@@ -57,5 +57,6 @@ def test_a_call_has_the_familys_time():
 
 @pytest.mark.parametrize("family", families.FAMILIES.values(), ids=lambda one: one.name)
 def test_every_family_says_how_to_try_an_instance_out(family):
-    """A question has no arguments that a caller must know, but for observers, who only listen."""
-    assert family.question in family.hooks or family is OBSERVER
+    """A question has no arguments that a caller must know; observers only listen, and stores have no
+    instances."""
+    assert family.question in family.hooks or family in (OBSERVER, STORE)

@@ -34,7 +34,7 @@ _HANGS = """
 read -r watchdog </modules
 /bin/busybox insmod "$watchdog" soft_margin=5
 echo 1 >/dev/watchdog
-/bin/busybox sleep 1000000
+/bin/busybox tail -f /dev/null
 """
 _STARTED = re.compile(r"^(BOOTED|PANICS|HANGS) (\S+) (.*?)\r*$", re.MULTILINE)
 
