@@ -41,3 +41,13 @@ def test_the_simulation_finds_a_rule_without_jitter(tool, monkeypatch):
     monkeypatch.setattr("pvefw.certs.renewal._share", lambda _info, _node: 0.0)
     fleet = tool.lived(400, "one each, by their windows")
     assert fleet.most() > 400 / 4
+
+
+def test_a_store_is_hardly_asked_while_nothing_happens(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    found = importlib.import_module("store_traffic").counted()
+    quiet, watch, installs, wanted, others = found.values()
+    for counts in (quiet, watch, others):
+        assert counts["changes"] == counts["locks"] == 0
+    assert quiet["reads"] == watch["reads"] == 0
+    assert installs["changes"] == wanted["changes"] == wanted["reads"] == others["reads"] == 2
