@@ -209,6 +209,27 @@ def test_a_wrong_pair_is_refused_in_the_words_of_the_command(visit, farm, tmp_pa
     assert visit.wrong == []
 
 
+def test_a_pair_is_installed_under_a_name_and_deleted(visit, farm):
+    """The form's selector says which certificate it is; the node's own is left alone."""
+    farm.run("cert", "add", "web", "--acme", "domains=web.example")
+    pem, key = certificates.self_signed("web.example")
+    visit.open("certificates", "web.example")
+    visit.page.get_by_label("Install it as").select_option("web")
+    drop(visit.page, pem.decode() + key.decode())
+    visit.press("Install")
+    visit.is_told("The certificate is installed.")
+    visit.is_told("pvefw cert set chain.pem key.pem --force --certificate web")
+    installed = farm.paths.certificate_files("web").certificate
+    assert installed.read_bytes().split() == pem.split()
+    assert not farm.paths.proxy_certificate.exists()
+    row = visit.page.get_by_role("row").filter(has_text="web.example")
+    row.get_by_role("button", name="Delete", exact=True).click()
+    row.get_by_role("button", name="Delete the certificate web?").click()
+    visit.is_told("pvefw cert delete")
+    wait_until(lambda: not installed.exists(), "the pair is deleted")
+    assert visit.wrong == []
+
+
 def drop(page, text):
     """Let a file with this text fall on the form."""
     page.evaluate(
