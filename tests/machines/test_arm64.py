@@ -13,6 +13,12 @@ pytestmark = [
     pytest.mark.xdist_group("machines of their own"),
     pytest.mark.timeout(1200),
 ]
+_BOOTCTL = """
+printf '#!/bin/sh\\nexec /usr/bin/bootctl --all-architectures "$@"\\n' >/usr/local/bin/bootctl
+chmod +x /usr/local/bin/bootctl
+cp {}/usr/lib/systemd/boot/efi/*.efi /usr/lib/systemd/boot/efi
+"""
+"""This machine's bootctl installs what it would take for its own architecture on a host of the other."""
 
 
 @uses("night")
@@ -27,7 +33,7 @@ def test_systemd_boot_starts_what_pvefw_wrote(tmp_path):
     }
     computer = Computer.new(tmp_path / "computer", Firmware.UEFI, files, disks=1)
     with computer.workshop() as shop:
-        shop.run(f"cp {arm64.unpacked()}/usr/lib/systemd/boot/efi/*.efi /usr/lib/systemd/boot/efi")
+        shop.run(_BOOTCTL.format(arm64.unpacked()))
         shop.run("pvefw boot partition /dev/vda --yes && pvefw boot format /dev/vda2 --yes")
         shop.run("pvefw boot init /dev/vda2 systemd-boot && pvefw boot status")
         shop.switch_off()

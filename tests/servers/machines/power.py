@@ -31,8 +31,7 @@ echo "{word} $(/bin/busybox uname -r) $(/bin/busybox cat /proc/cmdline)"
 {end}
 """
 _HANGS = """
-read -r watchdog </modules
-/bin/busybox insmod "$watchdog" soft_margin=5
+while read -r module; do /bin/busybox insmod "$module" soft_margin=5; done </modules
 echo 1 >/dev/watchdog
 /bin/busybox tail -f /dev/null
 """
