@@ -109,7 +109,7 @@ def counted() -> dict[str, Counter[str]]:
             paths.store_cfg.parent.mkdir(parents=True)
             paths.store_cfg.write_text(f"store: directory\npath: {store}\n")
             node_settings.change(paths, {"acmedomain0": "gui.example", "reload-command": "-"})
-        _installed(first, "gui.example", -2)
+        _installed(first, "gui.example", -3)
         _installed(second, "gui.example", -2)
         for paths in (first, second):
             _turn(paths)

@@ -1,5 +1,7 @@
 """``pvefw store``: the files that nodes share through a store."""
 
+import contextlib
+
 import click
 
 from pvefw.cli.framework import App, Group, pass_app
@@ -33,6 +35,8 @@ def join(app: App) -> None:
 def watch(app: App) -> None:
     """Take over shared certificates as soon as another node has them (run by systemd)."""
     from pvefw.certs import following
+    from pvefw.core.errors import Cancelled
     from pvefw.host.clock import SystemClock
 
-    following.follow(app.paths, say, say, SystemClock())
+    with contextlib.suppress(Cancelled):  # told to end while it takes something over: no failure
+        following.follow(app.paths, say, say, SystemClock())

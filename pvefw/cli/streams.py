@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -76,10 +77,18 @@ def leave(status: int) -> NoReturn:
     Where there are any, libraries are not taken down below them: OpenSSL, for one, frees at exit(3) what
     a thread may be using, and the process would end with SIGSEGV in place of its status.
     """
-    if len([*Path(_THREADS).iterdir()]) == 1:
+    if _is_alone():
         sys.exit(status)
     atexit._run_exitfuncs()  # noqa: SLF001 - plugins may have asked for it; there is no public name
     for one in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             one.flush()
     os._exit(status)
+
+
+def _is_alone() -> bool:
+    """Whether no thread is left but this one."""
+    try:
+        return len([*Path(_THREADS).iterdir()]) == 1
+    except OSError:  # no /proc, as in a chroot: those that Python knows of
+        return threading.active_count() == 1

@@ -65,7 +65,7 @@ COMMANDS = [
         "api user list",
         "api user remove a@pam",
         "api user set a@pam --grant /=Sys.Audit",
-        "apply FILE",
+        "apply WANTED",
     ),
     *("boot format /dev/none1", "boot kernel pin 6.8.0", "boot loader config grub"),
     *(
@@ -114,6 +114,7 @@ def test_every_command_ends_with_a_sentence(paths, tmp_path):
     paths.esp_uuids.parent.mkdir()
     paths.esp_uuids.write_text("AAAA-BBBB\n")
     (tmp_path / "FILE").write_text("command=true\n")
+    (tmp_path / "WANTED").write_text("properties: {renew-before: 9}\n")
     done = subprocess.run(
         ["unshare", "-m", sys.executable, __file__, str(paths.root)],
         cwd=tmp_path,

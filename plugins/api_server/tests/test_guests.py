@@ -75,22 +75,27 @@ def manager(tmp_path, settings):
     return made
 
 
+@pytest.fixture
+@uses("night")  # the test after the kit's manages a node in the same way, every time
+def three(guests):
+    """The numbers of three guests, of which one ignores a shutdown."""
+    return guests("web", "db", "deaf", deaf=["deaf"])
+
+
 class TestOurOwnApi(GuestConformance):
     """The plugin for Proxmox VE cannot tell that it is pvefw which answers."""
 
     @pytest.fixture
-    @uses("night")  # the next test manages a node in the same way, every time
-    def vmids(self, guests):
-        ids = guests("web", "db", "deaf", deaf=["deaf"])
-        return [ids["web"], ids["db"]]
+    def vmids(self, three):
+        return [three["web"], three["db"]]
 
     @pytest.fixture
     def names(self, daemon, vmids):
         return {one.vmid: one.name for one in Libvirt(uri=daemon.uri).guest_list()}
 
     @pytest.fixture
-    def stubborn(self, names):
-        return next(vmid for vmid, name in names.items() if name == "deaf")
+    def stubborn(self, three):
+        return three["deaf"]
 
     @pytest.fixture
     def plugin(self, settings, vmids):

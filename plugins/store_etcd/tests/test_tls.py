@@ -1,6 +1,7 @@
 """Members that want client certificates: who has the right one gets in, and who has not learns why."""
 
 import os
+import socket
 from contextlib import suppress
 
 import pytest
@@ -54,7 +55,14 @@ def member(files):
     port, peer = free_ports(2)
     urls = [f"https://127.0.0.1:{port}"], [f"http://127.0.0.1:{peer}"]
     with Etcds(files, *urls, options=options) as started:
+        wait_until(lambda: accepts(port), "etcd listens", 120)
         yield started
+
+
+def accepts(port):
+    with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port), 60):
+        return True
+    return False
 
 
 @pytest.fixture

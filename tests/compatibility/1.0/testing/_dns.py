@@ -13,6 +13,44 @@ Records = Callable[[str], set[str]]
 REPEAT_SECONDS = 20.0
 """For how long the kit repeats a call without progress, as core does for longer."""
 _POLL = 0.05
+_LONGEST_CALL = 300.0
+"""Seconds that core gives to a call."""
+_REALLY_WAITED = 10.0
+"""Seconds of them that really pass."""
+
+
+class InTime:
+    """A plugin's hooks, each call with no more time to wait than core gives it."""
+
+    def __init__(self, hooks: DnsSpec) -> None:
+        self._hooks = hooks
+
+    def __getattr__(self, name: str) -> Any:
+        hook = getattr(self._hooks, name)
+
+        def call(*, task: Task, **arguments: Any) -> Any:
+            return hook(**arguments, task=_LimitedTask(name, task))
+
+        return call if name in ("dns_add", "dns_remove", "dns_zones") else hook
+
+
+class _LimitedTask:
+    """The task of one call; where much was waited for already, the rest takes no time."""
+
+    def __init__(self, hook: str, task: Task) -> None:
+        self._hook, self._task, self._waited = hook, task, 0.0
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or fail where the call has had its time."""
+        self._waited += seconds
+        assert self._waited <= _LONGEST_CALL, (
+            f"{self._hook} has waited for {_LONGEST_CALL:g} s, and a call may take no longer: end such a "
+            "loop after some time with Unavailable, and look in each answer for a failure"
+        )
+        self._task.wait(seconds if self._waited <= _REALLY_WAITED else 0.0)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
 
 
 class AsCore:

@@ -48,7 +48,7 @@ class Neighbours:
 
     def among(self, request: Request, data: Any) -> Any:
         """A reply's data with these records in every list that has TXT records, as it was asked for."""
-        asked = _asked(request)
+        asked = request_text(request)
         if "txt" in asked or self._quoted(asked):
             return data
         at_name = "_acme-challenge" in asked
@@ -114,7 +114,7 @@ class Neighbours:
     def _taken(self, request: Request) -> set[tuple[str, str]]:
         """What is referred to by its id, or stands at a name that is deleted whatever is there."""
         found = {self._ids[one] for one in _wire.ids_used(request, set(self._ids))}
-        asked = f"{request.method} {_asked(request)}"
+        asked = f"{request.method} {request_text(request)}"
         everything = _REMOVING.search(asked) and _HOST.search(asked) and "txt" not in asked
         known = self._quoted(asked) or _wire.ids_used(request, self._own)
         if everything and not known:
@@ -148,7 +148,7 @@ class Neighbours:
         removed = any(
             _REMOVING.search(key) and _wire.holds(one, value) for key, one in data.items()
         )
-        own = {str(one).upper() for one in _direct(data)}
+        own = {str(one).upper() for one in direct(data)}
         return removed or (_wire.holds(data, value) and "TXT" in own and kind not in own)
 
     def _cleared(self, data: Any) -> Any:
@@ -171,13 +171,13 @@ class Neighbours:
         return any(one.lower() in asked for one in self.texts if len(one) > len("challenge"))
 
 
-def _asked(request: Request) -> str:
+def request_text(request: Request) -> str:
     """All that a request says, in lower case."""
     said = [request.path, *request.query, *request.query.values(), request.body.decode("latin-1")]
     return unquote_plus(" ".join(said)).lower()
 
 
-def _direct(data: Mapping[str, Any]) -> Iterator[Any]:
+def direct(data: Mapping[str, Any]) -> Iterator[Any]:
     """What a record itself says; in XML each field is an element."""
     for one in data.values():
         yield one[0] if isinstance(one, list) and len(one) == 1 else one
@@ -190,7 +190,7 @@ def _record_ids(data: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _is_text(data: Any) -> bool:
-    return isinstance(data, Mapping) and "TXT" in {str(one).upper() for one in _direct(data)}
+    return isinstance(data, Mapping) and "TXT" in {str(one).upper() for one in direct(data)}
 
 
 def _lists(data: Any) -> Iterator[list[Any]]:

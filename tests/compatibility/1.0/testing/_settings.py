@@ -21,3 +21,10 @@ def check_secrets(plugin: object) -> None:
                 f"repr() shows the setting {info.key}, a secret: leave repr to @dataclass and declare "
                 "the field with setting(secret=True)"
             )
+
+
+def values_of(plugin: object) -> set[str]:
+    """The values of all settings."""
+    if not dataclasses.is_dataclass(plugin):
+        return set()
+    return {str(getattr(plugin, one.name)) for one in dataclasses.fields(plugin) if one.init}

@@ -91,11 +91,17 @@ def credentials(request: Request) -> set[str]:
         word
         for name, value in request.headers.items()
         if _SECRET_HEADER.match(name)
-        for word in (*_words(value), *_password(value))
+        for word in (*_words(_without_scheme(name, value)), *_password(value))
     }
     fields = [*request.query.items(), *scalars(body_of(request))]
     found |= {str(value) for name, value in fields if _SECRET_FIELD.search(name)}
     return {one for one in found if len(one) >= _SHORTEST_TOKEN}
+
+
+def _without_scheme(name: str, value: str) -> str:
+    """Credentials without the scheme before them, whichever it is (RFC 9110 section 11.4)."""
+    _, _, rest = value.partition(" ")
+    return rest if rest and name.lower().endswith("authorization") else value
 
 
 def _words(value: str) -> set[str]:

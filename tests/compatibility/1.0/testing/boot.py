@@ -122,6 +122,7 @@ _QUOTED = (
     "root=UUID=abc dyndbg=\"file drivers/usb/* +p\" a='b' c=$HOME d=\\x e=#f;g `h` {i} j&k",
     "root=LABEL=größe",
     "root=/dev/vda1 a=${ARCH} b=${HOME:-x} c=%s d=@e@ f={{g}} h=~i",
+    "root=/dev/vda1 a=^b c=*d e=?f g=!h i=<j> k=[l],m last=\\",
 )
 _TITLES = (
     "Proxmox\ninit=/evil",
@@ -129,6 +130,7 @@ _TITLES = (
     "Proxmox\0init=/evil",
     "Proxmox a=${ARCH} $(reboot) `reboot`",
     'Proxmox\'s "best" } { / : # | \\',
+    "Proxmox ^V &E ~x %d @e@ *f ?g !h <i> [j], =k",
 )
 _MACRO = "a=${ARCH}"
 _AGAIN = (
@@ -717,15 +719,20 @@ class BootloaderConformance(BootCare):
         "rubbish", [b"", b"\0" * 512, b"\xff\xfe\r\n\x80 {{{ ' \"", b"=\n\n \n-"], ids=repr
     )
     def test_probe_survives_rubbish(self, rubbish: bytes, machine: Machine) -> None:
-        """A configuration that a crash has spoilt is no reason to fail: a refresh mends it."""
+        """What a crash has spoilt, be it the configuration or what is armed, a refresh mends."""
+        root = machine.esp.mountpoint
+        before = set(_contents(root))
         tree = machine.bring(machine.plan(OLD, NEW))
-        for path in tree.texts:
-            (machine.esp.mountpoint / path).write_bytes(rubbish)
+        with contextlib.suppress(Unsupported):
+            machine.bring(machine.plan(OLD, NEW, next_boot=OLD))
+        written = {*map(PurePosixPath, set(_contents(root)) - before), *tree.texts}
+        for path in written - set(tree.copies):
+            (root / path).write_bytes(rubbish)
         try:
             machine.hooks.boot_probe(esp=machine.esp)
         except Exception as error:
             raise AssertionError(
-                f"boot_probe fails on a spoilt configuration: {error}; it returns what it finds"
+                f"boot_probe fails where files of its own are spoilt: {error}; it returns what it finds"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""The part of the boot-loader kit that looks at order, clocks, long texts and half-done work.
+"""The part of the boot-loader kit that looks at order, clocks, long texts, old files and half-done work.
 
 :class:`pvefw.testing.boot.BootloaderConformance` inherits it.
 """
@@ -22,6 +22,8 @@ from pvefw.testing.boot_machine import MIDDLE, NEW, OLD, Machine, complete
 _DAY = dt.timedelta(days=1)
 _LONGEST_COMMAND_LINE = 2000
 """Characters; kernels take 2048 on x86."""
+_LONG_NAME = "6.8.12-4-pve-of-a-branch-whose-name-takes-all-of-64-characters-"
+"""63 characters; what ``uname -r`` says has 64 at most."""
 _TEMPORARY = (".tmp", ".temp", ".new", ".part", ".bak", ".swp", "~")
 """How names of temporary files end."""
 _OF_ANOTHER = b"another loader, of somebody else\n"
@@ -74,6 +76,20 @@ class BootCare:
             f"{len(machine.last.cmdline)}: write it as a whole, or raise a ProviderError"
         )
 
+    def test_versions_that_differ_at_their_end_boot(self, machine: Machine) -> None:
+        """Or they are refused: a loader that cuts long names takes the one for the other."""
+        versions = [f"{_LONG_NAME}{one}" for one in "ab"]
+        for default in versions:
+            try:
+                machine.bring(machine.plan(*versions, default=default))
+            except ProviderError:
+                return
+            machine.check_start(
+                default,
+                "two versions have 64 characters and differ in the last one, and the default is "
+                f"{default}: the loader cuts such names, so give it shorter ones of your own",
+            )
+
     def test_arming_leaves_nothing_behind(self, machine: Machine) -> None:
         """After a next boot was withdrawn no temporary file is left; a loader may keep its notes."""
         machine.bring(machine.plan(OLD, MIDDLE, NEW))
@@ -98,6 +114,46 @@ class BootCare:
         assert not taken, (
             f"boot_files names {', '.join(taken)}, which is another loader's here: list such a file only "
             "where what is in it is your own, or a refresh replaces it"
+        )
+
+    def test_what_is_installed_is_refreshed(
+        self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """``boot_files`` lists every file of the package that ``boot_install`` copies."""
+        esp = replace(machine.esp, mountpoint=tmp_path / "new")
+        esp.mountpoint.mkdir()
+        monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
+        if not machine.install(esp) or not (own := machine.files(esp)):
+            pytest.skip("there is no boot_files, or boot_install needs what is not here")
+        package = {
+            one.read_bytes(): one
+            for folder in {source.parent for source in own.values()}
+            for one in folder.iterdir()
+            if one.is_file()
+        }
+        for name in sorted(_files(esp.mountpoint) - set(map(str, own))):
+            source = package.get((esp.mountpoint / name).read_bytes())
+            assert source is None, (
+                f"boot_install copies {source} to {name}, which boot_files does not list: list it, or "
+                "a refresh puts new files of the loader beside this old one"
+            )
+
+    def test_installing_again_replaces_old_files(
+        self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """``boot reinit`` repairs a loader; where firmware looks by itself others may be."""
+        monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
+        if not machine.install(machine.esp):
+            pytest.skip("boot_install needs programs or files that are not here; test it itself")
+        root, own = machine.esp.mountpoint, machine.files()
+        mine = [one for one in own if str(one.parent).casefold() != "efi/boot"]
+        for path in mine:
+            (root / path).write_bytes(own[path].read_bytes() + b"of an earlier release")
+        machine.install(machine.esp)
+        old = [str(path) for path in mine if (root / path).read_bytes() != own[path].read_bytes()]
+        assert not old, (
+            f"boot_install leaves {', '.join(old)} of an earlier release: replace your own files, "
+            "boot reinit is there to repair them"
         )
 
     def test_something_boots_wherever_installing_is_stopped(

@@ -4,7 +4,7 @@
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
@@ -81,9 +81,12 @@ class Machine:
         )
         return state
 
-    def files(self) -> Sequence[PurePosixPath]:
-        """What the loader has on the ESP and a refresh replaces, as boot_files says."""
-        return list(self.hooks.boot_files(esp=self.esp)) if self._has_files else []
+    def files(self, esp: Esp | None = None) -> Mapping[PurePosixPath, Path]:
+        """What the loader has on an ESP and a refresh replaces, as boot_files says.
+
+        :param esp: the machine's own without it.
+        """
+        return self.hooks.boot_files(esp=esp or self.esp) if self._has_files else {}
 
     def bring(self, plan: BootPlan) -> BootTree:
         """A whole refresh."""

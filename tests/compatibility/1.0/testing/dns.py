@@ -36,6 +36,7 @@ real account shows the first two.
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import cast
 
 import pytest
 
@@ -48,9 +49,9 @@ from pvefw.api import (
     Unavailable,
     Unsupported,
 )
-from pvefw.seam import PvefwError
-from pvefw.testing._dns import AsCore, Records, make_value, shown, values
-from pvefw.testing.dns_trouble import DnsTrouble
+from pvefw.seam import DnsSpec, PvefwError
+from pvefw.testing._dns import AsCore, InTime, Records, make_value, shown, values
+from pvefw.testing.dns_care import DnsCare
 from pvefw.testing.fakes import FakeTask
 
 __all__ = ["DnsConformance", "Records", "make_value"]
@@ -59,7 +60,7 @@ _LONGEST_WAIT = 2.0
 """Seconds that ``task.wait`` really takes at most: waiting for a limit must work, and not for ever."""
 
 
-class DnsConformance(DnsTrouble):
+class DnsConformance(DnsCare):
     """What every DNS plugin must do. Each failure says in one sentence what is wrong."""
 
     patience = 5.0
@@ -99,8 +100,9 @@ class DnsConformance(DnsTrouble):
     def fail_publishing(self) -> Callable[[], None] | None:
         """Lets the next publishing fail, once, after the records are stored.
 
-        To be overridden where publishing is a step of its own (a refresh, an apply, a commit): return a
-        function that makes the server answer that step with status 503, or lose its connection.
+        To be overridden where publishing is a step of its own (a refresh, an apply, a commit), or a job
+        that the API makes of a change: return a function that makes the server answer that step with
+        status 503, or lose its connection, or lets the next job fail.
         """
         return None
 
@@ -134,7 +136,7 @@ class DnsConformance(DnsTrouble):
     @staticmethod
     def bind(plugin: object) -> AsCore:
         """The hooks of a plugin, guarded and repeated as in core."""
-        return AsCore(seam.bind("dns", plugin).hooks)
+        return AsCore(cast("DnsSpec", InTime(seam.bind("dns", plugin).hooks)))
 
     @staticmethod
     def names(zone: str) -> list[str]:

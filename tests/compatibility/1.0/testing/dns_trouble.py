@@ -14,16 +14,17 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pvefw import seam
 from pvefw.api import ProviderError, RateLimited, TxtRecord, Unavailable
 from pvefw.seam import DnsSpec, PvefwError
-from pvefw.testing._dns import AsCore, Records, make_value, shown, values
+from pvefw.testing._dns import AsCore, InTime, Records, make_value, shown, values
 from pvefw.testing._neighbours import Neighbours
 from pvefw.testing._others import Others, ThroughTheFake, ThroughTheHooks
+from pvefw.testing._settings import values_of
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.surroundings import BAD_GATEWAY, LOST, UNKNOWN, Row, Surroundings, served
 
@@ -223,7 +224,7 @@ class DnsTrouble:
         surroundings: Surroundings | None,
     ) -> BadDay:
         """Everything that may go wrong."""
-        once = seam.bind("dns", plugin, secrets=_secrets(plugin)).hooks
+        once = cast("DnsSpec", InTime(seam.bind("dns", plugin, secrets=_secrets(plugin)).hooks))
         return BadDay(once, hooks, zone, records, task, surroundings, self.patience)
 
     # --- answers that are not a success ----------------------------------------------------------
@@ -348,7 +349,7 @@ class DnsTrouble:
         ):
             if around.end_session is not None:
                 around.end_session()
-            elif not around.expire(_values(plugin)):
+            elif not around.expire(values_of(plugin)):
                 pytest.skip("the plugin begins no session")
             try:
                 call(bad_day.pair)
@@ -505,13 +506,6 @@ def _error_for(status: int) -> str:
         LOST: "Unavailable where the connection fails",
         UNKNOWN: "ProviderError, also where the body alone says that it failed, and the status is 200",
     }.get(status, f"ProviderError for {status}, unless the record is there")
-
-
-def _values(plugin: object) -> set[str]:
-    """The values of all settings."""
-    if not dataclasses.is_dataclass(plugin):
-        return set()
-    return {str(getattr(plugin, one.name)) for one in dataclasses.fields(plugin) if one.init}
 
 
 def _secrets(plugin: object) -> list[str]:

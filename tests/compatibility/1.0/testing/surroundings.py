@@ -26,10 +26,9 @@ import contextlib
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from pvefw.testing import _wire
-from pvefw.testing._neighbours import Neighbours
 from pvefw.testing.http_api import Answer, ConnectionLost, Reply, Request
 
 Row = tuple[str, str, str, int]
@@ -37,10 +36,21 @@ Row = tuple[str, str, str, int]
 LOST = 0
 """Instead of a status: the connection is closed without an answer."""
 _FIRST_ERROR = 400
+_FIRST_FAULT = 500
 UNKNOWN = -1
 """Instead of a status: the fake gets ids that it does not have, and says what it says then. Since 1.1."""
 BAD_GATEWAY = 502
 """What a proxy before the API says, in HTML."""
+
+
+class Between(Protocol):
+    """What stands between plugin and fake, and shows each of them something else. Since 1.1."""
+
+    def among(self, request: Request, data: Any) -> Any:
+        """What the plugin sees of a reply's data."""
+
+    def without(self, request: Request) -> Request:
+        """What the fake sees of a request."""
 
 
 @dataclass
@@ -60,7 +70,9 @@ class Surroundings:
     _leaks: set[str] = field(default_factory=set, init=False, repr=False)
     versioned: bool = field(default=False, init=False)
     """Whether a reply gave an ETag, in a header or in what it says. Since 1.1."""
-    _neighbours: Neighbours | None = field(default=None, init=False, repr=False)
+    faults: list[Request] = field(default_factory=list, init=False, repr=False)
+    """What the fake itself has answered with status 500 and above. Since 1.1."""
+    _between: Between | None = field(default=None, init=False, repr=False)
     _refusals: list[str] = field(default_factory=list, init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -86,11 +98,12 @@ class Surroundings:
             self._ids |= _wire.ids_in(data)
             self.versioned |= _wire.has_version(data, headers)
             self._refusals += [] if status < _FIRST_ERROR else [str(said)]
+            self.faults += [] if status < _FIRST_FAULT else [request]
             return status, self._as_the_plugin_sees_it(request, said), headers
 
     def _as_the_plugin_sees_it(self, request: Request, said: Any) -> Any:
-        if self._neighbours:
-            near = self._neighbours
+        if self._between:
+            near = self._between
             said = _wire.with_said(said, lambda data: near.among(request, data))
         if self._ttls:
             said = _wire.with_said(said, lambda data: _wire.with_ttl(data, self._ttls))
@@ -122,7 +135,7 @@ class Surroundings:
             old = {new: old for old, new in self._renamed.items()}
             gone = {one: _wire.another(one, 7) for one in self._renamed}
             request = _wire.redirected(request, gone | old)
-        return self._neighbours.without(request) if self._neighbours else request
+        return self._between.without(request) if self._between else request
 
     def fail(self, status: int, *, at: int = 1, retry_after: int | str | None = None) -> None:
         """Answer one request to come with an error.
@@ -167,13 +180,13 @@ class Surroundings:
         return " ".join(self._refusals)
 
     @contextlib.contextmanager
-    def neighbours(self, near: Neighbours) -> Iterator[None]:
-        """Show the plugin records of other types, which the fake does not have. Since 1.1."""
-        self._neighbours = near
+    def neighbours(self, near: Between) -> Iterator[None]:
+        """Show the plugin what the fake does not have, such as records of other types. Since 1.1."""
+        self._between = near
         try:
             yield
         finally:
-            self._neighbours = None
+            self._between = None
 
     def expire(self, configured: Collection[str] = ()) -> bool:
         """Let the sessions end that logins have given; whether there were any. Since 1.1.

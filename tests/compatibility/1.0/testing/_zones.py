@@ -1,0 +1,107 @@
+"""Zones that a plugin is shown beside, or instead of, the one that its fake has."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pvefw.testing import _wire
+from pvefw.testing._neighbours import direct, request_text
+from pvefw.testing.http_api import Request
+
+_RECORD_TYPES = {"A", "AAAA", "CAA", "CNAME", "MX", "NS", "SOA", "SRV", "TXT"}
+_WRONG_ZONE = (
+    "{} writes to the zone {}. instead of {}.: compare the whole names of zones, not their ends, and "
+    "take the id of the one that you were given"
+)
+
+
+@dataclass
+class OtherZones:
+    """Zones whose names end as that of the fake's, or end with it, in every list that has it."""
+
+    zone: str
+    """That of the fake, without the final dot."""
+    texts: Collection[str]
+    """What is written: a request that has one of these writes to the zone that it refers to."""
+    wrongs: list[str] = field(default_factory=list)
+    """Sentences with a place for the hook's name."""
+    _known: dict[str, str] = field(default_factory=dict)
+    """The fake's own names and ids, by those that were made of them."""
+    _names: dict[str, str] = field(default_factory=dict)
+    """The name of the zone that each of those stands for."""
+
+    def among(self, request: Request, data: Any) -> Any:
+        """A reply's data with zones beside the fake's, unless that one was asked for."""
+        return data if self.zone in request_text(request) else self._with_more(data)
+
+    def without(self, request: Request) -> Request:
+        """The same of the fake's own zone; what is written to another one is wrong."""
+        used, said = _wire.ids_used(request, set(self._known)), request_text(request)
+        if used and request.method != "GET" and any(one.lower() in said for one in self.texts):
+            self.wrongs += [_WRONG_ZONE.format("{}", self._names[one], self.zone) for one in used]
+        return _wire.redirected(request, self._known)
+
+    def _with_more(self, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            return {key: self._with_more(one) for key, one in data.items()}
+        if not isinstance(data, list):
+            return data
+        own = next((one for one in data if self._is_own(one)), None)
+        if own is None:
+            return [self._with_more(one) for one in data]
+        first = self.zone.partition(".")[0]
+        end, longer = self.zone[(len(first) + 1) // 2 :], f"not{self.zone}"
+        return [self._like(own, end, 1), self._like(own, longer, 2), *data]
+
+    def _is_own(self, row: Any) -> bool:
+        """Whether it is the zone, or its description; a record of that name is none."""
+        said = {str(one) for one in direct(row)} if isinstance(row, Mapping) else {str(row)}
+        named = any(one.rstrip(".").lower() == self.zone for one in said)
+        return named and not _RECORD_TYPES & {one.upper() for one in said}
+
+    def _like(self, row: Any, name: str, number: int) -> Any:
+        def change(key: str, one: Any) -> Any:
+            said = str(one)
+            if said.rstrip(".").lower() == self.zone:
+                other = name + "." * said.endswith(".")
+            elif _wire.is_id(key):
+                other = _wire.another(said, number)
+            else:
+                return one
+            self._known[other], self._names[other] = said, name
+            return type(one)(other)
+
+        return _wire.changed(row, change)
+
+
+@dataclass
+class OneLabelMore:
+    """The fake's zone under a name that has one label more."""
+
+    zone: str
+    """As the fake has it, without the final dot."""
+    label: str
+
+    def among(self, request: Request, data: Any) -> Any:  # noqa: ARG002 - all replies are alike
+        """A reply's data with the longer name."""
+        return _renamed(data, lambda one: one.replace(self.zone, f"{self.label}.{self.zone}"))
+
+    def without(self, request: Request) -> Request:
+        """The request with the name that the fake knows."""
+
+        def shorter(one: str) -> str:
+            return one.replace(f"{self.label}.{self.zone}", self.zone)
+
+        query = {key: shorter(one) for key, one in request.query.items()}
+        body = shorter(request.body.decode("latin-1")).encode("latin-1")
+        return dataclasses.replace(request, path=shorter(request.path), query=query, body=body)
+
+
+def _renamed(data: Any, change: Callable[[str], str]) -> Any:
+    """Data with every text changed, also where it is the name of a field."""
+    if isinstance(data, Mapping):
+        return {change(key): _renamed(one, change) for key, one in data.items()}
+    if isinstance(data, list):
+        return [_renamed(one, change) for one in data]
+    return change(data) if isinstance(data, str) else data

@@ -1,0 +1,143 @@
+"""The part of the DNS kit that looks at zones, half-done calls, and how often a zone is published.
+
+:class:`pvefw.testing.dns.DnsConformance` inherits it. Since 1.1.
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from pvefw.api import ProviderError, TxtRecord
+from pvefw.seam import PvefwError
+from pvefw.testing._dns import make_value, values
+from pvefw.testing._settings import values_of
+from pvefw.testing._zones import OneLabelMore, OtherZones
+from pvefw.testing.dns_trouble import BadDay, DnsTrouble
+
+_MOST_REQUESTS = 25
+_REFUSED = 400
+_LABEL = "deeper"
+_FEW_LABELS = 2
+
+
+class DnsCare(DnsTrouble):
+    """What a careless plugin does not do. Each failure says in one sentence what is wrong."""
+
+    def test_a_zone_is_found_by_its_whole_name(self, bad_day: BadDay) -> None:
+        """The account may have zones whose names end alike, each with its own id."""
+        near = OtherZones(bad_day.zone.rstrip("."), [one.value for one in bad_day.pair])
+        with bad_day.around.neighbours(near):
+            for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
+                try:
+                    call(bad_day.pair)
+                except PvefwError as error:
+                    assert near.wrongs, (
+                        f"{name} fails where the account has more zones ({error}): take the one whose "
+                        "whole name is that of the argument 'zone'"
+                    )
+        assert not near.wrongs, near.wrongs[0].format("dns_add")
+
+    def test_zones_may_have_many_labels(self, bad_day: BadDay) -> None:
+        """``sub.example.test.`` where the fake has ``example.test.``: names are not cut by counting."""
+        zone = bad_day.zone.rstrip(".")
+        if zone.count(".") + 1 > _FEW_LABELS:
+            return  # then all other tests have seen it
+        day = dataclasses.replace(bad_day, zone=f"{_LABEL}.{zone}.")
+        added = values(day.name, 1)
+        with bad_day.around.neighbours(OneLabelMore(zone, _LABEL)):
+            try:
+                day.add(added, day.once)
+                found = bad_day.shows(added)
+                day.remove(added, day.once)
+            except PvefwError:
+                pytest.skip("let the fake have a zone with three labels, such as sub.example.test.")
+        assert found, (
+            f"the zone is {day.zone}, and dns_add does not put the record at {day.name}: take the zone's "
+            "name off the end of the record's name, do not count labels"
+        )
+        assert bad_day.shows([]), (
+            f"the zone is {day.zone}, and dns_remove leaves the record at {day.name}: take the zone's "
+            "name off the end of the record's name, do not count labels"
+        )
+
+    def test_unchanged_is_said_only_where_it_is_true(self, bad_day: BadDay) -> None:
+        """Core does not clean up then: what an earlier request of the call has made would stay."""
+        for at in range(1, _MOST_REQUESTS):
+            added = _two_names(bad_day)
+            bad_day.around.fail(_REFUSED, at=at)
+            try:
+                bad_day.add(added, bad_day.once)
+            except ProviderError as error:
+                there = [one.name for one in added if one.value in bad_day.records(one.name)]
+                assert not (error.unchanged and there), (
+                    f"request {at} of dns_add was refused, and it raises an error with unchanged=True, "
+                    f"though it has put a record at {there[0]}: nothing would remove it; say unchanged "
+                    "only before the first request that writes"
+                )
+            reached = not bad_day.around.recover()
+            bad_day.remove(added)
+            if not reached:
+                return
+
+    def test_a_session_that_ends_meanwhile_is_no_success(
+        self, plugin: object, bad_day: BadDay
+    ) -> None:
+        """Before whichever request of a call: the answer says so, and must be looked at."""
+        around = bad_day.around
+        bad_day.add(bad_day.pair)
+
+        def end() -> None:
+            if around.end_session is not None:
+                around.end_session()
+            else:
+                around.expire(values_of(plugin))
+
+        if around.end_session is None and not around.expire(values_of(plugin)):
+            pytest.skip("the plugin begins no session")
+        bad_day.remove(bad_day.pair)
+        for at in range(1, _MOST_REQUESTS):
+            reached = False
+            for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
+                around.meanwhile(end, at)
+                with contextlib.suppress(PvefwError):  # it says so; the next call may begin again
+                    call(bad_day.pair)
+                    assert bad_day.shows(bad_day.pair if name == "dns_add" else []), (
+                        f"the session ended before request {at} of {name}, which returns as if all were "
+                        "well: log in again and repeat the request that was refused, whichever it is"
+                    )
+                reached |= around.happened()
+                call(bad_day.pair)
+            if not reached:
+                return
+
+    def test_a_zone_is_published_once(
+        self, bad_day: BadDay, fail_publishing: Callable[[], None] | None
+    ) -> None:
+        """Not for each name: that takes long, and many providers limit it."""
+        if fail_publishing is None:
+            pytest.skip("override the fixture 'fail_publishing' to see how often is published")
+        around, added = bad_day.around, _two_names(bad_day)
+        begun = len(around.faults)
+        fail_publishing()
+        bad_day.add(added)
+        steps = {(one.method, one.path) for one in around.faults[begun:]}
+        bad_day.remove(added)
+        for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
+            asked = len(around.requests)
+            call(added)
+            done = [(one.method, one.path) for one in around.requests[asked:]]
+            often = [one for one in steps if done.count(one) > 1]
+            assert not often, (
+                f"{name} publishes {done.count(often[0])} times for {len(added)} names "
+                f"({' '.join(often[0])}): publish once, after all of them are written"
+            )
+
+
+def _two_names(bad_day: BadDay) -> list[TxtRecord]:
+    """A record at each of two names."""
+    other = bad_day.name.replace(".one.", ".two.")
+    return [
+        TxtRecord(name, make_value(number)) for number, name in enumerate((bad_day.name, other))
+    ]
