@@ -1,9 +1,11 @@
 """The program as an administrator runs it: real processes on a throw-away root."""
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,3 +98,12 @@ class Host:
 
     def pair(self) -> tuple[bytes, bytes]:
         return self.paths.proxy_certificate.read_bytes(), self.paths.proxy_key.read_bytes()
+
+    def make_due(self) -> None:
+        """Let the node think that its authority wants its certificate renewed."""
+        state = json.loads(self.paths.renewal_state.read_text())
+        window = {"start": "2020-01-01T00:00:00+00:00", "end": "2020-01-02T00:00:00+00:00"}
+        later = datetime.now(UTC) + timedelta(hours=1)
+        told = {"window": {**window, "explanation": ""}, "ask_again": later.isoformat()}
+        state["pveproxy-ssl.pem"] |= told
+        self.paths.renewal_state.write_text(json.dumps(state))

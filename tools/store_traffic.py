@@ -8,7 +8,7 @@ something happens to it.
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -147,6 +147,5 @@ def _days(found: dict[str, Counter[str]]) -> Iterator[list[str]]:
             yield [case, str(count), f"{total:,.0f}", f"{total / 86_400:.1f}"]
 
 
-def _table(rows: object) -> str:
-    assert hasattr(rows, "__iter__")
+def _table(rows: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

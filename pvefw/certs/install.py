@@ -141,13 +141,16 @@ def _swap(paths: Paths, halves: Sequence[_Half]) -> None:
             if not one.done:
                 files.rename(one.staged, one.target)
     except BaseException:
-        for _ in range(
-            2
-        ):  # a store may have been changed by what was interrupted: seen without staged files
-            for one, old in zip(halves, before, strict=True):
-                _put_back(one.target, old)
-            _take_back(paths, halves)
+        _restore(paths, halves, before)
+        # what was interrupted may have changed a store, which is seen once no staged file is there
+        _restore(paths, halves, before)
         raise
+    _take_back(paths, halves)
+
+
+def _restore(paths: Paths, halves: Sequence[_Half], before: Sequence[bytes | None]) -> None:
+    for one, old in zip(halves, before, strict=True):
+        _put_back(one.target, old)
     _take_back(paths, halves)
 
 

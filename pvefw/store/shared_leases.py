@@ -76,9 +76,8 @@ class SharedLease:
         finally:
             done.set()
             renewal.join()
-            with contextlib.suppress(
-                PvefwError
-            ):  # it expires, or the next process here gives it back
+            # where that fails it expires, or the next process here gives it back
+            with contextlib.suppress(PvefwError):
                 self._shared.hooks.store_unlock(lock=self.in_store)
                 self._remember(None)
 

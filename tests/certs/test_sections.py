@@ -17,21 +17,8 @@ from pvefw.certs import (
 )
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
-from pvefw.cli.run import run
 from pvefw.core.errors import NotFound
 from pvefw.store.node import Node
-
-
-@pytest.fixture
-def pvefw(paths, capsys):
-    """Runs a command; its exit status and all that it said."""
-
-    def do(*arguments):
-        done = run(["--root", str(paths.root), "--node", "pve1", *map(str, arguments)])
-        captured = capsys.readouterr()
-        return done, captured.out + captured.err
-
-    return do
 
 
 @pytest.fixture

@@ -5,18 +5,7 @@ import json
 import pytest
 
 from pvefw.certs import references
-from pvefw.cli.run import run
 from pvefw.store.node import Node
-
-
-@pytest.fixture
-def pvefw(paths, capsys):
-    def do(*arguments):
-        done = run(["--root", str(paths.root), "--node", "pve1", *map(str, arguments)])
-        captured = capsys.readouterr()
-        return done, captured.out + captured.err
-
-    return do
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
@@ -230,7 +229,7 @@ def test_a_healed_node_takes_over_at_once(three):
     """Back-off is for orders that failed, not for what others have, nor for a cluster without quorum."""
     three.share()
     first, second, _ = three.hosts
-    make_due(second)
+    second.make_due()
     three.cluster.cut("pve2")
     assert "no quorum" in second.fail_output("renew")
     first.run("acme", "cert", "renew", "--force")
@@ -238,7 +237,7 @@ def test_a_healed_node_takes_over_at_once(three):
     assert "taking it over" in second.run("renew")
     assert second.pair() == first.pair()
 
-    make_due(second)
+    second.make_due()
     three.proxy.fail("POST /order-plz", problem("serverInternal", "not today", 500))
     assert "The next try is due" in second.fail_output("renew")
     assert "the last try failed; next at" in second.run("renew", "--dry-run")
@@ -246,16 +245,6 @@ def test_a_healed_node_takes_over_at_once(three):
     first.run("acme", "cert", "renew", "--force")
     assert "taking it over" in second.run("renew")
     assert second.pair() == first.pair()
-
-
-def make_due(host):
-    """Let a node think that its authority wants its certificate renewed."""
-    state = json.loads(host.paths.renewal_state.read_text())
-    window = {"start": "2020-01-01T00:00:00+00:00", "end": "2020-01-02T00:00:00+00:00"}
-    record = state["pveproxy-ssl.pem"]
-    later = datetime.now(UTC) + timedelta(hours=1)
-    record |= {"window": {**window, "explanation": ""}, "ask_again": later.isoformat()}
-    host.paths.renewal_state.write_text(json.dumps(state))
 
 
 def test_what_is_said_of_quorum(three):

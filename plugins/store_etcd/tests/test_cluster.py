@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from servers.etcd import cannot_separate, etcds, separate_etcds
@@ -290,7 +289,7 @@ def test_a_renewal_that_is_due_waits_for_etcd_and_tells(cluster, hosts, authorit
     _, proxy = authority
     first, second, *_ = hosts
     first.run("acme", "cert", "order")
-    make_due(first)
+    first.make_due()
     for number in cluster.members:
         cluster.end(number)
     proxy.requests.clear()
@@ -310,13 +309,3 @@ def test_a_renewal_that_is_due_waits_for_etcd_and_tells(cluster, hosts, authorit
     cluster.wait()
     first.run("renew")
     assert orders(proxy) == 1
-
-
-def make_due(host):
-    """Let a node think that its authority wants its certificate renewed."""
-    state = json.loads(host.paths.renewal_state.read_text())
-    window = {"start": "2020-01-01T00:00:00+00:00", "end": "2020-01-02T00:00:00+00:00"}
-    record = state["pveproxy-ssl.pem"]
-    later = datetime.now(UTC) + timedelta(hours=1)
-    record |= {"window": {**window, "explanation": ""}, "ask_again": later.isoformat()}
-    host.paths.renewal_state.write_text(json.dumps(state))
