@@ -22,6 +22,7 @@ ALLOWED = {
     ("pvefw/store/last_copy.py", "os.utime"): "of an open file",
     ("pvefw/store/directory.py", ".mkdir"): "a lock, in a directory that is root's own",
     ("pvefw/store/directory.py", ".write_text"): "the note in it",
+    ("pvefw/store/directory.py", ".rmdir"): "of one that we just made",
     ("pvefw/store/directory.py", ".rename"): "of a lock, to appear and go at once",
     ("pvefw/store/directory.py", "os.utime"): "of that note, or of a file that we just wrote",
     ("pvefw/store/directory.py", "shutil.rmtree"): "of a lock",

@@ -5,6 +5,7 @@ import os
 import time
 
 import pytest
+from shifted_clock import needs_the_machines_clock
 from waiting import wait_until
 
 from pvefw.core.errors import Locked, NoQuorum
@@ -93,6 +94,7 @@ def test_a_lock_is_renewed_only_by_who_has_it(paths, lock, lost):
 
 def test_a_lock_that_was_dated_back_by_who_waits_is_still_ours(paths, lock):
     """Where the clock of the host that has it goes ahead."""
+    needs_the_machines_clock("a lock looks abandoned by the time stamps of its files")
     with locks.cluster_lock(paths, "thing"):
         before = time.time() - 5
         os.utime(lock, (before, before))
@@ -101,6 +103,7 @@ def test_a_lock_that_was_dated_back_by_who_waits_is_still_ours(paths, lock):
 
 
 def test_who_waits_learns_for_whom(paths, other, monkeypatch):
+    needs_the_machines_clock("a lock looks abandoned by the time stamps of its files")
     monkeypatch.setattr(leases, "_NOTED_AFTER", 0)
     monkeypatch.setattr(locks, "_REMARK", 0)
     said = []
