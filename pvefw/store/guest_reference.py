@@ -3,13 +3,16 @@
 from dataclasses import dataclass, replace
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Reference:
-    """One guest of a node, as users write it: ``101``, or ``BACKEND:101`` where it has two backends."""
+    """One guest of a node, as users write it: ``101``, or ``BACKEND:101`` where it has two backends.
 
-    backend: str
-    """The id of the backend; empty where the node has one."""
+    Text only on the command line, in messages and in files; in between it stays what it is.
+    """
+
     vmid: int
+    backend: str = ""
+    """The id of the backend; empty where the node has one."""
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
@@ -18,7 +21,7 @@ class Reference:
         :raises ValueError: its last part is not a number.
         """
         backend, _, vmid = text.rpartition(":")
-        return cls(backend, int(vmid))
+        return cls(int(vmid), backend)
 
     def __str__(self) -> str:
         return self.qualify(str(self.vmid))
