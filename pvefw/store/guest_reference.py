@@ -1,10 +1,9 @@
 """What a guest is called: its number, and its backend where the node has several."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reference:
+class Reference(NamedTuple):
     """One guest of a node, as users write it: ``101``, or ``BACKEND:101`` where it has two backends.
 
     Text only on the command line, in messages and in files; in between it stays what it is.
@@ -32,4 +31,4 @@ class Reference:
 
     def sibling(self, vmid: int) -> "Reference":
         """Another guest of the same backend."""
-        return replace(self, vmid=vmid)
+        return self._replace(vmid=vmid)
