@@ -175,8 +175,8 @@ class DnsConformance(DnsCare):
             "(it is absolute; many APIs want it relative to the zone), or raise a ProviderError"
         )
         assert found == {one.value}, (
-            f"after dns_add {sorted(found)} stands at {one.name} instead of {one.value!r}: store the "
-            "value as it is, with its upper and lower case and without quotes"
+            f"after dns_add {sorted(found)} stands at {one.name} instead of {one.value!r}: "
+            "store the value as it is, with its upper and lower case and without quotes"
         )
 
     @pytest.mark.parametrize("position", [2, 3, 4], ids=["deep", "apex", "zone"])
