@@ -33,6 +33,8 @@ NO_RELOAD = "-"
 _RELOAD_SECONDS = 90.0
 _PLAIN = re.compile(r"[\w@.:\\ -]+")
 """A command line that is one command to a shell, too."""
+_STOPPED = [{f"LoadState={one}", "ActiveState=inactive"} for one in ("loaded", "masked")]
+"""What ``systemctl show`` says of a unit that is stopped."""
 _HOOK, _PLAN = "on_certificate", "certificate_plan"
 
 
@@ -305,14 +307,17 @@ def check_command(command: str) -> None:
 def _stopped(command: str) -> str:
     """The units that ``systemctl reload`` was to reload, where each was stopped; empty otherwise.
 
-    systemctl(1) fails for a unit that is not active; one that has failed is no business of ours to hide.
+    systemctl(1) fails for a unit that is not active; one that has failed, or that nobody has, is no
+    business of ours to hide.
     """
     words = command.split() if _PLAIN.fullmatch(command) else []
     units = [one for one in words[2:] if not one.startswith("-")]
     if words[:2] != ["systemctl", "reload"] or not units:
         return ""
-    states = programs.run(["systemctl", "is-active", *units], check=False).stdout.split()
-    return ", ".join(units) if states == ["inactive"] * len(units) else ""
+    asked = ["systemctl", "show", "--property=LoadState,ActiveState", *units]
+    states = [set(one.split()) for one in programs.run(asked, check=False).stdout.split("\n\n")]
+    stopped = [one in _STOPPED for one in states]
+    return ", ".join(units) if stopped == [True] * len(units) else ""
 
 
 def _has_unit(paths: Paths, service: str) -> bool:
