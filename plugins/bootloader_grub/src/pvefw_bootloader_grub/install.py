@@ -40,7 +40,8 @@ def put(esp: Esp, firmware: Firmware, task: Task) -> None:
     task.log(f"Installing GRUB {ours.target} target on {esp.device}")
     signed = all(one.is_file() for one in ours.signed)
     if not signed:
-        task.log("Without Secure Boot: for that, install shim-signed and grub-efi-amd64-signed")
+        package = f"{ours.package.removesuffix('-bin')}-signed"
+        task.log(f"Without Secure Boot: for that, install shim-signed and {package}")
     uefi = [
         *common,
         f"--efi-directory={esp.mountpoint}",
