@@ -18,6 +18,8 @@ NO_RELOAD = "-"
 _SECONDS = 90.0
 _PLAIN = re.compile(r"[\w@.:\\ -]+")
 """A command line that is one command to a shell, too."""
+_STOPPED = [{f"LoadState={loaded}", "ActiveState=inactive"} for loaded in ("loaded", "masked")]
+"""What ``systemctl show`` says of a unit that is stopped."""
 
 
 def command(certificate: "Certificate") -> str:
@@ -74,14 +76,17 @@ def check(line: str) -> None:
 def _stopped(line: str) -> str:
     """The units that ``systemctl reload`` was to reload, where each was stopped; empty otherwise.
 
-    systemctl(1) fails for a unit that is not active; one that has failed is no business of ours to hide.
+    systemctl(1) fails for a unit that is not active; one that has failed, or that nobody has, is no
+    business of ours to hide.
     """
     words = line.split() if _PLAIN.fullmatch(line) else []
     units = [one for one in words[2:] if not one.startswith("-")]
     if words[:2] != ["systemctl", "reload"] or not units:
         return ""
-    states = programs.run(["systemctl", "is-active", *units], check=False).stdout.split()
-    return ", ".join(units) if states == ["inactive"] * len(units) else ""
+    asked = ["systemctl", "show", "--property=LoadState,ActiveState", *units]
+    shown = programs.run(asked, check=False).stdout.split("\n\n")
+    stopped = [set(state.split()) in _STOPPED for state in shown]
+    return ", ".join(units) if stopped == [True] * len(units) else ""
 
 
 def _has_unit(paths: Paths, service: str) -> bool:

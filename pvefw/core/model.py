@@ -227,6 +227,8 @@ class BootState:
     kernels: Sequence[str]
     """Versions that are complete, with an entry."""
     default: str | None = None
+    """The version that boots; the name of an entry that starts no kernel of these; ``None`` where the
+    loader itself chooses."""
     next_boot: str | None = None
     """What is armed to boot once."""
     loader_version: str = ""
