@@ -15,6 +15,7 @@ from pvefw.cli.streams import say
 from pvefw.core.errors import PvefwError
 from pvefw.host.clock import SystemClock
 from pvefw.store.paths import Paths
+from pvefw.tasks import registry
 from pvefw.tasks.task import run_task
 from pvefw_api import call, schema, table
 from pvefw_api.calls import Job
@@ -34,6 +35,10 @@ _AT_ONCE = {
     "/nodes/{node}/tasks/{upid}/status",
 }
 """What only reads an index and is asked for all the time: a process for each call would cost more."""
+_LISTS = {"/cluster/tasks", "/nodes/{node}/tasks"}
+_KEPT: dict[object, tuple[object, Any]] = {}
+"""Lists that were asked for lately, each with what the files were then."""
+_MOST_LISTS, _MOST_ROWS = 16, 100
 
 
 def prepare() -> None:
@@ -141,8 +146,25 @@ def _called(paths: Paths, what: Said, who: Identity, peers: int) -> Any:
 
         return elsewhere.hand_on(paths, named["node"], what, peers)
     permissions.check(who, endpoint, {**what.parameters, **named}, paths)
-    found = call.call(paths, what.method, what.path, what.parameters, user=who.name)
+    if what.method == "GET" and endpoint.path in _LISTS:
+        found = _list(paths, what)
+    else:
+        found = call.call(paths, what.method, what.path, what.parameters, user=who.name)
     return permissions.visible(who, endpoint, found, paths)
+
+
+def _list(paths: Paths, what: Said) -> Any:
+    """A list of tasks: from memory, if it was asked for before and nothing has changed since."""
+    key = paths, what.path, tuple(sorted(what.parameters.items()))
+    stamp = registry.stamp(paths)
+    if stamp is not None and key in _KEPT and _KEPT[key][0] == stamp:
+        return _KEPT[key][1]
+    found = call.call(paths, what.method, what.path, what.parameters)
+    if len(found) <= _MOST_ROWS:
+        if len(_KEPT) >= _MOST_LISTS:
+            _KEPT.clear()
+        _KEPT[key] = stamp, found
+    return found
 
 
 def _work(paths: Paths, job: Job, who: Identity, reply: Callable[[Any], None]) -> None:

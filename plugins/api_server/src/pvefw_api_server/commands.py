@@ -34,9 +34,10 @@ def serve(
     app: App, place: Path | None, listen: tuple[str, ...], port: int, page: Path | None
 ) -> None:
     """Serve the API and its page over HTTPS: the part without rights (run by systemd)."""
-    from pvefw_api_server import serving, units
+    from pvefw_api_server import place as where
+    from pvefw_api_server import serving
 
-    units.check_place(app.paths)
+    where.check(app.paths)
     serving.serve(place, listen, port, page)
 
 
@@ -53,10 +54,11 @@ def serve(
 def helper(app: App, place: Path | None, user: str | None, port: int) -> None:
     """Answer the calls that api serve hands on: root's part (run by systemd)."""
     from pvefw_api_server import helper as helping
-    from pvefw_api_server import units, wire
+    from pvefw_api_server import place as where
+    from pvefw_api_server import wire
 
-    units.check_place(app.paths)
-    helping.run(place or wire.SOCKET, app.paths, user or units.USER, port)
+    where.check(app.paths)
+    helping.run(place or wire.SOCKET, app.paths, user or where.USER, port)
 
 
 @click.command("install-service", cls=Command)
