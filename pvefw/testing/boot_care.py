@@ -97,10 +97,23 @@ class BootCare:
         with contextlib.suppress(Unsupported):
             machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
         machine.bring(machine.plan(OLD, MIDDLE, NEW))
-        left = sorted(filter(_looks_temporary, _files(machine.esp.mountpoint) - before))
+        left = sorted(filter(looks_temporary, _files(machine.esp.mountpoint) - before))
         assert not left, (
             f"boot_arm leaves {', '.join(left)} on the ESP after the next boot was withdrawn: "
             "write with pvefw.api.replace_file, which leaves no temporary file, and remove what you put"
+        )
+
+    def test_what_is_armed_is_no_place_in_the_menu(self, machine: Machine) -> None:
+        """Another kernel comes, and core is stopped before it can arm again: no third one boots."""
+        try:
+            machine.bring(machine.plan(OLD, MIDDLE, next_boot=OLD))
+        except Unsupported:
+            return
+        machine.apply(machine.render(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD)))
+        seen = complete(machine.esp.mountpoint, machine.boots(machine.esp.mountpoint))
+        assert seen in (OLD, NEW), (
+            f"{OLD} is to boot once, the new kernel {NEW} came, and {seen or 'nothing'} boots: name in "
+            "boot_arm a kernel by its version, not by its place in the menu"
         )
 
     def test_files_of_another_loader_are_not_refreshed(self, machine: Machine) -> None:
@@ -172,7 +185,8 @@ class BootCare:
         )
 
 
-def _looks_temporary(name: str) -> bool:
+def looks_temporary(name: str) -> bool:
+    """Whether a file is called as temporary ones mostly are."""
     last = name.rpartition("/")[2].casefold()
     return last.startswith((".", "tmp")) or last.endswith(_TEMPORARY)
 

@@ -263,7 +263,9 @@ class ObserverConformance:
         try:
             self.tell(bound, hook, event, task)
         except ProviderError as error:
-            assert error.message.partition(": ")[2], f"the ProviderError of {hook} says nothing"
+            assert error.message.partition(": ")[2], (
+                f"the ProviderError of {hook} says nothing: put the other side's words into it"
+            )
             assert _KEY not in f"{error} {error.hint}", (
                 f"the ProviderError of {hook} shows the private key: say names and paths only"
             )

@@ -557,11 +557,45 @@ class RefreshesOthers(Good):
         return {PurePosixPath(FALLBACK): Path("/usr/lib/kit.efi")} if there else {}
 
 
+class ArmsByPlace(Good):
+    """What boots once is the number of a line in the menu."""
+
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        super().boot_arm(esp, plan)
+        if plan.next_boot:
+            versions = [one.version for one in plan.kernels]
+            (esp.mountpoint / ONCE).write_text(str(versions.index(plan.next_boot)))
+
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        versions = list(read_menu(esp.mountpoint)[1])
+        return state and replace(
+            state, next_boot=versions[int(state.next_boot)] if state.next_boot else None
+        )
+
+
+def by_place(root):
+    """A loader that counts the lines of its menu."""
+    once, versions = root / ONCE, list(read_menu(root)[1])
+    if once.exists():
+        once.write_text(versions[int(once.read_text())])
+    return boots(root)
+
+
 class InstallDeletesFirst(Good):
     @hookimpl
     def boot_install(self, esp):
         (esp.mountpoint / LOADER).unlink(missing_ok=True)
         super().boot_install(esp)
+
+
+class InstallLeavesAFile(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        super().boot_install(esp)
+        (esp.mountpoint / f"{LOADER}.new").write_bytes(b"the loader")
 
 
 class InstallsInPlace(Good):
@@ -732,8 +766,18 @@ def test_a_good_loader_passes(tmp_path):
     assert run_kit(Good, tmp_path, boots) == {}
 
 
-@pytest.mark.parametrize("expands", [False, True])
-def test_a_title_that_the_loader_reads_otherwise_is_caught(expands, tmp_path):
+class AsciiTitles(Good):
+    @hookimpl
+    def boot_render(self, esp, plan):
+        title = plan.title.encode("ascii", "ignore").decode()
+        return super().boot_render(esp, replace(plan, title=title))
+
+
+@pytest.mark.parametrize(
+    ("plugin", "expands", "caught"),
+    [(Good, False, False), (Good, True, True), (AsciiTitles, False, True)],
+)
+def test_a_title_that_the_loader_reads_otherwise_is_caught(plugin, expands, caught, tmp_path):
     """Where ``boots`` reads the menu, too."""
 
     def reader(root):
@@ -742,9 +786,9 @@ def test_a_title_that_the_loader_reads_otherwise_is_caught(expands, tmp_path):
         shown = re.sub(r"\$\{[^}]*\}", "", title) if expands else title
         return started and replace(started, title=shown)
 
-    failures = run_kit(Good, tmp_path, reader, only="test_hostile_titles")
+    failures = run_kit(plugin, tmp_path, reader, only="test_hostile_titles")
     said = "quote the title for the loader" in failures.get("test_hostile_titles", "")
-    assert said is expands, failures
+    assert said is caught, failures
 
 
 OWN_LOADER = owning("EFI/*/*")
@@ -844,6 +888,7 @@ def test_each_bug_of_the_second_round_is_caught(bug, test, sentence, tmp_path):
             "installing_leaves_what_others_have",
             "replace what is your own",
         ),
+        (InstallLeavesAFile, "installing_leaves_what_others_have", "leaves EFI/kit/kit.efi.new"),
         (InstallAppends, "installing_leaves_what_others_have", "write your files as a whole"),
         (CannotDisarm, "nothing_is_armed_where_nothing_was", "take away what is armed"),
         (DisarmsOnlyWhatIsArmed, "nothing_is_armed_where_nothing_was", "do nothing"),
@@ -921,6 +966,7 @@ def package(tmp_path, monkeypatch):
         (changing(keeps_the_time_out), boots, "rendering_looks_at_no_esp", "had edited the ESP"),
         (Good, cuts(31), "versions_that_differ_at_their_end_boot", "shorter ones of your own"),
         (Good, joins_lines, "the_command_line_arrives", "quote it for the loader"),
+        (ArmsByPlace, by_place, "what_is_armed_is_no_place_in_the_menu", "by its version"),
         (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
         (

@@ -107,6 +107,22 @@ class DeletesByValueEverywhere(Good):
                 values.remove(one.value)
 
 
+class DeletesBelow(Good):
+    """Takes the end of a name for the name."""
+
+    def remove(self, zone, one):
+        for name, values in self.cloud.sets.items():
+            if name.endswith(one.name) and one.value in values:
+                values.remove(one.value)
+
+
+class FindsItBelow(Good):
+    def add(self, zone, one):
+        names = [name for name, values in self.cloud.sets.items() if one.value in values]
+        if not any(name.endswith(one.name) for name in names):
+            super().add(zone, one)
+
+
 class WrongZone(Good):
     """Takes the last three labels for the zone, whatever it is told."""
 
@@ -375,6 +391,8 @@ SEEDED = [
     (OverwritesWithinACall, "in one call not both are there"),
     (DeletesTheWholeSet, "took another one away: remove exactly the pairs"),
     (DeletesByValueEverywhere, "which has the same value: compare the name, too"),
+    (DeletesBelow, "compare the name, too, the whole of it"),
+    (FindsItBelow, "compare whole names"),
     (WrongZone, "take the zone's name off the end"),
     (AppendsTheZoneToAbsoluteNames, "create the record at exactly that name"),
     (StripsADotThatIsNotThere, "none for the zone itself"),
