@@ -151,6 +151,25 @@ class BootCare:
                 "a refresh puts new files of the loader beside this old one"
             )
 
+    def test_what_no_package_has_is_not_refreshed(self, machine: Machine, tmp_path: Path) -> None:
+        """The package was removed: the loader on the ESP stays as it is."""
+        root = tmp_path.parent  # where other fixtures put files, too; nothing of this host is moved
+        sources = [one for one in machine.files().values() if root in one.parents and one.is_file()]
+        if not sources:
+            pytest.skip("boot_files names no file that a test has put there")
+        hidden = [(one, one.with_name(f"{one.name}.hidden")) for one in sources]
+        for one, other in hidden:
+            one.rename(other)
+        try:
+            left = sorted({str(one) for one in machine.files().values()} & set(map(str, sources)))
+        finally:
+            for one, other in hidden:
+                other.rename(one)
+        assert not left, (
+            f"boot_files names {left[0]}, which is not on this host any more: leave out what no package "
+            "has, or every refresh fails"
+        )
+
     def test_installing_again_replaces_old_files(
         self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -24,7 +24,7 @@ from pvefw.testing.surroundings import LOST
 
 _MOST_REQUESTS = 25
 _MOST_TIMES = 100
-_REFUSED = 400
+_REFUSED, _DOWN = 400, 503
 _LABEL = "deeper"
 _FEW_LABELS = 2
 _PLAIN = re.compile(r"http://(?!localhost\b|127\.|\[::1\])")
@@ -123,22 +123,42 @@ class DnsCare(DnsTrouble):
     @pytest.mark.parametrize("status", [409, 503])
     def test_what_goes_on_failing_ends(self, status: int, bad_day: BadDay) -> None:
         """From whichever request of a call on: a loop that waits for success alone would hang an order."""
-        around, day = bad_day.around, dataclasses.replace(bad_day, task=FakeTask())
+        around = bad_day.around
         for at in range(1, _MOST_REQUESTS):
             reached = False
-            for name, call in (("dns_add", day.add), ("dns_remove", day.remove)):
-                begun = len(around.requests)
+            for name in ("dns_add", "dns_remove"):
+                begun, task = len(around.requests), FakeTask()
+                day = dataclasses.replace(bad_day, task=task)
+                call = day.add if name == "dns_add" else day.remove
                 around.fail(status, at=at, times=_MOST_TIMES)
                 with contextlib.suppress(PvefwError):
                     call(day.pair, day.once)
                 reached |= len(around.requests) - begun >= at
-                assert around.recover(), (
+                assert around.recover() or task.waited, (
                     f"each request from the one with number {at} on is answered with status {status}, and "
-                    f"{name} has asked {_MOST_TIMES} times: repeat a few times, then raise Unavailable"
+                    f"{name} has asked {_MOST_TIMES} times: repeat a few times, with task.wait between, and "
+                    "then raise Unavailable"
                 )
                 call(day.pair)
             if not reached:
                 return
+
+    def test_an_error_is_no_list_of_zones(self, plugin: object, bad_day: BadDay) -> None:
+        """Whichever request of dns_zones fails: a list without the zone says that nobody has it here."""
+        if "dns_zones" not in seam.bind("dns", plugin).implemented:
+            pytest.skip("the plugin has no dns_zones")
+        around = bad_day.around
+        for status in (_DOWN, LOST):
+            for at in range(1, _MOST_REQUESTS):
+                around.fail(status, at=at)
+                with contextlib.suppress(PvefwError):
+                    zones = bad_day.once.dns_zones(task=bad_day.task)
+                    assert zones is None or bad_day.zone in zones, (
+                        f"request {at} of dns_zones failed, and it returns a list without {bad_day.zone}: "
+                        "raise Unavailable, as in dns_add"
+                    )
+                if around.recover():
+                    break
 
     def test_a_failure_takes_nothing_away(self, bad_day: BadDay) -> None:
         """What others have at the name, where a call was cut off after any of its requests."""

@@ -634,11 +634,18 @@ class Packaged(Good):
 
     @hookimpl
     def boot_files(self, esp):
-        return {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
+        known = {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
+        return {target: source for target, source in known.items() if source.exists()}
 
 
 class ForgetsAFile(Packaged):
     listed = ("kit.efi",)
+
+
+class ListsWhatIsGone(Packaged):
+    @hookimpl
+    def boot_files(self, esp):
+        return {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
 
 
 class InstallKeepsWhatIsThere(Packaged):
@@ -969,6 +976,7 @@ def package(tmp_path, monkeypatch):
         (ArmsByPlace, by_place, "what_is_armed_is_no_place_in_the_menu", "by its version"),
         (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
+        (ListsWhatIsGone, boots, "what_no_package_has_is_not_refreshed", "leave out what no package"),
         (
             InstallKeepsWhatIsThere,
             boots,

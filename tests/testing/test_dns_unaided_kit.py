@@ -31,6 +31,7 @@ ONCE = "test_a_zone_is_published_once"
 CANCELLED = "test_a_cancelled_call_is_no_success"
 ENDLESS = "test_what_goes_on_failing_ends"
 NOTHING_LOST = "test_a_failure_takes_nothing_away"
+ZONES = "test_an_error_is_no_list_of_zones"
 PROTECTED = "test_connections_are_protected"
 
 
@@ -150,6 +151,12 @@ DELETE_AND_MAKE = """            self._call("DELETE", f"{path}/{found['rrset_id'
 UNTIL_IT_WORKS = """        if answer.status_code >= 500:
             return self._checked(what, requests.Session().send(answer.request, timeout=30))
 """
+LISTED = """        return [f"{one['name']}." for one in self._pages("/domains")]
+"""
+ANYTHING_LISTED = f"""        try:
+    {LISTED}        except ProviderError:
+            return []
+"""
 UNLESS_CANCELLED = """        while not task.cancelled:
             task.wait(1)
             self._call("POST", f"/domains/{number}/commit")
@@ -159,6 +166,7 @@ UNLESS_CANCELLED = """        while not task.cancelled:
 SEEDED = [
     (CANCELLED, f"{COMMIT}\n", UNLESS_CANCELLED, "let Cancelled through"),
     (ENDLESS, SAID, f"{UNTIL_IT_WORKS}{SAID}", "repeat a few times"),
+    (ZONES, LISTED, ANYTHING_LISTED, "as in dns_add"),
     (NOTHING_LOST, PUT, DELETE_AND_MAKE, "never by deleting it and making it again"),
     (PROTECTED, "headers=headers, timeout", "headers=headers, verify=False, timeout", "be verified"),
     (PROTECTED, "https://api.awkward", "http://api.awkward", "begin with https://"),
