@@ -36,8 +36,9 @@ two.
 """
 
 import dataclasses
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 
@@ -451,6 +452,25 @@ class DnsConformance(DnsCare):
         assert zone in zones, (
             f"dns_zones does not name {zone}: return every zone that these credentials can change "
             "(all pages of the list), or None"
+        )
+
+    def test_the_end_of_credentials_is_a_time(
+        self, plugin: object, hooks: AsCore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An aware one, or None; asked for by every ``pvefw status``, which stays offline."""
+        if "dns_credentials_end" not in seam.bind("dns", plugin).implemented:
+            pytest.skip("the plugin has no dns_credentials_end")
+
+        def refuse(*_: object) -> NoReturn:
+            raise AssertionError(
+                "dns_credentials_end uses the network: tell from the settings alone, or return None"
+            )
+
+        with monkeypatch.context() as offline:
+            offline.setattr(socket.socket, "connect", refuse)
+            end = hooks.dns_credentials_end()
+        assert end is None or end.tzinfo is not None, (
+            f"dns_credentials_end returns {end!r}, which has no time zone: return an aware time"
         )
 
     def test_settings_have_help(self, plugin: object) -> None:

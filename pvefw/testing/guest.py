@@ -22,6 +22,7 @@ What it cannot see: what a guest loses when it is suspended, moves to another no
 inside a guest, a hypervisor that restarts meanwhile, and guests that somebody else changes then.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -455,6 +456,28 @@ class GuestConformance:
         raise AssertionError(
             f"guest_elsewhere of a node that does not exist returned {found}: raise a ProviderError"
         )
+
+    def test_a_node_that_is_not_there_takes_no_guest(
+        self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int]
+    ) -> None:
+        """guest_target and guest_migrate_check say so before a guest is touched. Since 1.1."""
+        guest, target = self.guest(hooks, vmids[0]), "no-such-node.invalid"
+        with contextlib.suppress(ProviderError):
+            if "guest_target" in bound.implemented:
+                known = hooks.guest_target(target=target)
+                assert known is None, (
+                    f"guest_target knows {known} of a node that does not exist: ask the node, and raise a "
+                    "ProviderError"
+                )
+        with contextlib.suppress(ProviderError):
+            if "guest_migrate_check" in bound.implemented:
+                reasons = hooks.guest_migrate_check(
+                    guest=guest, target=target, options=MigrateOptions()
+                )
+                assert reasons is None or reasons, (
+                    "guest_migrate_check has nothing against a node that does not exist: say why a guest "
+                    "cannot move there, or raise a ProviderError"
+                )
 
     def test_settings_of_a_guest_are_kept(
         self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int]

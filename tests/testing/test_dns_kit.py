@@ -1,7 +1,9 @@
 """The DNS kit passes a good provider, and catches each seeded bug with a sentence about it."""
 
 import inspect
+import socket
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,6 +16,7 @@ from pvefw.testing.fakes import FakeTask
 
 ZONE = "example.test."
 TOKEN = "correct-token"
+END = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class Cloud:
@@ -67,6 +70,10 @@ class Good:
     @hookimpl
     def dns_zones(self):
         return [ZONE]
+
+    @hookimpl
+    def dns_credentials_end(self):
+        return END
 
     def at(self, name):
         return self.cloud.sets.setdefault(name, [])
@@ -307,6 +314,19 @@ class FirstPageOfZones(Good):
         return ["another.test."]
 
 
+class NaiveEnd(Good):
+    @hookimpl
+    def dns_credentials_end(self):
+        return END.replace(tzinfo=None)
+
+
+class AsksForTheEnd(Good):
+    @hookimpl
+    def dns_credentials_end(self):
+        with socket.socket() as one:
+            one.connect(("127.0.0.1", 9))
+
+
 class ShowsItsToken(Good):
     def __repr__(self):
         return f"ShowsItsToken({self.token})"
@@ -415,6 +435,8 @@ SEEDED = [
     (PublishesOnlyWhatItAdds, "that the record is there does not mean that it was published"),
     (PublishesOnlyWhatItRemoves, "that the record is gone does not mean that this was published"),
     (GivesUpOnMaintenance, "raise Unavailable, core then calls again"),
+    (NaiveEnd, "return an aware time"),
+    (AsksForTheEnd, "tell from the settings alone"),
     (RelativeZones, "return absolute lower-case names"),
     (FirstPageOfZones, "return every zone that these credentials can change"),
     (ShowsItsToken, "repr() shows the setting token"),
