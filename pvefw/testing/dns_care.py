@@ -185,7 +185,7 @@ class DnsCare(DnsTrouble):
                     return
 
     def test_a_cancelled_call_is_no_success(self, bad_day: BadDay) -> None:
-        """Ctrl-C before whichever request of a call that waits: it ends, and does not say that all is done."""
+        """Ctrl-C before whichever request of a call that waits: it does not return half-done."""
         around, task = bad_day.around, bad_day.task
         bad_day.add(bad_day.pair)
         bad_day.remove(bad_day.pair)
