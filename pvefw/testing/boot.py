@@ -485,8 +485,8 @@ class BootloaderConformance(BootCare):
                 "your files as a whole, so that the second call leaves what the first one left"
             )
         assert machine.hooks.boot_probe(esp=esp) is not None, (
-            "boot_install has put the loader on the ESP, and boot_probe does not see it there: look where "
-            "boot_install writes"
+            "boot_install has put the loader on the ESP, and boot_probe does not see it there: look "
+            "where boot_install writes"
         )
 
     def test_installing_leaves_the_loader_of_others(
@@ -611,8 +611,8 @@ class BootloaderConformance(BootCare):
             )
         armed = machine.probe().next_boot
         assert armed is None, (
-            f"{once} has had its one boot, and boot_probe says that {armed} is armed: read what the loader "
-            "changes when it boots once"
+            f"{once} has had its one boot, and boot_probe says that {armed} is armed: read what the "
+            "loader changes when it boots once"
         )
 
     @_may_refuse

@@ -147,8 +147,8 @@ class Machine:
         )
         for path in (started.kernel, started.initrd):
             assert (self.esp.mountpoint / path).is_file(), (
-                f"the configuration refers to {path}, which is not in the tree: copy it there, or name the "
-                "place that it is copied to"
+                f"the configuration refers to {path}, which is not in the tree: copy it there, or "
+                "name the place that it is copied to"
             )
 
     def check_start(self, version: str, when: str) -> None:
@@ -269,8 +269,8 @@ def check_paths(paths: Sequence[PurePosixPath]) -> None:
         for folded in (path, *path.parents):
             other = seen.setdefault(str(folded).casefold(), folded)
             assert other == folded, (
-                f"{other} and {folded} are one file on vfat, which does not tell upper from lower case: give "
-                "them other names, or raise a ProviderError"
+                f"{other} and {folded} are one file on vfat, which does not tell upper from lower "
+                "case: give them other names, or raise a ProviderError"
             )
 
 

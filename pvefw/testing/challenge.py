@@ -341,8 +341,8 @@ class ChallengeConformance:
         hooks.challenge_cleanup(challenges=[second], task=task)
         for one in (first, second):
             assert fetch(one) is None, (
-                f"{one.identifier} had two challenges, both were cleaned up, and it is still answered: take "
-                "each down by its token"
+                f"{one.identifier} had two challenges, both were cleaned up, and it is still "
+                "answered: take each down by its token"
             )
 
     def test_another_process_can_clean_up(

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -122,7 +122,7 @@ class DnsCare(DnsTrouble):
 
     @pytest.mark.parametrize("status", [409, 503])
     def test_what_goes_on_failing_ends(self, status: int, bad_day: BadDay) -> None:
-        """From whichever request of a call on: a loop that waits for success alone would hang an order."""
+        """From whichever request of a call on: a loop that waits for success alone hangs an order."""
         around = bad_day.around
         for at in range(1, _MOST_REQUESTS):
             reached = False
@@ -135,9 +135,9 @@ class DnsCare(DnsTrouble):
                     call(day.pair, day.once)
                 reached |= len(around.requests) - begun >= at
                 assert around.recover() or task.waited, (
-                    f"each request from the one with number {at} on is answered with status {status}, and "
-                    f"{name} has asked {_MOST_TIMES} times: repeat a few times, with task.wait between, and "
-                    "then raise Unavailable"
+                    f"each request from the one with number {at} on is answered with status {status}, "
+                    f"and {name} has asked {_MOST_TIMES} times: repeat a few times, with task.wait "
+                    "between, and then raise Unavailable"
                 )
                 call(day.pair)
             if not reached:
@@ -154,8 +154,8 @@ class DnsCare(DnsTrouble):
                 with contextlib.suppress(PvefwError):
                     zones = bad_day.once.dns_zones(task=bad_day.task)
                     assert zones is None or bad_day.zone in zones, (
-                        f"request {at} of dns_zones failed, and it returns a list without {bad_day.zone}: "
-                        "raise Unavailable, as in dns_add"
+                        f"request {at} of dns_zones failed, and it returns a list without "
+                        f"{bad_day.zone}: raise Unavailable, as in dns_add"
                     )
                 if around.recover():
                     break
@@ -202,8 +202,9 @@ class DnsCare(DnsTrouble):
                 with contextlib.suppress(Cancelled, PvefwError):
                     call(bad_day.pair, bad_day.once)
                     assert bad_day.shows(bad_day.pair if name == "dns_add" else []), (
-                        f"the task was cancelled before request {at} of {name}, which returns as if all were "
-                        "well: let Cancelled through, and where task.cancelled ends a loop, raise it"
+                        f"the task was cancelled before request {at} of {name}, which returns as if "
+                        "all were well: let Cancelled through, and where task.cancelled ends a loop, "
+                        "raise it"
                     )
                 task.cancelled = False
                 reached |= around.happened()
@@ -231,8 +232,8 @@ class DnsCare(DnsTrouble):
         monkeypatch.setattr(adapters.HTTPAdapter, "send", sending)
         bad_day.add(bad_day.pair)
         assert False not in seen, (
-            "requests are sent with verify=False: let certificates be verified; for an authority of one's "
-            "own take the path of its certificate as a setting, and give that to verify"
+            "requests are sent with verify=False: let certificates be verified; for an authority of "
+            "one's own take the path of its certificate as a setting, and give that to verify"
         )
 
     def test_a_zone_is_published_once(
@@ -258,7 +259,7 @@ class DnsCare(DnsTrouble):
             )
 
 
-def _settings(plugin: object) -> list[SettingInfo]:
+def _settings(plugin: object) -> Sequence[SettingInfo]:
     return seam.declared_settings(type(plugin)) if dataclasses.is_dataclass(plugin) else []
 
 

@@ -117,8 +117,8 @@ class DnsCatalogConformance:
             else:
                 said = "nothing"
             pytest.fail(
-                f"{hook} of an unknown name must raise a ProviderError, it raised {said}: look the name up "
-                "first"
+                f"{hook} of an unknown name must raise a ProviderError, it raised {said}: look the "
+                "name up first"
             )
 
     def test_the_sample_fits_its_entry(

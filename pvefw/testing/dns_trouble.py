@@ -198,7 +198,7 @@ class DnsTrouble:
         "k=rsa; p=MIGf/x+Y=",
         f"v=DKIM1; k=rsa; p={'MIIBIjANBgkqhkiG9w0B' * 20}",
         r'said "yes", in C:\temp',
-    "a<b>&c=d &amp; 100%41 #e",
+        "a<b>&c=d &amp; 100%41 #e",
     )
     """Values of others at the names that the plugin changes: the texts, of which a zone file shows the
     long ones as several strings and puts quotes around each; class attribute to override."""

@@ -155,12 +155,14 @@ class GuestConformance:
     ) -> None:
         """Also those that are stopped, each once, with the state that it has."""
         listed = [one.vmid for one in hooks.guest_list()]
-        assert len(listed) == len(set(listed)), "guest_list names a VMID twice: name each guest once"
+        assert len(listed) == len(set(listed)), (
+            "guest_list names a VMID twice: name each guest once"
+        )
         for vmid in vmids:
             guest = self.guest(hooks, vmid)
             assert guest.state is look(vmid), (
-                f"guest_list says that guest {vmid} is {guest.state}, and it is {look(vmid)}: ask for its "
-                "state in every call"
+                f"guest_list says that guest {vmid} is {guest.state}, and it is {look(vmid)}: ask for "
+                "its state in every call"
             )
 
     # --- start ---------------------------------------------------------------------------------
@@ -224,8 +226,8 @@ class GuestConformance:
         else:
             said = "nothing"
         raise AssertionError(
-            f"starting a guest that does not exist must raise a ProviderError, it raised {said}: catch what "
-            "your hypervisor raises, and pass its words on"
+            f"starting a guest that does not exist must raise a ProviderError, it raised {said}: "
+            "catch what your hypervisor raises, and pass its words on"
         )
 
     # --- shutdown and stop ---------------------------------------------------------------------
@@ -277,8 +279,8 @@ class GuestConformance:
             "guest_shutdown has stopped a guest hard that ignored it: that is core's decision"
         )
         assert seam.monotonic() - begin < _SHORT + _MARGIN, (
-            f"guest_shutdown took {seam.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s: give up "
-            "with Unavailable when it is over"
+            f"guest_shutdown took {seam.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s: "
+            "give up with Unavailable when it is over"
         )
 
     def test_stop_does_not_ask(
@@ -295,8 +297,8 @@ class GuestConformance:
         self.start(hooks, vmids[1], task)
         hooks.guest_stop(guest=guest, timeout=self.seconds, task=task)
         assert look(vmid) is GuestState.STOPPED, (
-            f"guest {vmid} still runs although guest_stop has returned: stop it hard, and wait until it has "
-            "stopped"
+            f"guest {vmid} still runs although guest_stop has returned: stop it hard, and wait until "
+            "it has stopped"
         )
         assert look(vmids[1]) is GuestState.RUNNING, (
             f"guest_stop of {vmid} has stopped {vmids[1]}, too: stop the one that is named"
@@ -396,8 +398,8 @@ class GuestConformance:
         """Stopped, and marked as saved. Since 1.1."""
         guest = self._suspend(bound, vmids[0], task, to_disk=True)
         assert guest.state is look(vmids[0]) is GuestState.STOPPED, (
-            f"guest {vmids[0]} was suspended to disk, and is {look(vmids[0])}: wait until it has stopped, "
-            "and call it so"
+            f"guest {vmids[0]} was suspended to disk, and is {look(vmids[0])}: wait until it has "
+            "stopped, and call it so"
         )
         assert guest.saved, (
             f"guest {vmids[0]} was suspended to disk, and guest_list does not say that it is saved: set "
@@ -466,8 +468,8 @@ class GuestConformance:
             if "guest_target" in bound.implemented:
                 known = hooks.guest_target(target=target)
                 assert known is None, (
-                    f"guest_target knows {known} of a node that does not exist: ask the node, and raise a "
-                    "ProviderError"
+                    f"guest_target knows {known} of a node that does not exist: ask the node, and "
+                    "raise a ProviderError"
                 )
         with contextlib.suppress(ProviderError):
             if "guest_migrate_check" in bound.implemented:
@@ -493,7 +495,8 @@ class GuestConformance:
             pytest.skip("the plugin cannot keep these settings")
         now = self.guest(hooks, vmids[0])
         assert (now.onboot, now.order, now.up, now.down) == (True, 7, 2, 9), (
-            f"guest_set got {given}, and guest_list says {now}: keep them with the guest, and read them there"
+            f"guest_set got {given}, and guest_list says {now}: keep them with the guest, and read "
+            "them there"
         )
         hooks.guest_set(guest=now, values=dict.fromkeys(given, ""))
         now = self.guest(hooks, vmids[0])
@@ -517,6 +520,6 @@ class GuestConformance:
             if (event.vmid, event.state) == (vmids[0], GuestState.RUNNING):
                 return
         raise AssertionError(
-            f"guest {vmids[0]} was started, and guest_watch does not say so, but {seen}: yield what happens "
-            "from the call on"
+            f"guest {vmids[0]} was started, and guest_watch does not say so, but {seen}: yield what "
+            "happens from the call on"
         )

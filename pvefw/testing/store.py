@@ -33,6 +33,7 @@ _SECONDS = 60.0
 """How long anything is waited for."""
 _WRITERS = 8
 _ADDERS, _TURNS = 4, 5
+_NOT_OURS = "one that is not ours is no error, leave it alone"
 _LARGE = bytes(range(256)) * 4096
 """1 MiB, of all bytes."""
 
@@ -88,8 +89,8 @@ class StoreConformance:
                 locks=[],
             )
             assert now, (
-                f"store_swap did not write {len(data)} bytes to the revision that store_read returned: ask "
-                "the store in every call, and return the new revision"
+                f"store_swap did not write {len(data)} bytes to the revision that store_read "
+                "returned: ask the store in every call, and return the new revision"
             )
             found = there.store_read(key="nodes/pve1/config")
             assert found is not None, (
@@ -97,8 +98,8 @@ class StoreConformance:
                 "members have it, and ask them in store_read"
             )
             assert found.data == data, (
-                f"{len(data)} bytes come back as {len(found.data)} others: values are bytes, up to 1 MiB; "
-                "encode them where the server takes text"
+                f"{len(data)} bytes come back as {len(found.data)} others: values are bytes, up to 1 "
+                "MiB; encode them where the server takes text"
             )
             assert found.revision == now, (
                 "store_read has another revision than store_swap returned: both are that of this key, at "
@@ -128,10 +129,12 @@ class StoreConformance:
         )
         for data in (b"3", None):
             assert hooks.store_swap(key="a", data=data, revision=old, locks=[]) is None, (
-                "store_swap changed a key that had another revision: an update is lost; compare and write "
-                "in one step of the server's"
+                "store_swap changed a key that had another revision: an update is lost; compare and "
+                "write in one step of the server's"
             )
-        assert _data(hooks, "a") == b"2", "an update is lost: what store_swap refuses it must not do"
+        assert _data(hooks, "a") == b"2", (
+            "an update is lost: what store_swap refuses it must not do"
+        )
 
     def test_updates_at_once_are_all_there(self, hooks: StoreSpec, there: StoreSpec) -> None:
         """Nodes that add to one value, again where another was faster."""
@@ -199,8 +202,8 @@ class StoreConformance:
                 break
         missed = {"w/early", "w/gone", "w/late"} - seen
         assert "" in seen or not missed, (
-            f"store_watch misses changes of {', '.join(sorted(missed))}: begin at the listing's position, "
-            "go on until the time is over, and yield removals, too"
+            f"store_watch misses changes of {', '.join(sorted(missed))}: begin at the listing's "
+            "position, go on until the time is over, and yield removals, too"
         )
         assert "other" not in seen, (
             "store_watch yields keys without the prefix: pass on those alone that begin with it"
@@ -233,12 +236,13 @@ class StoreConformance:
         assert theirs.holder == "node pve1", (
             "who waits is not told who holds the lock: keep the holder with it, and return that"
         )
-        there.store_unlock(lock=theirs)
+        with explained("giving back another's lock", _NOT_OURS):
+            there.store_unlock(lock=theirs)
         assert not there.store_lock(name="order", holder="node pve2", seconds=_SECONDS).token, (
             "store_unlock took away the lock of another: compare the token, in one step"
         )
         hooks.store_unlock(lock=mine)
-        with explained("giving a lock back twice", "one that is not ours is no error, leave it alone"):
+        with explained("giving a lock back twice", _NOT_OURS):
             hooks.store_unlock(lock=mine)
         assert there.store_lock(name="order", holder="node pve2", seconds=_SECONDS).token, (
             "a lock that was given back is not free: remove it in store_unlock"
@@ -259,16 +263,17 @@ class StoreConformance:
         )
         revision = (_entry(there, "a") or StoreEntry(b"", "")).revision
         assert hooks.store_swap(key="a", data=b"2", revision=revision, locks=[mine]) is None, (
-            "store_swap writes for who has lost the lock: let the server compare the locks' tokens, too, in "
-            "the step that writes"
+            "store_swap writes for who has lost the lock: let the server compare the locks' tokens, "
+            "too, in the step that writes"
         )
         assert not hooks.store_renew(lock=mine), (
             "store_renew says that a lost lock is ours: ask the server whether it still has our token"
         )
-        with explained("giving back a lost lock", "one that is not ours is no error, leave it alone"):
+        with explained("giving back a lost lock", _NOT_OURS):
             hooks.store_unlock(lock=mine)
         assert not hooks.store_lock(name="order", holder="", seconds=_SECONDS).token, (
-            "store_unlock of who has lost the lock took it from who has it: compare the token, in one step"
+            "store_unlock of who has lost the lock took it from who has it: compare the token, in one "
+            "step"
         )
 
     def test_a_lock_that_is_renewed_stays(self, hooks: StoreSpec, there: StoreSpec) -> None:
@@ -285,8 +290,8 @@ class StoreConformance:
             )
             taken = there.store_lock(name="order", holder="", seconds=_SECONDS).token
             assert not taken, (
-                "a lock was taken from a holder who renews it: let the server count its time from the last "
-                "store_renew"
+                "a lock was taken from a holder who renews it: let the server count its time from the "
+                "last store_renew"
             )
             seam.sleep(0.2)
 
@@ -312,8 +317,8 @@ class StoreConformance:
             "store_list without a prefix does not have every key: the empty prefix is that of all"
         )
         assert everything["manyfold"] == kept, (
-            "store_list has another revision than store_swap returned: it is that of the key, not that of "
-            "the whole store"
+            "store_list has another revision than store_swap returned: it is that of the key, not "
+            "that of the whole store"
         )
 
 
@@ -330,7 +335,9 @@ def _append(hooks: StoreSpec, key: str, more: bytes) -> None:
     end = seam.monotonic() + _SECONDS
     while seam.monotonic() < end:
         before = hooks.store_read(key=key)
-        assert before is not None, "a key is gone that nobody removed: replace its value in one step"
+        assert before is not None, (
+            "a key is gone that nobody removed: replace its value in one step"
+        )
         if hooks.store_swap(key=key, data=before.data + more, revision=before.revision, locks=[]):
             return
     pytest.fail(

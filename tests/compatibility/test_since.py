@@ -1,4 +1,4 @@
-"""Each hook says since when it is there and what else may be called meanwhile, each newer name since when."""
+"""Each hook says since when it is there, and what may be called meanwhile; newer names say it, too."""
 
 import inspect
 import json
@@ -11,7 +11,12 @@ from pvefw.core import families
 from pvefw.core.settings import setting
 
 FIRST = json.loads((Path(__file__).parent / "1.0/api.json").read_text())
-AT_ONCE = ("twice at once", "several threads at once", "while other hooks run", "concurrency are those")
+AT_ONCE = (
+    "twice at once",
+    "several threads at once",
+    "while other hooks run",
+    "concurrency are those",
+)
 HOOKS = [(one, name) for one in families.FAMILIES.values() for name in one.hooks]
 
 
@@ -54,7 +59,9 @@ def test_a_hook_says_what_may_be_called_meanwhile():
 def test_a_name_says_since_when_it_is_there():
     new = {one: getattr(api, one) for one in set(described()["names"]) - set(FIRST["names"])}
     explained = {name: one for name, one in new.items() if callable(one)}
-    assert set(new) - set(explained) == {"NOTICES"}  # a constant has no docstring that could be read
+    assert set(new) - set(explained) == {
+        "NOTICES"
+    }  # a constant has no docstring that could be read
     assert [name for name, one in explained.items() if not says_since(one.__doc__)] == []
 
 

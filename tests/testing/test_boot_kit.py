@@ -976,7 +976,12 @@ def package(tmp_path, monkeypatch):
         (ArmsByPlace, by_place, "what_is_armed_is_no_place_in_the_menu", "by its version"),
         (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
-        (ListsWhatIsGone, boots, "what_no_package_has_is_not_refreshed", "leave out what no package"),
+        (
+            ListsWhatIsGone,
+            boots,
+            "what_no_package_has_is_not_refreshed",
+            "leave out what no package",
+        ),
         (
             InstallKeepsWhatIsThere,
             boots,

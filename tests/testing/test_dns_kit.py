@@ -350,6 +350,7 @@ def fixtures(plugin_class):
         "fail_publishing": cloud.fail_publishing,
         "task": FakeTask(),
         "hooks": kit.bind(plugin),
+        "monkeypatch": pytest.MonkeyPatch(),
     }
 
 

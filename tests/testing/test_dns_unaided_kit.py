@@ -168,7 +168,12 @@ SEEDED = [
     (ENDLESS, SAID, f"{UNTIL_IT_WORKS}{SAID}", "repeat a few times"),
     (ZONES, LISTED, ANYTHING_LISTED, "as in dns_add"),
     (NOTHING_LOST, PUT, DELETE_AND_MAKE, "never by deleting it and making it again"),
-    (PROTECTED, "headers=headers, timeout", "headers=headers, verify=False, timeout", "be verified"),
+    (
+        PROTECTED,
+        "headers=headers, timeout",
+        "headers=headers, verify=False, timeout",
+        "be verified",
+    ),
     (PROTECTED, "https://api.awkward", "http://api.awkward", "begin with https://"),
     (
         WHOLE,

@@ -15,13 +15,19 @@ def sentences(tree: ast.Module) -> Iterator[str]:
         said: ast.AST | None = None
         if isinstance(node, ast.Assert):
             said = node.msg
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("pytest.fail", "AssertionError"):
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in (
+            "pytest.fail",
+            "AssertionError",
+        ):
             said = node.args[0]
         match said:
             case ast.Constant(value=str(text)):
                 yield text
             case ast.JoinedStr(values=parts):
-                yield "".join(getattr(one, "value", "") if isinstance(one, ast.Constant) else "…" for one in parts)
+                yield "".join(
+                    getattr(one, "value", "") if isinstance(one, ast.Constant) else "…"
+                    for one in parts
+                )
 
 
 def test_a_sentence_says_what_to_do():
