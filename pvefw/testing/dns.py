@@ -176,7 +176,8 @@ class DnsConformance(DnsCare):
         found = self.shown(records, one.name, [one])
         assert found, (
             f"after dns_add nothing stands at {one.name}: create the record at exactly that name "
-            "(it is absolute; many APIs want it relative to the zone), or raise a ProviderError"
+            "(it is absolute; many APIs want it relative to the zone), wait until a job that the API "
+            "makes of it is done, or raise a ProviderError"
         )
         assert found == {one.value}, (
             f"after dns_add {sorted(found)} stands at {one.name} instead of {one.value!r}: store the "

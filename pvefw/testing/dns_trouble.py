@@ -239,7 +239,8 @@ class DnsTrouble:
             assert bad_day.shows(bad_day.pair), (
                 f"request {at} of dns_add was answered with {_said(status)}; dns_add was repeated, and "
                 "still not all is there: begin each call by looking at what is there, and where "
-                "publishing is a step of its own, publish also where nothing had to be changed"
+                "publishing is a step of its own, publish also where nothing had to be changed; where "
+                "the API makes a job of a change, wait until that is done"
             )
             if status != UNKNOWN:  # there a record of that id may be gone, which is no error
                 reached |= bad_day.fault(status, at, "dns_remove")
