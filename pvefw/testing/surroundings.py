@@ -71,6 +71,8 @@ class Surroundings:
     _leaks: set[str] = field(default_factory=set, init=False, repr=False)
     versioned: bool = field(default=False, init=False)
     """Whether a reply gave an ETag, in a header or in what it says. Since 1.1."""
+    noticed: bool = field(default=False, init=False)
+    """Whether the fake has refused to write what was stale; to be set back. Since 1.1."""
     faults: list[Request] = field(default_factory=list, init=False, repr=False)
     """What the fake itself has answered with status 500 and above. Since 1.1."""
     _between: Between | None = field(default=None, init=False, repr=False)
@@ -98,6 +100,7 @@ class Surroundings:
             self._granted |= _wire.granted(data, headers)
             self._ids |= _wire.ids_in(data)
             self.versioned |= _wire.has_version(data, headers)
+            self.noticed |= _wire.says_stale(status, said)
             self._refusals += [] if status < _FIRST_ERROR else [str(said)]
             self.faults += [] if status < _FIRST_FAULT else [request]
             return status, self._as_the_plugin_sees_it(request, said), headers

@@ -576,6 +576,16 @@ class ArmsByPlace(Good):
         )
 
 
+class ForgetsWhatIsArmed(Good):
+    """What the menu does not have counts as nothing."""
+
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        known = state and state.next_boot in read_menu(esp.mountpoint)[1]
+        return state if known else state and replace(state, next_boot=None)
+
+
 def by_place(root):
     """A loader that counts the lines of its menu."""
     once, versions = root / ONCE, list(read_menu(root)[1])
@@ -640,6 +650,20 @@ class Packaged(Good):
 
 class ForgetsAFile(Packaged):
     listed = ("kit.efi",)
+
+
+class KnowsOneRelease(Packaged):
+    """Takes for its own what the package has now."""
+
+    @hookimpl
+    def boot_files(self, esp):
+        known = super().boot_files(esp)
+        there = {one: esp.mountpoint / one for one in known}
+        return {
+            target: source
+            for target, source in known.items()
+            if there[target].exists() and there[target].read_bytes() == source.read_bytes()
+        }
 
 
 class ListsWhatIsGone(Packaged):
@@ -949,6 +973,13 @@ def cuts(length):
     return reader
 
 
+def cuts_lines(root):
+    """A loader that wants per cent signs doubled, and has room for 600 characters of them."""
+    started = boots(root)
+    cmdline = started.cmdline.replace("%", "%%")[:600].replace("%%", "%") if started else ""
+    return started and replace(started, cmdline=cmdline)
+
+
 def joins_lines(root):
     """A loader to which a backslash at the end of a line says that the next one belongs to it."""
     menu = root / MENU
@@ -975,6 +1006,14 @@ def package(tmp_path, monkeypatch):
         (Good, joins_lines, "the_command_line_arrives", "quote it for the loader"),
         (ArmsByPlace, by_place, "what_is_armed_is_no_place_in_the_menu", "by its version"),
         (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (KnowsOneRelease, boots, "what_a_later_release_has_is_refreshed", "what all releases have"),
+        (
+            ForgetsWhatIsArmed,
+            boots,
+            "what_is_armed_goes_with_its_kernel",
+            "so that core disarms it",
+        ),
+        (Good, cuts_lines, "what_grows_when_it_is_quoted_arrives", "after quoting"),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
         (
             ListsWhatIsGone,
