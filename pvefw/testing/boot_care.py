@@ -137,20 +137,6 @@ class BootCare:
             "boot_arm a kernel by its version, not by its place in the menu"
         )
 
-    def test_what_is_armed_goes_with_its_kernel(self, machine: Machine) -> None:
-        """It is still armed where the menu does not have it: the kernel may come back."""
-        try:
-            machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
-        except Unsupported:
-            return
-        machine.bring(machine.plan(MIDDLE, NEW))
-        machine.apply(machine.render(machine.plan(OLD, MIDDLE, NEW)))
-        machine.check_start(
-            NEW,
-            f"{OLD} was to boot once, was removed and came back, and nothing is to boot once: boot_probe "
-            "says what is armed, also where the menu does not have it, so that core disarms it",
-        )
-
     def test_files_of_another_loader_are_not_refreshed(self, machine: Machine) -> None:
         """``boot_files`` says what a refresh replaces: nothing that belongs to somebody else."""
         root = machine.esp.mountpoint

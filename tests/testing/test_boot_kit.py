@@ -576,16 +576,6 @@ class ArmsByPlace(Good):
         )
 
 
-class ForgetsWhatIsArmed(Good):
-    """What the menu does not have counts as nothing."""
-
-    @hookimpl
-    def boot_probe(self, esp):
-        state = super().boot_probe(esp)
-        known = state and state.next_boot in read_menu(esp.mountpoint)[1]
-        return state if known else state and replace(state, next_boot=None)
-
-
 def by_place(root):
     """A loader that counts the lines of its menu."""
     once, versions = root / ONCE, list(read_menu(root)[1])
@@ -627,6 +617,27 @@ class ProbeTrustsWhatIsArmed(Good):
         once = esp.mountpoint / ONCE
         if once.exists():
             once.read_bytes().decode("ascii")
+        return super().boot_probe(esp)
+
+
+class ProbeTrustsLengths(Good):
+    """What boots once has its length before it, where the loader writes it so."""
+
+    @hookimpl
+    def boot_probe(self, esp):
+        data = (esp.mountpoint / ONCE).read_bytes() if (esp.mountpoint / ONCE).exists() else b""
+        if len(data) > 300:
+            data[1 : 1 + data[0]].decode()
+        return super().boot_probe(esp)
+
+
+class ProbeNeedsAWholeMenu(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        menu = esp.mountpoint / MENU
+        text = menu.read_bytes() if menu.exists() else b""
+        if text.startswith(b"default|") and not text.endswith(b"\n"):
+            raise ValueError("the menu is cut off")
         return super().boot_probe(esp)
 
 
@@ -1006,13 +1017,9 @@ def package(tmp_path, monkeypatch):
         (Good, joins_lines, "the_command_line_arrives", "quote it for the loader"),
         (ArmsByPlace, by_place, "what_is_armed_is_no_place_in_the_menu", "by its version"),
         (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (ProbeTrustsLengths, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (ProbeNeedsAWholeMenu, boots, "probe_survives_rubbish", "files of its own are spoilt"),
         (KnowsOneRelease, boots, "what_a_later_release_has_is_refreshed", "what all releases have"),
-        (
-            ForgetsWhatIsArmed,
-            boots,
-            "what_is_armed_goes_with_its_kernel",
-            "so that core disarms it",
-        ),
         (Good, cuts_lines, "what_grows_when_it_is_quoted_arrives", "after quoting"),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
         (
