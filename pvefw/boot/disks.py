@@ -123,7 +123,7 @@ def parse(text: str) -> Devices:
     for row in rows:
         users.setdefault(row["pkname"] or "", []).append(row["kname"])
     made: dict[str, Device] = {}
-    for row in rows:  # what has several parents (RAID) stands there several times
+    for row in rows:  # what has several parents (RAID) is listed several times
         made.setdefault(row["kname"], _device(row, users))
     return Devices(list(made.values()))
 

@@ -72,7 +72,7 @@ def _initial(paths: Paths, devices: Devices, path: Path) -> Volume:
     if device.fstype in _MEMBERS:
         raise UsageError(
             f"{who}: it is a member of {', '.join(device.users) or 'an array'} ({device.fstype})",
-            hint="Every ESP is a file system of its own, and pvefw keeps them in step: take the "
+            hint="Every ESP is a file system of its own, and pvefw keeps them identical: take the "
             "partition out of the array, then format it.",
         )
     if device.fstype != "vfat" or not device.uuid:
@@ -105,12 +105,12 @@ def _refuse_mounted(paths: Paths, device: Device, who: str) -> None:
         where = ", ".join(device.mountpoints)
         raise UsageError(
             f"{who}: it is mounted on {where}",
-            hint=f"Unmount it, and take it out of /etc/fstab: umount {where}",
+            hint=f"Unmount it, and remove it from /etc/fstab: umount {where}",
         )
     if listed := fstab.mounts_of(paths, device):
         raise UsageError(
             f"{who}: /etc/fstab mounts it on {', '.join(listed)}",
-            hint="Take that line out: pvefw mounts ESPs by itself, while it works on them.",
+            hint="Remove that line: pvefw mounts ESPs by itself, while it works on them.",
         )
 
 

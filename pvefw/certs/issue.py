@@ -115,7 +115,7 @@ def obtain(
             cleanup.cleanup_first(certificate.node, task)
             before = certificate.installed()
             if instead_of and before and before.fingerprint != instead_of:
-                task.log("Another process has replaced it meanwhile")
+                task.log("Another process has replaced it in the meantime")
                 return
             found = sharing.newer(certificate, others, before, SystemClock().now())
             if found and not ordered_in_any_case:
@@ -290,7 +290,7 @@ def _resume(
         why = error.message
     if not why:
         return pem
-    task.log(f"The interrupted order is given up: {why}")
+    task.log(f"The interrupted order is abandoned: {why}")
     progress.end()
     return None
 

@@ -76,7 +76,7 @@ def _difference(
         return ""
     names = ", ".join(chain.names(served)[:3]) or "no name"
     end = f"{served.not_valid_after_utc:%Y-%m-%d}"
-    return f"another certificate is served: of {names}, good until {end}"
+    return f"another certificate is served: for {names}, valid until {end}"
 
 
 def _server_name(certificate: Certificate, host: str) -> str:

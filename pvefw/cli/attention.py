@@ -17,7 +17,7 @@ _PARTS = ("certificates", "boot")
 
 
 def tell(paths: "Paths", echo: Callable[[str], None]) -> None:
-    """Tell the observers of a timer that is missing, ESPs that are out of step, and another kernel that
+    """Tell the observers of a timer that is missing, ESPs that are out of date, and another kernel that
     runs than the pinned one: each once a day at most, and nothing that was acknowledged.
 
     :param echo: gets the log of the task in which that is done; there is none without news. What goes

@@ -130,7 +130,7 @@ def clean(app: App, dry_run: bool) -> None:
     "--hook",
     metavar="NAME",
     expose_value=False,
-    help="For callers of proxmox-boot-tool; all is refreshed.",
+    help="For callers of proxmox-boot-tool; everything is refreshed.",
 )
 @click.option(
     "--take-over",
@@ -174,7 +174,7 @@ def _status(app: App, installing: str = "") -> "Status":
 
 
 @boot.command()
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit status says it.")
+@click.option("--quiet", is_flag=True, help="Print nothing; see the exit status.")
 @output_option
 @pass_app
 def status(app: App, quiet: bool) -> int:

@@ -101,7 +101,9 @@ def _served(paths: "Paths", _now: datetime) -> Part:
     issues = [served.problem(name, look) for name, look in bad]
     lines = [f"{name}: {look.address}" for name, look in found if not look.reason] + issues
     for name in dict.fromkeys(name for name, _ in bad):
-        lines.append(f"deliver it again: pvefw cert deploy {name}; look: pvefw cert check {name}")
+        lines.append(
+            f"deliver it again: pvefw cert deploy {name}; check it: pvefw cert check {name}"
+        )
     addresses = [
         {"certificate": name, "address": one.address, "ok": not one.reason, "reason": one.reason}
         for name, one in found
@@ -311,13 +313,11 @@ def _quiet(name: str, one: Part, known: Collection[str]) -> Part:
 @click.option(
     "--check", is_flag=True, help="One line for monitoring, as a plugin of Nagios prints it."
 )
-@click.option(
-    "--acknowledge", is_flag=True, help="What needs attention now is known: quiet until it changes."
-)
+@click.option("--acknowledge", is_flag=True, help="Silence the present problems until they change.")
 @click.option(
     "--hosts",
     metavar="FILE|@INVENTORY",
-    help="Ask these hosts by ssh: a host a line, or an inventory of Ansible.",
+    help="Ask these hosts by ssh: one host per line, or an inventory of Ansible.",
 )
 @click.option("--rsh", metavar="COMMAND", default="", help="How to reach them (default: ssh).")
 @watching.watch_option

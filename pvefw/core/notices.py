@@ -54,7 +54,7 @@ def renewal_failed(event: RenewalFailedEvent) -> NoticeEvent:
             f"Node:        {event.node}",
             f"Certificate: {event.certificate}",
             f"Names:       {', '.join(event.names)}",
-            f"Good until:  {event.not_after:%Y-%m-%d %H:%M} UTC ({left})",
+            f"Valid until: {event.not_after:%Y-%m-%d %H:%M} UTC ({left})",
             f"Failures:    {event.failures}",
             "",
             event.reason,
@@ -74,7 +74,7 @@ def _recovered(event: CertificateEvent) -> NoticeEvent:
         f"{event.node}: the certificate of {_name(event)} is renewed",
         [
             f"The certificate {event.certificate} is renewed, after earlier failures.",
-            f"It is good until {event.not_after:%Y-%m-%d %H:%M} UTC.",
+            f"It is valid until {event.not_after:%Y-%m-%d %H:%M} UTC.",
         ],
         _facts(event),
     )
@@ -87,7 +87,7 @@ def installed(event: CertificateEvent) -> NoticeEvent:
         "certificate",
         Severity.INFO,
         f"{event.node}: a new certificate of {_name(event)} is installed",
-        [f"{event.certificate} is good until {event.not_after:%Y-%m-%d %H:%M} UTC."],
+        [f"{event.certificate} is valid until {event.not_after:%Y-%m-%d %H:%M} UTC."],
         _facts(event),
     )
 
@@ -139,8 +139,8 @@ def esps_out_of_step(node: str, problems: Sequence[str]) -> NoticeEvent:
         [
             *problems,
             "",
-            "See:                 pvefw boot status",
-            "Bring them in step:  pvefw boot refresh",
+            "See:                    pvefw boot status",
+            "Bring them up to date:  pvefw boot refresh",
         ],
         {"problems": list(problems)},
     )
@@ -154,7 +154,7 @@ def boot_unexpected(node: str, wanted: str, running: str) -> NoticeEvent:
         Severity.WARNING,
         f"{node}: kernel {running} is running instead of {wanted}",
         [
-            f"Kernel {wanted} was asked for, and the host has started {running}.",
+            f"Kernel {wanted} was requested, but the host has started {running}.",
             "",
             "See: pvefw boot status",
         ],
@@ -182,7 +182,7 @@ def timer_missing(node: str) -> NoticeEvent:
         Severity.WARNING,
         f"{node}: nothing renews the certificates by itself",
         [
-            "Neither a timer nor a line for cron runs pvefw renew.",
+            "Neither a timer nor a cron job runs pvefw renew.",
             "",
             "Install it: pvefw renew install-timer",
         ],

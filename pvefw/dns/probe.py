@@ -39,7 +39,7 @@ def probe(
     *,
     clock: Clock | None = None,
 ) -> None:
-    """Add a random value where a challenge of this domain would stand, watch it, remove it.
+    """Add a random value where a challenge of this domain would be, watch it, remove it.
 
     :raises ProviderError: a step failed; what was added is removed all the same, or named.
     """
@@ -109,4 +109,6 @@ class _Probe:
 
 def _named(left: Iterable[Leftover]) -> str:
     """Every record that is left, with the reason."""
-    return "the test record is left: " + "; ".join(f"{one.entry}: {one.reason}" for one in left)
+    return "the test record is left behind: " + "; ".join(
+        f"{one.entry}: {one.reason}" for one in left
+    )

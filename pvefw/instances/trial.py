@@ -78,7 +78,7 @@ def _question(node: Node, instance: Instance, bound: Bound[Any], task: Task) -> 
         given = {name: value for name, value in known.items() if name in wanted}
         answer = ask(partial(getattr(bound.hooks, hook), **given), bound.name)
     if answer is None:
-        task.log(f"The settings of {instance.id} fit its plugin, which cannot say more by itself")
+        task.log(f"The settings of {instance.id} are valid; its plugin has no further check")
     else:
         task.log(f"{instance.id} answers: {text.counted(len(answer), family.answers)}")
 

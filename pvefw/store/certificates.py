@@ -46,7 +46,7 @@ class CertificateSettings:
     names: Callable[[], list[DomainEntry]] = field(repr=False)
     """The names, and who validates each.
 
-    :raises ConfigError: a name stands twice, or a property has two values.
+    :raises ConfigError: a name occurs twice, or a property has two values.
     """
 
     @property
@@ -114,7 +114,7 @@ def load(node: Node, name: str) -> CertificateSettings:
         raise NotFound(
             f"there is no certificate {name} on node {node.name}",
             hint=f"There are: {', '.join(known)}. "
-            f"Add it: pvefw cert add {name} --acmedomain0 NAME,plugin=ID",
+            f"To add another: pvefw cert add {name} --acmedomain0 NAME,plugin=ID",
         )
     return known[name]
 
@@ -135,7 +135,7 @@ def sections(node: Node) -> dict[str, tuple[Section, Path]]:
 def used_instances(node: Node) -> set[str]:
     """The plugin instances that validate a name of some certificate.
 
-    :raises ConfigError: a name stands twice.
+    :raises ConfigError: a name occurs twice.
     """
     return {entry.plugin for one in all_of(node) for entry in one.names()}
 

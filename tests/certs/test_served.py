@@ -148,7 +148,7 @@ def test_the_old_one_is_noticed_waited_for_and_told(paths, certificate, server, 
     assert not served.after_deployment(certificate, task, NOW)
     assert len(task.waits) > 3
     [warning] = task.warnings
-    assert f"127.0.0.1:{server.port}: another certificate is served: of old.example" in warning
+    assert f"127.0.0.1:{server.port}: another certificate is served: for old.example" in warning
     [(hook, event)] = told
     assert (hook, event.name) == ("on_served", "pveproxy")
     assert event.reason in warning
@@ -200,7 +200,7 @@ def test_status_shows_what_the_last_look_found(paths, certificate, server, told,
     assert status(paths, capsys, "served", "--check")[0] == 0  # nobody has looked yet
     served.tell(certificate, served.look(certificate), Log(), NOW)
     done, said = status(paths, capsys, "served")
-    assert (done, f"pveproxy: {address}: another certificate is served: of old" in said) == (
+    assert (done, f"pveproxy: {address}: another certificate is served: for old" in said) == (
         1,
         True,
     )

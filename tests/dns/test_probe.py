@@ -40,7 +40,7 @@ def test_a_lagging_server_is_an_error_and_the_record_goes(world, paths, task):
 def test_a_record_that_stays_is_named(world, paths, task):
     plugin = ServerZones(world.primary)
     plugin.failures["remove"] = [ProviderError("no")]
-    with pytest.raises(ProviderError, match="the test record is left"):
+    with pytest.raises(ProviderError, match="the test record is left behind"):
         probe(paths, world.route("stays.example.test", plugin), world.resolver, task, _nothing)
     assert len(journal.open_entries(paths, "inst")) == 1
 

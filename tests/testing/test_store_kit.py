@@ -278,9 +278,9 @@ SEEDED = [
     (WatchesForEver, "test_a_watch_ends", "does not end"),
     (LockOutlives, ENDS, "outlives its holder"),
     (LockOfTwo, HOLDER, "two nodes have one lock"),
-    (NobodyHoldsIt, HOLDER, "is not told who holds"),
+    (NobodyHoldsIt, HOLDER, "does not learn who holds"),
     (UnlocksForOthers, HOLDER, "took away the lock of another"),
-    (ForgetsTheLocks, ENDS, "writes for who has lost the lock"),
+    (ForgetsTheLocks, ENDS, "writes for a node that has lost the lock"),
     (RenewsNothing, "test_a_lock_that_is_renewed_stays", "was renewed in time"),
 ]
 

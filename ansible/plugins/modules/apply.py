@@ -3,10 +3,10 @@
 
 DOCUMENTATION = r"""
 module: apply
-short_description: Make a node what a document says
+short_description: Make a node match a document
 description:
   - Compares a document with the node, and changes what differs. What it does not name stays as it is.
-  - Secrets are references in it, such as C(file:/etc/pve/priv/NAME); the files are yours to bring.
+  - Secrets are references in it, such as C(file:/etc/pve/priv/NAME); you provide the files yourself.
 author: The pvefw authors
 options:
   state:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pvefw_api_server.users import Grants
 
 user = Group("user", help="Users of the API over HTTPS, and what each may do.")
-token = Group("token", help="API tokens: what programs log in with.")
+token = Group("token", help="API tokens, with which programs log in.")
 
 _name = click.argument("name", metavar="USER@REALM")
 _id = click.argument("id_", metavar="TOKEN")
@@ -49,7 +49,7 @@ def _words(grants: "Grants") -> str:
 @user.command("set")
 @_name
 @_grant
-@click.option("--enable/--disable", "enabled", default=None, help="Whether it may come in at all.")
+@click.option("--enable/--disable", "enabled", default=None, help="Whether it may log in at all.")
 @pass_app
 @changing
 def set_(app: App, name: str, grant: tuple[str, ...], enabled: bool | None) -> None:
@@ -83,7 +83,10 @@ def remove(app: App, name: str) -> None:
 @_id
 @_grant
 @click.option(
-    "--expires", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="When it ends (UTC)."
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="When it expires (UTC).",
 )
 @click.option("--or-set", is_flag=True, help="Change one that exists; its secret stays as it is.")
 @pass_app

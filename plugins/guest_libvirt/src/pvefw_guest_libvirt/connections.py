@@ -56,7 +56,7 @@ def explanation(error: libvirt.libvirtError) -> ProviderError:
     said = " ".join(str(error).split())
     code = error.get_error_code()
     if code in _REJECTED:
-        return CredentialsRejected(said, hint="See who may use libvirt's socket; root may.")
+        return CredentialsRejected(said, hint="Check who may use libvirt's socket; root may.")
     if is_gone(error):
         return Gone(said)
     if code in _FOR_NOW or error.get_error_domain() in _OF_THE_WAY:
