@@ -373,7 +373,7 @@ _ADVICE = {
     ("dns-01", "dns"): "The authority cannot look up the TXT record: "
     "check the zone's delegation, its DNSSEC and its name servers.",
     ("dns-01", "unauthorized"): "The authority saw no TXT record, or another one: "
-    "see the warnings above, check that the zone is the public one, and give it time with a longer "
+    "look for warnings above, check that the zone is the public one, and give it time with a longer "
     "validation delay.",
 }
 """What to do about a failed validation, by type of challenge and of problem."""

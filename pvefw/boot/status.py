@@ -133,7 +133,9 @@ def _mixed(found: Sequence[EspStatus]) -> list[str]:
 
 def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
     if volume.device is None:
-        problems = [f"{volume.problem}: pvefw boot clean"]
+        problems = [
+            f"{volume.problem}. Put its disk back; if it is gone for good: pvefw boot clean"
+        ]
         return EspStatus(volume.entry, state="missing", problems=problems)
     status = EspStatus(volume.entry, str(volume.device.path))
     if volume.problem:

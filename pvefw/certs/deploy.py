@@ -152,9 +152,22 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
                     told.done.pop(SERVICE, None)
             _save(certificate, told)
     if failures:
-        task.log("To try again what failed: pvefw cert deploy --retry")
+        task.log(f"To try again what failed: {_retry(certificate)}")
     _look(certificate, task)
     return failures
+
+
+def _retry(certificate: Certificate) -> str:
+    name = "" if certificate.settings.is_own else f" {certificate.name}"
+    return f"pvefw cert deploy{name} --retry"
+
+
+def retries(node: Node) -> list[str]:
+    """The commands that deliver what is pending, one for each certificate.
+
+    :raises StoreError: the configuration cannot be read.
+    """
+    return [_retry(one) for one in Certificate.all_of(node) if waiting(one)]
 
 
 def _look(certificate: Certificate, task: Task) -> None:

@@ -72,10 +72,9 @@ def check_order(certificate: Certificate, *, force: bool) -> None:
     :raises NotFound: as :func:`check_names`.
     """
     if not force and files.exists(certificate.files.certificate):
-        renew = certificate.settings.order_command.replace("cert order", "cert renew")
         raise UsageError(
             f"acme cert order: {certificate.files.certificate} already exists",
-            hint=f"Replace it with --force, or renew it: {renew}",
+            hint=f"Replace it with --force, or renew it: {certificate.settings.renew_command}",
         )
     check_names(certificate)
 

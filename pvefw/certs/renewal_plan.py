@@ -91,7 +91,13 @@ class Planned:
             return f"{head}not renewed: {self.note}{doubt}"
         if self.held_back(now):
             until = f"{self.record.next_try:%Y-%m-%d %H:%M}"
-            return f"{head}due, but the last try failed; next at {until} UTC: {self.record.reason}"
+            now_ = (
+                f"; to try now: {self.certificate.settings.renew_command}"
+                if self.certificate
+                else ""
+            )
+            said = f"due, but the last try failed; next at {until} UTC: {self.record.reason}"
+            return f"{head}{said}{now_}"
         when = (
             "due"
             if self.decision.due <= now

@@ -124,7 +124,8 @@ def unpin(app: App, next_boot: bool) -> None:
     def alter() -> None:
         choice.unpin(app.paths, next_boot=next_boot)
 
-    _choose(app, alter, "Removed the pin.")
+    both = len(there) > 1 and not next_boot
+    _choose(app, alter, "Removed both pins." if both else "Removed the pin.")
 
 
 def _choose(app: App, alter: Callable[[], object], said: str) -> None:

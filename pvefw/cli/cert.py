@@ -218,6 +218,12 @@ def deploy(
         else:
             failed.extend(deploying.deploy(target, task, again=not retry))
 
+    if retry and not late and only is None:
+        others = " ".join(f"To deliver another: {one}." for one in deploying.retries(target.node))
+        say(
+            f"Nothing is left to deliver of the certificate {target.name}. {others}".rstrip(),
+            err=True,
+        )
     run_task(app, "certdeploy", work, target.task_id, refusable=only is not None)
     code = exit_codes.NOTHING if retry and not late and only is None else exit_codes.DONE
     return exit_codes.status(exit_codes.FAILED if failed else code, detailed=detailed)

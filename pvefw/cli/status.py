@@ -66,7 +66,7 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     bad = [one for one in found if one["issue"]]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [one.line(now) for one in missing]
-    lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
+    lines += [f"not deployed yet: {', '.join(pending)}; deploy it: pvefw renew"] if pending else []
     lines += problems
     data: dict[str, Any] = {
         "certificates": found,
@@ -235,6 +235,7 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
 
 
 def _units(paths: "Paths", _now: datetime) -> Part:
+    from pvefw.certs import timer
     from pvefw.cli import unit_state
 
     found = unit_state.troubles(paths)
@@ -242,8 +243,9 @@ def _units(paths: "Paths", _now: datetime) -> Part:
     data = {"installed": installed, "problems": found}
     if found:
         return Part(ATTENTION, found, data, issues=found)
-    line = ", ".join(installed) or "no units of pvefw are installed"
-    return Part(OK if installed else NONE, [line], data)
+    cron = [f"/{timer.CRON}"] if paths.below(timer.CRON).exists() else []
+    line = ", ".join([*installed, *cron]) or "no units of pvefw are installed"
+    return Part(OK if installed or cron else NONE, [line], data)
 
 
 _OF_THE_MACHINE = {"boot", "guests", "ksm", "units"}

@@ -393,6 +393,7 @@ NOTICES = (
     "renewal-overdue",
     "renewal-recovered",
     "certificate",
+    "not-delivered",
     "served",
     "boot-synced",
     "boot-unexpected",
@@ -400,9 +401,9 @@ NOTICES = (
     "timer-missing",
 )
 """The kinds of :class:`NoticeEvent`: a renewal failed; a certificate ends soon and is
-not renewed; a renewal succeeded again; a new certificate is installed; something else is served, or no
-more; ESPs are out of date; a kernel other than the requested one runs; guests are not as a bulk
-action wanted them; nothing runs renewals by itself."""
+not renewed; a renewal succeeded again; a new certificate is installed; it was not delivered to a service
+or an observer; something else is served, or no more; ESPs are out of date; a kernel other than the
+requested one runs; guests are not as a bulk action wanted them; nothing runs renewals by itself."""
 
 
 @dataclass(frozen=True, slots=True)

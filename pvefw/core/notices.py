@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from pvefw.core import text
@@ -60,10 +61,20 @@ def renewal_failed(event: RenewalFailedEvent) -> NoticeEvent:
             event.reason,
             "",
             "See what pvefw would do:  pvefw renew --dry-run",
-            "Try again now:            pvefw renew",
+            f"Try again now:            {_renewing(event.certificate)}",
         ],
         _facts(event),
     )
+
+
+def _renewing(certificate: Path) -> str:
+    """The command that renews it at once; ``pvefw renew`` waits for the time of its next try."""
+    if certificate.name == "pve-ssl.pem":
+        return "pvefw cert node refresh"
+    if certificate.name == "pve-root-ca.pem":
+        return "pvefw cert ca rollover"
+    name = "" if certificate.name == "pveproxy-ssl.pem" else f" {certificate.stem}"
+    return f"pvefw acme cert renew{name}"
 
 
 def _recovered(event: CertificateEvent) -> NoticeEvent:
@@ -171,6 +182,21 @@ def bulk_failed(node: str, command: str, problems: Sequence[str]) -> NoticeEvent
         f"{node}: {command}: {len(problems)} failed",
         [*problems, "", "See: pvefw task list --errors"],
         {"command": command, "problems": list(problems)},
+    )
+
+
+def not_delivered(node: str, late: str, why: str) -> NoticeEvent:
+    """A new certificate is installed, and something goes on with the old one.
+
+    :param late: a target, an observer or ``reload-command``, as ``pvefw status`` calls it.
+    """
+    return NoticeEvent(
+        node,
+        "not-delivered",
+        Severity.ERROR,
+        f"{node}: a new certificate was not delivered: {late}",
+        [why, "", "Try again: pvefw renew"],
+        {"late": late, "reason": why},
     )
 
 

@@ -71,7 +71,7 @@ class _Probe:
             self._publication.add(self._task)
             self._say(f'added by {self._route.provider.name}: "{value}"')
             self._publication.wait(self._task, self._saw)
-            self._say("an authority could validate now")
+            self._say("every name server shows it")
         except PvefwError as error:
             left = self._remove()
             if left:

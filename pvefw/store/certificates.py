@@ -88,6 +88,11 @@ class CertificateSettings:
         """The command that orders it, for hints."""
         return "pvefw acme cert order" if self.is_own else f"pvefw acme cert order {self.name}"
 
+    @property
+    def renew_command(self) -> str:
+        """The command that renews it now, for hints."""
+        return self.order_command.replace("cert order", "cert renew")
+
 
 def own(node: Node) -> CertificateSettings:
     """What is wanted of the certificate of Proxmox VE's services."""

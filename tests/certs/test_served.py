@@ -182,7 +182,7 @@ def test_by_hand(paths, certificate, server, capsys):
         return done, capsys.readouterr().out
 
     done, said = check()
-    assert (done, "of old.example" in said) == (1, True)
+    assert (done, "for old.example" in said) == (1, True)
     server.use(certificate.pem(), certificate.files.key.read_bytes())
     assert check()[0] == 0
     assert chain.names(chain.parse(certificate.pem(), "it")[0]) == ["new.example"]
@@ -263,7 +263,7 @@ def test_a_server_that_kept_the_old_one_after_its_reload(paths, certificate, tmp
     assert any("another certificate is served" in one for one in task.warnings)
     [event] = [json.loads(line) for line in said.read_text().splitlines()]
     assert (event["event"], event["severity"], event["name"]) == ("served", "error", "pveproxy")
-    assert "of old.example" in event["reason"]
+    assert "for old.example" in event["reason"]
     assert status(paths, capsys, "served")[0] == 1
 
 

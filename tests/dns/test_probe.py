@@ -22,7 +22,7 @@ def test_the_time_line_tells_the_whole_way(world, paths, task):
         "seen at ns1.other.test",
         "seen at ns2.other.test",
     ]
-    assert said[6:] == ["an authority could validate now", "removed"]
+    assert said[6:] == ["every name server shows it", "removed"]
     times = [one.seconds for one in steps]
     assert times == sorted(times)
     assert journal.open_entries(paths) == []
