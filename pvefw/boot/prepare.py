@@ -118,7 +118,7 @@ def _refuse_format(device: Device, *, force: bool) -> None:
         raise UsageError(
             f"{who}: it is not an EFI system partition by its type "
             f"({device.partition_type or 'none'})",
-            hint="Set its type (sgdisk: EF00), or --force.",
+            hint=f"Set its type (sgdisk: EF00), or --force.{disks.unseen(device.partition_type)}",
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pvefw.boot import esps, firmware, fstab, records, takeover
+from pvefw.boot import disks, esps, firmware, fstab, records, takeover
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
 from pvefw.boot.esps import Volume
@@ -78,10 +78,11 @@ def _initial(paths: Paths, devices: Devices, path: Path) -> Volume:
     if device.fstype != "vfat" or not device.uuid:
         raise UsageError(
             f"{who}: there is no FAT file system on it ({device.fstype or 'nothing'})",
-            hint=f"Make one first: pvefw boot format {device.path}",
+            hint=f"Make one first: pvefw boot format {device.path}.{disks.unseen(device.fstype)}",
         )
     if device.partition_type != ESP_TYPE:
-        hint = "Firmware would not find it. Set its type, with sgdisk for example: EF00"
+        hint = "Firmware would not find it. Set its type, with sgdisk for example: EF00."
+        hint += disks.unseen(device.partition_type)
         if device.table == "dos":
             hint = (
                 "Its disk has an MBR partition table, and ESPs are kept on GPT: convert it with "

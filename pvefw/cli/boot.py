@@ -142,7 +142,9 @@ def clean(app: App, dry_run: bool) -> None:
 def refresh(app: App, /, dry_run: bool, installing: str, take_over: bool, detailed: bool) -> int:
     """Bring every ESP up to date: kernels, configuration, default."""
     if dry_run:
-        return exit_codes.status(_show_changes(app, installing), detailed=detailed)
+        code = _show_changes(app, installing)
+        detailed |= code == exit_codes.FAILED
+        return exit_codes.status(code, detailed=detailed)
     refresh_esps(app, installing, take_over=take_over)
     return exit_codes.DONE
 
