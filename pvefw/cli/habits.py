@@ -180,7 +180,6 @@ REMARKS: Mapping[str, str] = {
     "force-renewal": "To renew one that is not due: pvefw acme cert renew --force",
     "renew force": "To renew one that is not due: pvefw acme cert renew --force",
     "renew f": "To renew one that is not due: pvefw acme cert renew --force",
-    "boot status esp": "It shows every ESP: pvefw boot status",
     "staging": "The account decides: pvefw acme account register staging CONTACT "
     "--directory letsencrypt-test",
     "test-cert": "The account decides: pvefw acme account register staging CONTACT "

@@ -15,8 +15,6 @@ MISTYPED = {
     "acme revoke": "pvefw acme cert revoke",
     "acme cert renew --all": "Without it: pvefw acme cert renew",
     "renew --now": "Without it: pvefw renew",
-    "renew -f": "To renew one that is not due: pvefw acme cert renew --force",
-    "boot status --esp": "It shows every ESP: pvefw boot status",
     "stopall --all": "Without it: pvefw stopall",
     "startall --all --dry-run": "Without it: pvefw startall --dry-run",
     "startall all": "Without it: pvefw startall",
