@@ -158,8 +158,8 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
 
 
 def _retry(certificate: Certificate) -> str:
-    name = "" if certificate.settings.is_own else f" {certificate.name}"
-    return f"pvefw cert deploy{name} --retry"
+    own = certificate.settings.is_own
+    return "pvefw cert deploy --retry" if own else f"pvefw cert deploy {certificate.name} --retry"
 
 
 def retries(node: Node) -> list[str]:

@@ -73,8 +73,8 @@ def _renewing(certificate: Path) -> str:
         return "pvefw cert node refresh"
     if certificate.name == "pve-root-ca.pem":
         return "pvefw cert ca rollover"
-    name = "" if certificate.name == "pveproxy-ssl.pem" else f" {certificate.stem}"
-    return f"pvefw acme cert renew{name}"
+    own = certificate.name == "pveproxy-ssl.pem"
+    return "pvefw acme cert renew" if own else f"pvefw acme cert renew {certificate.stem}"
 
 
 def _recovered(event: CertificateEvent) -> NoticeEvent:

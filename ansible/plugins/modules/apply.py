@@ -42,7 +42,7 @@ EXAMPLES = r"""
   pvefw.node.apply:
     state:
       observers:
-        proxy: {api: files, data: {certificate: /etc/nginx/tls.pem, key: /etc/nginx/tls.key}}
+        proxy: {api: files, data: {fullchain: /etc/nginx/tls.pem, key: /etc/nginx/tls.key}}
       certificates:
         web: {acmedomain0: www.example.com, targets: proxy}
 """

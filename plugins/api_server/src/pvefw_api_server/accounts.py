@@ -7,6 +7,7 @@ import click
 
 from pvefw.cli.changing import changing, remark, removing
 from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.streams import say
 
 if TYPE_CHECKING:
     from pvefw_api_server.users import Grants
@@ -113,6 +114,9 @@ def add(
             return None
         found[name], secret = users.new_token(user, id_, limits, end)
     remark(app, f"{name}!{id_}={secret}")
+    say(
+        "Programs send it as a header: Authorization: PVEAPIToken=USER@REALM!TOKEN=SECRET", err=True
+    )
     return None if rehearsal.is_dry() else {"token": f"{name}!{id_}={secret}"}
 
 

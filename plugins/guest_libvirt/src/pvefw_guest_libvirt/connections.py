@@ -87,6 +87,7 @@ def _run_event_loop() -> None:
 
 
 _STARTING = threading.Lock()
+_START = "Start it: systemctl start libvirtd. Another daemon is named by the setting uri."
 
 
 def connect(uri: str) -> Any:
@@ -116,7 +117,7 @@ def connect(uri: str) -> Any:
     if failed:
         why = explanation(failed[0])
         if isinstance(why, Unavailable) and runtime.nothing_runs(uri):
-            why = NothingRuns(why.message)
+            why = NothingRuns(why.message, hint=_START)
         raise why from failed[0]
     if not opened:
         raise Unavailable(f"{uri}: the daemon does not answer within {OPEN_SECONDS:g} seconds")

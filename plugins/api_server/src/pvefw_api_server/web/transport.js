@@ -49,7 +49,7 @@ function ask() {
     dialog.className = "login";
     dialog.setAttribute("aria-labelledby", "login-title");
     const title = Object.assign(document.createElement("h2"), { id: "login-title", textContent: "Log in" });
-    const user = field("User", "text", "username");
+    const user = field("User, such as root@pam", "text", "username");
     const password = field("Password", "password", "current-password");
     const said = Object.assign(document.createElement("p"), { role: "alert" });
     const button = Object.assign(document.createElement("button"), { textContent: "Log in" });
