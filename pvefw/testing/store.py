@@ -164,7 +164,7 @@ class StoreConformance:
         )
 
     def test_what_is_removed_is_gone(self, hooks: StoreSpec, there: StoreSpec) -> None:
-        """And can be created anew, with a revision that it never had."""
+        """And can be created again, with a revision that it never had."""
         first = hooks.store_swap(key="a/b", data=b"1", revision="", locks=[]) or ""
         assert hooks.store_swap(key="a/b", data=None, revision=first, locks=[]) == "", (
             "store_swap removed a key: it must return an empty revision after a removal"

@@ -245,7 +245,7 @@ class BootloaderConformance(BootCare):
         check_help(plugin)
 
     def test_secrets_do_not_show(self, plugin: object) -> None:
-        """``repr`` may stand in any log."""
+        """``repr`` may appear in any log."""
         check_secrets(plugin)
 
     # --- render: arguments in, tree out -----------------------------------------------------------
@@ -719,7 +719,7 @@ class BootloaderConformance(BootCare):
         "rubbish", [b"", b"\0" * 512, b"\xff\xfe\r\n\x80 {{{ ' \"", b"=\n\n \n-"], ids=repr
     )
     def test_probe_survives_rubbish(self, rubbish: bytes, machine: Machine) -> None:
-        """What a crash has spoilt, be it the configuration or what is armed, a refresh mends."""
+        """What a crash has spoilt, be it the configuration or what is armed, a refresh repairs."""
         root = machine.esp.mountpoint
         before = set(_contents(root))
         tree = machine.bring(machine.plan(OLD, NEW))

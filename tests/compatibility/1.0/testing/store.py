@@ -138,7 +138,7 @@ class StoreConformance:
         )
 
     def test_what_is_removed_is_gone(self, hooks: StoreSpec, there: StoreSpec) -> None:
-        """And can be created anew, with a revision that it never had."""
+        """And can be created again, with a revision that it never had."""
         first = hooks.store_swap(key="a/b", data=b"1", revision="", locks=[]) or ""
         assert hooks.store_swap(key="a/b", data=None, revision=first, locks=[]) == "", (
             "store_swap must return an empty revision after a removal"
@@ -146,7 +146,7 @@ class StoreConformance:
         assert there.store_read(key="a/b") is None, "a key that was removed is still read"
         assert not there.store_list(prefix="").revisions, "a key that was removed is still listed"
         again = there.store_swap(key="a/b", data=b"1", revision="", locks=[])
-        assert again, "a key that was removed cannot be created anew"
+        assert again, "a key that was removed cannot be created again"
         assert again != first, "a key that was removed comes back with a revision that it had"
 
     # --- watch ------------------------------------------------------------------------------------
@@ -191,7 +191,7 @@ class StoreConformance:
         assert mine.token, "a lock that is free cannot be taken"
         theirs = there.store_lock(name="order", holder="node pve2", seconds=_SECONDS)
         assert not theirs.token, "two nodes have one lock"
-        assert theirs.holder == "node pve1", "who waits is not told who holds the lock"
+        assert theirs.holder == "node pve1", "a node that waits does not learn who holds the lock"
         there.store_unlock(lock=theirs)
         assert not there.store_lock(name="order", holder="node pve2", seconds=_SECONDS).token, (
             "store_unlock took away the lock of another"
@@ -207,18 +207,18 @@ class StoreConformance:
         """Who does not renew it has lost it, and writes nothing any more."""
         mine = hooks.store_lock(name="order", holder="node pve1", seconds=_LEASE)
         assert hooks.store_swap(key="a", data=b"1", revision="", locks=[mine]), (
-            "store_swap refuses who holds the lock"
+            "store_swap refuses the holder of the lock"
         )
         taken = _wait(lambda: there.store_lock(name="order", holder="", seconds=_SECONDS))
         assert taken.token, "a lock outlives its holder, who has not renewed it"
         revision = (_entry(there, "a") or StoreEntry(b"", "")).revision
         assert hooks.store_swap(key="a", data=b"2", revision=revision, locks=[mine]) is None, (
-            "store_swap writes for who has lost the lock"
+            "store_swap writes for a node that has lost the lock"
         )
         assert not hooks.store_renew(lock=mine), "store_renew says that a lost lock is ours"
         hooks.store_unlock(lock=mine)
         assert not hooks.store_lock(name="order", holder="", seconds=_SECONDS).token, (
-            "store_unlock of who has lost the lock took it from who has it"
+            "store_unlock by a node that has lost the lock took it from its holder"
         )
 
     def test_a_lock_that_is_renewed_stays(self, hooks: StoreSpec, there: StoreSpec) -> None:
