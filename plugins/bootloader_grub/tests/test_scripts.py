@@ -10,7 +10,8 @@ from servers.grub_script import Grub as Player
 from pvefw.api import ProviderError
 from pvefw.testing.boot import bring
 from pvefw.testing.fakes import FakeTask
-from pvefw_bootloader_grub import Grub, scripts
+from pvefw_bootloader_grub import Grub
+from pvefw_bootloader_grub.scripts import changes
 
 NEW, OLD = "6.8.12-4-pve", "6.5.13-6-pve"
 HASH = "grub.pbkdf2.sha512.10000.AB.CD"
@@ -201,4 +202,4 @@ def test_what_the_script_itself_adds_in_recovery_mode(tmp_path, monkeypatch, mac
         "esac\n"
     )
     monkeypatch.setattr("platform.machine", lambda: machine)
-    assert list(scripts.changes(tmp_path).recovery) == added
+    assert list(changes(tmp_path).recovery) == added
