@@ -695,8 +695,9 @@ class BootloaderConformance(BootCare):
         assert set(state.kernels) == {OLD, MIDDLE, NEW} and len(state.kernels) == len(
             plan.kernels
         ), (
-            f"the ESP has {[one.version for one in plan.kernels]}, boot_probe says {state.kernels}: name "
-            "each version once that has its kernel, its initrd and an entry"
+            f"the ESP has {[one.version for one in plan.kernels]}, "
+            f"boot_probe says {state.kernels}: name each version once "
+            "that has its kernel, its initrd and an entry"
         )
         assert state.default == MIDDLE, (
             f"{MIDDLE} is the default, boot_probe says {state.default}: read it from the configuration"

@@ -303,8 +303,8 @@ class DnsConformance(DnsCare):
         )
         for one in elsewhere:
             assert self.shown(records, one.name, [one]) == {one.value}, (
-                f"removing {ours.name} took {one.name} away, which has the same value: compare the name, "
-                "too, the whole of it"
+                f"removing {ours.name} took {one.name} away, which has the same value: "
+                "compare the name, too, the whole of it"
             )
 
     def test_removing_what_is_not_there(
