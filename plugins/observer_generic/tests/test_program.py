@@ -22,7 +22,8 @@ from pvefw.api import (
 from pvefw.core import notices
 from pvefw.core.errors import ProgramError
 from pvefw.testing.fakes import FakeTask
-from pvefw_observer_generic.program import Exec
+from pvefw.testing.observer import ObserverConformance
+from pvefw_observer_generic.program import EVENTS, Exec
 
 DAY = datetime(2026, 11, 24, 8, tzinfo=UTC)
 CERTIFICATE = CertificateEvent(
@@ -58,6 +59,24 @@ def program(tmp_path):
     )
     path.chmod(0o755)
     return path
+
+
+class TestExec(ObserverConformance):
+    ignores = ("on_boot_synced",)
+    """That of the kit has failed, and of those the notice tells."""
+
+    @pytest.fixture
+    def plugin(self, program):
+        return Exec(program, events=list(EVENTS))
+
+    @pytest.fixture
+    def heard(self, tmp_path):
+        said = tmp_path / "said.json"
+        return lambda: (said.read_text(), said.stat().st_mtime_ns) if said.exists() else None
+
+    @pytest.fixture
+    def broken_plugin(self, tmp_path):
+        return Exec(tmp_path / "no-such-program")
 
 
 @pytest.mark.parametrize(
