@@ -134,7 +134,7 @@ def _arm(context: Context, volume: Volume, mount: Mounted, looked: Looked, plan:
         if state.next_boot != plan.next_boot:
             context.task.log(f"{volume.who}: {name}: {plan.next_boot or 'nothing'} is booted once")
         else:
-            context.task.log(f"{volume.who}: {name}: {state.overruled}; taking that away")
+            context.task.log(f"{volume.who}: {name}: {state.overruled}; removing that")
         with noted(context, volume, mount):
             context.loaders.get(name).hooks.boot_arm(esp=esp, plan=plan, task=context.task)
     for name, state in found.states.items():

@@ -133,7 +133,7 @@ def _raise(result: Refreshed, count: int) -> None:
     errors = list(result.failed.values())
     if not errors:
         return
-    hints = " ".join(dict.fromkeys(one.hint for one in errors if one.hint))
+    hints = "\n".join(dict.fromkeys(one.hint for one in errors if one.hint))
     if len(errors) == 1:
         others = f" ({count - 1} of {count} ESPs are up to date)" if count > 1 else ""
         raise StoreError(errors[0].message + others, hint=hints)

@@ -52,7 +52,7 @@ def prepare(certificate: Certificate) -> None:
 
 
 def pending(node: Node) -> dict[str, str]:
-    """Who has still to be told of an installed certificate, and why that failed, if it did.
+    """Who still has to be told of an installed certificate, and why that failed, if it did.
 
     :returns: by the observer's id, with ``NAME: `` before it where the certificate is not the node's own.
     :raises StoreError: the configuration cannot be read.
@@ -65,7 +65,7 @@ def pending(node: Node) -> dict[str, str]:
 
 
 def waiting(certificate: Certificate) -> dict[str, str]:
-    """Who has still to be told of one certificate, and why that failed, if it did.
+    """Who still has to be told of one certificate, and why that failed, if it did.
 
     :raises StoreError: the configuration of the observers cannot be read.
     """
@@ -86,22 +86,24 @@ def receivers(certificate: Certificate) -> list[Instance]:
     """The observers that are told of a certificate: its targets first, in their order.
 
     One that is a target of some certificate is told of no other. One that puts certificates somewhere,
-    and is no target yet, is told of none: it would overwrite what another one needs.
+    and is no target yet, is told of none: it would overwrite what another one needs. Nor is one whose
+    plugin only notifies people.
 
     :raises StoreError: the configuration of the observers cannot be read.
     """
     node, targets = certificate.node, certificate.settings.targets
     used = {one.id: one for one in instances.load_used(node, "observer")}
     taken = {id_ for one in Certificate.all_of(node) for id_ in one.settings.targets}
-    others = [one for one in used.values() if one.id not in taken and not _delivers(node, one)]
+    others = [one for one in used.values() if one.id not in taken and _is_told(node, one)]
     return [*(used[id_] for id_ in targets if id_ in used), *others]
 
 
-def _delivers(node: Node, observer: Instance) -> bool:
-    """Whether an observer's plugin puts certificates somewhere, rather than telling somebody of them."""
+def _is_told(node: Node, observer: Instance) -> bool:
+    """Whether an observer is told of certificates that do not name it; a broken one is, and fails."""
     from pvefw.instances import binding
 
-    return binding.implements(node, observer, _PLAN)
+    hears = binding.implements(node, observer, _HOOK, broken=True)
+    return hears and not binding.implements(node, observer, _PLAN)
 
 
 def skip_service(certificate: Certificate) -> None:
@@ -133,7 +135,8 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
             except PvefwError as error:
                 told.failed[id_] = error.message
                 hint = f". {error.hint}" if error.hint else ""
-                task.warn(f"The certificate is installed, but {_who(id_)}: {error.message}{hint}")
+                why = f"{_undone(id_, id_ in targets)}: {error.message}{hint}"
+                task.warn(f"The certificate is installed, but {why}")
                 failures.append(id_)
             else:
                 told.of(id_, event.fingerprint)
@@ -141,9 +144,22 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
                     told.done.pop(SERVICE, None)
             _save(certificate, told)
     if failures:
-        task.log("What failed is tried again by the next: pvefw cert deploy --retry")
+        task.log(f"To try again what failed: {_retry(certificate)}")
     _look(certificate, task)
     return failures
+
+
+def _retry(certificate: Certificate) -> str:
+    own = certificate.settings.is_own
+    return "pvefw cert deploy --retry" if own else f"pvefw cert deploy {certificate.name} --retry"
+
+
+def retries(node: Node) -> list[str]:
+    """The commands that deliver what is pending, one for each certificate.
+
+    :raises StoreError: the configuration cannot be read.
+    """
+    return [_retry(one) for one in Certificate.all_of(node) if waiting(one)]
 
 
 def _look(certificate: Certificate, task: Task) -> None:
@@ -210,12 +226,14 @@ def _planned(node: Node, observer: Instance, event: CertificateEvent) -> Sequenc
     bound = instances.bind(node, observer)
     if _PLAN in bound.implemented:
         found: Sequence[str] = bound.hooks.certificate_plan(event=event)
-        return found or ["it has this certificate already"]
+        return found or ["it already has this certificate"]
     return ["it is notified"] if _HOOK in bound.implemented else []
 
 
-def _who(id_: str) -> str:
-    return "the service does not use it yet" if id_ == SERVICE else f"{id_} was not notified"
+def _undone(id_: str, is_target: bool) -> str:
+    if id_ == SERVICE:
+        return "the service does not use it yet"
+    return f"it was not delivered to {id_}" if is_target else f"{id_} was not notified"
 
 
 def _everybody(
@@ -250,7 +268,7 @@ def _teller(
 
 
 def _load(certificate: Certificate) -> _Told:
-    """What is kept; nothing where it is damaged: then everybody is told once more."""
+    """What is kept; nothing where it is damaged: then everybody is told again."""
     said = files.read_object_if_possible(certificate.files.told)
     return _Told(_texts(said.get("done")), _texts(said.get("failed")))
 
@@ -260,7 +278,7 @@ def _texts(said: Any) -> dict[str, str]:
 
 
 def _save(certificate: Certificate, told: _Told) -> None:
-    """Where that cannot be done, everybody is told once more: better than not at all."""
+    """Where that cannot be done, everybody is told again: better than not at all."""
     said = {"done": told.done, "failed": told.failed}
     data = json.dumps(said).encode()
     files.replace_if_possible(certificate.files.told, data, "observers are notified again")

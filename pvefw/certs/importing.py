@@ -72,7 +72,7 @@ def take_account(
     if not url:
         host = urlsplit(theirs.location).netloc
         raise UsageError(
-            f"acme account import: {theirs.client} does not keep the directory of {host}",
+            f"acme account import: {theirs.client} does not record the directory of {host}",
             hint="Give it: --directory URL",
         )
     with account_store.lock(paths, name):

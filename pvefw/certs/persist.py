@@ -75,7 +75,7 @@ def wanted(
     except ConfigError as error:
         raise UsageError(f"acme persist: {error.message}") from error
     if until is not None and until <= SystemClock().now():
-        raise UsageError(f"acme persist: {until:%Y-%m-%d} is over", hint="Give a later day.")
+        raise UsageError(f"acme persist: {until:%Y-%m-%d} is in the past", hint="Give a later day.")
     chosen = account or Node.open(paths).account
     return RequestedRecord(name, wildcard or domain.startswith("*."), until, chosen, issuer)
 
@@ -159,7 +159,7 @@ def remove(paths: Paths, domain: str, task: Task) -> None:
         )
     _take_down(paths, known, task)
     persistent_records.forget(paths, name)
-    task.log(f"{persist.LABEL}.{name} is removed; certificates that were issued stay good")
+    task.log(f"{persist.LABEL}.{name} is removed; certificates that were issued stay valid")
 
 
 def _take_down(paths: Paths, known: Kept, task: Task) -> None:
@@ -168,7 +168,7 @@ def _take_down(paths: Paths, known: Kept, task: Task) -> None:
     left = publication.remove(task)
     if left:
         raise ProviderError(
-            f"{known.domain}: the record is left: {left[0].reason}",
+            f"{known.domain}: the record is still there: {left[0].reason}",
             hint="The next command tries again, and so does: pvefw dns cleanup",
         )
 
@@ -302,7 +302,7 @@ def warnings(paths: Paths, now: datetime) -> Sequence[str]:
             again += " --wildcard"
         end = datetime.fromtimestamp(one.until, UTC) if one.until else None
         if end is not None and end - now < _WARN_BEFORE:
-            was = "was good until" if end < now else "is good only until"
+            was = "was valid until" if end < now else "is valid only until"
             found.append(
                 f"{one.domain}: its persistent record {was} {end:%Y-%m-%d}; replace it: {again}"
             )

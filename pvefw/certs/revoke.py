@@ -72,7 +72,7 @@ def _remove(certificate: Certificate, task: Task) -> None:
         service.reload_or_warn(certificate, task)
     else:
         order = certificate.settings.order_command
-        task.log(f"Who serves it goes on until another is there: {order}")
+        task.log(f"Services go on using it until it is replaced: {order}")
 
 
 def _still(other: Certificate, here: Node) -> str:

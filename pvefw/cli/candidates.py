@@ -47,7 +47,7 @@ def _offer(find: "Callable[[Paths], Values]") -> Complete:
 
 
 def several(one: Complete) -> Complete:
-    """The same, for a list with commas; what stands there already is not offered again."""
+    """The same, for a list with commas; what is there already is not offered again."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         head, comma, last = incomplete.rpartition(",")

@@ -88,7 +88,7 @@ class App:
         if not root.is_dir():
             raise UsageError(
                 f"--root: {root}: there is no such directory",
-                hint="To begin a tree of its own, make it first: mkdir DIR",
+                hint="To start a new tree, create it first: mkdir DIR",
             )
         node = self.node or os.uname().nodename.partition(".")[0]
         return Paths(root, node)
@@ -248,7 +248,7 @@ def recover_first(app: App) -> None:
         try:
             install.recover(app.paths)
         except PvefwError as error:
-            app.warn(f"an interrupted installation cannot be ended: {error.message}")
+            app.warn(f"an interrupted installation could not be completed: {error.message}")
 
 
 class Group(_Common, click.Group):
@@ -356,7 +356,7 @@ def load_command(entry: tree.Subcommand) -> click.Command:
         is not a command.
     """
     point = entry.point
-    if entry.ours:  # nothing stands guard there, and the guard takes its time to be imported
+    if entry.ours:  # nothing is guarded there, and the guard takes its time to be imported
         module, _, attribute = point.value.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command

@@ -120,7 +120,7 @@ def startall(
     type=click.IntRange(0, 7200),
     default=180,
     show_default=True,
-    help="Seconds that a shutdown may take, for guests that do not say themselves.",
+    help="Seconds that a shutdown may take, for guests without a setting of their own.",
 )
 @click.option(
     "--force-stop",
@@ -210,7 +210,7 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
 @click.option(
     "--spread",
     metavar="NODE,…",
-    help="Several targets, by their free memory.",
+    help="Several targets, chosen by free memory.",
     shell_complete=candidates.several(candidates.other_nodes),
 )
 @click.option("--with-local-disks", is_flag=True, help="Copy disks that only this node has.")
@@ -394,6 +394,6 @@ def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dic
 
 # --- backends ---------------------------------------------------------------------------------------
 
-backend = Group("backend", help="The hypervisors whose guests these are.")
+backend = Group("backend", help="The hypervisors that run this node's guests.")
 instance_commands(backend, "guest")
 guest.add_command(backend)

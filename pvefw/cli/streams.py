@@ -51,7 +51,7 @@ def offer(question: str, *, default: bool) -> bool:
 
 
 def leave_standard_output() -> None:
-    """Print to nobody from now on. Python itself would complain once more when it flushes at exit."""
+    """Print to nobody from now on. Python itself would complain again when it flushes at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, sys.stdout.fileno())

@@ -22,7 +22,7 @@ OPTIONS = (
         "",
         "Show each call of a plugin ($PVEFW_TRACE_PLUGINS).",
     ),
-    ("--detach", "", "Print the task's id and let it go on by itself."),
+    ("--detach", "", "Run the task in the background; print its id."),
 )
 """What every command accepts: name, what follows it (empty for a flag), help."""
 
@@ -32,9 +32,9 @@ LINES: Mapping[str, str] = {
     "acme.catalog": "Settings of catalogues of DNS providers.",
     "acme.cert": "Order, renew and revoke this node's certificate.",
     "acme.directory": "Public ACME authorities and what they offer.",
-    "acme.persist": "Records in DNS that let an account have certificates for good.",
+    "acme.persist": "DNS records that let an account get certificates permanently.",
     "acme.plugin": "Plugin instances that answer challenges.",
-    "apply": "Make this node what a document says.",
+    "apply": "Make this node match a document.",
     "boot": "Kernels, boot loaders and EFI system partitions.",
     "boot-guests": "Start guests at boot (run by systemd).",
     "cert": "The node's certificates.",

@@ -165,12 +165,12 @@ def find_among(backends: Backends, word: str) -> tuple[Listed, list[Listed]]:
         found = by_id(listed, [word], "guest")
         if len(found) > 1:
             raise NotFound(
-                f"guest: {word}: these are {len(found)} guests", hint="Name one of them."
+                f"guest: {word}: there are {len(found)} guests of that id", hint="Name one of them."
             )
         return found[0], listed
     except NotFound as error:
         for failure in failures:
-            error.hint += f" One backend could not be asked: {failure.message}"
+            error.hint += f" One backend did not answer: {failure.message}"
         raise
 
 
@@ -180,7 +180,7 @@ def note(paths: Paths, listed: Sequence[Listed]) -> None:
 
 
 def change(backends: Backends, word: str, values: Mapping[str, str]) -> bool:
-    """Set what a guest says of itself; an empty text takes a setting away.
+    """Set what a guest says about itself; an empty text removes a setting.
 
     :param word: as for :func:`find`.
     :returns: whether something changed; in a rehearsal, whether it would.
@@ -194,7 +194,7 @@ def change(backends: Backends, word: str, values: Mapping[str, str]) -> bool:
     backend = backends.of(one.id)
     if "guest_set" not in backend.implemented:
         raise Unsupported(
-            f"guest set: {word}: {backend.name} keeps no settings of guests",
+            f"guest set: {word}: {backend.name} stores no settings of guests",
             hint="Set them where this hypervisor's guests are managed.",
         )
     differs = any(_differs(one.guest, key, value) for key, value in values.items())

@@ -117,7 +117,7 @@ class Bulk:
         runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
         states = {job.id: job.guest.state for job in jobs}
         watcher = Watcher(self.backends, states, runner.observe, self.clock)
-        # observers are told beside the work: one that hangs must not keep guests from starting
+        # observers are notified beside the work: one that hangs must not keep guests from starting
         with watcher, ThreadPoolExecutor(1, "observers") as self._observers:
             try:
                 outcomes = runner.run()
@@ -183,7 +183,7 @@ class Bulk:
                 seconds = (outcome.ended or 0.0) - (outcome.began or 0.0)
                 self.task.log(f"{_who(job)}: {_ENDS[job.action]} after {seconds:.1f} s")
             case Result.HARD:
-                self.task.warn(f"{_who(job)}: stopped hard: {outcome.reason}")
+                self.task.warn(f"{_who(job)}: force-stopped: {outcome.reason}")
             case Result.CANCELLED if outcome.began is None:
                 return  # listed once, at the end
             case _:  # in the list at the end, too
@@ -207,7 +207,7 @@ class Bulk:
     # --- the end -------------------------------------------------------------------------------
 
     def _verified(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Look once more: a guest that was started may have stopped since, and the other way round."""
+        """Look again: a guest that was started may have stopped since, and the other way round."""
         if not any(one.result.good and one.job.action is not Action.MIGRATE for one in outcomes):
             return list(outcomes)
         try:
@@ -481,7 +481,9 @@ def _delay(bulk: Bulk) -> int:
     try:
         return int(bulk.node.get("startall-onboot-delay", "0"))
     except StoreError as error:
-        bulk.task.warn(f"startall-onboot-delay cannot be read, and nobody waits: {error.message}")
+        bulk.task.warn(
+            f"startall-onboot-delay cannot be read, so there is no delay: {error.message}"
+        )
         return 0
 
 

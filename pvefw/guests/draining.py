@@ -63,7 +63,7 @@ def check_alone(paths: Paths) -> None:
     """
     if others := drained.others(paths):
         raise Locked(
-            f"node drain: {paths.node}: {', '.join(others)} is drained, and one node at a time may be",
+            f"node drain: {paths.node}: {', '.join(others)} is drained; only one node at a time may be",
             hint="Bring its guests back first; on that node: pvefw node return",
         )
 
@@ -97,8 +97,8 @@ def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
         if left := _leaving(bulk.guests(that_run=True)[0]):  # started meanwhile
             names = _names(entry.id for entry in left)
             raise ProviderError(
-                f"node drain: {bulk.paths.node}: {names} run here still, or again",
-                hint="Find out who starts them, and drain once more.",
+                f"node drain: {bulk.paths.node}: {names} still run here, or run here again",
+                hint="Find out who starts them, and drain again.",
             )
     except ProviderError as error:
         if not wait:

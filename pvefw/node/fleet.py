@@ -62,7 +62,7 @@ def hosts(given: str) -> dict[str, str]:
     for address in found.values():
         check_host(address)
     if not found:
-        raise UsageError(f"--hosts {given}: it names no host", hint="Write a host a line.")
+        raise UsageError(f"--hosts {given}: it names no host", hint="Write one host per line.")
     return found
 
 

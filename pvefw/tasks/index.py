@@ -89,7 +89,7 @@ class Query:
     """Some of :data:`STATES`."""
 
     def values(self) -> dict[str, int | str]:
-        """What :data:`_CONDITIONS` are to be held against."""
+        """What :data:`_CONDITIONS` are compared with."""
         given = {name: getattr(self, name) for name in _CONDITIONS}
         return {name: _bindable(value) for name, value in given.items() if value is not None}
 

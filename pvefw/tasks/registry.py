@@ -1,7 +1,7 @@
 """Which tasks run and which have ended: ``active`` and ``index`` in ``/var/log/pve/tasks``.
 
 A line of ``active`` is ``UPID 0`` while the task runs, ``UPID SAVED ENDTIME STATUS`` when it has ended;
-SAVED is 1 where it stands in ``index``, too. A line of ``index`` is ``UPID ENDTIME STATUS``; times are
+SAVED is 1 where it is in ``index``, too. A line of ``index`` is ``UPID ENDTIME STATUS``; times are
 eight hexadecimal digits. Both are Proxmox VE's formats, and ``.active.lock`` is its lock, so that both
 sides' tools can share the files. A task of theirs is entered as ended some time after it wrote the last
 line of its log, which says how: whoever comes first does it.
@@ -45,7 +45,7 @@ class TaskEntry:
     """Seconds since the epoch; ``None`` while it runs."""
     status: str | None = None
     saved: bool = field(default=True, compare=False)
-    """Whether it stands in the index."""
+    """Whether it is in the index."""
 
 
 def begin(paths: Paths, upid: Upid) -> None:
@@ -91,7 +91,7 @@ def settle(paths: Paths) -> None:
 def remove(paths: Paths, upids: Collection[bytes]) -> None:
     """Strike ended tasks off all lists; who calls holds the lock. What is no task's line stays.
 
-    :param upids: as they stand in the index.
+    :param upids: as they are in the index.
     :raises StoreError: a list cannot be written.
     """
     listed = active(paths)
@@ -161,7 +161,7 @@ def indexed(paths: Paths) -> Iterator[TaskEntry]:
 
 
 def indexes(paths: Paths) -> tuple[Path, Path]:
-    """Where ended tasks stand: the file that grows, and the one that Proxmox VE rotated it to."""
+    """Where ended tasks are kept: the file that grows, and the one that Proxmox VE rotated it to."""
     return paths.task_dir / "index", paths.task_dir / "index.1"
 
 

@@ -99,10 +99,10 @@ class Certificates(Kind):
     shape = Table(
         "Certificates for services of this host; each has the properties of `pvefw cert add`.",
         Record(
-            "What is wanted of a certificate.",
+            "The properties of a certificate.",
             {
                 **_fields(of_certificates=True),
-                "nodes": List("The nodes that use it; all without it.", Text("A node.")),
+                "nodes": List("The nodes that use it (default: all).", Text("A node.")),
                 "disable": Flag("Leave it alone."),
             },
             {_DOMAINS: _domain},

@@ -90,7 +90,7 @@ def test_an_upgrade_is_seen_and_reaches_every_esp(aging, machine, package):
     for one in status.status(aging()).esps:
         assert one.state == "drift"
         assert one.problems == [
-            "plain is not that of this host's packages: plain/loader and 1 more: pvefw boot refresh"
+            "plain differs from this host's packages: plain/loader and 1 more: pvefw boot refresh"
         ]
     result = refresh.refresh(aging())
 
@@ -114,7 +114,7 @@ def test_a_new_loader_that_does_not_pass_its_probe_is_taken_back(aging, machine,
     with pytest.raises(PvefwError, match="its probe does not find it") as caught:
         refresh.refresh(aging())
 
-    assert "The old one is in place again, and stays on the other ESPs, too" in caught.value.hint
+    assert "The old one is back, and stays on the other ESPs, too" in caught.value.hint
     assert [images(machine, one) for one in UUIDS] == [[b"loader 1"] * 2] * 2
     for one in status.status(aging()).esps:
         assert "6.8.20-1-pve" in one.loaders["plain"]["kernels"]

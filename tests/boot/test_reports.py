@@ -222,7 +222,7 @@ def test_words_of_a_rescue_boot_are_never_taken(host, monkeypatch, in_use, ready
     assert list(found.left_out) == RESCUE.split()
 
     refresh.refresh(made := ready())
-    assert any("this is a rescue boot, and single" in one for one in made.task.warnings)
+    assert any("this is a rescue boot, so single" in one for one in made.task.warnings)
     assert any(f"the running command line: {found.text}" in one for one in made.task.lines)
 
 
@@ -232,7 +232,7 @@ def test_a_fall_back_is_said_and_is_no_fault(host, monkeypatch, in_use, ready):
     host.paths.cmdline.unlink()
     refresh.refresh(made := ready())
     assert made.task.warnings == []
-    assert any("is not there: kernels get the running" in one for one in made.task.lines)
+    assert any("does not exist: kernels get the running" in one for one in made.task.lines)
     assert choice.plan(host.paths).plan.running_cmdline
     assert status.status(ready()).ok
 

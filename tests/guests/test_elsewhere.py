@@ -137,7 +137,7 @@ def test_two_nodes_that_begin_at_once_are_not_both_drained(paths, monkeypatch):
     assert looked == [True, True]
     assert drained.read(paths).since
     monkeypatch.setattr(drained, "others", lambda _paths: ["pve2"])
-    with pytest.raises(Locked, match="pve2 is drained, and one node at a time may be"):
+    with pytest.raises(Locked, match="pve2 is drained; only one node at a time may be"):
         draining._claim(Bulk(Node.open(paths), None, 1, FakeTask(), "drain"))
 
 

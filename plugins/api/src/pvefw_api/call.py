@@ -28,7 +28,7 @@ def call(
     :raises ApiError: there is no such endpoint, a parameter does not fit, or the work failed.
     """
     endpoint, named = table.find(method, path)
-    twice = {key: "it is in the path already" for key in named if key in given}
+    twice = {key: "it is already in the path" for key in named if key in given}
     if twice:
         raise bad_parameters(twice)
     values = check(endpoint.parameters, {**given, **named})

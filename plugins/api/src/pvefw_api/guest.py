@@ -51,7 +51,7 @@ def row(guest: Any) -> dict[str, Any]:
     }
 
 
-# --- what it says of itself -------------------------------------------------------------------------
+# --- what it says about itself -------------------------------------------------------------------------
 
 
 def _find(call: Call, kind: str) -> tuple["Backends", "Listed"]:

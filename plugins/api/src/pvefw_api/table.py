@@ -282,7 +282,7 @@ def _match(words: list[str], parts: list[str]) -> dict[str, str] | None:
 
 
 def below(path: str) -> list[str]:
-    """The next words of the paths below a path as it stands in the table; ``{…}`` for a parameter."""
+    """The next words of the paths below a path as it is in the table; ``{…}`` for a parameter."""
     prefix = path.rstrip("/") + "/"
     words = {one[len(prefix) :].partition("/")[0] for _, one in table() if one.startswith(prefix)}
     return sorted(words - {""})

@@ -8,13 +8,16 @@ import click
 
 from pvefw.cli.changing import changing, remark, removing
 from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.streams import say
 
 if TYPE_CHECKING:
     from pvefw_api_server.users import Grants
 
 user = Group("user", help="Users of the API over HTTPS, and what each may do.")
-token = Group("token", help="API tokens: what programs log in with.")
-totp = Group("totp", help="A second factor at the login: codes of an app, beside the password.")
+token = Group("token", help="API tokens, with which programs log in.")
+totp = Group(
+    "totp", help="A second factor for logging in: codes of an app, in addition to the password."
+)
 
 _name = click.argument("name", metavar="USER@REALM")
 _id = click.argument("id_", metavar="TOKEN")
@@ -51,7 +54,7 @@ def _words(grants: "Grants") -> str:
 @user.command("set")
 @_name
 @_grant
-@click.option("--enable/--disable", "enabled", default=None, help="Whether it may come in at all.")
+@click.option("--enable/--disable", "enabled", default=None, help="Whether it may log in at all.")
 @pass_app
 @changing
 def set_(app: App, name: str, grant: tuple[str, ...], enabled: bool | None) -> None:
@@ -84,7 +87,10 @@ def remove(app: App, name: str) -> None:
 @_id
 @_grant
 @click.option(
-    "--expires", type=click.DateTime(["%Y-%m-%d"]), metavar="YYYY-MM-DD", help="When it ends (UTC)."
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    metavar="YYYY-MM-DD",
+    help="When it expires (UTC).",
 )
 @click.option("--or-set", is_flag=True, help="Change one that exists; its secret stays as it is.")
 @pass_app
@@ -111,6 +117,9 @@ def add(
             return None
         found[name], secret = users.new_token(user, id_, limits, end)
     remark(app, f"{name}!{id_}={secret}")
+    say(
+        "Programs send it as a header: Authorization: PVEAPIToken=USER@REALM!TOKEN=SECRET", err=True
+    )
     return None if rehearsal.is_dry() else {"token": f"{name}!{id_}={secret}"}
 
 

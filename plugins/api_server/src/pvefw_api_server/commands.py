@@ -27,7 +27,7 @@ _socket = click.option(
 @click.option(
     "--page",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
-    help="The folder of the page, where it is not where packages put it.",
+    help="The page's folder, if it is not where packages install it.",
 )
 @pass_app
 def serve(
@@ -52,7 +52,7 @@ def serve(
 )
 @pass_app
 def helper(app: App, place: Path | None, user: str | None, port: int) -> None:
-    """Answer the calls that api serve hands on: root's part (run by systemd)."""
+    """Answer the calls that api serve passes on: root's part (run by systemd)."""
     from pvefw_api_server import helper as helping
     from pvefw_api_server import place as where
     from pvefw_api_server import wire

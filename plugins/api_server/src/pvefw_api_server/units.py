@@ -88,7 +88,7 @@ def install(paths: Paths) -> list[Path]:
     :returns: what was written.
     :raises UsageError: Proxmox VE's own API is here.
     :raises StoreError: a file cannot be written.
-    :raises ProgramError: systemd does not like them, or cannot be told.
+    :raises ProgramError: systemd rejects them, or cannot be asked.
     """
     place.check(paths)
     account = paths.below(_SYSUSERS)

@@ -208,7 +208,7 @@ def new_token(of: User, id_: str, limits: Grants | None, expires: int) -> tuple[
         )
     if id_ in of.tokens:
         raise UsageError(
-            f"{of.name} has a token {id_} already",
+            f"{of.name} already has a token {id_}",
             hint=f"Remove it first: pvefw api token remove {of.name} {id_}",
         )
     secret = str(uuid.uuid4())

@@ -42,7 +42,7 @@ def _register(esp: Esp, loader: str, task: Task) -> str:
     partition = asked.stdout.strip().lower()
     number = _number(esp.device)
     if not partition or not number:
-        return "it is no partition with an identifier"
+        return "it is not a partition with an identifier"
     known = run(["efibootmgr", "--verbose"], check=False).stdout
     number_known, active = _find(known, partition, loader)
     if number_known:

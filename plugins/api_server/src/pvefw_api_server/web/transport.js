@@ -49,7 +49,7 @@ function ask() {
     dialog.className = "login";
     dialog.setAttribute("aria-labelledby", "login-title");
     const title = Object.assign(document.createElement("h2"), { id: "login-title", textContent: "Log in" });
-    const user = field("User", "text", "username");
+    const user = field("User, such as root@pam", "text", "username");
     const password = field("Password", "password", "current-password");
     const code = field("Code of your app", "text", "one-time-code");
     code.input.inputMode = "numeric";
