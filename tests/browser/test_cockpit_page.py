@@ -286,6 +286,24 @@ def test_a_bulk_stop_is_watched_to_its_end_with_the_tab_closed_meanwhile(visit, 
     assert "2 of 2 guests done" in download.value.path().read_text()
 
 
+def test_each_bulk_action_shows_its_plan_and_changes_nothing_by_that(visit, farm):
+    """One that has to be told something is asked first."""
+    farm.guest(100, state="running")
+    visit.open("guests", "vm100")
+    for name, command in (("Suspend", "suspendall"), ("Stop", "stopall")):
+        visit.press(f"{name}…")
+        visit.sees(f"What {name.lower()} will do")
+        visit.is_told(f"pvefw {command} --dry-run")
+    visit.press("Migrate…")
+    visit.fill({"target": "small"})
+    visit.press("Show the plan")
+    visit.sees("What migrate will do")
+    visit.is_told("pvefw migrateall --dry-run")
+    visit.check()
+    assert farm.events() == []
+    assert farm.state(100) == "running"
+
+
 def test_a_task_is_stopped_and_found_again_by_its_state(visit, farm):
     farm.guest(100, start_secs=600)
     visit.open("guests", "vm100")
