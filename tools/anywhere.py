@@ -120,6 +120,8 @@ def impossible(condition: Condition) -> str | None:
             return "only root can become somebody else"
         if any(not one.stat().st_mode & 0o001 for one in ROOT.parents):
             return f"an ordinary user cannot read {ROOT}: clone it to another place"
+    if "LOCPATH" in condition.env and not Path("/usr/share/i18n/locales/de_DE").exists():
+        return "locales is not installed"
     if condition.clock and not list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")):
         return "libfaketime is not installed"
     return None

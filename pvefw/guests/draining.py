@@ -91,7 +91,9 @@ def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
     jobs, failures = to_drain(bulk, targets)
     note = drained.read(bulk.paths) or Drained("")
     going = {job.id: job.target for job in jobs if not job.blocked}
-    drained.write(bulk.paths, replace(note, guests={**note.guests, **going}))
+    known_as = {job.id: job.guest.name for job in jobs if not job.blocked}
+    note = replace(note, guests={**note.guests, **going}, names={**note.names, **known_as})
+    drained.write(bulk.paths, note)
     try:
         actions.move(bulk, jobs, failures)
         if left := _leaving(bulk.guests(that_run=True)[0]):  # started meanwhile
@@ -145,13 +147,21 @@ def _away(bulk: Bulk, note: Drained) -> dict[str, list[Reference]]:
     """The guests that are not here, by the node that they went to.
 
     :raises PvefwError: a backend cannot be asked: it is not known which are here.
+    :raises ProviderError: another guest has the number of one that is away.
     """
     listed, failures = bulk.guests()
     if failures:
         raise failures[0]
-    here = {one.id for one in listed}
+    here = {one.id: one.guest.name for one in listed}
     away: dict[str, list[Reference]] = {}
     for id_, node in note.guests.items():
+        if id_ in here and here[id_] != note.names.get(id_, here[id_]):
+            raise ProviderError(
+                f"node return: {bulk.paths.node}: {note.names[id_]} cannot come back from {node}: "
+                f"its number, {id_}, has another guest here, {here[id_]}",
+                hint="Move that one away or remove it; or leave all where they are: "
+                "pvefw node return --leave",
+            )
         if id_ not in here:
             away.setdefault(node, []).append(id_)
     return away

@@ -19,6 +19,8 @@ class Drained:
     """When that began: ISO 8601, UTC."""
     guests: Mapping[Reference, str] = field(default_factory=dict)
     """Each guest, and the node that it was sent to; it may not have arrived."""
+    names: Mapping[Reference, str] = field(default_factory=dict)
+    """Each guest's name: while it is away, another one may be given its number."""
     with_local_disks: bool = False
     """Whether disks that only one node has were copied."""
 
@@ -33,6 +35,7 @@ def read(paths: Paths, node: str = "") -> Drained | None:
     note = files.read_object(paths.drained(node))
     try:
         guests = {Reference.parse(id_): str(host) for id_, host in note["guests"].items()}
+        names = {Reference.parse(id_): str(name) for id_, name in note.get("names", {}).items()}
         for host in guests.values():
             remote.check_host(host)
     except (KeyError, AttributeError, ValueError, UsageError) as error:
@@ -43,6 +46,7 @@ def read(paths: Paths, node: str = "") -> Drained | None:
     return Drained(
         since=str(note.get("since", "")),
         guests=guests,
+        names=names,
         with_local_disks=bool(note.get("with_local_disks")),
     )
 
@@ -63,7 +67,8 @@ def write(paths: Paths, note: Drained) -> None:
     :raises StoreError: it cannot be written.
     """
     guests = {str(guest): host for guest, host in note.guests.items()}
-    value = {**vars(note), "guests": guests}
+    names = {str(guest): name for guest, name in note.names.items()}
+    value = {**vars(note), "guests": guests, "names": names}
     files.replace(paths.drained(), json.dumps(value, sort_keys=True).encode())
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pvefw.core.errors import Locked, Unavailable
+from pvefw.core.errors import Locked, ProviderError, Unavailable
 from pvefw.core.model import Guest, GuestState, MigrateTarget
 from pvefw.guests import draining, elsewhere, plan, targets
 from pvefw.guests.bulk import Bulk
@@ -139,6 +139,21 @@ def test_two_nodes_that_begin_at_once_are_not_both_drained(paths, monkeypatch):
     monkeypatch.setattr(drained, "others", lambda _paths: ["pve2"])
     with pytest.raises(Locked, match="pve2 is drained; only one node at a time may be"):
         draining._claim(Bulk(Node.open(paths), None, 1, FakeTask(), "drain"))
+
+
+def test_a_number_that_another_guest_got_meanwhile_is_no_guest_that_is_back(paths):
+    """Its number is free while a guest is away, and a hypervisor may give it to the next new one."""
+    away = Reference(100)
+    drained.write(paths, drained.Drained("", {away: "pve2"}, {away: "db"}))
+    here = [Listed(away, guest(100))]
+    bulk = SimpleNamespace(paths=paths, guests=lambda: (here, []), task=FakeTask())
+    with pytest.raises(ProviderError) as raised:
+        draining.bring_back(bulk, remote=None)
+    assert str(raised.value) == (
+        f"node return: {paths.node}: db cannot come back from pve2: "
+        "its number, 100, has another guest here, vm100"
+    )
+    assert drained.read(paths).guests == {away: "pve2"}
 
 
 def is_locked(paths):

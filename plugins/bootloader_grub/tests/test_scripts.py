@@ -10,7 +10,7 @@ from servers.grub_script import Grub as Player
 from pvefw.api import ProviderError
 from pvefw.testing.boot import bring
 from pvefw.testing.fakes import FakeTask
-from pvefw_bootloader_grub import Grub
+from pvefw_bootloader_grub import Grub, scripts
 
 NEW, OLD = "6.8.12-4-pve", "6.5.13-6-pve"
 HASH = "grub.pbkdf2.sha512.10000.AB.CD"
@@ -189,3 +189,16 @@ def test_no_password_is_in_the_arguments_of_a_program(scripts, make_plan, esp, m
     assert seen
     assert HASH not in str(seen)
     assert Path("/etc/grub.d").exists()
+
+
+@pytest.mark.parametrize(("machine", "added"), [("x86_64", ["dis_ucode_ldr"]), ("aarch64", [])])
+def test_what_the_script_itself_adds_in_recovery_mode(tmp_path, monkeypatch, machine, added):
+    """As that of Debian 13 does."""
+    (tmp_path / "etc/grub.d").mkdir(parents=True)
+    (tmp_path / "etc/grub.d/10_linux").write_text(
+        'case "$GENKERNEL_ARCH" in\n'
+        '  x86*) GRUB_CMDLINE_LINUX_RECOVERY="$GRUB_CMDLINE_LINUX_RECOVERY dis_ucode_ldr";;\n'
+        "esac\n"
+    )
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert list(scripts.changes(tmp_path).recovery) == added

@@ -138,6 +138,8 @@ def _fetch(version: str) -> Kernel:
         package = download(f"linux-image-{version}", folder)
         subprocess.run(["dpkg", "-x", package, folder], check=True, timeout=_APT_SECONDS)
         package.unlink()
+        if not (folder / "lib").exists():  # since Debian 13, its files are below /usr/lib
+            (folder / "lib").symlink_to("usr/lib")
         subprocess.run(["depmod", "-b", folder, version], check=True, timeout=_APT_SECONDS)
 
     return Kernel(version, cached(f"linux-{version}", make))

@@ -1,6 +1,6 @@
 """What the response codes of a DNS server mean that does not take an update."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dns.rcode
 
@@ -34,6 +34,11 @@ _NOT_PRIMARY_OR_KEY: Meaning = (
     "it is not the primary server of {zone}, or does not know the key {key}",
     _SOA,
 )
+_UNKNOWN_KEY: Meaning = (
+    CredentialsRejected,
+    "it does not know the key {key}",
+    "Add the key to the server's configuration, or compare key_name with it.",
+)
 _MEANINGS: Mapping[int, Meaning] = {
     dns.rcode.NOTZONE: (ProviderError, "a record is not within {zone}", ""),
     dns.rcode.NOTIMP: (
@@ -54,11 +59,15 @@ _MEANINGS: Mapping[int, Meaning] = {
 }
 
 
-def meaning(rcode: int, key: str | None, *, signed: bool) -> Meaning:
+def meaning(
+    rcode: int, key: str | None, *, signed: bool, authoritative: Callable[[], bool]
+) -> Meaning:
     """What a response code means (RFC 2136 section 2.2, RFC 8945 section 5.3).
 
     :param key: the TSIG key's name, if there is one.
     :param signed: whether the answer was.
+    :param authoritative: asks whether the server has the zone; not every one that does not know a key
+        says BADKEY (Knot 3.4).
     :returns: the error to raise, why with ``{zone}`` and ``{key}`` in it, and a hint.
     """
     if rcode in (dns.rcode.REFUSED, dns.rcode.NOTAUTH) and key is None:
@@ -66,5 +75,7 @@ def meaning(rcode: int, key: str | None, *, signed: bool) -> Meaning:
     if rcode == dns.rcode.REFUSED:
         return _NOT_ALLOWED if signed else _TAKES_NONE
     if rcode == dns.rcode.NOTAUTH:
-        return _NOT_PRIMARY if signed else _NOT_PRIMARY_OR_KEY
+        if signed:
+            return _NOT_PRIMARY
+        return _UNKNOWN_KEY if authoritative() else _NOT_PRIMARY_OR_KEY
     return _MEANINGS.get(rcode, (ProviderError, "it refuses the update of {zone}", ""))

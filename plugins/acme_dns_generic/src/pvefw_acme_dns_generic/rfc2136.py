@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import dns.exception
+import dns.flags
 import dns.message
 import dns.name
 import dns.query
@@ -197,13 +198,26 @@ class Rfc2136:
         """Raise what a refusal means. An update is done as a whole or not at all: nothing was changed."""
         signed = self._key is None or reply.had_tsig
         without = "" if signed else " without a signature"
-        kind, why, hint = refusals.meaning(reply.rcode(), self.key_name, signed=signed)
+        kind, why, hint = refusals.meaning(
+            reply.rcode(),
+            self.key_name,
+            signed=signed,
+            authoritative=lambda: self._is_authoritative(zone),
+        )
         raise kind(
             f"{self.server} answers {dns.rcode.to_text(reply.rcode())}{without}: "
             + why.format(zone=zone, key=self.key_name),
             hint=hint,
             unchanged=True,
         )
+
+    def _is_authoritative(self, zone: str) -> bool:
+        question = dns.message.make_query(zone, "SOA")
+        for address in self._addresses():
+            with contextlib.suppress(OSError, dns.exception.DNSException):
+                reply = dns.query.tcp(question, address, self.timeout, self._port)
+                return bool(reply.flags & dns.flags.AA)
+        return False
 
     def _key_problem(self, error: Exception) -> str:
         match error:

@@ -31,18 +31,24 @@ def kernel_words(line: str) -> list[str]:
 
 
 def words(
-    core: str, settings: Mapping[str, str], *, recovery: bool = False, root_only: bool = False
+    core: str,
+    settings: Mapping[str, str],
+    *,
+    recovery: Sequence[str] | None = None,
+    root_only: bool = False,
 ) -> list[str]:
     """The options of one menu entry, in the order of grub-mkconfig.
 
     :param core: the plan's command line; what the settings name, too, is as they have it.
+    :param recovery: for an entry of the recovery mode, what grub-mkconfig adds there by itself.
     :param root_only: whether only that counts of it which finds the root file system: the rest may be
         what the settings once said.
     :raises ProviderError: a setting has an odd number of quotes, or a ``root=`` that names nothing.
     """
     common = _setting(settings, "GRUB_CMDLINE_LINUX")
-    if recovery:
-        rest = [*(_setting(settings, "GRUB_CMDLINE_LINUX_RECOVERY") or ["single"]), *common]
+    if recovery is not None:
+        said = _setting(settings, "GRUB_CMDLINE_LINUX_RECOVERY") or ["single"]
+        rest = [*said, *recovery, *common]
     else:
         rest = [*common, *_setting(settings, "GRUB_CMDLINE_LINUX_DEFAULT")]
     given = [one for one in kernel_words(core) if _key(one) not in _FROM_LOADERS]

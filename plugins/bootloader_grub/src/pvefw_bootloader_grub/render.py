@@ -314,7 +314,7 @@ class _Rendering:
         options = cmdline.words(
             self.plan.cmdline,
             self.settings,
-            recovery=entry.recovery,
+            recovery=self.changes.recovery if entry.recovery else None,
             root_only=self.plan.running_cmdline,
         )
         yield ["echo", f"Loading Linux {entry.version} ..."]

@@ -1,4 +1,4 @@
-"""Local changes of Debian's own scripts in ``/etc/grub.d``: found, carried over, or refused.
+"""Debian's own scripts in ``/etc/grub.d``: their local changes are found, carried over, or refused.
 
 The scripts are not run for an ESP; the menu is written from the plan. But administrators edit them to
 protect the menu with a password, and to let some entries start without one, and a menu that loses half of
@@ -8,6 +8,7 @@ was packaged, but not its text. So the text that was added is found by taking it
 Source: the manual of GRUB, section "Authentication and authorisation in GRUB".
 """
 
+import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ _OPTION = re.compile(
 _FIRST_ENTRY = re.compile(r"\s*echo \"menuentry .*gnulinux-simple")
 _EVERY_ENTRY = re.compile(r"\s*(?:CLASS=|echo \"(?:menuentry (?!.*gnulinux-simple)|submenu ))")
 """Where Debian's script writes them."""
+_RECOVERY = re.compile(
+    r"^\s*(?P<machine>[\w|]+)\*\) GRUB_CMDLINE_LINUX_RECOVERY="
+    r"\"\$GRUB_CMDLINE_LINUX_RECOVERY (?P<words>[\w.= -]+)\"",
+    re.MULTILINE,
+)
+"""What the script itself adds in recovery mode: ``dis_ucode_ldr`` on x86, since Debian 13."""
 _PROTECTS = re.compile(r"^\s*(?!#)[^#\n]*(?:superusers|password(?:_pbkdf2)?\s)", re.MULTILINE)
 _PASSWORDS = {"export", "password", "password_pbkdf2"}
 _LONGEST_BLOCK = 60
@@ -46,6 +53,8 @@ class Changes:
     """Of every entry for a kernel, and of the submenu that they are in."""
     first_options: Sequence[str] = ()
     """Of the first entry only."""
+    recovery: Sequence[str] = ()
+    """Options of the kernel in recovery mode, which Debian's own script adds."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -62,7 +71,15 @@ def changes(root: Path) -> Changes:
         if path.is_file()
     ]
     everywhere, first = _options(folder / _MENU, digests.get(_MENU))
-    return Changes(b"\n".join(part for part in parts if part), everywhere, first)
+    return Changes(
+        b"\n".join(part for part in parts if part), everywhere, first, _recovery(folder / _MENU)
+    )
+
+
+def _recovery(path: Path) -> list[str]:
+    found = _RECOVERY.finditer(_text(path))
+    fitting = (one for one in found if platform.machine().startswith(one["machine"]))
+    return [word for one in fitting for word in one["words"].split()]
 
 
 def protection(path: Path) -> bytes | None:
