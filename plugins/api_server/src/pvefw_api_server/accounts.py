@@ -142,10 +142,9 @@ def remove_token(app: App, name: str, id_: str) -> None:
 
 @totp.command("add")
 @_name
-@click.option("--or-set", is_flag=True, help="Leave one that exists as it is.")
 @pass_app
 @changing
-def add_totp(app: App, /, name: str, or_set: bool) -> dict[str, object] | None:
+def add_totp(app: App, /, name: str) -> dict[str, object] | None:
     """Give a user a second factor, and print what its app reads, once: make a QR code of it.
 
     From then on, a password alone is not enough. Tokens are not concerned.
@@ -158,8 +157,6 @@ def add_totp(app: App, /, name: str, or_set: bool) -> dict[str, object] | None:
         of = users.named(found, name)
         if not name.endswith(users.PAM):
             raise UsageError(f"{name} has tokens only", hint="NAME@pam logs in with a password.")
-        if or_set and of.totp is not None:
-            return None
         if of.totp is not None:
             raise UsageError(
                 f"{name} has a second factor already",
