@@ -117,7 +117,7 @@ venv:  ## Make .venv, or bring it up to date; does nothing where nothing has cha
 
 constraints:  ## Pin what .venv has now: versions in constraints.txt, hashes of their files in hashes.txt.
 	@$(PYTHON) tools/venv.py --resolve
-	@$(BIN)/python tools/constraints.py tests/servers/a2c.txt
+	@$(BIN)/python tools/constraints.py tests/servers/a2c.txt tests/servers/ansible.txt
 
 freeze: venv  ## At a release: keep the plugin API and the kits as they are, for tests/compatibility.
 	@$(BIN)/python tools/freeze.py

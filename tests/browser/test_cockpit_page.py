@@ -1,6 +1,7 @@
 """The page in Cockpit: every view at two widths and in two colours, and what is done there."""
 
 import os
+import time
 
 import certificates
 import full_node
@@ -21,6 +22,8 @@ SCRIPT = "mail" if WANTS_PICTURES else "<img src=x onerror=alert(1)>"
 
 _PATIENCE = 240_000.0
 """Milliseconds: each call of the page is a process."""
+_LONG = 60.0
+"""Seconds: a visit takes some ten."""
 pytestmark = pytest.mark.timeout(1200)
 
 
@@ -104,9 +107,14 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser, cockpit):
+def visit(browser, cockpit, tmp_path):
+    """A visit; of one that took long, trace.zip says what was waited for, and what was asked then."""
     context = browser.new_context(viewport={"width": 1366, "height": 900})
+    context.tracing.start()
+    began = time.monotonic()
     yield Visit(context, cockpit)
+    took_long = time.monotonic() - began > _LONG
+    context.tracing.stop(path=tmp_path / "trace.zip" if took_long else None)
     context.close()
 
 
@@ -197,12 +205,11 @@ def test_a_wrong_pair_is_refused_in_the_words_of_the_command(visit, farm, tmp_pa
 
     visit.open("certificates", "Install a certificate")
     visit.page.get_by_label("PEM files").set_input_files([chain, other])
-    key_field = visit.page.get_by_label("Private key")  # a page reads files in the background
-    wait_until(lambda: key_field.input_value().split() == wrong.decode().split(), "the key is read")
+    holds(visit.page, wrong)
     visit.press("Install")
     visit.is_told(sentence)
     assert not farm.paths.proxy_certificate.exists()
-    drop(visit.page, pem.decode() + key.decode())
+    drop(visit.page, pem, key)
     visit.press("Install")
     visit.is_told("The certificate is installed.")
     assert farm.paths.proxy_key.read_bytes().split() == key.split()
@@ -215,7 +222,7 @@ def test_a_pair_is_installed_under_a_name_and_deleted(visit, farm):
     pem, key = certificates.self_signed("web.example")
     visit.open("certificates", "web.example")
     visit.page.get_by_label("Install it as").select_option("web")
-    drop(visit.page, pem.decode() + key.decode())
+    drop(visit.page, pem, key)
     visit.press("Install")
     visit.is_told("The certificate is installed.")
     visit.is_told("pvefw cert set chain.pem key.pem --force --certificate web")
@@ -230,8 +237,8 @@ def test_a_pair_is_installed_under_a_name_and_deleted(visit, farm):
     assert visit.wrong == []
 
 
-def drop(page, text):
-    """Let a file with this text fall on the form."""
+def drop(page, pem, key):
+    """Let a file with a pair fall on the form, and return when the form has read it."""
     page.evaluate(
         """text => {
             const files = new DataTransfer();
@@ -239,9 +246,15 @@ def drop(page, text):
             const event = new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true });
             document.querySelector(".drop").dispatchEvent(event);
         }""",
-        text,
+        pem.decode() + key.decode(),
     )
-    page.locator("#key").filter(has_text="").wait_for()
+    holds(page, key)
+
+
+def holds(page, key):
+    """Return when the form holds this key: a page reads files in the background."""
+    field = page.get_by_label("Private key")
+    wait_until(lambda: field.input_value().split() == key.decode().split(), "the key is read")
 
 
 # --- guests and tasks -----------------------------------------------------------------------------
@@ -271,6 +284,24 @@ def test_a_bulk_stop_is_watched_to_its_end_with_the_tab_closed_meanwhile(visit, 
     with visit.page.expect_download() as download:
         visit.press("Download the log")
     assert "2 of 2 guests done" in download.value.path().read_text()
+
+
+def test_each_bulk_action_shows_its_plan_and_changes_nothing_by_that(visit, farm):
+    """One that has to be told something is asked first."""
+    farm.guest(100, state="running")
+    visit.open("guests", "vm100")
+    for name, command in (("Suspend", "suspendall"), ("Stop", "stopall")):
+        visit.press(f"{name}…")
+        visit.sees(f"What {name.lower()} will do")
+        visit.is_told(f"pvefw {command} --dry-run")
+    visit.press("Migrate…")
+    visit.fill({"target": "small"})
+    visit.press("Show the plan")
+    visit.sees("What migrate will do")
+    visit.is_told("pvefw migrateall --dry-run")
+    visit.check()
+    assert farm.events() == []
+    assert farm.state(100) == "running"
 
 
 def test_a_task_is_stopped_and_found_again_by_its_state(visit, farm):

@@ -18,6 +18,7 @@ import pytest
 import requests
 import servers.pebble
 from resources import uses
+from servers.machines.cache import locked
 from servers.processes import free_port, process
 from waiting import wait_until
 
@@ -198,6 +199,7 @@ def pam_rules(tmp_path):
 
         def write(name, *accounts):
             place, passwords = Path("/etc/pam.d", name), tmp_path / f"{name}.passwords"
+            stack.enter_context(locked(f"pam-{name}"))  # other workers have the same host
             if not Path(MATRIX).exists() or place.exists():
                 pytest.skip(f"libpam-wrapper is not installed, or this host has {place}")
             passwords.write_text("".join(f"{one}:secret:{name}\n" for one in accounts))

@@ -118,7 +118,7 @@ def test_a_bulk_stop_from_another_node(manager, guests, daemon):
     daemon.wait_until_booted("web", "deaf")
     said = manager.run("stopall")
     assert daemon.active() == set()
-    assert f"WARN: {ids['deaf']} (deaf): stopped hard" in said
+    assert f"WARN: {ids['deaf']} (deaf): force-stopped" in said
     assert "2 of 2 guests done" in said
 
 
