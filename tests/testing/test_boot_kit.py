@@ -1019,6 +1019,7 @@ def package(tmp_path, monkeypatch):
         (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
         (ProbeTrustsLengths, boots, "probe_survives_rubbish", "files of its own are spoilt"),
         (ProbeNeedsAWholeMenu, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (KeepsAnotherOrder, boots, "the_menu_has_the_order_of_the_plan", "the latest kernel first"),
         (KnowsOneRelease, boots, "what_a_later_release_has_is_refreshed", "what all releases have"),
         (Good, cuts_lines, "what_grows_when_it_is_quoted_arrives", "after quoting"),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
