@@ -1,6 +1,6 @@
 """All that a plugin may import, together with :mod:`pvefw.testing`.
 
-What stands here keeps its name and meaning for as long as :data:`PLUGIN_API` is the same.
+What is here keeps its name and meaning for as long as :data:`PLUGIN_API` is the same.
 """
 
 from pvefw import PLUGIN_API

@@ -2,7 +2,7 @@
 
     python3 tools/debian.py GROUP...
 
-The groups stand in debian-packages.txt; ``plugins`` are all that are named like a folder of plugins/.
+The groups are in debian-packages.txt; ``plugins`` are all that are named like a folder of plugins/.
 Without root, one sentence says what to install.
 """
 

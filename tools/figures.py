@@ -11,7 +11,7 @@ _ABOUT = ("taken", "python", "processors")
 
 
 def page() -> str:
-    """A section for each kept result, with what its benchmark says of itself."""
+    """A section for each kept result, with what its benchmark says about itself."""
     parts = (part for one in sorted((BENCH / "results").glob("*.json")) for part in _section(one))
     return "\n" + "\n\n".join(parts) + "\n\n"
 
@@ -71,7 +71,7 @@ def lists_of_tasks() -> str:
     milliseconds = [one["seconds"] * 1000 for one in kept["lists"].values()]
     return (
         f"A list out of a million tasks takes {min(milliseconds):.1f} to {max(milliseconds):.0f} ms, "
-        "besides the start of the program.\n"
+        "plus the start of the program.\n"
     )
 
 

@@ -4,8 +4,8 @@
 
 Writes tests/compatibility/MAJOR.MINOR: ``testing``, the kits and fakes word for word, and ``api.json``,
 the names, hooks, arguments and fields of the plugin API. Run it when a release is made, and then never
-again for that version: later ones are held against it. An ``api.json`` that exists is never overwritten:
-what was promised is taken back only by hand, with a reason.
+again for that version: later ones are checked against it. An ``api.json`` that exists is never
+overwritten: what was promised is taken back only by hand, with a reason.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What cog writes into docs/reference: hooks, kits, settings, properties, commands, errors and files.
 
 Each page says ``cog.out(reference.…())`` where its generated part begins. `make docs` writes the pages
-anew, `make check` says which are out of date.
+again, `make check` says which are out of date.
 """
 
 import ast
@@ -133,7 +133,7 @@ def _values() -> Iterator[str]:
 
 
 def _field_docstrings(one: type) -> Mapping[str, str]:
-    """The strings that stand below fields."""
+    """The strings below fields."""
     [declared] = ast.parse(inspect.cleandoc(inspect.getsource(one))).body
     found = {}
     for field, said in itertools.pairwise(getattr(declared, "body", [])):
@@ -340,7 +340,7 @@ def _kind(schema: Mapping[str, Any]) -> str:
 
 
 def kits_and_fakes() -> str:
-    """What stands in :mod:`pvefw.testing`: kits with what their user writes and what they hold, fakes."""
+    """What is in :mod:`pvefw.testing`: kits with what their user writes and what they hold, fakes."""
     return _page(_kits_and_fakes())
 
 

@@ -1,6 +1,6 @@
 """What is installed below share/: manual pages from the commands, and what shells need for the Tab key.
 
-    python tools/share.py          writes the files anew
+    python tools/share.py          writes the files again
     python tools/share.py --check  says which are out of date
 
 They are kept in the repository: a package is built with nothing but the build tool. The manual has a page

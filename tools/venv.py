@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import importlib.util
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def left_out() -> dict[Path, str]:
 
 
 def fingerprint(folders: list[Path]) -> str:
-    """What the environment is made from; it is made anew where the place or interpreter changes."""
+    """What the environment is made from; it is made again where the place or interpreter changes."""
     inputs = [
         Path(__file__),
         CONSTRAINTS,
@@ -179,7 +180,8 @@ def main(groups: set[str], *, resolve: bool = False) -> str | None:
         except hashed.RefusedError as error:
             return str(error)
         except subprocess.CalledProcessError as error:
-            return f"The environment could not be made: {error}"
+            failed = shlex.join(map(str, error.cmd))
+            return f"The environment could not be made, see above; this failed: {failed}"
         STAMP.write_text(wanted)
     return None
 

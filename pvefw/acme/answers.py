@@ -34,7 +34,7 @@ _HINTS = {
     "userActionRequired": "Agree to the new terms of service, then: pvefw acme account update",
     "accountDoesNotExist": "The account is not known to this authority; register a new one.",
     "badRevocationReason": "Revoke again without a reason.",
-    "alreadyRevoked": "It is revoked already; order a new one.",
+    "alreadyRevoked": "It is already revoked; order a new one.",
     "unauthorized": "Check that the account is still valid: pvefw acme account update",
     "badCSR": "Check the configured names and the key type.",
     "rejectedIdentifier": "The authority does not issue for this name; remove it from the configuration.",

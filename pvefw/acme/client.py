@@ -199,7 +199,7 @@ class Client:
         return Registered(answer.location(), answer.json())
 
     def account(self) -> Mapping[str, Any]:
-        """The account object, fetched anew."""
+        """The account object, fetched again."""
         return self._post(self._account_url()).json()
 
     def update(self, contacts: Sequence[str]) -> Mapping[str, Any]:

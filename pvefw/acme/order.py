@@ -236,7 +236,7 @@ class OrderFlow:
         for number, one in enumerate(answers):
             if number and seconds:
                 self._task.log(
-                    f"Waiting for {seconds + 1:g} seconds until the last value is forgotten"
+                    f"Waiting for {seconds + 1:g} seconds until the last value has expired"
                 )
                 self._transport.pause(seconds + 1, one.authorization.url)
             self._validate_alone(one)
@@ -349,31 +349,31 @@ def _failure(authorization: Authorization) -> AcmeProblem | None:
 
 
 _NOT_OURS = (
-    "Somebody else answers for these names: check where they point to. With a webroot, check that the "
+    "Something else answers for these names: check where they point to. With a webroot, check that the "
     "web server serves that directory and may read WEBROOT/.well-known/acme-challenge."
 )
 _NO_HANDSHAKE = (
-    "Somebody else answers on port 443 of these names: let it hand acme-tls/1 over, as the README of "
+    "Something else answers on port 443 of these names: let it pass acme-tls/1 on, as the README of "
     "pvefw-acme-tls-alpn shows, or check where they point to."
 )
 _NO_RECORD = "See what is missing: pvefw acme persist check DOMAIN"
 _ADVICE = {
     ("http-01", "connection"): "The authority must reach port 80 of these names: "
     "check DNS, firewall and routing.",
-    ("http-01", "dns"): "The authority cannot look these names up: "
+    ("http-01", "dns"): "The authority cannot look up these names: "
     "check the zone and its name servers.",
     ("http-01", "unauthorized"): _NOT_OURS,
     ("http-01", "incorrectResponse"): _NOT_OURS,
     ("tls-alpn-01", "connection"): "The authority must reach port 443 of these names, and what "
-    "listens there must hand acme-tls/1 over: check DNS, firewall and routing.",
+    "listens there must pass acme-tls/1 on: check DNS, firewall and routing.",
     ("tls-alpn-01", "tls"): _NO_HANDSHAKE,
     ("tls-alpn-01", "unauthorized"): _NO_HANDSHAKE,
     ("dns-persist-01", "dns"): _NO_RECORD,
     ("dns-persist-01", "unauthorized"): _NO_RECORD,
-    ("dns-01", "dns"): "The authority cannot look the TXT record up: "
+    ("dns-01", "dns"): "The authority cannot look up the TXT record: "
     "check the zone's delegation, its DNSSEC and its name servers.",
     ("dns-01", "unauthorized"): "The authority saw no TXT record, or another one: "
-    "see the warnings above, check that the zone is the public one, and give it time with a longer "
+    "look for warnings above, check that the zone is the public one, and give it time with a longer "
     "validation delay.",
 }
 """What to do about a failed validation, by type of challenge and of problem."""

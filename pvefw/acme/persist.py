@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TYPE = "dns-persist-01"
 LABEL = "_validation-persist"
-"""What stands before the domain in the record's name."""
+"""What comes before the domain in the record's name."""
 LONGEST_STRING = 255
 """Octets of one string of a TXT record (RFC 1035 section 3.3); a longer text has several."""
 _MOST_ISSUERS, _LONGEST_ISSUER = 10, 253
@@ -152,7 +152,7 @@ class Terms:
         if wildcard and not record.wildcard:
             return f"policy={_WILDCARD} is missing"
         if record.expired(now):
-            return f"it was good until {record.until:%Y-%m-%d %H:%M} UTC"
+            return f"it was valid until {record.until:%Y-%m-%d %H:%M} UTC"
         return ""
 
 
@@ -167,7 +167,7 @@ def terms(directory: "Directory", account: str, thumbprint: str) -> Terms:
         missing = "issuerDomainNames" if hashed else "caaIdentities"
         raise AcmeError(
             f"dns-persist-01: the authority's directory has no {missing}, "
-            "so it is not known what the record must say",
+            "so what the record must say is unknown",
             hint="Its documentation may name it: --issuer DOMAIN",
         )
     checked = _checked(issuers, "the directory")

@@ -194,7 +194,7 @@ class Transport:
         _check_url(url)
         if self.left <= 0:
             raise DeadlineExceeded(f"{url}: not done in time", hint="Try again later.")
-        # requests' own time-outs start anew with every byte, and looking a name up has none
+        # requests' own time-outs start again with every byte, and looking a name up has none
         limit = min(_REQUEST_SECONDS, self.left)
         try:
             answer, content = concurrency.call_within(
@@ -206,13 +206,13 @@ class Transport:
             )
         except concurrency.DidNotReturn as error:
             raise AcmeUnreachable(
-                f"{url}: no whole answer within {limit:.0f} seconds", hint="Try again later."
+                f"{url}: no complete answer within {limit:.0f} seconds", hint="Try again later."
             ) from error
         except requests.exceptions.SSLError as error:
             raise AcmeError(
                 f"{url}: no trusted connection: {causes.of(error)}",
-                hint="For a private authority give its certificates with --ca-file. If it is said to "
-                "have expired, or not to be valid yet, check this host's clock.",
+                hint="For a private authority give its certificates with --ca-file. If it is reported to "
+                "have expired, or to be not yet valid, check this host's clock.",
             ) from error
         except ValueError as error:
             raise AcmeProtocolError(
@@ -249,7 +249,7 @@ class Transport:
                     return answer, self._body(answer)
                 url = urljoin(url, answer.headers["Location"])
             _check_url(url)
-        raise AcmeProtocolError(f"{url}: the server redirects again and again", hint=_CHECK_URL)
+        raise AcmeProtocolError(f"{url}: the server redirects too often", hint=_CHECK_URL)
 
     def _body(self, answer: requests.Response) -> bytes:
         """The whole body, up to a megabyte."""
@@ -282,7 +282,7 @@ def _checked(ca_file: str) -> str:
     try:
         ssl.create_default_context(cafile=ca_file)
     except OSError as error:  # ssl.SSLError is one
-        why = "it holds none" if isinstance(error, ssl.SSLError) else error.strerror
+        why = "it contains none" if isinstance(error, ssl.SSLError) else error.strerror
         raise ConfigError(
             f"{ca_file}: no certificates to trust: {why}",
             hint="Give the authority's certificates, PEM, with --ca-file.",

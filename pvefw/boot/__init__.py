@@ -1,1 +1,1 @@
-"""A host that always boots: kernels, EFI system partitions, and what keeps them in step."""
+"""A host that always boots: kernels, EFI system partitions, and what keeps them up to date."""

@@ -54,7 +54,7 @@ def _is_sound(version: str, where: Path, remedy: str) -> bool:
     if is_version(version):
         return True
     why = f"'{oddities.readable(version)}' is not the version of a kernel"
-    oddities.report(where, 0, why, f"it is ignored; take it out: pvefw boot kernel {remedy}")
+    oddities.report(where, 0, why, f"it is ignored; remove it: pvefw boot kernel {remedy}")
     return False
 
 
@@ -126,7 +126,7 @@ def _forget_note(paths: Paths) -> None:
     try:
         files.remove(path)
     except StoreError as error:
-        oddities.report(path, 0, error.message, "it is not heeded")
+        oddities.report(path, 0, error.message, "it is ignored")
 
 
 def _identity(path: Path) -> list[int] | None:
@@ -178,7 +178,7 @@ def settle(paths: Paths) -> str | None:
 
 
 @dataclass(frozen=True)
-class Planned:
+class KernelPlan:
     """The plan, and what could not be planned as it was chosen."""
 
     plan: BootPlan
@@ -190,7 +190,7 @@ class Planned:
     why_not_in_boot: str = ""
 
 
-def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) -> Planned:
+def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) -> KernelPlan:
     """What every ESP has to offer now.
 
     :param installing: the kernel whose package is being installed, or empty.
@@ -209,7 +209,7 @@ def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) 
     line = cmdline.wanted(paths)
     notes, odd = _of_the_command_line(paths, line)
     why = _not_in_boot(paths, found, running)
-    return Planned(
+    return KernelPlan(
         BootPlan(
             offered,
             default or "",
@@ -237,12 +237,12 @@ def _of_the_command_line(
     """What is to be said about where the command line is from: notes, and warnings."""
     if line.written:
         return [], []
-    note = f"{paths.cmdline} is not there: kernels get the running command line: {line.text}"
+    note = f"{paths.cmdline} does not exist: kernels get the running command line: {line.text}"
     if not line.left_out:
         return [note], []
     warning = (
-        f"this is a rescue boot, and {' '.join(line.left_out)} of its command line is not taken; "
-        "what kernels are to get: pvefw boot cmdline set 'root=…'"
+        f"this is a rescue boot, so {' '.join(line.left_out)} of its command line is not used; "
+        "set what kernels get: pvefw boot cmdline set 'root=…'"
     )
     return [note], [warning]
 
@@ -253,7 +253,7 @@ def _not_in_boot(paths: Paths, found: Installed, running: str) -> str:
         return ""
     if not cmdline.names_its_loader() and not firmware.has_loader_info(paths):
         return ""  # it never came from there: a hypervisor started it
-    why = found.incomplete.get(running, f"{paths.kernels} does not hold it")
+    why = found.incomplete.get(running, f"it is not in {paths.kernels}")
     return f"kernel {running} is running, but {why}"
 
 
@@ -262,7 +262,7 @@ def _warnings(found: Installed, chosen: Choice, there: set[str], default: str) -
     lines = []
     for what, version, then in (
         ("pinned", chosen.pinned, f"{default} is the default"),
-        ("chosen for the next boot", chosen.next_boot, "nothing is booted once"),
+        ("chosen for the next boot", chosen.next_boot, "no one-time boot is set"),
     ):
         if version and version not in there:
             why = found.incomplete.get(version, "it is not installed")

@@ -45,7 +45,7 @@ def wanted(paths: Paths) -> CommandLine:
         return CommandLine(check(text, str(paths.cmdline)))
     if not runs_from(paths.root):
         raise ConfigError(
-            f"{paths.cmdline}: no command line is set, and the one that is running is of another system",
+            f"{paths.cmdline}: no command line is set, and the running one belongs to another system",
             hint="Set the one of this host: pvefw boot cmdline set 'root=…'",
         )
     now = running()
@@ -68,7 +68,7 @@ def runs_from(root: Path) -> bool:
 
 
 def is_rescue(word: str) -> bool:
-    """Whether a word is one that people type in for a single boot, to mend the system."""
+    """Whether a word is one that people type in for a single boot, to repair the system."""
     return _RESCUE.fullmatch(word) is not None
 
 

@@ -58,7 +58,7 @@ def merged(trees: Mapping[str, BootTree]) -> BootTree:
             other, first = owner.setdefault(folded(target), (name, target))
             if first != target and other == name:
                 raise PluginFailed(
-                    f"{name} wants both {shown(first)} and {shown(target)}: one file on an ESP",
+                    f"{name} wants both {shown(first)} and {shown(target)}, which are one file on an ESP",
                     plugin=name,
                     hint="Two kernels whose versions differ in case only? Remove one of them.",
                 )
@@ -81,7 +81,7 @@ def merged(trees: Mapping[str, BootTree]) -> BootTree:
 def _check(name: str, target: PurePosixPath) -> None:
     if target.is_absolute() or not target.name or ".." in target.parts:
         raise PluginFailed(
-            f"{name}: boot_render wants a file outside of the ESP: {shown(target)}", plugin=name
+            f"{name}: boot_render wants a file outside the ESP: {shown(target)}", plugin=name
         )
 
 
@@ -176,7 +176,7 @@ def _empty(
 ) -> list[PurePosixPath]:
     """The loader's own folders that will have nothing in them, the innermost first.
 
-    Its own are those that stand in a pattern with a ``*`` and had a file of ours in them:
+    Its own are those that match a pattern with a ``*`` and had a file of ours in them:
     ``EFI/proxmox/*`` of ``EFI/proxmox/*/*``.
 
     :param going: the files that are to be removed.

@@ -72,7 +72,10 @@ class Devices:
                 f"{path} is a file, not a block device",
                 hint=f"Attach it as one first: losetup --find --partscan --show {path}",
             )
-        raise NotFound(f"{path}: no such block device", hint="List them: lsblk")
+        raise NotFound(
+            f"{path}: no such block device",
+            hint="List them: lsblk. If its disk was partitioned just now: partx --update DISK",
+        )
 
     def with_uuid(self, uuid: str) -> list[Device]:
         """The FAT file systems of this volume id: more than one where a disk was copied as it is.
@@ -101,6 +104,11 @@ class Devices:
         return [one for one in self._devices if one.is_partition and one.parent == disk.kname]
 
 
+def unseen(what: str) -> str:
+    """A hint's last sentence where nothing is known of a partition: it is udev that looks at them."""
+    return "" if what else " If it has one, udev does not run here: see lsblk --fs"
+
+
 def read() -> Devices:
     """Ask for all block devices.
 
@@ -123,7 +131,7 @@ def parse(text: str) -> Devices:
     for row in rows:
         users.setdefault(row["pkname"] or "", []).append(row["kname"])
     made: dict[str, Device] = {}
-    for row in rows:  # what has several parents (RAID) stands there several times
+    for row in rows:  # what has several parents (RAID) is listed several times
         made.setdefault(row["kname"], _device(row, users))
     return Devices(list(made.values()))
 

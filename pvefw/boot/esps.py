@@ -22,7 +22,7 @@ class Volume:
     """One line of ``proxmox-boot-uuids``."""
 
     entry: str
-    """As it stands there."""
+    """As it is written there."""
     device: Device | None
     """``None`` where no disk has it."""
     disk: Path | None
@@ -90,7 +90,7 @@ def is_uuid(text: str) -> bool:
 
 
 def registered(paths: Paths, devices: disks.Devices) -> list[Volume]:
-    """Every ESP that is to be kept in step, each once however often, or in which case, it is listed."""
+    """Every ESP to keep up to date, each once however often, or in which case, it is listed."""
     entries: dict[str, str] = {}
     for entry in kernel_files.entries(paths.esp_uuids):
         entries.setdefault(entry.upper(), entry)

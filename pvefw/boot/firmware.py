@@ -125,9 +125,9 @@ def detect(paths: Paths) -> Detected:
             secure,
             GRUB,
             "",
-            ["/sys/firmware/efi is not there: started by BIOS, so by GRUB"],
+            ["/sys/firmware/efi does not exist: started by BIOS, so by GRUB"],
         )
-    evidence = ["/sys/firmware/efi is there: started by UEFI"]
+    evidence = ["/sys/firmware/efi exists: started by UEFI"]
     evidence.append(f"variable SecureBoot: {'on' if secure else 'off'}")
     info = _variable(paths, "LoaderInfo", _LOADER).decode("utf-16-le", "replace").rstrip("\0")
     entry = ""
@@ -136,7 +136,7 @@ def detect(paths: Paths) -> Detected:
     said = _efibootmgr(paths)
     if isinstance(said, str):
         entry = started_entry(said)
-        evidence.append(f"efibootmgr -v: started: {entry or 'not said'}")
+        evidence.append(f"efibootmgr -v: started: {entry or 'unknown'}")
         loader = loader or loader_of(entry)
     else:
         evidence.append(f"efibootmgr -v: {said.message}")

@@ -83,7 +83,7 @@ def install(paths: Paths) -> list[Path]:
     :returns: what was written.
     :raises UsageError: proxmox-boot-tool's own hooks are enabled.
     :raises StoreError: something cannot be written.
-    :raises ProgramError: systemd does not like the unit, or cannot be told.
+    :raises ProgramError: systemd rejects the unit, or cannot be asked.
     """
     theirs = [
         path for one in _THEIRS if (path := paths.below(one)).exists() and os.access(path, os.X_OK)
@@ -117,10 +117,10 @@ def notes(paths: Paths) -> list[str]:
     if there.exists() and os.access(there, os.X_OK):
         found.append(
             f"{there}, of Debian's package systemd-boot, copies kernels to the ESP that is mounted on "
-            f"/efi, /boot or /boot/efi, beside pvefw's; if that is not wanted: chmod -x {there}"
+            f"/efi, /boot or /boot/efi, beside pvefw's; to prevent that: chmod -x {there}"
         )
     found += [
-        f"{path.stem} brings new boot loaders to the ESPs by its own dpkg triggers; those of pvefw's "
+        f"{path.stem} installs new boot loaders on the ESPs by its own dpkg triggers; those of pvefw's "
         "package do nothing as long as it is installed"
         for path in sorted(paths.root.glob(_THEIR_TRIGGERS))
         if b"/usr/lib/" in (files.read_if_exists(path) or b"")

@@ -46,7 +46,7 @@ class Aged:
             first, *others = change.copies
             more = f" and {len(others)} more" if others else ""
             found.append(
-                f"{name} is not that of this host's packages: {shown(first)}{more}: pvefw boot refresh"
+                f"{name} differs from this host's packages: {shown(first)}{more}: pvefw boot refresh"
             )
         return [*found, *self.refused]
 
@@ -153,8 +153,8 @@ class Renewal:
                 raise StoreError(
                     f"{self.volume.who}: {name} could not be replaced by that of this host's packages: "
                     f"{problem}",
-                    hint="The old one is in place again, and stays on the other ESPs, too. "
-                    f"Look at the packages of {name}, then: pvefw boot refresh",
+                    hint="The old one is back, and stays on the other ESPs, too. "
+                    f"Check the packages of {name}, then: pvefw boot refresh",
                 )
 
     def _renew(self, name: str, difference: Difference) -> str:

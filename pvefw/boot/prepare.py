@@ -36,7 +36,7 @@ def used_by(device: Device) -> str:
         return f"it is mounted on {', '.join(device.mountpoints)}"
     if device.users:
         return f"it is in use by {', '.join(device.users)}"
-    return "the kernel has it in use" if _held_by_the_kernel(device.path) else ""
+    return "it is in use by the kernel" if _held_by_the_kernel(device.path) else ""
 
 
 def _held_by_the_kernel(path: Path) -> bool:
@@ -118,7 +118,7 @@ def _refuse_format(device: Device, *, force: bool) -> None:
         raise UsageError(
             f"{who}: it is not an EFI system partition by its type "
             f"({device.partition_type or 'none'})",
-            hint="Set its type (sgdisk: EF00), or --force.",
+            hint=f"Set its type (sgdisk: EF00), or --force.{disks.unseen(device.partition_type)}",
         )
 
 
@@ -174,7 +174,9 @@ def check_partition(devices: Devices, path: Path, *, force: bool) -> Partitionin
         raise UsageError(f"{who}: it is write-protected")
     _refuse_used(disk, devices, who)
     if disk.size < _SMALLEST_DISK:
-        raise UsageError(f"{who}: it is too small: {size(disk.size)} of {size(_SMALLEST_DISK)}")
+        raise UsageError(
+            f"{who}: it is too small: {size(disk.size)}, a disk needs {size(_SMALLEST_DISK)}"
+        )
     if not force and (disk.table or disk.fstype):
         what = f"a partition table ({disk.table})" if disk.table else f"{disk.fstype} on it"
         raise UsageError(f"{who}: it has {what}", hint="If all on it can be lost: --force")

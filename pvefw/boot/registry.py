@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pvefw.boot import esps, firmware, fstab, records, takeover
+from pvefw.boot import disks, esps, firmware, fstab, records, takeover
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
 from pvefw.boot.esps import Volume
@@ -72,16 +72,17 @@ def _initial(paths: Paths, devices: Devices, path: Path) -> Volume:
     if device.fstype in _MEMBERS:
         raise UsageError(
             f"{who}: it is a member of {', '.join(device.users) or 'an array'} ({device.fstype})",
-            hint="Every ESP is a file system of its own, and pvefw keeps them in step: take the "
+            hint="Every ESP is a file system of its own, and pvefw keeps them identical: take the "
             "partition out of the array, then format it.",
         )
     if device.fstype != "vfat" or not device.uuid:
         raise UsageError(
             f"{who}: there is no FAT file system on it ({device.fstype or 'nothing'})",
-            hint=f"Make one first: pvefw boot format {device.path}",
+            hint=f"Make one first: pvefw boot format {device.path}.{disks.unseen(device.fstype)}",
         )
     if device.partition_type != ESP_TYPE:
-        hint = "Firmware would not find it. Set its type, with sgdisk for example: EF00"
+        hint = "Firmware would not find it. Set its type, with sgdisk for example: EF00."
+        hint += disks.unseen(device.partition_type)
         if device.table == "dos":
             hint = (
                 "Its disk has an MBR partition table, and ESPs are kept on GPT: convert it with "
@@ -105,12 +106,12 @@ def _refuse_mounted(paths: Paths, device: Device, who: str) -> None:
         where = ", ".join(device.mountpoints)
         raise UsageError(
             f"{who}: it is mounted on {where}",
-            hint=f"Unmount it, and take it out of /etc/fstab: umount {where}",
+            hint=f"Unmount it, and remove it from /etc/fstab: umount {where}",
         )
     if listed := fstab.mounts_of(paths, device):
         raise UsageError(
             f"{who}: /etc/fstab mounts it on {', '.join(listed)}",
-            hint="Take that line out: pvefw mounts ESPs by itself, while it works on them.",
+            hint="Remove that line: pvefw mounts ESPs by itself, while it works on them.",
         )
 
 

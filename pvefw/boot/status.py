@@ -73,7 +73,7 @@ class Status:
 
 
 def status(context: Context, *, installing: str = "") -> Status:
-    """Look at every registered ESP, when nobody is at work on them.
+    """Look at every registered ESP, when nobody is working on them.
 
     :param installing: the kernel whose package is being installed, or empty.
     :raises PvefwError: they cannot be looked at at all.
@@ -107,9 +107,13 @@ def _status(context: Context, installing: str) -> Status:
 
 
 def _default(found: Sequence[EspStatus], plan: BootPlan) -> str:
-    """What boots by default: what the loaders say, where they agree."""
-    said = {state["default"] for one in found for state in one.loaders.values()} - {None}
-    return str(said.pop()) if len(said) == 1 else plan.default
+    """What boots by default: what the loaders say; where they differ, which ESP is started decides."""
+    said = [(state["default"], one.uuid) for one in found for state in one.loaders.values()]
+    esps_of = {default: [uuid for other, uuid in said if other == default] for default, _ in said}
+    esps_of.pop(None, None)
+    if len(esps_of) > 1:
+        return "; ".join(f"{one} ({', '.join(uuids)})" for one, uuids in esps_of.items())
+    return next(iter(esps_of), plan.default)
 
 
 def _entries(context: Context, everything: Sequence[Volume]) -> list[str]:
@@ -133,7 +137,9 @@ def _mixed(found: Sequence[EspStatus]) -> list[str]:
 
 def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
     if volume.device is None:
-        problems = [f"{volume.problem}: pvefw boot clean"]
+        problems = [
+            f"{volume.problem}. Put its disk back; if it is gone for good: pvefw boot clean"
+        ]
         return EspStatus(volume.entry, state="missing", problems=problems)
     status = EspStatus(volume.entry, str(volume.device.path))
     if volume.problem:
@@ -160,7 +166,9 @@ def _not_started(context: Context, looked: Looked) -> list[str]:
     if not kinds or ours in kinds:
         return []
     there = ", ".join(sorted(kind.upper() for kind in kinds))
-    return [f"this machine is started by {ours.upper()}, and nothing here is: only for {there}"]
+    return [
+        f"this machine is started by {ours.upper()}, but the boot loaders here are for {there} only"
+    ]
 
 
 def _problems(looked: Looked, plan: BootPlan) -> list[str]:
@@ -172,11 +180,11 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
     problems += looked.aged.lines()
     problems += _rivals(looked.found)
     problems += [
-        f"a boot loader cannot say: {failure}" for failure in looked.found.failures.values()
+        f"a boot loader does not answer: {failure}" for failure in looked.found.failures.values()
     ]
     problems += [
         f"{name} boots {looked.found.states[name].next_boot or 'nothing'} once, "
-        f"and should boot {plan.next_boot or 'nothing'}"
+        f"but should boot {plan.next_boot or 'nothing'}"
         for name in looked.to_arm
     ]
     if not looked.change:
@@ -234,7 +242,7 @@ def present(context: Context) -> tuple[dict[str, list[str]], list[str]]:
             lambda: [(volume, _loaders_on(context, volume)) for volume in everything], context.task
         )
     except PvefwError as error:
-        return {}, [f"ESPs: not looked at: {error.message}"]
+        return {}, [f"ESPs: not checked: {error.message}"]
     evidence = [
         f"{volume.who}: {said if isinstance(said, str) else ', '.join(said) or 'no known loader'}"
         for volume, said in pairs

@@ -189,12 +189,12 @@ class Change:
             raise self._failure(action, target, error) from error
 
     def _failure(self, action: str, target: PurePosixPath, error: OSError) -> StoreError:
-        numbers, hint = "", "What was bootable before still is. See the kernel's log: dmesg"
+        numbers, hint = "", "Everything that was bootable still is. See the kernel's log: dmesg"
         if error.errno == errno.ENOSPC:
             with contextlib.suppress(OSError):
                 _, free, _ = self._files.space()
                 numbers = f" ({free / MIB:.1f} MiB free)"
-            hint = "What was bootable before still is. Keep fewer kernels, or use a larger ESP."
+            hint = "Everything that was bootable still is. Keep fewer kernels, or use a larger ESP."
         elif error.errno == errno.EROFS:
             hint = "The file system became read-only: look at the kernel's log, then: fsck.vfat"
         reason = error.strerror or str(error)

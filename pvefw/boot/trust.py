@@ -153,7 +153,7 @@ class Judge:
         has = image.generations
         for name, wanted in images.generations(self.level).items():
             if name in has and has[name] < wanted:
-                why = f"generation {has[name]} of {name} is revoked (SBAT), {wanted} is wanted"
+                why = f"generation {has[name]} of {name} is revoked (SBAT), {wanted} is required"
                 return Refusal(why, _UPGRADE)
         return None
 

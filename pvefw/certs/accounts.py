@@ -25,7 +25,7 @@ _ADDRESS = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+")
 
 @dataclass(frozen=True)
 class AuthorityTerms:
-    """What an authority says of itself before one has an account there."""
+    """What an authority says about itself before one has an account there."""
 
     directory: str
     ca_file: str
@@ -196,7 +196,7 @@ def _registered(
     except AcmeProblem as problem:
         if binding and problem.type in _ABOUT_BINDINGS:
             problem.hint = (
-                "The external account binding was refused: check key id and key; many are good for one "
+                "The external account binding was refused: check key id and key; many are valid for one "
                 f"account only. {directories.binding_hint(offer.directory)}"
             )
         elif problem.type == "externalAccountRequired":
@@ -241,7 +241,7 @@ def mailto(contact: str) -> str:
 
 
 def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) -> None:
-    """Change an account's contacts, or fetch its data anew.
+    """Change an account's contacts, or fetch its data again.
 
     :param contacts: e-mail addresses; ``None`` to change nothing at the authority.
     """
@@ -276,7 +276,7 @@ def _deactivated(client: Client, account: Account, task: Task) -> dict[str, Any]
     except AcmeProblem as problem:
         if problem.type != "accountDoesNotExist":
             raise
-        task.warn(f"{account.directory} does not know the account any more")
+        task.warn(f"{account.directory} no longer knows the account")
         return {**account.account, "status": "deactivated"}
 
 
@@ -312,6 +312,6 @@ def _warn_of_records(paths: Paths, name: str, period: int, task: Task) -> None:
     for one in persistent_records.load(paths):
         if one.account == name and one.thumbprint:
             task.warn(
-                f"{one.domain}: its persistent record names the old key and counts for {time} only; "
+                f"{one.domain}: its persistent record names the old key and is valid for {time} only; "
                 f"replace it: pvefw acme persist {'publish' if one.plugin else 'show'} {one.domain}"
             )

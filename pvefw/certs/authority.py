@@ -121,7 +121,7 @@ def create(paths: Paths, task: Task, now: datetime) -> Authority:
     """
     if load(paths):
         raise UsageError(
-            f"cert ca init: the cluster has a CA ({paths.authority_certificate})",
+            f"cert ca init: the cluster already has a CA ({paths.authority_certificate})",
             hint="It is never overwritten. Replace it, with an overlap: pvefw cert ca rollover",
         )
     return ensure(paths, task, now)
@@ -141,11 +141,11 @@ def roll_over(paths: Paths, task: Task, now: datetime) -> Authority:
         old = _there(paths, "rollover")
         if old.previous and not_yet_valid(old.certificate, now) is None:
             raise UsageError(
-                "cert ca rollover: the CA is being replaced already, the old one is good until "
+                "cert ca rollover: the CA is already being replaced, the old one is valid until "
                 f"{old.previous[0].not_valid_after_utc:%Y-%m-%d}",
                 hint="When all clients trust the new one: pvefw cert ca rollover --finish",
             )
-        task.log("Generating a new CA of the same name, signed by the old one, too")
+        task.log("Generating a new CA of the same name, also signed by the old one")
         key = _new_key(paths)
         new = _self_signed(paths, old.certificate.subject, key, now)
         cross = _sign_authority(paths, old, new, now) if _is_valid(old.certificate, now) else None

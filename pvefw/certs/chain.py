@@ -74,7 +74,7 @@ def parse(pem: bytes, what: str) -> list[x509.Certificate]:
 def _instead(data: bytes) -> str:
     """What a file might be that is no PEM certificate."""
     if b"PRIVATE KEY" in data:
-        return "It holds a private key; were certificate and key exchanged?"
+        return "It holds a private key; were certificate and key swapped?"
     if b"CERTIFICATE REQUEST" in data:
         return "It is a signing request; the authority answers it with a certificate."
     return "It should begin with -----BEGIN CERTIFICATE-----."
@@ -182,7 +182,7 @@ def check_ordered(
         flaws = [f"not ordered: {', '.join(more)}"] if more else []
         flaws += [f"missing: {', '.join(less)}"] if less else []
         raise CertificateError(
-            f"{what}: the authority sent a certificate for other names than were ordered "
+            f"{what}: the authority sent a certificate for names that were not ordered "
             f"({'; '.join(flaws)})",
             hint="Nothing was changed. Order again; if that does not help, ask the authority.",
         )

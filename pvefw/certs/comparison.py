@@ -1,4 +1,4 @@
-"""What is wanted of a certificate, held against what is installed."""
+"""What is wanted of a certificate, compared with what is installed."""
 
 from collections.abc import Sequence
 
@@ -47,16 +47,16 @@ def _of_key(wanted: Certificate, info: CertificateInfo) -> list[str]:
     usual = "" if settings.is_on("key-reuse") else keys.DEFAULT_TYPE
     type_ = settings.get("key-type", usual)
     there = keys.type_of(x509.load_pem_x509_certificate(info.pem.encode()).public_key())
-    return [f"its key is to be {type_}, not {there}"] if type_ not in ("", there) else []
+    return [f"its key should be {type_}, not {there}"] if type_ not in ("", there) else []
 
 
 def _of_record(wanted: Certificate, record: Record) -> list[str]:
     profile = wanted.settings.get("profile", "")
     found = (
-        [f"the account is {wanted.settings.account} now"] if other_account(wanted, record) else []
+        [f"the account is now {wanted.settings.account}"] if other_account(wanted, record) else []
     )
     if record.profile is not None and record.profile != profile:
-        found.append(f"the profile is {profile} now" if profile else "no profile is set now")
+        found.append(f"the profile is now {profile}" if profile else "no profile is set any more")
     return found
 
 

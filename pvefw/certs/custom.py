@@ -7,7 +7,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, revocation
+from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, revocation, service
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.certs.revocation import Revoked
@@ -106,7 +106,7 @@ def delete_pair(target: Certificate, task: Task, now: datetime, *, restart: bool
         node_certificate.ensure(target.paths, task, now)
     install.remove_pair(target, task)
     if restart:
-        deploy.reload_service(target, task)
+        service.reload_or_warn(target, task)
 
 
 def _present_key(target: Certificate) -> bytes:
@@ -145,7 +145,7 @@ def check_use(leaf: x509.Certificate, what: str) -> None:
 def check_complete(ordered: list[x509.Certificate], task: Task, what: str) -> None:
     """Find out whether clients can follow the chain to a root.
 
-    Where the last certificate says where its issuer is to be had, that one belongs into the file. Where
+    Where the last certificate says where its issuer can be found, that one belongs into the file. Where
     it does not, the issuer may be a private root that clients trust: that is a warning only.
 
     :raises CertificateError: an intermediate certificate is missing.
@@ -167,7 +167,7 @@ def check_complete(ordered: list[x509.Certificate], task: Task, what: str) -> No
 
 
 def _issuer_url(certificate: x509.Certificate) -> str:
-    """Where a certificate's issuer is to be had (RFC 5280 section 4.2.2.1), or nothing."""
+    """Where a certificate's issuer can be found (RFC 5280 section 4.2.2.1), or nothing."""
     try:
         found = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
     except x509.ExtensionNotFound:

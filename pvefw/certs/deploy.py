@@ -8,31 +8,23 @@ Targets come first: the service may read what they write.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pvefw import instances
-from pvefw.certs import collisions, served
+from pvefw.certs import collisions, served, service
 from pvefw.certs.certificate import Certificate
-from pvefw.core.errors import CertificateError, ProgramError, PvefwError, UsageError
+from pvefw.core.errors import CertificateError, PvefwError, UsageError
 from pvefw.core.model import CertificateEvent, Task
-from pvefw.host import programs
 from pvefw.host.clock import SystemClock
 from pvefw.instances import Instance
 from pvefw.store import files, locks
 from pvefw.store.node import Node
-from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
-SERVICE = "reload-command"
+SERVICE = service.KEY
 """Stands for the service among the observers' ids; no observer can be called so, as it is a property."""
-NO_RELOAD = "-"
-_RELOAD_SECONDS = 90.0
-_PLAIN = re.compile(r"[\w@.:\\ -]+")
-"""A command line that is one command to a shell, too."""
 _HOOK, _PLAN = "on_certificate", "certificate_plan"
 
 
@@ -60,7 +52,7 @@ def prepare(certificate: Certificate) -> None:
 
 
 def pending(node: Node) -> dict[str, str]:
-    """Who has still to be told of an installed certificate, and why that failed, if it did.
+    """Who still has to be told of an installed certificate, and why that failed, if it did.
 
     :returns: by the observer's id, with ``NAME: `` before it where the certificate is not the node's own.
     :raises StoreError: the configuration cannot be read.
@@ -73,7 +65,7 @@ def pending(node: Node) -> dict[str, str]:
 
 
 def waiting(certificate: Certificate) -> dict[str, str]:
-    """Who has still to be told of one certificate, and why that failed, if it did.
+    """Who still has to be told of one certificate, and why that failed, if it did.
 
     :raises StoreError: the configuration of the observers cannot be read.
     """
@@ -94,22 +86,24 @@ def receivers(certificate: Certificate) -> list[Instance]:
     """The observers that are told of a certificate: its targets first, in their order.
 
     One that is a target of some certificate is told of no other. One that puts certificates somewhere,
-    and is no target yet, is told of none: it would overwrite what another one needs.
+    and is no target yet, is told of none: it would overwrite what another one needs. Nor is one whose
+    plugin only notifies people.
 
     :raises StoreError: the configuration of the observers cannot be read.
     """
     node, targets = certificate.node, certificate.settings.targets
     used = {one.id: one for one in instances.load_used(node, "observer")}
     taken = {id_ for one in Certificate.all_of(node) for id_ in one.settings.targets}
-    others = [one for one in used.values() if one.id not in taken and not _delivers(node, one)]
+    others = [one for one in used.values() if one.id not in taken and _is_told(node, one)]
     return [*(used[id_] for id_ in targets if id_ in used), *others]
 
 
-def _delivers(node: Node, observer: Instance) -> bool:
-    """Whether an observer's plugin puts certificates somewhere, rather than telling somebody of them."""
+def _is_told(node: Node, observer: Instance) -> bool:
+    """Whether an observer is told of certificates that do not name it; a broken one is, and fails."""
     from pvefw.instances import binding
 
-    return binding.implements(node, observer, _PLAN)
+    hears = binding.implements(node, observer, _HOOK, broken=True)
+    return hears and not binding.implements(node, observer, _PLAN)
 
 
 def skip_service(certificate: Certificate) -> None:
@@ -141,7 +135,8 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
             except PvefwError as error:
                 told.failed[id_] = error.message
                 hint = f". {error.hint}" if error.hint else ""
-                task.warn(f"The certificate is installed, but {_who(id_)}: {error.message}{hint}")
+                why = f"{_undone(id_, id_ in targets)}: {error.message}{hint}"
+                task.warn(f"The certificate is installed, but {why}")
                 failures.append(id_)
             else:
                 told.of(id_, event.fingerprint)
@@ -149,9 +144,22 @@ def deploy(certificate: Certificate, task: Task, *, again: bool = False) -> Sequ
                     told.done.pop(SERVICE, None)
             _save(certificate, told)
     if failures:
-        task.log("What failed is tried again by the next: pvefw cert deploy --retry")
+        task.log(f"To try again what failed: {_retry(certificate)}")
     _look(certificate, task)
     return failures
+
+
+def _retry(certificate: Certificate) -> str:
+    own = certificate.settings.is_own
+    return "pvefw cert deploy --retry" if own else f"pvefw cert deploy {certificate.name} --retry"
+
+
+def retries(node: Node) -> list[str]:
+    """The commands that deliver what is pending, one for each certificate.
+
+    :raises StoreError: the configuration cannot be read.
+    """
+    return [_retry(one) for one in Certificate.all_of(node) if waiting(one)]
 
 
 def _look(certificate: Certificate, task: Task) -> None:
@@ -180,10 +188,13 @@ def deploy_one(certificate: Certificate, target: str, task: Task) -> None:
         everybody[target]()
         told = _load(certificate)
         told.of(target, event.fingerprint)
-        reload_left = target in certificate.settings.targets and _command(certificate) != NO_RELOAD
+        reload_left = (
+            target in certificate.settings.targets
+            and service.command(certificate) != service.NO_RELOAD
+        )
         if reload_left:
             told.done.pop(SERVICE, None)
-            task.log(f"Its service was not reloaded yet: {_command(certificate)}")
+            task.log(f"Its service was not reloaded yet: {service.command(certificate)}")
         _save(certificate, told)
     if not reload_left:
         _look(certificate, task)
@@ -206,8 +217,8 @@ def plan(certificate: Certificate, *, retry: bool = False) -> Iterator[str]:
             yield from (f"{one.id}: {line}" for line in _planned(certificate.node, one, event))
         except PvefwError as error:
             yield f"{one.id}: it cannot be used: {error.message}"
-    command = _command(certificate)
-    if command != NO_RELOAD and not (retry and SERVICE not in late):
+    command = service.command(certificate)
+    if command != service.NO_RELOAD and not (retry and SERVICE not in late):
         yield f"{SERVICE}: run {command}"
 
 
@@ -215,23 +226,14 @@ def _planned(node: Node, observer: Instance, event: CertificateEvent) -> Sequenc
     bound = instances.bind(node, observer)
     if _PLAN in bound.implemented:
         found: Sequence[str] = bound.hooks.certificate_plan(event=event)
-        return found or ["it has this certificate already"]
+        return found or ["it already has this certificate"]
     return ["it is notified"] if _HOOK in bound.implemented else []
 
 
-def reload_service(certificate: Certificate, task: Task) -> None:
-    """Make the service use what is installed now, after its own pair was removed.
-
-    A failure is a warning that names how to try again.
-    """
-    try:
-        _reload(certificate, task)
-    except ProgramError as error:
-        task.warn(f"The service still uses the old certificate: {error}. {error.hint}")
-
-
-def _who(id_: str) -> str:
-    return "the service does not use it yet" if id_ == SERVICE else f"{id_} was not notified"
+def _undone(id_: str, is_target: bool) -> str:
+    if id_ == SERVICE:
+        return "the service does not use it yet"
+    return f"it was not delivered to {id_}" if is_target else f"{id_} was not notified"
 
 
 def _everybody(
@@ -246,7 +248,7 @@ def _everybody(
     for one in configured:
         if one.id in targets:
             yield one.id, _teller(certificate.node, one, event, task)
-    yield SERVICE, lambda: _reload(certificate, task)
+    yield SERVICE, lambda: service.reload(certificate, task)
     for one in configured:
         if one.id not in targets:
             yield one.id, _teller(certificate.node, one, event, task)
@@ -262,72 +264,11 @@ def _teller(
     return tell
 
 
-def _command(certificate: Certificate) -> str:
-    """What makes the service use the certificate; ``-`` for nothing."""
-    usual = f"systemctl reload-or-restart {certificate.service}"
-    here = certificate.service and _has_unit(certificate.paths, certificate.service)
-    return certificate.settings.get(SERVICE, usual if here else NO_RELOAD)
-
-
-def _reload(certificate: Certificate, task: Task) -> None:
-    """Run the configured command line.
-
-    :raises ProgramError: it failed; the hint names it.
-    """
-    command = _command(certificate)
-    if command == NO_RELOAD:
-        return
-    usual = certificate.service and not certificate.settings.get(SERVICE, "")
-    task.log(f"Restarting {certificate.service}" if usual else f"Running {command}")
-    try:
-        programs.run(["/bin/sh", "-c", command], timeout=_RELOAD_SECONDS)
-    except ProgramError as error:
-        if stopped := _stopped(command):
-            task.log(f"{stopped} is stopped; it reads the certificate when it starts")
-            return
-        raise ProgramError(str(error), hint=f"Try again with: {command}") from error
-
-
-def check_command(command: str) -> None:
-    """Refuse a command line that sh(1) cannot read.
-
-    :raises UsageError: it cannot, and what it says.
-    """
-    done = programs.run(["/bin/sh", "-n", "-c", command], check=False)
-    if done.returncode != 0:
-        said = done.last_words.removeprefix("/bin/sh: ")
-        raise UsageError(
-            f"{SERVICE}: '{command}' is not a command line of sh(1): {said}",
-            hint="Try it: sh -n -c 'COMMAND'",
-        )
-
-
-def _stopped(command: str) -> str:
-    """The units that ``systemctl reload`` was to reload, where each was stopped; empty otherwise.
-
-    systemctl(1) fails for a unit that is not active; one that has failed is no business of ours to hide.
-    """
-    words = command.split() if _PLAIN.fullmatch(command) else []
-    units = [one for one in words[2:] if not one.startswith("-")]
-    if words[:2] != ["systemctl", "reload"] or not units:
-        return ""
-    states = programs.run(["systemctl", "is-active", *units], check=False).stdout.split()
-    return ", ".join(units) if states == ["inactive"] * len(units) else ""
-
-
-def _has_unit(paths: Paths, service: str) -> bool:
-    """Only on the running host itself: another tree's service is not ours to restart."""
-    units = ("/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system")
-    return paths.root == Path("/") and any(
-        paths.below(f"{unit}/{service}.service").exists() for unit in units
-    )
-
-
 # --- state ----------------------------------------------------------------------------------------
 
 
 def _load(certificate: Certificate) -> _Told:
-    """What is kept; nothing where it is damaged: then everybody is told once more."""
+    """What is kept; nothing where it is damaged: then everybody is told again."""
     said = files.read_object_if_possible(certificate.files.told)
     return _Told(_texts(said.get("done")), _texts(said.get("failed")))
 
@@ -337,7 +278,7 @@ def _texts(said: Any) -> dict[str, str]:
 
 
 def _save(certificate: Certificate, told: _Told) -> None:
-    """Where that cannot be done, everybody is told once more: better than not at all."""
+    """Where that cannot be done, everybody is told again: better than not at all."""
     said = {"done": told.done, "failed": told.failed}
     data = json.dumps(said).encode()
     files.replace_if_possible(certificate.files.told, data, "observers are notified again")

@@ -59,7 +59,7 @@ def install(paths: Paths, say: Say) -> None:
     """Write the unit, and start it where systemd runs.
 
     :raises StoreError: it cannot be written.
-    :raises ProgramError: systemd does not like it, or cannot be told.
+    :raises ProgramError: systemd rejects it, or cannot be asked.
     """
     made = texts(units.program())
     for target in units.install(paths, made, enable=[UNIT], start=[UNIT]):

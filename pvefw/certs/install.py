@@ -180,7 +180,7 @@ def _finish(paths: Paths) -> None:
         raise CertificateError(
             f"{paths.install_intent}: this record of an interrupted installation is damaged: "
             f"{causes.damage(error)}",
-            hint="See whether certificate and key of the node belong together, then remove the file.",
+            hint="Check that certificate and key of the node belong together, then remove the file.",
         ) from error
     if all(one.done or one.ready for one in halves):
         _swap(paths, halves)

@@ -72,10 +72,9 @@ def check_order(certificate: Certificate, *, force: bool) -> None:
     :raises NotFound: as :func:`check_names`.
     """
     if not force and files.exists(certificate.files.certificate):
-        renew = certificate.settings.order_command.replace("cert order", "cert renew")
         raise UsageError(
             f"acme cert order: {certificate.files.certificate} already exists",
-            hint=f"Replace it with --force, or renew it: {renew}",
+            hint=f"Replace it with --force, or renew it: {certificate.settings.renew_command}",
         )
     check_names(certificate)
 
@@ -115,7 +114,7 @@ def obtain(
             cleanup.cleanup_first(certificate.node, task)
             before = certificate.installed()
             if instead_of and before and before.fingerprint != instead_of:
-                task.log("Another process has replaced it meanwhile")
+                task.log("Another process has replaced it in the meantime")
                 return
             found = sharing.newer(certificate, others, before, SystemClock().now())
             if found and not ordered_in_any_case:
@@ -290,7 +289,7 @@ def _resume(
         why = error.message
     if not why:
         return pem
-    task.log(f"The interrupted order is given up: {why}")
+    task.log(f"The interrupted order is abandoned: {why}")
     progress.end()
     return None
 

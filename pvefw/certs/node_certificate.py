@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from pvefw.certs import authority, chain, deploy, install, keys, renewal
+from pvefw.certs import authority, chain, install, keys, renewal, service
 from pvefw.certs.authority import Authority
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Decision
@@ -91,7 +91,7 @@ def _resolved(paths: Paths) -> list[str]:
 
 
 def decide(paths: Paths, now: datetime) -> Decision | None:
-    """When the node's certificate is to be made anew, and why; ``None`` where that is not ours to do.
+    """When the node's certificate is to be made again, and why; ``None`` where that is not ours to do.
 
     :raises CertificateError: a file is damaged.
     """
@@ -109,7 +109,7 @@ def decide(paths: Paths, now: datetime) -> Decision | None:
         return Decision(now, "the CA that signed it is being replaced")
     missing = [one for one in names(paths).all if one not in chain.names(leaf)]
     if missing:
-        return Decision(now, f"it is not good for {', '.join(missing)}")
+        return Decision(now, f"it is not valid for {', '.join(missing)}")
     return renewal.decide(chain.describe(paths.node_certificate, pem), paths.node)
 
 
@@ -120,9 +120,9 @@ def ensure(paths: Paths, task: Task, now: datetime) -> None:
 
 
 def refresh(paths: Paths, task: Task, now: datetime, *, force: bool = False) -> None:
-    """Make the node's certificate, or make it anew where its names, its CA or its age ask for that.
+    """Make the node's certificate, or make it again where its names, its CA or its age ask for that.
 
-    :param force: anew in any case, also in the place of one that another CA signed.
+    :param force: again in any case, also in the place of one that another CA signed.
     :raises UsageError: another CA signed it, and no force.
     """
     ca = authority.ensure(paths, task, now)
@@ -132,11 +132,11 @@ def refresh(paths: Paths, task: Task, now: datetime, *, force: bool = False) -> 
         if not authority.signed_by(leaf, ca):
             raise UsageError(
                 f"cert node refresh: {paths.node_certificate} was not signed by the cluster's CA",
-                hint="Replace it all the same with --force.",
+                hint="Replace it anyway with --force.",
             )
         decision = decide(paths, now)
         if decision and decision.due > now:
-            task.log(f"The node's certificate is good until {leaf.not_valid_after_utc:%Y-%m-%d}")
+            task.log(f"The node's certificate is valid until {leaf.not_valid_after_utc:%Y-%m-%d}")
             return
     _issue(paths, ca, task, now)
 
@@ -150,7 +150,7 @@ def _issue(paths: Paths, ca: Authority, task: Task, now: datetime) -> None:
     )
     install.replace_pair(paths, install.node_pair(paths), signed, keys.to_pem(key), task)
     if not files.exists(paths.proxy_certificate):
-        deploy.reload_service(Certificate.own(Node.open(paths)), task)
+        service.reload_or_warn(Certificate.own(Node.open(paths)), task)
 
 
 def _key(paths: Paths) -> keys.PrivateKey:

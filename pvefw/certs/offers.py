@@ -1,4 +1,4 @@
-"""What is configured for orders, held against what the authority offers."""
+"""What is configured for orders, compared with what the authority offers."""
 
 from collections.abc import Mapping, Sequence
 

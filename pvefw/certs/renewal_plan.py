@@ -91,7 +91,13 @@ class Planned:
             return f"{head}not renewed: {self.note}{doubt}"
         if self.held_back(now):
             until = f"{self.record.next_try:%Y-%m-%d %H:%M}"
-            return f"{head}due, but the last try failed; next at {until} UTC: {self.record.reason}"
+            now_ = (
+                f"; to try now: {self.certificate.settings.renew_command}"
+                if self.certificate
+                else ""
+            )
+            said = f"due, but the last try failed; next at {until} UTC: {self.record.reason}"
+            return f"{head}{said}{now_}"
         when = (
             "due"
             if self.decision.due <= now
@@ -268,13 +274,13 @@ def _plan_authority(
     except CertificateError as error:
         return unable(error.message)
     if ca is None:
-        return unable("its private key is not here")
+        return unable("its private key is missing")
     early = authority.not_yet_valid(ca.certificate, now)
     if early:
         advice = "check this host's clock; if it is right: pvefw cert ca rollover"
         return replace(unable(early), doubt=advice)
     if ca.previous and ca.previous[0].not_valid_after_utc <= now:
-        due, why = ca.previous[0].not_valid_after_utc, "the CA that it replaced has ended"
+        due, why = ca.previous[0].not_valid_after_utc, "the CA that it replaced has expired"
         work: Callable[[Task], object] = partial(authority.finish_roll_over, paths)
     else:
         due, why = ca.due, "after four fifths of its lifetime"
@@ -379,7 +385,7 @@ def _better(found: Found | None, revoked: str, wrong: Sequence[str]) -> str:
     :param wrong: what is wanted otherwise than it is.
     """
     if found is None:
-        return revoked or f"another one is wanted: {'; '.join(wrong)}"
+        return revoked or f"the configuration has changed: {'; '.join(wrong)}"
     if revoked:
         return f"{revoked}, and {found.owner} has another one to share"
     return f"{found.owner} has a newer one to share"
@@ -426,7 +432,7 @@ def _asked(
 ) -> tuple[Record, str]:
     """Ask the authority for its window, unless it wants to be asked later.
 
-    No answer is no reason to fail: the last window stands, and without one the lifetime decides.
+    No answer is no reason to fail: the last window holds, and without one the lifetime decides.
     """
     latest = now + timedelta(seconds=_LATEST)  # what is later was kept while the clock was ahead
     if record.ask_again and now < record.ask_again <= latest:

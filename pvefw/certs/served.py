@@ -75,8 +75,9 @@ def _difference(
     if chain.fingerprint(served) == fingerprint:
         return ""
     names = ", ".join(chain.names(served)[:3]) or "no name"
-    end = f"{served.not_valid_after_utc:%Y-%m-%d}"
-    return f"another certificate is served: of {names}, good until {end}"
+    begin, end = served.not_valid_before_utc, served.not_valid_after_utc
+    when = f"{begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+    return f"another certificate is served: for {names}, valid from {when}"
 
 
 def _server_name(certificate: Certificate, host: str) -> str:

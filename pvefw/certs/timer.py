@@ -100,7 +100,7 @@ def install(paths: Paths, say: Callable[[str], object], *, cron: bool | None = N
     :param say: told what was done, in a sentence.
     :param cron: which of the two; ``None`` for what the host has.
     :raises StoreError: a file cannot be written.
-    :raises ProgramError: systemd does not like the units, or cannot be told.
+    :raises ProgramError: systemd rejects the units, or cannot be asked.
     """
     if cron is None:
         cron = not units.has_systemd(paths)

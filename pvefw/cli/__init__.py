@@ -17,7 +17,7 @@ def main() -> None:
     try:
         _answer()
     finally:
-        gc.freeze()  # as it ends, Python would look at everything once more
+        gc.freeze()  # as it ends, Python would look at everything again
 
 
 def _answer() -> None:

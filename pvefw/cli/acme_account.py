@@ -43,8 +43,8 @@ def _key_type(default: str) -> Callable[[_Decorated], _Decorated]:
 @click.option(
     "--directory",
     metavar="URL|NAME",
-    help="The authority's directory, or a short name as letsencrypt, zerossl or google; "
-    "asked for without it.",
+    help="The authority's directory, or a short name such as letsencrypt, zerossl or google; "
+    "without it, you are asked.",
     shell_complete=candidates.directories,
 )
 @click.option("--accept-tos", is_flag=True, help="Agree to the authority's terms of service.")
@@ -52,7 +52,7 @@ def _key_type(default: str) -> Callable[[_Decorated], _Decorated]:
 @click.option(
     "--eab-hmac-key-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File with the external account binding's key (base64url), or what gcloud printed.",
+    help="File with the external account binding's key (base64url), or the output of gcloud.",
 )
 @_key_type("ec256, and rsa4096 where Proxmox VE is installed, whose client needs RSA")
 @_ca_file
@@ -74,7 +74,7 @@ def register(
     from pvefw.certs import accounts, directories
 
     if len(name_and_contact) > 2:  # noqa: PLR2004 - the two in the metavar
-        raise UsageError("acme account register: it takes a name and a contact, no more")
+        raise UsageError("acme account register: it takes only a name and a contact")
     *names, contact = name_and_contact
     name = names[0] if names else "default"
     contacts = _contacts(name, contact)
@@ -256,7 +256,7 @@ def deactivate(app: App, name: str) -> None:
 @_key_type("that of the old key")
 @pass_app
 def rollover(app: App, name: str, key_type: str | None) -> None:
-    """Replace the account's key by a new one."""
+    """Replace the account's key with a new one."""
     from pvefw.certs import accounts
 
     run_task(
@@ -267,8 +267,10 @@ def rollover(app: App, name: str, key_type: str | None) -> None:
 @account.command("import")
 @_name
 @click.option("--from", "source", type=_directory, help="The directory of the other client.")
-@click.option("--account", "wanted", metavar="URL", help="Which account, where there are several.")
-@click.option("--directory", metavar="URL|NAME", help="The authority, where nobody has kept it.")
+@click.option("--account", "wanted", metavar="URL", help="Which account, if there are several.")
+@click.option(
+    "--directory", metavar="URL|NAME", help="The authority, if the other client does not record it."
+)
 @_ca_file
 @pass_app
 def import_(
@@ -281,7 +283,7 @@ def import_(
 ) -> None:
     """Take over an account of certbot, acme.sh or lego as NAME (default: default).
 
-    Its key is copied once the authority has said that it knows it; the other client is left as it is.
+    Its key is copied once the authority has confirmed that it knows it. The other client is left alone.
     """
     from pvefw.certs import directories, importing
 

@@ -13,7 +13,7 @@ directory = Group("directory", help="Public ACME authorities and what they offer
 
 @directory.command("list")
 @click.argument("names", metavar="[NAME|URL]...", nargs=-1, shell_complete=candidates.directories)
-@click.option("--ask", is_flag=True, help="Read each directory now; without it nobody is asked.")
+@click.option("--ask", is_flag=True, help="Read each directory now; without it nothing is fetched.")
 @click.option(
     "--ca-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
@@ -24,7 +24,7 @@ directory = Group("directory", help="Public ACME authorities and what they offer
 def list_(app: App, names: tuple[str, ...], ask: bool, ca_file: Path | None) -> None:
     """List authorities: all that have a short name, or those that are named.
 
-    The types of challenges are what is known of each authority: a directory does not say them. Profiles,
+    A directory does not list the types of challenges: those shown are known beforehand. Profiles,
     renewal windows (ARI), external account bindings and persistent records come from the directory.
     """
     from pvefw.certs import offered

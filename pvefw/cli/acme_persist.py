@@ -11,9 +11,9 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 
 if TYPE_CHECKING:
-    from pvefw.certs.persist import Wanted
+    from pvefw.certs.persist import RequestedRecord
 
-persist = Group("persist", help="Records in DNS that let an account have certificates for good.")
+persist = Group("persist", help="DNS records that let an account get certificates permanently.")
 
 _domain = click.argument("domain", shell_complete=candidates.domains)
 _account = click.option(
@@ -23,23 +23,25 @@ _account = click.option(
     shell_complete=candidates.accounts,
 )
 _wildcard = click.option(
-    "--wildcard", is_flag=True, help="Good for the wildcard and all names below, too."
+    "--wildcard", is_flag=True, help="Valid for the wildcard and all names below, too."
 )
 _until = click.option(
     "--until",
     type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]),
     metavar="DATE",
-    help="When it ends to count (UTC); never without it.",
+    help="When it expires (UTC; default: never).",
 )
 _issuer = click.option(
     "--issuer",
     metavar="DOMAIN",
     default="",
-    help="The authority's name in such records, where its directory does not say.",
+    help="The authority's name in such records, if its directory has none.",
 )
 
 
-def _wanted(app: App, domain: str, until: datetime | None = None, **options: Any) -> "Wanted":
+def _wanted(
+    app: App, domain: str, until: datetime | None = None, **options: Any
+) -> "RequestedRecord":
     from pvefw.certs import persist as records
 
     end = until.replace(tzinfo=UTC) if until else None
@@ -87,7 +89,9 @@ def show(app: App, /, domain: str, **options: Any) -> None:
     help="The dns instance that adds it.",
     shell_complete=candidates.plugin_ids,
 )
-@click.option("--alias", metavar="DOMAIN", default="", help="Put the record there instead.")
+@click.option(
+    "--alias", metavar="DOMAIN", default="", help="Put the record below this domain instead."
+)
 @_account
 @_wildcard
 @_until
@@ -119,7 +123,7 @@ def publish(app: App, /, domain: str, plugin: str, alias: str, **options: Any) -
 def check(app: App, /, domain: str, **options: Any) -> int:
     """Look at the record of DOMAIN at all of its name servers, and at CAA records.
 
-    A record that is good everywhere is remembered: the next order uses it where no plugin is configured
+    A record that is right everywhere is remembered: the next order uses it where no plugin is configured
     for the name. The exit status is 1 where something is wrong.
     """
     from pvefw.certs import persist as records

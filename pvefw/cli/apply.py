@@ -26,7 +26,9 @@ _DOCUMENT = click.Path(path_type=Path, allow_dash=True, exists=True, dir_okay=Fa
 
 @click.command(cls=Command)
 @click.argument("file", required=False, type=_DOCUMENT)
-@click.option("--check", is_flag=True, help="Only list the changes; exit status 1 if there is one.")
+@click.option(
+    "--check", is_flag=True, help="Only list the changes; exit status 1 if there are any."
+)
 @click.option("--diff", is_flag=True, help="Show the changes as differences of the document.")
 @click.option("--prune", is_flag=True, help="Remove what the document does not name.")
 @click.option("--export", is_flag=True, help="Print the state of this node as a document.")
@@ -43,7 +45,7 @@ def apply(
     export: bool,
     schema: bool,
 ) -> int:
-    """Make this node what FILE says: a YAML document, `-` for standard input.
+    """Make this node match FILE: a YAML document, `-` for standard input.
 
     Every change is listed before the first is made. What the document does not name stays as it is,
     unless --prune is given; that removes only things of the kinds that the document has.

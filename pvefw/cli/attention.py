@@ -17,8 +17,9 @@ _PARTS = ("certificates", "boot")
 
 
 def tell(paths: "Paths", echo: Callable[[str], None]) -> None:
-    """Tell the observers of a timer that is missing, ESPs that are out of step, and another kernel that
-    runs than the pinned one: each once a day at most, and nothing that was acknowledged.
+    """Tell the observers of a timer that is missing, certificates that could not be delivered, ESPs that
+    are out of date, and another kernel that runs than the pinned one: each once a day at most, and
+    nothing that was acknowledged.
 
     :param echo: gets the log of the task in which that is done; there is none without news. What goes
         wrong is a line: what the caller came for matters more.
@@ -49,13 +50,26 @@ def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
         frozenset(filter(lasts, known.acknowledged)),
         {key: when for key, when in known.told.items() if lasts(key)},
     )
-    for issue, notice in _notices(paths.node, found):
+    for issue, notice in [*_notices(paths.node, found), *_late(paths, found)]:
         if known.is_news(issue, now):
             known = replace(known, told={**known.told, issue: now})
             with run_task(paths, "statuscheck", echo=echo) as task:
                 task.warn(notice.subject)
                 events.tell(Node.open(paths), events.NOTICE, notice, task)
     attention.save(paths, known)
+
+
+def _late(paths: "Paths", found: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:
+    """Deliveries that failed: one that nobody has tried yet is the next renewal's."""
+    from pvefw.certs import deploy
+    from pvefw.core import notices
+    from pvefw.store.node import Node
+
+    if found["certificates"].data.get("not-deployed"):
+        for late, why in deploy.pending(Node.open(paths)).items():
+            if why:
+                issue = f"certificates: not deployed: {late}"
+                yield issue, notices.not_delivered(paths.node, late, why)
 
 
 def _notices(node: str, found: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:

@@ -130,7 +130,7 @@ def clean(app: App, dry_run: bool) -> None:
     "--hook",
     metavar="NAME",
     expose_value=False,
-    help="For callers of proxmox-boot-tool; all is refreshed.",
+    help="For callers of proxmox-boot-tool; everything is refreshed.",
 )
 @click.option(
     "--take-over",
@@ -142,7 +142,9 @@ def clean(app: App, dry_run: bool) -> None:
 def refresh(app: App, /, dry_run: bool, installing: str, take_over: bool, detailed: bool) -> int:
     """Bring every ESP up to date: kernels, configuration, default."""
     if dry_run:
-        return exit_codes.status(_show_changes(app, installing), detailed=detailed)
+        code = _show_changes(app, installing)
+        detailed |= code == exit_codes.FAILED
+        return exit_codes.status(code, detailed=detailed)
     refresh_esps(app, installing, take_over=take_over)
     return exit_codes.DONE
 
@@ -174,7 +176,7 @@ def _status(app: App, installing: str = "") -> "Status":
 
 
 @boot.command()
-@click.option("--quiet", is_flag=True, help="Print nothing; the exit status says it.")
+@click.option("--quiet", is_flag=True, help="Print nothing; see the exit status.")
 @output_option
 @pass_app
 def status(app: App, quiet: bool) -> int:

@@ -74,7 +74,7 @@ def add(app: App, version: str) -> None:
     if choice.add(app.paths, version):
         remark(app, f"Added kernel {version}. The ESPs get it with: pvefw boot refresh")
     else:
-        remark(app, f"Kernel {version} is selected already.")
+        remark(app, f"Kernel {version} is already selected.")
 
 
 @kernel.command()
@@ -113,7 +113,7 @@ def pin(app: App, /, version: str, next_boot: bool) -> None:
 @_next_boot
 @pass_app
 def unpin(app: App, next_boot: bool) -> None:
-    """Boot the latest kernel again: take back both pins, or only that for the next boot."""
+    """Boot the latest kernel again: remove both pins, or only that for the next boot."""
     from pvefw.boot import choice
 
     there = [path for path in choice.pins(app.paths) if path.exists()]
@@ -124,7 +124,8 @@ def unpin(app: App, next_boot: bool) -> None:
     def alter() -> None:
         choice.unpin(app.paths, next_boot=next_boot)
 
-    _choose(app, alter, "Removed the pin.")
+    both = len(there) > 1 and not next_boot
+    _choose(app, alter, "Removed both pins." if both else "Removed the pin.")
 
 
 def _choose(app: App, alter: Callable[[], object], said: str) -> None:
@@ -164,7 +165,7 @@ def get(app: App) -> None:
     found = command_line.wanted(app.paths)
     text = found.text
     if not found.written:
-        say(f"{app.paths.cmdline} is not there: this is the running one.", err=True)
+        say(f"{app.paths.cmdline} does not exist: this is the running one.", err=True)
     if app.output_format == "text":
         say(text)
     else:

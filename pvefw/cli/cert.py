@@ -39,7 +39,7 @@ _name = click.argument(
     "name", metavar="[NAME]", default="pveproxy", shell_complete=candidates.certificates
 )
 _CERTIFICATE, _KEY = b"-----BEGIN CERTIFICATE-----", b" PRIVATE KEY-----"
-_restart = click.option("--restart", is_flag=True, help="Let the service use the change now.")
+_restart = click.option("--restart", is_flag=True, help="Make the service use the change now.")
 
 
 def _load(app: App, name: str) -> "Certificate":
@@ -106,7 +106,7 @@ def set_(
 
     Without KEY, the key that already exists is kept. A PKCS#12 container (.p12, .pfx) has both.
 
-    With a property instead, change what is wanted of the certificate NAME.
+    With a property instead, change the configuration of the certificate NAME.
     """
     delete = values.pop("delete")
     given = cert_sections.properties(values)
@@ -171,7 +171,7 @@ def _read_pair(
 @_restart
 @pass_app
 def delete(app: App, name: str, restart: bool) -> None:
-    """Remove a certificate and its key; Proxmox VE's services use the node's own then."""
+    """Remove a certificate and its key; Proxmox VE's services then use the node's own."""
     from pvefw.certs import custom
 
     with removing():
@@ -218,6 +218,12 @@ def deploy(
         else:
             failed.extend(deploying.deploy(target, task, again=not retry))
 
+    if retry and not late and only is None:
+        others = " ".join(f"To deliver another: {one}." for one in deploying.retries(target.node))
+        say(
+            f"Nothing is left to deliver of the certificate {target.name}. {others}".rstrip(),
+            err=True,
+        )
     run_task(app, "certdeploy", work, target.task_id, refusable=only is not None)
     code = exit_codes.NOTHING if retry and not late and only is None else exit_codes.DONE
     return exit_codes.status(exit_codes.FAILED if failed else code, detailed=detailed)

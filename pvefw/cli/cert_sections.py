@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from pvefw.store.properties import Property
 
 _COMMON = (
-    click.option("--nodes", metavar="A,B", help="The nodes that use it; all without it."),
-    click.option("--disable/--no-disable", default=None, help="Whether to leave it alone."),
+    click.option("--nodes", metavar="A,B", help="The nodes that use it (default: all)."),
+    click.option(
+        "--disable/--no-disable", default=None, help="Do not order or renew it; or do so again."
+    ),
 )
 
 
@@ -41,7 +43,7 @@ class CertificateCommand(PropertyCommand):
 @click.command(cls=CertificateCommand)
 @click.argument("name", metavar="NAME")
 @common_options
-@click.option("--or-set", is_flag=True, help="Change it where it exists.")
+@click.option("--or-set", is_flag=True, help="Change it if it exists.")
 @pass_app
 @changing
 def add(app: App, /, name: str, or_set: bool, **values: Any) -> None:
@@ -70,7 +72,7 @@ def change(app: App, name: str, given: Mapping[str, str], delete: str | None) ->
 
     if name == certificates.PVEPROXY:
         raise UsageError(
-            f"cert set: what is wanted of {name} is the node's configuration",
+            f"cert set: the properties of {name} are the node's configuration",
             hint="Change it: pvefw config set --PROPERTY VALUE",
         )
     there = certificates.sections(Node.open(app.paths)).get(name)
@@ -104,7 +106,7 @@ def _check(
 @output_option
 @pass_app
 def list_(app: App) -> None:
-    """List the certificates that this node uses, and what is wanted of each."""
+    """List the certificates that this node uses, with their configuration."""
     from pvefw.certs.certificate import Certificate
     from pvefw.store.node import Node
 
@@ -131,7 +133,7 @@ def list_(app: App) -> None:
 @click.argument("name", metavar="NAME", shell_complete=candidates.certificate_sections)
 @pass_app
 def remove(app: App, name: str) -> None:
-    """Want a certificate no more; its files stay, and services go on with them."""
+    """Stop managing a certificate; its files stay, and services keep using them."""
     from pvefw.store import certificate_sections
 
     with removing():

@@ -18,7 +18,7 @@ _SPECIAL = re.compile(r"([^\w@%+=:,./-])", re.ASCII)
 
 
 def answer(shell: str, line: str, word_breaks: str = "") -> str:
-    """What may stand where the line ends.
+    """What may come where the line ends.
 
     :param shell: ``bash``, ``zsh`` or ``fish``.
     :param word_breaks: the characters at which bash begins another word (``COMP_WORDBREAKS``): it

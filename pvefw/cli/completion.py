@@ -69,7 +69,7 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 @click.command(cls=Command)
 @click.argument("shell", type=click.Choice(list(SCRIPTS)))
 def completion(shell: str) -> None:
-    """Print what SHELL has to read so that its Tab key knows pvefw.
+    """Print the completion script for SHELL.
 
     For all users: bash into /etc/bash_completion.d/pvefw, zsh into
     /usr/local/share/zsh/site-functions/_pvefw, fish into /etc/fish/completions/pvefw.fish.

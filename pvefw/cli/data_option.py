@@ -9,7 +9,7 @@ from pvefw.cli.streams import say
 data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File with the settings, a KEY=VALUE a line.",
+    help="File with all settings, one KEY=VALUE per line.",
 )
 raw_option = click.option(
     "--raw", is_flag=True, help="Take values as they are in the file, with quotes and comments."

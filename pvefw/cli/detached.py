@@ -1,6 +1,6 @@
 """``--detach``: a command's task goes on by itself, whatever becomes of the terminal or the caller.
 
-The command is run once more, in a process apart. That shares our terminal until its task has begun, so
+The command is run again, in a process of its own. That shares our terminal until its task has begun, so
 questions, input and errors are as ever. Then it leaves the terminal and announces the task's id, which we
 print. A command that makes no task is not changed by that.
 """

@@ -19,17 +19,19 @@ dns = Group("dns", help="Try DNS plugins out; remove records that were left behi
 @dns.command()
 @click.argument("plugin", shell_complete=candidates.plugin_ids)
 @click.argument("domain", shell_complete=candidates.domains)
-@click.option("--alias", metavar="DOMAIN", default="", help="Put the record there instead.")
+@click.option(
+    "--alias", metavar="DOMAIN", default="", help="Put the record below this domain instead."
+)
 @pass_app
 def test(app: App, plugin: str, domain: str, alias: str) -> None:
     """Add a test record for DOMAIN through the instance PLUGIN, watch it appear, remove it."""
     from pvefw.dns import instances
-    from pvefw.dns.probe import Step, probe
+    from pvefw.dns.probe import ProbeStep, probe
     from pvefw.dns.resolver import Resolver
     from pvefw.store.node import Node
 
     def work(task: "Task") -> None:
-        def tell(step: Step) -> None:
+        def tell(step: ProbeStep) -> None:
             task.log(f"{step.seconds:8.3f} s  {step.said}")
 
         node = Node.open(app.paths)
@@ -75,7 +77,7 @@ def cleanup(app: App, forget: str | None) -> None:
         left = cleanup.cleanup(app.paths, partial(instances.bind, Node.open(app.paths)), task)
         if left:
             raise ProviderError(
-                f"dns cleanup: {len(left)} TXT records are still there, see above",
+                f"dns cleanup: {len(left)} TXT records still exist, see above",
                 hint="Fix the plugin instance and try again, or delete them by hand and --forget.",
             )
 

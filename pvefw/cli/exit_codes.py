@@ -9,7 +9,7 @@ detailed_option = click.option(
     "--detailed-exitcode",
     "detailed",
     is_flag=True,
-    help="Exit with 0 if it was done, 1 if it failed, 3 if it is to be done, 4 if nothing is to do.",
+    help="Exit with 0 if it was done, 1 if it failed, 3 if it is still to do, 4 if nothing is to do.",
 )
 
 

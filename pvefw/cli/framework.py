@@ -88,7 +88,7 @@ class App:
         if not root.is_dir():
             raise UsageError(
                 f"--root: {root}: there is no such directory",
-                hint="To begin a tree of its own, make it first: mkdir DIR",
+                hint="To start a new tree, create it first: mkdir DIR",
             )
         node = self.node or os.uname().nodename.partition(".")[0]
         return Paths(root, node)
@@ -248,7 +248,7 @@ def recover_first(app: App) -> None:
         try:
             install.recover(app.paths)
         except PvefwError as error:
-            app.warn(f"an interrupted installation cannot be ended: {error.message}")
+            app.warn(f"an interrupted installation could not be completed: {error.message}")
 
 
 class Group(_Common, click.Group):
@@ -271,10 +271,13 @@ class Group(_Common, click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*self._found, *super().list_commands(ctx)})
 
+    @cached_property
+    def _own(self) -> dict[str, tree.Subcommand]:
+        return {} if self._commands_of is None else tree.own_commands(self._commands_of)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._found:
-            return super().get_command(ctx, cmd_name)
-        return load_command(self._found[cmd_name])
+        entry = self._own.get(cmd_name) or self._found.get(cmd_name)
+        return load_command(entry) if entry else super().get_command(ctx, cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -353,7 +356,7 @@ def load_command(entry: tree.Subcommand) -> click.Command:
         is not a command.
     """
     point = entry.point
-    if entry.ours:  # nothing stands guard there, and the guard takes its time to be imported
+    if entry.ours:  # nothing is guarded there, and the guard takes its time to be imported
         module, _, attribute = point.value.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command

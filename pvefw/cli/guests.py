@@ -36,7 +36,8 @@ def _bulk_options(function: _Decorated) -> _Decorated:
         click.option(
             "--vms",
             metavar="ID,…",
-            help="Only these guests: numbers, ranges as 100-103, or names.",
+            multiple=True,
+            help="Only these guests: numbers, ranges as 100-103, or names (may be repeated).",
             shell_complete=candidates.several(candidates.guests),
         ),
     ):
@@ -44,11 +45,11 @@ def _bulk_options(function: _Decorated) -> _Decorated:
     return output_option(function)
 
 
-def _ids(text: str | None) -> list[str] | None:
-    """The ids of ``--vms``, each once."""
-    if text is None:
+def _ids(lists: Sequence[str]) -> list[str] | None:
+    """The ids of every ``--vms``, each once; ``None`` where all guests are meant."""
+    if not lists:
         return None
-    found = [one.strip() for one in text.replace(";", ",").split(",") if one.strip()]
+    found = [one.strip() for one in ",".join(lists).replace(";", ",").split(",") if one.strip()]
     if not found:
         raise UsageError("--vms names no guest", hint="For example: --vms 100,101")
     return list(dict.fromkeys(found))
@@ -95,7 +96,7 @@ def show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
 @_bulk_options
 @pass_app
 def startall(
-    app: App, /, force: bool, vms: str | None, max_workers: int | None, dry_run: bool
+    app: App, /, force: bool, vms: tuple[str, ...], max_workers: int | None, dry_run: bool
 ) -> None:
     """Start guests that start at boot, in their order."""
     from pvefw.guests import bulk
@@ -111,7 +112,7 @@ def startall(
         bulk.wait_for_quorum(app.paths, task)
         bulk.start_all(bulk_of(app, task, "startall", max_workers), wanted, force=force)
 
-    run_task(app, "startall", work, refusable=vms is not None)
+    run_task(app, "startall", work, refusable=bool(vms))
 
 
 @click.command(cls=Command)
@@ -120,7 +121,7 @@ def startall(
     type=click.IntRange(0, 7200),
     default=180,
     show_default=True,
-    help="Seconds that a shutdown may take, for guests that do not say themselves.",
+    help="Seconds that a shutdown may take, for guests without a setting of their own.",
 )
 @click.option(
     "--force-stop",
@@ -136,7 +137,7 @@ def stopall(
     /,
     timeout: int,
     force_stop: bool,
-    vms: str | None,
+    vms: tuple[str, ...],
     max_workers: int | None,
     dry_run: bool,
 ) -> None:
@@ -153,7 +154,7 @@ def stopall(
     def work(task: "Task") -> None:
         bulk.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
 
-    run_task(app, "stopall", work, refusable=vms is not None)
+    run_task(app, "stopall", work, refusable=bool(vms))
 
 
 @click.command(cls=Command)
@@ -167,7 +168,7 @@ def stopall(
 @_bulk_options
 @pass_app
 def suspendall(
-    app: App, /, to: str, vms: str | None, max_workers: int | None, dry_run: bool
+    app: App, /, to: str, vms: tuple[str, ...], max_workers: int | None, dry_run: bool
 ) -> None:
     """Suspend guests that run, in the reverse order of their start."""
     from pvefw.guests import bulk
@@ -182,13 +183,13 @@ def suspendall(
     def work(task: "Task") -> None:
         bulk.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
 
-    run_task(app, "suspendall", work, refusable=vms is not None)
+    run_task(app, "suspendall", work, refusable=bool(vms))
 
 
 @click.command(cls=Command)
 @_bulk_options
 @pass_app
-def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bool) -> None:
+def resumeall(app: App, /, vms: tuple[str, ...], max_workers: int | None, dry_run: bool) -> None:
     """Resume guests that are paused or saved on disk, in the order of their start."""
     from pvefw.guests import bulk
 
@@ -202,7 +203,7 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
     def work(task: "Task") -> None:
         bulk.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)
 
-    run_task(app, "resumeall", work, refusable=vms is not None)
+    run_task(app, "resumeall", work, refusable=bool(vms))
 
 
 @click.command(cls=Command)
@@ -210,7 +211,7 @@ def resumeall(app: App, /, vms: str | None, max_workers: int | None, dry_run: bo
 @click.option(
     "--spread",
     metavar="NODE,…",
-    help="Several targets, by their free memory.",
+    help="Several targets, chosen by free memory.",
     shell_complete=candidates.several(candidates.other_nodes),
 )
 @click.option("--with-local-disks", is_flag=True, help="Copy disks that only this node has.")
@@ -223,13 +224,13 @@ def migrateall(
     target: str | None,
     spread: str | None,
     with_local_disks: bool,
-    vms: str | None,
+    vms: tuple[str, ...],
     max_workers: int | None,
     dry_run: bool,
     detailed: bool,
 ) -> int:
     """Move guests to the node TARGET, or spread them over several nodes."""
-    from pvefw.guests import bulk
+    from pvefw.guests import bulk, plan
     from pvefw.guests import targets as checks
 
     wanted, targets = _ids(vms), _targets(app, target, spread)
@@ -242,7 +243,8 @@ def migrateall(
     if dry_run:
         made = made_for(Terminal())
         listed, failures = made.guests()
-        jobs = checks.to_migrate(made.backends, listed, wanted, targets, with_local_disks)
+        chosen = plan.named(listed, wanted, "migrateall")
+        jobs = checks.to_migrate(made.backends, listed, chosen, targets, with_local_disks)
         show_plan(app, jobs, made.workers)
         code = exit_codes.PENDING if jobs else exit_codes.NOTHING
         return exit_codes.status(exit_codes.FAILED if failures else code, detailed=detailed)
@@ -251,7 +253,7 @@ def migrateall(
     def work(task: "Task") -> None:
         moved.extend(bulk.migrate_all(made_for(task), wanted, targets))
 
-    run_task(app, "migrateall", work, refusable=vms is not None)
+    run_task(app, "migrateall", work, refusable=bool(vms))
     code = exit_codes.DONE if moved or app.detach else exit_codes.NOTHING
     return exit_codes.status(code, detailed=detailed)
 
@@ -393,6 +395,6 @@ def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dic
 
 # --- backends ---------------------------------------------------------------------------------------
 
-backend = Group("backend", help="The hypervisors whose guests these are.")
+backend = Group("backend", help="The hypervisors that run this node's guests.")
 instance_commands(backend, "guest")
 guest.add_command(backend)

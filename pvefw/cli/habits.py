@@ -179,6 +179,7 @@ REMARKS: Mapping[str, str] = {
     "upgrade": "Upgrade it by what installed it: pipx upgrade pvefw",
     "force-renewal": "To renew one that is not due: pvefw acme cert renew --force",
     "renew force": "To renew one that is not due: pvefw acme cert renew --force",
+    "renew f": "To renew one that is not due: pvefw acme cert renew --force",
     "staging": "The account decides: pvefw acme account register staging CONTACT "
     "--directory letsencrypt-test",
     "test-cert": "The account decides: pvefw acme account register staging CONTACT "

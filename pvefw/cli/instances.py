@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pvefw.store.paths import Paths
 
 _TYPES = click.Choice(["dns", "standalone", "challenge"])
-_nodes = click.option("--nodes", metavar="A,B", help="The nodes that may use it; all without it.")
+_nodes = click.option("--nodes", metavar="A,B", help="The nodes that may use it (default: all).")
 _delay = click.option(
     "--validation-delay",
     type=click.IntRange(0, 172800),
@@ -38,8 +38,8 @@ _SET = (
     data_option,
     raw_option,
     _nodes,
-    click.option("--disable/--no-disable", default=None, help="Whether to leave it unused."),
-    click.option("--delete", metavar="KEY,…", help="Properties to set back to their default."),
+    click.option("--disable/--no-disable", default=None, help="Whether it is turned off."),
+    click.option("--delete", metavar="KEY,…", help="Properties to reset to their defaults."),
     _digest,
 )
 
@@ -96,7 +96,7 @@ def _add(group: click.Group, kind: Kind) -> None:
     @_options(*types, click.argument("id_", metavar="ID"), _api(kind, required=not kind.acme))
     @_options(data_option, raw_option, _nodes, *delay)
     @click.option("--disable", is_flag=True, help="Do not use it yet.")
-    @click.option("--or-set", is_flag=True, help="Change it where it exists.")
+    @click.option("--or-set", is_flag=True, help="Change it if it exists.")
     @pass_app
     @changing
     def add(app: App, /, id_: str, or_set: bool, **options: Any) -> None:
@@ -114,7 +114,7 @@ def _add(group: click.Group, kind: Kind) -> None:
         new = instances.Instance(instances.family_of(type_), id_, api)
         new = replace(new, **_changes(options))
         references.check_target(Node.open(app.paths), new)
-        with _needing_data("" if options["data"] else kind.example(id_, api)):
+        with _settings_checked("" if options["data"] else kind.example(id_, api)):
             _warn(new, (_ensure if or_set else instances.add)(app.paths, new))
 
 
@@ -141,9 +141,10 @@ def _set(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
             references.check_target(Node.open(app.paths), new)
             return new
 
-        doubts = instances.change(
-            app.paths, families[0], id_, changed, delete=delete, expected_digest=digest
-        )
+        with _settings_checked():
+            doubts = instances.change(
+                app.paths, families[0], id_, changed, delete=delete, expected_digest=digest
+            )
         if doubts:
             _warn(instances.load(Node.open(app.paths), families[0], id_), doubts)
 
@@ -223,10 +224,10 @@ def _remove(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
 
 @contextlib.contextmanager
-def _needing_data(command: str) -> Iterator[None]:
-    """Show how settings are given to somebody who gave none.
+def _settings_checked(command: str = "") -> Iterator[None]:
+    """Settings that do not fit are a value that makes no sense, as wherever one is given.
 
-    :param command: the whole line; empty for who gave some.
+    :param command: the whole line, which shows how settings are given to somebody who gave none.
     :raises ConfigError: as the body does.
     """
     from pvefw.core.errors import ConfigError
@@ -234,6 +235,7 @@ def _needing_data(command: str) -> Iterator[None]:
     try:
         yield
     except ConfigError as error:
+        error.exit_status = UsageError.exit_status
         if command:
             error.hint += f"; in a file with lines KEY=VALUE: {command}"
         raise

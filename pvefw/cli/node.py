@@ -69,7 +69,7 @@ def drain(
     max_workers: int | None,
     dry_run: bool,
 ) -> None:
-    """Move all guests that run here to other nodes, with what they are after."""
+    """Move all guests that run here to other nodes, with the guests they depend on."""
     from pvefw.guests import draining
 
     targets = _targets(app, to, spread=spread)
@@ -98,7 +98,7 @@ def return_(app: App, /, leave: bool, rsh: str) -> None:
 
     if leave:
         draining.leave(app.paths)
-        say(f"{app.paths.node} is not drained any more; its guests stay where they are.")
+        say(f"{app.paths.node} is no longer drained; its guests stay where they are.")
         return
 
     def work(task: "Task") -> None:
@@ -132,7 +132,9 @@ def status(app: App) -> None:
 @click.option("--hosts", metavar="HOST,…", help="The hosts, in this order.")
 @_to
 @_disks
-@click.option("--restart", metavar="COMMAND", help="What restarts a host [systemctl reboot].")
+@click.option(
+    "--restart", metavar="COMMAND", help="What restarts a host (default: systemctl reboot)."
+)
 @click.option(
     "--timeout",
     type=click.IntRange(1, 86400),
@@ -141,20 +143,20 @@ def status(app: App) -> None:
     help="Seconds until a host must be back.",
 )
 @_rsh
-@click.option("--resume", is_flag=True, help="Go on with the one that was stopped.")
-@click.option("--forget", is_flag=True, help="Give up the one that was stopped.")
+@click.option("--resume", is_flag=True, help="Continue the maintenance that was stopped.")
+@click.option("--forget", is_flag=True, help="Abandon the maintenance that was stopped.")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @pass_app
 def maintain(app: App, /, resume: bool, forget: bool, hosts: str | None, **options: Any) -> None:
     """Empty each host, run COMMAND on it, restart it, and bring its guests back.
 
-    One host at a time; it stops at the first doubt. `pvefw node status` says where it is.
+    One host at a time; it stops at the first problem. `pvefw node status` says where it is.
     """
     from pvefw.node import maintenance
 
     if forget:
         maintenance.forget(app.paths)
-        say("No maintenance is under way any more. Look at each host: pvefw node status")
+        say("No maintenance is in progress any more. Check each host: pvefw node status")
     elif resume:
         run_task(app, "nodemaintain", lambda task: maintenance.resume(app.paths, task))
     else:

@@ -28,7 +28,7 @@ NEW_TYPES = ["http-01", "tls-alpn-01", "dns-01", "dns-account-01"]
 @click.option(
     "--providers",
     is_flag=True,
-    help="All names of DNS providers, those of catalogues too, and where they come from.",
+    help="All names of DNS providers, with those of catalogues, and where they come from.",
 )
 @output_option
 @pass_app

@@ -11,7 +11,7 @@ from pvefw.core.errors import PvefwError
 
 
 @click.group("renew", cls=Group, invoke_without_command=True)
-@click.option("--dry-run", is_flag=True, help="Only say what is decided for each certificate.")
+@click.option("--dry-run", is_flag=True, help="Only show the decision for each certificate.")
 @exit_codes.detailed_option
 @click.pass_context
 def renew(ctx: click.Context, dry_run: bool, detailed: bool) -> int | None:

@@ -148,9 +148,7 @@ def _as_unreached(error: OSError) -> PvefwError | None:
         & {kind.__name__ for kind in type(error).__mro__}
     ):
         return None
-    wrapped = PvefwError(
-        f"the network: {causes.of(error)}", hint="See the whole of it with --debug."
-    )
+    wrapped = PvefwError(f"the network: {causes.of(error)}", hint="See the details with --debug.")
     wrapped.__cause__ = error
     return wrapped
 

@@ -1,8 +1,8 @@
 """The JSON that each command prints, as a JSON schema (2020-12): what scripts may rely on.
 
 The only place that says it: the reference is generated from here, and every output that a test sees is
-held against it. Keys may be added in a later version; none is removed or changes its meaning before the
-next major version.
+checked against it. Keys may be added in a later version; none is removed or changes its meaning before
+the next major version.
 """
 
 from collections.abc import Mapping
@@ -78,12 +78,12 @@ _GUEST = _object(
         "id": _text("what commands call it: `100`, or `BACKEND:100`"),
         "name": _text(),
         "kind": _text("`vm` or `container`"),
-        "backend": _text("the hypervisor that it is a guest of"),
+        "backend": _text("the hypervisor that runs it"),
         "state": _one_of("", "running", "paused", "stopped", "unknown"),
         "onboot": _flag("`startall` starts it"),
         "order": _or_null(_number("its place in the order of start")),
         "up": _or_null(_seconds("pause after its start")),
-        "down": _or_null(_seconds("what its shutdown may take")),
+        "down": _or_null(_seconds("that its shutdown may take")),
         "ready": _text("`agent`, `tcp:HOST:PORT` or empty"),
         "after": {"type": "array", "items": {"type": "integer"}, "description": "VMIDs"},
         "needs": _texts("the ids of those guests"),
@@ -113,8 +113,8 @@ _PLAN = _list(
     ),
     "with `--dry-run`; otherwise the task's log is printed, as text",
 )
-_NODES = _text("those that use it, comma between; missing where all do")
-_PROBLEM = _text("why its section cannot be read whole")
+_NODES = _text("those that use it, separated by commas; missing where all do")
+_PROBLEM = _text("why its section cannot be read completely")
 _INSTANCE = {
     "id": _text(),
     "type": _text("its family: `bootloader`, `dns_catalog`, `guest` or `observer`"),
@@ -197,20 +197,22 @@ _CERTIFICATES = _object(
                     "failures": _number("tries in a row"),
                     "doubt": _text("why the authority would refuse the renewal, or empty"),
                     "pinned-by": _texts(
-                        "who trusts its fingerprint, which then changes: instances, storages"
+                        "what pins its fingerprint, which then changes: instances, storages"
                     ),
                     "revoked": _flag("whether a node has revoked it, or one with its key"),
                     "line": _text("for people"),
                     "name": _text("`pveproxy`, that of its section, or empty: the cluster's CA"),
-                    "differences": _texts("what is wanted otherwise than it is"),
+                    "differences": _texts("how the configuration differs from it"),
                     "issue": _text("what needs attention, the same as long as it does; or empty"),
                 }
             )
         ),
-        "not-deployed": _texts("`TARGET` or `NAME: TARGET` that does not know the certificate yet"),
-        "not-ordered": _texts("certificates that are wanted and not there, by name"),
+        "not-deployed": _texts(
+            "`TARGET` or `NAME: TARGET` that has not received the certificate yet"
+        ),
+        "not-ordered": _texts("configured certificates that do not exist yet, by name"),
         "problems": _texts(
-            "what is configured and leads nowhere, and keys that everybody can read"
+            "configured names of things that do not exist, and keys that everybody can read"
         ),
         "timer?": _flag(
             "something runs `pvefw renew` by itself; only where there is something to renew"
@@ -221,7 +223,7 @@ _GUESTS = _object(
     {
         "states": _map(_number(), "how many guests are in which state"),
         "not-running": _texts("those with `onboot` that are stopped"),
-        "failures": _texts("backends that cannot be asked"),
+        "failures": _texts("backends that do not answer"),
     }
 )
 
@@ -247,12 +249,12 @@ def _part(data: Schema) -> Schema:
 _CHANGES = _object(
     {
         "changed": _flag("something was changed; with `--check`, would be"),
-        "check": _flag("nothing was to be done but to look"),
+        "check": _flag("nothing was to be changed, only checked"),
         "changes": _list(
             _object(
                 {
                     "part": _text("of the document: `plugins`"),
-                    "name": _text("what it is called there; empty for a part that is one thing"),
+                    "name": _text("its name there; empty for a part without names"),
                     "action": _one_of("", "add", "change", "remove"),
                     "before": _or_null(_map({}, "its fields; `null`: it did not exist")),
                     "after": _or_null(_map({}, "its fields; `null`: it is removed")),
@@ -295,7 +297,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 "title": _text(),
                 "url": _text("the directory"),
                 "challenges": _texts("known types; a directory does not list them"),
-                "wildcard": _or_null(_flag("null where it is not known, as of the others")),
+                "wildcard": _or_null(_flag("null where it is not known; so for the others")),
                 "address": _or_null(_flag("whether it issues for IP addresses")),
                 "binding": _or_null(_flag("whether accounts need an external account binding")),
                 "profiles": _or_null(_texts("null without `--ask`")),
@@ -361,7 +363,7 @@ SCHEMAS: Mapping[str, Schema] = {
             "loader": _or_null(_text("what started this host")),
             "entry": _or_null(_text("the EFI entry")),
             "on-esps": _map(_texts(), "ESP to the loaders on it"),
-            "suggested": _text("what `boot init` takes"),
+            "suggested": _text("the one that `boot init` chooses"),
             "evidence": _texts("for people"),
         }
     ),
@@ -410,7 +412,7 @@ SCHEMAS: Mapping[str, Schema] = {
         _object(
             {
                 "certificate": _text("its name there"),
-                "client": _one_of("whose it is", "certbot", "acme.sh", "lego"),
+                "client": _one_of("the client it belongs to", "certbot", "acme.sh", "lego"),
                 "authority": _text("the directory's URL, or its host; may be empty"),
                 "file": _text("the certificate with its chain"),
             }
@@ -425,7 +427,7 @@ SCHEMAS: Mapping[str, Schema] = {
                 "targets": _texts("observers that deliver it"),
                 "serves": _text("where it is served, or empty"),
                 "certificate": _text("its file"),
-                "key": _text("that of its key"),
+                "key": _text("the type of its key"),
                 "not-after": _or_null(_text("ISO 8601; `null`: none is installed")),
             }
         )
@@ -443,7 +445,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "node status": _object(
         {
             "node": _text(),
-            "boot": _text("tells one boot from the next"),
+            "boot": _text("identifies this boot"),
             "boot-guests": _one_of("of this boot", "done", "failed", "pending", "none"),
             "drained": _text("since when; empty where it is not"),
             "guests-away": _map(_text(), "by id: the node that each was sent to"),

@@ -66,7 +66,7 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     bad = [one for one in found if one["issue"]]
     lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
     lines += [one.line(now) for one in missing]
-    lines += [f"not deployed yet: {', '.join(pending)}"] if pending else []
+    lines += [f"not deployed yet: {', '.join(pending)}; deploy it: pvefw renew"] if pending else []
     lines += problems
     data: dict[str, Any] = {
         "certificates": found,
@@ -101,7 +101,9 @@ def _served(paths: "Paths", _now: datetime) -> Part:
     issues = [served.problem(name, look) for name, look in bad]
     lines = [f"{name}: {look.address}" for name, look in found if not look.reason] + issues
     for name in dict.fromkeys(name for name, _ in bad):
-        lines.append(f"deliver it again: pvefw cert deploy {name}; look: pvefw cert check {name}")
+        lines.append(
+            f"deliver it again: pvefw cert deploy {name}; check it: pvefw cert check {name}"
+        )
     addresses = [
         {"certificate": name, "address": one.address, "ok": not one.reason, "reason": one.reason}
         for name, one in found
@@ -233,6 +235,7 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
 
 
 def _units(paths: "Paths", _now: datetime) -> Part:
+    from pvefw.certs import timer
     from pvefw.cli import unit_state
 
     found = unit_state.troubles(paths)
@@ -240,8 +243,9 @@ def _units(paths: "Paths", _now: datetime) -> Part:
     data = {"installed": installed, "problems": found}
     if found:
         return Part(ATTENTION, found, data, issues=found)
-    line = ", ".join(installed) or "no units of pvefw are installed"
-    return Part(OK if installed else NONE, [line], data)
+    cron = [f"/{timer.CRON}"] if paths.below(timer.CRON).exists() else []
+    line = ", ".join([*installed, *cron]) or "no units of pvefw are installed"
+    return Part(OK if installed or cron else NONE, [line], data)
 
 
 _OF_THE_MACHINE = {"boot", "guests", "ksm", "units"}
@@ -311,13 +315,11 @@ def _quiet(name: str, one: Part, known: Collection[str]) -> Part:
 @click.option(
     "--check", is_flag=True, help="One line for monitoring, as a plugin of Nagios prints it."
 )
-@click.option(
-    "--acknowledge", is_flag=True, help="What needs attention now is known: quiet until it changes."
-)
+@click.option("--acknowledge", is_flag=True, help="Silence the present problems until they change.")
 @click.option(
     "--hosts",
     metavar="FILE|@INVENTORY",
-    help="Ask these hosts by ssh: a host a line, or an inventory of Ansible.",
+    help="Ask these hosts by ssh: one host per line, or an inventory of Ansible.",
 )
 @click.option("--rsh", metavar="COMMAND", default="", help="How to reach them (default: ssh).")
 @watching.watch_option

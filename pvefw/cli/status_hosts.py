@@ -48,7 +48,7 @@ def show(
 
 
 def _state(done: "Completed") -> dict[str, Any]:
-    """What a host says of itself.
+    """What a host says about itself.
 
     :raises ValueError: it is nothing that ``status`` prints; so do the others of ``files.DAMAGED``.
     """

@@ -29,7 +29,7 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 
 
 @task.command("list")
-@click.option("--errors", is_flag=True, help="Only tasks that did not end well.")
+@click.option("--errors", is_flag=True, help="Only tasks that failed.")
 @click.option("--vmid", type=int, help="Only tasks of this guest.")
 @click.option(
     "--limit",
@@ -147,7 +147,7 @@ def _time(seconds: int | None) -> str:
 @click.option(
     "--limit", type=click.IntRange(0), default=0, help="Print at most this many lines; 0 for all."
 )
-@click.option("--follow", is_flag=True, help="Go on until the task has ended.")
+@click.option("--follow", is_flag=True, help="Follow it until the task has ended.")
 @output_option
 @pass_app
 def log(app: App, /, upid: str, start: int, limit: int, follow: bool) -> None:

@@ -3,7 +3,7 @@
 No command line library is needed to read it, so the first page of help comes at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pvefw import PROJECT
@@ -22,7 +22,7 @@ OPTIONS = (
         "",
         "Show each call of a plugin ($PVEFW_TRACE_PLUGINS).",
     ),
-    ("--detach", "", "Print the task's id and let it go on by itself."),
+    ("--detach", "", "Run the task in the background; print its id."),
 )
 """What every command accepts: name, what follows it (empty for a flag), help."""
 
@@ -32,9 +32,9 @@ LINES: Mapping[str, str] = {
     "acme.catalog": "Settings of catalogues of DNS providers.",
     "acme.cert": "Order, renew and revoke this node's certificate.",
     "acme.directory": "Public ACME authorities and what they offer.",
-    "acme.persist": "Records in DNS that let an account have certificates for good.",
+    "acme.persist": "DNS records that let an account get certificates permanently.",
     "acme.plugin": "Plugin instances that answer challenges.",
-    "apply": "Make this node what a document says.",
+    "apply": "Make this node match a document.",
     "boot": "Kernels, boot loaders and EFI system partitions.",
     "boot-guests": "Start guests at boot (run by systemd).",
     "cert": "The node's certificates.",
@@ -85,14 +85,23 @@ def commands(group: str = "") -> dict[str, Subcommand]:
     :param group: the group's name, with dots; empty for the first level.
     """
     found: dict[str, Subcommand] = {}
-    for point in metadata.entry_points(GROUP):
-        parent, _, name = point.name.rpartition(".")
-        if parent != group:
-            continue
-        entry = Subcommand(name, LINES.get(point.name) or point.distribution.summary, point)
-        if entry.ours or name not in found:
-            found[name] = entry
+    for entry in _in(group, metadata.entry_points(GROUP)):
+        if entry.ours or entry.name not in found:
+            found[entry.name] = entry
     return dict(sorted(found.items()))
+
+
+def own_commands(group: str) -> dict[str, Subcommand]:
+    """Those of pvefw itself. Nobody replaces them, so calling one needs no look at others."""
+    points = (point for point in metadata.own_entry_points() if point.group == GROUP)
+    return {entry.name: entry for entry in _in(group, points)}
+
+
+def _in(group: str, points: Iterable[EntryPoint]) -> Iterator[Subcommand]:
+    for point in points:
+        parent, _, name = point.name.rpartition(".")
+        if parent == group:
+            yield Subcommand(name, LINES.get(point.name) or point.distribution.summary, point)
 
 
 def first_page() -> str:

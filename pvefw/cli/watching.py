@@ -22,7 +22,7 @@ watch_option: Callable[[_Decorated], _Decorated] = click.option(
     flag_value=_EVERY,
     default=None,
     metavar="[SECONDS]",
-    help=f"Show it again and again, every {_EVERY} seconds or as given, until Ctrl-C.",
+    help=f"Show it again every {_EVERY} seconds, or as often as given, until Ctrl-C.",
 )
 
 

@@ -28,7 +28,7 @@ _TLS = {
     "wrong_version_number": "it does not use TLS on this port",
     "unexpected_eof": "it closed the connection during the TLS handshake",
     "eof occurred": "it closed the connection during the TLS handshake",
-    "unsupported_protocol": "it speaks no version of TLS that is accepted here",
+    "unsupported_protocol": "it has no version of TLS that is accepted here",
     "alert": "it refused the TLS handshake",
 }
 """By what the library's words have in them."""
@@ -51,8 +51,8 @@ def _os_error(error: Any) -> str:
         errno.ECONNRESET: "it closed the connection",
         errno.EPIPE: "it closed the connection",
         errno.ETIMEDOUT: "no answer in time",
-        errno.EHOSTUNREACH: "there is no way to this host",
-        errno.ENETUNREACH: "there is no way to this network",
+        errno.EHOSTUNREACH: "there is no route to this host",
+        errno.ENETUNREACH: "there is no route to this network",
     }
     return known.get(error.errno) or os.strerror(error.errno)
 
@@ -67,9 +67,9 @@ _KNOWN: tuple[tuple[str, Callable[[Any], str]], ...] = (
     ("ConnectTimeoutError", lambda _: "no answer in time"),
     ("ReadTimeoutError", lambda _: "no answer in time"),
     ("RemoteDisconnected", lambda _: "it closed the connection without an answer"),
-    ("IncompleteRead", lambda _: "its answer broke off"),
-    ("ChunkedEncodingError", lambda _: "its answer broke off"),
-    ("TooManyRedirects", lambda _: "it redirects again and again"),
+    ("IncompleteRead", lambda _: "its answer was cut off"),
+    ("ChunkedEncodingError", lambda _: "its answer was cut off"),
+    ("TooManyRedirects", lambda _: "it redirects too often"),
     ("JSONDecodeError", lambda _: "it is not JSON"),
     ("UnicodeDecodeError", lambda _: "it is not text in UTF-8"),
     ("InvalidURL", lambda _: "this is not a URL"),
@@ -109,7 +109,7 @@ def damage(error: BaseException) -> str:
         case KeyError():
             return f"{error.args[0]} is missing" if error.args else "a part is missing"
         case TypeError() | AttributeError() | IndexError():
-            return "it has another form"
+            return "it is not in the expected format"
         case RecursionError():
             return "it is nested too deeply"
     return of(error)

@@ -132,7 +132,7 @@ def examine(info: PluginInfo) -> Diagnosis:
         report, _ = _in_child(info)
     except (ProgramError, *_NO_REPORT) as error:
         why = str(error) if isinstance(error, ProgramError) else "it ends the whole process"
-        gone = Finding("error", f"its import does not end well: {why}", _fix(info))
+        gone = Finding("error", f"its import fails: {why}", _fix(info))
         return Diagnosis(info, [*findings, gone], None)
     findings += report.findings
     seconds = report.import_seconds
@@ -178,8 +178,8 @@ def _in_child(info: PluginInfo, *options: str) -> tuple[_Report, str]:
 
 
 def _slow(info: PluginInfo, seconds: float) -> Finding:
-    """Say which package an import spends most of its time on; found out by importing it once more."""
-    fix = "Import what is slow inside the hooks that need it."
+    """Say which package an import spends most of its time on; found out by importing it again."""
+    fix = "Import slow modules inside the hooks that need them."
     try:
         _, said = _in_child(info, "-X", "importtime")
     except (ProgramError, *_NO_REPORT):

@@ -7,7 +7,7 @@
     ├── ConfigError            a file or a value is not in its format
     ├── DigestMismatch         the file changed since the caller read it
     ├── NotFound               a node, account, plugin instance, task … that is not there
-    ├── Locked                 another process is at work on the same thing
+    ├── Locked                 another process is working on the same thing
     ├── StoreError             a file could not be read or written
     │   └── NoQuorum           … because too few nodes of the cluster see each other
     ├── ProgramError           a program is missing, failed, or ran out of time

@@ -9,7 +9,7 @@ from pvefw import PROJECT
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of plugin: where its entry points stand, which hooks it has, how they are called."""
+    """One kind of plugin: where its entry points are, which hooks it has, how they are called."""
 
     name: str
     """As users write it: ``dns``."""

@@ -31,7 +31,7 @@ from pvefw.host import concurrency, descriptors
 def time_limit(seconds: float | None) -> float | None:
     """``PVEFW_PLUGIN_TIMEOUT`` (seconds) shortens every limit, for impatient tests and operators.
 
-    :raises UsageError: it is no number of seconds.
+    :raises UsageError: it is not a number of seconds.
     """
     said = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
     if not said:
@@ -41,7 +41,7 @@ def time_limit(seconds: float | None) -> float | None:
     except ValueError:
         shorter = math.nan
     if not 0 < shorter < math.inf:
-        raise UsageError(f"PVEFW_PLUGIN_TIMEOUT: '{said}' is no number of seconds")
+        raise UsageError(f"PVEFW_PLUGIN_TIMEOUT: '{said}' is not a number of seconds")
     return min(shorter, seconds or shorter)
 
 

@@ -68,7 +68,7 @@ class Challenge:
 
     @property
     def dns_label(self) -> str:
-        """What stands before the identifier in the name of the TXT record.
+        """What comes before the identifier in the name of the TXT record.
 
         ``_acme-challenge`` for dns-01; for dns-account-01 there is a label of the account before it
         (draft-ietf-acme-dns-account-label-03 section 3.1).
@@ -227,6 +227,8 @@ class BootState:
     kernels: Sequence[str]
     """Versions that are complete, with an entry."""
     default: str | None = None
+    """The version that boots; the name of an entry that starts no kernel of these; ``None`` where the
+    loader itself chooses."""
     next_boot: str | None = None
     """What is armed to boot once."""
     loader_version: str = ""
@@ -329,7 +331,7 @@ class Urgency(StrEnum):
     """How soon somebody must act, by how much of a certificate's lifetime is left."""
 
     NOTICE = "notice"
-    """More than a fifth: it will most likely mend itself."""
+    """More than a fifth: it will most likely resolve itself."""
     WARNING = "warning"
     """Less than a fifth."""
     CRITICAL = "critical"
@@ -393,6 +395,7 @@ NOTICES = (
     "renewal-overdue",
     "renewal-recovered",
     "certificate",
+    "not-delivered",
     "served",
     "boot-synced",
     "boot-unexpected",
@@ -400,9 +403,10 @@ NOTICES = (
     "timer-missing",
 )
 """The kinds of :class:`NoticeEvent`: a renewal failed; a certificate ends soon and is
-not renewed; a renewal succeeded again; a new certificate is installed; something else is served, or no
-more; ESPs are out of step; another kernel runs than the one that was asked for; guests are not as a bulk
-action wanted them; nothing runs renewals by itself. Since 1.1."""
+not renewed; a renewal succeeded again; a new certificate is installed; it was not delivered to a service
+or an observer; something else is served, or no more; ESPs are out of date; a kernel other than the
+requested one runs; guests are not as a bulk action wanted them; nothing runs renewals by itself.
+Since 1.1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,6 +490,6 @@ class StoreLock:
 
     name: str
     holder: str
-    """What its holder says of itself; empty where nobody knows."""
+    """What its holder says about itself; empty where nobody knows."""
     token: str
     """What proves that it is ours; empty where it is another's."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from pvefw.core import text
@@ -54,16 +55,26 @@ def renewal_failed(event: RenewalFailedEvent) -> NoticeEvent:
             f"Node:        {event.node}",
             f"Certificate: {event.certificate}",
             f"Names:       {', '.join(event.names)}",
-            f"Good until:  {event.not_after:%Y-%m-%d %H:%M} UTC ({left})",
+            f"Valid until: {event.not_after:%Y-%m-%d %H:%M} UTC ({left})",
             f"Failures:    {event.failures}",
             "",
             event.reason,
             "",
             "See what pvefw would do:  pvefw renew --dry-run",
-            "Try again now:            pvefw renew",
+            f"Try again now:            {_renewing(event.certificate)}",
         ],
         _facts(event),
     )
+
+
+def _renewing(certificate: Path) -> str:
+    """The command that renews it at once; ``pvefw renew`` waits for the time of its next try."""
+    if certificate.name == "pve-ssl.pem":
+        return "pvefw cert node refresh"
+    if certificate.name == "pve-root-ca.pem":
+        return "pvefw cert ca rollover"
+    own = certificate.name == "pveproxy-ssl.pem"
+    return "pvefw acme cert renew" if own else f"pvefw acme cert renew {certificate.stem}"
 
 
 def _recovered(event: CertificateEvent) -> NoticeEvent:
@@ -74,7 +85,7 @@ def _recovered(event: CertificateEvent) -> NoticeEvent:
         f"{event.node}: the certificate of {_name(event)} is renewed",
         [
             f"The certificate {event.certificate} is renewed, after earlier failures.",
-            f"It is good until {event.not_after:%Y-%m-%d %H:%M} UTC.",
+            f"It is valid until {event.not_after:%Y-%m-%d %H:%M} UTC.",
         ],
         _facts(event),
     )
@@ -87,7 +98,7 @@ def installed(event: CertificateEvent) -> NoticeEvent:
         "certificate",
         Severity.INFO,
         f"{event.node}: a new certificate of {_name(event)} is installed",
-        [f"{event.certificate} is good until {event.not_after:%Y-%m-%d %H:%M} UTC."],
+        [f"{event.certificate} is valid until {event.not_after:%Y-%m-%d %H:%M} UTC."],
         _facts(event),
     )
 
@@ -139,8 +150,8 @@ def esps_out_of_step(node: str, problems: Sequence[str]) -> NoticeEvent:
         [
             *problems,
             "",
-            "See:                 pvefw boot status",
-            "Bring them in step:  pvefw boot refresh",
+            "See:                    pvefw boot status",
+            "Bring them up to date:  pvefw boot refresh",
         ],
         {"problems": list(problems)},
     )
@@ -154,7 +165,7 @@ def boot_unexpected(node: str, wanted: str, running: str) -> NoticeEvent:
         Severity.WARNING,
         f"{node}: kernel {running} is running instead of {wanted}",
         [
-            f"Kernel {wanted} was asked for, and the host has started {running}.",
+            f"Kernel {wanted} was requested, but the host has started {running}.",
             "",
             "See: pvefw boot status",
         ],
@@ -174,6 +185,21 @@ def bulk_failed(node: str, command: str, problems: Sequence[str]) -> NoticeEvent
     )
 
 
+def not_delivered(node: str, late: str, why: str) -> NoticeEvent:
+    """A new certificate is installed, and something goes on with the old one.
+
+    :param late: a target, an observer or ``reload-command``, as ``pvefw status`` calls it.
+    """
+    return NoticeEvent(
+        node,
+        "not-delivered",
+        Severity.ERROR,
+        f"{node}: a new certificate was not delivered: {late}",
+        [why, "", "Try again: pvefw renew"],
+        {"late": late, "reason": why},
+    )
+
+
 def timer_missing(node: str) -> NoticeEvent:
     """Certificates are there that have to be renewed, and nothing does so by itself."""
     return NoticeEvent(
@@ -182,7 +208,7 @@ def timer_missing(node: str) -> NoticeEvent:
         Severity.WARNING,
         f"{node}: nothing renews the certificates by itself",
         [
-            "Neither a timer nor a line for cron runs pvefw renew.",
+            "Neither a timer nor a cron job runs pvefw renew.",
             "",
             "Install it: pvefw renew install-timer",
         ],

@@ -19,7 +19,7 @@ def resolve(value: str, who: str) -> str:
 
     ``file:PATH`` and the output of ``cmd:PROGRAM ARGS`` (no shell, 30 seconds) lose trailing line ends.
 
-    :param who: names plugin and key in errors; the value never stands there.
+    :param who: names plugin and key in errors; the value is never in them.
     :raises ConfigError: the reference leads nowhere.
     """
     kind, colon, rest = value.partition(":")
@@ -58,6 +58,6 @@ def _from_program(command: str, who: str) -> str:
     if done.returncode != 0:  # what it said may be half of the secret: it is shown nowhere
         raise ConfigError(
             f"{who}: {argv[0]} failed with status {done.returncode}",
-            hint="What it says is not shown, for it may be secret; run it by hand.",
+            hint="Its output may be secret and is not shown; run it by hand.",
         )
     return done.stdout.rstrip("\r\n")

@@ -172,7 +172,7 @@ def json_schema(infos: "Sequence[SettingInfo]", *, others: bool = False) -> dict
 def parse(text: str) -> dict[str, str]:
     """``KEY=VALUE`` lines, as in the file given to ``--data``; blank and ``#`` lines are skipped.
 
-    :raises ConfigError: a line is not of this form, or a key stands twice.
+    :raises ConfigError: a line is not of this form, or a key occurs twice.
     """
     values: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):

@@ -44,7 +44,7 @@ def of(error: BaseException) -> str:
     try:
         return " ".join(str(error).split())
     except Exception as again:  # noqa: BLE001 - whatever foreign code raises
-        return f"(its text cannot be had: {type(again).__name__})"
+        return f"(its text is not available: {type(again).__name__})"
 
 
 def counted(number: float, noun: str) -> str:

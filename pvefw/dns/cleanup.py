@@ -96,7 +96,7 @@ def cleanup_first(node: Node, task: Task) -> None:
     try:
         concurrency.call_within(others, _FIRST_SECONDS, "dns-cleanup", lambda: task.cancelled)
     except concurrency.DidNotReturn:
-        task.log("Records of earlier orders are still being removed; going on meanwhile")
+        task.log("Records of earlier orders are still being removed; continuing meanwhile")
 
 
 def forget(paths: Paths, instance: str) -> list[Entry]:

@@ -24,7 +24,7 @@ from pvefw.tasks.upid import process_start
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One TXT value that may stand in a zone."""
+    """One TXT value that may be in a zone."""
 
     instance: str
     """The plugin instance that adds and removes it."""
@@ -146,7 +146,7 @@ def load_all(paths: Paths) -> list[Journal]:
 
 
 def open_entries(paths: Paths, instance: str = "") -> list[Entry]:
-    """What may still stand in DNS, of one plugin instance or of all.
+    """What may still be in DNS, of one plugin instance or of all.
 
     :raises ConfigError: a journal is damaged.
     """

@@ -30,7 +30,7 @@ def absolute(domain: str) -> str:
 
 
 def challenge_name(domain: str, label: str = CHALLENGE_LABEL) -> str:
-    """Where the TXT record of a domain stands; a wildcard's is that of its base (RFC 8555 section 8.4).
+    """Where the TXT record of a domain is; a wildcard's is that of its base (RFC 8555 section 8.4).
 
     :param label: what comes before the domain: more than one label for dns-account-01.
     :raises ConfigError: it is not a domain name, or too long for one more label.

@@ -16,7 +16,7 @@ from pvefw.store.paths import Paths
 
 
 @dataclass(frozen=True)
-class Step:
+class ProbeStep:
     """One line of the time line."""
 
     seconds: float
@@ -26,7 +26,7 @@ class Step:
 
 _AGAIN = "The next command tries again, and so does: pvefw dns cleanup"
 
-Tell = Callable[[Step], None]
+Tell = Callable[[ProbeStep], None]
 """Gets every step as it happens; from any thread."""
 
 
@@ -39,7 +39,7 @@ def probe(
     *,
     clock: Clock | None = None,
 ) -> None:
-    """Add a random value where a challenge of this domain would stand, watch it, remove it.
+    """Add a random value where a challenge of this domain would be, watch it, remove it.
 
     :raises ProviderError: a step failed; what was added is removed all the same, or named.
     """
@@ -71,7 +71,7 @@ class _Probe:
             self._publication.add(self._task)
             self._say(f'added by {self._route.provider.name}: "{value}"')
             self._publication.wait(self._task, self._saw)
-            self._say("an authority could validate now")
+            self._say("every name server shows it")
         except PvefwError as error:
             left = self._remove()
             if left:
@@ -93,7 +93,7 @@ class _Probe:
         return left
 
     def _say(self, said: str) -> None:
-        self._tell(Step(self._clock.monotonic() - self._start, said))
+        self._tell(ProbeStep(self._clock.monotonic() - self._start, said))
 
     def _say_place(self, placed: Placed) -> None:
         for alias in placed.place.aliases:
@@ -109,4 +109,6 @@ class _Probe:
 
 def _named(left: Iterable[Leftover]) -> str:
     """Every record that is left, with the reason."""
-    return "the test record is left: " + "; ".join(f"{one.entry}: {one.reason}" for one in left)
+    return "the test record is left behind: " + "; ".join(
+        f"{one.entry}: {one.reason}" for one in left
+    )

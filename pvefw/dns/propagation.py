@@ -199,7 +199,7 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, 
     if len(missing) < len(one.values):
         said = f"shows {len(one.values) - len(missing)} of {len(one.values)} values"
     elif texts(reply, one.name):
-        said = "shows other values only"
+        said = "shows only other values"
     elif reply.answer:
         said = "has a CNAME there"
     else:
@@ -269,8 +269,8 @@ def _lagging(problems: Sequence[str], verdicts: Sequence[Verdict]) -> ProviderEr
 
 
 _LAGGING = (
-    "See whether the provider lists the records, and ask the servers: dig @SERVER NAME TXT. "
-    "Where they only need longer, raise --validation-delay. Where this host sees another view of the "
+    "Check whether the provider lists the records, and ask the servers: dig @SERVER NAME TXT. "
+    "If they only need more time, raise --validation-delay. If this host sees another view of the "
     "zone than the authority does, name public resolvers (pvefw config set --resolvers IP,IP), or "
     "only wait (pvefw config set --dns-watch 0)."
 )
@@ -279,4 +279,4 @@ _LAGGING = (
 def _tell_of_missing_routes(verdicts: Iterable[Verdict], task: Task) -> None:
     servers = sorted({one.server for one in verdicts if one.state == State.NO_ROUTE})
     if servers:
-        task.log(f"Left out, there is no route to them: {', '.join(map(str, servers))}")
+        task.log(f"Not watched, there is no route to them: {', '.join(map(str, servers))}")

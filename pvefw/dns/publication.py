@@ -34,7 +34,7 @@ class Route:
     provider: Bound[DnsSpec]
     """Bound under its instance's name."""
     alias: str = ""
-    """The domain below which the record stands instead; empty for where DNS says."""
+    """The domain below which the record is instead; empty for where DNS says."""
     delay: float = 30.0
     """The instance's ``validation-delay`` in seconds; 0 not to watch or wait at all."""
     label: str = names.CHALLENGE_LABEL
@@ -230,7 +230,7 @@ def _refuse_undelegated(route: Route, place: Place, zone: str) -> None:
     raise ProviderError(
         f"{route.domain}: {route.provider.name}: {place.name} is in {cut}, "
         f"a zone of its own on {servers}; the provider has {zone} only",
-        hint=f"Add the zone {cut} there, or give the name the plugin of who serves it, or an alias.",
+        hint=f"Add the zone {cut} there, or give the name its provider's plugin, or an alias.",
     )
 
 

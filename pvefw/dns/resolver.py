@@ -92,7 +92,7 @@ class Resolver:
         port = int(node.get("authority-port", str(DNS_PORT)))
         found = cls(servers, authority_port=port, watch=node.get("dns-watch") != "0")
         if given:
-            found._advice = f"These are the property `resolvers`; name others: {_NAME_OTHERS}"
+            found._advice = f"They come from the property `resolvers`; name others: {_NAME_OTHERS}"
         return found
 
     def authority(self, name: str, address: str) -> Server:
@@ -126,7 +126,7 @@ class Resolver:
     ) -> list[dns.message.Message | NoAnswer]:
         """Ask one server several things at once: over UDP, then TCP what did not come or did not fit.
 
-        :param seconds: how long it may take, for UDP and once more for TCP.
+        :param seconds: how long it may take, for UDP and again for TCP.
         :returns: for each question, in their order, the answer or why there is none.
         """
         found: list[dns.message.Message | NoAnswer] = []

@@ -84,7 +84,7 @@ class DnsSolver:
             said = "; ".join(f"{one.entry}: {one.reason}" for one in left[:_SAID])
             more = f"; and {len(left) - _SAID} more" if len(left) > _SAID else ""
             raise ProviderError(
-                f"DNS records are left: {said}{more}",
+                f"DNS records are left behind: {said}{more}",
                 hint="The next command tries again, and so does: pvefw dns cleanup",
             )
 

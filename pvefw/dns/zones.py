@@ -1,4 +1,4 @@
-"""Where the TXT record of a domain has to stand: its final name, its zone, that zone's servers.
+"""Where the TXT record of a domain has to be: its final name, its zone, that zone's servers.
 
 The recursive servers are asked about the domain; the authoritative servers that they lead to are asked
 directly about the record's name, so that nothing stale, filtered or remembered by a resolver counts.
@@ -44,7 +44,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the record of a domain has to stand."""
+    """Where the record of a domain has to be."""
 
     name: str
     """At the end of all CNAMEs."""
@@ -77,13 +77,12 @@ class Finder:
             way.append(target)
             if target in way[:-1]:
                 raise ProviderError(
-                    f"{name}: its CNAME records are a loop: {' → '.join(way)}",
+                    f"{name}: its CNAME records form a loop: {' → '.join(way)}",
                     hint="Correct the CNAME records.",
                 )
             if len(way) > MAX_ALIASES + 1:
                 raise ProviderError(
-                    f"{name}: more than {MAX_ALIASES} CNAME records one after the other: "
-                    f"{' → '.join(way)}",
+                    f"{name}: more than {MAX_ALIASES} CNAME records in a row: {' → '.join(way)}",
                     hint="Let the first point to the last one's target.",
                 )
 
@@ -109,7 +108,7 @@ class Finder:
     def _target(self, reply: dns.message.Message, zone: Zone, name: str) -> str | None:
         """Where a name's CNAME leads, unless that comes from a wildcard.
 
-        A wildcard's CNAME ends to count as soon as the TXT record stands (RFC 4592 section 3.3.1).
+        A wildcard's CNAME no longer counts as soon as the TXT record exists (RFC 4592 section 3.3.1).
         """
         target = _cname(reply, name)
         if target is None:

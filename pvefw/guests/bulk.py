@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +26,7 @@ from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import guest_notes, pmxcfs
+from pvefw.store.guest_reference import Reference
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
@@ -116,7 +117,7 @@ class Bulk:
         runner = Runner(scheduler, self._execute, self.clock, self._log_begin, self._log_end)
         states = {job.id: job.guest.state for job in jobs}
         watcher = Watcher(self.backends, states, runner.observe, self.clock)
-        # observers are told beside the work: one that hangs must not keep guests from starting
+        # observers are notified beside the work: one that hangs must not keep guests from starting
         with watcher, ThreadPoolExecutor(1, "observers") as self._observers:
             try:
                 outcomes = runner.run()
@@ -128,7 +129,7 @@ class Bulk:
         self._judge(self.outcomes, failures)
         return list(self.outcomes)
 
-    def good(self) -> list[str]:
+    def good(self) -> list[Reference]:
         """The guests with which all went well."""
         return [one.job.id for one in self.outcomes if one.result.good]
 
@@ -182,7 +183,7 @@ class Bulk:
                 seconds = (outcome.ended or 0.0) - (outcome.began or 0.0)
                 self.task.log(f"{_who(job)}: {_ENDS[job.action]} after {seconds:.1f} s")
             case Result.HARD:
-                self.task.warn(f"{_who(job)}: stopped hard: {outcome.reason}")
+                self.task.warn(f"{_who(job)}: force-stopped: {outcome.reason}")
             case Result.CANCELLED if outcome.began is None:
                 return  # listed once, at the end
             case _:  # in the list at the end, too
@@ -206,7 +207,7 @@ class Bulk:
     # --- the end -------------------------------------------------------------------------------
 
     def _verified(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Look once more: a guest that was started may have stopped since, and the other way round."""
+        """Look again: a guest that was started may have stopped since, and the other way round."""
         if not any(one.result.good and one.job.action is not Action.MIGRATE for one in outcomes):
             return list(outcomes)
         try:
@@ -271,11 +272,11 @@ class Bulk:
 
 
 def _who(job: Job) -> str:
-    return f"{job.id} ({job.guest.name})" if job.guest.name else job.id
+    return f"{job.id} ({job.guest.name})" if job.guest.name else str(job.id)
 
 
-def _names(ids: Sequence[str]) -> str:
-    return ", ".join(ids) or "none"
+def _names(ids: Iterable[Reference]) -> str:
+    return ", ".join(map(str, ids)) or "none"
 
 
 # --- the commands ----------------------------------------------------------------------------------
@@ -309,7 +310,7 @@ def to_start(
     wanted: Sequence[str] | None = None,
     *,
     force: bool = False,
-    also: Collection[str] = (),
+    also: Collection[Reference] = (),
 ) -> list[Job]:
     """Jobs that start guests; what they are after may run on another node."""
     absence = elsewhere.look(bulk.paths, bulk.backends, listed).absence
@@ -341,7 +342,8 @@ def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]
     from pvefw.guests import targets as checks
 
     listed, failures = bulk.guests()
-    jobs = checks.to_migrate(bulk.backends, listed, wanted, targets, bulk.with_local_disks)
+    chosen = plan.named(listed, wanted, "migrateall")
+    jobs = checks.to_migrate(bulk.backends, listed, chosen, targets, bulk.with_local_disks)
     return move(bulk, jobs, failures)
 
 
@@ -427,13 +429,13 @@ def planned(jobs: Sequence[Job], workers_: int) -> list[dict[str, object]]:
 def _row(job: Job, second: float | None, latest: float | None) -> dict[str, object]:
     notes = [job.note] if job.note else []
     if job.after:
-        notes.append(f"after {', '.join(job.after)}")
+        notes.append(f"after {_names(job.after)}")
     if job.probe:
         notes.append(f"ready: {job.guest.ready}")
     if job.hard:
         notes.append("force-stop after the timeout")
     return {
-        "id": job.id,
+        "id": str(job.id),
         "name": job.guest.name,
         "action": job.action.value,
         "target": job.target,
@@ -479,7 +481,9 @@ def _delay(bulk: Bulk) -> int:
     try:
         return int(bulk.node.get("startall-onboot-delay", "0"))
     except StoreError as error:
-        bulk.task.warn(f"startall-onboot-delay cannot be read, and nobody waits: {error.message}")
+        bulk.task.warn(
+            f"startall-onboot-delay cannot be read, so there is no delay: {error.message}"
+        )
         return 0
 
 
@@ -497,9 +501,10 @@ def shut_down(bulk: Bulk, options: StopOptions, *, suspend: bool = False) -> lis
     jobs = plan.to_stop(listed, None, options)
     lost = guest_notes.started(bulk.paths)
     if lost and not jobs and not failures:
+        names = _names(sorted(lost, key=str))
         raise ProviderError(
-            f"{bulk.command}: no guest runs any more, although {_names(sorted(lost))} were started "
-            "at boot: something else has stopped them",
+            f"{bulk.command}: no guest runs any more, although {names} were started at boot: "
+            "something else has stopped them",
             hint="See who: journalctl -b _PID=1; check the units: pvefw install-units",
         )
     if suspend and jobs:

@@ -67,7 +67,7 @@ def install(paths: Paths) -> list[Path]:
 
     :returns: what was written: nothing where a package has brought the units.
     :raises StoreError: they cannot be written.
-    :raises ProgramError: systemd does not like them, or cannot be told.
+    :raises ProgramError: systemd rejects them, or cannot be asked.
     """
     found = texts(units.program())
     return units.install(paths, found, enable=list(found), start=[STOP])

@@ -45,7 +45,7 @@ class Completed:
         """The last lines that it said, on one line, for an error message."""
         said = self.stderr if self.stderr.strip() else self.stdout
         lines = [line.strip() for line in said.splitlines() if line.strip()]
-        return " / ".join(lines[-_LAST_WORDS:]) or "it said nothing"
+        return " / ".join(lines[-_LAST_WORDS:]) or "it printed nothing"
 
 
 def clean_environment() -> dict[str, str]:
@@ -194,7 +194,7 @@ def run(
             cwd = home
         output, process = _completed(command, input or "", surroundings, cwd, timeout, sandbox)
     if output.too_much:
-        raise ProgramError(f"{argv[0]} said more than {_LARGEST_OUTPUT} bytes and was stopped")
+        raise ProgramError(f"{argv[0]} printed more than {_LARGEST_OUTPUT} bytes and was stopped")
     if output.late:
         raise ProgramError(f"{argv[0]} did not end within {timeout:g} seconds")
     done = Completed(tuple(argv), process.returncode, *output.texts())

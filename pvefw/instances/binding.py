@@ -143,13 +143,16 @@ def _known(
     return {key: value for key, value in values.items() if key in keys}
 
 
-def implements(node: Node, instance: Instance, hook: str) -> bool:
-    """Whether an instance's plugin has a hook, whatever its settings; a broken one has none."""
+def implements(node: Node, instance: Instance, hook: str, *, broken: bool = False) -> bool:
+    """Whether an instance's plugin has a hook, whatever its settings.
+
+    :param broken: what is said of a plugin that is missing or cannot be loaded.
+    """
     try:
         source = _locate(node, instance.family, instance.plugin)
         plugin = binding.load(source.info) if isinstance(source, _Installed) else None
     except PvefwError:
-        return False
+        return broken
     return hasattr(getattr(plugin, hook, None), f"{PROJECT}_impl")
 
 

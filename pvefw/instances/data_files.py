@@ -1,6 +1,6 @@
 """Files with a plugin's settings as people have them: lines for a shell, from an editor of any system.
 
-What Proxmox VE stores is never read so: there a value is what stands behind the ``=``.
+What Proxmox VE stores is never read so: there a value is what follows the ``=``.
 """
 
 import codecs
@@ -47,7 +47,7 @@ def read(path: Path, *, raw: bool = False) -> Data:
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(
             f"{path}: could not read the settings: {causes.of(error)}",
-            hint="One KEY=VALUE a line, in UTF-8.",
+            hint="One KEY=VALUE per line, in UTF-8.",
         ) from error
     try:
         if raw:
@@ -106,5 +106,5 @@ def _value(text: str) -> tuple[str, list[str]]:
     if match := _COMMENT.fullmatch(text):
         text, assumed = match["value"], ["comment removed"]
     if text[:1] in ("'", '"'):
-        assumed.append("a quote without its other half kept")
+        assumed.append("an unmatched quote kept")
     return text, assumed

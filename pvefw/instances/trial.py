@@ -78,7 +78,7 @@ def _question(node: Node, instance: Instance, bound: Bound[Any], task: Task) -> 
         given = {name: value for name, value in known.items() if name in wanted}
         answer = ask(partial(getattr(bound.hooks, hook), **given), bound.name)
     if answer is None:
-        task.log(f"The settings of {instance.id} fit its plugin, which cannot say more by itself")
+        task.log(f"The settings of {instance.id} are valid; its plugin has no further check")
     else:
         task.log(f"{instance.id} answers: {text.counted(len(answer), family.answers)}")
 
@@ -156,6 +156,8 @@ def _notice(node: Node, kind: str, event: Any) -> NoticeEvent:
             found = notices.boot_unexpected(node.name, "0.0-test", "0.0-other")
         case "bulk-failed":
             found = notices.bulk_failed(node.name, "startall", [f"0 failed: {_TEST}"])
+        case "not-delivered":
+            found = notices.not_delivered(node.name, "test", _TEST)
         case "timer-missing":
             found = notices.timer_missing(node.name)
     assert found is not None  # noqa: S101 - each kind has words; a test goes through them

@@ -62,7 +62,7 @@ def hosts(given: str) -> dict[str, str]:
     for address in found.values():
         check_host(address)
     if not found:
-        raise UsageError(f"--hosts {given}: it names no host", hint="Write a host a line.")
+        raise UsageError(f"--hosts {given}: it names no host", hint="Write one host per line.")
     return found
 
 
@@ -104,7 +104,7 @@ def ask(
     """
     remote = Remote(rsh or ssh())
 
-    def one(address: str) -> _Answer | str:
+    def answer(address: str) -> _Answer | str:
         try:
             done = remote.run(address, argv, timeout=_SECONDS, check=False)
         except ProgramError as error:
@@ -115,5 +115,5 @@ def ask(
             said = done.last_words or done.stdout.strip()[:200] or "nothing"
             return text.one_line(f"status {done.returncode}: {said}")
 
-    answers = side_by_side(one, list(named.values()), at_once=_AT_ONCE)
+    answers = side_by_side(answer, list(named.values()), at_once=_AT_ONCE)
     return dict(zip(named, answers, strict=True))

@@ -19,7 +19,7 @@ STOP, RUN, UNMERGE = 0, 1, 2
 """What can be written into ``run``: keep what is merged but merge no more; merge; undo all merging."""
 _STATES = {STOP: "stopped", RUN: "running", UNMERGE: "unmerged"}
 NOTE = (
-    "Through the time that a write takes, a guest can find out which pages others have in memory, too "
+    "From the time that a write takes, a guest can find out which pages others have in memory "
     "(a side channel). Where guests must not trust each other: pvefw ksm disable --unmerge"
 )
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -81,7 +81,7 @@ def _run(paths: Paths) -> int:
     run = _figure(paths, "run")
     if run is None:
         raise NotFound(
-            f"ksm: node {paths.node}: {paths.ksm} is not there",
+            f"ksm: node {paths.node}: {paths.ksm} does not exist",
             hint="This kernel was built without KSM (CONFIG_KSM); nothing is merged.",
         )
     return run

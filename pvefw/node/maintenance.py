@@ -23,7 +23,7 @@ BACK_SECONDS = 1800
 STEPS = {
     "drain": "its guests move away",
     "command": "the command runs",
-    "check": "what it will boot is looked at",
+    "check": "what it will boot is checked",
     "restart": "it restarts",
     "wait": "it has to come back and start its guests",
     "return": "its guests come back",
@@ -102,14 +102,14 @@ def begin(paths: Paths, wanted: Maintenance, task: Task) -> None:
     with locks.local_lock(paths, _LOCK, timeout=0):
         if found := read(paths):
             raise Locked(
-                f"node maintain: another maintenance is not done: {found.where}",
-                hint="Go on with it: pvefw node maintain --resume; or give it up: --forget",
+                f"node maintain: another maintenance is not finished: {found.where}",
+                hint="Continue it: pvefw node maintain --resume; or abandon it: --forget",
             )
         _Run(paths, wanted, task).run()
 
 
 def resume(paths: Paths, task: Task) -> None:
-    """Go on where it was stopped; the step is begun once more.
+    """Go on where it was stopped; the step is begun again.
 
     :raises NotFound: there is nothing to go on with.
     :raises Locked: it is under way.
@@ -174,20 +174,20 @@ class _Run:
             raise ProgramError(
                 f"node maintain: {host}: {self._note.step}: {error.message}",
                 hint=f"Done: {', '.join(self._note.done) or 'none'}; not begun: "
-                f"{', '.join(left) or 'none'}. When {host} is well: pvefw node maintain --resume",
+                f"{', '.join(left) or 'none'}. When {host} is fine again: pvefw node maintain --resume",
             ) from error
 
     # --- the steps --------------------------------------------------------------------------------
 
     def _look_at_all(self, host: str) -> dict[str, str]:
-        """What a host says of itself, where every other one answers, and has its guests.
+        """What a host says about itself, where every other one answers, and has its guests.
 
         :raises ProgramError: one does not, or two names are one host.
         """
         states = {one: self._state(one) for one in self._note.hosts}
         for other in (one for one in states if one != host):
             if states[other]["drained"]:
-                raise ProgramError(f"{other} is drained, and one host at a time may be")
+                raise ProgramError(f"{other} is drained, and only one host at a time may be")
             if states[other]["node"] == states[host]["node"]:
                 raise ProgramError(f"it is the same host as {other}: {states[host]['node']}")
         return states[host]
@@ -204,14 +204,14 @@ class _Run:
     def _check(self, host: str) -> None:
         done = self._on(host, "pvefw", "boot", "status", allowed=(0, _NO_ESP))
         if done.returncode == _NO_ESP:
-            self._task.log(f"{host}: pvefw manages no ESP there: how it boots is not looked at")
+            self._task.log(f"{host}: pvefw manages no ESP there: how it boots is not checked")
 
     def _restart(self, host: str) -> None:
         if self._note.boot and self._is_back(host) != _STILL_UP:
             return  # it had been told before we were stopped
         state = self._look_at_all(host)
         if not state["drained"]:
-            raise ProgramError("it is not drained any more")
+            raise ProgramError("it is no longer drained")
         self._keep(boot=state["boot"], node=state["node"])
         self._on(host, *self._restarts, allowed=(0, _CONNECTION_LOST))
 
@@ -249,7 +249,7 @@ class _Run:
         return "boot-guests is not done" if state["boot-guests"] == "pending" else ""
 
     def _state(self, host: str) -> dict[str, str]:
-        """What a host says of itself: ``pvefw node status``.
+        """What a host says about itself: ``pvefw node status``.
 
         :raises ProgramError: it does not answer, or not in these terms.
         """
@@ -264,7 +264,7 @@ class _Run:
                 raise ValueError("it names no boot, or nothing that boot-guests can be")
             return state
         except files.DAMAGED as error:
-            raise ProgramError(f"{host} does not say how it is: {said.strip()[:200]}") from error
+            raise ProgramError(f"{host} does not report its state: {said.strip()[:200]}") from error
 
     def _on(self, host: str, *argv: str, allowed: Sequence[int] = (0,)) -> Completed:
         """Run a program on a host; what it says is part of our log.

@@ -103,7 +103,7 @@ def lock(paths: Paths, name: str) -> Iterator[None]:
     """Hold an account's lock, the one that Proxmox VE's own tools take.
 
     :raises UsageError: the name is not one of an account.
-    :raises Locked: another process or node is at work on the account.
+    :raises Locked: another process or node is working on the account.
     """
     path(paths, name)
     with locks.cluster_lock(paths, f"acme-{name}"):

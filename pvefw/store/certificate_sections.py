@@ -28,7 +28,7 @@ def add(paths: Paths, name: str, values: Mapping[str, str], check: Check) -> Non
     check_id(name, "the name of a certificate")
     if name in certificates.RESERVED:
         raise UsageError(
-            f"cert add: a certificate cannot be called {name}: the node has one of this name anyway",
+            f"cert add: a certificate cannot be called {name}: the node already has one of this name",
             hint="Change that of Proxmox VE's services with: pvefw config set",
         )
     with _locked(paths):
@@ -114,7 +114,7 @@ def _checked(key: str, value: str) -> str:
     if key in certificates.COMMON:
         return value
     known = properties.find(key)
-    if known is not None and known.has_parts:
+    if known is not None and known.parts:
         value = normal_property_string(value)
     why = certificates.wrong(key, value)
     if why:

@@ -46,7 +46,7 @@ class CertificateSettings:
     names: Callable[[], list[DomainEntry]] = field(repr=False)
     """The names, and who validates each.
 
-    :raises ConfigError: a name stands twice, or a property has two values.
+    :raises ConfigError: a name occurs twice, or a property has two values.
     """
 
     @property
@@ -88,6 +88,11 @@ class CertificateSettings:
         """The command that orders it, for hints."""
         return "pvefw acme cert order" if self.is_own else f"pvefw acme cert order {self.name}"
 
+    @property
+    def renew_command(self) -> str:
+        """The command that renews it now, for hints."""
+        return self.order_command.replace("cert order", "cert renew")
+
 
 def own(node: Node) -> CertificateSettings:
     """What is wanted of the certificate of Proxmox VE's services."""
@@ -114,7 +119,7 @@ def load(node: Node, name: str) -> CertificateSettings:
         raise NotFound(
             f"there is no certificate {name} on node {node.name}",
             hint=f"There are: {', '.join(known)}. "
-            f"Add it: pvefw cert add {name} --acmedomain0 NAME,plugin=ID",
+            f"To add another: pvefw cert add {name} --acmedomain0 NAME,plugin=ID",
         )
     return known[name]
 
@@ -135,7 +140,7 @@ def sections(node: Node) -> dict[str, tuple[Section, Path]]:
 def used_instances(node: Node) -> set[str]:
     """The plugin instances that validate a name of some certificate.
 
-    :raises ConfigError: a name stands twice.
+    :raises ConfigError: a name occurs twice.
     """
     return {entry.plugin for one in all_of(node) for entry in one.names()}
 

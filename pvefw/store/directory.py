@@ -37,7 +37,7 @@ _TURN = threading.Lock()
 class Directory:
     """Shares files through a directory that is mounted on all nodes."""
 
-    path: Path = setting(help="The directory, private to root; it must be there.")
+    path: Path = setting(help="The directory, private to root; it must exist.")
 
     @hookimpl
     def store_read(self, key: str) -> StoreEntry | None:

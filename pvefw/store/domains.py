@@ -47,7 +47,7 @@ def entries(
     :param values: each in its format.
     :param what: names the configuration in errors.
     :param command: what changes it, for hints.
-    :raises ConfigError: a name stands twice, the message names both places.
+    :raises ConfigError: a name occurs twice, the message names both places.
     """
     keys = sorted(
         (key for key in values if properties.is_domain(key)), key=lambda key: int(key[10:])

@@ -55,7 +55,7 @@ def value(path: Path) -> str | None:
     lines = _lines(path)
     if any("\r" in line for line in lines):
         why = "its lines end with carriage returns, as on Windows"
-        oddities.report(path, 0, why, "they are left out")
+        oddities.report(path, 0, why, "they are ignored")
     found = [one for line in lines if (one := line.strip())]
     if len(found) > 1:
         why = f"it has {len(found)} lines, and must have one"

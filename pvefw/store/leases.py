@@ -158,7 +158,7 @@ class Lease:
         """
         if not self._is_ours():
             raise Locked(
-                f"{self._path.name}: this process slept for longer than its lock is kept, "
+                f"{self._path.name}: this process slept for longer than its lock lasts, "
                 f"and {self.holder()} has taken it over",
                 hint="Nothing was written since. Try again.",
             )

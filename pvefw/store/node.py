@@ -153,7 +153,7 @@ class Node:
     def certificate_names(self) -> "list[DomainEntry]":
         """The names of the node's certificate, and who validates each.
 
-        :raises ConfigError: a name stands twice, or a property has two values.
+        :raises ConfigError: a name occurs twice, or a property has two values.
         """
         from pvefw.store import domains
 

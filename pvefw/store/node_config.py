@@ -48,7 +48,7 @@ class NodeConfig:
 
     @property
     def values(self) -> dict[str, str]:
-        """The properties by key, without the description; of a key that stands twice, the last."""
+        """The properties by key, without the description; of a key that occurs twice, the last."""
         return {
             match["key"]: oddities.readable(match["value"])
             for line in self.lines
@@ -79,7 +79,7 @@ class NodeConfig:
                 lines.append(line)
             elif (value := rest[match["key"]]) is not None:
                 lines.append(f"{match['key']}: {value}")
-                rest[match["key"]] = None  # where it stands twice, the others go
+                rest[match["key"]] = None  # where it occurs twice, the others go
         for key, value in sorted(rest.items()):
             if value is not None:
                 lines.insert(_place(lines, key), f"{key}: {value}")
@@ -115,7 +115,7 @@ def _ended(lines: Sequence[str]) -> tuple[str, ...]:
 
 
 def encode(text: str) -> str:
-    """A line of the description as it stands in the file: all but plain ASCII percent-encoded."""
+    """A line of the description as it is in the file: all but plain ASCII percent-encoded."""
     return "".join(chr(byte) if byte in _PLAIN else f"%{byte:02X}" for byte in text.encode())
 
 
@@ -137,7 +137,7 @@ def parse_property_string(text: str, default_key: str = "") -> dict[str, str]:
     A blank beside a comma belongs to a key or value: Proxmox VE refuses it, and so do the checks.
 
     :param default_key: the key of a part that has none.
-    :raises ValueError: a part has no key where it needs one, or a key stands twice; says which.
+    :raises ValueError: a part has no key where it needs one, or a key occurs twice; says which.
     """
     values: dict[str, str] = {}
     for part in filter(str.strip, text.split(",")):

@@ -28,12 +28,12 @@ def change(
     *,
     expected_digest: str | None = None,
 ) -> None:
-    """Set and delete properties, all or none.
+    """Set and delete properties, all or none; deleting one that is not set changes nothing.
 
     :param expected_digest: what :attr:`Node.digest` was when the caller looked.
     :raises UsageError: an unknown property, a value that is not in its format, or a name whose plugin
         instance does not exist.
-    :raises NotFound: nothing to delete.
+    :raises NotFound: what is to be deleted is set for all nodes.
     :raises DigestMismatch: somebody else changed the file.
     """
     values = {key: _checked(key, value) for key, value in values.items()}
@@ -111,7 +111,7 @@ def _checked(key: str, value: str) -> str:
     value = value.strip()
     try:
         properties.check_text(value)
-        if known.has_parts:
+        if known.parts:
             value = normal_property_string(value)
         known.check(value)
     except ValueError as error:
@@ -159,7 +159,7 @@ def _check_deletions(node: Node, delete: Sequence[str]) -> None:
                 hint=f"It is in {paths.cluster_pvefw_cfg}; set another value for this node.",
             )
         if key != DESCRIPTION and properties.find(key) is None:
-            raise NotFound(
+            raise UsageError(
                 f"config set: --delete {key}: there is no such property",
                 hint=f"Properties that are set: {', '.join(sorted(there)) or 'none'}.",
             )

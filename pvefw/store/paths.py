@@ -275,7 +275,7 @@ class Paths:
 
     @property
     def task_index(self) -> Path:
-        """Where each task stands in the text files of the history; can be deleted at any time."""
+        """Where each task is in the text files of the history; can be deleted at any time."""
         return self.state_dir / "task-index.sqlite"
 
     @property
@@ -331,7 +331,7 @@ class Paths:
 
     @property
     def esp_uuids(self) -> Path:
-        """The ESPs that are kept in step: one FAT volume id a line."""
+        """The ESPs that are managed: one FAT volume id a line."""
         return self.kernel_dir / "proxmox-boot-uuids"
 
     @property

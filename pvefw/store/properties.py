@@ -38,9 +38,10 @@ class Property:
     """Whether it says what is wanted of a certificate: a ``certificate`` section can have it, too."""
 
     @property
-    def has_parts(self) -> bool:
-        """Whether it is a property string: ``KEY=VALUE,KEY=VALUE``."""
-        return self.check in (_acme, _acmedomain, _wakeonlan, _location)
+    def parts(self) -> list[str]:
+        """The keys of a property string (``KEY=VALUE,KEY=VALUE``), as its format names them."""
+        keys = re.compile(r"\[?([a-z-]+)=")
+        return keys.findall(self.format) if keys.match(self.format) else []
 
     @property
     def known_to_pve(self) -> bool:
@@ -275,7 +276,7 @@ def pve_id(name: str) -> bool:
 _DOMAIN_FORMAT = "[domain=]DOMAIN[,plugin=ID][,alias=DOMAIN][,challenge=TYPE]"
 _DOMAIN_HELP = (
     "A name of the certificate, the plugin instance that validates it, an alias, and the only type of "
-    "challenge to answer."
+    "challenge to use."
 )
 
 PROPERTIES = (
@@ -357,7 +358,7 @@ PROPERTIES = (
     Property(
         "preferred-chain",
         "COMMON NAME",
-        "Of several chains, that of this root.",
+        "If there are several chains, use the one of this root.",
         check_text,
         _never,
         certificate=True,
@@ -373,7 +374,7 @@ PROPERTIES = (
     Property(
         "renew-before",
         "DAYS",
-        "Renew this many days before the end, if that is earlier than the rule.",
+        "Renew this many days before it expires, if that is earlier than the rule.",
         _integer(1, 365),
         _never,
         certificate=True,
@@ -381,7 +382,7 @@ PROPERTIES = (
     Property(
         "reload-command",
         "COMMAND",
-        "What makes the service use a new certificate, a command line of sh(1); '-' for nothing.",
+        "The command line of sh(1) that makes the service use a new certificate; '-' for none.",
         check_text,
         _never,
         certificate=True,

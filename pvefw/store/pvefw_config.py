@@ -52,7 +52,7 @@ class PvefwConfig:
         sections = SectionConfig.parse(tail, what, first=line, types_share_ids=False)
         for one in sections.sections:
             if one.type not in SECTION_TYPES:
-                why = f"'{one.type}: {one.id}' stands below the first section"
+                why = f"'{one.type}: {one.id}' is below the first section"
                 known = ", ".join(SECTION_TYPES)
                 oddities.report(what, one.line, why, f"it is ignored: sections are {known}")
         return cls(NodeConfig.parse(head, what), sections)

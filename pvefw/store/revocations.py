@@ -53,7 +53,7 @@ def load(paths: Paths) -> list[Revocation]:
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{paths.revocations}: the record of revoked certificates is damaged: {error}",
-            hint="Revoke again what has to be, after you have removed the file.",
+            hint="Remove the file, then revoke again what has to be revoked.",
         ) from error
 
 

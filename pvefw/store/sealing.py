@@ -68,6 +68,6 @@ def _fernet(keys: str) -> "MultiFernet":
         return MultiFernet([Fernet(one) for one in keys.split()])
     except ValueError:
         raise ConfigError(
-            "encryption-key: this is no Fernet key: 32 bytes in base64, URL-safe",
+            "encryption-key: this is not a Fernet key: 32 bytes in base64, URL-safe",
             hint="Make one: openssl rand -base64 32 | tr +/ -_",
         ) from None

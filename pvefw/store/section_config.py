@@ -83,7 +83,7 @@ class Section:
             value, rest[match["key"]] = (
                 rest[match["key"]],
                 None,
-            )  # where it stands twice, once is left
+            )  # where it occurs twice, once is left
             if value is not None:
                 lines.append(
                     line if value == (match["value"] or "") else _line(match["key"], value)
@@ -235,4 +235,4 @@ def _report_twice(sections: Sequence[Section], what: str, *, types_share_ids: bo
     for one in sections:
         if last[name(one)] is not one:
             why = f"{one.type}: {one.id} occurs twice"
-            oddities.report(what, one.line, why, f"that of line {last[name(one)].line} counts")
+            oddities.report(what, one.line, why, f"that of line {last[name(one)].line} wins")

@@ -89,7 +89,7 @@ class SharedLease:
         with contextlib.suppress(StoreError), self._shared.asking(self._name):
             if not self._shared.hooks.store_renew(lock=self.in_store):
                 raise Locked(
-                    f"{self._name}: this process slept for longer than its lock is kept, "
+                    f"{self._name}: this process slept for longer than its lock lasts, "
                     "and another may have taken it over",
                     hint="Nothing was written since. Try again.",
                 )

@@ -50,7 +50,7 @@ def install(
     :param start: those of them that are to be started now.
     :returns: what was written.
     :raises StoreError: they cannot be written.
-    :raises ProgramError: systemd does not like them, or cannot be told.
+    :raises ProgramError: systemd rejects them, or cannot be asked.
     """
     written = []
     for name, text in units.items():

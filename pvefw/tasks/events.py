@@ -58,7 +58,7 @@ def tell_renewals(node: Node, event: RenewalsEvent) -> Sequence[Failure]:
 
 
 def readable(event: Any) -> Any:
-    """An event as it may stand in mails, logs and variables: each text of others on one line, bounded.
+    """An event as it may appear in mails, logs and variables: each text of others on one line, bounded.
 
     An authority, a provider, an ESP or a guest has a hand in what an event says.
     """

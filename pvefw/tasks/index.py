@@ -75,7 +75,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Query:
     """What to look for; ``None`` does not restrict."""
 
     since: int | None = None
@@ -89,7 +89,7 @@ class Wanted:
     """Some of :data:`STATES`."""
 
     def values(self) -> dict[str, int | str]:
-        """What :data:`_CONDITIONS` are to be held against."""
+        """What :data:`_CONDITIONS` are compared with."""
         given = {name: getattr(self, name) for name in _CONDITIONS}
         return {name: _bindable(value) for name, value in given.items() if value is not None}
 
@@ -246,7 +246,7 @@ class Index:
             return None if row is None else int(row[0])
 
     def find(
-        self, wanted: Wanted, skip: int, limit: int, without: Collection[int] = ()
+        self, wanted: Query, skip: int, limit: int, without: Collection[int] = ()
     ) -> Iterator[tuple[int, int]]:
         """Start and place of the tasks that are wanted, latest first.
 

@@ -1,7 +1,7 @@
 """Which tasks run and which have ended: ``active`` and ``index`` in ``/var/log/pve/tasks``.
 
 A line of ``active`` is ``UPID 0`` while the task runs, ``UPID SAVED ENDTIME STATUS`` when it has ended;
-SAVED is 1 where it stands in ``index``, too. A line of ``index`` is ``UPID ENDTIME STATUS``; times are
+SAVED is 1 where it is in ``index``, too. A line of ``index`` is ``UPID ENDTIME STATUS``; times are
 eight hexadecimal digits. Both are Proxmox VE's formats, and ``.active.lock`` is its lock, so that both
 sides' tools can share the files. A task of theirs is entered as ended some time after it wrote the last
 line of its log, which says how: whoever comes first does it.
@@ -24,6 +24,8 @@ _END = r"(?: (?P<end>[0-9A-Fa-f]{8})(?: (?P<status>.*))?)?"
 _ACTIVE = re.compile(PATTERN + r" (?P<saved>[01])" + _END)
 INDEX_LINE = re.compile(PATTERN + r"(?P<saved>)" + _END)
 """A line of the index, without its end."""
+_RUNS = b" 0\n"
+"""How a line of ``active`` ends whose task has not; that of an error may, too."""
 _LAST_LINE = re.compile(r"TASK (?:(?P<well>OK|WARNINGS: \d+)|ERROR: (?P<error>.+))")
 _PATIENCE = 30.0
 """Seconds to wait for the lock of the lists; it is held for milliseconds."""
@@ -43,7 +45,7 @@ class TaskEntry:
     """Seconds since the epoch; ``None`` while it runs."""
     status: str | None = None
     saved: bool = field(default=True, compare=False)
-    """Whether it stands in the index."""
+    """Whether it is in the index."""
 
 
 def begin(paths: Paths, upid: Upid) -> None:
@@ -89,7 +91,7 @@ def settle(paths: Paths) -> None:
 def remove(paths: Paths, upids: Collection[bytes]) -> None:
     """Strike ended tasks off all lists; who calls holds the lock. What is no task's line stays.
 
-    :param upids: as they stand in the index.
+    :param upids: as they are in the index.
     :raises StoreError: a list cannot be written.
     """
     listed = active(paths)
@@ -129,6 +131,26 @@ def active(paths: Paths) -> list[TaskEntry]:
     return list(_entries(paths.task_dir / "active", _ACTIVE))
 
 
+def stamp(paths: Paths) -> object:
+    """What is another whenever a list of tasks may be another, with the state of the index over it.
+
+    :returns: ``None`` while a task runs: how it ends may be seen at its process only.
+    :raises StoreError: ``active`` cannot be read.
+    """
+    lists = (paths.task_dir / "active", *indexes(paths), paths.task_index)
+    found = [_file_stamp(one) for one in lists]
+    runs_one = _RUNS in (files.read_if_exists(lists[0]) or b"")
+    return None if runs_one else found
+
+
+def _file_stamp(path: Path) -> object:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
 def indexed(paths: Paths) -> Iterator[TaskEntry]:
     """Every ended task of ``index`` and the file before it, oldest first.
 
@@ -139,7 +161,7 @@ def indexed(paths: Paths) -> Iterator[TaskEntry]:
 
 
 def indexes(paths: Paths) -> tuple[Path, Path]:
-    """Where ended tasks stand: the file that grows, and the one that Proxmox VE rotated it to."""
+    """Where ended tasks are kept: the file that grows, and the one that Proxmox VE rotated it to."""
     return paths.task_dir / "index", paths.task_dir / "index.1"
 
 

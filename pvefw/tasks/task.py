@@ -93,7 +93,7 @@ def run_task(
     """Run the body as a task.
 
     Ctrl-C, SIGTERM and SIGHUP raise :class:`Cancelled` in the main thread, once: clean-up that follows is
-    not interrupted again. When the task has ended, the observers are told.
+    not interrupted again. When the task has ended, the observers are notified.
 
     A disk that is full, broken or read-only does not stop the work: the terminal says that the log is
     lost.
@@ -268,7 +268,7 @@ class _Log:
             self._broken = False
         except OSError as error:
             self._broken = True
-            self._lost(f"the task's log cannot be written any more: {error.strerror}")
+            self._lost(f"the task's log can no longer be written: {error.strerror}")
 
     def _lost(self, reason: str) -> None:
         if not self._told:

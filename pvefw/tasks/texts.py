@@ -57,7 +57,7 @@ class Text:
         return data.partition(b"\n")[0].decode(errors="replace")
 
     def mark(self, high: int) -> int:
-        """CRC-32 of what stands right before ``high``."""
+        """CRC-32 of what comes right before ``high``."""
         return zlib.crc32(self.read(max(high - _MARK, 0), high))
 
     def end_of_lines(self) -> int:

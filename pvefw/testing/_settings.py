@@ -12,7 +12,7 @@ def check_help(plugin: object) -> None:
 
 
 def check_secrets(plugin: object) -> None:
-    """``repr`` may stand in any log."""
+    """``repr`` may appear in any log."""
     fields = [one for one in dataclasses.fields(plugin) if one.init]  # type: ignore[arg-type]  # plugins are dataclasses
     for info, one in zip(seam.declared_settings(type(plugin)), fields, strict=True):
         value = str(getattr(plugin, one.name) or "")

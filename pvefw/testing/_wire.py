@@ -116,7 +116,7 @@ def _words(value: str) -> set[str]:
 
 
 def _password(value: str) -> list[str]:
-    """What stands in ``Authorization: Basic`` (RFC 7617), beside the user's name."""
+    """What is in ``Authorization: Basic`` (RFC 7617), beside the user's name."""
     scheme, _, encoded = value.partition(" ")
     with contextlib.suppress(binascii.Error, UnicodeDecodeError):
         if scheme.lower() == "basic":
@@ -276,5 +276,5 @@ def _only(one: Any) -> Any:
 
 
 def holds(data: Any, value: str) -> bool:
-    """Whether a value stands in JSON, perhaps in quotes."""
+    """Whether a value is in JSON, perhaps in quotes."""
     return any(str(one).strip('"') == value for _, one in scalars(data))

@@ -256,7 +256,7 @@ class BootloaderConformance(BootCare):
         check_help(plugin)
 
     def test_secrets_do_not_show(self, plugin: object) -> None:
-        """``repr`` may stand in any log."""
+        """``repr`` may appear in any log."""
         check_secrets(plugin)
 
     # --- render: arguments in, tree out -----------------------------------------------------------
@@ -771,7 +771,7 @@ class BootloaderConformance(BootCare):
         ids=["empty", "zeros", "ones", "odd", "lines", "half"],
     )
     def test_probe_survives_rubbish(self, rubbish: bytes | None, machine: Machine) -> None:
-        """What a crash has spoilt, be it the configuration or what is armed, a refresh mends."""
+        """What a crash has spoilt, be it the configuration or what is armed, a refresh repairs."""
         root = machine.esp.mountpoint
         before = set(_contents(root))
         tree = machine.bring(machine.plan(OLD, NEW))

@@ -1,4 +1,4 @@
-"""What the boot-loader kit stands on: a host, its ESP, and what comes up after each of core's steps.
+"""What the boot-loader kit is built on: a host, its ESP, and what comes up after each of core's steps.
 
 ``pvefw.testing.boot`` has all of it under its own name, too.
 """

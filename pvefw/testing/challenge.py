@@ -188,7 +188,7 @@ class ChallengeConformance:
         check_help(plugin)
 
     def test_secrets_do_not_show(self, plugin: object) -> None:
-        """``repr`` may stand in any log."""
+        """``repr`` may appear in any log."""
         check_secrets(plugin)
 
     def test_every_challenge_is_answered(

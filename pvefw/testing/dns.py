@@ -1,7 +1,7 @@
 """The conformance kit of the DNS family.
 
 Inherit from :class:`DnsConformance` and say how to make the plugin, which zone it may change, and how to
-ask what stands there::
+ask what is there::
 
     class TestAcmecorp(DnsConformance):
         @pytest.fixture
@@ -170,18 +170,18 @@ class DnsConformance(DnsCare):
     def test_a_record_is_added(
         self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
-        """The value stands at the name, character by character."""
+        """The value is at the name, character by character."""
         [one] = self.values(self.names(zone)[0], 1)
         hooks.dns_add(zone=zone, records=[one], task=task)
         found = self.shown(records, one.name, [one])
         assert found, (
-            f"after dns_add nothing stands at {one.name}: create the record at exactly that name "
+            f"after dns_add there is nothing at {one.name}: create the record at exactly that name "
             "(it is absolute; many APIs want it relative to the zone), wait until a job that the API "
             "makes of it is done, or raise a ProviderError"
         )
         assert found == {one.value}, (
-            f"after dns_add {sorted(found)} stands at {one.name} instead of {one.value!r}: store the "
-            "value as it is, with its upper and lower case and without quotes"
+            f"after dns_add there is {sorted(found)} at {one.name} instead of {one.value!r}: "
+            "store the value as it is, with its upper and lower case and without quotes"
         )
 
     @pytest.mark.parametrize("position", [2, 3, 4], ids=["deep", "apex", "zone"])
@@ -237,7 +237,7 @@ class DnsConformance(DnsCare):
         added = self.values(name, 2)
         hooks.dns_add(zone=zone, records=added, task=task)
         assert self.shown(records, name, added) == {one.value for one in added}, (
-            f"of two values for {name} in one call not both are there: a name may stand twice in "
+            f"of two values for {name} in one call not both are there: a name may occur twice in "
             "'records', group by name before you replace a record set"
         )
 
@@ -480,7 +480,7 @@ class DnsConformance(DnsCare):
             assert info.help, f"the setting {info.key} has no help: declare it with setting(help=…)"
 
     def test_secrets_do_not_show(self, plugin: object) -> None:
-        """``repr`` may stand in any log."""
+        """``repr`` may appear in any log."""
         for info, value in self._settings(plugin):
             if info.secret and value:
                 assert value not in repr(plugin), (

@@ -11,7 +11,7 @@ Inherit from :class:`DnsCatalogConformance` and name a provider that can be made
         def sample(self):
             return "acmecorp", {"token": "anything"}
 
-What its providers do is held against :class:`pvefw.testing.dns.DnsConformance`.
+What its providers do is checked against :class:`pvefw.testing.dns.DnsConformance`.
 
 What it cannot see: whether the settings of other providers than the sample do, secrets that an entry does
 not mark as such, and files below ``root`` that come and go.
@@ -160,7 +160,7 @@ class DnsCatalogConformance:
     def test_secrets_do_not_show(
         self, hooks: DnsCatalogSpec, sample: tuple[str, Mapping[str, str]]
     ) -> None:
-        """``repr`` may stand in any log."""
+        """``repr`` may appear in any log."""
         name, values = sample
         made = hooks.catalog_make(root=_ROOT, name=name, values=values)
         for secret in seam.secret_values(

@@ -544,7 +544,7 @@ def _said_by(bad_day: BadDay, plugin: object) -> list[str]:
 
 
 def _found(secrets: Collection[str], text: str, passed_on: str) -> str:
-    """A secret that stands in a text, in whatever form, unless the provider itself has said it."""
+    """A secret that is in a text, in whatever form, unless the provider itself has said it."""
     for one in sorted(secrets):
         if seam.redact(text, [one]) != text and seam.redact(passed_on, [one]) == passed_on:
             return one

@@ -147,7 +147,7 @@ class GuestConformance:
         check_help(plugin)
 
     def test_secrets_do_not_show(self, plugin: object) -> None:
-        """``repr`` may stand in any log."""
+        """``repr`` may appear in any log."""
         check_secrets(plugin)
 
     def test_every_guest_is_listed(
@@ -192,7 +192,7 @@ class GuestConformance:
     def test_starting_a_guest_that_runs_is_not_an_error(
         self, hooks: GuestSpec, vmids: Sequence[int], look: Look, task: FakeTask
     ) -> None:
-        """And does not start it anew."""
+        """And does not start it again."""
         guest = self.start(hooks, vmids[0], task)
         hooks.guest_start(guest=guest, timeout=self.seconds, task=task)
         assert look(vmids[0]) is GuestState.RUNNING, (

@@ -333,7 +333,7 @@ class ObserverConformance:
         check_help(plugin)
 
     def test_secrets_do_not_show(self, bound: Bound[ObserverSpec], plugin: object) -> None:
-        """``repr`` may stand in any log."""
+        """``repr`` may appear in any log."""
         for secret in bound.secrets:
             assert secret not in repr(plugin), (
                 "repr() shows a secret setting: leave repr to @dataclass and declare the field with "

@@ -164,7 +164,7 @@ class StoreConformance:
         )
 
     def test_what_is_removed_is_gone(self, hooks: StoreSpec, there: StoreSpec) -> None:
-        """And can be created anew, with a revision that it never had."""
+        """And can be created again, with a revision that it never had."""
         first = hooks.store_swap(key="a/b", data=b"1", revision="", locks=[]) or ""
         assert hooks.store_swap(key="a/b", data=None, revision=first, locks=[]) == "", (
             "store_swap removed a key: it must return an empty revision after a removal"
@@ -234,7 +234,8 @@ class StoreConformance:
             "two nodes have one lock: take it in one step of the server's, and only where nobody has it"
         )
         assert theirs.holder == "node pve1", (
-            "who waits is not told who holds the lock: keep the holder with it, and return that"
+            "a node that waits does not learn who holds the lock: keep the holder with it, and return "
+            "that"
         )
         with explained("giving back another's lock", _NOT_OURS):
             there.store_unlock(lock=theirs)
@@ -255,7 +256,7 @@ class StoreConformance:
         """Who does not renew it has lost it, and writes nothing any more."""
         mine = hooks.store_lock(name="order", holder="node pve1", seconds=_LEASE)
         assert hooks.store_swap(key="a", data=b"1", revision="", locks=[mine]), (
-            "store_swap refuses who holds the lock: compare the token with that of the lock"
+            "store_swap refuses the holder of the lock: compare the token with that of the lock"
         )
         taken = _wait(lambda: there.store_lock(name="order", holder="", seconds=_SECONDS))
         assert taken.token, (
@@ -263,8 +264,8 @@ class StoreConformance:
         )
         revision = (_entry(there, "a") or StoreEntry(b"", "")).revision
         assert hooks.store_swap(key="a", data=b"2", revision=revision, locks=[mine]) is None, (
-            "store_swap writes for who has lost the lock: let the server compare the locks' tokens, "
-            "too, in the step that writes"
+            "store_swap writes for a node that has lost the lock: let the server compare the locks' "
+            "tokens, too, in the step that writes"
         )
         assert not hooks.store_renew(lock=mine), (
             "store_renew says that a lost lock is ours: ask the server whether it still has our token"
@@ -272,8 +273,8 @@ class StoreConformance:
         with explained("giving back a lost lock", _NOT_OURS):
             hooks.store_unlock(lock=mine)
         assert not hooks.store_lock(name="order", holder="", seconds=_SECONDS).token, (
-            "store_unlock of who has lost the lock took it from who has it: compare the token, in one "
-            "step"
+            "store_unlock by a node that has lost the lock took it from its holder: compare the token, "
+            "in one step"
         )
 
     def test_a_lock_that_is_renewed_stays(self, hooks: StoreSpec, there: StoreSpec) -> None:

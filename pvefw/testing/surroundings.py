@@ -46,7 +46,7 @@ BAD_GATEWAY = 502
 
 
 class Between(Protocol):
-    """What stands between plugin and fake, and shows each of them something else. Since 1.1."""
+    """What is between plugin and fake, and shows each of them something else. Since 1.1."""
 
     def among(self, request: Request, data: Any) -> Any:
         """What the plugin sees of a reply's data."""

@@ -17,7 +17,7 @@ _AT_FIRST = frozenset({"accept-tos", "key-type", "eab-kid", "eab-hmac-key"})
 
 def _reference(text: str) -> None:
     if not references.is_reference(text):
-        raise ValueError("this is a secret: write where it is, as file:PATH")
+        raise ValueError("this is a secret: give a reference to it, such as file:PATH")
 
 
 def _address(text: str) -> str:
@@ -36,7 +36,7 @@ class Accounts(Kind):
             "An account.",
             {
                 "directory": Text(
-                    "The authority's directory: its URL, or a short name as letsencrypt.",
+                    "The authority's directory: its URL, or a short name such as letsencrypt.",
                     normal=directories.url_of,
                 ),
                 "contact": List("E-mail addresses.", Text("An e-mail address.", normal=_address)),

@@ -69,7 +69,7 @@ def compare(context: Context, document: Document, *, prune: bool, here: bool) ->
     for kind in (one for one in KINDS if one.key in document.state):
         if kind.of_machine and not here:
             raise UsageError(
-                f"{document.where(kind.key)}: {kind.key}: this is of the machine itself, and node "
+                f"{document.where(kind.key)}: {kind.key}: this is about the machine itself, and node "
                 f"{context.paths.node} is another one",
                 hint=f"Apply it there: ssh root@{context.paths.node} pvefw apply FILE",
             )

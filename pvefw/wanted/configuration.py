@@ -20,7 +20,7 @@ def _text(known: Property) -> Text:
 
 
 def _normal(known: Property, value: str) -> str:
-    return normal_property_string(value.strip()) if known.has_parts else value.strip()
+    return normal_property_string(value.strip()) if known.parts else value.strip()
 
 
 def _check(known: Property, value: str) -> None:
@@ -99,10 +99,10 @@ class Certificates(Kind):
     shape = Table(
         "Certificates for services of this host; each has the properties of `pvefw cert add`.",
         Record(
-            "What is wanted of a certificate.",
+            "The properties of a certificate.",
             {
                 **_fields(of_certificates=True),
-                "nodes": List("The nodes that use it; all without it.", Text("A node.")),
+                "nodes": List("The nodes that use it (default: all).", Text("A node.")),
                 "disable": Flag("Leave it alone."),
             },
             {_DOMAINS: _domain},

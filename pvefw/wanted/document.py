@@ -21,7 +21,7 @@ SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 
 def shape() -> Record:
     """What a document may say."""
-    help_ = "What is wanted of a node. What is not named stays as it is."
+    help_ = "The wanted state of a node. What it does not name stays as it is."
     return Record(help_, {one.key: one.shape for one in KINDS}, may_be_null=False)
 
 

@@ -54,7 +54,7 @@ class Guests(Kind):
     def current(self, context: Context) -> dict[str, Fields]:
         listed, failures = Backends.load(Node.open(context.paths), needed=False).list()
         context.left_out += [error.message for error in failures]
-        return {one.id: _guest(one) for one in listed}
+        return {str(one.id): _guest(one) for one in listed}
 
     def put(self, context: Context, change: Change) -> None:
         there, new = change.old, change.new
@@ -97,8 +97,8 @@ class Esps(Kind):
     prunable = False
     shape = Table(
         "EFI system partitions, by volume id (`ABCD-1234`) or device. One that is not managed yet gets "
-        "its boot loader; none is taken from the list.",
-        Record("An ESP.", {"loader": Text("The boot loader; without it, the one that fits.")}),
+        "its boot loader; none is removed from the list.",
+        Record("An ESP.", {"loader": Text("The boot loader (default: the one that fits).")}),
     )
 
     def name(self, context: Context, given: str) -> str:
@@ -134,7 +134,7 @@ class Boot(Kind):
         "Which kernels the ESPs offer, and which one boots.",
         {
             "kernels": List(
-                "Kernels to keep, beside those that are chosen automatically.",
+                "Kernels to keep, in addition to those that are chosen automatically.",
                 Text("A version.", _version),
             ),
             "pinned": Text("The kernel that boots by default.", _version),
@@ -200,7 +200,7 @@ class Units(Kind):
         "What runs pvefw by itself. It is installed, and never removed.",
         {
             "renew-timer": Flag("The timer of `pvefw renew`.", may_be_false=False),
-            "renew-cron": Flag("The line for cron of `pvefw renew`.", may_be_false=False),
+            "renew-cron": Flag("The cron job for `pvefw renew`.", may_be_false=False),
             "guests": Flag("The units that start and stop guests.", may_be_false=False),
             "boot-hooks": Flag("The hooks that refresh the ESPs.", may_be_false=False),
         },

@@ -23,7 +23,7 @@ _DATA = Table(
 )
 _FIELDS: dict[str, Shape] = {
     "data": _DATA,
-    "nodes": List("The nodes that may use it; all without it.", Text("A node.")),
+    "nodes": List("The nodes that may use it (default: all).", Text("A node.")),
     "disable": Flag("Leave it unused."),
 }
 _TYPES = ("dns", "standalone", "challenge")

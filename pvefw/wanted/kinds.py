@@ -16,7 +16,7 @@ KINDS: Sequence[Kind] = (
     Instances("catalogs", "Settings of catalogues of DNS providers.", "dns_catalog"),
     Instances("plugins", "Plugin instances that answer challenges.", "dns", "challenge"),
     Instances("observers", "Notifications and deploy hooks.", "observer"),
-    Instances("backends", "The hypervisors whose guests these are.", "guest"),
+    Instances("backends", "The hypervisors that run this node's guests.", "guest"),
     Instances("loaders", "Settings of boot loaders.", "bootloader"),
     Properties(),
     Certificates(),

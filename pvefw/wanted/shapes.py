@@ -1,6 +1,6 @@
 """What a document may say where: read from YAML with the line of whatever is wrong, and as a JSON schema.
 
-A scalar is read as what is expected where it stands, so ``acme: 1.10`` is a text and a MAC address no
+A scalar is read as what is expected where it is, so ``acme: 1.10`` is a text and a MAC address no
 number of minutes, whatever YAML 1.1 takes them for.
 """
 
@@ -21,7 +21,7 @@ _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 @dataclass(frozen=True)
 class Place:
-    """Where in a document something stands, for messages."""
+    """Where in a document something is, for messages."""
 
     file: str
     path: str = ""
@@ -31,7 +31,7 @@ class Place:
     """What is wrong, in the order of the document: shared, too."""
 
     def below(self, key: Any) -> "Place":
-        """What stands behind a key, a YAML node."""
+        """What follows a key, a YAML node."""
         path = f"{self.path}.{key.value}" if self.path else key.value
         self.lines[path] = key.start_mark.line + 1
         return Place(self.file, path, self.lines, self.errors)
@@ -54,7 +54,7 @@ class Place:
 
 
 class Shape(Protocol):
-    """What can stand somewhere in a document."""
+    """What can be somewhere in a document."""
 
     @property
     def schema(self) -> Schema:
@@ -68,7 +68,7 @@ class Shape(Protocol):
 
 
 def _scalar(node: Any, place: Place, what: str) -> str:
-    """The text of a scalar, as it stands in the document."""
+    """The text of a scalar, as it is in the document."""
     if node.id != "scalar" or node.tag == _NULL:
         raise place.wrong(node, f"{what} is expected here")
     text: str = node.value
@@ -280,7 +280,7 @@ def _stem(pattern: str) -> str:
 def pairs(node: Any, place: Place) -> list[tuple[Any, Any]]:
     """The keys and values of a mapping.
 
-    :raises ConfigError: it is none, or a key stands twice.
+    :raises ConfigError: it is none, or a key occurs twice.
     """
     if node.id != "mapping":
         raise place.wrong(node, "names with values are expected here", "For none, write {}.")

@@ -128,7 +128,8 @@ def test_a_body_that_is_too_deep():
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "No such file"), (b"hello", "holds none"), (b"", "holds none")]
+    ("content", "said"),
+    [(None, "No such file"), (b"hello", "contains none"), (b"", "contains none")],
 )
 def test_a_file_of_trust_anchors_that_is_none(tmp_path, content, said):
     file = tmp_path / "ca.pem"

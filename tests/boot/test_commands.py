@@ -107,6 +107,8 @@ def test_drift_is_status_1_in_every_form(synced, machine):
 def test_a_missing_disk_is_an_error_that_says_clean(synced, machine, host):
     (machine.directory / UUIDS[1]).rename(machine.directory.parent / "pulled")
     host.install("6.8.20-1-pve")
+    status, out, _ = synced("refresh", "--dry-run")
+    assert (status, "not found. Put its disk back; if it is gone for good" in out) == (1, True)
     status, _, err = synced("refresh")
     assert status == 1
     assert "ESP BBBB-0002: not found (1 of 2 ESPs are up to date)" in err

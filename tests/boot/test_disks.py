@@ -175,7 +175,7 @@ def test_partition_says_what_it_will_do(devices, device, force):
 
 def test_what_the_kernel_holds_is_refused(devices, monkeypatch):
     monkeypatch.setattr(prepare, "_held_by_the_kernel", lambda _path: True)
-    with pytest.raises(UsageError, match="the kernel has it in use"):
+    with pytest.raises(UsageError, match="it is in use by the kernel"):
         prepare.check_format(devices, Path("/dev/sdb1"), force=True)
     with pytest.raises(UsageError, match="it is in use"):
         prepare.check_partition(devices, Path("/dev/sdf"), force=True)

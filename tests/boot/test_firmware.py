@@ -37,7 +37,7 @@ def test_bios(host):
     assert firmware.suitable(host.paths) == "grub"
     found = firmware.detect(host.paths)
     assert (found.firmware, found.loader, found.secure_boot) == (Firmware.BIOS, "grub", False)
-    assert "is not there" in found.evidence[0]
+    assert "does not exist" in found.evidence[0]
 
 
 def test_in_a_rescue_system_the_machines_own_firmware_counts(host):
@@ -99,7 +99,7 @@ def test_loader_explains_itself(host, machine, plain, monkeypatch, capsys):
         "on-esps": {"AAAA-0001": []},
         "suggested": "grub",
         "evidence": [
-            "/sys/firmware/efi is not there: started by BIOS, so by GRUB",
+            "/sys/firmware/efi does not exist: started by BIOS, so by GRUB",
             "ESP AAAA-0001 (/dev/sda2): no known loader",
             "ESP FFFF-FFFF: not found",
         ],

@@ -241,7 +241,7 @@ def test_without_a_file_the_running_command_line_counts(host, monkeypatch, tmp_p
 def test_a_rescue_systems_own_command_line_reaches_no_esp(host, monkeypatch):
     monkeypatch.setattr(cmdline, "running", lambda: ["root=/dev/sr0", "rescue"])
     host.paths.cmdline.unlink()
-    with pytest.raises(ConfigError, match="of another system") as caught:
+    with pytest.raises(ConfigError, match="to another system") as caught:
         choice.plan(host.paths)
     assert "boot cmdline set" in caught.value.hint
 

@@ -5,11 +5,14 @@ from pathlib import PurePosixPath
 import pytest
 from boot.computer import PowerCut, Steps
 from boot.conftest import UUIDS, Plain, loaders_of
+from environments import ROOT
 
 from pvefw.api import ProviderError, hookimpl
 from pvefw.boot import refresh, registry, status
 from pvefw.core.errors import Cancelled, PvefwError
 from pvefw.testing.fakes import FakeTask
+from pvefw_bootloader_grub import platforms
+from pvefw_bootloader_systemd import installation
 
 
 class Packaged(Plain):
@@ -87,7 +90,7 @@ def test_an_upgrade_is_seen_and_reaches_every_esp(aging, machine, package):
     for one in status.status(aging()).esps:
         assert one.state == "drift"
         assert one.problems == [
-            "plain is not that of this host's packages: plain/loader and 1 more: pvefw boot refresh"
+            "plain differs from this host's packages: plain/loader and 1 more: pvefw boot refresh"
         ]
     result = refresh.refresh(aging())
 
@@ -111,7 +114,7 @@ def test_a_new_loader_that_does_not_pass_its_probe_is_taken_back(aging, machine,
     with pytest.raises(PvefwError, match="its probe does not find it") as caught:
         refresh.refresh(aging())
 
-    assert "The old one is in place again, and stays on the other ESPs, too" in caught.value.hint
+    assert "The old one is back, and stays on the other ESPs, too" in caught.value.hint
     assert [images(machine, one) for one in UUIDS] == [[b"loader 1"] * 2] * 2
     for one in status.status(aging()).esps:
         assert "6.8.20-1-pve" in one.loaders["plain"]["kernels"]
@@ -175,3 +178,12 @@ def test_a_power_cut_leaves_a_whole_image_at_every_step(aging, machine, package,
             continue
         break
     assert stop > 10
+
+
+def test_every_folder_that_loaders_come_from_has_a_trigger_of_dpkgs():
+    kinds = [platforms.BIOS, *platforms.UEFI]
+    folders = {installation.PACKAGED, *(one.modules for one in kinds)}
+    folders |= {image.parent for one in platforms.UEFI for image in one.signed}
+    lines = (ROOT / "packaging/debian/triggers").read_text().splitlines()
+    interests = {line.split()[1] for line in lines if line.startswith("interest-noawait ")}
+    assert interests == set(map(str, folders))

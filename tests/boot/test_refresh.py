@@ -412,7 +412,7 @@ def test_a_loader_that_is_gone_is_an_error_and_its_files_are_kept_right(ready, m
 
 def test_an_esp_without_any_known_loader(context, machine, host):
     host.paths.esp_uuids.write_text("AAAA-0001\n")
-    with pytest.raises(StoreError, match="no boot loader is on it") as caught:
+    with pytest.raises(StoreError, match="it has no boot loader that") as caught:
         refresh.refresh(context())
     assert "pvefw boot init /dev/sda2" in caught.value.hint
     assert status.status(context()).esps[0].state == "error"
@@ -447,7 +447,7 @@ def test_a_broken_plugin_does_not_keep_the_others_from_work(ready, machine, plai
     assert task.warnings == ["a boot loader cannot be used: worse: its import fails"]
     said = problems(ready(loaders=loaders))
     assert "worse: its import fails" in said
-    assert "a boot loader cannot say: broken: boot_probe failed: ValueError: oops" in said
+    assert "a boot loader does not answer: broken: boot_probe failed: ValueError: oops" in said
 
 
 class Escaping(Plain):
@@ -464,7 +464,7 @@ def test_a_path_that_leads_out_of_the_esp_is_refused(ready, machine, target):
     plain = Escaping()
     plain.target = PurePosixPath(target)
     before = times(machine)
-    with pytest.raises(StoreError, match="outside of the ESP"):
+    with pytest.raises(StoreError, match="outside the ESP"):
         refresh.refresh(ready(loaders=loaders_of(plain)))
     assert times(machine) == before
 
@@ -703,7 +703,7 @@ def test_observers_are_told_of_what_was_synced_and_of_what_was_not(ready, machin
     (machine.directory / UUIDS[1] / "plain/cmdline").unlink()
     (machine.directory / UUIDS[1] / "plain/cmdline").mkdir()
     host.install("6.8.20-1-pve")
-    with pytest.raises(StoreError, match="is a folder there"):
+    with pytest.raises(StoreError, match="is a folder, and must"):
         refresh.refresh(made)
     event = told()[-1]
     assert event["event"] == "boot-synced"
@@ -711,7 +711,7 @@ def test_observers_are_told_of_what_was_synced_and_of_what_was_not(ready, machin
     assert event["kernels"][0] == "6.8.20-1-pve"
     assert event["synced"] == [UUIDS[0]]
     assert list(event["failed"]) == [UUIDS[1]]
-    assert "plain/cmdline is a folder there" in event["failed"][UUIDS[1]]
+    assert "plain/cmdline is a folder, and must" in event["failed"][UUIDS[1]]
 
 
 def test_observers_hear_nothing_of_a_refresh_that_changed_nothing(ready, host, told):

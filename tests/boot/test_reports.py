@@ -222,7 +222,7 @@ def test_words_of_a_rescue_boot_are_never_taken(host, monkeypatch, in_use, ready
     assert list(found.left_out) == RESCUE.split()
 
     refresh.refresh(made := ready())
-    assert any("this is a rescue boot, and single" in one for one in made.task.warnings)
+    assert any("this is a rescue boot, so single" in one for one in made.task.warnings)
     assert any(f"the running command line: {found.text}" in one for one in made.task.lines)
 
 
@@ -232,7 +232,7 @@ def test_a_fall_back_is_said_and_is_no_fault(host, monkeypatch, in_use, ready):
     host.paths.cmdline.unlink()
     refresh.refresh(made := ready())
     assert made.task.warnings == []
-    assert any("is not there: kernels get the running" in one for one in made.task.lines)
+    assert any("does not exist: kernels get the running" in one for one in made.task.lines)
     assert choice.plan(host.paths).plan.running_cmdline
     assert status.status(ready()).ok
 
@@ -404,6 +404,21 @@ def test_status_prints_the_default_that_boots(ready, host):
 
     made = ready(loaders=loaders_of(Numbered()))
     assert status.status(made).default == KERNELS[0]
+
+
+def test_status_prints_the_default_of_each_esp_where_they_differ(ready):
+    class Saved(Plain):
+        """Each ESP remembers what was chosen in its menu."""
+
+        @hookimpl
+        def boot_probe(self, esp):
+            state = super().boot_probe(esp)
+            chosen = KERNELS[UUIDS.index(esp.uuid)]
+            return state and dataclasses.replace(state, default=chosen)
+
+    found = status.status(ready(loaders=loaders_of(Saved())))
+    assert found.ok
+    assert found.default == f"{KERNELS[0]} ({UUIDS[0]}); {KERNELS[1]} ({UUIDS[1]})"
 
 
 def test_what_overrules_the_plan_is_told_and_goes_with_a_pin_or_when_it_is_said(ready, host):

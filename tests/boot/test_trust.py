@@ -170,7 +170,7 @@ def test_generations_that_shim_no_longer_starts(firmware, verdicts, level, refus
     firmware(SbatLevelRT=f"sbat,1,2026010100\n{level}\n".encode())
     found = verdicts(shim=SHIM, grub=GRUB)
     assert list(found) == refused
-    assert all("is revoked (SBAT), 9 is wanted" in why for why in found.values())
+    assert all("is revoked (SBAT), 9 is required" in why for why in found.values())
 
 
 def test_what_the_owner_has_enrolled_in_shim(firmware, verdicts):

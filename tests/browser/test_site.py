@@ -10,9 +10,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from browser.visits import SHAPES, barriers, is_too_wide
 from environments import ROOT
+from resources import uses
 
 ONE_OF_EACH_KIND = ["", "node/", "reference/hooks/"]
-"""Pictures and cards; outputs and tables; code. All pages would take minutes."""
+"""Pictures and cards; outputs and tables; code. All pages take minutes: they are the night's."""
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -21,13 +22,19 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory):
-    """The address of the site, as `make site` builds it."""
+def built(tmp_path_factory):
+    """The folder of the site, as `make site` builds it."""
     folder = tmp_path_factory.mktemp("site")
     build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", folder]
     env = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
     subprocess.run(build, cwd=ROOT, env=env, check=True)
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder)) as server:
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site(built):
+    """The address of the site."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=built)) as server:
         threading.Thread(target=server.serve_forever).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
@@ -63,6 +70,20 @@ def test_every_kind_of_page_is_without_barriers(visit, site, shape):
         page.goto(site + name)
         assert barriers(page) == [], name
         assert not is_too_wide(page), name
+
+
+@uses("night")  # by day, a page of each kind
+@pytest.mark.parametrize("shape", SHAPES)
+def test_no_page_has_barriers(visit, built, site, shape):
+    page = visit(**shape)
+    names = sorted(one.parent.relative_to(built).as_posix() for one in built.rglob("index.html"))
+    assert len(names) > len(ONE_OF_EACH_KIND)
+    wrong = {}
+    for name in names:
+        page.goto(f"{site}{name}/")
+        if found := barriers(page) + ["it is too wide"] * is_too_wide(page):
+            wrong[name] = found
+    assert wrong == {}
 
 
 def test_the_reference_of_commands_fits_a_phone(visit, site):

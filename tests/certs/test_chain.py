@@ -65,7 +65,7 @@ def test_certificate_and_key_exchanged_is_suspected():
     certificate, key = self_signed()
     with pytest.raises(CertificateError) as caught:
         check(key, certificate)
-    assert "exchanged" in caught.value.hint
+    assert "swapped" in caught.value.hint
 
 
 def test_a_protected_key_says_how_to_unprotect_it():

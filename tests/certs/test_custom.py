@@ -190,7 +190,7 @@ def test_what_is_no_certificate(paths, good, rubbish):
 
 def test_certificate_and_key_exchanged(paths, good):
     error = refused(paths, good.key_pem, good.pem, "not a PEM certificate")
-    assert "exchanged" in error.hint
+    assert "swapped" in error.hint
 
 
 def test_der_instead_of_pem(paths, good):

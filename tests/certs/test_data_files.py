@@ -11,8 +11,8 @@ AS_PEOPLE_HAVE_THEM = {
     "single quotes": (b"CF_Token='a\\b'\n", "a\\b", "quotes removed"),
     "escaped": (b'CF_Token="a\\"b\\\\c\\n"\n', 'a"b\\c\\n', "quotes removed"),
     "quotes inside": (b'CF_Token=a"b"c\n', 'a"b"c', None),
-    "half a quote": (b"CF_Token='abc\n", "'abc", "a quote without its other half kept"),
-    "two quoted words": (b"CF_Token='a' 'b'\n", "'a' 'b'", "a quote without its other half kept"),
+    "half a quote": (b"CF_Token='abc\n", "'abc", "an unmatched quote kept"),
+    "two quoted words": (b"CF_Token='a' 'b'\n", "'a' 'b'", "an unmatched quote kept"),
     "export": (b"export CF_Token=abc\n", "abc", "'export' removed"),
     "export and semicolon": (
         b'export CF_Token="abc";\n',

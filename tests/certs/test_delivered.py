@@ -67,3 +67,22 @@ def test_it_reaches_its_target_and_a_program_once(paths, web, events, tmp_path, 
     )
     assert event["fingerprint"] == web.event().fingerprint
     assert deploy.pending(Node.open(paths)) == {}
+
+
+def test_only_those_who_are_told_of_certificates_can_be_late(paths, web, events, tmp_path):
+    """An observer that notifies people is never told of one, so it is not waited for; a broken one is."""
+    upload(web, self_signed("www.example"), None)
+    late = {
+        "admins": ("mail", {"to": "admin@example.com"}),
+        "chat": ("webhook", {"url": "https://chat.example/"}),
+        "second": ("exec", {"program": str(tmp_path / "program")}),
+        "gone": ("of-a-plugin-that-was-removed", {}),
+    }
+    with paths.cluster_pvefw_cfg.open("a") as config:
+        for id_, (api, settings) in late.items():
+            lines = "".join(f"\t{key} {value}\n" for key, value in settings.items())
+            config.write(f"\nobserver: {id_}\n\tapi {api}\n{lines}")
+    node = Node.open(paths)
+    assert deploy.pending(node) == {"web: second": "", "web: gone": ""}
+    assert deploy.deploy(Certificate.load(node, "web"), Log()) == ["gone"]
+    assert list(deploy.pending(Node.open(paths))) == ["web: gone"]

@@ -169,7 +169,7 @@ def test_one_that_somebody_brings_is_private_and_not_compared(paths, pvefw, web,
     assert not paths.node_certificate.exists(), "nothing falls back to the node's own"
 
 
-_RSA = "its key is to be rsa2048, not ec256"
+_RSA = "its key should be rsa2048, not ec256"
 
 
 @pytest.mark.parametrize(
@@ -178,11 +178,11 @@ _RSA = "its key is to be rsa2048, not ec256"
         ({}, Record(account="default"), []),
         ({"acmedomain1": "b.example"}, Record(account="default"), ["b.example is to be added"]),
         ({"acmedomain1": "b.example"}, Record(), []),
-        ({"key-type": "ec384"}, Record(account="x"), ["its key is to be ec384, not ec256"]),
+        ({"key-type": "ec384"}, Record(account="x"), ["its key should be ec384, not ec256"]),
         ({"key-type": "rsa2048", "key-reuse": "1"}, Record(account="x"), [_RSA]),
-        ({"profile": "short"}, Record(account="x", profile=""), ["the profile is short now"]),
+        ({"profile": "short"}, Record(account="x", profile=""), ["the profile is now short"]),
         ({"profile": "short"}, Record(account="x"), []),
-        ({}, Record(account="x", profile="short"), ["no profile is set now"]),
+        ({}, Record(account="x", profile="short"), ["no profile is set any more"]),
     ],
 )  # fmt: skip
 def test_what_is_wanted_and_what_is_there_are_compared(paths, pvefw, web, values, record, said):

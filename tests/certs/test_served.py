@@ -148,7 +148,7 @@ def test_the_old_one_is_noticed_waited_for_and_told(paths, certificate, server, 
     assert not served.after_deployment(certificate, task, NOW)
     assert len(task.waits) > 3
     [warning] = task.warnings
-    assert f"127.0.0.1:{server.port}: another certificate is served: of old.example" in warning
+    assert f"127.0.0.1:{server.port}: another certificate is served: for old.example" in warning
     [(hook, event)] = told
     assert (hook, event.name) == ("on_served", "pveproxy")
     assert event.reason in warning
@@ -182,7 +182,7 @@ def test_by_hand(paths, certificate, server, capsys):
         return done, capsys.readouterr().out
 
     done, said = check()
-    assert (done, "of old.example" in said) == (1, True)
+    assert (done, "for old.example" in said) == (1, True)
     server.use(certificate.pem(), certificate.files.key.read_bytes())
     assert check()[0] == 0
     assert chain.names(chain.parse(certificate.pem(), "it")[0]) == ["new.example"]
@@ -200,7 +200,7 @@ def test_status_shows_what_the_last_look_found(paths, certificate, server, told,
     assert status(paths, capsys, "served", "--check")[0] == 0  # nobody has looked yet
     served.tell(certificate, served.look(certificate), Log(), NOW)
     done, said = status(paths, capsys, "served")
-    assert (done, f"pveproxy: {address}: another certificate is served: of old" in said) == (
+    assert (done, f"pveproxy: {address}: another certificate is served: for old" in said) == (
         1,
         True,
     )
@@ -263,7 +263,7 @@ def test_a_server_that_kept_the_old_one_after_its_reload(paths, certificate, tmp
     assert any("another certificate is served" in one for one in task.warnings)
     [event] = [json.loads(line) for line in said.read_text().splitlines()]
     assert (event["event"], event["severity"], event["name"]) == ("served", "error", "pveproxy")
-    assert "of old.example" in event["reason"]
+    assert "for old.example" in event["reason"]
     assert status(paths, capsys, "served")[0] == 1
 
 

@@ -2,24 +2,28 @@
 
 import json
 import os
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import certificates
 import pytest
 from certificates import NOW, Log
 
+from pvefw import instances
 from pvefw.boot import kernels
-from pvefw.certs import renew, renewal_plan, timer
+from pvefw.certs import deploy, renew, renewal_plan, timer
 from pvefw.cli import attention, status
 from pvefw.cli.run import run
 from pvefw.core import notices
 from pvefw.core.errors import ProviderError
 from pvefw.core.model import NOTICES, BootSyncedEvent, RenewalFailedEvent, Urgency
 from pvefw.guests import bulk
-from pvefw.instances import trial
+from pvefw.instances import Instance, trial
 from pvefw.store import attention as kept
 from pvefw.store import files
 from pvefw.store.node import Node
+from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
 
@@ -140,6 +144,40 @@ def test_a_failing_renewal_that_is_acknowledged_is_told_when_it_gets_worse(paths
     assert fail(84) == [("renewal-failed", "error")]
 
 
+def test_a_delivery_that_failed_is_told_and_one_that_waits_is_not(paths, heard):
+    """The service goes on with the old certificate, and no renewal fails: nobody else would say so."""
+    install(paths)
+    timer.install(paths, lambda _said: None, cron=True)
+    own = certificates.own(paths)
+    deploy.prepare(own)
+    instances.add(paths, Instance("observer", "lb", "exec", {"program": "/bin/false"}))
+    assert tell(paths, heard) == []
+    assert deploy.deploy(certificates.own(paths), Log()) == ["lb"]
+    assert tell(paths, heard) == ["not-delivered"]
+    [notice] = heard
+    assert "lb" in notice.subject and "false certificate failed" in notice.lines[0]
+    assert tell(paths, heard, NOW + timedelta(hours=23)) == []
+    instances.change(
+        paths, "observer", "lb", lambda old: replace(old, settings={"program": "/bin/true"})
+    )
+    assert deploy.deploy(certificates.own(paths), Log()) == []
+    assert tell(paths, heard, NOW + timedelta(hours=25)) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "command"),
+    [
+        ("pveproxy-ssl.pem", "pvefw acme cert renew"),
+        ("www.pem", "pvefw acme cert renew www"),
+        ("pve-ssl.pem", "pvefw cert node refresh"),
+    ],
+)
+def test_what_people_are_told_to_run_does_not_wait_for_the_next_try(file, command):
+    event = trial._event(Node.open(Paths(Path("/nonexistent"), "pve1")), "renewal-failed")
+    notice = notices.renewal_failed(replace(event, certificate=Path("/etc") / file))
+    assert notice.lines[-1].split(":", 1)[1].strip() == command
+
+
 def test_damaged_notes_cost_nothing(paths, heard):
     files.replace(paths.esp_uuids, b"5678-EF01\n")
     for text in (b"[]", b'{"acknowledged": 1, "told": {}}', b'{"told": {"boot": "never"}}'):
@@ -173,7 +211,8 @@ def test_every_event_can_be_tried(paths, kind):
 
 
 def test_an_order_that_is_not_even_tried_is_another_event():
-    event = RenewalFailedEvent("pve1", ["a"], None, NOW, 2.0, 0, "no names", Urgency.CRITICAL)
+    pem = Path("/etc/pvefw/nodes/pve1/a.pem")
+    event = RenewalFailedEvent("pve1", ["a"], pem, NOW, 2.0, 0, "no names", Urgency.CRITICAL)
     notice = notices.renewal_failed(event)
     assert (notice.kind, notice.severity.value) == ("renewal-overdue", "error")
     assert "is not being renewed" in notice.subject

@@ -88,7 +88,7 @@ def test_a_fault_of_ours_keeps_its_name():
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("", "it is not JSON"), ("{}", "is missing"), ("[]", "it has another form")],
+    [("", "it is not JSON"), ("{}", "is missing"), ("[]", "it is not in the expected format")],
 )
 def test_a_file_of_ours_that_is_damaged(tmp_path, capsys, content, words):
     folder = tmp_path / "etc/pve/priv/acme"

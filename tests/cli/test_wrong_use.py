@@ -19,10 +19,10 @@ NOBODY = "https://127.0.0.1:1/directory"
         ),
         (
             ["acme", "plugin", "add", "dns", "x", "--api", "ovh"],
-            1,
+            2,
             "plugin instance x: give either",
         ),
-        (["observer", "add", "x", "--api", "mail"], 1, "observer x: to is missing"),
+        (["observer", "add", "x", "--api", "mail"], 2, "observer x: to is missing"),
         (["stopall", "--force-stop", "2"], 2, "'2' is neither yes nor no: give 1 or 0"),
         (["task", "log", UPID.format("pve1")], 1, "there is no log of this task on this node"),
         (["task", "status", UPID.format("pve1")], 1, "this task is not known on this node"),

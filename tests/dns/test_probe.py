@@ -22,7 +22,7 @@ def test_the_time_line_tells_the_whole_way(world, paths, task):
         "seen at ns1.other.test",
         "seen at ns2.other.test",
     ]
-    assert said[6:] == ["an authority could validate now", "removed"]
+    assert said[6:] == ["every name server shows it", "removed"]
     times = [one.seconds for one in steps]
     assert times == sorted(times)
     assert journal.open_entries(paths) == []
@@ -40,7 +40,7 @@ def test_a_lagging_server_is_an_error_and_the_record_goes(world, paths, task):
 def test_a_record_that_stays_is_named(world, paths, task):
     plugin = ServerZones(world.primary)
     plugin.failures["remove"] = [ProviderError("no")]
-    with pytest.raises(ProviderError, match="the test record is left"):
+    with pytest.raises(ProviderError, match="the test record is left behind"):
         probe(paths, world.route("stays.example.test", plugin), world.resolver, task, _nothing)
     assert len(journal.open_entries(paths, "inst")) == 1
 

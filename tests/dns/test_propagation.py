@@ -100,7 +100,7 @@ def test_a_value_that_shows_nowhere_is_an_error(world, expect, task, clock):
     assert "www.example.test. does not show after 0.5 seconds: ns1.example.test" in message
     assert "has no TXT record there" in message
     assert "has a CNAME there" in message
-    assert "shows other values only" in message
+    assert "shows only other values" in message
 
 
 def test_a_zone_that_is_cut_below_the_provider_s_zone_is_told(world, expect, task, clock):
@@ -175,7 +175,7 @@ def test_addresses_without_a_route_are_left_out_with_one_message(world, expect, 
     both = Expected(name, good.values, Zone("example.test.", (*good.zone.servers, far)), 5.0)
     assert timed(lambda: propagation.wait([both, both], world.resolver, task, clock)) < 3
     assert [line for line in task.lines if "no route" in line] == [
-        f"Left out, there is no route to them: {far}"
+        f"Not watched, there is no route to them: {far}"
     ]
 
 

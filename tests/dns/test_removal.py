@@ -142,6 +142,6 @@ def test_a_record_that_is_left_is_named_beside_another_error(world, paths, task)
         probe(paths, route, world.resolver, task, steps.append)
     said = caught.value.message
     assert "does not show after 0.5 seconds" in said
-    assert "the test record is left: _acme-challenge.both.example.test. TXT" in said
+    assert "the test record is left behind: _acme-challenge.both.example.test. TXT" in said
     assert "the key has expired" in said
     assert steps[-1].said.startswith("left: _acme-challenge.both.example.test.")

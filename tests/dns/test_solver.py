@@ -271,7 +271,7 @@ def test_a_failed_clean_up_says_what_is_left_where_and_keeps_the_journal(world, 
     with pytest.raises(ProviderError) as caught:
         solver.challenge_cleanup(challenges=[one], task=task)
     said = f'_acme-challenge.left.example.test. TXT "{one.dns_value}" in zone example.test.'
-    assert caught.value.message == f"DNS records are left: {said}: inst: the key has expired"
+    assert caught.value.message == f"DNS records are left behind: {said}: inst: the key has expired"
     assert "pvefw dns cleanup" in caught.value.hint
     assert [entry.value for entry in journal.open_entries(paths)] == [one.dns_value]
     solver.challenge_cleanup(challenges=[one], task=task)  # again, and now it works

@@ -108,7 +108,7 @@ def test_a_deaf_guest_is_stopped_hard_and_that_is_a_warning(farm):
     farm.guest(100, state="running", down_secs=None)
     said = farm.run("stopall", "--timeout", 1)
     assert farm.state(100) == "stopped"
-    assert "100 (vm100): stopped hard: farm: it still runs after 1 s" in said
+    assert "100 (vm100): force-stopped: farm: it still runs after 1 s" in said
     assert said.endswith("Task WARNINGS: 1\n")
 
 

@@ -130,6 +130,10 @@ def test_wanted_state(reads, tmp_path):
     reads("docs/wanted-state.md", fails=("pvefw apply node.yaml --check",))
 
 
+_IMAGE = ("truncate", "losetup", "mkdir -p try", "cp ", "pvefw --root try")
+_DISKS = ("pvefw boot partition", "pvefw boot format", *_IMAGE)
+
+
 @only_root("mounts file systems")
 def test_boot(reads, paths, tmp_path):
     HostTree(paths.root)
@@ -148,11 +152,10 @@ def test_boot(reads, paths, tmp_path):
         pvefw boot init /dev/sdb2
         rm {tmp_path}/esps/D363-2CED/loader/entries/proxmox-6.8.12-4-pve.conf
     """
-    disks = "disks are partitioned and formatted in tests/machines"
     reads(
         "docs/boot.md",
         meanwhile=[("pvefw boot status", drifted)],
-        leaves_out={"pvefw boot partition": disks, "pvefw boot format": disks},
+        leaves_out=dict.fromkeys(_DISKS, "disks are partitioned and formatted in tests/machines"),
         fails=("pvefw boot status",),
     )
 
@@ -255,7 +258,12 @@ def test_backup_and_restore(reads, write, paths):
     write("etc/pvefw/nodes/pve1/www.key", "a key")
     lost = f"rm -r {paths.root}/etc {paths.root}/var/lib"
     asks = dict.fromkeys(["pvefw boot", "pvefw renew", "pvefw status", "pvefw plugin", "pipx"], "-")
-    reads("docs/backup.md", meanwhile=[("tar --extract", lost)], leaves_out=asks)
+    reads(
+        "docs/backup.md",
+        prepared="pvefw config set -description 'before the move'; pvefw cert ca init",
+        meanwhile=[("tar --extract", lost)],
+        leaves_out=asks,
+    )
     assert paths.certificate_files("www").key.read_text() == "a key"
 
 

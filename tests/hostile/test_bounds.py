@@ -71,7 +71,7 @@ def transport(monkeypatch, asked):
 
 
 def test_of_a_redirect_no_body_is_read(transport, asked):
-    with pytest.raises(AcmeProtocolError, match="again and again"):
+    with pytest.raises(AcmeProtocolError, match="redirects too often"):
         transport(302)._exchange("GET", "https://ca.test/x", None)
     assert asked == []
 

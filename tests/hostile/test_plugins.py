@@ -20,7 +20,7 @@ FORGED = '{"findings": [], "import_seconds": 0.0, "providers": []}'
 IMPORTS = {
     "closes standard output": ("import os, sys; sys.stdout.close()", "it lacks the hook"),
     "closes every descriptor": ("import os; os.closerange(0, 3)", "it lacks the hook"),
-    "ends the process": ("import os, signal; os.kill(os.getpid(), 9)", "does not end well"),
+    "ends the process": ("import os, signal; os.kill(os.getpid(), 9)", "its import fails"),
     "prints a report and is killed": (
         f"print('''{FORGED}'''); import os; os.abort()",
         "not end well",
@@ -31,7 +31,7 @@ IMPORTS = {
         "ends the whole process",
     ),
     "prints depths": ("import json; json.dumps = lambda _: '[' * 9**6", "ends the whole process"),
-    "prints without end": ("while True: print('x' * 65536)", "said more than"),
+    "prints without end": ("while True: print('x' * 65536)", "printed more than"),
     "leaves a thread and no report": (
         "import json, threading; threading.Thread(target=threading.Event().wait).start(); json.dumps = 0",
         "ends the whole process",
@@ -39,7 +39,7 @@ IMPORTS = {
     "wants all memory": ("x = bytearray(1 << 33)", "MemoryError"),
     "cannot be printed": (
         "class E(Exception):\n    def __str__(self): raise E\nraise E",
-        "its text cannot be had",
+        "its text is not available",
     ),
     "obeys no terminal": ("raise ValueError('\\x1b]52;c;x\\x07\\nFAKE: ok')", "its import fails"),
 }

@@ -192,7 +192,7 @@ def test_an_old_kernel_has_fewer_figures(tree, pvefw):
 def test_a_kernel_without_ksm(paths, pvefw, command):
     status, _, said = pvefw("ksm", *command)
     assert status == 1
-    assert "sys/kernel/mm/ksm is not there" in said
+    assert "sys/kernel/mm/ksm does not exist" in said
     assert "CONFIG_KSM" in said
     assert not paths.ksm.exists()
 

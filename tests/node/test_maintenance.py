@@ -125,15 +125,15 @@ def test_what_fails_is_a_doubt_and_can_be_resumed(site, doubt, step, said):
 def test_a_host_without_esps_boots_in_its_own_way(site):
     site.write("doubt", "boot 2 none")
     site.begin("n1")
-    assert any("how it boots is not looked at" in one for one in site.task.lines)
+    assert any("how it boots is not checked" in one for one in site.task.lines)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("off-n2", "", "rsh failed with status 255"),
-        ("drained-n2", "since May", "n2 is drained, and one host at a time may be"),
-        ("boot-guests", 'odd"', "does not say how it is"),
+        ("drained-n2", "since May", "n2 is drained, and only one host at a time may be"),
+        ("boot-guests", 'odd"', "does not report its state"),
     ],
 )
 def test_before_a_host_is_drained_all_are_looked_at(site, name, content, said):
@@ -219,7 +219,7 @@ def test_a_host_that_has_its_guests_again_is_not_restarted(site):
     (site.place / "doubt").unlink()
     (site.place / "drained-n1").unlink()
     before = len(site.calls())
-    with pytest.raises(ProgramError, match="n1: restart: it is not drained any more"):
+    with pytest.raises(ProgramError, match="n1: restart: it is no longer drained"):
         maintenance.resume(site.paths, site.task)
     assert site.calls()[before:] == []
 
@@ -230,7 +230,7 @@ def test_no_host_is_restarted_while_another_is_drained(site):
         site.begin("n1", "n2")
     (site.place / "doubt").unlink()
     site.write("drained-n2", "by hand")
-    with pytest.raises(ProgramError, match="n2 is drained, and one host at a time may be"):
+    with pytest.raises(ProgramError, match="n2 is drained, and only one host at a time may be"):
         maintenance.resume(site.paths, site.task)
     assert "n1: restart" not in site.calls()
 
@@ -269,7 +269,7 @@ def test_two_names_of_one_host_are_not_two(site):
 def test_nonsense_after_the_restart_does_not_mean_that_a_host_is_back(site, said):
     site.write("answer-n1", said)
     site.note(hosts=["n1"], step="wait", boot="b0", node="n1", back_seconds=0)
-    with pytest.raises(ProgramError, match="not back within 0 s: n1 does not say how it is"):
+    with pytest.raises(ProgramError, match="not back within 0 s: n1 does not report its state"):
         maintenance.resume(site.paths, site.task)
 
 

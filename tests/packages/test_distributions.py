@@ -1,6 +1,7 @@
 """What `make dist` builds: the same bytes everywhere, complete, and enough to install pvefw from."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -93,7 +94,7 @@ class Pipx:
             "PVEFW_NODE": "pve1",
         }
 
-    def __call__(self, *argv):
+    def __call__(self, *argv, status=0):
         done = subprocess.run(
             [str(one) for one in argv],
             cwd=self.home,
@@ -104,7 +105,7 @@ class Pipx:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{argv}: {done.stdout}"
+        assert status in (None, done.returncode), f"{argv}: {done.stdout}"
         return done.stdout
 
 
@@ -159,3 +160,75 @@ def test_the_shims_the_manual_and_the_completion_come_along(pipx):
     share = pipx.home / "pipx/venvs/pvefw/share"
     assert (share / "man/man1/pvefw-acme.1").exists()
     assert (share / "bash-completion/completions/pvefw").exists()
+
+
+# --- upgrade and downgrade, as docs/backup.md shows them ----------------------------------------------
+
+NEWER = "1.1.0"
+
+
+def released(wheel, version, folder):
+    """The same wheel as a later release: its version and what goes with it are others, nothing else."""
+    old = metadata(wheel)["Version"]
+    target = folder / wheel.name.replace(f"-{old}-", f"-{version}-")
+    with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(target, "w") as copy:
+        for name in source.namelist():
+            data = source.read(name)
+            if name == "pvefw/__init__.py":
+                data = data.replace(f'"{old}"'.encode(), f'"{version}"'.encode())
+            elif name.endswith((".dist-info/METADATA", ".dist-info/RECORD")):
+                data = data.replace(f"Version: {old}\n".encode(), f"Version: {version}\n".encode())
+                # the hashes are those of the files as they were: pip compares none
+                data = data.replace(
+                    f"-{old}.dist-info/".encode(), f"-{version}.dist-info/".encode()
+                )
+            copy.writestr(name.replace(f"-{old}.dist-info/", f"-{version}.dist-info/"), data)
+    return target
+
+
+@pytest.fixture
+def index(pipx, wheels, tmp_path):
+    """An index with all distributions, pvefw twice; pipx takes them to be from there."""
+    folder = tmp_path / "index"
+    core = next(one for one in wheels if one.name.startswith("pvefw-"))
+    later = released(core, NEWER, tmp_path)
+    for wheel in (*wheels, later):
+        name = metadata(wheel)["Name"]
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / name / wheel.name).write_bytes(wheel.read_bytes())
+    for project in folder.iterdir():
+        links = "".join(f'<a href="{one.name}">{one.name}</a>\n' for one in project.iterdir())
+        (project / "index.html").write_text(links)
+    noted = pipx.home / "pipx/venvs/pvefw/pipx_metadata.json"
+    known = json.loads(noted.read_text())
+    for package in (known["main_package"], *known["injected_packages"].values()):
+        package["package_or_url"], package["pip_args"] = package["package"], []
+    noted.write_text(json.dumps(known))
+    pipx.env |= {"PIP_INDEX_URL": folder.as_uri(), "PIP_NO_DEPS": "1"}
+
+
+def shown_in(section):
+    """The blocks of commands of a section of docs/backup.md, each a list of lines."""
+    text = (
+        (ROOT / "docs/backup.md").read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    )
+    return [block.split("\n") for block in re.findall(r"^ {4}.*(?:\n {4}.*)*", text, re.MULTILINE)]
+
+
+def test_an_upgrade_and_a_downgrade_lose_nothing(pipx, index):
+    """A newer release leaves a property that the older one does not know; that ignores and keeps it."""
+    pipx("pvefw", "config", "set", "-acmedomain0", "pve1.example", "-description", "before")
+    pipx("pvefw", "cert", "ca", "init")
+    upgrade, downgrade = shown_in("Upgrade and downgrade")
+    for version, commands in ((NEWER, upgrade), ("1.0.0", downgrade)):
+        for line in commands:
+            pipx("bash", "-c", line.strip(), status=None if "status" in line else 0)
+        assert pipx("pvefw", "--version") == f"pvefw {version}\n"
+        said = pipx("pvefw", "config", "get")
+        assert "pve1.example" in said and "before" in said
+        assert "certca" in pipx("pvefw", "task", "list")
+        assert "pve-root-ca.pem" in pipx("pvefw", "cert", "info")
+        config = pipx.home / "root/etc/pve/nodes/pve1/pvefw.cfg"
+        config.write_text("of-a-newer-release: blue\n")
+        pipx("pvefw", "config", "set", "-key-type", "ec384")
+        assert "of-a-newer-release: blue" in config.read_text()

@@ -381,7 +381,7 @@ def test_a_property_below_a_section_is_ignored_with_a_warning():
     with oddities.listening(heard.append):
         config = PvefwConfig.parse(data, "pvefw.cfg")
     [warning] = heard
-    assert warning.startswith("pvefw.cfg:9: 'key-type: ec384' stands below the first section")
+    assert warning.startswith("pvefw.cfg:9: 'key-type: ec384' is below the first section")
     assert "observer" in warning
     assert config.render() == data
     assert "key-type" not in config.properties.values

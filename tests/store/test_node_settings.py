@@ -291,7 +291,7 @@ def test_deleting(paths):
     node_settings.change(paths, {}, ["acmedomain0", "key-type", "description"])
     assert Node.open(paths).properties == {}
     node_settings.change(paths, {}, ["acmedomain0", "description"])  # as the reference: no error
-    with pytest.raises(NotFound, match="acmedomian0: there is no such property"):
+    with pytest.raises(UsageError, match="acmedomian0: there is no such property"):
         node_settings.change(paths, {}, ["acmedomian0"])
 
 

@@ -380,7 +380,7 @@ def test_who_lost_a_lock_writes_nothing(first, second, there, taken):
         hooks = shared.of(second.etc_pve).hooks
         if taken:
             assert hooks.store_lock(name="thing", holder="pve2", seconds=60).token
-        with pytest.raises(Locked, match="slept for longer than its lock is kept"):
+        with pytest.raises(Locked, match="slept for longer than its lock lasts"):
             files.replace(first.cluster_pvefw_cfg, b"late")
         with pytest.raises(Locked, match="slept for longer"):
             files.check_writable(first.node_dir())
@@ -473,7 +473,7 @@ def test_another_key_is_named_as_the_reason(node, key, tmp_path):
     files.replace(one.datacenter_cfg, b"c")
     with oddities.listening((said := []).append):
         assert files.read(other.datacenter_cfg) == b"b"
-    assert "this is no Fernet key" in said[0]
+    assert "this is not a Fernet key" in said[0]
 
 
 # --- joining ----------------------------------------------------------------------------------------

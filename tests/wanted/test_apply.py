@@ -212,7 +212,8 @@ def test_a_document_names_another_machine_only_for_its_files(node):
     (node.paths.root / "etc/hostname").write_text("pve2\n")
     _, _, err = node.apply("properties: {}\nboot: {pinned: 6.8.4-2-pve}")
     assert (
-        "document.yaml:2: boot: this is of the machine itself, and node pve1 is another one" in err
+        "document.yaml:2: boot: this is about the machine itself, and node pve1 is another one"
+        in err
     )
     assert node.changes("properties: {renew-before: 9}") == [("change", "properties")]
     assert node.export() == {"properties": {"renew-before": "9"}}

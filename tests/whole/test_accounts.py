@@ -78,7 +78,7 @@ def test_an_account_that_its_authority_has_forgotten_makes_room_for_another(host
     kept = json.loads(file.read_text())
     file.write_text(json.dumps({**kept, "location": f"{kept['location']}0"}))
     said = host.run("acme", "account", "deactivate", "default")
-    assert "does not know the account any more" in said
+    assert "no longer knows the account" in said
     retired = json.loads((host.paths.acme_dir / "_deactivated_default_0").read_text())
     assert retired["account"]["status"] == "deactivated"
     assert register(host, pebble, "default").returncode == 0

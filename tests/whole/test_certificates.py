@@ -76,9 +76,10 @@ def test_what_is_wanted_and_what_is_installed_are_compared(host, web, pebble):
     host.run("cert", "set", "web", "-acmedomain1", "new.example")
     host.run("config", "set", "-acmedomain1", "gui.example")
     said = host.run("renew", "--dry-run")
-    assert "another one is wanted: gui.example is to be added" in said
+    assert "the configuration has changed: gui.example is to be added" in said
     assert (
-        "another one is wanted: new.example is to be added; shop.example is to be removed" in said
+        "the configuration has changed: new.example is to be added; shop.example is to be removed"
+        in said
     )
     part = status(host)
     assert part["state"] == "attention"
@@ -91,7 +92,7 @@ def test_what_is_wanted_and_what_is_installed_are_compared(host, web, pebble):
     host.run("renew")
     assert leaf(web) == second, "it is what is wanted now"
     host.run("cert", "set", "web", "--key-type", "rsa2048")
-    assert "its key is to be rsa2048, not ec256" in host.run("renew")
+    assert "its key should be rsa2048, not ec256" in host.run("renew")
     third = leaf(web)
     assert third.public_key().key_size == 2048
     host.register(pebble, "production")
@@ -103,7 +104,7 @@ def test_what_is_wanted_and_what_is_installed_are_compared(host, web, pebble):
     state = json.loads(host.paths.renewal_state.read_text())
     state["web.pem"]["profile"] = "short"
     host.paths.renewal_state.write_text(json.dumps(state))
-    assert "no profile is set now" in host.run("renew", "--dry-run")
+    assert "no profile is set any more" in host.run("renew", "--dry-run")
 
 
 def test_equal_certificates_are_ordered_once(host, web):

@@ -309,7 +309,7 @@ def test_an_interrupted_order_is_not_put_over_something_newer(three):
     for path, data in left.items():
         path.write_bytes(data)
     said = first.run("acme", "cert", "renew", "--force")
-    assert "The interrupted order is given up: its certificate is older" in said
+    assert "The interrupted order is abandoned: its certificate is older" in said
     assert serial(first) not in (stale, newer)
     assert not first.paths.open_order.exists()
 
@@ -334,7 +334,7 @@ def test_who_slept_for_too_long_installs_nothing_and_leaves_the_lock(three):
     os.kill(asleep.pid, signal.SIGCONT)
     said, _ = asleep.communicate(timeout=60)
     assert asleep.returncode == 1
-    assert "this process slept for longer than its lock is kept" in said
+    assert "this process slept for longer than its lock lasts" in said
     assert three.lock == lock
     assert first.pair() == before
     theirs.go.set()

@@ -63,7 +63,7 @@ def test_nginx_and_haproxy_serve_what_was_ordered_and_a_server_that_does_not_is_
             where = f"127.0.0.1:{port}"
             host.run("cert", "set", name, "--reload-command", reload[name], "--serves", where)
             assert host.run("cert", "deploy", name, "--dry-run").splitlines() == [
-                f"to-{name}: it has this certificate already",
+                f"to-{name}: it already has this certificate",
                 f"reload-command: run {reload[name]}",
             ]
             said = host.run("acme", "cert", "renew", name, "--force")
@@ -72,7 +72,7 @@ def test_nginx_and_haproxy_serve_what_was_ordered_and_a_server_that_does_not_is_
             assert host.run("cert", "check", name)
         host.run("cert", "set", "nginx", "--reload-command", "true")
         said = host.run("acme", "cert", "renew", "nginx", "--force")
-        assert "another certificate is served: of nginx.example" in said
+        assert "another certificate is served: for nginx.example" in said
         assert "Task WARNINGS: 1" in said
         assert "another certificate is served" in host.fail_output("renew")
         os.kill(first.pid, signal.SIGHUP)

@@ -145,7 +145,7 @@ def test_from_lego(host, pebble):
     cron.parent.mkdir(parents=True)
     cron.write_text("0 3 * * * root /usr/bin/lego --path /var/lib/lego renew\n")
     importing = ["acme", "account", "import", "moved", "--ca-file", pebble.ca_file]
-    assert "does not keep the directory" in host.fail(*importing, status=2)
+    assert "does not record the directory" in host.fail(*importing, status=2)
     importing += ["--directory", pebble.directory]
     [key] = theirs.glob("accounts/*/*/keys/*.key")
     good = key.read_text()

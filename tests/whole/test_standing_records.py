@@ -199,7 +199,7 @@ def test_a_record_that_ends_is_warned_of_in_renew_and_status(host, authority):
         *["acme", "persist", "publish", "e.example.test", "--plugin", "zone"],
         *["--until", f"{soon:%Y-%m-%d}"],
     )
-    wanted = f"e.example.test: its persistent record is good only until {soon:%Y-%m-%d}"
+    wanted = f"e.example.test: its persistent record is valid only until {soon:%Y-%m-%d}"
     assert wanted in host.run("renew")
     part = json.loads(host.try_("status", "--output-format", "json").stdout)["parts"]["records"]
     assert part["state"] == "attention"
@@ -254,6 +254,6 @@ def test_a_key_rollover_names_the_records_that_it_ends(host, pebble):
         kept = persistent_records.Kept(domain, "text", "default", mark, plugin="zone")
         persistent_records.keep(host.paths, kept)
     said = host.run("acme", "account", "rollover")
-    assert "new.example: its persistent record names the old key and counts for a limited" in said
+    assert "new.example: its persistent record names the old key and is valid for a limited" in said
     assert "old.example" not in said
     assert "Task WARNINGS: 1" in said

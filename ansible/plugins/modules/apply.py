@@ -3,10 +3,10 @@
 
 DOCUMENTATION = r"""
 module: apply
-short_description: Make a node what a document says
+short_description: Make a node match a document
 description:
   - Compares a document with the node, and changes what differs. What it does not name stays as it is.
-  - Secrets are references in it, such as C(file:/etc/pve/priv/NAME); the files are yours to bring.
+  - Secrets are references in it, such as C(file:/etc/pve/priv/NAME); you provide the files yourself.
 author: The pvefw authors
 options:
   state:
@@ -42,7 +42,7 @@ EXAMPLES = r"""
   pvefw.node.apply:
     state:
       observers:
-        proxy: {api: files, data: {certificate: /etc/nginx/tls.pem, key: /etc/nginx/tls.key}}
+        proxy: {api: files, data: {fullchain: /etc/nginx/tls.pem, key: /etc/nginx/tls.key}}
       certificates:
         web: {acmedomain0: www.example.com, targets: proxy}
 """

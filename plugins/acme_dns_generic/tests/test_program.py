@@ -80,7 +80,7 @@ def call(path, script):
             ProviderError,
             "program add failed with status 1: no such zone",
         ),
-        ("exit 3", ProviderError, "failed with status 3: it said nothing"),
+        ("exit 3", ProviderError, "failed with status 3: it printed nothing"),
         ("echo busy >&2; exit 75", Unavailable, "busy"),
         ("exit 69", Unavailable, "status 69"),
         ("echo who are you >&2; exit 77", CredentialsRejected, "who are you"),

@@ -47,14 +47,14 @@ function names([config, accounts, plugins]) {
 
 function removal(key, domain) {
     return action("Remove", "PUT", `${NODE}/config`, {
-        parameters: () => ({ delete: key }), confirm: `Order ${domain} no more?`, className: "danger" });
+        parameters: () => ({ delete: key }), confirm: `Stop ordering ${domain}?`, className: "danger" });
 }
 
 function addName(taken, plugins) {
     const choices = [["", "standalone"], ...plugins.map(one => [one.plugin, one.plugin])];
     const fields = [
         field("domain", { title: "Name", description: "A domain, or *.DOMAIN with a DNS plugin." }),
-        field("plugin", { title: "Plugin instance", choices, optional: true, description: "It proves the name." }),
+        field("plugin", { title: "Plugin instance", choices, optional: true, description: "It validates the name." }),
         field("alias", ALIAS),
     ];
     const free = [0, 1, 2, 3, 4, 5].find(number => !taken.includes(`acmedomain${number}`));
@@ -64,9 +64,9 @@ function addName(taken, plugins) {
 }
 
 function chooseAccount(listed, accounts) {
-    if (!accounts.length) return element("p", {}, "There is no account yet that could order it.");
+    if (!accounts.length) return element("p", {}, "There is no account yet to order it with.");
     const choices = accounts.map(one => [one.name, one.name]);
-    const account = field("account", { title: "Account that orders", choices }, listed.account || "default");
+    const account = field("account", { title: "Account to order with", choices }, listed.account || "default");
     const parameters = () => ({ acme: asProperties({ ...listed, account: account.value() }) });
     return form([account], action("Use this account", "PUT", `${NODE}/config`, { parameters, type: "submit" }));
 }
@@ -98,7 +98,7 @@ function register(directories) {
     ];
     const offer = element("div");
     const authority = () => valuesOf(fields);
-    const terms = look("Look at its terms", offer, "GET", "/cluster/acme/meta", meta => offerOf(meta, authority()), authority);
+    const terms = look("Show its terms", offer, "GET", "/cluster/acme/meta", meta => offerOf(meta, authority()), authority);
     return [offered, form(fields, terms), offer];
 }
 

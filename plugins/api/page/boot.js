@@ -57,7 +57,7 @@ function kernelButtons(version, kept) {
     return [
         action("Pin", "PUT", `${BOOT}/pin`, pin({})),
         action("Next boot only", "PUT", `${BOOT}/pin`, pin({ "next-boot": 1 })),
-        ...(kept.manual.includes(version) ? [action("Keep no more", "DELETE", below(`${BOOT}/kernels`, version))] : []),
+        ...(kept.manual.includes(version) ? [action("Stop keeping", "DELETE", below(`${BOOT}/kernels`, version))] : []),
     ];
 }
 
@@ -73,5 +73,5 @@ function loader(found) {
     const there = Object.entries(found["on-esps"]).map(([esp, names]) => `${esp}: ${names.join(", ")}`);
     return [facts([["Firmware", found.firmware], ["Secure boot", found["secure-boot"] ? "on" : "off"],
                    ["Started by", found.loader], ["EFI entry", found.entry], ["On the ESPs", there.join("; ")],
-                   ["Suits this host", found.suggested], ["Because", lines(found.evidence)]])];
+                   ["Suggested loader", found.suggested], ["Evidence", lines(found.evidence)]])];
 }

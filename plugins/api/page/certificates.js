@@ -49,7 +49,7 @@ function managed(found) {
 function buttons({ name }, served) {
     const path = below(`${OWN}/certificates`, name);
     const force = () => ({ force: 1 });
-    const found = rows => table(`What is served for ${name}`, ["Address", "Well", "Why not"],
+    const found = rows => table(`What is served for ${name}`, ["Address", "OK", "Problem"],
                                 rows.map(one => [one.address, one.ok ? "yes" : "no", one.reason]));
     return [
         action("Order now", "POST", `${path}/acme`, { parameters: force }),
@@ -96,7 +96,7 @@ function takeFiles(made, files, chain, key) {
         const text = (await Promise.all([...chosen].map(one => one.text()))).join("\n");
         const blocks = text.match(/-----BEGIN ([A-Z0-9 ]+)-----[^]*?-----END \1-----/g) || [];
         const isKey = one => one.includes("PRIVATE KEY-----");
-        if (!blocks.length) return say("There is neither a certificate nor a key in PEM in it.", "failed");
+        if (!blocks.length) return say("It contains neither a certificate nor a key in PEM.", "failed");
         chain.value = blocks.filter(one => !isKey(one)).join("\n") || chain.value;
         key.value = blocks.filter(isKey).join("\n") || key.value;
     };

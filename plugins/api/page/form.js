@@ -3,7 +3,7 @@
 import { element } from "./elements.js";
 
 const MASK = "********";
-const REFERENCES = { "": "As typed", "file:": "In a file", "env:": "In a variable", "cmd:": "What a program prints" };
+const REFERENCES = { "": "As typed", "file:": "In a file", "env:": "In a variable", "cmd:": "Printed by a program" };
 let count = 0;
 
 // One field. `said` is a property of a schema; `secret`, `title`, `choices`, `list` and `wide` are ours.

@@ -23,7 +23,7 @@ export async function guests() {
     const buttons = BULK.map(one => button(`${one.label}…`, async () =>
         plan.replaceChildren(await planning(one, chosen()))));
     return [element("h2", {}, "Guests"), listed(found, boxes),
-            element("p", {}, "Without a choice, an action is for all guests that it fits."),
+            element("p", {}, "If you choose none, an action is for all guests that it fits."),
             element("p", {}, ...buttons), plan];
 }
 

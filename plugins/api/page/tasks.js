@@ -30,7 +30,7 @@ function filters() {
     const states = [["", "any"], ["running", "running"], ["ok", "ok"], ["warning", "with warnings"], ["error", "failed"]];
     return [
         field("statusfilter", { title: "State", optional: true, choices: states }),
-        field("typefilter", { title: "Type", optional: true, description: "As acmenewcert or startall." }),
+        field("typefilter", { title: "Type", optional: true, description: "Such as acmenewcert or startall." }),
         field("userfilter", { title: "User", optional: true }),
         field("grep", { title: "Log contains", optional: true }),
         field("since", { title: "Since", optional: true, type: "date" }),

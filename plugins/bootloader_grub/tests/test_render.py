@@ -326,15 +326,15 @@ def test_a_variable(text, settings, lines):
 @pytest.mark.parametrize(
     ("settings", "warning"),
     [
-        ("GRUB_TIMEOUT=soon", "GRUB_TIMEOUT=soon is no number of seconds; using 5"),
+        ("GRUB_TIMEOUT=soon", "GRUB_TIMEOUT=soon is not a number of seconds; using 5"),
         ("GRUB_TIMEOUT_STYLE=off", "GRUB_TIMEOUT_STYLE=off is none of menu, countdown, hidden"),
         ("GRUB_TERMINAL='console;reboot'", "console;reboot: no terminal of GRUB"),
         ("GRUB_TERMINAL=serial\nGRUB_SERIAL_COMMAND='serial \"'", "GRUB_SERIAL_COMMAND: a quote"),
         ("GRUB_BACKGROUND=/etc/default/grub", "it is none of .png"),
         ("GRUB_BACKGROUND=/no.png", "there is no such file"),
-        ("GRUB_THEME=/boot/grub/theme.txt", "GRUB_THEME is not honoured"),
-        ("GRUB_DEVICE=/dev/sda1", "GRUB_DEVICE is not honoured"),
-        ("GRUB_BUTTON_CMOS_ADDRESS=76:5", "GRUB_BUTTON_CMOS_ADDRESS is not honoured"),
+        ("GRUB_THEME=/boot/grub/theme.txt", "GRUB_THEME is not supported on an ESP"),
+        ("GRUB_DEVICE=/dev/sda1", "GRUB_DEVICE is not supported on an ESP"),
+        ("GRUB_BUTTON_CMOS_ADDRESS=76:5", "GRUB_BUTTON_CMOS_ADDRESS is not supported on an ESP"),
     ],
 )
 def test_what_cannot_be_honoured_is_said(render, make_plan, settings, warning):
@@ -416,6 +416,17 @@ def test_a_default_in_custom_entries_is_seen_and_a_pin_comes_before_it(
     bring_all(esp, render(replace(plan, default=OLD, pinned=True)))
     assert Player(esp.mountpoint).start().linux[0] == f"/vmlinuz-{OLD}"
     assert Grub().boot_probe(esp).default == OLD
+
+
+def test_a_default_that_is_no_kernel_is_named(render, make_plan, esp):
+    plan = make_plan(NEW, OLD)
+    put_custom(plan, "menuentry 'Windows' --id win {\n  exit\n}\nset default=win\n")
+    put_loader(esp)
+    bring_all(esp, render(plan))
+    assert Grub().boot_probe(esp).default == "Windows"
+
+    bring_all(esp, render(replace(plan, pinned=True)))
+    assert Grub().boot_probe(esp).default == NEW
 
 
 def test_a_boot_that_happens_once_comes_before_a_default_in_custom_entries(render, make_plan, esp):

@@ -62,7 +62,7 @@ def test_containers_start_without_a_delay_and_stop(daemon, host):
     assert daemon.active() == {"ct0", "ct1", "deaf"}
     host.run("guest", "set", 102, "--down", 3)
     said = host.run("stopall")
-    assert "102 (deaf): stopped hard: libvirt: it still runs after 3 seconds" in said
+    assert "102 (deaf): force-stopped: libvirt: it still runs after 3 seconds" in said
     assert said.endswith("Task WARNINGS: 1\n"), said
     assert daemon.active() == set()
 
@@ -70,9 +70,7 @@ def test_containers_start_without_a_delay_and_stop(daemon, host):
 def test_a_container_whose_init_libvirt_missed_is_started_once_more(daemon, host):
     daemon.miss_an_init()
     said = host.run("startall", "--force", "--vms", 100)
-    assert (
-        "100 (ct0): libvirt has missed which process its init is; it is started once more" in said
-    )
+    assert "100 (ct0): libvirt failed to record its init process; it is started again" in said
     assert said.endswith("Task OK\n"), said
     assert daemon.active() == {"ct0"}
     said = host.run("stopall", "--vms", 100)

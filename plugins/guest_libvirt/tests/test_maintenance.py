@@ -166,8 +166,10 @@ def test_a_host_that_does_not_come_back_stops_it_until_it_is_well(site):
     where = site.where(without="n2")
     assert sorted(where["n1"] | where["n3"]) == ["mail"]
     said = site.hosts["n3"].fail("node", "drain", "--to", "n1")
-    assert "n2 is drained, and one node at a time may be" in said
-    assert "another maintenance is not done: n2 (2 of 3): wait" in site.admin.fail(*site.maintain())
+    assert "n2 is drained; only one node at a time may be" in said
+    assert "another maintenance is not finished: n2 (2 of 3): wait" in site.admin.fail(
+        *site.maintain()
+    )
 
     site.remove("broken-n2")
     site.remove("off-n2")

@@ -72,7 +72,7 @@ def test_a_deaf_guest_is_stopped_hard_when_its_own_time_is_over(host):
     settle(host, "deaf", "web")
     said = host.run("stopall", *WORKERS)
     assert "100 (deaf): shutting down, at most 2 s" in said
-    assert "100 (deaf): stopped hard: libvirt: it still runs after 2 seconds" in said
+    assert "100 (deaf): force-stopped: libvirt: it still runs after 2 seconds" in said
     assert "101 (web): stopped after" in said
     assert said.endswith("Task WARNINGS: 1\n")
     assert host.daemon.active() == set()

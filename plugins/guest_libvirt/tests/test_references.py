@@ -285,7 +285,7 @@ def test_a_copy_never_overwrites(changed, other):
     plugin = changed.host.plugin()
     [guest] = plugin.guest_list()
     options = MigrateOptions(with_local_disks=True, online=False)
-    with pytest.raises(Exception, match="exists at the target already"):
+    with pytest.raises(Exception, match="already exists on the target"):
         plugin.guest_migrate(guest, "n2", options, PatientTask())
     assert theirs.read_bytes() == b"somebody else's"
 

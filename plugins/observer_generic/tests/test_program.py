@@ -41,6 +41,7 @@ NOTICES_HEARD = [
     notices.esps_out_of_step("pve1", ["ESP 1234-ABCD: not found"]),
     notices.boot_unexpected("pve1", "6.8.12-4-pve", "6.8.12-1-pve"),
     notices.bulk_failed("pve1", "startall", ["vm 100: it is gone"]),
+    notices.not_delivered("pve1", "web", "the target does not answer"),
     notices.timer_missing("pve1"),
 ]
 GUEST = GuestPowerEvent("pve1", Guest(100, "web", "vm", GuestState.RUNNING), "start", "ok")

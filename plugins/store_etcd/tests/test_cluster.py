@@ -180,7 +180,7 @@ def test_who_is_killed_or_sleeps_has_no_lock_after_its_lease(nodes, start, end):
     if end == "asleep":
         os.kill(holding.pid, signal.SIGCONT)
         text, _ = holding.communicate("\n", timeout=60)
-        assert "this process slept for longer than its lock is kept" in text
+        assert "this process slept for longer than its lock lasts" in text
     text = shared.of(second.etc_pve)
     text.look(now=True)
     assert second.datacenter_cfg.read_bytes() == b"next"

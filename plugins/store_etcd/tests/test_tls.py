@@ -97,7 +97,7 @@ def test_who_has_the_right_certificate_gets_in(settings):
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("", "it wants a client certificate: set certificate-file and key-file"),
+        ("", "it requires a client certificate: set certificate-file and key-file"),
         ("stranger", "it does not accept the client certificate .*/stranger.pem"),
     ],
 )
@@ -106,7 +106,7 @@ def test_others_are_refused_and_learn_why(settings, name, why):
     with pytest.raises(ProviderError, match=f"^etcd: none of its members answers: {why}\n"):
         there.store_list(prefix="")
     position = "1"
-    with pytest.raises(ProviderError, match=f"^etcd: the watch broke: {why}\n"):
+    with pytest.raises(ProviderError, match=f"^etcd: the watch was interrupted: {why}\n"):
         list(there.store_watch(prefix="", position=position, timeout=60))
 
 

@@ -98,7 +98,7 @@ class BootloaderSpec:
     def boot_files(self, esp: Esp) -> Mapping[PurePosixPath, Path]:
         """The loader's own files on this ESP, and what this host's packages have of them now. Since 1.1.
 
-        Core compares them by content: an ESP with others is out of step, and a refresh replaces them
+        Core compares them by content: an ESP with others is out of date, and a refresh replaces them
         after the kernels and the configuration, folder after folder, each durably before the next. The
         old ones are put back where :meth:`boot_probe` does not find the loader and its kernels with the
         new ones. EFI/BOOT/BOOTX64.EFI is one of them only where what is in it is this loader: another's

@@ -44,7 +44,7 @@ class GuestSpec:
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
         """Ask a guest to shut down; return once it has stopped. A stopped guest is not an error.
 
-        It is never stopped hard: that is core's decision and :meth:`guest_stop`.
+        It is never force-stopped: that is core's decision and :meth:`guest_stop`.
 
         Called from several threads at once, for different guests. Since 1.0.
 
@@ -55,7 +55,7 @@ class GuestSpec:
 
     @required
     def guest_stop(self, guest: Guest, timeout: float, task: Task) -> None:
-        """Stop a guest hard, as by pulling the plug; return once it has stopped.
+        """Force-stop a guest, as by pulling the plug; return once it has stopped.
 
         Called from several threads at once, for different guests. Since 1.0.
 
@@ -150,7 +150,7 @@ class GuestSpec:
         Called from several threads at once, for different guests. Since 1.0.
 
         :param values: checked by core: ``vmid``, ``onboot`` (``0``, ``1``), ``order``, ``up``, ``down``,
-            ``ready``, ``after`` (VMIDs, comma between); an empty text takes the setting away.
+            ``ready``, ``after`` (VMIDs, comma-separated); an empty text removes the setting.
         :raises Unsupported: this backend cannot keep one of them.
         :raises ProviderError: it was not kept.
         """

@@ -1,4 +1,4 @@
-"""The observer family: told of what happened, never asked.
+"""The observer family: notified of what happened, never asked.
 
 Observers run only where an instance of them is configured. Each is called alone; whatever it raises
 is a warning of the task, and keeps neither another observer nor the work from going on.

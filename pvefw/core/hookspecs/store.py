@@ -98,9 +98,9 @@ class StoreSpec:
 
     @required
     def store_unlock(self, lock: StoreLock) -> None:
-        """Give a lock back. One that is not ours any more is left alone, and that is not an error.
+        """Give a lock back. One that is no longer ours is left alone, and that is not an error.
 
         Called from several threads at once. Since 1.1.
 
-        :raises Unavailable: it cannot be asked; the lock ends by itself.
+        :raises Unavailable: it cannot be asked; the lock expires by itself.
         """

@@ -18,12 +18,12 @@ HOOKS = ("proxmox-auto-removal", "zz-proxmox-boot")
 """The kernel hooks of the reference; ``refresh --hook`` runs one of them."""
 _COMMANDS = (
     ("format <partition> [--force]", "Make the file system of an EFI system partition."),
-    ("init <partition> [<loader>]", "Put a boot loader on it, and keep it in step from now on."),
+    ("init <partition> [<loader>]", "Put a boot loader on it, and keep it up to date from now on."),
     ("reinit", "Put the boot loader on every ESP of the list again."),
     ("clean [--dry-run]", "Remove missing ESPs from the list."),
     ("refresh [--hook <name>]", "Bring every ESP of the list up to date."),
     ("kernel add <version>", "Keep a kernel, whatever else is installed."),
-    ("kernel remove <version>", "Take that back."),
+    ("kernel remove <version>", "Undo that."),
     ("kernel pin <version> [--next-boot]", "Boot a kernel from now on, or once."),
     ("kernel unpin [--next-boot]", "Boot the latest kernel again."),
     ("kernel list", "List the kernels that are kept."),

@@ -77,7 +77,7 @@ def explain(who: str, said: Said, stdout: str) -> ProviderError:
     words = " / ".join(own)
     if below:
         words = f"{words} ({' / '.join(below)})" if words else " / ".join(below)
-    message = f"{who}: {words or 'it said nothing'}"
+    message = f"{who}: {words or 'it printed nothing'}"
     last = said.requests[-1] if said.requests else ""
     if last.isdecimal() and int(last) in _FAILED and last not in message:
         message += f" (HTTP status {last})"

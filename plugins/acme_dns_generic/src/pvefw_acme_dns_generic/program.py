@@ -32,7 +32,7 @@ class Exec:
 
     program: Path = setting(help="The program, as an absolute path.")
     credential: str | None = setting(
-        help="Handed to the program as 'credential' in its JSON.", default=None, secret=True
+        help="Passed to the program as 'credential' in its JSON.", default=None, secret=True
     )
     timeout: float = setting(help="Seconds that one call may take.", default=120.0)
 

@@ -44,12 +44,12 @@ _MEANINGS: Mapping[int, Meaning] = {
     dns.rcode.FORMERR: (
         ProviderError,
         "it cannot read the update of {zone}",
-        "Look whether the server takes signed updates (RFC 2136, RFC 8945) at all.",
+        "Check whether the server takes signed updates (RFC 2136, RFC 8945) at all.",
     ),
     dns.rcode.SERVFAIL: (
         Unavailable,
         "it could not store the change",
-        "Look into the server's log.",
+        "Check the server's log.",
     ),
 }
 

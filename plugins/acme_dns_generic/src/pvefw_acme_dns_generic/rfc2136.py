@@ -210,7 +210,7 @@ class Rfc2136:
             case dns.tsig.PeerBadKey() | dns.message.UnknownTSIGKey():
                 return f"it has no key {self.key_name} with {self.algorithm} (BADKEY)"
             case dns.tsig.PeerBadSignature():
-                return f"the secret of {self.key_name} is another one there (BADSIG)"
+                return f"it has another secret for {self.key_name} (BADSIG)"
             case dns.tsig.BadSignature():
                 return f"its answer is not signed with our secret of {self.key_name}"
         return type(error).__name__

@@ -1,4 +1,4 @@
-"""What a dnsapi script says of itself: the ``dns_NAME_info='…'`` block at its head, read as text.
+"""What a dnsapi script says about itself: the ``dns_NAME_info='…'`` block at its head, read as text.
 
 The block is a hint for people, and written by many hands: options indented by one blank, by several or
 not at all, ``Optional:`` sections, ``Default: "…"``, ``OptionsAlt:`` once or more often, "or" between

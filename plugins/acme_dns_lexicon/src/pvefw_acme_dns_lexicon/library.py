@@ -24,7 +24,7 @@ _PUBLIC = re.compile(
 _PUBLISH_CHANGES_ONLY = {"ovh", "wedos"}
 """Their modules publish the zone after a change, in a step of its own, and not where nothing changes.
 
-So one record comes or goes once more where a call finds everything as it should be.
+So one record comes or goes again where a call finds everything as it should be.
 """
 _SECONDS = 30.0
 """What a connection waits for an answer."""

@@ -20,7 +20,7 @@ class Standalone:
     port: int = setting(help="TCP port to listen on; the authority asks on 80.", default=80)
     listen: list[str] = setting(help="Addresses to listen on; empty for all.", default=[])
     webroot: Path | None = setting(
-        help="Document root of a running web server; instead of listening.", default=None
+        help="Document root of a running web server, to use instead of listening.", default=None
     )
     _answers: dict[str, str] = field(default_factory=dict, init=False, repr=False)
     """Token to key authorization, of everything that is presented now."""

@@ -12,7 +12,7 @@ from pvefw_acme_tls_alpn.listener import Listener
 __all__ = ["PROTOCOL", "TlsAlpn"]
 
 _HIGHEST_PORT = 65535
-_OTHERWISE = "let it hand validations over and set another port, as README shows, or use http-01"
+_OTHERWISE = "let it pass validations on and set another port, as the README shows, or use http-01"
 """What to do where another program has the port."""
 
 
@@ -23,8 +23,8 @@ class TlsAlpn:
     port: int = setting(help="TCP port to listen on; the authority asks on 443.", default=443)
     listen: list[str] = setting(help="Addresses to listen on; empty for all.", default=[])
     socket: str = setting(
-        help="Name of a listening socket that systemd hands over (FileDescriptorName=); "
-        "instead of opening one.",
+        help="Name of a listening socket that systemd hands over (FileDescriptorName=), "
+        "to use instead of opening one.",
         default="",
     )
     _answers: dict[str, dict[str, ssl.SSLContext]] = field(

@@ -43,7 +43,7 @@ def terms(call: Call) -> str | None:
 
 
 def meta(call: Call) -> dict[str, object]:
-    """What an authority says of itself."""
+    """What an authority says about itself."""
     offer = _offer(call)
     found = {"termsOfService": offer.terms} if offer.terms else {}
     return {**found, "externalAccountRequired": offer.binding_required}

@@ -28,7 +28,7 @@ def call(
     :raises ApiError: there is no such endpoint, a parameter does not fit, or the work failed.
     """
     endpoint, named = table.find(method, path)
-    twice = {key: "it is in the path already" for key in named if key in given}
+    twice = {key: "it is already in the path" for key in named if key in given}
     if twice:
         raise bad_parameters(twice)
     values = check(endpoint.parameters, {**given, **named})
@@ -43,13 +43,18 @@ def call(
     return endpoint.shaped(answer)
 
 
+def is_here(paths: Paths, node: str) -> bool:
+    """Whether the node that a path names is this one."""
+    return node in (_HERE, paths.node)
+
+
 def _this_node(paths: Paths, node: str, method: str, path: str) -> str:
     """The node's name, if it is this one.
 
     :raises NotFound: there is no such node.
     :raises ApiError: it is another one.
     """
-    if node in (_HERE, paths.node):
+    if is_here(paths, node):
         return paths.node
     nodes.check_known(paths, node, f"{method} {path}")
     raise ApiError(

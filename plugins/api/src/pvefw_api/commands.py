@@ -41,7 +41,9 @@ def _verb(name: str) -> None:
     )
     @_path
     @click.argument("options", metavar="[OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
-    @click.option("--stdin", is_flag=True, help="Read more of them from standard input, as JSON.")
+    @click.option(
+        "--stdin", is_flag=True, help="Read more parameters from standard input, as JSON."
+    )
     @output_option
     @pass_app
     def verb(app: App, path: str, options: tuple[str, ...], stdin: bool) -> int:
@@ -194,7 +196,7 @@ def ls(app: App, path: str) -> int:
 
 @api.command()
 @_path
-@click.option("--command", type=click.Choice(list(_HELP)), help="Only of this one.")
+@click.option("--command", type=click.Choice(list(_HELP)), help="Only for this command.")
 @click.option("--verbose", is_flag=True, help="Show types, and who may call it.")
 @click.option("--returns", is_flag=True, help="Show the schema of the answer.")
 @pass_app

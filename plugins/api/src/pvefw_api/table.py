@@ -84,8 +84,10 @@ class Endpoint:
 
     @property
     def of_node(self) -> bool:
-        """Whether the node in its path has to answer it; to be woken, a node need not be awake."""
-        return self.path.startswith("/nodes/{node}/") and self.run is not node.wake
+        """Whether the node in its path has to answer it; to be woken, a node need not be awake, and what
+        there is below a path is the same on all.
+        """
+        return self.path.startswith("/nodes/{node}/") and self.run not in (None, node.wake)
 
     def as_dict(self) -> dict[str, Any]:
         """What forms and scripts are made from: its parameters, and the command that does the same."""
@@ -280,7 +282,7 @@ def _match(words: list[str], parts: list[str]) -> dict[str, str] | None:
 
 
 def below(path: str) -> list[str]:
-    """The next words of the paths below a path as it stands in the table; ``{…}`` for a parameter."""
+    """The next words of the paths below a path as it is in the table; ``{…}`` for a parameter."""
     prefix = path.rstrip("/") + "/"
     words = {one[len(prefix) :].partition("/")[0] for _, one in table() if one.startswith(prefix)}
     return sorted(words - {""})

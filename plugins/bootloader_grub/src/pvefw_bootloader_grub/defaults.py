@@ -61,7 +61,9 @@ def read(root: Path) -> tuple[Mapping[str, str], Sequence[str]]:
             continue
         text = _text(path)
         if "\r\n" in text:
-            warnings.append(f"{path}: its lines end as on Windows; read as if they did not")
+            warnings.append(
+                f"{path}: its lines end as on Windows; the carriage returns are ignored"
+            )
         text, odd = _UNQUOTED.subn(r'\1"\2"', text.replace("\r\n", "\n"))
         if odd:
             warnings.append(f"{path}: GRUB_DEFAULT needs quotes around a >; read as if it had them")

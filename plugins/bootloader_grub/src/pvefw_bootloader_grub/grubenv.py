@@ -23,7 +23,7 @@ def read(path: Path) -> Mapping[str, str] | None:
 
 
 def update(path: Path, changes: Mapping[str, str | None]) -> None:
-    """Set variables, or remove those that are ``None``; the others stay. A damaged block is made anew.
+    """Set variables, or remove those that are ``None``; the others stay. A damaged block is made again.
 
     A whole block is overwritten in place, as GRUB does it: two sectors and no change to the file system's
     own structures, which FAT could lose in a power cut. What is read back after that is either block.

@@ -101,7 +101,7 @@ class Menu:
         return self.meant(f"gnulinux-{version}-advanced-")
 
     def position(self, version: str) -> int:
-        """Where that entry stands among its siblings, counted from 0; ``fallback`` takes no ids.
+        """Where that entry is among its siblings, counted from 0; ``fallback`` takes no ids.
 
         Source: seen with Debian's GRUB 2.06 under QEMU.
 
@@ -216,7 +216,7 @@ def _set(menu: Menu, name: str, value: str = "") -> None:
 
 
 def _entry(words: list[str]) -> Entry:
-    """What stands between ``menuentry`` and its brace."""
+    """What is between ``menuentry`` and its brace."""
     entry = Entry("")
     rest = iter(words)
     for word in rest:

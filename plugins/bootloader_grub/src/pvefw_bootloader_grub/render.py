@@ -1,7 +1,7 @@
 """The ``grub.cfg`` of a synced ESP, and the files it refers to.
 
 The menu is that of grub-mkconfig, with its titles and ids, so that an administrator's ``GRUB_DEFAULT``
-and habits stay right; it is written anew from the plan and ``/etc/default/grub``.
+and habits stay right; it is written again from the plan and ``/etc/default/grub``.
 """
 
 import re
@@ -144,7 +144,7 @@ class _Rendering:
             *odd,
             *self._unused_options(),
             *(
-                f"{name} is not honoured on an ESP: {why}"
+                f"{name} is not supported on an ESP: {why}"
                 for name, why in _NOT_HONOURED.items()
                 if name in self.settings
             ),
@@ -220,7 +220,7 @@ class _Rendering:
     def _seconds(self, name: str, default: str) -> str:
         value = self.settings.get(name, default)
         if not re.fullmatch(r"-?[0-9]{1,6}", value):
-            self.warnings.append(f"{name}={value} is no number of seconds; using {default}")
+            self.warnings.append(f"{name}={value} is not a number of seconds; using {default}")
             return default
         return value
 

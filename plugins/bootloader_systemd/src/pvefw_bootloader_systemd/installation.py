@@ -56,13 +56,13 @@ def _packages() -> str:
 
 def _register(command: list[str], esp: Esp, efivars: Path, task: Task) -> None:
     if not efivars.is_dir() or not any(efivars.iterdir()):
-        task.log("There are no firmware variables here: the disk boots by EFI/BOOT alone")
+        task.log("There are no firmware variables here: the disk boots through EFI/BOOT alone")
         return
     done = run([*command, "install"], check=False)
     if done.returncode != 0:
         task.warn(
-            f"{esp.device} is not registered in the firmware ({done.last_words}): it boots by "
-            "EFI/BOOT, where the firmware tries that"
+            f"{esp.device} is not registered in the firmware ({done.last_words}): it boots "
+            "through EFI/BOOT, if the firmware tries that"
         )
 
 

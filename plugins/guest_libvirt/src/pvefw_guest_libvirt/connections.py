@@ -56,7 +56,7 @@ def explanation(error: libvirt.libvirtError) -> ProviderError:
     said = " ".join(str(error).split())
     code = error.get_error_code()
     if code in _REJECTED:
-        return CredentialsRejected(said, hint="See who may use libvirt's socket; root may.")
+        return CredentialsRejected(said, hint="Check who may use libvirt's socket; root may.")
     if is_gone(error):
         return Gone(said)
     if code in _FOR_NOW or error.get_error_domain() in _OF_THE_WAY:
@@ -87,6 +87,7 @@ def _run_event_loop() -> None:
 
 
 _STARTING = threading.Lock()
+_START = "Start it: systemctl start libvirtd. Another daemon is named by the setting uri."
 
 
 def connect(uri: str) -> Any:
@@ -116,7 +117,7 @@ def connect(uri: str) -> Any:
     if failed:
         why = explanation(failed[0])
         if isinstance(why, Unavailable) and runtime.nothing_runs(uri):
-            why = NothingRuns(why.message)
+            why = NothingRuns(why.message, hint=_START)
         raise why from failed[0]
     if not opened:
         raise Unavailable(f"{uri}: the daemon does not answer within {OPEN_SECONDS:g} seconds")

@@ -31,7 +31,7 @@ _NOT_KNOWN = (libvirt.VIR_ERR_OPERATION_INVALID, libvirt.VIR_ERR_SYSTEM_ERROR)
 def start(domain: Any, events: Events, who: str, task: Task) -> None:
     """Start a container that can be asked to shut down.
 
-    One whose init libvirt does not know is stopped hard, a few seconds old, and started once more.
+    One whose init libvirt does not know is force-stopped, a few seconds old, and started again.
 
     :param domain: of a daemon on this host: file descriptors show whether it knows.
     :param who: it is, for messages.
@@ -41,10 +41,10 @@ def start(domain: Any, events: Events, who: str, task: Task) -> None:
     for _ in range(_STARTS - 1):
         if _is_init_known(domain, task):
             return
-        task.log(f"{who}: libvirt has missed which process its init is; it is started once more")
+        task.log(f"{who}: libvirt failed to record its init process; it is started again")
         _start_again(domain, events, task)
     if not _is_init_known(domain, task):
-        task.warn(f"{who}: libvirt does not know its init, and cannot ask it to shut down")
+        task.warn(f"{who}: libvirt does not know its init process, and cannot ask it to shut down")
 
 
 def _start_again(domain: Any, events: Events, task: Task) -> None:

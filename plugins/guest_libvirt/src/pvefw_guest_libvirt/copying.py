@@ -77,7 +77,7 @@ def copy(here: Any, there: Any, path: str, task: Task) -> None:
     with _pool(here, str(pure.parent)) as source, _pool(there, str(pure.parent)) as target:
         volume = source.storageVolLookupByName(pure.name)
         if pure.name in target.listVolumes():
-            raise ProviderError(f"{path} exists at the target already")
+            raise ProviderError(f"{path} already exists on the target")
         made = target.createXML(_definition(volume, pure.name))
         try:
             _pump(here, there, volume, made, task)

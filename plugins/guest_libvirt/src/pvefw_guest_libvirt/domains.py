@@ -77,7 +77,7 @@ def why_paused(domain: Any) -> str:
 
 
 def resume(domain: Any) -> bool:
-    """Let a paused domain continue, unless somebody is at work on it; whether it was resumed."""
+    """Let a paused domain continue, unless somebody is working on it; whether it was resumed."""
     now, reason = domain.state()
     if now == libvirt.VIR_DOMAIN_PMSUSPENDED:
         domain.pMWakeup()

@@ -88,7 +88,7 @@ class Watch:
 
 
 class Events:
-    """Tells watches what happens; connects when the first is wanted, and anew when that is lost."""
+    """Tells watches what happens; connects when the first is wanted, and again when that is lost."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri

@@ -35,7 +35,7 @@ from pvefw_guest_libvirt.obstacles import Obstacles
 __all__ = ["Libvirt"]
 
 _ASK_AGAIN = {"vm": 10.0, "container": 2.0}
-"""Seconds until a guest is asked once more to shut down: one that was still booting has missed it."""
+"""Seconds until a guest is asked again to shut down: one that was still booting has missed it."""
 _WAYS_TO_ASK = {
     "vm": (libvirt.VIR_DOMAIN_SHUTDOWN_DEFAULT,),  # its agent, else the power button
     # an init that listens to initctl; one that does not, though libvirt takes it for asked
@@ -56,21 +56,21 @@ class Libvirt:
         default="qemu:///system",
     )
     target_uri: str = setting(
-        help="The daemon of a node that guests move to; {node} stands for its name.",
+        help="The daemon of a node that guests move to, with {node} for its name.",
         default="qemu+ssh://{node}/system",
     )
     transfer_uri: str | None = setting(
-        help="Where guests are sent to, as tcp://{node} (default: as libvirt finds it).",
+        help="Where guests are sent, such as tcp://{node} (default: what libvirt chooses).",
         default=None,
     )
     shared: list[str] = setting(
-        help="Directories that are the same on all nodes, beside network file systems.", default=[]
+        help="Directories that all nodes share, in addition to network file systems.", default=[]
     )
     bandwidth: int = setting(
-        help="MiB a second that one moving guest may take; 0 for all there is.", default=0
+        help="MiB per second that one moving guest may use; 0 for no limit.", default=0
     )
     first_vmid: int = setting(
-        help="The lowest number for guests that have none; another one for each node.", default=100
+        help="The lowest number for guests that have none; different on each node.", default=100
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Guests that move: what stands against it, the move itself, its abort, and what is left when it fails.
+"""Guests that move: what prevents it, the move itself, its abort, and what is left when it fails.
 
 We hold both ends (libvirt's "managed direct" migration): the daemons need no way to each other but the
 one for the guest's memory and disks, and where pvefw dies, each daemon undoes its part.
@@ -185,7 +185,7 @@ class Migration:
                 else:
                     task.warn(f"{who}: it is paused here; see what {self.target} does with it")
         except libvirt.libvirtError as error:
-            task.warn(f"{who}: what it does now is not known: {error}")
+            task.warn(f"{who}: its state is not known: {error}")
         for disk in fresh if gone else ():
             with contextlib.suppress(libvirt.libvirtError):  # it was never made there
                 there.storageVolLookupByPath(disk.path).delete()

@@ -1,4 +1,4 @@
-"""What is known to stand in the way of a move before it begins."""
+"""What is known to prevent a move before it begins."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence

@@ -49,7 +49,7 @@ def to_disk(domain: Any, events: Events, seconds: float, task: Task) -> None:
 def resume(domain: Any) -> None:
     """Let a domain continue from memory or disk.
 
-    :raises ProviderError: it was not suspended, or somebody is at work on it.
+    :raises ProviderError: it was not suspended, or somebody is working on it.
     """
     if domains.state(domain) is GuestState.STOPPED:
         if not domains.has_saved_image(domain):

@@ -121,5 +121,5 @@ class Connection:
         return ProviderError(
             f"{where}: its certificate has another fingerprint: {shown}",
             hint="If it was renewed, set ca_file instead of fingerprint, or fingerprint to the new "
-            "one; else somebody is in between.",
+            "one; otherwise somebody may be intercepting the connection.",
         )

@@ -47,7 +47,7 @@ class Pve:
 
     token: str = setting(help="The API token's id: USER@REALM!NAME.")
     secret: str = setting(help="The API token's secret.", secret=True)
-    host: str = setting(help="Where the API is.", default="localhost")
+    host: str = setting(help="The host of the API.", default="localhost")
     port: int = setting(help="Its port.", default=8006)
     fingerprint: str | None = setting(
         help="SHA-256 fingerprint of the API's certificate, the only one to trust.", default=None
@@ -57,7 +57,7 @@ class Pve:
         default=None,
     )
     node: str | None = setting(
-        help="The node whose guests these are (default: this host's name).", default=None
+        help="The node that runs the guests (default: this host's name).", default=None
     )
 
     certificates: Path = setting(
@@ -226,7 +226,7 @@ class Pve:
             node = self._whereabouts(guest)
             if node == self._node:
                 raise
-            where = f"it has moved away to {node}" if node else "it does not exist any more"
+            where = f"it has moved away to {node}" if node else "it no longer exists"
             task.warn(f"{guest.vmid} ({guest.name}): {where}")
 
     def _whereabouts(self, guest: Guest) -> str:
@@ -279,7 +279,7 @@ class Pve:
 
     @hookimpl
     def guest_target(self, target: str) -> MigrateTarget:
-        """A node of this cluster, as it says of itself."""
+        """A node of this cluster, as it says about itself."""
         with self._connection.explained():
             nodes = {str(one["node"]): one for one in self._connection.api.nodes.get()}
         if target not in nodes:

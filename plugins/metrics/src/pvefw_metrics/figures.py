@@ -59,7 +59,7 @@ class _Node(Collector):
         )
         yield _gauge(
             "pvefw_last_look_timestamp_seconds",
-            "When these figures were found out.",
+            "When these figures were collected.",
             [],
             [((), self._now.timestamp())],
         )
@@ -85,9 +85,9 @@ def _x509(paths: Paths, now: datetime) -> Iterator[Metric]:
     labels = ["filename", "filepath", "serial_number", "subject_CN", "issuer_CN"]
     rows = list(_certificates(paths))
     begin = [(values, one.not_valid_before_utc.timestamp()) for values, one in rows]
-    yield _gauge("x509_cert_not_before", "When a certificate begins to be valid.", labels, begin)
+    yield _gauge("x509_cert_not_before", "When a certificate becomes valid.", labels, begin)
     end = [(values, one.not_valid_after_utc.timestamp()) for values, one in rows]
-    yield _gauge("x509_cert_not_after", "When a certificate ends to be valid.", labels, end)
+    yield _gauge("x509_cert_not_after", "When a certificate expires.", labels, end)
     over = [(values, float(one.not_valid_after_utc <= now)) for values, one in rows]
     yield _gauge("x509_cert_expired", "Whether a certificate has expired.", labels, over)
 
@@ -133,12 +133,12 @@ def _renewals(data: Mapping[str, Any]) -> Iterator[Metric]:
             "pvefw_renewal_timer_installed", "Whether renewals run by themselves.", [], rows
         )
     if "not-deployed" in data:
-        meaning = "Services and observers that do not know the certificate yet."
+        meaning = "Services and observers that have not received the certificate yet."
         yield _gauge("pvefw_not_deployed", meaning, [], [((), float(len(data["not-deployed"])))])
 
 
 def _tasks(part: Part) -> Iterator[Metric]:
-    meaning = "Tasks that failed in the last day, and that run now."
+    meaning = "Tasks that failed in the last day, and running ones."
     rows = [
         ((key,), float(len(part.data[key]))) for key in ("failed", "running") if key in part.data
     ]
@@ -150,7 +150,7 @@ def _boot(data: Mapping[str, Any]) -> Iterator[Metric]:
         ((one["uuid"],), float(one["there"] and not one["interrupted"] and not one["failure"]))
         for one in data.get("esps", [])
     ]
-    meaning = "Whether an ESP is there, and its last refresh was completed."
+    meaning = "Whether an ESP was found, and its last refresh was completed."
     yield _gauge("pvefw_esp_in_step", meaning, ["uuid"], esps)
     pins = {"always": data.get("pinned"), "once": data.get("next-boot")}
     rows: list[_Row] = [((str(one), boots), 1.0) for boots, one in pins.items() if one]
@@ -162,7 +162,7 @@ def _served(data: Mapping[str, Any]) -> Iterator[Metric]:
         ((one["certificate"], one["address"]), float(one["ok"]))
         for one in data.get("addresses", [])
     ]
-    meaning = "Whether the last look found the installed certificate where it is to be served."
+    meaning = "Whether the last check found the installed certificate where it should be served."
     yield _gauge("pvefw_served_ok", meaning, ["certificate", "address"], rows)
 
 
@@ -171,5 +171,5 @@ def _journal(paths: Paths) -> Iterator[Metric]:
         count = len(journal.open_entries(paths))
     except PvefwError:
         return
-    meaning = "TXT records of orders that have still to be removed."
+    meaning = "TXT records of orders that still have to be removed."
     yield _gauge("pvefw_dns_journal_entries", meaning, [], [((), float(count))])

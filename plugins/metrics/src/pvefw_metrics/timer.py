@@ -25,7 +25,7 @@ def install(
     :param cron: which of the two; ``None`` for what the host has.
     :raises UsageError: the file's name is not one that a unit can have.
     :raises StoreError: a file cannot be written.
-    :raises ProgramError: systemd does not like the units, or cannot be told.
+    :raises ProgramError: systemd rejects the units, or cannot be asked.
     """
     if not _PLAIN.fullmatch(str(textfile)):
         raise UsageError(

@@ -20,7 +20,8 @@ class Healthchecks:
     """
 
     url: str = setting(
-        help="The check's ping URL, without /start and /fail. Who knows it can ping.", secret=True
+        help="The check's ping URL, without /start and /fail. Anybody who knows it can ping.",
+        secret=True,
     )
     ca_file: Path | None = setting(
         help="Certificates to trust instead of the system's.", default=None

@@ -59,7 +59,7 @@ class Mail:
     )
 
     events: list[str] = setting(
-        help=f"What to write of: {', '.join(NOTICES)} (default: all but certificate).",
+        help=f"What to write about: {', '.join(NOTICES)} (default: all but certificate).",
         default=[one for one in NOTICES if one != "certificate"],
     )
 

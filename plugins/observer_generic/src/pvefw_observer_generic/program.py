@@ -60,7 +60,7 @@ class Exec:
 
     @hookimpl
     def on_boot_synced(self, event: BootSyncedEvent, task: Task) -> None:
-        """Tell of ESPs that are in step; of those that are not, people are told."""
+        """Tell about ESPs that are up to date; of the others, people are notified."""
         if not event.failed:
             self._call("boot-synced", dataclasses.asdict(event), task)
 

@@ -120,7 +120,7 @@ class Proxmox:
         named = [users.get(one, "") for one in target.all("mailto-user")]
         to = [one for one in [*target.all("mailto"), *named] if one]
         if not to:
-            raise ProviderError("no mail address is known of those that it names")
+            raise ProviderError("no mail address is known for the users that it names")
         server = target.get("server") if target.type == "smtp" else ""
         port = target.get("port")
         try:

@@ -34,7 +34,9 @@ class Webhook:
         help="More headers, each NAME: VALUE (default: Content-Type: application/json).", default=[]
     )
     body: str = setting(help="The body; without it, the event as JSON.", default="$json")
-    secret: str | None = setting(help="What $secret is in the others.", default=None, secret=True)
+    secret: str | None = setting(
+        help="The value of $secret in the others.", default=None, secret=True
+    )
     events: list[str] = setting(
         help=f"What to send: {', '.join(NOTICES)} (default: all but certificate).",
         default=[one for one in NOTICES if one != "certificate"],

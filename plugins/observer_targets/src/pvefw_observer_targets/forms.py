@@ -89,10 +89,10 @@ class Forms:
         help="The password of the PKCS#12 container.", default=None, secret=True
     )
     owner: str | None = setting(
-        help="Whose the files are, USER or USER:GROUP (default: root's).", default=None
+        help="The owner of the files, USER or USER:GROUP (default: root).", default=None
     )
     mode: str = setting(
-        help="The mode of those with the key, octal; the others are 0644.", default="0600"
+        help="The mode of files with the key, octal; the others are 0644.", default="0600"
     )
 
     def __post_init__(self) -> None:

@@ -82,7 +82,7 @@ def _hint(error: OSError, path: Path) -> str:
     if error.errno != errno.EROFS:
         return ""
     return (
-        "Where it fails in the timer's unit only, let that write there: systemctl edit "
+        "If it fails in the timer's unit only, allow that to write there: systemctl edit "
         f"pvefw-renew.service, with a section [Service] and ReadWritePaths={path.parent}"
     )
 

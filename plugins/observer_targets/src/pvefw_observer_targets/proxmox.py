@@ -122,7 +122,7 @@ class _Server:
 
 _HOST_HELP = "The server: a name that its certificate has, or an address."
 _NODE_HELP = "The name of the node, as the API has it."
-_FINGERPRINT_HELP = "SHA-256 of the certificate that it has now, where no CA is to be trusted yet."
+_FINGERPRINT_HELP = "SHA-256 of the certificate that it has now, if no CA can be trusted yet."
 _CA_HELP = "Certificates to trust instead of the system's."
 
 
@@ -165,7 +165,7 @@ class MailGateway(_Server):
 
     host: str = setting(help=_HOST_HELP)
     port: int = setting(help="The port of its API.", default=8006)
-    username: str = setting(help="Who we are to it, USER@REALM.", default="root@pam")
+    username: str = setting(help="The user to log in as, USER@REALM.", default="root@pam")
     password: str = setting(help="The password.", secret=True)
     use: str = setting(help="What it is used for.", default="api", choices=("api", "smtp"))
     node: str = setting(help=_NODE_HELP, default="localhost")
@@ -179,7 +179,9 @@ class MailGateway(_Server):
         form = {"username": self.username, "password": self.password}
         ticket = self._post(session, "/access/ticket", form)
         if not ticket.get("CSRFPreventionToken"):
-            raise CredentialsRejected(f"{self.host}: it wants a second factor of {self.username}")
+            raise CredentialsRejected(
+                f"{self.host}: it requires a second factor for {self.username}"
+            )
         session.cookies.set("PMGAuthCookie", ticket["ticket"])
         session.headers["CSRFPreventionToken"] = ticket["CSRFPreventionToken"]
 

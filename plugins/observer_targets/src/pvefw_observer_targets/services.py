@@ -19,8 +19,8 @@ __all__ = ["Apache", "Cockpit", "LibvirtTls", "Nginx", "is_stopped"]
 
 _CERTIFICATE_HELP = "Where to write the certificate with its chain; {name} is the certificate's."
 _KEY_HELP = "Where to write the private key; {name} is the certificate's."
-_RELOAD_HELP = "The command line of sh(1) that lets it load them."
-_CONFIG_HELP = "The configuration to check, where it is not the usual one."
+_RELOAD_HELP = "The command line of sh(1) that makes it load them."
+_CONFIG_HELP = "The configuration to check, if it is not the usual one."
 _SECONDS = 90.0
 
 

@@ -67,7 +67,7 @@ class Ssh(Forms):
     """
 
     host: str = setting(help="The other host: a name or an address.")
-    user: str = setting(help="Who to be there.", default="root")
+    user: str = setting(help="The user to log in as.", default="root")
     port: int | None = setting(help="The port (default: ssh's own).", default=None)
     identity: Path | None = setting(
         help="The private key to log in with; ssh refuses one that others can read.", default=None
@@ -75,7 +75,7 @@ class Ssh(Forms):
     known_hosts: Path | None = setting(
         help="The file with the other host's key (default: those of ssh).", default=None
     )
-    command: str | None = setting(help="A command line to run there after it.", default=None)
+    command: str | None = setting(help="A command line to run there afterwards.", default=None)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -66,7 +66,7 @@ class Etcd:
         help="The private key of the client certificate, PEM.", default=None, key="key-file"
     )
     prefix: str = setting(
-        help="What all keys begin with; another one for each cluster.", default="/pvefw"
+        help="What all keys begin with; different for each cluster.", default="/pvefw"
     )
     _members: list[Etcd3Client] = field(init=False, repr=False, default_factory=list)
 
@@ -83,7 +83,9 @@ class Etcd:
             if not path.is_file():
                 raise ValueError(f"there is no file {path}")
         if self.key_file and self.key_file.stat().st_mode & _OTHERS:
-            raise ValueError(f"key-file: not only its owner can read it: chmod 600 {self.key_file}")
+            raise ValueError(
+                f"key-file: others than its owner can read it: chmod 600 {self.key_file}"
+            )
 
     def _member(self, endpoint: str) -> Etcd3Client:
         url = urlsplit(endpoint)
@@ -178,7 +180,7 @@ class Etcd:
                     yield key.removeprefix(self._file("")).decode()
         except _LOST as error:
             if monotonic() < end:
-                raise Unavailable(f"the watch broke: {self._why(error)}") from error
+                raise Unavailable(f"the watch was interrupted: {self._why(error)}") from error
 
     def _stream(self, wanted: Mapping[str, Any], end: float) -> Iterator[bytes]:
         """Lines of a stream until the time is over: then reading fails, which is not an error."""
@@ -311,7 +313,7 @@ class Etcd:
         text = str(getattr(error, "detail_text", None) or error)
         if any(one in text for one in _NOT_LET_IN):
             if self.certificate_file is None:
-                return "it wants a client certificate: set certificate-file and key-file"
+                return "it requires a client certificate: set certificate-file and key-file"
             return f"it does not accept the client certificate {self.certificate_file}"
         if isinstance(error, _LOST) or isinstance(error.__context__, _LOST):
             return cause_of(error)

@@ -1,4 +1,4 @@
-"""What both parts of the DNS kit stand on: hooks that are repeated as in core, and values."""
+"""What both parts of the DNS kit are built on: hooks that are repeated as in core, and values."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

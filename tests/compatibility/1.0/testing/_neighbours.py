@@ -112,7 +112,7 @@ class Neighbours:
         return request
 
     def _taken(self, request: Request) -> set[tuple[str, str]]:
-        """What is referred to by its id, or stands at a name that is deleted whatever is there."""
+        """What is referred to by its id, or is at a name that is deleted whatever is there."""
         found = {self._ids[one] for one in _wire.ids_used(request, set(self._ids))}
         asked = f"{request.method} {request_text(request)}"
         everything = _REMOVING.search(asked) and _HOST.search(asked) and "txt" not in asked
@@ -167,7 +167,7 @@ class Neighbours:
         return any(_wire.holds(data, one) for one in self.texts)
 
     def _quoted(self, asked: str) -> bool:
-        """Whether a request names a value; short ones stand in anything."""
+        """Whether a request names a value; short ones are in anything."""
         return any(one.lower() in asked for one in self.texts if len(one) > len("challenge"))
 
 

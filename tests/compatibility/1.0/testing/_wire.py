@@ -27,6 +27,10 @@ _ID_FIELD = re.compile(r"(^|[a-z_-])(id|uuid|handle|ref)$|Id$|^ID$", re.IGNORECA
 _ID_CARRIER = re.compile(r"id$|uuid|handle|ref|zone|domain", re.IGNORECASE)
 _SHORTEST_TOKEN = 6
 _SHORTEST_ID = 2
+_STALE_STATUS = (409, 412, 428)
+_STALE = re.compile(r"\b(stale|conflict|outdated|precondition)\b", re.IGNORECASE)
+_SHORT_REPLY = 400
+"""Characters: what refuses is short, and lists of records may have any word."""
 _SEPARATORS = re.compile(r"[\s;,]+")
 _ASSIGNED = re.compile(r"[^=]+=(.*[^=].*)")
 
@@ -112,7 +116,7 @@ def _words(value: str) -> set[str]:
 
 
 def _password(value: str) -> list[str]:
-    """What stands in ``Authorization: Basic`` (RFC 7617), beside the user's name."""
+    """What is in ``Authorization: Basic`` (RFC 7617), beside the user's name."""
     scheme, _, encoded = value.partition(" ")
     with contextlib.suppress(binascii.Error, UnicodeDecodeError):
         if scheme.lower() == "basic":
@@ -206,6 +210,12 @@ def has_version(said: Any, headers: Mapping[str, str]) -> bool:
     return "etag" in named
 
 
+def says_stale(status: int, said: Any) -> bool:
+    """Whether a reply refuses a change of what somebody else has changed, be it with status 200."""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return status in _STALE_STATUS or (len(text) < _SHORT_REPLY and bool(_STALE.search(text)))
+
+
 def redirected(request: Request, old: Mapping[str, str]) -> Request:
     """A request as it was before ids were renamed."""
     path = "/".join(old.get(part, part) for part in request.path.split("/"))
@@ -266,5 +276,5 @@ def _only(one: Any) -> Any:
 
 
 def holds(data: Any, value: str) -> bool:
-    """Whether a value stands in JSON, perhaps in quotes."""
+    """Whether a value is in JSON, perhaps in quotes."""
     return any(str(one).strip('"') == value for _, one in scalars(data))

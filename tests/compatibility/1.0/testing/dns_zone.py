@@ -52,7 +52,7 @@ class DnsZone:
         return f"{self.address}:{self.port}"
 
     def add(self, name: str, value: str, ttl: int | None = None) -> None:
-        """Put a value beside those that stand at an absolute name in the zone.
+        """Put a value beside those that are at an absolute name in the zone.
 
         :param ttl: seconds; without it what it was when the value was there before, else 1.
         :raises ValueError: the name is not absolute, or not in the zone.
@@ -88,7 +88,7 @@ class DnsZone:
             self._values.get(name.lower(), set()).discard(value)
 
     def txt(self, name: str) -> set[str]:
-        """The values that stand at an absolute name."""
+        """The values at an absolute name."""
         with self._lock:
             return set(self._values.get(name.lower(), ()))
 
@@ -121,7 +121,7 @@ class DnsZone:
         return reply.to_wire()
 
     def _data(self, name: str, kind: str) -> list[str]:
-        """What stands at a name in the zone, in the form of a zone file."""
+        """What is at a name in the zone, in the form of a zone file."""
         if kind == "TXT":
             return sorted(f'"{value}"' for value in self.txt(name))
         if kind == "A":

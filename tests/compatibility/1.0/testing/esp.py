@@ -1,4 +1,4 @@
-"""An EFI system partition that is a directory, and a host with kernels; core's engine keeps it in step.
+"""An EFI system partition that is a directory, and a host with kernels; core keeps it up to date.
 
 ::
 

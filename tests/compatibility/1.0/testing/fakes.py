@@ -87,7 +87,7 @@ def fake_esp(mountpoint: Path, uuid: str = "ABCD-1234") -> Esp:
 def fake_kernel(root: Path, version: str, build: str = "1") -> Kernel:
     """A kernel and its initrd below ``root/boot``, which say what they are.
 
-    :param build: put into the files: another one is the same version built anew.
+    :param build: put into the files: another one is the same version, built again.
     """
     folder = root / "boot"
     folder.mkdir(parents=True, exist_ok=True)
