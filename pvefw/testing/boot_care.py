@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from pvefw.api import BootPlan, ProviderError, Unsupported
+from pvefw.testing._saying import explained
 from pvefw.testing.boot_machine import MIDDLE, NEW, OLD, Machine, complete
 
 _DAY = dt.timedelta(days=1)
@@ -180,7 +181,9 @@ class BootCare:
         for one, other in hidden:
             one.rename(other)
         try:
-            left = sorted({str(one) for one in machine.files().values()} & set(map(str, sources)))
+            with explained("boot_files without the package", "leave out what no package has"):
+                now = {str(one) for one in machine.files().values()}
+            left = sorted(now & set(map(str, sources)))
         finally:
             for one, other in hidden:
                 other.rename(one)
