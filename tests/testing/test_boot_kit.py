@@ -584,6 +584,65 @@ def by_place(root):
     return boots(root)
 
 
+CHOSEN = "kit/chosen"
+
+
+class Choosable(Good):
+    """Not a bug: its menu keeps what somebody has chosen there, and that comes first."""
+
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        chosen = esp.mountpoint / CHOSEN
+        said = f"{chosen.read_text()} was chosen in the menu" if chosen.exists() else ""
+        return state and replace(state, overruled=said)
+
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        super().boot_arm(esp, plan)
+        if plan.pinned or plan.take_over:
+            (esp.mountpoint / CHOSEN).unlink(missing_ok=True)
+
+
+class SaysNothingOfChoices(Choosable):
+    boot_probe = Good.boot_probe
+
+
+class KeepsChoices(Choosable):
+    boot_arm = Good.boot_arm
+
+
+class KeepsChoicesForTakeOvers(Choosable):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        super().boot_arm(esp, replace(plan, take_over=False))
+
+
+def choose(root, version):
+    (root / CHOSEN).write_text(version)
+
+
+def boots_what_was_chosen(root):
+    started, entries = boots(root), read_menu(root)[1]
+    return entries[(root / CHOSEN).read_text()] if (root / CHOSEN).exists() else started
+
+
+@pytest.mark.parametrize(
+    ("plugin", "said"),
+    [
+        (Choosable, ""),
+        (SaysNothingOfChoices, "say in BootState.overruled"),
+        (KeepsChoices, "take away what was chosen in the menu"),
+        (KeepsChoicesForTakeOvers, "take away what was chosen in the menu"),
+    ],
+)
+def test_what_was_chosen_in_a_menu(plugin, said, tmp_path, monkeypatch):
+    monkeypatch.setitem(GIVEN, "choose", choose)
+    test = "test_what_was_chosen_in_the_menu_is_said_and_taken_away"
+    failures = run_kit(plugin, tmp_path, boots_what_was_chosen, only=test)
+    assert said in failures[test] if said else failures == {}
+
+
 class InstallDeletesFirst(Good):
     @hookimpl
     def boot_install(self, esp):
@@ -770,6 +829,10 @@ def cases(test):
     return runs
 
 
+GIVEN = {"choose": None}
+"""What the fixtures that an author may override return."""
+
+
 def run_kit(plugin_class, folder, reader, only="test_"):
     """Run the kit's tests by hand; the first failure of each that fails."""
     kit = BootloaderConformance()
@@ -792,6 +855,7 @@ def run_kit(plugin_class, folder, reader, only="test_"):
                     "machine": make(kit, place, place / "host", bound, reader, install, FakeTask()),
                     "tmp_path": place,
                     "monkeypatch": patch,
+                    **GIVEN,
                     **arguments,
                 }
                 test(**{one: available[one] for one in inspect.signature(test).parameters})
@@ -1019,6 +1083,7 @@ def package(tmp_path, monkeypatch):
         (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
         (ProbeTrustsLengths, boots, "probe_survives_rubbish", "files of its own are spoilt"),
         (ProbeNeedsAWholeMenu, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (KeepsAnotherOrder, boots, "the_menu_has_the_order_of_the_plan", "the latest kernel first"),
         (KnowsOneRelease, boots, "what_a_later_release_has_is_refreshed", "what all releases have"),
         (Good, cuts_lines, "what_grows_when_it_is_quoted_arrives", "after quoting"),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),

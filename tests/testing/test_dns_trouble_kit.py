@@ -5,7 +5,7 @@ The provider is awkward in the ways that real ones are: sessions, ids of zones, 
 
 import inspect
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 import pytest
@@ -37,7 +37,7 @@ class Provider:
     def __init__(self, etags=False):
         self.etags = etags
         self.rows = {}
-        self.number, self.session, self.zone_id = 0, 0, 7
+        self.number, self.session, self.zone_id, self.wait = 0, 0, 7, 0
 
     def put(self, name, kind, value, ttl):
         self.number += 1
@@ -52,10 +52,16 @@ class Provider:
     def end_session(self):
         self.session += 1
 
+    def limit(self, seconds):
+        self.wait = int(seconds * 1000)
+
     def recreate_zone(self):
         self.zone_id += 1
 
     def answer(self, request):
+        if self.wait:
+            wait, self.wait = self.wait, 0
+            return 420, {"wait_ms": wait}
         if request.path == "/login":
             good = request.json == PASSWORD
             return (200, {"token": self._token}) if good else (403, "wrong password")
@@ -145,6 +151,8 @@ class Client:
             case 429:
                 seconds = answer.headers.get("Retry-After", "")
                 raise RateLimited(said, retry_after=float(seconds) if seconds.isdigit() else None)
+            case 420:
+                raise RateLimited(said, retry_after=answer.json()["wait_ms"] / 1000)
             case 500 | 502 | 503:
                 raise Unavailable(said)
         raise ProviderError(said)
@@ -653,6 +661,33 @@ def test_a_provider_that_limits_as_documented_passes_the_whole_kit():
         assert all(len(provider.txt(name)) == 4 for name in names)
         hooks.dns_remove(zone=ZONE, records=records, task=FakeTask())
         assert provider.everything() == []
+
+
+class TakesSecondsForMinutes(Single):
+    @hookimpl
+    def dns_add(self, zone, records):
+        super().dns_add(zone, [replace(one, ttl=one.ttl * 60) for one in records])
+
+
+def test_a_ttl_in_another_unit_is_seen():
+    test = "test_a_ttl_is_in_seconds"
+    run_one(Kit(), Single, test, None)
+    with pytest.raises(AssertionError, match="write it in the unit of the API"):
+        run_one(Kit(), TakesSecondsForMinutes, test, None)
+
+
+@pytest.mark.parametrize(
+    ("bug", "sentence"),
+    [
+        (lambda answer: RateLimited("", retry_after=answer.json()["wait_ms"]), "it is in seconds"),
+        (lambda answer: ProviderError(answer.text), "raise RateLimited"),
+    ],
+)
+def test_limits_in_the_words_of_the_api_are_seen(bug, sentence):
+    test = "test_a_limit_in_the_words_of_the_api"
+    run_one(Kit(), Single, test, None)
+    with pytest.raises((AssertionError, pytest.fail.Exception), match=sentence):
+        run_one(Kit(), raising(Single, 420, bug), test, None)
 
 
 def test_a_day_needs_an_api_that_can_be_reached():

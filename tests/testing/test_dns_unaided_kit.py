@@ -151,6 +151,9 @@ DELETE_AND_MAKE = """            self._call("DELETE", f"{path}/{found['rrset_id'
 UNTIL_IT_WORKS = """        if answer.status_code >= 500:
             return self._checked(what, requests.Session().send(answer.request, timeout=30))
 """
+GIVES_UP = f"""            if path != "/domains?page=1":
+                raise CredentialsRejected("the session has ended")
+{RENEWED}"""
 LISTED = """        return [f"{one['name']}." for one in self._pages("/domains")]
 """
 ANYTHING_LISTED = f"""        try:
@@ -167,6 +170,7 @@ SEEDED = [
     (CANCELLED, f"{COMMIT}\n", UNLESS_CANCELLED, "let Cancelled through"),
     (ENDLESS, SAID, f"{UNTIL_IT_WORKS}{SAID}", "repeat a few times"),
     (ZONES, LISTED, ANYTHING_LISTED, "as in dns_add"),
+    (MEANWHILE, RENEWED, GIVES_UP, "ends the whole order"),
     (NOTHING_LOST, PUT, DELETE_AND_MAKE, "never by deleting it and making it again"),
     (
         PROTECTED,

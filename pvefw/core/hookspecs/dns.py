@@ -66,11 +66,12 @@ class DnsSpec:
         A value of others keeps its text and its TTL; ``record.ttl`` counts for a name that has none yet.
         The name of a record may be the zone's own, where an alias leads there.
 
-        After :class:`RateLimited` core waits and calls with fewer records: those of a call that returned
-        are not given again, those of one that raised are, even where some of them had been accepted.
-        After :class:`Unavailable` it calls with the same ones. A call may take 300
-        seconds. Never called twice at once on an instance; :meth:`dns_remove` is called on the same
-        instance, unless the process ended between them. Since 1.0.
+        After :class:`RateLimited` core waits and calls with fewer records: those of a call that
+        returned are not given again, those of one that raised are, even where some of them had been
+        accepted. After :class:`Unavailable` it calls with the same ones. Where the API refuses to write
+        because somebody else was faster, read and write again, a few times, then raise Unavailable. A
+        call may take 300 seconds. Never called twice at once on an instance; :meth:`dns_remove` is
+        called on the same instance, unless the process ended between them. Since 1.0.
 
         Where publishing is a step of its own (a refresh, an apply, a commit), it is part of this call,
         and of every repetition of it: the last attempt may have stored the records and then failed. Leave
