@@ -31,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Tests of servers spend half of their time waiting for them: two of them share a processor."""
-    if config.getoption("stage") in ("servers", "night"):
+    if config.getoption("stage") not in ("quick", "machines"):
         return 2 * len(os.sched_getaffinity(0))
     return None
 

@@ -14,6 +14,7 @@ from pvefw.guests.runner import Runner
 from pvefw.guests.scheduler import Scheduler
 from pvefw.guests.simulation import simulate
 from pvefw.host.clock import SystemClock
+from pvefw.store.guest_reference import Reference
 
 WORKERS = 8
 
@@ -22,7 +23,7 @@ def listed(count, state):
     """Guests in ten groups, every tenth after the one before it."""
     return [
         Listed(
-            str(vmid),
+            Reference(vmid),
             Guest(
                 vmid=vmid,
                 name="",

@@ -21,6 +21,7 @@ from pvefw.guests.backends import Backends
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import SystemClock
 from pvefw.instances import Instance
+from pvefw.store.guest_reference import Reference
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -55,7 +56,7 @@ def without_events(count, _folder):
 def cost(bound, count, seconds):
     """The share of a core that watching takes, in percent."""
     backends = Backends({"own": bound})
-    states = {str(one.vmid): one.state for one in bound.hooks.guest_list()}
+    states = {Reference(one.vmid): one.state for one in bound.hooks.guest_list()}
     assert len(states) == count
     seen = []
     with Watcher(backends, states, lambda *change: seen.append(change), SystemClock()):

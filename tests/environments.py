@@ -14,7 +14,7 @@ from pathlib import Path
 from resources import uses
 
 ROOT = Path(__file__).resolve().parents[1]
-_QUIET = {"PYTEST_ADDOPTS": "", "PYTHONPATH": "", "PYTHONDONTWRITEBYTECODE": "1"}
+_QUIET = {"PYTEST_ADDOPTS": "", "PYTHONPATH": ""}
 
 
 @uses("build")
@@ -52,8 +52,8 @@ class Environment:
 
     def pytest(self, project: Path, *options: object) -> subprocess.CompletedProcess[str]:
         """The tests of a project, however they end."""
-        alone = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-p", "no:hypothesispytest"]
-        return self.run("pytest", *alone, "-rA", *options, cwd=project)
+        without = [f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "hypothesispytest")]
+        return self.run("pytest", "-q", "-rA", "--tb=native", *without, *options, cwd=project)
 
     def install(self, *wheels: Path) -> None:
         options = ["--quiet", "--no-index", "--no-deps", "--force-reinstall"]

@@ -1,11 +1,11 @@
 """Run the tests that need no virtual machine on other days, at other places, from other shells and users.
 
-    python3 tools/anywhere.py                        under all conditions, one after the other: for hours
+    python3 tools/anywhere.py [OPTION...]            under all conditions, one after the other: for hours
     python3 tools/anywhere.py CONDITION [OPTION...]  under one of them
     python3 tools/anywhere.py --list
 
-The options are pytest's. All conditions are in one table, :data:`CONDITIONS`. The clock is shifted for
-the tests and for what they start.
+The options are pytest's; with ``--stage quick`` all conditions take half an hour. They are in one table,
+:data:`CONDITIONS`. The clock is shifted for the tests and for what they start.
 """
 
 import os
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LIBFAKETIME = "/usr/$LIB/faketime/libfaketimeMT.so.1"
 """The dynamic linker knows what ``$LIB`` is on this architecture."""
 NOBODY = 65534
-NOT_MACHINES = ["-m", "not machine", "--ignore", "tests/machines"]
+SELECTION = ["-m", "not machine and not night", "--ignore", "tests/machines"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def run(name: str, options: list[str]) -> int:
         user = condition.user or None
         pytest = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "auto"]
         done = subprocess.run(
-            [*pytest, "--dist", "loadgroup", *NOT_MACHINES, *options],
+            [*pytest, "--dist", "loadgroup", *SELECTION, *options],
             cwd=ROOT,
             env=environment(condition, folder),
             umask=condition.umask,
@@ -163,15 +163,17 @@ def main(arguments: list[str]) -> int:
 
     :returns: 0 where all passed, 2 for wrong use, else 1.
     """
-    names = arguments[:1] or list(CONDITIONS)
-    if names == ["--list"]:
+    first = arguments[:1]
+    if first == ["--list"]:
         for name, condition in CONDITIONS.items():
             print(f"{name:12} {condition.what}")
         return 0
+    everywhere = not first or first[0].startswith("-")
+    names, options = (list(CONDITIONS), arguments) if everywhere else (first, arguments[1:])
     if names[0] not in CONDITIONS:
         print(f"There is no condition {names[0]}. There are: {', '.join(CONDITIONS)}")
         return 2
-    failed = [name for name in names if run(name, arguments[1:]) != 0]
+    failed = [name for name in names if run(name, options) != 0]
     print(f"Failed: {', '.join(failed)}" if failed else f"Passed: {', '.join(names)}")
     return 1 if failed else 0
 

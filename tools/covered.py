@@ -3,8 +3,8 @@
     python tools/covered.py [OPTION...]
     python tools/covered.py --report
 
-The options are pytest's. All tests but those of machines are run: what runs inside one is not seen from
-outside. ``--report`` judges what was measured before. A distribution below its floor in
+The options are pytest's. The stages of every run are measured but that of machines: what runs inside one
+is not seen from outside. ``--report`` judges what was measured before. A distribution below its floor in
 tests/coverage-floors.json is a failure; one above it raises its floor, so keep the file that is written.
 With options of pytest only some tests are run: that is shown, and not judged.
 """
@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 from venv import ROOT, projects
 
+from stages import NOTHING_RAN
+
 FLOORS = ROOT / "tests/coverage-floors.json"
-_SELECTION = ["-m", "not machine", "-n", "auto", "--dist", "loadgroup"]
+_STAGES = ("quick", "servers")
 
 
 def coverage(*arguments: str | Path) -> int:
@@ -64,10 +66,12 @@ def main(options: list[str]) -> str | int | None:
     """
     if options != ["--report"]:
         coverage("erase")
-        status = coverage("run", "-m", "pytest", *_SELECTION, *options)
+        for stage in _STAGES:
+            side_by_side = ["-n", "auto", "--dist", "loadgroup"]
+            status = coverage("run", "-m", "pytest", "--stage", stage, *side_by_side, *options)
+            if status not in (0, NOTHING_RAN):
+                return status
         coverage("combine", "--quiet")
-        if status:
-            return status
     report = ROOT / ".coverage-report.json"  # no name that `combine` takes for data
     coverage("json", "--quiet", "-o", report)
     found = measured(json.loads(report.read_text())["files"])

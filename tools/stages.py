@@ -14,7 +14,7 @@ import sys
 STAGES = ("quick", "servers", "machines", "night")
 _EVERY_TIME = STAGES[:-1]
 _CLOSING = re.compile(rb"^=+ .* in [0-9.]+s\b.*=+$", re.MULTILINE)
-_NOTHING_RAN = 5
+NOTHING_RAN = 5
 """pytest's exit status where the options leave nothing of a stage."""
 
 
@@ -47,10 +47,10 @@ def main(options: list[str]) -> int:
     for stage in _EVERY_TIME:
         print(f"--- {stage} ---", flush=True)
         ended[stage] = run(stage, options)
-        if ended[stage][0] not in (0, _NOTHING_RAN):
+        if ended[stage][0] not in (0, NOTHING_RAN):
             break
     statuses = [status for status, _ in ended.values()]
-    failed = statuses[-1] if statuses[-1] != _NOTHING_RAN else 0
+    failed = statuses[-1] if statuses[-1] != NOTHING_RAN else 0
     not_run = _EVERY_TIME[len(ended) :]
     print()
     if failed:
@@ -58,7 +58,7 @@ def main(options: list[str]) -> int:
         print(f"Stage {list(ended)[-1]} failed{left}")
     for _, closing in ended.values():
         print(closing)
-    return _NOTHING_RAN if set(statuses) == {_NOTHING_RAN} else failed
+    return NOTHING_RAN if set(statuses) == {NOTHING_RAN} else failed
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def settle(paths: Paths) -> str | None:
 
 
 @dataclass(frozen=True)
-class Planned:
+class KernelPlan:
     """The plan, and what could not be planned as it was chosen."""
 
     plan: BootPlan
@@ -190,7 +190,7 @@ class Planned:
     why_not_in_boot: str = ""
 
 
-def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) -> Planned:
+def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) -> KernelPlan:
     """What every ESP has to offer now.
 
     :param installing: the kernel whose package is being installed, or empty.
@@ -209,7 +209,7 @@ def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) 
     line = cmdline.wanted(paths)
     notes, odd = _of_the_command_line(paths, line)
     why = _not_in_boot(paths, found, running)
-    return Planned(
+    return KernelPlan(
         BootPlan(
             offered,
             default or "",

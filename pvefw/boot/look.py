@@ -111,11 +111,16 @@ def _responsible(
         return sorted(found.states, key=lambda name: (name != record.loader, name))
     if record.loader:
         return [record.loader]
-    why = f": {'; '.join(found.failures.values())}" if found.failures else ""
+    unused = [*context.loaders.unused.values()]
+    reasons = [*found.failures.values(), *(error.message for error in unused)]
+    why = f": {'; '.join(reasons)}" if reasons else ""
     known = ", ".join(context.loaders.bound) or "none"
+    new = (
+        f"Installed: {known}. Put one there: pvefw boot init {volume.device and volume.device.path}"
+    )
     raise NotFound(
         f"{volume.who}: it has no boot loader that an installed plugin knows{why}",
-        hint=f"Installed: {known}. Put one there: pvefw boot init {volume.device and volume.device.path}",
+        hint=next((error.hint for error in unused), new),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pvefw.boot import esps, loader_files, manifest, records, sync
-from pvefw.boot.choice import Planned
+from pvefw.boot.choice import KernelPlan
 from pvefw.boot.context import Context
 from pvefw.boot.difference import compare
 from pvefw.boot.disks import Device
@@ -21,7 +21,7 @@ class LeftWorse(PvefwError):
     """An ESP that booted before does not any more, so the others must not be treated alike."""
 
 
-def refresh_one(context: Context, volume: Volume, planned: Planned) -> bool:
+def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:
     """Bring one ESP to the plan.
 
     :returns: whether anything had to be changed.
@@ -65,7 +65,7 @@ def _repair(context: Context, volume: Volume, device: Device) -> None:
         context.task.log(f"{volume.who}: {said}")
 
 
-def _keep_the_running_one(volume: Volume, looked: Looked, planned: Planned) -> None:
+def _keep_the_running_one(volume: Volume, looked: Looked, planned: KernelPlan) -> None:
     """Refuse to take the running kernel away while it runs.
 
     :raises StoreError: this ESP has it, and ``/boot`` does not.

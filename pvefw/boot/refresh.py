@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pvefw.boot import autoremove, choice, esps, kernels, records
-from pvefw.boot.choice import Planned
+from pvefw.boot.choice import KernelPlan
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Volume
 from pvefw.boot.one_esp import LeftWorse, refresh_one
@@ -73,7 +73,7 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
     return result
 
 
-def _each(context: Context, everything: Sequence[Volume], planned: Planned) -> Refreshed:
+def _each(context: Context, everything: Sequence[Volume], planned: KernelPlan) -> Refreshed:
     synced, changed = [], []
     failed: dict[str, PvefwError] = {}
     for at, volume in enumerate(everything):

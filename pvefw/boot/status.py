@@ -107,9 +107,13 @@ def _status(context: Context, installing: str) -> Status:
 
 
 def _default(found: Sequence[EspStatus], plan: BootPlan) -> str:
-    """What boots by default: what the loaders say, where they agree."""
-    said = {state["default"] for one in found for state in one.loaders.values()} - {None}
-    return str(said.pop()) if len(said) == 1 else plan.default
+    """What boots by default: what the loaders say; where they differ, which ESP is started decides."""
+    said = [(state["default"], one.uuid) for one in found for state in one.loaders.values()]
+    esps_of = {default: [uuid for other, uuid in said if other == default] for default, _ in said}
+    esps_of.pop(None, None)
+    if len(esps_of) > 1:
+        return "; ".join(f"{one} ({', '.join(uuids)})" for one, uuids in esps_of.items())
+    return next(iter(esps_of), plan.default)
 
 
 def _entries(context: Context, everything: Sequence[Volume]) -> list[str]:

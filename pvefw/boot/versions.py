@@ -18,21 +18,21 @@ def _weight(char: str) -> int:
     return ord(char) if char.isalpha() else ord(char) + 256
 
 
-def _compare_text(one: str, other: str) -> int:
-    for at in range(max(len(one), len(other))):
-        left = _weight(one[at]) if at < len(one) else 0
+def _compare_text(text: str, other: str) -> int:
+    for at in range(max(len(text), len(other))):
+        left = _weight(text[at]) if at < len(text) else 0
         right = _weight(other[at]) if at < len(other) else 0
         if left != right:
             return left - right
     return 0
 
 
-def compare(one: str, other: str) -> int:
-    """Negative where ``one`` is older, positive where it is newer, 0 where they are equal.
+def compare(version: str, other: str) -> int:
+    """Negative where ``version`` is older, positive where it is newer, 0 where they are equal.
 
     What follows the last hyphen is the revision, and counts only where all before it is equal.
     """
-    for left, right in zip(_parts(one), _parts(other), strict=True):
+    for left, right in zip(_parts(version), _parts(other), strict=True):
         if found := _compare_part(left, right):
             return found
     return 0
@@ -44,8 +44,8 @@ def _parts(version: str) -> tuple[str, str]:
     return (upstream, revision) if upstream else (version, "")
 
 
-def _compare_part(one: str, other: str) -> int:
-    ours, theirs = (re.split(r"([0-9]+)", text) for text in (one, other))
+def _compare_part(part: str, other: str) -> int:
+    ours, theirs = (re.split(r"([0-9]+)", text) for text in (part, other))
     for at in range(max(len(ours), len(theirs))):
         left, right = (parts[at] if at < len(parts) else "" for parts in (ours, theirs))
         number = at % 2  # text and number take turns

@@ -7,7 +7,7 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, revocation
+from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, revocation, service
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Record
 from pvefw.certs.revocation import Revoked
@@ -106,7 +106,7 @@ def delete_pair(target: Certificate, task: Task, now: datetime, *, restart: bool
         node_certificate.ensure(target.paths, task, now)
     install.remove_pair(target, task)
     if restart:
-        deploy.reload_service(target, task)
+        service.reload_or_warn(target, task)
 
 
 def _present_key(target: Certificate) -> bytes:

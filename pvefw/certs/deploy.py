@@ -8,31 +8,23 @@ Targets come first: the service may read what they write.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from pvefw import instances
-from pvefw.certs import collisions, served
+from pvefw.certs import collisions, served, service
 from pvefw.certs.certificate import Certificate
-from pvefw.core.errors import CertificateError, ProgramError, PvefwError, UsageError
+from pvefw.core.errors import CertificateError, PvefwError, UsageError
 from pvefw.core.model import CertificateEvent, Task
-from pvefw.host import programs
 from pvefw.host.clock import SystemClock
 from pvefw.instances import Instance
 from pvefw.store import files, locks
 from pvefw.store.node import Node
-from pvefw.store.paths import Paths
 from pvefw.tasks import events
 
-SERVICE = "reload-command"
+SERVICE = service.KEY
 """Stands for the service among the observers' ids; no observer can be called so, as it is a property."""
-NO_RELOAD = "-"
-_RELOAD_SECONDS = 90.0
-_PLAIN = re.compile(r"[\w@.:\\ -]+")
-"""A command line that is one command to a shell, too."""
 _HOOK, _PLAN = "on_certificate", "certificate_plan"
 
 
@@ -196,10 +188,13 @@ def deploy_one(certificate: Certificate, target: str, task: Task) -> None:
         everybody[target]()
         told = _load(certificate)
         told.of(target, event.fingerprint)
-        reload_left = target in certificate.settings.targets and _command(certificate) != NO_RELOAD
+        reload_left = (
+            target in certificate.settings.targets
+            and service.command(certificate) != service.NO_RELOAD
+        )
         if reload_left:
             told.done.pop(SERVICE, None)
-            task.log(f"Its service was not reloaded yet: {_command(certificate)}")
+            task.log(f"Its service was not reloaded yet: {service.command(certificate)}")
         _save(certificate, told)
     if not reload_left:
         _look(certificate, task)
@@ -222,8 +217,8 @@ def plan(certificate: Certificate, *, retry: bool = False) -> Iterator[str]:
             yield from (f"{one.id}: {line}" for line in _planned(certificate.node, one, event))
         except PvefwError as error:
             yield f"{one.id}: it cannot be used: {error.message}"
-    command = _command(certificate)
-    if command != NO_RELOAD and not (retry and SERVICE not in late):
+    command = service.command(certificate)
+    if command != service.NO_RELOAD and not (retry and SERVICE not in late):
         yield f"{SERVICE}: run {command}"
 
 
@@ -233,17 +228,6 @@ def _planned(node: Node, observer: Instance, event: CertificateEvent) -> Sequenc
         found: Sequence[str] = bound.hooks.certificate_plan(event=event)
         return found or ["it already has this certificate"]
     return ["it is notified"] if _HOOK in bound.implemented else []
-
-
-def reload_service(certificate: Certificate, task: Task) -> None:
-    """Make the service use what is installed now, after its own pair was removed.
-
-    A failure is a warning that names how to try again.
-    """
-    try:
-        _reload(certificate, task)
-    except ProgramError as error:
-        task.warn(f"The service still uses the old certificate: {error}. {error.hint}")
 
 
 def _undone(id_: str, is_target: bool) -> str:
@@ -264,7 +248,7 @@ def _everybody(
     for one in configured:
         if one.id in targets:
             yield one.id, _teller(certificate.node, one, event, task)
-    yield SERVICE, lambda: _reload(certificate, task)
+    yield SERVICE, lambda: service.reload(certificate, task)
     for one in configured:
         if one.id not in targets:
             yield one.id, _teller(certificate.node, one, event, task)
@@ -278,67 +262,6 @@ def _teller(
             task.log(f"Deployed through {observer.id}")
 
     return tell
-
-
-def _command(certificate: Certificate) -> str:
-    """What makes the service use the certificate; ``-`` for nothing."""
-    usual = f"systemctl reload-or-restart {certificate.service}"
-    here = certificate.service and _has_unit(certificate.paths, certificate.service)
-    return certificate.settings.get(SERVICE, usual if here else NO_RELOAD)
-
-
-def _reload(certificate: Certificate, task: Task) -> None:
-    """Run the configured command line.
-
-    :raises ProgramError: it failed; the hint names it.
-    """
-    command = _command(certificate)
-    if command == NO_RELOAD:
-        return
-    usual = certificate.service and not certificate.settings.get(SERVICE, "")
-    task.log(f"Restarting {certificate.service}" if usual else f"Running {command}")
-    try:
-        programs.run(["/bin/sh", "-c", command], timeout=_RELOAD_SECONDS)
-    except ProgramError as error:
-        if stopped := _stopped(command):
-            task.log(f"{stopped} is stopped; it reads the certificate when it starts")
-            return
-        raise ProgramError(str(error), hint=f"Try again with: {command}") from error
-
-
-def check_command(command: str) -> None:
-    """Refuse a command line that sh(1) cannot read.
-
-    :raises UsageError: it cannot, and what it says.
-    """
-    done = programs.run(["/bin/sh", "-n", "-c", command], check=False)
-    if done.returncode != 0:
-        said = done.last_words.removeprefix("/bin/sh: ")
-        raise UsageError(
-            f"{SERVICE}: '{command}' is not a command line of sh(1): {said}",
-            hint="Try it: sh -n -c 'COMMAND'",
-        )
-
-
-def _stopped(command: str) -> str:
-    """The units that ``systemctl reload`` was to reload, where each was stopped; empty otherwise.
-
-    systemctl(1) fails for a unit that is not active; one that has failed is no business of ours to hide.
-    """
-    words = command.split() if _PLAIN.fullmatch(command) else []
-    units = [one for one in words[2:] if not one.startswith("-")]
-    if words[:2] != ["systemctl", "reload"] or not units:
-        return ""
-    states = programs.run(["systemctl", "is-active", *units], check=False).stdout.split()
-    return ", ".join(units) if states == ["inactive"] * len(units) else ""
-
-
-def _has_unit(paths: Paths, service: str) -> bool:
-    """Only on the running host itself: another tree's service is not ours to restart."""
-    units = ("/lib/systemd/system", "/usr/lib/systemd/system", "/etc/systemd/system")
-    return paths.root == Path("/") and any(
-        paths.below(f"{unit}/{service}.service").exists() for unit in units
-    )
 
 
 # --- state ----------------------------------------------------------------------------------------

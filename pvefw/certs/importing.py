@@ -132,9 +132,10 @@ def find_certificate(paths: Paths, given: Path | None, name: str) -> TheirCertif
     found = all_certificates(paths, given)
     chosen = [one for one in found if one.name == name]
     if not chosen:
+        names = ", ".join(dict.fromkeys(one.name for one in found))
         raise NotFound(
             f"cert import: no other client has a certificate {name}",
-            hint=f"There are: {', '.join(dict.fromkeys(one.name for one in found)) or 'none'}.",
+            hint=f"There are: {names or 'none'}.",
         )
     if len(chosen) > 1:
         where = ", ".join(str(one.fullchain.parent) for one in chosen)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from pvefw.certs import authority, chain, deploy, install, keys, renewal
+from pvefw.certs import authority, chain, install, keys, renewal, service
 from pvefw.certs.authority import Authority
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal import Decision
@@ -150,7 +150,7 @@ def _issue(paths: Paths, ca: Authority, task: Task, now: datetime) -> None:
     )
     install.replace_pair(paths, install.node_pair(paths), signed, keys.to_pem(key), task)
     if not files.exists(paths.proxy_certificate):
-        deploy.reload_service(Certificate.own(Node.open(paths)), task)
+        service.reload_or_warn(Certificate.own(Node.open(paths)), task)
 
 
 def _key(paths: Paths) -> keys.PrivateKey:

@@ -34,7 +34,7 @@ _WARN_BEFORE = timedelta(days=30)
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedRecord:
     """A record that is wanted."""
 
     domain: str
@@ -65,7 +65,7 @@ def wanted(
     until: datetime | None = None,
     account: str | None = None,
     issuer: str = "",
-) -> Wanted:
+) -> RequestedRecord:
     """What a user asks for, checked. ``*.NAME`` is NAME with its wildcard.
 
     :raises UsageError: the domain is none, or the time is over.
@@ -77,10 +77,10 @@ def wanted(
     if until is not None and until <= SystemClock().now():
         raise UsageError(f"acme persist: {until:%Y-%m-%d} is in the past", hint="Give a later day.")
     chosen = account or Node.open(paths).account
-    return Wanted(name, wildcard or domain.startswith("*."), until, chosen, issuer)
+    return RequestedRecord(name, wildcard or domain.startswith("*."), until, chosen, issuer)
 
 
-def terms(paths: Paths, what: Wanted) -> Terms:
+def terms(paths: Paths, what: RequestedRecord) -> Terms:
     """How the authority of an account wants its records.
 
     :raises NotFound: there is no such account.
@@ -94,12 +94,12 @@ def terms(paths: Paths, what: Wanted) -> Terms:
     return persist.terms(directory, account.location, mark)
 
 
-def record(found: Terms, what: Wanted) -> Record:
+def record(found: Terms, what: RequestedRecord) -> Record:
     """The record that is wanted."""
     return found.record(what.domain, wildcard=what.wildcard, until=what.until)
 
 
-def name_of(what: Wanted) -> str:
+def name_of(what: RequestedRecord) -> str:
     """Where the record lies: absolute."""
     return names.challenge_name(what.domain, persist.LABEL)
 
@@ -113,7 +113,7 @@ def strings(text: str) -> Sequence[str]:
 # --- publishing -----------------------------------------------------------------------------------
 
 
-def publish(paths: Paths, what: Wanted, plugin: str, alias: str, task: Task) -> None:
+def publish(paths: Paths, what: RequestedRecord, plugin: str, alias: str, task: Task) -> None:
     """Put the record into DNS through an instance, and wait until all servers show it.
 
     What an earlier call published for the name is removed then.
@@ -188,7 +188,9 @@ def _kept(paths: Paths, domain: str) -> Kept | None:
     return next((one for one in persistent_records.load(paths) if one.domain == domain), None)
 
 
-def _as_kept(found: Terms, what: Wanted, text: str, plugin: str = "", alias: str = "") -> Kept:
+def _as_kept(
+    found: Terms, what: RequestedRecord, text: str, plugin: str = "", alias: str = ""
+) -> Kept:
     said = persist.parse(text)
     return Kept(
         what.domain,
@@ -205,7 +207,7 @@ def _as_kept(found: Terms, what: Wanted, text: str, plugin: str = "", alias: str
 # --- checking -------------------------------------------------------------------------------------
 
 
-def check(paths: Paths, what: Wanted) -> Sequence[Finding]:
+def check(paths: Paths, what: RequestedRecord) -> Sequence[Finding]:
     """Look at all authoritative servers and at CAA records; a good record is remembered.
 
     From then on an order needs nothing else for the name, where the authority offers dns-persist-01.
@@ -232,7 +234,9 @@ def check(paths: Paths, what: Wanted) -> Sequence[Finding]:
     return findings
 
 
-def _first_good(shown: Sequence[str], found: Terms, what: Wanted, now: datetime) -> tuple[str, str]:
+def _first_good(
+    shown: Sequence[str], found: Terms, what: RequestedRecord, now: datetime
+) -> tuple[str, str]:
     """A record that is good, or else why none is."""
     problems = []
     for text in shown:
@@ -248,7 +252,7 @@ def _first_good(shown: Sequence[str], found: Terms, what: Wanted, now: datetime)
     return "", "; ".join(problems) or "has no such record"
 
 
-def _caa(resolver: Resolver, found: Terms, what: Wanted) -> Finding:
+def _caa(resolver: Resolver, found: Terms, what: RequestedRecord) -> Finding:
     try:
         where, records = standing.caa(resolver, names.absolute(what.domain))
     except Unavailable as error:  # an authority that cannot look refuses, too

@@ -66,6 +66,6 @@ def warn_of_broken(paths: Paths, path: Path, before: bytes | None, task: Task) -
         return
     for one in broken:
         task.warn(
-            f"{one} trusts the old {path.name} by its fingerprint; the new one is {new.fingerprint}; "
-            "set that, or remove it where a CA is trusted"
+            f"{one} trusts the old {path.name} by its fingerprint; "
+            f"the new one is {new.fingerprint}; set that, or remove it where a CA is trusted"
         )

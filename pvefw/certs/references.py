@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from pvefw import instances
-from pvefw.acme import persist
-from pvefw.certs import collisions, deploy
+from pvefw.certs import service
 from pvefw.core.errors import ConfigError, NotFound, PvefwError, UsageError
 from pvefw.core.families import CHALLENGE, DNS, OBSERVER
 from pvefw.instances import Instance
@@ -25,9 +24,9 @@ def check(node: Node, settings: CertificateSettings) -> None:
 
     :raises UsageError: one does; the first that is found.
     """
-    command = settings.get(deploy.SERVICE, "")
-    if command and command != deploy.NO_RELOAD:
-        deploy.check_command(command)
+    command = settings.get(service.KEY, "")
+    if command and command != service.NO_RELOAD:
+        service.check(command)
     found = next(broken(node, settings), None)
     if found is not None:
         raise UsageError(f"{settings.what}: {found}", hint=_hint(found, settings))
@@ -38,7 +37,11 @@ def check_target(node: Node, target: Instance) -> None:
 
     :raises UsageError: it would overwrite another one's files.
     """
-    if target.family == OBSERVER.name and (found := collisions.of_changed(node, target)):
+    if target.family != OBSERVER.name:
+        return
+    from pvefw.certs import collisions
+
+    if found := collisions.of_changed(node, target):
         raise UsageError(f"{target.who}: {found}", hint="Choose another path.")
 
 
@@ -64,6 +67,8 @@ def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
         for entry in names:
             yield from _entry(entry, known)
     if targets:
+        from pvefw.certs import collisions
+
         observers = {one.id: one for one in instances.load_all(node, OBSERVER.name)}
         for target in targets:
             if target not in observers:
@@ -82,8 +87,11 @@ def _accounts(node: Node, settings: CertificateSettings) -> Iterator[str]:
 
 
 def _entry(entry: DomainEntry, known: dict[str, Instance]) -> Iterator[str]:
-    if entry.challenge == persist.TYPE:
-        return
+    if entry.challenge:
+        from pvefw.acme import persist
+
+        if entry.challenge == persist.TYPE:
+            return
     if entry.chosen and entry.plugin not in known:
         yield f"{entry.where}: there is no plugin instance {entry.plugin}"
     elif entry.chosen and entry.name.startswith("*.") and known[entry.plugin].family != DNS.name:

@@ -15,7 +15,7 @@ from cryptography.x509 import ReasonFlags
 
 from pvefw.acme.client import Client
 from pvefw.acme.jws import AccountKey
-from pvefw.certs import accounts, chain, deploy, install, node_certificate, revocation
+from pvefw.certs import accounts, chain, install, node_certificate, revocation, service
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.progress import forget_order
@@ -69,7 +69,7 @@ def _remove(certificate: Certificate, task: Task) -> None:
     ):
         forget_order(certificate.files)  # else it is under way
     if certificate.has_fallback:
-        deploy.reload_service(certificate, task)
+        service.reload_or_warn(certificate, task)
     else:
         order = certificate.settings.order_command
         task.log(f"Services go on using it until it is replaced: {order}")

@@ -11,7 +11,7 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.tasks import run_task
 
 if TYPE_CHECKING:
-    from pvefw.certs.persist import Wanted
+    from pvefw.certs.persist import RequestedRecord
 
 persist = Group("persist", help="DNS records that let an account get certificates permanently.")
 
@@ -39,7 +39,9 @@ _issuer = click.option(
 )
 
 
-def _wanted(app: App, domain: str, until: datetime | None = None, **options: Any) -> "Wanted":
+def _wanted(
+    app: App, domain: str, until: datetime | None = None, **options: Any
+) -> "RequestedRecord":
     from pvefw.certs import persist as records
 
     end = until.replace(tzinfo=UTC) if until else None

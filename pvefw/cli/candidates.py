@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from pvefw.store.paths import Paths
+    from pvefw.store.properties import Property
 
 Complete = Callable[[click.Context, click.Parameter, str], list[Any]]
 Values = Iterable[tuple[str, str]]
@@ -189,42 +190,35 @@ def upids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
 
 # --- values of properties -------------------------------------------------------------------------
 
-_DOMAIN_PARTS = {"domain": _NOTHING, "plugin": plugin_ids, "alias": _NOTHING}
-_PARTS = {
-    "acme": {"account": accounts, "domains": _NOTHING},
-    "wakeonlan": {
-        "mac": _NOTHING,
-        "bind-interface": _offer(_interfaces),
-        "broadcast-address": _NOTHING,
-    },
+_CHALLENGES = ("http-01", "tls-alpn-01", "dns-01", "dns-account-01", "dns-persist-01")
+_OF_PARTS = {
+    "account": accounts,
+    "bind-interface": _offer(_interfaces),
+    "challenge": _offer(lambda _paths: [(challenge, "") for challenge in _CHALLENGES]),
+    "plugin": plugin_ids,
 }
-
-
+"""Of the parts of property strings, those whose values are known."""
 _WHOLE = {"targets": several(instances("observer")), "fallback-account": accounts}
 """Of properties whose value has no parts with names."""
 
 
-def property_value(key: str, form: str) -> Complete:
-    """What may be the value of a property of the node.
-
-    :param form: its format, for people.
-    """
-    if re.fullmatch(_CHOICE, form):
-        return _offer(lambda _paths: [(one, "") for one in form.split("|")])
-    if key in _WHOLE:
-        return _WHOLE[key]
-    parts = _DOMAIN_PARTS if key.startswith("acmedomain") else _PARTS.get(key, {})
+def property_value(known: "Property") -> Complete:
+    """What may be the value of a property of the node."""
+    if re.fullmatch(_CHOICE, known.format):
+        return _offer(lambda _paths: [(one, "") for one in known.format.split("|")])
+    if known.key in _WHOLE:
+        return _WHOLE[known.key]
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
         head, comma, last = incomplete.rpartition(",")
         name, equals, value = last.partition("=")
         if equals:
-            found = parts.get(name, _NOTHING)(ctx, param, value)
+            found = _OF_PARTS.get(name, _NOTHING)(ctx, param, value)
             return [_item(f"{head}{comma}{name}={one.value}", one.help or "") for one in found]
         given = {part.partition("=")[0] for part in head.split(",")}
         return [
             _item(f"{head}{comma}{one}=")
-            for one in parts
+            for one in known.parts
             if one.startswith(last) and one not in given
         ]
 

@@ -113,7 +113,7 @@ def _option(known: "Property") -> click.Option:
         [f"--{known.key}"],
         metavar=known.format,
         help=known.help,
-        shell_complete=candidates.property_value(known.key, known.format),
+        shell_complete=candidates.property_value(known),
     )
 
 

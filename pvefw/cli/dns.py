@@ -26,12 +26,12 @@ dns = Group("dns", help="Try DNS plugins out; remove records that were left behi
 def test(app: App, plugin: str, domain: str, alias: str) -> None:
     """Add a test record for DOMAIN through the instance PLUGIN, watch it appear, remove it."""
     from pvefw.dns import instances
-    from pvefw.dns.probe import Step, probe
+    from pvefw.dns.probe import ProbeStep, probe
     from pvefw.dns.resolver import Resolver
     from pvefw.store.node import Node
 
     def work(task: "Task") -> None:
-        def tell(step: Step) -> None:
+        def tell(step: ProbeStep) -> None:
             task.log(f"{step.seconds:8.3f} s  {step.said}")
 
         node = Node.open(app.paths)

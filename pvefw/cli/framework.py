@@ -271,10 +271,13 @@ class Group(_Common, click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*self._found, *super().list_commands(ctx)})
 
+    @cached_property
+    def _own(self) -> dict[str, tree.Subcommand]:
+        return {} if self._commands_of is None else tree.own_commands(self._commands_of)
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._found:
-            return super().get_command(ctx, cmd_name)
-        return load_command(self._found[cmd_name])
+        entry = self._own.get(cmd_name) or self._found.get(cmd_name)
+        return load_command(entry) if entry else super().get_command(ctx, cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

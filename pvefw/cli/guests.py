@@ -229,7 +229,7 @@ def migrateall(
     detailed: bool,
 ) -> int:
     """Move guests to the node TARGET, or spread them over several nodes."""
-    from pvefw.guests import bulk
+    from pvefw.guests import bulk, plan
     from pvefw.guests import targets as checks
 
     wanted, targets = _ids(vms), _targets(app, target, spread)
@@ -242,7 +242,8 @@ def migrateall(
     if dry_run:
         made = made_for(Terminal())
         listed, failures = made.guests()
-        jobs = checks.to_migrate(made.backends, listed, wanted, targets, with_local_disks)
+        chosen = plan.named(listed, wanted, "migrateall")
+        jobs = checks.to_migrate(made.backends, listed, chosen, targets, with_local_disks)
         show_plan(app, jobs, made.workers)
         code = exit_codes.PENDING if jobs else exit_codes.NOTHING
         return exit_codes.status(exit_codes.FAILED if failures else code, detailed=detailed)

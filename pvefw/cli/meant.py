@@ -24,9 +24,9 @@ _SHORTEST = 4
 _MOST = 3
 """Suggestions."""
 _JOINTS = re.compile(r"[-_.:/]")
+"""Between words that were typed as one: ``cert-info``."""
 _LATER = re.compile(r"[a-z][1-9]\d*$")
 """Options of which there are many: the first is the one to suggest."""
-"""Between words that were typed as one: ``cert-info``."""
 _SHOWING = ("list", "info", "get", "status", "show", "config")
 """The command of a group that is suggested where only the group was named."""
 _IN_A_FILE = "Settings of a plugin are lines KEY=VALUE in a file: --data FILE"

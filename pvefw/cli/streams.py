@@ -4,9 +4,7 @@ import atexit
 import contextlib
 import os
 import sys
-import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 _THREADS = "/proc/self/task"
@@ -89,6 +87,8 @@ def leave(status: int) -> NoReturn:
 def _is_alone() -> bool:
     """Whether no thread is left but this one."""
     try:
-        return len([*Path(_THREADS).iterdir()]) == 1
+        return len([*os.scandir(_THREADS)]) == 1  # `--version` does not wait for pathlib
     except OSError:  # no /proc, as in a chroot: those that Python knows of
+        import threading
+
         return threading.active_count() == 1

@@ -3,7 +3,7 @@
 No command line library is needed to read it, so the first page of help comes at once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pvefw import PROJECT
@@ -85,14 +85,23 @@ def commands(group: str = "") -> dict[str, Subcommand]:
     :param group: the group's name, with dots; empty for the first level.
     """
     found: dict[str, Subcommand] = {}
-    for point in metadata.entry_points(GROUP):
-        parent, _, name = point.name.rpartition(".")
-        if parent != group:
-            continue
-        entry = Subcommand(name, LINES.get(point.name) or point.distribution.summary, point)
-        if entry.ours or name not in found:
-            found[name] = entry
+    for entry in _in(group, metadata.entry_points(GROUP)):
+        if entry.ours or entry.name not in found:
+            found[entry.name] = entry
     return dict(sorted(found.items()))
+
+
+def own_commands(group: str) -> dict[str, Subcommand]:
+    """Those of pvefw itself. Nobody replaces them, so calling one needs no look at others."""
+    points = (point for point in metadata.own_entry_points() if point.group == GROUP)
+    return {entry.name: entry for entry in _in(group, points)}
+
+
+def _in(group: str, points: Iterable[EntryPoint]) -> Iterator[Subcommand]:
+    for point in points:
+        parent, _, name = point.name.rpartition(".")
+        if parent == group:
+            yield Subcommand(name, LINES.get(point.name) or point.distribution.summary, point)
 
 
 def first_page() -> str:

@@ -36,11 +36,11 @@ def wakeonlan(
     from pvefw.node import wakeonlan as waking
     from pvefw.store import nodes
 
-    call = waking.prepare(app.paths, target)
+    magic = waking.prepare(app.paths, target)
     host = "" if seconds is None else address or nodes.address(app.paths, target)
-    waking.send(call)
-    through = f" through {call.interface}" if call.interface else ""
-    say(f"Wake-on-LAN packet for {target} ({call.mac}) sent to {call.broadcast}{through}")
+    waking.send(magic)
+    through = f" through {magic.interface}" if magic.interface else ""
+    say(f"Wake-on-LAN packet for {target} ({magic.mac}) sent to {magic.broadcast}{through}")
     if seconds is None:
         return
     took = waking.wait(host, port, seconds, SystemClock())

@@ -83,7 +83,7 @@ _KNOWN: tuple[tuple[str, Callable[[Any], str]], ...] = (
 
 
 def of(error: BaseException) -> str:
-    """Why it failed, as a part of a sentence: ``connection refused``.
+    """Why it failed, as a part of a sentence: ``connection refused``. Since 1.1.
 
     The innermost exception that is known speaks; of one that nobody knows its own words, without objects
     and numbers of errors.

@@ -171,7 +171,7 @@ class ProviderError(PvefwError):
     ``{instance}`` stands for the name of the configured instance; core puts it in. A hint may have lines.
 
     ``unchanged`` says that the call surely changed nothing: the provider was never reached, or refused
-    all of it. Then core has nothing to clean up.
+    all of it. Then core has nothing to clean up. Since 1.1, as is ``{instance}``.
     """
 
     def __init__(self, message: str, *, hint: str = "", unchanged: bool = False) -> None:

@@ -86,6 +86,15 @@ def entry_points(group: str) -> list[EntryPoint]:
     return [one for one in _ours(_places()) if one.group == group]
 
 
+@lru_cache(maxsize=1)
+def own_entry_points() -> list[EntryPoint]:
+    """Those of pvefw itself, without a look at what else is installed."""
+    for distribution in _distributions(sys.path):
+        if distribution.file_name == PROJECT:
+            return _of(distribution)
+    return []
+
+
 def _places() -> tuple[tuple[str, int], ...]:
     """Every directory of ``sys.path``, and when something was last installed into it (nanoseconds)."""
     found = []
@@ -107,10 +116,15 @@ def _ours(places: tuple[tuple[str, int], ...]) -> list[EntryPoint]:
         if key in known:
             continue
         known.add(key)
-        text = _read(os.path.join(distribution.folder, "entry_points.txt"))
-        if f"[{PROJECT}." in text:
-            found += [EntryPoint(*words, distribution) for words in _lines(text)]
+        found += _of(distribution)
     return found
+
+
+def _of(distribution: Distribution) -> list[EntryPoint]:
+    text = _read(os.path.join(distribution.folder, "entry_points.txt"))
+    if f"[{PROJECT}." not in text:
+        return []
+    return [EntryPoint(*words, distribution) for words in _lines(text)]
 
 
 def _distributions(places: Iterable[str]) -> Iterator[Distribution]:

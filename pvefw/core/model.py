@@ -227,6 +227,8 @@ class BootState:
     kernels: Sequence[str]
     """Versions that are complete, with an entry."""
     default: str | None = None
+    """The version that boots; the name of an entry that starts no kernel of these; ``None`` where the
+    loader itself chooses."""
     next_boot: str | None = None
     """What is armed to boot once."""
     loader_version: str = ""
@@ -380,7 +382,7 @@ class RenewalsEvent:
 
 
 class Severity(StrEnum):
-    """How bad it is, in the words of Proxmox VE's notifications."""
+    """How bad it is, in the words of Proxmox VE's notifications. Since 1.1."""
 
     INFO = "info"
     NOTICE = "notice"
@@ -403,7 +405,8 @@ NOTICES = (
 """The kinds of :class:`NoticeEvent`: a renewal failed; a certificate ends soon and is
 not renewed; a renewal succeeded again; a new certificate is installed; it was not delivered to a service
 or an observer; something else is served, or no more; ESPs are out of date; a kernel other than the
-requested one runs; guests are not as a bulk action wanted them; nothing runs renewals by itself."""
+requested one runs; guests are not as a bulk action wanted them; nothing runs renewals by itself.
+Since 1.1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,8 @@ def setting(
     :param key: the name in the configuration, if it is not the field's name (``OVH_AK``).
     :param secret: keeps the value out of ``repr``, logs, errors and ``acme plugin config``.
     :param choices: the values that are allowed; empty for any.
-    :param writes: it is the path of a file that a target writes, as in :class:`~pvefw.api.SettingInfo`.
+    :param writes: it is the path of a file that a target writes, as in :class:`~pvefw.api.SettingInfo`;
+        since 1.1.
     """
     metadata = {_MARK: _Declaration(help, key, secret, tuple(choices), writes)}
     if isinstance(default, list):

@@ -16,7 +16,7 @@ from pvefw.store.paths import Paths
 
 
 @dataclass(frozen=True)
-class Step:
+class ProbeStep:
     """One line of the time line."""
 
     seconds: float
@@ -26,7 +26,7 @@ class Step:
 
 _AGAIN = "The next command tries again, and so does: pvefw dns cleanup"
 
-Tell = Callable[[Step], None]
+Tell = Callable[[ProbeStep], None]
 """Gets every step as it happens; from any thread."""
 
 
@@ -93,7 +93,7 @@ class _Probe:
         return left
 
     def _say(self, said: str) -> None:
-        self._tell(Step(self._clock.monotonic() - self._start, said))
+        self._tell(ProbeStep(self._clock.monotonic() - self._start, said))
 
     def _say_place(self, placed: Placed) -> None:
         for alias in placed.place.aliases:

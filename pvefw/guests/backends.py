@@ -18,10 +18,10 @@ from pvefw.core.hookspecs.guest import GuestSpec
 from pvefw.core.model import Guest, MigrateOptions, MigrateTarget
 from pvefw.guests import plan, readiness
 from pvefw.guests.plan import Listed, by_id
-from pvefw.guests.reference import Reference
 from pvefw.instances import Instance
 from pvefw.instances.trial import ask
 from pvefw.store import guest_notes, rehearsal
+from pvefw.store.guest_reference import Reference
 from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
@@ -101,19 +101,18 @@ class Backends:
             found += [Listed(self.id(name, one.vmid), one) for one in guests]
         if failures and len(failures) == len(self.bound) + len(self.failures):
             raise failures[0]
-        return sorted(found, key=lambda one: (one.guest.vmid, one.id)), failures
+        return sorted(found, key=lambda one: one.id), failures
 
-    def id(self, backend: str, vmid: int) -> str:
+    def id(self, backend: str, vmid: int) -> Reference:
         """How the user calls a guest."""
         several = len(self.bound) + len(self.failures) > 1
-        return str(Reference(backend if several else "", vmid))
+        return Reference(vmid, backend if several else "")
 
-    def of(self, id_: str) -> Bound[GuestSpec]:
+    def of(self, id_: Reference) -> Bound[GuestSpec]:
         """The backend of a guest."""
-        name = Reference.parse(id_).backend
-        return self.bound[name] if name else next(iter(self.bound.values()))
+        return self.bound[id_.backend] if id_.backend else next(iter(self.bound.values()))
 
-    def target(self, id_: str, target: str) -> MigrateTarget | None:
+    def target(self, id_: Reference, target: str) -> MigrateTarget | None:
         """What a guest's backend knows of another node.
 
         :raises ProviderError: it cannot be reached.
@@ -147,26 +146,26 @@ class Backends:
 # --- what is known of one guest -------------------------------------------------------------------
 
 
-def find(backends: Backends, id_: str) -> Listed:
+def find(backends: Backends, word: str) -> Listed:
     """One guest.
 
-    :param id_: its id, or a number or name that no other has.
+    :param word: its id, or a number or name that no other has.
     :raises NotFound: there is none.
     """
-    return find_among(backends, id_)[0]
+    return find_among(backends, word)[0]
 
 
-def find_among(backends: Backends, id_: str) -> tuple[Listed, list[Listed]]:
+def find_among(backends: Backends, word: str) -> tuple[Listed, list[Listed]]:
     """One guest, and all.
 
     :raises NotFound: there is none of this id.
     """
     listed, failures = backends.list()
     try:
-        found = by_id(listed, [id_], "guest")
+        found = by_id(listed, [word], "guest")
         if len(found) > 1:
             raise NotFound(
-                f"guest: {id_}: there are {len(found)} guests of that id", hint="Name one of them."
+                f"guest: {word}: there are {len(found)} guests of that id", hint="Name one of them."
             )
         return found[0], listed
     except NotFound as error:
@@ -177,24 +176,25 @@ def find_among(backends: Backends, id_: str) -> tuple[Listed, list[Listed]]:
 
 def note(paths: Paths, listed: Sequence[Listed]) -> None:
     """Note which guests there are, for the Tab key."""
-    guest_notes.write(paths, {one.id: one.guest.name for one in listed})
+    guest_notes.write(paths, {str(one.id): one.guest.name for one in listed})
 
 
-def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
+def change(backends: Backends, word: str, values: Mapping[str, str]) -> bool:
     """Set what a guest says about itself; an empty text removes a setting.
 
+    :param word: as for :func:`find`.
     :returns: whether something changed; in a rehearsal, whether it would.
     :raises UsageError: a value is not in its format.
     :raises Unsupported: its backend cannot keep it.
     """
-    _check_all(id_, values)
-    one = find(backends, id_)
+    _check_all(word, values)
+    one = find(backends, word)
     if "after" in values:
         _check_after(one, values["after"])
     backend = backends.of(one.id)
     if "guest_set" not in backend.implemented:
         raise Unsupported(
-            f"guest set: {id_}: {backend.name} stores no settings of guests",
+            f"guest set: {word}: {backend.name} stores no settings of guests",
             hint="Set them where this hypervisor's guests are managed.",
         )
     differs = any(_differs(one.guest, key, value) for key, value in values.items())
@@ -204,7 +204,7 @@ def change(backends: Backends, id_: str, values: Mapping[str, str]) -> bool:
     return differs
 
 
-def _check_all(id_: str, values: Mapping[str, str]) -> None:
+def _check_all(word: str, values: Mapping[str, str]) -> None:
     """Hold every value against its format.
 
     :raises UsageError: at least one does not fit; all are named.
@@ -217,7 +217,7 @@ def _check_all(id_: str, values: Mapping[str, str]) -> None:
             wrong.append(f"--{key}: {error}")
     if wrong:
         raise UsageError(
-            f"guest set: {id_}: {'; '.join(wrong)}",
+            f"guest set: {word}: {'; '.join(wrong)}",
             hint="The values of each option: pvefw guest set --help",
         )
 
@@ -278,7 +278,7 @@ def described(
     guest: Guest = one.guest
     notes = ["saved"] if guest.saved else []
     return {
-        "id": one.id,
+        "id": str(one.id),
         "name": guest.name,
         "kind": guest.kind,
         "backend": backend,
@@ -289,8 +289,8 @@ def described(
         "down": guest.down,
         "ready": guest.ready,
         "after": list(guest.after),
-        "needs": [one.sibling(vmid) for vmid in guest.after],
-        "blocked-by": plan.waits_for(one, listed, absence),
+        "needs": list(map(str, one.needs)),
+        "blocked-by": list(map(str, plan.waits_for(one, listed, absence))),
         "template": guest.template,
         "ha": guest.managed_by_ha,
         "memory": guest.memory,

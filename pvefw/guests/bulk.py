@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -26,6 +26,7 @@ from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.store import guest_notes, pmxcfs
+from pvefw.store.guest_reference import Reference
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.tasks import events
@@ -128,7 +129,7 @@ class Bulk:
         self._judge(self.outcomes, failures)
         return list(self.outcomes)
 
-    def good(self) -> list[str]:
+    def good(self) -> list[Reference]:
         """The guests with which all went well."""
         return [one.job.id for one in self.outcomes if one.result.good]
 
@@ -271,11 +272,11 @@ class Bulk:
 
 
 def _who(job: Job) -> str:
-    return f"{job.id} ({job.guest.name})" if job.guest.name else job.id
+    return f"{job.id} ({job.guest.name})" if job.guest.name else str(job.id)
 
 
-def _names(ids: Sequence[str]) -> str:
-    return ", ".join(ids) or "none"
+def _names(ids: Iterable[Reference]) -> str:
+    return ", ".join(map(str, ids)) or "none"
 
 
 # --- the commands ----------------------------------------------------------------------------------
@@ -309,7 +310,7 @@ def to_start(
     wanted: Sequence[str] | None = None,
     *,
     force: bool = False,
-    also: Collection[str] = (),
+    also: Collection[Reference] = (),
 ) -> list[Job]:
     """Jobs that start guests; what they are after may run on another node."""
     absence = elsewhere.look(bulk.paths, bulk.backends, listed).absence
@@ -341,7 +342,8 @@ def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]
     from pvefw.guests import targets as checks
 
     listed, failures = bulk.guests()
-    jobs = checks.to_migrate(bulk.backends, listed, wanted, targets, bulk.with_local_disks)
+    chosen = plan.named(listed, wanted, "migrateall")
+    jobs = checks.to_migrate(bulk.backends, listed, chosen, targets, bulk.with_local_disks)
     return move(bulk, jobs, failures)
 
 
@@ -427,13 +429,13 @@ def planned(jobs: Sequence[Job], workers_: int) -> list[dict[str, object]]:
 def _row(job: Job, second: float | None, latest: float | None) -> dict[str, object]:
     notes = [job.note] if job.note else []
     if job.after:
-        notes.append(f"after {', '.join(job.after)}")
+        notes.append(f"after {_names(job.after)}")
     if job.probe:
         notes.append(f"ready: {job.guest.ready}")
     if job.hard:
         notes.append("force-stop after the timeout")
     return {
-        "id": job.id,
+        "id": str(job.id),
         "name": job.guest.name,
         "action": job.action.value,
         "target": job.target,
@@ -499,9 +501,10 @@ def shut_down(bulk: Bulk, options: StopOptions, *, suspend: bool = False) -> lis
     jobs = plan.to_stop(listed, None, options)
     lost = guest_notes.started(bulk.paths)
     if lost and not jobs and not failures:
+        names = _names(sorted(lost, key=str))
         raise ProviderError(
-            f"{bulk.command}: no guest runs any more, although {_names(sorted(lost))} were started "
-            "at boot: something else has stopped them",
+            f"{bulk.command}: no guest runs any more, although {names} were started at boot: "
+            "something else has stopped them",
             hint="See who: journalctl -b _PID=1; check the units: pvefw install-units",
         )
     if suspend and jobs:

@@ -4,7 +4,7 @@ A drained node has a note that all nodes see. While there is one, no other node 
 is drained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from pvefw.host.remote import Remote
 from pvefw.store import drained, guest_notes, locks, this_boot
 from pvefw.store import units as installed
 from pvefw.store.drained import Drained
+from pvefw.store.guest_reference import Reference
 from pvefw.store.paths import Paths
 
 _AGAIN_SECONDS = 30.0
@@ -70,19 +71,19 @@ def check_alone(paths: Paths) -> None:
 def to_drain(bulk: Bulk, targets: Sequence[str]) -> tuple[list[Job], list[PvefwError]]:
     """Jobs that drain this node, and why a backend could not be asked."""
     listed, failures = bulk.guests(that_run=True)
-    wanted = _leaving(listed)
-    jobs = checks.to_migrate(bulk.backends, listed, wanted, targets, bulk.with_local_disks)
+    leaving = _leaving(listed)
+    jobs = checks.to_migrate(bulk.backends, listed, leaving, targets, bulk.with_local_disks)
     return jobs, failures
 
 
-def _leaving(listed: Sequence[Listed]) -> list[str]:
-    """The guests that do not stand still, and what they are after, running or not."""
-    known = {one.id: one for one in listed}
-    found = [one.id for one in listed if one.guest.state is not GuestState.STOPPED]
-    for id_ in found:  # it grows meanwhile
-        needed = [known[id_].sibling(vmid) for vmid in known[id_].guest.after]
-        found += [one for one in needed if one in known and one not in found]
-    return found
+def _leaving(listed: Sequence[Listed]) -> list[Listed]:
+    """The guests that are not stopped, and what they are after, running or not."""
+    here = {entry.id: entry for entry in listed}
+    leaving = [entry for entry in listed if entry.guest.state is not GuestState.STOPPED]
+    for entry in leaving:  # it grows meanwhile
+        needed = [here[id_] for id_ in entry.needs if id_ in here]
+        leaving += [other for other in needed if other not in leaving]
+    return leaving
 
 
 def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
@@ -94,8 +95,9 @@ def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
     try:
         actions.move(bulk, jobs, failures)
         if left := _leaving(bulk.guests(that_run=True)[0]):  # started meanwhile
+            names = _names(entry.id for entry in left)
             raise ProviderError(
-                f"node drain: {bulk.paths.node}: {', '.join(left)} still run here, or run here again",
+                f"node drain: {bulk.paths.node}: {names} still run here, or run here again",
                 hint="Find out who starts them, and drain again.",
             )
     except ProviderError as error:
@@ -108,7 +110,11 @@ def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
 
 def _moved(note: Drained | None) -> str:
     guests = note.guests if note else {}
-    return ", ".join(f"{id_} to {node}" for id_, node in sorted(guests.items())) or "no guest ran"
+    return ", ".join(f"{guest} to {node}" for guest, node in guests.items()) or "no guest ran"
+
+
+def _names(guests: Iterable[Reference]) -> str:
+    return ", ".join(map(str, guests))
 
 
 # --- back -------------------------------------------------------------------------------------------
@@ -132,12 +138,10 @@ def bring_back(bulk: Bulk, remote: Remote) -> None:
                 hint="Try again, or leave the rest where it is: pvefw node return --leave",
             )
         drained.remove(bulk.paths)
-    bulk.task.log(
-        f"{bulk.paths.node} has its guests back: {', '.join(sorted(note.guests)) or 'none'}"
-    )
+    bulk.task.log(f"{bulk.paths.node} has its guests back: {_names(note.guests) or 'none'}")
 
 
-def _away(bulk: Bulk, note: Drained) -> dict[str, list[str]]:
+def _away(bulk: Bulk, note: Drained) -> dict[str, list[Reference]]:
     """The guests that are not here, by the node that they went to.
 
     :raises PvefwError: a backend cannot be asked: it is not known which are here.
@@ -146,22 +150,24 @@ def _away(bulk: Bulk, note: Drained) -> dict[str, list[str]]:
     if failures:
         raise failures[0]
     here = {one.id for one in listed}
-    away: dict[str, list[str]] = {}
-    for id_, node in sorted(note.guests.items()):
+    away: dict[str, list[Reference]] = {}
+    for id_, node in note.guests.items():
         if id_ not in here:
             away.setdefault(node, []).append(id_)
     return away
 
 
-def _send_back(bulk: Bulk, remote: Remote, node: str, ids: Sequence[str], note: Drained) -> str:
+def _send_back(
+    bulk: Bulk, remote: Remote, node: str, guests: Sequence[Reference], note: Drained
+) -> str:
     """Have a node send guests to this one; why it did not."""
-    command = ["pvefw", "migrateall", bulk.paths.node, "--vms", ",".join(ids)]
+    command = ["pvefw", "migrateall", bulk.paths.node, "--vms", ",".join(map(str, guests))]
     command += ["--with-local-disks"] if note.with_local_disks else []
     bulk.task.log(f"{node}: {' '.join(command)}")
     try:
         done = remote.run(node, command)
     except ProgramError as error:
-        return f"{', '.join(ids)} from {node}: {error.message}"
+        return f"{_names(guests)} from {node}: {error.message}"
     for line in done.stdout.splitlines():
         bulk.task.log(f"{node}: {line}")
     return ""
@@ -193,5 +199,5 @@ def state(paths: Paths) -> dict[str, Any]:
         "boot": this_boot.id_(paths),
         "boot-guests": words[started] if enabled or started is not None else "none",
         "drained": note.since if note else "",
-        "guests-away": dict(note.guests) if note else {},
+        "guests-away": {str(guest): host for guest, host in note.guests.items()} if note else {},
     }

@@ -11,6 +11,7 @@ from pvefw.core.model import Guest, GuestState
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed
 from pvefw.store import nodes
+from pvefw.store.guest_reference import Reference
 from pvefw.store.paths import Paths
 
 
@@ -18,12 +19,12 @@ from pvefw.store.paths import Paths
 class Elsewhere:
     """What other nodes have of the guests that some of this node are after."""
 
-    found: dict[str, tuple[str, Guest]] = field(default_factory=dict)
-    """By id: the node, and the guest."""
+    found: dict[Reference, tuple[str, Guest]] = field(default_factory=dict)
+    """The node of each, and the guest."""
     silent: dict[str, str] = field(default_factory=dict)
     """The nodes that could not be asked, and why."""
 
-    def absence(self, id_: str) -> str:
+    def absence(self, id_: Reference) -> str:
         """Why a guest that this node does not have is no help; empty where it runs on another one."""
         if id_ in self.found:
             node, guest = self.found[id_]
@@ -43,7 +44,7 @@ def look(paths: Paths, backends: Backends, listed: Sequence[Listed]) -> Elsewher
     :param listed: the guests of this node.
     """
     here = {one.id for one in listed}
-    missing = {one.sibling(vmid) for one in listed for vmid in one.guest.after} - here
+    missing = {needed for one in listed for needed in one.needs} - here
     made = Elsewhere()
     if missing:
         for node in _others(paths):
@@ -58,7 +59,7 @@ def _others(paths: Paths) -> Sequence[str]:
         return []
 
 
-def _ask(made: Elsewhere, backends: Backends, node: str, missing: Collection[str]) -> None:
+def _ask(made: Elsewhere, backends: Backends, node: str, missing: Collection[Reference]) -> None:
     for name in {backends.of(id_).name for id_ in missing}:
         try:
             there = backends.elsewhere(name, node)

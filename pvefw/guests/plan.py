@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from pvefw.core.errors import ConfigError, NotFound
 from pvefw.core.model import Guest, GuestState, MigrateOptions
-from pvefw.guests.reference import Reference
 from pvefw.guests.scheduler import Action, Job
+from pvefw.store.guest_reference import Reference
 
 START_SECONDS = 300.0
 DEFAULT_UP = {"vm": 3.0, "container": 0.0}
@@ -15,11 +15,11 @@ _LAST = float("inf")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
 _OPEN = re.compile(r"\d{1,9}-|-\d{1,9}")
 _SHOWN = "See: pvefw guest list"
-Absence = Callable[[str], str]
+Absence = Callable[[Reference], str]
 """Why a guest that this node does not have is no help to who waits for it; empty where it is."""
 
 
-def nowhere(id_: str) -> str:
+def nowhere(id_: Reference) -> str:
     """Where nobody else is asked, what this node does not have does not exist."""
     return f"it waits for {id_}, which does not exist"
 
@@ -28,13 +28,13 @@ def nowhere(id_: str) -> str:
 class Listed:
     """A guest, and how the user calls it."""
 
-    id: str
-    """``101``, or ``BACKEND:101`` where there are two backends."""
+    id: Reference
     guest: Guest
 
-    def sibling(self, vmid: int) -> str:
-        """The id of another guest of the same backend."""
-        return str(Reference.parse(self.id).sibling(vmid))
+    @property
+    def needs(self) -> list[Reference]:
+        """What must be ready before it starts."""
+        return [self.id.sibling(vmid) for vmid in self.guest.after]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,14 @@ class StopOptions:
     timeout: float = 180.0
     """Seconds for those that do not say themselves how long they need."""
     force_stop: bool = True
+
+
+def named(listed: Sequence[Listed], wanted: Sequence[str] | None, command: str) -> Sequence[Listed]:
+    """The guests that were named, or all where ``wanted`` is ``None``.
+
+    :raises NotFound: as :func:`by_id`.
+    """
+    return listed if wanted is None else by_id(listed, wanted, command)
 
 
 def by_id(listed: Sequence[Listed], wanted: Sequence[str], command: str) -> list[Listed]:
@@ -60,7 +68,7 @@ def _meant(listed: Sequence[Listed], word: str, command: str) -> list[Listed]:
     for names in (_ids, _numbers, _names):
         found = [one for one in listed if word in names(one)]
         if len(found) > 1:
-            several = " and ".join(one.id for one in found)
+            several = " and ".join(str(one.id) for one in found)
             raise NotFound(f"{command}: {word}: this may be {several}", hint="Give the whole id.")
         if found:
             return found
@@ -79,7 +87,7 @@ def _meant(listed: Sequence[Listed], word: str, command: str) -> list[Listed]:
 
 
 def _ids(one: Listed) -> tuple[str]:
-    return (one.id,)
+    return (str(one.id),)
 
 
 def _numbers(one: Listed) -> tuple[str]:
@@ -87,15 +95,15 @@ def _numbers(one: Listed) -> tuple[str]:
 
 
 def _names(one: Listed) -> tuple[str, str]:
-    return one.guest.name, Reference.parse(one.id).qualify(one.guest.name)
+    return one.guest.name, one.id.qualify(one.guest.name)
 
 
-def waits_for(one: Listed, listed: Sequence[Listed], absence: Absence = nowhere) -> list[str]:
+def waits_for(one: Listed, listed: Sequence[Listed], absence: Absence = nowhere) -> list[Reference]:
     """The guests that keep one from starting at boot: missing, or stopped and not started before it."""
     known = {other.id: other for other in listed}
     return [
         id_
-        for id_ in (one.sibling(vmid) for vmid in one.guest.after)
+        for id_ in one.needs
         if (not _will_run(known[id_].guest) if id_ in known else absence(id_))
     ]
 
@@ -108,7 +116,7 @@ def to_start(
     wanted: Sequence[str] | None = None,
     *,
     force: bool = False,
-    also: Collection[str] = (),
+    also: Collection[Reference] = (),
     absence: Absence = nowhere,
 ) -> list[Job]:
     """Jobs that start guests: those with onboot, or all with ``force``; never a template.
@@ -123,7 +131,7 @@ def to_start(
     :raises NotFound: one of them does not exist.
     :raises ConfigError: a dependency cycle.
     """
-    chosen = listed if wanted is None else by_id(listed, wanted, "startall")
+    chosen = named(listed, wanted, "startall")
     guests = [
         one
         for one in chosen
@@ -134,19 +142,18 @@ def to_start(
     ]
     known = {one.id: one.guest for one in listed}
     groups = _groups(guests)
-    guests.sort(key=lambda one: (groups[one.id], one.guest.vmid, one.id))
+    guests.sort(key=lambda one: (groups[one.id], one.id))
     among = {one.id for one in guests}
     reasons = {
         id_: absence(id_) if id_ not in known else _stopped(id_, known[id_])
-        for id_ in {one.sibling(vmid) for one in guests for vmid in one.guest.after} - among
+        for id_ in {needed for one in guests for needed in one.needs} - among
     }
     return [_start(one, groups[one.id], reasons) for one in guests]
 
 
-def _start(one: Listed, group: float, reasons: Mapping[str, str]) -> Job:
+def _start(one: Listed, group: float, reasons: Mapping[Reference, str]) -> Job:
     guest = one.guest
-    after = [one.sibling(vmid) for vmid in guest.after]
-    absent = [reasons[id_] for id_ in after if reasons.get(id_)]
+    absent = [reasons[id_] for id_ in one.needs if reasons.get(id_)]
     return Job(
         id=one.id,
         guest=guest,
@@ -155,7 +162,7 @@ def _start(one: Listed, group: float, reasons: Mapping[str, str]) -> Job:
         timeout=START_SECONDS,
         pause=DEFAULT_UP[guest.kind] if guest.up is None else guest.up,
         probe=bool(guest.ready),
-        after=after,
+        after=one.needs,
         needs=True,
         blocked=unreadable(guest) or (absent[0] if absent else ""),
     )
@@ -166,7 +173,7 @@ def unreadable(guest: Guest) -> str:
     return f"its settings could not be read: {guest.problem}" if guest.problem else ""
 
 
-def _stopped(id_: str, guest: Guest) -> str:
+def _stopped(id_: Reference, guest: Guest) -> str:
     return "" if _runs(guest) else f"it waits for {id_}, which is stopped and not selected"
 
 
@@ -212,10 +219,10 @@ def _in_reverse(guests: Sequence[Listed], action: Action) -> list[Job]:
     :raises ConfigError: a dependency cycle.
     """
     groups = _groups(guests)
-    dependents: dict[str, list[str]] = {}
+    dependents: dict[Reference, list[Reference]] = {}
     for one in guests:
-        for vmid in one.guest.after:
-            dependents.setdefault(one.sibling(vmid), []).append(one.id)
+        for needed in one.needs:
+            dependents.setdefault(needed, []).append(one.id)
     return [
         Job(
             id=one.id,
@@ -224,9 +231,7 @@ def _in_reverse(guests: Sequence[Listed], action: Action) -> list[Job]:
             group=-_number(groups[one.id]),
             after=dependents.get(one.id, ()),
         )
-        for one in sorted(
-            guests, key=lambda one: (groups[one.id], one.guest.vmid, one.id), reverse=True
-        )
+        for one in sorted(guests, key=lambda one: (groups[one.id], one.id), reverse=True)
     ]
 
 
@@ -272,15 +277,15 @@ def to_resume(
             action=Action.RESUME,
             group=_number(groups[one.id]),
             timeout=timeout,
-            after=[one.sibling(vmid) for vmid in one.guest.after],
+            after=one.needs,
         )
-        for one in sorted(guests, key=lambda one: (groups[one.id], one.guest.vmid, one.id))
+        for one in sorted(guests, key=lambda one: (groups[one.id], one.id))
     ]
 
 
 def _chosen(listed: Sequence[Listed], wanted: Sequence[str] | None, command: str) -> list[Listed]:
     """Those that were named, or all that are left to us; never a template."""
-    chosen = listed if wanted is None else by_id(listed, wanted, command)
+    chosen = named(listed, wanted, command)
     return [
         one
         for one in chosen
@@ -292,26 +297,28 @@ def _number(group: float) -> int:
     return 1 << 40 if group == _LAST else int(group)
 
 
-def _groups(guests: Sequence[Listed]) -> dict[str, float]:
+def _groups(guests: Sequence[Listed]) -> dict[Reference, float]:
     """Each guest's group: its order, or that of what it waits for, where that is later.
 
     :raises ConfigError: a dependency cycle.
     """
-    waits = {one.id: [one.sibling(vmid) for vmid in one.guest.after] for one in guests}
+    waits = {one.id: one.needs for one in guests}
     groups = {one.id: _LAST if one.guest.order is None else one.guest.order for one in guests}
     for id_ in _sorted_by_dependency(waits):
         groups[id_] = max([groups[id_], *(groups[one] for one in waits[id_] if one in groups)])
     return groups
 
 
-def _sorted_by_dependency(waits: Mapping[str, Sequence[str]]) -> Iterable[str]:
+def _sorted_by_dependency(
+    waits: Mapping[Reference, Sequence[Reference]],
+) -> Iterable[Reference]:
     from graphlib import CycleError, TopologicalSorter
 
     edges = {id_: [one for one in others if one in waits] for id_, others in waits.items()}
     try:
         return list(TopologicalSorter(edges).static_order())
     except CycleError as error:
-        circle = " → ".join(reversed(error.args[1]))
+        circle = " → ".join(map(str, reversed(error.args[1])))
         raise ConfigError(
             f"guests: {circle}: dependency cycle",
             hint="Nothing was done. Change one: pvefw guest set ID --after VMID",
@@ -321,18 +328,15 @@ def _sorted_by_dependency(waits: Mapping[str, Sequence[str]]) -> Iterable[str]:
 # --- move -----------------------------------------------------------------------------------------
 
 
-def to_migrate(
-    listed: Sequence[Listed], wanted: Sequence[str] | None, targets: Mapping[str, str]
-) -> list[Job]:
+def to_migrate(chosen: Sequence[Listed], targets: Mapping[Reference, str]) -> list[Job]:
     """Jobs that move guests, all at once: those of the lowest order first, then by VMID.
 
-    :param targets: where each guest goes, by id.
+    :param targets: where each guest goes.
     """
-    chosen = listed if wanted is None else by_id(listed, wanted, "migrateall")
 
-    def place(one: Listed) -> tuple[float, int, str]:
+    def place(one: Listed) -> tuple[float, Reference]:
         order = one.guest.order
-        return (_LAST if order is None else order, one.guest.vmid, one.id)
+        return (_LAST if order is None else order, one.id)
 
     return [
         Job(one.id, one.guest, Action.MIGRATE, target=targets.get(one.id, ""))

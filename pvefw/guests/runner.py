@@ -9,6 +9,7 @@ from pvefw.core.errors import Cancelled
 from pvefw.core.model import GuestState
 from pvefw.guests.scheduler import Action, Outcome, Scheduler, Step
 from pvefw.host.clock import Clock
+from pvefw.store.guest_reference import Reference
 
 _LONGEST_WAIT = 3600.0
 _CANCEL_SECONDS = 10.0
@@ -102,7 +103,7 @@ class Runner:
             self._workers.append(worker)
         worker.take(step)
 
-    def observe(self, id_: str, state: GuestState) -> None:
+    def observe(self, id_: Reference, state: GuestState) -> None:
         """A guest was seen to change its state; from any thread."""
         self._put(lambda now: self.scheduler.observed(id_, state, now))
 

@@ -23,6 +23,7 @@ from enum import StrEnum
 
 from pvefw.core.errors import Cancelled, ProviderError, RateLimited, Unavailable
 from pvefw.core.model import Guest, GuestState
+from pvefw.store.guest_reference import Reference
 
 HARD_STOP_SECONDS = 60.0
 GRACE = 10.0
@@ -64,8 +65,7 @@ class Result(StrEnum):
 class Job:
     """One guest's part in a bulk action."""
 
-    id: str
-    """``101``, or ``BACKEND:101``."""
+    id: Reference
     guest: Guest
     action: Action
     """What is to be done; never ``READY``, which comes of others."""
@@ -79,7 +79,7 @@ class Job:
     """Whether its readiness ends the pause early."""
     hard: bool = False
     """Whether it is stopped hard when it did not shut down."""
-    after: Sequence[str] = ()
+    after: Sequence[Reference] = ()
     """Ids of jobs that must be through before this one begins."""
     needs: bool = False
     """Whether they must have gone well."""
@@ -146,20 +146,22 @@ class Scheduler:
 
     jobs: Sequence[Job]
     workers: int
-    outcomes: dict[str, Outcome] = field(default_factory=dict)
+    outcomes: dict[Reference, Outcome] = field(default_factory=dict)
     _fresh: list[Outcome] = field(default_factory=list)
-    _runs: dict[str, _Run] = field(default_factory=dict)
+    _runs: dict[Reference, _Run] = field(default_factory=dict)
     _groups: "deque[list[Job]]" = field(default_factory=deque)
     _left_in_group: int = 0
-    _waiting: dict[str, set[str]] = field(default_factory=dict)
-    _dependents: dict[str, list[tuple[int, Job]]] = field(default_factory=lambda: defaultdict(list))
-    _startable: list[tuple[int, str]] = field(default_factory=list)
-    _by_id: dict[str, Job] = field(default_factory=dict)
-    _position: dict[str, int] = field(default_factory=dict)
-    _timers: list[tuple[float, int, str]] = field(default_factory=list)
+    _waiting: dict[Reference, set[Reference]] = field(default_factory=dict)
+    _dependents: dict[Reference, list[tuple[int, Job]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
+    _startable: list[tuple[int, Reference]] = field(default_factory=list)
+    _by_id: dict[Reference, Job] = field(default_factory=dict)
+    _position: dict[Reference, int] = field(default_factory=dict)
+    _timers: list[tuple[float, int, Reference]] = field(default_factory=list)
     _ready: list[Step] = field(default_factory=list)
     _gate: float = float("-inf")
-    _gate_owner: str = ""
+    _gate_owner: Reference | None = None
     _origin: float | None = None
     _serial: int = 0
     _cancelled: bool = False
@@ -220,7 +222,7 @@ class Scheduler:
         else:
             self._failed(run, error, now)
 
-    def observed(self, id_: str, state: GuestState, now: float) -> None:
+    def observed(self, id_: Reference, state: GuestState, now: float) -> None:
         """A guest was seen to change its state, whoever did it."""
         run, outcome = self._runs.get(id_), self.outcomes.get(id_)
         if run is not None:
@@ -272,10 +274,10 @@ class Scheduler:
         for one in open_:
             self._dependents[one].append((self._position[job.id], job))
 
-    def _bars(self, job: Job, other: str) -> bool:
+    def _bars(self, job: Job, other: Reference) -> bool:
         return job.needs and not self.outcomes[other].result.good
 
-    def _because(self, other: str) -> str:
+    def _because(self, other: Reference) -> str:
         return f"it waits for {other}, which {_PAST[self.outcomes[other].result]}"
 
     def _block(self, job: Job, reason: str, now: float) -> None:

@@ -9,6 +9,7 @@ from pvefw.guests import plan
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed
 from pvefw.guests.scheduler import Job
+from pvefw.store.guest_reference import Reference
 
 
 @dataclass
@@ -16,11 +17,11 @@ class _Room:
     """A target, and the memory that is still free when all that is planned has arrived."""
 
     name: str
-    known: Mapping[str, MigrateTarget | None]
-    """What each backend knows of it, by a guest's id."""
+    known: Mapping[Reference, MigrateTarget | None]
+    """What the backend of each guest knows of it."""
     taken: int = 0
 
-    def free(self, id_: str) -> float:
+    def free(self, id_: Reference) -> float:
         target = self.known[id_]
         return float("inf") if target is None else target.free_memory - self.taken
 
@@ -28,7 +29,7 @@ class _Room:
 def to_migrate(
     backends: Backends,
     listed: Sequence[Listed],
-    wanted: Sequence[str] | None,
+    chosen: Sequence[Listed],
     targets: Sequence[str],
     with_local_disks: bool,
 ) -> list[Job]:
@@ -37,13 +38,13 @@ def to_migrate(
     Guests with most memory choose first, each the target with most free memory that takes it. A guest and
     what it is after go to one target, if one takes them all; who goes apart has a note.
 
+    :param listed: all guests of this node.
+    :param chosen: those that move.
     :raises ProviderError: a target cannot be reached: nothing is moved.
-    :raises NotFound: a guest that is named does not exist.
     """
-    chosen = listed if wanted is None else plan.by_id(listed, wanted, "migrateall")
     rooms = [_Room(name, _known(backends, chosen, name)) for name in targets]
-    places: dict[str, str] = {}
-    reasons: dict[str, str] = {}
+    places: dict[Reference, str] = {}
+    reasons: dict[Reference, str] = {}
     for bundle in _bundles(chosen):
         place, _ = _place(backends, bundle, rooms, with_local_disks)
         for one in bundle:
@@ -51,7 +52,7 @@ def to_migrate(
             places[one.id] = alone or targets[0]
             if not alone:
                 reasons[one.id] = why
-    jobs = plan.to_migrate(listed, wanted, places)
+    jobs = plan.to_migrate(chosen, places)
     here = {one.id: "" for one in listed}
     going = {id_: place for id_, place in places.items() if id_ not in reasons}
     return [
@@ -66,34 +67,29 @@ def to_migrate(
 
 def _bundles(chosen: Sequence[Listed]) -> list[list[Listed]]:
     """Guests and what they are after, which belong together; those with most memory first."""
-    bundles: dict[str, list[Listed]] = {one.id: [one] for one in chosen}
+    bundles: dict[Reference, list[Listed]] = {one.id: [one] for one in chosen}
     for one in chosen:
-        for vmid in one.guest.after:
-            mine, theirs = bundles[one.id], bundles.get(one.sibling(vmid), bundles[one.id])
+        for needed in one.needs:
+            mine, theirs = bundles[one.id], bundles.get(needed, bundles[one.id])
             if mine is not theirs:
                 mine += theirs
                 bundles |= dict.fromkeys((other.id for other in theirs), mine)
-    unique = {id(bundle): sorted(bundle, key=_number) for bundle in bundles.values()}
+    unique = {id(bundle): sorted(bundle, key=lambda one: one.id) for bundle in bundles.values()}
 
-    def size(bundle: Sequence[Listed]) -> tuple[int, tuple[int, str]]:
-        return -sum(one.guest.memory for one in bundle), _number(bundle[0])
+    def size(bundle: Sequence[Listed]) -> tuple[int, Reference]:
+        return -sum(one.guest.memory for one in bundle), bundle[0].id
 
     return sorted(unique.values(), key=size)
 
 
-def _number(one: Listed) -> tuple[int, str]:
-    return one.guest.vmid, one.id
-
-
-def _apart(one: Listed, places: Mapping[str, str]) -> str:
+def _apart(one: Listed, places: Mapping[Reference, str]) -> str:
     """That a guest goes where not all is that it is after; empty where nothing is apart.
 
-    :param places: where the guests of this node go, by id; empty for those that stay.
+    :param places: where the guests of this node go; empty for those that stay.
     """
-    ids = [one.sibling(vmid) for vmid in one.guest.after]
     away = [
         f"{id_}, which {f'moves to {places[id_]}' if places[id_] else 'stays'}"
-        for id_ in ids
+        for id_ in one.needs
         if id_ in places and places[id_] != places[one.id]
     ]
     return f"it is after {' and '.join(away)}" if places[one.id] and away else ""
@@ -101,7 +97,7 @@ def _apart(one: Listed, places: Mapping[str, str]) -> str:
 
 def _known(
     backends: Backends, chosen: Sequence[Listed], target: str
-) -> dict[str, MigrateTarget | None]:
+) -> dict[Reference, MigrateTarget | None]:
     """What the backend of each guest knows of a target; each backend is asked once."""
     answers: dict[str, MigrateTarget | None] = {}
     found = {}

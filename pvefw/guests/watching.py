@@ -14,6 +14,7 @@ from pvefw.core.model import GuestState
 from pvefw.guests.backends import Backends
 from pvefw.host.clock import Clock
 from pvefw.instances.trial import ask
+from pvefw.store.guest_reference import Reference
 
 _WATCH_SECONDS = 60.0
 """How long one call of ``guest_watch`` may last; the thread that is in it is left behind at the end."""
@@ -24,13 +25,13 @@ _POLL_SECONDS = 5.0
 class Watcher:
     """Watches the guests of all backends for the time of a ``with`` block, in a thread for each backend.
 
-    :param states: of the guests that matter, by id, as they were listed.
+    :param states: of the guests that matter, as they were listed.
     :param seen: told of every change, from those threads.
     """
 
     backends: Backends
-    states: Mapping[str, GuestState]
-    seen: Callable[[str, GuestState], None]
+    states: Mapping[Reference, GuestState]
+    seen: Callable[[Reference, GuestState], None]
     clock: Clock
     _over: threading.Event = field(default_factory=threading.Event)
 

@@ -175,7 +175,7 @@ class Directory:
 
 @contextlib.contextmanager
 def directory(path: Path) -> Iterator[Directory]:
-    """Open a directory by its path, through links of root's and ours only.
+    """Open a directory by its path, through links of root's and ours only. Since 1.1.
 
     :raises OSError: there is none, or a link of somebody else's leads to it.
     """

@@ -17,7 +17,7 @@ _BACKLOG = 128
 
 
 def listen(addresses: Sequence[str], port: int, otherwise: str) -> "list[socket.socket]":
-    """Listen on these addresses; on none of them where one cannot be had.
+    """Listen on these addresses; on none of them where one cannot be had. Since 1.1.
 
     :param addresses: IPv4 and IPv6; none for all that this host has.
     :param otherwise: what to do where another program has the port, for the message: ``stop it, or set

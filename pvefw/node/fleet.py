@@ -107,7 +107,7 @@ def ask(
     """
     remote = Remote(rsh or ssh())
 
-    def one(address: str) -> _Answer | str:
+    def answer(address: str) -> _Answer | str:
         try:
             done = remote.run(address, argv, timeout=_SECONDS, check=False)
         except ProgramError as error:
@@ -118,5 +118,5 @@ def ask(
             said = done.last_words or done.stdout.strip()[:200] or "nothing"
             return text.one_line(f"status {done.returncode}: {said}")
 
-    answers = side_by_side(one, list(named.values()), at_once=_AT_ONCE)
+    answers = side_by_side(answer, list(named.values()), at_once=_AT_ONCE)
     return dict(zip(named, answers, strict=True))

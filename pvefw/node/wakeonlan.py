@@ -28,7 +28,7 @@ _SIOCGIFFLAGS, _IFF_UP = 0x8913, 0x1
 
 
 @dataclass(frozen=True)
-class Call:
+class MagicPacket:
     """Who is to be woken, and from where."""
 
     node: str
@@ -43,7 +43,7 @@ class Call:
         return b"\xff" * 6 + bytes.fromhex(self.mac.replace(":", "")) * 16
 
 
-def prepare(paths: Paths, node: str) -> Call:
+def prepare(paths: Paths, node: str) -> MagicPacket:
     """Find out how a node is woken: its own MAC, and this node's interface and broadcast address.
 
     :raises UsageError: it is this node, or no name of a node.
@@ -66,7 +66,7 @@ def prepare(paths: Paths, node: str) -> Call:
             hint=f"Set it: pvefw --node {node} config set --wakeonlan MAC",
         )
     ours = parse_property_string(Node.open(paths).get(_KEY), "mac")
-    return Call(
+    return MagicPacket(
         node,
         parse_property_string(theirs, "mac")["mac"],
         ours.get("broadcast-address", _EVERYBODY),
@@ -74,7 +74,7 @@ def prepare(paths: Paths, node: str) -> Call:
     )
 
 
-def send(call: Call) -> None:
+def send(magic: MagicPacket) -> None:
     """Send the packet. Nobody can tell whether it arrived.
 
     :raises PvefwError: it could not be sent.
@@ -82,25 +82,27 @@ def send(call: Call) -> None:
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            if call.interface:
-                name = call.interface.encode()
+            if magic.interface:
+                name = magic.interface.encode()
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name)
-            sock.sendto(call.packet, (call.broadcast, PORT))
+            sock.sendto(magic.packet, (magic.broadcast, PORT))
     except OSError as error:
-        through = f" through {call.interface}" if call.interface else ""
+        through = f" through {magic.interface}" if magic.interface else ""
         raise PvefwError(
-            f"wakeonlan: {call.node}: the packet could not be sent to {call.broadcast}{through}: "
+            f"wakeonlan: {magic.node}: the packet could not be sent to {magic.broadcast}{through}: "
             f"{error.strerror or error}",
-            hint=_hint(call, error.errno or 0),
+            hint=_hint(magic, error.errno or 0),
         ) from error
 
 
-def _hint(call: Call, number: int) -> str:
+def _hint(magic: MagicPacket, number: int) -> str:
     """What to do; a route that is missing through an interface that is set has other reasons."""
-    if call.interface and number in (errno.ENETUNREACH, errno.ENETDOWN):
-        if not _is_up(call.interface):
-            return f"{call.interface} is down. Bring it up: ip link set dev {call.interface} up"
-        return f"{call.interface} has no route to {call.broadcast}: set another broadcast-address."
+    if magic.interface and number in (errno.ENETUNREACH, errno.ENETDOWN):
+        if not _is_up(magic.interface):
+            return f"{magic.interface} is down. Bring it up: ip link set dev {magic.interface} up"
+        return (
+            f"{magic.interface} has no route to {magic.broadcast}: set another broadcast-address."
+        )
     return _HINTS.get(number, "")
 
 

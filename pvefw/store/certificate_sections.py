@@ -114,7 +114,7 @@ def _checked(key: str, value: str) -> str:
     if key in certificates.COMMON:
         return value
     known = properties.find(key)
-    if known is not None and known.has_parts:
+    if known is not None and known.parts:
         value = normal_property_string(value)
     why = certificates.wrong(key, value)
     if why:

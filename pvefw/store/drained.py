@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pvefw.core.errors import StoreError, UsageError
 from pvefw.host import remote
 from pvefw.store import files, nodes
+from pvefw.store.guest_reference import Reference
 from pvefw.store.paths import Paths
 
 
@@ -16,8 +17,8 @@ class Drained:
 
     since: str
     """When that began: ISO 8601, UTC."""
-    guests: Mapping[str, str] = field(default_factory=dict)
-    """Each guest's id, and the node that it was sent to; it may not have arrived."""
+    guests: Mapping[Reference, str] = field(default_factory=dict)
+    """Each guest, and the node that it was sent to; it may not have arrived."""
     with_local_disks: bool = False
     """Whether disks that only one node has were copied."""
 
@@ -31,10 +32,10 @@ def read(paths: Paths, node: str = "") -> Drained | None:
         return None
     note = files.read_object(paths.drained(node))
     try:
-        guests = {str(id_): str(one) for id_, one in note["guests"].items()}
-        for one in guests.values():
-            remote.check_host(one)
-    except (KeyError, AttributeError, UsageError) as error:
+        guests = {Reference.parse(id_): str(host) for id_, host in note["guests"].items()}
+        for host in guests.values():
+            remote.check_host(host)
+    except (KeyError, AttributeError, ValueError, UsageError) as error:
         raise StoreError(  # without it nobody knows whose guests are away
             f"{paths.drained(node)}: the note of where the guests have gone is damaged",
             hint="Move them back by hand, then: pvefw node return --leave",
@@ -61,7 +62,9 @@ def write(paths: Paths, note: Drained) -> None:
 
     :raises StoreError: it cannot be written.
     """
-    files.replace(paths.drained(), json.dumps(vars(note), sort_keys=True).encode())
+    guests = {str(guest): host for guest, host in note.guests.items()}
+    value = {**vars(note), "guests": guests}
+    files.replace(paths.drained(), json.dumps(value, sort_keys=True).encode())
 
 
 def remove(paths: Paths) -> None:

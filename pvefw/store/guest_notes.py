@@ -4,11 +4,12 @@ The former are for completion, and nothing else. On a node of Proxmox VE the clu
 too (``/etc/pve/.vmlist``). The latter end with the boot.
 """
 
+import contextlib
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
 
 from pvefw.store import files, notes
+from pvefw.store.guest_reference import Reference
 from pvefw.store.paths import Paths
 
 
@@ -29,29 +30,29 @@ def read(paths: Paths) -> list[tuple[str, str]]:
     return sorted(found.items(), key=lambda one: (len(one[0]), one[0]))
 
 
-def note_started(paths: Paths, ids: Collection[str], *, all_: bool) -> None:
+def note_started(paths: Paths, guests: Collection[Reference], *, all_: bool) -> None:
     """Note which guests were started at boot.
 
     :param all_: whether these are all that were to start.
     :raises StoreError: it cannot be written.
     """
-    note = {"started": sorted(ids), "all": all_}
+    note = {"started": _texts(guests), "all": all_}
     files.replace(paths.boot_guests, json.dumps(note).encode())
 
 
-def note_stopped(paths: Paths, ids: Collection[str]) -> None:
+def note_stopped(paths: Paths, guests: Collection[Reference]) -> None:
     """Note that we have stopped guests, or moved them away.
 
     :raises StoreError: it cannot be written.
     """
     before = started(paths)
-    if not before.isdisjoint(ids):
-        note_started(paths, before.difference(ids), all_=have_started(paths) is not False)
+    if not before.isdisjoint(guests):
+        note_started(paths, before.difference(guests), all_=have_started(paths) is not False)
 
 
-def started(paths: Paths) -> set[str]:
+def started(paths: Paths) -> set[Reference]:
     """The guests that were started at boot and that we have not stopped since."""
-    return _set(files.read_object_if_possible(paths.boot_guests).get("started"))
+    return _references(files.read_object_if_possible(paths.boot_guests).get("started"))
 
 
 def have_started(paths: Paths) -> bool | None:
@@ -60,27 +61,32 @@ def have_started(paths: Paths) -> bool | None:
     return bool(note.get("all")) if note else None
 
 
-def note_suspended(paths: Paths, ids: Collection[str]) -> None:
+def note_suspended(paths: Paths, guests: Collection[Reference]) -> None:
     """Note which guests a shutdown has suspended: the next boot lets them continue.
 
     :raises StoreError: it cannot be written.
     """
-    if ids or suspended(paths):
-        files.replace(paths.suspended_guests, json.dumps(sorted(ids)).encode())
+    if guests or suspended(paths):
+        files.replace(paths.suspended_guests, json.dumps(_texts(guests)).encode())
 
 
-def suspended(paths: Paths) -> set[str]:
+def suspended(paths: Paths) -> set[Reference]:
     """The guests that the last shutdown has suspended and that have not continued since."""
-    return _ids(paths.suspended_guests)
-
-
-def _ids(path: Path) -> set[str]:
     try:
-        found = files.parse_json(files.read_if_exists(path) or b"[]")
+        noted = files.parse_json(files.read_if_exists(paths.suspended_guests) or b"[]")
     except ValueError:
         return set()
-    return _set(found)
+    return _references(noted)
 
 
-def _set(found: object) -> set[str]:
-    return set(map(str, found)) if isinstance(found, list) else set()
+def _texts(guests: Collection[Reference]) -> list[str]:
+    return sorted(map(str, guests))
+
+
+def _references(noted: object) -> set[Reference]:
+    """The guests of a list; whatever is no id is left out: a damaged note keeps none from starting."""
+    guests = set()
+    for text in noted if isinstance(noted, list) else ():
+        with contextlib.suppress(ValueError):
+            guests.add(Reference.parse(str(text)))
+    return guests

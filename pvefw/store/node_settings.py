@@ -111,7 +111,7 @@ def _checked(key: str, value: str) -> str:
     value = value.strip()
     try:
         properties.check_text(value)
-        if known.has_parts:
+        if known.parts:
             value = normal_property_string(value)
         known.check(value)
     except ValueError as error:

@@ -38,9 +38,10 @@ class Property:
     """Whether it says what is wanted of a certificate: a ``certificate`` section can have it, too."""
 
     @property
-    def has_parts(self) -> bool:
-        """Whether it is a property string: ``KEY=VALUE,KEY=VALUE``."""
-        return self.check in (_acme, _acmedomain, _wakeonlan, _location)
+    def parts(self) -> list[str]:
+        """The keys of a property string (``KEY=VALUE,KEY=VALUE``), as its format names them."""
+        keys = re.compile(r"\[?([a-z-]+)=")
+        return keys.findall(self.format) if keys.match(self.format) else []
 
     @property
     def known_to_pve(self) -> bool:

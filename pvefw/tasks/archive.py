@@ -24,7 +24,7 @@ from pvefw.host.durable import make_directory
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 from pvefw.tasks import registry
-from pvefw.tasks.index import LARGEST, Damaged, Index, Source, Wanted
+from pvefw.tasks.index import LARGEST, Damaged, Index, Query, Source
 from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.texts import Text, opened
 from pvefw.tasks.upid import Upid
@@ -98,7 +98,7 @@ class Archive:
 
     def entries(
         self,
-        wanted: Wanted,
+        wanted: Query,
         wants: Callable[[TaskEntry], bool],
         active: Iterable[TaskEntry],
         start: int = 0,

@@ -14,7 +14,7 @@ from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, registry
 from pvefw.tasks.archive import Archive
-from pvefw.tasks.index import STATES, Wanted
+from pvefw.tasks.index import STATES, Query
 from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid, runs
 
@@ -47,12 +47,12 @@ class Filter:
     """A part of a line of the log; only :func:`tasks` looks for it."""
 
     @property
-    def archived(self) -> Wanted:
+    def archived(self) -> Query:
         """The same of tasks that have ended, whose logs are not looked at."""
         states = {state.upper() for state in self.states} or {*STATES}
         if self.errors:
             states &= {"ERROR", "UNKNOWN"}
-        return Wanted(
+        return Query(
             since=self.since,
             until=self.until,
             type=self.type,

@@ -75,7 +75,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Query:
     """What to look for; ``None`` does not restrict."""
 
     since: int | None = None
@@ -246,7 +246,7 @@ class Index:
             return None if row is None else int(row[0])
 
     def find(
-        self, wanted: Wanted, skip: int, limit: int, without: Collection[int] = ()
+        self, wanted: Query, skip: int, limit: int, without: Collection[int] = ()
     ) -> Iterator[tuple[int, int]]:
         """Start and place of the tasks that are wanted, latest first.
 

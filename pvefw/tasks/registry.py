@@ -24,6 +24,8 @@ _END = r"(?: (?P<end>[0-9A-Fa-f]{8})(?: (?P<status>.*))?)?"
 _ACTIVE = re.compile(PATTERN + r" (?P<saved>[01])" + _END)
 INDEX_LINE = re.compile(PATTERN + r"(?P<saved>)" + _END)
 """A line of the index, without its end."""
+_RUNS = b" 0\n"
+"""How a line of ``active`` ends whose task has not; that of an error may, too."""
 _LAST_LINE = re.compile(r"TASK (?:(?P<well>OK|WARNINGS: \d+)|ERROR: (?P<error>.+))")
 _PATIENCE = 30.0
 """Seconds to wait for the lock of the lists; it is held for milliseconds."""
@@ -127,6 +129,26 @@ def active(paths: Paths) -> list[TaskEntry]:
     :raises StoreError: it cannot be read.
     """
     return list(_entries(paths.task_dir / "active", _ACTIVE))
+
+
+def stamp(paths: Paths) -> object:
+    """What is another whenever a list of tasks may be another, with the state of the index over it.
+
+    :returns: ``None`` while a task runs: how it ends may be seen at its process only.
+    :raises StoreError: ``active`` cannot be read.
+    """
+    lists = (paths.task_dir / "active", *indexes(paths), paths.task_index)
+    found = [_file_stamp(one) for one in lists]
+    runs_one = _RUNS in (files.read_if_exists(lists[0]) or b"")
+    return None if runs_one else found
+
+
+def _file_stamp(path: Path) -> object:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def indexed(paths: Paths) -> Iterator[TaskEntry]:

@@ -30,13 +30,15 @@ What it cannot see: whether the fake answers as the real API does; whether chang
 provider's servers; what two orders at once do to each other; errors that the API says with status 200,
 but for ids that it does not have; records of other types, where neither the fake has ``put`` and
 ``everything`` nor the API says of each record that it is ``TXT``; sleeping otherwise than with
-``time.sleep``; credentials that the API gets under a name that does not say so. ``pvefw dns test`` with a
-real account shows the first two.
+``time.sleep``; credentials that the API gets under a name that does not say so; certificates that are not
+verified, where the plugin does not use requests. ``pvefw dns test`` with a real account shows the first
+two.
 """
 
 import dataclasses
+import socket
 from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 
@@ -140,7 +142,8 @@ class DnsConformance(DnsCare):
 
     @staticmethod
     def names(zone: str) -> list[str]:
-        """The names that the kit uses: two ordinary ones, a deep one, the apex's challenge, the apex.
+        """The names that the kit uses: two ordinary ones, a deep one, the apex's challenge, the apex, and
+        one below the first.
 
         An alias may lead to the zone's own name.
         """
@@ -150,6 +153,7 @@ class DnsConformance(DnsCare):
             f"_acme-challenge.a.b.c.d.e.pvefw-kit.{zone}",
             f"_acme-challenge.{zone}",
             zone,
+            f"below._acme-challenge.one.pvefw-kit.{zone}",
         ]
 
     @staticmethod
@@ -172,11 +176,12 @@ class DnsConformance(DnsCare):
         found = self.shown(records, one.name, [one])
         assert found, (
             f"after dns_add there is nothing at {one.name}: create the record at exactly that name "
-            "(it is absolute; many APIs want it relative to the zone), or raise a ProviderError"
+            "(it is absolute; many APIs want it relative to the zone), wait until a job that the API "
+            "makes of it is done, or raise a ProviderError"
         )
         assert found == {one.value}, (
-            f"after dns_add there is {sorted(found)} at {one.name} instead of {one.value!r}: store the "
-            "value as it is, with its upper and lower case and without quotes"
+            f"after dns_add there is {sorted(found)} at {one.name} instead of {one.value!r}: "
+            "store the value as it is, with its upper and lower case and without quotes"
         )
 
     @pytest.mark.parametrize("position", [2, 3, 4], ids=["deep", "apex", "zone"])
@@ -195,7 +200,9 @@ class DnsConformance(DnsCare):
             assert name == zone, (
                 f"{name} cannot be written: only the zone's own name may be refused"
             )
-            assert not records(name), f"{name} was refused as unsupported, and written all the same"
+            assert not records(name), (
+                f"{name} was refused as unsupported, and written all the same: refuse it before you write"
+            )
             return
         assert self.shown(records, name, added) == {added[0].value}, (
             f"{name} in the zone {zone} does not get its value: take the zone's name off the end of "
@@ -279,9 +286,12 @@ class DnsConformance(DnsCare):
     ) -> None:
         """Only this value goes; the others at the name, and other names, stay."""
         ours, foreign = self.values(self.names(zone)[0], 2)
-        [elsewhere] = self.values(self.names(zone)[1], 1)
-        hooks.dns_add(zone=zone, records=[foreign, elsewhere], task=task)
+        elsewhere = [TxtRecord(self.names(zone)[at], ours.value) for at in (1, 5)]
+        hooks.dns_add(zone=zone, records=[foreign, *elsewhere], task=task)
         hooks.dns_add(zone=zone, records=[ours], task=task)
+        assert self.shown(records, ours.name, [ours, foreign]) == {ours.value, foreign.value}, (
+            f"{ours.name} does not get a value that {elsewhere[1].name} has: compare whole names"
+        )
         hooks.dns_remove(zone=zone, records=[ours], task=task)
         found = self.shown(records, ours.name, [foreign])
         assert ours.value not in found, (
@@ -291,10 +301,11 @@ class DnsConformance(DnsCare):
             f"removing one value at {ours.name} took another one away: remove exactly the pairs of "
             "name and value that you were given"
         )
-        assert self.shown(records, elsewhere.name, [elsewhere]) == {elsewhere.value}, (
-            f"removing {ours.name} took {elsewhere.name} away, which has the same value: compare the "
-            "name, too"
-        )
+        for one in elsewhere:
+            assert self.shown(records, one.name, [one]) == {one.value}, (
+                f"removing {ours.name} took {one.name} away, which has the same value: compare the name, "
+                "too, the whole of it"
+            )
 
     def test_removing_what_is_not_there(
         self, hooks: AsCore, zone: str, records: Records, task: FakeTask
@@ -396,7 +407,10 @@ class DnsConformance(DnsCare):
                     f"({error}): raise Unavailable, core then calls again"
                 )
             return
-        pytest.fail(f"publishing failed once, and {name} fails ever after")
+        pytest.fail(
+            f"publishing failed once, and {name} fails ever after: begin each call by looking at what is "
+            "there"
+        )
 
     # --- everything else ------------------------------------------------------------------------------
 
@@ -439,6 +453,25 @@ class DnsConformance(DnsCare):
         assert zone in zones, (
             f"dns_zones does not name {zone}: return every zone that these credentials can change "
             "(all pages of the list), or None"
+        )
+
+    def test_the_end_of_credentials_is_a_time(
+        self, plugin: object, hooks: AsCore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An aware one, or None; asked for by every ``pvefw status``, which stays offline."""
+        if "dns_credentials_end" not in seam.bind("dns", plugin).implemented:
+            pytest.skip("the plugin has no dns_credentials_end")
+
+        def refuse(*_: object) -> NoReturn:
+            raise AssertionError(
+                "dns_credentials_end uses the network: tell from the settings alone, or return None"
+            )
+
+        with monkeypatch.context() as offline:
+            offline.setattr(socket.socket, "connect", refuse)
+            end = hooks.dns_credentials_end()
+        assert end is None or end.tzinfo is not None, (
+            f"dns_credentials_end returns {end!r}, which has no time zone: return an aware time"
         )
 
     def test_settings_have_help(self, plugin: object) -> None:

@@ -1,25 +1,35 @@
-"""The part of the DNS kit that looks at zones, half-done calls, and how often a zone is published.
+"""The part of the DNS kit that looks at zones, half-done calls, publishing, and protected connections.
 
 :class:`pvefw.testing.dns.DnsConformance` inherits it. Since 1.1.
 """
 
 import contextlib
 import dataclasses
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
-from pvefw.api import ProviderError, TxtRecord
+from pvefw import seam
+from pvefw.api import Cancelled, CredentialsRejected, ProviderError, SettingInfo, TxtRecord
 from pvefw.seam import PvefwError
 from pvefw.testing._dns import make_value, values
 from pvefw.testing._settings import values_of
 from pvefw.testing._zones import OneLabelMore, OtherZones
 from pvefw.testing.dns_trouble import BadDay, DnsTrouble
+from pvefw.testing.fakes import FakeTask
+from pvefw.testing.surroundings import LOST
 
 _MOST_REQUESTS = 25
-_REFUSED = 400
+_MOST_TIMES = 100
+_REFUSED, _DOWN = 400, 503
 _LABEL = "deeper"
 _FEW_LABELS = 2
+_LOGINS = 2
+"""Hooks: in each one a session may end just after it has begun."""
+_PLAIN = re.compile(r"http://(?!localhost\b|127\.|\[::1\])")
 
 
 class DnsCare(DnsTrouble):
@@ -97,12 +107,22 @@ class DnsCare(DnsTrouble):
         if around.end_session is None and not around.expire(values_of(plugin)):
             pytest.skip("the plugin begins no session")
         bad_day.remove(bad_day.pair)
+        given_up = 0
         for at in range(1, _MOST_REQUESTS):
             reached = False
             for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
                 around.meanwhile(end, at)
-                with contextlib.suppress(PvefwError):  # it says so; the next call may begin again
+                try:
                     call(bad_day.pair)
+                except CredentialsRejected as error:
+                    given_up += 1
+                    assert given_up <= _LOGINS, (
+                        f"the session ended before request {at} of {name}, which raises {error}: log in "
+                        "again, and repeat the request; CredentialsRejected ends the whole order"
+                    )
+                except PvefwError:
+                    pass  # it says so; the next call may begin again
+                else:
                     assert bad_day.shows(bad_day.pair if name == "dns_add" else []), (
                         f"the session ended before request {at} of {name}, which returns as if all were "
                         "well: log in again and repeat the request that was refused, whichever it is"
@@ -111,6 +131,122 @@ class DnsCare(DnsTrouble):
                 call(bad_day.pair)
             if not reached:
                 return
+
+    @pytest.mark.parametrize("status", [409, 503])
+    def test_what_goes_on_failing_ends(self, status: int, bad_day: BadDay) -> None:
+        """From whichever request of a call on: a loop that waits for success alone hangs an order."""
+        around = bad_day.around
+        for at in range(1, _MOST_REQUESTS):
+            reached = False
+            for name in ("dns_add", "dns_remove"):
+                begun, task = len(around.requests), FakeTask()
+                day = dataclasses.replace(bad_day, task=task)
+                call = day.add if name == "dns_add" else day.remove
+                around.fail(status, at=at, times=_MOST_TIMES)
+                with contextlib.suppress(PvefwError):
+                    call(day.pair, day.once)
+                reached |= len(around.requests) - begun >= at
+                assert around.recover() or task.waited, (
+                    f"each request from the one with number {at} on is answered with status {status}, "
+                    f"and {name} has asked {_MOST_TIMES} times: repeat a few times, with task.wait "
+                    "between, and then raise Unavailable"
+                )
+                call(day.pair)
+            if not reached:
+                return
+
+    def test_an_error_is_no_list_of_zones(self, plugin: object, bad_day: BadDay) -> None:
+        """Whichever request of dns_zones fails: a list without the zone says that nobody has it here."""
+        if "dns_zones" not in seam.bind("dns", plugin).implemented:
+            pytest.skip("the plugin has no dns_zones")
+        around = bad_day.around
+        for status in (_DOWN, LOST):
+            for at in range(1, _MOST_REQUESTS):
+                around.fail(status, at=at)
+                with contextlib.suppress(PvefwError):
+                    zones = bad_day.once.dns_zones(task=bad_day.task)
+                    assert zones is None or bad_day.zone in zones, (
+                        f"request {at} of dns_zones failed, and it returns a list without "
+                        f"{bad_day.zone}: raise Unavailable, as in dns_add"
+                    )
+                if around.recover():
+                    break
+
+    def test_a_failure_takes_nothing_away(self, bad_day: BadDay) -> None:
+        """What others have at the name, where a call was cut off after any of its requests."""
+        around = bad_day.around
+        with self._others(bad_day) as others:
+            for value in self.foreign_values[:2]:
+                others.put(bad_day.name, "TXT", value, self.foreign_ttl)
+            before = {row[:3] for row in others.there()}
+            for at in range(1, _MOST_REQUESTS):
+                reached = False
+                for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
+                    around.fail(LOST, at=at)
+                    with contextlib.suppress(PvefwError):
+                        call(bad_day.pair, bad_day.once)
+                    reached |= not around.recover()
+                    call(bad_day.pair)
+                    lost = sorted(before - {row[:3] for row in others.everything()})
+                    assert not lost, (
+                        f"request {at} of {name} failed, {name} was repeated, and {lost[0][2]!r:.60} of "
+                        "somebody else is gone: change a record set in one request, never by deleting it "
+                        "and making it again"
+                    )
+                if not reached:
+                    return
+
+    def test_a_cancelled_call_is_no_success(self, bad_day: BadDay) -> None:
+        """Ctrl-C before whichever request of a call that waits: it does not return half-done."""
+        around, task = bad_day.around, bad_day.task
+        bad_day.add(bad_day.pair)
+        bad_day.remove(bad_day.pair)
+        if not task.waited:
+            pytest.skip("the plugin waits for nothing")
+
+        def cancel() -> None:
+            task.cancelled = True
+
+        for at in range(1, _MOST_REQUESTS):
+            reached = False
+            for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
+                around.meanwhile(cancel, at)
+                with contextlib.suppress(Cancelled, PvefwError):
+                    call(bad_day.pair, bad_day.once)
+                    assert bad_day.shows(bad_day.pair if name == "dns_add" else []), (
+                        f"the task was cancelled before request {at} of {name}, which returns as if "
+                        "all were well: let Cancelled through, and where task.cancelled ends a loop, "
+                        "raise it"
+                    )
+                task.cancelled = False
+                reached |= around.happened()
+                call(bad_day.pair)
+            if not reached:
+                return
+
+    def test_connections_are_protected(
+        self, plugin: object, bad_day: BadDay, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever is in between reads the credentials otherwise. Seen where the plugin uses requests."""
+        open_ = [one.key for one in _settings(plugin) if _PLAIN.match(one.default)]
+        assert not open_, (
+            f"the setting {open_[0]} is an address without TLS by default: let it begin with https://, "
+            "credentials are sent there"
+        )
+        if (adapters := sys.modules.get("requests.adapters")) is None:
+            return
+        send, seen = adapters.HTTPAdapter.send, list[Any]()
+
+        def sending(self: Any, *arguments: Any, **more: Any) -> Any:
+            seen.append(more.get("verify"))
+            return send(self, *arguments, **more)
+
+        monkeypatch.setattr(adapters.HTTPAdapter, "send", sending)
+        bad_day.add(bad_day.pair)
+        assert False not in seen, (
+            "requests are sent with verify=False: let certificates be verified; for an authority of "
+            "one's own take the path of its certificate as a setting, and give that to verify"
+        )
 
     def test_a_zone_is_published_once(
         self, bad_day: BadDay, fail_publishing: Callable[[], None] | None
@@ -133,6 +269,10 @@ class DnsCare(DnsTrouble):
                 f"{name} publishes {done.count(often[0])} times for {len(added)} names "
                 f"({' '.join(often[0])}): publish once, after all of them are written"
             )
+
+
+def _settings(plugin: object) -> Sequence[SettingInfo]:
+    return seam.declared_settings(type(plugin)) if dataclasses.is_dataclass(plugin) else []
 
 
 def _two_names(bad_day: BadDay) -> list[TxtRecord]:

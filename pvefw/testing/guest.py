@@ -22,6 +22,7 @@ What it cannot see: what a guest loses when it is suspended, moves to another no
 inside a guest, a hypervisor that restarts meanwhile, and guests that somebody else changes then.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -154,11 +155,14 @@ class GuestConformance:
     ) -> None:
         """Also those that are stopped, each once, with the state that it has."""
         listed = [one.vmid for one in hooks.guest_list()]
-        assert len(listed) == len(set(listed)), "guest_list names a VMID twice"
+        assert len(listed) == len(set(listed)), (
+            "guest_list names a VMID twice: name each guest once"
+        )
         for vmid in vmids:
             guest = self.guest(hooks, vmid)
             assert guest.state is look(vmid), (
-                f"guest_list says that guest {vmid} is {guest.state}, and it is {look(vmid)}"
+                f"guest_list says that guest {vmid} is {guest.state}, and it is {look(vmid)}: ask for "
+                "its state in every call"
             )
 
     # --- start ---------------------------------------------------------------------------------
@@ -172,7 +176,8 @@ class GuestConformance:
             f"guest {vmids[0]} does not run although guest_start has returned: wait until it does"
         )
         assert listed.state is GuestState.RUNNING, (
-            f"guest {vmids[0]} runs, and guest_list says that it is {listed.state}"
+            f"guest {vmids[0]} runs, and guest_list says that it is {listed.state}: ask for its state in "
+            "every call"
         )
 
     def test_only_that_guest_starts(
@@ -221,7 +226,8 @@ class GuestConformance:
         else:
             said = "nothing"
         raise AssertionError(
-            f"starting a guest that does not exist must raise a ProviderError, it raised {said}"
+            f"starting a guest that does not exist must raise a ProviderError, it raised {said}: "
+            "catch what your hypervisor raises, and pass its words on"
         )
 
     # --- shutdown and stop ---------------------------------------------------------------------
@@ -237,7 +243,7 @@ class GuestConformance:
             f"guest {vmids[0]} still runs although guest_shutdown has returned: wait until it stopped"
         )
         assert look(vmids[1]) is GuestState.RUNNING, (
-            f"guest_shutdown of {vmids[0]} has stopped {vmids[1]}, too"
+            f"guest_shutdown of {vmids[0]} has stopped {vmids[1]}, too: ask the one that is named"
         )
 
     def test_shutting_down_a_stopped_guest_is_not_an_error(
@@ -273,7 +279,8 @@ class GuestConformance:
             "guest_shutdown has stopped a guest hard that ignored it: that is core's decision"
         )
         assert seam.monotonic() - begin < _SHORT + _MARGIN, (
-            f"guest_shutdown took {seam.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s"
+            f"guest_shutdown took {seam.monotonic() - begin:.0f} s with a time-out of {_SHORT:g} s: "
+            "give up with Unavailable when it is over"
         )
 
     def test_stop_does_not_ask(
@@ -290,10 +297,11 @@ class GuestConformance:
         self.start(hooks, vmids[1], task)
         hooks.guest_stop(guest=guest, timeout=self.seconds, task=task)
         assert look(vmid) is GuestState.STOPPED, (
-            f"guest {vmid} still runs although guest_stop has returned"
+            f"guest {vmid} still runs although guest_stop has returned: stop it hard, and wait until "
+            "it has stopped"
         )
         assert look(vmids[1]) is GuestState.RUNNING, (
-            f"guest_stop of {vmid} has stopped {vmids[1]}, too"
+            f"guest_stop of {vmid} has stopped {vmids[1]}, too: stop the one that is named"
         )
 
     def test_a_guest_is_still_there_when_it_has_stopped(
@@ -332,7 +340,7 @@ class GuestConformance:
             "task.cancelled, or wait with task.wait()"
         )
         assert look(stubborn) is GuestState.RUNNING, (
-            "a shutdown that was cancelled has stopped the guest hard"
+            "a shutdown that was cancelled has stopped the guest hard: let it run, and return"
         )
 
     # --- suspend and resume --------------------------------------------------------------------
@@ -356,10 +364,11 @@ class GuestConformance:
         for one in (guest, guest):
             hooks.guest_resume(guest=one, timeout=self.seconds, task=task)
         assert look(guest.vmid) is GuestState.RUNNING, (
-            f"guest {guest.vmid} does not run although guest_resume has returned"
+            f"guest {guest.vmid} does not run although guest_resume has returned: wait until it does"
         )
         assert not self.guest(hooks, guest.vmid).saved, (
-            f"guest {guest.vmid} runs again, and guest_list says that it is saved"
+            f"guest {guest.vmid} runs again, and guest_list says that it is saved: look in every call "
+            "whether there is a saved state"
         )
 
     def test_a_guest_that_is_suspended_to_memory_is_paused_and_continues(
@@ -373,7 +382,8 @@ class GuestConformance:
         """Neither running on nor stopped. Since 1.1."""
         guest = self._suspend(bound, vmids[0], task, to_disk=False)
         assert (guest.state, guest.saved) == (GuestState.PAUSED, False), (
-            f"guest {vmids[0]} was suspended to memory, and guest_list says that it is {guest.state}"
+            f"guest {vmids[0]} was suspended to memory, and guest_list says that it is {guest.state}: "
+            "suspend it, wait until it is, and call that paused"
         )
         self._resume(hooks, guest, look, task)
 
@@ -388,10 +398,12 @@ class GuestConformance:
         """Stopped, and marked as saved. Since 1.1."""
         guest = self._suspend(bound, vmids[0], task, to_disk=True)
         assert guest.state is look(vmids[0]) is GuestState.STOPPED, (
-            f"guest {vmids[0]} was suspended to disk, and is {look(vmids[0])}"
+            f"guest {vmids[0]} was suspended to disk, and is {look(vmids[0])}: wait until it has "
+            "stopped, and call it so"
         )
         assert guest.saved, (
-            f"guest {vmids[0]} was suspended to disk, and guest_list does not say that it is saved"
+            f"guest {vmids[0]} was suspended to disk, and guest_list does not say that it is saved: set "
+            "Guest.saved where there is a saved state"
         )
         self._resume(hooks, guest, look, task)
 
@@ -429,7 +441,8 @@ class GuestConformance:
                 "guest_migrate to a node that does not exist returned: raise a ProviderError"
             )
         assert look(vmids[0]) is GuestState.RUNNING, (
-            f"guest {vmids[0]} does not run any more after a migration that failed"
+            f"guest {vmids[0]} does not run any more after a migration that failed: look whether it can "
+            "move before you stop it"
         )
 
     def test_a_node_that_is_not_there_cannot_be_asked(
@@ -446,6 +459,28 @@ class GuestConformance:
             f"guest_elsewhere of a node that does not exist returned {found}: raise a ProviderError"
         )
 
+    def test_a_node_that_is_not_there_takes_no_guest(
+        self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int]
+    ) -> None:
+        """guest_target and guest_migrate_check say so before a guest is touched. Since 1.1."""
+        guest, target = self.guest(hooks, vmids[0]), "no-such-node.invalid"
+        with contextlib.suppress(ProviderError):
+            if "guest_target" in bound.implemented:
+                known = hooks.guest_target(target=target)
+                assert known is None, (
+                    f"guest_target knows {known} of a node that does not exist: ask the node, and "
+                    "raise a ProviderError"
+                )
+        with contextlib.suppress(ProviderError):
+            if "guest_migrate_check" in bound.implemented:
+                reasons = hooks.guest_migrate_check(
+                    guest=guest, target=target, options=MigrateOptions()
+                )
+                assert reasons is None or reasons, (
+                    "guest_migrate_check has nothing against a node that does not exist: say why a guest "
+                    "cannot move there, or raise a ProviderError"
+                )
+
     def test_settings_of_a_guest_are_kept(
         self, bound: Bound[GuestSpec], hooks: GuestSpec, vmids: Sequence[int]
     ) -> None:
@@ -460,12 +495,14 @@ class GuestConformance:
             pytest.skip("the plugin cannot keep these settings")
         now = self.guest(hooks, vmids[0])
         assert (now.onboot, now.order, now.up, now.down) == (True, 7, 2, 9), (
-            f"guest_set got {given}, and guest_list says {now}"
+            f"guest_set got {given}, and guest_list says {now}: keep them with the guest, and read "
+            "them there"
         )
         hooks.guest_set(guest=now, values=dict.fromkeys(given, ""))
         now = self.guest(hooks, vmids[0])
         assert (now.onboot, now.order, now.up, now.down) == (False, None, None, None), (
-            f"guest_set took settings away with empty texts, and guest_list says {now}"
+            f"guest_set took settings away with empty texts, and guest_list says {now}: remove a setting "
+            "whose text is empty"
         )
 
     def test_changes_are_seen(
@@ -483,5 +520,6 @@ class GuestConformance:
             if (event.vmid, event.state) == (vmids[0], GuestState.RUNNING):
                 return
         raise AssertionError(
-            f"guest {vmids[0]} was started, and guest_watch does not say so, but {seen}"
+            f"guest {vmids[0]} was started, and guest_watch does not say so, but {seen}: yield what "
+            "happens from the call on"
         )

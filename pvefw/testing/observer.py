@@ -263,7 +263,9 @@ class ObserverConformance:
         try:
             self.tell(bound, hook, event, task)
         except ProviderError as error:
-            assert error.message.partition(": ")[2], f"the ProviderError of {hook} says nothing"
+            assert error.message.partition(": ")[2], (
+                f"the ProviderError of {hook} says nothing: put the other side's words into it"
+            )
             assert _KEY not in f"{error} {error.hint}", (
                 f"the ProviderError of {hook} shows the private key: say names and paths only"
             )
@@ -279,6 +281,25 @@ class ObserverConformance:
             )
 
     # --- what it must not do ------------------------------------------------------------------------
+
+    def test_a_plan_changes_nothing(
+        self, bound: Bound[ObserverSpec], heard: Heard, event: CertificateEvent
+    ) -> None:
+        """``certificate_plan`` says what ``on_certificate`` would do, in a line for each."""
+        if "certificate_plan" not in bound.implemented:
+            pytest.skip("the plugin is no target: it has no certificate_plan")
+        before = heard()
+        lines = list(bound.hooks.certificate_plan(event=event))
+        assert heard() == before, (
+            "certificate_plan has reached the other side: say what would be done, and do nothing"
+        )
+        assert lines and all(one.strip() == one and len(one.splitlines()) == 1 for one in lines), (
+            f"certificate_plan returns {lines} for a new certificate: return a line for each thing that "
+            "would be done"
+        )
+        assert _KEY not in " ".join(lines), (
+            "certificate_plan shows the private key: say names and paths only"
+        )
 
     def test_the_files_stay_as_they_are(
         self, bound: Bound[ObserverSpec], event: CertificateEvent, task: FakeTask

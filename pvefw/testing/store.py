@@ -25,6 +25,7 @@ import pytest
 from pvefw import seam
 from pvefw.api import StoreEntry, StoreLock
 from pvefw.seam import StoreSpec
+from pvefw.testing._saying import explained
 from pvefw.testing._settings import check_help, check_secrets
 
 _LEASE = 2.0
@@ -32,6 +33,7 @@ _SECONDS = 60.0
 """How long anything is waited for."""
 _WRITERS = 8
 _ADDERS, _TURNS = 4, 5
+_NOT_OURS = "one that is not ours is no error, leave it alone"
 _LARGE = bytes(range(256)) * 4096
 """1 MiB, of all bytes."""
 
@@ -75,7 +77,9 @@ class StoreConformance:
 
     def test_what_is_written_is_read(self, hooks: StoreSpec, there: StoreSpec) -> None:
         """At once, by other nodes, byte for byte."""
-        assert hooks.store_read(key="nodes/pve1/config") is None, "a key is there in an empty store"
+        assert hooks.store_read(key="nodes/pve1/config") is None, (
+            "a key is there in an empty store: return None, and let the fixture make an empty store"
+        )
         for data in (b"", b"a", _LARGE):
             before = _entry(hooks, "nodes/pve1/config")
             now = hooks.store_swap(
@@ -84,17 +88,30 @@ class StoreConformance:
                 revision=before.revision if before else "",
                 locks=[],
             )
-            assert now, f"store_swap did not write {len(data)} bytes to the revision that it read"
+            assert now, (
+                f"store_swap did not write {len(data)} bytes to the revision that store_read "
+                "returned: ask the store in every call, and return the new revision"
+            )
             found = there.store_read(key="nodes/pve1/config")
-            assert found is not None, "another node does not see a key that was written"
-            assert found.data == data, f"{len(data)} bytes come back as {len(found.data)} others"
-            assert found.revision == now, "store_read has another revision than store_swap returned"
+            assert found is not None, (
+                "another node does not see a key that was written: return from store_swap when most "
+                "members have it, and ask them in store_read"
+            )
+            assert found.data == data, (
+                f"{len(data)} bytes come back as {len(found.data)} others: values are bytes, up to 1 "
+                "MiB; encode them where the server takes text"
+            )
+            assert found.revision == now, (
+                "store_read has another revision than store_swap returned: both are that of this key, at "
+                "its last change"
+            )
 
     def test_of_two_who_create_one_does(self, hooks: StoreSpec, there: StoreSpec) -> None:
         """The empty revision means that there must be no such key."""
         assert hooks.store_swap(key="a", data=b"1", revision="", locks=[])
         assert there.store_swap(key="a", data=b"2", revision="", locks=[]) is None, (
-            "store_swap with an empty revision replaced a key that was there"
+            "store_swap with an empty revision replaced a key that was there: compare and write in one "
+            "step of the server's"
         )
         assert _data(hooks, "a") == b"1"
 
@@ -102,14 +119,22 @@ class StoreConformance:
         """Whoever has not seen the last change must not undo it: neither by writing nor by removing."""
         old = hooks.store_swap(key="a", data=b"1", revision="", locks=[]) or ""
         new = there.store_swap(key="a", data=b"2", revision=old, locks=[])
-        assert new != old, "a change leaves the revision as it was"
+        assert new != old, (
+            "a change leaves the revision as it was: take a number that the server counts up"
+        )
         same = there.store_swap(key="a", data=b"2", revision=new or "", locks=[])
-        assert same not in (None, new), "writing the same value leaves the revision as it was"
+        assert same not in (None, new), (
+            "writing the same value leaves the revision as it was: make no revision of the value, take a "
+            "number that the server counts up"
+        )
         for data in (b"3", None):
             assert hooks.store_swap(key="a", data=data, revision=old, locks=[]) is None, (
-                "store_swap changed a key that had another revision: an update is lost"
+                "store_swap changed a key that had another revision: an update is lost; compare and "
+                "write in one step of the server's"
             )
-        assert _data(hooks, "a") == b"2", "an update is lost"
+        assert _data(hooks, "a") == b"2", (
+            "an update is lost: what store_swap refuses it must not do"
+        )
 
     def test_updates_at_once_are_all_there(self, hooks: StoreSpec, there: StoreSpec) -> None:
         """Nodes that add to one value, again where another was faster."""
@@ -134,20 +159,30 @@ class StoreConformance:
         assert not failures, f"store_swap or store_read failed: {failures[0]}"
         found = len(_data(hooks, "sum") or b"")
         assert found == _ADDERS * _TURNS, (
-            f"of {_ADDERS * _TURNS} updates {found} are left: some are lost"
+            f"of {_ADDERS * _TURNS} updates {found} are left: some are lost; compare and write in one "
+            "step of the server's"
         )
 
     def test_what_is_removed_is_gone(self, hooks: StoreSpec, there: StoreSpec) -> None:
         """And can be created again, with a revision that it never had."""
         first = hooks.store_swap(key="a/b", data=b"1", revision="", locks=[]) or ""
         assert hooks.store_swap(key="a/b", data=None, revision=first, locks=[]) == "", (
-            "store_swap must return an empty revision after a removal"
+            "store_swap removed a key: it must return an empty revision after a removal"
         )
-        assert there.store_read(key="a/b") is None, "a key that was removed is still read"
-        assert not there.store_list(prefix="").revisions, "a key that was removed is still listed"
+        assert there.store_read(key="a/b") is None, (
+            "a key that was removed is still read: return from store_swap when it is gone for all nodes"
+        )
+        assert not there.store_list(prefix="").revisions, (
+            "a key that was removed is still listed: leave out what marks a removal"
+        )
         again = there.store_swap(key="a/b", data=b"1", revision="", locks=[])
-        assert again, "a key that was removed cannot be created again"
-        assert again != first, "a key that was removed comes back with a revision that it had"
+        assert again, (
+            "a key that was removed cannot be created again: what is not read has the empty revision"
+        )
+        assert again != first, (
+            "a key that was removed comes back with a revision that it had: let the server count on, or "
+            "whoever has seen the old key overwrites the new one"
+        )
 
     # --- watch ------------------------------------------------------------------------------------
 
@@ -167,9 +202,12 @@ class StoreConformance:
                 break
         missed = {"w/early", "w/gone", "w/late"} - seen
         assert "" in seen or not missed, (
-            f"store_watch misses changes of {', '.join(sorted(missed))}"
+            f"store_watch misses changes of {', '.join(sorted(missed))}: begin at the listing's "
+            "position, go on until the time is over, and yield removals, too"
         )
-        assert "other" not in seen, "store_watch yields keys without the prefix"
+        assert "other" not in seen, (
+            "store_watch yields keys without the prefix: pass on those alone that begin with it"
+        )
 
     def test_a_watch_ends(self, hooks: StoreSpec) -> None:
         """When its time is over, and without an error."""
@@ -181,44 +219,62 @@ class StoreConformance:
                 ended.set()
 
         threading.Thread(target=watch, daemon=True).start()
-        assert ended.wait(_SECONDS), "store_watch does not end when its time is over"
+        assert ended.wait(_SECONDS), (
+            "store_watch does not end when its time is over: give the request that time, and return"
+        )
 
     # --- locks ------------------------------------------------------------------------------------
 
     def test_a_lock_has_one_holder(self, hooks: StoreSpec, there: StoreSpec) -> None:
         """Who waits sees who has it; when it is given back, the next may take it."""
         mine = hooks.store_lock(name="order", holder="node pve1", seconds=_SECONDS)
-        assert mine.token, "a lock that is free cannot be taken"
+        assert mine.token, "a lock that is free cannot be taken: return it with a token of yours"
         theirs = there.store_lock(name="order", holder="node pve2", seconds=_SECONDS)
-        assert not theirs.token, "two nodes have one lock"
-        assert theirs.holder == "node pve1", "a node that waits does not learn who holds the lock"
-        there.store_unlock(lock=theirs)
+        assert not theirs.token, (
+            "two nodes have one lock: take it in one step of the server's, and only where nobody has it"
+        )
+        assert theirs.holder == "node pve1", (
+            "a node that waits does not learn who holds the lock: keep the holder with it, and return "
+            "that"
+        )
+        with explained("giving back another's lock", _NOT_OURS):
+            there.store_unlock(lock=theirs)
         assert not there.store_lock(name="order", holder="node pve2", seconds=_SECONDS).token, (
-            "store_unlock took away the lock of another"
+            "store_unlock took away the lock of another: compare the token, in one step"
         )
         hooks.store_unlock(lock=mine)
-        hooks.store_unlock(lock=mine)  # that is not an error
+        with explained("giving a lock back twice", _NOT_OURS):
+            hooks.store_unlock(lock=mine)
         assert there.store_lock(name="order", holder="node pve2", seconds=_SECONDS).token, (
-            "a lock that was given back is not free"
+            "a lock that was given back is not free: remove it in store_unlock"
         )
-        assert not hooks.store_renew(lock=mine), "store_renew says that a lock of another is ours"
+        assert not hooks.store_renew(lock=mine), (
+            "store_renew says that a lock of another is ours: compare the token"
+        )
 
     def test_a_lock_ends_with_its_holder(self, hooks: StoreSpec, there: StoreSpec) -> None:
         """Who does not renew it has lost it, and writes nothing any more."""
         mine = hooks.store_lock(name="order", holder="node pve1", seconds=_LEASE)
         assert hooks.store_swap(key="a", data=b"1", revision="", locks=[mine]), (
-            "store_swap refuses the holder of the lock"
+            "store_swap refuses the holder of the lock: compare the token with that of the lock"
         )
         taken = _wait(lambda: there.store_lock(name="order", holder="", seconds=_SECONDS))
-        assert taken.token, "a lock outlives its holder, who has not renewed it"
+        assert taken.token, (
+            "a lock outlives its holder, who has not renewed it: let the server forget it after 'seconds'"
+        )
         revision = (_entry(there, "a") or StoreEntry(b"", "")).revision
         assert hooks.store_swap(key="a", data=b"2", revision=revision, locks=[mine]) is None, (
-            "store_swap writes for a node that has lost the lock"
+            "store_swap writes for a node that has lost the lock: let the server compare the locks' "
+            "tokens, too, in the step that writes"
         )
-        assert not hooks.store_renew(lock=mine), "store_renew says that a lost lock is ours"
-        hooks.store_unlock(lock=mine)
+        assert not hooks.store_renew(lock=mine), (
+            "store_renew says that a lost lock is ours: ask the server whether it still has our token"
+        )
+        with explained("giving back a lost lock", _NOT_OURS):
+            hooks.store_unlock(lock=mine)
         assert not hooks.store_lock(name="order", holder="", seconds=_SECONDS).token, (
-            "store_unlock by a node that has lost the lock took it from its holder"
+            "store_unlock by a node that has lost the lock took it from its holder: compare the token, "
+            "in one step"
         )
 
     def test_a_lock_that_is_renewed_stays(self, hooks: StoreSpec, there: StoreSpec) -> None:
@@ -230,9 +286,14 @@ class StoreConformance:
             kept = hooks.store_renew(lock=mine)
             if seam.monotonic() - now > seconds / 2:
                 pytest.skip("this host is too slow to tell")
-            assert kept, "store_renew lets a lock go that was renewed in time"
+            assert kept, (
+                "store_renew lets a lock go that was renewed in time: it has its whole time once more"
+            )
             taken = there.store_lock(name="order", holder="", seconds=_SECONDS).token
-            assert not taken, "a lock was taken from a holder who renews it"
+            assert not taken, (
+                "a lock was taken from a holder who renews it: let the server count its time from the "
+                "last store_renew"
+            )
             seam.sleep(0.2)
 
     # --- many -------------------------------------------------------------------------------------
@@ -250,13 +311,16 @@ class StoreConformance:
             f"store_list has {len(found)} of {self.many} keys: get every page"
         )
         assert all(one.startswith("many/") for one in found), (
-            "store_list has keys without the prefix"
+            "store_list has keys without the prefix: 'many/' is not 'manyfold', compare the whole prefix"
         )
         everything = there.store_list(prefix="").revisions
         assert len(everything) == self.many + 1, (
-            "store_list without a prefix does not have every key"
+            "store_list without a prefix does not have every key: the empty prefix is that of all"
         )
-        assert everything["manyfold"] == kept, "store_list has another revision than store_swap"
+        assert everything["manyfold"] == kept, (
+            "store_list has another revision than store_swap returned: it is that of the key, not "
+            "that of the whole store"
+        )
 
 
 def _entry(hooks: StoreSpec, key: str) -> StoreEntry | None:
@@ -272,10 +336,14 @@ def _append(hooks: StoreSpec, key: str, more: bytes) -> None:
     end = seam.monotonic() + _SECONDS
     while seam.monotonic() < end:
         before = hooks.store_read(key=key)
-        assert before is not None, "a key is gone that nobody removed"
+        assert before is not None, (
+            "a key is gone that nobody removed: replace its value in one step"
+        )
         if hooks.store_swap(key=key, data=before.data + more, revision=before.revision, locks=[]):
             return
-    pytest.fail("store_swap refuses the revision that store_read has returned")
+    pytest.fail(
+        "store_swap refuses the revision that store_read has returned: both are that of this key alone"
+    )
 
 
 def _wait(take: Callable[[], StoreLock]) -> StoreLock:

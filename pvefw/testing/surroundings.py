@@ -60,7 +60,8 @@ class Surroundings:
     fake: Any
     requests: list[Request] = field(default_factory=list)
     """What was asked, in order."""
-    _fault: tuple[int, int, Mapping[str, str]] | None = field(default=None, init=False)
+    _fault: tuple[int, int, Mapping[str, str], int] | None = field(default=None, init=False)
+    """After how many requests, which status, with which headers, and how often."""
     _granted: set[str] = field(default_factory=set, init=False, repr=False)
     _ended: set[str] = field(default_factory=set, init=False, repr=False)
     _ids: set[str] = field(default_factory=set, init=False, repr=False)
@@ -70,6 +71,8 @@ class Surroundings:
     _leaks: set[str] = field(default_factory=set, init=False, repr=False)
     versioned: bool = field(default=False, init=False)
     """Whether a reply gave an ETag, in a header or in what it says. Since 1.1."""
+    noticed: bool = field(default=False, init=False)
+    """Whether the fake has refused to write what was stale; to be set back. Since 1.1."""
     faults: list[Request] = field(default_factory=list, init=False, repr=False)
     """What the fake itself has answered with status 500 and above. Since 1.1."""
     _between: Between | None = field(default=None, init=False, repr=False)
@@ -97,6 +100,7 @@ class Surroundings:
             self._granted |= _wire.granted(data, headers)
             self._ids |= _wire.ids_in(data)
             self.versioned |= _wire.has_version(data, headers)
+            self.noticed |= _wire.says_stale(status, said)
             self._refusals += [] if status < _FIRST_ERROR else [str(said)]
             self.faults += [] if status < _FIRST_FAULT else [request]
             return status, self._as_the_plugin_sees_it(request, said), headers
@@ -115,9 +119,12 @@ class Surroundings:
     def _due(self) -> tuple[int, Mapping[str, str]] | None:
         if self._fault is None:
             return None
-        left, status, headers = self._fault
-        self._fault = (left - 1, status, headers) if left > 1 else None
-        return (status, headers) if left == 1 else None
+        left, status, headers, times = self._fault
+        if left > 1:
+            self._fault = (left - 1, status, headers, times)
+            return None
+        self._fault = (1, status, headers, times - 1) if times > 1 else None
+        return status, headers
 
     def _what_happens_now(self) -> Callable[[], None]:
         if self._meanwhile is None:
@@ -137,17 +144,20 @@ class Surroundings:
             request = _wire.redirected(request, gone | old)
         return self._between.without(request) if self._between else request
 
-    def fail(self, status: int, *, at: int = 1, retry_after: int | str | None = None) -> None:
+    def fail(
+        self, status: int, *, at: int = 1, retry_after: int | str | None = None, times: int = 1
+    ) -> None:
         """Answer one request to come with an error.
 
         :param status: :data:`LOST` for a connection that is closed without an answer, :data:`UNKNOWN` for
             what the fake itself says to ids that it does not have, be it with status 200.
         :param at: which one: 1 is the next.
         :param retry_after: seconds, or an HTTP date, for the header of that name.
+        :param times: how many requests, from that one on. Since 1.1.
         """
         headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
         with self._lock:
-            self._fault = (at, status, headers)
+            self._fault = (at, status, headers, times)
 
     def meanwhile(self, what: Callable[[], None], at: int) -> None:
         """Let somebody else do something just before a request to come reaches the fake. Since 1.1.

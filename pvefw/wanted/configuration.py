@@ -20,7 +20,7 @@ def _text(known: Property) -> Text:
 
 
 def _normal(known: Property, value: str) -> str:
-    return normal_property_string(value.strip()) if known.has_parts else value.strip()
+    return normal_property_string(value.strip()) if known.parts else value.strip()
 
 
 def _check(known: Property, value: str) -> None:

@@ -54,7 +54,7 @@ class Guests(Kind):
     def current(self, context: Context) -> dict[str, Fields]:
         listed, failures = Backends.load(Node.open(context.paths), needed=False).list()
         context.left_out += [error.message for error in failures]
-        return {one.id: _guest(one) for one in listed}
+        return {str(one.id): _guest(one) for one in listed}
 
     def put(self, context: Context, change: Change) -> None:
         there, new = change.old, change.new

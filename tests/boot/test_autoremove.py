@@ -7,7 +7,8 @@ import pytest
 
 from pvefw.boot import choice, hooks, kernels, refresh
 
-PINNED, MANUAL, RUNNING, OTHER = "6.8.12-4-pve", "6.8.4-2-pve", "6.5.13-6-pve", "6.8.11-1-pve"
+PINNED, MANUAL, RUNNING = "6.8.12-4-pve", "6.8.4-2-pve", "6.5.13-6-pve"
+NEXT, OTHER = "6.8.10-1-pve", "6.8.11-1-pve"
 
 
 def protected(host):
@@ -19,16 +20,18 @@ def protected(host):
 
 @pytest.fixture
 def hooked(host, monkeypatch):
-    """A host with our hooks, three kernels chosen and a fourth that is not."""
+    """A host with our hooks, four kernels chosen and a fifth that is not."""
     monkeypatch.setattr(kernels, "running", lambda: RUNNING)
-    host.install(OTHER)
+    for version in (NEXT, OTHER):
+        host.install(version)
     host.write("etc/kernel/postinst.d/zz-pvefw-boot", "#!/bin/sh\n")
     choice.pin(host.paths, PINNED, next_boot=False)
+    choice.pin(host.paths, NEXT, next_boot=True)
     choice.add(host.paths, MANUAL)
     return host
 
 
-@pytest.mark.parametrize("version", [PINNED, MANUAL, RUNNING])
+@pytest.mark.parametrize("version", [PINNED, MANUAL, RUNNING, NEXT])
 @pytest.mark.parametrize(
     "name", ["linux-image-{}", "proxmox-kernel-{}-signed", "pve-kernel-{}", "linux-headers-{}"]
 )

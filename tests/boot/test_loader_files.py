@@ -5,11 +5,14 @@ from pathlib import PurePosixPath
 import pytest
 from boot.computer import PowerCut, Steps
 from boot.conftest import UUIDS, Plain, loaders_of
+from environments import ROOT
 
 from pvefw.api import ProviderError, hookimpl
 from pvefw.boot import refresh, registry, status
 from pvefw.core.errors import Cancelled, PvefwError
 from pvefw.testing.fakes import FakeTask
+from pvefw_bootloader_grub import platforms
+from pvefw_bootloader_systemd import installation
 
 
 class Packaged(Plain):
@@ -175,3 +178,12 @@ def test_a_power_cut_leaves_a_whole_image_at_every_step(aging, machine, package,
             continue
         break
     assert stop > 10
+
+
+def test_every_folder_that_loaders_come_from_has_a_trigger_of_dpkgs():
+    kinds = [platforms.BIOS, *platforms.UEFI]
+    folders = {installation.PACKAGED, *(one.modules for one in kinds)}
+    folders |= {image.parent for one in platforms.UEFI for image in one.signed}
+    lines = (ROOT / "packaging/debian/triggers").read_text().splitlines()
+    interests = {line.split()[1] for line in lines if line.startswith("interest-noawait ")}
+    assert interests == set(map(str, folders))

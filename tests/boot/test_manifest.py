@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import json
-import os
 import random
 import shutil
 import tempfile
@@ -14,6 +13,7 @@ from boot.computer import PowerCut, Steps
 from boot.conftest import UUIDS, HostTree, Plain, loaders_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from resources import uses
 from servers.directory_machine import DirectoryMachine
 
 from pvefw.api import Firmware, ProviderError, hookimpl
@@ -26,8 +26,6 @@ from pvefw.core.errors import PvefwError, StoreError, Unsupported, UsageError
 from pvefw.core.families import BOOTLOADER
 from pvefw.testing.fakes import FakeTask
 
-FULL = os.environ.get("HYPOTHESIS_PROFILE") == "full"
-REFRESHES = 1000 if FULL else 60
 VERSIONS = [f"6.{series}.{patch}-1-pve" for series in (5, 8, 11) for patch in range(4)]
 LOADERS = {
     "systemd-boot": {"EFI/systemd/systemd-bootx64.efi": "systemd-boot"},
@@ -108,12 +106,21 @@ def refresh_somehow(random_, made):
         refresh.refresh(made(files=steps.files))
 
 
-@pytest.mark.timeout(900)
 def test_what_others_keep_on_an_esp_outlives_random_refreshes(synced, host, machine):
+    others_outlive(60, synced, host, machine)
+
+
+@uses("night")
+@pytest.mark.timeout(3600)
+def test_what_others_keep_on_an_esp_outlives_a_thousand_refreshes(synced, host, machine):
+    others_outlive(1000, synced, host, machine)
+
+
+def others_outlive(refreshes, synced, host, machine):
     random_ = random.Random(19)
     root = machine.directory / UUIDS[0]
     others = {put(root, name) for name in OTHERS}
-    for _ in range(REFRESHES):
+    for _ in range(refreshes):
         a_random_day(random_, host)
         if random_.random() < 0.2:  # somebody comes by, now and then
             name = f"{random_.choice(OTHERS)}{random_.randint(0, 9)}"
@@ -127,7 +134,7 @@ def test_what_others_keep_on_an_esp_outlives_random_refreshes(synced, host, mach
     }
 
 
-@settings(max_examples=200 if FULL else 25, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_no_name_makes_a_file_ours(data):
     with tempfile.TemporaryDirectory() as folder:

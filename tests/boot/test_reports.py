@@ -406,6 +406,21 @@ def test_status_prints_the_default_that_boots(ready, host):
     assert status.status(made).default == KERNELS[0]
 
 
+def test_status_prints_the_default_of_each_esp_where_they_differ(ready):
+    class Saved(Plain):
+        """Each ESP remembers what was chosen in its menu."""
+
+        @hookimpl
+        def boot_probe(self, esp):
+            state = super().boot_probe(esp)
+            chosen = KERNELS[UUIDS.index(esp.uuid)]
+            return state and dataclasses.replace(state, default=chosen)
+
+    found = status.status(ready(loaders=loaders_of(Saved())))
+    assert found.ok
+    assert found.default == f"{KERNELS[0]} ({UUIDS[0]}); {KERNELS[1]} ({UUIDS[1]})"
+
+
 def test_what_overrules_the_plan_is_told_and_goes_with_a_pin_or_when_it_is_said(ready, host):
     class Chosen(Plain):
         gone = False

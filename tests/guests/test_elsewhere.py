@@ -10,6 +10,7 @@ from pvefw.guests import draining, elsewhere, plan, targets
 from pvefw.guests.bulk import Bulk
 from pvefw.guests.plan import Listed
 from pvefw.store import drained
+from pvefw.store.guest_reference import Reference
 from pvefw.store.node import Node
 from pvefw.testing.fakes import FakeTask
 
@@ -21,7 +22,7 @@ def guest(vmid, state=RUNNING, **more):
 
 
 def listed(*guests):
-    return [Listed(str(one.vmid), one) for one in guests]
+    return [Listed(Reference(one.vmid), one) for one in guests]
 
 
 class Site:
@@ -38,7 +39,7 @@ class Site:
         return self
 
     def id(self, _backend, vmid):
-        return str(vmid)
+        return Reference(vmid)
 
     def elsewhere(self, _backend, node):
         self.asked.append(node)
@@ -50,7 +51,7 @@ class Site:
         return MigrateTarget(name, self.memory[name])
 
     def obstacles(self, one, _target, _options):
-        return ["it has local disks"] if one.id in self.stays else []
+        return ["it has local disks"] if one.id.vmid in self.stays else []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_what_runs_on_another_node_counts(paths, there, said):
     [job] = plan.to_start(here, absence=absence)
     assert said in job.blocked
     assert bool(job.blocked) == bool(said)
-    assert plan.waits_for(here[0], here, absence) == (["200"] if said else [])
+    assert plan.waits_for(here[0], here, absence) == ([Reference(200)] if said else [])
 
 
 def test_nobody_is_asked_where_nothing_is_missing(paths):
@@ -81,30 +82,30 @@ def test_nobody_is_asked_where_nothing_is_missing(paths):
 
 
 def places(site, here, *names):
-    jobs = targets.to_migrate(site, here, None, names, with_local_disks=False)
-    return {job.id: (job.target if not job.blocked else "", job.note) for job in jobs}
+    jobs = targets.to_migrate(site, here, here, names, with_local_disks=False)
+    return {job.id.vmid: (job.target if not job.blocked else "", job.note) for job in jobs}
 
 
 def test_a_guest_goes_where_what_it_is_after_goes():
     site = Site(memory={"a": 100, "b": 90})
     here = listed(guest(100, memory=30), guest(101, memory=30, after=[100]), guest(102, memory=50))
     found = places(site, here, "a", "b")
-    assert found == {"100": ("a", ""), "101": ("a", ""), "102": ("b", "")}
+    assert found == {100: ("a", ""), 101: ("a", ""), 102: ("b", "")}
 
 
 def test_those_that_no_target_takes_together_go_apart_and_that_is_said():
     site = Site(memory={"a": 35, "b": 35})
     here = listed(guest(100, memory=30), guest(101, memory=30, after=[100]))
     found = places(site, here, "a", "b")
-    assert found == {"100": ("a", ""), "101": ("b", "it is after 100, which moves to a")}
+    assert found == {100: ("a", ""), 101: ("b", "it is after 100, which moves to a")}
 
 
 def test_what_stays_is_said_of_who_goes():
-    site = Site(memory={"a": 100}, stays={"100"})
+    site = Site(memory={"a": 100}, stays={100})
     here = listed(guest(100), guest(101, after=[100]))
     assert places(site, here, "a") == {
-        "100": ("", ""),
-        "101": ("a", "it is after 100, which stays"),
+        100: ("", ""),
+        101: ("a", "it is after 100, which stays"),
     }
 
 
@@ -121,7 +122,7 @@ def test_a_drain_takes_what_runs_and_what_that_is_after(paths):
         with_local_disks=False,
     )
     jobs, _ = draining.to_drain(bulk, ["pve2"])
-    assert [job.id for job in jobs] == ["100", "101", "102"]
+    assert [job.id.vmid for job in jobs] == [100, 101, 102]
 
 
 def test_two_nodes_that_begin_at_once_are_not_both_drained(paths, monkeypatch):

@@ -5,11 +5,14 @@ import pytest
 from pvefw.core.errors import NotFound
 from pvefw.core.model import Guest, GuestState
 from pvefw.guests.plan import Listed, by_id
+from pvefw.store.guest_reference import Reference
 
 
 def listed(*guests):
     return [
-        Listed(id_, Guest(vmid=vmid, name=name, kind="vm", state=GuestState.STOPPED))
+        Listed(
+            Reference.parse(id_), Guest(vmid=vmid, name=name, kind="vm", state=GuestState.STOPPED)
+        )
         for id_, vmid, name in guests
     ]
 
@@ -32,7 +35,7 @@ TWO = listed(("a:100", 100, "web"), ("b:100", 100, "mail"), ("b:101", 101, "web"
     ],
 )
 def test_they_are_found(guests, words, found):
-    assert [one.id for one in by_id(guests, words, "stopall")] == found
+    assert [str(one.id) for one in by_id(guests, words, "stopall")] == found
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from pvefw.guests import plan
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.scheduler import Action, Scheduler
 from pvefw.guests.simulation import simulate
+from pvefw.store.guest_reference import Reference
 
 TRACES = json.loads((Path(__file__).parent / "data/pve-bulk-traces.json").read_text())
 
@@ -33,7 +34,7 @@ def guest(raw):
 
 
 def jobs(scenario):
-    listed = [Listed(str(raw["vmid"]), guest(raw)) for raw in scenario["guests"]]
+    listed = [Listed(Reference(raw["vmid"]), guest(raw)) for raw in scenario["guests"]]
     given = scenario["param"]
     vms = given["vms"].split(",") if "vms" in given else None
     match scenario["op"]:
@@ -43,7 +44,7 @@ def jobs(scenario):
             options = StopOptions(given.get("timeout", 180), bool(given.get("force-stop", 1)))
             return plan.to_stop(listed, vms, options)
         case "migrateall":
-            return plan.to_migrate(listed, vms, {})
+            return plan.to_migrate(plan.named(listed, vms, "migrateall"), {})
     raise AssertionError(scenario["op"])
 
 

@@ -4,19 +4,20 @@ from pvefw.core.errors import Cancelled, ProviderError, RateLimited, Unavailable
 from pvefw.core.model import Guest, GuestState
 from pvefw.guests.scheduler import GRACE, HARD_STOP_SECONDS, Action, Job, Result, Scheduler
 from pvefw.guests.simulation import simulate
+from pvefw.store.guest_reference import Reference
 
 FOREVER = 1e9
 
 
 def job(vmid, action=Action.START, **more):
     guest = Guest(vmid, f"vm{vmid}", "vm", GuestState.STOPPED)
-    return Job(str(vmid), guest, action, **{"timeout": 100.0, **more})
+    return Job(Reference(vmid), guest, action, **{"timeout": 100.0, **more})
 
 
 def test_a_call_that_hangs_is_given_up_and_the_next_guest_has_its_turn():
     jobs = [job(1), job(2)]
     moments, outcomes = simulate(
-        Scheduler(jobs, 1), lambda step: (FOREVER if step.job.id == "1" else 1.0, None)
+        Scheduler(jobs, 1), lambda step: (FOREVER if step.job.id == Reference(1) else 1.0, None)
     )
     assert [one.result for one in outcomes] == [Result.FAILED, Result.OK]
     assert outcomes[0].reason == "the hypervisor does not answer"
@@ -65,7 +66,7 @@ def test_a_result_that_comes_too_late_changes_nothing():
     [step] = scheduler.step(0)
     assert scheduler.step(5 + GRACE) == []
     scheduler.finished(step, 20)
-    assert scheduler.outcomes["1"].result is Result.FAILED
+    assert scheduler.outcomes[Reference(1)].result is Result.FAILED
 
 
 def test_after_an_interruption_nothing_begins_and_everybody_has_an_outcome():
@@ -76,9 +77,9 @@ def test_after_an_interruption_nothing_begins_and_everybody_has_an_outcome():
     scheduler.finished(second, 2, Cancelled())
     assert scheduler.step(3) == []
     assert scheduler.done
-    results = [scheduler.outcomes[str(vmid)].result for vmid in (1, 2, 3, 4)]
+    results = [scheduler.outcomes[Reference(vmid)].result for vmid in (1, 2, 3, 4)]
     assert results == [Result.OK, *[Result.CANCELLED] * 3]
-    assert scheduler.outcomes["3"].began is None
+    assert scheduler.outcomes[Reference(3)].began is None
 
 
 # --- what guests are seen doing -------------------------------------------------------------------
@@ -87,30 +88,30 @@ def test_after_an_interruption_nothing_begins_and_everybody_has_an_outcome():
 def test_a_guest_that_stops_while_its_shutdown_hangs_is_done():
     scheduler = Scheduler([job(1, Action.SHUTDOWN, hard=True), job(2, Action.SHUTDOWN)], 1)
     scheduler.step(0)
-    scheduler.observed("1", GuestState.STOPPED, 5)
+    scheduler.observed(Reference(1), GuestState.STOPPED, 5)
     assert scheduler.step(5) == []  # the hook has the last word
     [step] = scheduler.step(scheduler.wakeup())
-    assert step.job.id == "2"
-    assert scheduler.outcomes["1"].result is Result.OK
-    assert scheduler.outcomes["1"].ended < 10
+    assert step.job.id == Reference(2)
+    assert scheduler.outcomes[Reference(1)].result is Result.OK
+    assert scheduler.outcomes[Reference(1)].ended < 10
 
 
 def test_a_hook_that_says_why_its_guest_stopped_is_heard():
     scheduler = Scheduler([job(1)], 1)
     [step] = scheduler.step(0)
     for state in (GuestState.RUNNING, GuestState.STOPPED):
-        scheduler.observed("1", state, 1)
+        scheduler.observed(Reference(1), state, 1)
     scheduler.finished(step, 1.5, ProviderError("its disk is full"))
-    assert scheduler.outcomes["1"].reason == "its disk is full"
+    assert scheduler.outcomes[Reference(1)].reason == "its disk is full"
 
 
 def test_a_guest_that_stops_before_its_start_returns_has_failed():
-    scheduler = Scheduler([job(1), job(2, after=("1",), needs=True)], 2)
+    scheduler = Scheduler([job(1), job(2, after=(Reference(1),), needs=True)], 2)
     scheduler.step(0)
-    scheduler.observed("1", GuestState.STOPPED, 1)  # it has not run yet: an old tale
+    scheduler.observed(Reference(1), GuestState.STOPPED, 1)  # it has not run yet: an old tale
     assert scheduler.wakeup() > 100
     for state in (GuestState.RUNNING, GuestState.STOPPED):
-        scheduler.observed("1", state, 2)
+        scheduler.observed(Reference(1), state, 2)
     assert scheduler.step(scheduler.wakeup()) == []
     assert [one.result for one in scheduler.outcomes.values()] == [Result.FAILED, Result.BLOCKED]
 
@@ -118,46 +119,46 @@ def test_a_guest_that_stops_before_its_start_returns_has_failed():
 def test_a_guest_that_stops_again_ends_its_delay_and_blocks_what_needs_it():
     jobs = [
         job(1, pause=600),
-        job(2, after=("1",), needs=True),
+        job(2, after=(Reference(1),), needs=True),
         job(3),
-        job(4, group=1, after=("1",), needs=True),
+        job(4, group=1, after=(Reference(1),), needs=True),
     ]
     scheduler = Scheduler(jobs, 4)
     [step] = scheduler.step(0)
     scheduler.finished(step, 1)
     assert scheduler.step(1) == []
-    scheduler.observed("1", GuestState.STOPPED, 2)
+    scheduler.observed(Reference(1), GuestState.STOPPED, 2)
     [third] = scheduler.step(2)
-    assert third.job.id == "3"
+    assert third.job.id == Reference(3)
     scheduler.finished(third, 3)
     assert scheduler.step(3) == []
     assert scheduler.done
-    results = [scheduler.outcomes[str(vmid)].result for vmid in (1, 2, 3, 4)]
+    results = [scheduler.outcomes[Reference(vmid)].result for vmid in (1, 2, 3, 4)]
     assert results == [Result.FAILED, Result.BLOCKED, Result.OK, Result.BLOCKED]
 
 
 def test_a_guest_that_runs_again_was_not_stopped():
     scheduler = Scheduler([job(1, Action.SHUTDOWN), job(2, Action.SHUTDOWN)], 2)
     for step in scheduler.step(0):
-        if step.job.id == "1":
+        if step.job.id == Reference(1):
             scheduler.finished(step, 1)
-    scheduler.observed("1", GuestState.RUNNING, 2)
-    assert scheduler.outcomes["1"].reason == "it had stopped, and runs again"
+    scheduler.observed(Reference(1), GuestState.RUNNING, 2)
+    assert scheduler.outcomes[Reference(1)].reason == "it had stopped, and runs again"
 
 
 def test_a_guest_that_stops_between_two_attempts_needs_no_third():
     scheduler = Scheduler([job(1, Action.SHUTDOWN)], 1)
     [step] = scheduler.step(0)
     scheduler.finished(step, 1, Unavailable("away"))
-    scheduler.observed("1", GuestState.STOPPED, 1.5)
+    scheduler.observed(Reference(1), GuestState.STOPPED, 1.5)
     assert scheduler.done
-    assert scheduler.outcomes["1"].result is Result.OK
+    assert scheduler.outcomes[Reference(1)].result is Result.OK
 
 
 def test_guests_that_move_stop_here_and_that_means_nothing():
     scheduler = Scheduler([job(1, Action.MIGRATE)], 1)
     [step] = scheduler.step(0)
-    scheduler.observed("1", GuestState.STOPPED, 1)
+    scheduler.observed(Reference(1), GuestState.STOPPED, 1)
     scheduler.finished(step, 2)
-    scheduler.observed("1", GuestState.STOPPED, 3)
-    assert scheduler.outcomes["1"].result is Result.OK
+    scheduler.observed(Reference(1), GuestState.STOPPED, 3)
+    assert scheduler.outcomes[Reference(1)].result is Result.OK

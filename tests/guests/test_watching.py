@@ -14,6 +14,7 @@ from pvefw.core.model import Guest, GuestEvent, GuestState
 from pvefw.guests.backends import Backends
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import SystemClock
+from pvefw.store.guest_reference import Reference
 
 RUNNING, STOPPED = GuestState.RUNNING, GuestState.STOPPED
 LONG = 30.0
@@ -86,8 +87,8 @@ def watch():
     def begin(backend):
         seen = queue.SimpleQueue()
         bound = Backends({"it": binding.bind_object(GUEST, backend, "it")})
-        states = {str(vmid): state for vmid, state in backend.states.items()}
-        watcher = Watcher(bound, states, lambda *change: seen.put(change), Quick())
+        states = {Reference(vmid): state for vmid, state in backend.states.items()}
+        watcher = Watcher(bound, states, lambda id_, state: seen.put((id_.vmid, state)), Quick())
         watchers.append(watcher.__enter__())
         return seen
 
@@ -102,7 +103,7 @@ def test_events_are_passed_on_and_nobody_is_asked(watch):
     backend.tell(101, RUNNING)
     backend.tell(101, RUNNING)  # nothing new
     backend.tell(100, STOPPED)
-    assert [seen.get(timeout=LONG) for _ in range(2)] == [("101", RUNNING), ("100", STOPPED)]
+    assert [seen.get(timeout=LONG) for _ in range(2)] == [(101, RUNNING), (100, STOPPED)]
     assert backend.asked == 0
     backend.events.put(None)
 
@@ -111,7 +112,7 @@ def test_without_events_the_hypervisor_is_asked(watch):
     backend = Silent()
     seen = watch(backend)
     backend.states = {100: STOPPED, 101: STOPPED}
-    assert seen.get(timeout=LONG) == ("100", STOPPED)
+    assert seen.get(timeout=LONG) == (100, STOPPED)
 
 
 def test_what_happened_while_the_connection_was_broken_is_asked_for(watch):
@@ -120,10 +121,10 @@ def test_what_happened_while_the_connection_was_broken_is_asked_for(watch):
     assert backend.watched.acquire(timeout=LONG)
     backend.states = {100: STOPPED, 101: STOPPED}
     backend.events.put(Unavailable("gone"))
-    assert seen.get(timeout=LONG) == ("100", STOPPED)
+    assert seen.get(timeout=LONG) == (100, STOPPED)
     backend.tell(100, RUNNING, ago=60)  # an old tale: what was asked is newer
     backend.tell(101, RUNNING)
-    assert seen.get(timeout=LONG) == ("101", RUNNING)
+    assert seen.get(timeout=LONG) == (101, RUNNING)
     backend.events.put(None)
 
 
@@ -136,4 +137,4 @@ def test_a_hypervisor_that_cannot_be_asked_either_is_tried_again(watch):
                 raise Unavailable("away")
             return [Guest(100, "", "vm", STOPPED)]
 
-    assert watch(Away()).get(timeout=LONG) == ("100", STOPPED)
+    assert watch(Away()).get(timeout=LONG) == (100, STOPPED)

@@ -39,7 +39,7 @@ from pvefw.tasks.upid import Upid
 from pvefw.wanted import document
 from pvefw_acme_dns_generic import script_info
 from pvefw_api import call
-from pvefw_api_server import front, helper, users, wire
+from pvefw_api_server import answering, front, users, wire
 from pvefw_bootloader_grub import cmdline, grubenv, menu, script
 from pvefw_bootloader_systemd import entries
 from pvefw_observer_generic import matching, proxmox
@@ -123,9 +123,9 @@ def api_call(paths, data):
     for key in ("path", "ticket", "csrf", "authorization"):
         said |= {"method": "PUT", "path": "/nodes/pve1/config", "client": text, key: text}
         answers = []
-        helper.answer(paths, said, answers.append)
+        answering.answer(paths, said, answers.append)
         assert len(answers) == 1
-    helper.answer(paths, {**said, "authorization": f"PVEAPIToken=a@pve!{text}"}, answers.append)
+    answering.answer(paths, {**said, "authorization": f"PVEAPIToken=a@pve!{text}"}, answers.append)
     for method, path, keys in (
         ("GET", f"/{text}", []),
         ("GET", "/nodes/pve1/tasks", ["since", "typefilter", "userfilter"]),

@@ -59,6 +59,8 @@ COMMANDS = [
         "api install-service",
         "api token add a@pam x",
         "api token remove a@pam x",
+        "api totp add a@pam",
+        "api totp remove a@pam",
         "api usage /nodes",
     ),
     *(

@@ -8,6 +8,7 @@ from pvefw.cli.groups import PVEFW
 
 OTHER = {
     "api set": "a verb of Proxmox VE's API: it answers what that answers",
+    "api totp add": "each time it makes another secret; the one in use is removed first",
     "boot kernel add": "adding twice is no error, so that it needs no --or-set",
 }
 """Commands that have these names and another meaning, or need less, with the reason."""

@@ -24,7 +24,7 @@ def test_what_ci_runs_can_be_run():
     text = (ROOT / ".ci/run").read_text()
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {"check", "test", "quick"} <= targets
-    assert "make --keep-going check" in text
+    assert re.search(r"^make .*--keep-going .*\bcheck\b", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,26 @@ pytestmark = [
     pytest.mark.xdist_group("machines of their own"),
     pytest.mark.timeout(1200),
 ]
-_BOOTCTL = """
-printf '#!/bin/sh\\nexec /usr/bin/bootctl --all-architectures "$@"\\n' >/usr/local/bin/bootctl
+_SETTINGS = "GRUB_TIMEOUT=1\nGRUB_TERMINAL=console\n"
+_PREPARE = """
+set -e
+cp {0}/usr/lib/systemd/boot/efi/*.efi /usr/lib/systemd/boot/efi
+printf '#!/bin/sh\nexec /usr/bin/bootctl --all-architectures "$@"\n' >/usr/local/bin/bootctl
 chmod +x /usr/local/bin/bootctl
-cp {}/usr/lib/systemd/boot/efi/*.efi /usr/lib/systemd/boot/efi
+cp -r {0}/usr/lib/grub/arm64-efi /usr/lib/grub
+mkdir /run/python
+echo 'import platform; platform.machine = lambda: "aarch64"' >/run/python/sitecustomize.py
 """
-"""This machine's bootctl installs what it would take for its own architecture on a host of the other."""
+"""This machine's programs install for their own architecture what they would on a host of the other."""
 
 
 @uses("night")
-def test_systemd_boot_starts_what_pvefw_wrote(tmp_path):
+@pytest.mark.parametrize("loader", ["systemd-boot", "grub"])
+def test_a_loader_starts_what_pvefw_wrote(loader, tmp_path):
     kernel = arm64.kernel()
     files = {
         "etc/kernel/cmdline": f"root=/dev/sda3 ro {arm64.CONSOLE}\n",
+        "etc/default/grub": _SETTINGS,
         f"boot/vmlinuz-{kernel.version}": kernel.image,
         f"boot/initrd.img-{kernel.version}": good_initrd(
             "ttyAMA0", arm64.unpacked() / "bin/busybox"
@@ -33,9 +40,11 @@ def test_systemd_boot_starts_what_pvefw_wrote(tmp_path):
     }
     computer = Computer.new(tmp_path / "computer", Firmware.UEFI, files, disks=1)
     with computer.workshop() as shop:
-        shop.run(_BOOTCTL.format(arm64.unpacked()))
+        shop.run(_PREPARE.format(arm64.unpacked()))
         shop.run("pvefw boot partition /dev/vda --yes && pvefw boot format /dev/vda2 --yes")
-        shop.run("pvefw boot init /dev/vda2 systemd-boot && pvefw boot status")
+        shop.run(
+            f"export PYTHONPATH=/run/python; pvefw boot init /dev/vda2 {loader} && pvefw boot status"
+        )
         shop.switch_off()
 
     boots = arm64.power_on(computer.disks[0], tmp_path)

@@ -16,7 +16,7 @@ password root secret
 END
 sed -i 's/^CLASS="\(.*\)"$/CLASS="\1 --unrestricted"/' /etc/grub.d/10_linux
 mkdir -p /boot/grub
-echo 'set default="1>0"' >/boot/grub/custom.cfg
+echo 'set default=0' >/boot/grub/custom.cfg
 """
 
 
@@ -44,13 +44,28 @@ def test_a_default_chosen_in_the_firmware_is_told_and_taken_away(hosts, kernels,
 
 
 @pytest.mark.xdist_group("grub")
-def test_a_menu_with_a_password_starts_what_is_pinned_and_asks_nobody(hosts, kernels, tmp_path):
-    middle = kernels[1].version
+def test_grub_starts_what_status_names(hosts, kernels, tmp_path):
+    """A default by number, through a submenu and without one; and a pin, which comes before that of a
+    ``custom.cfg``, in a menu with a password that nobody has to type.
+    """
+    middle, oldest = kernels[1].version, kernels[2].version
     computer = hosts("grub").default.copy(tmp_path / "computer")
+    chosen = []
     with computer.workshop() as shop:
-        shop.run(_PROTECT)
-        shop.run(f"pvefw boot kernel pin {middle} && pvefw boot refresh")
-        assert f"default: {middle}" in shop.run("pvefw boot status")
-        shop.switch_off()
 
-    assert computer.with_bios().power_on().kernels == [middle]
+        def choose(script, default):
+            shop.run(f"set -e\n{script}\npvefw boot refresh")
+            assert f"default: {default}" in shop.run("pvefw boot status")
+            shop.run("sync")
+            with shop.frozen():
+                chosen.append((computer.copy(tmp_path / str(len(chosen))), default))
+
+        # each kernel has two entries, with the one for its recovery
+        by_number = """echo '{}' >>/etc/default/grub""".format
+        shop.run(f"pvefw boot kernel add {oldest}")
+        choose(by_number('GRUB_DEFAULT="1>4"'), oldest)
+        choose(by_number("GRUB_DEFAULT=2\nGRUB_DISABLE_SUBMENU=y"), middle)
+        choose(f"{_PROTECT}\npvefw boot kernel pin {oldest}", oldest)
+
+    for one, default in chosen:
+        assert one.with_bios().power_on().kernels == [default]

@@ -1,8 +1,8 @@
-"""A kernel that hangs at its one boot: a watchdog restarts the machine, and then the default boots."""
+"""A kernel that hangs at its one boot: the board's watchdog restarts it, and then the default boots."""
 
 import pytest
 from resources import uses
-from servers.machines.power import hanging_initrd
+from servers.machines.power import WATCHDOG, hanging_initrd
 
 pytestmark = pytest.mark.timeout(1200)
 _LOADERS = ("systemd-boot", "grub")
@@ -13,11 +13,12 @@ _LOADERS = ("systemd-boot", "grub")
     "loader", [pytest.param(one, marks=pytest.mark.xdist_group(one)) for one in _LOADERS]
 )
 def test_a_kernel_that_hangs_at_its_next_boot_is_not_tried_again(hosts, loader, kernels, tmp_path):
-    newest, oldest = kernels[0].version, kernels[-1].version
+    newest, older = kernels[0], kernels[1].version  # only the newest has a driver for the watchdog
     computer = hosts(loader).default.copy(tmp_path / "computer")
     with computer.workshop() as shop:
-        shop.run(f"cp {hanging_initrd(kernels[-1])} /boot/initrd.img-{oldest}")
-        shop.run(f"pvefw boot kernel pin {oldest} --next-boot")
+        shop.run(f"cp {hanging_initrd(newest)} /boot/initrd.img-{newest.version}")
+        shop.run(f"pvefw boot kernel pin {older}")
+        shop.run(f"pvefw boot kernel pin {newest.version} --next-boot")
         shop.run("pvefw boot refresh && pvefw boot status --quiet")
         shop.switch_off()
     computers = [computer]
@@ -25,7 +26,6 @@ def test_a_kernel_that_hangs_at_its_next_boot_is_not_tried_again(hosts, loader, 
         computers.append(computer.copy(tmp_path / "with BIOS").with_bios())
 
     for one in computers:
-        boots = one.power_on(restarts=1)
+        boots = one.power_on(restarts=1, board=WATCHDOG)
 
-        assert boots.kernels == [oldest, newest]
-        assert "softdog: Initiating system reboot" in boots.console
+        assert boots.kernels == [newest.version, older]

@@ -154,16 +154,52 @@ def test_a_shared_certificate_arrives_while_the_unit_runs(host):
 
 def install_elsewhere(host, age):
     """Let the other node have a certificate that began these days ago."""
+    made, _ = install(host, "other", age)
+    return made
+
+
+def install(host, node, age):
+    """Let a node have a certificate that began these days ago, and say what that command said."""
     pair = self_signed("gui.example", begin=-age)
     for name, text in zip(("pem", "key"), pair, strict=True):
         host.run("sh", "-c", f"printf %s '{text.decode()}' >/srv/new.{name}")
-    host.run("pvefw", *NODES["other"], "cert", "set", "/srv/new.pem", "/srv/new.key", "--force")
-    return pair[0].decode()
+    command = ["cert", "set", "/srv/new.pem", "/srv/new.key", "--force", "--restart"]
+    done = host.try_("pvefw", *NODES[node], *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return pair[0].decode(), done.stdout + done.stderr
 
 
 def certificate(host):
     """What this node has."""
     return host.try_("cat", "/etc/pve/nodes/living/pveproxy-ssl.pem").stdout
+
+
+WEB = r"[Service]\nExecStart=sleep infinity\nExecReload=touch /run/reloaded\n"
+STOPPED = "web is stopped; it reads the certificate when it starts"
+
+
+def test_a_service_that_is_stopped_is_no_failure_at_a_renewal(host):
+    host.run("sh", "-c", f"printf '{WEB}' >/run/systemd/system/web.service")
+    host.run("systemctl", "daemon-reload")
+    host.run("pvefw", "config", "set", "--reload-command", "systemctl reload web")
+    _, said = install(host, "living", 0)
+    assert STOPPED in said
+    assert "WARN" not in said
+    assert "web" not in host.run("pvefw", "renew")
+
+    host.run("systemctl", "start", "web")
+    _, said = install(host, "living", 0)
+    assert STOPPED not in said
+    host.run("test", "-e", "/run/reloaded")
+
+    host.run("pvefw", "config", "set", "--reload-command", "systemctl reload wbe")
+    _, said = install(host, "living", 0)
+    assert "the service does not use it yet" in said
+    assert "stopped" not in said
+    host.try_("systemd-run", "--wait", "--collect", "--unit=again", "pvefw", "renew")
+    warnings = host.run("journalctl", "-u", "again", "-p", "warning", "-o", "cat")
+    assert "the service does not use it yet" in warnings
+    host.run("pvefw", "config", "set", "--reload-command", "-")
 
 
 def test_removal_leaves_nothing_that_would_start_it(host):

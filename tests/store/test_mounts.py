@@ -106,6 +106,8 @@ COMMANDS = {
     "api serve --help": ELSEWHERE,
     "api token add root@pam a": WRITES,
     "api token remove root@pam a": WRITES,
+    "api totp add root@pam": WRITES,
+    "api totp remove root@pam": WRITES,
     "api user list": READS,
     "api user remove a@pam": WRITES,
     "api user set a@pam --grant /=Sys.Audit": WRITES,

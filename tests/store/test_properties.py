@@ -138,8 +138,8 @@ fresh = settings(
 @given(st.sampled_from(sorted(VALUES)).flatmap(lambda key: st.tuples(st.just(key), VALUES[key])))
 @example(("wakeonlan", "00:11:22:33:44:55,bind-interface=br-lan"))
 @example(("acmedomain0", "1.2.3"))
-def test_what_is_in_the_format_is_kept_and_proxmox_ve_never_stumbles(paths, one):
-    key, value = one
+def test_what_is_in_the_format_is_kept_and_proxmox_ve_never_stumbles(paths, setting):
+    key, value = setting
     begin(paths)
     node_settings.change(paths, {key: value})
     assert Node.open(paths).properties.get(key) == value

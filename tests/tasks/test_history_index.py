@@ -23,7 +23,7 @@ from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw.tasks import archive, history, registry, texts
 from pvefw.tasks.history import Filter
-from pvefw.tasks.index import Damaged, Index, Wanted
+from pvefw.tasks.index import Damaged, Index, Query
 from pvefw.tasks.registry import TaskEntry
 from pvefw.tasks.upid import Upid
 
@@ -576,11 +576,11 @@ def test_lines_with_numbers_that_sqlite_cannot_keep(paths, long):
 
 
 OFTEN = {
-    "by_id": Wanted(id="1", type="x", states={"ERROR"}, user="r", since=1),
-    "by_type": Wanted(type="x", states={"OK"}, user="r", until=9),
-    "not_ok": Wanted(states={"ERROR", "UNKNOWN"}, since=1),
-    "PRIMARY KEY": Wanted(since=1, until=9, user="r"),
-    "SCAN task": Wanted(user="r", states={"OK"}),
+    "by_id": Query(id="1", type="x", states={"ERROR"}, user="r", since=1),
+    "by_type": Query(type="x", states={"OK"}, user="r", until=9),
+    "not_ok": Query(states={"ERROR", "UNKNOWN"}, since=1),
+    "PRIMARY KEY": Query(since=1, until=9, user="r"),
+    "SCAN task": Query(user="r", states={"OK"}),
 }
 
 

@@ -557,11 +557,45 @@ class RefreshesOthers(Good):
         return {PurePosixPath(FALLBACK): Path("/usr/lib/kit.efi")} if there else {}
 
 
+class ArmsByPlace(Good):
+    """What boots once is the number of a line in the menu."""
+
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        super().boot_arm(esp, plan)
+        if plan.next_boot:
+            versions = [one.version for one in plan.kernels]
+            (esp.mountpoint / ONCE).write_text(str(versions.index(plan.next_boot)))
+
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        versions = list(read_menu(esp.mountpoint)[1])
+        return state and replace(
+            state, next_boot=versions[int(state.next_boot)] if state.next_boot else None
+        )
+
+
+def by_place(root):
+    """A loader that counts the lines of its menu."""
+    once, versions = root / ONCE, list(read_menu(root)[1])
+    if once.exists():
+        once.write_text(versions[int(once.read_text())])
+    return boots(root)
+
+
 class InstallDeletesFirst(Good):
     @hookimpl
     def boot_install(self, esp):
         (esp.mountpoint / LOADER).unlink(missing_ok=True)
         super().boot_install(esp)
+
+
+class InstallLeavesAFile(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        super().boot_install(esp)
+        (esp.mountpoint / f"{LOADER}.new").write_bytes(b"the loader")
 
 
 class InstallsInPlace(Good):
@@ -586,6 +620,27 @@ class ProbeTrustsWhatIsArmed(Good):
         return super().boot_probe(esp)
 
 
+class ProbeTrustsLengths(Good):
+    """What boots once has its length before it, where the loader writes it so."""
+
+    @hookimpl
+    def boot_probe(self, esp):
+        data = (esp.mountpoint / ONCE).read_bytes() if (esp.mountpoint / ONCE).exists() else b""
+        if len(data) > 300:
+            data[1 : 1 + data[0]].decode()
+        return super().boot_probe(esp)
+
+
+class ProbeNeedsAWholeMenu(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        menu = esp.mountpoint / MENU
+        text = menu.read_bytes() if menu.exists() else b""
+        if text.startswith(b"default|") and not text.endswith(b"\n"):
+            raise ValueError("the menu is cut off")
+        return super().boot_probe(esp)
+
+
 class Packaged(Good):
     """Not a bug: a loader of two files, which come from the host."""
 
@@ -600,11 +655,32 @@ class Packaged(Good):
 
     @hookimpl
     def boot_files(self, esp):
-        return {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
+        known = {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
+        return {target: source for target, source in known.items() if source.exists()}
 
 
 class ForgetsAFile(Packaged):
     listed = ("kit.efi",)
+
+
+class KnowsOneRelease(Packaged):
+    """Takes for its own what the package has now."""
+
+    @hookimpl
+    def boot_files(self, esp):
+        known = super().boot_files(esp)
+        there = {one: esp.mountpoint / one for one in known}
+        return {
+            target: source
+            for target, source in known.items()
+            if there[target].exists() and there[target].read_bytes() == source.read_bytes()
+        }
+
+
+class ListsWhatIsGone(Packaged):
+    @hookimpl
+    def boot_files(self, esp):
+        return {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
 
 
 class InstallKeepsWhatIsThere(Packaged):
@@ -732,8 +808,18 @@ def test_a_good_loader_passes(tmp_path):
     assert run_kit(Good, tmp_path, boots) == {}
 
 
-@pytest.mark.parametrize("expands", [False, True])
-def test_a_title_that_the_loader_reads_otherwise_is_caught(expands, tmp_path):
+class AsciiTitles(Good):
+    @hookimpl
+    def boot_render(self, esp, plan):
+        title = plan.title.encode("ascii", "ignore").decode()
+        return super().boot_render(esp, replace(plan, title=title))
+
+
+@pytest.mark.parametrize(
+    ("plugin", "expands", "caught"),
+    [(Good, False, False), (Good, True, True), (AsciiTitles, False, True)],
+)
+def test_a_title_that_the_loader_reads_otherwise_is_caught(plugin, expands, caught, tmp_path):
     """Where ``boots`` reads the menu, too."""
 
     def reader(root):
@@ -742,9 +828,9 @@ def test_a_title_that_the_loader_reads_otherwise_is_caught(expands, tmp_path):
         shown = re.sub(r"\$\{[^}]*\}", "", title) if expands else title
         return started and replace(started, title=shown)
 
-    failures = run_kit(Good, tmp_path, reader, only="test_hostile_titles")
+    failures = run_kit(plugin, tmp_path, reader, only="test_hostile_titles")
     said = "quote the title for the loader" in failures.get("test_hostile_titles", "")
-    assert said is expands, failures
+    assert said is caught, failures
 
 
 OWN_LOADER = owning("EFI/*/*")
@@ -844,6 +930,7 @@ def test_each_bug_of_the_second_round_is_caught(bug, test, sentence, tmp_path):
             "installing_leaves_what_others_have",
             "replace what is your own",
         ),
+        (InstallLeavesAFile, "installing_leaves_what_others_have", "leaves EFI/kit/kit.efi.new"),
         (InstallAppends, "installing_leaves_what_others_have", "write your files as a whole"),
         (CannotDisarm, "nothing_is_armed_where_nothing_was", "take away what is armed"),
         (DisarmsOnlyWhatIsArmed, "nothing_is_armed_where_nothing_was", "do nothing"),
@@ -897,6 +984,13 @@ def cuts(length):
     return reader
 
 
+def cuts_lines(root):
+    """A loader that wants per cent signs doubled, and has room for 600 characters of them."""
+    started = boots(root)
+    cmdline = started.cmdline.replace("%", "%%")[:600].replace("%%", "%") if started else ""
+    return started and replace(started, cmdline=cmdline)
+
+
 def joins_lines(root):
     """A loader to which a backslash at the end of a line says that the next one belongs to it."""
     menu = root / MENU
@@ -921,8 +1015,19 @@ def package(tmp_path, monkeypatch):
         (changing(keeps_the_time_out), boots, "rendering_looks_at_no_esp", "had edited the ESP"),
         (Good, cuts(31), "versions_that_differ_at_their_end_boot", "shorter ones of your own"),
         (Good, joins_lines, "the_command_line_arrives", "quote it for the loader"),
+        (ArmsByPlace, by_place, "what_is_armed_is_no_place_in_the_menu", "by its version"),
         (ProbeTrustsWhatIsArmed, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (ProbeTrustsLengths, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (ProbeNeedsAWholeMenu, boots, "probe_survives_rubbish", "files of its own are spoilt"),
+        (KnowsOneRelease, boots, "what_a_later_release_has_is_refreshed", "what all releases have"),
+        (Good, cuts_lines, "what_grows_when_it_is_quoted_arrives", "after quoting"),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
+        (
+            ListsWhatIsGone,
+            boots,
+            "what_no_package_has_is_not_refreshed",
+            "leave out what no package",
+        ),
         (
             InstallKeepsWhatIsThere,
             boots,

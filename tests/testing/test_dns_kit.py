@@ -1,7 +1,9 @@
 """The DNS kit passes a good provider, and catches each seeded bug with a sentence about it."""
 
 import inspect
+import socket
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
@@ -14,6 +16,7 @@ from pvefw.testing.fakes import FakeTask
 
 ZONE = "example.test."
 TOKEN = "correct-token"
+END = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class Cloud:
@@ -68,6 +71,10 @@ class Good:
     def dns_zones(self):
         return [ZONE]
 
+    @hookimpl
+    def dns_credentials_end(self):
+        return END
+
     def at(self, name):
         return self.cloud.sets.setdefault(name, [])
 
@@ -105,6 +112,22 @@ class DeletesByValueEverywhere(Good):
         for values in self.cloud.sets.values():
             if one.value in values:
                 values.remove(one.value)
+
+
+class DeletesBelow(Good):
+    """Takes the end of a name for the name."""
+
+    def remove(self, zone, one):
+        for name, values in self.cloud.sets.items():
+            if name.endswith(one.name) and one.value in values:
+                values.remove(one.value)
+
+
+class FindsItBelow(Good):
+    def add(self, zone, one):
+        names = [name for name, values in self.cloud.sets.items() if one.value in values]
+        if not any(name.endswith(one.name) for name in names):
+            super().add(zone, one)
 
 
 class WrongZone(Good):
@@ -291,6 +314,19 @@ class FirstPageOfZones(Good):
         return ["another.test."]
 
 
+class NaiveEnd(Good):
+    @hookimpl
+    def dns_credentials_end(self):
+        return END.replace(tzinfo=None)
+
+
+class AsksForTheEnd(Good):
+    @hookimpl
+    def dns_credentials_end(self):
+        with socket.socket() as one:
+            one.connect(("127.0.0.1", 9))
+
+
 class ShowsItsToken(Good):
     def __repr__(self):
         return f"ShowsItsToken({self.token})"
@@ -314,6 +350,7 @@ def fixtures(plugin_class):
         "fail_publishing": cloud.fail_publishing,
         "task": FakeTask(),
         "hooks": kit.bind(plugin),
+        "monkeypatch": pytest.MonkeyPatch(),
     }
 
 
@@ -375,6 +412,8 @@ SEEDED = [
     (OverwritesWithinACall, "in one call not both are there"),
     (DeletesTheWholeSet, "took another one away: remove exactly the pairs"),
     (DeletesByValueEverywhere, "which has the same value: compare the name, too"),
+    (DeletesBelow, "compare the name, too, the whole of it"),
+    (FindsItBelow, "compare whole names"),
     (WrongZone, "take the zone's name off the end"),
     (AppendsTheZoneToAbsoluteNames, "create the record at exactly that name"),
     (StripsADotThatIsNotThere, "none for the zone itself"),
@@ -397,6 +436,8 @@ SEEDED = [
     (PublishesOnlyWhatItAdds, "that the record is there does not mean that it was published"),
     (PublishesOnlyWhatItRemoves, "that the record is gone does not mean that this was published"),
     (GivesUpOnMaintenance, "raise Unavailable, core then calls again"),
+    (NaiveEnd, "return an aware time"),
+    (AsksForTheEnd, "tell from the settings alone"),
     (RelativeZones, "return absolute lower-case names"),
     (FirstPageOfZones, "return every zone that these credentials can change"),
     (ShowsItsToken, "repr() shows the setting token"),

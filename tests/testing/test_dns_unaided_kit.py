@@ -28,6 +28,11 @@ LABELS = "test_zones_may_have_many_labels"
 UNCHANGED = "test_unchanged_is_said_only_where_it_is_true"
 MEANWHILE = "test_a_session_that_ends_meanwhile_is_no_success"
 ONCE = "test_a_zone_is_published_once"
+CANCELLED = "test_a_cancelled_call_is_no_success"
+ENDLESS = "test_what_goes_on_failing_ends"
+NOTHING_LOST = "test_a_failure_takes_nothing_away"
+ZONES = "test_an_error_is_no_list_of_zones"
+PROTECTED = "test_connections_are_protected"
 
 
 class Kit(DnsConformance):
@@ -137,7 +142,39 @@ EACH_UNCHANGED = f"""                try:
                     raise ProviderError(str(error), unchanged=True) from error
 """
 
+WAITING = f"        task.wait(1)\n{COMMIT}"
+PUT = """            self._call("PUT", f"{path}/{found['rrset_id']}", body)
+"""
+DELETE_AND_MAKE = """            self._call("DELETE", f"{path}/{found['rrset_id']}")
+            self._call("POST", path, body)
+"""
+UNTIL_IT_WORKS = """        if answer.status_code >= 500:
+            return self._checked(what, requests.Session().send(answer.request, timeout=30))
+"""
+LISTED = """        return [f"{one['name']}." for one in self._pages("/domains")]
+"""
+ANYTHING_LISTED = f"""        try:
+    {LISTED}        except ProviderError:
+            return []
+"""
+UNLESS_CANCELLED = """        while not task.cancelled:
+            task.wait(1)
+            self._call("POST", f"/domains/{number}/commit")
+            break
+"""
+
 SEEDED = [
+    (CANCELLED, f"{COMMIT}\n", UNLESS_CANCELLED, "let Cancelled through"),
+    (ENDLESS, SAID, f"{UNTIL_IT_WORKS}{SAID}", "repeat a few times"),
+    (ZONES, LISTED, ANYTHING_LISTED, "as in dns_add"),
+    (NOTHING_LOST, PUT, DELETE_AND_MAKE, "never by deleting it and making it again"),
+    (
+        PROTECTED,
+        "headers=headers, timeout",
+        "headers=headers, verify=False, timeout",
+        "be verified",
+    ),
+    (PROTECTED, "https://api.awkward", "http://api.awkward", "begin with https://"),
     (
         WHOLE,
         """if f"{one['name']}." == zone""",
@@ -250,6 +287,11 @@ def test_each_seeded_bug_is_caught_with_a_sentence(test, old, new, sentence):
 @pytest.mark.parametrize(("status", "old", "new", "sentence"), FAULTS, ids=range(len(FAULTS)))
 def test_each_answer_that_is_misread_is_caught(status, old, new, sentence):
     assert sentence in (run(ERRORS, old, new, status=status) or "nothing was said")
+
+
+def test_a_plugin_that_waits_can_be_cancelled():
+    """Not a bug: it waits as documented."""
+    assert run(CANCELLED, COMMIT, WAITING) is None
 
 
 @pytest.mark.parametrize("status", [429, 409, 0])

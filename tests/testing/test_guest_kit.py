@@ -12,7 +12,7 @@ from pvefw.core import binding
 from pvefw.core.errors import Cancelled, ProviderError, PvefwError, Unavailable, Unsupported
 from pvefw.core.families import GUEST
 from pvefw.core.hookspecs import hookimpl
-from pvefw.core.model import Guest, GuestEvent, GuestState
+from pvefw.core.model import Guest, GuestEvent, GuestState, MigrateTarget
 from pvefw.core.settings import setting
 from pvefw.testing import guest as kit_module
 from pvefw.testing.guest import GuestConformance, PatientTask
@@ -106,6 +106,18 @@ class HasGuestsNowhere(Good):
     @hookimpl
     def guest_elsewhere(self):
         return []
+
+
+class ChecksNothing(Good):
+    @hookimpl
+    def guest_migrate_check(self):
+        return []
+
+
+class KnowsEveryNode(Good):
+    @hookimpl
+    def guest_target(self, target):
+        return MigrateTarget(target, 1 << 30)
 
 
 class ReturnsBeforeRunning(Good):
@@ -476,6 +488,8 @@ class TestGood(GuestConformance):
         (MigratesToNowhere, "to a node that does not exist returned"),
         (CannotBeCancelled, "after the task was cancelled"),
         (Forgets, "and guest_list says"),
+        (ChecksNothing, "say why a guest cannot move there"),
+        (KnowsEveryNode, "ask the node, and raise a ProviderError"),
         (HasGuestsNowhere, "guest_elsewhere of a node that does not exist returned []"),
         (SeesNothing, "guest_watch does not say so"),
         (NoHelp, "the setting uri has no help"),

@@ -214,6 +214,39 @@ class ReturnsFalse(Good):
         return False
 
 
+class Target(Good):
+    """Not a bug: it says what it would do."""
+
+    @hookimpl
+    def certificate_plan(self, event):
+        return [f"send {event.certificate}"]
+
+
+class PlansByDoing(Target):
+    @hookimpl
+    def certificate_plan(self, event):
+        self.send("what", "would", "be")
+        return super().certificate_plan(event)
+
+
+class PlansInOneText(Target):
+    @hookimpl
+    def certificate_plan(self, event):
+        return [f"send {event.certificate}\nsend {event.key}\n"]
+
+
+class PlansNothing(Target):
+    @hookimpl
+    def certificate_plan(self, event):
+        return []
+
+
+class PlansWithTheKey(Target):
+    @hookimpl
+    def certificate_plan(self, event):
+        return [f"send {event.key.read_text()!r}"]
+
+
 # --- other styles that are right ---------------------------------------------------------------------
 
 
@@ -242,7 +275,7 @@ def run_kit(plugin_class, tmp_path: Path):
     for name, test in inspect.getmembers(ObserverConformance(), inspect.ismethod):
         if not name.startswith("test_"):
             continue
-        for hook in OBSERVER.hooks:
+        for hook in (one for one in OBSERVER.hooks if one.startswith("on_")):
             plugin, other, broken = plugin_class(), plugin_class(), plugin_class()
             other.service = plugin.service
             broken.reachable = False
@@ -266,7 +299,7 @@ def run_kit(plugin_class, tmp_path: Path):
     return failures
 
 
-@pytest.mark.parametrize("good", [Good, OnlyFailures, SkipsWhatItHas])
+@pytest.mark.parametrize("good", [Good, Target, OnlyFailures, SkipsWhatItHas])
 def test_a_good_observer_passes(good, tmp_path):
     assert run_kit(good, tmp_path) == {}
 
@@ -320,6 +353,10 @@ SEEDED = [
     (SaysTheKey, "shows the private key"),
     (FailsTheSecondTime, "core repeats events"),
     (ReturnsFalse, "its contract says nothing"),
+    (PlansByDoing, "say what would be done, and do nothing"),
+    (PlansInOneText, "return a line for each thing"),
+    (PlansNothing, "return a line for each thing"),
+    (PlansWithTheKey, "certificate_plan shows the private key"),
 ]
 
 

@@ -8,7 +8,7 @@ from time import monotonic
 import pytest
 
 from pvefw.core import binding
-from pvefw.core.errors import PvefwError
+from pvefw.core.errors import ProviderError, PvefwError
 from pvefw.core.families import STORE
 from pvefw.core.hookspecs import hookimpl
 from pvefw.core.model import StoreEntry, StoreListing, StoreLock
@@ -223,6 +223,54 @@ class RenewsNothing(Good):
         return self.holds(lock)
 
 
+class KeepsWhatItHasRead(Good):
+    """It reads each key once."""
+
+    @hookimpl
+    def store_read(self, key):
+        known = self.__dict__.setdefault("known", {})
+        return known.setdefault(key, super().store_read(key))
+
+
+class LosesTheEnd(Good):
+    """Its server takes 64 KiB."""
+
+    def write(self, key, data):
+        return super().write(key, None if data is None else data[: 64 << 10])
+
+
+class RemovesWithARevision(Good):
+    def write(self, key, data):
+        return super().write(key, data) or str(len(self.shared.history))
+
+
+class WatchesWhatIsThere(Good):
+    @hookimpl
+    def store_watch(self, prefix, position, timeout):
+        found = super().store_watch(prefix, position, timeout)
+        return (one for one in found if one in self.shared.values)
+
+
+class WatchesEverything(Good):
+    @hookimpl
+    def store_watch(self, prefix, position, timeout):
+        return super().store_watch("", position, timeout)
+
+
+class UnlocksOnlyOnce(Good):
+    @hookimpl
+    def store_unlock(self, lock):
+        if not self.holds(lock):
+            raise ProviderError(f"there is no lock {lock.name}")
+        super().store_unlock(lock)
+
+
+class KeepsWhatIsGivenBack(Good):
+    @hookimpl
+    def store_unlock(self, lock):
+        pass
+
+
 def failure(plugin_class, name):
     """What one test of the kit says of a store; empty where it passes."""
     test = getattr(StoreConformance(), name)
@@ -282,6 +330,13 @@ SEEDED = [
     (UnlocksForOthers, HOLDER, "took away the lock of another"),
     (ForgetsTheLocks, ENDS, "writes for a node that has lost the lock"),
     (RenewsNothing, "test_a_lock_that_is_renewed_stays", "was renewed in time"),
+    (KeepsWhatItHasRead, "test_what_is_written_is_read", "ask the store in every call"),
+    (LosesTheEnd, "test_what_is_written_is_read", "up to 1 MiB"),
+    (RemovesWithARevision, REMOVED, "it must return an empty revision"),
+    (WatchesWhatIsThere, WATCH, "yield removals, too"),
+    (WatchesEverything, WATCH, "pass on those alone that begin with it"),
+    (UnlocksOnlyOnce, HOLDER, "is no error, leave it alone"),
+    (KeepsWhatIsGivenBack, HOLDER, "remove it in store_unlock"),
 ]
 
 

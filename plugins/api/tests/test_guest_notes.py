@@ -6,21 +6,24 @@ from pvefw.api import Guest, GuestState
 from pvefw.guests.bulk import Bulk
 from pvefw.guests.plan import Listed
 from pvefw.store import guest_notes
+from pvefw.store.guest_reference import Reference
 from pvefw.testing.fakes import FakeTask
 from pvefw_api import guest, table
 from pvefw_api.calls import Call
+
+GUEST = Reference(100)
 
 
 @pytest.fixture
 def after(paths, monkeypatch):
     """Which guests are still noted after something was done to one of them, well."""
     one = Guest(vmid=100, name="web", kind="vm", state=GuestState.PAUSED)
-    monkeypatch.setattr(guest, "_find", lambda _call, _kind: (None, Listed("100", one)))
+    monkeypatch.setattr(guest, "_find", lambda _call, _kind: (None, Listed(GUEST, one)))
     monkeypatch.setattr(Bulk, "run", lambda _bulk, _jobs: None)
-    monkeypatch.setattr(Bulk, "good", lambda _bulk: ["100"])
+    monkeypatch.setattr(Bulk, "good", lambda _bulk: [GUEST])
 
     def done(action):
-        guest_notes.note_started(paths, ["100"], all_=True)
+        guest_notes.note_started(paths, [GUEST], all_=True)
         path = f"/nodes/pve1/qemu/100/{action}"
         endpoint, named = table.find("POST", path)
         endpoint.run(Call(paths, {**named, "target": "pve2"})).work(FakeTask())
@@ -31,7 +34,7 @@ def after(paths, monkeypatch):
 
 @pytest.mark.parametrize("action", ["status/start", "status/resume"])
 def test_a_guest_that_runs_on_is_still_missed(after, action):
-    assert after(action) == {"100"}
+    assert after(action) == {GUEST}
 
 
 @pytest.mark.parametrize("action", ["status/shutdown", "status/stop", "status/suspend", "migrate"])

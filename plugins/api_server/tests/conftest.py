@@ -16,6 +16,7 @@ import full_node
 import proxmoxer
 import pytest
 import requests
+import servers.pebble
 from resources import uses
 from servers.processes import free_port, process
 from waiting import wait_until
@@ -41,9 +42,9 @@ call("GET", "/nodes/localhost/config").then(
 """
 
 
-def fill(root):
+def fill(root, node="pve1"):
     """A node that has one of everything that needs no server, and users of the API."""
-    paths = Paths(root, "pve1")
+    paths = Paths(root, node)
     full_node.fill(paths)
     paths.proxy_certificate.write_bytes(b"")
     new_pair(paths)
@@ -75,6 +76,7 @@ class Service:
     front: subprocess.Popen[bytes]
     helper: subprocess.Popen[bytes]
     said: Path
+    address: str = "127.0.0.1"
 
     @staticmethod
     def as_front(words):
@@ -83,8 +85,20 @@ class Service:
             return list(words)
         return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", *words]
 
+    def replace_pair(self):
+        """Install another certificate; it is returned."""
+        return new_pair(self.paths)
+
+    def share(self, other, *names):
+        """Files of /etc/pve that another node has, too: pmxcfs, or a store, sees to that."""
+        for name in names:
+            given, taken = self.paths.etc_pve / name, other.paths.etc_pve / name
+            taken.parent.mkdir(parents=True, exist_ok=True)
+            taken.write_bytes(given.read_bytes())
+            taken.chmod(given.stat().st_mode)
+
     def url(self, path):
-        return f"https://127.0.0.1:{self.port}{path}"
+        return f"https://{self.address}:{self.port}{path}"
 
     def call(self, method, path, *, as_=None, csrf=True, **options):
         """A request with the ticket of a user, or a token."""
@@ -115,31 +129,33 @@ class Service:
 
     def _client(self, **who):
         return proxmoxer.ProxmoxAPI(
-            "127.0.0.1", port=self.port, backend="https", verify_ssl=False, timeout=60, **who
+            self.address, port=self.port, backend="https", verify_ssl=False, timeout=60, **who
         )
 
 
 @contextlib.contextmanager
 @uses("server")
-def running(root, *options):
+def running(root, *options, node="pve1", address="127.0.0.1", port=None, **more):
     """The service for the time of the block.
 
     :param options: more for the front.
+    :param port: the one that all nodes of its cluster have.
+    :param more: for the environment.
     """
-    paths = fill(root / "root")
+    paths = fill(root / "root", node)
     front_user = pwd.getpwuid(65534 if os.geteuid() == 0 else os.geteuid()).pw_name
-    place, port = root / "helper.sock", free_port()
-    env = {**os.environ, "PVEFW_ROOT": str(paths.root), "PVEFW_NODE": "pve1", "HOME": "/"}
-    helper = [PVEFW, "api", "helper", "--socket", place, "--user", front_user]
-    front = [PVEFW, "api", "serve", "--socket", place, "--listen", "127.0.0.1", *options]
-    front += ["--port", str(port)]
+    place, port = root / "helper.sock", port or free_port()
+    env = {**os.environ, "PVEFW_ROOT": str(paths.root), "PVEFW_NODE": node, "HOME": "/", **more}
+    helper = [PVEFW, "api", "helper", "--socket", place, "--user", front_user, "--port", port]
+    front = [PVEFW, "api", "serve", "--socket", place, "--listen", address, *options]
+    front += ["--port", port]
     said = root / "helper.log"
     with process(list(map(str, helper)), said, env) as helping:
         listens(str(place), helping, said)
         log = root / "front.log"
-        with process(Service.as_front(list(map(str, front))), log, env) as serving:
-            listens(("127.0.0.1", port), serving, log)
-            yield Service(paths, port, place, serving, helping, said)
+        with process(Service.as_front(map(str, front)), log, env) as serving:
+            listens((address, port), serving, log)
+            yield Service(paths, port, place, serving, helping, said, address)
 
 
 def listens(address, started, said):
@@ -170,6 +186,89 @@ def service():
     """A service for all tests of a module."""
     with open_folder() as root, running(root) as found:
         yield found
+
+
+MATRIX = "/usr/lib/x86_64-linux-gnu/pam_wrapper/pam_matrix.so"
+
+
+@pytest.fixture
+def pam_rules(tmp_path):
+    """Makes rules of PAM, by which some users have the password ``secret``, until the test has ended."""
+    with contextlib.ExitStack() as stack:
+
+        def write(name, *accounts):
+            place, passwords = Path("/etc/pam.d", name), tmp_path / f"{name}.passwords"
+            if not Path(MATRIX).exists() or place.exists():
+                pytest.skip(f"libpam-wrapper is not installed, or this host has {place}")
+            passwords.write_text("".join(f"{one}:secret:{name}\n" for one in accounts))
+            kinds = ("auth", "account")
+            rules = (f"{kind} required {MATRIX} passdb={passwords}\n" for kind in kinds)
+            stack.callback(place.unlink, missing_ok=True)
+            place.write_text("".join(rules))
+
+        yield write
+
+
+@dataclass
+class Front:
+    """A front whose helper is the test."""
+
+    connection: socket.socket
+    """The helper's end, for pairs."""
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def listens(self):
+        """Its port, once it serves a pair."""
+        listens(("127.0.0.1", self.port), self.process, self.log)
+        return self.port
+
+
+@pytest.fixture
+def front():
+    """A front, which waits for its pair."""
+    with open_folder() as root, socket.socket(socket.AF_UNIX) as listening:
+        place, port, log = root / "helper.sock", free_port(), root / "front.log"
+        listening.bind(str(place))
+        place.chmod(0o777)
+        listening.listen()
+        listening.settimeout(120)
+        words = [PVEFW, "api", "serve", "--socket", place, "--listen", "127.0.0.1", "--port", port]
+        with process(
+            Service.as_front(map(str, words)), log, {**os.environ, "HOME": "/"}
+        ) as started:
+            connection, _ = listening.accept()
+            with connection:
+                yield Front(connection, port, started, log)
+
+
+@pytest.fixture
+def pebble(tmp_path):
+    with servers.pebble.pebble(tmp_path / "pebble") as server:
+        yield server
+
+
+@pytest.fixture
+def service_that_trusts_pebble(pebble):
+    """A service of its own, on a host whose trust anchors are those of the ACME server."""
+    with open_folder() as root, running(root, SSL_CERT_FILE=str(pebble.ca_file)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The services of ``pve1``, which knows about the other node, and ``pve2``."""
+    with open_folder() as one, open_folder() as other:
+        port = free_port()
+        with (
+            running(one, address="127.0.0.2", port=port) as asked,
+            running(other, node="pve2", address="127.0.0.3", port=port) as answers,
+        ):
+            asked.ticket("root@pam")
+            asked.share(answers, "priv/pvefw-api.json", "priv/pvefw-api.key")
+            answers.share(asked, "nodes/pve2/pveproxy-ssl.pem", "nodes/pve2/config")
+            yield asked, answers
 
 
 @pytest.fixture(scope="module")

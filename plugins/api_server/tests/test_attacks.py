@@ -1,5 +1,6 @@
 """What the service refuses, whoever asks, and what a front in foreign hands could do."""
 
+import json
 import socket
 import ssl
 import subprocess
@@ -108,9 +109,12 @@ def test_the_pages_cookie_wins_over_one_that_was_planted(service):
     assert cookie.startswith("__Host-PVEAuthCookie=PVE%3Aroot%40pam%3A")
     assert {"HttpOnly", "Secure", "SameSite=strict", "Path=/"} <= set(cookie.split("; "))
     planted, _ = service.ticket("admin@pam")
+    assert planted not in cookie
     both = f"PVEAuthCookie={planted}; {cookie.partition(';')[0]}"
-    denied = service.call("GET", "/cluster/acme/account/default", headers={"Cookie": both})
-    assert denied.status_code == 200  # root's
+    roots = ("GET", "/cluster/acme/account/default")
+    assert service.call(*roots, headers={"Cookie": both}).status_code == 200
+    alone = service.call(*roots, headers={"Cookie": f"PVEAuthCookie={planted}"})
+    assert alone.status_code == 403, "a login gives nothing to the session that was there before"
 
 
 # --- what each may ----------------------------------------------------------------------------------
@@ -291,6 +295,54 @@ def test_the_front_alone_may_nothing(service, said):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in ("401", "400")
     assert config(service) == before
+
+
+def test_a_front_in_foreign_hands_may_what_its_user_may(service):
+    """Whoever has taken it over has the ticket of each who logs in, and no more rights than these."""
+    ticket, against = service.ticket("reader@pam")
+    before, mine = config(service), {"ticket": ticket, "csrf": against, "verb": "call"}
+    change = {**mine, "method": "PUT", "parameters": {"description": "x"}}
+
+    def status(said):
+        done = as_front(service, json.dumps(said))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()[0]
+
+    assert status({**mine, "method": "GET", "path": "/nodes/pve1/config"}) == "200"
+    for more in ({}, {"user": "root@pam"}, {"who": "root@pam", "username": "root@pam"},
+                 {"client": "127.0.0.1", "peers": 1, "handed-on": "true"}):  # fmt: skip
+        for path in ("/nodes/pve1/config", "/nodes/localhost//config/", "nodes/%70ve1/config"):
+            assert status({**change, **more, "path": path}) == "403", (more, path)
+    root = ticket.replace("reader@pam", "root@pam")
+    assert status({**change, "path": "/nodes/pve1/config", "ticket": root}) == "401"
+    elsewhere = {**mine, "method": "GET", "path": "/nodes/192.0.2.1/tasks"}
+    assert status(elsewhere) in ("400", "500")
+    assert config(service) == before
+
+
+@only_root("is two users")
+def test_the_front_reads_no_secret_and_ends_no_process_of_roots(service):
+    """What its user can do on the host without the helper."""
+    attempts = """
+import os, sys
+def refused(work):
+    try:
+        work()
+    except PermissionError:
+        return True
+    return False
+pid, *secrets = sys.argv[1:]
+print([refused(lambda: open(one).read()) for one in secrets], refused(lambda: os.kill(int(pid), 9)),
+      refused(lambda: open(f"/proc/{pid}/mem").read(1)))
+"""
+    paths = service.paths
+    secrets = [paths.api_key, paths.api_users, paths.proxy_key]
+    paths.proxy_key.chmod(0o600)  # as pvefw writes it
+    words = [sys.executable, "-c", attempts, str(service.helper.pid), *map(str, secrets)]
+    done = subprocess.run(
+        service.as_front(words), capture_output=True, text=True, check=False, cwd="/"
+    )
+    assert done.stdout.strip() == "[True, True, True] True True", done.stderr
 
 
 @only_root("is two users")

@@ -9,8 +9,6 @@ from full_node import UPID
 from waiting import wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
-_DEFAULTS = {"validation-delay": 30, "disable": 0}
-"""What the module takes for granted where an answer leaves it out."""
 TEXT = "server=127.0.0.1\ntimeout=5\n"
 
 
@@ -48,53 +46,6 @@ def test_the_node_is_configured_as_ansible_does_it(service):
         acme="account=default", acmedomain0="domain=a.example,plugin=standalone", delete=gone
     )
     assert config.get()["acmedomain0"] == "domain=a.example,plugin=standalone"
-
-
-def wanted_plugin(plugins, id_, check_mode=False, **wanted):
-    """What the module proxmox_acme_plugin_dns of community.proxmox does, by its documented behaviour:
-    whether it has changed something, or would have.
-
-    It takes an instance for absent at the words ``not defined`` only, and compares all it has been given.
-    """
-    try:
-        found = plugins(id_).get()
-    except proxmoxer.ResourceException as error:
-        assert "not defined" in str(error)
-        found = {}
-    has = {key: found.get(key, _DEFAULTS.get(key)) for key in wanted if key != "data"}
-    lines = dict(one.split("=", 1) for one in found.get("data", "").splitlines())
-    if found and (has, lines) == ({key: wanted[key] for key in has}, wanted["data"]):
-        return False
-    if not check_mode:
-        text = "\n".join(f"{key}={value}" for key, value in sorted(wanted["data"].items()))
-        given = {**wanted, "data": base64.b64encode(text.encode()).decode()}
-        plugins(id_).put(**given) if found else plugins.post(id=id_, type="dns", **given)
-    return True
-
-
-def test_a_playbook_of_a_dns_plugin_changes_nothing_the_second_time(service):
-    plugins = service.client().cluster.acme.plugins
-    file = service.paths.plugins_cfg
-    wanted = {"api": "rfc2136", "validation-delay": 30, "disable": 0}
-    data = {"server": "127.0.0.1", "timeout": "5"}
-    before = file.read_bytes()
-    assert wanted_plugin(plugins, "book", check_mode=True, data=data, **wanted)
-    assert file.read_bytes() == before
-    assert wanted_plugin(plugins, "book", data=data, **wanted)
-    after = file.read_bytes()
-    assert not wanted_plugin(plugins, "book", data=data, **wanted)
-    assert file.read_bytes() == after
-    changed = {**wanted, "disable": 1}
-    assert wanted_plugin(plugins, "book", data={"server": "127.0.0.2"}, **changed)
-    assert not wanted_plugin(plugins, "book", data={"server": "127.0.0.2"}, **changed)
-    plugins("book").delete()
-    with pytest.raises(proxmoxer.ResourceException, match="not defined"):
-        plugins("book").delete()
-
-
-def test_a_playbook_of_an_account_knows_that_it_is_absent(service):
-    with pytest.raises(proxmoxer.ResourceException, match="does not exist"):
-        service.client().cluster.acme.account("gone").get()
 
 
 def ended(node, upid):

@@ -11,7 +11,7 @@ from pvefw.host.clock import SystemClock
 from pvefw.store.paths import Paths
 from pvefw_api import table
 from pvefw_api.errors import ApiError
-from pvefw_api_server import helper, tickets, users, wire
+from pvefw_api_server import answering, helper, tickets, users, wire
 
 TABLE = table.table()
 CONCRETE = {"node": "pve1", "upid": full_node.UPID, "vmid": "100"}
@@ -44,7 +44,7 @@ def call(paths, key, *, user=ROOT, age=0, csrf_of=None, ticket=True, **given):
 def asked(paths, key, **options):
     """The refusal of a call; that it is none is a fault."""
     answers = []
-    helper.answer(paths, call(paths, key, **options), answers.append)
+    answering.answer(paths, call(paths, key, **options), answers.append)
     [answer] = answers
     assert isinstance(answer, ApiError), f"{key} was answered: {answer}"
     assert answer.errors, f"{key}: clients read nothing else"
@@ -109,7 +109,7 @@ def without_processes(node, tmp_path, monkeypatch):
         raise NeedsAProcessError
 
     monkeypatch.setattr(os, "fork", fork)
-    with helper.Helper(tmp_path / "helper", node, "nobody") as made:
+    with helper.Helper(tmp_path / "helper", node, "nobody", 8006) as made:
 
         def ask(key, **given):
             ours, theirs = socket.socketpair()

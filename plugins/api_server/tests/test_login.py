@@ -1,8 +1,6 @@
 """Logging in: PAM, tickets, and whoever tries too often."""
 
-import contextlib
 import os
-from pathlib import Path
 
 import pytest
 from privileges import only_root
@@ -11,8 +9,6 @@ from pvefw.core.errors import ConfigError, NotFound, UsageError
 from pvefw.store import files
 from pvefw_api.errors import ApiError
 from pvefw_api_server import login, tickets, users
-
-MATRIX = "/usr/lib/x86_64-linux-gnu/pam_wrapper/pam_matrix.so"
 
 
 @pytest.fixture
@@ -106,22 +102,10 @@ def test_failures_are_forgotten_in_time(accounts, asked):
 
 
 @pytest.fixture
-def pam_service(tmp_path, monkeypatch):
-    """A service of PAM whose accounts are a file."""
-    if not Path(MATRIX).exists():
-        pytest.skip("libpam-wrapper is not installed")
+def pam_service(pam_rules, monkeypatch):
     name = f"pvefw-test-{os.getpid()}"
-    passwords = tmp_path / "passwords"
-    passwords.write_text(f"ann:secret:{name}\nbot:secret:{name}\n")
-    rules = "".join(
-        f"{kind} required {MATRIX} passdb={passwords}\n" for kind in ("auth", "account")
-    )
-    place = Path("/etc/pam.d", name)
-    place.write_text(rules)
+    pam_rules(name, "ann", "bot")
     monkeypatch.setattr(login, "SERVICE", name)
-    with contextlib.ExitStack() as stack:
-        stack.callback(place.unlink)
-        yield
 
 
 @only_root("writes PAM's rules")

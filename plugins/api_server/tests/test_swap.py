@@ -8,71 +8,74 @@ from concurrent.futures import ThreadPoolExecutor
 
 import certificates
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from waiting import wait_until
 
 from pvefw.core.errors import CertificateError
 from pvefw_api_server import swap, wire
 
-SWAPS, THREADS = 15, 3
+HANDSHAKES, SWAPS, THREADS = 1000, 40, 3
+INSTALLED = 4
+ANY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+ANY.check_hostname, ANY.verify_mode = False, ssl.CERT_NONE
 
 
-def shown(service):
+def shown(port):
     """One handshake, and the certificate that was shown in it."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with (
-        socket.create_connection(("127.0.0.1", service.port), timeout=60) as plain,
-        context.wrap_socket(plain, server_hostname="pve1.example") as tls,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
+        ANY.wrap_socket(plain, server_hostname="pve1.example") as tls,
     ):
         return tls.getpeercert(binary_form=True)
 
 
 def replaced(service):
     """Another pair, put in place as pvefw does, by renames: for a moment the two do not fit."""
-    pem, key = certificates.self_signed()
-    for path, data in ((service.paths.proxy_key, key), (service.paths.proxy_certificate, pem)):
-        staged = path.with_suffix(".new")
-        staged.write_bytes(data)
-        staged.rename(path)
-    return x509.load_pem_x509_certificate(pem).public_bytes(Encoding.DER)
+    return ssl.PEM_cert_to_DER_cert(service.replace_pair().decode())
 
 
 class Hammer:
     """Handshakes, one after the other, until it is told to stop."""
 
-    def __init__(self, service):
+    def __init__(self, port):
         self.count, self.seen, self.failures = 0, set(), []
         self.done = threading.Event()
-        self._service = service
+        self._port = port
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
     def _run(self):
         while not self.done.is_set():
             try:
-                self.seen.add(shown(self._service))
+                self.seen.add(shown(self._port))
                 self.count += 1
             except OSError as error:
                 self.failures.append(str(error))
 
 
-def test_no_handshake_fails_while_the_pair_is_swapped(service):
-    hammers = [Hammer(service) for _ in range(THREADS)]
+def hammered(port, swap_, swaps, handshakes):
+    """Clients connect all the time while the pair is swapped: none fails, and each new one is seen."""
+    hammers = [Hammer(port) for _ in range(THREADS)]
     made = set()
     try:
-        for _ in range(SWAPS):
-            new = replaced(service)
+        for number in range(1, swaps + 1):
+            new = swap_()
             made.add(new)
             wait_until(lambda new=new: any(new in one.seen for one in hammers), "it is served", 60)
+            enough = handshakes * number // swaps
+            wait_until(lambda n=enough: sum(one.count for one in hammers) >= n, "more come", 120)
     finally:
         for one in hammers:
             one.done.set()
             one.thread.join()
     assert [one.failures for one in hammers] == [[]] * THREADS
-    assert sum(one.count for one in hammers) >= SWAPS
+    assert sum(one.count for one in hammers) >= handshakes
+    assert len(made) == swaps
     assert made <= set.union(*(one.seen for one in hammers))
+
+
+def test_no_handshake_fails_while_a_pair_is_installed(service):
+    """From the files, by the helper, to the front: whole, whatever moment it looks at them."""
+    hammered(service.port, lambda: replaced(service), INSTALLED, INSTALLED)
 
 
 @pytest.fixture
@@ -89,6 +92,20 @@ def send(connection, *parts):
     os.write(descriptor, b"\n".join(parts))
     socket.send_fds(connection, [wire.FOUND], [descriptor])
     os.close(descriptor)
+
+
+def test_no_handshake_of_a_thousand_fails_across_forty_swaps(front):
+    """Before each pair comes one that does not fit, as while one is installed."""
+    first, old = certificates.self_signed()
+    send(front.connection, first, old)
+
+    def swap_():
+        pem, key = certificates.self_signed()
+        send(front.connection, pem, old)
+        send(front.connection, pem, key)
+        return ssl.PEM_cert_to_DER_cert(pem.decode())
+
+    hammered(front.listens(), swap_, SWAPS, HANDSHAKES)
 
 
 def test_a_pair_that_does_not_fit_together_is_not_served(handing_over, tmp_path):

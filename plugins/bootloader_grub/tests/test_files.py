@@ -7,7 +7,7 @@ import pytest
 
 from pvefw.api import Firmware
 from pvefw.testing.fakes import FakeTask
-from pvefw_bootloader_grub import Grub, install, nvram
+from pvefw_bootloader_grub import Grub, install, nvram, platforms
 
 
 @dataclass
@@ -26,9 +26,10 @@ def host(tmp_path, monkeypatch):
         (modules / target).mkdir(parents=True)
         for name in ("modinfo.sh", "linux.mod", "part_gpt.mod"):
             (modules / target / name).write_text(name)
-    made = Host(modules, (tmp_path / "grubx64.efi.signed", tmp_path / "shimx64.efi.signed"))
-    monkeypatch.setattr(install, "_MODULES", modules)
-    monkeypatch.setattr(install, "_SIGNED", made.signed)
+    monkeypatch.setattr(platforms, "MODULES", modules)
+    monkeypatch.setattr(platforms, "SHIMS", tmp_path / "shim")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    made = Host(modules, platforms.uefi().signed)
     monkeypatch.setattr(install, "_program", lambda: "grub-install")
 
     def run(argv, **_):
@@ -66,6 +67,7 @@ def test_an_esp_without_any_module_was_not_made_by_grub_install(host, uefi):
 
 def test_signed_images_are_compared_where_they_were_put(host, uefi):
     for one in host.signed:
+        one.parent.mkdir()
         one.write_text("signed")
     assert named(uefi) == MODULES, "this one starts without shim"
     (uefi.mountpoint / "EFI/proxmox/shimx64.efi").write_text("shim")

@@ -6,7 +6,7 @@ import pytest
 
 from pvefw.api import Firmware, ProviderError, Unsupported
 from pvefw.testing.fakes import FakeTask
-from pvefw_bootloader_grub import Grub, install, nvram
+from pvefw_bootloader_grub import Grub, nvram, platforms
 
 
 @dataclass
@@ -39,12 +39,19 @@ echo "Installation finished. No error reported." >&2
     )
     (programs / "grub-install").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
-    monkeypatch.setattr(install, "_MODULES", modules)
+    monkeypatch.setattr(platforms, "MODULES", modules)
+    monkeypatch.setattr(platforms, "SHIMS", tmp_path / "shim")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
     monkeypatch.setattr(nvram, "_VARIABLES", tmp_path / "efivars")
     monkeypatch.setattr(nvram, "_BLOCK_DEVICES", tmp_path / "block")
-    signed = (tmp_path / "grubx64.efi.signed", tmp_path / "shimx64.efi.signed")
-    monkeypatch.setattr(install, "_SIGNED", signed)
     return Machine(calls)
+
+
+def sign():
+    """Let this host have signed images."""
+    for one in platforms.uefi().signed:
+        one.parent.mkdir(parents=True)
+        one.write_text("signed")
 
 
 def test_bios(machine, esp):
@@ -74,8 +81,7 @@ def test_uefi_without_variables_and_signed_images(machine, esp):
 
 
 def test_the_signed_image_for_any_machine_finds_its_menu(machine, esp):
-    for one in install._SIGNED:
-        one.write_text("")
+    sign()
     own = esp.mountpoint / "EFI/proxmox/grub.cfg"  # as grub-install writes it
     own.parent.mkdir(parents=True)
     own.write_text("configfile $prefix/grub.cfg\n")
@@ -84,11 +90,23 @@ def test_the_signed_image_for_any_machine_finds_its_menu(machine, esp):
 
 
 def test_uefi_with_signed_images(machine, esp):
-    for one in install._SIGNED:
-        one.write_text("signed")
+    sign()
     Grub().boot_install(esp, Firmware.UEFI, machine.task)
     (argv,) = machine.argv()
     assert argv[-2:] == ["--uefi-secure-boot", "--no-nvram"]
+
+
+def test_uefi_of_another_processor(machine, esp, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(Unsupported) as caught:
+        Grub().boot_install(esp, Firmware.UEFI, machine.task)
+    assert "grub-efi-arm64-bin" in caught.value.hint
+    (platforms.MODULES / "arm64-efi").mkdir()
+    (platforms.MODULES / "arm64-efi/modinfo.sh").write_text("")
+    Grub().boot_install(esp, Firmware.UEFI, machine.task)
+    (argv,) = machine.argv()
+    assert argv[0] == "--target=arm64-efi"
+    assert argv[-2:] == ["--no-uefi-secure-boot", "--no-nvram"]
 
 
 # --- the firmware's boot entries
@@ -159,6 +177,12 @@ def test_the_entry_starts_shim_where_it_is(firmware, machine, esp):
     assert firmware.read_text().endswith("\\EFI\\proxmox\\shimx64.efi\n")
 
 
+def test_the_entry_starts_the_image_for_this_processor(firmware, machine, esp, monkeypatch):
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    nvram.register(esp, machine.task)
+    assert firmware.read_text().endswith("\\EFI\\proxmox\\grubaa64.efi\n")
+
+
 def test_variables_that_cannot_be_written_are_a_warning(firmware, machine, esp, tmp_path):
     (tmp_path / "full").write_text("")
     Grub().boot_install(esp, Firmware.UEFI, machine.task)
@@ -188,7 +212,7 @@ def test_a_failure_is_said_in_grubs_words(machine, esp, tmp_path):
     ],
 )
 def test_a_target_that_is_not_installed(machine, esp, firmware, target, package):
-    (install._MODULES / target / "modinfo.sh").unlink()
+    (platforms.MODULES / target / "modinfo.sh").unlink()
     with pytest.raises(Unsupported) as caught:
         Grub().boot_install(esp, firmware, machine.task)
     assert package in caught.value.hint

@@ -104,6 +104,17 @@ def test_what_the_disk_starts_decides_on_bios(proxmox, esp, put):
     assert Firmware.BIOS in Grub().boot_probe(esp).firmware
 
 
+def test_an_esp_for_another_processor(put, esp):
+    put(
+        {
+            "grub/arm64-efi/modinfo.sh": b'grub_package_version="2.06-13"\n',
+            "EFI/BOOT/BOOTAA64.EFI": b"GRUB",
+        }
+    )
+    state = Grub().boot_probe(esp)
+    assert (list(state.firmware), state.loader_version) == ([Firmware.UEFI], "2.06-13")
+
+
 def test_modules_without_an_image_are_no_loader(put, esp):
     put({"grub/x86_64-efi/normal.mod": b"module", "EFI/systemd/systemd-bootx64.efi": b"x"})
     assert Grub().boot_probe(esp) is None

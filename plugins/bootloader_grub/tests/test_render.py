@@ -418,6 +418,17 @@ def test_a_default_in_custom_entries_is_seen_and_a_pin_comes_before_it(
     assert Grub().boot_probe(esp).default == OLD
 
 
+def test_a_default_that_is_no_kernel_is_named(render, make_plan, esp):
+    plan = make_plan(NEW, OLD)
+    put_custom(plan, "menuentry 'Windows' --id win {\n  exit\n}\nset default=win\n")
+    put_loader(esp)
+    bring_all(esp, render(plan))
+    assert Grub().boot_probe(esp).default == "Windows"
+
+    bring_all(esp, render(replace(plan, pinned=True)))
+    assert Grub().boot_probe(esp).default == NEW
+
+
 def test_a_boot_that_happens_once_comes_before_a_default_in_custom_entries(render, make_plan, esp):
     plan = make_plan(NEW, OLD, next_boot=OLD)
     put_custom(plan, "set default=0\n")

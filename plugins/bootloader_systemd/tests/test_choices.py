@@ -63,12 +63,12 @@ def state(firmware, plan, esp):
 @pytest.mark.parametrize(
     ("chosen", "boots"),
     [
-        ("auto-windows", None),
-        ("debian-6.1.conf", None),
-        ("debian-*", None),
+        ("auto-windows", "auto-windows"),
+        ("debian-6.1.conf", "debian-6.1.conf"),
+        ("debian-*", "debian-6.1.conf"),
         (f"proxmox-{OLD}.conf", OLD),
         (f"PROXMOX-{OLD}*", OLD),
-        ("auto-reboot-to-firmware-setup", None),
+        ("auto-reboot-to-firmware-setup", "auto-reboot-to-firmware-setup"),
     ],
 )
 def test_a_choice_in_the_firmware_is_told(state, firmware, chosen, boots):

@@ -21,6 +21,7 @@ from pvefw.api import (
     Urgency,
 )
 from pvefw.core import notices
+from pvefw.testing.observer import ObserverConformance
 from pvefw_observer_generic import mail
 from pvefw_observer_generic.mail import Mail
 
@@ -96,6 +97,20 @@ def to(server, authority, **settings):
             **settings,
         }
     )
+
+
+class TestMail(ObserverConformance):
+    @pytest.fixture
+    def plugin(self, server, authority):
+        return to(server, authority)
+
+    @pytest.fixture
+    def heard(self, server):
+        return lambda: len(server.postbox.letters)
+
+    @pytest.fixture
+    def broken_plugin(self):
+        return Mail(to=["admin@example.com"], server="127.0.0.1", port=free_port())
 
 
 def test_a_failure_says_what_and_how_soon(server, authority):

@@ -22,7 +22,8 @@ from pvefw.api import (
 from pvefw.core import notices
 from pvefw.core.errors import ProgramError
 from pvefw.testing.fakes import FakeTask
-from pvefw_observer_generic.program import Exec
+from pvefw.testing.observer import ObserverConformance
+from pvefw_observer_generic.program import EVENTS, Exec
 
 DAY = datetime(2026, 11, 24, 8, tzinfo=UTC)
 CERTIFICATE = CertificateEvent(
@@ -40,6 +41,7 @@ NOTICES_HEARD = [
     notices.esps_out_of_step("pve1", ["ESP 1234-ABCD: not found"]),
     notices.boot_unexpected("pve1", "6.8.12-4-pve", "6.8.12-1-pve"),
     notices.bulk_failed("pve1", "startall", ["vm 100: it is gone"]),
+    notices.not_delivered("pve1", "web", "the target does not answer"),
     notices.timer_missing("pve1"),
 ]
 GUEST = GuestPowerEvent("pve1", Guest(100, "web", "vm", GuestState.RUNNING), "start", "ok")
@@ -58,6 +60,24 @@ def program(tmp_path):
     )
     path.chmod(0o755)
     return path
+
+
+class TestExec(ObserverConformance):
+    ignores = ("on_boot_synced",)
+    """That of the kit has failed, and of those the notice tells."""
+
+    @pytest.fixture
+    def plugin(self, program):
+        return Exec(program, events=list(EVENTS))
+
+    @pytest.fixture
+    def heard(self, tmp_path):
+        said = tmp_path / "said.json"
+        return lambda: (said.read_text(), said.stat().st_mtime_ns) if said.exists() else None
+
+    @pytest.fixture
+    def broken_plugin(self, tmp_path):
+        return Exec(tmp_path / "no-such-program")
 
 
 @pytest.mark.parametrize(

@@ -53,10 +53,10 @@ class ChallengeSpec:
         """Make the answers to these challenges visible to the ACME server.
 
         Called once with all challenges of an order that fall to this plugin. When it returns, every
-        answer can be fetched: the server is told at once. It may take 120 seconds.
+        answer can be fetched: the server is told at once. The clean-up of an order gets the same
+        instance, unless the process ended before. Two orders may present two tokens for one name.
 
-        Never called twice at once on an instance; the clean-up of an order gets the same instance,
-        unless the process ended before. Two orders may present two tokens for one name. Since 1.0.
+        Never called twice at once on an instance. It may take 120 seconds. Since 1.0.
 
         :param challenges: of the types from :meth:`challenge_types`; at least one. A type without
             tokens has an empty ``token`` and ``key_authorization``; what a record needs instead is in
@@ -72,10 +72,9 @@ class ChallengeSpec:
 
         Always called, also after a :meth:`challenge_present` that failed half-way or was cancelled;
         what is already gone is not an error. Nothing else may be taken down, and nothing that was opened
-        for these challenges may stay open. It may take 120 seconds; never called twice at once on an
-        instance. Since 1.0.
+        for these challenges may stay open.
 
-        Never called twice at once on an instance. It may take 120 seconds.
+        Never called twice at once on an instance. It may take 120 seconds. Since 1.0.
 
         :param challenges: the same as were given to :meth:`challenge_present`.
         :param task: for messages.

@@ -83,8 +83,9 @@ class DnsSpec:
         :raises RateLimited: core waits, ``retry_after`` seconds where that is given, and calls again.
         :raises Unavailable: core tries again a few times with the same records.
         :raises ProviderError: anything else, in the provider's own words. Core then calls
-            :meth:`dns_remove` with the same records, unless the error is ``unchanged``: the provider was
-            never reached, or refused all of them, so that none of these records can be there.
+            :meth:`dns_remove` with the same records, unless the error is ``unchanged`` (since 1.1): the
+            provider was never reached, or refused all of them, so that none of these records can be
+            there.
         """
 
     @required
@@ -136,7 +137,7 @@ class DnsSpec:
 
         :param task: its log is shown as it grows.
         :param zones: the only zones that the credentials are to be good for, absolute; empty for all. A
-            hook that does not declare it is not called where there are some.
+            hook that does not declare it is not called where there are some. Since 1.1.
         :returns: settings to store, by key, an empty value for one to remove; ``None`` where there is
             nothing to do.
         :raises CredentialsRejected: the person refused, or the other settings are wrong.
@@ -169,7 +170,7 @@ class DnsCatalogSpec:
 
         Never called twice at once on an instance. It may take 60 seconds. Since 1.0.
 
-        :param root: ``/``, or the tree that ``--root`` names.
+        :param root: ``/``, or the tree that ``--root`` names; since 1.1.
         """
 
     @required
@@ -179,7 +180,7 @@ class DnsCatalogSpec:
         Never called twice at once on an instance. It may take 60 seconds. Since 1.0.
 
         :param name: one of :meth:`catalog_names`.
-        :param root: as for :meth:`catalog_names`.
+        :param root: as for :meth:`catalog_names`; since 1.1.
         :raises ProviderError: when the name cannot be used after all, and why.
         """
 
@@ -191,7 +192,7 @@ class DnsCatalogSpec:
 
         :param name: one of :meth:`catalog_names`.
         :param values: checked against the entry's settings, unless that is open; references are resolved.
-        :param root: as for :meth:`catalog_names`.
+        :param root: as for :meth:`catalog_names`; since 1.1.
         :returns: an object with the hooks of :class:`DnsSpec`.
         :raises ProviderError: when it cannot be made, for instance for a missing program.
         """

@@ -24,6 +24,7 @@ Dir::State::status "/dev/null";
 Dir::Cache::pkgcache "";
 Dir::Cache::srcpkgcache "";
 """
+_PACKAGES = ("systemd-boot-efi", "grub-efi-arm64-bin", "busybox-static")
 _KERNEL = re.compile(r"linux-image-6\.1\.0-\d+-cloud-arm64$", re.MULTILINE)
 
 
@@ -35,8 +36,8 @@ def missing() -> str:
 
 
 def unpacked() -> Path:
-    """A folder with a kernel, systemd-boot and busybox for arm64, unpacked; fetched once, and kept."""
-    return cached("arm64", _fetch)
+    """A folder with a kernel and these packages for arm64, unpacked; fetched once, and kept."""
+    return cached("-".join(["arm64", *_PACKAGES]), _fetch)
 
 
 def kernel() -> Kernel:
@@ -59,7 +60,7 @@ def _fetch(folder: Path) -> None:
     apt("apt-get", "-qq", "update")
     known = _KERNEL.findall(apt("apt-cache", "pkgnames", "linux-image-6.1"))
     newest = max(known, key=lambda name: int(name.split("-")[3]))
-    apt("apt-get", "-qq", "download", newest, "systemd-boot-efi", "busybox-static")
+    apt("apt-get", "-qq", "download", newest, *_PACKAGES)
     for package in folder.glob("*.deb"):
         subprocess.run(["dpkg", "-x", package, folder], check=True, timeout=_APT_SECONDS)
         package.unlink()

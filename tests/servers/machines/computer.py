@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,9 +76,9 @@ class Computer:
         """This computer, set to start as one with a BIOS does."""
         return replace(self, variables=None)
 
-    def power_on(self, *, restarts: int = 0) -> Boots:
+    def power_on(self, *, restarts: int = 0, board: Sequence[str] = ()) -> Boots:
         """Switch it on, as :func:`power_on` does."""
-        return power_on(self.disks, self.variables, restarts=restarts)
+        return power_on(self.disks, self.variables, restarts=restarts, board=board)
 
     def workshop(self, *, bytes_per_second: int | None = None) -> AbstractContextManager[Workshop]:
         """Switch it on as a :func:`workshop`."""

@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ _PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "kmod", "procps", "initramfs-tools"),
     *("python3", "openssl", "iproute2", "util-linux", "bubblewrap", "init-system-helpers"),
     *("fdisk", "gdisk", "dosfstools", "efibootmgr", "systemd-boot", "zstd", "linux-base"),
+    *("grub2-common", "grub-efi-amd64-bin"),
 )
 _MASKED = (
     "apt-daily.timer",
@@ -37,6 +38,8 @@ _MASKED = (
 _MODULES = ("virtio_pci", "virtio_blk", "virtio_console", "ext4")
 _REPOSITORY = "srv/packages"
 _UPDATES = "srv/updates"
+_LOADERS = ("*.efi", "*.mod", "modinfo.sh")
+"""What of a package is a boot loader's, or says its version."""
 UPDATES = f"deb [trusted=yes] file:/{_UPDATES} ./"
 """The line for sources.list(5) by which apt learns of the updates."""
 _AGENT = r"""#!/bin/bash
@@ -230,13 +233,20 @@ def _publish(packages: Iterable[Path], repository: Path) -> None:
     (repository / "Packages").write_bytes(listed.stdout)
 
 
-def newer(packages: Iterable[Path], old: str, new: str, folder: Path) -> list[Path]:
-    """Packages of one source in another version, which the boot loaders in them say, too.
+def upgrade(packages: Iterable[str], folder: Path) -> tuple[str, list[Path]]:
+    """The version that is to come of packages of one source, and their files."""
+    files = [download(one, folder) for one in packages]
+    version = files[0].name.split("_")[1]
+    new = f"{version[:-1]}z"
+    return new, _newer(files, version, new, folder)
+
+
+def _newer(files: Sequence[Path], old: str, new: str, folder: Path) -> list[Path]:
+    """Packages in another version, which the boot loaders in them say, too.
 
     :param old: the version; in the boot loaders it becomes ``new``, which is as long, in the same place.
     """
     assert len(old) == len(new)
-    files = list(packages)
     names = "|".join(one.name.partition("_")[0] for one in files)
     own = re.compile(rf"(^Version: |\b(?:{names}) \(= ){re.escape(old)}", re.MULTILINE)
     made = []
@@ -245,7 +255,7 @@ def newer(packages: Iterable[Path], old: str, new: str, folder: Path) -> list[Pa
         subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
         control = tree / "DEBIAN/control"
         control.write_text(own.sub(rf"\g<1>{new}", control.read_text()))
-        for one in tree.rglob("*.efi"):
+        for one in (file for name in _LOADERS for file in tree.rglob(name)):
             data = one.read_bytes()
             for encoding in ("ascii", "utf-16-le"):
                 data = data.replace(old.encode(encoding), new.encode(encoding))

@@ -30,8 +30,10 @@ echo
 echo "{word} $(/bin/busybox uname -r) $(/bin/busybox cat /proc/cmdline)"
 {end}
 """
+WATCHDOG = ["-device", "i6300esb", "-action", "watchdog=reset"]
+"""QEMU's options for a watchdog on the board."""
 _HANGS = """
-while read -r module; do /bin/busybox insmod "$module" soft_margin=5; done </modules
+while read -r module; do /bin/busybox insmod "$module" heartbeat=5; done </modules
 echo 1 >/dev/watchdog
 /bin/busybox tail -f /dev/null
 """
@@ -50,8 +52,8 @@ def bad_initrd() -> Path:
 
 
 def hanging_initrd(kernel: Kernel) -> Path:
-    """An initrd that says ``HANGS``, starts the kernel's watchdog and does nothing any more."""
-    return initrd(_INIT.format(word="HANGS", end=_HANGS), kernel, ["softdog"])
+    """An initrd that says ``HANGS``, starts the board's watchdog and does nothing any more."""
+    return initrd(_INIT.format(word="HANGS", end=_HANGS), kernel, ["i6300esb"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ def power_on(
     variables: Path | None = None,
     *,
     restarts: int = 0,
+    board: Sequence[str] = (),
     timeout: float = BOOT_SECONDS,
 ) -> Boots:
     """Switch a computer on that has these disks, and wait until it is off again.
@@ -130,10 +133,11 @@ def power_on(
     :param disks: raw images; the firmware tries them in this order.
     :param variables: those of UEFI, kept from start to start; without them the computer has a BIOS.
     :param restarts: how often a kernel may panic or hang and the computer start anew.
+    :param board: QEMU's options for what else is in the computer.
     :param timeout: seconds for each start.
     :raises AssertionError: no kernel came up; with the end of the console.
     """
-    options = [] if restarts else ["-no-reboot"]
+    options = [*board, *([] if restarts else ["-no-reboot"])]
     return boots_of(_computer(disks, variables, *options), restarts=restarts, timeout=timeout)
 
 

@@ -119,7 +119,7 @@ class Workshop:
         self._qemu, self._agent, self._log = qemu, agent, log
         self._monitor = _Monitor(monitor)
         self._read = bytearray()
-        self._silent = START_SECONDS
+        self._silent, self._usual = START_SECONDS, _SILENT_SECONDS
         self.hangs = False
         """Whether it has hung: nothing can be done with it any more."""
 
@@ -231,6 +231,18 @@ class Workshop:
         self._qemu.kill()
         self._qemu.wait()
 
+    def reboot(self, timeout: float) -> None:
+        """Restart it, as an administrator does, and wait until an agent listens again.
+
+        :param timeout: seconds; they include kernels that come up meanwhile and hang.
+        """
+        self._silent = self._usual = timeout
+        self.begin(
+            "systemctl reboot; sleep infinity"
+        )  # so the agent that is there has no more to say
+        assert self.end(timeout).status == 0
+        self._silent = self._usual = _SILENT_SECONDS
+
     def power_off(self) -> None:
         """Shut it down, as an administrator does, and wait until it is off."""
         self.begin("systemctl poweroff")
@@ -259,7 +271,7 @@ class Workshop:
             chunk = b""
         if not chunk:
             raise AssertionError(self._last_words("it is off"))
-        self._silent = _SILENT_SECONDS
+        self._silent = self._usual
         self._read += chunk.replace(_ALIVE, b"")
         if _BLOCKED in self.console:
             raise self._hung("a program in it hangs")

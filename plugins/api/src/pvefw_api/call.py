@@ -43,13 +43,18 @@ def call(
     return endpoint.shaped(answer)
 
 
+def is_here(paths: Paths, node: str) -> bool:
+    """Whether the node that a path names is this one."""
+    return node in (_HERE, paths.node)
+
+
 def _this_node(paths: Paths, node: str, method: str, path: str) -> str:
     """The node's name, if it is this one.
 
     :raises NotFound: there is no such node.
     :raises ApiError: it is another one.
     """
-    if node in (_HERE, paths.node):
+    if is_here(paths, node):
         return paths.node
     nodes.check_known(paths, node, f"{method} {path}")
     raise ApiError(

@@ -66,7 +66,7 @@ def _find(call: Call, kind: str) -> tuple["Backends", "Listed"]:
     listed = loaded.list()[0] if loaded.bound else []
     found = [one for one in listed if (one.guest.vmid, one.guest.kind) == (int(vmid), KINDS[kind])]
     if len(found) > 1:
-        several = " and ".join(one.id for one in found)
+        several = " and ".join(str(one.id) for one in found)
         raise ApiError(FAILED, f"{vmid}: this may be {several}", hint="See: pvefw guest list")
     if not found:
         place = f"nodes/{call.paths.node}/{_CONFIG[kind]}/{vmid}.conf"
@@ -116,7 +116,7 @@ def _set_config(call: Call, kind: str, loaded: "Backends", one: "Listed") -> Non
         values["onboot"] = str(int(given["onboot"]))
     if "startup" in given or "startup" in deleted:
         values |= _startup(str(given.get("startup", "")))
-    backends.change(loaded, one.id, values)
+    backends.change(loaded, str(one.id), values)
 
 
 def _startup(text: str) -> dict[str, str]:

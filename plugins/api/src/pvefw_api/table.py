@@ -84,8 +84,10 @@ class Endpoint:
 
     @property
     def of_node(self) -> bool:
-        """Whether the node in its path has to answer it; to be woken, a node need not be awake."""
-        return self.path.startswith("/nodes/{node}/") and self.run is not node.wake
+        """Whether the node in its path has to answer it; to be woken, a node need not be awake, and what
+        there is below a path is the same on all.
+        """
+        return self.path.startswith("/nodes/{node}/") and self.run not in (None, node.wake)
 
     def as_dict(self) -> dict[str, Any]:
         """What forms and scripts are made from: its parameters, and the command that does the same."""

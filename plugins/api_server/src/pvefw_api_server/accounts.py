@@ -1,5 +1,6 @@
-"""``pvefw api user`` and ``pvefw api token``: who may use the API over HTTPS, and for what."""
+"""``pvefw api user``, ``token`` and ``totp``: who may use the API over HTTPS, and how they log in."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 user = Group("user", help="Users of the API over HTTPS, and what each may do.")
 token = Group("token", help="API tokens, with which programs log in.")
+totp = Group(
+    "totp", help="A second factor for logging in: codes of an app, in addition to the password."
+)
 
 _name = click.argument("name", metavar="USER@REALM")
 _id = click.argument("id_", metavar="TOKEN")
@@ -38,9 +42,9 @@ def list_(app: App) -> None:
         own = "everything" if one.name == users.ROOT else _words(one.grants)
         limits = {id_: found.grants for id_, found in one.tokens.items()}
         words = {"": own, **{key: own if of is None else _words(of) for key, of in limits.items()}}
-        user_ = {"user": one.name, "enabled": one.enabled}
+        user_ = {"user": one.name, "enabled": one.enabled, "totp": one.totp is not None}
         rows += [{**user_, "token": key, "grants": said} for key, said in words.items()]
-    show_rows(app, rows, ["user", "token", "enabled", "grants"])
+    show_rows(app, rows, ["user", "token", "enabled", "totp", "grants"])
 
 
 def _words(grants: "Grants") -> str:
@@ -60,11 +64,10 @@ def set_(app: App, name: str, grant: tuple[str, ...], enabled: bool | None) -> N
     grants = users.grants(grant)
     with users.changing(app.paths) as found:
         before = found.get(users.check_name(name), users.User(name))
-        found[name] = users.User(
-            name,
-            grants if grant else before.grants,
-            before.enabled if enabled is None else enabled,
-            before.tokens,
+        found[name] = replace(
+            before,
+            grants=grants if grant else before.grants,
+            enabled=before.enabled if enabled is None else enabled,
         )
 
 
@@ -126,8 +129,6 @@ def add(
 @pass_app
 def remove_token(app: App, name: str, id_: str) -> None:
     """Remove a token: it is refused from now on."""
-    from dataclasses import replace
-
     from pvefw.core.errors import NotFound
     from pvefw_api_server import users
 
@@ -137,3 +138,47 @@ def remove_token(app: App, name: str, id_: str) -> None:
             raise NotFound(f"{name} has no token {id_}", hint="See: pvefw api user list")
         left = {key: one for key, one in of.tokens.items() if key != id_}
         found[name] = replace(of, tokens=left)
+
+
+@totp.command("add")
+@_name
+@pass_app
+@changing
+def add_totp(app: App, /, name: str) -> dict[str, object] | None:
+    """Give a user a second factor, and print what its app reads, once: make a QR code of it.
+
+    From then on, a password alone is not enough. Tokens are not concerned.
+    """
+    from pvefw.core.errors import UsageError
+    from pvefw.store import rehearsal
+    from pvefw_api_server import totp, users
+
+    with users.changing(app.paths) as found:
+        of = users.named(found, name)
+        if not name.endswith(users.PAM):
+            raise UsageError(f"{name} has tokens only", hint="NAME@pam logs in with a password.")
+        if of.totp is not None:
+            raise UsageError(
+                f"{name} has a second factor already",
+                hint=f"Remove it first: pvefw api totp remove {name}",
+            )
+        made = totp.new()
+        found[name] = replace(of, totp=made)
+    uri = totp.uri(made, name, f"pvefw {app.paths.node}")
+    remark(app, uri)
+    return None if rehearsal.is_dry() else {"uri": uri}
+
+
+@totp.command("remove")
+@_name
+@pass_app
+def remove_totp(app: App, name: str) -> None:
+    """Remove a user's second factor: from then on, the password is enough."""
+    from pvefw.core.errors import NotFound
+    from pvefw_api_server import users
+
+    with users.changing(app.paths) as found:
+        of = users.named(found, name)
+        if of.totp is None:
+            raise NotFound(f"{name} has no second factor", hint="See: pvefw api user list")
+        found[name] = replace(of, totp=None)

@@ -6,8 +6,8 @@ import click
 
 from pvefw.cli.framework import App, Command, pass_app
 from pvefw.cli.streams import say
+from pvefw_api_server.wire import PORT
 
-_PORT = 8006
 _socket = click.option(
     "--socket",
     "place",
@@ -22,7 +22,7 @@ _socket = click.option(
     "--listen", multiple=True, metavar="ADDRESS", help="Only on this address (repeatable)."
 )
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=_PORT, help=f"The port (default: {_PORT})."
+    "--port", type=click.IntRange(1, 65535), default=PORT, help=f"The port (default: {PORT})."
 )
 @click.option(
     "--page",
@@ -34,23 +34,31 @@ def serve(
     app: App, place: Path | None, listen: tuple[str, ...], port: int, page: Path | None
 ) -> None:
     """Serve the API and its page over HTTPS: the part without rights (run by systemd)."""
-    from pvefw_api_server import serving, units
+    from pvefw_api_server import place as where
+    from pvefw_api_server import serving
 
-    units.check_place(app.paths)
+    where.check(app.paths)
     serving.serve(place, listen, port, page)
 
 
 @click.command(cls=Command)
 @_socket
 @click.option("--user", help="The user that api serve runs as (default: pvefw-api).")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=PORT,
+    help=f"The port on which other nodes serve the API (default: {PORT}).",
+)
 @pass_app
-def helper(app: App, place: Path | None, user: str | None) -> None:
+def helper(app: App, place: Path | None, user: str | None, port: int) -> None:
     """Answer the calls that api serve passes on: root's part (run by systemd)."""
     from pvefw_api_server import helper as helping
-    from pvefw_api_server import units, wire
+    from pvefw_api_server import place as where
+    from pvefw_api_server import wire
 
-    units.check_place(app.paths)
-    helping.run(place or wire.SOCKET, app.paths, user or units.USER)
+    where.check(app.paths)
+    helping.run(place or wire.SOCKET, app.paths, user or where.USER, port)
 
 
 @click.command("install-service", cls=Command)
@@ -63,6 +71,6 @@ def install_service(app: App) -> None:
     for path in units.install(app.paths):
         say(f"Wrote {path}")
     if has_units.runs_systemd(app.paths):
-        say(f"It is running: https://{app.paths.node}:{_PORT}/")
+        say(f"It is running: https://{app.paths.node}:{PORT}/")
     else:
         say(f"To start it: systemd-sysusers && systemctl enable --now {units.FRONT}")

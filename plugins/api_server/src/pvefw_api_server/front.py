@@ -19,6 +19,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from pvefw_api_server import wire
+from pvefw_api_server.asking import Asker
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -56,8 +57,10 @@ def application(helper: Path, page: Path, swap: "Swap") -> Starlette:
         yield
         following.cancel()
 
+    asker = Asker(helper)
+
     async def api(request: Request) -> Response:
-        return await _api(helper, request)
+        return await _api(asker, request)
 
     async def no_icon(_request: Request) -> Response:
         return Response(status_code=204)  # browsers ask for one by themselves
@@ -96,7 +99,7 @@ class _Guarded:
         await self._app(scope, receive, with_headers)
 
 
-async def _api(helper: Path, request: Request) -> Response:
+async def _api(asker: Asker, request: Request) -> Response:
     """Hand a call on, and its answer back."""
     try:
         parameters = await _parameters(request)
@@ -116,29 +119,15 @@ async def _api(helper: Path, request: Request) -> Response:
         "ticket": _ticket(request),
         "csrf": request.headers.get("csrfpreventiontoken", ""),
         "authorization": request.headers.get("authorization", ""),
+        "handed-on": request.headers.get("pvedisableproxy", ""),
     }
     try:
-        found = await ask(helper, said)
+        found = await asker.answer(said)
     except (OSError, ValueError):
         return _refused(503, "The helper does not answer: see systemctl status pvefw-api-helper")
     if path == LOGIN and _is_page(request, parameters):
         return _for_page(*found)
     return Response(found[1], found[0], media_type="application/json")
-
-
-async def ask(helper: Path, said: Mapping[str, Any]) -> tuple[int, bytes]:
-    """What the helper answers: the status, and the body.
-
-    :raises OSError: it is not there, or has ended.
-    :raises ValueError: it has ended half-way.
-    """
-    reader, writer = await asyncio.open_unix_connection(helper)
-    try:
-        writer.write(wire.encode(dict(said)))
-        await writer.drain()
-        return wire.answered(await reader.read())
-    finally:
-        writer.close()
 
 
 def _is_page(request: Request, parameters: Mapping[str, str]) -> bool:
@@ -149,7 +138,9 @@ def _is_page(request: Request, parameters: Mapping[str, str]) -> bool:
 def _for_page(status: int, body: bytes) -> Response:
     """The answer to a login: a page keeps its ticket where no script can read it."""
     found = json.loads(body)
-    ticket = (found["data"] or {}).pop("ticket", None)
+    data = found["data"] or {}
+    # what a second factor has to answer is no ticket yet: the page sends it back with the code
+    ticket = None if "NeedTFA" in data else data.pop("ticket", None)
     response = JSONResponse(found, status)
     return _with_cookie(response, quote(ticket, safe=""), None) if ticket else response
 

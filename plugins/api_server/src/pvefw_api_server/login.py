@@ -1,4 +1,5 @@
-"""``/access/ticket``: who shows a password that PAM takes, or a ticket, gets a new ticket.
+"""``/access/ticket``: who shows a password that PAM takes, or a ticket, gets a new ticket. Who has a
+second factor gets a challenge for the password, and the ticket for that challenge and a code.
 
 Failures are counted for each address and each user, and whoever has failed too often is refused without
 being asked (:data:`_MOST`). A refusal takes as long as PAM wants, for unknown users as for others.
@@ -8,6 +9,7 @@ import ipaddress
 import json
 import zlib
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from pvefw.host.clock import SystemClock
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 from pvefw_api.errors import BAD_PARAMETERS, ApiError, bad_parameters
-from pvefw_api_server import tickets, users
+from pvefw_api_server import tickets, totp, users
 
 UNAUTHORIZED, TOO_MANY = 401, 429
 SERVICE = "pvefw-api"
@@ -40,20 +42,50 @@ def login(paths: Paths, given: Mapping[str, Any], client: str) -> dict[str, Any]
     name, password = _who(given), str(given.get("password", ""))
     if not password or len(password) > _LONGEST or "\0" in password:
         raise bad_parameters({"password": "it is missing, or cannot be one"})
-    now = SystemClock().now().timestamp()
-    found, secret = users.load(paths), tickets.key(paths)
-    if tickets.holder(secret, password, now) != name:
-        with locks.local_lock(paths, _queue(name), timeout=_PATIENCE):
-            _check_failures(paths, name, client, now)
-            if not _pam(name, password) or users.by_password(found, name) is None:
-                _note_failure(paths, name, client, now)
-                raise refused()
-    who = users.by_password(found, name)
+    now, challenge = SystemClock().now().timestamp(), str(given.get("tfa-challenge", ""))
+    secret = tickets.key(paths)
+    if not challenge and tickets.holder(secret, password, now) == name:
+        return _entered(paths, name, now)
+    with locks.local_lock(paths, _queue(name), timeout=_PATIENCE):
+        _check_failures(paths, name, client, now)
+        if challenge:
+            asked = tickets.challenged(secret, challenge, now) == name
+            good = asked and _is_code(paths, name, password, now)
+        else:
+            good = _pam(name, password) and users.by_password(users.load(paths), name) is not None
+        if not good:
+            _note_failure(paths, name, client, now)
+            raise refused()
+    if not challenge and users.load(paths)[name].totp is not None:
+        ticket = tickets.challenge(secret, name, now)
+        # no token yet: with the cookie of a browser, a password alone would be enough to change something
+        return {"username": name, "ticket": ticket, "CSRFPreventionToken": "", "NeedTFA": 1}
+    return _entered(paths, name, now)
+
+
+def _entered(paths: Paths, name: str, now: float) -> dict[str, Any]:
+    """The answer to somebody who has shown all that is asked for."""
+    who = users.by_password(users.load(paths), name)
     if who is None:
         raise refused()
-    ticket, token = tickets.issue(secret, name, now)
+    ticket, token = tickets.issue(tickets.key(paths), name, now)
     rights = who.capabilities() if not who.is_root else {"/": dict.fromkeys(users.PRIVILEGES, 1)}
     return {"username": name, "ticket": ticket, "CSRFPreventionToken": token, "cap": rights}
+
+
+def _is_code(paths: Paths, name: str, said: str, now: float) -> bool:
+    """Whether a code is that of the user's app; then it is not taken again, on any node."""
+    kind, _, code = said.rpartition(":")
+    user = users.load(paths).get(name)
+    app = user.totp if user else None
+    if kind != totp.KIND or app is None or totp.take(app, code, now) is None:
+        return False
+    with users.changing(paths) as found:
+        app = found[name].totp if name in found else None
+        taken = totp.take(app, code, now) if app else None
+        if taken is not None:
+            found[name] = replace(found[name], totp=taken)
+    return taken is not None
 
 
 def _queue(name: str) -> str:

@@ -15,10 +15,13 @@ from pvefw.store.paths import Paths
 
 LIFETIME = 7200
 """Seconds that a ticket is valid, as Proxmox VE's; clients renew theirs after half of it."""
+CHALLENGE = 300
+"""Seconds that a second factor may take after the password."""
 _AHEAD = 300
 """Seconds that the clock of the node which made it may be ahead of ours."""
 _TIME, _SIGNATURE = r"(?P<time>[0-9A-F]{8,10})", r"(?P<signature>[A-Za-z0-9+/=]+)"
 _TICKET = re.compile(rf"PVE:(?P<user>[^:!\s]+):{_TIME}::{_SIGNATURE}")
+_CHALLENGE = re.compile(rf"PVE:!tfa!(?P<user>[^:!\s]+):{_TIME}::{_SIGNATURE}")
 _AGAINST_CSRF = re.compile(f"{_TIME}:{_SIGNATURE}")
 
 
@@ -48,11 +51,18 @@ def issue(secret: bytes, user: str, now: float) -> tuple[str, str]:
 
 def holder(secret: bytes, ticket: str, now: float) -> str | None:
     """Whose ticket it is; ``None`` where it is nobody's any more, or never was."""
-    match = _TICKET.fullmatch(ticket)
-    if match is None or not _is_current(match["time"], now):
-        return None
-    signature = _signature(secret, "ticket", f"PVE:{match['user']}:{match['time']}")
-    return match["user"] if hmac.compare_digest(signature, match["signature"]) else None
+    return _signed(secret, "ticket", _TICKET.fullmatch(ticket), now, LIFETIME)
+
+
+def challenge(secret: bytes, user: str, now: float) -> str:
+    """What shows that somebody has given the right password, and the second factor is still to come."""
+    plain = f"PVE:!tfa!{user}:{int(now):08X}"
+    return f"{plain}::{_signature(secret, 'tfa', plain)}"
+
+
+def challenged(secret: bytes, said: str, now: float) -> str | None:
+    """Who has given the right password; ``None`` where that is too long ago, or was never so."""
+    return _signed(secret, "tfa", _CHALLENGE.fullmatch(said), now, CHALLENGE)
 
 
 def is_of(secret: bytes, token: str, user: str, now: float) -> bool:
@@ -64,8 +74,18 @@ def is_of(secret: bytes, token: str, user: str, now: float) -> bool:
     return hmac.compare_digest(signature, match["signature"])
 
 
-def _is_current(time: str, now: float) -> bool:
-    return -_AHEAD <= now - int(time, 16) < LIFETIME
+def _signed(
+    secret: bytes, purpose: str, match: re.Match[str] | None, now: float, lifetime: int
+) -> str | None:
+    """Of whom it says something, if it is signed and not too old."""
+    if match is None or not _is_current(match["time"], now, lifetime):
+        return None
+    signature = _signature(secret, purpose, match[0].rpartition("::")[0])
+    return match["user"] if hmac.compare_digest(signature, match["signature"]) else None
+
+
+def _is_current(time: str, now: float, lifetime: int = LIFETIME) -> bool:
+    return -_AHEAD <= now - int(time, 16) < lifetime
 
 
 def _signature(secret: bytes, purpose: str, text: str) -> str:

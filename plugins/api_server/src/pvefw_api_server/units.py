@@ -4,27 +4,14 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from pvefw.core.errors import UsageError
 from pvefw.host import programs
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
+from pvefw_api_server import place
+from pvefw_api_server.place import PVEPROXY, USER
 
-USER = "pvefw-api"
 FRONT, HELPER = "pvefw-api.service", "pvefw-api-helper.service"
 _SYSUSERS = "etc/sysusers.d/pvefw-api.conf"
-_PVEPROXY = "usr/bin/pveproxy"
-
-
-def check_place(paths: Paths) -> None:
-    """Refuse to serve where Proxmox VE's own API is.
-
-    :raises UsageError: it is there.
-    """
-    if paths.below(_PVEPROXY).exists():
-        raise UsageError(
-            "api serve: this host has Proxmox VE's own API (pveproxy)",
-            hint="Use that one; what pvefw has beyond it: pvefw api ls /nodes/localhost/pvefw",
-        )
 
 
 def texts(program: str) -> Mapping[str, str]:
@@ -39,7 +26,7 @@ def texts(program: str) -> Mapping[str, str]:
 [Unit]
 Description=Answer calls of the API: root's part
 After=pve-cluster.service
-ConditionPathExists=!/{_PVEPROXY}
+ConditionPathExists=!/{PVEPROXY}
 
 [Service]
 ExecStart={program} api helper
@@ -55,7 +42,7 @@ Description=Serve the API over HTTPS
 After=network-online.target {HELPER}
 Wants=network-online.target
 Requires={HELPER}
-ConditionPathExists=!/{_PVEPROXY}
+ConditionPathExists=!/{PVEPROXY}
 
 [Service]
 ExecStart={program} api serve
@@ -103,7 +90,7 @@ def install(paths: Paths) -> list[Path]:
     :raises StoreError: a file cannot be written.
     :raises ProgramError: systemd rejects them, or cannot be asked.
     """
-    check_place(paths)
+    place.check(paths)
     account = paths.below(_SYSUSERS)
     files.replace(account, f'u {USER} - "Front of the pvefw API"\n'.encode())
     if units.runs_systemd(paths) and shutil.which("systemd-sysusers"):

@@ -18,6 +18,7 @@ from typing import Any
 from pvefw.core.errors import ConfigError, NotFound, UsageError
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
+from pvefw_api_server.totp import Totp
 
 ROOT = "root@pam"
 PAM = "@pam"
@@ -58,6 +59,8 @@ class User:
     grants: Grants = field(default_factory=dict)
     enabled: bool = True
     tokens: Mapping[str, Token] = field(default_factory=dict)
+    totp: Totp | None = None
+    """What it shows beside its password; ``None`` for nothing."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,9 @@ def load(paths: Paths) -> dict[str, User]:
 
 def _user(name: str, said: Mapping[str, Any]) -> User:
     tokens = {id_: _token(one) for id_, one in said["tokens"].items()}
-    return User(name, _grants(said["grants"]), bool(said["enabled"]), tokens)
+    app = said.get("totp")
+    totp = Totp(str(app["secret"]), int(app["taken"])) if app else None
+    return User(name, _grants(said["grants"]), bool(said["enabled"]), tokens, totp)
 
 
 def _token(said: Mapping[str, Any]) -> Token:
@@ -137,7 +142,8 @@ def changing(paths: Paths) -> Iterator[dict[str, User]]:
 
 def _as_dict(one: User) -> dict[str, Any]:
     tokens = {id_: vars(token) for id_, token in one.tokens.items()}
-    return {"grants": one.grants, "enabled": one.enabled, "tokens": tokens}
+    said = {"grants": one.grants, "enabled": one.enabled, "tokens": tokens}
+    return said if one.totp is None else {**said, "totp": vars(one.totp)}
 
 
 def named(found: Mapping[str, User], name: str) -> User:
@@ -213,7 +219,7 @@ def new_token(of: User, id_: str, limits: Grants | None, expires: int) -> tuple[
         )
     secret = str(uuid.uuid4())
     made = Token(digest(secret), limits, expires)
-    return User(of.name, of.grants, of.enabled, {**of.tokens, id_: made}), secret
+    return replace(of, tokens={**of.tokens, id_: made}), secret
 
 
 def with_limits(of: User, id_: str, limits: Grants | None, expires: int) -> User:

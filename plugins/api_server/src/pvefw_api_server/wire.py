@@ -12,6 +12,8 @@ from typing import Any
 from pvefw.store import files
 
 SOCKET = Path("/run/pvefw-api/helper.sock")
+PORT = 8006
+"""Where nodes serve the API, if nothing else is said."""
 LARGEST = 2 << 20
 """Bytes of a call: parameters with certificates are far below that."""
 CALL, PAIR = "call", "pair"

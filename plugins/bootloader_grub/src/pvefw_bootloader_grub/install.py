@@ -5,18 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import Esp, Firmware, ProviderError, Task, Unsupported, run
-from pvefw_bootloader_grub import files, nvram
+from pvefw_bootloader_grub import files, nvram, platforms
 
-_MODULES = Path("/usr/lib/grub")
-_TARGETS = {
-    Firmware.BIOS: ("i386-pc", "grub-pc-bin"),
-    Firmware.UEFI: ("x86_64-efi", "grub-efi-amd64-bin"),
-}
-_SIGNED = (
-    _MODULES / "x86_64-efi-signed/grubx64.efi.signed",
-    Path("/usr/lib/shim/shimx64.efi.signed"),
-)
-_SHIM = PurePosixPath("EFI/proxmox/shimx64.efi")
+_OWN = PurePosixPath("EFI/proxmox")
 _SECONDS = 300.0
 
 
@@ -33,22 +24,24 @@ def put(esp: Esp, firmware: Firmware, task: Task) -> None:
     :raises Unsupported: GRUB for this firmware is not installed on this host.
     :raises ProviderError: grub-install failed.
     """
-    target, package = _TARGETS[firmware]
+    ours = _platform(firmware)
     program = _program()
-    if program is None or not (_MODULES / target / "modinfo.sh").is_file():
+    if program is None or not (ours.modules / "modinfo.sh").is_file():
         raise Unsupported(
             f"GRUB for {firmware.upper()} is not installed on this host",
-            hint=f"Run: apt install grub2-common {package}",
+            hint=f"Run: apt install grub2-common {ours.package}",
         )
-    common = [program, f"--target={target}", f"--boot-directory={esp.mountpoint}", "--no-floppy"]
+    where = [f"--target={ours.target}", f"--boot-directory={esp.mountpoint}"]
+    common = [program, *where, "--no-floppy"]
     if firmware is Firmware.BIOS:
-        task.log(f"Installing GRUB {target} target on {esp.disk}")
+        task.log(f"Installing GRUB {ours.target} target on {esp.disk}")
         _run([*common, str(esp.disk)], task)
         return
-    task.log(f"Installing GRUB {target} target on {esp.device}")
-    signed = all(one.is_file() for one in _SIGNED)
+    task.log(f"Installing GRUB {ours.target} target on {esp.device}")
+    signed = all(one.is_file() for one in ours.signed)
     if not signed:
-        task.log("Without Secure Boot: for that, install shim-signed and grub-efi-amd64-signed")
+        package = f"{ours.package.removesuffix('-bin')}-signed"
+        task.log(f"Without Secure Boot: for that, install shim-signed and {package}")
     uefi = [
         *common,
         f"--efi-directory={esp.mountpoint}",
@@ -62,6 +55,10 @@ def put(esp: Esp, firmware: Firmware, task: Task) -> None:
         _let_the_removable_one_find_its_menu(esp.mountpoint / "EFI")
 
 
+def _platform(firmware: Firmware) -> platforms.Platform:
+    return platforms.BIOS if firmware is Firmware.BIOS else platforms.uefi()
+
+
 def packaged(esp: Esp, kinds: Iterable[Firmware]) -> Mapping[PurePosixPath, Path]:
     """What grub-install copies as it is, and an image is made of: target on the ESP to file of the host.
 
@@ -69,19 +66,17 @@ def packaged(esp: Esp, kinds: Iterable[Firmware]) -> Mapping[PurePosixPath, Path
     """
     found: dict[PurePosixPath, Path] = {}
     for kind in kinds:
-        target, _ = _TARGETS[kind]
+        ours = _platform(kind)
         modules = {
-            PurePosixPath("grub", target, one.name): one
-            for one in sorted((_MODULES / target).glob("*.mod"))
+            PurePosixPath("grub", ours.target, one.name): one
+            for one in sorted(ours.modules.glob("*.mod"))
         }
         # an ESP with none of them was set up in another way than by grub-install
         if any((esp.mountpoint / one).is_file() for one in modules):
             found |= modules
-        shim_is_there = (esp.mountpoint / _SHIM).is_file()
-        if kind is Firmware.UEFI and shim_is_there and all(one.is_file() for one in _SIGNED):
-            grub, shim = _SIGNED
-            found[PurePosixPath("EFI/proxmox/grubx64.efi")] = grub
-            found[_SHIM] = shim
+        shim_is_there = (esp.mountpoint / _OWN / ours.shim).is_file()
+        if kind is Firmware.UEFI and shim_is_there and all(one.is_file() for one in ours.signed):
+            found |= zip((_OWN / ours.image, _OWN / ours.shim), ours.signed, strict=True)
     return found
 
 

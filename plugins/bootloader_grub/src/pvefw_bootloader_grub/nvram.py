@@ -9,14 +9,13 @@ import shutil
 from pathlib import Path
 
 from pvefw.api import Esp, Task, run
+from pvefw_bootloader_grub import platforms
 
 _VARIABLES = Path("/sys/firmware/efi/efivars")
 _BLOCK_DEVICES = Path("/sys/class/block")
 _ENTRY = re.compile(r"Boot([0-9A-F]{4})(\*?)\s", re.IGNORECASE)
 _ORDER = re.compile(r"^BootOrder: (\S+)", re.MULTILINE)
 _LABEL = "proxmox"
-_IMAGES = ("shimx64.efi", "grubx64.efi")
-"""In the order in which the firmware should want them."""
 
 
 def register(esp: Esp, task: Task) -> None:
@@ -27,8 +26,9 @@ def register(esp: Esp, task: Task) -> None:
     if not (_VARIABLES.is_dir() and any(_VARIABLES.iterdir())):
         task.log("No EFI variables here: the firmware finds this disk by its fallback path")
         return
-    folder = esp.mountpoint / "EFI" / _LABEL
-    image = next(one for one in _IMAGES if (folder / one).is_file() or one == _IMAGES[-1])
+    ours = platforms.uefi()
+    with_shim = (esp.mountpoint / "EFI" / _LABEL / ours.shim).is_file()
+    image = ours.shim if with_shim else ours.image
     trouble = _register(esp, rf"\EFI\{_LABEL}\{image}", task)
     if trouble:
         task.warn(f"{esp.device}: no entry in the firmware, which has to find it itself: {trouble}")

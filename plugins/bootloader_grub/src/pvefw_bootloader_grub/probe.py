@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pvefw.api import BootState, Esp, Firmware, ProviderError
-from pvefw_bootloader_grub import files, grubenv
+from pvefw_bootloader_grub import files, grubenv, platforms
 from pvefw_bootloader_grub.menu import Entry, Menu, parse
+from pvefw_bootloader_grub.platforms import Platform
 from pvefw_bootloader_grub.render import CONFIG, ENVIRONMENT
 from pvefw_bootloader_grub.script import Unbalanced
 
-_IMAGES = ("EFI/proxmox/grubx64.efi", "EFI/BOOT/grubx64.efi", "EFI/BOOT/BOOTX64.EFI")
 _BOOT_SECTOR = 512
 _VERSION = re.compile(rb"^grub_package_version=[\"']?([^\"'\n]+)", re.MULTILINE)
 
@@ -46,13 +46,18 @@ def firmware(esp: Esp) -> Sequence[Firmware]:
 
 def _firmware(esp: Esp) -> Iterator[Firmware]:
     """The kinds that start GRUB from here: its modules are here, and what the firmware starts first."""
-    modules = esp.mountpoint / "grub"
-    if (modules / "x86_64-efi").is_dir() and any(
-        (esp.mountpoint / one).is_file() for one in _IMAGES
-    ):
+    if any(_is_on(esp.mountpoint, one) for one in platforms.UEFI):
         yield Firmware.UEFI
-    if (modules / "i386-pc/core.img").is_file() and _is_in_boot_sector(esp.disk):
+    core = esp.mountpoint / "grub" / platforms.BIOS.target / "core.img"
+    if core.is_file() and _is_in_boot_sector(esp.disk):
         yield Firmware.BIOS
+
+
+def _is_on(root: Path, kind: Platform) -> bool:
+    """Whether GRUB for this platform of UEFI's is on an ESP, with its modules."""
+    names = (f"proxmox/{kind.image}", f"BOOT/{kind.image}", f"BOOT/{kind.fallback}")
+    has_modules = (root / "grub" / kind.target).is_dir()
+    return has_modules and any((root / "EFI" / one).is_file() for one in names)
 
 
 def _is_in_boot_sector(disk: Path) -> bool:
@@ -75,7 +80,10 @@ def _menu(root: Path) -> Menu:
 
 
 def _default(menu: Menu, saved: str) -> str | None:
-    return (_version(menu, saved) if menu.saved else None) or _version(menu, menu.default)
+    """What GRUB starts: a kernel's version, or the title of an entry that starts something else."""
+    chosen = menu.find(saved) if menu.saved and saved else None
+    entry = chosen or menu.find(menu.default)
+    return (entry.version or entry.title or None) if entry else None
 
 
 def _version(menu: Menu, name: str) -> str | None:
@@ -90,8 +98,8 @@ def _is_complete(entry: Entry, root: Path) -> bool:
 
 
 def _loader_version(root: Path) -> str:
-    for target in ("x86_64-efi", "i386-pc"):
-        found = _VERSION.search(files.read(root / "grub" / target / "modinfo.sh") or b"")
+    for kind in (*platforms.UEFI, platforms.BIOS):
+        found = _VERSION.search(files.read(root / "grub" / kind.target / "modinfo.sh") or b"")
         if found:
             return found[1].decode(errors="replace")
     return ""

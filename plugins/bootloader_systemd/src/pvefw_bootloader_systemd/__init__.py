@@ -43,11 +43,10 @@ class SystemdBoot:
             if version is None:
                 return None
             found = [one for one in entries.read(root) if one.id.startswith("proxmox-")]
-            default = configuration.default_entry(root, self.efivars, found)
             return BootState(
                 firmware=[Firmware.UEFI],
                 kernels=sorted({one.version for one in found if one.is_complete(root)}),
-                default=default.version if default else None,
+                default=configuration.default_boot(root, self.efivars, found),
                 next_boot=oneshot.armed(root, self.efivars),
                 loader_version=version,
                 overruled=configuration.overruled(root, self.efivars, found),

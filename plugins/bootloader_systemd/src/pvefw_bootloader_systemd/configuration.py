@@ -72,8 +72,8 @@ def default_of(root: Path) -> str | None:
     return read_fields(root / LOADER_CONF).get("default", [None])[-1]
 
 
-def default_entry(root: Path, efivars: Path, found: list[Entry]) -> Entry | None:
-    """The entry of ours that boots by default; ``None`` where it is another's, or left to the loader.
+def default_boot(root: Path, efivars: Path, found: list[Entry]) -> str | None:
+    """What boots by default: a version, or the id of another's entry; ``None`` where the loader decides.
 
     What was chosen in its menu or with ``bootctl set-default`` comes before ``loader.conf``.
 
@@ -81,8 +81,10 @@ def default_entry(root: Path, efivars: Path, found: list[Entry]) -> Entry | None
     """
     chosen = _chosen_entry(root, efivars)
     if chosen is not None:
-        return next((one for one in found if one.path.name.lower() == chosen), None)
-    return _configured(root, found)
+        ours = (one.version for one in found if one.path.name.lower() == chosen)
+        return next(ours, chosen)
+    entry = _configured(root, found)
+    return entry.version if entry else None
 
 
 def overruled(root: Path, efivars: Path, found: list[Entry]) -> str:

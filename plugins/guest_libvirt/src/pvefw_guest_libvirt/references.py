@@ -100,6 +100,7 @@ DISKS: Mapping[str, _Rule] = {
     "network": _nothing,
     "nvme": _of_the_host("an NVMe disk"),
     "vhostuser": _of_the_host("a vhost-user disk"),
+    "vhostvdpa": _of_the_host("a vDPA disk"),
     "volume": _nothing,
 }
 """By type: what there is beside a path."""

@@ -27,6 +27,10 @@ _ID_FIELD = re.compile(r"(^|[a-z_-])(id|uuid|handle|ref)$|Id$|^ID$", re.IGNORECA
 _ID_CARRIER = re.compile(r"id$|uuid|handle|ref|zone|domain", re.IGNORECASE)
 _SHORTEST_TOKEN = 6
 _SHORTEST_ID = 2
+_STALE_STATUS = (409, 412, 428)
+_STALE = re.compile(r"\b(stale|conflict|outdated|precondition)\b", re.IGNORECASE)
+_SHORT_REPLY = 400
+"""Characters: what refuses is short, and lists of records may have any word."""
 _SEPARATORS = re.compile(r"[\s;,]+")
 _ASSIGNED = re.compile(r"[^=]+=(.*[^=].*)")
 
@@ -204,6 +208,12 @@ def has_version(said: Any, headers: Mapping[str, str]) -> bool:
     """Whether a reply says which version of something it shows: an ETag (RFC 9110 section 8.8.3)."""
     named = {str(one).lower() for one in (*headers, *(key for key, _ in scalars(said)))}
     return "etag" in named
+
+
+def says_stale(status: int, said: Any) -> bool:
+    """Whether a reply refuses a change of what somebody else has changed, be it with status 200."""
+    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    return status in _STALE_STATUS or (len(text) < _SHORT_REPLY and bool(_STALE.search(text)))
 
 
 def redirected(request: Request, old: Mapping[str, str]) -> Request:

@@ -26,8 +26,8 @@ It calls ``boot_install`` on a directory, without programs on the path; where th
 tests are skipped. A loader that can boot nothing once raises ``Unsupported`` in ``boot_arm``.
 
 What it cannot see: whether ``boots`` reads as the loader does, whether firmware finds the loader, Secure
-Boot, what vfat loses in a power cut, variables in the firmware, and what ``boot_install`` does with
-programs. A virtual machine shows these.
+Boot, what vfat loses in a power cut, variables in the firmware, what ``boot_install`` does with programs,
+``boot_update``, ``boot_select``, and what the plugin's own settings do. A virtual machine shows these.
 """
 
 import contextlib
@@ -44,7 +44,7 @@ from pvefw import seam
 from pvefw.api import BootPlan, BootTree, ProviderError, Unsupported
 from pvefw.seam import BootloaderSpec, Bound, PluginBroken, PvefwError
 from pvefw.testing._settings import check_help, check_secrets
-from pvefw.testing.boot_care import BootCare
+from pvefw.testing.boot_care import BootCare, looks_temporary
 from pvefw.testing.boot_machine import (
     MIDDLE,
     NEW,
@@ -131,6 +131,7 @@ _TITLES = (
     "Proxmox a=${ARCH} $(reboot) `reboot`",
     'Proxmox\'s "best" } { / : # | \\',
     "Proxmox ^V &E ~x %d @e@ *f ?g !h <i> [j], =k",
+    "Pröxmox ≥ 9",
 )
 _MACRO = "a=${ARCH}"
 _AGAIN = (
@@ -328,7 +329,8 @@ class BootloaderConformance(BootCare):
             f"{_listed(wanted - sources)} is not copied: a menu must offer every kernel of the plan"
         )
         assert sources <= wanted, (
-            f"{_listed(sources - wanted)} is copied, which is no kernel of the plan"
+            f"{_listed(sources - wanted)} is copied, which is no kernel of the plan: copy kernels and "
+            "initrds alone; boot_install brings the loader's own files"
         )
 
     @pytest.mark.parametrize("version", HOSTILE, ids=repr)
@@ -461,6 +463,11 @@ class BootloaderConformance(BootCare):
                     "boot_install needs programs or files that are not here; test it itself"
                 )
             after = _contents(esp.mountpoint)
+            left = sorted(filter(looks_temporary, set(after) - set(before)))
+            assert not left, (
+                f"boot_install{attempt} leaves {_listed(left)} on the ESP: write with "
+                "pvefw.api.replace_file, which leaves no temporary file"
+            )
             gone = set(before) - set(after)
             assert not gone, (
                 f"boot_install{attempt} deletes {_listed(gone)}: an ESP is shared, put your own files "
@@ -478,7 +485,8 @@ class BootloaderConformance(BootCare):
                 "your files as a whole, so that the second call leaves what the first one left"
             )
         assert machine.hooks.boot_probe(esp=esp) is not None, (
-            "boot_install has put the loader on the ESP, and boot_probe does not see it there"
+            "boot_install has put the loader on the ESP, and boot_probe does not see it there: look "
+            "where boot_install writes"
         )
 
     def test_installing_leaves_the_loader_of_others(
@@ -530,7 +538,9 @@ class BootloaderConformance(BootCare):
             if PurePosixPath(path) not in tree.texts
             and was[0] != (machine.esp.mountpoint / path).read_bytes()
         }
-        assert not changed, f"{_listed(changed)} has been overwritten"
+        assert not changed, (
+            f"{_listed(changed)} of somebody else has been overwritten: use a folder of your own"
+        )
 
     def test_own_files_go(self, machine: Machine) -> None:
         """What an earlier tree has put there and this one does not list is deleted."""
@@ -601,7 +611,8 @@ class BootloaderConformance(BootCare):
             )
         armed = machine.probe().next_boot
         assert armed is None, (
-            f"{once} has had its one boot, and boot_probe says that {armed} is armed"
+            f"{once} has had its one boot, and boot_probe says that {armed} is armed: read what the "
+            "loader changes when it boots once"
         )
 
     @_may_refuse
@@ -629,7 +640,8 @@ class BootloaderConformance(BootCare):
         machine.bring(plan)
         armed = machine.probe().next_boot
         assert armed is None, (
-            f"the next boot was withdrawn, and boot_probe says that {armed} is armed"
+            f"the next boot was withdrawn, and boot_probe says that {armed} is armed: take it away where "
+            "plan.next_boot is None"
         )
         machine.check_start(NEW, "the next boot was withdrawn: it was never disarmed")
 
@@ -682,10 +694,16 @@ class BootloaderConformance(BootCare):
         state = machine.probe()
         assert set(state.kernels) == {OLD, MIDDLE, NEW} and len(state.kernels) == len(
             plan.kernels
-        ), f"the ESP has {[one.version for one in plan.kernels]}, boot_probe says {state.kernels}"
-        assert state.default == MIDDLE, f"{MIDDLE} is the default, boot_probe says {state.default}"
+        ), (
+            f"the ESP has {[one.version for one in plan.kernels]}, boot_probe says {state.kernels}: name "
+            "each version once that has its kernel, its initrd and an entry"
+        )
+        assert state.default == MIDDLE, (
+            f"{MIDDLE} is the default, boot_probe says {state.default}: read it from the configuration"
+        )
         assert set(state.firmware) <= set(machine.hooks.boot_firmware()), (
-            f"boot_probe says {state.firmware}, boot_firmware {machine.hooks.boot_firmware()}"
+            f"boot_probe says {state.firmware}, boot_firmware {machine.hooks.boot_firmware()}: name only "
+            "what boot_firmware names"
         )
         assert state.firmware, (
             "boot_probe names no firmware: None says that the loader is not there"
@@ -702,7 +720,7 @@ class BootloaderConformance(BootCare):
         state = machine.probe()
         assert list(state.kernels) == [NEW], (
             f"{MIDDLE} lacks its initrd and {OLD} its kernel, boot_probe says that {state.kernels} are "
-            "complete"
+            "complete: look whether both files are there"
         )
 
     @_may_refuse
@@ -716,9 +734,11 @@ class BootloaderConformance(BootCare):
         )
 
     @pytest.mark.parametrize(
-        "rubbish", [b"", b"\0" * 512, b"\xff\xfe\r\n\x80 {{{ ' \"", b"=\n\n \n-"], ids=repr
+        "rubbish",
+        [b"", b"\0" * 512, b"\xff" * 512, b"\xff\xfe\r\n\x80 {{{ ' \"", b"=\n\n \n-", None],
+        ids=["empty", "zeros", "ones", "odd", "lines", "half"],
     )
-    def test_probe_survives_rubbish(self, rubbish: bytes, machine: Machine) -> None:
+    def test_probe_survives_rubbish(self, rubbish: bytes | None, machine: Machine) -> None:
         """What a crash has spoilt, be it the configuration or what is armed, a refresh repairs."""
         root = machine.esp.mountpoint
         before = set(_contents(root))
@@ -727,7 +747,8 @@ class BootloaderConformance(BootCare):
             machine.bring(machine.plan(OLD, NEW, next_boot=OLD))
         written = {*map(PurePosixPath, set(_contents(root)) - before), *tree.texts}
         for path in written - set(tree.copies):
-            (root / path).write_bytes(rubbish)
+            there = (root / path).read_bytes()
+            (root / path).write_bytes(there[: len(there) // 2] if rubbish is None else rubbish)
         try:
             machine.hooks.boot_probe(esp=machine.esp)
         except Exception as error:

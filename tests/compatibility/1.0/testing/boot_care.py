@@ -9,7 +9,7 @@ import functools
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pvefw.testing.boot_machine import MIDDLE, NEW, OLD, Machine, complete
 _DAY = dt.timedelta(days=1)
 _LONGEST_COMMAND_LINE = 2000
 """Characters; kernels take 2048 on x86."""
+_LENGTHS = (250, 500, 1000, 2000)
 _LONG_NAME = "6.8.12-4-pve-of-a-branch-whose-name-takes-all-of-64-characters-"
 """63 characters; what ``uname -r`` says has 64 at most."""
 _TEMPORARY = (".tmp", ".temp", ".new", ".part", ".bak", ".swp", "~")
@@ -76,6 +77,26 @@ class BootCare:
             f"{len(machine.last.cmdline)}: write it as a whole, or raise a ProviderError"
         )
 
+    @pytest.mark.parametrize("grows", ["%", "$", "\\", '"', "'"])
+    def test_what_grows_when_it_is_quoted_arrives(self, grows: str, machine: Machine) -> None:
+        """Whole, or it is refused: a loader's longest line is that of what is written there."""
+        for length in _LENGTHS:
+            words = f"root=/dev/vda1 {f'a={grows}{grows} ' * length}"[: length - len(" last=1")]
+            if words.count(grows) % 2:
+                words += grows  # in a pair
+            plan = replace(machine.plan(MIDDLE, NEW), cmdline=f"{words} last=1")
+            try:
+                machine.bring(plan)
+            except ProviderError:
+                continue
+            machine.check_start(
+                NEW, f"the command line has {length} characters, many of them {grows}"
+            )
+            assert self.arguments(plan) in machine.last.cmdline, (
+                f"of a command line with {length} characters, many of them {grows}, the kernel gets "
+                f"{len(machine.last.cmdline)}: look at the length of what you write, after quoting"
+            )
+
     def test_versions_that_differ_at_their_end_boot(self, machine: Machine) -> None:
         """Or they are refused: a loader that cuts long names takes the one for the other."""
         versions = [f"{_LONG_NAME}{one}" for one in "ab"]
@@ -97,10 +118,23 @@ class BootCare:
         with contextlib.suppress(Unsupported):
             machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
         machine.bring(machine.plan(OLD, MIDDLE, NEW))
-        left = sorted(filter(_looks_temporary, _files(machine.esp.mountpoint) - before))
+        left = sorted(filter(looks_temporary, _files(machine.esp.mountpoint) - before))
         assert not left, (
             f"boot_arm leaves {', '.join(left)} on the ESP after the next boot was withdrawn: "
             "write with pvefw.api.replace_file, which leaves no temporary file, and remove what you put"
+        )
+
+    def test_what_is_armed_is_no_place_in_the_menu(self, machine: Machine) -> None:
+        """Another kernel comes, and core is stopped before it can arm again: no third one boots."""
+        try:
+            machine.bring(machine.plan(OLD, MIDDLE, next_boot=OLD))
+        except Unsupported:
+            return
+        machine.apply(machine.render(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD)))
+        seen = complete(machine.esp.mountpoint, machine.boots(machine.esp.mountpoint))
+        assert seen in (OLD, NEW), (
+            f"{OLD} is to boot once, the new kernel {NEW} came, and {seen or 'nothing'} boots: name in "
+            "boot_arm a kernel by its version, not by its place in the menu"
         )
 
     def test_files_of_another_loader_are_not_refreshed(self, machine: Machine) -> None:
@@ -138,6 +172,45 @@ class BootCare:
                 "a refresh puts new files of the loader beside this old one"
             )
 
+    def test_what_no_package_has_is_not_refreshed(self, machine: Machine, tmp_path: Path) -> None:
+        """The package was removed: the loader on the ESP stays as it is."""
+        sources = _of_this_test(machine.files().values(), tmp_path)
+        hidden = [(one, one.with_name(f"{one.name}.hidden")) for one in sources]
+        for one, other in hidden:
+            one.rename(other)
+        try:
+            left = sorted({str(one) for one in machine.files().values()} & set(map(str, sources)))
+        finally:
+            for one, other in hidden:
+                other.rename(one)
+        assert not left, (
+            f"boot_files names {left[0]}, which is not on this host any more: leave out what no package "
+            "has, or every refresh fails"
+        )
+
+    def test_what_a_later_release_has_is_refreshed(
+        self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever was a file of this loader before the package changed."""
+        esp = replace(machine.esp, mountpoint=tmp_path / "later")
+        esp.mountpoint.mkdir()
+        monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
+        before = set(machine.files(esp)) if machine.install(esp) else set()
+        package = {
+            one: one.read_bytes() for one in _of_this_test(machine.files(esp).values(), tmp_path)
+        }
+        for one, content in package.items():
+            one.write_bytes(content + b"of a later release")
+        try:
+            left = sorted(map(str, before - set(machine.files(esp))))
+        finally:
+            for one, content in package.items():
+                one.write_bytes(content)
+        assert not left, (
+            f"boot_files does not name {left[0]} any more where the package has a later release: tell "
+            "your own files by what all releases have, not by what the package has now"
+        )
+
     def test_installing_again_replaces_old_files(
         self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -172,9 +245,18 @@ class BootCare:
         )
 
 
-def _looks_temporary(name: str) -> bool:
+def looks_temporary(name: str) -> bool:
+    """Whether a file is called as temporary ones mostly are."""
     last = name.rpartition("/")[2].casefold()
     return last.startswith((".", "tmp")) or last.endswith(_TEMPORARY)
+
+
+def _of_this_test(sources: Iterable[Path], tmp_path: Path) -> list[Path]:
+    """Files that fixtures have made; nothing of this host is changed."""
+    found = sorted({one for one in sources if tmp_path.parent in one.parents and one.is_file()})
+    if not found:
+        pytest.skip("boot_files names no file that a test has put there")
+    return found
 
 
 def _files(root: Path) -> set[str]:

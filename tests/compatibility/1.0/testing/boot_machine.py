@@ -142,10 +142,13 @@ class Machine:
     def check_references(self) -> None:
         """The configuration refers to files that are there."""
         started = self.boots(self.esp.mountpoint)
-        assert started is not None, "nothing boots although everything in the tree is in place"
+        assert started is not None, (
+            "nothing boots although everything in the tree is in place: render all that the loader reads"
+        )
         for path in (started.kernel, started.initrd):
             assert (self.esp.mountpoint / path).is_file(), (
-                f"the configuration refers to {path}, which is not in the tree"
+                f"the configuration refers to {path}, which is not in the tree: copy it there, or "
+                "name the place that it is copied to"
             )
 
     def check_start(self, version: str, when: str) -> None:
@@ -260,11 +263,14 @@ def check_paths(paths: Sequence[PurePosixPath]) -> None:
                 f"the path {str(path)!r} cannot be on vfat: it forbids control characters, "
                 '" * : < > ? \\ |, and a space or full stop at the end'
             )
-            assert len(part) <= _LONGEST_NAME, f"the name {part!r} is too long for vfat"
+            assert len(part) <= _LONGEST_NAME, (
+                f"the name {part!r} is too long for vfat: names have at most {_LONGEST_NAME} characters"
+            )
         for folded in (path, *path.parents):
             other = seen.setdefault(str(folded).casefold(), folded)
             assert other == folded, (
-                f"{other} and {folded} are one file on vfat, which does not tell upper from lower case"
+                f"{other} and {folded} are one file on vfat, which does not tell upper from lower "
+                "case: give them other names, or raise a ProviderError"
             )
 
 

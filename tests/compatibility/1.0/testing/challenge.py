@@ -36,6 +36,7 @@ from pvefw import seam
 from pvefw.api import Challenge, Identifier, ProviderError
 from pvefw.seam import ChallengeSpec, PvefwError
 from pvefw.testing import _validation
+from pvefw.testing._saying import explained
 from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.fakes import FakeTask
 
@@ -141,7 +142,7 @@ class ChallengeConformance:
         bound = seam.bind("challenge", plugin, type(plugin).__name__)
         hooks: ChallengeSpec = bound.hooks
         yield hooks
-        with _explained("cleaning up what was never there", _NO_ERROR):
+        with explained("cleaning up what was never there", _NO_ERROR):
             hooks.challenge_cleanup(challenges=self.challenges(hooks, 4), task=task)
 
     @pytest.fixture
@@ -225,7 +226,7 @@ class ChallengeConformance:
         """The same challenges twice, as when an order is resumed."""
         [one] = self.challenges(hooks, 1)
         hooks.challenge_present(challenges=[one], task=task)
-        with _explained("presenting a challenge again", "core repeats what was interrupted"):
+        with explained("presenting a challenge again", "core repeats what was interrupted"):
             hooks.challenge_present(challenges=[one], task=task)
         assert self.is_answer(one, fetch(one)), (
             "after presenting a challenge twice it is not answered: repeating must change nothing"
@@ -237,14 +238,14 @@ class ChallengeConformance:
         """Two orders side by side."""
         first, second = self.challenges(hooks, 2)
         hooks.challenge_present(challenges=[first], task=task)
-        with _explained("presenting another challenge", "open what answers only once"):
+        with explained("presenting another challenge", "open what answers only once"):
             hooks.challenge_present(challenges=[second], task=task)
         assert self.is_answer(first, fetch(first)), (
             "presenting another challenge took the first one down: keep what is presented "
             "until its own clean-up"
         )
         assert self.is_answer(second, fetch(second)), (
-            "a challenge that is presented later is not answered"
+            "a challenge that is presented later is not answered: present beside what is there"
         )
 
     def test_clean_up_takes_everything_down(
@@ -273,10 +274,10 @@ class ChallengeConformance:
     def test_clean_up_can_be_repeated(self, hooks: ChallengeSpec, task: FakeTask) -> None:
         """Cleaning up what is gone, or was never there, is not an error."""
         challenges = self.challenges(hooks, 2)
-        with _explained("cleaning up what was never there", _NO_ERROR):
+        with explained("cleaning up what was never there", _NO_ERROR):
             hooks.challenge_cleanup(challenges=challenges, task=task)
         hooks.challenge_present(challenges=challenges[:1], task=task)
-        with _explained("cleaning up more than was presented, twice", _NO_ERROR):
+        with explained("cleaning up more than was presented, twice", _NO_ERROR):
             hooks.challenge_cleanup(challenges=challenges, task=task)
             hooks.challenge_cleanup(challenges=challenges, task=task)
 
@@ -284,7 +285,7 @@ class ChallengeConformance:
         """An order after another, with the same instance."""
         challenges = self.challenges(hooks, 1)
         for _ in range(2):
-            with _explained(
+            with explained(
                 "the second order with one instance", "challenge_cleanup leaves it usable"
             ):
                 hooks.challenge_present(challenges=challenges, task=task)
@@ -305,7 +306,7 @@ class ChallengeConformance:
         if named.type.startswith("dns-"):
             pytest.skip("no dns challenge is offered for an address")
         one = dataclasses.replace(named, identifier=Identifier("ip", address))
-        with _explained(f"presenting the address {address}", "an identifier may be an address"):
+        with explained(f"presenting the address {address}", "an identifier may be an address"):
             hooks.challenge_present(challenges=[one], task=task)
         try:
             assert self.is_answer(one, fetch(one)), (
@@ -340,7 +341,8 @@ class ChallengeConformance:
         hooks.challenge_cleanup(challenges=[second], task=task)
         for one in (first, second):
             assert fetch(one) is None, (
-                f"{one.identifier} had two challenges, both were cleaned up, and it is still answered"
+                f"{one.identifier} had two challenges, both were cleaned up, and it is still "
+                "answered: take each down by its token"
             )
 
     def test_another_process_can_clean_up(
@@ -464,15 +466,6 @@ def _without_its_folder(plugin: object, tmp_path: Path) -> object | None:
     in_the_way = tmp_path / "no-folder"
     in_the_way.write_text("")
     return dataclasses.replace(plugin, **dict.fromkeys(named, in_the_way / "of-a-file"))  # type: ignore[type-var]  # it is a dataclass
-
-
-@contextlib.contextmanager
-def _explained(what: str, why: str) -> Iterator[None]:
-    """Say why that must not fail."""
-    try:
-        yield
-    except PvefwError as error:
-        raise AssertionError(f"{what} raises {error}: {why}") from error
 
 
 def _listening() -> set[str]:

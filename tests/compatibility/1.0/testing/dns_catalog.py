@@ -92,10 +92,12 @@ class DnsCatalogConformance:
                 entry = hooks.catalog_entry(root=_ROOT, name=name)
             except ProviderError as error:
                 assert error.message.partition(": ")[2], (
-                    f"{name} cannot be used, and nobody says why"
+                    f"{name} cannot be used, and nobody says why: put the reason into the ProviderError"
                 )
                 continue
-            assert entry.name == name, f"the entry of {name} is that of {entry.name}"
+            assert entry.name == name, (
+                f"the entry of {name} is that of {entry.name}: return that of the name that was given"
+            )
             assert entry.title, f"{name} has no title: give the provider's name for people"
             keys = [one.key for one in entry.settings]
             assert len(keys) == len(set(keys)), f"{name} has a setting twice: {keys}"
@@ -114,7 +116,10 @@ class DnsCatalogConformance:
                 said = f"{type(error).__name__}: {error}"
             else:
                 said = "nothing"
-            pytest.fail(f"{hook} of an unknown name must raise a ProviderError, it raised {said}")
+            pytest.fail(
+                f"{hook} of an unknown name must raise a ProviderError, it raised {said}: look the "
+                "name up first"
+            )
 
     def test_the_sample_fits_its_entry(
         self, hooks: DnsCatalogSpec, sample: tuple[str, Mapping[str, str]]
@@ -122,7 +127,7 @@ class DnsCatalogConformance:
         """The settings that do are those that the entry declares."""
         name, values = sample
         assert name in hooks.catalog_names(root=_ROOT), (
-            f"{name} can be made and is not in catalog_names"
+            f"{name} can be made and is not in catalog_names: name every provider that can be made"
         )
         entry = hooks.catalog_entry(root=_ROOT, name=name)
         if entry.open:

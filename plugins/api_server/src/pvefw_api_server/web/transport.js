@@ -51,6 +51,8 @@ function ask() {
     const title = Object.assign(document.createElement("h2"), { id: "login-title", textContent: "Log in" });
     const user = field("User, such as root@pam", "text", "username");
     const password = field("Password", "password", "current-password");
+    const code = field("Code of your app", "text", "one-time-code");
+    code.input.inputMode = "numeric";
     const said = Object.assign(document.createElement("p"), { role: "alert" });
     const button = Object.assign(document.createElement("button"), { textContent: "Log in" });
     const form = document.createElement("form");
@@ -59,16 +61,31 @@ function ask() {
     dialog.addEventListener("cancel", event => event.preventDefault());
     document.body.append(dialog);
     dialog.showModal();
+    let challenge = null;
+    const submit = async () => {
+        const shown = challenge ? `totp:${code.input.value}` : password.input.value;
+        challenge = await enter(user.input.value, shown, challenge);
+        if (!challenge) return true;
+        form.insertBefore(code.label, said);
+        code.input.focus();
+        return false;
+    };
+    const again = error => {
+        said.textContent = error.message;
+        challenge = null;
+        code.label.remove();
+        code.input.value = password.input.value = "";
+    };
     return new Promise(done => form.addEventListener("submit", async event => {
         event.preventDefault();
         button.disabled = true;
+        said.textContent = "";
         try {
-            await enter(user.input.value, password.input.value);
+            if (!await submit()) return;
             dialog.remove();
             done();
         } catch (error) {
-            said.textContent = error.message;
-            password.input.value = "";
+            again(error);
         } finally {
             button.disabled = false;
         }
@@ -82,10 +99,13 @@ function field(text, type, autocomplete) {
     return { label, input };
 }
 
-async function enter(username, password) {
-    const given = { username, password, "http-only": 1 };
+// Where a second factor is asked for, the answer is a challenge that has to go with its code.
+async function enter(username, password, challenge) {
+    const given = { username, password, "http-only": 1, ...(challenge && { "tfa-challenge": challenge }) };
     const data = await understood(await request("POST", "/access/ticket", given));
+    if (data.NeedTFA) return data.ticket;
     sessionStorage.setItem(TOKEN, data.CSRFPreventionToken);
+    return null;
 }
 
 // --- leaving --------------------------------------------------------------------------------------

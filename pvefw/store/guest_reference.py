@@ -1,15 +1,17 @@
 """What a guest is called: its number, and its backend where the node has several."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """One guest of a node, as users write it: ``101``, or ``BACKEND:101`` where it has two backends."""
+class Reference(NamedTuple):
+    """One guest of a node, as users write it: ``101``, or ``BACKEND:101`` where it has two backends.
 
-    backend: str
-    """The id of the backend; empty where the node has one."""
+    Text only on the command line, in messages and in files; in between it stays what it is.
+    """
+
     vmid: int
+    backend: str = ""
+    """The id of the backend; empty where the node has one."""
 
     @classmethod
     def parse(cls, text: str) -> "Reference":
@@ -18,7 +20,7 @@ class Reference:
         :raises ValueError: its last part is not a number.
         """
         backend, _, vmid = text.rpartition(":")
-        return cls(backend, int(vmid))
+        return cls(int(vmid), backend)
 
     def __str__(self) -> str:
         return self.qualify(str(self.vmid))
@@ -29,4 +31,4 @@ class Reference:
 
     def sibling(self, vmid: int) -> "Reference":
         """Another guest of the same backend."""
-        return replace(self, vmid=vmid)
+        return self._replace(vmid=vmid)

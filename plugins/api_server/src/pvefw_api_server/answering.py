@@ -1,0 +1,187 @@
+"""What a call gets that the front hands on: an answer, a refusal, or a task.
+
+The front may be in the hands of an attacker. So nothing that it says is believed but what came from the
+client: every call brings its ticket or token, which is checked here, as are the request against
+cross-site forgery, the permissions and the parameters. What can be called is the table, and the login.
+"""
+
+import contextlib
+import importlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pvefw.cli.streams import say
+from pvefw.core.errors import PvefwError
+from pvefw.host.clock import SystemClock
+from pvefw.store.paths import Paths
+from pvefw.tasks import registry
+from pvefw.tasks.task import run_task
+from pvefw_api import call, schema, table
+from pvefw_api.calls import Job
+from pvefw_api.errors import ApiError, from_core
+from pvefw_api_server import login, permissions, tickets, users, wire
+from pvefw_api_server.users import Identity
+
+LOGIN = ("POST", "/access/ticket")
+_OFTEN = ("pvefw.cli.task", "pvefw.tasks.history", "pvefw.guests.backends", "pvefw.guests.bulk")
+"""Modules that are loaded before a call needs them: whoever waits for a task asks once a second, and
+whoever lists guests asks for each of them.
+"""
+_AT_ONCE = {
+    "/version",
+    "/cluster/tasks",
+    "/nodes/{node}/tasks",
+    "/nodes/{node}/tasks/{upid}/status",
+}
+"""What only reads an index and is asked for all the time: a process for each call would cost more."""
+_LISTS = {"/cluster/tasks", "/nodes/{node}/tasks"}
+_KEPT: dict[object, tuple[object, Any]] = {}
+"""Lists that were asked for lately, each with what the files were then."""
+_MOST_LISTS, _MOST_ROWS = 16, 100
+
+
+def prepare() -> None:
+    """Load what calls need: the processes that answer them share it."""
+    table.table()
+    schema.published()
+    for module in _OFTEN:
+        importlib.import_module(module)
+
+
+class Said:
+    """A call, with nothing taken for granted."""
+
+    def __init__(self, said: Mapping[str, Any]) -> None:
+        self._said = said
+        self.method, self.path = self.text("method"), "/" + self.text("path").strip("/")
+        self.client = self.text("client")
+        given = said.get("parameters")
+        self.parameters: dict[str, str] = (
+            {str(key): str(one) for key, one in given.items()} if isinstance(given, dict) else {}
+        )
+
+    def text(self, key: str) -> str:
+        if key.startswith("parameters."):
+            return self.parameters.get(key.partition(".")[2], "")
+        found = self._said.get(key)
+        return found if isinstance(found, str) else ""
+
+
+def is_at_once(paths: Paths, said: Mapping[str, Any]) -> bool:
+    """Whether a call is of :data:`_AT_ONCE`, to this node, and has only published parameters."""
+    what = Said(said)
+    if what.method != "GET":
+        return False
+    with contextlib.suppress(PvefwError):
+        endpoint, named = table.find(what.method, what.path)
+        here = call.is_here(paths, named.get("node", paths.node))
+        return here and endpoint.path in _AT_ONCE and not endpoint.is_beyond(what.parameters)
+    return False
+
+
+def answer(
+    paths: Paths, said: Mapping[str, Any], reply: Callable[[Any], None], peers: int = wire.PORT
+) -> None:
+    """Answer one call, and do the work that it starts.
+
+    :param said: ``method``, ``path``, ``parameters``, ``client``, and what shows who calls: ``ticket``
+        and ``csrf``, or ``authorization``; ``handed-on`` where another node has sent it.
+    :param reply: gets what the endpoint answers, the UPID of what it starts, or an :class:`ApiError`.
+    :param peers: the port on which other nodes serve the API.
+    """
+    who, what = None, Said(said)
+    try:
+        if (what.method, what.path) == LOGIN:
+            reply(login.login(paths, what.parameters, what.client))
+            _audit(what, what.text("parameters.username"), "OK")
+            return
+        who = identify(paths, what)
+        found = _called(paths, what, who, peers)
+    except PvefwError as error:
+        refusal = from_core(error)
+        _audit(what, who.name if who else "-", f"{refusal.status} {refusal.message}")
+        reply(refusal)
+        return
+    if what.method != "GET":
+        _audit(what, who.name, "OK")
+    if isinstance(found, Job):
+        _work(paths, found, who, reply)
+    else:
+        reply(found)
+
+
+def identify(paths: Paths, what: Said) -> Identity:
+    """Who makes a call.
+
+    :raises ApiError: 401: nobody who is known, or, with a ticket, without the token that shows that it
+        was our page, or a program, and no other page.
+    """
+    now = SystemClock().now().timestamp()
+    found, who = users.load(paths), None
+    kind, _, words = what.text("authorization").partition("=")
+    if kind == "PVEAPIToken":
+        who = users.by_token(found, words, now)
+    elif ticket := what.text("ticket"):
+        secret = tickets.key(paths)
+        name = tickets.holder(secret, ticket, now) or ""
+        who = users.by_password(found, name)
+        ours = what.method == "GET" or tickets.is_of(secret, what.text("csrf"), name, now)
+        if who and not ours:
+            raise ApiError(login.UNAUTHORIZED, "Permission denied - invalid csrf token")
+    if who is None:
+        shown = words or what.text("ticket")
+        raise ApiError(login.UNAUTHORIZED, "invalid ticket or token" if shown else "No ticket")
+    return who
+
+
+def _called(paths: Paths, what: Said, who: Identity, peers: int) -> Any:
+    """What the endpoint answers, as much of it as may be seen.
+
+    :raises PvefwError: it is refused, or fails.
+    """
+    endpoint, named = table.find(what.method, what.path)
+    if what.method == "GET" and endpoint.of_node and not call.is_here(paths, named["node"]):
+        from pvefw_api_server import elsewhere  # few calls need a client of HTTPS
+
+        return elsewhere.hand_on(paths, named["node"], what, peers)
+    permissions.check(who, endpoint, {**what.parameters, **named}, paths)
+    if what.method == "GET" and endpoint.path in _LISTS:
+        found = _list(paths, what)
+    else:
+        found = call.call(paths, what.method, what.path, what.parameters, user=who.name)
+    return permissions.visible(who, endpoint, found, paths)
+
+
+def _list(paths: Paths, what: Said) -> Any:
+    """A list of tasks: from memory, if it was asked for before and nothing has changed since."""
+    key = paths, what.path, tuple(sorted(what.parameters.items()))
+    stamp = registry.stamp(paths)
+    if stamp is not None and key in _KEPT and _KEPT[key][0] == stamp:
+        return _KEPT[key][1]
+    found = call.call(paths, what.method, what.path, what.parameters)
+    if len(found) <= _MOST_ROWS:
+        if len(_KEPT) >= _MOST_LISTS:
+            _KEPT.clear()
+        _KEPT[key] = stamp, found
+    return found
+
+
+def _work(paths: Paths, job: Job, who: Identity, reply: Callable[[Any], None]) -> None:
+    """Become the task; how it ends is in its log."""
+    begun = False
+    try:
+        with run_task(paths, job.type, job.id, user=who.name) as task:
+            os.setsid()
+            begun = True
+            reply(str(task.upid))
+            job.work(task)
+    except PvefwError as error:
+        if not begun:
+            reply(from_core(error))
+
+
+def _audit(what: Said, who: str, outcome: str) -> None:
+    """Put a call into the journal: who, from where, what, how it went; never a parameter's value."""
+    keys = " ".join(sorted(what.parameters))
+    say(f"{who} {what.client} {what.method} {what.path} [{keys}] {outcome}", err=True)

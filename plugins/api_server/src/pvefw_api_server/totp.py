@@ -1,0 +1,56 @@
+"""A second factor at the login: six digits that an app makes of a secret and the time (RFC 6238).
+
+A code is taken once, on whichever node: what was taken last stands beside the secret, in the cluster's
+file of users, which only root can read.
+"""
+
+import hmac
+from dataclasses import dataclass, field, replace
+
+KIND = "totp"
+"""What stands, with a colon, before a code in the place of a password."""
+_PERIOD = 30
+"""Seconds that a code is for."""
+_LATE, _EARLY = 1, 1
+"""Periods that a clock may be wrong (RFC 6238, section 5.2)."""
+
+
+@dataclass(frozen=True)
+class Totp:
+    """What is known of somebody's app."""
+
+    secret: str = field(repr=False)
+    """Base32."""
+    taken: int = 0
+    """The period of the last code that was taken, counted from the epoch."""
+
+
+def new() -> Totp:
+    """A secret for an app that has none yet."""
+    import pyotp
+
+    return Totp(pyotp.random_base32())
+
+
+def uri(found: Totp, name: str, issuer: str) -> str:
+    """What an app reads as a QR code: the secret, for whom it is, and where."""
+    import pyotp
+
+    said: str = pyotp.TOTP(found.secret).provisioning_uri(name=name, issuer_name=issuer)
+    return said
+
+
+def take(found: Totp, code: str, now: float) -> Totp | None:
+    """Take a code.
+
+    :param now: seconds since the epoch.
+    :returns: what is to be kept, so that it is not taken again; ``None`` where the code is wrong, or was
+        taken already.
+    """
+    import pyotp
+
+    app, period = pyotp.TOTP(found.secret), int(now) // _PERIOD
+    for one in range(max(period - _LATE, found.taken + 1), period + _EARLY + 1):
+        if hmac.compare_digest(app.generate_otp(one).encode(), code.encode()):
+            return replace(found, taken=one)
+    return None
