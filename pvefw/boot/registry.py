@@ -68,7 +68,8 @@ def _initial(paths: Paths, devices: Devices, path: Path) -> Volume:
     device = devices.find(path)
     who = f"init: {device.path}"
     if not device.is_partition:
-        raise UsageError(f"{who}: it is not a partition but a {device.type}")
+        hint = f"See its partitions: lsblk {device.path}"
+        raise UsageError(f"{who}: it is not a partition but a {device.type}", hint=hint)
     if device.fstype in _MEMBERS:
         raise UsageError(
             f"{who}: it is a member of {', '.join(device.users) or 'an array'} ({device.fstype})",

@@ -161,8 +161,8 @@ def check_complete(ordered: list[x509.Certificate], task: Task, what: str) -> No
             hint=f"Append it to the file. It is at {url}",
         )
     task.warn(
-        f"The chain ends at {issuer}, which is no root that this host trusts: "
-        "clients must know it, or its certificate must be appended"
+        f"The chain ends at {issuer}, which this host does not trust: "
+        "clients must trust it, or the certificate of its issuer must be appended"
     )
 
 

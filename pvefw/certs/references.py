@@ -45,6 +45,19 @@ def check_target(node: Node, target: Instance) -> None:
         raise UsageError(f"{target.who}: {found}", hint="Choose another path.")
 
 
+def check_unused(node: Node, observer: str) -> None:
+    """Refuse to remove an observer that delivers a certificate.
+
+    :raises UsageError: it is the target of one.
+    """
+    users = [one.name for one in certificates.all_of(node) if observer in one.targets]
+    if users:
+        raise UsageError(
+            f"observer remove: {observer} is a target of {', '.join(users)}",
+            hint="Give it other targets first: pvefw cert set NAME --targets ID,… or --delete targets",
+        )
+
+
 def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
     """Why the next order or delivery would fail for want of something, a clause each."""
     yield from _accounts(node, settings)
@@ -59,7 +72,7 @@ def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
         observers = {one.id: one for one in instances.load_all(node, OBSERVER.name)}
         for target in targets:
             if target not in observers:
-                yield f"there is no observer {target} to be its target"
+                yield f"its target {target} is no observer"
             elif collision := collisions.of_target(node, settings, observers[target]):
                 yield collision
 
@@ -94,7 +107,8 @@ def _hint(found: str, settings: CertificateSettings) -> str:
     if "the target" in found:
         return "Add a target of its own: pvefw observer add ID --api NAME --data FILE"
     if "observer" in found:
-        return "Add it first: pvefw observer add ID --api files --data FILE"
+        name = found.split()[2]
+        return f"Add it first: pvefw observer add {name} --api NAME --data FILE"
     if "wildcard" in found:
         return f"Assign a DNS instance: {settings.set_command} --acmedomain0 NAME,plugin=ID"
     return "Add it first: pvefw acme plugin add dns ID --api NAME --data FILE"

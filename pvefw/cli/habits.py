@@ -119,6 +119,11 @@ COMMANDS: Mapping[str, str] = {
 }
 """What is said about a command that does not exist, by its words."""
 
+GROUPS: Mapping[str, str] = {
+    "renew": "It looks at every certificate; to renew one now: pvefw acme cert renew NAME",
+}
+"""What is said about a word that is none of a group's commands, where nothing is like it."""
+
 OPTIONS: Mapping[str, str] = {
     "json": "--output-format json",
     "yaml": "--output-format yaml",
@@ -161,6 +166,7 @@ OPTIONS: Mapping[str, str] = {
     "chroot": "--root",
     "host": "--node",
     "background": "--detach",
+    "autostart": "--onboot",
 }
 """Options of others (without dashes), and ours; only where the command has it."""
 
@@ -180,6 +186,10 @@ REMARKS: Mapping[str, str] = {
     "force-renewal": "To renew one that is not due: pvefw acme cert renew --force",
     "renew force": "To renew one that is not due: pvefw acme cert renew --force",
     "renew f": "To renew one that is not due: pvefw acme cert renew --force",
+    "renew cert-name": "To renew one of them now: pvefw acme cert renew NAME",
+    "cert add domain": "Names are properties: pvefw cert add NAME --acmedomain0 DOMAIN",
+    "cert add domains": "Names are properties: pvefw cert add NAME --acmedomain0 DOMAIN",
+    "cert add d": "Names are properties: pvefw cert add NAME --acmedomain0 DOMAIN",
     "staging": "The account decides: pvefw acme account register staging CONTACT "
     "--directory letsencrypt-test",
     "test-cert": "The account decides: pvefw acme account register staging CONTACT "
@@ -223,6 +233,7 @@ WORDS: Mapping[str, str] = {
     "resumeall": "--vms",
     "migrateall": "--vms",
     "task list": "--vmid",
+    "node drain": "--to",
 }
 """The option that is meant by words behind a command that takes none, or too many."""
 
@@ -242,5 +253,7 @@ SUPERFLUOUS: Mapping[str, str] = {
     "acme cert renew": "It is for all configured names; add one: pvefw config set --acmedomain0 NAME",
     "acme account register": "Several addresses are one word: a@example.com,b@example.com",
     "boot init": "The second word is the boot loader: grub or systemd-boot.",
+    "boot cmdline set": "The whole line is one word: pvefw boot cmdline set 'root=… quiet'",
+    "api user set": "A privilege comes with its path: --grant /=Sys.Audit",
 }
 """What is said about words too many, by the command."""

@@ -88,7 +88,7 @@ def command(before: Sequence[str], unknown: str, rest: Sequence[str]) -> str:
     if not best and (parts := [one for one in _JOINTS.split(unknown) if one])[1:]:
         best = [replace(one, used=0) for one in _best(before, parts[0], parts[1:])]
     if not best or len(best) > _MOST:
-        return ""
+        return habits.GROUPS.get(" ".join(before), "")
     remaining = {one.path: _without(rest, following[: one.used]) for one in best}
     return "Did you mean: " + ", or ".join(
         line(_showing(one.path), remaining[one.path]) for one in best
@@ -360,27 +360,45 @@ def superfluous(path: Sequence[str], rest: Sequence[str], extra: Sequence[str]) 
     """
     found, ctx = _found(path)
     own = _options(found, ctx)
-    key, equals, value = extra[0].partition("=")
-    kept = _without_last(rest, extra)
-    attempts = []
-    if f"--{key}" in own:
-        attempts.append([f"--{key}", *([value] if equals else []), *extra[1:]])
-    name = habits.WORDS.get(" ".join(path))
-    numbers = all(habits.GUESTS.fullmatch(one) for one in extra)
-    if name and (numbers or (name == "--vms" and not set(extra) <= habits.FILLING)):
-        attempts.append([name, ",".join(extra)])
     if rest[0] in habits.KINDS and "=" not in "".join(rest) and accepted([*path, *rest[1:]]):
         return f"Did you mean: {shlex.join(['pvefw', *path, *rest[1:]])}"
-    for words in attempts:
-        if accepted([*path, *kept, *words]):
-            return f"Did you mean: {shlex.join(['pvefw', *path, *kept, *words])}"
+    for words in filter(None, _with_all(path, rest, extra, own)):
+        if accepted([*path, *words]):
+            return f"Did you mean: {shlex.join(['pvefw', *path, *words])}"
     if said := habits.SUPERFLUOUS.get(" ".join(path)):
         return said
     if "--data" in own:
         return _IN_A_FILE
     if path and path[-1] == "list" and (shown := _shown(path[:-1], extra)):
         return f"Did you mean: {shown}"
+    if not set(extra) <= habits.FILLING:
+        return ""  # what was meant by it is not known: a line without it may do something else
+    kept = _without_last(rest, extra)
     return f"Without it: {shlex.join(['pvefw', *path, *kept])}" if accepted([*path, *kept]) else ""
+
+
+def _with_all(
+    path: Sequence[str], rest: Sequence[str], extra: Sequence[str], own: Sequence[str]
+) -> Iterator[list[str]]:
+    """Lines in which the words too many have a place, the likeliest first."""
+    key, equals, value = extra[0].partition("=")
+    kept = _without_last(rest, extra)
+    name = habits.WORDS.get(" ".join(path))
+    yield _joined(rest, extra, "," if name and name in rest else " ")
+    if f"--{key}" in own:
+        yield [*kept, f"--{key}", *([value] if equals else []), *extra[1:]]
+    numbers = all(habits.GUESTS.fullmatch(one) for one in extra)
+    if name and (numbers or (name != "--vmid" and not set(extra) <= habits.FILLING)):
+        yield [*kept, name, ",".join(extra)]
+
+
+def _joined(rest: Sequence[str], extra: Sequence[str], between: str) -> list[str]:
+    """The line with the words too many in one word with the option's value before them, or nothing."""
+    *before, option, value = ["", "", *rest[: len(rest) - len(extra)]]
+    at_the_end = list(rest[len(rest) - len(extra) :]) == list(extra)
+    if not at_the_end or not option.startswith("-") or "=" in option or value.startswith("-"):
+        return []
+    return [*filter(None, before), option, between.join([value, *extra])]
 
 
 def _shown(group: Sequence[str], extra: Sequence[str]) -> str:

@@ -185,6 +185,9 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
         return f"{name}: '{given}' is not valid{doubt}", f"Choose from: {_listed(kind)}.{usage}"
     if type(kind) in (click.types.IntParamType, click.IntRange) and value:
         return f"{name}: '{given}' is not {_takes(param)}", ""
+    if isinstance(kind, click.DateTime):
+        given = _short(error.message.partition("'")[2].partition("'")[0])
+        return f"{name}: '{given}' is not a date such as 2027-12-31", ""
     if isinstance(kind, click.Path) and "does not exist" in error.message:
         return _no_such_file(error, name, "a file" if kind.file_okay else "a directory")
     return f"{name}: {_plain(error.message)}", ""

@@ -23,6 +23,7 @@ _ADDED = len("pvefw-") + 40 + 17
 _AT_ONCE = 32
 _SECONDS = 60.0
 _INVENTORY = "@"
+_FORM = "--hosts FILE: one host per line. An inventory of Ansible: --hosts @INVENTORY"
 _INVENTORY_SECONDS = 600.0
 """Some inventories ask a cloud."""
 _Answer = TypeVar("_Answer")
@@ -56,13 +57,15 @@ def hosts(given: str) -> dict[str, str]:
     if given.startswith(_INVENTORY):
         found = _of_inventory(given.removeprefix(_INVENTORY))
     else:
+        if not Path(given).exists():
+            raise UsageError(f"--hosts {given}: there is no such file", hint=_FORM)
         data = files.read_given(Path(given)).decode(errors="replace")
         lines = [line.partition("#")[0].strip() for line in data.splitlines()]
         found = {line: line for line in lines if line}
     for address in found.values():
         check_host(address)
     if not found:
-        raise UsageError(f"--hosts {given}: it names no host", hint="Write one host per line.")
+        raise UsageError(f"--hosts {given}: it names no host", hint=_FORM)
     return found
 
 

@@ -118,10 +118,22 @@ def load(node: Node, name: str) -> CertificateSettings:
     if name not in known:
         raise NotFound(
             f"there is no certificate {name} on node {node.name}",
-            hint=f"There are: {', '.join(known)}. "
-            f"To add another: pvefw cert add {name} --acmedomain0 NAME,plugin=ID",
+            hint=_meant(known, name),
         )
     return known[name]
+
+
+def _meant(known: Mapping[str, CertificateSettings], word: str) -> str:
+    """What to give instead of a word that is no certificate's name."""
+    for one in known.values():
+        if any(entry.name == word for entry in one.names()):
+            return f"That is a name in the certificate {one.name}; give that."
+        if word in one.targets:
+            return f"It is a target: pvefw cert deploy {one.name} --test {word}"
+    return (
+        f"There are: {', '.join(known)}. "
+        f"To add another: pvefw cert add {word} --acmedomain0 NAME,plugin=ID"
+    )
 
 
 def sections(node: Node) -> dict[str, tuple[Section, Path]]:

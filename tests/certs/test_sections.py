@@ -96,7 +96,7 @@ def test_references_that_lead_nowhere_are_refused(paths, pvefw, web):
         assert "no plugin instance none" in refused("--acmedomain2", "a.example,plugin=none")
         wildcard = refused("--acmedomain2", "*.example,plugin=standalone")
         assert "can only be validated through DNS" in wildcard
-        assert "no observer none" in refused("--targets", "none")
+        assert "none is no observer" in refused("--targets", "none")
         assert "not a command line of sh(1)" in refused("--reload-command", "if true")
         assert pvefw(*command, "--reload-command", "true && true")[0] == 0
 
@@ -115,7 +115,7 @@ def test_references_that_came_otherwise_are_found_by_status(paths, pvefw, web):
         "attention",
         [
             "certificate web: there is no ACME account named none",
-            "certificate web: there is no observer gone to be its target",
+            "certificate web: its target gone is no observer",
             "certificate web: acmedomain3: *.example: there is no DNS instance to validate a wildcard",
         ],
     )

@@ -49,6 +49,14 @@ MISTYPED = {
     "--output-format json status": "come after it: pvefw status --output-format json",
     "cert show": "pvefw cert info",
     "completion": "Choose from: bash, zsh, fish",
+    "renew www": "pvefw acme cert renew NAME",
+    "renew --cert-name www": "pvefw acme cert renew NAME",
+    "config set -reload-command systemctl reload nginx": "-reload-command 'systemctl reload nginx'",
+    "node drain n2": "Did you mean: pvefw node drain --to n2",
+    "boot cmdline set quiet splash": "The whole line is one word",
+    "startall --vms 101 102": "Did you mean: pvefw startall --vms 101,102",
+    "guest set web0 --autostart": "--onboot",
+    "cert add web2 --domain www.example.com": "pvefw cert add NAME --acmedomain0 DOMAIN",
 }
 
 

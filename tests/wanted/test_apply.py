@@ -179,7 +179,7 @@ def test_the_files_of_a_node_of_proxmox_ve(node, elsewhere):
         ),
         (
             "certificates: {web: {acmedomain0: a.example, targets: nobody}}",
-            "1: certificates.web: certificate web: there is no observer nobody",
+            "1: certificates.web: certificate web: its target nobody is no observer",
         ),
         (
             "observers: {a: {api: exec, data: {program: x, programm: y}}}",

@@ -314,7 +314,7 @@ def test_an_observers_life(host, hook, tmp_path):
     assert "is taken" in host.fail("observer", "add", "lb", "--api", "exec", status=2)
     data = tmp_path / "mail.data"
     data.write_text("to=a@example.com\nserver=mx.example\nusername=u\npassword=plain\n")
-    said = host.fail("observer", "add", "post", "--api", "mail", "--data", data)
+    said = host.fail("observer", "add", "post", "--api", "mail", "--data", data, status=2)
     assert "password is a secret" in said
     assert "password=file:/etc/pve/priv/NAME" in said
     host.run("observer", "remove", "lb")

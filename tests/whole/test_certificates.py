@@ -97,7 +97,7 @@ def test_what_is_wanted_and_what_is_installed_are_compared(host, web, pebble):
     assert third.public_key().key_size == 2048
     host.register(pebble, "production")
     host.run("cert", "set", "web", "--acme", "account=production")
-    assert "the account is production now" in host.run("renew")
+    assert "the account is now production" in host.run("renew")
     assert leaf(web) != third
     state = json.loads(host.paths.renewal_state.read_text())["web.pem"]
     assert state["account"] == accounts.load(host.paths, "production").location

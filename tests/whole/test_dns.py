@@ -224,7 +224,8 @@ def test_the_time_line_of_a_test_record(host, world, instance):
 def test_settings_are_checked_when_an_instance_is_added(host, authority, tmp_path):
     data = tmp_path / "data"
     data.write_text("servr=127.0.0.1\n")
-    said = host.fail("acme", "plugin", "add", "dns", "bind", "--api", "rfc2136", "--data", data)
+    adding = ("acme", "plugin", "add", "dns", "bind", "--api", "rfc2136", "--data", data)
+    said = host.fail(*adding, status=2)
     assert "servr is not a setting (did you mean server?)" in said
     assert "server is missing" in said
     assert "Known keys: server (required), key_name, secret, algorithm" in said

@@ -204,7 +204,7 @@ def test_a_record_that_ends_is_warned_of_in_renew_and_status(host, authority):
     part = json.loads(host.try_("status", "--output-format", "json").stdout)["parts"]["records"]
     assert part["state"] == "attention"
     assert wanted in part["data"]["warnings"][0]
-    assert "is over" in host.fail(
+    assert "is in the past" in host.fail(
         *["acme", "persist", "show", "e.example.test", "--until", "2020-01-01"], status=2
     )
 

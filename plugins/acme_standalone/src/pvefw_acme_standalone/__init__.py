@@ -40,7 +40,9 @@ class Standalone:
         """Answer these tokens, too; the first ones open the listener."""
         answers = {one.token: one.key_authorization for one in challenges}
         if self.webroot is not None:
-            task.log(f"Adding {len(answers)} files below {self.webroot}")
+            task.log(
+                f"Adding {len(answers)} file{'s' if len(answers) > 1 else ''} below {self.webroot}"
+            )
             files = Webroot(self.webroot)
             files.add(answers)
             for one in files.unreadable():

@@ -176,6 +176,12 @@ def check_name(name: str) -> str:
     return name
 
 
+def _wrong(path: str, listed: str, wrong: list[str]) -> str:
+    if not listed:
+        return "it is not PATH=PRIVILEGE, such as /=Sys.Audit"
+    return f"{', '.join(wrong) or path} does not exist"
+
+
 def grants(words: Iterable[str]) -> Grants:
     """Read ``PATH=PRIVILEGE,…``.
 
@@ -188,7 +194,7 @@ def grants(words: Iterable[str]) -> Grants:
         wrong = [one for one in wanted if one not in PRIVILEGES]
         if not _PLACE.fullmatch(path) or wrong:
             raise UsageError(
-                f"'{word}' grants nothing: {', '.join(wrong) or path} does not exist",
+                f"'{word}' grants nothing: {_wrong(path, listed, wrong)}",
                 hint="PATH=PRIVILEGE,… with /, /nodes/NAME, /vms or /vms/ID, and the privileges "
                 f"{', '.join(PRIVILEGES)}",
             )

@@ -22,11 +22,17 @@ def metrics(ctx: click.Context, textfile: Path | None) -> None:
         return
     from pvefw.cli import attention
     from pvefw.cli.streams import say
+    from pvefw.core.errors import UsageError
     from pvefw.host.clock import SystemClock
     from pvefw.store import files
     from pvefw_metrics import figures
 
     app = ctx.ensure_object(App)
+    if textfile is not None and textfile.suffix != ".prom":
+        raise UsageError(
+            f"metrics: --textfile: {textfile.name} does not end with .prom",
+            hint="The textfile collector of node_exporter reads no other files.",
+        )
     text = figures.exposition(app.paths, SystemClock().now())
     if textfile is None:
         say(text.decode(), nl=False)
