@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -22,3 +23,9 @@ def sentence(skipped: Iterable[pytest.TestReport]) -> str:
     found = [one.partition(_REASON)[2] for one in reasons if _REASON in one]
     what = ", ".join(sorted(set(found)))
     return f"{len(found)} tests were left out, because only root {what}." if found else ""
+
+
+def seen_by_others(place: Path) -> None:
+    """Skip the test where an ordinary user cannot read a place, as a checkout below ``/root``."""
+    if any(not folder.stat().st_mode & 0o001 for folder in (place, *place.parents)):
+        pytest.skip(f"an ordinary user cannot read {place}: clone it to another place")

@@ -27,7 +27,8 @@ tests are skipped. A loader that can boot nothing once raises ``Unsupported`` in
 
 What it cannot see: whether ``boots`` reads as the loader does, whether firmware finds the loader, Secure
 Boot, what vfat loses in a power cut, variables in the firmware, what ``boot_install`` does with programs,
-``boot_update``, ``boot_select``, and what the plugin's own settings do. A virtual machine shows these.
+``boot_update``, ``boot_select``, what the plugin's own settings do, and what else a loader keeps in a
+file that ``boot_arm`` writes. A virtual machine shows these.
 """
 
 import contextlib
@@ -190,6 +191,15 @@ class BootloaderConformance(BootCare):
             "Override the fixture 'boots': return a function that takes a directory and returns "
             "what your loader would start from it, as Started, or None."
         )
+
+    @pytest.fixture
+    def choose(self) -> Callable[[Path, str], None] | None:
+        """Does what the loader does when somebody chooses another default in its own menu, for good.
+
+        To be overridden where that comes before the configuration: a function that gets the ESP's
+        directory and a version. Since 1.1.
+        """
+        return None
 
     def arguments(self, plan: BootPlan) -> str:
         """What kernels must be given. Override it where the loader's own configuration decides."""
@@ -672,6 +682,28 @@ class BootloaderConformance(BootCare):
         machine.check_start(OLD, f"{OLD} is to boot once, the default became {MIDDLE}")
         machine.check_start(MIDDLE, f"{OLD} has had its one boot, the default is {MIDDLE}")
 
+    def test_what_was_chosen_in_the_menu_is_said_and_taken_away(
+        self, choose: Callable[[Path, str], None] | None, machine: Machine
+    ) -> None:
+        """``overruled`` says it; where the plan is pinned, or to take over, ``boot_arm`` undoes it."""
+        if choose is None:
+            pytest.skip("override 'choose' where the loader keeps what was chosen in its menu")
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        machine.bring(plan)
+        for pinned in (True, False):
+            choose(machine.esp.mountpoint, OLD)
+            assert machine.probe().overruled, (
+                f"{OLD} was chosen in the loader's menu, and boot_probe says nothing of it: say in "
+                "BootState.overruled what comes before the configuration"
+            )
+            machine.call_arm(replace(plan, pinned=pinned, take_over=not pinned))
+            when = f"the plan is {'pinned' if pinned else 'to take over'}, and boot_arm was called"
+            said = machine.probe().overruled
+            assert not said, (
+                f"{when}, and boot_probe says {said!r}: take away what was chosen in the menu"
+            )
+            machine.check_start(NEW, when)
+
     # --- probe --------------------------------------------------------------------------------------
 
     def test_probe_sees_an_esp_without_the_loader(self, machine: Machine, tmp_path: Path) -> None:
@@ -695,8 +727,9 @@ class BootloaderConformance(BootCare):
         assert set(state.kernels) == {OLD, MIDDLE, NEW} and len(state.kernels) == len(
             plan.kernels
         ), (
-            f"the ESP has {[one.version for one in plan.kernels]}, boot_probe says {state.kernels}: name "
-            "each version once that has its kernel, its initrd and an entry"
+            f"the ESP has {[one.version for one in plan.kernels]}, "
+            f"boot_probe says {state.kernels}: name each version once "
+            "that has its kernel, its initrd and an entry"
         )
         assert state.default == MIDDLE, (
             f"{MIDDLE} is the default, boot_probe says {state.default}: read it from the configuration"

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from pvefw.api import BootPlan, ProviderError, Unsupported
+from pvefw.testing._saying import explained
 from pvefw.testing.boot_machine import MIDDLE, NEW, OLD, Machine, complete
 
 _DAY = dt.timedelta(days=1)
@@ -61,6 +62,7 @@ class BootCare:
             f"the default {OLD} is gone from the ESP, and {seen} boots instead of the latest kernel, "
             f"{NEW}: write the menu in the order of plan.kernels"
         )
+        _check_order(machine)
 
     def test_a_long_command_line_arrives(self, machine: Machine) -> None:
         """Whole, or it is refused: a part of it may lack the root file system."""
@@ -179,7 +181,9 @@ class BootCare:
         for one, other in hidden:
             one.rename(other)
         try:
-            left = sorted({str(one) for one in machine.files().values()} & set(map(str, sources)))
+            with explained("boot_files without the package", "leave out what no package has"):
+                now = {str(one) for one in machine.files().values()}
+            left = sorted(now & set(map(str, sources)))
         finally:
             for one, other in hidden:
                 other.rename(one)
@@ -242,6 +246,20 @@ class BootCare:
         assert not wrongs, (
             f"boot_install, called again on an ESP that boots, {wrongs[0]}: whoever stops it there "
             "has no loader; write with pvefw.api.replace_file, which replaces a file in one step"
+        )
+
+
+def _check_order(machine: Machine) -> None:
+    """Where a menu is one file, its entries stand in it as the plan has them."""
+    plan = machine.plan(OLD, MIDDLE, NEW)
+    tree = machine.render(plan)
+    targets = {source: str(target).encode() for target, source in tree.copies.items()}
+    kernels = [targets.get(one.vmlinuz, b"missing") for one in plan.kernels]
+    for path, text in tree.texts.items():
+        places = [text.replace(b"\\", b"/").find(one) for one in kernels]
+        assert min(places) < 0 or places == sorted(places), (
+            f"the entries in {path} have another order than plan.kernels: write the menu in the order of "
+            "plan.kernels, the latest kernel first"
         )
 
 

@@ -330,8 +330,8 @@ class ChallengeConformance:
         hooks.challenge_present(challenges=[second], task=task)
         for one in (first, second) if first.type != TLS_ALPN else ():
             assert self.is_answer(one, fetch(one)), (
-                f"of two challenges for {one.identifier} one is not answered: keep answers by token "
-                "(dns: by value), not by name"
+                f"of two challenges for {one.identifier} one is not answered: "
+                "keep answers by token (dns: by value), not by name"
             )
         hooks.challenge_cleanup(challenges=[first], task=task)
         assert self.is_answer(second, fetch(second)), (
@@ -361,8 +361,9 @@ class ChallengeConformance:
         other.challenge_cleanup(challenges=challenges, task=task)
         for one in challenges:
             assert fetch(one) is None, (
-                f"a new instance does not take {one.identifier} down: find what is to be removed by the "
-                "challenge alone, nothing may be remembered from challenge_present"
+                f"a new instance does not take {one.identifier} down: "
+                "find what is to be removed by the challenge alone, "
+                "nothing may be remembered from challenge_present"
             )
 
     def test_nothing_listens_after_clean_up(self, hooks: ChallengeSpec, task: FakeTask) -> None:

@@ -31,7 +31,7 @@ provider's servers; what two orders at once do to each other; errors that the AP
 but for ids that it does not have; records of other types, where neither the fake has ``put`` and
 ``everything`` nor the API says of each record that it is ``TXT``; sleeping otherwise than with
 ``time.sleep``; credentials that the API gets under a name that does not say so; certificates that are not
-verified, where the plugin does not use requests. ``pvefw dns test`` with a real account shows the first
+verified, where the plugin does not use requests; answers that end too early. ``pvefw dns test`` with a real account shows the first
 two.
 """
 
@@ -303,8 +303,8 @@ class DnsConformance(DnsCare):
         )
         for one in elsewhere:
             assert self.shown(records, one.name, [one]) == {one.value}, (
-                f"removing {ours.name} took {one.name} away, which has the same value: compare the name, "
-                "too, the whole of it"
+                f"removing {ours.name} took {one.name} away, which has the same value: "
+                "compare the name, too, the whole of it"
             )
 
     def test_removing_what_is_not_there(

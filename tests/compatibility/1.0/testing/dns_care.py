@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 
 from pvefw import seam
-from pvefw.api import Cancelled, CredentialsRejected, ProviderError, SettingInfo, TxtRecord
+from pvefw.api import (
+    Cancelled,
+    CredentialsRejected,
+    ProviderError,
+    RateLimited,
+    SettingInfo,
+    TxtRecord,
+)
 from pvefw.seam import PvefwError
 from pvefw.testing._dns import make_value, values
 from pvefw.testing._settings import values_of
@@ -27,6 +34,10 @@ _MOST_TIMES = 100
 _REFUSED, _DOWN = 400, 503
 _LABEL = "deeper"
 _FEW_LABELS = 2
+_LIMIT_SECONDS = 40
+_TTL = 7380
+_OTHER_UNITS = {_TTL * 60, _TTL // 60, _TTL * 1000, _TTL * 3600}
+"""What it is where seconds are taken for minutes, and so on."""
 _LOGINS = 2
 """Hooks: in each one a session may end just after it has begun."""
 _PLAIN = re.compile(r"http://(?!localhost\b|127\.|\[::1\])")
@@ -195,6 +206,38 @@ class DnsCare(DnsTrouble):
                     )
                 if not reached:
                     return
+
+    def test_a_limit_in_the_words_of_the_api(self, bad_day: BadDay) -> None:
+        """Where it is no status 429 with a header: RateLimited, and for how long, in seconds."""
+        if (limit := bad_day.around.limit) is None:
+            pytest.skip("give the fake limit(seconds), where the API has words of its own for it")
+        limit(_LIMIT_SECONDS)
+        try:
+            bad_day.add(bad_day.pair, bad_day.once)
+        except RateLimited as error:
+            after = error.retry_after
+            assert after is None or abs(after - _LIMIT_SECONDS) <= 1, (
+                f"the API says that the next request may come in {_LIMIT_SECONDS} s, and dns_add raises "
+                f"RateLimited with retry_after={after}: it is in seconds"
+            )
+        except PvefwError as error:
+            pytest.fail(
+                f"the API says that a request came too early, and dns_add raises {error}: raise "
+                "RateLimited, with retry_after if it is told"
+            )
+
+    def test_a_ttl_is_in_seconds(self, bad_day: BadDay) -> None:
+        """Whatever the unit of the API; a provider may have a TTL of its own."""
+        if bad_day.around.everything is None:
+            pytest.skip("give the fake everything(): see surroundings")
+        [record] = added = [TxtRecord(bad_day.name, make_value(0), _TTL)]
+        bad_day.add(added)
+        rows = [row for row in bad_day.around.everything() if row[0] == record.name]
+        wrong = [row[3] for row in rows if row[2] == record.value and row[3] in _OTHER_UNITS]
+        assert not wrong, (
+            f"the record was to have a TTL of {_TTL} s, and it has {wrong[0]} s: write it in the unit of "
+            "the API"
+        )
 
     def test_a_cancelled_call_is_no_success(self, bad_day: BadDay) -> None:
         """Ctrl-C before whichever request of a call that waits: it does not return half-done."""

@@ -17,6 +17,8 @@ better is used:
   both, its own functions are used. ``DnsZone.remove`` takes TXT away and nothing else: a fake that lets
   a plugin delete or replace other types keeps rows of its own, and has the functions;
 - ``end_session()``: what a login gave is no longer valid;
+- ``limit(seconds)``: the next request is refused as one that comes too early, in the API's own words,
+  which say that another may come in so many seconds; where that is not status 429 with ``Retry-After``;
 - ``recreate_zone()``: the zone was deleted and made again, with the same records and another internal id.
 
 ``zone``, ``put`` and the others are looked for at the object whose method ``answer`` is.
@@ -260,6 +262,11 @@ class Surroundings:
     def end_session(self) -> Callable[[], None] | None:
         """Ends what a login gave."""
         return cast("Callable[[], None] | None", self._has("end_session"))
+
+    @property
+    def limit(self) -> Callable[[float], None] | None:
+        """Lets the fake refuse the next request as one that comes too early. Since 1.1."""
+        return cast("Callable[[float], None] | None", self._has("limit"))
 
     @property
     def recreate_zone(self) -> Callable[[], None] | None:
