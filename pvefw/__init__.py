@@ -3,7 +3,7 @@
 Plugins import :mod:`pvefw.api` and :mod:`pvefw.testing`, nothing else.
 """
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 PROJECT = "pvefw"
 """This distribution's name, and how the names of its entry-point groups begin."""

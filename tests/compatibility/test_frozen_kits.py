@@ -13,6 +13,8 @@ from plugin_api import broken_promises, described
 
 HERE = Path(__file__).parent
 RELEASES = sorted(one.parent for one in HERE.glob("*/api.json"))
+KITS = [one for one in RELEASES if (one / "testing").is_dir()]
+"""Those of 1.0, which nobody had, reached into modules of core, and are not held."""
 AGAIN = "Until that version is released, `make freeze` keeps the new state instead."
 PLUGINS = [
     "tests/testing",
@@ -26,7 +28,7 @@ def test_what_was_promised_is_kept(release):
     assert findings == [], f"plugins made for {release.name} break. {AGAIN}"
 
 
-@pytest.mark.parametrize("release", RELEASES, ids=lambda one: one.name)
+@pytest.mark.parametrize("release", KITS, ids=lambda one: one.name)
 def test_the_kits_of_a_release_pass_on_this_core(release):
     alone = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "frozen_kits"]
     done = subprocess.run(
@@ -48,7 +50,8 @@ def test_the_kits_of_a_release_pass_on_this_core(release):
 
 
 def test_a_release_is_kept():
-    assert [one.name for one in RELEASES] == ["1.0"]
+    assert [one.name for one in RELEASES] == ["1.0", "1.1"]
+    assert [one.name for one in KITS] == ["1.1"]
 
 
 # --- the comparison itself ------------------------------------------------------------------------

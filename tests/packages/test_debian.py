@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from resources import uses
 
+from pvefw import __version__
+
 ROOT = Path(__file__).resolve().parents[2]
 SUITE = re.search(r"VERSION_CODENAME=(\w+)", Path("/etc/os-release").read_text())[1]
 SOURCES = [
@@ -98,7 +100,7 @@ def test_they_install_work_and_leave_nothing_but_configuration(packages, debian)
     before = debian.files()
     debian.install(packages["pvefw"], packages["pvefw-shims"])
 
-    assert debian("pvefw", "--version") == "pvefw 1.0.0\n"
+    assert debian("pvefw", "--version") == f"pvefw {__version__}\n"
     debian("pvenode", "config", "set", "-description", "rack 12")
     assert "rack 12" in debian("pvefw", "config", "get", "--output-format", "json")
     doctor = debian("pvefw", "plugin", "doctor", "--output-format", "json")

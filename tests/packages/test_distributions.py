@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from packages.conftest import build, copy_of_the_sources
 
+from pvefw import __version__
+
 ROOT = Path(__file__).resolve().parents[2]
 CONSTRAINTS = ROOT / "constraints.txt"
 pytestmark = pytest.mark.xdist_group("packages")
@@ -46,7 +48,7 @@ def test_the_same_sources_give_the_same_bytes(dist, tmp_path):
 def test_metadata_is_complete(wheels):
     for wheel in wheels:
         said = metadata(wheel)
-        assert said["Version"] == "1.0.0", wheel
+        assert said["Version"] == __version__, wheel
         assert said["License-Expression"] == "Apache-2.0", wheel
         assert said["License-File"] == "LICENSE", wheel
         assert said["Summary"], wheel
@@ -127,7 +129,7 @@ def pipx(wheels, tmp_path_factory):
 
 
 def test_pvefw_is_installed_without_the_repository(pipx):
-    assert pipx("pvefw", "--version") == "pvefw 1.0.0\n"
+    assert pipx("pvefw", "--version") == f"pvefw {__version__}\n"
     python = pipx.home / "pipx/venvs/pvefw/bin/python"
     where = pipx(python, "-c", "import pvefw; print(pvefw.__file__)").strip()
     assert Path(where).is_relative_to(pipx.home)
@@ -164,7 +166,7 @@ def test_the_shims_the_manual_and_the_completion_come_along(pipx):
 
 # --- upgrade and downgrade, as docs/backup.md shows them ----------------------------------------------
 
-NEWER = "1.1.0"
+NEWER = "1.2.0"
 
 
 def released(wheel, version, folder):
@@ -220,7 +222,7 @@ def test_an_upgrade_and_a_downgrade_lose_nothing(pipx, index):
     pipx("pvefw", "config", "set", "-acmedomain0", "pve1.example", "-description", "before")
     pipx("pvefw", "cert", "ca", "init")
     upgrade, downgrade = shown_in("Upgrade and downgrade")
-    for version, commands in ((NEWER, upgrade), ("1.0.0", downgrade)):
+    for version, commands in ((NEWER, upgrade), (__version__, downgrade)):
         for line in commands:
             pipx("bash", "-c", line.strip(), status=None if "status" in line else 0)
         assert pipx("pvefw", "--version") == f"pvefw {version}\n"

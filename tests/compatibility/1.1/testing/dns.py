@@ -31,8 +31,8 @@ provider's servers; what two orders at once do to each other; errors that the AP
 but for ids that it does not have; records of other types, where neither the fake has ``put`` and
 ``everything`` nor the API says of each record that it is ``TXT``; sleeping otherwise than with
 ``time.sleep``; credentials that the API gets under a name that does not say so; certificates that are not
-verified, where the plugin does not use requests; answers that end too early. ``pvefw dns test`` with a real account shows the first
-two.
+verified, where the plugin does not use requests; answers that end too early. ``pvefw dns test`` with a
+real account shows the first two.
 """
 
 import dataclasses
