@@ -113,14 +113,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         used = resources.used_by(item)
         if config.getoption("record_slow"):
             used.discard("time")
-        for one in sorted(used):
-            item.add_marker(one)
+        for resource in sorted(used):
+            item.add_marker(resource)
         if stage and not resources.STAGES[stage](used):
             others.append(item)
     if others:
         config.hook.pytest_deselected(items=others)
         left_out = set(others)
-        items[:] = [one for one in items if one not in left_out]
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -100,18 +100,18 @@ def main(counts):
         results = measured(counts, Path(folder))
     ratios = {
         count: {
-            "dns_to_http": one["pvefw"] / one["http"],
-            "certbot_to_pvefw": one["certbot"] / one["pvefw"],
-            "lego_to_pvefw": one["lego"] / one["pvefw"],
+            "dns_to_http": result["pvefw"] / result["http"],
+            "certbot_to_pvefw": result["certbot"] / result["pvefw"],
+            "lego_to_pvefw": result["lego"] / result["pvefw"],
         }
-        for count, one in results.items()
+        for count, result in results.items()
     }
     print("Orders by dns-01, seconds for the whole process, then ratios")
     table(
         [
-            [count, *(f"{one[tool]:.2f}" for tool in _TOOLS)]
+            [count, *(f"{result[tool]:.2f}" for tool in _TOOLS)]
             + [f"{ratio:.1f}" for ratio in ratios[count].values()]
-            for count, one in results.items()
+            for count, result in results.items()
         ],
         ["names", "pvefw http-01", *_TOOLS[1:], "dns/http", "certbot/pvefw", "lego/pvefw"],
     )
@@ -119,4 +119,4 @@ def main(counts):
 
 
 if __name__ == "__main__":
-    main([int(one) for one in sys.argv[1:]] or COUNTS)
+    main([int(argument) for argument in sys.argv[1:]] or COUNTS)

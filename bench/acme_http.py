@@ -80,18 +80,18 @@ def main(counts):
                 print(f"{count} names: {results[str(count)]}", flush=True)
     ratios = {
         count: {
-            "pvefw_to_floor_and_imports": one["pvefw"] / (one["floor"] + one["imports"]),
-            "certbot_to_pvefw": one["certbot"] / one["pvefw"],
-            "lego_to_pvefw": one["lego"] / one["pvefw"],
+            "pvefw_to_floor_and_imports": result["pvefw"] / (result["floor"] + result["imports"]),
+            "certbot_to_pvefw": result["certbot"] / result["pvefw"],
+            "lego_to_pvefw": result["lego"] / result["pvefw"],
         }
-        for count, one in results.items()
+        for count, result in results.items()
     }
     print("Orders by http-01, seconds for the whole process, then ratios")
     table(
         [
-            [count, *(f"{one[tool]:.2f}" for tool in _TOOLS)]
+            [count, *(f"{result[tool]:.2f}" for tool in _TOOLS)]
             + [f"{ratio:.1f}" for ratio in ratios[count].values()]
-            for count, one in results.items()
+            for count, result in results.items()
         ],
         ["names", *_TOOLS, "pvefw/(floor+imports)", "certbot/pvefw", "lego/pvefw"],
     )
@@ -99,4 +99,4 @@ def main(counts):
 
 
 if __name__ == "__main__":
-    main([int(one) for one in sys.argv[1:]] or COUNTS)
+    main([int(argument) for argument in sys.argv[1:]] or COUNTS)

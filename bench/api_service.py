@@ -98,8 +98,8 @@ def processor_seconds(process):
 def megabytes(process):
     """Memory, with what is shared counted in shares (PSS); the helper's children included."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    texts = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in (process.pid, *children)]
-    return sum(int(re.search(r"^Pss:\s+(\d+)", one, re.MULTILINE)[1]) for one in texts) / 1024
+    texts = [Path(f"/proc/{child}/smaps_rollup").read_text() for child in (process.pid, *children)]
+    return sum(int(re.search(r"^Pss:\s+(\d+)", text, re.MULTILINE)[1]) for text in texts) / 1024
 
 
 def hammer(folder):
@@ -145,7 +145,9 @@ def listing(tokens, processes):
         return found
 
     with ThreadPoolExecutor(CLIENTS) as pool:
-        times = sorted(one for found in pool.map(client, tokens) for one in found)
+        times = sorted(
+            seconds for times_of_client in pool.map(client, tokens) for seconds in times_of_client
+        )
     used = sum(map(processor_seconds, processes)) - before
     middle, most = times[len(times) // 2], times[len(times) * 95 // 100]
     return {"median": middle, "p95": most, "processor": used / len(times)}
@@ -178,9 +180,9 @@ def main():
         ["start, processor s", f"{at_start:.2f}"],
         ["idle, MB", f"{idle:.0f}"],
     ]
-    for name, one in (("one token", same), ("a token each", own)):
-        rows += [[f"{what}, {name}, p95 ms", f"{one['p95'] * 1000:.0f}"]]
-        rows += [[f"{what}, {name}, processor ms each", f"{one['processor'] * 1000:.1f}"]]
+    for name, figures in (("one token", same), ("a token each", own)):
+        rows += [[f"{what}, {name}, p95 ms", f"{figures['p95'] * 1000:.0f}"]]
+        rows += [[f"{what}, {name}, processor ms each", f"{figures['processor'] * 1000:.1f}"]]
     table([*rows, *([key, str(value)] for key, value in hammered.items())], ["", ""])
     kept = {
         "start": start,

@@ -57,7 +57,7 @@ class Bench:
         return Context(self.host.paths, self.machine, loaders_of(self.plain), FakeTask())
 
     def files(self, versions):
-        return [self.host.root / f"boot/{name}-{one}" for one in versions for name in SIZES]
+        return [self.host.root / f"boot/{name}-{version}" for version in versions for name in SIZES]
 
     def rebuild(self, version):
         """New content for a kernel and its initrd, of another size, as it will be."""
@@ -91,11 +91,11 @@ class Bench:
     def empty(self):
         """Leave nothing but the loader on the ESPs."""
         for uuid in UUIDS:
-            for one in (self.machine.directory / uuid / "plain").iterdir():
-                if one.is_dir():
-                    shutil.rmtree(one)
-                elif one.name != "loader":
-                    one.unlink()
+            for path in (self.machine.directory / uuid / "plain").iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                elif path.name != "loader":
+                    path.unlink()
 
     def cp(self, versions, empty=False):
         """Seconds that cp and sync take on two ESPs, after these kernels have changed.
@@ -115,8 +115,8 @@ class Bench:
 
     def change(self, versions):
         """These kernels are made anew, and nothing of before is still being written."""
-        for one in versions:
-            self.rebuild(one)
+        for version in versions:
+            self.rebuild(version)
         self.settle()
 
     def settle(self):

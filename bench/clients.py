@@ -45,7 +45,7 @@ class Clients:
 
     def run_certbot(self, command, *how, names=()):
         folders = [
-            f"--{one}-dir={self.home / 'certbot' / one}" for one in ("config", "work", "logs")
+            f"--{name}-dir={self.home / 'certbot' / name}" for name in ("config", "work", "logs")
         ]
         where = ["--server", self.server.directory]
         force = ["--force-renewal", "--cert-name", "bench"] if names else []

@@ -37,7 +37,7 @@ class Server:
         self.urls = self._session.get(directory, timeout=10).json()
         self._key = ec.generate_private_key(ec.SECP256R1())
         public = self._key.public_key().public_numbers()
-        x, y = (encode(one.to_bytes(32, "big")) for one in (public.x, public.y))
+        x, y = (encode(number.to_bytes(32, "big")) for number in (public.x, public.y))
         self._who = {"jwk": {"crv": "P-256", "kty": "EC", "x": x, "y": y}}
         canonical = json.dumps(self._who["jwk"], separators=(",", ":"), sort_keys=True)
         self.thumbprint = encode(hashlib.sha256(canonical.encode()).digest())
@@ -52,7 +52,9 @@ class Server:
             protected = encode(json.dumps(header).encode())
             body = "" if payload is None else encode(json.dumps(payload).encode())
             der = self._key.sign(f"{protected}.{body}".encode(), ec.ECDSA(hashes.SHA256()))
-            signature = b"".join(one.to_bytes(32, "big") for one in utils.decode_dss_signature(der))
+            signature = b"".join(
+                number.to_bytes(32, "big") for number in utils.decode_dss_signature(der)
+            )
             answer = self._session.post(
                 url,
                 json={"protected": protected, "payload": body, "signature": encode(signature)},
@@ -104,11 +106,11 @@ def order(server, names):
     wanted = {"identifiers": [{"type": "dns", "value": name} for name in names]}
     placed = server.post(server.urls["newOrder"], wanted)
     url, authorizations = placed.headers["Location"], placed.json()["authorizations"]
-    for one in authorizations:
-        challenges = server.post(one).json()["challenges"]
+    for authorization in authorizations:
+        challenges = server.post(authorization).json()["challenges"]
         server.post(next(c["url"] for c in challenges if c["type"] == "http-01"), {})
-    for one in authorizations:
-        server.until_valid(one)
+    for authorization in authorizations:
+        server.until_valid(authorization)
     csr = signing_request(names).public_bytes(serialization.Encoding.DER)
     server.post(placed.json()["finalize"], {"csr": encode(csr)})
     return server.post(server.until_valid(url)["certificate"]).content

@@ -57,16 +57,18 @@ def best(function, *arguments):
 
 
 def main():
-    counts = [int(one) for one in sys.argv[1:]] or [100, 1000, 10_000]
+    counts = [int(argument) for argument in sys.argv[1:]] or [100, 1000, 10_000]
     print("guests  plan  start: machine  threads  stop: machine  threads   (ms a guest)")
     for count in counts:
-        stopped, running = (listed(count, one) for one in (GuestState.STOPPED, GuestState.RUNNING))
+        stopped, running = (
+            listed(count, state) for state in (GuestState.STOPPED, GuestState.RUNNING)
+        )
         start, stop = plan.to_start(stopped), plan.to_stop(running, None, StopOptions())
         figures = [
             best(plan.to_start, stopped),
             *(best(how, jobs) for jobs in (start, stop) for how in (alone, threaded)),
         ]
-        print(f"{count:6}  " + "  ".join(f"{1000 * one / count:10.4f}" for one in figures))
+        print(f"{count:6}  " + "  ".join(f"{1000 * figure / count:10.4f}" for figure in figures))
 
 
 if __name__ == "__main__":

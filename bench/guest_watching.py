@@ -56,7 +56,7 @@ def without_events(count, _folder):
 def cost(bound, count, seconds):
     """The share of a core that watching takes, in percent."""
     backends = Backends({"own": bound})
-    states = {Reference(one.vmid): one.state for one in bound.hooks.guest_list()}
+    states = {Reference(guest.vmid): guest.state for guest in bound.hooks.guest_list()}
     assert len(states) == count
     seen = []
     with Watcher(backends, states, lambda *change: seen.append(change), SystemClock()):

@@ -111,7 +111,7 @@ def libvirt_guests(folder, uri):
 
 def tools(folder, uri):
     def the_floor(workers):
-        return {one: [sys.executable, __file__, "floor", one, uri, workers] for one in LOOP}
+        return {name: [sys.executable, __file__, "floor", name, uri, workers] for name in LOOP}
 
     ours = pvefw(folder, uri)
     variables = f"URI='{uri}' NAMES='{' '.join(NAMES)}'; "
@@ -121,7 +121,7 @@ def tools(folder, uri):
         f"floor{AT_ONCE}": the_floor(MOST),
         f"pvefw{AT_ONCE}": ours(MOST),
         "libvirt-guests.sh": libvirt_guests(folder, uri),
-        "virsh loop": {one: ["sh", "-c", variables + loop] for one, loop in LOOP.items()},
+        "virsh loop": {key: ["sh", "-c", variables + loop] for key, loop in LOOP.items()},
     }
 
 
@@ -156,21 +156,21 @@ def main():
                 for action, value in measured(node, commands).items():
                     taken.setdefault(name, {}).setdefault(action, []).append(value)
     medians = {
-        name: {action: statistics.median(values) for action, values in one.items()}
-        for name, one in taken.items()
+        name: {action: statistics.median(values) for action, values in value.items()}
+        for name, value in taken.items()
     }
     floors = {name: medians["floor" + AT_ONCE * name.endswith(AT_ONCE)] for name in medians}
     ratios = {
-        name: {action: value / floors[name][action] for action, value in one.items()}
-        for name, one in medians.items()
+        name: {action: value / floors[name][action] for action, value in median.items()}
+        for name, median in medians.items()
     }
     rows = [
         (
             name,
-            *(f"{one[action]:.2f} s" for action in ("stop", "start")),
+            *(f"{median[action]:.2f} s" for action in ("stop", "start")),
             *(f"{ratios[name][action]:.2f}" for action in ("stop", "start")),
         )
-        for name, one in medians.items()
+        for name, median in medians.items()
     ]
     table(rows, ("", "stop", "start", "of the floor: stop", "start"))
     keep("guests", {"guests": GUESTS, "seconds": medians, "times_the_floor": ratios})

@@ -104,7 +104,10 @@ def main():
             "searches": searches,
         }
     table(
-        [[name, *(f"{value:.4f}" for value in one.values())] for name, one in searches.items()],
+        [
+            [name, *(f"{value:.4f}" for value in search.values())]
+            for name, search in searches.items()
+        ],
         ["", "index s", "reading s", "ratio"],
     )
     print({name: value for name, value in results.items() if name != "searches"})

@@ -74,19 +74,19 @@ def write(paths, size):
 def read(paths):
     """All tasks, latest first, without an index."""
     found = {}
-    for one in registry.indexed(paths):
-        found.pop(one.upid, None)
-        found[one.upid] = one
-    return sorted(found.values(), key=lambda one: one.upid.start)[::-1]
+    for task in registry.indexed(paths):
+        found.pop(task.upid, None)
+        found[task.upid] = task
+    return sorted(found.values(), key=lambda value: value.upid.start)[::-1]
 
 
 def select(entries, wanted, start, limit):
-    passing = (one for one in entries if wanted.wants(one))
+    passing = (entry for entry in entries if wanted.wants(entry))
     return list(itertools.islice(passing, start, start + limit))
 
 
 def scan_for(paths, upid):
-    return next(one for one in registry.indexed(paths) if one.upid == upid)
+    return next(task for task in registry.indexed(paths) if task.upid == upid)
 
 
 def timed(work, repeats, clock=time.process_time):
@@ -160,8 +160,8 @@ def growth(results):
     """How many times longer things take in the largest history than in the smallest."""
     first, last = results[SIZES[0]], results[SIZES[-1]]
     worst = {
-        size: max(one["seconds"] for one in found["lists"].values())
-        for size, found in results.items()
+        size: max(listing["seconds"] for listing in result["lists"].values())
+        for size, result in results.items()
     }
     return {
         "tasks": SIZES[-1] / SIZES[0],
@@ -177,14 +177,14 @@ def report(results):
     found = list(results.values())
     table(
         [
-            *([name, *(_cell(one["lists"][name]) for one in found)] for name in LISTS),
-            ["status by UPID", *(_cell(one["status"]) for one in found)],
+            *([name, *(_cell(result["lists"][name]) for result in found)] for name in LISTS),
+            ["status by UPID", *(_cell(result["status"]) for result in found)],
             *(
-                [name, *(f"{1000 * one[name]:.2f}" for one in found)]
+                [name, *(f"{1000 * result[name]:.2f}" for result in found)]
                 for name in ("log", "enter", "build")
             ),
             *(
-                [f"process: {name}", *(f"{1000 * one['process'][name]:.0f}" for one in found)]
+                [f"process: {name}", *(f"{1000 * result['process'][name]:.0f}" for result in found)]
                 for name in ("task list", "empty history")
             ),
         ],

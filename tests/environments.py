@@ -80,9 +80,9 @@ def environment(place: Path, *wheels: Path) -> Environment:
     """Make an environment with these wheels, if any."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", place], check=True)
     [site] = place.glob("lib/python3*/site-packages")
-    for one in Path(sysconfig.get_path("purelib")).iterdir():
-        if "pvefw" not in one.name.lower() and one.suffix != ".pth":
-            (site / one.name).symlink_to(one)
+    for path in Path(sysconfig.get_path("purelib")).iterdir():
+        if "pvefw" not in path.name.lower() and path.suffix != ".pth":
+            (site / path.name).symlink_to(path)
     made = Environment(place / "bin/python")
     if wheels:
         made.install(*wheels)

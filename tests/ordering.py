@@ -75,7 +75,7 @@ class Listening(Believed):
 
     def challenge_present(self, challenges: Sequence[Challenge], task: object) -> None:
         super().challenge_present(challenges, task)
-        answers = {one.token: one.key_authorization for one in challenges}
+        answers = {challenge.token: challenge.key_authorization for challenge in challenges}
         asked = self.asked
 
         class Handler(BaseHTTPRequestHandler):
@@ -114,13 +114,13 @@ class Ordering:
     ) -> None:
         self.task = Patient()
         self.solvers = solvers
-        self.identifiers = [identifier(one) for one in solvers]
+        self.identifiers = [identifier(solver) for solver in solvers]
         self.transport = Transport(ca_file=str(ca_file), deadline=seconds, task=self.task)
         self.client = Client(self.transport, directory, AccountKey.generate(key_type))
         self.flow = OrderFlow(
             self.client,
             self.transport,
-            {name: Way.only(one) for name, one in solvers.items()},
+            {name: Way.only(solver) for name, solver in solvers.items()},
             self.task,
         )
         self.key = keys.generate("ec256")

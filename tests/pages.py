@@ -8,9 +8,9 @@ from pathlib import Path
 from environments import ROOT
 
 PAGES = sorted(
-    one
+    path
     for pattern in ("*.md", "docs/*.md", "docs/adr/*.md", "plugins/*/README.md", "examples/**/*.md")
-    for one in ROOT.glob(pattern)
+    for path in ROOT.glob(pattern)
 )
 PROGRAMS = ("pvefw", "pvenode", "proxmox-boot-tool")
 _BLOCK = re.compile(
@@ -52,15 +52,15 @@ def typed(page: Path) -> Iterator[Typed]:
             if not re.search(rf"^{_OURS}", body, re.MULTILINE):
                 continue
             body = re.sub(r"(?<!\\\n)^(?=\S)", "$ ", body, flags=re.MULTILINE)
-        for one in re.finditer(
+        for match in re.finditer(
             r"^\$ (?P<command>(?:.*\\\n)*.*)\n(?P<output>(?:(?!\$ ).*\n?)*)", body, re.MULTILINE
         ):
-            line = first + body.count("\n", 0, one.start())
-            yield Typed(page, line, one["command"], one["output"] if shows_output else None)
+            line = first + body.count("\n", 0, match.start())
+            yield Typed(page, line, match["command"], match["output"] if shows_output else None)
 
 
 def named(page: Path) -> Iterator[Typed]:
     """The commands that sentences name, in backquotes; they may leave arguments out."""
     text = _FENCED.sub(lambda block: "\n" * block[0].count("\n"), page.read_text())
-    for one in _INLINE.finditer(text):
-        yield Typed(page, text.count("\n", 0, one.start()) + 1, " ".join(one[1].split()))
+    for match in _INLINE.finditer(text):
+        yield Typed(page, text.count("\n", 0, match.start()) + 1, " ".join(match[1].split()))

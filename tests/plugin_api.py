@@ -17,9 +17,9 @@ def described() -> Described:
     return {
         "names": sorted(api.__all__),
         "families": {family.group: _hooks(family) for family in families.FAMILIES.values()},
-        "fields": {name: _fields(one) for name, one in _classes(dataclasses.is_dataclass)},
-        "members": {name: [one.value for one in kind] for name, kind in _classes(_is_enum)},
-        "errors": {name: _bases(one) for name, one in _classes(_is_error)},
+        "fields": {name: _fields(class_) for name, class_ in _classes(dataclasses.is_dataclass)},
+        "members": {name: [member.value for member in kind] for name, kind in _classes(_is_enum)},
+        "errors": {name: _bases(class_) for name, class_ in _classes(_is_error)},
         "setting": sorted(inspect.signature(setting).parameters),
         "run": _arguments(api.run),
     }
@@ -27,19 +27,19 @@ def described() -> Described:
 
 def _classes(wanted: Any) -> list[tuple[str, Any]]:
     found = ((name, getattr(api, name)) for name in sorted(api.__all__))
-    return [(name, one) for name, one in found if inspect.isclass(one) and wanted(one)]
+    return [(name, value) for name, value in found if inspect.isclass(value) and wanted(value)]
 
 
-def _is_enum(one: type) -> bool:
-    return issubclass(one, enum.Enum)
+def _is_enum(class_: type) -> bool:
+    return issubclass(class_, enum.Enum)
 
 
-def _is_error(one: type) -> bool:
-    return issubclass(one, BaseException)
+def _is_error(class_: type) -> bool:
+    return issubclass(class_, BaseException)
 
 
-def _bases(one: type) -> list[str]:
-    return [base.__name__ for base in one.__mro__[1:] if base.__name__ in api.__all__]
+def _bases(class_: type) -> list[str]:
+    return [base.__name__ for base in class_.__mro__[1:] if base.__name__ in api.__all__]
 
 
 def _hooks(family: Any) -> Described:
@@ -52,19 +52,19 @@ def _hooks(family: Any) -> Described:
     }
 
 
-def _fields(one: Any) -> list[list[Any]]:
+def _fields(class_: Any) -> list[list[Any]]:
     """Name and whether there is a default, in the order of positional arguments."""
     nothing = dataclasses.MISSING
     return [
         [field.name, field.default is not nothing or field.default_factory is not nothing]
-        for field in dataclasses.fields(one)
+        for field in dataclasses.fields(class_)
         if field.init
     ]
 
 
 def _arguments(function: Any) -> list[list[Any]]:
     parameters = inspect.signature(function).parameters.values()
-    return [[one.name, one.default is not one.empty] for one in parameters]
+    return [[parameter.name, parameter.default is not parameter.empty] for parameter in parameters]
 
 
 def _still_fit(fields: list[list[Any]], now: list[list[Any]]) -> bool:
@@ -86,13 +86,18 @@ def broken_promises(before: Described, now: Described) -> list[str]:
             found.append(f"{name} has lost fields, or they stand in another order")
         added = now["fields"].get(name, [])[len(fields) :]
         found += [
-            f"{name} has a new field {one} without a default" for one, has in added if not has
+            f"{name} has a new field {field} without a default" for field, has in added if not has
         ]
     for name, members in before["members"].items():
-        found += [f"{name} has no {one}" for one in _gone(members, now["members"].get(name, []))]
+        found += [
+            f"{name} has no {member}" for member in _gone(members, now["members"].get(name, []))
+        ]
     for name, bases in before["errors"].items():
-        found += [f"{name} is no {one}" for one in _gone(bases, now["errors"].get(name, []))]
-    found += [f"setting() does not take {one}" for one in _gone(before["setting"], now["setting"])]
+        found += [f"{name} is no {base}" for base in _gone(bases, now["errors"].get(name, []))]
+    found += [
+        f"setting() does not take {argument}"
+        for argument in _gone(before["setting"], now["setting"])
+    ]
     known = [name for name, _ in now["run"]]
     found += [f"run() does not take {name}" for name, _ in before["run"] if name not in known]
     return found
@@ -107,7 +112,7 @@ def _hook_findings(group: str, before: Described, now: Described | None) -> list
             found.append(f"{group} has no hook {hook} any more")
             continue
         gone = _gone(was["arguments"], now[hook]["arguments"])
-        found += [f"{hook} is not given {one} any more" for one in gone]
+        found += [f"{hook} is not given {argument} any more" for argument in gone]
         if now[hook]["required"] and not was["required"]:
             found.append(f"{hook} is required now")
     for hook in _gone(list(now), list(before)):
@@ -117,4 +122,4 @@ def _hook_findings(group: str, before: Described, now: Described | None) -> list
 
 
 def _gone(before: list[str], now: list[str]) -> list[str]:
-    return [one for one in before if one not in now]
+    return [name for name in before if name not in now]

@@ -19,8 +19,8 @@ def only_root(does: str) -> pytest.MarkDecorator:
 
 def sentence(skipped: Iterable[pytest.TestReport]) -> str:
     """What an ordinary user could not run; empty where that is nothing."""
-    reasons = [str(one.longrepr[2]) for one in skipped if isinstance(one.longrepr, tuple)]
-    found = [one.partition(_REASON)[2] for one in reasons if _REASON in one]
+    reasons = [str(report.longrepr[2]) for report in skipped if isinstance(report.longrepr, tuple)]
+    found = [reason.partition(_REASON)[2] for reason in reasons if _REASON in reason]
     what = ", ".join(sorted(set(found)))
     return f"{len(found)} tests were left out, because only root {what}." if found else ""
 

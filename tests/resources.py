@@ -87,8 +87,8 @@ def _check(resource: str) -> None:
 def used_by(item: pytest.Item) -> set[str]:
     """The resources that a test's code and its fixtures lead to."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()  # type: ignore[attr-defined]  # no other way
-    starts = [item.function, *(one.func for some in fixtures for one in some)]  # type: ignore[attr-defined]  # only functions are collected
-    reached = set().union(*(_reached(one) for one in map(_bare, starts) if one is not None))
+    starts = [item.function, *(definition.func for some in fixtures for definition in some)]  # type: ignore[attr-defined]  # only functions are collected
+    reached = set().union(*(_reached(start) for start in map(_bare, starts) if start is not None))
     return reached | ({"time"} if name_of(item.nodeid) in _slow() else set())
 
 
@@ -109,7 +109,7 @@ def _reached(start: FunctionType) -> frozenset[str]:
         new = set(_leads_to(waiting.pop())) - seen
         seen |= new
         waiting += new
-    return frozenset(resource for one in seen for resource in _uses(one))
+    return frozenset(resource for function in seen for resource in _uses(function))
 
 
 def _uses(function: FunctionType) -> Iterator[str]:
@@ -123,7 +123,7 @@ def _uses(function: FunctionType) -> Iterator[str]:
 @functools.cache
 def _leads_to(function: FunctionType) -> tuple[FunctionType, ...]:
     """The functions of tests and their helpers that a function names."""
-    return tuple(one for value in _values(function) for one in _functions(value))
+    return tuple(found_ for value in _values(function) for found_ in _functions(value))
 
 
 def _values(function: FunctionType) -> Iterator[Any]:
@@ -132,12 +132,12 @@ def _values(function: FunctionType) -> Iterator[Any]:
         with contextlib.suppress(ValueError):  # it is not bound yet
             yield cell.cell_contents
     names, imported = _names(function.__code__)
-    found = [function.__globals__[one] for one in names if one in function.__globals__]
-    modules = [one for one in found if isinstance(one, ModuleType)]
-    modules += [importlib.import_module(one) for one in imported]
+    found = [function.__globals__[name] for name in names if name in function.__globals__]
+    modules = [value for value in found if isinstance(value, ModuleType)]
+    modules += [importlib.import_module(name) for name in imported]
     yield from found
     for module in modules:
-        yield from (vars(module)[one] for one in names if one in vars(module))
+        yield from (vars(module)[name] for name in names if name in vars(module))
 
 
 @functools.cache

@@ -29,7 +29,7 @@ def run_test(kit, name, fixtures, **given):
     known = {**fixtures, **given}
     try:
         with contextlib.suppress(pytest.skip.Exception):
-            test(**{one: known[one] for one in wanted})
+            test(**{fixture: known[fixture] for fixture in wanted})
     except (AssertionError, PvefwError, pytest.fail.Exception) as error:
         return f"{type(error).__name__}: {error}"
     return None

@@ -118,7 +118,7 @@ def impossible(condition: Condition) -> str | None:
     if condition.user is not None and condition.user != os.geteuid():
         if os.geteuid() != 0:
             return "only root can become somebody else"
-        if any(not one.stat().st_mode & 0o001 for one in ROOT.parents):
+        if any(not parent.stat().st_mode & 0o001 for parent in ROOT.parents):
             return f"an ordinary user cannot read {ROOT}: clone it to another place"
     if "LOCPATH" in condition.env and not Path("/usr/share/i18n/locales/de_DE").exists():
         return "locales is not installed"
@@ -157,7 +157,9 @@ def environment(condition: Condition, folder: str) -> dict[str, str]:
             "PYTHONPATH": str(ROOT / "tools/shifted_clock"),
         }
     found = {**os.environ, **changed}
-    return {key: one.replace("{scratch}", folder) for key, one in found.items() if one is not None}
+    return {
+        key: value.replace("{scratch}", folder) for key, value in found.items() if value is not None
+    }
 
 
 def main(arguments: list[str]) -> int:

@@ -53,12 +53,12 @@ def known(pins: Mapping[str, Version], advisories: Iterator[Mapping[str, Any]]) 
 
 def _concerns(affected: Mapping[str, Any], version: Version) -> bool:
     """Whether a version is among those that are affected, by list or by range."""
-    if any(_version(one) == version for one in affected.get("versions", [])):
+    if any(_version(other) == version for other in affected.get("versions", [])):
         return True
     return any(
-        _within(one.get("events", []), version)
-        for one in affected.get("ranges", [])
-        if one.get("type") == "ECOSYSTEM"
+        _within(range_.get("events", []), version)
+        for range_ in affected.get("ranges", [])
+        if range_.get("type") == "ECOSYSTEM"
     )
 
 
@@ -66,7 +66,7 @@ def _within(events: list[Mapping[str, str]], version: Version) -> bool:
     """Walk through a range's events in the order of their versions, as OSV's schema says."""
     inside = False
     for kind, at in sorted(
-        ((kind, _version(text)) for one in events for kind, text in one.items()),
+        ((kind, _version(text)) for event in events for kind, text in event.items()),
         key=lambda event: (event[1], event[0] != "introduced"),
     ):
         if kind == "introduced" and version >= at:
@@ -87,9 +87,9 @@ def _version(text: str) -> Version:
 def _sentence(
     advisory: Mapping[str, Any], affected: Mapping[str, Any], name: str, version: Version
 ) -> str:
-    events = [event for one in affected.get("ranges", []) for event in one.get("events", [])]
-    fixed = sorted({_version(one["fixed"]) for one in events if "fixed" in one})
-    better = [str(one) for one in fixed if one > version]
+    events = [event for range_ in affected.get("ranges", []) for event in range_.get("events", [])]
+    fixed = sorted({_version(event["fixed"]) for event in events if "fixed" in event})
+    better = [str(release) for release in fixed if release > version]
     what = advisory.get("summary") or advisory.get("details", "").partition("\n")[0]
     after = f"fixed in {better[0]}" if better else "not fixed in any version"
     return f"{name} {version}: {advisory['id']}: {' '.join(what.split())[:200]} ({after})"
@@ -114,7 +114,7 @@ def main(database: Path, constraints: Path = CONSTRAINTS) -> str | int:
         return f"{database} has no advisories"
     pins = pinned(constraints.read_text())
     found = known(pins, advisories(database))
-    sys.stdout.write("".join(f"{one}\n" for one in found))
+    sys.stdout.write("".join(f"{finding}\n" for finding in found))
     sys.stdout.write(f"{len(pins)} pins, {count} advisories, {len(found)} concern us\n")
     return 1 if found else 0
 

@@ -35,7 +35,7 @@ def record(command: Sequence[str], path: Path, title: str) -> int:
         events = list(_events(ours))
     if running.returncode == 0:
         header = {"version": 2, "width": COLUMNS, "height": ROWS, "title": title}
-        lines = [json.dumps(one, ensure_ascii=False) for one in (header, *events)]
+        lines = [json.dumps(event, ensure_ascii=False) for event in (header, *events)]
         path.write_text("\n".join(lines) + "\n")
     return running.returncode
 
@@ -55,4 +55,4 @@ def _events(terminal: int) -> Iterator[tuple[float, str, str]]:
 def output(path: Path) -> str:
     """All that a recording shows."""
     _, *events = path.read_text().splitlines()
-    return "".join(json.loads(one)[2] for one in events)
+    return "".join(json.loads(event)[2] for event in events)

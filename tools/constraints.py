@@ -45,11 +45,11 @@ def able() -> set[tuple[str, str]]:
     return {
         (tag.interpreter, tag.abi)
         for major, minor in PYTHONS
-        for known in (
+        for known_tags in (
             cpython_tags((major, minor), platforms=["linux"]),
             compatible_tags((major, minor), f"cp{major}{minor}", ["linux"]),
         )
-        for tag in known
+        for tag in known_tags
     }
 
 
@@ -62,7 +62,7 @@ def fits(file: str, version: Version) -> bool:
     except (InvalidSdistFilename, InvalidWheelFilename):
         return False  # an egg, an installer for Windows
     return of == version and any(
-        (one.interpreter, one.abi) in able() and _PLATFORM.fullmatch(one.platform) for one in tags
+        (tag.interpreter, tag.abi) in able() and _PLATFORM.fullmatch(tag.platform) for tag in tags
     )
 
 
@@ -95,9 +95,9 @@ def with_hashes(pins: str, read: Callable[[str], Mapping[str, Any]]) -> str:
     for pin in (line.split()[0] for line in requirements(pins).values()):
         name, _, version = pin.partition("==")
         hashes = {
-            one["hashes"]["sha256"]
-            for one in read(name)["files"]
-            if fits(one["filename"], Version(version))
+            file["hashes"]["sha256"]
+            for file in read(name)["files"]
+            if fits(file["filename"], Version(version))
         }
         if not hashes:
             raise ValueError(f"{pin}: the index has no file of it")
@@ -115,8 +115,8 @@ def main(files: list[str]) -> None:
     hashes = with_hashes(frozen, read)
     CONSTRAINTS.write_text(VERSIONS_ARE + frozen)
     HASHES.write_text(HASHES_ARE + hashes)
-    for one in map(Path, files):
-        one.write_text(with_hashes(one.read_text(), read))
+    for path in map(Path, files):
+        path.write_text(with_hashes(path.read_text(), read))
 
 
 if __name__ == "__main__":

@@ -35,12 +35,14 @@ def measured(files: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
 
     :param files: as in coverage.py's JSON report; paths are relative to the root of the tree.
     """
-    folders = {one.name: f"{one.relative_to(ROOT)}/" for one in projects() if one != ROOT}
+    folders = {
+        project.name: f"{project.relative_to(ROOT)}/" for project in projects() if project != ROOT
+    }
     found = {}
     for name, prefix in {"pvefw": "pvefw/", **folders}.items():
-        sums = [one["summary"] for path, one in files.items() if path.startswith(prefix)]
-        run = sum(one["covered_lines"] + one["covered_branches"] for one in sums)
-        everything = sum(one["num_statements"] + one["num_branches"] for one in sums)
+        sums = [file["summary"] for path, file in files.items() if path.startswith(prefix)]
+        run = sum(digest["covered_lines"] + digest["covered_branches"] for digest in sums)
+        everything = sum(digest["num_statements"] + digest["num_branches"] for digest in sums)
         found[name] = 100 * run / everything if everything else 0.0
     return found
 

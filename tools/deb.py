@@ -56,7 +56,7 @@ def launcher(module: str, function: str, *more: str) -> str:
 
     :param more: folders to look for it in, beside ours and where plugins of third parties are installed.
     """
-    path = json.dumps([f"/{one}" for one in (*more, LIBRARY, "usr/local/lib/pvefw")])
+    path = json.dumps([f"/{folder}" for folder in (*more, LIBRARY, "usr/local/lib/pvefw")])
     return _LAUNCHER.format(path=path, module=module, function=function)
 
 
@@ -69,8 +69,10 @@ def write(path: Path, data: str | bytes, mode: int = 0o644) -> None:
 
 def install_libraries(wheels: Path, target: Path) -> None:
     """Install the wheels and what they need."""
-    every = [one for one in sorted(wheels.glob("*.whl")) if not one.name.startswith("pvefw_shims-")]
-    ours = {one.name.partition("-")[0] for one in every}
+    every = [
+        path for path in sorted(wheels.glob("*.whl")) if not path.name.startswith("pvefw_shims-")
+    ]
+    ours = {path.name.partition("-")[0] for path in every}
     into = ["--no-compile", "--target", str(target)]
     hashed.install(sys.executable, sorted(libraries(ours - set(_OF_THE_HOST))), *into)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-qq", "install"]
@@ -83,12 +85,14 @@ def libraries(projects: Iterable[str]) -> set[str]:
     todo, found = list(projects), set[str]()
     while todo:
         for text in requires(todo.pop()) or []:
-            one = Requirement(text)
-            name = hashed.normalized(one.name)
-            if name not in found and (one.marker is None or one.marker.evaluate({"extra": ""})):
+            requirement = Requirement(text)
+            name = hashed.normalized(requirement.name)
+            if name not in found and (
+                requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            ):
                 found.add(name)
                 todo.append(name)
-    return {one for one in found if not one.startswith("pvefw")}
+    return {library for library in found if not library.startswith("pvefw")}
 
 
 def tidy(target: Path) -> None:
@@ -96,8 +100,8 @@ def tidy(target: Path) -> None:
     for ballast in ("bin", "share"):
         shutil.rmtree(target / ballast, ignore_errors=True)
     for note in ("direct_url.json", "RECORD", "REQUESTED"):
-        for one in target.glob(f"*.dist-info/{note}"):
-            one.unlink()
+        for path in target.glob(f"*.dist-info/{note}"):
+            path.unlink()
 
 
 def unit_texts() -> dict[str, str]:
@@ -111,7 +115,7 @@ def unit_texts() -> dict[str, str]:
 
 def share_files(target: Path) -> None:
     """Manual pages, compressed, and completions, where Debian's shells look for them."""
-    for source in (one for one in (ROOT / "share").rglob("*") if one.is_file()):
+    for source in (path for path in (ROOT / "share").rglob("*") if path.is_file()):
         name, data = source.relative_to(ROOT / "share").as_posix(), source.read_bytes()
         if name.startswith("man/"):
             name, data = f"{name}.gz", gzip.compress(data, mtime=0)
@@ -135,8 +139,8 @@ def fill_page(tree: Path, package: str = "") -> None:
 
     :param package: the package that has nothing else.
     """
-    for one in PAGE.iterdir():
-        write(tree / "usr/share/cockpit/pvefw" / one.name, one.read_bytes())
+    for path in PAGE.iterdir():
+        write(tree / "usr/share/cockpit/pvefw" / path.name, path.read_bytes())
     if package:
         write(tree / f"usr/share/doc/{package}/copyright", (DEBIAN / "copyright").read_bytes())
 
@@ -160,8 +164,8 @@ def pack(tree: Path, control: str, scripts: Mapping[str, str], target: Path) -> 
 
     :returns: the package.
     """
-    files = [one for one in sorted(tree.rglob("*")) if one.is_file()]
-    size = sum(one.stat().st_size for one in files) // 1024
+    files = [path for path in sorted(tree.rglob("*")) if path.is_file()]
+    size = sum(file.stat().st_size for file in files) // 1024
     major, minor = sys.version_info[:2]
     asked = subprocess.run(
         ["dpkg", "--print-architecture"], capture_output=True, text=True, check=True
@@ -176,9 +180,9 @@ def pack(tree: Path, control: str, scripts: Mapping[str, str], target: Path) -> 
     write(tree / "DEBIAN/control", text)
     for name, script in scripts.items():
         write(tree / "DEBIAN" / name, script, 0o644 if name == "triggers" else 0o755)
-    for one in tree.rglob("*"):
-        if one.is_dir():
-            one.chmod(0o755)
+    for path in tree.rglob("*"):
+        if path.is_dir():
+            path.chmod(0o755)
     fields = dict(line.split(": ", 1) for line in text.splitlines() if not line.startswith(" "))
     made = target / f"{fields['Package']}_{fields['Version']}_{fields['Architecture']}.deb"
     subprocess.run(
@@ -194,7 +198,9 @@ def scripts() -> dict[str, str]:
     """The package's maintainer scripts and triggers (deb-postinst(5), deb-triggers(5)), by name."""
     replaced = {
         "UNITS": " ".join(unit_texts()),
-        "HOOKS": " ".join(f"/{one}" for one in (*boot_hooks.scripts(PROGRAM), boot_hooks.SNIPPET)),
+        "HOOKS": " ".join(
+            f"/{script}" for script in (*boot_hooks.scripts(PROGRAM), boot_hooks.SNIPPET)
+        ),
     }
     found = {}
     for name in ("postinst", "prerm", "postrm", "triggers"):

@@ -31,7 +31,7 @@ def packages(wanted: set[str]) -> list[str]:
     """The packages of these groups, each once."""
     known = groups()
     if "plugins" in wanted:
-        wanted = wanted | {one for one in known if (PLUGINS / one).is_dir()}
+        wanted = wanted | {name for name in known if (PLUGINS / name).is_dir()}
     return list(dict.fromkeys(name for group in known if group in wanted for name in known[group]))
 
 

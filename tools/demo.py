@@ -43,8 +43,8 @@ class Shell:
         self._directory = directory
         self._running: subprocess.Popen[bytes] | None = None
         self._signal = 0
-        for one in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(one, self._end)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
 
     def _end(self, number: int, _frame: object) -> None:
         self._signal = number
@@ -91,7 +91,7 @@ def order(shell: Shell, authority: Pebble, nameserver: Bind, root: Path) -> None
     key = nameserver.key
     address = f"{nameserver.address}:{nameserver.port}"
     values = {"server": address, "key_name": key.name, "secret": key.secret}
-    root.joinpath("bind").write_text("".join(f"{name}={one}\n" for name, one in values.items()))
+    root.joinpath("bind").write_text("".join(f"{name}={value}\n" for name, value in values.items()))
     shell("cat", "bind")
     pvefw("acme", "plugin", "add", "dns", "bind", "--api", "rfc2136", "--data", "bind")
     # a DNS of its own, and on a port of its own: only a demo or a test has to say that

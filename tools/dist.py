@@ -41,7 +41,7 @@ def main(target: Path) -> str | None:
         old.unlink()
     try:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(lambda one: build(one, target), projects()))
+            list(pool.map(lambda project: build(project, target), projects()))
     except subprocess.CalledProcessError as error:
         sys.stderr.write(error.stdout.decode(errors="replace"))
         return f"{error.cmd[-1]} could not be built"

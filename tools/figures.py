@@ -12,7 +12,7 @@ _ABOUT = ("taken", "python", "processors")
 
 def page() -> str:
     """A section for each kept result, with what its benchmark says about itself."""
-    parts = (part for one in sorted((BENCH / "results").glob("*.json")) for part in _section(one))
+    parts = (part for path in sorted((BENCH / "results").glob("*.json")) for part in _section(path))
     return "\n" + "\n\n".join(parts) + "\n\n"
 
 
@@ -24,7 +24,7 @@ def orders() -> str:
     rows = []
     for challenge, result in (("http-01", "acme_http"), ("dns-01", "acme_dns")):
         ratios = _kept(result)["ratios"]["50"]
-        others = (_times(ratios[f"{one}_to_pvefw"]) for one in ("lego", "certbot"))
+        others = (_times(ratios[f"{client}_to_pvefw"]) for client in ("lego", "certbot"))
         rows.append([challenge, *others, "not measured", "1"])
     head = ["a certificate for 50 names, at one server", "lego", "certbot", "acme.sh", "pvefw"]
     return f"\n{_table(head, rows)}\n\n"
@@ -32,8 +32,8 @@ def orders() -> str:
 
 def fifty_names() -> str:
     """A sentence on how long an order takes."""
-    seconds = [_kept(one)["seconds"]["50"]["pvefw"] for one in ("acme_http", "acme_dns")]
-    by_http, by_dns = (f"{one:.1f} s" for one in seconds)
+    seconds = [_kept(name)["seconds"]["50"]["pvefw"] for name in ("acme_http", "acme_dns")]
+    by_http, by_dns = (f"{figure:.1f} s" for figure in seconds)
     return (
         f"An order for fifty names at a test authority on the same machine took {by_http} by http-01\n"
         f"and {by_dns} through DNS.\n"
@@ -68,7 +68,7 @@ def refresh() -> str:
 def lists_of_tasks() -> str:
     """A sentence on the lists of a long history."""
     kept = _kept("task_history")["histories"]["1000000"]
-    milliseconds = [one["seconds"] * 1000 for one in kept["lists"].values()]
+    milliseconds = [listing["seconds"] * 1000 for listing in kept["lists"].values()]
     return (
         f"A list out of a million tasks takes {min(milliseconds):.1f} to {max(milliseconds):.0f} ms, "
         "plus the start of the program.\n"
@@ -100,24 +100,24 @@ def _section(result: Path) -> Iterator[str]:
 
 def _figures(value: Mapping[str, Any], *names: str) -> Iterator[str]:
     """Tables for figures of any depth: the two innermost levels are a table's rows and columns."""
-    plain = {key: one for key, one in value.items() if not isinstance(one, Mapping)}
-    nested = {key: one for key, one in value.items() if isinstance(one, Mapping)}
+    plain = {key: text for key, text in value.items() if not isinstance(text, Mapping)}
+    nested = {key: text for key, text in value.items() if isinstance(text, Mapping)}
     title = [f"*{', '.join(names).replace('_', ' ')}*"] if names else []
     if plain:
         yield from title
-        yield _table(["", ""], [[key, _cell(one)] for key, one in plain.items()])
-    if nested and all(_is_flat(one) for one in nested.values()) and names:
-        columns = list(dict.fromkeys(key for one in nested.values() for key in one))
-        rows = [[key, *(_cell(one.get(at)) for at in columns)] for key, one in nested.items()]
+        yield _table(["", ""], [[key, _cell(text)] for key, text in plain.items()])
+    if nested and all(_is_flat(text) for text in nested.values()) and names:
+        columns = list(dict.fromkeys(key for text in nested.values() for key in text))
+        rows = [[key, *(_cell(text.get(at)) for at in columns)] for key, text in nested.items()]
         yield from title
         yield _table(["", *columns], rows)
         return
-    for key, one in nested.items():
-        yield from _figures(one, *names, key)
+    for key, text in nested.items():
+        yield from _figures(text, *names, key)
 
 
 def _is_flat(value: Mapping[str, Any]) -> bool:
-    return not any(isinstance(one, Mapping) for one in value.values())
+    return not any(isinstance(text, Mapping) for text in value.values())
 
 
 def _cell(value: object) -> str:

@@ -44,7 +44,7 @@ def install(python: Path | str, names: Iterable[str], *options: str, file: Path 
     command += ["--require-hashes", "--no-deps", "--no-build-isolation", "-r", "/dev/stdin"]
     done = subprocess.run(
         command,
-        input="".join(f"{known[normalized(one)]}\n" for one in names),
+        input="".join(f"{known[normalized(name)]}\n" for name in names),
         stderr=subprocess.PIPE,
         text=True,
         check=False,

@@ -57,7 +57,7 @@ class Authority:
 
         :raises Refused: the account has had its orders for now.
         """
-        recent = [one for one in self.orders[-self.limit :] if now - one < PERIOD]
+        recent = [order for order in self.orders[-self.limit :] if now - order < PERIOD]
         if len(recent) >= self.limit:
             self.refused += 1
             raise Refused("rateLimited", (recent[0] + PERIOD - now).total_seconds())
@@ -189,7 +189,7 @@ _COLOURS = ("#1565c0", "#ad1457")
 def plot(what: str, hours: int) -> str:
     """An SVG of how many of the most nodes have the new pair, over the hours."""
     box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" font-family="sans-serif" font-size="12"'
-    cases = [one for one in CASES if what in one]
+    cases = [case for case in CASES if what in case]
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" {box}>',
         f"<title>How many of {SIZES[-1]} nodes have the new pair, over the hours</title>",
@@ -221,7 +221,7 @@ def _axes(most: int) -> Iterator[str]:
 
 def _curve(at: int, case: str, most: int) -> Iterator[str]:
     fleet = lived(SIZES[-1], case)
-    done = sorted((one - fleet.began) / _HOUR for one in fleet.done)
+    done = sorted((second - fleet.began) / _HOUR for second in fleet.done)
     points = [(hours, (number + 1) / len(done)) for number, hours in enumerate(done)]
     shown = " ".join(f"{_x(x / most):.1f},{_y(y):.1f}" for x, y in [*points[::10], points[-1]])
     yield f'<polyline fill="none" stroke="{_COLOURS[at]}" stroke-width="2" points="{shown}"/>'
@@ -232,7 +232,7 @@ def _curve(at: int, case: str, most: int) -> Iterator[str]:
 def wanted() -> dict[Path, str]:
     """Every picture, and its text."""
     docs = Path(__file__).resolve().parents[1] / "docs"
-    return {docs / f"many-nodes-{what}.svg": plot(what, hours) for what, hours in _PLOTS.items()}
+    return {docs / f"many-nodes-{title}.svg": plot(title, hours) for title, hours in _PLOTS.items()}
 
 
 if __name__ == "__main__":

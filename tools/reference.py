@@ -112,10 +112,10 @@ def _values() -> Iterator[str]:
     yield "## Values"
     yield "What hooks get and return, imported from `pvefw.api`."
     for name in sorted(api.__all__):
-        one = getattr(api, name)
-        if not (dataclasses.is_dataclass(one) and isinstance(one, type)):
+        value = getattr(api, name)
+        if not (dataclasses.is_dataclass(value) and isinstance(value, type)):
             continue
-        explained = _field_docstrings(one)
+        explained = _field_docstrings(value)
         first = {field for field, _ in kept.get(name, [])}
         rows = [
             [
@@ -124,20 +124,20 @@ def _values() -> Iterator[str]:
                 "1.0" if field.name in first else "1.1",
                 " ".join(markdown(explained.get(field.name, "")).split()),
             ]
-            for field in dataclasses.fields(one)
+            for field in dataclasses.fields(value)
             if field.init
         ]
         yield f"### {name}"
-        yield markdown("" if _made_by_dataclass(one) else one.__doc__)
+        yield markdown("" if _made_by_dataclass(value) else value.__doc__)
         yield _table(["field", "type", "since", "meaning"], rows)
 
 
-def _field_docstrings(one: type) -> Mapping[str, str]:
+def _field_docstrings(class_: type) -> Mapping[str, str]:
     """The strings below fields."""
-    [declared] = ast.parse(inspect.cleandoc(inspect.getsource(one))).body
+    [declared] = ast.parse(inspect.cleandoc(inspect.getsource(class_))).body
     found = {}
-    for field, said in itertools.pairwise(getattr(declared, "body", [])):
-        match field, said:
+    for field, docstring in itertools.pairwise(getattr(declared, "body", [])):
+        match field, docstring:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
                 value=ast.Constant(value=str(text))
             ):
@@ -148,8 +148,10 @@ def _field_docstrings(one: type) -> Mapping[str, str]:
 def _hook(family: Family, name: str, *, required: bool) -> Iterator[str]:
     function = getattr(family.spec, name)
     signature = inspect.signature(function)
-    arguments = [one for one in signature.parameters.values() if one.name != "self"]
-    parts = ", ".join(f"{one.name}: {_type(one.annotation)}" for one in arguments)
+    arguments = [
+        parameter for parameter in signature.parameters.values() if parameter.name != "self"
+    ]
+    parts = ", ".join(f"{argument.name}: {_type(argument.annotation)}" for argument in arguments)
     yield f"### {name}"
     yield f"```python\n{name}({parts}) -> {_type(signature.return_annotation)}\n```"
     yield "Required." if required else "Optional."
@@ -175,7 +177,7 @@ def _plugin_settings() -> Iterator[str]:
             plugin = binding.load(info)
             yield f"## {family.name}: {info.name}"
             yield f"From `{info.distribution}`. {markdown(plugin.__doc__)}"
-            rows = [_setting(one) for one in settings.declared(plugin)]
+            rows = [_setting(setting) for setting in settings.declared(plugin)]
             table = _table(["setting", "type", "default", "meaning"], rows)
             yield table if rows else "It has no settings."
 
@@ -191,7 +193,9 @@ def node_properties() -> str:
     """Every property of the node's configuration."""
     domain = properties.find("acmedomain0")
     everything = [*properties.PROPERTIES, *([domain] if domain else [])]
-    rows = [[f"`{one.key}`", f"`{one.format}`", one.help] for one in everything]
+    rows = [
+        [f"`{property_.key}`", f"`{property_.format}`", property_.help] for property_ in everything
+    ]
     return _page(iter([_table(["property", "format", "meaning"], rows)]))
 
 
@@ -210,13 +214,14 @@ def _commands(context: click.Context, shared: Sequence[Sequence[str]]) -> Iterat
     if not isinstance(command, Group):
         usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
         yield f"```text\n{usage}\n```"
-    own = [one for one in _options(context) if one not in shared]
+    own = [option for option in _options(context) if option not in shared]
     if own:
         yield _table(["option", "meaning"], own)
     if isinstance(command, Group):
         path = context.command_path.replace(" ", "-")
         rows = [
-            [f"[{name}](#{path}-{name})", _literal(said)] for name, said in command.listed(context)
+            [f"[{name}](#{path}-{name})", _literal(option)]
+            for name, option in command.listed(context)
         ]
         yield _table(["command", "what it does"], rows)
         for name in command.list_commands(context):
@@ -228,8 +233,12 @@ def _commands(context: click.Context, shared: Sequence[Sequence[str]]) -> Iterat
 
 def _options(context: click.Context) -> list[list[str]]:
     """The options of a command as click shows them, and what they mean."""
-    options = [one for one in context.command.get_params(context) if isinstance(one, click.Option)]
-    records = [one.get_help_record(context) for one in options]
+    options = [
+        parameter
+        for parameter in context.command.get_params(context)
+        if isinstance(parameter, click.Option)
+    ]
+    records = [option.get_help_record(context) for option in options]
     return [[f"`{_plain(names)}`", _literal(meaning)] for names, meaning in filter(None, records)]
 
 
@@ -291,9 +300,9 @@ def _wanted_state() -> Iterator[str]:
 
 def _fields_of(schema: Mapping[str, Any]) -> Iterator[list[str]]:
     found = {**schema["properties"], **schema.get("patternProperties", {})}
-    for key, one in found.items():
+    for key, value in found.items():
         name = "acmedomain0 … acmedomain999" if key.startswith("^") else key
-        yield [f"`{name}`", _kind_of_field(one), one.get("description", "")]
+        yield [f"`{name}`", _kind_of_field(value), value.get("description", "")]
 
 
 def _kind_of_field(schema: Mapping[str, Any]) -> str:
@@ -309,9 +318,9 @@ def _shape(schema: Mapping[str, Any], name: str, depth: int = 0) -> Iterator[str
     said = ": ".join(filter(None, [_kind(schema), schema.get("description", "")]))
     yield f"{'  ' * depth}- {name}: {said}"
     inner = _inner(schema)
-    for key, one in inner.get("properties", {}).items():
+    for key, property_ in inner.get("properties", {}).items():
         missing = "" if key in inner["required"] else " (may be missing)"
-        yield from _shape(one, f"`{key}`{missing}", depth + 1)
+        yield from _shape(property_, f"`{key}`{missing}", depth + 1)
 
 
 def _inner(schema: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -351,42 +360,45 @@ def _kits_and_fakes() -> Iterator[str]:
         module = importlib.import_module(f"{testing.__name__}.{info.name}")
         yield f"## {module.__name__}"
         yield markdown(module.__doc__)
-        for name, one in vars(module).items():
-            own = getattr(one, "__module__", "") == module.__name__
-            if own and not name.startswith("_") and (inspect.isclass(one) or callable(one)):
-                yield from _offered(name, one)
+        for name, key in vars(module).items():
+            own = getattr(key, "__module__", "") == module.__name__
+            if own and not name.startswith("_") and (inspect.isclass(key) or callable(key)):
+                yield from _offered(name, key)
 
 
-def _offered(name: str, one: Any) -> Iterator[str]:
+def _offered(name: str, offered: Any) -> Iterator[str]:
     """A class or function; of a kit, its fixtures and tests."""
     yield f"### {name}"
-    if not inspect.isclass(one):
-        yield _signature(name, one)
-        yield markdown(one.__doc__)
+    if not inspect.isclass(offered):
+        yield _signature(name, offered)
+        yield markdown(offered.__doc__)
         return
-    yield markdown("" if _made_by_dataclass(one) else one.__doc__)
+    yield markdown("" if _made_by_dataclass(offered) else offered.__doc__)
     members = [
         (member, value, inspect.getdoc(value))
-        for member, value in vars(one).items()
+        for member, value in vars(offered).items()
         if not member.startswith("_")
     ]
-    tests = [(member, said) for member, _, said in members if member.startswith("test_")]
+    tests = [(member, docstring) for member, _, docstring in members if member.startswith("test_")]
     others = [
-        (member, said)
-        for member, value, said in members
-        if said and not member.startswith("test_") and not isinstance(value, str | int | float)
+        (member, docstring)
+        for member, value, docstring in members
+        if docstring and not member.startswith("test_") and not isinstance(value, str | int | float)
     ]
     if others:
-        yield _table(["member", "what it is"], [[f"`{key}`", _line(said)] for key, said in others])
+        yield _table(
+            ["member", "what it is"], [[f"`{key}`", _line(sentence)] for key, sentence in others]
+        )
     if tests:
         rows = [
-            [key.removeprefix("test_").replace("_", " "), _line(said or "")] for key, said in tests
+            [key.removeprefix("test_").replace("_", " "), _line(sentence or "")]
+            for key, sentence in tests
         ]
         yield _table(["test", "what it holds"], rows)
 
 
-def _made_by_dataclass(one: type) -> bool:
-    return (one.__doc__ or "").startswith(f"{one.__name__}(")
+def _made_by_dataclass(class_: type) -> bool:
+    return (class_.__doc__ or "").startswith(f"{class_.__name__}(")
 
 
 def _signature(name: str, function: Callable[..., object]) -> str:
@@ -405,9 +417,9 @@ def files() -> str:
     """Every file and directory that the project knows of, as :class:`Paths` describes it."""
     paths = Paths(Path("/"), "NODE")
     described = [
-        (getattr(paths, name), inspect.getdoc(one) or "")
-        for name, one in vars(Paths).items()
-        if isinstance(one, property)
+        (getattr(paths, name), inspect.getdoc(var) or "")
+        for name, var in vars(Paths).items()
+        if isinstance(var, property)
     ]
     described += [
         (paths.node_dir(), inspect.getdoc(Paths.node_dir) or ""),
@@ -428,7 +440,7 @@ def error_tree() -> str:
 
 def _error_tree() -> Iterator[str]:
     yield markdown(errors.__doc__)
-    for name, one in vars(errors).items():
-        if isinstance(one, type) and issubclass(one, PvefwError):
+    for name, var in vars(errors).items():
+        if isinstance(var, type) and issubclass(var, PvefwError):
             yield f"## {name}"
-            yield markdown(one.__doc__)
+            yield markdown(var.__doc__)

@@ -21,7 +21,7 @@ def document(library: Path, package: str, version: str) -> dict[str, Any]:
     :param library: where its distributions are installed.
     :returns: the same for the same content, whenever it is made.
     """
-    components = sorted(_components(library), key=lambda one: str(one["bom-ref"]))
+    components = sorted(_components(library), key=lambda component: str(component["bom-ref"]))
     seed = json.dumps([package, version, components], sort_keys=True)
     main = {"type": "application", "bom-ref": package, "name": package, "version": version}
     return {
@@ -31,7 +31,9 @@ def document(library: Path, package: str, version: str) -> dict[str, Any]:
         "version": 1,
         "metadata": {"component": main},
         "components": components,
-        "dependencies": [{"ref": package, "dependsOn": [one["bom-ref"] for one in components]}],
+        "dependencies": [
+            {"ref": package, "dependsOn": [component["bom-ref"] for component in components]}
+        ],
     }
 
 
@@ -46,23 +48,25 @@ def write(library: Path, made: Path, package: str, version: str) -> Path:
 
 
 def _components(library: Path) -> Iterator[dict[str, Any]]:
-    for one in distributions(path=[str(library)]):
-        name = re.sub(r"[-_.]+", "-", one.name).lower()  # as indexes compare names (PEP 503)
-        url = f"pkg:pypi/{name}@{one.version}"
+    for distribution in distributions(path=[str(library)]):
+        name = re.sub(
+            r"[-_.]+", "-", distribution.name
+        ).lower()  # as indexes compare names (PEP 503)
+        url = f"pkg:pypi/{name}@{distribution.version}"
         found = {
             "type": "library",
             "bom-ref": url,
-            "name": one.name,
-            "version": one.version,
+            "name": distribution.name,
+            "version": distribution.version,
             "purl": url,
         }
-        licence = _licence(one)
+        licence = _licence(distribution)
         yield {**found, "licenses": [licence]} if licence else found
 
 
-def _licence(one: Distribution) -> dict[str, Any]:
+def _licence(distribution: Distribution) -> dict[str, Any]:
     """The licence as its metadata has it: an SPDX expression, or a name."""
-    said = one.metadata
+    said = distribution.metadata
     if "License-Expression" in said:
         return {"expression": said["License-Expression"]}
     name = said["License"].strip().partition("\n")[0] if "License" in said else ""

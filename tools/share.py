@@ -76,7 +76,7 @@ def pages() -> dict[str, str]:
 
 
 def _overview(context: click.Context) -> str:
-    listed = [(one.name, one.help) for one in tree.commands().values()]
+    listed = [(command.name, command.help) for command in tree.commands().values()]
     rows = [(f"{tree.NAME}\\-{_quoted(name)}(1)", text) for name, text in listed]
     common = [(f"{name} {value}".strip(), text) for name, value, text in tree.OPTIONS]
     options = [*common, ("--version", "Show the version and exit.")]
@@ -97,15 +97,15 @@ def _overview(context: click.Context) -> str:
 def _page(context: click.Context) -> str:
     command = context.command
     leaves = list(_leaves(context))
-    below = [one for one in leaves if one is not context]
+    below = [leaf for leaf in leaves if leaf is not context]
     return "".join(
         [
             _head(context.command_path.replace(" ", "-"), command.get_short_help_str(200)),
             ".SH SYNOPSIS\n",
-            *(_synopsis(one) for one in leaves),
+            *(_synopsis(leaf) for leaf in leaves),
             ".SH DESCRIPTION\n",
             _described(context),
-            *(f'.SS "{_line(one)}"\n{_described(one)}' for one in below),
+            *(f'.SS "{_line(path)}"\n{_described(path)}' for path in below),
             f".SH SEE ALSO\n.BR {tree.NAME} (1)\n",
             _END,
         ]
@@ -151,11 +151,11 @@ def _described(context: click.Context) -> str:
     """A command's help and its own options."""
     options = [
         record
-        for one in context.command.get_params(context)
-        if isinstance(one, click.Option) and not _COMMON.intersection(one.opts)
-        if (record := one.get_help_record(context)) is not None
+        for parameter in context.command.get_params(context)
+        if isinstance(parameter, click.Option) and not _COMMON.intersection(parameter.opts)
+        if (record := parameter.get_help_record(context)) is not None
     ]
-    return _text(context.command.help or "") + "".join(_option(*one) for one in options)
+    return _text(context.command.help or "") + "".join(_option(*option) for option in options)
 
 
 def _option(first: str, text: str) -> str:
@@ -164,7 +164,7 @@ def _option(first: str, text: str) -> str:
 
 def _text(text: str) -> str:
     paragraphs = re.split(r"\n\s*\n", text.replace("\b", "").strip())
-    lines = (_quoted(" ".join(one.split())) for one in paragraphs if one.strip())
+    lines = (_quoted(" ".join(paragraph.split())) for paragraph in paragraphs if paragraph.strip())
     return "".join(f"{line}\n.PP\n" for line in lines)
 
 
@@ -181,12 +181,12 @@ def main(*, check: bool) -> str | None:
     """
     texts = wanted()
     present = {
-        one.relative_to(DIRECTORY).as_posix(): one.read_text()
-        for one in DIRECTORY.rglob("*")
-        if one.is_file() and one.relative_to(DIRECTORY).parts[0] not in _BY_HAND
+        path.relative_to(DIRECTORY).as_posix(): path.read_text()
+        for path in DIRECTORY.rglob("*")
+        if path.is_file() and path.relative_to(DIRECTORY).parts[0] not in _BY_HAND
     }
     if check:
-        stale = sorted(one for one in texts.keys() | present if texts.get(one) != present.get(one))
+        stale = sorted(key for key in texts.keys() | present if texts.get(key) != present.get(key))
         return f"Out of date, run make docs: {' '.join(stale)}" if stale else None
     for gone in present.keys() - texts:
         (DIRECTORY / gone).unlink()

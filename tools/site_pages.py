@@ -66,7 +66,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that lie outside of docs/."""
     outside = ["README.md", "CONTRIBUTING.md", "shims/README.md"]
     readmes = [*ROOT.glob("plugins/*/README.md"), *ROOT.glob("examples/*/README.md")]
-    outside += [one.relative_to(ROOT).as_posix() for one in readmes]
+    outside += [readme.relative_to(ROOT).as_posix() for readme in readmes]
     for source in outside:
         text = relinked((ROOT / source).read_text(), source)
         files.append(File.generated(config, place(source) or source, content=text))

@@ -104,7 +104,7 @@ def counted() -> dict[str, Counter[str]]:
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(shared, "_FRESH", 3600.0):
         store = Path(folder, "store")
         store.mkdir()
-        first, second = (Paths(Path(folder, one), one) for one in ("pve1", "pve2"))
+        first, second = (Paths(Path(folder, name), name) for name in ("pve1", "pve2"))
         for paths in (first, second):
             paths.store_cfg.parent.mkdir(parents=True)
             paths.store_cfg.write_text(f"store: directory\npath: {store}\n")
@@ -131,14 +131,16 @@ def page() -> str:
     found = counted()
     kinds = list(dict.fromkeys(_KINDS.values()))
     rows = [["of one node, when", *kinds], ["---"] * (len(kinds) + 1)]
-    rows += [[occasion, *(str(counts[one]) for one in kinds)] for occasion, counts in found.items()]
+    rows += [
+        [occasion, *(str(counts[kind]) for kind in kinds)] for occasion, counts in found.items()
+    ]
     return f"\n{_table(rows)}\n{_table(_days(found))}\n"
 
 
 def _days(found: dict[str, Counter[str]]) -> Iterator[list[str]]:
     yield ["all nodes together, a day", "nodes", "requests", "a second"]
     yield ["---"] * 4
-    timer, watch, installs, wanted, others = (sum(one.values()) for one in found.values())
+    timer, watch, installs, wanted, others = (sum(value.values()) for value in found.values())
     for case, pairs, taken in (("one shared", 1, wanted), ("one each", None, others)):
         for count in SIZES:
             renewals = (pairs or count) * _RENEWALS

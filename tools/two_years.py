@@ -79,7 +79,7 @@ class Authority:
     """Between these it answers rateLimited, with the time that is left, capped at a day."""
 
     def step(self, now: datetime) -> Step:
-        return [one for one in STEPS if one.begin <= now][-1]
+        return [step for step in STEPS if step.begin <= now][-1]
 
     def window(self, info: CertificateInfo, now: datetime) -> Window:
         """Two days around two thirds of the lifetime (RFC 9773), or at once where it is to be revoked.
@@ -253,7 +253,7 @@ def lived(rule: Rule, names: int) -> list[Host]:
 def needed(host: Host) -> int:
     """Orders of somebody who knows all that is to come, each on the last day of its window."""
     authority = Authority()
-    first = next(one for one in hosts(host.names) if one.name == host.name)
+    first = next(other for other in hosts(host.names) if other.name == host.name)
     held, count = first.held, 0
     while True:
         at = held.not_before + (held.not_after - held.not_before) * 2 / 3 + _DAY
@@ -283,13 +283,13 @@ def page() -> str:
 
 
 def _row(found: Sequence[Host], names: int) -> list[str]:
-    orders = [len(one.orders) for one in found]
-    validations = [one.validations / names for one in found]
-    least, gap = min(one.least for one in found), max(one.gap for one in found)
+    orders = [len(result.orders) for result in found]
+    validations = [result.validations / names for result in found]
+    least, gap = min(result.least for result in found), max(result.gap for result in found)
     return [
         _span(orders),
-        _span([needed(one) for one in found]),
-        _span([one.refused for one in found]),
+        _span([needed(result) for result in found]),
+        _span([result.refused for result in found]),
         _span(validations),
         f"{least / _DAY:.1f} days" if least > timedelta(0) else "none",
         f"up to {gap / _DAY:.1f} days" if gap else "never",
@@ -357,12 +357,12 @@ def _bad_days(authority: Authority) -> Iterator[str]:
     spans = [*((begin, end, "down") for begin, end in authority.down)]
     spans.append((authority.found, authority.revoked, "revoked"))
     spans.append((*authority.limited, "rate limit"))
-    spans += [(one.begin, one.begin, f"{one.lifetime.days} days") for one in STEPS[1:]]
-    for begin, end, what in spans:
+    spans += [(step.begin, step.begin, f"{step.lifetime.days} days") for step in STEPS[1:]]
+    for begin, end, span in spans:
         x, width = _x(begin), max(_x(end) - _x(begin), 1.0)
         size = f'width="{width:.1f}" height="{_HEIGHT - _TOP - _BOTTOM}"'
         yield f'<rect x="{x:.1f}" y="{_TOP}" {size} fill="#e53935" opacity="0.35"/>'
-        yield f'<text x="{x:.1f}" y="{_TOP - 6}" text-anchor="middle">{what}</text>'
+        yield f'<text x="{x:.1f}" y="{_TOP - 6}" text-anchor="middle">{span}</text>'
 
 
 def wanted() -> dict[Path, str]:

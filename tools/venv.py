@@ -31,14 +31,14 @@ CONSTRAINTS = ROOT / "constraints.txt"
 
 def projects() -> list[Path]:
     """The folders of this repository's distributions, core first."""
-    plugins = sorted(one.parent for one in ROOT.glob("plugins/*/pyproject.toml"))
+    plugins = sorted(path.parent for path in ROOT.glob("plugins/*/pyproject.toml"))
     return [ROOT, *plugins, ROOT / "shims"]
 
 
 def built() -> list[Path]:
     """Those whose dependencies have no wheels: what builds them is a group of Debian packages."""
     groups = debian.groups()
-    return [one for one in projects() if one != ROOT and one.name in groups]
+    return [project for project in projects() if project != ROOT and project.name in groups]
 
 
 def left_out() -> dict[Path, str]:
@@ -57,11 +57,11 @@ def fingerprint(folders: list[Path]) -> str:
         Path(__file__),
         CONSTRAINTS,
         hashed.HASHES,
-        *(one / "pyproject.toml" for one in folders),
+        *(folder / "pyproject.toml" for folder in folders),
     ]
     digest = hashlib.sha256()
-    for one in inputs:
-        digest.update(f"{one.relative_to(ROOT)}\n".encode() + one.read_bytes())
+    for source in inputs:
+        digest.update(f"{source.relative_to(ROOT)}\n".encode() + source.read_bytes())
     return f"{ROOT} {sys.version.split()[0]}\n{digest.hexdigest()}\n"
 
 
@@ -82,7 +82,10 @@ def needs(folder: Path) -> set[str]:
     import tomllib
 
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
-    return {hashed.normalized(re.split(r"[^\w.-]", one)[0]) for one in project["dependencies"]}
+    return {
+        hashed.normalized(re.split(r"[^\w.-]", dependency)[0])
+        for dependency in project["dependencies"]
+    }
 
 
 def install_libraries(folders: list[Path]) -> None:
@@ -90,7 +93,7 @@ def install_libraries(folders: list[Path]) -> None:
 
     :raises RefusedError: an index has a file whose hash is not known.
     """
-    others = set().union(*(needs(one) for one in projects() if one not in folders))
+    others = set().union(*(needs(project) for project in projects() if project not in folders))
     others -= set().union(*map(needs, folders))
     names = hashed.requirements(hashed.HASHES.read_text()).keys() - others
     hashed.install(PYTHON, [BUILDS_LIBRARIES])
@@ -163,7 +166,7 @@ def main(groups: set[str], *, resolve: bool = False) -> str | None:
     missing = left_out()
     for folder, why in missing.items():
         sys.stderr.write(f"Without plugins/{folder.name}. {why}\n")
-    folders = [one for one in projects() if one not in missing]
+    folders = [project for project in projects() if project not in missing]
     wanted = fingerprint(folders)
     with (ROOT / "pyproject.toml").open() as lock:  # two makes at once would spoil it
         fcntl.flock(lock, fcntl.LOCK_EX)

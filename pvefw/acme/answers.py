@@ -110,7 +110,7 @@ class Response:
     def alternates(self) -> list[str]:
         """The URLs of alternate chains (RFC 8555 section 7.4.2)."""
         links = requests.utils.parse_header_links(self.headers.get("Link", ""))
-        return [urljoin(self.url, one["url"]) for one in links if one.get("rel") == "alternate"]
+        return [urljoin(self.url, link["url"]) for link in links if link.get("rel") == "alternate"]
 
 
 def _is_deeper(value: object, levels: int) -> bool:
@@ -119,9 +119,9 @@ def _is_deeper(value: object, levels: int) -> bool:
     for _ in range(levels):
         level = [
             inner
-            for one in level
-            if isinstance(one, dict | list)
-            for inner in (one.values() if isinstance(one, dict) else one)
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
         ]
     return bool(level)
 
@@ -150,11 +150,11 @@ def problem_of(
     detail = _printable(said.get("detail") or said.get("title")) or unsaid
     inner = said.get("subproblems")
     listed = inner[:_MOST_PROBLEMS] if isinstance(inner, list) else []
-    documents = [one for one in listed if isinstance(one, dict)]
+    documents = [document for document in listed if isinstance(document, dict)]
     found = _by_identifier(documents)
     reasons = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in found.items())
     later = "" if retry_after is None else f" (try again in {retry_after:.0f} seconds)"
-    hints = [_HINTS[one] for one in (kind, *map(_kind, documents)) if one in _HINTS]
+    hints = [_HINTS[kind_] for kind_ in (kind, *map(_kind, documents)) if kind_ in _HINTS]
     return AcmeProblem(
         f"{what}: {detail}{reasons}{later}" + (f" [{kind}]" if kind else ""),
         type=kind,
@@ -174,10 +174,10 @@ def _kind(problem: Mapping[str, Any]) -> str:
 def _by_identifier(subproblems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What is said of each identifier; of the empty one what is said of none."""
     found: dict[str, str] = {}
-    for one in subproblems:
-        identifier = one.get("identifier")
+    for subproblem in subproblems:
+        identifier = subproblem.get("identifier")
         name = _printable(identifier.get("value")) if isinstance(identifier, dict) else ""
-        why = _printable(one.get("detail")) or _kind(one)
+        why = _printable(subproblem.get("detail")) or _kind(subproblem)
         found[name] = f"{found[name]}; {why}" if name in found else why
     return found
 

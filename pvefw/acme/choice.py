@@ -63,7 +63,7 @@ def choose(client: Client, authorization: Authorization, ways: Sequence[Way]) ->
     :raises AcmeError: it offers nothing that one of them answers.
     :raises AcmeProtocolError: the challenge is malformed.
     """
-    offers = {one.type: one for one in authorization.challenges}
+    offers = {offered.type: offered for offered in authorization.challenges}
     possible: dict[str, None] = {}
     for way in ways:
         solver = way.solver()
@@ -78,7 +78,7 @@ def choose(client: Client, authorization: Authorization, ways: Sequence[Way]) ->
 
 def _types(way: Way, solver: Solver) -> Sequence[str]:
     answered = solver.challenge_types()
-    return [one for one in answered if one in way.types] if way.types else answered
+    return [type_ for type_ in answered if type_ in way.types] if way.types else answered
 
 
 def _why(authorization: Authorization, kind: str, who: str, offers: Mapping[str, Offer]) -> str:

@@ -126,7 +126,9 @@ class Client:
         """
         answer = self._transport.get(self._directory_url).json()
         urls = {key: value for key, value in answer.items() if isinstance(value, str)}
-        missing = [one for one in ("newNonce", "newAccount", "newOrder") if one not in urls]
+        missing = [
+            resource for resource in ("newNonce", "newAccount", "newOrder") if resource not in urls
+        ]
         if missing:
             raise AcmeProtocolError(
                 f"{self._directory_url}: this is not an ACME directory (no {', '.join(missing)})",
@@ -234,7 +236,9 @@ class Client:
         :param replaces: ARI id of the certificate that it will replace (RFC 9773 section 5).
         """
         payload: dict[str, Any] = {
-            "identifiers": [{"type": one.type, "value": one.value} for one in identifiers]
+            "identifiers": [
+                {"type": identifier.type, "value": identifier.value} for identifier in identifiers
+            ]
         }
         if profile:
             payload["profile"] = profile
@@ -338,15 +342,15 @@ class _Said:
 
     def texts(self, key: str) -> list[str]:
         values = self._member(key, list)
-        if not all(isinstance(one, str) for one in values):
+        if not all(isinstance(value, str) for value in values):
             raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
         return values
 
     def objects(self, key: str, default: list[Any] | None = None) -> "list[_Said]":
         values = self._member(key, list, default)
-        if not all(isinstance(one, dict) for one in values):
+        if not all(isinstance(object_, dict) for object_ in values):
             raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
-        return [_Said(one, self._what) for one in values]
+        return [_Said(object_, self._what) for object_ in values]
 
 
 def _profiles(said: object) -> Mapping[str, str] | None:
@@ -356,7 +360,7 @@ def _profiles(said: object) -> Mapping[str, str] | None:
 
 def _words(said: object) -> tuple[str, ...]:
     """A list of names that an authority may leave out."""
-    return tuple(one for one in said if isinstance(one, str)) if isinstance(said, list) else ()
+    return tuple(word for word in said if isinstance(word, str)) if isinstance(said, list) else ()
 
 
 def _seconds(said: object) -> int:
@@ -368,7 +372,7 @@ def _order(answer: Response, url: str) -> Order:
     return Order(
         url=url,
         status=said.text("status"),
-        identifiers=[_identifier(one) for one in said.objects("identifiers")],
+        identifiers=[_identifier(identifier) for identifier in said.objects("identifiers")],
         authorizations=said.texts("authorizations"),
         finalize=said.text("finalize"),
         certificate=said.text("certificate", ""),
@@ -388,18 +392,19 @@ def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
         wildcard=kept or said.members.get("wildcard") in (True, "true", 1),
         challenges=[
             Offer(
-                type=one.text("type"),
-                url=one.text("url"),
-                status=one.text("status", "pending"),
-                token=one.text("token", ""),
-                error=one.object("error").members,
+                type=challenge.text("type"),
+                url=challenge.text("url"),
+                status=challenge.text("status", "pending"),
+                token=challenge.text("token", ""),
+                error=challenge.object("error").members,
                 issuers=_words(
-                    one.members.get("issuerDomainNames") or one.members.get("issuer-domain-names")
+                    challenge.members.get("issuerDomainNames")
+                    or challenge.members.get("issuer-domain-names")
                 ),
-                account=one.text("accounturi", ""),
+                account=challenge.text("accounturi", ""),
             )
-            for one in said.objects("challenges", [])
-            if one.members.get("type") and one.members.get("url")
+            for challenge in said.objects("challenges", [])
+            if challenge.members.get("type") and challenge.members.get("url")
         ],
     )
 

@@ -63,11 +63,13 @@ class AccountKey:
         """
         try:
             number = {
-                key: int.from_bytes(_bytes(one)) for key, one in jwk.items() if key in _NUMBERS
+                key: int.from_bytes(_bytes(text)) for key, text in jwk.items() if key in _NUMBERS
             }
             if jwk["kty"] == "EC":
                 curve = next(
-                    one for one in (ec.SECP256R1(), ec.SECP384R1()) if _is(one, jwk["crv"])
+                    known_curve
+                    for known_curve in (ec.SECP256R1(), ec.SECP384R1())
+                    if _is(known_curve, jwk["crv"])
                 )
                 return cls(ec.derive_private_key(number["d"], curve))
             public = rsa.RSAPublicNumbers(number["e"], number["n"])

@@ -78,8 +78,8 @@ class OrderFlow:
             order = self._client.order(url)
         except (AcmeProblem, AcmeProtocolError):
             return None
-        wanted = {(one.type, one.value) for one in identifiers}
-        same = {(one.type, one.value) for one in order.identifiers} == wanted
+        wanted = {(identifier.type, identifier.value) for identifier in identifiers}
+        same = {(identifier.type, identifier.value) for identifier in order.identifiers} == wanted
         if order.status == "invalid" or not same:
             return None
         self._task.log(f"Resuming order {order.url}")
@@ -103,26 +103,30 @@ class OrderFlow:
         by_solver = _grouped(answers)
         with self._cleaned_up(by_solver):
             shown = side_by_side(
-                lambda one: self._present(*one), list(by_solver.values()), CONNECTIONS
+                lambda pair: self._present(*pair), list(by_solver.values()), CONNECTIONS
             )
             singly = {
-                key: one for key, one in zip(by_solver, shown, strict=True) if one is not None
+                key: failure
+                for key, failure in zip(by_solver, shown, strict=True)
+                if failure is not None
             }
             self._transport.start_anew()  # DNS may have taken hours
             if answers:
                 self._task.log("Triggering validation")
             side_by_side(
                 self._respond,
-                [one for one in answers if id(one.solver) not in singly],
+                [answer for answer in answers if id(answer.solver) not in singly],
                 CONNECTIONS,
             )
             for key, seconds in singly.items():
-                self._one_by_one([one for one in answers if id(one.solver) == key], seconds)
+                self._one_by_one(
+                    [answer for answer in answers if id(answer.solver) == key], seconds
+                )
             order = self._poll(self._client.order(order.url), "pending")
             if order.status == "invalid":
                 raise self._why_invalid(order)
-            for one in answers:
-                self._task.log(f"Status of {one.authorization.name} is 'valid'")
+            for answer in answers:
+                self._task.log(f"Status of {answer.authorization.name} is 'valid'")
         self._task.log("All domains validated!")
         return order
 
@@ -182,28 +186,31 @@ class OrderFlow:
 
     def _answers(self, authorizations: Sequence[Authorization]) -> list[_Answer]:
         answers = []
-        for one in self._as_ordered(authorizations):
-            if one.status == "valid":
-                self._task.log(f"{one.name} is already validated!")
-            elif one.status != "pending":
-                raise _failure(one) or AcmeError(
-                    f"{one.name}: its authorization is {one.status}", hint="Order again."
+        for authorization in self._as_ordered(authorizations):
+            if authorization.status == "valid":
+                self._task.log(f"{authorization.name} is already validated!")
+            elif authorization.status != "pending":
+                raise _failure(authorization) or AcmeError(
+                    f"{authorization.name}: its authorization is {authorization.status}",
+                    hint="Order again.",
                 )
             else:
-                self._task.log(f"The validation for {one.name} is pending!")
-                answers.append(self._choose(one))
+                self._task.log(f"The validation for {authorization.name} is pending!")
+                answers.append(self._choose(authorization))
         return answers
 
     def _as_ordered(self, authorizations: Sequence[Authorization]) -> list[Authorization]:
         """Each for the name that was ordered: some authorities do not mark those of wildcards."""
         taken: set[str] = set()
         found = []
-        for one in sorted(authorizations, key=lambda one: not one.wildcard):
-            both = (one, replace(one, wildcard=not one.wildcard))
-            ordered = [it for it in both if it.name in self._ways]
+        for authorization in sorted(authorizations, key=lambda candidate: not candidate.wildcard):
+            both = (authorization, replace(authorization, wildcard=not authorization.wildcard))
+            ordered = [pair for pair in both if pair.name in self._ways]
             if not ordered:
-                raise AcmeProtocolError(f"{one.url}: {one.name} was not ordered")
-            found.append(next((it for it in ordered if it.name not in taken), ordered[0]))
+                raise AcmeProtocolError(
+                    f"{authorization.url}: {authorization.name} was not ordered"
+                )
+            found.append(next((pair for pair in ordered if pair.name not in taken), ordered[0]))
             taken.add(found[-1].name)
         return found
 
@@ -233,13 +240,13 @@ class OrderFlow:
 
         :param seconds: to wait in between, so that the authority's resolvers forget the one before.
         """
-        for number, one in enumerate(answers):
+        for number, answer in enumerate(answers):
             if number and seconds:
                 self._task.log(
                     f"Waiting for {seconds + 1:g} seconds until the last value has expired"
                 )
-                self._transport.pause(seconds + 1, one.authorization.url)
-            self._validate_alone(one)
+                self._transport.pause(seconds + 1, answer.authorization.url)
+            self._validate_alone(answer)
 
     def _validate_alone(self, answer: _Answer) -> None:
         """Show one answer, have it validated, and take it down."""
@@ -260,7 +267,7 @@ class OrderFlow:
             self._client.respond(answer.offer)
         except AcmeProblem:
             now = self._client.authorization(answer.authorization.url)
-            offers = {one.url: one.status for one in now.challenges}
+            offers = {challenge.url: challenge.status for challenge in now.challenges}
             if now.status == "pending" and offers.get(answer.offer.url) == "pending":
                 raise
 
@@ -308,30 +315,34 @@ class OrderFlow:
             self._task.log(f"The order is still {order.status}")
             return
         found = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
-        if any(one.status == "invalid" for one in found):
+        if any(authorization.status == "invalid" for authorization in found):
             raise self._why_invalid(order)
-        pending = ", ".join(one.name for one in found if one.status == "pending")
+        pending = ", ".join(
+            authorization.name for authorization in found if authorization.status == "pending"
+        )
         self._task.log(f"Still pending: {pending}")
 
     def _why_invalid(self, order: Order) -> AcmeError:
         """The authority's reason for each name that failed."""
         found = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
-        reasons = [_failure(one) for one in found]
-        failed = [one for one in reasons if one is not None]
+        reasons = [_failure(authorization) for authorization in found]
+        failed = [error for error in reasons if error is not None]
         if failed:
-            kinds = {one.type for one in failed}
+            kinds = {error.type for error in failed}
             return AcmeProblem(
-                "; ".join(one.message for one in failed),
+                "; ".join(error.message for error in failed),
                 type=failed[0].type if len(kinds) == 1 else "compound",
-                detail="; ".join(one.detail for one in failed),
-                hint=" ".join(dict.fromkeys(one.hint for one in failed if one.hint)),
+                detail="; ".join(error.detail for error in failed),
+                hint=" ".join(dict.fromkeys(error.hint for error in failed if error.hint)),
                 subproblems={
-                    key: value for one in failed for key, value in one.subproblems.items()
+                    key: value for error in failed for key, value in error.subproblems.items()
                 },
             )
         if order.error:
             return problem_of(order.error, f"order {order.url}")
-        invalid = ", ".join(one.name for one in found if one.status == "invalid")
+        invalid = ", ".join(
+            authorization.name for authorization in found if authorization.status == "invalid"
+        )
         what, status = (invalid, "invalid") if invalid else (f"order {order.url}", order.status)
         return AcmeError(f"{what}: the authority says {status}, without a reason")
 
@@ -382,8 +393,8 @@ _ADVICE = {
 def _grouped(answers: Sequence[_Answer]) -> dict[int, tuple[Solver, list[Challenge]]]:
     """The challenges by who answers them; solvers need not be hashable."""
     groups: dict[int, tuple[Solver, list[Challenge]]] = {}
-    for one in answers:
-        groups.setdefault(id(one.solver), (one.solver, []))[1].append(one.challenge)
+    for answer in answers:
+        groups.setdefault(id(answer.solver), (answer.solver, []))[1].append(answer.challenge)
     return groups
 
 

@@ -71,11 +71,11 @@ def parse(text: str) -> Record:
     """
     issuer, *parameters = (part.strip(" \t") for part in text.split(";"))
     found: dict[str, str] = {}
-    for one in parameters:
-        tag, equals, value = one.partition("=")
+    for parameter in parameters:
+        tag, equals, value = parameter.partition("=")
         tag, value = tag.rstrip(" \t"), value.lstrip(" \t")
         if not equals or not _TAG.fullmatch(tag) or not _VALUE.fullmatch(value):
-            raise Malformed(f"'{one}' is not TAG=VALUE")
+            raise Malformed(f"'{parameter}' is not TAG=VALUE")
         if tag.lower() in found:
             raise Malformed(f"{tag} occurs twice")
         found[tag.lower()] = value
@@ -130,8 +130,8 @@ class Terms:
         """What ``accounturi`` may be in the record of a domain, the usual one first."""
         if not self.prefix:
             return (self.account,)
-        hashes = (hashed_account(one, self.thumbprint, self.account) for one in (domain, "*"))
-        return tuple(f"{self.prefix}sha-256/{one}" for one in hashes)
+        hashes = (hashed_account(name, self.thumbprint, self.account) for name in (domain, "*"))
+        return tuple(f"{self.prefix}sha-256/{hash_}" for hash_ in hashes)
 
     def record(
         self, domain: str, *, wildcard: bool = False, until: datetime | None = None
@@ -195,7 +195,7 @@ def challenge(client: "Client", authorization: "Authorization", offer: "Offer") 
 
 def _checked(issuers: Sequence[str], what: str) -> Sequence[str]:
     """The draft tells clients to look: a record for somebody else would let them issue."""
-    good = all(len(one) <= _LONGEST_ISSUER and _ISSUER.fullmatch(one) for one in issuers)
+    good = all(len(issuer) <= _LONGEST_ISSUER and _ISSUER.fullmatch(issuer) for issuer in issuers)
     if not good or not 1 <= len(issuers) <= _MOST_ISSUERS:
         raise AcmeProtocolError(f"{what}: the issuers' names of dns-persist-01 are malformed")
     return tuple(issuers)
@@ -210,8 +210,10 @@ class Standing:
 
     def challenge_present(self, challenges: Sequence[Challenge], task: Task) -> None:
         """Nothing is to be done."""
-        for one in challenges:
-            task.log(f"{one.identifier}: the record at {LABEL}.{one.identifier} is to answer")
+        for presented in challenges:
+            task.log(
+                f"{presented.identifier}: the record at {LABEL}.{presented.identifier} is to answer"
+            )
 
     def challenge_cleanup(self, challenges: Sequence[Challenge], task: Task) -> None:
         """The record stays."""

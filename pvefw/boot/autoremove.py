@@ -26,7 +26,7 @@ def protect(paths: Paths, task: Task) -> None:
         return
     chosen = choice.load(paths)
     wanted = {*chosen.manual, chosen.pinned, chosen.next_boot, kernels.running()} - {None, ""}
-    data = text(one for one in wanted if one).encode()
+    data = text(version for version in wanted if version).encode()
     path = paths.below(SNIPPET)
     if files.read_if_exists(path) != data:
         files.replace(path, data)
@@ -35,7 +35,7 @@ def protect(paths: Paths, task: Task) -> None:
 
 def text(versions: Iterable[str]) -> str:
     """The snippet for these kernels."""
-    lines = [f'  "{_NAMES}{_quoted(one)}(-signed)?$";\n' for one in sorted(versions)]
+    lines = [f'  "{_NAMES}{_quoted(version)}(-signed)?$";\n' for version in sorted(versions)]
     return f"{_HEAD}APT::NeverAutoRemove\n{{\n{''.join(lines)}}};\n"
 
 

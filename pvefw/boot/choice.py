@@ -34,9 +34,9 @@ class Choice:
 def load(paths: Paths) -> Choice:
     """What is chosen now; what is not the version of a kernel is reported, and not chosen."""
     manual = [
-        one
-        for one in kernel_files.entries(paths.manual_kernels)
-        if _is_sound(one, paths.manual_kernels, f"remove {shlex.quote(oddities.readable(one))}")
+        entry
+        for entry in kernel_files.entries(paths.manual_kernels)
+        if _is_sound(entry, paths.manual_kernels, f"remove {shlex.quote(oddities.readable(entry))}")
     ]
     pinned = _pin(paths.pinned_kernel, "unpin")
     next_boot = _pin(paths.next_boot_kernel, "unpin --next-boot")
@@ -199,11 +199,11 @@ def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) 
     """
     chosen = load(paths)
     found = found or kernels.installed(paths)
-    named = [one for one in (chosen.pinned, chosen.next_boot) if one]
+    named = [version for version in (chosen.pinned, chosen.next_boot) if version]
     wanted = {*chosen.manual, *named}
     running = kernels.running()
     offered = kernels.choose(found, running, wanted, installing, packages.installed(paths))
-    there = {one.version for one in offered}
+    there = {kernel.version for kernel in offered}
     default = chosen.pinned if chosen.pinned in there else offered[0].version
     next_boot = chosen.next_boot if chosen.next_boot in there else None
     line = cmdline.wanted(paths)
@@ -260,13 +260,13 @@ def _not_in_boot(paths: Paths, found: Installed, running: str) -> str:
 def _warnings(found: Installed, chosen: Choice, there: set[str], default: str) -> list[str]:
     """One line for each kernel that was chosen but cannot be offered, or is half installed."""
     lines = []
-    for what, version, then in (
+    for purpose, version, then in (
         ("pinned", chosen.pinned, f"{default} is the default"),
         ("chosen for the next boot", chosen.next_boot, "no one-time boot is set"),
     ):
         if version and version not in there:
             why = found.incomplete.get(version, "it is not installed")
-            lines.append(f"kernel {version} is {what}, but {why}: {then}")
+            lines.append(f"kernel {version} is {purpose}, but {why}: {then}")
     lines += [
         f"kernel {version} is selected manually, but it is not installed: "
         f"pvefw boot kernel remove {version}"

@@ -49,8 +49,8 @@ def wanted(paths: Paths) -> CommandLine:
             hint="Set the one of this host: pvefw boot cmdline set 'root=…'",
         )
     now = running()
-    left_out = [one for one in now if is_rescue(one)]
-    line = " ".join(one for one in now if one not in left_out)
+    left_out = [word for word in now if is_rescue(word)]
+    line = " ".join(word for word in now if word not in left_out)
     return CommandLine(check(line, "/proc/cmdline"), written=False, left_out=left_out)
 
 
@@ -77,7 +77,7 @@ def running() -> list[str]:
 
     :raises StoreError: it cannot be read.
     """
-    return [one for one in words(_running()) if not one.startswith(_FROM_LOADERS)]
+    return [word for word in words(_running()) if not word.startswith(_FROM_LOADERS)]
 
 
 def names_its_loader() -> bool:
@@ -87,7 +87,7 @@ def names_its_loader() -> bool:
 
     :raises StoreError: it cannot be read.
     """
-    return any(one.startswith(("BOOT_IMAGE=", "initrd=\\")) for one in words(_running()))
+    return any(word.startswith(("BOOT_IMAGE=", "initrd=\\")) for word in words(_running()))
 
 
 def _running() -> str:
@@ -116,7 +116,7 @@ def check(text: str, where: str) -> str:
     roots = [word.removeprefix("root=") for word in line.split() if word.startswith("root=")]
     if not any(roots):
         raise ConfigError(f"{where}: the kernel's command line has no root=: '{line}'", hint=hint)
-    empty = [one for one in roots if _NO_ROOT.fullmatch(one)]
+    empty = [root for root in roots if _NO_ROOT.fullmatch(root)]
     if empty:
         raise ConfigError(f"{where}: root={empty[0]} names no file system: '{line}'", hint=hint)
     return line

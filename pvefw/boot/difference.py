@@ -37,9 +37,11 @@ class Difference:
         found = [
             f"{shown(target)} {self.reasons[target]}" for target in (*self.copies, *self.texts)
         ]
-        found += [f"{shown(one)} is not needed" for group in self.prune for one in group]
-        found += [f"{shown(one)} is left from an interrupted refresh" for one in self.unfinished]
-        found += [f"{shown(one)} is an empty folder" for one in self.empty]
+        found += [f"{shown(target)} is not needed" for group in self.prune for target in group]
+        found += [
+            f"{shown(target)} is left from an interrupted refresh" for target in self.unfinished
+        ]
+        found += [f"{shown(folder)} is an empty folder" for folder in self.empty]
         return found
 
 
@@ -108,14 +110,16 @@ def compare(
             reasons[target] = "differs"
     staged = keys(map(unfinished, (*tree.copies, *tree.texts)))
     left = [*record.leftovers(listing)]
-    left += [one for one in listing.unfinished() if key(one) in staged and one not in left]
+    left += [
+        target for target in listing.unfinished() if key(target) in staged and target not in left
+    ]
     ours = {*record.manifest, *keys((*tree.copies, *tree.texts))}
     prune = _unwanted(listing, tree, ours, left)
     return Difference(
         {target: source for target, source in tree.copies.items() if target in reasons},
         {target: data for target, data in tree.texts.items() if target in reasons},
         prune,
-        _empty(listing, tree, ours, [*left, *(one for group in prune for one in group)]),
+        _empty(listing, tree, ours, [*left, *(target for group in prune for target in group)]),
         left,
         reasons,
         origins,
@@ -161,11 +165,11 @@ def _unwanted(
     groups = []
     for pattern in tree.owned:
         group = [
-            one
-            for one in listing.matching(pattern)
-            if folded(one) not in taken and key(one) in ours
+            target
+            for target in listing.matching(pattern)
+            if folded(target) not in taken and key(target) in ours
         ]
-        taken |= {folded(one) for one in group}
+        taken |= {folded(target) for target in group}
         if group:
             groups.append(group)
     return groups
@@ -181,14 +185,16 @@ def _empty(
 
     :param going: the files that are to be removed.
     """
-    needed = {folded(parent) for one in (*tree.copies, *tree.texts) for parent in one.parents}
-    gone = {folded(one) for one in going}
-    held = {folded(parent) for one in ours for parent in PurePosixPath(one).parents}
+    needed = {folded(parent) for target in (*tree.copies, *tree.texts) for parent in target.parents}
+    gone = {folded(target) for target in going}
+    held = {folded(parent) for target in ours for parent in PurePosixPath(target).parents}
     own: dict[str, PurePosixPath] = {}
     for pattern in tree.owned:
         folder = PurePosixPath(pattern).parent
         while "*" in str(folder):
-            own |= {folded(one): one for one in listing.directories_of(str(folder))}
+            own |= {
+                folded(directory): directory for directory in listing.directories_of(str(folder))
+            }
             folder = folder.parent
     found = []
     for name, directory in sorted(own.items(), reverse=True):

@@ -64,9 +64,9 @@ class Devices:
 
         :raises NotFound: there is none.
         """
-        for one in self._devices:
-            if one.path in (path, path.resolve()):
-                return one
+        for other in self._devices:
+            if other.path in (path, path.resolve()):
+                return other
         if path.is_file():
             raise NotFound(
                 f"{path} is a file, not a block device",
@@ -83,25 +83,27 @@ class Devices:
         What is seen through several paths (multipath) is one, and is worked on through what joins them.
         """
         return [
-            one
-            for one in self._devices
-            if one.fstype == "vfat"
-            and one.uuid.upper() == uuid.upper()
-            and not self._is_a_path(one)
+            other
+            for other in self._devices
+            if other.fstype == "vfat"
+            and other.uuid.upper() == uuid.upper()
+            and not self._is_a_path(other)
         ]
 
     def _is_a_path(self, device: Device) -> bool:
         """Whether a device, or the disk that it is on, is one of several paths to the same disk."""
         users = {*device.users, *(disk.users if (disk := self.disk_of(device)) else ())}
-        return any(one.kname in users and one.type == "mpath" for one in self._devices)
+        return any(other.kname in users and other.type == "mpath" for other in self._devices)
 
     def disk_of(self, device: Device) -> Device | None:
         """What a partition is a part of."""
-        return next((one for one in self._devices if one.kname == device.parent), None)
+        return next((other for other in self._devices if other.kname == device.parent), None)
 
     def parts_of(self, disk: Device) -> list[Device]:
         """The partitions of a disk."""
-        return [one for one in self._devices if one.is_partition and one.parent == disk.kname]
+        return [
+            other for other in self._devices if other.is_partition and other.parent == disk.kname
+        ]
 
 
 def unseen(what: str) -> str:
@@ -147,7 +149,7 @@ def _device(row: Mapping[str, Any], users: Mapping[str, Sequence[str]]) -> Devic
         uuid=row["uuid"] or "",
         partition_type=(row["parttype"] or "").lower(),
         table=row["pttype"] or "",
-        mountpoints=[one for one in row["mountpoints"] or () if one],
+        mountpoints=[mountpoint for mountpoint in row["mountpoints"] or () if mountpoint],
         users=users.get(row["kname"], ()),
         sector=int(row["log-sec"] or 512),
         read_only=bool(row["ro"]),

@@ -117,7 +117,7 @@ def resolve(entry: str, devices: disks.Devices) -> Volume:
     found = devices.with_uuid(entry) if is_uuid(entry) else []
     device = found[0] if found else None
     disk = devices.disk_of(device) if device else None
-    return Volume(entry, device, disk.path if disk else None, [one.path for one in found[1:]])
+    return Volume(entry, device, disk.path if disk else None, [other.path for other in found[1:]])
 
 
 def esp(volume: Volume, mountpoint: Path) -> Esp:

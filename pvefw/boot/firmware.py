@@ -183,22 +183,24 @@ def unused(text: str, partitions: Sequence[str]) -> list[str]:
     found: dict[str, list[tuple[str, str]]] = {}
     for line in text.splitlines():
         entry = _ENTRY.fullmatch(line.strip())
-        one = next((one for one in partitions if entry and one and one in line.lower()), None)
-        if entry and one:
-            found.setdefault(one, []).append((entry["number"].upper(), entry["active"]))
+        partition = next(
+            (uuid for uuid in partitions if entry and uuid and uuid in line.lower()), None
+        )
+        if entry and partition:
+            found.setdefault(partition, []).append((entry["number"].upper(), entry["active"]))
     lines = []
-    for one, entries in found.items():
+    for partition_, entries in found.items():
         if any(active and number in in_order for number, active in entries):
             continue
         number, active = entries[0]
         if not active:
             lines.append(
-                f"firmware entry Boot{number} of {one} is inactive: efibootmgr -b {number} -a"
+                f"firmware entry Boot{number} of {partition_} is inactive: efibootmgr -b {number} -a"
             )
         else:
             every = ",".join([*in_order, number])
             lines.append(
-                f"firmware entry Boot{number} of {one} is not in BootOrder: efibootmgr -o {every}"
+                f"firmware entry Boot{number} of {partition_} is not in BootOrder: efibootmgr -o {every}"
             )
     return lines
 

@@ -29,15 +29,19 @@ def mounts_of(paths: Paths, device: Device) -> list[str]:
 def _names(device: Device) -> Iterator[str]:
     yield str(device.path)
     for tag, value in (("UUID", device.uuid), ("PARTUUID", device.partition_uuid)):
-        for one in {value, value.upper(), value.lower()} - {""}:
-            yield from (f"{tag}={one}", f'{tag}="{one}"', f"/dev/disk/by-{tag.lower()}/{one}")
+        for spelling in {value, value.upper(), value.lower()} - {""}:
+            yield from (
+                f"{tag}={spelling}",
+                f'{tag}="{spelling}"',
+                f"/dev/disk/by-{tag.lower()}/{spelling}",
+            )
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
     for line in text.splitlines():
         fields = [
-            _OCTAL.sub(lambda match: chr(int(match[1], 8)), one)
-            for one in line.partition("#")[0].split()
+            _OCTAL.sub(lambda match: chr(int(match[1], 8)), word)
+            for word in line.partition("#")[0].split()
         ]
         if len(fields) > 1:
             yield fields[0], fields[1]

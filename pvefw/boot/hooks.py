@@ -86,7 +86,9 @@ def install(paths: Paths) -> list[Path]:
     :raises ProgramError: systemd rejects the unit, or cannot be asked.
     """
     theirs = [
-        path for one in _THEIRS if (path := paths.below(one)).exists() and os.access(path, os.X_OK)
+        path
+        for hook in _THEIRS
+        if (path := paths.below(hook)).exists() and os.access(path, os.X_OK)
     ]
     if theirs:
         named = " ".join(map(str, theirs))

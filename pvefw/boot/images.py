@@ -61,7 +61,7 @@ class Image:
     @cached_property
     def signatures(self) -> Sequence[Sequence["Certificate"]]:
         """For each signature the certificates that come with it."""
-        return [found for one in self._blobs() if (found := _certificates(one))]
+        return [found for blob in self._blobs() if (found := _certificates(blob))]
 
     def _blobs(self) -> Iterator[bytes]:
         at, size = self._table
@@ -104,9 +104,9 @@ class Image:
         return section[start : start + size]
 
     def _section(self, name: bytes) -> bytes:
-        for one in self._pe.sections if self._pe else ():
-            if self._name(one.Name.rstrip(b"\0")) == name:
-                return bytes(one.get_data()[: one.Misc_VirtualSize])
+        for section in self._pe.sections if self._pe else ():
+            if self._name(section.Name.rstrip(b"\0")) == name:
+                return bytes(section.get_data()[: section.Misc_VirtualSize])
         return b""
 
     def _name(self, short: bytes) -> bytes:
@@ -120,11 +120,11 @@ class Image:
 
 def generations(text: bytes) -> Mapping[str, int]:
     """The components and generations of a ``.sbat`` section, or of what shim wants (its SBAT.md)."""
-    lines = [one.split(b",") for one in text.rstrip(b"\0").splitlines()]
+    lines = [line.split(b",") for line in text.rstrip(b"\0").splitlines()]
     return {
-        one[0].decode(errors="replace"): int(one[1])
-        for one in lines
-        if len(one) > 1 and one[1].isdigit()
+        line[0].decode(errors="replace"): int(line[1])
+        for line in lines
+        if len(line) > 1 and line[1].isdigit()
     }
 
 

@@ -32,16 +32,16 @@ class Installed:
 
     @property
     def versions(self) -> list[str]:
-        return [one.version for one in self.complete]
+        return [kernel.version for kernel in self.complete]
 
     def find(self, version: str) -> Kernel:
         """One kernel.
 
         :raises NotFound: it is not installed, or not completely.
         """
-        for one in self.complete:
-            if one.version == version:
-                return one
+        for kernel in self.complete:
+            if kernel.version == version:
+                return kernel
         if version in self.incomplete:
             raise NotFound(
                 f"kernel {version}: it is not complete: {self.incomplete[version]}",
@@ -73,7 +73,7 @@ def installed(paths: Paths) -> Installed:
 
 def _candidates(directory: Path) -> set[str]:
     try:
-        names = [one.name for one in directory.iterdir()]
+        names = [path.name for path in directory.iterdir()]
     except FileNotFoundError:
         return set()
     except OSError as error:
@@ -117,14 +117,14 @@ def automatic(
     """
     packages = packages or KernelPackages()
     ordered = sorted(available, key=versions.key, reverse=True)
-    counted = [one for one in ordered if packages.are_proxmox(one)] or ordered
+    counted = [version for version in ordered if packages.are_proxmox(version)] or ordered
     wanted = {current, *counted[:_KEPT_LATEST]} | ({installing} & set(counted))
     latest: dict[str, str] = {}
-    for one in counted:
-        latest.setdefault(versions.series(one), one)
-    followed = [one for one in packages.series if one in latest] or list(latest)
-    wanted |= {latest[one] for one in followed[1:2]}
-    return [one for one in ordered if one in wanted]
+    for version in counted:
+        latest.setdefault(versions.series(version), version)
+    followed = [series for series in packages.series if series in latest] or list(latest)
+    wanted |= {latest[series] for series in followed[1:2]}
+    return [version for version in ordered if version in wanted]
 
 
 def choose(
@@ -140,9 +140,9 @@ def choose(
     :raises NotFound: there is no complete kernel.
     """
     wanted = {*automatic(found.versions, current, installing, packages), *chosen}
-    kernels = [one for one in found.complete if one.version in wanted]
+    kernels = [kernel for kernel in found.complete if kernel.version in wanted]
     if not kernels:
-        why = "; ".join(f"{version}: {what}" for version, what in found.incomplete.items())
+        why = "; ".join(f"{version}: {reason}" for version, reason in found.incomplete.items())
         raise NotFound(
             f"kernels: there is no complete kernel in /boot{f' ({why})' if why else ''}",
             hint="Install a kernel package; it needs an initrd and modules.",

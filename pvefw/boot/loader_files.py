@@ -91,11 +91,13 @@ def _refused(context: Context, esp: Esp, new: Mapping[PurePosixPath, Path]) -> s
     images = {target: path for target, path in new.items() if target.suffix.lower() == ".efi"}
     if not images or not firmware.secure_boot(context.paths):
         return ""
-    there = {one: esp.mountpoint / one for one in images if (esp.mountpoint / one).is_file()}
+    there = {
+        image: esp.mountpoint / image for image in images if (esp.mountpoint / image).is_file()
+    }
     old = {**signatures.loaders(esp.mountpoint), **there}
     before = signatures.refusals(context.paths, old, there)
     after = signatures.refusals(context.paths, {**old, **images}, there)
-    worse = {images[one]: str(why) for one, why in after.items() if one not in before}
+    worse = {images[image]: str(why) for image, why in after.items() if image not in before}
     return "; ".join(f"{path}: {why}" for path, why in worse.items())
 
 
@@ -189,9 +191,9 @@ class Renewal:
         wanted = ({*self.looked.record.manifest} - rendered) | keys(difference.copies)
         listing = self.files.listing()
         return {
-            one: self.files.read(one)
-            for one, size in listing.files.values()
-            if key(one) in wanted and size >= 0
+            path: self.files.read(path)
+            for path, size in listing.files.values()
+            if key(path) in wanted and size >= 0
         }
 
     def _put_back(self, old: Mapping[PurePosixPath, bytes]) -> None:
@@ -208,7 +210,9 @@ class Renewal:
             return found.failures.get(name, "its probe does not find it")
         if before.loader_version and not state.loader_version:
             return "its probe does not find its version"
-        missing = [one.version for one in self.plan.kernels if one.version not in state.kernels]
+        missing = [
+            kernel.version for kernel in self.plan.kernels if kernel.version not in state.kernels
+        ]
         if missing:
             return f"its probe does not find {', '.join(missing)}"
         refused = signatures.refused_loaders(self.context.paths, self.looked.esp.mountpoint)

@@ -52,7 +52,7 @@ class Loaders:
         failures: dict[str, PvefwError] = {}
         unused: dict[str, PvefwError] = {}
         node, configured, problems = _configured(paths)
-        for name in dict.fromkeys(one.name for one in finding.installed(BOOTLOADER)):
+        for name in dict.fromkeys(info.name for info in finding.installed(BOOTLOADER)):
             instance = configured.get(name) or Instance(BOOTLOADER.name, name, name)
             try:
                 instances.check_used(node, instance)
@@ -107,7 +107,11 @@ def _configured(paths: Paths) -> tuple[Node, dict[str, Instance], list[str]]:
     """
     try:
         node = Node.open(paths)
-        return node, {one.id: one for one in instances.load_all(node, BOOTLOADER.name)}, []
+        return (
+            node,
+            {instance.id: instance for instance in instances.load_all(node, BOOTLOADER.name)},
+            [],
+        )
     except PvefwError as error:
         why = f"the settings of the boot loaders cannot be read: {error.message}"
         return Node.unread(paths), {}, [why]

@@ -25,7 +25,7 @@ def key(target: PurePosixPath | str) -> str:
 
 def keys(targets: Iterable[PurePosixPath | str]) -> set[str]:
     """The same, of several."""
-    return {key(one) for one in targets}
+    return {key(target) for target in targets}
 
 
 def still_there(known: Collection[str], listing: Listing) -> set[str]:

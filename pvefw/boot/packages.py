@@ -27,13 +27,13 @@ class KernelPackages:
         """Whether a kernel is one of Proxmox VE's: by its name, or by the package that it is from."""
         packages = (f"{stem}-kernel-{version}" for stem in ("proxmox", "pve"))
         return version.endswith("-pve") or any(
-            {one, f"{one}-signed"} & set(self.names) for one in packages
+            {package, f"{package}-signed"} & set(self.names) for package in packages
         )
 
     @property
     def series(self) -> list[str]:
         """Those that the installed meta packages follow (``proxmox-kernel-6.8``), the latest first."""
-        found = {match["series"] for one in self.names if (match := _META.fullmatch(one))}
+        found = {match["series"] for name in self.names if (match := _META.fullmatch(name))}
         return sorted(found, key=versions.key, reverse=True)
 
 

@@ -186,16 +186,18 @@ def check_partition(devices: Devices, path: Path, *, force: bool) -> Partitionin
         f"partition 2: EFI system partition (EF00), {size(_ESP_SIZE)}",
         "partition 3: Linux (8300), the rest",
     ]
-    lines[1:1] = [f"{one.path} ({one.fstype or 'empty'}) is lost" for one in devices.parts_of(disk)]
+    lines[1:1] = [
+        f"{part.path} ({part.fstype or 'empty'}) is lost" for part in devices.parts_of(disk)
+    ]
     return Partitioning(disk, lines, _script(disk.sector))
 
 
 def _refuse_used(disk: Device, devices: Devices, who: str) -> None:
     parts = devices.parts_of(disk)
-    for one in parts:
-        if used := used_by(one):
-            raise UsageError(f"{who}: {one.path}: {used}", hint="Name another disk.")
-    others = {*disk.users} - {one.kname for one in parts}
+    for part in parts:
+        if used := used_by(part):
+            raise UsageError(f"{who}: {part.path}: {used}", hint="Name another disk.")
+    others = {*disk.users} - {part.kname for part in parts}
     if disk.mountpoints or others or (not parts and _held_by_the_kernel(disk.path)):
         raise UsageError(f"{who}: it is in use", hint="See: lsblk")
 

@@ -82,7 +82,7 @@ class EspRecord:
         """What the change that was interrupted has left, and what fsck.vfat made of it."""
         if not self.under_way:
             return []
-        return [one for one in listing.unfinished() if folded(one) not in self.strangers]
+        return [target for target in listing.unfinished() if folded(target) not in self.strangers]
 
     def believed(self, seal: str | None) -> Origins:
         """The origins, if nobody can have changed the files since."""
@@ -101,7 +101,7 @@ def load(paths: Paths, uuid: str) -> EspRecord:
             loader=str(raw["loader"]),
             under_way=bool(raw["under_way"]),
             seal=raw["seal"],
-            origins={target: tuple(one) for target, one in raw.get("origins", {}).items()},
+            origins={target: tuple(origin) for target, origin in raw.get("origins", {}).items()},
             failure=str(raw["failure"]),
             # 1.0 kept no manifest: what it copied, it had digests of
             manifest=list(raw.get("manifest", sorted(manifest.keys(raw.get("digests", {}))))),
@@ -131,7 +131,9 @@ def begin(
     :raises StoreError: it cannot be written.
     """
     record = load(paths, uuid)
-    began_before = record.strangers if record.under_way else [folded(one) for one in strangers]
+    began_before = (
+        record.strangers if record.under_way else [folded(stranger) for stranger in strangers]
+    )
     changed = replace(
         record,
         under_way=True,

@@ -64,7 +64,7 @@ def refresh_locked(context: Context, *, installing: str = "", take_over: bool = 
         context.task.warn(warning)
     context.loaders.warn(context.task)
     plan = planned.plan
-    names = ", ".join(one.version for one in plan.kernels)
+    names = ", ".join(kernel.version for kernel in plan.kernels)
     once = f", once: {plan.next_boot}" if plan.next_boot else ""
     context.task.log(f"kernels: {names}; default: {plan.default}{once}")
     result = context.machine.privately(lambda: _each(context, everything, planned), context.task)
@@ -112,7 +112,7 @@ def _tell(context: Context, plan: BootPlan, result: Refreshed) -> None:
         return
     event = BootSyncedEvent(
         node=context.paths.node,
-        kernels=[one.version for one in plan.kernels],
+        kernels=[kernel.version for kernel in plan.kernels],
         synced=list(result.synced),
         failed={uuid: error.message for uuid, error in result.failed.items()},
     )
@@ -133,11 +133,11 @@ def _raise(result: Refreshed, count: int) -> None:
     errors = list(result.failed.values())
     if not errors:
         return
-    hints = "\n".join(dict.fromkeys(one.hint for one in errors if one.hint))
+    hints = "\n".join(dict.fromkeys(error.hint for error in errors if error.hint))
     if len(errors) == 1:
         others = f" ({count - 1} of {count} ESPs are up to date)" if count > 1 else ""
         raise StoreError(errors[0].message + others, hint=hints)
     raise StoreError(
-        f"ESPs: {len(errors)} of {count} failed: {'; '.join(one.message for one in errors)}",
+        f"ESPs: {len(errors)} of {count} failed: {'; '.join(error.message for error in errors)}",
         hint=hints,
     )

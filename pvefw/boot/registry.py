@@ -60,8 +60,8 @@ def init(context: Context, path: Path, loader: str = "", *, take_over: bool = Fa
 
 def _listed(paths: Paths, entries: Sequence[str]) -> list[str]:
     """The lines of the list that name these ESPs, in whichever case."""
-    wanted = {one.upper() for one in entries}
-    return [one for one in kernel_files.entries(paths.esp_uuids) if one.upper() in wanted]
+    wanted = {entry.upper() for entry in entries}
+    return [entry for entry in kernel_files.entries(paths.esp_uuids) if entry.upper() in wanted]
 
 
 def _initial(paths: Paths, devices: Devices, path: Path) -> Volume:
@@ -247,7 +247,7 @@ def clean(context: Context, *, dry_run: bool) -> list[str]:
             for volume in esps.registered(context.paths, devices)
             if volume.device is None
         ]
-        if gone and not any(one.fstype for one in devices):
+        if gone and not any(device.fstype for device in devices):
             raise ProgramError(
                 "boot clean: lsblk sees no file system on any disk; the list stays as it is",
                 hint="In a chroot, /dev, /sys and /run/udev have to be mounted. See: lsblk --fs",

@@ -78,10 +78,10 @@ def _freed(looked: Looked, first: Difference) -> int:
 def _only_what_is_there(looked: Looked, plan: BootPlan) -> BootPlan | None:
     """The plan with those kernels only that are on the ESP already, and are right."""
     absent = set(looked.change.copies.values())
-    there = [one for one in plan.kernels if not {one.vmlinuz, one.initrd} & absent]
+    there = [kernel for kernel in plan.kernels if not {kernel.vmlinuz, kernel.initrd} & absent]
     if not there or not looked.found.states:
         return None
-    versions = [one.version for one in there]
+    versions = [kernel.version for kernel in there]
     return replace(
         plan,
         kernels=there,

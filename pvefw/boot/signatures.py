@@ -57,9 +57,9 @@ def refusals(
     found = {}
     for target in asked:
         beside = [
-            one
-            for other, one in images.items()
-            if one.vendor and folded(other.parent) == folded(target.parent)
+            image
+            for other, image in images.items()
+            if image.vendor and folded(other.parent) == folded(target.parent)
         ]
         second = beside and _STARTED_BY_SHIM.fullmatch(target.name)
         judge = trust.of_shim(paths, beside) if second else by_firmware
@@ -75,10 +75,10 @@ def refused_kernels(paths: Paths, kernels: Sequence[Kernel]) -> list[str]:
     """
     if not firmware.verifies_kernels(paths):
         return []
-    shims = [Image.read(one) for one in sorted(paths.root.glob(_SHIMS))]
+    shims = [Image.read(path) for path in sorted(paths.root.glob(_SHIMS))]
     judge = trust.of_shim(paths, shims)
     return [
-        f"kernel {one.version} will not be started, as Secure Boot is on: {refusal.why}"
-        for one in kernels
-        if (refusal := judge.refusal(Image.read(one.vmlinuz)))
+        f"kernel {kernel.version} will not be started, as Secure Boot is on: {refusal.why}"
+        for kernel in kernels
+        if (refusal := judge.refusal(Image.read(kernel.vmlinuz)))
     ]

@@ -40,7 +40,7 @@ class EspStatus:
             "state": self.state,
             "size": self.size,
             "free": self.free,
-            "loaders": {name: dict(one) for name, one in self.loaders.items()},
+            "loaders": {name: dict(loader) for name, loader in self.loaders.items()},
             "problems": list(self.problems),
         }
 
@@ -58,7 +58,7 @@ class Status:
 
     @property
     def ok(self) -> bool:
-        return bool(self.esps) and not self.problems and all(one.state == "ok" for one in self.esps)
+        return bool(self.esps) and not self.problems and all(esp.state == "ok" for esp in self.esps)
 
     def as_dict(self) -> dict[str, Any]:
         """For output; the keys stay as they are."""
@@ -68,7 +68,7 @@ class Status:
             "default": self.default,
             "next-boot": self.next_boot,
             "problems": list(self.problems),
-            "esps": [one.as_dict() for one in self.esps],
+            "esps": [esp.as_dict() for esp in self.esps],
         }
 
 
@@ -102,17 +102,17 @@ def _status(context: Context, installing: str) -> Status:
     problems += _entries(context, everything)
     if plan is None:
         return Status(found, problems=problems)
-    versions = [one.version for one in plan.kernels]
+    versions = [kernel.version for kernel in plan.kernels]
     return Status(found, versions, _default(found, plan), plan.next_boot, problems)
 
 
 def _default(found: Sequence[EspStatus], plan: BootPlan) -> str:
     """What boots by default: what the loaders say; where they differ, which ESP is started decides."""
-    said = [(state["default"], one.uuid) for one in found for state in one.loaders.values()]
+    said = [(state["default"], esp.uuid) for esp in found for state in esp.loaders.values()]
     esps_of = {default: [uuid for other, uuid in said if other == default] for default, _ in said}
     esps_of.pop(None, None)
     if len(esps_of) > 1:
-        return "; ".join(f"{one} ({', '.join(uuids)})" for one, uuids in esps_of.items())
+        return "; ".join(f"{key} ({', '.join(uuids)})" for key, uuids in esps_of.items())
     return next(iter(esps_of), plan.default)
 
 
@@ -125,10 +125,10 @@ def _entries(context: Context, everything: Sequence[Volume]) -> list[str]:
 def _mixed(found: Sequence[EspStatus]) -> list[str]:
     """Different loaders on different ESPs: which one starts depends on the firmware's mood."""
     by_loader: dict[str, list[str]] = {}
-    for one in found:
-        for name in one.loaders:
-            by_loader.setdefault(name, []).append(one.uuid)
-    everywhere = [one for one in found if one.loaders]
+    for esp in found:
+        for name in esp.loaders:
+            by_loader.setdefault(name, []).append(esp.uuid)
+    everywhere = [esp for esp in found if esp.loaders]
     if all(len(uuids) == len(everywhere) for uuids in by_loader.values()):
         return []
     parts = [f"{name} on {', '.join(uuids)}" for name, uuids in sorted(by_loader.items())]
@@ -244,11 +244,11 @@ def present(context: Context) -> tuple[dict[str, list[str]], list[str]]:
     except PvefwError as error:
         return {}, [f"ESPs: not checked: {error.message}"]
     evidence = [
-        f"{volume.who}: {said if isinstance(said, str) else ', '.join(said) or 'no known loader'}"
-        for volume, said in pairs
+        f"{volume.who}: {words if isinstance(words, str) else ', '.join(words) or 'no known loader'}"
+        for volume, words in pairs
     ]
     return {
-        volume.entry: list(said) for volume, said in pairs if not isinstance(said, str)
+        volume.entry: list(words) for volume, words in pairs if not isinstance(words, str)
     }, evidence or [f"{context.paths.esp_uuids}: no ESP is configured"]
 
 

@@ -52,11 +52,13 @@ def need(files: EspFiles, listing: Listing, change: Difference) -> Need:
     def clusters(size: int) -> int:
         return -(-size // cluster) * cluster
 
-    free += sum(clusters(max(listing.size(one) or 0, 0)) for one in change.unfinished)
+    free += sum(clusters(max(listing.size(target) or 0, 0)) for target in change.unfinished)
     sizes = [Identity.of(source).size for source in change.copies.values()]
     sizes += [len(data) for data in change.texts.values()]
     # a folder may take another cluster for its new names
-    folders = {folded(parent) for one in (*change.copies, *change.texts) for parent in one.parents}
+    folders = {
+        folded(parent) for target in (*change.copies, *change.texts) for parent in target.parents
+    }
     return Need(sum(map(clusters, sizes)) + len(folders) * cluster, free)
 
 
@@ -95,7 +97,7 @@ class Change:
     def _copy(self, copies: Mapping[PurePosixPath, Path]) -> None:
         try:
             before = {target: Identity.of(source) for target, source in copies.items()}
-            settled = {str(target): one for target, one in before.items() if one.settled}
+            settled = {str(target): origin for target, origin in before.items() if origin.settled}
             self._write(copies)
             for target, source in copies.items():
                 _check_unchanged(source, before[target])
@@ -150,11 +152,11 @@ class Change:
             self._files.create(target, content)
 
     def _make_parents(self, directory: PurePosixPath) -> None:
-        for one in (*reversed(directory.parents), directory):
-            if one.name and folded(one) not in self._directories:
-                self._files.make_directory(one)
-                self._directories.add(folded(one))
-                self._with_new.append(one.parent)
+        for folder in (*reversed(directory.parents), directory):
+            if folder.name and folded(folder) not in self._directories:
+                self._files.make_directory(folder)
+                self._directories.add(folded(folder))
+                self._with_new.append(folder.parent)
 
     def _sync_new_directories(self) -> None:
         for parent in dict.fromkeys(self._with_new):

@@ -34,12 +34,17 @@ class Lists:
     @classmethod
     def parse(cls, *data: bytes) -> "Lists":
         """Read them; what is cut off is left out."""
-        return cls([entry for one in data for entry in _entries(one)])
+        return cls([entry for variable in data for entry in _entries(variable)])
 
     @cached_property
     def certificates(self) -> Sequence["Certificate"]:
         """Those that can be read."""
-        return [one for kind, data in self.entries if kind == _X509 for one in _parsed(data)]
+        return [
+            certificate
+            for kind, data in self.entries
+            if kind == _X509
+            for certificate in _parsed(data)
+        ]
 
     def names(self, image: Image) -> bool:
         """Whether the image itself is in the lists."""
@@ -48,7 +53,7 @@ class Lists:
 
     def vouch_for(self, chain: Sequence["Certificate"]) -> bool:
         """Whether a certificate of a signature is in the lists, or was issued by one of them."""
-        if any(_issued(one, known) for one in chain for known in self.certificates):
+        if any(_issued(signer, trusted) for signer in chain for trusted in self.certificates):
             return True
         # with the time of a revocation, signatures of before it hold
         digests = {
@@ -57,8 +62,8 @@ class Lists:
             if kind == _X509_SHA256 and not any(data[_DIGEST:])
         }
         return any(
-            hashlib.sha256(one.tbs_certificate_bytes).digest() in digests
-            for one in (chain if digests else ())
+            hashlib.sha256(signer.tbs_certificate_bytes).digest() in digests
+            for signer in (chain if digests else ())
         )
 
 
@@ -87,15 +92,15 @@ def _parsed(der: bytes) -> Iterator["Certificate"]:
         return
 
 
-def _issued(one: "Certificate", known: "Certificate") -> bool:
+def _issued(certificate: "Certificate", known: "Certificate") -> bool:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
-    if one == known:
+    if certificate == known:
         return True
-    if one.issuer != known.subject:
+    if certificate.issuer != known.subject:
         return False
     try:
-        one.verify_directly_issued_by(known)
+        certificate.verify_directly_issued_by(known)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
@@ -151,9 +156,9 @@ class Judge:
 
     def _too_old(self, image: Image) -> Refusal | None:
         has = image.generations
-        for name, wanted in images.generations(self.level).items():
-            if name in has and has[name] < wanted:
-                why = f"generation {has[name]} of {name} is revoked (SBAT), {wanted} is required"
+        for name, least in images.generations(self.level).items():
+            if name in has and has[name] < least:
+                why = f"generation {has[name]} of {name} is revoked (SBAT), {least} is required"
                 return Refusal(why, _UPGRADE)
         return None
 
@@ -186,9 +191,9 @@ def of_shim(paths: Paths, shims: Iterable[Image]) -> Judge:
     """
     above = of_firmware(paths)
     more = list(Lists.parse(firmware.trusted_by_shim(paths)).entries)
-    for one in shims:
-        alone = any(_parsed(one.vendor))  # a certificate, or lists of them
-        more += [(_X509, one.vendor)] if alone else Lists.parse(one.vendor).entries
+    for shim in shims:
+        alone = any(_parsed(shim.vendor))  # a certificate, or lists of them
+        more += [(_X509, shim.vendor)] if alone else Lists.parse(shim.vendor).entries
     trusted = Lists([*above.trusted.entries, *more])
     revoked = Lists([*above.revoked.entries, *Lists.parse(firmware.revoked_by_shim(paths)).entries])
     return Judge("shim", above.known and bool(more), trusted, revoked, above.level)

@@ -191,7 +191,7 @@ def _registered(
     """
     try:
         return client.register(
-            [mailto(one) for one in contacts], agree=bool(offer.terms), binding=binding
+            [mailto(contact) for contact in contacts], agree=bool(offer.terms), binding=binding
         )
     except AcmeProblem as problem:
         if binding and problem.type in _ABOUT_BINDINGS:
@@ -253,7 +253,7 @@ def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) 
                 found = client.account()
             else:
                 task.log("Updating account contact")
-                found = client.update([mailto(one) for one in contacts])
+                found = client.update([mailto(contact) for contact in contacts])
         accounts.save(paths, replace(account, account=found))
 
 
@@ -309,9 +309,9 @@ def _warn_of_records(paths: Paths, name: str, period: int, task: Task) -> None:
     :param period: seconds for which the authority still takes them; 0 where it does not say.
     """
     time = f"{period / _DAY:.3g} more days" if period else "a limited time"
-    for one in persistent_records.load(paths):
-        if one.account == name and one.thumbprint:
+    for record in persistent_records.load(paths):
+        if record.account == name and record.thumbprint:
             task.warn(
-                f"{one.domain}: its persistent record names the old key and is valid for {time} only; "
-                f"replace it: pvefw acme persist {'publish' if one.plugin else 'show'} {one.domain}"
+                f"{record.domain}: its persistent record names the old key and is valid for {time} only; "
+                f"replace it: pvefw acme persist {'publish' if record.plugin else 'show'} {record.domain}"
             )

@@ -50,7 +50,7 @@ def _users(node: Node, id_: str) -> list[str]:
         if other != node.name:
             with contextlib.suppress(PvefwError):  # what cannot be read must not keep it for ever
                 theirs = node_settings.names_of(node.neighbour(other), id_)
-                found += [f"{one} (node {other})" for one in theirs]
+                found += [f"{user} (node {other})" for user in theirs]
     return found
 
 
@@ -62,7 +62,7 @@ def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:
     :raises ConfigError: a zone is not a domain name.
     :raises ProviderError: the person refused, or the provider failed.
     """
-    absolute = [names.absolute(one) for one in zones]
+    absolute = [names.absolute(zone) for zone in zones]
     bound = dns_instances.bind(Node.open(paths), id_)
     if absolute and not bound.takes("dns_login", "zones"):
         raise UsageError(
@@ -73,9 +73,9 @@ def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:
     if not found:
         raise UsageError(f"acme plugin login: the plugin of {id_} needs no login")
 
-    def logged_in(one: Instance) -> Instance:
-        settings = {**one.settings, **found}
-        return replace(one, settings={key: value for key, value in settings.items() if value})
+    def logged_in(instance: Instance) -> Instance:
+        settings = {**instance.settings, **found}
+        return replace(instance, settings={key: value for key, value in settings.items() if value})
 
     instances.change(paths, DNS.name, id_, logged_in)
     task.log(f"Stored {', '.join(key for key, value in found.items() if value)} in {id_}")

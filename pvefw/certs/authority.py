@@ -153,7 +153,11 @@ def roll_over(paths: Paths, task: Task, now: datetime) -> Authority:
             files.remove(paths.authority_cross)
         else:
             files.replace(paths.authority_cross, _pem([cross]))
-        good = [one for one in (old.certificate, *old.previous) if _is_valid(one, now)]
+        good = [
+            certificate
+            for certificate in (old.certificate, *old.previous)
+            if _is_valid(certificate, now)
+        ]
         made = Authority(new, key, good, cross)
         _install(paths, made, task)
         return made
@@ -213,7 +217,7 @@ def sign(
 def signed_by(certificate: x509.Certificate, authority: Authority) -> bool:
     """Whether the CA, or one that it replaces, made a certificate."""
     return any(
-        chain.issued(certificate, one) for one in (authority.certificate, *authority.previous)
+        chain.issued(certificate, issuer) for issuer in (authority.certificate, *authority.previous)
     )
 
 
@@ -319,7 +323,7 @@ def _issuer_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
 
 
 def _key_usage(*uses: str) -> x509.KeyUsage:
-    return x509.KeyUsage(**{one: one in uses for one in _KEY_USES})
+    return x509.KeyUsage(**{use: use in uses for use in _KEY_USES})
 
 
 def _next_serial(paths: Paths) -> int:
@@ -343,4 +347,6 @@ def _install(paths: Paths, made: Authority, task: Task) -> None:
 
 
 def _pem(certificates: Sequence[x509.Certificate]) -> bytes:
-    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
+    return b"".join(
+        certificate.public_bytes(serialization.Encoding.PEM) for certificate in certificates
+    )

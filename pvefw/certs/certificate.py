@@ -63,7 +63,7 @@ class Certificate:
 
         :raises StoreError: a file of the configuration could not be read.
         """
-        return [cls(node, one) for one in certificates.all_of(node)]
+        return [cls(node, certificate) for certificate in certificates.all_of(node)]
 
     @property
     def name(self) -> str:
@@ -107,7 +107,11 @@ class Certificate:
 
         :raises StoreError: a file of the configuration could not be read.
         """
-        yield from (one for one in Certificate.all_of(self.node) if one.name != self.name)
+        yield from (
+            certificate
+            for certificate in Certificate.all_of(self.node)
+            if certificate.name != self.name
+        )
         for name in nodes.names(self.paths):
             if name != self.node.name:
                 with contextlib.suppress(PvefwError):  # its own node says so
@@ -171,6 +175,6 @@ def info_of_all(node: Node) -> list[CertificateInfo]:
     """
     paths = node.paths
     theirs = [paths.authority_certificate, paths.node_certificate]
-    ours = [one.files.certificate for one in Certificate.all_of(node)]
+    ours = [certificate.files.certificate for certificate in Certificate.all_of(node)]
     read = [(path, files.read_if_exists(path)) for path in (*theirs, *ours)]
     return [chain.describe(path, pem) for path, pem in read if pem is not None]

@@ -151,7 +151,10 @@ def check_pair(chain_pem: bytes, key_pem: bytes, what: str, now: datetime) -> by
     certificates = list(dict.fromkeys(parse(chain_pem, what)))
     key = keys.from_pem(key_pem, what)
     public = _spki(key.public_key())
-    leaf = next((one for one in certificates if _spki(one.public_key()) == public), None)
+    leaf = next(
+        (certificate for certificate in certificates if _spki(certificate.public_key()) == public),
+        None,
+    )
     if leaf is None:
         raise CertificateError(
             f"{what}: the private key does not belong to the certificate "
@@ -160,8 +163,10 @@ def check_pair(chain_pem: bytes, key_pem: bytes, what: str, now: datetime) -> by
         )
     _check_dates(leaf, what, now)
     _check_strength(leaf, what)
-    ordered = _in_order(leaf, [one for one in certificates if one is not leaf], what)
-    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in ordered)
+    ordered = _in_order(
+        leaf, [certificate for certificate in certificates if certificate is not leaf], what
+    )
+    return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in ordered)
 
 
 def check_ordered(
@@ -176,7 +181,7 @@ def check_ordered(
     """
     leaf = parse(chain_pem, what)[0]
     given = {name.lower() for name in names(leaf)}
-    wanted = {one.value.lower() for one in identifiers}
+    wanted = {identifier.value.lower() for identifier in identifiers}
     if given != wanted:
         more, less = sorted(given - wanted), sorted(wanted - given)
         flaws = [f"not ordered: {', '.join(more)}"] if more else []
@@ -233,7 +238,7 @@ def _in_order(
     """The leaf, then each certificate's issuer (RFC 8446 section 4.4.2)."""
     ordered, rest = [leaf], list(others)
     while rest:
-        issuer = next((one for one in rest if issued(ordered[-1], one)), None)
+        issuer = next((candidate for candidate in rest if issued(ordered[-1], candidate)), None)
         if issuer is None:
             raise CertificateError(
                 f"{what}: {_common_name(rest[0])} is not part of the chain of {_common_name(leaf)}",

@@ -25,9 +25,9 @@ def of_target(node: Node, settings: CertificateSettings, target: Instance) -> st
     places = _places(node, target, settings.name)
     for other in [settings, *certificates.all_of(node)]:
         files = node.paths.certificate_files("" if other.is_own else other.name)
-        for one in (files.certificate, files.key):
-            if ("", os.path.realpath(one)) in places:
-                return f"the target {target.id} would overwrite {one} of {_title(other)}"
+        for file in (files.certificate, files.key):
+            if ("", os.path.realpath(file)) in places:
+                return f"the target {target.id} would overwrite {file} of {_title(other)}"
     for other, beside in _others(node, settings, target):
         shared = sorted(places & _places(node, beside, other.name))
         if shared and beside.id == target.id:
@@ -43,8 +43,8 @@ def of_target(node: Node, settings: CertificateSettings, target: Instance) -> st
 
 def of_changed(node: Node, target: Instance) -> str:
     """As :func:`of_target`, of each certificate that has this target."""
-    having = [one for one in certificates.all_of(node) if target.id in one.targets]
-    found = (of_target(node, one, target) for one in having)
+    having = [other for other in certificates.all_of(node) if target.id in other.targets]
+    found = (of_target(node, settings, target) for settings in having)
     return next(filter(None, found), "")
 
 
@@ -56,21 +56,21 @@ def _others(
     node: Node, settings: CertificateSettings, target: Instance
 ) -> Iterator[tuple[CertificateSettings, Instance]]:
     """Every other target of a certificate of this node."""
-    known = {one.id: one for one in instances.load_all(node, OBSERVER.name)}
+    known = {instance.id: instance for instance in instances.load_all(node, OBSERVER.name)}
     known[target.id] = target
-    beside = [one for one in certificates.all_of(node) if one.name != settings.name]
-    for one in (settings, *beside):
-        for id_ in one.targets:
-            if id_ in known and (one.name, id_) != (settings.name, target.id):
-                yield one, known[id_]
+    beside = [other for other in certificates.all_of(node) if other.name != settings.name]
+    for other in (settings, *beside):
+        for id_ in other.targets:
+            if id_ in known and (other.name, id_) != (settings.name, target.id):
+                yield other, known[id_]
 
 
 def _places(node: Node, target: Instance, name: str) -> set[_Place]:
     """Where a target puts a certificate; one that does not say where has one place of its own."""
     values, infos = binding.effective(node, target)
     host = values.get("host", "")
-    written = [values.get(one.key) or one.default for one in infos if one.writes]
-    paths = [one.replace(_NAME, name) for one in written if one]
+    written = [values.get(info.key) or info.default for info in infos if info.writes]
+    paths = [path.replace(_NAME, name) for path in written if path]
     if not paths:
         return {(f"target {target.id}", "")}
-    return {(host, os.path.normpath(one) if host else os.path.realpath(one)) for one in paths}
+    return {(host, os.path.normpath(path) if host else os.path.realpath(path)) for path in paths}

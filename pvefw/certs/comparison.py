@@ -30,8 +30,8 @@ def of_file(wanted: Certificate, info: CertificateInfo) -> list[str]:
 
     :raises ConfigError: the names to order it for are not clear.
     """
-    names = {one.identifier.value.lower() for one in wanted.settings.names()}
-    there = {one.lower() for one in info.san}
+    names = {name.identifier.value.lower() for name in wanted.settings.names()}
+    there = {name.lower() for name in info.san}
     found = [f"{_listed(names - there)} to be added"] if names - there else []
     found += [f"{_listed(there - names)} to be removed"] if there - names else []
     return found + _of_key(wanted, info)

@@ -76,7 +76,7 @@ def set_pair(
 
 def _is_other(target: Certificate, certificate: bytes, key: bytes) -> bool:
     canonical = keys.to_pem(keys.from_pem(key, "the new certificate"))
-    there = [files.read_if_exists(one) for one in (target.files.certificate, target.files.key)]
+    there = [files.read_if_exists(path) for path in (target.files.certificate, target.files.key)]
     return there != [certificate, canonical]
 
 
@@ -132,7 +132,7 @@ def check_use(leaf: x509.Certificate, what: str) -> None:
     if uses is not None and not accepted & set(uses):
         raise CertificateError(
             f"{what}: the certificate is not for servers: its extended key usage is "
-            f"{', '.join(one._name for one in uses)}",  # noqa: SLF001 - the library has no other way
+            f"{', '.join(use._name for use in uses)}",  # noqa: SLF001 - the library has no other way
             hint="Request one with the usage serverAuth.",
         )
     if not chain.names(leaf):
@@ -174,9 +174,9 @@ def _issuer_url(certificate: x509.Certificate) -> str:
         return ""
     return next(
         (
-            str(one.access_location.value)
-            for one in found.value
-            if one.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+            str(description.access_location.value)
+            for description in found.value
+            if description.access_method == AuthorityInformationAccessOID.CA_ISSUERS
         ),
         "",
     )
@@ -187,4 +187,4 @@ def _known_roots() -> set[bytes]:
     der = ssl.create_default_context().get_ca_certs(binary_form=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # some roots are old; the host's trust is not ours to judge
-        return {x509.load_der_x509_certificate(one).subject.public_bytes() for one in der}
+        return {x509.load_der_x509_certificate(root).subject.public_bytes() for root in der}

@@ -58,9 +58,9 @@ def pending(node: Node) -> dict[str, str]:
     :raises StoreError: the configuration cannot be read.
     """
     return {
-        id_ if one.settings.is_own else f"{one.name}: {id_}": why
-        for one in Certificate.all_of(node)
-        for id_, why in waiting(one).items()
+        id_ if certificate.settings.is_own else f"{certificate.name}: {id_}": why
+        for certificate in Certificate.all_of(node)
+        for id_, why in waiting(certificate).items()
     }
 
 
@@ -76,7 +76,7 @@ def waiting(certificate: Certificate) -> dict[str, str]:
     if installed is None or not certificate.files.told.exists():
         return {}
     told = _load(certificate)
-    ids = [SERVICE, *(one.id for one in receivers(certificate))]
+    ids = [SERVICE, *(receiver.id for receiver in receivers(certificate))]
     return {
         id_: told.failed.get(id_, "") for id_ in ids if told.done.get(id_) != installed.fingerprint
     }
@@ -92,9 +92,13 @@ def receivers(certificate: Certificate) -> list[Instance]:
     :raises StoreError: the configuration of the observers cannot be read.
     """
     node, targets = certificate.node, certificate.settings.targets
-    used = {one.id: one for one in instances.load_used(node, "observer")}
-    taken = {id_ for one in Certificate.all_of(node) for id_ in one.settings.targets}
-    others = [one for one in used.values() if one.id not in taken and _is_told(node, one)]
+    used = {instance.id: instance for instance in instances.load_used(node, "observer")}
+    taken = {id_ for other in Certificate.all_of(node) for id_ in other.settings.targets}
+    others = [
+        observer
+        for observer in used.values()
+        if observer.id not in taken and _is_told(node, observer)
+    ]
     return [*(used[id_] for id_ in targets if id_ in used), *others]
 
 
@@ -159,7 +163,7 @@ def retries(node: Node) -> list[str]:
 
     :raises StoreError: the configuration cannot be read.
     """
-    return [_retry(one) for one in Certificate.all_of(node) if waiting(one)]
+    return [_retry(certificate) for certificate in Certificate.all_of(node) if waiting(certificate)]
 
 
 def _look(certificate: Certificate, task: Task) -> None:
@@ -207,16 +211,18 @@ def plan(certificate: Certificate, *, retry: bool = False) -> Iterator[str]:
     :raises NotFound: there is no certificate.
     """
     event, late = certificate.event(), waiting(certificate)
-    for one in receivers(certificate):
-        if retry and one.id not in late:
+    for receiver in receivers(certificate):
+        if retry and receiver.id not in late:
             continue
-        if one.id in certificate.settings.targets:
-            collision = collisions.of_target(certificate.node, certificate.settings, one)
-            yield from [f"{one.id}: {collision}"] if collision else []
+        if receiver.id in certificate.settings.targets:
+            collision = collisions.of_target(certificate.node, certificate.settings, receiver)
+            yield from [f"{receiver.id}: {collision}"] if collision else []
         try:
-            yield from (f"{one.id}: {line}" for line in _planned(certificate.node, one, event))
+            yield from (
+                f"{receiver.id}: {line}" for line in _planned(certificate.node, receiver, event)
+            )
         except PvefwError as error:
-            yield f"{one.id}: it cannot be used: {error.message}"
+            yield f"{receiver.id}: it cannot be used: {error.message}"
     command = service.command(certificate)
     if command != service.NO_RELOAD and not (retry and SERVICE not in late):
         yield f"{SERVICE}: run {command}"
@@ -245,13 +251,13 @@ def _everybody(
         task.warn(f"Could not notify the observers: {error.message}")
         configured = []
     targets = set(certificate.settings.targets)
-    for one in configured:
-        if one.id in targets:
-            yield one.id, _teller(certificate.node, one, event, task)
+    for observer in configured:
+        if observer.id in targets:
+            yield observer.id, _teller(certificate.node, observer, event, task)
     yield SERVICE, lambda: service.reload(certificate, task)
-    for one in configured:
-        if one.id not in targets:
-            yield one.id, _teller(certificate.node, one, event, task)
+    for observer in configured:
+        if observer.id not in targets:
+            yield observer.id, _teller(certificate.node, observer, event, task)
 
 
 def _teller(
@@ -274,7 +280,9 @@ def _load(certificate: Certificate) -> _Told:
 
 
 def _texts(said: Any) -> dict[str, str]:
-    return {str(key): str(one) for key, one in said.items()} if isinstance(said, Mapping) else {}
+    return (
+        {str(key): str(value) for key, value in said.items()} if isinstance(said, Mapping) else {}
+    )
 
 
 def _save(certificate: Certificate, told: _Told) -> None:

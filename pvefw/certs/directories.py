@@ -93,7 +93,7 @@ KNOWN = (
         ("sectigo-ev", "sectigoev"), "Sectigo, EV", "https://acme.sectigo.com/v2/EV", _SECTIGO
     ),
 )
-_BY_NAME = {name: one for one in KNOWN for name in one.names}
+_BY_NAME = {name: authority for authority in KNOWN for name in authority.names}
 _STAPLING_ENDED = {"letsencrypt.org": "2025-05-07"}
 """Authorities that refuse a request for must-staple, by domain, and since when."""
 
@@ -113,13 +113,13 @@ def url_of(given: str) -> str:
     raise UsageError(
         f"{text} is neither a URL nor the short name of an authority"
         + (f" (did you mean {close[0]}?)" if close else ""),
-        hint=f"Short names: {', '.join(one.name for one in KNOWN)}.",
+        hint=f"Short names: {', '.join(authority.name for authority in KNOWN)}.",
     )
 
 
 def binding_hint(url: str) -> str:
     """What to do where an authority wants an external account binding."""
-    where = next((one.binding for one in KNOWN if one.url == url), "")
+    where = next((authority.binding for authority in KNOWN if authority.url == url), "")
     source = f"Get key id and key from {where}, then give" if where else "Give"
     rest = "" if where else " with what the authority gave you"
     return f"{source} --eab-kid and --eab-hmac-key-file{rest}."

@@ -31,14 +31,18 @@ def _private(node: Node) -> Iterator[Path]:
     paths = node.paths
     yield from (account_store.path(paths, name) for name in account_store.names(paths))
     yield from (paths.plugins_cfg, paths.own_plugins_cfg, paths.authority_key, paths.node_key)
-    yield from (one.files.key for one in Certificate.all_of(node))
+    yield from (certificate.files.key for certificate in Certificate.all_of(node))
     yield from _referred_to(node)
 
 
 def _referred_to(node: Node) -> Iterator[Path]:
     """The files with credentials that the settings of instances name, each once."""
     with contextlib.suppress(PvefwError):  # what cannot be read is said where it is needed
-        texts = {text for one in instances.load_all(node, *KINDS) for text in one.settings.values()}
+        texts = {
+            text
+            for instance in instances.load_all(node, *KINDS)
+            for text in instance.settings.values()
+        }
         yield from (
             Path(text[len(_REFERENCE) :]) for text in sorted(texts) if text.startswith(_REFERENCE)
         )

@@ -28,7 +28,7 @@ class Format:
 
 def recognize(data: bytes) -> Format | None:
     """What a file is that servers do not read as it is; ``None`` where nothing else than PEM shows."""
-    return next((one for one, fits in _FORMATS if fits(data)), None)
+    return next((name for name, fits in _FORMATS if fits(data)), None)
 
 
 def is_pkcs12(data: bytes) -> bool:
@@ -54,7 +54,7 @@ def from_pkcs12(data: bytes, password: bytes | None, what: str) -> tuple[bytes, 
         missing = "private key" if found.key is None else "certificate"
         raise CertificateError(f"{what}: the PKCS#12 container has no {missing}")
     chain = [found.cert, *found.additional_certs]
-    pem = b"".join(one.certificate.public_bytes(serialization.Encoding.PEM) for one in chain)
+    pem = b"".join(member.certificate.public_bytes(serialization.Encoding.PEM) for member in chain)
     key = found.key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -40,9 +40,15 @@ def find_account(paths: Paths, given: Path | None, wanted: str | None) -> TheirA
     :raises UsageError: there are several.
     """
     places = other_clients.directories_of(paths, given)
-    found = [one for place in places for one in other_clients.accounts(place)]
-    chosen = [one for one in found if wanted in (None, one.location) or wanted in str(one.path)]
-    listed = "; ".join(f"{one.client}: {one.location} ({one.path})" for one in found)
+    found = [account for place in places for account in other_clients.accounts(place)]
+    chosen = [
+        account
+        for account in found
+        if wanted in (None, account.location) or wanted in str(account.path)
+    ]
+    listed = "; ".join(
+        f"{account.client}: {account.location} ({account.path})" for account in found
+    )
     if not chosen:
         said = f"There are: {listed}." if found else "An account there was never registered."
         raise NotFound(f"acme account import: no such account in {_named(places)}", hint=said)
@@ -88,7 +94,7 @@ def take_account(
                 f"acme account import: {url} has no account for the key in {theirs.path}",
                 hint=f"Register one: pvefw acme account register {name} MAIL --directory {url}",
             )
-        described = {key: one for key, one in found.account.items() if key != "key"}
+        described = {key: value for key, value in found.account.items() if key != "key"}
         made = replace(account, location=found.location, account=described, tos=terms)
         account_store.save(paths, made)
     task.log(f"The account {found.location} is now also registered here as {name}")
@@ -120,7 +126,7 @@ def all_certificates(paths: Paths, given: Path | None) -> list[TheirCertificate]
     :raises NotFound: there is no directory of one.
     """
     places = other_clients.directories_of(paths, given)
-    return [one for place in places for one in other_clients.certificates(place)]
+    return [certificate for place in places for certificate in other_clients.certificates(place)]
 
 
 def find_certificate(paths: Paths, given: Path | None, name: str) -> TheirCertificate:
@@ -130,15 +136,15 @@ def find_certificate(paths: Paths, given: Path | None, name: str) -> TheirCertif
     :raises UsageError: several clients have one.
     """
     found = all_certificates(paths, given)
-    chosen = [one for one in found if one.name == name]
+    chosen = [certificate for certificate in found if certificate.name == name]
     if not chosen:
-        names = ", ".join(dict.fromkeys(one.name for one in found))
+        names = ", ".join(dict.fromkeys(certificate.name for certificate in found))
         raise NotFound(
             f"cert import: no other client has a certificate {name}",
             hint=f"There are: {names or 'none'}.",
         )
     if len(chosen) > 1:
-        where = ", ".join(str(one.fullchain.parent) for one in chosen)
+        where = ", ".join(str(certificate.fullchain.parent) for certificate in chosen)
         raise UsageError(
             f"cert import: {name} was found more than once: {where}",
             hint="Say which client's directory: --from DIR",
@@ -186,13 +192,13 @@ def take_certificate(paths: Paths, wanted: Import, task: Task, now: datetime) ->
 def _may_be_run(theirs: TheirCertificate, name: str, task: Task) -> bool:
     """Whether nobody but root and us can have written the command that a client runs after renewals."""
     file = (theirs.configuration or theirs.fullchain).resolve()
-    for one in (file, *file.parents):
-        found = one.stat()
+    for parent in (file, *file.parents):
+        found = parent.stat()
         shared = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
         if shared or found.st_uid not in (0, os.geteuid()):
             task.warn(
                 f"What {theirs.client} runs after a renewal is not taken over, because others can "
-                f"write to {one}. Set it: pvefw cert set {name} --reload-command COMMAND"
+                f"write to {parent}. Set it: pvefw cert set {name} --reload-command COMMAND"
             )
             return False
     return True
@@ -205,11 +211,11 @@ def _account(paths: Paths, theirs: TheirCertificate) -> Account:
     """
     for name in account_store.names(paths):
         try:
-            one = account_store.load(paths, name)
+            account = account_store.load(paths, name)
         except PvefwError:
             continue  # a damaged one is not the one
-        if theirs.directory in (one.directory, urlsplit(one.directory).netloc):
-            return one
+        if theirs.directory in (account.directory, urlsplit(account.directory).netloc):
+            return account
     raise NotFound(
         f"cert import: no account here is at {theirs.directory}, where {theirs.name} comes from",
         hint="Take it over first: pvefw acme account import NAME",
@@ -233,20 +239,20 @@ def _instance(paths: Paths, theirs: TheirCertificate, way: Way | None, task: Tas
         return instances.STANDALONE
     node, family = Node.open(paths), "challenge" if own else "dns"
     # acme.sh keeps the settings of all its scripts in one file
-    known = {one.key for one in binding.declared(node, family, way.api)}
-    settings = {key: one for key, one in way.settings.items() if key in known}
-    for key in (key for key, one in settings.items() if references.is_reference(one)):
+    known = {info.key for info in binding.declared(node, family, way.api)}
+    settings = {key: setting for key, setting in way.settings.items() if key in known}
+    for key in (key for key, setting in settings.items() if references.is_reference(setting)):
         raise UsageError(  # it means nothing to the other client; here it would run a program
             f"cert import: {key} of {theirs.client} would be a reference to a file or a program here",
             hint="Add an instance yourself, and give it: --plugin ID",
         )
     there = instances.load_all(node, "challenge", "dns")
-    for one in there:
-        if (one.plugin, dict(one.settings)) == (way.api, settings):
-            return one.id
+    for instance in there:
+        if (instance.plugin, dict(instance.settings)) == (way.api, settings):
+            return instance.id
     base = f"{theirs.client.replace('.', '')}-{way.api.rpartition('/')[2].replace('_', '-')}"
     numbered = (f"{base}-{number}" if number else base for number in itertools.count())
-    id_ = next(one for one in numbered if one not in {other.id for other in there})
+    id_ = next(name for name in numbered if name not in {other.id for other in there})
     doubts = instances.add(paths, Instance(family, id_, way.api, settings=settings))
     task.log(f"Added the instance {id_} ({way.api}), with the settings of {theirs.client}")
     for doubt in doubts:

@@ -129,17 +129,17 @@ def recover(paths: Paths) -> None:
 
 
 def _record(paths: Paths, halves: Sequence[_Half]) -> None:
-    intent = [{"target": str(one.target), "digest": one.digest} for one in halves]
+    intent = [{"target": str(half.target), "digest": half.digest} for half in halves]
     files.replace(paths.install_intent, json.dumps(intent).encode(), private=True)
 
 
 def _swap(paths: Paths, halves: Sequence[_Half]) -> None:
     """The two renames, back to back; a failing second one brings the first file back."""
-    before = [files.read_if_exists(one.target) for one in halves]
+    before = [files.read_if_exists(half.target) for half in halves]
     try:
-        for one in halves:
-            if not one.done:
-                files.rename(one.staged, one.target)
+        for half in halves:
+            if not half.done:
+                files.rename(half.staged, half.target)
     except BaseException:
         _restore(paths, halves, before)
         # what was interrupted may have changed a store, which is seen once no staged file is there
@@ -149,8 +149,8 @@ def _swap(paths: Paths, halves: Sequence[_Half]) -> None:
 
 
 def _restore(paths: Paths, halves: Sequence[_Half], before: Sequence[bytes | None]) -> None:
-    for one, old in zip(halves, before, strict=True):
-        _put_back(one.target, old)
+    for half, old in zip(halves, before, strict=True):
+        _put_back(half.target, old)
     _take_back(paths, halves)
 
 
@@ -163,9 +163,9 @@ def _put_back(target: Path, content: bytes | None) -> None:
 
 def _take_back(paths: Paths, halves: Sequence[_Half]) -> None:
     """Remove all that is not in its place; the intent last, so that nothing is forgotten."""
-    for one in halves:
-        files.remove(one.staged)
-        for path in (one.staged, one.target):
+    for half in halves:
+        files.remove(half.staged)
+        for path in (half.staged, half.target):
             files.remove_unfinished(path)
     files.remove(paths.install_intent)
 
@@ -175,19 +175,19 @@ def _finish(paths: Paths) -> None:
     if recorded is None:
         return
     try:
-        halves = [_half(one) for one in files.parse_json(recorded)]
+        halves = [_half(half) for half in files.parse_json(recorded)]
     except files.DAMAGED as error:
         raise CertificateError(
             f"{paths.install_intent}: this record of an interrupted installation is damaged: "
             f"{causes.damage(error)}",
             hint="Check that certificate and key of the node belong together, then remove the file.",
         ) from error
-    if all(one.done or one.ready for one in halves):
+    if all(half.done or half.ready for half in halves):
         _swap(paths, halves)
-    elif not any(one.done for one in halves):
+    elif not any(half.done for half in halves):
         _take_back(paths, halves)
     else:
-        lost = next(one for one in halves if not (one.done or one.ready))
+        lost = next(half for half in halves if not (half.done or half.ready))
         raise CertificateError(
             f"{lost.target}: an interrupted installation cannot be finished, {lost.staged.name} is gone",
             hint=f"Set a pair by hand and remove {paths.install_intent}, then order again.",

@@ -85,8 +85,8 @@ def check_names(certificate: Certificate) -> None:
     :raises ConfigError: none is configured, or one is configured twice.
     :raises NotFound: the plugin instance of one does not exist.
     """
-    for one in _wanted(certificate).entries:
-        instances.load(certificate.node, DNS.name, one.plugin)
+    for entry in _wanted(certificate).entries:
+        instances.load(certificate.node, DNS.name, entry.plugin)
 
 
 def obtain(

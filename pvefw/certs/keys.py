@@ -90,14 +90,15 @@ def signing_request(
 
     :param must_staple: ask for the TLS feature extension (RFC 7633).
     """
-    names = [one.value for one in identifiers if one.type == "dns"]
+    names = [identifier.value for identifier in identifiers if identifier.type == "dns"]
     common = next((name for name in names if len(name) <= _LONGEST_COMMON_NAME), None)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)] if common else [])
     builder = (
         x509.CertificateSigningRequestBuilder()
         .subject_name(subject)
         .add_extension(
-            x509.SubjectAlternativeName([_general_name(one) for one in identifiers]), critical=False
+            x509.SubjectAlternativeName([_general_name(identifier) for identifier in identifiers]),
+            critical=False,
         )
     )
     if must_staple:

@@ -41,8 +41,8 @@ class Names:
     def extension(self) -> x509.SubjectAlternativeName:
         return x509.SubjectAlternativeName(
             [
-                *(x509.DNSName(one) for one in self.dns),
-                *(x509.IPAddress(ipaddress.ip_address(one)) for one in self.addresses),
+                *(x509.DNSName(name) for name in self.dns),
+                *(x509.IPAddress(ipaddress.ip_address(address)) for address in self.addresses),
             ]
         )
 
@@ -52,13 +52,13 @@ def names(paths: Paths) -> Names:
     lines = (files.read_if_exists(paths.below("etc/hosts")) or b"").decode(errors="replace")
     entries = [words for line in lines.splitlines() if (words := line.partition("#")[0].split())]
     ours = [words for words in entries if paths.node in words[1:] or _qualified(paths, words[1:])]
-    fqdn = next((one for words in ours if (one := _qualified(paths, words[1:]))), "")
+    fqdn = next((qualified for words in ours if (qualified := _qualified(paths, words[1:]))), "")
     fqdn = fqdn or _search_domain(paths) or paths.node
     addresses = [words[0] for words in ours] or _resolved(paths)
     found = ["127.0.0.1", "::1"]
-    for one in addresses:
+    for text in addresses:
         try:
-            address = ipaddress.ip_address(one.partition("%")[0])
+            address = ipaddress.ip_address(text.partition("%")[0])
         except ValueError:
             continue
         if not address.is_loopback and str(address) not in found:
@@ -67,7 +67,7 @@ def names(paths: Paths) -> Names:
 
 
 def _qualified(paths: Paths, words: list[str]) -> str:
-    return next((one for one in words if one.startswith(f"{paths.node}.")), "")
+    return next((word for word in words if word.startswith(f"{paths.node}.")), "")
 
 
 def _search_domain(paths: Paths) -> str:
@@ -87,7 +87,7 @@ def _resolved(paths: Paths) -> list[str]:
         found = socket.getaddrinfo(paths.node, None, type=socket.SOCK_STREAM)
     except OSError:
         return []
-    return [str(one[4][0]) for one in found]
+    return [str(answer[4][0]) for answer in found]
 
 
 def decide(paths: Paths, now: datetime) -> Decision | None:
@@ -107,7 +107,7 @@ def decide(paths: Paths, now: datetime) -> Decision | None:
         return Decision(now, early)  # it was made while the clock was ahead
     if not chain.issued(leaf, ca.certificate):
         return Decision(now, "the CA that signed it is being replaced")
-    missing = [one for one in names(paths).all if one not in chain.names(leaf)]
+    missing = [name for name in names(paths).all if name not in chain.names(leaf)]
     if missing:
         return Decision(now, f"it is not valid for {', '.join(missing)}")
     return renewal.decide(chain.describe(paths.node_certificate, pem), paths.node)

@@ -67,7 +67,9 @@ def authorities(
     :param ca_file: certificates to trust; none for the system's.
     :raises UsageError: a name is neither.
     """
-    urls = [directories.url_of(one) for one in names] or [one.url for one in directories.KNOWN]
+    urls = [directories.url_of(name) for name in names] or [
+        authority.url for authority in directories.KNOWN
+    ]
     found = [_known(url) for url in urls]
     if not ask:
         return found
@@ -75,28 +77,34 @@ def authorities(
 
 
 def _known(url: str) -> Offered:
-    one = next((one for one in directories.KNOWN if one.url == url), None)
-    if one is None:
+    authority = next((other for other in directories.KNOWN if other.url == url), None)
+    if authority is None:
         return Offered("", "", url)
-    known = _KNOWN.get(one.name)
-    needed = bool(one.binding)
+    known = _KNOWN.get(authority.name)
+    needed = bool(authority.binding)
     if known is None:
-        return Offered(one.name, one.title, url, binding=needed)
+        return Offered(authority.name, authority.title, url, binding=needed)
     return Offered(
-        one.name, one.title, url, known.challenges, known.wildcard, known.address, needed
+        authority.name,
+        authority.title,
+        url,
+        known.challenges,
+        known.wildcard,
+        known.address,
+        needed,
     )
 
 
-def _asked(one: Offered, ca_file: str) -> Offered:
+def _asked(offered: Offered, ca_file: str) -> Offered:
     transport = Transport(ca_file=ca_file, deadline=_SECONDS, task=Unhurried())
     try:
-        said = Client(transport, one.url).directory
+        said = Client(transport, offered.url).directory
     except AcmeError as error:
-        return replace(one, problem=error.message)
+        return replace(offered, problem=error.message)
     finally:
         transport.close()
     return replace(
-        one,
+        offered,
         binding=said.binding_required,
         profiles=sorted(said.profiles or {}),
         renewal_windows="renewalInfo" in said.urls,

@@ -59,7 +59,7 @@ def doubt(settings: CertificateSettings, paths: Paths, offered: Sequence[str] | 
         doubts.append(stapling_doubt(account.directory))
     if offered is not None:
         doubts.append(profile_doubt(settings.get("profile"), offered, account.directory))
-    found = "; ".join(one for one in doubts if one)
+    found = "; ".join(reason for reason in doubts if reason)
     return f"its renewal would fail: {found}" if found else ""
 
 

@@ -37,7 +37,7 @@ def _timers(paths: Paths, client: str) -> Iterator[str]:
 
 
 def _cron(paths: Paths, client: str) -> Iterator[str]:
-    for table in (path for one in _TABLES for path in sorted(paths.root.glob(one))):
+    for table in (path for pattern in _TABLES for path in sorted(paths.root.glob(pattern))):
         text = files.read_if_exists(table) if table.is_file() else None
         commands = [
             line

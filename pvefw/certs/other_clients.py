@@ -76,11 +76,11 @@ def directories_of(paths: Paths, given: Path | None) -> list[Path]:
 
     :raises NotFound: there is none.
     """
-    found = [given] if given else [one for one in map(paths.below, _PLACES) if one.is_dir()]
+    found = [given] if given else [place for place in map(paths.below, _PLACES) if place.is_dir()]
     if not found:
         raise NotFound(
             "no directory of certbot, acme.sh or lego was found",
-            hint=f"Looked at: {', '.join(str(paths.below(one)) for one in _PLACES)}. "
+            hint=f"Looked at: {', '.join(str(paths.below(place)) for place in _PLACES)}. "
             "Name yours: --from DIR",
         )
     return found
@@ -107,11 +107,11 @@ def accounts(directory: Path) -> list[TheirAccount]:
     """
     read = {"certbot": _of_certbot, "acme.sh": _of_acmesh, "lego": _of_lego}[client_of(directory)]
     found: dict[str, TheirAccount] = {}
-    for one in _read(read, directory):
+    for account in _read(read, directory):
         # certbot keeps one account below both names of an authority that was renamed
-        there = found.get(one.location)
-        if there is None or urlsplit(there.directory).netloc != urlsplit(one.location).netloc:
-            found[one.location] = one
+        there = found.get(account.location)
+        if there is None or urlsplit(there.directory).netloc != urlsplit(account.location).netloc:
+            found[account.location] = account
     return list(found.values())
 
 
@@ -122,7 +122,11 @@ def certificates(directory: Path) -> list[TheirCertificate]:
     """
     client = client_of(directory)
     read = {"certbot": _by_certbot, "acme.sh": _by_acmesh, "lego": _by_lego}[client]
-    return [one for one in _read(read, directory) if one.fullchain.exists() and one.key.exists()]
+    return [
+        certificate
+        for certificate in _read(read, directory)
+        if certificate.fullchain.exists() and certificate.key.exists()
+    ]
 
 
 def _read(read: Callable[[Path], Iterable[_Found]], directory: Path) -> list[_Found]:
@@ -196,7 +200,7 @@ def _ways_of_certbot(directory: Path, said: Mapping[str, Mapping[str, str]]) -> 
     ways = {"": _way_of_certbot(directory, said.get("renewalparams", {}))}
     if ways[""].theirs == "webroot":
         roots = said.get("[webroot_map]", {})
-        ways |= {name: Way("standalone", {"webroot": one}) for name, one in roots.items()}
+        ways |= {name: Way("standalone", {"webroot": root}) for name, root in roots.items()}
     return ways
 
 
@@ -214,8 +218,8 @@ def _way_of_certbot(directory: Path, parameters: Mapping[str, str]) -> Way:
     api, renamed = _CERTBOT_DNS[name]
     given = parameters.get(f"dns_{name}_credentials", "")
     values = _ini(_inside(directory, given)).get("", {}) if given else {}
-    said = {key.removeprefix(f"dns_{name}_"): one for key, one in values.items()}
-    settings = {renamed[key]: one for key, one in said.items() if key in renamed and one}
+    said = {key.removeprefix(f"dns_{name}_"): value for key, value in values.items()}
+    settings = {renamed[key]: value for key, value in said.items() if key in renamed and value}
     if name == "rfc2136" and "server" in said:
         settings["server"] = said["server"] + (f":{said['port']}" if said.get("port") else "")
         # its default is hmac-md5, which nobody has to write down
@@ -235,12 +239,12 @@ def _inside(directory: Path, given: str) -> Path:
 
 
 def _of_acmesh(directory: Path) -> Iterator[TheirAccount]:
-    apis = {one.directory for one in _by_acmesh(directory)}
+    apis = {certificate.directory for certificate in _by_acmesh(directory)}
     for path in _files(directory / "ca", "account.key"):
         said = _shell(path.with_name("ca.conf"))
         # the directory's name has no port, the certificates' configuration has the whole URL
         host_and_path = str(path.parent.relative_to(directory / "ca"))
-        known = (one for one in apis if _without_port(one) == host_and_path)
+        known = (api for api in apis if _without_port(api) == host_and_path)
         key = AccountKey.from_pem((files.read_if_exists(path) or b"").decode(), str(path))
         url = next(known, f"https://{host_and_path}")
         yield TheirAccount("acme.sh", path.parent, url, said.get("ACCOUNT_URL", ""), key)
@@ -258,8 +262,15 @@ def _by_acmesh(directory: Path) -> Iterator[TheirCertificate]:
         if path.parent.name not in (name, f"{name}_ecc"):
             continue
         said = _shell(path)
-        names = [name, *(one for one in said.get("Le_Alt", "").split(",") if one not in ("", "no"))]
-        ways = [_way_of_acmesh(one, saved) for one in said.get("Le_Webroot", "").split(",") if one]
+        names = [
+            name,
+            *(
+                alternative
+                for alternative in said.get("Le_Alt", "").split(",")
+                if alternative not in ("", "no")
+            ),
+        ]
+        ways = [_way_of_acmesh(way, saved) for way in said.get("Le_Webroot", "").split(",") if way]
         yield TheirCertificate(
             "acme.sh",
             name,
@@ -279,7 +290,9 @@ def _way_of_acmesh(theirs: str, saved: Mapping[str, str]) -> Way:
         return Way("standalone", {"webroot": theirs}, theirs)
     if not theirs.startswith("dns_"):
         return Way("", {}, theirs)
-    settings = {key.removeprefix("SAVED_"): one for key, one in saved.items() if "SAVED_" in key}
+    settings = {
+        key.removeprefix("SAVED_"): value for key, value in saved.items() if "SAVED_" in key
+    }
     return Way(f"acmesh/{theirs.removeprefix('dns_')}", settings, theirs)
 
 
@@ -310,7 +323,14 @@ def _by_lego(directory: Path) -> Iterator[TheirCertificate]:
 def _known_directory(url: str) -> str:
     """The directory of the authority that has a URL; lego keeps the host only."""
     host = urlsplit(url).netloc
-    return next((one.url for one in directories.KNOWN if urlsplit(one.url).netloc == host), "")
+    return next(
+        (
+            authority.url
+            for authority in directories.KNOWN
+            if urlsplit(authority.url).netloc == host
+        ),
+        "",
+    )
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -346,7 +366,7 @@ def _ini(path: Path) -> dict[str, dict[str, str]]:
         raise ConfigError(f"{path}: this cannot be read: {error.message}") from error
     found = {name: dict(parser[name]) for name in parser.sections()}
     plain = {
-        name: {key: one.strip().strip("\"'") for key, one in values.items()}
+        name: {key: value.strip().strip("\"'") for key, value in values.items()}
         for name, values in found.items()
     }
     return {"" if name == "top" else name: values for name, values in plain.items()}

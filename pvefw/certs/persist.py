@@ -185,7 +185,7 @@ def _located(
 
 
 def _kept(paths: Paths, domain: str) -> Kept | None:
-    return next((one for one in persistent_records.load(paths) if one.domain == domain), None)
+    return next((kept for kept in persistent_records.load(paths) if kept.domain == domain), None)
 
 
 def _as_kept(
@@ -226,7 +226,7 @@ def check(paths: Paths, what: RequestedRecord) -> Sequence[Finding]:
         good += [text] if text else []
         findings.append(Finding(shown.server, not problem, problem or text))
     findings.append(_caa(finder.resolver, found, what))
-    if all(one.good for one in findings):
+    if all(finding.good for finding in findings):
         known = _kept(paths, what.domain)
         same = known is not None and known.text == good[0]
         plugin, alias = (known.plugin, known.alias) if known and same else ("", "")
@@ -259,26 +259,27 @@ def _caa(resolver: Resolver, found: Terms, what: RequestedRecord) -> Finding:
         return Finding("CAA", False, error.message)
     if not records:
         return Finding("CAA", True, "there are no CAA records: every authority may issue")
-    unknown = [one.tag for one in records if one.critical and one.tag not in _TAGS]
+    unknown = [caa.tag for caa in records if caa.critical and caa.tag not in _TAGS]
     if unknown:
         return Finding(f"CAA of {where}", False, f"the tag {unknown[0]} is critical and not known")
-    wild = [one for one in records if one.tag == "issuewild"] if what.wildcard else []
-    relevant = wild or [one for one in records if one.tag == "issue"]
+    wild = [caa for caa in records if caa.tag == "issuewild"] if what.wildcard else []
+    relevant = wild or [caa for caa in records if caa.tag == "issue"]
     if not relevant:
         return Finding(f"CAA of {where}", True, "every authority may issue")
-    good = any(_allows(one, found) for one in relevant)
-    said = "; ".join(f'{one.tag} "{one.value}"' for one in relevant)
+    good = any(_allows(caa, found) for caa in relevant)
+    said = "; ".join(f'{caa.tag} "{caa.value}"' for caa in relevant)
     return Finding(f"CAA of {where}", good, said if good else f"does not allow it: {said}")
 
 
 _TAGS = ("issue", "issuewild", "iodef", "issuemail", "contactemail", "contactphone", "issuevmc")
 
 
-def _allows(one: Caa, found: Terms) -> bool:
+def _allows(caa: Caa, found: Terms) -> bool:
     """RFC 8659 section 4.2; account and method: RFC 8657."""
-    issuer, *parameters = (part.strip() for part in one.value.split(";"))
+    issuer, *parameters = (part.strip() for part in caa.value.split(";"))
     said = {
-        key.strip(): value.strip() for key, _, value in (it.partition("=") for it in parameters)
+        key.strip(): value.strip()
+        for key, _, value in (parameter.partition("=") for parameter in parameters)
     }
     methods = said.get("validationmethods")
     return (
@@ -294,21 +295,21 @@ def _allows(one: Caa, found: Terms) -> bool:
 def warnings(paths: Paths, now: datetime) -> Sequence[str]:
     """What is to be done about records before orders fail: a sentence each; nobody is asked."""
     found = []
-    for one in persistent_records.load(paths):
-        again = f"pvefw acme persist {'publish' if one.plugin else 'show'} {one.domain}"
-        if one.plugin:
-            again += f" --plugin {one.plugin}"
-        if one.wildcard:
+    for kept in persistent_records.load(paths):
+        again = f"pvefw acme persist {'publish' if kept.plugin else 'show'} {kept.domain}"
+        if kept.plugin:
+            again += f" --plugin {kept.plugin}"
+        if kept.wildcard:
             again += " --wildcard"
-        end = datetime.fromtimestamp(one.until, UTC) if one.until else None
+        end = datetime.fromtimestamp(kept.until, UTC) if kept.until else None
         if end is not None and end - now < _WARN_BEFORE:
             was = "was valid until" if end < now else "is valid only until"
             found.append(
-                f"{one.domain}: its persistent record {was} {end:%Y-%m-%d}; replace it: {again}"
+                f"{kept.domain}: its persistent record {was} {end:%Y-%m-%d}; replace it: {again}"
             )
-        if one.thumbprint and one.thumbprint != _thumbprint(paths, one.account):
+        if kept.thumbprint and kept.thumbprint != _thumbprint(paths, kept.account):
             found.append(
-                f"{one.domain}: its persistent record names a key that the account {one.account} "
+                f"{kept.domain}: its persistent record names a key that the account {kept.account} "
                 f"no longer has; replace it: {again}"
             )
     return found

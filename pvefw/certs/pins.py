@@ -29,8 +29,12 @@ def _instances(node: Node, fingerprint: str) -> list[str]:
     except PvefwError:
         return []
     wanted = _bare(fingerprint)
-    pinning = (one for one in found if any(wanted in _bare(text) for text in one.settings.values()))
-    return [one.who for one in pinning if not one.disabled]
+    pinning = (
+        instance
+        for instance in found
+        if any(wanted in _bare(text) for text in instance.settings.values())
+    )
+    return [instance.who for instance in pinning if not instance.disabled]
 
 
 def _storages(paths: Paths, fingerprint: str) -> list[str]:
@@ -42,9 +46,9 @@ def _storages(paths: Paths, fingerprint: str) -> list[str]:
         return []
     wanted = _bare(fingerprint)
     return [
-        f"storage {one.id}"
-        for one in sections
-        if not one.disabled and _bare(one.values.get("fingerprint", "")) == wanted
+        f"storage {section.id}"
+        for section in sections
+        if not section.disabled and _bare(section.values.get("fingerprint", "")) == wanted
     ]
 
 
@@ -64,8 +68,8 @@ def warn_of_broken(paths: Paths, path: Path, before: bytes | None, task: Task) -
         broken = pinned_by(Node.open(paths), old) if old.fingerprint != new.fingerprint else []
     except PvefwError:
         return
-    for one in broken:
+    for sentence in broken:
         task.warn(
-            f"{one} trusts the old {path.name} by its fingerprint; "
+            f"{sentence} trusts the old {path.name} by its fingerprint; "
             f"the new one is {new.fingerprint}; set that, or remove it where a CA is trusted"
         )

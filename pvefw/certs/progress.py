@@ -27,7 +27,7 @@ class Wanted:
 
     @property
     def identifiers(self) -> list[Identifier]:
-        return [one.identifier for one in self.entries]
+        return [entry.identifier for entry in self.entries]
 
 
 class Progress:

@@ -50,7 +50,11 @@ def check_unused(node: Node, observer: str) -> None:
 
     :raises UsageError: it is the target of one.
     """
-    users = [one.name for one in certificates.all_of(node) if observer in one.targets]
+    users = [
+        certificate.name
+        for certificate in certificates.all_of(node)
+        if observer in certificate.targets
+    ]
     if users:
         raise UsageError(
             f"observer remove: {observer} is a target of {', '.join(users)}",
@@ -63,13 +67,15 @@ def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
     yield from _accounts(node, settings)
     names, targets = settings.names(), settings.targets
     if names:
-        known = {one.id: one for one in instances.load_all(node, CHALLENGE.name, DNS.name)}
+        known = {
+            instance.id: instance for instance in instances.load_all(node, CHALLENGE.name, DNS.name)
+        }
         for entry in names:
             yield from _entry(entry, known)
     if targets:
         from pvefw.certs import collisions
 
-        observers = {one.id: one for one in instances.load_all(node, OBSERVER.name)}
+        observers = {instance.id: instance for instance in instances.load_all(node, OBSERVER.name)}
         for target in targets:
             if target not in observers:
                 yield f"its target {target} is no observer"
@@ -79,11 +85,13 @@ def broken(node: Node, settings: CertificateSettings) -> Iterator[str]:
 
 def _accounts(node: Node, settings: CertificateSettings) -> Iterator[str]:
     named = domains.acme({"acme": settings.get("acme", "")}).get("account", "")
-    wanted = [one for one in (named, settings.fallback_account) if one not in ("", _USUAL)]
+    wanted = [
+        account for account in (named, settings.fallback_account) if account not in ("", _USUAL)
+    ]
     known: Sequence[str] = account_store.names(node.paths) if wanted else ()
-    for one in wanted:
-        if one not in known:
-            yield f"there is no ACME account named {one}"
+    for account in wanted:
+        if account not in known:
+            yield f"there is no ACME account named {account}"
 
 
 def _entry(entry: DomainEntry, known: dict[str, Instance]) -> Iterator[str]:
@@ -117,9 +125,9 @@ def _hint(found: str, settings: CertificateSettings) -> str:
 def of_node(node: Node) -> list[str]:
     """What is configured for the certificates of a node and leads nowhere, a sentence for each."""
     return [
-        f"{one.what}: {found}"
-        for one in certificates.all_of(node)
-        for found in dict.fromkeys(problems(node, one))
+        f"{certificate.what}: {problem}"
+        for certificate in certificates.all_of(node)
+        for problem in dict.fromkeys(problems(node, certificate))
     ]
 
 

@@ -114,8 +114,8 @@ def _decide(
         elif planned.decision is None or planned.held_back(now):
             effect.pending |= planned.held_back(now)
             _remind(paths, planned, echo, clock)
-    for one in renewal_plan.missing(Node.open(paths)):
-        say(one.line(now))
+    for absent in renewal_plan.missing(Node.open(paths)):
+        say(absent.line(now))
         effect.pending = True
     for warning in persist.warnings(paths, now):
         say(warning)
@@ -250,22 +250,22 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
 def _look(paths: Paths, say: Say, echo: Say, clock: Clock) -> bool:
     """Compare what is served with what is installed, and tell what is news."""
     good, now = True, clock.now()
-    for certificate, found in served.of_all(Certificate.all_of(Node.open(paths))):
-        for one in found:
-            if one.reason:
-                say(f"{certificate.name}: {one.address}: {one.reason}")
+    for certificate, looks in served.of_all(Certificate.all_of(Node.open(paths))):
+        for look_ in looks:
+            if look_.reason:
+                say(f"{certificate.name}: {look_.address}: {look_.reason}")
                 good = False
-        if served.is_news(certificate, found, now):
+        if served.is_news(certificate, looks, now):
             with run_task(paths, "certcheck", certificate.task_id, echo=echo, clock=clock) as task:
-                served.tell(certificate, found, task, now)
+                served.tell(certificate, looks, task, now)
     return good
 
 
 def _deploy(paths: Paths, echo: Say, clock: Clock) -> bool:
     """Tell everybody who is late, of each certificate in a task of its own."""
     good = True
-    for one in Certificate.all_of(Node.open(paths)):
-        if deploy.waiting(one):
-            with run_task(paths, "certdeploy", one.task_id, echo=echo, clock=clock) as task:
-                good &= not deploy.deploy(one, task)
+    for certificate in Certificate.all_of(Node.open(paths)):
+        if deploy.waiting(certificate):
+            with run_task(paths, "certdeploy", certificate.task_id, echo=echo, clock=clock) as task:
+                good &= not deploy.deploy(certificate, task)
     return good

@@ -191,9 +191,9 @@ class Record:
 def records(paths: Paths) -> dict[str, Record]:
     """What is kept, by the certificate's file name; nothing of one whose record is damaged."""
     found = {}
-    for key, said in files.read_object_if_possible(paths.renewal_state).items():
+    for key, values in files.read_object_if_possible(paths.renewal_state).items():
         with contextlib.suppress(*files.DAMAGED):
-            found[key] = _record(said)
+            found[key] = _record(values)
     return found
 
 
@@ -209,7 +209,7 @@ def keep(paths: Paths, info: CertificateInfo, record: Record) -> None:
     Where that cannot be done it is a warning, and found out again: no renewal waits for it.
     """
     everything = records(paths) | {info.filename: replace(record, fingerprint=info.fingerprint)}
-    said = {key: asdict(one) for key, one in everything.items()}
+    said = {key: asdict(kept_record) for key, kept_record in everything.items()}
     text = json.dumps(said, indent=1, default=lambda value: value.isoformat())
     files.replace_if_possible(paths.renewal_state, text.encode(), "it is found out again")
 
@@ -227,7 +227,7 @@ def _record(said: Mapping[str, Any]) -> Record:
             "custom": bool(said.get("custom")),
             "window": window
             and Window(_time(window["start"]), _time(window["end"]), str(window["explanation"])),
-            "profiles": profiles and [str(one) for one in profiles],
+            "profiles": profiles and [str(profile) for profile in profiles],
             "failures": max(int(said.get("failures", 0)), 0),
             "told_urgency": Urgency(urgency).value if urgency else "",
             **{key: said[key] and _time(said[key]) for key in _TIMES if key in said},

@@ -123,7 +123,7 @@ class Planned:
             *([self.doubt] if self.doubt else []),
             *self.differences,
             *(["revoked"] if self.revoked else []),
-            *(f"pinned by {one}" for one in self.pinned_by),
+            *(f"pinned by {pin}" for pin in self.pinned_by),
         ]
         return f"{self.info.filename}: {', '.join(facts)}" if facts else ""
 
@@ -178,9 +178,9 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
     :raises PvefwError: of one of them nothing is known.
     """
     found = list(plan(node, now, keep=False, ask=False))
-    for one in found:
-        if isinstance(one, Undecided):
-            raise one.error
+    for planned in found:
+        if isinstance(planned, Undecided):
+            raise planned.error
     return [
         {
             "file": planned.info.filename,
@@ -208,9 +208,9 @@ def missing(node: Node) -> list[Missing]:
     :raises StoreError: the configuration cannot be read.
     """
     return [
-        Missing(one)
-        for one in Certificate.all_of(node)
-        if not files.exists(one.files.certificate) and not _not_configured(one)
+        Missing(certificate)
+        for certificate in Certificate.all_of(node)
+        if not files.exists(certificate.files.certificate) and not _not_configured(certificate)
     ]
 
 

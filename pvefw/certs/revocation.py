@@ -38,9 +38,9 @@ class Revoked:
         """The revocation of a certificate, or of another one whose key it has and nobody trusts."""
         serial, issuer = _serial(certificate), certificate.issuer.rfc4514_string()
         key = _key(certificate.public_key())
-        for one in self.all:
-            if one.key == key or (one.serial, one.issuer) == (serial, issuer):
-                return one
+        for revocation in self.all:
+            if revocation.key == key or (revocation.serial, revocation.issuer) == (serial, issuer):
+                return revocation
         return None
 
     def find_pem(self, pem: str) -> Revocation | None:
@@ -49,12 +49,12 @@ class Revoked:
 
     def has_key(self, key: PrivateKey) -> bool:
         """Whether a key must not be used again."""
-        return any(one.key == _key(key.public_key()) for one in self.all)
+        return any(revocation.key == _key(key.public_key()) for revocation in self.all)
 
 
-def said(one: Revocation) -> str:
+def said(revocation: Revocation) -> str:
     """When and where, for people."""
-    return f"node {one.node} revoked it on {one.time:%Y-%m-%d %H:%M} UTC"
+    return f"node {revocation.node} revoked it on {revocation.time:%Y-%m-%d %H:%M} UTC"
 
 
 def of(paths: Paths, certificate: x509.Certificate, now: datetime, *, with_key: bool) -> Revocation:
@@ -72,14 +72,14 @@ def of(paths: Paths, certificate: x509.Certificate, now: datetime, *, with_key: 
     )
 
 
-def holders(certificate: Certificate, one: Revocation) -> list[Certificate]:
+def holders(certificate: Certificate, revocation: Revocation) -> list[Certificate]:
     """The other certificates that are this one, or have its key, whatever is wanted of them.
 
     Those of this node, and those of the services of the other nodes.
 
     :raises StoreError: a file of the configuration could not be read.
     """
-    wanted = Revoked([one])
+    wanted = Revoked([revocation])
     return [other for other in certificate.others() if _has(other.files.certificate, wanted)]
 
 

@@ -45,13 +45,13 @@ def revoke(certificate: Certificate, task: Task) -> None:
     paths, there = certificate.paths, certificate.files.certificate
     leaf, now = chain.parse(certificate.pem(), str(there))[0], SystemClock().now()
     files.check_writable(there.parent)
-    one = revocation.of(paths, leaf, now, with_key=True)
-    others = revocation.holders(certificate, one)
+    remembered = revocation.of(paths, leaf, now, with_key=True)
+    others = revocation.holders(certificate, remembered)
     task.log("Loading ACME account details")
     if certificate.has_fallback:
         node_certificate.ensure(paths, task, now)
     account = accounts.load(paths, certificate.settings.account, task)
-    with accounts.connect(account, task, _SECONDS) as (client, _), _remembered(paths, one):
+    with accounts.connect(account, task, _SECONDS) as (client, _), _remembered(paths, remembered):
         task.log("Revoking old certificate")
         _revoke(client, _der(leaf), certificate.files.key, task)
     _remove(certificate, task)
@@ -101,11 +101,11 @@ def revoke_replaced(
     leaf = x509.load_pem_x509_certificate(before.pem.encode())
     if Revoked.load(paths).find(leaf):
         return
-    one = revocation.of(paths, leaf, now, with_key=False)
+    remembered = revocation.of(paths, leaf, now, with_key=False)
     here = Node.open(paths)  # others may have been configured since
     others = [
         other.node.name if other.node.name != here.name else f"certificate {other.name}"
-        for other in revocation.holders(replace(certificate, node=here), one)
+        for other in revocation.holders(replace(certificate, node=here), remembered)
     ]
     if others:
         task.log(
@@ -115,7 +115,10 @@ def revoke_replaced(
         return
     try:
         account = accounts.load(paths, account_name, task)
-        with accounts.connect(account, task, _SECONDS) as (client, _), _remembered(paths, one):
+        with (
+            accounts.connect(account, task, _SECONDS) as (client, _),
+            _remembered(paths, remembered),
+        ):
             task.log("Revoking the certificate that was replaced")
             client.revoke(_der(leaf), _REASONS[ReasonFlags.superseded])
     except AcmeError as error:
@@ -123,13 +126,13 @@ def revoke_replaced(
 
 
 @contextlib.contextmanager
-def _remembered(paths: Paths, one: Revocation) -> Iterator[None]:
+def _remembered(paths: Paths, remembered: Revocation) -> Iterator[None]:
     """Remember a revocation before the authority is asked, and take that back where it refuses."""
-    revocations.add(paths, one, one.time)
+    revocations.add(paths, remembered, remembered.time)
     try:
         yield
     except AcmeError:
-        revocations.remove(paths, one)
+        revocations.remove(paths, remembered)
         raise
 
 

@@ -85,7 +85,7 @@ def _server_name(certificate: Certificate, host: str) -> str:
     if not host_names.is_address(host):
         return host
     info = certificate.installed()
-    usable = [one for one in info.san if not host_names.is_address(one)] if info else []
+    usable = [name for name in info.san if not host_names.is_address(name)] if info else []
     return usable[0].replace("*", "www", 1) if usable else ""
 
 
@@ -96,13 +96,13 @@ def after_deployment(certificate: Certificate, task: Task, now: datetime) -> boo
     """
     found = look(certificate)
     for seconds in _PAUSES:
-        if not any(one.reason for one in found):
+        if not any(look_.reason for look_ in found):
             break
         task.wait(seconds)
         found = look(certificate)
-    for one in found:
-        if not one.reason:
-            task.log(f"{one.address} serves it")
+    for look_ in found:
+        if not look_.reason:
+            task.log(f"{look_.address} serves it")
     return tell(certificate, found, task, now)
 
 
@@ -114,21 +114,21 @@ def tell(certificate: Certificate, found: Sequence[Look], task: Task, now: datet
     :returns: whether all is well.
     """
     known, told = _load(certificate), set(_to_be_told(certificate, found, now))
-    for one in found:
-        if one.reason:
-            task.warn(problem(certificate.name, one))
-        if one.address in told:
+    for look_ in found:
+        if look_.reason:
+            task.warn(problem(certificate.name, look_))
+        if look_.address in told:
             event = ServedEvent(
                 certificate.node.name,
                 certificate.name,
-                one.address,
+                look_.address,
                 certificate.files.certificate,
-                one.reason,
+                look_.reason,
             )
             events.tell(certificate.node, "on_served", event, task)
-            known[one.address] = Seen(told=now if one.reason else None)
+            known[look_.address] = Seen(told=now if look_.reason else None)
     _keep(certificate, found, known)
-    return not any(one.reason for one in found)
+    return not any(look_.reason for look_ in found)
 
 
 def is_news(certificate: Certificate, found: Sequence[Look], now: datetime) -> bool:
@@ -139,35 +139,35 @@ def is_news(certificate: Certificate, found: Sequence[Look], now: datetime) -> b
 def _to_be_told(certificate: Certificate, found: Sequence[Look], now: datetime) -> list[str]:
     """The addresses of which somebody should be told."""
     known, quiet = _load(certificate), attention.load(certificate.paths).acknowledged
-    return [one.address for one in found if _is_news(certificate, one, known, quiet, now)]
+    return [look_.address for look_ in found if _is_news(certificate, look_, known, quiet, now)]
 
 
 def _is_news(
     certificate: Certificate,
-    one: Look,
+    look_: Look,
     known: Mapping[str, Seen],
     quiet: Collection[str],
     now: datetime,
 ) -> bool:
-    told = known.get(one.address, Seen()).told
-    if not one.reason:
+    told = known.get(look_.address, Seen()).told
+    if not look_.reason:
         return told is not None
-    if f"{PART}: {problem(certificate.name, one)}" in quiet:
+    if f"{PART}: {problem(certificate.name, look_)}" in quiet:
         return False
     return told is None or now - told >= _TELL_AGAIN
 
 
-def problem(name: str, one: Look) -> str:
+def problem(name: str, look_: Look) -> str:
     """What is wrong at an address, in words that stay the same as long as it does."""
-    return f"{name}: {one.address}: {one.reason}"
+    return f"{name}: {look_.address}: {look_.reason}"
 
 
 def of_all(certificates: Sequence[Certificate]) -> Iterator[tuple[Certificate, list[Look]]]:
     """What is served of each certificate that is installed and says where."""
-    for one in certificates:
+    for certificate in certificates:
         with contextlib.suppress(CertificateError, NotFound):  # its renewal says so
-            if one.settings.get("serves", ""):
-                yield one, look(one)
+            if certificate.settings.get("serves", ""):
+                yield certificate, look(certificate)
 
 
 # --- state ----------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ def last_looks(certificate: Certificate) -> list[Look]:
         return []
     known = _load(certificate)
     places = [_address(host, port) for host, port, _ in certificate.settings.served_at]
-    return [Look(one, known.get(one, Seen()).reason) for one in places]
+    return [Look(address, known.get(address, Seen()).reason) for address in places]
 
 
 def keep(certificate: Certificate, found: Sequence[Look]) -> None:
@@ -191,7 +191,7 @@ def _load(certificate: Certificate) -> dict[str, Seen]:
     """What was seen at each address; nothing where it is damaged."""
     try:
         said = files.read_object_if_possible(certificate.files.served)
-        return {str(key): _seen(one) for key, one in said.items()}
+        return {str(key): _seen(look_) for key, look_ in said.items()}
     except files.DAMAGED:
         return {}
 
@@ -204,11 +204,13 @@ def _seen(said: Any) -> Seen:
 
 
 def _keep(certificate: Certificate, found: Sequence[Look], known: Mapping[str, Seen]) -> None:
-    seen = {one.address: Seen(one.reason, known.get(one.address, Seen()).told) for one in found}
+    seen = {
+        look_.address: Seen(look_.reason, known.get(look_.address, Seen()).told) for look_ in found
+    }
     said = {
-        key: {"reason": one.reason, "told": one.told and one.told.isoformat()}
-        for key, one in seen.items()
-        if one != Seen()
+        key: {"reason": look_.reason, "told": look_.told and look_.told.isoformat()}
+        for key, look_ in seen.items()
+        if look_ != Seen()
     }
     if said or certificate.files.served.exists():
         data = json.dumps(said).encode()

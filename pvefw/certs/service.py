@@ -80,7 +80,7 @@ def _stopped(line: str) -> str:
     business of ours to hide.
     """
     words = line.split() if _PLAIN.fullmatch(line) else []
-    units = [one for one in words[2:] if not one.startswith("-")]
+    units = [word for word in words[2:] if not word.startswith("-")]
     if words[:2] != ["systemctl", "reload"] or not units:
         return ""
     asked = ["systemctl", "show", "--property=LoadState,ActiveState", *units]

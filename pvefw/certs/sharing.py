@@ -53,7 +53,7 @@ def partners(certificate: Certificate) -> list[Certificate]:
 
 def _wanted(certificate: Certificate) -> str:
     settings = certificate.settings
-    names = sorted(str(one.identifier) for one in settings.names())
+    names = sorted(str(name.identifier) for name in settings.names())
     shared = {key: settings.get(key, "") for key in _SHARED}
     return json.dumps([names, settings.account, shared], sort_keys=True)
 
@@ -70,7 +70,7 @@ def turn(certificate: Certificate, others: Sequence[Certificate], task: Task) ->
         return
     name = f"acme-order-{hashlib.sha256(_wanted(certificate).encode()).hexdigest()[:16]}"
     this = "this node" if certificate.settings.is_own else certificate.owner
-    task.log(f"One certificate for {this} and {', '.join(one.owner for one in others)}")
+    task.log(f"One certificate for {this} and {', '.join(other.owner for other in others)}")
     with locks.cluster_lock(certificate.paths, name, timeout=_LONGEST_ORDER, say=task.log):
         yield
 

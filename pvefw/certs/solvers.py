@@ -42,14 +42,14 @@ class _Ways:
 
     def found(self) -> dict[str, Sequence[Way]]:
         by_dns: dict[str, tuple[DomainEntry, Instance]] = {}
-        for one in self._entries:
-            instance = self._dns_instance(one)
+        for entry in self._entries:
+            instance = self._dns_instance(entry)
             if instance is not None:
-                by_dns[one.name] = one, instance
+                by_dns[entry.name] = entry, instance
         solvers = _dns(self._node, by_dns.values()) if by_dns else {}
         return {
-            one.name: self._of(one, solvers.get(one.name), by_dns.get(one.name))
-            for one in self._entries
+            entry.name: self._of(entry, solvers.get(entry.name), by_dns.get(entry.name))
+            for entry in self._entries
         }
 
     def _dns_instance(self, entry: DomainEntry) -> Instance | None:
@@ -61,7 +61,7 @@ class _Ways:
             return instance if instance.family == DNS.name else None
         if entry.identifier.type == "ip":
             return None
-        usable = [one for one in self._others(entry) if one.family == DNS.name]
+        usable = [other for other in self._others(entry) if other.family == DNS.name]
         wanted = entry.name.startswith("*.") or entry.challenge.startswith("dns-")
         return usable[0] if wanted and len(usable) == 1 else None
 
@@ -82,7 +82,7 @@ class _Ways:
             return (Way(entry.plugin, lambda: bound, types),)
         ways = [self._persistent()] if self._has_record(entry.name) else []
         if not entry.name.startswith("*."):
-            usable = [one.id for one in self._others(entry) if one.family == CHALLENGE.name]
+            usable = [other.id for other in self._others(entry) if other.family == CHALLENGE.name]
             ids = sorted(usable, key=lambda id_: id_ != STANDALONE)
             ways += [Way(id_, partial(self._bound, id_), types) for id_ in ids]
         if solver is not None and by_dns is not None:
@@ -101,21 +101,21 @@ class _Ways:
         """Whether a record that was published or checked here is good for a name."""
         bare = name.removeprefix("*.")
         return any(
-            (one.domain == name)
-            or (one.wildcard and (bare == one.domain or bare.endswith(f".{one.domain}")))
-            for one in self._kept
+            (record.domain == name)
+            or (record.wildcard and (bare == record.domain or bare.endswith(f".{record.domain}")))
+            for record in self._kept
         )
 
     def _others(self, entry: DomainEntry) -> list[Instance]:
         """The instances that may be used here, whatever their names."""
         found = []
-        for one in instances.load_all(self._node, CHALLENGE.name, DNS.name):
+        for instance in instances.load_all(self._node, CHALLENGE.name, DNS.name):
             try:
-                instances.check_used(self._node, one, entry.name)
+                instances.check_used(self._node, instance, entry.name)
             except PvefwError:
                 continue  # disabled, or for other nodes: nothing that this host can do
-            if not one.problem:
-                found.append(one)
+            if not instance.problem:
+                found.append(instance)
         return found
 
     def _usable(self, entry: DomainEntry) -> Instance:

@@ -47,14 +47,14 @@ _WRITABLE = (
     "/var",
     "/run",
     "/srv",
-    *(f"/etc/{one}" for one in _SERVICES),
+    *(f"/etc/{service}" for service in _SERVICES),
 )
 _CONFINED = f"""\
 NoNewPrivileges=yes
 PrivateTmp=yes
 PrivateDevices=yes
 ProtectSystem=strict
-ReadWritePaths={" ".join(f"-{one}" for one in _WRITABLE)}
+ReadWritePaths={" ".join(f"-{place}" for place in _WRITABLE)}
 ProtectHome=read-only
 ProtectKernelModules=yes
 ProtectKernelTunables=yes
@@ -125,7 +125,7 @@ def is_installed(paths: Paths) -> bool:
     """
     if units.is_enabled(paths, _TIMER):
         return True
-    tables = [path for one in _TABLES for path in paths.root.glob(one) if path.is_file()]
+    tables = [path for table in _TABLES for path in paths.root.glob(table) if path.is_file()]
     return any(_renews(files.read_if_exists(path) or b"") for path in tables)
 
 
@@ -210,9 +210,11 @@ def hand_over(paths: Paths) -> bool:
 
 
 def _may_need_scripts(paths: Paths) -> bool:
-    own = {one.name for one in finding.installed(families.DNS)}
+    own = {info.name for info in finding.installed(families.DNS)}
     try:
-        return any(one.plugin not in own for one in instances.load_used(Node.open(paths), "dns"))
+        return any(
+            instance.plugin not in own for instance in instances.load_used(Node.open(paths), "dns")
+        )
     except PvefwError:
         return True  # the renewal itself will say what is wrong
 

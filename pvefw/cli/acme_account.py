@@ -115,7 +115,7 @@ def _contacts(name: str, contact: str) -> list[str]:
     from pvefw.certs import accounts
 
     try:
-        return [accounts.mailto(one) for one in contact.split(",")]
+        return [accounts.mailto(part) for part in contact.split(",")]
     except UsageError as error:
         if "@" in name:
             error.hint = f"The name comes first: pvefw acme account register {contact} {name}"
@@ -237,7 +237,7 @@ def update(app: App, name: str, contact: str | None) -> None:
     """Change the contact, or fetch the account's data again."""
     from pvefw.certs import accounts
 
-    contacts = [accounts.mailto(one) for one in contact.split(",")] if contact else None
+    contacts = [accounts.mailto(part) for part in contact.split(",")] if contact else None
     run_task(app, "acmeupdate", lambda task: accounts.update(app.paths, name, contacts, task))
 
 

@@ -39,7 +39,12 @@ def order(app: App, name: str, force: bool) -> None:
     from pvefw.certs import issue
     from pvefw.cli.renew import offer_timer
 
-    _run(app, "acmenewcert", name, lambda one, task: issue.order(one, task, force=force))
+    _run(
+        app,
+        "acmenewcert",
+        name,
+        lambda certificate, task: issue.order(certificate, task, force=force),
+    )
     offer_timer(app)
 
 
@@ -56,7 +61,7 @@ def renew(app: App, name: str, force: bool) -> None:
         app,
         "acmerenew",
         name,
-        lambda one, task: renewing.renew_one(one, task, SystemClock(), force=force),
+        lambda certificate, task: renewing.renew_one(certificate, task, SystemClock(), force=force),
     )
 
 

@@ -31,19 +31,19 @@ def list_(app: App, names: tuple[str, ...], ask: bool, ca_file: Path | None) -> 
 
     rows = [
         {
-            "name": one.name,
-            "title": one.title,
-            "url": one.url,
-            "challenges": list(one.challenges),
-            "wildcard": one.wildcard,
-            "address": one.address,
-            "binding": one.binding,
-            "profiles": one.profiles,
-            "ari": one.renewal_windows,
-            "persist": one.persistent,
-            "problem": one.problem,
+            "name": authority.name,
+            "title": authority.title,
+            "url": authority.url,
+            "challenges": list(authority.challenges),
+            "wildcard": authority.wildcard,
+            "address": authority.address,
+            "binding": authority.binding,
+            "profiles": authority.profiles,
+            "ari": authority.renewal_windows,
+            "persist": authority.persistent,
+            "problem": authority.problem,
         }
-        for one in offered.authorities(names, ask=ask, ca_file=ca_file)
+        for authority in offered.authorities(names, ask=ask, ca_file=ca_file)
     ]
     columns = ["name", "url", "challenges", "wildcard", "address", "binding"]
     if ask:

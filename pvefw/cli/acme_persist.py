@@ -66,7 +66,7 @@ def show(app: App, /, domain: str, **options: Any) -> None:
     what = _wanted(app, domain, **options)
     found = records.terms(app.paths, what)
     text = records.record(found, what).text
-    quoted = " ".join(f'"{one}"' for one in records.strings(text))
+    quoted = " ".join(f'"{string}"' for string in records.strings(text))
     show_value(
         app,
         {
@@ -129,9 +129,11 @@ def check(app: App, /, domain: str, **options: Any) -> int:
     from pvefw.certs import persist as records
 
     found = records.check(app.paths, _wanted(app, domain, **options))
-    rows = [{"where": one.where, "good": one.good, "said": one.said} for one in found]
+    rows = [
+        {"where": finding.where, "good": finding.good, "said": finding.said} for finding in found
+    ]
     show_rows(app, rows, ["where", "good", "said"])
-    return 0 if all(one.good for one in found) else 1
+    return 0 if all(finding.good for finding in found) else 1
 
 
 @persist.command()

@@ -86,8 +86,8 @@ def _export(app: App) -> int:
 
     context = _context(app, boot_context.Silent())
     state = changes.export(context, here=_is_here(app))
-    for one in context.left_out:
-        say(f"WARN: left out: {one}", err=True)
+    for reason in context.left_out:
+        say(f"WARN: left out: {reason}", err=True)
     if app.output_format == "text":
         say(document.text(state), nl=False)
     else:
@@ -135,8 +135,8 @@ def _data(file: str) -> bytes:
 def _listed(found: "Sequence[Change]", *, diff: bool) -> Iterator[str]:
     from pvefw.wanted import changes
 
-    for one in found:
-        yield from changes.differences(one) if diff else changes.listed(one)
+    for change in found:
+        yield from changes.differences(change) if diff else changes.listed(change)
 
 
 def _carry_out(app: App, outcome: "Outcome", lines: Sequence[str]) -> None:

@@ -39,8 +39,8 @@ def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
     from pvefw.tasks.task import run_task
 
     found = status.look(paths, now, _PARTS)
-    seen = {f"{part}: {issue}" for part, one in found.items() for issue in one.issues}
-    sure = {name for name, one in found.items() if one.state != status.FAILED}
+    seen = {f"{part}: {issue}" for part, outcome in found.items() for issue in outcome.issues}
+    sure = {name for name, outcome in found.items() if outcome.state != status.FAILED}
     known = attention.load(paths)
 
     def lasts(issue: str) -> bool:

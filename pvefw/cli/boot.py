@@ -157,13 +157,13 @@ def _show_changes(app: App, installing: str) -> int:
     found = _status(app, installing)
     if not found.esps:
         say("No ESPs are managed; nothing to do.")
-    for one in found.esps:
-        say(f"ESP {one.uuid}{f' ({one.device})' if one.device else ''}:")
-        for line in one.problems or ["nothing to do"]:
+    for esp in found.esps:
+        say(f"ESP {esp.uuid}{f' ({esp.device})' if esp.device else ''}:")
+        for line in esp.problems or ["nothing to do"]:
             say(f"  {line}")
     for problem in found.problems:
         say(problem)
-    states = {one.state for one in found.esps}
+    states = {esp.state for esp in found.esps}
     if states & {"missing", "error"}:
         return exit_codes.FAILED
     return exit_codes.PENDING if "drift" in states else exit_codes.NOTHING
@@ -198,30 +198,30 @@ def _print_status(app: App, found: "Status") -> None:
     if not found.esps:
         say("No ESPs are managed. To manage one: pvefw boot init PARTITION", err=True)
         return
-    show_rows(app, [_row(one) for one in found.esps], ["uuid", "device", "loader", "state", "free"])
+    show_rows(app, [_row(esp) for esp in found.esps], ["uuid", "device", "loader", "state", "free"])
     say(f"kernels: {', '.join(found.kernels) or 'none'}; default: {found.default or 'none'}")
     if found.next_boot:
         say(f"once at the next boot: {found.next_boot}")
-    for one in found.esps:
-        for problem in one.problems:
-            say(f"ESP {one.uuid}: {problem}")
+    for esp in found.esps:
+        for problem in esp.problems:
+            say(f"ESP {esp.uuid}: {problem}")
     for problem in found.problems:
         say(problem)
-    if any(one.state == "drift" for one in found.esps):
+    if any(esp.state == "drift" for esp in found.esps):
         say("To bring the ESPs up to date: pvefw boot refresh")
 
 
-def _row(one: "EspStatus") -> dict[str, str]:
+def _row(esp: "EspStatus") -> dict[str, str]:
     loaders = [
         f"{name} {state['version']} ({', '.join(state['firmware'])})".replace("  ", " ")
-        for name, state in one.loaders.items()
+        for name, state in esp.loaders.items()
     ]
     return {
-        "uuid": one.uuid,
-        "device": one.device,
+        "uuid": esp.uuid,
+        "device": esp.device,
         "loader": "; ".join(loaders),
-        "state": one.state,
-        "free": f"{one.free >> 20} of {one.size >> 20} MiB" if one.size else "",
+        "state": esp.state,
+        "free": f"{esp.free >> 20} of {esp.size >> 20} MiB" if esp.size else "",
     }
 
 

@@ -46,7 +46,7 @@ def _offer(find: "Callable[[Paths], Values]") -> Complete:
     return complete
 
 
-def several(one: Complete) -> Complete:
+def several(completion: Complete) -> Complete:
     """The same, for a list with commas; what is there already is not offered again."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
@@ -54,7 +54,7 @@ def several(one: Complete) -> Complete:
         given = head.split(",")
         return [
             _item(f"{head}{comma}{item.value}", item.help or "")
-            for item in one(ctx, param, last)
+            for item in completion(ctx, param, last)
             if item.value not in given
         ]
 
@@ -71,7 +71,7 @@ def _nodes(paths: "Paths") -> Values:
 
 
 def _other_nodes(paths: "Paths") -> Values:
-    return [one for one in _nodes(paths) if one[0] != paths.node]
+    return [node for node in _nodes(paths) if node[0] != paths.node]
 
 
 def instances(*families: str) -> Complete:
@@ -81,7 +81,9 @@ def instances(*families: str) -> Complete:
         from pvefw.instances import load_all
         from pvefw.store.node import Node
 
-        return [(one.id, one.plugin) for one in load_all(Node.open(paths), *families)]
+        return [
+            (instance.id, instance.plugin) for instance in load_all(Node.open(paths), *families)
+        ]
 
     return _offer(find)
 
@@ -96,8 +98,8 @@ def _domains(paths: "Paths") -> Values:
     from pvefw.store.certificates import all_of
     from pvefw.store.node import Node
 
-    found = [one for each in all_of(Node.open(paths)) for one in each.names()]
-    return [(one.name, one.plugin) for one in found]
+    found = [name for each in all_of(Node.open(paths)) for name in each.names()]
+    return [(entry.name, entry.plugin) for entry in found]
 
 
 def _certificates(paths: "Paths") -> Values:
@@ -105,13 +107,13 @@ def _certificates(paths: "Paths") -> Values:
     from pvefw.store.node import Node
 
     return [
-        (one.name, ", ".join(entry.name for entry in one.names()))
-        for one in all_of(Node.open(paths))
+        (certificate.name, ", ".join(entry.name for entry in certificate.names()))
+        for certificate in all_of(Node.open(paths))
     ]
 
 
 def _sections(paths: "Paths") -> Values:
-    return [one for one in _certificates(paths) if one[0] != "pveproxy"]
+    return [certificate for certificate in _certificates(paths) if certificate[0] != "pveproxy"]
 
 
 def _properties(paths: "Paths") -> Values:
@@ -132,20 +134,20 @@ def _kernels(paths: "Paths") -> Values:
     from pvefw.boot import versions
     from pvefw.store import kernel_files
 
-    there = [one.name.removeprefix("vmlinuz-") for one in paths.kernels.glob("vmlinuz-*")]
+    there = [path.name.removeprefix("vmlinuz-") for path in paths.kernels.glob("vmlinuz-*")]
     manual = kernel_files.entries(paths.manual_kernels)
     found = dict.fromkeys(there, "") | dict.fromkeys(manual, "manually selected")
-    return sorted(found.items(), key=lambda one: versions.key(one[0]), reverse=True)
+    return sorted(found.items(), key=lambda item: versions.key(item[0]), reverse=True)
 
 
 def _interfaces(paths: "Paths") -> Values:
-    return [(one.name, "") for one in sorted(paths.below("sys/class/net").iterdir())]
+    return [(path.name, "") for path in sorted(paths.below("sys/class/net").iterdir())]
 
 
 def _directories(_paths: "Paths") -> Values:
     from pvefw.certs.directories import KNOWN
 
-    return [(one.name, one.title) for one in KNOWN]
+    return [(authority.name, authority.title) for authority in KNOWN]
 
 
 def plugins(family: str) -> Complete:
@@ -156,11 +158,11 @@ def plugins(family: str) -> Complete:
         from pvefw.core.families import FAMILIES
         from pvefw.store import notes
 
-        found = {one.name: one.distribution for one in finding.installed(FAMILIES[family])}
+        found = {info.name: info.distribution for info in finding.installed(FAMILIES[family])}
         if family == "dns":
             found = {**notes.read(paths.provider_notes), **found}
             catalogs = finding.installed(FAMILIES["dns_catalog"])
-            found |= {f"{one.name}/": one.distribution for one in catalogs}
+            found |= {f"{catalog.name}/": catalog.distribution for catalog in catalogs}
         return sorted(found.items())
 
     return _offer(find)
@@ -185,7 +187,7 @@ def upids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
     from pvefw.tasks.latest import latest
 
     found = latest(ctx.ensure_object(App).paths.task_dir, incomplete)
-    return [_item(one, " ".join(one.split(":")[5:7])) for one in found]
+    return [_item(upid, " ".join(upid.split(":")[5:7])) for upid in found]
 
 
 # --- values of properties -------------------------------------------------------------------------
@@ -205,7 +207,7 @@ _WHOLE = {"targets": several(instances("observer")), "fallback-account": account
 def property_value(known: "Property") -> Complete:
     """What may be the value of a property of the node."""
     if re.fullmatch(_CHOICE, known.format):
-        return _offer(lambda _paths: [(one, "") for one in known.format.split("|")])
+        return _offer(lambda _paths: [(part, "") for part in known.format.split("|")])
     if known.key in _WHOLE:
         return _WHOLE[known.key]
 
@@ -214,12 +216,15 @@ def property_value(known: "Property") -> Complete:
         name, equals, value = last.partition("=")
         if equals:
             found = _OF_PARTS.get(name, _NOTHING)(ctx, param, value)
-            return [_item(f"{head}{comma}{name}={one.value}", one.help or "") for one in found]
+            return [
+                _item(f"{head}{comma}{name}={candidate.value}", candidate.help or "")
+                for candidate in found
+            ]
         given = {part.partition("=")[0] for part in head.split(",")}
         return [
-            _item(f"{head}{comma}{one}=")
-            for one in known.parts
-            if one.startswith(last) and one not in given
+            _item(f"{head}{comma}{part}=")
+            for part in known.parts
+            if part.startswith(last) and part not in given
         ]
 
     return complete

@@ -63,12 +63,12 @@ def info(app: App) -> None:
     from pvefw.certs import certificate
     from pvefw.store.node import Node
 
-    found = [one.as_dict() for one in certificate.info_of_all(Node.open(app.paths))]
+    found = [info_.as_dict() for info_ in certificate.info_of_all(Node.open(app.paths))]
     if app.output_format != "text":
         show_rows(app, found, [])
         return
-    for one in found:
-        show_certificate(app, one)
+    for row in found:
+        show_certificate(app, row)
     if not found:
         say(f"Node {app.paths.node} has no certificates.", err=True)
 
@@ -219,7 +219,9 @@ def deploy(
             failed.extend(deploying.deploy(target, task, again=not retry))
 
     if retry and not late and only is None:
-        others = " ".join(f"To deliver another: {one}." for one in deploying.retries(target.node))
+        others = " ".join(
+            f"To deliver another: {command}." for command in deploying.retries(target.node)
+        )
         say(
             f"Nothing is left to deliver of the certificate {target.name}. {others}".rstrip(),
             err=True,
@@ -248,9 +250,11 @@ def check(app: App, name: str) -> int:
             f"cert check: {target.settings.what} does not say where its certificate is served",
             hint=f"Set it: {target.settings.set_command} --serves HOST:PORT",
         )
-    rows = [{"address": one.address, "ok": not one.reason, "reason": one.reason} for one in found]
+    rows = [
+        {"address": look.address, "ok": not look.reason, "reason": look.reason} for look in found
+    ]
     show_rows(app, rows, ["address", "ok", "reason"])
-    return 0 if all(not one.reason for one in found) else 1
+    return 0 if all(not look.reason for look in found) else 1
 
 
 @cert.command()

@@ -41,12 +41,12 @@ def import_(
     if theirs is None:
         rows = [
             {
-                "certificate": one.name,
-                "client": one.client,
-                "authority": one.directory,
-                "file": str(one.fullchain),
+                "certificate": certificate.name,
+                "client": certificate.client,
+                "authority": certificate.directory,
+                "file": str(certificate.fullchain),
             }
-            for one in importing.all_certificates(app.paths, source)
+            for certificate in importing.all_certificates(app.paths, source)
         ]
         show_rows(app, rows, ["certificate", "client", "authority", "file"])
         return

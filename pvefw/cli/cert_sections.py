@@ -80,14 +80,14 @@ def change(app: App, name: str, given: Mapping[str, str], delete: str | None) ->
     check = partial(_check, app, name, known)
     deleted = split(delete or "")
     if given.get("disable") == "0":
-        given = {key: one for key, one in given.items() if key != "disable"}
+        given = {key: value for key, value in given.items() if key != "disable"}
         deleted = (*deleted, *(["disable"] if there and "disable" in there[0].values else []))
     certificate_sections.change(app.paths, name, given, deleted, check)
 
 
 def properties(values: Mapping[str, Any]) -> dict[str, str]:
     """What the options say of a certificate."""
-    given = {key.replace("_", "-"): one for key, one in values.items() if one is not None}
+    given = {key.replace("_", "-"): value for key, value in values.items() if value is not None}
     if "disable" in given:
         given["disable"] = "1" if given["disable"] else "0"
     return given
@@ -111,17 +111,17 @@ def list_(app: App) -> None:
     from pvefw.store.node import Node
 
     rows: list[dict[str, object]] = []
-    for one in Certificate.all_of(Node.open(app.paths)):
-        settings, info = one.settings, one.installed()
+    for certificate in Certificate.all_of(Node.open(app.paths)):
+        settings, info = certificate.settings, certificate.installed()
         rows.append(
             {
-                "name": one.name,
+                "name": certificate.name,
                 "names": [entry.name for entry in settings.names()],
                 "account": settings.account,
                 "targets": list(settings.targets),
                 "serves": settings.get("serves", ""),
-                "certificate": str(one.files.certificate),
-                "key": str(one.files.key),
+                "certificate": str(certificate.files.certificate),
+                "key": str(certificate.files.key),
                 "not-after": info.not_after.isoformat() if info else None,
             }
         )
@@ -139,6 +139,6 @@ def remove(app: App, name: str) -> None:
     with removing():
         certificate_sections.remove(app.paths, name)
     files = app.paths.certificate_files(name)
-    left = [str(one) for one in (files.certificate, files.key) if one.exists()]
+    left = [str(path) for path in (files.certificate, files.key) if path.exists()]
     if left:
         say(f"The files are left: {', '.join(left)}", err=True)

@@ -38,7 +38,7 @@ def answer(shell: str, line: str, word_breaks: str = "") -> str:
             value = _SPECIAL.sub(r"\\\1", value[_last_break(incomplete, word_breaks) :])
         said = " ".join((item.help or "").split())
         lines.append("\t".join(filter(None, [kind, value, said])))
-    return "".join(f"{one}\n" for one in lines)
+    return "".join(f"{text}\n" for text in lines)
 
 
 def _split(line: str) -> tuple[list[str], str]:
@@ -73,4 +73,7 @@ def _long(word: str) -> str:
 
 def _last_break(word: str, breaks: str) -> int:
     """How much of a word bash takes for words of their own."""
-    return max((word.rfind(one) for one in breaks if not one.isspace()), default=-1) + 1
+    return (
+        max((word.rfind(separator) for separator in breaks if not separator.isspace()), default=-1)
+        + 1
+    )

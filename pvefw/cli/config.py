@@ -82,7 +82,7 @@ class PropertyCommand(Command):
         from pvefw.store import properties
 
         options: list[click.Parameter] = [
-            _option(one) for one in properties.PROPERTIES if self.is_option(one)
+            _option(property_) for property_ in properties.PROPERTIES if self.is_option(property_)
         ]
         return (
             options + [_domain_option(key) for key in self._domains(ctx)] + super().get_params(ctx)
@@ -94,7 +94,7 @@ class PropertyCommand(Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta["pvefw.domains"] = [
-            match[1] for one in args if (match := _DOMAIN_OPTION.fullmatch(one))
+            match[1] for argument in args if (match := _DOMAIN_OPTION.fullmatch(argument))
         ]
         return super().parse_args(ctx, args)
 
@@ -154,7 +154,7 @@ def _check(app: App, given: dict[str, str]) -> None:
     from pvefw.store import certificates
     from pvefw.store.node import Node
 
-    wanted = {key: one for key, one in given.items() if not certificates.wrong(key, one)}
+    wanted = {key: value for key, value in given.items() if not certificates.wrong(key, value)}
     if not wanted:
         return
     node = Node.open(app.paths)

@@ -50,7 +50,7 @@ def _check_order(app: App, plugin: str, domain: str) -> None:
     from pvefw import instances
     from pvefw.store.node import Node
 
-    known = {one.id for one in instances.load_all(Node.open(app.paths), "dns")}
+    known = {instance.id for instance in instances.load_all(Node.open(app.paths), "dns")}
     if domain in known and plugin not in known:
         raise UsageError(
             f"dns test: {plugin} is not a plugin instance, but {domain} is",

@@ -171,7 +171,7 @@ class _Common(click.Command):
         known = {name for param in self.get_params(ctx) for name in param.opts}
         try:
             end = args.index("--") if "--" in args else len(args)
-            ours = [_two_dashes(one, known) for one in args[:end]]
+            ours = [_two_dashes(argument, known) for argument in args[:end]]
             return super().parse_args(ctx, [*ours, *args[end:]])
         except click.UsageError as error:
             error.ctx = error.ctx or ctx  # click's parser does not say where it was
@@ -298,7 +298,7 @@ class Group(_Common, click.Group):
 
         names = [name for name in self.list_commands(ctx) if name.startswith(incomplete)]
         options = click.Command.shell_complete(self, ctx, incomplete)
-        return [*(CompletionItem(one, help=self._line(ctx, one)) for one in names), *options]
+        return [*(CompletionItem(name, help=self._line(ctx, name)) for name in names), *options]
 
     def listed(self, ctx: click.Context) -> list[tuple[str, str]]:
         """Each command's name and what it does."""
@@ -327,7 +327,9 @@ class Group(_Common, click.Group):
 
     def _is_only(self, entry: tree.Subcommand) -> bool:
         of = entry.point.distribution.name
-        return sum(one.point.distribution.name == of for one in self._found.values()) == 1
+        return (
+            sum(candidate.point.distribution.name == of for candidate in self._found.values()) == 1
+        )
 
 
 def _help_of(group: Group) -> click.Command:
@@ -339,7 +341,7 @@ def _help_of(group: Group) -> click.Command:
     def show(ctx: click.Context, words: tuple[str, ...]) -> None:
         above = ctx.parent or ctx
         found: click.Command = group
-        rest = [one for one in words if not one.startswith("-")]
+        rest = [word for word in words if not word.startswith("-")]
         while rest and isinstance(found, click.Group):
             name, inner, rest = found.resolve_command(above, rest)
             found = inner or found

@@ -49,7 +49,7 @@ def _ids(lists: Sequence[str]) -> list[str] | None:
     """The ids of every ``--vms``, each once; ``None`` where all guests are meant."""
     if not lists:
         return None
-    found = [one.strip() for one in ",".join(lists).replace(";", ",").split(",") if one.strip()]
+    found = [part.strip() for part in ",".join(lists).replace(";", ",").split(",") if part.strip()]
     if not found:
         raise UsageError("--vms names no guest", hint="For example: --vms 100,101")
     return list(dict.fromkeys(found))
@@ -265,8 +265,8 @@ def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
             "migrateall: give either TARGET or --spread",
             hint="For example: pvefw migrateall --spread pve2,pve3",
         )
-    named = [target] if target else [one.strip() for one in (spread or "").split(",")]
-    found = list(dict.fromkeys(one for one in named if one))
+    named = [target] if target else [part.strip() for part in (spread or "").split(",")]
+    found = list(dict.fromkeys(name for name in named if name))
     if not found:
         raise UsageError("migrateall: --spread names no node")
     if app.paths.node in found:
@@ -342,7 +342,9 @@ def list_(app: App) -> None:
     listed, failures = loaded.list()
     backends.note(app.paths, listed)
     absence = elsewhere.look(app.paths, loaded, listed).absence
-    rows = [backends.described(one, listed, loaded.of(one.id).name, absence) for one in listed]
+    rows = [
+        backends.described(entry, listed, loaded.of(entry.id).name, absence) for entry in listed
+    ]
     show_rows(app, rows, _LIST)
     if failures:
         raise failures[0]
@@ -358,9 +360,9 @@ def show(app: App, id_: str) -> None:
     from pvefw.store.node import Node
 
     loaded = backends.Backends.load(Node.open(app.paths))
-    one, listed = backends.find_among(loaded, id_)
+    entry, listed = backends.find_among(loaded, id_)
     absence = elsewhere.look(app.paths, loaded, listed).absence
-    show_value(app, backends.described(one, listed, loaded.of(one.id).name, absence))
+    show_value(app, backends.described(entry, listed, loaded.of(entry.id).name, absence))
 
 
 @guest.command("set")
@@ -381,7 +383,7 @@ def set_(app: App, /, id_: str, delete: str | None, **values: str | None) -> dic
     from pvefw.store.node import Node
 
     given = {key: value for key, value in values.items() if value is not None}
-    for key in (one.strip() for one in (delete or "").split(",")):
+    for key in (part.strip() for part in (delete or "").split(",")):
         if key and key not in backends.KEYS:
             known = ", ".join(backends.KEYS)
             raise UsageError(f"guest set: --delete {key}: no such setting", hint=f"Known: {known}.")

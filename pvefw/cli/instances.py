@@ -180,10 +180,10 @@ def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
         node = Node.open(app.paths)
         found = instances.load_all(node, *families)
         if kind.acme:
-            rows = [_row(one) for one in found if type_ in (None, one.type)]
+            rows = [_row(instance) for instance in found if type_ in (None, instance.type)]
             show_rows(app, rows, ["plugin", "type", "api", "disable"])
         else:
-            shown = [instances.describe(node, one) for one in found]
+            shown = [instances.describe(node, instance) for instance in found]
             show_rows(app, shown, ["id", "api", "disable"])
 
 
@@ -272,7 +272,7 @@ def _ensure(paths: "Paths", new: "Instance") -> list[str]:
     from pvefw import instances
     from pvefw.store.node import Node
 
-    known = {one.id: one for one in instances.load_all(Node.open(paths), new.family)}
+    known = {instance.id: instance for instance in instances.load_all(Node.open(paths), new.family)}
     if new.id not in known:
         return instances.add(paths, new)
     return instances.change(paths, new.family, new.id, lambda _old: new)

@@ -34,7 +34,8 @@ def _readable(found: dict[str, Any]) -> dict[str, object]:
     from pvefw.node.ksm import mebibytes
 
     services = {
-        name: f"{one['active']}, {one['enabled']}" for name, one in found["services"].items()
+        name: f"{service['active']}, {service['enabled']}"
+        for name, service in found["services"].items()
     }
     sizes = {
         key: "" if found[key] is None else f"{mebibytes(found[key])} MiB"

@@ -81,25 +81,27 @@ def command(before: Sequence[str], unknown: str, rest: Sequence[str]) -> str:
     for words in ([*before, unknown], [unknown]):
         if said := habits.COMMANDS.get(" ".join(words)):
             return said
-    following = [one for one in rest if not one.startswith("-")][:2]
+    following = [word for word in rest if not word.startswith("-")][:2]
     if not before and unknown in habits.GENERIC and not following:
         return ""
     best = _best(before, unknown, following)
-    if not best and (parts := [one for one in _JOINTS.split(unknown) if one])[1:]:
-        best = [replace(one, used=0) for one in _best(before, parts[0], parts[1:])]
+    if not best and (parts := [part for part in _JOINTS.split(unknown) if part])[1:]:
+        best = [replace(candidate, used=0) for candidate in _best(before, parts[0], parts[1:])]
     if not best or len(best) > _MOST:
         return habits.GROUPS.get(" ".join(before), "")
-    remaining = {one.path: _without(rest, following[: one.used]) for one in best}
+    remaining = {candidate.path: _without(rest, following[: candidate.used]) for candidate in best}
     return "Did you mean: " + ", or ".join(
-        line(_showing(one.path), remaining[one.path]) for one in best
+        line(_showing(candidate.path), remaining[candidate.path]) for candidate in best
     )
 
 
 def _best(before: Sequence[str], unknown: str, following: Sequence[str]) -> list[_Candidate]:
     """The commands that fit best, all equally."""
-    found = [one for path in _paths() if (one := _weighed(path, before, unknown, following))]
-    highest = max((one.score for one in found), default=0.0)
-    return [one for one in found if one.score > highest - _LEVEL]
+    found = [
+        weighed for path in _paths() if (weighed := _weighed(path, before, unknown, following))
+    ]
+    highest = max((candidate.score for candidate in found), default=0.0)
+    return [candidate for candidate in found if candidate.score > highest - _LEVEL]
 
 
 def _weighed(
@@ -111,7 +113,7 @@ def _weighed(
     for number, word in enumerate([*before, unknown, *following]):
         index, weight = max(
             ((at, _alike(word, token)) for at, token in enumerate(left)),
-            key=lambda one: one[1],
+            key=lambda pair: pair[1],
             default=(0, 0.0),
         )
         behind = number - len(before)
@@ -154,7 +156,7 @@ def _showing(path: tuple[str, ...]) -> tuple[str, ...]:
     group, _ = _found(path)
     if not isinstance(group, click.Group) or group.invoke_without_command:
         return path
-    return next((one for one in inner if one in _paths()), path)
+    return next((inside for inside in inner if inside in _paths()), path)
 
 
 def _without(rest: Sequence[str], words: Sequence[str]) -> list[str]:
@@ -170,7 +172,7 @@ def line(path: Sequence[str], rest: Sequence[str] = ()) -> str:
     given = list(rest)
     option = habits.WORDS.get(" ".join(path), "")
     attempts = [given]
-    if option and given and all(habits.GUESTS.fullmatch(one) for one in given):
+    if option and given and all(habits.GUESTS.fullmatch(word) for word in given):
         attempts.append([option, ",".join(given)])
     for words in attempts:
         if words and accepted([*path, *words]):
@@ -204,7 +206,9 @@ def name_of(param: click.Parameter) -> str:
 def close(word: str, known: Sequence[str]) -> str:
     """The known word that is meant by a mistyped or shortened one, or nothing."""
     found = difflib.get_close_matches(word, known, n=1, cutoff=_CLOSE)
-    begins = [one for one in known if one.startswith(word.rstrip("s")) and len(word) >= _SHORTEST]
+    begins = [
+        word_ for word_ in known if word_.startswith(word.rstrip("s")) and len(word) >= _SHORTEST
+    ]
     return found[0] if found else begins[0] if len(begins) == 1 else ""
 
 
@@ -247,21 +251,21 @@ def option(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
         return _instead(path, given, meant, rest)
     for param in found.params:
         if isinstance(param, click.Argument) and bare.upper() in name_of(param).split():
-            alone = [one for one in rest if one != given]
+            alone = [word for word in rest if word != given]
             shown = line(path, alone) if accepted([*path, *alone]) else line(path)
             return f"{bare.upper()} is given without an option: {shown}"
     if isinstance(found, click.Group) and (moved := _moved(path, given, rest)):
         return f"Options of a command come after it: {moved}"
     words = [bare, counterpart.lstrip("-")]
-    keys = [f"{' '.join(path)} {one}" for one in words] + [bare]
-    said = next((habits.REMARKS[one] for one in keys if one in habits.REMARKS), "")
+    keys = [f"{' '.join(path)} {word}" for word in words] + [bare]
+    said = next((habits.REMARKS[key] for key in keys if key in habits.REMARKS), "")
     said = said or _elsewhere(path, given, rest) or _as_word(path, bare)
     return said or _needless(path, given, rest) or (_IN_A_FILE if "--data" in own else "")
 
 
 def _needless(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
     """The line without an option that asks for what the command does anyway, or nothing."""
-    kept = [one for one in rest if one != given]
+    kept = [word for word in rest if word != given]
     if given.lstrip("-") in habits.NEEDLESS and accepted([*path, *kept]):
         return f"Without it: {shlex.join(['pvefw', *path, *kept])}"
     return ""
@@ -269,14 +273,18 @@ def _needless(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
 
 def _options(found: click.Command, ctx: click.Context) -> list[str]:
     """The options of a command."""
-    params = (one for one in found.get_params(ctx) if isinstance(one, click.Option))
+    params = (
+        parameter for parameter in found.get_params(ctx) if isinstance(parameter, click.Option)
+    )
     return [name for param in params for name in param.opts]
 
 
 def _as_word(path: Sequence[str], bare: str) -> str:
     """The line with an option's name as an argument, where a sister has the option; or nothing."""
-    sisters = [(one, ctx) for at, one, ctx in walk() if at[:-1] == tuple(path[:-1])]
-    if any(f"--{bare}" in _options(one, ctx) for one, ctx in sisters) and accepted([*path, bare]):
+    sisters = [(command_, ctx) for at, command_, ctx in walk() if at[:-1] == tuple(path[:-1])]
+    if any(f"--{bare}" in _options(command_, ctx) for command_, ctx in sisters) and accepted(
+        [*path, bare]
+    ):
         return f"Did you mean: {shlex.join(['pvefw', *path, bare])}"
     return ""
 
@@ -288,8 +296,8 @@ def _own_option(bare: str, own: Sequence[str]) -> str:
         return f"--{plain}"
     if len(plain) < _SHORTEST - 1:
         return ""
-    first = [one for one in own if not _LATER.search(one)]
-    begins = sorted(one for one in first if one.startswith(f"--{plain}"))
+    first = [name for name in own if not _LATER.search(name)]
+    begins = sorted(name for name in first if name.startswith(f"--{plain}"))
     return next(iter(begins), "") or close(f"--{plain}", first)
 
 
@@ -315,10 +323,10 @@ def _replaced(rest: Sequence[str], given: str, meant: str) -> list[str]:
 
 def _moved(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
     """The line with an option, and perhaps its value, behind the command that has it; or nothing."""
-    at = next((n for n, one in enumerate(rest) if one.partition("=")[0] == given), len(rest))
+    at = next((n for n, word in enumerate(rest) if word.partition("=")[0] == given), len(rest))
     for taken in (1, 2):
         words = [*rest[:at], *rest[at + taken :]]
-        inner = [one for one in _paths() if list(one) == [*path, *words][: len(one)]]
+        inner = [file for file in _paths() if list(file) == [*path, *words][: len(file)]]
         if not inner:
             continue
         own = _options(*_found(max(inner, key=len)))
@@ -336,13 +344,13 @@ def _elsewhere(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
     name = f"--{given.lstrip('-')}"
     for exactly in (True, False):
         found: dict[tuple[str, ...], str] = {}
-        for at, one, ctx in walk():
-            for known in _options(one, ctx) if at[: len(path)] == tuple(path) else ():
-                longer = known.startswith(name) and len(name) > _SHORTEST + 1
-                if known == name or (longer and not exactly):
-                    found.setdefault(at, known)
-        lines = [[*at, *_replaced(rest, given, known)] for at, known in found.items()]
-        right = [one for one in lines if accepted(one)]
+        for at, command_, ctx in walk():
+            for option_name in _options(command_, ctx) if at[: len(path)] == tuple(path) else ():
+                longer = option_name.startswith(name) and len(name) > _SHORTEST + 1
+                if option_name == name or (longer and not exactly):
+                    found.setdefault(at, option_name)
+        lines = [[*at, *_replaced(rest, given, text)] for at, text in found.items()]
+        right = [text for text in lines if accepted(text)]
         if len(right) == 1:
             return f"Did you mean: {shlex.join(['pvefw', *right[0]])}"
         if len(found) == 1:
@@ -387,7 +395,7 @@ def _with_all(
     yield _joined(rest, extra, "," if name and name in rest else " ")
     if f"--{key}" in own:
         yield [*kept, f"--{key}", *([value] if equals else []), *extra[1:]]
-    numbers = all(habits.GUESTS.fullmatch(one) for one in extra)
+    numbers = all(habits.GUESTS.fullmatch(word) for word in extra)
     if name and (numbers or (name != "--vmid" and not set(extra) <= habits.FILLING)):
         yield [*kept, name, ",".join(extra)]
 

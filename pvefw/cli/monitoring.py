@@ -27,8 +27,8 @@ def show(parts: "Mapping[str, Part]", now: datetime) -> int:
 
     :returns: the exit status: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN; the worst of the parts.
     """
-    each = {name: 2 if one.critical else _STATUS[one.state] for name, one in parts.items()}
-    status = next(one for one in _WORST_FIRST if one in each.values())
+    each = {name: 2 if part.critical else _STATUS[part.state] for name, part in parts.items()}
+    status = next(code for code in _WORST_FIRST if code in each.values())
     wrong = [name for name in parts if each[name]]
     said = ", ".join(map(_brief, wrong, (parts[name] for name in wrong))) or ", ".join(parts)
     line = " ".join(f"PVEFW {_WORDS[status]} - {said}".replace("|", "/").split())
@@ -53,9 +53,12 @@ def show_hosts(hosts: "Mapping[str, tuple[int, str] | str]") -> int:
     :returns: the exit status, the worst of the hosts; 3 (UNKNOWN) for one that does not answer.
     """
     unknown = _WORDS.index("UNKNOWN")
-    each = {host: (unknown, one) if isinstance(one, str) else one for host, one in hosts.items()}
-    bad = {host: f"{_WORDS[code]}: {said}" for host, (code, said) in each.items() if code}
-    status = next(one for one in _WORST_FIRST if one in {code for code, _ in each.values()})
+    each = {
+        host: (unknown, answer) if isinstance(answer, str) else answer
+        for host, answer in hosts.items()
+    }
+    bad = {host: f"{_WORDS[code]}: {sentence}" for host, (code, sentence) in each.items() if code}
+    status = next(worst for worst in _WORST_FIRST if worst in {code for code, _ in each.values()})
     said = "; ".join(f"{host} {why}" for host, why in bad.items()) or ", ".join(each)
     line = " ".join(f"PVEFW {_WORDS[status]} - {said}".replace("|", "/").split())
     say(f"{line} | 'hosts'={len(each)};;;0 'hosts not ok'={len(bad)};0;;0")
@@ -63,15 +66,15 @@ def show_hosts(hosts: "Mapping[str, tuple[int, str] | str]") -> int:
 
 
 def _figures(parts: "Mapping[str, Part]", now: datetime) -> Iterator[str]:
-    data: dict[str, Mapping[str, Any]] = {name: one.data for name, one in parts.items()}
+    data: dict[str, Mapping[str, Any]] = {name: part.data for name, part in parts.items()}
     certificates = data.get("certificates", {})
-    for one in certificates.get("certificates", []):
-        left = (datetime.fromisoformat(one["not-after"]) - now).total_seconds() / _DAY
-        yield f"'{one['file']} days left'={left:.2f}"
+    for certificate in certificates.get("certificates", []):
+        left = (datetime.fromisoformat(certificate["not-after"]) - now).total_seconds() / _DAY
+        yield f"'{certificate['file']} days left'={left:.2f}"
     if "not-deployed" in certificates:
         yield f"'not deployed'={len(certificates['not-deployed'])};0;;0"
     if "addresses" in data.get("served", {}):
-        wrong = [one for one in data["served"]["addresses"] if not one["ok"]]
+        wrong = [address for address in data["served"]["addresses"] if not address["ok"]]
         yield f"'served wrong'={len(wrong)};0;;0"
     tasks = data.get("tasks", {})
     for label, key, limit in (("failed tasks", "failed", "0"), ("running tasks", "running", "")):

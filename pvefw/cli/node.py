@@ -32,7 +32,7 @@ _rsh = click.option(
 
 
 def _names(text: str | None) -> list[str]:
-    return list(dict.fromkeys(one.strip() for one in (text or "").split(",") if one.strip()))
+    return list(dict.fromkeys(part.strip() for part in (text or "").split(",") if part.strip()))
 
 
 def _targets(app: App, to: str | None, *, spread: bool) -> list[str]:
@@ -44,7 +44,7 @@ def _targets(app: App, to: str | None, *, spread: bool) -> list[str]:
         raise UsageError("node drain: give either --to or --spread")
     if app.paths.node in named:
         raise UsageError(f"node drain: {app.paths.node} is this node", hint="Name another one.")
-    found = named or [one for one in nodes.names(app.paths) if one != app.paths.node]
+    found = named or [name for name in nodes.names(app.paths) if name != app.paths.node]
     if not found:
         raise UsageError("node drain: no other node is known", hint="Name one with --to.")
     return found
@@ -119,7 +119,7 @@ def status(app: App) -> None:
     found = maintenance.read(app.paths)
     value = draining.state(app.paths)
     if app.output_format == "text":
-        away = [f"{id_} on {there}" for id_, there in value["guests-away"].items()]
+        away = [f"{id_} on {host}" for id_, host in value["guests-away"].items()]
         value["guests-away"] = ", ".join(away)
         show_value(app, {**value, "maintenance": found.where if found else ""})
         return

@@ -31,7 +31,7 @@ def show_value(app: App, value: Mapping[str, Any]) -> None:
         return
     if app.output_format == "text":
         words = _words(app.printing)
-        cells = [[key, _cell(one, words)] for key, one in value.items()]
+        cells = [[key, _cell(text, words)] for key, text in value.items()]
         _table(cells, ["key", "value"], app.printing)
     else:
         show_data(app, value)
@@ -71,10 +71,10 @@ def _cell(value: Any, words: Sequence[str]) -> str:
         case str():
             return value
         case Mapping():
-            cells = ((key, _cell(one, words).replace("\n", ", ")) for key, one in value.items())
-            return "\n".join(f"{key}={one}" for key, one in cells)
+            cells = ((key, _cell(text, words).replace("\n", ", ")) for key, text in value.items())
+            return "\n".join(f"{key}={cell}" for key, cell in cells)
         case Sequence():
-            return "\n".join(_cell(one, words) for one in value)
+            return "\n".join(_cell(item, words) for item in value)
     return str(value)
 
 

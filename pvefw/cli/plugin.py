@@ -48,8 +48,8 @@ def list_(app: App, word: str, family: str | None, providers: bool) -> None:
             "api": info.api,
             "state": info.problem or "ok",
         }
-        for one in ([family] if family else FAMILIES)
-        for info in finding.installed(FAMILIES[one])
+        for name in ([family] if family else FAMILIES)
+        for info in finding.installed(FAMILIES[name])
         if word.casefold() in f"{info.name} {info.distribution}".casefold()
     ]
     show_rows(app, rows, ["family", "name", "distribution", "version", "api", "state"])
@@ -139,25 +139,29 @@ def doctor(app: App) -> int:
     diagnoses = examination.examine_all()
     rows = [
         {
-            "family": one.info.family.name,
-            "name": one.info.name,
-            "distribution": one.info.distribution,
-            "api": one.info.api,
-            "usable": one.usable,
-            "import_seconds": one.import_seconds,
-            "findings": [asdict(finding) for finding in one.findings],
+            "family": diagnosis.info.family.name,
+            "name": diagnosis.info.name,
+            "distribution": diagnosis.info.distribution,
+            "api": diagnosis.info.api,
+            "usable": diagnosis.usable,
+            "import_seconds": diagnosis.import_seconds,
+            "findings": [asdict(finding) for finding in diagnosis.findings],
         }
-        for one in diagnoses
+        for diagnosis in diagnoses
     ]
     if app.output_format != "text":
         show_rows(app, rows, [])
     else:
-        for one in diagnoses:
-            seconds = "" if one.import_seconds is None else f", import {one.import_seconds:.3f} s"
-            say(f"{one.info.who}: {'ok' if one.usable else 'BROKEN'}{seconds}")
-            for finding in one.findings:
+        for diagnosis in diagnoses:
+            seconds = (
+                ""
+                if diagnosis.import_seconds is None
+                else f", import {diagnosis.import_seconds:.3f} s"
+            )
+            say(f"{diagnosis.info.who}: {'ok' if diagnosis.usable else 'BROKEN'}{seconds}")
+            for finding in diagnosis.findings:
                 say(f"  {finding.severity}: {finding.what}\n    {finding.fix}")
-    return DONE if all(one.usable for one in diagnoses) else FAILED
+    return DONE if all(diagnosis.usable for diagnosis in diagnoses) else FAILED
 
 
 @plugin.command()

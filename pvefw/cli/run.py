@@ -82,8 +82,8 @@ def guarded(app: App, work: Callable[[], object]) -> int:
 
 def _complete_path() -> None:
     """Find root's programs, too: after ``su`` without ``-`` the path is still the user's."""
-    known = [one for one in os.environ.get("PATH", os.defpath).split(os.pathsep) if one]
-    missing = [one for one in _ROOTS_PROGRAMS if one not in known]
+    known = [part for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]
+    missing = [program for program in _ROOTS_PROGRAMS if program not in known]
     os.environ["PATH"] = os.pathsep.join([*known, *missing])
 
 

@@ -593,7 +593,7 @@ SCHEMAS: Mapping[str, Schema] = {
     "task log": _list(_object({"n": _number("of the line, from 1"), "t": _text("the line")})),
     "task status": _object(
         {
-            **{key: one for key, one in _TASK.items() if key != "status?"},
+            **{key: schema for key, schema in _TASK.items() if key != "status?"},
             "status": _one_of("whether it runs", "running", "stopped"),
             "exitstatus?": _text("`OK`, `WARNINGS: n`, or the error; missing while it runs"),
             "explanation?": _text("of an end that says nothing itself"),

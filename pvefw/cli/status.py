@@ -63,27 +63,37 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     found = renewal_plan.overview(node, now)
     pending, missing = deploy.pending(node), renewal_plan.missing(node)
     problems = [*references.of_node(node), *exposure.of_node(node)]
-    bad = [one for one in found if one["issue"]]
-    lines = [f"{one['line']} [{one['urgency']}]" if one in bad else one["line"] for one in found]
-    lines += [one.line(now) for one in missing]
+    bad = [certificate for certificate in found if certificate["issue"]]
+    lines = [
+        f"{certificate['line']} [{certificate['urgency']}]"
+        if certificate in bad
+        else certificate["line"]
+        for certificate in found
+    ]
+    lines += [absent.line(now) for absent in missing]
     lines += [f"not deployed yet: {', '.join(pending)}; deploy it: pvefw renew"] if pending else []
     lines += problems
     data: dict[str, Any] = {
         "certificates": found,
         "not-deployed": list(pending),
-        "not-ordered": [one.certificate.name for one in missing],
+        "not-ordered": [absent.certificate.name for absent in missing],
         "problems": problems,
     }
-    issues = [*(str(one["issue"]) for one in bad), *(f"not deployed: {one}" for one in pending)]
+    issues = [
+        *(str(certificate["issue"]) for certificate in bad),
+        *(f"not deployed: {name}" for name in pending),
+    ]
     issues += problems
-    if any(one["due"] for one in found):
+    if any(certificate["due"] for certificate in found):
         data["timer"] = timer.is_installed(paths)
         lines += [] if data["timer"] else [NO_TIMER]
         issues += [] if data["timer"] else [NO_TIMER]
     if not lines:
         return Part(NONE, ["no certificates"], data)
-    critical = any(one["urgency"] in _CRITICAL or one["revoked"] for one in bad)
-    return Part(ATTENTION if issues else OK, [str(one) for one in lines], data, critical, issues)
+    critical = any(
+        certificate["urgency"] in _CRITICAL or certificate["revoked"] for certificate in bad
+    )
+    return Part(ATTENTION if issues else OK, [str(line) for line in lines], data, critical, issues)
 
 
 def _served(paths: "Paths", _now: datetime) -> Part:
@@ -93,9 +103,9 @@ def _served(paths: "Paths", _now: datetime) -> Part:
     from pvefw.store.node import Node
 
     found = [
-        (one.name, look)
-        for one in Certificate.all_of(Node.open(paths))
-        for look in served.last_looks(one)
+        (certificate.name, look)
+        for certificate in Certificate.all_of(Node.open(paths))
+        for look in served.last_looks(certificate)
     ]
     bad = [(name, look) for name, look in found if look.reason]
     issues = [served.problem(name, look) for name, look in bad]
@@ -105,8 +115,13 @@ def _served(paths: "Paths", _now: datetime) -> Part:
             f"deliver it again: pvefw cert deploy {name}; check it: pvefw cert check {name}"
         )
     addresses = [
-        {"certificate": name, "address": one.address, "ok": not one.reason, "reason": one.reason}
-        for name, one in found
+        {
+            "certificate": name,
+            "address": look_.address,
+            "ok": not look_.reason,
+            "reason": look_.reason,
+        }
+        for name, look_ in found
     ]
     state = ATTENTION if bad else OK if found else NONE
     lines = lines or ["no installed certificate says where it is served"]
@@ -117,7 +132,7 @@ def _credentials(paths: "Paths", now: datetime) -> Part:
     from pvefw.certs import credentials
     from pvefw.store.node import Node
 
-    found = sorted(credentials.ends(Node.open(paths)).items(), key=lambda one: one[1])
+    found = sorted(credentials.ends(Node.open(paths)).items(), key=lambda item: item[1])
     soon = [id_ for id_, end in found if (end - now).total_seconds() < _ENDS_SOON]
     lines = [
         f"{id_}: {'expired' if end < now else 'expires'} on {end.date()}"
@@ -139,7 +154,7 @@ def _records(paths: "Paths", now: datetime) -> Part:
     from pvefw.certs import persist
 
     found = persist.warnings(paths, now)
-    names = ", ".join(one.domain for one in known)
+    names = ", ".join(record.domain for record in known)
     lines = found or [f"persistent DNS records: {names}"]
     return Part(ATTENTION if found else OK, lines, {"warnings": list(found)}, issues=found)
 
@@ -155,13 +170,13 @@ def _tasks(paths: "Paths", now: datetime) -> Part:
         paths, history.Filter(source="active", states=frozenset(["running"])), limit=100
     )
     lines = [f"{len(failed)} failed in the last day, {len(running)} running"]
-    lines += [f"{one.upid} {one.status or ''}".rstrip() for one in failed[:_MOST_LINES]]
+    lines += [f"{task.upid} {task.status or ''}".rstrip() for task in failed[:_MOST_LINES]]
     lines += notes
     data = {
-        "failed": [history.as_dict(one) for one in failed],
-        "running": [history.as_dict(one) for one in running],
+        "failed": [history.as_dict(task) for task in failed],
+        "running": [history.as_dict(task) for task in running],
     }
-    issues = [str(one.upid) for one in failed]
+    issues = [str(task.upid) for task in failed]
     return Part(ATTENTION if failed else OK, lines, data, issues=issues)
 
 
@@ -199,22 +214,22 @@ def _guests(paths: "Paths", _now: datetime) -> Part:
     except NotFound:
         return Part(NONE, ["no guest backend"], {"states": {}, "not-running": [], "failures": []})
     listed, failures = backends.Backends.load(node).list()
-    states = Counter(one.guest.state.value for one in listed)
+    states = Counter(entry.guest.state.value for entry in listed)
     down = [
-        f"{one.id} ({one.guest.name})"
-        for one in listed
-        if one.guest.onboot and not one.guest.template and one.guest.state.value == "stopped"
+        f"{entry.id} ({entry.guest.name})"
+        for entry in listed
+        if entry.guest.onboot and not entry.guest.template and entry.guest.state.value == "stopped"
     ]
     counts = ", ".join(f"{count} {state}" for state, count in sorted(states.items()))
     lines = [counts or "no guests"]
     lines += [f"start at boot, but do not run: {', '.join(down)}"] if down else []
-    lines += [one.message for one in failures]
+    lines += [failure.message for failure in failures]
     data = {
         "states": dict(states),
         "not-running": down,
-        "failures": [one.message for one in failures],
+        "failures": [failure.message for failure in failures],
     }
-    issues = [one.message for one in failures]
+    issues = [failure.message for failure in failures]
     return Part(ATTENTION if failures else OK, lines, data, issues=issues)
 
 
@@ -227,8 +242,12 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
     except NotFound:
         return Part(NONE, ["this kernel has no KSM"])
     services: Any = found["services"]
-    words = [f"{name} {one['active']}, {one['enabled']}" for name, one in services.items()]
-    bad = [f"{name} has failed" for name, one in services.items() if one["active"] == "failed"]
+    words = [
+        f"{name} {service['active']}, {service['enabled']}" for name, service in services.items()
+    ]
+    bad = [
+        f"{name} has failed" for name, service in services.items() if service["active"] == "failed"
+    ]
     saved: Any = found["saved"]
     line = f"{found['state']}, {ksm.mebibytes(saved)} MiB saved; {'; '.join(words) or 'no service'}"
     return Part(ATTENTION if bad else OK, [line], found, issues=bad)
@@ -294,20 +313,20 @@ def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str,
     """
     from pvefw.host.concurrency import side_by_side
 
-    names = [one for one in PARTS if one in wanted or not wanted]
+    names = [name for name in PARTS if name in wanted or not wanted]
     looked = side_by_side(lambda name: _look(name, paths, now), names, len(PARTS))
     found = dict(zip(names, looked, strict=True))
     from pvefw.store import attention
 
     known = attention.load(paths).acknowledged
-    return {name: _quiet(name, one, known) for name, one in found.items()}
+    return {name: _quiet(name, part, known) for name, part in found.items()}
 
 
-def _quiet(name: str, one: Part, known: Collection[str]) -> Part:
+def _quiet(name: str, part: Part, known: Collection[str]) -> Part:
     """The part as it counts where everything that is wrong in it was acknowledged."""
-    if one.state != ATTENTION or any(f"{name}: {issue}" not in known for issue in one.issues):
-        return one
-    return replace(one, state=ACKNOWLEDGED, critical=False)
+    if part.state != ATTENTION or any(f"{name}: {issue}" not in known for issue in part.issues):
+        return part
+    return replace(part, state=ACKNOWLEDGED, critical=False)
 
 
 @click.command(cls=Command)
@@ -369,7 +388,7 @@ def _acknowledge(app: App, parts: Sequence[str]) -> None:
     from pvefw.store import attention
 
     found = look(app.paths, SystemClock().now(), parts)
-    sure = [name for name, one in found.items() if one.state != FAILED]
+    sure = [name for name, part in found.items() if part.state != FAILED]
     issues = [f"{name}: {issue}" for name in sure for issue in found[name].issues]
     attention.acknowledge(app.paths, sure, issues)
 
@@ -383,13 +402,13 @@ def _show_once(app: App, parts: Sequence[str], *, check: bool) -> int:
         from pvefw.cli import monitoring
 
         return monitoring.show(found, now)
-    good = all(one.state in GOOD for one in found.values())
+    good = all(part.state in GOOD for part in found.values())
     if app.output_format == "text":
         _show(app, found)
     else:
         said = {
-            name: {"state": one.state, "lines": list(one.lines), "data": dict(one.data)}
-            for name, one in found.items()
+            name: {"state": part.state, "lines": list(part.lines), "data": dict(part.data)}
+            for name, part in found.items()
         }
         show_value(app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": said})
     return 0 if good else 1
@@ -397,8 +416,8 @@ def _show_once(app: App, parts: Sequence[str], *, check: bool) -> int:
 
 def _show(app: App, found: Mapping[str, Part]) -> None:
     rows = []
-    for name, one in found.items():
-        for number, line in enumerate(one.lines):
-            head = {"part": name, "state": one.state} if number == 0 else {}
+    for name, part in found.items():
+        for number, line in enumerate(part.lines):
+            head = {"part": name, "state": part.state} if number == 0 else {}
             rows.append({**head, "": line})
     show_rows(app, rows, ["part", "state", ""])

@@ -37,11 +37,11 @@ def show(
         checked = fleet.ask(named, [*command, "--check"], _line, rsh)
         return monitoring.show_hosts(checked)
     asked = fleet.ask(named, [*command, "--output-format", "json"], _state, rsh)
-    good = all(not isinstance(one, str) and one["ok"] for one in asked.values())
+    good = all(not isinstance(answer, str) and answer["ok"] for answer in asked.values())
     if app.output_format == "text":
         show_rows(app, list(_rows(asked)), ["host", "part", "state", ""])
     else:
-        hosts = [_as_dict(host, one) for host, one in asked.items()]
+        hosts = [_as_dict(host, answer) for host, answer in asked.items()]
         found = {"node": app.paths.node, "time": now.isoformat(), "ok": good}
         show_value(app, {**found, "parts": {}, "hosts": hosts})
     return 0 if good else 1
@@ -55,7 +55,9 @@ def _state(done: "Completed") -> dict[str, Any]:
     from pvefw.store import files
 
     said: dict[str, Any] = files.parse_json(done.stdout)
-    parts = {name: (str(one["state"]), list(one["lines"])) for name, one in said["parts"].items()}
+    parts = {
+        name: (str(part["state"]), list(part["lines"])) for name, part in said["parts"].items()
+    }
     good = all(state in GOOD for state, _ in parts.values())
     if done.returncode not in _LOOKED or said["ok"] is not good:
         raise ValueError("it contradicts itself")
@@ -73,19 +75,19 @@ def _line(done: "Completed") -> tuple[int, str]:
     return done.returncode, text.one_line(said.strip())
 
 
-def _as_dict(host: str, one: dict[str, Any] | str) -> dict[str, Any]:
-    if isinstance(one, str):
-        return {"host": host, "ok": False, "problem": one, "status": None}
-    return {"host": host, "ok": one["ok"], "problem": "", "status": one}
+def _as_dict(host: str, answer: dict[str, Any] | str) -> dict[str, Any]:
+    if isinstance(answer, str):
+        return {"host": host, "ok": False, "problem": answer, "status": None}
+    return {"host": host, "ok": answer["ok"], "problem": "", "status": answer}
 
 
 def _rows(asked: Mapping[str, dict[str, Any] | str]) -> Iterator[dict[str, str]]:
     """A line for a host that is well, or does not answer; else one for each thing that is wrong."""
-    for host, one in asked.items():
-        if isinstance(one, str):
-            yield {"host": host, "part": _UNREACHABLE, "state": FAILED, "": one}
+    for host, answer in asked.items():
+        if isinstance(answer, str):
+            yield {"host": host, "part": _UNREACHABLE, "state": FAILED, "": answer}
             continue
-        wrong = {name: part for name, part in one["parts"].items() if part["state"] not in GOOD}
+        wrong = {name: part for name, part in answer["parts"].items() if part["state"] not in GOOD}
         if not wrong:
             yield {"host": host, "part": "all", "state": "ok", "": ""}
         head = {"host": host}

@@ -78,9 +78,9 @@ def leave(status: int) -> NoReturn:
     if _is_alone():
         sys.exit(status)
     atexit._run_exitfuncs()  # noqa: SLF001 - plugins may have asked for it; there is no public name
-    for one in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
-            one.flush()
+            stream.flush()
     os._exit(status)
 
 

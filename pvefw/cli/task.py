@@ -95,11 +95,11 @@ def list_(
     def show() -> None:
         found = history.tasks(app.paths, wanted, start=start, limit=limit, note=_note)
         if app.output_format != "text":
-            show_rows(app, [history.as_dict(one) for one in found], [])
+            show_rows(app, [history.as_dict(task_) for task_ in found], [])
             return
         rows = [
-            {**history.as_dict(one), **_times(app, one), "status": history.state(one)}
-            for one in found
+            {**history.as_dict(task_), **_times(app, task_), "status": history.state(task_)}
+            for task_ in found
         ]
         show_rows(app, rows, COLUMNS)
 
@@ -111,10 +111,10 @@ def _states(listed: str | None) -> frozenset[str]:
 
     :raises UsageError: one is none.
     """
-    given = frozenset(one.strip().lower() for one in (listed or "").split(",") if one.strip())
-    for one in sorted(given - {*_STATES}):
+    given = frozenset(word.strip().lower() for word in (listed or "").split(",") if word.strip())
+    for word in sorted(given - {*_STATES}):
         raise UsageError(
-            f"task list: --statusfilter: '{one}' is not a status",
+            f"task list: --statusfilter: '{word}' is not a status",
             hint=f"They are {', '.join(_STATES)}.",
         )
     return given

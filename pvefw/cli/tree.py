@@ -111,7 +111,7 @@ def first_page() -> str:
         ("--version", "Show the version and exit."),
         ("-h, --help", "Show this message and exit."),
     ]
-    listed = [(one.name, one.help) for one in commands().values()]
+    listed = [(command.name, command.help) for command in commands().values()]
     return "\n".join(
         [
             f"Usage: {NAME} [OPTIONS] COMMAND [ARGS]...",

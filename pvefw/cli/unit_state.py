@@ -19,7 +19,7 @@ def installed(paths: Paths) -> dict[str, str]:
     from pvefw.certs import timer
     from pvefw.guests import units as guest_units
 
-    names = [one for texts in (timer, hooks, guest_units) for one in texts.texts("pvefw")]
+    names = [text for texts in (timer, hooks, guest_units) for text in texts.texts("pvefw")]
     found = {}
     for name in names:
         for place in _PLACES:
@@ -41,8 +41,8 @@ def troubles(paths: Paths) -> list[str]:
     found = installed(paths)
     said = [line for name, text in found.items() for line in _unit(paths, name, text)]
     cron = files.read_if_exists(paths.below(timer.CRON)) or b""
-    commands = [one or two for one, two in _COMMANDS.findall(cron.decode(errors="replace"))]
-    gone = [one for one in commands if not Path(one).exists()]
+    commands = [quoted or two for quoted, two in _COMMANDS.findall(cron.decode(errors="replace"))]
+    gone = [command for command in commands if not Path(command).exists()]
     return [*said, *_programs(paths, timer.CRON, gone)]
 
 

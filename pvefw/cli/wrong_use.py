@@ -67,7 +67,7 @@ def _behind(arguments: Sequence[str], path: Sequence[str]) -> list[str]:
 def _last(rest: Sequence[str], joined: str) -> list[str]:
     """The words that click has joined."""
     for start in range(len(rest) - 1, -1, -1):
-        words = [one for one in rest[start:] if one in joined]
+        words = [word for word in rest[start:] if word in joined]
         if " ".join(words) == joined:
             return words
     return joined.split()
@@ -77,7 +77,7 @@ def _typed(option: str, rest: Sequence[str]) -> str:
     """An option as it was typed: click takes ``-abc`` for ``-a``."""
     if option.startswith("--"):
         return option
-    return next((one.partition("=")[0] for one in rest if one.startswith(option)), option)
+    return next((word.partition("=")[0] for word in rest if word.startswith(option)), option)
 
 
 def _short(text: str) -> str:
@@ -102,9 +102,9 @@ def _options(ctx: click.Context) -> str:
     """The options that a command has beside those that every command accepts, if they are few."""
     common = {name for name, _, _ in tree.OPTIONS}
     own = [
-        max(one.opts, key=len)
-        for one in ctx.command.params
-        if isinstance(one, click.Option) and not common & {*one.opts}
+        max(parameter.opts, key=len)
+        for parameter in ctx.command.params
+        if isinstance(parameter, click.Option) and not common & {*parameter.opts}
     ]
     if not 0 < len(own) <= _FEW:
         return ""
@@ -116,7 +116,12 @@ def _options(ctx: click.Context) -> str:
 
 def _value_missing(error: click.BadOptionUsage, ctx: click.Context) -> tuple[str, str]:
     param = next(
-        (one for one in ctx.command.get_params(ctx) if error.option_name in one.opts), None
+        (
+            parameter
+            for parameter in ctx.command.get_params(ctx)
+            if error.option_name in parameter.opts
+        ),
+        None,
     )
     name = meant.name_of(param) if param else error.option_name
     if "not take" in error.message:
@@ -130,7 +135,7 @@ def _takes(param: click.Parameter) -> str:
     """What may be given to a parameter, in words."""
     kind = param.type
     if isinstance(kind, click.Choice):
-        return _or([str(one) for one in kind.choices])
+        return _or([str(choice) for choice in kind.choices])
     if isinstance(kind, click.IntRange):
         return _whole(kind)
     if kind is click.INT:
@@ -178,7 +183,7 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
     value = _VALUE.match(error.message)
     given = _short(value[1]) if value else ""
     if isinstance(kind, click.Choice) and value:
-        close = meant.close(given, [str(one) for one in kind.choices])
+        close = meant.close(given, [str(choice) for choice in kind.choices])
         doubt = f" (did you mean {close}?)" if close else ""
         order = isinstance(param, click.Argument) and not close
         usage = _in_order(path) if order else ""

@@ -108,7 +108,7 @@ def check_values(info: PluginInfo, values: Mapping[str, str], who: str) -> Seque
     try:
         infos = settings.declared(plugin)
         settings.check(infos, values, who)
-        if not any(references.is_reference(one) for one in values.values()):
+        if not any(references.is_reference(value) for value in values.values()):
             resolved = settings.resolve_all(infos, values, who)
             _make(info, plugin, resolved, settings.secret_values(infos, resolved), who)
         return infos
@@ -158,7 +158,7 @@ def bind_object(
     )
     missing = [hook for hook, needed in family.hooks.items() if needed and hook not in implemented]
     if missing:
-        unmarked = [one for one in missing if callable(getattr(plugin, one, None))]
+        unmarked = [hook for hook in missing if callable(getattr(plugin, hook, None))]
         hint = f"Put @hookimpl above {', '.join(unmarked)}." if unmarked else ""
         raise PluginBroken(f"{name}: it lacks the hook {', '.join(missing)}", hint=hint)
     if not implemented:
@@ -178,12 +178,12 @@ def _check_arguments(family: Family, plugin: object, name: str) -> None:
             continue
         known = list(inspect.signature(getattr(family.spec, hook)).parameters)[1:]
         needed = [
-            one.name
-            for one in list(inspect.signature(method).parameters.values())[1:]  # type: ignore[arg-type]  # it is marked
-            if one.default is one.empty
-            and one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)
+            parameter.name
+            for parameter in list(inspect.signature(method).parameters.values())[1:]  # type: ignore[arg-type]  # it is marked
+            if parameter.default is parameter.empty
+            and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         ]
-        for wrong in (one for one in needed if one not in known):
+        for wrong in (argument for argument in needed if argument not in known):
             close = get_close_matches(wrong, known, n=1)
             meant = f" (did you mean {close[0]}?)" if close else ""
             raise PluginBroken(
@@ -196,7 +196,7 @@ def _check_names(family: Family, callers: Sequence[Any], name: str) -> None:
     """Refuse hooks that the family does not have: they would never be called."""
     from difflib import get_close_matches
 
-    for hook in (one.name for one in callers if one.name not in family.hooks):
+    for hook in (caller.name for caller in callers if caller.name not in family.hooks):
         close = get_close_matches(hook, family.hooks, n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
         raise PluginBroken(

@@ -117,10 +117,10 @@ def damage(error: BaseException) -> str:
 
 def _spoken(error: BaseException) -> str:
     """What the innermost exception says that is known."""
-    for one in reversed(list(_chain(error))):
-        names = {kind.__name__ for kind in type(one).__mro__}
+    for cause in reversed(list(_chain(error))):
+        names = {kind.__name__ for kind in type(cause).__mro__}
         for name, words in _KNOWN:
-            if name in names and (said := words(one)):
+            if name in names and (said := words(cause)):
                 return said
     return ""
 
@@ -135,7 +135,9 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         inside = [getattr(following, "reason", None), *following.args]
         hidden = None if following.__suppress_context__ else following.__context__
         candidates = [*inside, following.__cause__, hidden]
-        following = next((one for one in candidates if isinstance(one, BaseException)), None)
+        following = next(
+            (candidate for candidate in candidates if isinstance(candidate, BaseException)), None
+        )
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -74,7 +74,7 @@ class Diagnosis:
 
     @property
     def usable(self) -> bool:
-        return not any(one.severity == "error" for one in self.findings)
+        return not any(fault.severity == "error" for fault in self.findings)
 
 
 def examine_all() -> list[Diagnosis]:
@@ -87,9 +87,11 @@ def examine_all() -> list[Diagnosis]:
     ]
     diagnoses = side_by_side(examine, infos, os.cpu_count() or 1)
     catalogues = {
-        one.info.name: one.providers for one in diagnoses if one.info.family is DNS_CATALOG
+        diagnosis.info.name: diagnosis.providers
+        for diagnosis in diagnoses
+        if diagnosis.info.family is DNS_CATALOG
     }
-    return [_with_namesakes(one, catalogues) for one in diagnoses]
+    return [_with_namesakes(diagnosis, catalogues) for diagnosis in diagnoses]
 
 
 def _with_namesakes(diagnosis: Diagnosis, catalogues: Mapping[str, Sequence[str]]) -> Diagnosis:
@@ -102,10 +104,10 @@ def _with_namesakes(diagnosis: Diagnosis, catalogues: Mapping[str, Sequence[str]
             if other > name and {*diagnosis.providers} & {*names}
         ]
         return replace(diagnosis, findings=[*diagnosis.findings, *notes])
-    hidden = [one for one, names in sorted(catalogues.items()) if name in names]
+    hidden = [catalogue for catalogue, names in sorted(catalogues.items()) if name in names]
     if diagnosis.info.family is not DNS or not hidden:
         return diagnosis
-    others = " and ".join(f"{one}/{name}" for one in hidden)
+    others = " and ".join(f"{catalogue}/{name}" for catalogue in hidden)
     note = Finding(
         "note",
         f"{' and '.join(hidden)} offers a provider {name}, too",
@@ -126,7 +128,7 @@ def _shared(first: str, second: str, names: Sequence[str]) -> Finding:
 def examine(info: PluginInfo) -> Diagnosis:
     """Examine one plugin: metadata here, the rest in a child process with a time limit."""
     findings = _metadata_findings(info)
-    if any(one.severity == "error" for one in findings):
+    if any(fault.severity == "error" for fault in findings):
         return Diagnosis(info, findings, None)
     try:
         report, _ = _in_child(info)
@@ -156,9 +158,11 @@ class _Report:
         :raises Exception: one of :data:`_NO_REPORT`.
         """
         said = json.loads(line)
-        found = [Finding(**{key: str(one[key]) for key in _FINDING}) for one in said["findings"]]
+        found = [
+            Finding(**{key: str(values[key]) for key in _FINDING}) for values in said["findings"]
+        ]
         seconds = said["import_seconds"]
-        providers = [str(one) for one in said["providers"]]
+        providers = [str(provider) for provider in said["providers"]]
         return cls(found, None if seconds is None else float(seconds), providers)
 
 
@@ -247,8 +251,8 @@ def _child(family_name: str, name: str) -> None:
         plugin = binding.load(info)
         seconds = time.perf_counter() - started
         findings += [
-            Finding("warning", f"its import {one}", "Do that in a hook, not at import.")
-            for one in dict.fromkeys(trouble)
+            Finding("warning", f"its import {deed}", "Do that in a hook, not at import.")
+            for deed in dict.fromkeys(trouble)
         ]
         findings += _setting_findings(plugin)
         findings += _unmarked(info.family, plugin)
@@ -257,7 +261,7 @@ def _child(family_name: str, name: str) -> None:
     except PluginError as error:
         findings.append(Finding("error", error.message, error.hint or _fix(info)))
     report = {
-        "findings": [asdict(one) for one in findings],
+        "findings": [asdict(fault) for fault in findings],
         "import_seconds": seconds,
         "providers": providers,
     }
@@ -307,8 +311,8 @@ def _unmarked(family: Family, plugin: type) -> list[Finding]:
 def _without_settings(plugin: type) -> object:
     """An instance that nobody configured: enough to see which hooks it has."""
     bare: Any = object.__new__(plugin)
-    for one in fields(plugin):
-        object.__setattr__(bare, one.name, None)
+    for field_ in fields(plugin):
+        object.__setattr__(bare, field_.name, None)
     return bare
 
 

@@ -84,6 +84,7 @@ STORE = Family(
 )
 
 FAMILIES = {
-    one.name: one for one in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER, STORE)
+    family.name: family
+    for family in (CHALLENGE, DNS, DNS_CATALOG, BOOTLOADER, GUEST, OBSERVER, STORE)
 }
 """By name."""

@@ -44,7 +44,7 @@ class PluginInfo:
 
 def installed(family: Family) -> list[PluginInfo]:
     """Every plugin of a family, by name. A name occurs twice where two distributions offer it."""
-    found = [PluginInfo(family, one) for one in metadata.entry_points(family.group)]
+    found = [PluginInfo(family, point) for point in metadata.entry_points(family.group)]
     return sorted(found, key=lambda info: (info.name, info.distribution))
 
 

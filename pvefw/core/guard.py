@@ -78,7 +78,7 @@ class Guard:
     def takes(self, hook: str, argument: str) -> bool:
         """Whether the plugin's hook declares an argument."""
         implementations = getattr(self._manager.hook, hook).get_hookimpls()
-        return any(argument in one.argnames for one in implementations)
+        return any(argument in implementation.argnames for implementation in implementations)
 
     def masking(self, secrets: Sequence[str]) -> "Guard":
         """A guard before the same plugin that masks these values, too."""
@@ -175,13 +175,13 @@ def _fits(value: object, kind: Any) -> bool:
         return any(_fits(value, part) for part in parts)
     if origin is Mapping:
         return isinstance(value, Mapping) and all(
-            _fits(key, parts[0]) and _fits(one, parts[1]) for key, one in value.items()
+            _fits(key, parts[0]) and _fits(member, parts[1]) for key, member in value.items()
         )
     if origin is Sequence:
         return (
             isinstance(value, Sequence)
             and not isinstance(value, str)
-            and all(_fits(one, parts[0]) for one in value)
+            and all(_fits(member, parts[0]) for member in value)
         )
     return isinstance(value, origin or kind)
 

@@ -50,24 +50,26 @@ def redact(text: str, secrets: Sequence[str]) -> str:
     Those are: as it is, folded onto one line, quoted by Python, in JSON, HTML or a URL (also twice), in
     hexadecimal digits, and in base64, alone or as a part of more (``user:secret``, RFC 7617).
     """
-    for form in sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True):
+    for form in sorted(
+        {form for secret in secrets for form in _forms(secret)}, key=len, reverse=True
+    ):
         text = text.replace(form, MASK)
     return text
 
 
 def redact_known(text: str) -> str:
     """The text without the secrets of all plugins that are in use: for what fails outside their hooks."""
-    return redact(text, [value for one in list(_alive) for value in one.values])
+    return redact(text, [value for secrets_ in list(_alive) for value in secrets_.values])
 
 
 @functools.lru_cache(maxsize=64)
 def _forms(secret: str) -> frozenset[str]:
     """How a secret looks in the places where it is likely to turn up."""
     parts = {secret, secret.strip(), *secret.splitlines(), " ".join(secret.split())}
-    parts |= {texts.one_line(one) for one in parts}
-    parts = {one for one in parts if len(one) >= _SHORTEST_SECRET}
+    parts |= {texts.one_line(piece) for piece in parts}
+    parts = {piece for piece in parts if len(piece) >= _SHORTEST_SECRET}
     once = parts | {form for part in parts for form in (*_escaped(part), *_in_digits(part))}
-    twice = once | {form for one in once for form in _escaped(one)}
+    twice = once | {form for text_ in once for form in _escaped(text_)}
     return frozenset(form for form in twice if len(form) >= _SHORTEST_SECRET)
 
 
@@ -81,13 +83,13 @@ def _escaped(part: str) -> set[str]:
     urls = {quote(raw), quote(raw, safe=""), quote_plus(raw)}
     return {
         *json_texts,
-        *(one.replace("/", r"\/") for one in json_texts),
+        *(text.replace("/", r"\/") for text in json_texts),
         repr(part)[1:-1],
         html.escape(part),
         html.escape(part, quote=False),
         html.escape(part).replace("&#x27;", "&#39;"),
         *urls,
-        *(_ESCAPED.sub(lambda match: match[0].lower(), one) for one in urls),
+        *(_ESCAPED.sub(lambda match: match[0].lower(), url) for url in urls),
     }
 
 

@@ -83,7 +83,7 @@ def entry_points(group: str) -> list[EntryPoint]:
 
     Where a distribution lies on it twice, the first one counts, as it does for imports.
     """
-    return [one for one in _ours(_places()) if one.group == group]
+    return [point for point in _ours(_places()) if point.group == group]
 
 
 @lru_cache(maxsize=1)
@@ -188,9 +188,9 @@ def plugin_api(distribution: Distribution) -> int | None:
     from packaging.version import Version
 
     bounds = [
-        Version(one.version.removesuffix(".*"))
-        for one in _requirement(distribution) or ()
-        if one.operator in (">=", ">", "==", "~=")
+        Version(clause.version.removesuffix(".*"))
+        for clause in _requirement(distribution) or ()
+        if clause.operator in (">=", ">", "==", "~=")
     ]
     return max(bounds).major if bounds else None
 

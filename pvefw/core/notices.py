@@ -217,7 +217,11 @@ def timer_missing(node: str) -> NoticeEvent:
 
 def _facts(event: Any) -> dict[str, Any]:
     # not asdict(), which copies every value: some of them are not ours
-    return {one.name: getattr(event, one.name) for one in fields(event) if one.name != "node"}
+    return {
+        field_.name: getattr(event, field_.name)
+        for field_ in fields(event)
+        if field_.name != "node"
+    }
 
 
 def _name(event: CertificateEvent) -> str:

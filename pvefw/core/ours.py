@@ -84,9 +84,9 @@ _CLOSE = 0.75
 def close(name: str, known: Sequence[str]) -> str:
     """The name that is meant by another word or spelling, ``dns_cf`` of acme.sh's too; or nothing."""
     plain = name.lower().removeprefix("dns_").replace("_", "-")
-    for one in (plain, _ALSO_CALLED.get(plain, ""), plain.replace("-", "_")):
-        if one in known and one != name:
-            return one
+    for spelling in (plain, _ALSO_CALLED.get(plain, ""), plain.replace("-", "_")):
+        if spelling in known and spelling != name:
+            return spelling
     from difflib import get_close_matches  # only for those who mistype
 
     return next(iter(get_close_matches(plain, known, n=1, cutoff=_CLOSE)), "")
@@ -103,11 +103,11 @@ def how_to_get(family: str, name: str, installed: Sequence[str]) -> str:
         return install(ours[name if name in ours else meant])
     if meant:
         return f"Did you mean {meant}?"
-    others = {one: dist for one, dist in ours.items() if one not in installed}
+    others = {key: dist for key, dist in ours.items() if key not in installed}
     listed = f"Installed: {', '.join(sorted(set(installed))) or 'none'}."
     if not others:
         return listed
-    more = ", ".join(f"{one} ({dist})" for one, dist in others.items())
+    more = ", ".join(f"{key} ({dist})" for key, dist in others.items())
     return f"{listed} Can be installed: {more}."
 
 

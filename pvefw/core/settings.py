@@ -92,23 +92,27 @@ def _fields(plugin: type) -> "list[tuple[dataclasses.Field[Any], SettingInfo]]":
     except Exception as error:
         raise PluginBroken(f"{plugin.__name__}: its field types cannot be read: {error}") from error
     return [
-        (one, _info(plugin, one, hints[one.name])) for one in dataclasses.fields(plugin) if one.init
+        (field_, _info(plugin, field_, hints[field_.name]))
+        for field_ in dataclasses.fields(plugin)
+        if field_.init
     ]
 
 
-def _info(plugin: type, one: dataclasses.Field[Any], hint: object) -> "SettingInfo":
+def _info(plugin: type, field_: dataclasses.Field[Any], hint: object) -> "SettingInfo":
     from pvefw.core.model import SettingInfo  # the command line gets by without the values
 
-    said = one.metadata.get(_MARK) or _Declaration("", None, secret=False, choices=(), writes=False)
+    said = field_.metadata.get(_MARK) or _Declaration(
+        "", None, secret=False, choices=(), writes=False
+    )
     kind = _TYPES.get(_without_none(hint))
     if kind is None:
         raise PluginBroken(
-            f"{plugin.__name__}.{one.name}: {hint} cannot be a setting",
+            f"{plugin.__name__}.{field_.name}: {hint} cannot be a setting",
             hint="Use str, int, float, bool, Path or list[str], or one of them | None.",
         )
-    default = one.default_factory() if one.default_factory is not MISSING else one.default
+    default = field_.default_factory() if field_.default_factory is not MISSING else field_.default
     return SettingInfo(
-        key=said.key or one.name,
+        key=said.key or field_.name,
         help=said.help,
         secret=said.secret,
         required=default is MISSING,
@@ -298,8 +302,8 @@ def make(plugin: type, resolved: Mapping[str, str]) -> object:
     :raises PluginBroken: the class is not a dataclass, or a field's type cannot be a setting.
     """
     arguments = {
-        one.name: _CONVERT[info.type](resolved[info.key])
-        for one, info in _fields(plugin)
+        field_.name: _CONVERT[info.type](resolved[info.key])
+        for field_, info in _fields(plugin)
         if resolved.get(info.key)
     }
     return plugin(**arguments)

@@ -63,9 +63,9 @@ def shown(value: object) -> str:
 def _visible(said: str) -> str:
     if said.isprintable():
         return said
-    return "".join(one if one.isprintable() else _shown(one) for one in _BREAKS.sub(" ", said))
+    return "".join(char if char.isprintable() else _shown(char) for char in _BREAKS.sub(" ", said))
 
 
-def _shown(one: str) -> str:
+def _shown(char: str) -> str:
     """What stands for a character that cannot be seen."""
-    return " " if one == "\t" or unicodedata.category(one).startswith("Z") else _REPLACEMENT
+    return " " if char == "\t" or unicodedata.category(char).startswith("Z") else _REPLACEMENT

@@ -47,7 +47,9 @@ class Call:
         self._redact = redact
         self._clock = SystemClock()
         self._said = f"hook {next(_numbers)}: {who}.{hook}"
-        shown = ", ".join(f"{name}={self._shown(one, name)}" for name, one in arguments.items())
+        shown = ", ".join(
+            f"{name}={self._shown(argument, name)}" for name, argument in arguments.items()
+        )
         self._began = self._clock.monotonic()
         _write(f"{self._said}({shown})")
 

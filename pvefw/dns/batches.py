@@ -30,7 +30,10 @@ class Batch:
     @property
     def entries(self) -> list[Entry]:
         """As the journal has them."""
-        return [Entry(self.provider.name, self.zone, one.name, one.value) for one in self.records]
+        return [
+            Entry(self.provider.name, self.zone, record.name, record.value)
+            for record in self.records
+        ]
 
     def add(self, task: Task, clock: Clock) -> None:
         """Add the records.
@@ -67,16 +70,16 @@ def _count(records: Sequence[TxtRecord]) -> str:
 def of_entries(provider: Bound[DnsSpec], entries: Iterable[Entry]) -> list[Batch]:
     """The batches that a journal's entries of one instance make."""
     by_zone: dict[str, set[TxtRecord]] = {}
-    for one in entries:
-        by_zone.setdefault(one.zone, set()).add(TxtRecord(one.name, one.value))
+    for entry in entries:
+        by_zone.setdefault(entry.zone, set()).add(TxtRecord(entry.name, entry.value))
     return [Batch(provider, zone, tuple(sorted(records))) for zone, records in by_zone.items()]
 
 
 def by_provider(batches: Iterable[Batch]) -> list[list[Batch]]:
     """Batches that must follow each other, because one instance is never called twice at once."""
     found: dict[str, list[Batch]] = {}
-    for one in batches:
-        found.setdefault(one.provider.name, []).append(one)
+    for batch in batches:
+        found.setdefault(batch.provider.name, []).append(batch)
     return list(found.values())
 
 
@@ -137,19 +140,19 @@ def remove_all(
 
     def remove(chain: Sequence[Batch]) -> list[Leftover]:
         left: list[Leftover] = []
-        for one in chain:
+        for batch in chain:
             try:
-                one.remove(shielded, clock, seconds)
+                batch.remove(shielded, clock, seconds)
             except PvefwError as error:
-                left += [Leftover(entry, error.message) for entry in one.entries]
+                left += [Leftover(entry, error.message) for entry in batch.entries]
         return left
 
     chains = by_provider(batches)
     done = parallel.run(remove, chains, shielded)
-    left = [one for future in done for one in future.result()]
-    failed = {one.entry for one in left}
-    removed = [one for chain in chains for batch in chain for one in batch.entries]
-    removed = [one for one in removed if one not in failed]
+    left = [leftover for future in done for leftover in future.result()]
+    failed = {leftover.entry for leftover in left}
+    removed = [entry for chain in chains for batch in chain for entry in batch.entries]
+    removed = [entry for entry in removed if entry not in failed]
     shown = look(removed, shielded, patience)
-    close([one for one in removed if one not in shown])
+    close([entry for entry in removed if entry not in shown])
     return sorted([*left, *(Leftover(entry, reason) for entry, reason in shown.items())])

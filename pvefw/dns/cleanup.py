@@ -52,8 +52,8 @@ def cleanup(
     """
     clock = clock or SystemClock()
     if not any(
-        not one.owned and any(concerned(entry.instance) for entry in one.entries)
-        for one in _all(paths, task)
+        not journal_.owned and any(concerned(entry.instance) for entry in journal_.entries)
+        for journal_ in _all(paths, task)
     ):
         return []
     with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
@@ -61,8 +61,8 @@ def cleanup(
         journals = _all(paths, task)
         abandoned = _abandoned(journals, concerned)
         left = _remove(journals, abandoned, bind_instance, look, _Limits(task, clock, seconds))
-    for one in left:
-        task.warn(f"{one.entry} is left: {one.reason}")
+    for leftover in left:
+        task.warn(f"{leftover.entry} is left: {leftover.reason}")
     if left:
         task.log(
             "The next command tries again. If you have deleted them by hand, run: "
@@ -109,10 +109,10 @@ def forget(paths: Paths, instance: str) -> list[Entry]:
     """
     struck: set[Entry] = set()
     with locks.local_lock(paths, _LOCK, timeout=_LOCK_SECONDS):
-        for one in journal.load_all(paths):
-            mine = [entry for entry in one.entries if entry.instance == instance]
-            if not one.owned:
-                one.close(mine)
+        for journal_ in journal.load_all(paths):
+            mine = [entry for entry in journal_.entries if entry.instance == instance]
+            if not journal_.owned:
+                journal_.close(mine)
                 struck.update(mine)
     return sorted(struck)
 
@@ -125,7 +125,7 @@ def _all(paths: Paths, task: Task) -> list[Journal]:
             found.append(Journal.load(path))
         except ConfigError as error:
             task.warn(f"{error.message}. {error.hint}")
-    return [one for one in found if one]
+    return [journal_ for journal_ in found if journal_]
 
 
 def _configured(paths: Paths) -> Resolver | None:
@@ -143,9 +143,9 @@ def _look_with(resolver: Resolver | None, clock: Clock) -> batches.Look:
         if resolver is None:
             return {}
         finder, zones = Finder(resolver), dict[Entry, Zone]()
-        for one in entries:
+        for entry in entries:
             with contextlib.suppress(ProviderError):
-                zones[one] = finder.place(one.name).zone
+                zones[entry] = finder.place(entry.name).zone
         return removal.still_shown(zones, resolver, task, clock, seconds)
 
     return look
@@ -156,7 +156,9 @@ def _abandoned(
 ) -> dict[str, set[Entry]]:
     """What dead processes left, by plugin instance."""
     found: dict[str, set[Entry]] = {}
-    for entry in (entry for one in journals if not one.owned for entry in one.entries):
+    for entry in (
+        entry for journal_ in journals if not journal_.owned for entry in journal_.entries
+    ):
         if concerned(entry.instance):
             found.setdefault(entry.instance, set()).add(entry)
     return found
@@ -182,11 +184,11 @@ def _remove(
 
     def close(entries: Iterable[Entry]) -> None:
         gone = set(entries)
-        for one in journals:
-            if not one.owned:
-                one.close(gone)
+        for journal_ in journals:
+            if not journal_.owned:
+                journal_.close(gone)
 
-    in_use = {entry for one in journals if one.owned for entry in one.entries}
+    in_use = {entry for journal_ in journals if journal_.owned for entry in journal_.entries}
     close(in_use)  # an order that was resumed has the same values: they are its own now
     by_instance = {id_: mine - in_use for id_, mine in abandoned.items() if mine - in_use}
     left: list[Leftover] = []
@@ -195,11 +197,11 @@ def _remove(
         try:
             found += batches.of_entries(bind_instance(instance), entries)
         except PvefwError as error:
-            left += [Leftover(one, error.message) for one in entries]
+            left += [Leftover(entry, error.message) for entry in entries]
     removed = batches.remove_all(found, look, close, limits.task, limits.clock, limits.seconds)
     return sorted(left + removed)
 
 
 def _forgetting(left: Iterable[Leftover]) -> str:
-    instances = sorted({one.entry.instance for one in left})
-    return ", ".join(f"pvefw dns cleanup --forget {one}" for one in instances)
+    instances = sorted({leftover.entry.instance for leftover in left})
+    return ", ".join(f"pvefw dns cleanup --forget {instance}" for instance in instances)

@@ -18,7 +18,7 @@ def load(node: Node, id_: str) -> Instance:
     """
     instance = instances.load(node, DNS.name, id_)
     if instance.family != DNS.name:
-        ids = [one.id for one in instances.load_all(node, DNS.name)]
+        ids = [other.id for other in instances.load_all(node, DNS.name)]
         raise UsageError(
             f"{id_} is a {instance.type} instance, not a dns one",
             hint=f"Those of type dns: {', '.join(ids) or 'none'}.",

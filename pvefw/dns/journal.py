@@ -77,7 +77,7 @@ class Journal:
             return None
         try:
             said = files.parse_json(data)
-            entries = [_entry(one) for one in said["entries"]]
+            entries = [_entry(entry) for entry in said["entries"]]
             created = datetime.fromisoformat(said["created"]).astimezone(UTC)
             return cls(path, int(said["pid"]), int(said["pstart"]), created, entries)
         except files.DAMAGED as error:
@@ -105,7 +105,7 @@ class Journal:
         gone = set(entries)
         with self._lock:
             if not gone.isdisjoint(self._entries):
-                self._entries = [one for one in self._entries if one not in gone]
+                self._entries = [entry for entry in self._entries if entry not in gone]
                 self._write()
 
     def _write(self) -> None:
@@ -116,7 +116,7 @@ class Journal:
             "pid": self.pid,
             "pstart": self.pstart,
             "created": self.created.isoformat(),
-            "entries": [asdict(one) for one in self._entries],
+            "entries": [asdict(entry) for entry in self._entries],
         }
         files.replace(self.path, json.dumps(said, indent=1).encode(), private=True)
 
@@ -127,7 +127,7 @@ def _entry(said: Mapping[str, str]) -> Entry:
     :raises TypeError: a field is missing, or is not a text.
     """
     found = Entry(**said)
-    if not all(isinstance(one, str) for one in vars(found).values()):
+    if not all(isinstance(var, str) for var in vars(found).values()):
         raise TypeError("a field of an entry is not a text")
     return found
 
@@ -142,7 +142,7 @@ def load_all(paths: Paths) -> list[Journal]:
 
     :raises ConfigError: one is damaged.
     """
-    return [one for path in files_of(paths) if (one := Journal.load(path))]
+    return [journal for path in files_of(paths) if (journal := Journal.load(path))]
 
 
 def open_entries(paths: Paths, instance: str = "") -> list[Entry]:
@@ -150,5 +150,5 @@ def open_entries(paths: Paths, instance: str = "") -> list[Entry]:
 
     :raises ConfigError: a journal is damaged.
     """
-    found = {one for journal in load_all(paths) for one in journal.entries}
-    return sorted(one for one in found if instance in ("", one.instance))
+    found = {entry for journal in load_all(paths) for entry in journal.entries}
+    return sorted(entry for entry in found if instance in ("", entry.instance))

@@ -40,7 +40,7 @@ def run(
             if task.cancelled:
                 raise Cancelled
     except (Cancelled, KeyboardInterrupt):
-        wait([one for one in futures if not one.cancel()], timeout=_GRACE)
+        wait([future for future in futures if not future.cancel()], timeout=_GRACE)
         raise
     return futures
 

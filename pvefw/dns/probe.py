@@ -86,8 +86,8 @@ class _Probe:
 
     def _remove(self) -> list[Leftover]:
         left = self._publication.remove(self._task)
-        for one in left:
-            self._say(f"left: {one.entry}: {one.reason}")
+        for leftover in left:
+            self._say(f"left: {leftover.entry}: {leftover.reason}")
         if not left:
             self._say("removed")
         return left
@@ -110,5 +110,5 @@ class _Probe:
 def _named(left: Iterable[Leftover]) -> str:
     """Every record that is left, with the reason."""
     return "the test record is left behind: " + "; ".join(
-        f"{one.entry}: {one.reason}" for one in left
+        f"{leftover.entry}: {leftover.reason}" for leftover in left
     )

@@ -89,22 +89,22 @@ def wait(
     """
     start = clock.monotonic()
     servers = _by_server(expected) if resolver.watch else {}
-    watches = [_Watch(one, of, resolver, task, clock, start, seen) for one, of in servers.items()]
+    watches = [_Watch(key, of, resolver, task, clock, start, seen) for key, of in servers.items()]
     if watches:
         addresses = "1 address" if len(watches) == 1 else f"{len(watches)} addresses"
         task.log(f"Watching {addresses} of name servers for {_count(expected)}")
     stop = threading.Event()
     try:
-        done = parallel.run(lambda one: one.run(stop), watches, task, limit=MAX_SERVERS)
+        done = parallel.run(lambda watch: watch.run(stop), watches, task, limit=MAX_SERVERS)
     finally:
         stop.set()
     verdicts = [verdict for future in done for verdict in future.result()]
     _tell_of_missing_routes(verdicts, task)
-    judged = [_judge(one, verdicts, task) for one in expected]
-    problems = [one for one in judged if one is not None]
+    judged = [_judge(record, verdicts, task) for record in expected]
+    problems = [problem for problem in judged if problem is not None]
     if problems:
         raise _lagging(problems, verdicts)
-    blind = max((one.delay for one in expected if not _asked(one, verdicts)), default=0.0)
+    blind = max((record.delay for record in expected if not _asked(record, verdicts)), default=0.0)
     if blind and not resolver.watch:
         task.log(f"Waiting for {blind:g} seconds; name servers are not watched (dns-watch is 0)")
     task.wait(max(start + blind - clock.monotonic(), 0.0))
@@ -116,14 +116,16 @@ def _count(expected: Sequence[Expected]) -> str:
 
 def _by_server(expected: Iterable[Expected]) -> dict[Server, list[Expected]]:
     found: dict[Server, list[Expected]] = {}
-    for one in expected:
-        for server in one.zone.servers if one.delay else ():
-            found.setdefault(server, []).append(one)
+    for record in expected:
+        for server in record.zone.servers if record.delay else ():
+            found.setdefault(server, []).append(record)
     return found
 
 
-def _asked(one: Expected, verdicts: Iterable[Verdict]) -> bool:
-    return any(verdict.expected is one and verdict.state != State.NO_ROUTE for verdict in verdicts)
+def _asked(record: Expected, verdicts: Iterable[Verdict]) -> bool:
+    return any(
+        verdict.expected is record and verdict.state != State.NO_ROUTE for verdict in verdicts
+    )
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,9 @@ class _Watch:
         pending, pause = list(self.expected), _FIRST_PAUSE
         while pending and not self.task.cancelled:
             verdicts = self._ask(pending)
-            late = [one for one in verdicts if self._is_final(one)]
+            late = [verdict for verdict in verdicts if self._is_final(verdict)]
             final += late
-            pending = [one.expected for one in verdicts if one not in late]
+            pending = [verdict.expected for verdict in verdicts if verdict not in late]
             if not pending or self.clock.wait(stop, min(pause, self._left(pending))):
                 break
             pause = longer(pause)
@@ -154,18 +156,22 @@ class _Watch:
 
     def _left(self, pending: Iterable[Expected]) -> float:
         """Seconds until the first of them is overdue."""
-        return max(self.start + min(one.delay for one in pending) - self.clock.monotonic(), 0.0)
+        return max(
+            self.start + min(record.delay for record in pending) - self.clock.monotonic(), 0.0
+        )
 
     def _is_final(self, verdict: Verdict) -> bool:
         return verdict.state in (State.SEEN, State.NO_ROUTE) or self._left([verdict.expected]) == 0
 
     def _ask(self, pending: Sequence[Expected]) -> list[Verdict]:
         seconds = min(_QUESTION_SECONDS, max(self._left(pending), _SHORTEST_QUESTION))
-        questions = [question(one.name, "TXT") for one in pending]
+        questions = [question(record.name, "TXT") for record in pending]
         replies = self.resolver.exchange(self.server, questions, seconds)
         verdicts = [
-            Verdict(self.server, one, *_read(reply, one), texts(reply, one.name), _ttl(reply))
-            for one, reply in zip(pending, replies, strict=True)
+            Verdict(
+                self.server, record, *_read(reply, record), texts(reply, record.name), _ttl(reply)
+            )
+            for record, reply in zip(pending, replies, strict=True)
         ]
         for verdict in verdicts:
             if verdict.state == State.SEEN and self.seen:
@@ -181,7 +187,7 @@ def longer(pause: float) -> float:
 # --- what an answer means ---------------------------------------------------------------------------
 
 
-def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, str]:
+def _read(reply: dns.message.Message | NoAnswer, record: Expected) -> tuple[State, str]:
     """A state and, in words, what the server said."""
     if isinstance(reply, NoAnswer):
         return (State.NO_ROUTE if isinstance(reply, NoRoute) else State.SILENT), str(reply)
@@ -189,16 +195,16 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, 
     if reply.rcode() not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
         return State.FAILS, f"answers {code}"
     if not reply.flags & dns.flags.AA:
-        below = referral(reply, one.name, one.zone.name)
+        below = referral(reply, record.name, record.zone.name)
         if below:
             return State.LAGS, f"says that {below} is a zone of its own, on other servers"
         return State.SILENT, "answers without authority"
-    missing = one.values - texts(reply, one.name)
+    missing = record.values - texts(reply, record.name)
     if not missing:
         return State.SEEN, ""
-    if len(missing) < len(one.values):
-        said = f"shows {len(one.values) - len(missing)} of {len(one.values)} values"
-    elif texts(reply, one.name):
+    if len(missing) < len(record.values):
+        said = f"shows {len(record.values) - len(missing)} of {len(record.values)} values"
+    elif texts(reply, record.name):
         said = "shows only other values"
     elif reply.answer:
         said = "has a CNAME there"
@@ -210,15 +216,15 @@ def _read(reply: dns.message.Message | NoAnswer, one: Expected) -> tuple[State, 
 def texts(reply: dns.message.Message | NoAnswer, name: str) -> frozenset[str]:
     """The TXT values at a name that an answer carries."""
     return frozenset(
-        b"".join(one.strings).decode(errors="replace")
+        b"".join(rdata.strings).decode(errors="replace")
         for rrset in ([] if isinstance(reply, NoAnswer) else reply.answer)
         if rrset.rdtype == dns.rdatatype.TXT and rrset.name.to_text().lower() == name
-        for one in rrset
+        for rdata in rrset
     )
 
 
 def _ttl(reply: dns.message.Message | NoAnswer) -> float:
-    ttls = [] if isinstance(reply, NoAnswer) else [one.ttl for one in reply.answer]
+    ttls = [] if isinstance(reply, NoAnswer) else [rrset.ttl for rrset in reply.answer]
     return float(max(ttls, default=0))
 
 
@@ -229,34 +235,34 @@ def _serial(reply: dns.message.Message) -> str:
     return ""
 
 
-def _judge(one: Expected, verdicts: Iterable[Verdict], task: Task) -> str | None:
+def _judge(record: Expected, verdicts: Iterable[Verdict], task: Task) -> str | None:
     """Why not to go on with one name: the authority could not see the values either."""
-    mine = [verdict for verdict in verdicts if verdict.expected is one]
+    mine = [verdict for verdict in verdicts if verdict.expected is record]
     lagging = [verdict for verdict in mine if verdict.state == State.LAGS]
     failing = [verdict for verdict in mine if verdict.state == State.FAILS]
     silent = [verdict for verdict in mine if verdict.state == State.SILENT]
     seen = any(verdict.state == State.SEEN for verdict in mine)
     if lagging or (failing and not silent and not seen):
         said = ", ".join(f"{verdict.server} {verdict.said}" for verdict in lagging or failing)
-        return f"{one.name} does not show after {one.delay:g} seconds: {said}"
+        return f"{record.name} does not show after {record.delay:g} seconds: {said}"
     for verdict in [*failing, *silent]:
         task.log(
-            f"{one.name}: {verdict.server} could not be watched: {verdict.said}; "
-            f"going on after {one.delay:g} seconds"
+            f"{record.name}: {verdict.server} could not be watched: {verdict.said}; "
+            f"going on after {record.delay:g} seconds"
             + (f"; {_OTHER_PORT}" if "refused" in verdict.said else "")
         )
-    if one.zone.problem and one.delay:
+    if record.zone.problem and record.delay:
         task.log(
-            f"{one.name} cannot be watched; waiting {one.delay:g} s instead: {one.zone.problem}"
+            f"{record.name} cannot be watched; waiting {record.delay:g} s instead: {record.zone.problem}"
         )
     return None
 
 
 def _displaced(verdicts: Sequence[Verdict]) -> bool:
     """Whether all that lag show some of the values: a provider that has room for one (DuckDNS)."""
-    ours = frozenset[str]().union(*(one.expected.values for one in verdicts))
-    lagging = [one for one in verdicts if one.state == State.LAGS]
-    return bool(lagging) and all(one.texts & ours for one in lagging)
+    ours = frozenset[str]().union(*(verdict.expected.values for verdict in verdicts))
+    lagging = [verdict for verdict in verdicts if verdict.state == State.LAGS]
+    return bool(lagging) and all(verdict.texts & ours for verdict in lagging)
 
 
 def _lagging(problems: Sequence[str], verdicts: Sequence[Verdict]) -> ProviderError:
@@ -264,7 +270,9 @@ def _lagging(problems: Sequence[str], verdicts: Sequence[Verdict]) -> ProviderEr
     rest = f"; and {more} more names" if more > 0 else ""
     said = "; ".join(problems[:_NAMES_SAID]) + rest
     if _displaced(verdicts):
-        return AnswersDisplaced(said, hint=_LAGGING, seconds=max(one.ttl for one in verdicts))
+        return AnswersDisplaced(
+            said, hint=_LAGGING, seconds=max(verdict.ttl for verdict in verdicts)
+        )
     return ProviderError(said, hint=_LAGGING)
 
 
@@ -277,6 +285,6 @@ _LAGGING = (
 
 
 def _tell_of_missing_routes(verdicts: Iterable[Verdict], task: Task) -> None:
-    servers = sorted({one.server for one in verdicts if one.state == State.NO_ROUTE})
+    servers = sorted({verdict.server for verdict in verdicts if verdict.state == State.NO_ROUTE})
     if servers:
         task.log(f"Not watched, there is no route to them: {', '.join(map(str, servers))}")

@@ -77,7 +77,7 @@ class Publication:
         :raises ConfigError: a domain or alias is not a name.
         :raises ProviderError: names that have no place, each with the reason.
         """
-        self._placed = _results(parallel.run(lambda one: self._locate(*one, task), wanted, task))
+        self._placed = _results(parallel.run(lambda pair: self._locate(*pair, task), wanted, task))
         self._batches = _batches(self._placed)
         return self._placed
 
@@ -145,32 +145,32 @@ class Publication:
         :raises StoreError: the journal cannot be written; nothing was added.
         :raises ProviderError: instances failed, each with its reason; others may have added theirs.
         """
-        entries = [entry for one in self._batches for entry in one.entries]
+        entries = [entry for batch in self._batches for entry in batch.entries]
         self._journal = Journal.begin(self._paths, entries, self._clock)
         chains = batches.by_provider(self._batches)
         _results(parallel.run(lambda chain: self._add(chain, task), chains, task))
 
     def _add(self, chain: Sequence[Batch], task: Task) -> None:
-        for one in chain:
-            self._begun.append(one)
+        for batch in chain:
+            self._begun.append(batch)
             try:
-                one.add(task, self._clock)
+                batch.add(task, self._clock)
             except PvefwError as error:
                 if isinstance(error, PluginTimeout):  # it may still add, after we have removed
-                    self._unsure.update(one.entries)
+                    self._unsure.update(batch.entries)
                 if isinstance(error, ProviderError) and error.unchanged:
-                    self._begun.remove(one)  # nothing was added, so there is nothing to remove
-                    self._close(one.entries)
-                error.message = f"{self._domains(one)}: {error.message}"
+                    self._begun.remove(batch)  # nothing was added, so there is nothing to remove
+                    self._close(batch.entries)
+                error.message = f"{self._domains(batch)}: {error.message}"
                 raise
 
     def _domains(self, batch: Batch) -> str:
         """Whom a failure of a batch is about."""
         domains = sorted(
             {
-                one.route.domain
-                for one in self._placed
-                if one.zone == batch.zone and one.route.provider.name == batch.provider.name
+                placed.route.domain
+                for placed in self._placed
+                if placed.zone == batch.zone and placed.route.provider.name == batch.provider.name
             }
         )
         more = len(domains) - _NAMES_SAID
@@ -183,14 +183,14 @@ class Publication:
 
     def keep(self) -> None:
         """Let what was added stay for good: the journal forgets it."""
-        self._close([entry for one in self._batches for entry in one.entries])
+        self._close([entry for batch in self._batches for entry in batch.entries])
 
     def adopt(self) -> None:
         """Take over what an earlier run added and kept, so that :meth:`remove` takes it down.
 
         :raises StoreError: the journal cannot be written.
         """
-        entries = [entry for one in self._batches for entry in one.entries]
+        entries = [entry for batch in self._batches for entry in batch.entries]
         self._journal = Journal.begin(self._paths, entries, self._clock)
         self._begun = list(self._batches)
 
@@ -205,20 +205,22 @@ class Publication:
         if self._journal is None:
             return []
         open_ = set(self._journal.entries)
-        begun = [one for one in self._begun if not open_.isdisjoint(one.entries)]
-        untouched = [one for one in self._batches if one not in self._begun]
-        self._close([entry for one in untouched for entry in one.entries])
+        begun = [batch for batch in self._begun if not open_.isdisjoint(batch.entries)]
+        untouched = [batch for batch in self._batches if batch not in self._begun]
+        self._close([entry for batch in untouched for entry in batch.entries])
         return batches.remove_all(begun, self._look, self._close, task, self._clock)
 
     def _look(self, entries: Sequence[Entry], task: Task, seconds: float) -> Mapping[Entry, str]:
         """What servers still show; those of instances that are not to be watched are not asked."""
-        zones = {one.place.name: one.place.zone for one in self._placed if one.route.delay}
-        removed = {one: zones[one.name] for one in entries if one.name in zones}
+        zones = {
+            placed.place.name: placed.place.zone for placed in self._placed if placed.route.delay
+        }
+        removed = {entry: zones[entry.name] for entry in entries if entry.name in zones}
         return removal.still_shown(removed, self._finder.resolver, task, self._clock, seconds)
 
     def _close(self, entries: Sequence[Entry]) -> None:
         if self._journal is not None:
-            self._journal.close([one for one in entries if one not in self._unsure])
+            self._journal.close([entry for entry in entries if entry not in self._unsure])
 
 
 def _refuse_undelegated(route: Route, place: Place, zone: str) -> None:
@@ -226,7 +228,7 @@ def _refuse_undelegated(route: Route, place: Place, zone: str) -> None:
     cut = place.zone.name
     if not place.zone.servers or cut == zone or not names.is_within(cut, zone):
         return
-    servers = ", ".join(sorted({str(one) for one in place.zone.servers}))
+    servers = ", ".join(sorted({str(server) for server in place.zone.servers}))
     raise ProviderError(
         f"{route.domain}: {route.provider.name}: {place.name} is in {cut}, "
         f"a zone of its own on {servers}; the provider has {zone} only",
@@ -235,30 +237,30 @@ def _refuse_undelegated(route: Route, place: Place, zone: str) -> None:
 
 
 def _batches(placed: Sequence[Placed]) -> list[Batch]:
-    providers = {one.route.provider.name: one.route.provider for one in placed}
+    providers = {record.route.provider.name: record.route.provider for record in placed}
     records: dict[tuple[str, str], set[TxtRecord]] = {}
-    for one in placed:
-        key = (one.route.provider.name, one.zone)
+    for record in placed:
+        key = (record.route.provider.name, record.zone)
         records.setdefault(key, set()).update(
-            TxtRecord(one.place.name, value) for value in one.values
+            TxtRecord(record.place.name, value) for value in record.values
         )
     return [
-        Batch(providers[instance], zone, tuple(sorted(found)))
-        for (instance, zone), found in sorted(records.items())
+        Batch(providers[instance], zone, tuple(sorted(values)))
+        for (instance, zone), values in sorted(records.items())
     ]
 
 
 def _expected(placed: Sequence[Placed]) -> list[Expected]:
     """What to watch: all values of one name together, for as long as the most patient instance says."""
     by_name: dict[str, list[Placed]] = {}
-    for one in placed:
-        by_name.setdefault(one.place.name, []).append(one)
+    for record in placed:
+        by_name.setdefault(record.place.name, []).append(record)
     return [
         Expected(
             name,
-            frozenset[str]().union(*(one.values for one in mine)),
+            frozenset[str]().union(*(record.values for record in mine)),
             mine[0].place.zone,
-            max(one.route.delay for one in mine),
+            max(record.route.delay for record in mine),
         )
         for name, mine in by_name.items()
     ]
@@ -269,11 +271,11 @@ def _results(futures: Sequence[Future[_Result]]) -> list[_Result]:
 
     :raises PvefwError: the one that was raised, or of several one that has all their reasons.
     """
-    errors = [one.exception() for one in futures]
-    known = [one for one in errors if isinstance(one, PvefwError)]
-    if len(known) < len([one for one in errors if one is not None]) or len(known) <= 1:
-        return [one.result() for one in futures]
-    reasons = list(dict.fromkeys(one.message for one in known))
+    errors = [future.exception() for future in futures]
+    known = [error for error in errors if isinstance(error, PvefwError)]
+    if len(known) < len([error for error in errors if error is not None]) or len(known) <= 1:
+        return [future.result() for future in futures]
+    reasons = list(dict.fromkeys(error.message for error in known))
     more = len(reasons) - _REASONS_SAID
     rest = f"; and {more} more" if more > 0 else ""
     raise ProviderError("; ".join(reasons[:_REASONS_SAID]) + rest, hint=known[0].hint)

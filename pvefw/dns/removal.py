@@ -32,7 +32,7 @@ def still_shown(
     until = clock.monotonic() + seconds
     asked = list(_by_server(zones).items())
     watched = parallel.run(
-        lambda one: _watch(*one, resolver, clock, until), asked, task, limit=MAX_SERVERS
+        lambda pair: _watch(*pair, resolver, clock, until), asked, task, limit=MAX_SERVERS
     )
     showing: dict[Entry, list[Server]] = {}
     for (server, _), future in zip(asked, watched, strict=True):
@@ -64,14 +64,14 @@ def _watch(
 
 
 def _showing(server: Server, entries: Iterable[Entry], resolver: Resolver) -> list[Entry]:
-    names = sorted({one.name for one in entries})
-    replies = resolver.exchange(server, [question(one, "TXT") for one in names])
+    names = sorted({entry.name for entry in entries})
+    replies = resolver.exchange(server, [question(name, "TXT") for name in names])
     values = {
         name: texts(reply, name)
         for name, reply in zip(names, replies, strict=True)
         if not isinstance(reply, NoAnswer) and reply.flags & dns.flags.AA
     }
-    return [one for one in entries if one.value in values.get(one.name, ())]
+    return [entry for entry in entries if entry.value in values.get(entry.name, ())]
 
 
 def _said(servers: Sequence[Server]) -> str:

@@ -137,33 +137,33 @@ class Resolver:
     def _exchange(
         self, server: Server, questions: Sequence[dns.message.Message], seconds: float
     ) -> list[dns.message.Message | NoAnswer]:
-        for one, id_ in zip(questions, _ids(len(questions)), strict=True):
-            one.id = id_
+        for query, id_ in zip(questions, _ids(len(questions)), strict=True):
+            query.id = id_
         try:
             replies = self._over_udp(server, questions, seconds)
         except NoRoute as error:
             return [error] * len(questions)
         deadline = self._clock.monotonic() + seconds
         found: list[dns.message.Message | NoAnswer] = []
-        for one in questions:
-            reply = replies.get(one.id)
+        for query in questions:
+            reply = replies.get(query.id)
             if reply is not None and not reply.flags & dns.flags.TC:
                 found.append(reply)
             else:
-                found.append(_over_tcp(server, one, deadline - self._clock.monotonic()))
+                found.append(_over_tcp(server, query, deadline - self._clock.monotonic()))
         return found
 
     def _over_udp(
         self, server: Server, questions: Sequence[dns.message.Message], seconds: float
     ) -> dict[int, dns.message.Message]:
         """The answers that came, by the question's id."""
-        waiting = {one.id: one for one in questions}
+        waiting = {query.id: query for query in questions}
         replies: dict[int, dns.message.Message] = {}
         deadline = self._clock.monotonic() + seconds
         with _connected(server) as sock:
             try:
-                for one in questions:
-                    sock.send(one.to_wire())
+                for query in questions:
+                    sock.send(query.to_wire())
                 while waiting and (left := deadline - self._clock.monotonic()) > 0:
                     sock.settimeout(left)
                     reply = _parse(sock.recv(_LARGEST))
@@ -235,7 +235,7 @@ def parse_servers(text: str) -> list[Server]:
 
     :raises ConfigError: one of them is not an address and port.
     """
-    return [_server(one.strip()) for one in text.split(",") if one.strip()]
+    return [_server(part.strip()) for part in text.split(",") if part.strip()]
 
 
 def _server(text: str) -> Server:
@@ -256,7 +256,7 @@ def _system_servers(paths: Paths) -> list[Server]:
     path = paths.below("etc/resolv.conf")
     text = (files.read_if_exists(path) or b"").decode(errors="replace")
     words = [line.split() for line in text.splitlines()]
-    found = [Server(one[1]) for one in words if len(one) > 1 and one[0] == "nameserver"]
+    found = [Server(word[1]) for word in words if len(word) > 1 and word[0] == "nameserver"]
     if not found:
         raise ConfigError(
             f"{path} names no DNS server",

@@ -57,11 +57,13 @@ class DnsSolver:
         :raises StoreError: the journal cannot be written; nothing was added.
         """
         values: dict[tuple[str, str], set[str]] = {}
-        for one in challenges:
-            values.setdefault((one.identifier.value, one.dns_label), set()).add(one.dns_value)
+        for challenge in challenges:
+            values.setdefault((challenge.identifier.value, challenge.dns_label), set()).add(
+                challenge.dns_value
+            )
         wanted = [
-            (replace(self._routes[base], label=label), frozenset(found))
-            for (base, label), found in values.items()
+            (replace(self._routes[base], label=label), frozenset(value))
+            for (base, label), value in values.items()
         ]
         publication = Publication(self._paths, self._finder, self._clock)
         self._publications.append(publication)
@@ -79,9 +81,9 @@ class DnsSolver:
         :param challenges: those of :meth:`challenge_present`.
         :raises ProviderError: records are left; the journal keeps them for the next command.
         """
-        left = [left for one in self._publications for left in one.remove(task)]
+        left = [left for publication in self._publications for left in publication.remove(task)]
         if left:
-            said = "; ".join(f"{one.entry}: {one.reason}" for one in left[:_SAID])
+            said = "; ".join(f"{leftover.entry}: {leftover.reason}" for leftover in left[:_SAID])
             more = f"; and {len(left) - _SAID} more" if len(left) > _SAID else ""
             raise ProviderError(
                 f"DNS records are left behind: {said}{more}",
@@ -98,11 +100,11 @@ def for_names(
     :raises ConfigError: settings do not fit, no DNS server is known, or a wildcard and its base differ.
     :raises PluginError: a plugin is missing or broken.
     """
-    configured = {one.id: one for one in chosen}
-    bound = {id_: instances.bind(node, one) for id_, one in configured.items()}
+    configured = {instance.id: instance for instance in chosen}
+    bound = {id_: instances.bind(node, instance) for id_, instance in configured.items()}
     routes = [
-        Route(entry.name, bound[one.id], entry.alias, float(one.validation_delay))
-        for entry, one in zip(entries, chosen, strict=True)
+        Route(entry.name, bound[instance.id], entry.alias, float(instance.validation_delay))
+        for entry, instance in zip(entries, chosen, strict=True)
     ]
     solver = DnsSolver(node.paths, routes, Resolver.configured(node))
     return dict.fromkeys((entry.name for entry in entries), solver)
@@ -110,12 +112,12 @@ def for_names(
 
 def _by_base(routes: Sequence[Route]) -> dict[str, Route]:
     found: dict[str, Route] = {}
-    for one in routes:
-        base = one.domain.removeprefix("*.")
-        other = found.setdefault(base, one)
-        if (other.provider.name, other.alias) != (one.provider.name, one.alias):
+    for route in routes:
+        base = route.domain.removeprefix("*.")
+        other = found.setdefault(base, route)
+        if (other.provider.name, other.alias) != (route.provider.name, route.alias):
             raise ConfigError(
-                f"{other.domain} and {one.domain} share the record _acme-challenge.{base}, "
+                f"{other.domain} and {route.domain} share the record _acme-challenge.{base}, "
                 "but have different plugins or aliases",
                 hint="Give both the same plugin and alias.",
             )

@@ -69,10 +69,10 @@ def caa(resolver: Resolver, domain: str) -> tuple[str, Sequence[Caa]]:
     while name != ".":
         reply = resolver.ask(name, "CAA")
         found = [
-            Caa(bool(one.flags & 0x80), one.tag.decode().lower(), one.value.decode())
+            Caa(bool(rdata.flags & 0x80), rdata.tag.decode().lower(), rdata.value.decode())
             for rrset in reply.answer
             if rrset.rdtype == dns.rdatatype.CAA
-            for one in rrset
+            for rdata in rrset
         ]
         if found:
             return name, found

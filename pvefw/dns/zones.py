@@ -145,8 +145,8 @@ class Finder:
                 (server, self.resolver.exchange(server, [question(name, "CNAME")], seconds)[0])
             )
 
-        for one in servers:
-            threading.Thread(target=ask, args=(one,), daemon=True).start()
+        for server in servers:
+            threading.Thread(target=ask, args=(server,), daemon=True).start()
         for _ in servers:
             yield answers.get()
 
@@ -201,8 +201,8 @@ class Finder:
             said = "no such name" if reply.rcode() == dns.rcode.NXDOMAIN else "no NS records"
             return Zone(zone, (), f"DNS: {zone} has no name servers: {said}")
         found: set[Server] = set()
-        for one in servers:
-            found.update(self._addresses(one) or _glue(reply, one, self.resolver))
+        for server in servers:
+            found.update(self._addresses(server) or _glue(reply, server, self.resolver))
         problem = "" if found else f"DNS: no addresses of {', '.join(servers)} are known"
         return Zone(zone, tuple(sorted(found)), problem)
 
@@ -214,8 +214,8 @@ class Finder:
             except Unavailable:
                 continue  # glue, or the other servers, must do; the zone's problem says if none does
             found += [
-                self.resolver.authority(name_server, one.to_text())
-                for one in _all(reply.answer, dns.rdatatype.from_text(kind))
+                self.resolver.authority(name_server, rdata.to_text())
+                for rdata in _all(reply.answer, dns.rdatatype.from_text(kind))
             ]
         return found
 
@@ -268,20 +268,20 @@ def referral(reply: dns.message.Message, name: str, zone: str) -> str | None:
 
 def _name_servers(section: Sequence[dns.rrset.RRset], zone: str) -> list[str]:
     return sorted(
-        _text(one.target)
+        _text(rdata.target)
         for rrset in section
         if rrset.rdtype == dns.rdatatype.NS and _text(rrset.name) == zone
-        for one in rrset
+        for rdata in rrset
     )
 
 
 def _glue(reply: dns.message.Message, name_server: str, resolver: Resolver) -> list[Server]:
     return [
-        resolver.authority(name_server, one.to_text())
+        resolver.authority(name_server, rdata.to_text())
         for rrset in reply.additional
         if rrset.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
         and _text(rrset.name) == name_server
-        for one in rrset
+        for rdata in rrset
     ]
 
 

@@ -42,9 +42,9 @@ def configured(node: Node) -> list[Instance]:
 
 
 def _how_to_get_one(node: Node) -> str:
-    for one in instances.load_all(node, GUEST.name):
+    for instance in instances.load_all(node, GUEST.name):
         try:
-            instances.check_used(node, one)
+            instances.check_used(node, instance)
         except ConfigError as error:
             return f"{error.message[:1].upper()}{error.message[1:]}. {error.hint}"
     return (
@@ -70,9 +70,9 @@ class Backends:
         :raises PvefwError: none of them can be used.
         """
         bound, failures = {}, []
-        for one in configured(node) if needed else instances.load_used(node, GUEST.name):
+        for instance in configured(node) if needed else instances.load_used(node, GUEST.name):
             try:
-                bound[one.id] = instances.bind(node, one)
+                bound[instance.id] = instances.bind(node, instance)
             except PvefwError as error:
                 failures.append(error)
         if failures and not bound:
@@ -98,10 +98,10 @@ class Backends:
                 else:
                     failures.append(error)
                 continue
-            found += [Listed(self.id(name, one.vmid), one) for one in guests]
+            found += [Listed(self.id(name, guest.vmid), guest) for guest in guests]
         if failures and len(failures) == len(self.bound) + len(self.failures):
             raise failures[0]
-        return sorted(found, key=lambda one: one.id), failures
+        return sorted(found, key=lambda entry: entry.id), failures
 
     def id(self, backend: str, vmid: int) -> Reference:
         """How the user calls a guest."""
@@ -132,14 +132,14 @@ class Backends:
             return ()
         return ask(lambda: bound.hooks.guest_elsewhere(node=node), backend) or ()
 
-    def obstacles(self, one: Listed, target: str, options: MigrateOptions) -> Sequence[str]:
+    def obstacles(self, entry: Listed, target: str, options: MigrateOptions) -> Sequence[str]:
         """Why a guest cannot move to a node.
 
         :raises ProviderError: that cannot be found out.
         """
-        backend = self.of(one.id)
+        backend = self.of(entry.id)
         check = backend.hooks.guest_migrate_check
-        found = ask(lambda: check(guest=one.guest, target=target, options=options), backend.name)
+        found = ask(lambda: check(guest=entry.guest, target=target, options=options), backend.name)
         return found or ()
 
 
@@ -176,7 +176,7 @@ def find_among(backends: Backends, word: str) -> tuple[Listed, list[Listed]]:
 
 def note(paths: Paths, listed: Sequence[Listed]) -> None:
     """Note which guests there are, for the Tab key."""
-    guest_notes.write(paths, {str(one.id): one.guest.name for one in listed})
+    guest_notes.write(paths, {str(entry.id): entry.guest.name for entry in listed})
 
 
 def change(backends: Backends, word: str, values: Mapping[str, str]) -> bool:
@@ -188,19 +188,19 @@ def change(backends: Backends, word: str, values: Mapping[str, str]) -> bool:
     :raises Unsupported: its backend cannot keep it.
     """
     _check_all(word, values)
-    one = find(backends, word)
+    entry = find(backends, word)
     if "after" in values:
-        _check_after(one, values["after"])
-    backend = backends.of(one.id)
+        _check_after(entry, values["after"])
+    backend = backends.of(entry.id)
     if "guest_set" not in backend.implemented:
         raise Unsupported(
             f"guest set: {word}: {backend.name} stores no settings of guests",
             hint="Set them where this hypervisor's guests are managed.",
         )
-    differs = any(_differs(one.guest, key, value) for key, value in values.items())
+    differs = any(_differs(entry.guest, key, value) for key, value in values.items())
     # a number that the backend has only proposed so far is kept when it is set
     if (differs or "vmid" in values) and not rehearsal.is_dry():
-        ask(lambda: backend.hooks.guest_set(guest=one.guest, values=values), backend.name)
+        ask(lambda: backend.hooks.guest_set(guest=entry.guest, values=values), backend.name)
     return differs
 
 
@@ -227,7 +227,7 @@ def _differs(guest: Guest, key: str, value: str) -> bool:
     if key == "onboot":
         return bool(there) != (value == "1")
     if key == "after":
-        return {str(one) for one in guest.after} != set(filter(None, value.split(",")))
+        return {str(vmid) for vmid in guest.after} != set(filter(None, value.split(",")))
     if key == "ready":
         return (there or "") != value
     return bool(there != (int(value) if value else None))
@@ -262,23 +262,23 @@ def _whole(value: str, lowest: int, highest: int) -> None:
         raise ValueError(f"'{value}' is not a whole number from {lowest} to {highest}")
 
 
-def _check_after(one: Listed, value: str) -> None:
-    if str(one.guest.vmid) in value.split(","):
-        raise UsageError(f"guest set: {one.id}: --after: a guest cannot wait for itself")
+def _check_after(entry: Listed, value: str) -> None:
+    if str(entry.guest.vmid) in value.split(","):
+        raise UsageError(f"guest set: {entry.id}: --after: a guest cannot wait for itself")
 
 
 def described(
-    one: Listed, listed: Sequence[Listed], backend: str, absence: plan.Absence = plan.nowhere
+    entry: Listed, listed: Sequence[Listed], backend: str, absence: plan.Absence = plan.nowhere
 ) -> dict[str, object]:
     """A guest as ``guest list`` and ``guest show`` print it.
 
     :param listed: all guests.
     :param absence: asked about guests that this node does not have.
     """
-    guest: Guest = one.guest
+    guest: Guest = entry.guest
     notes = ["saved"] if guest.saved else []
     return {
-        "id": str(one.id),
+        "id": str(entry.id),
         "name": guest.name,
         "kind": guest.kind,
         "backend": backend,
@@ -289,8 +289,8 @@ def described(
         "down": guest.down,
         "ready": guest.ready,
         "after": list(guest.after),
-        "needs": list(map(str, one.needs)),
-        "blocked-by": list(map(str, plan.waits_for(one, listed, absence))),
+        "needs": list(map(str, entry.needs)),
+        "blocked-by": list(map(str, plan.waits_for(entry, listed, absence))),
         "template": guest.template,
         "ha": guest.managed_by_ha,
         "memory": guest.memory,

@@ -98,8 +98,8 @@ class Bulk:
         """
         down: list[NothingRuns] = []
         listed, failures = self.backends.list(down if that_run else None)
-        for one in down:
-            self.task.log(f"no guest runs: {one.message}")
+        for error in down:
+            self.task.log(f"no guest runs: {error.message}")
         if not down:
             backends.note(self.paths, listed)
         for failure in failures:
@@ -131,7 +131,7 @@ class Bulk:
 
     def good(self) -> list[Reference]:
         """The guests with which all went well."""
-        return [one.job.id for one in self.outcomes if one.result.good]
+        return [outcome.job.id for outcome in self.outcomes if outcome.result.good]
 
     def _has_observers(self) -> bool:
         """Whether somebody is to be told; who cannot be read of must not keep guests from starting."""
@@ -208,15 +208,17 @@ class Bulk:
 
     def _verified(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Look again: a guest that was started may have stopped since, and the other way round."""
-        if not any(one.result.good and one.job.action is not Action.MIGRATE for one in outcomes):
+        if not any(
+            outcome.result.good and outcome.job.action is not Action.MIGRATE for outcome in outcomes
+        ):
             return list(outcomes)
         try:
             listed, _ = self.backends.list()
         except PvefwError as error:
             self.task.warn(f"could not read the guests' state: {error.message}")
             return list(outcomes)
-        states = {one.id: one.guest.state for one in listed}
-        return [self._looked_at(one, states.get(one.job.id)) for one in outcomes]
+        states = {entry.id: entry.guest.state for entry in listed}
+        return [self._looked_at(outcome, states.get(outcome.job.id)) for outcome in outcomes]
 
     def _looked_at(self, outcome: Outcome, state: GuestState | None) -> Outcome:
         unwanted, said = UNDONE.get(outcome.job.action, (None, ""))
@@ -232,17 +234,17 @@ class Bulk:
         :raises ProviderError: not all went well.
         """
         seconds = self.clock.monotonic() - self._began
-        good = sum(one.result.good for one in outcomes)
+        good = sum(outcome.result.good for outcome in outcomes)
         self.task.log(f"{good} of {len(outcomes)} guests done in {seconds:.1f} s")
         bad = [
-            f"{one.job.id} {one.result.value}: {one.reason}"
-            for one in outcomes
-            if not one.result.good
+            f"{outcome.job.id} {outcome.result.value}: {outcome.reason}"
+            for outcome in outcomes
+            if not outcome.result.good
         ]
         bad += [
-            f"{one.job.id} {_ENDS[one.job.action]}, but out of order: {problem}"
-            for one in outcomes
-            if one.result.good and (problem := plan.unreadable(one.job.guest))
+            f"{outcome.job.id} {_ENDS[outcome.job.action]}, but out of order: {problem}"
+            for outcome in outcomes
+            if outcome.result.good and (problem := plan.unreadable(outcome.job.guest))
         ]
         bad += [failure.message for failure in failures]
         if bad:
@@ -257,17 +259,19 @@ class Bulk:
     def _say_what_was(self, scheduler: Scheduler) -> None:
         """After an interruption: what was done, what was under way and does what now, what not begun."""
         outcomes = list(scheduler.outcomes.values())
-        done = [one.job.id for one in outcomes if one.result.good]
+        done = [outcome.job.id for outcome in outcomes if outcome.result.good]
         self.task.log(f"interrupted: done: {_names(done)}")
-        half = [one for one in outcomes if one.began is not None and not one.result.good]
+        half = [
+            outcome for outcome in outcomes if outcome.began is not None and not outcome.result.good
+        ]
         try:
-            states = {one.id: one.guest.state.value for one in self.backends.list()[0]}
+            states = {entry.id: entry.guest.state.value for entry in self.backends.list()[0]}
         except PvefwError:
             states = {}
-        for one in half:
-            state = states.get(one.job.id, "not known")
-            self.task.log(f"{_who(one.job)}: {one.reason}; it is {state} now")
-        rest = [one.job.id for one in outcomes if one.began is None]
+        for outcome in half:
+            state = states.get(outcome.job.id, "not known")
+            self.task.log(f"{_who(outcome.job)}: {outcome.reason}; it is {state} now")
+        rest = [outcome.job.id for outcome in outcomes if outcome.began is None]
         self.task.log(f"interrupted: not begun: {_names(rest)}")
 
 
@@ -419,11 +423,11 @@ def planned(jobs: Sequence[Job], workers_: int) -> list[dict[str, object]]:
     latest: list[Moment] = []
     if stopping:
         latest, _ = simulate(Scheduler(jobs, workers_), slow)
-    ends = {one.step.job.id: one.second + (one.step.timeout or 0.0) for one in latest}
-    begins = [one for one in moments if one.step.action is not Action.READY]
-    rows = [_row(one.step.job, one.second, ends.get(one.step.job.id)) for one in begins]
-    blocked = [one for one in outcomes if one.result is Result.BLOCKED]
-    return rows + [{**_row(one.job, None, None), "note": one.reason} for one in blocked]
+    ends = {moment.step.job.id: moment.second + (moment.step.timeout or 0.0) for moment in latest}
+    begins = [moment for moment in moments if moment.step.action is not Action.READY]
+    rows = [_row(moment.step.job, moment.second, ends.get(moment.step.job.id)) for moment in begins]
+    blocked = [outcome for outcome in outcomes if outcome.result is Result.BLOCKED]
+    return rows + [{**_row(outcome.job, None, None), "note": outcome.reason} for outcome in blocked]
 
 
 def _row(job: Job, second: float | None, latest: float | None) -> dict[str, object]:

@@ -154,7 +154,7 @@ def _away(bulk: Bulk, note: Drained) -> dict[str, list[Reference]]:
     listed, failures = bulk.guests()
     if failures:
         raise failures[0]
-    here = {one.id: one.guest.name for one in listed}
+    here = {entry.id: entry.guest.name for entry in listed}
     away: dict[str, list[Reference]] = {}
     for id_, node in note.guests.items():
         if id_ in here and here[id_] != note.names.get(id_, here[id_]):

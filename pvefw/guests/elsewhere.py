@@ -43,8 +43,8 @@ def look(paths: Paths, backends: Backends, listed: Sequence[Listed]) -> Elsewher
 
     :param listed: the guests of this node.
     """
-    here = {one.id for one in listed}
-    missing = {needed for one in listed for needed in one.needs} - here
+    here = {entry.id for entry in listed}
+    missing = {needed for entry in listed for needed in entry.needs} - here
     made = Elsewhere()
     if missing:
         for node in _others(paths):
@@ -54,7 +54,7 @@ def look(paths: Paths, backends: Backends, listed: Sequence[Listed]) -> Elsewher
 
 def _others(paths: Paths) -> Sequence[str]:
     try:
-        return [one for one in nodes.names(paths) if one != paths.node]
+        return [name for name in nodes.names(paths) if name != paths.node]
     except PvefwError:  # a guest that waits for nothing of theirs must start all the same
         return []
 
@@ -66,5 +66,5 @@ def _ask(made: Elsewhere, backends: Backends, node: str, missing: Collection[Ref
         except PvefwError as error:
             made.silent[node] = error.message
             continue
-        known = {backends.id(name, one.vmid): one for one in there}
+        known = {backends.id(name, guest.vmid): guest for guest in there}
         made.found |= {id_: (node, known[id_]) for id_ in known.keys() & missing}

@@ -59,23 +59,23 @@ def by_id(listed: Sequence[Listed], wanted: Sequence[str], command: str) -> list
 
     :raises NotFound: a word fits no guest, or several guests have that VMID or name.
     """
-    chosen = {one.id for word in wanted for one in _meant(listed, word, command)}
-    return [one for one in listed if one.id in chosen]
+    chosen = {entry.id for word in wanted for entry in _meant(listed, word, command)}
+    return [entry for entry in listed if entry.id in chosen]
 
 
 def _meant(listed: Sequence[Listed], word: str, command: str) -> list[Listed]:
     """The guests that one word names. An id goes before a number, and that before a name."""
     for names in (_ids, _numbers, _names):
-        found = [one for one in listed if word in names(one)]
+        found = [entry for entry in listed if word in names(entry)]
         if len(found) > 1:
-            several = " and ".join(str(one.id) for one in found)
+            several = " and ".join(str(entry.id) for entry in found)
             raise NotFound(f"{command}: {word}: this may be {several}", hint="Give the whole id.")
         if found:
             return found
     numbers = _RANGE.fullmatch(word)
     if numbers:
         first, last = int(numbers[1]), int(numbers[2])
-        found = [one for one in listed if first <= one.guest.vmid <= last]
+        found = [entry for entry in listed if first <= entry.guest.vmid <= last]
         if found:
             return found
         raise NotFound(f"{command}: {word}: no guest of this node has such a number", hint=_SHOWN)
@@ -86,24 +86,26 @@ def _meant(listed: Sequence[Listed], word: str, command: str) -> list[Listed]:
     raise NotFound(f"{command}: {word}: there is no such guest on this node", hint=_SHOWN)
 
 
-def _ids(one: Listed) -> tuple[str]:
-    return (str(one.id),)
+def _ids(entry: Listed) -> tuple[str]:
+    return (str(entry.id),)
 
 
-def _numbers(one: Listed) -> tuple[str]:
-    return (str(one.guest.vmid),)
+def _numbers(entry: Listed) -> tuple[str]:
+    return (str(entry.guest.vmid),)
 
 
-def _names(one: Listed) -> tuple[str, str]:
-    return one.guest.name, one.id.qualify(one.guest.name)
+def _names(entry: Listed) -> tuple[str, str]:
+    return entry.guest.name, entry.id.qualify(entry.guest.name)
 
 
-def waits_for(one: Listed, listed: Sequence[Listed], absence: Absence = nowhere) -> list[Reference]:
+def waits_for(
+    entry: Listed, listed: Sequence[Listed], absence: Absence = nowhere
+) -> list[Reference]:
     """The guests that keep one from starting at boot: missing, or stopped and not started before it."""
     known = {other.id: other for other in listed}
     return [
         id_
-        for id_ in one.needs
+        for id_ in entry.needs
         if (not _will_run(known[id_].guest) if id_ in known else absence(id_))
     ]
 
@@ -133,36 +135,36 @@ def to_start(
     """
     chosen = named(listed, wanted, "startall")
     guests = [
-        one
-        for one in chosen
-        if not one.guest.template
-        and (force or one.guest.onboot or one.guest.problem or one.id in also)
-        and (wanted is not None or not one.guest.managed_by_ha)
-        and one.guest.state is not GuestState.RUNNING
+        entry
+        for entry in chosen
+        if not entry.guest.template
+        and (force or entry.guest.onboot or entry.guest.problem or entry.id in also)
+        and (wanted is not None or not entry.guest.managed_by_ha)
+        and entry.guest.state is not GuestState.RUNNING
     ]
-    known = {one.id: one.guest for one in listed}
+    known = {entry.id: entry.guest for entry in listed}
     groups = _groups(guests)
-    guests.sort(key=lambda one: (groups[one.id], one.id))
-    among = {one.id for one in guests}
+    guests.sort(key=lambda entry: (groups[entry.id], entry.id))
+    among = {entry.id for entry in guests}
     reasons = {
         id_: absence(id_) if id_ not in known else _stopped(id_, known[id_])
-        for id_ in {needed for one in guests for needed in one.needs} - among
+        for id_ in {needed for entry in guests for needed in entry.needs} - among
     }
-    return [_start(one, groups[one.id], reasons) for one in guests]
+    return [_start(entry, groups[entry.id], reasons) for entry in guests]
 
 
-def _start(one: Listed, group: float, reasons: Mapping[Reference, str]) -> Job:
-    guest = one.guest
-    absent = [reasons[id_] for id_ in one.needs if reasons.get(id_)]
+def _start(entry: Listed, group: float, reasons: Mapping[Reference, str]) -> Job:
+    guest = entry.guest
+    absent = [reasons[id_] for id_ in entry.needs if reasons.get(id_)]
     return Job(
-        id=one.id,
+        id=entry.id,
         guest=guest,
         action=Action.START,
         group=_number(group),
         timeout=START_SECONDS,
         pause=DEFAULT_UP[guest.kind] if guest.up is None else guest.up,
         probe=bool(guest.ready),
-        after=one.needs,
+        after=entry.needs,
         needs=True,
         blocked=unreadable(guest) or (absent[0] if absent else ""),
     )
@@ -199,9 +201,9 @@ def to_stop(
     :raises ConfigError: a dependency cycle.
     """
     guests = [
-        one
-        for one in _chosen(listed, wanted, "stopall")
-        if one.guest.state is not GuestState.STOPPED
+        entry
+        for entry in _chosen(listed, wanted, "stopall")
+        if entry.guest.state is not GuestState.STOPPED
     ]
     return [
         replace(
@@ -220,18 +222,18 @@ def _in_reverse(guests: Sequence[Listed], action: Action) -> list[Job]:
     """
     groups = _groups(guests)
     dependents: dict[Reference, list[Reference]] = {}
-    for one in guests:
-        for needed in one.needs:
-            dependents.setdefault(needed, []).append(one.id)
+    for entry in guests:
+        for needed in entry.needs:
+            dependents.setdefault(needed, []).append(entry.id)
     return [
         Job(
-            id=one.id,
-            guest=one.guest,
+            id=entry.id,
+            guest=entry.guest,
             action=action,
-            group=-_number(groups[one.id]),
-            after=dependents.get(one.id, ()),
+            group=-_number(groups[entry.id]),
+            after=dependents.get(entry.id, ()),
         )
-        for one in sorted(guests, key=lambda one: (groups[one.id], one.id), reverse=True)
+        for entry in sorted(guests, key=lambda entry: (groups[entry.id], entry.id), reverse=True)
     ]
 
 
@@ -249,7 +251,9 @@ def to_suspend(
     :raises ConfigError: a dependency cycle.
     """
     states = (GuestState.RUNNING, GuestState.PAUSED) if to_disk else (GuestState.RUNNING,)
-    guests = [one for one in _chosen(listed, wanted, "suspendall") if one.guest.state in states]
+    guests = [
+        entry for entry in _chosen(listed, wanted, "suspendall") if entry.guest.state in states
+    ]
     jobs = _in_reverse(guests, Action.SUSPEND)
     return [replace(job, timeout=timeout, to_disk=to_disk) for job in jobs]
 
@@ -265,21 +269,21 @@ def to_resume(
     :raises ConfigError: a dependency cycle.
     """
     guests = [
-        one
-        for one in _chosen(listed, wanted, "resumeall")
-        if one.guest.state is GuestState.PAUSED or one.guest.saved
+        entry
+        for entry in _chosen(listed, wanted, "resumeall")
+        if entry.guest.state is GuestState.PAUSED or entry.guest.saved
     ]
     groups = _groups(guests)
     return [
         Job(
-            id=one.id,
-            guest=one.guest,
+            id=entry.id,
+            guest=entry.guest,
             action=Action.RESUME,
-            group=_number(groups[one.id]),
+            group=_number(groups[entry.id]),
             timeout=timeout,
-            after=one.needs,
+            after=entry.needs,
         )
-        for one in sorted(guests, key=lambda one: (groups[one.id], one.id))
+        for entry in sorted(guests, key=lambda entry: (groups[entry.id], entry.id))
     ]
 
 
@@ -287,9 +291,9 @@ def _chosen(listed: Sequence[Listed], wanted: Sequence[str] | None, command: str
     """Those that were named, or all that are left to us; never a template."""
     chosen = named(listed, wanted, command)
     return [
-        one
-        for one in chosen
-        if not one.guest.template and (wanted is not None or not one.guest.managed_by_ha)
+        entry
+        for entry in chosen
+        if not entry.guest.template and (wanted is not None or not entry.guest.managed_by_ha)
     ]
 
 
@@ -302,10 +306,14 @@ def _groups(guests: Sequence[Listed]) -> dict[Reference, float]:
 
     :raises ConfigError: a dependency cycle.
     """
-    waits = {one.id: one.needs for one in guests}
-    groups = {one.id: _LAST if one.guest.order is None else one.guest.order for one in guests}
+    waits = {entry.id: entry.needs for entry in guests}
+    groups = {
+        entry.id: _LAST if entry.guest.order is None else entry.guest.order for entry in guests
+    }
     for id_ in _sorted_by_dependency(waits):
-        groups[id_] = max([groups[id_], *(groups[one] for one in waits[id_] if one in groups)])
+        groups[id_] = max(
+            [groups[id_], *(groups[other] for other in waits[id_] if other in groups)]
+        )
     return groups
 
 
@@ -314,7 +322,7 @@ def _sorted_by_dependency(
 ) -> Iterable[Reference]:
     from graphlib import CycleError, TopologicalSorter
 
-    edges = {id_: [one for one in others if one in waits] for id_, others in waits.items()}
+    edges = {id_: [other for other in others if other in waits] for id_, others in waits.items()}
     try:
         return list(TopologicalSorter(edges).static_order())
     except CycleError as error:
@@ -334,13 +342,13 @@ def to_migrate(chosen: Sequence[Listed], targets: Mapping[Reference, str]) -> li
     :param targets: where each guest goes.
     """
 
-    def place(one: Listed) -> tuple[float, Reference]:
-        order = one.guest.order
-        return (_LAST if order is None else order, one.id)
+    def place(entry: Listed) -> tuple[float, Reference]:
+        order = entry.guest.order
+        return (_LAST if order is None else order, entry.id)
 
     return [
-        Job(one.id, one.guest, Action.MIGRATE, target=targets.get(one.id, ""))
-        for one in sorted(chosen, key=place)
+        Job(entry.id, entry.guest, Action.MIGRATE, target=targets.get(entry.id, ""))
+        for entry in sorted(chosen, key=place)
     ]
 
 

@@ -52,8 +52,8 @@ class Runner:
             self._wind_up()
             raise
         finally:
-            for one in self._workers:
-                one.end()
+            for worker in self._workers:
+                worker.end()
         return [self.scheduler.outcomes[job.id] for job in self.scheduler.jobs]
 
     def _loop(self) -> None:

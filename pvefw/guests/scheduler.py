@@ -262,17 +262,21 @@ class Scheduler:
 
     def _admit(self, job: Job, now: float) -> None:
         """Let a job begin as soon as what it is after is through."""
-        bad = [one for one in job.after if one in self.outcomes and self._bars(job, one)]
+        bad = [
+            needed for needed in job.after if needed in self.outcomes and self._bars(job, needed)
+        ]
         if job.blocked or bad:
             self._block(job, job.blocked or self._because(bad[0]), now)
             return
-        open_ = {one for one in job.after if one in self._by_id and one not in self.outcomes}
+        open_ = {
+            needed for needed in job.after if needed in self._by_id and needed not in self.outcomes
+        }
         if not open_:
             heapq.heappush(self._startable, (self._position[job.id], job.id))
             return
         self._waiting[job.id] = open_
-        for one in open_:
-            self._dependents[one].append((self._position[job.id], job))
+        for needed in open_:
+            self._dependents[needed].append((self._position[job.id], job))
 
     def _bars(self, job: Job, other: Reference) -> bool:
         return job.needs and not self.outcomes[other].result.good
@@ -387,7 +391,7 @@ class Scheduler:
         open_ = {*self._waiting, *(id_ for _, id_ in self._startable)}
         for other in [self._by_id[id_] for id_ in open_]:
             if job.id in other.after and other.needs:
-                self._startable = [one for one in self._startable if one[1] != other.id]
+                self._startable = [place for place in self._startable if place[1] != other.id]
                 heapq.heapify(self._startable)
                 self._block(other, self._because(job.id), now)
 

@@ -47,13 +47,15 @@ def to_migrate(
     reasons: dict[Reference, str] = {}
     for bundle in _bundles(chosen):
         place, _ = _place(backends, bundle, rooms, with_local_disks)
-        for one in bundle:
-            alone, why = (place, "") if place else _place(backends, [one], rooms, with_local_disks)
-            places[one.id] = alone or targets[0]
+        for entry in bundle:
+            alone, why = (
+                (place, "") if place else _place(backends, [entry], rooms, with_local_disks)
+            )
+            places[entry.id] = alone or targets[0]
             if not alone:
-                reasons[one.id] = why
+                reasons[entry.id] = why
     jobs = plan.to_migrate(chosen, places)
-    here = {one.id: "" for one in listed}
+    here = {entry.id: "" for entry in listed}
     going = {id_: place for id_, place in places.items() if id_ not in reasons}
     return [
         replace(
@@ -67,32 +69,32 @@ def to_migrate(
 
 def _bundles(chosen: Sequence[Listed]) -> list[list[Listed]]:
     """Guests and what they are after, which belong together; those with most memory first."""
-    bundles: dict[Reference, list[Listed]] = {one.id: [one] for one in chosen}
-    for one in chosen:
-        for needed in one.needs:
-            mine, theirs = bundles[one.id], bundles.get(needed, bundles[one.id])
+    bundles: dict[Reference, list[Listed]] = {entry.id: [entry] for entry in chosen}
+    for entry in chosen:
+        for needed in entry.needs:
+            mine, theirs = bundles[entry.id], bundles.get(needed, bundles[entry.id])
             if mine is not theirs:
                 mine += theirs
                 bundles |= dict.fromkeys((other.id for other in theirs), mine)
-    unique = {id(bundle): sorted(bundle, key=lambda one: one.id) for bundle in bundles.values()}
+    unique = {id(bundle): sorted(bundle, key=lambda entry: entry.id) for bundle in bundles.values()}
 
     def size(bundle: Sequence[Listed]) -> tuple[int, Reference]:
-        return -sum(one.guest.memory for one in bundle), bundle[0].id
+        return -sum(entry.guest.memory for entry in bundle), bundle[0].id
 
     return sorted(unique.values(), key=size)
 
 
-def _apart(one: Listed, places: Mapping[Reference, str]) -> str:
+def _apart(entry: Listed, places: Mapping[Reference, str]) -> str:
     """That a guest goes where not all is that it is after; empty where nothing is apart.
 
     :param places: where the guests of this node go; empty for those that stay.
     """
     away = [
         f"{id_}, which {f'moves to {places[id_]}' if places[id_] else 'stays'}"
-        for id_ in one.needs
-        if id_ in places and places[id_] != places[one.id]
+        for id_ in entry.needs
+        if id_ in places and places[id_] != places[entry.id]
     ]
-    return f"it is after {' and '.join(away)}" if places[one.id] and away else ""
+    return f"it is after {' and '.join(away)}" if places[entry.id] and away else ""
 
 
 def _known(
@@ -101,11 +103,11 @@ def _known(
     """What the backend of each guest knows of a target; each backend is asked once."""
     answers: dict[str, MigrateTarget | None] = {}
     found = {}
-    for one in chosen:
-        backend = backends.of(one.id).name
+    for entry in chosen:
+        backend = backends.of(entry.id).name
         if backend not in answers:
-            answers[backend] = backends.target(one.id, target)
-        found[one.id] = answers[backend]
+            answers[backend] = backends.target(entry.id, target)
+        found[entry.id] = answers[backend]
     return found
 
 
@@ -113,10 +115,12 @@ def _place(
     backends: Backends, bundle: Sequence[Listed], rooms: Sequence[_Room], with_local_disks: bool
 ) -> tuple[str, str]:
     """Where guests go together, or why nowhere."""
-    for one in bundle:
-        if problem := plan.unreadable(one.guest):
+    for entry in bundle:
+        if problem := plan.unreadable(entry.guest):
             return "", problem
-    needed = sum(one.guest.memory for one in bundle if one.guest.state is not GuestState.STOPPED)
+    needed = sum(
+        entry.guest.memory for entry in bundle if entry.guest.state is not GuestState.STOPPED
+    )
     whys = []
     for room in sorted(rooms, key=lambda room: -room.free(bundle[0].id)):
         free = room.free(bundle[0].id)
@@ -126,7 +130,7 @@ def _place(
                 f"{max(int(free), 0) >> 20} MiB are free"
             )
             continue
-        found = [_obstacles(backends, one, room, with_local_disks) for one in bundle]
+        found = [_obstacles(backends, entry, room, with_local_disks) for entry in bundle]
         if not any(found):
             room.taken += needed
             return room.name, ""
@@ -135,10 +139,10 @@ def _place(
 
 
 def _obstacles(
-    backends: Backends, one: Listed, room: _Room, with_local_disks: bool
+    backends: Backends, entry: Listed, room: _Room, with_local_disks: bool
 ) -> Sequence[str]:
-    options = plan.migrate_options(one.guest.state, with_local_disks)
+    options = plan.migrate_options(entry.guest.state, with_local_disks)
     try:
-        return backends.obstacles(one, room.name, options)
+        return backends.obstacles(entry, room.name, options)
     except PvefwError as error:
         return [error.message]

@@ -75,8 +75,8 @@ def install(paths: Paths) -> list[Path]:
 
 def other_managers(paths: Paths) -> Sequence[str]:
     """Enabled units, not ours, that start and stop guests at boot and shutdown, too."""
-    enabled = {one.name for one in paths.root.glob(f"{_ENABLED}/*")}
-    return [one for one in _OTHERS if one in enabled]
+    enabled = {path.name for path in paths.root.glob(f"{_ENABLED}/*")}
+    return [other for other in _OTHERS if other in enabled]
 
 
 def advice(other: str) -> str:

@@ -39,8 +39,8 @@ class Watcher:
         names = {self.backends.of(id_).name for id_ in self.states}
         for name, backend in self.backends.bound.items():
             if name in names:
-                one = _OfOneBackend(self, name, backend)
-                threading.Thread(target=one.watch, name=f"watch {name}", daemon=True).start()
+                watch = _OfOneBackend(self, name, backend)
+                threading.Thread(target=watch.watch, name=f"watch {name}", daemon=True).start()
         return self
 
     def __exit__(
@@ -107,8 +107,8 @@ class _OfOneBackend:
         now = self._watcher.clock.now()
         guests = ask(self._backend.hooks.guest_list, self._name)
         self._asked = now
-        for one in guests:
-            self._saw(one.vmid, one.state)
+        for guest in guests:
+            self._saw(guest.vmid, guest.state)
 
     def _saw(self, vmid: int, state: GuestState) -> None:
         id_ = self._watcher.backends.id(self._name, vmid)

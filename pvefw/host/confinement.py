@@ -33,7 +33,7 @@ def _is_mapped(user: int) -> bool:
         lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
     except OSError:
         return True
-    ranges = [list(map(int, one.split())) for one in lines]
+    ranges = [list(map(int, line.split())) for line in lines]
     return any(first <= user < first + count for first, _, count in ranges)
 
 
@@ -49,27 +49,29 @@ def command(
     """
     if os.geteuid() == 0:
         who = [
-            word for one in ("SETUID", "SETGID", "SETPCAP") for word in ("--cap-add", f"CAP_{one}")
+            word
+            for capability in ("SETUID", "SETGID", "SETPCAP")
+            for word in ("--cap-add", f"CAP_{capability}")
         ]
     else:
         who = ["--unshare-user"]
-    hidden = [one for one in _HIDDEN if (root / one.lstrip("/")).is_dir()]
+    hidden = [folder for folder in _HIDDEN if (root / folder.lstrip("/")).is_dir()]
     names = os.path.realpath(_NAMES)  # below /run, where systemd-resolved is
     return [
         *("bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc"),
         *(*who, "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"),
-        *(word for one in hidden for word in ("--tmpfs", one)),
+        *(word for folder in hidden for word in ("--tmpfs", folder)),
         *("--ro-bind-try", names, names),
         *("--size", str(size), "--perms", "1777", "--tmpfs", HOME),
         *("--perms", "1777", "--size", str(size), "--tmpfs", "/dev/shm"),  # noqa: S108 - private
         *(_bound(workdir) if workdir else ()),
-        *(word for one in hidden for word in ("--remount-ro", one)),
+        *(word for folder in hidden for word in ("--remount-ro", folder)),
         *("--chdir", str(workdir or HOME), "--", *inner),
     ]
 
 
 def _bound(workdir: Path) -> list[str]:
     """A directory where it is outside, also below one that is hidden."""
-    parents = [str(one) for one in reversed(workdir.parents) if one != Path("/")]
-    ways = [word for one in parents for word in ("--perms", "0755", "--dir", one)]
+    parents = [str(parent) for parent in reversed(workdir.parents) if parent != Path("/")]
+    ways = [word for parent in parents for word in ("--perms", "0755", "--dir", parent)]
     return [*ways, "--bind", str(workdir), str(workdir)]

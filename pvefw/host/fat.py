@@ -25,7 +25,7 @@ def check_versions(plan: BootPlan) -> None:
     :raises ProviderError: naming the kernel.
     """
     seen: dict[str, str] = {}
-    for version in (one.version for one in plan.kernels):
+    for version in (kernel.version for kernel in plan.kernels):
         if not is_version(version):
             raise ProviderError(
                 f"kernel {version!r}: its version is no file name on an ESP",

@@ -52,17 +52,17 @@ def _listening(address: str, port: int, otherwise: str) -> "socket.socket":
     import socket
 
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    one = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.bind((address, port))
-        one.listen(_BACKLOG)
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind((address, port))
+        listener.listen(_BACKLOG)
     except OSError as error:
-        one.close()
+        listener.close()
         raise OSError(_explanation(error, address, port, otherwise)) from error
-    return one
+    return listener
 
 
 def _explanation(error: OSError, address: str, port: int, otherwise: str) -> str:

@@ -288,8 +288,8 @@ class _Output:
             for pair in zip((process.stdout, process.stderr), self._said, strict=True)
         ]
         self._threads = [*readers, threading.Thread(target=self._feed, args=[given], daemon=True)]
-        for one in self._threads:
-            one.start()
+        for thread in self._threads:
+            thread.start()
 
     def wait(self, seconds: float) -> None:
         """Until the process ends, or must be ended."""
@@ -300,8 +300,8 @@ class _Output:
 
     def close(self) -> None:
         """Take in what is left. What holds the pipes open after the process is not waited for."""
-        for one in self._threads:
-            one.join(_LEFT_BEHIND)
+        for thread in self._threads:
+            thread.join(_LEFT_BEHIND)
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -309,7 +309,7 @@ class _Output:
 
     def texts(self) -> tuple[str, str]:
         """Standard output and standard error."""
-        out, err = (bytes(one).decode(errors="replace") for one in self._said)
+        out, err = (bytes(stream).decode(errors="replace") for stream in self._said)
         return out, err
 
     def _feed(self, given: bytes) -> None:

@@ -41,7 +41,7 @@ def load_all(node: Node, *families: str) -> list[Instance]:
     found: dict[str, Instance] = {}
     for family in families:
         found |= files.place(node, family).load()
-    return [one for one in found.values() if one.family in families]
+    return [instance for instance in found.values() if instance.family in families]
 
 
 def load_used(node: Node, family: str) -> list[Instance]:
@@ -49,7 +49,7 @@ def load_used(node: Node, family: str) -> list[Instance]:
 
     :raises ConfigError: as :func:`load_all`.
     """
-    return [one for one in load_all(node, family) if one.used_on(node.name)]
+    return [instance for instance in load_all(node, family) if instance.used_on(node.name)]
 
 
 def load(node: Node, family: str, id_: str) -> Instance:

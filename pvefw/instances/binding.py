@@ -321,7 +321,7 @@ def _how_to_get(node: Node, name: str) -> str:
     if meant := ours.close(name, [*known, *ours.OURS[DNS.name]]):
         return f"Did you mean {meant}?" if meant in known else ours.how_to_get("dns", meant, ())
     installed = [info.name for info in finding.installed(DNS_CATALOG)]
-    more = {dist for one, dist in ours.OURS[DNS_CATALOG.name].items() if one not in installed}
+    more = {dist for key, dist in ours.OURS[DNS_CATALOG.name].items() if key not in installed}
     hint = "All names: pvefw plugin list --providers"
     for catalog in installed:
         with contextlib.suppress(PvefwError):
@@ -351,7 +351,7 @@ def resolved(node: Node, instance: Instance) -> Instance:
         return instance
     catalog = source.catalog.name
     if catalog == files.PVE_CATALOG:
-        others = [one for one in offering(node, instance.plugin) if one != catalog]
+        others = [other for other in offering(node, instance.plugin) if other != catalog]
         if not others or files.ships(node, instance.plugin):
             return instance
     return replace(instance, plugin=f"{catalog}/{instance.plugin}")

@@ -55,10 +55,10 @@ class Place:
     def sections(self) -> dict[str, tuple[Section, Path]]:
         """The family's sections and those that share its ids, by id, and the file each is in."""
         return {
-            one.id: (one, path)
+            section.id: (section, path)
             for path in self.files
-            for one in self._readable(path)
-            if one.type in self.types
+            for section in self._readable(path)
+            if section.type in self.types
         }
 
     def _readable(self, path: Path) -> Sequence[Section]:
@@ -76,7 +76,7 @@ class Place:
 
     def load(self) -> dict[str, Instance]:
         """The family's instances and those that share its ids, by id."""
-        return {id_: decode(*found) for id_, found in self.sections().items()}
+        return {id_: decode(*source) for id_, source in self.sections().items()}
 
     def taken(self, id_: str) -> Section | None:
         """The section that has an id, of whatever type: an id names one section of a file."""
@@ -125,7 +125,7 @@ class PluginsCfg(Place):
     def __init__(self, node: Node, family: str) -> None:
         super().__init__(node, family)
         self.files = node.paths.plugins_cfg, node.paths.own_plugins_cfg
-        self.types = frozenset({STANDALONE, *(one.family for one in KINDS.values() if one.acme)})
+        self.types = frozenset({STANDALONE, *(kind.family for kind in KINDS.values() if kind.acme)})
 
     @staticmethod
     @contextlib.contextmanager

@@ -88,7 +88,7 @@ def _notify(node: Node, bound: Bound[Any], kind: str, task: Task) -> None:
 
     :raises UsageError: it hears of no such event.
     """
-    hook = next((one for one in _HOOKS.get(kind, ()) if one in bound.implemented), None)
+    hook = next((name for name in _HOOKS.get(kind, ()) if name in bound.implemented), None)
     delivers = "on_certificate" in bound.implemented
     if kind == "certificate" and delivers:
         hook = None  # it would deliver a certificate that does not exist
@@ -97,7 +97,7 @@ def _notify(node: Node, bound: Bound[Any], kind: str, task: Task) -> None:
             f"observer test: there is no event {kind}", hint=f"Events: {', '.join(NOTICES)}."
         )
     if hook is None and not kind:
-        hook = next((one for one in _HOOKS["renewal-failed"] if one in bound.implemented), None)
+        hook = next((name for name in _HOOKS["renewal-failed"] if name in bound.implemented), None)
         hook = hook or ("on_renewals" if "on_renewals" in bound.implemented else None)
     if hook == "on_renewals":
         bound.hooks.on_renewals(event=RenewalsEvent(node.name, "started"))

@@ -76,7 +76,7 @@ def _of_inventory(place: str) -> dict[str, str]:
     try:
         groups = files.parse_json(done.stdout)
         variables = groups.pop("_meta").get("hostvars", {})
-        names = dict.fromkeys(one for group in groups.values() for one in group.get("hosts", []))
+        names = dict.fromkeys(host for group in groups.values() for host in group.get("hosts", []))
         return {name: _destination(name, variables.get(name, {})) for name in [*names]}
     except files.DAMAGED as error:
         raise ConfigError(f"--hosts @{place}: ansible-inventory lists no hosts: {error}") from error

@@ -60,7 +60,8 @@ def status(paths: Paths) -> dict[str, object]:
         "page-size": _PAGE,
         **{name.replace("_", "-"): value for name, value in figures.items()},
         "services": {
-            one.name: {"active": one.active, "enabled": one.enabled} for one in services(paths)
+            service.name: {"active": service.active, "enabled": service.enabled}
+            for service in services(paths)
         },
     }
 
@@ -109,11 +110,11 @@ def services(paths: Paths) -> list[Service]:
 
     :raises ProgramError: systemd cannot be asked.
     """
-    there = [one for one in SERVICES if _installed(paths, one)]
+    there = [service for service in SERVICES if _installed(paths, service)]
     if not there:
         return []
     if not units.runs_systemd(paths):
-        return [Service(one, "unknown", _enabled(paths, one)) for one in there]
+        return [Service(name, "unknown", _enabled(paths, name)) for name in there]
     asked = ["systemctl", "show", "--property=Id,ActiveState,UnitFileState", *there]
     found = []
     for block in programs.run(asked, timeout=20.0).stdout.strip().split("\n\n"):
@@ -124,13 +125,13 @@ def services(paths: Paths) -> list[Service]:
 
 
 def _installed(paths: Paths, name: str) -> bool:
-    return any(paths.below(f"{one}/{name}").exists() for one in _UNITS)
+    return any(paths.below(f"{unit}/{name}").exists() for unit in _UNITS)
 
 
 def _enabled(paths: Paths, name: str) -> str:
     """Whether a service is started at boot, by the links that say so (systemd.unit(5))."""
     targets = paths.below("etc/systemd/system").glob("*.wants")
-    return "enabled" if any((one / name).is_symlink() for one in targets) else "disabled"
+    return "enabled" if any((target / name).is_symlink() for target in targets) else "disabled"
 
 
 def _switch(paths: Paths, task: Task, *, on: bool) -> list[Service]:
@@ -142,14 +143,18 @@ def _switch(paths: Paths, task: Task, *, on: bool) -> list[Service]:
     if not there:
         task.log("No service manages KSM here")
         return []
-    names = [one.name for one in there]
+    names = [service.name for service in there]
     verb = "enable" if on else "disable"
     runs = units.runs_systemd(paths)
     where = ["--now"] if runs else [f"--root={paths.root}"]
     programs.run(["systemctl", verb, *where, *names], timeout=120.0)
     task.log(f"{', '.join(names)}: {verb}d{' and ' + _NOW[on] if runs else ''}")
     now = services(paths)
-    left = [one for one in now if not on and (one.enabled == "enabled" or one.active == "active")]
+    left = [
+        service
+        for service in now
+        if not on and (service.enabled == "enabled" or service.active == "active")
+    ]
     if left:
         raise ProgramError(
             f"ksm: {left[0].name}: it is still {left[0].active} and {left[0].enabled}",
@@ -185,7 +190,7 @@ def enable(paths: Paths, task: Task) -> None:
     :raises PvefwError: as :func:`disable`.
     """
     _run(paths)
-    names = [one.name for one in _switch(paths, task, on=True)]
+    names = [service.name for service in _switch(paths, task, on=True)]
     if _TUNED in names:
         if _figure(paths, "run") == UNMERGE:
             _write(paths, task, STOP)  # from here the service knows the way
@@ -203,7 +208,7 @@ def unmerge(paths: Paths, task: Task) -> None:
     """
     _run(paths)
     _write(paths, task, UNMERGE)
-    busy = [one.name for one in services(paths) if one.active == "active"]
+    busy = [service.name for service in services(paths) if service.active == "active"]
     if busy:
         task.warn(f"{', '.join(busy)} runs and may merge again: pvefw ksm disable --unmerge")
 

@@ -67,7 +67,7 @@ class Maintenance:
     @property
     def host(self) -> str:
         """The host that it is at; empty where all are done."""
-        return next((one for one in self.hosts if one not in self.done), "")
+        return next((host for host in self.hosts if host not in self.done), "")
 
     @property
     def where(self) -> str:
@@ -170,7 +170,7 @@ class _Run:
         try:
             step(host)
         except PvefwError as error:
-            left = [one for one in self._note.hosts if one not in (*self._note.done, host)]
+            left = [other for other in self._note.hosts if other not in (*self._note.done, host)]
             raise ProgramError(
                 f"node maintain: {host}: {self._note.step}: {error.message}",
                 hint=f"Done: {', '.join(self._note.done) or 'none'}; not begun: "
@@ -184,8 +184,8 @@ class _Run:
 
         :raises ProgramError: one does not, or two names are one host.
         """
-        states = {one: self._state(one) for one in self._note.hosts}
-        for other in (one for one in states if one != host):
+        states = {other: self._state(other) for other in self._note.hosts}
+        for other in (state for state in states if state != host):
             if states[other]["drained"]:
                 raise ProgramError(f"{other} is drained, and only one host at a time may be")
             if states[other]["node"] == states[host]["node"]:
@@ -258,7 +258,7 @@ class _Run:
         try:
             found = files.parse_json(said)
             state = {key: found[key] for key in ("node", "boot", "boot-guests", "drained")}
-            if not all(isinstance(one, str) for one in state.values()):
+            if not all(isinstance(value, str) for value in state.values()):
                 raise TypeError("they are texts")
             if not state["boot"] or state["boot-guests"] not in _GUESTS:
                 raise ValueError("it names no boot, or nothing that boot-guests can be")

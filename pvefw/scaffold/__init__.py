@@ -139,7 +139,7 @@ class Project:
         return {
             "api": str(PLUGIN_API),
             "class": self.class_name,
-            "dependencies": ", ".join(f'"{one}"' for one in requires),
+            "dependencies": ", ".join(f'"{requirement}"' for requirement in requires),
             "distribution": self.distribution,
             "family": self.family.name,
             "module": self.module,
@@ -166,11 +166,11 @@ def files_of(project: Project) -> Iterator[tuple[PurePosixPath, str]]:
 
 
 def _walk(folder: Traversable, path: PurePosixPath) -> Iterator[tuple[PurePosixPath, Traversable]]:
-    for one in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if one.is_dir():
-            yield from _walk(one, path / one.name)
-        elif one.name.endswith(_SUFFIX):
-            yield path / one.name, one
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.is_dir():
+            yield from _walk(file, path / file.name)
+        elif file.name.endswith(_SUFFIX):
+            yield path / file.name, file
 
 
 def write(project: Project, directory: Path) -> list[PurePosixPath]:

@@ -93,7 +93,7 @@ def load(paths: Paths, name: str) -> Account:
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ConfigError(f"{file}: this is not an ACME account: {causes.damage(error)}") from error
     texts = (account.directory, account.location, account.key, account.tos, account.ca_file)
-    if not all(isinstance(one, str) for one in texts) or not isinstance(account.account, dict):
+    if not all(isinstance(text, str) for text in texts) or not isinstance(account.account, dict):
         raise ConfigError(f"{file}: this is not an ACME account: a value is of the wrong type")
     return account
 

@@ -35,8 +35,8 @@ def load(paths: Paths) -> Attention:
     """What is kept; nothing where it is damaged."""
     said = files.read_object_if_possible(paths.attention)
     with contextlib.suppress(*files.DAMAGED):
-        told = {str(key): datetime.fromisoformat(one) for key, one in said["told"].items()}
-        if any(one.tzinfo is None for one in told.values()):
+        told = {str(key): datetime.fromisoformat(value) for key, value in said["told"].items()}
+        if any(value.tzinfo is None for value in told.values()):
             raise ValueError("a time without its zone")
         return Attention(frozenset(map(str, said["acknowledged"])), told)
     return Attention()
@@ -46,7 +46,7 @@ def save(paths: Paths, known: Attention) -> None:
     """Keep it; where that cannot be, people are told again."""
     if known == load(paths):
         return
-    told = {key: one.isoformat() for key, one in known.told.items()}
+    told = {key: value.isoformat() for key, value in known.told.items()}
     said = {"acknowledged": sorted(known.acknowledged), "told": told}
     data = json.dumps(said, indent=1).encode()
     files.replace_if_possible(paths.attention, data, "people are notified again")
@@ -59,5 +59,5 @@ def acknowledge(paths: Paths, parts: Collection[str], issues: Collection[str]) -
     :param issues: what is wrong there, each with its part before it, ``boot: …``.
     """
     known = load(paths)
-    others = {one for one in known.acknowledged if one.partition(": ")[0] not in parts}
+    others = {issue for issue in known.acknowledged if issue.partition(": ")[0] not in parts}
     save(paths, Attention(frozenset({*others, *issues}), known.told))

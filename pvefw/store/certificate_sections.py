@@ -125,7 +125,7 @@ def _checked(key: str, value: str) -> str:
 
 def _of_certificate(values: Mapping[str, str]) -> dict[str, str]:
     """What says something of the certificate, and is in its format."""
-    return {key: one for key, one in values.items() if not certificates.wrong(key, one)}
+    return {key: value for key, value in values.items() if not certificates.wrong(key, value)}
 
 
 def _check_names(name: str, values: Mapping[str, str]) -> None:

@@ -71,7 +71,7 @@ class CertificateSettings:
     @property
     def targets(self) -> list[str]:
         """The observers that are told of this certificate only."""
-        return [one.strip() for one in self.get("targets", "").split(",") if one.strip()]
+        return [part.strip() for part in self.get("targets", "").split(",") if part.strip()]
 
     @property
     def served_at(self) -> list[tuple[str, int, str]]:
@@ -104,7 +104,7 @@ def all_of(node: Node) -> list[CertificateSettings]:
 
     :raises StoreError: a file could not be read.
     """
-    used = (one for one, path in sections(node).values() if _used(one, path, node))
+    used = (section for section, path in sections(node).values() if _used(section, path, node))
     return [own(node), *map(_settings, used)]
 
 
@@ -114,7 +114,7 @@ def load(node: Node, name: str) -> CertificateSettings:
     :raises NotFound: there is none of this name, or it is not for this node.
     :raises StoreError: a file could not be read.
     """
-    known = {one.name: one for one in all_of(node)}
+    known = {certificate.name: certificate for certificate in all_of(node)}
     if name not in known:
         raise NotFound(
             f"there is no certificate {name} on node {node.name}",
@@ -125,11 +125,11 @@ def load(node: Node, name: str) -> CertificateSettings:
 
 def _meant(known: Mapping[str, CertificateSettings], word: str) -> str:
     """What to give instead of a word that is no certificate's name."""
-    for one in known.values():
-        if any(entry.name == word for entry in one.names()):
-            return f"That is a name in the certificate {one.name}; give that."
-        if word in one.targets:
-            return f"It is a target: pvefw cert deploy {one.name} --test {word}"
+    for value in known.values():
+        if any(entry.name == word for entry in value.names()):
+            return f"That is a name in the certificate {value.name}; give that."
+        if word in value.targets:
+            return f"It is a target: pvefw cert deploy {value.name} --test {word}"
     return (
         f"There are: {', '.join(known)}. "
         f"To add another: pvefw cert add {word} --acmedomain0 NAME,plugin=ID"
@@ -142,10 +142,10 @@ def sections(node: Node) -> dict[str, tuple[Section, Path]]:
     :raises StoreError: a file could not be read.
     """
     return {
-        one.id: (one, path)
+        section.id: (section, path)
         for path in (node.paths.cluster_pvefw_cfg, node.paths.node_pvefw_cfg())
-        for one in node.sections(path).sections
-        if one.type == CERTIFICATE
+        for section in node.sections(path).sections
+        if section.type == CERTIFICATE
     }
 
 
@@ -154,7 +154,7 @@ def used_instances(node: Node) -> set[str]:
 
     :raises ConfigError: a name occurs twice.
     """
-    return {entry.plugin for one in all_of(node) for entry in one.names()}
+    return {entry.plugin for certificate in all_of(node) for entry in certificate.names()}
 
 
 def _used(section: Section, path: Path, node: Node) -> bool:

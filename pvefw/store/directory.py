@@ -52,7 +52,7 @@ class Directory:
     ) -> str | None:
         """Replace one file."""
         with self._changing():
-            held = all(self._holds(one) for one in locks)
+            held = all(self._holds(lock) for lock in locks)
             if not held or self._revision(key) != revision:
                 return None
             if data is None:
@@ -77,7 +77,7 @@ class Directory:
         end = _CLOCK.monotonic() + timeout
         while (left := end - _CLOCK.monotonic()) > 0:
             found = self.store_list(prefix).revisions
-            changed = (one for one in {**known, **found} if known.get(one) != found.get(one))
+            changed = (key for key in {**known, **found} if known.get(key) != found.get(key))
             yield from changed
             known = found
             _CLOCK.wait(threading.Event(), min(_LOOK, left))

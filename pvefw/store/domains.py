@@ -56,22 +56,22 @@ def entries(
     found = [_entry({"domain": name}, "acme") for name in listed]
     found += [_entry(parse_property_string(values[key], "domain"), key) for key in keys]
     seen: dict[str, str] = {}
-    for one in found:
-        if one.name in seen:
-            raise _twice(one, seen[one.name], what, command)
-        seen[one.name] = one.where
+    for entry in found:
+        if entry.name in seen:
+            raise _twice(entry, seen[entry.name], what, command)
+        seen[entry.name] = entry.where
     return found
 
 
-def _twice(one: DomainEntry, first: str, what: str, command: str) -> ConfigError:
-    if first == one.where:  # only `acme` holds more than one name
+def _twice(entry: DomainEntry, first: str, what: str, command: str) -> ConfigError:
+    if first == entry.where:  # only `acme` holds more than one name
         return ConfigError(
-            f"{what}: {one.name} is configured twice in {first}",
+            f"{what}: {entry.name} is configured twice in {first}",
             hint=f"Set it again: {command} --acme VALUE",
         )
     return ConfigError(
-        f"{what}: {one.name} is configured twice: {first} and {one.where}",
-        hint=f"Remove one: {command} --delete {one.where}",
+        f"{what}: {entry.name} is configured twice: {first} and {entry.where}",
+        hint=f"Remove one: {command} --delete {entry.where}",
     )
 
 

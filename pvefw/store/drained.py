@@ -57,7 +57,9 @@ def others(paths: Paths) -> list[str]:
     :raises StoreError: the nodes cannot be listed.
     """
     return [
-        one for one in nodes.names(paths) if one != paths.node and files.exists(paths.drained(one))
+        name
+        for name in nodes.names(paths)
+        if name != paths.node and files.exists(paths.drained(name))
     ]
 
 

@@ -358,11 +358,11 @@ def remove_all(paths: Iterable[Path]) -> None:
             continue
         except OSError as error:
             raise failed("remove", path, error) from error
-    for one in directories:
+    for directory in directories:
         try:
-            sync_directory(one)
+            sync_directory(directory)
         except OSError as error:
-            raise failed("remove", one, error) from error
+            raise failed("remove", directory, error) from error
 
 
 def failed(action: str, path: Path, error: OSError) -> StoreError:

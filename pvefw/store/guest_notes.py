@@ -22,12 +22,12 @@ def read(paths: Paths) -> list[tuple[str, str]]:
     """The guests that are noted or in Proxmox VE's list; id and name, by number."""
     theirs = files.read_object_if_possible(paths.vmlist).get("ids")
     found = {
-        str(vmid): str(one.get("type", ""))
-        for vmid, one in (theirs if isinstance(theirs, dict) else {}).items()
-        if isinstance(one, dict) and one.get("node") == paths.node
+        str(vmid): str(value.get("type", ""))
+        for vmid, value in (theirs if isinstance(theirs, dict) else {}).items()
+        if isinstance(value, dict) and value.get("node") == paths.node
     }
     found |= notes.read(paths.guest_notes)
-    return sorted(found.items(), key=lambda one: (len(one[0]), one[0]))
+    return sorted(found.items(), key=lambda item: (len(item[0]), item[0]))
 
 
 def note_started(paths: Paths, guests: Collection[Reference], *, all_: bool) -> None:

@@ -15,7 +15,7 @@ _COMMENT = re.compile(r"(?:^|\s)\s*#.*", re.DOTALL)
 
 def entries(path: Path) -> list[str]:
     """The entries of a list, each once, in the order of the file; none where there is no file."""
-    return list(dict.fromkeys(one for line in _lines(path) if (one := _entry(line))))
+    return list(dict.fromkeys(entry for line in _lines(path) if (entry := _entry(line))))
 
 
 def add(path: Path, entry: str) -> bool:
@@ -56,7 +56,7 @@ def value(path: Path) -> str | None:
     if any("\r" in line for line in lines):
         why = "its lines end with carriage returns, as on Windows"
         oddities.report(path, 0, why, "they are ignored")
-    found = [one for line in lines if (one := line.strip())]
+    found = [text for line in lines if (text := line.strip())]
     if len(found) > 1:
         why = f"it has {len(found)} lines, and must have one"
         oddities.report(path, 0, why, "they are joined")

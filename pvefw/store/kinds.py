@@ -23,8 +23,8 @@ class Kind(NamedTuple):
     @property
     def subject(self) -> str:
         """What commands work on: ``an observer``, ``the settings of a boot loader``."""
-        one = f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
-        return f"the settings of {one}" if self.named_like_plugin else one
+        text = f"{'an' if self.noun[0] in 'aeiou' else 'a'} {self.noun}"
+        return f"the settings of {text}" if self.named_like_plugin else text
 
     def example(self, id_: str, api: str = "NAME") -> str:
         """The command that adds an instance."""
@@ -35,8 +35,8 @@ class Kind(NamedTuple):
 
 
 KINDS = {
-    one.family: one
-    for one in (
+    kind.family: kind
+    for kind in (
         Kind("challenge", "plugin instance", "acme plugin", acme=True),
         Kind("dns", "plugin instance", "acme plugin", acme=True),
         Kind("dns_catalog", "DNS catalogue", "acme catalog", named_like_plugin=True),

@@ -60,7 +60,9 @@ class LastCopy:
     def index(self) -> Index:
         """What is known; nothing where the index is damaged: then everything is fetched again."""
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError, RecursionError):
-            return {key: Known(*said) for key, said in json.loads(self._index.read_bytes()).items()}
+            return {
+                key: Known(*values) for key, values in json.loads(self._index.read_bytes()).items()
+            }
         return {}
 
     def asked(self) -> datetime | None:
@@ -96,7 +98,9 @@ class LastCopy:
             os.close(lock)  # releases it
 
     def _write(self, index: Mapping[str, Known]) -> None:
-        text = json.dumps({key: astuple(known) for key, known in sorted(index.items())}, indent=0)
+        text = json.dumps(
+            {key: astuple(revision) for key, revision in sorted(index.items())}, indent=0
+        )
         replace_file(self._index, text.encode(), mode=_PRIVATE)
 
     def _touch(self) -> None:

@@ -54,23 +54,23 @@ def check() -> None:
 
     :raises Locked: another has it now, or had it meanwhile.
     """
-    for one in _held():
-        one.check()
+    for lease in _held():
+        lease.check()
 
 
 def held_in_store() -> "list[StoreLock]":
     """The locks of a store that this thread holds: a change depends on them."""
-    return [one.in_store for one in _held() if one.in_store is not None]
+    return [lease.in_store for lease in _held() if lease.in_store is not None]
 
 
 @contextlib.contextmanager
-def holding(one: Held) -> Iterator[None]:
+def holding(lease: Held) -> Iterator[None]:
     """Count a lock as this thread's until the body ends."""
-    _held().append(one)
+    _held().append(lease)
     try:
         yield
     finally:
-        _held().remove(one)
+        _held().remove(lease)
 
 
 def _held() -> list[Held]:

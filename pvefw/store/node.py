@@ -179,7 +179,7 @@ class Node:
         """What an ``acmedomain`` can name as plugin: the instances of one file, and ``standalone``."""
         from pvefw.store import domains
 
-        return {domains.STANDALONE, *(one.id for one in self.sections(path).sections)}
+        return {domains.STANDALONE, *(section.id for section in self.sections(path).sections)}
 
     @property
     def digest(self) -> str:

@@ -74,13 +74,18 @@ def names_of(node: Node, instance: str) -> list[str]:
     :raises StoreError: a file could not be read.
     """
     ours = (node.cluster, node.own)
-    sections = (one for file in ours for one in file.sections.sections if one.type == CERTIFICATE)
+    sections = (
+        section
+        for file in ours
+        for section in file.sections.sections
+        if section.type == CERTIFICATE
+    )
     return [
         parse_property_string(value, "domain").get("domain", key)
         for values in (
-            *(one.properties.values for one in ours),
+            *(entry.properties.values for entry in ours),
             node.config.values,
-            *(one.values for one in sections),
+            *(section.values for section in sections),
         )
         for key, value in values.items()
         if _instance_of(key, value) == instance
@@ -97,7 +102,7 @@ def _checked(key: str, value: str) -> str:
     """
     known = properties.find(key)
     if known is None and key != DESCRIPTION:
-        names = ", ".join(one.key for one in properties.PROPERTIES)
+        names = ", ".join(property_.key for property_ in properties.PROPERTIES)
         raise UsageError(
             f"config set: {key} is not a property of a node",
             hint=f"Known: acmedomain0 … acmedomain999, {DESCRIPTION}, {names}.",

@@ -19,7 +19,7 @@ def names(paths: Paths) -> list[str]:
     """
     shared.look(paths.nodes)
     try:
-        return sorted(one.name for one in paths.nodes.iterdir() if one.is_dir())
+        return sorted(path.name for path in paths.nodes.iterdir() if path.is_dir())
     except (FileNotFoundError, NotADirectoryError):
         pmxcfs.check(paths.nodes)
         return []

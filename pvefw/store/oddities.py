@@ -48,7 +48,7 @@ def report(file: object, line: int, what: str, assumed: str) -> None:
 
 def _shown(text: str) -> str:
     """Nothing from a file may steer a terminal, or begin a line of a log."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 # --- bytes that are no UTF-8 ----------------------------------------------------------------------

@@ -46,7 +46,7 @@ def load(paths: Paths) -> Sequence[Kept]:
     if data is None:
         return ()
     try:
-        return tuple(_kept(one) for one in files.parse_json(data)["records"])
+        return tuple(_kept(record) for record in files.parse_json(data)["records"])
     except files.DAMAGED as error:
         raise ConfigError(
             f"{paths.persistent_records}: this cannot be read: {causes.damage(error)}",
@@ -60,9 +60,9 @@ def _kept(said: Mapping[str, Any]) -> Kept:
     :raises TypeError: a field is missing, or of another type.
     """
     found = Kept(**said)
-    texts = (getattr(found, one.name) for one in fields(found) if one.type is str)
+    texts = (getattr(found, field_.name) for field_ in fields(found) if field_.type is str)
     numbers = isinstance(found.until, int | float) and isinstance(found.wildcard, bool)
-    if not numbers or not all(isinstance(one, str) for one in texts):
+    if not numbers or not all(isinstance(text, str) for text in texts):
         raise TypeError("a value is of another type")
     return found
 
@@ -82,7 +82,7 @@ def forget(paths: Paths, domain: str) -> None:
 
 def _change(paths: Paths, domain: str, new: Sequence[Kept]) -> None:
     with locks.cluster_lock(paths, _LOCK):
-        others = [one for one in load(paths) if one.domain != domain]
-        records = sorted([*others, *new], key=lambda one: one.domain)
-        text = json.dumps({"records": [asdict(one) for one in records]}, indent=1)
+        others = [record for record in load(paths) if record.domain != domain]
+        records = sorted([*others, *new], key=lambda other: other.domain)
+        text = json.dumps({"records": [asdict(record) for record in records]}, indent=1)
         files.replace(paths.persistent_records, f"{text}\n".encode(), private=True)

@@ -54,7 +54,7 @@ def check(path: Path) -> None:
 
 def is_installed(root: Path) -> bool:
     """Whether the tree below a root is a host of Proxmox VE's."""
-    return any((root / one).exists() for one in _INSTALLED)
+    return any((root / program).exists() for program in _INSTALLED)
 
 
 def has_quorum(path: Path) -> bool:
@@ -96,9 +96,9 @@ def _takes_changes(mount_point: Path) -> bool:
 
 def mount_point_of(path: Path) -> Path | None:
     """The ``/etc/pve`` that a path is in or below; ``None`` for a path that is elsewhere."""
-    for one in (path, *path.parents):
-        if one.name == "pve" and one.parent.name == "etc":
-            return one
+    for parent in (path, *path.parents):
+        if parent.name == "pve" and parent.parent.name == "etc":
+            return parent
     return None
 
 

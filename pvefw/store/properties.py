@@ -155,7 +155,7 @@ def check_text(value: str) -> None:
     """
     if not value:
         raise ValueError("the value is empty; --delete removes a property")
-    if any(ord(one) < ord(" ") for one in value):
+    if any(ord(char) < ord(" ") for char in value):
         raise ValueError("the value must be one line of text")
 
 
@@ -164,8 +164,8 @@ def _account(value: str) -> None:
 
 
 def _ids(value: str) -> None:
-    for one in value.split(","):
-        _matches(ID, one.strip(), "an observer's id")
+    for part in value.split(","):
+        _matches(ID, part.strip(), "an observer's id")
 
 
 _EXAMPLE = "www.example.com:443"
@@ -178,7 +178,7 @@ def served_at(value: str) -> list[tuple[str, int, str]]:
 
     :raises ValueError: one is not in the format.
     """
-    return [_served(one.strip()) for one in value.split(";") if one.strip()]
+    return [_served(part.strip()) for part in value.split(";") if part.strip()]
 
 
 def _served(text: str) -> tuple[str, int, str]:
@@ -202,11 +202,11 @@ def _serves(value: str) -> None:
 
 
 def _servers(value: str) -> None:
-    for one in (part.strip() for part in value.split(",")):
-        bracketed = re.fullmatch(_BRACKETED, one)
-        host, port = bracketed.groups() if bracketed else (one, None)
-        if one.count(":") == 1:
-            host, _, port = one.partition(":")
+    for part in (part.strip() for part in value.split(",")):
+        bracketed = re.fullmatch(_BRACKETED, part)
+        host, port = bracketed.groups() if bracketed else (part, None)
+        if part.count(":") == 1:
+            host, _, port = part.partition(":")
         ipaddress.ip_address(host)
         _integer(1, 65535)(port or "53")
 
@@ -255,7 +255,7 @@ def _pve_domain(value: str) -> bool:
 def _pve_wakeonlan(value: str) -> bool:
     values = parse_property_string(value, "mac")
     interface = values.pop("bind-interface", "eth0")  # longer ones than the kernel's, too
-    _wakeonlan(",".join(f"{key}={one}" for key, one in values.items()))
+    _wakeonlan(",".join(f"{key}={text}" for key, text in values.items()))
     return re.fullmatch(_PVE_INTERFACE, interface) is not None
 
 
@@ -447,4 +447,4 @@ PROPERTIES = (
         _never,
     ),
 )
-_BY_KEY = {one.key: one for one in PROPERTIES}
+_BY_KEY = {property_.key: property_ for property_ in PROPERTIES}

@@ -28,7 +28,7 @@ from pvefw.store.section_config import SectionConfig
 CERTIFICATE = "certificate"
 """The type of the sections that are no plugin's: each says what is wanted of one certificate."""
 SECTION_TYPES = tuple(
-    sorted([CERTIFICATE, *(one.family for one in KINDS.values() if not one.acme)])
+    sorted([CERTIFICATE, *(kind.family for kind in KINDS.values() if not kind.acme)])
 )
 _FIRST_SECTION = re.compile(rf"^(?:#.*\n)*(?:{'|'.join(SECTION_TYPES)}):\s", re.MULTILINE)
 """With the comment right above it."""
@@ -50,11 +50,11 @@ class PvefwConfig:
         head, tail = (oddities.encoded(part) for part in (text[:cut], text[cut:]))
         line = text[:cut].count("\n") + 1
         sections = SectionConfig.parse(tail, what, first=line, types_share_ids=False)
-        for one in sections.sections:
-            if one.type not in SECTION_TYPES:
-                why = f"'{one.type}: {one.id}' is below the first section"
+        for section in sections.sections:
+            if section.type not in SECTION_TYPES:
+                why = f"'{section.type}: {section.id}' is below the first section"
                 known = ", ".join(SECTION_TYPES)
-                oddities.report(what, one.line, why, f"it is ignored: sections are {known}")
+                oddities.report(what, section.line, why, f"it is ignored: sections are {known}")
         return cls(NodeConfig.parse(head, what), sections)
 
     def render(self) -> bytes:

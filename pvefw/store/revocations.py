@@ -49,7 +49,7 @@ def load(paths: Paths) -> list[Revocation]:
     if data is None:
         return []
     try:
-        return [_revocation(one) for one in files.parse_json(data)["revoked"]]
+        return [_revocation(item) for item in files.parse_json(data)["revoked"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{paths.revocations}: the record of revoked certificates is damaged: {error}",
@@ -57,29 +57,33 @@ def load(paths: Paths) -> list[Revocation]:
         ) from error
 
 
-def add(paths: Paths, one: Revocation, now: datetime) -> None:
+def add(paths: Paths, revocation: Revocation, now: datetime) -> None:
     """Remember one; those that matter no more are forgotten.
 
     :raises Locked: another process or node is at it.
     :raises StoreError: it cannot be written.
     """
-    _change(paths, lambda all_: [*(each for each in all_ if not each.forgotten(now)), one])
+    _change(paths, lambda all_: [*(each for each in all_ if not each.forgotten(now)), revocation])
 
 
-def remove(paths: Paths, one: Revocation) -> None:
+def remove(paths: Paths, revocation: Revocation) -> None:
     """Forget one, because it was not revoked after all.
 
     :raises Locked: another process or node is at it.
     :raises StoreError: it cannot be written.
     """
-    _change(paths, lambda all_: [each for each in all_ if each != one])
+    _change(paths, lambda all_: [each for each in all_ if each != revocation])
 
 
 def _change(paths: Paths, changed: Callable[[list[Revocation]], list[Revocation]]) -> None:
     with locks.cluster_lock(paths, _LOCK):
         said = [
-            {**asdict(one), "time": one.time.isoformat(), "not_after": one.not_after.isoformat()}
-            for one in changed(load(paths))
+            {
+                **asdict(revocation),
+                "time": revocation.time.isoformat(),
+                "not_after": revocation.not_after.isoformat(),
+            }
+            for revocation in changed(load(paths))
         ]
         files.replace(paths.revocations, f"{json.dumps({'revoked': said}, indent=1)}\n".encode())
 

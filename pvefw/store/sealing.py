@@ -65,7 +65,7 @@ def _fernet(keys: str) -> "MultiFernet":
     from cryptography.fernet import Fernet, MultiFernet
 
     try:
-        return MultiFernet([Fernet(one) for one in keys.split()])
+        return MultiFernet([Fernet(word) for word in keys.split()])
     except ValueError:
         raise ConfigError(
             "encryption-key: this is not a Fernet key: 32 bytes in base64, URL-safe",

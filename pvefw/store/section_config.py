@@ -161,7 +161,9 @@ class SectionConfig:
 
         :param types: those that it may be of; any without them.
         """
-        return next((one for one in reversed(self.sections) if one.is_called(id_, types)), None)
+        return next(
+            (section for section in reversed(self.sections) if section.is_called(id_, types)), None
+        )
 
     def with_section(self, section: Section, types: Collection[str] = ()) -> "SectionConfig":
         """This file with a section replaced, or added at its end.
@@ -170,7 +172,7 @@ class SectionConfig:
         """
         there = self.get(section.id, types)
         if there is not None:
-            kept = tuple(section if one is there else one for one in self.sections)
+            kept = tuple(section if other is there else other for other in self.sections)
             return replace(self, sections=kept)
         lines = tuple(line for line in section.lines[: _end(section.lines)] if line.strip())
         ended = self._ended()
@@ -182,11 +184,11 @@ class SectionConfig:
         :param types: those that may go; any without them.
         """
         head, sections = tuple(self.head), list[Section]()
-        for one in self.sections:
-            if not one.is_called(id_, types):
-                sections.append(one)
+        for section in self.sections:
+            if not section.is_called(id_, types):
+                sections.append(section)
                 continue
-            left = _comments(one.lines[_end(one.lines) :])
+            left = _comments(section.lines[_end(section.lines) :])
             if left and sections:
                 sections[-1] = replace(sections[-1], lines=(*sections[-1].lines, *left))
             elif left:
@@ -228,11 +230,13 @@ def _odd(line: str, *, inside: bool) -> bool:
 
 
 def _report_twice(sections: Sequence[Section], what: str, *, types_share_ids: bool) -> None:
-    def name(one: Section) -> tuple[str, str]:
-        return "" if types_share_ids else one.type, one.id
+    def name(section: Section) -> tuple[str, str]:
+        return "" if types_share_ids else section.type, section.id
 
-    last = {name(one): one for one in sections}
-    for one in sections:
-        if last[name(one)] is not one:
-            why = f"{one.type}: {one.id} occurs twice"
-            oddities.report(what, one.line, why, f"that of line {last[name(one)].line} wins")
+    last = {name(section): section for section in sections}
+    for section in sections:
+        if last[name(section)] is not section:
+            why = f"{section.type}: {section.id} occurs twice"
+            oddities.report(
+                what, section.line, why, f"that of line {last[name(section)].line} wins"
+            )

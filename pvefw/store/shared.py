@@ -242,7 +242,7 @@ class Shared:
         """
         with self.asking("all keys"):
             found: StoreListing = self.hooks.store_list(prefix="")
-        shared = {key: one for key, one in found.revisions.items() if _is_shared(key)}
+        shared = {key: revision for key, revision in found.revisions.items() if _is_shared(key)}
         return replace(found, revisions=shared)
 
     def watch(self, position: str, seconds: float) -> Iterator[str]:
@@ -258,12 +258,12 @@ class Shared:
         for _ in range(_ROUNDS):
             self._left = False
             there, index = self.listing().revisions, self.copy.index()
-            keys = [one for one in {*there, *index} if not self._has(one, there.get(one), index)]
+            keys = [key for key in {*there, *index} if not self._has(key, there.get(key), index)]
             found = {key: self._read(key) if key in there else (None, "") for key in keys}
             try:
                 with self.copy.turn() as now:
                     # what another process has written meanwhile may be newer: look again
-                    for key in (one for one in keys if now.get(one) == index.get(one)):
+                    for key in (key for key in keys if now.get(key) == index.get(key)):
                         self._put(now, key, *found[key])
             except OSError as error:
                 raise StoreError(

@@ -28,7 +28,7 @@ def program() -> str:
 def has_systemd(paths: Paths) -> bool:
     """Whether systemd is installed below the root."""
     return any(
-        paths.below(one).exists() for one in ("usr/lib/systemd/systemd", "lib/systemd/systemd")
+        paths.below(place).exists() for place in ("usr/lib/systemd/systemd", "lib/systemd/systemd")
     )
 
 
@@ -71,13 +71,13 @@ def install(
 
 def is_enabled(paths: Paths, name: str) -> bool:
     """Whether a unit is wanted by another one: it is started at boot, or with that one."""
-    wants = (paths.root.glob(f"{one}/systemd/system/*.wants/{name}") for one in _ENABLED)
-    return any(True for found in wants for _ in found)
+    wants = (paths.root.glob(f"{folder}/systemd/system/*.wants/{name}") for folder in _ENABLED)
+    return any(True for paths_ in wants for _ in paths_)
 
 
 def is_shipped(paths: Paths, name: str) -> bool:
     """Whether a package has brought a unit."""
-    return any(paths.below(f"{one}/{name}").exists() for one in SHIPPED)
+    return any(paths.below(f"{folder}/{name}").exists() for folder in SHIPPED)
 
 
 def _verify(written: Sequence[Path]) -> None:
@@ -88,7 +88,7 @@ def _verify(written: Sequence[Path]) -> None:
     if not written or shutil.which("systemd-analyze") is None:
         return
     checked = programs.run(["systemd-analyze", "verify", *map(str, written)], check=False)
-    names = [one.name for one in written]
+    names = [path.name for path in written]
     about = [
         line
         for line in checked.stderr.splitlines()

@@ -163,7 +163,7 @@ class Archive:
             while high:
                 low = text.line_from(high, BATCH)
                 if sought in text.read(low, high).lower():
-                    found = [one for _, one in _tasks(text, low, high) if one.upid == upid]
+                    found = [task for _, task in _tasks(text, low, high) if task.upid == upid]
                     if found:
                         return found[-1]
                 high = low

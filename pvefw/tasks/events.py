@@ -34,8 +34,8 @@ def tell(node: Node, hook: str, event: object, task: Task) -> Sequence[Failure]:
     if notice is not None:
         calls.append((NOTICE, notice))
     failures = []
-    for one, said in calls:
-        for failure in _tell(node, one, event=said, task=task):
+    for kind, content in calls:
+        for failure in _tell(node, kind, event=content, task=task):
             task.warn(failure.reason)
             failures.append(failure)
     return failures
@@ -66,12 +66,13 @@ def readable(event: Any) -> Any:
         case str() if type(event) is str:
             return text.one_line(masking.redact_known(event))
         case Mapping():
-            return {readable(key): readable(one) for key, one in event.items()}
+            return {readable(key): readable(value) for key, value in event.items()}
         case list() | tuple():
-            return type(event)(readable(one) for one in event)
+            return type(event)(readable(member) for member in event)
     if is_dataclass(event) and not isinstance(event, type):
         return replace(
-            event, **{one.name: readable(getattr(event, one.name)) for one in fields(event)}
+            event,
+            **{field_.name: readable(getattr(event, field_.name)) for field_ in fields(event)},
         )
     return event
 
@@ -85,7 +86,10 @@ def call(node: Node, observer: Instance, hook: str, **arguments: object) -> bool
     bound = instances.bind(node, observer)
     if hook not in bound.implemented:
         return False
-    said = {name: readable(one) if name == "event" else one for name, one in arguments.items()}
+    said = {
+        name: readable(argument) if name == "event" else argument
+        for name, argument in arguments.items()
+    }
     getattr(bound.hooks, hook)(**said)
     return True
 
@@ -97,8 +101,8 @@ def _tell(node: Node, hook: str, **arguments: object) -> Iterator[Failure]:
     except PvefwError as error:
         yield Failure("", f"could not notify the observers: {error.message}")
         return
-    for one in observers:
+    for observer in observers:
         try:
-            call(node, one, hook, **arguments)
+            call(node, observer, hook, **arguments)
         except PvefwError as error:
-            yield Failure(one.id, error.message)
+            yield Failure(observer.id, error.message)

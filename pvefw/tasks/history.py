@@ -159,11 +159,11 @@ def _sifted(entries: Iterator[TaskEntry], says: Callable[[TaskEntry], bool]) -> 
         while ahead := list(islice(entries, _READERS * _LOGS_AT_ONCE)):
             parts = [ahead[at::_READERS] for at in range(_READERS)]
             answers: list[list[bool]] = list(
-                readers.map(lambda part: [says(one) for one in part], parts)
+                readers.map(lambda part: [says(entry) for entry in part], parts)
             )
-            for at, one in enumerate(ahead):
+            for at, entry in enumerate(ahead):
                 if answers[at % _READERS][at // _READERS]:
-                    yield one
+                    yield entry
 
 
 def _says(paths: Paths, text: bytes, entry: TaskEntry) -> bool:
@@ -186,8 +186,8 @@ def _says(paths: Paths, text: bytes, entry: TaskEntry) -> bool:
 
 def _not_archived(paths: Paths) -> list[TaskEntry]:
     """What ``active`` lists and the index does not, in the order in which it was entered."""
-    recent = [registry.settled(paths, one) for one in registry.active(paths)]
-    return [one for one in recent if one.end is None or not one.saved]
+    recent = [registry.settled(paths, entry) for entry in registry.active(paths)]
+    return [entry for entry in recent if entry.end is None or not entry.saved]
 
 
 def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -> Iterator[str]:
@@ -222,9 +222,9 @@ def status(paths: Paths, upid: Upid) -> TaskEntry:
 
     :raises NotFound: nothing is known of it.
     """
-    for one in registry.active(paths):
-        if one.upid == upid:
-            return registry.settled(paths, one)
+    for entry in registry.active(paths):
+        if entry.upid == upid:
+            return registry.settled(paths, entry)
     found, _ = archive.ask(paths, lambda kept: kept.find(upid) or kept.search(upid))
     if found is not None:
         return found

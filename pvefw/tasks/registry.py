@@ -64,7 +64,7 @@ def finish(paths: Paths, upid: Upid, end: int, status: str) -> None:
     :raises StoreError: the task directory cannot be written.
     """
     with locked(paths):
-        others = [one for one in active(paths) if one.upid != upid]
+        others = [task_entry for task_entry in active(paths) if task_entry.upid != upid]
         _update(paths, [*others, TaskEntry(upid, end, status, saved=False)])
 
 
@@ -74,7 +74,7 @@ def forget(paths: Paths, upid: Upid) -> None:
     :raises StoreError: the task directory cannot be written.
     """
     with locked(paths):
-        _update(paths, [one for one in active(paths) if one.upid != upid])
+        _update(paths, [task_entry for task_entry in active(paths) if task_entry.upid != upid])
     files.remove(upid.log_path(paths))
 
 
@@ -83,7 +83,10 @@ def settle(paths: Paths) -> None:
 
     :raises StoreError: the task directory cannot be written.
     """
-    if any(one.end is None and settled(paths, one).end is not None for one in active(paths)):
+    if any(
+        task_entry.end is None and settled(paths, task_entry).end is not None
+        for task_entry in active(paths)
+    ):
         with locked(paths):
             _update(paths, active(paths))
 
@@ -95,7 +98,11 @@ def remove(paths: Paths, upids: Collection[bytes]) -> None:
     :raises StoreError: a list cannot be written.
     """
     listed = active(paths)
-    kept = [one for one in listed if not one.saved or str(one.upid).encode() not in upids]
+    kept = [
+        task_entry
+        for task_entry in listed
+        if not task_entry.saved or str(task_entry.upid).encode() not in upids
+    ]
     if len(kept) < len(listed):
         _write_active(paths, kept)
     for path in indexes(paths):
@@ -138,7 +145,7 @@ def stamp(paths: Paths) -> object:
     :raises StoreError: ``active`` cannot be read.
     """
     lists = (paths.task_dir / "active", *indexes(paths), paths.task_index)
-    found = [_file_stamp(one) for one in lists]
+    found = [_file_stamp(list_) for list_ in lists]
     runs_one = _RUNS in (files.read_if_exists(lists[0]) or b"")
     return None if runs_one else found
 
@@ -200,16 +207,19 @@ def _last_status(log: Path) -> str:
 
 def _update(paths: Paths, entries: list[TaskEntry]) -> None:
     """Write the active entries as they should be: dead ones ended, old ones left to the index."""
-    now = [settled(paths, one) for one in entries]
-    running = [one for one in now if one.end is None]
-    ended = sorted((one for one in now if one.end is not None), key=lambda one: one.end or 0)
+    now = [settled(paths, task_entry) for task_entry in entries]
+    running = [task_entry for task_entry in now if task_entry.end is None]
+    ended = sorted(
+        (task_entry for task_entry in now if task_entry.end is not None),
+        key=lambda task_entry: task_entry.end or 0,
+    )
     try:
-        _append(paths, [one for one in ended if not one.saved])
+        _append(paths, [task_entry for task_entry in ended if not task_entry.saved])
     except OSError as error:
         # they stay marked as not saved, and the next who comes tries again
         _write_active(paths, [*ended, *running])
         raise files.failed("write", paths.task_dir / "index", error) from error
-    recent = [replace(one, saved=True) for one in ended[-_LONGEST_ACTIVE:]]
+    recent = [replace(task_entry, saved=True) for task_entry in ended[-_LONGEST_ACTIVE:]]
     _write_active(paths, [*recent, *running])
 
 
@@ -217,7 +227,10 @@ def _append(paths: Paths, entries: list[TaskEntry]) -> None:
     """Add all of these to the index, or none. Everybody may read it, as Proxmox VE's web server does."""
     if not entries:
         return
-    lines = "".join(f"{one.upid} {one.end:08X} {one.status or UNEXPECTED}\n" for one in entries)
+    lines = "".join(
+        f"{task_entry.upid} {task_entry.end:08X} {task_entry.status or UNEXPECTED}\n"
+        for task_entry in entries
+    )
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
     descriptor = foreign.open_file(paths.task_dir / "index", flags, 0o644)
     try:
@@ -236,10 +249,10 @@ def _append(paths: Paths, entries: list[TaskEntry]) -> None:
 
 def _write_active(paths: Paths, entries: list[TaskEntry]) -> None:
     lines = [
-        f"{one.upid} 0\n"
-        if one.end is None
-        else f"{one.upid} {int(one.saved)} {one.end:08X} {one.status or UNEXPECTED}\n"
-        for one in entries
+        f"{task_.upid} 0\n"
+        if task_.end is None
+        else f"{task_.upid} {int(task_.saved)} {task_.end:08X} {task_.status or UNEXPECTED}\n"
+        for task_ in entries
     ]
     files.replace(paths.task_dir / "active", "".join(lines).encode(errors="replace"))
 

@@ -101,7 +101,7 @@ def prune(paths: Paths, now: datetime, *, dry_run: bool = False) -> int:
     files.replace(paths.task_retention, b"")
     with registry.locked(paths):
         _finish(paths)
-        upids -= {str(one.upid).encode() for one in registry.active(paths) if one.end is None}
+        upids -= {str(entry.upid).encode() for entry in registry.active(paths) if entry.end is None}
         if upids:
             files.replace(paths.task_removals, b"\n".join(upids))
             _finish(paths)
@@ -148,8 +148,8 @@ def _finish(paths: Paths) -> None:
 
 
 def _logs(paths: Paths, upids: set[bytes]) -> Iterator[Path]:
-    for one in upids:
+    for upid in upids:
         try:
-            yield Upid.parse(one.decode(errors="replace")).log_path(paths)
+            yield Upid.parse(upid.decode(errors="replace")).log_path(paths)
         except UsageError:
             continue  # somebody else has written there

@@ -101,8 +101,8 @@ def opened(paths: Paths) -> Iterator[list[Text]]:
     with contextlib.ExitStack() as stack:
         # in this order: when the newest becomes the older one in between, it is there twice, not lost
         found = [_open(stack, newest, 0), _open(stack, older, -1)]
-        texts = [one for one in found if one is not None]
-        if len({(one.device, one.inode) for one in texts}) < len(texts):
+        texts = [text for text in found if text is not None]
+        if len({(text.device, text.inode) for text in texts}) < len(texts):
             raise Damaged("the index is being rotated")
         yield texts
 

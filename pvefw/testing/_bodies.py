@@ -65,5 +65,5 @@ def _element(tag: str, content: Any) -> ET.Element:
         elif name.startswith("@"):
             made.set(name[1:], str(value))
         else:
-            made.extend(_element(name, one) for one in value)
+            made.extend(_element(name, item) for item in value)
     return made

@@ -38,11 +38,11 @@ _ASSIGNED = re.compile(r"[^=]+=(.*[^=].*)")
 def scalars(data: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Every text and number in JSON, each with the name of the field that it is in."""
     if isinstance(data, Mapping):
-        for name, one in data.items():
-            yield from scalars(one, str(name).lstrip("@"))
+        for name, value in data.items():
+            yield from scalars(value, str(name).lstrip("@"))
     elif isinstance(data, list | tuple):
-        for one in data:
-            yield from scalars(one, key)
+        for item in data:
+            yield from scalars(item, key)
     elif isinstance(data, str | int | float) and not isinstance(data, bool):
         yield key, data
 
@@ -50,9 +50,9 @@ def scalars(data: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def changed(data: Any, change: Callable[[str, Any], Any], key: str = "") -> Any:
     """JSON with every text and number changed."""
     if isinstance(data, Mapping):
-        return {name: changed(one, change, str(name).lstrip("@")) for name, one in data.items()}
+        return {name: changed(value, change, str(name).lstrip("@")) for name, value in data.items()}
     if isinstance(data, list | tuple):
-        return [changed(one, change, key) for one in data]
+        return [changed(item, change, key) for item in data]
     if isinstance(data, str | int | float) and not isinstance(data, bool):
         return change(key, data)
     return data
@@ -99,7 +99,7 @@ def credentials(request: Request) -> set[str]:
     }
     fields = [*request.query.items(), *scalars(body_of(request))]
     found |= {str(value) for name, value in fields if _SECRET_FIELD.search(name)}
-    return {one for one in found if len(one) >= _SHORTEST_TOKEN}
+    return {text for text in found if len(text) >= _SHORTEST_TOKEN}
 
 
 def _without_scheme(name: str, value: str) -> str:
@@ -111,8 +111,8 @@ def _without_scheme(name: str, value: str) -> str:
 def _words(value: str) -> set[str]:
     """The words of a header, without the names that they are assigned to and the scheme before them."""
     parts = _SEPARATORS.split(value)
-    words = {found[1] if (found := _ASSIGNED.fullmatch(one)) else one for one in parts}
-    return {one for one in words if one.lower() not in _SCHEMES}
+    words = {found[1] if (found := _ASSIGNED.fullmatch(part)) else part for part in parts}
+    return {word for word in words if word.lower() not in _SCHEMES}
 
 
 def _password(value: str) -> list[str]:
@@ -134,18 +134,18 @@ def granted(said: Any, headers: Mapping[str, str]) -> set[str]:
                 with_cookies.load(value)
             except CookieError:
                 continue
-            found |= {one.value for one in with_cookies.values()}
+            found |= {cookie.value for cookie in with_cookies.values()}
         else:
             found |= _words(value)
-    return {one for one in found if len(one) >= _SHORTEST_TOKEN}
+    return {text for text in found if len(text) >= _SHORTEST_TOKEN}
 
 
 def without(request: Request, tokens: set[str]) -> Request:
     """The same request, with other credentials in the place of these."""
 
     def other(text: str) -> str:
-        for one in tokens:
-            text = text.replace(one, "x" * len(one))
+        for token in tokens:
+            text = text.replace(token, "x" * len(token))
         return text
 
     headers = Message()  # as those of a request: looked up without regard to case
@@ -157,7 +157,7 @@ def without(request: Request, tokens: set[str]) -> Request:
     if body is None:
         return made
     return with_body(
-        made, changed(body, lambda _, one: other(one) if isinstance(one, str) else one)
+        made, changed(body, lambda _, value: other(value) if isinstance(value, str) else value)
     )
 
 
@@ -169,17 +169,17 @@ def is_id(key: str) -> bool:
     return bool(_ID_FIELD.search(key))
 
 
-def another(one: str, number: int) -> str:
+def another(text: str, number: int) -> str:
     """An id of the same kind: another number, or another text of the same length."""
-    if one.isdecimal():
-        return str(int(one) + number * 10 ** len(one))
-    return f"{one[:-1]}{'qzw'[number % 3]}{one[-1]}"
+    if text.isdecimal():
+        return str(int(text) + number * 10 ** len(text))
+    return f"{text[:-1]}{'qzw'[number % 3]}{text[-1]}"
 
 
 def ids_in(said: Any) -> set[str]:
     """What a reply calls an id."""
     found = {str(value) for key, value in scalars(said) if is_id(key)}
-    return {one for one in found if len(one) >= _SHORTEST_ID}
+    return {text for text in found if len(text) >= _SHORTEST_ID}
 
 
 def ids_used(request: Request, known: set[str]) -> set[str]:
@@ -192,21 +192,21 @@ def ids_used(request: Request, known: set[str]) -> set[str]:
 def renamed(said: Any, new: Mapping[str, str]) -> Any:
     """A reply with other ids in the place of these."""
 
-    def change(key: str, one: Any) -> Any:
-        name = new.get(str(one)) if is_id(key) else None
-        return one if name is None else type(one)(name)
+    def change(key: str, scalar: Any) -> Any:
+        name = new.get(str(scalar)) if is_id(key) else None
+        return scalar if name is None else type(scalar)(name)
 
     return changed(said, change)
 
 
 def words_of(said: Any) -> set[str]:
     """Every text and number of a reply, and the parts of those that are paths."""
-    return {part for _, one in scalars(said) for part in str(one).split("/")}
+    return {part for _, scalar in scalars(said) for part in str(scalar).split("/")}
 
 
 def has_version(said: Any, headers: Mapping[str, str]) -> bool:
     """Whether a reply says which version of something it shows: an ETag (RFC 9110 section 8.8.3)."""
-    named = {str(one).lower() for one in (*headers, *(key for key, _ in scalars(said)))}
+    named = {str(header).lower() for header in (*headers, *(key for key, _ in scalars(said)))}
     return "etag" in named
 
 
@@ -228,9 +228,9 @@ def redirected(request: Request, old: Mapping[str, str]) -> Request:
     if body is None:
         return made
 
-    def change(key: str, one: Any) -> Any:
-        name = old.get(str(one)) if _ID_CARRIER.search(key) else None
-        return one if name is None else type(one)(name)
+    def change(key: str, scalar: Any) -> Any:
+        name = old.get(str(scalar)) if _ID_CARRIER.search(key) else None
+        return scalar if name is None else type(scalar)(name)
 
     return with_body(made, changed(body, change))
 
@@ -241,40 +241,40 @@ def redirected(request: Request, old: Mapping[str, str]) -> Request:
 def ttls_of(data: Any, value: str) -> list[Any]:
     """The TTLs that JSON gives to a value: each that of the innermost object which has both."""
     if isinstance(data, list | tuple):
-        return [ttl for one in data for ttl in ttls_of(one, value)]
+        return [ttl for item in data for ttl in ttls_of(item, value)]
     if not isinstance(data, Mapping) or not holds(data, value):
         return []
-    inner = [ttl for one in data.values() for ttl in ttls_of(one, value)]
-    return inner or [_only(one) for key, one in data.items() if is_ttl(key, one)]
+    inner = [ttl for text in data.values() for ttl in ttls_of(text, value)]
+    return inner or [_only(text) for key, text in data.items() if is_ttl(key, text)]
 
 
 def with_ttl(data: Any, values: Mapping[str, int]) -> Any:
     """JSON in which these values have these TTLs, wherever it gives them one."""
     if isinstance(data, list | tuple):
-        return [with_ttl(one, values) for one in data]
+        return [with_ttl(item, values) for item in data]
     if not isinstance(data, Mapping):
         return data
-    made = {key: with_ttl(one, values) for key, one in data.items()}
+    made = {key: with_ttl(value, values) for key, value in data.items()}
     for value, ttl in values.items():
-        if holds(made, value) and not any(ttls_of(one, value) for one in made.values()):
-            made |= {key: another_ttl(one, ttl) for key, one in made.items() if is_ttl(key, one)}
+        if holds(made, value) and not any(ttls_of(text, value) for text in made.values()):
+            made |= {key: another_ttl(text, ttl) for key, text in made.items() if is_ttl(key, text)}
     return made
 
 
-def is_ttl(key: Any, one: Any) -> bool:
+def is_ttl(key: Any, number: Any) -> bool:
     """Whether a field is a TTL; in XML it is the one child of that name."""
-    return "ttl" in str(key).lower() and str(_only(one)).isdecimal()
+    return "ttl" in str(key).lower() and str(_only(number)).isdecimal()
 
 
-def another_ttl(one: Any, ttl: int) -> Any:
+def another_ttl(number: Any, ttl: int) -> Any:
     """Another TTL, as the field has it: a number, digits, or an element with them."""
-    return [another_ttl(_only(one), ttl)] if isinstance(one, list) else type(one)(ttl)
+    return [another_ttl(_only(number), ttl)] if isinstance(number, list) else type(number)(ttl)
 
 
-def _only(one: Any) -> Any:
-    return one[0] if isinstance(one, list) and len(one) == 1 else one
+def _only(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def holds(data: Any, value: str) -> bool:
     """Whether a value is in JSON, perhaps in quotes."""
-    return any(str(one).strip('"') == value for _, one in scalars(data))
+    return any(str(scalar).strip('"') == value for _, scalar in scalars(data))

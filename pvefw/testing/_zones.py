@@ -38,39 +38,39 @@ class OtherZones:
     def without(self, request: Request) -> Request:
         """The same of the fake's own zone; what is written to another one is wrong."""
         used, said = _wire.ids_used(request, set(self._known)), request_text(request)
-        if used and request.method != "GET" and any(one.lower() in said for one in self.texts):
-            self.wrongs += [_WRONG_ZONE.format("{}", self._names[one], self.zone) for one in used]
+        if used and request.method != "GET" and any(text.lower() in said for text in self.texts):
+            self.wrongs += [_WRONG_ZONE.format("{}", self._names[id_], self.zone) for id_ in used]
         return _wire.redirected(request, self._known)
 
     def _with_more(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            return {key: self._with_more(one) for key, one in data.items()}
+            return {key: self._with_more(value) for key, value in data.items()}
         if not isinstance(data, list):
             return data
-        own = next((one for one in data if self._is_own(one)), None)
+        own = next((item for item in data if self._is_own(item)), None)
         if own is None:
-            return [self._with_more(one) for one in data]
+            return [self._with_more(item) for item in data]
         first = self.zone.partition(".")[0]
         end, longer = self.zone[(len(first) + 1) // 2 :], f"not{self.zone}"
         return [self._like(own, end, 1), self._like(own, longer, 2), *data]
 
     def _is_own(self, row: Any) -> bool:
         """Whether it is the zone, or its description; a record of that name is none."""
-        said = {str(one) for one in direct(row)} if isinstance(row, Mapping) else {str(row)}
-        named = any(one.rstrip(".").lower() == self.zone for one in said)
-        return named and not _RECORD_TYPES & {one.upper() for one in said}
+        said = {str(scalar) for scalar in direct(row)} if isinstance(row, Mapping) else {str(row)}
+        named = any(text.rstrip(".").lower() == self.zone for text in said)
+        return named and not _RECORD_TYPES & {text.upper() for text in said}
 
     def _like(self, row: Any, name: str, number: int) -> Any:
-        def change(key: str, one: Any) -> Any:
-            said = str(one)
+        def change(key: str, scalar: Any) -> Any:
+            said = str(scalar)
             if said.rstrip(".").lower() == self.zone:
                 other = name + "." * said.endswith(".")
             elif _wire.is_id(key):
                 other = _wire.another(said, number)
             else:
-                return one
+                return scalar
             self._known[other], self._names[other] = said, name
-            return type(one)(other)
+            return type(scalar)(other)
 
         return _wire.changed(row, change)
 
@@ -85,15 +85,15 @@ class OneLabelMore:
 
     def among(self, request: Request, data: Any) -> Any:  # noqa: ARG002 - all replies are alike
         """A reply's data with the longer name."""
-        return _renamed(data, lambda one: one.replace(self.zone, f"{self.label}.{self.zone}"))
+        return _renamed(data, lambda text: text.replace(self.zone, f"{self.label}.{self.zone}"))
 
     def without(self, request: Request) -> Request:
         """The request with the name that the fake knows."""
 
-        def shorter(one: str) -> str:
-            return one.replace(f"{self.label}.{self.zone}", self.zone)
+        def shorter(text: str) -> str:
+            return text.replace(f"{self.label}.{self.zone}", self.zone)
 
-        query = {key: shorter(one) for key, one in request.query.items()}
+        query = {key: shorter(value) for key, value in request.query.items()}
         body = shorter(request.body.decode("latin-1")).encode("latin-1")
         return dataclasses.replace(request, path=shorter(request.path), query=query, body=body)
 
@@ -101,7 +101,7 @@ class OneLabelMore:
 def _renamed(data: Any, change: Callable[[str], str]) -> Any:
     """Data with every text changed, also where it is the name of a field."""
     if isinstance(data, Mapping):
-        return {change(key): _renamed(one, change) for key, one in data.items()}
+        return {change(key): _renamed(value, change) for key, value in data.items()}
     if isinstance(data, list):
-        return [_renamed(one, change) for one in data]
+        return [_renamed(item, change) for item in data]
     return change(data) if isinstance(data, str) else data

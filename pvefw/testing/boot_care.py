@@ -101,7 +101,7 @@ class BootCare:
 
     def test_versions_that_differ_at_their_end_boot(self, machine: Machine) -> None:
         """Or they are refused: a loader that cuts long names takes the one for the other."""
-        versions = [f"{_LONG_NAME}{one}" for one in "ab"]
+        versions = [f"{_LONG_NAME}{letter}" for letter in "ab"]
         for default in versions:
             try:
                 machine.bring(machine.plan(*versions, default=default))
@@ -145,8 +145,8 @@ class BootCare:
         for name in _WHERE_ANOTHER_IS:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(_OF_ANOTHER)
-        listed = {str(one).casefold() for one in machine.files()}
-        taken = [one for one in _WHERE_ANOTHER_IS if one.casefold() in listed]
+        listed = {str(file).casefold() for file in machine.files()}
+        taken = [path for path in _WHERE_ANOTHER_IS if path.casefold() in listed]
         assert not taken, (
             f"boot_files names {', '.join(taken)}, which is another loader's here: list such a file only "
             "where what is in it is your own, or a refresh replaces it"
@@ -162,10 +162,10 @@ class BootCare:
         if not machine.install(esp) or not (own := machine.files(esp)):
             pytest.skip("there is no boot_files, or boot_install needs what is not here")
         package = {
-            one.read_bytes(): one
+            path.read_bytes(): path
             for folder in {source.parent for source in own.values()}
-            for one in folder.iterdir()
-            if one.is_file()
+            for path in folder.iterdir()
+            if path.is_file()
         }
         for name in sorted(_files(esp.mountpoint) - set(map(str, own))):
             source = package.get((esp.mountpoint / name).read_bytes())
@@ -177,16 +177,16 @@ class BootCare:
     def test_what_no_package_has_is_not_refreshed(self, machine: Machine, tmp_path: Path) -> None:
         """The package was removed: the loader on the ESP stays as it is."""
         sources = _of_this_test(machine.files().values(), tmp_path)
-        hidden = [(one, one.with_name(f"{one.name}.hidden")) for one in sources]
-        for one, other in hidden:
-            one.rename(other)
+        hidden = [(source, source.with_name(f"{source.name}.hidden")) for source in sources]
+        for path, other in hidden:
+            path.rename(other)
         try:
             with explained("boot_files without the package", "leave out what no package has"):
-                now = {str(one) for one in machine.files().values()}
+                now = {str(file) for file in machine.files().values()}
             left = sorted(now & set(map(str, sources)))
         finally:
-            for one, other in hidden:
-                other.rename(one)
+            for path, other in hidden:
+                other.rename(path)
         assert not left, (
             f"boot_files names {left[0]}, which is not on this host any more: leave out what no package "
             "has, or every refresh fails"
@@ -201,15 +201,15 @@ class BootCare:
         monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
         before = set(machine.files(esp)) if machine.install(esp) else set()
         package = {
-            one: one.read_bytes() for one in _of_this_test(machine.files(esp).values(), tmp_path)
+            path: path.read_bytes() for path in _of_this_test(machine.files(esp).values(), tmp_path)
         }
-        for one, content in package.items():
-            one.write_bytes(content + b"of a later release")
+        for key, content in package.items():
+            key.write_bytes(content + b"of a later release")
         try:
             left = sorted(map(str, before - set(machine.files(esp))))
         finally:
-            for one, content in package.items():
-                one.write_bytes(content)
+            for key, content in package.items():
+                key.write_bytes(content)
         assert not left, (
             f"boot_files does not name {left[0]} any more where the package has a later release: tell "
             "your own files by what all releases have, not by what the package has now"
@@ -223,7 +223,7 @@ class BootCare:
         if not machine.install(machine.esp):
             pytest.skip("boot_install needs programs or files that are not here; test it itself")
         root, own = machine.esp.mountpoint, machine.files()
-        mine = [one for one in own if str(one.parent).casefold() != "efi/boot"]
+        mine = [path for path in own if str(path.parent).casefold() != "efi/boot"]
         for path in mine:
             (root / path).write_bytes(own[path].read_bytes() + b"of an earlier release")
         machine.install(machine.esp)
@@ -254,9 +254,9 @@ def _check_order(machine: Machine) -> None:
     plan = machine.plan(OLD, MIDDLE, NEW)
     tree = machine.render(plan)
     targets = {source: str(target).encode() for target, source in tree.copies.items()}
-    kernels = [targets.get(one.vmlinuz, b"missing") for one in plan.kernels]
+    kernels = [targets.get(kernel.vmlinuz, b"missing") for kernel in plan.kernels]
     for path, text in tree.texts.items():
-        places = [text.replace(b"\\", b"/").find(one) for one in kernels]
+        places = [text.replace(b"\\", b"/").find(kernel) for kernel in kernels]
         assert min(places) < 0 or places == sorted(places), (
             f"the entries in {path} have another order than plan.kernels: write the menu in the order of "
             "plan.kernels, the latest kernel first"
@@ -271,14 +271,16 @@ def looks_temporary(name: str) -> bool:
 
 def _of_this_test(sources: Iterable[Path], tmp_path: Path) -> list[Path]:
     """Files that fixtures have made; nothing of this host is changed."""
-    found = sorted({one for one in sources if tmp_path.parent in one.parents and one.is_file()})
+    found = sorted(
+        {source for source in sources if tmp_path.parent in source.parents and source.is_file()}
+    )
     if not found:
         pytest.skip("boot_files names no file that a test has put there")
     return found
 
 
 def _files(root: Path) -> set[str]:
-    return {str(one.relative_to(root)) for one in root.rglob("*") if one.is_file()}
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
 # --- files that are gone or half written meanwhile ---------------------------------------------------
@@ -291,8 +293,8 @@ def _hook() -> None:
     """Audit hooks cannot be removed: there is one for the process, which mostly does nothing."""
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
-        for one in _watchers:
-            one(event, arguments)
+        for watcher in _watchers:
+            watcher(event, arguments)
 
     sys.addaudithook(audit)
 
@@ -309,7 +311,7 @@ def _watched(root: Path) -> Iterator[list[str]]:
             return
         looking = True
         try:
-            wrongs.extend(f"deletes {one} before it writes it" for one in there - _files(root))
+            wrongs.extend(f"deletes {gone} before it writes it" for gone in there - _files(root))
             if event == "open":
                 path, _, flags = arguments
                 name = os.path.relpath(os.fsdecode(path), root) if _is_path(path) else ""
@@ -356,8 +358,8 @@ class _LaterDate(dt.date):
 @contextlib.contextmanager
 def _a_day_later(plugin: object) -> Iterator[None]:
     """Move the clocks that the plugin reads, also where its modules import them by name."""
-    real = {one: getattr(time, one) for one in ("time", "time_ns", "strftime")}
-    real |= {one: getattr(time, one) for one in ("localtime", "gmtime", "ctime")}
+    real = {name: getattr(time, name) for name in ("time", "time_ns", "strftime")}
+    real |= {name: getattr(time, name) for name in ("localtime", "gmtime", "ctime")}
 
     def given(name: str) -> Callable[..., Any]:
         return lambda seconds=None: real[name](
@@ -379,10 +381,10 @@ def _a_day_later(plugin: object) -> Iterator[None]:
         dt.date: _LaterDate,
     } | {real[name]: given(name) for name in ("localtime", "gmtime", "ctime")}
     package = type(plugin).__module__.partition(".")[0]
-    mine = [one for name, one in sys.modules.items() if name.partition(".")[0] == package]
+    mine = [module for name, module in sys.modules.items() if name.partition(".")[0] == package]
     with pytest.MonkeyPatch.context() as patch:
         for module in (time, dt, *mine):
-            for name, one in list(vars(module).items()):
-                if callable(one) and one.__hash__ and one in later:
-                    patch.setattr(module, name, later[one])
+            for name, value in list(vars(module).items()):
+                if callable(value) and value.__hash__ and value in later:
+                    patch.setattr(module, name, later[value])
         yield

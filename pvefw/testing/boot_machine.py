@@ -58,7 +58,9 @@ class Machine:
         self, *versions: str, default: str | None = None, next_boot: str | None = None
     ) -> BootPlan:
         """A plan for these versions, given with the latest last; it boots unless told otherwise."""
-        kernels: Sequence[Kernel] = [fake_kernel(self.host, one) for one in reversed(versions)]
+        kernels: Sequence[Kernel] = [
+            fake_kernel(self.host, version) for version in reversed(versions)
+        ]
         cmdline = "root=ZFS=rpool/ROOT/pve-1 boot=zfs"
         return BootPlan(kernels, default or versions[-1], next_boot, cmdline, self.host)
 
@@ -197,7 +199,7 @@ def bring(root: Path, tree: BootTree) -> Iterator[str]:
     New files are complete under temporary names before any is renamed; configuration follows in its
     order; then what is owned and not listed goes, pattern after pattern.
     """
-    fresh = [one for one in tree.copies.items() if not _is_copy(root / one[0], one[1])]
+    fresh = [item for item in tree.copies.items() if not _is_copy(root / item[0], item[1])]
     for target, source in fresh:
         (root / target).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, _temporary(root / target))
@@ -214,7 +216,7 @@ def bring(root: Path, tree: BootTree) -> Iterator[str]:
         _temporary(root / target).replace(root / target)
         yield f"replaced {target}"
     for pattern in tree.owned:
-        for path in sorted(one.relative_to(root) for one in root.rglob("*") if one.is_file()):
+        for path in sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file()):
             target = PurePosixPath(path)
             if matches(target, pattern) and target not in tree.copies and target not in tree.texts:
                 (root / path).unlink()

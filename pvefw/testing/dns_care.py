@@ -48,7 +48,7 @@ class DnsCare(DnsTrouble):
 
     def test_a_zone_is_found_by_its_whole_name(self, bad_day: BadDay) -> None:
         """The account may have zones whose names end alike, each with its own id."""
-        near = OtherZones(bad_day.zone.rstrip("."), [one.value for one in bad_day.pair])
+        near = OtherZones(bad_day.zone.rstrip("."), [record.value for record in bad_day.pair])
         with bad_day.around.neighbours(near):
             for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
                 try:
@@ -91,7 +91,9 @@ class DnsCare(DnsTrouble):
             try:
                 bad_day.add(added, bad_day.once)
             except ProviderError as error:
-                there = [one.name for one in added if one.value in bad_day.records(one.name)]
+                there = [
+                    record.name for record in added if record.value in bad_day.records(record.name)
+                ]
                 assert not (error.unchanged and there), (
                     f"request {at} of dns_add was refused, and it raises an error with unchanged=True, "
                     f"though it has put a record at {there[0]}: nothing would remove it; say unchanged "
@@ -271,7 +273,7 @@ class DnsCare(DnsTrouble):
         self, plugin: object, bad_day: BadDay, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Whoever is in between reads the credentials otherwise. Seen where the plugin uses requests."""
-        open_ = [one.key for one in _settings(plugin) if _PLAIN.match(one.default)]
+        open_ = [setting.key for setting in _settings(plugin) if _PLAIN.match(setting.default)]
         assert not open_, (
             f"the setting {open_[0]} is an address without TLS by default: let it begin with https://, "
             "credentials are sent there"
@@ -301,13 +303,13 @@ class DnsCare(DnsTrouble):
         begun = len(around.faults)
         fail_publishing()
         bad_day.add(added)
-        steps = {(one.method, one.path) for one in around.faults[begun:]}
+        steps = {(fault.method, fault.path) for fault in around.faults[begun:]}
         bad_day.remove(added)
         for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
             asked = len(around.requests)
             call(added)
-            done = [(one.method, one.path) for one in around.requests[asked:]]
-            often = [one for one in steps if done.count(one) > 1]
+            done = [(request.method, request.path) for request in around.requests[asked:]]
+            often = [step for step in steps if done.count(step) > 1]
             assert not often, (
                 f"{name} publishes {done.count(often[0])} times for {len(added)} names "
                 f"({' '.join(often[0])}): publish once, after all of them are written"

@@ -63,7 +63,7 @@ class DnsCatalogConformance:
         assert names, "catalog_names returns nothing: name every provider that can be made"
         assert len(names) == len(set(names)), "catalog_names has a name twice: each is one provider"
         assert names == sorted(names), "catalog_names is not sorted: return sorted(names)"
-        odd = [one for one in names if not _NAME.fullmatch(one)]
+        odd = [name for name in names if not _NAME.fullmatch(name)]
         assert not odd, (
             f"the names {odd} cannot be typed: use lower-case letters, digits, -, _ and ."
         )
@@ -99,9 +99,9 @@ class DnsCatalogConformance:
                 f"the entry of {name} is that of {entry.name}: return that of the name that was given"
             )
             assert entry.title, f"{name} has no title: give the provider's name for people"
-            keys = [one.key for one in entry.settings]
+            keys = [setting.key for setting in entry.settings]
             assert len(keys) == len(set(keys)), f"{name} has a setting twice: {keys}"
-            bare = [one.key for one in entry.settings if not one.help]
+            bare = [setting.key for setting in entry.settings if not setting.help]
             assert not bare, f"{name} has settings without help: {', '.join(bare)}"
 
     def test_an_unknown_name_is_refused(self, hooks: DnsCatalogSpec) -> None:

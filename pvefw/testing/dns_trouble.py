@@ -82,8 +82,8 @@ class BadDay:
 
     def shows(self, expected: Sequence[TxtRecord]) -> bool:
         """Whether the server shows these, and of the kit's no others, at the name."""
-        ours = {one.value for one in values(self.name, 10)}
-        wanted = {one.value for one in expected}
+        ours = {record.value for record in values(self.name, 10)}
+        wanted = {record.value for record in expected}
         found = shown(lambda name: ours & self.records(name), self.name, expected, self.patience)
         return found == wanted
 
@@ -156,7 +156,7 @@ class Race:
         if around.happened():
             self._check(own, theirs[:3], asked[self.at - 1].method)
         self.day.remove([own])
-        return [at for at, one in enumerate(asked, 1) if one.method not in ("GET", "HEAD")]
+        return [at for at, request in enumerate(asked, 1) if request.method not in ("GET", "HEAD")]
 
     @property
     def _name(self) -> str:
@@ -268,19 +268,19 @@ class DnsTrouble:
         """Seconds, or a date, or no such header at all (RFC 9110 section 10.2.3)."""
         hour = timedelta(hours=1)
         date = email.utils.format_datetime(seam.now() + hour, usegmt=True)
-        for said, header in ((f"Retry-After: {date}", date), ("no Retry-After", None)):
+        for case, header in ((f"Retry-After: {date}", date), ("no Retry-After", None)):
             bad_day.around.fail(_LIMIT, retry_after=header)
             try:
                 bad_day.add(bad_day.pair, bad_day.once)
             except RateLimited as error:
                 after = error.retry_after
                 assert after is None or 0 <= after <= 2 * hour.total_seconds(), (
-                    f"status 429 came with {said!r}, and dns_add raises RateLimited with retry_after="
+                    f"status 429 came with {case!r}, and dns_add raises RateLimited with retry_after="
                     f"{after}: seconds from now, or None where you cannot tell"
                 )
             except PvefwError as error:
                 pytest.fail(
-                    f"status 429 came with {said!r}, and dns_add raises {error}: the header may be a "
+                    f"status 429 came with {case!r}, and dns_add raises {error}: the header may be a "
                     "number, a date or absent; raise RateLimited, with retry_after=None if need be"
                 )
             bad_day.around.recover()
@@ -412,7 +412,7 @@ class DnsTrouble:
             for row in foreign_rows(bad_day.name, bad_day.zone, at_name, self.foreign_ttl):
                 others.put(*row)
             before = others.there()
-            texts = [*at_name, *(one.value for one in bad_day.pair)]
+            texts = [*at_name, *(record.value for record in bad_day.pair)]
             with others.watched(bad_day.name):
                 for name, call in (("dns_add", bad_day.add), ("dns_remove", bad_day.remove)):
                     with bad_day.neighbours(name, texts):
@@ -526,11 +526,11 @@ def _secrets(plugin: object) -> list[str]:
     """The values of settings that are secret: core masks those."""
     if not dataclasses.is_dataclass(plugin):
         return []
-    secret = {one.key for one in seam.declared_settings(type(plugin)) if one.secret}
+    secret = {setting.key for setting in seam.declared_settings(type(plugin)) if setting.secret}
     return [
-        str(getattr(plugin, one.name))
-        for one in dataclasses.fields(plugin)
-        if one.metadata.get("key", one.name) in secret and getattr(plugin, one.name)
+        str(getattr(plugin, field_.name))
+        for field_ in dataclasses.fields(plugin)
+        if field_.metadata.get("key", field_.name) in secret and getattr(plugin, field_.name)
     ]
 
 
@@ -545,9 +545,9 @@ def _said_by(bad_day: BadDay, plugin: object) -> list[str]:
 
 def _found(secrets: Collection[str], text: str, passed_on: str) -> str:
     """A secret that is in a text, in whatever form, unless the provider itself has said it."""
-    for one in sorted(secrets):
-        if seam.redact(text, [one]) != text and seam.redact(passed_on, [one]) == passed_on:
-            return one
+    for secret in sorted(secrets):
+        if seam.redact(text, [secret]) != text and seam.redact(passed_on, [secret]) == passed_on:
+            return secret
     return ""
 
 
@@ -564,7 +564,7 @@ def _sleeping(plugin: object) -> Iterator[list[float]]:
     """What is slept with ``time.sleep``, also where the plugin's module has imported it by name."""
     slept: list[float] = []
     package = type(plugin).__module__.partition(".")[0]
-    mine = [one for name, one in sys.modules.items() if name.partition(".")[0] == package]
+    mine = [module for name, module in sys.modules.items() if name.partition(".")[0] == package]
     with pytest.MonkeyPatch.context() as patch:
         for module in (time, *mine):
             if module.__dict__.get("sleep") is _SLEEP:

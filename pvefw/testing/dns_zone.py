@@ -78,7 +78,8 @@ class DnsZone:
     def everything(self) -> set[tuple[str, str, str, int]]:
         """All records as name, type, value, TTL."""
         texts = {
-            (name, "TXT", one, self._ttls.get((name, one), _TTL)) for name, one in self.records
+            (name, "TXT", value, self._ttls.get((name, value), _TTL))
+            for name, value in self.records
         }
         return texts | self._others
 
@@ -96,7 +97,9 @@ class DnsZone:
     def records(self) -> list[tuple[str, str]]:
         """Every name and value, sorted."""
         with self._lock:
-            return sorted((name, one) for name, values in self._values.items() for one in values)
+            return sorted(
+                (name, value) for name, values in self._values.items() for value in values
+            )
 
     def answer(self, wire: bytes) -> bytes | None:
         """The answer to one message, or ``None`` where it cannot even be read."""

@@ -42,8 +42,8 @@ class EspDirectory:
     @property
     def files(self) -> list[str]:
         """Every file on the ESP, sorted; paths are relative to it."""
-        found = (one for one in self.mountpoint.rglob("*") if one.is_file())
-        return sorted(one.relative_to(self.mountpoint).as_posix() for one in found)
+        found = (path for path in self.mountpoint.rglob("*") if path.is_file())
+        return sorted(path.relative_to(self.mountpoint).as_posix() for path in found)
 
     @property
     def _esp(self) -> Esp:
@@ -68,7 +68,7 @@ class EspDirectory:
         if bound.hooks.boot_probe(esp=esp) is None:
             for firmware in bound.hooks.boot_firmware():
                 bound.hooks.boot_install(esp=esp, firmware=firmware, task=self.task)
-        kernels = [fake_kernel(self.host, one) for one in reversed(versions)]
+        kernels = [fake_kernel(self.host, version) for version in reversed(versions)]
         plan = BootPlan(kernels, default or versions[-1], next_boot, self.cmdline, self.host)
         tree = bound.hooks.boot_render(esp=esp, plan=plan)
         changed = seam.sync_esp(plan, tree, self.mountpoint, self.task)

@@ -124,14 +124,14 @@ class GuestConformance:
         self._stop(bound.hooks, everybody, task)
 
     def _stop(self, hooks: GuestSpec, vmids: Sequence[int], task: FakeTask) -> None:
-        listed = {one.vmid: one for one in hooks.guest_list()}
+        listed = {guest.vmid: guest for guest in hooks.guest_list()}
         for vmid in vmids:
             if vmid in listed and listed[vmid].state is not GuestState.STOPPED:
                 hooks.guest_stop(guest=listed[vmid], timeout=self.seconds, task=task)
 
     def guest(self, hooks: GuestSpec, vmid: int) -> Guest:
         """A guest as it is listed now."""
-        found = [one for one in hooks.guest_list() if one.vmid == vmid]
+        found = [guest for guest in hooks.guest_list() if guest.vmid == vmid]
         assert found, f"guest {vmid} is not listed: guest_list must name every guest of this node"
         return found[0]
 
@@ -154,7 +154,7 @@ class GuestConformance:
         self, hooks: GuestSpec, vmids: Sequence[int], look: Look
     ) -> None:
         """Also those that are stopped, each once, with the state that it has."""
-        listed = [one.vmid for one in hooks.guest_list()]
+        listed = [other.vmid for other in hooks.guest_list()]
         assert len(listed) == len(set(listed)), (
             "guest_list names a VMID twice: name each guest once"
         )
@@ -354,15 +354,15 @@ class GuestConformance:
         hooks = bound.hooks
         guest = self.start(hooks, vmid, task)
         try:
-            for one in (guest, guest):  # once more is not an error
-                hooks.guest_suspend(guest=one, to_disk=to_disk, timeout=self.seconds, task=task)
+            for again in (guest, guest):  # once more is not an error
+                hooks.guest_suspend(guest=again, to_disk=to_disk, timeout=self.seconds, task=task)
         except Unsupported:
             pytest.skip("the plugin cannot suspend guests in this way")
         return self.guest(hooks, vmid)
 
     def _resume(self, hooks: GuestSpec, guest: Guest, look: Look, task: FakeTask) -> None:
-        for one in (guest, guest):
-            hooks.guest_resume(guest=one, timeout=self.seconds, task=task)
+        for again in (guest, guest):
+            hooks.guest_resume(guest=again, timeout=self.seconds, task=task)
         assert look(guest.vmid) is GuestState.RUNNING, (
             f"guest {guest.vmid} does not run although guest_resume has returned: wait until it does"
         )

@@ -56,7 +56,7 @@ Heard = Callable[[], object]
 _NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _ODD = "line one\nline two; $(exit 1) `exit 1` 'quoted' \"quoted\" <b>&amp;</b> %s {0} Käse"
 _KEY = "the-key-itself"
-_HOOKS = [one for one in seam.hook_names("observer") if one.startswith("on_")]
+_HOOKS = [name for name in seam.hook_names("observer") if name.startswith("on_")]
 
 
 class ObserverConformance:
@@ -108,7 +108,7 @@ class ObserverConformance:
     def bind(plugin: object) -> Bound[ObserverSpec]:
         """A plugin as core binds it: with its secrets masked."""
         infos = seam.declared_settings(type(plugin))
-        names = [one.name for one in dataclasses.fields(plugin) if one.init]  # type: ignore[arg-type]  # declared() has seen that it is a dataclass
+        names = [field_.name for field_ in dataclasses.fields(plugin) if field_.init]  # type: ignore[arg-type]  # declared() has seen that it is a dataclass
         values = {
             info.key: str(getattr(plugin, name) or "")
             for info, name in zip(infos, names, strict=True)
@@ -241,7 +241,9 @@ class ObserverConformance:
     ) -> None:
         """A retry is made by an instance that has seen nothing before."""
         bound = self.bind(fresh_plugin())
-        hook = next(one for one in _HOOKS if one in bound.implemented and one not in self.ignores)
+        hook = next(
+            name for name in _HOOKS if name in bound.implemented and name not in self.ignores
+        )
         before = heard()
         self.tell(bound, hook, event, task)
         assert heard() != before, (
@@ -259,7 +261,9 @@ class ObserverConformance:
                 "override the fixture 'broken_plugin': where the other side cannot be reached"
             )
         bound = self.bind(broken_plugin)
-        hook = next(one for one in _HOOKS if one in bound.implemented and one not in self.ignores)
+        hook = next(
+            name for name in _HOOKS if name in bound.implemented and name not in self.ignores
+        )
         try:
             self.tell(bound, hook, event, task)
         except ProviderError as error:
@@ -293,7 +297,9 @@ class ObserverConformance:
         assert heard() == before, (
             "certificate_plan has reached the other side: say what would be done, and do nothing"
         )
-        assert lines and all(one.strip() == one and len(one.splitlines()) == 1 for one in lines), (
+        assert lines and all(
+            line.strip() == line and len(line.splitlines()) == 1 for line in lines
+        ), (
             f"certificate_plan returns {lines} for a new certificate: return a line for each thing that "
             "would be done"
         )

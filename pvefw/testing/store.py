@@ -152,10 +152,10 @@ class StoreConformance:
             threading.Thread(target=add, args=((hooks, there)[number % 2], number), daemon=True)
             for number in range(_ADDERS)
         ]
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         assert not failures, f"store_swap or store_read failed: {failures[0]}"
         found = len(_data(hooks, "sum") or b"")
         assert found == _ADDERS * _TURNS, (
@@ -310,7 +310,7 @@ class StoreConformance:
         assert len(found) == self.many, (
             f"store_list has {len(found)} of {self.many} keys: get every page"
         )
-        assert all(one.startswith("many/") for one in found), (
+        assert all(key.startswith("many/") for key in found), (
             "store_list has keys without the prefix: 'many/' is not 'manyfold', compare the whole prefix"
         )
         everything = there.store_list(prefix="").revisions

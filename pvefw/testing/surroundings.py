@@ -87,7 +87,7 @@ class Surroundings:
             self.requests.append(request)
             fault = self._due()
             asked = self._as_the_fake_knows_it(request)
-            unknown = {one: _wire.another(one, 7) for one in self._ids}
+            unknown = {id_: _wire.another(id_, 7) for id_ in self._ids}
             meanwhile = self._what_happens_now()
         meanwhile()
         if fault is not None and fault[0] != UNKNOWN:
@@ -142,7 +142,7 @@ class Surroundings:
             request = _wire.without(request, self._ended)
         if self._renamed:
             old = {new: old for old, new in self._renamed.items()}
-            gone = {one: _wire.another(one, 7) for one in self._renamed}
+            gone = {id_: _wire.another(id_, 7) for id_ in self._renamed}
             request = _wire.redirected(request, gone | old)
         return self._between.without(request) if self._between else request
 
@@ -184,7 +184,9 @@ class Surroundings:
     @property
     def tokens(self) -> set[str]:
         """Credentials that came with requests, those of sessions among them."""
-        return {one for request in self.requests for one in _wire.credentials(request)}
+        return {
+            credential for request in self.requests for credential in _wire.credentials(request)
+        }
 
     @property
     def refusals(self) -> str:
@@ -219,10 +221,10 @@ class Surroundings:
         """
         with self._lock:
             fixed = set(self.requests[0].path.split("/")) if self.requests else set()
-            names = {one for one in self._ids if zone.rstrip(".") in one.lower() or one in zone}
+            names = {id_ for id_ in self._ids if zone.rstrip(".") in id_.lower() or id_ in zone}
             known = self._ids - fixed - names
-            used = {one for request in self.requests for one in _wire.ids_used(request, known)}
-            self._renamed = {one: _wire.another(one, 3) for one in used}
+            used = {id_ for request in self.requests for id_ in _wire.ids_used(request, known)}
+            self._renamed = {id_: _wire.another(id_, 3) for id_ in used}
         return bool(used)
 
     @property
@@ -245,7 +247,7 @@ class Surroundings:
 
         :param since: how many requests to pass over.
         """
-        bodies = [_wire.body_of(one) for one in self.requests[since:]]
+        bodies = [_wire.body_of(request) for request in self.requests[since:]]
         return [ttl for body in bodies for ttl in _wire.ttls_of(body, value)]
 
     @property

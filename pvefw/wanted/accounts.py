@@ -66,7 +66,7 @@ class Accounts(Kind):
                 continue
             found[name] = present(
                 directory=account.directory,
-                contact=[_address(one) for one in account.account.get("contact") or ()],
+                contact=[_address(contact) for contact in account.account.get("contact") or ()],
                 ca_file=account.ca_file,
                 accept_tos=bool(account.tos),
             )

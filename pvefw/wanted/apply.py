@@ -21,14 +21,14 @@ class Outcome:
         """Every change, as ``pvefw apply`` prints it."""
         return [
             {
-                "part": one.kind.key,
-                "name": one.name,
-                "action": one.action,
-                "before": one.before,
-                "after": one.after,
-                "done": one in self.done,
+                "part": change.kind.key,
+                "name": change.name,
+                "action": change.action,
+                "before": change.before,
+                "after": change.after,
+                "done": change in self.done,
             }
-            for one in self.changes
+            for change in self.changes
         ]
 
 
@@ -37,12 +37,14 @@ def rehearse(context: Context, changes: Sequence[Change]) -> None:
 
     :raises PvefwError: one cannot be made; file and line of the document are named.
     """
-    registering = any(isinstance(one.kind, Accounts) and one.before is None for one in changes)
+    registering = any(
+        isinstance(change.kind, Accounts) and change.before is None for change in changes
+    )
     trying = replace(context, rehearsing=True, registering=registering)
     with rehearsal.watching(dry=True):
-        for one in changes:
-            if one.kind.rehearsable:
-                _attempt(one, trying)
+        for change in changes:
+            if change.kind.rehearsable:
+                _attempt(change, trying)
 
 
 def carry_out(context: Context, outcome: Outcome, listed: Iterable[str]) -> None:
@@ -53,14 +55,14 @@ def carry_out(context: Context, outcome: Outcome, listed: Iterable[str]) -> None
     """
     for line in listed:
         context.task.log(line)
-    for one in outcome.changes:
-        context.task.log(f"{one.subject}: {one.action}")
+    for change in outcome.changes:
+        context.task.log(f"{change.subject}: {change.action}")
         try:
-            _attempt(one, context)
+            _attempt(change, context)
         except PvefwError as error:
             error.hint = " ".join(filter(None, [error.hint, _how_far(outcome)]))
             raise
-        outcome.done.append(one)
+        outcome.done.append(change)
 
 
 def _attempt(change: Change, context: Context) -> None:
@@ -72,8 +74,8 @@ def _attempt(change: Change, context: Context) -> None:
 
 
 def _how_far(outcome: Outcome) -> str:
-    done = [f"{one.action} {one.subject}" for one in outcome.done]
-    rest = [f"{one.action} {one.subject}" for one in outcome.changes[len(outcome.done) :]]
+    done = [f"{change.action} {change.subject}" for change in outcome.done]
+    rest = [f"{change.action} {change.subject}" for change in outcome.changes[len(outcome.done) :]]
     return (
         f"Done: {', '.join(done) or 'nothing'}. Not done: {', '.join(rest)}. "
         "Apply it again to go on."

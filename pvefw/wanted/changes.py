@@ -14,7 +14,7 @@ def listed(change: Change) -> Iterator[str]:
     """A change for people: what is done, then each field."""
     yield f"{change.action} {change.subject}"
     before, after = _flat(change.old), _flat(change.new)
-    for key in [*before, *(one for one in after if one not in before)]:
+    for key in [*before, *(key for key in after if key not in before)]:
         if key not in after:
             yield f"  - {key}: {before[key]}"
         elif key not in before:
@@ -66,7 +66,7 @@ def compare(context: Context, document: Document, *, prune: bool, here: bool) ->
     :raises PvefwError: what is there cannot be found out.
     """
     changes: list[Change] = []
-    for kind in (one for one in KINDS if one.key in document.state):
+    for kind in (kind for kind in KINDS if kind.key in document.state):
         if kind.of_machine and not here:
             raise UsageError(
                 f"{document.where(kind.key)}: {kind.key}: this is about the machine itself, and node "
@@ -74,8 +74,8 @@ def compare(context: Context, document: Document, *, prune: bool, here: bool) ->
                 hint=f"Apply it there: ssh root@{context.paths.node} pvefw apply FILE",
             )
         changes += _of_kind(context, kind, document, changes, prune=prune)
-    kept = [one for one in changes if one.after is not None]
-    return [*kept, *reversed([one for one in changes if one.after is None])]
+    kept = [change for change in changes if change.after is not None]
+    return [*kept, *reversed([change for change in changes if change.after is None])]
 
 
 def _of_kind(
@@ -93,7 +93,7 @@ def _of_kind(
         if (
             old is None
             and not kind.creates
-            and not any(kind.needs == one.kind.key for one in before)
+            and not any(kind.needs == change.kind.key for change in before)
         ):
             raise NotFound(
                 f"{where}: {kind.key}.{given}: this does not exist",

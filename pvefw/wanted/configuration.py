@@ -35,9 +35,9 @@ def _domain(key: str) -> Shape | None:
 
 def _fields(*, of_certificates: bool) -> dict[str, Shape]:
     return {
-        one.key: _text(one)
-        for one in properties.PROPERTIES
-        if one.certificate or not of_certificates
+        property_.key: _text(property_)
+        for property_ in properties.PROPERTIES
+        if property_.certificate or not of_certificates
     }
 
 
@@ -87,7 +87,9 @@ class Properties(Kind):
     def put(self, context: Context, change: Change) -> None:
         there, new = change.old, change.new
         given = {key: value for key, value in new.items() if there.get(key) != value}
-        of_certificate = {key: one for key, one in new.items() if not certificates.wrong(key, one)}
+        of_certificate = {
+            key: value for key, value in new.items() if not certificates.wrong(key, value)
+        }
         _refer(context, context.node, certificates.PVEPROXY, of_certificate)
         node_settings.change(context.paths, given, [key for key in there if key not in new])
 
@@ -122,7 +124,7 @@ class Certificates(Kind):
         given = {key: value for key, value in after.items() if before.get(key) != value}
 
         def check(node: Node, _given: Mapping[str, str]) -> None:
-            wanted = {key: one for key, one in after.items() if key not in certificates.COMMON}
+            wanted = {key: value for key, value in after.items() if key not in certificates.COMMON}
             _refer(context, node, name, wanted)
 
         if change.before is None:
@@ -137,6 +139,6 @@ class Certificates(Kind):
 
 def _lines(fields: Fields) -> dict[str, str]:
     """Fields as a section has them."""
-    found = {key: one for key, one in fields.items() if key not in certificates.COMMON}
+    found = {key: field for key, field in fields.items() if key not in certificates.COMMON}
     found |= {"nodes": ",".join(fields["nodes"])} if fields.get("nodes") else {}
     return {**found, "disable": "1"} if fields.get("disable") else found

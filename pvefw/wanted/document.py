@@ -22,7 +22,7 @@ SCHEMA_ID = "https://json-schema.org/draft/2020-12/schema"
 def shape() -> Record:
     """What a document may say."""
     help_ = "The wanted state of a node. What it does not name stays as it is."
-    return Record(help_, {one.key: one.shape for one in KINDS}, may_be_null=False)
+    return Record(help_, {kind.key: kind.shape for kind in KINDS}, may_be_null=False)
 
 
 def schema() -> Schema:
@@ -65,7 +65,7 @@ def read(data: bytes, file: str) -> Document:
 def _invalid(errors: Sequence[ConfigError]) -> ConfigError:
     """One error for all that is wrong with a document: the first, and the others as its hint."""
     first, *others = errors
-    also = [f"Also {one.message}{f' ({one.hint})' if one.hint else ''}" for one in others]
+    also = [f"Also {other.message}{f' ({other.hint})' if other.hint else ''}" for other in others]
     return ConfigError(first.message, hint="\n".join(filter(None, [first.hint, *also])))
 
 
@@ -97,7 +97,7 @@ def _size(node: Any, known: dict[int, int]) -> int:
         known[id(node)] = 0
         parts = itertools.chain(*node.value) if node.id == "mapping" else node.value
         inside = () if node.id == "scalar" else parts
-        known[id(node)] = 1 + sum(_size(one, known) for one in inside)
+        known[id(node)] = 1 + sum(_size(child, known) for child in inside)
     return known[id(node)]
 
 

@@ -54,7 +54,7 @@ class Guests(Kind):
     def current(self, context: Context) -> dict[str, Fields]:
         listed, failures = Backends.load(Node.open(context.paths), needed=False).list()
         context.left_out += [error.message for error in failures]
-        return {str(one.id): _guest(one) for one in listed}
+        return {str(entry.id): _guest(entry) for entry in listed}
 
     def put(self, context: Context, change: Change) -> None:
         there, new = change.old, change.new
@@ -63,8 +63,8 @@ class Guests(Kind):
         backends.change(Backends.load(Node.open(context.paths)), change.name, values)
 
 
-def _guest(one: Listed) -> Fields:
-    guest = one.guest
+def _guest(entry: Listed) -> Fields:
+    guest = entry.guest
     return present(
         onboot=guest.onboot,
         order=guest.order,
@@ -169,9 +169,9 @@ class Boot(Kind):
 
 def _choose(paths: Paths, there: Fields, new: Fields) -> None:
     kept, wanted = there.get("kernels", []), new.get("kernels", [])
-    for version in [one for one in wanted if one not in kept]:
+    for version in [version for version in wanted if version not in kept]:
         choice.add(paths, version)
-    for version in [one for one in kept if one not in wanted]:
+    for version in [version for version in kept if version not in wanted]:
         choice.remove(paths, version)
     if new.get("pinned") != there.get("pinned"):
         if "pinned" in new:
@@ -218,7 +218,7 @@ class Units(Kind):
 
     def put(self, context: Context, change: Change) -> None:
         paths, say = context.paths, context.task.log
-        for key in (one for one in change.new if one not in change.old):
+        for key in (name for name in change.new if name not in change.old):
             if key.startswith("renew-"):
                 timer.install(paths, say, cron=key == "renew-cron")
                 continue
@@ -229,9 +229,9 @@ class Units(Kind):
 def _are_installed(paths: Paths, *names: str) -> bool:
     """Whether units exist and, where systemd runs, are part of the next boot."""
     exist = all(
-        units.is_shipped(paths, one) or paths.below(f"{units.DIRECTORY}/{one}").exists()
-        for one in names
+        units.is_shipped(paths, name) or paths.below(f"{units.DIRECTORY}/{name}").exists()
+        for name in names
     )
     return exist and (
-        not units.runs_systemd(paths) or all(units.is_enabled(paths, one) for one in names)
+        not units.runs_systemd(paths) or all(units.is_enabled(paths, name) for name in names)
     )

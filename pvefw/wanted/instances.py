@@ -56,26 +56,28 @@ class Instances(Kind):
     def current(self, context: Context) -> dict[str, Fields]:
         node = context.node
         found: dict[str, Fields] = {}
-        for one in instances.load_all(node, *self.families):
-            fields = self._fields(context, node, one)
-            if one.id not in self.always or fields.keys() - self.lasting:
-                found[one.id] = fields
+        for instance in instances.load_all(node, *self.families):
+            fields = self._fields(context, node, instance)
+            if instance.id not in self.always or fields.keys() - self.lasting:
+                found[instance.id] = fields
         return found
 
-    def _fields(self, context: Context, node: Node, one: Instance) -> Fields:
-        shown, hidden = _public(node, one)
+    def _fields(self, context: Context, node: Node, instance: Instance) -> Fields:
+        shown, hidden = _public(node, instance)
         if hidden:
             keys = f"{', '.join(hidden)}: a secret in plain text"
-            context.left_out.append(f"{self.key}.{one.id}.data: {keys}")
-        if one.problem:
-            context.left_out.append(one.problem)
-        delay = one.validation_delay
+            context.left_out.append(f"{self.key}.{instance.id}.data: {keys}")
+        if instance.problem:
+            context.left_out.append(instance.problem)
+        delay = instance.validation_delay
         return present(
-            type=one.type if self.kind.acme else None,
-            api=None if self.kind.named_like_plugin or one.type == STANDALONE else one.plugin,
+            type=instance.type if self.kind.acme else None,
+            api=None
+            if self.kind.named_like_plugin or instance.type == STANDALONE
+            else instance.plugin,
             data=dict(shown),
-            nodes=list(one.nodes),
-            disable=one.disabled,
+            nodes=list(instance.nodes),
+            disable=instance.disabled,
             validation_delay=None if delay in (instances.DEFAULT_DELAY, -1) else delay,
         )
 
@@ -96,17 +98,21 @@ class Instances(Kind):
             for doubt in doubts:
                 oddities.report(f"{self.key}.{name}", 0, doubt, "it is kept as it is")
 
-    def _changed(self, context: Context, old: Fields, new: Fields, one: Instance) -> Instance:
+    def _changed(self, context: Context, old: Fields, new: Fields, instance: Instance) -> Instance:
         """The instance with the fields of a document; what a document cannot have stays."""
-        if self.kind.acme and new.get("type", one.type) != one.type:
+        if self.kind.acme and new.get("type", instance.type) != instance.type:
             raise UsageError(
-                f"it is of type {one.type}, and cannot become {new['type']}",
-                hint=f"Remove it first: pvefw {self.kind.command} remove {one.id}",
+                f"it is of type {instance.type}, and cannot become {new['type']}",
+                hint=f"Remove it first: pvefw {self.kind.command} remove {instance.id}",
             )
-        unseen = {key: one.settings[key] for key in one.settings if key not in old.get("data", {})}
+        unseen = {
+            key: instance.settings[key]
+            for key in instance.settings
+            if key not in old.get("data", {})
+        }
         changed = replace(
-            one,
-            plugin=new.get("api", one.plugin),
+            instance,
+            plugin=new.get("api", instance.plugin),
             settings={**unseen, **new.get("data", {})},
             nodes=tuple(new.get("nodes", ())),
             disabled=new.get("disable", False),
@@ -123,13 +129,13 @@ class Instances(Kind):
             instances.remove(context.paths, self.families[0], name)
 
 
-def _refuse_plain(node: Node, one: Instance, given: Mapping[str, str]) -> None:
+def _refuse_plain(node: Node, instance: Instance, given: Mapping[str, str]) -> None:
     """Refuse secrets in plain text; what no plugin declares may be one, where it is taken at all.
 
     :raises ConfigError: one is.
     """
     try:
-        infos, takes_any = binding.accepted(node, one.family, one.plugin)
+        infos, takes_any = binding.accepted(node, instance.family, instance.plugin)
     except PvefwError:
         return  # whoever adds it is told why
     secret = {info.key: info.secret for info in infos}
@@ -142,9 +148,9 @@ def _refuse_plain(node: Node, one: Instance, given: Mapping[str, str]) -> None:
             )
 
 
-def _public(node: Node, one: Instance) -> tuple[Mapping[str, str], list[str]]:
+def _public(node: Node, instance: Instance) -> tuple[Mapping[str, str], list[str]]:
     """The settings that everybody may read, and the keys of the others."""
-    values, infos = binding.effective(node, one)
+    values, infos = binding.effective(node, instance)
     public = {info.key for info in infos if not info.secret}
     shown = {key: text for key, text in values.items() if key in public or is_reference(text)}
     return shown, [key for key in values if key not in shown]

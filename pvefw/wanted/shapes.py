@@ -173,7 +173,7 @@ class List:
     def read(self, node: Any, place: Place) -> list[Any]:
         if node.id != "sequence":
             raise place.wrong(node, "a list is expected here")
-        return [self.each.read(one, place) for one in node.value]
+        return [self.each.read(item, place) for item in node.value]
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ class Record:
     def schema(self) -> Schema:
         found: Schema = {
             "type": "object",
-            "properties": {key: self._or_null(one.schema) for key, one in self.fields.items()},
+            "properties": {key: self._or_null(shape.schema) for key, shape in self.fields.items()},
             "additionalProperties": False,
             "description": self.help,
         }
@@ -265,10 +265,10 @@ class Record:
                 return shape
         if key.value in self.fields:
             return self.fields[key.value]
-        first = [f"{_stem(one)}0" for one in self.numbered]
+        first = [f"{_stem(numbered)}0" for numbered in self.numbered]
         close = get_close_matches(key.value, [*self.fields, *first], n=1)
         meant = f" (did you mean {close[0]}?)" if close else ""
-        known = ", ".join([*self.fields, *(f"{_stem(one)}N" for one in self.numbered)])
+        known = ", ".join([*self.fields, *(f"{_stem(numbered)}N" for numbered in self.numbered)])
         raise place.wrong(key, f"{key.value} is not known here{meant}", f"Known: {known}.")
 
 

@@ -18,12 +18,12 @@ CLIENT = SimpleNamespace(
 
 
 def offering(*types):
-    offers = [Offer(one, f"https://a/{one}", "pending", "token") for one in types]
+    offers = [Offer(type_, f"https://a/{type_}", "pending", "token") for type_ in types]
     return Authorization("https://a/", "pending", Identifier("dns", "a.example"), False, offers)
 
 
 def ways(*solvers):
-    return [Way("-".join(one.types), lambda one=one: one) for one in solvers]
+    return [Way("-".join(solver.types), lambda chosen=solver: chosen) for solver in solvers]
 
 
 def test_the_first_way_that_fits_is_taken_and_said():

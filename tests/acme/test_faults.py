@@ -79,7 +79,9 @@ def test_one_passing_fault_anywhere_does_not_matter(proxy, endpoint, fault):
     assert order(proxy).startswith(b"-----BEGIN CERTIFICATE-----")
 
 
-@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if one.startswith("POST")])
+@pytest.mark.parametrize(
+    "endpoint", [endpoint for endpoint in ENDPOINTS if endpoint.startswith("POST")]
+)
 def test_one_refused_nonce_anywhere_does_not_matter(proxy, endpoint):
     proxy.fail(endpoint, faults.problem("badNonce", "try again"), times=1)
     assert order(proxy).startswith(b"-----BEGIN CERTIFICATE-----")
@@ -111,7 +113,9 @@ def test_a_lasting_fault_is_one_clear_error(proxy, endpoint, fault, error, said)
     assert solver.cleaned == solver.presented
 
 
-@pytest.mark.parametrize("endpoint", [one for one in ENDPOINTS if not one.startswith("HEAD")])
+@pytest.mark.parametrize(
+    "endpoint", [endpoint for endpoint in ENDPOINTS if not endpoint.startswith("HEAD")]
+)
 def test_an_answer_that_breaks_off(proxy, endpoint):
     proxy.fail(endpoint, faults.cut, times=1)
     assert order(proxy).startswith(b"-----BEGIN CERTIFICATE-----")
@@ -120,7 +124,9 @@ def test_an_answer_that_breaks_off(proxy, endpoint):
         order(proxy)
 
 
-JSON_ENDPOINTS = [one for one in ENDPOINTS if one.startswith(("GET", "POST /sign", "POST /order"))]
+JSON_ENDPOINTS = [
+    endpoint for endpoint in ENDPOINTS if endpoint.startswith(("GET", "POST /sign", "POST /order"))
+]
 JSON_ENDPOINTS += ["POST /authZ/", "POST /my-order/", "POST /finalize-order/"]
 
 
@@ -142,7 +148,9 @@ def test_an_answer_that_is_not_acme(proxy, endpoint, fault, said):
         order(proxy)
 
 
-@pytest.mark.parametrize("endpoint", [one for one in JSON_ENDPOINTS if "sign-me-up" not in one])
+@pytest.mark.parametrize(
+    "endpoint", [endpoint for endpoint in JSON_ENDPOINTS if "sign-me-up" not in endpoint]
+)
 def test_an_object_that_lacks_everything(proxy, endpoint):
     proxy.fail(endpoint, faults.changed(body=b"{}"))
     with pytest.raises(AcmeProtocolError, match=r"lacks|not an ACME directory"):
@@ -165,8 +173,8 @@ def test_a_missing_location(proxy, endpoint):
 def test_answers_without_nonces_cost_a_request_each_and_no_more(proxy):
     proxy.fail("POST ", faults.changed(Replay_Nonce=None))
     assert order(proxy).startswith(b"-----BEGIN CERTIFICATE-----")
-    posts = [one for one in proxy.requests if one.startswith("POST")]
-    heads = [one for one in proxy.requests if one.startswith("HEAD")]
+    posts = [request for request in proxy.requests if request.startswith("POST")]
+    heads = [request for request in proxy.requests if request.startswith("HEAD")]
     assert len(heads) == len(posts)
 
 
@@ -296,8 +304,8 @@ def test_the_user_is_told_what_is_waited_for(proxy):
     proxy.fail("POST /finalize-order/", faults.gone, times=1)
     patient = ordering(proxy)
     patient.run()
-    assert [one for one in patient.task.waited if one >= 1] == [7.0, 1.0]
-    waiting = [one for one in patient.task.lines if one.startswith("Waiting")]
+    assert [seconds for seconds in patient.task.waited if seconds >= 1] == [7.0, 1.0]
+    waiting = [line for line in patient.task.lines if line.startswith("Waiting")]
     assert "HTTP status 503" in waiting[0]
     assert "Waiting 1 second: " in waiting[1]
 
@@ -310,7 +318,7 @@ def test_an_order_that_may_be_asked_for_at_once_is_not_hammered(proxy):
     proxy.fail("POST /my-order/", faults.changed(body=body, Retry_After="0"))
     with pytest.raises(DeadlineExceeded):
         order(proxy, seconds=1)
-    assert len([one for one in proxy.requests if "my-order" in one]) < 40
+    assert len([request for request in proxy.requests if "my-order" in request]) < 40
 
 
 def test_no_more_requests_at_once_than_connections(proxy):
@@ -338,7 +346,7 @@ def test_no_more_requests_at_once_than_connections(proxy):
 def test_one_request_a_poll_and_one_for_each_step_of_a_name(proxy):
     names = [f"{number}.count.example" for number in range(12)]
     Ordering(proxy.directory, proxy.ca_file, dict.fromkeys(names, Believed())).run()
-    counts = Counter(one.rpartition("/")[0] for one in proxy.requests)
+    counts = Counter(request.rpartition("/")[0] for request in proxy.requests)
     assert counts["POST /authZ"] == counts["POST /chalZ"] == len(names)
     assert counts["POST /my-order"] < 20
     assert counts["HEAD "] <= CONNECTIONS

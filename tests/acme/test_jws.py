@@ -18,7 +18,7 @@ from pvefw.acme import jws
 from pvefw.acme.jws import AccountKey
 from pvefw.core.errors import ConfigError, UsageError
 
-KEYS = {one: AccountKey.generate(one) for one in ("ec256", "ec384", "rsa2048")}
+KEYS = {key_type: AccountKey.generate(key_type) for key_type in ("ec256", "ec384", "rsa2048")}
 
 
 def decoded(text: str) -> bytes:
@@ -81,12 +81,12 @@ def test_coordinates_have_their_full_width(private):
     """RFC 7518 section 6.2.1.2: leading zeros stay, or thumbprints differ from the server's."""
     for curve, width in ((ec.SECP256R1(), 32), (ec.SECP384R1(), 48)):
         jwk = AccountKey(ec.derive_private_key(private, curve)).jwk
-        assert [len(decoded(jwk[one])) for one in ("x", "y")] == [width, width]
+        assert [len(decoded(jwk[coordinate])) for coordinate in ("x", "y")] == [width, width]
 
 
 def test_a_coordinate_with_leading_zeros():
-    numbers = (ec.derive_private_key(one, ec.SECP256R1()) for one in range(1, 5000))
-    short = next(one for one in numbers if one.public_key().public_numbers().x < 2**248)
+    numbers = (ec.derive_private_key(number, ec.SECP256R1()) for number in range(1, 5000))
+    short = next(number for number in numbers if number.public_key().public_numbers().x < 2**248)
     key = AccountKey(short)
     assert key.jwk["x"].startswith("A")
     verify(key.sign({}, b"hello"), key.jwk)

@@ -32,7 +32,7 @@ def believed(server, solvers, **options):
 
 
 def names_of(calls):
-    return [sorted(str(one.identifier) for one in call) for call in calls]
+    return [sorted(str(challenge.identifier) for challenge in call) for call in calls]
 
 
 def sans(pem):
@@ -51,9 +51,9 @@ def test_each_solver_is_called_once_with_all_of_its_challenges(trusting):
     assert names_of(second.presented) == [["b.example", "c.example"]]
     for solver in (first, second):
         assert solver.cleaned == solver.presented
-        for one in solver.presented[0]:
-            assert one.type == solver.types[0]
-            assert one.key_authorization.startswith(f"{one.token}.")
+        for challenge in solver.presented[0]:
+            assert challenge.type == solver.types[0]
+            assert challenge.key_authorization.startswith(f"{challenge.token}.")
 
 
 def test_a_name_and_its_wildcard_are_two_challenges_for_one_identifier(trusting):
@@ -61,8 +61,8 @@ def test_a_name_and_its_wildcard_are_two_challenges_for_one_identifier(trusting)
     pem = believed(trusting, {"a.example": solver, "*.a.example": solver}).run()
     assert sans(pem) == ["*.a.example", "a.example"]
     [both] = solver.presented
-    assert [str(one.identifier) for one in both] == ["a.example", "a.example"]
-    assert len({one.dns_value for one in both}) == 2
+    assert [str(challenge.identifier) for challenge in both] == ["a.example", "a.example"]
+    assert len({challenge.dns_value for challenge in both}) == 2
 
 
 def test_the_solvers_order_of_types_decides(trusting):
@@ -80,7 +80,7 @@ def test_a_solver_that_answers_nothing_that_is_offered(trusting):
         rf"\*\.a\.example: the authority offers {offered}, the plugin answers http-01",
         caught.value.message,
     )
-    assert all(one.presented == one.cleaned == [] for one in solvers.values())
+    assert all(solver.presented == solver.cleaned == [] for solver in solvers.values())
 
 
 @pytest.mark.parametrize("key_type", ["ec256", "ec384", "rsa2048"])
@@ -89,7 +89,7 @@ def test_http_01_for_names_and_addresses_with_every_type_of_account_key(pebble, 
     solvers = dict.fromkeys(["a.example", "b.example", "127.0.0.1"], solver)
     ordering = believed(pebble, solvers, key_type=key_type)
     assert sans(ordering.run()) == ["127.0.0.1", "a.example", "b.example"]
-    assert set(solver.asked) == {one.token for one in solver.presented[0]}
+    assert set(solver.asked) == {challenge.token for challenge in solver.presented[0]}
 
 
 @pytest.mark.parametrize("reject", [30, 70])
@@ -160,7 +160,7 @@ def test_a_clean_up_with_a_fault_does_not_stop_the_others(trusting):
     solvers = {f"{n}.example": Broken(cleanup=ZeroDivisionError(str(n))) for n in range(3)}
     with pytest.raises(ZeroDivisionError):
         believed(trusting, solvers).run()
-    assert all(one.cleaned == one.presented != [] for one in solvers.values())
+    assert all(solver.cleaned == solver.presented != [] for solver in solvers.values())
 
 
 def test_a_clean_up_that_fails_does_not_hide_why_the_order_did(trusting):
@@ -229,7 +229,7 @@ def test_the_user_is_told_which_names_are_still_pending(trusting, tmp_path):
         ordering = Ordering(proxy.directory, proxy.ca_file, solvers)
         ordering.run()
     assert ordering.task.waited.count(11.0) == 2
-    [told, _] = [one for one in ordering.task.lines if one.startswith("Still pending")]
+    [told, _] = [line for line in ordering.task.lines if line.startswith("Still pending")]
     assert sorted(told.removeprefix("Still pending: ").split(", ")) == ["a.example", "b.example"]
 
 
@@ -238,7 +238,7 @@ def test_the_user_is_told_which_names_are_still_pending(trusting, tmp_path):
 
 def roots(server):
     found = [x509.load_pem_x509_certificate(server.root(number)) for number in range(3)]
-    return [chains._common_name(one) for one in found]
+    return [chains._common_name(root) for root in found]
 
 
 @pytest.mark.parametrize("number", range(3))
@@ -256,7 +256,7 @@ def test_a_preferred_chain_that_is_not_offered(trusting):
     assert sans(pem) == ["a.example"]
     [warning] = ordering.task.warnings
     assert warning.startswith("No chain leads to No Such Root")
-    assert all(one in warning for one in roots(trusting))
+    assert all(root in warning for root in roots(trusting))
 
 
 # --- interrupted orders ---------------------------------------------------------------------------

@@ -21,9 +21,12 @@ HASHED = Terms(["authority.example"], ACCOUNT, "t" * 43, "https://authority.exam
 def test_the_label_of_an_account():
     """draft-ietf-acme-dns-account-label-03 section 3.1."""
     account = "https://example.com/acme/acct/ExampleAccount"
-    one = Challenge("dns-account-01", Identifier("dns", "example.org"), "t", "t.x", account)
-    assert one.dns_label == "_ujmmovf2vn55tgye._acme-challenge"
-    assert Challenge("dns-01", one.identifier, "t", "t.x", account).dns_label == "_acme-challenge"
+    challenge = Challenge("dns-account-01", Identifier("dns", "example.org"), "t", "t.x", account)
+    assert challenge.dns_label == "_ujmmovf2vn55tgye._acme-challenge"
+    assert (
+        Challenge("dns-01", challenge.identifier, "t", "t.x", account).dns_label
+        == "_acme-challenge"
+    )
 
 
 @pytest.mark.parametrize("wildcard", [False, True])

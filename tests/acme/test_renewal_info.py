@@ -38,8 +38,8 @@ def certificate(serial=0x87654321, *extensions):
         .not_valid_before(NOW)
         .not_valid_after(NOW + dt.timedelta(days=90))
     )
-    for one in extensions:
-        builder = builder.add_extension(one, critical=False)
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(KEY, hashes.SHA256())
 
 

@@ -44,8 +44,8 @@ def answer(body: bytes = b"", **said: str) -> Response:
 
 @given(DOCUMENTS, st.lists(DOCUMENTS, max_size=3))
 def test_whatever_a_problem_document_holds_is_one_line_of_text(document, subproblems):
-    for said in (document, {**document, "subproblems": subproblems}):
-        problem = problem_of(said, "a.example", status=400)
+    for variant in (document, {**document, "subproblems": subproblems}):
+        problem = problem_of(variant, "a.example", status=400)
         assert problem.message.startswith("a.example: ")
         assert problem.message.isprintable()
         assert all(name.isprintable() for name in problem.subproblems)
@@ -113,7 +113,7 @@ def test_references_are_resolved():
 # --- bodies ----------------------------------------------------------------------------------------
 
 
-@given(st.binary(max_size=50) | JSON.map(lambda one: json.dumps(one).encode()))
+@given(st.binary(max_size=50) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_a_body_is_an_object_or_an_error(body):
     with contextlib.suppress(AcmeProtocolError):
         assert isinstance(answer(body, Content_Type="application/json").json(), dict)

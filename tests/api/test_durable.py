@@ -13,7 +13,7 @@ from pvefw.host import durable
 
 
 def names(folder):
-    return sorted(one.name for one in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir())
 
 
 def mode(path):
@@ -102,8 +102,8 @@ def test_the_old_file_is_open_until_the_new_name_is_on_the_disk(tmp_path, monkey
     sync = durable.sync_handle
 
     def watched(directory):
-        opened = [one.stat() for one in Path("/proc/self/fd").iterdir() if one.exists()]
-        still_open.append(inode in {one.st_ino for one in opened})
+        opened = [file.stat() for file in Path("/proc/self/fd").iterdir() if file.exists()]
+        still_open.append(inode in {status.st_ino for status in opened})
         sync(directory)
 
     monkeypatch.setattr(durable, "sync_handle", watched)

@@ -9,7 +9,7 @@ from pvefw.host.fat import is_version
 
 
 def plan(*versions):
-    kernels = [Kernel(one, Path("/vmlinuz"), Path("/initrd")) for one in versions]
+    kernels = [Kernel(version, Path("/vmlinuz"), Path("/initrd")) for version in versions]
     return BootPlan(kernels, versions[0], None, "root=/dev/sda1", Path("/"))
 
 

@@ -49,7 +49,7 @@ class Steps:
         self._unsynced.append((path.parent, undo))
 
     def synced(self, folder):
-        self._unsynced = [one for one in self._unsynced if one[0] != folder]
+        self._unsynced = [step for step in self._unsynced if step[0] != folder]
 
     def _switch_off(self):
         self.off = True

@@ -46,9 +46,9 @@ class Plain:
         menu = own / "menu"
         *versions, default = menu.read_text().splitlines() if menu.exists() else [""]
         there = [
-            one
-            for one in versions
-            if all((own / one / f"{name}-{one}").exists() for name in ("vmlinuz", "initrd"))
+            version
+            for version in versions
+            if all((own / version / f"{name}-{version}").exists() for name in ("vmlinuz", "initrd"))
         ]
         return BootState([self.firmware], there, default, self.once.get(esp.uuid), "1.0")
 
@@ -58,7 +58,7 @@ class Plain:
         for kernel in plan.kernels:
             copies[own / kernel.version / f"vmlinuz-{kernel.version}"] = kernel.vmlinuz
             copies[own / kernel.version / f"initrd-{kernel.version}"] = kernel.initrd
-        lines = [*(one.version for one in plan.kernels), plan.default]
+        lines = [*(kernel.version for kernel in plan.kernels), plan.default]
         texts = {
             own / "cmdline": plan.cmdline.encode(),
             own / "menu": "\n".join(lines).encode(),
@@ -124,7 +124,9 @@ def machine(memory):
 
 
 def loaders_of(*objects):
-    bound = {one.name: binding.bind_object(BOOTLOADER, one, one.name) for one in objects}
+    bound = {
+        object_.name: binding.bind_object(BOOTLOADER, object_, object_.name) for object_ in objects
+    }
     return Loaders(bound, {})
 
 

@@ -61,6 +61,6 @@ def bootable(root, contents, loader="plain"):
     there = [
         version
         for version, paths in files.items()
-        if all(one.is_file() and one.read_text() in contents.get(version, ()) for one in paths)
+        if all(path.is_file() and path.read_text() in contents.get(version, ()) for path in paths)
     ]
     return there, default

@@ -38,16 +38,16 @@ def hooked(host, monkeypatch):
 def test_chosen_kernels_stay(hooked, ready, version, name):
     refresh.refresh(ready())
     package = name.format(version)
-    assert any(re.search(one, package) for one in protected(hooked))
+    assert any(re.search(pattern, package) for pattern in protected(hooked))
 
 
 def test_no_other_kernel_stays(hooked, ready):
     refresh.refresh(ready())
     names = [f"proxmox-kernel-{OTHER}", f"proxmox-kernel-{PINNED}x", "proxmox-kernel-6x8.12-4-pve"]
     found = protected(hooked)
-    assert len([one for one in found if "pve" in one]) >= 3
-    ours = [one for one in found if one.endswith("(-signed)?$")]
-    assert not any(re.search(one, name) for one in ours for name in names)
+    assert len([pattern for pattern in found if "pve" in pattern]) >= 3
+    ours = [pattern for pattern in found if pattern.endswith("(-signed)?$")]
+    assert not any(re.search(pattern, name) for pattern in ours for name in names)
 
 
 def test_without_hooks_nothing_is_written(host, ready):

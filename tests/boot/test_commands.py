@@ -99,7 +99,7 @@ def test_drift_is_status_1_in_every_form(synced, machine):
     assert synced("status", "--quiet") == (1, "", "")
     status, out, _ = synced("status", "--output-format", "json")
     assert status == 1
-    assert [one["state"] for one in json.loads(out)["esps"]] == ["drift", "ok"]
+    assert [esp["state"] for esp in json.loads(out)["esps"]] == ["drift", "ok"]
     assert synced("refresh")[0] == 0
     assert synced("status", "--quiet") == (0, "", "")
 

@@ -42,8 +42,8 @@ def does_its_part(ready, host, machine):
         with oddities.listening(lambda _warning: None):
             Loaders.load(host.paths)  # it never raises
             refresh.refresh(ready(), installing=version)
-        for one in machine.directory.iterdir():
-            assert (one / f"plain/{version}").is_dir()
+        for path in machine.directory.iterdir():
+            assert (path / f"plain/{version}").is_dir()
 
     return check
 

@@ -82,7 +82,7 @@ def test_what_lsblk_says(devices):
     assert (esp.path, esp.partition_type, esp.is_partition) == (Path("/dev/sda2"), ESP_TYPE, True)
     disk = devices.disk_of(esp)
     assert disk.path == Path("/dev/sda")
-    assert [one.kname for one in devices.parts_of(disk)] == ["sda1", "sda2", "sda3"]
+    assert [part.kname for part in devices.parts_of(disk)] == ["sda1", "sda2", "sda3"]
     assert devices.find(Path("/dev/sda3")).users == ["md0"]
     assert devices.find(Path("/dev/md0")).mountpoints == ["/"]
     assert devices.with_uuid("FFFF-0000") == []
@@ -97,7 +97,7 @@ def test_a_disk_is_found_by_a_link_to_it(devices, tmp_path):
 
 
 def test_this_machines_own_devices_are_understood():
-    assert all(one.kname and one.size >= 0 for one in disks.read())
+    assert all(device.kname and device.size >= 0 for device in disks.read())
 
 
 def test_what_is_no_list_is_an_error():
@@ -193,7 +193,10 @@ def test_the_installers_scheme(devices, tmp_path, monkeypatch):
     )
     assert done.returncode == 0, done.stderr
     table = json.loads(subprocess.check_output(["sfdisk", "--json", str(image)]))["partitiontable"]
-    found = [(one["start"], one["size"], one["type"].lower()) for one in table["partitions"]]
+    found = [
+        (partition["start"], partition["size"], partition["type"].lower())
+        for partition in table["partitions"]
+    ]
     assert table["label"] == "gpt"
     assert found[0] == (34, 2014, BIOS_BOOT_TYPE)
     assert found[1] == (2048, 512 * 2048, ESP_TYPE)

@@ -118,15 +118,15 @@ def test_hooks_refresh_when_dpkg_would_run_them(host, tmp_path, monkeypatch):
 
     written = hooks.install(host.paths)
 
-    assert [str(one.relative_to(host.root)) for one in written] == [
+    assert [str(path.relative_to(host.root)) for path in written] == [
         "etc/kernel/postinst.d/zz-pvefw-boot",
         "etc/kernel/postrm.d/zz-pvefw-boot",
         "etc/initramfs/post-update.d/pvefw-boot",
         "etc/systemd/system/pvefw-boot-cleanup.service",
     ]
-    for one in written[:3]:
+    for path in written[:3]:
         subprocess.run(
-            ["run-parts", "--arg=6.8.20-1-pve", "--arg=/boot/x", str(one.parent)], check=True
+            ["run-parts", "--arg=6.8.20-1-pve", "--arg=/boot/x", str(path.parent)], check=True
         )
     assert told.read_text() == (
         "boot refresh --installing 6.8.20-1-pve\nboot refresh\nboot refresh\n"

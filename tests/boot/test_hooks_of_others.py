@@ -30,7 +30,7 @@ def test_triggers_of_proxmox_boot_tool_are_noticed(host, text, count):
     host.write(TRIGGERS, text)
     said = hooks.notes(host.paths)
     assert len(said) == count
-    assert all("proxmox-kernel-helper installs new boot loaders" in one for one in said)
+    assert all("proxmox-kernel-helper installs new boot loaders" in line for line in said)
 
 
 def test_a_hook_says_that_pvefw_was_removed(host, tmp_path, monkeypatch):

@@ -73,8 +73,8 @@ def test_unusual_versions(host, version):
 
 
 def test_no_kernel_at_all(host):
-    for one in (host.root / "boot").iterdir():
-        one.unlink()
+    for path in (host.root / "boot").iterdir():
+        path.unlink()
     with pytest.raises(NotFound, match="no complete kernel"):
         choice.plan(host.paths)
 
@@ -89,7 +89,7 @@ def test_the_plan_follows_pins_and_manual_kernels(host):
     choice.pin(host.paths, "6.8.4-2-pve", next_boot=True)
     plan = choice.plan(host.paths).plan
 
-    assert [one.version for one in plan.kernels] == [
+    assert [kernel.version for kernel in plan.kernels] == [
         "6.8.12-4-pve",
         "6.8.4-2-pve",
         "6.5.13-6-pve",

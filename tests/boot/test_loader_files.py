@@ -27,20 +27,20 @@ class Packaged(Plain):
     @hookimpl
     def boot_install(self, esp, firmware, task):
         super().boot_install(esp=esp, firmware=firmware, task=task)
-        for one in self.images:
-            (esp.mountpoint / one).parent.mkdir(exist_ok=True)
-            (esp.mountpoint / one).write_bytes(self.package.read_bytes())
+        for image in self.images:
+            (esp.mountpoint / image).parent.mkdir(exist_ok=True)
+            (esp.mountpoint / image).write_bytes(self.package.read_bytes())
 
     @hookimpl
     def boot_probe(self, esp):
-        images = [esp.mountpoint / one for one in self.images]
-        if not any(one.exists() and one.read_bytes().startswith(b"loader") for one in images):
+        images = [esp.mountpoint / image for image in self.images]
+        if not any(image.exists() and image.read_bytes().startswith(b"loader") for image in images):
             return None
         return super().boot_probe(esp=esp)
 
     @hookimpl
     def boot_files(self, esp):
-        return {PurePosixPath(one): self.package for one in self.images}
+        return {PurePosixPath(image): self.package for image in self.images}
 
 
 class Made(Packaged):
@@ -51,8 +51,8 @@ class Made(Packaged):
     @hookimpl
     def boot_update(self, esp, firmware, task):
         assert list(firmware) == [self.firmware]
-        for one in self.images:
-            (esp.mountpoint / one).write_bytes(self.package.read_bytes())
+        for image in self.images:
+            (esp.mountpoint / image).write_bytes(self.package.read_bytes())
         (esp.mountpoint / "plain/core").write_bytes(self.made)
         if self.made == b"":
             raise ProviderError("no space left on device")
@@ -81,28 +81,28 @@ def aging(context, machine, package):
 
 
 def images(machine, uuid):
-    return [(machine.directory / uuid / one).read_bytes() for one in Packaged.images]
+    return [(machine.directory / uuid / image).read_bytes() for image in Packaged.images]
 
 
 def test_an_upgrade_is_seen_and_reaches_every_esp(aging, machine, package):
     package.write_bytes(b"loader 2")  # as long as the old one
 
-    for one in status.status(aging()).esps:
-        assert one.state == "drift"
-        assert one.problems == [
+    for esp in status.status(aging()).esps:
+        assert esp.state == "drift"
+        assert esp.problems == [
             "plain differs from this host's packages: plain/loader and 1 more: pvefw boot refresh"
         ]
     result = refresh.refresh(aging())
 
     assert sorted(result.changed) == sorted(UUIDS)
-    assert [images(machine, one) for one in UUIDS] == [[b"loader 2"] * 2] * 2
+    assert [images(machine, uuid) for uuid in UUIDS] == [[b"loader 2"] * 2] * 2
     assert status.status(aging()).ok
     assert refresh.refresh(aging()).changed == []
 
 
 def test_a_loader_damaged_on_an_esp_is_repaired(aging, machine):
     (machine.directory / UUIDS[1] / "spare/loader").write_bytes(b"loader 0")
-    assert [one.state for one in status.status(aging()).esps] == ["ok", "drift"]
+    assert [esp.state for esp in status.status(aging()).esps] == ["ok", "drift"]
     refresh.refresh(aging())
     assert status.status(aging()).ok
 
@@ -115,9 +115,9 @@ def test_a_new_loader_that_does_not_pass_its_probe_is_taken_back(aging, machine,
         refresh.refresh(aging())
 
     assert "The old one is back, and stays on the other ESPs, too" in caught.value.hint
-    assert [images(machine, one) for one in UUIDS] == [[b"loader 1"] * 2] * 2
-    for one in status.status(aging()).esps:
-        assert "6.8.20-1-pve" in one.loaders["plain"]["kernels"]
+    assert [images(machine, uuid) for uuid in UUIDS] == [[b"loader 1"] * 2] * 2
+    for esp in status.status(aging()).esps:
+        assert "6.8.20-1-pve" in esp.loaders["plain"]["kernels"]
 
 
 def test_an_image_that_is_made_on_the_host_is_made_again(context, machine, package):
@@ -169,11 +169,11 @@ def test_a_power_cut_leaves_a_whole_image_at_every_step(aging, machine, package,
         except PowerCut:
             assert whole & {
                 path.read_bytes()
-                for one in Packaged.images
-                if (path := machine.directory / UUIDS[0] / one).exists()
+                for image in Packaged.images
+                if (path := machine.directory / UUIDS[0] / image).exists()
             }
             refresh.refresh(aging())
-            assert [images(machine, one) for one in UUIDS] == [[wanted] * 2] * 2
+            assert [images(machine, uuid) for uuid in UUIDS] == [[wanted] * 2] * 2
             stop += 1
             continue
         break
@@ -182,8 +182,8 @@ def test_a_power_cut_leaves_a_whole_image_at_every_step(aging, machine, package,
 
 def test_every_folder_that_loaders_come_from_has_a_trigger_of_dpkgs():
     kinds = [platforms.BIOS, *platforms.UEFI]
-    folders = {installation.PACKAGED, *(one.modules for one in kinds)}
-    folders |= {image.parent for one in platforms.UEFI for image in one.signed}
+    folders = {installation.PACKAGED, *(platform.modules for platform in kinds)}
+    folders |= {image.parent for platform in platforms.UEFI for image in platform.signed}
     lines = (ROOT / "packaging/debian/triggers").read_text().splitlines()
     interests = {line.split()[1] for line in lines if line.startswith("interest-noawait ")}
     assert interests == set(map(str, folders))

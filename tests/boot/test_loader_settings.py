@@ -174,13 +174,13 @@ def test_a_loader_that_is_not_used_leaves_its_esps_and_says_so(
 ):
     assert systemd_boot("loader", "set", "systemd-boot", *option) == (0, "")
     host.install("6.8.20-1-pve")
-    before = sorted(one for esp in esps for one in esp.rglob("*"))
+    before = sorted(path for esp in esps for path in esp.rglob("*"))
 
     status, said = systemd_boot("refresh")
 
     assert status == 1
     assert why in " ".join(said.split())
-    assert sorted(one for esp in esps for one in esp.rglob("*")) == before
+    assert sorted(path for esp in esps for path in esp.rglob("*")) == before
     assert systemd_boot("status")[0] == 1
     command = said.rpartition("pvefw boot ")[2].partition("\n")[0]
     assert systemd_boot(*shlex.split(command))[0] == 0

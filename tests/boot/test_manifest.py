@@ -67,7 +67,7 @@ def put(root, name, content="another's"):
 
 
 def everything(root):
-    return {one.relative_to(root): one.read_bytes() for one in root.rglob("*") if one.is_file()}
+    return {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture(params=list(LOADERS))
@@ -86,7 +86,7 @@ def synced(request, context, host, machine, memory):
 def a_random_day(random_, host):
     """Kernels come and go, and their initrds are made again."""
     version = random_.choice(VERSIONS)
-    installed = [one.name.partition("-")[2] for one in (host.root / "boot").glob("vmlinuz-*")]
+    installed = [path.name.partition("-")[2] for path in (host.root / "boot").glob("vmlinuz-*")]
     if version not in installed or random_.random() < 0.3:
         host.install(version, marker=str(random_.random()), size=random_.randint(300, 900))
     elif len(installed) > 2:
@@ -126,11 +126,11 @@ def others_outlive(refreshes, synced, host, machine):
             name = f"{random_.choice(OTHERS)}{random_.randint(0, 9)}"
             others.add(put(root, name))
         refresh_somehow(random_, synced)
-        assert all(one.is_file() and one.read_text() == "another's" for one in others)
+        assert all(other.is_file() and other.read_text() == "another's" for other in others)
     refresh.refresh(synced())
-    ours = [{str(one) for one in everything(machine.directory / uuid)} for uuid in UUIDS]
-    assert {one for one in ours[0] if "-1-pve" in one} == {
-        one for one in ours[1] if "-1-pve" in one
+    ours = [{str(path) for path in everything(machine.directory / uuid)} for uuid in UUIDS]
+    assert {path for path in ours[0] if "-1-pve" in path} == {
+        path for path in ours[1] if "-1-pve" in path
     }
 
 
@@ -168,8 +168,8 @@ def test_no_name_makes_a_file_ours(data):
         refresh.refresh(again())
         host.remove("6.8.20-1-pve")
         refresh.refresh(again())
-        for one in others:
-            assert one.read_bytes() == before[one.relative_to(root)]
+        for other in others:
+            assert other.read_bytes() == before[other.relative_to(root)]
         assert set(everything(root)) >= set(wanted)
 
 
@@ -177,7 +177,7 @@ def test_every_file_that_was_written_is_in_the_manifest(synced, host, machine):
     refresh.refresh(synced())
     for uuid in UUIDS:
         root = machine.directory / uuid
-        written = {str(one).casefold() for one in everything(root)}
+        written = {str(path).casefold() for path in everything(root)}
         loaders = {name.casefold() for files in LOADERS.values() for name in files}
         assert written - set(records.load(host.paths, uuid).manifest) <= loaders
 
@@ -193,10 +193,10 @@ def test_what_another_tool_has_left_goes_when_it_is_said(synced, machine):
     left = [put(root, name) for name in OTHERS[:12]]
     precious = [put(root, name) for name in OTHERS[12:]]
     refresh.refresh(synced())
-    assert all(one.exists() for one in left)
+    assert all(path.exists() for path in left)
     refresh.refresh(synced(), take_over=True)
-    assert not all(one.exists() for one in left)
-    assert all(one.exists() for one in precious)
+    assert not all(path.exists() for path in left)
+    assert all(path.exists() for path in precious)
 
 
 def test_what_the_original_wrote_is_ours_where_it_is_what_we_would_write(synced, host, machine):
@@ -209,14 +209,16 @@ def test_what_the_original_wrote_is_ours_where_it_is_what_we_would_write(synced,
     host.remove("6.8.4-2-pve")
     refresh.refresh(synced())
     for uuid in UUIDS:
-        assert not [one for one in everything(machine.directory / uuid) if "6.8.4-2" in str(one)]
+        assert not [path for path in everything(machine.directory / uuid) if "6.8.4-2" in str(path)]
 
 
 def test_the_record_of_1_0_says_what_is_ours(ready, host, machine):
     for uuid in UUIDS:
         path = host.paths.boot_state / f"esp-{uuid}.json"
         raw = json.loads(path.read_text())
-        raw["digests"] = {one: "SHA-256" for one in raw["manifest"] if not one.endswith("/loader")}
+        raw["digests"] = {
+            name: "SHA-256" for name in raw["manifest"] if not name.endswith("/loader")
+        }
         del raw["manifest"], raw["strangers"], raw["origins"]
         path.write_text(json.dumps(raw))
     host.remove("6.5.13-6-pve")
@@ -228,8 +230,8 @@ def test_the_record_of_1_0_says_what_is_ours(ready, host, machine):
 def test_an_esp_that_is_boot_itself_is_refused_and_keeps_all(ready, host, machine):
     """An ESP that somebody registered although it is /boot: every copy would be its own source."""
     root = machine.directory / UUIDS[0]
-    for one in (host.root / "boot").iterdir():
-        shutil.copy(one, root / one.name)
+    for path in (host.root / "boot").iterdir():
+        shutil.copy(path, root / path.name)
     shutil.rmtree(host.root / "boot")
     (host.root / "boot").symlink_to(root)
     bound = binding.bind(BOOTLOADER, "grub", {})
@@ -258,8 +260,10 @@ def test_what_the_host_mounts_itself_is_no_esp_for_us(
     host.write("etc/fstab", fstab)
     devices = Devices(
         [
-            dataclasses.replace(one, mountpoints=mounted) if one.uuid == "CCCC-0003" else one
-            for one in machine.devices()
+            dataclasses.replace(device, mountpoints=mounted)
+            if device.uuid == "CCCC-0003"
+            else device
+            for device in machine.devices()
         ]
     )
     monkeypatch.setattr(machine, "devices", lambda: devices)
@@ -273,7 +277,7 @@ def test_init_asks_before_it_replaces_another_systems_loader(context, host, mach
     machine.add("CCCC-0003")
     root = machine.directory / "CCCC-0003"
     windows = [
-        put(root, one) for one in ("EFI/BOOT/BOOTX64.EFI", "EFI/Microsoft/Boot/bootmgfw.efi")
+        put(root, name) for name in ("EFI/BOOT/BOOTX64.EFI", "EFI/Microsoft/Boot/bootmgfw.efi")
     ]
     path = machine.path_of("CCCC-0003")
     before = everything(root)
@@ -283,11 +287,13 @@ def test_init_asks_before_it_replaces_another_systems_loader(context, host, mach
     assert everything(root) == before
     registry.init(context(), path, "plain", take_over=True)
     registry.init(context(), path, "plain")  # it is ours now
-    assert all(one.exists() for one in windows)
+    assert all(window.exists() for window in windows)
 
 
 def test_an_esp_that_bios_cannot_start_is_no_redundancy(context, host, machine, monkeypatch):
-    devices = Devices([one for one in machine.devices() if one.partition_type != BIOS_BOOT_TYPE])
+    devices = Devices(
+        [device for device in machine.devices() if device.partition_type != BIOS_BOOT_TYPE]
+    )
     monkeypatch.setattr(machine, "devices", lambda: devices)
     with pytest.raises(Unsupported, match="started by BIOS") as caught:
         registry.init(context(), machine.path_of(UUIDS[0]), "plain")
@@ -300,7 +306,7 @@ def test_status_says_that_this_machine_cannot_be_started_from_an_esp(ready, plai
     plain.firmware = Firmware.UEFI
     found = status.status(ready())
     assert not found.ok
-    assert all("started by BIOS" in "".join(one.problems) for one in found.esps)
+    assert all("started by BIOS" in "".join(esp.problems) for esp in found.esps)
 
 
 def test_a_probe_that_raises_is_reported_in_the_plugins_words(ready, plain, machine):
@@ -314,6 +320,6 @@ def test_a_probe_that_raises_is_reported_in_the_plugins_words(ready, plain, mach
     with pytest.raises(StoreError, match="the menu is written in Klingon"):
         refresh.refresh(made)
     assert everything(machine.directory) == before
-    for one in status.status(made).esps:
-        assert one.state == "error"
-        assert "the menu is written in Klingon" in one.problems[0]
+    for esp in status.status(made).esps:
+        assert esp.state == "error"
+        assert "the menu is written in Klingon" in esp.problems[0]

@@ -148,7 +148,7 @@ def end_it(world, change, steps):
 
 
 @pytest.mark.parametrize("lossy", [False, True], ids=["in-order", "unsynced-lost"])
-@pytest.mark.parametrize("change", [*CHANGES, nothing], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("change", [*CHANGES, nothing], ids=lambda function: function.__name__)
 def test_the_power_fails_before_every_step(world, change, lossy, some):
     done = steps_of(world, change)
     assert len(done) >= (4 if change is no_next_boot else 8)
@@ -191,7 +191,9 @@ BINARIES = {
 }
 
 
-@pytest.mark.parametrize("change", [nothing, everything, remove], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "change", [nothing, everything, remove], ids=lambda function: function.__name__
+)
 @pytest.mark.parametrize("loader", list(BINARIES))
 def test_the_power_fails_under_the_projects_loaders(
     context, host, machine, memory, loader, change, some
@@ -227,7 +229,7 @@ def test_the_power_fails_under_the_projects_loaders(
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=errno.errorcode.get)
-@pytest.mark.parametrize("change", [add, everything], ids=lambda one: one.__name__)
+@pytest.mark.parametrize("change", [add, everything], ids=lambda function: function.__name__)
 def test_every_step_may_fail(world, change, fault, some):
     done = steps_of(world, change)
     for stop in some(on_the_first(done)):
@@ -239,7 +241,7 @@ def test_every_step_may_fail(world, change, fault, some):
         for uuid in UUIDS:
             there, default = world.boots(uuid)
             assert default in there, f"{uuid}: {done[stop]}"
-        states = [one.state for one in status.status(world.context()).esps]
+        states = [esp.state for esp in status.status(world.context()).esps]
         assert states.count("ok") >= 1, f"the other one was not synced: {done[stop]}"
         assert world.machine.repaired or not any(
             step.startswith(("create", "rename")) for step in done[:stop]
@@ -256,7 +258,7 @@ def small(steps, free):
 
     def files(root):
         made = steps.files(root)
-        used = sum(one.stat().st_size for one in root.rglob("*") if one.is_file())
+        used = sum(path.stat().st_size for path in root.rglob("*") if path.is_file())
         made.space = lambda: (1 << 20, free - used, 512)
         return made
 
@@ -265,7 +267,7 @@ def small(steps, free):
 
 def used(machine):
     return sum(
-        one.stat().st_size for one in (machine.directory / UUIDS[0]).rglob("*") if one.is_file()
+        path.stat().st_size for path in (machine.directory / UUIDS[0]).rglob("*") if path.is_file()
     )
 
 
@@ -301,9 +303,9 @@ def test_what_goes_makes_room_for_what_comes(ready, machine, host):
     free = used(machine) + 6_000  # one kernel takes 10,000
     refresh.refresh(ready(files=small(steps, free)))
     assert status.status(ready()).ok
-    first_removed = next(at for at, one in enumerate(steps.done) if one.startswith("unlink"))
+    first_removed = next(at for at, step in enumerate(steps.done) if step.startswith("unlink"))
     menu = steps.done.index("rename plain/menu")
-    first_copied = next(at for at, one in enumerate(steps.done) if NEW in one)
+    first_copied = next(at for at, step in enumerate(steps.done) if NEW in step)
     assert menu < first_removed < first_copied
 
 

@@ -33,7 +33,7 @@ from pvefw.testing.fakes import FakeTask
 def tree(machine, uuid):
     root = machine.directory / uuid
     return {
-        str(one.relative_to(root)): one.read_bytes() for one in root.rglob("*") if one.is_file()
+        str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()
     }
 
 
@@ -127,7 +127,7 @@ def test_a_file_that_changes_within_one_tick_of_its_clock_is_noticed(
     """As long as it is young, a file may have other content and the same times."""
     path = host.root / "boot/initrd.img-6.8.12-4-pve"
     path.write_text("being written".ljust(5000))
-    coarse = {one: Identity.of(one) for one in (host.root / "boot").iterdir()}
+    coarse = {file: Identity.of(file) for file in (host.root / "boot").iterdir()}
     monkeypatch.setattr(Identity, "of", coarse.get)
     assert not coarse[path].settled
     refresh.refresh(ready())
@@ -171,7 +171,7 @@ def test_kernels_come_and_go(ready, machine, host):
     host.install("6.8.20-1-pve")
     refresh.refresh(ready())
     for uuid in UUIDS:
-        assert sorted(one.name for one in (machine.directory / uuid / "plain").iterdir()) == [
+        assert sorted(path.name for path in (machine.directory / uuid / "plain").iterdir()) == [
             "6.5.13-6-pve",
             "6.8.12-4-pve",
             "6.8.20-1-pve",
@@ -220,7 +220,7 @@ def test_next_boot_is_armed_everywhere_and_disarmed_after_a_boot(ready, host, pl
 
 def problems(context):
     found = status.status(context)
-    return "\n".join([*found.problems, *(line for one in found.esps for line in one.problems)])
+    return "\n".join([*found.problems, *(line for esp in found.esps for line in esp.problems)])
 
 
 def test_drift_is_told_and_repaired(ready, machine, host):
@@ -284,7 +284,7 @@ def test_an_esp_that_is_missing_fails_the_refresh_of_the_others_not(ready, machi
     assert "1 of 2 ESPs are up to date" in caught.value.message
     assert (machine.directory / UUIDS[1] / "plain/6.8.20-1-pve").is_dir()
     found = status.status(ready())
-    assert [one.state for one in found.esps] == ["missing", "ok"]
+    assert [esp.state for esp in found.esps] == ["missing", "ok"]
     assert not found.ok
     assert status.summary(host.paths)["esps"][0]["failure"]
 
@@ -305,13 +305,13 @@ def test_a_disk_that_was_copied_as_it_is(ready, machine, monkeypatch):
         refresh.refresh(ready())
     with pytest.raises(UsageError, match="has the same volume id"):
         registry.init(ready(), copy.path, "plain")
-    assert [one.state for one in status.status(ready()).esps] == ["error", "ok"]
+    assert [esp.state for esp in status.status(ready()).esps] == ["error", "ok"]
     assert registry.clean(ready(), dry_run=True) == []
 
 
 def test_where_no_file_system_can_be_seen_no_esp_is_taken_for_gone(ready, machine, monkeypatch):
     before = ready().paths.esp_uuids.read_bytes()
-    blind = [dataclasses.replace(one, fstype="", uuid="") for one in machine.devices()]
+    blind = [dataclasses.replace(device, fstype="", uuid="") for device in machine.devices()]
     monkeypatch.setattr(machine, "devices", lambda: Devices(blind))
     with pytest.raises(ProgramError, match="sees no file system") as caught:
         registry.clean(ready(), dry_run=False)
@@ -324,10 +324,10 @@ def test_rubbish_among_the_uuids_is_named(ready, host):
     heard = []
     with oddities.listening(heard.append):
         assert refresh.refresh(ready()).failed == {}
-    assert [one.partition(": ")[0] for one in heard] == [str(host.paths.esp_uuids)] * 2
+    assert [warning.partition(": ")[0] for warning in heard] == [str(host.paths.esp_uuids)] * 2
     assert "'../../etc/passwd'" in heard[0]
     assert "'\\x1b[2J'" in heard[1]
-    assert [one.state for one in status.status(ready()).esps] == ["ok", "missing", "ok", "missing"]
+    assert [esp.state for esp in status.status(ready()).esps] == ["ok", "missing", "ok", "missing"]
     assert registry.clean(ready(), dry_run=False) == ["../../etc/passwd", "\x1b[2J"]
     assert host.paths.esp_uuids.read_text() == "# disks\nAAAA-0001\nBBBB-0002\n"
     assert not (host.root / "etc/passwd.json").exists()
@@ -357,7 +357,7 @@ def test_a_loader_for_each_firmware_is_as_it_should_be(ready, machine, plain):
     refresh.refresh(ready(loaders=loaders))
     found = status.status(ready(loaders=loaders))
     assert found.ok, (found.problems, found.esps)
-    assert [sorted(one.loaders) for one in found.esps] == [["other", "plain"]] * 2
+    assert [sorted(esp.loaders) for esp in found.esps] == [["other", "plain"]] * 2
 
 
 def test_an_esp_that_is_listed_twice_is_one(ready, machine, host):
@@ -394,7 +394,7 @@ def test_different_loaders_on_different_esps(context, machine, plain):
     assert found.problems == [
         "the ESPs have different boot loaders: other on BBBB-0002; plain on AAAA-0001"
     ]
-    assert [list(one.loaders) for one in found.esps] == [["plain"], ["other"]]
+    assert [list(esp.loaders) for esp in found.esps] == [["plain"], ["other"]]
     assert not found.ok
 
 
@@ -439,7 +439,10 @@ class Broken:
 
 
 def test_a_broken_plugin_does_not_keep_the_others_from_work(ready, machine, plain, host):
-    bound = {one.name: binding.bind_object(BOOTLOADER, one, one.name) for one in (Broken(), plain)}
+    bound = {
+        loader.name: binding.bind_object(BOOTLOADER, loader, loader.name)
+        for loader in (Broken(), plain)
+    }
     loaders = Loaders(bound, {"worse": PvefwError("worse: its import fails")})
     host.install("6.8.20-1-pve")
     task = FakeTask()
@@ -498,7 +501,7 @@ def test_hostile_names_stay_on_their_line(ready, machine, host):
     own = machine.directory / UUIDS[0] / "plain/6.8.12-4-pve"
     (own / "a\nTASK OK\x1b[2J").write_text("x")
     os.close(os.open(bytes(own) + b"/\xff", os.O_CREAT))
-    claim(host, UUIDS[0], *(f"plain/6.8.12-4-pve/{one.name}" for one in own.iterdir()))
+    claim(host, UUIDS[0], *(f"plain/6.8.12-4-pve/{path.name}" for path in own.iterdir()))
     lines = status.status(ready()).esps[0].problems
     assert all(line.isprintable() for line in lines)
     assert len(lines) == 2

@@ -38,7 +38,7 @@ def stanza(name, status_="install ok installed"):
 
 def planned(host):
     made = choice.plan(host.paths).plan
-    return [one.version for one in made.kernels], made.default
+    return [kernel.version for kernel in made.kernels], made.default
 
 
 def test_debians_kernel_beside_proxmox_ves_counts_only_where_somebody_wants_it(host, monkeypatch):
@@ -144,7 +144,7 @@ def in_use(monkeypatch):
 
 
 def everything(machine):
-    return {one: one.read_bytes() for one in machine.directory.rglob("*") if one.is_file()}
+    return {path: path.read_bytes() for path in machine.directory.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("below", [[], ["6.2.16-20-pve"]], ids=["nothing else", "an old one below"])
@@ -160,7 +160,7 @@ def test_a_boot_that_is_not_mounted_costs_no_kernel(ready, host, machine, in_use
     assert everything(machine) == before
     found = status.status(ready())
     assert not found.ok
-    assert any("is running, but" in one for one in found.problems)
+    assert any("is running, but" in problem for problem in found.problems)
 
 
 def test_a_running_kernel_without_its_initrd_stays_on_the_esps(ready, host, machine, in_use):
@@ -175,7 +175,7 @@ def test_a_running_kernel_without_its_initrd_stays_on_the_esps(ready, host, mach
 def test_an_esp_that_never_had_the_running_kernel_is_served(ready, in_use):
     in_use("6.1.0-rescue")
     refresh.refresh(made := ready())
-    assert any("6.1.0-rescue is running, but" in one for one in made.task.warnings)
+    assert any("6.1.0-rescue is running, but" in warning for warning in made.task.warnings)
 
 
 def test_a_kernel_that_a_hypervisor_was_given_need_not_be_in_boot(ready, in_use, monkeypatch):
@@ -222,8 +222,8 @@ def test_words_of_a_rescue_boot_are_never_taken(host, monkeypatch, in_use, ready
     assert list(found.left_out) == RESCUE.split()
 
     refresh.refresh(made := ready())
-    assert any("this is a rescue boot, so single" in one for one in made.task.warnings)
-    assert any(f"the running command line: {found.text}" in one for one in made.task.lines)
+    assert any("this is a rescue boot, so single" in warning for warning in made.task.warnings)
+    assert any(f"the running command line: {found.text}" in line for line in made.task.lines)
 
 
 def test_a_fall_back_is_said_and_is_no_fault(host, monkeypatch, in_use, ready):
@@ -232,7 +232,7 @@ def test_a_fall_back_is_said_and_is_no_fault(host, monkeypatch, in_use, ready):
     host.paths.cmdline.unlink()
     refresh.refresh(made := ready())
     assert made.task.warnings == []
-    assert any("does not exist: kernels get the running" in one for one in made.task.lines)
+    assert any("does not exist: kernels get the running" in line for line in made.task.lines)
     assert choice.plan(host.paths).plan.running_cmdline
     assert status.status(ready()).ok
 
@@ -310,8 +310,8 @@ def test_one_volume_through_two_paths_is_one(host):
         row("mpatha", "mpath", "sdb"),
     ]
     found = disks.parse(json.dumps({"blockdevices": rows}))
-    [one] = found.with_uuid("abcd-1234")
-    assert one.kname == "mpatha-part2"
+    [device] = found.with_uuid("abcd-1234")
+    assert device.kname == "mpatha-part2"
 
 
 @pytest.mark.parametrize(
@@ -325,8 +325,8 @@ def test_one_volume_through_two_paths_is_one(host):
 def test_hints_fit_the_disk(context, machine, monkeypatch, changes, said):
     devices = Devices(
         [
-            dataclasses.replace(one, **changes) if one.uuid == UUIDS[0] else one
-            for one in machine.devices()
+            dataclasses.replace(device, **changes) if device.uuid == UUIDS[0] else device
+            for device in machine.devices()
         ]
     )
     monkeypatch.setattr(machine, "devices", lambda: devices)
@@ -355,7 +355,7 @@ _ENTRY = (
 def test_an_entry_that_the_firmware_passes_over_is_told(order, mark, said):
     text = f"BootCurrent: 0001\nBootOrder: {order}\nBoot0001* UiApp\n{_ENTRY.format(mark)}\n"
     found = firmware.unused(text, [_PARTITION, "another", ""])
-    assert [said in one for one in found] == ([True] if said else [])
+    assert [said in problem for problem in found] == ([True] if said else [])
     assert firmware.unused(text, ["another"]) == []
 
 

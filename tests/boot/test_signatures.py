@@ -23,7 +23,7 @@ UNSIGNED = (
 )
 
 
-@pytest.mark.parametrize("image", [*SIGNED, *UNSIGNED], ids=lambda one: one.name)
+@pytest.mark.parametrize("image", [*SIGNED, *UNSIGNED], ids=lambda path: path.name)
 def test_debians_own_images(image):
     assert bool(Image.read(image).signatures) is (image in SIGNED)
 
@@ -64,7 +64,7 @@ def signed_kernels(host):
 
 
 def problems(context):
-    return [line for one in status(context()).esps for line in one.problems]
+    return [line for esp in status(context()).esps for line in esp.problems]
 
 
 def test_a_loader_that_is_not_signed_is_told_by_status_and_refresh(
@@ -82,7 +82,7 @@ def test_a_loader_that_is_not_signed_is_told_by_status_and_refresh(
         "EFI/BOOT/BOOTX64.EFI, EFI/systemd/systemd-bootx64.efi: it is not signed; sign it" in said
     )
     assert context.task.warnings == [f"ESP AAAA-0001 (/dev/sda2): {said}"]
-    assert [one.state for one in status(ready()).esps] == ["drift", "ok"]
+    assert [esp.state for esp in status(ready()).esps] == ["drift", "ok"]
 
 
 def test_signed_loaders_are_in_order(ready, host, put, signed_kernels):

@@ -95,7 +95,7 @@ def verdicts(host, tmp_path):
             path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
             files[PurePosixPath("EFI/proxmox", f"{name}x64.efi")] = path
         found = signatures.refusals(host.paths, files, files)
-        return {one.name.removesuffix("x64.efi"): str(why) for one, why in found.items()}
+        return {key.name.removesuffix("x64.efi"): str(why) for key, why in found.items()}
 
     return judge
 
@@ -251,7 +251,7 @@ def shimmed(context, package):
 
 def images_on(machine, uuid):
     folder = machine.directory / uuid / "EFI/proxmox"
-    return {one.name: one.read_bytes() for one in sorted(folder.glob("*"))}
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
 
 
 def test_init_installs_no_loader_that_the_firmware_refuses(
@@ -278,8 +278,8 @@ def test_reinit_and_refresh_keep_the_loader_that_starts(firmware, shimmed, machi
     with pytest.raises(Unsupported, match="does not trust Microsoft UEFI CA 2023"):
         registry.reinit(shimmed())
 
-    assert [images_on(machine, one) for one in UUIDS] == [before] * 2
-    assert any("would not start the new one" in one for one in task.warnings)
+    assert [images_on(machine, uuid) for uuid in UUIDS] == [before] * 2
+    assert any("would not start the new one" in warning for warning in task.warnings)
     found = status.status(shimmed())
-    assert [one.state for one in found.esps] == ["drift"] * 2
+    assert [esp.state for esp in found.esps] == ["drift"] * 2
     assert KERNELS[-1] in found.kernels

@@ -26,15 +26,17 @@ REAL = [
 PART = st.text("0123456789abzAZ.+~-", min_size=1, max_size=12)
 
 
-def dpkg(one, other):
+def dpkg(version, other):
     """dpkg's verdict; it does not know versions that begin with a letter, or end with a hyphen."""
     for relation, value in (("lt", -1), ("eq", 0), ("gt", 1)):
         done = subprocess.run(
-            ["dpkg", "--compare-versions", one, relation, other], capture_output=True, check=False
+            ["dpkg", "--compare-versions", version, relation, other],
+            capture_output=True,
+            check=False,
         )
         if done.returncode == 0:
             return value
-    raise AssertionError(f"{one} {other}: {done.stderr}")
+    raise AssertionError(f"{version} {other}: {done.stderr}")
 
 
 def sign(number):
@@ -42,10 +44,10 @@ def sign(number):
 
 
 def test_real_versions_are_ordered_as_by_dpkg():
-    for at, one in enumerate(REAL):
+    for at, version in enumerate(REAL):
         for other in REAL[at:]:
-            assert sign(versions.compare(one, other)) == dpkg(one, other), (one, other)
-            assert sign(versions.compare(other, one)) == dpkg(other, one), (other, one)
+            assert sign(versions.compare(version, other)) == dpkg(version, other), (version, other)
+            assert sign(versions.compare(other, version)) == dpkg(other, version), (other, version)
 
 
 @settings(max_examples=settings.default.max_examples // 2)

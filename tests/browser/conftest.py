@@ -46,6 +46,6 @@ def cockpit(farm, tmp_path):
     port, log = free_port(), tmp_path / "cockpit.log"
     command = [COCKPIT, "--no-tls", "--address", "127.0.0.1", "--port", port]
     command += ["--local-session=cockpit-bridge"]
-    with process([str(one) for one in command], log, env) as server:
+    with process([str(word) for word in command], log, env) as server:
         wait_for_port(port, server, log)
         yield f"http://127.0.0.1:{port}/cockpit/@localhost/pvefw/index.html"

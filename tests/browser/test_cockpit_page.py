@@ -39,9 +39,9 @@ class Visit:
     def _tab(self):
         page = self.context.new_page()
         page.set_default_timeout(_PATIENCE)
-        page.on("requestfailed", lambda one: self.wrong.append(f"failed: {one.url}"))
-        page.on("pageerror", lambda one: self.wrong.append(f"error: {one}"))
-        page.on("dialog", lambda one: self.wrong.append(f"script: {one.message}"))
+        page.on("requestfailed", lambda happened: self.wrong.append(f"failed: {happened.url}"))
+        page.on("pageerror", lambda happened: self.wrong.append(f"error: {happened}"))
+        page.on("dialog", lambda happened: self.wrong.append(f"script: {happened.message}"))
         page.on("console", self._console)
         page.on("response", self._response)
         return page
@@ -125,8 +125,8 @@ def everything(farm):
     full_node.fill(paths)
     with paths.cluster_pvefw_cfg.open("a") as file:
         file.write(backend)
-    for one in (paths.acme_dir / "default", paths.plugins_cfg):
-        one.chmod(0o600)
+    for path in (paths.acme_dir / "default", paths.plugins_cfg):
+        path.chmod(0o600)
     paths.node_config().write_text(f"#{SCRIPT}\nacmedomain0: pve1.example,plugin=mine\n")
     paths.node_dir("pve2").mkdir(parents=True)
     paths.node_config("pve2").write_text("wakeonlan: 02:00:00:00:00:01\n")
@@ -201,7 +201,7 @@ def test_a_wrong_pair_is_refused_in_the_words_of_the_command(visit, farm, tmp_pa
     chain.write_bytes(pem)
     other.write_bytes(wrong)
     said = farm.fail("cert", "set", chain, other).splitlines()
-    [sentence] = [one.partition("ERROR: ")[2] for one in said if "does not belong" in one][:1]
+    [sentence] = [line.partition("ERROR: ")[2] for line in said if "does not belong" in line][:1]
 
     visit.open("certificates", "Install a certificate")
     visit.page.get_by_label("PEM files").set_input_files([chain, other])
@@ -279,7 +279,7 @@ def test_a_bulk_stop_is_watched_to_its_end_with_the_tab_closed_meanwhile(visit, 
     visit.ends_well()
     progress = visit.page.get_by_role("region", name="What happens to each guest")
     assert progress.get_by_text("stopped after").count() == 2
-    assert [farm.state(one) for one in (100, 101, 102)] == ["stopped", "stopped", "running"]
+    assert [farm.state(vmid) for vmid in (100, 101, 102)] == ["stopped", "stopped", "running"]
     visit.check()
     with visit.page.expect_download() as download:
         visit.press("Download the log")

@@ -48,18 +48,25 @@ def visit(browser, site):
     def do(**shape):
         context = browser.new_context(**shape)
         opened.append(context)
-        context.on("request", lambda one: one.url.startswith(site) or wrong.append(one.url))
         context.on(
-            "response", lambda one: one.status < 400 or wrong.append(f"{one.status}: {one.url}")
+            "request", lambda happened: happened.url.startswith(site) or wrong.append(happened.url)
         )
-        context.on("console", lambda one: one.type == "error" and wrong.append(one.text))
+        context.on(
+            "response",
+            lambda happened: (
+                happened.status < 400 or wrong.append(f"{happened.status}: {happened.url}")
+            ),
+        )
+        context.on(
+            "console", lambda happened: happened.type == "error" and wrong.append(happened.text)
+        )
         page = context.new_page()
         page.goto(site)
         return page
 
     yield do
-    for one in opened:
-        one.close()
+    for page_ in opened:
+        page_.close()
     assert wrong == []
 
 
@@ -76,7 +83,7 @@ def test_every_kind_of_page_is_without_barriers(visit, site, shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_no_page_has_barriers(visit, built, site, shape):
     page = visit(**shape)
-    names = sorted(one.parent.relative_to(built).as_posix() for one in built.rglob("index.html"))
+    names = sorted(path.parent.relative_to(built).as_posix() for path in built.rglob("index.html"))
     assert len(names) > len(ONE_OF_EACH_KIND)
     wrong = {}
     for name in names:

@@ -25,6 +25,6 @@ def barriers(page):
 
     options = {"runOnly": ["wcag2a", "wcag2aa"], "resultTypes": ["violations"]}
     return [
-        (one["id"], one["nodes"][0]["html"])
-        for one in Axe().run(page, options=options).response["violations"]
+        (violation["id"], violation["nodes"][0]["html"])
+        for violation in Axe().run(page, options=options).response["violations"]
     ]

@@ -177,7 +177,7 @@ def test_a_search_domain_makes_the_full_name(paths):
 def test_units_that_systemd_takes(paths, task, tmp_path):
     timer.install(paths, task.log, cron=False)
     units = sorted(paths.below("etc/systemd/system").iterdir())
-    assert [one.name for one in units] == [
+    assert [unit.name for unit in units] == [
         *["pvefw-recover.service", "pvefw-renew-scripts.service"],
         *["pvefw-renew.service", "pvefw-renew.timer"],
     ]
@@ -199,6 +199,6 @@ def test_a_line_for_cron_where_there_is_no_systemd(paths, task):
     lines = paths.below("etc/cron.d/pvefw").read_text().splitlines()
     minute, hours, *rest = lines[1].split()
     assert 0 <= int(minute) < 60
-    assert [int(one) % 6 for one in hours.split(",")] == [int(hours.split(",")[0]) % 6] * 4
+    assert [int(part) % 6 for part in hours.split(",")] == [int(hours.split(",")[0]) % 6] * 4
     assert rest[:4] == ["*", "*", "*", "root"]
     assert rest[5] == "renew"

@@ -31,11 +31,12 @@ def test_a_chain_out_of_order_is_put_in_order():
     key = leaf.private_key_pem.bytes()
     now = SystemClock().now()
     fingerprints = [
-        chain.fingerprint(one) for one in chain.parse(issued + between + top, "expected")
+        chain.fingerprint(certificate)
+        for certificate in chain.parse(issued + between + top, "expected")
     ]
     for mixed in (issued + top + between, top + between + issued, between + issued + top):
         ordered = chain.parse(check(mixed, key, now), "ordered")
-        assert [chain.fingerprint(one) for one in ordered] == fingerprints
+        assert [chain.fingerprint(certificate) for certificate in ordered] == fingerprints
 
 
 @pytest.mark.parametrize(

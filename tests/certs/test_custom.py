@@ -56,8 +56,8 @@ def make(name, issuer=None, *, ca=False, key=None, begin=-1, days=90, extra=(), 
     if san and not ca:
         names = x509.SubjectAlternativeName([x509.DNSName(name)])
         builder = builder.add_extension(names, critical=False)
-    for one in extra:
-        builder = builder.add_extension(one, critical=False)
+    for extension in extra:
+        builder = builder.add_extension(extension, critical=False)
     return Made(builder.sign((issuer or Made(None, key)).key, hashes.SHA256()), key)
 
 

@@ -145,19 +145,19 @@ def test_a_pair_that_openssl_cannot_load_leaves_the_old_one(set_pair, paths):
     with pytest.raises(CertificateError, match="OpenSSL cannot load it"):
         install.replace_pair(paths, own(paths).pair, CERTIFICATE, other, Log())
     assert (paths.proxy_certificate.read_bytes(), paths.proxy_key.read_bytes()) == before
-    assert sorted(one.name for one in paths.proxy_key.parent.glob("*pvefw-new*")) == []
+    assert sorted(path.name for path in paths.proxy_key.parent.glob("*pvefw-new*")) == []
 
 
 def test_duplicates_go_with_a_word(set_pair, paths):
     task = set_pair(certificate=CERTIFICATE * 3)
     assert paths.proxy_certificate.read_bytes() == CERTIFICATE
     assert "Left out 2 of the certificates: they occur twice" in task.lines
-    assert not [one for one in task.lines if "not in order" in one]
+    assert not [line for line in task.lines if "not in order" in line]
 
 
 def test_only_what_was_out_of_order_is_said_to_be(set_pair):
     task = set_pair(certificate=b"some words\n\n" + CERTIFICATE.replace(b"\n", b"\r\n"))
-    assert not [one for one in task.lines if "not in order" in one]
+    assert not [line for line in task.lines if "not in order" in line]
 
 
 @pytest.mark.parametrize("password", [b"", b"secret"])

@@ -57,7 +57,9 @@ def matches(paths):
 
 def left_behind(paths):
     return [
-        one.name for one in paths.node_dir().iterdir() if "tmp" in one.name or "pvefw" in one.name
+        path.name
+        for path in paths.node_dir().iterdir()
+        if "tmp" in path.name or "pvefw" in path.name
     ]
 
 

@@ -111,11 +111,13 @@ def test_who_still_pins_the_old_one_is_said_after(paths, pin):
     task, pair = Log(), self_signed("pve1.example")
     install.install_pair(own(paths), *pair, task, NOW)
     new = chain.describe(paths.proxy_certificate, pair[0]).fingerprint
-    assert [one.partition(" trusts the old pveproxy-ssl.pem ")[0] for one in task.warnings] == [
+    assert [
+        warning.partition(" trusts the old pveproxy-ssl.pem ")[0] for warning in task.warnings
+    ] == [
         "guest backend pve",
         "storage backup",
     ]
-    assert all(f"the new one is {new}" in one for one in task.warnings)
+    assert all(f"the new one is {new}" in warning for warning in task.warnings)
     again = Log()
     install.install_pair(own(paths), *pair, again, NOW)
     assert again.warnings == []

@@ -30,8 +30,8 @@ def told(tmp_path, monkeypatch):
 
     def run(command, *said):
         shown = [
-            f"LoadState={LOADED.get(one, 'loaded')}\nActiveState={STATES.get(one, one)}\n"
-            for one in said
+            f"LoadState={LOADED.get(answer, 'loaded')}\nActiveState={STATES.get(answer, answer)}\n"
+            for answer in said
         ]
         states.write_text("\n".join(shown))
         paths, log = Paths(tmp_path / "root", "pve1"), Log()
@@ -49,7 +49,7 @@ def test_stopped_services_are_not_a_failure(told, states):
     log, failed = told(f"systemctl reload {units}", *states)
     assert list(failed) == []
     assert log.warnings == []
-    assert any("stopped; it reads the certificate when it starts" in one for one in log.lines)
+    assert any("stopped; it reads the certificate when it starts" in line for line in log.lines)
 
 
 @pytest.mark.parametrize(

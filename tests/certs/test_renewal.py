@@ -336,14 +336,16 @@ def test_two_certificates_of_one_host_for_two_years(paths, monkeypatch):
 
     monkeypatch.setattr(issue, "obtain", obtain)
     monkeypatch.setattr(renewal_plan, "_renewal_info", lambda *_arguments: (None, []))
-    for one in Certificate.all_of(Node.open(paths))[1:]:
-        obtain(one, Log())
+    for certificate in Certificate.all_of(Node.open(paths))[1:]:
+        obtain(certificate, Log())
     for day in range(0, 730, 4):
         clock.time = NOW + day * DAY
         refused[:] = ["mail"] if 300 <= day < 325 else []
         renew.run(paths, lambda _line: None, lambda _line: None, clock)
-        for one in Certificate.all_of(Node.open(paths))[1:]:
-            left = one.installed().not_after - clock.now()
-            assert left > (5 * DAY if one.name == "mail" else 20 * DAY), f"{one.name}, day {day}"
-    count = {name: len([one for one in orders if one[0] == name]) for name in ("web", "mail")}
+        for certificate in Certificate.all_of(Node.open(paths))[1:]:
+            left = certificate.installed().not_after - clock.now()
+            assert left > (5 * DAY if certificate.name == "mail" else 20 * DAY), (
+                f"{certificate.name}, day {day}"
+            )
+    count = {name: len([order for order in orders if order[0] == name]) for name in ("web", "mail")}
     assert 12 <= count["mail"] <= count["web"] <= 15

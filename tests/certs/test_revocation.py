@@ -20,17 +20,17 @@ def parsed(pem):
 
 
 def revoke(paths, pem, *, with_key=True):
-    one = revocation.of(paths, parsed(pem), NOW, with_key=with_key)
-    revocations.add(paths, one, NOW)
-    return one
+    revocation_ = revocation.of(paths, parsed(pem), NOW, with_key=with_key)
+    revocations.add(paths, revocation_, NOW)
+    return revocation_
 
 
 @pytest.fixture
 def nodes(paths):
     """Three nodes that want the same certificate."""
     found = [Paths(paths.root, name) for name in ("pve1", "pve2", "pve3")]
-    for one in found:
-        node_settings.change(one, {"acmedomain0": "gui.example"})
+    for holder in found:
+        node_settings.change(holder, {"acmedomain0": "gui.example"})
     return found
 
 
@@ -82,12 +82,12 @@ def test_what_was_revoked_is_not_shared_and_no_reason_to_keep(nodes):
 
 def test_of_two_that_begin_together_all_nodes_take_one(nodes):
     pairs = [self_signed("gui.example") for _ in nodes]
-    for one, pair in zip(nodes, pairs, strict=True):
-        have(one, *pair)
+    for host, pair in zip(nodes, pairs, strict=True):
+        have(host, *pair)
     best = max(pairs, key=lambda pair: info(nodes[0], pair[0]).fingerprint)
-    for one, pair in zip(nodes, pairs, strict=True):
-        node = own(one)
-        found = sharing.newer(node, sharing.partners(node), info(one, pair[0]), NOW)
+    for host, pair in zip(nodes, pairs, strict=True):
+        node = own(host)
+        found = sharing.newer(node, sharing.partners(node), info(host, pair[0]), NOW)
         assert (found is None) is (pair is best)
         assert found is None or found.certificate == best[0]
 
@@ -98,18 +98,18 @@ def test_who_has_it_is_found_whatever_he_wants(nodes):
     have(second, pem, key)
     have(third, *self_signed("other.example", key=keys.from_pem(key, "key")))
     node_settings.change(second, {"acmedomain0": "changed.example"})
-    one = revoke(first, pem)
-    assert holders(first, one) == ["node pve2", "node pve3"]
+    revoked = revoke(first, pem)
+    assert holders(first, revoked) == ["node pve2", "node pve3"]
     files.replace(second.proxy_certificate, b"damaged")
-    assert holders(first, one) == ["node pve3"]
+    assert holders(first, revoked) == ["node pve3"]
     web = first.certificate_files("web")
     files.replace(first.node_pvefw_cfg(), b"certificate: web\n\tacmedomain0 web.example\n")
     files.replace(web.certificate, pem)
-    assert holders(first, one) == ["certificate web", "node pve3"]
+    assert holders(first, revoked) == ["certificate web", "node pve3"]
 
 
-def holders(paths, one):
-    return [other.owner for other in revocation.holders(own(paths), one)]
+def holders(paths, revoked):
+    return [other.owner for other in revocation.holders(own(paths), revoked)]
 
 
 class Placed:
@@ -153,4 +153,4 @@ def test_who_sets_a_revoked_certificate_is_warned(paths):
     node_settings.change(paths, {"reload-command": "-"})
     log = Log()
     custom.set_pair(own(paths), pem, key, log, NOW + dt.timedelta(seconds=1))
-    assert any("node pve1 revoked it on" in one for one in log.warnings)
+    assert any("node pve1 revoked it on" in warning for warning in log.warnings)

@@ -66,8 +66,12 @@ def test_the_clusters_section_is_for_all_nodes_and_the_nodes_own_wins(paths, web
     text = "certificate: web\n\tacmedomain0 cluster.example\n\n"
     text += "certificate: mail\n\tserves a:25,starttls=smtp\n"
     paths.cluster_pvefw_cfg.write_text(text)
-    assert [one.name for one in Certificate.all_of(Node.open(paths))] == ["pveproxy", "web", "mail"]
-    assert [one.name for one in named(paths).settings.names()] == ["www.example"]
+    assert [certificate.name for certificate in Certificate.all_of(Node.open(paths))] == [
+        "pveproxy",
+        "web",
+        "mail",
+    ]
+    assert [name.name for name in named(paths).settings.names()] == ["www.example"]
     assert named(paths, "mail").settings.served_at == [("a", 25, "smtp")]
     assert named(paths, "mail").settings.names() == []
 
@@ -142,7 +146,10 @@ def test_a_target_with_room_for_one_certificate_is_that_of_one(paths, pvefw, web
     path = paths.node_pvefw_cfg()
     path.write_text(path.read_text().replace("targets room", "targets room,fixed"))
     problems = references.of_node(Node.open(paths))
-    assert [one.partition(": ")[0] for one in problems] == ["certificate web", "certificate mail"]
+    assert [problem.partition(": ")[0] for problem in problems] == [
+        "certificate web",
+        "certificate mail",
+    ]
     install.install_pair(named(paths), *self_signed("www.example"), Log(), NOW)
     _, said = pvefw("cert", "deploy", "web", "--dry-run")
     assert "fixed: the target fixed has room for one certificate" in said
@@ -162,7 +169,7 @@ def test_one_that_somebody_brings_is_private_and_not_compared(paths, pvefw, web,
     assert (files.certificate.read_bytes(), files.key.read_bytes()) == (pem, key)
     assert files.key.stat().st_mode & 0o777 == 0o600
     assert "already exists" in pvefw(*bring)[1]
-    [line] = [one.line(NOW) for one in renewal_plan.plan(Node.open(paths), NOW, keep=False)]
+    [line] = [planned.line(NOW) for planned in renewal_plan.plan(Node.open(paths), NOW, keep=False)]
     assert line == "web.pem (other.example): not renewed: it was set by hand"
     assert pvefw("cert", "delete", "web")[0] == 0
     assert not files.certificate.exists()
@@ -186,7 +193,7 @@ _RSA = "its key should be rsa2048, not ec256"
     ],
 )  # fmt: skip
 def test_what_is_wanted_and_what_is_there_are_compared(paths, pvefw, web, values, record, said):
-    options = [word for key, one in values.items() for word in (f"--{key}", one)]
+    options = [word for key, value in values.items() for word in (f"--{key}", value)]
     if options:
         assert pvefw("cert", "set", "web", *options)[0] == 0
     install.install_pair(named(paths), *self_signed("www.example"), Log(), NOW)
@@ -205,9 +212,9 @@ def test_each_certificate_has_its_own_service_and_is_deployed_alone(paths, pvefw
     for command, mark in zip((("config", "set"), ("cert", "set", "web")), marks, strict=True):
         touch = f"test -n here && echo x >> {mark}"
         assert pvefw(*command, "--reload-command", touch)[0] == 0
-    for one in (own(paths), named(paths)):
-        deploy.prepare(one)
-        install.install_pair(one, *self_signed("www.example"), Log(), NOW)
+    for certificate in (own(paths), named(paths)):
+        deploy.prepare(certificate)
+        install.install_pair(certificate, *self_signed("www.example"), Log(), NOW)
     assert deploy.pending(Node.open(paths)) == {"reload-command": "", "web: reload-command": ""}
     assert "reload-command: run test" in pvefw("cert", "deploy", "web", "--dry-run")[1]
     assert deploy.deploy(named(paths), Log()) == []
@@ -219,10 +226,10 @@ def test_each_certificate_has_its_own_service_and_is_deployed_alone(paths, pvefw
 
 
 def test_records_are_kept_apart(paths, web):
-    for one in (own(paths), named(paths)):
-        install.install_pair(one, *self_signed("www.example"), Log(), NOW)
-        renewal.keep(paths, one.installed(), Record(account=one.name))
-    kept = {name: one.account for name, one in renewal.records(paths).items()}
+    for certificate in (own(paths), named(paths)):
+        install.install_pair(certificate, *self_signed("www.example"), Log(), NOW)
+        renewal.keep(paths, certificate.installed(), Record(account=certificate.name))
+    kept = {name: record.account for name, record in renewal.records(paths).items()}
     assert kept == {"pveproxy-ssl.pem": "pveproxy", "web.pem": "web"}
 
 
@@ -242,10 +249,12 @@ def test_a_partner_has_nothing_to_share_that_the_old_account_ordered(paths, pvef
         renewal.keep(paths, named(paths, name).installed(), record)
 
     def shared():
-        one = named(paths)
-        return sharing.newer(one, sharing.partners(one), one.installed(), NOW)
+        certificate = named(paths)
+        return sharing.newer(
+            certificate, sharing.partners(certificate), certificate.installed(), NOW
+        )
 
-    assert [one.name for one in sharing.partners(named(paths))] == ["mail"]
+    assert [partner.name for partner in sharing.partners(named(paths))] == ["mail"]
     assert shared() is None
     record = Record(account="https://ca.example/production")
     renewal.keep(paths, named(paths, "mail").installed(), record)

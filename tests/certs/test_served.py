@@ -62,8 +62,8 @@ class Server:
                     self._answer(connection)
 
     def _answer(self, connection):
-        for wanted, answer in self._conversation:
-            if wanted and not connection.recv(1024).startswith(wanted):
+        for expected, answer in self._conversation:
+            if expected and not connection.recv(1024).startswith(expected):
                 return
             connection.sendall(answer)
         with self._context.wrap_socket(connection, server_side=True) as tls_:
@@ -91,7 +91,7 @@ def test_each_way_to_begin(tmp_path, protocol):
     server.close()
 
 
-@pytest.mark.parametrize("protocol", [one for one in BEGINNINGS if one])
+@pytest.mark.parametrize("protocol", [beginning for beginning in BEGINNINGS if beginning])
 def test_a_server_that_refuses(tmp_path, protocol):
     server = Server(tmp_path, [(b"", b"554 not today\r\n")])
     server.use(*self_signed())
@@ -172,8 +172,8 @@ def test_nothing_is_told_twice_a_day_and_the_end_is(paths, certificate, server, 
 def test_a_server_that_is_away_is_wrong_too(paths, certificate, server):
     server.close()
     node_settings.change(paths, {"serves": f"127.0.0.1:{free_port()}"})
-    [one] = served.look(own(paths))
-    assert "it cannot be asked" in one.reason
+    [look] = served.look(own(paths))
+    assert "it cannot be asked" in look.reason
 
 
 def test_by_hand(paths, certificate, server, capsys):
@@ -210,8 +210,8 @@ def test_status_shows_what_the_last_look_found(paths, certificate, server, told,
     assert said.startswith("PVEFW WARNING - served: pveproxy:")
     assert "'served wrong'=1;0;;0" in said
     _, said = status(paths, capsys, "served", "--output-format", "json")
-    [one] = json.loads(said)["parts"]["served"]["data"]["addresses"]
-    assert (one["certificate"], one["address"], one["ok"]) == ("pveproxy", address, False)
+    [look] = json.loads(said)["parts"]["served"]["data"]["addresses"]
+    assert (look["certificate"], look["address"], look["ok"]) == ("pveproxy", address, False)
     server.use(certificate.pem(), certificate.files.key.read_bytes())
     assert status(paths, capsys, "served")[0] == 1  # the last look counts
     run(["--root", str(paths.root), "--node", "pve1", "cert", "check"])
@@ -260,7 +260,7 @@ def test_a_server_that_kept_the_old_one_after_its_reload(paths, certificate, tmp
     node_settings.change(paths, {"reload-command": "true"})
     task = Patient()
     assert deploy.deploy(own(paths), task, again=True) == []
-    assert any("another certificate is served" in one for one in task.warnings)
+    assert any("another certificate is served" in warning for warning in task.warnings)
     [event] = [json.loads(line) for line in said.read_text().splitlines()]
     assert (event["event"], event["severity"], event["name"]) == ("served", "error", "pveproxy")
     assert "for old.example" in event["reason"]

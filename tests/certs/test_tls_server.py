@@ -141,8 +141,8 @@ def test_no_handshake_fails_and_each_certificate_is_served(paths, service):
                 failures.append(repr(error))
 
     clients = [threading.Thread(target=hammer) for _ in range(CLIENTS)]
-    for one in clients:
-        one.start()
+    for client in clients:
+        client.start()
     try:
         for number in range(RENEWALS):
             pem, key = self_signed(f"n{number}.example")
@@ -152,8 +152,8 @@ def test_no_handshake_fails_and_each_certificate_is_served(paths, service):
             assert service.serial() == chain.parse(pem, "new")[0].serial_number
     finally:
         done.set()
-        for one in clients:
-            one.join()
+        for client in clients:
+            client.join()
     assert not failures
     assert len(set(served)) > RENEWALS // 2
     assert service.stop() == ""

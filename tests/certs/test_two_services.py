@@ -102,8 +102,8 @@ def reading(here):
                 connection, _ = listener.accept()
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(here / "api.pem", here / "api.key")
-                with contextlib.suppress(OSError), context.wrap_socket(connection, True) as one:
-                    one.recv(1)
+                with contextlib.suppress(OSError), context.wrap_socket(connection, True) as stream:
+                    stream.recv(1)
 
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=serve, daemon=True)
@@ -171,7 +171,7 @@ def test_both_are_served_all_the_time(paths, ports, clock, authority):
         assert good or authority.is_down(), lines[-20:]
         least = min(least, left(ports, clock.time))
         plan = renewal_plan.overview(Node.open(paths), clock.time)
-        due = min(dt.datetime.fromisoformat(one["due"]) for one in plan)
+        due = min(dt.datetime.fromisoformat(row["due"]) for row in plan)
         clock.time = max(clock.time + TICK, due)
     assert least > 10 * DAY
     assert {key: 18 <= len(times) <= 24 for key, times in authority.orders.items()} == {

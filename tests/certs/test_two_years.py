@@ -27,8 +27,8 @@ def hosts(two_years):
 
 
 def test_there_is_no_gap(hosts):
-    assert [one.gap for one in hosts] == [timedelta(0)] * len(hosts)
-    assert min(one.least for one in hosts) > timedelta(days=3)
+    assert [host.gap for host in hosts] == [timedelta(0)] * len(hosts)
+    assert min(host.least for host in hosts) > timedelta(days=3)
 
 
 def test_no_more_is_ordered_than_is_needed(two_years, hosts):
@@ -41,12 +41,12 @@ def test_no_more_is_ordered_than_is_needed(two_years, hosts):
 
 
 def test_an_authority_that_is_down_or_limits_is_not_pressed(hosts):
-    refused = [one.refused for one in hosts]
+    refused = [host.refused for host in hosts]
     assert max(refused) > 0, "nobody met a bad day: the simulation shows nothing"
     assert max(refused) <= 8  # in days of it, with a look every six hours
 
 
 def test_the_simulation_finds_a_rule_that_is_wrong(two_years):
     hosts = two_years.lived(two_years.FixedDays(), 1)
-    assert max(one.gap for one in hosts) > timedelta(days=20)
-    assert all(len(one.orders) > two_years.needed(one) + 5 for one in hosts)
+    assert max(host.gap for host in hosts) > timedelta(days=20)
+    assert all(len(host.orders) > two_years.needed(host) + 5 for host in hosts)

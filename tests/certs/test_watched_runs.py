@@ -65,7 +65,10 @@ def test_a_run_that_breaks_off_ends_badly(paths, heard, clock, monkeypatch):
     monkeypatch.setattr(renew.renewal_plan, "plan", broken)
     with pytest.raises(StoreError):
         run(paths, clock)
-    assert [(one.phase, one.good) for one in heard[0]] == [("started", True), ("ended", False)]
+    assert [(event.phase, event.good) for event in heard[0]] == [
+        ("started", True),
+        ("ended", False),
+    ]
     assert heard[0][1].lines == ["the cluster file system is away"]
 
 
@@ -76,7 +79,7 @@ def test_it_reaches_an_observer_that_is_configured(paths, clock, tmp_path):
     good, lines = run(paths, clock)
     assert good
     assert len(lines) == 2
-    assert all(one.startswith("checks: could not be notified of this run: ") for one in lines)
+    assert all(line.startswith("checks: could not be notified of this run: ") for line in lines)
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def install(paths, days=90):
 def tell(paths, heard, now=NOW):
     heard.clear()
     attention._tell(paths, now, lambda _line: None)
-    return [one.kind for one in heard]
+    return [notice.kind for notice in heard]
 
 
 def acknowledge(paths, *parts):
@@ -133,7 +133,7 @@ def test_a_failing_renewal_that_is_acknowledged_is_told_when_it_gets_worse(paths
         [planned] = renewal_plan.plan(Node.open(paths), now, keep=False, ask=False)
         record = planned.record.failed(f"refused at {now}", planned.info, now, None)
         renew._tell(paths, planned, record, Log(), now)
-        return [(one.kind, one.severity.value) for one in heard]
+        return [(notice.kind, notice.severity.value) for notice in heard]
 
     assert fail(62) == [("renewal-failed", "notice")]
     assert fail(66) == [("renewal-failed", "notice")]

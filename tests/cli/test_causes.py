@@ -30,9 +30,9 @@ def raised(work):
 
 
 def closed_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as client:
+        client.bind(("127.0.0.1", 0))
+        return client.getsockname()[1]
 
 
 def tls_error(verify_message, text=""):
@@ -122,10 +122,12 @@ def repeated(module):
 
 def test_nobody_repeats_them():
     modules = [
-        one
+        path
         for pattern in ("pvefw/**/*.py", "plugins/*/src/**/*.py")
-        for one in ROOT.glob(pattern)
-        if "testing" not in one.parts  # their readers are programmers
+        for path in ROOT.glob(pattern)
+        if "testing" not in path.parts  # their readers are programmers
     ]
-    found = [f"{one.relative_to(ROOT)}:{line}" for one in modules for line in repeated(one)]
+    found = [
+        f"{module.relative_to(ROOT)}:{line}" for module in modules for line in repeated(module)
+    ]
     assert found == []

@@ -26,7 +26,7 @@ def call(node_root, tmp_path, capsys):
     (tmp_path / "data").write_text("program=/bin/true\n")
 
     def do(line, *more):
-        words = [str(tmp_path / "data") if one == "DATA" else one for one in line.split()]
+        words = [str(tmp_path / "data") if word == "DATA" else word for word in line.split()]
         capsys.readouterr()
         status = run(["--root", str(node_root), "--node", "pve1", *words, *more])
         return status, capsys.readouterr()
@@ -35,7 +35,7 @@ def call(node_root, tmp_path, capsys):
 
 
 def contents(root):
-    return {one: one.read_bytes() for one in (root / "etc").rglob("*") if one.is_file()}
+    return {path: path.read_bytes() for path in (root / "etc").rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -20,23 +20,23 @@ def listed(tmp_path):
 
 
 def test_nobody_is_asked_without_being_told_to(listed):
-    found = {one["name"]: one for one in listed()}
+    found = {row["name"]: row for row in listed()}
     assert {"letsencrypt", "zerossl", "google", "actalis"} <= set(found)
     assert found["letsencrypt"]["binding"] is False
     assert "tls-alpn-01" in found["letsencrypt"]["challenges"]
     assert found["zerossl"]["binding"] is True
-    assert {one["profiles"] for one in found.values()} == {None}
+    assert {value["profiles"] for value in found.values()} == {None}
 
 
 def test_what_a_directory_says(listed, tmp_path):
     with run_pebble(tmp_path / "pebble", binding_keys={"kid": "a" * 43}) as server:
-        [one] = listed(server.directory, "--ask", "--ca-file", server.ca_file)
-    assert one["binding"] is True
-    assert one["problem"] == ""
-    assert isinstance(one["profiles"], list)
+        [row] = listed(server.directory, "--ask", "--ca-file", server.ca_file)
+    assert row["binding"] is True
+    assert row["problem"] == ""
+    assert isinstance(row["profiles"], list)
 
 
 def test_one_that_cannot_be_read_says_why(listed):
-    [one] = listed(f"https://127.0.0.1:{free_port()}/directory", "--ask")
-    assert "127.0.0.1" in one["problem"]
-    assert one["profiles"] is None
+    [row] = listed(f"https://127.0.0.1:{free_port()}/directory", "--ask")
+    assert "127.0.0.1" in row["problem"]
+    assert row["profiles"] is None

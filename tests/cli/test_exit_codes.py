@@ -69,7 +69,7 @@ def test_boot_refresh_where_nothing_is_managed(pvefw):
 def test_the_table_of_the_guide_has_the_statuses():
     text = (ROOT / "docs/admin.md").read_text()
     table = re.findall(r"^\| (\d) \|", text[text.index("--detailed-exitcode") :], re.MULTILINE)
-    assert [int(one) for one in table[:5]] == [
+    assert [int(cell) for cell in table[:5]] == [
         exit_codes.DONE,
         exit_codes.FAILED,
         2,

@@ -39,7 +39,7 @@ def install(tmp_path):
             f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.5\nSummary: Paint hosts.\n"
             f"Requires-Dist: {requires}\n"
         )
-        lines = "".join(f"{one} = {module}:{attribute}\n" for one, attribute in commands.items())
+        lines = "".join(f"{key} = {module}:{attribute}\n" for key, attribute in commands.items())
         (info / "entry_points.txt").write_text(f"[pvefw.command]\n{lines}")
         (site / f"{module}.py").write_text("\n".join(line[4:] for line in code.splitlines()))
         return site

@@ -55,7 +55,7 @@ def test_lines_have_their_priority():
 
 
 def test_another_stream_is_left_alone():
-    assert not [one for one in said(False, [sys.executable, "-c", SAY]) if one.startswith("<")]
+    assert not [line for line in said(False, [sys.executable, "-c", SAY]) if line.startswith("<")]
 
 
 def test_a_command_tells_the_journal(tmp_path):

@@ -22,7 +22,7 @@ UPID = full_node.UPID
 def with_output(command, ctx):
     """The paths of all commands that have --output-format."""
     if isinstance(command, click.Group):
-        foreign = {name for name, one in command._found.items() if not one.ours}
+        foreign = {name for name, value in command._found.items() if not value.ours}
         for name in sorted({*command.list_commands(ctx)} - foreign):
             inner = command.get_command(ctx, name)
             yield from with_output(inner, click.Context(inner, parent=ctx, info_name=name))
@@ -93,7 +93,9 @@ def test_what_commands_print_is_as_documented(node, capsys, arguments, status):
     printed = json.loads(captured.out)
     assert printed
     command = " ".join(arguments[:3]) if " ".join(arguments[:3]) in SCHEMAS else ""
-    command = command or next(one for one in SCHEMAS if " ".join(arguments).startswith(one))
+    command = command or next(
+        schema for schema in SCHEMAS if " ".join(arguments).startswith(schema)
+    )
     assert documented.faults(command, printed) == []
 
 

@@ -53,13 +53,13 @@ def test_it_says_where_older_tasks_are_missing(paths, parts, monkeypatch):
     lines = [f"{UPID.format(1000 + at, 100)} {1001 + at:08X} OK\n" for at in range(20)]
     (paths.task_dir / "index").write_text("".join(lines))
     _, found = parts()
-    assert any("older tasks are not listed" in one for one in found["tasks"]["lines"])
+    assert any("older tasks are not listed" in line for line in found["tasks"]["lines"])
 
 
 def test_a_node_without_anything_is_well(pvefw, parts):
     done, found = parts()
     assert done == 0
-    assert {name: one["state"] for name, one in found.items()} == {
+    assert {name: value["state"] for name, value in found.items()} == {
         "certificates": "none",
         "served": "none",
         "credentials": "none",
@@ -91,10 +91,10 @@ def install(paths, age=0):
 def test_a_certificate_and_when_it_is_renewed(paths, parts):
     install(paths)
     done, found = parts()
-    (one,) = found["certificates"]["data"]["certificates"]
+    (certificate,) = found["certificates"]["data"]["certificates"]
     assert (done, found["certificates"]["state"]) == (0, "ok")
-    assert one["names"] == ["pve1.example"]
-    assert datetime.now(UTC) < datetime.fromisoformat(one["due"])
+    assert certificate["names"] == ["pve1.example"]
+    assert datetime.now(UTC) < datetime.fromisoformat(certificate["due"])
     assert "not due until" in found["certificates"]["lines"][0]
 
 
@@ -246,7 +246,7 @@ def test_failed_tasks_of_the_last_day(paths, parts):
     )
     done, found = parts()
     assert (done, found["tasks"]["state"]) == (1, "attention")
-    assert [one["id"] for one in found["tasks"]["data"]["failed"]] == ["101"]
+    assert [task["id"] for task in found["tasks"]["data"]["failed"]] == ["101"]
     assert found["tasks"]["lines"] == [
         "1 failed in the last day, 0 running",
         f"{UPID.format(now - 3600, 101)} job errors",
@@ -313,7 +313,7 @@ def test_the_others_are_as_they_would_be_without_it(monkeypatch, parts, part, ho
     done, found = parts()
     assert done == 1
     assert found[part] == {"state": "failed", "lines": lines, "data": {}}
-    assert {one["state"] for name, one in found.items() if name != part} <= {"ok", "none"}
+    assert {value["state"] for name, value in found.items() if name != part} <= {"ok", "none"}
 
 
 def test_a_part_that_hangs_is_left_behind(monkeypatch, parts):
@@ -323,7 +323,7 @@ def test_a_part_that_hangs_is_left_behind(monkeypatch, parts):
     done, found = parts()
     assert done == 1
     assert found["guests"]["lines"] == ["no answer within 3 seconds"]
-    assert [name for name, one in found.items() if one["state"] != "none"] == ["guests"]
+    assert [name for name, value in found.items() if value["state"] != "none"] == ["guests"]
 
 
 # --- units ------------------------------------------------------------------------------------------
@@ -374,7 +374,7 @@ def test_a_unit_whose_program_has_gone(parts, timer):
     timer[1].unlink()
     found = units_of(parts)
     assert found["state"] == "attention"
-    assert any("which does not exist; install it again" in one for one in found["lines"])
+    assert any("which does not exist; install it again" in line for line in found["lines"])
 
 
 def test_a_line_for_cron_whose_program_has_gone(paths, parts):

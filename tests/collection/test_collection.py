@@ -45,12 +45,19 @@ def test_a_node_as_a_document_says(ansible, tmp_path, node_root):
     (tmp_path / "play.yml").write_text(play.replace("PVEFW", str(BIN / "pvefw")))
     ansible("ansible-playbook", *LOCAL, "play.yml", PVEFW_NODE="pve1")
     checked, first, second, pruned, wrong = json.loads(result.read_text())
-    assert [one["changed"] for one in (checked, first, second, pruned)] == [True, True, False, True]
-    assert not any(one["done"] for one in checked["changes"])
+    assert [run_["changed"] for run_ in (checked, first, second, pruned)] == [
+        True,
+        True,
+        False,
+        True,
+    ]
+    assert not any(change["done"] for change in checked["changes"])
     assert checked["diff"][0]["before"] == ""
     assert '"program": "/bin/true"' in checked["diff"][0]["after"]
-    assert all(one["done"] for one in first["changes"])
-    assert [(one["action"], one["name"]) for one in pruned["changes"]] == [("remove", "tell")]
+    assert all(change["done"] for change in first["changes"])
+    assert [(change["action"], change["name"]) for change in pruned["changes"]] == [
+        ("remove", "tell")
+    ]
     assert wrong["failed"] and "properties.renew-before: '1000' is not" in wrong["msg"]
     config = node_root / "etc/pve/nodes/pve1"
     assert "wakeonlan: 52:54:00:12:34:56" in (config / "config").read_text()
@@ -60,7 +67,7 @@ def test_a_node_as_a_document_says(ansible, tmp_path, node_root):
 
 def test_the_playbooks_on_a_node_with_nothing_to_do(ansible, node_root):
     more = {"PVEFW_ROOT": str(node_root), "PVEFW_NODE": "pve1"}
-    books = [f"pvefw.node.{one}" for one in ("renew", "boot_refresh")]
+    books = [f"pvefw.node.{name}" for name in ("renew", "boot_refresh")]
     options = ["-e", json.dumps({"pvefw_become": False, "pvefw_command": str(BIN / "pvefw")})]
     said = ansible("ansible-playbook", *LOCAL, *options, *books, **more)
     assert "failed=0" in said and "changed=0" in said

@@ -83,7 +83,7 @@ def playbook(hosts, ansible, tmp_path):
 def recap(said):
     """Of each host, how many tasks of all playbooks did what."""
     rows = [line.split() for line in said.rpartition("PLAY RECAP")[2].splitlines()[1:] if line]
-    return {row[0]: dict(one.split("=") for one in row[2:]) for row in rows}
+    return {row[0]: dict(cell.split("=") for cell in row[2:]) for row in rows}
 
 
 def test_every_node_as_a_document_says(hosts, playbook, tmp_path):
@@ -91,10 +91,10 @@ def test_every_node_as_a_document_says(hosts, playbook, tmp_path):
     playbook("play.yml")
     for at, name in enumerate(NAMES, start=1):
         checked, first, second = json.loads((tmp_path / f"{name}.json").read_text())
-        assert [one["changed"] for one in (checked, first, second)] == [True, True, False]
-        assert not any(one["done"] for one in checked["changes"])
+        assert [result["changed"] for result in (checked, first, second)] == [True, True, False]
+        assert not any(change["done"] for change in checked["changes"])
         assert f"52:54:00:00:00:0{at}" in checked["diff"][1]["after"]
-        assert len(first["changes"]) == 2 and all(one["done"] for one in first["changes"])
+        assert len(first["changes"]) == 2 and all(change["done"] for change in first["changes"])
         config = (hosts.root(name) / f"etc/pve/nodes/{name}/config").read_text()
         assert f"wakeonlan: 52:54:00:00:00:0{at}\n" in config
 
@@ -127,9 +127,9 @@ def test_an_inventory_is_renewed_refreshed_and_drained_host_by_host(hosts, playb
         hosts.program(name, "pvefw", PVEFW)
     for name in ("drift", "managed"):
         (hosts.home("n2") / name).touch()
-    books = [f"pvefw.node.{one}" for one in ("renew", "boot_refresh", "drain")]
+    books = [f"pvefw.node.{name}" for name in ("renew", "boot_refresh", "drain")]
     found = recap(playbook(*books, pvefw_drain_to=["n9"]))
-    assert {name: one["changed"] for name, one in found.items()} == {
+    assert {name: value["changed"] for name, value in found.items()} == {
         "n1": "0",
         "n2": "1",
         "n3": "0",

@@ -19,9 +19,9 @@ def is_of_a_kit(item: pytest.Item) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    others = [one for one in items if not is_of_a_kit(one)]
+    others = [item for item in items if not is_of_a_kit(item)]
     config.hook.pytest_deselected(items=others)
-    items[:] = [one for one in items if is_of_a_kit(one)]
+    items[:] = [item for item in items if is_of_a_kit(item)]
 
 
 def pytest_report_header() -> str:

@@ -18,7 +18,7 @@ def test_an_api_that_is_kept_is_not_overwritten(tmp_path, monkeypatch):
     (folder / "api.json").write_text("kept")
     freeze.main()
     assert (folder / "api.json").read_text() == "kept"
-    assert [one.name for one in (folder / "testing").iterdir()] == ["dns.py"]
+    assert [path.name for path in (folder / "testing").iterdir()] == ["dns.py"]
 
 
 def test_a_new_release_gets_its_api(tmp_path, monkeypatch):

@@ -12,8 +12,8 @@ from environments import ROOT
 from plugin_api import broken_promises, described
 
 HERE = Path(__file__).parent
-RELEASES = sorted(one.parent for one in HERE.glob("*/api.json"))
-KITS = [one for one in RELEASES if (one / "testing").is_dir()]
+RELEASES = sorted(path.parent for path in HERE.glob("*/api.json"))
+KITS = [release for release in RELEASES if (release / "testing").is_dir()]
 """Those of 1.0, which nobody had, reached into modules of core, and are not held."""
 AGAIN = "Until that version is released, `make freeze` keeps the new state instead."
 PLUGINS = [
@@ -22,13 +22,13 @@ PLUGINS = [
 ]
 
 
-@pytest.mark.parametrize("release", RELEASES, ids=lambda one: one.name)
+@pytest.mark.parametrize("release", RELEASES, ids=lambda folder: folder.name)
 def test_what_was_promised_is_kept(release):
     findings = broken_promises(json.loads((release / "api.json").read_text()), described())
     assert findings == [], f"plugins made for {release.name} break. {AGAIN}"
 
 
-@pytest.mark.parametrize("release", KITS, ids=lambda one: one.name)
+@pytest.mark.parametrize("release", KITS, ids=lambda folder: folder.name)
 def test_the_kits_of_a_release_pass_on_this_core(release):
     alone = ["-p", "no:cacheprovider", "-p", "no:xdist", "-p", "frozen_kits"]
     done = subprocess.run(
@@ -50,8 +50,8 @@ def test_the_kits_of_a_release_pass_on_this_core(release):
 
 
 def test_a_release_is_kept():
-    assert [one.name for one in RELEASES] == ["1.0", "1.1"]
-    assert [one.name for one in KITS] == ["1.1"]
+    assert [release.name for release in RELEASES] == ["1.0", "1.1"]
+    assert [kit.name for kit in KITS] == ["1.1"]
 
 
 # --- the comparison itself ------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def dns(after):
     ],
 )
 def test_a_broken_promise_is_seen(change, said):
-    assert any(said in one for one in changed(change))
+    assert any(said in finding for finding in changed(change))
 
 
 @pytest.mark.parametrize(

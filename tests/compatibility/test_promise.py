@@ -23,7 +23,7 @@ def plugin_of(family, body):
     return type("Old", (), members)(), names
 
 
-@pytest.mark.parametrize("family", families.FAMILIES.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize("family", families.FAMILIES.values(), ids=lambda family: family.name)
 def test_a_plugin_declares_only_the_arguments_that_it_uses(family):
     """None at all, in any family: it is bound, and called with everything."""
     calls = []
@@ -132,7 +132,7 @@ def test_another_plugin_api_number(tmp_path, monkeypatch, requires, number, said
     (info / "entry_points.txt").write_text("[pvefw.dns]\nacme = dist_acme:Plugin\n")
     (tmp_path / "dist_acme.py").write_text("raise RuntimeError('imported')\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    [listed] = [one for one in finding.installed(DNS) if one.name == "acme"]
+    [listed] = [plugin for plugin in finding.installed(DNS) if plugin.name == "acme"]
     assert listed.api == number
     with pytest.raises(PluginBroken, match=r"dist-acme 1\.5\): it requires pvefw") as caught:
         binding.bind(DNS, "acme", {})

@@ -17,7 +17,7 @@ AT_ONCE = (
     "while other hooks run",
     "concurrency are those",
 )
-HOOKS = [(one, name) for one in families.FAMILIES.values() for name in one.hooks]
+HOOKS = [(family, name) for family in families.FAMILIES.values() for name in family.hooks]
 
 
 def flat(text):
@@ -43,7 +43,11 @@ def test_a_hook_says_since_when_it_is_there():
             continue
         silent += [] if "Since 1.0" in flat(hook.__doc__) else [name]
         new = set(inspect.signature(hook).parameters) - set(before["arguments"])
-        silent += [f"{name}({one})" for one in new if not says_since(said_of_argument(hook, one))]
+        silent += [
+            f"{name}({argument})"
+            for argument in new
+            if not says_since(said_of_argument(hook, argument))
+        ]
     assert silent == []
 
 
@@ -51,21 +55,21 @@ def test_a_hook_says_what_may_be_called_meanwhile():
     silent = [
         name
         for family, name in HOOKS
-        if not any(one in flat(getattr(family.spec, name).__doc__) for one in AT_ONCE)
+        if not any(phrase in flat(getattr(family.spec, name).__doc__) for phrase in AT_ONCE)
     ]
     assert silent == []
 
 
 def test_a_name_says_since_when_it_is_there():
-    new = {one: getattr(api, one) for one in set(described()["names"]) - set(FIRST["names"])}
-    explained = {name: one for name, one in new.items() if callable(one)}
+    new = {name: getattr(api, name) for name in set(described()["names"]) - set(FIRST["names"])}
+    explained = {name: value for name, value in new.items() if callable(value)}
     assert set(new) - set(explained) == {
         "NOTICES"
     }  # a constant has no docstring that could be read
-    assert [name for name, one in explained.items() if not says_since(one.__doc__)] == []
+    assert [name for name, value in explained.items() if not says_since(value.__doc__)] == []
 
 
 def test_an_argument_says_since_when_it_is_there():
     new = set(described()["setting"]) - set(FIRST["setting"])
     assert new
-    assert [one for one in new if not says_since(said_of_argument(setting, one))] == []
+    assert [name for name in new if not says_since(said_of_argument(setting, name))] == []

@@ -52,7 +52,7 @@ def bind_again(world):
 
 
 def names(domains):
-    return [f"_acme-challenge.{one}." for one in domains]
+    return [f"_acme-challenge.{domain}." for domain in domains]
 
 
 @pytest.mark.parametrize("step", KILLED)
@@ -108,7 +108,7 @@ def entry(label, value="value", instance="bind"):
 
 
 def add(world, *entries):
-    world.primary.update("example.test.", *(("add", one.name, one.value) for one in entries))
+    world.primary.update("example.test.", *(("add", added.name, added.value) for added in entries))
 
 
 def test_without_journals_no_plugin_is_bound(paths, task):
@@ -130,7 +130,7 @@ def test_an_instance_that_is_gone_keeps_its_entries_and_says_what_to_do(world, p
         return bound(plugin, instance)
 
     left = cleanup(paths, bind_instance, task)
-    assert [one.entry for one in left] == journal.open_entries(paths) == [gone]
+    assert [leftover.entry for leftover in left] == journal.open_entries(paths) == [gone]
     reason = "there is no ACME plugin instance removed"
     assert task.warnings == [f'{gone.name} TXT "value" in zone example.test. is left: {reason}']
     assert "pvefw dns cleanup --forget removed" in task.lines[-1]
@@ -141,23 +141,23 @@ def test_an_instance_that_is_gone_keeps_its_entries_and_says_what_to_do(world, p
 
 
 def test_what_cannot_be_removed_stays_for_the_next_time(world, paths, task, clock):
-    one = entry("stays")
-    add(world, one)
-    abandoned(paths, clock, one)
+    added = entry("stays")
+    add(world, added)
+    abandoned(paths, clock, added)
     plugin = ServerZones(world.primary)
     plugin.failures["remove"] = [CredentialsRejected("expired")]
     bind_instance = lambda instance: bound(plugin, instance)  # noqa: E731 - one line says it
     assert [left.reason for left in cleanup(paths, bind_instance, task)] == ["bind: expired"]
     plugin.failures["remove"] = [Unavailable("busy")]
     assert cleanup(paths, bind_instance, Task()) == []
-    assert world.primary.txt(one.name) == set()
+    assert world.primary.txt(added.name) == set()
 
 
 def test_several_journals_are_one_call_for_each_zone(world, paths, task, clock):
     entries = [entry(f"several{number}") for number in range(3)]
     add(world, *entries)
-    for one in entries:
-        abandoned(paths, clock, one)
+    for added in entries:
+        abandoned(paths, clock, added)
     bind_instance, plugins = bind_again(world)
     cleanup(paths, bind_instance, task)
     assert plugins["bind"].made("remove") == [("example.test.", 3)]
@@ -179,15 +179,15 @@ def test_a_resumed_order_keeps_its_values(world, paths, task, clock):
 
 
 def test_a_damaged_journal_is_a_warning_and_keeps_nobody(world, paths, task, clock):
-    one = entry("beside-damage")
-    add(world, one)
-    abandoned(paths, clock, one)
+    added = entry("beside-damage")
+    add(world, added)
+    abandoned(paths, clock, added)
     damaged = paths.state_dir / "dns/0-damaged.json"
     damaged.write_bytes(b"{")
     bind_instance, _ = bind_again(world)
     assert cleanup(paths, bind_instance, task) == []
-    assert world.primary.txt(one.name) == set()
-    assert any(str(damaged) in said for said in task.warnings)
+    assert world.primary.txt(added.name) == set()
+    assert any(str(damaged) in warning for warning in task.warnings)
     assert damaged.exists()
 
 
@@ -200,10 +200,10 @@ def test_two_cleaners_do_not_meet(world, paths, clock):
         threads = [
             threading.Thread(target=cleanup, args=(paths, bind_instance, Task())) for _ in range(3)
         ]
-        for one in threads:
-            one.start()
-    for one in threads:
-        one.join()
+        for thread in threads:
+            thread.start()
+    for thread in threads:
+        thread.join()
     assert plugins["bind"].made("remove") == [("example.test.", 5)]
 
 

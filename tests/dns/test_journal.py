@@ -49,11 +49,11 @@ def test_nothing_to_add_leaves_no_file(paths, clock):
 def test_many_threads_close(paths, clock):
     entries = [Entry("i", "z.", f"n{number}.", "v") for number in range(40)]
     written = Journal.begin(paths, entries, clock)
-    threads = [threading.Thread(target=written.close, args=([one],)) for one in entries]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    threads = [threading.Thread(target=written.close, args=([added],)) for added in entries]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     assert journal.open_entries(paths) == []
 
 

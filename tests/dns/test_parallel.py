@@ -13,7 +13,7 @@ from pvefw.dns.parallel import Once
 
 def test_results_keep_their_order(task):
     futures = parallel.run(lambda number: number * 2, range(100), task, limit=7)
-    assert [one.result() for one in futures] == [number * 2 for number in range(100)]
+    assert [future.result() for future in futures] == [number * 2 for number in range(100)]
 
 
 def test_no_more_than_the_limit_run_at_once(task):
@@ -90,9 +90,9 @@ def test_one_thread_makes_what_many_want():
     threads = [
         threading.Thread(target=lambda: found.append(once.get("key", make))) for _ in range(8)
     ]
-    for one in threads:
-        one.start()
+    for thread in threads:
+        thread.start()
     go.set()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.join()
     assert (made, found) == ([1], ["made"] * 8)

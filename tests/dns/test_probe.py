@@ -13,17 +13,17 @@ def test_the_time_line_tells_the_whole_way(world, paths, task):
     steps = []
     route = world.route("aliased.example.test", plugin)
     probe(paths, route, world.resolver, task, steps.append)
-    said = [one.said for one in steps]
+    said = [step.said for step in steps]
     assert said[0] == "_acme-challenge.aliased.example.test. is an alias"
     assert said[1] == "the record is _acme-challenge.target.other.test., in zone other.test."
     assert said[2].startswith("name servers: ns1.other.test (127.0.0.1 port ")
     assert said[3].startswith('added by inst: "')
-    assert sorted(one.partition(" (")[0] for one in said[4:6]) == [
+    assert sorted(line.partition(" (")[0] for line in said[4:6]) == [
         "seen at ns1.other.test",
         "seen at ns2.other.test",
     ]
     assert said[6:] == ["every name server shows it", "removed"]
-    times = [one.seconds for one in steps]
+    times = [step.seconds for step in steps]
     assert times == sorted(times)
     assert journal.open_entries(paths) == []
 

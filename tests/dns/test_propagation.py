@@ -37,8 +37,8 @@ def test_what_is_everywhere_is_seen_at_once(world, expect, task, clock):
     name = "_acme-challenge.at-once.example.test."
     world.primary.update("example.test.", ("add", name, "one"), ("add", name, "two"))
     seen = []
-    one = expect(name, "one", "two", zone="example.test.")
-    propagation.wait([one], world.resolver, task, clock, lambda server, _: seen.append(server))
+    record = expect(name, "one", "two", zone="example.test.")
+    propagation.wait([record], world.resolver, task, clock, lambda server, _: seen.append(server))
     assert {server.address for server in seen} == {"127.0.0.1", "::1"}
     assert task.warnings == []
 
@@ -104,16 +104,16 @@ def test_a_value_that_shows_nowhere_is_an_error(world, expect, task, clock):
 
 
 def test_a_zone_that_is_cut_below_the_provider_s_zone_is_told(world, expect, task, clock):
-    one = expect("_acme-challenge.www.sub.example.test.", "x", zone="example.test.", delay=0.3)
+    record = expect("_acme-challenge.www.sub.example.test.", "x", zone="example.test.", delay=0.3)
     with pytest.raises(ProviderError, match=r"says that sub\.example\.test\. is a zone of its own"):
-        propagation.wait([one], world.resolver, task, clock)
+        propagation.wait([record], world.resolver, task, clock)
 
 
 def test_dead_servers_are_waited_for_then_ignored(world, expect, task, clock):
     name = "_acme-challenge.dead.test."
     world.primary.update("dead.test.", ("add", name, "value"))
-    one = expect(name, "value", zone="dead.test.", delay=1.0)
-    assert 1.0 <= timed(lambda: propagation.wait([one], world.resolver, task, clock)) < 4
+    record = expect(name, "value", zone="dead.test.", delay=1.0)
+    assert 1.0 <= timed(lambda: propagation.wait([record], world.resolver, task, clock)) < 4
     assert "ns2.dead.test" in task.text
     assert "no answer in time" in task.text
     assert "connection refused" in task.text
@@ -140,30 +140,32 @@ def test_a_server_that_fails_beside_good_ones_is_ignored(world, expect, task, cl
 
 def test_only_failing_servers_are_an_error(world, task, clock):
     lame = world.resolver.authority("ns.lame.test.", world.lame)
-    one = Expected("_acme-challenge.lame.test.", frozenset("x"), Zone("lame.test.", (lame,)), 0.3)
+    record = Expected(
+        "_acme-challenge.lame.test.", frozenset("x"), Zone("lame.test.", (lame,)), 0.3
+    )
     with pytest.raises(ProviderError, match="answers REFUSED"):
-        propagation.wait([one], world.resolver, task, clock)
+        propagation.wait([record], world.resolver, task, clock)
 
 
 def test_who_answers_without_authority_is_no_witness(world, task, clock):
     """A box on the way that takes all questions for port 53 to a resolver."""
     asked = world.resolver.servers[0]
-    one = Expected(
+    record = Expected(
         "_acme-challenge.example.test.", frozenset("x"), Zone("example.test.", (asked,)), 0.3
     )
-    propagation.wait([one], world.resolver, task, clock)
+    propagation.wait([record], world.resolver, task, clock)
     assert "answers without authority; going on" in task.text
 
 
 def test_without_known_servers_the_delay_is_waited(world, task, clock):
-    one = Expected("_acme-challenge.x.test.", frozenset("x"), Zone("", (), "no idea"), 0.4)
-    assert 0.4 <= timed(lambda: propagation.wait([one], world.resolver, task, clock)) < 1
+    record = Expected("_acme-challenge.x.test.", frozenset("x"), Zone("", (), "no idea"), 0.4)
+    assert 0.4 <= timed(lambda: propagation.wait([record], world.resolver, task, clock)) < 1
     assert "waiting 0.4 s instead: no idea" in task.text
 
 
 def test_no_delay_is_no_wait(world, expect, task, clock):
-    one = expect("_acme-challenge.no-wait.example.test.", "x", zone="example.test.", delay=0)
-    assert timed(lambda: propagation.wait([one], world.resolver, task, clock)) < 0.2
+    record = expect("_acme-challenge.no-wait.example.test.", "x", zone="example.test.", delay=0)
+    assert timed(lambda: propagation.wait([record], world.resolver, task, clock)) < 0.2
 
 
 def test_addresses_without_a_route_are_left_out_with_one_message(world, expect, task, clock):
@@ -181,8 +183,8 @@ def test_addresses_without_a_route_are_left_out_with_one_message(world, expect, 
 
 def test_without_any_route_the_delay_is_waited(world, task, clock):
     far = world.resolver.authority("", "255.255.255.255")
-    one = Expected("_acme-challenge.x.test.", frozenset("x"), Zone("x.test.", (far,)), 0.4)
-    assert 0.4 <= timed(lambda: propagation.wait([one], world.resolver, task, clock)) < 1
+    record = Expected("_acme-challenge.x.test.", frozenset("x"), Zone("x.test.", (far,)), 0.4)
+    assert 0.4 <= timed(lambda: propagation.wait([record], world.resolver, task, clock)) < 1
 
 
 def test_long_answers_come_over_tcp(world, expect, task, clock):
@@ -197,8 +199,8 @@ def test_a_server_that_speaks_only_tcp(world, task, clock):
     world.primary.update("example.test.", ("add", name, "value"))
     with TcpOnly(world.primary) as address:
         server = world.resolver.authority("", address)
-        one = Expected(name, frozenset(["value"]), Zone("example.test.", (server,)), 5.0)
-        assert timed(lambda: propagation.wait([one], world.resolver, task, clock)) < 2
+        record = Expected(name, frozenset(["value"]), Zone("example.test.", (server,)), 5.0)
+        assert timed(lambda: propagation.wait([record], world.resolver, task, clock)) < 2
         assert "could not be watched" not in task.text
 
 
@@ -235,21 +237,23 @@ def test_many_names_are_asked_together(world, expect, task, clock):
     world.primary.update("example.test.", *(("add", name, "value") for name in names))
     expected = [expect(name, "value", zone="example.test.") for name in names]
     seen = []
-    propagation.wait(expected, world.resolver, task, clock, lambda _, one: seen.append(one.name))
+    propagation.wait(
+        expected, world.resolver, task, clock, lambda _, record: seen.append(record.name)
+    )
     assert sorted(seen) == sorted(names * 2)
 
 
 def test_waiting_can_be_cancelled(world, expect, clock):
     task = Task()
     threading.Timer(0.3, task.cancel).start()
-    one = expect("_acme-challenge.cancel.slow.test.", "x", zone="slow.test.", delay=60)
+    record = expect("_acme-challenge.cancel.slow.test.", "x", zone="slow.test.", delay=60)
     with pytest.raises(Cancelled):
-        propagation.wait([one], world.resolver, task, clock)
+        propagation.wait([record], world.resolver, task, clock)
 
 
 def test_blind_waiting_can_be_cancelled(clock):
     task = Task()
     threading.Timer(0.3, task.cancel).start()
-    one = Expected("_acme-challenge.x.test.", frozenset("x"), Zone("", (), "no idea"), 60)
+    record = Expected("_acme-challenge.x.test.", frozenset("x"), Zone("", (), "no idea"), 60)
     with pytest.raises(Cancelled):
-        propagation.wait([one], Resolver([]), task, clock)
+        propagation.wait([record], Resolver([]), task, clock)

@@ -39,48 +39,50 @@ def name_of(domain):
 def presented(world, paths, task, domain, **options):
     plugin = Forgetful(world.primary)
     solver = DnsSolver(paths, [world.route(domain, plugin, **options)], world.resolver)
-    one = challenge(domain)
-    solver.challenge_present(challenges=[one], task=task)
-    return plugin, solver, one
+    dns_challenge = challenge(domain)
+    solver.challenge_present(challenges=[dns_challenge], task=task)
+    return plugin, solver, dns_challenge
 
 
 def test_what_servers_still_show_is_named_and_kept(world, paths, task):
-    plugin, solver, one = presented(world, paths, task, "shown.example.test")
+    plugin, solver, dns_challenge = presented(world, paths, task, "shown.example.test")
     with pytest.raises(ProviderError) as caught:
-        solver.challenge_cleanup(challenges=[one], task=task)
+        solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     said = "removed at the provider, but still shown by ns1.example.test"
     assert said in caught.value.message
-    assert one.dns_value in caught.value.message
-    assert [entry.value for entry in journal.open_entries(paths)] == [one.dns_value]
+    assert dns_challenge.dns_value in caught.value.message
+    assert [entry.value for entry in journal.open_entries(paths)] == [dns_challenge.dns_value]
     plugin.published = True
-    solver.challenge_cleanup(challenges=[one], task=task)
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     assert journal.open_entries(paths) == []
 
 
 def test_a_server_that_lags_is_waited_for(world, paths, task, monkeypatch):
     monkeypatch.setattr(batches, "LOOK_SECONDS", 20.0)
-    plugin, solver, one = presented(world, paths, task, "lags.example.test")
+    plugin, solver, dns_challenge = presented(world, paths, task, "lags.example.test")
     plugin.published = True
     real = plugin.server.update
 
     def later():
-        real("example.test.", ("delete", name_of("lags.example.test"), one.dns_value))
+        real("example.test.", ("delete", name_of("lags.example.test"), dns_challenge.dns_value))
 
     plugin._change = lambda *_: threading.Timer(1.0, later).start()
-    solver.challenge_cleanup(challenges=[one], task=task)
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     assert world.primary.txt(name_of("lags.example.test")) == set()
     assert journal.open_entries(paths) == []
 
 
 def test_where_nothing_is_to_be_watched_nobody_is_asked(world, paths, task):
-    _, solver, one = presented(world, paths, task, "blind.example.test", delay=0.0)
-    solver.challenge_cleanup(challenges=[one], task=task)
+    _, solver, dns_challenge = presented(world, paths, task, "blind.example.test", delay=0.0)
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     assert journal.open_entries(paths) == []
-    world.primary.update("example.test.", ("delete", name_of("blind.example.test"), one.dns_value))
+    world.primary.update(
+        "example.test.", ("delete", name_of("blind.example.test"), dns_challenge.dns_value)
+    )
 
 
 def test_the_clean_up_of_another_process_looks_too(world, paths, task):
-    plugin, _, one = presented(world, paths, task, "other.example.test")
+    plugin, _, dns_challenge = presented(world, paths, task, "other.example.test")
     (path,) = journal.files_of(paths)
     path.write_text(path.read_text().replace('"pstart": ', '"pstart": 1'))  # its process is dead
     again = cleanup(paths, lambda id_: bound(plugin, id_), task, resolver=world.resolver)
@@ -90,7 +92,7 @@ def test_the_clean_up_of_another_process_looks_too(world, paths, task):
     assert cleanup(paths, lambda id_: bound(plugin, id_), task, resolver=world.resolver) == []
     assert journal.open_entries(paths) == []
     assert world.primary.txt(name_of("other.example.test")) == set()
-    assert one.dns_value in task.warnings[0]
+    assert dns_challenge.dns_value in task.warnings[0]
 
 
 def test_what_others_remember_does_not_count(world, task, clock):
@@ -109,7 +111,7 @@ def test_what_others_remember_does_not_count(world, task, clock):
 
 def test_servers_that_are_silent_show_nothing(world, task, clock):
     entry = Entry("inst", "dead.test.", name_of("dead.test"), "value")
-    servers = tuple(Server(one, world.port) for one in (world.silent, world.closed))
+    servers = tuple(Server(address, world.port) for address in (world.silent, world.closed))
     zone = Zone("dead.test.", servers)
     assert removal.still_shown({entry: zone}, world.resolver, task, clock, 0.0) == {}
 

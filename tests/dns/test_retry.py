@@ -102,10 +102,10 @@ class Limited:
 
     def add(self, records):
         self.calls.append(len(records))
-        for one in records:
+        for record in records:
             self.request()
-            if one not in self.records:
-                self.records.append(one)
+            if record not in self.records:
+                self.records.append(record)
 
 
 RECORDS = tuple(TxtRecord(f"{number}.example.", "value") for number in range(20))

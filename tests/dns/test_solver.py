@@ -31,14 +31,16 @@ def test_apex_and_wildcard_beside_a_foreign_value(world, paths, task):
     name = name_of("apex.example.test")
     world.primary.update("example.test.", ("add", name, "foreign"))
     plugin = ServerZones(world.primary)
-    routes = [world.route(one, plugin) for one in ("apex.example.test", "*.apex.example.test")]
+    routes = [
+        world.route(domain, plugin) for domain in ("apex.example.test", "*.apex.example.test")
+    ]
     solver = DnsSolver(paths, routes, world.resolver)
     assert solver.challenge_types() == ["dns-01", "dns-account-01"]
     two = [challenge("apex.example.test", "one"), challenge("apex.example.test", "two")]
     solver.challenge_present(challenges=two, task=task)
-    wanted = {one.dns_value for one in two}
+    wanted = {challenge_.dns_value for challenge_ in two}
     assert world.primary.txt(name) == world.second.txt(name) == {"foreign"} | wanted
-    assert {one.value for one in journal.open_entries(paths, "inst")} == wanted
+    assert {entry.value for entry in journal.open_entries(paths, "inst")} == wanted
     solver.challenge_cleanup(challenges=two, task=task)
     assert world.primary.txt(name) == {"foreign"}
     assert journal.open_entries(paths) == []
@@ -50,8 +52,8 @@ def test_fifty_names_in_three_zones_are_one_call_for_each_zone(world, paths, tas
     plugin = ServerZones(world.primary)
     zones = ["example.test", "other.test", "wild.test"]
     domains = [f"h{number}.{zones[number % 3]}" for number in range(50)]
-    solver = DnsSolver(paths, [world.route(one, plugin) for one in domains], world.resolver)
-    challenges = [challenge(one) for one in domains]
+    solver = DnsSolver(paths, [world.route(domain, plugin) for domain in domains], world.resolver)
+    challenges = [challenge(domain) for domain in domains]
     start = time.monotonic()
     solver.challenge_present(challenges=challenges, task=task)
     assert time.monotonic() - start < 10
@@ -60,12 +62,12 @@ def test_fifty_names_in_three_zones_are_one_call_for_each_zone(world, paths, tas
         ("other.test.", 17),
         ("wild.test.", 16),
     ]
-    for one in challenges:
-        assert one.dns_value in world.values(name_of(one.identifier.value))
+    for challenge_ in challenges:
+        assert challenge_.dns_value in world.values(name_of(challenge_.identifier.value))
     solver.challenge_cleanup(challenges=challenges, task=task)
     assert len(plugin.made("remove")) == 3
     assert plugin.most_running == 1
-    assert not any(world.values(name_of(one)) for one in domains)
+    assert not any(world.values(name_of(domain)) for domain in domains)
 
 
 def test_instances_work_side_by_side_each_in_its_own_zone(world, paths, task):
@@ -81,15 +83,15 @@ def test_instances_work_side_by_side_each_in_its_own_zone(world, paths, task):
         "www.knot.test": Meeting(world.knot),
         "www.pdns.test": Meeting(world.pdns, zones=["pdns.test."]),
     }
-    routes = [world.route(domain, one, f"for-{domain}") for domain, one in plugins.items()]
+    routes = [world.route(domain, plugin, f"for-{domain}") for domain, plugin in plugins.items()]
     solver = DnsSolver(paths, routes, world.resolver)
     challenges = [challenge(domain) for domain in plugins]
     solver.challenge_present(challenges=challenges, task=task)
-    for one in challenges:
-        assert world.values(name_of(one.identifier.value)) == {one.dns_value}
+    for challenge_ in challenges:
+        assert world.values(name_of(challenge_.identifier.value)) == {challenge_.dns_value}
     solver.challenge_cleanup(challenges=challenges, task=task)
-    for one in challenges:
-        assert world.values(name_of(one.identifier.value)) == set()
+    for challenge_ in challenges:
+        assert world.values(name_of(challenge_.identifier.value)) == set()
 
 
 def test_two_accounts_of_one_provider(world, paths, task):
@@ -108,10 +110,10 @@ def test_two_accounts_of_one_provider(world, paths, task):
 def test_names_that_lead_to_one_record_are_added_once(world, paths, task):
     plugin = ServerZones(world.primary)
     names = ("a.example.test", "b.example.test")
-    routes = [world.route(one, plugin, alias="shared.other.test") for one in names]
+    routes = [world.route(name, plugin, alias="shared.other.test") for name in names]
     solver = DnsSolver(paths, routes, world.resolver)
-    same = [challenge(one) for one in names]
-    values = {one.dns_value for one in same}
+    same = [challenge(name) for name in names]
+    values = {challenge_.dns_value for challenge_ in same}
     solver.challenge_present(challenges=same, task=task)
     assert world.values(name_of("shared.other.test")) == values
     solver.challenge_cleanup(challenges=same, task=task)
@@ -123,10 +125,10 @@ def test_a_second_order_in_the_same_run(world, paths, task):
     plugin = ServerZones(world.primary)
     solver = DnsSolver(paths, [world.route("twice.example.test", plugin)], world.resolver)
     for token in ("first", "second"):
-        one = challenge("twice.example.test", token)
-        solver.challenge_present(challenges=[one], task=task)
-        assert world.primary.txt(name_of("twice.example.test")) == {one.dns_value}
-        solver.challenge_cleanup(challenges=[one], task=task)
+        dns_challenge = challenge("twice.example.test", token)
+        solver.challenge_present(challenges=[dns_challenge], task=task)
+        assert world.primary.txt(name_of("twice.example.test")) == {dns_challenge.dns_value}
+        solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     assert plugin.made("remove") == [("example.test.", 1)] * 2
 
 
@@ -136,10 +138,10 @@ def test_a_second_order_in_the_same_run(world, paths, task):
 def test_an_existing_cname_is_followed(world, paths, task):
     plugin = ServerZones(world.primary)
     solver = DnsSolver(paths, [world.route("aliased.example.test", plugin)], world.resolver)
-    one = challenge("aliased.example.test")
-    solver.challenge_present(challenges=[one], task=task)
-    assert world.primary.txt(name_of("target.other.test")) == {one.dns_value}
-    solver.challenge_cleanup(challenges=[one], task=task)
+    dns_challenge = challenge("aliased.example.test")
+    solver.challenge_present(challenges=[dns_challenge], task=task)
+    assert world.primary.txt(name_of("target.other.test")) == {dns_challenge.dns_value}
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     assert plugin.made("remove") == [("other.test.", 1)]
     assert " → _acme-challenge.target.other.test." in task.text
 
@@ -148,9 +150,9 @@ def test_an_alias_that_dns_confirms_is_no_warning(world, paths, task):
     plugin = ServerZones(world.primary)
     route = world.route("aliased.example.test", plugin, alias="target.other.test")
     solver = DnsSolver(paths, [route], world.resolver)
-    one = challenge("aliased.example.test")
-    solver.challenge_present(challenges=[one], task=task)
-    solver.challenge_cleanup(challenges=[one], task=task)
+    dns_challenge = challenge("aliased.example.test")
+    solver.challenge_present(challenges=[dns_challenge], task=task)
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     assert task.warnings == []
 
 
@@ -214,10 +216,10 @@ def test_a_busy_provider_is_asked_again(world, paths, task):
     plugin.failures["add"] = [RateLimited("slow down", retry_after=0.1), Unavailable("maintenance")]
     plugin.failures["remove"] = [Unavailable("maintenance")]
     solver = DnsSolver(paths, [world.route("busy.example.test", plugin)], world.resolver)
-    one = challenge("busy.example.test")
-    solver.challenge_present(challenges=[one], task=task)
-    assert world.primary.txt(name_of("busy.example.test")) == {one.dns_value}
-    solver.challenge_cleanup(challenges=[one], task=task)
+    dns_challenge = challenge("busy.example.test")
+    solver.challenge_present(challenges=[dns_challenge], task=task)
+    assert world.primary.txt(name_of("busy.example.test")) == {dns_challenge.dns_value}
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     assert world.primary.txt(name_of("busy.example.test")) == set()
     assert "inst: slow down; trying again in 0.1 seconds" in task.text
     assert len({records for _, _, records in plugin.calls}) == 1
@@ -265,16 +267,18 @@ def test_what_is_accepted_but_never_published_is_an_error(world, paths, task):
 def test_a_failed_clean_up_says_what_is_left_where_and_keeps_the_journal(world, paths, task):
     plugin = ServerZones(world.primary)
     solver = DnsSolver(paths, [world.route("left.example.test", plugin)], world.resolver)
-    one = challenge("left.example.test")
-    solver.challenge_present(challenges=[one], task=task)
+    dns_challenge = challenge("left.example.test")
+    solver.challenge_present(challenges=[dns_challenge], task=task)
     plugin.failures["remove"] = [CredentialsRejected("the key has expired")]
     with pytest.raises(ProviderError) as caught:
-        solver.challenge_cleanup(challenges=[one], task=task)
-    said = f'_acme-challenge.left.example.test. TXT "{one.dns_value}" in zone example.test.'
+        solver.challenge_cleanup(challenges=[dns_challenge], task=task)
+    said = (
+        f'_acme-challenge.left.example.test. TXT "{dns_challenge.dns_value}" in zone example.test.'
+    )
     assert caught.value.message == f"DNS records are left behind: {said}: inst: the key has expired"
     assert "pvefw dns cleanup" in caught.value.hint
-    assert [entry.value for entry in journal.open_entries(paths)] == [one.dns_value]
-    solver.challenge_cleanup(challenges=[one], task=task)  # again, and now it works
+    assert [entry.value for entry in journal.open_entries(paths)] == [dns_challenge.dns_value]
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)  # again, and now it works
     assert journal.open_entries(paths) == []
 
 
@@ -294,13 +298,13 @@ def test_cancelled_while_waiting_and_still_cleaned_up(world, paths):
     plugin = ServerZones(world.primary)
     route = world.route("cancelled.slow.test", plugin, delay=60)
     solver = DnsSolver(paths, [route], world.resolver)
-    one = challenge("cancelled.slow.test")
+    dns_challenge = challenge("cancelled.slow.test")
     threading.Timer(0.5, task.cancel).start()
     with pytest.raises(Cancelled):
-        solver.challenge_present(challenges=[one], task=task)
-    assert world.primary.txt(name_of("cancelled.slow.test")) == {one.dns_value}
+        solver.challenge_present(challenges=[dns_challenge], task=task)
+    assert world.primary.txt(name_of("cancelled.slow.test")) == {dns_challenge.dns_value}
     plugin.failures["remove"] = [Unavailable("busy")]
-    solver.challenge_cleanup(challenges=[one], task=task)
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)
     assert world.primary.txt(name_of("cancelled.slow.test")) == set()
 
 
@@ -317,9 +321,9 @@ def test_a_plugin_that_hangs_is_cleaned_up_once_more_later(world, paths, task, m
 
     plugin = Hangs(world.primary)
     solver = DnsSolver(paths, [world.route("hangs.example.test", plugin)], world.resolver)
-    one = challenge("hangs.example.test")
+    dns_challenge = challenge("hangs.example.test")
     with pytest.raises(PluginTimeout, match="did not return within"):
-        solver.challenge_present(challenges=[one], task=task)
-    solver.challenge_cleanup(challenges=[one], task=task)
-    assert [entry.value for entry in journal.open_entries(paths)] == [one.dns_value]
+        solver.challenge_present(challenges=[dns_challenge], task=task)
+    solver.challenge_cleanup(challenges=[dns_challenge], task=task)
+    assert [entry.value for entry in journal.open_entries(paths)] == [dns_challenge.dns_value]
     go_on.set()

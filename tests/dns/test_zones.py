@@ -44,7 +44,7 @@ def test_the_zone_is_the_nearest_one(finder, domain, zone):
 
 def test_all_addresses_of_all_servers_are_found(world, finder):
     servers = finder.place(challenge("www.example.test")).zone.servers
-    assert {(one.address, one.port, one.name) for one in servers} == {
+    assert {(server.address, server.port, server.name) for server in servers} == {
         ("127.0.0.1", world.port, "ns1.example.test."),
         ("::1", world.port, "ns2.example.test."),
     }
@@ -143,6 +143,6 @@ def test_split_horizon(world, tmp_path):
             Resolver([Server("127.0.0.1", inner.port)], ports={"192.0.2.1": inner.port})
         )
         seen = fooled.zone("example.test.")
-        assert [one.address for one in seen.servers] == ["192.0.2.1"]
+        assert [server.address for server in seen.servers] == ["192.0.2.1"]
         outside = Finder(world.resolver).zone("example.test.")
-        assert "192.0.2.1" not in [one.address for one in outside.servers]
+        assert "192.0.2.1" not in [server.address for server in outside.servers]

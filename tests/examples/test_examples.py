@@ -7,10 +7,10 @@ import tomllib
 import pytest
 from environments import ROOT, environment, wheel
 
-EXAMPLES = sorted(one.parent for one in ROOT.glob("examples/*/pyproject.toml"))
+EXAMPLES = sorted(path.parent for path in ROOT.glob("examples/*/pyproject.toml"))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda one: one.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda folder: folder.name)
 def test_its_own_tests_pass_and_doctor_finds_nothing(example, pvefw_wheel, tmp_path):
     name = tomllib.loads((example / "pyproject.toml").read_text())["project"]["name"]
     clean = environment(tmp_path / "environment", pvefw_wheel, wheel(example, tmp_path / "wheel"))
@@ -24,7 +24,7 @@ def test_its_own_tests_pass_and_doctor_finds_nothing(example, pvefw_wheel, tmp_p
     assert diagnosis["findings"] == []
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda one: one.name)
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda folder: folder.name)
 def test_it_imports_only_what_a_plugin_may(example):
     """``pvefw.api``, and ``pvefw.testing`` in tests."""
     for path in example.glob("**/*.py"):
@@ -37,4 +37,4 @@ def test_it_imports_only_what_a_plugin_may(example):
 def test_there_are_examples_and_a_page_that_names_each():
     page = (ROOT / "examples/README.md").read_text()
     assert EXAMPLES
-    assert [one.name for one in EXAMPLES if f"({one.name}/README.md)" not in page] == []
+    assert [example.name for example in EXAMPLES if f"({example.name}/README.md)" not in page] == []

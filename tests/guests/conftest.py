@@ -161,10 +161,10 @@ class Farm:
         file = self.directory / "events"
         lines = file.read_text().splitlines() if file.exists() else []
         found = [json.loads(line) for line in lines]
-        return [one for one in found if not kinds or one["event"] in kinds]
+        return [event for event in found if not kinds or event["event"] in kinds]
 
     def order(self, *kinds):
-        return [one["vmid"] for one in self.events(*kinds)]
+        return [event["vmid"] for event in self.events(*kinds)]
 
     def configure(self, text):
         path = self.paths.cluster_pvefw_cfg

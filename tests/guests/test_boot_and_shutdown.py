@@ -48,7 +48,7 @@ def test_another_manager_of_guests_is_said(farm, name):
 def test_units_of_a_package_are_not_copied_and_old_copies_go(tmp_path):
     paths = Paths(tmp_path, "pve1")
     copies = tmp_path / "etc/systemd/system"
-    assert {one.parent for one in units.install(paths)} == {copies}
+    assert {path.parent for path in units.install(paths)} == {copies}
     shipped = tmp_path / "usr/lib/systemd/system"
     shipped.mkdir(parents=True)
     for name, text in units.texts("/usr/bin/pvefw").items():

@@ -30,7 +30,7 @@ def test_a_group_starts_side_by_side(farm):
         farm.guest(vmid, start_secs=0.5, order=1)
     farm.guest(103, order=2)
     farm.run("startall", "--max-workers", 3)
-    events = [one["event"] for one in farm.events("start", "started")]
+    events = [event["event"] for event in farm.events("start", "started")]
     assert events == ["start"] * 3 + ["started"] * 3 + ["start", "started"]
 
 
@@ -101,7 +101,7 @@ def test_guests_stop_in_the_reverse_order(farm):
     farm.guest(103)
     assert farm.run("stopall").endswith("Task OK\n")
     assert farm.order("shutdown") == [102, 101, 100]
-    assert [one["timeout"] for one in farm.events("shutdown")] == [180, 7, 180]
+    assert [event["timeout"] for event in farm.events("shutdown")] == [180, 7, 180]
 
 
 def test_a_deaf_guest_is_stopped_hard_and_that_is_a_warning(farm):
@@ -153,7 +153,7 @@ def test_a_dry_run_shows_the_plan_and_does_nothing(farm):
     farm.guest(101)
     farm.guest(102, after=[999])
     rows = json.loads(farm.run("startall", "--dry-run", "--output-format", "json"))
-    assert [(one["id"], one["second"]) for one in rows] == [("100", 0), ("101", 5), ("102", None)]
+    assert [(row["id"], row["second"]) for row in rows] == [("100", 0), ("101", 5), ("102", None)]
     assert rows[2]["note"] == "it waits for 999, which does not exist"
     assert farm.events() == []
     assert json.loads(farm.run("task", "list", "--output-format", "json")) == []
@@ -163,7 +163,7 @@ def test_a_guest_whose_readiness_is_waited_for_is_in_the_plan_once(farm):
     farm.guest(100, ready="agent", up=5)
     farm.guest(101, after=[100])
     rows = json.loads(farm.run("startall", "--dry-run", "--output-format", "json"))
-    assert [(one["id"], one["note"]) for one in rows] == [
+    assert [(row["id"], row["note"]) for row in rows] == [
         ("100", "ready: agent"),
         ("101", "after 100"),
     ]
@@ -173,7 +173,7 @@ def test_the_plan_of_a_stop_says_when_it_is_over_at_the_latest(farm):
     farm.guest(100, state="running", order=1)
     farm.guest(101, state="running", order=2, down=20)
     rows = json.loads(farm.run("stopall", "--dry-run", "--output-format", "json"))
-    assert [(one["id"], one["second"], one["latest"]) for one in rows] == [
+    assert [(row["id"], row["second"], row["latest"]) for row in rows] == [
         ("101", 0, 20),
         ("100", 0, 200),
     ]
@@ -195,7 +195,7 @@ def test_guests_move_and_those_that_cannot_are_named(farm):
     farm.guest(103)
     said = farm.fail("migrateall", "big", "--max-workers", 1)
     assert farm.order("migrate") == [101, 103, 1000]
-    assert [one["online"] for one in farm.events("migrate")] == [True, False, True]
+    assert [event["online"] for event in farm.events("migrate")] == [True, False, True]
     assert "101 failed: farm: the target has refused it" in said
     assert "102 blocked: big: disk sda is local" in said
     farm.run("migrateall", "big", "--vms", 102, "--with-local-disks")
@@ -223,7 +223,7 @@ def test_a_node_is_drained_within_the_free_memory_of_several(farm):
     for vmid, gigabytes in ((100, 1), (101, 2), (102, 1), (103, 4)):
         farm.guest(vmid, state="running", memory=gigabytes << 30)
     said = farm.fail("migrateall", "--spread", "small,big")
-    where = {one["vmid"]: one["target"] for one in farm.events("migrate")}
+    where = {event["vmid"]: event["target"] for event in farm.events("migrate")}
     assert where == {101: "big", 100: "small", 102: "big"}
     assert "103 blocked: big: it needs 4096 MiB of memory" in said
 
@@ -290,7 +290,7 @@ def test_two_backends_at_once(farm, tmp_path):
         "guest: elsewhere\n\tapi farm\n\tnodes pve2\n\n"
         "guest: off\n\tapi farm\n\tdisable 1\n"
     )
-    ids = [one["id"] for one in json.loads(farm.run("guest", "list", "--output-format", "json"))]
+    ids = [row["id"] for row in json.loads(farm.run("guest", "list", "--output-format", "json"))]
     assert ids == ["one:100", "two:100", "one:101"]
     assert "this may be one:100 and two:100" in farm.fail("stopall", "--vms", 100)
     farm.run("stopall", "--vms", "two:100,101")

@@ -48,8 +48,8 @@ def not_needed(paths):
 
 
 def begin(farm):
-    for one in ("etc", "usr", "var"):
-        shutil.rmtree(farm.root / one, ignore_errors=True)
+    for name in ("etc", "usr", "var"):
+        shutil.rmtree(farm.root / name, ignore_errors=True)
     farm.configure(f"guest: farm\n\tdirectory {farm.directory}\n")
     for vmid in (100, 101):
         farm.guest(vmid)

@@ -22,7 +22,7 @@ def guest(vmid, state=RUNNING, **more):
 
 
 def listed(*guests):
-    return [Listed(Reference(one.vmid), one) for one in guests]
+    return [Listed(Reference(guest_.vmid), guest_) for guest_ in guests]
 
 
 class Site:
@@ -50,8 +50,8 @@ class Site:
     def target(self, _id, name):
         return MigrateTarget(name, self.memory[name])
 
-    def obstacles(self, one, _target, _options):
-        return ["it has local disks"] if one.id.vmid in self.stays else []
+    def obstacles(self, entry, _target, _options):
+        return ["it has local disks"] if entry.id.vmid in self.stays else []
 
 
 @pytest.mark.parametrize(

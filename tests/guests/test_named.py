@@ -35,7 +35,7 @@ TWO = listed(("a:100", 100, "web"), ("b:100", 100, "mail"), ("b:101", 101, "web"
     ],
 )
 def test_they_are_found(guests, words, found):
-    assert [str(one.id) for one in by_id(guests, words, "stopall")] == found
+    assert [str(entry.id) for entry in by_id(guests, words, "stopall")] == found
 
 
 @pytest.mark.parametrize(

@@ -50,19 +50,19 @@ def jobs(scenario):
 
 def hypervisor(scenario):
     """Steps take as long, and end, as the scenario says."""
-    raw = {one["vmid"]: one for one in scenario["guests"]}
+    raw = {row["vmid"]: row for row in scenario["guests"]}
 
     def act(step):
-        one = raw[step.job.guest.vmid]
+        row = raw[step.job.guest.vmid]
         match step.action:
             case Action.START:
-                return one["start_secs"], ProviderError("no") if one.get("fail") else None
+                return row["start_secs"], ProviderError("no") if row.get("fail") else None
             case Action.SHUTDOWN:
-                if one["down_secs"] is None or one["down_secs"] > step.timeout:
+                if row["down_secs"] is None or row["down_secs"] > step.timeout:
                     return step.timeout, Unavailable("it still runs")
-                return one["down_secs"], None
+                return row["down_secs"], None
             case Action.MIGRATE:
-                return one["mig_secs"], None
+                return row["mig_secs"], None
         return 0, None
 
     return act
@@ -85,9 +85,11 @@ def begun(reference):
 def test_a_reference_trace(reference):
     scenario = reference["scenario"]
     moments, outcomes = run(scenario)
-    ours = [(one.second, one.step.job.guest.vmid) for one in moments]
+    ours = [(moment.second, moment.step.job.guest.vmid) for moment in moments]
     ours = [
-        pair for pair, one in zip(ours, moments, strict=True) if one.step.action is not Action.STOP
+        pair
+        for pair, moment in zip(ours, moments, strict=True)
+        if moment.step.action is not Action.STOP
     ]
 
     theirs = begun(reference)
@@ -95,14 +97,16 @@ def test_a_reference_trace(reference):
     if scenario["op"] != "migrateall":  # there the reference sorts VMIDs as text
         assert [vmid for _, vmid in ours] == [vmid for _, vmid, _ in theirs]
 
-    elapsed = max([one.ended for one in outcomes], default=0)
+    elapsed = max([outcome.ended for outcome in outcomes], default=0)
     assert elapsed <= reference["elapsed"]
     if scenario["op"] != "migrateall":
         when = {vmid: second for second, vmid, _ in theirs}
         assert all(second <= when[vmid] for second, vmid in ours), "a guest began later"
 
     killed = {vmid for _, event, vmid, *_ in reference["trace"] if event == "killed"}
-    assert killed == {one.step.job.guest.vmid for one in moments if one.step.action is Action.STOP}
+    assert killed == {
+        moment.step.job.guest.vmid for moment in moments if moment.step.action is Action.STOP
+    }
     assert left_running(scenario, outcomes) == reference["running"]
 
 
@@ -110,10 +114,10 @@ def test_a_reference_trace(reference):
 def test_group_barriers(reference):
     """Nobody begins before everybody of the groups before has ended."""
     _, outcomes = run(reference["scenario"])
-    for one in outcomes:
+    for outcome in outcomes:
         for earlier in outcomes:
-            if earlier.job.group < one.job.group:
-                assert earlier.ended <= one.began
+            if earlier.job.group < outcome.job.group:
+                assert earlier.ended <= outcome.began
 
 
 @pytest.mark.parametrize("reference", TRACES, ids=range(len(TRACES)))
@@ -122,19 +126,19 @@ def test_shutdown_time_outs(reference):
     moments, _ = run(reference["scenario"])
     theirs = {vmid: rest[0] for _, event, vmid, *rest in reference["trace"] if event == "shutdown"}
     ours = {
-        one.step.job.guest.vmid: one.step.timeout
-        for one in moments
-        if one.step.action is Action.SHUTDOWN
+        moment.step.job.guest.vmid: moment.step.timeout
+        for moment in moments
+        if moment.step.action is Action.SHUTDOWN
     }
     assert ours == theirs
 
 
 def left_running(scenario, outcomes):
-    running = {one["vmid"] for one in scenario["guests"] if one.get("running")}
-    for one in outcomes:
-        vmid = one.job.guest.vmid
-        if one.job.action is Action.START and one.result.good:
+    running = {row["vmid"] for row in scenario["guests"] if row.get("running")}
+    for outcome in outcomes:
+        vmid = outcome.job.guest.vmid
+        if outcome.job.action is Action.START and outcome.result.good:
             running.add(vmid)
-        if one.job.action is Action.SHUTDOWN and one.result.good:
+        if outcome.job.action is Action.SHUTDOWN and outcome.result.good:
             running.discard(vmid)
     return sorted(running)

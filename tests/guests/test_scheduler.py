@@ -19,7 +19,7 @@ def test_a_call_that_hangs_is_given_up_and_the_next_guest_has_its_turn():
     moments, outcomes = simulate(
         Scheduler(jobs, 1), lambda step: (FOREVER if step.job.id == Reference(1) else 1.0, None)
     )
-    assert [one.result for one in outcomes] == [Result.FAILED, Result.OK]
+    assert [outcome.result for outcome in outcomes] == [Result.FAILED, Result.OK]
     assert outcomes[0].reason == "the hypervisor does not answer"
     assert moments[1].second == 100 + GRACE
 
@@ -27,7 +27,7 @@ def test_a_call_that_hangs_is_given_up_and_the_next_guest_has_its_turn():
 def test_a_shutdown_that_hangs_is_followed_by_a_hard_stop_that_may_hang_too():
     hung = job(1, Action.SHUTDOWN, hard=True)
     moments, [outcome] = simulate(Scheduler([hung], 1), lambda _step: (FOREVER, None))
-    assert [one.step.action for one in moments] == [Action.SHUTDOWN, Action.STOP]
+    assert [moment.step.action for moment in moments] == [Action.SHUTDOWN, Action.STOP]
     assert outcome.result is Result.FAILED
     assert outcome.ended == 100 + GRACE + HARD_STOP_SECONDS + GRACE
 
@@ -36,7 +36,11 @@ def test_what_fails_for_now_is_tried_again_with_the_time_that_is_left():
     answers = iter([Unavailable("away"), RateLimited("busy", retry_after=30.0), None])
     moments, [outcome] = simulate(Scheduler([job(1)], 1), lambda _step: (2.0, next(answers)))
     assert outcome.result is Result.OK
-    assert [(one.second, one.step.timeout) for one in moments] == [(0, 100), (3, 97), (35, 65)]
+    assert [(moment.second, moment.step.timeout) for moment in moments] == [
+        (0, 100),
+        (3, 97),
+        (35, 65),
+    ]
 
 
 def test_it_is_not_tried_again_when_the_time_is_over_nor_is_a_migration():
@@ -51,14 +55,14 @@ def test_nobody_waits_after_the_last_guest():
     _, outcomes = simulate(
         Scheduler([job(1, pause=60), job(2, pause=60)], 8), lambda _step: (1.0, None)
     )
-    assert [one.ended for one in outcomes] == [1, 61]
+    assert [outcome.ended for outcome in outcomes] == [1, 61]
 
 
 def test_a_failed_guest_ends_its_own_delay():
     moments, _ = simulate(
         Scheduler([job(1, pause=60), job(2)], 8), lambda _step: (5.0, ProviderError("no"))
     )
-    assert [one.second for one in moments] == [0, 5]
+    assert [moment.second for moment in moments] == [0, 5]
 
 
 def test_a_result_that_comes_too_late_changes_nothing():
@@ -113,7 +117,10 @@ def test_a_guest_that_stops_before_its_start_returns_has_failed():
     for state in (GuestState.RUNNING, GuestState.STOPPED):
         scheduler.observed(Reference(1), state, 2)
     assert scheduler.step(scheduler.wakeup()) == []
-    assert [one.result for one in scheduler.outcomes.values()] == [Result.FAILED, Result.BLOCKED]
+    assert [outcome.result for outcome in scheduler.outcomes.values()] == [
+        Result.FAILED,
+        Result.BLOCKED,
+    ]
 
 
 def test_a_guest_that_stops_again_ends_its_delay_and_blocks_what_needs_it():

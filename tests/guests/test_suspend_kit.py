@@ -33,7 +33,7 @@ class Good:
             raise ProviderError(json.loads(error.read())["error"]) from error
 
     def row(self, vmid):
-        return next((one for one in self.call("GET", "/guests") if one["id"] == vmid), None)
+        return next((row_ for row_ in self.call("GET", "/guests") if row_["id"] == vmid), None)
 
     def until(self, guest, verb, running, task):
         self.call("POST", f"/guests/{guest.vmid}/{verb}")
@@ -44,15 +44,15 @@ class Good:
     def guest_list(self):
         return [
             Guest(
-                vmid=one["id"],
-                name=one["name"],
+                vmid=row["id"],
+                name=row["name"],
                 kind="vm",
                 state=GuestState.PAUSED
-                if one["suspended"] == "memory"
-                else (GuestState.RUNNING if one["running"] else GuestState.STOPPED),
-                saved=one["suspended"] == "disk",
+                if row["suspended"] == "memory"
+                else (GuestState.RUNNING if row["running"] else GuestState.STOPPED),
+                saved=row["suspended"] == "disk",
             )
-            for one in self.call("GET", "/guests")
+            for row in self.call("GET", "/guests")
         ]
 
     @hookimpl
@@ -142,7 +142,7 @@ def findings(made):
     kit, said = GuestConformance(), {}
     kit.seconds = 5.0
     names = ("to_memory_is_paused_and_continues", "to_disk_is_saved_and_continues")
-    tests = [f"test_a_guest_that_is_suspended_{one}" for one in names]
+    tests = [f"test_a_guest_that_is_suspended_{name}" for name in names]
     for name in [*tests, "test_a_stopped_guest_cannot_be_resumed"]:
         with hypervisor() as host:
             host.add(101, 102)

@@ -93,8 +93,8 @@ def watch():
         return seen
 
     yield begin
-    for one in watchers:
-        one.__exit__(None, None, None)
+    for watcher in watchers:
+        watcher.__exit__(None, None, None)
 
 
 def test_events_are_passed_on_and_nobody_is_asked(watch):

@@ -62,31 +62,37 @@ class Reader:
         """
         commands = list(typed(self.page))
         unknown = [
-            one for one in self.leaves_out if not any(c.command.startswith(one) for c in commands)
+            command
+            for command in self.leaves_out
+            if not any(c.command.startswith(command) for c in commands)
         ]
         assert unknown == [], "these are not in the page"
-        chosen = [one for one in commands if not one.command.startswith(tuple(self.leaves_out))]
+        chosen = [
+            command
+            for command in commands
+            if not command.command.startswith(tuple(self.leaves_out))
+        ]
         assert chosen, "nothing is typed"
-        said = self._type([one.command for one in chosen])
+        said = self._type([command.command for command in chosen])
         wrong = [
-            f"{one}: status {status}\n{difference or output}"
-            for one, (output, status) in zip(chosen, said, strict=True)
-            if (difference := self._differences(one, output))
-            or (status != 0) is not self._fails(one)
+            f"{command}: status {status}\n{difference or output}"
+            for command, (output, status) in zip(chosen, said, strict=True)
+            if (difference := self._differences(command, output))
+            or (status != 0) is not self._fails(command)
         ]
         assert not wrong, "\n".join(wrong)
 
-    def _differences(self, one, output):
-        if one.output is None:
+    def _differences(self, command, output):
+        if command.output is None:
             return ""
-        shown, printed = comparable(one.output), comparable(output)
-        if one.command.startswith(self.any_order or ("\0",)):
+        shown, printed = comparable(command.output), comparable(output)
+        if command.command.startswith(self.any_order or ("\0",)):
             shown, printed = sorted(shown), sorted(printed)
         return differences(shown, printed)
 
-    def _fails(self, one) -> bool:
-        error = re.search(r"^(pvefw: |Task ERROR)", one.output or "", re.MULTILINE)
-        return bool(error) or one.command.startswith(self.fails or ("\0",))
+    def _fails(self, command) -> bool:
+        error = re.search(r"^(pvefw: |Task ERROR)", command.output or "", re.MULTILINE)
+        return bool(error) or command.command.startswith(self.fails or ("\0",))
 
     def _step(self, step):
         """Shell commands for something that happens: a call is made by us when the shell gets there."""
@@ -111,14 +117,14 @@ class Reader:
     def _type(self, commands):
         """What each command printed, and how it ended."""
         script, meanwhile = [f"{{ {self.prepared or ':'}\n}} >&2"], list(self.meanwhile)
-        for one in commands:
-            if meanwhile and one.startswith(meanwhile[0][0]):
+        for command in commands:
+            if meanwhile and command.startswith(meanwhile[0][0]):
                 script.append(f"{{ {self._step(meanwhile.pop(0)[1])}\n}} >&2")
-            script.append(f"{{ {one}\n}} 2>&1 < /dev/null\nprintf '\\n%s %s\\n' '{_MARK}' $?")
+            script.append(f"{{ {command}\n}} 2>&1 < /dev/null\nprintf '\\n%s %s\\n' '{_MARK}' $?")
         assert meanwhile == [], "these are not typed"
         folder = self.place / "folder"
-        for one in (folder, self.place / "root"):
-            one.mkdir(exist_ok=True)
+        for place in (folder, self.place / "root"):
+            place.mkdir(exist_ok=True)
         env = {
             **{key: value for key, value in os.environ.items() if not key.startswith("PVEFW")},
             "PATH": f"{self.place / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",

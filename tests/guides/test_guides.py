@@ -211,7 +211,7 @@ def db_will_die(host, node):
 
     def started():
         logs = set(host.paths.task_dir.glob("*/UPID:*:startall:*")) - before
-        return any("100 (db): started" in one.read_text() for one in logs)
+        return any("100 (db): started" in log.read_text() for log in logs)
 
     def kill():
         wait_until(started, "db starts")
@@ -373,7 +373,7 @@ def test_the_administrators_guide(reads, tmp_path):
         "it asks an authority or a provider",
     )
     elsewhere = dict.fromkeys(
-        [f"pvefw {one}" for one in _HAVE_PAGES],
+        [f"pvefw {page}" for page in _HAVE_PAGES],
         "the page of its own is tried",
     )
     needs = dict.fromkeys(

@@ -25,8 +25,8 @@ def partitions(disk):
         subprocess.run(["sgdisk", "-i", str(at), disk], capture_output=True, text=True, check=True)
         for at in (1, 2, 3)
     ]
-    ids = [re.search(r"unique GUID: (\S+)", one.stdout)[1] for one in shown]
-    return [one.stdout.replace(id_, "") for one, id_ in zip(shown, ids, strict=True)], ids
+    ids = [re.search(r"unique GUID: (\S+)", answer.stdout)[1] for answer in shown]
+    return [answer.stdout.replace(id_, "") for answer, id_ in zip(shown, ids, strict=True)], ids
 
 
 def script(path, text):
@@ -39,8 +39,8 @@ def host(tmp_path):
     """Two ESPs and images of two disks. The second disk is another one from now on, and empty."""
     HostTree(tmp_path / "root")
     (tmp_path / "root/sys/firmware/efi").mkdir()
-    for one in ("efivars", "bin", "disks"):
-        (tmp_path / one).mkdir()
+    for name in ("efivars", "bin", "disks"):
+        (tmp_path / name).mkdir()
     (tmp_path / "efivars" / BOOT_ORDER).write_bytes(b"\7" * 6)
     write_bootctl(tmp_path / "bin", tmp_path / "folder")
     script(tmp_path / "bin/pvefw", f'exec {sys.executable} {HERE / "boot_host.py"} {tmp_path} "$@"')
@@ -62,12 +62,12 @@ def host(tmp_path):
 @only_root("mounts file systems")
 def test_a_failed_disk(host):
     machine = DirectoryMachine(host / "esps")
-    for one in (GOOD, FAILED):
-        machine.add(one)
+    for uuid in (GOOD, FAILED):
+        machine.add(uuid)
 
     def tables_are_alike():
         (good, good_ids), (new, new_ids) = (
-            partitions(host / f"disks/{one}") for one in ("sda", "sdb")
+            partitions(host / f"disks/{disk}") for disk in ("sda", "sdb")
         )
         assert new == good
         assert set(new_ids).isdisjoint(good_ids)

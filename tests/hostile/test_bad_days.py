@@ -22,9 +22,9 @@ from pvefw_acme_standalone.listener import PREFIX, Listener
 
 
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as client:
+        client.bind(("127.0.0.1", 0))
+        return client.getsockname()[1]
 
 
 @uses("program")
@@ -115,9 +115,9 @@ def test_a_command_whose_standard_output_was_closed_ends_well():
 @pytest.fixture
 def listener():
     port = free_port()
-    one = Listener(["127.0.0.1"], port, {"token": "answer"})
+    listener_ = Listener(["127.0.0.1"], port, {"token": "answer"})
     yield port
-    one.close()
+    listener_.close()
 
 
 def ask(port, target):
@@ -149,8 +149,8 @@ def test_without_descriptors_the_listener_goes_on(listener):
         assert error.errno == errno.EMFILE
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        for one in others:
-            os.close(one)
+        for other in others:
+            os.close(other)
         probe.close()
     assert ask(listener, f"{PREFIX}token") == (200, "answer")
 
@@ -172,9 +172,9 @@ def test_the_authority_is_not_asked_where_its_account_could_not_be_kept(paths, m
 
 def test_room_is_written_and_given_back(paths):
     with accounts._room(paths):
-        [one] = paths.acme_dir.iterdir()
-        assert one.stat().st_size >= 8192
-        assert one.read_bytes().count(0) == one.stat().st_size
+        [room] = paths.acme_dir.iterdir()
+        assert room.stat().st_size >= 8192
+        assert room.read_bytes().count(0) == room.stat().st_size
     assert list(paths.acme_dir.iterdir()) == []
 
 

@@ -97,16 +97,16 @@ def test_words_and_their_number_are_bounded():
     problem = problem_of({"detail": "z" * 10**6, "subproblems": many}, "x")
     assert len(problem.message) <= 8192
     assert len(problem.subproblems) <= 100
-    assert all(len(one) <= 1000 for one in problem.subproblems)
+    assert all(len(subproblem) <= 1000 for subproblem in problem.subproblems)
 
 
 @pytest.mark.parametrize("seconds", ENDLESS)
 def test_a_plugins_wait_ends(seconds):
-    for found in (
+    for kept in (
         AnswersDisplaced("x", seconds=seconds).seconds,
         RateLimited("x", retry_after=seconds).retry_after or 0.0,
     ):
-        assert 0 <= found <= 366 * 86400
+        assert 0 <= kept <= 366 * 86400
     transport = Transport(task=FakeTask())
     with pytest.raises(DeadlineExceeded) as caught:
         transport.pause(AnswersDisplaced("x", seconds=1e308).seconds, "x")

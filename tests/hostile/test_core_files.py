@@ -48,7 +48,7 @@ def test_a_process_that_holds_keys_leaves_no_core_file(tmp_path, start):
         owner = Path(f"/proc/{pid}/mem").stat().st_uid
         process.send_signal(signal.SIGCONT)
         process.wait()
-    [line] = [one for one in limits.splitlines() if one.startswith("Max core file size")]
+    [line] = [text for text in limits.splitlines() if text.startswith("Max core file size")]
     assert line.split()[4] == "0"
     assert owner == 0  # proc(5): of a process that is not dumpable, they are root's
     assert process.returncode == -signal.SIGABRT

@@ -82,9 +82,9 @@ def leaves(value, leaf):
     """The same structure with this in every place of a value."""
     match value:
         case dict():
-            return {key: leaves(one, leaf) for key, one in value.items()}
+            return {key: leaves(text, leaf) for key, text in value.items()}
         case list():
-            return [leaves(one, leaf) for one in value]
+            return [leaves(item, leaf) for item in value]
     return leaf
 
 
@@ -153,7 +153,7 @@ def said(node, capfd):
         text = "".join(capfd.readouterr())
         assert status in (0, 1), (words, text)
         assert "internal error" not in text, (words, text)
-        assert all(one.isprintable() for one in text.split("\n")), (words, text)
+        assert all(line.isprintable() for line in text.split("\n")), (words, text)
         return text
 
     return run_
@@ -168,10 +168,10 @@ def put(paths, name, damage):
 
 def test_every_file_is_damaged(paths):
     """Of those below /var/lib/pvefw, and of what nodes of a cluster keep for each other."""
-    known = [getattr(paths, name) for name, one in vars(Paths).items() if isinstance(one, property)]
-    ours = {one for one in known if paths.state_dir in one.parents}
+    known = [getattr(paths, name) for name, var in vars(Paths).items() if isinstance(var, property)]
+    ours = {path for path in known if paths.state_dir in path.parents}
     damaged = {where(paths) for where, _ in KEPT.values()}
-    folders = {one for one in ours if any(one in path.parents for path in damaged)}
+    folders = {file for file in ours if any(file in path.parents for path in damaged)}
     assert ours - folders - damaged == set()
 
 

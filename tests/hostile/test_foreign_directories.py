@@ -31,7 +31,7 @@ def precious(tmp_path):
     path.chmod(0o600)
     yield path
     assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("secret", 0o600)
-    assert [one.name for one in path.parent.iterdir()] == ["precious"]
+    assert [file.name for file in path.parent.iterdir()] == ["precious"]
 
 
 def strangers_link(path, target):
@@ -144,7 +144,9 @@ def test_modes_are_what_was_meant_whatever_the_umask(tmp_path, umask):
         files.replace(tmp_path / "open/key", b"x", private=True)
     finally:
         os.umask(before)
-    modes = [stat.S_IMODE((tmp_path / "open" / one).stat().st_mode) for one in ("", "file", "key")]
+    modes = [
+        stat.S_IMODE((tmp_path / "open" / name).stat().st_mode) for name in ("", "file", "key")
+    ]
     assert modes == [0o755, 0o644, 0o600]
 
 

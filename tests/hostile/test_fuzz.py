@@ -133,7 +133,7 @@ def api_call(paths, data):
         ("POST", "/cluster/acme/plugins", ["id", "type", "api", "data"]),
     ):
         for key in keys or [""]:
-            given = {one: text if one == key else "dns" for one in keys}
+            given = {name: text if name == key else "dns" for name in keys}
             with contextlib.suppress(PvefwError):
                 call.call(paths, method, path, given)
 
@@ -151,9 +151,9 @@ def notifications(data):
     event, text = {"type": "renewal-failed", "hostname": "pve1"}, words(data)
     now = datetime(2026, 1, 1, tzinfo=UTC)
     for key in ("match-severity", "match-field", "match-calendar"):
-        for one in proxmox._sections(f"{text}\nmatcher: a\n\t{key} {text}").values():
+        for section in proxmox._sections(f"{text}\nmatcher: a\n\t{key} {text}").values():
             with contextlib.suppress(PvefwError):
-                matching.matches(one, event, Severity.ERROR, now)
+                matching.matches(section, event, Severity.ERROR, now)
     for parse in (
         lambda: list(proxmox._named([text])),
         lambda: proxmox._decoded(text),
@@ -270,7 +270,7 @@ PIECES = st.sampled_from(
 )
 DATA = st.one_of(
     st.binary(max_size=200),
-    st.text(max_size=200).map(lambda one: one.encode(errors="surrogatepass")),
+    st.text(max_size=200).map(lambda text: text.encode(errors="surrogatepass")),
     st.lists(st.one_of(PIECES, st.binary(max_size=8)), max_size=30).map(b"".join),
 )
 
@@ -313,12 +313,12 @@ def test_a_parser_takes_everything_or_says_what_is_wrong(name, tmp_path):
 
 def test_each_parser_has_a_corpus():
     """What was found, or what is known to hurt; there is none for a parser that is gone."""
-    kept = {one.parent.name for one in CORPUS.glob("*/*")}
+    kept = {path.parent.name for path in CORPUS.glob("*/*")}
     assert kept == {*TARGETS}
 
 
 @pytest.mark.parametrize(
-    "found", sorted(CORPUS.glob("*/*")), ids=lambda one: f"{one.parent.name}-{one.name}"
+    "found", sorted(CORPUS.glob("*/*")), ids=lambda example: f"{example.parent.name}-{example.name}"
 )
 def test_what_was_found_once_is_found_no_more(found, tmp_path):
     try_it(found.parent.name, found.read_bytes(), tmp_path)

@@ -93,9 +93,9 @@ def forms(secret):
 @example(secret="a/b\\c\"d'e<f>&g+%=h", number=0)
 @example(secret="p@ss+word//long=", number=7)
 def test_no_place_shows_a_secret_in_any_form(place, secret, number):
-    one = forms(secret)[number % len(forms(secret))]
-    said = shown(place, f"<{one}>", secret)
-    assert one not in said
+    form = forms(secret)[number % len(forms(secret))]
+    said = shown(place, f"<{form}>", secret)
+    assert form not in said
     assert masking.MASK in said
 
 
@@ -103,17 +103,17 @@ def test_no_place_shows_a_secret_in_any_form(place, secret, number):
 def test_no_place_shows_what_a_terminal_obeys(place):
     said = shown(place, f"x{CLIPBOARD}\r\x9b2J\u202ey", "unused-secret")
     assert said
-    assert all(one.isprintable() for one in said.split("\n")), repr(said)
+    assert all(line.isprintable() for line in said.split("\n")), repr(said)
 
 
 def test_a_log_masks_what_the_task_was_told(paths):
     heard = []
     with run_task(paths, "x", echo=heard.append) as task:
         task.secret("hunter2hunter2")
-        for one in forms("hunter2hunter2"):
-            task.log(one)
+        for form in forms("hunter2hunter2"):
+            task.log(form)
     log = task.upid.log_path(paths).read_text()
-    assert not any(one in log or one in "".join(heard) for one in forms("hunter2hunter2"))
+    assert not any(form in log or form in "".join(heard) for form in forms("hunter2hunter2"))
 
 
 @uses("program")

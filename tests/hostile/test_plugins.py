@@ -71,9 +71,9 @@ def test_the_doctor_names_a_plugin_that(examined, name):
     found = examined(code)
     assert not found.usable
     assert found.info.name == "hostile"
-    words = " ".join(one.what for one in found.findings)
+    words = " ".join(problem.what for problem in found.findings)
     assert said in words
-    assert all(text.one_line(one.what) == one.what for one in found.findings)
+    assert all(text.one_line(problem.what) == problem.what for problem in found.findings)
 
 
 @uses("program")
@@ -134,7 +134,7 @@ def test_what_has_no_words_is_the_plugins(monkeypatch, capsys, task, traced, how
     monkeypatch.setattr(trace, "_active", traced)
     with pytest.raises(PluginFailed, match="Worst"):
         called(how, task)
-    assert all(one.isprintable() for one in capsys.readouterr().err.split("\n"))
+    assert all(line.isprintable() for line in capsys.readouterr().err.split("\n"))
 
 
 CLOSES = {
@@ -192,9 +192,9 @@ def test_observers_hear_clean_lines(monkeypatch, task):
     evil = "no\r\nBcc: x@example.com\n\x1b]52;c;x\x07 hunter2hunter2" + "x" * 10**6
     event = RenewalFailedEvent("pve1", [evil], Path("/x"), None, 1.0, 1, evil)
     events.call(None, None, "on_renewal_failed", event=event, task=task)
-    [one] = heard
-    for said in (*one.names, one.reason):
-        assert said.isprintable()
-        assert "hunter2" not in said
-        assert len(said) < 10_000
-    assert (one.node, one.certificate, one.days_left) == ("pve1", Path("/x"), 1.0)
+    [line] = heard
+    for text_ in (*line.names, line.reason):
+        assert text_.isprintable()
+        assert "hunter2" not in text_
+        assert len(text_) < 10_000
+    assert (line.node, line.certificate, line.days_left) == ("pve1", Path("/x"), 1.0)

@@ -102,7 +102,9 @@ LEFT_OUT = {"api serve", "api helper", "plugin doctor"}
 
 
 def test_every_command_is_tried():
-    names = {" ".join(path) for path, one, _ in meant.walk() if not hasattr(one, "commands")}
+    names = {
+        " ".join(path) for path, command, _ in meant.walk() if not hasattr(command, "commands")
+    }
     tried = {name for name in names for row in COMMANDS if f"{row} ".startswith(f"{name} ")}
     assert names - tried == LEFT_OUT
 
@@ -167,7 +169,7 @@ def test_a_disk_that_takes_no_log_keeps_no_work_from_being_done(paths, monkeypat
         task.log("stopping 100")
         done.append(100)
     assert done == [100]
-    assert any(one.startswith("WARN: ") for one in heard)
+    assert any(line.startswith("WARN: ") for line in heard)
     assert "stopping 100" in heard
 
 

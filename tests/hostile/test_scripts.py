@@ -92,9 +92,9 @@ def test_nothing_secret_is_seen(place):
 @needs_bubblewrap
 def test_nothing_is_written_elsewhere_and_not_without_end(tmp_path):
     tmp_path.chmod(0o777)
-    for one in tmp_path.parents:
-        if one != Path("/tmp") and one.is_relative_to("/tmp"):
-            one.chmod(0o755)
+    for parent in tmp_path.parents:
+        if parent != Path("/tmp") and parent.is_relative_to("/tmp"):
+            parent.chmod(0o755)
     said = shell(f"touch {tmp_path}/x /usr/x /etc/x 2>&1; echo; echo $HOME", disk=1 << 20)
     assert list(tmp_path.iterdir()) == []
     assert said.split()[-1] == "/tmp"
@@ -104,9 +104,9 @@ def test_nothing_is_written_elsewhere_and_not_without_end(tmp_path):
 
 @needs_bubblewrap
 def test_a_directory_that_is_given_to_a_script_is_its_own(tmp_path):
-    for one in (tmp_path, *tmp_path.parents):
-        if one != Path("/tmp") and one.is_relative_to("/tmp"):
-            one.chmod(0o755)
+    for parent in (tmp_path, *tmp_path.parents):
+        if parent != Path("/tmp") and parent.is_relative_to("/tmp"):
+            parent.chmod(0o755)
     given = tmp_path / "given"
     given.mkdir(mode=0o700)
     shell("echo result > $TMPDIR/result", workdir=given)
@@ -153,12 +153,12 @@ def test_user_ids_are_nobodys_and_differ():
 def test_only_a_private_directory_is_given_away(tmp_path):
     """Whoever names ``/`` as the home of a program has not given the host away."""
     private, shared, theirs = (tmp_path / name for name in ("private", "shared", "theirs"))
-    for one, mode in ((private, 0o700), (shared, 0o755), (theirs, 0o755)):
-        one.mkdir()
-        one.chmod(mode)
+    for folder, mode in ((private, 0o700), (shared, 0o755), (theirs, 0o755)):
+        folder.mkdir()
+        folder.chmod(mode)
     os.chown(theirs, 4711, 4711)
-    for one in (private, shared, theirs, Path("/")):
-        run(["true"], sandbox=Sandbox(one), timeout=30.0)
+    for folder in (private, shared, theirs, Path("/")):
+        run(["true"], sandbox=Sandbox(folder), timeout=30.0)
     assert shared.stat().st_uid == Path("/").stat().st_uid == 0
     assert private.stat().st_uid > 0
     assert theirs.stat().st_uid == 4711

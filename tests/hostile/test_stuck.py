@@ -93,7 +93,7 @@ def typed(paths, monkeypatch, capfd):
     monkeypatch.setenv("PVEFW_NODE", paths.node)
 
     def type_(*words):
-        status = run([str(one) for one in words])
+        status = run([str(word) for word in words])
         return status, "".join(capfd.readouterr())
 
     return type_

@@ -21,10 +21,10 @@ URL = "https://ca.test/directory"
 
 def test_aliases_make_no_document_without_end():
     """A dozen to the power of eight values, in a few hundred bytes."""
-    lines, one = ["plugins:"], "n"
+    lines, alias = ["plugins:"], "n"
     for level in range(8):
-        lines.append(f"  p{level}: {{nodes: &l{level} [{', '.join([one] * 12)}]}}")
-        one = f"*l{level}"
+        lines.append(f"  p{level}: {{nodes: &l{level} [{', '.join([alias] * 12)}]}}")
+        alias = f"*l{level}"
     with pytest.raises(ConfigError, match="more than 100000 values, aliases counted"):
         document.read("\n".join(lines).encode(), "x")
 
@@ -69,7 +69,7 @@ def take(paths, home, plugin):
     task = FakeTask()
     [found] = other_clients.certificates(home)
     importing.take_certificate(paths, importing.Import(found, "web", plugin), task, NOW)
-    return "".join(one.read_text() for one in paths.root.rglob("pvefw.cfg")), task
+    return "".join(path.read_text() for path in paths.root.rglob("pvefw.cfg")), task
 
 
 def test_what_is_text_to_another_client_is_no_program_here(theirs, here):

@@ -36,12 +36,12 @@ def test_its_exposure_is_bounded(tmp_path, name):
 def test_what_a_renewal_writes_to_is_writable(paths):
     text = timer.texts("x")["pvefw-renew.service"]
     [writable] = re.findall("^ReadWritePaths=(.*)$", text, re.MULTILINE)
-    roots = [one.removeprefix("-/") for one in writable.split()]
+    roots = [word.removeprefix("-/") for word in writable.split()]
     ours = (paths.acme_dir, paths.task_dir, paths.local_locks, paths.certificate_dir)
-    targets = [paths.below(one) for one in ("etc/nginx/site.pem", "etc/haproxy/a/b", "etc/ssl/x")]
+    targets = [paths.below(name) for name in ("etc/nginx/site.pem", "etc/haproxy/a/b", "etc/ssl/x")]
     for path in (*ours, paths.pve_certificate_lock, *targets):
         relative = path.relative_to(paths.root)
-        assert any(relative.is_relative_to(one) for one in roots), relative
+        assert any(relative.is_relative_to(root) for root in roots), relative
 
 
 @only_root("has capabilities to give up")
@@ -49,7 +49,9 @@ def test_what_a_renewal_writes_to_is_writable(paths):
 def test_scripts_can_still_be_kept_apart_with_its_capabilities():
     text = timer.texts("x")["pvefw-renew-scripts.service"]
     given = " ".join(re.findall("^CapabilityBoundingSet=(.*)$", text, re.MULTILINE)).split()
-    kept = ",".join(["-all", *(f"+{one.removeprefix('CAP_').lower()}" for one in given)])
+    kept = ",".join(
+        ["-all", *(f"+{capability.removeprefix('CAP_').lower()}" for capability in given)]
+    )
     code = (
         "from pvefw.api import *\n"
         "print(run(['id', '-u'], sandbox=Sandbox()).stdout, Sandbox.obstacle())"

@@ -73,5 +73,5 @@ def test_what_is_no_database_is_no_good_news(tmp_path, content):
 
 def test_all_that_is_installed_for_tests_is_pinned_as_it_can_be_audited():
     text = AUDIT["CONSTRAINTS"].read_text()
-    lines = [one for one in text.splitlines() if one and not one.startswith("#")]
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert len(AUDIT["pinned"](text)) == len(lines) > 50

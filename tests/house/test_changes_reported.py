@@ -21,7 +21,7 @@ def walk(command, ctx):
             inner = command.get_command(ctx, name)
             yield from walk(inner, click.Context(inner, parent=ctx, info_name=name))
         return
-    options = {one for param in command.get_params(ctx) for one in param.opts}
+    options = {option for param in command.get_params(ctx) for option in param.opts}
     yield ctx.command_path.partition(" ")[2], options
 
 
@@ -41,8 +41,8 @@ def commands():
 
 def test_every_set_and_add_has_what_scripts_need(commands):
     assert {"cert set", "guest set", "api token add"} <= commands.keys()
-    missing = {one: found for one, options in commands.items() if (found := lacks(one, options))}
-    assert {words: found for words, found in missing.items() if words not in OTHER} == {}
+    missing = {key: found for key, options in commands.items() if (found := lacks(key, options))}
+    assert {words: names for words, names in missing.items() if words not in OTHER} == {}
 
 
 def test_no_exception_is_needless(commands):

@@ -28,7 +28,7 @@ LATER = "=== 4 passed in 0.30s ==="
 def run(tmp_path, *, check="true", status="true", quick=PASSED, test=(PASSED,), days="true"):
     (tmp_path / ".ci").mkdir()
     shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
-    lines = " ".join(f"'{one}'" for one in test)
+    lines = " ".join(f"'{word}'" for word in test)
     text = MAKEFILE.format(
         check=check, status=status, quick=quick, test=lines, later=LATER, days=days
     )

@@ -37,17 +37,17 @@ def fallen(before, after):
 
 def test_every_distribution_has_a_floor():
     floors = json.loads((ROOT / FILE).read_text())
-    plugins = {one.parent.name for one in ROOT.glob("plugins/*/pyproject.toml")}
+    plugins = {path.parent.name for path in ROOT.glob("plugins/*/pyproject.toml")}
     assert set(floors) == {"pvefw", "shims", *plugins}
-    assert all(0 <= one <= 100 for one in floors.values())
+    assert all(0 <= floor <= 100 for floor in floors.values())
 
 
 def test_no_floor_was_ever_lowered():
     commits = git("log", "--reverse", "--format=%H", "--", FILE).split()
-    kept = [json.loads(git("show", f"{one}:{FILE}")) for one in commits]
+    kept = [json.loads(git("show", f"{commit}:{FILE}")) for commit in commits]
     kept.append(json.loads((ROOT / FILE).read_text()))
     found = [fallen(before, after) for before, after in itertools.pairwise(kept)]
-    assert [one for one in found if one] == []
+    assert [fault for fault in found if fault] == []
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from pvefw.cli.framework import App
 from pvefw.cli.groups import PVEFW
 
 MODULES = [
-    one
+    path
     for folder in ("pvefw", "plugins", "shims", "examples", "tools")
-    for one in ROOT.glob(f"{folder}/**/*.py")
-    if "tests" not in one.parts
+    for path in ROOT.glob(f"{folder}/**/*.py")
+    if "tests" not in path.parts
 ]
 WHERE = {"pvefw": [], "pvenode": [], "proxmox-boot-tool": ["boot"]}
 
@@ -32,7 +32,7 @@ def of_ours(line):
             found.append([])
         else:
             found[-1].append(word)
-    return [one for one in found if one[:1] and one[0] in PROGRAMS]
+    return [typed_words for typed_words in found if typed_words[:1] and typed_words[0] in PROGRAMS]
 
 
 def parse(arguments):
@@ -61,7 +61,7 @@ def fault(program, *arguments):
 
 def _depends_on_the_host(error, arguments):
     """A file that is not here, or a placeholder such as SECONDS, for a value of another type."""
-    placeholder = any(re.fullmatch(r"[A-Z]+", one) for one in arguments)
+    placeholder = any(re.fullmatch(r"[A-Z]+", argument) for argument in arguments)
     invalid = type(error) is click.BadParameter
     return invalid and (placeholder or "does not exist" in error.message)
 
@@ -71,7 +71,8 @@ def strings(module):
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.JoinedStr):
             parts = (
-                one.value if isinstance(one, ast.Constant) else "ARGUMENT" for one in node.values
+                value.value if isinstance(value, ast.Constant) else "ARGUMENT"
+                for value in node.values
             )
             yield node.lineno, "".join(parts)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -88,8 +89,8 @@ def unknown(words):
             return "" if command is PVEFW else words[0]
         command, ctx = found, click.Context(found, parent=ctx, info_name=words.pop(0))
     options = {name for param in command.get_params(ctx) for name in param.opts}
-    given = [one for one in words if re.fullmatch(r"--[a-z-]+", one)]
-    return next((one for one in given if command is not PVEFW and one not in options), "")
+    given = [word for word in words if re.fullmatch(r"--[a-z-]+", word)]
+    return next((option for option in given if command is not PVEFW and option not in options), "")
 
 
 def is_incomplete(error):
@@ -98,10 +99,10 @@ def is_incomplete(error):
 
 
 def test_commands_are_found():
-    shown = {one.page for page in PAGES for one in typed(page)}
+    shown = {command.page for page in PAGES for command in typed(page)}
     assert {ROOT / "README.md", ROOT / "docs/admin.md", ROOT / "docs/tutorial-dns.md"} <= shown
-    assert [one.output for one in typed(ROOT / "docs/moving.md")][:1] == [None]
-    assert all(one.output is not None for one in typed(ROOT / "docs/boot.md"))
+    assert [command.output for command in typed(ROOT / "docs/moving.md")][:1] == [None]
+    assert all(command.output is not None for command in typed(ROOT / "docs/boot.md"))
     assert of_ours("printf x | pvenode task list --since $(date +%s) && pvefw status # all") == [
         ["pvenode", "task", "list", "--since", "0"],
         ["pvefw", "status"],
@@ -113,9 +114,9 @@ def test_commands_are_found():
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_is_shown_can_be_typed(page):
     faults = [
-        f"{one}: {said}"
-        for one in typed(page)
-        for words in of_ours(one.command)
+        f"{command}: {said}"
+        for command in typed(page)
+        for words in of_ours(command.command)
         if (said := fault(*words))
     ]
     assert faults == []
@@ -124,9 +125,9 @@ def test_what_is_shown_can_be_typed(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_what_a_sentence_names_exists(page):
     faults = [
-        f"{one}: {said}"
-        for one in named(page)
-        for words in of_ours(re.sub(r"[\[\]]", "", one.command))
+        f"{command}: {said}"
+        for command in named(page)
+        for words in of_ours(re.sub(r"[\[\]]", "", command.command))
         if (said := fault(*words)) and not is_incomplete(said)
     ]
     assert faults == []
@@ -134,11 +135,11 @@ def test_what_a_sentence_names_exists(page):
 
 def test_what_errors_and_help_name_exists():
     faults = [
-        f"{module.relative_to(ROOT)}:{line}: {one[0]}: {word}"
+        f"{module.relative_to(ROOT)}:{line}: {match[0]}: {word}"
         for module in MODULES
         for line, text in strings(module)
-        for one in re.finditer(r"(?<![\w./-])pvefw ((?:[\w-]+(?: |$))+)", text)
-        if (word := unknown(one[1].split()))
+        for match in re.finditer(r"(?<![\w./-])pvefw ((?:[\w-]+(?: |$))+)", text)
+        if (word := unknown(match[1].split()))
     ]
     assert faults == []
 
@@ -150,9 +151,9 @@ _OF_ZSH = re.compile(r"[\[\]<>*?|…]")
 def messages(module):
     """Every text of a module that is no docstring, with its line."""
     alone = {
-        one.value.lineno
-        for one in ast.walk(ast.parse(module.read_text()))
-        if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
+        node.value.lineno
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     return [(line, text) for line, text in strings(module) if line not in alone]
 
@@ -160,11 +161,11 @@ def messages(module):
 def test_what_errors_name_can_be_pasted_into_zsh():
     """Brackets and the like would be patterns: ``zsh: no matches found``."""
     faults = [
-        f"{module.relative_to(ROOT)}:{line}: {one[0]}"
+        f"{module.relative_to(ROOT)}:{line}: {match[0]}"
         for module in MODULES
         if not {"testing", "tools"} & {*module.parts}
         for line, text in messages(module)
-        for one in _COMMAND.finditer(text)
-        if _OF_ZSH.search(re.sub(r"'[^']*'|>&2", "", one[0]))
+        for match in _COMMAND.finditer(text)
+        if _OF_ZSH.search(re.sub(r"'[^']*'|>&2", "", match[0]))
     ]
     assert faults == []

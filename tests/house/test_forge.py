@@ -12,7 +12,7 @@ GITLAB = yaml.safe_load((ROOT / ".gitlab-ci.yml").read_text())
 
 def test_both_forges_call_the_same_command_on_the_same_releases():
     [job] = GITHUB["jobs"].values()
-    releases = [str(one) for one in job["strategy"]["matrix"]["debian"]]
+    releases = [str(release) for release in job["strategy"]["matrix"]["debian"]]
     [matrix] = GITLAB["debian"]["parallel"]["matrix"]
     assert matrix["DEBIAN"] == releases == ["12", "13"]
     assert job["steps"][-1]["run"] == ".ci/run"
@@ -52,6 +52,6 @@ def test_the_page_for_contributors_begins_with_the_quick_tests():
 
 def test_no_page_has_a_placeholder_for_its_own_address():
     pages = [
-        one for one in ROOT.glob("*.md") if re.search(r"\bURL-OF|\bgit clone\b", one.read_text())
+        path for path in ROOT.glob("*.md") if re.search(r"\bURL-OF|\bgit clone\b", path.read_text())
     ]
     assert pages == []

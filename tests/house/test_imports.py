@@ -47,8 +47,10 @@ DOORS = [path.parent.name for path in PACKAGES if is_door(path.parent)]
 
 def behind(package):
     """The doors that a door goes through: those that its distribution requires."""
-    required = [re.match(r"[\w-]+", one)[0] for one in declared(package)["dependencies"]]
-    return {one for one in DOORS if one.replace("_", "-") in required}
+    required = [
+        re.match(r"[\w-]+", dependency)[0] for dependency in declared(package)["dependencies"]
+    ]
+    return {door for door in DOORS if door.replace("_", "-") in required}
 
 
 def forbidden(source, package, *, door=False, through=()):

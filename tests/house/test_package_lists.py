@@ -103,7 +103,7 @@ def test_where_an_archive_has_two_of_a_flavour_another_completes_them():
     """Debian 13's main archive, without its updates; with the packages that are no kernels."""
     versions = [f"6.12.{number}+deb13" for number in (107, 117)]
     flavours = ("amd64", "cloud-amd64", "rt-amd64", "cloud-amd64-unsigned", "amd64-dbg")
-    names = [f"linux-image-{one}-{flavour}" for one in versions for flavour in flavours]
+    names = [f"linux-image-{version}-{flavour}" for version in versions for flavour in flavours]
     chosen = machines_kernels._three(
         "\n".join([*names, "linux-image-cloud-amd64", "linux-image-6.12-amd64"])
     )
@@ -137,9 +137,9 @@ def test_lists_that_do_not_know_enough_are_fetched(apt):
 
 def test_many_who_ask_at_once_fetch_them_once(apt):
     apt.has(1, 2, 3)
-    answers = [kernels(one) for one in [apt.ask() for _ in range(3)]]
-    assert [found for found, _ in answers] == [THREE] * 3
-    assert sum(said.count("fetching") for _, said in answers) == 1
+    answers = [kernels(answer) for answer in [apt.ask() for _ in range(3)]]
+    assert [answer for answer, _ in answers] == [THREE] * 3
+    assert sum(answer.count("fetching") for _, answer in answers) == 1
 
 
 def test_without_an_archive_it_is_said_once_and_what_is_there_is_used(apt):

@@ -11,7 +11,7 @@ from pvefw.store.paths import Paths
 
 COMMANDS = [" ".join(path) for path, command, _ in meant.walk() if path and path[0] != "api"]
 NAMED = sorted(placement.ON_THIS_MACHINE | placement.ON_THE_TREE)
-HERE = [one for one in COMMANDS if placement.acts_here(one)]
+HERE = [command for command in COMMANDS if placement.acts_here(command)]
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def tree(tmp_path):
 def test_each_is_decided():
     assert not placement.ON_THIS_MACHINE & placement.ON_THE_TREE
     undecided = [
-        one
-        for one in COMMANDS
-        if not any(f"{one} ".startswith(f"{name} ") for name in NAMED)
-        and not any(name.startswith(f"{one} ") for name in NAMED)
+        command
+        for command in COMMANDS
+        if not any(f"{command} ".startswith(f"{name} ") for name in NAMED)
+        and not any(name.startswith(f"{command} ") for name in NAMED)
     ]
     assert undecided == []
-    assert [one for one in NAMED if one not in COMMANDS] == []
+    assert [name for name in NAMED if name not in COMMANDS] == []
     assert {"stopall", "boot kernel pin", "ksm enable", "renew install-timer"} <= set(HERE)
     assert not {"wakeonlan", "renew", "config set", "acme cert order", "task list"} & set(HERE)
 

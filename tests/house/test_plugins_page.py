@@ -16,7 +16,9 @@ def offered(folder):
         for group, points in project.get("entry-points", {}).items():
             family = group.removeprefix("pvefw.")
             if family != "command":
-                found.setdefault(project["name"], set()).update(f"{family}/{one}" for one in points)
+                found.setdefault(project["name"], set()).update(
+                    f"{family}/{point}" for point in points
+                )
     return found
 
 
@@ -28,6 +30,6 @@ def test_every_plugin_of_the_project_is_listed():
 
 def test_every_example_is_named():
     missing = {
-        one for names in offered("examples").values() for one in names if f"`{one}`" not in PAGE
+        name for names in offered("examples").values() for name in names if f"`{name}`" not in PAGE
     }
     assert missing == set()

@@ -24,8 +24,11 @@ ALLOWED = {
     ("pvefw/core/trace.py", "sys.stderr.write"): "cleaned there: core knows no command line",
 }
 PRINTS = {
-    *(f"click.{one}" for one in ("echo", "secho", "prompt", "confirm", "pause", "echo_via_pager")),
-    *(f"sys.{one}.{how}" for one in ("stdout", "stderr") for how in ("write", "writelines")),
+    *(
+        f"click.{name}"
+        for name in ("echo", "secho", "prompt", "confirm", "pause", "echo_via_pager")
+    ),
+    *(f"sys.{stream}.{how}" for stream in ("stdout", "stderr") for how in ("write", "writelines")),
     *("print", "console.print", "rich.print", "pprint.pprint", "traceback.print_exc"),
     *("traceback.print_exception", "warnings.warn"),
 }
@@ -48,7 +51,7 @@ def test_everything_is_printed_through_the_door():
     for path in files:
         name = str(path.relative_to(ROOT))
         if name not in DOORS and not name.startswith("pvefw/testing/"):
-            found |= {(name, one) for one in printing(path.read_text())}
+            found |= {(name, call) for call in printing(path.read_text())}
     assert sorted(found - {*ALLOWED}) == []
     assert sorted({*ALLOWED} - found) == [], "these are not needed any more"
 

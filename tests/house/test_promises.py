@@ -13,7 +13,7 @@ ROWS = re.findall(r"^\| (?!promise|\*\*)([^|-][^|]*) \| ([^|]*) \|$", SECTION, r
 
 def names_in(path):
     tree = ast.parse(path.read_text())
-    return {one.name for one in ast.walk(tree) if isinstance(one, ast.FunctionDef)}
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def test_there_are_promises():
@@ -33,4 +33,4 @@ def test_each_is_held_by_tests_that_exist(promise, held_by):
 def test_what_attackers_found_has_its_promise():
     """No test of tests/hostile's files is without a row."""
     files = {path.name for path in (ROOT / "tests/hostile").glob("test_*.py")}
-    assert [one for one in sorted(files) if f"`{one}::" not in SECTION] == []
+    assert [file for file in sorted(files) if f"`{file}::" not in SECTION] == []

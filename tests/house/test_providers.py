@@ -40,7 +40,7 @@ def test_the_table_is_read():
 @pytest.mark.parametrize(("api", "keys", "optional"), ROWS, ids=lambda value: str(value)[:40])
 def test_the_keys_are_those_of_the_plugin(api, keys, optional, tmp_path):
     """All of them are known, and with those that are not optional nothing is missing."""
-    ours = "/" in api or api in {one.name for one in finding.installed(DNS)}
+    ours = "/" in api or api in {info.name for info in finding.installed(DNS)}
     try:
         name = api if ours else f"acmesh/{api}"
         infos, takes_any = binding.accepted(NODE, DNS.name, name)
@@ -48,10 +48,10 @@ def test_the_keys_are_those_of_the_plugin(api, keys, optional, tmp_path):
         if ours:
             raise
         pytest.skip(error.message)
-    known = {one.key for one in infos}
+    known = {info.key for info in infos}
     assert set(keys) <= known, f"{api} does not know {sorted(set(keys) - known)}"
     values = {key: "1" for key in keys if key not in optional}
     if not takes_any:
-        missing = [one for one in infos if one.required and one.key not in values]
+        missing = [info for info in infos if info.required and info.key not in values]
         assert missing == []
     assert settings.json_schema(infos)

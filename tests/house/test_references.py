@@ -15,14 +15,14 @@ from pvefw.core import families
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs/reference"
-GENERATED = [one for one in sorted(ROOT.glob("docs/**/*.md")) if "[[[cog" in one.read_text()]
+GENERATED = [path for path in sorted(ROOT.glob("docs/**/*.md")) if "[[[cog" in path.read_text()]
 
 HOOKS = [(family, name) for family in families.FAMILIES.values() for name in family.hooks]
 _ids = [f"{family.name}.{name}" for family, name in HOOKS]
 
 
 def test_the_references_are_up_to_date():
-    pages = [str(one) for one in GENERATED]
+    pages = [str(page) for page in GENERATED]
     assert len(pages) >= 5
     done = subprocess.run(
         [sys.executable, "-m", "cogapp", "--check", "-I", str(ROOT / "tools"), *pages],
@@ -63,7 +63,7 @@ def test_every_field_of_a_value_says_since_when():
     text = REFERENCE.joinpath("hooks.md").read_text().partition("\n## Values\n")[2]
     for name in ("Challenge", "Guest", "BootPlan", "TxtRecord"):
         table = text.partition(f"\n### {name}\n")[2].partition("\n### ")[0]
-        fields = [one.name for one in dataclasses.fields(getattr(api, name))]
+        fields = [field_.name for field_ in dataclasses.fields(getattr(api, name))]
         assert re.findall(r"^\| `(\w+)` \| `.*` \| 1\.\d \|", table, re.MULTILINE) == fields
 
 
@@ -71,9 +71,11 @@ def test_every_field_of_a_value_says_since_when():
 def test_every_argument_is_explained_where_it_first_appears(family, name):
     """``timeout`` of the guest hooks is said once, at ``guest_start``; so is ``task``."""
     hooks = list(family.hooks)
-    earlier = [getattr(family.spec, one) for one in hooks[: hooks.index(name) + 1]]
-    said = "\n".join(inspect.getdoc(one) or "" for one in [family.spec, *earlier])
+    earlier = [getattr(family.spec, hook) for hook in hooks[: hooks.index(name) + 1]]
+    said = "\n".join(inspect.getdoc(part) or "" for part in [family.spec, *earlier])
     arguments = list(inspect.signature(getattr(family.spec, name)).parameters)[1:]
     assert [
-        one for one in arguments if f":param {one}:" not in said and f"``{one}``" not in said
+        argument
+        for argument in arguments
+        if f":param {argument}:" not in said and f"``{argument}``" not in said
     ] == []

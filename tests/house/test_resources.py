@@ -140,7 +140,7 @@ def test_what_takes_long_is_kept_by_name(tmp_path, monkeypatch):
 
 
 def test_names_of_slow_tests_are_those_of_tests():
-    kits = "".join(one.read_text() for one in ROOT.glob("pvefw/testing/**/*.py"))
+    kits = "".join(file.read_text() for file in ROOT.glob("pvefw/testing/**/*.py"))
     for line in resources.SLOW.read_text().splitlines():
         path, *names = line.split("::")
         name = names[0] if names[-1] == "runTest" else names[-1]  # hypothesis makes that one

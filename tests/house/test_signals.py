@@ -35,7 +35,7 @@ def masks():
 
 def test_programs_have_default_signals():
     ignored, blocked = masks()
-    assert [one for one in IGNORED if ignored >> (one - 1) & 1] == []
+    assert [number for number in IGNORED if ignored >> (number - 1) & 1] == []
     assert blocked == 0
     assert subprocess.run(["false"], check=False).returncode == 1, "SIGCHLD is ignored"
 
@@ -45,7 +45,7 @@ def test_they_have_them_whatever_is_ignored_at_the_start(workers):
     this = f"{Path(__file__)}::{test_programs_have_default_signals.__name__}"
     options = ["-q", "-p", "no:cacheprovider", *workers, this]
     done = subprocess.run(
-        [sys.executable, "-c", START, ",".join(str(int(one)) for one in IGNORED), *options],
+        [sys.executable, "-c", START, ",".join(str(int(number)) for number in IGNORED), *options],
         capture_output=True,
         text=True,
         check=False,

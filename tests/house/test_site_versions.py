@@ -20,10 +20,10 @@ def git(repository, *words):
 
 
 def test_the_newest_release_is_the_first_that_a_reader_sees(tmp_path):
-    for one in ("Makefile", "mkdocs.yml", "tools", "docs", "plugins", "examples", "shims"):
-        (tmp_path / one).symlink_to(ROOT / one)
-    for one in ("README.md", "CONTRIBUTING.md"):
-        (tmp_path / one).symlink_to(ROOT / one)
+    for name in ("Makefile", "mkdocs.yml", "tools", "docs", "plugins", "examples", "shims"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    for name in ("README.md", "CONTRIBUTING.md"):
+        (tmp_path / name).symlink_to(ROOT / name)
     git(tmp_path, "init", "--quiet")
     for key in ("name", "email"):
         git(tmp_path, "config", f"user.{key}", "x")
@@ -33,7 +33,7 @@ def test_the_newest_release_is_the_first_that_a_reader_sees(tmp_path):
         make = ["make", "-C", tmp_path, "-o", "venv", bin_, "site-version", f"VERSION={version}"]
         subprocess.run(make, check=True, capture_output=True)
     versions = json.loads(git(tmp_path, "show", "gh-pages:versions.json"))
-    assert [(one["version"], one["aliases"]) for one in versions] == [
+    assert [(version["version"], version["aliases"]) for version in versions] == [
         ("1.1", ["latest"]),
         ("1.0", []),
     ]

@@ -86,8 +86,8 @@ def test_every_distribution_of_the_tree_has_what_a_release_needs(texts):
 
 def test_every_news_fragment_is_one_that_towncrier_takes(texts):
     types = {
-        one["directory"]
-        for one in tomllib.loads(texts["pyproject.toml"])["tool"]["towncrier"]["type"]
+        type_["directory"]
+        for type_ in tomllib.loads(texts["pyproject.toml"])["tool"]["towncrier"]["type"]
     }
     fragments = [name.partition("/")[2] for name in texts if name.startswith("news/")]
     wanted = re.compile(rf"(?:\d+|\+[\w-]+)\.(?:{'|'.join(types)})\.md")

@@ -8,16 +8,16 @@ from environments import ROOT
 
 HERE = ROOT / "tests/house/test_waiting.py"
 HOME = ROOT / "tests/waiting.py"
-MISTAKES = {ROOT / f"tests/testing/test_{one}_kit.py" for one in ("dns_trouble", "store")}
+MISTAKES = {ROOT / f"tests/testing/test_{name}_kit.py" for name in ("dns_trouble", "store")}
 """Have it in plugins that are to be found out."""
 AUTHORS = ROOT / "tests/fillings.py"
 """Has plugins as authors write them; a database without events is looked at now and then."""
 FILES = [
-    one
+    path
     for pattern in ("tests/**/*.py", "plugins/*/tests/**/*.py", "examples/*/tests/**/*.py")
-    for one in sorted(ROOT.glob(pattern))
-    if one not in (HERE, HOME, AUTHORS, *MISTAKES)
-    and not re.search(r"compatibility/\d", str(one))  # as they were
+    for path in sorted(ROOT.glob(pattern))
+    if path not in (HERE, HOME, AUTHORS, *MISTAKES)
+    and not re.search(r"compatibility/\d", str(path))  # as they were
 ]
 IN_TEXT = re.compile(
     r"""
@@ -44,7 +44,7 @@ def sleeps(source):
             if IN_TEXT.search(node.value):
                 found.add(node.lineno)
         elif isinstance(node, ast.List):
-            words = [getattr(one, "value", None) for one in node.elts]
+            words = [getattr(element, "value", None) for element in node.elts]
             if words[:1] == ["sleep"] and words[1:] != ["infinity"]:
                 found.add(node.lineno)
     return sorted(found)
@@ -52,10 +52,10 @@ def sleeps(source):
 
 def test_no_test_sleeps():
     assert FILES
-    texts = {one: one.read_text() for one in FILES}
+    texts = {file: file.read_text() for file in FILES}
     found = [
-        f"{one.relative_to(ROOT)}:{line}"
-        for one, text in texts.items()
+        f"{key.relative_to(ROOT)}:{line}"
+        for key, text in texts.items()
         if "sleep" in text or "Event().wait(" in text
         for line in sleeps(text)
     ]

@@ -22,12 +22,12 @@ WORST = re.compile(
     re.VERBOSE,
 )
 CONTEXT = re.compile(r"-----|https?://|^\s*#")
-GUIDES = [one for one in [*ROOT.glob("docs/*.md"), ROOT / "README.md"] if one.is_file()]
+GUIDES = [path for path in [*ROOT.glob("docs/*.md"), ROOT / "README.md"] if path.is_file()]
 MODULES = [
-    one
+    path
     for pattern in ("pvefw/**/*.py", "plugins/*/src/**/*.py", "shims/src/**/*.py")
-    for one in ROOT.glob(pattern)
-    if "testing" not in one.parts
+    for path in ROOT.glob(pattern)
+    if "testing" not in path.parts
 ]
 
 
@@ -35,17 +35,17 @@ def texts(module):
     """Every string of a module that is no docstring, and its line."""
     tree = ast.parse(module.read_text())
     alone = {
-        id(one.value)
-        for one in ast.walk(tree)
-        if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
-    for one in ast.walk(tree):
-        if isinstance(one, ast.Constant) and isinstance(one.value, str) and id(one) not in alone:
-            yield one.lineno, one.value
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in alone:
+            yield node.lineno, node.value
 
 
 def found(where, lines):
-    return [f"{where}:{line}: {one[0]}" for line, text in lines for one in WORST.finditer(text)]
+    return [f"{where}:{line}: {match[0]}" for line, text in lines for match in WORST.finditer(text)]
 
 
 def test_the_words_are_found():
@@ -56,7 +56,9 @@ def test_the_words_are_found():
 
 
 def test_messages():
-    wrong = [one for module in MODULES for one in found(module.relative_to(ROOT), texts(module))]
+    wrong = [
+        fault for module in MODULES for fault in found(module.relative_to(ROOT), texts(module))
+    ]
     assert wrong == []
 
 
@@ -65,12 +67,12 @@ def test_help():
     for path, command, ctx in meant.walk():
         told = [
             command.help or "",
-            *(getattr(one, "help", "") or "" for one in command.get_params(ctx)),
+            *(getattr(parameter, "help", "") or "" for parameter in command.get_params(ctx)),
         ]
-        wrong += found(" ".join(path), [(0, one) for one in told])
+        wrong += found(" ".join(path), [(0, sentence) for sentence in told])
     assert wrong == []
 
 
-@pytest.mark.parametrize("page", GUIDES, ids=lambda one: one.name)
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.name)
 def test_guides(page):
     assert found(page.name, enumerate(page.read_text().splitlines(), 1)) == []

@@ -51,8 +51,8 @@ METHODS = {
 }
 FUNCTIONS = {
     *(
-        f"os.{one}"
-        for one in [
+        f"os.{name}"
+        for name in [
             "replace",
             "rename",
             "chmod",
@@ -83,9 +83,9 @@ def names_of(tree):
     found = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {one.asname: one.name for one in node.names if one.asname}
+            found |= {name.asname: name.name for name in node.names if name.asname}
         elif isinstance(node, ast.ImportFrom):
-            found |= {one.asname or one.name: f"{node.module}.{one.name}" for one in node.names}
+            found |= {name.asname or name.name: f"{node.module}.{name.name}" for name in node.names}
     return found
 
 
@@ -112,11 +112,11 @@ def writes(source):
         elif method in ("replace", "rename") and len(node.args) == 1 and not node.keywords:
             yield f".{method}"  # of a path: that of a text, or from a handle, has two arguments
         elif (method or name) == "open" and any(
-            isinstance(one, ast.Constant)
-            and isinstance(one.value, str)
-            and set(one.value) & set("wax+")
-            and set(one.value) <= set("rwaxbt+")
-            for one in [*node.args, *(key.value for key in node.keywords if key.arg == "mode")]
+            isinstance(argument, ast.Constant)
+            and isinstance(argument.value, str)
+            and set(argument.value) & set("wax+")
+            and set(argument.value) <= set("rwaxbt+")
+            for argument in [*node.args, *(key.value for key in node.keywords if key.arg == "mode")]
         ):
             yield ".open"
 
@@ -128,7 +128,7 @@ def test_every_write_goes_through_a_primitive():
         if name in PRIMITIVES or name.startswith("pvefw/testing/"):
             continue
         short = name.partition("/src/")[2] or name
-        found |= {(short, one) for one in writes(path.read_text())}
+        found |= {(short, call) for call in writes(path.read_text())}
     assert sorted(found - {*ALLOWED}) == []
     assert sorted({*ALLOWED} - found) == [], "these are not needed any more"
 

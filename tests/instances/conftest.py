@@ -47,7 +47,8 @@ def everyone(tmp_path, monkeypatch):
         "Metadata-Version: 2.1\nName: dist-every\nVersion: 1.0\nRequires-Dist: pvefw>=1,<2\n"
     )
     points = [
-        f"[{one.group}]\nevery = dist_every:{one.name.title()}\n" for one in FAMILIES.values()
+        f"[{family.group}]\nevery = dist_every:{family.name.title()}\n"
+        for family in FAMILIES.values()
     ]
     (info / "entry_points.txt").write_text("\n".join(points))
     code = [textwrap.dedent(SETTINGS), *map(plugin, FAMILIES.values())]

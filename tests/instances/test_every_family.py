@@ -48,7 +48,11 @@ def encoded(*lines):
 
 
 def used(paths, family):
-    return [one.id for one in instances.load_used(Node.open(paths), family) if one.id == "every"]
+    return [
+        instance.id
+        for instance in instances.load_used(Node.open(paths), family)
+        if instance.id == "every"
+    ]
 
 
 @pytest.fixture
@@ -146,7 +150,7 @@ def follow(hint, pvefw):
     """Run the command that a hint ends with."""
     words = hint.rpartition("pvefw ")[2].split()
     family = next(
-        one for one, kind in KINDS.items() if words[:2] == (kind.command + " set").split()[:2]
+        key for key, kind in KINDS.items() if words[:2] == (kind.command + " set").split()[:2]
     )
     pvefw(family, *words[len(KINDS[family].command.split()) :])
 
@@ -233,7 +237,9 @@ def test_a_secret_is_masked_also_where_the_plugin_is_missing(paths, everyone, fa
 def put(paths, family, settings):
     """Add an instance, in the way of its family."""
     if family in NAMED:
-        instances.change(paths, family, "every", lambda one: replace(one, settings=settings))
+        instances.change(
+            paths, family, "every", lambda instance: replace(instance, settings=settings)
+        )
     else:
         instances.add(paths, Instance(family, "every", "every", settings))
 
@@ -275,7 +281,7 @@ def test_an_unknown_line_of_our_file_is_an_unknown_setting(paths, everyone, fami
 def test_an_unknown_line_of_proxmox_ves_file_is_a_newer_proxmox_ves(paths, everyone, family):
     configure(paths, family, "place here", "later-release yes")
     instances.bind(Node.open(paths), instances.load(Node.open(paths), family, "every"))
-    instances.change(paths, family, "every", lambda one: replace(one, disabled=True))
+    instances.change(paths, family, "every", lambda instance: replace(instance, disabled=True))
     assert "\tlater-release yes\n" in config_file(paths, family).read_text()
 
 
@@ -381,7 +387,7 @@ def test_new_settings_for_a_missing_plugin_are_refused(paths, family):
     configure(paths, family, "api nowhere", id_="nowhere")
     with pytest.raises(PluginMissing):
         instances.change(
-            paths, family, "nowhere", lambda one: replace(one, settings={"place": "here"})
+            paths, family, "nowhere", lambda instance: replace(instance, settings={"place": "here"})
         )
 
 
@@ -422,18 +428,20 @@ def test_a_life(paths, everyone, pvefw, family, tmp_path):
 def test_what_set_does_not_change_keeps_its_form(paths, everyone, family):
     configure(paths, family, "place here", "# note", "nodes pve1, pve2", "size 01")
     before = config_file(paths, family).read_text()
-    instances.change(paths, family, "every", lambda one: replace(one, disabled=True))
+    instances.change(paths, family, "every", lambda instance: replace(instance, disabled=True))
     assert config_file(paths, family).read_text() == before.rstrip() + "\n\tdisable 1\n"
 
 
 @pytest.mark.parametrize("family", OURS)
 def test_new_settings_take_the_form_that_is_there(paths, everyone, family):
     configure(paths, family, "place here", "# note", "size 2")
-    instances.change(paths, family, "every", lambda one: replace(one, settings={"place": "there"}))
+    instances.change(
+        paths, family, "every", lambda instance: replace(instance, settings={"place": "there"})
+    )
     assert config_file(paths, family).read_text() == f"{family}: every\n\tplace there\n\t# note\n"
     configure(paths, family, "size 2", f"data {encoded('place=here')}")
     new = {"place": "there", "size": "2"}
-    instances.change(paths, family, "every", lambda one: replace(one, settings=new))
+    instances.change(paths, family, "every", lambda instance: replace(instance, settings=new))
     expected = f"{family}: every\n\tsize 2\n\tdata {encoded('place=there')}\n"
     assert config_file(paths, family).read_text() == expected
 
@@ -445,7 +453,9 @@ def test_a_digest_guards_every_change(paths, family):
     configure(paths, family, "disable")
     for change in (
         lambda: instances.remove(paths, family, "every", expected_digest=seen),
-        lambda: instances.change(paths, family, "every", lambda one: one, expected_digest=seen),
+        lambda: instances.change(
+            paths, family, "every", lambda instance: instance, expected_digest=seen
+        ),
     ):
         with pytest.raises(DigestMismatch):
             change()
@@ -488,7 +498,7 @@ def test_an_instance_of_the_nodes_file_is_changed_there(paths, family):
     before = paths.cluster_pvefw_cfg.read_bytes()
     text = f"key-type: ec384\n\n{family}: every\n\tsize 2\n"
     files.replace(paths.node_pvefw_cfg(), text.encode())
-    instances.change(paths, family, "every", lambda one: replace(one, disabled=True))
+    instances.change(paths, family, "every", lambda instance: replace(instance, disabled=True))
     assert paths.node_pvefw_cfg().read_text() == f"{text}\tdisable 1\n"
     assert paths.cluster_pvefw_cfg.read_bytes() == before
 
@@ -572,7 +582,7 @@ def test_the_advice_for_a_disabled_backend_is_not_to_write_what_is_there(paths, 
     with pytest.raises(NotFound) as caught:
         backends.configured(Node.open(paths))
     follow(caught.value.hint, pvefw)
-    assert [one.id for one in backends.configured(Node.open(paths))] == ["every"]
+    assert [instance.id for instance in backends.configured(Node.open(paths))] == ["every"]
 
 
 def test_observers_of_other_nodes_are_not_told(paths, everyone):
@@ -582,7 +592,7 @@ def test_observers_of_other_nodes_are_not_told(paths, everyone):
     files.replace(paths.cluster_pvefw_cfg, f"{text}\tnodes pve2\n".encode())
     event = BootSyncedEvent(paths.node, ["6.8.0"], [], {})
     assert events.tell(Node.open(paths), "on_boot_synced", event, FakeTask()) == []
-    assert [one.place for one in everyone.MADE] == ["here"]
+    assert [made.place for made in everyone.MADE] == ["here"]
 
 
 def test_a_catalogue_that_is_disabled_offers_nothing(paths, everyone):

@@ -9,7 +9,7 @@ from pvefw.store.node import Node
 
 
 def changed(paths, **settings):
-    instances.change(paths, "dns", "mine", lambda one: replace(one, settings=settings))
+    instances.change(paths, "dns", "mine", lambda instance: replace(instance, settings=settings))
     return dict(instances.load(Node.open(paths), "dns", "mine").settings)
 
 

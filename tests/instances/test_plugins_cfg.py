@@ -109,7 +109,9 @@ def test_one_damaged_instance_is_in_nobody_elses_way(paths, data):
     assert instances.load(Node.open(paths), "dns", "good").plugin == "y"
     instances.add(paths, Instance("dns", "other", "cf"))
     instances.remove(paths, "dns", "bad1")
-    assert [one.id for one in instances.load_all(Node.open(paths), "dns", "challenge")] == [
+    assert [
+        instance.id for instance in instances.load_all(Node.open(paths), "dns", "challenge")
+    ] == [
         "good",
         "other",
         "standalone",
@@ -194,7 +196,7 @@ def test_an_instance_that_moves_is_never_lost(paths, monkeypatch, before, after,
     assert instances.load(Node.open(paths), "dns", "web").plugin in (before, after)
     instances.change(paths, "dns", "web", lambda old: replace(old, plugin=after))
     assert instances.load(Node.open(paths), "dns", "web").plugin == after
-    held = [b"dns: web" in (files.read_if_exists(one) or b"") for one in both(paths)]
+    held = [b"dns: web" in (files.read_if_exists(path) or b"") for path in both(paths)]
     assert held == [after == "ovh", after == "exec"]
 
 

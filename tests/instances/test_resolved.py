@@ -36,7 +36,7 @@ def catalogues(monkeypatch):
     def installed(family):
         names = offered if family.name == "dns_catalog" else {}
         return [
-            SimpleNamespace(name=one, distribution=f"dist-{one}", family=family) for one in names
+            SimpleNamespace(name=name, distribution=f"dist-{name}", family=family) for name in names
         ]
 
     class Bound:

@@ -51,7 +51,7 @@ def paths(tmp_path, monkeypatch):
 
     def ours(family):
         """Asking every catalogue of this environment for its titles takes seconds."""
-        return [one for one in installed(family) if one.distribution == "dist-shelf"]
+        return [plugin for plugin in installed(family) if plugin.distribution == "dist-shelf"]
 
     monkeypatch.setattr(finding, "installed", ours)
     (tmp_path / "root").mkdir()

@@ -49,7 +49,7 @@ def test_one_that_stands_twice_in_a_file(paths, twice, pvefw, family):
 @pytest.mark.parametrize("above", [True, False])
 @pytest.mark.parametrize("family", OURS)
 def test_one_of_another_family_in_the_same_file_is_another_one(paths, twice, pvefw, family, above):
-    other = next(one for one in OURS if one != family)
+    other = next(name for name in OURS if name != family)
     twice(family, other, above=above)
     heard = []
     with oddities.listening(heard.append):

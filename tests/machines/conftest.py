@@ -129,7 +129,7 @@ def hosts(kernels: tuple[Kernel, ...], tmp_path_factory: pytest.TempPathFactory)
 
 def _states(loader: str, kernels: tuple[Kernel, ...], folder: Path) -> States:
     computer = make_computer(folder / "computer", Firmware.UEFI, kernels)
-    _newest, pinned, oldest = (one.version for one in kernels)
+    _newest, pinned, oldest = (kernel.version for kernel in kernels)
 
     def state(name: str) -> Computer:
         shop.run("sync")
@@ -155,7 +155,8 @@ def _states(loader: str, kernels: tuple[Kernel, ...], folder: Path) -> States:
 
 @pytest.fixture(
     params=[
-        pytest.param(one, id=str(one), marks=pytest.mark.xdist_group(one.loader)) for one in SYSTEMS
+        pytest.param(system, id=str(system), marks=pytest.mark.xdist_group(system.loader))
+        for system in SYSTEMS
     ]
 )
 def states(request: pytest.FixtureRequest, hosts: Hosts) -> States:

@@ -22,4 +22,7 @@ def test_a_counted_next_boot_that_panics_is_not_tried_again(hosts, kernels, tmp_
         shop.switch_off()
 
     boots = computer.power_on(restarts=1)
-    assert [(one.kernel, one.panics) for one in boots.starts] == [(oldest, True), (newest, False)]
+    assert [(start.kernel, start.panics) for start in boots.starts] == [
+        (oldest, True),
+        (newest, False),
+    ]

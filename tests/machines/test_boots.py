@@ -19,11 +19,14 @@ def test_after_a_next_boot_that_panics_the_pinned_kernel_boots(states, kernels, 
     """Each with the command line that was set."""
     boots = states.panics.copy(tmp_path / "computer").power_on(restarts=1)
 
-    _newest, pinned, oldest = (one.version for one in kernels)
-    assert [(one.kernel, one.panics) for one in boots.starts] == [(oldest, True), (pinned, False)]
-    for one in boots.starts:
-        assert "root=/dev/sda3" in one.cmdline
-        assert "changed=1" in one.cmdline
+    _newest, pinned, oldest = (kernel.version for kernel in kernels)
+    assert [(start.kernel, start.panics) for start in boots.starts] == [
+        (oldest, True),
+        (pinned, False),
+    ]
+    for start in boots.starts:
+        assert "root=/dev/sda3" in start.cmdline
+        assert "changed=1" in start.cmdline
 
 
 @uses("night")  # the test before shows the same of a kernel that panics

@@ -67,5 +67,5 @@ def test_grub_starts_what_status_names(hosts, kernels, tmp_path):
         choose(by_number("GRUB_DEFAULT=2\nGRUB_DISABLE_SUBMENU=y"), middle)
         choose(f"{_PROTECT}\npvefw boot kernel pin {oldest}", oldest)
 
-    for one, default in chosen:
-        assert one.with_bios().power_on().kernels == [default]
+    for machine, default in chosen:
+        assert machine.with_bios().power_on().kernels == [default]

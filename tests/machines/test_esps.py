@@ -98,18 +98,18 @@ def test_drift_is_reported_and_repaired(shop):
     listing = "ls EFI/proxmox/*/vmlinuz-*; ls EFI/proxmox/*/initrd.img-* loader/entries/*.conf"
     files = shop.run(on_esp(OTHER, listing)).split()
     changed, deleted = files[0], files[1]
-    truncated = next(one for one in files if "initrd" in one)
-    entry = next(one for one in files if one.startswith("loader/"))
+    truncated = next(file for file in files if "initrd" in file)
+    entry = next(file for file in files if file.startswith("loader/"))
     shop.run(on_esp(OTHER, DAMAGE))
 
     found = status(shop)
 
-    states = {one["device"]: one for one in found["esps"]}
+    states = {esp["device"]: esp for esp in found["esps"]}
     assert states[ONE]["state"] == "ok"
     assert states[OTHER]["state"] == "drift"
     said = "\n".join(states[OTHER]["problems"])
-    for one in (changed, deleted, truncated, "loader/loader.conf", entry):
-        assert one in said, said
+    for name in (changed, deleted, truncated, "loader/loader.conf", entry):
+        assert name in said, said
     assert not found["ok"]
     shop.run("pvefw boot refresh && pvefw boot status --quiet")
 
@@ -123,8 +123,8 @@ def test_a_loader_that_secure_boot_will_refuse_is_reported(shop):
     shop.run(f"umount {variable}")
 
     images = "EFI/BOOT/BOOTX64.EFI, EFI/systemd/systemd-bootx64.efi"
-    for one in found["esps"]:
-        [said] = one["problems"]
+    for esp in found["esps"]:
+        [said] = esp["problems"]
         assert f"will not start {images}: it is not signed;" in said
         assert said in " ".join(warned.split())
     assert found["problems"] == []  # Debian's kernels are signed
@@ -162,7 +162,7 @@ def test_a_disk_that_is_gone_is_an_error_and_the_other_is_served(shop, kernels):
     found = status(shop)
     said = shop.fail("pvefw boot refresh")
 
-    assert sorted(one["state"] for one in found["esps"]) == ["drift", "missing"]
+    assert sorted(esp["state"] for esp in found["esps"]) == ["drift", "missing"]
     assert "pvefw boot clean" in said
     assert version in shop.run(on_esp(ONE, "ls -R EFI/proxmox"))
     shop.run("echo 1 >/sys/bus/pci/rescan; udevadm settle; pvefw boot refresh")
@@ -276,5 +276,5 @@ def test_a_grub_esp_beside_one_of_systemd_boot_is_reported(shop):
 
     found = status(shop)
 
-    assert any("different boot loaders" in one for one in found["problems"])
-    assert [one["state"] for one in found["esps"]] == ["ok", "ok"]
+    assert any("different boot loaders" in problem for problem in found["problems"])
+    assert [esp["state"] for esp in found["esps"]] == ["ok", "ok"]

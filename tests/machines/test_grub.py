@@ -58,7 +58,7 @@ def test_disks_of_grub_in_computers_that_never_saw_them(tmp_path):
     in_bios = power_on(disks[1:], restarts=1)
 
     for boots in (in_uefi, in_bios):
-        starts = [(one.kernel, one.panics) for one in boots.starts]
+        starts = [(start.kernel, start.panics) for start in boots.starts]
         assert starts == [(oldest.version, True), (newest.version, False)]
         assert boots.last.cmdline.endswith(f"root=/dev/none ro {CONSOLE} {_QUOTED}")
     assert in_uefi.console.count("secureboot: Secure boot enabled") == 2

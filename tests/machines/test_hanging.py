@@ -10,7 +10,7 @@ _LOADERS = ("systemd-boot", "grub")
 
 @uses("night")  # one that panics shows by day that the one boot is used up before the kernel starts
 @pytest.mark.parametrize(
-    "loader", [pytest.param(one, marks=pytest.mark.xdist_group(one)) for one in _LOADERS]
+    "loader", [pytest.param(loader, marks=pytest.mark.xdist_group(loader)) for loader in _LOADERS]
 )
 def test_a_kernel_that_hangs_at_its_next_boot_is_not_tried_again(hosts, loader, kernels, tmp_path):
     newest, older = kernels[0], kernels[1].version  # only the newest has a driver for the watchdog
@@ -25,7 +25,7 @@ def test_a_kernel_that_hangs_at_its_next_boot_is_not_tried_again(hosts, loader, 
     if loader == "grub":
         computers.append(computer.copy(tmp_path / "with BIOS").with_bios())
 
-    for one in computers:
-        boots = one.power_on(restarts=1, board=WATCHDOG)
+    for machine in computers:
+        boots = machine.power_on(restarts=1, board=WATCHDOG)
 
         assert boots.kernels == [newest.version, older]

@@ -15,7 +15,7 @@ _MIB = 1 << 20
 
 def more_to_copy(kernels) -> str:
     """A script after which every kernel has to be copied, and one more."""
-    again = " ".join(f"/boot/initrd.img-{one.version}" for one in kernels)
+    again = " ".join(f"/boot/initrd.img-{kernel.version}" for kernel in kernels)
     touched = f"for one in {again}; do echo rebuilt >>$one; done"
     return f"{touched}; pvefw boot kernel add {kernels[-1].version}"
 
@@ -46,8 +46,8 @@ def always_boots(loader, hosts, kernels, tmp_path):
         shop.kill()
 
     newest = kernels[0].version
-    for one in cut:
-        assert one.with_only(0).power_on().kernels == [newest]
+    for disk in cut:
+        assert disk.with_only(0).power_on().kernels == [newest]
     assert computer.with_only(1).power_on().kernels == [newest]
     with computer.workshop() as shop:
         shop.fail("pvefw boot status --quiet")

@@ -30,7 +30,7 @@ chroot . update-grub
 
 
 def test_pins_of_a_host_without_synced_esps(kernels, new_computer, checkout, tmp_path):
-    _newest, middle, oldest = (one.version for one in kernels)
+    _newest, middle, oldest = (kernel.version for kernel in kernels)
     computer = new_computer(tmp_path / "computer", Firmware.BIOS, kernels, disks=1)
     with computer.workshop() as shop:
         in_root = partial("chroot {} {}".format, _ROOT)

@@ -76,20 +76,22 @@ def sharers():
         for _ in range(2)
     ]
     try:
-        assert [one.stdout.readline() for one in started] == ["ready\n"] * 2
+        assert [process.stdout.readline() for process in started] == ["ready\n"] * 2
         yield started
-        for one in started:
-            one.communicate(timeout=60)
-        assert [one.returncode for one in started] == [0, 0]
+        for process in started:
+            process.communicate(timeout=60)
+        assert [process.returncode for process in started] == [0, 0]
     finally:
-        for one in started:
-            one.kill()
-            one.communicate()
+        for process in started:
+            process.kill()
+            process.communicate()
 
 
 def merged(processes):
     """How many of their pages lie in shared ones (proc(5), ksm_merging_pages)."""
-    return sum(int(Path(f"/proc/{one.pid}/ksm_merging_pages").read_text()) for one in processes)
+    return sum(
+        int(Path(f"/proc/{process.pid}/ksm_merging_pages").read_text()) for process in processes
+    )
 
 
 def until(condition):
@@ -295,9 +297,11 @@ def test_the_service_is_stopped_before_the_kernel_is_told(running, tree, pvefw):
     assert status == 0
     assert out.index("ksmtuned.service: disabled and stopped") < out.index("KSM is unmerged")
     found = ksm.services(tree)
-    assert [(one.active, one.enabled) for one in found] == [("inactive", "disabled")]
+    assert [(service.active, service.enabled) for service in found] == [("inactive", "disabled")]
     assert pvefw("ksm", "enable")[0] == 0
-    assert [(one.active, one.enabled) for one in ksm.services(tree)] == [("active", "enabled")]
+    assert [(service.active, service.enabled) for service in ksm.services(tree)] == [
+        ("active", "enabled")
+    ]
 
 
 def test_a_service_that_will_not_stop_is_an_error(running, tree, pvefw):

@@ -71,7 +71,7 @@ class Site:
     def calls(self):
         """What was done to the hosts, questions left out."""
         lines = (self.place / "calls").read_text().splitlines()
-        return [one for one in lines if "node status" not in one]
+        return [line for line in lines if "node status" not in line]
 
     def write(self, name, text):
         (self.place / name).write_text(text)
@@ -85,12 +85,12 @@ def site(tmp_path, node_root):
 
 def steps(host):
     drain, back = "pvefw node drain --spread", "pvefw node return --rsh {rsh}"
-    return [f"{host}: {one}" for one in (drain, "upgrade", "pvefw boot status", "restart", back)]
+    return [f"{host}: {step}" for step in (drain, "upgrade", "pvefw boot status", "restart", back)]
 
 
 def test_each_host_is_done_before_the_next_one_begins(site):
     site.begin("n1", "n2")
-    assert site.calls() == [one.format(rsh=site.rsh) for one in [*steps("n1"), *steps("n2")]]
+    assert site.calls() == [step.format(rsh=site.rsh) for step in [*steps("n1"), *steps("n2")]]
     assert maintenance.read(site.paths) is None
 
 
@@ -113,19 +113,19 @@ def test_what_fails_is_a_doubt_and_can_be_resumed(site, doubt, step, said):
     assert "not begun: n2" in raised.value.hint
     found = maintenance.read(site.paths)
     assert (found.host, found.step, list(found.done)) == ("n1", step, [])
-    assert not any(one.startswith("n2") for one in site.calls())
+    assert not any(call.startswith("n2") for call in site.calls())
     (site.place / "doubt").unlink()
     before = len(site.calls())
     maintenance.resume(site.paths, site.task)
-    at = [one for one in maintenance.STEPS if one != "wait"].index(step)
+    at = [name for name in maintenance.STEPS if name != "wait"].index(step)
     left = [*steps("n1")[at:], *steps("n2")]
-    assert site.calls()[before:] == [one.format(rsh=site.rsh) for one in left]
+    assert site.calls()[before:] == [call.format(rsh=site.rsh) for call in left]
 
 
 def test_a_host_without_esps_boots_in_its_own_way(site):
     site.write("doubt", "boot 2 none")
     site.begin("n1")
-    assert any("how it boots is not checked" in one for one in site.task.lines)
+    assert any("how it boots is not checked" in line for line in site.task.lines)
 
 
 @pytest.mark.parametrize(
@@ -192,12 +192,12 @@ def test_wherever_it_is_killed_it_goes_on_and_restarts_each_host_once(site):
             maintenance.resume(site.paths, KilledTask(left))
             break
         except Killed:
-            drained = [one.name for one in site.place.glob("drained-*")]
+            drained = [path.name for path in site.place.glob("drained-*")]
             assert len(drained) <= 1, "two hosts at once"
             found = maintenance.read(site.paths)
             assert drained in ([], [f"drained-{found.host}"])
     assert maintenance.read(site.paths) is None
-    assert [one for one in site.calls() if "restart" in one] == ["n1: restart", "n2: restart"]
+    assert [call for call in site.calls() if "restart" in call] == ["n1: restart", "n2: restart"]
     assert not [*site.place.glob("drained-*")]
 
 
@@ -208,7 +208,7 @@ def test_killed_once_anywhere_every_host_is_done(site, left):
         site.begin("n1")
     maintenance.resume(site.paths, FakeTask())
     assert site.calls()[-1] == steps("n1")[-1].format(rsh=site.rsh)
-    assert [one for one in site.calls() if "restart" in one] == ["n1: restart"]
+    assert [call for call in site.calls() if "restart" in call] == ["n1: restart"]
 
 
 def test_a_host_that_has_its_guests_again_is_not_restarted(site):

@@ -55,7 +55,7 @@ def test_hosts_that_answer_and_one_that_is_gone(hosts, tmp_path, short_path, pve
         assert (status, err) == (1, ""), err
         first, second, dead = json.loads(out)["hosts"]
         assert (first["problem"], second["problem"]) == ("", "")
-        assert [one["status"]["node"] for one in (first, second)] == ["n1", "n2"]
+        assert [row["status"]["node"] for row in (first, second)] == ["n1", "n2"]
         assert first["ok"] and second["ok"] and first["status"]["parts"].keys() == {"certificates"}
         assert "Connection refused" in dead["problem"]
         assert len([*short_path.glob("pvefw-*")]) == 2, "both connections are kept"
@@ -104,8 +104,8 @@ def held(hosts):
     hold.home, hold.release = home, release
     yield hold
     (home / "hold").unlink(missing_ok=True)
-    for one in (home / "bin").iterdir():
-        one.unlink()
+    for path in (home / "bin").iterdir():
+        path.unlink()
 
 
 def test_a_host_that_hangs_does_not_answer(hosts, held, tmp_path, pvefw, monkeypatch):
@@ -162,5 +162,5 @@ def test_a_maintenance_that_is_killed_at_every_step_goes_on(hosts, held, tmp_pat
     assert said.endswith("Task OK\n"), said
     assert boot.read_text() == "first\nagain\n", "it was restarted once"
     calls = (home / "calls").read_text().splitlines()
-    assert sum("upgrade" in one for one in calls) == 2
+    assert sum("upgrade" in call for call in calls) == 2
     assert not [*root.rglob("pvefw-drained.json")]

@@ -22,7 +22,7 @@ def part(state, *lines):
 
 
 def state(**parts):
-    good = all(one["state"] in ("ok", "none", "acknowledged") for one in parts.values())
+    good = all(value["state"] in ("ok", "none", "acknowledged") for value in parts.values())
     return {"node": "x", "time": "2026-12-01T00:00:00+00:00", "ok": good, "parts": parts}
 
 
@@ -80,7 +80,7 @@ def test_all_hosts_on_one_screen(site):
 
 def test_json_of_each(site):
     site.host("n1", state(boot=part("ok")))
-    assert [(one["host"], one["ok"]) for one in site.json()] == [("n1", True)]
+    assert [(row["host"], row["ok"]) for row in site.json()] == [("n1", True)]
     site.host("n2", None)
     first, second = site.json()
     assert first["status"] == state(boot=part("ok"))

@@ -32,7 +32,7 @@ def build(sources, target, **env):
         env={**os.environ, **env},
         check=True,
     )
-    return {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in target.iterdir()}
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in target.iterdir()}
 
 
 @pytest.fixture(scope="session")

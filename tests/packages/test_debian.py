@@ -28,7 +28,7 @@ def packages(dist, tmp_path_factory):
     """The packages by name."""
     target = tmp_path_factory.mktemp("debs")
     build(target, dist)
-    return {one.name.partition("_")[0]: one for one in target.glob("*.deb")}
+    return {path.name.partition("_")[0]: path for path in target.glob("*.deb")}
 
 
 def build(*arguments):
@@ -62,27 +62,27 @@ class Debian:
         return done.stdout
 
     def install(self, *packages):
-        for one in packages:
-            (self.root / "tmp" / one.name).write_bytes(one.read_bytes())
-        self("dpkg", "--install", *(f"/tmp/{one.name}" for one in packages))
+        for package in packages:
+            (self.root / "tmp" / package.name).write_bytes(package.read_bytes())
+        self("dpkg", "--install", *(f"/tmp/{package.name}" for package in packages))
 
     def files(self):
         """Everything that lies there, but what nobody calls left behind."""
-        found = (one.relative_to(self.root).as_posix() for one in self.root.rglob("*"))
-        return {one for one in found if not one.startswith(NOT_OURS)}
+        found = (path.relative_to(self.root).as_posix() for path in self.root.rglob("*"))
+        return {name for name in found if not name.startswith(NOT_OURS)}
 
 
 @pytest.fixture(scope="module")
 def debian(packages, tmp_path_factory):
     needed = [field(packages["pvefw"], name) for name in ("Depends", "Recommends")]
-    names = [one.split(" ")[0] for one in ", ".join(needed).split(", ")]
+    names = [part.split(" ")[0] for part in ", ".join(needed).split(", ")]
     root = tmp_path_factory.mktemp("debian") / "root"
     subprocess.run(
         [
             *["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"],
             f"--include={','.join(dict.fromkeys([*names, 'systemd']))}",
             *['--aptopt=Acquire::Languages "none"', SUITE, str(root)],
-            *(str(one) for one in SOURCES if one.exists()),
+            *(str(source) for source in SOURCES if source.exists()),
         ],
         check=True,
     )
@@ -92,8 +92,8 @@ def debian(packages, tmp_path_factory):
 @uses("night")  # of wheels it is tried every time
 def test_the_packages_are_the_same_whenever_they_are_built(packages, tmp_path):
     build(tmp_path)
-    for one in packages.values():
-        assert (tmp_path / one.name).read_bytes() == one.read_bytes(), one.name
+    for package in packages.values():
+        assert (tmp_path / package.name).read_bytes() == package.read_bytes(), package.name
 
 
 def test_they_install_work_and_leave_nothing_but_configuration(packages, debian):
@@ -106,7 +106,7 @@ def test_they_install_work_and_leave_nothing_but_configuration(packages, debian)
     doctor = debian("pvefw", "plugin", "doctor", "--output-format", "json")
     assert "challenge" in doctor
     units = sorted((debian.root / "usr/lib/systemd/system").glob("pvefw-*"))
-    assert {"pvefw-renew.timer", "pvefw-recover.service"} <= {one.name for one in units}
+    assert {"pvefw-renew.timer", "pvefw-recover.service"} <= {unit.name for unit in units}
     said = debian(
         "systemd-analyze", "verify", *(f"/usr/lib/systemd/system/{u.name}" for u in units)
     )
@@ -121,14 +121,16 @@ def test_they_install_work_and_leave_nothing_but_configuration(packages, debian)
     left = debian.files() - before
     assert left, "the configuration is gone, too"
     assert [
-        one
-        for one in left
-        if not one.startswith(("etc/pve", "var/lib/pvefw", "run/lock", "run/pvefw"))
+        name
+        for name in left
+        if not name.startswith(("etc/pve", "var/lib/pvefw", "run/lock", "run/pvefw"))
     ] == []
 
     debian("dpkg", "--purge", "pvefw")
     kept = debian.files() - before
-    assert [one for one in kept if not one.startswith(("etc/pve", "run/lock", "run/pvefw"))] == []
+    assert [
+        name for name in kept if not name.startswith(("etc/pve", "run/lock", "run/pvefw"))
+    ] == []
 
 
 def test_the_page_has_a_package_that_needs_nothing(packages):
@@ -142,7 +144,7 @@ def test_the_page_has_a_package_that_needs_nothing(packages):
             ["dpkg-deb", "--contents", package], capture_output=True, text=True, check=True
         )
         names = [line.split()[-1] for line in asked.stdout.splitlines()]
-        return {one for one in names if "/cockpit/" in one and not one.endswith("/")}
+        return {name for name in names if "/cockpit/" in name and not name.endswith("/")}
 
     assert files(page) == files(packages["pvefw"])
     assert "./usr/share/cockpit/pvefw/manifest.json" in files(page)

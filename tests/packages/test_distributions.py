@@ -31,12 +31,14 @@ def wheels(dist):
 
 def metadata(wheel):
     with zipfile.ZipFile(wheel) as archive:
-        name = next(one for one in archive.namelist() if one.endswith(".dist-info/METADATA"))
+        name = next(
+            member for member in archive.namelist() if member.endswith(".dist-info/METADATA")
+        )
         return HeaderParser().parsestr(archive.read(name).decode())
 
 
 def test_the_same_sources_give_the_same_bytes(dist, tmp_path):
-    first = {one.name: hashlib.sha256(one.read_bytes()).hexdigest() for one in dist.iterdir()}
+    first = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dist.iterdir()}
     elsewhere = copy_of_the_sources(tmp_path / "a place with another name", 0o077)
     again = build(
         elsewhere, tmp_path / "dist", SOURCE_DATE_EPOCH="1700000000", TZ="Asia/Tokyo", LC_ALL="C"
@@ -58,8 +60,8 @@ def test_metadata_is_complete(wheels):
         if said["Name"] != "pvefw":
             needed = said.get_all("Requires-Dist")
             assert "pvefw<2,>=1" in needed, wheel
-            ours = [one for one in needed if re.match(r"pvefw\b", one)]
-            assert all(one.endswith("<2,>=1") for one in ours), wheel
+            ours = [requirement for requirement in needed if re.match(r"pvefw\b", requirement)]
+            assert all(requirement.endswith("<2,>=1") for requirement in ours), wheel
 
 
 def test_wheels_hold_types_and_nothing_foreign(wheels):
@@ -98,7 +100,7 @@ class Pipx:
 
     def __call__(self, *argv, status=0):
         done = subprocess.run(
-            [str(one) for one in argv],
+            [str(argument) for argument in argv],
             cwd=self.home,
             env=self.env,
             stdin=subprocess.DEVNULL,
@@ -115,12 +117,12 @@ class Pipx:
 def pipx(wheels, tmp_path_factory):
     """pvefw installed as the README says, from the wheels alone."""
     pipx = Pipx(tmp_path_factory.mktemp("pipx"))
-    core = next(one for one in wheels if one.name.startswith("pvefw-"))
+    core = next(wheel for wheel in wheels if wheel.name.startswith("pvefw-"))
     python = Path(sys.base_prefix) / "bin/python3"
     with_versions = f"--pip-args=--constraint {CONSTRAINTS}"
     pipx("pipx", "install", "--python", python, with_versions, core)
-    shims = next(one for one in wheels if one.name.startswith("pvefw_shims-"))
-    plugin, *others = [one for one in wheels if one not in (core, shims)]
+    shims = next(wheel for wheel in wheels if wheel.name.startswith("pvefw_shims-"))
+    plugin, *others = [wheel for wheel in wheels if wheel not in (core, shims)]
     pipx("pipx", "inject", with_versions, "pvefw", plugin)
     # pipx starts pip for each: the others all at once
     pipx("pipx", "runpip", "pvefw", "install", "--constraint", CONSTRAINTS, *others)
@@ -144,7 +146,7 @@ def test_every_plugin_that_is_injected_is_found_and_works(pipx):
         for group, names in re.findall(
             r'entry-points\."pvefw\.(\w+)"\]\n((?:[\w".-]+ = .*\n)+)', project.read_text()
         )
-        for name in [f"{group}/{one.split(' ')[0].strip(chr(34))}" for one in names.splitlines()]
+        for name in [f"{group}/{line.split(' ')[0].strip(chr(34))}" for line in names.splitlines()]
     }
     commands = {name for name in wanted if name.startswith("command/")}
     assert commands
@@ -192,14 +194,14 @@ def released(wheel, version, folder):
 def index(pipx, wheels, tmp_path):
     """An index with all distributions, pvefw twice; pipx takes them to be from there."""
     folder = tmp_path / "index"
-    core = next(one for one in wheels if one.name.startswith("pvefw-"))
+    core = next(wheel for wheel in wheels if wheel.name.startswith("pvefw-"))
     later = released(core, NEWER, tmp_path)
     for wheel in (*wheels, later):
         name = metadata(wheel)["Name"]
         (folder / name).mkdir(parents=True, exist_ok=True)
         (folder / name / wheel.name).write_bytes(wheel.read_bytes())
     for project in folder.iterdir():
-        links = "".join(f'<a href="{one.name}">{one.name}</a>\n' for one in project.iterdir())
+        links = "".join(f'<a href="{path.name}">{path.name}</a>\n' for path in project.iterdir())
         (project / "index.html").write_text(links)
     noted = pipx.home / "pipx/venvs/pvefw/pipx_metadata.json"
     known = json.loads(noted.read_text())

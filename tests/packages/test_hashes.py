@@ -62,7 +62,7 @@ def test_a_file_is_installed_where_its_hash_is_known_and_refused_where_not(mirro
     assert (site / "thing.py").exists() is known
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda one: one.name)
+@pytest.mark.parametrize("file", FILES, ids=lambda path: path.name)
 def test_every_requirement_has_a_version_and_hashes(file):
     known = hashed.requirements(file.read_text())
     assert len(known) > 20
@@ -70,13 +70,17 @@ def test_every_requirement_has_a_version_and_hashes(file):
         pin, *hashes = line.split()
         assert hashed.normalized(pin.partition("==")[0]) == name
         assert hashes, name
-        assert all(one.startswith("--hash=sha256:") and len(one) == 78 for one in hashes), name
+        assert all(hash_.startswith("--hash=sha256:") and len(hash_) == 78 for hash_ in hashes), (
+            name
+        )
 
 
 def test_what_is_pinned_is_what_has_hashes():
     pins = (ROOT / "constraints.txt").read_text().splitlines()
     known = hashed.requirements((ROOT / "hashes.txt").read_text())
-    assert [line for line in pins if line[0] != "#"] == [one.split()[0] for one in known.values()]
+    assert [line for line in pins if line[0] != "#"] == [
+        value.split()[0] for value in known.values()
+    ]
 
 
 @pytest.mark.parametrize("python", ["3.11", "3.13"])
@@ -85,9 +89,9 @@ def test_nothing_that_is_needed_lacks_a_hash(python):
     known = hashed.requirements((ROOT / "hashes.txt").read_text())
     place = {"extra": "", "python_version": python, "python_full_version": f"{python}.2"}
     missing = {
-        f"{one.name} needs {needed.name}"
-        for one in distributions()
-        for needed in map(Requirement, one.requires or [])
+        f"{distribution.name} needs {needed.name}"
+        for distribution in distributions()
+        for needed in map(Requirement, distribution.requires or [])
         if needed.marker is None or needed.marker.evaluate(place)
         if hashed.normalized(needed.name) not in known and "pvefw" not in needed.name
     }

@@ -74,7 +74,7 @@ def host(deb, tmp_path_factory):
 
 
 def shown(host, unit, *properties):
-    asked = [f"--property={one}" for one in properties]
+    asked = [f"--property={property_}" for property_ in properties]
     return host.run("systemctl", "show", "--value", *asked, unit).split()
 
 
@@ -92,7 +92,7 @@ def test_the_timer_fires_and_what_it_starts_ends_well(host):
     assert shown(host, "pvefw-renew.service", "Result", "ExecMainStatus") == ["success", "0"], said
     warnings = host.run("journalctl", "-u", "pvefw-renew.service", "-p", "warning", "-o", "cat")
     assert "<" not in said + warnings
-    assert not [one for one in warnings.splitlines() if "warning" not in one.lower()]
+    assert not [line for line in warnings.splitlines() if "warning" not in line.lower()]
 
 
 def test_a_task_goes_on_while_its_program_is_replaced(host):
@@ -230,5 +230,5 @@ def left(host):
     """What of ours is where systemd, kernels' packages and apt look for it."""
     places = ["/etc/systemd", "/usr/lib/systemd", "/etc/kernel", "/etc/apt"]
     places += ["/etc/initramfs", "/etc/sysusers.d", "/usr/bin"]
-    there = [one for one in places if host.try_("test", "-e", one).returncode == 0]
+    there = [place for place in places if host.try_("test", "-e", place).returncode == 0]
     return host.run("find", *there, "-name", "*pvefw*").splitlines()

@@ -70,7 +70,7 @@ def debian(deb, tmp_path):
 
 def with_hooks(deb):
     """A script that writes what install-hooks would."""
-    names = " ".join(f"/{one}" for one in deb.boot_hooks.scripts(deb.PROGRAM))
+    names = " ".join(f"/{script}" for script in deb.boot_hooks.scripts(deb.PROGRAM))
     return f"for one in {names}; do mkdir -p $(dirname $one); echo >$one; done"
 
 
@@ -101,7 +101,7 @@ def test_nothing_that_was_generated_stays(debian, deb, how):
     said = debian(f"dpkg --force-depends {how} pvefw")
     assert "new kernels and boot loaders reach no ESP any more" in said
     left = debian("find /etc /usr/lib/systemd /var/lib/pvefw -name '*pvefw-*' || true")
-    assert [one for one in left.splitlines() if one.startswith("/etc")] == []
+    assert [line for line in left.splitlines() if line.startswith("/etc")] == []
 
 
 def test_a_host_without_hooks_is_told_nothing_of_esps(debian):

@@ -15,11 +15,16 @@ def document():
 
 
 def test_every_distribution_is_named_with_its_version(document):
-    library = next(Path(one) for one in sys.path if one.endswith("site-packages"))
+    library = next(Path(folder) for folder in sys.path if folder.endswith("site-packages"))
     found = document(library, "pvefw", "1.0")
-    named = {(one["name"], one["version"]) for one in found["components"]}
-    assert named == {(one.name, one.version) for one in distributions(path=[str(library)])}
-    assert any(one["purl"].startswith("pkg:pypi/requests@") for one in found["components"])
+    named = {(component["name"], component["version"]) for component in found["components"]}
+    assert named == {
+        (distribution.name, distribution.version)
+        for distribution in distributions(path=[str(library)])
+    }
+    assert any(
+        component["purl"].startswith("pkg:pypi/requests@") for component in found["components"]
+    )
     assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.5")
     assert found == document(library, "pvefw", "1.0")
 
@@ -30,6 +35,6 @@ def test_names_are_those_of_indexes(document, tmp_path):
     (info / "METADATA").write_text(
         "Metadata-Version: 2.1\nName: Odd_Name\nVersion: 1\nLicense-Expression: MIT\n"
     )
-    [one] = document(tmp_path, "pvefw", "1.0")["components"]
-    assert one["purl"] == "pkg:pypi/odd-name@1"
-    assert one["licenses"] == [{"expression": "MIT"}]
+    [component] = document(tmp_path, "pvefw", "1.0")["components"]
+    assert component["purl"] == "pkg:pypi/odd-name@1"
+    assert component["licenses"] == [{"expression": "MIT"}]

@@ -35,10 +35,10 @@ def call_twice(family):
             failures.append(error)
 
     threads = [threading.Thread(target=call) for _ in range(2)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return not failures
 
 
@@ -55,7 +55,7 @@ def test_a_call_has_the_familys_time():
         bound.hooks.on_boot_synced(event=None, task=FakeTask())
 
 
-@pytest.mark.parametrize("family", families.FAMILIES.values(), ids=lambda one: one.name)
+@pytest.mark.parametrize("family", families.FAMILIES.values(), ids=lambda family: family.name)
 def test_every_family_says_how_to_try_an_instance_out(family):
     """A question has no arguments that a caller must know; observers only listen, and stores have no
     instances."""

@@ -28,9 +28,9 @@ def plugin(before="", settings="        pass", hooks=HOOKS):
 
 def findings(name, family=DNS):
     [diagnosis] = [
-        one for one in map(doctor.examine, finding.installed(family)) if one.info.name == name
+        other for other in map(doctor.examine, finding.installed(family)) if other.info.name == name
     ]
-    return {(one.severity, one.what): one.fix for one in diagnosis.findings}
+    return {(problem.severity, problem.what): problem.fix for problem in diagnosis.findings}
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def alone(monkeypatch):
     known = finding.installed
 
     def installed(family):
-        return [one for one in known(family) if one.distribution.startswith("dist-")]
+        return [info for info in known(family) if info.distribution.startswith("dist-")]
 
     monkeypatch.setattr(finding, "installed", installed)
 
@@ -126,7 +126,9 @@ def test_a_connection_at_import(install):
     """Caught although it is refused, and although the plugin hides that."""
     code = "import socket, contextlib\n    with contextlib.suppress(OSError): "
     install("dns", "acme", plugin(code + "socket.create_connection(('127.0.0.1', 9))"))
-    assert any(what == "its import connects to ('127.0.0.1', 9)" for _, what in findings("acme"))
+    assert any(
+        sentence == "its import connects to ('127.0.0.1', 9)" for _, sentence in findings("acme")
+    )
 
 
 def test_a_slow_import_and_whose_fault_it_is(install, site, monkeypatch):
@@ -156,9 +158,9 @@ def test_the_api_number(install, requires, severity, said):
 def test_a_name_that_two_distributions_have(install):
     install("dns", "acme", plugin(), distribution="dist-one")
     install("dns", "acme", plugin(), distribution="dist-two")
-    for one in doctor.examine_all():
-        assert [finding.severity for finding in one.findings] == ["error"]
-        assert "dist-one 1.5 and dist-two 1.5" in one.findings[0].what
+    for diagnosis in doctor.examine_all():
+        assert [finding.severity for finding in diagnosis.findings] == ["error"]
+        assert "dist-one 1.5 and dist-two 1.5" in diagnosis.findings[0].what
 
 
 def test_a_name_that_a_catalogue_has_too(install):
@@ -172,7 +174,7 @@ def test_a_name_that_a_catalogue_has_too(install):
         def catalog_make(self, name, values): ...
 """
     install("dns_catalog", "many", plugin(hooks=hooks))
-    by_family = {one.info.family: one for one in doctor.examine_all()}
+    by_family = {diagnosis.info.family: diagnosis for diagnosis in doctor.examine_all()}
     [note] = by_family[DNS].findings
     assert (note.severity, note.what) == ("note", "many offers a provider acme, too")
     assert "many/acme" in note.fix
@@ -189,7 +191,7 @@ def test_as_json_and_as_text(install):
         assert done.returncode == 0
         return done.stdout
 
-    [row] = [one for one in json.loads(said("--output-format", "json")) if one["name"] == "acme"]
+    [row] = [line for line in json.loads(said("--output-format", "json")) if line["name"] == "acme"]
     assert row["import_seconds"] > 0
     assert {key: row[key] for key in ("family", "distribution", "api", "usable", "findings")} == {
         "family": "dns",

@@ -12,8 +12,8 @@ OFFERED = {"acmesh": ["aws", "cf", "ovh"], "lexicon": ["aws", "gandi", "ovh"]}
 
 def findings(name, family):
     info = SimpleNamespace(name=name, family=family)
-    one = doctor.Diagnosis(info, [], 0.1, OFFERED.get(name, ()))
-    return doctor._with_namesakes(one, OFFERED).findings
+    diagnosis = doctor.Diagnosis(info, [], 0.1, OFFERED.get(name, ()))
+    return doctor._with_namesakes(diagnosis, OFFERED).findings
 
 
 def test_the_first_catalogue_says_so():

@@ -67,7 +67,7 @@ def dns_plugin(add):
 
 def test_listing_imports_nothing(install, site):
     install("dns", "acme", "import sys; sys.exit('imported')")
-    [info] = [one for one in finding.installed(DNS) if one.name == "acme"]
+    [info] = [plugin for plugin in finding.installed(DNS) if plugin.name == "acme"]
     assert (info.distribution, info.version, info.api, info.problem) == ("dist-acme", "1.5", 1, "")
     assert "dist_acme" not in sys.modules
 
@@ -259,7 +259,9 @@ def test_values_are_checked_before_they_are_kept(install):
     with pytest.raises(ConfigError, match="tokem is not a setting"):
         binding.check_values(info, {"tokem": "good"}, "mine")
     binding.check_values(info, {"token": "env:NOT_SET_YET"}, "mine")  # looked up when it is used
-    assert [one.key for one in binding.check_values(info, {"token": "good"}, "mine")] == ["token"]
+    assert [value.key for value in binding.check_values(info, {"token": "good"}, "mine")] == [
+        "token"
+    ]
 
 
 # --- call -----------------------------------------------------------------------------------------

@@ -162,8 +162,8 @@ def test_the_command_that_needs_it(break_, tmp_path, family, kind, commands):
     if family == "guest":
         config.write_text(f"guest: {called}\n\tapi {called}\n")
     said = ""
-    for one in commands:
-        done = pvefw(tmp_path, *one.format(called).split())
+    for command in commands:
+        done = pvefw(tmp_path, *command.format(called).split())
         said += done.stdout + done.stderr
     assert done.returncode == 1, said
     assert f"dist-{called}" in said, said

@@ -129,17 +129,19 @@ def test_a_catalogue_that_gets_secrets(traced, capsys, install, tmp_path):
 def test_lines_of_calls_side_by_side_stay_whole(traced, capfd):
     bounds = [binding.bind_object(DNS, Provider(), f"i{n}") for n in range(8)]
     threads = [
-        threading.Thread(target=lambda one=one: [add(one.hooks, "good.", "x" * 1500) for _ in "ab"])
-        for one in bounds
+        threading.Thread(
+            target=lambda call=bound: [add(call.hooks, "good.", "x" * 1500) for _ in "ab"]
+        )
+        for bound in bounds
     ]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     lines = capfd.readouterr().err.splitlines()
     assert len(lines) == 32
     assert all(
-        re.fullmatch(r"hook \d+: dns/i\d\.dns_add(\(.*\)| returned .* s)", one) for one in lines
+        re.fullmatch(r"hook \d+: dns/i\d\.dns_add(\(.*\)| returned .* s)", line) for line in lines
     )
 
 

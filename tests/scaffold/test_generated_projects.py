@@ -27,7 +27,7 @@ NAMES = {
 
 def generate(clean, tmp_path, kind, name="Acme-Corp"):
     family, *type_ = kind.split()
-    options = [f"--type={one}" for one in type_]
+    options = [f"--type={challenge_type}" for challenge_type in type_]
     done = clean.run("pvefw", "plugin", "new", family, name, *options, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     return tmp_path / NAMES[family]
@@ -63,19 +63,19 @@ def fails_only_where_the_work_begins(done):
     assert re.search(r"^PASSED .*test_settings_have_help", summary, re.MULTILINE), summary
     sections = re.split(r"^_+ (?:ERROR at .* )?test_.* _+$", done.stdout, flags=re.MULTILINE)[1:]
     assert sections
-    for one in sections:
-        assert re.search(r"Write [\w.]+ in (?:src|tests)/", one), one
+    for section in sections:
+        assert re.search(r"Write [\w.]+ in (?:src|tests)/", section), section
 
 
 def written_as_the_tests_say(clean, project, tmp_path, kind):
     """Write what the first failure asks for, until there is none: nothing but the tests was read."""
     place = tmp_path / "environment"
     [site] = place.glob("lib/python3*/site-packages")
-    others = sorted(one.relative_to(project) for one in project.glob("tests/test_*.py"))
+    others = sorted(path.relative_to(project) for path in project.glob("tests/test_*.py"))
     for _ in FILLINGS[kind]:
         done = clean.pytest(project, "-x", "tests/test_conformance.py", *others)
         said = re.findall(r"Write ([\w.]+) in", done.stdout)
-        asked = [one for one in said if one in unwritten(project)]
+        asked = [fault for fault in said if fault in unwritten(project)]
         assert asked, done.stdout
         fill_in(project, kind, asked[0])
         for source in project.glob("src/*/__init__.py"):  # as an editable installation would do it
@@ -108,9 +108,11 @@ def orders_a_certificate_from_pebble(clean, project, tmp_path):
 
 
 def test_there_is_a_filling_for_every_kind():
-    kinds = [(one, None) for one in FAMILIES] + [("challenge", one) for one in CHALLENGE_TYPES]
+    kinds = [(family, None) for family in FAMILIES] + [
+        ("challenge", type_) for type_ in CHALLENGE_TYPES
+    ]
     filled = [tuple([*kind.split(), None][:2]) for kind in FILLINGS]
-    assert {folder(*one) for one in filled} == {folder(*one) for one in kinds}
+    assert {folder(*kind) for kind in filled} == {folder(*kind) for kind in kinds}
     assert set(NAMES) == set(FAMILIES)
 
 

@@ -87,7 +87,10 @@ def test_a_name_that_is_taken():
     assert Project.named(GUEST, "rfc2136").name == "rfc2136"
 
 
-KINDS = [*((one, None) for one in FAMILIES), *(("challenge", one) for one in CHALLENGE_TYPES)]
+KINDS = [
+    *((family, None) for family in FAMILIES),
+    *(("challenge", type_) for type_ in CHALLENGE_TYPES),
+]
 
 
 @pytest.mark.parametrize(("family", "type_"), KINDS)
@@ -95,7 +98,7 @@ def test_what_is_written_is_in_order(tmp_path, family, type_):
     """Python compiles, TOML and metadata fit, no placeholder is left, every file is the author's."""
     project = Project.named(families.FAMILIES[family], "Ex-Ample2", type_)
     written = scaffold.write(project, tmp_path / "p")
-    assert {str(one) for one in written} >= {
+    assert {str(path) for path in written} >= {
         *("README.md", "pyproject.toml", ".github/workflows/test.yml", ".gitlab-ci.yml"),
         *(f"src/{project.module}/__init__.py", "tests/test_conformance.py"),
     }
@@ -109,7 +112,7 @@ def test_what_is_written_is_in_order(tmp_path, family, type_):
     assert said["dependencies"][0] == "pvefw>=1,<2"
     assert said["entry-points"][f"pvefw.{family}"] == {"ex-ample2": f"{project.module}:ExAmple2"}
     assert (tmp_path / "p").stat().st_mode & 0o777 == 0o755
-    assert [one.name for one in tmp_path.iterdir()] == ["p"]
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
 
 def test_generated_code_is_in_style(tmp_path):
@@ -183,8 +186,8 @@ def test_the_command_offers_every_kind_that_has_templates():
 def test_a_project_answers_the_type_that_was_asked_for(tmp_path, type_):
     project = Project.named(CHALLENGE, "acmecorp", type_)
     texts = dict(scaffold.files_of(project))
-    assert [one for one in texts.values() if f'return ["{type_}"]' in one]
-    assert type_ in texts[next(one for one in texts if one.name == "README.md")]
+    assert [text for text in texts.values() if f'return ["{type_}"]' in text]
+    assert type_ in texts[next(text for text in texts if text.name == "README.md")]
 
 
 def test_only_challenges_have_a_type(tmp_path):

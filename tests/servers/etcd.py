@@ -43,7 +43,7 @@ class Etcds:
 
     def start(self, number: int) -> None:
         """Start a member with what it had before."""
-        cluster = ",".join(f"m{at}={one}" for at, one in enumerate(self._peers))
+        cluster = ",".join(f"m{at}={peer}" for at, peer in enumerate(self._peers))
         options = {
             "name": f"m{number}",
             "data-dir": self._workdir / f"m{number}",
@@ -86,7 +86,9 @@ class Etcds:
         self.wait()
         said = {number: self._status(number) for number in self._running}
         [found] = [
-            number for number, one in said.items() if one["leader"] == one["header"]["member_id"]
+            number
+            for number, value in said.items()
+            if value["leader"] == value["header"]["member_id"]
         ]
         return found
 
@@ -119,7 +121,7 @@ class Etcds:
 @uses("server")
 def etcds(workdir: Path, count: int = 1) -> Iterator[Etcds]:
     """So many members that run on loopback."""
-    urls = [f"http://127.0.0.1:{one}" for one in free_ports(2 * count)]
+    urls = [f"http://127.0.0.1:{port}" for port in free_ports(2 * count)]
     with Etcds(workdir, urls[:count], urls[count:]) as cluster:
         cluster.wait()
         yield cluster
@@ -166,9 +168,9 @@ def separate_etcds(workdir: Path, count: int = 3) -> Iterator[Separate]:
         for port in (_PORT, _PEER_PORT)
     ]
     with contextlib.ExitStack() as stack:
-        for one in (switch, *hosts):
-            _ip("netns", "add", one)
-            stack.callback(_ip, "netns", "del", one)
+        for host in (switch, *hosts):
+            _ip("netns", "add", host)
+            stack.callback(_ip, "netns", "del", host)
         _ip("-n", switch, "link", "add", "bridge", "type", "bridge")
         _ip("-n", switch, "address", "add", "10.99.0.254/24", "dev", "bridge")
         _ip("-n", switch, "link", "set", "bridge", "up")
@@ -179,7 +181,7 @@ def separate_etcds(workdir: Path, count: int = 3) -> Iterator[Separate]:
             _ip("-n", host, "address", "add", f"10.99.0.{number + 1}/24", "dev", "eth0")
             for link in ("lo", "eth0"):
                 _ip("-n", host, "link", "set", link, "up")
-        cluster = Separate(workdir, *urls, within=[["ip", "netns", "exec", one] for one in hosts])
+        cluster = Separate(workdir, *urls, within=[["ip", "netns", "exec", host] for host in hosts])
         cluster.switch = switch
         with cluster:
             cluster.wait()
@@ -193,6 +195,6 @@ def _ip(*arguments: str) -> None:
 def free_ports(count: int) -> list[int]:
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]

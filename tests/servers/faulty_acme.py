@@ -182,8 +182,8 @@ def changed(
         spoilt = dict(answer.headers)
         for name, value in headers.items():
             key = name.replace("_", "-")
-            for there in [one for one in spoilt if one.lower() == key.lower()]:
-                del spoilt[there]
+            for same in [other for other in spoilt if other.lower() == key.lower()]:
+                del spoilt[same]
             if value is not None:
                 spoilt[key] = value
         return Answer(

@@ -198,7 +198,7 @@ def environment(path: Path) -> dict[str, str] | None:
 def _pick(items: list[Item], name: str) -> Item | None:
     if name.isdecimal():
         return items[int(name)] if int(name) < len(items) else None
-    return next((one for one in items if name in {one.title, one.id}), None)
+    return next((item for item in items if name in {item.title, item.id}), None)
 
 
 # --- the language: a word is a list of (text, whether variables are expanded in it)

@@ -145,7 +145,7 @@ class LibvirtNode:
 
     def active(self) -> set[str]:
         """The names of the guests that run."""
-        return {one.name() for one in self.connection.listAllDomains() if one.isActive()}
+        return {domain.name() for domain in self.connection.listAllDomains() if domain.isActive()}
 
     def wait_until_booted(self, *names: str) -> None:
         """Return when guests have read their boot sector: they obey the power button, or ignore it."""
@@ -231,7 +231,7 @@ class LibvirtNode:
 
 def _children(pid: int) -> list[int]:
     try:
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
 

@@ -94,7 +94,7 @@ class LxcNode:
 
     def active(self) -> set[str]:
         """The names of the containers that run."""
-        return {one.name() for one in self.connection.listAllDomains() if one.isActive()}
+        return {domain.name() for domain in self.connection.listAllDomains() if domain.isActive()}
 
     def miss_an_init(self) -> None:
         """Let the daemon miss which process the init of the next container is."""
@@ -113,9 +113,9 @@ class LxcNode:
 def _remove_control_groups() -> None:
     """Remove those that libvirt made, where no other container needs them."""
     for made in Path("/sys/fs/cgroup").glob("*/machine"):
-        for one in sorted((made, *made.glob("**/")), reverse=True):
+        for path in sorted((made, *made.glob("**/")), reverse=True):
             with contextlib.suppress(OSError):
-                one.rmdir()
+                path.rmdir()
 
 
 @contextlib.contextmanager

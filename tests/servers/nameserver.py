@@ -93,10 +93,10 @@ class NameServer:
     def txt(self, name: str) -> set[str]:
         """The values of a TXT record set."""
         return {
-            b"".join(one.strings).decode()
+            b"".join(rdata.strings).decode()
             for rrset in self.ask(name, "TXT").answer
             if rrset.rdtype == dns.rdatatype.TXT
-            for one in rrset
+            for rdata in rrset
         }
 
     def update(self, zone: str, *changes: tuple[str, str, str]) -> None:

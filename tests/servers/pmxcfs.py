@@ -58,13 +58,13 @@ class Cluster:
                 self.heal(node)
             for local in ("var", "run"):
                 shutil.rmtree(root / local, ignore_errors=True)
-        for one in self.shared.iterdir():
-            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        for path in self.shared.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.copytree(self.state / "kept", self.shared, dirs_exist_ok=True)
 
     def locks(self) -> list[str]:
         """The locks that there are."""
-        return sorted(one.name for one in (self.shared / "priv/lock").glob("*"))
+        return sorted(path.name for path in (self.shared / "priv/lock").glob("*"))
 
     def age(self, lock: str) -> None:
         """Let a lock look as if nobody had renewed it for so long that it can be taken over."""
@@ -84,7 +84,7 @@ def cluster(workdir: Path, names: Sequence[str]) -> Iterator[Cluster]:
     """Start the nodes."""
     shared, state = workdir / "shared", workdir / "state"
     state.mkdir(parents=True)
-    roots = {one: workdir / one for one in names}
+    roots = {name: workdir / name for name in names}
     with contextlib.ExitStack() as stack:
         for name, root in roots.items():
             (shared / "nodes" / name).mkdir(parents=True)
@@ -92,7 +92,7 @@ def cluster(workdir: Path, names: Sequence[str]) -> Iterator[Cluster]:
             mount_point.mkdir(parents=True)
             argv = [sys.executable, _SERVER, name, mount_point, shared, state]
             log = workdir / f"{name}.log"
-            stack.enter_context(process([str(one) for one in argv], log))
+            stack.enter_context(process([str(argument) for argument in argv], log))
             stack.callback(subprocess.run, ["umount", "--lazy", mount_point], check=False)
         for root in roots.values():
             mark = root / "etc/pve/.version"

@@ -69,15 +69,15 @@ class Pmxcfs(mfusepy.Operations):  # type: ignore[misc]  # as above
             "st_mode": kind & ~0o077 if private else kind,
             "st_nlink": 2 if directory else 1,
             "st_size": found.st_size,
-            **{f"st_{one}": second for one in ("atime", "mtime", "ctime")},
+            **{f"st_{stamp}": second for stamp in ("atime", "mtime", "ctime")},
         }
 
     def readlink(self, _path: str) -> str:
         return f"nodes/{self.node}"
 
     def readdir(self, path: str, _fh: int) -> list[str]:
-        more = [*(one[1:] for one in self.shown()), "local"] if path == "/" else []
-        return [".", "..", *more, *(one.name for one in self.at(path).iterdir())]
+        more = [*(path_[1:] for path_ in self.shown()), "local"] if path == "/" else []
+        return [".", "..", *more, *(file.name for file in self.at(path).iterdir())]
 
     def mkdir(self, path: str, _mode: int) -> int:
         self.changed(path).mkdir()

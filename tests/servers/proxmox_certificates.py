@@ -79,7 +79,7 @@ class Server:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-                form = {key: one[0] for key, one in parse_qs(body).items()}
+                form = {key: value[0] for key, value in parse_qs(body).items()}
                 status, data = server.answer(self.path, dict(self.headers), form)
                 said = json.dumps({"data": data}).encode()
                 self.send_response(status)

@@ -99,8 +99,8 @@ class SystemdHost:
 
     def __post_init__(self) -> None:
         self.console = self.directory / "console"
-        for one in (self.files, self.directory / "work", self.directory / "merged"):
-            one.mkdir(parents=True, exist_ok=True)
+        for folder in (self.files, self.directory / "work", self.directory / "merged"):
+            folder.mkdir(parents=True, exist_ok=True)
 
     @property
     def files(self) -> Path:
@@ -143,7 +143,7 @@ class SystemdHost:
         :raises RuntimeError: it does not boot.
         """
         self._group = f"{self.name}-{uuid.uuid4().hex[:12]}"  # a new one each time
-        groups = [_CGROUPS / one / self._group for one in self.controllers]
+        groups = [_CGROUPS / controller / self._group for controller in self.controllers]
         env = {
             "PATH": _PATH,
             "NAME": self.name,
@@ -196,8 +196,8 @@ class SystemdHost:
 
     def _forget(self) -> None:
         self._process = None
-        for one in self.controllers:
-            top = _CGROUPS / one / self._group
+        for controller in self.controllers:
+            top = _CGROUPS / controller / self._group
             below = sorted(top.rglob("*"), key=lambda path: -len(path.parts))
             for group in [*(path for path in below if path.is_dir()), top]:
                 with contextlib.suppress(OSError):  # a process is just ending; it costs nothing
@@ -243,7 +243,9 @@ def systemd_host(
         libvirt_lxc trips over the second.
     """
     made = SystemdHost(
-        name, directory, [one for one in _CONTROLLERS if unified or one != "unified"]
+        name,
+        directory,
+        [controller for controller in _CONTROLLERS if unified or controller != "unified"],
     )
     try:
         yield made

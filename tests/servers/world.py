@@ -89,11 +89,11 @@ class ServerZones:
                 self._through_api(action, zone, records)
             else:
                 verb = "add" if action == "add" else "delete"
-                self.server.update(zone, *((verb, one.name, one.value) for one in records))
+                self.server.update(zone, *((verb, record.name, record.value) for record in records))
 
     def _through_api(self, action, zone, records):
-        for name in {one.name for one in records}:
-            values = {one.value for one in records if one.name == name}
+        for name in {record.name for record in records}:
+            values = {record.value for record in records if record.name == name}
             there = self.server.txt(name)
             after = there | values if action == "add" else there - values
             self.server.set_txt(zone, name, sorted(after))
@@ -111,7 +111,7 @@ class ServerZones:
 
     def made(self, action):
         """The calls of one kind: zone and number of records."""
-        return [(zone, len(records)) for what, zone, records in self.calls if what == action]
+        return [(zone, len(records)) for call, zone, records in self.calls if call == action]
 
 
 def bound(plugin, name="inst"):
@@ -236,8 +236,8 @@ def small_internet(base: Path) -> Iterator[World]:
         lagging = start(knot(base / "lagging", address=of_lagging, port=port, secondary=never))
         pdns = start(powerdns(base / "pdns", on_pdns, address=of_pdns, port=port))
         start(_black_hole(silent, port))
-        zones: dict[str, NameServer] = {one.name: primary for one in on_primary}
-        zones |= {one.name: knot_ for one in on_knot} | {one.name: pdns for one in on_pdns}
+        zones: dict[str, NameServer] = {zone.name: primary for zone in on_primary}
+        zones |= {zone.name: knot_ for zone in on_knot} | {zone.name: pdns for zone in on_pdns}
         forward = {name: (server.address, port) for name, server in zones.items()}
         asked = start(bind(base / "resolver", forward=forward))
         yield World(primary, second, knot_, lagging, pdns, asked, silent, closed, of_knot, zones)

@@ -49,7 +49,7 @@ def test_guests(farm):
     node.types("pvenode startall --vms 100,101,102 --force")
     assert [farm.state(vmid) for vmid in (100, 101, 102, 103)] == [*["running"] * 3, "stopped"]
     said = node.types("pvenode migrateall pve2 --vms 100,101,102 --with-local-disks")
-    assert [one["target"] for one in farm.events("migrate")] == ["pve2"] * 3
+    assert [event["target"] for event in farm.events("migrate")] == ["pve2"] * 3
     assert said.endswith("Task OK\n")
     node.types("pvenode stopall")
     assert [farm.state(vmid) for vmid in (100, 101, 102)] == ["stopped"] * 3

@@ -35,11 +35,13 @@ VALUES = {
 
 def described(row):
     """A row of the published table in the words of the shim's."""
-    required = {name for name, one in row["opts"].items() if one.get("required")}
-    booleans = {name for name, one in row["opts"].items() if one["type"] == "boolean"}
+    required = {name for name, option in row["opts"].items() if option.get("required")}
+    booleans = {name for name, option in row["opts"].items() if option["type"] == "boolean"}
     std = set(row.get("std", []))
     return {
-        "arguments": [one if one in required else f"[{one}]" for one in row["args"]],
+        "arguments": [
+            argument if argument in required else f"[{argument}]" for argument in row["args"]
+        ],
         "booleans": booleans | (std & {*LISTING}),
         "options": (set(row["opts"]) - booleans - set(row["args"])) | (std - {*LISTING}),
     }
@@ -49,11 +51,11 @@ def differences(published):
     """What the shim's table has otherwise."""
     ours = {
         name: {
-            "arguments": list(one.arguments),
-            "booleans": set(one.booleans),
-            "options": set(one.options),
+            "arguments": list(command.arguments),
+            "booleans": set(command.booleans),
+            "options": set(command.options),
         }
-        for name, one in COMMANDS.items()
+        for name, command in COMMANDS.items()
     }
     theirs = {name: described(row) for name, row in published.items()}
     return {name: theirs.get(name) for name in ours | theirs if ours.get(name) != theirs.get(name)}
@@ -112,8 +114,8 @@ def value(tmp_path, command, name):
 def needed(tmp_path, command, but):
     """What cannot be left out."""
     row = PUBLISHED[command]["opts"]
-    names = [one for one in row if row[one].get("required") and one != but]
-    return [f"--{one}={value(tmp_path, command, one)}" for one in names]
+    names = [name for name in row if row[name].get("required") and name != but]
+    return [f"--{name}={value(tmp_path, command, name)}" for name in names]
 
 
 def outcome(command, *words):
@@ -132,13 +134,13 @@ def test_every_option_in_every_form(tmp_path, command, name):
         text = value(tmp_path, command, name)
         forms = [[f"--{name}", text], [f"-{name}", text], [f"--{name}={text}"], [f"-{name}={text}"]]
     first, *more = [outcome(command, *others, *words) for words in forms]
-    assert all(one == first for one in more)
+    assert all(result == first for result in more)
     if not is_boolean:
         assert first[0].values.get(name, text) == text
         return
     off = [[f"--{name}", "0"], [f"-{name}", "0"], [f"--{name}=0"], [f"-{name}=off"]]
     first_off, *more = [outcome(command, *others, *words) for words in off]
-    assert all(one == first_off for one in more)
+    assert all(result == first_off for result in more)
     assert first != first_off
     with pytest.raises(UsageError, match="neither yes nor no"):
         outcome(command, *others, f"--{name}=maybe")
@@ -153,7 +155,7 @@ def test_every_prefix_that_is_unique(tmp_path, command, name):
     whole = as_pvefw(command, *others, f"--{name}", text)[1]
     for length in range(1, len(name)):
         prefix = name[:length]
-        meant = {one for one in known if one.startswith(prefix)}
+        meant = {option for option in known if option.startswith(prefix)}
         if prefix in known:
             continue
         if meant == {name}:
@@ -168,10 +170,14 @@ def test_every_prefix_of_a_command(command):
     words = command.split()
     for place, word in enumerate(words):
         start = words[:place]
-        names = {one.split()[place] for one in PUBLISHED if one.split()[:place] == start}
+        names = {
+            published.split()[place]
+            for published in PUBLISHED
+            if published.split()[:place] == start
+        }
         for length in range(1, len(word)):
             typed = [*start, word[:length], *words[place + 1 :]]
-            if sum(one.startswith(word[:length]) for one in names) == 1:
+            if sum(name.startswith(word[:length]) for name in names) == 1:
                 assert pvenode._resolved([*typed, "x"]) == (words, ["x"])
             else:
                 with pytest.raises(UsageError, match="ambiguous"):

@@ -31,7 +31,9 @@ def pvenode_on(paths, monkeypatch, capfd):
         for path, data in zip((paths.proxy_certificate, paths.proxy_key), pair or (), strict=False):
             files.replace(path, data)
         assert pvenode.run(shlex.split(line)) == pvenode.FAILURE
-        logs = [one for one in (paths.root / "var/log/pve/tasks").rglob("UPID:*") if one.is_file()]
+        logs = [
+            path for path in (paths.root / "var/log/pve/tasks").rglob("UPID:*") if path.is_file()
+        ]
         return capfd.readouterr().err, len(logs)
 
     return type_

@@ -117,7 +117,7 @@ def test_on_a_terminal(history):
             return session.before
 
     def bordered(text):
-        return any(one in text for one in "┌+")
+        return any(corner in text for corner in "┌+")
 
     assert "starttime" in shown("pvenode task list")
     assert bordered(shown("pvenode task list"))
@@ -168,7 +168,7 @@ def test_plugins_with_values_for_booleans(node):
 
     def disabled():
         listed = json.loads(node.types("pvenode acme plugin list --output-format json"))
-        return {one["plugin"]: one["disable"] for one in listed if one["plugin"] != "standalone"}
+        return {row["plugin"]: row["disable"] for row in listed if row["plugin"] != "standalone"}
 
     assert disabled() == {"one": True, "two": False}
     node.types("pvenode acme plugin set one --disable 0")
@@ -214,7 +214,7 @@ def test_bulk_actions(farm):
     node.types("pvenode starta -f 1 --vms 100 --vms 101")
     assert farm.state(100) == "running"
     node.types("pvenode migrateall pve2 --maxworkers 2 -with-local-disks 1")
-    assert sorted(one["vmid"] for one in farm.events("migrated")) == [100, 101]  # two at a time
+    assert sorted(event["vmid"] for event in farm.events("migrated")) == [100, 101]  # two at a time
     farm.guest(102, state="running", down_secs=None)
     node.types("pvenode stopall --force-stop 0 --timeout 1")
     assert farm.state(102) == "running"

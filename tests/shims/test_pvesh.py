@@ -68,7 +68,7 @@ def test_a_dns_plugin_from_its_making_to_its_end(api, node):
     with pytest.raises(proxmoxer.ResourceException, match="digest mismatch"):
         plugins("mine").put(disable=0, digest=found["digest"])
     assert plugins("mine").delete() is None
-    assert [one["plugin"] for one in plugins.get()] == ["standalone"]
+    assert [plugin["plugin"] for plugin in plugins.get()] == ["standalone"]
 
 
 def test_the_node_is_configured_as_ansible_does_it(api):
@@ -102,7 +102,7 @@ def test_a_task_gives_its_upid_and_is_looked_up_by_it(api, node):
     assert (status["status"], status["exitstatus"]) == ("stopped", "OK")
     lines = api.nodes("pve1").tasks(upid).log.get(start=0, limit=500)
     assert lines[-1]["t"] == "TASK OK"
-    assert [one["n"] for one in lines] == list(range(1, len(lines) + 1))
+    assert [line["n"] for line in lines] == list(range(1, len(lines) + 1))
 
 
 def test_a_task_that_fails_gives_its_upid_all_the_same(api):

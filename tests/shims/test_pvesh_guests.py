@@ -29,17 +29,17 @@ def test_they_are_listed_as_proxmox_ve_lists_its_own(farm, api):
     [container] = node.lxc.get()
     assert (container["vmid"], container["status"], container["template"]) == (101, "stopped", 1)
     resources = api.cluster.resources.get()
-    assert [one["id"] for one in resources] == ["node/pve1", "qemu/100", "lxc/101"]
-    assert [one["id"] for one in api.cluster.resources.get(type="vm")] == ["qemu/100", "lxc/101"]
+    assert [resource["id"] for resource in resources] == ["node/pve1", "qemu/100", "lxc/101"]
+    assert [row["id"] for row in api.cluster.resources.get(type="vm")] == ["qemu/100", "lxc/101"]
 
 
 def test_a_plan_is_shown_before_anything_is_done(farm, api):
     farm.guest(100, order=2)
     farm.guest(101, order=1)
     plan = api.nodes("pve1").pvefw.plan.start.get()
-    assert [one["id"] for one in plan] == ["101", "100"]
+    assert [row["id"] for row in plan] == ["101", "100"]
     assert farm.events() == []
-    assert [one["id"] for one in api.nodes("pve1").pvefw.plan.start.get(vms="100")] == ["100"]
+    assert [row["id"] for row in api.nodes("pve1").pvefw.plan.start.get(vms="100")] == ["100"]
 
 
 def test_they_start_and_stop(farm, api):
@@ -75,7 +75,7 @@ def test_a_task_is_watched_and_stopped(farm, api):
     task = api.nodes("pve1").tasks(upid)
     farm.wait_for("start")
     assert task.status.get()["status"] == "running"
-    assert [one["upid"] for one in api.nodes("pve1").tasks.get(source="active")] == [upid]
+    assert [row["upid"] for row in api.nodes("pve1").tasks.get(source="active")] == [upid]
     assert task.delete() is None
     wait_until(lambda: task.status.get()["status"] == "stopped", "the task has ended", seconds=30)
     assert "interrupted" in task.status.get()["exitstatus"]

@@ -56,8 +56,8 @@ def test_a_directory_is_private_by_its_name_not_by_the_first_file_in_it(tmp_path
     """Or what others may read beside that file would depend on which came first."""
     files.replace(tmp_path / "var/lib/state", b"secret", private=True)
     files.replace(tmp_path / "etc/priv/acme/name", b"public")
-    assert [mode(tmp_path / one) for one in ("var", "var/lib", "etc")] == [0o755] * 3
-    assert [mode(tmp_path / one) for one in ("etc/priv", "etc/priv/acme")] == [0o700] * 2
+    assert [mode(tmp_path / name) for name in ("var", "var/lib", "etc")] == [0o755] * 3
+    assert [mode(tmp_path / name) for name in ("etc/priv", "etc/priv/acme")] == [0o700] * 2
 
 
 @pytest.mark.parametrize("call", ["fsync", "write", "replace"])
@@ -198,8 +198,8 @@ def test_new_directories_are_durable_too(tmp_path, monkeypatch):
         synced.append(there.path)
         original(there)
 
-    for one in (durable, files):
-        monkeypatch.setattr(one, "sync_handle", sync)
+    for module in (durable, files):
+        monkeypatch.setattr(module, "sync_handle", sync)
     files.replace(tmp_path / "a" / "b" / "file", b"data")
     assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
 
@@ -265,7 +265,7 @@ def test_a_writer_that_is_killed_leaves_one_content_whole(tmp_path):
                 pass
             writer.kill()
         assert path.read_bytes() in (b"a" * 100_000, b"b" * 100_000)
-        assert all(mode(one) == 0o600 for one in tmp_path.iterdir())
+        assert all(mode(file) == 0o600 for file in tmp_path.iterdir())
         files.replace(path, b"a" * 100_000, private=True)
 
 

@@ -175,7 +175,7 @@ def test_a_damaged_line_of_a_node_configuration_costs_that_line(line):
     with oddities.listening(heard.append):
         config = NodeConfig.parse(data, "config")
     assert config.values == {"first": "1", "indented": "x"}
-    assert [one.partition(": ")[0] for one in heard] == ["config:2"]
+    assert [warning.partition(": ")[0] for warning in heard] == ["config:2"]
     assert config.render() == data
     assert config.changed({"first": None}).render() == data.removeprefix(b"first: 1\n")
 
@@ -223,15 +223,15 @@ sections = st.builds(
 )
 
 
-@given(st.lists(sections, unique_by=lambda one: one.id, max_size=5))
+@given(st.lists(sections, unique_by=lambda section: section.id, max_size=5))
 def test_whatever_sections_are_added_are_read_again(wanted):
     config = SectionConfig()
     for section in wanted:
         config = config.with_section(section)
     again = SectionConfig.parse(config.render(), "x")
     assert again.render() == config.render()
-    assert {(one.type, one.id): one.values for one in again.sections} == {
-        (one.type, one.id): one.values for one in wanted
+    assert {(other.type, other.id): other.values for other in again.sections} == {
+        (section.type, section.id): section.values for section in wanted
     }
     for section in wanted:
         again = again.without(section.id)
@@ -284,9 +284,9 @@ def test_a_change_to_one_section_touches_no_line_of_the_others(data, key, value)
         again = SectionConfig.parse(changed.render(), "x")
         wanted = {**section.values, key: value}
         assert again.get(section.id).values == {k: v for k, v in wanted.items() if v is not None}
-        others = [one for one in config.sections if one is not section]
+        others = [other for other in config.sections if other is not section]
         same = again.get(section.id)
-        assert [one for one in again.sections if one is not same] == others
+        assert [other for other in again.sections if other is not same] == others
         kept = [line for line in section.lines if line.split()[:1] != [key]]
         assert [line for line in again.get(section.id).lines if line.split()[:1] != [key]] == kept
 
@@ -297,16 +297,16 @@ def test_removing_one_section_keeps_all_others_and_every_comment_below_it(data):
     assume(len(in_use(config)) == len(config.sections))
     for section in config.sections:
         left = SectionConfig.parse(config.without(section.id).render(), "x")
-        others = [one for one in config.sections if one.id != section.id]
-        assert [(one.type, one.id, one.values) for one in left.sections] == [
-            (one.type, one.id, one.values) for one in others
+        others = [other for other in config.sections if other.id != section.id]
+        assert [(other.type, other.id, other.values) for other in left.sections] == [
+            (other.type, other.id, other.values) for other in others
         ]
         assert left.render().count(b"#") == data.count(b"#") - inner_comments(section)
 
 
 def in_use(config):
     """The sections without those whose id stands twice, but for the last."""
-    return [one for one in config.sections if config.get(one.id) is one]
+    return [other for other in config.sections if config.get(other.id) is other]
 
 
 def inner_comments(section):
@@ -341,7 +341,7 @@ def test_what_is_damaged_in_a_section_config_costs_that_only(data, line):
     with oddities.listening(heard.append):
         config = SectionConfig.parse(data, "x.cfg")
     assert config.get("a").values == {"api": "y"}
-    assert [one.partition(": ")[0] for one in heard] == [f"x.cfg:{line}"]
+    assert [warning.partition(": ")[0] for warning in heard] == [f"x.cfg:{line}"]
     changed = config.with_section(config.get("a").changed({"api": "z"}))
     assert changed.render() == data.replace(b"api y", b"api z")
 

@@ -32,7 +32,7 @@ WORK = [
 
 
 def left_in(directory):
-    return [one for one in directory.iterdir() if ".tmp." in one.name]
+    return [path for path in directory.iterdir() if ".tmp." in path.name]
 
 
 @pytest.mark.parametrize("work", WORK)

@@ -160,7 +160,7 @@ def test_a_directory_that_is_not_pmxcfs_has_quorum(paths):
     paths.etc_pve.mkdir(parents=True)
     (paths.etc_pve / ".version").touch()
     assert pmxcfs.has_quorum(paths.etc_pve)
-    assert [one.name for one in paths.etc_pve.iterdir()] == [".version"]
+    assert [path.name for path in paths.etc_pve.iterdir()] == [".version"]
     (paths.etc_pve / "local").symlink_to("nodes/pve1")
     assert pmxcfs.has_quorum(paths.etc_pve)
     assert pmxcfs.has_quorum(paths.root)

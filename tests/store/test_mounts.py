@@ -223,9 +223,9 @@ def all_commands(command=PVEFW, path=""):
 
 def test_every_command_is_in_the_table():
     missing = [
-        one
-        for one in all_commands()
-        if not any(f"{row} ".startswith(f"{one} ") for row in COMMANDS)
+        command
+        for command in all_commands()
+        if not any(f"{row} ".startswith(f"{command} ") for row in COMMANDS)
     ]
     assert missing == []
 
@@ -307,7 +307,7 @@ def typed(paths, monkeypatch, tmp_path, capfd):
         words = row.split()
         if row == "acme account register":
             words += ["new", "a@example.com", "--directory", "https://127.0.0.1:9/", "--accept-tos"]
-        status = run([str(tmp_path / one) if one in given else one for one in words])
+        status = run([str(tmp_path / word) if word in given else word for word in words])
         said = capfd.readouterr()
         return status, said.out + said.err
 
@@ -359,13 +359,17 @@ def test_its_process_has_died(furnished, typed, broken, row):
     "row", [row for row, use in COMMANDS.items() if use != ELSEWHERE and row not in WAIT]
 )
 def test_without_quorum_or_read_only(furnished, typed, broken, row, number, sentence):
-    before = {one: one.read_bytes() for one in everything_below(furnished.etc_pve) if one.is_file()}
+    before = {
+        path: path.read_bytes() for path in everything_below(furnished.etc_pve) if path.is_file()
+    }
     broken(furnished, number, only_writes=True)
     status, said = typed(row)
     BROKEN.below = ""
     assert "internal error" not in said
     assert "No such host" not in said
-    after = {one: one.read_bytes() for one in everything_below(furnished.etc_pve) if one.is_file()}
+    after = {
+        path: path.read_bytes() for path in everything_below(furnished.etc_pve) if path.is_file()
+    }
     assert after == before
     if COMMANDS[row] == WRITES:
         assert status == 1

@@ -132,7 +132,7 @@ def test_names_in_order_with_plugin_alias_and_identifier(paths):
     }
     node_settings.change(paths, values)
     found = Node.open(paths).certificate_names()
-    assert [(one.name, one.plugin, one.alias, one.identifier.type) for one in found] == [
+    assert [(entry.name, entry.plugin, entry.alias, entry.identifier.type) for entry in found] == [
         ("xn--bcher-kva.example", "standalone", "", "dns"),
         ("gui.example", "p", "alias.example", "dns"),
         ("2001:db8::1", "standalone", "", "ip"),
@@ -146,7 +146,7 @@ def test_a_number_that_proxmox_ve_gave_to_another_name_is_an_error_that_names_bo
     with pytest.raises(ConfigError, match=r"acmedomain0 is '\*\.example' in .*pvefw\.cfg and 'gui"):
         Node.open(paths).certificate_names()
     node_settings.change(paths, {"acmedomain0": "gui.example", "acmedomain1": "*.example"})
-    found = [one.name for one in Node.open(paths).certificate_names()]
+    found = [name.name for name in Node.open(paths).certificate_names()]
     assert found == ["gui.example", "*.example"]
 
 
@@ -158,7 +158,7 @@ def test_a_damaged_value_costs_that_property_and_the_warning_shows_the_format(pa
     heard = []
     with oddities.listening(heard.append):
         node = Node.open(paths)
-        assert [one.name for one in node.certificate_names()] == ["b.example"]
+        assert [name.name for name in node.certificate_names()] == ["b.example"]
     key, _, _ = line.partition(": ")
     [warning] = heard
     assert warning.startswith(f"{paths.node_config()}:2: {key}: ")
@@ -177,7 +177,7 @@ def test_what_only_looks_like_a_domain_property_is_left_alone(paths):
 
 def test_names_apart_by_blanks_as_proxmox_ve_reads_them(paths):
     files.replace(paths.node_config(), b"acme: domains=a.example b.example;c.example\n")
-    found = [one.name for one in Node.open(paths).certificate_names()]
+    found = [name.name for name in Node.open(paths).certificate_names()]
     assert found == ["a.example", "b.example", "c.example"]
 
 
@@ -327,7 +327,7 @@ def test_whatever_is_set_is_read_again_from_the_file_it_belongs_to(paths, wanted
     values = {f"acmedomain{number}": name for number, name in wanted.items()}
     node_settings.change(paths, values)
     assert Node.open(paths).properties == values
-    assert {one.name for one in Node.open(paths).certificate_names()} == set(wanted.values())
+    assert {name.name for name in Node.open(paths).certificate_names()} == set(wanted.values())
     for line in theirs(paths).splitlines():
         assert re.fullmatch(r"acmedomain[0-5]: [a-z]+(\.[a-z]+)+", line)
     gone = data.draw(st.sets(st.sampled_from(sorted(values)))) if values else set()

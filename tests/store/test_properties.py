@@ -48,7 +48,7 @@ def parts(first, **others):
 
     def joined(found):
         given_, blanks = found
-        return ("," + "," * blanks).join(one for one in given_ if one)
+        return ("," + "," * blanks).join(part for part in given_ if part)
 
     return st.tuples(st.tuples(head, *rest).flatmap(st.permutations), st.integers(0, 1)).map(joined)
 
@@ -63,7 +63,7 @@ VALUES = {
     "acme": st.one_of(
         accounts.map("account={}".format),
         st.lists(names | addresses, min_size=1, max_size=8, unique_by=str.lower)
-        .filter(lambda found: len({same(one) for one in found}) == len(found))
+        .filter(lambda found: len({same(name) for name in found}) == len(found))
         .map(lambda found: "domains=" + ";".join(found)),
     ),
     "startall-onboot-delay": st.integers(0, 300).map(str),

@@ -58,13 +58,13 @@ def test_the_names_of_the_certificate_are_those_of_proxmox_ve(paths, row):
         with pytest.raises(ConfigError):
             names = node.certificate_names()
             known = node.instance_ids(paths.plugins_cfg)
-            if any(one.plugin not in known for one in names):
+            if any(name.plugin not in known for name in names):
                 raise ConfigError("refused by the order: an instance that does not exist")
         return
     assert node.account == row["acme"]["account"]
-    ours = {one.name: one for one in node.certificate_names()}
+    ours = {name.name: name for name in node.certificate_names()}
     theirs = row["acme"].get("domains") or {}
-    beyond = {one.name for one in ours.values() if one.where not in PVE_KEYS}
+    beyond = {value.name for value in ours.values() if value.where not in PVE_KEYS}
     assert set(ours) - beyond == set(theirs)
     for name, entry in theirs.items():
         assert ours[name].plugin == entry["plugin"]

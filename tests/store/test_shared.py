@@ -75,7 +75,7 @@ def second(node):
 
 def keys(there):
     top = there / "files"
-    return {one.relative_to(top).as_posix() for one in top.rglob("*") if one.is_file()}
+    return {path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()}
 
 
 def gone(there):
@@ -251,7 +251,7 @@ def test_an_interrupted_installation_is_ended_and_no_look_mixes_the_pair(
     assert new[0] != old[0]
     assert new[1] != old[1]
     names = ("pveproxy-ssl.pem", "pveproxy-ssl.key")
-    assert tuple(files.read(second.node_dir("pve1") / one) for one in names) == new
+    assert tuple(files.read(second.node_dir("pve1") / name) for name in names) == new
     assert second.node_dir("pve1").joinpath(names[0]).stat().st_mode & 0o777 == 0o644
     assert second.node_dir("pve1").joinpath(names[1]).stat().st_mode & 0o777 == 0o600
 
@@ -276,7 +276,7 @@ def test_an_installation_that_is_cancelled_is_taken_back_everywhere(
         put(first, "b.example")
     assert on_disk(first) == old
     names = ("pveproxy-ssl.pem", "pveproxy-ssl.key")
-    assert tuple(files.read(second.node_dir("pve1") / one) for one in names) == old
+    assert tuple(files.read(second.node_dir("pve1") / name) for name in names) == old
     put(first, "c.example")
 
 
@@ -316,11 +316,13 @@ def test_without_the_store_reading_goes_on_and_says_once_how_old_the_copy_is(fir
 def test_without_the_store_changes_are_refused_with_the_reason(first, there, change):
     node_settings.change(first, {"ballooning-target": "70"})
     put(first, "a.example")
-    before = {one: one.read_bytes() for one in first.etc_pve.rglob("*") if one.is_file()}
+    before = {path: path.read_bytes() for path in first.etc_pve.rglob("*") if path.is_file()}
     gone(there)
     with pytest.raises(NoQuorum, match="the store cannot be asked: directory: "):
         change(first)
-    assert {one: one.read_bytes() for one in first.etc_pve.rglob("*") if one.is_file()} == before
+    assert {
+        path: path.read_bytes() for path in first.etc_pve.rglob("*") if path.is_file()
+    } == before
 
 
 def test_without_store_and_copy_nothing_is_configured_and_nobody_is_told_so(first, there):
@@ -440,8 +442,8 @@ def key(tmp_path):
 
 
 def test_nothing_leaves_the_node_in_the_clear(node, there, key):
-    one, other = (node(name, f"encryption-key: file:{key}\n") for name in ("pve1", "pve2"))
-    files.replace(one.plugins_cfg, b"password=secret-word", private=True)
+    mine, other = (node(name, f"encryption-key: file:{key}\n") for name in ("pve1", "pve2"))
+    files.replace(mine.plugins_cfg, b"password=secret-word", private=True)
     assert files.read(other.plugins_cfg) == b"password=secret-word"
     everything = b"".join(path.read_bytes() for path in there.rglob("*") if path.is_file())
     assert b"secret-word" not in everything
@@ -449,17 +451,17 @@ def test_nothing_leaves_the_node_in_the_clear(node, there, key):
 
 
 def test_a_value_in_the_place_of_another_is_refused(node, there, key):
-    one, other = (node(name, f"encryption-key: file:{key}\n") for name in ("pve1", "pve2"))
-    files.replace(one.plugins_cfg, b"a", private=True)
-    files.replace(one.datacenter_cfg, b"b")
+    mine, other = (node(name, f"encryption-key: file:{key}\n") for name in ("pve1", "pve2"))
+    files.replace(mine.plugins_cfg, b"a", private=True)
+    files.replace(mine.datacenter_cfg, b"b")
     shutil.copy(there / "files/datacenter.cfg", there / "files/priv/acme/plugins.cfg")
     with pytest.raises(StoreError, match="the value of another key"):
         files.read(other.plugins_cfg)
 
 
 def test_another_key_is_named_as_the_reason(node, key, tmp_path):
-    one = node("pve1", f"encryption-key: file:{key}\n")
-    files.replace(one.datacenter_cfg, b"b")
+    sealed = node("pve1", f"encryption-key: file:{key}\n")
+    files.replace(sealed.datacenter_cfg, b"b")
     wrong = tmp_path / "wrong.key"
     wrong.write_bytes(Fernet.generate_key())
     other = node("pve2", f"encryption-key: file:{wrong}\n")
@@ -470,7 +472,7 @@ def test_another_key_is_named_as_the_reason(node, key, tmp_path):
     assert files.read(other.datacenter_cfg) == b"b"
     wrong.write_text("no key")
     shared._OPEN.clear()
-    files.replace(one.datacenter_cfg, b"c")
+    files.replace(sealed.datacenter_cfg, b"c")
     with oddities.listening((said := []).append):
         assert files.read(other.datacenter_cfg) == b"b"
     assert "this is not a Fernet key" in said[0]
@@ -509,15 +511,17 @@ def test_changes_of_many_threads_are_all_there(first, second, monkeypatch):
 
     def add(number):
         paths = (first, second)[number % 2]
-        one = Revocation(f"{number:x}", "CN=x", paths.node, now, now + timedelta(days=1))
-        revocations.add(paths, one, now)
+        revocation = Revocation(f"{number:x}", "CN=x", paths.node, now, now + timedelta(days=1))
+        revocations.add(paths, revocation, now)
 
     monkeypatch.setattr(revocations.locks, "_LONGEST_RETRY", 0.05)
     with ThreadPoolExecutor(4) as threads:
         for done in [threads.submit(add, number) for number in range(12)]:
             done.result()
     for paths in (first, second):
-        assert {one.serial for one in revocations.load(paths)} == {f"{n:x}" for n in range(12)}
+        assert {revocation.serial for revocation in revocations.load(paths)} == {
+            f"{n:x}" for n in range(12)
+        }
 
 
 def test_a_token_that_was_left_is_given_back_only_if_it_is_the_locks(first):

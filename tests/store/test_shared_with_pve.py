@@ -22,18 +22,18 @@ def test_the_names_of_an_instance_move_with_it_between_the_files_on_every_node(p
     store_files.replace(paths.pve_dns_apis, b'{"ovh": {}}')
     put(paths, "ovh")
     nodes = [paths, Paths(paths.root, "pve2")]
-    for one in nodes:
-        node_settings.change(one, {"acmedomain0": "a.example,plugin=web"})
-        assert b"plugin=web" in one.node_config().read_bytes()
-    for plugin, there, gone in (
+    for node in nodes:
+        node_settings.change(node, {"acmedomain0": "a.example,plugin=web"})
+        assert b"plugin=web" in node.node_config().read_bytes()
+    for plugin, place, gone in (
         ("mine", Paths.node_pvefw_cfg, Paths.node_config),
         ("ovh", Paths.node_config, Paths.node_pvefw_cfg),
     ):
         put(paths, plugin, Instance("dns", "web", "before"))
-        for one in nodes:
-            assert b"acmedomain0: a.example,plugin=web" in there(one).read_bytes()
-            assert not gone(one).exists() or b"acmedomain0" not in gone(one).read_bytes()
-            assert [name.name for name in Node.open(one).certificate_names()] == ["a.example"]
+        for node in nodes:
+            assert b"acmedomain0: a.example,plugin=web" in place(node).read_bytes()
+            assert not gone(node).exists() or b"acmedomain0" not in gone(node).read_bytes()
+            assert [name.name for name in Node.open(node).certificate_names()] == ["a.example"]
 
 
 def test_an_instance_that_does_not_exist_is_refused(paths):

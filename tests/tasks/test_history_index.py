@@ -58,15 +58,15 @@ FILTERS = st.builds(
 def scan(paths, wanted):
     """What a list is to hold, without an index."""
     found = {}
-    for one in registry.indexed(paths):
-        found.pop(one.upid, None)
-        found[one.upid] = one
+    for task in registry.indexed(paths):
+        found.pop(task.upid, None)
+        found[task.upid] = task
     if wanted.source == "all":
-        others = [registry.settled(paths, one) for one in registry.active(paths)]
-        waiting = [one for one in others if one.upid not in found and not one.saved]
-        found |= {one.upid: one for one in waiting}
-    by_start = sorted(found.values(), key=lambda one: one.upid.start)
-    return [one for one in reversed(by_start) if wanted.wants(one)]
+        others = [registry.settled(paths, task) for task in registry.active(paths)]
+        waiting = [other for other in others if other.upid not in found and not other.saved]
+        found |= {task.upid: task for task in waiting}
+    by_start = sorted(found.values(), key=lambda value: value.upid.start)
+    return [task for task in reversed(by_start) if wanted.wants(task)]
 
 
 def line(entry):
@@ -210,13 +210,13 @@ class History(RuleBasedStateMachine):
             # what is there is right, and the rest comes
             assert self.background
             others = iter(expected)
-            assert all(one in others for one in found)
+            assert all(task in others for task in found)
             archive.bring_up_to_date(self.paths)
             found = history.tasks(self.paths, wanted, start=start, limit=limit, note=told.append)
             assert len(told) == 1
         if self.damaged and found != expected[start : start + limit]:
             # SQLite need not notice; but nothing is listed that is not so
-            assert all(one in expected for one in found)
+            assert all(task in expected for task in found)
             self.index_is_brought_up_to_date(rebuild=True)
             found = history.tasks(self.paths, wanted, start=start, limit=limit)
         assert found == expected[start : start + limit]
@@ -232,14 +232,14 @@ class History(RuleBasedStateMachine):
             self.look_up(known[number % len(known)].upid)
 
     def look_up(self, upid):
-        expected = [one for one in registry.indexed(self.paths) if one.upid == upid]
+        expected = [task for task in registry.indexed(self.paths) if task.upid == upid]
         found, _ = archive.ask(self.paths, lambda kept: kept.find(upid) or kept.search(upid))
         assert found == (expected[-1] if expected else None)
 
     @invariant()
     def nothing_is_left_behind(self):
         if hasattr(self, "folder") and self.paths.state_dir.exists():
-            names = {one.name for one in self.paths.state_dir.iterdir()}
+            names = {path.name for path in self.paths.state_dir.iterdir()}
             assert names <= {"task-index.sqlite"}
 
 
@@ -299,10 +299,10 @@ def test_page_after_page_of_all_sources_every_task_comes_once(paths, long, backg
     count = len(long)
     started = [1000, 1001, 1003, 1003 + count // 2, 1004 + count // 2, 1000 + count, 2000 + count]
     others = [
-        Upid("pve1", 2**21 + at, 1, one, "x", "", "root@pam") for at, one in enumerate(started)
+        Upid("pve1", 2**21 + at, 1, start, "x", "", "root@pam") for at, start in enumerate(started)
     ]
-    active = [f"{one} 0\n" for one in others]
-    archived = [f"{one.upid} 1 {one.end:08X} {one.status}\n" for one in long[-3:]]
+    active = [f"{other} 0\n" for other in others]
+    archived = [f"{task.upid} 1 {task.end:08X} {task.status}\n" for task in long[-3:]]
     (paths.task_dir / "active").write_text("".join([*active, *archived]))
 
     wanted = Filter(source="all")
@@ -311,7 +311,7 @@ def test_page_after_page_of_all_sources_every_task_comes_once(paths, long, backg
         assert len(page) == min(limit, count + len(others) - len(pages))
         pages += page
     assert pages == scan(paths, wanted)
-    assert {one.upid for one in pages} == {*others, *(one.upid for one in long)}
+    assert {shown.upid for shown in pages} == {*others, *(task.upid for task in long)}
     assert history.tasks(paths, wanted, start=10**9, limit=limit) == []
 
 
@@ -327,7 +327,7 @@ def test_the_process_in_the_background(paths, long, monkeypatch):
     assert done.stdout == f"{len(long)} ended tasks are in the index.\n"
     told = []
     assert history.tasks(paths, Filter(vmid=3), limit=10**6, note=told.append) == [
-        one for one in reversed(long) if one.upid.id == "3"
+        task for task in reversed(long) if task.upid.id == "3"
     ]
     assert told == []
 
@@ -385,7 +385,7 @@ def test_an_unprivileged_caller(public, long, kept):
     done = subprocess.run(
         [sys.executable, "-c", code, public.root], capture_output=True, text=True, check=False
     )
-    expected = [one for one in long if history.state(one) in ("ERROR", "UNKNOWN")]
+    expected = [task for task in long if history.state(task) in ("ERROR", "UNKNOWN")]
     assert (done.stdout, done.stderr) == (f"{len(expected)}\n", "")
     assert public.task_index.exists() == kept
 
@@ -466,7 +466,7 @@ def test_an_index_that_says_something_else(paths, long, statement):
     with contextlib.closing(sqlite3.connect(paths.task_index, isolation_level=None)) as connection:
         connection.execute(statement)
     wanted = Filter(errors=True, vmid=3, since=1200)
-    expected = [one for one in reversed(long) if wanted.wants(one)]
+    expected = [task for task in reversed(long) if wanted.wants(task)]
     assert expected
     assert history.tasks(paths, wanted, limit=10**6) == expected
     assert history.status(paths, long[300].upid) == long[300]
@@ -504,7 +504,7 @@ def test_a_journal_that_somebody_left_behind(paths, long):
         paths.task_index.write_bytes(data)
         journal.write_bytes(left)
         assert history.tasks(paths, Filter(vmid=3), limit=10**6) == [
-            one for one in reversed(long) if one.upid.id == "3"
+            task for task in reversed(long) if task.upid.id == "3"
         ]
         assert not journal.exists()
 
@@ -514,7 +514,7 @@ def test_damage_to_any_page_of_the_index(paths, long):
     archive.bring_up_to_date(paths)
     whole, page = paths.task_index.read_bytes(), 4096
     wanted = Filter(errors=True, vmid=3)
-    expected = [one for one in reversed(long) if wanted.wants(one)]
+    expected = [task for task in reversed(long) if wanted.wants(task)]
     for at in range(0, len(whole), page):
         data = bytearray(whole)
         data[at + page // 4 : at + page // 2] = bytes(page // 4)

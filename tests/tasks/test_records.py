@@ -50,7 +50,7 @@ def running():
 def write(paths, name, *lines):
     paths.task_dir.mkdir(parents=True, exist_ok=True)
     (paths.task_dir / name).write_bytes(
-        b"".join(one if isinstance(one, bytes) else f"{one}\n".encode() for one in lines)
+        b"".join(line if isinstance(line, bytes) else f"{line}\n".encode() for line in lines)
     )
 
 
@@ -71,37 +71,37 @@ def a_task(paths):
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(ENDED | GARBAGE, max_size=8, unique_by=lambda one: getattr(one, "upid", one)))
+@given(st.lists(ENDED | GARBAGE, max_size=8, unique_by=lambda task: getattr(task, "upid", task)))
 def test_an_index_with_damage_is_read_around_it(paths, lines):
-    ended = [one for one in lines if isinstance(one, TaskEntry)]
+    ended = [line for line in lines if isinstance(line, TaskEntry)]
     write(
         paths,
         "index",
         *(
-            one + b"\n" if isinstance(one, bytes) else f"{one.upid} {one.end:08X} {one.status}"
-            for one in lines
+            line + b"\n" if isinstance(line, bytes) else f"{line.upid} {line.end:08X} {line.status}"
+            for line in lines
         ),
     )
     assert list(registry.indexed(paths)) == ended
     listed = history.tasks(paths, Filter(), limit=100)
-    assert {one.upid for one in listed} == {one.upid for one in ended}
+    assert {task.upid for task in listed} == {task.upid for task in ended}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
-@given(st.lists(ENDED, max_size=40, unique_by=lambda one: one.upid), st.binary(max_size=60))
+@given(st.lists(ENDED, max_size=40, unique_by=lambda task: task.upid), st.binary(max_size=60))
 def test_what_was_active_is_kept_or_found_in_the_index(paths, ended, garbage):
     shutil.rmtree(paths.task_dir, ignore_errors=True)
-    lines = [f"{one.upid} 0 {one.end:08X} {one.status}" for one in ended]
+    lines = [f"{task.upid} 0 {task.end:08X} {task.status}" for task in ended]
     write(paths, "active", f"{running()} 0", garbage.replace(b"\n", b"") + b"\n", *lines)
     mine = a_task(paths)
     kept = registry.active(paths)
-    assert {one.upid for one in kept if one.end is None} == {running()}
+    assert {task.upid for task in kept if task.end is None} == {running()}
     assert len(kept) == 1 + min(len(ended) + 1, 25)
     archived = list(registry.indexed(paths))
     assert sorted(archived[:-1], key=str) == sorted(ended, key=str)
     assert archived[-1].upid == mine
     again = a_task(paths)
-    assert [one.upid for one in registry.indexed(paths)][-2:] == [mine, again]
+    assert [task.upid for task in registry.indexed(paths)][-2:] == [mine, again]
     assert len(list(registry.indexed(paths))) == len(ended) + 2
 
 
@@ -155,7 +155,7 @@ def test_running_tasks_say_so_to_programs(paths):
 def test_the_archive_is_not_listed_as_active(paths):
     upid = a_task(paths)
     assert history.tasks(paths, Filter(source="active")) == []
-    assert [one.upid for one in history.tasks(paths, Filter(source="all"))] == [upid]
+    assert [entry.upid for entry in history.tasks(paths, Filter(source="all"))] == [upid]
 
 
 # --- what others may do ---------------------------------------------------------------------------
@@ -178,14 +178,14 @@ def test_their_rotation_of_the_index(paths):
     first = a_task(paths)
     (paths.task_dir / "index").rename(paths.task_dir / "index.1")
     second = a_task(paths)
-    assert [one.upid for one in history.tasks(paths, Filter())] == [second, first]
+    assert [entry.upid for entry in history.tasks(paths, Filter())] == [second, first]
 
 
 def test_a_torn_line_does_not_swallow_the_next(paths):
     """Somebody lost power while appending."""
     write(paths, "index", f"{dead()} 6124E200 OK", b"UPID:pve1:0001")
     upid = a_task(paths)
-    assert [one.upid for one in registry.indexed(paths)] == [dead(), upid]
+    assert [task.upid for task in registry.indexed(paths)] == [dead(), upid]
 
 
 def test_tasks_alike_in_one_second_have_ids_of_their_own(paths):
@@ -198,7 +198,7 @@ def test_tasks_alike_in_one_second_have_ids_of_their_own(paths):
 
 def test_of_tasks_alike_the_one_entered_last_comes_first(paths):
     write(paths, "index", *(f"{dead(number)} 6124E200 OK" for number in range(3)))
-    listed = [one.upid for one in history.tasks(paths, Filter())]
+    listed = [entry.upid for entry in history.tasks(paths, Filter())]
     assert listed == [dead(2), dead(1), dead(0)]
 
 
@@ -258,11 +258,11 @@ def test_a_task_that_the_index_had_no_room_for_is_entered_later(paths, monkeypat
         with run_task(paths, "lost", echo=heard.append):
             pass
     assert (paths.task_dir / "index").read_bytes() == before
-    assert ["No space left" in one for one in heard] == [True]
+    assert ["No space left" in warning for warning in heard] == [True]
     [waiting] = history.tasks(paths, Filter(source="active"))
     assert (waiting.upid.type, waiting.status, waiting.saved) == ("lost", "OK", False)
     a_task(paths)
-    assert [one.upid.type for one in registry.indexed(paths)] == ["x", "lost", "x"]
+    assert [task.upid.type for task in registry.indexed(paths)] == ["x", "lost", "x"]
 
 
 FULL = """
@@ -326,13 +326,13 @@ def test_a_disk_that_is_full_from_the_start(tmp_path):
     program = textwrap.dedent(FULL).replace("FIRST", "fill()").replace("LATER", "")
     program = program.partition("[found]")[0]
     said = on_a_small_disk(tmp_path, program)
-    assert [one for one in said if not one.startswith("WARN")] == [
+    assert [line for line in said if not line.startswith("WARN")] == [
         "first",
         *(f"line {number}" for number in range(2000)),
         "last",
         "done",
     ]
-    [warning] = [one for one in said if one.startswith("WARN")]
+    [warning] = [line for line in said if line.startswith("WARN")]
     assert "No space left on device" in warning
 
 
@@ -340,7 +340,7 @@ def test_a_disk_that_is_full_from_the_start(tmp_path):
 def test_a_disk_that_is_full_for_a_while(tmp_path):
     program = textwrap.dedent(FULL).replace("FIRST", "").replace("LATER", "ballast.truncate(0)")
     said = on_a_small_disk(tmp_path, program)
-    assert len([one for one in said if one.startswith("WARN")]) == 1
+    assert len([line for line in said if line.startswith("WARN")]) == 1
     assert said[-1] == "OK ['last', 'TASK OK']"
 
 

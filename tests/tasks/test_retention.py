@@ -45,14 +45,16 @@ def upids(paths):
 
 
 def keep(paths, **values):
-    node_settings.change(paths, {f"task-history-{key}": str(one) for key, one in values.items()})
+    node_settings.change(
+        paths, {f"task-history-{key}": str(value) for key, value in values.items()}
+    )
 
 
 def there(paths):
     """The tasks in the lists, oldest first; their logs must be the ones that there are."""
-    listed = [one.upid for one in registry.indexed(paths)]
-    logs = {one.name for one in paths.task_dir.glob("?/*")}
-    assert logs == {str(one) for one in listed}
+    listed = [entry.upid for entry in registry.indexed(paths)]
+    logs = {path.name for path in paths.task_dir.glob("?/*")}
+    assert logs == {str(upid) for upid in listed}
     return listed
 
 
@@ -79,7 +81,7 @@ def test_by_count_and_by_age(paths, upids, values, kept):
     assert there(paths) == upids
     assert retention.prune(paths, NOW) == 100 - kept
     assert there(paths) == upids[100 - kept :]
-    assert [one.upid for one in history.tasks(paths, Filter(), limit=200)] == upids[
+    assert [entry.upid for entry in history.tasks(paths, Filter(), limit=200)] == upids[
         : -1 - kept : -1
     ]
     assert retention.prune(paths, NOW) == 0
@@ -113,13 +115,13 @@ def test_a_running_task_is_not_touched(paths, upids):
     keep(paths, days=1)
     retention.prune(paths, NOW)
     assert upid.log_path(paths).exists()
-    assert [one.upid for one in registry.active(paths) if one.end is None] == [upid]
+    assert [active.upid for active in registry.active(paths) if active.end is None] == [upid]
 
 
 def test_recent_tasks_are_struck_off_their_list_too(paths, upids):
     with run_task(paths, "x") as mine:
         pass
-    [(line, entry)] = [(str(one.upid), one) for one in registry.active(paths)]
+    [(line, entry)] = [(str(active.upid), active) for active in registry.active(paths)]
     assert entry.saved
     keep(paths, days=1)
     retention.prune(paths, datetime.now(UTC) + timedelta(days=5))
@@ -166,11 +168,11 @@ def test_a_kill_at_any_moment(program, paths, upids, at):
     keep(paths, count=20)
     process = program(PRUNES, stdin=subprocess.PIPE)
     process.communicate(f"{at}\n{NOW.isoformat()}\n", timeout=60)
-    listed = [one.upid for one in registry.indexed(paths)]
+    listed = [entry.upid for entry in registry.indexed(paths)]
     assert listed[-20:] == upids[-20:]
     # a line has its log, or it is written down that it goes
     going = paths.task_removals.read_text().split() if paths.task_removals.exists() else []
-    assert all(one.log_path(paths).exists() or str(one) in going for one in listed)
+    assert all(upid.log_path(paths).exists() or str(upid) in going for upid in listed)
     retention.prune(paths, NOW)
     assert there(paths) == upids[-20:]
     assert not paths.task_removals.exists()

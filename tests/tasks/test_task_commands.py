@@ -78,14 +78,14 @@ def theirs(paths):
 def test_it_is_listed_as_it_is(theirs):
     before = {name: (theirs.task_dir / name).read_text() for name in ("index", "index.1")}
     found = listed(theirs, "--source", "all")
-    assert [one["upid"] for one in found] == [
+    assert [row["upid"] for row in found] == [
         str(running()),
         *(line.split()[0] for line in reversed(ACTIVE.splitlines()[:3])),
         INDEX.split(maxsplit=1)[0],
         *(line.split()[0] for line in reversed(INDEX_1.splitlines())),
     ]
-    by_type = {one["type"]: one for one in found}
-    assert [one["status"] for one in found if one["type"] == "vzdump"] == ["RUNNING", "job errors"]
+    by_type = {row["type"]: row for row in found}
+    assert [row["status"] for row in found if row["type"] == "vzdump"] == ["RUNNING", "job errors"]
     assert by_type["imgdel"] == {
         "upid": r"UPID:pve1:00000A15:0000C0E2:659F0005:imgdel:100@local\x3alvm-1:root@pam:",
         "node": "pve1",
@@ -131,7 +131,7 @@ def test_it_is_listed_as_it_is(theirs):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_every_filter(theirs, arguments, types):
-    assert [one["type"] for one in listed(theirs, *arguments)] == types.split()
+    assert [row["type"] for row in listed(theirs, *arguments)] == types.split()
 
 
 def test_what_is_no_status(theirs):
@@ -172,7 +172,7 @@ def test_a_recycled_pid_is_not_the_task(theirs):
         file.write(f"{recycled} 0\n")
     [found] = listed(theirs, "--typefilter", "old")
     assert found["status"] == "unexpected status"
-    assert [one["type"] for one in listed(theirs, "--source", "active")] == ["vzdump"]
+    assert [row["type"] for row in listed(theirs, "--source", "active")] == ["vzdump"]
 
 
 # --- ours -----------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def test_a_text_is_found_wherever_it_stands_in_a_log(paths, monkeypatch, piece):
         with run_task(paths, "x", f"not{before}") as task:
             task.log("y" * before + text[:-1])
     found = history.tasks(paths, history.Filter(text=text), limit=100)
-    assert [one.upid.id for one in found] == ["1000", "65", "64", "63", "40", "1", "0"]
+    assert [entry.upid.id for entry in found] == ["1000", "65", "64", "63", "40", "1", "0"]
     page = history.tasks(paths, history.Filter(text=text), start=2, limit=3)
     assert page == found[2:5]
     assert len(history.tasks(paths, history.Filter(text="y", source="all"), limit=100)) == 12
@@ -235,7 +235,7 @@ def test_index_and_prune(paths):
     files.replace(paths.cluster_pvefw_cfg, b"task-history-count: 2\n")
     assert pvefw(paths, "prune", "--dry-run") == "3 tasks would be removed.\n"
     assert pvefw(paths, "prune") == "3 tasks removed.\nTask OK\n"
-    assert [one["id"] for one in listed(paths)] == ["", "4", "3"]
+    assert [row["id"] for row in listed(paths)] == ["", "4", "3"]
 
 
 # --- for completion ---------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_the_latest_ids(theirs):
 
 def test_the_latest_of_many_ids_are_read_from_the_end(paths):
     lines = [f"UPID:pve1:{at:08X}:00000001:00000001:x:{at % 1000}:u@pam:" for at in range(5000)]
-    text = "".join(f"{one} 00000002 OK\n" for one in lines)
+    text = "".join(f"{line} 00000002 OK\n" for line in lines)
     files.replace(paths.task_dir / "index", text.encode())
     assert latest(paths.task_dir, limit=100) == lines[:-101:-1]
     assert latest(paths.task_dir, lines[7]) == [lines[7]]

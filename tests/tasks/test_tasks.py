@@ -260,11 +260,11 @@ def theirs(paths):
     ],
 )
 def test_filters(theirs, wanted, starts):
-    assert [one.upid.start for one in history.tasks(theirs, wanted)] == starts
+    assert [entry.upid.start for entry in history.tasks(theirs, wanted)] == starts
 
 
 def test_start_and_limit(theirs):
-    assert [one.upid.start for one in history.tasks(theirs, Filter(), start=1, limit=2)] == [
+    assert [entry.upid.start for entry in history.tasks(theirs, Filter(), start=1, limit=2)] == [
         300,
         200,
     ]

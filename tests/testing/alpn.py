@@ -39,20 +39,20 @@ class Alpn:
 
     @hookimpl
     def challenge_present(self, challenges, task):
-        for one in challenges:
-            task.log(f"Answering for {one.identifier}")
-            answers = self._answers.setdefault(server_name(one), {})
-            answers[one.token] = context(one)
+        for challenge in challenges:
+            task.log(f"Answering for {challenge.identifier}")
+            answers = self._answers.setdefault(server_name(challenge), {})
+            answers[challenge.token] = context(challenge)
         if self._listening is None:
             self._open()
 
     @hookimpl
     def challenge_cleanup(self, challenges):
-        for one in challenges:
-            answers = self._answers.get(server_name(one), {})
-            answers.pop(one.token, None)
+        for challenge in challenges:
+            answers = self._answers.get(server_name(challenge), {})
+            answers.pop(challenge.token, None)
             if not answers:
-                self._answers.pop(server_name(one), None)
+                self._answers.pop(server_name(challenge), None)
         if self._listening is not None and not self._answers:
             self._close()
 
@@ -93,10 +93,10 @@ class Alpn:
 
 def server_name(challenge):
     """What the authority sends as SNI."""
-    one = challenge.identifier
-    if one.type == "ip":
-        return ipaddress.ip_address(one.value).reverse_pointer
-    return one.value
+    identifier = challenge.identifier
+    if identifier.type == "ip":
+        return ipaddress.ip_address(identifier.value).reverse_pointer
+    return identifier.value
 
 
 def context(challenge):
@@ -114,11 +114,11 @@ def certificate(challenge):
     """The certificate and its key, PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "challenge")])
-    one = challenge.identifier
-    if one.type == "ip":
-        name = x509.IPAddress(ipaddress.ip_address(one.value))
+    identifier = challenge.identifier
+    if identifier.type == "ip":
+        name = x509.IPAddress(ipaddress.ip_address(identifier.value))
     else:
-        name = x509.DNSName(one.value)
+        name = x509.DNSName(identifier.value)
     digest = hashlib.sha256(challenge.key_authorization.encode()).digest()
     proof = x509.UnrecognizedExtension(EXTENSION, b"\x04\x20" + digest)
     made = (

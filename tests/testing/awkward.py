@@ -29,7 +29,7 @@ class Awkward:
 
     @hookimpl
     def dns_zones(self):
-        return [f"{one['name']}." for one in self._pages("/domains")]
+        return [f"{page['name']}." for page in self._pages("/domains")]
 
     @hookimpl
     def dns_add(self, zone, records, task):
@@ -41,21 +41,21 @@ class Awkward:
     @hookimpl
     def dns_remove(self, zone, records, task):
         def without_it(there, value):
-            return [one for one in there if one != value]
+            return [text for text in there if text != value]
 
         self._change(zone, records, task, without_it)
 
     def _change(self, zone, records, task, combine):
         number = self._number(zone)
-        sets = {one["host"]: one for one in self._sets(number) if one["type"] == "TXT"}
-        for name in sorted({one.name for one in records}):
+        sets = {set_["host"]: set_ for set_ in self._sets(number) if set_["type"] == "TXT"}
+        for name in sorted({record.name for record in records}):
             host = name.removesuffix(zone).rstrip(".") or "@"
-            ours = [one for one in records if one.name == name]
+            ours = [record for record in records if record.name == name]
             found = sets.get(host)
             before = found["values"] if found else []
             values = list(before)
-            for one in ours:
-                values = combine(values, one.value)
+            for zone_ in ours:
+                values = combine(values, zone_.value)
             if values != before:
                 task.log(f"{host}: {len(before)} values become {len(values)}")
                 ttl = found["ttl"] if found else ours[0].ttl
@@ -76,9 +76,9 @@ class Awkward:
         return self._pages(f"/domains/{number}/rrsets")
 
     def _number(self, zone):
-        for one in self._pages("/domains"):
-            if f"{one['name']}." == zone:
-                return one["domain_id"]
+        for page in self._pages("/domains"):
+            if f"{page['name']}." == zone:
+                return page["domain_id"]
         raise ProviderError(f"the account has no domain {zone}")
 
     def _pages(self, path):
@@ -165,10 +165,10 @@ class Fake:
                 return 404, {"error": "no such domain"}
             case ["GET", "domains", _, "rrsets"]:
                 return self.paged(
-                    [{"rrset_id": n, **one} for n, one in sorted(self.sets.items())], page
+                    [{"rrset_id": n, **set_} for n, set_ in sorted(self.sets.items())], page
                 )
             case ["POST", "domains", _, "rrsets"]:
-                if any(one["host"] == request.json["host"] for one in self.sets.values()):
+                if any(set_["host"] == request.json["host"] for set_ in self.sets.values()):
                     return 409, {"error": "there is such a set"}
                 self.next += 1
                 self.sets[self.next] = request.json
@@ -183,7 +183,7 @@ class Fake:
                 self.failing = False
                 return 503, {"error": "restarting"}
             case ["POST", "domains", _, "commit"]:
-                self.shown = {one["host"]: list(one["values"]) for one in self.sets.values()}
+                self.shown = {set_["host"]: list(set_["values"]) for set_ in self.sets.values()}
                 return 200, {}
         return 404, {"error": "nothing here"}
 

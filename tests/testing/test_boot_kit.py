@@ -65,10 +65,10 @@ class Good:
 
     @hookimpl
     def boot_render(self, esp, plan):
-        for one in plan.kernels:
-            if not re.fullmatch(r"\d[\w.+~-]*\w\+?", one.version):
-                raise ProviderError(f"{one.version!r} is no version")
-        if len({one.version.lower() for one in plan.kernels}) < len(plan.kernels):
+        for kernel in plan.kernels:
+            if not re.fullmatch(r"\d[\w.+~-]*\w\+?", kernel.version):
+                raise ProviderError(f"{kernel.version!r} is no version")
+        if len({kernel.version.lower() for kernel in plan.kernels}) < len(plan.kernels):
             raise ProviderError("two kernels have one name")
         if {"\n", "\0"} & set(plan.cmdline):
             raise ProviderError("the command line has two lines")
@@ -76,10 +76,10 @@ class Good:
             raise ProviderError("the title has two lines")
         copies = {}
         lines = [f"default|{plan.default}", f"# {plan.title}"]
-        for one in plan.kernels:
-            at = folder(one.version)
-            copies |= {at / "linux": one.vmlinuz, at / "initrd": one.initrd}
-            lines.append(f"{one.version}|{at}/linux|{at}/initrd|{plan.cmdline}")
+        for kernel in plan.kernels:
+            at = folder(kernel.version)
+            copies |= {at / "linux": kernel.vmlinuz, at / "initrd": kernel.initrd}
+            lines.append(f"{kernel.version}|{at}/linux|{at}/initrd|{plan.cmdline}")
         text = "\n".join(lines).encode() + b"\n"
         return BootTree(copies, {MENU: text}, ["kit/k-*/linux", "kit/k-*/initrd"])
 
@@ -222,10 +222,10 @@ def menu_from(build):
         def boot_render(self, esp, plan):
             tree = super().boot_render(esp, plan)
             copies, text = {}, tree.texts[MENU].decode()
-            for one in plan.kernels:
-                at = build(one.version)
-                copies |= {at / "linux": one.vmlinuz, at / "initrd": one.initrd}
-                text = text.replace(f"|{folder(one.version)}/", f"|{at}/")
+            for kernel in plan.kernels:
+                at = build(kernel.version)
+                copies |= {at / "linux": kernel.vmlinuz, at / "initrd": kernel.initrd}
+                text = text.replace(f"|{folder(kernel.version)}/", f"|{at}/")
             return edit(tree, copies=copies, texts={MENU: text.encode()})
 
     return Elsewhere
@@ -234,7 +234,7 @@ def menu_from(build):
 def in_place(tree, _esp, plan):
     """The default's kernel under one name: old menus refer to it, too."""
     at = PurePosixPath("kit/k-default")
-    [default] = [one for one in plan.kernels if one.version == plan.default]
+    [default] = [kernel for kernel in plan.kernels if kernel.version == plan.default]
     text = tree.texts[MENU].replace(f"|{folder(plan.default)}/".encode(), f"|{at}/".encode())
     copies = {at / "linux": default.vmlinuz, at / "initrd": default.initrd}
     copies |= {
@@ -262,8 +262,8 @@ class TwoTexts(Good):
 
 def boots_two_texts(root):
     with_entries = (root / MENU).read_bytes() if (root / MENU).exists() else b""
-    for one in root.glob("kit/k-*/entry"):
-        with_entries += one.read_bytes()
+    for path in root.glob("kit/k-*/entry"):
+        with_entries += path.read_bytes()
     joined = root.parent / "joined"
     (joined / "kit").mkdir(parents=True, exist_ok=True)
     (joined / MENU).write_bytes(with_entries)
@@ -352,10 +352,10 @@ class Credulous(Good):
     @hookimpl
     def boot_render(self, esp, plan):
         copies, lines = {}, [f"default|{plan.default}"]
-        for one in plan.kernels:
-            at = folder(one.version)
-            copies |= {at / "linux": one.vmlinuz, at / "initrd": one.initrd}
-            lines.append(f"{one.version}|{at}/linux|{at}/initrd|{plan.cmdline}")
+        for kernel in plan.kernels:
+            at = folder(kernel.version)
+            copies |= {at / "linux": kernel.vmlinuz, at / "initrd": kernel.initrd}
+            lines.append(f"{kernel.version}|{at}/linux|{at}/initrd|{plan.cmdline}")
         text = "\n".join(lines).encode()
         return BootTree(copies, {MENU: text}, ["kit/k-*/linux", "kit/k-*/initrd"])
 
@@ -372,8 +372,8 @@ class InstallWipes(Good):
 class InstallFormats(Good):
     @hookimpl
     def boot_install(self, esp):
-        for one in esp.mountpoint.iterdir():
-            shutil.rmtree(one) if one.is_dir() else one.unlink()
+        for path in esp.mountpoint.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         install(esp.mountpoint)
 
 
@@ -531,7 +531,7 @@ class HidesItsOrder(KeepsAnotherOrder):
 def first_or_default(root):
     """A loader that boots the menu's first complete entry where the default is gone."""
     _, entries = read_menu(root)
-    there = [one for one in entries.values() if (root / one.kernel).exists()]
+    there = [entry for entry in entries.values() if (root / entry.kernel).exists()]
     started = boots(root)
     return started if started and (root / started.kernel).exists() else next(iter(there), None)
 
@@ -564,7 +564,7 @@ class ArmsByPlace(Good):
     def boot_arm(self, esp, plan):
         super().boot_arm(esp, plan)
         if plan.next_boot:
-            versions = [one.version for one in plan.kernels]
+            versions = [kernel.version for kernel in plan.kernels]
             (esp.mountpoint / ONCE).write_text(str(versions.index(plan.next_boot)))
 
     @hookimpl
@@ -714,7 +714,7 @@ class Packaged(Good):
 
     @hookimpl
     def boot_files(self, esp):
-        known = {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
+        known = {PurePosixPath("EFI/kit") / name: self.package / name for name in self.listed}
         return {target: source for target, source in known.items() if source.exists()}
 
 
@@ -728,7 +728,7 @@ class KnowsOneRelease(Packaged):
     @hookimpl
     def boot_files(self, esp):
         known = super().boot_files(esp)
-        there = {one: esp.mountpoint / one for one in known}
+        there = {target: esp.mountpoint / target for target in known}
         return {
             target: source
             for target, source in known.items()
@@ -739,7 +739,7 @@ class KnowsOneRelease(Packaged):
 class ListsWhatIsGone(Packaged):
     @hookimpl
     def boot_files(self, esp):
-        return {PurePosixPath("EFI/kit") / one: self.package / one for one in self.listed}
+        return {PurePosixPath("EFI/kit") / name: self.package / name for name in self.listed}
 
 
 class InstallKeepsWhatIsThere(Packaged):
@@ -823,7 +823,7 @@ def cases(test):
     runs = [{}]
     for mark in getattr(test, "pytestmark", []):
         names, values = mark.args
-        names = [one.strip() for one in names.split(",")] if isinstance(names, str) else names
+        names = [part.strip() for part in names.split(",")] if isinstance(names, str) else names
         rows = [row if len(names) > 1 else (row,) for row in values]
         runs = [run | dict(zip(names, row, strict=True)) for run in runs for row in rows]
     return runs
@@ -858,7 +858,12 @@ def run_kit(plugin_class, folder, reader, only="test_"):
                     **GIVEN,
                     **arguments,
                 }
-                test(**{one: available[one] for one in inspect.signature(test).parameters})
+                test(
+                    **{
+                        parameter: available[parameter]
+                        for parameter in inspect.signature(test).parameters
+                    }
+                )
             except pytest.skip.Exception:
                 continue
             except (AssertionError, PvefwError) as error:
@@ -888,7 +893,7 @@ def test_a_title_that_the_loader_reads_otherwise_is_caught(plugin, expands, caug
 
     def reader(root):
         started, lines = boots(root), (root / MENU).read_text().splitlines()
-        title = next(one for one in lines if one.startswith("# "))
+        title = next(line for line in lines if line.startswith("# "))
         shown = re.sub(r"\$\{[^}]*\}", "", title) if expands else title
         return started and replace(started, title=shown)
 
@@ -1138,7 +1143,7 @@ def test_a_hook_that_fails_is_told_from_one_that_refuses(tmp_path):
     class Fails(Good):
         @hookimpl
         def boot_render(self, esp, plan):
-            if any("/" in one.version for one in plan.kernels):
+            if any("/" in kernel.version for kernel in plan.kernels):
                 raise ValueError
             return super().boot_render(esp, plan)
 
@@ -1182,4 +1187,4 @@ def test_bringing_a_tree_again_does_nothing(tmp_path):
     tree = machine.render(machine.plan("1-a", "2-a"))
     assert list(bring(esp.mountpoint, tree))
     assert list(bring(esp.mountpoint, tree)) == []
-    assert not [one for one in Path(esp.mountpoint).rglob("*") if one.name.startswith(".")]
+    assert not [path for path in Path(esp.mountpoint).rglob("*") if path.name.startswith(".")]

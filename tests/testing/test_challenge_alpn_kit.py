@@ -52,7 +52,7 @@ def run(old, new):
             said.append(run_test(kit, name, fixtures))
             with contextlib.suppress(OSError, AttributeError):  # nothing listens any more
                 plugin._close()
-    return [one for one in said if one]
+    return [sentence_ for sentence_ in said if sentence_]
 
 
 FORGET = """            answers.pop(one.token, None)
@@ -115,4 +115,4 @@ SEEDED = [
 @pytest.mark.parametrize(("old", "new", "sentence"), SEEDED, ids=range(len(SEEDED)))
 def test_each_seeded_bug_is_caught_with_a_sentence(old, new, sentence):
     said = run(old, new)
-    assert any(sentence in one for one in said), said
+    assert any(sentence in sentence_ for sentence_ in said), said

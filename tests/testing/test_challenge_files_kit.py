@@ -27,9 +27,9 @@ class Good:
 
     @hookimpl
     def challenge_present(self, challenges, task):
-        for one in challenges:
+        for challenge in challenges:
             try:
-                replace_file(self.folder / one.token, KEY, mode=self.mode)
+                replace_file(self.folder / challenge.token, KEY, mode=self.mode)
             except OSError as error:
                 self.fail(error, task)
 
@@ -38,8 +38,8 @@ class Good:
 
     @hookimpl
     def challenge_cleanup(self, challenges):
-        for one in challenges:
-            remove_file(self.folder / one.token)
+        for challenge in challenges:
+            remove_file(self.folder / challenge.token)
 
 
 class Swallows(Good):
@@ -60,8 +60,8 @@ class KeepsCopies(Good):
     @hookimpl
     def challenge_present(self, challenges, task):
         super().challenge_present(challenges, task)
-        for one in challenges:
-            replace_file(self.folder / "old" / one.token, KEY, mode=0o600)
+        for challenge in challenges:
+            replace_file(self.folder / "old" / challenge.token, KEY, mode=0o600)
 
 
 TESTS = (
@@ -78,7 +78,7 @@ def run(name, plugin, scratch):
     known = {"plugin": plugin, "hooks": hooks, "task": task}
     known |= {"broken_plugin": None, "tmp_path": scratch}
     names = test.__func__.__code__.co_varnames[1 : test.__func__.__code__.co_argcount]
-    test(**{one: known[one] for one in names})
+    test(**{word: known[word] for word in names})
 
 
 @pytest.fixture

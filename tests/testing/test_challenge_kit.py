@@ -29,13 +29,13 @@ class Good:
 
     @hookimpl
     def challenge_present(self, challenges):
-        for one in challenges:
-            self.answers[one.token] = one.key_authorization
+        for challenge in challenges:
+            self.answers[challenge.token] = challenge.key_authorization
 
     @hookimpl
     def challenge_cleanup(self, challenges):
-        for one in challenges:
-            self.answers.pop(one.token, None)
+        for challenge in challenges:
+            self.answers.pop(challenge.token, None)
 
     def fetch(self, challenge):
         return self.answers.get(challenge.token)
@@ -50,8 +50,8 @@ class Good:
 class WrongBody(Good):
     @hookimpl
     def challenge_present(self, challenges):
-        for one in challenges:
-            self.answers[one.token] = one.token
+        for challenge in challenges:
+            self.answers[challenge.token] = challenge.token
 
 
 class AnswersAnything(Good):
@@ -68,7 +68,7 @@ class OnlyTheFirst(Good):
 class ForgetsTheOthers(Good):
     @hookimpl
     def challenge_present(self, challenges):
-        self.answers = {one.token: one.key_authorization for one in challenges}
+        self.answers = {challenge.token: challenge.key_authorization for challenge in challenges}
 
 
 class LeavesItUp(Good):
@@ -86,17 +86,17 @@ class TakesAllDown(Good):
 class CleansOnlyOnce(Good):
     @hookimpl
     def challenge_cleanup(self, challenges):
-        for one in challenges:
-            del self.answers[one.token]
+        for challenge in challenges:
+            del self.answers[challenge.token]
 
 
 class RefusesToRepeat(Good):
     @hookimpl
     def challenge_present(self, challenges):
-        for one in challenges:
-            if one.token in self.answers:
+        for challenge in challenges:
+            if challenge.token in self.answers:
                 raise ValueError("it already exists")
-            self.answers[one.token] = one.key_authorization
+            self.answers[challenge.token] = challenge.key_authorization
 
 
 class WorksOnlyOnce(Good):
@@ -124,12 +124,14 @@ class Remembers(Good):
     @hookimpl
     def challenge_present(self, challenges):
         super().challenge_present(challenges)
-        self.mine = {one.token for one in challenges} | getattr(self, "mine", set())
+        self.mine = {challenge.token for challenge in challenges} | getattr(self, "mine", set())
 
     @hookimpl
     def challenge_cleanup(self, challenges):
         mine = getattr(self, "mine", set())
-        super().challenge_cleanup([one for one in challenges if one.token in mine])
+        super().challenge_cleanup(
+            [challenge for challenge in challenges if challenge.token in mine]
+        )
 
 
 class NoTypes(Good):
@@ -165,25 +167,29 @@ class LeavesThePortOpen(Closing):
 class NamesOnly(Good):
     @hookimpl
     def challenge_present(self, challenges):
-        super().challenge_present([one for one in challenges if one.identifier.type == "dns"])
+        super().challenge_present(
+            [challenge for challenge in challenges if challenge.identifier.type == "dns"]
+        )
 
 
 class NoColons(Good):
     @hookimpl
     def challenge_present(self, challenges):
-        super().challenge_present([one for one in challenges if ":" not in one.identifier.value])
+        super().challenge_present(
+            [challenge for challenge in challenges if ":" not in challenge.identifier.value]
+        )
 
 
 class ByName(Good):
     @hookimpl
     def challenge_present(self, challenges):
-        for one in challenges:
-            self.answers[str(one.identifier)] = one.key_authorization
+        for challenge in challenges:
+            self.answers[str(challenge.identifier)] = challenge.key_authorization
 
     @hookimpl
     def challenge_cleanup(self, challenges):
-        for one in challenges:
-            self.answers.pop(str(one.identifier), None)
+        for challenge in challenges:
+            self.answers.pop(str(challenge.identifier), None)
 
     def fetch(self, challenge):
         return self.answers.get(str(challenge.identifier))
@@ -192,13 +198,13 @@ class ByName(Good):
 class CleansByName(Good):
     @hookimpl
     def challenge_present(self, challenges):
-        for one in challenges:
-            self.answers[one.token, str(one.identifier)] = one.key_authorization
+        for challenge in challenges:
+            self.answers[challenge.token, str(challenge.identifier)] = challenge.key_authorization
 
     @hookimpl
     def challenge_cleanup(self, challenges):
-        names = {str(one.identifier) for one in challenges}
-        self.answers = {key: one for key, one in self.answers.items() if key[1] not in names}
+        names = {str(challenge.identifier) for challenge in challenges}
+        self.answers = {key: answer for key, answer in self.answers.items() if key[1] not in names}
 
     def fetch(self, challenge):
         return self.answers.get((challenge.token, str(challenge.identifier)))
@@ -243,14 +249,14 @@ class TlsAlpn(Good):
 
     @hookimpl
     def challenge_present(self, challenges):
-        for one in challenges:
-            self.answers[one.identifier.value] = one.token, self.digest(one)
+        for challenge in challenges:
+            self.answers[challenge.identifier.value] = challenge.token, self.digest(challenge)
 
     @hookimpl
     def challenge_cleanup(self, challenges):
-        for one in challenges:
-            if self.answers.get(one.identifier.value, ("",))[0] == one.token:
-                del self.answers[one.identifier.value]
+        for challenge in challenges:
+            if self.answers.get(challenge.identifier.value, ("",))[0] == challenge.token:
+                del self.answers[challenge.identifier.value]
 
     def digest(self, challenge):
         return hashlib.sha256(challenge.key_authorization.encode()).hexdigest()
@@ -262,8 +268,8 @@ class TlsAlpn(Good):
 class ForgetsTheName(TlsAlpn):
     @hookimpl
     def challenge_cleanup(self, challenges):
-        for one in challenges:
-            self.answers.pop(one.identifier.value, None)
+        for challenge in challenges:
+            self.answers.pop(challenge.identifier.value, None)
 
 
 class AnySni(TlsAlpn):
@@ -288,8 +294,8 @@ class Dns01(Good):
 
     @hookimpl
     def challenge_present(self, challenges):
-        for one in challenges:
-            self.answers[one.token] = one.dns_value
+        for challenge in challenges:
+            self.answers[challenge.token] = challenge.dns_value
 
 
 def run_kit(plugin_class):
@@ -311,7 +317,9 @@ def run_kit(plugin_class):
         }
         for address in ("192.0.2.1", "2001:db8::1"):
             given = {**available, "address": address}
-            wanted = {one: given[one] for one in inspect.signature(test).parameters}
+            wanted = {
+                parameter: given[parameter] for parameter in inspect.signature(test).parameters
+            }
             try:
                 test(**wanted)
             except pytest.skip.Exception:
@@ -377,4 +385,4 @@ class TestGood(ChallengeConformance):
 )
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):
     failures = run_kit(bug)
-    assert any(sentence in said for said in failures.values()), failures
+    assert any(sentence in sentence_ for sentence_ in failures.values()), failures

@@ -138,8 +138,8 @@ class NamesChange(Good):
 class Connects(Good):
     @hookimpl
     def catalog_names(self):
-        with socket.socket() as one:
-            one.connect(("127.0.0.1", 9))
+        with socket.socket() as client:
+            client.connect(("127.0.0.1", 9))
         return list(self.names)
 
 
@@ -175,7 +175,7 @@ class RequiresTooMuch(Good):
 class EntryOfNobody(Good):
     @hookimpl
     def catalog_entry(self, name):
-        known = {one: CatalogEntry(one, one, []) for one in self.names}
+        known = {word: CatalogEntry(word, word, []) for word in self.names}
         return replace(known[name], settings=[SettingInfo("token", "The token.", secret=True)])
 
 
@@ -243,7 +243,9 @@ def run_kit(plugin_class):
                 "sample": SAMPLE,
                 "monkeypatch": monkeypatch,
             }
-            wanted = {one: available[one] for one in inspect.signature(test).parameters}
+            wanted = {
+                parameter: available[parameter] for parameter in inspect.signature(test).parameters
+            }
             try:
                 test(**wanted)
             except (AssertionError, PvefwError, pytest.fail.Exception) as error:
@@ -299,7 +301,7 @@ SEEDED = [
 @pytest.mark.parametrize(("bug", "sentence"), SEEDED, ids=[bug.__name__ for bug, _ in SEEDED])
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):
     said = run_kit(bug)
-    assert any(sentence in one for one in said.values()), said
+    assert any(sentence in value for value in said.values()), said
 
 
 @pytest.mark.parametrize("fixture", ["plugin", "sample"])

@@ -56,15 +56,15 @@ class Good:
     @hookimpl
     def dns_add(self, zone, records):
         self.cloud.check(self.token)
-        for one in records:
-            self.add(zone, one)
+        for record in records:
+            self.add(zone, record)
         self.cloud.publish()
 
     @hookimpl
     def dns_remove(self, zone, records):
         self.cloud.check(self.token)
-        for one in records:
-            self.remove(zone, one)
+        for record in records:
+            self.remove(zone, record)
         self.cloud.publish()
 
     @hookimpl
@@ -78,89 +78,89 @@ class Good:
     def at(self, name):
         return self.cloud.sets.setdefault(name, [])
 
-    def add(self, zone, one):
-        if one.value not in self.at(one.name):
-            self.at(one.name).append(one.value)
+    def add(self, zone, record):
+        if record.value not in self.at(record.name):
+            self.at(record.name).append(record.value)
 
-    def remove(self, zone, one):
-        if one.value in self.at(one.name):
-            self.at(one.name).remove(one.value)
+    def remove(self, zone, record):
+        if record.value in self.at(record.name):
+            self.at(record.name).remove(record.value)
 
 
 class Overwrites(Good):
-    def add(self, zone, one):
-        self.cloud.sets[one.name] = [one.value]
+    def add(self, zone, record):
+        self.cloud.sets[record.name] = [record.value]
 
 
 class OverwritesWithinACall(Good):
     @hookimpl
     def dns_add(self, zone, records):
         self.cloud.check(self.token)
-        for name, value in {one.name: one.value for one in records}.items():
+        for name, value in {record.name: record.value for record in records}.items():
             if value not in self.at(name):
                 self.at(name).append(value)
         self.cloud.publish()
 
 
 class DeletesTheWholeSet(Good):
-    def remove(self, zone, one):
-        self.at(one.name).clear()
+    def remove(self, zone, record):
+        self.at(record.name).clear()
 
 
 class DeletesByValueEverywhere(Good):
-    def remove(self, zone, one):
+    def remove(self, zone, record):
         for values in self.cloud.sets.values():
-            if one.value in values:
-                values.remove(one.value)
+            if record.value in values:
+                values.remove(record.value)
 
 
 class DeletesBelow(Good):
     """Takes the end of a name for the name."""
 
-    def remove(self, zone, one):
+    def remove(self, zone, record):
         for name, values in self.cloud.sets.items():
-            if name.endswith(one.name) and one.value in values:
-                values.remove(one.value)
+            if name.endswith(record.name) and record.value in values:
+                values.remove(record.value)
 
 
 class FindsItBelow(Good):
-    def add(self, zone, one):
-        names = [name for name, values in self.cloud.sets.items() if one.value in values]
-        if not any(name.endswith(one.name) for name in names):
-            super().add(zone, one)
+    def add(self, zone, record):
+        names = [name for name, values in self.cloud.sets.items() if record.value in values]
+        if not any(name.endswith(record.name) for name in names):
+            super().add(zone, record)
 
 
 class WrongZone(Good):
     """Takes the last three labels for the zone, whatever it is told."""
 
-    def add(self, zone, one):
-        assumed = ".".join(one.name.split(".")[-4:])
-        host = one.name.removesuffix(f".{assumed}")
-        self.at(f"{host}.{zone}").append(one.value)
+    def add(self, zone, record):
+        assumed = ".".join(record.name.split(".")[-4:])
+        host = record.name.removesuffix(f".{assumed}")
+        self.at(f"{host}.{zone}").append(record.value)
 
 
 class AppendsTheZoneToAbsoluteNames(Good):
-    def add(self, zone, one):
-        self.at(f"{one.name}{zone}").append(one.value)
+    def add(self, zone, record):
+        self.at(f"{record.name}{zone}").append(record.value)
 
 
 class StripsADotThatIsNotThere(Good):
     """The zone's own name stays whole, and becomes ``example.test.example.test.``"""
 
-    def add(self, zone, one):
-        host = one.name.removesuffix(f".{zone}")
-        if one.value not in self.at(f"{host}.{zone}"):
-            self.at(f"{host}.{zone}").append(one.value)
+    def add(self, zone, record):
+        host = record.name.removesuffix(f".{zone}")
+        if record.value not in self.at(f"{host}.{zone}"):
+            self.at(f"{host}.{zone}").append(record.value)
 
 
 class OnlyTwoLevels(Good):
     """Keeps one label of what stands before the zone, and loses the rest of deep names."""
 
-    def add(self, zone, one):
-        labels = one.name.removesuffix(f".{zone}").split(".")
+    def add(self, zone, record):
+        labels = record.name.removesuffix(f".{zone}").split(".")
         super_name = ".".join(labels[:3]) + f".{zone}"
-        if one.value not in self.at(super_name):
-            self.at(super_name).append(one.value)
+        if record.value not in self.at(super_name):
+            self.at(super_name).append(record.value)
 
 
 @dataclass
@@ -168,13 +168,13 @@ class RemembersInMemory(Good):
     def __post_init__(self):
         self.added = set()
 
-    def add(self, zone, one):
-        super().add(zone, one)
-        self.added.add((one.name, one.value))
+    def add(self, zone, record):
+        super().add(zone, record)
+        self.added.add((record.name, record.value))
 
-    def remove(self, zone, one):
-        if (one.name, one.value) in self.added:
-            super().remove(zone, one)
+    def remove(self, zone, record):
+        if (record.name, record.value) in self.added:
+            super().remove(zone, record)
 
 
 @dataclass
@@ -182,39 +182,39 @@ class ComparesTheTtl(Good):
     def __post_init__(self):
         self.cloud.ttls = getattr(self.cloud, "ttls", {})
 
-    def add(self, zone, one):
-        super().add(zone, one)
-        self.cloud.ttls[one.name, one.value] = one.ttl
+    def add(self, zone, record):
+        super().add(zone, record)
+        self.cloud.ttls[record.name, record.value] = record.ttl
 
-    def remove(self, zone, one):
-        if self.cloud.ttls.get((one.name, one.value)) == one.ttl:
-            super().remove(zone, one)
+    def remove(self, zone, record):
+        if self.cloud.ttls.get((record.name, record.value)) == record.ttl:
+            super().remove(zone, record)
 
 
 class Doubles(Good):
-    def add(self, zone, one):
-        self.at(one.name).append(one.value)
+    def add(self, zone, record):
+        self.at(record.name).append(record.value)
 
 
 class RefusesDuplicates(Good):
-    def add(self, zone, one):
-        if one.value in self.at(one.name):
+    def add(self, zone, record):
+        if record.value in self.at(record.name):
             raise ProviderError("409 record exists")
-        super().add(zone, one)
+        super().add(zone, record)
 
 
 class MissesTheMissing(Good):
-    def remove(self, zone, one):
-        if one.value not in self.at(one.name):
+    def remove(self, zone, record):
+        if record.value not in self.at(record.name):
             raise ProviderError("404 no such record")
-        super().remove(zone, one)
+        super().remove(zone, record)
 
 
 class RemovesTheFirstIfMissing(Good):
-    def remove(self, zone, one):
-        values = self.at(one.name)
+    def remove(self, zone, record):
+        values = self.at(record.name)
         if values:
-            values.remove(one.value if one.value in values else values[0])
+            values.remove(record.value if record.value in values else values[0])
 
 
 class OnlyTheFirst(Good):
@@ -230,7 +230,7 @@ class RemovesOnlyTheFirst(Good):
 
 
 class NeverRemoves(Good):
-    def remove(self, zone, one):
+    def remove(self, zone, record):
         pass
 
 
@@ -267,21 +267,21 @@ class SaysOnlyThatItFailed(Good):
 
 
 class LowersTheCase(Good):
-    def add(self, zone, one):
-        if one.value.lower() not in self.at(one.name):
-            self.at(one.name).append(one.value.lower())
+    def add(self, zone, record):
+        if record.value.lower() not in self.at(record.name):
+            self.at(record.name).append(record.value.lower())
 
 
 class KeepsTheQuotes(Good):
-    def add(self, zone, one):
-        if f'"{one.value}"' not in self.at(one.name):
-            self.at(one.name).append(f'"{one.value}"')
+    def add(self, zone, record):
+        if f'"{record.value}"' not in self.at(record.name):
+            self.at(record.name).append(f'"{record.value}"')
 
 
 class PublishesOnlyWhatItAdds(Good):
     @hookimpl
     def dns_add(self, zone, records):
-        if any(one.value not in self.at(one.name) for one in records):
+        if any(record.value not in self.at(record.name) for record in records):
             super().dns_add(zone, records)
 
 
@@ -289,7 +289,7 @@ class PublishesOnlyWhatItRemoves(Good):
     @hookimpl
     def dns_remove(self, zone, records):
         self.cloud.check(self.token)
-        if any(one.value in self.at(one.name) for one in records):
+        if any(record.value in self.at(record.name) for record in records):
             super().dns_remove(zone, records)
 
 
@@ -323,8 +323,8 @@ class NaiveEnd(Good):
 class AsksForTheEnd(Good):
     @hookimpl
     def dns_credentials_end(self):
-        with socket.socket() as one:
-            one.connect(("127.0.0.1", 9))
+        with socket.socket() as bug_:
+            bug_.connect(("127.0.0.1", 9))
 
 
 class ShowsItsToken(Good):
@@ -362,7 +362,9 @@ def run_kit(plugin_class):
             continue
         for position in (2, 3, 4):
             available = {**fixtures(plugin_class), "position": position}
-            wanted = {one: available[one] for one in inspect.signature(test).parameters}
+            wanted = {
+                parameter: available[parameter] for parameter in inspect.signature(test).parameters
+            }
             try:
                 test(**wanted)
             except (AssertionError, PvefwError, pytest.fail.Exception) as error:
@@ -448,7 +450,7 @@ SEEDED = [
 @pytest.mark.parametrize(("bug", "sentence"), SEEDED, ids=[bug.__name__ for bug, _ in SEEDED])
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):
     said = run_kit(bug)
-    assert any(sentence in one for one in said.values()), said
+    assert any(sentence in value for value in said.values()), said
 
 
 @pytest.mark.parametrize("fixture", ["plugin", "zone", "records"])

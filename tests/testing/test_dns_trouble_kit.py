@@ -86,7 +86,7 @@ class Provider:
             listed = [[id_, *row] for id_, row in sorted(self.rows.items(), reverse=True)]
             return 200, listed[first : first + PAGE]
         row = (*request.json[:1], "TXT", *request.json[1:])
-        if row[:3] in [one[:3] for one in self.rows.values()]:
+        if row[:3] in [value[:3] for value in self.rows.values()]:
             return 409, "there already"
         self.put(*row)
         return 201, {}
@@ -165,13 +165,13 @@ class Single(Client):
     def dns_add(self, zone, records):
         base = self.base(zone)
         there = {(name, value) for _, name, kind, value, _ in self.listed(base) if kind == "TXT"}
-        for one in records:
-            if (one.name, one.value) not in there:
-                self.call("POST", f"{base}/records", [one.name, one.value, one.ttl])
+        for record in records:
+            if (record.name, record.value) not in there:
+                self.call("POST", f"{base}/records", [record.name, record.value, record.ttl])
 
     @hookimpl
     def dns_remove(self, zone, records):
-        base, ours = self.base(zone), {(one.name, one.value) for one in records}
+        base, ours = self.base(zone), {(record.name, record.value) for record in records}
         for id_, name, kind, value, _ in self.listed(base):
             if kind == "TXT" and (name, value) in ours:
                 self.call("DELETE", f"{base}/records/{id_}")
@@ -197,9 +197,9 @@ class Sets(Client):
 
     def change(self, zone, records, combine):
         base = self.base(zone)
-        for name in {one.name for one in records}:
+        for name in {record.name for record in records}:
             there = self.call("GET", f"{base}/sets/{name}")
-            ours = {one.value for one in records if one.name == name}
+            ours = {record.value for record in records if record.name == name}
             values = combine(self.kept(there["values"]), ours)
             self.call(
                 "PUT", f"{base}/sets/{name}", {"values": sorted(values), "ttl": self.ttl(there)}
@@ -259,7 +259,7 @@ class TwoPages(Single):
 class RemovesByName(Single):
     @hookimpl
     def dns_remove(self, zone, records):
-        base, names = self.base(zone), {one.name for one in records}
+        base, names = self.base(zone), {record.name for record in records}
         for id_, name, _, _, _ in self.listed(base):
             if name in names:
                 self.call("DELETE", f"{base}/records/{id_}")
@@ -268,7 +268,7 @@ class RemovesByName(Single):
 class RemovesByValue(Single):
     @hookimpl
     def dns_remove(self, zone, records):
-        base, ours = self.base(zone), {one.value for one in records}
+        base, ours = self.base(zone), {record.value for record in records}
         for id_, _, _, value, _ in self.listed(base):
             if value in ours:
                 self.call("DELETE", f"{base}/records/{id_}")
@@ -279,7 +279,7 @@ class RemovesTheLongValues(Single):
 
     @hookimpl
     def dns_remove(self, zone, records):
-        base, names = self.base(zone), {one.name for one in records}
+        base, names = self.base(zone), {record.name for record in records}
         for id_, name, kind, value, _ in self.listed(base):
             if kind == "TXT" and name in names and len(value) > 10:
                 self.call("DELETE", f"{base}/records/{id_}")
@@ -288,35 +288,35 @@ class RemovesTheLongValues(Single):
 class RemovesBelow(Single):
     @hookimpl
     def dns_remove(self, zone, records):
-        base, ours = self.base(zone), {one.name for one in records}
+        base, ours = self.base(zone), {record.name for record in records}
         for id_, name, kind, _, _ in self.listed(base):
-            if kind == "TXT" and any(one.endswith(name) for one in ours):
+            if kind == "TXT" and any(suffix.endswith(name) for suffix in ours):
                 self.call("DELETE", f"{base}/records/{id_}")
 
 
 class DropsOtherShapes(Sets):
     def kept(self, values):
-        return {one for one in values if len(one) == 43}
+        return {value for value in values if len(value) == 43}
 
 
 class DropsSpaces(Sets):
     def kept(self, values):
-        return {one.replace(" ", "") for one in values}
+        return {value.replace(" ", "") for value in values}
 
 
 class SplitsAtSemicolons(Sets):
     def kept(self, values):
-        return {part for one in values for part in one.split(";")}
+        return {part for value in values for part in value.split(";")}
 
 
 class DropsShortValues(Sets):
     def kept(self, values):
-        return {one for one in values if len(one) > 1}
+        return {value for value in values if len(value) > 1}
 
 
 class LowersForeignValues(Sets):
     def kept(self, values):
-        return {one if len(one) == 43 else one.lower() for one in values}
+        return {value if len(value) == 43 else value.lower() for value in values}
 
 
 class OwnTtl(Sets):
@@ -427,8 +427,8 @@ class StopsAtOneThatIsThere(Single):
             row[1] == records[0].name and row[3] == records[0].value for row in self.listed(base)
         ):
             return
-        for one in records:
-            self.call("POST", f"{base}/records", [one.name, one.value, one.ttl])
+        for record in records:
+            self.call("POST", f"{base}/records", [record.name, record.value, record.ttl])
 
 
 def no_time(answer):
@@ -453,12 +453,12 @@ class SaysItsPassword(Single):
 
 class SplitsLongValues(Sets):
     def kept(self, values):
-        return {one[at : at + 255] for one in values for at in range(0, len(one), 255)}
+        return {value[at : at + 255] for value in values for at in range(0, len(value), 255)}
 
 
 class DropsQuotes(Sets):
     def kept(self, values):
-        return {one.replace('"', "") for one in values}
+        return {value.replace('"', "") for value in values}
 
 
 class Versioned(Sets):
@@ -575,7 +575,7 @@ def run_trouble(plugin_class, until="nothing is enough"):
         if not name.startswith("test_"):
             continue
         for status in STATUSES.get(name, (None,)):
-            if any(until in said for said in failures.values()):
+            if any(until in sentence_ for sentence_ in failures.values()):
                 return failures
             try:
                 run_one(kit, plugin_class, name, status)
@@ -597,7 +597,7 @@ def run_one(kit, plugin_class, name, status):
         known["fresh_plugin"] = lambda: plugin_class(PASSWORD, base)
         known["broken_plugin"] = plugin_class("wrong-password", base)
         test = getattr(kit, name)
-        test(**{one: known[one] for one in inspect.signature(test).parameters})
+        test(**{parameter: known[parameter] for parameter in inspect.signature(test).parameters})
 
 
 @pytest.mark.parametrize("good", [Single, Sets, WaitsWithTheTask, Versioned])
@@ -605,10 +605,12 @@ def test_a_good_plugin_passes(good):
     assert run_trouble(good) == {}
 
 
-@pytest.mark.parametrize(("bug", "sentence"), SEEDED, ids=lambda one: getattr(one, "__name__", "-"))
+@pytest.mark.parametrize(
+    ("bug", "sentence"), SEEDED, ids=lambda bug_: getattr(bug_, "__name__", "-")
+)
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):
     said = run_trouble(bug, sentence)
-    assert any(sentence in one for one in said.values()), said
+    assert any(sentence in value for value in said.values()), said
 
 
 class TestSingle(DnsConformance):
@@ -656,7 +658,7 @@ def test_a_provider_that_limits_as_documented_passes_the_whole_kit():
     with http_api(answer) as base:
         hooks: AsCore = Kit.bind(Single(PASSWORD, base))
         names = Kit.names(ZONE)
-        records = [one for name in names for one in Kit.values(name, 4)]
+        records = [value for name in names for value in Kit.values(name, 4)]
         hooks.dns_add(zone=ZONE, records=records, task=FakeTask())
         assert all(len(provider.txt(name)) == 4 for name in names)
         hooks.dns_remove(zone=ZONE, records=records, task=FakeTask())
@@ -666,7 +668,7 @@ def test_a_provider_that_limits_as_documented_passes_the_whole_kit():
 class TakesSecondsForMinutes(Single):
     @hookimpl
     def dns_add(self, zone, records):
-        super().dns_add(zone, [replace(one, ttl=one.ttl * 60) for one in records])
+        super().dns_add(zone, [replace(record, ttl=record.ttl * 60) for record in records])
 
 
 def test_a_ttl_in_another_unit_is_seen():

@@ -113,7 +113,7 @@ def run(test, old, new, limit=0, **given):
         around = Kit.surroundings._fixture_function(kit, plugin)
         names = inspect.signature(Kit.bad_day._fixture_function).parameters
         known = {**fixtures, "surroundings": around, "self": kit}
-        fixtures["bad_day"] = Kit.bad_day._fixture_function(**{one: known[one] for one in names})
+        fixtures["bad_day"] = Kit.bad_day._fixture_function(**{name: known[name] for name in names})
         return run_test(kit, test, fixtures, **given)
 
 
@@ -310,10 +310,10 @@ class WithoutQuotes:
         self.kept = set()
 
     def dns_add(self, zone, records, task):
-        self.kept |= {self.form(one) for one in records}
+        self.kept |= {self.form(record) for record in records}
 
     def dns_remove(self, zone, records, task):
-        self.kept -= {self.form(one) for one in records}
+        self.kept -= {self.form(record) for record in records}
 
     def form(self, record):
         return record.name, record.value.replace('"', "")

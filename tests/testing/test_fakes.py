@@ -37,7 +37,7 @@ def test_a_zone_takes_and_shows_values_side_by_side():
         zone.add(NAME.upper(), "Value-2")
         for over in (dns.query.udp, dns.query.tcp):
             [rrset] = ask(zone, NAME, "TXT", over).answer
-            assert sorted(one.to_text() for one in rrset) == ['"Value-1"', '"Value-2"']
+            assert sorted(rdata.to_text() for rdata in rrset) == ['"Value-1"', '"Value-2"']
         zone.remove(NAME, "Value-1")
         zone.remove(NAME, "never there")
         assert zone.records == [(NAME, "Value-2")]
@@ -92,7 +92,7 @@ def test_a_hypervisor_starts_and_asks_its_guests():
             running = None
             while running != wanted:
                 listed = requests.get(f"{host.url}/guests", timeout=5).json()
-                running = [one["id"] for one in listed if one["running"]]
+                running = [row["id"] for row in listed if row["running"]]
         assert requests.post(f"{host.url}/guests/103/stop", timeout=5).ok
         assert not host.runs(103)
 

@@ -185,7 +185,7 @@ class WrongTimeOut(Good):
 class LosesAGuest(Good):
     @hookimpl
     def guest_list(self):
-        return [one for one in self.guests.values() if one.state is GuestState.RUNNING]
+        return [guest for guest in self.guests.values() if guest.state is GuestState.RUNNING]
 
 
 class ListsTwice(Good):
@@ -237,7 +237,7 @@ class SeesNothing(Good):
 class SaysUnknown(Good):
     @hookimpl
     def guest_list(self):
-        return [replace(one, state=GuestState.UNKNOWN) for one in self.guests.values()]
+        return [replace(guest, state=GuestState.UNKNOWN) for guest in self.guests.values()]
 
 
 class RefusesToRepeatAStart(Good):
@@ -428,7 +428,9 @@ def run_kit(plugin_class):
             "look": lambda vmid, plugin=plugin: plugin.guests[vmid].state,
             "task": PatientTask(),
         }
-        wanted = {one: available[one] for one in inspect.signature(test).parameters}
+        wanted = {
+            parameter: available[parameter] for parameter in inspect.signature(test).parameters
+        }
         try:
             test(**wanted)
         except (AssertionError, PvefwError, LookupError, Cancelled) as error:
@@ -445,7 +447,11 @@ def test_a_good_plugin_passes():
 @pytest.mark.parametrize("good", [Plain, CannotSuspendThisOne, KeepsNoSettings, LooksInShortSteps])
 def test_a_plugin_of_another_style_passes(good):
     failures = run_kit(good)
-    assert [one for one in failures.values() if not one.startswith("skipped: the plugin")] == []
+    assert [
+        sentence_
+        for sentence_ in failures.values()
+        if not sentence_.startswith("skipped: the plugin")
+    ] == []
 
 
 class TestGood(GuestConformance):
@@ -513,4 +519,4 @@ class TestGood(GuestConformance):
 )
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence):
     failures = run_kit(bug)
-    assert any(sentence in said for said in failures.values()), failures
+    assert any(sentence in sentence_ for sentence_ in failures.values()), failures

@@ -275,7 +275,7 @@ def run_kit(plugin_class, tmp_path: Path):
     for name, test in inspect.getmembers(ObserverConformance(), inspect.ismethod):
         if not name.startswith("test_"):
             continue
-        for hook in (one for one in OBSERVER.hooks if one.startswith("on_")):
+        for hook in (hook for hook in OBSERVER.hooks if hook.startswith("on_")):
             plugin, other, broken = plugin_class(), plugin_class(), plugin_class()
             other.service = plugin.service
             broken.reachable = False
@@ -289,7 +289,9 @@ def run_kit(plugin_class, tmp_path: Path):
                 "task": FakeTask(),
                 "hook": hook,
             }
-            wanted = {one: available[one] for one in inspect.signature(test).parameters}
+            wanted = {
+                parameter: available[parameter] for parameter in inspect.signature(test).parameters
+            }
             try:
                 test(**wanted)
             except Skipped:
@@ -363,7 +365,7 @@ SEEDED = [
 @pytest.mark.parametrize(("bug", "sentence"), SEEDED, ids=[bug.__name__ for bug, _ in SEEDED])
 def test_each_seeded_bug_is_caught_with_a_sentence(bug, sentence, tmp_path):
     said = run_kit(bug, tmp_path)
-    assert any(sentence in one for one in said.values()), said
+    assert any(sentence in value for value in said.values()), said
 
 
 @pytest.mark.parametrize("fixture", ["plugin", "heard"])

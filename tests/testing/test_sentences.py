@@ -25,13 +25,17 @@ def sentences(tree: ast.Module) -> Iterator[str]:
                 yield text
             case ast.JoinedStr(values=parts):
                 yield "".join(
-                    getattr(one, "value", "") if isinstance(one, ast.Constant) else "…"
-                    for one in parts
+                    getattr(part, "value", "") if isinstance(part, ast.Constant) else "…"
+                    for part in parts
                 )
 
 
 def test_a_sentence_says_what_to_do():
-    found = [one for file in HERE.glob("*.py") for one in sentences(ast.parse(file.read_text()))]
+    found = [
+        sentence
+        for file in HERE.glob("*.py")
+        for sentence in sentences(ast.parse(file.read_text()))
+    ]
     assert len(found) > 100
-    silent = {one for one in found if ":" not in one}
+    silent = {sentence for sentence in found if ":" not in sentence}
     assert silent == {"…; … should boot, and … does"}  # with the reason before it

@@ -58,8 +58,8 @@ class Good:
     def store_list(self, prefix):
         with self.shared.turn:
             found = {
-                key: one.revision
-                for key, one in self.shared.values.items()
+                key: value.revision
+                for key, value in self.shared.values.items()
                 if key.startswith(prefix)
             }
             return StoreListing(found, str(len(self.shared.history)))
@@ -176,7 +176,7 @@ class WatchesOnce(Good):
 
     @hookimpl
     def store_watch(self, prefix, position, timeout):
-        yield from [one for one in self.shared.history[int(position) :] if one.startswith(prefix)]
+        yield from [key for key in self.shared.history[int(position) :] if key.startswith(prefix)]
 
 
 class WatchesForEver(Good):
@@ -248,7 +248,7 @@ class WatchesWhatIsThere(Good):
     @hookimpl
     def store_watch(self, prefix, position, timeout):
         found = super().store_watch(prefix, position, timeout)
-        return (one for one in found if one in self.shared.values)
+        return (key for key in found if key in self.shared.values)
 
 
 class WatchesEverything(Good):
@@ -276,10 +276,12 @@ def failure(plugin_class, name):
     test = getattr(StoreConformance(), name)
     plugins = plugin_class(), plugin_class()
     plugins[0].shared = plugins[1].shared = Shared()
-    hooks, there = (binding.bind_object(STORE, one, "it").hooks for one in plugins)
+    hooks, there = (binding.bind_object(STORE, plugin, "it").hooks for plugin in plugins)
     available = {"plugin": plugins[0], "hooks": hooks, "there": there}
     try:
-        test(**{one: available[one] for one in inspect.signature(test).parameters})
+        test(
+            **{parameter: available[parameter] for parameter in inspect.signature(test).parameters}
+        )
     except (AssertionError, PvefwError, pytest.fail.Exception) as error:
         return str(error)
     return ""
@@ -341,7 +343,7 @@ SEEDED = [
 
 
 @pytest.mark.parametrize(
-    ("bug", "test", "sentence"), SEEDED, ids=[f"{one[0].__name__}-{one[1]}" for one in SEEDED]
+    ("bug", "test", "sentence"), SEEDED, ids=[f"{row[0].__name__}-{row[1]}" for row in SEEDED]
 )
 def test_each_seeded_bug_is_caught_with_a_sentence(monkeypatch, bug, test, sentence):
     monkeypatch.setattr(store, "_LEASE", 0.3)

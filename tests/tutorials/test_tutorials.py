@@ -87,7 +87,9 @@ class Newcomer:
         left = iter(output.splitlines())
         for line in expected.splitlines():
             pattern = ".*".join(re.escape(part) for part in line.split("…"))
-            assert any(re.fullmatch(pattern, one) for one in left), f"{command}: {line}\n{output}"
+            assert any(re.fullmatch(pattern, line_) for line_ in left), (
+                f"{command}: {line}\n{output}"
+            )
 
     def edit(self, text: str, before: str):
         """A file that the page names, functions that replace those of their names, or an import."""
@@ -101,8 +103,8 @@ class Newcomer:
             assert "below `import re`" in sentence
             file.write_text(file.read_text().replace("import re\n", f"import re\n{text}", 1))
             return
-        for one in re.split(r"\n{2,}(?=def |@)", textwrap.dedent(text).rstrip("\n")):
-            replace_function(file, one)
+        for part in re.split(r"\n{2,}(?=def |@)", textwrap.dedent(text).rstrip("\n")):
+            replace_function(file, part)
 
 
 def replace_function(file: Path, code: str):
@@ -115,12 +117,12 @@ def replace_function(file: Path, code: str):
         for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.FunctionDef) and node.name == name
     ]
-    first = min([old.lineno, *(one.lineno for one in old.decorator_list)])
+    first = min([old.lineno, *(decorator.lineno for decorator in old.decorator_list)])
     lines[first - 1 : old.end_lineno] = [textwrap.indent(f"{code}\n", " " * old.col_offset)]
     file.write_text("".join(lines))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda one: one.stem)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page_: page_.stem)
 def test_a_newcomer_gets_there(page, pvefw_wheel, tmp_path):
     clean = environment(tmp_path / "environment", pvefw_wheel)
     shims = tmp_path / "shims"
@@ -132,9 +134,9 @@ def test_a_newcomer_gets_there(page, pvefw_wheel, tmp_path):
     (tmp_path / "folder").mkdir()
     newcomer = Newcomer(page.read_text(), tmp_path / "folder", shims)
     newcomer.follow()
-    assert [one for one in newcomer.done if one.startswith("pvefw plugin new")]
+    assert [command for command in newcomer.done if command.startswith("pvefw plugin new")]
     assert "pvefw plugin doctor" in newcomer.done
 
 
 def test_both_tutorials_are_there():
-    assert [one.stem for one in PAGES] == ["tutorial-bootloader", "tutorial-dns"]
+    assert [page.stem for page in PAGES] == ["tutorial-bootloader", "tutorial-dns"]

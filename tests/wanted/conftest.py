@@ -39,7 +39,8 @@ class Node:
         found = json.loads(out)
         assert found["changed"] == bool(found["changes"])
         return [
-            (one["action"], f"{one['part']}.{one['name']}".rstrip(".")) for one in found["changes"]
+            (change["action"], f"{change['part']}.{change['name']}".rstrip("."))
+            for change in found["changes"]
         ]
 
     def export(self):
@@ -51,7 +52,7 @@ class Node:
     def files(self):
         """Every file of the tree and what is in it."""
         found = self.paths.root.rglob("*")
-        return {one: one.read_bytes() for one in found if one.is_file()}
+        return {path: path.read_bytes() for path in found if path.is_file()}
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def test_every_change_is_listed_before_the_first_is_made(node):
     _, out, _ = node.apply(DOCUMENT)
     lines = out.splitlines()
     first = lines.index("plugins.mine: add")
-    assert [one for one in lines[:first] if not one.startswith(" ")] == [
+    assert [line for line in lines[:first] if not line.startswith(" ")] == [
         f"{action} {subject}" for action, subject in ALL
     ]
     assert "  + data.secret: file:/etc/pve/priv/tsig" in lines[:first]
@@ -232,7 +232,7 @@ def test_a_failure_in_the_middle_says_how_far_it_went_and_a_second_run_goes_on(n
     monkeypatch.setattr(certificate_sections, "add", fails_for_good)
     status, out, err = node.apply(DOCUMENT, "--output-format", "json")
     assert status == 1
-    assert [one["done"] for one in json.loads(out)["changes"]] == [True] * 4 + [False] * 3
+    assert [change["done"] for change in json.loads(out)["changes"]] == [True] * 4 + [False] * 3
     assert "certificates.web: the disk is full" in err
     assert (
         "Done: add plugins.mine, add observers.tell, add backends.libvirt, change properties."

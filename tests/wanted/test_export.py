@@ -26,7 +26,7 @@ def some(required=None, **optional):
 
 def instances(kind, data, **more):
     common = {"nodes": NODES, "disable": st.just(True), **more}
-    required = {**{key: st.just(one) for key, one in kind.items()}, "data": data}
+    required = {**{key: st.just(value) for key, value in kind.items()}, "data": data}
     return st.dictionaries(IDS, some(required, **common), min_size=1)
 
 
@@ -48,7 +48,7 @@ STATES = some(
     plugins=instances(
         {"type": "dns", "api": "rfc2136"},
         RFC2136,
-        **{"validation-delay": st.integers(0, 172800).filter(lambda one: one != 30)},
+        **{"validation-delay": st.integers(0, 172800).filter(lambda integer: integer != 30)},
     ),
     observers=instances({"api": "exec"}, some({"program": LINES.map(lambda text: f"/{text}")})),
     backends=st.just({"kvm": {"api": "libvirt", "data": {"uri": "test:///x"}, "disable": True}}),
@@ -61,7 +61,7 @@ STATES = some(
         ),
     ).map(lambda both: {**both[0], **both[1]}),
     certificates=st.dictionaries(
-        IDS.map(lambda one: f"web{one}"),
+        IDS.map(lambda id_: f"web{id_}"),
         st.tuples(CERTIFICATE, some(nodes=NODES, disable=st.just(True))).map(
             lambda both: {**both[0], **both[1]}
         ),
@@ -93,9 +93,9 @@ def machine():
 @given(STATES)
 def test_an_export_makes_another_node_the_same(tmp_path, state):
     here, there = (Context(Paths(tmp_path / name, "pve1"), FakeTask(), machine) for name in "ab")
-    for one in (here, there):
-        shutil.rmtree(one.paths.root, ignore_errors=True)
-        one.paths.root.mkdir()
+    for host in (here, there):
+        shutil.rmtree(host.paths.root, ignore_errors=True)
+        host.paths.root.mkdir()
     bring_about(here, state)
     exported = changes.export(here, here=True)
     assert exported == document.read(document.text(state).encode(), "d.yaml").state

@@ -37,7 +37,7 @@ def test_several_accounts_side_by_side(host, pebble):
     for name in ("default", "second"):
         assert register(host, pebble, name).returncode == 0
     listed = json.loads(host.run("acme", "account", "list", "--output-format", "json"))
-    assert [one["name"] for one in listed] == ["default", "second"]
+    assert [row["name"] for row in listed] == ["default", "second"]
     assert account(host)["location"] != account(host, "second")["location"]
     file = host.paths.acme_dir / "default"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

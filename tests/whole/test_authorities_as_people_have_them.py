@@ -138,7 +138,9 @@ def test_authorizations_of_private_authorities(proxy, deviation):
     ordering = Ordering(proxy.directory, proxy.ca_file, dict.fromkeys(names, solver))
     [leaf, *_] = chain.parse(ordering.run(), "the answer")
     assert sorted(chain.names(leaf)) == sorted(names)
-    assert all("*" not in one.identifier.value for batch in solver.presented for one in batch)
+    assert all(
+        "*" not in challenge.identifier.value for batch in solver.presented for challenge in batch
+    )
 
 
 # --- the certificate that comes back --------------------------------------------------------------
@@ -258,7 +260,9 @@ def test_a_binding_that_is_refused_is_what_the_hint_is_about(host, binding, tmp_
     assert "account update" not in said
 
 
-@pytest.mark.parametrize("name", [name for one in directories.KNOWN for name in one.names])
+@pytest.mark.parametrize(
+    "name", [name for authority in directories.KNOWN for name in authority.names]
+)
 def test_short_names_lead_to_directories(name):
     assert directories.url_of(name).startswith("https://")
     assert directories.url_of(f" {name.upper()} ") == directories.url_of(name)

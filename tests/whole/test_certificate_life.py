@@ -191,15 +191,15 @@ def test_three_nodes_one_order_three_installs(host, tmp_path):
     with run_pebble(tmp_path / "pebble", always_valid=True) as server:
         believed(host, server)
         cluster = nodes(host, "pve2", "pve3")
-        for one in cluster:
-            one.run("config", "set", "-acmedomain0", "gui.example", "--reload-command", "-")
-        running = [one.start("acme", "cert", "order") for one in cluster]
-        said = [one.communicate(timeout=60)[0] for one in running]
-        assert [one.returncode for one in running] == [0, 0, 0], said
-        pairs = {one.pair() for one in cluster}
+        for node in cluster:
+            node.run("config", "set", "-acmedomain0", "gui.example", "--reload-command", "-")
+        running = [node.start("acme", "cert", "order") for node in cluster]
+        said = [process.communicate(timeout=60)[0] for process in running]
+        assert [process.returncode for process in running] == [0, 0, 0], said
+        pairs = {node.pair() for node in cluster}
         assert len(pairs) == 1
-        assert sum("Placing ACME order" in one for one in said) == 1
-        assert sum("taking it over" in one for one in said) == 2
+        assert sum("Placing ACME order" in text for text in said) == 1
+        assert sum("taking it over" in text for text in said) == 2
         [late] = nodes(host, "pve4")[1:]
         late.run("config", "set", "-acmedomain0", "gui.example", "--reload-command", "-")
         assert "has one to share" in late.run("renew", "--dry-run")
@@ -235,7 +235,7 @@ class Hook:
     def of(self, *kinds):
         """What it was told of these kinds of events."""
         told = [json.loads(line) for line in self.calls.read_text().splitlines()]
-        return [one for one in told if one["event"] in kinds]
+        return [event for event in told if event["event"] in kinds]
 
 
 @pytest.fixture
@@ -297,7 +297,11 @@ def test_somebody_is_told_of_a_renewal_that_fails(host, pebble, hook):
     account.write_text(account.read_text().replace(DEAD, pebble.directory))
     host.run("acme", "cert", "renew", "--force")
     told = hook.of("renewal-failed", "certificate", "renewal-recovered")
-    assert [one["event"] for one in told] == ["renewal-failed", "certificate", "renewal-recovered"]
+    assert [event["event"] for event in told] == [
+        "renewal-failed",
+        "certificate",
+        "renewal-recovered",
+    ]
 
 
 def test_an_observer_can_be_tried(host, hook):
@@ -371,7 +375,7 @@ def test_the_cluster_ca_on_the_command_line(host):
     assert "never overwritten" in host.fail("cert", "ca", "init", status=2)
     host.run("cert", "node", "refresh")
     found = json.loads(host.run("cert", "info", "--output-format", "json"))
-    assert [one["filename"] for one in found] == ["pve-root-ca.pem", "pve-ssl.pem"]
+    assert [row["filename"] for row in found] == ["pve-root-ca.pem", "pve-ssl.pem"]
     said = host.run("renew", "--dry-run")
     assert "pve-root-ca.pem" in said
     assert "pve-ssl.pem (pve1 and" in said

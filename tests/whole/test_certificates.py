@@ -45,24 +45,26 @@ def test_two_certificates_live_beside_each_other(host, web, pebble, tmp_path):
     verify = ["openssl", "verify", "-CAfile", anchor, "-untrusted", web.certificate]
     subprocess.run([*verify, web.certificate], check=True, capture_output=True)
     shown = json.loads(host.run("cert", "info", "--output-format", "json"))
-    assert [one["filename"] for one in shown] == ["pveproxy-ssl.pem", "web.pem"]
+    assert [row["filename"] for row in shown] == ["pveproxy-ssl.pem", "web.pem"]
     listed = json.loads(host.run("cert", "list", "--output-format", "json"))
-    assert [one["name"] for one in listed] == ["pveproxy", "web"]
+    assert [row["name"] for row in listed] == ["pveproxy", "web"]
     assert listed[1]["key"] == str(web.key)
     before = leaf(own), leaf(web)
     assert "not due until" in host.fail("acme", "cert", "renew", "web", status=2)
     host.run("acme", "cert", "renew", "web", "--force")
     assert leaf(own) == before[0]
     assert leaf(web) != before[1]
-    found = [one for one in status(host)["data"]["certificates"] if one["name"]]
-    assert [(one["name"], one["file"]) for one in found] == [
+    found = [
+        certificate for certificate in status(host)["data"]["certificates"] if certificate["name"]
+    ]
+    assert [(row["name"], row["file"]) for row in found] == [
         ("pveproxy", "pveproxy-ssl.pem"),
         ("web", "web.pem"),
     ]
     tasks = json.loads(
         host.run("task", "list", "--typefilter", "acmerenew", "--output-format", "json")
     )
-    assert "web" in [one["id"] for one in tasks]
+    assert "web" in [task["id"] for task in tasks]
     assert "Revoking" in host.run("acme", "cert", "revoke", "web")
     assert not web.certificate.exists()
     assert not web.key.exists()
@@ -126,7 +128,7 @@ def test_equal_certificates_are_ordered_once(host, web):
 
 def test_one_lock_for_all_orders(host, web):
     running = [host.start("acme", "cert", "order", *name) for name in ((), ("web",))]
-    said = [one.communicate(timeout=120)[0] for one in running]
-    for one, text in zip(running, said, strict=True):
-        assert one.returncode == 0 or "has locked this" in text
-    assert any(one.returncode == 0 for one in running)
+    said = [process.communicate(timeout=120)[0] for process in running]
+    for process, text in zip(running, said, strict=True):
+        assert process.returncode == 0 or "has locked this" in text
+    assert any(process.returncode == 0 for process in running)

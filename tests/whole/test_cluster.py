@@ -47,16 +47,16 @@ class Three:
     running: list = field(default_factory=list)
 
     def set(self, **values):
-        for one in self.hosts:
-            node_settings.change(one.paths, values)
+        for host in self.hosts:
+            node_settings.change(host.paths, values)
 
     def share(self):
         """Let all have the certificate that the first one orders."""
         first, *others = self.hosts
         first.run("acme", "cert", "order")
-        for one in others:
-            one.run("renew")
-        assert len({one.pair() for one in self.hosts}) == 1
+        for other in others:
+            other.run("renew")
+        assert len({host.pair() for host in self.hosts}) == 1
         return serial(first)
 
     def stopped(self, host, *arguments):
@@ -77,7 +77,7 @@ class Three:
 
     @property
     def lock(self):
-        [found] = [one for one in self.cluster.locks() if one.startswith("acme-order-")]
+        [found] = [lock for lock in self.cluster.locks() if lock.startswith("acme-order-")]
         return found
 
 
@@ -109,8 +109,8 @@ def three(shared):
     shared.set(acmedomain0="gui.example", **{"reload-command": "-"})
     yield shared
     while shared.running:
-        with shared.running.pop() as one:
-            one.kill()
+        with shared.running.pop() as cluster:
+            cluster.kill()
 
 
 def serial(host):
@@ -144,17 +144,17 @@ def test_a_revoked_certificate_and_its_key_do_not_come_back(three, first):
     assert "pveproxy-ssl.pem (gui.example): not ordered yet" in three.hosts[0].run("renew")
     assert not three.hosts[0].paths.proxy_certificate.exists()
     rows = parts(three.hosts[1])["certificates"]["data"]["certificates"]
-    [row] = [one for one in rows if one["revoked"]]
+    [row] = [candidate for candidate in rows if candidate["revoked"]]
     assert "node pve1 revoked it on" in row["line"]
 
     command = ["acme", "cert", "order"] if first == 0 else ["renew"]
     assert "Placing ACME order" in three.hosts[first].run(*command)
-    for one in three.hosts:
-        if one is not three.hosts[first]:
-            assert "taking it over" in one.run("renew")
-        assert one.pair() == three.hosts[first].pair()
-        assert one.pair()[0] != leaked[0]
-        assert one.pair()[1] != leaked[1]
+    for host in three.hosts:
+        if host is not three.hosts[first]:
+            assert "taking it over" in host.run("renew")
+        assert host.pair() == three.hosts[first].pair()
+        assert host.pair()[0] != leaked[0]
+        assert host.pair()[1] != leaked[1]
 
 
 def parts(host):
@@ -198,13 +198,15 @@ def test_who_waits_says_for_whom_and_does_not_wait_without_quorum(three):
         waiting.append(three.start(host, *command))
         lines.append([])
         lines_of(waiting[-1], lines[-1])
-    for one in lines:
+    for line in lines:
         wait_until(
-            lambda one=one: any("Waiting for node pve1 (process" in it for it in one), "word", 60
+            lambda texts=line: any("Waiting for node pve1 (process" in text for text in texts),
+            "word",
+            60,
         )
     three.cluster.cut("pve2")
     assert waiting[0].wait(60) == 1
-    wait_until(lambda: any("no quorum, and node pve1 (process" in it for it in lines[0]), "why")
+    wait_until(lambda: any("no quorum, and node pve1 (process" in line for line in lines[0]), "why")
     for command in (["acme", "cert", "order"], ["acme", "cert", "order", "--force"]):
         said = second.fail(*command)
         assert "no quorum, and node pve1 (process" in said
@@ -268,7 +270,7 @@ def test_guests_wait_for_quorum(three, command):
     three.cluster.cut("pve3")
     started, lines = three.start(node, command), []
     reading = lines_of(started, lines)
-    wait_until(lambda: any("waiting for quorum" in one for one in lines), "word of it", 60)
+    wait_until(lambda: any("waiting for quorum" in line for line in lines), "word of it", 60)
     assert started.poll() is None
     three.cluster.heal("pve3")
     assert started.wait(60) == (1 if command == "startall" else 0)  # at boot none is needed
@@ -338,7 +340,9 @@ def test_who_slept_for_too_long_installs_nothing_and_leaves_the_lock(three):
     assert three.lock == lock
     assert first.pair() == before
     theirs.go.set()
-    wait_until(lambda: not any("acme-order" in one for one in three.cluster.locks()), "its end", 60)
+    wait_until(
+        lambda: not any("acme-order" in name for name in three.cluster.locks()), "its end", 60
+    )
     first.run("renew")
     assert first.pair() in (second.pair(), third.pair())
     assert not first.paths.open_order.exists()

@@ -145,7 +145,7 @@ def test_old_entries_of_a_dead_server_slow_nobody_down(host, world, instance):
     order(host, "quick.example.test,plugin=bind")
     assert time.monotonic() - started < 12
     assert names(host) == ["quick.example.test"]
-    assert {one.instance for one in journal.open_entries(host.paths)} == {"gone", "silent"}
+    assert {entry.instance for entry in journal.open_entries(host.paths)} == {"gone", "silent"}
 
 
 def test_what_the_order_uses_itself_is_removed_before(host, world, instance):

@@ -118,8 +118,8 @@ def test_what_a_plugin_takes_away_costs_neither_clean_up_nor_modes(hostile, pebb
     assert "Task OK" in said
     assert mark.exists()
     pair = host.paths.proxy_certificate, host.paths.proxy_key
-    assert [one.stat().st_mode & 0o777 for one in pair] == [0o644, 0o600]
-    assert "Task" not in "".join(one.decode() for one in host.pair())
+    assert [path.stat().st_mode & 0o777 for path in pair] == [0o644, 0o600]
+    assert "Task" not in "".join(data.decode() for data in host.pair())
 
 
 def test_a_plugin_that_ends_the_process_leaves_the_next_order_working(hostile):

@@ -118,7 +118,7 @@ def test_from_certbot(host, pebble):
     assert account(host).location == json.loads(registered.read_text())["uri"]
     assert account(host).directory == pebble.directory
     listed = json.loads(host.run("cert", "import", "--output-format", "json"))
-    assert [(one["certificate"], one["client"]) for one in listed] == [(NAMES[0], "certbot")]
+    assert [(row["certificate"], row["client"]) for row in listed] == [(NAMES[0], "certbot")]
     said = host.run("cert", "import", NAMES[0], "--certificate", "web")
     assert "certbot.timer still runs certbot" in said
     live = (theirs / "live" / NAMES[0] / "fullchain.pem").read_bytes()
@@ -288,7 +288,7 @@ def test_settings_that_are_mapped_are_those_of_the_plugins(tmp_path, paths):
 
     node = Node.open(paths)
     for name, (api, renamed) in other_clients._CERTBOT_DNS.items():
-        known = {one.key for one in binding.declared(node, "dns", api)}
+        known = {setting.key for setting in binding.declared(node, "dns", api)}
         assert set(renamed.values()) <= known, name
 
 

@@ -387,9 +387,9 @@ def test_two_orders_at_once_do_not_meet(host, pebble):
     host.register(pebble)
     host.run("config", "set", "--acme", "domains=a.example;b.example")
     both = [host.start("acme", "cert", "order", "--force") for _ in range(2)]
-    said = [one.communicate(timeout=60)[0] for one in both]
+    said = [process.communicate(timeout=60)[0] for process in both]
     assert valid_pair(host)
-    refused = [text for one, text in zip(both, said, strict=True) if one.returncode]
+    refused = [text for process, text in zip(both, said, strict=True) if process.returncode]
     for text in refused:
         assert "has locked this" in text
     assert len(refused) < 2

@@ -51,7 +51,7 @@ def test_from_an_account_to_a_certificate_and_its_end(host, api, pebble):
     [renewed] = node.certificates.info.get()
     assert renewed["fingerprint"] != info["fingerprint"]
     succeeded(api, node.certificates.acme.certificate.delete())
-    assert "pveproxy-ssl.pem" not in [one["filename"] for one in node.certificates.info.get()]
+    assert "pveproxy-ssl.pem" not in [row["filename"] for row in node.certificates.info.get()]
     succeeded(api, acme.account("default").delete())
     assert acme.account.get() == []
 

@@ -79,7 +79,7 @@ def names(acme):
     from cryptography import x509
 
     san = acme.issued[-1].extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    return sorted(str(one.value) for one in san)
+    return sorted(str(name.value) for name in san)
 
 
 def order(host, *entries):
@@ -155,7 +155,7 @@ def test_mixed_with_others_in_one_certificate(host, authority):
         "a.example.test,plugin=zone,challenge=dns-account-01",
         "h.example.test",
     )
-    assert names(acme) == [f"{one}.example.test" for one in "adhp"]
+    assert names(acme) == [f"{letter}.example.test" for letter in "adhp"]
 
 
 def test_by_hand_and_found_by_check(host, authority, server):
@@ -183,7 +183,7 @@ def test_a_record_that_is_taken_down_counts_no_more(host, authority, server):
     assert "pvefw acme persist check" in said
 
 
-@pytest.mark.parametrize("number", range(len(CAA)), ids=[one for one, _ in CAA])
+@pytest.mark.parametrize("number", range(len(CAA)), ids=[name for name, _ in CAA])
 def test_caa_records_are_looked_at(host, authority, number):
     authority("dns-persist-01")
     name = f"c{number}.example.test"
@@ -223,9 +223,9 @@ def test_another_key_of_the_account_is_warned_of_under_draft_02_only(host, autho
     account = store.load(host.paths, "default")
     store.save(host.paths, dataclasses.replace(account, key=AccountKey.generate().pem))
     found = persist.warnings(host.paths, now)
-    assert ["names a key that the account default no longer has" in one for one in found] == (
-        [True] if prefix else []
-    )
+    assert [
+        "names a key that the account default no longer has" in warning for warning in found
+    ] == ([True] if prefix else [])
 
 
 # --- choosing -------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def server(tmp_path):
         Zone("example.test.", {"ns1": "127.0.0.1"}, "www A 127.0.0.1"),
     ]
     address = loopback()
-    zones = [Zone(one.name, {"ns1": address}, one.records) for one in zones]
+    zones = [Zone(zone.name, {"ns1": address}, zone.records) for zone in zones]
     with knot(tmp_path / "knot", zones, address=address, port=53) as running:
         yield running
 

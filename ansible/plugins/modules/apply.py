@@ -74,7 +74,7 @@ def command(module: AnsibleModule) -> list[str]:
 
 def printable(text: str) -> str:
     """Lines without what a terminal obeys, which Ansible prints, and what it refuses: no Unicode."""
-    return "".join(one if one.isprintable() or one == "\n" else "?" for one in text)
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 
 def outcome(out: str) -> dict[str, Any]:
@@ -85,8 +85,8 @@ def outcome(out: str) -> dict[str, Any]:
     try:
         unicode = json.dumps(json.loads(out), ensure_ascii=False).encode(errors="replace")
         report = json.loads(unicode)
-        changes = [dict(one) for one in report["changes"]]
-        shown = [difference(one) for one in changes]
+        changes = [dict(change) for change in report["changes"]]
+        shown = [difference(change) for change in changes]
         return {"changed": bool(report["changed"]), "changes": changes, "diff": shown}
     except (TypeError, LookupError, RecursionError) as error:
         raise ValueError("it is no report of pvefw apply") from error
@@ -96,8 +96,8 @@ def difference(change: dict[str, Any]) -> dict[str, str]:
     """One change as Ansible shows differences."""
     subject = " ".join(printable(f"{change['part']} {change['name']}").split())
     before, after = (
-        "" if change[one] is None else json.dumps(change[one], indent=2, sort_keys=True) + "\n"
-        for one in ("before", "after")
+        "" if change[side] is None else json.dumps(change[side], indent=2, sort_keys=True) + "\n"
+        for side in ("before", "after")
     )
     return {
         "before": before,
@@ -135,7 +135,7 @@ def main() -> None:
         del result["diff"]
     if status and not module.check_mode:
         module.fail_json(msg=err, **result)
-    module.exit_json(warnings=[one for one in err.splitlines() if one.strip()], **result)
+    module.exit_json(warnings=[line for line in err.splitlines() if line.strip()], **result)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ def start(root, script):
         return start(root, command)
     if not (root / esp_path(command)).is_file():
         return None
-    initrd, *_ = [one.removeprefix("initrd=") for one in arguments if one.startswith("initrd=")]
+    initrd, *_ = [
+        argument.removeprefix("initrd=") for argument in arguments if argument.startswith("initrd=")
+    ]
     return Started(esp_path(command), esp_path(initrd), " ".join(arguments))
 
 

@@ -70,7 +70,7 @@ class FakeDesec:
 
     def _set(self, subname):
         name = self._name(subname)
-        records = [_shown(one) for one in sorted(self.zone.txt(name))]
+        records = [_shown(value) for value in sorted(self.zone.txt(name))]
         return {
             "subname": subname,
             "name": name,
@@ -81,22 +81,22 @@ class FakeDesec:
 
     def _listed(self, query):
         names = sorted({name for name, _ in self.zone.records})
-        subnames = [one.removesuffix(self.zone.name).rstrip(".") for one in names]
+        subnames = [name.removesuffix(self.zone.name).rstrip(".") for name in names]
         wanted = query.get("subname")
-        return [self._set(one) for one in subnames if wanted in (None, one)]
+        return [self._set(name) for name in subnames if wanted in (None, name)]
 
     def _write(self, rrsets):
-        for one in rrsets:
-            if int(one.get("ttl", _TTL)) < _TTL:
+        for rrset in rrsets:
+            if int(rrset.get("ttl", _TTL)) < _TTL:
                 return 400, [{"ttl": [_TOO_SHORT]}]
-            if any(_STRING.sub("", text).strip() or not _text(text) for text in one["records"]):
+            if any(_STRING.sub("", text).strip() or not _text(text) for text in rrset["records"]):
                 return 400, [{"records": ["Record content malformed: must be quoted."]}]
-        for one in rrsets:
-            name = self._name(one["subname"])
-            self.ttls[one["subname"]] = int(one.get("ttl", _TTL))
+        for rrset in rrsets:
+            name = self._name(rrset["subname"])
+            self.ttls[rrset["subname"]] = int(rrset.get("ttl", _TTL))
             for value in self.zone.txt(name):
                 self.zone.remove(name, value)
-            for text in one["records"]:
+            for text in rrset["records"]:
                 self.zone.add(name, _text(text))
         return 200, rrsets
 
@@ -104,7 +104,7 @@ class FakeDesec:
 def _shown(text):
     """As zone files have it: strings of at most 255 octets, in quotes (RFC 1035 section 5.1)."""
     parts = [text[at : at + _LONGEST_STRING] for at in range(0, len(text), _LONGEST_STRING)]
-    return " ".join('"' + re.sub(r'(["\\])', r"\\\1", one) + '"' for one in parts)
+    return " ".join('"' + re.sub(r'(["\\])', r"\\\1", part) + '"' for part in parts)
 
 
 def _text(shown):

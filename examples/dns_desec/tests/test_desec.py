@@ -49,7 +49,7 @@ def add(url, zone="example.test.", count=1):
 
 def test_one_request_changes_everything(desec, url):
     add(url, count=5)
-    assert [one for one in desec.requests if one.startswith("PATCH")] == [
+    assert [request for request in desec.requests if request.startswith("PATCH")] == [
         "PATCH /domains/example.test/rrsets/"
     ]
 

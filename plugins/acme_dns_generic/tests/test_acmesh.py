@@ -122,7 +122,7 @@ def test_every_script_is_a_provider_with_its_settings():
     assert {"knsup", "pdnsapi"} <= set(catalogue.catalog_names(root))
     entry = catalogue.catalog_entry("pdnsapi", root)
     assert (entry.title, entry.docs) == ("PowerDNS for tests", "https://powerdns.example/docs")
-    assert [(one.key, one.secret) for one in entry.settings] == [
+    assert [(setting.key, setting.secret) for setting in entry.settings] == [
         ("PT_Url", False),
         ("PT_Token", True),
         ("PT_Zone", False),
@@ -267,7 +267,7 @@ def test_nothing_that_it_starts_outlives_it(run, tmp_path):
         f"until test -e {there}; do sleep 0.01; done; _info started"
     )
     running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert not any(marker.encode() in one for one in running)
+    assert not any(marker.encode() in process for process in running)
 
 
 def test_secrets_are_in_no_argument_environment_or_file_while_it_runs(run, pdns):

@@ -38,7 +38,9 @@ def paths(request, tmp_path):
 
 def test_scripts_are_looked_for_below_the_root(paths):
     assert "bare" in binding.names(Node.open(paths))
-    assert [one.key for one in binding.declared(Node.open(paths), "dns", "acmesh/bare")] == [
+    assert [
+        setting.key for setting in binding.declared(Node.open(paths), "dns", "acmesh/bare")
+    ] == [
         "BARE_Token",
         "OTHER_Thing",
     ]

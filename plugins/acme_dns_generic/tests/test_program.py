@@ -54,7 +54,7 @@ class TestProgram(DnsConformance):
         def shown(name):
             state = tmp_path / "state"
             pairs = json.loads(state.read_text()) if state.exists() else []
-            return {value for there, value in pairs if there == name}
+            return {value for pair, value in pairs if pair == name}
 
         return shown
 

@@ -72,14 +72,14 @@ def answering(code, *, tcp=True):
             listener.settimeout(0.1)
             threads.append(threading.Thread(target=over_tcp, args=[listener]))
         udp.settimeout(0.1)
-        for one in threads:
-            one.start()
+        for thread in threads:
+            thread.start()
         try:
             yield port
         finally:
             stop.set()
-            for one in threads:
-                one.join()
+            for thread in threads:
+                thread.join()
 
 
 def test_powerdns_with_updates_off(tmp_path):

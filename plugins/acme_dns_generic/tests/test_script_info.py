@@ -34,22 +34,28 @@ def test_a_block_with_two_sets_of_credentials():
         "Acmecorp.example",
         "https://docs.acmecorp.example/dns#api",
     )
-    assert [one.key for one in found.settings] == [
+    assert [setting.key for setting in found.settings] == [
         "ACME_Token",
         "ACME_User",
         "ACME_Zone_ID",
         "ACME_Key",
         "ACME_Email",
     ]
-    assert [one.key for one in found.settings if one.secret] == ["ACME_Token", "ACME_Key"]
-    assert not any(one.required for one in found.settings)
+    assert [setting.key for setting in found.settings if setting.secret] == [
+        "ACME_Token",
+        "ACME_Key",
+    ]
+    assert not any(setting.required for setting in found.settings)
 
 
 def test_without_another_set_what_is_not_optional_is_required():
     alone = SCRIPT.replace("OptionsAlt:\n ACME_Key Global key\n ACME_Email Account e-mail\n", "")
     found = parse("acmecorp", alone)
     assert found.settings[0] == SettingInfo("ACME_Token", "API token", secret=True, required=True)
-    assert [one.key for one in found.settings if one.required] == ["ACME_Token", "ACME_Zone_ID"]
+    assert [setting.key for setting in found.settings if setting.required] == [
+        "ACME_Token",
+        "ACME_Zone_ID",
+    ]
 
 
 def test_a_script_without_a_block():
@@ -86,7 +92,7 @@ def test_keys_that_may_be_credentials_are_secret():
     ]
     block = "".join(f" {key} Text\n" for key in public + secret)
     found = parse("x", f"dns_x_info='X\nOptions:\n{block}'\n")
-    masked = {one.key for one in found.settings if one.secret}
+    masked = {setting.key for setting in found.settings if setting.secret}
     assert masked >= set(secret)
     assert not masked & {"CF_Email", "HETZNER_User", "X_Username"}
 
@@ -99,7 +105,7 @@ USE = 'dns_x_add() { _post "$X_Token" "$X_User/$X_Zone_ID/$X_Port" "$X_Key"; }'
 def settings_of(block, code=USE):
     """Key, whether it is required, default."""
     found = parse("x", f"dns_x_info={block}\n{code}\n").settings
-    return {one.key: (one.required, one.default) for one in found}
+    return {setting.key: (setting.required, setting.default) for setting in found}
 
 
 DIALECTS = {
@@ -186,7 +192,7 @@ def test_where_there_is_another_way_nothing_is_required(block, required):
 def test_of_two_that_are_tested_together_one_is_enough():
     block = "'X\nOptions:\n X_Token Token\n X_Key Key\n X_User User\n'"
     code = 'if [ -z "$X_Token" ] && [ -z "$X_Key" ]; then return 1; fi; echo "$X_User"'
-    assert {key for key, one in settings_of(block, code).items() if one[0]} == {"X_User"}
+    assert {key for key, value in settings_of(block, code).items() if value[0]} == {"X_User"}
 
 
 def test_a_sentence_among_the_options_is_none():

@@ -36,7 +36,7 @@ class Provider:
 
     def shown(self, name):
         label = name.removesuffix(f"{ZONE}.").rstrip(".")
-        return {value.strip('"') for there, value in self.records.values() if there == label}
+        return {value.strip('"') for other, value in self.records.values() if other == label}
 
     def answer(self, request):
         if self.failing:
@@ -87,10 +87,10 @@ class Cloudflare(Provider):
             for id_, (label, value) in self.records.items()
         ]
         return [
-            one
-            for one in listed
-            if query.get("name", one["name"]) == one["name"]
-            and query.get("content", one["content"]) == one["content"]
+            record
+            for record in listed
+            if query.get("name", record["name"]) == record["name"]
+            and query.get("content", record["content"]) == record["content"]
         ]
 
     @staticmethod
@@ -144,15 +144,17 @@ class HetznerCloud(Provider):
             pages = {"page": 1, "last_page": 1, "next_page": None}
             return 200, {"rrsets": sets, "meta": {"pagination": pages}}
         label, action = parts[2], parts[-1]
-        values = [one["value"] for one in request.json["records"]]
-        if not all(one.startswith('"') for one in values):
+        values = [record["value"] for record in request.json["records"]]
+        if not all(value.startswith('"') for value in values):
             return 422, {"error": {"code": "invalid_input", "message": "TXT must be quoted"}}
         if action == "add_records":
-            for one in values:
-                self.add(label, one)
+            for value in values:
+                self.add(label, value)
         else:
-            gone = [(label, self.kept(one)) for one in values]
-            self.records = {id_: one for id_, one in self.records.items() if one not in gone}
+            gone = [(label, self.kept(value)) for value in values]
+            self.records = {
+                id_: record for id_, record in self.records.items() if record not in gone
+            }
         return 201, {"action": {"id": 1, "status": "success"}}
 
     def labels(self):

@@ -35,7 +35,10 @@ class TestOvh(DnsConformance):
             monkeypatch.setitem(lexicon_ovh.ENDPOINTS, "ovh-eu", started.base)
             started.grant(
                 "ck",
-                [{"method": one, "path": "/domain/zone/*"} for one in ("GET", "POST", "DELETE")],
+                [
+                    {"method": method, "path": "/domain/zone/*"}
+                    for method in ("GET", "POST", "DELETE")
+                ],
             )
             yield started
 
@@ -46,7 +49,7 @@ class TestOvh(DnsConformance):
         def do(consumer="ck"):
             names = ("entrypoint", "application_key", "application_secret", "consumer_key")
             values = ("ovh-eu", key, secret, consumer)
-            given = {f"auth_{name}": one for name, one in zip(names, values, strict=True)}
+            given = {f"auth_{name}": value for name, value in zip(names, values, strict=True)}
             return Lexicon().catalog_make("ovh", given)
 
         return do

@@ -30,7 +30,7 @@ def provider(request, led_to):
 
 
 @pytest.mark.parametrize(
-    "provider", [one.values for one in FORMS], ids=[one.id for one in FORMS], indirect=True
+    "provider", [form.values for form in FORMS], ids=[form.id for form in FORMS], indirect=True
 )
 class TestForms(DnsConformance):
     @pytest.fixture

@@ -70,7 +70,7 @@ class Obstinate:
         pass
 
     def list_records(self, _kind, name):
-        return [{"name": name, "content": one} for one in self.records]
+        return [{"name": name, "content": record} for record in self.records]
 
     def delete_record(self, *_arguments):
         return True
@@ -136,7 +136,7 @@ def test_it_binds_as_core_binds_it():
 def test_nothing_comes_from_the_environment(monkeypatch, pdns):
     monkeypatch.setenv("LEXICON_POWERDNS_AUTH_TOKEN", pdns.api_key)
     monkeypatch.setenv("LEXICON_POWERDNS_TOKEN", pdns.api_key)
-    without = {key: one for key, one in values_of(pdns).items() if key != "auth_token"}
+    without = {key: value for key, value in values_of(pdns).items() if key != "auth_token"}
     with pytest.raises(ProviderError):
         Lexicon().catalog_make("powerdns", without).dns_add(zone="kit.test.", records=[RECORD])
     assert pdns.txt(RECORD.name) == set()
@@ -159,7 +159,7 @@ class Replacing:
         pass
 
     def list_records(self, _kind, name):
-        return [{"name": name, "content": f'"{one}"'} for one in self.records]
+        return [{"name": name, "content": f'"{record}"'} for record in self.records]
 
     def create_record(self, _kind, _name, content):
         self.records = {content}
@@ -175,7 +175,7 @@ def test_a_provider_that_replaces_is_found_out(monkeypatch):
 def status(code, **headers):
     answer = requests.Response()
     answer.status_code = code
-    answer.headers.update({name.replace("_", "-"): one for name, one in headers.items()})
+    answer.headers.update({name.replace("_", "-"): header for name, header in headers.items()})
     return requests.HTTPError(f"{code} for url", response=answer)
 
 

@@ -79,7 +79,9 @@ class FakeOvh:
         for zone in self.zones:
             if name.rstrip(".").endswith(zone):
                 label = name.rstrip(".").removesuffix(zone).rstrip(".")
-                return [value for there, value in self.published.get(zone, []) if there == label]
+                return [
+                    value for published, value in self.published.get(zone, []) if published == label
+                ]
         return []
 
     def add(self, zone: str, label: str, target: str, kind: str = "TXT") -> int:
@@ -92,9 +94,9 @@ class FakeOvh:
     def refresh(self, zone: str) -> None:
         """Show what the records are now."""
         self.published[zone] = [
-            (one["subDomain"], one["target"].strip('"'))
-            for one in self.records.values()
-            if one["zone"] == zone
+            (record["subDomain"], record["target"].strip('"'))
+            for record in self.records.values()
+            if record["zone"] == zone
         ]
         self.serials[zone] += 1
         if self.publish:
@@ -213,7 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Authorization"):
             if self.headers["Authorization"].removeprefix("Bearer ") not in self.ovh.tokens:
                 raise Refused(401, "", "Invalid token", {})
-            rules = [{"method": one, "path": "/*"} for one in ("GET", "POST", "PUT", "DELETE")]
+            rules = [
+                {"method": method, "path": "/*"} for method in ("GET", "POST", "PUT", "DELETE")
+            ]
             return {"status": "validated", "rules": rules, "expiration": None, "oauth": True}
         if self.headers.get("X-Ovh-Application") != self.ovh.application[0]:
             raise Refused(403, "INVALID_KEY", "Invalid application key")
@@ -321,10 +325,10 @@ class _Handler(BaseHTTPRequestHandler):
         [kind], [label] = query.get("fieldType", [""]), query.get("subDomain", [""])
         return [
             number
-            for number, one in self.ovh.records.items()
-            if one["zone"] == zone
-            and one["fieldType"].startswith(kind)
-            and one["subDomain"].lower().startswith(label.lower())
+            for number, record in self.ovh.records.items()
+            if record["zone"] == zone
+            and record["fieldType"].startswith(kind)
+            and record["subDomain"].lower().startswith(label.lower())
         ]
 
     def one(self, zone: str, number: int, body: str) -> Any:
@@ -347,8 +351,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
-        for key, one in headers.items():
-            self.send_header(key, one)
+        for key, header in headers.items():
+            self.send_header(key, header)
         self.send_header("X-OVH-QUERYID", "EU.ext-3.0")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

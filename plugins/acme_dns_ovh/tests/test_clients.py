@@ -92,15 +92,17 @@ def test_the_official_client_tells_its_errors_apart(trusted):
     official_error(trusted, errors.InvalidKey, zone, **{**keys, "application_key": "no"})
     official_error(trusted, errors.BadParametersError, zone, **{**keys, "application_secret": "no"})
     official_error(
-        trusted, errors.ResourceNotFoundError, lambda one: one.get("/domain/zone/example.org")
+        trusted, errors.ResourceNotFoundError, lambda client: client.get("/domain/zone/example.org")
     )
     record = "/domain/zone/example.com/record"
     too_short = {"fieldType": "TXT", "subDomain": "x", "target": "v", "ttl": 59}
-    official_error(trusted, errors.BadParametersError, lambda one: one.post(record, **too_short))
+    official_error(
+        trusted, errors.BadParametersError, lambda client: client.post(record, **too_short)
+    )
     trusted.refreshing = [409, 500]
     refresh = "/domain/zone/example.com/refresh"
-    official_error(trusted, errors.ResourceConflictError, lambda one: one.post(refresh))
-    official_error(trusted, errors.APIError, lambda one: one.post(refresh))
+    official_error(trusted, errors.ResourceConflictError, lambda client: client.post(refresh))
+    official_error(trusted, errors.APIError, lambda client: client.post(refresh))
 
 
 def test_the_endpoints_are_those_of_the_official_client():

@@ -74,7 +74,9 @@ class Person(FakeTask):
         super().wait(seconds)
         assert self.waited < 600, "it waits for ever"
         waiting = [
-            key for key, one in self.ovh.consumers.items() if one["status"] == "pendingValidation"
+            key
+            for key, consumer in self.ovh.consumers.items()
+            if consumer["status"] == "pendingValidation"
         ]
         if self.waited > self.after and waiting:
             self.decide(self.ovh, waiting[0])
@@ -280,4 +282,4 @@ def test_the_readme_lists_the_actions():
     from pathlib import Path
 
     readme = Path(__file__).parents[1].joinpath("README.md").read_text()
-    assert all(f"`{one}`" in readme for one in ACTIONS)
+    assert all(f"`{action}`" in readme for action in ACTIONS)

@@ -90,7 +90,7 @@ def test_the_rules_that_are_asked_for_are_enough_and_all_are_needed(make, ovh, z
     assert len(shown(ovh)) == 3
     remove(plugin)
     for rule in rules[:-1]:  # the last one is what login asks with
-        ovh.grant("ck-less", [one for one in rules if one != rule])
+        ovh.grant("ck-less", [other for other in rules if other != rule])
         lesser = make(OVH_CK="ck-less")
         if rule["path"] == "/domain/zone":
             assert lesser.dns_zones() is None
@@ -214,7 +214,9 @@ def answers(status, body=b"", **headers):
     def fault(handler, _method, path):
         if path == "/auth/time":
             return False
-        handler.send(status, body, {name.replace("_", "-"): one for name, one in headers.items()})
+        handler.send(
+            status, body, {name.replace("_", "-"): header for name, header in headers.items()}
+        )
         return True
 
     return fault
@@ -300,8 +302,11 @@ def test_settings_that_do_not_go_together(settings, said):
 
 @pytest.mark.parametrize("name", ENDPOINTS)
 def test_the_names_of_acme_sh_are_understood(name):
-    both = [Ovh(OVH_AK="a", OVH_AS="b", OVH_END_POINT=one) for one in (name, name.replace("-", ""))]
-    assert [one._api.base for one in both] == [ENDPOINTS[name]] * 2
+    both = [
+        Ovh(OVH_AK="a", OVH_AS="b", OVH_END_POINT=endpoint)
+        for endpoint in (name, name.replace("-", ""))
+    ]
+    assert [plugin._api.base for plugin in both] == [ENDPOINTS[name]] * 2
 
 
 def test_nothing_is_taken_from_elsewhere(make, ovh, monkeypatch, tmp_path):

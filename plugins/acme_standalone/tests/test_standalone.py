@@ -90,17 +90,20 @@ def has_ipv6():
 
 def test_ipv4_and_ipv6(present):
     plugin = Standalone(port=free_port())
-    [one] = present(plugin)
-    assert ask(plugin.port, PREFIX + one.token) == (200, one.key_authorization)
+    [challenge] = present(plugin)
+    assert ask(plugin.port, PREFIX + challenge.token) == (200, challenge.key_authorization)
     if has_ipv6():
-        assert ask(plugin.port, PREFIX + one.token, address="::1") == (200, one.key_authorization)
+        assert ask(plugin.port, PREFIX + challenge.token, address="::1") == (
+            200,
+            challenge.key_authorization,
+        )
 
 
 def test_only_the_addresses_that_are_set(present):
     plugin = Standalone(port=free_port(), listen=["127.0.0.5"])
-    [one] = present(plugin)
-    assert ask(plugin.port, PREFIX + one.token, address="127.0.0.5")[0] == 200
-    assert ask(plugin.port, PREFIX + one.token) is None
+    [challenge] = present(plugin)
+    assert ask(plugin.port, PREFIX + challenge.token, address="127.0.0.5")[0] == 200
+    assert ask(plugin.port, PREFIX + challenge.token) is None
 
 
 def test_nobody_listens_before_and_after():
@@ -140,27 +143,27 @@ def test_everything_else_gets_a_status_and_no_body(present, method, path, status
 
 def test_fifty_tokens(present):
     plugin = Standalone(port=free_port())
-    for one in present(plugin, 50):
-        assert ask(plugin.port, PREFIX + one.token) == (200, one.key_authorization)
+    for challenge in present(plugin, 50):
+        assert ask(plugin.port, PREFIX + challenge.token) == (200, challenge.key_authorization)
 
 
 def test_clients_that_never_finish_do_not_keep_the_authority_out(present):
     plugin = Standalone(port=free_port())
-    [one] = present(plugin)
+    [challenge] = present(plugin)
     with contextlib.ExitStack() as stack:
         for _ in range(200):
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", plugin.port)))
             slow.sendall(b"GET / HT")
-        assert ask(plugin.port, PREFIX + one.token) == (200, one.key_authorization)
+        assert ask(plugin.port, PREFIX + challenge.token) == (200, challenge.key_authorization)
 
 
 def test_rubbish_in_quantity(present):
     plugin = Standalone(port=free_port())
-    [one] = present(plugin)
+    [challenge] = present(plugin)
     for number in range(500):
         with socket.create_connection(("127.0.0.1", plugin.port)) as rude:
             rude.sendall(bytes([number % 256]) * 40 + b"\r\n\r\n")
-    assert ask(plugin.port, PREFIX + one.token) == (200, one.key_authorization)
+    assert ask(plugin.port, PREFIX + challenge.token) == (200, challenge.key_authorization)
 
 
 def test_many_at_once(present):
@@ -170,9 +173,9 @@ def test_many_at_once(present):
 
     def work():
         wrong.extend(
-            one
-            for one in challenges
-            if ask(plugin.port, PREFIX + one.token) != (200, one.key_authorization)
+            challenge
+            for challenge in challenges
+            if ask(plugin.port, PREFIX + challenge.token) != (200, challenge.key_authorization)
         )
 
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -275,4 +278,4 @@ def test_a_webroot_that_is_closed_to_the_web_server_is_named(tmp_path):
     closed.chmod(0o700)
     task = FakeTask()
     Standalone(webroot=tmp_path).challenge_present(challenges=[make_challenge(1)], task=task)
-    assert any(f"{closed} (drwx------) is closed to other users" in one for one in task.lines)
+    assert any(f"{closed} (drwx------) is closed to other users" in line for line in task.lines)

@@ -83,14 +83,14 @@ def present():
 
 def test_the_certificate_is_that_of_rfc_8737(present):
     plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
-    one = present(plugin)
-    found, protocol = shake(plugin.port, one.identifier.value)
+    challenge = present(plugin)
+    found, protocol = shake(plugin.port, challenge.identifier.value)
     assert protocol == PROTOCOL
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert list(names) == [x509.DNSName(one.identifier.value)]
+    assert list(names) == [x509.DNSName(challenge.identifier.value)]
     proof = found.extensions.get_extension_for_oid(ACME_IDENTIFIER)
     assert proof.critical
-    digest = hashlib.sha256(one.key_authorization.encode()).digest()
+    digest = hashlib.sha256(challenge.key_authorization.encode()).digest()
     assert proof.value.value == b"\x04\x20" + digest
     found.verify_directly_issued_by(found)
 
@@ -107,15 +107,15 @@ def test_an_address_is_asked_for_by_its_reverse_name(present, address, name):
     present(plugin, Challenge(KIND, Identifier("ip", address), "t", "t.x"))
     found, _ = shake(plugin.port, name)
     names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [str(one.value) for one in names] == [address]
+    assert [str(word.value) for word in names] == [address]
 
 
 @pytest.mark.parametrize("protocols", [(), ("http/1.1",), ("h2", "http/1.1")])
 def test_who_asks_for_no_validation_is_shown_no_certificate(present, protocols):
     plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
-    one = present(plugin)
+    challenge = present(plugin)
     with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
-        shake(plugin.port, one.identifier.value, protocols)
+        shake(plugin.port, challenge.identifier.value, protocols)
 
 
 @pytest.mark.parametrize("name", ["other.example.com", None, "example.com"])
@@ -129,7 +129,7 @@ def test_a_name_that_is_not_pending_is_shown_no_certificate(present, name):
 def test_the_newest_order_for_a_name_is_answered_and_then_the_one_before(present):
     plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
     name = Identifier("dns", "a.example.com")
-    first, second = (Challenge(KIND, name, one, f"{one}.x") for one in ("t1", "t2"))
+    first, second = (Challenge(KIND, name, token, f"{token}.x") for token in ("t1", "t2"))
     present(plugin, first)
     present(plugin, second)
     assert _validation.over_tls(second, plugin.port) == ""
@@ -141,25 +141,25 @@ def test_the_port_is_closed_before_and_after(present):
     plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
     for _ in range(3):
         assert not listens(plugin.port)
-        one = present(plugin)
-        assert _validation.over_tls(one, plugin.port) == ""
-        plugin.challenge_cleanup(challenges=[one], task=FakeTask())
+        challenge = present(plugin)
+        assert _validation.over_tls(challenge, plugin.port) == ""
+        plugin.challenge_cleanup(challenges=[challenge], task=FakeTask())
     assert not listens(plugin.port)
 
 
 def test_rubbish_and_clients_that_never_finish(present):
     plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
-    one = present(plugin)
+    challenge = present(plugin)
     with contextlib.ExitStack() as stack:
         for number in range(200):
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", plugin.port)))
             slow.sendall(bytes([22, 3, 1, 0, 200]) if number % 2 else os.urandom(40))
-        assert _validation.over_tls(one, plugin.port) == ""
+        assert _validation.over_tls(challenge, plugin.port) == ""
 
 
 def test_without_descriptors_the_listener_goes_on(present, monkeypatch):
     plugin = TlsAlpn(port=free_port(), listen=["127.0.0.1"])
-    one = present(plugin)
+    challenge = present(plugin)
     accept, refused = socket.socket.accept, []
 
     def refuse(listening):
@@ -169,7 +169,7 @@ def test_without_descriptors_the_listener_goes_on(present, monkeypatch):
         return accept(listening)
 
     monkeypatch.setattr(socket.socket, "accept", refuse)
-    assert _validation.over_tls(one, plugin.port) == ""
+    assert _validation.over_tls(challenge, plugin.port) == ""
     assert len(refused) == 3
 
 
@@ -189,7 +189,7 @@ def test_the_first_message_is_read_however_it_is_cut():
         assert hello.parse(whole[:end]) is None
     body = whole[5:]
     records = [body[start : start + 50] for start in range(0, len(body), 50)]
-    cut = b"".join(whole[:3] + len(one).to_bytes(2) + one for one in records)
+    cut = b"".join(whole[:3] + len(record).to_bytes(2) + record for record in records)
     assert hello.parse(cut) == hello.parse(whole)
 
 
@@ -328,8 +328,8 @@ def test_behind_a_proxy_that_hands_validations_over(present, tmp_path, command, 
     log = tmp_path / "proxy.log"
     with process([*command, str(config)], log) as running, site(tmp_path, web):
         wait_for_port(public, running, log)
-        one = present(TlsAlpn(port=ours, listen=["127.0.0.1"]))
-        assert _validation.over_tls(one, public) == ""
+        challenge = present(TlsAlpn(port=ours, listen=["127.0.0.1"]))
+        assert _validation.over_tls(challenge, public) == ""
         found, _ = shake(public, "www.example.com", ("http/1.1",))  # the site goes on meanwhile
         assert found.issuer.rfc4514_string() == "CN=pvefw test authority"
 

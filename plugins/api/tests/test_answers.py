@@ -28,7 +28,7 @@ NEED_HOSTS = ("/guests", "{vmid}", "/served", "/plan/", "/boot/status", "/boot/l
 READ = sorted(
     path
     for method, path in table.table()
-    if method == "GET" and path not in NEED_SERVERS and not any(one in path for one in NEED_HOSTS)
+    if method == "GET" and path not in NEED_SERVERS and not any(host in path for host in NEED_HOSTS)
 )
 
 
@@ -56,13 +56,13 @@ def test_instances_of_every_family_are_beyond_the_published_part(paths):
     call.call(paths, "PUT", f"{base}/more", {"disable": "1"})
     assert get(paths, f"{base}/more")["disable"] is True
     call.call(paths, "DELETE", f"{base}/more", {})
-    assert [one["id"] for one in get(paths, base)] == ["tell"]
+    assert [instance["id"] for instance in get(paths, base)] == ["tell"]
 
 
 def test_types_are_those_of_the_api(paths):
     assert get(paths, "/nodes/localhost/config")["ballooning-target"] == 70
     [row] = get(paths, "/cluster/acme/plugins", type="standalone")[:1]
-    plugins = {one["plugin"]: one for one in get(paths, "/cluster/acme/plugins")}
+    plugins = {plugin["plugin"]: plugin for plugin in get(paths, "/cluster/acme/plugins")}
     assert plugins["mine"]["disable"] == 1
     assert "disable" not in plugins["standalone"]
     assert row["type"] == "standalone"
@@ -157,19 +157,19 @@ def test_refusals_have_their_status_and_their_words(paths, method, path, given, 
 
 
 def test_ls_goes_on_below_lists(paths):
-    assert {one["name"]: one["capabilities"] for one in call.listing(paths, "/nodes")} == {
+    assert {child["name"]: child["capabilities"] for child in call.listing(paths, "/nodes")} == {
         "pve1": "Dr---",
         "pve2": "Dr---",
     }
     [task] = call.listing(paths, "/nodes/pve1/tasks")
     assert task == {"name": UPID, "capabilities": "Dr--d"}
-    names = [one["name"] for one in call.listing(paths, "/nodes/pve1/pvefw/instances/observer")]
+    names = [child["name"] for child in call.listing(paths, "/nodes/pve1/pvefw/instances/observer")]
     assert names == ["tell"]
 
 
 SLOW = {"/cluster/acme/challenge-schema", "/nodes/{node}/status", "/nodes/{node}/pvefw/status",
         "/nodes/{node}/pvefw/endpoints"}  # fmt: skip
-QUICK = [one for one in READ if one not in SLOW]
+QUICK = [path for path in READ if path not in SLOW]
 TEXTS = st.one_of(st.text(max_size=8), st.integers().map(str), st.sampled_from(["all", "1", "dns"]))
 
 
@@ -184,7 +184,9 @@ def test_whatever_is_asked_is_answered_or_refused(paths, data, path):
         endpoint, _ = table.find("GET", path)
     except ApiError:
         return
-    keys = [one for one in endpoint.parameters if f"{{{one}}}" not in endpoint.path]
+    keys = [
+        parameter for parameter in endpoint.parameters if f"{{{parameter}}}" not in endpoint.path
+    ]
     chosen = st.dictionaries(st.sampled_from(keys), TEXTS, max_size=3) if keys else st.just({})
     try:
         answer = get(paths, path, **data.draw(chosen))
@@ -196,9 +198,9 @@ def test_whatever_is_asked_is_answered_or_refused(paths, data, path):
 
 
 def test_every_provider_is_offered_with_its_settings(paths):
-    found = {one["id"]: one for one in get(paths, "/cluster/acme/challenge-schema")}
+    found = {provider["id"]: provider for provider in get(paths, "/cluster/acme/challenge-schema")}
     assert set(found) == {*binding.names(Node.open(paths)), "standalone"}
-    declared = [one.key for one in binding.declared(Node.open(paths), "dns", "ovh")]
+    declared = [setting.key for setting in binding.declared(Node.open(paths), "dns", "ovh")]
     assert list(found["ovh"]["schema"]["fields"]) == declared
 
 

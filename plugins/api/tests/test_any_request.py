@@ -39,10 +39,10 @@ REGISTER = ("POST", "/cluster/acme/account")
 ASKED = sorted(
     key
     for key in table.table()
-    if key != REGISTER and not any(one in key[1] for one in LEAVE_THIS_TREE)
+    if key != REGISTER and not any(word in key[1] for word in LEAVE_THIS_TREE)
 )
 NAMED = {"node": "pve1", "name": "default", "id": "mine", "vmid": "100", "upid": full_node.UPID}
-PEM, KEY = (one.decode() for one in certificates.self_signed())
+PEM, KEY = (pem.decode() for pem in certificates.self_signed())
 WORDS = [
     "",
     "0",
@@ -70,7 +70,7 @@ def values(schema):
     """Values of a property: mostly those that its schema allows."""
     fits = TEXTS
     if "enum" in schema:
-        fits = st.sampled_from([str(one) for one in schema["enum"]])
+        fits = st.sampled_from([str(word) for word in schema["enum"]])
     elif schema.get("type") == "boolean":
         fits = st.sampled_from("01")
     elif schema.get("type") in ("integer", "number"):

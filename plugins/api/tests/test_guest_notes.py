@@ -17,8 +17,8 @@ GUEST = Reference(100)
 @pytest.fixture
 def after(paths, monkeypatch):
     """Which guests are still noted after something was done to one of them, well."""
-    one = Guest(vmid=100, name="web", kind="vm", state=GuestState.PAUSED)
-    monkeypatch.setattr(guest, "_find", lambda _call, _kind: (None, Listed(GUEST, one)))
+    web = Guest(vmid=100, name="web", kind="vm", state=GuestState.PAUSED)
+    monkeypatch.setattr(guest, "_find", lambda _call, _kind: (None, Listed(GUEST, web)))
     monkeypatch.setattr(Bulk, "run", lambda _bulk, _jobs: None)
     monkeypatch.setattr(Bulk, "good", lambda _bulk: [GUEST])
 

@@ -13,7 +13,7 @@ from pvefw_api.errors import ApiError
 from pvefw_api.schema import check, published
 
 TABLE = table.table()
-COMMANDS = {key: one for key, one in TABLE.items() if isinstance(one.run, Command)}
+COMMANDS = {key: endpoint for key, endpoint in TABLE.items() if isinstance(endpoint.run, Command)}
 
 
 def ids(key):
@@ -22,10 +22,10 @@ def ids(key):
 
 def test_every_published_endpoint_is_in_the_table():
     beyond = "/nodes/{node}/pvefw"
-    ours = {key for key, one in TABLE.items() if not one.path.startswith(beyond)}
-    folders = {("GET", one) for one in ("/", "/cluster", "/cluster/ha", "/cluster/ha/status",
+    ours = {key for key, endpoint in TABLE.items() if not endpoint.path.startswith(beyond)}
+    folders = {("GET", path) for path in ("/", "/cluster", "/cluster/ha", "/cluster/ha/status",
                                         "/nodes/{node}")}  # fmt: skip
-    assert ours - folders == {tuple(one.split(" ")) for one in published()}
+    assert ours - folders == {tuple(endpoint_.split(" ")) for endpoint_ in published()}
 
 
 @pytest.mark.parametrize("key", sorted(COMMANDS), ids=ids)
@@ -33,7 +33,7 @@ def test_a_command_takes_what_its_endpoint_takes(key):
     """Names must match: a parameter that the command does not have would be refused by it."""
     endpoint = COMMANDS[key]
     takes = {*endpoint.run._params(), "node"}
-    numbered = {one for one in endpoint.parameters if one.endswith("[n]")}
+    numbered = {parameter for parameter in endpoint.parameters if parameter.endswith("[n]")}
     assert set(endpoint.parameters) - numbered <= takes
     assert set(endpoint.run.fixed) <= takes
 
@@ -41,8 +41,10 @@ def test_a_command_takes_what_its_endpoint_takes(key):
 @pytest.mark.parametrize("key", sorted(COMMANDS), ids=ids)
 def test_what_a_command_needs_is_a_parameter(key):
     endpoint = COMMANDS[key]
-    needed = {name for name, one in endpoint.run._params().items() if one.required}
-    given_always = {name for name, one in endpoint.parameters.items() if not one.get("optional")}
+    needed = {name for name, parameter in endpoint.run._params().items() if parameter.required}
+    given_always = {
+        name for name, parameter in endpoint.parameters.items() if not parameter.get("optional")
+    }
     assert needed <= given_always
 
 
@@ -62,9 +64,9 @@ def test_a_command_is_typed_as_the_table_says(key):
 
 
 def test_the_command_of_a_plan_changes_nothing():
-    plans = {key: one for key, one in COMMANDS.items() if "/plan/" in one.path}
+    plans = {key: command for key, command in COMMANDS.items() if "/plan/" in command.path}
     assert plans
-    assert all(one.as_dict()["command"].endswith("all --dry-run") for one in plans.values())
+    assert all(plan.as_dict()["command"].endswith("all --dry-run") for plan in plans.values())
 
 
 def test_the_table_has_texts_for_forms():
@@ -82,7 +84,7 @@ def test_a_path_is_found_again(key):
     found, named = table.find(method, concrete)
     assert found is endpoint
     assert set(named) <= set(endpoint.parameters)
-    assert all(not endpoint.parameters[one].get("optional") for one in named)
+    assert all(not endpoint.parameters[name].get("optional") for name in named)
     json.dumps([endpoint.parameters, endpoint.returns, endpoint.permission])
 
 
@@ -103,7 +105,9 @@ def test_a_path_that_is_not_in_it_is_not_implemented(method, path):
 
 # --- parameters -----------------------------------------------------------------------------------
 
-KEYS = sorted({key for one in TABLE.values() for key in one.parameters} | {"acmedomain7", "x"})
+KEYS = sorted(
+    {key for endpoint in TABLE.values() for key in endpoint.parameters} | {"acmedomain7", "x"}
+)
 VALUES = st.one_of(
     st.text(max_size=12),
     st.integers().map(str),
@@ -142,9 +146,9 @@ def fitting(schema):
         return st.sampled_from(schema["enum"]).map(str)
     if schema.get("type") == "boolean":
         return st.sampled_from(["0", "1", "on", "no"])
-    limits = [float(schema[one]) if one in schema else None for one in ("minimum", "maximum")]
+    limits = [float(schema[bound]) if bound in schema else None for bound in ("minimum", "maximum")]
     if schema.get("type") == "integer":
-        return st.integers(*(None if one is None else int(one) for one in limits)).map(str)
+        return st.integers(*(None if bound is None else int(bound) for bound in limits)).map(str)
     if schema.get("type") == "number":
         return st.floats(*limits, allow_nan=False, allow_infinity=False).map(str)
     if "pattern" in schema:
@@ -157,12 +161,13 @@ def fitting(schema):
 
 def property_strings(form):
     """``KEY=VALUE,…``; a value has no comma of its own."""
-    named = {key: one for key, one in form.items() if "alias" not in one}
+    named = {key: schema for key, schema in form.items() if "alias" not in schema}
     parts = {
-        key: fitting(one).filter(lambda text: not {*',="'} & {*text}) for key, one in named.items()
+        key: fitting(schema).filter(lambda text: not {*',="'} & {*text})
+        for key, schema in named.items()
     }
-    needed = {key: one for key, one in parts.items() if not named[key].get("optional")}
-    rest = {key: one for key, one in parts.items() if key not in needed}
+    needed = {key: schema for key, schema in parts.items() if not named[key].get("optional")}
+    rest = {key: schema for key, schema in parts.items() if key not in needed}
     both = st.fixed_dictionaries(needed, optional=rest).filter(bool)
     return both.map(lambda found: ",".join(f"{key}={value}" for key, value in found.items()))
 
@@ -171,9 +176,9 @@ def property_strings(form):
 def test_what_fits_the_schema_is_taken(data, key):
     """All that is needed, and any of the rest with what it requires."""
     known = TABLE[key].parameters
-    values = {name.replace("[n]", "3"): (one, fitting(one)) for name, one in known.items()}
-    needed = {key: one for key, (schema, one) in values.items() if not schema.get("optional")}
-    rest = {key: one for key, (_, one) in values.items() if key not in needed}
+    values = {name.replace("[n]", "3"): (schema, fitting(schema)) for name, schema in known.items()}
+    needed = {key: value for key, (schema, value) in values.items() if not schema.get("optional")}
+    rest = {key: value for key, (_, value) in values.items() if key not in needed}
     chosen = data.draw(st.fixed_dictionaries(needed, optional=rest))
     for name in list(chosen):
         required = values[name][0].get("requires")

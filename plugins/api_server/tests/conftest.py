@@ -168,8 +168,8 @@ def listens(address, started, said):
 
     def accepts():
         assert started.poll() is None, said.read_text()
-        with socket.socket(family) as one:
-            return one.connect_ex(address) == 0
+        with socket.socket(family) as client:
+            return client.connect_ex(address) == 0
 
     wait_until(accepts, f"{address} accepts connections", 120)
 
@@ -205,7 +205,7 @@ def pam_rules(tmp_path):
             stack.enter_context(locked(f"pam-{name}"))  # other workers have the same host
             if not Path(MATRIX).exists() or place.exists():
                 pytest.skip(f"libpam-wrapper is not installed, or this host has {place}")
-            passwords.write_text("".join(f"{one}:secret:{name}\n" for one in accounts))
+            passwords.write_text("".join(f"{account}:secret:{name}\n" for account in accounts))
             kinds = ("auth", "account")
             rules = (f"{kind} required {MATRIX} passdb={passwords}\n" for kind in kinds)
             stack.callback(place.unlink, missing_ok=True)
@@ -264,10 +264,10 @@ def service_that_trusts_pebble(pebble):
 @pytest.fixture(scope="module")
 def cluster():
     """The services of ``pve1``, which knows about the other node, and ``pve2``."""
-    with open_folder() as one, open_folder() as other:
+    with open_folder() as folder, open_folder() as other:
         port = free_port()
         with (
-            running(one, address="127.0.0.2", port=port) as asked,
+            running(folder, address="127.0.0.2", port=port) as asked,
             running(other, node="pve2", address="127.0.0.3", port=port) as answers,
         ):
             asked.ticket("root@pam")

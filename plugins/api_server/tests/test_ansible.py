@@ -59,7 +59,7 @@ def three_times(name, module, given):
 
 
 def changes(found):
-    return {name: one["changed"] for name, one in found.items()}
+    return {name: value["changed"] for name, value in found.items()}
 
 
 @pytest.fixture
@@ -88,8 +88,8 @@ def test_an_account_a_plugin_a_certificate_and_a_node(
     """Each is checked, made, and found as it should be; at the end all is taken away again."""
     service, paths = service_that_trusts_pebble, service_that_trusts_pebble.paths
     Host(paths.root).standalone(pebble.http_port)
-    for one in (paths.acme_dir / "default", paths.proxy_certificate, paths.proxy_key):
-        one.unlink()  # what is served is in the front's memory
+    for path in (paths.acme_dir / "default", paths.proxy_certificate, paths.proxy_key):
+        path.unlink()  # what is served is in the front's memory
     paths.cluster_pvefw_cfg.unlink()  # whose observer is broken: a warning, which is no success there
     pem, key = certificates.self_signed()
     for name, data in (("chain.pem", pem), ("key.pem", key)):

@@ -70,7 +70,7 @@ def test_what_differs_or_changes_something_is_asked_by_itself(tmp_path):
                  {**LIST, "parameters": {"limit": "1"}}, change, change]  # fmt: skip
 
     async def conversation(root, asker):
-        asked = [asyncio.create_task(asker.answer(one)) for one in different]
+        asked = [asyncio.create_task(asker.answer(call)) for call in different]
         await root.was_asked(len(different))
         root.answering.set()
         await asyncio.gather(*asked)

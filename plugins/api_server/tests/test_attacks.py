@@ -66,7 +66,7 @@ def test_tokens_are_refused_when_they_have_ended_or_are_wrong(service, token):
     assert service.call("GET", "/version", as_=good).status_code == 200
     wrong = [good[:-1] + ("0" if good[-1] != "0" else "1"), good.replace("admin", "root"), "a!b=c",
              token("admin@pam", expires=1), good.partition("=")[0] + "="]  # fmt: skip
-    assert {service.call("GET", "/version", as_=one).status_code for one in wrong} == {401}
+    assert {service.call("GET", "/version", as_=bad).status_code for bad in wrong} == {401}
 
 
 def test_a_user_that_is_removed_or_disabled_is_out_at_once(service, token):

@@ -19,8 +19,8 @@ def plugin(id_="mine2"):
 
 def test_tasks_and_certificates_are_listed(service):
     node = service.client().nodes("pve1")
-    assert UPID in [one["upid"] for one in node.tasks.get(source="archive")]
-    names = {one["filename"] for one in node.certificates.info.get()}
+    assert UPID in [task["upid"] for task in node.tasks.get(source="archive")]
+    names = {certificate["filename"] for certificate in node.certificates.info.get()}
     assert "pveproxy-ssl.pem" in names
     assert service.client().version.get()["version"].startswith("9.")
 

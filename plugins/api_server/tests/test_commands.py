@@ -35,7 +35,7 @@ def test_a_user_and_a_token_from_their_making_to_their_end(pvefw, paths):
     words = pvefw("api", "token", "add", "ann@pam", "ci", "--grant", "/=Sys.Audit").out.strip()
     assert users.by_token(users.load(paths), words, 0).name == "ann@pam!ci"
     listed = json.loads(pvefw("api", "user", "list", "--output-format", "json").out)
-    assert [(one["user"], one["token"]) for one in listed] == [
+    assert [(row["user"], row["token"]) for row in listed] == [
         ("root@pam", ""),
         ("ann@pam", ""),
         ("ann@pam", "ci"),

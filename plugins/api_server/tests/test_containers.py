@@ -35,7 +35,7 @@ def test_a_container_is_found_configured_started_and_stopped(daemon, paths):
         return answer
 
     def power(action, **given):
-        job = call.call(paths, "POST", f"{one}/status/{action}", given)
+        job = call.call(paths, "POST", f"{endpoint}/status/{action}", given)
         with run_task(paths, job.type, job.id) as task:
             job.work(task)
         return job.type
@@ -43,24 +43,24 @@ def test_a_container_is_found_configured_started_and_stopped(daemon, paths):
     [row] = get(BASE)
     assert (row["name"], row["status"]) == ("web", "stopped")
     assert get("/nodes/pve1/qemu") == []
-    assert [found["id"] for found in get("/cluster/resources")] == [
+    assert [child["id"] for child in get("/cluster/resources")] == [
         "node/pve1",
         f"lxc/{row['vmid']}",
     ]
-    one = f"{BASE}/{row['vmid']}"
-    words = {word for found in get(f"{one}/status") for word in found.values()}
+    endpoint = f"{BASE}/{row['vmid']}"
+    words = {word for child in get(f"{endpoint}/status") for word in child.values()}
     assert words >= {"current", "start", "shutdown"}
-    call.call(paths, "PUT", f"{one}/config", {"onboot": "1", "startup": "order=2,down=9"})
-    config = get(f"{one}/config")
+    call.call(paths, "PUT", f"{endpoint}/config", {"onboot": "1", "startup": "order=2,down=9"})
+    config = get(f"{endpoint}/config")
     assert (config["hostname"], config["onboot"], config["startup"]) == ("web", 1, "order=2,down=9")
 
     assert power("start") == "vzstart"
     assert daemon.active() == {"web"}
-    assert get(f"{one}/status/current")["status"] == "running"
-    assert get(f"{one}/migrate") == {"running": True, "not-allowed-nodes": {}}
+    assert get(f"{endpoint}/status/current")["status"] == "running"
+    assert get(f"{endpoint}/migrate") == {"running": True, "not-allowed-nodes": {}}
     assert power("shutdown", timeout="60", forceStop="0") == "vzshutdown"
     assert daemon.active() == set()
-    assert get(f"{one}/status/current")["status"] == "stopped"
+    assert get(f"{endpoint}/status/current")["status"] == "stopped"
     with pytest.raises(ApiError, match=r"lxc/999\.conf' does not exist"):
         get(f"{BASE}/999/config")
     with pytest.raises(ApiError, match=r"qemu-server/.* does not exist"):

@@ -74,14 +74,14 @@ def test_who_does_not_show_who_calls_is_refused(node, keys, options):
 
 def test_who_has_no_rights_is_refused_by_all_that_is_not_everybodys(node):
     """What is everybody's in the schema leaves the decision to its function, which hides or refuses."""
-    keys = [key for key, one in sorted(TABLE.items()) if one.permission != "all"]
+    keys = [key for key, endpoint in sorted(TABLE.items()) if endpoint.permission != "all"]
     keys += [key for key in CHANGES if key not in keys]
     assert statuses(node, keys, user=NOBODY) == dict.fromkeys(keys, 403)
 
 
 def tree(paths):
     """All files but locks."""
-    found = [one for one in paths.root.rglob("*") if one.is_file() and "lock" not in str(one)]
+    found = [path for path in paths.root.rglob("*") if path.is_file() and "lock" not in str(path)]
     return {path: path.read_bytes() for path in found}
 
 

@@ -56,7 +56,7 @@ def guests(daemon, settings):
     def define(*names, deaf=()):
         for name in names:
             daemon.define(name, deaf=name in deaf)
-        return {one.name: one.vmid for one in Libvirt(uri=daemon.uri).guest_list()}
+        return {guest.name: guest.vmid for guest in Libvirt(uri=daemon.uri).guest_list()}
 
     yield define
     daemon.clear()
@@ -91,7 +91,7 @@ class TestOurOwnApi(GuestConformance):
 
     @pytest.fixture
     def names(self, daemon, vmids):
-        return {one.vmid: one.name for one in Libvirt(uri=daemon.uri).guest_list()}
+        return {guest.vmid: guest.name for guest in Libvirt(uri=daemon.uri).guest_list()}
 
     @pytest.fixture
     def stubborn(self, three):
@@ -147,7 +147,7 @@ def test_each_guests_power_is_a_permission_of_its_own(service, guests, token, da
 def test_what_a_guest_says_fits_the_published_schema(service, guests):
     ids = guests("web")
     of_one = ("", "/config", "/status", "/status/current", "/migrate")
-    paths = [f"/nodes/pve1/qemu/{ids['web']}{one}" for one in of_one]
+    paths = [f"/nodes/pve1/qemu/{ids['web']}{path}" for path in of_one]
     paths += ["/nodes/pve1/qemu", "/nodes/pve1/lxc", "/cluster/resources", "/cluster/ha/resources"]
     for path in paths:
         answer = service.call("GET", path, as_="root@pam")

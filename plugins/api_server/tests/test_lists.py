@@ -35,17 +35,19 @@ def listed(paths, user="root@pam", **given):
     said = {"method": "GET", "path": "/nodes/pve1/tasks", "parameters": given, "ticket": ticket}
     answers = []
     answering.answer(paths, said, answers.append)
-    return [one["upid"] for one in answers[0]]
+    return [row["upid"] for row in answers[0]]
 
 
 def entered(paths, pid, name):
     """A task that has begun, of a process."""
-    one = upid.Upid("pve1", pid, upid.process_start(pid) or 1, 1_700_000_000, name, "", "root@pam")
-    log = one.log_path(paths)
+    begun = upid.Upid(
+        "pve1", pid, upid.process_start(pid) or 1, 1_700_000_000, name, "", "root@pam"
+    )
+    log = begun.log_path(paths)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("TASK OK\n")
-    registry.begin(paths, one)
-    return one
+    registry.begin(paths, begun)
+    return begun
 
 
 def test_it_is_read_once_while_nothing_changes(paths, reads):

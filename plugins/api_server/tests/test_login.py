@@ -96,7 +96,7 @@ def test_failures_are_forgotten_in_time(accounts, asked):
         attempt(accounts, "ann@pam", "wrong")
     place = accounts.below("run/pvefw/api-logins.json")
     kept = files.read_object(place)
-    aged = {key: [one - 301 for one in times] for key, times in kept.items()}
+    aged = {key: [time - 301 for time in times] for key, times in kept.items()}
     place.write_text(str(aged).replace("'", '"'))
     assert attempt(accounts, "ann@pam", "right") == 200
 

@@ -11,13 +11,13 @@ MOST = 60 << 20
 def tree(pid):
     """A process and its children."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(inner for one in children for inner in tree(int(one)))]
+    return [pid, *(inner for child in children for inner in tree(int(child)))]
 
 
 def proportional(pid):
     """Bytes that are a process's own, and its part of those that it shares (proc(5))."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(one.split()[1]) << 10 for one in lines if one.startswith("Pss:"))
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("Pss:"))
 
 
 def test_both_processes_take_no_more_than_60_mb(service):

@@ -81,7 +81,9 @@ def test_the_page_of_cockpit_is_served_here_too(browser, service, view):
         log_in(opened, "root@pam", ticket)
         opened.get_by_role("dialog").wait_for(state="detached")
         opened.locator("#page:not([aria-busy=true]) h2").first.wait_for()
-        opened.on("response", lambda one: one.status >= 400 and wrong.append(one.url))
+        opened.on(
+            "response", lambda response: response.status >= 400 and wrong.append(response.url)
+        )
         opened.reload()
         opened.locator("#page:not([aria-busy=true]) h2").first.wait_for()
         assert opened.get_by_role("dialog").count() == 0

@@ -60,17 +60,21 @@ def hammered(port, swap_, swaps, handshakes):
         for number in range(1, swaps + 1):
             new = swap_()
             made.add(new)
-            wait_until(lambda new=new: any(new in one.seen for one in hammers), "it is served", 60)
+            wait_until(
+                lambda new=new: any(new in hammer.seen for hammer in hammers), "it is served", 60
+            )
             enough = handshakes * number // swaps
-            wait_until(lambda n=enough: sum(one.count for one in hammers) >= n, "more come", 120)
+            wait_until(
+                lambda n=enough: sum(hammer.count for hammer in hammers) >= n, "more come", 120
+            )
     finally:
-        for one in hammers:
-            one.done.set()
-            one.thread.join()
-    assert [one.failures for one in hammers] == [[]] * THREADS
-    assert sum(one.count for one in hammers) >= handshakes
+        for hammer in hammers:
+            hammer.done.set()
+            hammer.thread.join()
+    assert [hammer.failures for hammer in hammers] == [[]] * THREADS
+    assert sum(hammer.count for hammer in hammers) >= handshakes
     assert len(made) == swaps
-    assert made <= set.union(*(one.seen for one in hammers))
+    assert made <= set.union(*(hammer.seen for hammer in hammers))
 
 
 def test_no_handshake_fails_while_a_pair_is_installed(service):

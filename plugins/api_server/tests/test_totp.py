@@ -130,7 +130,7 @@ def test_an_app_is_added_and_removed(paths, capsys):
     assert secret not in repr(users.load(paths))
     listed = pvefw("user", "list", "--output-format", "json").out
     assert secret not in listed
-    assert [one["totp"] for one in json.loads(listed)] == [False, True]
+    assert [row["totp"] for row in json.loads(listed)] == [False, True]
     pvefw("user", "set", "ann@pam", "--grant", "/=Sys.Modify")
     pvefw("token", "add", "ann@pam", "ci")
     assert users.load(paths)["ann@pam"].totp == totp.Totp(secret), "what is not named stays"
@@ -199,4 +199,4 @@ def test_the_page_asks_for_the_code_after_the_password(service, phone):
         page.get_by_label("Code of your app").fill(phone())
         button.click()
         page.get_by_role("dialog").wait_for(state="detached")
-        assert [one["name"] for one in page.context.cookies()] == ["__Host-PVEAuthCookie"]
+        assert [cookie["name"] for cookie in page.context.cookies()] == ["__Host-PVEAuthCookie"]

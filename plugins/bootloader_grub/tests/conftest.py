@@ -115,7 +115,7 @@ def make_plan(tmp_path):
     def make_plan(*versions, settings="", default=None, **rest):
         (host / "etc/default").mkdir(parents=True, exist_ok=True)
         (host / "etc/default/grub").write_text(settings)
-        kernels = [fake_kernel(host, one) for one in versions]
+        kernels = [fake_kernel(host, version) for version in versions]
         given = {"next_boot": None, "cmdline": "root=/dev/sda2", "root": host, **rest}
         return BootPlan(kernels=kernels, default=default or versions[0], **given)
 

@@ -50,4 +50,6 @@ class TestGrub(BootloaderConformance):
 
     def arguments(self, plan):
         """GRUB's own settings decide; only where the root is comes from the plan."""
-        return " ".join(one for one in plan.cmdline.split() if one.startswith(("root=", "boot=")))
+        return " ".join(
+            word for word in plan.cmdline.split() if word.startswith(("root=", "boot="))
+        )

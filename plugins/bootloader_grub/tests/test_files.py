@@ -50,10 +50,10 @@ def uefi(esp):
 
 
 def named(esp):
-    return {str(target): one.name for target, one in Grub().boot_files(esp=esp).items()}
+    return {str(target): file.name for target, file in Grub().boot_files(esp=esp).items()}
 
 
-MODULES = {f"grub/x86_64-efi/{one}": one for one in ("linux.mod", "part_gpt.mod")}
+MODULES = {f"grub/x86_64-efi/{module}": module for module in ("linux.mod", "part_gpt.mod")}
 
 
 def test_its_modules_say_whether_the_image_has_aged(host, uefi):
@@ -66,9 +66,9 @@ def test_an_esp_without_any_module_was_not_made_by_grub_install(host, uefi):
 
 
 def test_signed_images_are_compared_where_they_were_put(host, uefi):
-    for one in host.signed:
-        one.parent.mkdir()
-        one.write_text("signed")
+    for image in host.signed:
+        image.parent.mkdir()
+        image.write_text("signed")
     assert named(uefi) == MODULES, "this one starts without shim"
     (uefi.mountpoint / "EFI/proxmox/shimx64.efi").write_text("shim")
     assert named(uefi) == MODULES | {

@@ -80,7 +80,7 @@ def test_update_grub_fails_and_all_is_as_it_was(host):
     assert "broken: no" in message
     assert hint
     assert (host.config.read_bytes(), host.pin.read_bytes()) == before
-    assert sorted(one.name for one in host.pin.parent.iterdir()) == [host.pin.name]
+    assert sorted(file.name for file in host.pin.parent.iterdir()) == [host.pin.name]
 
 
 def test_a_menu_that_grub_cannot_read_never_takes_its_place(host):

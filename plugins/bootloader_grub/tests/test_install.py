@@ -49,9 +49,9 @@ echo "Installation finished. No error reported." >&2
 
 def sign():
     """Let this host have signed images."""
-    for one in platforms.uefi().signed:
-        one.parent.mkdir(parents=True)
-        one.write_text("signed")
+    for image in platforms.uefi().signed:
+        image.parent.mkdir(parents=True)
+        image.write_text("signed")
 
 
 def test_bios(machine, esp):

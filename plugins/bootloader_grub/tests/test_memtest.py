@@ -16,8 +16,8 @@ def tree(esp, make_plan, tmp_path):
 
     def do(*names, settings=""):
         (tmp_path / "host/boot").mkdir(parents=True)
-        for one in names:
-            (tmp_path / "host/boot" / one).write_bytes(b"MZ")
+        for name in names:
+            (tmp_path / "host/boot" / name).write_bytes(b"MZ")
         return render.tree(esp, make_plan("6.8.12-4-pve", settings=settings))
 
     return do
@@ -44,5 +44,5 @@ def test_what_is_not_there_is_not_offered(tree):
 
 def test_the_administrator_does_not_want_it(tree):
     found = tree(*NAMES, settings="GRUB_DISABLE_MEMTEST=true\n")
-    assert not any(str(one).startswith("memtest") for one in found.copies)
+    assert not any(str(copy).startswith("memtest") for copy in found.copies)
     assert "memtest" not in found.texts[render.CONFIG].decode()

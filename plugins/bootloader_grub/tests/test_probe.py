@@ -36,8 +36,8 @@ def proxmox(grub_host, put):
                 "grub/i386-pc/modinfo.sh": b'x=1\ngrub_package_version="2.06-13+pmx2"\n',
                 "grub/x86_64-efi/normal.mod": b"module",
                 "EFI/proxmox/grubx64.efi": b"GRUB",
-                **{f"vmlinuz-{one}": b"kernel" for one in (NEW, OLD)},
-                **{f"initrd.img-{one}": b"initrd" for one in (NEW, OLD)},
+                **{f"vmlinuz-{version}": b"kernel" for version in (NEW, OLD)},
+                **{f"initrd.img-{version}": b"initrd" for version in (NEW, OLD)},
             }
         )
 

@@ -65,8 +65,8 @@ def flat(entries, root, path=()):
     """Titles, ids, options and initrds of a menu, whatever its root file system is called."""
     for entry in entries:
         here = (*path, entry.title, entry.id.replace(root, "ROOT"))
-        options = [one for one in entry.options if one != "root=/dev/sda2"]
-        yield here, entry.version, options, [one.rpartition("/")[2] for one in entry.initrds]
+        options = [option for option in entry.options if option != "root=/dev/sda2"]
+        yield here, entry.version, options, [initrd.rpartition("/")[2] for initrd in entry.initrds]
         yield from flat(entry.children, root, here)
 
 
@@ -131,7 +131,7 @@ def test_nothing_vanishes_of_what_is_written_down(render, make_plan, boots):
     )
     settings = "GRUB_CMDLINE_LINUX='intel_iommu=off console=tty0'\n"
     tree = render(make_plan(NEW, settings=settings, cmdline=written))
-    assert [one.split()[1] for one in tree.warnings] == ["console=ttyS0", "intel_iommu=on"]
+    assert [warning.split()[1] for warning in tree.warnings] == ["console=ttyS0", "intel_iommu=on"]
     same = make_plan(NEW, settings=settings, cmdline="root=/a intel_iommu=off")
     assert render(same).warnings == []
 
@@ -243,7 +243,7 @@ def armed(render, make_plan, esp, task):
 
 def test_a_kernel_boots_once(armed, esp):
     first, second = Player(esp.mountpoint).start(), Player(esp.mountpoint).start()
-    assert [one.linux[0] for one in (first, second)] == [f"/vmlinuz-{OLD}", f"/vmlinuz-{NEW}"]
+    assert [boot.linux[0] for boot in (first, second)] == [f"/vmlinuz-{OLD}", f"/vmlinuz-{NEW}"]
 
 
 def test_what_could_not_be_forgotten_is_not_booted(armed, esp):
@@ -259,7 +259,7 @@ def test_one_boot_does_not_become_the_saved_default(render, make_plan, esp, task
         pass
     Grub().boot_arm(esp, plan, task)
     first, second = Player(esp.mountpoint).start(), Player(esp.mountpoint).start()
-    assert [one.linux[0] for one in (first, second)] == [f"/vmlinuz-{OLD}", f"/vmlinuz-{NEW}"]
+    assert [boot.linux[0] for boot in (first, second)] == [f"/vmlinuz-{OLD}", f"/vmlinuz-{NEW}"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 1024, b"# GRUB Environment Block\nnext_entry=1"])

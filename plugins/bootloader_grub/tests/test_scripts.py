@@ -29,8 +29,8 @@ def scripts(make_plan):
     status = root / "var/lib/dpkg/status"
     status.parent.mkdir(parents=True)
     lines = [
-        f" /etc/grub.d/{one.name} {hashlib.md5(one.read_bytes()).hexdigest()}"
-        for one in sorted(folder.iterdir())
+        f" /etc/grub.d/{path.name} {hashlib.md5(path.read_bytes()).hexdigest()}"
+        for path in sorted(folder.iterdir())
     ]
     status.write_text(
         "Package: grub-common\nStatus: install ok installed\nConffiles:\n"

@@ -16,7 +16,7 @@ def start(root, efivars=None):
     if not (root / "EFI/BOOT/BOOTX64.EFI").is_file():
         return None
     offered = sorted(_offered(root), key=cmp_to_key(_order))
-    chosen = next((one for one in map(_finder(offered), _wanted(root, efivars)) if one), None)
+    chosen = next((entry for entry in map(_finder(offered), _wanted(root, efivars)) if entry), None)
     chosen = chosen or next(iter(offered), None)
     if chosen is None:
         return None
@@ -55,25 +55,27 @@ def _wanted(root, efivars):
 
 
 def _finder(offered):
-    return lambda pattern: next((one for one in offered if fnmatchcase(one["id"], pattern)), None)
+    return lambda pattern: next(
+        (entry for entry in offered if fnmatchcase(entry["id"], pattern)), None
+    )
 
 
-def _order(one, other):
+def _order(first, other):
     """Spent entries last; those with a sort-key first; then by id, the newest first."""
-    ranks = [(entry["tries"] == 0, not entry["sort-key"]) for entry in (one, other)]
+    ranks = [(entry["tries"] == 0, not entry["sort-key"]) for entry in (first, other)]
     if ranks[0] != ranks[1]:
         return -1 if ranks[0] < ranks[1] else 1
-    return -_versions(one["id"], other["id"])
+    return -_versions(first["id"], other["id"])
 
 
-def _versions(one, other):
+def _versions(first, other):
     """The Version Format Specification, near enough: numbers by value, above letters, above marks."""
     keys = [
         [
             (2, int(token)) if token.isdigit() else (1, token) if token.isalpha() else (0, token)
             for token in _TOKEN.findall(text)
         ]
-        for text in (one, other)
+        for text in (first, other)
     ]
     try:
         return (keys[0] > keys[1]) - (keys[0] < keys[1])

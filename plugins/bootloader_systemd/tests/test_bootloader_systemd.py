@@ -71,7 +71,7 @@ class TestByBootCounting(Conformance):
 
 @pytest.fixture
 def plan(tmp_path):
-    kernels = [fake_kernel(tmp_path / "host", one) for one in (NEW, OLD)]
+    kernels = [fake_kernel(tmp_path / "host", version) for version in (NEW, OLD)]
     return BootPlan(kernels, NEW, None, "root=ZFS=rpool/ROOT/pve-1 boot=zfs", tmp_path / "host")
 
 
@@ -229,7 +229,7 @@ def test_what_is_spent_is_cleaned_up(hooks, esp, plan, tmp_path):
         SystemdBoot(efivars=tmp_path / "none"), esp, replace(plan, next_boot=OLD), tmp_path
     )
     machine.check_start(OLD, "armed")
-    assert [one.name for one in esp.mountpoint.glob("loader/entries/proxmox_*")] == [
+    assert [path.name for path in esp.mountpoint.glob("loader/entries/proxmox_*")] == [
         f"proxmox_{NEW}+0-1.conf"
     ]
     machine.bring(plan)
@@ -263,7 +263,7 @@ def test_a_counted_entry_beside_the_variable(esp, plan, efivars, tmp_path):
 
 def test_names_that_counting_cannot_tell_apart(hooks, esp, tmp_path):
     """Then the default is named exactly, and only the firmware's variable can do it."""
-    kernels = [fake_kernel(tmp_path / "host", one) for one in ("6.9.0+", "6.9.0")]
+    kernels = [fake_kernel(tmp_path / "host", version) for version in ("6.9.0+", "6.9.0")]
     plan = BootPlan(kernels, "6.9.0", None, "root=/dev/sda1", tmp_path / "host")
     machine = refreshed(SystemdBoot(efivars=tmp_path / "none"), esp, plan, tmp_path)
     machine.check_start("6.9.0", "it is the default")

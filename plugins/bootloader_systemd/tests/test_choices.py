@@ -36,7 +36,7 @@ def firmware(tmp_path):
 @pytest.fixture
 def plan(tmp_path):
     host = tmp_path / "host"
-    kernels = [fake_kernel(host, one) for one in (NEW, OLD)]
+    kernels = [fake_kernel(host, version) for version in (NEW, OLD)]
     return BootPlan(kernels, NEW, None, "root=/dev/sda3", host)
 
 

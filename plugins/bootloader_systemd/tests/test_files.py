@@ -38,7 +38,7 @@ def esp(tmp_path):
 
 
 def named(esp):
-    return {str(target): one.name for target, one in SystemdBoot().boot_files(esp=esp).items()}
+    return {str(target): file.name for target, file in SystemdBoot().boot_files(esp=esp).items()}
 
 
 def test_both_places_are_kept_up_to_date(packaged, esp):

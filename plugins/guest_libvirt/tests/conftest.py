@@ -50,14 +50,14 @@ class LibvirtHost(Host):
                 plugin.guest_set(guest, {key: str(value) for key, value in settings.items()})
 
     def vmid(self, name):
-        return next(one.vmid for one in self.plugin().guest_list() if one.name == name)
+        return next(guest.vmid for guest in self.plugin().guest_list() if guest.name == name)
 
     def read_until(self, process, *wanted):
         """Read what a command says until each of these was in a line; what it said."""
         said, left = "", list(wanted)
         for line in process.stdout:
             said += line
-            left = [one for one in left if one not in line]
+            left = [text for text in left if text not in line]
             if not left:
                 return said
         raise AssertionError(f"{left} was never said:\n{said}")

@@ -15,15 +15,15 @@ class TestLibvirt(GuestConformance):
 
     @pytest.fixture
     def vmids(self, host, plugin):
-        by_name = {one.name: one.vmid for one in plugin.guest_list()}
+        by_name = {guest.name: guest.vmid for guest in plugin.guest_list()}
         return [by_name["web0"], by_name["web1"]]
 
     @pytest.fixture
     def stubborn(self, plugin):
-        return next(one.vmid for one in plugin.guest_list() if one.name == "deaf")
+        return next(guest.vmid for guest in plugin.guest_list() if guest.name == "deaf")
 
     @pytest.fixture
     def look(self, host, plugin):
-        names = {one.vmid: one.name for one in plugin.guest_list()}
+        names = {guest.vmid: guest.name for guest in plugin.guest_list()}
         running, stopped = GuestState.RUNNING, GuestState.STOPPED
         return lambda vmid: running if names[vmid] in host.daemon.active() else stopped

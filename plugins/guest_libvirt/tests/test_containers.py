@@ -34,15 +34,15 @@ class TestContainers(GuestConformance):
 
     @pytest.fixture
     def vmids(self, plugin):
-        return [one.vmid for one in plugin.guest_list() if one.name != "deaf"]
+        return [guest.vmid for guest in plugin.guest_list() if guest.name != "deaf"]
 
     @pytest.fixture
     def stubborn(self, plugin):
-        return next(one.vmid for one in plugin.guest_list() if one.name == "deaf")
+        return next(guest.vmid for guest in plugin.guest_list() if guest.name == "deaf")
 
     @pytest.fixture
     def look(self, daemon, plugin):
-        names = {one.vmid: one.name for one in plugin.guest_list()}
+        names = {guest.vmid: guest.name for guest in plugin.guest_list()}
         running, stopped = GuestState.RUNNING, GuestState.STOPPED
         return lambda vmid: running if names[vmid] in daemon.active() else stopped
 
@@ -57,7 +57,7 @@ def host(daemon, tmp_path):
 
 def test_containers_start_without_a_delay_and_stop(daemon, host):
     rows = json.loads(host.run("startall", "--force", "--dry-run", "--output-format", "json"))
-    assert [(one["id"], one["second"]) for one in rows] == [("100", 0), ("101", 0), ("102", 0)]
+    assert [(row["id"], row["second"]) for row in rows] == [("100", 0), ("101", 0), ("102", 0)]
     assert host.run("startall", "--force").endswith("Task OK\n")
     assert daemon.active() == {"ct0", "ct1", "deaf"}
     host.run("guest", "set", 102, "--down", 3)

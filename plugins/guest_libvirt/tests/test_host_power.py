@@ -72,7 +72,7 @@ class Site:
     def tasks(self):
         """How the tasks have ended, read while the host is off."""
         lines = self.host.read("var/log/pve/tasks/index").splitlines()
-        return [(one.split(":")[5], one.split(" ", 2)[2]) for one in lines]
+        return [(line.split(":")[5], line.split(" ", 2)[2]) for line in lines]
 
 
 class ContainerSite(Site):
@@ -100,10 +100,10 @@ class ContainerSite(Site):
         """What systemd would stop, and after which target."""
         lines = self.host.run("systemctl", "show", "--property=Id,Before", "machine-lxc*.scope")
         blocks = [
-            dict(one.split("=", 1) for one in block.split("\n"))
+            dict(line.split("=", 1) for line in block.split("\n"))
             for block in lines.strip().split("\n\n")
         ]
-        return [one["Id"] for one in blocks if TARGET.name in one["Before"].split()]
+        return [block["Id"] for block in blocks if TARGET.name in block["Before"].split()]
 
 
 @pytest.fixture

@@ -59,21 +59,21 @@ class Site:
     """Three hosts that share configuration, and the one from which they are maintained."""
 
     def __init__(self, nodes, place):
-        self.nodes = {one.name: one for one in nodes}
+        self.nodes = {node.name: node for node in nodes}
         self.base = nodes[0].base
         self.admin = Host(place / "admin", node="adm")
         (place / "pve").mkdir()
         self.hosts = {}
-        for number, one in enumerate(nodes, start=1):
-            root = self.base / f"root-{one.name}"
-            self.hosts[one.name] = Host(root, node=one.name)
+        for number, node in enumerate(nodes, start=1):
+            root = self.base / f"root-{node.name}"
+            self.hosts[node.name] = Host(root, node=node.name)
             (root / "etc").mkdir()
             (root / "etc/pve").symlink_to(place / "pve")
-            self._write(root, "proc/sys/kernel/random/boot_id", f"first-of-{one.name}\n")
+            self._write(root, "proc/sys/kernel/random/boot_id", f"first-of-{node.name}\n")
             self._write(root, f"etc/systemd/system/multi-user.target.wants/{units.START}", "")
-            settings = SETTINGS.format(base=self.base, uri=one.uri, first=100 * number)
-            self._write(root, f"etc/pve/nodes/{one.name}/pvefw.cfg", settings)
-            (self.base / f"supervisor-{one.name}").write_text(str(one.supervisor.pid))
+            settings = SETTINGS.format(base=self.base, uri=node.uri, first=100 * number)
+            self._write(root, f"etc/pve/nodes/{node.name}/pvefw.cfg", settings)
+            (self.base / f"supervisor-{node.name}").write_text(str(node.supervisor.pid))
         self.rsh = self.base / "rsh"
         self.rsh.write_text(RSH.format(base=self.base, python=sys.executable))
         self.rsh.chmod(self.rsh.stat().st_mode | stat.S_IXUSR)
@@ -93,7 +93,7 @@ class Site:
 
     def where(self, *, without=""):
         """Which guests run on which host."""
-        return {name: one.active() for name, one in self.nodes.items() if name != without}
+        return {name: node.active() for name, node in self.nodes.items() if name != without}
 
     def ssh(self, host, command):
         subprocess.run([self.rsh, host, command], check=True)
@@ -138,7 +138,7 @@ def site(three, tmp_path):
     (made.base / "log").unlink(missing_ok=True)
 
 
-EACH_ALONE = [f"{one}: {one}/pvefw-drained.json" for one in NAMES]
+EACH_ALONE = [f"{name}: {name}/pvefw-drained.json" for name in NAMES]
 
 
 def test_three_hosts_one_after_the_other(site):

@@ -11,7 +11,7 @@ TOOL = "https://example.org/tool/1"
 
 
 def numbers(plugin):
-    return {one.name: one.vmid for one in plugin.guest_list()}
+    return {guest.name: guest.vmid for guest in plugin.guest_list()}
 
 
 def test_a_number_is_given_at_first_sight_and_stays(host):
@@ -44,7 +44,7 @@ def test_a_clone_gets_a_number_of_its_own(host):
     root.remove(root.find("uuid"))
     host.daemon.connection.defineXML(ET.tostring(root, encoding="unicode"))
     assert numbers(host.plugin()) == {"clone": 101, "web": 100}
-    assert [one.order for one in host.plugin().guest_list()] == [3, 3]
+    assert [guest.order for guest in host.plugin().guest_list()] == [3, 3]
 
 
 def test_two_that_claim_the_same_number_get_two(host):

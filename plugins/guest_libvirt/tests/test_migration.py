@@ -18,7 +18,7 @@ def image(node, name):
 
 def is_arriving(node):
     """Whether a guest is on its way to a node: it is there, and does not run yet."""
-    return any(one.isActive() for one in node.connection.listAllDomains())
+    return any(domain.isActive() for domain in node.connection.listAllDomains())
 
 
 def test_guests_move_while_they_run_and_keep_what_they_say_of_themselves(host, other):
@@ -29,7 +29,7 @@ def test_guests_move_while_they_run_and_keep_what_they_say_of_themselves(host, o
     for name in ("web0", "web1"):
         host.daemon.connection.lookupByName(name).create()
     plan = json.loads(host.run("migrateall", "n2", "--dry-run", "--output-format", "json"))
-    assert [(one["id"], one["target"]) for one in plan] == [
+    assert [(row["id"], row["target"]) for row in plan] == [
         (vmid, "n2") for vmid in ("101", "102", "1000")
     ]
     assert host.daemon.active() == {"web0", "web1"}
@@ -39,7 +39,9 @@ def test_guests_move_while_they_run_and_keep_what_they_say_of_themselves(host, o
     assert said.endswith("Task OK\n")
     assert host.plugin().guest_list() == []
     assert other.daemon.active() == {"web0", "web1"}
-    there = {one.vmid: (one.name, one.onboot, one.order) for one in other.plugin().guest_list()}
+    there = {
+        guest.vmid: (guest.name, guest.onboot, guest.order) for guest in other.plugin().guest_list()
+    }
     assert there == {
         1000: ("web0", True, 5),
         101: ("web1", True, 5),
@@ -140,7 +142,7 @@ def test_a_node_is_drained_over_two_others(tmp_path, host):
         plan = json.loads(
             made.run("migrateall", "--spread", "n2,n3", "--dry-run", "--output-format", "json")
         )
-        assert {one["target"] for one in plan} <= {"n2", "n3"}
+        assert {row["target"] for row in plan} <= {"n2", "n3"}
         made.run("migrateall", "--spread", "n2,n3", *WORKERS)
         assert first.active() == set()
         assert sorted(second.active() | third.active()) == [f"web{number}" for number in range(4)]

@@ -23,7 +23,7 @@ class Odd:
 
     def listAllDomains(self, *flags):  # noqa: N802 - libvirt's name
         found = self._connection.listAllDomains(*flags)
-        return [OddDomain(self, one) if one.name() == "odd" else one for one in found]
+        return [OddDomain(self, domain) if domain.name() == "odd" else domain for domain in found]
 
     def asked(self):
         if self._survives == 0:
@@ -58,7 +58,7 @@ def test_a_domain_that_vanishes_at_any_call_spoils_no_list(host, survives):
     host.daemon.define("web")
     plugin = host.plugin()
     make_odd(plugin, survives, host.daemon.connection.lookupByName("odd").undefine)
-    assert "web" in [one.name for one in plugin.guest_list()]
+    assert "web" in [guest.name for guest in plugin.guest_list()]
 
 
 def test_a_domain_that_cannot_be_read_is_listed_with_the_reason(host, monkeypatch):
@@ -73,7 +73,7 @@ def test_a_domain_that_cannot_be_read_is_listed_with_the_reason(host, monkeypatc
         return known(domain, flags)
 
     monkeypatch.setattr(libvirt.virDomain, "XMLDesc", refused)
-    odd, web = sorted(plugin.guest_list(), key=lambda one: one.name)
+    odd, web = sorted(plugin.guest_list(), key=lambda guest: guest.name)
     assert (odd.problem, odd.state) == ("its XML is odd", GuestState.RUNNING)
     assert web.problem == ""
     plugin.guest_stop(odd)
@@ -159,9 +159,9 @@ def test_a_guest_that_is_just_arriving_is_the_other_nodes(host, other):
         host.read_until(process, "moving to n2")
         wait_until(lambda: "big" in other.daemon.active(), "big arrives")
         other.configure()
-        assert [one.name for one in other.plugin().guest_list()] == []
+        assert [guest.name for guest in other.plugin().guest_list()] == []
         assert "0 of 0 guests" in other.run("stopall")
-        assert "big" in [one.name for one in host.plugin().guest_list()]
+        assert "big" in [guest.name for guest in host.plugin().guest_list()]
         status, said = host.interrupt(process)
     assert status == 1, said
     assert "big" in host.daemon.active()

@@ -136,7 +136,7 @@ def test_an_agent_that_answers_lets_the_next_group_start_and_takes_the_shutdown(
     host.give("db", onboot=1, order=1, up=3600, ready="agent")
     host.give("web", onboot=1, order=2)
     plugin = host.plugin()
-    db = next(one for one in plugin.guest_list() if one.name == "db")
+    db = next(guest for guest in plugin.guest_list() if guest.name == "db")
 
     domain.createWithFlags(libvirt.VIR_DOMAIN_START_PAUSED)
     assert plugin.guest_ready(db, 0.5, PatientTask()) is False

@@ -32,42 +32,44 @@ class Schema:
     def __init__(self):
         self.defines = {}
         for name in ("domaincommon", "storagecommon", "basictypes", "cputypes"):
-            for one in ET.parse(SCHEMAS / f"{name}.rng").getroot().iter(f"{RELAX}define"):
-                self.defines.setdefault(one.get("name"), []).append(one)
+            for define in ET.parse(SCHEMAS / f"{name}.rng").getroot().iter(f"{RELAX}define"):
+                self.defines.setdefault(define.get("name"), []).append(define)
 
     def elements(self, node, seen=()):
         """The elements that may stand directly in a pattern."""
-        for one in node:
-            if one.tag == f"{RELAX}element":
-                yield one
-            elif one.tag == f"{RELAX}ref" and one.get("name") not in seen:
-                for define in self.defines.get(one.get("name"), []):
-                    yield from self.elements(define, (*seen, one.get("name")))
-            elif one.tag not in (f"{RELAX}attribute", f"{RELAX}ref"):
-                yield from self.elements(one, seen)
+        for child in node:
+            if child.tag == f"{RELAX}element":
+                yield child
+            elif child.tag == f"{RELAX}ref" and child.get("name") not in seen:
+                for define in self.defines.get(child.get("name"), []):
+                    yield from self.elements(define, (*seen, child.get("name")))
+            elif child.tag not in (f"{RELAX}attribute", f"{RELAX}ref"):
+                yield from self.elements(child, seen)
 
     def named(self, name):
         """All elements of a name, wherever they are defined."""
         every = [
-            one for group in self.defines.values() for define in group for one in define.iter()
+            child for group in self.defines.values() for define in group for child in define.iter()
         ]
-        return [one for one in every if one.tag == f"{RELAX}element" and one.get("name") == name]
+        return [
+            child for child in every if child.tag == f"{RELAX}element" and child.get("name") == name
+        ]
 
     def values(self, node, attribute, seen=()):
         """What an attribute of an element may be."""
-        for one in node:
-            if one.tag == f"{RELAX}attribute" and one.get("name") == attribute:
-                yield from (value.text for value in one.iter(f"{RELAX}value"))
-            elif one.tag == f"{RELAX}ref" and one.get("name") not in seen:
-                for define in self.defines.get(one.get("name"), []):
-                    yield from self.values(define, attribute, (*seen, one.get("name")))
-            elif one.tag not in (f"{RELAX}element", f"{RELAX}attribute", f"{RELAX}ref"):
-                yield from self.values(one, attribute, seen)
+        for child in node:
+            if child.tag == f"{RELAX}attribute" and child.get("name") == attribute:
+                yield from (value.text for value in child.iter(f"{RELAX}value"))
+            elif child.tag == f"{RELAX}ref" and child.get("name") not in seen:
+                for define in self.defines.get(child.get("name"), []):
+                    yield from self.values(define, attribute, (*seen, child.get("name")))
+            elif child.tag not in (f"{RELAX}element", f"{RELAX}attribute", f"{RELAX}ref"):
+                yield from self.values(child, attribute, seen)
 
     def children(self, name):
-        return {one.get("name") for parent in self.named(name) for one in self.elements(parent)} - {
-            None
-        }
+        return {
+            element.get("name") for parent in self.named(name) for element in self.elements(parent)
+        } - {None}
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +92,10 @@ def test_every_element_of_the_os_is_in_the_table(schema):
 
 
 def test_every_element_of_a_domain_is_in_the_table(schema):
-    elements = [one for group in schema.defines["domaincontents"] for one in schema.elements(group)]
-    known = {one.get("name") for one in elements} - {None}
+    elements = [
+        element for group in schema.defines["domaincontents"] for element in schema.elements(group)
+    ]
+    known = {element.get("name") for element in elements} - {None}
     assert len(known) > 30
     assert known - set(DOMAIN) == set()
 
@@ -99,8 +103,8 @@ def test_every_element_of_a_domain_is_in_the_table(schema):
 @pytest.mark.parametrize(("name", "table"), [("disk", DISKS), ("interface", INTERFACES)])
 def test_every_type_of_the_schema_is_in_the_table(schema, name, table):
     [devices] = schema.named("devices")
-    elements = [one for one in schema.elements(devices) if one.get("name") == name]
-    known = {value for one in elements for value in schema.values(one, "type")}
+    elements = [element for element in schema.elements(devices) if element.get("name") == name]
+    known = {value for element in elements for value in schema.values(element, "type")}
     assert len(known) > 5
     assert known - set(table) == set()
 
@@ -180,7 +184,7 @@ def test_files_are_found_with_what_they_are_for():
   </devices>
 </domain>""")
     )
-    assert [(one.path, one.role, one.target) for one in found] == [
+    assert [(file.path, file.role, file.target) for file in found] == [
         ("/k", Role.READ, ""),
         ("/i", Role.READ, ""),
         ("/n", Role.STATE, ""),
@@ -258,7 +262,7 @@ def test_disks_and_uefi_variables_of_a_stopped_guest_move_along(changed, other):
     there = host.daemon.base / "local-of-n2"
     assert (there / "web.img").read_bytes() == disk
     assert (there / "vars.fd").read_bytes() == b"variables" * 1000
-    assert [one.name for one in other.plugin().guest_list()] == ["web"]
+    assert [guest.name for guest in other.plugin().guest_list()] == ["web"]
     assert host.plugin().guest_list() == []
 
 
@@ -349,14 +353,14 @@ def test_what_each_node_keeps_by_name(changed, other):
     expected = [f"secret {SECRET}", "ceph secret client.admin", "bridge nobr7", "interface nonic7"]
     found = changed.reasons()
     assert len(found) == len(expected), found
-    for one in expected:
-        assert any(one in reason and "n2 does not have" in reason for reason in found), found
-    made = [other.daemon.connection.secretDefineXML(one) for one in (CEPH, LUKS)]
+    for secret in expected:
+        assert any(secret in reason and "n2 does not have" in reason for reason in found), found
+    made = [other.daemon.connection.secretDefineXML(xml) for xml in (CEPH, LUKS)]
     try:
         assert len(changed.reasons()) == 2
     finally:
-        for one in made:
-            one.undefine()
+        for secret in made:
+            secret.undefine()
 
 
 def test_snapshots_a_taken_uuid_and_a_network_that_is_off(changed, other):

@@ -14,7 +14,7 @@ def settle(host, *wanted):
 
 def states(host):
     rows = json.loads(host.run("guest", "list", "--output-format", "json"))
-    return {one["name"]: (one["state"], one["saved"]) for one in rows}
+    return {row["name"]: (row["state"], row["saved"]) for row in rows}
 
 
 def order(said, what):
@@ -34,7 +34,7 @@ def test_to_memory_and_back(host):
 def test_to_disk_and_back(host):
     settle(host, "db", "web")
     plan = json.loads(host.run("suspendall", "--dry-run", "--output-format", "json"))
-    assert [(one["action"], one["name"]) for one in plan] == [("suspend", "web"), ("suspend", "db")]
+    assert [(row["action"], row["name"]) for row in plan] == [("suspend", "web"), ("suspend", "db")]
     assert host.run("suspendall").endswith("Task OK\n")
     assert states(host) == {"db": ("stopped", True), "web": ("stopped", True)}
     assert host.run("resumeall", "--vms", 101).endswith("Task OK\n")

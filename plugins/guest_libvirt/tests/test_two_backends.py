@@ -38,7 +38,7 @@ def both(host, api):
 
 def test_two_hypervisors_are_one_node(both, api):
     rows = json.loads(both.run("guest", "list", "--output-format", "json"))
-    assert [(one["id"], one["name"]) for one in rows] == [
+    assert [(row["id"], row["name"]) for row in rows] == [
         ("libvirt:100", "web"),
         ("pve:100", "mail"),
         ("pve:300", "db"),

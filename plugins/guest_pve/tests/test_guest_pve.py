@@ -48,7 +48,7 @@ def task():
 
 
 def listed(plugin, vmid):
-    return next(one for one in plugin.guest_list() if one.vmid == vmid)
+    return next(guest for guest in plugin.guest_list() if guest.vmid == vmid)
 
 
 class TestPve(GuestConformance):
@@ -84,7 +84,7 @@ def test_to_watch_takes_two_requests_however_many_guests_there_are(api):
     before = len(api.fake.requests)
     seen = {event.vmid: event.state for event in plugin.guest_watch(0.0)}
     assert seen == {101: GuestState.STOPPED, 102: GuestState.STOPPED}
-    assert [one[1] for one in map(request_of, api.fake.requests[before:])] == [
+    assert [request[1] for request in map(request_of, api.fake.requests[before:])] == [
         "/api2/json/nodes/pve1/qemu",
         "/api2/json/nodes/pve1/lxc",
     ]
@@ -198,7 +198,8 @@ def test_cancelling_stops_their_task(api):
     with pytest.raises(Cancelled):
         plugin.guest_start(guest, 90.0, Impatient())
     assert any(
-        one[0] == "DELETE" and "/tasks/" in one[1] for one in map(request_of, api.fake.requests)
+        request[0] == "DELETE" and "/tasks/" in request[1]
+        for request in map(request_of, api.fake.requests)
     )
 
 
@@ -234,8 +235,8 @@ def test_a_running_container_moves_by_a_restart(pair, task):
     guest = listed(plugin, 201)
     assert guest.kind == "container"
     plugin.guest_migrate(guest, "pve2", MigrateOptions(), task)
-    assert next(one for one in pair.fake.cts if one.vmid == 201).node == "pve2"
-    assert 201 not in [one.vmid for one in plugin.guest_list()]
+    assert next(other for other in pair.fake.cts if other.vmid == 201).node == "pve2"
+    assert 201 not in [other.vmid for other in plugin.guest_list()]
 
 
 def test_a_virtual_machine_moves_while_it_runs(pair, task):
@@ -245,7 +246,9 @@ def test_a_virtual_machine_moves_while_it_runs(pair, task):
     plugin.guest_start(guest, 10.0, task)
     plugin.guest_migrate(guest, "pve2", MigrateOptions(with_local_disks=True), task)
     [asked] = [
-        one for one in pair.fake.requests if one[0] == "POST" and one[1].endswith("/migrate")
+        request
+        for request in pair.fake.requests
+        if request[0] == "POST" and request[1].endswith("/migrate")
     ]
     assert "online=1" in str(asked)
     assert "with-local-disks=1" in str(asked)
@@ -265,7 +268,10 @@ def test_what_proxmox_ve_has_against_a_move(pair):
     )
     found = plugin.guest_migrate_check(guest, "pve2", MigrateOptions())
     along = plugin.guest_migrate_check(guest, "pve2", MigrateOptions(with_local_disks=True))
-    assert [("vm-101-disk-0" in one, "fast" in one, "hostpci0" in one) for one in found] == [
+    assert [
+        ("vm-101-disk-0" in sentence, "fast" in sentence, "hostpci0" in sentence)
+        for sentence in found
+    ] == [
         (False, True, False),
         (True, False, False),
         (False, False, True),
@@ -303,7 +309,7 @@ def flaws(method, path, body):
     place, _, query = path.removeprefix("/api2/json/").partition("?")
     place = re.sub(r"UPID:[^/]+|UPID%3A[^/]+", "UPID", place)
     place = re.sub(r"/(qemu|lxc)/\d+", r"/\1/ID", re.sub(r"^nodes/[^/]+", "nodes/N", place))
-    known = [one for call, one in PUBLISHED.items() if re.fullmatch(call, f"{method} {place}")]
+    known = [value for call, value in PUBLISHED.items() if re.fullmatch(call, f"{method} {place}")]
     if not known:
         return [f"{method} {place}: not published"]
     given = parse_qsl((body or b"").decode()) + parse_qsl(query)
@@ -333,7 +339,7 @@ def test_every_request_is_a_published_one(pair, task):
         plugin.guest_migrate(guest, "pve2", MigrateOptions(with_local_disks=True), task)
     plugin.guest_target("pve2")
     assert len(pair.fake.requests) > 50
-    assert [flaw for one in pair.fake.requests for flaw in flaws(*one[:3])] == []
+    assert [flaw for request in pair.fake.requests for flaw in flaws(*request[:3])] == []
 
 
 @pytest.mark.parametrize(

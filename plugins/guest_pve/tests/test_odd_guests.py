@@ -79,7 +79,7 @@ def test_a_guest_that_cannot_be_read_stops_and_is_named(api, host):
 
 def test_a_guest_that_cannot_be_read_is_listed_with_the_reason(api, host):
     spoil(api, 101)
-    line = next(one for one in host.run("guest", "list").splitlines() if one.startswith("101"))
+    line = next(text for text in host.run("guest", "list").splitlines() if text.startswith("101"))
     assert line.endswith("its settings could not be read: unable to parse value (500)")
 
 
@@ -90,7 +90,7 @@ def test_a_guest_that_leaves_while_the_list_is_read_is_not_in_it(api):
         status=500,
         message="Configuration file 'nodes/pve1/qemu-server/101.conf' does not exist",
     )
-    assert [one.vmid for one in plugin(api).guest_list()] == [100, 102]
+    assert [other.vmid for other in plugin(api).guest_list()] == [100, 102]
 
 
 # --- one that is not where it was, or paused ------------------------------------------------------
@@ -101,7 +101,7 @@ def test_a_guest_that_has_moved_away_has_stopped_here(api, how):
     api.fake.add_node("pve2")
     api.fake.vm(101).status = "running"
     made, task = plugin(api), PatientTask()
-    guest = next(one for one in made.guest_list() if one.vmid == 101)
+    guest = next(other for other in made.guest_list() if other.vmid == 101)
     api.fake.vm(101).node = "pve2"
     getattr(made, how)(guest, 5.0, task)
     assert task.warnings == ["101 (vm101): it has moved away to pve2"]
@@ -111,15 +111,15 @@ def test_a_paused_guest_continues_to_shut_down(api):
     vm = api.fake.vm(101)
     vm.status, vm.qmpstatus = "running", "paused"
     made, task = plugin(api), PatientTask()
-    guest = next(one for one in made.guest_list() if one.vmid == 101)
+    guest = next(other for other in made.guest_list() if other.vmid == 101)
     made.guest_shutdown(guest, 5.0, task)
     assert vm.status == "stopped"
-    assert any(one[1].endswith("/101/status/resume") for one in api.fake.requests)
+    assert any(request[1].endswith("/101/status/resume") for request in api.fake.requests)
 
 
 def test_a_guest_that_is_suspended_to_disk_is_saved(api):
     api.fake.vm(101).lock = "suspended"
-    guest = next(one for one in plugin(api).guest_list() if one.vmid == 101)
+    guest = next(other for other in plugin(api).guest_list() if other.vmid == 101)
     assert (guest.state, guest.saved) == (GuestState.STOPPED, True)
 
 
@@ -164,7 +164,7 @@ def said_by(**settings):
     with pytest.raises(ProviderError) as caught:
         Pve(**{"token": TOKEN, "secret": SECRET, "host": "127.0.0.1", **settings}).guest_list()
     said = f"{caught.value} {caught.value.hint}"
-    assert not [one for one in LIBRARIES if one in said], said
+    assert not [library for library in LIBRARIES if library in said], said
     return said
 
 

@@ -34,9 +34,9 @@ def test_proxmoxer_reads_starts_and_stops(api, client):
     from proxmoxer.tools import Tasks
 
     assert client.version.get()["version"]
-    assert [one["node"] for one in client.nodes.get()] == ["pve1"]
+    assert [row["node"] for row in client.nodes.get()] == ["pve1"]
     node = client.nodes("pve1")
-    assert [(one["vmid"], one["name"]) for one in node.qemu.get()] == [(101, "web")]
+    assert [(row["vmid"], row["name"]) for row in node.qemu.get()] == [(101, "web")]
     assert node.lxc.get() == []
     assert node.qemu(101).config.get()["onboot"] == 1
     for action, state in (("start", "running"), ("stop", "stopped")):

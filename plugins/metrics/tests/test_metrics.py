@@ -51,9 +51,9 @@ def figures(paths, capsys, monkeypatch):
 
 def parsed(text):
     return {
-        (one.name, *sorted(one.labels.items())): one.value
+        (sample.name, *sorted(sample.labels.items())): sample.value
         for family in text_string_to_metric_families(text)
-        for one in family.samples
+        for sample in family.samples
     }
 
 
@@ -71,7 +71,7 @@ def of_file(name):
 def test_a_certificate(paths, figures):
     leaf = install(paths)
     found = figures()
-    [name] = [one for one in found if one[0] == "x509_cert_not_after"]
+    [name] = [sample for sample in found if sample[0] == "x509_cert_not_after"]
     assert found[name] == leaf.not_valid_after_utc.timestamp()
     labels = dict(name[1:])
     assert labels["filepath"] == str(paths.proxy_certificate)
@@ -122,7 +122,7 @@ def test_what_cannot_be_found_out_is_left_out(paths, figures, monkeypatch):
     files.replace(paths.proxy_certificate, b"damaged")
     found = figures()
     assert found["pvefw_part_ok", ("part", "guests")] == 0
-    names = {one[0] for one in found}
+    names = {sample[0] for sample in found}
     assert not names & {"pvefw_tasks", "pvefw_guests", "pvefw_not_deployed", "x509_cert_not_after"}
 
 
@@ -133,7 +133,7 @@ def test_a_textfile_is_replaced_and_can_be_read_by_others(paths, tmp_path):
     assert run(arguments) == 0
     assert parsed(target.read_text())["pvefw_part_ok", ("part", "tasks")] == 1
     assert target.stat().st_mode & 0o777 == 0o644
-    assert [one.name for one in tmp_path.glob("*.prom*")] == ["pvefw.prom"]
+    assert [path.name for path in tmp_path.glob("*.prom*")] == ["pvefw.prom"]
 
 
 def test_where_a_certificate_is_served(paths, figures):
@@ -167,9 +167,11 @@ def test_a_textfile_that_no_unit_can_name(paths, name):
 def test_every_figure_of_the_dashboard_and_the_alerts_is_exported(paths):
     registered = figures_of(paths)
     dashboard = (ROOT / "share/grafana/pvefw.json").read_text()
-    shown = [target["expr"] for one in json.loads(dashboard)["panels"] for target in one["targets"]]
+    shown = [
+        target["expr"] for panel in json.loads(dashboard)["panels"] for target in panel["targets"]
+    ]
     [group] = yaml.safe_load(RULES.read_text())["groups"]
-    for text in [*shown, *(one["expr"] for one in group["rules"])]:
+    for text in [*shown, *(rule["expr"] for rule in group["rules"])]:
         used = set(re.findall(r"\b(?:pvefw|x509)_\w+", text))
         assert used, text
         assert used <= registered, text
@@ -181,7 +183,7 @@ def figures_of(paths):
     install(paths)
     timer.install(paths, lambda _said: None, cron=True)
     exposed = exposition(paths, datetime.now(UTC)).decode()
-    return {one.name for one in text_string_to_metric_families(exposed)}
+    return {family.name for family in text_string_to_metric_families(exposed)}
 
 
 # --- the alerts -------------------------------------------------------------------------------------
@@ -222,7 +224,7 @@ STATES = {
 
 def test_every_alert_has_its_state():
     [group] = yaml.safe_load(RULES.read_text())["groups"]
-    assert [one["alert"] for one in group["rules"]] == [one for one in STATES if one]
+    assert [rule["alert"] for rule in group["rules"]] == [state for state in STATES if state]
 
 
 RULE_TEST = {"rule_files": [str(RULES)], "evaluation_interval": "5m"}

@@ -57,19 +57,19 @@ def test_mail(node, postbox):
     port, letters = postbox
     settings = {"to": "a@example.com", "server": "127.0.0.1", "port": str(port)}
     settings |= {"security": "none", "events": ",".join(NOTICES)}
-    for kind, said in heard_of_all(node, "mail", settings, lambda: letters).items():
-        assert " [pvefw] TEST: pve1: " in said, kind
+    for kind, message in heard_of_all(node, "mail", settings, lambda: letters).items():
+        assert " [pvefw] TEST: pve1: " in message, kind
 
 
 def test_a_webhook(node, server, tmp_path):
     (tmp_path / "secret").write_text(SECRET)
     settings = {"url": f"{server.url}/?key=$secret"}
     settings |= {"secret": f"file:{tmp_path}/secret", "events": ",".join(NOTICES)}
-    for kind, said in heard_of_all(
-        node, "webhook", settings, lambda: [one[-1] for one in server.heard]
+    for kind, message in heard_of_all(
+        node, "webhook", settings, lambda: [request[-1] for request in server.heard]
     ).items():
-        assert f'"event": "{kind}"' in said
-        assert SECRET not in said
+        assert f'"event": "{kind}"' in message
+        assert SECRET not in message
 
 
 def test_targets_of_proxmox(node, server, tmp_path):
@@ -80,10 +80,10 @@ def test_targets_of_proxmox(node, server, tmp_path):
         "matcher: all\n\ttarget mine\n\nmatcher: default-matcher\n\tdisable 1\n"
     )
     settings = {"config": str(config), "private": str(tmp_path / "none")}
-    for kind, said in heard_of_all(
-        node, "proxmox", settings, lambda: [one[-1] for one in server.heard]
+    for kind, message in heard_of_all(
+        node, "proxmox", settings, lambda: [request[-1] for request in server.heard]
     ).items():
-        assert said.startswith(f"{kind}: TEST: pve1: ")
+        assert message.startswith(f"{kind}: TEST: pve1: ")
 
 
 def test_a_program_hears_all_but_a_certificate_that_does_not_exist(node, tmp_path):
@@ -92,7 +92,7 @@ def test_a_program_hears_all_but_a_certificate_that_does_not_exist(node, tmp_pat
     program.chmod(0o755)
     instances.add(node.paths, Instance("observer", "mine", "exec", {"program": str(program)}))
     node = Node.open(node.paths)
-    kinds = [one for one in NOTICES if one != "certificate"]
+    kinds = [notice for notice in NOTICES if notice != "certificate"]
     for kind in kinds:
         trial.test(node, "observer", "mine", FakeTask(), event=kind)
     assert [line.partition(" ")[0] for line in said.read_text().splitlines() if line] == kinds

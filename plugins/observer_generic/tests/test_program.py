@@ -84,7 +84,10 @@ class TestExec(ObserverConformance):
     ("hook", "event", "name", "expected"),
     [
         ("on_certificate", CERTIFICATE, "certificate", {"key": "/c.key", "fingerprint": "AB:CD"}),
-        *(("on_notice", one, one.kind, {"subject": one.subject}) for one in NOTICES_HEARD),
+        *(
+            ("on_notice", notice, notice.kind, {"subject": notice.subject})
+            for notice in NOTICES_HEARD
+        ),
         ("on_notice", NOTICES_HEARD[0], "renewal-failed", {"days_left": 9.5, "urgency": "notice"}),
         ("on_notice", NOTICES_HEARD[2], "renewal-recovered", {"not_after": DAY.isoformat()}),
         ("on_boot_synced", SYNCED, "boot-synced", {"synced": ["ABCD-1234"]}),
@@ -108,7 +111,7 @@ def test_events_that_are_not_wanted_are_not_told(program, tmp_path):
 
 def test_without_a_choice_it_is_called_for_all_that_people_are_told_of():
     assert Exec(Path("/p")).events == list(NOTICES)
-    assert {one.kind for one in NOTICES_HEARD} == set(NOTICES) - {"certificate"}
+    assert {notice.kind for notice in NOTICES_HEARD} == set(NOTICES) - {"certificate"}
 
 
 def test_what_has_a_hook_of_its_own_is_told_once(program, tmp_path):

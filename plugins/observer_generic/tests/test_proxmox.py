@@ -32,8 +32,8 @@ def letters(tmp_path, monkeypatch):
     monkeypatch.setattr(mail, "_SENDMAIL", str(program))
 
     def found():
-        read = [one.read_bytes() for one in folder.iterdir()]
-        return [message_from_bytes(one, policy=policy.default) for one in read]
+        read = [path.read_bytes() for path in folder.iterdir()]
+        return [message_from_bytes(message, policy=policy.default) for message in read]
 
     return found
 
@@ -43,7 +43,7 @@ def observer(tmp_path):
     """Makes the observer of a node with these files."""
 
     def do(config="", private=""):
-        paths = [tmp_path / one for one in ("notifications.cfg", "private.cfg", "user.cfg")]
+        paths = [tmp_path / name for name in ("notifications.cfg", "private.cfg", "user.cfg")]
         for path, text in zip(paths, (config, private, USERS), strict=True):
             path.write_text(text)
         return Proxmox(*paths)
@@ -109,7 +109,7 @@ def test_one_target_that_fails_costs_no_other(observer, server, letters):
     config = gotify(server, "\ttarget root\nsendmail: root\n\tmailto a@example.com\n")
     with pytest.raises(ProviderError, match=r"^phone: status 500"):
         observer(config).on_notice(NOTICE, FakeTask())
-    assert [one["To"] for one in letters()] == ["a@example.com"]
+    assert [letter["To"] for letter in letters()] == ["a@example.com"]
 
 
 def test_targets_that_are_off_or_gone(observer, server, letters):

@@ -22,7 +22,7 @@ class Issuer:
 
     def __call__(self):
         issued = self.authority.issue_cert("www.example", "127.0.0.1")
-        self._certificate.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+        self._certificate.write_bytes(b"".join(pem.bytes() for pem in issued.cert_chain_pems))
         self._key.write_bytes(issued.private_key_pem.bytes())
         print_ = chain.describe(self._certificate, self._certificate.read_bytes()).fingerprint
         names = ["www.example"]

@@ -44,7 +44,7 @@ def event(tmp_path, pair):
 def test_every_format(tmp_path, event, pair):
     target = tmp_path / "etc"
     names = ("leaf", "chain", "fullchain", "key", "combined", "pkcs12")
-    Files(**{one: target / one for one in names}, password="right").on_certificate(
+    Files(**{name: target / name for name in names}, password="right").on_certificate(
         event, FakeTask()
     )
     chain, key = pair
@@ -59,26 +59,26 @@ def test_every_format(tmp_path, event, pair):
     assert found.cert.certificate.public_bytes(pem) == leaf
     assert found.cert.friendly_name == b"web"
     assert len(found.additional_certs) == 1
-    modes = {one: stat.S_IMODE((target / one).stat().st_mode) for one in names}
-    assert {one for one, mode in modes.items() if mode == 0o600} == {"key", "combined", "pkcs12"}
-    assert {modes[one] for one in ("leaf", "chain", "fullchain")} == {0o644}
+    modes = {name: stat.S_IMODE((target / name).stat().st_mode) for name in names}
+    assert {name for name, mode in modes.items() if mode == 0o600} == {"key", "combined", "pkcs12"}
+    assert {modes[name] for name in ("leaf", "chain", "fullchain")} == {0o644}
 
 
 def test_what_would_be_done_is_said_until_it_is(tmp_path, event):
     combined, container = tmp_path / "etc/site.pem", tmp_path / "etc/site.p12"
-    one = Files(combined=combined, pkcs12=container, mode="0640")
-    assert one.certificate_plan(event) == [
+    observer = Files(combined=combined, pkcs12=container, mode="0640")
+    assert observer.certificate_plan(event) == [
         f"write {combined} (combined, 0640)",
         f"write {container} (pkcs12, 0640)",
     ]
     assert not combined.parent.exists()
-    one.on_certificate(event, FakeTask())
-    assert one.certificate_plan(event) == []
+    observer.on_certificate(event, FakeTask())
+    assert observer.certificate_plan(event) == []
     combined.chmod(0o600)
-    assert one.certificate_plan(event) == [f"write {combined} (combined, 0640)"]
+    assert observer.certificate_plan(event) == [f"write {combined} (combined, 0640)"]
     for path, data in zip((event.certificate, event.key), self_signed("www.example"), strict=True):
         path.write_bytes(data)
-    assert len(one.certificate_plan(event)) == 2
+    assert len(observer.certificate_plan(event)) == 2
 
 
 @only_root("gives files to other users")
@@ -86,12 +86,12 @@ def test_the_files_are_the_owners(tmp_path, event):
     known = pwd.getpwnam("nobody")
     key = tmp_path / "etc/key.pem"
     for owner, group in (("nobody", known.pw_gid), ("nobody:root", 0)):
-        one = Files(key=key, owner=owner)
-        assert len(one.certificate_plan(event)) == 1
-        one.on_certificate(event, FakeTask())
+        observer = Files(key=key, owner=owner)
+        assert len(observer.certificate_plan(event)) == 1
+        observer.on_certificate(event, FakeTask())
         assert (key.stat().st_uid, key.stat().st_gid) == (known.pw_uid, group)
         assert stat.S_IMODE(key.stat().st_mode) == 0o600
-        assert one.certificate_plan(event) == []
+        assert observer.certificate_plan(event) == []
 
 
 def test_all_or_none(tmp_path, event):

@@ -102,7 +102,7 @@ def test_a_web_server(here, issue, served, monkeypatch, make):
         with pytest.raises(ProviderError, match="refuses its configuration") as error:
             target.on_certificate(issue(), task)
         assert "The old files are back" in error.value.hint
-        assert [Path(one).read_bytes() for one in files] == kept
+        assert [Path(file).read_bytes() for file in files] == kept
         wait_until(lambda: served(port) == second.fingerprint, "its old processes end", 60)
 
 
@@ -155,10 +155,10 @@ def libvirtd(home, port):
     (home / "conf/libvirt").mkdir(parents=True)
     (home / "conf/libvirt/libvirtd.conf").write_text(LIBVIRT.format(port=port, pki=pki))
     folders = {"RUNTIME_DIR": "run", "CONFIG_HOME": "conf", "CACHE_HOME": "c", "DATA_HOME": "d"}
-    env = {f"XDG_{key}": str(home / one) for key, one in folders.items()}
+    env = {f"XDG_{key}": str(home / folder) for key, folder in folders.items()}
     env |= {"HOME": str(home), "PATH": f"{os.environ['PATH']}:/usr/sbin", "LANG": "C.UTF-8"}
-    for one in folders.values():
-        (home / one).mkdir(exist_ok=True)
+    for folder in folders.values():
+        (home / folder).mkdir(exist_ok=True)
     argv = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--mount", "--pid"]
     argv += ["--fork", "--kill-child", "--mount-proc", "libvirtd", "--listen"]
     with process(argv, home / "log", env) as running:

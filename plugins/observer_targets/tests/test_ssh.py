@@ -69,7 +69,7 @@ def target(sshd, there):
 
 
 def modes(there):
-    return {one.name: stat.S_IMODE(one.stat().st_mode) for one in there.iterdir()}
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in there.iterdir()}
 
 
 def test_files_and_then_a_command(sshd, target, there, issue):
@@ -117,10 +117,10 @@ def test_what_a_command_refuses_is_taken_back(target, there, issue):
         target.on_certificate(issue(), FakeTask())
     assert list(there.iterdir()) == []
     replace(target, command=None).on_certificate(issue(), FakeTask())
-    kept = {one: (one.read_bytes(), one.stat().st_mode) for one in there.iterdir()}
+    kept = {path: (path.read_bytes(), path.stat().st_mode) for path in there.iterdir()}
     with pytest.raises(ProviderError, match="the old files are back"):
         target.on_certificate(issue(), FakeTask())
-    assert {one: (one.read_bytes(), one.stat().st_mode) for one in there.iterdir()} == kept
+    assert {path: (path.read_bytes(), path.stat().st_mode) for path in there.iterdir()} == kept
 
 
 def test_nothing_is_sent_to_a_host_that_is_not_known(sshd, target, there, issue, tmp_path):

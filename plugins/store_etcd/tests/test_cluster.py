@@ -120,9 +120,9 @@ def start():
         return running[-1]
 
     yield started
-    for one in running:
-        with one:
-            one.kill()
+    for member in running:
+        with member:
+            member.kill()
 
 
 def said(process):
@@ -132,7 +132,7 @@ def said(process):
 
 
 def serials(paths):
-    return sorted(one.serial for one in revocations.load(paths))
+    return sorted(revocation.serial for revocation in revocations.load(paths))
 
 
 # --- changes ----------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ def test_a_hundred_changes_of_twelve_nodes_are_all_there_whatever_fails(
         except PvefwError:
             return 0
 
-    adding = [start(one, ADD, CHANGES) for one in nodes]
+    adding = [start(node, ADD, CHANGES) for node in nodes]
     wait_until(lambda: count() > 10, "the first changes", 600)
     leader = cluster.leader()
     cluster.end(leader)
@@ -162,12 +162,12 @@ def test_a_hundred_changes_of_twelve_nodes_are_all_there_whatever_fails(
         cluster.end(number)
     for number in range(3):
         cluster.start(number)
-    for one in adding:
-        said(one)
-    expected = sorted(f"{one.node}-{number}" for one in nodes for number in range(CHANGES))
-    for one in (*nodes, watcher):
+    for process in adding:
+        said(process)
+    expected = sorted(f"{node.node}-{number}" for node in nodes for number in range(CHANGES))
+    for node in (*nodes, watcher):
         shared._OPEN.clear()
-        assert serials(one) == expected
+        assert serials(node) == expected
 
 
 @pytest.mark.parametrize("end", ["killed", "asleep"])
@@ -210,8 +210,8 @@ def test_a_member_that_was_cut_off_takes_no_change_and_the_others_do(tmp_path, m
             lambda: "added" in said(start(alone, ONCE, "healed", within=here)), "the healed", 120
         )
         said(start(other, "revocations.load(paths)", within=there))
-        for one in (alone, other):
-            found = json.loads(one.revocations.read_text())["revoked"]
+        for host in (alone, other):
+            found = json.loads(host.revocations.read_text())["revoked"]
             assert [each["serial"] for each in found] == ["before", "majority", "healed"]
 
 
@@ -233,11 +233,11 @@ def hosts(authority, nodes):
     """Twelve nodes that want one certificate."""
     server, proxy = authority
     proxy.heal()
-    found = [Host(one.root, node=one.node) for one in nodes]
+    found = [Host(node.root, node=node.node) for node in nodes]
     found[0].register(server)
     found[0].standalone(free_port())
-    for one in found:
-        one.run("config", "set", "--acmedomain0", "gui.example", "--reload-command", "-")
+    for host in found:
+        host.run("config", "set", "--acmedomain0", "gui.example", "--reload-command", "-")
     proxy.requests.clear()
     return found
 
@@ -246,24 +246,24 @@ def hosts(authority, nodes):
 def started():
     running = []
     yield running
-    for one in running:
-        with one:
-            one.kill()
+    for process in running:
+        with process:
+            process.kill()
 
 
 def orders(proxy):
-    return sum("POST /order-plz" in one for one in proxy.requests)
+    return sum("POST /order-plz" in request for request in proxy.requests)
 
 
 def test_twelve_nodes_order_once_though_the_leader_is_killed(cluster, hosts, authority, started):
     _, proxy = authority
-    started += [one.start("acme", "cert", "order") for one in hosts]
+    started += [host.start("acme", "cert", "order") for host in hosts]
     wait_until(lambda: orders(proxy), "the order", 300)
     cluster.end(cluster.leader())
     for process in started:
         text, _ = process.communicate(timeout=600)
         assert process.returncode == 0, text
-    assert len({one.pair() for one in hosts}) == 1
+    assert len({host.pair() for host in hosts}) == 1
     assert orders(proxy) == 1
 
 

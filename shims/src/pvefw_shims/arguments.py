@@ -37,7 +37,7 @@ class Synopsis:
     @property
     def names(self) -> Sequence[str]:
         """The arguments, without brackets."""
-        return [one.strip("[]") for one in self.arguments]
+        return [argument.strip("[]") for argument in self.arguments]
 
     @property
     def known(self) -> frozenset[str]:
@@ -45,7 +45,7 @@ class Synopsis:
         return frozenset((*self.names, *self.options, *self.booleans))
 
     def __str__(self) -> str:
-        arguments = [re.sub(r"[^\[\]]+", r"<\g<0>>", one) for one in self.arguments]
+        arguments = [re.sub(r"[^\[\]]+", r"<\g<0>>", argument) for argument in self.arguments]
         more = ["[OPTIONS]"] if self.known - {*self.names} else []
         return " ".join([*arguments, *more])
 
@@ -60,10 +60,10 @@ def synopsis(
     extra = ("output-format",) if listing else ()
     flags = (*booleans.split(), *(LISTING if listing else ()))
     words = [*arguments.split(), *options.split()]
-    bare = [one.rstrip("…") for one in options.split()]
-    lists = frozenset(one.strip("[]…") for one in words if one.endswith(("…", "…]")))
+    bare = [word.rstrip("…") for word in options.split()]
+    lists = frozenset(word.strip("[]…") for word in words if word.endswith(("…", "…]")))
     return Synopsis(
-        [one.replace("…", "") for one in arguments.split()],
+        [word.replace("…", "") for word in arguments.split()],
         frozenset((*bare, *extra)),
         frozenset(flags),
         lists,
@@ -97,7 +97,7 @@ def unique(word: str, names: Iterable[str]) -> str | None:
     listed = sorted(names)
     if word in listed:
         return word
-    found = [one for one in listed if one.startswith(word)]
+    found = [name for name in listed if name.startswith(word)]
     if len(found) > 1:
         raise UsageError(f"'{word}' is ambiguous: it can be {' or '.join(found)}")
     return found[0] if found else None
@@ -171,16 +171,20 @@ class _Reader:
 
     def _place(self) -> None:
         """Give the arguments their names. What may be left out is, where there are too few."""
-        free = [one for one in self.expected.arguments if one.strip("[]") not in self.values]
-        for one in [one for one in free if one.startswith("[")]:
+        free = [
+            argument
+            for argument in self.expected.arguments
+            if argument.strip("[]") not in self.values
+        ]
+        for optional in [argument for argument in free if argument.startswith("[")]:
             if len(free) > len(self.arguments):
-                free.remove(one)
+                free.remove(optional)
         if len(self.arguments) > len(free):
             raise UsageError(f"too many arguments: {' '.join(self.arguments[len(free) :])}")
         if len(self.arguments) < len(free) and not self.more:
             raise UsageError(f"<{free[len(self.arguments)]}> is missing")
-        for one, word in zip(free, self.arguments, strict=False):
-            name = one.strip("[]")
+        for argument, word in zip(free, self.arguments, strict=False):
+            name = argument.strip("[]")
             is_boolean = name in self.expected.booleans
             self.values[name] = boolean(name, word) if is_boolean else word
 
@@ -214,8 +218,8 @@ def for_pvefw(given: Given, expected: Synopsis, pvefw: click.Command) -> list[st
 def _in_order(values: Collection[str], arguments: Sequence[str]) -> list[str]:
     """Arguments in their order, then the options."""
     return [
-        *(one for one in arguments if one in values),
-        *(one for one in values if one not in arguments),
+        *(argument for argument in arguments if argument in values),
+        *(value for value in values if value not in arguments),
     ]
 
 

@@ -136,7 +136,7 @@ def _as_sorted_by_sort(app: App, words: Sequence[str]) -> int:
     sections = [("Manually selected kernels:", manual or ["None."])]
     sections += [("Automatically selected kernels:", sorted(kept))]
     titles = ("Pinned kernel:", "Kernel pinned on next-boot:")
-    sections += [(title, [one]) for title, one in zip(titles, pins, strict=True) if one]
+    sections += [(title, [pin]) for title, pin in zip(titles, pins, strict=True) if pin]
     say("\n\n".join("\n".join([title, *sorted(listed)]) for title, listed in sections))
     return DONE
 

@@ -55,7 +55,7 @@ def _dispatch(app: App, words: Sequence[str]) -> object:
     path, rest = _resolved(words)
     name = " ".join(path)
     if path == [_HELP]:
-        return _help(app, [one for one in rest if not one.startswith("-")])
+        return _help(app, [word for word in rest if not word.startswith("-")])
     if name in COMMANDS:
         return _carry_out(app, name, rest)
     if _below(path) and not rest:
@@ -87,7 +87,7 @@ def _below(path: Sequence[str]) -> set[str]:
     """The words that may follow those of a group."""
     depth = len(path)
     split = (name.split() for name in COMMANDS)
-    found = {one[depth] for one in split if one[:depth] == [*path] and len(one) > depth}
+    found = {words[depth] for words in split if words[:depth] == [*path] and len(words) > depth}
     return found if path else {*found, _HELP}
 
 
@@ -111,7 +111,9 @@ def _help(app: App, words: Sequence[str]) -> object:
 def _usage(path: Sequence[str]) -> str:
     start = " ".join([*path, ""]) if path else ""
     lines = [
-        f"  {PROGRAM} {name} {one}" for name, one in COMMANDS.items() if name.startswith(start)
+        f"  {PROGRAM} {name} {command}"
+        for name, command in COMMANDS.items()
+        if name.startswith(start)
     ]
     more = [] if path else [f"  {PROGRAM} {_HELP} [<command>]"]
     return "\n".join(["USAGE:", *(line.rstrip() for line in (*lines, *more))])
@@ -235,7 +237,7 @@ def _all_but_ok(given: Given) -> Given:
     if given.values.get("errors"):
         given = given.having(statusfilter="warning,error,unknown,running")
     listed = re.split(r"[,;\s]+", str(given.values.get("statusfilter", "")))
-    changed = {"statusfilter": ",".join(one for one in listed if one)}
+    changed = {"statusfilter": ",".join(state for state in listed if state)}
     return given.without("errors", "statusfilter").having(**{k: v for k, v in changed.items() if v})
 
 

@@ -72,7 +72,7 @@ _FILES = {
     "etc/kernel/cmdline": f"{_CMDLINE}\n",
     "etc/machine-id": "",
     "etc/initramfs-tools/conf.d/small": "MODULES=list\nCOMPRESS=zstd\n",
-    "etc/initramfs-tools/modules": "".join(f"{one}\n" for one in _MODULES),
+    "etc/initramfs-tools/modules": "".join(f"{module}\n" for module in _MODULES),
     "etc/systemd/system/agent.service": _UNIT,
     "etc/apt/sources.list": f"deb [trusted=yes] file:/{_REPOSITORY} ./\n",
     "etc/apt/apt.conf.d/90quiet": 'Acquire::Languages "none";\nDpkg::Use-Pty "0";\n',
@@ -102,12 +102,12 @@ def _root(kernel: str) -> Path:
                 *["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"],
                 f"--include={','.join(_PACKAGES)}",
                 *['--aptopt=Acquire::Languages "none"', suite[1], root],
-                *(one for one in sources if one.exists()),
+                *(source for source in sources if source.exists()),
             ],
             check=True,
         )
-        for one in (root / "etc/apt/sources.list.d").glob("*"):
-            one.unlink()
+        for path in (root / "etc/apt/sources.list.d").glob("*"):
+            path.unlink()
         _write(root, {**_FILES, "usr/local/sbin/agent": _AGENT})
         packages = root / _REPOSITORY
         packages.mkdir()
@@ -175,8 +175,8 @@ class DebianHost:
         """
         folder.mkdir()
         merged, upper, work = (folder / name for name in ("merged", "upper", "work"))
-        for one in (merged, upper, work):
-            one.mkdir()
+        for directory in (merged, upper, work):
+            directory.mkdir()
         disks = tuple(folder / name for name in ("root", "disk0", "disk1"))
         layers = f"lowerdir={_root(kernel)},upperdir={upper},workdir={work}"
         subprocess.run(["mount", "-t", "overlay", "-o", layers, "overlay", merged], check=True)
@@ -235,7 +235,7 @@ def _publish(packages: Iterable[Path], repository: Path) -> None:
 
 def upgrade(packages: Iterable[str], folder: Path) -> tuple[str, list[Path]]:
     """The version that is to come of packages of one source, and their files."""
-    files = [download(one, folder) for one in packages]
+    files = [download(package, folder) for package in packages]
     version = files[0].name.split("_")[1]
     new = f"{version[:-1]}z"
     return new, _newer(files, version, new, folder)
@@ -247,7 +247,7 @@ def _newer(files: Sequence[Path], old: str, new: str, folder: Path) -> list[Path
     :param old: the version; in the boot loaders it becomes ``new``, which is as long, in the same place.
     """
     assert len(old) == len(new)
-    names = "|".join(one.name.partition("_")[0] for one in files)
+    names = "|".join(file.name.partition("_")[0] for file in files)
     own = re.compile(rf"(^Version: |\b(?:{names}) \(= ){re.escape(old)}", re.MULTILINE)
     made = []
     for package in files:
@@ -255,11 +255,11 @@ def _newer(files: Sequence[Path], old: str, new: str, folder: Path) -> list[Path
         subprocess.run(["dpkg-deb", "--raw-extract", package, tree], check=True)
         control = tree / "DEBIAN/control"
         control.write_text(own.sub(rf"\g<1>{new}", control.read_text()))
-        for one in (file for name in _LOADERS for file in tree.rglob(name)):
-            data = one.read_bytes()
+        for file in (file for name in _LOADERS for file in tree.rglob(name)):
+            data = file.read_bytes()
             for encoding in ("ascii", "utf-16-le"):
                 data = data.replace(old.encode(encoding), new.encode(encoding))
-            one.write_bytes(data)
+            file.write_bytes(data)
         made.append(folder / package.name.replace(old, new))
         build = ["dpkg-deb", "-Zgzip", "--build", tree, made[-1]]
         subprocess.run(build, check=True, capture_output=True)

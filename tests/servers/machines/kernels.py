@@ -62,7 +62,7 @@ def _three(names: str) -> list[str]:
     """The versions to be booted, of all packages that apt knows; fewer where it knows no three."""
     cloud, full = (_by_version(kind, names) for kind in (_CLOUD, _FULL))
     versions = _newest_first(list(cloud))
-    debians_own = [one for one in versions if cloud[one] == cloud[versions[-1]]]
+    debians_own = [version for version in versions if cloud[version] == cloud[versions[-1]]]
     chosen = list(dict.fromkeys([*versions[:1], *debians_own]))
     if len(chosen) < 3:  # after a point release, Debian's main archive holds two of each flavour
         chosen = _newest_first([*chosen, *_newest_first(list(full))[: 3 - len(chosen)]])
@@ -72,7 +72,7 @@ def _three(names: str) -> list[str]:
 def _by_version(kind: re.Pattern[str], names: str) -> dict[str, str]:
     """The versions of the kernels of a flavour, and the series of each."""
     found = [kind.fullmatch(name) for name in names.split()]
-    return {one["version"]: one["series"] for one in found if one}
+    return {kernel["version"]: kernel["series"] for kernel in found if kernel}
 
 
 def unsigned(kernel: Kernel) -> Kernel:
@@ -91,8 +91,8 @@ def unsigned(kernel: Kernel) -> Kernel:
 
 
 def _newest_first(versions: Sequence[str]) -> list[str]:
-    def order(one: str, other: str) -> int:
-        newer = ["dpkg", "--compare-versions", one, "gt", other]
+    def order(version: str, other: str) -> int:
+        newer = ["dpkg", "--compare-versions", version, "gt", other]
         return -1 if subprocess.run(newer, check=False).returncode == 0 else 1
 
     return sorted(versions, key=functools.cmp_to_key(order))
@@ -159,7 +159,7 @@ def initrd(
     :param programs: of this host, each to the same place; with the libraries that they use.
     :param busybox: that of this host, or of another architecture; statically linked.
     """
-    ours = [f"{one} {one.stat().st_mtime_ns}" for one in programs]
+    ours = [f"{program} {program.stat().st_mtime_ns}" for program in programs]
     if busybox != BUSYBOX:
         ours.append(str(busybox))
     contents = "\0".join([init, kernel.version if kernel else "", *modules, *ours])
@@ -175,14 +175,19 @@ def initrd(
         files = _with_dependencies(kernel, modules) if kernel else []
         for file in files:
             shutil.copyfile(file, tree / "lib" / file.name)
-        for file in [*programs, *(library for one in programs for library in _libraries(one))]:
+        for file in [
+            *programs,
+            *(library for program in programs for library in _libraries(program)),
+        ]:
             copy = tree / file.relative_to("/")
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, copy)
         (tree / "modules").write_text("".join(f"/lib/{file.name}\n" for file in files))
         packed = subprocess.run(
             ["cpio", "--quiet", "--create", "--format=newc", "--owner=0:0"],
-            input="\n".join(str(one.relative_to(tree)) for one in sorted(tree.rglob("*"))).encode(),
+            input="\n".join(
+                str(path.relative_to(tree)) for path in sorted(tree.rglob("*"))
+            ).encode(),
             capture_output=True,
             check=True,
             cwd=tree,
@@ -196,7 +201,7 @@ def initrd(
 def _libraries(program: Path) -> list[Path]:
     """What a program needs to run, where it looks for it."""
     asked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True)
-    return [Path(one) for one in re.findall(r"(/\S+) \(0x", asked.stdout)]
+    return [Path(element) for element in re.findall(r"(/\S+) \(0x", asked.stdout)]
 
 
 def _with_dependencies(kernel: Kernel, modules: Sequence[str]) -> list[Path]:

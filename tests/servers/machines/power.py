@@ -80,7 +80,7 @@ class Boots:
     @property
     def kernels(self) -> list[str]:
         """The versions in the order of their starts."""
-        return [one.kernel for one in self.starts]
+        return [start.kernel for start in self.starts]
 
 
 def new_variables(path: Path, *, secure_boot: bool = False) -> Path:
@@ -201,5 +201,6 @@ def _console(argv: Sequence[str], enough: Callable[[str], bool], timeout: float)
 
 def _starts(console: str) -> tuple[Start, ...]:
     return tuple(
-        Start(one[2], one[3], panics=one[1] == "PANICS") for one in _STARTED.finditer(console)
+        Start(match[2], match[3], panics=match[1] == "PANICS")
+        for match in _STARTED.finditer(console)
     )

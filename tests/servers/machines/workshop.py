@@ -183,9 +183,9 @@ class Workshop:
         :param disk: its place in the list of images.
         """
         (found,) = (
-            one["stats"]["wr_bytes"]
-            for one in self._monitor.ask("query-blockstats")
-            if one["device"] == f"disk{disk}"
+            device["stats"]["wr_bytes"]
+            for device in self._monitor.ask("query-blockstats")
+            if device["device"] == f"disk{disk}"
         )
         return int(found)
 
@@ -374,7 +374,7 @@ def with_agent(folder: Path, argv: Sequence[object]) -> Iterator[Workshop]:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "console"
     ours, its = zip(*(socket.socketpair() for _ in range(2)), strict=True)
-    agent_at, monitor_at = (one.fileno() for one in its)
+    agent_at, monitor_at = (end.fileno() for end in its)
     ports = [
         *["-serial", f"file:{log}"],
         *["-chardev", f"socket,id=agent,fd={agent_at}", "-device", "virtio-serial-pci"],
@@ -382,11 +382,11 @@ def with_agent(folder: Path, argv: Sequence[object]) -> Iterator[Workshop]:
         *["-chardev", f"socket,id=monitor,fd={monitor_at}", "-mon", "monitor,mode=control"],
     ]
     with contextlib.ExitStack() as stack:
-        for one in ours:
-            stack.enter_context(one)
+        for end in ours:
+            stack.enter_context(end)
         with contextlib.ExitStack() as only_qemus:
-            for one in its:
-                only_qemus.enter_context(one)
+            for end in its:
+                only_qemus.enter_context(end)
             qemu = subprocess.Popen(
                 [*map(str, argv), *ports],
                 stdin=subprocess.DEVNULL,

@@ -40,16 +40,16 @@ class Minimal:
     @hookimpl
     def boot_render(self, plan):
         copies, texts = {}, {}
-        for one in plan.kernels:
-            if not re.fullmatch(r"\d[a-z0-9_.+~-]*[a-z0-9_+]", one.version.lower()):
-                raise ProviderError(f"kernel {one.version!r}: no name for the shell")
-            folder = HOME / one.version
-            copies |= {folder / "linux.efi": one.vmlinuz, folder / "initrd": one.initrd}
+        for kernel in plan.kernels:
+            if not re.fullmatch(r"\d[a-z0-9_.+~-]*[a-z0-9_+]", kernel.version.lower()):
+                raise ProviderError(f"kernel {kernel.version!r}: no name for the shell")
+            folder = HOME / kernel.version
+            copies |= {folder / "linux.efi": kernel.vmlinuz, folder / "initrd": kernel.initrd}
             start = (
                 f"{shown(folder / 'linux.efi')} initrd={shown(folder / 'initrd')} {plan.cmdline}"
             )
             texts[folder / "start.nsh"] = f"{start}\n".encode()
-        if len({str(one).lower() for one in texts}) < len(texts):
+        if len({str(text).lower() for text in texts}) < len(texts):
             raise ProviderError("an ESP cannot hold two kernels that differ in their case only")
         if not re.fullmatch(r"[\w .,:=/@+~-]*", plan.cmdline, re.ASCII):
             raise ProviderError(f"the shell would change the command line {plan.cmdline!r}")
@@ -57,16 +57,16 @@ class Minimal:
         if plan.next_boot:
             texts[HOME / "once.nsh"] = f"{shown(HOME / plan.next_boot / 'start.nsh')}\n".encode()
         texts[PurePosixPath("startup.nsh")] = STARTUP
-        return BootTree(copies, texts, [f"{HOME}/*.nsh", *(f"{HOME}/*/{one}" for one in FILES)])
+        return BootTree(copies, texts, [f"{HOME}/*.nsh", *(f"{HOME}/*/{file}" for file in FILES)])
 
     @hookimpl
     def boot_probe(self, esp):
         startup, home = esp.mountpoint / "startup.nsh", esp.mountpoint / HOME
         if not startup.is_file() or b"pvefw" not in startup.read_bytes():
             return None
-        folders = [one for one in home.glob("*") if all((one / name).exists() for name in FILES)]
+        folders = [path for path in home.glob("*") if all((path / name).exists() for name in FILES)]
         default, once = named(home / "default.nsh"), named(home / "once.nsh")
-        return BootState([Firmware.UEFI], [one.name for one in folders], default, once)
+        return BootState([Firmware.UEFI], [folder.name for folder in folders], default, once)
 
 
 def shown(path):

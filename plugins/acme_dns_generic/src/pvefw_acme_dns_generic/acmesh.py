@@ -46,7 +46,7 @@ class Acmesh:
 
     def _scripts(self, root: Path) -> dict[str, Path]:
         own = [self.path] if self.path else []
-        places = [_below(root, one) for one in (*own, *map(Path, PLACES))]
+        places = [_below(root, place) for place in (*own, *map(Path, PLACES))]
         found: dict[str, Path] = {}
         for path in (script for place in places for script in sorted(place.glob("dns_*.sh"))):
             if match := _SCRIPT.fullmatch(path.name):

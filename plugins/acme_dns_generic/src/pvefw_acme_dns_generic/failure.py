@@ -82,7 +82,7 @@ def explain(who: str, said: Said, stdout: str) -> ProviderError:
     if last.isdecimal() and int(last) in _FAILED and last not in message:
         message += f" (HTTP status {last})"
     error = _kind(message, " / ".join([*own, *below]), last)
-    error.unchanged = bool(said.requests) and all(one in _NOT_SENT for one in said.requests)
+    error.unchanged = bool(said.requests) and all(request in _NOT_SENT for request in said.requests)
     return error
 
 

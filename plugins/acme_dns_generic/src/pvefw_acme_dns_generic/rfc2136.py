@@ -99,10 +99,10 @@ class Rfc2136:
 
     def _change(self, zone: str, records: Sequence[TxtRecord], *, add: bool) -> None:
         update = dns.update.UpdateMessage(zone, keyring=self._key)
-        for one in records:
-            name, text = dns.name.from_text(one.name), _text(one.value)
+        for record in records:
+            name, text = dns.name.from_text(record.name), _text(record.value)
             if add:
-                update.add(name, one.ttl, text)
+                update.add(name, record.ttl, text)
             else:
                 update.delete(name, text)
         try:

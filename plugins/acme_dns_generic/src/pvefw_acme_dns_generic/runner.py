@@ -88,9 +88,9 @@ class Script:
             for prefix in ("CONF_", "")
         ]
         calls = [
-            f"dns_{self._name}_{action} {shlex.quote(one.name.rstrip('.'))} "
-            f"{shlex.quote(one.value)} </dev/null || exit 1"
-            for one in records
+            f"dns_{self._name}_{action} {shlex.quote(record.name.rstrip('.'))} "
+            f"{shlex.quote(record.value)} </dev/null || exit 1"
+            for record in records
         ]
         script = self._path.read_text(encoding="utf-8-sig", errors="surrogateescape")
         return "\n".join([helpers, *credentials, script, *calls, "exit 0", ""])

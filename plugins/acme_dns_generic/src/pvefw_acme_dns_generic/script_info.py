@@ -82,18 +82,18 @@ def parse(name: str, text: str) -> ScriptInfo:
 def _settings(options: Iterable[_Option], reads: Reads, text: str) -> Iterator[SettingInfo]:
     """Those of the block first; of several with one key the first one counts."""
     seen: set[str] = set()
-    for one in options:
-        if one.key in seen:
+    for option in options:
+        if option.key in seen:
             continue
-        seen.add(one.key)
-        idle = not re.search(rf"\b{one.key}\b", text)
+        seen.add(option.key)
+        idle = not re.search(rf"\b{option.key}\b", text)
         yield SettingInfo(
-            key=one.key,
-            help=f"{one.help or one.key}{' (The script does not read it.)' if idle else ''}",
-            secret=not _PUBLIC.search(one.key),
-            required=one.needed
-            and not (idle or one.key in reads.defaults or one.key in reads.alternatives),
-            default=one.default or reads.defaults.get(one.key, ""),
+            key=option.key,
+            help=f"{option.help or option.key}{' (The script does not read it.)' if idle else ''}",
+            secret=not _PUBLIC.search(option.key),
+            required=option.needed
+            and not (idle or option.key in reads.defaults or option.key in reads.alternatives),
+            default=option.default or reads.defaults.get(option.key, ""),
         )
     for key in reads.keys:
         if key not in seen:
@@ -123,7 +123,7 @@ def _from_lines(lines: Sequence[str]) -> tuple[str, str, list[_Option]]:
             options += _option(line, section)
             alternatives |= bool(options and line.strip().lower() in ("or", "or:"))
     if alternatives:  # where there is another set of credentials, neither can be required
-        options = [replace(one, needed=False) for one in options]
+        options = [replace(option, needed=False) for option in options]
     return title, docs, _without_either(options)
 
 
@@ -146,15 +146,17 @@ def _add_default(options: list[_Option], text: str) -> None:
 
 def _without_either(options: Sequence[_Option]) -> list[_Option]:
     """An option whose help says "or" and another key is one of two ways; so is the other one."""
-    either = {one.key for one in options if _OR.search(one.help)}
+    either = {option.key for option in options if _OR.search(option.help)}
     either |= {
         other.key
-        for one in options
-        if one.key in either
+        for option in options
+        if option.key in either
         for other in options
-        if re.search(rf"\b{other.key}\b", one.help)
+        if re.search(rf"\b{other.key}\b", option.help)
     }
-    return [replace(one, needed=one.needed and one.key not in either) for one in options]
+    return [
+        replace(option, needed=option.needed and option.key not in either) for option in options
+    ]
 
 
 def _default(match: "re.Match[str] | None") -> str:
@@ -183,7 +185,11 @@ def _from_json(text: str) -> tuple[str, str, list[_Option]]:
             {"name": key, **(value if isinstance(value, dict) else {"help": value})}
             for key, value in data.items()
         ]
-    options = [_json_option(one) for one in data if isinstance(one, dict) and _first(one, _KEYS)]
+    options = [
+        _json_option(option)
+        for option in data
+        if isinstance(option, dict) and _first(option, _KEYS)
+    ]
     return title, _url(docs), options
 
 

@@ -66,18 +66,18 @@ class LexiconDns:
 
 
 def _add(provider: library.Session, records: Sequence[TxtRecord]) -> None:
-    missing = [one for one in records if one.value not in provider.values(one.name)]
+    missing = [record for record in records if record.value not in provider.values(record.name)]
     if not missing and provider.publishes_changes_only:
         provider.delete(records[0].name, records[0].value)
         missing = [records[0]]
-    for one in missing:
-        provider.create(one.name, one.value)
+    for record in missing:
+        provider.create(record.name, record.value)
 
 
 def _remove(provider: library.Session, records: Sequence[TxtRecord]) -> None:
-    there = [one for one in records if one.value in provider.values(one.name)]
+    there = [record for record in records if record.value in provider.values(record.name)]
     if not there and provider.publishes_changes_only:
         provider.create(records[0].name, records[0].value)
         there = [records[0]]
-    for one in there:
-        provider.delete(one.name, one.value)
+    for record in there:
+        provider.delete(record.name, record.value)

@@ -44,9 +44,9 @@ def explained(name: str, error: Exception) -> ProviderError:
         return RateLimited(words, retry_after=answer.retry_after)
     if answer and answer.status >= _BROKEN:
         return Unavailable(words)
-    if not answer and (lost := [one for one in chain if isinstance(one, _NO_ANSWER)]):
+    if not answer and (lost := [cause for cause in chain if isinstance(cause, _NO_ANSWER)]):
         return Unavailable(f"lexicon/{name}: no answer: {cause_of(lost[0])}")
-    refused = any(isinstance(one, AuthenticationError) for one in chain)
+    refused = any(isinstance(cause, AuthenticationError) for cause in chain)
     if refused or (answer and answer.status in _UNAUTHORIZED):
         return CredentialsRejected(words, hint=_CHECK)
     return ProviderError(words)

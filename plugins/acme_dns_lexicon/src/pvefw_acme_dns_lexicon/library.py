@@ -158,7 +158,9 @@ class Session:
         plain = name.rstrip(".")
         found = self._provider.list_records("TXT", plain)
         # the library puts a dot before the zone for its apex
-        texts = [str(one["content"]) for one in found if one["name"].strip(".").lower() == plain]
+        texts = [
+            str(record["content"]) for record in found if record["name"].strip(".").lower() == plain
+        ]
         return {text: text.strip('"').replace('" "', "") for text in texts}
 
 

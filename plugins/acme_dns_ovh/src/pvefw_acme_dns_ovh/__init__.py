@@ -83,14 +83,14 @@ class Ovh:
         Also where nothing is missing: that a record is there does not mean that it was published.
         """
         there = {(name, value) for name, value, _ in self._existing(zone, records)}
-        missing = [one for one in records if (one.name, one.value) not in there]
-        _parallel(lambda one: self._create(zone, one), missing)
+        missing = [record for record in records if (record.name, record.value) not in there]
+        _parallel(lambda record: self._create(zone, record), missing)
         self._refresh(zone, task)
 
     @hookimpl
     def dns_remove(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
         """Remove exactly these, then refresh the zone once, for the same reason as :meth:`dns_add`."""
-        wanted = {(one.name, one.value) for one in records}
+        wanted = {(record.name, record.value) for record in records}
         found = self._existing(zone, records)
         ids = [id_ for name, value, id_ in found if (name, value) in wanted]
         _parallel(lambda id_: self._delete(zone, id_), ids)
@@ -117,11 +117,11 @@ class Ovh:
 
         def look(name: str) -> list[tuple[str, str, int]]:
             ids = self._call("GET", path, fieldType="TXT", subDomain=_label(name, zone))
-            return [one for id_ in ids if (one := self._record(path, zone, name, id_))]
+            return [record for id_ in ids if (record := self._record(path, zone, name, id_))]
 
-        names = sorted({one.name for one in records})
-        for found in _parallel(look, names):
-            yield from found
+        names = sorted({record.name for record in records})
+        for matches in _parallel(look, names):
+            yield from matches
 
     def _record(self, path: str, zone: str, name: str, id_: int) -> tuple[str, str, int] | None:
         """One record, if it is a TXT record at this name: OVH's filters find what is similar, too."""
@@ -134,12 +134,12 @@ class Ovh:
             return None
         return name, str(said["target"]).strip('"'), id_
 
-    def _create(self, zone: str, one: TxtRecord) -> None:
+    def _create(self, zone: str, record: TxtRecord) -> None:
         body = {
             "fieldType": "TXT",
-            "subDomain": _label(one.name, zone),
-            "target": one.value,
-            "ttl": max(one.ttl, _LEAST_TTL),
+            "subDomain": _label(record.name, zone),
+            "target": record.value,
+            "ttl": max(record.ttl, _LEAST_TTL),
         }
         self._call("POST", f"/domain/zone/{zone.rstrip('.')}/record", body)
 

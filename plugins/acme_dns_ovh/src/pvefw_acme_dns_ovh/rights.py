@@ -24,7 +24,7 @@ def access_rules(zones: Sequence[str] = ()) -> list[AccessRule]:
     :param zones: for these zones only, with or without a final dot; empty for every zone.
     """
     rules = [] if zones else [("GET", "/domain/zone")]
-    for zone in [one.rstrip(".") for one in zones] or ["*"]:
+    for zone in [zone.rstrip(".") for zone in zones] or ["*"]:
         rules += [(method, f"/domain/zone/{zone}/{rest}") for method, rest in _IN_A_ZONE]
     rules.append(("GET", "/auth/currentCredential"))
     return [{"method": method, "path": path} for method, path in rules]
@@ -35,7 +35,7 @@ def how_to_get_a_key(base: str) -> str:
 
     Nothing is requested here: a renewal that fails every night would leave a pending key each time.
     """
-    rules = [f"    {json.dumps(one)}," for one in access_rules()]
+    rules = [f"    {json.dumps(rule)}," for rule in access_rules()]
     rules[-1] = rules[-1].removesuffix(",")
     return "\n".join(
         [

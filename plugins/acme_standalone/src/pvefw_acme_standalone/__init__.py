@@ -38,16 +38,16 @@ class Standalone:
     @hookimpl
     def challenge_present(self, challenges: Sequence[Challenge], task: Task) -> None:
         """Answer these tokens, too; the first ones open the listener."""
-        answers = {one.token: one.key_authorization for one in challenges}
+        answers = {challenge.token: challenge.key_authorization for challenge in challenges}
         if self.webroot is not None:
             task.log(
                 f"Adding {len(answers)} file{'s' if len(answers) > 1 else ''} below {self.webroot}"
             )
             files = Webroot(self.webroot)
             files.add(answers)
-            for one in files.unreadable():
+            for path in files.unreadable():
                 task.log(
-                    f"webroot {self.webroot}: {one} is closed to other users; a web server that is "
+                    f"webroot {self.webroot}: {path} is closed to other users; a web server that is "
                     "not of its group does not find the answers there (chmod o+x)"
                 )
             return
@@ -63,10 +63,10 @@ class Standalone:
     def challenge_cleanup(self, challenges: Sequence[Challenge], task: Task) -> None:
         """Forget these tokens; the last ones close the listener."""
         if self.webroot is not None:
-            Webroot(self.webroot).remove([one.token for one in challenges])
+            Webroot(self.webroot).remove([challenge.token for challenge in challenges])
             return
-        for one in challenges:
-            self._answers.pop(one.token, None)
+        for challenge in challenges:
+            self._answers.pop(challenge.token, None)
         if self._listener is not None and not self._answers:
             task.log("Taking down webserver")
             self._listener.close()

@@ -45,14 +45,14 @@ class Listener:
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._sockets = listen(addresses, port, _OTHERWISE)
-        for one in self._sockets:
-            threading.Thread(target=self._accept, args=[one], daemon=True).start()
+        for listener in self._sockets:
+            threading.Thread(target=self._accept, args=[listener], daemon=True).start()
 
     def close(self) -> None:
         """Stop listening and drop every connection; the port is free when this returns."""
         self._closed.set()
-        for one in self._sockets:
-            _drop(one)
+        for listener in self._sockets:
+            _drop(listener)
         with self._lock:
             for connection in self._connections:
                 _drop(connection)
@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: standard error is the user's."""
 
 
-def _drop(one: socket.socket) -> None:
+def _drop(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept or recv
-    one.close()
+        connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept or recv
+    connection.close()

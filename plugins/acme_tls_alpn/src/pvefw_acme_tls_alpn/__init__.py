@@ -45,10 +45,12 @@ class TlsAlpn:
     @hookimpl
     def challenge_present(self, challenges: Sequence[Challenge], task: Task) -> None:
         """Answer for these names, too; the first ones open the listener."""
-        for one in challenges:
-            mine = self._answers.setdefault(server_name(one.identifier), {})
-            mine.pop(one.key_authorization, None)
-            mine[one.key_authorization] = context_for(one.identifier, one.key_authorization)
+        for challenge in challenges:
+            mine = self._answers.setdefault(server_name(challenge.identifier), {})
+            mine.pop(challenge.key_authorization, None)
+            mine[challenge.key_authorization] = context_for(
+                challenge.identifier, challenge.key_authorization
+            )
         if self._listener is not None:
             return
         try:
@@ -65,10 +67,10 @@ class TlsAlpn:
     @hookimpl
     def challenge_cleanup(self, challenges: Sequence[Challenge], task: Task) -> None:
         """Forget these names; the last ones close the listener."""
-        for one in challenges:
-            name = server_name(one.identifier)
+        for challenge in challenges:
+            name = server_name(challenge.identifier)
             mine = self._answers.get(name, {})
-            mine.pop(one.key_authorization, None)
+            mine.pop(challenge.key_authorization, None)
             if not mine:
                 self._answers.pop(name, None)
         if self._listener is not None and not self._answers:

@@ -44,8 +44,8 @@ class Listener:
         """
         self._wake.close()
         self._thread.join()
-        for one in self._listening:
-            one.close()
+        for listener in self._listening:
+            listener.close()
         with self._lock:
             for connection in self._connections:
                 _drop(connection)
@@ -54,9 +54,9 @@ class Listener:
     def _accept(self) -> None:
         with self._woken, selectors.DefaultSelector() as selector:
             selector.register(self._woken, selectors.EVENT_READ)
-            for one in self._listening:
-                one.setblocking(False)  # who knocked may have gone again
-                selector.register(one, selectors.EVENT_READ)
+            for listener in self._listening:
+                listener.setblocking(False)  # who knocked may have gone again
+                selector.register(listener, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
                     if key.fileobj is self._woken:
@@ -143,7 +143,7 @@ def _alert(description: int) -> bytes:
     return bytes([21, 3, 3, 0, 2, 2, description])
 
 
-def _drop(one: socket.socket) -> None:
+def _drop(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in recv
-    one.close()
+        connection.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in recv
+    connection.close()

@@ -63,7 +63,7 @@ def _offer(call: Call) -> Any:
 def plugins(call: Call) -> list[dict[str, Any]]:
     """The instances; a property that is not set is left out."""
     found = call.command("acme plugin list", type=call.get("type"))
-    return [{key: one for key, one in row.items() if one is not False} for row in found]
+    return [{key: value for key, value in row.items() if value is not False} for row in found]
 
 
 def plugin(call: Call) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _this_node(paths: Paths, node: str, method: str, path: str) -> str:
 
 def _names(endpoint: Endpoint) -> list[dict[str, str]]:
     key = next(iter(endpoint.returns["items"]["properties"]), "name")
-    return [{key: one} for one in table.below(endpoint.path) if not one.startswith("{")]
+    return [{key: name} for name in table.below(endpoint.path) if not name.startswith("{")]
 
 
 def listing(paths: Paths, path: str) -> list[dict[str, str]]:
@@ -80,17 +80,17 @@ def listing(paths: Paths, path: str) -> list[dict[str, str]]:
         names = _children(paths, path, endpoint) if word.startswith("{") else [word]
         below = f"{endpoint.path.rstrip('/')}/{word}"
         found += [{"capabilities": _capabilities(below), "name": name} for name in names]
-    return sorted(found, key=lambda one: one["name"])
+    return sorted(found, key=lambda child: child["name"])
 
 
 def _children(paths: Paths, path: str, endpoint: Endpoint) -> list[str]:
     answer = call(paths, "GET", path, {}) if endpoint.run is not None else []
     key = endpoint.child
-    return [str(one[key]) for one in answer if isinstance(one, dict) and key in one]
+    return [str(row[key]) for row in answer if isinstance(row, dict) and key in row]
 
 
 def _capabilities(path: str) -> str:
-    methods = {method for method, known in table.table() if known == path}
+    methods = {method for method, route in table.table() if route == path}
     letters = zip("rwcd", ("GET", "PUT", "POST", "DELETE"), strict=True)
     able = "".join(letter if method in methods else "-" for letter, method in letters)
     return f"{'D' if table.below(path) else '-'}{able}"

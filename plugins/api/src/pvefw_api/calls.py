@@ -94,7 +94,9 @@ class Command:
         caller = _Caller()
         app = App()
         app.paths, app.caller, app.output_format = paths, caller, "json"
-        given = {key: one for key, one in {**options, **self.fixed}.items() if one is not None}
+        given = {
+            key: value for key, value in {**options, **self.fixed}.items() if value is not None
+        }
         if isinstance(given.get(CONTENT), str):
             given[CONTENT] = _settings(str(given[CONTENT]))
         try:
@@ -112,22 +114,22 @@ class Command:
     def parameters(self) -> dict[str, Schema]:
         """What it takes, as the properties of a schema."""
         return {
-            key: _property(one)
-            for key, one in self._params().items()
+            key: _property(parameter)
+            for key, parameter in self._params().items()
             if key not in _DOORS_OWN and key not in self.fixed
         }
 
     def typed(self) -> str:
         """As it is typed, with the options that every call has."""
-        return " ".join([self.name, *(f"--{key}" for key, one in self.fixed.items() if one)])
+        return " ".join([self.name, *(f"--{key}" for key, value in self.fixed.items() if value)])
 
     def words(self) -> dict[str, str]:
         """How each of its parameters is typed: ``--key=`` before a value, ``--key`` alone or
         ``--key/--no-key``; an argument has an empty word.
         """
         return {
-            key: "" if isinstance(one, click.Argument) else _word(one)
-            for key, one in self._params().items()
+            key: "" if isinstance(parameter, click.Argument) else _word(parameter)
+            for key, parameter in self._params().items()
             if key not in _DOORS_OWN
         }
 
@@ -174,7 +176,7 @@ def _command(name: str) -> click.Command:
 def _params(name: str) -> Mapping[str, click.Parameter]:
     command = _command(name)
     context = click.Context(command, info_name=name)
-    return {_key(one): one for one in command.get_params(context)}
+    return {_key(parameter): parameter for parameter in command.get_params(context)}
 
 
 class _Caller:
@@ -282,8 +284,8 @@ def _type(param: click.Parameter) -> str:
 
 def path_parameters(path: str) -> Properties:
     """The properties that a path names itself."""
-    words = [one[1:-1] for one in path.split("/") if one.startswith("{")]
+    words = [part[1:-1] for part in path.split("/") if part.startswith("{")]
     return {
-        one: {"type": "string", **({"format": "pve-node"} if one == "node" else {})}
-        for one in words
+        word: {"type": "string", **({"format": "pve-node"} if word == "node" else {})}
+        for word in words
     }

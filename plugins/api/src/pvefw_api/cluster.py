@@ -53,9 +53,9 @@ def _guests(call: Call) -> Iterator[dict[str, Any]]:
     from pvefw_api import node
 
     for kind in ("qemu", "lxc"):
-        for one in node.guests(call, kind):
-            id_ = {"id": f"{kind}/{one['vmid']}", "type": kind, "node": call.paths.node}
-            yield {**one, **id_}
+        for guest in node.guests(call, kind):
+            id_ = {"id": f"{kind}/{guest['vmid']}", "type": kind, "node": call.paths.node}
+            yield {**guest, **id_}
 
 
 def tasks(call: Call) -> list[dict[str, Any]]:
@@ -69,9 +69,9 @@ def ha_resources(call: Call) -> list[dict[str, str]]:
     from pvefw_api import node
 
     words = {"vm": "vm", "container": "ct"}
-    found = [one for one in node.listed(call) if one.managed_by_ha]
-    sids = [{"sid": f"{words[one.kind]}:{one.vmid}"} for one in found]
-    return [one for one in sids if one["sid"].startswith(call.get("type", ""))]
+    found = [guest for guest in node.listed(call) if guest.managed_by_ha]
+    sids = [{"sid": f"{words[guest.kind]}:{guest.vmid}"} for guest in found]
+    return [sid for sid in sids if sid["sid"].startswith(call.get("type", ""))]
 
 
 def ha_status(call: Call) -> list[dict[str, Any]]:
@@ -99,9 +99,9 @@ def set_options(call: Call) -> None:
     from pvefw.store import datacenter
 
     values = {
-        key: str(int(one)) if isinstance(one, bool) else str(one)
-        for key, one in call.options.items()
+        key: str(int(option)) if isinstance(option, bool) else str(option)
+        for key, option in call.options.items()
         if key != "delete"
     }
-    delete = [one for one in re.split(r"[,;\s]+", call.get("delete", "")) if one]
+    delete = [part for part in re.split(r"[,;\s]+", call.get("delete", "")) if part]
     datacenter.change(call.paths, values, delete)

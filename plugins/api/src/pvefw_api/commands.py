@@ -109,9 +109,13 @@ def _handed_over() -> dict[str, str]:
         found = json.load(sys.stdin)
     except (ValueError, RecursionError) as error:
         raise bad_parameters({"stdin": "it is not JSON"}) from error
-    if not isinstance(found, dict) or not all(isinstance(one, str | int) for one in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(value, str | int) for value in found.values()
+    ):
         raise bad_parameters({"stdin": "it is not an object of texts and numbers"})
-    return {key: str(int(one) if isinstance(one, bool) else one) for key, one in found.items()}
+    return {
+        key: str(int(value) if isinstance(value, bool) else value) for key, value in found.items()
+    }
 
 
 def _run(app: App, job: "Job") -> int:
@@ -167,8 +171,8 @@ def _show(app: App, answer: Any) -> None:
             columns = list(dict.fromkeys(key for row in answer for key in row))
             output.show_rows(app, answer, columns)
         case list():
-            for one in answer:
-                say(one)
+            for row in answer:
+                say(row)
         case _:
             say(answer)
 
@@ -189,8 +193,8 @@ def ls(app: App, path: str) -> int:
     if app.output_format != "text":
         _show(app, found)
         return 0
-    for one in found:
-        say(f"{one['capabilities']}  {one['name']}")
+    for child in found:
+        say(f"{child['capabilities']}  {child['name']}")
     return 0
 
 
@@ -224,15 +228,21 @@ def usage(_app: App, path: str, command: str | None, verbose: bool, returns: boo
 def _usage(verb: str, path: str, endpoint: "Endpoint", *, verbose: bool) -> Iterator[str]:
     """The lines about one verb."""
     options = {
-        key: one for key, one in endpoint.parameters.items() if f"{{{key}}}" not in endpoint.path
+        key: parameter
+        for key, parameter in endpoint.parameters.items()
+        if f"{{{key}}}" not in endpoint.path
     }
-    needed = [f"--{key} <{_type(one)}>" for key, one in options.items() if not one.get("optional")]
+    needed = [
+        f"--{key} <{_type(option)}>"
+        for key, option in options.items()
+        if not option.get("optional")
+    ]
     more = ["[OPTIONS]"] if len(needed) < len(options) else []
     yield " ".join(["USAGE: pvesh", verb, path, *needed, *more])
     if not verbose:
         return
-    for key, one in options.items():
-        yield f"  --{key:<24} {_described(one)}".rstrip()
+    for key, option in options.items():
+        yield f"  --{key:<24} {_described(option)}".rstrip()
     yield f"Permission: {_permission(endpoint.permission)}"
 
 

@@ -64,9 +64,13 @@ def _find(call: Call, kind: str) -> tuple["Backends", "Listed"]:
 
     vmid, loaded = call.get("vmid"), Backends.load(Node.open(call.paths), needed=False)
     listed = loaded.list()[0] if loaded.bound else []
-    found = [one for one in listed if (one.guest.vmid, one.guest.kind) == (int(vmid), KINDS[kind])]
+    found = [
+        entry
+        for entry in listed
+        if (entry.guest.vmid, entry.guest.kind) == (int(vmid), KINDS[kind])
+    ]
     if len(found) > 1:
-        several = " and ".join(str(one.id) for one in found)
+        several = " and ".join(str(entry.id) for entry in found)
         raise ApiError(FAILED, f"{vmid}: this may be {several}", hint="See: pvefw guest list")
     if not found:
         place = f"nodes/{call.paths.node}/{_CONFIG[kind]}/{vmid}.conf"
@@ -78,15 +82,15 @@ def _of(kind: str, answer: Callable[[Call, str, "Backends", "Listed"], Any]) -> 
     return lambda call: answer(call, kind, *_find(call, kind))
 
 
-def _current(_call: Call, kind: str, _loaded: "Backends", one: "Listed") -> dict[str, Any]:
-    said = {"qmpstatus": one.guest.state.value} if kind == "qemu" else {}
-    return {**row(one.guest), **said, "ha": {"managed": int(one.guest.managed_by_ha)}}
+def _current(_call: Call, kind: str, _loaded: "Backends", entry: "Listed") -> dict[str, Any]:
+    said = {"qmpstatus": entry.guest.state.value} if kind == "qemu" else {}
+    return {**row(entry.guest), **said, "ha": {"managed": int(entry.guest.managed_by_ha)}}
 
 
-def _config(_call: Call, kind: str, _loaded: "Backends", one: "Listed") -> dict[str, Any]:
+def _config(_call: Call, kind: str, _loaded: "Backends", entry: "Listed") -> dict[str, Any]:
     from pvefw.store import files
 
-    guest = one.guest
+    guest = entry.guest
     values = {key: getattr(guest, key) for key in _START}
     startup = ",".join(f"{key}={value}" for key, value in values.items() if value is not None)
     found = {
@@ -98,17 +102,17 @@ def _config(_call: Call, kind: str, _loaded: "Backends", one: "Listed") -> dict[
     return {**found, "digest": files.digest(json.dumps(found).encode())}
 
 
-def _set_config(call: Call, kind: str, loaded: "Backends", one: "Listed") -> None:
+def _set_config(call: Call, kind: str, loaded: "Backends", entry: "Listed") -> None:
     """Keep how it starts; hardware is the hypervisor's own."""
     from pvefw.guests import backends
     from pvefw.store.section_config import split
 
-    given = {key: one for key, one in call.options.items() if key not in ("vmid", "digest")}
+    given = {key: option for key, option in call.options.items() if key not in ("vmid", "digest")}
     deleted = split(str(given.pop("delete", "")))
     wrong = [key for key in (*given, *deleted) if key not in ("onboot", "startup")]
     if wrong:
         raise bad_parameters(dict.fromkeys(wrong, "only onboot and startup can be set here"))
-    now = _config(call, kind, loaded, one)["digest"]
+    now = _config(call, kind, loaded, entry)["digest"]
     if call.get("digest", now) != now:
         raise ApiError(FAILED, "detected modified configuration - file changed by other user?")
     values = {key: "" for key in deleted if key == "onboot"}
@@ -116,7 +120,7 @@ def _set_config(call: Call, kind: str, loaded: "Backends", one: "Listed") -> Non
         values["onboot"] = str(int(given["onboot"]))
     if "startup" in given or "startup" in deleted:
         values |= _startup(str(given.get("startup", "")))
-    backends.change(loaded, str(one.id), values)
+    backends.change(loaded, str(entry.id), values)
 
 
 def _startup(text: str) -> dict[str, str]:
@@ -132,13 +136,13 @@ def _startup(text: str) -> dict[str, str]:
     return {key: found.get(key, "") for key in _START}
 
 
-def _obstacles(call: Call, kind: str, loaded: "Backends", one: "Listed") -> dict[str, Any]:
+def _obstacles(call: Call, kind: str, loaded: "Backends", entry: "Listed") -> dict[str, Any]:
     """What is against its move to a node."""
     from pvefw.guests import plan
 
-    target, running = call.get("target"), one.guest.state.value != "stopped"
-    options = plan.migrate_options(one.guest.state, with_local_disks=True)
-    against = loaded.obstacles(one, target, options) if target else ()
+    target, running = call.get("target"), entry.guest.state.value != "stopped"
+    options = plan.migrate_options(entry.guest.state, with_local_disks=True)
+    against = loaded.obstacles(entry, target, options) if target else ()
     refused = {target: "; ".join(against)} if against else {}
     if kind == "lxc":
         return {"running": running, "not-allowed-nodes": refused}
@@ -154,8 +158,8 @@ def _power(kind: str, action: str, make: _Make) -> Handler:
     """An endpoint that answers with the task which does something to a guest."""
 
     def run(call: Call) -> Job:
-        loaded, one = _find(call, kind)
-        if one.guest.template and action != "migrate":
+        loaded, entry = _find(call, kind)
+        if entry.guest.template and action != "migrate":
             raise ApiError(FAILED, f"{call.get('vmid')} is a template: it has no power")
         type_ = f"{_TASK[kind]}{action}"
 
@@ -166,9 +170,9 @@ def _power(kind: str, action: str, make: _Make) -> Handler:
 
             made = bulk.Bulk(Node.open(call.paths), loaded, 1, task, type_)
             made.with_local_disks = call.get("with-local-disks", False)
-            job = make(call, one)
+            job = make(call, entry)
             if _is_so(job):
-                task.log(f"{one.id} is {one.guest.state.value} already")
+                task.log(f"{entry.id} is {entry.guest.state.value} already")
                 return
             made.run([job])
             if job.action.value not in _RUN_ON:
@@ -185,46 +189,46 @@ def _is_so(job: "GuestJob") -> bool:
     return wanted.get(job.action.value) == job.guest.state.value
 
 
-def _start(_call: Call, one: "Listed") -> "GuestJob":
+def _start(_call: Call, entry: "Listed") -> "GuestJob":
     from pvefw.guests.plan import START_SECONDS
     from pvefw.guests.scheduler import Action, Job
 
-    return Job(one.id, one.guest, Action.START, timeout=START_SECONDS)
+    return Job(entry.id, entry.guest, Action.START, timeout=START_SECONDS)
 
 
-def _shutdown(call: Call, one: "Listed") -> "GuestJob":
+def _shutdown(call: Call, entry: "Listed") -> "GuestJob":
     from pvefw.guests.scheduler import Action, Job
 
-    seconds = float(call.get("timeout", one.guest.down or _SHUTDOWN_SECONDS))
+    seconds = float(call.get("timeout", entry.guest.down or _SHUTDOWN_SECONDS))
     hard = call.get("forceStop", False)
-    return Job(one.id, one.guest, Action.SHUTDOWN, timeout=seconds, hard=hard)
+    return Job(entry.id, entry.guest, Action.SHUTDOWN, timeout=seconds, hard=hard)
 
 
-def _stop(_call: Call, one: "Listed") -> "GuestJob":
+def _stop(_call: Call, entry: "Listed") -> "GuestJob":
     from pvefw.guests.scheduler import HARD_STOP_SECONDS, Action, Job
 
-    return Job(one.id, one.guest, Action.STOP, timeout=HARD_STOP_SECONDS)
+    return Job(entry.id, entry.guest, Action.STOP, timeout=HARD_STOP_SECONDS)
 
 
-def _suspend(call: Call, one: "Listed") -> "GuestJob":
+def _suspend(call: Call, entry: "Listed") -> "GuestJob":
     from pvefw.guests.bulk import SUSPEND_SECONDS
     from pvefw.guests.scheduler import Action, Job
 
     to_disk = call.get("todisk", False)
-    return Job(one.id, one.guest, Action.SUSPEND, timeout=SUSPEND_SECONDS, to_disk=to_disk)
+    return Job(entry.id, entry.guest, Action.SUSPEND, timeout=SUSPEND_SECONDS, to_disk=to_disk)
 
 
-def _resume(_call: Call, one: "Listed") -> "GuestJob":
+def _resume(_call: Call, entry: "Listed") -> "GuestJob":
     from pvefw.guests.bulk import RESUME_SECONDS
     from pvefw.guests.scheduler import Action, Job
 
-    return Job(one.id, one.guest, Action.RESUME, timeout=RESUME_SECONDS)
+    return Job(entry.id, entry.guest, Action.RESUME, timeout=RESUME_SECONDS)
 
 
-def _migrate(call: Call, one: "Listed") -> "GuestJob":
+def _migrate(call: Call, entry: "Listed") -> "GuestJob":
     from pvefw.guests.scheduler import Action, Job
 
-    return Job(one.id, one.guest, Action.MIGRATE, target=call.get("target"))
+    return Job(entry.id, entry.guest, Action.MIGRATE, target=call.get("target"))
 
 
 _ACTIONS: Mapping[str, _Make] = {

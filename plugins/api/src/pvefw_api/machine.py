@@ -30,7 +30,7 @@ def status(paths: Paths) -> dict[str, object]:
             "version": system.version,
             "machine": system.machine,
         },
-        "loadavg": [f"{one:.2f}" for one in os.getloadavg()],
+        "loadavg": [f"{load:.2f}" for load in os.getloadavg()],
         "memory": memory,
         "pveversion": f"pvefw/{__version__}",
         "rootfs": _file_system(paths.root),
@@ -57,13 +57,16 @@ def _processors() -> dict[str, object]:
     ]
     trimmed = [{key.strip(): value.strip() for key, value in block.items()} for block in blocks]
     cores = {
-        (one.get("physical id", "0"), one.get("core id", str(n))) for n, one in enumerate(trimmed)
+        (block.get("physical id", "0"), block.get("core id", str(n)))
+        for n, block in enumerate(trimmed)
     }
     return {
         "cpus": os.cpu_count() or 1,
         "cores": len(cores),
         "sockets": len({socket for socket, _ in cores}),
-        "model": next((one["model name"] for one in trimmed if "model name" in one), "unknown"),
+        "model": next(
+            (block["model name"] for block in trimmed if "model name" in block), "unknown"
+        ),
     }
 
 
@@ -77,7 +80,7 @@ def _load() -> float:
 
 def _times() -> tuple[int, int]:
     """Clock ticks of all processors so far, and those among them in which nothing was done."""
-    ticks = [int(one) for one in _read("stat").splitlines()[0].split()[1:9]]
+    ticks = [int(word) for word in _read("stat").splitlines()[0].split()[1:9]]
     return sum(ticks), ticks[3] + ticks[4]
 
 

@@ -75,7 +75,11 @@ def containers(call: Call) -> list[dict[str, Any]]:
 
 def guests(call: Call, kind: str) -> list[dict[str, Any]]:
     """The guests of a kind; none where no hypervisor is configured."""
-    return [guest.row(one) for one in listed(call) if one.kind == guest.KINDS[kind]]
+    return [
+        guest.row(listed_guest)
+        for listed_guest in listed(call)
+        if listed_guest.kind == guest.KINDS[kind]
+    ]
 
 
 def listed(call: Call) -> "list[Guest]":
@@ -84,7 +88,7 @@ def listed(call: Call) -> "list[Guest]":
     from pvefw.store.node import Node
 
     loaded = Backends.load(Node.open(call.paths), needed=False)
-    return [one.guest for one in loaded.list()[0]] if loaded.bound else []
+    return [entry.guest for entry in loaded.list()[0]] if loaded.bound else []
 
 
 def migrate_all(call: Call) -> Any:

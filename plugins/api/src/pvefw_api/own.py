@@ -71,8 +71,8 @@ def _instances(kind: Kind) -> Iterator[tuple[str, str, Command]]:
     yield "GET", path, Command(f"{kind.command} list")
     if not kind.named_like_plugin:
         yield "POST", path, Command(f"{kind.command} add")
-    one = f"{path}/{{id}}"
-    yield "GET", one, Command(f"{kind.command} config")
-    yield "PUT", one, Command(f"{kind.command} set")
-    yield "DELETE", one, Command(f"{kind.command} remove")
-    yield "POST", f"{one}/test", Command(f"{kind.command} test")
+    below = f"{path}/{{id}}"
+    yield "GET", below, Command(f"{kind.command} config")
+    yield "PUT", below, Command(f"{kind.command} set")
+    yield "DELETE", below, Command(f"{kind.command} remove")
+    yield "POST", f"{below}/test", Command(f"{kind.command} test")

@@ -142,7 +142,7 @@ def _check_text(schema: Schema, value: str) -> None:
 
 def _check_parts(form: Properties, value: str) -> None:
     """A property string: ``KEY=VALUE,…``."""
-    main = next((key for key, one in form.items() if one.get("default_key")), "")
+    main = next((key for key, text in form.items() if text.get("default_key")), "")
     parts = parse_property_string(value, main)
     for key, part in parts.items():
         if key not in form:
@@ -151,8 +151,8 @@ def _check_parts(form: Properties, value: str) -> None:
             checked(form[key], part)
         except ValueError as error:
             raise ValueError(f"invalid format - {key}: {error}") from None
-    for key, one in form.items():
-        if key not in parts and not one.get("optional") and "default" not in one:
+    for key, text in form.items():
+        if key not in parts and not text.get("optional") and "default" not in text:
             raise ValueError(f"invalid format - {key}: property is missing and it is not optional")
 
 
@@ -160,8 +160,8 @@ def _matching(
     pattern: re.Pattern[str], noun: str, *, several: bool = False
 ) -> Callable[[str], None]:
     def check_format(value: str) -> None:
-        for one in split(value) if several else [value]:
-            if not pattern.fullmatch(one):
+        for part in split(value) if several else [value]:
+            if not pattern.fullmatch(part):
                 raise ValueError(f"invalid format - value does not look like {noun}")
 
     return check_format
@@ -191,9 +191,9 @@ def shaped(schema: Schema, value: Any) -> Any:
         return value
     if isinstance(value, Mapping) and kind in ("object", None):
         properties = schema.get("properties", {})
-        return {key: shaped(find(properties, key) or {}, one) for key, one in value.items()}
+        return {key: shaped(find(properties, key) or {}, text) for key, text in value.items()}
     if isinstance(value, list | tuple) and kind in ("array", None):
-        return [shaped(schema.get("items", {}), one) for one in value]
+        return [shaped(schema.get("items", {}), item) for item in value]
     if kind == "boolean" and isinstance(value, str | bool | int):
         return int(_boolean(value))
     if kind == "integer" and isinstance(value, str) and value.isdecimal():

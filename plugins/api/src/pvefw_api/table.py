@@ -35,8 +35,10 @@ class Endpoint:
         more = self.run.parameters() if isinstance(self.run, Command) else {}
         named = path_parameters(self.path)
         said = self._published["parameters"] if self._published else {}
-        said = {key: {**_described(more.get(key)), **one} for key, one in said.items()}
-        optional = {key: {**one, "optional": True} for key, one in more.items()} if said else more
+        said = {key: {**_described(more.get(key)), **schema} for key, schema in said.items()}
+        optional = (
+            {key: {**schema, "optional": True} for key, schema in more.items()} if said else more
+        )
         fixed = {key: {**said.get(key, named[key]), "optional": False} for key in named}
         return {**optional, **said, **_EXTRA.get((self.method, self.path), {}), **fixed}
 
@@ -79,7 +81,7 @@ class Endpoint:
         """Of a list: the key whose value is the next word of the path of each; empty where none is."""
         if self._published and "child" in self._published:
             return str(self._published["child"])
-        named = [one[1:-1] for one in below(self.path) if one.startswith("{")]
+        named = [name[1:-1] for name in below(self.path) if name.startswith("{")]
         return named[0] if named else ""
 
     @property
@@ -147,8 +149,10 @@ _EXTRA: Mapping[tuple[str, str], Properties] = {
     ("GET", "/cluster/acme/meta"): _CA_FILE,
     ("GET", "/cluster/acme/tos"): _CA_FILE,
     ("POST", _PAIR): {
-        key: one
-        for key, one in published()["POST /nodes/{node}/certificates/custom"]["parameters"].items()
+        key: parameter
+        for key, parameter in published()["POST /nodes/{node}/certificates/custom"][
+            "parameters"
+        ].items()
         if key != "node"
     },
 }
@@ -212,11 +216,11 @@ _PUBLISHED: tuple[tuple[str, str, Handler | None], ...] = (
 
 def _described(schema: Schema | None) -> Schema:
     """What a command says of its option; the published schema has no texts."""
-    return {key: one for key, one in (schema or {}).items() if key == "description"}
+    return {key: part for key, part in (schema or {}).items() if key == "description"}
 
 
 def _endpoints(_call: Call) -> list[dict[str, Any]]:
-    return [one.as_dict() for _, one in sorted(table().items())]
+    return [endpoint.as_dict() for _, endpoint in sorted(table().items())]
 
 
 _FUNCTIONS = (
@@ -233,7 +237,7 @@ def table() -> Mapping[tuple[str, str], Endpoint]:
         (method, path): Endpoint(method, path, run)
         for method, path, run in (*_PUBLISHED, *guest.endpoints(), *own.endpoints(), *_FUNCTIONS)
     }
-    for folder in sorted({one for _, path in found for one in _folders(path)}):
+    for folder in sorted({folder for _, path in found for folder in _folders(path)}):
         found.setdefault(("GET", folder), Endpoint("GET", folder, None))
     return found
 
@@ -249,7 +253,7 @@ def find(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
 
     :raises ApiError: there is none.
     """
-    parts = [unquote(one) for one in path.split("/") if one]
+    parts = [unquote(part) for part in path.split("/") if part]
     candidates = _by_length().get((method, len(parts)), ())
     fits = [
         (endpoint, named)
@@ -258,7 +262,7 @@ def find(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
     ]
     if not fits:
         raise not_implemented(method, "/" + "/".join(parts))
-    return min(fits, key=lambda one: len(one[1]))  # a word that is written out wins
+    return min(fits, key=lambda candidate: len(candidate[1]))  # a word that is written out wins
 
 
 @cache
@@ -266,7 +270,7 @@ def _by_length() -> Mapping[tuple[str, int], list[tuple[list[str], Endpoint]]]:
     """The endpoints, each with the words of its path, by method and number of words."""
     found: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
     for endpoint in table().values():
-        words = [one for one in endpoint.path.split("/") if one]
+        words = [part for part in endpoint.path.split("/") if part]
         found.setdefault((endpoint.method, len(words)), []).append((words, endpoint))
     return found
 
@@ -284,5 +288,7 @@ def _match(words: list[str], parts: list[str]) -> dict[str, str] | None:
 def below(path: str) -> list[str]:
     """The next words of the paths below a path as it is in the table; ``{…}`` for a parameter."""
     prefix = path.rstrip("/") + "/"
-    words = {one[len(prefix) :].partition("/")[0] for _, one in table() if one.startswith(prefix)}
+    words = {
+        route[len(prefix) :].partition("/")[0] for _, route in table() if route.startswith(prefix)
+    }
     return sorted(words - {""})

@@ -38,17 +38,17 @@ def list_(app: App) -> None:
     from pvefw_api_server import users
 
     rows = []
-    for one in users.load(app.paths).values():
-        own = "everything" if one.name == users.ROOT else _words(one.grants)
-        limits = {id_: found.grants for id_, found in one.tokens.items()}
+    for account in users.load(app.paths).values():
+        own = "everything" if account.name == users.ROOT else _words(account.grants)
+        limits = {id_: token_.grants for id_, token_ in account.tokens.items()}
         words = {"": own, **{key: own if of is None else _words(of) for key, of in limits.items()}}
-        user_ = {"user": one.name, "enabled": one.enabled, "totp": one.totp is not None}
-        rows += [{**user_, "token": key, "grants": said} for key, said in words.items()]
+        user_ = {"user": account.name, "enabled": account.enabled, "totp": account.totp is not None}
+        rows += [{**user_, "token": key, "grants": grant} for key, grant in words.items()]
     show_rows(app, rows, ["user", "token", "enabled", "totp", "grants"])
 
 
 def _words(grants: "Grants") -> str:
-    return " ".join(f"{path}={','.join(found)}" for path, found in grants.items())
+    return " ".join(f"{path}={','.join(rights)}" for path, rights in grants.items())
 
 
 @user.command("set")
@@ -136,7 +136,7 @@ def remove_token(app: App, name: str, id_: str) -> None:
         of = users.named(found, name)
         if id_ not in of.tokens:
             raise NotFound(f"{name} has no token {id_}", hint="See: pvefw api user list")
-        left = {key: one for key, one in of.tokens.items() if key != id_}
+        left = {key: token_ for key, token_ in of.tokens.items() if key != id_}
         found[name] = replace(of, tokens=left)
 
 

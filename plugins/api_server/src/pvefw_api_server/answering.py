@@ -58,7 +58,9 @@ class Said:
         self.client = self.text("client")
         given = said.get("parameters")
         self.parameters: dict[str, str] = (
-            {str(key): str(one) for key, one in given.items()} if isinstance(given, dict) else {}
+            {str(key): str(value) for key, value in given.items()}
+            if isinstance(given, dict)
+            else {}
         )
 
     def text(self, key: str) -> str:

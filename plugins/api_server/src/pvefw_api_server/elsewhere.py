@@ -85,7 +85,7 @@ def _certificates(paths: Paths, node: str) -> Iterator[bytes]:
 
 
 def _target(what: "Said") -> str:
-    words = [quote(unquote(one), safe="") for one in what.path.split("/")]
+    words = [quote(unquote(part), safe="") for part in what.path.split("/")]
     return f"/api2/json{'/'.join(words)}?{urlencode(what.parameters)}"
 
 

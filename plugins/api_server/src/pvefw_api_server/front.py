@@ -114,7 +114,9 @@ async def _api(asker: Asker, request: Request) -> Response:
         "verb": wire.CALL,
         "method": request.method,
         "path": path,
-        "parameters": {key: one for key, one in parameters.items() if key != "http-only"},
+        "parameters": {
+            key: parameter for key, parameter in parameters.items() if key != "http-only"
+        },
         "client": request.client.host if request.client else "",
         "ticket": _ticket(request),
         "csrf": request.headers.get("csrfpreventiontoken", ""),
@@ -154,7 +156,7 @@ def _with_cookie(response: Response, value: str, age: int | None) -> Response:
 
 def _ticket(request: Request) -> str:
     """The ticket in the first cookie that can have one; some clients send it percent-encoded."""
-    found = (request.cookies[one] for one in COOKIES if one in request.cookies)
+    found = (request.cookies[cookie] for cookie in COOKIES if cookie in request.cookies)
     return unquote(next(found, ""))
 
 
@@ -181,9 +183,13 @@ async def _parameters(request: Request) -> dict[str, str]:
 
 
 def _members(said: Any) -> list[tuple[str, str]]:
-    if not isinstance(said, dict) or not all(isinstance(one, str | int) for one in said.values()):
+    if not isinstance(said, dict) or not all(
+        isinstance(value, str | int) for value in said.values()
+    ):
         raise ValueError("the body is no object of texts and numbers")
-    return [(key, str(int(one) if isinstance(one, bool) else one)) for key, one in said.items()]
+    return [
+        (key, str(int(value) if isinstance(value, bool) else value)) for key, value in said.items()
+    ]
 
 
 def _refused(status: int, message: str) -> Response:

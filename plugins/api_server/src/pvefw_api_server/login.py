@@ -153,7 +153,7 @@ def _failures(paths: Paths, now: float) -> dict[str, list[float]]:
     return {
         key: recent
         for key, times in kept.items()
-        if isinstance(times, list) and (recent := [one for one in times if now - one < _WINDOW])
+        if isinstance(times, list) and (recent := [time for time in times if now - time < _WINDOW])
     }
 
 

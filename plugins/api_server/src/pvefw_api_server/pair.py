@@ -41,7 +41,7 @@ def _files(paths: Paths) -> tuple[Path, Path]:
 def _stamp(chosen: tuple[Path, Path]) -> object:
     """What changes when one of the two files does; ``None`` where one is missing."""
     try:
-        found = [(one, one.stat()) for one in chosen]
+        found = [(path, path.stat()) for path in chosen]
     except OSError:
         return None
     return [(path, stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in found]
@@ -53,7 +53,7 @@ def _send(connection: socket.socket, chosen: tuple[Path, Path], stamp: object) -
     :param stamp: what they had when they were chosen.
     :returns: whether they were; one that was replaced meanwhile is looked at again.
     """
-    contents = [files.read_if_exists(one) for one in chosen]
+    contents = [files.read_if_exists(path) for path in chosen]
     if stamp != _stamp(chosen):
         return False
     if None in contents:
@@ -62,7 +62,7 @@ def _send(connection: socket.socket, chosen: tuple[Path, Path], stamp: object) -
     descriptor = os.memfd_create("pair", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:
-            file.write(b"\n".join(one for one in contents if one))
+            file.write(b"\n".join(content for content in contents if content))
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)
         socket.send_fds(connection, [wire.FOUND], [descriptor])
     finally:

@@ -63,13 +63,13 @@ def _refused(words: str) -> ApiError:
 
 
 def _need(who: Identity, path: str, privileges: Iterable[str]) -> None:
-    missing = [one for one in privileges if not who.may(path, one)]
+    missing = [privilege for privilege in privileges if not who.may(path, privilege)]
     if missing:
         raise _refused(f"{path}, {', '.join(missing)}")
 
 
 def _check_guests(who: Identity, privilege: str, named: Iterable[str]) -> None:
-    paths = [f"/vms/{one}" for one in named] or ["/"]
+    paths = [f"/vms/{vmid}" for vmid in named] or ["/"]
     for path in paths:
         _need(who, path, [privilege])
 
@@ -101,7 +101,7 @@ def _check_settings(given: Mapping[str, Any], paths: Paths) -> None:
         infos = binding.declared(node, DNS.name, str(given.get("api", plugin)))
     except (ConfigError, PvefwError):
         return  # the call will be refused with its own words
-    files = {one.key for one in infos if one.type == "path"}
+    files = {info.key for info in infos if info.type == "path"}
     for name, value in {**values, **data}.items():
         if name in files or (name in data and references.is_reference(value)):
             raise _refused(f"{name} names a program or a file: user != root@pam")
@@ -114,7 +114,7 @@ def visible(who: Identity, endpoint: Endpoint, answer: Any, paths: Paths) -> Any
     """What somebody may see of a list that is everybody's: own tasks, and guests with ``VM.Audit``."""
     if who.is_root or not isinstance(answer, list) or endpoint.permission != "all":
         return answer
-    return [one for one in answer if _may_see(who, one, paths)]
+    return [row for row in answer if _may_see(who, row, paths)]
 
 
 def _may_see(who: Identity, row: Any, paths: Paths) -> bool:

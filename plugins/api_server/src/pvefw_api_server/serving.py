@@ -65,9 +65,9 @@ def _page() -> Path:
 
     :raises UsageError: it is not installed.
     """
-    for one in _places():
-        if (one / "index.html").is_file():
-            return one
+    for place in _places():
+        if (place / "index.html").is_file():
+            return place
     raise UsageError("api serve: the page is not installed", hint="Say where it is: --page DIR")
 
 

@@ -116,12 +116,12 @@ class Swap:
         said, descriptors, _, _ = socket.recv_fds(self._connection, 1, 1)
         if not said:
             raise ConnectionResetError("it has closed the connection")
-        for one in descriptors:
+        for descriptor in descriptors:
             with contextlib.suppress(
                 ssl.SSLError
             ):  # one of the two is new, and the other one comes
-                self._newest = _context(one)
-            os.close(one)
+                self._newest = _context(descriptor)
+            os.close(descriptor)
 
 
 def _context(descriptor: int) -> ssl.SSLContext:

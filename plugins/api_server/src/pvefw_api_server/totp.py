@@ -50,7 +50,7 @@ def take(found: Totp, code: str, now: float) -> Totp | None:
     import pyotp
 
     app, period = pyotp.TOTP(found.secret), int(now) // _PERIOD
-    for one in range(max(period - _LATE, found.taken + 1), period + _EARLY + 1):
-        if hmac.compare_digest(app.generate_otp(one).encode(), code.encode()):
-            return replace(found, taken=one)
+    for number in range(max(period - _LATE, found.taken + 1), period + _EARLY + 1):
+        if hmac.compare_digest(app.generate_otp(number).encode(), code.encode()):
+            return replace(found, taken=number)
     return None

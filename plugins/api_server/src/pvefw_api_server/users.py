@@ -79,13 +79,16 @@ class Identity:
 
     def may(self, path: str, privilege: str) -> bool:
         """Whether it has a privilege on a path."""
-        return all(_granted(one, path, privilege) for one in self.limits)
+        return all(_granted(limit, path, privilege) for limit in self.limits)
 
     def capabilities(self) -> dict[str, dict[str, int]]:
         """Its privileges by the path that they hold for."""
-        paths = {path for one in self.limits for path in one} or {"/"}
-        held = {path: [one for one in PRIVILEGES if self.may(path, one)] for path in sorted(paths)}
-        return {path: dict.fromkeys(found, 1) for path, found in held.items() if found}
+        paths = {path for limit in self.limits for path in limit} or {"/"}
+        held = {
+            path: [privilege for privilege in PRIVILEGES if self.may(path, privilege)]
+            for path in sorted(paths)
+        }
+        return {path: dict.fromkeys(rights, 1) for path, rights in held.items() if rights}
 
 
 def _granted(grants: Grants, path: str, privilege: str) -> bool:
@@ -107,14 +110,14 @@ def load(paths: Paths) -> dict[str, User]:
     data = files.read_if_exists(paths.api_users)
     try:
         said = files.parse_json(data or b"{}")
-        found = {name: _user(name, one) for name, one in said.items()}
+        found = {name: _user(name, values) for name, values in said.items()}
     except files.DAMAGED as error:
         raise ConfigError(f"{paths.api_users}: it is damaged: {error}") from error
     return {ROOT: User(ROOT), **found}
 
 
 def _user(name: str, said: Mapping[str, Any]) -> User:
-    tokens = {id_: _token(one) for id_, one in said["tokens"].items()}
+    tokens = {id_: _token(token) for id_, token in said["tokens"].items()}
     app = said.get("totp")
     totp = Totp(str(app["secret"]), int(app["taken"])) if app else None
     return User(name, _grants(said["grants"]), bool(said["enabled"]), tokens, totp)
@@ -136,14 +139,14 @@ def changing(paths: Paths) -> Iterator[dict[str, User]]:
     with locks.cluster_lock(paths, "pvefw-api"):
         found = load(paths)
         yield found
-        said = {name: _as_dict(one) for name, one in found.items() if one != User(ROOT)}
+        said = {name: _as_dict(user) for name, user in found.items() if user != User(ROOT)}
         files.replace(paths.api_users, json.dumps(said, indent=1).encode(), private=True)
 
 
-def _as_dict(one: User) -> dict[str, Any]:
-    tokens = {id_: vars(token) for id_, token in one.tokens.items()}
-    said = {"grants": one.grants, "enabled": one.enabled, "tokens": tokens}
-    return said if one.totp is None else {**said, "totp": vars(one.totp)}
+def _as_dict(user: User) -> dict[str, Any]:
+    tokens = {id_: vars(token) for id_, token in user.tokens.items()}
+    said = {"grants": user.grants, "enabled": user.enabled, "tokens": tokens}
+    return said if user.totp is None else {**said, "totp": vars(user.totp)}
 
 
 def named(found: Mapping[str, User], name: str) -> User:
@@ -190,8 +193,8 @@ def grants(words: Iterable[str]) -> Grants:
     found: dict[str, tuple[str, ...]] = {}
     for word in words:
         path, _, listed = word.partition("=")
-        wanted = tuple(one.strip() for one in listed.split(","))
-        wrong = [one for one in wanted if one not in PRIVILEGES]
+        wanted = tuple(part.strip() for part in listed.split(","))
+        wrong = [privilege for privilege in wanted if privilege not in PRIVILEGES]
         if not _PLACE.fullmatch(path) or wrong:
             raise UsageError(
                 f"'{word}' grants nothing: {_wrong(path, listed, wrong)}",

@@ -51,15 +51,15 @@ def words(
         rest = [*said, *recovery, *common]
     else:
         rest = [*common, *_setting(settings, "GRUB_CMDLINE_LINUX_DEFAULT")]
-    given = [one for one in kernel_words(core) if _key(one) not in _FROM_LOADERS]
+    given = [word for word in kernel_words(core) if _key(word) not in _FROM_LOADERS]
     ours = [
-        one
-        for one in given
-        if not _is_named(one, rest)
-        and one not in _ACCESS
-        and (not root_only or _FINDS_ROOT.fullmatch(_key(one)))
+        word
+        for word in given
+        if not _is_named(word, rest)
+        and word not in _ACCESS
+        and (not root_only or _FINDS_ROOT.fullmatch(_key(word)))
     ]
-    access = [one for one in given if one in _ACCESS][-1:] if not root_only else []
+    access = [word for word in given if word in _ACCESS][-1:] if not root_only else []
     access = [] if _ACCESS & set(rest) else access or ["ro"]
     return ours + access + rest
 
@@ -72,9 +72,9 @@ def unused(core: str, settings: Mapping[str, str]) -> list[str]:
     ]
     used = words(core, settings)
     return [
-        one
-        for one in kernel_words(core)
-        if one not in used and one not in rest and _key(one) not in _FROM_LOADERS
+        word
+        for word in kernel_words(core)
+        if word not in used and word not in rest and _key(word) not in _FROM_LOADERS
     ]
 
 
@@ -97,7 +97,7 @@ def _setting(settings: Mapping[str, str], name: str) -> list[str]:
         raise ProviderError(
             f"{name} in /etc/default/grub: {error}", hint="Close it, and run the command again."
         ) from error
-    empty = [one for one in found if _NO_ROOT.fullmatch(one)]
+    empty = [word for word in found if _NO_ROOT.fullmatch(word)]
     if empty:
         raise ProviderError(
             f'/etc/default/grub: {name}: {empty[0]} names no file system: {name}="{value}"',

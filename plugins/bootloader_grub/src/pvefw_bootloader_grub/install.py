@@ -38,7 +38,7 @@ def put(esp: Esp, firmware: Firmware, task: Task) -> None:
         _run([*common, str(esp.disk)], task)
         return
     task.log(f"Installing GRUB {ours.target} target on {esp.device}")
-    signed = all(one.is_file() for one in ours.signed)
+    signed = all(image.is_file() for image in ours.signed)
     if not signed:
         package = f"{ours.package.removesuffix('-bin')}-signed"
         task.log(f"Without Secure Boot: for that, install shim-signed and {package}")
@@ -68,14 +68,18 @@ def packaged(esp: Esp, kinds: Iterable[Firmware]) -> Mapping[PurePosixPath, Path
     for kind in kinds:
         ours = _platform(kind)
         modules = {
-            PurePosixPath("grub", ours.target, one.name): one
-            for one in sorted(ours.modules.glob("*.mod"))
+            PurePosixPath("grub", ours.target, path.name): path
+            for path in sorted(ours.modules.glob("*.mod"))
         }
         # an ESP with none of them was set up in another way than by grub-install
-        if any((esp.mountpoint / one).is_file() for one in modules):
+        if any((esp.mountpoint / module).is_file() for module in modules):
             found |= modules
         shim_is_there = (esp.mountpoint / _OWN / ours.shim).is_file()
-        if kind is Firmware.UEFI and shim_is_there and all(one.is_file() for one in ours.signed):
+        if (
+            kind is Firmware.UEFI
+            and shim_is_there
+            and all(image.is_file() for image in ours.signed)
+        ):
             found |= zip((_OWN / ours.image, _OWN / ours.shim), ours.signed, strict=True)
     return found
 

@@ -26,7 +26,7 @@ def menu(root: Path, settings: Mapping[str, str]) -> tuple[dict[PurePosixPath, P
     """
     if settings.get("GRUB_DISABLE_MEMTEST") == "true":
         return {}, []
-    copies = {one: source for one in TARGETS if (source := root / "boot" / one).is_file()}
+    copies = {target: source for target in TARGETS if (source := root / "boot" / target).is_file()}
     entries = []
     for target in copies:
         relation, verb = _STARTS[target]

@@ -107,9 +107,9 @@ class Menu:
 
         :raises ValueError: there is none.
         """
-        lists = [self.entries, *(one.children for one in self.entries)]
-        for one in lists:
-            for at, entry in enumerate(one):
+        lists = [self.entries, *(entry.children for entry in self.entries)]
+        for list_ in lists:
+            for at, entry in enumerate(list_):
                 if _ID.fullmatch(entry.id) and entry.version == version and not entry.recovery:
                     return at
         raise ValueError(version)
@@ -122,7 +122,7 @@ def _split(name: str) -> list[str]:
 
 def path_of(*ids: str) -> str:
     """What leads to an entry in submenus, for ``default`` and ``next_entry``."""
-    return ">".join(one.replace(">", ">>") for one in ids)
+    return ">".join(id_.replace(">", ">>") for id_ in ids)
 
 
 def _kernels(entries: Sequence[Entry], path: str) -> Iterator[tuple[str, Entry]]:
@@ -136,7 +136,7 @@ def _kernels(entries: Sequence[Entry], path: str) -> Iterator[tuple[str, Entry]]
 def _pick(entries: Sequence[Entry], name: str) -> Entry | None:
     if _NUMBER.fullmatch(name):
         return entries[int(name)] if int(name) < len(entries) else None
-    return next((one for one in entries if name in (one.title, one.id)), None)
+    return next((entry for entry in entries if name in (entry.title, entry.id)), None)
 
 
 Include = Callable[[str], str]

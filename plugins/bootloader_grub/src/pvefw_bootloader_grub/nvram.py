@@ -61,7 +61,7 @@ def _find(text: str, partition: str, loader: str) -> tuple[str, bool]:
         if partition in line.lower() and loader.lower() in line.lower()
         if (match := _ENTRY.match(line))
     ]
-    return max(entries, key=lambda one: one[1], default=("", False))
+    return max(entries, key=lambda entry: entry[1], default=("", False))
 
 
 def _put_to_use(text: str, number: str, task: Task, *, active: bool) -> str:

@@ -46,7 +46,7 @@ def firmware(esp: Esp) -> Sequence[Firmware]:
 
 def _firmware(esp: Esp) -> Iterator[Firmware]:
     """The kinds that start GRUB from here: its modules are here, and what the firmware starts first."""
-    if any(_is_on(esp.mountpoint, one) for one in platforms.UEFI):
+    if any(_is_on(esp.mountpoint, platform) for platform in platforms.UEFI):
         yield Firmware.UEFI
     core = esp.mountpoint / "grub" / platforms.BIOS.target / "core.img"
     if core.is_file() and _is_in_boot_sector(esp.disk):
@@ -57,7 +57,7 @@ def _is_on(root: Path, kind: Platform) -> bool:
     """Whether GRUB for this platform of UEFI's is on an ESP, with its modules."""
     names = (f"proxmox/{kind.image}", f"BOOT/{kind.image}", f"BOOT/{kind.fallback}")
     has_modules = (root / "grub" / kind.target).is_dir()
-    return has_modules and any((root / "EFI" / one).is_file() for one in names)
+    return has_modules and any((root / "EFI" / name).is_file() for name in names)
 
 
 def _is_in_boot_sector(disk: Path) -> bool:
@@ -93,8 +93,8 @@ def _version(menu: Menu, name: str) -> str | None:
 
 
 def _is_complete(entry: Entry, root: Path) -> bool:
-    paths = [root / one.lstrip("/") for one in (entry.linux, *entry.initrds)]
-    return bool(entry.initrds) and all(one.is_file() and one.stat().st_size for one in paths)
+    paths = [root / initrd.lstrip("/") for initrd in (entry.linux, *entry.initrds)]
+    return bool(entry.initrds) and all(path.is_file() and path.stat().st_size for path in paths)
 
 
 def _loader_version(root: Path) -> str:

@@ -26,7 +26,7 @@ _OWNED = (
     f"{_EARLY}/*",
     f"{_BACKGROUND}.*",
     str(custom.TARGET),
-    *(str(one) for one in memtest.TARGETS),
+    *(str(target) for target in memtest.TARGETS),
 )
 _UUID = re.compile(r"root=UUID=([0-9A-Fa-f-]+)")
 _TERMINAL = re.compile(r"[a-z_][a-z0-9_]*")
@@ -114,7 +114,7 @@ def menu_of(plan: BootPlan, settings: Mapping[str, str]) -> Menu:
             details.append(_entry(kernel, f"{title} ({mode})", id_))
     if settings.get("GRUB_DISABLE_SUBMENU") in _TRUE:
         return Menu(details)
-    default = next(one for one in plan.kernels if one.version == plan.default)
+    default = next(kernel for kernel in plan.kernels if kernel.version == plan.default)
     first = _entry(default, system, f"gnulinux-simple-{root}")
     submenu = Entry(f"Advanced options for {system}", f"gnulinux-advanced-{root}", children=details)
     return Menu([first, submenu])
@@ -161,7 +161,7 @@ class _Rendering:
     def _sections(self, *, has_custom: bool) -> Iterator[str]:
         menu = menu_of(self.plan, self.settings)
         search = ["search", "--no-floppy", "--fs-uuid", "--set=root", self.esp.uuid]
-        modules = [["insmod", one] for one in self._list("GRUB_PRELOAD_MODULES")]
+        modules = [["insmod", module] for module in self._list("GRUB_PRELOAD_MODULES")]
         yield _lines("", [search, *modules])
         default = self._default(menu)
         yield f"{_ENVIRONMENT}{default}"
@@ -227,7 +227,9 @@ class _Rendering:
     def _load_video(self) -> str:
         backend = self._list("GRUB_VIDEO_BACKEND") or ["all_video"]
         return (
-            "function load_video {\n" + _lines("  ", (["insmod", one] for one in backend)) + "}\n"
+            "function load_video {\n"
+            + _lines("  ", (["insmod", module] for module in backend))
+            + "}\n"
         )
 
     def _terminal(self) -> str:
@@ -235,15 +237,17 @@ class _Rendering:
         inputs = self._names(both or self._list("GRUB_TERMINAL_INPUT"))
         outputs = self._names(both or self._list("GRUB_TERMINAL_OUTPUT")) or ["gfxterm"]
         # the keyboard that belongs to the screen is called console
-        inputs = list(dict.fromkeys("console" if one == "gfxterm" else one for one in inputs))
+        inputs = list(
+            dict.fromkeys("console" if source == "gfxterm" else source for source in inputs)
+        )
         text = ""
-        if any(one.startswith("serial") for one in (*inputs, *outputs)):
+        if any(source.startswith("serial") for source in (*inputs, *outputs)):
             text += f"{self._serial()}\n"
         if inputs:
             text += command("terminal_input", *inputs) + "\n"
         if "gfxterm" not in outputs:
             return text + command("terminal_output", *outputs) + "\n"
-        plain = [one for one in outputs if one != "gfxterm"] or ["console"]
+        plain = [output for output in outputs if output != "gfxterm"] or ["console"]
         return (
             f"{text}if loadfont unicode; then\n"
             f"  set gfxmode={quote(self.settings.get('GRUB_GFXMODE', 'auto'))}\n"
@@ -253,10 +257,10 @@ class _Rendering:
         )
 
     def _names(self, names: Sequence[str]) -> list[str]:
-        wrong = [one for one in names if not _TERMINAL.fullmatch(one)]
+        wrong = [name for name in names if not _TERMINAL.fullmatch(name)]
         if wrong:
             self.warnings.append(f"{' '.join(wrong)}: no terminal of GRUB has such a name")
-        return [one for one in names if one not in wrong]
+        return [name for name in names if name not in wrong]
 
     def _serial(self) -> str:
         line = self.settings.get("GRUB_SERIAL_COMMAND", "serial")
@@ -298,8 +302,8 @@ class _Rendering:
 
     def _classes(self) -> list[str]:
         first = self.settings.get("GRUB_DISTRIBUTOR", self.plan.title).lower().split()[:1]
-        own = [re.sub(r"[^a-z0-9_]", "_", one) for one in first]
-        return [word for one in (*own, "gnu-linux", "gnu", "os") for word in ("--class", one)]
+        own = [re.sub(r"[^a-z0-9_]", "_", name) for name in first]
+        return [word for name in (*own, "gnu-linux", "gnu", "os") for word in ("--class", name)]
 
     def _body(self, entry: Entry, search: Sequence[str]) -> Iterator[Sequence[str]]:
         """The commands of one entry."""
@@ -339,8 +343,8 @@ class _Rendering:
         if self.plan.running_cmdline:
             return []
         return [
-            f"/etc/kernel/cmdline: {one} is not used: /etc/default/grub gives that another value"
-            for one in cmdline.unused(self.plan.cmdline, self.settings)
+            f"/etc/kernel/cmdline: {option} is not used: /etc/default/grub gives that another value"
+            for option in cmdline.unused(self.plan.cmdline, self.settings)
         ]
 
     def _list(self, name: str) -> list[str]:

@@ -77,9 +77,9 @@ def changes(root: Path) -> Changes:
 
 
 def _recovery(path: Path) -> list[str]:
-    found = _RECOVERY.finditer(_text(path))
-    fitting = (one for one in found if platform.machine().startswith(one["machine"]))
-    return [word for one in fitting for word in one["words"].split()]
+    matches = _RECOVERY.finditer(_text(path))
+    fitting = [match for match in matches if platform.machine().startswith(match["machine"])]
+    return [word for match in fitting for word in match["words"].split()]
 
 
 def protection(path: Path) -> bytes | None:
@@ -107,7 +107,9 @@ def _sets_passwords(words: Sequence[str]) -> bool:
 
 
 def _digests(status: bytes) -> Mapping[str, str]:
-    return {one["name"]: one["md5"] for one in _CONFFILE.finditer(status.decode(errors="replace"))}
+    return {
+        match["name"]: match["md5"] for match in _CONFFILE.finditer(status.decode(errors="replace"))
+    }
 
 
 def _text(path: Path) -> str:
@@ -178,7 +180,10 @@ def _added(text: str, digest: str) -> tuple[int, int, str] | None:
 
 def _runs(line: str) -> Iterator[tuple[int, int]]:
     """Where words of a line begin and end, with the blank before or after them."""
-    edges = [0, *(one.start() for one in re.finditer(r"(?<=\S)(?=\s)|(?<=\s)(?=\S)|[\"']", line))]
+    edges = [
+        0,
+        *(match.start() for match in re.finditer(r"(?<=\S)(?=\s)|(?<=\s)(?=\S)|[\"']", line)),
+    ]
     for begin in edges:
         for end in edges:
             if begin < end:
@@ -193,8 +198,12 @@ def _options(path: Path, digest: str | None) -> tuple[Sequence[str], Sequence[st
     if not path.is_file():
         return (), ()
     lines = _text(path).splitlines(keepends=True)
-    everywhere = [one for line in lines if _EVERY_ENTRY.match(line) for one in _added_options(line)]
-    first = [one for line in lines if _FIRST_ENTRY.match(line) for one in _added_options(line)]
+    everywhere = [
+        option for line in lines if _EVERY_ENTRY.match(line) for option in _added_options(line)
+    ]
+    first = [
+        option for line in lines if _FIRST_ENTRY.match(line) for option in _added_options(line)
+    ]
     bare = "".join(
         _OPTION.sub(lambda match: match["blank"] and match["before"], line)
         if _EVERY_ENTRY.match(line) or _FIRST_ENTRY.match(line)
@@ -214,6 +223,6 @@ def _added_options(line: str) -> list[str]:
     """The options of a menu entry, as words."""
     return [
         word
-        for one in _OPTION.finditer(line)
-        for word in script.words(one["option"].replace("\\", ""))
+        for match in _OPTION.finditer(line)
+        for word in script.words(match["option"].replace("\\", ""))
     ]

@@ -42,10 +42,10 @@ class SystemdBoot:
             version = installation.loader_version(root)
             if version is None:
                 return None
-            found = [one for one in entries.read(root) if one.id.startswith("proxmox-")]
+            found = [entry for entry in entries.read(root) if entry.id.startswith("proxmox-")]
             return BootState(
                 firmware=[Firmware.UEFI],
-                kernels=sorted({one.version for one in found if one.is_complete(root)}),
+                kernels=sorted({entry.version for entry in found if entry.is_complete(root)}),
                 default=configuration.default_boot(root, self.efivars, found),
                 next_boot=oneshot.armed(root, self.efivars),
                 loader_version=version,

@@ -53,8 +53,8 @@ def _default(plan: BootPlan) -> str:
     ``proxmox?6.8.4[.+]*`` it is, and the plain id where that would match another kernel, too.
     """
     pattern = f"{entry_stem(plan.default, '?')}[.+]*"
-    others = [entry_id(one.version) for one in plan.kernels if one.version != plan.default]
-    if any(is_match(pattern, one) for one in others):
+    others = [entry_id(kernel.version) for kernel in plan.kernels if kernel.version != plan.default]
+    if any(is_match(pattern, other) for other in others):
         return entry_id(plan.default)
     return pattern
 
@@ -81,7 +81,7 @@ def default_boot(root: Path, efivars: Path, found: list[Entry]) -> str | None:
     """
     chosen = _chosen_entry(root, efivars)
     if chosen is not None:
-        ours = (one.version for one in found if one.path.name.lower() == chosen)
+        ours = (other.version for other in found if other.path.name.lower() == chosen)
         return next(ours, chosen)
     entry = _configured(root, found)
     return entry.version if entry else None
@@ -100,7 +100,7 @@ def overruled(root: Path, efivars: Path, found: list[Entry]) -> str:
 
 def _configured(root: Path, found: list[Entry]) -> Entry | None:
     default = default_of(root)
-    matching = [one for one in found if default and is_match(default, one.path.name)]
+    matching = [entry for entry in found if default and is_match(default, entry.path.name)]
     return matching[0] if len(matching) == 1 else None
 
 
@@ -114,8 +114,8 @@ def _chosen_entry(root: Path, efivars: Path) -> str | None:
         wanted = variables.read_text(efivars, _LAST_STARTED)
     if not wanted:
         return None
-    ids = sorted({one.lower() for one in entries.all_ids(root)}, reverse=True)
-    return next((one for one in ids if is_match(wanted, one)), None)
+    ids = sorted({id_.lower() for id_ in entries.all_ids(root)}, reverse=True)
+    return next((id_ for id_ in ids if is_match(wanted, id_)), None)
 
 
 def clear_choice(efivars: Path) -> None:

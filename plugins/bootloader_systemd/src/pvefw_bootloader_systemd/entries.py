@@ -46,7 +46,7 @@ class Entry:
         return (
             bool(self.version)
             and len(self.files) > 1
-            and all((root / one).is_file() for one in self.files)
+            and all((root / file).is_file() for file in self.files)
         )
 
 
@@ -98,10 +98,10 @@ def check(plan: BootPlan) -> None:
     :raises ProviderError: and why.
     """
     check_versions(plan)
-    for what, text in (("command line", plan.cmdline), ("title", plan.title)):
+    for key, text in (("command line", plan.cmdline), ("title", plan.title)):
         if _UNPRINTABLE.search(text):
             raise ProviderError(
-                f"the {what} {text!r}: an entry cannot hold it: it must be one line",
+                f"the {key} {text!r}: an entry cannot hold it: it must be one line",
                 hint="Write it as one line, in /etc/kernel/cmdline.",
             )
 
@@ -120,7 +120,7 @@ def read(root: Path) -> Iterator[Entry]:
             id=_COUNTER.sub("", path.stem) + ".conf",
             tries_left=int(counter["left"]) if counter else None,
             version=" ".join(fields.get("version", [])[-1:]),
-            files=tuple(_within_esp(one) for one in [*linux, *fields.get("initrd", [])] if linux),
+            files=tuple(_within_esp(file) for file in [*linux, *fields.get("initrd", [])] if linux),
         )
 
 
@@ -157,4 +157,4 @@ def read_fields(path: Path) -> dict[str, list[str]]:
 
 def _within_esp(path: str) -> PurePosixPath:
     parts = PurePosixPath(path.replace("\\", "/")).parts
-    return PurePosixPath(*(one for one in parts if one not in {"/", "//", ".."}))
+    return PurePosixPath(*(piece for piece in parts if piece not in {"/", "//", ".."}))

@@ -87,13 +87,15 @@ def packaged(root: Path) -> Mapping[PurePosixPath, Path]:
 def _source(name: str) -> Path | None:
     """What bootctl(1) would install: the signed one, where there is one."""
     choices = [PACKAGED / f"{name.lower()}.signed", PACKAGED / name.lower()]
-    return next((one for one in choices if one.is_file()), None)
+    return next((choice for choice in choices if choice.is_file()), None)
 
 
 def _fallback(name: str) -> str:
     """``[Bb][Oo]...``: the same architecture's name in ``EFI/BOOT``, in whichever case."""
     wanted = f"{name.lower().removeprefix('systemd-')}"
-    return "".join(f"[{one}{one.upper()}]" if one.isalpha() else one for one in wanted)
+    return "".join(
+        f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in wanted
+    )
 
 
 def loader_version(root: Path) -> str | None:

@@ -30,8 +30,8 @@ def armed(root: Path, efivars: Path) -> str | None:
     """
     found = list(entries.read(root))
     wanted = (variables.read_text(efivars, VARIABLE) or "").lower()
-    by_variable = [one.version for one in found if one.id.lower() == wanted]
-    counted = [one for one in found if _is_counted(one) and one.tries_left != 0]
+    by_variable = [entry.version for entry in found if entry.id.lower() == wanted]
+    counted = [entry for entry in found if _is_counted(entry) and entry.tries_left != 0]
     if not counted:
         return by_variable[0] if by_variable else None
     [first, *others] = counted
@@ -48,7 +48,7 @@ def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
     :raises ProviderError: it could not be arranged.
     """
     root = esp.mountpoint
-    counted = [one.path for one in entries.read(root) if _is_counted(one)]
+    counted = [entry.path for entry in entries.read(root) if _is_counted(entry)]
     try:
         if plan.pinned or plan.take_over:
             _clear_choice(root, efivars)
@@ -100,7 +100,7 @@ def _write_counted(root: Path, plan: BootPlan) -> Path:
             f"cannot be counted as another kernel's name begins with {plan.default}",
             hint="Pin the kernel instead: `pvefw boot kernel pin`.",
         )
-    [kernel] = [one for one in plan.kernels if one.version == plan.next_boot]
+    [kernel] = [offered for offered in plan.kernels if offered.version == plan.next_boot]
     path = root / entries.ENTRIES / f"{entries.entry_stem(plan.default, '_')}+1.conf"
     replace_file(path, entries.render(plan, kernel, _SORTED_FIRST))
     return path

@@ -79,7 +79,9 @@ def _is_any_alive(namespaces: Sequence[int]) -> bool:
     :param namespaces: file descriptors, which are closed.
     """
     try:
-        return any(str((_OPEN / str(one)).readlink()).startswith("mnt:") for one in namespaces)
+        return any(
+            str((_OPEN / str(namespace)).readlink()).startswith("mnt:") for namespace in namespaces
+        )
     finally:
-        for one in namespaces:
-            os.close(one)
+        for namespace in namespaces:
+            os.close(namespace)

@@ -162,7 +162,7 @@ def guests(connection: Any, first_vmid: int | None) -> Iterator[Guest]:
                 raise
             if not is_gone(error):
                 unreadable.append(Unreadable(domain, " ".join(str(error).split())))
-    yield from (_odd_guest(kind, one) for one in unreadable)
+    yield from (_odd_guest(kind, domain) for domain in unreadable)
 
 
 def _states(connection: Any) -> Mapping[str, GuestState]:
@@ -175,9 +175,9 @@ def _states(connection: Any) -> Mapping[str, GuestState]:
         return {}
     return {
         domain.UUIDString(): _meaning(
-            said["state.state"], functools.partial(_had_a_process, domain)
+            definition["state.state"], functools.partial(_had_a_process, domain)
         )
-        for domain, said in found
+        for domain, definition in found
     }
 
 
@@ -191,7 +191,11 @@ def _with_numbers(
 ) -> Iterable[tuple[Any, Definition, int]]:
     if first_vmid is not None:
         return numbered(readable, first_vmid)
-    return [(domain, one, one.vmid) for domain, one in readable if one.vmid is not None]
+    return [
+        (domain, definition, definition.vmid)
+        for domain, definition in readable
+        if definition.vmid is not None
+    ]
 
 
 def _guest(kind: Kind, domain: Any, definition: Definition, vmid: int, now: GuestState) -> Guest:
@@ -233,4 +237,4 @@ def has_saved_image(domain: Any) -> bool:
 
 def others(connection: Any, uuid: str) -> Sequence[Definition]:
     """The definitions of all domains but one."""
-    return [one for _, one in definitions(connection)[0] if one.uuid != uuid]
+    return [definition for _, definition in definitions(connection)[0] if definition.uuid != uuid]

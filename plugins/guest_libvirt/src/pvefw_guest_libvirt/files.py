@@ -50,11 +50,11 @@ class Places:
 
     def local(self, needed: Sequence[File | str]) -> list[File]:
         """Those of a guest's files that only this node has."""
-        return [one for one in needed if isinstance(one, File) and self.is_local(one)]
+        return [item for item in needed if isinstance(item, File) and self.is_local(item)]
 
     def is_declared(self, file: File) -> bool:
         """Whether a file lies in a directory that was said to be the same everywhere."""
-        return any(PurePosixPath(file.path).is_relative_to(one) for one in self.shared)
+        return any(PurePosixPath(file.path).is_relative_to(folder) for folder in self.shared)
 
     def is_local(self, file: File) -> bool:
         """Whether only this node has a file."""
@@ -71,7 +71,7 @@ def _file_system(path: str) -> str:
             _, where, kind, *_ = line.split()
             found[where.replace("\\040", " ")] = kind
     real = PurePosixPath(os.path.realpath(path))
-    return next((found[str(one)] for one in real.parents if str(one) in found), "")
+    return next((found[str(parent)] for parent in real.parents if str(parent) in found), "")
 
 
 def resolved(here: Any, needed: Sequence[File | str]) -> list[File | str]:
@@ -80,26 +80,26 @@ def resolved(here: Any, needed: Sequence[File | str]) -> list[File | str]:
     A volume that is not on this node but in the network keeps its name.
     """
     found: list[File | str] = []
-    for one in needed:
-        if isinstance(one, File) and one.pool:
-            pool = here.storagePoolLookupByName(one.pool)
-            found.append(replace(one, path=_volume(pool, one.path).path()))
+    for item in needed:
+        if isinstance(item, File) and item.pool:
+            pool = here.storagePoolLookupByName(item.pool)
+            found.append(replace(item, path=_volume(pool, item.path).path()))
         else:
-            found.append(one)
+            found.append(item)
     return found
 
 
 def with_backing(here: Any, needed: Sequence[File | str]) -> list[File | str]:
     """The same, with the images below those of disks that the definition does not name."""
     found = list(needed)
-    known = {one.path for one in needed if isinstance(one, File)}
-    for one in needed:
-        if not isinstance(one, File) or one.format in _WITHOUT_BACKING:
+    known = {item.path for item in needed if isinstance(item, File)}
+    for item in needed:
+        if not isinstance(item, File) or item.format in _WITHOUT_BACKING:
             continue
-        path = one.path
+        path = item.path
         while path.startswith("/") and (path := backing(here, path)) and path not in known:
             known.add(path)
-            found.append(File(path, f"backing file of {one.what}", Role.READ))
+            found.append(File(path, f"backing file of {item.what}", Role.READ))
     return found
 
 

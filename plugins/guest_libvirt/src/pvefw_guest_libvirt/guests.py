@@ -87,7 +87,7 @@ class Libvirt:
         """All domains, each with its VMID."""
         with self._pool.connection() as connection:
             guests = list(domains.guests(connection, self.first_vmid))
-        self._vmids = {one.backend_id: one.vmid for one in guests}
+        self._vmids = {guest.backend_id: guest.vmid for guest in guests}
         return guests
 
     @hookimpl
@@ -285,9 +285,9 @@ def _claim(connection: Any, guest: Guest, vmid: int) -> None:
 
     :raises ProviderError: somebody has.
     """
-    for one in domains.others(connection, guest.backend_id):
-        if one.vmid == vmid:
-            raise ProviderError(f"{one.name} has the VMID {vmid}")
+    for other in domains.others(connection, guest.backend_id):
+        if other.vmid == vmid:
+            raise ProviderError(f"{other.name} has the VMID {vmid}")
 
 
 def _domain(connection: Any, guest: Guest) -> Any:

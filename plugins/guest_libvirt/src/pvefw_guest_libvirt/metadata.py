@@ -75,20 +75,21 @@ class Definition:
 
     @property
     def after(self) -> Sequence[int]:
-        return [int(one) for one in self.values.get("after", "").split(",") if one.isdecimal()]
+        return [int(part) for part in self.values.get("after", "").split(",") if part.isdecimal()]
 
     @property
     def has_agent(self) -> bool:
         """Whether there is a channel for QEMU's guest agent."""
         return any(
-            one.get("name") == _AGENT for one in self.root.iterfind("devices/channel/target")
+            element.get("name") == _AGENT
+            for element in self.root.iterfind("devices/channel/target")
         )
 
     @property
     def networks(self) -> Sequence[str]:
         """The virtual networks that it is connected to."""
         found = self.root.iterfind("devices/interface[@type='network']/source")
-        return sorted({one.get("network", "") for one in found})
+        return sorted({source.get("network", "") for source in found})
 
 
 def keep(domain: Any, values: Mapping[str, str]) -> None:
@@ -115,25 +116,25 @@ def numbered(
     Where two claim the same, the lower UUID has it.
     """
     taken: dict[int, str] = {}
-    for _, one in sorted(found, key=lambda pair: pair[1].uuid):
-        if one.vmid is not None:
-            taken.setdefault(one.vmid, one.uuid)
+    for _, definition in sorted(found, key=lambda pair: pair[1].uuid):
+        if definition.vmid is not None:
+            taken.setdefault(definition.vmid, definition.uuid)
     free = first
-    for domain, one in sorted(found, key=lambda pair: (pair[1].name, pair[1].uuid)):
-        if one.vmid is not None and taken[one.vmid] == one.uuid:
-            yield domain, one, one.vmid
+    for domain, definition in sorted(found, key=lambda pair: (pair[1].name, pair[1].uuid)):
+        if definition.vmid is not None and taken[definition.vmid] == definition.uuid:
+            yield domain, definition, definition.vmid
             continue
         while free in taken:
             free += 1
         vmid = free
         try:
-            keep(domain, {**one.values, "vmid": str(vmid)})
+            keep(domain, {**definition.values, "vmid": str(vmid)})
         except (
             libvirt.libvirtError
         ):  # busy, or read-only: a number that stays the same all the same
-            vmid = last_resort(one.uuid)
-        taken[vmid] = one.uuid
-        yield domain, one, vmid
+            vmid = last_resort(definition.uuid)
+        taken[vmid] = definition.uuid
+        yield domain, definition, vmid
 
 
 def last_resort(uuid: str) -> int:

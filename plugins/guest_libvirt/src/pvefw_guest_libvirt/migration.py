@@ -61,10 +61,10 @@ class Migration:
             if domains.has_saved_image(domain):
                 raise ProviderError(obstacles.SAVED)
             needed = files.resolved(here, references(Definition.of(domain, live=True).root))
-            disks = [one for one in needed if isinstance(one, File) and one.role is Role.DISK]
+            disks = [item for item in needed if isinstance(item, File) and item.role is Role.DISK]
             local = [disk for disk in disks if self.places.is_local(disk)]
             if local and not self.options.with_local_disks:
-                raise ProviderError(f"it has local disks: {', '.join(one.path for one in local)}")
+                raise ProviderError(f"it has local disks: {', '.join(disk.path for disk in local)}")
             fresh = [disk for disk in local if not files.in_pool(there, disk)]
             copied = [] if online else self._copy(here, there, needed, task)
             try:
@@ -89,7 +89,9 @@ class Migration:
         :raises ProviderError: something could not be copied; what was copied is removed.
         """
         wanted = [
-            one.path for one in self.places.local(needed) if one.role is not Role.READ and one.path
+            file.path
+            for file in self.places.local(needed)
+            if file.role is not Role.READ and file.path
         ]
         done: list[str] = []
         try:

@@ -46,7 +46,7 @@ class Obstacles:
             if not self.options.online:  # else libvirt has followed the chains itself
                 needed = files.with_backing(here, needed)
             found = _of_the_domain(domain)
-            found += [one for one in needed if isinstance(one, str)]
+            found += [reason for reason in needed if isinstance(reason, str)]
             found += self._of_files(here, there, self.places.local(needed))
             found += self._of_names(definition, there)
             found += self._of_pools(definition, there)
@@ -63,36 +63,39 @@ class Obstacles:
         """What becomes of files that only this node has."""
         found = []
         running = self.options.online
-        disks = [one for one in local if one.role is Role.DISK]
+        disks = [file for file in local if file.role is Role.DISK]
         if disks and not self.options.with_local_disks:
-            names = ", ".join(one.path for one in disks)
+            names = ", ".join(disk.path for disk in disks)
             found.append(f"it has local disks ({names}); see --with-local-disks")
         elif disks:
             found += [
-                f"{self.target} has no storage pool for {one.path}"
-                for one in disks
-                if not files.has_pool(there, one)
+                f"{self.target} has no storage pool for {disk.path}"
+                for disk in disks
+                if not files.has_pool(there, disk)
             ]
             if not running:
                 found += [
-                    f"{one.path} exists on {self.target}"
-                    for one in disks
-                    if files.in_pool(there, one)
+                    f"{disk.path} exists on {self.target}"
+                    for disk in disks
+                    if files.in_pool(there, disk)
                 ]
-        for one in local:
-            if one.role is Role.STATE and not running and not one.path:
-                found.append(f"the {one.what} stays on this node: move it while it runs")
-            elif one.role is Role.STATE and not running and exists(here, one.path):
+        for file in local:
+            if file.role is Role.STATE and not running and not file.path:
+                found.append(f"the {file.what} stays on this node: move it while it runs")
+            elif file.role is Role.STATE and not running and exists(here, file.path):
                 if not self.options.with_local_disks:
-                    found.append(f"the {one.what} ({one.path}) stay behind; see --with-local-disks")
-            elif one.role is Role.READ and not exists(there, one.path):
-                found.append(f"{self.target} does not have its {one.what} ({one.path})")
+                    found.append(
+                        f"the {file.what} ({file.path}) stay behind; see --with-local-disks"
+                    )
+            elif file.role is Role.READ and not exists(there, file.path):
+                found.append(f"{self.target} does not have its {file.what} ({file.path})")
         return found
 
     def _of_pools(self, definition: Definition, there: Any) -> list[str]:
         """Volumes are found by the name of their pool."""
         names = {
-            one.get("pool", "") for one in definition.root.iterfind("devices/disk/source[@pool]")
+            element.get("pool", "")
+            for element in definition.root.iterfind("devices/disk/source[@pool]")
         }
         return [
             why
@@ -110,12 +113,12 @@ class Obstacles:
     def _of_what_is_named(self, root: ET.Element, there: Any) -> list[str]:
         """Secrets, filters and host interfaces: the definition has their names, each node its own."""
         found = []
-        for what, name, look in _named(root, there):
+        for kind_, name, look in _named(root, there):
             try:
                 look()
             except libvirt.libvirtError as error:
                 if error.get_error_code() in _NOT_THERE:  # else its daemon cannot tell
-                    found.append(f"{self.target} does not have the {what} {name}")
+                    found.append(f"{self.target} does not have the {kind_} {name}")
         return list(dict.fromkeys(found))
 
     def _of_names(self, definition: Definition, there: Any) -> list[str]:
@@ -143,21 +146,21 @@ _USAGES = ("none", "volume", "ceph", "iscsi", "tls", "vtpm")
 
 def _named(root: ET.Element, there: Any) -> Iterator[tuple[str, str, Callable[[], object]]]:
     """What a definition names that is kept by each node: what it is, its name, and a look for it."""
-    for one in (*root.iter("secret"), *root.iter("encryption")):
-        uuid, usage = one.get("uuid") or one.get("secret"), one.get("usage")
-        kind = one.get("type", "")
+    for secret in (*root.iter("secret"), *root.iter("encryption")):
+        uuid, usage = secret.get("uuid") or secret.get("secret"), secret.get("usage")
+        kind = secret.get("type", "")
         if uuid:
             yield "secret", uuid, partial(there.secretLookupByUUIDString, uuid)
         elif usage and kind in _USAGES:
             look = partial(there.secretLookupByUsage, _USAGES.index(kind), usage)
             yield f"{kind} secret", usage, look
-    for one in root.iterfind("devices/interface/filterref"):
-        name = one.get("filter", "")
+    for element in root.iterfind("devices/interface/filterref"):
+        name = element.get("filter", "")
         yield "network filter", name, partial(there.nwfilterLookupByName, name)
-    for kind, key, what in (("bridge", "bridge", "bridge"), ("direct", "dev", "network interface")):
-        for one in root.iterfind(f"devices/interface[@type='{kind}']/source[@{key}]"):
-            name = one.get(key, "")
-            yield what, name, partial(there.interfaceLookupByName, name)
+    for kind, key, noun in (("bridge", "bridge", "bridge"), ("direct", "dev", "network interface")):
+        for source in root.iterfind(f"devices/interface[@type='{kind}']/source[@{key}]"):
+            name = source.get(key, "")
+            yield noun, name, partial(there.interfaceLookupByName, name)
 
 
 def _of_the_domain(domain: Any) -> list[str]:
@@ -178,7 +181,7 @@ def _missing_loader(there: Any, definition: Definition) -> list[str]:
         offered = ET.fromstring(str(_capabilities(there, definition)))  # noqa: S314 - the daemon's own
     except libvirt.libvirtError:
         return []  # said already
-    values = {one.text for one in offered.iterfind("os/loader/value")}
+    values = {element.text for element in offered.iterfind("os/loader/value")}
     if not values or loader in values or exists(there, loader):
         return []
     return [f"the target does not have its firmware ({loader})"]

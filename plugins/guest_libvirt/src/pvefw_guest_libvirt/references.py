@@ -163,8 +163,8 @@ def _smartcard(element: ET.Element) -> Found:
 
 def _render(element: ET.Element) -> Found:
     """A graphics card of the host that draws for it."""
-    for one in element.iter():
-        if node := one.get("rendernode"):
+    for child in element.iter():
+        if node := child.get("rendernode"):
             yield f"it uses the graphics card {node} of this host"
 
 
@@ -218,7 +218,7 @@ OS: Mapping[str, _Rule] = {
     **dict.fromkeys(("init", "initarg", "initenv", "initdir", "inituser", "initgroup"), _nothing),
     **dict.fromkeys(("idmap",), _nothing),
     "acpi": lambda element: (
-        one for table in element.iterfind("table") for one in _read("ACPI table")(table)
+        reference for table in element.iterfind("table") for reference in _read("ACPI table")(table)
     ),
     "dtb": _read("device tree"),
     "initrd": _read("initrd"),
@@ -245,8 +245,8 @@ def _security(element: ET.Element) -> Found:
 
 def _command_line(element: ET.Element) -> Found:
     """What libvirt hands to QEMU as it is. Anything can be in there; what looks like a path is one."""
-    for one in element.iter():
-        for path in _PATH.findall(one.get("value", "")):
+    for child in element.iter():
+        for path in _PATH.findall(child.get("value", "")):
             if path.startswith("/dev/"):
                 yield f"it uses {path} of this host (in its QEMU command line)"
             else:

@@ -32,5 +32,5 @@ def _folder(path: str, socket: str) -> Path | None:
     """Where a daemon has its folders; ``None`` where that is not known."""
     if socket:
         beside = Path(socket).parent
-        return beside if any((beside / one).is_dir() for one in _DRIVERS) else None
+        return beside if any((beside / driver).is_dir() for driver in _DRIVERS) else None
     return _SYSTEM if path == "/system" else None

@@ -80,10 +80,12 @@ class Pve:
         """The node's guests, with what their configurations say of their start."""
         rows = self._rows()
         with self._connection.explained():
-            managed = {str(one["sid"]) for one in self._connection.api.cluster.ha.resources.get()}
+            managed = {
+                str(resource["sid"]) for resource in self._connection.api.cluster.ha.resources.get()
+            }
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(lambda one: self._guest(one[0], one[1], managed), rows)
-            return [one for one in found if one is not None]
+            found = pool.map(lambda row: self._guest(row[0], row[1], managed), rows)
+            return [guest for guest in found if guest is not None]
 
     def _rows(self) -> list[tuple[str, Mapping[str, Any]]]:
         """The lists of the node, which do not say how a guest starts."""
@@ -150,7 +152,7 @@ class Pve:
     @hookimpl
     def guest_set(self, guest: Guest, values: Mapping[str, str]) -> None:
         """Keep what Proxmox VE's own configuration has a place for: ``onboot`` and ``startup``."""
-        unknown = [one for one in values if one not in ("onboot", "order", "up", "down")]
+        unknown = [value for value in values if value not in ("onboot", "order", "up", "down")]
         if unknown:
             raise Unsupported(f"Proxmox VE has no place for {', '.join(unknown)} of a guest")
         with self._connection.explained():
@@ -233,7 +235,7 @@ class Pve:
         """The node that a guest is on; empty where it is on none."""
         with self._connection.explained():
             rows = self._connection.api.cluster.resources.get(type="vm")
-        found = (str(one.get("node")) for one in rows if one.get("vmid") == guest.vmid)
+        found = (str(row.get("node")) for row in rows if row.get("vmid") == guest.vmid)
         return next(found, "")
 
     @hookimpl
@@ -281,7 +283,7 @@ class Pve:
     def guest_target(self, target: str) -> MigrateTarget:
         """A node of this cluster, as it says about itself."""
         with self._connection.explained():
-            nodes = {str(one["node"]): one for one in self._connection.api.nodes.get()}
+            nodes = {str(row["node"]): row for row in self._connection.api.nodes.get()}
         if target not in nodes:
             raise ProviderError(
                 f"the cluster has no node {target}; it has {', '.join(sorted(nodes))}"
@@ -302,10 +304,10 @@ class Pve:
             found = self._of(guest).migrate.get(target=target)
         refused = (found.get("not_allowed_nodes") or {}).get(target)
         reasons = [f"it may not run on {target}: {refused}"] if refused else []
-        disks = [str(one.get("volid")) for one in found.get("local_disks") or []]
+        disks = [str(disk.get("volid")) for disk in found.get("local_disks") or []]
         if disks and not options.with_local_disks:
             reasons.append(f"it has local disks ({', '.join(disks)}); see --with-local-disks")
-        devices = [str(one) for one in found.get("local_resources") or []]
+        devices = [str(resource) for resource in found.get("local_resources") or []]
         if devices:
             reasons.append(f"it uses devices of this host: {', '.join(devices)}")
         return reasons
@@ -390,8 +392,8 @@ def _startup(text: str) -> dict[str, str]:
     """``order=1,up=30,down=60``; a bare number is the order."""
     parts = [part.strip() for part in text.split(",") if part.strip()]
     return dict(
-        cast("tuple[str, str]", tuple(one.split("=", 1))) if "=" in one else ("order", one)
-        for one in parts
+        cast("tuple[str, str]", tuple(part.split("=", 1))) if "=" in part else ("order", part)
+        for part in parts
     )
 
 

@@ -25,7 +25,7 @@ def installed(nodes: Path) -> list[str]:
     :param nodes: the directory with one folder for each; where it is missing there are none.
     """
     found = []
-    for path in sorted(one for pattern in _OWN for one in nodes.glob(pattern)):
+    for path in sorted(path for pattern in _OWN for path in nodes.glob(pattern)):
         try:
             text = path.read_text(encoding="ascii", errors="replace")
             leaf = text[: text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)]
@@ -105,12 +105,12 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     waiting: list[object] = [error]
     seen: set[int] = set()
     while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and id(one) not in seen:
-            seen.add(id(one))
-            yield one
-            reason = getattr(one, "reason", None)
-            waiting += [*one.args, reason, one.__cause__, one.__context__]
+        cause = waiting.pop(0)
+        if isinstance(cause, BaseException) and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            reason = getattr(cause, "reason", None)
+            waiting += [*cause.args, reason, cause.__cause__, cause.__context__]
 
 
 def in_plain_words(error: requests.exceptions.RequestException, seconds: float) -> str:

@@ -50,7 +50,7 @@ class _Node(Collector):
     def collect(self) -> Iterator[Metric]:
         """The figures."""
         parts = status.look(self._paths, self._now)
-        rows = [((name,), float(one.state in status.GOOD)) for name, one in parts.items()]
+        rows = [((name,), float(part.state in status.GOOD)) for name, part in parts.items()]
         yield _gauge(
             "pvefw_build_info", "The version of pvefw.", ["version"], [((__version__,), 1.0)]
         )
@@ -84,11 +84,11 @@ def _gauge(name: str, meaning: str, labels: Sequence[str], rows: Iterable[_Row])
 def _x509(paths: Paths, now: datetime) -> Iterator[Metric]:
     labels = ["filename", "filepath", "serial_number", "subject_CN", "issuer_CN"]
     rows = list(_certificates(paths))
-    begin = [(values, one.not_valid_before_utc.timestamp()) for values, one in rows]
+    begin = [(values, leaf.not_valid_before_utc.timestamp()) for values, leaf in rows]
     yield _gauge("x509_cert_not_before", "When a certificate becomes valid.", labels, begin)
-    end = [(values, one.not_valid_after_utc.timestamp()) for values, one in rows]
+    end = [(values, leaf.not_valid_after_utc.timestamp()) for values, leaf in rows]
     yield _gauge("x509_cert_not_after", "When a certificate expires.", labels, end)
-    over = [(values, float(one.not_valid_after_utc <= now)) for values, one in rows]
+    over = [(values, float(leaf.not_valid_after_utc <= now)) for values, leaf in rows]
     yield _gauge("x509_cert_expired", "Whether a certificate has expired.", labels, over)
 
 
@@ -99,10 +99,10 @@ def _certificates(paths: Paths) -> Iterator[tuple[Sequence[str], x509.Certificat
         return  # the part says so
     places = (paths.etc_pve, paths.node_dir(), paths.certificate_dir)
     for info in known:
-        one = x509.load_pem_x509_certificate(info.pem.encode())
+        leaf = x509.load_pem_x509_certificate(info.pem.encode())
         path = next((it for place in places if (it := place / info.filename).exists()), places[0])
-        names = (_common_name(one.subject), _common_name(one.issuer))
-        yield (info.filename, str(path), str(one.serial_number), *names), one
+        names = (_common_name(leaf.subject), _common_name(leaf.issuer))
+        yield (info.filename, str(path), str(leaf.serial_number), *names), leaf
 
 
 def _common_name(name: x509.Name) -> str:
@@ -113,9 +113,9 @@ def _common_name(name: x509.Name) -> str:
 def _renewals(data: Mapping[str, Any]) -> Iterator[Metric]:
     known = data.get("certificates", [])
     due = [
-        ((one["file"],), datetime.fromisoformat(one["due"]).timestamp())
-        for one in known
-        if one["due"]
+        ((renewal["file"],), datetime.fromisoformat(renewal["due"]).timestamp())
+        for renewal in known
+        if renewal["due"]
     ]
     yield _gauge(
         "pvefw_renewal_due_timestamp_seconds", "When a certificate is renewed.", ["filename"], due
@@ -125,7 +125,10 @@ def _renewals(data: Mapping[str, Any]) -> Iterator[Metric]:
         ("pvefw_certificate_revoked", "revoked", "Whether a certificate in use was revoked."),
     ):
         yield _gauge(
-            name, meaning, ["filename"], [((one["file"],), float(one[key])) for one in known]
+            name,
+            meaning,
+            ["filename"],
+            [((renewal["file"],), float(renewal[key])) for renewal in known],
         )
     if "timer" in data:
         rows: list[_Row] = [((), float(data["timer"]))]
@@ -147,20 +150,20 @@ def _tasks(part: Part) -> Iterator[Metric]:
 
 def _boot(data: Mapping[str, Any]) -> Iterator[Metric]:
     esps = [
-        ((one["uuid"],), float(one["there"] and not one["interrupted"] and not one["failure"]))
-        for one in data.get("esps", [])
+        ((esp["uuid"],), float(esp["there"] and not esp["interrupted"] and not esp["failure"]))
+        for esp in data.get("esps", [])
     ]
     meaning = "Whether an ESP was found, and its last refresh was completed."
     yield _gauge("pvefw_esp_in_step", meaning, ["uuid"], esps)
     pins = {"always": data.get("pinned"), "once": data.get("next-boot")}
-    rows: list[_Row] = [((str(one), boots), 1.0) for boots, one in pins.items() if one]
+    rows: list[_Row] = [((str(pin), boots), 1.0) for boots, pin in pins.items() if pin]
     yield _gauge("pvefw_kernel_pinned", "The kernel that is pinned.", ["version", "boots"], rows)
 
 
 def _served(data: Mapping[str, Any]) -> Iterator[Metric]:
     rows = [
-        ((one["certificate"], one["address"]), float(one["ok"]))
-        for one in data.get("addresses", [])
+        ((address["certificate"], address["address"]), float(address["ok"]))
+        for address in data.get("addresses", [])
     ]
     meaning = "Whether the last check found the installed certificate where it should be served."
     yield _gauge("pvefw_served_ok", meaning, ["certificate", "address"], rows)

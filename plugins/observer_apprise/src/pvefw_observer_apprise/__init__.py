@@ -26,13 +26,13 @@ class Apprise:
     )
     events: list[str] = setting(
         help=f"What to send: {', '.join(NOTICES)} (default: all but certificate).",
-        default=[one for one in NOTICES if one != "certificate"],
+        default=[notice for notice in NOTICES if notice != "certificate"],
     )
 
     def __post_init__(self) -> None:
-        for one in self.events:
-            if one not in NOTICES:
-                raise ValueError(f"'{one}' is not an event; there are {', '.join(NOTICES)}")
+        for event in self.events:
+            if event not in NOTICES:
+                raise ValueError(f"'{event}' is not an event; there are {', '.join(NOTICES)}")
         self._service = apprise.Apprise()
         if not self._service.add(self.url):
             raise ValueError("url is not that of a service that Apprise knows")

@@ -60,14 +60,14 @@ class Mail:
 
     events: list[str] = setting(
         help=f"What to write about: {', '.join(NOTICES)} (default: all but certificate).",
-        default=[one for one in NOTICES if one != "certificate"],
+        default=[notice for notice in NOTICES if notice != "certificate"],
     )
 
     def __post_init__(self) -> None:
-        for one in self.events:
-            if one not in NOTICES:
-                raise ValueError(f"'{one}' is not an event; there are {', '.join(NOTICES)}")
-        wrong = next((one for one in self.to if "@" not in one), None)
+        for event in self.events:
+            if event not in NOTICES:
+                raise ValueError(f"'{event}' is not an event; there are {', '.join(NOTICES)}")
+        wrong = next((address for address in self.to if "@" not in address), None)
         if wrong or not self.to:
             raise ValueError(f"'{wrong or ''}' is not a mail address")
         if self.server is not None:

@@ -44,12 +44,12 @@ def matches(matcher: Rules, fields: Mapping[str, str], severity: Severity, now: 
 def _each(
     matcher: Rules, fields: Mapping[str, str], severity: Severity, now: datetime
 ) -> Iterator[bool]:
-    for one in matcher.all("match-severity"):
-        yield severity.value in re.split(r"[,\s]+", one)
-    for one in matcher.all("match-field"):
-        yield _field(matcher.id, one, fields)
-    for one in matcher.all("match-calendar"):
-        yield _calendar(matcher.id, one, now)
+    for severities in matcher.all("match-severity"):
+        yield severity.value in re.split(r"[,\s]+", severities)
+    for field_ in matcher.all("match-field"):
+        yield _field(matcher.id, field_, fields)
+    for calendar in matcher.all("match-calendar"):
+        yield _calendar(matcher.id, calendar, now)
 
 
 def _field(id_: str, rule: str, fields: Mapping[str, str]) -> bool:
@@ -60,7 +60,7 @@ def _field(id_: str, rule: str, fields: Mapping[str, str]) -> bool:
     if value is None:
         return False
     if found[1] != "regex":
-        return value in [one.strip() for one in found[3].split(",")]
+        return value in [part.strip() for part in found[3].split(",")]
     try:
         return re.search(found[3], value) is not None
     except re.error as error:
@@ -71,7 +71,7 @@ def _calendar(id_: str, rule: str, now: datetime) -> bool:
     """A time of the week: ``mon..fri 9-17:30``, ``sat,sun 8-12`` or ``8-17``."""
     *days, times = rule.lower().split() or [""]
     found = _TIMES.fullmatch(times)
-    allowed = {day for one in ",".join(days).split(",") if one for day in _days(one)}
+    allowed = {day for part in ",".join(days).split(",") if part for day in _days(part)}
     if found is None or not allowed <= set(_DAYS) or "" in allowed:
         raise ProviderError(f"matcher {id_}: match-calendar {rule} is not DAYS TIME-TIME")
     begin = int(found[1]) * 60 + int(found[2] or 0)

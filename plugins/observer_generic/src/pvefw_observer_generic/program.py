@@ -42,9 +42,9 @@ class Exec:
     def __post_init__(self) -> None:
         if not self.program.is_absolute():
             raise ValueError(f"program {self.program} is not an absolute path")
-        for one in self.events:
-            if one not in EVENTS:
-                raise ValueError(f"'{one}' is not an event; there are {', '.join(EVENTS)}")
+        for event in self.events:
+            if event not in EVENTS:
+                raise ValueError(f"'{event}' is not an event; there are {', '.join(EVENTS)}")
 
     @hookimpl
     def on_certificate(self, event: CertificateEvent, task: Task) -> None:

@@ -87,10 +87,10 @@ class Proxmox:
         now, failed = datetime.now(UTC).astimezone(), list[str]()
         wanted = [
             target
-            for one in sections.values()
-            if one.type == "matcher" and not one.is_on("disable")
-            if matches(one, fields, event.severity, now)
-            for target in one.all("target")
+            for section in sections.values()
+            if section.type == "matcher" and not section.is_on("disable")
+            if matches(section, fields, event.severity, now)
+            for target in section.all("target")
         ]
         for id_ in dict.fromkeys(wanted):
             target = sections.get(id_)
@@ -117,8 +117,8 @@ class Proxmox:
 
     def _mail(self, target: Section, secret: Section, event: NoticeEvent) -> None:
         users = _addresses(_read(self.users))
-        named = [users.get(one, "") for one in target.all("mailto-user")]
-        to = [one for one in [*target.all("mailto"), *named] if one]
+        named = [users.get(user, "") for user in target.all("mailto-user")]
+        to = [address for address in [*target.all("mailto"), *named] if address]
         if not to:
             raise ProviderError("no mail address is known for the users that it names")
         server = target.get("server") if target.type == "smtp" else ""
@@ -156,9 +156,9 @@ class Proxmox:
             "timestamp": str(int(now.timestamp())),
             "fields.type": event.kind,
             "fields.hostname": event.node,
-            **{f"secrets.{key}": one for key, one in _named(secret.all("secret"))},
+            **{f"secrets.{key}": value for key, value in _named(secret.all("secret"))},
         }
-        headers = {key: _filled(one, words) for key, one in _named(target.all("header"))}
+        headers = {key: _filled(value, words) for key, value in _named(target.all("header"))}
         body = _filled(_decoded(target.get("body")), words).encode()
         url = _filled(target.get("url"), words)
         http.send(target.get("method", "post").upper(), url, body, headers, self.ca_file)
@@ -230,8 +230,8 @@ def _addresses(text: str) -> dict[str, str]:
 
 def _named(values: list[str]) -> Iterator[tuple[str, str]]:
     """What ``name=NAME,value=BASE64`` says, of each."""
-    for one in values:
-        parts = dict(part.partition("=")[::2] for part in one.split(","))
+    for value in values:
+        parts = dict(part.partition("=")[::2] for part in value.split(","))
         yield parts.get("name", ""), _decoded(parts.get("value", ""))
 
 

@@ -39,7 +39,7 @@ class Webhook:
     )
     events: list[str] = setting(
         help=f"What to send: {', '.join(NOTICES)} (default: all but certificate).",
-        default=[one for one in NOTICES if one != "certificate"],
+        default=[notice for notice in NOTICES if notice != "certificate"],
     )
     ca_file: Path | None = setting(
         help="Certificates to trust instead of the system's.", default=None
@@ -48,12 +48,12 @@ class Webhook:
     def __post_init__(self) -> None:
         if not self.url.startswith(("https://", "http://")):
             raise ValueError(f"url {self.url} does not begin with https://")
-        for one in self.events:
-            if one not in NOTICES:
-                raise ValueError(f"'{one}' is not an event; there are {', '.join(NOTICES)}")
-        for one in self.headers:
-            if not one.partition(":")[2].strip():
-                raise ValueError(f"the header '{one}' is not NAME: VALUE")
+        for event in self.events:
+            if event not in NOTICES:
+                raise ValueError(f"'{event}' is not an event; there are {', '.join(NOTICES)}")
+        for header in self.headers:
+            if not header.partition(":")[2].strip():
+                raise ValueError(f"the header '{header}' is not NAME: VALUE")
         for text in (self.url, self.body, *self.headers):
             self._check_words(Template(text))
 
@@ -62,7 +62,7 @@ class Webhook:
             raise ValueError(f"'{template.template}': a $ that begins no word is written $$")
         for word in template.get_identifiers():
             if word not in _WORDS:
-                known = ", ".join(f"${one}" for one in _WORDS)
+                known = ", ".join(f"${part}" for part in _WORDS)
                 raise ValueError(f"${word} is not known; there are {known}")
             if word == "secret" and self.secret is None:
                 raise ValueError("$secret is used, and no secret is set")
@@ -89,15 +89,15 @@ class Webhook:
         }
         headers = CaseInsensitiveDict({"Content-Type": _JSON, **self._headers(words)})
         escape = _JSON in headers["Content-Type"]
-        inside = {key: json.dumps(one)[1:-1] if escape else one for key, one in words.items()}
+        inside = {key: json.dumps(word)[1:-1] if escape else word for key, word in words.items()}
         whole = json.dumps(said, default=_as_text)
         body = Template(self.body).substitute(inside, json=whole)
         url = Template(self.url).substitute(words, json="")
         http.send(self.method, url, body.encode(), headers, self.ca_file)
 
     def _headers(self, words: Mapping[str, str]) -> dict[str, str]:
-        one_line = {key: " ".join(one.split()) for key, one in words.items()}
-        split = (one.partition(":") for one in self.headers)
+        one_line = {key: " ".join(word.split()) for key, word in words.items()}
+        split = (header.partition(":") for header in self.headers)
         return {
             key.strip(): Template(value.strip()).substitute(one_line, json="")
             for key, _, value in split

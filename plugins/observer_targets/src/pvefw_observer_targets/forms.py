@@ -148,5 +148,9 @@ class Forms:
             opened = pkcs12.load_pkcs12(container, password)
         except ValueError:
             return ()
-        held = [one for one in (opened.cert, *opened.additional_certs) if one is not None]
-        return tuple(one.certificate.public_bytes(serialization.Encoding.DER) for one in held)
+        held = [
+            certificate
+            for certificate in (opened.cert, *opened.additional_certs)
+            if certificate is not None
+        ]
+        return tuple(member.certificate.public_bytes(serialization.Encoding.DER) for member in held)

@@ -22,7 +22,7 @@ def plan(files: Sequence[Wanted]) -> list[str]:
 
     :raises ProviderError: there is no such owner, or what is there cannot be read.
     """
-    return [f"write {one}" for one in files if not _is_there(one)]
+    return [f"write {file}" for file in files if not _is_there(file)]
 
 
 @contextlib.contextmanager
@@ -35,10 +35,10 @@ def placed(files: Sequence[Wanted], task: Task) -> Iterator[None]:
     """
     before: list[tuple[Path, _Old | None]] = []
     try:
-        for one in files:
-            before.append((one.path, _there(one.path)))
-            _write(one)
-            task.log(f"Wrote {one.path}")
+        for file in files:
+            before.append((file.path, _there(file.path)))
+            _write(file)
+            task.log(f"Wrote {file.path}")
         yield
     except BaseException:
         for path, old in before:

@@ -69,8 +69,8 @@ class _Server:
             self._log_in(session)
             answer = self._post(session, self._place(), form)
         infos = answer if isinstance(answer, list) else [answer]
-        shown = [str(one.get("fingerprint", "")) for one in infos if isinstance(one, Mapping)]
-        if not any(one.upper() == event.fingerprint.upper() for one in shown):
+        shown = [str(info.get("fingerprint", "")) for info in infos if isinstance(info, Mapping)]
+        if not any(fingerprint.upper() == event.fingerprint.upper() for fingerprint in shown):
             raise ProviderError(f"{self.host} took the certificate, and names another one")
         task.log(f"{self.host} has the certificate {event.name}")
 

@@ -89,14 +89,14 @@ class Ssh(Forms):
     @hookimpl
     def certificate_plan(self, event: CertificateEvent) -> Sequence[str]:
         """What would be written there, and run; the other host is not asked."""
-        files = [f"write {self.host}:{one}" for one in self.wanted(event)]
+        files = [f"write {self.host}:{path}" for path in self.wanted(event)]
         return [*files, f"run on {self.host}: {self.command}"] if self.command else files
 
     @hookimpl
     def on_certificate(self, event: CertificateEvent, task: Task) -> None:
         """Write the files there, and run the command."""
         wanted = self.wanted(event)
-        data = "".join(f"{base64.b64encode(one.data).decode()}\n" for one in wanted)
+        data = "".join(f"{base64.b64encode(file.data).decode()}\n" for file in wanted)
         argv = [*self._ssh(), f"exec sh -c {shlex.quote(_script(wanted, self.command))}"]
         done = run(
             argv, input=data, timeout=_SECONDS, check=False
@@ -111,8 +111,8 @@ class Ssh(Forms):
                 else "nothing is written"
             )
             raise ProviderError(f"{self.host}: {what}: {done.last_words}")
-        for one in wanted:
-            task.log(f"Wrote {self.host}:{one.path}")
+        for file in wanted:
+            task.log(f"Wrote {self.host}:{file.path}")
         if self.command:
             task.log(f"Ran on {self.host}: {self.command}")
 
@@ -146,10 +146,10 @@ class Ssh(Forms):
 
 def _script(files: Sequence[Wanted], command: str | None) -> str:
     """Stages all files, places them and runs the command; where one of that fails, all is as it was."""
-    every = " ".join(shlex.quote(str(one.path)) for one in files)
+    every = " ".join(shlex.quote(str(file.path)) for file in files)
     staged = " && ".join(
-        f"stage {shlex.quote(str(one.path))} {0o777 & ~one.mode:04o} {shlex.quote(one.owner)}"
-        for one in files
+        f"stage {shlex.quote(str(file.path))} {0o777 & ~file.mode:04o} {shlex.quote(file.owner)}"
+        for file in files
     )
     return f"""{_FUNCTIONS}
 {{ {staged} && all keep {every}; }} || {{ for path in {every}; do

@@ -74,7 +74,7 @@ class Etcd:
         if (self.certificate_file is None) != (self.key_file is None):
             raise ValueError("certificate-file and key-file go together")
         self._check_key()
-        self._members = [self._member(one) for one in self.endpoints]
+        self._members = [self._member(endpoint) for endpoint in self.endpoints]
         if not self._members:
             raise ValueError("endpoints: name one member at least")
 
@@ -127,7 +127,7 @@ class Etcd:
         )
         compare = [
             {"key": name, "target": "MOD", "result": "EQUAL", "mod_revision": revision or "0"},
-            *(self._held(one) for one in locks),
+            *(self._held(lock) for lock in locks),
         ]
         look = {"request_range": {"key": name}}
         answer, doubtful = self._ask(
@@ -150,9 +150,9 @@ class Etcd:
         while True:
             answer, _ = self._ask("kv/range", {**asked, "key": _b64(begin)})
             revision = revision or str(answer["header"]["revision"])
-            for one in answer.get("kvs", ()):
-                begin = base64.b64decode(one["key"])
-                found[begin.removeprefix(self._file("")).decode()] = str(one["mod_revision"])
+            for pair in answer.get("kvs", ()):
+                begin = base64.b64decode(pair["key"])
+                found[begin.removeprefix(self._file("")).decode()] = str(pair["mod_revision"])
             if not answer.get("more"):
                 return StoreListing(found, revision)
             asked["revision"], begin = revision, begin + b"\0"
@@ -304,14 +304,17 @@ class Etcd:
                 why, doubtful = self._why(error), True
             else:
                 if member is not self._members[0]:
-                    self._members = [member, *(one for one in self._members if one is not member)]
+                    self._members = [
+                        member,
+                        *(other for other in self._members if other is not member),
+                    ]
                 return answer, doubtful
         raise Unavailable(f"none of its members answers: {why}")
 
     def _why(self, error: Exception) -> str:
         """What a member says, else what kept it from saying anything."""
         text = str(getattr(error, "detail_text", None) or error)
-        if any(one in text for one in _NOT_LET_IN):
+        if any(phrase in text for phrase in _NOT_LET_IN):
             if self.certificate_file is None:
                 return "it requires a client certificate: set certificate-file and key-file"
             return f"it does not accept the client certificate {self.certificate_file}"

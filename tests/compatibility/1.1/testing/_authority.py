@@ -37,7 +37,7 @@ class Authority:
 
     def issue(self, names: list[Identifier], public_key: Any) -> x509.Certificate:
         """A server's certificate."""
-        san = x509.SubjectAlternativeName([_general_name(one) for one in names])
+        san = x509.SubjectAlternativeName([_general_name(name) for name in names])
         return (
             self._builder(x509.Name([]), public_key)
             .add_extension(san, critical=True)
@@ -63,10 +63,10 @@ class Authority:
         )
 
 
-def _general_name(one: Identifier) -> x509.GeneralName:
-    if one.type == "ip":
-        return x509.IPAddress(ipaddress.ip_address(one.value))
-    return x509.DNSName(one.value)
+def _general_name(identifier: Identifier) -> x509.GeneralName:
+    if identifier.type == "ip":
+        return x509.IPAddress(ipaddress.ip_address(identifier.value))
+    return x509.DNSName(identifier.value)
 
 
 def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:

@@ -101,7 +101,7 @@ def values(name: str, count: int, start: int = 0) -> list[TxtRecord]:
 def shown(records: Records, name: str, expected: Sequence[TxtRecord], patience: float) -> set[str]:
     """What the server shows once it shows what is expected, or when patience is at its end."""
     until = seam.monotonic() + patience
-    wanted = {one.value for one in expected}
+    wanted = {record.value for record in expected}
     while (found := records(name)) != wanted and seam.monotonic() < until:
         seam.sleep(_POLL)
     return found

@@ -26,13 +26,13 @@ def verify(jwk: dict[str, str], signed: bytes, signature: bytes) -> None:
     :raises InvalidSignature: it is not that key's.
     """
     if jwk["kty"] == "RSA":
-        numbers = [int.from_bytes(unb64(jwk[one])) for one in ("e", "n")]
+        numbers = [int.from_bytes(unb64(jwk[part])) for part in ("e", "n")]
         rsa.RSAPublicNumbers(*numbers).public_key().verify(
             signature, signed, padding.PKCS1v15(), hashes.SHA256()
         )
         return
     curve = _CURVES[jwk["crv"]]
-    x, y = (int.from_bytes(unb64(jwk[one])) for one in ("x", "y"))
+    x, y = (int.from_bytes(unb64(jwk[part])) for part in ("x", "y"))
     half = len(signature) // 2
     r, s = int.from_bytes(signature[:half]), int.from_bytes(signature[half:])
     key = ec.EllipticCurvePublicNumbers(x, y, curve).public_key()
@@ -42,7 +42,9 @@ def verify(jwk: dict[str, str], signed: bytes, signature: bytes) -> None:
 def thumbprint(jwk: dict[str, str]) -> str:
     """What names a key (RFC 7638)."""
     members = ("e", "kty", "n") if jwk["kty"] == "RSA" else ("crv", "kty", "x", "y")
-    text = json.dumps({one: jwk[one] for one in members}, separators=(",", ":"), sort_keys=True)
+    text = json.dumps(
+        {member: jwk[member] for member in members}, separators=(",", ":"), sort_keys=True
+    )
     digest = hashes.Hash(hashes.SHA256())
     digest.update(text.encode())
     return _b64(digest.finalize())

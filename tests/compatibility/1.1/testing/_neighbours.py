@@ -52,48 +52,50 @@ class Neighbours:
         if "txt" in asked or self._quoted(asked):
             return data
         at_name = "_acme-challenge" in asked
-        return self._with_more(data, [one for one in KINDS if not (at_name and one[3])])
+        return self._with_more(data, [kind for kind in KINDS if not (at_name and kind[3])])
 
     def _with_more(self, data: Any, kinds: Collection[tuple[str, str, int, str]]) -> Any:
         if isinstance(data, Mapping):
-            return {key: self._with_more(one, kinds) for key, one in data.items()}
+            return {key: self._with_more(value, kinds) for key, value in data.items()}
         if not isinstance(data, list):
             return data
-        self._own |= {id_ for one in data if _is_text(one) for id_ in _record_ids(one)}
-        pattern = next((one for one in data if _is_text(one) and self._held(one)), None)
+        self._own |= {id_ for row in data if _is_text(row) for id_ in _record_ids(row)}
+        pattern = next((row for row in data if _is_text(row) and self._held(row)), None)
         if pattern is None:
-            return [self._with_more(one, kinds) for one in data]
-        return [*data, *(self._like(pattern, data, *one) for one in kinds)]
+            return [self._with_more(row, kinds) for row in data]
+        return [*data, *(self._like(pattern, data, *kind) for kind in kinds)]
 
     def _like(
         self, pattern: Any, others: list[Any], kind: str, value: str, ttl: int, label: str
     ) -> Any:
         self._shown.add((kind, value))
-        common = {str(one) for _, one in _wire.scalars(others[0])} if len(others) > 1 else set()
-        common &= {str(one) for _, one in _wire.scalars(others[-1])}
+        common = (
+            {str(scalar) for _, scalar in _wire.scalars(others[0])} if len(others) > 1 else set()
+        )
+        common &= {str(scalar) for _, scalar in _wire.scalars(others[-1])}
 
-        def change(key: str, one: Any) -> Any:
-            said = str(one)
+        def change(key: str, scalar: Any) -> Any:
+            said = str(scalar)
             if said.upper() == "TXT":
                 return kind if said.isupper() else kind.lower()
             if said.strip('"') in self.texts:
                 return value
-            if _wire.is_ttl(key, one):
-                return _wire.another_ttl(one, ttl)
+            if _wire.is_ttl(key, scalar):
+                return _wire.another_ttl(scalar, ttl)
             if _wire.is_id(key) and said not in common and not _HOST.search(said):
                 other = _wire.another(said, 1 + [row[0] for row in KINDS].index(kind))
                 self._ids[other] = (kind, value)
-                return type(one)(other)
-            return _HOST.sub(label, said) if label and isinstance(one, str) else one
+                return type(scalar)(other)
+            return _HOST.sub(label, said) if label and isinstance(scalar, str) else scalar
 
         return _wire.changed(self._with_one_value(pattern), change)
 
     def _with_one_value(self, data: Any) -> Any:
         """Of several values the first: an address or an alias has no more."""
         if isinstance(data, Mapping):
-            return {key: self._with_one_value(one) for key, one in data.items()}
+            return {key: self._with_one_value(value) for key, value in data.items()}
         if isinstance(data, list) and self._held(data):
-            return [next(self._with_one_value(one) for one in data if self._held(one))]
+            return [next(self._with_one_value(row) for row in data if self._held(row))]
         return data
 
     # --- requests ----------------------------------------------------------------------------------
@@ -103,17 +105,17 @@ class Neighbours:
         if not self._shown or request.method in ("GET", "HEAD"):
             return request
         body = _wire.body_of(request)
-        sent = {one for one in self._shown if _wire.holds(body, one[1])}
-        self.wrongs += [_GOES.format("{}", *one) for one in self._taken(request) - sent]
-        self.wrongs += [_GOES.format("{}", *one) for one in self._left_out(request, body) - sent]
-        self.wrongs += [_TURNS.format("{}", *one) for one in sent if self._changed(body, *one)]
+        sent = {pair for pair in self._shown if _wire.holds(body, pair[1])}
+        self.wrongs += [_GOES.format("{}", *pair) for pair in self._taken(request) - sent]
+        self.wrongs += [_GOES.format("{}", *pair) for pair in self._left_out(request, body) - sent]
+        self.wrongs += [_TURNS.format("{}", *pair) for pair in sent if self._changed(body, *pair)]
         if sent:
             return _wire.with_body(request, self._cleared(body))
         return request
 
     def _taken(self, request: Request) -> set[tuple[str, str]]:
         """What is referred to by its id, or is at a name that is deleted whatever is there."""
-        found = {self._ids[one] for one in _wire.ids_used(request, set(self._ids))}
+        found = {self._ids[id_] for id_ in _wire.ids_used(request, set(self._ids))}
         asked = f"{request.method} {request_text(request)}"
         everything = _REMOVING.search(asked) and _HOST.search(asked) and "txt" not in asked
         known = self._quoted(asked) or _wire.ids_used(request, self._own)
@@ -128,8 +130,8 @@ class Neighbours:
             return set()
         found: set[tuple[str, str]] = set()
         for rows in _lists(body):
-            texts = [one for one in rows if _is_text(one)]
-            whole_zone = any(_wire.holds(texts, one) for one in self.elsewhere)
+            texts = [row for row in rows if _is_text(row)]
+            whole_zone = any(_wire.holds(texts, value) for value in self.elsewhere)
             whole_name = request.method == "PUT" and _HOST.search(scope) and self._held(texts)
             found |= {
                 (kind, value)
@@ -140,35 +142,35 @@ class Neighbours:
 
     def _changed(self, body: Any, kind: str, value: str) -> bool:
         [ttl] = [row[2] for row in KINDS if row[0] == kind]
-        wrong_ttl = any(str(one) != str(ttl) for one in _wire.ttls_of(body, value))
-        return wrong_ttl or any(self._wrong_place(one, kind, value) for one in _mappings(body))
+        wrong_ttl = any(str(ttl_) != str(ttl) for ttl_ in _wire.ttls_of(body, value))
+        return wrong_ttl or any(self._wrong_place(ttl_, kind, value) for ttl_ in _mappings(body))
 
     def _wrong_place(self, data: Mapping[str, Any], kind: str, value: str) -> bool:
         """Among what is to be deleted, or as a record of another type."""
         removed = any(
-            _REMOVING.search(key) and _wire.holds(one, value) for key, one in data.items()
+            _REMOVING.search(key) and _wire.holds(text, value) for key, text in data.items()
         )
-        own = {str(one).upper() for one in direct(data)}
+        own = {str(scalar).upper() for scalar in direct(data)}
         return removed or (_wire.holds(data, value) and "TXT" in own and kind not in own)
 
     def _cleared(self, data: Any) -> Any:
         if isinstance(data, Mapping):
-            return {key: self._cleared(one) for key, one in data.items()}
+            return {key: self._cleared(value) for key, value in data.items()}
         if not isinstance(data, list):
             return data
-        own = [one for one in data if not self._is_shown(one)]
-        return [self._cleared(one) for one in own]
+        own = [row for row in data if not self._is_shown(row)]
+        return [self._cleared(row) for row in own]
 
     def _is_shown(self, row: Any) -> bool:
-        held = [one for one in self._shown if _wire.holds(row, one[1])]
+        held = [pair for pair in self._shown if _wire.holds(row, pair[1])]
         return len(held) == 1 and not self._held(row)
 
     def _held(self, data: Any) -> bool:
-        return any(_wire.holds(data, one) for one in self.texts)
+        return any(_wire.holds(data, text) for text in self.texts)
 
     def _quoted(self, asked: str) -> bool:
         """Whether a request names a value; short ones are in anything."""
-        return any(one.lower() in asked for one in self.texts if len(one) > len("challenge"))
+        return any(text.lower() in asked for text in self.texts if len(text) > len("challenge"))
 
 
 def request_text(request: Request) -> str:
@@ -179,33 +181,33 @@ def request_text(request: Request) -> str:
 
 def direct(data: Mapping[str, Any]) -> Iterator[Any]:
     """What a record itself says; in XML each field is an element."""
-    for one in data.values():
-        yield one[0] if isinstance(one, list) and len(one) == 1 else one
+    for value in data.values():
+        yield value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _record_ids(data: Mapping[str, Any]) -> Iterator[str]:
-    for key, one in _wire.scalars(data):
+    for key, scalar in _wire.scalars(data):
         if _wire.is_id(key) and not _OF_THE_ZONE.search(key):
-            yield str(one)
+            yield str(scalar)
 
 
 def _is_text(data: Any) -> bool:
-    return isinstance(data, Mapping) and "TXT" in {str(one).upper() for one in direct(data)}
+    return isinstance(data, Mapping) and "TXT" in {str(scalar).upper() for scalar in direct(data)}
 
 
 def _lists(data: Any) -> Iterator[list[Any]]:
     if isinstance(data, list):
         yield data
-    for one in (
+    for value in (
         data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ()
     ):
-        yield from _lists(one)
+        yield from _lists(value)
 
 
 def _mappings(data: Any) -> Iterator[Mapping[str, Any]]:
     if isinstance(data, Mapping):
         yield data
-    for one in (
+    for value in (
         data.values() if isinstance(data, Mapping) else data if isinstance(data, list) else ()
     ):
-        yield from _mappings(one)
+        yield from _mappings(value)

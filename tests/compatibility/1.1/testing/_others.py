@@ -165,7 +165,9 @@ class ThroughTheHooks(Others):
         yield
         self._around.show_ttl({})
         for value, ttl in sorted(ttls.items()):
-            sent = [one for one in self._around.ttls_sent(value, begun) if str(one) != str(ttl)]
+            sent = [
+                other for other in self._around.ttls_sent(value, begun) if str(other) != str(ttl)
+            ]
             assert not sent, (
                 f"the TTL of {name} is {ttl}, and {value!r} of somebody else is sent with {sent[0]}: "
                 "where others have values at the name, keep the TTL of the record set"

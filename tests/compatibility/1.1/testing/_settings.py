@@ -13,9 +13,9 @@ def check_help(plugin: object) -> None:
 
 def check_secrets(plugin: object) -> None:
     """``repr`` may appear in any log."""
-    fields = [one for one in dataclasses.fields(plugin) if one.init]  # type: ignore[arg-type]  # plugins are dataclasses
-    for info, one in zip(seam.declared_settings(type(plugin)), fields, strict=True):
-        value = str(getattr(plugin, one.name) or "")
+    fields = [field_ for field_ in dataclasses.fields(plugin) if field_.init]  # type: ignore[arg-type]  # plugins are dataclasses
+    for info, field in zip(seam.declared_settings(type(plugin)), fields, strict=True):
+        value = str(getattr(plugin, field.name) or "")
         if info.secret and value:
             assert value not in repr(plugin), (
                 f"repr() shows the setting {info.key}, a secret: leave repr to @dataclass and declare "
@@ -27,4 +27,6 @@ def values_of(plugin: object) -> set[str]:
     """The values of all settings."""
     if not dataclasses.is_dataclass(plugin):
         return set()
-    return {str(getattr(plugin, one.name)) for one in dataclasses.fields(plugin) if one.init}
+    return {
+        str(getattr(plugin, field_.name)) for field_ in dataclasses.fields(plugin) if field_.init
+    }

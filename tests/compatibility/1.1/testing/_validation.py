@@ -52,8 +52,12 @@ def over_tls(challenge: Challenge, port: int) -> str:
 
 def server_name(challenge: Challenge) -> str:
     """What the authority asks for: for an address its name in the reverse mapping."""
-    one = challenge.identifier
-    return ipaddress.ip_address(one.value).reverse_pointer if one.type == "ip" else one.value
+    identifier = challenge.identifier
+    return (
+        ipaddress.ip_address(identifier.value).reverse_pointer
+        if identifier.type == "ip"
+        else identifier.value
+    )
 
 
 def handshake(name: str, port: int) -> tuple[str | None, bytes]:
@@ -84,7 +88,7 @@ def _wrong_certificate(challenge: Challenge, certificate: x509.Certificate) -> s
         proof = certificate.extensions.get_extension_for_oid(_ACME_IDENTIFIER)
     except x509.ExtensionNotFound as error:
         return f"{challenge.identifier}: the certificate lacks {error.oid.dotted_string}"
-    found = [str(one.value) for one in san]
+    found = [str(name.value) for name in san]
     if found != [challenge.identifier.value]:
         return f"{challenge.identifier}: the certificate is for {found}"
     expected = b"\x04\x20" + sha256(challenge.key_authorization.encode()).digest()
@@ -145,8 +149,8 @@ def _texts(name: str, resolver: str) -> set[str] | str:
     except (OSError, dns.exception.DNSException) as error:
         return f"{name} cannot be looked up at {resolver}: {error}"
     return {
-        b"".join(one.strings).decode()
+        b"".join(rdata.strings).decode()
         for rrset in reply.answer
         if rrset.rdtype == dns.rdatatype.TXT
-        for one in rrset
+        for rdata in rrset
     }

@@ -199,11 +199,14 @@ class AcmeServer:
         return 200 if known else 201, self._accounts[url]["object"], {"Location": url}
 
     def _new_order(self, kid: str, _: str, payload: Any) -> tuple[int, Any, dict[str, str]]:
-        names = [Identifier(one["type"], one["value"]) for one in payload["identifiers"]]
+        names = [
+            Identifier(identifier["type"], identifier["value"])
+            for identifier in payload["identifiers"]
+        ]
         made = []
-        for one in names:
-            bare = Identifier(one.type, one.value.removeprefix("*."))
-            wild = one.value.startswith("*.")
+        for name in names:
+            bare = Identifier(name.type, name.value.removeprefix("*."))
+            wild = name.value.startswith("*.")
             key = secrets.token_hex(8)
             token = secrets.token_urlsafe(32)
             self._authorizations[key] = _Authorization(bare, wild, token, kid)
@@ -215,18 +218,21 @@ class AcmeServer:
     def _shown(self, key: str) -> dict[str, Any]:
         """An order as RFC 8555 section 7.1.3 has it."""
         order = self._orders[key]
-        parts = [self._authorizations[one] for one in order.authorizations]
+        parts = [self._authorizations[authorization] for authorization in order.authorizations]
         status = "pending"
         if order.certificate is not None:
             status = "valid"
-        elif any(one.status == "invalid" for one in parts):
+        elif any(part.status == "invalid" for part in parts):
             status = "invalid"
-        elif all(one.status == "valid" for one in parts):
+        elif all(part.status == "valid" for part in parts):
             status = "ready"
         shown: dict[str, Any] = {
             "status": status,
-            "identifiers": [{"type": one.type, "value": one.value} for one in order.names],
-            "authorizations": [f"{self._base}/authorization/{one}" for one in order.authorizations],
+            "identifiers": [{"type": name.type, "value": name.value} for name in order.names],
+            "authorizations": [
+                f"{self._base}/authorization/{authorization}"
+                for authorization in order.authorizations
+            ],
             "finalize": f"{self._base}/finalize/{key}",
         }
         if order.certificate is not None:
@@ -239,53 +245,64 @@ class AcmeServer:
         return 200, self._shown(key), {}
 
     def _authorization(self, _kid: str, key: str, _: Any) -> tuple[int, Any, dict[str, str]]:
-        one = self._authorizations[key]
-        kinds = [kind for kind in self.types if one.can_have(kind)]
+        authorization = self._authorizations[key]
+        kinds = [kind for kind in self.types if authorization.can_have(kind)]
         shown: dict[str, Any] = {
-            "status": one.status,
-            "identifier": {"type": one.identifier.type, "value": one.identifier.value},
+            "status": authorization.status,
+            "identifier": {
+                "type": authorization.identifier.type,
+                "value": authorization.identifier.value,
+            },
             "challenges": [self._offer(key, kind) for kind in kinds],
         }
-        if one.wildcard:
+        if authorization.wildcard:
             shown["wildcard"] = True
         return 200, shown, {}
 
     def _offer(self, key: str, kind: str) -> dict[str, Any]:
-        one = self._authorizations[key]
-        status = one.status if one.tried == kind else "pending"
+        authorization = self._authorizations[key]
+        status = authorization.status if authorization.tried == kind else "pending"
         url = f"{self._base}/challenge/{key}/{kind}"
         shown: dict[str, Any] = {"type": kind, "url": url, "status": status}
         if kind != persist.TYPE:
-            shown["token"] = one.token
+            shown["token"] = authorization.token
         elif self.account_hash_prefix:
             shown["issuerDomainNames"] = [ISSUER]
         else:
-            shown |= {"issuer-domain-names": [ISSUER], "accounturi": one.account}
-        return shown | ({"error": one.error} if one.error and one.tried == kind else {})
+            shown |= {"issuer-domain-names": [ISSUER], "accounturi": authorization.account}
+        return shown | (
+            {"error": authorization.error}
+            if authorization.error and authorization.tried == kind
+            else {}
+        )
 
     def _challenge(self, kid: str, rest: str, _: Any) -> tuple[int, Any, dict[str, str]]:
         key, _, kind = rest.partition("/")
-        one = self._authorizations[key]
+        authorization = self._authorizations[key]
         problem = self._problem(kid, key, kind)
         with self._lock:
-            one.tried = kind
-            one.status = "invalid" if problem else "valid"
+            authorization.tried = kind
+            authorization.status = "invalid" if problem else "valid"
             if problem:
                 name = "urn:ietf:params:acme:error:unauthorized"
-                one.error = {"type": name, "detail": problem}
+                authorization.error = {"type": name, "detail": problem}
         up = {"Link": f'<{self._base}/authorization/{key}>;rel="up"'}
         return 200, self._offer(key, kind), up
 
     def _problem(self, kid: str, key: str, kind: str) -> str:
         """What is wrong with the answer to a challenge; empty where nothing is."""
-        one = self._authorizations[key]
+        authorization = self._authorizations[key]
         if kind == persist.TYPE:
-            domain = one.identifier.value
+            domain = authorization.identifier.value
             terms = self._terms(kid)
-            return _validation.standing(domain, terms, self.resolver, wildcard=one.wildcard)
+            return _validation.standing(
+                domain, terms, self.resolver, wildcard=authorization.wildcard
+            )
         mark = thumbprint(self._accounts[kid]["key"])
-        answer = f"{one.token}.{mark}"
-        challenge = Challenge(kind, one.identifier, one.token, answer, kid, mark)
+        answer = f"{authorization.token}.{mark}"
+        challenge = Challenge(
+            kind, authorization.identifier, authorization.token, answer, kid, mark
+        )
         if kind == "http-01":
             return _validation.over_http(challenge, self.http_port)
         if kind == "tls-alpn-01":
@@ -303,8 +320,8 @@ class AcmeServer:
         request = x509.load_der_x509_csr(unb64(payload["csr"]))
         san = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         asked = {*san.get_values_for_type(x509.DNSName)}
-        asked |= {str(one) for one in san.get_values_for_type(x509.IPAddress)}
-        if not request.is_signature_valid or asked != {one.value for one in order.names}:
+        asked |= {str(address) for address in san.get_values_for_type(x509.IPAddress)}
+        if not request.is_signature_valid or asked != {address.value for address in order.names}:
             raise _Refused(400, "badCSR", "the request is not for the names of the order")
         order.certificate = self._authority.issue(order.names, request.public_key())
         self.issued.append(order.certificate)

@@ -159,7 +159,7 @@ def _no_line_of_its_own(tree: BootTree, what: str, advice: str) -> None:
     """No part of a hostile text is a line of the configuration."""
     for path, text in tree.texts.items():
         lines = re.split(rb"[\r\n\0]+", text)
-        assert not any(one.strip().startswith(b"init=/evil") for one in lines), (
+        assert not any(line.strip().startswith(b"init=/evil") for line in lines), (
             f"{what} became a line of its own in {path}: {advice}"
         )
 
@@ -334,7 +334,7 @@ class BootloaderConformance(BootCare):
         """Kernel and initrd of each version come from where the plan says."""
         plan = machine.plan(OLD, MIDDLE, NEW)
         sources = set(machine.render(plan).copies.values())
-        wanted = {path for one in plan.kernels for path in (one.vmlinuz, one.initrd)}
+        wanted = {path for kernel in plan.kernels for path in (kernel.vmlinuz, kernel.initrd)}
         assert sources >= wanted, (
             f"{_listed(wanted - sources)} is not copied: a menu must offer every kernel of the plan"
         )
@@ -444,7 +444,7 @@ class BootloaderConformance(BootCare):
             f"the menu says {seen!r} instead of {title!r}: quote the title for the loader, or raise a "
             "ProviderError"
         )
-        if shows and not seen and any(title.encode() in one for one in tree.texts.values()):
+        if shows and not seen and any(title.encode() in text for text in tree.texts.values()):
             assert _MACRO not in title or not _minds_macros(machine), (
                 f"boot_render writes {_MACRO} as it is in a title, and not in a command line: quote it "
                 "in both, or let 'boots' return the title that the menu shows"
@@ -586,8 +586,8 @@ class BootloaderConformance(BootCare):
         if change != "first":
             machine.bring(before)
         if change == "rebuilt":
-            for one in before.kernels:
-                fake_kernel(machine.host, one.version, build="2")
+            for kernel in before.kernels:
+                fake_kernel(machine.host, kernel.version, build="2")
         machine.check_walk(after, tmp_path / "stopped", can_be_empty=change == "first")
         machine.check_start(after.default, f"everything is done ({change})")
 
@@ -727,7 +727,7 @@ class BootloaderConformance(BootCare):
         assert set(state.kernels) == {OLD, MIDDLE, NEW} and len(state.kernels) == len(
             plan.kernels
         ), (
-            f"the ESP has {[one.version for one in plan.kernels]}, "
+            f"the ESP has {[kernel.version for kernel in plan.kernels]}, "
             f"boot_probe says {state.kernels}: name each version once "
             "that has its kernel, its initrd and an entry"
         )
@@ -796,7 +796,7 @@ def _minds_macros(machine: Machine) -> bool:
     def as_it_is(argument: str) -> bool:
         plan = replace(machine.plan(NEW), cmdline=f"root=/dev/vda1 {argument}")
         with contextlib.suppress(ProviderError):
-            return any(argument.encode() in one for one in machine.render(plan).texts.values())
+            return any(argument.encode() in text for text in machine.render(plan).texts.values())
         return False
 
     return as_it_is("a=ARCH") and not as_it_is(_MACRO)
@@ -812,9 +812,9 @@ def _put(root: Path, names: Sequence[str]) -> None:
 def _contents(root: Path) -> dict[str, tuple[bytes, int]]:
     """Every file below, with what is in it and when it was written."""
     return {
-        str(one.relative_to(root)): (one.read_bytes(), one.stat().st_mtime_ns)
-        for one in root.rglob("*")
-        if one.is_file()
+        str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in root.rglob("*")
+        if path.is_file()
     }
 
 

@@ -197,14 +197,14 @@ class ChallengeConformance:
         """All challenges of an order, each with its own key authorization, when present returns."""
         challenges = self.challenges(hooks, 3)
         hooks.challenge_present(challenges=challenges, task=task)
-        for one in challenges:
-            answer = fetch(one)
+        for challenge in challenges:
+            answer = fetch(challenge)
             assert answer is not None, (
-                f"{one.identifier} is not answered: challenge_present must make every challenge "
+                f"{challenge.identifier} is not answered: challenge_present must make every challenge "
                 "of the list visible before it returns"
             )
-            assert self.is_answer(one, answer), (
-                f"{one.identifier} is answered with {answer!r}: it must be exactly the challenge's "
+            assert self.is_answer(challenge, answer), (
+                f"{challenge.identifier} is answered with {answer!r}: it must be exactly the challenge's "
                 "key_authorization (for dns-01 dns_value; for tls-alpn-01 its SHA-256 digest, in a "
                 "critical extension of a certificate for that name alone)"
             )
@@ -224,11 +224,11 @@ class ChallengeConformance:
         self, hooks: ChallengeSpec, fetch: Fetch, task: FakeTask
     ) -> None:
         """The same challenges twice, as when an order is resumed."""
-        [one] = self.challenges(hooks, 1)
-        hooks.challenge_present(challenges=[one], task=task)
+        [challenge] = self.challenges(hooks, 1)
+        hooks.challenge_present(challenges=[challenge], task=task)
         with explained("presenting a challenge again", "core repeats what was interrupted"):
-            hooks.challenge_present(challenges=[one], task=task)
-        assert self.is_answer(one, fetch(one)), (
+            hooks.challenge_present(challenges=[challenge], task=task)
+        assert self.is_answer(challenge, fetch(challenge)), (
             "after presenting a challenge twice it is not answered: repeating must change nothing"
         )
 
@@ -255,9 +255,9 @@ class ChallengeConformance:
         challenges = self.challenges(hooks, 2)
         hooks.challenge_present(challenges=challenges, task=task)
         hooks.challenge_cleanup(challenges=challenges, task=task)
-        for one in challenges:
-            assert fetch(one) is None, (
-                f"{one.identifier} is still answered after challenge_cleanup: take it down"
+        for challenge in challenges:
+            assert fetch(challenge) is None, (
+                f"{challenge.identifier} is still answered after challenge_cleanup: take it down"
             )
 
     def test_clean_up_takes_nothing_else_down(
@@ -305,16 +305,16 @@ class ChallengeConformance:
         [named] = self.challenges(hooks, 1)
         if named.type.startswith("dns-"):
             pytest.skip("no dns challenge is offered for an address")
-        one = dataclasses.replace(named, identifier=Identifier("ip", address))
+        challenge = dataclasses.replace(named, identifier=Identifier("ip", address))
         with explained(f"presenting the address {address}", "an identifier may be an address"):
-            hooks.challenge_present(challenges=[one], task=task)
+            hooks.challenge_present(challenges=[challenge], task=task)
         try:
-            assert self.is_answer(one, fetch(one)), (
+            assert self.is_answer(challenge, fetch(challenge)), (
                 f"the address {address} is not answered: an identifier may be an address; with "
                 "tls-alpn-01 the SNI is then its name below in-addr.arpa or ip6.arpa (RFC 8738 section 6)"
             )
         finally:
-            hooks.challenge_cleanup(challenges=[one], task=task)
+            hooks.challenge_cleanup(challenges=[challenge], task=task)
 
     def test_two_tokens_for_one_name(
         self, hooks: ChallengeSpec, fetch: Fetch, task: FakeTask
@@ -328,9 +328,9 @@ class ChallengeConformance:
         second = dataclasses.replace(other, identifier=first.identifier)
         hooks.challenge_present(challenges=[first], task=task)
         hooks.challenge_present(challenges=[second], task=task)
-        for one in (first, second) if first.type != TLS_ALPN else ():
-            assert self.is_answer(one, fetch(one)), (
-                f"of two challenges for {one.identifier} one is not answered: "
+        for challenge in (first, second) if first.type != TLS_ALPN else ():
+            assert self.is_answer(challenge, fetch(challenge)), (
+                f"of two challenges for {challenge.identifier} one is not answered: "
                 "keep answers by token (dns: by value), not by name"
             )
         hooks.challenge_cleanup(challenges=[first], task=task)
@@ -339,9 +339,9 @@ class ChallengeConformance:
             "keep answers by token, and where there is one for a name, look whose it is"
         )
         hooks.challenge_cleanup(challenges=[second], task=task)
-        for one in (first, second):
-            assert fetch(one) is None, (
-                f"{one.identifier} had two challenges, both were cleaned up, and it is still "
+        for challenge in (first, second):
+            assert fetch(challenge) is None, (
+                f"{challenge.identifier} had two challenges, both were cleaned up, and it is still "
                 "answered: take each down by its token"
             )
 
@@ -359,9 +359,9 @@ class ChallengeConformance:
             pytest.skip("what listens ends with its process")
         other: ChallengeSpec = seam.bind("challenge", fresh_plugin()).hooks
         other.challenge_cleanup(challenges=challenges, task=task)
-        for one in challenges:
-            assert fetch(one) is None, (
-                f"a new instance does not take {one.identifier} down: "
+        for challenge in challenges:
+            assert fetch(challenge) is None, (
+                f"a new instance does not take {challenge.identifier} down: "
                 "find what is to be removed by the challenge alone, "
                 "nothing may be remembered from challenge_present"
             )
@@ -389,7 +389,7 @@ class ChallengeConformance:
         shown = " ".join([*task.lines, *task.warnings, repr(plugin)])
         hooks.challenge_cleanup(challenges=challenges, task=task)
         shown += " ".join([*task.lines, *task.warnings])
-        assert not any(one.key_authorization in shown for one in challenges), (
+        assert not any(challenge.key_authorization in shown for challenge in challenges), (
             "the log or repr() shows a key authorization: log the identifier, or the token alone"
         )
 
@@ -421,7 +421,7 @@ class ChallengeConformance:
     ) -> None:
         """In the folders that settings name: nobody else reads a key that is written there."""
         hooks.challenge_present(challenges=self.challenges(hooks, 1), task=task)
-        for path in (one for folder in _folders(plugin) for one in folder.rglob("*")):
+        for path in (path for folder in _folders(plugin) for path in folder.rglob("*")):
             if path.is_file() and b"PRIVATE KEY-----" in path.read_bytes():
                 assert not path.stat().st_mode & _OPEN_TO_OTHERS, (
                     f"others can read {path.name}, which has a private key: write it with "
@@ -436,7 +436,7 @@ class ChallengeConformance:
         challenges = self.challenges(hooks, 2)
         hooks.challenge_present(challenges=challenges, task=task)
         hooks.challenge_cleanup(challenges=challenges, task=task)
-        left = sorted(one.name for one in _files(plugin) - before)
+        left = sorted(file.name for file in _files(plugin) - before)
         assert not left, (
             f"after challenge_cleanup {', '.join(left)} is left: remove every file that "
             "challenge_present has written, or folders fill up with old answers"
@@ -447,20 +447,20 @@ def _folders(plugin: object) -> list[Path]:
     """The folders that the plugin's settings name."""
     if not dataclasses.is_dataclass(plugin):
         return []
-    settings = (getattr(plugin, one.name) for one in dataclasses.fields(plugin))
-    return [one for one in settings if isinstance(one, Path) and one.is_dir()]
+    settings = (getattr(plugin, field_.name) for field_ in dataclasses.fields(plugin))
+    return [setting for setting in settings if isinstance(setting, Path) and setting.is_dir()]
 
 
 def _files(plugin: object) -> set[Path]:
-    return {path for one in _folders(plugin) for path in one.rglob("*") if path.is_file()}
+    return {path for folder in _folders(plugin) for path in folder.rglob("*") if path.is_file()}
 
 
 def _without_its_folder(plugin: object, tmp_path: Path) -> object | None:
     """The plugin with a file where its folders would have to be; ``None`` where it has none."""
     named = [
-        one.name
-        for one in (dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ())
-        if one.init and getattr(plugin, one.name) in _folders(plugin)
+        field_.name
+        for field_ in (dataclasses.fields(plugin) if dataclasses.is_dataclass(plugin) else ())
+        if field_.init and getattr(plugin, field_.name) in _folders(plugin)
     ]
     if not named:
         return None
@@ -473,9 +473,9 @@ def _listening() -> set[str]:
     """Sockets of this process and its descendants that listen, by inode; none without ``/proc``."""
     own = set()
     for process in _family():
-        for one in Path(f"/proc/{process}/fd").glob("*"):
+        for path in Path(f"/proc/{process}/fd").glob("*"):
             with contextlib.suppress(OSError):
-                own.add(str(one.readlink()).removeprefix("socket:[").removesuffix("]"))
+                own.add(str(path.readlink()).removeprefix("socket:[").removesuffix("]"))
     found = set()
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
@@ -488,8 +488,8 @@ def _family() -> Iterator[int]:
     """This process, and all that descend from it."""
     waiting = [os.getpid()]
     while waiting:
-        one = waiting.pop()
-        yield one
-        for children in Path(f"/proc/{one}/task").glob("*/children"):
+        error = waiting.pop()
+        yield error
+        for children in Path(f"/proc/{error}/task").glob("*/children"):
             with contextlib.suppress(OSError):
                 waiting += map(int, children.read_text().split())

@@ -130,7 +130,9 @@ class DnsConformance(DnsCare):
         for name in self.names(zone):
             there = records(name)
             left = [
-                one for one in self.values(name, 10) if one in hooks.added or one.value in there
+                record
+                for record in self.values(name, 10)
+                if record in hooks.added or record.value in there
             ]
             if left:
                 hooks.dns_remove(zone=zone, records=left, task=task)
@@ -171,16 +173,16 @@ class DnsConformance(DnsCare):
         self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """The value is at the name, character by character."""
-        [one] = self.values(self.names(zone)[0], 1)
-        hooks.dns_add(zone=zone, records=[one], task=task)
-        found = self.shown(records, one.name, [one])
+        [record] = self.values(self.names(zone)[0], 1)
+        hooks.dns_add(zone=zone, records=[record], task=task)
+        found = self.shown(records, record.name, [record])
         assert found, (
-            f"after dns_add there is nothing at {one.name}: create the record at exactly that name "
+            f"after dns_add there is nothing at {record.name}: create the record at exactly that name "
             "(it is absolute; many APIs want it relative to the zone), wait until a job that the API "
             "makes of it is done, or raise a ProviderError"
         )
-        assert found == {one.value}, (
-            f"after dns_add there is {sorted(found)} at {one.name} instead of {one.value!r}: "
+        assert found == {record.value}, (
+            f"after dns_add there is {sorted(found)} at {record.name} instead of {record.value!r}: "
             "store the value as it is, with its upper and lower case and without quotes"
         )
 
@@ -236,7 +238,7 @@ class DnsConformance(DnsCare):
         name = self.names(zone)[3]
         added = self.values(name, 2)
         hooks.dns_add(zone=zone, records=added, task=task)
-        assert self.shown(records, name, added) == {one.value for one in added}, (
+        assert self.shown(records, name, added) == {record.value for record in added}, (
             f"of two values for {name} in one call not both are there: a name may occur twice in "
             "'records', group by name before you replace a record set"
         )
@@ -246,36 +248,36 @@ class DnsConformance(DnsCare):
     ) -> None:
         """Every record of the list is added, each at its own name, and every one removed."""
         names = [name for name in self.names(zone) if name != zone]
-        added = [one for name in names for one in self.values(name, 1)]
+        added = [record for name in names for record in self.values(name, 1)]
         hooks.dns_add(zone=zone, records=added, task=task)
-        for one in added:
-            assert self.shown(records, one.name, [one]) == {one.value}, (
-                f"{one.name} is not as it was asked for: dns_add must add every record of the list, "
+        for record in added:
+            assert self.shown(records, record.name, [record]) == {record.value}, (
+                f"{record.name} is not as it was asked for: dns_add must add every record of the list, "
                 "each at its own name"
             )
         hooks.dns_remove(zone=zone, records=added, task=task)
-        for one in added:
-            assert not self.shown(records, one.name, []), (
-                f"{one.name} is still there: dns_remove must remove every record of the list"
+        for record in added:
+            assert not self.shown(records, record.name, []), (
+                f"{record.name} is still there: dns_remove must remove every record of the list"
             )
 
     def test_adding_again_changes_nothing(
         self, hooks: AsCore, zone: str, records: Records, task: FakeTask
     ) -> None:
         """Core repeats a call that failed half-way: what already exists is not an error."""
-        [one] = self.values(self.names(zone)[0], 1)
-        hooks.dns_add(zone=zone, records=[one], task=task)
+        [record] = self.values(self.names(zone)[0], 1)
+        hooks.dns_add(zone=zone, records=[record], task=task)
         try:
-            hooks.dns_add(zone=zone, records=[one], task=task)
+            hooks.dns_add(zone=zone, records=[record], task=task)
         except PvefwError as error:
             pytest.fail(
                 f"adding a record that already exists raises {error}: it must be no error, core "
                 "repeats calls"
             )
-        assert self.shown(records, one.name, [one]) == {one.value}
-        hooks.dns_remove(zone=zone, records=[one], task=task)
-        assert not self.shown(records, one.name, []), (
-            f"after adding {one.name} twice, one removal leaves it: a repeated dns_add must not "
+        assert self.shown(records, record.name, [record]) == {record.value}
+        hooks.dns_remove(zone=zone, records=[record], task=task)
+        assert not self.shown(records, record.name, []), (
+            f"after adding {record.name} twice, one removal leaves it: a repeated dns_add must not "
             "double the record"
         )
 
@@ -301,9 +303,9 @@ class DnsConformance(DnsCare):
             f"removing one value at {ours.name} took another one away: remove exactly the pairs of "
             "name and value that you were given"
         )
-        for one in elsewhere:
-            assert self.shown(records, one.name, [one]) == {one.value}, (
-                f"removing {ours.name} took {one.name} away, which has the same value: "
+        for record in elsewhere:
+            assert self.shown(records, record.name, [record]) == {record.value}, (
+                f"removing {ours.name} took {record.name} away, which has the same value: "
                 "compare the name, too, the whole of it"
             )
 
@@ -446,7 +448,7 @@ class DnsConformance(DnsCare):
         zones = hooks.dns_zones(task=task) if "dns_zones" in bound.implemented else None
         if zones is None:
             return
-        relative = [one for one in zones if not one.endswith(".") or one != one.lower()]
+        relative = [name for name in zones if not name.endswith(".") or name != name.lower()]
         assert not relative, (
             f"dns_zones returns {relative}: return absolute lower-case names, such as 'example.com.'"
         )
@@ -493,6 +495,6 @@ class DnsConformance(DnsCare):
         """Declarations and values; none for what a catalogue made, which declares them itself."""
         if not dataclasses.is_dataclass(plugin):
             return []
-        fields = [one for one in dataclasses.fields(plugin) if one.init]
-        values = [str(getattr(plugin, one.name) or "") for one in fields]
+        fields = [field_ for field_ in dataclasses.fields(plugin) if field_.init]
+        values = [str(getattr(plugin, field.name) or "") for field in fields]
         return list(zip(seam.declared_settings(type(plugin)), values, strict=True))
