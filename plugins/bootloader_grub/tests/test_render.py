@@ -1,6 +1,7 @@
 """The menu of a synced ESP: what grub-mkconfig would write, and what GRUB would start."""
 
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -90,6 +91,8 @@ def test_the_menu_is_that_of_grub_mkconfig(grub_host, make_plan, render, setting
     for boot in (grub_host.boot, plan.root / "boot"):
         for name in ("acpi.img", "microcode.cpio"):
             (boot / name).write_text("cpio")
+    (plan.root / "etc/grub.d").mkdir(parents=True, exist_ok=True)
+    shutil.copy("/etc/grub.d/10_linux", plan.root / "etc/grub.d")  # it has options of its own
 
     theirs = parse(grub_host.update_grub())
     ours = parse(render(plan).texts[CONFIG].decode())
