@@ -58,7 +58,7 @@ def check_unused(node: Node, observer: str) -> None:
     if users:
         raise UsageError(
             f"observer remove: {observer} is a target of {', '.join(users)}",
-            hint="Give it other targets first: pvefw cert set NAME --targets ID,… or --delete targets",
+            hint="Give it other targets first: pvefw cert set NAME --targets ID",
         )
 
 

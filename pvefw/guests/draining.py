@@ -112,9 +112,7 @@ def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
 
 def _moved(note: Drained | None) -> str:
     guests = note.guests if note else {}
-    return (
-        ", ".join(f"{guest} to {node}" for guest, node in guests.items()) or "no guest was running"
-    )
+    return ", ".join(f"{guest} to {node}" for guest, node in guests.items()) or "no guest ran"
 
 
 def _names(guests: Iterable[Reference]) -> str:

@@ -75,7 +75,9 @@ def test_a_solver_that_answers_nothing_that_is_offered(trusting):
     solvers = {"a.example": Believed(), "*.a.example": Believed("http-01")}
     with pytest.raises(AcmeError) as caught:
         believed(trusting, solvers).run()
-    offered = r"(dns-account-01, )?dns-01(, dns-account-01)?"  # the other by newer Pebbles, anywhere
+    offered = (
+        r"(dns-account-01, )?dns-01(, dns-account-01)?"  # the other by newer Pebbles, anywhere
+    )
     assert re.fullmatch(
         rf"\*\.a\.example: the authority offers {offered}, the plugin answers http-01",
         caught.value.message,

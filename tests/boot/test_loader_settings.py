@@ -155,7 +155,7 @@ def test_systemd_boot_arms_a_boot_in_the_variables_that_are_set(
 def test_a_wrong_setting_is_refused_in_a_sentence(timed, settings, loader, line, said):
     before = timed("loader", "list")
     status, out = settings(loader, line)
-    assert status == 1
+    assert status == (1 if loader == "lilo" else 2)  # which may be installed another day
     assert said in out
     assert "Traceback" not in out
     assert timed("loader", "list") == before

@@ -158,7 +158,7 @@ def test_wrong_settings_are_refused_at_add(pvefw, tmp_path):
     data = tmp_path / "data"
     data.write_text("prot=8080\n")
     status, _, said = pvefw("acme", "plugin", "add", "standalone", "mine", "--data", str(data))
-    assert status == 1
+    assert status == 2
     assert "prot is not a setting (did you mean port?)" in said
     assert "Known keys: port, listen, webroot" in said
     status, _, said = pvefw("acme", "plugin", "add", "dns", "mine", "--api", "no-such-provider")

@@ -23,7 +23,7 @@ IMPORTS = {
     "ends the process": ("import os, signal; os.kill(os.getpid(), 9)", "its import fails"),
     "prints a report and is killed": (
         f"print('''{FORGED}'''); import os; os.abort()",
-        "not end well",
+        "its import fails: ",
     ),
     "prints what is no report": ("import json; json.dumps = lambda _: '[1]'", "ends the whole"),
     "prints another report": (

@@ -55,7 +55,7 @@ def test_those_who_wait_together_get_one_answer_that_was_made_after_they_asked(t
         first = asyncio.create_task(asker.answer(LIST))
         await root.was_asked(1)
         others = [asyncio.create_task(asker.answer(dict(LIST))) for _ in range(50)]
-        await asyncio.sleep(0)
+        await asyncio.wait(others, timeout=0)  # each has asked
         assert len(root.asked) == 1
         root.answering.set()
         return data([await first, *await asyncio.gather(*others)])

@@ -62,7 +62,7 @@ def test_it_is_read_once_while_nothing_changes(paths, reads):
 
 def test_whatever_changes_is_seen_at_once(paths, reads):
     listed(paths, **ALL)
-    with subprocess.Popen(["sleep", "600"]) as process:
+    with subprocess.Popen(["sleep", "infinity"]) as process:
         first = entered(paths, process.pid, "one")
         assert str(first) in listed(paths, **ALL)
         registry.finish(paths, first, 1_700_000_001, "OK")
