@@ -162,9 +162,12 @@ def _read(path: str) -> str:
 
 # --- which pvefw a distribution is made for --------------------------------------------------------
 
+_MINOR = int(__version__.split(".")[1])
+_LOWEST = (f"{PLUGIN_API}", *(f"{PLUGIN_API}.{minor}" for minor in range(_MINOR + 1)))
 _USUAL = {
-    f"{PROJECT}>={PLUGIN_API},<{PLUGIN_API + 1}",
-    f"{PROJECT}<{PLUGIN_API + 1},>={PLUGIN_API}",
+    f"{PROJECT}{bounds}"
+    for lowest in _LOWEST
+    for bounds in (f">={lowest},<{PLUGIN_API + 1}", f"<{PLUGIN_API + 1},>={lowest}")
 }
 """What plugins require as a rule, as build tools write it: it is met. Everything else is read with
 ``packaging``, whose import takes a fifth of what a user waits before a command begins.

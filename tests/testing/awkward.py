@@ -29,7 +29,7 @@ class Awkward:
 
     @hookimpl
     def dns_zones(self):
-        return [f"{page['name']}." for page in self._pages("/domains")]
+        return [f"{domain['name']}." for domain in self._pages("/domains")]
 
     @hookimpl
     def dns_add(self, zone, records, task):
@@ -47,7 +47,7 @@ class Awkward:
 
     def _change(self, zone, records, task, combine):
         number = self._number(zone)
-        sets = {set_["host"]: set_ for set_ in self._sets(number) if set_["type"] == "TXT"}
+        sets = {entry["host"]: entry for entry in self._sets(number) if entry["type"] == "TXT"}
         for name in sorted({record.name for record in records}):
             host = name.removesuffix(zone).rstrip(".") or "@"
             ours = [record for record in records if record.name == name]
@@ -76,9 +76,9 @@ class Awkward:
         return self._pages(f"/domains/{number}/rrsets")
 
     def _number(self, zone):
-        for page in self._pages("/domains"):
-            if f"{page['name']}." == zone:
-                return page["domain_id"]
+        for domain in self._pages("/domains"):
+            if f"{domain['name']}." == zone:
+                return domain["domain_id"]
         raise ProviderError(f"the account has no domain {zone}")
 
     def _pages(self, path):
@@ -165,10 +165,10 @@ class Fake:
                 return 404, {"error": "no such domain"}
             case ["GET", "domains", _, "rrsets"]:
                 return self.paged(
-                    [{"rrset_id": n, **set_} for n, set_ in sorted(self.sets.items())], page
+                    [{"rrset_id": n, **entry} for n, entry in sorted(self.sets.items())], page
                 )
             case ["POST", "domains", _, "rrsets"]:
-                if any(set_["host"] == request.json["host"] for set_ in self.sets.values()):
+                if any(entry["host"] == request.json["host"] for entry in self.sets.values()):
                     return 409, {"error": "there is such a set"}
                 self.next += 1
                 self.sets[self.next] = request.json
@@ -183,7 +183,7 @@ class Fake:
                 self.failing = False
                 return 503, {"error": "restarting"}
             case ["POST", "domains", _, "commit"]:
-                self.shown = {set_["host"]: list(set_["values"]) for set_ in self.sets.values()}
+                self.shown = {entry["host"]: list(entry["values"]) for entry in self.sets.values()}
                 return 200, {}
         return 404, {"error": "nothing here"}
 

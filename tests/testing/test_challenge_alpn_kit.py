@@ -55,9 +55,9 @@ def run(old, new):
     return [sentence_ for sentence_ in said if sentence_]
 
 
-FORGET = """            answers.pop(one.token, None)
+FORGET = """            answers.pop(challenge.token, None)
             if not answers:
-                self._answers.pop(server_name(one), None)
+                self._answers.pop(server_name(challenge), None)
 """
 CHOOSE = """        if not answers:
             return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
@@ -77,14 +77,18 @@ SEEDED = [
         BY_NAME,
     ),
     (
-        "        return ipaddress.ip_address(one.value).reverse_pointer\n",
-        "        return one.value\n",
+        "        return ipaddress.ip_address(identifier.value).reverse_pointer\n",
+        "        return identifier.value\n",
         "in-addr.arpa",
     ),
-    (FORGET, "            self._answers.pop(server_name(one), None)\n", "took the other one down"),
+    (
+        FORGET,
+        "            self._answers.pop(server_name(challenge), None)\n",
+        "took the other one down",
+    ),
     (FORGET, "            self._answers.clear()\n", "remove exactly those of the list"),
-    (FORGET, "            del answers[one.token]\n", "no error, core cleans up"),
-    ('f"Answering for {one.identifier}"', 'f"Answering {one}"', "log the identifier"),
+    (FORGET, "            del answers[challenge.token]\n", "no error, core cleans up"),
+    ('f"Answering for {challenge.identifier}"', 'f"Answering {challenge}"', "log the identifier"),
     ("challenge.key_authorization.encode()", "challenge.token.encode()", EXACT),
     ('b"\\x04\\x20" + digest', "digest", EXACT),
     (".add_extension(proof, critical=True)", ".add_extension(proof, critical=False)", EXACT),
@@ -97,8 +101,8 @@ SEEDED = [
     ("    made.set_alpn_protocols([PROTOCOL])\n", "", EXACT),
     ('PROTOCOL = "acme-tls/1"', 'PROTOCOL = "acme-tls"', "is not answered"),
     (
-        "        for one in challenges:\n            task.log",
-        "        for one in challenges[:1]:\n            task.log",
+        "        for challenge in challenges:\n            task.log",
+        "        for challenge in challenges[:1]:\n            task.log",
         "make every challenge",
     ),
     (

@@ -117,11 +117,11 @@ def run(test, old, new, limit=0, **given):
         return run_test(kit, test, fixtures, **given)
 
 
-NUMBER = '        for one in self._pages("/domains"):\n            if'
+NUMBER = '        for domain in self._pages("/domains"):\n            if'
 KEPT_NUMBER = """        if hasattr(self, "kept"):
             return self.kept
-        for one in self._pages("/domains"):
-            self.kept = one["domain_id"]
+        for domain in self._pages("/domains"):
+            self.kept = domain["domain_id"]
             if"""
 RENEWED = """            self._login()
             answer = self._send(method, path, body)
@@ -130,7 +130,7 @@ SAID = '        said = f"{what}: {answer.status_code}'
 BEFORE = 'before = found["values"] if found else []'
 COMMIT = '        self._call("POST", f"/domains/{number}/commit")'
 REFUSED = "raise CredentialsRejected(said)"
-TYPED = ' if one["type"] == "TXT"}'
+TYPED = ' if entry["type"] == "TXT"}'
 STATUS = "        if not answer.ok:"
 KEEP = "send back every value that is there, whatever its form"
 
@@ -154,7 +154,7 @@ UNTIL_IT_WORKS = """        if answer.status_code >= 500:
 GIVES_UP = f"""            if path != "/domains?page=1":
                 raise CredentialsRejected("the session has ended")
 {RENEWED}"""
-LISTED = """        return [f"{one['name']}." for one in self._pages("/domains")]
+LISTED = """        return [f"{domain['name']}." for domain in self._pages("/domains")]
 """
 ANYTHING_LISTED = f"""        try:
     {LISTED}        except ProviderError:
@@ -181,11 +181,16 @@ SEEDED = [
     (PROTECTED, "https://api.awkward", "http://api.awkward", "begin with https://"),
     (
         WHOLE,
-        """if f"{one['name']}." == zone""",
-        """if zone.endswith(f"{one['name']}.")""",
+        """if f"{domain['name']}." == zone""",
+        """if zone.endswith(f"{domain['name']}.")""",
         "whole names",
     ),
-    (WHOLE, """if f"{one['name']}." == zone""", """if f"{one['name']}.".endswith(zone)""", "whole"),
+    (
+        WHOLE,
+        """if f"{domain['name']}." == zone""",
+        """if f"{domain['name']}.".endswith(zone)""",
+        "whole",
+    ),
     (
         LABELS,
         "name.removesuffix(zone).rstrip",

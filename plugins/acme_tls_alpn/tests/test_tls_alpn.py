@@ -205,7 +205,7 @@ def test_a_first_message_with_any_wrong_byte_ends_quietly():
 def test_a_taken_port_says_what_to_do(present):
     with socket.create_server(("127.0.0.1", 0)) as taker:
         plugin = TlsAlpn(port=taker.getsockname()[1], listen=["127.0.0.1"])
-        with pytest.raises(ProviderError, match=r"is in use by .* \(pid \d+\); let it hand"):
+        with pytest.raises(ProviderError, match=r"is in use by .* \(pid \d+\); let it pass"):
             present(plugin)
 
 

@@ -160,7 +160,7 @@ def test_a_host_that_does_not_come_back_stops_it_until_it_is_well(site):
     said = site.admin.fail(*site.maintain("--timeout", 1), limit=LIMIT)
     assert "node maintain: n2: wait: not back within 1 s: " in said
     assert "rsh failed with status 255" in said
-    assert "Done: n1; not begun: n3. When n2 is well: pvefw node maintain --resume" in said
+    assert "Done: n1; not begun: n3. When n2 is fine again: pvefw node maintain --resume" in said
     place = site.status()["maintenance"]
     assert (place["host"], place["step"], place["done"]) == ("n2", "wait", ["n1"])
     where = site.where(without="n2")
