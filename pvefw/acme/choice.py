@@ -9,9 +9,8 @@ from pvefw.acme import persist
 from pvefw.acme.client import Authorization, Client, Offer
 from pvefw.core.errors import AcmeError, AcmeProtocolError
 from pvefw.core.model import Challenge, Task
+from pvefw.store.domains import CHALLENGE_TYPES
 
-KNOWN = ("http-01", "dns-01", "tls-alpn-01", "dns-account-01", persist.TYPE)
-"""The types that core or a plugin of this project answers; another plugin may know more."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+")
 """RFC 8555 section 8.3; plugins make file names of tokens."""
 
@@ -105,7 +104,7 @@ def _challenge(client: Client, authorization: Authorization, offer: Offer) -> Ch
 
 def _nothing_fits(name: str, offers: Mapping[str, Offer], possible: Sequence[str]) -> AcmeError:
     offered = ", ".join(offers) or "no challenge at all"
-    if not set(offers) & {*KNOWN, *possible}:
+    if not set(offers) & {*CHALLENGE_TYPES, *possible}:
         return AcmeError(
             f"{name}: the authority offers only types of challenges that pvefw does not know: {offered}",
             hint="Upgrade pvefw, install a plugin that answers one of them, or use another authority.",

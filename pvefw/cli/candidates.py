@@ -192,11 +192,17 @@ def upids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
 
 # --- values of properties -------------------------------------------------------------------------
 
-_CHALLENGES = ("http-01", "tls-alpn-01", "dns-01", "dns-account-01", "dns-persist-01")
+
+def _challenges(_paths: "Paths") -> Values:
+    from pvefw.store.domains import CHALLENGE_TYPES
+
+    return [(type_, "") for type_ in CHALLENGE_TYPES]
+
+
 _OF_PARTS = {
     "account": accounts,
     "bind-interface": _offer(_interfaces),
-    "challenge": _offer(lambda _paths: [(challenge, "") for challenge in _CHALLENGES]),
+    "challenge": _offer(_challenges),
     "plugin": plugin_ids,
 }
 """Of the parts of property strings, those whose values are known."""

@@ -111,6 +111,7 @@ def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
 
 
 def _moved(note: Drained | None) -> str:
+    """Who went where, for people; Ansible's playbook ``drain`` reads that no guest ran."""
     guests = note.guests if note else {}
     return ", ".join(f"{guest} to {node}" for guest, node in guests.items()) or "no guest ran"
 

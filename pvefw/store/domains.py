@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pvefw.core.model import Identifier
 
 STANDALONE = "standalone"
+CHALLENGE_TYPES = ("http-01", "dns-01", "tls-alpn-01", "dns-account-01", "dns-persist-01")
+"""Those that core or a plugin of this project answers; another plugin may know more."""
 
 
 @dataclass(frozen=True)
