@@ -7,6 +7,7 @@ so that both have "the same" local directory; the shared one is really the same.
 
 import contextlib
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -299,8 +300,10 @@ def _node(base: Path, name: str, ports: tuple[int, int]) -> Iterator[LibvirtNode
             ("DATA_HOME", "data"),
         )
     }
-    argv = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--keep-caps"]
-    argv += ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    # libvirtd 11 crashes as a user who has no line in /etc/passwd
+    nobody = pwd.getpwnam("nobody")
+    argv = ["unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}"]
+    argv += ["--keep-caps", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
     log = home / "log"
     with log.open("wb") as output:
         supervisor = subprocess.Popen(
