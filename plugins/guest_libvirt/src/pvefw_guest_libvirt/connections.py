@@ -7,6 +7,8 @@ which nothing watches yet, gets a time limit here.
 
 import contextlib
 import functools
+import re
+import shlex
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -30,15 +32,32 @@ _REJECTED = (
 )
 _FOR_NOW = (
     libvirt.VIR_ERR_OPERATION_TIMEOUT,
-    libvirt.VIR_ERR_NO_CONNECT,
     libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
     libvirt.VIR_ERR_RPC,
 )
 _NEVER = (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED)
+_WRONG_URI = (
+    libvirt.VIR_ERR_INVALID_ARG,
+    libvirt.VIR_ERR_NO_CONNECT,  # no driver has this scheme
+    libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+)
+_FOR_GOOD = re.compile(
+    r"""
+    certificate | host\ key\ | host\ identification | cannot\ execute\ binary
+    | command\ not\ found | :\ not\ found | bad\ configuration\ option
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""Of ssh, a shell on the other host, GnuTLS: libvirt has one code for all errors on the way."""
+_NOT_LET_IN = re.compile("permission denied|too many authentication failures", re.IGNORECASE)
 
 
 class Gone(ProviderError):
-    """There is no such domain, or not any more."""
+    """The domain does not exist, or no longer exists."""
+
+
+class Barred(ProviderError):
+    """The daemon cannot be reached until somebody changes something; trying again does not help."""
 
 
 def is_gone(error: libvirt.libvirtError) -> bool:
@@ -48,20 +67,32 @@ def is_gone(error: libvirt.libvirtError) -> bool:
 
 def concerns_all(error: libvirt.libvirtError) -> bool:
     """Whether it is about the daemon or the way to it, and so about every domain."""
-    return isinstance(explanation(error), Unavailable | CredentialsRejected)
+    return isinstance(explanation(error), Unavailable | CredentialsRejected | Barred)
 
 
 def explanation(error: libvirt.libvirtError) -> ProviderError:
     """What libvirt raised, as the contract has it, in libvirt's own words."""
     said = " ".join(str(error).split())
     code = error.get_error_code()
+    on_the_way = error.get_error_domain() in _OF_THE_WAY
     if code in _REJECTED:
         return CredentialsRejected(said, hint="Check who may use libvirt's socket; root may.")
     if is_gone(error):
         return Gone(said)
-    if code in _FOR_NOW or error.get_error_domain() in _OF_THE_WAY:
+    if on_the_way and code not in _NEVER and (barred := _barred(code, said)):
+        return barred
+    if code == libvirt.VIR_ERR_NO_CONNECT:
+        return Barred(said)
+    if code in _FOR_NOW or on_the_way:
         return Unavailable(said)
     return Unsupported(said) if code in _NEVER else ProviderError(said)
+
+
+def _barred(code: int, said: str) -> ProviderError | None:
+    """Why the way to the daemon is closed for good; ``None`` where trying again may help."""
+    if code in _WRONG_URI or _FOR_GOOD.search(said):
+        return Barred(said)
+    return CredentialsRejected(said) if _NOT_LET_IN.search(said) else None
 
 
 @contextlib.contextmanager
@@ -95,6 +126,7 @@ def connect(uri: str) -> Any:
 
     :raises NothingRuns: no daemon runs here, and no guest of one.
     :raises Unavailable: nobody is there, or does not answer in time.
+    :raises Barred: the URI, a driver, a certificate or a host key is wrong.
     :raises CredentialsRejected: we may not.
     """
     with _STARTING:
@@ -115,13 +147,23 @@ def connect(uri: str) -> Any:
     thread.start()
     thread.join(OPEN_SECONDS)
     if failed:
-        why = explanation(failed[0])
-        if isinstance(why, Unavailable) and runtime.nothing_runs(uri):
-            why = NothingRuns(why.message, hint=_START)
-        raise why from failed[0]
+        raise _not_opened(uri, failed[0]) from failed[0]
     if not opened:
         raise Unavailable(f"{uri}: the daemon does not answer within {OPEN_SECONDS:g} seconds")
     return opened[0]
+
+
+def _by_hand(uri: str) -> str:
+    return f"Try the setting uri by hand: virsh -c {shlex.quote(uri)} list --all"
+
+
+def _not_opened(uri: str, error: libvirt.libvirtError) -> ProviderError:
+    """Why there is no connection, and what to do next."""
+    why = explanation(error)
+    if isinstance(why, Unavailable) and runtime.nothing_runs(uri):
+        return NothingRuns(why.message, hint=_START)
+    why.hint = why.hint or _by_hand(uri)
+    return why
 
 
 class Pool:
