@@ -36,7 +36,7 @@ _REASONS = {ReasonFlags.superseded: 4}
 def revoke(certificate: Certificate, task: Task) -> None:
     """Revoke a certificate at its authority and remove it from the node.
 
-    Nobody shares it any more, nor orders again with its key. Whoever still has one of them is named.
+    From now on no node shares it or orders with its key. Nodes that still have one of them are named.
 
     :raises NotFound: there is no certificate.
     :raises StoreError: what has to be written cannot be; the authority has not been asked.
@@ -48,9 +48,9 @@ def revoke(certificate: Certificate, task: Task) -> None:
     remembered = revocation.of(paths, leaf, now, with_key=True)
     others = revocation.holders(certificate, remembered)
     task.log("Loading ACME account details")
+    account = accounts.load(paths, certificate.settings.account, task)
     if certificate.has_fallback:
         node_certificate.ensure(paths, task, now)
-    account = accounts.load(paths, certificate.settings.account, task)
     with accounts.connect(account, task, _SECONDS) as (client, _), _remembered(paths, remembered):
         task.log("Revoking old certificate")
         _revoke(client, _der(leaf), certificate.files.key, task)
@@ -91,7 +91,7 @@ def _still(other: Certificate, here: Node) -> str:
 def revoke_replaced(
     certificate: Certificate, before: CertificateInfo, account_name: str, task: Task
 ) -> None:
-    """Revoke a certificate that nobody uses any more. Should that fail, it just runs out.
+    """Revoke a certificate that is no longer in use. If that fails, it simply expires.
 
     Whoever replaces it looks when that is done: the last one finds that nobody has it.
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pvefw.cli import candidates
+from pvefw.cli import candidates, habits
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
@@ -74,15 +74,18 @@ def register(
     from pvefw.certs import accounts, directories
 
     if len(name_and_contact) > 2:  # noqa: PLR2004 - the two in the metavar
-        raise UsageError("acme account register: it takes only a name and a contact")
+        raise UsageError(
+            "acme account register: it takes only a name and a contact",
+            hint=habits.SUPERFLUOUS["acme account register"],
+        )
     *names, contact = name_and_contact
     name = names[0] if names else "default"
     contacts = _contacts(name, contact)
+    accounts.check_new(app.paths, name)
     custom = directory is not None
     if directory is None:
         directory, custom = _ask_directory()
     directory = directories.url_of(directory)
-    accounts.check_new(app.paths, name)
     binding = _given_binding(eab_kid, eab_hmac_key_file)
     offer = accounts.look_at(directory, ca_file)
     if offer.terms and not accept_tos:

@@ -8,9 +8,11 @@ from pvefw.cli.streams import say
 
 data_option = click.option(
     "--data",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="File with all settings, one KEY=VALUE per line.",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, allow_dash=True),
+    help="File with all settings, one KEY=VALUE per line; `-` for standard input.",
 )
+_DASH = Path("-")
+_STANDARD_INPUT = Path("/dev/stdin")
 raw_option = click.option(
     "--raw", is_flag=True, help="Take values as they are in the file, with quotes and comments."
 )
@@ -26,7 +28,7 @@ def read(path: Path | None, *, raw: bool) -> dict[str, str]:
 
     if path is None:
         return {}
-    data = data_files.read(path, raw=raw)
+    data = data_files.read(_STANDARD_INPUT if path == _DASH else path, raw=raw)
     for note in data.notes:
         say(f"{path}: {note}", err=True)
     if data.notes and not raw:

@@ -269,6 +269,8 @@ def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
     found = list(dict.fromkeys(name for name in named if name))
     if not found:
         raise UsageError("migrateall: --spread names no node")
+    for name in found:
+        app.paths.node_dir(name)  # a name that is none is no part of a hypervisor's address
     if app.paths.node in found:
         raise UsageError(f"migrateall: {app.paths.node} is this node", hint="Name another one.")
     return found

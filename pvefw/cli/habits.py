@@ -72,6 +72,27 @@ GENERIC = {
 }
 """Words that say nothing alone: without a second one that fits, nothing is suggested."""
 
+UNDOING = {
+    *("remove", "delete", "del", "rm", "unset", "uninstall", "undo", "disable", "off", "stop"),
+}
+"""Words whose contrary is never suggested for them."""
+
+TOP = {"v", "V"}
+"""Options that have a meaning only in front of every command; behind one, others mean more output."""
+
+_TYPESET = str.maketrans(
+    {"\u2010": "-", "\u2011": "-", "\u2012": "-", "\u2013": "-", "\u2014": "--", "\u2212": "-"}
+)
+_QUOTES = "\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u00a0"
+
+
+def unset(word: str) -> str:
+    """A word of a command line as it was before somebody printed it."""
+    dashes = re.match("[-\u2010-\u2014\u2212]+", word)
+    end = dashes.end() if dashes else 0
+    return word[:end].translate(_TYPESET) + word[end:].strip(_QUOTES)
+
+
 COMMANDS: Mapping[str, str] = {
     "update": "Upgrade it by what installed it: pipx upgrade pvefw",
     "upgrade": "Upgrade it by what installed it: pipx upgrade pvefw",
@@ -105,6 +126,7 @@ COMMANDS: Mapping[str, str] = {
     "virsh": "The guests of this node: pvefw guest list",
     "esp": "Did you mean: pvefw boot status",
     "esps": "Did you mean: pvefw boot status",
+    "boot esps": "Did you mean: pvefw boot status",
     "boot esp": "Did you mean: pvefw boot status",
     "guest start": "Guests are started together, or some of them: pvefw startall --vms ID",
     "guest stop": "Guests are stopped together, or some of them: pvefw stopall --vms ID",
@@ -116,6 +138,28 @@ COMMANDS: Mapping[str, str] = {
     "task cancel": "Did you mean: pvefw task stop UPID",
     "task kill": "Did you mean: pvefw task stop UPID",
     "acme account show": "Did you mean: pvefw acme account info",
+    "plugin update": "Upgrade it by what installed it: pipx upgrade pvefw --include-injected",
+    "plugin upgrade": "Upgrade it by what installed it: pipx upgrade pvefw --include-injected",
+    "updatecerts": "To sign the node's certificate again: pvefw cert node refresh",
+    "cert updatecerts": "To sign the node's certificate again: pvefw cert node refresh",
+    "cert update": "To renew every certificate that is due: pvefw renew",
+    "update-grub": "Did you mean: pvefw boot refresh",
+    "update-initramfs": "Did you mean: pvefw boot refresh",
+    "grub-install": "Did you mean: pvefw boot init PARTITION grub",
+    "grub-set-default": "Did you mean: pvefw boot kernel pin VERSION",
+    "boot cmdline add": "The whole line is set at once: pvefw boot cmdline set 'root=… quiet'",
+    "boot cmdline append": "The whole line is set at once: pvefw boot cmdline set 'root=… quiet'",
+    "guest autostart": "Guests start at boot with: pvefw guest set ID --onboot 1",
+    "autostart": "Guests start at boot with: pvefw guest set ID --onboot 1",
+    "guest add": "To add a hypervisor: pvefw guest backend add libvirt --api libvirt",
+    "guest log": "Tasks of a guest: pvefw task list --vmid ID",
+    "node maintenance": "To empty this node: pvefw node drain",
+    "renew remove-timer": "It is a unit of systemd: systemctl disable --now pvefw-renew.timer",
+    "renew uninstall-timer": "It is a unit of systemd: systemctl disable --now pvefw-renew.timer",
+    "renew disable-timer": "It is a unit of systemd: systemctl disable --now pvefw-renew.timer",
+    "store init": "Did you mean: pvefw store join",
+    "api post": "Did you mean: pvefw api create",
+    "api put": "Did you mean: pvefw api set",
 }
 """What is said about a command that does not exist, by its words."""
 
@@ -160,13 +204,13 @@ OPTIONS: Mapping[str, str] = {
     "vm": "--vms",
     "workers": "--max-workers",
     "parallel": "--max-workers",
-    "verbose": "--debug",
     "config-dir": "--root",
     "home": "--root",
     "chroot": "--root",
     "host": "--node",
     "background": "--detach",
     "autostart": "--onboot",
+    "dry-run": "--check",
 }
 """Options of others (without dashes), and ours; only where the command has it."""
 
@@ -215,6 +259,9 @@ REMARKS: Mapping[str, str] = {
     "eab-kid": "It belongs to the account: pvefw acme account register CONTACT --eab-kid KID",
     "quiet": "To see no output: add >/dev/null",
     "q": "To see no output: add >/dev/null",
+    "task list n": "To show fewer tasks: pvefw task list --limit N",
+    "task log n": "To show fewer lines: pvefw task log UPID --limit N",
+    "migrateall online": "Guests that run are moved while they run, without an option.",
 }
 """What is said about an option of others (without dashes) that a command has no counterpart of.
 
@@ -252,6 +299,16 @@ SUPERFLUOUS: Mapping[str, str] = {
     "acme cert order": "It is for all configured names; add one: pvefw config set --acmedomain0 NAME",
     "acme cert renew": "It is for all configured names; add one: pvefw config set --acmedomain0 NAME",
     "acme account register": "Several addresses are one word: a@example.com,b@example.com",
+    "boot kernel add": "One version at a time: pvefw boot kernel add VERSION",
+    "boot kernel unpin": "It is for the kernel that is pinned: pvefw boot kernel unpin",
+    "boot reinit": "It is for all ESPs: pvefw boot reinit",
+    "cert info": "It shows all certificates of this node: pvefw cert info",
+    "config get": "It shows one property, or all of them: pvefw config get",
+    "dns cleanup": "It is for all plugin instances: pvefw dns cleanup",
+    "migrateall": "To spread guests over several nodes: pvefw migrateall --spread pve2,pve3",
+    "node drain": "It empties the node it runs on, to others: pvefw node drain --to NODE",
+    "task list": "Tasks of one type: pvefw task list --typefilter TYPE",
+    "plugin doctor": "It checks all plugins: pvefw plugin doctor",
     "boot init": "The second word is the boot loader: grub or systemd-boot.",
     "boot cmdline set": "The whole line is one word: pvefw boot cmdline set 'root=… quiet'",
     "api user set": "A privilege comes with its path: --grant /=Sys.Audit",

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import click
 
-from pvefw.cli import habits
-from pvefw.cli.framework import App
+from pvefw.cli import habits, tree
+from pvefw.cli.framework import App, YesOrNo
 from pvefw.cli.groups import PVEFW
 
 _CLOSE = 0.82
@@ -23,16 +23,23 @@ _SHORTEST = 4
 """Letters of a word that may be mistyped; shorter ones are alike by chance."""
 _MOST = 3
 """Suggestions."""
-_JOINTS = re.compile(r"[-_.:/]")
+_JOINTS = re.compile(r"[-_.:/\s]")
 """Between words that were typed as one: ``cert-info``."""
+_PROMPT = re.compile(r"(?:\[?\S+@\S+|\S*:\S*)?[#$%>]")
+"""What a shell asks with, copied with the line behind it."""
 _LATER = re.compile(r"[a-z][1-9]\d*$")
 """Options of which there are many: the first is the one to suggest."""
 _SHOWING = ("list", "info", "get", "status", "show", "config")
 """The command of a group that is suggested where only the group was named."""
+_LETTER = len("-f")
 _IN_A_FILE = "Settings of a plugin are lines KEY=VALUE in a file: --data FILE"
 _LEVEL = 0.05
 _ABSENT, _WITHOUT_SENSE = 0.3, 0.6
 """What a word of the command costs that was not typed, and what one that was typed and is not in it."""
+
+
+_ELSEWHERE = 0.3
+"""What one word of a command in another group has to be worth, its group not being meant."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,11 @@ def command(before: Sequence[str], unknown: str, rest: Sequence[str]) -> str:
     :param before: the groups that exist.
     :param rest: the words and options that follow.
     """
-    for words in ([*before, unknown], [unknown]):
-        if said := habits.COMMANDS.get(" ".join(words)):
-            return said
+    if said := habits.COMMANDS.get(" ".join([*before, unknown])):
+        return said
+    if not before and _PROMPT.fullmatch(unknown):
+        pasted = rest[1:] if rest[:1] == ["pvefw"] else rest
+        return f"Did you mean: {line(pasted)}" if accepted(pasted) else ""
     following = [word for word in rest if not word.startswith("-")][:2]
     if not before and unknown in habits.GENERIC and not following:
         return ""
@@ -125,7 +134,11 @@ def _weighed(
             break
         score += weight or -_WITHOUT_SENSE
     elsewhere = unknown not in matched or not set(before) <= set(matched)
-    if path[-1] in left or (elsewhere and set(matched) - {*before} <= habits.GENERIC):
+    whole = not left and path[1:]
+    generic = elsewhere and not whole and set(matched) - {*before} <= habits.GENERIC
+    if path[-1] in left or generic or habits.UNDOING & {*before, unknown} - {*matched}:
+        return None
+    if (left or score < _ELSEWHERE) and not matched[1:] and not set(before) <= set(matched):
         return None
     if unknown not in matched and (left or not used):
         return None
@@ -138,7 +151,7 @@ def _alike(word: str, token: str) -> float:
     word = word.lower().replace("_", "-").lstrip("-")
     if word == token:
         return 1.0
-    if word in (f"{token}s", f"{token}es"):
+    if word in (f"{token}s", f"{token}es", re.sub("y$", "ies", token)):
         return 0.9
     if word in habits.SAME.get(token, ()):
         return 0.75
@@ -188,12 +201,17 @@ def needed(found: click.Command, ctx: click.Context) -> list[str]:
         if not param.required:
             continue
         if isinstance(param, click.Argument):
-            words += re.findall(r"(?<!\[)\b[A-Z]+\b(?!\])", name_of(param))
+            words += [word.partition("|")[0] for word in required(param)]
         else:
             words += [param.opts[0], param.metavar or "VALUE"]
     if isinstance(found, click.Group) and not found.invoke_without_command:
         words.append("--help")
     return words
+
+
+def required(param: click.Parameter) -> list[str]:
+    """The words that a parameter cannot do without: ``[NAME] CONTACT`` has one."""
+    return [word.rstrip(".…,") for word in name_of(param).split() if not word.startswith("[")]
 
 
 def name_of(param: click.Parameter) -> str:
@@ -244,12 +262,17 @@ def option(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
     bare = given.lstrip("-")
     found, ctx = _found(path)
     own = _options(found, ctx)
+    if negated := _negated(path, given, rest, found):
+        return negated
     counterpart = habits.OPTIONS.get(bare, "")
     if counterpart.partition(" ")[0] in own:
         return _instead(path, given, counterpart, rest)
     if meant := _own_option(bare, own):
         return _instead(path, given, meant, rest)
     for param in found.params:
+        choices = param.type.choices if isinstance(param.type, click.Choice) else ()
+        if isinstance(param, click.Argument) and bare in choices:
+            return f"{bare} is given without dashes: {line(path, [bare])}"
         if isinstance(param, click.Argument) and bare.upper() in name_of(param).split():
             alone = [word for word in rest if word != given]
             shown = line(path, alone) if accepted([*path, *alone]) else line(path)
@@ -258,9 +281,36 @@ def option(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
         return f"Options of a command come after it: {moved}"
     words = [bare, counterpart.lstrip("-")]
     keys = [f"{' '.join(path)} {word}" for word in words] + [bare]
+    if path and bare in habits.TOP:
+        return ""
     said = next((habits.REMARKS[key] for key in keys if key in habits.REMARKS), "")
-    said = said or _elsewhere(path, given, rest) or _as_word(path, bare)
+    said = (
+        said
+        or _from_letter(path, given, rest, own)
+        or _elsewhere(path, given, rest)
+        or _as_word(path, bare)
+    )
     return said or _needless(path, given, rest) or (_IN_A_FILE if "--data" in own else "")
+
+
+def _negated(path: Sequence[str], given: str, rest: Sequence[str], found: click.Command) -> str:
+    """What to type for ``--no-OPTION``, or nothing."""
+    name = given.replace("--no-", "--", 1)
+    param = next((param for param in found.params if name in param.opts), None)
+    if name == given or not isinstance(param, click.Option):
+        return ""
+    if isinstance(param.type, YesOrNo):
+        return _instead(path, given, f"{name} 0", rest)
+    return f"It is off unless {name} is given." if param.is_flag else ""
+
+
+def _from_letter(path: Sequence[str], given: str, rest: Sequence[str], own: Sequence[str]) -> str:
+    """The line with the command's only option that begins with a letter, or nothing."""
+    common = {name for name, _, _ in tree.OPTIONS}
+    begins = [name for name in own if name.startswith(f"-{given}") and name not in common]
+    return (
+        _instead(path, given, begins[0], rest) if len(given) == _LETTER and len(begins) == 1 else ""
+    )
 
 
 def _needless(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
@@ -373,7 +423,8 @@ def superfluous(path: Sequence[str], rest: Sequence[str], extra: Sequence[str]) 
     for words in filter(None, _with_all(path, rest, extra, own)):
         if accepted([*path, *words]):
             return f"Did you mean: {shlex.join(['pvefw', *path, *words])}"
-    if said := habits.SUPERFLUOUS.get(" ".join(path)):
+    said = habits.SUPERFLUOUS.get(" ".join(path))
+    if said and not extra[0].startswith("UPID:"):
         return said
     if "--data" in own:
         return _IN_A_FILE
@@ -396,7 +447,8 @@ def _with_all(
     if f"--{key}" in own:
         yield [*kept, f"--{key}", *([value] if equals else []), *extra[1:]]
     numbers = all(habits.GUESTS.fullmatch(word) for word in extra)
-    if name and (numbers or (name != "--vmid" and not set(extra) <= habits.FILLING)):
+    words = name not in {"--vmid", *rest} and list(path) != ["migrateall"]
+    if name and (numbers or (words and not set(extra) <= habits.FILLING)):
         yield [*kept, name, ",".join(extra)]
 
 

@@ -156,7 +156,7 @@ def maintain(app: App, /, resume: bool, forget: bool, hosts: str | None, **optio
 
     if forget:
         maintenance.forget(app.paths)
-        say("No maintenance is in progress any more. Check each host: pvefw node status")
+        say("No maintenance is in progress now. Check each host: pvefw node status")
     elif resume:
         run_task(app, "nodemaintain", lambda task: maintenance.resume(app.paths, task))
     else:

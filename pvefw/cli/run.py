@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,17 @@ from pvefw.host import signals
 DONE, FAILED, WRONG_USE = 0, 1, 2
 _NARROWEST, _WIDEST = 50, 100
 _ROOTS_PROGRAMS = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTCONN}
+_LONGEST = 300
+"""Characters of a word that are shown: paths are shorter, and what was typed may be of any length."""
+_REFUSED = {
+    errno.ENAMETOOLONG,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTCONN,
+}
 
 
 def run(args: Sequence[str]) -> int:
@@ -114,15 +125,20 @@ def _explain(app: App, error: PvefwError) -> None:
 
     from pvefw.core import masking
 
-    said = masking.redact_known(error.message)
+    said = _shortened(masking.redact_known(error.message))
     say(f"{app.error_prefix}: {said}", err=True)
     if error.hint:
-        say(textwrap.indent(masking.redact_known(error.hint), "  "), err=True)
+        say(textwrap.indent(_shortened(masking.redact_known(error.hint)), "  "), err=True)
     if app.debug:
         import traceback
 
         trace = "".join(traceback.format_exception(error))
         say(text.lines(masking.redact_known(trace)), err=True)
+
+
+def _shortened(said: str) -> str:
+    """A text without the end of words that no screen holds."""
+    return re.sub(rf"\S{{{_LONGEST},}}", lambda word: f"{word[0][: _LONGEST // 3]}…", said)
 
 
 def _as_explained(error: OSError) -> PvefwError:

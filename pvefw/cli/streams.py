@@ -1,4 +1,4 @@
-"""Standard input, output and error, where one is closed or nobody reads it any more."""
+"""Standard input, output and error, where one is closed or has no reader left."""
 
 import atexit
 import contextlib

@@ -1,11 +1,13 @@
 """``pvefw wakeonlan``: start another node."""
 
+import re
+
 import click
 
 from pvefw.cli import candidates
 from pvefw.cli.framework import App, Command, pass_app
 from pvefw.cli.streams import say
-from pvefw.core.errors import PvefwError
+from pvefw.core.errors import PvefwError, UsageError
 
 _WEB_INTERFACE = 8006
 
@@ -36,6 +38,12 @@ def wakeonlan(
     from pvefw.node import wakeonlan as waking
     from pvefw.store import nodes
 
+    if re.fullmatch("([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}", target):
+        mac = target.replace("-", ":")
+        raise UsageError(
+            f"wakeonlan: {target} is a MAC address, and nodes are woken by name",
+            hint=f"The node's address, once: pvefw --node NAME config set --wakeonlan {mac}",
+        )
     magic = waking.prepare(app.paths, target)
     host = "" if seconds is None else address or nodes.address(app.paths, target)
     waking.send(magic)

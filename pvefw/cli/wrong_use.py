@@ -5,15 +5,17 @@ click says what it could not parse; its words are for programmers. What was mean
 """
 
 import re
+import shlex
 from collections.abc import Sequence
 
 import click
 
 from pvefw.cli import habits, meant, tree
-from pvefw.cli.framework import App, NoSuchCommand
+from pvefw.cli.framework import App, NoSuchCommand, YesOrNo
 
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
 _VALUE = re.compile(r"^'?(.*?)'? is not ", re.DOTALL)
+_OTHER_KIND = re.compile(r"(?:File|Directory) '(.*)' is (a directory|a file)", re.DOTALL)
 _FEW = 8
 _LONGEST = 60
 """Characters of what was typed that are repeated."""
@@ -27,7 +29,16 @@ def explain(app: App, error: click.UsageError) -> tuple[str, str]:
     path = ctx.command_path.split()[1:]
     rest = _behind(app.arguments, path)
     said, hint = _explained(error, ctx, path, rest)
+    hint = _typeset(app.arguments) or hint
     return f"{ctx.command_path}: {said}", hint or f"See: {ctx.command_path} --help"
+
+
+def _typeset(arguments: Sequence[str]) -> str:
+    """The line without the dashes and quotes of printed text, where it was copied with them."""
+    words = [habits.unset(word) for word in arguments]
+    if words == list(arguments) or not (meant.accepted(words) or "--help" in words):
+        return ""
+    return f"Dashes and quotes are those of printed text. Did you mean: {shlex.join(['pvefw', *words])}"
 
 
 def _explained(
@@ -35,6 +46,8 @@ def _explained(
 ) -> tuple[str, str]:
     match error:
         case NoSuchCommand():
+            if not error.name.strip():
+                return "the name of the command is empty", _commands(ctx)
             said = f"there is no command '{_short(error.name)}'"
             return said, meant.command(path, error.name, error.rest) or _commands(ctx)
         case click.NoSuchOption():
@@ -136,6 +149,8 @@ def _takes(param: click.Parameter) -> str:
     kind = param.type
     if isinstance(kind, click.Choice):
         return _or([str(choice) for choice in kind.choices])
+    if isinstance(kind, YesOrNo):
+        return "1 or 0"
     if isinstance(kind, click.IntRange):
         return _whole(kind)
     if kind is click.INT:
@@ -163,8 +178,7 @@ def _missing(error: click.MissingParameter, path: Sequence[str]) -> tuple[str, s
     param = error.param
     if param is None:
         return _plain(error.format_message()), ""
-    name = meant.name_of(param)
-    name = " ".join(re.findall(r"(?<!\[)\b[A-Z]+\b(?!\])", name)) or name
+    name = " ".join(meant.required(param)).replace("|", " or ") or meant.name_of(param)
     example = f"Give it: {meant.line(path)}"
     if isinstance(param.type, click.Choice):
         return f"{name} is missing", f"Choose from: {_listed(param.type)}. {example}"
@@ -183,7 +197,7 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
     value = _VALUE.match(error.message)
     given = _short(value[1]) if value else ""
     if isinstance(kind, click.Choice) and value:
-        close = meant.close(given, [str(choice) for choice in kind.choices])
+        close = meant.close(given.lower(), [str(choice) for choice in kind.choices])
         doubt = f" (did you mean {close}?)" if close else ""
         order = isinstance(param, click.Argument) and not close
         usage = _in_order(path) if order else ""
@@ -193,8 +207,15 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
     if isinstance(kind, click.DateTime):
         given = _short(error.message.partition("'")[2].partition("'")[0])
         return f"{name}: '{given}' is not a date such as 2027-12-31", ""
-    if isinstance(kind, click.Path) and "does not exist" in error.message:
-        return _no_such_file(error, name, "a file" if kind.file_okay else "a directory")
+    if isinstance(kind, click.Path):
+        what = "a file" if kind.file_okay else "a directory"
+        if "does not exist" in error.message:
+            return _no_such_file(error, name, what)
+        if other := _OTHER_KIND.match(error.message):
+            return (
+                f"{name}: {_short(other[1])} is {other[2]}",
+                f"{name} takes {what}: check the path.",
+            )
     return f"{name}: {_plain(error.message)}", ""
 
 

@@ -9,6 +9,7 @@ import errno
 import json
 import os
 import re
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -380,11 +381,16 @@ def failed(action: str, path: Path, error: OSError) -> StoreError:
     hint = {
         errno.ENOSPC: "The file system is full.",
         errno.EDQUOT: "The quota is used up.",
-        errno.EROFS: "The file system is read-only.",
+        errno.EROFS: _read_only(path),
         errno.EACCES: _denied(),
         errno.EPERM: _denied(),
     }.get(error.errno or 0, "")
     return StoreError(what, hint=hint)
+
+
+def _read_only(path: Path) -> str:
+    there = next((folder for folder in path.absolute().parents if os.access(folder, os.F_OK)), "/")
+    return f"The file system is read-only: findmnt -T {shlex.quote(str(there))}"
 
 
 def _denied() -> str:

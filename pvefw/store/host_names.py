@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import unicodedata
 
 _LABEL = r"[a-zA-Z0-9_](?:[a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
@@ -52,7 +53,15 @@ def to_ascii(name: str) -> str:
     try:
         return idna.encode(name.removesuffix("."), uts46=True).decode()
     except idna.IDNAError as error:
-        raise ValueError(f"'{name}' is not a valid international name: {error}") from error
+        raise ValueError(f"'{name}' is not a valid international name{_odd(name)}") from error
+
+
+def _odd(name: str) -> str:
+    """The first character that no name has, in words; or nothing."""
+    signs = (
+        char for char in name if char not in ".-_*" and unicodedata.category(char)[0] in "CPSZ"
+    )
+    return next((f": it has the character {char}" for char in signs), "")
 
 
 def normal(name: str) -> str:

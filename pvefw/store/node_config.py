@@ -142,6 +142,10 @@ def parse_property_string(text: str, default_key: str = "") -> dict[str, str]:
     values: dict[str, str] = {}
     for part in filter(str.strip, text.split(",")):
         key, equals, value = part.partition("=")
+        if not equals and default_key in values:
+            raise ValueError(
+                f"'{part.strip()}' is not KEY=VALUE, and {default_key} is given already"
+            )
         if not equals:
             key, value = default_key, part
         if not key or not value:

@@ -43,6 +43,7 @@ def report(file: object, line: int, what: str, assumed: str) -> None:
     """
     if _listeners:
         where = f"{file}:{line}" if line else str(file)
+        what = what.removeprefix(f"{where}: ")
         _listeners[-1](_shown(f"{where}: {what}; {assumed}"))
 
 

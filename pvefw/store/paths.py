@@ -10,6 +10,8 @@ STORE_CFG = "etc/pvefw/store.cfg"
 STORE_COPY = "var/lib/pvefw/store"
 _NODE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?")
 """As in the ids of tasks: one with another name would be read by nobody."""
+_LONGEST = 63
+"""Characters of a host name (RFC 1123 section 2.1)."""
 
 
 @dataclass(frozen=True)
@@ -393,7 +395,10 @@ class Paths:
 
 
 def _check_node(name: str) -> None:
-    if not _NODE.fullmatch(name):
+    if not _NODE.fullmatch(name) or len(name) > _LONGEST:
+        short = name.partition(".")[0]
+        usable = short != name and _NODE.fullmatch(short)
         raise UsageError(
-            f"'{name}' is not the name of a node", hint="A short host name, without a domain."
+            f"'{name}' is not the name of a node",
+            hint=f"A short host name, without a domain{f': {short}' if usable else ''}.",
         )

@@ -87,6 +87,8 @@ def _matches(pattern: str | re.Pattern[str], value: str, what: str) -> None:
 
 
 def _acme(value: str) -> None:
+    if re.search(r"domains=[^=]*,[^=]*(,|$)", value):
+        raise ValueError("several domains have ';' between them, and no ','")
     values = parse_property_string(value)
     _keys(values, "account", "domains")
     if "account" in values:
@@ -109,6 +111,13 @@ def _acmedomain(value: str) -> None:
         _matches(_CHALLENGE, values["challenge"], "a type of challenges such as dns-account-01")
 
 
+def _ipv4(value: str) -> None:
+    try:
+        ipaddress.IPv4Address(value)
+    except ValueError as error:
+        raise ValueError(f"'{value}' is not an IPv4 address") from error
+
+
 def _wakeonlan(value: str) -> None:
     values = parse_property_string(value, "mac")
     _keys(values, "mac", "bind-interface", "broadcast-address")
@@ -116,7 +125,7 @@ def _wakeonlan(value: str) -> None:
     if "bind-interface" in values:
         _matches(_INTERFACE, values["bind-interface"], "an interface name")
     if "broadcast-address" in values:
-        ipaddress.IPv4Address(values["broadcast-address"])
+        _ipv4(values["broadcast-address"])
     if int(values["mac"][:2], 16) & 1:
         raise ValueError(f"'{values['mac']}' is a multicast MAC address")
 
@@ -207,7 +216,8 @@ def _servers(value: str) -> None:
         host, port = bracketed.groups() if bracketed else (part, None)
         if part.count(":") == 1:
             host, _, port = part.partition(":")
-        ipaddress.ip_address(host)
+        if not host_names.is_address(host):
+            raise ValueError(f"'{host}' is not an IP address")
         _integer(1, 65535)(port or "53")
 
 

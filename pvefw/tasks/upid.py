@@ -49,9 +49,12 @@ class Upid:
         """
         match = _FORM.fullmatch(text)
         if match is None:
+            cut = _FORM.fullmatch(f"{text}:") is not None
             raise UsageError(
                 f"'{text}' is not a task id",
-                hint="It looks like UPID:node:PID:PSTART:START:type:id:user: (see `pvefw task list`).",
+                hint=f"Its last colon is missing: '{text}:'"
+                if cut
+                else "It looks like UPID:node:PID:PSTART:START:type:id:user: (see `pvefw task list`).",
             )
         return cls.of(match)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,6 +56,10 @@ def read(data: bytes, file: str) -> Document:
             f"{file}: the document has {len(data)} bytes; at most {_LARGEST} are read"
         )
     node, place = _composed(data, file), Place(file)
+    if not data.strip():
+        raise ConfigError(
+            f"{file}: the document is empty", hint="For one that wants nothing, write {}."
+        )
     with place.going_on():
         found = {} if node is None else shape().read(node, place)
     if place.errors:
@@ -82,10 +87,25 @@ def _composed(data: bytes, file: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}" if mark else file
-        raise ConfigError(f"{where}: this is not YAML: {error.problem}") from error
+        hint = "YAML is indented by blanks, not by tabs." if "'\\t'" in str(error.problem) else ""
+        raise ConfigError(f"{where}: this is not YAML: {_problem(error)}", hint=hint) from error
     except (yaml.YAMLError, RecursionError) as error:
         said = " ".join(str(error).split()) or "it is nested too deeply"
         raise ConfigError(f"{file}: this is not YAML: {said}") from error
+
+
+def _problem(error: Any) -> str:
+    """What is wrong with a document, in words for people."""
+    said = str(error.problem)
+    if "'<stream end>'" in said or "end of stream" in said:
+        return "it ends too early"
+    if match := re.search(r"character (.+) that cannot start any token", said):
+        return f"no value begins with {match[1]}"
+    if "mapping values are not allowed" in said:
+        return "there is a second ': ' in a value; quote it"
+    if match := re.search(r"but found (.+)$", said):
+        return f"{match[1]} is not expected here"
+    return said.replace("'<scalar>'", "a value")
 
 
 def _size(node: Any, known: dict[int, int]) -> int:

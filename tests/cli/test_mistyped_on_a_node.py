@@ -41,6 +41,11 @@ MISTYPED = {
     "apply nothere.yaml": ("there is no file nothere.yaml", "check the path"),
     "api token add bob ci": ("there is no API user bob", "api user set bob --grant /=Sys.Audit"),
     "api user remove bob": ("there is no API user bob", "There are: root@pam."),
+    "apply empty.yaml": (
+        "empty.yaml: the document is empty",
+        "For one that wants nothing, write {}.",
+    ),
+    "apply tab.yaml": ("no value begins with '\\t'", "YAML is indented by blanks, not by tabs."),
     "cert deploy pveproxy --test ngx": ("ngx does not get the certificate", "There are: "),
 }
 """What is said, and the next step."""
@@ -59,6 +64,8 @@ def mistype(paths, capsys, monkeypatch, tmp_path, pair):
         (tmp_path / f"b.{name}").write_bytes(data)
         files.replace(paths.proxy_certificate.with_suffix(f".{name}"), data)
     (tmp_path / "a.img").touch()
+    (tmp_path / "empty.yaml").write_text("\n")
+    (tmp_path / "tab.yaml").write_text("guests:\n\t- x\n")
     (tmp_path / "corp.settings").write_text("server=192.0.2.1\n")
     node = ["--root", str(paths.root), "--node", "pve1"]
     for line in (
@@ -101,3 +108,12 @@ def test_the_log_of_a_task_that_began_stays(paths):
         task.log("begun")
         raise NotFound("too late")
     assert len(history.tasks(paths, history.Filter(source="all"), limit=9)) == 1
+
+
+def test_without_an_account_a_revocation_makes_no_authority(paths, capsys, pair):
+    for name, data in zip(("pem", "key"), pair, strict=True):
+        files.replace(paths.proxy_certificate.with_suffix(f".{name}"), data)
+    assert run(["--root", str(paths.root), "--node", "pve1", "acme", "cert", "revoke"]) == 1
+    assert "there is no ACME account named default" in capsys.readouterr().err
+    assert not paths.authority_certificate.exists(), "nor a certificate to fall back to"
+    assert paths.proxy_certificate.exists()

@@ -1,6 +1,7 @@
 """``pvenode``: pvefw's commands with the reference's arguments, output and exit status."""
 
 import contextlib
+import difflib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -78,7 +79,10 @@ def _resolved(words: Sequence[str]) -> tuple[list[str], list[str]]:
         found = word if known else arguments.unique(word, names)
         if found is None:
             typed, known_ones = " ".join([*path, word]), " ".join([PROGRAM, _HELP, *path])
-            raise UsageError(f"there is no command '{typed}'", hint=f"See {known_ones}")
+            close = difflib.get_close_matches(word, names, n=1)
+            meant = " ".join([PROGRAM, *path, *close, *rest])
+            hint = f"Did you mean: {meant}" if close else f"See {known_ones}"
+            raise UsageError(f"there is no command '{typed}'", hint=hint)
         path.append(found)
     return path, rest
 
