@@ -1,4 +1,4 @@
-"""Answers of the management API, held against the schema of their endpoint."""
+"""Answers of the management API, checked against the schema of their endpoint."""
 
 from jsonschema import Draft202012Validator
 

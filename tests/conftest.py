@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _json_is_as_documented(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Whatever JSON a command prints in a test's own process is held against its schema."""
+    """Whatever JSON a command prints in a test's own process is checked against its schema."""
     wrong: list[str] = []
     print_data = output.show_data
 

@@ -57,7 +57,7 @@ def wanted(paths: Paths) -> CommandLine:
 def runs_from(root: Path) -> bool:
     """Whether the running kernel was started with this root: not so below ``--root``, nor in a chroot.
 
-    Where process 1 may not be looked at, that cannot be known, and is not held against anybody.
+    Where process 1 may not be looked at, that cannot be known, and counts as nothing wrong.
     """
     if root != Path("/"):
         return False

@@ -157,7 +157,7 @@ def compare_copies(
 def _unwanted(
     listing: Listing, tree: BootTree, ours: Collection[str], left: Sequence[PurePosixPath]
 ) -> list[list[PurePosixPath]]:
-    """What is ours and not wanted any more, pattern after pattern.
+    """What is ours and no longer wanted, pattern after pattern.
 
     :param left: what goes before all of it.
     """

@@ -272,7 +272,7 @@ class EspFiles:
 
 
 def pieces_of(path: Path) -> Iterator[Piece]:
-    """A file's content, in pieces; each is good until the next one is asked for.
+    """A file's content, in pieces; each is valid until the next one is read.
 
     :raises StoreError: it cannot be opened.
     """

@@ -23,7 +23,7 @@ class Probed:
     """What lies on one ESP."""
 
     states: Mapping[str, BootState]
-    """Loader to what it found of itself."""
+    """Each loader, and what it found of its own."""
     failures: Mapping[str, str] = field(default_factory=dict)
     """Loaders that could not say, and why, in the plugin's words."""
 

@@ -18,7 +18,7 @@ from pvefw.core.model import BootPlan
 
 
 class LeftWorse(PvefwError):
-    """An ESP that booted before does not any more, so the others must not be treated alike."""
+    """An ESP that booted before no longer does, so the others must not be treated alike."""
 
 
 def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:

@@ -40,7 +40,7 @@ def check(context: Context, volume: Volume, name: str, *, forced: bool) -> None:
         raise UsageError(
             f"{volume.who}: another system's boot loader is on it: {', '.join(map(shown, strange))} "
             "would be replaced",
-            hint="Use an ESP of its own; or, if that system need not start any more: --take-over",
+            hint="Use an ESP of its own; or, if that system no longer has to start: --take-over",
         )
 
 

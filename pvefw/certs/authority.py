@@ -188,7 +188,7 @@ def sign(
     lifetime: timedelta,
     now: datetime,
 ) -> bytes:
-    """A certificate for a server of the cluster, good until the CA ends at most.
+    """A certificate for a server of the cluster, which does not outlast the CA.
 
     :param subject: the common name.
     :returns: PEM: the certificate, and what leads to the CA that is being replaced, if one is.

@@ -120,7 +120,7 @@ class Certificate:
     def fresh(self) -> "Certificate":
         """The same with a new look at the configuration.
 
-        :raises NotFound: it is not configured any more.
+        :raises NotFound: it is no longer configured.
         """
         return Certificate.load(Node.open(self.paths), self.name)
 

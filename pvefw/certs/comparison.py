@@ -56,7 +56,7 @@ def _of_record(wanted: Certificate, record: Record) -> list[str]:
         [f"the account is now {wanted.settings.account}"] if other_account(wanted, record) else []
     )
     if record.profile is not None and record.profile != profile:
-        found.append(f"the profile is now {profile}" if profile else "no profile is set any more")
+        found.append(f"the profile is now {profile}" if profile else "no profile is set now")
     return found
 
 

@@ -220,7 +220,7 @@ class BootTree:
 
 @dataclass(frozen=True, slots=True)
 class BootState:
-    """What a boot loader found of itself on an ESP."""
+    """What a boot loader found on an ESP that is its own."""
 
     firmware: Sequence[Firmware]
     """Those under which this ESP boots."""

@@ -44,7 +44,7 @@ _BEGINS = {
 _ENDS = {
     Action.START: "started",
     Action.SHUTDOWN: "stopped",
-    Action.STOP: "stopped hard",
+    Action.STOP: "stopped by force",
     Action.MIGRATE: "moved",
     Action.SUSPEND: "suspended",
     Action.RESUME: "resumed",
@@ -507,7 +507,7 @@ def shut_down(bulk: Bulk, options: StopOptions, *, suspend: bool = False) -> lis
     if lost and not jobs and not failures:
         names = _names(sorted(lost, key=str))
         raise ProviderError(
-            f"{bulk.command}: no guest runs any more, although {names} were started at boot: "
+            f"{bulk.command}: no guest is running, although {names} were started at boot: "
             "something else has stopped them",
             hint="See who: journalctl -b _PID=1; check the units: pvefw install-units",
         )

@@ -87,7 +87,7 @@ def _leaving(listed: Sequence[Listed]) -> list[Listed]:
 
 
 def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
-    """Move what can move; whether nothing runs here any more."""
+    """Move what can move; whether nothing is left running here."""
     jobs, failures = to_drain(bulk, targets)
     note = drained.read(bulk.paths) or Drained("")
     going = {job.id: job.target for job in jobs if not job.blocked}

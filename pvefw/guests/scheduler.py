@@ -50,7 +50,7 @@ class Result(StrEnum):
     """How a bulk action ended for one guest."""
 
     OK = "ok"
-    HARD = "stopped hard"
+    HARD = "stopped by force"
     FAILED = "failed"
     BLOCKED = "blocked"
     CANCELLED = "cancelled"
@@ -78,7 +78,7 @@ class Job:
     probe: bool = False
     """Whether its readiness ends the pause early."""
     hard: bool = False
-    """Whether it is stopped hard when it did not shut down."""
+    """Whether it is stopped by force when it did not shut down."""
     after: Sequence[Reference] = ()
     """Ids of jobs that must be through before this one begins."""
     needs: bool = False

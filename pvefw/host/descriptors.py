@@ -21,7 +21,7 @@ def keep() -> None:
 
 
 def let_go() -> None:
-    """Whoever is at the other end does not wait for us any more."""
+    """Stop whoever is at the other end from waiting for us."""
     while _copies:
         os.close(_copies.popitem()[1])
 

@@ -27,7 +27,7 @@ def directory() -> Iterator[Path]:
 
 
 def remove_those_of_the_dead() -> None:
-    """Remove the directories of processes that are not there any more."""
+    """Remove the directories of processes that no longer exist."""
     for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*-*"):
         pid, start, _ = path.name.removeprefix(_PREFIX).split("-", 2)
         if pid.isdecimal() and processes.start(int(pid)) != start:

@@ -232,7 +232,7 @@ def _write(paths: Paths, task: Task, run: int) -> None:
             f"ksm: node {paths.node}: {left // _PAGE} pages are still shared",
             hint="Memory may not suffice to give every process its own; stop some guests.",
         )
-    task.log(f"No page is shared any more; {mebibytes(before)} MiB more are in use")
+    task.log(f"No page is shared any longer; {mebibytes(before)} MiB more are in use")
 
 
 def mebibytes(size: int) -> str:

@@ -31,7 +31,7 @@ class Kept:
     """Of the account's key at that time; empty where the record does not depend on it."""
     wildcard: bool = False
     until: float = 0.0
-    """Unix time after which it is not good any more; 0 for never."""
+    """Unix time after which it is no longer valid; 0 for never."""
     plugin: str = ""
     """The instance that published it; empty where somebody did by hand."""
     alias: str = ""

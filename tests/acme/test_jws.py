@@ -1,4 +1,4 @@
-"""Account keys and signatures, held against the RFCs' own examples and an independent verification."""
+"""Account keys and signatures, checked against the RFCs' own examples and an independent verification."""
 
 import base64
 import hashlib

@@ -189,7 +189,7 @@ _RSA = "its key should be rsa2048, not ec256"
         ({"key-type": "rsa2048", "key-reuse": "1"}, Record(account="x"), [_RSA]),
         ({"profile": "short"}, Record(account="x", profile=""), ["the profile is now short"]),
         ({"profile": "short"}, Record(account="x"), []),
-        ({}, Record(account="x", profile="short"), ["no profile is set any more"]),
+        ({}, Record(account="x", profile="short"), ["no profile is set now"]),
     ],
 )  # fmt: skip
 def test_what_is_wanted_and_what_is_there_are_compared(paths, pvefw, web, values, record, said):

@@ -13,7 +13,7 @@ def test_a_shutdown_that_finds_nothing_of_what_was_started_at_boot_has_failed(fa
     farm.guest(100, state="stopped")
     farm.guest(101, state="stopped")
     said = farm.fail("shutdown-guests")
-    assert "no guest runs any more, although 100, 101 were started at boot" in said
+    assert "no guest is running, although 100, 101 were started at boot" in said
 
 
 def test_guests_that_we_have_stopped_ourselves_are_not_missed(farm):
@@ -82,7 +82,7 @@ def test_guests_that_were_started_are_missed_without_their_backend_too(farm):
     farm.guest(100)
     farm.run("boot-guests")
     farm.configure("")
-    assert "no guest runs any more, although 100 were started" in farm.fail("shutdown-guests")
+    assert "no guest is running, although 100 were started" in farm.fail("shutdown-guests")
 
 
 @pytest.mark.parametrize("suspend", [[], ["--suspend"]])
@@ -103,7 +103,7 @@ def test_guests_that_were_started_are_missed_where_the_hypervisor_does_not_run(f
     farm.guest(100)
     farm.run("boot-guests")
     (farm.directory / "idle").touch()
-    assert "no guest runs any more, although 100 were started" in farm.fail("shutdown-guests")
+    assert "no guest is running, although 100 were started" in farm.fail("shutdown-guests")
 
 
 def test_a_hypervisor_that_cannot_be_asked_may_have_guests_that_run(farm):

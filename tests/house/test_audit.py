@@ -1,4 +1,4 @@
-"""Advisories are held against the pinned versions; the documents have the form of OSV's schema 1.6."""
+"""Advisories are matched with the pinned versions; the documents have the form of OSV's schema 1.6."""
 
 import json
 import runpy

@@ -33,7 +33,7 @@ def imported(source):
 
 
 def declared(package):
-    """What the distribution of a package says of itself."""
+    """What the distribution of a package says about itself."""
     return tomllib.loads((package.parents[1] / "pyproject.toml").read_text())["project"]
 
 

@@ -1,4 +1,4 @@
-"""The table of providers in the documentation, held against the plugins that it is about."""
+"""The table of providers in the documentation, checked against the plugins that it is about."""
 
 import re
 from pathlib import Path

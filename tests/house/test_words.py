@@ -21,13 +21,19 @@ WORST = re.compile(
     """,
     re.VERBOSE,
 )
+ODD = re.compile(
+    r"""
+    \bheld\ against\b | \bis\ to\ be\ had\b | \bwhose\ is\ it\b | \btells\ of\b | \bbear\ to\b
+    | \bgood\ until\b | \bof\ itself\b | \bstopped\ hard\b | \bnot\ any\ more\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+"""Odd in comments and docstrings, too."""
 CONTEXT = re.compile(r"-----|https?://|^\s*#")
 GUIDES = [path for path in [*ROOT.glob("docs/*.md"), ROOT / "README.md"] if path.is_file()]
+SOURCES = ("pvefw/**/*.py", "plugins/*/src/**/*.py", "shims/src/**/*.py")
 MODULES = [
-    path
-    for pattern in ("pvefw/**/*.py", "plugins/*/src/**/*.py", "shims/src/**/*.py")
-    for path in ROOT.glob(pattern)
-    if "testing" not in path.parts
+    path for pattern in SOURCES for path in ROOT.glob(pattern) if "testing" not in path.parts
 ]
 
 
@@ -44,8 +50,13 @@ def texts(module):
             yield node.lineno, node.value
 
 
-def found(where, lines):
-    return [f"{where}:{line}: {match[0]}" for line, text in lines for match in WORST.finditer(text)]
+def found(where, lines, words=(WORST, ODD)):
+    return [
+        f"{where}:{line}: {match[0]}"
+        for line, text in lines
+        for pattern in words
+        for match in pattern.finditer(text)
+    ]
 
 
 def test_the_words_are_found():
@@ -58,6 +69,18 @@ def test_the_words_are_found():
 def test_messages():
     wrong = [
         fault for module in MODULES for fault in found(module.relative_to(ROOT), texts(module))
+    ]
+    assert wrong == []
+
+
+def test_comments_and_docstrings():
+    modules = [path for pattern in SOURCES for path in ROOT.glob(pattern)]
+    wrong = [
+        fault
+        for module in modules
+        for fault in found(
+            module.relative_to(ROOT), enumerate(module.read_text().splitlines(), 1), (ODD,)
+        )
     ]
     assert wrong == []
 

@@ -119,7 +119,7 @@ def test_two_processes_share_pages_until_they_are_unmerged(kernel, sharers):
     assert merged(sharers) == 0
     found = ksm.status(kernel)
     assert (found["state"], found["saved"]) == ("unmerged", 0)
-    assert [line for line in task.lines if line.startswith("No page is shared any more; ")]
+    assert [line for line in task.lines if line.startswith("No page is shared any longer; ")]
 
 
 @on_the_kernel

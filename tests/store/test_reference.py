@@ -1,4 +1,4 @@
-"""Held against Proxmox VE's own parser: what it reads from node configurations, and the values it takes.
+"""Checked against Proxmox VE's own parser: what it reads, and the values it takes.
 
 ``data/pve-node-config.json`` was made by running it. Its texts are bytes, read as Latin-1; ours are UTF-8
 where the bytes are.

@@ -1,4 +1,4 @@
-"""What a dnsapi script says of itself becomes settings."""
+"""What a dnsapi script says about itself becomes settings."""
 
 import pytest
 

@@ -56,7 +56,7 @@ class TestListener(ChallengeConformance):
 
     @pytest.fixture
     def fetch(self, plugin):
-        """As the authority sees it: the answer itself cannot be read, only held against a digest."""
+        """As the authority sees it: the answer itself cannot be read, only compared with a digest."""
 
         def fetch(challenge):
             problem = _validation.over_tls(challenge, plugin.port)

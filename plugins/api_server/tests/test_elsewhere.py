@@ -52,7 +52,7 @@ def refused(answer, status=502):
 
 
 def test_a_read_is_answered_by_the_node_that_it_names(cluster, asked, answers):
-    """With its path and parameters, for a ticket as for a token; what it says of itself is its own."""
+    """With its path and parameters, for a ticket as for a token; what it says about itself is its own."""
     upid = answers.call("POST", "/nodes/pve2/startall", as_="root@pam").json()["data"]
     wanted = {"source": "all", "typefilter": "startall"}
     [row] = asked.call("GET", TASKS, as_="root@pam", params=wanted).json()["data"]

@@ -108,7 +108,7 @@ class TestOurOwnApi(GuestConformance):
 
 
 def test_a_bulk_stop_from_another_node(manager, guests, daemon):
-    """Each guest is a task there; one that ignores the button is stopped hard, and that is said."""
+    """Each guest is a task there; one that ignores the button is stopped by force, and is named."""
     ids = guests("web", "deaf", deaf=["deaf"])
     for name, order in (("web", 1), ("deaf", 2)):
         manager.run("guest", "set", ids[name], "--onboot", 1, "--order", order, "--up", 0)

@@ -76,7 +76,7 @@ class LibvirtHost(Host):
 
 @dataclass
 class Recorder:
-    """What a daemon tells of its guests, as it happens."""
+    """What a daemon reports about its guests, as it happens."""
 
     plugin: Libvirt
     events: list = field(default_factory=list)

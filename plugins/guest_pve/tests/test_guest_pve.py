@@ -1,4 +1,4 @@
-"""Proxmox VE's API as fakepve plays it; every request is held against what is published."""
+"""Proxmox VE's API as fakepve plays it; every request is checked against what is published."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""What the daemon tells of its guests, on a connection of its own.
+"""What the daemon reports about its guests, on a connection of its own.
 
 That connection also serves for what has to get through while other calls wait: the state and the end of a
 migration.
@@ -31,7 +31,7 @@ _STATES = {
 MIGRATED = "migrated"
 _HOW_IT_STOPPED = {
     libvirt.VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN: "shut down",
-    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "stopped hard",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED_DESTROYED: "stopped by force",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_CRASHED: "crashed",
     libvirt.VIR_DOMAIN_EVENT_STOPPED_MIGRATED: MIGRATED,
     libvirt.VIR_DOMAIN_EVENT_STOPPED_SAVED: "saved",

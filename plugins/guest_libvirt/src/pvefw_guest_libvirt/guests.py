@@ -319,7 +319,7 @@ def _answers(domain: Any) -> bool:
         if error.get_error_code() in (
             libvirt.VIR_ERR_AGENT_UNRESPONSIVE,
             libvirt.VIR_ERR_AGENT_UNSYNCED,
-            libvirt.VIR_ERR_OPERATION_INVALID,  # it does not run (yet, or any more)
+            libvirt.VIR_ERR_OPERATION_INVALID,  # it does not run (yet, or no longer)
         ):
             return False
         raise

@@ -16,7 +16,7 @@ _MOST_BYTES = 100_000
 class Healthchecks:
     """Tells a check that a run began, succeeded, or failed, with what it said.
 
-    So somebody hears, too, when nothing runs any more: the service misses the ping.
+    So somebody is alerted, too, when nothing runs any longer: the service misses the ping.
     """
 
     url: str = setting(
