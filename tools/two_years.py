@@ -3,7 +3,7 @@
     python tools/two_years.py          writes docs/renewals-*.svg
     python tools/two_years.py --check  says whether they are out of date
 
-What decides is pvefw's own code (`pvefw.certs.renewal`); the authority, the timer and the clock are
+What decides is pvefw's own code (`pvefw.certs.renewal_rule`); the authority, the timer and the clock are
 simulated. `FixedDays` beside it is what other tools do: renew a number of days before the end, and
 ask nobody.
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from pvefw.certs import renewal
+from pvefw.certs import renewal_rule
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.renewal import Record, Window
+from pvefw.certs.renewal_rule import Record, Window
 
 BEGIN, END = datetime(2026, 12, 1, tzinfo=UTC), datetime(2028, 12, 1, tzinfo=UTC)
 HOSTS = 20
@@ -169,7 +169,7 @@ class Pvefw:
             with suppress(Refused):  # the last window counts
                 record = replace(record, window=host.authority.window(host.held, now))
             host.record = record = replace(record, ask_again=now + _ASK_AGAIN)
-        due = renewal.decide(host.held, host.name, window=record.window).due
+        due = renewal_rule.decide(host.held, host.name, window=record.window).due
         return due <= now and (record.next_try is None or record.next_try <= now)
 
     def failed(self, host: Holder, error: Refused, now: datetime) -> None:

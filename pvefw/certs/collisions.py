@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pvefw import instances
 from pvefw.core.families import OBSERVER
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store import certificates
 from pvefw.store.certificates import CertificateSettings
 from pvefw.store.node import Node
@@ -67,7 +67,7 @@ def _others(
 
 def _places(node: Node, target: Instance, name: str) -> set[_Place]:
     """Where a target puts a certificate; one that does not say where has one place of its own."""
-    values, infos = binding.effective(node, target)
+    values, infos = instance_binding.effective(node, target)
     host = values.get("host", "")
     written = [values.get(info.key) or info.default for info in infos if info.writes]
     paths = [path.replace(_NAME, name) for path in written if path]

@@ -7,7 +7,7 @@ from cryptography import x509
 from pvefw.certs import keys
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.core.errors import ConfigError, NotFound
 from pvefw.store import accounts as account_store
 

@@ -7,9 +7,18 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, revocation, service
+from pvefw.certs import (
+    chain,
+    deploy,
+    install,
+    keys,
+    node_certificate,
+    renewal_rule,
+    revocation,
+    service,
+)
 from pvefw.certs.certificate import Certificate
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.certs.revocation import Revoked
 from pvefw.core import notices
 from pvefw.core.errors import CertificateError, NotFound, UsageError
@@ -64,7 +73,7 @@ def set_pair(
     deploy.prepare(target)
     event = install.install_pair(target, certificate, key, task, now)
     info = chain.describe(target.files.certificate, ordered)
-    renewal.keep(target.paths, info, Record(custom=True))
+    renewal_rule.keep(target.paths, info, Record(custom=True))
     if not restart:
         task.log("The service uses it when it is restarted")
         deploy.skip_service(target)

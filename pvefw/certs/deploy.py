@@ -104,10 +104,10 @@ def receivers(certificate: Certificate) -> list[Instance]:
 
 def _is_told(node: Node, observer: Instance) -> bool:
     """Whether an observer is told of certificates that do not name it; a broken one is, and fails."""
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    hears = binding.implements(node, observer, _HOOK, broken=True)
-    return hears and not binding.implements(node, observer, _PLAN)
+    hears = instance_binding.implements(node, observer, _HOOK, broken=True)
+    return hears and not instance_binding.implements(node, observer, _PLAN)
 
 
 def skip_service(certificate: Certificate) -> None:

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from pvefw import instances
-from pvefw.certs import accounts, chain, custom, keys, old_timers, other_clients, renewal
+from pvefw.certs import accounts, chain, custom, keys, old_timers, other_clients, renewal_rule
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.other_clients import TheirAccount, TheirCertificate, Way
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.core import references
 from pvefw.core.errors import NotFound, PvefwError, UsageError
 from pvefw.core.model import Task
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store import accounts as account_store
 from pvefw.store import certificate_sections, files
 from pvefw.store.accounts import Account
@@ -180,7 +180,7 @@ def take_certificate(paths: Paths, wanted: Import, task: Task, now: datetime) ->
     target = Certificate.load(Node.open(paths), wanted.name)
     custom.set_pair(target, pem, key, task, now, force=True)
     info = chain.describe(target.files.certificate, target.pem())
-    renewal.keep(paths, info, Record(account=account.location))
+    renewal_rule.keep(paths, info, Record(account=account.location))
     task.log(f"The certificate is now {target.files.certificate}, its key {target.files.key}")
     task.log(
         f"Services still read {theirs.fullchain}: let them read that, or add a target that writes "
@@ -239,7 +239,7 @@ def _instance(paths: Paths, theirs: TheirCertificate, way: Way | None, task: Tas
         return instances.STANDALONE
     node, family = Node.open(paths), "challenge" if own else "dns"
     # acme.sh keeps the settings of all its scripts in one file
-    known = {info.key for info in binding.declared(node, family, way.api)}
+    known = {info.key for info in instance_binding.declared(node, family, way.api)}
     settings = {key: setting for key, setting in way.settings.items() if key in known}
     for key in (key for key, setting in settings.items() if references.is_reference(setting)):
         raise UsageError(  # it means nothing to the other client; here it would run a program

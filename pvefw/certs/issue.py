@@ -11,11 +11,11 @@ from pvefw.acme.client import Client, Order
 from pvefw.acme.order import OrderFlow
 from pvefw.acme.renewal_info import certificate_id
 from pvefw.certs import accounts as account_use
-from pvefw.certs import chain, deploy, install, keys, renewal, revoke, sharing, solvers
+from pvefw.certs import chain, deploy, install, keys, renewal_rule, revoke, sharing, solvers
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.progress import Progress, Wanted, forget_order
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.certs.revocation import Revoked
 from pvefw.certs.sharing import Found
 from pvefw.core import notices
@@ -243,7 +243,7 @@ def _install(
     deploy.prepare(certificate)
     install.install_pair(certificate, pem, key, task, SystemClock().now())
     info = chain.describe(certificate.files.certificate, certificate.pem())
-    renewal.keep(certificate.paths, info, record)
+    renewal_rule.keep(certificate.paths, info, record)
 
 
 def _replaces(
@@ -255,7 +255,7 @@ def _replaces(
     """
     if before is None or "renewalInfo" not in client.directory.urls:
         return ""
-    if renewal.record_of(paths, before).account not in (account.location, account.name):
+    if renewal_rule.record_of(paths, before).account not in (account.location, account.name):
         return ""
     return certificate_id(x509.load_pem_x509_certificate(before.pem.encode()))
 
@@ -305,7 +305,7 @@ def _useless(wanted: Wanted, pem: bytes, before: CertificateInfo | None) -> str:
         return "its certificate was revoked"
     if before and info.not_before <= before.not_before:
         return "its certificate is older than the one that is installed"
-    if renewal.decide(info, certificate.node.name).due <= SystemClock().now():
+    if renewal_rule.decide(info, certificate.node.name).due <= SystemClock().now():
         return "its certificate is due for renewal itself"
     return ""
 

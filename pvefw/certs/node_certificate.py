@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from pvefw.certs import authority, chain, install, keys, renewal, service
+from pvefw.certs import authority, chain, install, keys, renewal_rule, service
 from pvefw.certs.authority import Authority
 from pvefw.certs.certificate import Certificate
-from pvefw.certs.renewal import Decision
+from pvefw.certs.renewal_rule import Decision
 from pvefw.core.errors import UsageError
 from pvefw.core.model import Task
 from pvefw.store import files
@@ -110,7 +110,7 @@ def decide(paths: Paths, now: datetime) -> Decision | None:
     missing = [name for name in names(paths).all if name not in chain.names(leaf)]
     if missing:
         return Decision(now, f"it is not valid for {', '.join(missing)}")
-    return renewal.decide(chain.describe(paths.node_certificate, pem), paths.node)
+    return renewal_rule.decide(chain.describe(paths.node_certificate, pem), paths.node)
 
 
 def ensure(paths: Paths, task: Task, now: datetime) -> None:

@@ -8,9 +8,9 @@ from pvefw.certs.chain import CertificateInfo
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import Task
 from pvefw.store import files
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import KINDS
 from pvefw.store.section_config import SectionConfig
 
 

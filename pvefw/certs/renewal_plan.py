@@ -19,15 +19,15 @@ from pvefw.certs import (
     install,
     issue,
     node_certificate,
-    offers,
+    offer_checks,
     pins,
-    renewal,
+    renewal_rule,
     revocation,
     sharing,
 )
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.renewal import Decision, Record, Window
+from pvefw.certs.renewal_rule import Decision, Record, Window
 from pvefw.certs.revocation import Revoked
 from pvefw.certs.sharing import Found
 from pvefw.core.errors import AcmeError, CertificateError, ConfigError, NotFound, PvefwError
@@ -116,7 +116,7 @@ class Planned:
 
     def issue(self, now: datetime) -> str:
         """What needs attention, in words that stay the same as long as it does; empty for nothing."""
-        urgency = renewal.urgency(self.info, now)
+        urgency = renewal_rule.urgency(self.info, now)
         facts = [
             *([urgency.value] if urgency is not Urgency.NOTICE else []),
             *(["its renewal fails"] if self.record.failures and not self.is_early(now) else []),
@@ -187,7 +187,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "names": list(planned.info.san),
             "not-after": planned.info.not_after.isoformat(),
             "due": planned.decision.due.isoformat() if planned.decision else None,
-            "urgency": renewal.urgency(planned.info, now).value,
+            "urgency": renewal_rule.urgency(planned.info, now).value,
             "failures": 0 if planned.is_early(now) else planned.record.failures,
             "doubt": planned.doubt,
             "pinned-by": list(planned.pinned_by),
@@ -264,7 +264,7 @@ def _plan_authority(
     node: Node, path: Path, info: CertificateInfo, now: datetime, *, keep: bool
 ) -> Planned:
     paths = node.paths
-    record = renewal.record_of(paths, info)
+    record = renewal_rule.record_of(paths, info)
 
     def unable(note: str) -> Planned:
         return Planned(path, info, record, None, note, "", lambda _task: None)
@@ -287,7 +287,7 @@ def _plan_authority(
         work = partial(authority.roll_over, paths, now=now)
     looked = _looked_at(record, now) if due <= now else replace(record, first_due=None)
     if keep and looked != record:
-        renewal.keep(paths, info, looked)
+        renewal_rule.keep(paths, info, looked)
     if looked.first_due:
         due = max(due, looked.first_due + _SECOND_LOOK)
     return Planned(path, info, looked, Decision(due, why), "", "certca", work)
@@ -312,7 +312,7 @@ def _plan_node(node: Node, path: Path, info: CertificateInfo, now: datetime) -> 
     return Planned(
         path,
         info,
-        renewal.record_of(paths, info),
+        renewal_rule.record_of(paths, info),
         decision,
         "" if decision else note,
         "certnode",
@@ -334,7 +334,7 @@ def plan_one(
     :raises ConfigError: the names to order it for are not clear.
     """
     node, path = certificate.node, certificate.files.certificate
-    record = renewal.record_of(node.paths, info)
+    record = renewal_rule.record_of(node.paths, info)
     revoked = Revoked.load(node.paths).find_pem(info.pem)
     said = revocation.said(revoked) if revoked else ""
     why_not = "it was set by hand" if record.custom else _not_configured(certificate)
@@ -359,7 +359,7 @@ def plan_one(
     else:
         record, note = _asked(certificate, info, record, now) if ask else (record, "")
         if keep:
-            renewal.keep(node.paths, info, record)
+            renewal_rule.keep(node.paths, info, record)
         decision = _by_time(certificate, info, record)
     return Planned(
         path,
@@ -369,7 +369,7 @@ def plan_one(
         note,
         "acmerenew",
         partial(issue.obtain, certificate, instead_of=info.fingerprint),
-        offers.doubt(certificate.settings, node.paths, record.profiles),
+        offer_checks.doubt(certificate.settings, node.paths, record.profiles),
         certificate,
         wrong,
         copied=found is not None,
@@ -395,7 +395,7 @@ def _by_time(certificate: Certificate, info: CertificateInfo, record: Record) ->
     days = certificate.settings.get("renew-before")
     earlier = timedelta(days=int(days)) if days else None
     node = certificate.node.name
-    return renewal.decide(info, node, window=record.window, renew_before=earlier)
+    return renewal_rule.decide(info, node, window=record.window, renew_before=earlier)
 
 
 def _to_take_over(certificate: Certificate, now: datetime) -> Iterator[Planned]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pvefw.certs import chain, comparison, renewal
+from pvefw.certs import chain, comparison, renewal_rule
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.revocation import Revoked
@@ -92,7 +92,9 @@ def newer(
     if not others:
         return None
     revoked = Revoked.load(certificate.paths)
-    record = renewal.record_of(certificate.paths, current) if current else renewal.Record()
+    record = (
+        renewal_rule.record_of(certificate.paths, current) if current else renewal_rule.Record()
+    )
     moved = comparison.other_account(certificate, record)
     if current and (revoked.find_pem(current.pem) or comparison.of_file(certificate, current)):
         current = None
@@ -121,9 +123,9 @@ def _of(other: Certificate, now: datetime, *, proven: bool) -> Found | None:
     except CertificateError:
         return None
     info = chain.describe(other.files.certificate, ordered)
-    record = renewal.record_of(other.paths, info)
+    record = renewal_rule.record_of(other.paths, info)
     if (proven and not record.account) or comparison.differences(other, info, record):
         return None
     usable = not comparison.of_file(other, info)
-    usable = usable and renewal.decide(info, other.node.name).due > now
+    usable = usable and renewal_rule.decide(info, other.node.name).due > now
     return Found(other.owner, ordered, key, info) if usable else None

@@ -19,7 +19,7 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
-from pvefw.store.kinds import KINDS, Kind
+from pvefw.store.plugin_sections import KINDS, Kind
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task

@@ -1,7 +1,7 @@
 """Explains wrong use: one sentence with the cause, and the next step.
 
 click says what it could not parse; its words are for programmers. What was meant is looked for by
-:mod:`pvefw.cli.meant`.
+:mod:`pvefw.cli.suggestions`.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from pvefw.cli import habits, meant, tree
+from pvefw.cli import habits, suggestions, tree
 from pvefw.cli.framework import App, NoSuchCommand
 
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
@@ -36,10 +36,10 @@ def _explained(
     match error:
         case NoSuchCommand():
             said = f"there is no command '{_short(error.name)}'"
-            return said, meant.command(path, error.name, error.rest) or _commands(ctx)
+            return said, suggestions.command(path, error.name, error.rest) or _commands(ctx)
         case click.NoSuchOption():
             given = _typed(error.option_name, rest)
-            hint = meant.option(path, given, rest) or _options(ctx)
+            hint = suggestions.option(path, given, rest) or _options(ctx)
             return f"there is no option {_short(given)}", hint
         case click.BadOptionUsage():
             return _value_missing(error, ctx)
@@ -51,7 +51,7 @@ def _explained(
     if extra:
         words = _last(rest, extra[1])
         said = f"unexpected argument: {_short(' '.join(words))}"
-        return said, meant.superfluous(path, rest, words)
+        return said, suggestions.superfluous(path, rest, words)
     return _plain(error.format_message()), ""
 
 
@@ -123,7 +123,7 @@ def _value_missing(error: click.BadOptionUsage, ctx: click.Context) -> tuple[str
         ),
         None,
     )
-    name = meant.name_of(param) if param else error.option_name
+    name = suggestions.name_of(param) if param else error.option_name
     if "not take" in error.message:
         return f"{name} takes no value", f"Give it alone: {name}"
     takes = _takes(param) if param else ""
@@ -163,9 +163,9 @@ def _missing(error: click.MissingParameter, path: Sequence[str]) -> tuple[str, s
     param = error.param
     if param is None:
         return _plain(error.format_message()), ""
-    name = meant.name_of(param)
+    name = suggestions.name_of(param)
     name = " ".join(re.findall(r"(?<!\[)\b[A-Z]+\b(?!\])", name)) or name
-    example = f"Give it: {meant.line(path)}"
+    example = f"Give it: {suggestions.line(path)}"
     if isinstance(param.type, click.Choice):
         return f"{name} is missing", f"Choose from: {_listed(param.type)}. {example}"
     return f"{name} is missing", f"{example}\nSee: {' '.join(['pvefw', *path])} --help"
@@ -179,11 +179,11 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
     param = error.param
     if param is None:
         return _plain(error.message), ""
-    name, kind = re.sub(r"^\[(\w+)\](\.\.\.)?$", r"\1", meant.name_of(param)), param.type
+    name, kind = re.sub(r"^\[(\w+)\](\.\.\.)?$", r"\1", suggestions.name_of(param)), param.type
     value = _VALUE.match(error.message)
     given = _short(value[1]) if value else ""
     if isinstance(kind, click.Choice) and value:
-        close = meant.close(given, [str(choice) for choice in kind.choices])
+        close = suggestions.close(given, [str(choice) for choice in kind.choices])
         doubt = f" (did you mean {close}?)" if close else ""
         order = isinstance(param, click.Argument) and not close
         usage = _in_order(path) if order else ""
@@ -200,7 +200,7 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
 
 def _in_order(path: Sequence[str]) -> str:
     """How a command's words follow each other, where it takes any."""
-    usage, said = meant.line(path), habits.CHOICES.get(" ".join(path))
+    usage, said = suggestions.line(path), habits.CHOICES.get(" ".join(path))
     order = f" In this order: {usage}" if usage.split()[1 + len(path) :] else ""
     return f"{order}\n{said}" if said else order
 

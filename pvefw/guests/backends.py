@@ -22,9 +22,9 @@ from pvefw.instances import Instance
 from pvefw.instances.trial import ask
 from pvefw.store import guest_notes, rehearsal
 from pvefw.store.guest_reference import Reference
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import KINDS
 
 KEYS = ("vmid", "onboot", "order", "up", "down", "ready", "after")
 """What ``guest set`` can set."""

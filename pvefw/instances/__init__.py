@@ -14,9 +14,9 @@ from pvefw.core.errors import ConfigError, NotFound, UsageError
 from pvefw.instances import files
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
 from pvefw.store import files as store_files
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import KINDS
 from pvefw.store.section_config import check_id
 
 if TYPE_CHECKING:
@@ -231,15 +231,15 @@ def _check_free(place: files.Place, instance: Instance, verb: str) -> None:
 
 
 def _check(node: Node, instance: Instance) -> list[str]:
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    return binding.check(node, instance)
+    return instance_binding.check(node, instance)
 
 
 def _resolved(node: Node, instance: Instance) -> Instance:
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    return binding.resolved(node, instance)
+    return instance_binding.resolved(node, instance)
 
 
 # --- use ------------------------------------------------------------------------------------------
@@ -252,17 +252,17 @@ def bind(node: Node, instance: Instance) -> "Bound[Any]":
     :raises ConfigError: it is damaged, its settings do not fit, or a secret is plain text where others
         can read it.
     """
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    return binding.bind(node, instance)
+    return instance_binding.bind(node, instance)
 
 
 def describe(node: Node, instance: Instance, *, show_secrets: bool = False) -> dict[str, object]:
     """An instance for people. Secrets are masked; where its plugin cannot be asked, every setting is."""
     from pvefw.core import settings
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    values, infos = binding.effective(node, instance)
+    values, infos = instance_binding.effective(node, instance)
     found: dict[str, object] = {
         "id": instance.id,
         "type": instance.type,

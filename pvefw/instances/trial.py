@@ -25,8 +25,8 @@ from pvefw.core.model import (
 from pvefw.host import concurrency
 from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
+from pvefw.store.plugin_sections import KINDS
 
 QUERY_SECONDS = 60.0
 """How long a plugin may take to answer a question."""

@@ -70,12 +70,12 @@ def plugin(call: Call) -> dict[str, Any]:
     """One instance, its settings as text: secrets in clear, to those who may change it."""
     from pvefw import instances
     from pvefw.core.families import DNS
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
     from pvefw.store.node import Node
 
     node = Node.open(call.paths)
     found = instances.load(node, DNS.name, call.get("id"))
-    settings, _ = binding.effective(node, found)
+    settings, _ = instance_binding.effective(node, found)
     shown = call.command("acme plugin config", id=found.id)
     return {**shown, "data": lines(settings)}
 
@@ -83,15 +83,16 @@ def plugin(call: Call) -> dict[str, Any]:
 def challenge_schema(call: Call) -> list[dict[str, Any]]:
     """Every plugin that an instance can have, with the settings that it declares."""
     from pvefw.core.errors import PvefwError
-    from pvefw.instances import STANDALONE, binding
+    from pvefw.instances import STANDALONE, instance_binding
     from pvefw.store.node import Node
 
     node = Node.open(call.paths)
     found = [
-        _challenge(name, "dns", infos) for name, infos in binding.declared_by_name(node).items()
+        _challenge(name, "dns", infos)
+        for name, infos in instance_binding.declared_by_name(node).items()
     ]
     with contextlib.suppress(PvefwError):  # it is a distribution of its own
-        infos = binding.declared(node, "challenge", STANDALONE)
+        infos = instance_binding.declared(node, "challenge", STANDALONE)
         found.append(_challenge(STANDALONE, STANDALONE, infos))
     return found
 
