@@ -44,8 +44,8 @@ def of_target(node: Node, settings: CertificateSettings, target: Instance) -> st
 def of_changed(node: Node, target: Instance) -> str:
     """As :func:`of_target`, of each certificate that has this target."""
     having = [other for other in certificates.all_of(node) if target.id in other.targets]
-    found = (of_target(node, settings, target) for settings in having)
-    return next(filter(None, found), "")
+    collisions = (of_target(node, settings, target) for settings in having)
+    return next(filter(None, collisions), "")
 
 
 def _title(settings: CertificateSettings) -> str:

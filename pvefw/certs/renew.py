@@ -72,14 +72,14 @@ def run(
         return _decide(paths, say, echo, clock, effect, dry_run=True)
     lines: list[str] = []
 
-    def said(line: str) -> None:
+    def log(line: str) -> None:
         lines.append(line)
         say(line)
 
     _announce(paths, RenewalsEvent(paths.node, "started"), say)
     good = False
     try:
-        good = _decide(paths, said, echo, clock, effect, dry_run=False)
+        good = _decide(paths, log, echo, clock, effect, dry_run=False)
     except PvefwError as error:
         lines.append(error.message)
         raise

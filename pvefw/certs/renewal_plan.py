@@ -29,7 +29,7 @@ from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.renewal_rule import Decision, Record, Window
 from pvefw.certs.revocation import Revoked
-from pvefw.certs.sharing import Found
+from pvefw.certs.sharing import SharedPair
 from pvefw.core.errors import AcmeError, CertificateError, ConfigError, NotFound, PvefwError
 from pvefw.core.model import Task, Urgency
 from pvefw.store import accounts as account_store
@@ -96,8 +96,8 @@ class Planned:
                 if self.certificate
                 else ""
             )
-            said = f"due, but the last try failed; next at {until} UTC: {self.record.reason}"
-            return f"{head}{said}{now_}"
+            state = f"due, but the last try failed; next at {until} UTC: {self.record.reason}"
+            return f"{head}{state}{now_}"
         when = (
             "due"
             if self.decision.due <= now
@@ -177,8 +177,8 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
         ``differences`` (what is wanted otherwise than it is), and ``issue`` (:meth:`Planned.issue`).
     :raises PvefwError: of one of them nothing is known.
     """
-    found = list(plan(node, now, keep=False, ask=False))
-    for planned in found:
+    plans = list(plan(node, now, keep=False, ask=False))
+    for planned in plans:
         if isinstance(planned, Undecided):
             raise planned.error
     return [
@@ -197,7 +197,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "differences": list(planned.differences),
             "issue": planned.issue(now),
         }
-        for planned in found
+        for planned in plans
         if isinstance(planned, Planned)
     ]
 
@@ -336,10 +336,10 @@ def plan_one(
     node, path = certificate.node, certificate.files.certificate
     record = renewal_rule.record_of(node.paths, info)
     revoked = Revoked.load(node.paths).find_pem(info.pem)
-    said = revocation.said(revoked) if revoked else ""
+    revocation_note = revocation.sentence(revoked) if revoked else ""
     why_not = "it was set by hand" if record.custom else _not_configured(certificate)
     if why_not:
-        note = f"{why_not}; {said}" if said else why_not
+        note = f"{why_not}; {revocation_note}" if revocation_note else why_not
         return Planned(
             path,
             info,
@@ -349,13 +349,13 @@ def plan_one(
             "",
             lambda _task: None,
             certificate=certificate,
-            revoked=bool(said),
+            revoked=bool(revocation_note),
         )
     wrong = comparison.differences(certificate, info, record)
-    found = sharing.newer(certificate, sharing.partners(certificate), info, now)
+    shared = sharing.newer(certificate, sharing.partners(certificate), info, now)
     note = ""
-    if found or said or wrong:
-        decision = Decision(now, _better(found, said, wrong))
+    if shared or revocation_note or wrong:
+        decision = Decision(now, _better(shared, revocation_note, wrong))
     else:
         record, note = _asked(certificate, info, record, now) if ask else (record, "")
         if keep:
@@ -372,23 +372,23 @@ def plan_one(
         offer_checks.doubt(certificate.settings, node.paths, record.profiles),
         certificate,
         wrong,
-        copied=found is not None,
-        revoked=bool(said),
+        copied=shared is not None,
+        revoked=bool(revocation_note),
     )
 
 
-def _better(found: Found | None, revoked: str, wrong: Sequence[str]) -> str:
+def _better(shared: SharedPair | None, revoked: str, wrong: Sequence[str]) -> str:
     """Why another certificate is needed at once.
 
-    :param found: what a partner has.
+    :param shared: what a partner has.
     :param revoked: what is known of a revocation; empty for none.
     :param wrong: what is wanted otherwise than it is.
     """
-    if found is None:
+    if shared is None:
         return revoked or f"the configuration has changed: {'; '.join(wrong)}"
     if revoked:
-        return f"{revoked}, and {found.owner} has another one to share"
-    return f"{found.owner} has a newer one to share"
+        return f"{revoked}, and {shared.owner} has another one to share"
+    return f"{shared.owner} has a newer one to share"
 
 
 def _by_time(certificate: Certificate, info: CertificateInfo, record: Record) -> Decision:
@@ -402,13 +402,13 @@ def _to_take_over(certificate: Certificate, now: datetime) -> Iterator[Planned]:
     """For a node that joined later: the certificate that another one shares."""
     if _not_configured(certificate):
         return
-    found = sharing.newer(certificate, sharing.partners(certificate), None, now)
-    if found:
-        decision = Decision(now, f"{found.owner} has one to share")
+    shared = sharing.newer(certificate, sharing.partners(certificate), None, now)
+    if shared:
+        decision = Decision(now, f"{shared.owner} has one to share")
         work, path = partial(issue.obtain, certificate), certificate.files.certificate
         yield Planned(
             path,
-            found.info,
+            shared.info,
             Record(),
             decision,
             "",
@@ -439,12 +439,16 @@ def _asked(
         return record, ""
     again, window, note, offered = _ASK_AGAIN, record.window, "", record.profiles
     try:
-        found, offered = _renewal_info(certificate, info, record)
+        renewal_info, offered = _renewal_info(certificate, info, record)
     except (AcmeError, CertificateError, ConfigError, NotFound) as error:
         note = f"its authority could not be asked for its window: {error.message}"
     else:
-        window = Window(found.start, found.end, found.explanation) if found else None
-        again = (found and found.retry_after) or _ASK_AGAIN
+        window = (
+            Window(renewal_info.start, renewal_info.end, renewal_info.explanation)
+            if renewal_info
+            else None
+        )
+        again = (renewal_info and renewal_info.retry_after) or _ASK_AGAIN
     pause = timedelta(seconds=min(max(again, _SOONEST), _LATEST))
     return replace(record, window=window, profiles=offered, ask_again=now + pause), note
 

@@ -26,8 +26,8 @@ def explain(app: App, error: click.UsageError) -> tuple[str, str]:
         return f"pvefw: {_plain(error.format_message())}", "See: pvefw --help"
     path = ctx.command_path.split()[1:]
     rest = _behind(app.arguments, path)
-    said, hint = _explained(error, ctx, path, rest)
-    return f"{ctx.command_path}: {said}", hint or f"See: {ctx.command_path} --help"
+    problem, hint = _explained(error, ctx, path, rest)
+    return f"{ctx.command_path}: {problem}", hint or f"See: {ctx.command_path} --help"
 
 
 def _explained(
@@ -35,8 +35,8 @@ def _explained(
 ) -> tuple[str, str]:
     match error:
         case NoSuchCommand():
-            said = f"there is no command '{_short(error.name)}'"
-            return said, suggestions.command(path, error.name, error.rest) or _commands(ctx)
+            problem = f"there is no command '{_short(error.name)}'"
+            return problem, suggestions.command(path, error.name, error.rest) or _commands(ctx)
         case click.NoSuchOption():
             given = _typed(error.option_name, rest)
             hint = suggestions.option(path, given, rest) or _options(ctx)
@@ -50,8 +50,8 @@ def _explained(
     extra = _EXTRA.match(error.message)
     if extra:
         words = _last(rest, extra[1])
-        said = f"unexpected argument: {_short(' '.join(words))}"
-        return said, suggestions.superfluous(path, rest, words)
+        problem = f"unexpected argument: {_short(' '.join(words))}"
+        return problem, suggestions.superfluous(path, rest, words)
     return _plain(error.format_message()), ""
 
 
@@ -86,8 +86,8 @@ def _short(text: str) -> str:
 
 def _plain(message: str) -> str:
     """A message of click's as a part of a sentence."""
-    said = " ".join(message.split()).rstrip(".")
-    return said[:1].lower() + said[1:] if said[1:2].islower() else said
+    words = " ".join(message.split()).rstrip(".")
+    return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 
 def _commands(ctx: click.Context) -> str:
@@ -200,9 +200,9 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
 
 def _in_order(path: Sequence[str]) -> str:
     """How a command's words follow each other, where it takes any."""
-    usage, said = suggestions.line(path), habits.CHOICES.get(" ".join(path))
+    usage, advice = suggestions.line(path), habits.CHOICES.get(" ".join(path))
     order = f" In this order: {usage}" if usage.split()[1 + len(path) :] else ""
-    return f"{order}\n{said}" if said else order
+    return f"{order}\n{advice}" if advice else order
 
 
 def _no_such_file(error: click.BadParameter, name: str, what: str) -> tuple[str, str]:

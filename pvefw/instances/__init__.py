@@ -38,10 +38,10 @@ def load_all(node: Node, *families: str) -> list[Instance]:
 
     :raises ConfigError: a file is damaged beyond one section.
     """
-    found: dict[str, Instance] = {}
+    by_id: dict[str, Instance] = {}
     for family in families:
-        found |= files.place(node, family).load()
-    return [instance for instance in found.values() if instance.family in families]
+        by_id |= files.place(node, family).load()
+    return [instance for instance in by_id.values() if instance.family in families]
 
 
 def load_used(node: Node, family: str) -> list[Instance]:
@@ -58,13 +58,13 @@ def load(node: Node, family: str, id_: str) -> Instance:
     :raises NotFound: there is none of this id; the hint lists those that exist.
     :raises ConfigError: a file is damaged beyond one section.
     """
-    found, kind = files.place(node, family).load(), KINDS[family]
-    if id_ not in found:
-        known = f"There are: {', '.join(found)}." if found else "There is none yet."
+    by_id, kind = files.place(node, family).load(), KINDS[family]
+    if id_ not in by_id:
+        known = f"There are: {', '.join(by_id)}." if by_id else "There is none yet."
         raise NotFound(
             f"there is no {kind.noun} {id_}", hint=f"{known} Add it: {kind.example(id_)}"
         )
-    return found[id_]
+    return by_id[id_]
 
 
 def of_plugin(node: Node, family: str, plugin: str) -> Instance:
@@ -263,7 +263,7 @@ def describe(node: Node, instance: Instance, *, show_secrets: bool = False) -> d
     from pvefw.instances import instance_binding
 
     values, infos = instance_binding.effective(node, instance)
-    found: dict[str, object] = {
+    description: dict[str, object] = {
         "id": instance.id,
         "type": instance.type,
         "api": instance.plugin,
@@ -271,11 +271,11 @@ def describe(node: Node, instance: Instance, *, show_secrets: bool = False) -> d
         "disable": instance.disabled,
     }
     if instance.nodes:
-        found["nodes"] = ",".join(instance.nodes)
+        description["nodes"] = ",".join(instance.nodes)
     if 0 <= instance.validation_delay != DEFAULT_DELAY:
-        found["validation-delay"] = instance.validation_delay
+        description["validation-delay"] = instance.validation_delay
     if instance.where:
-        found["where"] = instance.where
+        description["where"] = instance.where
     if instance.problem:
-        found["problem"] = instance.problem
-    return found
+        description["problem"] = instance.problem
+    return description

@@ -81,7 +81,7 @@ class Place:
     def taken(self, id_: str) -> Section | None:
         """The section that has an id, of whatever type: an id names one section of a file."""
         return next(
-            (found for path in self.files if (found := self.node.sections(path).get(id_))), None
+            (section for path in self.files if (section := self.node.sections(path).get(id_))), None
         )
 
     def data(self) -> bytes:

@@ -150,15 +150,15 @@ def _event(node: Node, kind: str) -> Any:
 def _notice(node: Node, kind: str, event: Any) -> NoticeEvent:
     """The same in words."""
     hook = _HOOKS[kind][-1]
-    found = notices.installed(event) if kind == "certificate" else notices.of(hook, event)
+    notice = notices.installed(event) if kind == "certificate" else notices.of(hook, event)
     match kind:
         case "boot-unexpected":
-            found = notices.boot_unexpected(node.name, "0.0-test", "0.0-other")
+            notice = notices.boot_unexpected(node.name, "0.0-test", "0.0-other")
         case "bulk-failed":
-            found = notices.bulk_failed(node.name, "startall", [f"0 failed: {_TEST}"])
+            notice = notices.bulk_failed(node.name, "startall", [f"0 failed: {_TEST}"])
         case "not-delivered":
-            found = notices.not_delivered(node.name, "test", _TEST)
+            notice = notices.not_delivered(node.name, "test", _TEST)
         case "timer-missing":
-            found = notices.timer_missing(node.name)
-    assert found is not None  # noqa: S101 - each kind has words; a test goes through them
-    return replace(found, subject=f"TEST: {found.subject}", lines=[_TEST, "", *found.lines])
+            notice = notices.timer_missing(node.name)
+    assert notice is not None  # noqa: S101 - each kind has words; a test goes through them
+    return replace(notice, subject=f"TEST: {notice.subject}", lines=[_TEST, "", *notice.lines])

@@ -55,12 +55,12 @@ class Instances(Kind):
 
     def current(self, context: Context) -> dict[str, Fields]:
         node = context.node
-        found: dict[str, Fields] = {}
+        fields_of: dict[str, Fields] = {}
         for instance in instances.load_all(node, *self.families):
             fields = self._fields(context, node, instance)
             if instance.id not in self.always or fields.keys() - self.lasting:
-                found[instance.id] = fields
-        return found
+                fields_of[instance.id] = fields
+        return fields_of
 
     def _fields(self, context: Context, node: Node, instance: Instance) -> Fields:
         shown, hidden = _public(node, instance)

@@ -286,7 +286,7 @@ def test_what_another_node_has_is_taken_over_although_an_order_has_failed(run, m
     run.failing = AcmeProblem("later", type="rateLimited", status=429, retry_after=5 * 3600)
     assert not run()
     run.failing = None
-    other = sharing.Found("pve2", b"", b"", info(90, NOW + 65 * DAY))
+    other = sharing.SharedPair("pve2", b"", b"", info(90, NOW + 65 * DAY))
     monkeypatch.setattr(sharing, "newer", lambda *_arguments: other)
     assert run()
     assert len(run.orders) == 2
@@ -305,7 +305,7 @@ def test_a_custom_certificate_is_never_replaced_but_its_end_is_told(run):
 
 
 def test_a_partner_with_a_newer_one_is_reason_enough(run, monkeypatch):
-    other = sharing.Found("node pve2", b"", b"", info(90, NOW + DAY))
+    other = sharing.SharedPair("node pve2", b"", b"", info(90, NOW + DAY))
     monkeypatch.setattr(sharing, "newer", lambda *_arguments: other)
     run.clock.time += 2 * DAY
     run()
