@@ -61,10 +61,10 @@ def read(data: bytes, file: str) -> Document:
             f"{file}: the document is empty", hint="For one that wants nothing, write {}."
         )
     with place.going_on():
-        found = {} if node is None else shape().read(node, place)
+        state = {} if node is None else shape().read(node, place)
     if place.errors:
         raise _invalid(place.errors)
-    return Document(file, found, place.lines)
+    return Document(file, state, place.lines)
 
 
 def _invalid(errors: Sequence[ConfigError]) -> ConfigError:
@@ -90,8 +90,8 @@ def _composed(data: bytes, file: str) -> Any:
         hint = "YAML is indented by blanks, not by tabs." if "'\\t'" in str(error.problem) else ""
         raise ConfigError(f"{where}: this is not YAML: {_problem(error)}", hint=hint) from error
     except (yaml.YAMLError, RecursionError) as error:
-        said = " ".join(str(error).split()) or "it is nested too deeply"
-        raise ConfigError(f"{file}: this is not YAML: {said}") from error
+        reason = " ".join(str(error).split()) or "it is nested too deeply"
+        raise ConfigError(f"{file}: this is not YAML: {reason}") from error
 
 
 def _problem(error: Any) -> str:

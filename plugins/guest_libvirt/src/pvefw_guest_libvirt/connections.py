@@ -72,27 +72,27 @@ def concerns_all(error: libvirt.libvirtError) -> bool:
 
 def explanation(error: libvirt.libvirtError) -> ProviderError:
     """What libvirt raised, as the contract has it, in libvirt's own words."""
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     code = error.get_error_code()
     on_the_way = error.get_error_domain() in _OF_THE_WAY
     if code in _REJECTED:
-        return CredentialsRejected(said, hint="Check who may use libvirt's socket; root may.")
+        return CredentialsRejected(message, hint="Check who may use libvirt's socket; root may.")
     if is_gone(error):
-        return Gone(said)
-    if on_the_way and code not in _NEVER and (barred := _barred(code, said)):
+        return Gone(message)
+    if on_the_way and code not in _NEVER and (barred := _barred(code, message)):
         return barred
     if code == libvirt.VIR_ERR_NO_CONNECT:
-        return Barred(said)
+        return Barred(message)
     if code in _FOR_NOW or on_the_way:
-        return Unavailable(said)
-    return Unsupported(said) if code in _NEVER else ProviderError(said)
+        return Unavailable(message)
+    return Unsupported(message) if code in _NEVER else ProviderError(message)
 
 
-def _barred(code: int, said: str) -> ProviderError | None:
+def _barred(code: int, message: str) -> ProviderError | None:
     """Why the way to the daemon is closed for good; ``None`` where trying again may help."""
-    if code in _WRONG_URI or _FOR_GOOD.search(said):
-        return Barred(said)
-    return CredentialsRejected(said) if _NOT_LET_IN.search(said) else None
+    if code in _WRONG_URI or _FOR_GOOD.search(message):
+        return Barred(message)
+    return CredentialsRejected(message) if _NOT_LET_IN.search(message) else None
 
 
 @contextlib.contextmanager
