@@ -136,9 +136,9 @@ def _explain(app: App, error: PvefwError) -> None:
         say(text.lines(masking.redact_known(trace)), err=True)
 
 
-def _shortened(said: str) -> str:
+def _shortened(message: str) -> str:
     """A text without the end of words that no screen holds."""
-    return re.sub(rf"\S{{{_LONGEST},}}", lambda word: f"{word[0][: _LONGEST // 3]}…", said)
+    return re.sub(rf"\S{{{_LONGEST},}}", lambda word: f"{word[0][: _LONGEST // 3]}…", message)
 
 
 def _as_explained(error: OSError) -> PvefwError:

@@ -87,7 +87,7 @@ def _composed(data: bytes, file: str) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}" if mark else file
-        hint = "YAML is indented by blanks, not by tabs." if "'\\t'" in str(error.problem) else ""
+        hint = "Indent YAML with spaces, not tabs." if "'\\t'" in str(error.problem) else ""
         raise ConfigError(f"{where}: this is not YAML: {_problem(error)}", hint=hint) from error
     except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split()) or "it is nested too deeply"
@@ -96,16 +96,16 @@ def _composed(data: bytes, file: str) -> Any:
 
 def _problem(error: Any) -> str:
     """What is wrong with a document, in words for people."""
-    said = str(error.problem)
-    if "'<stream end>'" in said or "end of stream" in said:
+    problem = str(error.problem)
+    if "'<stream end>'" in problem or "end of stream" in problem:
         return "it ends too early"
-    if match := re.search(r"character (.+) that cannot start any token", said):
+    if match := re.search(r"character (.+) that cannot start any token", problem):
         return f"no value begins with {match[1]}"
-    if "mapping values are not allowed" in said:
+    if "mapping values are not allowed" in problem:
         return "there is a second ': ' in a value; quote it"
-    if match := re.search(r"but found (.+)$", said):
+    if match := re.search(r"but found (.+)$", problem):
         return f"{match[1]} is not expected here"
-    return said.replace("'<scalar>'", "a value")
+    return problem.replace("'<scalar>'", "a value")
 
 
 def _size(node: Any, known: dict[int, int]) -> int:

@@ -45,7 +45,7 @@ MISTYPED = {
         "empty.yaml: the document is empty",
         "For one that wants nothing, write {}.",
     ),
-    "apply tab.yaml": ("no value begins with '\\t'", "YAML is indented by blanks, not by tabs."),
+    "apply tab.yaml": ("no value begins with '\\t'", "Indent YAML with spaces, not tabs."),
     "cert deploy pveproxy --test ngx": ("ngx does not get the certificate", "There are: "),
 }
 """What is said, and the next step."""

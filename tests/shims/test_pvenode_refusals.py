@@ -56,6 +56,7 @@ def pvenode_on(paths, monkeypatch, capfd):
         ("acme cert revoke", NAMED, None, "no certificate of its own"),
         ("acme account update", {}, None, "default"),
         ("acme account deactivate", {}, None, "default"),
+        ("acme acount list", {}, None, "Did you mean: pvenode acme account list"),
     ],
 )
 def test_it_is_refused_without_a_task(pvenode_on, line, there, pair, why):

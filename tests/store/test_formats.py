@@ -385,3 +385,14 @@ def test_a_property_below_a_section_is_ignored_with_a_warning():
     assert "observer" in warning
     assert config.render() == data
     assert "key-type" not in config.properties.values
+
+
+def test_what_is_said_about_a_file_names_it_once():
+    heard = []
+    with oddities.listening(heard.append):
+        oddities.report("/etc/x", 0, "/etc/x: could not read the file", "it counts as empty")
+        oddities.report("/etc/x", 3, "'y' is odd", "it is ignored")
+    assert heard == [
+        "/etc/x: could not read the file; it counts as empty",
+        "/etc/x:3: 'y' is odd; it is ignored",
+    ]
