@@ -382,6 +382,8 @@ def failed(action: str, path: Path, error: OSError) -> StoreError:
         errno.ENOSPC: "The file system is full.",
         errno.EDQUOT: "The quota is used up.",
         errno.EROFS: _read_only(path),
+        errno.EISDIR: f"It should be a file, and is a directory: ls -ld {shlex.quote(str(path))}",
+        errno.ENOTDIR: f"A file is where a directory should be: namei -l {shlex.quote(str(path))}",
         errno.EACCES: _denied(),
         errno.EPERM: _denied(),
     }.get(error.errno or 0, "")

@@ -117,3 +117,23 @@ def test_without_an_account_a_revocation_makes_no_authority(paths, capsys, pair)
     assert "there is no ACME account named default" in capsys.readouterr().err
     assert not paths.authority_certificate.exists(), "nor a certificate to fall back to"
     assert paths.proxy_certificate.exists()
+
+
+@pytest.mark.parametrize(
+    ("directory", "file", "line", "hint"),
+    [
+        ("etc/pve/nodes/pve1/config", "", "config get", "is a directory: ls -ld "),
+        ("etc/pve/priv/acme/plugins.cfg", "", "acme plugin list", "is a directory: ls -ld "),
+        ("", "etc", "config set --description x", "namei -l "),
+        ("", "var", "task list", "namei -l "),
+    ],
+)
+def test_a_directory_for_a_file_and_the_contrary(tmp_path, capsys, directory, file, line, hint):
+    root = tmp_path / "root"
+    (root / directory).mkdir(parents=True)
+    if file:
+        (root / file).touch()
+    assert run(["--root", str(root), "--node", "pve1", *line.split()]) == 1
+    said = capsys.readouterr().err
+    assert hint in said
+    assert len(said.splitlines()) == 2

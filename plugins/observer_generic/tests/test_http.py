@@ -184,8 +184,8 @@ class TestHealthchecks(_Http):
         return Healthchecks("http://127.0.0.1:9/uuid")
 
 
-def test_where_nobody_listens_the_reason_is_in_plain_words_and_without_the_url():
+def test_where_nobody_listens_the_reason_is_in_plain_words_and_names_the_host_alone():
     with Endpoint() as closed:
-        url = closed.url
-    with pytest.raises(Unavailable, match=r"^connection refused$"):
+        url = closed.url.replace("//", "//user:password@")
+    with pytest.raises(Unavailable, match=r"^127\.0\.0\.1:\d+: connection refused$"):
         Webhook(f"{url}/secret").on_notice(notices.of("on_renewal_failed", FAILED))

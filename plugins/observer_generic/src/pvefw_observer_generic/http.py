@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import requests
 
@@ -34,9 +35,9 @@ def send(
             verify=str(ca_file) if ca_file else True,
         )
     except requests.ConnectionError as error:
-        raise Unavailable(cause_of(error)) from error
+        raise Unavailable(f"{_host(url)}: {cause_of(error)}") from error
     except requests.Timeout as error:
-        raise Unavailable(f"no answer within {_SECONDS:g} seconds") from error
+        raise Unavailable(f"{_host(url)}: no answer within {_SECONDS:g} seconds") from error
     except (requests.RequestException, ValueError) as error:
         raise ProviderError(f"it cannot be sent: {cause_of(error)}") from error
     if answer.status_code < _GOOD:
@@ -48,3 +49,8 @@ def send(
     if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_ERROR:
         raise Unavailable(words)
     raise ProviderError(words)
+
+
+def _host(url: str) -> str:
+    """Host and port: the rest of a URL may be a secret."""
+    return urlsplit(url).netloc.rpartition("@")[2]
