@@ -165,6 +165,7 @@ def _list(paths: Paths, what: Said) -> Any:
     if len(found) <= _MOST_ROWS:
         if len(_KEPT) >= _MOST_LISTS:
             _KEPT.clear()
+        found = wire.Written(found)
         _KEPT[key] = stamp, found
     return found
 
