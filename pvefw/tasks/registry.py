@@ -145,8 +145,8 @@ def stamp(paths: Paths) -> object:
     :raises StoreError: ``active`` cannot be read.
     """
     lists = (paths.task_dir / "active", *indexes(paths), paths.task_index)
-    found = [_file_stamp(list_) for list_ in lists]
-    return found if all(map(_still_runs, raw_lines(lists[0]))) else None
+    stamps = [_file_stamp(list_) for list_ in lists]
+    return stamps if all(map(_still_runs, raw_lines(lists[0]))) else None
 
 
 def _still_runs(line: bytes) -> bool:
