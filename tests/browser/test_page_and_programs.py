@@ -18,6 +18,7 @@ from privileges import only_root
 from servers.bootctl import write_bootctl
 from servers.directory_machine import DirectoryMachine
 from servers.knot import knot
+from servers.libvirt import libvirt_nodes
 from servers.nameserver import Zone, loopback
 from servers.nginx import write_configuration
 from servers.processes import free_port, process, wait_for_port
@@ -137,6 +138,22 @@ def refresh(visit):
     visit.ends_well()
 
 
+def test_a_kernel_is_kept_and_the_command_line_changed(visit, node):
+    oldest = KERNELS[0]
+    visit.open("boot", "Kernel command line")
+    visit.fill({"text": "root=/dev/sda3 quiet intel_iommu=on"})
+    visit.press("Save")
+    visit.is_told("Save: done.")
+    assert "intel_iommu=on" in node.run("boot", "cmdline", "get")
+    visit.fill({"version": oldest})
+    visit.press("Keep this kernel")
+    visit.is_told(f"pvefw boot kernel add {oldest}")
+    visit.sees("kept by hand")
+    of(visit, oldest).get_by_role("button", name="Stop keeping").click()
+    visit.is_told(f"pvefw boot kernel remove {oldest}")
+    visit.page.get_by_role("button", name="Stop keeping").wait_for(state="detached")
+
+
 # --- certificates and accounts --------------------------------------------------------------------
 
 
@@ -252,6 +269,37 @@ def test_merging_is_turned_on_off_and_undone(visit, node):
     assert run() == "2"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_real_guests_are_started_and_stopped_with_the_tab_closed_meanwhile(visit, node):
+    """One of them does not listen, and is stopped by force."""
+    with libvirt_nodes("pve1") as [daemon]:
+        for name, deaf in (("web", False), ("db", True)):
+            daemon.define(name, deaf=deaf)
+        node.paths.cluster_pvefw_cfg.write_text(f"guest: libvirt\n\turi {daemon.uri}\n")
+        guests = json.loads(node.run("guest", "list", "--output-format", "json"))
+        for guest in guests:
+            node.run("guest", "set", guest["id"], "--onboot", 1, "--up", 0, "--down", 5)
+        visit.open("guests", "web")
+        visit.press("Start…")
+        visit.press("Start these guests")
+        visit.ends_well()
+        assert daemon.active() == {"web", "db"}
+        daemon.wait_until_booted("web", "db")
+
+        visit.open("guests", "web")
+        visit.press("Stop…")
+        visit.press("Stop these guests")
+        visit.sees("Task stopall")
+        visit.close_tab_and_open_another()
+        visit.sees("WARNINGS: 1")
+        progress = visit.page.get_by_role("region", name="What happens to each guest")
+        progress.get_by_text("stopped after").wait_for()
+        progress.get_by_text("force-stopped").wait_for()
+        assert daemon.active() == set()
+    node.paths.cluster_pvefw_cfg.unlink()
+
+
 # --- observers ------------------------------------------------------------------------------------
 
 
@@ -270,3 +318,14 @@ def test_an_observer_is_added_and_tried(visit, node, tmp_path):
     visit.ends_well()
     visit.is_told("pvefw observer test lb")
     assert json.loads(calls.read_text())["names"] == ["test.invalid"]
+
+
+# --- plugins --------------------------------------------------------------------------------------
+
+
+def test_the_doctor_is_asked(visit):
+    visit.open("plugins", "Installed plugins")
+    visit.press("Run the doctor")
+    visit.sees("What the doctor finds")
+    visit.is_told("pvefw plugin doctor")
+    visit.check()
