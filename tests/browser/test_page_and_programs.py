@@ -21,15 +21,21 @@ from servers.knot import knot
 from servers.libvirt import libvirt_nodes
 from servers.nameserver import Zone, loopback
 from servers.nginx import write_configuration
+from servers.pebble import pebble as run_pebble
 from servers.processes import free_port, process, wait_for_port
 from waiting import wait_until
 from whole_host import Host
 
-pytestmark = [pytest.mark.timeout(1200), only_root("mounts file systems, and is woken on port 9")]
+pytestmark = [
+    pytest.mark.timeout(1200),
+    pytest.mark.xdist_group("page-and-programs"),  # they share a node
+    only_root("mounts file systems, and is woken on port 9"),
+]
 
 PVEFW = f"{sys.executable} {ROOT / 'tests/guides/boot_host.py'}"
 MAC = "02:50:56:24:00:18"
 BOOT_ORDER = "BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+BINDING_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 BROADCAST = "127.255.255.255"
 FIGURES = ("run", "pages_shared", "pages_sharing", "pages_unshared", "full_scans")
 
@@ -201,6 +207,46 @@ def test_an_account_is_deactivated_after_a_second_press(visit, node, pebble):
     visit.ends_well()
     visit.is_told("pvefw acme account deactivate leaving")
     visit.open("acme", "ACME accounts: none.")
+
+
+def test_an_account_of_an_authority_that_binds_accounts(visit, node, tmp_path):
+    """The key goes over standard input; no command line that is told has it."""
+    with run_pebble(tmp_path / "pebble", binding_keys={"kid-1": BINDING_KEY}) as authority:
+        visit.open("acme", "Register an account")
+        visit.fill({"directory": authority.directory, "ca-file": str(authority.ca_file)})
+        visit.press("Show its terms")
+        visit.page.get_by_label("I agree to the terms").check()
+        visit.fill({"name": "bound", "contact": "a@b.example", "eab-kid": "kid-1"})
+        visit.press("Register")
+        visit.page.locator("main [name='eab-hmac-key']:invalid").wait_for()  # it is required here
+        visit.fill({"eab-hmac-key": BINDING_KEY})
+        visit.press("Register")
+        visit.ends_well()
+        visit.is_told("--eab-kid kid-1 --eab-hmac-key-file FILE")
+        assert BINDING_KEY not in visit.page.content()
+        assert "bound" in node.run("acme", "account", "list")
+        node.run("acme", "account", "deactivate", "bound")
+
+
+def test_a_name_is_added_with_plugin_and_alias_and_removed(visit, node, tmp_path):
+    data = tmp_path / "data"
+    data.write_text("server=127.0.0.1\n")
+    node.run("acme", "plugin", "add", "dns", "there", "--api", "rfc2136", "--data", data)
+    visit.open("acme", "Names of the certificate")
+    form = visit.page.locator("section").filter(has_text="Names of the certificate").last
+    form.locator("[name='domain']").fill("*.a.example")
+    form.locator("[name='plugin']").select_option("there")
+    form.locator("[name='alias']").fill("b.example")
+    visit.press("Add the name")
+    visit.is_told("Add the name: done.")
+    wanted = "domain=*.a.example,plugin=there,alias=b.example"
+    assert wanted in node.run("config", "get")
+    row = of(visit, "*.a.example")
+    assert row.get_by_text("b.example", exact=True).count() == 1
+    row.get_by_role("button", name="Remove", exact=True).click()
+    row.get_by_role("button", name="Stop ordering *.a.example?").click()
+    row.wait_for(state="detached")
+    assert "a.example" not in node.run("config", "get")
 
 
 def test_the_time_line_of_a_test_record(visit, node, tmp_path):
