@@ -271,6 +271,7 @@ def test_the_time_line_of_a_test_record(visit, node, tmp_path):
         visit.is_told("pvefw dns test")
         visit.sees("seen at")
         assert server.txt("_acme-challenge.www.page.test.") == set()
+    node.run("config", "set", "--delete", "resolvers,authority-port")
 
 
 # --- the node -------------------------------------------------------------------------------------
