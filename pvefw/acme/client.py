@@ -169,11 +169,7 @@ class Client:
     # accounts (section 7.3)
 
     def register(
-        self,
-        contacts: Sequence[str],
-        *,
-        agree: bool,
-        binding: tuple[str, str] | None = None,
+        self, contacts: Sequence[str], *, agree: bool, binding: tuple[str, str] | None = None
     ) -> Registered:
         """Make an account, or find the one that this key already has.
 

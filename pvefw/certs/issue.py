@@ -90,11 +90,7 @@ def check_names(certificate: Certificate) -> None:
 
 
 def obtain(
-    certificate: Certificate,
-    task: Task,
-    *,
-    ordered_in_any_case: bool = False,
-    instead_of: str = "",
+    certificate: Certificate, task: Task, *, ordered_in_any_case: bool = False, instead_of: str = ""
 ) -> None:
     """Get a certificate from a partner that shares it, or from the authority, and put it to use.
 
@@ -261,11 +257,7 @@ def _replaces(
 
 
 def _resume(
-    flow: OrderFlow,
-    progress: Progress,
-    wanted: Wanted,
-    before: CertificateInfo | None,
-    task: Task,
+    flow: OrderFlow, progress: Progress, wanted: Wanted, before: CertificateInfo | None, task: Task
 ) -> bytes | None:
     """The certificate of an order that was interrupted; ``None`` where a new one has to be placed.
 

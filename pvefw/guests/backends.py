@@ -165,8 +165,7 @@ def find_among(backends: Backends, word: str) -> tuple[Listed, list[Listed]]:
         hits = by_id(listed, [word], "guest")
         if len(hits) > 1:
             raise NotFound(
-                f"guest: {word}: there are {len(hits)} guests of that id",
-                hint="Name one of them.",
+                f"guest: {word}: there are {len(hits)} guests of that id", hint="Name one of them."
             )
         return hits[0], listed
     except NotFound as error:

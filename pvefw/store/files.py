@@ -14,13 +14,7 @@ from typing import Any
 
 from pvefw.core.errors import DigestMismatch, NoQuorum, NotFound, StoreError
 from pvefw.host import foreign, processes, reading
-from pvefw.host.durable import (
-    create_file,
-    make_directory,
-    remove_file,
-    sync_directory,
-    sync_handle,
-)
+from pvefw.host.durable import create_file, make_directory, remove_file, sync_directory, sync_handle
 from pvefw.store import oddities, pmxcfs, rehearsal, shared
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
