@@ -136,11 +136,7 @@ class Obstacles:
         return reasons
 
 
-_NOT_THERE = (
-    libvirt.VIR_ERR_NO_SECRET,
-    libvirt.VIR_ERR_NO_NWFILTER,
-    libvirt.VIR_ERR_NO_INTERFACE,
-)
+_NOT_THERE = (libvirt.VIR_ERR_NO_SECRET, libvirt.VIR_ERR_NO_NWFILTER, libvirt.VIR_ERR_NO_INTERFACE)
 _USAGES = ("none", "volume", "ceph", "iscsi", "tls", "vtpm")
 """Of secrets, as libvirt numbers them."""
 
