@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pvefw.core.errors import UsageError
 
@@ -14,8 +15,7 @@ _LONGEST = 63
 """Characters of a host name (RFC 1123 section 2.1)."""
 
 
-@dataclass(frozen=True)
-class CertificateFiles:
+class CertificateFiles(NamedTuple):
     """Where one certificate is kept, and what is remembered of it."""
 
     certificate: Path
