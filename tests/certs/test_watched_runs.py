@@ -86,7 +86,11 @@ def test_it_reaches_an_observer_that_is_configured(paths, clock, tmp_path):
     ("plugin", "settings", "said"),
     [
         ("files", {"key": "/nowhere/key.pem"}, "pvefw cert deploy NAME --test one"),
-        ("healthchecks", {"url": "cmd:echo http://127.0.0.1:9"}, "one: connection refused"),
+        (
+            "healthchecks",
+            {"url": "cmd:echo http://127.0.0.1:9"},
+            "one: 127.0.0.1:9: connection refused",
+        ),
     ],
 )
 def test_observers_that_hear_of_no_failure_are_tested_otherwise(paths, plugin, settings, said):
