@@ -74,6 +74,22 @@ from pvefw.cli.run import run
             ["plugins of the family observer have no type", "it is for challenges"],
         ),
         ("boot status --quiet", 2, []),
+        (
+            "acme persist publish a.example --until tomorrow",
+            2,
+            ["--until: 'tomorrow' is not a date such as 2027-12-31"],
+        ),
+        ("acme persist publish a.example --until", 2, ["the value is missing", "takes DATE"]),
+        ("task list --vmid x", 2, ["--vmid: 'x' is not a whole number"]),
+        ("task list --vmid", 2, ["the value is missing", "--vmid takes a whole number"]),
+        ("task list --output-format", 2, ["takes text, json, json-pretty or yaml"]),
+        ("task list --statusfilter x", 2, ["'x' is not a status", "ok, warning, error"]),
+        ("wakeonlan pve2 --wait 0", 2, ["'0' is not a whole number from 1 to 86400"]),
+        ("cert list frob nob", 2, ["unexpected argument: frob nob"]),
+        ("config get nosuch", 1, ["config get: nosuch is not a property", "Set here: none"]),
+        ("--nosuch", 2, ["there is no option --nosuch", "See: pvefw --help"]),
+        ("cert remove x", 1, ["there is no certificate x in pvefw.cfg"]),
+        ("api usage /nosuch", 1, ["Method 'GET /nosuch' not implemented", "pvefw api ls /"]),
     ],
 )
 def test_it_is_said_with_what_to_do(tmp_path, capsys, line, status, said):
