@@ -2,6 +2,7 @@
 
 import pytest
 
+from pvefw.api import StoreLock
 from pvefw_store_etcd import Etcd
 
 MEMBER = ["https://192.0.2.1:2379"]
@@ -45,3 +46,7 @@ def test_others_cannot_read_the_key(pem, tmp_path):
         Etcd(MEMBER, certificate_file=pem, key_file=key)
     key.chmod(0o600)
     assert Etcd(MEMBER, certificate_file=pem, key_file=key).prefix == "/pvefw"
+
+
+def test_a_lock_that_was_not_got_is_not_renewed():
+    assert Etcd(MEMBER).store_renew(StoreLock("name", "another node", "")) is False
