@@ -65,7 +65,6 @@ def _measure(options: Sequence[str]) -> int:
             status = _run("--stage", stage, "--last-failed", *options)
         if status not in (0, NOTHING_RAN):
             return status
-    coverage("combine", "--quiet")
     return 0
 
 
@@ -114,6 +113,7 @@ def main(options: list[str]) -> str | int | None:
             status = _measure(options)
         if status != 0:
             return status
+        coverage("combine", "--quiet")
     report = ROOT / ".coverage-report.json"  # no name that `combine` takes for data
     coverage("json", "--quiet", "-o", report)
     found = measured(json.loads(report.read_text())["files"])
