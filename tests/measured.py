@@ -6,6 +6,6 @@ import pytest
 
 without_coverage = pytest.mark.skipif(
     "COVERAGE_PROCESS_CONFIG" in os.environ,
-    reason="coverage.py is imported into every process, and would be counted as well",
+    reason="coverage.py is in every process, and would be counted as well",
 )
-"""For tests that count what a process of pvefw imports and does."""
+"""For tests that count what a process of pvefw imports and does, or whether it is measured."""

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from environments import ROOT
+from measured import without_coverage
 
 FILE = "tests/coverage-floors.json"
 
@@ -74,6 +75,7 @@ def test_what_is_below_its_floor_is_an_error():
     assert problem == "Coverage has fallen: a has 79.9 %, its floor is 80 %"
 
 
+@without_coverage
 def test_processes_with_a_clean_environment_are_measured(tmp_path):
     """As long as the command lives: what it leaves behind when it is killed measures nothing."""
     code = (
