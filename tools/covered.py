@@ -12,6 +12,7 @@ With options of pytest only some tests are run: that is shown, and not judged.
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -24,6 +25,7 @@ from coverage import Coverage
 from stages import NOTHING_RAN
 
 FLOORS = ROOT / "tests/coverage-floors.json"
+_DATA = ROOT / ".coverage-data"
 _STAGES = ("quick", "servers")
 _SOME_FAILED = 1
 """pytest's exit status. Such tests are run once more, alone: with Python 3.11 a thread cannot start while
@@ -57,7 +59,9 @@ def everywhere() -> Iterator[None]:
 
 def _measure(options: Sequence[str]) -> int:
     """Run every stage, until one fails twice; pytest's exit status."""
-    coverage("erase")
+    shutil.rmtree(_DATA, ignore_errors=True)
+    _DATA.mkdir()
+    _DATA.chmod(0o1777)  # the HTTPS service runs as another user
     for stage in _STAGES:
         side_by_side = ["-n", "auto", "--dist", "loadgroup"]
         status = _run("--stage", stage, *side_by_side, *options)
@@ -110,6 +114,7 @@ def main(options: list[str]) -> str | int | None:
 
     :returns: ``None``, or the exit status of the tests, or the sentence that says what fell.
     """
+    os.environ["COVERAGE_FILE"] = str(_DATA / ".coverage")
     if options != ["--report"]:
         with everywhere():
             status = _measure(options)
