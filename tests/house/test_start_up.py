@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from measured import without_coverage
 
-pytestmark = without_coverage
-
 from pvefw.core import metadata
+
+pytestmark = without_coverage
 
 HEAVY = {
     "cryptography",
