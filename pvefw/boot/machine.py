@@ -83,7 +83,7 @@ class Host:
     def privately(self, work: Callable[[], _Result], task: Task) -> _Result:
         return mounts.privately(work, task)
 
-    def seal(self, device: Device) -> str | None:
+    def seal(self, device: Device) -> str | None:  # pragma: no cover - it needs a disk
         """The boot, the disk's sequence number and the kernel's count of writes to the partition.
 
         All three the same: nothing was written since. A file system that is mounted elsewhere may hold
@@ -104,7 +104,7 @@ class Host:
             return None
         return " ".join([this_boot.id_(self._paths), device.kname, disk, *counts])
 
-    def repair(self, device: Device) -> str:
+    def repair(self, device: Device) -> str:  # pragma: no cover - it needs a disk
         if shutil.which("fsck.vfat") is None or device.mountpoints:
             return ""
         try:
@@ -116,7 +116,7 @@ class Host:
         return done.last_words if done.returncode else ""
 
 
-def _counts(directory: Path) -> bool:
+def _counts(directory: Path) -> bool:  # pragma: no cover - as above
     """Whether the kernel counts what is written: somebody may have told it not to."""
     disk = Path(os.path.realpath(directory)).parent
     with contextlib.suppress(OSError):

@@ -73,7 +73,7 @@ def privately(work: Callable[[], _Result], task: Task) -> _Result:
     return concurrency.call_within(inside, None, "boot", lambda: task.cancelled)
 
 
-class Mount:
+class Mount:  # pragma: no cover - it needs a disk: tests/machines has some
     """A FAT file system that is mounted: read-only, until it has to be written."""
 
     def __init__(self, device: Path, path: Path) -> None:
@@ -147,7 +147,9 @@ class Mount:
             _call("umount2", os.fsencode(self.path), _DETACH)
 
 
-def _cannot_mount(device: Path, how: str, error: OSError) -> StoreError:
+def _cannot_mount(  # pragma: no cover - as for Mount
+    device: Path, how: str, error: OSError
+) -> StoreError:
     hint = {
         errno.ENODEV: "This kernel cannot mount FAT file systems: modprobe vfat",
         errno.EINVAL: "There is no FAT file system on it, or it is damaged: fsck.vfat -n PARTITION",

@@ -263,7 +263,7 @@ def _whole(value: str, lowest: int, highest: int) -> None:
 
 
 def _check_after(entry: Listed, value: str) -> None:
-    if str(entry.guest.vmid) in value.split(","):
+    if entry.guest.vmid in map(int, filter(None, value.split(","))):
         raise UsageError(f"guest set: {entry.id}: --after: a guest cannot wait for itself")
 
 

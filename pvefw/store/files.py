@@ -286,9 +286,8 @@ def remove_unfinished(path: Path) -> None:
 
     :raises StoreError: it cannot be removed.
     """
-    if path.parent.is_dir():
-        for left in path.parent.glob(f"{_unfinished(path)}*"):
-            remove(left)
+    for left in path.parent.glob(f"{_unfinished(path)}*"):
+        remove(left)
 
 
 def rename(source: Path, target: Path) -> None:

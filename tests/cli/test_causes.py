@@ -131,3 +131,16 @@ def test_nobody_repeats_them():
         f"{module.relative_to(ROOT)}:{line}" for module in modules for line in repeated(module)
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("created"), "created is missing"),
+        (KeyError(), "a part is missing"),
+        (TypeError("'int' object"), "it is not in the expected format"),
+        (RecursionError(), "it is nested too deeply"),
+    ],
+)
+def test_what_is_wrong_with_a_file_of_ours(error, said):
+    assert causes.damage(error) == said

@@ -6,6 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from measured import without_coverage
+
+pytestmark = without_coverage
 
 PROBE = """
 import gc, json, sys

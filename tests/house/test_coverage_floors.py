@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from environments import ROOT
+from measured import without_coverage
 
 FILE = "tests/coverage-floors.json"
 
@@ -72,3 +73,31 @@ def test_what_is_below_its_floor_is_an_error():
     floors, problem = judged({"a": 79.9, "b": 90.0}, {"a": 80, "b": 70})
     assert floors == {"a": 80, "b": 90}
     assert problem == "Coverage has fallen: a has 79.9 %, its floor is 80 %"
+
+
+@without_coverage
+def test_processes_with_a_clean_environment_are_measured(tmp_path):
+    """As long as the command lives: what it leaves behind when it is killed measures nothing."""
+    code = (
+        "import covered, os, pathlib, sys\n"
+        f"covered._HOOK = pathlib.Path({str(tmp_path)!r}, 'a0_covered.pth')\n"
+        "with covered.everywhere():\n"
+        "    print(covered._HOOK.read_text(), flush=True)\n"
+        "    os.read(0, 1)\n"
+        "    os._exit(0)\n"
+    )
+    look = f"import os, site; site.addsitedir({str(tmp_path)!r}); print(*os.environ)"
+    asked = [sys.executable, "-I", "-c", look]
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT / "tools",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as command:
+        assert b"COVERAGE_PROCESS_CONFIG" in command.stdout.readline()
+        while_it_lives = subprocess.run(asked, env={}, capture_output=True, check=True)
+        command.communicate(b".")
+    assert (tmp_path / "a0_covered.pth").exists()
+    afterwards = subprocess.run(asked, env={}, capture_output=True, check=True)
+    assert b"COVERAGE_PROCESS_CONFIG" in while_it_lives.stdout
+    assert b"COVERAGE_PROCESS_CONFIG" not in afterwards.stdout

@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from measured import without_coverage
 
 from pvefw.core import metadata
+
+pytestmark = without_coverage
 
 HEAVY = {
     "cryptography",

@@ -226,3 +226,8 @@ def test_a_secret_that_is_not_base64_is_not_shown():
 def test_all_algorithms_are_those_of_the_library():
     plugin = Rfc2136(server="192.0.2.1", key_name="key.", secret=WRONG)
     assert plugin._key.algorithm == dns.tsig.HMAC_SHA256
+
+
+def test_the_name_of_a_key_is_a_domain_name():
+    with pytest.raises(ValueError, match="key_name is not a domain name"):
+        Rfc2136(server="192.0.2.1", key_name="a..b", secret=WRONG)

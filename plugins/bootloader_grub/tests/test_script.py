@@ -50,3 +50,8 @@ def test_a_quote_that_is_not_closed(value):
 
 def test_control_characters_never_end_a_line():
     assert script.quote("a\nb\0c\rd") == "'a b c d'"
+
+
+def test_backslashes_within_double_quotes_and_line_ends():
+    assert script.words(r'"a\"b\$c\d"') == [r'a"b$c\d']
+    assert list(script.commands("set a=b\\\nc\n")) == [["set", "a=bc"]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pvefw.cli.framework import App, Group, output_option, pass_app
+from pvefw.cli.framework import App, Command, Group, output_option, pass_app
 from pvefw.cli.streams import say
 from pvefw.core.errors import PvefwError
 
@@ -26,6 +26,8 @@ api = Group(
 
 _OPTION = re.compile(r"--?([A-Za-z][A-Za-z0-9_-]*)(?:=(.*))?", re.DOTALL)
 _ANY = {"ignore_unknown_options": True}
+_KEPT = "--\0"
+"""Before words that click is not to look into: no argument of a program has a zero byte."""
 _HELP = {
     "get": "Call GET on PATH.",
     "create": "Call POST on PATH.",
@@ -35,9 +37,28 @@ _HELP = {
 _path = click.argument("path", metavar="PATH")
 
 
+class _Verb(Command):
+    """A command whose words with one dash are parameters of an endpoint, where it has no such option.
+
+    click would take them for options of one letter: ``-with-local-disks`` has an ``h``, which is help.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {name.lstrip("-") for param in self.get_params(ctx) for name in param.opts}
+        kept = [f"{_KEPT}{word}" if _is_parameter(word, own) else word for word in args]
+        return super().parse_args(ctx, kept)
+
+
+def _is_parameter(word: str, own: set[str]) -> bool:
+    return re.match(r"-[^-]", word) is not None and word[1:].partition("=")[0] not in own
+
+
 def _verb(name: str) -> None:
     @api.command(
-        name, help=f"{_HELP[name]} OPTIONS are the parameters, -KEY VALUE.", context_settings=_ANY
+        name,
+        cls=_Verb,
+        help=f"{_HELP[name]} OPTIONS are the parameters, -KEY VALUE.",
+        context_settings=_ANY,
     )
     @_path
     @click.argument("options", metavar="[OPTIONS]...", nargs=-1, type=click.UNPROCESSED)
@@ -54,7 +75,8 @@ def _verb(name: str) -> None:
         method = table.METHODS[name]
         try:
             endpoint, _ = table.find(method, path)
-            given = _given(options, endpoint.parameters) | (_handed_over() if stdin else {})
+            words = [word.removeprefix(_KEPT) for word in options]
+            given = _given(words, endpoint.parameters) | (_handed_over() if stdin else {})
             answer = call.call(app.paths, method, path, given)
         except ApiError as error:
             return _refuse(error)
