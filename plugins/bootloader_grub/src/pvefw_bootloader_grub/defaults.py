@@ -53,7 +53,8 @@ def read(root: Path) -> tuple[Mapping[str, str], Sequence[str]]:
 
     :raises ProviderError: a file cannot be read, is damaged, or a shell refuses it.
     """
-    sources = [root / MAIN, *sorted((root / SNIPPETS).glob("*.cfg"))]
+    snippets = (path for path in (root / SNIPPETS).glob("*.cfg") if not path.name.startswith("."))
+    sources = [root / MAIN, *sorted(snippets)]
     texts = []
     warnings = []
     for path in sources:

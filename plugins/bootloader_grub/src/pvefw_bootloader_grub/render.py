@@ -28,6 +28,10 @@ _OWNED = (
     str(custom.TARGET),
     *(str(target) for target in memtest.TARGETS),
 )
+_WHOLE_NAMES = ("Ubuntu", "Kubuntu")
+"""Of systems that 10_linux does not call "… GNU/Linux"."""
+_LONGEST = 2047
+"""Bytes that a kernel reads of its command line; it cuts off the rest without a word."""
 _UUID = re.compile(r"root=UUID=([0-9A-Fa-f-]+)")
 _TERMINAL = re.compile(r"[a-z_][a-z0-9_]*")
 _STYLES = ("menu", "countdown", "hidden")
@@ -101,9 +105,9 @@ def menu_of(plan: BootPlan, settings: Mapping[str, str]) -> Menu:
     """The menu for a plan, without its default."""
     found = _UUID.search(plan.cmdline)
     root = found[1] if found else "pvefw"
-    system = plan.title
-    if settings.get("GRUB_DISTRIBUTOR"):
-        system = f"{settings['GRUB_DISTRIBUTOR']} GNU/Linux"
+    system = settings.get("GRUB_DISTRIBUTOR") or plan.title
+    if "GRUB_DISTRIBUTOR" in settings and system not in _WHOLE_NAMES:
+        system = f"{system} GNU/Linux"
     details = []
     for kernel in plan.kernels:
         title = f"{system}, with Linux {kernel.version}"
@@ -143,6 +147,7 @@ class _Rendering:
         self.warnings += [
             *odd,
             *self._unused_options(),
+            *self._cut_off(),
             *(
                 f"{name} is not supported on an ESP: {why}"
                 for name, why in _NOT_HONOURED.items()
@@ -346,6 +351,18 @@ class _Rendering:
             f"/etc/kernel/cmdline: {option} is not used: /etc/default/grub gives that another value"
             for option in cmdline.unused(self.plan.cmdline, self.settings)
         ]
+
+    def _cut_off(self) -> list[str]:
+        """What of GRUB's own settings and the plan's command line is too much for a kernel."""
+        options = cmdline.words(
+            self.plan.cmdline, self.settings, root_only=self.plan.running_cmdline
+        )
+        line = " ".join(options)
+        if (length := len(line.encode(errors="replace"))) <= _LONGEST:
+            return []
+        last = line[_LONGEST - 20 : _LONGEST]
+        why = f"kernels get {length} bytes of options, and read {_LONGEST}"
+        return [f"/etc/default/grub: {why}: what follows '{last}' is cut off"]
 
     def _list(self, name: str) -> list[str]:
         return self.settings.get(name, "").split()
