@@ -122,7 +122,13 @@ def read() -> Devices:
 
     :raises ProgramError: ``lsblk`` is missing or fails.
     """
-    done = programs.run(["lsblk", "--json", "--bytes", "--list", "--output", _COLUMNS])
+    try:
+        done = programs.run(["lsblk", "--json", "--bytes", "--list", "--output", _COLUMNS])
+    except ProgramError as error:
+        error.hint = (
+            error.hint or "In a chroot, /dev, /proc, /sys and /run/udev have to be mounted."
+        )
+        raise
     return parse(done.stdout)
 
 

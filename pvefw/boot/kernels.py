@@ -98,8 +98,9 @@ def _is_beside(kernel: Kernel, candidates: Collection[str], modules: Path) -> bo
         return False
     if kernel.vmlinuz.is_symlink():
         return True
+    marks = "._~" if kernel.initrd.exists() else "._~-"
     return any(
-        kernel.version.startswith(other) and kernel.version[len(other)] in "._~-"
+        kernel.version.startswith(other) and kernel.version[len(other)] in marks
         for other in candidates
         if len(other) < len(kernel.version)
     )

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from boot.conftest import KERNELS, UUIDS
 
-from pvefw.boot import choice, cmdline, firmware, fstab, kernels, refresh, registry, status
+from pvefw.boot import choice, cmdline, disks, firmware, fstab, kernels, refresh, registry, status
 from pvefw.boot.disks import Device, parse
-from pvefw.core.errors import ConfigError
+from pvefw.core.errors import ConfigError, ProgramError
 from pvefw.store import kernel_files, oddities
 from pvefw.testing.fakes import FakeTask
 
@@ -87,6 +87,12 @@ def test_a_copy_beside_a_kernel_is_none(host, end):
     host.write(f"boot/vmlinuz-{KERNELS[-1]}{end}", "a copy")
     found = kernels.installed(host.paths)
     assert (found.versions, found.incomplete) == (list(reversed(KERNELS)), {})
+
+
+def test_a_kernel_of_ones_own_that_lacks_its_modules_is_told(host):
+    for name in ("vmlinuz", "initrd.img"):
+        host.write(f"boot/{name}-{KERNELS[-1]}-mine", "built here")
+    assert f"{KERNELS[-1]}-mine" in kernels.installed(host.paths).incomplete
 
 
 def test_a_link_to_a_kernel_is_none(host):
@@ -197,3 +203,12 @@ def test_what_starts_is_told_where_nothing_can_be_planned(ready, host):
     found = status.status(ready())
     assert not found.ok
     assert found.default == KERNELS[-1]
+
+
+def test_in_a_chroot_without_sys_the_next_step_is_told(tmp_path, monkeypatch):
+    (tmp_path / "lsblk").write_text("#!/bin/sh\necho 'lsblk: failed to access sysfs' >&2\nexit 1\n")
+    (tmp_path / "lsblk").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(ProgramError, match="failed to access sysfs") as caught:
+        disks.read()
+    assert "/sys" in caught.value.hint

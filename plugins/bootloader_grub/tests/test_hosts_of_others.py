@@ -225,3 +225,17 @@ def test_a_default_in_custom_cfg_comes_before_a_pin_and_is_told(with_custom, cho
     assert with_custom.config.read_bytes() == before
     assert not with_custom.pin.exists()
     assert not with_custom.environment.exists()
+
+
+def test_other_systems_that_are_not_offered_are_told(make_plan, esp):
+    settings = "GRUB_DISABLE_OS_PROBER=false\n"
+    [warning] = Grub().boot_render(esp, make_plan(NEW, settings=settings)).warnings
+    assert "other systems start from the firmware's menu" in warning
+
+
+def test_a_byte_order_mark_is_ignored(make_plan, esp):
+    settings = "\ufeffGRUB_CMDLINE_LINUX=quiet\nGRUB_DISABLE_RECOVERY=true\n"
+    tree = Grub().boot_render(esp, make_plan(NEW, settings=settings))
+    [(_, entry), *_] = parse(tree.texts[CONFIG].decode()).kernels()
+    assert entry.options[-1] == "quiet"
+    assert "byte order mark" in tree.warnings[0]

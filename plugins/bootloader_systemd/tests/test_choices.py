@@ -208,3 +208,13 @@ def test_a_byte_order_mark_is_no_part_of_a_setting(plan, esp):
     path.parent.mkdir(parents=True)
     path.write_bytes(b"\xef\xbb\xbftimeout 10\n")
     assert configured(SystemdBoot().boot_render(esp, plan))[0] == "timeout 10"
+
+
+def test_settings_are_read_as_they_were_meant(plan, esp):
+    path = plan.root / "etc/kernel/loader.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text("TIMEOUT 10 # seconds\nconsole-mode max\nPreferred auto-windows\n")
+    tree = SystemdBoot().boot_render(esp, plan)
+    assert configured(tree)[:-1] == ["timeout 10", "console-mode max"]
+    assert "'preferred' is not used" in tree.warnings[0]
+    assert "'TIMEOUT 10 # seconds' is read as 'timeout 10'" in tree.warnings[1]

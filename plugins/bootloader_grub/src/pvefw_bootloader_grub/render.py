@@ -148,6 +148,7 @@ class _Rendering:
             *odd,
             *self._unused_options(),
             *self._cut_off(),
+            *self._other_systems(),
             *(
                 f"{name} is not supported on an ESP: {why}"
                 for name, why in _NOT_HONOURED.items()
@@ -351,6 +352,15 @@ class _Rendering:
             f"/etc/kernel/cmdline: {option} is not used: /etc/default/grub gives that another value"
             for option in cmdline.unused(self.plan.cmdline, self.settings)
         ]
+
+    def _other_systems(self) -> list[str]:
+        """What an administrator has allowed os-prober to put into the host's own menu."""
+        if self.settings.get("GRUB_DISABLE_OS_PROBER") != "false":
+            return []
+        why = (
+            "other systems start from the firmware's menu, or by an entry in /boot/grub/custom.cfg"
+        )
+        return [f"GRUB_DISABLE_OS_PROBER=false is not supported on an ESP: {why}"]
 
     def _cut_off(self) -> list[str]:
         """What of GRUB's own settings and the plan's command line is too much for a kernel."""

@@ -15,8 +15,11 @@ HOST_CONF = PurePosixPath("etc/kernel/loader.conf")
 
 CHOSEN = f"LoaderEntryDefault-{variables.LOADER_GUID}"
 _LAST_STARTED = f"LoaderEntryLastBooted-{variables.LOADER_GUID}"
-_SETTING = re.compile(r"([a-z-]+)\s*=\s*(.*)")
-"""As in systemd's other files; the loader reads a word, a blank and a value."""
+_SETTING = re.compile(r"(?P<name>[A-Za-z-]+)(?:\s*=\s*|\s+)(?P<value>.*?)(?:\s+#.*)?")
+"""As in systemd's other files, which know an equals sign, and as people write comments; the loader reads
+a word in small letters, a blank, and all that follows as the value."""
+_CHOOSE = ("default", "preferred")
+"""The settings that name what starts."""
 _TIMEOUT = "timeout 3"
 """Proxmox VE's own."""
 
@@ -27,7 +30,7 @@ def render(plan: BootPlan, root: Path) -> bytes:
     :param root: where the ESP is mounted.
     :raises ProviderError: the host's own file cannot be read.
     """
-    settings = [line for line in _host_lines(plan.root) if line.split()[0] != "default"]
+    settings = [line for line in _host_lines(plan.root) if line.split()[0] not in _CHOOSE]
     if not any(line.split()[0] == "timeout" for line in settings):
         settings.insert(0, _TIMEOUT)
     return "".join(f"{line}\n" for line in [*settings, f"default {_default(plan, root)}"]).encode()
@@ -36,10 +39,12 @@ def render(plan: BootPlan, root: Path) -> bytes:
 def warnings(plan: BootPlan) -> list[str]:
     """What of the host's own file does not count."""
     found = []
-    if any(line.split()[0] == "default" for line in _host_lines(plan.root)):
-        found.append(
-            f"/{HOST_CONF}: 'default' is not used: `pvefw boot kernel pin` chooses the kernel"
-        )
+    named = {line.split()[0] for line in _host_lines(plan.root)}
+    found += [
+        f"/{HOST_CONF}: '{name}' is not used: `pvefw boot kernel pin` chooses the kernel"
+        for name in _CHOOSE
+        if name in named
+    ]
     found += [
         f"/{HOST_CONF}: '{line}' is read as '{_as_the_loader_reads(line)}'"
         for line in _written_lines(plan.root)
@@ -175,7 +180,8 @@ def _host_lines(root: Path) -> list[str]:
 
 
 def _as_the_loader_reads(line: str) -> str:
-    return _SETTING.sub(r"\1 \2", line) if _SETTING.fullmatch(line) else line
+    found = _SETTING.fullmatch(line)
+    return f"{found['name'].lower()} {found['value']}" if found else line
 
 
 def _written_lines(root: Path) -> list[str]:
