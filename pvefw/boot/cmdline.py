@@ -65,11 +65,11 @@ def _without_loaders_words(text: str, path: Path) -> str:
     """Leave out what somebody copied from ``/proc/cmdline``: an ``initrd=`` names a file that the next
     refresh may remove, and the kernel's EFI stub starts nothing without it.
     """
-    found = [word for word in words(text) if word.startswith(_FROM_LOADERS)]
-    if not found:
+    added = [word for word in words(text) if word.startswith(_FROM_LOADERS)]
+    if not added:
         return text
-    oddities.report(path, 0, f"{' '.join(found)} is added by boot loaders", "it is left out")
-    return " ".join(word for word in words(text) if word not in found)
+    oddities.report(path, 0, f"{' '.join(added)} is added by boot loaders", "it is left out")
+    return " ".join(word for word in words(text) if word not in added)
 
 
 def runs_from(root: Path) -> bool:

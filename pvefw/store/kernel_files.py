@@ -66,12 +66,12 @@ def value(path: Path) -> str | None:
     parts = [_VALUE.fullmatch(line.strip()) for line in lines]
     if any(part and part["comment"] for part in parts):
         oddities.report(path, 0, "it has comments", "what follows a # is ignored")
-    found = [text for part in parts if part and (text := part["value"].strip())]
-    if len(found) > 1:
-        why = f"it has {len(found)} lines, and must have one"
+    texts = [text for part in parts if part and (text := part["value"].strip())]
+    if len(texts) > 1:
+        why = f"it has {len(texts)} lines, and must have one"
         oddities.report(path, 0, why, "they are joined")
-        found = [text.removesuffix("\\").rstrip() for text in found]
-    return " ".join(found) or None
+        texts = [text.removesuffix("\\").rstrip() for text in texts]
+    return " ".join(texts) or None
 
 
 def set_value(path: Path, text: str) -> None:

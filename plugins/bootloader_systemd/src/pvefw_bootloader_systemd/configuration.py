@@ -38,19 +38,18 @@ def render(plan: BootPlan, root: Path) -> bytes:
 
 def warnings(plan: BootPlan) -> list[str]:
     """What of the host's own file does not count."""
-    found = []
     named = {line.split()[0] for line in _host_lines(plan.root)}
-    found += [
+    lines = [
         f"/{HOST_CONF}: '{name}' is not used: `pvefw boot kernel pin` chooses the kernel"
         for name in _CHOOSE
         if name in named
     ]
-    found += [
+    lines += [
         f"/{HOST_CONF}: '{line}' is read as '{_as_the_loader_reads(line)}'"
         for line in _written_lines(plan.root)
         if line != _as_the_loader_reads(line)
     ]
-    return found
+    return lines
 
 
 def _default(plan: BootPlan, root: Path) -> str:
@@ -85,7 +84,7 @@ def default_of(root: Path) -> str | None:
     return read_fields(root / LOADER_CONF).get("default", [None])[-1]
 
 
-def default_boot(root: Path, efivars: Path, found: list[Entry]) -> str | None:
+def default_boot(root: Path, efivars: Path, on_esp: list[Entry]) -> str | None:
     """What boots by default: a version, or the id of another's entry; ``None`` where the loader decides.
 
     What was chosen in its menu or with ``bootctl set-default`` comes before ``loader.conf``.
@@ -93,7 +92,7 @@ def default_boot(root: Path, efivars: Path, found: list[Entry]) -> str | None:
     :param efivars: where the firmware's variables are mounted.
     """
     id_ = _chosen_entry(root, efivars) or _configured(root, efivars) or _by_itself(root)
-    return _in_words(id_, found) if id_ else None
+    return _in_words(id_, on_esp) if id_ else None
 
 
 def overruled(root: Path, efivars: Path) -> str:
@@ -106,15 +105,15 @@ def overruled(root: Path, efivars: Path) -> str:
     return f"the firmware's LoaderEntryDefault names {what}"
 
 
-def named(root: Path, wanted: str, found: list[Entry]) -> str | None:
+def named(root: Path, wanted: str, on_esp: list[Entry]) -> str | None:
     """What an id, or a pattern of ids, starts: a version, or the id of what is not ours."""
     id_ = _first(root, wanted)
-    return _in_words(id_, found) if id_ else None
+    return _in_words(id_, on_esp) if id_ else None
 
 
-def _in_words(id_: str, found: list[Entry]) -> str:
+def _in_words(id_: str, on_esp: list[Entry]) -> str:
     """The version of an entry that is ours; another's id."""
-    return next((entry.version for entry in found if entry.path.name.lower() == id_), id_)
+    return next((entry.version for entry in on_esp if entry.path.name.lower() == id_), id_)
 
 
 def _configured(root: Path, efivars: Path) -> str | None:
@@ -180,8 +179,8 @@ def _host_lines(root: Path) -> list[str]:
 
 
 def _as_the_loader_reads(line: str) -> str:
-    found = _SETTING.fullmatch(line)
-    return f"{found['name'].lower()} {found['value']}" if found else line
+    setting = _SETTING.fullmatch(line)
+    return f"{setting['name'].lower()} {setting['value']}" if setting else line
 
 
 def _written_lines(root: Path) -> list[str]:

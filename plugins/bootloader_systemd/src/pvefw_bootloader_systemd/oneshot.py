@@ -29,9 +29,9 @@ def armed(root: Path, efivars: Path) -> str | None:
     :returns: a version; with a remark, where a counted entry is there that should not be; the id of what
         is not ours, where somebody has wanted that.
     """
-    found = list(entries.read(root))
-    by_variable = configuration.named(root, variables.read_text(efivars, VARIABLE) or "", found)
-    counted = [entry for entry in found if _is_counted(entry) and entry.tries_left != 0]
+    listed = list(entries.read(root))
+    by_variable = configuration.named(root, variables.read_text(efivars, VARIABLE) or "", listed)
+    counted = [entry for entry in listed if _is_counted(entry) and entry.tries_left != 0]
     if not counted:
         return by_variable
     [first, *others] = counted
