@@ -49,7 +49,7 @@ def wanted(paths: Paths) -> CommandLine:
     """
     text = kernel_files.value(paths.cmdline)
     if text is not None:
-        return CommandLine(check(_without_loaders_words(text, paths.cmdline), str(paths.cmdline)))
+        return CommandLine(check(text, str(paths.cmdline)))
     if not runs_from(paths.root):
         raise ConfigError(
             f"{paths.cmdline}: no command line is set, and the running one belongs to another system",
@@ -61,14 +61,14 @@ def wanted(paths: Paths) -> CommandLine:
     return CommandLine(check(line, "/proc/cmdline"), written=False, left_out=left_out)
 
 
-def _without_loaders_words(text: str, path: Path) -> str:
+def _without_loaders_words(text: str, where: str) -> str:
     """Leave out what somebody copied from ``/proc/cmdline``: an ``initrd=`` names a file that the next
     refresh may remove, and the kernel's EFI stub starts nothing without it.
     """
     added = [word for word in words(text) if word.startswith(_FROM_LOADERS)]
     if not added:
         return text
-    oddities.report(path, 0, f"{' '.join(added)} is added by boot loaders", "it is left out")
+    oddities.report(where, 0, f"{' '.join(added)} is added by boot loaders", "it is left out")
     return " ".join(word for word in words(text) if word not in added)
 
 
@@ -121,7 +121,7 @@ def words(text: str) -> list[str]:
 
 
 def check(text: str, where: str) -> str:
-    """A command line, if a kernel could start with it; tabs become blanks.
+    """A command line, if a kernel could start with it; tabs become blanks, words of loaders go.
 
     :raises ConfigError: it is not one line with a ``root=`` that names something.
     """
@@ -139,6 +139,7 @@ def check(text: str, where: str) -> str:
             f"{where}: the kernel's command line has {length} bytes, and kernels read {_LONGEST}",
             hint=f"Make it shorter, and set it with: {hint.partition(': ')[2]}",
         )
+    line = _without_loaders_words(line, where)
     roots = [word.removeprefix("root=") for word in words(line) if word.startswith("root=")]
     if not any(roots):
         raise ConfigError(f"{where}: the kernel's command line has no root=: '{line}'", hint=hint)

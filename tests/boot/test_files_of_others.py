@@ -65,6 +65,13 @@ def test_what_a_kernel_would_not_understand_is_refused_in_a_sentence(host, text,
     assert "pvefw boot cmdline set" in caught.value.hint
 
 
+def test_what_loaders_add_is_not_written_down(host):
+    heard = []
+    with oddities.listening(heard.append):
+        assert cmdline.check("initrd=\\x root=/dev/a", "boot cmdline set") == "root=/dev/a"
+    assert heard == ["boot cmdline set: initrd=\\x is added by boot loaders; it is left out"]
+
+
 def test_the_longest_line_is_used():
     text = "root=/dev/a ".ljust(2047, "x")
     assert cmdline.check(text, "test") == text

@@ -239,3 +239,22 @@ def test_a_byte_order_mark_is_ignored(make_plan, esp):
     [(_, entry), *_] = parse(tree.texts[CONFIG].decode()).kernels()
     assert entry.options[-1] == "quiet"
     assert "byte order mark" in tree.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "saved", "told"),
+    [
+        ("", f"Advanced options for GNU/Linux>GNU/Linux, with Linux {OLD}", f"pin {OLD}"),
+        ("", f"gnulinux-advanced-abc>gnulinux-{OLD}-advanced-abc", f"pin {OLD}"),
+        ("", "0", ""),
+        ("", "Windows", ""),
+        ("", f"gnulinux-{NEW}-advanced-abc", ""),
+        ("GRUB_SAVEDEFAULT=true", f"gnulinux-{OLD}-advanced-abc", ""),
+    ],
+)
+def test_a_default_that_was_set_on_the_host_is_told(make_plan, esp, more, saved, told):
+    plan = make_plan(NEW, OLD, settings=f"GRUB_DEFAULT=saved\n{more}\n")
+    (plan.root / "boot/grub").mkdir(parents=True, exist_ok=True)
+    grubenv.update(plan.root / "boot/grub/grubenv", {"saved_entry": saved})
+    warnings = Grub().boot_render(esp, plan).warnings
+    assert [told in warning for warning in warnings] == [True] * bool(told)

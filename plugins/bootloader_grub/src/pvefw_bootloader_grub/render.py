@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, BootTree, Esp, Kernel, check_versions
-from pvefw_bootloader_grub import cmdline, custom, defaults, memtest, scripts
+from pvefw_bootloader_grub import cmdline, custom, defaults, grubenv, memtest, scripts
 from pvefw_bootloader_grub.menu import SIMPLE, Entry, Menu
 from pvefw_bootloader_grub.script import Unbalanced, command, commands, quote
 from pvefw_bootloader_grub.scripts import Changes
@@ -199,6 +199,7 @@ class _Rendering:
         if self.plan.pinned or wanted == "0":
             return f"set default={quote(planned)}\n"
         if wanted == "saved":
+            self._tell_of_the_hosts_own(menu)
             return f"set default={quote(planned)}\n{_SAVED}"
         meant = menu.meant(wanted)
         if meant is None:
@@ -206,6 +207,17 @@ class _Rendering:
                 f"GRUB_DEFAULT={wanted} names no kernel's entry; booting {self.plan.default}"
             )
         return f"set default={quote(meant or planned)}\n"
+
+    def _tell_of_the_hosts_own(self, menu: Menu) -> None:
+        """Warn of what grub-set-default(8) wrote on the host, where GRUB on an ESP does not look."""
+        block = grubenv.read(self.plan.root / "boot/grub/grubenv") or {}
+        path = menu.meant(block.get("saved_entry", "")) or ""
+        entry = menu.find(path)
+        if entry and entry.version != self.plan.default and "GRUB_SAVEDEFAULT" not in self.settings:
+            self.warnings.append(
+                f"/boot/grub/grubenv: saved_entry does not count on an ESP; booting {self.plan.default}. "
+                f"For {entry.version}: pvefw boot kernel pin {entry.version}"
+            )
 
     def _timeout(self) -> str:
         style = self.settings.get("GRUB_TIMEOUT_STYLE", "")
