@@ -1,12 +1,13 @@
 """The kernel's command line: the one that is written down, else that of the running kernel."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.core.errors import ConfigError, StoreError
-from pvefw.store import kernel_files
+from pvefw.store import kernel_files, oddities
 from pvefw.store.paths import Paths
 
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
@@ -20,8 +21,14 @@ _RESCUE = re.compile(
 )
 """What somebody types into the loader's menu to get into a system that is in trouble: systemd(1),
 dracut.cmdline(7), initramfs-tools(7) and the kernel's own parameters."""
-_NO_ROOT = re.compile(r"(?:(?:UUID|PARTUUID|LABEL|PARTLABEL|ZFS)=)?(?:\$.*)?", re.IGNORECASE)
-"""A ``root=`` that names nothing, as it comes out of a variable that nobody has set."""
+_TAG = "(?:UUID|PARTUUID|LABEL|PARTLABEL|ZFS)="
+_NO_ROOT = re.compile(rf"(?:{_TAG})?(?:\$.*)?|.*[<>'\u2018-\u201f].*", re.IGNORECASE)
+"""A ``root=`` that names nothing, as it comes out of a variable that nobody has set, or out of a page of
+documentation. The kernel takes off double quotes only."""
+_NAMES_NOTHING = re.compile(rf"[\w.]+=(?:[^\s\"]*[,:=])?{_TAG}(?:[:,].*)?", re.IGNORECASE)
+"""The same of other options: ``cryptdevice=UUID=:root``."""
+_LONGEST = 2047
+"""Bytes. Kernels cut off the rest without a word: ``COMMAND_LINE_SIZE``, which counts a final NUL."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,17 @@ def wanted(paths: Paths) -> CommandLine:
     left_out = [word for word in now if is_rescue(word)]
     line = " ".join(word for word in now if word not in left_out)
     return CommandLine(check(line, "/proc/cmdline"), written=False, left_out=left_out)
+
+
+def _without_loaders_words(text: str, where: str) -> str:
+    """Leave out what somebody copied from ``/proc/cmdline``: an ``initrd=`` names a file that the next
+    refresh may remove, and the kernel's EFI stub starts nothing without it.
+    """
+    added = [word for word in words(text) if word.startswith(_FROM_LOADERS)]
+    if not added:
+        return text
+    oddities.report(where, 0, f"{' '.join(added)} is added by boot loaders", "it is left out")
+    return " ".join(word for word in words(text) if word not in added)
 
 
 def runs_from(root: Path) -> bool:
@@ -103,20 +121,40 @@ def words(text: str) -> list[str]:
 
 
 def check(text: str, where: str) -> str:
-    """A command line, if a kernel could start with it; tabs become blanks.
+    """A command line, if a kernel could start with it; tabs become blanks, words of loaders go.
 
     :raises ConfigError: it is not one line with a ``root=`` that names something.
     """
     line = text.strip().replace("\t", " ")
     hint = "Set it with: pvefw boot cmdline set 'root=…'"
-    if not line.isprintable():
+    if odd := next((char for char in line if not char.isprintable()), ""):
+        at = len(line.partition(odd)[0].encode(errors="surrogateescape")) + 1
         raise ConfigError(
-            f"{where}: the kernel's command line must be one line of printable text", hint=hint
+            f"{where}: the kernel's command line must be one line of printable text; "
+            f"byte {at} begins {_in_words(odd)}",
+            hint=hint,
         )
-    roots = [word.removeprefix("root=") for word in line.split() if word.startswith("root=")]
+    if (length := len(line.encode())) > _LONGEST:
+        raise ConfigError(
+            f"{where}: the kernel's command line has {length} bytes, and kernels read {_LONGEST}",
+            hint=f"Make it shorter, and set it with: {hint.partition(': ')[2]}",
+        )
+    line = _without_loaders_words(line, where)
+    roots = [word.removeprefix("root=") for word in words(line) if word.startswith("root=")]
     if not any(roots):
         raise ConfigError(f"{where}: the kernel's command line has no root=: '{line}'", hint=hint)
-    empty = [root for root in roots if _NO_ROOT.fullmatch(root)]
+    empty = [f"root={root}" for root in roots if _NO_ROOT.fullmatch(root)]
     if empty:
-        raise ConfigError(f"{where}: root={empty[0]} names no file system: '{line}'", hint=hint)
+        raise ConfigError(f"{where}: {empty[0]} names no file system: '{line}'", hint=hint)
+    nothing = [word for word in words(line) if _NAMES_NOTHING.fullmatch(word)]
+    if nothing:
+        raise ConfigError(f"{where}: {nothing[0]} names no device: '{line}'", hint=hint)
     return line
+
+
+def _in_words(char: str) -> str:
+    """A character that cannot be seen: ``U+00A0 (NO-BREAK SPACE)``."""
+    if "\udc80" <= char <= "\udcff":
+        return f"what is no UTF-8 (0x{ord(char) & 0xFF:02x})"
+    name = unicodedata.name(char, "")
+    return f"U+{ord(char):04X}" + (f" ({name})" if name else "")

@@ -13,7 +13,10 @@ ESP_TYPE = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 """GPT type of an EFI system partition: ``EF00`` of sgdisk."""
 BIOS_BOOT_TYPE = "21686148-6449-6e6f-744e-656564454649"
 """GPT type of the place where GRUB's core image lies: ``EF02`` of sgdisk."""
-_COLUMNS = "PATH,KNAME,PKNAME,TYPE,SIZE,FSTYPE,UUID,PARTTYPE,PTTYPE,MOUNTPOINTS,LOG-SEC,RO,PARTUUID"
+_COLUMNS = (
+    "PATH,KNAME,PKNAME,TYPE,SIZE,FSTYPE,UUID,PARTTYPE,PTTYPE,MOUNTPOINTS,LOG-SEC,RO,PARTUUID,LABEL,"
+    "PARTLABEL"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,9 @@ class Device:
     read_only: bool = False
     partition_uuid: str = ""
     """Lower case; what firmware and ``/etc/fstab`` may know a partition by."""
+    label: str = ""
+    """Of the file system; hosters' images mount their ESP by it, and all of one image have the same."""
+    partition_label: str = ""
 
     @property
     def is_partition(self) -> bool:
@@ -116,7 +122,13 @@ def read() -> Devices:
 
     :raises ProgramError: ``lsblk`` is missing or fails.
     """
-    done = programs.run(["lsblk", "--json", "--bytes", "--list", "--output", _COLUMNS])
+    try:
+        done = programs.run(["lsblk", "--json", "--bytes", "--list", "--output", _COLUMNS])
+    except ProgramError as error:
+        error.hint = (
+            error.hint or "In a chroot, /dev, /proc, /sys and /run/udev have to be mounted."
+        )
+        raise
     return parse(done.stdout)
 
 
@@ -154,6 +166,8 @@ def _device(row: Mapping[str, Any], users: Mapping[str, Sequence[str]]) -> Devic
         sector=int(row["log-sec"] or 512),
         read_only=bool(row["ro"]),
         partition_uuid=(row.get("partuuid") or "").lower(),
+        label=row.get("label") or "",
+        partition_label=row.get("partlabel") or "",
     )
 
 

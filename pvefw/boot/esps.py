@@ -45,7 +45,13 @@ class Volume:
         """What to do about the problem."""
         if self.doubles:
             return "Format one of them and initialize it: pvefw boot format PARTITION --force"
+        if not self.is_uuid:
+            return "Every line has one, as in AAAA-0001: lsblk -o PATH,FSTYPE,UUID"
         return "If it is gone for good: pvefw boot clean"
+
+    def names_one_of(self, devices: disks.Devices) -> bool:
+        """Whether a line that is no volume id has some in it, as ``AAAA-0001,BBBB-0002`` has."""
+        return any(devices.with_uuid(uuid) for uuid in _UUID.findall(self.entry))
 
     @property
     def partition(self) -> Device:

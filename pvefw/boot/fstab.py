@@ -28,7 +28,12 @@ def mounts_of(paths: Paths, device: Device) -> list[str]:
 
 def _names(device: Device) -> Iterator[str]:
     yield str(device.path)
-    for tag, value in (("UUID", device.uuid), ("PARTUUID", device.partition_uuid)):
+    for tag, value in (
+        ("UUID", device.uuid),
+        ("PARTUUID", device.partition_uuid),
+        ("LABEL", device.label),
+        ("PARTLABEL", device.partition_label),
+    ):
         for spelling in {value, value.upper(), value.lower()} - {""}:
             yield from (
                 f"{tag}={spelling}",

@@ -59,11 +59,14 @@ def installed(paths: Paths) -> Installed:
     :raises StoreError: the directories cannot be read.
     """
     complete, incomplete = [], {}
-    for version in sorted(_candidates(paths.kernels), key=versions.key, reverse=True):
+    candidates = _candidates(paths.kernels)
+    for version in sorted(candidates, key=versions.key, reverse=True):
         kernel = Kernel(
             version, paths.kernels / f"vmlinuz-{version}", paths.kernels / f"initrd.img-{version}"
         )
         missing = _missing(kernel, paths.modules / version)
+        if missing and _is_beside(kernel, candidates, paths.modules / version):
+            continue
         if missing:
             incomplete[version] = f"there is no {missing}"
         else:
@@ -85,6 +88,22 @@ def _candidates(directory: Path) -> set[str]:
         and is_version(version := name.removeprefix("vmlinuz-"))
         and not _LEFTOVER.fullmatch(version)
     }
+
+
+def _is_beside(kernel: Kernel, candidates: Collection[str], modules: Path) -> bool:
+    """Whether it is no kernel's package that is incomplete, but a copy that somebody has kept under a
+    longer name, or a link to another kernel. No kernel of its own has no modules.
+    """
+    if modules.is_dir():
+        return False
+    if kernel.vmlinuz.is_symlink():
+        return True
+    marks = "._~" if kernel.initrd.exists() else "._~-"
+    return any(
+        kernel.version.startswith(other) and kernel.version[len(other)] in marks
+        for other in candidates
+        if len(other) < len(kernel.version)
+    )
 
 
 def _missing(kernel: Kernel, modules: Path) -> Path | None:

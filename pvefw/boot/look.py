@@ -15,7 +15,7 @@ from pvefw.boot.manifest import keys
 from pvefw.boot.records import EspRecord, Origins
 from pvefw.core.errors import NotFound, StoreError
 from pvefw.core.model import BootPlan, BootState, BootTree, Esp
-from pvefw.host.fat import folded
+from pvefw.host.fat import folded, is_version
 
 
 @dataclass
@@ -135,4 +135,11 @@ def to_arm(context: Context, probed: Probed, plan: BootPlan) -> list[str]:
 
 def _differs(state: BootState, plan: BootPlan) -> bool:
     overruled = bool(state.overruled) and (plan.pinned or plan.take_over)
+    if of_others(state) and plan.next_boot is None and not plan.take_over:
+        return overruled
     return overruled or state.next_boot != plan.next_boot
+
+
+def of_others(state: BootState) -> bool:
+    """Whether what boots once is no kernel of ours: somebody has chosen that elsewhere, and it stays."""
+    return bool(state.next_boot) and not is_version((state.next_boot or "").partition(" ")[0])

@@ -245,7 +245,7 @@ def clean(context: Context, *, dry_run: bool) -> list[str]:
         gone = [
             volume.entry
             for volume in esps.registered(context.paths, devices)
-            if volume.device is None
+            if volume.device is None and not volume.names_one_of(devices)
         ]
         if gone and not any(device.fstype for device in devices):
             raise ProgramError(

@@ -9,7 +9,7 @@ from pvefw.boot import choice, esps, firmware, kernels, records
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Volume
 from pvefw.boot.loaders import Probed
-from pvefw.boot.look import Looked, look
+from pvefw.boot.look import Looked, look, of_others
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import BootPlan, Firmware
 from pvefw.store import files, kernel_files, locks
@@ -101,19 +101,19 @@ def _status(context: Context, installing: str) -> Status:
     problems += _mixed(statuses)
     problems += _entries(context, everything)
     if plan is None:
-        return Status(statuses, problems=problems)
+        return Status(statuses, default=_default(statuses), problems=problems)
     versions = [kernel.version for kernel in plan.kernels]
     return Status(statuses, versions, _default(statuses, plan), plan.next_boot, problems)
 
 
-def _default(statuses: Sequence[EspStatus], plan: BootPlan) -> str:
+def _default(statuses: Sequence[EspStatus], plan: BootPlan | None = None) -> str:
     """What boots by default: what the loaders say; where they differ, which ESP is started decides."""
     pairs = [(state["default"], esp.uuid) for esp in statuses for state in esp.loaders.values()]
     esps_of = {default: [uuid for other, uuid in pairs if other == default] for default, _ in pairs}
     esps_of.pop(None, None)
     if len(esps_of) > 1:
         return "; ".join(f"{key} ({', '.join(uuids)})" for key, uuids in esps_of.items())
-    return next(iter(esps_of), plan.default)
+    return next(iter(esps_of), plan.default if plan else "")
 
 
 def _entries(context: Context, everything: Sequence[Volume]) -> list[str]:
@@ -137,9 +137,8 @@ def _mixed(statuses: Sequence[EspStatus]) -> list[str]:
 
 def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
     if volume.device is None:
-        problems = [
-            f"{volume.problem}. Put its disk back; if it is gone for good: pvefw boot clean"
-        ]
+        remedy = "Put its disk back; if it is gone for good: pvefw boot clean"
+        problems = [f"{volume.problem}. {remedy if volume.is_uuid else volume.advice}"]
         return EspStatus(volume.entry, state="missing", problems=problems)
     status = EspStatus(volume.entry, str(volume.device.path))
     if volume.problem:
@@ -186,6 +185,11 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
         f"{name} boots {looked.probed.states[name].next_boot or 'nothing'} once, "
         f"but should boot {plan.next_boot or 'nothing'}"
         for name in looked.to_arm
+    ]
+    problems += [
+        f"{name} boots {state.next_boot} once, which pvefw has not set: pvefw boot refresh --take-over"
+        for name, state in looked.probed.states.items()
+        if of_others(state) and name not in looked.to_arm
     ]
     if not looked.change:
         problems += _overruled(looked.probed, plan)

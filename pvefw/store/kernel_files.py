@@ -1,7 +1,8 @@
 """What Proxmox VE keeps in ``/etc/kernel``: lists with one entry a line, and files with one value.
 
-In a list, ``#`` begins a comment, on a line of its own or behind a blank. Comments, empty lines and lines
-that we do not understand survive, and so do the line ends.
+In both, ``#`` begins a comment, on a line of its own or behind a blank. In a list, comments, empty lines
+and lines that we do not understand survive, and so do the line ends. The byte order mark that editors of
+Windows put in front is no part of the text.
 """
 
 import re
@@ -11,6 +12,11 @@ from pathlib import Path
 from pvefw.store import files, oddities
 
 _COMMENT = re.compile(r"(?:^|\s)\s*#.*", re.DOTALL)
+_VALUE = re.compile(
+    r'(?P<value>(?:[^"#]|"[^"]*(?:"|$)|(?<!\s)(?<!^)#)*)(?P<comment>#.*)?', re.DOTALL
+)
+"""A line with a value: what stands between double quotes is no comment."""
+_MARK = "\ufeff"
 
 
 def entries(path: Path) -> list[str]:
@@ -50,17 +56,22 @@ def remove(path: Path, unwanted: Sequence[str]) -> bool:
 def value(path: Path) -> str | None:
     """The one line of a file, or ``None`` where there is no file or nothing in it.
 
-    Several lines are one with blanks between, and carriage returns are left out; both are reported.
+    Several lines are one with blanks between, also where each ends with a backslash as in a shell;
+    carriage returns and comments are left out. All of that is reported.
     """
     lines = _lines(path)
     if any("\r" in line for line in lines):
         why = "its lines end with carriage returns, as on Windows"
         oddities.report(path, 0, why, "they are ignored")
-    words = [text for line in lines if (text := line.strip())]
-    if len(words) > 1:
-        why = f"it has {len(words)} lines, and must have one"
+    parts = [_VALUE.fullmatch(line.strip()) for line in lines]
+    if any(part and part["comment"] for part in parts):
+        oddities.report(path, 0, "it has comments", "what follows a # is ignored")
+    texts = [text for part in parts if part and (text := part["value"].strip())]
+    if len(texts) > 1:
+        why = f"it has {len(texts)} lines, and must have one"
         oddities.report(path, 0, why, "they are joined")
-    return " ".join(words) or None
+        texts = [text.removesuffix("\\").rstrip() for text in texts]
+    return " ".join(texts) or None
 
 
 def set_value(path: Path, text: str) -> None:
@@ -79,7 +90,11 @@ def _entry(line: str) -> str:
 def _lines(path: Path) -> list[str]:
     """A file's lines with their ends."""
     text = oddities.decoded(files.read_if_exists(path) or b"")
-    return text.splitlines(keepends=True)
+    if text.startswith(_MARK):
+        oddities.report(
+            path, 0, "it begins with a byte order mark, as on Windows", "that is ignored"
+        )
+    return text.removeprefix(_MARK).splitlines(keepends=True)
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

@@ -59,6 +59,12 @@ def boots(render, make_plan, esp):
     return boots
 
 
+def write_custom(plan, text):
+    path = plan.root / "etc/grub.d/40_custom"
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 # --- beside the real grub-mkconfig
 
 
@@ -377,9 +383,7 @@ def test_a_quote_that_is_not_closed_is_refused(esp, make_plan):
 def test_custom_entries_come_along_in_a_file_of_their_own(render, make_plan, esp):
     plan = make_plan(NEW)
     (plan.root / "etc/grub.d").mkdir(parents=True)
-    (plan.root / "etc/grub.d/40_custom").write_text(
-        "#!/bin/sh\nexec tail -n +3 $0\n# This file\nmenuentry 'Rescue' { true; }\n"
-    )
+    write_custom(plan, "#!/bin/sh\nexec tail -n +3 $0\n# This file\nmenuentry 'Rescue' { true; }\n")
     (plan.root / "boot/grub").mkdir(parents=True)
     (plan.root / "boot/grub/custom.cfg").write_text("set timeout=77\n")
     (plan.root / "etc/grub.d/50_mine").write_text("#!/bin/sh\n")
@@ -470,14 +474,14 @@ def test_a_screen_has_its_keyboard_beside_a_serial_line(text):
 def test_without_custom_entries_there_is_no_such_file(render, make_plan):
     plan = make_plan(NEW)
     (plan.root / "etc/grub.d").mkdir(parents=True)
-    (plan.root / "etc/grub.d/40_custom").write_text("#!/bin/sh\nexec tail -n +3 $0\n# This\n")
+    write_custom(plan, "#!/bin/sh\nexec tail -n +3 $0\n# This\n")
     assert list(render(plan).texts) == [CONFIG]
 
 
 def test_a_custom_program_is_reported(render, make_plan):
     plan = make_plan(NEW)
     (plan.root / "etc/grub.d").mkdir(parents=True)
-    (plan.root / "etc/grub.d/40_custom").write_text("#!/bin/sh\ncat <<EOF\nEOF\n")
+    write_custom(plan, "#!/bin/sh\ncat <<EOF\nEOF\n")
     (warning,) = render(plan).warnings
     assert "40_custom is a program of its own" in warning
 

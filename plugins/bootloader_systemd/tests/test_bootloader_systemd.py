@@ -109,11 +109,11 @@ def test_entries_are_those_of_proxmox_ve(hooks, esp, plan):
 
 
 def test_an_esp_of_proxmox_ve_is_understood(hooks, esp, plan, efivars, tmp_path):
-    """Its ``loader.conf`` leaves the choice to the loader."""
+    """Its ``loader.conf`` leaves the choice to the loader, which takes the newest."""
     refreshed(SystemdBoot(efivars=efivars), esp, plan, tmp_path)
     (esp.mountpoint / "loader/loader.conf").write_text("timeout 3\ndefault proxmox-*\n")
     state = hooks.boot_probe(esp=esp)
-    assert (set(state.kernels), state.default, state.next_boot) == ({OLD, NEW}, None, None)
+    assert (set(state.kernels), state.default, state.next_boot) == ({OLD, NEW}, NEW, None)
     assert state.loader_version == "252.39-1~deb12u2"
     (esp.mountpoint / "loader/loader.conf").write_text(f"timeout 3\ndefault proxmox-{OLD}.conf\n")
     assert hooks.boot_probe(esp=esp).default == OLD

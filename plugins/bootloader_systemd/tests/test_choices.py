@@ -55,7 +55,7 @@ def esp(tmp_path):
 def state(firmware, plan, esp):
     """What is found after a refresh."""
     plugin = SystemdBoot(efivars=firmware.folder)
-    for _ in bring(esp.mountpoint, plugin.boot_render(plan)):
+    for _ in bring(esp.mountpoint, plugin.boot_render(esp, plan)):
         pass
     return lambda: plugin.boot_probe(esp)
 
@@ -103,12 +103,118 @@ def test_a_pin_and_a_take_over_take_the_choice_away(state, firmware, plan, esp, 
     assert (state().default, state().overruled) == (NEW, "")
 
 
-def test_a_setting_with_an_equals_sign_is_what_was_meant(plan):
+def test_a_setting_with_an_equals_sign_is_what_was_meant(plan, esp):
     path = plan.root / "etc/kernel/loader.conf"
     path.parent.mkdir(parents=True)
     path.write_text("timeout=10\nconsole-mode = max\neditor no\n")
-    tree = SystemdBoot().boot_render(plan)
+    tree = SystemdBoot().boot_render(esp, plan)
     [conf] = [data for name, data in tree.texts.items() if name.name == "loader.conf"]
     assert conf.decode().splitlines()[:3] == ["timeout 10", "console-mode max", "editor no"]
     assert len(tree.warnings) == 2
     assert "'timeout=10' is read as 'timeout 10'" in tree.warnings[0]
+
+
+# --- what else is on the ESP, and what boots once ----------------------------------------------------
+
+
+def configured(tree):
+    [conf] = [data for name, data in tree.texts.items() if name.name == "loader.conf"]
+    return conf.decode().splitlines()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        f"loader/entries/proxmox-{NEW}.bak.conf",
+        f"loader/entries/PROXMOX-{NEW}.test.conf",
+        f"EFI/Linux/proxmox-{NEW}.efi",
+        f"EFI/Linux/proxmox-{NEW}+3.efi",
+    ],
+)
+def test_what_is_called_like_the_default_is_not_started_in_its_place(state, plan, esp, name):
+    """The loader begins with the newest id that matches, and ``.bak`` makes it newer."""
+    path = esp.mountpoint / name
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(f"title mine\nversion {NEW}\nlinux /mine\n")
+    assert state().default in (NEW, path.name.lower(), path.name.lower().replace("+3", ""))
+    tree = SystemdBoot().boot_render(esp, plan)
+    assert configured(tree)[-1] == f"default proxmox-{NEW}.conf"
+
+
+def test_an_entry_that_boots_once_is_no_neighbour(plan, esp):
+    for name in (f"proxmox_{NEW}+1.conf", f"proxmox_{NEW}+0-1.conf", f"proxmox_{NEW}.conf"):
+        path = esp.mountpoint / "loader/entries" / name
+        path.write_text(f"title once\nversion {OLD}\nlinux /x\n")
+        assert configured(SystemdBoot().boot_render(esp, plan))[-1] == f"default proxmox?{NEW}[.+]*"
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("default", "boots"),
+    [
+        ("debian*", "debian-6.1.conf"),
+        ("auto-windows", "auto-windows"),
+        ("PROXMOX-*", NEW),
+        (f"proxmox-{OLD}*", OLD),
+        ("@saved", OLD),
+        ("gone.conf", NEW),
+    ],
+)
+def test_a_changed_configuration_is_read_as_the_loader_reads_it(
+    state, firmware, esp, default, boots
+):
+    state()
+    firmware.set("LoaderEntryLastBooted", f"proxmox-{OLD}.conf")
+    (esp.mountpoint / "loader/loader.conf").write_text(f"default {default}\n")
+    assert state().default == boots
+
+
+@pytest.mark.parametrize("name", ["loader/entries/other.conf", "EFI/Linux/other.efi"])
+def test_what_is_ordered_by_a_sort_key_is_the_loaders_to_choose(state, esp, name):
+    state()
+    (esp.mountpoint / "loader/loader.conf").write_text("timeout 3\n")
+    assert state().default == NEW
+    (esp.mountpoint / "EFI/Linux").mkdir()
+    (esp.mountpoint / name).write_text("sort-key debian\nlinux /x\n")
+    assert state().default is None
+
+
+@pytest.mark.parametrize("id_", ["debian-6.1.efi", "debian-6.1+3.efi"])
+def test_a_unified_kernel_that_is_counted_has_two_ids(state, firmware, esp, id_):
+    (esp.mountpoint / "EFI/Linux").mkdir()
+    (esp.mountpoint / "EFI/Linux/debian-6.1+3.efi").write_bytes(b"MZ")
+    firmware.set("LoaderEntryDefault", id_)
+    assert state().default == id_
+    assert id_ in state().overruled
+
+
+def test_what_somebody_else_boots_once_is_told_and_stays(state, firmware, plan, esp):
+    firmware.set("LoaderEntryOneShot", "auto-windows")
+    assert state().next_boot == "auto-windows"
+    plugin = SystemdBoot(efivars=firmware.folder)
+    plugin.boot_arm(esp, plan, FakeTask())
+    assert state().next_boot == "auto-windows"
+    plugin.boot_arm(esp, replace(plan, take_over=True), FakeTask())
+    assert state().next_boot is None
+
+
+def test_a_pattern_may_boot_once(state, firmware):
+    firmware.set("LoaderEntryOneShot", f"Proxmox-{OLD}*")
+    assert state().next_boot == OLD
+
+
+def test_a_byte_order_mark_is_no_part_of_a_setting(plan, esp):
+    path = plan.root / "etc/kernel/loader.conf"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"\xef\xbb\xbftimeout 10\n")
+    assert configured(SystemdBoot().boot_render(esp, plan))[0] == "timeout 10"
+
+
+def test_settings_are_read_as_they_were_meant(plan, esp):
+    path = plan.root / "etc/kernel/loader.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text("TIMEOUT 10 # seconds\nconsole-mode max\nPreferred auto-windows\n")
+    tree = SystemdBoot().boot_render(esp, plan)
+    assert configured(tree)[:-1] == ["timeout 10", "console-mode max"]
+    assert "'preferred' is not used" in tree.warnings[0]
+    assert "'TIMEOUT 10 # seconds' is read as 'timeout 10'" in tree.warnings[1]

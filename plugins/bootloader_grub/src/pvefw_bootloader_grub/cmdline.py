@@ -20,8 +20,12 @@ _SEVERAL = re.compile(r"rd\..*|luks\..*|cryptopts|zfs\.\w+|ip|iscsi_\w+")
 """Those of which each counts, however many there are."""
 _FROM_LOADERS = {"BOOT_IMAGE", "initrd"}
 _ACCESS = {"ro", "rw"}
-_NO_ROOT = re.compile(r"root=(?:(?:UUID|PARTUUID|LABEL|PARTLABEL|ZFS)=)?(?:\$.*)?", re.IGNORECASE)
-"""A ``root=`` that names nothing, as it comes out of a variable that nobody has set."""
+_TAG = "(?:UUID|PARTUUID|LABEL|PARTLABEL|ZFS)="
+_NO_ROOT = re.compile(rf"root=(?:(?:{_TAG})?(?:\$.*)?|.*[<>'\u2018-\u201f].*)", re.IGNORECASE)
+"""A ``root=`` that names nothing, as it comes out of a variable that nobody has set, of a command
+that only root may run, or of a page of documentation."""
+_NAMES_NOTHING = re.compile(rf"[\w.]+=(?:[^\s\"]*[,:=])?{_TAG}(?:[:,].*)?", re.IGNORECASE)
+"""The same of other options: ``cryptdevice=UUID=:root``."""
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
 
 
@@ -102,5 +106,12 @@ def _setting(settings: Mapping[str, str], name: str) -> list[str]:
         raise ProviderError(
             f'/etc/default/grub: {name}: {empty[0]} names no file system: {name}="{value}"',
             hint="A variable in it may not be set. Write the root file system there, or no root= at all.",
+        )
+    nothing = [word for word in parameters if _NAMES_NOTHING.fullmatch(word)]
+    if nothing:
+        raise ProviderError(
+            f'/etc/default/grub: {name}: {nothing[0]} names no device: {name}="{value}"',
+            hint="A command or variable in it may be empty: these files are read as nobody. Write the "
+            "device there, or leave the option out.",
         )
     return parameters

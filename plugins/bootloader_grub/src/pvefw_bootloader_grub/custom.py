@@ -28,6 +28,10 @@ def text(root: Path, before: bytes = b"") -> tuple[bytes, Sequence[str]]:
     """
     folder, warnings = root / scripts.FOLDER, []
     body = files.read(folder / "40_custom") or b""
+    if not os.access(folder / "40_custom", os.X_OK):
+        if _says_something(body):
+            warnings.append(f"{folder / '40_custom'} is not executable, so it does not count")
+        body = b""
     preface = _PREFACE.match(body)
     own = body[preface.end() :] if preface else b""
     if body and not preface and (own := scripts.protection(folder / "40_custom") or b"") == b"":
@@ -42,7 +46,8 @@ def text(root: Path, before: bytes = b"") -> tuple[bytes, Sequence[str]]:
                 f"{path} is not run for an ESP; entries in /boot/grub/custom.cfg are taken over"
             )
         parts.append(protection or b"")
-    parts.append(files.read(root / "boot/grub/custom.cfg") or b"")
+    if os.access(folder / "41_custom", os.X_OK) or not (folder / "41_custom").exists():
+        parts.append(files.read(root / "boot/grub/custom.cfg") or b"")
     return b"\n".join(part for part in parts if _says_something(part)), warnings
 
 

@@ -43,6 +43,7 @@ _NAMES = tuple(
 _UNQUOTED = re.compile(r"^(\s*(?:export\s+)?GRUB_DEFAULT=)([^\s\"'#;]*>[^\s\"'#;]*)", re.MULTILINE)
 """To a shell, ``GRUB_DEFAULT=1>2`` is a 1, and a file called 2."""
 _BEGIN = "begin"
+_MARK = "\ufeff"
 _SECONDS = 10.0
 _LARGEST = 1 << 16
 """Bytes of one file: as much as can safely be handed over as an argument."""
@@ -53,7 +54,8 @@ def read(root: Path) -> tuple[Mapping[str, str], Sequence[str]]:
 
     :raises ProviderError: a file cannot be read, is damaged, or a shell refuses it.
     """
-    sources = [root / MAIN, *sorted((root / SNIPPETS).glob("*.cfg"))]
+    snippets = (path for path in (root / SNIPPETS).glob("*.cfg") if not path.name.startswith("."))
+    sources = [root / MAIN, *sorted(snippets)]
     texts = []
     warnings = []
     for path in sources:
@@ -64,7 +66,10 @@ def read(root: Path) -> tuple[Mapping[str, str], Sequence[str]]:
             warnings.append(
                 f"{path}: its lines end as on Windows; the carriage returns are ignored"
             )
-        text, odd = _UNQUOTED.subn(r'\1"\2"', text.replace("\r\n", "\n"))
+        if text.startswith(_MARK):
+            warnings.append(f"{path}: its byte order mark, as on Windows, is ignored")
+        text = text.removeprefix(_MARK).replace("\r\n", "\n")
+        text, odd = _UNQUOTED.subn(r'\1"\2"', text)
         if odd:
             warnings.append(f"{path}: GRUB_DEFAULT needs quotes around a >; read as if it had them")
         texts.append((str(path), text))

@@ -6,11 +6,12 @@ Such a host's ``/boot`` is an ordinary directory, and grub-mkconfig writes its m
 from pathlib import Path
 
 from pvefw.api import ProviderError, Task, Unsupported, run
-from pvefw_bootloader_grub import defaults, files, grubenv
+from pvefw_bootloader_grub import defaults, files, grubenv, script
 from pvefw_bootloader_grub.menu import Menu, parse
 from pvefw_bootloader_grub.script import Unbalanced
 
 _CONFIG = Path("boot/grub/grub.cfg")
+_CUSTOM = Path("boot/grub/custom.cfg")
 _ENVIRONMENT = Path("boot/grub/grubenv")
 _GENERATORS = ("update-grub", "grub-mkconfig")
 _SECONDS = 600.0
@@ -67,7 +68,7 @@ def _pin(version: str | None, root: Path, task: Task) -> None:
         files.replace(snippet, wanted)
         task.log(f"Running {_generator(root)[0]}")
         _generate(root)
-        _check(version, files.read(config))
+        _check(version, _menu(files.read(config), root))
         done = True
     finally:
         if not done:
@@ -85,20 +86,30 @@ def _generate(root: Path) -> None:
         )
 
 
-def _check(version: str | None, config: bytes | None) -> None:
+def _check(version: str | None, menu: Menu) -> None:
     """Whether the new menu boots what was pinned: a later snippet could have the last word."""
-    menu = _menu(config)
     entry = menu.find(menu.default)
     if version is not None and (menu.saved or entry is None or entry.version != version):
         raise ProviderError(
             f"{version}: update-grub did not make it the default",
-            hint="Look for another GRUB_DEFAULT in /etc/default/grub.d.",
+            hint="Look for another GRUB_DEFAULT in /etc/default/grub.d, or a 'set default' in "
+            f"/{_CUSTOM}.",
         )
 
 
-def _menu(config: bytes | None) -> Menu:
+def _menu(config: bytes | None, root: Path | None = None) -> Menu:
+    """What GRUB makes of its configuration.
+
+    :param root: of the host, to read the administrator's own file, too, that the configuration includes.
+    """
+
+    def include(name: str) -> str:
+        if root is None or Path(name).name != _CUSTOM.name:
+            return ""
+        return (files.read(root / _CUSTOM) or b"").decode(errors="replace")
+
     try:
-        return parse((config or b"").decode(errors="replace"))
+        return parse((config or b"").decode(errors="replace"), include)
     except Unbalanced:
         return Menu()
 
@@ -107,14 +118,28 @@ def _arm(version: str | None, root: Path, task: Task) -> None:
     environment = root / _ENVIRONMENT
     path = None
     if version is not None:
-        path = _menu(files.read(root / _CONFIG)).ordinary(version)
+        config = files.read(root / _CONFIG)
+        path = _menu(config).ordinary(version)
         if path is None:
             raise ProviderError(
                 f"{version}: GRUB's menu has no entry for this kernel", hint="Run: update-grub"
             )
+        if b"custom.cfg" in (config or b"") and _sets_default(files.read(root / _CUSTOM) or b""):
+            raise ProviderError(
+                f"{version}: /{_CUSTOM} sets another default, which comes before a one-time boot",
+                hint=f"Remove 'set default' from /{_CUSTOM}.",
+            )
         task.log(f"GRUB boots {version} once")
     if path != (grubenv.read(environment) or {}).get("next_entry"):
         grubenv.update(environment, {"next_entry": path})
+
+
+def _sets_default(custom: bytes) -> bool:
+    try:
+        commands = list(script.commands(custom.decode(errors="replace")))
+    except Unbalanced:  # GRUB runs nothing of it
+        return False
+    return any(words[0] == "set" and words[-1].startswith("default=") for words in commands)
 
 
 def _check_writable(root: Path) -> None:

@@ -13,7 +13,9 @@ _DEEPEST = 64
 """Blocks within each other; grub-mkconfig makes three."""
 SIMPLE = "gnulinux-simple-"
 """The ids of grub-mkconfig. Their last part is the root file system's UUID."""
-_TITLE = re.compile(r".*, with Linux (?P<version>\S+)(?P<recovery> \(.+\))?")
+_TITLE = re.compile(r".*\WLinux (?P<version>\S+)(?P<recovery> \((?!.*/dev/).+\))?")
+"""In the language of whoever ran grub-mkconfig: ``…, mit Linux 6.8.1 (Wiederherstellungsmodus)``. What
+os-prober has found on another disk ends with ``(on /dev/sdb2)``."""
 _BEFORE_A_COMMAND = {"then", "else", "do", "}"}
 _WITH_VALUE = {"--class", "--users", "--hotkey", "--source"}
 

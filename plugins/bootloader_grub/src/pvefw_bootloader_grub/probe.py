@@ -29,7 +29,7 @@ def probe(esp: Esp) -> BootState | None:
             firmware=kinds,
             kernels=list(kernels),
             default=_default(menu, environment.get("saved_entry", "")),
-            next_boot=_version(menu, environment.get("next_entry", "")),
+            next_boot=_started_by(menu, environment.get("next_entry", "")),
             loader_version=_loader_version(root),
         )
     except OSError as error:
@@ -86,10 +86,10 @@ def _default(menu: Menu, saved: str) -> str | None:
     return (entry.version or entry.title or None) if entry else None
 
 
-def _version(menu: Menu, name: str) -> str | None:
-    """Of the kernel that GRUB starts for this value of ``default``."""
+def _started_by(menu: Menu, name: str) -> str | None:
+    """What GRUB starts for this value of ``default``: a kernel's version, or another entry's title."""
     entry = menu.find(name) if name else None
-    return entry.version or None if entry else None
+    return (entry.version or entry.title or None) if entry else None
 
 
 def _is_complete(entry: Entry, root: Path) -> bool:

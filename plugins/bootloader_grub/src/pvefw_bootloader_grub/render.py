@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, BootTree, Esp, Kernel, check_versions
-from pvefw_bootloader_grub import cmdline, custom, defaults, memtest, scripts
+from pvefw_bootloader_grub import cmdline, custom, defaults, grubenv, memtest, scripts
 from pvefw_bootloader_grub.menu import SIMPLE, Entry, Menu
 from pvefw_bootloader_grub.script import Unbalanced, command, commands, quote
 from pvefw_bootloader_grub.scripts import Changes
@@ -28,6 +28,10 @@ _OWNED = (
     str(custom.TARGET),
     *(str(target) for target in memtest.TARGETS),
 )
+_WHOLE_NAMES = ("Ubuntu", "Kubuntu")
+"""Of systems that 10_linux does not call "… GNU/Linux"."""
+_LONGEST = 2047
+"""Bytes that a kernel reads of its command line; it cuts off the rest without a word."""
 _UUID = re.compile(r"root=UUID=([0-9A-Fa-f-]+)")
 _TERMINAL = re.compile(r"[a-z_][a-z0-9_]*")
 _STYLES = ("menu", "countdown", "hidden")
@@ -101,9 +105,9 @@ def menu_of(plan: BootPlan, settings: Mapping[str, str]) -> Menu:
     """The menu for a plan, without its default."""
     match = _UUID.search(plan.cmdline)
     root = match[1] if match else "pvefw"
-    system = plan.title
-    if settings.get("GRUB_DISTRIBUTOR"):
-        system = f"{settings['GRUB_DISTRIBUTOR']} GNU/Linux"
+    system = settings.get("GRUB_DISTRIBUTOR") or plan.title
+    if "GRUB_DISTRIBUTOR" in settings and system not in _WHOLE_NAMES:
+        system = f"{system} GNU/Linux"
     details = []
     for kernel in plan.kernels:
         title = f"{system}, with Linux {kernel.version}"
@@ -143,6 +147,8 @@ class _Rendering:
         self.warnings += [
             *odd,
             *self._unused_options(),
+            *self._cut_off(),
+            *self._other_systems(),
             *(
                 f"{name} is not supported on an ESP: {why}"
                 for name, why in _NOT_HONOURED.items()
@@ -193,6 +199,7 @@ class _Rendering:
         if self.plan.pinned or wanted == "0":
             return f"set default={quote(planned)}\n"
         if wanted == "saved":
+            self._tell_of_the_hosts_own(menu)
             return f"set default={quote(planned)}\n{_SAVED}"
         meant = menu.meant(wanted)
         if meant is None:
@@ -200,6 +207,17 @@ class _Rendering:
                 f"GRUB_DEFAULT={wanted} names no kernel's entry; booting {self.plan.default}"
             )
         return f"set default={quote(meant or planned)}\n"
+
+    def _tell_of_the_hosts_own(self, menu: Menu) -> None:
+        """Warn of what grub-set-default(8) wrote on the host, where GRUB on an ESP does not look."""
+        block = grubenv.read(self.plan.root / "boot/grub/grubenv") or {}
+        path = menu.meant(block.get("saved_entry", "")) or ""
+        entry = menu.find(path)
+        if entry and entry.version != self.plan.default and "GRUB_SAVEDEFAULT" not in self.settings:
+            self.warnings.append(
+                f"/boot/grub/grubenv: saved_entry does not count on an ESP; booting {self.plan.default}. "
+                f"For {entry.version}: pvefw boot kernel pin {entry.version}"
+            )
 
     def _timeout(self) -> str:
         style = self.settings.get("GRUB_TIMEOUT_STYLE", "")
@@ -346,6 +364,27 @@ class _Rendering:
             f"/etc/kernel/cmdline: {option} is not used: /etc/default/grub gives that another value"
             for option in cmdline.unused(self.plan.cmdline, self.settings)
         ]
+
+    def _other_systems(self) -> list[str]:
+        """What an administrator has allowed os-prober to put into the host's own menu."""
+        if self.settings.get("GRUB_DISABLE_OS_PROBER") != "false":
+            return []
+        why = (
+            "other systems start from the firmware's menu, or by an entry in /boot/grub/custom.cfg"
+        )
+        return [f"GRUB_DISABLE_OS_PROBER=false is not supported on an ESP: {why}"]
+
+    def _cut_off(self) -> list[str]:
+        """What of GRUB's own settings and the plan's command line is too much for a kernel."""
+        options = cmdline.words(
+            self.plan.cmdline, self.settings, root_only=self.plan.running_cmdline
+        )
+        line = " ".join(options)
+        if (length := len(line.encode(errors="replace"))) <= _LONGEST:
+            return []
+        last = line[_LONGEST - 20 : _LONGEST]
+        why = f"kernels get {length} bytes of options, and read {_LONGEST}"
+        return [f"/etc/default/grub: {why}: what follows '{last}' is cut off"]
 
     def _list(self, name: str) -> list[str]:
         return self.settings.get(name, "").split()

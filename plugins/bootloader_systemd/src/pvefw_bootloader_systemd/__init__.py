@@ -49,7 +49,7 @@ class SystemdBoot:
                 default=configuration.default_boot(root, self.efivars, ours),
                 next_boot=oneshot.armed(root, self.efivars),
                 loader_version=version,
-                overruled=configuration.overruled(root, self.efivars, ours),
+                overruled=configuration.overruled(root, self.efivars),
             )
         except OSError as error:
             raise ProviderError(f"{esp.device}: {error.strerror or error}") from error
@@ -68,7 +68,7 @@ class SystemdBoot:
             raise ProviderError(f"{esp.device}: {error.strerror or error}") from error
 
     @hookimpl
-    def boot_render(self, plan: BootPlan) -> BootTree:
+    def boot_render(self, esp: Esp, plan: BootPlan) -> BootTree:
         """Entries before the ``loader.conf`` that names one of them."""
         entries.check(plan)
         copies: dict[PurePosixPath, Path] = {}
@@ -77,7 +77,8 @@ class SystemdBoot:
             copies |= entries.targets(kernel)
             texts[entries.ENTRIES / entries.entry_id(kernel.version)] = entries.render(plan, kernel)
         more, entry = memtest.files(plan.root)
-        texts |= {**entry, configuration.LOADER_CONF: configuration.render(plan)}
+        conf = configuration.render(plan, esp.mountpoint)
+        texts |= {**entry, configuration.LOADER_CONF: conf}
         owned = [oneshot.SPENT, *entries.OWNED, *memtest.OWNED]
         return BootTree(copies | more, texts, owned, configuration.warnings(plan))
 

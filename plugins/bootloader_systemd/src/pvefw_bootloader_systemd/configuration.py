@@ -1,6 +1,7 @@
 """``loader/loader.conf`` (loader.conf(5)): what boots by default, and the settings of the menu."""
 
 import re
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -14,30 +15,35 @@ HOST_CONF = PurePosixPath("etc/kernel/loader.conf")
 
 CHOSEN = f"LoaderEntryDefault-{variables.LOADER_GUID}"
 _LAST_STARTED = f"LoaderEntryLastBooted-{variables.LOADER_GUID}"
-_SETTING = re.compile(r"([a-z-]+)\s*=\s*(.*)")
-"""As in systemd's other files; the loader reads a word, a blank and a value."""
+_SETTING = re.compile(r"(?P<name>[A-Za-z-]+)(?:\s*=\s*|\s+)(?P<value>.*?)(?:\s+#.*)?")
+"""As in systemd's other files, which know an equals sign, and as people write comments; the loader reads
+a word in small letters, a blank, and all that follows as the value."""
+_CHOOSE = ("default", "preferred")
+"""The settings that name what starts."""
 _TIMEOUT = "timeout 3"
 """Proxmox VE's own."""
 
 
-def render(plan: BootPlan) -> bytes:
+def render(plan: BootPlan, root: Path) -> bytes:
     """The text of ``loader.conf``.
 
+    :param root: where the ESP is mounted.
     :raises ProviderError: the host's own file cannot be read.
     """
-    settings = [line for line in _host_lines(plan.root) if line.split()[0] != "default"]
+    settings = [line for line in _host_lines(plan.root) if line.split()[0] not in _CHOOSE]
     if not any(line.split()[0] == "timeout" for line in settings):
         settings.insert(0, _TIMEOUT)
-    return "".join(f"{line}\n" for line in [*settings, f"default {_default(plan)}"]).encode()
+    return "".join(f"{line}\n" for line in [*settings, f"default {_default(plan, root)}"]).encode()
 
 
 def warnings(plan: BootPlan) -> list[str]:
     """What of the host's own file does not count."""
-    lines = []
-    if any(line.split()[0] == "default" for line in _host_lines(plan.root)):
-        lines.append(
-            f"/{HOST_CONF}: 'default' is not used: `pvefw boot kernel pin` chooses the kernel"
-        )
+    named = {line.split()[0] for line in _host_lines(plan.root)}
+    lines = [
+        f"/{HOST_CONF}: '{name}' is not used: `pvefw boot kernel pin` chooses the kernel"
+        for name in _CHOOSE
+        if name in named
+    ]
     lines += [
         f"/{HOST_CONF}: '{line}' is read as '{_as_the_loader_reads(line)}'"
         for line in _written_lines(plan.root)
@@ -46,22 +52,28 @@ def warnings(plan: BootPlan) -> list[str]:
     return lines
 
 
-def _default(plan: BootPlan) -> str:
+def _default(plan: BootPlan, root: Path) -> str:
     """The pattern of the default's entry, and of the counted one that may stand before it.
 
     Until release 254 the loader takes the boot counter for a part of the id: ``proxmox_6.8.4+1.conf``. So
-    ``proxmox?6.8.4[.+]*`` it is, and the plain id where that would match another kernel, too.
+    ``proxmox?6.8.4[.+]*`` it is, and the plain id where that would match another kernel, too, or what is
+    not ours: ``proxmox-6.8.4.bak.conf``, a unified kernel ``proxmox-6.8.4.efi``.
     """
     pattern = f"{entry_stem(plan.default, '?')}[.+]*"
-    others = [entry_id(kernel.version) for kernel in plan.kernels if kernel.version != plan.default]
-    if any(is_match(pattern, other) for other in others):
+    ours = {entry_id(plan.default), f"{entry_stem(plan.default, '_')}.conf"}
+    others = {entry_id(kernel.version) for kernel in plan.kernels} | entries.plain_ids(root)
+    if any(is_match(pattern, other) for other in others if other.lower() not in _lower(ours)):
         return entry_id(plan.default)
     return pattern
 
 
-def counted_can_boot(plan: BootPlan) -> bool:
+def _lower(ids: Iterable[str]) -> set[str]:
+    return {id_.lower() for id_ in ids}
+
+
+def counted_can_boot(plan: BootPlan, root: Path) -> bool:
     """Whether the default leaves room for a counted entry."""
-    return _default(plan) != entry_id(plan.default)
+    return _default(plan, root) != entry_id(plan.default)
 
 
 def default_of(root: Path) -> str | None:
@@ -79,29 +91,46 @@ def default_boot(root: Path, efivars: Path, on_esp: list[Entry]) -> str | None:
 
     :param efivars: where the firmware's variables are mounted.
     """
-    chosen = _chosen_entry(root, efivars)
-    if chosen is not None:
-        ours = (other.version for other in on_esp if other.path.name.lower() == chosen)
-        return next(ours, chosen)
-    entry = _configured(root, on_esp)
-    return entry.version if entry else None
+    id_ = _chosen_entry(root, efivars) or _configured(root, efivars) or _by_itself(root)
+    return _in_words(id_, on_esp) if id_ else None
 
 
-def overruled(root: Path, efivars: Path, on_esp: list[Entry]) -> str:
+def overruled(root: Path, efivars: Path) -> str:
     """What of the firmware comes before ``loader.conf`` and starts something else; empty for nothing."""
     chosen = _chosen_entry(root, efivars)
-    configured = _configured(root, on_esp)
-    if chosen is None or (configured is not None and configured.path.name.lower() == chosen):
+    if chosen in (None, _configured(root, efivars)):
         return ""
     text = variables.read_text(efivars, CHOSEN) or ""
     what = f"{text}, which is {chosen}" if text != chosen else text
     return f"the firmware's LoaderEntryDefault names {what}"
 
 
-def _configured(root: Path, on_esp: list[Entry]) -> Entry | None:
+def named(root: Path, wanted: str, on_esp: list[Entry]) -> str | None:
+    """What an id, or a pattern of ids, starts: a version, or the id of what is not ours."""
+    id_ = _first(root, wanted)
+    return _in_words(id_, on_esp) if id_ else None
+
+
+def _in_words(id_: str, on_esp: list[Entry]) -> str:
+    """The version of an entry that is ours; another's id."""
+    return next((entry.version for entry in on_esp if entry.path.name.lower() == id_), id_)
+
+
+def _configured(root: Path, efivars: Path) -> str | None:
+    """The id of what ``loader.conf`` starts; ``None`` where it names nothing that exists."""
     default = default_of(root)
-    matching = [entry for entry in on_esp if default and is_match(default, entry.path.name)]
-    return matching[0] if len(matching) == 1 else None
+    if default == "@saved":
+        default = variables.read_text(efivars, _LAST_STARTED)
+    return _first(root, default or "")
+
+
+def _by_itself(root: Path) -> str | None:
+    """What the loader starts where nothing is named: the newest, if no sort-key changes that order."""
+    ids = _lower(path.name for path in (root / entries.ENTRIES).glob("*.conf"))
+    sorts = any("sort-key" in read_fields(path) for path in (root / entries.ENTRIES).glob("*.conf"))
+    if sorts or any(root.glob("EFI/Linux/*.efi")):
+        return None
+    return min(ids, key=_newest_first, default=None)
 
 
 def _chosen_entry(root: Path, efivars: Path) -> str | None:
@@ -112,10 +141,24 @@ def _chosen_entry(root: Path, efivars: Path) -> str | None:
     wanted = variables.read_text(efivars, CHOSEN)
     if wanted == "@saved":
         wanted = variables.read_text(efivars, _LAST_STARTED)
-    if not wanted:
-        return None
-    ids = sorted({id_.lower() for id_ in entries.all_ids(root)}, reverse=True)
-    return next((id_ for id_ in ids if is_match(wanted, id_)), None)
+    return _first(root, wanted or "")
+
+
+def _first(root: Path, wanted: str) -> str | None:
+    """Of the ids that a pattern means, the one that the loader comes to first."""
+    ids = sorted(_lower(entries.all_ids(root)), key=_newest_first)
+    counted = entries.entry_stem("", "_")  # the one before the default, which boots once
+    return next((id_ for id_ in ids if is_match(wanted, id_) and not id_.startswith(counted)), None)
+
+
+def _newest_first(id_: str) -> tuple[object, ...]:
+    """The loader's order where entries have no sort-key: numbers by their value, the highest first."""
+    stem = id_.removesuffix(".conf").removesuffix(".efi")
+    parts = re.split(r"(\d+)", stem)
+    return tuple(
+        -int(part) if at % 2 else [*(-ord(char) for char in part), 1]
+        for at, part in enumerate(parts)
+    )
 
 
 def clear_choice(efivars: Path) -> None:
@@ -136,13 +179,14 @@ def _host_lines(root: Path) -> list[str]:
 
 
 def _as_the_loader_reads(line: str) -> str:
-    return _SETTING.sub(r"\1 \2", line) if _SETTING.fullmatch(line) else line
+    setting = _SETTING.fullmatch(line)
+    return f"{setting['name'].lower()} {setting['value']}" if setting else line
 
 
 def _written_lines(root: Path) -> list[str]:
     path = root / HOST_CONF
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:

@@ -134,10 +134,28 @@ def all_ids(root: Path) -> Iterator[str]:
     for pattern in (f"{ENTRIES}/*.conf", "EFI/Linux/*.efi"):
         for path in root.glob(pattern):
             yield path.name
+            if plain := _uncounted(path.name):
+                yield plain
     for name, file in _FOUND_BY_ITSELF.items():
         if (root / file).is_file():
             yield name
     yield "auto-reboot-to-firmware-setup"
+
+
+def _uncounted(name: str) -> str:
+    """The id since release 254 of a file with a boot counter: without it. Empty where it has none."""
+    stem, dot, ending = name.rpartition(".")
+    plain = _COUNTER.sub("", stem)
+    return f"{plain}{dot}{ending}" if plain != stem else ""
+
+
+def plain_ids(root: Path) -> set[str]:
+    """The ids of entries and unified kernels, without boot counters."""
+    return {
+        _uncounted(path.name) or path.name
+        for pattern in (f"{ENTRIES}/*.conf", "EFI/Linux/*.efi")
+        for path in root.glob(pattern)
+    }
 
 
 def read_fields(path: Path) -> dict[str, list[str]]:

@@ -26,14 +26,14 @@ def armed(root: Path, efivars: Path) -> str | None:
 
     :param root: where the ESP is mounted.
     :param efivars: where the firmware's variables are mounted.
-    :returns: a version; with a remark, where a counted entry is there that should not be.
+    :returns: a version; with a remark, where a counted entry is there that should not be; the id of what
+        is not ours, where somebody has wanted that.
     """
     listed = list(entries.read(root))
-    wanted = (variables.read_text(efivars, VARIABLE) or "").lower()
-    by_variable = [entry.version for entry in listed if entry.id.lower() == wanted]
+    by_variable = configuration.named(root, variables.read_text(efivars, VARIABLE) or "", listed)
     counted = [entry for entry in listed if _is_counted(entry) and entry.tries_left != 0]
     if not counted:
-        return by_variable[0] if by_variable else None
+        return by_variable
     [first, *others] = counted
     default = configuration.default_of(root)
     in_order = default and configuration.is_match(default, first.path.name)
@@ -53,7 +53,7 @@ def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
         if plan.pinned or plan.take_over:
             _clear_choice(root, efivars)
         if plan.next_boot is None:
-            _clear_variable(efivars)
+            _clear_variable(efivars, others=plan.take_over)
         elif not _set_variable(plan.next_boot, efivars, task):
             kept = _write_counted(root, plan)
             counted = [path for path in counted if path != kept]
@@ -67,7 +67,7 @@ def arm(esp: Esp, plan: BootPlan, efivars: Path, task: Task) -> None:
 
 
 def _clear_choice(root: Path, efivars: Path) -> None:
-    if configuration.overruled(root, efivars, list(entries.read(root))):
+    if configuration.overruled(root, efivars):
         configuration.clear_choice(efivars)
 
 
@@ -87,14 +87,17 @@ def _set_variable(version: str, efivars: Path, task: Task) -> bool:
     return True
 
 
-def _clear_variable(efivars: Path) -> None:
-    """Unless it names an entry that is not ours: somebody else has wanted that."""
-    if (variables.read_text(efivars, VARIABLE) or "").startswith(_OURS):
+def _clear_variable(efivars: Path, *, others: bool) -> None:
+    """Take away what boots once.
+
+    :param others: also where it names an entry that is not ours: somebody else has wanted that.
+    """
+    if others or (variables.read_text(efivars, VARIABLE) or "").lower().startswith(_OURS):
         variables.remove(efivars, VARIABLE)
 
 
 def _write_counted(root: Path, plan: BootPlan) -> Path:
-    if not configuration.counted_can_boot(plan):
+    if not configuration.counted_can_boot(plan, root):
         raise ProviderError(
             f"{plan.next_boot} cannot boot once: the firmware's variables cannot be written, and boots "
             f"cannot be counted as another kernel's name begins with {plan.default}",
