@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pvefw.core.errors import ConfigError, NotFound, UsageError
 from pvefw.store import files, locks
@@ -35,6 +35,7 @@ PRIVILEGES = (
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}@(?:pam|pve)")
 TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _PLACE = re.compile(r"/(?:nodes(?:/[A-Za-z0-9-]+)?|vms(?:/[1-9][0-9]*)?)?")
+_Type = TypeVar("_Type")
 Grants = Mapping[str, tuple[str, ...]]
 """Privileges by the path that they hold for, and for all that is below it."""
 
@@ -49,6 +50,8 @@ class Token:
     """What it may do of what its user may; ``None`` for all of that."""
     expires: int = 0
     """Seconds since the epoch; 0 for never."""
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """What else somebody has written there; it is kept."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class User:
     tokens: Mapping[str, Token] = field(default_factory=dict)
     totp: Totp | None = None
     """What it shows beside its password; ``None`` for nothing."""
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """What else somebody has written there; it is kept."""
 
 
 @dataclass(frozen=True)
@@ -112,25 +117,57 @@ def load(paths: Paths) -> dict[str, User]:
         said = files.parse_json(data or b"{}")
         found = {name: _user(name, values) for name, values in said.items()}
     except files.DAMAGED as error:
-        raise ConfigError(f"{paths.api_users}: it is damaged: {error}") from error
+        raise ConfigError(
+            f"{paths.api_users}: it is damaged, so that nobody can log in: {error}",
+            hint="Correct it, or restore it from a backup. Without it only root can log in; users and "
+            "tokens are added anew with: pvefw api user set",
+        ) from error
     return {ROOT: User(ROOT), **found}
 
 
 def _user(name: str, said: Mapping[str, Any]) -> User:
-    tokens = {id_: _token(token) for id_, token in said["tokens"].items()}
+    tokens = {id_: _token(_as(dict, token)) for id_, token in said["tokens"].items()}
     app = said.get("totp")
-    totp = Totp(str(app["secret"]), int(app["taken"])) if app else None
-    return User(name, _grants(said["grants"]), bool(said["enabled"]), tokens, totp)
+    return User(
+        name,
+        _grants(said["grants"]),
+        _as(bool, said["enabled"]),
+        tokens,
+        None if app is None else _totp(_as(dict, app)),
+        _beside(said, "grants", "enabled", "tokens", "totp"),
+    )
+
+
+def _totp(said: Mapping[str, Any]) -> Totp:
+    secret = _as(str, said["secret"])
+    if not secret:
+        raise ValueError("the secret of a totp is empty")
+    return Totp(secret, _as(int, said["taken"]))
 
 
 def _token(said: Mapping[str, Any]) -> Token:
     grants = said["grants"]
     own = None if grants is None else _grants(grants)
-    return Token(str(said["digest"]), own, int(said["expires"]))
+    other = _beside(said, "digest", "grants", "expires")
+    return Token(_as(str, said["digest"]), own, _as(int, said["expires"]), other)
 
 
-def _grants(said: Mapping[str, Iterable[str]]) -> Grants:
-    return {str(path): tuple(map(str, privileges)) for path, privileges in said.items()}
+def _grants(said: Mapping[str, Any]) -> Grants:
+    return {
+        path: tuple(_as(str, privilege) for privilege in _as(list, privileges))
+        for path, privileges in said.items()
+    }
+
+
+def _as(type_: type[_Type], value: Any) -> _Type:
+    """A value that has to be of one type: ``"false"`` is a text, and would count as true."""
+    if type(value) is not type_:
+        raise TypeError(f"{value!r:.40} is not of the type {type_.__name__}")
+    return value
+
+
+def _beside(said: Mapping[str, Any], *known: str) -> dict[str, Any]:
+    return {key: value for key, value in said.items() if key not in known}
 
 
 @contextmanager
@@ -144,8 +181,16 @@ def changing(paths: Paths) -> Iterator[dict[str, User]]:
 
 
 def _as_dict(user: User) -> dict[str, Any]:
-    tokens = {id_: vars(token) for id_, token in user.tokens.items()}
-    said = {"grants": user.grants, "enabled": user.enabled, "tokens": tokens}
+    tokens = {
+        id_: {
+            **token.other,
+            "digest": token.digest,
+            "grants": token.grants,
+            "expires": token.expires,
+        }
+        for id_, token in user.tokens.items()
+    }
+    said = {**user.other, "grants": user.grants, "enabled": user.enabled, "tokens": tokens}
     return said if user.totp is None else {**said, "totp": vars(user.totp)}
 
 
