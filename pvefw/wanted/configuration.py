@@ -114,9 +114,9 @@ class Certificates(Kind):
 
     def current(self, context: Context) -> dict[str, Fields]:
         found: dict[str, Fields] = {}
-        for name, (section, _) in certificates.sections(context.node).items():
+        for name, (section, path) in certificates.sections(context.node).items():
             rest = present(nodes=list(section.nodes), disable=section.disabled)
-            found[name] = {**_usable(certificates.usable(section)), **rest}
+            found[name] = {**_usable(certificates.usable(section, path)), **rest}
         return found
 
     def put(self, context: Context, change: Change) -> None:
