@@ -15,6 +15,8 @@ import resources
 import slowness
 
 _Case = TypeVar("_Case")
+_LONG = 100
+"""Characters of a value, written as Python does, from which on it names no test."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -71,6 +73,13 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     """Properties take their profile when their module is imported; the library only comes with one."""
     if b"hypothesis" in module_path.read_bytes():
         _load_profile("quick" if parent.config.getoption("stage") else "house")
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Call a long value by its length, so that a test's name stays one that can be read and typed."""
+    if isinstance(val, str | bytes) and len(ascii(val)) > _LONG:
+        return f"{argname}, {len(val)} long"
+    return None
 
 
 @functools.cache

@@ -55,11 +55,11 @@ class Section:
 
         Of a key that occurs twice, the first counts, as for Proxmox VE.
         """
-        found: dict[str, str] = {}
+        settings: dict[str, str] = {}
         for line in self.lines:
             if match := _property(line):
-                found.setdefault(match["key"], oddities.readable(match["value"] or ""))
-        return found
+                settings.setdefault(match["key"], oddities.readable(match["value"] or ""))
+        return settings
 
     def line_of(self, key: str) -> int:
         """The line of the file that a property's value is from; the header's where it has none."""
@@ -152,14 +152,14 @@ class SectionConfig:
                 why = "it is neither a section ('type: id') nor a property (indented 'key value')"
                 oddities.report(what, number, why, "the line is ignored")
             (sections[-1][2] if sections else head).append(line)
-        found = tuple(
+        parsed = tuple(
             Section(header["type"], header["id"], tuple(rest), header[0], number)
             for header, number, rest in sections
         )
-        _report_twice(found, what, types_share_ids=types_share_ids)
-        for section in found:
+        _report_twice(parsed, what, types_share_ids=types_share_ids)
+        for section in parsed:
             _report_keys_twice(section, what)
-        return cls(tuple(head), found)
+        return cls(tuple(head), parsed)
 
     def render(self) -> bytes:
         """The file again; byte for byte what was parsed, where nothing was changed."""

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import subprocess
+from pathlib import Path
 
 import pytest
 from privileges import only_root
@@ -24,9 +25,9 @@ STEP = """\
 echo "$(basename $0) $*" >>"$HOME/calls"
 case "$(basename $0) $*" in
     *"$(cat "$HOME/hold" 2>/dev/null || echo nothing)"*)
+        echo $$ >"$HOME/process"
         touch "$HOME/reached"
-        while [ -e "$HOME/hold" ]; do sleep 0.05; done
-        touch "$HOME/left" ;;
+        while [ -e "$HOME/hold" ]; do sleep 0.05; done ;;
 esac
 """
 """Notes that it was called, and stops where it is to."""
@@ -93,13 +94,13 @@ def held(hosts):
 
     def hold(what):
         (home / "reached").unlink(missing_ok=True)
-        (home / "left").unlink(missing_ok=True)
         (home / "hold").write_text(what)
 
     def release():
         """Let it go on to its end; nobody looks after it any more."""
+        process = Path("/proc", (home / "process").read_text().strip())
         (home / "hold").unlink(missing_ok=True)
-        wait_until((home / "left").exists, "the program goes on", seconds=LIMIT)
+        wait_until(lambda: not process.exists(), "the program ends", seconds=LIMIT)
 
     hold.home, hold.release = home, release
     yield hold

@@ -253,6 +253,16 @@ def _is_alive(connection: Any) -> bool:
         return False
 
 
+def as_nobody() -> list[str]:
+    """The beginning of a command in namespaces of its own, as an ordinary user who has a name.
+
+    libvirtd 11 crashes as a user who has no line in ``/etc/passwd``, and its tools give up.
+    """
+    nobody = pwd.getpwnam("nobody")
+    argv = ["unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}"]
+    return [*argv, "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
 def accepts(path: Path) -> bool:
     """Whether somebody listens at a socket; that comes a moment after there is one."""
     with socket.socket(socket.AF_UNIX) as tried:
@@ -300,10 +310,7 @@ def _node(base: Path, name: str, ports: tuple[int, int]) -> Iterator[LibvirtNode
             ("DATA_HOME", "data"),
         )
     }
-    # libvirtd 11 crashes as a user who has no line in /etc/passwd
-    nobody = pwd.getpwnam("nobody")
-    argv = ["unshare", "--user", f"--map-user={nobody.pw_uid}", f"--map-group={nobody.pw_gid}"]
-    argv += ["--keep-caps", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    argv = [*as_nobody(), "--keep-caps", "--uts"]
     log = home / "log"
     with log.open("wb") as output:
         supervisor = subprocess.Popen(

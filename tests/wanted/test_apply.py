@@ -328,7 +328,7 @@ def test_a_hypervisor_that_does_not_answer_costs_its_guests_only(node):
     assert "WARN: left out: guests: " in err
 
 
-@pytest.mark.parametrize("text", [b"", b"\n", b"# all of it is commented out\n", b"---\n"])
+@pytest.mark.parametrize("text", [b"", b"\n", b"# all of it is commented out\n"])
 def test_nothing_at_all_is_no_document(text):
     with pytest.raises(ConfigError, match="the document is empty") as caught:
         document.read(text, "standard input")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from resources import uses
+from servers.libvirt import as_nobody
 from servers.nginx import write_configuration
 from servers.processes import free_port, process, wait_for_port
 from waiting import wait_until
@@ -159,9 +160,7 @@ def libvirtd(home, port):
     env |= {"HOME": str(home), "PATH": f"{os.environ['PATH']}:/usr/sbin", "LANG": "C.UTF-8"}
     for folder in folders.values():
         (home / folder).mkdir(exist_ok=True)
-    argv = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "--mount", "--pid"]
-    argv += ["--fork", "--kill-child", "--mount-proc", "libvirtd", "--listen"]
-    with process(argv, home / "log", env) as running:
+    with process([*as_nobody(), "libvirtd", "--listen"], home / "log", env) as running:
         wait_for_port(port, running, home / "log")
         yield running
         running.kill()

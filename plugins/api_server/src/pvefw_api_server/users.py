@@ -114,48 +114,48 @@ def load(paths: Paths) -> dict[str, User]:
     """
     data = files.read_if_exists(paths.api_users)
     try:
-        said = files.parse_json(data or b"{}")
-        found = {name: _user(name, values) for name, values in said.items()}
+        document = files.parse_json(data or b"{}")
+        accounts = {name: _user(name, values) for name, values in document.items()}
     except files.DAMAGED as error:
         raise ConfigError(
             f"{paths.api_users}: it is damaged, so that nobody can log in: {error}",
             hint="Correct it, or restore it from a backup. Without it only root can log in; users and "
             "tokens are added anew with: pvefw api user set",
         ) from error
-    return {ROOT: User(ROOT), **found}
+    return {ROOT: User(ROOT), **accounts}
 
 
-def _user(name: str, said: Mapping[str, Any]) -> User:
-    tokens = {id_: _token(_as(dict, token)) for id_, token in said["tokens"].items()}
-    app = said.get("totp")
+def _user(name: str, members: Mapping[str, Any]) -> User:
+    tokens = {id_: _token(_as(dict, token)) for id_, token in members["tokens"].items()}
+    app = members.get("totp")
     return User(
         name,
-        _grants(said["grants"]),
-        _as(bool, said["enabled"]),
+        _grants(members["grants"]),
+        _as(bool, members["enabled"]),
         tokens,
         None if app is None else _totp(_as(dict, app)),
-        _beside(said, "grants", "enabled", "tokens", "totp"),
+        _beside(members, "grants", "enabled", "tokens", "totp"),
     )
 
 
-def _totp(said: Mapping[str, Any]) -> Totp:
-    secret = _as(str, said["secret"])
+def _totp(members: Mapping[str, Any]) -> Totp:
+    secret = _as(str, members["secret"])
     if not secret:
         raise ValueError("the secret of a totp is empty")
-    return Totp(secret, _as(int, said["taken"]))
+    return Totp(secret, _as(int, members["taken"]))
 
 
-def _token(said: Mapping[str, Any]) -> Token:
-    grants = said["grants"]
+def _token(members: Mapping[str, Any]) -> Token:
+    grants = members["grants"]
     own = None if grants is None else _grants(grants)
-    other = _beside(said, "digest", "grants", "expires")
-    return Token(_as(str, said["digest"]), own, _as(int, said["expires"]), other)
+    other = _beside(members, "digest", "grants", "expires")
+    return Token(_as(str, members["digest"]), own, _as(int, members["expires"]), other)
 
 
-def _grants(said: Mapping[str, Any]) -> Grants:
+def _grants(members: Mapping[str, Any]) -> Grants:
     return {
         path: tuple(_as(str, privilege) for privilege in _as(list, privileges))
-        for path, privileges in said.items()
+        for path, privileges in members.items()
     }
 
 
@@ -166,18 +166,18 @@ def _as(type_: type[_Type], value: Any) -> _Type:
     return value
 
 
-def _beside(said: Mapping[str, Any], *known: str) -> dict[str, Any]:
-    return {key: value for key, value in said.items() if key not in known}
+def _beside(members: Mapping[str, Any], *known: str) -> dict[str, Any]:
+    return {key: value for key, value in members.items() if key not in known}
 
 
 @contextmanager
 def changing(paths: Paths) -> Iterator[dict[str, User]]:
     """Change what is in the file: the block gets every user, and what it leaves is written."""
     with locks.cluster_lock(paths, "pvefw-api"):
-        found = load(paths)
-        yield found
-        said = {name: _as_dict(user) for name, user in found.items() if user != User(ROOT)}
-        files.replace(paths.api_users, json.dumps(said, indent=1).encode(), private=True)
+        accounts = load(paths)
+        yield accounts
+        document = {name: _as_dict(user) for name, user in accounts.items() if user != User(ROOT)}
+        files.replace(paths.api_users, json.dumps(document, indent=1).encode(), private=True)
 
 
 def _as_dict(user: User) -> dict[str, Any]:
@@ -190,22 +190,22 @@ def _as_dict(user: User) -> dict[str, Any]:
         }
         for id_, token in user.tokens.items()
     }
-    said = {**user.other, "grants": user.grants, "enabled": user.enabled, "tokens": tokens}
-    return said if user.totp is None else {**said, "totp": vars(user.totp)}
+    members = {**user.other, "grants": user.grants, "enabled": user.enabled, "tokens": tokens}
+    return members if user.totp is None else {**members, "totp": vars(user.totp)}
 
 
-def named(found: Mapping[str, User], name: str) -> User:
+def named(accounts: Mapping[str, User], name: str) -> User:
     """One of the users.
 
     :raises NotFound: there is none of this name.
     """
-    if name not in found:
-        known = ", ".join(found)
+    if name not in accounts:
+        known = ", ".join(accounts)
         raise NotFound(
             f"there is no API user {name}",
             hint=f"There are: {known}. Add it: pvefw api user set {name} --grant /=Sys.Audit",
         )
-    return found[name]
+    return accounts[name]
 
 
 # --- what is written there ------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def grants(words: Iterable[str]) -> Grants:
 
     :raises UsageError: a path or a privilege does not exist.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    granted: dict[str, tuple[str, ...]] = {}
     for word in words:
         path, _, listed = word.partition("=")
         wanted = tuple(part.strip() for part in listed.split(","))
@@ -246,8 +246,8 @@ def grants(words: Iterable[str]) -> Grants:
                 hint="PATH=PRIVILEGE,… with /, /nodes/NAME, /vms or /vms/ID, and the privileges "
                 f"{', '.join(PRIVILEGES)}",
             )
-        found[path] = (*found.get(path, ()), *wanted)
-    return found
+        granted[path] = (*granted.get(path, ()), *wanted)
+    return granted
 
 
 def new_token(of: User, id_: str, limits: Grants | None, expires: int) -> tuple[User, str]:
@@ -286,19 +286,19 @@ def digest(secret: str) -> str:
 # --- who calls ------------------------------------------------------------------------------------
 
 
-def by_password(found: Mapping[str, User], name: str) -> Identity | None:
+def by_password(accounts: Mapping[str, User], name: str) -> Identity | None:
     """The identity of a user who has shown its password or ticket; ``None`` where it may not come in."""
-    user = found.get(name)
+    user = accounts.get(name)
     if user is None or not user.enabled or not name.endswith(PAM):
         return None
     return Identity(name, () if name == ROOT else (user.grants,))
 
 
-def by_token(found: Mapping[str, User], words: str, now: float) -> Identity | None:
+def by_token(accounts: Mapping[str, User], words: str, now: float) -> Identity | None:
     """The identity behind ``USER@REALM!ID=SECRET``; ``None`` where there is none."""
     full, _, secret = words.partition("=")
     name, _, id_ = full.partition("!")
-    user = found.get(name)
+    user = accounts.get(name)
     token = user.tokens.get(id_) if user is not None and user.enabled else None
     known = token.digest if token is not None else digest("")
     if not secrets.compare_digest(known, digest(secret)) or user is None or token is None:
