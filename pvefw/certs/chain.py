@@ -68,18 +68,18 @@ def parse(pem: bytes, what: str) -> list[x509.Certificate]:
             hint=f"Convert it: {other.convert}",
         )
     try:
-        found = x509.load_pem_x509_certificates(pem)
+        certificates = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise CertificateError(
             f"{what}: this is not a PEM certificate", hint=_instead(pem)
         ) from error
     begun = len(_BEGIN.findall(pem))
-    if begun > len(found):  # the library leaves out what does not end, without a word
+    if begun > len(certificates):  # the library leaves out what does not end, without a word
         raise CertificateError(
-            f"{what}: the file is incomplete: of {begun} certificates, {len(found)} can be read",
+            f"{what}: the file is incomplete: of {begun} certificates, {len(certificates)} can be read",
             hint="Get it again; each certificate ends with -----END CERTIFICATE-----.",
         )
-    return found
+    return certificates
 
 
 def _instead(data: bytes) -> str:

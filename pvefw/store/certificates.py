@@ -104,7 +104,7 @@ def all_of(node: Node) -> list[CertificateSettings]:
 
     :raises StoreError: a file could not be read.
     """
-    used = (found for found in sections(node).values() if _used(*found, node))
+    used = (entry for entry in sections(node).values() if _used(*entry, node))
     return [own(node), *(_settings(section, path) for section, path in used)]
 
 
