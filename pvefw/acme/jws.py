@@ -18,6 +18,10 @@ from pvefw.core.errors import ConfigError, UsageError
 
 _RSA = re.compile(r"rsa(2048|3072|4096|8192)")
 _NUMBERS = ("n", "e", "d")
+_NO_KEY = (
+    "Restore the account's file from a backup, or register another account: "
+    "pvefw acme account register NAME MAIL"
+)
 _CURVES = {"secp256r1": ("P-256", "ES256"), "secp384r1": ("P-384", "ES384")}
 
 
@@ -47,12 +51,14 @@ class AccountKey:
         try:
             key = serialization.load_pem_private_key(pem.encode(), password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise ConfigError(f"{what}: the account's key cannot be read") from error
+            raise ConfigError(f"{what}: the account's key cannot be read", hint=_NO_KEY) from error
         if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in _CURVES:
             return cls(key)
         if isinstance(key, rsa.RSAPrivateKey):
             return cls(key)
-        raise ConfigError(f"{what}: the account's key is neither RSA nor ECDSA P-256 or P-384")
+        raise ConfigError(
+            f"{what}: the account's key is neither RSA nor ECDSA P-256 or P-384", hint=_NO_KEY
+        )
 
     @classmethod
     def from_jwk(cls, jwk: Mapping[str, Any], what: str) -> "AccountKey":

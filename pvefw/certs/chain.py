@@ -1,5 +1,6 @@
 """Certificate files: what they say, and whether chain and key belong together."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,11 @@ from pvefw.certs import formats, keys
 from pvefw.core.errors import CertificateError
 from pvefw.core.model import Identifier
 
+_BEGIN = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
 _WEAK_RSA_BITS = 2048
 _WEAK_EC_BITS = 224
+_CURVES = ("secp224r1", "secp256r1", "secp384r1", "secp521r1")
+"""Of the curves for signatures in TLS (RFC 8446 section 4.2.3), and P-224, which is in old files."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,18 @@ def parse(pem: bytes, what: str) -> list[x509.Certificate]:
             hint=f"Convert it: {other.convert}",
         )
     try:
-        return x509.load_pem_x509_certificates(pem)
+        certificates = x509.load_pem_x509_certificates(pem)
     except ValueError as error:
         raise CertificateError(
             f"{what}: this is not a PEM certificate", hint=_instead(pem)
         ) from error
+    begun = len(_BEGIN.findall(pem))
+    if begun > len(certificates):  # the library leaves out what does not end, without a word
+        raise CertificateError(
+            f"{what}: the file is incomplete: of {begun} certificates, {len(certificates)} can be read",
+            hint="Get it again; each certificate ends with -----END CERTIFICATE-----.",
+        )
+    return certificates
 
 
 def _instead(data: bytes) -> str:
@@ -163,9 +174,10 @@ def check_pair(chain_pem: bytes, key_pem: bytes, what: str, now: datetime) -> by
         )
     _check_dates(leaf, what, now)
     _check_strength(leaf, what)
-    ordered = _in_order(
-        leaf, [certificate for certificate in certificates if certificate is not leaf], what
-    )
+    others = [certificate for certificate in certificates if certificate is not leaf]
+    ordered = _in_order(leaf, _without_replaced(others, now), what)
+    for issuer in ordered[1:]:
+        _check_issuer(issuer, what, now)
     return b"".join(certificate.public_bytes(serialization.Encoding.PEM) for certificate in ordered)
 
 
@@ -222,6 +234,54 @@ def _check_dates(leaf: x509.Certificate, what: str, now: datetime) -> None:
         )
 
 
+def _without_replaced(issuers: Sequence[x509.Certificate], now: datetime) -> list[x509.Certificate]:
+    """Without those that have ended and whose authority has a later one, for the same key, here."""
+
+    def authority(issuer: x509.Certificate) -> tuple[bytes, bytes]:
+        return issuer.subject.public_bytes(), _spki(issuer.public_key())
+
+    good = {authority(issuer) for issuer in issuers if issuer.not_valid_after_utc >= now}
+    return [
+        issuer
+        for issuer in issuers
+        if issuer.not_valid_after_utc >= now or authority(issuer) not in good
+    ]
+
+
+def _check_issuer(issuer: x509.Certificate, what: str, now: datetime) -> None:
+    """Refuse what makes clients refuse the whole chain. Those of a root do not count."""
+    name = _common_name(issuer)
+    if issuer.subject != issuer.issuer:
+        if issuer.not_valid_after_utc < now:
+            raise CertificateError(
+                f"{what}: the intermediate certificate {name} expired on "
+                f"{issuer.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; clients refuse the chain",
+                hint="Put the authority's current intermediate certificate in its place.",
+            )
+        if issuer.not_valid_before_utc > now:
+            raise CertificateError(
+                f"{what}: the intermediate certificate {name} is not valid before "
+                f"{issuer.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
+                hint="Check this host's clock.",
+            )
+    if not _may_issue(issuer):
+        raise CertificateError(
+            f"{what}: {name} has signed the next certificate of the chain and is no CA; "
+            "clients refuse the chain",
+            hint="Request a certificate from an authority (basic constraint CA).",
+        )
+
+
+def _may_issue(issuer: x509.Certificate) -> bool:
+    """Whether it is a CA's (RFC 5280 section 4.2.1.9); old roots, of version 1, do not say it."""
+    if issuer.version is x509.Version.v1:
+        return True
+    try:
+        return issuer.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return issuer.subject == issuer.issuer
+
+
 def _check_strength(leaf: x509.Certificate, what: str) -> None:
     key_type, bits = _public_key(leaf)
     weakest = _WEAK_RSA_BITS if key_type == "rsaEncryption" else _WEAK_EC_BITS
@@ -229,6 +289,12 @@ def _check_strength(leaf: x509.Certificate, what: str) -> None:
         raise CertificateError(
             f"{what}: its {key_type} key of {bits} bits is too weak; servers refuse it",
             hint=f"Use RSA with at least {_WEAK_RSA_BITS} bits, or ECDSA P-256.",
+        )
+    key = leaf.public_key()
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name not in _CURVES:
+        raise CertificateError(
+            f"{what}: a key on the curve {key.curve.name} is not usable here: browsers refuse it",
+            hint="Use a key on P-256 or P-384, or RSA.",
         )
 
 

@@ -96,7 +96,10 @@ def _tell_of_changes(
     unique = list(dict.fromkeys(given))
     if len(unique) < len(given):
         task.log(f"Left out {len(given) - len(unique)} of the certificates: they occur twice")
-    if unique != installed:
+    for ended in (certificate for certificate in unique if certificate not in installed):
+        name = ended.subject.rfc4514_string()
+        task.log(f"Left out {name}: it expired on {ended.not_valid_after_utc:%Y-%m-%d}")
+    if [certificate for certificate in unique if certificate in installed] != installed:
         task.log("The certificates were not in order; they are now: leaf first, then its issuers")
 
 

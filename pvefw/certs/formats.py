@@ -117,4 +117,8 @@ _FORMATS: tuple[tuple[Format, Callable[[bytes], bool]], ...] = (
             b"-----BEGIN ENCRYPTED PRIVATE KEY-----" in data or b"Proc-Type: 4,ENCRYPTED" in data
         ),
     ),
+    (
+        Format("a private key in OpenSSH's format", "ssh-keygen -p -m PKCS8 -f FILE"),
+        lambda data: b"-----BEGIN OPENSSH PRIVATE KEY-----" in data,
+    ),
 )

@@ -68,8 +68,7 @@ def from_pem(pem: bytes, what: str) -> PrivateKey:
                 f"{what}: this is {other.name}", hint=f"Convert it: {other.convert}"
             ) from error
         raise CertificateError(
-            f"{what}: this is not a private key in PEM format",
-            hint="It should begin with -----BEGIN PRIVATE KEY-----.",
+            f"{what}: this is not a private key in PEM format", hint=_instead(pem)
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
         raise CertificateError(
@@ -77,6 +76,17 @@ def from_pem(pem: bytes, what: str) -> PrivateKey:
             hint="Use an ECDSA or RSA key.",
         )
     return key
+
+
+def _instead(data: bytes) -> str:
+    """What a file might be that holds no private key."""
+    if b"PUBLIC KEY-----" in data:
+        return "It is the public key; give the private one that it belongs to."
+    if b"CERTIFICATE-----" in data:
+        return "It holds a certificate; were certificate and key swapped?"
+    if b"PRIVATE KEY-----" in data:
+        return "Its text is damaged or incomplete; get it again."
+    return "It should begin with -----BEGIN PRIVATE KEY-----."
 
 
 def signing_request(

@@ -112,7 +112,7 @@ def set_(
     from pvefw.cli.boot_context import Silent
     from pvefw.store import rehearsal
 
-    if not certificate.is_file():
+    if certificate.is_dir() or not certificate.exists():  # a pipe is one, too: <(pass show key)
         raise UsageError(
             f"cert set: {certificate} is not a file, and no property is given",
             hint="Bring a certificate: pvefw cert set CERTIFICATE KEY. "

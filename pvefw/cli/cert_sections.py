@@ -76,7 +76,7 @@ def change(app: App, name: str, given: Mapping[str, str], delete: str | None) ->
             hint="Change it: pvefw config set --PROPERTY VALUE",
         )
     there = certificates.sections(Node.open(app.paths)).get(name)
-    known = certificates.usable(there[0]) if there else {}
+    known = certificates.usable(*there) if there else {}
     check = partial(_check, app, name, known)
     deleted = split(delete or "")
     if given.get("disable") == "0":

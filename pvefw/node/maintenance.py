@@ -7,10 +7,10 @@ after this program was killed. Every step can be begun twice.
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
-from pvefw.core.errors import Locked, NotFound, ProgramError, PvefwError
+from pvefw.core.errors import Locked, NotFound, ProgramError, PvefwError, StoreError
 from pvefw.core.model import Task
 from pvefw.host.clock import Clock, SystemClock
 from pvefw.host.programs import Completed
@@ -84,13 +84,28 @@ def read(paths: Paths) -> Maintenance | None:
     if files.read_if_exists(paths.maintenance) is None:
         return None
     note = files.read_object(paths.maintenance)
-    try:
+    if _is_sound(note):
         maintenance = Maintenance(**note)
         if maintenance.host and maintenance.step in STEPS:
             return maintenance
-    except TypeError:
-        pass
-    raise files.failed("read", paths.maintenance, OSError(None, "it is damaged"))
+    raise StoreError(
+        f"node maintain: {paths.maintenance}: the note of where the maintenance is, is damaged",
+        hint="See which hosts are drained: pvefw node return, on each; "
+        "then: pvefw node maintain --forget",
+    )
+
+
+def _is_sound(note: dict[str, Any]) -> bool:
+    """Whether a note has nothing but members of their types: what it says is run as commands."""
+    if not {"hosts", "command"} <= set(note) <= {field.name for field in fields(Maintenance)}:
+        return False
+    lists = ("hosts", "command", "to", "done")
+    return all(
+        isinstance(value, list) and all(isinstance(word, str) for word in value)
+        if key in lists
+        else type(value) is type(getattr(Maintenance, key))
+        for key, value in note.items()
+    )
 
 
 def begin(paths: Paths, wanted: Maintenance, task: Task) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pvefw.core import causes
 from pvefw.core.errors import ConfigError, NotFound
-from pvefw.store import files, locks, pmxcfs, shared
+from pvefw.store import files, locks, oddities, pmxcfs, shared
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import ID, check_id
 
@@ -79,7 +79,7 @@ def load(paths: Paths, name: str) -> Account:
             f"Make one: pvefw acme account register {name} MAIL",
         )
     try:
-        raw = files.parse_json(data)
+        raw = files.parse_json(oddities.without_mark(data))
         account = Account(
             name=name,
             directory=raw["directory"],
@@ -91,11 +91,21 @@ def load(paths: Paths, name: str) -> Account:
             raw=raw,
         )
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{file}: this is not an ACME account: {causes.damage(error)}") from error
+        raise _damaged(paths, name, causes.damage(error)) from error
     texts = (account.directory, account.location, account.key, account.tos, account.ca_file)
     if not all(isinstance(text, str) for text in texts) or not isinstance(account.account, dict):
-        raise ConfigError(f"{file}: this is not an ACME account: a value is of the wrong type")
+        raise _damaged(paths, name, "a value is of the wrong type")
     return account
+
+
+def _damaged(paths: Paths, name: str, why: str) -> ConfigError:
+    """An account's file that cannot be used: without its key, only a new account helps."""
+    file = path(paths, name)
+    return ConfigError(
+        f"{file}: this is not an ACME account: {why}",
+        hint="Restore the file from a backup. Or make a new account in its place: "
+        f"mv {file} {file}.damaged, then: pvefw acme account register {name} MAIL",
+    )
 
 
 @contextlib.contextmanager

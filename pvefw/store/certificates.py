@@ -104,8 +104,8 @@ def all_of(node: Node) -> list[CertificateSettings]:
 
     :raises StoreError: a file could not be read.
     """
-    used = (section for section, path in sections(node).values() if _used(section, path, node))
-    return [own(node), *map(_settings, used)]
+    used = (entry for entry in sections(node).values() if _used(*entry, node))
+    return [own(node), *(_settings(section, path) for section, path in used)]
 
 
 def load(node: Node, name: str) -> CertificateSettings:
@@ -165,8 +165,8 @@ def _used(section: Section, path: Path, node: Node) -> bool:
     return not section.disabled and (not section.nodes or node.name in section.nodes)
 
 
-def _settings(section: Section) -> CertificateSettings:
-    return of_values(section.id, usable(section))
+def _settings(section: Section, path: Path) -> CertificateSettings:
+    return of_values(section.id, usable(section, path))
 
 
 def of_values(name: str, values: Mapping[str, str]) -> CertificateSettings:
@@ -185,19 +185,22 @@ def of_values(name: str, values: Mapping[str, str]) -> CertificateSettings:
     return CertificateSettings(name, what, get, lambda: domains.entries(settings, what, command))
 
 
-def usable(section: Section) -> dict[str, str]:
-    """The properties of a section without those that make no sense, which are reported."""
+def usable(section: Section, path: Path) -> dict[str, str]:
+    """The properties of a section without those that make no sense, which are reported.
+
+    :param path: the file that it is in.
+    """
     sound = {}
     for key, value in section.values.items():
         if key in COMMON:
             continue
         why = wrong(key, value)
         if why:
-            where = f"{CERTIFICATE}: {section.id}"
+            what = f"{CERTIFICATE}: {section.id}: {key}"
             known = properties.find(key)
             if known is not None and known.certificate:
                 why += f"; the format is {known.format}"
-            oddities.report(where, section.line, f"{key}: {why}", "the property is ignored")
+            oddities.report(path, section.line_of(key), f"{what}: {why}", "the property is ignored")
         else:
             sound[key] = value
     return sound

@@ -4,12 +4,17 @@ Proxmox VE reads its files that way: a line that it cannot use costs that line, 
 start after a power cut. Whoever can show a warning listens meanwhile: the terminal, a task's log.
 """
 
+import codecs
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 Listener = Callable[[str], None]
 
-_listeners: list[Listener] = []
+_MOST = 20
+"""Warnings of one file: one that is no text has a thousand lines, and each makes no sense."""
+
+_listeners: list[Callable[[str, str], None]] = []
 
 
 @contextlib.contextmanager
@@ -21,11 +26,19 @@ def listening(listener: Listener, heard: set[str] | None = None) -> Iterator[Non
     :param heard: those that are known already; what is heard is added.
     """
     known = set() if heard is None else heard
+    counted = Counter[str]()
 
-    def hear(warning: str) -> None:
-        if warning not in known:
-            known.add(warning)
+    def hear(file: str, warning: str) -> None:
+        if warning in known:
+            return
+        known.add(warning)
+        counted[file] += 1
+        if counted[file] <= _MOST:
             listener(warning)
+        elif counted[file] == _MOST + 1:
+            listener(
+                f"{file}: more of it makes no sense; only the first {_MOST} warnings are shown"
+            )
 
     _listeners.append(hear)
     try:
@@ -44,12 +57,17 @@ def report(file: object, line: int, what: str, assumed: str) -> None:
     if _listeners:
         where = f"{file}:{line}" if line else str(file)
         what = what.removeprefix(f"{where}: ")
-        _listeners[-1](_shown(f"{where}: {what}; {assumed}"))
+        _listeners[-1](_shown(str(file)), _shown(f"{where}: {what}; {assumed}"))
 
 
 def _shown(text: str) -> str:
     """Nothing from a file may steer a terminal, or begin a line of a log."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
+def without_mark(data: bytes) -> bytes:
+    """A file of ours without the byte order mark that an editor on another system began it with."""
+    return data.removeprefix(codecs.BOM_UTF8)
 
 
 # --- bytes that are no UTF-8 ----------------------------------------------------------------------

@@ -44,7 +44,7 @@ class PvefwConfig:
     @classmethod
     def parse(cls, data: bytes, what: str) -> "PvefwConfig":
         """Read a file. What makes no sense in it is kept, and reported as an oddity."""
-        text = oddities.decoded(data)
+        text = oddities.decoded(oddities.without_mark(data))
         first = _FIRST_SECTION.search(text)
         cut = first.start() if first else len(text)
         head, tail = (oddities.encoded(part) for part in (text[:cut], text[cut:]))

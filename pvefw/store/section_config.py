@@ -51,12 +51,22 @@ class Section:
 
     @property
     def values(self) -> dict[str, str]:
-        """The properties by key; a key without a value is a flag, its value is empty."""
-        settings = {}
+        """The properties by key; a key without a value is a flag, its value is empty.
+
+        Of a key that occurs twice, the first counts, as for Proxmox VE.
+        """
+        settings: dict[str, str] = {}
         for line in self.lines:
             if match := _property(line):
-                settings[match["key"]] = oddities.readable(match["value"] or "")
+                settings.setdefault(match["key"], oddities.readable(match["value"] or ""))
         return settings
+
+    def line_of(self, key: str) -> int:
+        """The line of the file that a property's value is from; the header's where it has none."""
+        for number, line in enumerate(self.lines, start=self.line + 1):
+            if (match := _property(line)) and match["key"] == key:
+                return number
+        return self.line
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -147,6 +157,8 @@ class SectionConfig:
             for header, number, rest in sections
         )
         _report_twice(parsed, what, types_share_ids=types_share_ids)
+        for section in parsed:
+            _report_keys_twice(section, what)
         return cls(tuple(head), parsed)
 
     def render(self) -> bytes:
@@ -240,3 +252,15 @@ def _report_twice(sections: Sequence[Section], what: str, *, types_share_ids: bo
             oddities.report(
                 what, section.line, why, f"that of line {last[name(section)].line} wins"
             )
+
+
+def _report_keys_twice(section: Section, what: str) -> None:
+    seen: dict[str, int] = {}
+    for number, line in enumerate(section.lines, start=section.line + 1):
+        match = _property(line)
+        if match is None:
+            continue
+        first = seen.setdefault(match["key"], number)
+        if first != number:
+            why = f"{section.type}: {section.id}: {match['key']} occurs twice"
+            oddities.report(what, number, why, f"that of line {first} wins")

@@ -47,7 +47,7 @@ _ROUNDS = 20
 _LOCAL_SUFFIXES = (".pvefw-new", ".pvefw-order")
 """Of what one node is about to install or to order: nobody else's."""
 _LOCAL_DIRECTORIES = ("priv/lock/", "priv/pvefw-locks/")
-GONE = "Nothing was changed. Look at the store: journalctl -u etcd, on its members"
+_ETCD_GONE = "Nothing was changed. Look at the store: journalctl -u etcd, on its members"
 _CLOCK = SystemClock()
 _SEEN = threading.local()
 _OPEN: dict[Path, tuple[tuple[int, int], "Shared"]] = {}
@@ -130,6 +130,8 @@ class Shared:
         self.copy = LastCopy(self._etc_pve, root / STORE_COPY)
         self._next = 0.0
         self._trouble = ""
+        self._unread: PvefwError | None = None
+        """Why nothing can be read: the store was not asked, and there is no copy yet."""
         self._left = False
         """Whether the last look left a pair alone that is being installed."""
 
@@ -139,8 +141,7 @@ class Shared:
     def _values(self) -> Mapping[str, str]:
         """``store.cfg``.
 
-        :raises ConfigError: it names no store.
-        :raises StoreError: it cannot be read, or this is a node of Proxmox VE's.
+        :raises StoreError: it cannot be read, names no store, or this is a node of Proxmox VE's.
         """
         from pvefw.store.node_config import NodeConfig
 
@@ -154,17 +155,19 @@ class Shared:
             data = reading.whole(self._configuration)
         except OSError as error:
             raise StoreError(f"{what}: could not read the file: {error.strerror}") from error
-        values = NodeConfig.parse(data, what).values
+        values = NodeConfig.parse(oddities.without_mark(data), what).values
         if not values.get("store"):
-            raise ConfigError(f"{what}: it names no store", hint="Add a line: store: etcd")
+            raise StoreError(
+                f"{what}: it names no store",
+                hint="Add a line 'store: etcd', or 'store: directory' with 'path: DIRECTORY'.",
+            )
         return values
 
     @cached_property
     def hooks(self) -> Any:
         """The store's hooks.
 
-        :raises PluginError: it is not installed, or is broken.
-        :raises ConfigError: ``store.cfg`` does not fit its settings.
+        :raises StoreError: it is not installed, is broken, or ``store.cfg`` does not fit its settings.
         """
         from pvefw.core import binding, families
 
@@ -173,9 +176,17 @@ class Shared:
             for key, value in self._values.items()
             if key not in ("store", "encryption-key")
         }
-        return binding.bind(
-            families.STORE, self._values["store"], settings, instance=self._values["store"]
-        ).hooks
+        name = self._values["store"]
+        try:
+            return binding.bind(families.STORE, name, settings, instance=name).hooks
+        except (ConfigError, PluginError) as error:
+            raise self._misconfigured(error) from error
+
+    def _misconfigured(self, error: PvefwError) -> StoreError:
+        """A fault in ``store.cfg``: a file that cannot be read costs only those who need it."""
+        return StoreError(
+            f"{self._configuration}: {error.message}", hint=error.hint or "Correct the file."
+        )
 
     @cached_property
     def _cipher(self) -> "Plain | Sealed":
@@ -183,7 +194,10 @@ class Shared:
         from pvefw.store.sealing import Plain, Sealed
 
         reference = self._values.get("encryption-key")
-        return Sealed(references.resolve(reference, "encryption-key")) if reference else Plain()
+        try:
+            return Sealed(references.resolve(reference, "encryption-key")) if reference else Plain()
+        except ConfigError as error:
+            raise self._misconfigured(error) from error
 
     @contextlib.contextmanager
     def asking(self, what: str) -> Iterator[None]:
@@ -195,10 +209,19 @@ class Shared:
             yield
         except (Unavailable, PluginTimeout) as error:
             raise NoQuorum(
-                f"{what}: the store cannot be asked: {error.message}", hint=GONE
+                f"{what}: the store cannot be asked: {error.message}", hint=self._gone
             ) from error
         except (ProviderError, PluginError) as error:
-            raise StoreError(f"{what}: the store refuses: {error.message}", hint=GONE) from error
+            raise StoreError(
+                f"{what}: the store refuses: {error.message}", hint=error.hint or self._gone
+            ) from error
+
+    @property
+    def _gone(self) -> str:
+        """What to do where the store does not answer."""
+        if self._values["store"] == "etcd":
+            return _ETCD_GONE
+        return f"Nothing was changed. Look at the store that {self._configuration} names."
 
     def key(self, path: Path) -> str | None:
         """What a path is called in the store; ``None`` for what only this node needs."""
@@ -227,11 +250,15 @@ class Shared:
                     self._fetch()
             except PvefwError as error:
                 self._next = _CLOCK.monotonic() + _AGAIN
-                if now or self.copy.asked() is None:
+                self._unread = error if self.copy.asked() is None else None
+                if now or self._unread:
                     raise
                 self._trouble = self._trouble or error.message
             else:
                 self._next, self._trouble = 0.0 if self._left else _CLOCK.monotonic() + _FRESH, ""
+                self._unread = None
+        elif self._unread:
+            raise self._unread  # whoever reads next must not take it for nothing configured
         if self._trouble:
             oddities.report(self._configuration, 0, self._trouble, self._age)
 

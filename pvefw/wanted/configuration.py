@@ -114,9 +114,9 @@ class Certificates(Kind):
 
     def current(self, context: Context) -> dict[str, Fields]:
         fields_of: dict[str, Fields] = {}
-        for name, (section, _) in certificates.sections(context.node).items():
+        for name, (section, path) in certificates.sections(context.node).items():
             rest = present(nodes=list(section.nodes), disable=section.disabled)
-            fields_of[name] = {**_usable(certificates.usable(section)), **rest}
+            fields_of[name] = {**_usable(certificates.usable(section, path)), **rest}
         return fields_of
 
     def put(self, context: Context, change: Change) -> None:

@@ -61,7 +61,7 @@ def read(data: bytes, file: str) -> Document:
             f"{file}: the document is empty", hint="For one that wants nothing, write {}."
         )
     with place.going_on():
-        state = {} if node is None else shape().read(node, place)
+        state = shape().read(node, place)
     if place.errors:
         raise _invalid(place.errors)
     return Document(file, state, place.lines)
@@ -79,7 +79,11 @@ def _composed(data: bytes, file: str) -> Any:
 
     try:
         node = yaml.compose(data.decode("utf-8-sig"), Loader=yaml.SafeLoader)
-        if node is not None and _size(node, {}) > _MOST:
+        if node is None:  # what a command that failed has written into a pipe
+            raise ConfigError(
+                f"{file}: the document is empty", hint="For one that wants nothing, write {}."
+            )
+        if _size(node, {}) > _MOST:
             raise ConfigError(f"{file}: the document has more than {_MOST} values, aliases counted")
         return node
     except UnicodeDecodeError as error:

@@ -8,7 +8,7 @@ import pytest
 import trustme
 from certificates import NOW, self_signed
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from pvefw.certs import chain, keys
 from pvefw.core.errors import CertificateError, UsageError
@@ -90,6 +90,31 @@ def test_a_key_type_that_servers_do_not_take():
     )
     with pytest.raises(CertificateError, match="type Ed25519"):
         keys.from_pem(pem, "key")
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256K1(), ec.BrainpoolP256R1()])
+def test_a_curve_that_browsers_do_not_take(curve):
+    pair = self_signed(key=ec.generate_private_key(curve))
+    with pytest.raises(CertificateError, match=f"the curve {curve.name} is not usable"):
+        check(*pair)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("-----BEGIN PUBLIC KEY-----\nMFkw\n-----END PUBLIC KEY-----\n", "It is the public key"),
+        ("-----BEGIN PRIVATE KEY-----\nMIGH\n", "damaged or incomplete"),
+        ("-----BEGIN CERTIFICATE-----\nMIGH\n", "swapped"),
+        (
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n",
+            "ssh-keygen -p -m PKCS8",
+        ),
+    ],
+)
+def test_what_is_no_private_key_is_named(key, hint):
+    with pytest.raises(CertificateError) as caught:
+        keys.from_pem(key.encode(), "key")
+    assert hint in caught.value.hint
 
 
 @pytest.mark.parametrize("key_type", keys.KEY_TYPES)

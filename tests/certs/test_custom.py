@@ -1,6 +1,7 @@
 """Certificates that an administrator brings: every flaw has a message of its own, and changes nothing."""
 
 import datetime as dt
+import os
 from dataclasses import dataclass
 
 import pytest
@@ -203,3 +204,59 @@ def test_no_key_and_none_there(paths, root):
     leaf = make("own.example", root)
     with pytest.raises(UsageError, match="private key is missing"):
         bring(paths, leaf.pem, None)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"begin": -400, "days": 399}, "the intermediate certificate Between expired on"),
+        ({"begin": 3}, "the intermediate certificate Between is not valid before"),
+        ({"ca": False}, "Between has signed the next certificate of the chain and is no CA"),
+    ],
+)
+def test_a_chain_is_as_good_as_its_intermediates(more, said):
+    root = make("Root", ca=True)
+    between = make("Between", root, **{"ca": True, **more})
+    leaf = make("a.example", between)
+    with pytest.raises(CertificateError, match=said):
+        chain.check_pair(leaf.pem + between.pem, leaf.key_pem, "pair", NOW)
+
+
+def test_of_two_intermediates_for_one_key_the_one_that_is_valid_is_taken(paths):
+    root = make("Root", ca=True)
+    between = make("Between", root, ca=True)
+    ended = make("Between", root, ca=True, key=between.key, begin=-400, days=399)
+    leaf = make("a.example", between)
+    for given in (leaf.pem + ended.pem + between.pem, between.pem + ended.pem + leaf.pem):
+        assert chain.check_pair(given, leaf.key_pem, "pair", NOW) == leaf.pem + between.pem
+    lines = bring(paths, leaf.pem + ended.pem + between.pem, leaf.key_pem).lines
+    assert f"Left out CN=Between: it expired on {NOW - 1 * DAY:%Y-%m-%d}" in lines
+    assert not any("in order" in line for line in lines)
+
+
+def test_a_root_that_has_ended_costs_no_chain():
+    root = make("Root", ca=True, begin=-400, days=399)
+    leaf = make("a.example", root)
+    assert chain.check_pair(leaf.pem + root.pem, leaf.key_pem, "pair", NOW) == leaf.pem + root.pem
+
+
+def test_a_certificate_that_breaks_off_is_not_left_out():
+    root = make("Root", ca=True)
+    leaf = make("a.example", root)
+    with pytest.raises(CertificateError, match="incomplete: of 2 certificates, 1 can be read"):
+        chain.check_pair(leaf.pem + root.pem[:300], leaf.key_pem, "pair", NOW)
+
+
+def test_pipes_are_read_as_files_are(paths, pvefw, root):
+    leaf = make("pve1.example", root)
+    given = []
+    for data in (leaf.pem + root.pem, leaf.key_pem):
+        reading, writing = os.pipe()
+        os.write(writing, data)
+        os.close(writing)
+        given.append(reading)
+    status, said = pvefw("cert", "set", *(f"/dev/fd/{number}" for number in given))
+    assert status == 0, said
+    assert paths.proxy_certificate.read_bytes() == leaf.pem + root.pem
+    for number in given:
+        os.close(number)

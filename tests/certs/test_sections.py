@@ -313,3 +313,11 @@ def test_credentials_that_settings_refer_to_are_private(paths, tmp_path, pvefw):
     assert said.startswith(f"{token}: everybody can use it")
     token.chmod(0o640)
     assert exposure.of_node(Node.open(paths)) == []
+
+
+def test_a_warning_of_a_section_names_file_and_line(paths, pvefw, web):
+    file = paths.node_pvefw_cfg()
+    file.write_bytes(file.read_bytes().rstrip() + b"\n\trenew-before soon\n")
+    said = pvefw("cert", "list")[1]
+    line = file.read_text().splitlines().index("\trenew-before soon") + 1
+    assert f"{file}:{line}: certificate: web: renew-before: 'soon' is not" in " ".join(said.split())

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import pytest
 
-from pvefw.core.errors import Locked, NotFound, ProgramError, UsageError
+from pvefw.core.errors import Locked, NotFound, ProgramError, StoreError, UsageError
 from pvefw.node import maintenance
 from pvefw.node.maintenance import Maintenance
 from pvefw.store import locks
@@ -300,4 +300,32 @@ def test_a_restart_that_is_no_command_line_empties_no_host(tmp_path, restart):
     with pytest.raises(UsageError, match="--restart"):
         site.begin("a", restart=restart)
     assert not (tmp_path / "calls").exists()
+    assert maintenance.read(site.paths) is None
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"hosts": "n1", "command": ["upgrade"]},
+        {"hosts": ["n1"], "command": "upgrade"},
+        {"hosts": [1], "command": ["upgrade"]},
+        {"hosts": ["n1"], "command": ["upgrade"], "done": "n1"},
+        {"hosts": ["n1"], "command": ["upgrade"], "back_seconds": "soon"},
+        {"hosts": ["n1"], "command": ["upgrade"], "rsh": 7},
+        {"hosts": ["n1"], "command": ["upgrade"], "with_local_disks": "no"},
+        {"hosts": ["n1"], "command": ["upgrade"], "step": ["drain"]},
+        {"hosts": ["n1"], "command": ["upgrade"], "of-later": 1},
+        {"hosts": ["n1"]},
+        {},
+    ],
+)
+def test_of_a_note_that_was_edited_nothing_is_run_that_it_does_not_say(tmp_path, note):
+    site = Site(tmp_path)
+    site.paths.maintenance.parent.mkdir(parents=True)
+    site.paths.maintenance.write_text(json.dumps({"rsh": str(site.rsh), **note}))
+    with pytest.raises(StoreError, match="is damaged") as caught:
+        maintenance.resume(site.paths, site.task)
+    assert "pvefw node maintain --forget" in caught.value.hint
+    assert not (tmp_path / "calls").exists()
+    maintenance.forget(site.paths)
     assert maintenance.read(site.paths) is None

@@ -156,5 +156,6 @@ def test_a_missing_account_lists_the_others(paths):
 def test_a_damaged_account_names_its_file(paths, text):
     paths.acme_dir.mkdir(parents=True)
     (paths.acme_dir / "default").write_text(text)
-    with pytest.raises(ConfigError, match="priv/acme/default"):
+    with pytest.raises(ConfigError, match="priv/acme/default") as caught:
         accounts.load(paths, "default")
+    assert "pvefw acme account register default" in caught.value.hint

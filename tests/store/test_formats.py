@@ -396,3 +396,34 @@ def test_what_is_said_about_a_file_names_it_once():
         "/etc/x: could not read the file; it counts as empty",
         "/etc/x:3: 'y' is odd; it is ignored",
     ]
+
+
+def test_of_a_key_that_occurs_twice_in_a_section_the_first_counts_as_for_proxmox_ve():
+    said = []
+    text = b"dns: one\n\tapi ovh\n\tdata Zmlyc3Q\n\tdata c2Vjb25k\n\n"
+    with oddities.listening(said.append):
+        found = SectionConfig.parse(text, "plugins.cfg")
+    section = found.get("one")
+    assert section is not None
+    assert section.values["data"] == "Zmlyc3Q"
+    assert said == ["plugins.cfg:4: dns: one: data occurs twice; that of line 3 wins"]
+    assert section.line_of("data") == 3
+    assert found.render() == text
+
+
+def test_a_byte_order_mark_costs_none_of_our_properties_or_sections():
+    for text in (b"certificate: web\n\tacmedomain0 a.example\n", b"renew-before: 30\n"):
+        said = []
+        with oddities.listening(said.append):
+            found = PvefwConfig.parse(b"\xef\xbb\xbf" + text, "pvefw.cfg")
+        assert said == []
+        assert found.render() == text
+
+
+def test_a_file_that_is_no_text_does_not_fill_the_screen():
+    said = []
+    with oddities.listening(said.append):
+        for name in ("one", "two"):
+            SectionConfig.parse(b"rubbish\n" * 1000, name)
+    assert len(said) == 42
+    assert said[20] == ("one: more of it makes no sense; only the first 20 warnings are shown")

@@ -328,22 +328,42 @@ def test_without_the_store_changes_are_refused_with_the_reason(first, there, cha
 
 def test_without_store_and_copy_nothing_is_configured_and_nobody_is_told_so(first, there):
     gone(there)
-    with pytest.raises(StoreError, match="the store cannot be asked"):
-        files.read_if_exists(first.node_config())
+    for path in (first.node_config(), first.node_pvefw_cfg()):  # the second is not asked for anew
+        with pytest.raises(StoreError, match="the store cannot be asked") as caught:
+            files.read_if_exists(path)
+        assert str(first.store_cfg) in caught.value.hint, "not what to do about etcd"
+
+
+def test_a_renewal_without_store_and_copy_fails_and_says_so(first, there, capsys):
+    gone(there)
+    assert run(["--root", str(first.root), "--node", "pve1", "renew"]) == 1
+    assert "the store cannot be asked" in "".join(capsys.readouterr())
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
         ("", "it names no store"),
-        ("store: none\n", "none"),
+        ("store: none\n", "there is no store plugin named none"),
         ("store: directory\n", "path"),
+        ("store: directory\npath: THERE\nencryption-key: short\n", "not a Fernet key"),
     ],
 )
-def test_a_store_that_is_not_configured_well_says_so(first, text, why):
-    first.store_cfg.write_text(text)
-    with pytest.raises((ConfigError, StoreError), match=why):
-        files.read_if_exists(first.node_config())
+def test_a_store_that_is_not_configured_well_says_so(first, there, text, why):
+    first.store_cfg.write_text(text.replace("THERE", str(there)))
+    for _ in range(2):
+        with pytest.raises(StoreError, match=f"{first.store_cfg}: .*{why}") as caught:
+            if "encryption" in text:
+                node_settings.change(first, {"ballooning-target": "70"})
+            files.read_if_exists(first.node_config())
+        assert caught.value.hint
+        assert "etcd, on its members" not in caught.value.hint
+
+
+def test_a_byte_order_mark_does_not_hide_the_store(first):
+    first.store_cfg.write_bytes(b"\xef\xbb\xbf" + first.store_cfg.read_bytes())
+    node_settings.change(first, {"ballooning-target": "70"})
+    assert Node.open(first).get("ballooning-target") == "70"
 
 
 def test_a_node_of_proxmox_ves_needs_no_store(first):

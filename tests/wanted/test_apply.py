@@ -326,3 +326,11 @@ def test_a_hypervisor_that_does_not_answer_costs_its_guests_only(node):
     status, out, err = node.call("apply", "--export")
     assert status == 0 and "kvm" in out
     assert "WARN: left out: guests: " in err
+
+
+@pytest.mark.parametrize("text", [b"", b"\n", b"# all of it is commented out\n"])
+def test_nothing_at_all_is_no_document(text):
+    with pytest.raises(ConfigError, match="the document is empty") as caught:
+        document.read(text, "standard input")
+    assert "{}" in caught.value.hint
+    assert document.read(b"{}", "standard input").state == {}

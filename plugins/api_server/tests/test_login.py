@@ -1,5 +1,6 @@
 """Logging in: PAM, tickets, and whoever tries too often."""
 
+import json
 import os
 
 import pytest
@@ -129,10 +130,46 @@ def test_secrets_are_kept_as_digests_and_in_private(accounts):
     assert secret not in repr(users.load(accounts))
 
 
-def test_a_damaged_file_lets_nobody_in(accounts):
-    accounts.api_users.write_text('{"ann@pam": {"grants": 7}}')
-    with pytest.raises(ConfigError, match="damaged"):
+def edited(paths, **values):
+    """The file as somebody has edited it."""
+    token = {"digest": "0" * 64, "grants": None, "expires": 0, "remark": "for CI"}
+    ann = {"grants": {"/": ["Sys.Audit"]}, "enabled": True, "tokens": {"ci": token}, **values}
+    paths.api_users.write_text(json.dumps({"ann@pam": {"remark": "left in May", **ann}}))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"grants": 7},
+        {"grants": {"/": "Sys.Audit"}},
+        {"enabled": "false"},
+        {"enabled": "no"},
+        {"enabled": 0},
+        {"totp": {}},
+        {"totp": ""},
+        {"totp": {"secret": "", "taken": 0}},
+        {"totp": {"secret": None, "taken": 0}},
+        {"totp": {"secret": "ABCDEFGH", "taken": "0"}},
+        {"tokens": {"ci": {"digest": None, "grants": None, "expires": 0}}},
+        {"tokens": {"ci": {"digest": "0", "grants": None, "expires": "2027-01-01"}}},
+        {"tokens": {"ci": {"digest": "0", "grants": {"/": "Sys.Audit"}, "expires": 0}}},
+    ],
+)
+def test_a_damaged_file_lets_nobody_in(accounts, values):
+    edited(accounts, **values)
+    with pytest.raises(ConfigError, match="damaged") as caught:
         users.load(accounts)
+    assert "pvefw api user set" in caught.value.hint
+
+
+def test_what_else_is_in_the_file_survives_a_change(accounts):
+    edited(accounts)
+    with users.changing(accounts) as found:
+        found["ann@pam"], _ = users.new_token(found["ann@pam"], "other", None, 0)
+    kept = json.loads(accounts.api_users.read_text())["ann@pam"]
+    assert kept["remark"] == "left in May"
+    assert kept["tokens"]["ci"]["remark"] == "for CI"
+    assert "remark" not in kept["tokens"]["other"]
 
 
 @pytest.mark.parametrize(

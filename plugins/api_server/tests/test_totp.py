@@ -200,3 +200,16 @@ def test_the_page_asks_for_the_code_after_the_password(service, phone):
         button.click()
         page.get_by_role("dialog").wait_for(state="detached")
         assert [cookie["name"] for cookie in page.context.cookies()] == ["__Host-PVEAuthCookie"]
+
+
+def test_a_clock_that_was_years_ahead_keeps_nobody_out():
+    made = totp.new()
+    app, now = pyotp.TOTP(made.secret), 1_800_000_000
+    ahead = now + 12 * 365 * 86400
+    taken = totp.take(made, app.at(ahead), ahead)
+    assert taken is not None
+    again = totp.take(taken, app.at(now), now)
+    assert again is not None
+    assert totp.take(again, app.at(now), now) is None, "once"
+    a_minute_back = totp.take(again, app.at(now - 60), now - 60)
+    assert a_minute_back is None, "a small step lets no code in twice"

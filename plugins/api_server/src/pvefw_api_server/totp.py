@@ -13,6 +13,8 @@ _PERIOD = 30
 """Seconds that a code is for."""
 _LATE, _EARLY = 1, 1
 """Periods that a clock may be wrong (RFC 6238, section 5.2)."""
+_CLOCK_WAS_WRONG = 120
+"""Periods, an hour: a code from so far ahead was taken while the clock was wrong."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ def take(totp: Totp, code: str, now: float) -> Totp | None:
     import pyotp
 
     app, period = pyotp.TOTP(totp.secret), int(now) // _PERIOD
-    for number in range(max(period - _LATE, totp.taken + 1), period + _EARLY + 1):
+    # who logged in while the clock was far ahead must not be kept out until then
+    taken = totp.taken if totp.taken <= period + _CLOCK_WAS_WRONG else 0
+    for number in range(max(period - _LATE, taken + 1), period + _EARLY + 1):
         if hmac.compare_digest(app.generate_otp(number).encode(), code.encode()):
             return replace(totp, taken=number)
     return None

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pvefw.core.errors import ConfigError, NotFound, UsageError
 from pvefw.store import files, locks
@@ -36,6 +36,7 @@ PRIVILEGES = (
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}@(?:pam|pve)")
 TOKEN = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,63}")
 _PLACE = re.compile(r"/(?:nodes(?:/[A-Za-z0-9-]+)?|vms(?:/[1-9][0-9]*)?)?")
+_Type = TypeVar("_Type")
 Grants = Mapping[str, tuple[str, ...]]
 """Privileges by the path that they hold for, and for all that is below it."""
 
@@ -50,6 +51,8 @@ class Token:
     """What it may do of what its user may; ``None`` for all of that."""
     expires: int = 0
     """Seconds since the epoch; 0 for never."""
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """What else somebody has written there; it is kept."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,8 @@ class User:
     tokens: Mapping[str, Token] = field(default_factory=dict)
     totp: Totp | None = None
     """What it shows beside its password; ``None`` for nothing."""
+    other: Mapping[str, Any] = field(default_factory=dict)
+    """What else somebody has written there; it is kept."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,11 @@ def load(paths: Paths) -> dict[str, User]:
     try:
         return {ROOT: User(ROOT), **_users(data or b"{}")}
     except files.DAMAGED as error:
-        raise ConfigError(f"{paths.api_users}: it is damaged: {error}") from error
+        raise ConfigError(
+            f"{paths.api_users}: it is damaged, so that nobody can log in: {error}",
+            hint="Correct it, or restore it from a backup. Without it only root can log in; users and "
+            "tokens are added anew with: pvefw api user set",
+        ) from error
 
 
 @lru_cache(maxsize=1)
@@ -122,20 +131,48 @@ def _users(data: bytes) -> Mapping[str, User]:
 
 
 def _user(name: str, members: Mapping[str, Any]) -> User:
-    tokens = {id_: _token(token) for id_, token in members["tokens"].items()}
+    tokens = {id_: _token(_as(dict, token)) for id_, token in members["tokens"].items()}
     app = members.get("totp")
-    totp = Totp(str(app["secret"]), int(app["taken"])) if app else None
-    return User(name, _grants(members["grants"]), bool(members["enabled"]), tokens, totp)
+    return User(
+        name,
+        _grants(members["grants"]),
+        _as(bool, members["enabled"]),
+        tokens,
+        None if app is None else _totp(_as(dict, app)),
+        _beside(members, "grants", "enabled", "tokens", "totp"),
+    )
+
+
+def _totp(members: Mapping[str, Any]) -> Totp:
+    secret = _as(str, members["secret"])
+    if not secret:
+        raise ValueError("the secret of a totp is empty")
+    return Totp(secret, _as(int, members["taken"]))
 
 
 def _token(members: Mapping[str, Any]) -> Token:
     grants = members["grants"]
     own = None if grants is None else _grants(grants)
-    return Token(str(members["digest"]), own, int(members["expires"]))
+    other = _beside(members, "digest", "grants", "expires")
+    return Token(_as(str, members["digest"]), own, _as(int, members["expires"]), other)
 
 
-def _grants(members: Mapping[str, Iterable[str]]) -> Grants:
-    return {str(path): tuple(map(str, privileges)) for path, privileges in members.items()}
+def _grants(members: Mapping[str, Any]) -> Grants:
+    return {
+        path: tuple(_as(str, privilege) for privilege in _as(list, privileges))
+        for path, privileges in members.items()
+    }
+
+
+def _as(type_: type[_Type], value: Any) -> _Type:
+    """A value that has to be of one type: ``"false"`` is a text, and would count as true."""
+    if type(value) is not type_:
+        raise TypeError(f"{value!r:.40} is not of the type {type_.__name__}")
+    return value
+
+
+def _beside(members: Mapping[str, Any], *known: str) -> dict[str, Any]:
+    return {key: value for key, value in members.items() if key not in known}
 
 
 @contextmanager
@@ -149,8 +186,16 @@ def changing(paths: Paths) -> Iterator[dict[str, User]]:
 
 
 def _as_dict(user: User) -> dict[str, Any]:
-    tokens = {id_: vars(token) for id_, token in user.tokens.items()}
-    members = {"grants": user.grants, "enabled": user.enabled, "tokens": tokens}
+    tokens = {
+        id_: {
+            **token.other,
+            "digest": token.digest,
+            "grants": token.grants,
+            "expires": token.expires,
+        }
+        for id_, token in user.tokens.items()
+    }
+    members = {**user.other, "grants": user.grants, "enabled": user.enabled, "tokens": tokens}
     return members if user.totp is None else {**members, "totp": vars(user.totp)}
 
 
