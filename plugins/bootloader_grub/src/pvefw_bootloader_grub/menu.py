@@ -125,6 +125,12 @@ def path_of(*ids: str) -> str:
     return ">".join(id_.replace(">", ">>") for id_ in ids)
 
 
+def version_in(name: str) -> str:
+    """The kernel that a value of ``default`` names by its id, be it in no menu, or nothing."""
+    found = _ID.fullmatch(_split(name)[-1])
+    return found["version"] if found else ""
+
+
 def _kernels(entries: Sequence[Entry], path: str) -> Iterator[tuple[str, Entry]]:
     for number, entry in enumerate(entries):
         here = path + path_of(entry.id or str(number))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pvefw.api import BootState, Esp, Firmware, ProviderError
 from pvefw_bootloader_grub import files, grubenv, platforms
-from pvefw_bootloader_grub.menu import Entry, Menu, parse
+from pvefw_bootloader_grub.menu import Entry, Menu, parse, version_in
 from pvefw_bootloader_grub.platforms import Platform
 from pvefw_bootloader_grub.render import CONFIG, ENVIRONMENT
 from pvefw_bootloader_grub.script import Unbalanced
@@ -87,9 +87,9 @@ def _default(menu: Menu, saved: str) -> str | None:
 
 
 def _version(menu: Menu, name: str) -> str | None:
-    """Of the kernel that GRUB starts for this value of ``default``."""
+    """Of the kernel that GRUB starts for this value of ``default``, be it not installed now."""
     entry = menu.find(name) if name else None
-    return entry.version or None if entry else None
+    return (entry.version if entry else version_in(name)) or None
 
 
 def _is_complete(entry: Entry, root: Path) -> bool:
