@@ -281,6 +281,53 @@ class DnsConformance(DnsCare):
             "double the record"
         )
 
+    @pytest.mark.parametrize("at", [0, 1], ids=["first", "last"])
+    def test_what_is_there_hides_nothing(
+        self, at: int, hooks: AsCore, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Of the records of one call some are there: the others are added, and removed, all the same."""
+        [record], [other] = (self.values(name, 1) for name in self.names(zone)[:2])
+        both = [record, other]
+        hooks.dns_add(zone=zone, records=[both[at]], task=task)
+        hooks.dns_add(zone=zone, records=both, task=task)
+        for added in both:
+            assert self.shown(records, added.name, [added]) == {added.value}, (
+                f"of two records {both[at].name} was there, and dns_add does not add {added.name}: go on "
+                "with the next record where one is there, core repeats calls that are half done"
+            )
+        hooks.dns_remove(zone=zone, records=[both[at]], task=task)
+        hooks.dns_remove(zone=zone, records=both, task=task)
+        for removed in both:
+            assert not self.shown(records, removed.name, []), (
+                f"of two records {both[at].name} was gone, and dns_remove leaves {removed.name}: go on "
+                "with the next record where one is gone, core repeats calls that are half done"
+            )
+
+    def test_values_that_are_alike_are_two(
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """One in other cases, and one that is a part of it: digests differ in a letter."""
+        [record] = self.values(self.names(zone)[0], 1)
+        others = [dataclasses.replace(record, value=record.value.swapcase())]
+        others += [
+            dataclasses.replace(record, value=part)
+            for part in (record.value[:-1], record.value[1:])
+        ]
+        for other in others:
+            wanted, whole = {record.value, other.value}, "compare the whole value, letter by letter"
+            hooks.dns_add(zone=zone, records=[record], task=task)
+            hooks.dns_add(zone=zone, records=[other], task=task)
+            assert self.shown(records, record.name, [record, other]) == wanted, (
+                f"{record.value} is at {record.name}, and dns_add does not add {other.value}: {whole}"
+            )
+            hooks.dns_remove(zone=zone, records=[other], task=task)
+            found = self.shown(records, record.name, [record])
+            assert found == {record.value}, (
+                f"dns_remove was to take {other.value} at {record.name} and to leave {record.value}, "
+                f"and there is {', '.join(sorted(found)) or 'nothing'}: {whole}"
+            )
+            hooks.dns_remove(zone=zone, records=[record], task=task)
+
     # --- removing -----------------------------------------------------------------------------------
 
     def test_removal_is_exact(

@@ -166,7 +166,16 @@ UNLESS_CANCELLED = """        while not task.cancelled:
             break
 """
 
+WAITS_ON = """        for _ in range(3):
+            try:
+                task.wait(1)
+            except Exception:
+                continue
+        self._call("POST", f"/domains/{number}/commit")
+"""
+
 SEEDED = [
+    (CANCELLED, f"{COMMIT}\n", WAITS_ON, "went on and waited again"),
     (CANCELLED, f"{COMMIT}\n", UNLESS_CANCELLED, "let Cancelled through"),
     (ENDLESS, SAID, f"{UNTIL_IT_WORKS}{SAID}", "repeat a few times"),
     (ZONES, LISTED, ANYTHING_LISTED, "as in dns_add"),
@@ -224,6 +233,7 @@ SEEDED = [
         "keep the TTL of the record set",
     ),
     (OTHERS, TYPED, "}", "change TXT alone"),
+    (OTHERS, f"self._sets(number){TYPED}", "reversed(self._sets(number))}", "change TXT alone"),
     (OTHERS, 'found["ttl"] if found else ours[0].ttl', "120", "keep the TTL of the record set"),
     (
         PAGES,
