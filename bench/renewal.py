@@ -18,8 +18,8 @@ from measure import keep, side_by_side, table
 
 import certificates  # isort: skip - measure makes the tests importable
 
-from pvefw.certs import chain, install, renewal, renewal_plan
-from pvefw.certs.renewal import Record, Window
+from pvefw.certs import chain, install, renewal_plan, renewal_rule
+from pvefw.certs.renewal_rule import Record, Window
 from pvefw.store import node_settings
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
@@ -43,7 +43,7 @@ def prepare(base):
         info = chain.describe(paths.proxy_certificate, pem)
         window = Window(info.not_before + timedelta(days=60), info.not_before + timedelta(days=62))
         record = Record(account="default", window=window, ask_again=NOW + timedelta(days=1))
-        renewal.keep(paths, info, record)
+        renewal_rule.keep(paths, info, record)
         nodes.append(paths)
     return nodes
 

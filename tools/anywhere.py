@@ -156,9 +156,11 @@ def environment(condition: Condition, folder: str) -> dict[str, str]:
             "NO_FAKE_STAT": "1",  # it would shift the times of some calls' files only
             "PYTHONPATH": str(ROOT / "tools/shifted_clock"),
         }
-    found = {**os.environ, **changed}
+    variables = {**os.environ, **changed}
     return {
-        key: value.replace("{scratch}", folder) for key, value in found.items() if value is not None
+        key: value.replace("{scratch}", folder)
+        for key, value in variables.items()
+        if value is not None
     }
 
 

@@ -27,17 +27,17 @@ _ECOSYSTEM = "PyPI"
 def pinned(text: str) -> dict[str, Version]:
     """The versions that a file of constraints pins, by normalized name."""
     lines = (line.split("#")[0].strip() for line in text.splitlines())
-    found = {}
+    versions = {}
     for line in filter(None, lines):
         requirement = Requirement(line)
         if exact := re.fullmatch(r"==([^*,]+)", str(requirement.specifier)):
-            found[str(canonicalize_name(requirement.name))] = Version(exact[1])
-    return found
+            versions[str(canonicalize_name(requirement.name))] = Version(exact[1])
+    return versions
 
 
 def known(pins: Mapping[str, Version], advisories: Iterator[Mapping[str, Any]]) -> list[str]:
     """A sentence for each advisory that is about a pinned version; those that were withdrawn are not."""
-    found = []
+    sentences = []
     for advisory in advisories:
         if advisory.get("withdrawn"):
             continue
@@ -47,8 +47,8 @@ def known(pins: Mapping[str, Version], advisories: Iterator[Mapping[str, Any]]) 
             if package.get("ecosystem") != _ECOSYSTEM or name not in pins:
                 continue
             if _concerns(affected, pins[name]):
-                found.append(_sentence(advisory, affected, name, pins[name]))
-    return sorted(set(found))
+                sentences.append(_sentence(advisory, affected, name, pins[name]))
+    return sorted(set(sentences))
 
 
 def _concerns(affected: Mapping[str, Any], version: Version) -> bool:
@@ -113,10 +113,10 @@ def main(database: Path, constraints: Path = CONSTRAINTS) -> str | int:
     if not count:
         return f"{database} has no advisories"
     pins = pinned(constraints.read_text())
-    found = known(pins, advisories(database))
-    sys.stdout.write("".join(f"{finding}\n" for finding in found))
-    sys.stdout.write(f"{len(pins)} pins, {count} advisories, {len(found)} concern us\n")
-    return 1 if found else 0
+    sentences = known(pins, advisories(database))
+    sys.stdout.write("".join(f"{finding}\n" for finding in sentences))
+    sys.stdout.write(f"{len(pins)} pins, {count} advisories, {len(sentences)} concern us\n")
+    return 1 if sentences else 0
 
 
 if __name__ == "__main__":

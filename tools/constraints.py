@@ -79,8 +79,8 @@ def index() -> Callable[[str], Mapping[str, Any]]:
     def read(name: str) -> Mapping[str, Any]:
         answer = session.get(f"{options.index_url.rstrip('/')}/{normalized(name)}/", headers=_JSON)
         answer.raise_for_status()
-        found: Mapping[str, Any] = answer.json()
-        return found
+        document: Mapping[str, Any] = answer.json()
+        return document
 
     return read
 

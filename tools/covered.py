@@ -38,26 +38,28 @@ def measured(files: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     folders = {
         project.name: f"{project.relative_to(ROOT)}/" for project in projects() if project != ROOT
     }
-    found = {}
+    percentages = {}
     for name, prefix in {"pvefw": "pvefw/", **folders}.items():
         sums = [file["summary"] for path, file in files.items() if path.startswith(prefix)]
         run = sum(digest["covered_lines"] + digest["covered_branches"] for digest in sums)
         everything = sum(digest["num_statements"] + digest["num_branches"] for digest in sums)
-        found[name] = 100 * run / everything if everything else 0.0
-    return found
+        percentages[name] = 100 * run / everything if everything else 0.0
+    return percentages
 
 
-def judge(found: Mapping[str, float], floors: Mapping[str, int]) -> tuple[dict[str, int], str]:
+def judge(
+    percentages: Mapping[str, float], floors: Mapping[str, int]
+) -> tuple[dict[str, int], str]:
     """The floors from now on, which are never lower, and what is below them.
 
     :returns: the new floors in whole per cents, and a sentence, or nothing where all is well.
     """
     below = [
         f"{name} has {percent:.1f} %, its floor is {floors[name]} %"
-        for name, percent in found.items()
+        for name, percent in percentages.items()
         if percent < floors.get(name, 0)
     ]
-    raised = {name: max(floors.get(name, 0), int(percent)) for name, percent in found.items()}
+    raised = {name: max(floors.get(name, 0), int(percent)) for name, percent in percentages.items()}
     return raised, f"Coverage has fallen: {'; '.join(below)}" if below else ""
 
 
@@ -76,10 +78,10 @@ def main(options: list[str]) -> str | int | None:
         coverage("combine", "--quiet")
     report = ROOT / ".coverage-report.json"  # no name that `combine` takes for data
     coverage("json", "--quiet", "-o", report)
-    found = measured(json.loads(report.read_text())["files"])
+    percentages = measured(json.loads(report.read_text())["files"])
     floors = json.loads(FLOORS.read_text()) if FLOORS.exists() else {}
-    raised, problem = judge(found, floors)
-    for name, percent in found.items():
+    raised, problem = judge(percentages, floors)
+    for name, percent in percentages.items():
         print(f"{name:20} {percent:5.1f} %   floor {floors.get(name, 0)} %")
     if options not in ([], ["--report"]):
         return None

@@ -82,17 +82,17 @@ def install_libraries(wheels: Path, target: Path) -> None:
 
 def libraries(projects: Iterable[str]) -> set[str]:
     """The names of all the libraries of others that projects of ours need; this environment has them."""
-    todo, found = list(projects), set[str]()
+    todo, needed = list(projects), set[str]()
     while todo:
         for text in requires(todo.pop()) or []:
             requirement = Requirement(text)
             name = hashed.normalized(requirement.name)
-            if name not in found and (
+            if name not in needed and (
                 requirement.marker is None or requirement.marker.evaluate({"extra": ""})
             ):
-                found.add(name)
+                needed.add(name)
                 todo.append(name)
-    return {library for library in found if not library.startswith("pvefw")}
+    return {library for library in needed if not library.startswith("pvefw")}
 
 
 def tidy(target: Path) -> None:
@@ -202,12 +202,12 @@ def scripts() -> dict[str, str]:
             f"/{script}" for script in (*boot_hooks.scripts(PROGRAM), boot_hooks.SNIPPET)
         ),
     }
-    found = {}
+    texts = {}
     for name in ("postinst", "prerm", "postrm", "triggers"):
-        found[name] = (DEBIAN / name).read_text()
+        texts[name] = (DEBIAN / name).read_text()
         for word, value in replaced.items():
-            found[name] = found[name].replace(word, value)
-    return found
+            texts[name] = texts[name].replace(word, value)
+    return texts
 
 
 def main(target: Path, wheels: Path | None = None) -> str | None:

@@ -19,12 +19,12 @@ PLUGINS = Path(__file__).resolve().parent.parent / "plugins"
 
 def groups() -> dict[str, list[str]]:
     """The packages of every group, each once, in the order of the list."""
-    found: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for line in LIST.read_text().splitlines():
         group, colon, names = line.partition("#")[0].partition(":")
         if colon:
-            found.setdefault(group.strip(), []).extend(names.split())
-    return found
+            names_of.setdefault(group.strip(), []).extend(names.split())
+    return names_of
 
 
 def packages(wanted: set[str]) -> list[str]:

@@ -90,9 +90,9 @@ def _times(ratio: float) -> str:
 
 def _section(result: Path) -> Iterator[str]:
     kept = _kept(result.stem)
-    said = ast.get_docstring(ast.parse((BENCH / f"{result.stem}.py").read_text())) or ""
+    docstring = ast.get_docstring(ast.parse((BENCH / f"{result.stem}.py").read_text())) or ""
     yield f"## {result.stem}"
-    yield said
+    yield docstring
     yield "Taken on {taken} with Python {python} on {processors} processors.".format(**kept)
     figures = {key: value for key, value in kept.items() if key not in _ABOUT}
     yield from _figures(figures)

@@ -4,8 +4,9 @@
     python tools/many_nodes.py --check  says whether they are out of date
 
 When a node asks for its window, orders, or holds back is decided by pvefw's own code
-(`pvefw.certs.renewal`), as in `two_years`. The authority, the timers and the clock are simulated, and so
-is that a node with a shared certificate takes over a newer one at its next look (`pvefw.certs.sharing`).
+(`pvefw.certs.renewal_rule`), as in `two_years`. The authority, the timers and the clock are simulated,
+and so is that a node with a shared certificate takes over a newer one at its next look
+(`pvefw.certs.sharing`).
 """
 
 import heapq
@@ -19,7 +20,7 @@ from random import Random
 from two_years import BEGIN, STEPS, Pvefw, Refused, certificate, write
 
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.renewal import Record, Window
+from pvefw.certs.renewal_rule import Record, Window
 
 SIZES = (10, 100, 1000)
 LIMIT, PERIOD = 300, timedelta(hours=3)

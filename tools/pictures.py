@@ -67,8 +67,10 @@ def terminal(shown: RenderableType, name: str, title: str) -> str:
 
 def demo() -> str:
     """The order of the demo, from its recording."""
-    said = cast.output(IMAGES / "demo.cast").replace("\r\n", "\n").replace("\x1b[K", "")
-    order = re.search(r"^# pvefw config set -acmedomain0.*?(?=\n\n# pvefw cert info)", said, _LINES)
+    recording = cast.output(IMAGES / "demo.cast").replace("\r\n", "\n").replace("\x1b[K", "")
+    order = re.search(
+        r"^# pvefw config set -acmedomain0.*?(?=\n\n# pvefw cert info)", recording, _LINES
+    )
     if order is None:
         raise SystemExit("docs/images/demo.cast: no order in it; make demo ARGS='--cast FILE'")
     return terminal(Text.from_ansi(order[0]), "demo", "A certificate for two names is ordered")

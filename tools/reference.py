@@ -135,14 +135,14 @@ def _values() -> Iterator[str]:
 def _field_docstrings(class_: type) -> Mapping[str, str]:
     """The strings below fields."""
     [declared] = ast.parse(inspect.cleandoc(inspect.getsource(class_))).body
-    found = {}
+    docstrings = {}
     for field, docstring in itertools.pairwise(getattr(declared, "body", [])):
         match field, docstring:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
                 value=ast.Constant(value=str(text))
             ):
-                found[name] = text
-    return found
+                docstrings[name] = text
+    return docstrings
 
 
 def _hook(family: Family, name: str, *, required: bool) -> Iterator[str]:
@@ -160,8 +160,8 @@ def _hook(family: Family, name: str, *, required: bool) -> Iterator[str]:
 
 def _type(annotation: object) -> str:
     """A type as a plugin author writes it, without the modules."""
-    said = annotation.__name__ if isinstance(annotation, type) else str(annotation)
-    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", "None" if said == "NoneType" else said)
+    name = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", "None" if name == "NoneType" else name)
 
 
 def plugin_settings() -> str:
@@ -261,9 +261,9 @@ def _help(text: str) -> str:
 
 def _literal(text: str) -> str:
     """A sentence in which Markdown finds nothing of its own; what it has in backquotes stays code."""
-    said = re.sub(r"\[(\d+)<=x<=(\d+)\]", r"From \1 to \2.", " ".join(text.split()))
-    said = re.sub(r"\[x>=(\d+)\]", r"\1 or more.", said)
-    parts = re.split(r"(`[^`]*`)", said)
+    line = re.sub(r"\[(\d+)<=x<=(\d+)\]", r"From \1 to \2.", " ".join(text.split()))
+    line = re.sub(r"\[x>=(\d+)\]", r"\1 or more.", line)
+    parts = re.split(r"(`[^`]*`)", line)
     return "".join(
         part if part.startswith("`") else re.sub(r"([*_\[])", r"\\\1", part).replace("<", "&lt;")
         for part in parts
@@ -299,8 +299,8 @@ def _wanted_state() -> Iterator[str]:
 
 
 def _fields_of(schema: Mapping[str, Any]) -> Iterator[list[str]]:
-    found = {**schema["properties"], **schema.get("patternProperties", {})}
-    for key, value in found.items():
+    members = {**schema["properties"], **schema.get("patternProperties", {})}
+    for key, value in members.items():
         name = "acmedomain0 … acmedomain999" if key.startswith("^") else key
         yield [f"`{name}`", _kind_of_field(value), value.get("description", "")]
 
@@ -315,8 +315,8 @@ def _kind_of_field(schema: Mapping[str, Any]) -> str:
 
 def _shape(schema: Mapping[str, Any], name: str, depth: int = 0) -> Iterator[str]:
     """A schema as a nested list."""
-    said = ": ".join(filter(None, [_kind(schema), schema.get("description", "")]))
-    yield f"{'  ' * depth}- {name}: {said}"
+    description = ": ".join(filter(None, [_kind(schema), schema.get("description", "")]))
+    yield f"{'  ' * depth}- {name}: {description}"
     inner = _inner(schema)
     for key, property_ in inner.get("properties", {}).items():
         missing = "" if key in inner["required"] else " (may be missing)"
@@ -402,15 +402,15 @@ def _made_by_dataclass(class_: type) -> bool:
 
 
 def _signature(name: str, function: Callable[..., object]) -> str:
-    said = _type(str(inspect.signature(function)))
-    while "]]]" in said:  # to cog it would be the end of the page's program
-        said = said.replace("]]]", "]] ]")
-    return f"```python\n{name}{said}\n```"
+    signature = _type(str(inspect.signature(function)))
+    while "]]]" in signature:  # to cog it would be the end of the page's program
+        signature = signature.replace("]]]", "]] ]")
+    return f"```python\n{name}{signature}\n```"
 
 
-def _line(said: str) -> str:
+def _line(docstring: str) -> str:
     """The first paragraph of a docstring, on one line."""
-    return " ".join(markdown(said.partition("\n\n")[0]).split())
+    return " ".join(markdown(docstring.partition("\n\n")[0]).split())
 
 
 def files() -> str:

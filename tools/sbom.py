@@ -53,7 +53,7 @@ def _components(library: Path) -> Iterator[dict[str, Any]]:
             r"[-_.]+", "-", distribution.name
         ).lower()  # as indexes compare names (PEP 503)
         url = f"pkg:pypi/{name}@{distribution.version}"
-        found = {
+        component = {
             "type": "library",
             "bom-ref": url,
             "name": distribution.name,
@@ -61,13 +61,13 @@ def _components(library: Path) -> Iterator[dict[str, Any]]:
             "purl": url,
         }
         licence = _licence(distribution)
-        yield {**found, "licenses": [licence]} if licence else found
+        yield {**component, "licenses": [licence]} if licence else component
 
 
 def _licence(distribution: Distribution) -> dict[str, Any]:
     """The licence as its metadata has it: an SPDX expression, or a name."""
-    said = distribution.metadata
-    if "License-Expression" in said:
-        return {"expression": said["License-Expression"]}
-    name = said["License"].strip().partition("\n")[0] if "License" in said else ""
+    metadata = distribution.metadata
+    if "License-Expression" in metadata:
+        return {"expression": metadata["License-Expression"]}
+    name = metadata["License"].strip().partition("\n")[0] if "License" in metadata else ""
     return {"license": {"name": name}} if name else {}

@@ -47,10 +47,10 @@ def relinked(markdown: str, source: str) -> str:
 
     def link(match: re.Match[str]) -> str:
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), match["target"]))
-        found = place(target)
-        if found is None:
+        page = place(target)
+        if page is None:
             return match["text"]
-        return f"[{match['text']}]({posixpath.relpath(found, here)}{match['anchor'] or ''})"
+        return f"[{match['text']}]({posixpath.relpath(page, here)}{match['anchor'] or ''})"
 
     return _LINK.sub(link, markdown)
 

@@ -25,15 +25,15 @@ def run(stage: str, options: list[str]) -> tuple[int, str]:
     """
     color = ["--color=yes"] if sys.stdout.isatty() else []
     pytest = [sys.executable, "-m", "pytest", "--stage", stage, "-n", "auto", *color]
-    said = b""
+    tail = b""
     with subprocess.Popen(
         [*pytest, "--dist", "loadgroup", *options], stdout=subprocess.PIPE
     ) as running:
         assert running.stdout is not None
         while piece := os.read(running.stdout.fileno(), 1 << 16):
             os.write(sys.stdout.fileno(), piece)
-            said = (said + piece)[-10_000:]
-    plain = re.sub(rb"\x1b\[[0-9;]*m", b"", said)
+            tail = (tail + piece)[-10_000:]
+    plain = re.sub(rb"\x1b\[[0-9;]*m", b"", tail)
     closing = _CLOSING.findall(plain) or [b"no closing line of pytest"]
     return running.returncode, closing[-1].decode()
 

@@ -113,34 +113,34 @@ def counted() -> dict[str, Counter[str]]:
         _installed(second, "gui.example", -2)
         for paths in (first, second):
             _turn(paths)
-        found = {
+        occasions = {
             "its timer fires, and nothing is due": _timer(second),
             "its watch begins again": _turn(second),
             "it installs a pair": _installed(first, "gui.example", -1),
         }
         before = second.proxy_certificate.read_bytes()
-        found["another has installed a pair that it wants, too"] = _turn(second)
+        occasions["another has installed a pair that it wants, too"] = _turn(second)
         assert second.proxy_certificate.read_bytes() != before, "it was not taken over"
         _installed(first, "other.example", -1)
-        found["another has installed a pair of its own"] = _turn(second)
-    return found
+        occasions["another has installed a pair of its own"] = _turn(second)
+    return occasions
 
 
 def page() -> str:
     """The two tables of docs/many-nodes.md."""
-    found = counted()
+    occasions = counted()
     kinds = list(dict.fromkeys(_KINDS.values()))
     rows = [["of one node, when", *kinds], ["---"] * (len(kinds) + 1)]
     rows += [
-        [occasion, *(str(counts[kind]) for kind in kinds)] for occasion, counts in found.items()
+        [occasion, *(str(counts[kind]) for kind in kinds)] for occasion, counts in occasions.items()
     ]
-    return f"\n{_table(rows)}\n{_table(_days(found))}\n"
+    return f"\n{_table(rows)}\n{_table(_days(occasions))}\n"
 
 
-def _days(found: dict[str, Counter[str]]) -> Iterator[list[str]]:
+def _days(occasions: dict[str, Counter[str]]) -> Iterator[list[str]]:
     yield ["all nodes together, a day", "nodes", "requests", "a second"]
     yield ["---"] * 4
-    timer, watch, installs, wanted, others = (sum(value.values()) for value in found.values())
+    timer, watch, installs, wanted, others = (sum(value.values()) for value in occasions.values())
     for case, pairs, taken in (("one shared", 1, wanted), ("one each", None, others)):
         for count in SIZES:
             renewals = (pairs or count) * _RENEWALS

@@ -3,7 +3,7 @@
     python tools/two_years.py          writes docs/renewals-*.svg
     python tools/two_years.py --check  says whether they are out of date
 
-What decides is pvefw's own code (`pvefw.certs.renewal`); the authority, the timer and the clock are
+What decides is pvefw's own code (`pvefw.certs.renewal_rule`); the authority, the timer and the clock are
 simulated. `FixedDays` beside it is what other tools do: renew a number of days before the end, and
 ask nobody.
 """
@@ -17,9 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import Protocol
 
-from pvefw.certs import renewal
+from pvefw.certs import renewal_rule
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.renewal import Record, Window
+from pvefw.certs.renewal_rule import Record, Window
 
 BEGIN, END = datetime(2026, 12, 1, tzinfo=UTC), datetime(2028, 12, 1, tzinfo=UTC)
 HOSTS = 20
@@ -68,7 +68,7 @@ class Authority:
         (datetime(2027, 5, 4, tzinfo=UTC), datetime(2027, 5, 7, tzinfo=UTC)),
         (datetime(2028, 6, 20, tzinfo=UTC), datetime(2028, 6, 23, tzinfo=UTC)),
     )
-    found: datetime = datetime(2027, 9, 9, tzinfo=UTC)
+    discovered: datetime = datetime(2027, 9, 9, tzinfo=UTC)
     """A fault in all that was issued before; from now on its windows say: at once."""
     revoked: datetime = datetime(2027, 9, 14, tzinfo=UTC)
     """When what has the fault is revoked (five days: Baseline Requirements section 4.9.1.1)."""
@@ -87,8 +87,8 @@ class Authority:
         :raises Refused: it does not answer.
         """
         self._answer(now)
-        if info.not_before < self.found <= now:
-            return Window(self.found - _DAY, self.found)
+        if info.not_before < self.discovered <= now:
+            return Window(self.discovered - _DAY, self.discovered)
         middle = info.not_before + (info.not_after - info.not_before) * 2 / 3
         return Window(middle - _DAY, middle + _DAY)
 
@@ -105,7 +105,11 @@ class Authority:
 
     def useful_until(self, info: CertificateInfo) -> datetime:
         """When a certificate is of no more use: its end, or its revocation."""
-        return min(info.not_after, self.revoked) if info.not_before < self.found else info.not_after
+        return (
+            min(info.not_after, self.revoked)
+            if info.not_before < self.discovered
+            else info.not_after
+        )
 
     def _answer(self, now: datetime) -> None:
         if any(begin <= now < end for begin, end in self.down):
@@ -169,7 +173,7 @@ class Pvefw:
             with suppress(Refused):  # the last window counts
                 record = replace(record, window=host.authority.window(host.held, now))
             host.record = record = replace(record, ask_again=now + _ASK_AGAIN)
-        due = renewal.decide(host.held, host.name, window=record.window).due
+        due = renewal_rule.decide(host.held, host.name, window=record.window).due
         return due <= now and (record.next_try is None or record.next_try <= now)
 
     def failed(self, host: Holder, error: Refused, now: datetime) -> None:
@@ -244,10 +248,10 @@ def hosts(names: int) -> Iterator[Host]:
 
 def lived(rule: Rule, names: int) -> list[Host]:
     """All hosts of a size, after two years."""
-    found = list(hosts(names))
-    for host in found:
+    hosts_ = list(hosts(names))
+    for host in hosts_:
         host.live(rule, lambda _now, _host: None)
-    return found
+    return hosts_
 
 
 def needed(host: Host) -> int:
@@ -257,7 +261,7 @@ def needed(host: Host) -> int:
     held, count = first.held, 0
     while True:
         at = held.not_before + (held.not_after - held.not_before) * 2 / 3 + _DAY
-        if held.not_before < authority.found and authority.revoked < at:
+        if held.not_before < authority.discovered and authority.revoked < at:
             at = authority.revoked
         if at >= END:
             return count
@@ -282,14 +286,14 @@ def page() -> str:
     return "\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n\n"
 
 
-def _row(found: Sequence[Host], names: int) -> list[str]:
-    orders = [len(result.orders) for result in found]
-    validations = [result.validations / names for result in found]
-    least, gap = min(result.least for result in found), max(result.gap for result in found)
+def _row(results: Sequence[Host], names: int) -> list[str]:
+    orders = [len(result.orders) for result in results]
+    validations = [result.validations / names for result in results]
+    least, gap = min(result.least for result in results), max(result.gap for result in results)
     return [
         _span(orders),
-        _span([needed(result) for result in found]),
-        _span([result.refused for result in found]),
+        _span([needed(result) for result in results]),
+        _span([result.refused for result in results]),
         _span(validations),
         f"{least / _DAY:.1f} days" if least > timedelta(0) else "none",
         f"up to {gap / _DAY:.1f} days" if gap else "never",
@@ -355,7 +359,7 @@ def _axes() -> Iterator[str]:
 
 def _bad_days(authority: Authority) -> Iterator[str]:
     spans = [*((begin, end, "down") for begin, end in authority.down)]
-    spans.append((authority.found, authority.revoked, "revoked"))
+    spans.append((authority.discovered, authority.revoked, "revoked"))
     spans.append((*authority.limited, "rate limit"))
     spans += [(step.begin, step.begin, f"{step.lifetime.days} days") for step in STEPS[1:]]
     for begin, end, span in spans:

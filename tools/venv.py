@@ -43,12 +43,12 @@ def built() -> list[Path]:
 
 def left_out() -> dict[Path, str]:
     """Those whose dependencies cannot be built here, and why."""
-    found = {}
+    problems = {}
     for folder in built():
         problem = debian.main({folder.name})
         if problem:
-            found[folder] = problem
-    return found
+            problems[folder] = problem
+    return problems
 
 
 def fingerprint(folders: list[Path]) -> str:

@@ -97,10 +97,10 @@ class Response:
 
         :raises AcmeProtocolError: the server did not say.
         """
-        found: str = self.headers.get("Location", "")
-        if not found:
+        header: str = self.headers.get("Location", "")
+        if not header:
             raise AcmeProtocolError(f"{self.url}: answered without a Location")
-        return urljoin(self.url, found)
+        return urljoin(self.url, header)
 
     @property
     def retry_after(self) -> float | None:
@@ -129,30 +129,30 @@ def _is_deeper(value: object, levels: int) -> bool:
 def problem_in(response: Response) -> AcmeProblem:
     """The error that a bad answer stands for."""
     try:
-        said = response.json()
+        document = response.json()
     except AcmeProtocolError:  # a proxy's page, mostly; the status says enough
-        said = {}
+        document = {}
     return problem_of(
-        said, response.url, status=response.status, retry_after=_retry_after(response.headers)
+        document, response.url, status=response.status, retry_after=_retry_after(response.headers)
     )
 
 
 def problem_of(
-    said: Mapping[str, Any], what: str, *, status: int = 0, retry_after: float | None = None
+    problem: Mapping[str, Any], what: str, *, status: int = 0, retry_after: float | None = None
 ) -> AcmeProblem:
     """A problem document as an error (RFC 7807; subproblems: RFC 8555 section 6.7.1).
 
-    :param said: the document; empty where the server sent something else.
+    :param problem: the document; empty where the server sent something else.
     :param what: names the URL or identifier.
     """
-    kind = _kind(said)
+    kind = _kind(problem)
     unsaid = f"HTTP status {status}" if status else "no reason is given"
-    detail = _printable(said.get("detail") or said.get("title")) or unsaid
-    inner = said.get("subproblems")
+    detail = _printable(problem.get("detail") or problem.get("title")) or unsaid
+    inner = problem.get("subproblems")
     listed = inner[:_MOST_PROBLEMS] if isinstance(inner, list) else []
     documents = [document for document in listed if isinstance(document, dict)]
-    found = _by_identifier(documents)
-    reasons = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in found.items())
+    reason_of = _by_identifier(documents)
+    reasons = "".join(f"; {name}: {why}" if name else f"; {why}" for name, why in reason_of.items())
     later = "" if retry_after is None else f" (try again in {retry_after:.0f} seconds)"
     hints = [_HINTS[kind_] for kind_ in (kind, *map(_kind, documents)) if kind_ in _HINTS]
     return AcmeProblem(
@@ -161,7 +161,7 @@ def problem_of(
         detail=detail,
         status=status,
         retry_after=retry_after,
-        subproblems=found,
+        subproblems=reason_of,
         hint=hints[0] if hints else "",
     )
 
@@ -173,31 +173,31 @@ def _kind(problem: Mapping[str, Any]) -> str:
 
 def _by_identifier(subproblems: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """What is said of each identifier; of the empty one what is said of none."""
-    found: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for subproblem in subproblems:
         identifier = subproblem.get("identifier")
         name = _printable(identifier.get("value")) if isinstance(identifier, dict) else ""
         why = _printable(subproblem.get("detail")) or _kind(subproblem)
-        found[name] = f"{found[name]}; {why}" if name in found else why
-    return found
+        reasons[name] = f"{reasons[name]}; {why}" if name in reasons else why
+    return reasons
 
 
-def _printable(said: object) -> str:
+def _printable(member: object) -> str:
     """The server's words, on one line and without control characters: terminals and logs show them."""
-    if not isinstance(said, str):  # a number or an object is no sentence, and may be endless
+    if not isinstance(member, str):  # a number or an object is no sentence, and may be endless
         return ""
-    words = " ".join(said[: 2 * _MOST_WORDS].split())
+    words = " ".join(member[: 2 * _MOST_WORDS].split())
     return text.bounded(text.one_line(words), _MOST_WORDS)
 
 
 def _retry_after(headers: Any) -> float | None:
-    said = str(headers.get("Retry-After", "")).strip()
-    if not said:
+    header = str(headers.get("Retry-After", "")).strip()
+    if not header:
         return None
-    if said.isascii() and said.isdecimal():
-        return _LONGEST_WAIT if len(said) > _DIGITS else min(float(said), _LONGEST_WAIT)
+    if header.isascii() and header.isdecimal():
+        return _LONGEST_WAIT if len(header) > _DIGITS else min(float(header), _LONGEST_WAIT)
     try:
-        when = email.utils.parsedate_to_datetime(said)
+        when = email.utils.parsedate_to_datetime(header)
     except (ValueError, TypeError, OverflowError):
         return None
     aware = when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -134,7 +134,7 @@ class Client:
                 f"{self._directory_url}: this is not an ACME directory (no {', '.join(missing)})",
                 hint="Check the URL; it often ends in /directory.",
             )
-        meta = _Said(answer, f"{self._directory_url}: the directory").object("meta")
+        meta = _Object(answer, f"{self._directory_url}: the directory").object("meta")
         self._transport.new_nonce_url = urls["newNonce"]
         return Directory(
             urls=urls,
@@ -311,7 +311,7 @@ class Client:
 # --- objects --------------------------------------------------------------------------------------
 
 
-class _Said:
+class _Object:
     """An object that the server sent, read with suspicion.
 
     :param what: names it in errors.
@@ -337,8 +337,8 @@ class _Said:
     def flag(self, key: str) -> bool:
         return self._member(key, bool, default=False)
 
-    def object(self, key: str) -> "_Said":
-        return _Said(self._member(key, dict, {}), self._what)
+    def object(self, key: str) -> "_Object":
+        return _Object(self._member(key, dict, {}), self._what)
 
     def texts(self, key: str) -> list[str]:
         values = self._member(key, list)
@@ -346,50 +346,58 @@ class _Said:
             raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
         return values
 
-    def objects(self, key: str, default: list[Any] | None = None) -> "list[_Said]":
+    def objects(self, key: str, default: list[Any] | None = None) -> "list[_Object]":
         values = self._member(key, list, default)
         if not all(isinstance(object_, dict) for object_ in values):
             raise AcmeProtocolError(f"{self._what} has a malformed '{key}'")
-        return [_Said(object_, self._what) for object_ in values]
+        return [_Object(object_, self._what) for object_ in values]
 
 
-def _profiles(said: object) -> Mapping[str, str] | None:
+def _profiles(member: object) -> Mapping[str, str] | None:
     """draft-ietf-acme-profiles section 3: an object of names and descriptions."""
-    return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else None
+    return (
+        {str(key): str(value) for key, value in member.items()}
+        if isinstance(member, dict)
+        else None
+    )
 
 
-def _words(said: object) -> tuple[str, ...]:
+def _words(member: object) -> tuple[str, ...]:
     """A list of names that an authority may leave out."""
-    return tuple(word for word in said if isinstance(word, str)) if isinstance(said, list) else ()
+    return (
+        tuple(word for word in member if isinstance(word, str)) if isinstance(member, list) else ()
+    )
 
 
-def _seconds(said: object) -> int:
-    return said if isinstance(said, int) and said > 0 else 0
+def _seconds(member: object) -> int:
+    return member if isinstance(member, int) and member > 0 else 0
 
 
 def _order(answer: Response, url: str) -> Order:
-    said = _Said(answer.json(), f"{url}: the order")
+    members = _Object(answer.json(), f"{url}: the order")
     return Order(
         url=url,
-        status=said.text("status"),
-        identifiers=[_identifier(identifier) for identifier in said.objects("identifiers")],
-        authorizations=said.texts("authorizations"),
-        finalize=said.text("finalize"),
-        certificate=said.text("certificate", ""),
-        error=said.object("error").members,
+        status=members.text("status"),
+        identifiers=[_identifier(identifier) for identifier in members.objects("identifiers")],
+        authorizations=members.texts("authorizations"),
+        finalize=members.text("finalize"),
+        certificate=members.text("certificate", ""),
+        error=members.object("error").members,
         retry_after=answer.retry_after,
     )
 
 
 def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
-    said = _Said(members, f"{url}: the authorization")
-    identifier = _identifier(_Said(said.object("identifier").members, f"{url}: the identifier"))
+    authorization = _Object(members, f"{url}: the authorization")
+    identifier = _identifier(
+        _Object(authorization.object("identifier").members, f"{url}: the identifier")
+    )
     kept = identifier.value.startswith("*.")  # private authorities do; section 7.1.4 forbids it
     return Authorization(
         url=url,
-        status=said.text("status"),
+        status=authorization.text("status"),
         identifier=replace(identifier, value=identifier.value.removeprefix("*.")),
-        wildcard=kept or said.members.get("wildcard") in (True, "true", 1),
+        wildcard=kept or authorization.members.get("wildcard") in (True, "true", 1),
         challenges=[
             Offer(
                 type=challenge.text("type"),
@@ -403,13 +411,13 @@ def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
                 ),
                 account=challenge.text("accounturi", ""),
             )
-            for challenge in said.objects("challenges", [])
+            for challenge in authorization.objects("challenges", [])
             if challenge.members.get("type") and challenge.members.get("url")
         ],
     )
 
 
-def _identifier(said: _Said) -> Identifier:
+def _identifier(members: _Object) -> Identifier:
     """As we write it: lower case, without a final dot."""
-    value = said.text("value").rstrip(".").lower()
-    return Identifier("ip" if said.text("type", "dns") == "ip" else "dns", value)
+    value = members.text("value").rstrip(".").lower()
+    return Identifier("ip" if members.text("type", "dns") == "ip" else "dns", value)

@@ -202,7 +202,7 @@ class OrderFlow:
     def _as_ordered(self, authorizations: Sequence[Authorization]) -> list[Authorization]:
         """Each for the name that was ordered: some authorities do not mark those of wildcards."""
         taken: set[str] = set()
-        found = []
+        pairs = []
         for authorization in sorted(authorizations, key=lambda candidate: not candidate.wildcard):
             both = (authorization, replace(authorization, wildcard=not authorization.wildcard))
             ordered = [pair for pair in both if pair.name in self._ways]
@@ -210,15 +210,15 @@ class OrderFlow:
                 raise AcmeProtocolError(
                     f"{authorization.url}: {authorization.name} was not ordered"
                 )
-            found.append(next((pair for pair in ordered if pair.name not in taken), ordered[0]))
-            taken.add(found[-1].name)
-        return found
+            pairs.append(next((pair for pair in ordered if pair.name not in taken), ordered[0]))
+            taken.add(pairs[-1].name)
+        return pairs
 
     def _choose(self, authorization: Authorization) -> _Answer:
-        found = choose(self._client, authorization, self._ways[authorization.name])
-        if found.why:
-            self._task.log(found.why)
-        return _Answer(authorization, found.offer, found.challenge, found.solver)
+        choice = choose(self._client, authorization, self._ways[authorization.name])
+        if choice.why:
+            self._task.log(choice.why)
+        return _Answer(authorization, choice.offer, choice.challenge, choice.solver)
 
     def _present(self, solver: Solver, challenges: Sequence[Challenge]) -> float | None:
         """Make all answers of a solver visible at once.
@@ -314,18 +314,20 @@ class OrderFlow:
         if order.status != "pending":
             self._task.log(f"The order is still {order.status}")
             return
-        found = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
-        if any(authorization.status == "invalid" for authorization in found):
+        authorizations = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
+        if any(authorization.status == "invalid" for authorization in authorizations):
             raise self._why_invalid(order)
         pending = ", ".join(
-            authorization.name for authorization in found if authorization.status == "pending"
+            authorization.name
+            for authorization in authorizations
+            if authorization.status == "pending"
         )
         self._task.log(f"Still pending: {pending}")
 
     def _why_invalid(self, order: Order) -> AcmeError:
         """The authority's reason for each name that failed."""
-        found = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
-        reasons = [_failure(authorization) for authorization in found]
+        authorizations = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
+        reasons = [_failure(authorization) for authorization in authorizations]
         failed = [error for error in reasons if error is not None]
         if failed:
             kinds = {error.type for error in failed}
@@ -341,7 +343,9 @@ class OrderFlow:
         if order.error:
             return problem_of(order.error, f"order {order.url}")
         invalid = ", ".join(
-            authorization.name for authorization in found if authorization.status == "invalid"
+            authorization.name
+            for authorization in authorizations
+            if authorization.status == "invalid"
         )
         what, status = (invalid, "invalid") if invalid else (f"order {order.url}", order.status)
         return AcmeError(f"{what}: the authority says {status}, without a reason")

@@ -70,24 +70,24 @@ def parse(text: str) -> Record:
     :raises Malformed: it is none.
     """
     issuer, *parameters = (part.strip(" \t") for part in text.split(";"))
-    found: dict[str, str] = {}
+    tags: dict[str, str] = {}
     for parameter in parameters:
         tag, equals, value = parameter.partition("=")
         tag, value = tag.rstrip(" \t"), value.lstrip(" \t")
         if not equals or not _TAG.fullmatch(tag) or not _VALUE.fullmatch(value):
             raise Malformed(f"'{parameter}' is not TAG=VALUE")
-        if tag.lower() in found:
+        if tag.lower() in tags:
             raise Malformed(f"{tag} occurs twice")
-        found[tag.lower()] = value
+        tags[tag.lower()] = value
     if not _ISSUER.fullmatch(issuer.lower().removesuffix(".")):
         raise Malformed(f"'{issuer}' is not an issuer's domain")
-    if not found.get("accounturi"):
+    if not tags.get("accounturi"):
         raise Malformed("accounturi is missing")
     return Record(
         issuer.lower().removesuffix("."),
-        found["accounturi"],
-        found.get("policy", "").lower() == _WILDCARD,
-        _until(found.get("persistuntil")),
+        tags["accounturi"],
+        tags.get("policy", "").lower() == _WILDCARD,
+        _until(tags.get("persistuntil")),
     )
 
 

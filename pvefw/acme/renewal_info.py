@@ -30,11 +30,11 @@ def certificate_id(certificate: x509.Certificate) -> str:
     :raises CertificateError: it does not name its issuer's key.
     """
     try:
-        found = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
+        extension = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)
     except x509.ExtensionNotFound:
         issuer = None
     else:
-        issuer = found.value.key_identifier
+        issuer = extension.value.key_identifier
     if issuer is None:
         raise CertificateError(
             f"certificate {certificate.serial_number:x}: it does not name the key of its issuer"
@@ -44,13 +44,13 @@ def certificate_id(certificate: x509.Certificate) -> str:
     return f"{b64(issuer)}.{b64(signed)}"
 
 
-def parse(said: Mapping[str, Any], what: str, retry_after: float | None) -> RenewalInfo:
+def parse(document: Mapping[str, Any], what: str, retry_after: float | None) -> RenewalInfo:
     """Read the object that a server sent.
 
     :param what: names it in errors.
     :raises AcmeProtocolError: it holds no window that one can use.
     """
-    window: Any = said.get("suggestedWindow")
+    window: Any = document.get("suggestedWindow")
     try:
         start, end = (datetime.fromisoformat(window[key]) for key in ("start", "end"))
         usable = start < end  # not where only one has a zone, either
@@ -58,5 +58,5 @@ def parse(said: Mapping[str, Any], what: str, retry_after: float | None) -> Rene
         raise AcmeProtocolError(f"{what}: the renewal information has no window") from error
     if not usable or start.tzinfo is None:
         raise AcmeProtocolError(f"{what}: invalid renewal window: {start} is not before {end}")
-    explanation = said.get("explanationURL")
+    explanation = document.get("explanationURL")
     return RenewalInfo(start, end, explanation if isinstance(explanation, str) else "", retry_after)

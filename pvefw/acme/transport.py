@@ -274,8 +274,8 @@ class Transport:
 
 def _system_trust() -> str | bool:
     """The trust anchors of this host; those that come with requests where it has none."""
-    found = ssl.get_default_verify_paths()
-    return found.cafile or found.capath or True
+    trusted = ssl.get_default_verify_paths()
+    return trusted.cafile or trusted.capath or True
 
 
 def _checked(ca_file: str) -> str:

@@ -190,7 +190,7 @@ class KernelPlan:
     why_not_in_boot: str = ""
 
 
-def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) -> KernelPlan:
+def plan(paths: Paths, *, installing: str = "", available: Installed | None = None) -> KernelPlan:
     """What every ESP has to offer now.
 
     :param installing: the kernel whose package is being installed, or empty.
@@ -198,17 +198,17 @@ def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) 
     :raises ConfigError: the command line, or what was chosen, is damaged.
     """
     chosen = load(paths)
-    found = found or kernels.installed(paths)
+    available = available or kernels.installed(paths)
     named = [version for version in (chosen.pinned, chosen.next_boot) if version]
     wanted = {*chosen.manual, *named}
     running = kernels.running()
-    offered = kernels.choose(found, running, wanted, installing, packages.installed(paths))
+    offered = kernels.choose(available, running, wanted, installing, packages.installed(paths))
     there = {kernel.version for kernel in offered}
     default = chosen.pinned if chosen.pinned in there else offered[0].version
     next_boot = chosen.next_boot if chosen.next_boot in there else None
     line = cmdline.wanted(paths)
     notes, odd = _of_the_command_line(paths, line)
-    why = _not_in_boot(paths, found, running)
+    why = _not_in_boot(paths, available, running)
     return KernelPlan(
         BootPlan(
             offered,
@@ -220,7 +220,7 @@ def plan(paths: Paths, *, installing: str = "", found: Installed | None = None) 
             running_cmdline=not line.written,
         ),
         [
-            *_warnings(found, chosen, there, default or ""),
+            *_warnings(available, chosen, there, default or ""),
             *([why] if why else []),
             *odd,
             *signatures.refused_kernels(paths, offered),
@@ -247,17 +247,17 @@ def _of_the_command_line(
     return [note], [warning]
 
 
-def _not_in_boot(paths: Paths, found: Installed, running: str) -> str:
+def _not_in_boot(paths: Paths, available: Installed, running: str) -> str:
     """Why ``/boot`` cannot give the running kernel of this system to an ESP; empty where it can."""
-    if running in found.versions or not cmdline.runs_from(paths.root):
+    if running in available.versions or not cmdline.runs_from(paths.root):
         return ""
     if not cmdline.names_its_loader() and not firmware.has_loader_info(paths):
         return ""  # it never came from there: a hypervisor started it
-    why = found.incomplete.get(running, f"it is not in {paths.kernels}")
+    why = available.incomplete.get(running, f"it is not in {paths.kernels}")
     return f"kernel {running} is running, but {why}"
 
 
-def _warnings(found: Installed, chosen: Choice, there: set[str], default: str) -> list[str]:
+def _warnings(available: Installed, chosen: Choice, there: set[str], default: str) -> list[str]:
     """One line for each kernel that was chosen but cannot be offered, or is half installed."""
     lines = []
     for purpose, version, then in (
@@ -265,17 +265,17 @@ def _warnings(found: Installed, chosen: Choice, there: set[str], default: str) -
         ("chosen for the next boot", chosen.next_boot, "no one-time boot is set"),
     ):
         if version and version not in there:
-            why = found.incomplete.get(version, "it is not installed")
+            why = available.incomplete.get(version, "it is not installed")
             lines.append(f"kernel {version} is {purpose}, but {why}: {then}")
     lines += [
         f"kernel {version} is selected manually, but it is not installed: "
         f"pvefw boot kernel remove {version}"
         for version in chosen.manual
-        if version not in there and version not in found.incomplete
+        if version not in there and version not in available.incomplete
     ]
     lines += [
         f"kernel {version} is left out: {why}"
-        for version, why in found.incomplete.items()
+        for version, why in available.incomplete.items()
         if version not in (chosen.pinned, chosen.next_boot)
     ]
     return lines

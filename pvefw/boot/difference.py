@@ -34,15 +34,15 @@ class Difference:
 
     def lines(self) -> list[str]:
         """The difference for people, one line for each file."""
-        found = [
+        lines = [
             f"{shown(target)} {self.reasons[target]}" for target in (*self.copies, *self.texts)
         ]
-        found += [f"{shown(target)} is not needed" for group in self.prune for target in group]
-        found += [
+        lines += [f"{shown(target)} is not needed" for group in self.prune for target in group]
+        lines += [
             f"{shown(target)} is left from an interrupted refresh" for target in self.unfinished
         ]
-        found += [f"{shown(folder)} is an empty folder" for folder in self.empty]
-        return found
+        lines += [f"{shown(folder)} is an empty folder" for folder in self.empty]
+        return lines
 
 
 def merged(trees: Mapping[str, BootTree]) -> BootTree:
@@ -196,9 +196,9 @@ def _empty(
                 folded(directory): directory for directory in listing.directories_of(str(folder))
             }
             folder = folder.parent
-    found = []
+    directories = []
     for name, directory in sorted(own.items(), reverse=True):
         if name in held - needed and listing.is_empty(directory, gone):
-            found.append(directory)
+            directories.append(directory)
             gone.add(name)
-    return found
+    return directories

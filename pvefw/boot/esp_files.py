@@ -110,32 +110,32 @@ class EspFiles:
 
         :raises OSError: the file system cannot be read.
         """
-        found = Listing()
-        self._list(PurePosixPath(), found)
-        return found
+        listing = Listing()
+        self._list(PurePosixPath(), listing)
+        return listing
 
-    def _list(self, directory: PurePosixPath, found: Listing) -> None:
+    def _list(self, directory: PurePosixPath, listing: Listing) -> None:
         with os.scandir(self.root / directory) as entries:
             for entry in entries:
                 name = directory / entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    found.directories[folded(name)] = name
-                    self._list(name, found)
+                    listing.directories[folded(name)] = name
+                    self._list(name, listing)
                 else:
                     status = entry.stat(follow_symlinks=False)
                     plain = stat.S_ISREG(status.st_mode)
-                    found.files[folded(name)] = (name, status.st_size if plain else -1)
+                    listing.files[folded(name)] = (name, status.st_size if plain else -1)
 
     def stamps(self) -> dict[str, tuple[int, ...]]:
         """Of every file what changes when it is written: folded name to time, size and inode.
 
         :raises OSError: the file system cannot be read.
         """
-        found: dict[str, tuple[int, ...]] = {}
+        stamps: dict[str, tuple[int, ...]] = {}
         for key, (name, _) in self.listing().files.items():
             status = (self.root / name).lstat()
-            found[key] = (status.st_mtime_ns, status.st_size, status.st_ino)
-        return found
+            stamps[key] = (status.st_mtime_ns, status.st_size, status.st_ino)
+        return stamps
 
     def read(self, target: PurePosixPath) -> bytes:
         """A small file's content.
@@ -162,8 +162,8 @@ class EspFiles:
     @contextlib.contextmanager
     def _directory(self, directory: PurePosixPath) -> Iterator[foreign.Directory]:
         """A directory, open: what is no FAT (a mirror on another file system) may have links."""
-        with foreign.directory(self.root) as root, root.below(directory) as found:
-            yield found
+        with foreign.directory(self.root) as root, root.below(directory) as opened:
+            yield opened
 
     def space(self) -> tuple[int, int, int]:
         """Bytes: size, free, and of one cluster."""

@@ -102,22 +102,22 @@ def volumes(paths: Paths, devices: disks.Devices) -> list[Volume]:
 
     A stray line must not make the package of a kernel fail.
     """
-    found = []
+    mountable = []
     for volume in registered(paths, devices):
         if is_uuid(volume.entry):
-            found.append(volume)
+            mountable.append(volume)
         else:
             what = f"'{oddities.readable(volume.entry)}' is not the volume id of a FAT file system"
             oddities.report(paths.esp_uuids, 0, what, "the line is ignored")
-    return found
+    return mountable
 
 
 def resolve(entry: str, devices: disks.Devices) -> Volume:
     """The ESP of a volume id."""
-    found = devices.with_uuid(entry) if is_uuid(entry) else []
-    device = found[0] if found else None
+    holders = devices.with_uuid(entry) if is_uuid(entry) else []
+    device = holders[0] if holders else None
     disk = devices.disk_of(device) if device else None
-    return Volume(entry, device, disk.path if disk else None, [other.path for other in found[1:]])
+    return Volume(entry, device, disk.path if disk else None, [other.path for other in holders[1:]])
 
 
 def esp(volume: Volume, mountpoint: Path) -> Esp:

@@ -133,13 +133,13 @@ def detect(paths: Paths) -> Detected:
     entry = ""
     loader = SYSTEMD_BOOT if info.startswith("systemd-boot") else ""
     evidence.append(f"variable LoaderInfo: {info or 'not set'}")
-    said = _efibootmgr(paths)
-    if isinstance(said, str):
-        entry = started_entry(said)
+    output = _efibootmgr(paths)
+    if isinstance(output, str):
+        entry = started_entry(output)
         evidence.append(f"efibootmgr -v: started: {entry or 'unknown'}")
         loader = loader or loader_of(entry)
     else:
-        evidence.append(f"efibootmgr -v: {said.message}")
+        evidence.append(f"efibootmgr -v: {output.message}")
     return Detected(kind, secure, loader, entry, evidence)
 
 
@@ -171,25 +171,25 @@ def unused_entries(paths: Paths, partitions: Sequence[str]) -> list[str]:
 
     :param partitions: their identifiers (PARTUUID), lower case.
     """
-    if current(paths) is not Firmware.UEFI or isinstance(said := _efibootmgr(paths), PvefwError):
+    if current(paths) is not Firmware.UEFI or isinstance(output := _efibootmgr(paths), PvefwError):
         return []
-    return unused(said, partitions)
+    return unused(output, partitions)
 
 
 def unused(text: str, partitions: Sequence[str]) -> list[str]:
     """The same, of the output of ``efibootmgr -v``."""
     order = re.search(r"^BootOrder: (\S+)", text, re.MULTILINE)
     in_order = order[1].upper().split(",") if order else []
-    found: dict[str, list[tuple[str, str]]] = {}
+    entries_of: dict[str, list[tuple[str, str]]] = {}
     for line in text.splitlines():
         entry = _ENTRY.fullmatch(line.strip())
         partition = next(
             (uuid for uuid in partitions if entry and uuid and uuid in line.lower()), None
         )
         if entry and partition:
-            found.setdefault(partition, []).append((entry["number"].upper(), entry["active"]))
+            entries_of.setdefault(partition, []).append((entry["number"].upper(), entry["active"]))
     lines = []
-    for partition_, entries in found.items():
+    for partition_, entries in entries_of.items():
         if any(active and number in in_order for number, active in entries):
             continue
         number, active = entries[0]

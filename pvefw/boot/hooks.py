@@ -103,8 +103,8 @@ def install(paths: Paths) -> list[Path]:
         files.replace(path, text.encode())
         _make_executable(path)
         written.append(path)
-    found = texts(program)
-    return [*written, *units.install(paths, found, enable=list(found))]
+    unit_texts = texts(program)
+    return [*written, *units.install(paths, unit_texts, enable=list(unit_texts))]
 
 
 def are_installed(paths: Paths) -> bool:
@@ -114,20 +114,20 @@ def are_installed(paths: Paths) -> bool:
 
 def notes(paths: Paths) -> list[str]:
     """What else on this host writes kernels or boot loaders to ESPs, a sentence each."""
-    found = []
+    lines = []
     there = paths.below(_KERNEL_INSTALL)
     if there.exists() and os.access(there, os.X_OK):
-        found.append(
+        lines.append(
             f"{there}, of Debian's package systemd-boot, copies kernels to the ESP that is mounted on "
             f"/efi, /boot or /boot/efi, beside pvefw's; to prevent that: chmod -x {there}"
         )
-    found += [
+    lines += [
         f"{path.stem} installs new boot loaders on the ESPs by its own dpkg triggers; those of pvefw's "
         "package do nothing as long as it is installed"
         for path in sorted(paths.root.glob(_THEIR_TRIGGERS))
         if b"/usr/lib/" in (files.read_if_exists(path) or b"")
     ]
-    return found
+    return lines
 
 
 def _make_executable(path: Path) -> None:

@@ -61,7 +61,7 @@ class Image:
     @cached_property
     def signatures(self) -> Sequence[Sequence["Certificate"]]:
         """For each signature the certificates that come with it."""
-        return [found for blob in self._blobs() if (found := _certificates(blob))]
+        return [certificates for blob in self._blobs() if (certificates := _certificates(blob))]
 
     def _blobs(self) -> Iterator[bytes]:
         at, size = self._table
@@ -83,13 +83,13 @@ class Image:
         checksum = header.get_field_absolute_offset("CheckSum")
         directory = header.DATA_DIRECTORY[_SECURITY].get_file_offset()
         start, size = self._table
-        found = hashlib.sha256()
+        sha256 = hashlib.sha256()
         begin = 0
         for at, length in ((checksum, 4), (directory, 8), (start or len(self.data), size)):
-            found.update(memoryview(self.data)[begin:at])
+            sha256.update(memoryview(self.data)[begin:at])
             begin = at + length
-        found.update(memoryview(self.data)[begin:])
-        return found.digest()
+        sha256.update(memoryview(self.data)[begin:])
+        return sha256.digest()
 
     @property
     def generations(self) -> Mapping[str, int]:

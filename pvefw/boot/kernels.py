@@ -128,7 +128,7 @@ def automatic(
 
 
 def choose(
-    found: Installed,
+    available: Installed,
     current: str,
     chosen: Collection[str],
     installing: str,
@@ -139,10 +139,10 @@ def choose(
     :param chosen: manually selected and pinned ones.
     :raises NotFound: there is no complete kernel.
     """
-    wanted = {*automatic(found.versions, current, installing, packages), *chosen}
-    kernels = [kernel for kernel in found.complete if kernel.version in wanted]
+    wanted = {*automatic(available.versions, current, installing, packages), *chosen}
+    kernels = [kernel for kernel in available.complete if kernel.version in wanted]
     if not kernels:
-        why = "; ".join(f"{version}: {reason}" for version, reason in found.incomplete.items())
+        why = "; ".join(f"{version}: {reason}" for version, reason in available.incomplete.items())
         raise NotFound(
             f"kernels: there is no complete kernel in /boot{f' ({why})' if why else ''}",
             hint="Install a kernel package; it needs an initrd and modules.",

@@ -41,20 +41,20 @@ class Aged:
 
     def lines(self) -> list[str]:
         """For people, one line for each loader."""
-        found = []
+        lines = []
         for name, change in self.loaders.items():
             first, *others = change.copies
             more = f" and {len(others)} more" if others else ""
-            found.append(
+            lines.append(
                 f"{name} differs from this host's packages: {shown(first)}{more}: pvefw boot refresh"
             )
-        return [*found, *self.refused]
+        return [*lines, *self.refused]
 
 
 def aged(
     context: Context,
     esp: Esp,
-    found: Probed,
+    probed: Probed,
     files: EspFiles,
     listing: Listing,
     believed: Origins,
@@ -68,7 +68,7 @@ def aged(
     loaders: dict[str, Difference] = {}
     origins: dict[str, tuple[int, ...]] = {}
     refused: list[str] = []
-    for name in found.states:
+    for name in probed.states:
         loader = context.loaders.get(name)
         if "boot_files" not in loader.implemented or name in context.unfit:
             continue
@@ -163,7 +163,7 @@ class Renewal:
         """Replace the files of one loader; why that did not do, or empty."""
         count = len(difference.copies)
         self.context.task.log(f"{self.volume.who}: {name}: replacing {count} of its own files")
-        before, old = self.looked.found.states[name], self._old_files(difference)
+        before, old = self.looked.probed.states[name], self._old_files(difference)
         try:
             self._write(name, difference, before)
             problem = self._problem(name, before)
@@ -204,10 +204,10 @@ class Renewal:
 
     def _problem(self, name: str, before: BootState) -> str:
         """What the probe does not find with the new files; empty where all is well."""
-        found = self.context.loaders.probe(self.looked.esp)
-        state = found.states.get(name)
+        probed = self.context.loaders.probe(self.looked.esp)
+        state = probed.states.get(name)
         if state is None:
-            return found.failures.get(name, "its probe does not find it")
+            return probed.failures.get(name, "its probe does not find it")
         if before.loader_version and not state.loader_version:
             return "its probe does not find its version"
         missing = [

@@ -23,7 +23,7 @@ class Looked:
     """What was seen."""
 
     esp: Esp
-    found: Probed
+    probed: Probed
     tree: BootTree
     listing: Listing
     change: Difference
@@ -54,8 +54,8 @@ def look(
     """
     with volume.reading():
         esp = esps.esp(volume, mount.path)
-        found = context.loaders.probe(esp)
-        names = _responsible(context, volume, found, record)
+        probed = context.loaders.probe(esp)
+        names = _responsible(context, volume, probed, record)
         tree = _wanted(context, names, esp, plan)
         files = context.files(mount.path)
         listing = files.listing()
@@ -65,9 +65,9 @@ def look(
             record = replace(record, manifest=sorted(keys(listing.files)))
         change = compare(files, listing, tree, record, believed)
         refused = signatures.refused_loaders(context.paths, mount.path)
-        aged = loader_files.aged(context, esp, found, files, listing, believed)
-    arm, missing = to_arm(context, found, plan), "" if found.states else names[0]
-    return Looked(esp, found, tree, listing, change, arm, record, missing, refused, aged)
+        aged = loader_files.aged(context, esp, probed, files, listing, believed)
+    arm, missing = to_arm(context, probed, plan), "" if probed.states else names[0]
+    return Looked(esp, probed, tree, listing, change, arm, record, missing, refused, aged)
 
 
 def _wanted(context: Context, names: Sequence[str], esp: Esp, plan: BootPlan) -> BootTree:
@@ -99,20 +99,20 @@ def _check_apart(volume: Volume, mount: Mounted, tree: BootTree) -> None:
 
 
 def _responsible(
-    context: Context, volume: Volume, found: Probed, record: EspRecord
+    context: Context, volume: Volume, probed: Probed, record: EspRecord
 ) -> Sequence[str]:
     """The loaders whose files are kept on this ESP: all that are on it."""
-    if record.loader in found.failures:
+    if record.loader in probed.failures:
         raise StoreError(
-            f"{volume.who}: {found.failures[record.loader]}",
+            f"{volume.who}: {probed.failures[record.loader]}",
             hint=f"{record.loader} was put on it, and could not say what is there. Nothing was changed.",
         )
-    if found.states:
-        return sorted(found.states, key=lambda name: (name != record.loader, name))
+    if probed.states:
+        return sorted(probed.states, key=lambda name: (name != record.loader, name))
     if record.loader:
         return [record.loader]
     unused = [*context.loaders.unused.values()]
-    reasons = [*found.failures.values(), *(error.message for error in unused)]
+    reasons = [*probed.failures.values(), *(error.message for error in unused)]
     why = f": {'; '.join(reasons)}" if reasons else ""
     known = ", ".join(context.loaders.bound) or "none"
     new = (
@@ -124,11 +124,11 @@ def _responsible(
     )
 
 
-def to_arm(context: Context, found: Probed, plan: BootPlan) -> list[str]:
+def to_arm(context: Context, probed: Probed, plan: BootPlan) -> list[str]:
     """The loaders that have to be told which kernel boots once, or that nothing may overrule the plan."""
     return [
         name
-        for name, state in found.states.items()
+        for name, state in probed.states.items()
         if _differs(state, plan) and "boot_arm" in context.loaders.get(name).implemented
     ]
 

@@ -60,9 +60,9 @@ def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:
 
 def _repair(context: Context, volume: Volume, device: Device) -> None:
     context.task.log(f"{volume.who}: the last change was interrupted; checking the file system")
-    said = context.machine.repair(device)
-    if said:
-        context.task.log(f"{volume.who}: {said}")
+    report = context.machine.repair(device)
+    if report:
+        context.task.log(f"{volume.who}: {report}")
 
 
 def _keep_the_running_one(volume: Volume, looked: Looked, planned: KernelPlan) -> None:
@@ -71,7 +71,7 @@ def _keep_the_running_one(volume: Volume, looked: Looked, planned: KernelPlan) -
     :raises StoreError: this ESP has it, and ``/boot`` does not.
     """
     version = planned.not_in_boot
-    if version and any(version in state.kernels for state in looked.found.states.values()):
+    if version and any(version in state.kernels for state in looked.probed.states.values()):
         raise StoreError(
             f"{volume.who}: left as it is: {planned.why_not_in_boot}",
             hint="Is /boot mounted? Otherwise reinstall the package of that kernel, or boot another "
@@ -128,20 +128,20 @@ def _bring(
 def _arm(context: Context, volume: Volume, mount: Mounted, looked: Looked, plan: BootPlan) -> None:
     """Arrange the boot that happens once, and look whether the loader sees what it should."""
     esp = esps.esp(volume, mount.path)
-    found = context.loaders.probe(esp)
-    for name in to_arm(context, found, plan):
-        state = found.states[name]
+    probed = context.loaders.probe(esp)
+    for name in to_arm(context, probed, plan):
+        state = probed.states[name]
         if state.next_boot != plan.next_boot:
             context.task.log(f"{volume.who}: {name}: {plan.next_boot or 'nothing'} is booted once")
         else:
             context.task.log(f"{volume.who}: {name}: {state.overruled}; removing that")
         with noted(context, volume, mount):
             context.loaders.get(name).hooks.boot_arm(esp=esp, plan=plan, task=context.task)
-    for name, state in found.states.items():
+    for name, state in probed.states.items():
         missing = [kernel.version for kernel in plan.kernels if kernel.version not in state.kernels]
         if not missing:
             continue
-        before = looked.found.states.get(name)
+        before = looked.probed.states.get(name)
         message = f"{volume.who}: {name} does not find {', '.join(missing)} after the refresh"
         hint = f"This is a fault in the plugin {name}, or of the disk."
         if before is not None and before.kernels and not state.kernels:

@@ -33,8 +33,8 @@ class KernelPackages:
     @property
     def series(self) -> list[str]:
         """Those that the installed meta packages follow (``proxmox-kernel-6.8``), the latest first."""
-        found = {match["series"] for name in self.names if (match := _META.fullmatch(name))}
-        return sorted(found, key=versions.key, reverse=True)
+        series = {match["series"] for name in self.names if (match := _META.fullmatch(name))}
+        return sorted(series, key=versions.key, reverse=True)
 
 
 def installed(paths: Paths) -> KernelPackages:

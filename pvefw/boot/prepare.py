@@ -57,13 +57,13 @@ def _on_it(device: Device) -> Device:
     """A device with what is on it, also where udev has not told: in a chroot or a container."""
     if device.fstype or (device.table and not device.is_partition):
         return device
-    said = programs.run(["blkid", "-p", "-o", "export", str(device.path)], check=False).stdout
-    found = dict(line.split("=", 1) for line in said.splitlines() if "=" in line)
+    output = programs.run(["blkid", "-p", "-o", "export", str(device.path)], check=False).stdout
+    fields = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
     return replace(
         device,
-        fstype=found.get("TYPE", ""),
-        uuid=device.uuid or found.get("UUID", ""),
-        table=device.table or found.get("PTTYPE", ""),
+        fstype=fields.get("TYPE", ""),
+        uuid=device.uuid or fields.get("UUID", ""),
+        table=device.table or fields.get("PTTYPE", ""),
     )
 
 

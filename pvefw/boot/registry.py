@@ -222,16 +222,16 @@ def _reinstall(context: Context, devices: Devices, volume: Volume) -> None:
 def _present(context: Context, volume: Volume) -> str:
     """The loader that is on an ESP, or the one that fits this machine."""
     with context.machine.mounted(volume.partition) as mount:
-        found = context.loaders.probe(esps.esp(volume, mount.path))
+        probed = context.loaders.probe(esps.esp(volume, mount.path))
     suitable = firmware.suitable(context.paths)
-    if suitable in found.states or not found.states:
+    if suitable in probed.states or not probed.states:
         return suitable
-    if len(found.states) > 1:
+    if len(probed.states) > 1:
         raise ProviderError(
-            f"{volume.who}: several boot loaders are on it: {', '.join(sorted(found.states))}",
+            f"{volume.who}: several boot loaders are on it: {', '.join(sorted(probed.states))}",
             hint="Choose one: pvefw boot init PARTITION LOADER",
         )
-    return next(iter(found.states))
+    return next(iter(probed.states))
 
 
 def clean(context: Context, *, dry_run: bool) -> list[str]:

@@ -61,7 +61,7 @@ def _fewer_kernels(
         return None
     trees = {
         name: context.loaders.get(name).hooks.boot_render(esp=looked.esp, plan=smaller)
-        for name in looked.found.states
+        for name in looked.probed.states
     }
     files = context.files(mount.path)
     first = compare(files, looked.listing, merged(trees), looked.record, {})
@@ -79,7 +79,7 @@ def _only_what_is_there(looked: Looked, plan: BootPlan) -> BootPlan | None:
     """The plan with those kernels only that are on the ESP already, and are right."""
     absent = set(looked.change.copies.values())
     there = [kernel for kernel in plan.kernels if not {kernel.vmlinuz, kernel.initrd} & absent]
-    if not there or not looked.found.states:
+    if not there or not looked.probed.states:
         return None
     versions = [kernel.version for kernel in there]
     return replace(

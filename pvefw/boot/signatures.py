@@ -54,7 +54,7 @@ def refusals(
     """
     images = {target: Image.read(path) for target, path in files.items()}
     by_firmware = trust.of_firmware(paths)
-    found = {}
+    refused = {}
     for target in asked:
         beside = [
             image
@@ -64,8 +64,8 @@ def refusals(
         second = beside and _STARTED_BY_SHIM.fullmatch(target.name)
         judge = trust.of_shim(paths, beside) if second else by_firmware
         if refusal := judge.refusal(images[target]):
-            found[target] = refusal
-    return found
+            refused[target] = refusal
+    return refused
 
 
 def refused_kernels(paths: Paths, kernels: Sequence[Kernel]) -> list[str]:

@@ -95,21 +95,23 @@ def _status(context: Context, installing: str) -> Status:
         problems += planned.warnings
     except PvefwError as error:
         problems.append(error.message)
-    found = context.machine.privately(
+    statuses = context.machine.privately(
         lambda: [_one(context, volume, plan) for volume in everything], context.task
     )
-    problems += _mixed(found)
+    problems += _mixed(statuses)
     problems += _entries(context, everything)
     if plan is None:
-        return Status(found, problems=problems)
+        return Status(statuses, problems=problems)
     versions = [kernel.version for kernel in plan.kernels]
-    return Status(found, versions, _default(found, plan), plan.next_boot, problems)
+    return Status(statuses, versions, _default(statuses, plan), plan.next_boot, problems)
 
 
-def _default(found: Sequence[EspStatus], plan: BootPlan) -> str:
+def _default(statuses: Sequence[EspStatus], plan: BootPlan) -> str:
     """What boots by default: what the loaders say; where they differ, which ESP is started decides."""
-    said = [(state["default"], esp.uuid) for esp in found for state in esp.loaders.values()]
-    esps_of = {default: [uuid for other, uuid in said if other == default] for default, _ in said}
+    defaults = [(state["default"], esp.uuid) for esp in statuses for state in esp.loaders.values()]
+    esps_of = {
+        default: [uuid for other, uuid in defaults if other == default] for default, _ in defaults
+    }
     esps_of.pop(None, None)
     if len(esps_of) > 1:
         return "; ".join(f"{key} ({', '.join(uuids)})" for key, uuids in esps_of.items())
@@ -122,13 +124,13 @@ def _entries(context: Context, everything: Sequence[Volume]) -> list[str]:
     return firmware.unused_entries(context.paths, [device.partition_uuid for device in devices])
 
 
-def _mixed(found: Sequence[EspStatus]) -> list[str]:
+def _mixed(statuses: Sequence[EspStatus]) -> list[str]:
     """Different loaders on different ESPs: which one starts depends on the firmware's mood."""
     by_loader: dict[str, list[str]] = {}
-    for esp in found:
+    for esp in statuses:
         for name in esp.loaders:
             by_loader.setdefault(name, []).append(esp.uuid)
-    everywhere = [esp for esp in found if esp.loaders]
+    everywhere = [esp for esp in statuses if esp.loaders]
     if all(len(uuids) == len(everywhere) for uuids in by_loader.values()):
         return []
     parts = [f"{name} on {', '.join(uuids)}" for name, uuids in sorted(by_loader.items())]
@@ -156,13 +158,13 @@ def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
         return EspStatus(volume.entry, status.device, "error", problems=[error.message])
     problems = [*_not_started(context, looked), *_problems(looked, plan)]
     state = "drift" if problems else "ok"
-    return replace(status, state=state, loaders=_loaders(looked.found), problems=problems)
+    return replace(status, state=state, loaders=_loaders(looked.probed), problems=problems)
 
 
 def _not_started(context: Context, looked: Looked) -> list[str]:
     """Whether this machine cannot be started from here: such an ESP is no redundancy."""
     ours = firmware.current(context.paths)
-    kinds = {kind for state in looked.found.states.values() for kind in state.firmware}
+    kinds = {kind for state in looked.probed.states.values() for kind in state.firmware}
     if not kinds or ours in kinds:
         return []
     there = ", ".join(sorted(kind.upper() for kind in kinds))
@@ -178,26 +180,26 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
     problems += looked.refused
     problems += looked.aged.lines()
-    problems += _rivals(looked.found)
+    problems += _rivals(looked.probed)
     problems += [
-        f"a boot loader does not answer: {failure}" for failure in looked.found.failures.values()
+        f"a boot loader does not answer: {failure}" for failure in looked.probed.failures.values()
     ]
     problems += [
-        f"{name} boots {looked.found.states[name].next_boot or 'nothing'} once, "
+        f"{name} boots {looked.probed.states[name].next_boot or 'nothing'} once, "
         f"but should boot {plan.next_boot or 'nothing'}"
         for name in looked.to_arm
     ]
     if not looked.change:
-        problems += _overruled(looked.found, plan)
+        problems += _overruled(looked.probed, plan)
     return problems
 
 
-def _rivals(found: Probed) -> list[str]:
+def _rivals(probed: Probed) -> list[str]:
     """Loaders that the same firmware could start. GRUB for BIOS beside systemd-boot is none: a disk that
     Proxmox VE's installer has made boots in both ways.
     """
     by_firmware: dict[Firmware, list[str]] = {}
-    for name, state in sorted(found.states.items()):
+    for name, state in sorted(probed.states.items()):
         for kind in state.firmware:
             by_firmware.setdefault(kind, []).append(name)
     return [
@@ -207,10 +209,10 @@ def _rivals(found: Probed) -> list[str]:
     ]
 
 
-def _overruled(found: Probed, plan: BootPlan) -> list[str]:
+def _overruled(probed: Probed, plan: BootPlan) -> list[str]:
     """What wins over the plan: a choice in the firmware, or in the loader's own configuration."""
     problems = []
-    for name, state in found.states.items():
+    for name, state in probed.states.items():
         if state.overruled:
             remedy = "refresh" if plan.pinned else "refresh --take-over"
             problems.append(f"{name}: {state.overruled}: pvefw boot {remedy}")
@@ -221,7 +223,7 @@ def _overruled(found: Probed, plan: BootPlan) -> list[str]:
     return problems
 
 
-def _loaders(found: Probed) -> dict[str, Mapping[str, Any]]:
+def _loaders(probed: Probed) -> dict[str, Mapping[str, Any]]:
     return {
         name: {
             "firmware": [kind.value for kind in state.firmware],
@@ -230,7 +232,7 @@ def _loaders(found: Probed) -> dict[str, Mapping[str, Any]]:
             "next-boot": state.next_boot,
             "version": state.loader_version,
         }
-        for name, state in found.states.items()
+        for name, state in probed.states.items()
     }
 
 

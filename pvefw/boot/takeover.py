@@ -29,11 +29,11 @@ def check(context: Context, volume: Volume, name: str, *, forced: bool) -> None:
     record = records.load(context.paths, volume.entry)
     with context.machine.mounted(volume.partition) as mount, volume.reading():
         listing = context.files(mount.path).listing()
-        found = context.loaders.probe(esps.esp(volume, mount.path))
-    known = {*found.states, record.loader} - {""}
+        probed = context.loaders.probe(esps.esp(volume, mount.path))
+    known = {*probed.states, record.loader} - {""}
     if known and name not in known:
         _check_options(context, volume, name)
-    if forced or record.loader or _is_listed(context, volume) or _is_proxmox(found, listing):
+    if forced or record.loader or _is_listed(context, volume) or _is_proxmox(probed, listing):
         return
     strange = list(_strange(listing, record.manifest))
     if strange:
@@ -48,10 +48,10 @@ def _is_listed(context: Context, volume: Volume) -> bool:
     return volume.entry.upper() in map(str.upper, kernel_files.entries(context.paths.esp_uuids))
 
 
-def _is_proxmox(found: Probed, listing: Listing) -> bool:
+def _is_proxmox(probed: Probed, listing: Listing) -> bool:
     """Whether Proxmox VE's own tool has set it up: with a loader that we know, and its folders."""
     own = {"efi/proxmox", "grub"} & set(listing.directories)
-    return bool(found.states) and bool(own)
+    return bool(probed.states) and bool(own)
 
 
 def _strange(listing: Listing, ours: Sequence[str]) -> Iterator[PurePosixPath]:

@@ -167,11 +167,11 @@ def _issuers(signatures: Iterable[Sequence["Certificate"]]) -> list[str]:
     """Whom one would look for among the trusted: the issuer of each signature's first certificate."""
     from cryptography.x509.oid import NameOID
 
-    found = []
+    names = []
     for chain in signatures:
         named = chain[0].issuer.get_attributes_for_oid(NameOID.COMMON_NAME)
-        found.append(str(named[0].value) if named else chain[0].issuer.rfc4514_string())
-    return list(dict.fromkeys(found))
+        names.append(str(named[0].value) if named else chain[0].issuer.rfc4514_string())
+    return list(dict.fromkeys(names))
 
 
 def of_firmware(paths: Paths) -> Judge:

@@ -33,8 +33,8 @@ def compare(version: str, other: str) -> int:
     What follows the last hyphen is the revision, and counts only where all before it is equal.
     """
     for left, right in zip(_parts(version), _parts(other), strict=True):
-        if found := _compare_part(left, right):
-            return found
+        if order := _compare_part(left, right):
+            return order
     return 0
 
 
@@ -49,9 +49,9 @@ def _compare_part(part: str, other: str) -> int:
     for at in range(max(len(ours), len(theirs))):
         left, right = (parts[at] if at < len(parts) else "" for parts in (ours, theirs))
         number = at % 2  # text and number take turns
-        found = int(left or 0) - int(right or 0) if number else _compare_text(left, right)
-        if found:
-            return found
+        order = int(left or 0) - int(right or 0) if number else _compare_text(left, right)
+        if order:
+            return order
     return 0
 
 

@@ -85,8 +85,8 @@ def _settled(paths: Paths, name: str, task: Task) -> Account:
         return account
     renewed = _with_key(account, AccountKey.from_pem(pem.decode(), str(staged)))
     with connect(renewed, task, _SECONDS) as (client, _):
-        found = client.find()
-    if found and found.location == account.location:
+        registered = client.find()
+    if registered and registered.location == account.location:
         task.log("The change of the account's key that was interrupted is complete")
         accounts.save(paths, renewed)
         account = renewed
@@ -115,10 +115,10 @@ def look_at(directory: str, ca_file: Path | None) -> AuthorityTerms:
     trust = str(ca_file) if ca_file else ""
     transport = Transport(ca_file=trust, deadline=_SECONDS, task=Unhurried())
     try:
-        found = Client(transport, directory).directory
+        offered = Client(transport, directory).directory
     finally:
         transport.close()
-    return AuthorityTerms(directory, trust, found.terms, found.binding_required)
+    return AuthorityTerms(directory, trust, offered.terms, offered.binding_required)
 
 
 def check_new(paths: Paths, name: str) -> None:
@@ -250,11 +250,11 @@ def update(paths: Paths, name: str, contacts: Sequence[str] | None, task: Task) 
         with connect(account, task, _SECONDS) as (client, _):
             if contacts is None:
                 task.log("Fetching account information")
-                found = client.account()
+                resource = client.account()
             else:
                 task.log("Updating account contact")
-                found = client.update([mailto(contact) for contact in contacts])
-        accounts.save(paths, replace(account, account=found))
+                resource = client.update([mailto(contact) for contact in contacts])
+        accounts.save(paths, replace(account, account=resource))
 
 
 def deactivate(paths: Paths, name: str, task: Task) -> None:
@@ -263,8 +263,8 @@ def deactivate(paths: Paths, name: str, task: Task) -> None:
         account = _settled(paths, name, task)
         with connect(account, task, _SECONDS) as (client, _):
             task.log("Deactivating account")
-            found = _deactivated(client, account, task)
-        accounts.save(paths, replace(account, account=found))
+            resource = _deactivated(client, account, task)
+        accounts.save(paths, replace(account, account=resource))
         retired = accounts.retire(paths, name)
         task.log(f"Renaming account file from '{name}' to '{retired}'")
 

@@ -45,13 +45,13 @@ def remove(paths: Paths, id_: str, *, expected_digest: str | None = None) -> Non
 
 def _users(node: Node, id_: str) -> list[str]:
     """The names that an instance validates: those of this node, then those of others."""
-    found = node_settings.names_of(node, id_)
+    users = node_settings.names_of(node, id_)
     for other in nodes.names(node.paths):
         if other != node.name:
             with contextlib.suppress(PvefwError):  # what cannot be read must not keep it for ever
                 theirs = node_settings.names_of(node.neighbour(other), id_)
-                found += [f"{user} (node {other})" for user in theirs]
-    return found
+                users += [f"{user} (node {other})" for user in theirs]
+    return users
 
 
 def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:
@@ -69,13 +69,13 @@ def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:
             f"acme plugin login: the plugin of {id_} cannot limit its credentials to zones",
             hint="Leave --zone out.",
         )
-    found = bound.hooks.dns_login(task=task, zones=absolute)
-    if not found:
+    credentials = bound.hooks.dns_login(task=task, zones=absolute)
+    if not credentials:
         raise UsageError(f"acme plugin login: the plugin of {id_} needs no login")
 
     def logged_in(instance: Instance) -> Instance:
-        settings = {**instance.settings, **found}
+        settings = {**instance.settings, **credentials}
         return replace(instance, settings={key: value for key, value in settings.items() if value})
 
     instances.change(paths, DNS.name, id_, logged_in)
-    task.log(f"Stored {', '.join(key for key, value in found.items() if value)} in {id_}")
+    task.log(f"Stored {', '.join(key for key, value in credentials.items() if value)} in {id_}")

@@ -86,8 +86,8 @@ def _cross(paths: Paths, current: x509.Certificate) -> x509.Certificate | None:
     pem = files.read_if_exists(paths.authority_cross)
     if pem is None:
         return None
-    found = chain.parse(pem, str(paths.authority_cross))[0]
-    return found if found.public_key() == current.public_key() else None
+    cross = chain.parse(pem, str(paths.authority_cross))[0]
+    return cross if cross.public_key() == current.public_key() else None
 
 
 def ensure(paths: Paths, task: Task, now: datetime) -> Authority:
@@ -95,13 +95,13 @@ def ensure(paths: Paths, task: Task, now: datetime) -> Authority:
 
     :raises CertificateError: as :func:`load`.
     """
-    found = load(paths)
-    if found:
-        return found
+    authority = load(paths)
+    if authority:
+        return authority
     with locks.cluster_lock(paths, _LOCK):
-        found = load(paths)  # another node may have been faster
-        if found:
-            return found
+        authority = load(paths)  # another node may have been faster
+        if authority:
+            return authority
         task.log("Generating the cluster's CA")
         organization = [
             x509.NameAttribute(NameOID.COMMON_NAME, "pvefw cluster CA"),
@@ -249,12 +249,12 @@ def _check_valid(issuer: x509.Certificate, now: datetime) -> None:
 
 
 def _there(paths: Paths, command: str) -> Authority:
-    found = load(paths)
-    if found is None:
+    authority = load(paths)
+    if authority is None:
         raise UsageError(
             f"cert ca {command}: the cluster has no CA", hint="Make one: pvefw cert ca init"
         )
-    return found
+    return authority
 
 
 def _new_key(paths: Paths) -> PrivateKey:
@@ -315,11 +315,11 @@ def _signed(
 def _issuer_key(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """As the issuer itself names its key; OpenSSL compares the two."""
     try:
-        found = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     except x509.ExtensionNotFound:
         public: keys.PublicKey = issuer.public_key()  # type: ignore[assignment]  # its key is one of ours
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(public)
-    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(found)
+    return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
 
 
 def _key_usage(*uses: str) -> x509.KeyUsage:

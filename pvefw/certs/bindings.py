@@ -21,9 +21,9 @@ def read(text: str, kid: str | None, what: str) -> tuple[str, str]:
     :raises UsageError: there is no key id.
     :raises ConfigError: there is no key.
     """
-    found = _fields(text)
-    key = found["b64MacKey"] if found else text.strip()
-    known = (kid or found.get("keyId", "")).strip()
+    fields = _fields(text)
+    key = fields["b64MacKey"] if fields else text.strip()
+    known = (kid or fields.get("keyId", "")).strip()
     if not known:
         raise UsageError(
             "acme account register: the key id of the external account binding is missing",
@@ -40,11 +40,11 @@ def read(text: str, kid: str | None, what: str) -> tuple[str, str]:
 def _fields(text: str) -> dict[str, str]:
     """What gcloud prints; nothing where it is something else."""
     try:
-        said: Any = json.loads(text)
+        document: Any = json.loads(text)
     except (ValueError, RecursionError):
-        said = {match["key"]: match["value"] for match in _FIELD.finditer(text)}
-    if isinstance(said, list) and len(said) == 1:
-        said = said[0]
-    if not isinstance(said, dict) or not isinstance(said.get("b64MacKey"), str):
+        document = {match["key"]: match["value"] for match in _FIELD.finditer(text)}
+    if isinstance(document, list) and len(document) == 1:
+        document = document[0]
+    if not isinstance(document, dict) or not isinstance(document.get("b64MacKey"), str):
         return {}
-    return {key: value for key, value in said.items() if isinstance(value, str)}
+    return {key: value for key, value in document.items() if isinstance(value, str)}

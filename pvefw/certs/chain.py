@@ -109,11 +109,13 @@ def fingerprint(certificate: x509.Certificate) -> str:
 def names(certificate: x509.Certificate) -> list[str]:
     """The DNS names and addresses that a certificate is good for."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        alternatives = certificate.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
     except x509.ExtensionNotFound:
         return []
-    return found.get_values_for_type(x509.DNSName) + [
-        str(address) for address in found.get_values_for_type(x509.IPAddress)
+    return alternatives.get_values_for_type(x509.DNSName) + [
+        str(address) for address in alternatives.get_values_for_type(x509.IPAddress)
     ]
 
 
@@ -123,8 +125,10 @@ def _name(name: x509.Name) -> str:
 
 
 def _common_name(certificate: x509.Certificate) -> str:
-    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else _name(certificate.subject) or "without a name"
+    attributes = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return (
+        str(attributes[0].value) if attributes else _name(certificate.subject) or "without a name"
+    )
 
 
 def _public_key(certificate: x509.Certificate) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from pvefw import instances
 from pvefw.core.families import OBSERVER
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store import certificates
 from pvefw.store.certificates import CertificateSettings
 from pvefw.store.node import Node
@@ -44,8 +44,8 @@ def of_target(node: Node, settings: CertificateSettings, target: Instance) -> st
 def of_changed(node: Node, target: Instance) -> str:
     """As :func:`of_target`, of each certificate that has this target."""
     having = [other for other in certificates.all_of(node) if target.id in other.targets]
-    found = (of_target(node, settings, target) for settings in having)
-    return next(filter(None, found), "")
+    collisions = (of_target(node, settings, target) for settings in having)
+    return next(filter(None, collisions), "")
 
 
 def _title(settings: CertificateSettings) -> str:
@@ -67,7 +67,7 @@ def _others(
 
 def _places(node: Node, target: Instance, name: str) -> set[_Place]:
     """Where a target puts a certificate; one that does not say where has one place of its own."""
-    values, infos = binding.effective(node, target)
+    values, infos = instance_binding.effective(node, target)
     host = values.get("host", "")
     written = [values.get(info.key) or info.default for info in infos if info.writes]
     paths = [path.replace(_NAME, name) for path in written if path]

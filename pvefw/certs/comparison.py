@@ -7,7 +7,7 @@ from cryptography import x509
 from pvefw.certs import keys
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.core.errors import ConfigError, NotFound
 from pvefw.store import accounts as account_store
 
@@ -32,9 +32,9 @@ def of_file(wanted: Certificate, info: CertificateInfo) -> list[str]:
     """
     names = {name.identifier.value.lower() for name in wanted.settings.names()}
     there = {name.lower() for name in info.san}
-    found = [f"{_listed(names - there)} to be added"] if names - there else []
-    found += [f"{_listed(there - names)} to be removed"] if there - names else []
-    return found + _of_key(wanted, info)
+    changes = [f"{_listed(names - there)} to be added"] if names - there else []
+    changes += [f"{_listed(there - names)} to be removed"] if there - names else []
+    return changes + _of_key(wanted, info)
 
 
 def _listed(names: set[str]) -> str:
@@ -52,12 +52,12 @@ def _of_key(wanted: Certificate, info: CertificateInfo) -> list[str]:
 
 def _of_record(wanted: Certificate, record: Record) -> list[str]:
     profile = wanted.settings.get("profile", "")
-    found = (
+    changes = (
         [f"the account is now {wanted.settings.account}"] if other_account(wanted, record) else []
     )
     if record.profile is not None and record.profile != profile:
-        found.append(f"the profile is now {profile}" if profile else "no profile is set any more")
-    return found
+        changes.append(f"the profile is now {profile}" if profile else "no profile is set any more")
+    return changes
 
 
 def other_account(wanted: Certificate, record: Record) -> bool:
@@ -76,10 +76,10 @@ def other_account(wanted: Certificate, record: Record) -> bool:
 
 def _urls(wanted: Certificate, names: Sequence[str]) -> list[str]:
     """The URLs of accounts; those that are not there or cannot be read are left out."""
-    found = []
+    urls = []
     for name in filter(None, names):
         try:
-            found.append(account_store.load(wanted.paths, name).location)
+            urls.append(account_store.load(wanted.paths, name).location)
         except (ConfigError, NotFound):
             continue
-    return found
+    return urls

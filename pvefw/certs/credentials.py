@@ -19,7 +19,7 @@ def ends(node: Node) -> Mapping[str, datetime]:
     :raises ConfigError: it is not clear what the names of the certificate are.
     """
     used = certificates.used_instances(node)
-    found: dict[str, datetime] = {}
+    end_of: dict[str, datetime] = {}
     for instance in instances.load_all(node, DNS.name):
         if instance.id not in used:
             continue
@@ -28,5 +28,5 @@ def ends(node: Node) -> Mapping[str, datetime]:
         except PvefwError:
             continue
         if end is not None:
-            found[instance.id] = end
-    return found
+            end_of[instance.id] = end
+    return end_of

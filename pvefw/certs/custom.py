@@ -7,9 +7,18 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID
 
-from pvefw.certs import chain, deploy, install, keys, node_certificate, renewal, revocation, service
+from pvefw.certs import (
+    chain,
+    deploy,
+    install,
+    keys,
+    node_certificate,
+    renewal_rule,
+    revocation,
+    service,
+)
 from pvefw.certs.certificate import Certificate
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.certs.revocation import Revoked
 from pvefw.core import notices
 from pvefw.core.errors import CertificateError, NotFound, UsageError
@@ -57,14 +66,14 @@ def set_pair(
     _tell_of_changes(chain.parse(certificate, what), parsed, task)
     revoked = Revoked.load(target.paths).find(parsed[0])
     if revoked:
-        task.warn(f"Clients may refuse this certificate: {revocation.said(revoked)}")
+        task.warn(f"Clients may refuse this certificate: {revocation.sentence(revoked)}")
     changed = _is_other(target, ordered, key)
     if rehearsal.is_dry():
         return changed
     deploy.prepare(target)
     event = install.install_pair(target, certificate, key, task, now)
     info = chain.describe(target.files.certificate, ordered)
-    renewal.keep(target.paths, info, Record(custom=True))
+    renewal_rule.keep(target.paths, info, Record(custom=True))
     if not restart:
         task.log("The service uses it when it is restarted")
         deploy.skip_service(target)
@@ -100,8 +109,10 @@ def delete_pair(target: Certificate, task: Task, now: datetime, *, restart: bool
     :raises NotFound: there is none.
     """
     if not (files.exists(target.files.certificate) or files.exists(target.files.key)):
-        which = "certificate of its own" if target.settings.is_own else f"certificate {target.name}"
-        raise NotFound(f"cert delete: node {target.node.name} has no {which}")
+        certificate = (
+            "certificate of its own" if target.settings.is_own else f"certificate {target.name}"
+        )
+        raise NotFound(f"cert delete: node {target.node.name} has no {certificate}")
     if target.has_fallback:
         node_certificate.ensure(target.paths, task, now)
     install.remove_pair(target, task)
@@ -169,13 +180,13 @@ def check_complete(ordered: list[x509.Certificate], task: Task, what: str) -> No
 def _issuer_url(certificate: x509.Certificate) -> str:
     """Where a certificate's issuer can be found (RFC 5280 section 4.2.2.1), or nothing."""
     try:
-        found = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
+        access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
     except x509.ExtensionNotFound:
         return ""
     return next(
         (
             str(description.access_location.value)
-            for description in found.value
+            for description in access.value
             if description.access_method == AuthorityInformationAccessOID.CA_ISSUERS
         ),
         "",

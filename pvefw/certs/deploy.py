@@ -104,10 +104,10 @@ def receivers(certificate: Certificate) -> list[Instance]:
 
 def _is_told(node: Node, observer: Instance) -> bool:
     """Whether an observer is told of certificates that do not name it; a broken one is, and fails."""
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    hears = binding.implements(node, observer, _HOOK, broken=True)
-    return hears and not binding.implements(node, observer, _PLAN)
+    hears = instance_binding.implements(node, observer, _HOOK, broken=True)
+    return hears and not instance_binding.implements(node, observer, _PLAN)
 
 
 def skip_service(certificate: Certificate) -> None:
@@ -231,8 +231,8 @@ def plan(certificate: Certificate, *, retry: bool = False) -> Iterator[str]:
 def _planned(node: Node, observer: Instance, event: CertificateEvent) -> Sequence[str]:
     bound = instances.bind(node, observer)
     if _PLAN in bound.implemented:
-        found: Sequence[str] = bound.hooks.certificate_plan(event=event)
-        return found or ["it already has this certificate"]
+        lines: Sequence[str] = bound.hooks.certificate_plan(event=event)
+        return lines or ["it already has this certificate"]
     return ["it is notified"] if _HOOK in bound.implemented else []
 
 
@@ -275,18 +275,20 @@ def _teller(
 
 def _load(certificate: Certificate) -> _Told:
     """What is kept; nothing where it is damaged: then everybody is told again."""
-    said = files.read_object_if_possible(certificate.files.told)
-    return _Told(_texts(said.get("done")), _texts(said.get("failed")))
+    document = files.read_object_if_possible(certificate.files.told)
+    return _Told(_texts(document.get("done")), _texts(document.get("failed")))
 
 
-def _texts(said: Any) -> dict[str, str]:
+def _texts(member: Any) -> dict[str, str]:
     return (
-        {str(key): str(value) for key, value in said.items()} if isinstance(said, Mapping) else {}
+        {str(key): str(value) for key, value in member.items()}
+        if isinstance(member, Mapping)
+        else {}
     )
 
 
 def _save(certificate: Certificate, told: _Told) -> None:
     """Where that cannot be done, everybody is told again: better than not at all."""
-    said = {"done": told.done, "failed": told.failed}
-    data = json.dumps(said).encode()
+    document = {"done": told.done, "failed": told.failed}
+    data = json.dumps(document).encode()
     files.replace_if_possible(certificate.files.told, data, "observers are notified again")

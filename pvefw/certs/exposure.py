@@ -9,8 +9,8 @@ from pvefw import instances
 from pvefw.certs.certificate import Certificate
 from pvefw.core.errors import PvefwError
 from pvefw.store import accounts as account_store
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
+from pvefw.store.plugin_sections import KINDS
 
 _REFERENCE = "file:"
 

@@ -44,18 +44,18 @@ def from_pkcs12(data: bytes, password: bytes | None, what: str) -> tuple[bytes, 
     :raises CertificateError: the password is wrong, or certificate or key is missing.
     """
     try:
-        found = pkcs12.load_pkcs12(data, password or None)
+        container = pkcs12.load_pkcs12(data, password or None)
     except ValueError as error:
         raise CertificateError(
             f"{what}: the PKCS#12 container cannot be opened with this password",
             hint="Give the password that it was exported with.",
         ) from error
-    if found.cert is None or found.key is None:
-        missing = "private key" if found.key is None else "certificate"
+    if container.cert is None or container.key is None:
+        missing = "private key" if container.key is None else "certificate"
         raise CertificateError(f"{what}: the PKCS#12 container has no {missing}")
-    chain = [found.cert, *found.additional_certs]
+    chain = [container.cert, *container.additional_certs]
     pem = b"".join(member.certificate.public_bytes(serialization.Encoding.PEM) for member in chain)
-    key = found.key.private_bytes(
+    key = container.key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),

@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 from cryptography import x509
 
 from pvefw import instances
-from pvefw.certs import accounts, chain, custom, keys, old_timers, other_clients, renewal
+from pvefw.certs import accounts, chain, custom, keys, old_timers, other_clients, renewal_rule
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.other_clients import TheirAccount, TheirCertificate, Way
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.core import references
 from pvefw.core.errors import NotFound, PvefwError, UsageError
 from pvefw.core.model import Task
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store import accounts as account_store
 from pvefw.store import certificate_sections, files
 from pvefw.store.accounts import Account
@@ -40,18 +40,18 @@ def find_account(paths: Paths, given: Path | None, wanted: str | None) -> TheirA
     :raises UsageError: there are several.
     """
     places = other_clients.directories_of(paths, given)
-    found = [account for place in places for account in other_clients.accounts(place)]
+    registered = [account for place in places for account in other_clients.accounts(place)]
     chosen = [
         account
-        for account in found
+        for account in registered
         if wanted in (None, account.location) or wanted in str(account.path)
     ]
     listed = "; ".join(
-        f"{account.client}: {account.location} ({account.path})" for account in found
+        f"{account.client}: {account.location} ({account.path})" for account in registered
     )
     if not chosen:
-        said = f"There are: {listed}." if found else "An account there was never registered."
-        raise NotFound(f"acme account import: no such account in {_named(places)}", hint=said)
+        hint = f"There are: {listed}." if registered else "An account there was never registered."
+        raise NotFound(f"acme account import: no such account in {_named(places)}", hint=hint)
     if len(chosen) > 1:
         raise UsageError(
             "acme account import: there is more than one account",
@@ -87,17 +87,17 @@ def take_account(
         account = Account(name, url, theirs.location, theirs.key.pem, ca_file=trust)
         with accounts.connect(account, task, _SECONDS) as (client, _):
             task.log(f"Asking {url} for the account of this key")
-            found = client.find()
+            registered = client.find()
             terms = client.directory.terms
-        if found is None:
+        if registered is None:
             raise NotFound(
                 f"acme account import: {url} has no account for the key in {theirs.path}",
                 hint=f"Register one: pvefw acme account register {name} MAIL --directory {url}",
             )
-        described = {key: value for key, value in found.account.items() if key != "key"}
-        made = replace(account, location=found.location, account=described, tos=terms)
+        described = {key: value for key, value in registered.account.items() if key != "key"}
+        made = replace(account, location=registered.location, account=described, tos=terms)
         account_store.save(paths, made)
-    task.log(f"The account {found.location} is now also registered here as {name}")
+    task.log(f"The account {registered.location} is now also registered here as {name}")
     _name_timers(paths, theirs.client, task)
 
 
@@ -135,10 +135,10 @@ def find_certificate(paths: Paths, given: Path | None, name: str) -> TheirCertif
     :raises NotFound: there is none.
     :raises UsageError: several clients have one.
     """
-    found = all_certificates(paths, given)
-    chosen = [certificate for certificate in found if certificate.name == name]
+    certificates = all_certificates(paths, given)
+    chosen = [certificate for certificate in certificates if certificate.name == name]
     if not chosen:
-        names = ", ".join(dict.fromkeys(certificate.name for certificate in found))
+        names = ", ".join(dict.fromkeys(certificate.name for certificate in certificates))
         raise NotFound(
             f"cert import: no other client has a certificate {name}",
             hint=f"There are: {names or 'none'}.",
@@ -180,7 +180,7 @@ def take_certificate(paths: Paths, wanted: Import, task: Task, now: datetime) ->
     target = Certificate.load(Node.open(paths), wanted.name)
     custom.set_pair(target, pem, key, task, now, force=True)
     info = chain.describe(target.files.certificate, target.pem())
-    renewal.keep(paths, info, Record(account=account.location))
+    renewal_rule.keep(paths, info, Record(account=account.location))
     task.log(f"The certificate is now {target.files.certificate}, its key {target.files.key}")
     task.log(
         f"Services still read {theirs.fullchain}: let them read that, or add a target that writes "
@@ -193,9 +193,9 @@ def _may_be_run(theirs: TheirCertificate, name: str, task: Task) -> bool:
     """Whether nobody but root and us can have written the command that a client runs after renewals."""
     file = (theirs.configuration or theirs.fullchain).resolve()
     for parent in (file, *file.parents):
-        found = parent.stat()
-        shared = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
-        if shared or found.st_uid not in (0, os.geteuid()):
+        status = parent.stat()
+        shared = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+        if shared or status.st_uid not in (0, os.geteuid()):
             task.warn(
                 f"What {theirs.client} runs after a renewal is not taken over, because others can "
                 f"write to {parent}. Set it: pvefw cert set {name} --reload-command COMMAND"
@@ -239,7 +239,7 @@ def _instance(paths: Paths, theirs: TheirCertificate, way: Way | None, task: Tas
         return instances.STANDALONE
     node, family = Node.open(paths), "challenge" if own else "dns"
     # acme.sh keeps the settings of all its scripts in one file
-    known = {info.key for info in binding.declared(node, family, way.api)}
+    known = {info.key for info in instance_binding.declared(node, family, way.api)}
     settings = {key: setting for key, setting in way.settings.items() if key in known}
     for key in (key for key, setting in settings.items() if references.is_reference(setting)):
         raise UsageError(  # it means nothing to the other client; here it would run a program

@@ -194,12 +194,12 @@ def _finish(paths: Paths) -> None:
         )
 
 
-def _half(said: Mapping[str, str]) -> _Half:
+def _half(members: Mapping[str, str]) -> _Half:
     """One of the two, as it was recorded.
 
     :raises ValueError: there can be no such file.
     """
-    target, digest = Path(said["target"]), said["digest"]
+    target, digest = Path(members["target"]), members["digest"]
     if not target.is_absolute() or not str(target).isprintable() or not isinstance(digest, str):
         raise ValueError("this is not the path and the digest of a file")
     return _Half(target, digest)

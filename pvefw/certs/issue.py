@@ -11,13 +11,13 @@ from pvefw.acme.client import Client, Order
 from pvefw.acme.order import OrderFlow
 from pvefw.acme.renewal_info import certificate_id
 from pvefw.certs import accounts as account_use
-from pvefw.certs import chain, deploy, install, keys, renewal, revoke, sharing, solvers
+from pvefw.certs import chain, deploy, install, keys, renewal_rule, revoke, sharing, solvers
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.progress import Progress, Wanted, forget_order
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.certs.revocation import Revoked
-from pvefw.certs.sharing import Found
+from pvefw.certs.sharing import SharedPair
 from pvefw.core import notices
 from pvefw.core.errors import (
     AcmeError,
@@ -116,9 +116,9 @@ def obtain(
             if instead_of and before and before.fingerprint != instead_of:
                 task.log("Another process has replaced it in the meantime")
                 return
-            found = sharing.newer(certificate, others, before, SystemClock().now())
-            if found and not ordered_in_any_case:
-                account = _take_over(wanted, found, before, task)
+            shared = sharing.newer(certificate, others, before, SystemClock().now())
+            if shared and not ordered_in_any_case:
+                account = _take_over(wanted, shared, before, task)
             else:
                 account = _order(wanted, before, task)
     deploy.deploy(certificate, task)
@@ -127,17 +127,19 @@ def obtain(
         revoke.revoke_replaced(certificate, before, account, task)
 
 
-def _take_over(wanted: Wanted, found: Found, before: CertificateInfo | None, task: Task) -> str:
+def _take_over(
+    wanted: Wanted, shared: SharedPair, before: CertificateInfo | None, task: Task
+) -> str:
     """Install what a partner has. An order of ours that was interrupted is over with that.
 
     :returns: the account that it was ordered from.
     """
     certificate = wanted.certificate
     task.log(
-        f"{found.owner[0].upper()}{found.owner[1:]} has this certificate already; taking it over"
+        f"{shared.owner[0].upper()}{shared.owner[1:]} has this certificate already; taking it over"
     )
     record = _record(certificate, _url_of(certificate.paths, wanted.account))
-    _install(certificate, found.certificate, found.key, record, before, task)
+    _install(certificate, shared.certificate, shared.key, record, before, task)
     forget_order(certificate.files)
     return wanted.account
 
@@ -243,7 +245,7 @@ def _install(
     deploy.prepare(certificate)
     install.install_pair(certificate, pem, key, task, SystemClock().now())
     info = chain.describe(certificate.files.certificate, certificate.pem())
-    renewal.keep(certificate.paths, info, record)
+    renewal_rule.keep(certificate.paths, info, record)
 
 
 def _replaces(
@@ -255,7 +257,7 @@ def _replaces(
     """
     if before is None or "renewalInfo" not in client.directory.urls:
         return ""
-    if renewal.record_of(paths, before).account not in (account.location, account.name):
+    if renewal_rule.record_of(paths, before).account not in (account.location, account.name):
         return ""
     return certificate_id(x509.load_pem_x509_certificate(before.pem.encode()))
 
@@ -305,7 +307,7 @@ def _useless(wanted: Wanted, pem: bytes, before: CertificateInfo | None) -> str:
         return "its certificate was revoked"
     if before and info.not_before <= before.not_before:
         return "its certificate is older than the one that is installed"
-    if renewal.decide(info, certificate.node.name).due <= SystemClock().now():
+    if renewal_rule.decide(info, certificate.node.name).due <= SystemClock().now():
         return "its certificate is due for renewal itself"
     return ""
 

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
-from pvefw.certs import authority, chain, install, keys, renewal, service
+from pvefw.certs import authority, chain, install, keys, renewal_rule, service
 from pvefw.certs.authority import Authority
 from pvefw.certs.certificate import Certificate
-from pvefw.certs.renewal import Decision
+from pvefw.certs.renewal_rule import Decision
 from pvefw.core.errors import UsageError
 from pvefw.core.model import Task
 from pvefw.store import files
@@ -55,15 +55,15 @@ def names(paths: Paths) -> Names:
     fqdn = next((qualified for words in ours if (qualified := _qualified(paths, words[1:]))), "")
     fqdn = fqdn or _search_domain(paths) or paths.node
     addresses = [words[0] for words in ours] or _resolved(paths)
-    found = ["127.0.0.1", "::1"]
+    ip_addresses = ["127.0.0.1", "::1"]
     for text in addresses:
         try:
             address = ipaddress.ip_address(text.partition("%")[0])
         except ValueError:
             continue
-        if not address.is_loopback and str(address) not in found:
-            found.append(str(address))
-    return Names(fqdn, list(dict.fromkeys([paths.node, "localhost", fqdn])), found)
+        if not address.is_loopback and str(address) not in ip_addresses:
+            ip_addresses.append(str(address))
+    return Names(fqdn, list(dict.fromkeys([paths.node, "localhost", fqdn])), ip_addresses)
 
 
 def _qualified(paths: Paths, words: list[str]) -> str:
@@ -84,10 +84,10 @@ def _resolved(paths: Paths) -> list[str]:
     if str(paths.root) != "/":
         return []
     try:
-        found = socket.getaddrinfo(paths.node, None, type=socket.SOCK_STREAM)
+        answers = socket.getaddrinfo(paths.node, None, type=socket.SOCK_STREAM)
     except OSError:
         return []
-    return [str(answer[4][0]) for answer in found]
+    return [str(answer[4][0]) for answer in answers]
 
 
 def decide(paths: Paths, now: datetime) -> Decision | None:
@@ -110,7 +110,7 @@ def decide(paths: Paths, now: datetime) -> Decision | None:
     missing = [name for name in names(paths).all if name not in chain.names(leaf)]
     if missing:
         return Decision(now, f"it is not valid for {', '.join(missing)}")
-    return renewal.decide(chain.describe(paths.node_certificate, pem), paths.node)
+    return renewal_rule.decide(chain.describe(paths.node_certificate, pem), paths.node)
 
 
 def ensure(paths: Paths, task: Task, now: datetime) -> None:

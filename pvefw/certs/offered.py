@@ -70,10 +70,10 @@ def authorities(
     urls = [directories.url_of(name) for name in names] or [
         authority.url for authority in directories.KNOWN
     ]
-    found = [_known(url) for url in urls]
+    offers = [_known(url) for url in urls]
     if not ask:
-        return found
-    return side_by_side(lambda offered: _asked(offered, str(ca_file or "")), found, _AT_ONCE)
+        return offers
+    return side_by_side(lambda offered: _asked(offered, str(ca_file or "")), offers, _AT_ONCE)
 
 
 def _known(url: str) -> Offered:
@@ -98,20 +98,20 @@ def _known(url: str) -> Offered:
 def _asked(offered: Offered, ca_file: str) -> Offered:
     transport = Transport(ca_file=ca_file, deadline=_SECONDS, task=Unhurried())
     try:
-        said = Client(transport, offered.url).directory
+        directory = Client(transport, offered.url).directory
     except AcmeError as error:
         return replace(offered, problem=error.message)
     finally:
         transport.close()
     return replace(
         offered,
-        binding=said.binding_required,
-        profiles=sorted(said.profiles or {}),
-        renewal_windows="renewalInfo" in said.urls,
-        persistent=_persistent(said),
+        binding=directory.binding_required,
+        profiles=sorted(directory.profiles or {}),
+        renewal_windows="renewalInfo" in directory.urls,
+        persistent=_persistent(directory),
     )
 
 
-def _persistent(said: Directory) -> str:
+def _persistent(directory: Directory) -> str:
     """Draft 01 cannot be seen in a directory, only in a challenge."""
-    return "draft 02" if said.account_hash_prefix else ""
+    return "draft 02" if directory.account_hash_prefix else ""

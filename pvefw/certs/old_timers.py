@@ -19,8 +19,8 @@ _GUARDED = b"/run/systemd/system"
 
 def lines(paths: Paths, client: str) -> list[str]:
     """What runs it, and how it is switched off, a sentence each; one where nothing was found."""
-    found = [*_timers(paths, client), *_cron(paths, client)]
-    return found or [f"No timer or cron job of {client} was found; check for one yourself"]
+    jobs = [*_timers(paths, client), *_cron(paths, client)]
+    return jobs or [f"No timer or cron job of {client} was found; check for one yourself"]
 
 
 def _timers(paths: Paths, client: str) -> Iterator[str]:

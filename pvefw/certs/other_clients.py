@@ -76,14 +76,14 @@ def directories_of(paths: Paths, given: Path | None) -> list[Path]:
 
     :raises NotFound: there is none.
     """
-    found = [given] if given else [place for place in map(paths.below, _PLACES) if place.is_dir()]
-    if not found:
+    folders = [given] if given else [place for place in map(paths.below, _PLACES) if place.is_dir()]
+    if not folders:
         raise NotFound(
             "no directory of certbot, acme.sh or lego was found",
             hint=f"Looked at: {', '.join(str(paths.below(place)) for place in _PLACES)}. "
             "Name yours: --from DIR",
         )
-    return found
+    return folders
 
 
 def client_of(directory: Path) -> str:
@@ -106,13 +106,13 @@ def accounts(directory: Path) -> list[TheirAccount]:
     :raises ConfigError: it is no such directory.
     """
     read = {"certbot": _of_certbot, "acme.sh": _of_acmesh, "lego": _of_lego}[client_of(directory)]
-    found: dict[str, TheirAccount] = {}
+    by_location: dict[str, TheirAccount] = {}
     for account in _read(read, directory):
         # certbot keeps one account below both names of an authority that was renamed
-        there = found.get(account.location)
+        there = by_location.get(account.location)
         if there is None or urlsplit(there.directory).netloc != urlsplit(account.location).netloc:
-            found[account.location] = account
-    return list(found.values())
+            by_location[account.location] = account
+    return list(by_location.values())
 
 
 def certificates(directory: Path) -> list[TheirCertificate]:
@@ -196,10 +196,10 @@ def _by_certbot(directory: Path) -> Iterator[TheirCertificate]:
         )
 
 
-def _ways_of_certbot(directory: Path, said: Mapping[str, Mapping[str, str]]) -> dict[str, Way]:
-    ways = {"": _way_of_certbot(directory, said.get("renewalparams", {}))}
+def _ways_of_certbot(directory: Path, sections: Mapping[str, Mapping[str, str]]) -> dict[str, Way]:
+    ways = {"": _way_of_certbot(directory, sections.get("renewalparams", {}))}
     if ways[""].theirs == "webroot":
-        roots = said.get("[webroot_map]", {})
+        roots = sections.get("[webroot_map]", {})
         ways |= {name: Way("standalone", {"webroot": root}) for name, root in roots.items()}
     return ways
 
@@ -218,10 +218,10 @@ def _way_of_certbot(directory: Path, parameters: Mapping[str, str]) -> Way:
     api, renamed = _CERTBOT_DNS[name]
     given = parameters.get(f"dns_{name}_credentials", "")
     values = _ini(_inside(directory, given)).get("", {}) if given else {}
-    said = {key.removeprefix(f"dns_{name}_"): value for key, value in values.items()}
-    settings = {renamed[key]: value for key, value in said.items() if key in renamed and value}
-    if name == "rfc2136" and "server" in said:
-        settings["server"] = said["server"] + (f":{said['port']}" if said.get("port") else "")
+    own = {key.removeprefix(f"dns_{name}_"): value for key, value in values.items()}
+    settings = {renamed[key]: value for key, value in own.items() if key in renamed and value}
+    if name == "rfc2136" and "server" in own:
+        settings["server"] = own["server"] + (f":{own['port']}" if own.get("port") else "")
         # its default is hmac-md5, which nobody has to write down
         settings["algorithm"] = settings.get("algorithm", "HMAC-MD5").lower()
     return Way(api, settings, theirs)
@@ -241,13 +241,13 @@ def _inside(directory: Path, given: str) -> Path:
 def _of_acmesh(directory: Path) -> Iterator[TheirAccount]:
     apis = {certificate.directory for certificate in _by_acmesh(directory)}
     for path in _files(directory / "ca", "account.key"):
-        said = _shell(path.with_name("ca.conf"))
+        variables = _shell(path.with_name("ca.conf"))
         # the directory's name has no port, the certificates' configuration has the whole URL
         host_and_path = str(path.parent.relative_to(directory / "ca"))
         known = (api for api in apis if _without_port(api) == host_and_path)
         key = AccountKey.from_pem((files.read_if_exists(path) or b"").decode(), str(path))
         url = next(known, f"https://{host_and_path}")
-        yield TheirAccount("acme.sh", path.parent, url, said.get("ACCOUNT_URL", ""), key)
+        yield TheirAccount("acme.sh", path.parent, url, variables.get("ACCOUNT_URL", ""), key)
 
 
 def _without_port(url: str) -> str:
@@ -261,24 +261,26 @@ def _by_acmesh(directory: Path) -> Iterator[TheirCertificate]:
         name = path.stem
         if path.parent.name not in (name, f"{name}_ecc"):
             continue
-        said = _shell(path)
+        variables = _shell(path)
         names = [
             name,
             *(
                 alternative
-                for alternative in said.get("Le_Alt", "").split(",")
+                for alternative in variables.get("Le_Alt", "").split(",")
                 if alternative not in ("", "no")
             ),
         ]
-        ways = [_way_of_acmesh(way, saved) for way in said.get("Le_Webroot", "").split(",") if way]
+        ways = [
+            _way_of_acmesh(way, saved) for way in variables.get("Le_Webroot", "").split(",") if way
+        ]
         yield TheirCertificate(
             "acme.sh",
             name,
             path.with_name("fullchain.cer"),
             path.with_suffix(".key"),
-            said.get("Le_API", ""),
+            variables.get("Le_API", ""),
             dict(zip(names, ways, strict=False)) | ({"": ways[-1]} if ways else {}),
-            said.get("Le_ReloadCmd", ""),
+            variables.get("Le_ReloadCmd", ""),
             path,
         )
 
@@ -301,9 +303,9 @@ def _way_of_acmesh(theirs: str, saved: Mapping[str, str]) -> Way:
 
 def _of_lego(directory: Path) -> Iterator[TheirAccount]:
     for path in _files(directory / "accounts", "account.json"):
-        said = _json(path)
-        location = str((said.get("registration") or {}).get("uri", ""))
-        key_file = path.parent / "keys" / f"{said.get('email', '')}.key"
+        document = _json(path)
+        location = str((document.get("registration") or {}).get("uri", ""))
+        key_file = path.parent / "keys" / f"{document.get('email', '')}.key"
         key = AccountKey.from_pem((files.read_if_exists(key_file) or b"").decode(), str(key_file))
         yield TheirAccount("lego", path.parent, _known_directory(location), location, key)
 
@@ -349,12 +351,12 @@ def _text(path: Path) -> str:
 
 def _json(path: Path) -> Mapping[str, Any]:
     try:
-        found = files.parse_json(_text(path))
+        document = files.parse_json(_text(path))
     except ValueError as error:
         raise ConfigError(f"{path}: this is not JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise ConfigError(f"{path}: this is not a JSON object")
-    return found
+    return document
 
 
 def _ini(path: Path) -> dict[str, dict[str, str]]:
@@ -364,21 +366,21 @@ def _ini(path: Path) -> dict[str, dict[str, str]]:
         parser.read_string("[top]\n" + _text(path))
     except configparser.Error as error:
         raise ConfigError(f"{path}: this cannot be read: {error.message}") from error
-    found = {name: dict(parser[name]) for name in parser.sections()}
+    sections = {name: dict(parser[name]) for name in parser.sections()}
     plain = {
         name: {key: value.strip().strip("\"'") for key, value in values.items()}
-        for name, values in found.items()
+        for name, values in sections.items()
     }
     return {"" if name == "top" else name: values for name, values in plain.items()}
 
 
 def _shell(path: Path) -> dict[str, str]:
     """The assignments of a file that a shell reads, as acme.sh writes them."""
-    found = {}
+    variables = {}
     for key, value in _ASSIGNMENT.findall(_text(path)):
         encoded = _BASE64.fullmatch(value)
         try:
-            found[key] = base64.b64decode(encoded[1]).decode() if encoded else value
+            variables[key] = base64.b64decode(encoded[1]).decode() if encoded else value
         except ValueError as error:
             raise StoreError(f"{path}: {key}: this cannot be read: {error}") from error
-    return found
+    return variables

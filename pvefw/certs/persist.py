@@ -54,7 +54,7 @@ class Finding:
     where: str
     """A name server, or a name that has CAA records."""
     good: bool
-    said: str
+    evidence: str
 
 
 def wanted(
@@ -80,28 +80,28 @@ def wanted(
     return RequestedRecord(name, wildcard or domain.startswith("*."), until, chosen, issuer)
 
 
-def terms(paths: Paths, what: RequestedRecord) -> Terms:
+def terms(paths: Paths, requested: RequestedRecord) -> Terms:
     """How the authority of an account wants its records.
 
     :raises NotFound: there is no such account.
     :raises AcmeError: the directory cannot be had, or does not say.
     """
-    account = account_store.load(paths, what.account)
+    account = account_store.load(paths, requested.account)
     with accounts.connect(account, accounts.Unhurried(), _SECONDS) as (client, _):
         directory, mark = client.directory, client.key.thumbprint
-    if what.issuer:
-        return Terms([what.issuer], account.location, mark, directory.account_hash_prefix)
+    if requested.issuer:
+        return Terms([requested.issuer], account.location, mark, directory.account_hash_prefix)
     return persist.terms(directory, account.location, mark)
 
 
-def record(found: Terms, what: RequestedRecord) -> Record:
+def record(terms_: Terms, requested: RequestedRecord) -> Record:
     """The record that is wanted."""
-    return found.record(what.domain, wildcard=what.wildcard, until=what.until)
+    return terms_.record(requested.domain, wildcard=requested.wildcard, until=requested.until)
 
 
-def name_of(what: RequestedRecord) -> str:
+def name_of(requested: RequestedRecord) -> str:
     """Where the record lies: absolute."""
-    return names.challenge_name(what.domain, persist.LABEL)
+    return names.challenge_name(requested.domain, persist.LABEL)
 
 
 def strings(text: str) -> Sequence[str]:
@@ -113,23 +113,23 @@ def strings(text: str) -> Sequence[str]:
 # --- publishing -----------------------------------------------------------------------------------
 
 
-def publish(paths: Paths, what: RequestedRecord, plugin: str, alias: str, task: Task) -> None:
+def publish(paths: Paths, requested: RequestedRecord, plugin: str, alias: str, task: Task) -> None:
     """Put the record into DNS through an instance, and wait until all servers show it.
 
     What an earlier call published for the name is removed then.
 
     :raises PvefwError: it could not be published; nothing of it is left.
     """
-    found = terms(paths, what)
-    text = record(found, what).text
+    terms_ = terms(paths, requested)
+    text = record(terms_, requested).text
     if len(text) > persist.LONGEST_STRING:
         raise ProviderError(
-            f"{what.domain}: the record has {len(text)} characters, and plugins take "
+            f"{requested.domain}: the record has {len(text)} characters, and plugins take "
             f"{persist.LONGEST_STRING}",
-            hint=f"Publish it by hand: pvefw acme persist show {what.domain}",
+            hint=f"Publish it by hand: pvefw acme persist show {requested.domain}",
         )
-    before = _kept(paths, what.domain)
-    publication = _located(paths, what.domain, text, plugin, alias, task)
+    before = _kept(paths, requested.domain)
+    publication = _located(paths, requested.domain, text, plugin, alias, task)
     try:
         publication.add(task)
         publication.wait(task)
@@ -137,8 +137,8 @@ def publish(paths: Paths, what: RequestedRecord, plugin: str, alias: str, task: 
         publication.remove(task)
         raise
     publication.keep()
-    persistent_records.keep(paths, _as_kept(found, what, text, plugin, alias))
-    task.log(f'{name_of(what)} TXT "{text}" is in place')
+    persistent_records.keep(paths, _as_kept(terms_, requested, text, plugin, alias))
+    task.log(f'{name_of(requested)} TXT "{text}" is in place')
     if before is not None and before.plugin and before.text != text:
         _take_down(paths, before, task)
 
@@ -189,16 +189,16 @@ def _kept(paths: Paths, domain: str) -> Kept | None:
 
 
 def _as_kept(
-    found: Terms, what: RequestedRecord, text: str, plugin: str = "", alias: str = ""
+    terms_: Terms, requested: RequestedRecord, text: str, plugin: str = "", alias: str = ""
 ) -> Kept:
-    said = persist.parse(text)
+    parsed = persist.parse(text)
     return Kept(
-        what.domain,
+        requested.domain,
         text,
-        what.account,
-        found.thumbprint if found.prefix else "",
-        said.wildcard,
-        said.until.timestamp() if said.until else 0.0,
+        requested.account,
+        terms_.thumbprint if terms_.prefix else "",
+        parsed.wildcard,
+        parsed.until.timestamp() if parsed.until else 0.0,
         plugin,
         alias,
     )
@@ -207,7 +207,7 @@ def _as_kept(
 # --- checking -------------------------------------------------------------------------------------
 
 
-def check(paths: Paths, what: RequestedRecord) -> Sequence[Finding]:
+def check(paths: Paths, requested: RequestedRecord) -> Sequence[Finding]:
     """Look at all authoritative servers and at CAA records; a good record is remembered.
 
     From then on an order needs nothing else for the name, where the authority offers dns-persist-01.
@@ -215,46 +215,46 @@ def check(paths: Paths, what: RequestedRecord) -> Sequence[Finding]:
     :raises AcmeError: the authority's directory cannot be had.
     :raises ProviderError: DNS does not answer.
     """
-    found = terms(paths, what)
+    terms_ = terms(paths, requested)
     now = SystemClock().now()
     finder = Finder(Resolver.configured(Node.open(paths)))
     good: list[str] = []
     findings = []
-    for shown in standing.look(finder, name_of(what)):
-        text, problem = _first_good(shown.texts, found, what, now)
+    for shown in standing.look(finder, name_of(requested)):
+        text, problem = _first_good(shown.texts, terms_, requested, now)
         problem = shown.problem or problem
         good += [text] if text else []
         findings.append(Finding(shown.server, not problem, problem or text))
-    findings.append(_caa(finder.resolver, found, what))
+    findings.append(_caa(finder.resolver, terms_, requested))
     if all(finding.good for finding in findings):
-        known = _kept(paths, what.domain)
+        known = _kept(paths, requested.domain)
         same = known is not None and known.text == good[0]
         plugin, alias = (known.plugin, known.alias) if known and same else ("", "")
-        persistent_records.keep(paths, _as_kept(found, what, good[0], plugin, alias))
+        persistent_records.keep(paths, _as_kept(terms_, requested, good[0], plugin, alias))
     return findings
 
 
 def _first_good(
-    shown: Sequence[str], found: Terms, what: RequestedRecord, now: datetime
+    shown: Sequence[str], terms_: Terms, requested: RequestedRecord, now: datetime
 ) -> tuple[str, str]:
     """A record that is good, or else why none is."""
     problems = []
     for text in shown:
         try:
-            said = persist.parse(text)
+            parsed = persist.parse(text)
         except persist.Malformed as error:
             problems.append(f'"{text}": {error}')
             continue
-        fault = found.fault(said, what.domain, now, wildcard=what.wildcard)
+        fault = terms_.fault(parsed, requested.domain, now, wildcard=requested.wildcard)
         if not fault:
             return text, ""
         problems.append(f'"{text}": {fault}')
     return "", "; ".join(problems) or "has no such record"
 
 
-def _caa(resolver: Resolver, found: Terms, what: RequestedRecord) -> Finding:
+def _caa(resolver: Resolver, terms_: Terms, requested: RequestedRecord) -> Finding:
     try:
-        where, records = standing.caa(resolver, names.absolute(what.domain))
+        where, records = standing.caa(resolver, names.absolute(requested.domain))
     except Unavailable as error:  # an authority that cannot look refuses, too
         return Finding("CAA", False, error.message)
     if not records:
@@ -262,29 +262,29 @@ def _caa(resolver: Resolver, found: Terms, what: RequestedRecord) -> Finding:
     unknown = [caa.tag for caa in records if caa.critical and caa.tag not in _TAGS]
     if unknown:
         return Finding(f"CAA of {where}", False, f"the tag {unknown[0]} is critical and not known")
-    wild = [caa for caa in records if caa.tag == "issuewild"] if what.wildcard else []
+    wild = [caa for caa in records if caa.tag == "issuewild"] if requested.wildcard else []
     relevant = wild or [caa for caa in records if caa.tag == "issue"]
     if not relevant:
         return Finding(f"CAA of {where}", True, "every authority may issue")
-    good = any(_allows(caa, found) for caa in relevant)
-    said = "; ".join(f'{caa.tag} "{caa.value}"' for caa in relevant)
-    return Finding(f"CAA of {where}", good, said if good else f"does not allow it: {said}")
+    good = any(_allows(caa, terms_) for caa in relevant)
+    shown = "; ".join(f'{caa.tag} "{caa.value}"' for caa in relevant)
+    return Finding(f"CAA of {where}", good, shown if good else f"does not allow it: {shown}")
 
 
 _TAGS = ("issue", "issuewild", "iodef", "issuemail", "contactemail", "contactphone", "issuevmc")
 
 
-def _allows(caa: Caa, found: Terms) -> bool:
+def _allows(caa: Caa, terms_: Terms) -> bool:
     """RFC 8659 section 4.2; account and method: RFC 8657."""
     issuer, *parameters = (part.strip() for part in caa.value.split(";"))
-    said = {
+    tags = {
         key.strip(): value.strip()
         for key, _, value in (parameter.partition("=") for parameter in parameters)
     }
-    methods = said.get("validationmethods")
+    methods = tags.get("validationmethods")
     return (
-        issuer.lower() in found.issuers
-        and said.get("accounturi", found.account) == found.account
+        issuer.lower() in terms_.issuers
+        and tags.get("accounturi", terms_.account) == terms_.account
         and (methods is None or persist.TYPE in methods.split(","))
     )
 
@@ -294,7 +294,7 @@ def _allows(caa: Caa, found: Terms) -> bool:
 
 def warnings(paths: Paths, now: datetime) -> Sequence[str]:
     """What is to be done about records before orders fail: a sentence each; nobody is asked."""
-    found = []
+    lines = []
     for kept in persistent_records.load(paths):
         again = f"pvefw acme persist {'publish' if kept.plugin else 'show'} {kept.domain}"
         if kept.plugin:
@@ -304,20 +304,20 @@ def warnings(paths: Paths, now: datetime) -> Sequence[str]:
         end = datetime.fromtimestamp(kept.until, UTC) if kept.until else None
         if end is not None and end - now < _WARN_BEFORE:
             was = "was valid until" if end < now else "is valid only until"
-            found.append(
+            lines.append(
                 f"{kept.domain}: its persistent record {was} {end:%Y-%m-%d}; replace it: {again}"
             )
         if kept.thumbprint and kept.thumbprint != _thumbprint(paths, kept.account):
-            found.append(
+            lines.append(
                 f"{kept.domain}: its persistent record names a key that the account {kept.account} "
                 f"no longer has; replace it: {again}"
             )
-    return found
+    return lines
 
 
 def _thumbprint(paths: Paths, account: str) -> str:
     try:
-        found = account_store.load(paths, account)
-        return AccountKey.from_pem(found.key, f"account {account}").thumbprint
+        registered = account_store.load(paths, account)
+        return AccountKey.from_pem(registered.key, f"account {account}").thumbprint
     except PvefwError:
         return ""

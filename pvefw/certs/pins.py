@@ -8,9 +8,9 @@ from pvefw.certs.chain import CertificateInfo
 from pvefw.core.errors import PvefwError
 from pvefw.core.model import Task
 from pvefw.store import files
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import KINDS
 from pvefw.store.section_config import SectionConfig
 
 
@@ -25,13 +25,13 @@ def pinned_by(node: Node, info: CertificateInfo) -> list[str]:
 
 def _instances(node: Node, fingerprint: str) -> list[str]:
     try:
-        found = instances.load_all(node, *KINDS)
+        configured = instances.load_all(node, *KINDS)
     except PvefwError:
         return []
     wanted = _bare(fingerprint)
     pinning = (
         instance
-        for instance in found
+        for instance in configured
         if any(wanted in _bare(text) for text in instance.settings.values())
     )
     return [instance.who for instance in pinning if not instance.disabled]

@@ -61,16 +61,16 @@ class Progress:
         if record is None or key is None:
             return None
         try:
-            said = files.parse_json(record)
-            same = said["account"] == self._account_url and said["settings"] == self._fingerprint
-            url, waiting = str(said["url"]), keys.from_pem(key, str(self._waiting_key))
+            state = files.parse_json(record)
+            same = state["account"] == self._account_url and state["settings"] == self._fingerprint
+            url, waiting = str(state["url"]), keys.from_pem(key, str(self._waiting_key))
         except (*files.DAMAGED, CertificateError):
             return None  # nobody knows any more what it was: a new one is ordered
-        found = flow.resume(url, self._wanted.identifiers) if same else None
-        if found is None or self._revoked.has_key(waiting):
+        order = flow.resume(url, self._wanted.identifiers) if same else None
+        if order is None or self._revoked.has_key(waiting):
             return None
-        self._key, self.url = waiting, found.url
-        return found
+        self._key, self.url = waiting, order.url
+        return order
 
     def begin(self, placed: Order) -> None:
         """Remember a new order."""
@@ -115,10 +115,10 @@ class Progress:
         )
         if not current:
             return None
-        found = keys.from_pem(current, str(self._files.key))
+        kept = keys.from_pem(current, str(self._files.key))
         wanted = self._settings.get("key-type", "")
-        fits = wanted in ("", keys.type_of(found.public_key()))
-        return found if fits and not self._revoked.has_key(found) else None
+        fits = wanted in ("", keys.type_of(kept.public_key()))
+        return kept if fits and not self._revoked.has_key(kept) else None
 
 
 def forget_order(of: CertificateFiles) -> None:

@@ -27,9 +27,9 @@ def check(node: Node, settings: CertificateSettings) -> None:
     command = settings.get(service.KEY, "")
     if command and command != service.NO_RELOAD:
         service.check(command)
-    found = next(broken(node, settings), None)
-    if found is not None:
-        raise UsageError(f"{settings.what}: {found}", hint=_hint(found, settings))
+    fault = next(broken(node, settings), None)
+    if fault is not None:
+        raise UsageError(f"{settings.what}: {fault}", hint=_hint(fault, settings))
 
 
 def check_target(node: Node, target: Instance) -> None:
@@ -41,8 +41,8 @@ def check_target(node: Node, target: Instance) -> None:
         return
     from pvefw.certs import collisions
 
-    if found := collisions.of_changed(node, target):
-        raise UsageError(f"{target.who}: {found}", hint="Choose another path.")
+    if collision := collisions.of_changed(node, target):
+        raise UsageError(f"{target.who}: {collision}", hint="Choose another path.")
 
 
 def check_unused(node: Node, observer: str) -> None:
@@ -109,15 +109,15 @@ def _entry(entry: DomainEntry, known: dict[str, Instance]) -> Iterator[str]:
         )
 
 
-def _hint(found: str, settings: CertificateSettings) -> str:
-    if "ACME account" in found:
-        return f"Register it first: pvefw acme account register {found.rpartition(' ')[2]} MAIL"
-    if "the target" in found:
+def _hint(fault: str, settings: CertificateSettings) -> str:
+    if "ACME account" in fault:
+        return f"Register it first: pvefw acme account register {fault.rpartition(' ')[2]} MAIL"
+    if "the target" in fault:
         return "Add a target of its own: pvefw observer add ID --api NAME --data FILE"
-    if "observer" in found:
-        name = found.split()[2]
+    if "observer" in fault:
+        name = fault.split()[2]
         return f"Add it first: pvefw observer add {name} --api NAME --data FILE"
-    if "wildcard" in found:
+    if "wildcard" in fault:
         return f"Assign a DNS instance: {settings.set_command} --acmedomain0 NAME,plugin=ID"
     return "Add it first: pvefw acme plugin add dns ID --api NAME --data FILE"
 

@@ -12,13 +12,13 @@ from pvefw.certs import (
     deploy,
     issue,
     persist,
-    renewal,
     renewal_plan,
+    renewal_rule,
     served,
 )
 from pvefw.certs.certificate import Certificate
-from pvefw.certs.renewal import Record
 from pvefw.certs.renewal_plan import Planned, Undecided
+from pvefw.certs.renewal_rule import Record
 from pvefw.core.errors import (
     AcmeProblem,
     Locked,
@@ -72,14 +72,14 @@ def run(
         return _decide(paths, say, echo, clock, effect, dry_run=True)
     lines: list[str] = []
 
-    def said(line: str) -> None:
+    def log(line: str) -> None:
         lines.append(line)
         say(line)
 
     _announce(paths, RenewalsEvent(paths.node, "started"), say)
     good = False
     try:
-        good = _decide(paths, said, echo, clock, effect, dry_run=False)
+        good = _decide(paths, log, echo, clock, effect, dry_run=False)
     except PvefwError as error:
         lines.append(error.message)
         raise
@@ -216,8 +216,8 @@ def _succeeded(paths: Paths, planned: Planned, task: Task) -> None:
 def _remind(paths: Paths, planned: Planned, echo: Say, clock: Clock) -> None:
     """Tell somebody of a certificate that runs out, and that is not being renewed."""
     now = clock.now()
-    ends_soon = renewal.decide(planned.info, paths.node).due <= now
-    if not ends_soon or not planned.record.to_be_told(renewal.urgency(planned.info, now), now):
+    ends_soon = renewal_rule.decide(planned.info, paths.node).due <= now
+    if not ends_soon or not planned.record.to_be_told(renewal_rule.urgency(planned.info, now), now):
         return
     with run_task(paths, "certcheck", planned.task_id, echo=echo, clock=clock) as task:
         task.warn(planned.line(now))
@@ -228,7 +228,7 @@ def _remind(paths: Paths, planned: Planned, echo: Say, clock: Clock) -> None:
 def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datetime) -> None:
     """Tell the observers, if it is time to; keep the record either way."""
     info = planned.info
-    how = renewal.urgency(info, now)
+    how = renewal_rule.urgency(info, now)
     issue = f"certificates: {replace(planned, record=record).issue(now)}"
     known = issue in attention.load(paths).acknowledged
     if record.to_be_told(how, now) and not known:
@@ -244,7 +244,7 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
         )
         events.tell(Node.open(paths), "on_renewal_failed", event, task)
         record = replace(record, told=now, told_urgency=how.value)
-    renewal.keep(paths, info, record)
+    renewal_rule.keep(paths, info, record)
 
 
 def _look(paths: Paths, say: Say, echo: Say, clock: Clock) -> bool:

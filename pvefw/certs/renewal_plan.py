@@ -19,17 +19,17 @@ from pvefw.certs import (
     install,
     issue,
     node_certificate,
-    offers,
+    offer_checks,
     pins,
-    renewal,
+    renewal_rule,
     revocation,
     sharing,
 )
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
-from pvefw.certs.renewal import Decision, Record, Window
+from pvefw.certs.renewal_rule import Decision, Record, Window
 from pvefw.certs.revocation import Revoked
-from pvefw.certs.sharing import Found
+from pvefw.certs.sharing import SharedPair
 from pvefw.core.errors import AcmeError, CertificateError, ConfigError, NotFound, PvefwError
 from pvefw.core.model import Task, Urgency
 from pvefw.store import accounts as account_store
@@ -96,8 +96,8 @@ class Planned:
                 if self.certificate
                 else ""
             )
-            said = f"due, but the last try failed; next at {until} UTC: {self.record.reason}"
-            return f"{head}{said}{now_}"
+            state = f"due, but the last try failed; next at {until} UTC: {self.record.reason}"
+            return f"{head}{state}{now_}"
         when = (
             "due"
             if self.decision.due <= now
@@ -116,7 +116,7 @@ class Planned:
 
     def issue(self, now: datetime) -> str:
         """What needs attention, in words that stay the same as long as it does; empty for nothing."""
-        urgency = renewal.urgency(self.info, now)
+        urgency = renewal_rule.urgency(self.info, now)
         facts = [
             *([urgency.value] if urgency is not Urgency.NOTICE else []),
             *(["its renewal fails"] if self.record.failures and not self.is_early(now) else []),
@@ -177,8 +177,8 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
         ``differences`` (what is wanted otherwise than it is), and ``issue`` (:meth:`Planned.issue`).
     :raises PvefwError: of one of them nothing is known.
     """
-    found = list(plan(node, now, keep=False, ask=False))
-    for planned in found:
+    plans = list(plan(node, now, keep=False, ask=False))
+    for planned in plans:
         if isinstance(planned, Undecided):
             raise planned.error
     return [
@@ -187,7 +187,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "names": list(planned.info.san),
             "not-after": planned.info.not_after.isoformat(),
             "due": planned.decision.due.isoformat() if planned.decision else None,
-            "urgency": renewal.urgency(planned.info, now).value,
+            "urgency": renewal_rule.urgency(planned.info, now).value,
             "failures": 0 if planned.is_early(now) else planned.record.failures,
             "doubt": planned.doubt,
             "pinned-by": list(planned.pinned_by),
@@ -197,7 +197,7 @@ def overview(node: Node, now: datetime) -> list[dict[str, object]]:
             "differences": list(planned.differences),
             "issue": planned.issue(now),
         }
-        for planned in found
+        for planned in plans
         if isinstance(planned, Planned)
     ]
 
@@ -264,7 +264,7 @@ def _plan_authority(
     node: Node, path: Path, info: CertificateInfo, now: datetime, *, keep: bool
 ) -> Planned:
     paths = node.paths
-    record = renewal.record_of(paths, info)
+    record = renewal_rule.record_of(paths, info)
 
     def unable(note: str) -> Planned:
         return Planned(path, info, record, None, note, "", lambda _task: None)
@@ -287,7 +287,7 @@ def _plan_authority(
         work = partial(authority.roll_over, paths, now=now)
     looked = _looked_at(record, now) if due <= now else replace(record, first_due=None)
     if keep and looked != record:
-        renewal.keep(paths, info, looked)
+        renewal_rule.keep(paths, info, looked)
     if looked.first_due:
         due = max(due, looked.first_due + _SECOND_LOOK)
     return Planned(path, info, looked, Decision(due, why), "", "certca", work)
@@ -312,7 +312,7 @@ def _plan_node(node: Node, path: Path, info: CertificateInfo, now: datetime) -> 
     return Planned(
         path,
         info,
-        renewal.record_of(paths, info),
+        renewal_rule.record_of(paths, info),
         decision,
         "" if decision else note,
         "certnode",
@@ -334,12 +334,12 @@ def plan_one(
     :raises ConfigError: the names to order it for are not clear.
     """
     node, path = certificate.node, certificate.files.certificate
-    record = renewal.record_of(node.paths, info)
+    record = renewal_rule.record_of(node.paths, info)
     revoked = Revoked.load(node.paths).find_pem(info.pem)
-    said = revocation.said(revoked) if revoked else ""
+    revocation_note = revocation.sentence(revoked) if revoked else ""
     why_not = "it was set by hand" if record.custom else _not_configured(certificate)
     if why_not:
-        note = f"{why_not}; {said}" if said else why_not
+        note = f"{why_not}; {revocation_note}" if revocation_note else why_not
         return Planned(
             path,
             info,
@@ -349,17 +349,17 @@ def plan_one(
             "",
             lambda _task: None,
             certificate=certificate,
-            revoked=bool(said),
+            revoked=bool(revocation_note),
         )
     wrong = comparison.differences(certificate, info, record)
-    found = sharing.newer(certificate, sharing.partners(certificate), info, now)
+    shared = sharing.newer(certificate, sharing.partners(certificate), info, now)
     note = ""
-    if found or said or wrong:
-        decision = Decision(now, _better(found, said, wrong))
+    if shared or revocation_note or wrong:
+        decision = Decision(now, _better(shared, revocation_note, wrong))
     else:
         record, note = _asked(certificate, info, record, now) if ask else (record, "")
         if keep:
-            renewal.keep(node.paths, info, record)
+            renewal_rule.keep(node.paths, info, record)
         decision = _by_time(certificate, info, record)
     return Planned(
         path,
@@ -369,46 +369,46 @@ def plan_one(
         note,
         "acmerenew",
         partial(issue.obtain, certificate, instead_of=info.fingerprint),
-        offers.doubt(certificate.settings, node.paths, record.profiles),
+        offer_checks.doubt(certificate.settings, node.paths, record.profiles),
         certificate,
         wrong,
-        copied=found is not None,
-        revoked=bool(said),
+        copied=shared is not None,
+        revoked=bool(revocation_note),
     )
 
 
-def _better(found: Found | None, revoked: str, wrong: Sequence[str]) -> str:
+def _better(shared: SharedPair | None, revoked: str, wrong: Sequence[str]) -> str:
     """Why another certificate is needed at once.
 
-    :param found: what a partner has.
+    :param shared: what a partner has.
     :param revoked: what is known of a revocation; empty for none.
     :param wrong: what is wanted otherwise than it is.
     """
-    if found is None:
+    if shared is None:
         return revoked or f"the configuration has changed: {'; '.join(wrong)}"
     if revoked:
-        return f"{revoked}, and {found.owner} has another one to share"
-    return f"{found.owner} has a newer one to share"
+        return f"{revoked}, and {shared.owner} has another one to share"
+    return f"{shared.owner} has a newer one to share"
 
 
 def _by_time(certificate: Certificate, info: CertificateInfo, record: Record) -> Decision:
     days = certificate.settings.get("renew-before")
     earlier = timedelta(days=int(days)) if days else None
     node = certificate.node.name
-    return renewal.decide(info, node, window=record.window, renew_before=earlier)
+    return renewal_rule.decide(info, node, window=record.window, renew_before=earlier)
 
 
 def _to_take_over(certificate: Certificate, now: datetime) -> Iterator[Planned]:
     """For a node that joined later: the certificate that another one shares."""
     if _not_configured(certificate):
         return
-    found = sharing.newer(certificate, sharing.partners(certificate), None, now)
-    if found:
-        decision = Decision(now, f"{found.owner} has one to share")
+    shared = sharing.newer(certificate, sharing.partners(certificate), None, now)
+    if shared:
+        decision = Decision(now, f"{shared.owner} has one to share")
         work, path = partial(issue.obtain, certificate), certificate.files.certificate
         yield Planned(
             path,
-            found.info,
+            shared.info,
             Record(),
             decision,
             "",
@@ -439,12 +439,16 @@ def _asked(
         return record, ""
     again, window, note, offered = _ASK_AGAIN, record.window, "", record.profiles
     try:
-        found, offered = _renewal_info(certificate, info, record)
+        renewal_info, offered = _renewal_info(certificate, info, record)
     except (AcmeError, CertificateError, ConfigError, NotFound) as error:
         note = f"its authority could not be asked for its window: {error.message}"
     else:
-        window = Window(found.start, found.end, found.explanation) if found else None
-        again = (found and found.retry_after) or _ASK_AGAIN
+        window = (
+            Window(renewal_info.start, renewal_info.end, renewal_info.explanation)
+            if renewal_info
+            else None
+        )
+        again = (renewal_info and renewal_info.retry_after) or _ASK_AGAIN
     pause = timedelta(seconds=min(max(again, _SOONEST), _LATEST))
     return replace(record, window=window, profiles=offered, ask_again=now + pause), note
 

@@ -52,7 +52,7 @@ class Revoked:
         return any(revocation.key == _key(key.public_key()) for revocation in self.all)
 
 
-def said(revocation: Revocation) -> str:
+def sentence(revocation: Revocation) -> str:
     """When and where, for people."""
     return f"node {revocation.node} revoked it on {revocation.time:%Y-%m-%d %H:%M} UTC"
 

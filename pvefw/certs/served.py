@@ -94,27 +94,27 @@ def after_deployment(certificate: Certificate, task: Task, now: datetime) -> boo
 
     :returns: whether it is.
     """
-    found = look(certificate)
+    looks = look(certificate)
     for seconds in _PAUSES:
-        if not any(look_.reason for look_ in found):
+        if not any(look_.reason for look_ in looks):
             break
         task.wait(seconds)
-        found = look(certificate)
-    for look_ in found:
+        looks = look(certificate)
+    for look_ in looks:
         if not look_.reason:
             task.log(f"{look_.address} serves it")
-    return tell(certificate, found, task, now)
+    return tell(certificate, looks, task, now)
 
 
-def tell(certificate: Certificate, found: Sequence[Look], task: Task, now: datetime) -> bool:
+def tell(certificate: Certificate, looks: Sequence[Look], task: Task, now: datetime) -> bool:
     """Warn of what is served wrong, and tell the observers, each of an address once a day at most.
 
     What was acknowledged is not told. What was seen is kept, for the status.
 
     :returns: whether all is well.
     """
-    known, told = _load(certificate), set(_to_be_told(certificate, found, now))
-    for look_ in found:
+    known, told = _load(certificate), set(_to_be_told(certificate, looks, now))
+    for look_ in looks:
         if look_.reason:
             task.warn(problem(certificate.name, look_))
         if look_.address in told:
@@ -127,19 +127,19 @@ def tell(certificate: Certificate, found: Sequence[Look], task: Task, now: datet
             )
             events.tell(certificate.node, "on_served", event, task)
             known[look_.address] = Seen(told=now if look_.reason else None)
-    _keep(certificate, found, known)
-    return not any(look_.reason for look_ in found)
+    _keep(certificate, looks, known)
+    return not any(look_.reason for look_ in looks)
 
 
-def is_news(certificate: Certificate, found: Sequence[Look], now: datetime) -> bool:
+def is_news(certificate: Certificate, looks: Sequence[Look], now: datetime) -> bool:
     """Whether there is something to tell somebody."""
-    return bool(_to_be_told(certificate, found, now))
+    return bool(_to_be_told(certificate, looks, now))
 
 
-def _to_be_told(certificate: Certificate, found: Sequence[Look], now: datetime) -> list[str]:
+def _to_be_told(certificate: Certificate, looks: Sequence[Look], now: datetime) -> list[str]:
     """The addresses of which somebody should be told."""
     known, quiet = _load(certificate), attention.load(certificate.paths).acknowledged
-    return [look_.address for look_ in found if _is_news(certificate, look_, known, quiet, now)]
+    return [look_.address for look_ in looks if _is_news(certificate, look_, known, quiet, now)]
 
 
 def _is_news(
@@ -182,36 +182,36 @@ def last_looks(certificate: Certificate) -> list[Look]:
     return [Look(address, known.get(address, Seen()).reason) for address in places]
 
 
-def keep(certificate: Certificate, found: Sequence[Look]) -> None:
+def keep(certificate: Certificate, looks: Sequence[Look]) -> None:
     """Keep what a look found, which somebody may still have to be told of."""
-    _keep(certificate, found, _load(certificate))
+    _keep(certificate, looks, _load(certificate))
 
 
 def _load(certificate: Certificate) -> dict[str, Seen]:
     """What was seen at each address; nothing where it is damaged."""
     try:
-        said = files.read_object_if_possible(certificate.files.served)
-        return {str(key): _seen(look_) for key, look_ in said.items()}
+        document = files.read_object_if_possible(certificate.files.served)
+        return {str(key): _seen(look_) for key, look_ in document.items()}
     except files.DAMAGED:
         return {}
 
 
-def _seen(said: Any) -> Seen:
-    told = said["told"] and datetime.fromisoformat(said["told"])
+def _seen(members: Any) -> Seen:
+    told = members["told"] and datetime.fromisoformat(members["told"])
     if told and told.tzinfo is None:
         raise ValueError("a time without its zone")
-    return Seen(str(said["reason"]), told or None)
+    return Seen(str(members["reason"]), told or None)
 
 
-def _keep(certificate: Certificate, found: Sequence[Look], known: Mapping[str, Seen]) -> None:
+def _keep(certificate: Certificate, looks: Sequence[Look], known: Mapping[str, Seen]) -> None:
     seen = {
-        look_.address: Seen(look_.reason, known.get(look_.address, Seen()).told) for look_ in found
+        look_.address: Seen(look_.reason, known.get(look_.address, Seen()).told) for look_ in looks
     }
-    said = {
+    document = {
         key: {"reason": look_.reason, "told": look_.told and look_.told.isoformat()}
         for key, look_ in seen.items()
         if look_ != Seen()
     }
-    if said or certificate.files.served.exists():
-        data = json.dumps(said).encode()
+    if document or certificate.files.served.exists():
+        data = json.dumps(document).encode()
         files.replace_if_possible(certificate.files.served, data, "observers are notified again")

@@ -66,9 +66,9 @@ def check(line: str) -> None:
     """
     done = programs.run(["/bin/sh", "-n", "-c", line], check=False)
     if done.returncode != 0:
-        said = done.last_words.removeprefix("/bin/sh: ")
+        complaint = done.last_words.removeprefix("/bin/sh: ")
         raise UsageError(
-            f"{KEY}: '{line}' is not a command line of sh(1): {said}",
+            f"{KEY}: '{line}' is not a command line of sh(1): {complaint}",
             hint="Try it: sh -n -c 'COMMAND'",
         )
 

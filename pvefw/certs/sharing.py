@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pvefw.certs import chain, comparison, renewal
+from pvefw.certs import chain, comparison, renewal_rule
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.revocation import Revoked
@@ -27,7 +27,7 @@ _SHARED = ("key-type", "must-staple", "profile", "preferred-chain")
 
 
 @dataclass(frozen=True)
-class Found:
+class SharedPair:
     """What a partner has."""
 
     owner: str
@@ -43,12 +43,12 @@ def partners(certificate: Certificate) -> list[Certificate]:
     One whose configuration cannot be read is none; its own node says so.
     """
     wanted = _wanted(certificate)
-    found = []
+    others = []
     for other in certificate.others():
         with contextlib.suppress(PvefwError):
             if _wanted(other) == wanted:
-                found.append(other)
-    return found
+                others.append(other)
+    return others
 
 
 def _wanted(certificate: Certificate) -> str:
@@ -80,7 +80,7 @@ def newer(
     others: Sequence[Certificate],
     current: CertificateInfo | None,
     now: datetime,
-) -> Found | None:
+) -> SharedPair | None:
     """The best certificate of the partners, if it is newer than this one and not due itself.
 
     One that is not for the names that are wanted counts as none. Where the account has changed, only a
@@ -92,18 +92,20 @@ def newer(
     if not others:
         return None
     revoked = Revoked.load(certificate.paths)
-    record = renewal.record_of(certificate.paths, current) if current else renewal.Record()
+    record = (
+        renewal_rule.record_of(certificate.paths, current) if current else renewal_rule.Record()
+    )
     moved = comparison.other_account(certificate, record)
     if current and (revoked.find_pem(current.pem) or comparison.of_file(certificate, current)):
         current = None
-    best: Found | None = None
+    best: SharedPair | None = None
     for other in others:
-        found = _of(other, now, proven=moved)
+        candidate = _of(other, now, proven=moved)
         begin = best.info if best else current
-        if found is None or revoked.find_pem(found.info.pem):
+        if candidate is None or revoked.find_pem(candidate.info.pem):
             continue
-        if begin is None or _age(found.info) > _age(begin):
-            best = found
+        if begin is None or _age(candidate.info) > _age(begin):
+            best = candidate
     return best
 
 
@@ -111,7 +113,7 @@ def _age(info: CertificateInfo) -> tuple[datetime, str]:
     return info.not_before, info.fingerprint
 
 
-def _of(other: Certificate, now: datetime, *, proven: bool) -> Found | None:
+def _of(other: Certificate, now: datetime, *, proven: bool) -> SharedPair | None:
     pair = (other.files.certificate, other.files.key)
     certificate, key = (files.read_if_exists(path) for path in pair)
     if certificate is None or key is None:
@@ -121,9 +123,9 @@ def _of(other: Certificate, now: datetime, *, proven: bool) -> Found | None:
     except CertificateError:
         return None
     info = chain.describe(other.files.certificate, ordered)
-    record = renewal.record_of(other.paths, info)
+    record = renewal_rule.record_of(other.paths, info)
     if (proven and not record.account) or comparison.differences(other, info, record):
         return None
     usable = not comparison.of_file(other, info)
-    usable = usable and renewal.decide(info, other.node.name).due > now
-    return Found(other.owner, ordered, key, info) if usable else None
+    usable = usable and renewal_rule.decide(info, other.node.name).due > now
+    return SharedPair(other.owner, ordered, key, info) if usable else None

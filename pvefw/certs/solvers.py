@@ -29,7 +29,7 @@ def for_names(node: Node, entries: Sequence[DomainEntry]) -> dict[str, Sequence[
     :raises ConfigError: it may not be used here, or a wildcard was given one that does not do DNS.
     :raises PluginError: its plugin is missing or broken.
     """
-    return _Ways(node, entries).found()
+    return _Ways(node, entries).by_name()
 
 
 class _Ways:
@@ -40,7 +40,7 @@ class _Ways:
         self._kept = persistent_records.load(node.paths)
         self._bound: Callable[[str], Solver] = cache(self._bind)
 
-    def found(self) -> dict[str, Sequence[Way]]:
+    def by_name(self) -> dict[str, Sequence[Way]]:
         by_dns: dict[str, tuple[DomainEntry, Instance]] = {}
         for entry in self._entries:
             instance = self._dns_instance(entry)
@@ -108,15 +108,15 @@ class _Ways:
 
     def _others(self, entry: DomainEntry) -> list[Instance]:
         """The instances that may be used here, whatever their names."""
-        found = []
+        usable = []
         for instance in instances.load_all(self._node, CHALLENGE.name, DNS.name):
             try:
                 instances.check_used(self._node, instance, entry.name)
             except PvefwError:
                 continue  # disabled, or for other nodes: nothing that this host can do
             if not instance.problem:
-                found.append(instance)
-        return found
+                usable.append(instance)
+        return usable
 
     def _usable(self, entry: DomainEntry) -> Instance:
         instance = instances.load(self._node, CHALLENGE.name, entry.plugin)
@@ -141,5 +141,5 @@ def _check_wildcard(entry: DomainEntry) -> None:
 def _dns(node: Node, chosen: Iterable[tuple[DomainEntry, Instance]]) -> Mapping[str, "Solver"]:
     from pvefw.dns import solver  # it brings dnspython
 
-    entries, found = zip(*chosen, strict=True)
-    return solver.for_names(node, list(entries), list(found))
+    entries, configured = zip(*chosen, strict=True)
+    return solver.for_names(node, list(entries), list(configured))

@@ -109,8 +109,8 @@ def install(paths: Paths, say: Callable[[str], object], *, cron: bool | None = N
         files.replace(target, _cron_line(paths).encode())
         say(f"Wrote {target}")
         return
-    found = texts(units.program())
-    for target in units.install(paths, found, enable=ENABLED, start=ENABLED[:1]):
+    unit_texts = texts(units.program())
+    for target in units.install(paths, unit_texts, enable=ENABLED, start=ENABLED[:1]):
         say(f"Wrote {target}")
     if units.runs_systemd(paths):
         say("The timer is running; see: systemctl list-timers pvefw-renew.timer")

@@ -217,14 +217,14 @@ def info(app: App, name: str) -> None:
     """Show an account as the authority described it last."""
     from pvefw.store import accounts
 
-    found = accounts.load(app.paths, name)
+    registered = accounts.load(app.paths, name)
     show_value(
         app,
         {
-            "account": found.account,
-            "directory": found.directory,
-            "location": found.location,
-            "tos": found.tos,
+            "account": registered.account,
+            "directory": registered.directory,
+            "location": registered.location,
+            "tos": registered.tos,
         },
     )
 
@@ -287,10 +287,10 @@ def import_(
     """
     from pvefw.certs import directories, importing
 
-    found = importing.find_account(app.paths, source, wanted)
+    theirs = importing.find_account(app.paths, source, wanted)
     url = directories.url_of(directory) if directory else ""
     run_task(
         app,
         "acmeimport",
-        lambda task: importing.take_account(app.paths, name, found, url, ca_file, task),
+        lambda task: importing.take_account(app.paths, name, theirs, url, ca_file, task),
     )

@@ -63,19 +63,19 @@ def show(app: App, /, domain: str, **options: Any) -> None:
     """
     from pvefw.certs import persist as records
 
-    what = _wanted(app, domain, **options)
-    found = records.terms(app.paths, what)
-    text = records.record(found, what).text
+    requested = _wanted(app, domain, **options)
+    terms = records.terms(app.paths, requested)
+    text = records.record(terms, requested).text
     quoted = " ".join(f'"{string}"' for string in records.strings(text))
     show_value(
         app,
         {
-            "name": records.name_of(what),
+            "name": records.name_of(requested),
             "type": "TXT",
             "content": text,
-            "line": f"{records.name_of(what)} 3600 IN TXT {quoted}",
-            "issuers": list(found.issuers),
-            "draft": "02" if found.prefix else "01",
+            "line": f"{records.name_of(requested)} 3600 IN TXT {quoted}",
+            "issuers": list(terms.issuers),
+            "draft": "02" if terms.prefix else "01",
         },
     )
 
@@ -104,12 +104,12 @@ def publish(app: App, /, domain: str, plugin: str, alias: str, **options: Any) -
     """
     from pvefw.certs import persist as records
 
-    what = _wanted(app, domain, **options)
+    requested = _wanted(app, domain, **options)
     run_task(
         app,
         "acmepersist",
-        lambda task: records.publish(app.paths, what, plugin, alias, task),
-        what.domain,
+        lambda task: records.publish(app.paths, requested, plugin, alias, task),
+        requested.domain,
     )
 
 
@@ -128,12 +128,13 @@ def check(app: App, /, domain: str, **options: Any) -> int:
     """
     from pvefw.certs import persist as records
 
-    found = records.check(app.paths, _wanted(app, domain, **options))
+    findings = records.check(app.paths, _wanted(app, domain, **options))
     rows = [
-        {"where": finding.where, "good": finding.good, "said": finding.said} for finding in found
+        {"where": finding.where, "good": finding.good, "said": finding.evidence}
+        for finding in findings
     ]
     show_rows(app, rows, ["where", "good", "said"])
-    return 0 if all(finding.good for finding in found) else 1
+    return 0 if all(finding.good for finding in findings) else 1
 
 
 @persist.command()

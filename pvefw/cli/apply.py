@@ -102,10 +102,10 @@ def _apply(app: App, file: str, *, check: bool, diff: bool, prune: bool) -> int:
     context = _context(app, boot_context.Silent())
     with _unlike_a_difference():
         wanted = document.read(_data(file), "standard input" if file == "-" else file)
-        found = changes.compare(context, wanted, prune=prune, here=_is_here(app))
-        applying.rehearse(context, found)
-    outcome, lines = applying.Outcome(found), list(_listed(found, diff=diff))
-    if check or not found:
+        differences = changes.compare(context, wanted, prune=prune, here=_is_here(app))
+        applying.rehearse(context, differences)
+    outcome, lines = applying.Outcome(differences), list(_listed(differences, diff=diff))
+    if check or not differences:
         for line in lines if app.output_format == "text" else ():
             say(line)
         return _end(app, outcome, check=check)
@@ -132,10 +132,10 @@ def _data(file: str) -> bytes:
     return sys.stdin.buffer.read() if file == "-" else files.read_given(Path(file))
 
 
-def _listed(found: "Sequence[Change]", *, diff: bool) -> Iterator[str]:
+def _listed(differences: "Sequence[Change]", *, diff: bool) -> Iterator[str]:
     from pvefw.wanted import changes
 
-    for change in found:
+    for change in differences:
         yield from changes.differences(change) if diff else changes.listed(change)
 
 

@@ -38,9 +38,9 @@ def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
     from pvefw.tasks import events
     from pvefw.tasks.task import run_task
 
-    found = status.look(paths, now, _PARTS)
-    seen = {f"{part}: {issue}" for part, outcome in found.items() for issue in outcome.issues}
-    sure = {name for name, outcome in found.items() if outcome.state != status.FAILED}
+    parts = status.look(paths, now, _PARTS)
+    seen = {f"{part}: {issue}" for part, outcome in parts.items() for issue in outcome.issues}
+    sure = {name for name, outcome in parts.items() if outcome.state != status.FAILED}
     known = attention.load(paths)
 
     def lasts(issue: str) -> bool:
@@ -50,7 +50,7 @@ def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
         frozenset(filter(lasts, known.acknowledged)),
         {key: when for key, when in known.told.items() if lasts(key)},
     )
-    for issue, notice in [*_notices(paths.node, found), *_late(paths, found)]:
+    for issue, notice in [*_notices(paths.node, parts), *_late(paths, parts)]:
         if known.is_news(issue, now):
             known = replace(known, told={**known.told, issue: now})
             with run_task(paths, "statuscheck", echo=echo) as task:
@@ -59,24 +59,24 @@ def _tell(paths: "Paths", now: datetime, echo: Callable[[str], None]) -> None:
     attention.save(paths, known)
 
 
-def _late(paths: "Paths", found: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:
+def _late(paths: "Paths", parts: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:
     """Deliveries that failed: one that nobody has tried yet is the next renewal's."""
     from pvefw.certs import deploy
     from pvefw.core import notices
     from pvefw.store.node import Node
 
-    if found["certificates"].data.get("not-deployed"):
+    if parts["certificates"].data.get("not-deployed"):
         for late, why in deploy.pending(Node.open(paths)).items():
             if why:
                 issue = f"certificates: not deployed: {late}"
                 yield issue, notices.not_delivered(paths.node, late, why)
 
 
-def _notices(node: str, found: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:
+def _notices(node: str, parts: "Mapping[str, Part]") -> Iterator[tuple[str, NoticeEvent]]:
     """What there is to tell, each with the issue that it is about."""
     from pvefw.core import notices
 
-    certificates, boot = found["certificates"], found["boot"]
+    certificates, boot = parts["certificates"], parts["boot"]
     if status.NO_TIMER in certificates.issues:
         yield f"certificates: {status.NO_TIMER}", notices.timer_missing(node)
     unexpected = boot.data.get("unexpected")

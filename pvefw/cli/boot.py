@@ -154,16 +154,16 @@ def _show_changes(app: App, installing: str) -> int:
 
     :returns: the exit status for who tells all apart.
     """
-    found = _status(app, installing)
-    if not found.esps:
+    esps_status = _status(app, installing)
+    if not esps_status.esps:
         say("No ESPs are managed; nothing to do.")
-    for esp in found.esps:
+    for esp in esps_status.esps:
         say(f"ESP {esp.uuid}{f' ({esp.device})' if esp.device else ''}:")
         for line in esp.problems or ["nothing to do"]:
             say(f"  {line}")
-    for problem in found.problems:
+    for problem in esps_status.problems:
         say(problem)
-    states = {esp.state for esp in found.esps}
+    states = {esp.state for esp in esps_status.esps}
     if states & {"missing", "error"}:
         return exit_codes.FAILED
     return exit_codes.PENDING if "drift" in states else exit_codes.NOTHING
@@ -184,30 +184,34 @@ def status(app: App, quiet: bool) -> int:
 
     Exit status: 0 no problem, 1 at least one problem, 2 no ESP is configured.
     """
-    found = _status(app)
+    esps_status = _status(app)
     if not quiet and app.output_format != "text":
-        show_value(app, found.as_dict())
+        show_value(app, esps_status.as_dict())
     elif not quiet:
-        _print_status(app, found)
-    if not found.esps:
+        _print_status(app, esps_status)
+    if not esps_status.esps:
         return NO_ESP
-    return 0 if found.ok else NOT_OK
+    return 0 if esps_status.ok else NOT_OK
 
 
-def _print_status(app: App, found: "Status") -> None:
-    if not found.esps:
+def _print_status(app: App, esps_status: "Status") -> None:
+    if not esps_status.esps:
         say("No ESPs are managed. To manage one: pvefw boot init PARTITION", err=True)
         return
-    show_rows(app, [_row(esp) for esp in found.esps], ["uuid", "device", "loader", "state", "free"])
-    say(f"kernels: {', '.join(found.kernels) or 'none'}; default: {found.default or 'none'}")
-    if found.next_boot:
-        say(f"once at the next boot: {found.next_boot}")
-    for esp in found.esps:
+    show_rows(
+        app, [_row(esp) for esp in esps_status.esps], ["uuid", "device", "loader", "state", "free"]
+    )
+    say(
+        f"kernels: {', '.join(esps_status.kernels) or 'none'}; default: {esps_status.default or 'none'}"
+    )
+    if esps_status.next_boot:
+        say(f"once at the next boot: {esps_status.next_boot}")
+    for esp in esps_status.esps:
         for problem in esp.problems:
             say(f"ESP {esp.uuid}: {problem}")
-    for problem in found.problems:
+    for problem in esps_status.problems:
         say(problem)
-    if any(esp.state == "drift" for esp in found.esps):
+    if any(esp.state == "drift" for esp in esps_status.esps):
         say("To bring the ESPs up to date: pvefw boot refresh")
 
 
@@ -253,16 +257,16 @@ def loader(ctx: click.Context, app: App) -> None:
     from pvefw.boot import firmware
     from pvefw.boot import status as looking
 
-    found = firmware.detect(app.paths)
+    detected = firmware.detect(app.paths)
     present, evidence = looking.present(context(app, Silent()))
     value: dict[str, Any] = {
-        "firmware": found.firmware.value,
-        "secure-boot": found.secure_boot,
-        "loader": found.loader or None,
-        "entry": found.entry or None,
+        "firmware": detected.firmware.value,
+        "secure-boot": detected.secure_boot,
+        "loader": detected.loader or None,
+        "entry": detected.entry or None,
         "on-esps": present,
         "suggested": firmware.suitable(app.paths),
-        "evidence": [*found.evidence, *evidence],
+        "evidence": [*detected.evidence, *evidence],
     }
     if app.output_format == "text":
         reasons = value.pop("evidence")

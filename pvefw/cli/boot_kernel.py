@@ -29,9 +29,9 @@ def list_(app: App) -> None:
     from pvefw.boot import choice, kernels, packages
 
     chosen = choice.load(app.paths)
-    found = kernels.installed(app.paths)
+    available = kernels.installed(app.paths)
     kept = kernels.automatic(
-        found.versions, kernels.running(), packages=packages.installed(app.paths)
+        available.versions, kernels.running(), packages=packages.installed(app.paths)
     )
     automatic = [version for version in reversed(kept) if version not in chosen.manual]
     if app.output_format != "text":
@@ -42,7 +42,7 @@ def list_(app: App) -> None:
                 "automatic": automatic,
                 "pinned": chosen.pinned,
                 "next-boot": chosen.next_boot,
-                "incomplete": dict(found.incomplete),
+                "incomplete": dict(available.incomplete),
             },
         )
         return
@@ -53,7 +53,7 @@ def list_(app: App) -> None:
         say(f"\nPinned kernel:\n{chosen.pinned}")
     if chosen.next_boot:
         say(f"\nKernel pinned on next-boot:\n{chosen.next_boot}")
-    for version, why in found.incomplete.items():
+    for version, why in available.incomplete.items():
         say(f"WARN: kernel {version} is not complete: {why}", err=True)
 
 
@@ -128,10 +128,10 @@ def unpin(app: App, next_boot: bool) -> None:
     _choose(app, alter, "Removed both pins." if both else "Removed the pin.")
 
 
-def _choose(app: App, alter: Callable[[], object], said: str) -> None:
+def _choose(app: App, alter: Callable[[], object], report: str) -> None:
     """Make a choice. The ESPs are refreshed if somebody says so; without any, the loader is told.
 
-    :param said: what is printed when it is made, and not before.
+    :param report: what is printed when it is made, and not before.
     """
     from pvefw.store import kernel_files
 
@@ -140,12 +140,12 @@ def _choose(app: App, alter: Callable[[], object], said: str) -> None:
 
         def work(task: "Task") -> None:
             select.change(context(app, task), alter)
-            task.log(said)
+            task.log(report)
 
         run_task(app, "bootselect", work)
         return
     alter()
-    say(said)
+    say(report)
     if offer("Refresh the ESPs now?", default=False):
         refresh_esps(app)
     else:
@@ -162,9 +162,9 @@ def get(app: App) -> None:
     """Show the command line that kernels are started with."""
     from pvefw.boot import cmdline as command_line
 
-    found = command_line.wanted(app.paths)
-    text = found.text
-    if not found.written:
+    line = command_line.wanted(app.paths)
+    text = line.text
+    if not line.written:
         say(f"{app.paths.cmdline} does not exist: this is the running one.", err=True)
     if app.output_format == "text":
         say(text)

@@ -38,10 +38,10 @@ def _offer(find: "Callable[[Paths], Values]") -> Complete:
 
     def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[Any]:
         try:
-            found = list(find(ctx.ensure_object(App).paths))
+            pairs = list(find(ctx.ensure_object(App).paths))
         except (PvefwError, OSError):
             return []
-        return [_item(value, text) for value, text in found if value.startswith(incomplete)]
+        return [_item(value, text) for value, text in pairs if value.startswith(incomplete)]
 
     return complete
 
@@ -98,8 +98,8 @@ def _domains(paths: "Paths") -> Values:
     from pvefw.store.certificates import all_of
     from pvefw.store.node import Node
 
-    found = [name for each in all_of(Node.open(paths)) for name in each.names()]
-    return [(entry.name, entry.plugin) for entry in found]
+    entries = [name for each in all_of(Node.open(paths)) for name in each.names()]
+    return [(entry.name, entry.plugin) for entry in entries]
 
 
 def _certificates(paths: "Paths") -> Values:
@@ -119,8 +119,8 @@ def _sections(paths: "Paths") -> Values:
 def _properties(paths: "Paths") -> Values:
     from pvefw.store.node import Node
 
-    found = Node.open(paths).properties
-    return [(key, value.partition("\n")[0]) for key, value in found.items()]
+    properties = Node.open(paths).properties
+    return [(key, value.partition("\n")[0]) for key, value in properties.items()]
 
 
 def _guests(paths: "Paths") -> Values:
@@ -136,8 +136,8 @@ def _kernels(paths: "Paths") -> Values:
 
     there = [path.name.removeprefix("vmlinuz-") for path in paths.kernels.glob("vmlinuz-*")]
     manual = kernel_files.entries(paths.manual_kernels)
-    found = dict.fromkeys(there, "") | dict.fromkeys(manual, "manually selected")
-    return sorted(found.items(), key=lambda item: versions.key(item[0]), reverse=True)
+    about = dict.fromkeys(there, "") | dict.fromkeys(manual, "manually selected")
+    return sorted(about.items(), key=lambda item: versions.key(item[0]), reverse=True)
 
 
 def _interfaces(paths: "Paths") -> Values:
@@ -158,12 +158,12 @@ def plugins(family: str) -> Complete:
         from pvefw.core.families import FAMILIES
         from pvefw.store import notes
 
-        found = {info.name: info.distribution for info in finding.installed(FAMILIES[family])}
+        titles = {info.name: info.distribution for info in finding.installed(FAMILIES[family])}
         if family == "dns":
-            found = {**notes.read(paths.provider_notes), **found}
+            titles = {**notes.read(paths.provider_notes), **titles}
             catalogs = finding.installed(FAMILIES["dns_catalog"])
-            found |= {f"{catalog.name}/": catalog.distribution for catalog in catalogs}
-        return sorted(found.items())
+            titles |= {f"{catalog.name}/": catalog.distribution for catalog in catalogs}
+        return sorted(titles.items())
 
     return _offer(find)
 
@@ -186,8 +186,8 @@ def upids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[
     """The latest tasks, latest first."""
     from pvefw.tasks.latest import latest
 
-    found = latest(ctx.ensure_object(App).paths.task_dir, incomplete)
-    return [_item(upid, " ".join(upid.split(":")[5:7])) for upid in found]
+    matches = latest(ctx.ensure_object(App).paths.task_dir, incomplete)
+    return [_item(upid, " ".join(upid.split(":")[5:7])) for upid in matches]
 
 
 # --- values of properties -------------------------------------------------------------------------
@@ -221,10 +221,10 @@ def property_value(known: "Property") -> Complete:
         head, comma, last = incomplete.rpartition(",")
         name, equals, value = last.partition("=")
         if equals:
-            found = _OF_PARTS.get(name, _NOTHING)(ctx, param, value)
+            candidates = _OF_PARTS.get(name, _NOTHING)(ctx, param, value)
             return [
                 _item(f"{head}{comma}{name}={candidate.value}", candidate.help or "")
-                for candidate in found
+                for candidate in candidates
             ]
         given = {part.partition("=")[0] for part in head.split(",")}
         return [

@@ -63,13 +63,13 @@ def info(app: App) -> None:
     from pvefw.certs import certificate
     from pvefw.store.node import Node
 
-    found = [info_.as_dict() for info_ in certificate.info_of_all(Node.open(app.paths))]
+    rows = [info_.as_dict() for info_ in certificate.info_of_all(Node.open(app.paths))]
     if app.output_format != "text":
-        show_rows(app, found, [])
+        show_rows(app, rows, [])
         return
-    for row in found:
+    for row in rows:
         show_certificate(app, row)
-    if not found:
+    if not rows:
         say(f"Node {app.paths.node} has no certificates.", err=True)
 
 
@@ -159,8 +159,8 @@ def _read_pair(
     if password_file:
         password = files.read_given(password_file).rstrip(b"\r\n")
     elif sys.stdin.isatty():
-        said = click.prompt("Password of the PKCS#12 container", hide_input=True, default="")
-        password = str(said).encode()
+        answer = click.prompt("Password of the PKCS#12 container", hide_input=True, default="")
+        password = str(answer).encode()
     else:
         password = b""
     return formats.from_pkcs12(data, password, str(certificate))
@@ -243,18 +243,18 @@ def check(app: App, name: str) -> int:
     from pvefw.certs import served
 
     target = _load(app, name)
-    found = served.look(target)
-    served.keep(target, found)
-    if not found:
+    looks = served.look(target)
+    served.keep(target, looks)
+    if not looks:
         raise UsageError(
             f"cert check: {target.settings.what} does not say where its certificate is served",
             hint=f"Set it: {target.settings.set_command} --serves HOST:PORT",
         )
     rows = [
-        {"address": look.address, "ok": not look.reason, "reason": look.reason} for look in found
+        {"address": look.address, "ok": not look.reason, "reason": look.reason} for look in looks
     ]
     show_rows(app, rows, ["address", "ok", "reason"])
-    return 0 if all(not look.reason for look in found) else 1
+    return 0 if all(not look.reason for look in looks) else 1
 
 
 @cert.command()
@@ -307,13 +307,13 @@ def refresh(app: App, force: bool) -> None:
     )
 
 
-def show_certificate(app: App, found: Mapping[str, Any]) -> None:
+def show_certificate(app: App, fields: Mapping[str, Any]) -> None:
     """Print what :meth:`CertificateInfo.as_dict` has of a certificate; as text, without its PEM."""
     if app.output_format == "text" and app.printing.human_readable:
-        found = {key: _readable(key, value) for key, value in found.items()}
+        fields = {key: _readable(key, value) for key, value in fields.items()}
     if app.output_format == "text":
-        found = {key: value for key, value in found.items() if key != "pem"}
-    show_value(app, found)
+        fields = {key: value for key, value in fields.items() if key != "pem"}
+    show_value(app, fields)
 
 
 def _readable(key: str, value: Any) -> Any:

@@ -50,8 +50,10 @@ def import_(
         ]
         show_rows(app, rows, ["certificate", "client", "authority", "file"])
         return
-    found = importing.find_certificate(app.paths, source, theirs)
-    wanted = importing.Import(found, name or importing.suggested_name(found), plugin or "")
+    their_certificate = importing.find_certificate(app.paths, source, theirs)
+    wanted = importing.Import(
+        their_certificate, name or importing.suggested_name(their_certificate), plugin or ""
+    )
     run_task(
         app,
         "certimport",

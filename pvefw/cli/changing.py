@@ -56,12 +56,12 @@ def remark(app: App, line: str) -> None:
         say(line)
 
 
-def _report(app: App, said: dict[str, Any]) -> None:
+def _report(app: App, outcome: dict[str, Any]) -> None:
     if app.caller is not None:
         return  # Proxmox VE's API answers nothing here
     if app.output_format != "text":
-        show_value(app, said)
-    elif not said["changed"]:
+        show_value(app, outcome)
+    elif not outcome["changed"]:
         say("unchanged", err=True)
-    elif said["dry-run"]:
+    elif outcome["dry-run"]:
         say("would change", err=True)

@@ -26,18 +26,18 @@ def answer(shell: str, line: str, word_breaks: str = "") -> str:
     """
     words, incomplete = _split(line)
     try:
-        found = list(completions(words, incomplete))
+        candidates = list(completions(words, incomplete))
     except PvefwError:
         return ""
     lines = []
-    for item in found:
+    for item in candidates:
         kind, value = item.type, item.value
         if kind == "plain" and value.endswith("="):
             kind = "part"
         if shell == "bash":
             value = _SPECIAL.sub(r"\\\1", value[_last_break(incomplete, word_breaks) :])
-        said = " ".join((item.help or "").split())
-        lines.append("\t".join(filter(None, [kind, value, said])))
+        description = " ".join((item.help or "").split())
+        lines.append("\t".join(filter(None, [kind, value, description])))
     return "".join(f"{text}\n" for text in lines)
 
 

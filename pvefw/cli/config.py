@@ -175,7 +175,7 @@ def check_certificate(
 
     references.check(node, certificates.of_values(settings.name, given))
     if given.get("profile") or given.get("must-staple"):
-        from pvefw.certs import offers
+        from pvefw.certs import offer_checks
 
-        for doubt in offers.check(settings, app.paths, given):
+        for doubt in offer_checks.check(settings, app.paths, given):
             say(f"WARN: {doubt}", err=True)

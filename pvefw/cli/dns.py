@@ -32,7 +32,7 @@ def test(app: App, plugin: str, domain: str, alias: str) -> None:
 
     def work(task: "Task") -> None:
         def tell(step: ProbeStep) -> None:
-            task.log(f"{step.seconds:8.3f} s  {step.said}")
+            task.log(f"{step.seconds:8.3f} s  {step.line}")
 
         node = Node.open(app.paths)
         route = instances.route(node, plugin, domain, alias)

@@ -340,13 +340,13 @@ def _help_of(group: Group) -> click.Command:
     @click.pass_context
     def show(ctx: click.Context, words: tuple[str, ...]) -> None:
         above = ctx.parent or ctx
-        found: click.Command = group
+        command: click.Command = group
         rest = [word for word in words if not word.startswith("-")]
-        while rest and isinstance(found, click.Group):
-            name, inner, rest = found.resolve_command(above, rest)
-            found = inner or found
-            above = click.Context(found, parent=above, info_name=name)
-        say(found.get_help(above))
+        while rest and isinstance(command, click.Group):
+            name, inner, rest = command.resolve_command(above, rest)
+            command = inner or command
+            above = click.Context(command, parent=above, info_name=name)
+        say(command.get_help(above))
 
     return show
 

@@ -49,10 +49,10 @@ def _ids(lists: Sequence[str]) -> list[str] | None:
     """The ids of every ``--vms``, each once; ``None`` where all guests are meant."""
     if not lists:
         return None
-    found = [part.strip() for part in ",".join(lists).replace(";", ",").split(",") if part.strip()]
-    if not found:
+    ids = [part.strip() for part in ",".join(lists).replace(";", ",").split(",") if part.strip()]
+    if not ids:
         raise UsageError("--vms names no guest", hint="For example: --vms 100,101")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(ids))
 
 
 def bulk_of(
@@ -266,12 +266,12 @@ def _targets(app: App, target: str | None, spread: str | None) -> list[str]:
             hint="For example: pvefw migrateall --spread pve2,pve3",
         )
     named = [target] if target else [part.strip() for part in (spread or "").split(",")]
-    found = list(dict.fromkeys(name for name in named if name))
-    if not found:
+    names = list(dict.fromkeys(name for name in named if name))
+    if not names:
         raise UsageError("migrateall: --spread names no node")
-    if app.paths.node in found:
+    if app.paths.node in names:
         raise UsageError(f"migrateall: {app.paths.node} is this node", hint="Name another one.")
-    return found
+    return names
 
 
 # --- boot and shutdown ------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Words of other programs, and what they are called here: data for :mod:`pvefw.cli.meant`.
+"""Words of other programs, and what they are called here: data for :mod:`pvefw.cli.suggestions`.
 
 certbot(1), acme.sh, pvenode(1), pvesh(1), proxmox-boot-tool, qm(1) and pct(1) are what fingers know.
 """

@@ -19,7 +19,7 @@ from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
-from pvefw.store.kinds import KINDS, Kind
+from pvefw.store.plugin_sections import KINDS, Kind
 
 if TYPE_CHECKING:
     from pvefw.core.model import Task
@@ -160,8 +160,8 @@ def _config(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
         from pvefw.store.node import Node
 
         node = Node.open(app.paths)
-        found = instances.load(node, families[0], id_)
-        shown = instances.describe(node, found, show_secrets=show_secrets)
+        instance = instances.load(node, families[0], id_)
+        shown = instances.describe(node, instance, show_secrets=show_secrets)
         shown["digest"] = instances.digest(node, families[0])
         show_value(app, _as_proxmox_ve(shown) if kind.acme else shown)
 
@@ -178,12 +178,12 @@ def _list(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
         from pvefw.store.node import Node
 
         node = Node.open(app.paths)
-        found = instances.load_all(node, *families)
+        configured = instances.load_all(node, *families)
         if kind.acme:
-            rows = [_row(instance) for instance in found if type_ in (None, instance.type)]
+            rows = [_row(instance) for instance in configured if type_ in (None, instance.type)]
             show_rows(app, rows, ["plugin", "type", "api", "disable"])
         else:
-            shown = [instances.describe(node, instance) for instance in found]
+            shown = [instances.describe(node, instance) for instance in configured]
             show_rows(app, shown, ["id", "api", "disable"])
 
 
@@ -254,14 +254,14 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     from pvefw.store.section_config import split
 
     data = options["data"]
-    found = {
+    changes = {
         "plugin": options.get("api"),
         "settings": read_data(data, raw=options["raw"]) if data else None,
         "nodes": None if options["nodes"] is None else split(options["nodes"]),
         "disabled": options["disable"],
         "validation_delay": options.get("validation_delay"),
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in changes.items() if value is not None}
 
 
 def _ensure(paths: "Paths", new: "Instance") -> list[str]:
@@ -295,6 +295,6 @@ def _row(instance: "Instance") -> dict[str, object]:
 
 def _as_proxmox_ve(shown: dict[str, object]) -> dict[str, object]:
     """With the keys of Proxmox VE's own command, in their order."""
-    found = {"plugin" if key == "id" else key: value for key, value in shown.items()}
-    found.pop("where", None)
-    return {key: value for key, value in sorted(found.items()) if value is not False}
+    members = {"plugin" if key == "id" else key: value for key, value in shown.items()}
+    members.pop("where", None)
+    return {key: value for key, value in sorted(members.items()) if value is not False}

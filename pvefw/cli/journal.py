@@ -15,21 +15,21 @@ _PRIORITIES = (
 
 def mark_lines() -> None:
     """Begin each line of standard output and error with its priority, if the journal gets it."""
-    said = os.environ.get("JOURNAL_STREAM")
-    if said:
+    journal = os.environ.get("JOURNAL_STREAM")
+    if journal:
         for name in ("stdout", "stderr"):
             stream = getattr(sys, name)
-            if _is(stream, said):
+            if _is(stream, journal):
                 setattr(sys, name, _Marked(stream))
 
 
-def _is(stream: TextIO, said: str) -> bool:
+def _is(stream: TextIO, journal: str) -> bool:
     """Whether this is the stream of which systemd says that it leads to the journal (systemd.exec(5))."""
     try:
         there = os.fstat(stream.fileno())
     except (OSError, ValueError):
         return False
-    return said == f"{there.st_dev}:{there.st_ino}"
+    return journal == f"{there.st_dev}:{there.st_ino}"
 
 
 class _Marked(TextIOWrapper):
@@ -57,6 +57,6 @@ class _Marked(TextIOWrapper):
         if not begins or not line.strip():
             return line
         if not line.startswith(" "):
-            found = [number for start, number in _PRIORITIES if start.match(line)]
-            self._priority = f"<{found[0]}>" if found else ""
+            numbers = [number for start, number in _PRIORITIES if start.match(line)]
+            self._priority = f"<{numbers[0]}>" if numbers else ""
         return self._priority + line

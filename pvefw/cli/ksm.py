@@ -22,26 +22,26 @@ def status(app: App) -> None:
     """Show whether the kernel merges pages, what that saves, and the services that control it."""
     from pvefw.node import ksm as merging
 
-    found = merging.status(app.paths)
+    state = merging.status(app.paths)
     if app.output_format != "text":
-        show_value(app, found)
+        show_value(app, state)
         return
-    show_value(app, _readable(found))
+    show_value(app, _readable(state))
     say(f"Note: {merging.NOTE}")
 
 
-def _readable(found: dict[str, Any]) -> dict[str, object]:
+def _readable(state: dict[str, Any]) -> dict[str, object]:
     from pvefw.node.ksm import mebibytes
 
     services = {
         name: f"{service['active']}, {service['enabled']}"
-        for name, service in found["services"].items()
+        for name, service in state["services"].items()
     }
     sizes = {
-        key: "" if found[key] is None else f"{mebibytes(found[key])} MiB"
+        key: "" if state[key] is None else f"{mebibytes(state[key])} MiB"
         for key in ("saved", "profit")
     }
-    return {**found, **sizes, "services": services or "none is installed"}
+    return {**state, **sizes, "services": services or "none is installed"}
 
 
 @ksm.command()

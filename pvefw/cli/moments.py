@@ -21,14 +21,14 @@ class Moment(click.types.IntParamType):
             return value
         from pvefw.host.clock import SystemClock
 
-        found = parse(value, SystemClock().now())
-        if found is None:
+        seconds = parse(value, SystemClock().now())
+        if seconds is None:
             self.fail(
                 f"'{value}' is not a time: give yesterday, 2h, 2026-11-25 or 2026-11-25T14:00",
                 param,
                 ctx,
             )
-        return found
+        return seconds
 
 
 def parse(text: str, now: datetime) -> int | None:
@@ -37,19 +37,19 @@ def parse(text: str, now: datetime) -> int | None:
     :param text: ``now``, ``today``, ``yesterday``; a time ago as ``30 min``, ``2h``, ``3 days ago``; a
         date or a time in ISO 8601, UTC where it does not say; or the seconds themselves.
     """
-    said = " ".join(text.lower().split())
-    if said == "now":
+    words = " ".join(text.lower().split())
+    if words == "now":
         return int(now.timestamp())
-    if re.fullmatch(r"-?\d{1,12}", said):
-        return int(said)
-    if said in _DAYS:
+    if re.fullmatch(r"-?\d{1,12}", words):
+        return int(words)
+    if words in _DAYS:
         midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        return int((midnight - timedelta(days=_DAYS[said])).timestamp())
-    ago = _AGO.fullmatch(said)
-    if ago and not _MONTHS.match(said):
+        return int((midnight - timedelta(days=_DAYS[words])).timestamp())
+    ago = _AGO.fullmatch(words)
+    if ago and not _MONTHS.match(words):
         return int(now.timestamp()) - int(ago[1]) * _UNITS[ago[2]]
     try:
-        moment = datetime.fromisoformat(said.upper())
+        moment = datetime.fromisoformat(words.upper())
     except ValueError:
         return None
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())

@@ -30,8 +30,8 @@ def show(parts: "Mapping[str, Part]", now: datetime) -> int:
     each = {name: 2 if part.critical else _STATUS[part.state] for name, part in parts.items()}
     status = next(code for code in _WORST_FIRST if code in each.values())
     wrong = [name for name in parts if each[name]]
-    said = ", ".join(map(_brief, wrong, (parts[name] for name in wrong))) or ", ".join(parts)
-    line = " ".join(f"PVEFW {_WORDS[status]} - {said}".replace("|", "/").split())
+    summary = ", ".join(map(_brief, wrong, (parts[name] for name in wrong))) or ", ".join(parts)
+    line = " ".join(f"PVEFW {_WORDS[status]} - {summary}".replace("|", "/").split())
     figures = " ".join(_figures(parts, now))
     say(f"{line} | {figures}" if figures else line)
     for name in wrong:
@@ -42,9 +42,9 @@ def show(parts: "Mapping[str, Part]", now: datetime) -> int:
 
 def _brief(name: str, part: "Part") -> str:
     """What is wrong in a part, for a short line: its first line, as far as that goes."""
-    said = " ".join((part.issues or part.lines)[0].split()) if name != "tasks" else part.lines[0]
+    words = " ".join((part.issues or part.lines)[0].split()) if name != "tasks" else part.lines[0]
     more = f" (+{len(part.issues) - 1})" if name != "tasks" and len(part.issues) > 1 else ""
-    return f"{name}: {said[:_BRIEF]}{'…' if len(said) > _BRIEF else ''}{more}"
+    return f"{name}: {words[:_BRIEF]}{'…' if len(words) > _BRIEF else ''}{more}"
 
 
 def show_hosts(hosts: "Mapping[str, tuple[int, str] | str]") -> int:
@@ -59,8 +59,8 @@ def show_hosts(hosts: "Mapping[str, tuple[int, str] | str]") -> int:
     }
     bad = {host: f"{_WORDS[code]}: {sentence}" for host, (code, sentence) in each.items() if code}
     status = next(worst for worst in _WORST_FIRST if worst in {code for code, _ in each.values()})
-    said = "; ".join(f"{host} {why}" for host, why in bad.items()) or ", ".join(each)
-    line = " ".join(f"PVEFW {_WORDS[status]} - {said}".replace("|", "/").split())
+    summary = "; ".join(f"{host} {why}" for host, why in bad.items()) or ", ".join(each)
+    line = " ".join(f"PVEFW {_WORDS[status]} - {summary}".replace("|", "/").split())
     say(f"{line} | 'hosts'={len(each)};;;0 'hosts not ok'={len(bad)};0;;0")
     return status
 

@@ -44,10 +44,10 @@ def _targets(app: App, to: str | None, *, spread: bool) -> list[str]:
         raise UsageError("node drain: give either --to or --spread")
     if app.paths.node in named:
         raise UsageError(f"node drain: {app.paths.node} is this node", hint="Name another one.")
-    found = named or [name for name in nodes.names(app.paths) if name != app.paths.node]
-    if not found:
+    targets = named or [name for name in nodes.names(app.paths) if name != app.paths.node]
+    if not targets:
         raise UsageError("node drain: no other node is known", hint="Name one with --to.")
-    return found
+    return targets
 
 
 @node.command()
@@ -116,15 +116,19 @@ def status(app: App) -> None:
     from pvefw.guests import draining
     from pvefw.node import maintenance
 
-    found = maintenance.read(app.paths)
+    maintained = maintenance.read(app.paths)
     value = draining.state(app.paths)
     if app.output_format == "text":
         away = [f"{id_} on {host}" for id_, host in value["guests-away"].items()]
         value["guests-away"] = ", ".join(away)
-        show_value(app, {**value, "maintenance": found.where if found else ""})
+        show_value(app, {**value, "maintenance": maintained.where if maintained else ""})
         return
-    place = {"host": found.host, "step": found.step, "since": found.since} if found else {}
-    lists = {"hosts": list(found.hosts), "done": list(found.done)} if found else {}
+    place = (
+        {"host": maintained.host, "step": maintained.step, "since": maintained.since}
+        if maintained
+        else {}
+    )
+    lists = {"hosts": list(maintained.hosts), "done": list(maintained.done)} if maintained else {}
     show_value(app, {**value, "maintenance": {**place, **lists}})
 
 

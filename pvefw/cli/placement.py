@@ -95,8 +95,8 @@ def this_machine(paths: Paths) -> str:
     if paths.root == Path("/"):
         return os.uname().nodename.partition(".")[0]
     try:
-        said = (files.read_if_exists(paths.below("etc/hostname")) or b"").decode()
+        hostname = (files.read_if_exists(paths.below("etc/hostname")) or b"").decode()
     except UnicodeDecodeError:
         return ""
-    lines = [line.strip() for line in said.splitlines() if line.strip() and line[0] != "#"]
+    lines = [line.strip() for line in hostname.splitlines() if line.strip() and line[0] != "#"]
     return lines[0].partition(".")[0].lower() if lines else ""

@@ -56,11 +56,11 @@ def list_(app: App, word: str, family: str | None, providers: bool) -> None:
 
 
 def _list_providers(app: App, word: str) -> None:
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
     from pvefw.store import notes
     from pvefw.store.node import Node
 
-    rows = binding.providers(Node.open(app.paths), word)
+    rows = instance_binding.providers(Node.open(app.paths), word)
     if not word:
         notes.write(
             app.paths.provider_notes, {row["api"]: row["title"] or row["source"] for row in rows}
@@ -74,11 +74,13 @@ def _list_providers(app: App, word: str) -> None:
 @pass_app
 def search(app: App, word: str) -> None:
     """Search the installed plugins and catalogues for WORD, in names and titles."""
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
     from pvefw.store.node import Node
 
     show_rows(
-        app, binding.search(Node.open(app.paths), word), ["family", "name", "title", "source"]
+        app,
+        instance_binding.search(Node.open(app.paths), word),
+        ["family", "name", "title", "source"],
     )
 
 
@@ -94,10 +96,10 @@ def show(app: App, family: str, name: str, json_schema: bool) -> None:
     For a provider of a catalogue, NAME is CATALOGUE/NAME or the provider's own name.
     """
     from pvefw.core import settings
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
     from pvefw.store.node import Node
 
-    infos, others = binding.accepted(Node.open(app.paths), family, name)
+    infos, others = instance_binding.accepted(Node.open(app.paths), family, name)
     if json_schema:
         if app.output_format == "text":
             app.output_format = "json-pretty"

@@ -103,8 +103,8 @@ def _wrong_use(app: App, error: click.UsageError) -> int:
 
     from pvefw.cli import wrong_use
 
-    said, hint = wrong_use.explain(app, error)
-    say(text.one_line(said), err=True)
+    message, hint = wrong_use.explain(app, error)
+    say(text.one_line(message), err=True)
     say(textwrap.indent(text.lines(hint), "  "), err=True)
     return WRONG_USE
 
@@ -114,8 +114,8 @@ def _explain(app: App, error: PvefwError) -> None:
 
     from pvefw.core import masking
 
-    said = masking.redact_known(error.message)
-    say(f"{app.error_prefix}: {said}", err=True)
+    message = masking.redact_known(error.message)
+    say(f"{app.error_prefix}: {message}", err=True)
     if error.hint:
         say(textwrap.indent(masking.redact_known(error.hint), "  "), err=True)
     if app.debug:
@@ -154,9 +154,9 @@ def _as_unreached(error: OSError) -> PvefwError | None:
 
 
 def _as_internal(error: Exception) -> PvefwError:
-    said = text.of(error)
+    words = text.of(error)
     wrapped = PvefwError(
-        f"internal error: {type(error).__name__}: {said}",
+        f"internal error: {type(error).__name__}: {words}",
         hint="This is a fault in pvefw; please report it with the output of --debug.",
     )
     wrapped.__cause__ = error

@@ -60,21 +60,21 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     from pvefw.store.node import Node
 
     node = Node.open(paths)
-    found = renewal_plan.overview(node, now)
+    certificates = renewal_plan.overview(node, now)
     pending, missing = deploy.pending(node), renewal_plan.missing(node)
     problems = [*references.of_node(node), *exposure.of_node(node)]
-    bad = [certificate for certificate in found if certificate["issue"]]
+    bad = [certificate for certificate in certificates if certificate["issue"]]
     lines = [
         f"{certificate['line']} [{certificate['urgency']}]"
         if certificate in bad
         else certificate["line"]
-        for certificate in found
+        for certificate in certificates
     ]
     lines += [absent.line(now) for absent in missing]
     lines += [f"not deployed yet: {', '.join(pending)}; deploy it: pvefw renew"] if pending else []
     lines += problems
     data: dict[str, Any] = {
-        "certificates": found,
+        "certificates": certificates,
         "not-deployed": list(pending),
         "not-ordered": [absent.certificate.name for absent in missing],
         "problems": problems,
@@ -84,7 +84,7 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
         *(f"not deployed: {name}" for name in pending),
     ]
     issues += problems
-    if any(certificate["due"] for certificate in found):
+    if any(certificate["due"] for certificate in certificates):
         data["timer"] = timer.is_installed(paths)
         lines += [] if data["timer"] else [NO_TIMER]
         issues += [] if data["timer"] else [NO_TIMER]
@@ -102,14 +102,14 @@ def _served(paths: "Paths", _now: datetime) -> Part:
     from pvefw.certs.certificate import Certificate
     from pvefw.store.node import Node
 
-    found = [
+    looks = [
         (certificate.name, look)
         for certificate in Certificate.all_of(Node.open(paths))
         for look in served.last_looks(certificate)
     ]
-    bad = [(name, look) for name, look in found if look.reason]
+    bad = [(name, look) for name, look in looks if look.reason]
     issues = [served.problem(name, look) for name, look in bad]
-    lines = [f"{name}: {look.address}" for name, look in found if not look.reason] + issues
+    lines = [f"{name}: {look.address}" for name, look in looks if not look.reason] + issues
     for name in dict.fromkeys(name for name, _ in bad):
         lines.append(
             f"deliver it again: pvefw cert deploy {name}; check it: pvefw cert check {name}"
@@ -121,9 +121,9 @@ def _served(paths: "Paths", _now: datetime) -> Part:
             "ok": not look_.reason,
             "reason": look_.reason,
         }
-        for name, look_ in found
+        for name, look_ in looks
     ]
-    state = ATTENTION if bad else OK if found else NONE
+    state = ATTENTION if bad else OK if looks else NONE
     lines = lines or ["no installed certificate says where it is served"]
     return Part(state, lines, {"addresses": addresses}, issues=issues)
 
@@ -132,16 +132,16 @@ def _credentials(paths: "Paths", now: datetime) -> Part:
     from pvefw.certs import credentials
     from pvefw.store.node import Node
 
-    found = sorted(credentials.ends(Node.open(paths)).items(), key=lambda item: item[1])
-    soon = [id_ for id_, end in found if (end - now).total_seconds() < _ENDS_SOON]
+    ends = sorted(credentials.ends(Node.open(paths)).items(), key=lambda item: item[1])
+    soon = [id_ for id_, end in ends if (end - now).total_seconds() < _ENDS_SOON]
     lines = [
         f"{id_}: {'expired' if end < now else 'expires'} on {end.date()}"
         + (f"; renew it: pvefw acme plugin login {id_}" if id_ in soon else "")
-        for id_, end in found
+        for id_, end in ends
     ]
-    data = {"expires": {id_: end.isoformat() for id_, end in found}}
-    state = ATTENTION if soon else OK if found else NONE
-    issues = [f"{id_} expires on {end.date()}" for id_, end in found if id_ in soon]
+    data = {"expires": {id_: end.isoformat() for id_, end in ends}}
+    state = ATTENTION if soon else OK if ends else NONE
+    issues = [f"{id_} expires on {end.date()}" for id_, end in ends if id_ in soon]
     return Part(state, lines or ["no DNS credentials that expire"], data, issues=issues)
 
 
@@ -153,10 +153,10 @@ def _records(paths: "Paths", now: datetime) -> Part:
         return Part(NONE, ["no persistent DNS records"], {"warnings": []})
     from pvefw.certs import persist
 
-    found = persist.warnings(paths, now)
+    warnings = persist.warnings(paths, now)
     names = ", ".join(record.domain for record in known)
-    lines = found or [f"persistent DNS records: {names}"]
-    return Part(ATTENTION if found else OK, lines, {"warnings": list(found)}, issues=found)
+    lines = warnings or [f"persistent DNS records: {names}"]
+    return Part(ATTENTION if warnings else OK, lines, {"warnings": list(warnings)}, issues=warnings)
 
 
 def _tasks(paths: "Paths", now: datetime) -> Part:
@@ -183,10 +183,10 @@ def _tasks(paths: "Paths", now: datetime) -> Part:
 def _boot(paths: "Paths", _now: datetime) -> Part:
     from pvefw.boot import status as boot
 
-    found = boot.summary(paths)
-    lines = [found["problem"]] if found["problem"] else []
-    issues = [*lines, *([found["unexpected"]["line"]] if found["unexpected"] else [])]
-    for esp in found["esps"]:
+    summary = boot.summary(paths)
+    lines = [summary["problem"]] if summary["problem"] else []
+    issues = [*lines, *([summary["unexpected"]["line"]] if summary["unexpected"] else [])]
+    for esp in summary["esps"]:
         wrong = [
             *([] if esp["there"] else ["not found"]),
             *(["a refresh was interrupted"] if esp["interrupted"] else []),
@@ -195,12 +195,14 @@ def _boot(paths: "Paths", _now: datetime) -> Part:
         lines.append(f"ESP {esp['uuid']}: {', '.join(wrong) or 'in place'}")
         issues += lines[-1:] if wrong else []
     for name, key in (("pinned", "pinned"), ("next boot", "next-boot")):
-        lines += [f"{name}: {found[key]}"] if found[key] else []
-    if found["manual"]:
-        lines.append(f"manually selected: {', '.join(found['manual'])}")
-    lines += [found["unexpected"]["line"]] if found["unexpected"] else []
-    state = ATTENTION if issues else OK if found["esps"] else NONE
-    return Part(state, lines or ["no ESPs are managed, no kernel is pinned"], found, issues=issues)
+        lines += [f"{name}: {summary[key]}"] if summary[key] else []
+    if summary["manual"]:
+        lines.append(f"manually selected: {', '.join(summary['manual'])}")
+    lines += [summary["unexpected"]["line"]] if summary["unexpected"] else []
+    state = ATTENTION if issues else OK if summary["esps"] else NONE
+    return Part(
+        state, lines or ["no ESPs are managed, no kernel is pinned"], summary, issues=issues
+    )
 
 
 def _guests(paths: "Paths", _now: datetime) -> Part:
@@ -238,30 +240,30 @@ def _ksm(paths: "Paths", _now: datetime) -> Part:
     from pvefw.node import ksm
 
     try:
-        found = ksm.status(paths)
+        ksm_status = ksm.status(paths)
     except NotFound:
         return Part(NONE, ["this kernel has no KSM"])
-    services: Any = found["services"]
+    services: Any = ksm_status["services"]
     words = [
         f"{name} {service['active']}, {service['enabled']}" for name, service in services.items()
     ]
     bad = [
         f"{name} has failed" for name, service in services.items() if service["active"] == "failed"
     ]
-    saved: Any = found["saved"]
-    line = f"{found['state']}, {ksm.mebibytes(saved)} MiB saved; {'; '.join(words) or 'no service'}"
-    return Part(ATTENTION if bad else OK, [line], found, issues=bad)
+    saved: Any = ksm_status["saved"]
+    line = f"{ksm_status['state']}, {ksm.mebibytes(saved)} MiB saved; {'; '.join(words) or 'no service'}"
+    return Part(ATTENTION if bad else OK, [line], ksm_status, issues=bad)
 
 
 def _units(paths: "Paths", _now: datetime) -> Part:
     from pvefw.certs import timer
     from pvefw.cli import unit_state
 
-    found = unit_state.troubles(paths)
+    problems = unit_state.troubles(paths)
     installed = sorted(unit_state.installed(paths))
-    data = {"installed": installed, "problems": found}
-    if found:
-        return Part(ATTENTION, found, data, issues=found)
+    data = {"installed": installed, "problems": problems}
+    if problems:
+        return Part(ATTENTION, problems, data, issues=problems)
     cron = [f"/{timer.CRON}"] if paths.below(timer.CRON).exists() else []
     line = ", ".join([*installed, *cron]) or "no units of pvefw are installed"
     return Part(OK if installed or cron else NONE, [line], data)
@@ -302,8 +304,8 @@ def _look(name: str, paths: "Paths", now: datetime) -> Part:
     except PvefwError as error:
         return Part(FAILED, [error.message, *([error.hint] if error.hint else [])])
     except Exception as error:  # noqa: BLE001 - a fault in one part must not cost the others
-        said = " ".join(str(error).split())
-        return Part(FAILED, [f"internal error: {type(error).__name__}: {said}"])
+        words = " ".join(str(error).split())
+        return Part(FAILED, [f"internal error: {type(error).__name__}: {words}"])
 
 
 def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str, Part]:
@@ -315,11 +317,11 @@ def look(paths: "Paths", now: datetime, wanted: Sequence[str] = ()) -> dict[str,
 
     names = [name for name in PARTS if name in wanted or not wanted]
     looked = side_by_side(lambda name: _look(name, paths, now), names, len(PARTS))
-    found = dict(zip(names, looked, strict=True))
+    parts = dict(zip(names, looked, strict=True))
     from pvefw.store import attention
 
     known = attention.load(paths).acknowledged
-    return {name: _quiet(name, part, known) for name, part in found.items()}
+    return {name: _quiet(name, part, known) for name, part in parts.items()}
 
 
 def _quiet(name: str, part: Part, known: Collection[str]) -> Part:
@@ -387,9 +389,9 @@ def _acknowledge(app: App, parts: Sequence[str]) -> None:
     from pvefw.host.clock import SystemClock
     from pvefw.store import attention
 
-    found = look(app.paths, SystemClock().now(), parts)
-    sure = [name for name, part in found.items() if part.state != FAILED]
-    issues = [f"{name}: {issue}" for name in sure for issue in found[name].issues]
+    outcomes = look(app.paths, SystemClock().now(), parts)
+    sure = [name for name, part in outcomes.items() if part.state != FAILED]
+    issues = [f"{name}: {issue}" for name in sure for issue in outcomes[name].issues]
     attention.acknowledge(app.paths, sure, issues)
 
 
@@ -397,26 +399,28 @@ def _show_once(app: App, parts: Sequence[str], *, check: bool) -> int:
     from pvefw.host.clock import SystemClock
 
     paths, now = app.paths, SystemClock().now()
-    found = look(paths, now, parts)
+    outcome = look(paths, now, parts)
     if check:
         from pvefw.cli import monitoring
 
-        return monitoring.show(found, now)
-    good = all(part.state in GOOD for part in found.values())
+        return monitoring.show(outcome, now)
+    good = all(part.state in GOOD for part in outcome.values())
     if app.output_format == "text":
-        _show(app, found)
+        _show(app, outcome)
     else:
-        said = {
+        documents = {
             name: {"state": part.state, "lines": list(part.lines), "data": dict(part.data)}
-            for name, part in found.items()
+            for name, part in outcome.items()
         }
-        show_value(app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": said})
+        show_value(
+            app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": documents}
+        )
     return 0 if good else 1
 
 
-def _show(app: App, found: Mapping[str, Part]) -> None:
+def _show(app: App, parts: Mapping[str, Part]) -> None:
     rows = []
-    for name, part in found.items():
+    for name, part in parts.items():
         for number, line in enumerate(part.lines):
             head = {"part": name, "state": part.state} if number == 0 else {}
             rows.append({**head, "": line})

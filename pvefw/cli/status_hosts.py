@@ -42,8 +42,8 @@ def show(
         show_rows(app, list(_rows(asked)), ["host", "part", "state", ""])
     else:
         hosts = [_as_dict(host, answer) for host, answer in asked.items()]
-        found = {"node": app.paths.node, "time": now.isoformat(), "ok": good}
-        show_value(app, {**found, "parts": {}, "hosts": hosts})
+        head = {"node": app.paths.node, "time": now.isoformat(), "ok": good}
+        show_value(app, {**head, "parts": {}, "hosts": hosts})
     return 0 if good else 1
 
 
@@ -54,14 +54,14 @@ def _state(done: "Completed") -> dict[str, Any]:
     """
     from pvefw.store import files
 
-    said: dict[str, Any] = files.parse_json(done.stdout)
+    document: dict[str, Any] = files.parse_json(done.stdout)
     parts = {
-        name: (str(part["state"]), list(part["lines"])) for name, part in said["parts"].items()
+        name: (str(part["state"]), list(part["lines"])) for name, part in document["parts"].items()
     }
     good = all(state in GOOD for state, _ in parts.values())
-    if done.returncode not in _LOOKED or said["ok"] is not good:
+    if done.returncode not in _LOOKED or document["ok"] is not good:
         raise ValueError("it contradicts itself")
-    return said
+    return document
 
 
 def _line(done: "Completed") -> tuple[int, str]:
@@ -69,10 +69,10 @@ def _line(done: "Completed") -> tuple[int, str]:
 
     :raises ValueError: it is none.
     """
-    word, dash, said = done.stdout.partition("|")[0].partition(" - ")
+    word, dash, summary = done.stdout.partition("|")[0].partition(" - ")
     if done.returncode not in _CHECKED or not dash or not word.startswith("PVEFW "):
         raise ValueError("no line of ours")
-    return done.returncode, text.one_line(said.strip())
+    return done.returncode, text.one_line(summary.strip())
 
 
 def _as_dict(host: str, answer: dict[str, Any] | str) -> dict[str, Any]:

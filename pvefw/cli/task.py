@@ -93,13 +93,13 @@ def list_(
     )
 
     def show() -> None:
-        found = history.tasks(app.paths, wanted, start=start, limit=limit, note=_note)
+        entries = history.tasks(app.paths, wanted, start=start, limit=limit, note=_note)
         if app.output_format != "text":
-            show_rows(app, [history.as_dict(task_) for task_ in found], [])
+            show_rows(app, [history.as_dict(task_) for task_ in entries], [])
             return
         rows = [
             {**history.as_dict(task_), **_times(app, task_), "status": history.state(task_)}
-            for task_ in found
+            for task_ in entries
         ]
         show_rows(app, rows, COLUMNS)
 
@@ -172,13 +172,13 @@ def stop(app: App, upid: str) -> None:
     from pvefw.tasks import control, history
     from pvefw.tasks.upid import Upid
 
-    found = control.stop(app.paths, Upid.parse(upid), _PATIENCE)
-    if history.state(found) == "RUNNING":
+    entry = control.stop(app.paths, Upid.parse(upid), _PATIENCE)
+    if history.state(entry) == "RUNNING":
         raise PvefwError(
             f"task stop: {upid}: the task is still cleaning up",
             hint=f"See how far it is: pvefw task log --follow {upid}",
         )
-    say(f"The task has ended: {text.one_line(found.status or history.state(found).lower())}")
+    say(f"The task has ended: {text.one_line(entry.status or history.state(entry).lower())}")
 
 
 @task.command()
@@ -190,15 +190,15 @@ def status(app: App, upid: str) -> None:
     from pvefw.tasks import history
     from pvefw.tasks.upid import Upid
 
-    found = history.status(app.paths, Upid.parse(upid))
-    state = history.state(found)
-    ended = {} if state == "RUNNING" else {"exitstatus": found.status or state.lower()}
-    if explanation := history.explanation(found):
+    entry = history.status(app.paths, Upid.parse(upid))
+    state = history.state(entry)
+    ended = {} if state == "RUNNING" else {"exitstatus": entry.status or state.lower()}
+    if explanation := history.explanation(entry):
         ended["explanation"] = explanation
     show_value(
         app,
         {
-            **history.as_dict(found),
+            **history.as_dict(entry),
             "status": "running" if state == "RUNNING" else "stopped",
             **ended,
         },

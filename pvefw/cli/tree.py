@@ -84,11 +84,11 @@ def commands(group: str = "") -> dict[str, Subcommand]:
 
     :param group: the group's name, with dots; empty for the first level.
     """
-    found: dict[str, Subcommand] = {}
+    by_name: dict[str, Subcommand] = {}
     for entry in _in(group, metadata.entry_points(GROUP)):
-        if entry.ours or entry.name not in found:
-            found[entry.name] = entry
-    return dict(sorted(found.items()))
+        if entry.ours or entry.name not in by_name:
+            by_name[entry.name] = entry
+    return dict(sorted(by_name.items()))
 
 
 def own_commands(group: str) -> dict[str, Subcommand]:

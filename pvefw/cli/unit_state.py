@@ -20,15 +20,15 @@ def installed(paths: Paths) -> dict[str, str]:
     from pvefw.guests import units as guest_units
 
     names = [text for texts in (timer, hooks, guest_units) for text in texts.texts("pvefw")]
-    found = {}
+    unit_files = {}
     for name in names:
         for place in _PLACES:
             path = paths.below(f"{place}/{name}")
             if path.is_symlink() or path.exists():
                 masked = path.is_symlink() and str(path.readlink()) == "/dev/null"
-                found[name] = "" if masked else (files.read_if_exists(path) or b"").decode()
+                unit_files[name] = "" if masked else (files.read_if_exists(path) or b"").decode()
                 break
-    return found
+    return unit_files
 
 
 def troubles(paths: Paths) -> list[str]:
@@ -38,12 +38,12 @@ def troubles(paths: Paths) -> list[str]:
     """
     from pvefw.certs import timer
 
-    found = installed(paths)
-    said = [line for name, text in found.items() for line in _unit(paths, name, text)]
+    unit_files = installed(paths)
+    lines = [line for name, text in unit_files.items() for line in _unit(paths, name, text)]
     cron = files.read_if_exists(paths.below(timer.CRON)) or b""
     commands = [quoted or two for quoted, two in _COMMANDS.findall(cron.decode(errors="replace"))]
     gone = [command for command in commands if not Path(command).exists()]
-    return [*said, *_programs(paths, timer.CRON, gone)]
+    return [*lines, *_programs(paths, timer.CRON, gone)]
 
 
 def _unit(paths: Paths, name: str, text: str) -> Iterator[str]:

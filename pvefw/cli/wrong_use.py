@@ -1,7 +1,7 @@
 """Explains wrong use: one sentence with the cause, and the next step.
 
 click says what it could not parse; its words are for programmers. What was meant is looked for by
-:mod:`pvefw.cli.meant`.
+:mod:`pvefw.cli.suggestions`.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import click
 
-from pvefw.cli import habits, meant, tree
+from pvefw.cli import habits, suggestions, tree
 from pvefw.cli.framework import App, NoSuchCommand
 
 _EXTRA = re.compile(r"Got unexpected extra arguments? \((.*)\)", re.DOTALL)
@@ -26,8 +26,8 @@ def explain(app: App, error: click.UsageError) -> tuple[str, str]:
         return f"pvefw: {_plain(error.format_message())}", "See: pvefw --help"
     path = ctx.command_path.split()[1:]
     rest = _behind(app.arguments, path)
-    said, hint = _explained(error, ctx, path, rest)
-    return f"{ctx.command_path}: {said}", hint or f"See: {ctx.command_path} --help"
+    problem, hint = _explained(error, ctx, path, rest)
+    return f"{ctx.command_path}: {problem}", hint or f"See: {ctx.command_path} --help"
 
 
 def _explained(
@@ -35,11 +35,11 @@ def _explained(
 ) -> tuple[str, str]:
     match error:
         case NoSuchCommand():
-            said = f"there is no command '{_short(error.name)}'"
-            return said, meant.command(path, error.name, error.rest) or _commands(ctx)
+            problem = f"there is no command '{_short(error.name)}'"
+            return problem, suggestions.command(path, error.name, error.rest) or _commands(ctx)
         case click.NoSuchOption():
             given = _typed(error.option_name, rest)
-            hint = meant.option(path, given, rest) or _options(ctx)
+            hint = suggestions.option(path, given, rest) or _options(ctx)
             return f"there is no option {_short(given)}", hint
         case click.BadOptionUsage():
             return _value_missing(error, ctx)
@@ -50,8 +50,8 @@ def _explained(
     extra = _EXTRA.match(error.message)
     if extra:
         words = _last(rest, extra[1])
-        said = f"unexpected argument: {_short(' '.join(words))}"
-        return said, meant.superfluous(path, rest, words)
+        problem = f"unexpected argument: {_short(' '.join(words))}"
+        return problem, suggestions.superfluous(path, rest, words)
     return _plain(error.format_message()), ""
 
 
@@ -86,8 +86,8 @@ def _short(text: str) -> str:
 
 def _plain(message: str) -> str:
     """A message of click's as a part of a sentence."""
-    said = " ".join(message.split()).rstrip(".")
-    return said[:1].lower() + said[1:] if said[1:2].islower() else said
+    words = " ".join(message.split()).rstrip(".")
+    return words[:1].lower() + words[1:] if words[1:2].islower() else words
 
 
 def _commands(ctx: click.Context) -> str:
@@ -123,7 +123,7 @@ def _value_missing(error: click.BadOptionUsage, ctx: click.Context) -> tuple[str
         ),
         None,
     )
-    name = meant.name_of(param) if param else error.option_name
+    name = suggestions.name_of(param) if param else error.option_name
     if "not take" in error.message:
         return f"{name} takes no value", f"Give it alone: {name}"
     takes = _takes(param) if param else ""
@@ -163,9 +163,9 @@ def _missing(error: click.MissingParameter, path: Sequence[str]) -> tuple[str, s
     param = error.param
     if param is None:
         return _plain(error.format_message()), ""
-    name = meant.name_of(param)
+    name = suggestions.name_of(param)
     name = " ".join(re.findall(r"(?<!\[)\b[A-Z]+\b(?!\])", name)) or name
-    example = f"Give it: {meant.line(path)}"
+    example = f"Give it: {suggestions.line(path)}"
     if isinstance(param.type, click.Choice):
         return f"{name} is missing", f"Choose from: {_listed(param.type)}. {example}"
     return f"{name} is missing", f"{example}\nSee: {' '.join(['pvefw', *path])} --help"
@@ -179,11 +179,11 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
     param = error.param
     if param is None:
         return _plain(error.message), ""
-    name, kind = re.sub(r"^\[(\w+)\](\.\.\.)?$", r"\1", meant.name_of(param)), param.type
+    name, kind = re.sub(r"^\[(\w+)\](\.\.\.)?$", r"\1", suggestions.name_of(param)), param.type
     value = _VALUE.match(error.message)
     given = _short(value[1]) if value else ""
     if isinstance(kind, click.Choice) and value:
-        close = meant.close(given, [str(choice) for choice in kind.choices])
+        close = suggestions.close(given, [str(choice) for choice in kind.choices])
         doubt = f" (did you mean {close}?)" if close else ""
         order = isinstance(param, click.Argument) and not close
         usage = _in_order(path) if order else ""
@@ -200,9 +200,9 @@ def _bad_value(error: click.BadParameter, path: Sequence[str]) -> tuple[str, str
 
 def _in_order(path: Sequence[str]) -> str:
     """How a command's words follow each other, where it takes any."""
-    usage, said = meant.line(path), habits.CHOICES.get(" ".join(path))
+    usage, advice = suggestions.line(path), habits.CHOICES.get(" ".join(path))
     order = f" In this order: {usage}" if usage.split()[1 + len(path) :] else ""
-    return f"{order}\n{said}" if said else order
+    return f"{order}\n{advice}" if advice else order
 
 
 def _no_such_file(error: click.BadParameter, name: str, what: str) -> tuple[str, str]:

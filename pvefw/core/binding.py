@@ -20,7 +20,7 @@ from pvefw.core.errors import (
 )
 from pvefw.core.families import Family
 from pvefw.core.finding import PluginInfo
-from pvefw.core.guard import Guard, said, time_limit
+from pvefw.core.guard import Guard, in_words, time_limit
 from pvefw.core.model import SettingInfo
 from pvefw.host import concurrency
 
@@ -130,7 +130,7 @@ def _make(
             hint=f"What it needs: pvefw plugin show {info.family.name} {info.name}",
         ) from None
     except BaseException as error:  # noqa: BLE001 - whatever foreign code raises
-        why = masking.redact(f"it cannot be made: {said(error)}", secrets)
+        why = masking.redact(f"it cannot be made: {in_words(error)}", secrets)
         raise PluginBroken(why) from None
 
 

@@ -35,8 +35,8 @@ _TLS = {
 
 
 def _tls(error: Any) -> str:
-    said = f"{getattr(error, 'verify_message', '')} {error}".lower()
-    return next((words for mark, words in _TLS.items() if mark in said), "")
+    message = f"{getattr(error, 'verify_message', '')} {error}".lower()
+    return next((words for mark, words in _TLS.items() if mark in message), "")
 
 
 def _name(_error: Any) -> str:
@@ -99,8 +99,8 @@ def known(error: BaseException) -> str:
     names = {kind.__name__ for kind in type(error).__mro__}
     if not names & {"RequestException", *(name for name, _ in _KNOWN)}:
         return ""
-    said, file = _spoken(error), getattr(error, "filename", None)
-    return f"{file}: {said}" if said and isinstance(file, str) else said
+    reason, file = _spoken(error), getattr(error, "filename", None)
+    return f"{file}: {reason}" if reason and isinstance(file, str) else reason
 
 
 def damage(error: BaseException) -> str:
@@ -120,8 +120,8 @@ def _spoken(error: BaseException) -> str:
     for cause in reversed(list(_chain(error))):
         names = {kind.__name__ for kind in type(cause).__mro__}
         for name, words in _KNOWN:
-            if name in names and (said := words(cause)):
-                return said
+            if name in names and (reason := words(cause)):
+                return reason
     return ""
 
 
@@ -144,7 +144,7 @@ def _innermost(error: BaseException) -> BaseException:
     return list(_chain(error))[-1]
 
 
-def _cleaned(said: str) -> str:
+def _cleaned(message: str) -> str:
     for pattern in (_OBJECT, _NUMBER, _SOURCE):
-        said = pattern.sub("", said)
-    return said.strip()
+        message = pattern.sub("", message)
+    return message.strip()

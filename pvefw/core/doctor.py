@@ -157,13 +157,14 @@ class _Report:
 
         :raises Exception: one of :data:`_NO_REPORT`.
         """
-        said = json.loads(line)
-        found = [
-            Finding(**{key: str(values[key]) for key in _FINDING}) for values in said["findings"]
+        document = json.loads(line)
+        findings = [
+            Finding(**{key: str(values[key]) for key in _FINDING})
+            for values in document["findings"]
         ]
-        seconds = said["import_seconds"]
-        providers = [str(provider) for provider in said["providers"]]
-        return cls(found, None if seconds is None else float(seconds), providers)
+        seconds = document["import_seconds"]
+        providers = [str(provider) for provider in document["providers"]]
+        return cls(findings, None if seconds is None else float(seconds), providers)
 
 
 _FINDING = ("severity", "what", "fix")
@@ -185,11 +186,11 @@ def _slow(info: PluginInfo, seconds: float) -> Finding:
     """Say which package an import spends most of its time on; found out by importing it again."""
     fix = "Import slow modules inside the hooks that need them."
     try:
-        _, said = _in_child(info, "-X", "importtime")
+        _, times = _in_child(info, "-X", "importtime")
     except (ProgramError, *_NO_REPORT):
         return Finding("warning", f"its import takes {seconds:.1f} s", fix)
     own = Counter[str]()
-    for microseconds, module in _IMPORT_TIME.findall(said):
+    for microseconds, module in _IMPORT_TIME.findall(times):
         own[module.partition(".")[0]] += int(microseconds)
     if not own:
         return Finding("warning", f"its import takes {seconds:.1f} s", fix)
@@ -297,15 +298,15 @@ def _providers(info: PluginInfo) -> list[str]:
 
 def _unmarked(family: Family, plugin: type) -> list[Finding]:
     """Methods that are called like a hook, or nearly so, and are not marked: nobody calls them."""
-    found = []
+    findings = []
     for name, member in vars(plugin).items():
         if name.startswith("_") or not callable(member) or hasattr(member, f"{PROJECT}_impl"):
             continue
         for hook in get_close_matches(name, family.hooks, n=1, cutoff=_ALIKE):
             fix = "Put @hookimpl above it" + ("." if hook == name else f" and call it {hook}.")
             what = f"its method {name} is not marked as a hook and is never called"
-            found.append(Finding("warning", what, fix))
-    return found
+            findings.append(Finding("warning", what, fix))
+    return findings
 
 
 def _without_settings(plugin: type) -> object:
@@ -317,10 +318,10 @@ def _without_settings(plugin: type) -> object:
 
 
 def _setting_findings(plugin: type) -> list[Finding]:
-    found = []
+    findings = []
     for info in settings.declared(plugin):
         if not info.help:
-            found.append(
+            findings.append(
                 Finding(
                     "warning",
                     f"the setting {info.key} has no help",
@@ -329,7 +330,7 @@ def _setting_findings(plugin: type) -> list[Finding]:
             )
         told = info.secret or _NO_SECRET.search(info.help)
         if not told and any(word in info.key.lower() for word in _SECRET_WORDS):
-            found.append(
+            findings.append(
                 Finding(
                     "warning",
                     f"the setting {info.key} sounds like a secret and is not marked as one",
@@ -337,14 +338,14 @@ def _setting_findings(plugin: type) -> list[Finding]:
                 )
             )
         if info.secret and info.default:
-            found.append(
+            findings.append(
                 Finding(
                     "warning",
                     f"the secret setting {info.key} has a default that everybody can read",
                     "Leave the default out.",
                 )
             )
-    return found
+    return findings
 
 
 if __name__ == "__main__":

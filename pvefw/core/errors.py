@@ -67,8 +67,8 @@ class PvefwError(Exception):
         return self._message
 
     @message.setter
-    def message(self, said: str) -> None:
-        self._message = text.one_line(said)
+    def message(self, words: str) -> None:
+        self._message = text.one_line(words)
 
     @property
     def hint(self) -> str:
@@ -76,8 +76,8 @@ class PvefwError(Exception):
         return self._hint
 
     @hint.setter
-    def hint(self, said: str) -> None:
-        self._hint = text.lines(said)
+    def hint(self, words: str) -> None:
+        self._hint = text.lines(words)
 
     def __str__(self) -> str:
         return self.message

@@ -30,8 +30,8 @@ class Family:
     def spec(self) -> type:
         """The hook specification."""
         module, _, name = self.specification.partition(":")
-        found: type = getattr(importlib.import_module(module), name)
-        return found
+        spec: type = getattr(importlib.import_module(module), name)
+        return spec
 
     @property
     def group(self) -> str:

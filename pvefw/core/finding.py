@@ -44,8 +44,8 @@ class PluginInfo:
 
 def installed(family: Family) -> list[PluginInfo]:
     """Every plugin of a family, by name. A name occurs twice where two distributions offer it."""
-    found = [PluginInfo(family, point) for point in metadata.entry_points(family.group)]
-    return sorted(found, key=lambda info: (info.name, info.distribution))
+    infos = [PluginInfo(family, point) for point in metadata.entry_points(family.group)]
+    return sorted(infos, key=lambda info: (info.name, info.distribution))
 
 
 def find(family: Family, name: str) -> PluginInfo:

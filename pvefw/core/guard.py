@@ -33,19 +33,19 @@ def time_limit(seconds: float | None) -> float | None:
 
     :raises UsageError: it is not a number of seconds.
     """
-    said = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
-    if not said:
+    limit = os.environ.get("PVEFW_PLUGIN_TIMEOUT")
+    if not limit:
         return seconds
     try:
-        shorter = float(said)
+        shorter = float(limit)
     except ValueError:
         shorter = math.nan
     if not 0 < shorter < math.inf:
-        raise UsageError(f"PVEFW_PLUGIN_TIMEOUT: '{said}' is not a number of seconds")
+        raise UsageError(f"PVEFW_PLUGIN_TIMEOUT: '{limit}' is not a number of seconds")
     return min(shorter, seconds or shorter)
 
 
-def said(error: BaseException) -> str:
+def in_words(error: BaseException) -> str:
     """An exception in a few words, on one line."""
     if words := causes.known(error):
         return words
@@ -131,7 +131,7 @@ class Guard:
             known = ProviderError(error.message, hint=error.hint)
         else:
             known = PluginFailed(
-                f"{hook} failed: {said(error)}",
+                f"{hook} failed: {in_words(error)}",
                 plugin=self._name,
                 hint="This is a fault in the plugin; --debug shows where.",
             )
@@ -164,8 +164,8 @@ class Guard:
         except BaseException as error:  # noqa: BLE001 - as for a hook
             self._explain(hook, error)
 
-    def _redacted(self, said: str) -> str:
-        return self._secrets.redact(said)
+    def _redacted(self, words: str) -> str:
+        return self._secrets.redact(words)
 
 
 def _fits(value: object, kind: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from pvefw.core import metadata
 from pvefw.core.errors import Cancelled, PluginBroken
-from pvefw.core.guard import said, time_limit
+from pvefw.core.guard import in_words, time_limit
 from pvefw.host import concurrency
 
 IMPORT_SECONDS = 20.0
@@ -35,7 +35,7 @@ def load(point: metadata.EntryPoint, who: str) -> object:
     except concurrency.DidNotReturn as error:
         raise broken(point, who, "its import does not end") from error
     except BaseException as error:
-        raise broken(point, who, f"its import fails: {said(error)}") from error
+        raise broken(point, who, f"its import fails: {in_words(error)}") from error
 
 
 def broken(point: metadata.EntryPoint, who: str, why: str, hint: str = "") -> PluginBroken:

@@ -96,13 +96,13 @@ def _escaped(part: str) -> set[str]:
 def _in_digits(part: str) -> set[str]:
     """In hexadecimal digits, and in base64 wherever it begins in what is encoded."""
     data = part.encode(errors="surrogatepass")
-    found = {data.hex(), data.hex().upper(), data.hex(" "), data.hex(":")}
+    forms = {data.hex(), data.hex().upper(), data.hex(" "), data.hex(":")}
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + data).rstrip(b"=").decode()
         # what its neighbours have a share in is not the secret's alone
         first = (0, 2, 3)[before]
         last = len(encoded) - bool((before + len(data)) % 3)
-        found |= {encoded[first:last], encoded[first:last].replace("+", "-").replace("/", "_")}
+        forms |= {encoded[first:last], encoded[first:last].replace("+", "-").replace("/", "_")}
         if not before:
-            found |= {encoded, encoded.replace("+", "-").replace("/", "_")}
-    return found
+            forms |= {encoded, encoded.replace("+", "-").replace("/", "_")}
+    return forms

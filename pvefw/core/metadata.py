@@ -97,27 +97,27 @@ def own_entry_points() -> list[EntryPoint]:
 
 def _places() -> tuple[tuple[str, int], ...]:
     """Every directory of ``sys.path``, and when something was last installed into it (nanoseconds)."""
-    found = []
+    stamps = []
     for place in sys.path:
         try:
-            found.append((place or ".", os.stat(place or ".").st_mtime_ns))
+            stamps.append((place or ".", os.stat(place or ".").st_mtime_ns))
         except OSError:
             continue
-    return tuple(found)
+    return tuple(stamps)
 
 
 @lru_cache(maxsize=1)
 def _ours(places: tuple[tuple[str, int], ...]) -> list[EntryPoint]:
     """What all distributions offer in groups of pvefw; read once, until something is installed."""
     known: set[str] = set()
-    found: list[EntryPoint] = []
+    points: list[EntryPoint] = []
     for distribution in _distributions(place for place, _ in places):
         key = _RUNS.sub("-", distribution.file_name).lower()
         if key in known:
             continue
         known.add(key)
-        found += _of(distribution)
-    return found
+        points += _of(distribution)
+    return points
 
 
 def _of(distribution: Distribution) -> list[EntryPoint]:

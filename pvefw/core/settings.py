@@ -101,7 +101,7 @@ def _fields(plugin: type) -> "list[tuple[dataclasses.Field[Any], SettingInfo]]":
 def _info(plugin: type, field_: dataclasses.Field[Any], hint: object) -> "SettingInfo":
     from pvefw.core.model import SettingInfo  # the command line gets by without the values
 
-    said = field_.metadata.get(_MARK) or _Declaration(
+    declaration = field_.metadata.get(_MARK) or _Declaration(
         "", None, secret=False, choices=(), writes=False
     )
     kind = _TYPES.get(_without_none(hint))
@@ -112,14 +112,14 @@ def _info(plugin: type, field_: dataclasses.Field[Any], hint: object) -> "Settin
         )
     default = field_.default_factory() if field_.default_factory is not MISSING else field_.default
     return SettingInfo(
-        key=said.key or field_.name,
-        help=said.help,
-        secret=said.secret,
+        key=declaration.key or field_.name,
+        help=declaration.help,
+        secret=declaration.secret,
         required=default is MISSING,
         default="" if default is MISSING else _as_text(default),
         type=kind,
-        choices=said.choices,
-        writes=said.writes,
+        choices=declaration.choices,
+        writes=declaration.writes,
     )
 
 

@@ -15,28 +15,28 @@ _CUT = "… (cut off)"
 _END_OF_TASK = re.compile(r"TASK (?:OK|WARNINGS|ERROR)")
 
 
-def one_line(said: str) -> str:
+def one_line(words: str) -> str:
     """A text as one line that does nothing but be read."""
-    return bounded(_visible(said.rstrip("\r\n")))
+    return bounded(_visible(words.rstrip("\r\n")))
 
 
-def lines(said: str) -> str:
+def lines(words: str) -> str:
     """As :func:`one_line`, where a text may have several lines of its own."""
-    return "\n".join(map(_visible, said.split("\n")))
+    return "\n".join(map(_visible, words.split("\n")))
 
 
-def log_line(said: str) -> str:
+def log_line(words: str) -> str:
     """As :func:`one_line`, for a task's log: only a task itself says how it ended."""
-    line = one_line(said)
+    line = one_line(words)
     return f" {line}" if _END_OF_TASK.match(line) else line
 
 
-def bounded(said: str, most: int = LONGEST) -> str:
+def bounded(words: str, most: int = LONGEST) -> str:
     """A text that says so where it was cut off.
 
     :param most: characters.
     """
-    return said if len(said) <= most else said[: most - len(_CUT)] + _CUT
+    return words if len(words) <= most else words[: most - len(_CUT)] + _CUT
 
 
 def of(error: BaseException) -> str:
@@ -60,10 +60,10 @@ def shown(value: object) -> str:
         return f"<{type(value).__name__}, whose repr() raises {type(error).__name__}>"
 
 
-def _visible(said: str) -> str:
-    if said.isprintable():
-        return said
-    return "".join(char if char.isprintable() else _shown(char) for char in _BREAKS.sub(" ", said))
+def _visible(words: str) -> str:
+    if words.isprintable():
+        return words
+    return "".join(char if char.isprintable() else _shown(char) for char in _BREAKS.sub(" ", words))
 
 
 def _shown(char: str) -> str:

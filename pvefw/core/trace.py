@@ -69,8 +69,8 @@ class Call:
         """A value on one line, without secrets; a task, which is always the same, as dots."""
         if name == "task":
             return "…"
-        said = text.one_line(self._redact(text.shown(value)))
-        return said if len(said) <= _LONGEST else f"{said[:_LONGEST]}… ({len(said)} characters)"
+        words = text.one_line(self._redact(text.shown(value)))
+        return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}… ({len(words)} characters)"
 
 
 def _write(line: str) -> None:

@@ -77,10 +77,10 @@ def of_entries(provider: Bound[DnsSpec], entries: Iterable[Entry]) -> list[Batch
 
 def by_provider(batches: Iterable[Batch]) -> list[list[Batch]]:
     """Batches that must follow each other, because one instance is never called twice at once."""
-    found: dict[str, list[Batch]] = {}
+    grouped: dict[str, list[Batch]] = {}
     for batch in batches:
-        found.setdefault(batch.provider.name, []).append(batch)
-    return list(found.values())
+        grouped.setdefault(batch.provider.name, []).append(batch)
+    return list(grouped.values())
 
 
 # --- clean-up --------------------------------------------------------------------------------------

@@ -119,13 +119,13 @@ def forget(paths: Paths, instance: str) -> list[Entry]:
 
 def _all(paths: Paths, task: Task) -> list[Journal]:
     """Every journal that can be read; of the others the task is told."""
-    found: list[Journal | None] = []
+    journals: list[Journal | None] = []
     for path in journal.files_of(paths):
         try:
-            found.append(Journal.load(path))
+            journals.append(Journal.load(path))
         except ConfigError as error:
             task.warn(f"{error.message}. {error.hint}")
-    return [journal_ for journal_ in found if journal_]
+    return [journal_ for journal_ in journals if journal_]
 
 
 def _configured(paths: Paths) -> Resolver | None:
@@ -155,13 +155,13 @@ def _abandoned(
     journals: Iterable[Journal], concerned: Callable[[str], bool]
 ) -> dict[str, set[Entry]]:
     """What dead processes left, by plugin instance."""
-    found: dict[str, set[Entry]] = {}
+    entries: dict[str, set[Entry]] = {}
     for entry in (
         entry for journal_ in journals if not journal_.owned for entry in journal_.entries
     ):
         if concerned(entry.instance):
-            found.setdefault(entry.instance, set()).add(entry)
-    return found
+            entries.setdefault(entry.instance, set()).add(entry)
+    return entries
 
 
 @dataclass(frozen=True)
@@ -192,13 +192,13 @@ def _remove(
     close(in_use)  # an order that was resumed has the same values: they are its own now
     by_instance = {id_: mine - in_use for id_, mine in abandoned.items() if mine - in_use}
     left: list[Leftover] = []
-    found: list[Batch] = []
+    to_remove: list[Batch] = []
     for instance, entries in by_instance.items():
         try:
-            found += batches.of_entries(bind_instance(instance), entries)
+            to_remove += batches.of_entries(bind_instance(instance), entries)
         except PvefwError as error:
             left += [Leftover(entry, error.message) for entry in entries]
-    removed = batches.remove_all(found, look, close, limits.task, limits.clock, limits.seconds)
+    removed = batches.remove_all(to_remove, look, close, limits.task, limits.clock, limits.seconds)
     return sorted(left + removed)
 
 

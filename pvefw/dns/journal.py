@@ -76,10 +76,10 @@ class Journal:
         if data is None:
             return None
         try:
-            said = files.parse_json(data)
-            entries = [_entry(entry) for entry in said["entries"]]
-            created = datetime.fromisoformat(said["created"]).astimezone(UTC)
-            return cls(path, int(said["pid"]), int(said["pstart"]), created, entries)
+            document = files.parse_json(data)
+            entries = [_entry(entry) for entry in document["entries"]]
+            created = datetime.fromisoformat(document["created"]).astimezone(UTC)
+            return cls(path, int(document["pid"]), int(document["pstart"]), created, entries)
         except files.DAMAGED as error:
             raise ConfigError(
                 f"{path}: this journal of DNS records is damaged: {causes.damage(error)}",
@@ -112,24 +112,24 @@ class Journal:
         if not self._entries:
             files.remove(self.path)
             return
-        said = {
+        document = {
             "pid": self.pid,
             "pstart": self.pstart,
             "created": self.created.isoformat(),
             "entries": [asdict(entry) for entry in self._entries],
         }
-        files.replace(self.path, json.dumps(said, indent=1).encode(), private=True)
+        files.replace(self.path, json.dumps(document, indent=1).encode(), private=True)
 
 
-def _entry(said: Mapping[str, str]) -> Entry:
+def _entry(members: Mapping[str, str]) -> Entry:
     """An entry as it was kept.
 
     :raises TypeError: a field is missing, or is not a text.
     """
-    found = Entry(**said)
-    if not all(isinstance(var, str) for var in vars(found).values()):
+    entry = Entry(**members)
+    if not all(isinstance(var, str) for var in vars(entry).values()):
         raise TypeError("a field of an entry is not a text")
-    return found
+    return entry
 
 
 def files_of(paths: Paths) -> list[Path]:
@@ -150,5 +150,5 @@ def open_entries(paths: Paths, instance: str = "") -> list[Entry]:
 
     :raises ConfigError: a journal is damaged.
     """
-    found = {entry for journal in load_all(paths) for entry in journal.entries}
-    return sorted(entry for entry in found if instance in ("", entry.instance))
+    entries = {entry for journal in load_all(paths) for entry in journal.entries}
+    return sorted(entry for entry in entries if instance in ("", entry.instance))

@@ -21,7 +21,7 @@ class ProbeStep:
 
     seconds: float
     """Since the start."""
-    said: str
+    line: str
 
 
 _AGAIN = "The next command tries again, and so does: pvefw dns cleanup"
@@ -92,16 +92,16 @@ class _Probe:
             self._say("removed")
         return left
 
-    def _say(self, said: str) -> None:
-        self._tell(ProbeStep(self._clock.monotonic() - self._start, said))
+    def _say(self, line: str) -> None:
+        self._tell(ProbeStep(self._clock.monotonic() - self._start, line))
 
     def _say_place(self, placed: Placed) -> None:
         for alias in placed.place.aliases:
             self._say(f"{alias} is an alias")
         self._say(f"the record is {placed.place.name}, in zone {placed.zone}")
         servers = placed.place.zone.servers
-        said = ", ".join(map(str, servers)) or placed.place.zone.problem
-        self._say(f"name servers: {said}")
+        names = ", ".join(map(str, servers)) or placed.place.zone.problem
+        self._say(f"name servers: {names}")
 
     def _saw(self, server: Server, _expected: Expected) -> None:
         self._say(f"seen at {server}")

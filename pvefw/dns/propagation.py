@@ -62,7 +62,7 @@ class Verdict:
     server: Server
     expected: Expected
     state: State
-    said: str = ""
+    remark: str = ""
     texts: frozenset[str] = frozenset()
     """The values that it shows at the name."""
     ttl: float = 0.0
@@ -115,11 +115,11 @@ def _count(expected: Sequence[Expected]) -> str:
 
 
 def _by_server(expected: Iterable[Expected]) -> dict[Server, list[Expected]]:
-    found: dict[Server, list[Expected]] = {}
+    records: dict[Server, list[Expected]] = {}
     for record in expected:
         for server in record.zone.servers if record.delay else ():
-            found.setdefault(server, []).append(record)
-    return found
+            records.setdefault(server, []).append(record)
+    return records
 
 
 def _asked(record: Expected, verdicts: Iterable[Verdict]) -> bool:
@@ -203,14 +203,14 @@ def _read(reply: dns.message.Message | NoAnswer, record: Expected) -> tuple[Stat
     if not missing:
         return State.SEEN, ""
     if len(missing) < len(record.values):
-        said = f"shows {len(record.values) - len(missing)} of {len(record.values)} values"
+        finding = f"shows {len(record.values) - len(missing)} of {len(record.values)} values"
     elif texts(reply, record.name):
-        said = "shows only other values"
+        finding = "shows only other values"
     elif reply.answer:
-        said = "has a CNAME there"
+        finding = "has a CNAME there"
     else:
-        said = "answers NXDOMAIN" if code == "NXDOMAIN" else "has no TXT record there"
-    return State.LAGS, said + _serial(reply)
+        finding = "answers NXDOMAIN" if code == "NXDOMAIN" else "has no TXT record there"
+    return State.LAGS, finding + _serial(reply)
 
 
 def texts(reply: dns.message.Message | NoAnswer, name: str) -> frozenset[str]:
@@ -243,13 +243,13 @@ def _judge(record: Expected, verdicts: Iterable[Verdict], task: Task) -> str | N
     silent = [verdict for verdict in mine if verdict.state == State.SILENT]
     seen = any(verdict.state == State.SEEN for verdict in mine)
     if lagging or (failing and not silent and not seen):
-        said = ", ".join(f"{verdict.server} {verdict.said}" for verdict in lagging or failing)
-        return f"{record.name} does not show after {record.delay:g} seconds: {said}"
+        lags = ", ".join(f"{verdict.server} {verdict.remark}" for verdict in lagging or failing)
+        return f"{record.name} does not show after {record.delay:g} seconds: {lags}"
     for verdict in [*failing, *silent]:
         task.log(
-            f"{record.name}: {verdict.server} could not be watched: {verdict.said}; "
+            f"{record.name}: {verdict.server} could not be watched: {verdict.remark}; "
             f"going on after {record.delay:g} seconds"
-            + (f"; {_OTHER_PORT}" if "refused" in verdict.said else "")
+            + (f"; {_OTHER_PORT}" if "refused" in verdict.remark else "")
         )
     if record.zone.problem and record.delay:
         task.log(
@@ -268,12 +268,12 @@ def _displaced(verdicts: Sequence[Verdict]) -> bool:
 def _lagging(problems: Sequence[str], verdicts: Sequence[Verdict]) -> ProviderError:
     more = len(problems) - _NAMES_SAID
     rest = f"; and {more} more names" if more > 0 else ""
-    said = "; ".join(problems[:_NAMES_SAID]) + rest
+    message = "; ".join(problems[:_NAMES_SAID]) + rest
     if _displaced(verdicts):
         return AnswersDisplaced(
-            said, hint=_LAGGING, seconds=max(verdict.ttl for verdict in verdicts)
+            message, hint=_LAGGING, seconds=max(verdict.ttl for verdict in verdicts)
         )
-    return ProviderError(said, hint=_LAGGING)
+    return ProviderError(message, hint=_LAGGING)
 
 
 _LAGGING = (

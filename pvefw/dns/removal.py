@@ -42,11 +42,11 @@ def still_shown(
 
 
 def _by_server(zones: Mapping[Entry, Zone]) -> dict[Server, list[Entry]]:
-    found: dict[Server, list[Entry]] = {}
+    entries: dict[Server, list[Entry]] = {}
     for entry, zone in zones.items():
         for server in zone.servers:
-            found.setdefault(server, []).append(entry)
-    return found
+            entries.setdefault(server, []).append(entry)
+    return entries
 
 
 def _watch(

@@ -90,10 +90,12 @@ class Resolver:
         given = node.get("resolvers")
         servers = parse_servers(given) if given else _system_servers(node.paths)
         port = int(node.get("authority-port", str(DNS_PORT)))
-        found = cls(servers, authority_port=port, watch=node.get("dns-watch") != "0")
+        resolver = cls(servers, authority_port=port, watch=node.get("dns-watch") != "0")
         if given:
-            found._advice = f"They come from the property `resolvers`; name others: {_NAME_OTHERS}"
-        return found
+            resolver._advice = (
+                f"They come from the property `resolvers`; name others: {_NAME_OTHERS}"
+            )
+        return resolver
 
     def authority(self, name: str, address: str) -> Server:
         """An authoritative server, by name and address."""
@@ -115,9 +117,9 @@ class Resolver:
                 return reply
             else:
                 reasons[server] = f"answers {dns.rcode.to_text(reply.rcode())}"
-        said = "; ".join(f"{server}: {reason}" for server, reason in reasons.items())
+        failures = "; ".join(f"{server}: {reason}" for server, reason in reasons.items())
         raise Unavailable(
-            f"DNS: {kind} of {name} cannot be looked up: {said}",
+            f"DNS: {kind} of {name} cannot be looked up: {failures}",
             hint=self._advice,
         )
 
@@ -129,10 +131,10 @@ class Resolver:
         :param seconds: how long it may take, for UDP and again for TCP.
         :returns: for each question, in their order, the answer or why there is none.
         """
-        found: list[dns.message.Message | NoAnswer] = []
+        replies: list[dns.message.Message | NoAnswer] = []
         for start in range(0, len(questions), _WINDOW):
-            found += self._exchange(server, questions[start : start + _WINDOW], seconds)
-        return found
+            replies += self._exchange(server, questions[start : start + _WINDOW], seconds)
+        return replies
 
     def _exchange(
         self, server: Server, questions: Sequence[dns.message.Message], seconds: float
@@ -144,14 +146,14 @@ class Resolver:
         except NoRoute as error:
             return [error] * len(questions)
         deadline = self._clock.monotonic() + seconds
-        found: list[dns.message.Message | NoAnswer] = []
+        answers: list[dns.message.Message | NoAnswer] = []
         for query in questions:
             reply = replies.get(query.id)
             if reply is not None and not reply.flags & dns.flags.TC:
-                found.append(reply)
+                answers.append(reply)
             else:
-                found.append(_over_tcp(server, query, deadline - self._clock.monotonic()))
-        return found
+                answers.append(_over_tcp(server, query, deadline - self._clock.monotonic()))
+        return answers
 
     def _over_udp(
         self, server: Server, questions: Sequence[dns.message.Message], seconds: float
@@ -256,10 +258,10 @@ def _system_servers(paths: Paths) -> list[Server]:
     path = paths.below("etc/resolv.conf")
     text = (files.read_if_exists(path) or b"").decode(errors="replace")
     words = [line.split() for line in text.splitlines()]
-    found = [Server(word[1]) for word in words if len(word) > 1 and word[0] == "nameserver"]
-    if not found:
+    servers = [Server(word[1]) for word in words if len(word) > 1 and word[0] == "nameserver"]
+    if not servers:
         raise ConfigError(
             f"{path} names no DNS server",
             hint="Add one there, or: pvefw config set --resolvers IP,IP",
         )
-    return found
+    return servers

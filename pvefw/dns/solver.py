@@ -83,10 +83,12 @@ class DnsSolver:
         """
         left = [left for publication in self._publications for left in publication.remove(task)]
         if left:
-            said = "; ".join(f"{leftover.entry}: {leftover.reason}" for leftover in left[:_SAID])
+            leftovers = "; ".join(
+                f"{leftover.entry}: {leftover.reason}" for leftover in left[:_SAID]
+            )
             more = f"; and {len(left) - _SAID} more" if len(left) > _SAID else ""
             raise ProviderError(
-                f"DNS records are left behind: {said}{more}",
+                f"DNS records are left behind: {leftovers}{more}",
                 hint="The next command tries again, and so does: pvefw dns cleanup",
             )
 
@@ -111,14 +113,14 @@ def for_names(
 
 
 def _by_base(routes: Sequence[Route]) -> dict[str, Route]:
-    found: dict[str, Route] = {}
+    by_base: dict[str, Route] = {}
     for route in routes:
         base = route.domain.removeprefix("*.")
-        other = found.setdefault(base, route)
+        other = by_base.setdefault(base, route)
         if (other.provider.name, other.alias) != (route.provider.name, route.alias):
             raise ConfigError(
                 f"{other.domain} and {route.domain} share the record _acme-challenge.{base}, "
                 "but have different plugins or aliases",
                 hint="Give both the same plugin and alias.",
             )
-    return found
+    return by_base

@@ -68,13 +68,13 @@ def caa(resolver: Resolver, domain: str) -> tuple[str, Sequence[Caa]]:
     name = domain
     while name != ".":
         reply = resolver.ask(name, "CAA")
-        found = [
+        records = [
             Caa(bool(rdata.flags & 0x80), rdata.tag.decode().lower(), rdata.value.decode())
             for rrset in reply.answer
             if rrset.rdtype == dns.rdatatype.CAA
             for rdata in rrset
         ]
-        if found:
-            return name, found
+        if records:
+            return name, records
         name = names.parent(name)
     return "", ()

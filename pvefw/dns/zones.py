@@ -189,35 +189,35 @@ class Finder:
 
     def _deeper(self, zone: str, reply: dns.message.Message) -> Zone:
         """A zone below one whose server we have just asked; that one's word is good enough."""
-        found = self.zone(zone)
-        if found.servers:
-            return found
+        deeper = self.zone(zone)
+        if deeper.servers:
+            return deeper
         return self._with_addresses(zone, _name_servers(reply.authority, zone), reply)
 
     def _with_addresses(
         self, zone: str, servers: Sequence[str], reply: dns.message.Message
     ) -> Zone:
         if not servers:
-            said = "no such name" if reply.rcode() == dns.rcode.NXDOMAIN else "no NS records"
-            return Zone(zone, (), f"DNS: {zone} has no name servers: {said}")
-        found: set[Server] = set()
+            reason = "no such name" if reply.rcode() == dns.rcode.NXDOMAIN else "no NS records"
+            return Zone(zone, (), f"DNS: {zone} has no name servers: {reason}")
+        addresses: set[Server] = set()
         for server in servers:
-            found.update(self._addresses(server) or _glue(reply, server, self.resolver))
-        problem = "" if found else f"DNS: no addresses of {', '.join(servers)} are known"
-        return Zone(zone, tuple(sorted(found)), problem)
+            addresses.update(self._addresses(server) or _glue(reply, server, self.resolver))
+        problem = "" if addresses else f"DNS: no addresses of {', '.join(servers)} are known"
+        return Zone(zone, tuple(sorted(addresses)), problem)
 
     def _addresses(self, name_server: str) -> list[Server]:
-        found = []
+        addresses = []
         for kind in ("A", "AAAA"):
             try:
                 reply = self.resolver.ask(name_server, kind)
             except Unavailable:
                 continue  # glue, or the other servers, must do; the zone's problem says if none does
-            found += [
+            addresses += [
                 self.resolver.authority(name_server, rdata.to_text())
                 for rdata in _all(reply.answer, dns.rdatatype.from_text(kind))
             ]
-        return found
+        return addresses
 
 
 # --- reading answers --------------------------------------------------------------------------------

@@ -22,9 +22,9 @@ from pvefw.instances import Instance
 from pvefw.instances.trial import ask
 from pvefw.store import guest_notes, rehearsal
 from pvefw.store.guest_reference import Reference
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import KINDS
 
 KEYS = ("vmid", "onboot", "order", "up", "down", "ready", "after")
 """What ``guest set`` can set."""
@@ -35,10 +35,10 @@ def configured(node: Node) -> list[Instance]:
 
     :raises NotFound: there is none.
     """
-    found = instances.load_used(node, GUEST.name)
-    if not found:
+    backends = instances.load_used(node, GUEST.name)
+    if not backends:
         raise NotFound(f"guests: node {node.name} has no guest backend", hint=_how_to_get_one(node))
-    return found
+    return backends
 
 
 def _how_to_get_one(node: Node) -> str:
@@ -87,7 +87,7 @@ class Backends:
         :param down: gets the hypervisors that do not run; without it, they are failures like others.
         :raises PvefwError: none could be asked.
         """
-        found: list[Listed] = []
+        listed: list[Listed] = []
         failures = list(self.failures)
         for name, backend in self.bound.items():
             try:
@@ -98,10 +98,10 @@ class Backends:
                 else:
                     failures.append(error)
                 continue
-            found += [Listed(self.id(name, guest.vmid), guest) for guest in guests]
+            listed += [Listed(self.id(name, guest.vmid), guest) for guest in guests]
         if failures and len(failures) == len(self.bound) + len(self.failures):
             raise failures[0]
-        return sorted(found, key=lambda entry: entry.id), failures
+        return sorted(listed, key=lambda entry: entry.id), failures
 
     def id(self, backend: str, vmid: int) -> Reference:
         """How the user calls a guest."""
@@ -139,8 +139,10 @@ class Backends:
         """
         backend = self.of(entry.id)
         check = backend.hooks.guest_migrate_check
-        found = ask(lambda: check(guest=entry.guest, target=target, options=options), backend.name)
-        return found or ()
+        reasons = ask(
+            lambda: check(guest=entry.guest, target=target, options=options), backend.name
+        )
+        return reasons or ()
 
 
 # --- what is known of one guest -------------------------------------------------------------------
@@ -162,12 +164,13 @@ def find_among(backends: Backends, word: str) -> tuple[Listed, list[Listed]]:
     """
     listed, failures = backends.list()
     try:
-        found = by_id(listed, [word], "guest")
-        if len(found) > 1:
+        matches = by_id(listed, [word], "guest")
+        if len(matches) > 1:
             raise NotFound(
-                f"guest: {word}: there are {len(found)} guests of that id", hint="Name one of them."
+                f"guest: {word}: there are {len(matches)} guests of that id",
+                hint="Name one of them.",
             )
-        return found[0], listed
+        return matches[0], listed
     except NotFound as error:
         for failure in failures:
             error.hint += f" One backend did not answer: {failure.message}"

@@ -195,12 +195,12 @@ class Bulk:
             return
         job = outcome.job
         hard = outcome.result is Result.HARD
-        said = "ok" if outcome.result.good else f"{outcome.result.value}: {outcome.reason}"
+        status = "ok" if outcome.result.good else f"{outcome.result.value}: {outcome.reason}"
         event = GuestPowerEvent(
             node=self.node.name,
             guest=job.guest,
             action="stop" if hard else job.action.value,  # type: ignore[arg-type]  # a literal
-            outcome=said,
+            outcome=status,
         )
         self._observers.submit(events.tell, self.node, "on_guest", event, self.task)
 
@@ -221,11 +221,11 @@ class Bulk:
         return [self._looked_at(outcome, states.get(outcome.job.id)) for outcome in outcomes]
 
     def _looked_at(self, outcome: Outcome, state: GuestState | None) -> Outcome:
-        unwanted, said = UNDONE.get(outcome.job.action, (None, ""))
+        unwanted, reason = UNDONE.get(outcome.job.action, (None, ""))
         if not outcome.result.good or state is not unwanted or unwanted is None:
             return outcome
-        changed = Outcome(outcome.job, Result.FAILED, said, outcome.began, outcome.ended)
-        self.task.log(f"{_who(outcome.job)}: failed: {said}")
+        changed = Outcome(outcome.job, Result.FAILED, reason, outcome.began, outcome.ended)
+        self.task.log(f"{_who(outcome.job)}: failed: {reason}")
         return changed
 
     def _judge(self, outcomes: Sequence[Outcome], failures: Sequence[PvefwError]) -> None:

@@ -19,15 +19,15 @@ from pvefw.store.paths import Paths
 class Elsewhere:
     """What other nodes have of the guests that some of this node are after."""
 
-    found: dict[Reference, tuple[str, Guest]] = field(default_factory=dict)
+    whereabouts: dict[Reference, tuple[str, Guest]] = field(default_factory=dict)
     """The node of each, and the guest."""
     silent: dict[str, str] = field(default_factory=dict)
     """The nodes that could not be asked, and why."""
 
     def absence(self, id_: Reference) -> str:
         """Why a guest that this node does not have is no help; empty where it runs on another one."""
-        if id_ in self.found:
-            node, guest = self.found[id_]
+        if id_ in self.whereabouts:
+            node, guest = self.whereabouts[id_]
             running = guest.state is GuestState.RUNNING
             return "" if running else f"it waits for {id_}, which is {guest.state.value} on {node}"
         if self.silent:
@@ -67,4 +67,4 @@ def _ask(made: Elsewhere, backends: Backends, node: str, missing: Collection[Ref
             made.silent[node] = error.message
             continue
         known = {backends.id(name, guest.vmid): guest for guest in there}
-        made.found |= {id_: (node, known[id_]) for id_ in known.keys() & missing}
+        made.whereabouts |= {id_: (node, known[id_]) for id_ in known.keys() & missing}

@@ -66,18 +66,18 @@ def by_id(listed: Sequence[Listed], wanted: Sequence[str], command: str) -> list
 def _meant(listed: Sequence[Listed], word: str, command: str) -> list[Listed]:
     """The guests that one word names. An id goes before a number, and that before a name."""
     for names in (_ids, _numbers, _names):
-        found = [entry for entry in listed if word in names(entry)]
-        if len(found) > 1:
-            several = " and ".join(str(entry.id) for entry in found)
+        matches = [entry for entry in listed if word in names(entry)]
+        if len(matches) > 1:
+            several = " and ".join(str(entry.id) for entry in matches)
             raise NotFound(f"{command}: {word}: this may be {several}", hint="Give the whole id.")
-        if found:
-            return found
+        if matches:
+            return matches
     numbers = _RANGE.fullmatch(word)
     if numbers:
         first, last = int(numbers[1]), int(numbers[2])
-        found = [entry for entry in listed if first <= entry.guest.vmid <= last]
-        if found:
-            return found
+        matches = [entry for entry in listed if first <= entry.guest.vmid <= last]
+        if matches:
+            return matches
         raise NotFound(f"{command}: {word}: no guest of this node has such a number", hint=_SHOWN)
     if _OPEN.fullmatch(word):
         raise NotFound(

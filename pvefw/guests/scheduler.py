@@ -379,10 +379,10 @@ class Scheduler:
         job = outcome.job
         if not outcome.result.good or job.action not in UNDONE:
             return
-        undone, said = UNDONE[job.action]
+        undone, reason = UNDONE[job.action]
         if state is not undone:
             return
-        self._record(Outcome(job, Result.FAILED, said, outcome.began, self._since(now)))
+        self._record(Outcome(job, Result.FAILED, reason, outcome.began, self._since(now)))
         if self._gate_owner == job.id:
             self._gate = min(self._gate, now)
         if self._cancelled:

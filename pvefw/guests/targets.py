@@ -102,13 +102,13 @@ def _known(
 ) -> dict[Reference, MigrateTarget | None]:
     """What the backend of each guest knows of a target; each backend is asked once."""
     answers: dict[str, MigrateTarget | None] = {}
-    found = {}
+    rooms = {}
     for entry in chosen:
         backend = backends.of(entry.id).name
         if backend not in answers:
             answers[backend] = backends.target(entry.id, target)
-        found[entry.id] = answers[backend]
-    return found
+        rooms[entry.id] = answers[backend]
+    return rooms
 
 
 def _place(
@@ -130,11 +130,11 @@ def _place(
                 f"{max(int(free), 0) >> 20} MiB are free"
             )
             continue
-        found = [_obstacles(backends, entry, room, with_local_disks) for entry in bundle]
-        if not any(found):
+        obstacles = [_obstacles(backends, entry, room, with_local_disks) for entry in bundle]
+        if not any(obstacles):
             room.taken += needed
             return room.name, ""
-        whys.append(f"{room.name}: {', '.join(line for lines in found for line in lines)}")
+        whys.append(f"{room.name}: {', '.join(line for lines in obstacles for line in lines)}")
     return "", "; ".join(whys)
 
 

@@ -69,8 +69,8 @@ def install(paths: Paths) -> list[Path]:
     :raises StoreError: they cannot be written.
     :raises ProgramError: systemd rejects them, or cannot be asked.
     """
-    found = texts(units.program())
-    return units.install(paths, found, enable=list(found), start=[STOP])
+    unit_texts = texts(units.program())
+    return units.install(paths, unit_texts, enable=list(unit_texts), start=[STOP])
 
 
 def other_managers(paths: Paths) -> Sequence[str]:

@@ -189,8 +189,8 @@ def directory(path: Path) -> Iterator[Directory]:
 @contextlib.contextmanager
 def parent(path: Path) -> Iterator[Directory]:
     """As :func:`directory`, of the directory that a file is in."""
-    with directory(path.parent) as found:
-        yield found
+    with directory(path.parent) as opened:
+        yield opened
 
 
 def open_file(path: Path, flags: int, mode: int) -> int:
@@ -198,8 +198,8 @@ def open_file(path: Path, flags: int, mode: int) -> int:
 
     :raises OSError: it cannot be opened, or is no regular file with one name.
     """
-    with parent(path) as found:
-        return found.open(path.name, flags, mode)
+    with parent(path) as folder:
+        return folder.open(path.name, flags, mode)
 
 
 def set_mode(descriptor: int, mode: int) -> None:
@@ -223,11 +223,11 @@ def _walk(path: Path) -> int:
     try:
         while left:
             following = os.open(left.pop(), _LOOK, dir_fd=here)  # "/" leads there from everywhere
-            found = os.fstat(following)
-            if stat.S_ISLNK(found.st_mode):
+            status = os.fstat(following)
+            if stat.S_ISLNK(status.st_mode):
                 links += 1
                 try:
-                    left += reversed(_target(following, found, path, links).parts)
+                    left += reversed(_target(following, status, path, links).parts)
                 finally:
                     os.close(following)
             else:
@@ -242,13 +242,13 @@ def _walk(path: Path) -> int:
     return here
 
 
-def _target(link: int, found: os.stat_result, path: Path, links: int) -> Path:
+def _target(link: int, status: os.stat_result, path: Path, links: int) -> Path:
     """Where an open link leads.
 
     :raises OSError: its owner must not decide that, or there are too many of them.
     """
-    if found.st_uid not in _trusted():
-        raise _refusal(f"a symbolic link of user {found.st_uid} is in the way", path)
+    if status.st_uid not in _trusted():
+        raise _refusal(f"a symbolic link of user {status.st_uid} is in the way", path)
     if links > _MOST_LINKS:
         raise _refusal(os.strerror(errno.ELOOP), path)
     return Path(os.readlink("", dir_fd=link))

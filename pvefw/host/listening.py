@@ -25,12 +25,12 @@ def listen(addresses: Sequence[str], port: int, otherwise: str) -> "list[socket.
     :raises OSError: an address cannot be listened on; the text says which, why, and what to do.
     """
     with contextlib.ExitStack() as failed:
-        found = [
+        sockets = [
             failed.enter_context(_listening(address, port, otherwise))
             for address in addresses or _all_addresses()
         ]
         failed.pop_all()
-    return found
+    return sockets
 
 
 def _all_addresses() -> list[str]:

@@ -16,7 +16,7 @@ def owner(port: int) -> str:
 
 
 def _listening_inodes(port: int) -> set[str]:
-    found = set()
+    inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
@@ -24,19 +24,19 @@ def _listening_inodes(port: int) -> set[str]:
             continue
         for fields in map(str.split, lines):
             if fields[3] == _LISTEN and int(fields[1].rpartition(":")[2], 16) == port:
-                found.add(fields[9])
-    return found
+                inodes.add(fields[9])
+    return inodes
 
 
 def _socket_inodes(process: Path) -> set[str]:
-    found = set()
+    inodes = set()
     with contextlib.suppress(OSError):  # it has ended, or is not ours to look at
         for descriptor in (process / "fd").iterdir():
             with contextlib.suppress(OSError):  # closed meanwhile
                 target = str(descriptor.readlink())
                 if target.startswith("socket:["):
-                    found.add(target[len("socket:[") : -1])
-    return found
+                    inodes.add(target[len("socket:[") : -1])
+    return inodes
 
 
 def _name(process: Path) -> str:

@@ -43,8 +43,8 @@ class Completed:
     @property
     def last_words(self) -> str:
         """The last lines that it said, on one line, for an error message."""
-        said = self.stderr if self.stderr.strip() else self.stdout
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        output = self.stderr if self.stderr.strip() else self.stdout
+        lines = [line.strip() for line in output.splitlines() if line.strip()]
         return " / ".join(lines[-_LAST_WORDS:]) or "it printed nothing"
 
 
@@ -132,10 +132,10 @@ def _given(home: Path, user: str) -> str:
     :returns: the user id that the program runs with.
     """
     with foreign.directory(home) as there, there.readable() as descriptor:
-        found = os.fstat(descriptor)
-        if found.st_uid != os.geteuid():
-            return str(found.st_uid)
-        if not found.st_mode & 0o077:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid():
+            return str(status.st_uid)
+        if not status.st_mode & 0o077:
             os.fchown(descriptor, int(user), int(user))
     return user
 
@@ -316,11 +316,11 @@ class _Output:
         with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]  # a pipe
             pipe.write(given)
 
-    def _read(self, pipe: IO[bytes], said: bytearray) -> None:
+    def _read(self, pipe: IO[bytes], output: bytearray) -> None:
         with contextlib.suppress(OSError, ValueError):  # ValueError: closed meanwhile
             while chunk := pipe.read1(_CHUNK):  # type: ignore[attr-defined]  # it is buffered
-                said += chunk
-                if len(said) > _LARGEST_OUTPUT:
+                output += chunk
+                if len(output) > _LARGEST_OUTPUT:
                     self.too_much = True
                     _kill_group(self._process)
                     return

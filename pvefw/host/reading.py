@@ -28,13 +28,13 @@ def opened(path: Path) -> BufferedReader:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        found = os.fstat(descriptor)
-        mode = found.st_mode
+        status = os.fstat(descriptor)
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "this is not a regular file", str(path))
-        if found.st_size > LARGEST and found.st_blocks * _BLOCK * _PACKED < found.st_size:
+        if status.st_size > LARGEST and status.st_blocks * _BLOCK * _PACKED < status.st_size:
             raise OSError(errno.EFBIG, "this is a hole, and no file", str(path))
         return os.fdopen(descriptor, "rb")
     except BaseException:

@@ -24,12 +24,12 @@ def words(option: str, command: str) -> list[str]:
     :raises UsageError: it has none, or a quote has no end.
     """
     try:
-        found = shlex.split(command)
+        parts = shlex.split(command)
     except ValueError as error:
         raise UsageError(f"{option} {command!r} is not a command line: {error}") from error
-    if not found:
+    if not parts:
         raise UsageError(f"{option} {command!r} names no program")
-    return found
+    return parts
 
 
 def check_host(host: str) -> None:

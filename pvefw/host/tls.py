@@ -46,8 +46,8 @@ def _replied(stream: BinaryIO, code: bytes) -> None:
 
 def _expect(line: bytes, beginning: bytes) -> None:
     if not line.startswith(beginning):
-        said = line.decode(errors="replace").strip() or "nothing"
-        raise OSError(f"it does not begin TLS: it says {said}")
+        reply = line.decode(errors="replace").strip() or "nothing"
+        raise OSError(f"it does not begin TLS: it says {reply}")
 
 
 def _smtp(stream: BinaryIO) -> None:

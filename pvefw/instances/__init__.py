@@ -14,9 +14,9 @@ from pvefw.core.errors import ConfigError, NotFound, UsageError
 from pvefw.instances import files
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, family_of
 from pvefw.store import files as store_files
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import KINDS
 from pvefw.store.section_config import check_id
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ def load_all(node: Node, *families: str) -> list[Instance]:
 
     :raises ConfigError: a file is damaged beyond one section.
     """
-    found: dict[str, Instance] = {}
+    by_id: dict[str, Instance] = {}
     for family in families:
-        found |= files.place(node, family).load()
-    return [instance for instance in found.values() if instance.family in families]
+        by_id |= files.place(node, family).load()
+    return [instance for instance in by_id.values() if instance.family in families]
 
 
 def load_used(node: Node, family: str) -> list[Instance]:
@@ -58,13 +58,13 @@ def load(node: Node, family: str, id_: str) -> Instance:
     :raises NotFound: there is none of this id; the hint lists those that exist.
     :raises ConfigError: a file is damaged beyond one section.
     """
-    found, kind = files.place(node, family).load(), KINDS[family]
-    if id_ not in found:
-        known = f"There are: {', '.join(found)}." if found else "There is none yet."
+    by_id, kind = files.place(node, family).load(), KINDS[family]
+    if id_ not in by_id:
+        known = f"There are: {', '.join(by_id)}." if by_id else "There is none yet."
         raise NotFound(
             f"there is no {kind.noun} {id_}", hint=f"{known} Add it: {kind.example(id_)}"
         )
-    return found[id_]
+    return by_id[id_]
 
 
 def of_plugin(node: Node, family: str, plugin: str) -> Instance:
@@ -231,15 +231,15 @@ def _check_free(place: files.Place, instance: Instance, verb: str) -> None:
 
 
 def _check(node: Node, instance: Instance) -> list[str]:
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    return binding.check(node, instance)
+    return instance_binding.check(node, instance)
 
 
 def _resolved(node: Node, instance: Instance) -> Instance:
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    return binding.resolved(node, instance)
+    return instance_binding.resolved(node, instance)
 
 
 # --- use ------------------------------------------------------------------------------------------
@@ -252,18 +252,18 @@ def bind(node: Node, instance: Instance) -> "Bound[Any]":
     :raises ConfigError: it is damaged, its settings do not fit, or a secret is plain text where others
         can read it.
     """
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    return binding.bind(node, instance)
+    return instance_binding.bind(node, instance)
 
 
 def describe(node: Node, instance: Instance, *, show_secrets: bool = False) -> dict[str, object]:
     """An instance for people. Secrets are masked; where its plugin cannot be asked, every setting is."""
     from pvefw.core import settings
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
 
-    values, infos = binding.effective(node, instance)
-    found: dict[str, object] = {
+    values, infos = instance_binding.effective(node, instance)
+    description: dict[str, object] = {
         "id": instance.id,
         "type": instance.type,
         "api": instance.plugin,
@@ -271,11 +271,11 @@ def describe(node: Node, instance: Instance, *, show_secrets: bool = False) -> d
         "disable": instance.disabled,
     }
     if instance.nodes:
-        found["nodes"] = ",".join(instance.nodes)
+        description["nodes"] = ",".join(instance.nodes)
     if 0 <= instance.validation_delay != DEFAULT_DELAY:
-        found["validation-delay"] = instance.validation_delay
+        description["validation-delay"] = instance.validation_delay
     if instance.where:
-        found["where"] = instance.where
+        description["where"] = instance.where
     if instance.problem:
-        found["problem"] = instance.problem
-    return found
+        description["problem"] = instance.problem
+    return description

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pvefw.core.errors import ConfigError
-from pvefw.store.kinds import KINDS, Kind
+from pvefw.store.plugin_sections import KINDS, Kind
 from pvefw.store.section_config import Section
 
 STANDALONE = "standalone"

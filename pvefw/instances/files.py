@@ -15,9 +15,9 @@ from pathlib import Path
 from pvefw.core.errors import StoreError
 from pvefw.instances.codec import DEFAULT_DELAY, STANDALONE, Instance, decode, encode
 from pvefw.store import files, oddities
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
+from pvefw.store.plugin_sections import KINDS
 from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import Section, SectionConfig
 
@@ -81,7 +81,7 @@ class Place:
     def taken(self, id_: str) -> Section | None:
         """The section that has an id, of whatever type: an id names one section of a file."""
         return next(
-            (found for path in self.files if (found := self.node.sections(path).get(id_))), None
+            (section for path in self.files if (section := self.node.sections(path).get(id_))), None
         )
 
     def data(self) -> bytes:

@@ -25,8 +25,8 @@ from pvefw.core.model import (
 from pvefw.host import concurrency
 from pvefw.host.clock import SystemClock
 from pvefw.instances.codec import Instance
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
+from pvefw.store.plugin_sections import KINDS
 
 QUERY_SECONDS = 60.0
 """How long a plugin may take to answer a question."""
@@ -150,15 +150,15 @@ def _event(node: Node, kind: str) -> Any:
 def _notice(node: Node, kind: str, event: Any) -> NoticeEvent:
     """The same in words."""
     hook = _HOOKS[kind][-1]
-    found = notices.installed(event) if kind == "certificate" else notices.of(hook, event)
+    notice = notices.installed(event) if kind == "certificate" else notices.of(hook, event)
     match kind:
         case "boot-unexpected":
-            found = notices.boot_unexpected(node.name, "0.0-test", "0.0-other")
+            notice = notices.boot_unexpected(node.name, "0.0-test", "0.0-other")
         case "bulk-failed":
-            found = notices.bulk_failed(node.name, "startall", [f"0 failed: {_TEST}"])
+            notice = notices.bulk_failed(node.name, "startall", [f"0 failed: {_TEST}"])
         case "not-delivered":
-            found = notices.not_delivered(node.name, "test", _TEST)
+            notice = notices.not_delivered(node.name, "test", _TEST)
         case "timer-missing":
-            found = notices.timer_missing(node.name)
-    assert found is not None  # noqa: S101 - each kind has words; a test goes through them
-    return replace(found, subject=f"TEST: {found.subject}", lines=[_TEST, "", *found.lines])
+            notice = notices.timer_missing(node.name)
+    assert notice is not None  # noqa: S101 - each kind has words; a test goes through them
+    return replace(notice, subject=f"TEST: {notice.subject}", lines=[_TEST, "", *notice.lines])

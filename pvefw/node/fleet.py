@@ -55,18 +55,18 @@ def hosts(given: str) -> dict[str, str]:
     :raises ProgramError: ansible-inventory is missing, or refuses the inventory.
     """
     if given.startswith(_INVENTORY):
-        found = _of_inventory(given.removeprefix(_INVENTORY))
+        address_of = _of_inventory(given.removeprefix(_INVENTORY))
     else:
         if not Path(given).exists():
             raise UsageError(f"--hosts {given}: there is no such file", hint=_FORM)
         data = files.read_given(Path(given)).decode(errors="replace")
         lines = [line.partition("#")[0].strip() for line in data.splitlines()]
-        found = {line: line for line in lines if line}
-    for address in found.values():
+        address_of = {line: line for line in lines if line}
+    for address in address_of.values():
         check_host(address)
-    if not found:
+    if not address_of:
         raise UsageError(f"--hosts {given}: it names no host", hint=_FORM)
-    return found
+    return address_of
 
 
 def _of_inventory(place: str) -> dict[str, str]:
@@ -115,8 +115,8 @@ def ask(
         try:
             return understand(done)
         except files.DAMAGED:
-            said = done.last_words or done.stdout.strip()[:200] or "nothing"
-            return text.one_line(f"status {done.returncode}: {said}")
+            words = done.last_words or done.stdout.strip()[:200] or "nothing"
+            return text.one_line(f"status {done.returncode}: {words}")
 
     answers = side_by_side(answer, list(named.values()), at_once=_AT_ONCE)
     return dict(zip(named, answers, strict=True))

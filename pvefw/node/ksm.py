@@ -116,12 +116,12 @@ def services(paths: Paths) -> list[Service]:
     if not units.runs_systemd(paths):
         return [Service(name, "unknown", _enabled(paths, name)) for name in there]
     asked = ["systemctl", "show", "--property=Id,ActiveState,UnitFileState", *there]
-    found = []
+    known = []
     for block in programs.run(asked, timeout=20.0).stdout.strip().split("\n\n"):
-        said = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        enabled = said.get("UnitFileState") or "static"
-        found.append(Service(said["Id"], said["ActiveState"], enabled))
-    return found
+        properties = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        enabled = properties.get("UnitFileState") or "static"
+        known.append(Service(properties["Id"], properties["ActiveState"], enabled))
+    return known
 
 
 def _installed(paths: Paths, name: str) -> bool:

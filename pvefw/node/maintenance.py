@@ -85,9 +85,9 @@ def read(paths: Paths) -> Maintenance | None:
         return None
     note = files.read_object(paths.maintenance)
     try:
-        found = Maintenance(**note)
-        if found.host and found.step in STEPS:
-            return found
+        maintenance = Maintenance(**note)
+        if maintenance.host and maintenance.step in STEPS:
+            return maintenance
     except TypeError:
         pass
     raise files.failed("read", paths.maintenance, OSError(None, "it is damaged"))
@@ -100,9 +100,9 @@ def begin(paths: Paths, wanted: Maintenance, task: Task) -> None:
     :raises ProgramError: there was a doubt; the note says where.
     """
     with locks.local_lock(paths, _LOCK, timeout=0):
-        if found := read(paths):
+        if unfinished := read(paths):
             raise Locked(
-                f"node maintain: another maintenance is not finished: {found.where}",
+                f"node maintain: another maintenance is not finished: {unfinished.where}",
                 hint="Continue it: pvefw node maintain --resume; or abandon it: --forget",
             )
         _Run(paths, wanted, task).run()
@@ -116,12 +116,12 @@ def resume(paths: Paths, task: Task) -> None:
     :raises ProgramError: there was a doubt; the note says where.
     """
     with locks.local_lock(paths, _LOCK, timeout=0):
-        found = read(paths)
-        if found is None:
+        maintenance = read(paths)
+        if maintenance is None:
             raise NotFound(
                 "node maintain: no maintenance was stopped", hint="Begin one with --hosts."
             )
-        _Run(paths, found, task).run()
+        _Run(paths, maintenance, task).run()
 
 
 def forget(paths: Paths) -> None:
@@ -216,11 +216,11 @@ class _Run:
         self._on(host, *self._restarts, allowed=(0, _CONNECTION_LOST))
 
     def _wait(self, host: str) -> None:
-        end, said = self._clock.monotonic() + self._note.back_seconds, ""
+        end, told = self._clock.monotonic() + self._note.back_seconds, ""
         while missing := self._is_back(host):
-            if missing != said:
+            if missing != told:
                 self._task.log(f"{host}: {missing}")
-                said = missing
+                told = missing
             if self._clock.monotonic() >= end:
                 raise ProgramError(f"not back within {self._note.back_seconds} s: {missing}")
             self._task.wait(_LOOK_SECONDS)
@@ -254,17 +254,19 @@ class _Run:
         :raises ProgramError: it does not answer, or not in these terms.
         """
         question = ["pvefw", "node", "status", "--output-format", "json"]
-        said = self._remote.run(host, question, timeout=_ANSWER_SECONDS).stdout
+        output = self._remote.run(host, question, timeout=_ANSWER_SECONDS).stdout
         try:
-            found = files.parse_json(said)
-            state = {key: found[key] for key in ("node", "boot", "boot-guests", "drained")}
+            report = files.parse_json(output)
+            state = {key: report[key] for key in ("node", "boot", "boot-guests", "drained")}
             if not all(isinstance(value, str) for value in state.values()):
                 raise TypeError("they are texts")
             if not state["boot"] or state["boot-guests"] not in _GUESTS:
                 raise ValueError("it names no boot, or nothing that boot-guests can be")
             return state
         except files.DAMAGED as error:
-            raise ProgramError(f"{host} does not report its state: {said.strip()[:200]}") from error
+            raise ProgramError(
+                f"{host} does not report its state: {output.strip()[:200]}"
+            ) from error
 
     def _on(self, host: str, *argv: str, allowed: Sequence[int] = (0,)) -> Completed:
         """Run a program on a host; what it says is part of our log.

@@ -46,13 +46,13 @@ def names(paths: Paths) -> list[str]:
     """
     shared.look(paths.acme_dir)
     try:
-        found = [path.name for path in paths.acme_dir.iterdir() if path.is_file()]
+        listed = [path.name for path in paths.acme_dir.iterdir() if path.is_file()]
     except FileNotFoundError:
         pmxcfs.check(paths.acme_dir)
         return []
     except OSError as error:
         raise files.failed("read", paths.acme_dir, error) from error
-    return sorted(name for name in found if ID.fullmatch(name))
+    return sorted(name for name in listed if ID.fullmatch(name))
 
 
 def path(paths: Paths, name: str) -> Path:

@@ -33,12 +33,12 @@ class Attention:
 
 def load(paths: Paths) -> Attention:
     """What is kept; nothing where it is damaged."""
-    said = files.read_object_if_possible(paths.attention)
+    document = files.read_object_if_possible(paths.attention)
     with contextlib.suppress(*files.DAMAGED):
-        told = {str(key): datetime.fromisoformat(value) for key, value in said["told"].items()}
+        told = {str(key): datetime.fromisoformat(value) for key, value in document["told"].items()}
         if any(value.tzinfo is None for value in told.values()):
             raise ValueError("a time without its zone")
-        return Attention(frozenset(map(str, said["acknowledged"])), told)
+        return Attention(frozenset(map(str, document["acknowledged"])), told)
     return Attention()
 
 
@@ -47,8 +47,8 @@ def save(paths: Paths, known: Attention) -> None:
     if known == load(paths):
         return
     told = {key: value.isoformat() for key, value in known.told.items()}
-    said = {"acknowledged": sorted(known.acknowledged), "told": told}
-    data = json.dumps(said, indent=1).encode()
+    document = {"acknowledged": sorted(known.acknowledged), "told": told}
+    data = json.dumps(document, indent=1).encode()
     files.replace_if_possible(paths.attention, data, "people are notified again")
 
 

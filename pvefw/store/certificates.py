@@ -178,17 +178,17 @@ def of_values(name: str, values: Mapping[str, str]) -> CertificateSettings:
     what, command = f"{CERTIFICATE} {name}", f"pvefw cert set {name}"
     if name == PVEPROXY:
         what, command = "config set", "pvefw config set"
-    found = dict(values)
+    settings = dict(values)
 
     def get(key: str, default: str = "") -> str:
-        return found.get(key, default)
+        return settings.get(key, default)
 
-    return CertificateSettings(name, what, get, lambda: domains.entries(found, what, command))
+    return CertificateSettings(name, what, get, lambda: domains.entries(settings, what, command))
 
 
 def usable(section: Section) -> dict[str, str]:
     """The properties of a section without those that make no sense, which are reported."""
-    found = {}
+    sound = {}
     for key, value in section.values.items():
         if key in COMMON:
             continue
@@ -200,8 +200,8 @@ def usable(section: Section) -> dict[str, str]:
                 why += f"; the format is {known.format}"
             oddities.report(where, section.line, f"{key}: {why}", "the property is ignored")
         else:
-            found[key] = value
-    return found
+            sound[key] = value
+    return sound
 
 
 def wrong(key: str, value: str) -> str:

@@ -67,8 +67,8 @@ class Directory:
     def store_list(self, prefix: str) -> StoreListing:
         """Every file; the position is the listing itself."""
         with self._changing():
-            found = self._revisions(prefix)
-        return StoreListing(found, json.dumps(found))
+            revisions = self._revisions(prefix)
+        return StoreListing(revisions, json.dumps(revisions))
 
     @hookimpl
     def store_watch(self, prefix: str, position: str, timeout: float) -> Iterator[str]:
@@ -76,10 +76,12 @@ class Directory:
         known: Mapping[str, str] = json.loads(position)
         end = _CLOCK.monotonic() + timeout
         while (left := end - _CLOCK.monotonic()) > 0:
-            found = self.store_list(prefix).revisions
-            changed = (key for key in {**known, **found} if known.get(key) != found.get(key))
+            revisions = self.store_list(prefix).revisions
+            changed = (
+                key for key in {**known, **revisions} if known.get(key) != revisions.get(key)
+            )
             yield from changed
-            known = found
+            known = revisions
             _CLOCK.wait(threading.Event(), min(_LOOK, left))
 
     @hookimpl
@@ -141,8 +143,8 @@ class Directory:
 
     def _revisions(self, prefix: str) -> dict[str, str]:
         top = self._file("")
-        found = (path for path in top.rglob("*") if path.is_file() and path.name[0] != ".")
-        keys = {path.relative_to(top).as_posix(): path for path in found}
+        entries = (path for path in top.rglob("*") if path.is_file() and path.name[0] != ".")
+        keys = {path.relative_to(top).as_posix(): path for path in entries}
         return {
             key: str(path.stat().st_mtime_ns)
             for key, path in sorted(keys.items())
@@ -189,8 +191,8 @@ class Directory:
 
 def _said(lock: Path) -> dict[str, object]:
     with contextlib.suppress(OSError, ValueError):
-        found = json.loads((lock / _NOTE).read_bytes())
-        return found if isinstance(found, dict) else {}
+        document = json.loads((lock / _NOTE).read_bytes())
+        return document if isinstance(document, dict) else {}
     return {}
 
 

@@ -55,14 +55,14 @@ def entries(
         (key for key in values if properties.is_domain(key)), key=lambda key: int(key[10:])
     )
     listed = properties.split_names(acme(values).get("domains", ""))
-    found = [_entry({"domain": name}, "acme") for name in listed]
-    found += [_entry(parse_property_string(values[key], "domain"), key) for key in keys]
+    entries_ = [_entry({"domain": name}, "acme") for name in listed]
+    entries_ += [_entry(parse_property_string(values[key], "domain"), key) for key in keys]
     seen: dict[str, str] = {}
-    for entry in found:
+    for entry in entries_:
         if entry.name in seen:
             raise _twice(entry, seen[entry.name], what, command)
         seen[entry.name] = entry.where
-    return found
+    return entries_
 
 
 def _twice(entry: DomainEntry, first: str, what: str, command: str) -> ConfigError:

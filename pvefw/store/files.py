@@ -101,10 +101,10 @@ def read_object(path: Path) -> dict[str, Any]:
     :raises StoreError: the file cannot be read.
     """
     try:
-        found = parse_json(read_if_exists(path) or b"{}")
+        document = parse_json(read_if_exists(path) or b"{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def parse_json(data: bytes | str) -> Any:

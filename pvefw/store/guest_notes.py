@@ -21,13 +21,13 @@ def write(paths: Paths, guests: Mapping[str, str]) -> None:
 def read(paths: Paths) -> list[tuple[str, str]]:
     """The guests that are noted or in Proxmox VE's list; id and name, by number."""
     theirs = files.read_object_if_possible(paths.vmlist).get("ids")
-    found = {
+    names = {
         str(vmid): str(value.get("type", ""))
         for vmid, value in (theirs if isinstance(theirs, dict) else {}).items()
         if isinstance(value, dict) and value.get("node") == paths.node
     }
-    found |= notes.read(paths.guest_notes)
-    return sorted(found.items(), key=lambda item: (len(item[0]), item[0]))
+    names |= notes.read(paths.guest_notes)
+    return sorted(names.items(), key=lambda item: (len(item[0]), item[0]))
 
 
 def note_started(paths: Paths, guests: Collection[Reference], *, all_: bool) -> None:

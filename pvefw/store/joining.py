@@ -15,13 +15,13 @@ def chosen(paths: Paths) -> Shared:
 
     :raises ConfigError: it has none.
     """
-    found = shared.of(paths.etc_pve)
-    if found is None:
+    store = shared.of(paths.etc_pve)
+    if store is None:
         raise ConfigError(
             f"{paths.store_cfg}: there is no such file, so this node shares nothing",
             hint="Write it: a line 'store: etcd', and the store's settings (docs/etcd.md).",
         )
-    return found
+    return store
 
 
 def join(paths: Paths) -> list[Path]:

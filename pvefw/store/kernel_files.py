@@ -56,11 +56,11 @@ def value(path: Path) -> str | None:
     if any("\r" in line for line in lines):
         why = "its lines end with carriage returns, as on Windows"
         oddities.report(path, 0, why, "they are ignored")
-    found = [text for line in lines if (text := line.strip())]
-    if len(found) > 1:
-        why = f"it has {len(found)} lines, and must have one"
+    words = [text for line in lines if (text := line.strip())]
+    if len(words) > 1:
+        why = f"it has {len(words)} lines, and must have one"
         oddities.report(path, 0, why, "they are joined")
-    return " ".join(found) or None
+    return " ".join(words) or None
 
 
 def set_value(path: Path, text: str) -> None:

@@ -76,8 +76,8 @@ def holding(lease: Held) -> Iterator[None]:
 def _held() -> list[Held]:
     if not hasattr(_OURS, "held"):
         _OURS.held = []
-    found: list[Held] = _OURS.held
-    return found
+    held: list[Held] = _OURS.held
+    return held
 
 
 class Lease:
@@ -212,11 +212,11 @@ class Note:
 
     def write(self, node: str) -> None:
         """Say that this process has the lock; without it, those who wait do not know who does."""
-        said = {"node": node, "pid": os.getpid(), "since": _CLOCK.now().isoformat()}
+        document = {"node": node, "pid": os.getpid(), "since": _CLOCK.now().isoformat()}
         with contextlib.suppress(OSError):
             make_directory(self._path.parent, private=True)
             with foreign.parent(self._path) as there:
-                there.replace(self._path.name, json.dumps(said).encode(), 0o600)
+                there.replace(self._path.name, json.dumps(document).encode(), 0o600)
 
     def remove(self) -> None:
         """Take it back."""
@@ -226,9 +226,9 @@ class Note:
     def holder(self) -> str:
         """Who has the lock, for messages."""
         try:
-            said = json.loads(self._path.read_bytes())
-            since = datetime.fromisoformat(said["since"])
-            return f"node {said['node']} (process {said['pid']}, since {since:%Y-%m-%d %H:%M} UTC)"
+            note = json.loads(self._path.read_bytes())
+            since = datetime.fromisoformat(note["since"])
+            return f"node {note['node']} (process {note['pid']}, since {since:%Y-%m-%d %H:%M} UTC)"
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return "another node or program"
 

@@ -181,10 +181,10 @@ def _holder(descriptor: int, name: str) -> Locked:
 def _is_stopped(pid: str) -> bool:
     """Whether a process was stopped, by SIGSTOP or a debugger: proc_pid_stat(5)."""
     try:
-        said = Path(f"/proc/{int(pid)}/stat").read_bytes()
+        fields = Path(f"/proc/{int(pid)}/stat").read_bytes()
     except (OSError, ValueError):
         return False
-    return said.rpartition(b") ")[2][:1] in (b"T", b"t")
+    return fields.rpartition(b") ")[2][:1] in (b"T", b"t")
 
 
 def _holder_by_kernel(descriptor: int) -> str:

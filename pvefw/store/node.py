@@ -125,10 +125,10 @@ class Node:
     def properties(self) -> Mapping[str, str]:
         """Every property that is set, in its format, and ``description`` where there is one."""
         theirs = _sound(self.config, self.paths.node_config(), pve=True)
-        found = {**self.own_properties, **theirs}
+        properties = {**self.own_properties, **theirs}
         if self.config.description:
-            found[DESCRIPTION] = self.config.description
-        return dict(sorted(found.items()))
+            properties[DESCRIPTION] = self.config.description
+        return dict(sorted(properties.items()))
 
     def get(self, key: str, default: str = "") -> str:
         """One property, or its default.
@@ -139,12 +139,12 @@ class Node:
 
         known = properties.find(key)
         try:
-            found = self.properties
+            settings = self.properties
         except StoreError:
             if known is None or known.known_to_pve:
                 raise
-            found = self.own_properties  # Proxmox VE's file is not where it belongs
-        return found.get(key, default)
+            settings = self.own_properties  # Proxmox VE's file is not where it belongs
+        return settings.get(key, default)
 
     def is_on(self, key: str) -> bool:
         """Whether a property that is 0 or 1 is 1."""
@@ -224,13 +224,13 @@ def _read(path: Path) -> _Content:
 
 def _sound(config: NodeConfig, file: Path, *, pve: bool = False) -> dict[str, str]:
     """The properties of a file without those that are not in their format, which are reported."""
-    found = {}
+    sound = {}
     for key, value, why in judged(config, pve=pve):
         if why:
             oddities.report(file, config.line_of(key), f"{key}: {why}", "the property is ignored")
         else:
-            found[key] = value
-    return found
+            sound[key] = value
+    return sound
 
 
 def judged(config: NodeConfig, *, pve: bool) -> Iterator[tuple[str, str, str]]:

@@ -57,11 +57,11 @@ class NodeConfig:
 
     def line_of(self, key: str) -> int:
         """The line of the file that a property's value is from; 0 where it has none."""
-        found = 0
+        last = 0
         for number, line in enumerate(self.lines, start=self.first):
             if (match := _property(line)) and match["key"] == key:
-                found = number
-        return found
+                last = number
+        return last
 
     @property
     def description(self) -> str:

@@ -52,7 +52,7 @@ def address(paths: Paths, node: str) -> str:
     import socket  # only where pmxcfs names no address
 
     try:
-        found = call_within(
+        answers = call_within(
             lambda: socket.getaddrinfo(node, None, type=socket.SOCK_STREAM),
             _SECONDS,
             f"find {node}",
@@ -65,7 +65,7 @@ def address(paths: Paths, node: str) -> str:
             f"{node}: its address is not known: {paths.members} does not name it, and {why}",
             hint="Enter it in /etc/hosts, or give --address.",
         ) from error
-    return str(found[0][4][0])
+    return str(answers[0][4][0])
 
 
 def _member(paths: Paths, node: str) -> Mapping[str, Any]:

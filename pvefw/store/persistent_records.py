@@ -54,17 +54,17 @@ def load(paths: Paths) -> Sequence[Kept]:
         ) from error
 
 
-def _kept(said: Mapping[str, Any]) -> Kept:
+def _kept(members: Mapping[str, Any]) -> Kept:
     """A record as it was kept.
 
     :raises TypeError: a field is missing, or of another type.
     """
-    found = Kept(**said)
-    texts = (getattr(found, field_.name) for field_ in fields(found) if field_.type is str)
-    numbers = isinstance(found.until, int | float) and isinstance(found.wildcard, bool)
+    kept = Kept(**members)
+    texts = (getattr(kept, field_.name) for field_ in fields(kept) if field_.type is str)
+    numbers = isinstance(kept.until, int | float) and isinstance(kept.wildcard, bool)
     if not numbers or not all(isinstance(text, str) for text in texts):
         raise TypeError("a value is of another type")
-    return found
+    return kept
 
 
 def keep(paths: Paths, record: Kept) -> None:

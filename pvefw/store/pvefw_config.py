@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.store import files, oddities
-from pvefw.store.kinds import KINDS
 from pvefw.store.node_config import NodeConfig
+from pvefw.store.plugin_sections import KINDS
 from pvefw.store.section_config import SectionConfig
 
 CERTIFICATE = "certificate"

@@ -77,7 +77,7 @@ def remove(paths: Paths, revocation: Revocation) -> None:
 
 def _change(paths: Paths, changed: Callable[[list[Revocation]], list[Revocation]]) -> None:
     with locks.cluster_lock(paths, _LOCK):
-        said = [
+        members = [
             {
                 **asdict(revocation),
                 "time": revocation.time.isoformat(),
@@ -85,15 +85,15 @@ def _change(paths: Paths, changed: Callable[[list[Revocation]], list[Revocation]
             }
             for revocation in changed(load(paths))
         ]
-        files.replace(paths.revocations, f"{json.dumps({'revoked': said}, indent=1)}\n".encode())
+        files.replace(paths.revocations, f"{json.dumps({'revoked': members}, indent=1)}\n".encode())
 
 
-def _revocation(said: Mapping[str, str]) -> Revocation:
+def _revocation(members: Mapping[str, str]) -> Revocation:
     return Revocation(
-        serial=str(said["serial"]),
-        issuer=str(said["issuer"]),
-        node=str(said["node"]),
-        time=datetime.fromisoformat(said["time"]),
-        not_after=datetime.fromisoformat(said["not_after"]),
-        key=str(said["key"]),
+        serial=str(members["serial"]),
+        issuer=str(members["issuer"]),
+        node=str(members["node"]),
+        time=datetime.fromisoformat(members["time"]),
+        not_after=datetime.fromisoformat(members["not_after"]),
+        key=str(members["key"]),
     )

@@ -50,7 +50,7 @@ class Sealed:
         from cryptography.fernet import InvalidToken
 
         try:
-            name, _, found = self._fernet.decrypt(data).partition(_END)
+            name, _, content = self._fernet.decrypt(data).partition(_END)
         except InvalidToken:
             raise StoreError(
                 f"{key}: the store's value was not encrypted with this node's key",
@@ -58,7 +58,7 @@ class Sealed:
             ) from None
         if name != key.encode():
             raise StoreError(f"{key}: the store has the value of another key there")
-        return found
+        return content
 
 
 def _fernet(keys: str) -> "MultiFernet":

@@ -52,11 +52,11 @@ class Section:
     @property
     def values(self) -> dict[str, str]:
         """The properties by key; a key without a value is a flag, its value is empty."""
-        found = {}
+        settings = {}
         for line in self.lines:
             if match := _property(line):
-                found[match["key"]] = oddities.readable(match["value"] or "")
-        return found
+                settings[match["key"]] = oddities.readable(match["value"] or "")
+        return settings
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -142,12 +142,12 @@ class SectionConfig:
                 why = "it is neither a section ('type: id') nor a property (indented 'key value')"
                 oddities.report(what, number, why, "the line is ignored")
             (sections[-1][2] if sections else head).append(line)
-        found = tuple(
+        parsed = tuple(
             Section(header["type"], header["id"], tuple(rest), header[0], number)
             for header, number, rest in sections
         )
-        _report_twice(found, what, types_share_ids=types_share_ids)
-        return cls(tuple(head), found)
+        _report_twice(parsed, what, types_share_ids=types_share_ids)
+        return cls(tuple(head), parsed)
 
     def render(self) -> bytes:
         """The file again; byte for byte what was parsed, where nothing was changed."""

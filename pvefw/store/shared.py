@@ -96,7 +96,7 @@ def changing(changes: Mapping[Path, bytes | None]) -> Iterator[None]:
     :raises Locked: a lock of this thread's is lost.
     :raises DigestMismatch: it is not what this thread has read any more.
     """
-    there = next((found for path in changes if (found := of(path))), None)
+    there = next((store for path in changes if (store := of(path))), None)
     if there is None:
         yield
         return
@@ -110,8 +110,8 @@ def changing(changes: Mapping[Path, bytes | None]) -> Iterator[None]:
 def _seen() -> dict[Path, str | None]:
     if not hasattr(_SEEN, "digests"):
         _SEEN.digests = {}
-    found: dict[Path, str | None] = _SEEN.digests
-    return found
+    digests: dict[Path, str | None] = _SEEN.digests
+    return digests
 
 
 class Shared:
@@ -175,8 +175,8 @@ class Shared:
     def _cipher(self) -> Plain | Sealed:
         from pvefw.core import references
 
-        said = self._values.get("encryption-key")
-        return Sealed(references.resolve(said, "encryption-key")) if said else Plain()
+        reference = self._values.get("encryption-key")
+        return Sealed(references.resolve(reference, "encryption-key")) if reference else Plain()
 
     @contextlib.contextmanager
     def asking(self, what: str) -> Iterator[None]:
@@ -241,9 +241,9 @@ class Shared:
         :raises StoreError: it cannot be asked.
         """
         with self.asking("all keys"):
-            found: StoreListing = self.hooks.store_list(prefix="")
-        shared = {key: revision for key, revision in found.revisions.items() if _is_shared(key)}
-        return replace(found, revisions=shared)
+            listing: StoreListing = self.hooks.store_list(prefix="")
+        shared = {key: revision for key, revision in listing.revisions.items() if _is_shared(key)}
+        return replace(listing, revisions=shared)
 
     def watch(self, position: str, seconds: float) -> Iterator[str]:
         """The keys that change after a listing, as they change; an empty one for all that may have.
@@ -259,12 +259,12 @@ class Shared:
             self._left = False
             there, index = self.listing().revisions, self.copy.index()
             keys = [key for key in {*there, *index} if not self._has(key, there.get(key), index)]
-            found = {key: self._read(key) if key in there else (None, "") for key in keys}
+            contents = {key: self._read(key) if key in there else (None, "") for key in keys}
             try:
                 with self.copy.turn() as now:
                     # what another process has written meanwhile may be newer: look again
                     for key in (key for key in keys if now.get(key) == index.get(key)):
-                        self._put(now, key, *found[key])
+                        self._put(now, key, *contents[key])
             except OSError as error:
                 raise StoreError(
                     f"{self._etc_pve}: the copy could not be written: {error.strerror or error}"

@@ -117,9 +117,9 @@ class Archive:
         # those of the page that are in the index are among so many more of it
         skip = max(start - len(listed), 0)
         most = start + limit - skip
-        found = self._index.find(wanted, skip, most, self._outdated)
+        indexed = self._index.find(wanted, skip, most, self._outdated)
         self._index.release()
-        merged = heapq.merge(sorted(listed, reverse=True), found, reverse=True)
+        merged = heapq.merge(sorted(listed, reverse=True), indexed, reverse=True)
         for at in islice(merged, start - skip, most):
             yield listed.get(at) or self._wanted_entry(*at, wants)
 
@@ -163,9 +163,9 @@ class Archive:
             while high:
                 low = text.line_from(high, BATCH)
                 if sought in text.read(low, high).lower():
-                    found = [task for _, task in _tasks(text, low, high) if task.upid == upid]
-                    if found:
-                        return found[-1]
+                    entries = [task for _, task in _tasks(text, low, high) if task.upid == upid]
+                    if entries:
+                        return entries[-1]
                 high = low
         return None
 

@@ -86,11 +86,11 @@ def call(node: Node, observer: Instance, hook: str, **arguments: object) -> bool
     bound = instances.bind(node, observer)
     if hook not in bound.implemented:
         return False
-    said = {
+    copies = {
         name: readable(argument) if name == "event" else argument
         for name, argument in arguments.items()
     }
-    getattr(bound.hooks, hook)(**said)
+    getattr(bound.hooks, hook)(**copies)
     return True
 
 

@@ -63,14 +63,14 @@ class Filter:
 
     def wants(self, entry: TaskEntry) -> bool:
         """Whether a task passes; its log is not looked at."""
-        upid, found = entry.upid, state(entry)
+        upid, state_ = entry.upid, state(entry)
         return (
-            (not self.errors or found in ("ERROR", "UNKNOWN"))
+            (not self.errors or state_ in ("ERROR", "UNKNOWN"))
             and (self.vmid is None or upid.id == str(self.vmid))
             and (self.since is None or upid.start >= self.since)
             and (self.until is None or upid.start <= self.until)
             and (self.type is None or self.type == upid.type)
-            and (not self.states or found.lower() in self.states)
+            and (not self.states or state_.lower() in self.states)
             and (self.user is None or self.user.lower() in upid.user.lower())
         )
 
@@ -90,7 +90,7 @@ def explanation(entry: TaskEntry) -> str:
 def as_dict(entry: TaskEntry) -> dict[str, object]:
     """A task for programs, with the keys of the reference's API; what has no value is left out."""
     upid = entry.upid
-    found: dict[str, object] = {
+    members: dict[str, object] = {
         "upid": str(upid),
         "node": upid.node,
         "pid": upid.pid,
@@ -101,12 +101,12 @@ def as_dict(entry: TaskEntry) -> dict[str, object]:
         "user": upid.user,
     }
     if entry.end is not None:
-        found["endtime"] = entry.end
+        members["endtime"] = entry.end
     if entry.status is not None:
-        found["status"] = entry.status
+        members["status"] = entry.status
     elif state(entry) == "RUNNING":
-        found["status"] = "RUNNING"
-    return found
+        members["status"] = "RUNNING"
+    return members
 
 
 def tasks(
@@ -137,10 +137,10 @@ def tasks(
             return list(kept.entries(wanted.archived, wanted.wants, recent, start, limit))
         return _page(kept.entries(wanted.archived, wanted.wants, recent), says, start, limit)
 
-    found, complete = archive.ask(paths, page)
+    entries, complete = archive.ask(paths, page)
     if note and not complete:
         note("The history is being indexed; older tasks are not listed until that is done.")
-    return found
+    return entries
 
 
 def _page(
@@ -225,9 +225,9 @@ def status(paths: Paths, upid: Upid) -> TaskEntry:
     for entry in registry.active(paths):
         if entry.upid == upid:
             return registry.settled(paths, entry)
-    found, _ = archive.ask(paths, lambda kept: kept.find(upid) or kept.search(upid))
-    if found is not None:
-        return found
+    archived, _ = archive.ask(paths, lambda kept: kept.find(upid) or kept.search(upid))
+    if archived is not None:
+        return archived
     if upid.log_path(paths).exists():
         return registry.settled(paths, TaskEntry(upid, saved=False))
     raise _unknown(paths, upid, "this task is not known on this node")

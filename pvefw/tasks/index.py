@@ -106,9 +106,9 @@ class Query:
         if without:
             conditions.append(f"place NOT IN ({', '.join(map(str, without))})")
         table = f"task INDEXED BY {index}" if index else "task"
-        which = " AND ".join(conditions) or "TRUE"
+        condition = " AND ".join(conditions) or "TRUE"
         return (
-            f"SELECT start, place FROM {table} WHERE {which} "  # noqa: S608 - what users give is bound
+            f"SELECT start, place FROM {table} WHERE {condition} "  # noqa: S608 - what users give is bound
             "ORDER BY start DESC, place DESC"
         )
 
@@ -167,9 +167,9 @@ class Index:
         :raises Damaged: its parts do not fit each other.
         """
         with _guarded():
-            [found] = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
-        if found != "ok":
-            raise Damaged(found)
+            [verdict] = self._connection.execute("PRAGMA integrity_check(1)").fetchone()
+        if verdict != "ok":
+            raise Damaged(verdict)
 
     def __len__(self) -> int:
         with _guarded():
@@ -235,8 +235,8 @@ class Index:
     def sources(self) -> dict[int, Source]:
         """What it covers, by the rank of the file."""
         with _guarded():
-            found = self._connection.execute("SELECT * FROM source")
-            return {rank: Source(*map(int, values)) for rank, *values in found}
+            rows = self._connection.execute("SELECT * FROM source")
+            return {rank: Source(*map(int, values)) for rank, *values in rows}
 
     def place(self, upid: Upid) -> int | None:
         """Where a task is."""
@@ -270,8 +270,8 @@ class _Words(dict[tuple[str, str], int]):
 
     def __missing__(self, word: tuple[str, str]) -> int:
         self._run("INSERT INTO word (kind, text) VALUES (?, ?) ON CONFLICT DO NOTHING", word)
-        found = self._run("SELECT number FROM word WHERE kind = ? AND text = ?", word)
-        [self[word]] = found.fetchone()
+        cursor = self._run("SELECT number FROM word WHERE kind = ? AND text = ?", word)
+        [self[word]] = cursor.fetchone()
         return self[word]
 
 

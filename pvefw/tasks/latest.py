@@ -16,16 +16,16 @@ def latest(directory: Path, prefix: str = "UPID:", limit: int = 50) -> list[str]
     :param limit: how many at most. Of ended tasks, some ten thousand are looked at.
     :returns: none where the lists cannot be read.
     """
-    found: list[str] = []
+    upids: list[str] = []
     size = _FIRST
     while True:
         tail, whole = _tail(directory / "index", size)
         active, _ = _tail(directory / "active", _MOST)
         lines = (line for text in (active, tail) for line in reversed(text.split("\n")))
         words = (line.partition(" ")[0] for line in lines)
-        found = list(dict.fromkeys(word for word in words if _is_so(word, prefix)))
-        if whole or len(found) >= limit or size >= _MOST:
-            return found[:limit]
+        upids = list(dict.fromkeys(word for word in words if _is_so(word, prefix)))
+        if whole or len(upids) >= limit or size >= _MOST:
+            return upids[:limit]
         size *= 8
 
 

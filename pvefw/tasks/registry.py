@@ -145,9 +145,9 @@ def stamp(paths: Paths) -> object:
     :raises StoreError: ``active`` cannot be read.
     """
     lists = (paths.task_dir / "active", *indexes(paths), paths.task_index)
-    found = [_file_stamp(list_) for list_ in lists]
+    stamps = [_file_stamp(list_) for list_ in lists]
     runs_one = _RUNS in (files.read_if_exists(lists[0]) or b"")
-    return None if runs_one else found
+    return None if runs_one else stamps
 
 
 def _file_stamp(path: Path) -> object:

@@ -45,11 +45,11 @@ def rule(node: Node) -> Rule:
 
     :raises StoreError: a file cannot be read.
     """
-    found = node.own_properties
+    properties = node.own_properties
     for config in (node.own.properties, node.cluster.properties):
         if any(why and key in (COUNT, DAYS) for key, _, why in judged(config, pve=False)):
             return Rule(None, None)
-    count, days = (int(found[key]) if key in found else None for key in (COUNT, DAYS))
+    count, days = (int(properties[key]) if key in properties else None for key in (COUNT, DAYS))
     return Rule(count, days)
 
 
@@ -119,13 +119,13 @@ def _to_go(paths: Paths, kept: Rule, now: datetime) -> set[bytes]:
     superfluous = 0
     if kept.count is not None:
         superfluous = sum(1 for _ in _ended(paths)) - kept.count
-    found: set[bytes] = set()
+    expired: set[bytes] = set()
     for number, (upid, end) in enumerate(_ended(paths)):
         if number < superfluous or end < before:
-            found.add(upid)
+            expired.add(upid)
         else:
-            found.discard(upid)
-    return found
+            expired.discard(upid)
+    return expired
 
 
 def _ended(paths: Paths) -> Iterator[tuple[bytes, int]]:

@@ -161,8 +161,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, Cancelled | KeyboardInterrupt):
         return INTERRUPTED
     name, words = type(error).__name__, masking.redact_known(text.of(error))
-    said = words if isinstance(error, PvefwError) else f"{name}: {words}" if words else name
-    return text.one_line(said)[:_LONGEST_STATUS] or name
+    status = words if isinstance(error, PvefwError) else f"{name}: {words}" if words else name
+    return text.one_line(status)[:_LONGEST_STATUS] or name
 
 
 @contextlib.contextmanager

@@ -100,8 +100,8 @@ def opened(paths: Paths) -> Iterator[list[Text]]:
     newest, older = registry.indexes(paths)
     with contextlib.ExitStack() as stack:
         # in this order: when the newest becomes the older one in between, it is there twice, not lost
-        found = [_open(stack, newest, 0), _open(stack, older, -1)]
-        texts = [text for text in found if text is not None]
+        both = [_open(stack, newest, 0), _open(stack, older, -1)]
+        texts = [text for text in both if text is not None]
         if len({(text.device, text.inode) for text in texts}) < len(texts):
             raise Damaged("the index is being rotated")
         yield texts

@@ -57,20 +57,20 @@ class Accounts(Kind):
     )
 
     def current(self, context: Context) -> dict[str, Fields]:
-        found: dict[str, Fields] = {}
+        fields_of: dict[str, Fields] = {}
         for name in store.names(context.paths):
             try:
                 account = store.load(context.paths, name)
             except ConfigError as error:
                 context.left_out.append(error.message)
                 continue
-            found[name] = present(
+            fields_of[name] = present(
                 directory=account.directory,
                 contact=[_address(contact) for contact in account.account.get("contact") or ()],
                 ca_file=account.ca_file,
                 accept_tos=bool(account.tos),
             )
-        return found
+        return fields_of
 
     def ignored(self, old: Fields) -> frozenset[str]:
         # not every authority keeps the addresses, and says so by leaving them out

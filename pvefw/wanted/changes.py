@@ -41,16 +41,16 @@ def _part(change: Change, fields: Fields | None) -> list[str]:
 
 def _flat(fields: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """Fields with one text each; those of a field have its name before theirs."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for key, value in fields.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{above}{key}.")
+            texts |= _flat(value, f"{above}{key}.")
         elif isinstance(value, bool):
-            found[f"{above}{key}"] = "yes" if value else "no"
+            texts[f"{above}{key}"] = "yes" if value else "no"
         else:
             shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-            found[f"{above}{key}"] = shown.replace("\n", "\\n")
-    return found
+            texts[f"{above}{key}"] = shown.replace("\n", "\\n")
+    return texts
 
 
 # --- comparing ------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def export(context: Context, *, here: bool) -> State:
         cannot say: :attr:`Context.left_out` has it.
     :raises PvefwError: a file cannot be read.
     """
-    found: dict[str, Mapping[str, Any]] = {}
+    state: dict[str, Mapping[str, Any]] = {}
     for kind in KINDS:
         if kind.of_machine and not here:
             continue
@@ -153,8 +153,8 @@ def export(context: Context, *, here: bool) -> State:
         }
         part = there.get("", {}) if kind.singular else there
         if part:
-            found[kind.key] = part
-    return found
+            state[kind.key] = part
+    return state
 
 
 def _readable(context: Context, kind: Kind) -> Mapping[str, Fields]:

@@ -43,7 +43,7 @@ def _fields(*, of_certificates: bool) -> dict[str, Shape]:
 
 def _usable(values: Mapping[str, str]) -> dict[str, str]:
     """The properties that are known, and in their format."""
-    found = {}
+    normalised = {}
     for key, value in values.items():
         known = properties.find(key)
         if known is None:
@@ -53,8 +53,8 @@ def _usable(values: Mapping[str, str]) -> dict[str, str]:
             _check(known, normal)
         except ValueError:
             continue  # the node reports it whenever it is read
-        found[key] = normal
-    return found
+        normalised[key] = normal
+    return normalised
 
 
 def _refer(context: Context, node: Node, name: str, values: Mapping[str, str]) -> None:
@@ -79,10 +79,10 @@ class Properties(Kind):
 
     def current(self, context: Context) -> dict[str, Fields]:
         node = context.node
-        found = _usable({**node.own.properties.values, **node.config.values})
+        properties = _usable({**node.own.properties.values, **node.config.values})
         if description := node.config.description.rstrip("\n"):
-            found[DESCRIPTION] = description
-        return {"": dict(sorted(found.items()))}
+            properties[DESCRIPTION] = description
+        return {"": dict(sorted(properties.items()))}
 
     def put(self, context: Context, change: Change) -> None:
         there, new = change.old, change.new
@@ -113,11 +113,11 @@ class Certificates(Kind):
     )
 
     def current(self, context: Context) -> dict[str, Fields]:
-        found: dict[str, Fields] = {}
+        fields_of: dict[str, Fields] = {}
         for name, (section, _) in certificates.sections(context.node).items():
             rest = present(nodes=list(section.nodes), disable=section.disabled)
-            found[name] = {**_usable(certificates.usable(section)), **rest}
-        return found
+            fields_of[name] = {**_usable(certificates.usable(section)), **rest}
+        return fields_of
 
     def put(self, context: Context, change: Change) -> None:
         name, before, after = change.name, _lines(change.old), _lines(change.new)
@@ -139,6 +139,6 @@ class Certificates(Kind):
 
 def _lines(fields: Fields) -> dict[str, str]:
     """Fields as a section has them."""
-    found = {key: field for key, field in fields.items() if key not in certificates.COMMON}
-    found |= {"nodes": ",".join(fields["nodes"])} if fields.get("nodes") else {}
-    return {**found, "disable": "1"} if fields.get("disable") else found
+    settings = {key: field for key, field in fields.items() if key not in certificates.COMMON}
+    settings |= {"nodes": ",".join(fields["nodes"])} if fields.get("nodes") else {}
+    return {**settings, "disable": "1"} if fields.get("disable") else settings

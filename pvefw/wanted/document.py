@@ -56,10 +56,10 @@ def read(data: bytes, file: str) -> Document:
         )
     node, place = _composed(data, file), Place(file)
     with place.going_on():
-        found = {} if node is None else shape().read(node, place)
+        state = {} if node is None else shape().read(node, place)
     if place.errors:
         raise _invalid(place.errors)
-    return Document(file, found, place.lines)
+    return Document(file, state, place.lines)
 
 
 def _invalid(errors: Sequence[ConfigError]) -> ConfigError:
@@ -84,8 +84,8 @@ def _composed(data: bytes, file: str) -> Any:
         where = f"{file}:{mark.line + 1}" if mark else file
         raise ConfigError(f"{where}: this is not YAML: {error.problem}") from error
     except (yaml.YAMLError, RecursionError) as error:
-        said = " ".join(str(error).split()) or "it is nested too deeply"
-        raise ConfigError(f"{file}: this is not YAML: {said}") from error
+        reason = " ".join(str(error).split()) or "it is nested too deeply"
+        raise ConfigError(f"{file}: this is not YAML: {reason}") from error
 
 
 def _size(node: Any, known: dict[int, int]) -> int:

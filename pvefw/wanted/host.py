@@ -107,11 +107,11 @@ class Esps(Kind):
         return context.machine().devices().find(Path(given)).uuid
 
     def current(self, context: Context) -> dict[str, Fields]:
-        found: dict[str, Fields] = {}
+        fields_of: dict[str, Fields] = {}
         for entry in kernel_files.entries(context.paths.esp_uuids):
             loader = records.load(context.paths, entry).loader if esps.is_uuid(entry) else ""
-            found[entry.upper()] = present(loader=loader)
-        return found
+            fields_of[entry.upper()] = present(loader=loader)
+        return fields_of
 
     def put(self, context: Context, change: Change) -> None:
         boot = _boot(context)
@@ -208,13 +208,13 @@ class Units(Kind):
 
     def current(self, context: Context) -> dict[str, Fields]:
         paths = context.paths
-        found = present(
+        fields = present(
             renew_timer=_are_installed(paths, *timer.ENABLED),
             renew_cron=paths.below(timer.CRON).exists(),
             guests=_are_installed(paths, guest_units.START, guest_units.STOP),
             boot_hooks=hooks.are_installed(paths),
         )
-        return {"": found}
+        return {"": fields}
 
     def put(self, context: Context, change: Change) -> None:
         paths, say = context.paths, context.task.log

@@ -8,9 +8,9 @@ from pvefw import instances
 from pvefw.certs import acme_plugin, references
 from pvefw.core.errors import ConfigError, PvefwError, UsageError
 from pvefw.core.references import is_reference
-from pvefw.instances import STANDALONE, Instance, binding
+from pvefw.instances import STANDALONE, Instance, instance_binding
 from pvefw.instances.codec import LONGEST_DELAY
-from pvefw.store import kinds, oddities
+from pvefw.store import oddities, plugin_sections
 from pvefw.store.node import Node
 from pvefw.store.section_config import check_id
 from pvefw.wanted.kind import Change, Context, Fields, Kind, present
@@ -37,7 +37,7 @@ class Instances(Kind):
     def __init__(self, key: str, help_: str, *families: str) -> None:
         self.key = key
         self.families = families
-        self.kind = kinds.KINDS[families[0]]
+        self.kind = plugin_sections.KINDS[families[0]]
         fields = dict(_FIELDS)
         if not self.kind.named_like_plugin:
             fields = {"api": Text("The plugin's name."), **fields}
@@ -55,12 +55,12 @@ class Instances(Kind):
 
     def current(self, context: Context) -> dict[str, Fields]:
         node = context.node
-        found: dict[str, Fields] = {}
+        fields_of: dict[str, Fields] = {}
         for instance in instances.load_all(node, *self.families):
             fields = self._fields(context, node, instance)
             if instance.id not in self.always or fields.keys() - self.lasting:
-                found[instance.id] = fields
-        return found
+                fields_of[instance.id] = fields
+        return fields_of
 
     def _fields(self, context: Context, node: Node, instance: Instance) -> Fields:
         shown, hidden = _public(node, instance)
@@ -135,7 +135,7 @@ def _refuse_plain(node: Node, instance: Instance, given: Mapping[str, str]) -> N
     :raises ConfigError: one is.
     """
     try:
-        infos, takes_any = binding.accepted(node, instance.family, instance.plugin)
+        infos, takes_any = instance_binding.accepted(node, instance.family, instance.plugin)
     except PvefwError:
         return  # whoever adds it is told why
     secret = {info.key: info.secret for info in infos}
@@ -150,7 +150,7 @@ def _refuse_plain(node: Node, instance: Instance, given: Mapping[str, str]) -> N
 
 def _public(node: Node, instance: Instance) -> tuple[Mapping[str, str], list[str]]:
     """The settings that everybody may read, and the keys of the others."""
-    values, infos = binding.effective(node, instance)
+    values, infos = instance_binding.effective(node, instance)
     public = {info.key for info in infos if not info.secret}
     shown = {key: text for key, text in values.items() if key in public or is_reference(text)}
     return shown, [key for key in values if key not in shown]

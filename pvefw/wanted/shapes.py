@@ -194,12 +194,12 @@ class Table:
         }
 
     def read(self, node: Any, place: Place) -> dict[str, Any]:
-        found = {}
+        entries = {}
         for key, value in pairs(node, place):
             with place.going_on():
                 self._check(key, place)
-                found[key.value] = self.each.read(value, place.below(key))
-        return found
+                entries[key.value] = self.each.read(value, place.below(key))
+        return entries
 
     def _check(self, key: Any, place: Place) -> None:
         if self.named is not None:
@@ -221,7 +221,7 @@ class Record:
 
     @property
     def schema(self) -> Schema:
-        found: Schema = {
+        schema: Schema = {
             "type": "object",
             "properties": {key: self._or_null(shape.schema) for key, shape in self.fields.items()},
             "additionalProperties": False,
@@ -230,30 +230,30 @@ class Record:
         for pattern, make in self.numbered.items():
             example = make(pattern)
             if example is not None:
-                found.setdefault("patternProperties", {})[f"^{pattern}$"] = self._or_null(
+                schema.setdefault("patternProperties", {})[f"^{pattern}$"] = self._or_null(
                     example.schema
                 )
-        return found
+        return schema
 
     def _or_null(self, schema: Schema) -> Schema:
         if not self.may_be_null:
             return schema
-        found = dict(schema)
+        nullable = dict(schema)
         if "enum" in schema:
-            found["enum"] = [*schema["enum"], None]
+            nullable["enum"] = [*schema["enum"], None]
         if "type" not in schema:
-            return found
+            return nullable
         kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-        return {**found, "type": [*kinds, "null"]}
+        return {**nullable, "type": [*kinds, "null"]}
 
     def read(self, node: Any, place: Place) -> dict[str, Any]:
-        found = {}
+        fields = {}
         for key, value in pairs(node, place):
             is_null = value.id == "scalar" and value.tag == _NULL and self.may_be_null
             with place.going_on():
                 shape = self._shape(key, place)
-                found[key.value] = None if is_null else shape.read(value, place.below(key))
-        return found
+                fields[key.value] = None if is_null else shape.read(value, place.below(key))
+        return fields
 
     def _shape(self, key: Any, place: Place) -> Shape:
         """That of a field.

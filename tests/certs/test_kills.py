@@ -11,8 +11,8 @@ import sys
 import pytest
 from certificates import NOW, Log, own, self_signed
 
-from pvefw.certs import chain, deploy, install, renewal
-from pvefw.certs.renewal import Record
+from pvefw.certs import chain, deploy, install, renewal_rule
+from pvefw.certs.renewal_rule import Record
 from pvefw.core.errors import CertificateError
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
@@ -76,7 +76,7 @@ def test_every_change_of_an_install(tmp_path, first):
         def work(paths=paths):
             event = install.install_pair(own(paths), *new, Log(), NOW)
             info = chain.describe(event.certificate, new[0])
-            renewal.keep(paths, info, Record(account="default"))
+            renewal_rule.keep(paths, info, Record(account="default"))
             deploy.deploy(own(paths), Log())
 
         if not killed_at(number, str(paths.root), work):

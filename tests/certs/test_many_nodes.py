@@ -38,7 +38,7 @@ def test_what_is_refused_is_ordered_later_and_within_the_limit(tool):
 
 
 def test_the_simulation_finds_a_rule_without_jitter(tool, monkeypatch):
-    monkeypatch.setattr("pvefw.certs.renewal._share", lambda _info, _node: 0.0)
+    monkeypatch.setattr("pvefw.certs.renewal_rule._share", lambda _info, _node: 0.0)
     fleet = tool.lived(400, "one each, by their windows")
     assert fleet.most() > 400 / 4
 

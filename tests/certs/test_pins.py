@@ -5,8 +5,8 @@ import json
 import pytest
 from certificates import NOW, Calendar, Log, own, self_signed
 
-from pvefw.certs import chain, install, renew, renewal, renewal_plan
-from pvefw.certs.renewal import Record
+from pvefw.certs import chain, install, renew, renewal_plan, renewal_rule
+from pvefw.certs.renewal_rule import Record
 from pvefw.cli.run import run
 from pvefw.core.errors import AcmeUnreachable
 from pvefw.store import files
@@ -80,7 +80,7 @@ def test_without_a_pin_of_it_nothing_is_said(paths, pin, text, capfd):
 def test_a_pin_of_a_certificate_that_nobody_renews_holds(paths, pin):
     configure(paths, f"guest: pve\n\tfingerprint {pin}\n")
     info = chain.describe(paths.proxy_certificate, paths.proxy_certificate.read_bytes())
-    renewal.keep(paths, info, Record(custom=True))
+    renewal_rule.keep(paths, info, Record(custom=True))
     assert SAID not in decided(paths)
 
 

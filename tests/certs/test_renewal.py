@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from certificates import NOW, Calendar, Log, own, self_signed
 
-from pvefw.certs import chain, install, issue, renew, renewal, renewal_plan, sharing
+from pvefw.certs import chain, install, issue, renew, renewal_plan, renewal_rule, sharing
 from pvefw.certs.certificate import Certificate
-from pvefw.certs.renewal import Record, Window
+from pvefw.certs.renewal_rule import Record, Window
 from pvefw.core.errors import AcmeProblem, AcmeUnreachable, Locked, NoQuorum
 from pvefw.core.model import Urgency
 from pvefw.store import certificate_sections, node_settings
@@ -27,7 +27,7 @@ def info(days, begin=NOW, name="pve1.example"):
 @pytest.mark.parametrize(("days", "share"), [(6, 1 / 2), (45, 2 / 3), (90, 2 / 3), (398, 2 / 3)])
 def test_by_lifetime(days, share):
     for node in ("pve1", "pve2", "pve3"):
-        decision = renewal.decide(info(days), node)
+        decision = renewal_rule.decide(info(days), node)
         age = (decision.due - NOW) / (days * DAY)
         assert share - 0.05 <= age <= share
         assert f"{days} days" in decision.reason
@@ -35,47 +35,47 @@ def test_by_lifetime(days, share):
 
 def test_nodes_do_not_all_come_at_once():
     certificate = info(90)
-    dues = {renewal.decide(certificate, f"pve{number}").due for number in range(50)}
+    dues = {renewal_rule.decide(certificate, f"pve{number}").due for number in range(50)}
     assert len(dues) == 50
     assert max(dues) - min(dues) > 2 * DAY
-    assert renewal.decide(certificate, "pve1") == renewal.decide(certificate, "pve1")
+    assert renewal_rule.decide(certificate, "pve1") == renewal_rule.decide(certificate, "pve1")
 
 
 @pytest.mark.parametrize("days", [6, 45, 90, 398])
 def test_the_authoritys_window_decides(days):
     window = Window(NOW + 1 * DAY, NOW + 2 * DAY, "https://ca.example/why")
-    decision = renewal.decide(info(days), "pve1", window=window)
+    decision = renewal_rule.decide(info(days), "pve1", window=window)
     assert window.start <= decision.due <= window.end
     assert "https://ca.example/why" in decision.reason
 
 
 def test_a_window_in_the_past_is_now_and_one_after_the_end_is_none():
     past = Window(NOW - 2 * DAY, NOW - DAY)
-    assert renewal.decide(info(90), "pve1", window=past).due < NOW
+    assert renewal_rule.decide(info(90), "pve1", window=past).due < NOW
     late = Window(NOW + 89 * DAY, NOW + 95 * DAY)
-    assert renewal.decide(info(90), "pve1", window=late).due < NOW + 61 * DAY
+    assert renewal_rule.decide(info(90), "pve1", window=late).due < NOW + 61 * DAY
 
 
 def test_of_a_window_up_to_the_end_the_end_is_not_used():
     to_the_end = Window(NOW + 80 * DAY, NOW + 90 * DAY)
     for number in range(50):
-        due = renewal.decide(info(90), f"pve{number}", window=to_the_end).due
+        due = renewal_rule.decide(info(90), f"pve{number}", window=to_the_end).due
         assert NOW + 80 * DAY <= due <= NOW + 86 * DAY
 
 
 def test_an_earlier_configured_date_wins_and_a_later_one_does_not():
-    decision = renewal.decide(info(90), "pve1", renew_before=40 * DAY)
+    decision = renewal_rule.decide(info(90), "pve1", renew_before=40 * DAY)
     assert decision.due == NOW + 50 * DAY
     assert "renew-before is 40 days" in decision.reason
-    late = renewal.decide(info(90), "pve1", renew_before=10 * DAY)
+    late = renewal_rule.decide(info(90), "pve1", renew_before=10 * DAY)
     assert late.due < NOW + 61 * DAY
     window = Window(NOW + 60 * DAY, NOW + 61 * DAY)
-    early = renewal.decide(info(90), "pve1", window=window, renew_before=40 * DAY)
+    early = renewal_rule.decide(info(90), "pve1", window=window, renew_before=40 * DAY)
     assert early.due == NOW + 50 * DAY
 
 
 def test_a_renew_before_of_a_month_does_not_renew_six_day_certificates_for_ever():
-    assert renewal.decide(info(6), "pve1", renew_before=30 * DAY).due > NOW + 2 * DAY
+    assert renewal_rule.decide(info(6), "pve1", renew_before=30 * DAY).due > NOW + 2 * DAY
 
 
 @pytest.mark.parametrize("days", [6, 90])
@@ -97,7 +97,7 @@ def test_what_the_authority_asks_to_wait_is_waited():
 
 def test_urgency_rises():
     certificate = info(90)
-    found = [renewal.urgency(certificate, NOW + day * DAY) for day in (60, 75, 85, 91)]
+    found = [renewal_rule.urgency(certificate, NOW + day * DAY) for day in (60, 75, 85, 91)]
     assert found == [Urgency.NOTICE, Urgency.WARNING, Urgency.CRITICAL, Urgency.EXPIRED]
 
 
@@ -113,13 +113,13 @@ def test_records_survive_and_are_about_one_certificate(paths):
         told=NOW,
         told_urgency="warning",
     )
-    renewal.keep(paths, first, kept)
-    found = renewal.record_of(paths, first)
+    renewal_rule.keep(paths, first, kept)
+    found = renewal_rule.record_of(paths, first)
     assert found.fingerprint == first.fingerprint
     assert (found.window, found.next_try, found.told) == (kept.window, kept.next_try, NOW)
-    assert renewal.record_of(paths, second) == Record(fingerprint=second.fingerprint)
+    assert renewal_rule.record_of(paths, second) == Record(fingerprint=second.fingerprint)
     paths.renewal_state.write_text('{"pveproxy-ssl.pem": 3')
-    assert renewal.record_of(paths, first).failures == 0
+    assert renewal_rule.record_of(paths, first).failures == 0
 
 
 # --- the run ------------------------------------------------------------------------------------
@@ -144,7 +144,7 @@ class Run:
         install.install_pair(own(self.paths), pem, key, Log(), self.clock.now())
         self.days = days
         found = chain.describe(self.paths.proxy_certificate, pem)
-        renewal.keep(self.paths, found, Record(account="default"))
+        renewal_rule.keep(self.paths, found, Record(account="default"))
 
     def _renewal_info(self, *_arguments):
         self.asked += 1
@@ -194,7 +194,7 @@ def test_a_certificate_lives_on_for_ever(run, days):
 def test_a_dry_run_explains_and_keeps_nothing(run):
     before = run.paths.renewal_state.read_bytes()
     pem = run.paths.proxy_certificate.read_bytes()
-    due = renewal.decide(chain.describe(run.paths.proxy_certificate, pem), "pve1").due
+    due = renewal_rule.decide(chain.describe(run.paths.proxy_certificate, pem), "pve1").due
     assert run(dry_run=True)
     [line] = run.lines
     assert line.startswith(f"pveproxy-ssl.pem (pve1.example): not due until {due:%Y-%m-%d}")
@@ -265,7 +265,7 @@ def test_a_failure_holds_back_and_success_clears_it(run):
     assert run()
     assert len(run.orders) == 2
     assert [hook for hook, _ in run.told] == ["on_renewal_failed", "on_renewal_recovered"]
-    found = renewal.records(run.paths)["pveproxy-ssl.pem"]
+    found = renewal_rule.records(run.paths)["pveproxy-ssl.pem"]
     assert found.failures == 0
     assert found.told is None
 
@@ -286,7 +286,7 @@ def test_what_another_node_has_is_taken_over_although_an_order_has_failed(run, m
     run.failing = AcmeProblem("later", type="rateLimited", status=429, retry_after=5 * 3600)
     assert not run()
     run.failing = None
-    other = sharing.Found("pve2", b"", b"", info(90, NOW + 65 * DAY))
+    other = sharing.SharedPair("pve2", b"", b"", info(90, NOW + 65 * DAY))
     monkeypatch.setattr(sharing, "newer", lambda *_arguments: other)
     assert run()
     assert len(run.orders) == 2
@@ -295,7 +295,7 @@ def test_what_another_node_has_is_taken_over_although_an_order_has_failed(run, m
 def test_a_custom_certificate_is_never_replaced_but_its_end_is_told(run):
     pem = run.paths.proxy_certificate.read_bytes()
     found = chain.describe(run.paths.proxy_certificate, pem)
-    renewal.keep(run.paths, found, Record(custom=True))
+    renewal_rule.keep(run.paths, found, Record(custom=True))
     run()
     assert run.lines == ["pveproxy-ssl.pem (pve1.example): not renewed: it was set by hand"]
     run.live(92)
@@ -305,7 +305,7 @@ def test_a_custom_certificate_is_never_replaced_but_its_end_is_told(run):
 
 
 def test_a_partner_with_a_newer_one_is_reason_enough(run, monkeypatch):
-    other = sharing.Found("node pve2", b"", b"", info(90, NOW + DAY))
+    other = sharing.SharedPair("node pve2", b"", b"", info(90, NOW + DAY))
     monkeypatch.setattr(sharing, "newer", lambda *_arguments: other)
     run.clock.time += 2 * DAY
     run()
@@ -332,7 +332,7 @@ def test_two_certificates_of_one_host_for_two_years(paths, monkeypatch):
         name = certificate.settings.names()[0].name
         pem, key = self_signed(name, begin=begin, days=90)
         install.install_pair(certificate, pem, key, Log(), now)
-        renewal.keep(paths, certificate.installed(), Record(account="default"))
+        renewal_rule.keep(paths, certificate.installed(), Record(account="default"))
 
     monkeypatch.setattr(issue, "obtain", obtain)
     monkeypatch.setattr(renewal_plan, "_renewal_info", lambda *_arguments: (None, []))

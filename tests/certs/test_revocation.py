@@ -8,7 +8,7 @@ from cryptography import x509
 
 from pvefw.certs import chain, custom, issue, keys, revocation, sharing
 from pvefw.certs.progress import Progress, Wanted
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.certs.revocation import Revoked
 from pvefw.core.errors import Locked
 from pvefw.store import files, node_settings, revocations

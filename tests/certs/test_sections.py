@@ -11,12 +11,12 @@ from pvefw.certs import (
     exposure,
     install,
     references,
-    renewal,
     renewal_plan,
+    renewal_rule,
     sharing,
 )
 from pvefw.certs.certificate import Certificate
-from pvefw.certs.renewal import Record
+from pvefw.certs.renewal_rule import Record
 from pvefw.core.errors import NotFound
 from pvefw.store.node import Node
 
@@ -228,8 +228,8 @@ def test_each_certificate_has_its_own_service_and_is_deployed_alone(paths, pvefw
 def test_records_are_kept_apart(paths, web):
     for certificate in (own(paths), named(paths)):
         install.install_pair(certificate, *self_signed("www.example"), Log(), NOW)
-        renewal.keep(paths, certificate.installed(), Record(account=certificate.name))
-    kept = {name: record.account for name, record in renewal.records(paths).items()}
+        renewal_rule.keep(paths, certificate.installed(), Record(account=certificate.name))
+    kept = {name: record.account for name, record in renewal_rule.records(paths).items()}
     assert kept == {"pveproxy-ssl.pem": "pveproxy", "web.pem": "web"}
 
 
@@ -246,7 +246,7 @@ def test_a_partner_has_nothing_to_share_that_the_old_account_ordered(paths, pvef
         pair = self_signed("www.example", begin=begin)
         install.install_pair(named(paths, name), *pair, Log(), NOW)
         record = Record(account="https://ca.example/staging")
-        renewal.keep(paths, named(paths, name).installed(), record)
+        renewal_rule.keep(paths, named(paths, name).installed(), record)
 
     def shared():
         certificate = named(paths)
@@ -257,7 +257,7 @@ def test_a_partner_has_nothing_to_share_that_the_old_account_ordered(paths, pvef
     assert [partner.name for partner in sharing.partners(named(paths))] == ["mail"]
     assert shared() is None
     record = Record(account="https://ca.example/production")
-    renewal.keep(paths, named(paths, "mail").installed(), record)
+    renewal_rule.keep(paths, named(paths, "mail").installed(), record)
     assert shared().owner == "certificate mail"
 
 

@@ -13,7 +13,7 @@ from environments import ROOT
 
 from pvefw.cli.run import run
 from pvefw.core import causes
-from pvefw.core.guard import said
+from pvefw.core.guard import in_words
 
 _INSIDE = re.compile(r"Errno|object at|HTTPS?Connection|Max retries|_ssl|line 1 column|\(host=|0x")
 FOREIGN = re.compile(
@@ -55,7 +55,7 @@ def tls_error(verify_message, text=""):
 )
 def test_what_really_happens(work, words):
     error = raised(work)
-    assert causes.known(error) == said(error) == words
+    assert causes.known(error) == in_words(error) == words
     assert words.endswith(causes.of(error))
 
 
@@ -80,10 +80,10 @@ def test_words_for_people(error, words):
 
 def test_a_fault_of_ours_keeps_its_name():
     """Somebody has to find it."""
-    assert said(ZeroDivisionError("division by zero")) == "ZeroDivisionError: division by zero"
+    assert in_words(ZeroDivisionError("division by zero")) == "ZeroDivisionError: division by zero"
     hidden = raised(lambda: (_ for _ in ()).throw(KeyError("x")))
     hidden.__context__ = ConnectionRefusedError(111, "refused")
-    assert said(hidden).startswith("KeyError")
+    assert in_words(hidden).startswith("KeyError")
 
 
 @pytest.mark.parametrize(

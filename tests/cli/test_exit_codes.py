@@ -6,7 +6,7 @@ import certificates
 import pytest
 from environments import ROOT
 
-from pvefw.certs import chain, deploy, renew, renewal
+from pvefw.certs import chain, deploy, renew, renewal_rule
 from pvefw.cli import exit_codes
 from pvefw.cli.run import run
 from pvefw.store import files
@@ -40,7 +40,7 @@ def test_renew(paths, pvefw, age, status):
 def test_renew_that_fails_then_waits(paths, pvefw):
     info = install(paths, 80)
     assert pvefw("renew", "--detailed-exitcode") == exit_codes.FAILED
-    assert renewal.record_of(paths, info).failures == 1
+    assert renewal_rule.record_of(paths, info).failures == 1
     assert pvefw("renew", "--detailed-exitcode") == exit_codes.PENDING
 
 

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from pvefw.cli import meant, moments
+from pvefw.cli import moments, suggestions
 from pvefw.cli.run import run
 
 NOBODY = "https://127.0.0.1:1/directory"
@@ -167,7 +167,7 @@ def test_nothing_silly_is_suggested(mistype, line):
 def test_every_suggestion_of_the_table_is_accepted():
     for step in MISTYPED.values():
         if step.startswith("pvefw ") and not re.search(r"\b[A-Z]{2,}\b|migrateall$", step):
-            assert meant.accepted(step.split()[1:]) or step.endswith("--version"), step
+            assert suggestions.accepted(step.split()[1:]) or step.endswith("--version"), step
 
 
 @pytest.mark.parametrize("line", ["-h", "help", "cert info -h", "help cert info", "cert help info"])

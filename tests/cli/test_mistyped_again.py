@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from pvefw.cli import meant
+from pvefw.cli import suggestions
 from pvefw.cli.run import run
 
 MISTYPED = {
@@ -90,6 +90,6 @@ def test_a_part_of_a_word_to_choose_is_understood(mistype):
 
 
 def test_of_many_options_the_first_is_suggested():
-    assert meant.option(["config", "set"], "--acmedomain", ["--acmedomain", "x.example"]).endswith(
-        "--acmedomain0 x.example"
-    )
+    assert suggestions.option(
+        ["config", "set"], "--acmedomain", ["--acmedomain", "x.example"]
+    ).endswith("--acmedomain0 x.example")

@@ -9,7 +9,7 @@ import certificates
 import pytest
 
 from pvefw import instances
-from pvefw.certs import renewal
+from pvefw.certs import renewal_rule
 from pvefw.certs import timer as timers
 from pvefw.cli import status
 from pvefw.cli.run import run
@@ -110,9 +110,9 @@ def test_a_renewal_that_failed(paths, parts):
     from pvefw.certs import chain
 
     info = chain.describe(paths.proxy_certificate, paths.proxy_certificate.read_bytes())
-    record = renewal.record_of(paths, info)
+    record = renewal_rule.record_of(paths, info)
     now = datetime.now(UTC)
-    renewal.keep(paths, info, record.failed("the CA is away", info, now, None))
+    renewal_rule.keep(paths, info, record.failed("the CA is away", info, now, None))
     done, found = parts()
     assert (done, found["certificates"]["state"]) == (1, "attention")
     assert "the CA is away" in found["certificates"]["lines"][0]

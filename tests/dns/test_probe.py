@@ -13,7 +13,7 @@ def test_the_time_line_tells_the_whole_way(world, paths, task):
     steps = []
     route = world.route("aliased.example.test", plugin)
     probe(paths, route, world.resolver, task, steps.append)
-    said = [step.said for step in steps]
+    said = [step.line for step in steps]
     assert said[0] == "_acme-challenge.aliased.example.test. is an alias"
     assert said[1] == "the record is _acme-challenge.target.other.test., in zone other.test."
     assert said[2].startswith("name servers: ns1.other.test (127.0.0.1 port ")
@@ -33,7 +33,7 @@ def test_a_lagging_server_is_an_error_and_the_record_goes(world, paths, task):
     route = world.route("probe.slow.test", ServerZones(world.primary), delay=0.5)
     with pytest.raises(ProviderError, match=r"ns2\.slow\.test"):
         probe(paths, route, world.resolver, task, steps.append)
-    assert steps[-1].said == "removed"
+    assert steps[-1].line == "removed"
     assert world.primary.txt("_acme-challenge.probe.slow.test.") == set()
 
 

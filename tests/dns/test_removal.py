@@ -146,4 +146,4 @@ def test_a_record_that_is_left_is_named_beside_another_error(world, paths, task)
     assert "does not show after 0.5 seconds" in said
     assert "the test record is left behind: _acme-challenge.both.example.test. TXT" in said
     assert "the key has expired" in said
-    assert steps[-1].said.startswith("left: _acme-challenge.both.example.test.")
+    assert steps[-1].line.startswith("left: _acme-challenge.both.example.test.")

@@ -9,7 +9,7 @@ from resources import uses
 from shifted_clock import needs_the_machines_clock
 from whole_host import Host
 
-from pvefw.certs import authority, chain, node_certificate, renew, renewal
+from pvefw.certs import authority, chain, node_certificate, renew, renewal_rule
 from pvefw.core.errors import CertificateError, UsageError
 from pvefw.store import files, node_settings
 
@@ -105,11 +105,11 @@ def test_a_ca_from_the_future_can_be_replaced_although_it_replaces_another(node)
 
 def test_what_was_put_off_while_the_clock_was_ahead_is_not_put_off(node):
     info = chain.describe(node.node_certificate, node.node_certificate.read_bytes())
-    record = renewal.Record().failed("no", info, NOW + YEARS, None)
+    record = renewal_rule.Record().failed("no", info, NOW + YEARS, None)
     assert record.held_back(NOW + YEARS)
     assert not record.held_back(NOW)
-    told = renewal.Record(told=NOW + YEARS, told_urgency="expired")
-    assert told.to_be_told(renewal.Urgency.NOTICE, NOW)
+    told = renewal_rule.Record(told=NOW + YEARS, told_urgency="expired")
+    assert told.to_be_told(renewal_rule.Urgency.NOTICE, NOW)
 
 
 @uses("program")

@@ -11,7 +11,7 @@ import pytest
 from certificates import NOW, self_signed
 from waiting import wait_until
 
-from pvefw.certs import renewal
+from pvefw.certs import renewal_rule
 from pvefw.cli.run import run
 from pvefw.core.errors import ConfigError, StoreError
 from pvefw.dns import journal
@@ -220,7 +220,7 @@ def test_of_renewals_what_is_damaged_is_forgotten_and_nothing_else(paths, leaf):
     good = {**RENEWAL, "failures": 3}
     said = {"a.pem": leaves(RENEWAL, leaf), "b.pem": good}
     files.replace(paths.renewal_state, json.dumps(said).encode())
-    found = renewal.records(paths)
+    found = renewal_rule.records(paths)
     assert [*found] == ["b.pem"]
     assert (found["b.pem"].failures, found["b.pem"].held_back(NOW)) == (3, False)
 

@@ -25,7 +25,7 @@ from pvefw.acme import client, renewal_info
 from pvefw.acme.answers import Response, problem_in, problem_of
 from pvefw.api import Severity
 from pvefw.boot import records
-from pvefw.certs import bindings, chain, install, other_clients, renewal
+from pvefw.certs import bindings, chain, install, other_clients, renewal_rule
 from pvefw.core import doctor
 from pvefw.core import settings as plugin_settings
 from pvefw.core.errors import PvefwError
@@ -220,7 +220,7 @@ TARGETS = {
     "account": kept_in(lambda paths: paths.acme_dir / "x", lambda paths: accounts.load(paths, "x")),
     "journal": kept_in(lambda paths: paths.dns_journals / "x.json", journal.load_all),
     "persistent-records": kept_in(lambda paths: paths.persistent_records, persistent_records.load),
-    "renewal-state": kept_in(lambda paths: paths.renewal_state, renewal.records),
+    "renewal-state": kept_in(lambda paths: paths.renewal_state, renewal_rule.records),
     "installation": kept_in(lambda paths: paths.install_intent, install.recover),
     "esp-record": kept_in(
         lambda paths: paths.boot_state / "esp-AAAA.json", lambda paths: records.load(paths, "AAAA")

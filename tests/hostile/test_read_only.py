@@ -15,7 +15,7 @@ import pytest
 from privileges import only_root
 from resources import uses
 
-from pvefw.cli import meant
+from pvefw.cli import suggestions
 from pvefw.host import foreign
 from pvefw.tasks.task import run_task
 
@@ -103,7 +103,9 @@ LEFT_OUT = {"api serve", "api helper", "plugin doctor"}
 
 def test_every_command_is_tried():
     names = {
-        " ".join(path) for path, command, _ in meant.walk() if not hasattr(command, "commands")
+        " ".join(path)
+        for path, command, _ in suggestions.walk()
+        if not hasattr(command, "commands")
     }
     tried = {name for name in names for row in COMMANDS if f"{row} ".startswith(f"{name} ")}
     assert names - tried == LEFT_OUT

@@ -1,4 +1,4 @@
-"""What a loop goes through has a name: ``for certificate in certificates``, not ``for one in``."""
+"""Variables have names: ``for name in names``, not ``for one in``; ``lines``, not ``found``."""
 
 import ast
 import re
@@ -17,6 +17,31 @@ FILES = sorted(
     for path in ROOT.glob(pattern)
     if not re.search(r"compatibility/\d", str(path))  # as they were
 )
+
+VAGUE = {"found", "said"}
+"""Whatever is looked for is found, and whoever answers has said something: the noun says what."""
+ASSIGNED = re.compile(rf"\b(?:{'|'.join(sorted(VAGUE))})\b")
+PRODUCT = [path for path in FILES if not {"tests", "bench", "examples"} & set(path.parts)]
+
+
+def vague(source):
+    """The lines that give a variable, a parameter, a field or a function a name that is none."""
+    lines = set()
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.arg(arg=name):
+                pass
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                pass
+            case ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+                pass
+            case ast.alias(asname=str(name)) | ast.ExceptHandler(name=str(name)):
+                pass
+            case _:
+                continue
+        if name in VAGUE:
+            lines.add(node.lineno)
+    return sorted(lines)
 
 
 def nameless(source):
@@ -46,6 +71,37 @@ def test_loop_variables_are_called_what_they_are():
         for line in nameless(text)
     ]
     assert found == []
+
+
+def test_what_is_assigned_is_called_what_it_is():
+    texts = {path: path.read_text() for path in PRODUCT}
+    assert len(texts) > 400
+    places = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for path, text in texts.items()
+        if ASSIGNED.search(text)
+        for line in vague(text)
+    ]
+    assert places == []
+
+
+def test_vague_names_are_found_wherever_they_are():
+    for source in (
+        "found = 1",
+        "found: list[str] = []",
+        "known, said = 1, 2",
+        "if found := 1: pass",
+        "with open(path) as found: pass",
+        "for found in names: pass",
+        "def show(app, *, said): pass",
+        "def said(error): pass",
+        "class Step:\n    said: str",
+        "import answers as found",
+        "match 1:\n    case found: pass",
+    ):
+        assert ASSIGNED.search(source), source
+        assert vague(source) == [1 + source.count("\n")], source
+    assert vague("print('found', step.said, found)") == []
 
 
 def test_they_are_found_wherever_they_are():

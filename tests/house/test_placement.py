@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from pvefw.cli import meant, placement
+from pvefw.cli import placement, suggestions
 from pvefw.cli.run import run
 from pvefw.core.errors import UsageError
 from pvefw.store.paths import Paths
 
-COMMANDS = [" ".join(path) for path, command, _ in meant.walk() if path and path[0] != "api"]
+COMMANDS = [" ".join(path) for path, command, _ in suggestions.walk() if path and path[0] != "api"]
 NAMED = sorted(placement.ON_THIS_MACHINE | placement.ON_THE_TREE)
 HERE = [command for command in COMMANDS if placement.acts_here(command)]
 

@@ -8,7 +8,7 @@ import pytest
 from pvefw.core import finding, settings
 from pvefw.core.errors import ProviderError
 from pvefw.core.families import DNS
-from pvefw.instances import binding
+from pvefw.instances import instance_binding
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -43,7 +43,7 @@ def test_the_keys_are_those_of_the_plugin(api, keys, optional, tmp_path):
     ours = "/" in api or api in {info.name for info in finding.installed(DNS)}
     try:
         name = api if ours else f"acmesh/{api}"
-        infos, takes_any = binding.accepted(NODE, DNS.name, name)
+        infos, takes_any = instance_binding.accepted(NODE, DNS.name, name)
     except ProviderError as error:
         if ours:
             raise

@@ -6,7 +6,7 @@ import re
 import pytest
 from environments import ROOT
 
-from pvefw.cli import meant
+from pvefw.cli import suggestions
 
 WORST = re.compile(
     r"""
@@ -64,7 +64,7 @@ def test_messages():
 
 def test_help():
     wrong = []
-    for path, command, ctx in meant.walk():
+    for path, command, ctx in suggestions.walk():
         told = [
             command.help or "",
             *(getattr(parameter, "help", "") or "" for parameter in command.get_params(ctx)),

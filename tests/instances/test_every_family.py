@@ -15,10 +15,10 @@ from pvefw.cli.run import run
 from pvefw.core.errors import ConfigError, DigestMismatch, NotFound, PluginMissing, UsageError
 from pvefw.core.model import BootSyncedEvent
 from pvefw.guests import backends
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store import files, oddities
-from pvefw.store.kinds import KINDS
 from pvefw.store.node import Node
+from pvefw.store.plugin_sections import KINDS
 from pvefw.tasks import events
 from pvefw.testing.fakes import FakeTask
 
@@ -597,8 +597,8 @@ def test_observers_of_other_nodes_are_not_told(paths, everyone):
 
 def test_a_catalogue_that_is_disabled_offers_nothing(paths, everyone):
     configure(paths, "dns_catalog", "place here")
-    assert "inside" in binding.names(Node.open(paths))
+    assert "inside" in instance_binding.names(Node.open(paths))
     configure(paths, "dns_catalog", "place here", "disable")
-    assert "inside" not in binding.names(Node.open(paths))
+    assert "inside" not in instance_binding.names(Node.open(paths))
     with pytest.raises(ConfigError, match="the DNS catalogue every is disabled"):
-        binding.declared(Node.open(paths), "dns", "every/inside")
+        instance_binding.declared(Node.open(paths), "dns", "every/inside")

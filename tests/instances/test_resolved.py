@@ -10,7 +10,7 @@ from pvefw.cli.complete import answer
 from pvefw.cli.run import run
 from pvefw.core import finding
 from pvefw.core.errors import PluginMissing
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store import files, notes
 from pvefw.store.node import Node
 
@@ -45,7 +45,7 @@ def catalogues(monkeypatch):
             self.hooks = Hooks(offered[name])
 
     monkeypatch.setattr(finding, "installed", installed)
-    monkeypatch.setattr(binding, "_catalog", lambda _node, name: Bound(name))
+    monkeypatch.setattr(instance_binding, "_catalog", lambda _node, name: Bound(name))
     return offered
 
 
@@ -84,9 +84,9 @@ def test_it_still_works_when_another_catalogue_comes(paths, catalogues):
     catalogues.update({"acmesh": [], "lexicon": ["hetzner"]})
     found = stored(paths, "hetzner")
     catalogues["acmesh"] = ["hetzner"]
-    assert binding._locate(Node.open(paths), "dns", found.plugin).catalog.name == "lexicon"
+    assert instance_binding._locate(Node.open(paths), "dns", found.plugin).catalog.name == "lexicon"
     with pytest.raises(PluginMissing):
-        binding._locate(Node.open(paths), "dns", "nobody")
+        instance_binding._locate(Node.open(paths), "dns", "nobody")
 
 
 def test_all_names_are_listed_and_noted_for_the_tab_key(paths, catalogues, capsys, monkeypatch):

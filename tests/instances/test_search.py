@@ -7,7 +7,7 @@ import pytest
 
 from pvefw.cli.run import run
 from pvefw.core import finding
-from pvefw.instances import binding
+from pvefw.instances import instance_binding
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
@@ -60,7 +60,9 @@ def paths(tmp_path, monkeypatch):
 
 
 def found(paths, word):
-    return [f"{row['family']}/{row['name']}" for row in binding.search(Node.open(paths), word)]
+    return [
+        f"{row['family']}/{row['name']}" for row in instance_binding.search(Node.open(paths), word)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from pvefw.core.families import DNS
 from pvefw.core.hookspecs import hookimpl
 from pvefw.core.masking import MASK
 from pvefw.core.model import TxtRecord
-from pvefw.instances import Instance
-from pvefw.instances import binding as instance_binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask

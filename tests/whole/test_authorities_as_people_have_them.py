@@ -11,7 +11,7 @@ from servers.faulty_acme import faulty_acme
 from servers.pebble import pebble as run_pebble
 from servers.processes import free_port
 
-from pvefw.certs import chain, directories, keys, renewal
+from pvefw.certs import chain, directories, keys, renewal_rule
 from pvefw.core.errors import CertificateError, UsageError
 from pvefw.core.model import Identifier
 
@@ -78,13 +78,13 @@ def test_the_record_keeps_the_accounts_url(host, a2c):
     """Another account of the same name replaces nothing of the first one's."""
     registered(host, a2c, "another.example.com")
     host.run("acme", "cert", "order")
-    [record] = renewal.records(host.paths).values()
+    [record] = renewal_rule.records(host.paths).values()
     assert record.account.startswith("https://")
     host.run("acme", "account", "deactivate", "default")
     registered(host, a2c)
     said = host.run("acme", "cert", "renew", "--force")
     assert "without 'replaces'" not in said
-    [after] = renewal.records(host.paths).values()
+    [after] = renewal_rule.records(host.paths).values()
     assert after.account.startswith("https://")
     assert after.account != record.account
 

@@ -283,12 +283,12 @@ def certbot_certificate(theirs, authenticator, ini):
 
 def test_settings_that_are_mapped_are_those_of_the_plugins(tmp_path, paths):
     """A provider whose settings are called otherwise would be found out by the next order only."""
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
     from pvefw.store.node import Node
 
     node = Node.open(paths)
     for name, (api, renamed) in other_clients._CERTBOT_DNS.items():
-        known = {setting.key for setting in binding.declared(node, "dns", api)}
+        known = {setting.key for setting in instance_binding.declared(node, "dns", api)}
         assert set(renamed.values()) <= known, name
 
 

@@ -129,8 +129,8 @@ def main() -> None:
     try:
         result = outcome(out)
     except ValueError:
-        said = err or f"pvefw apply printed no report and ended with status {status}"
-        module.fail_json(msg=said, changes=[])
+        problem = err or f"pvefw apply printed no report and ended with status {status}"
+        module.fail_json(msg=problem, changes=[])
     if not module._diff:  # noqa: SLF001 - the name that Ansible's documentation gives
         del result["diff"]
     if status and not module.check_mode:

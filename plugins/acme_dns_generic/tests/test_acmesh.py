@@ -16,7 +16,7 @@ from shifted_clock import needs_the_machines_clock
 from pvefw.api import CredentialsRejected, ProviderError, TxtRecord
 from pvefw.core import binding as plugin_binding
 from pvefw.core.families import DNS_CATALOG
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.testing.dns import DnsConformance
@@ -137,12 +137,12 @@ def test_a_node_of_proxmox_ve_goes_on_with_its_scripts(tmp_path, pdns):
     paths.cluster_pvefw_cfg.parent.mkdir(parents=True)
     paths.cluster_pvefw_cfg.write_text("dns_catalog: acmesh\n\tpath /etc/scripts\n")
     shutil.copytree(SCRIPTS, tmp_path / "etc/scripts")
-    assert "pdnsapi" in binding.names(Node.open(paths))
+    assert "pdnsapi" in instance_binding.names(Node.open(paths))
     values = {"PT_Url": pdns.api, "PT_Token": pdns.api_key, "PT_Zone": "kit.test."}
     for name in ("pdnsapi", "acmesh/pdnsapi"):
-        bound = binding.bind(Node.open(paths), Instance("dns", "mine", name, values))
+        bound = instance_binding.bind(Node.open(paths), Instance("dns", "mine", name, values))
         bound.hooks.dns_remove(zone="kit.test.", records=[IN_KIT], task=FakeTask())
-    doubts = binding.check(
+    doubts = instance_binding.check(
         Node.open(paths), Instance("dns", "mine", "pdnsapi", {"PT_Url": "x", "PT_Tokn": "x"})
     )
     assert doubts[0].endswith("(did you mean PT_Token?)")

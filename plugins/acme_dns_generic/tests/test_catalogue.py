@@ -8,7 +8,7 @@ import pytest
 
 from pvefw.api import ProviderError, TxtRecord
 from pvefw.core.masking import MASK
-from pvefw.instances import Instance, binding
+from pvefw.instances import Instance, instance_binding
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
@@ -37,21 +37,21 @@ def paths(request, tmp_path):
 
 
 def test_scripts_are_looked_for_below_the_root(paths):
-    assert "bare" in binding.names(Node.open(paths))
+    assert "bare" in instance_binding.names(Node.open(paths))
     assert [
-        setting.key for setting in binding.declared(Node.open(paths), "dns", "acmesh/bare")
+        setting.key for setting in instance_binding.declared(Node.open(paths), "dns", "acmesh/bare")
     ] == [
         "BARE_Token",
         "OTHER_Thing",
     ]
     with pytest.raises(ProviderError, match=r"there is no script dns_bare\.sh"):
-        binding.declared(Node.open(Paths(Path("/"), "pve1")), "dns", "acmesh/bare")
+        instance_binding.declared(Node.open(Paths(Path("/"), "pve1")), "dns", "acmesh/bare")
 
 
 def test_any_key_goes_through_and_every_value_is_masked(paths):
     """Also of a key that nobody has heard of: it may be a misspelt credential."""
     values = {"BARE_Token": "s3cr3t-token", "OTHER_Thing": "other-value", "BARE_Tokn": "misspelt"}
-    bound = binding.bind(Node.open(paths), Instance("dns", "mine", "bare", values))
+    bound = instance_binding.bind(Node.open(paths), Instance("dns", "mine", "bare", values))
     task = FakeTask()
     with pytest.raises(ProviderError) as caught:
         bound.hooks.dns_add(zone="example.com.", records=[RECORD], task=task)

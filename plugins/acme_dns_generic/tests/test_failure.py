@@ -128,5 +128,5 @@ def test_what_a_script_prints_is_quoted_when_nothing_else_was_said(add):
     ],
 )
 def test_words_tell_refusals_from_outages(words, kind):
-    said = failure.Said(errors=["Could not add txt record."], noise=[words])
+    said = failure.Output(errors=["Could not add txt record."], noise=[words])
     assert type(failure.explain("dns_odd.sh add", said, "")) is kind

@@ -9,7 +9,7 @@ from api_schema import assert_fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pvefw.instances import binding
+from pvefw.instances import instance_binding
 from pvefw.store.node import Node
 from pvefw_api import call, table
 from pvefw_api.calls import Job
@@ -199,8 +199,10 @@ def test_whatever_is_asked_is_answered_or_refused(paths, data, path):
 
 def test_every_provider_is_offered_with_its_settings(paths):
     found = {provider["id"]: provider for provider in get(paths, "/cluster/acme/challenge-schema")}
-    assert set(found) == {*binding.names(Node.open(paths)), "standalone"}
-    declared = [setting.key for setting in binding.declared(Node.open(paths), "dns", "ovh")]
+    assert set(found) == {*instance_binding.names(Node.open(paths)), "standalone"}
+    declared = [
+        setting.key for setting in instance_binding.declared(Node.open(paths), "dns", "ovh")
+    ]
     assert list(found["ovh"]["schema"]["fields"]) == declared
 
 

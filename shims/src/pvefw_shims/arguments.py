@@ -97,10 +97,10 @@ def unique(word: str, names: Iterable[str]) -> str | None:
     listed = sorted(names)
     if word in listed:
         return word
-    found = [name for name in listed if name.startswith(word)]
-    if len(found) > 1:
-        raise UsageError(f"'{word}' is ambiguous: it can be {' or '.join(found)}")
-    return found[0] if found else None
+    matches = [name for name in listed if name.startswith(word)]
+    if len(matches) > 1:
+        raise UsageError(f"'{word}' is ambiguous: it can be {' or '.join(matches)}")
+    return matches[0] if matches else None
 
 
 def read(words: Sequence[str], expected: Synopsis, pvefw: click.Command) -> Given:
@@ -138,13 +138,13 @@ class _Reader:
 
     def _option(self, typed: str, value: str | None) -> None:
         """The reference's options come first, also shortened: ``--node`` may be its ``--nodes``."""
-        found = unique(typed.lower(), self.expected.known)
-        if found is None:
+        name = unique(typed.lower(), self.expected.known)
+        if name is None:
             self._own(typed, value)
-        elif found in self.expected.booleans:
-            self.values[found] = self._boolean(found, value)
+        elif name in self.expected.booleans:
+            self.values[name] = self._boolean(name, value)
         else:
-            self._set(found, self._value(found) if value is None else value)
+            self._set(name, self._value(name) if value is None else value)
 
     def _own(self, name: str, value: str | None) -> None:
         """An option of pvefw, or of nobody: click will say so."""

@@ -130,9 +130,9 @@ def _as_sorted_by_sort(app: App, words: Sequence[str]) -> int:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         _boot(app, [*words, "--output-format", "json"])
-    found = json.loads(printed.getvalue())
-    manual, pins = found["manual"], [found["pinned"], found["next-boot"]]
-    kept = {*found["automatic"], *filter(None, pins)} - {*manual}
+    document = json.loads(printed.getvalue())
+    manual, pins = document["manual"], [document["pinned"], document["next-boot"]]
+    kept = {*document["automatic"], *filter(None, pins)} - {*manual}
     sections = [("Manually selected kernels:", manual or ["None."])]
     sections += [("Automatically selected kernels:", sorted(kept))]
     titles = ("Pinned kernel:", "Kernel pinned on next-boot:")

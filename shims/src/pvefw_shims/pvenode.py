@@ -75,11 +75,11 @@ def _resolved(words: Sequence[str]) -> tuple[list[str], list[str]]:
     while rest and not rest[0].startswith("-") and (names := _below(path)):
         word = rest.pop(0)
         known = word in names or _pvefw([*path, word]) is not None
-        found = word if known else arguments.unique(word, names)
-        if found is None:
+        match = word if known else arguments.unique(word, names)
+        if match is None:
             typed, known_ones = " ".join([*path, word]), " ".join([PROGRAM, _HELP, *path])
             raise UsageError(f"there is no command '{typed}'", hint=f"See {known_ones}")
-        path.append(found)
+        path.append(match)
     return path, rest
 
 
@@ -87,8 +87,8 @@ def _below(path: Sequence[str]) -> set[str]:
     """The words that may follow those of a group."""
     depth = len(path)
     split = (name.split() for name in COMMANDS)
-    found = {words[depth] for words in split if words[:depth] == [*path] and len(words) > depth}
-    return found if path else {*found, _HELP}
+    words_ = {words[depth] for words in split if words[:depth] == [*path] and len(words) > depth}
+    return words_ if path else {*words_, _HELP}
 
 
 def _pvefw(path: Sequence[str]) -> click.Command | None:

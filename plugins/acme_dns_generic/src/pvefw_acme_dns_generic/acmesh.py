@@ -47,11 +47,11 @@ class Acmesh:
     def _scripts(self, root: Path) -> dict[str, Path]:
         own = [self.path] if self.path else []
         places = [_below(root, place) for place in (*own, *map(Path, PLACES))]
-        found: dict[str, Path] = {}
+        scripts: dict[str, Path] = {}
         for path in (script for place in places for script in sorted(place.glob("dns_*.sh"))):
             if match := _SCRIPT.fullmatch(path.name):
-                found.setdefault(match["name"], path)
-        return found
+                scripts.setdefault(match["name"], path)
+        return scripts
 
     def _script(self, name: str, root: Path) -> Path:
         try:

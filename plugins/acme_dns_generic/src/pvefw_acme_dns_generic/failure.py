@@ -37,7 +37,7 @@ _UNREACHABLE = frozenset((5, 6, 7, 16, 18, 28, 35, 52, 55, 56, 92))
 
 
 @dataclass
-class Said:
+class Output:
     """What a script and the programs that it called said."""
 
     errors: list[str] = field(default_factory=list)
@@ -50,39 +50,41 @@ class Said:
     """Of each HTTP request the status, or ``curl`` and its exit status."""
 
 
-def sort(stderr: str) -> Said:
+def sort(stderr: str) -> Output:
     """Sort what came on standard error: messages of the helpers are marked with their kind."""
-    said = Said()
-    kinds = {"E": said.errors, "I": said.notes, "D": said.notes, "R": said.requests}
+    output = Output()
+    kinds = {"E": output.errors, "I": output.notes, "D": output.notes, "R": output.requests}
     for line in stderr.split("\n"):  # splitlines() would split at the mark
         mark, _, message = line.partition(_MARK)
         if mark or not message:
             if line.strip():
-                said.noise.append(line.strip())
+                output.noise.append(line.strip())
         else:
-            kinds.get(message[0], said.notes).append(message[1:].strip())
-    return said
+            kinds.get(message[0], output.notes).append(message[1:].strip())
+    return output
 
 
-def explain(who: str, said: Said, stdout: str) -> ProviderError:
+def explain(who: str, output: Output, stdout: str) -> ProviderError:
     """The failure in the script's own words and those of the programs below it.
 
     :param who: ``dns_NAME.sh add``.
     :param stdout: quoted where nothing else was said.
     """
-    own = said.errors[-_LINES:]
-    below = list(dict.fromkeys(line for line in said.noise if not _is_in(line, own)))[-_LINES:]
+    own = output.errors[-_LINES:]
+    below = list(dict.fromkeys(line for line in output.noise if not _is_in(line, own)))[-_LINES:]
     if not (own or below):
         below = [line.strip() for line in stdout.splitlines() if line.strip()][-_LINES:]
     words = " / ".join(own)
     if below:
         words = f"{words} ({' / '.join(below)})" if words else " / ".join(below)
     message = f"{who}: {words or 'it printed nothing'}"
-    last = said.requests[-1] if said.requests else ""
+    last = output.requests[-1] if output.requests else ""
     if last.isdecimal() and int(last) in _FAILED and last not in message:
         message += f" (HTTP status {last})"
     error = _kind(message, " / ".join([*own, *below]), last)
-    error.unchanged = bool(said.requests) and all(request in _NOT_SENT for request in said.requests)
+    error.unchanged = bool(output.requests) and all(
+        request in _NOT_SENT for request in output.requests
+    )
     return error
 
 

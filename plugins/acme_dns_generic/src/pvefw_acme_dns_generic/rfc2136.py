@@ -185,12 +185,12 @@ class Rfc2136:
 
     def _addresses(self) -> list[str]:
         try:
-            found = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            answers = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except socket.gaierror as error:
             raise Unavailable(
                 f"{self._host} has no address: {error.strerror}", hint="Check the setting 'server'."
             ) from error
-        return list(dict.fromkeys(str(where[0]) for *_, where in found))
+        return list(dict.fromkeys(str(where[0]) for *_, where in answers))
 
     # --- what its answers mean ----------------------------------------------------------------------
 

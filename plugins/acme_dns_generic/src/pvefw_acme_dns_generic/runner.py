@@ -54,11 +54,11 @@ class Script:
             check=False,
             sandbox=Sandbox(),
         )
-        said = failure.sort(done.stderr)
-        for message in said.notes:
+        output = failure.sort(done.stderr)
+        for message in output.notes:
             task.log(message)
         if done.returncode != 0:
-            raise failure.explain(f"{self._path.name} {action}", said, done.stdout)
+            raise failure.explain(f"{self._path.name} {action}", output, done.stdout)
 
     def _without_sandbox(self, obstacle: str, task: Task) -> None:
         """Say that the script is not kept apart.

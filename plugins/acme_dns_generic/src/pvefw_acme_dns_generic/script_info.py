@@ -70,11 +70,11 @@ def parse(name: str, text: str) -> ScriptInfo:
     if block is None:
         return ScriptInfo(name, name, "", tuple(_settings([], script_reads.find(text), text)))
     rest = text[: block.start()] + text[block.end() :]
-    said = (block["single"] or block["double"] or "").replace(r"'\''", "'").strip("\n")
-    if said.lstrip().startswith(("[", "{")):
-        title, docs, options = _from_json(said)
+    info = (block["single"] or block["double"] or "").replace(r"'\''", "'").strip("\n")
+    if info.lstrip().startswith(("[", "{")):
+        title, docs, options = _from_json(info)
     else:
-        title, docs, options = _from_lines(said.split("\n"))
+        title, docs, options = _from_lines(info.split("\n"))
     settings = tuple(_settings(options, script_reads.find(rest), rest))
     return ScriptInfo(name, title or name, docs, settings)
 
@@ -195,8 +195,8 @@ def _from_json(text: str) -> tuple[str, str, list[_Option]]:
 
 def _json_option(item: dict[str, object]) -> _Option:
     text = str(_first(item, _HELPS))
-    found = _DEFAULT.search(text)
-    default = str(item.get("default") or _default(found))
+    match = _DEFAULT.search(text)
+    default = str(item.get("default") or _default(match))
     required = str(item.get("required", "1")).lower() not in ("0", "false", "no", "")
     optional = str(item.get("optional", "0")).lower() in ("1", "true", "yes")
     needed = required and not (optional or default or _OPTIONAL.search(text))

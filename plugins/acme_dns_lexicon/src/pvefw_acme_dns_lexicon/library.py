@@ -37,8 +37,8 @@ def _providers() -> Mapping[str, bool]:
     """Every provider by name, and whether what it needs is installed; a look takes its time."""
     from lexicon._private.discovery import find_providers
 
-    found: dict[str, bool] = find_providers()
-    return found
+    providers: dict[str, bool] = find_providers()
+    return providers
 
 
 def names() -> list[str]:
@@ -156,10 +156,12 @@ class Session:
     def _listed(self, name: str) -> dict[str, str]:
         """The texts at a name as the provider lists them, each with the value that it stands for."""
         plain = name.rstrip(".")
-        found = self._provider.list_records("TXT", plain)
+        records = self._provider.list_records("TXT", plain)
         # the library puts a dot before the zone for its apex
         texts = [
-            str(record["content"]) for record in found if record["name"].strip(".").lower() == plain
+            str(record["content"])
+            for record in records
+            if record["name"].strip(".").lower() == plain
         ]
         return {text: text.strip('"').replace('" "', "") for text in texts}
 

@@ -91,8 +91,8 @@ class Ovh:
     def dns_remove(self, zone: str, records: Sequence[TxtRecord], task: Task) -> None:
         """Remove exactly these, then refresh the zone once, for the same reason as :meth:`dns_add`."""
         wanted = {(record.name, record.value) for record in records}
-        found = self._existing(zone, records)
-        ids = [id_ for name, value, id_ in found if (name, value) in wanted]
+        existing = self._existing(zone, records)
+        ids = [id_ for name, value, id_ in existing if (name, value) in wanted]
         _parallel(lambda id_: self._delete(zone, id_), ids)
         self._refresh(zone, task)
 
@@ -126,13 +126,13 @@ class Ovh:
     def _record(self, path: str, zone: str, name: str, id_: int) -> tuple[str, str, int] | None:
         """One record, if it is a TXT record at this name: OVH's filters find what is similar, too."""
         try:
-            said = self._call("GET", f"{path}/{id_}")
+            record = self._call("GET", f"{path}/{id_}")
         except NotThere:  # somebody else removed it meanwhile
             return None
-        where = (str(said.get("subDomain") or "").lower(), said.get("fieldType"))
+        where = (str(record.get("subDomain") or "").lower(), record.get("fieldType"))
         if where != (_label(name, zone), "TXT"):
             return None
-        return name, str(said["target"]).strip('"'), id_
+        return name, str(record["target"]).strip('"'), id_
 
     def _create(self, zone: str, record: TxtRecord) -> None:
         body = {
@@ -182,8 +182,8 @@ def _label(name: str, zone: str) -> str:
 
 def _time(text: str) -> datetime:
     """A time as OVH says it (RFC 3339); ``ValueError`` for anything else."""
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _parallel(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:

@@ -120,16 +120,18 @@ class OAuth2Client:
             data={"grant_type": "client_credentials", "scope": "all"},
             auth=(self._identity, self._secret),
         )
-        said = fields(answer)
-        if not answer.ok or "access_token" not in said:
-            words = [str(said[key]) for key in ("error", "error_description") if said.get(key)]
+        members = fields(answer)
+        if not answer.ok or "access_token" not in members:
+            words = [
+                str(members[key]) for key in ("error", "error_description") if members.get(key)
+            ]
             raise _no_token(
                 f"{self._token_url}: no token: {': '.join(words) or f'status {answer.status_code}'}",
                 answer.status_code,
                 retry_after(answer),
             )
-        lifetime = float(said.get("expires_in") or _USUAL_LIFETIME)
-        self._token = str(said["access_token"])
+        lifetime = float(members.get("expires_in") or _USUAL_LIFETIME)
+        self._token = str(members["access_token"])
         self._ends = monotonic() + max(lifetime - _MARGIN, lifetime / 2)
 
 

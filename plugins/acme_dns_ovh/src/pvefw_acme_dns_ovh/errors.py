@@ -43,18 +43,18 @@ def failure(what: str, answer: requests.Response) -> ProviderError:
 
     :param what: the call, for the message: ``GET /domain/zone``.
     """
-    said = fields(answer)
-    code = str(said.get("errorCode") or said.get("class") or "")
-    words = f"{said['message']} ({code or answer.status_code})" if said.get("message") else ""
+    members = fields(answer)
+    code = str(members.get("errorCode") or members.get("class") or "")
+    words = f"{members['message']} ({code or answer.status_code})" if members.get("message") else ""
     words = words or f"status {answer.status_code}"
-    refused = _refusal(what, words, code, said) if answer.status_code < _BROKEN else None
+    refused = _refusal(what, words, code, members) if answer.status_code < _BROKEN else None
     return refused or _by_status(what, words, answer)
 
 
-def _refusal(what: str, words: str, code: str, said: Any) -> CredentialsRejected | None:
+def _refusal(what: str, words: str, code: str, members: Any) -> CredentialsRejected | None:
     """An error that is about who is calling, whatever its status."""
     message = f"not allowed to {what}: {words}"
-    missing = missing_actions(said)
+    missing = missing_actions(members)
     if missing:
         return _with_hint(
             NotGranted(f"{message}: IAM does not allow {missing}"),
@@ -80,9 +80,9 @@ def _refusal(what: str, words: str, code: str, said: Any) -> CredentialsRejected
     return None
 
 
-def missing_actions(said: Any) -> str:
+def missing_actions(members: Any) -> str:
     """The IAM actions that an answer names as missing, separated by commas."""
-    details = said.get("details")
+    details = members.get("details")
     if not isinstance(details, dict):
         return ""
     kinds = ("unauthorizedActionsByIAM", "unauthorizedActionsByAuthentication")

@@ -61,13 +61,13 @@ def parsed(answer: requests.Response) -> Any:
 def fields(answer: requests.Response) -> Mapping[str, Any]:
     """The members of a JSON object; empty where the answer is something else."""
     try:
-        found = answer.json()
+        document = answer.json()
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def retry_after(answer: requests.Response) -> float | None:
     """Seconds to wait before the next request, where the server says so (RFC 9110 section 10.2.3)."""
-    said = answer.headers.get("Retry-After", "")
-    return float(said) if said.isdecimal() else None
+    header = answer.headers.get("Retry-After", "")
+    return float(header) if header.isdecimal() else None

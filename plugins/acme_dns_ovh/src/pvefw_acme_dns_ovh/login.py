@@ -70,12 +70,12 @@ def _patiently(api: Api, task: Task) -> _State:
 
 def _state(api: Api) -> _State:
     try:
-        said: Mapping[str, str | None] = api.call("GET", "/auth/currentCredential")
+        credential: Mapping[str, str | None] = api.call("GET", "/auth/currentCredential")
     except NoSuchKey as error:
         return _State(error.code)
     except NotGranted:  # the key is good for other calls
         return _State("validated")
-    return _State(str(said.get("status")), said.get("expiration") or "")
+    return _State(str(credential.get("status")), credential.get("expiration") or "")
 
 
 def _say_validity(ends: str, task: Task) -> None:

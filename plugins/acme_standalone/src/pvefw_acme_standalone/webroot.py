@@ -73,12 +73,12 @@ class Webroot:
 
     def unreadable(self) -> list[str]:
         """What the web server might not get at, from the document root down: a path and its mode each."""
-        found = []
+        closed = []
         for path in (self._root, self._directory.parent, self._directory):
             mode = path.stat().st_mode
             if not mode & stat.S_IXOTH:
-                found.append(f"{path} ({stat.filemode(mode)})")
-        return found
+                closed.append(f"{path} ({stat.filemode(mode)})")
+        return closed
 
 
 def _explained(error: OSError) -> str:

@@ -38,8 +38,8 @@ class _Reader:
     def take(self, count: int) -> bytes:
         if count > len(self._data):
             raise Malformed
-        found, self._data = self._data[:count], self._data[count:]
-        return found
+        taken, self._data = self._data[:count], self._data[count:]
+        return taken
 
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size))
@@ -111,7 +111,7 @@ def _server_name(content: _Reader) -> str:
 
 
 def _protocols(content: _Reader) -> tuple[str, ...]:
-    listed, found = content.vector(2), []
+    listed, names = content.vector(2), []
     while listed:
-        found.append(listed.vector(1).rest.decode("ascii", "replace"))
-    return tuple(found)
+        names.append(listed.vector(1).rest.decode("ascii", "replace"))
+    return tuple(names)

@@ -14,14 +14,14 @@ def handed_over(name: str) -> list[socket.socket]:
     mine = os.environ.get("LISTEN_PID") == str(os.getpid())
     count = int(os.environ.get("LISTEN_FDS", "0")) if mine else 0
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    found = [
+    sockets = [
         socket.socket(fileno=os.dup(_FIRST_DESCRIPTOR + number))
         for number in range(count)
         if names[number : number + 1] == [name]
     ]
-    if not found:
+    if not sockets:
         raise OSError(
             f"systemd has handed no socket named {name} to this process; run it as the service "
             f"that has it (Sockets=, FileDescriptorName={name}), or remove the setting 'socket'"
         )
-    return found
+    return sockets

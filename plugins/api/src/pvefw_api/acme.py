@@ -45,8 +45,8 @@ def terms(call: Call) -> str | None:
 def meta(call: Call) -> dict[str, object]:
     """What an authority says about itself."""
     offer = _offer(call)
-    found = {"termsOfService": offer.terms} if offer.terms else {}
-    return {**found, "externalAccountRequired": offer.binding_required}
+    members = {"termsOfService": offer.terms} if offer.terms else {}
+    return {**members, "externalAccountRequired": offer.binding_required}
 
 
 def _offer(call: Call) -> Any:
@@ -62,38 +62,39 @@ def _offer(call: Call) -> Any:
 
 def plugins(call: Call) -> list[dict[str, Any]]:
     """The instances; a property that is not set is left out."""
-    found = call.command("acme plugin list", type=call.get("type"))
-    return [{key: value for key, value in row.items() if value is not False} for row in found]
+    rows = call.command("acme plugin list", type=call.get("type"))
+    return [{key: value for key, value in row.items() if value is not False} for row in rows]
 
 
 def plugin(call: Call) -> dict[str, Any]:
     """One instance, its settings as text: secrets in clear, to those who may change it."""
     from pvefw import instances
     from pvefw.core.families import DNS
-    from pvefw.instances import binding
+    from pvefw.instances import instance_binding
     from pvefw.store.node import Node
 
     node = Node.open(call.paths)
-    found = instances.load(node, DNS.name, call.get("id"))
-    settings, _ = binding.effective(node, found)
-    shown = call.command("acme plugin config", id=found.id)
+    instance = instances.load(node, DNS.name, call.get("id"))
+    settings, _ = instance_binding.effective(node, instance)
+    shown = call.command("acme plugin config", id=instance.id)
     return {**shown, "data": lines(settings)}
 
 
 def challenge_schema(call: Call) -> list[dict[str, Any]]:
     """Every plugin that an instance can have, with the settings that it declares."""
     from pvefw.core.errors import PvefwError
-    from pvefw.instances import STANDALONE, binding
+    from pvefw.instances import STANDALONE, instance_binding
     from pvefw.store.node import Node
 
     node = Node.open(call.paths)
-    found = [
-        _challenge(name, "dns", infos) for name, infos in binding.declared_by_name(node).items()
+    schemas = [
+        _challenge(name, "dns", infos)
+        for name, infos in instance_binding.declared_by_name(node).items()
     ]
     with contextlib.suppress(PvefwError):  # it is a distribution of its own
-        infos = binding.declared(node, "challenge", STANDALONE)
-        found.append(_challenge(STANDALONE, STANDALONE, infos))
-    return found
+        infos = instance_binding.declared(node, "challenge", STANDALONE)
+        schemas.append(_challenge(STANDALONE, STANDALONE, infos))
+    return schemas
 
 
 def _challenge(name: str, type_: str, infos: "Sequence[SettingInfo]") -> dict[str, Any]:

@@ -75,12 +75,12 @@ def listing(paths: Paths, path: str) -> list[dict[str, str]]:
     :raises ApiError: as for :func:`call`.
     """
     endpoint, _ = table.find("GET", path)
-    found = []
+    children = []
     for word in table.below(endpoint.path):
         names = _children(paths, path, endpoint) if word.startswith("{") else [word]
         below = f"{endpoint.path.rstrip('/')}/{word}"
-        found += [{"capabilities": _capabilities(below), "name": name} for name in names]
-    return sorted(found, key=lambda child: child["name"])
+        children += [{"capabilities": _capabilities(below), "name": name} for name in names]
+    return sorted(children, key=lambda child: child["name"])
 
 
 def _children(paths: Paths, path: str, endpoint: Endpoint) -> list[str]:

@@ -100,7 +100,7 @@ class Command:
         if isinstance(given.get(CONTENT), str):
             given[CONTENT] = _settings(str(given[CONTENT]))
         try:
-            with _files(given) as named, _without_terminal() as said:
+            with _files(given) as named, _without_terminal() as output:
                 arguments = self._arguments(named)
                 command = _command(self.name)
                 with command.make_context(f"pvefw {self.name}", arguments, obj=app) as context:
@@ -108,7 +108,7 @@ class Command:
         except click.UsageError as error:
             raise from_click(error) from error
         if status and caller.answer is None:
-            raise ApiError(FAILED, " ".join(said.getvalue().split()) or f"{self.name} failed")
+            raise ApiError(FAILED, " ".join(output.getvalue().split()) or f"{self.name} failed")
         return caller.answer
 
     def parameters(self) -> dict[str, Schema]:
@@ -135,8 +135,8 @@ class Command:
 
     def returns(self) -> Schema:
         """What it answers, as a JSON schema."""
-        found = SCHEMAS.get(self.name, CHANGED)
-        return {"type": ["string", "null"]} if found is CHANGED else found
+        schema = SCHEMAS.get(self.name, CHANGED)
+        return {"type": ["string", "null"]} if schema is CHANGED else schema
 
     def _params(self) -> Mapping[str, click.Parameter]:
         return _params(self.name)
@@ -162,14 +162,14 @@ class Command:
 
 @cache
 def _command(name: str) -> click.Command:
-    found: click.Command = PVEFW
+    command: click.Command = PVEFW
     context = click.Context(PVEFW, info_name="pvefw")
     for word in name.split():
-        inner = found.get_command(context, word) if isinstance(found, click.Group) else None
+        inner = command.get_command(context, word) if isinstance(command, click.Group) else None
         if inner is None:
             raise LookupError(f"pvefw {name}: no such command")
-        found = inner
-    return found
+        command = inner
+    return command
 
 
 @cache
@@ -194,11 +194,11 @@ class _Caller:
 @contextlib.contextmanager
 def _without_terminal() -> Iterator[io.StringIO]:
     """Nobody can be asked, and what a command says for people is not the answer."""
-    said, stdin = io.StringIO(), sys.stdin
+    output, stdin = io.StringIO(), sys.stdin
     sys.stdin = io.StringIO()
     try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            yield said
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            yield output
     finally:
         sys.stdin = stdin
 
@@ -206,18 +206,18 @@ def _without_terminal() -> Iterator[io.StringIO]:
 @contextlib.contextmanager
 def _files(options: Mapping[str, object]) -> Iterator[dict[str, object]]:
     """The options, those that are bytes as the names of private files."""
-    found = dict(options)
-    contents = {key: value for key, value in found.items() if isinstance(value, bytes)}
+    given = dict(options)
+    contents = {key: value for key, value in given.items() if isinstance(value, bytes)}
     if not contents:
-        yield found
+        yield given
         return
     with tempfile.TemporaryDirectory() as folder:
         for number, (key, value) in enumerate(contents.items()):
             path = Path(folder, str(number))
             path.touch(mode=0o600)
             path.write_bytes(value)
-            found[key] = path
-        yield found
+            given[key] = path
+        yield given
 
 
 def _settings(data: str) -> bytes:
@@ -260,20 +260,20 @@ def _flag(param: click.Option, value: object) -> list[str]:
 
 
 def _property(param: click.Parameter) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": _type(param)}
+    schema: dict[str, Any] = {"type": _type(param)}
     if not param.required:
-        found["optional"] = True
+        schema["optional"] = True
     if isinstance(param.type, click.Choice):
-        found["enum"] = list(param.type.choices)
+        schema["enum"] = list(param.type.choices)
     if isinstance(param.type, click.IntRange):
         limits = {"minimum": param.type.min, "maximum": param.type.max}
-        found |= {key: value for key, value in limits.items() if value is not None}
+        schema |= {key: value for key, value in limits.items() if value is not None}
     if isinstance(param, click.Option) and param.help:
         content = "Settings: KEY=VALUE lines, base64-encoded."
-        found["description"] = content if param.name == CONTENT else param.help
+        schema["description"] = content if param.name == CONTENT else param.help
     if isinstance(param.default, int | str) and not getattr(param, "is_flag", False):
-        found["default"] = param.default
-    return found
+        schema["default"] = param.default
+    return schema
 
 
 def _type(param: click.Parameter) -> str:

@@ -43,10 +43,10 @@ def nodes(call: Call) -> list[dict[str, Any]]:
 def resources(call: Call) -> list[dict[str, Any]]:
     """Nodes, and this node's guests."""
     wanted = call.get("type")
-    found = nodes(call) if wanted in (None, "node") else []
+    rows = nodes(call) if wanted in (None, "node") else []
     if wanted in (None, "vm"):
-        found += _guests(call)
-    return found
+        rows += _guests(call)
+    return rows
 
 
 def _guests(call: Call) -> Iterator[dict[str, Any]]:
@@ -60,8 +60,8 @@ def _guests(call: Call) -> Iterator[dict[str, Any]]:
 
 def tasks(call: Call) -> list[dict[str, Any]]:
     """The latest tasks, running ones included."""
-    found: list[dict[str, Any]] = call.command("task list", source="all", limit=_RECENT)
-    return found
+    rows: list[dict[str, Any]] = call.command("task list", source="all", limit=_RECENT)
+    return rows
 
 
 def ha_resources(call: Call) -> list[dict[str, str]]:
@@ -69,8 +69,8 @@ def ha_resources(call: Call) -> list[dict[str, str]]:
     from pvefw_api import node
 
     words = {"vm": "vm", "container": "ct"}
-    found = [guest for guest in node.listed(call) if guest.managed_by_ha]
-    sids = [{"sid": f"{words[guest.kind]}:{guest.vmid}"} for guest in found]
+    managed = [guest for guest in node.listed(call) if guest.managed_by_ha]
+    sids = [{"sid": f"{words[guest.kind]}:{guest.vmid}"} for guest in managed]
     return [sid for sid in sids if sid["sid"].startswith(call.get("type", ""))]
 
 
@@ -80,8 +80,8 @@ def ha_status(call: Call) -> list[dict[str, Any]]:
 
     node, quorate = call.paths.node, pmxcfs.has_quorum(call.paths.etc_pve)
     status = "OK" if quorate else f"No quorum on node '{node}'!"
-    said = {"status": status, "quorate": int(quorate)}
-    return [{"id": "quorum", "type": "quorum", "node": node, **said}]
+    quorum = {"status": status, "quorate": int(quorate)}
+    return [{"id": "quorum", "type": "quorum", "node": node, **quorum}]
 
 
 def options(call: Call) -> dict[str, Any]:
@@ -90,8 +90,8 @@ def options(call: Call) -> dict[str, Any]:
     from pvefw_api.schema import published, shaped
 
     types = {"type": "object", "properties": published()["PUT /cluster/options"]["parameters"]}
-    found: dict[str, Any] = shaped(types, datacenter.load(call.paths))
-    return found
+    options_: dict[str, Any] = shaped(types, datacenter.load(call.paths))
+    return options_
 
 
 def set_options(call: Call) -> None:

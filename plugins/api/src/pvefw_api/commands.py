@@ -76,7 +76,7 @@ def _given(words: Sequence[str], properties: "Properties") -> dict[str, str]:
     from pvefw_api.errors import bad_parameters
     from pvefw_api.schema import find
 
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     rest = list(words)
     while rest:
         word = rest.pop(0)
@@ -92,10 +92,10 @@ def _given(words: Sequence[str], properties: "Properties") -> dict[str, str]:
                 raise bad_parameters({key: "it has no value"})
             else:
                 value = rest.pop(0)
-        if key in found:
+        if key in parameters:
             raise bad_parameters({key: "it is given twice"})
-        found[key] = value
-    return found
+        parameters[key] = value
+    return parameters
 
 
 def _handed_over() -> dict[str, str]:
@@ -106,15 +106,16 @@ def _handed_over() -> dict[str, str]:
     from pvefw_api.errors import bad_parameters
 
     try:
-        found = json.load(sys.stdin)
+        parameters = json.load(sys.stdin)
     except (ValueError, RecursionError) as error:
         raise bad_parameters({"stdin": "it is not JSON"}) from error
-    if not isinstance(found, dict) or not all(
-        isinstance(value, str | int) for value in found.values()
+    if not isinstance(parameters, dict) or not all(
+        isinstance(value, str | int) for value in parameters.values()
     ):
         raise bad_parameters({"stdin": "it is not an object of texts and numbers"})
     return {
-        key: str(int(value) if isinstance(value, bool) else value) for key, value in found.items()
+        key: str(int(value) if isinstance(value, bool) else value)
+        for key, value in parameters.items()
     }
 
 
@@ -187,13 +188,13 @@ def ls(app: App, path: str) -> int:
     from pvefw_api.errors import ApiError
 
     try:
-        found = call.listing(app.paths, path)
+        children = call.listing(app.paths, path)
     except ApiError as error:
         return _refuse(error)
     if app.output_format != "text":
-        _show(app, found)
+        _show(app, children)
         return 0
-    for child in found:
+    for child in children:
         say(f"{child['capabilities']}  {child['name']}")
     return 0
 
@@ -209,15 +210,15 @@ def usage(_app: App, path: str, command: str | None, verbose: bool, returns: boo
     from pvefw_api import table
     from pvefw_api.errors import ApiError, not_implemented
 
-    found: list[tuple[str, Endpoint]] = []
+    endpoints: list[tuple[str, Endpoint]] = []
     for verb in [command] if command else _HELP:
         try:
-            found.append((verb, table.find(table.METHODS[verb], path)[0]))
+            endpoints.append((verb, table.find(table.METHODS[verb], path)[0]))
         except ApiError:
             continue
-    if not found:
+    if not endpoints:
         return _refuse(not_implemented(table.METHODS[command or "get"], path))
-    for verb, endpoint in found:
+    for verb, endpoint in endpoints:
         for line in _usage(verb, path, endpoint, verbose=verbose):
             say(line)
         if returns:

@@ -64,18 +64,18 @@ def _find(call: Call, kind: str) -> tuple["Backends", "Listed"]:
 
     vmid, loaded = call.get("vmid"), Backends.load(Node.open(call.paths), needed=False)
     listed = loaded.list()[0] if loaded.bound else []
-    found = [
+    matches = [
         entry
         for entry in listed
         if (entry.guest.vmid, entry.guest.kind) == (int(vmid), KINDS[kind])
     ]
-    if len(found) > 1:
-        several = " and ".join(str(entry.id) for entry in found)
+    if len(matches) > 1:
+        several = " and ".join(str(entry.id) for entry in matches)
         raise ApiError(FAILED, f"{vmid}: this may be {several}", hint="See: pvefw guest list")
-    if not found:
+    if not matches:
         place = f"nodes/{call.paths.node}/{_CONFIG[kind]}/{vmid}.conf"
         raise ApiError(FAILED, f"Configuration file '{place}' does not exist")
-    return loaded, found[0]
+    return loaded, matches[0]
 
 
 def _of(kind: str, answer: Callable[[Call, str, "Backends", "Listed"], Any]) -> Handler:
@@ -83,8 +83,8 @@ def _of(kind: str, answer: Callable[[Call, str, "Backends", "Listed"], Any]) -> 
 
 
 def _current(_call: Call, kind: str, _loaded: "Backends", entry: "Listed") -> dict[str, Any]:
-    said = {"qmpstatus": entry.guest.state.value} if kind == "qemu" else {}
-    return {**row(entry.guest), **said, "ha": {"managed": int(entry.guest.managed_by_ha)}}
+    qemu = {"qmpstatus": entry.guest.state.value} if kind == "qemu" else {}
+    return {**row(entry.guest), **qemu, "ha": {"managed": int(entry.guest.managed_by_ha)}}
 
 
 def _config(_call: Call, kind: str, _loaded: "Backends", entry: "Listed") -> dict[str, Any]:
@@ -93,13 +93,13 @@ def _config(_call: Call, kind: str, _loaded: "Backends", entry: "Listed") -> dic
     guest = entry.guest
     values = {key: getattr(guest, key) for key in _START}
     startup = ",".join(f"{key}={value}" for key, value in values.items() if value is not None)
-    found = {
+    config = {
         "name" if kind == "qemu" else "hostname": guest.name,
         "onboot": int(guest.onboot),
         **({"startup": startup} if startup else {}),
         **({"template": 1} if guest.template else {}),
     }
-    return {**found, "digest": files.digest(json.dumps(found).encode())}
+    return {**config, "digest": files.digest(json.dumps(config).encode())}
 
 
 def _set_config(call: Call, kind: str, loaded: "Backends", entry: "Listed") -> None:
@@ -130,10 +130,10 @@ def _startup(text: str) -> dict[str, str]:
     """
     from pvefw.store.node_config import parse_property_string
 
-    found = parse_property_string(text, "order") if text else {}
-    if not set(found) <= set(_START):
+    order = parse_property_string(text, "order") if text else {}
+    if not set(order) <= set(_START):
         raise bad_parameters({"startup": "it is not of the form order=N,up=SECONDS,down=SECONDS"})
-    return {key: found.get(key, "") for key in _START}
+    return {key: order.get(key, "") for key in _START}
 
 
 def _obstacles(call: Call, kind: str, loaded: "Backends", entry: "Listed") -> dict[str, Any]:

@@ -44,9 +44,9 @@ def _read(name: str) -> str:
 
 def _memory() -> dict[str, int]:
     lines = (line.partition(":") for line in _read("meminfo").splitlines())
-    found = {key: int(value.split()[0]) * _KIB for key, _, value in lines}
-    total, available = found["MemTotal"], found["MemAvailable"]
-    free = found["MemFree"]
+    amounts = {key: int(value.split()[0]) * _KIB for key, _, value in lines}
+    total, available = amounts["MemTotal"], amounts["MemAvailable"]
+    free = amounts["MemFree"]
     return {"total": total, "free": free, "available": available, "used": total - available}
 
 
@@ -85,11 +85,11 @@ def _times() -> tuple[int, int]:
 
 
 def _file_system(path: Path) -> dict[str, int]:
-    found = os.statvfs(path)
-    size, free = found.f_frsize * found.f_blocks, found.f_frsize * found.f_bfree
+    figures = os.statvfs(path)
+    size, free = figures.f_frsize * figures.f_blocks, figures.f_frsize * figures.f_bfree
     return {
         "total": size,
         "free": free,
-        "avail": found.f_frsize * found.f_bavail,
+        "avail": figures.f_frsize * figures.f_bavail,
         "used": size - free,
     }

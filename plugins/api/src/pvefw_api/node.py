@@ -109,8 +109,8 @@ def task_log(call: Call) -> list[dict[str, Any]]:
     from pvefw.tasks.upid import Upid
 
     start, limit = call.get("start", 0), call.get("limit", 50)
-    found = history.log(call.paths, Upid.parse(call.get("upid")), start=start, limit=limit or None)
-    lines = [{"n": number, "t": text} for number, text in enumerate(found, start + 1)]
+    log = history.log(call.paths, Upid.parse(call.get("upid")), start=start, limit=limit or None)
+    lines = [{"n": number, "t": text} for number, text in enumerate(log, start + 1)]
     return lines or ([] if start else [{"n": 1, "t": "no content"}])
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pvefw.store.kinds import KINDS, Kind
+from pvefw.store.plugin_sections import KINDS, Kind
 from pvefw_api.calls import Command
 
 ROOT = "/nodes/{node}/pvefw"

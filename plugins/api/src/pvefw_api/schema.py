@@ -36,8 +36,8 @@ _PEM = re.compile(r"\s*-----BEGIN [A-Z0-9 ]+-----.+-----END [A-Z0-9 ]+-----\s*",
 def published() -> Mapping[str, Schema]:
     """The endpoints of Proxmox VE's API that are not a single guest's, as ``METHOD PATH``."""
     text = resources.files("pvefw_api").joinpath("published.json").read_text(encoding="utf-8")
-    found: Mapping[str, Schema] = json.loads(text)
-    return found
+    schemas: Mapping[str, Schema] = json.loads(text)
+    return schemas
 
 
 def find(properties: Properties, key: str) -> Schema | None:
@@ -87,17 +87,17 @@ def checked(schema: Schema, value: object) -> Any:
         case "boolean":
             return _boolean(value)
         case "integer":
-            found: Any = _number(value, int, "integer")
+            converted: Any = _number(value, int, "integer")
         case "number":
-            found = _number(value, float, "number")
+            converted = _number(value, float, "number")
         case _:
-            found = str(value)
-            _check_text(schema, found)
-    _check_range(schema, found)
-    if "enum" in schema and found not in schema["enum"]:
-        raise ValueError(f"value '{found}' does not have a value in the enumeration "
+            converted = str(value)
+            _check_text(schema, converted)
+    _check_range(schema, converted)
+    if "enum" in schema and converted not in schema["enum"]:
+        raise ValueError(f"value '{converted}' does not have a value in the enumeration "
                          f"'{', '.join(map(str, schema['enum']))}'")  # fmt: skip
-    return found
+    return converted
 
 
 def _boolean(value: object) -> bool:

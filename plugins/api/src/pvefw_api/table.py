@@ -34,20 +34,24 @@ class Endpoint:
         """What it takes: what is published, and what its command has beyond that."""
         more = self.run.parameters() if isinstance(self.run, Command) else {}
         named = path_parameters(self.path)
-        said = self._published["parameters"] if self._published else {}
-        said = {key: {**_described(more.get(key)), **schema} for key, schema in said.items()}
+        properties = self._published["parameters"] if self._published else {}
+        properties = {
+            key: {**_described(more.get(key)), **schema} for key, schema in properties.items()
+        }
         optional = (
-            {key: {**schema, "optional": True} for key, schema in more.items()} if said else more
+            {key: {**schema, "optional": True} for key, schema in more.items()}
+            if properties
+            else more
         )
-        fixed = {key: {**said.get(key, named[key]), "optional": False} for key in named}
-        return {**optional, **said, **_EXTRA.get((self.method, self.path), {}), **fixed}
+        fixed = {key: {**properties.get(key, named[key]), "optional": False} for key in named}
+        return {**optional, **properties, **_EXTRA.get((self.method, self.path), {}), **fixed}
 
     @cached_property
     def returns(self) -> Schema:
         """What it answers: in Proxmox VE's dialect where that is published, else a JSON schema."""
         if self._published:
-            found: Schema = self._published["returns"]
-            return found
+            schema: Schema = self._published["returns"]
+            return schema
         if isinstance(self.run, Command):
             return self.run.returns()
         return _NAMES if self.run is None else _ANSWERS[self.method, self.path]
@@ -233,13 +237,13 @@ _FUNCTIONS = (
 @cache
 def table() -> Mapping[tuple[str, str], Endpoint]:
     """Every endpoint, by method and path; each folder has an index."""
-    found = {
+    endpoints = {
         (method, path): Endpoint(method, path, run)
         for method, path, run in (*_PUBLISHED, *guest.endpoints(), *own.endpoints(), *_FUNCTIONS)
     }
-    for folder in sorted({folder for _, path in found for folder in _folders(path)}):
-        found.setdefault(("GET", folder), Endpoint("GET", folder, None))
-    return found
+    for folder in sorted({folder for _, path in endpoints for folder in _folders(path)}):
+        endpoints.setdefault(("GET", folder), Endpoint("GET", folder, None))
+    return endpoints
 
 
 def _folders(path: str) -> Iterator[str]:
@@ -268,11 +272,11 @@ def find(method: str, path: str) -> tuple[Endpoint, dict[str, str]]:
 @cache
 def _by_length() -> Mapping[tuple[str, int], list[tuple[list[str], Endpoint]]]:
     """The endpoints, each with the words of its path, by method and number of words."""
-    found: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
+    endpoints: dict[tuple[str, int], list[tuple[list[str], Endpoint]]] = {}
     for endpoint in table().values():
         words = [part for part in endpoint.path.split("/") if part]
-        found.setdefault((endpoint.method, len(words)), []).append((words, endpoint))
-    return found
+        endpoints.setdefault((endpoint.method, len(words)), []).append((words, endpoint))
+    return endpoints
 
 
 def _match(words: list[str], parts: list[str]) -> dict[str, str] | None:

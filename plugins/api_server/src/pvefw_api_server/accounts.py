@@ -62,9 +62,9 @@ def set_(app: App, name: str, grant: tuple[str, ...], enabled: bool | None) -> N
     from pvefw_api_server import users
 
     grants = users.grants(grant)
-    with users.changing(app.paths) as found:
-        before = found.get(users.check_name(name), users.User(name))
-        found[name] = replace(
+    with users.changing(app.paths) as accounts:
+        before = accounts.get(users.check_name(name), users.User(name))
+        accounts[name] = replace(
             before,
             grants=grants if grant else before.grants,
             enabled=before.enabled if enabled is None else enabled,
@@ -78,8 +78,8 @@ def remove(app: App, name: str) -> None:
     """Remove a user with all of its tokens; its tickets end, too."""
     from pvefw_api_server import users
 
-    with users.changing(app.paths) as found, removing():
-        del found[users.named(found, name).name]
+    with users.changing(app.paths) as accounts, removing():
+        del accounts[users.named(accounts, name).name]
 
 
 @token.command()
@@ -110,12 +110,12 @@ def add(
 
     limits = users.grants(grant) if grant else None
     end = int(expires.replace(tzinfo=UTC).timestamp()) if expires else 0
-    with users.changing(app.paths) as found:
-        user = users.named(found, name)
+    with users.changing(app.paths) as accounts:
+        user = users.named(accounts, name)
         if or_set and id_ in user.tokens:
-            found[name] = users.with_limits(user, id_, limits, end)
+            accounts[name] = users.with_limits(user, id_, limits, end)
             return None
-        found[name], secret = users.new_token(user, id_, limits, end)
+        accounts[name], secret = users.new_token(user, id_, limits, end)
     remark(app, f"{name}!{id_}={secret}")
     say(
         "Programs send it as a header: Authorization: PVEAPIToken=USER@REALM!TOKEN=SECRET", err=True
@@ -132,12 +132,12 @@ def remove_token(app: App, name: str, id_: str) -> None:
     from pvefw.core.errors import NotFound
     from pvefw_api_server import users
 
-    with users.changing(app.paths) as found:
-        of = users.named(found, name)
+    with users.changing(app.paths) as accounts:
+        of = users.named(accounts, name)
         if id_ not in of.tokens:
             raise NotFound(f"{name} has no token {id_}", hint="See: pvefw api user list")
         left = {key: token_ for key, token_ in of.tokens.items() if key != id_}
-        found[name] = replace(of, tokens=left)
+        accounts[name] = replace(of, tokens=left)
 
 
 @totp.command("add")
@@ -153,8 +153,8 @@ def add_totp(app: App, /, name: str) -> dict[str, object] | None:
     from pvefw.store import rehearsal
     from pvefw_api_server import totp, users
 
-    with users.changing(app.paths) as found:
-        of = users.named(found, name)
+    with users.changing(app.paths) as accounts:
+        of = users.named(accounts, name)
         if not name.endswith(users.PAM):
             raise UsageError(f"{name} has tokens only", hint="NAME@pam logs in with a password.")
         if of.totp is not None:
@@ -163,7 +163,7 @@ def add_totp(app: App, /, name: str) -> dict[str, object] | None:
                 hint=f"Remove it first: pvefw api totp remove {name}",
             )
         made = totp.new()
-        found[name] = replace(of, totp=made)
+        accounts[name] = replace(of, totp=made)
     uri = totp.uri(made, name, f"pvefw {app.paths.node}")
     remark(app, uri)
     return None if rehearsal.is_dry() else {"uri": uri}
@@ -177,8 +177,8 @@ def remove_totp(app: App, name: str) -> None:
     from pvefw.core.errors import NotFound
     from pvefw_api_server import users
 
-    with users.changing(app.paths) as found:
-        of = users.named(found, name)
+    with users.changing(app.paths) as accounts:
+        of = users.named(accounts, name)
         if of.totp is None:
             raise NotFound(f"{name} has no second factor", hint="See: pvefw api user list")
-        found[name] = replace(of, totp=None)
+        accounts[name] = replace(of, totp=None)

@@ -49,14 +49,14 @@ def prepare() -> None:
         importlib.import_module(module)
 
 
-class Said:
+class Request:
     """A call, with nothing taken for granted."""
 
-    def __init__(self, said: Mapping[str, Any]) -> None:
-        self._said = said
+    def __init__(self, message: Mapping[str, Any]) -> None:
+        self._message = message
         self.method, self.path = self.text("method"), "/" + self.text("path").strip("/")
         self.client = self.text("client")
-        given = said.get("parameters")
+        given = message.get("parameters")
         self.parameters: dict[str, str] = (
             {str(key): str(value) for key, value in given.items()}
             if isinstance(given, dict)
@@ -66,107 +66,107 @@ class Said:
     def text(self, key: str) -> str:
         if key.startswith("parameters."):
             return self.parameters.get(key.partition(".")[2], "")
-        found = self._said.get(key)
-        return found if isinstance(found, str) else ""
+        member = self._message.get(key)
+        return member if isinstance(member, str) else ""
 
 
-def is_at_once(paths: Paths, said: Mapping[str, Any]) -> bool:
+def is_at_once(paths: Paths, message: Mapping[str, Any]) -> bool:
     """Whether a call is of :data:`_AT_ONCE`, to this node, and has only published parameters."""
-    what = Said(said)
-    if what.method != "GET":
+    request = Request(message)
+    if request.method != "GET":
         return False
     with contextlib.suppress(PvefwError):
-        endpoint, named = table.find(what.method, what.path)
+        endpoint, named = table.find(request.method, request.path)
         here = call.is_here(paths, named.get("node", paths.node))
-        return here and endpoint.path in _AT_ONCE and not endpoint.is_beyond(what.parameters)
+        return here and endpoint.path in _AT_ONCE and not endpoint.is_beyond(request.parameters)
     return False
 
 
 def answer(
-    paths: Paths, said: Mapping[str, Any], reply: Callable[[Any], None], peers: int = wire.PORT
+    paths: Paths, message: Mapping[str, Any], reply: Callable[[Any], None], peers: int = wire.PORT
 ) -> None:
     """Answer one call, and do the work that it starts.
 
-    :param said: ``method``, ``path``, ``parameters``, ``client``, and what shows who calls: ``ticket``
+    :param message: ``method``, ``path``, ``parameters``, ``client``, and what shows who calls: ``ticket``
         and ``csrf``, or ``authorization``; ``handed-on`` where another node has sent it.
     :param reply: gets what the endpoint answers, the UPID of what it starts, or an :class:`ApiError`.
     :param peers: the port on which other nodes serve the API.
     """
-    who, what = None, Said(said)
+    who, request = None, Request(message)
     try:
-        if (what.method, what.path) == LOGIN:
-            reply(login.login(paths, what.parameters, what.client))
-            _audit(what, what.text("parameters.username"), "OK")
+        if (request.method, request.path) == LOGIN:
+            reply(login.login(paths, request.parameters, request.client))
+            _audit(request, request.text("parameters.username"), "OK")
             return
-        who = identify(paths, what)
-        found = _called(paths, what, who, peers)
+        who = identify(paths, request)
+        answered = _called(paths, request, who, peers)
     except PvefwError as error:
         refusal = from_core(error)
-        _audit(what, who.name if who else "-", f"{refusal.status} {refusal.message}")
+        _audit(request, who.name if who else "-", f"{refusal.status} {refusal.message}")
         reply(refusal)
         return
-    if what.method != "GET":
-        _audit(what, who.name, "OK")
-    if isinstance(found, Job):
-        _work(paths, found, who, reply)
+    if request.method != "GET":
+        _audit(request, who.name, "OK")
+    if isinstance(answered, Job):
+        _work(paths, answered, who, reply)
     else:
-        reply(found)
+        reply(answered)
 
 
-def identify(paths: Paths, what: Said) -> Identity:
+def identify(paths: Paths, request: Request) -> Identity:
     """Who makes a call.
 
     :raises ApiError: 401: nobody who is known, or, with a ticket, without the token that shows that it
         was our page, or a program, and no other page.
     """
     now = SystemClock().now().timestamp()
-    found, who = users.load(paths), None
-    kind, _, words = what.text("authorization").partition("=")
+    accounts, who = users.load(paths), None
+    kind, _, words = request.text("authorization").partition("=")
     if kind == "PVEAPIToken":
-        who = users.by_token(found, words, now)
-    elif ticket := what.text("ticket"):
+        who = users.by_token(accounts, words, now)
+    elif ticket := request.text("ticket"):
         secret = tickets.key(paths)
         name = tickets.holder(secret, ticket, now) or ""
-        who = users.by_password(found, name)
-        ours = what.method == "GET" or tickets.is_of(secret, what.text("csrf"), name, now)
+        who = users.by_password(accounts, name)
+        ours = request.method == "GET" or tickets.is_of(secret, request.text("csrf"), name, now)
         if who and not ours:
             raise ApiError(login.UNAUTHORIZED, "Permission denied - invalid csrf token")
     if who is None:
-        shown = words or what.text("ticket")
+        shown = words or request.text("ticket")
         raise ApiError(login.UNAUTHORIZED, "invalid ticket or token" if shown else "No ticket")
     return who
 
 
-def _called(paths: Paths, what: Said, who: Identity, peers: int) -> Any:
+def _called(paths: Paths, request: Request, who: Identity, peers: int) -> Any:
     """What the endpoint answers, as much of it as may be seen.
 
     :raises PvefwError: it is refused, or fails.
     """
-    endpoint, named = table.find(what.method, what.path)
-    if what.method == "GET" and endpoint.of_node and not call.is_here(paths, named["node"]):
+    endpoint, named = table.find(request.method, request.path)
+    if request.method == "GET" and endpoint.of_node and not call.is_here(paths, named["node"]):
         from pvefw_api_server import elsewhere  # few calls need a client of HTTPS
 
-        return elsewhere.hand_on(paths, named["node"], what, peers)
-    permissions.check(who, endpoint, {**what.parameters, **named}, paths)
-    if what.method == "GET" and endpoint.path in _LISTS:
-        found = _list(paths, what)
+        return elsewhere.hand_on(paths, named["node"], request, peers)
+    permissions.check(who, endpoint, {**request.parameters, **named}, paths)
+    if request.method == "GET" and endpoint.path in _LISTS:
+        answered = _list(paths, request)
     else:
-        found = call.call(paths, what.method, what.path, what.parameters, user=who.name)
-    return permissions.visible(who, endpoint, found, paths)
+        answered = call.call(paths, request.method, request.path, request.parameters, user=who.name)
+    return permissions.visible(who, endpoint, answered, paths)
 
 
-def _list(paths: Paths, what: Said) -> Any:
+def _list(paths: Paths, request: Request) -> Any:
     """A list of tasks: from memory, if it was asked for before and nothing has changed since."""
-    key = paths, what.path, tuple(sorted(what.parameters.items()))
+    key = paths, request.path, tuple(sorted(request.parameters.items()))
     stamp = registry.stamp(paths)
     if stamp is not None and key in _KEPT and _KEPT[key][0] == stamp:
         return _KEPT[key][1]
-    found = call.call(paths, what.method, what.path, what.parameters)
-    if len(found) <= _MOST_ROWS:
+    rows = call.call(paths, request.method, request.path, request.parameters)
+    if len(rows) <= _MOST_ROWS:
         if len(_KEPT) >= _MOST_LISTS:
             _KEPT.clear()
-        _KEPT[key] = stamp, found
-    return found
+        _KEPT[key] = stamp, rows
+    return rows
 
 
 def _work(paths: Paths, job: Job, who: Identity, reply: Callable[[Any], None]) -> None:
@@ -183,7 +183,7 @@ def _work(paths: Paths, job: Job, who: Identity, reply: Callable[[Any], None]) -
             reply(from_core(error))
 
 
-def _audit(what: Said, who: str, outcome: str) -> None:
+def _audit(request: Request, who: str, outcome: str) -> None:
     """Put a call into the journal: who, from where, what, how it went; never a parameter's value."""
-    keys = " ".join(sorted(what.parameters))
-    say(f"{who} {what.client} {what.method} {what.path} [{keys}] {outcome}", err=True)
+    keys = " ".join(sorted(request.parameters))
+    say(f"{who} {request.client} {request.method} {request.path} [{keys}] {outcome}", err=True)

@@ -28,14 +28,14 @@ class Asker:
         """Questions that have not been asked yet: whoever comes may join."""
         self._asked: dict[bytes, asyncio.Task[Answer]] = {}
 
-    async def answer(self, said: Mapping[str, Any]) -> Answer:
+    async def answer(self, message: Mapping[str, Any]) -> Answer:
         """What it answers to a call.
 
         :raises OSError: it is not there, or has ended.
         :raises ValueError: it has ended half-way.
         """
-        line = wire.encode(dict(said))
-        if said["method"] != "GET":
+        line = wire.encode(dict(message))
+        if message["method"] != "GET":
             return await self._ask(line)
         if line not in self._waiting:
             asked = self._asked.get(line)

@@ -18,7 +18,7 @@ from pvefw.store.paths import Paths
 from pvefw_api.errors import ApiError
 
 if TYPE_CHECKING:
-    from pvefw_api_server.answering import Said
+    from pvefw_api_server.answering import Request
 
 HEADER = "PVEDisableProxy"
 """What a call has that was handed on: it is not handed on again. The name is Proxmox VE's."""
@@ -30,24 +30,24 @@ _LARGEST = 64 << 20
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
 
-def hand_on(paths: Paths, node: str, what: "Said", port: int) -> Any:
+def hand_on(paths: Paths, node: str, request: "Request", port: int) -> Any:
     """Have another node answer a call.
 
-    :param what: the call; who makes it is known.
+    :param request: the call; who makes it is known.
     :param port: where the other node serves the API.
     :returns: what it answers.
     :raises NotFound: there is no such node, or nobody knows its address.
     :raises ApiError: it refuses, with its status and words; or 502: it cannot be asked.
     """
-    nodes.check_known(paths, node, f"GET {what.path}")
-    if what.text("handed-on"):
+    nodes.check_known(paths, node, f"GET {request.path}")
+    if request.text("handed-on"):
         raise _failed(node, f"its address leads to node {paths.node}")
     connection = _connection(nodes.address(paths, node), port)
     try:
         connection.connect()
         if connection.sock.getpeercert(binary_form=True) not in list(_certificates(paths, node)):
             raise _failed(node, "it does not show the certificate that the cluster has of it")
-        connection.request("GET", _target(what), headers=_headers(what))
+        connection.request("GET", _target(request), headers=_headers(request))
         answer = connection.getresponse()
         body = answer.read(_LARGEST)
     except (OSError, http.client.HTTPException) as error:
@@ -84,16 +84,16 @@ def _certificates(paths: Paths, node: str) -> Iterator[bytes]:
             yield ssl.PEM_cert_to_DER_cert(pem[pem.index(_BEGIN) : end])
 
 
-def _target(what: "Said") -> str:
-    words = [quote(unquote(part), safe="") for part in what.path.split("/")]
-    return f"/api2/json{'/'.join(words)}?{urlencode(what.parameters)}"
+def _target(request: "Request") -> str:
+    words = [quote(unquote(part), safe="") for part in request.path.split("/")]
+    return f"/api2/json{'/'.join(words)}?{urlencode(request.parameters)}"
 
 
-def _headers(what: "Said") -> dict[str, str]:
+def _headers(request: "Request") -> dict[str, str]:
     """What shows there who calls: as it came, but what was not looked at here."""
-    if authorization := what.text("authorization"):
+    if authorization := request.text("authorization"):
         return {HEADER: "true", "Authorization": authorization}
-    return {HEADER: "true", "Cookie": f"PVEAuthCookie={quote(what.text('ticket'), safe='')}"}
+    return {HEADER: "true", "Cookie": f"PVEAuthCookie={quote(request.text('ticket'), safe='')}"}
 
 
 def _data(node: str, status: int, body: bytes) -> Any:
@@ -102,8 +102,12 @@ def _data(node: str, status: int, body: bytes) -> Any:
     :raises ApiError: a refusal; or it says nothing.
     """
     try:
-        said = files.parse_json(body)
-        data, message, errors = said["data"], str(said.get("message", "")), said.get("errors") or {}
+        document = files.parse_json(body)
+        data, message, errors = (
+            document["data"],
+            str(document.get("message", "")),
+            document.get("errors") or {},
+        )
         refused = ApiError(status, message.strip() or f"status {status}", dict(errors))
     except files.DAMAGED as error:
         raise _failed(node, f"its answer of status {status} is none of this API") from error

@@ -110,7 +110,7 @@ async def _api(asker: Asker, request: Request) -> Response:
     path = request.scope["raw_path"].decode("ascii", "replace").partition(API)[2]
     if (request.method, path) == ("DELETE", LOGIN):  # the page's session ends
         return _with_cookie(JSONResponse({"data": None}), "", 0)
-    said = {
+    message = {
         "verb": wire.CALL,
         "method": request.method,
         "path": path,
@@ -124,12 +124,12 @@ async def _api(asker: Asker, request: Request) -> Response:
         "handed-on": request.headers.get("pvedisableproxy", ""),
     }
     try:
-        found = await asker.answer(said)
+        status, body = await asker.answer(message)
     except (OSError, ValueError):
         return _refused(503, "The helper does not answer: see systemctl status pvefw-api-helper")
     if path == LOGIN and _is_page(request, parameters):
-        return _for_page(*found)
-    return Response(found[1], found[0], media_type="application/json")
+        return _for_page(status, body)
+    return Response(body, status, media_type="application/json")
 
 
 def _is_page(request: Request, parameters: Mapping[str, str]) -> bool:
@@ -139,11 +139,11 @@ def _is_page(request: Request, parameters: Mapping[str, str]) -> bool:
 
 def _for_page(status: int, body: bytes) -> Response:
     """The answer to a login: a page keeps its ticket where no script can read it."""
-    found = json.loads(body)
-    data = found["data"] or {}
+    document = json.loads(body)
+    data = document["data"] or {}
     # what a second factor has to answer is no ticket yet: the page sends it back with the code
     ticket = None if "NeedTFA" in data else data.pop("ticket", None)
-    response = JSONResponse(found, status)
+    response = JSONResponse(document, status)
     return _with_cookie(response, quote(ticket, safe=""), None) if ticket else response
 
 
@@ -156,8 +156,8 @@ def _with_cookie(response: Response, value: str, age: int | None) -> Response:
 
 def _ticket(request: Request) -> str:
     """The ticket in the first cookie that can have one; some clients send it percent-encoded."""
-    found = (request.cookies[cookie] for cookie in COOKIES if cookie in request.cookies)
-    return unquote(next(found, ""))
+    tickets = (request.cookies[cookie] for cookie in COOKIES if cookie in request.cookies)
+    return unquote(next(tickets, ""))
 
 
 async def _parameters(request: Request) -> dict[str, str]:
@@ -176,19 +176,20 @@ async def _parameters(request: Request) -> dict[str, str]:
         pairs += _members(json.loads(body))
     elif body:
         pairs += parse_qsl(body.decode(), True, max_num_fields=1000)
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    parameters = dict(pairs)
+    if len(parameters) != len(pairs):
         raise ValueError("a parameter is given twice")
-    return found
+    return parameters
 
 
-def _members(said: Any) -> list[tuple[str, str]]:
-    if not isinstance(said, dict) or not all(
-        isinstance(value, str | int) for value in said.values()
+def _members(document: Any) -> list[tuple[str, str]]:
+    if not isinstance(document, dict) or not all(
+        isinstance(value, str | int) for value in document.values()
     ):
         raise ValueError("the body is no object of texts and numbers")
     return [
-        (key, str(int(value) if isinstance(value, bool) else value)) for key, value in said.items()
+        (key, str(int(value) if isinstance(value, bool) else value))
+        for key, value in document.items()
     ]
 
 

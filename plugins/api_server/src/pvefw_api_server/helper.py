@@ -77,21 +77,21 @@ class Helper(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         """Answer a call here, or in a process of its own, where it may take its time."""
         request.settimeout(_PATIENCE)
         try:
-            said = wire.receive(request)
+            message = wire.receive(request)
         except ValueError as error:
             _send(request, bad_parameters({"message": str(error)}))
             self.shutdown_request(request)
             return
         request.settimeout(None)
-        if said.get("verb") != wire.PAIR and answering().is_at_once(self.paths, said):
-            self.answer(request, said)
+        if message.get("verb") != wire.PAIR and answering().is_at_once(self.paths, message):
+            self.answer(request, message)
             self.shutdown_request(request)
         else:
-            super().process_request(request, said)  # in place of the address, which is empty
+            super().process_request(request, message)  # in place of the address, which is empty
 
-    def answer(self, request: socket.socket, said: Mapping[str, Any]) -> None:
+    def answer(self, request: socket.socket, message: Mapping[str, Any]) -> None:
         """Answer a call, and do the work that it starts."""
-        answering().answer(self.paths, said, partial(_send, request), self.peers)
+        answering().answer(self.paths, message, partial(_send, request), self.peers)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's
         """Say what went wrong: to the journal what it was, to the front only that."""
@@ -104,11 +104,11 @@ class Helper(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
 @cache
 def answering() -> ModuleType:
     """What answers calls, with all that it needs, loaded once for every process."""
-    from pvefw_api_server import answering as found
+    from pvefw_api_server import answering as module
 
-    found.prepare()
+    module.prepare()
     gc.freeze()  # calls share this memory for as long as nobody writes to it
-    return found
+    return module
 
 
 def _uid(name: str) -> int | None:
@@ -130,12 +130,12 @@ class _Connection(socketserver.BaseRequestHandler):
             self.server.answer(self.request, self.client_address)
 
 
-def _send(connection: socket.socket, found: Any) -> None:
+def _send(connection: socket.socket, answered: Any) -> None:
     """Send an answer or an error; it is the last that the front hears."""
-    if isinstance(found, ApiError):
-        status, body = found.status, found.as_dict()
+    if isinstance(answered, ApiError):
+        status, body = answered.status, answered.as_dict()
     else:
-        status, body = _OK, {"data": found}
+        status, body = _OK, {"data": answered}
     with contextlib.suppress(OSError):  # whoever called has left, and what is done is done
         connection.sendall(wire.answer(status, body))
         connection.shutdown(socket.SHUT_RDWR)

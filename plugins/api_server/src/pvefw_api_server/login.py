@@ -73,18 +73,18 @@ def _entered(paths: Paths, name: str, now: float) -> dict[str, Any]:
     return {"username": name, "ticket": ticket, "CSRFPreventionToken": token, "cap": rights}
 
 
-def _is_code(paths: Paths, name: str, said: str, now: float) -> bool:
+def _is_code(paths: Paths, name: str, password: str, now: float) -> bool:
     """Whether a code is that of the user's app; then it is not taken again, on any node."""
-    kind, _, code = said.rpartition(":")
+    kind, _, code = password.rpartition(":")
     user = users.load(paths).get(name)
     app = user.totp if user else None
     if kind != totp.KIND or app is None or totp.take(app, code, now) is None:
         return False
-    with users.changing(paths) as found:
-        app = found[name].totp if name in found else None
+    with users.changing(paths) as accounts:
+        app = accounts[name].totp if name in accounts else None
         taken = totp.take(app, code, now) if app else None
         if taken is not None:
-            found[name] = replace(found[name], totp=taken)
+            accounts[name] = replace(accounts[name], totp=taken)
     return taken is not None
 
 

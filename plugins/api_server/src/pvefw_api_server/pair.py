@@ -41,10 +41,10 @@ def _files(paths: Paths) -> tuple[Path, Path]:
 def _stamp(chosen: tuple[Path, Path]) -> object:
     """What changes when one of the two files does; ``None`` where one is missing."""
     try:
-        found = [(path, path.stat()) for path in chosen]
+        stats = [(path, path.stat()) for path in chosen]
     except OSError:
         return None
-    return [(path, stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in found]
+    return [(path, stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in stats]
 
 
 def _send(connection: socket.socket, chosen: tuple[Path, Path], stamp: object) -> bool:

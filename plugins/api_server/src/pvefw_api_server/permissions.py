@@ -12,7 +12,7 @@ from pvefw import instances
 from pvefw.core import references
 from pvefw.core.errors import ConfigError, NotFound, PvefwError
 from pvefw.core.families import DNS
-from pvefw.instances import binding
+from pvefw.instances import instance_binding
 from pvefw.instances.codec import decode_data
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
@@ -98,7 +98,7 @@ def _check_settings(given: Mapping[str, Any], paths: Paths) -> None:
         plugin, values = "", {}
     try:
         data = decode_data(str(given.get("data", "")))
-        infos = binding.declared(node, DNS.name, str(given.get("api", plugin)))
+        infos = instance_binding.declared(node, DNS.name, str(given.get("api", plugin)))
     except (ConfigError, PvefwError):
         return  # the call will be refused with its own words
     files = {info.key for info in infos if info.type == "path"}

@@ -113,8 +113,8 @@ class Swap:
 
         :raises OSError: it has left.
         """
-        said, descriptors, _, _ = socket.recv_fds(self._connection, 1, 1)
-        if not said:
+        byte, descriptors, _, _ = socket.recv_fds(self._connection, 1, 1)
+        if not byte:
             raise ConnectionResetError("it has closed the connection")
         for descriptor in descriptors:
             with contextlib.suppress(

@@ -31,14 +31,14 @@ def key(paths: Paths) -> bytes:
     :raises StoreError: it cannot be read or written.
     """
     path = paths.api_key
-    found = files.read_if_exists(path)
-    if not found:
+    secret = files.read_if_exists(path)
+    if not secret:
         with locks.cluster_lock(paths, "pvefw-api"):
-            found = files.read_if_exists(path)
-            if not found:
-                found = secrets.token_hex(32).encode()
-                files.replace(path, found, private=True)
-    return found
+            secret = files.read_if_exists(path)
+            if not secret:
+                secret = secrets.token_hex(32).encode()
+                files.replace(path, secret, private=True)
+    return secret
 
 
 def issue(secret: bytes, user: str, now: float) -> tuple[str, str]:
@@ -60,9 +60,9 @@ def challenge(secret: bytes, user: str, now: float) -> str:
     return f"{plain}::{_signature(secret, 'tfa', plain)}"
 
 
-def challenged(secret: bytes, said: str, now: float) -> str | None:
+def challenged(secret: bytes, ticket: str, now: float) -> str | None:
     """Who has given the right password; ``None`` where that is too long ago, or was never so."""
-    return _signed(secret, "tfa", _CHALLENGE.fullmatch(said), now, CHALLENGE)
+    return _signed(secret, "tfa", _CHALLENGE.fullmatch(ticket), now, CHALLENGE)
 
 
 def is_of(secret: bytes, token: str, user: str, now: float) -> bool:

@@ -32,15 +32,15 @@ def new() -> Totp:
     return Totp(pyotp.random_base32())
 
 
-def uri(found: Totp, name: str, issuer: str) -> str:
+def uri(totp: Totp, name: str, issuer: str) -> str:
     """What an app reads as a QR code: the secret, for whom it is, and where."""
     import pyotp
 
-    said: str = pyotp.TOTP(found.secret).provisioning_uri(name=name, issuer_name=issuer)
-    return said
+    text: str = pyotp.TOTP(totp.secret).provisioning_uri(name=name, issuer_name=issuer)
+    return text
 
 
-def take(found: Totp, code: str, now: float) -> Totp | None:
+def take(totp: Totp, code: str, now: float) -> Totp | None:
     """Take a code.
 
     :param now: seconds since the epoch.
@@ -49,8 +49,8 @@ def take(found: Totp, code: str, now: float) -> Totp | None:
     """
     import pyotp
 
-    app, period = pyotp.TOTP(found.secret), int(now) // _PERIOD
-    for number in range(max(period - _LATE, found.taken + 1), period + _EARLY + 1):
+    app, period = pyotp.TOTP(totp.secret), int(now) // _PERIOD
+    for number in range(max(period - _LATE, totp.taken + 1), period + _EARLY + 1):
         if hmac.compare_digest(app.generate_otp(number).encode(), code.encode()):
-            return replace(found, taken=number)
+            return replace(totp, taken=number)
     return None

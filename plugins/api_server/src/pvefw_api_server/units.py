@@ -95,5 +95,5 @@ def install(paths: Paths) -> list[Path]:
     files.replace(account, f'u {USER} - "Front of the pvefw API"\n'.encode())
     if units.runs_systemd(paths) and shutil.which("systemd-sysusers"):
         programs.run(["systemd-sysusers", str(account)])
-    found = texts(units.program())
-    return [account, *units.install(paths, found, enable=[FRONT], start=[FRONT])]
+    unit_texts = texts(units.program())
+    return [account, *units.install(paths, unit_texts, enable=[FRONT], start=[FRONT])]

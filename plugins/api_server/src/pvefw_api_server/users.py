@@ -109,58 +109,58 @@ def load(paths: Paths) -> dict[str, User]:
     """
     data = files.read_if_exists(paths.api_users)
     try:
-        said = files.parse_json(data or b"{}")
-        found = {name: _user(name, values) for name, values in said.items()}
+        document = files.parse_json(data or b"{}")
+        accounts = {name: _user(name, values) for name, values in document.items()}
     except files.DAMAGED as error:
         raise ConfigError(f"{paths.api_users}: it is damaged: {error}") from error
-    return {ROOT: User(ROOT), **found}
+    return {ROOT: User(ROOT), **accounts}
 
 
-def _user(name: str, said: Mapping[str, Any]) -> User:
-    tokens = {id_: _token(token) for id_, token in said["tokens"].items()}
-    app = said.get("totp")
+def _user(name: str, members: Mapping[str, Any]) -> User:
+    tokens = {id_: _token(token) for id_, token in members["tokens"].items()}
+    app = members.get("totp")
     totp = Totp(str(app["secret"]), int(app["taken"])) if app else None
-    return User(name, _grants(said["grants"]), bool(said["enabled"]), tokens, totp)
+    return User(name, _grants(members["grants"]), bool(members["enabled"]), tokens, totp)
 
 
-def _token(said: Mapping[str, Any]) -> Token:
-    grants = said["grants"]
+def _token(members: Mapping[str, Any]) -> Token:
+    grants = members["grants"]
     own = None if grants is None else _grants(grants)
-    return Token(str(said["digest"]), own, int(said["expires"]))
+    return Token(str(members["digest"]), own, int(members["expires"]))
 
 
-def _grants(said: Mapping[str, Iterable[str]]) -> Grants:
-    return {str(path): tuple(map(str, privileges)) for path, privileges in said.items()}
+def _grants(members: Mapping[str, Iterable[str]]) -> Grants:
+    return {str(path): tuple(map(str, privileges)) for path, privileges in members.items()}
 
 
 @contextmanager
 def changing(paths: Paths) -> Iterator[dict[str, User]]:
     """Change what is in the file: the block gets every user, and what it leaves is written."""
     with locks.cluster_lock(paths, "pvefw-api"):
-        found = load(paths)
-        yield found
-        said = {name: _as_dict(user) for name, user in found.items() if user != User(ROOT)}
-        files.replace(paths.api_users, json.dumps(said, indent=1).encode(), private=True)
+        accounts = load(paths)
+        yield accounts
+        document = {name: _as_dict(user) for name, user in accounts.items() if user != User(ROOT)}
+        files.replace(paths.api_users, json.dumps(document, indent=1).encode(), private=True)
 
 
 def _as_dict(user: User) -> dict[str, Any]:
     tokens = {id_: vars(token) for id_, token in user.tokens.items()}
-    said = {"grants": user.grants, "enabled": user.enabled, "tokens": tokens}
-    return said if user.totp is None else {**said, "totp": vars(user.totp)}
+    members = {"grants": user.grants, "enabled": user.enabled, "tokens": tokens}
+    return members if user.totp is None else {**members, "totp": vars(user.totp)}
 
 
-def named(found: Mapping[str, User], name: str) -> User:
+def named(accounts: Mapping[str, User], name: str) -> User:
     """One of the users.
 
     :raises NotFound: there is none of this name.
     """
-    if name not in found:
-        known = ", ".join(found)
+    if name not in accounts:
+        known = ", ".join(accounts)
         raise NotFound(
             f"there is no API user {name}",
             hint=f"There are: {known}. Add it: pvefw api user set {name} --grant /=Sys.Audit",
         )
-    return found[name]
+    return accounts[name]
 
 
 # --- what is written there ------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def grants(words: Iterable[str]) -> Grants:
 
     :raises UsageError: a path or a privilege does not exist.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    granted: dict[str, tuple[str, ...]] = {}
     for word in words:
         path, _, listed = word.partition("=")
         wanted = tuple(part.strip() for part in listed.split(","))
@@ -201,8 +201,8 @@ def grants(words: Iterable[str]) -> Grants:
                 hint="PATH=PRIVILEGE,… with /, /nodes/NAME, /vms or /vms/ID, and the privileges "
                 f"{', '.join(PRIVILEGES)}",
             )
-        found[path] = (*found.get(path, ()), *wanted)
-    return found
+        granted[path] = (*granted.get(path, ()), *wanted)
+    return granted
 
 
 def new_token(of: User, id_: str, limits: Grants | None, expires: int) -> tuple[User, str]:
@@ -241,19 +241,19 @@ def digest(secret: str) -> str:
 # --- who calls ------------------------------------------------------------------------------------
 
 
-def by_password(found: Mapping[str, User], name: str) -> Identity | None:
+def by_password(accounts: Mapping[str, User], name: str) -> Identity | None:
     """The identity of a user who has shown its password or ticket; ``None`` where it may not come in."""
-    user = found.get(name)
+    user = accounts.get(name)
     if user is None or not user.enabled or not name.endswith(PAM):
         return None
     return Identity(name, () if name == ROOT else (user.grants,))
 
 
-def by_token(found: Mapping[str, User], words: str, now: float) -> Identity | None:
+def by_token(accounts: Mapping[str, User], words: str, now: float) -> Identity | None:
     """The identity behind ``USER@REALM!ID=SECRET``; ``None`` where there is none."""
     full, _, secret = words.partition("=")
     name, _, id_ = full.partition("!")
-    user = found.get(name)
+    user = accounts.get(name)
     token = user.tokens.get(id_) if user is not None and user.enabled else None
     known = token.digest if token is not None else digest("")
     if not secrets.compare_digest(known, digest(secret)) or user is None or token is None:

@@ -21,9 +21,9 @@ FOUND, MISSING = b"+", b"-"
 """What comes with each pair, and where there is none."""
 
 
-def encode(said: dict[str, Any]) -> bytes:
+def encode(message: dict[str, Any]) -> bytes:
     """A line."""
-    return json.dumps(said).encode() + b"\n"
+    return json.dumps(message).encode() + b"\n"
 
 
 def answer(status: int, body: dict[str, Any]) -> bytes:
@@ -56,7 +56,7 @@ def receive(connection: socket.socket) -> dict[str, Any]:
         data += piece
         if len(data) > LARGEST:
             raise ValueError("the call is too long")
-    said = files.parse_json(bytes(data))
-    if isinstance(said, dict):
-        return said
+    message = files.parse_json(bytes(data))
+    if isinstance(message, dict):
+        return message
     raise ValueError("the call is no object")

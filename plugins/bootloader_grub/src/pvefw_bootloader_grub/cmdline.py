@@ -47,8 +47,8 @@ def words(
     """
     common = _setting(settings, "GRUB_CMDLINE_LINUX")
     if recovery is not None:
-        said = _setting(settings, "GRUB_CMDLINE_LINUX_RECOVERY") or ["single"]
-        rest = [*said, *recovery, *common]
+        single = _setting(settings, "GRUB_CMDLINE_LINUX_RECOVERY") or ["single"]
+        rest = [*single, *recovery, *common]
     else:
         rest = [*common, *_setting(settings, "GRUB_CMDLINE_LINUX_DEFAULT")]
     given = [word for word in kernel_words(core) if _key(word) not in _FROM_LOADERS]
@@ -92,15 +92,15 @@ def _key(word: str) -> str:
 def _setting(settings: Mapping[str, str], name: str) -> list[str]:
     value = settings.get(name, "")
     try:
-        found = script.words(value)
+        parameters = script.words(value)
     except script.Unbalanced as error:
         raise ProviderError(
             f"{name} in /etc/default/grub: {error}", hint="Close it, and run the command again."
         ) from error
-    empty = [word for word in found if _NO_ROOT.fullmatch(word)]
+    empty = [word for word in parameters if _NO_ROOT.fullmatch(word)]
     if empty:
         raise ProviderError(
             f'/etc/default/grub: {name}: {empty[0]} names no file system: {name}="{value}"',
             hint="A variable in it may not be set. Write the root file system there, or no root= at all.",
         )
-    return found
+    return parameters

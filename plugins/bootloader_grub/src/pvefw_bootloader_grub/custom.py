@@ -36,12 +36,12 @@ def text(root: Path, before: bytes = b"") -> tuple[bytes, Sequence[str]]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if _FROM_DEBIAN.fullmatch(path.name) or not os.access(path, os.X_OK):
             continue
-        said = scripts.protection(path)
-        if said is None:
+        protection = scripts.protection(path)
+        if protection is None:
             warnings.append(
                 f"{path} is not run for an ESP; entries in /boot/grub/custom.cfg are taken over"
             )
-        parts.append(said or b"")
+        parts.append(protection or b"")
     parts.append(files.read(root / "boot/grub/custom.cfg") or b"")
     return b"\n".join(part for part in parts if _says_something(part)), warnings
 

@@ -86,10 +86,10 @@ def _text(path: Path) -> str:
 def _evaluate(sources: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
     """Let a shell read the files, once for all ESPs of a refresh."""
     done = run(["sh", "-c", _script(sources)], timeout=_SECONDS, check=False, sandbox=Sandbox())
-    said = done.stdout.split("\0")
-    values = said[len(sources) :]
+    output = done.stdout.split("\0")
+    values = output[len(sources) :]
     if done.returncode != 0 or len(values) != len(_NAMES) + 1:
-        at_fault = sources[max(said.count(_BEGIN), 1) - 1][0] if sources else "sh"
+        at_fault = sources[max(output.count(_BEGIN), 1) - 1][0] if sources else "sh"
         raise ProviderError(
             f"{at_fault}: a shell cannot read it: {_last_words(done.stderr)}",
             hint="Fix the file; sh -n FILE says what is wrong with its syntax.",
@@ -110,6 +110,6 @@ def _script(sources: Sequence[tuple[str, str]]) -> str:
     return "\n".join([*lines, f"printf '%s\\0' {values} >&3"])
 
 
-def _last_words(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+def _last_words(output: str) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     return lines[-1].removeprefix("sh: ") if lines else "a command in it failed"

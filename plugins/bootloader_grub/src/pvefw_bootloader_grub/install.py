@@ -64,7 +64,7 @@ def packaged(esp: Esp, kinds: Iterable[Firmware]) -> Mapping[PurePosixPath, Path
 
     :param kinds: those that GRUB is there for.
     """
-    found: dict[PurePosixPath, Path] = {}
+    sources: dict[PurePosixPath, Path] = {}
     for kind in kinds:
         ours = _platform(kind)
         modules = {
@@ -73,15 +73,15 @@ def packaged(esp: Esp, kinds: Iterable[Firmware]) -> Mapping[PurePosixPath, Path
         }
         # an ESP with none of them was set up in another way than by grub-install
         if any((esp.mountpoint / module).is_file() for module in modules):
-            found |= modules
+            sources |= modules
         shim_is_there = (esp.mountpoint / _OWN / ours.shim).is_file()
         if (
             kind is Firmware.UEFI
             and shim_is_there
             and all(image.is_file() for image in ours.signed)
         ):
-            found |= zip((_OWN / ours.image, _OWN / ours.shim), ours.signed, strict=True)
-    return found
+            sources |= zip((_OWN / ours.image, _OWN / ours.shim), ours.signed, strict=True)
+    return sources
 
 
 def _let_the_removable_one_find_its_menu(efi: Path) -> None:
@@ -104,7 +104,7 @@ def _run(argv: Sequence[str], task: Task) -> None:
     done = run(argv, timeout=_SECONDS, check=False)
     lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
     if done.returncode != 0:
-        said = " / ".join(line for line in lines if "error" in line)
-        raise ProviderError(f"grub-install failed: {said or done.last_words}")
+        errors = " / ".join(line for line in lines if "error" in line)
+        raise ProviderError(f"grub-install failed: {errors or done.last_words}")
     for line in lines:
         task.log(line)

@@ -34,14 +34,14 @@ class Entry:
     @property
     def version(self) -> str:
         """Of the kernel, after its file's name; empty where there is none."""
-        found = _VERSION.fullmatch(self.linux.rpartition("/")[2])
-        return found["version"] if found else ""
+        match = _VERSION.fullmatch(self.linux.rpartition("/")[2])
+        return match["version"] if match else ""
 
     @property
     def recovery(self) -> bool:
         """Whether it starts the recovery mode."""
-        found = _ID.fullmatch(self.id)
-        return bool(found and found["recovery"])
+        match = _ID.fullmatch(self.id)
+        return bool(match and match["recovery"])
 
 
 @dataclass
@@ -64,13 +64,13 @@ class Menu:
         Source: the manual of GRUB, environment variable ``default``.
         """
         entries = self.entries
-        found = None
+        entry = None
         for part in _split(name):
-            found = _pick(entries, part)
-            if found is None:
+            entry = _pick(entries, part)
+            if entry is None:
                 return None
-            entries = found.children
-        return found if found and not found.children else None
+            entries = entry.children
+        return entry if entry and not entry.children else None
 
     def meant(self, name: str) -> str | None:
         """The path of ids to the entry that an administrator meant by this value of ``GRUB_DEFAULT``.
@@ -91,8 +91,8 @@ class Menu:
             return None
         recovery = wanted["recovery"] is not None
         for path, entry in self.kernels():
-            found = _ID.fullmatch(entry.id)
-            if found and entry.version == wanted["version"] and entry.recovery == recovery:
+            match = _ID.fullmatch(entry.id)
+            if match and entry.version == wanted["version"] and entry.recovery == recovery:
                 return path
         return None
 

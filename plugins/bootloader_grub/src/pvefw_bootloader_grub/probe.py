@@ -99,7 +99,7 @@ def _is_complete(entry: Entry, root: Path) -> bool:
 
 def _loader_version(root: Path) -> str:
     for kind in (*platforms.UEFI, platforms.BIOS):
-        found = _VERSION.search(files.read(root / "grub" / kind.target / "modinfo.sh") or b"")
-        if found:
-            return found[1].decode(errors="replace")
+        match = _VERSION.search(files.read(root / "grub" / kind.target / "modinfo.sh") or b"")
+        if match:
+            return match[1].decode(errors="replace")
     return ""

@@ -99,8 +99,8 @@ def tree(esp: Esp, plan: BootPlan) -> BootTree:
 
 def menu_of(plan: BootPlan, settings: Mapping[str, str]) -> Menu:
     """The menu for a plan, without its default."""
-    found = _UUID.search(plan.cmdline)
-    root = found[1] if found else "pvefw"
+    match = _UUID.search(plan.cmdline)
+    root = match[1] if match else "pvefw"
     system = plan.title
     if settings.get("GRUB_DISTRIBUTOR"):
         system = f"{settings['GRUB_DISTRIBUTOR']} GNU/Linux"

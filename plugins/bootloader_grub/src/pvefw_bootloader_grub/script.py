@@ -60,15 +60,15 @@ def words(text: str) -> list[str]:
 
     :raises Unbalanced: a quote is not closed.
     """
-    found: list[str] = []
+    words_: list[str] = []
     position = 0
     while position < len(text):
         if text[position].isspace():
             position += 1
             continue
         word, position = _word(text, position, lambda character: character.isspace())
-        found.append(word)
-    return found
+        words_.append(word)
+    return words_
 
 
 def _tokens(text: str) -> Iterator[str | None]:

@@ -91,13 +91,13 @@ def protection(path: Path) -> bytes | None:
     text = _text(path)
     if not _PROTECTS.search(text):
         return None
-    said = _output(path, text, "it")
-    if not all(map(_sets_passwords, script.commands(said.decode(errors="replace")))):
+    output = _output(path, text, "it")
+    if not all(map(_sets_passwords, script.commands(output.decode(errors="replace")))):
         raise ProviderError(
             f"{path}: it protects the menu with a password, and does more than that",
             hint="Move 'set superusers' and the passwords to /etc/grub.d/40_custom.",
         )
-    return said
+    return output
 
 
 def _sets_passwords(words: Sequence[str]) -> bool:
@@ -129,10 +129,10 @@ def _added_output(path: Path, digest: str | None) -> bytes:
     text = _text(path)
     if digest is None or _is(text, digest):
         return b""
-    found = _added(text, digest)
-    if found is None:
+    addition = _added(text, digest)
+    if addition is None:
         raise _not_carried(path, "it was changed in more than one place")
-    first, last, added = found
+    first, last, added = addition
     where = f"line {first}" if first == last else f"lines {first} to {last}"
     if not added.endswith("\n"):
         raise _not_carried(path, f"{where}: {added!r} was added")
@@ -211,10 +211,10 @@ def _options(path: Path, digest: str | None) -> tuple[Sequence[str], Sequence[st
         for line in lines
     )
     if digest is not None and not _is(bare, digest):
-        found = _added(bare, digest)
+        addition = _added(bare, digest)
         why = "it was changed in more than one place"
-        if found is not None:
-            why = f"line {found[0]}: {found[2].strip()!r} was added"
+        if addition is not None:
+            why = f"line {addition[0]}: {addition[2].strip()!r} was added"
         raise _not_carried(path, why)
     return list(dict.fromkeys(everywhere)), list(dict.fromkeys(first))
 

@@ -42,14 +42,14 @@ class SystemdBoot:
             version = installation.loader_version(root)
             if version is None:
                 return None
-            found = [entry for entry in entries.read(root) if entry.id.startswith("proxmox-")]
+            ours = [entry for entry in entries.read(root) if entry.id.startswith("proxmox-")]
             return BootState(
                 firmware=[Firmware.UEFI],
-                kernels=sorted({entry.version for entry in found if entry.is_complete(root)}),
-                default=configuration.default_boot(root, self.efivars, found),
+                kernels=sorted({entry.version for entry in ours if entry.is_complete(root)}),
+                default=configuration.default_boot(root, self.efivars, ours),
                 next_boot=oneshot.armed(root, self.efivars),
                 loader_version=version,
-                overruled=configuration.overruled(root, self.efivars, found),
+                overruled=configuration.overruled(root, self.efivars, ours),
             )
         except OSError as error:
             raise ProviderError(f"{esp.device}: {error.strerror or error}") from error

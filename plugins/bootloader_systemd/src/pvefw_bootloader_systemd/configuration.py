@@ -33,17 +33,17 @@ def render(plan: BootPlan) -> bytes:
 
 def warnings(plan: BootPlan) -> list[str]:
     """What of the host's own file does not count."""
-    found = []
+    lines = []
     if any(line.split()[0] == "default" for line in _host_lines(plan.root)):
-        found.append(
+        lines.append(
             f"/{HOST_CONF}: 'default' is not used: `pvefw boot kernel pin` chooses the kernel"
         )
-    found += [
+    lines += [
         f"/{HOST_CONF}: '{line}' is read as '{_as_the_loader_reads(line)}'"
         for line in _written_lines(plan.root)
         if line != _as_the_loader_reads(line)
     ]
-    return found
+    return lines
 
 
 def _default(plan: BootPlan) -> str:
@@ -72,7 +72,7 @@ def default_of(root: Path) -> str | None:
     return read_fields(root / LOADER_CONF).get("default", [None])[-1]
 
 
-def default_boot(root: Path, efivars: Path, found: list[Entry]) -> str | None:
+def default_boot(root: Path, efivars: Path, on_esp: list[Entry]) -> str | None:
     """What boots by default: a version, or the id of another's entry; ``None`` where the loader decides.
 
     What was chosen in its menu or with ``bootctl set-default`` comes before ``loader.conf``.
@@ -81,16 +81,16 @@ def default_boot(root: Path, efivars: Path, found: list[Entry]) -> str | None:
     """
     chosen = _chosen_entry(root, efivars)
     if chosen is not None:
-        ours = (other.version for other in found if other.path.name.lower() == chosen)
+        ours = (other.version for other in on_esp if other.path.name.lower() == chosen)
         return next(ours, chosen)
-    entry = _configured(root, found)
+    entry = _configured(root, on_esp)
     return entry.version if entry else None
 
 
-def overruled(root: Path, efivars: Path, found: list[Entry]) -> str:
+def overruled(root: Path, efivars: Path, on_esp: list[Entry]) -> str:
     """What of the firmware comes before ``loader.conf`` and starts something else; empty for nothing."""
     chosen = _chosen_entry(root, efivars)
-    configured = _configured(root, found)
+    configured = _configured(root, on_esp)
     if chosen is None or (configured is not None and configured.path.name.lower() == chosen):
         return ""
     text = variables.read_text(efivars, CHOSEN) or ""
@@ -98,9 +98,9 @@ def overruled(root: Path, efivars: Path, found: list[Entry]) -> str:
     return f"the firmware's LoaderEntryDefault names {what}"
 
 
-def _configured(root: Path, found: list[Entry]) -> Entry | None:
+def _configured(root: Path, on_esp: list[Entry]) -> Entry | None:
     default = default_of(root)
-    matching = [entry for entry in found if default and is_match(default, entry.path.name)]
+    matching = [entry for entry in on_esp if default and is_match(default, entry.path.name)]
     return matching[0] if len(matching) == 1 else None
 
 

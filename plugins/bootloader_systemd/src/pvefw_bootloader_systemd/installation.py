@@ -71,17 +71,17 @@ def packaged(root: Path) -> Mapping[PurePosixPath, Path]:
 
     :raises OSError: the ESP cannot be read.
     """
-    found = {}
+    sources = {}
     for path in sorted(root.glob(BINARIES)):
         source = _source(path.name)
         if source is None:
             continue
-        found[PurePosixPath(path.relative_to(root))] = source
+        sources[PurePosixPath(path.relative_to(root))] = source
         # EFI/BOOT may also hold shim, or the loader of another system
         for fallback in root.glob(f"EFI/BOOT/{_fallback(path.name)}"):
             if _INFO.search(fallback.read_bytes()):
-                found[PurePosixPath(fallback.relative_to(root))] = source
-    return found
+                sources[PurePosixPath(fallback.relative_to(root))] = source
+    return sources
 
 
 def _source(name: str) -> Path | None:
@@ -101,6 +101,6 @@ def _fallback(name: str) -> str:
 def loader_version(root: Path) -> str | None:
     """The version of the loader on an ESP: empty where it does not say, ``None`` without a loader."""
     for path in sorted(root.glob(BINARIES)):
-        found = _INFO.search(path.read_bytes())
-        return found[1].decode(errors="replace") if found else ""
+        match = _INFO.search(path.read_bytes())
+        return match[1].decode(errors="replace") if match else ""
     return None

@@ -28,10 +28,10 @@ def armed(root: Path, efivars: Path) -> str | None:
     :param efivars: where the firmware's variables are mounted.
     :returns: a version; with a remark, where a counted entry is there that should not be.
     """
-    found = list(entries.read(root))
+    listed = list(entries.read(root))
     wanted = (variables.read_text(efivars, VARIABLE) or "").lower()
-    by_variable = [entry.version for entry in found if entry.id.lower() == wanted]
-    counted = [entry for entry in found if _is_counted(entry) and entry.tries_left != 0]
+    by_variable = [entry.version for entry in listed if entry.id.lower() == wanted]
+    counted = [entry for entry in listed if _is_counted(entry) and entry.tries_left != 0]
     if not counted:
         return by_variable[0] if by_variable else None
     [first, *others] = counted

@@ -53,15 +53,15 @@ def concerns_all(error: libvirt.libvirtError) -> bool:
 
 def explanation(error: libvirt.libvirtError) -> ProviderError:
     """What libvirt raised, as the contract has it, in libvirt's own words."""
-    said = " ".join(str(error).split())
+    message = " ".join(str(error).split())
     code = error.get_error_code()
     if code in _REJECTED:
-        return CredentialsRejected(said, hint="Check who may use libvirt's socket; root may.")
+        return CredentialsRejected(message, hint="Check who may use libvirt's socket; root may.")
     if is_gone(error):
-        return Gone(said)
+        return Gone(message)
     if code in _FOR_NOW or error.get_error_domain() in _OF_THE_WAY:
-        return Unavailable(said)
-    return Unsupported(said) if code in _NEVER else ProviderError(said)
+        return Unavailable(message)
+    return Unsupported(message) if code in _NEVER else ProviderError(message)
 
 
 @contextlib.contextmanager

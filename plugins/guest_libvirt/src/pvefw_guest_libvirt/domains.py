@@ -130,17 +130,17 @@ def definitions(connection: Any) -> tuple[list[tuple[Any, Definition]], list[Unr
 
     :raises libvirt.libvirtError: the daemon cannot be asked.
     """
-    found: list[tuple[Any, Definition]] = []
+    readable: list[tuple[Any, Definition]] = []
     unreadable = []
     for domain in connection.listAllDomains():
         try:
-            found.append((domain, Definition.of(domain)))
+            readable.append((domain, Definition.of(domain)))
         except libvirt.libvirtError as error:
             if concerns_all(error):
                 raise
             if not is_gone(error):
                 unreadable.append(Unreadable(domain, " ".join(str(error).split())))
-    return found, unreadable
+    return readable, unreadable
 
 
 def guests(connection: Any, first_vmid: int | None) -> Iterator[Guest]:
@@ -168,7 +168,7 @@ def guests(connection: Any, first_vmid: int | None) -> Iterator[Guest]:
 def _states(connection: Any) -> Mapping[str, GuestState]:
     """What all domains are doing, by UUID, in one question; nothing of a driver that knows none such."""
     try:
-        found = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
+        stats = connection.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE)
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
             raise
@@ -177,7 +177,7 @@ def _states(connection: Any) -> Mapping[str, GuestState]:
         domain.UUIDString(): _meaning(
             definition["state.state"], functools.partial(_had_a_process, domain)
         )
-        for domain, definition in found
+        for domain, definition in stats
     }
 
 

@@ -65,13 +65,13 @@ class Places:
 
 def _file_system(path: str) -> str:
     """The type of the file system that a path is on, as the kernel names it."""
-    found: dict[str, str] = {}
+    type_of: dict[str, str] = {}
     with contextlib.suppress(OSError), Path("/proc/self/mounts").open() as mounts:
         for line in mounts:
             _, where, kind, *_ = line.split()
-            found[where.replace("\\040", " ")] = kind
+            type_of[where.replace("\\040", " ")] = kind
     real = PurePosixPath(os.path.realpath(path))
-    return next((found[str(parent)] for parent in real.parents if str(parent) in found), "")
+    return next((type_of[str(parent)] for parent in real.parents if str(parent) in type_of), "")
 
 
 def resolved(here: Any, needed: Sequence[File | str]) -> list[File | str]:
@@ -79,19 +79,19 @@ def resolved(here: Any, needed: Sequence[File | str]) -> list[File | str]:
 
     A volume that is not on this node but in the network keeps its name.
     """
-    found: list[File | str] = []
+    files: list[File | str] = []
     for item in needed:
         if isinstance(item, File) and item.pool:
             pool = here.storagePoolLookupByName(item.pool)
-            found.append(replace(item, path=_volume(pool, item.path).path()))
+            files.append(replace(item, path=_volume(pool, item.path).path()))
         else:
-            found.append(item)
-    return found
+            files.append(item)
+    return files
 
 
 def with_backing(here: Any, needed: Sequence[File | str]) -> list[File | str]:
     """The same, with the images below those of disks that the definition does not name."""
-    found = list(needed)
+    files = list(needed)
     known = {item.path for item in needed if isinstance(item, File)}
     for item in needed:
         if not isinstance(item, File) or item.format in _WITHOUT_BACKING:
@@ -99,8 +99,8 @@ def with_backing(here: Any, needed: Sequence[File | str]) -> list[File | str]:
         path = item.path
         while path.startswith("/") and (path := backing(here, path)) and path not in known:
             known.add(path)
-            found.append(File(path, f"backing file of {item.what}", Role.READ))
-    return found
+            files.append(File(path, f"backing file of {item.what}", Role.READ))
+    return files
 
 
 def _volume(pool: Any, name: str) -> Any:

@@ -57,8 +57,8 @@ class Definition:
     @property
     def values(self) -> Mapping[str, str]:
         """What we keep in it."""
-        found = self.root.find(f"metadata/{_TAG}")
-        values = {} if found is None else dict(found.attrib)
+        element = self.root.find(f"metadata/{_TAG}")
+        values = {} if element is None else dict(element.attrib)
         if values.pop("of", "") != self.uuid:
             values.pop("vmid", None)
         return values
@@ -88,8 +88,8 @@ class Definition:
     @property
     def networks(self) -> Sequence[str]:
         """The virtual networks that it is connected to."""
-        found = self.root.iterfind("devices/interface[@type='network']/source")
-        return sorted({source.get("network", "") for source in found})
+        sources = self.root.iterfind("devices/interface[@type='network']/source")
+        return sorted({source.get("network", "") for source in sources})
 
 
 def keep(domain: Any, values: Mapping[str, str]) -> None:
@@ -109,18 +109,18 @@ def keep(domain: Any, values: Mapping[str, str]) -> None:
 
 
 def numbered(
-    found: Sequence[tuple[Any, Definition]], first: int
+    domains: Sequence[tuple[Any, Definition]], first: int
 ) -> Iterable[tuple[Any, Definition, int]]:
     """Each domain with its VMID; one that has none gets the lowest that is free, and keeps it.
 
     Where two claim the same, the lower UUID has it.
     """
     taken: dict[int, str] = {}
-    for _, definition in sorted(found, key=lambda pair: pair[1].uuid):
+    for _, definition in sorted(domains, key=lambda pair: pair[1].uuid):
         if definition.vmid is not None:
             taken.setdefault(definition.vmid, definition.uuid)
     free = first
-    for domain, definition in sorted(found, key=lambda pair: (pair[1].name, pair[1].uuid)):
+    for domain, definition in sorted(domains, key=lambda pair: (pair[1].name, pair[1].uuid)):
         if definition.vmid is not None and taken[definition.vmid] == definition.uuid:
             yield domain, definition, definition.vmid
             continue

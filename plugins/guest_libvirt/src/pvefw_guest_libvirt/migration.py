@@ -110,14 +110,14 @@ class Migration:
         return done
 
     def _parameters(self, local: Sequence[File], *, online: bool) -> dict[str, object]:
-        found: dict[str, object] = {}
+        parameters: dict[str, object] = {}
         if uri := self.places.transfer(self.target):
-            found[libvirt.VIR_MIGRATE_PARAM_URI] = uri
+            parameters[libvirt.VIR_MIGRATE_PARAM_URI] = uri
         if self.places.bandwidth:
-            found[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = self.places.bandwidth
+            parameters[libvirt.VIR_MIGRATE_PARAM_BANDWIDTH] = self.places.bandwidth
         if local and online:
-            found[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [disk.target for disk in local]
-        return found
+            parameters[libvirt.VIR_MIGRATE_PARAM_MIGRATE_DISKS] = [disk.target for disk in local]
+        return parameters
 
     def _flags(self, domain: Any, disks: Sequence[File], local: Sequence[File]) -> int:
         if not domain.isActive():

@@ -45,51 +45,51 @@ class Obstacles:
             needed = files.resolved(here, references(definition.root))
             if not self.options.online:  # else libvirt has followed the chains itself
                 needed = files.with_backing(here, needed)
-            found = _of_the_domain(domain)
-            found += [reason for reason in needed if isinstance(reason, str)]
-            found += self._of_files(here, there, self.places.local(needed))
-            found += self._of_names(definition, there)
-            found += self._of_pools(definition, there)
-            found += self._of_what_is_named(definition.root, there)
-            found += _refusal(lambda: _capabilities(there, definition))
-            found += _missing_loader(there, definition)
+            reasons = _of_the_domain(domain)
+            reasons += [reason for reason in needed if isinstance(reason, str)]
+            reasons += self._of_files(here, there, self.places.local(needed))
+            reasons += self._of_names(definition, there)
+            reasons += self._of_pools(definition, there)
+            reasons += self._of_what_is_named(definition.root, there)
+            reasons += _refusal(lambda: _capabilities(there, definition))
+            reasons += _missing_loader(there, definition)
             for name in definition.networks:
-                found += self._of_network(name, there)
+                reasons += self._of_network(name, there)
             if self.options.online:
-                found += _missing_cpu(here, there, definition)
-        return found
+                reasons += _missing_cpu(here, there, definition)
+        return reasons
 
     def _of_files(self, here: Any, there: Any, local: Sequence[File]) -> list[str]:
         """What becomes of files that only this node has."""
-        found = []
+        reasons = []
         running = self.options.online
         disks = [file for file in local if file.role is Role.DISK]
         if disks and not self.options.with_local_disks:
             names = ", ".join(disk.path for disk in disks)
-            found.append(f"it has local disks ({names}); see --with-local-disks")
+            reasons.append(f"it has local disks ({names}); see --with-local-disks")
         elif disks:
-            found += [
+            reasons += [
                 f"{self.target} has no storage pool for {disk.path}"
                 for disk in disks
                 if not files.has_pool(there, disk)
             ]
             if not running:
-                found += [
+                reasons += [
                     f"{disk.path} exists on {self.target}"
                     for disk in disks
                     if files.in_pool(there, disk)
                 ]
         for file in local:
             if file.role is Role.STATE and not running and not file.path:
-                found.append(f"the {file.what} stays on this node: move it while it runs")
+                reasons.append(f"the {file.what} stays on this node: move it while it runs")
             elif file.role is Role.STATE and not running and exists(here, file.path):
                 if not self.options.with_local_disks:
-                    found.append(
+                    reasons.append(
                         f"the {file.what} ({file.path}) stay behind; see --with-local-disks"
                     )
             elif file.role is Role.READ and not exists(there, file.path):
-                found.append(f"{self.target} does not have its {file.what} ({file.path})")
-        return found
+                reasons.append(f"{self.target} does not have its {file.what} ({file.path})")
+        return reasons
 
     def _of_pools(self, definition: Definition, there: Any) -> list[str]:
         """Volumes are found by the name of their pool."""
@@ -112,27 +112,27 @@ class Obstacles:
 
     def _of_what_is_named(self, root: ET.Element, there: Any) -> list[str]:
         """Secrets, filters and host interfaces: the definition has their names, each node its own."""
-        found = []
+        reasons = []
         for kind_, name, look in _named(root, there):
             try:
                 look()
             except libvirt.libvirtError as error:
                 if error.get_error_code() in _NOT_THERE:  # else its daemon cannot tell
-                    found.append(f"{self.target} does not have the {kind_} {name}")
-        return list(dict.fromkeys(found))
+                    reasons.append(f"{self.target} does not have the {kind_} {name}")
+        return list(dict.fromkeys(reasons))
 
     def _of_names(self, definition: Definition, there: Any) -> list[str]:
-        found = []
+        reasons = []
         for other in domains.others(there, definition.uuid):
             if other.name == definition.name:
-                found.append(f"{self.target} has another guest of this name")
+                reasons.append(f"{self.target} has another guest of this name")
             if other.vmid == self.guest.vmid:
-                found.append(f"{other.name} of {self.target} has the VMID {other.vmid}, too")
+                reasons.append(f"{other.name} of {self.target} has the VMID {other.vmid}, too")
         with contextlib.suppress(libvirt.libvirtError):  # there is none: as it should be
             same = there.lookupByUUIDString(definition.uuid)
             if same.name() != definition.name or same.isActive():
-                found.append(f"{same.name()} of {self.target} has its UUID")
-        return found
+                reasons.append(f"{same.name()} of {self.target} has its UUID")
+        return reasons
 
 
 _NOT_THERE = (
@@ -165,11 +165,11 @@ def _named(root: ET.Element, there: Any) -> Iterator[tuple[str, str, Callable[[]
 
 def _of_the_domain(domain: Any) -> list[str]:
     """What libvirt itself keeps of a domain on this node."""
-    found = [SAVED] if domains.has_saved_image(domain) else []
+    reasons = [SAVED] if domains.has_saved_image(domain) else []
     with contextlib.suppress(libvirt.libvirtError):  # its driver has none
         if count := domain.snapshotNum():
-            found.append(f"it has {count} snapshots, which libvirt does not move")
-    return found
+            reasons.append(f"it has {count} snapshots, which libvirt does not move")
+    return reasons
 
 
 def _missing_loader(there: Any, definition: Definition) -> list[str]:

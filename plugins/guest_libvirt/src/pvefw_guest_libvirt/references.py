@@ -39,28 +39,28 @@ class File:
     """A disk's, as its driver has it: ``qcow2``; such an image may have others below it."""
 
 
-Found = Iterator[File | str]
+References = Iterator[File | str]
 """Files, and reasons for which a guest cannot leave its host."""
-_Rule = Callable[[ET.Element], Found]
+_Rule = Callable[[ET.Element], References]
 
 
-def _nothing(_element: ET.Element) -> Found:
+def _nothing(_element: ET.Element) -> References:
     yield from ()
 
 
 def _of_the_host(what: str) -> _Rule:
-    def found(_element: ET.Element) -> Found:
+    def obstacle(_element: ET.Element) -> References:
         yield f"it uses {what} of this host"
 
-    return found
+    return obstacle
 
 
 def _read(what: str) -> _Rule:
-    def found(element: ET.Element) -> Found:
+    def files(element: ET.Element) -> References:
         if path := (element.text or "").strip():
             yield File(path, what, Role.READ)
 
-    return found
+    return files
 
 
 # --- disks ----------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def _read(what: str) -> _Rule:
 
 def _source(
     source: ET.Element, what: str, role: Role, target: str = "", format_: str = ""
-) -> Found:
+) -> References:
     path = source.get("file") or source.get("dev") or source.get("dir") or ""
     if source.get("volume"):
         yield File(source.get("volume", ""), what, role, target, source.get("pool", ""), format_)
@@ -76,7 +76,7 @@ def _source(
         yield File(path, what, role, target, format=format_)
 
 
-def _disk(element: ET.Element) -> Found:
+def _disk(element: ET.Element) -> References:
     target = element.find("target")
     name = "" if target is None else target.get("dev", "")
     device = {"cdrom": "CD-ROM", "floppy": "floppy disk"}.get(element.get("device", ""), "disk")
@@ -108,7 +108,7 @@ DISKS: Mapping[str, _Rule] = {
 # --- other devices --------------------------------------------------------------------------------
 
 
-def _interface(element: ET.Element) -> Found:
+def _interface(element: ET.Element) -> References:
     yield from INTERFACES.get(element.get("type", ""), _of_the_host("an unknown interface"))(
         element
     )
@@ -123,7 +123,7 @@ INTERFACES: Mapping[str, _Rule] = {
 }
 
 
-def _tpm(element: ET.Element) -> Found:
+def _tpm(element: ET.Element) -> References:
     backend = element.find("backend")
     kind = "" if backend is None else backend.get("type", "")
     if kind == "emulator":
@@ -132,54 +132,54 @@ def _tpm(element: ET.Element) -> Found:
         yield f"it uses a TPM of this host ({kind or 'unknown'})"
 
 
-def _filesystem(element: ET.Element) -> Found:
+def _filesystem(element: ET.Element) -> References:
     source = element.find("source")
     where = "" if source is None else source.get("dir") or source.get("file") or "a file system"
     if element.get("type", "mount") != "ram":
         yield f"it uses {where} of this host (file-system passthrough)"
 
 
-def _memory(element: ET.Element) -> Found:
+def _memory(element: ET.Element) -> References:
     if path := element.findtext("source/path"):
         yield f"it uses the memory device {path} of this host"
 
 
-def _input(element: ET.Element) -> Found:
+def _input(element: ET.Element) -> References:
     if element.get("type") in ("passthrough", "evdev"):
         yield "it uses an input device of this host"
 
 
-def _character(element: ET.Element) -> Found:
+def _character(element: ET.Element) -> References:
     """Serial ports and the like: a device is the host's; a socket or a log is made where it starts."""
     source = element.find("source")
     if element.get("type") == "dev" and source is not None:
         yield f"it uses {source.get('path')} of this host"
 
 
-def _smartcard(element: ET.Element) -> Found:
+def _smartcard(element: ET.Element) -> References:
     if element.get("mode", "").startswith("host"):
         yield "it uses a smart card of this host"
 
 
-def _render(element: ET.Element) -> Found:
+def _render(element: ET.Element) -> References:
     """A graphics card of the host that draws for it."""
     for child in element.iter():
         if node := child.get("rendernode"):
             yield f"it uses the graphics card {node} of this host"
 
 
-def _shmem(element: ET.Element) -> Found:
+def _shmem(element: ET.Element) -> References:
     if element.get("role") == "peer" or element.find("server") is not None:
         yield f"it shares the memory {element.get('name')} with others of this host"
 
 
-def _lease(element: ET.Element) -> Found:
+def _lease(element: ET.Element) -> References:
     target = element.find("target")
     if target is not None and (path := target.get("path")):
         yield File(path, "lock space", Role.READ)
 
 
-def _pstore(element: ET.Element) -> Found:
+def _pstore(element: ET.Element) -> References:
     if path := element.findtext("path"):
         yield f"it uses {path.strip()} of this host (pstore)"
 
@@ -205,7 +205,7 @@ DEVICES: Mapping[str, _Rule] = {
 }
 
 
-def _nvram(element: ET.Element) -> Found:
+def _nvram(element: ET.Element) -> References:
     source = element.find("source")
     path = (element.text or "").strip() if source is None else source.get("file", "")
     if path:
@@ -233,17 +233,17 @@ OS: Mapping[str, _Rule] = {
 # --- the rest of a domain ---------------------------------------------------------------------------
 
 
-def _sysinfo(element: ET.Element) -> Found:
+def _sysinfo(element: ET.Element) -> References:
     for entry in element.iterfind("entry[@file]"):
         what = f"file for its firmware ({entry.get('name')})"
         yield File(entry.get("file", ""), what, Role.READ)
 
 
-def _security(element: ET.Element) -> Found:
+def _security(element: ET.Element) -> References:
     yield f"it is bound to this host's processor (launch security {element.get('type')})"
 
 
-def _command_line(element: ET.Element) -> Found:
+def _command_line(element: ET.Element) -> References:
     """What libvirt hands to QEMU as it is. Anything can be in there; what looks like a path is one."""
     for child in element.iter():
         for path in _PATH.findall(child.get("value", "")):
@@ -273,10 +273,10 @@ DOMAIN: Mapping[str, _Rule] = {
 
 def references(root: ET.Element) -> list[File | str]:
     """All that a definition refers to. An element that is not in the tables is a reason not to move."""
-    found: list[File | str] = []
+    files: list[File | str] = []
     for parent, table in ((".", DOMAIN), ("os", OS), ("devices", DEVICES)):
         for element in root.iterfind(f"{parent}/*"):
             name = element.tag.rpartition("}")[2]
             rule = table.get(name, _of_the_host(f"<{name}>, which pvefw does not know,"))
-            found += rule(element)
-    return list(dict.fromkeys(found))
+            files += rule(element)
+    return list(dict.fromkeys(files))

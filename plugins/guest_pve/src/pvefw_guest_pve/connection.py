@@ -88,14 +88,14 @@ class Connection:
         except requests.exceptions.SSLError as error:
             raise self._not_trusted(error) from error
         except requests.exceptions.RequestException as error:
-            said = in_plain_words(error, _SECONDS)
-            raise NoAnswer(f"{self.host}:{self.port}: {said}") from error
+            reason = in_plain_words(error, _SECONDS)
+            raise NoAnswer(f"{self.host}:{self.port}: {reason}") from error
 
     def _refused(self, error: ResourceException) -> ProviderError:
-        said = " ".join(str(error.content or error.status_message or "").split())
+        words = " ".join(str(error.content or error.status_message or "").split())
         if error.errors:
-            said += f" ({error.errors})"
-        message = f"{said} ({error.status_code})"
+            words += f" ({error.errors})"
+        message = f"{words} ({error.status_code})"
         if error.status_code in (401, 403):
             hint = f"Check the token {self.token}, its secret and its permissions; see the README."
             return CredentialsRejected(message, hint=hint)
@@ -114,10 +114,10 @@ class Connection:
                 f"{where}: its certificate is not trusted: {why}",
                 hint="Set ca_file to /etc/pve/pve-root-ca.pem, or fingerprint.",
             )
-        found = re.search(r'got "([0-9a-f]{64})"', str(error))
-        if found is None:
+        match = re.search(r'got "([0-9a-f]{64})"', str(error))
+        if match is None:
             return ProviderError(f"{where}: no encrypted connection: {why}")
-        shown = ":".join(re.findall("..", found[1].upper()))
+        shown = ":".join(re.findall("..", match[1].upper()))
         return ProviderError(
             f"{where}: its certificate has another fingerprint: {shown}",
             hint="If it was renewed, set ca_file instead of fingerprint, or fingerprint to the new "

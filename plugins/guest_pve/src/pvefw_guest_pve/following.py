@@ -38,11 +38,11 @@ def follow(connection: Connection, node: str, upid: str, seconds: float | None, 
     except Cancelled:
         _stop(theirs)
         raise
-    said = str(status.get("exitstatus", "unknown"))
-    if said.startswith("WARNINGS"):
-        task.warn(f"{upid}: {said}")
-    elif said != "OK":
-        raise ProviderError(said)
+    exit_status = str(status.get("exitstatus", "unknown"))
+    if exit_status.startswith("WARNINGS"):
+        task.warn(f"{upid}: {exit_status}")
+    elif exit_status != "OK":
+        raise ProviderError(exit_status)
 
 
 def _show(theirs: Any, shown: int, task: Task) -> int:

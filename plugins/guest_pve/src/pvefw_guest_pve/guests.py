@@ -85,8 +85,8 @@ class Pve:
                 str(resource["sid"]) for resource in self._connection.api.cluster.ha.resources.get()
             }
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(lambda row: self._guest(row[0], row[1], managed), rows)
-            return [guest for guest in found if guest is not None]
+            guests = pool.map(lambda row: self._guest(row[0], row[1], managed), rows)
+            return [guest for guest in guests if guest is not None]
 
     def _rows(self) -> list[tuple[str, Mapping[str, Any]]]:
         """The lists of the node, which do not say how a guest starts."""
@@ -236,8 +236,8 @@ class Pve:
         """The node that a guest is on; empty where it is on none."""
         with self._connection.explained():
             rows = self._connection.api.cluster.resources.get(type="vm")
-        found = (str(row.get("node")) for row in rows if row.get("vmid") == guest.vmid)
-        return next(found, "")
+        nodes = (str(row.get("node")) for row in rows if row.get("vmid") == guest.vmid)
+        return next(nodes, "")
 
     @hookimpl
     def guest_suspend(self, guest: Guest, to_disk: bool, timeout: float, task: Task) -> None:
@@ -302,13 +302,13 @@ class Pve:
         if guest.kind != "vm":
             return []
         with self._connection.explained():
-            found = self._of(guest).migrate.get(target=target)
-        refused = (found.get("not_allowed_nodes") or {}).get(target)
+            conditions = self._of(guest).migrate.get(target=target)
+        refused = (conditions.get("not_allowed_nodes") or {}).get(target)
         reasons = [f"it may not run on {target}: {refused}"] if refused else []
-        disks = [str(disk.get("volid")) for disk in found.get("local_disks") or []]
+        disks = [str(disk.get("volid")) for disk in conditions.get("local_disks") or []]
         if disks and not options.with_local_disks:
             reasons.append(f"it has local disks ({', '.join(disks)}); see --with-local-disks")
-        devices = [str(resource) for resource in found.get("local_resources") or []]
+        devices = [str(resource) for resource in conditions.get("local_resources") or []]
         if devices:
             reasons.append(f"it uses devices of this host: {', '.join(devices)}")
         return reasons
@@ -374,8 +374,8 @@ class Pve:
 
 
 def _state(row: Mapping[str, Any]) -> GuestState:
-    said = str(row.get("qmpstatus") or row.get("status") or "")
-    if said in ("paused", "suspended", "prelaunch"):
+    word = str(row.get("qmpstatus") or row.get("status") or "")
+    if word in ("paused", "suspended", "prelaunch"):
         return GuestState.PAUSED
     return (
         GuestState.STOPPED

@@ -24,15 +24,17 @@ def installed(nodes: Path) -> list[str]:
 
     :param nodes: the directory with one folder for each; where it is missing there are none.
     """
-    found = []
+    fingerprints = []
     for path in sorted(path for pattern in _OWN for path in nodes.glob(pattern)):
         try:
             text = path.read_text(encoding="ascii", errors="replace")
             leaf = text[: text.index(ssl.PEM_FOOTER) + len(ssl.PEM_FOOTER)]
-            found.append(fingerprint(ssl.PEM_cert_to_DER_cert(leaf[leaf.index(ssl.PEM_HEADER) :])))
+            fingerprints.append(
+                fingerprint(ssl.PEM_cert_to_DER_cert(leaf[leaf.index(ssl.PEM_HEADER) :]))
+            )
         except (OSError, ValueError):  # being replaced just now, or not ours to read
             continue
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(fingerprints))
 
 
 class Pinned(HTTPAdapter):

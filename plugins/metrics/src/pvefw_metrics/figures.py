@@ -75,10 +75,10 @@ class _Node(Collector):
 
 
 def _gauge(name: str, meaning: str, labels: Sequence[str], rows: Iterable[_Row]) -> Metric:
-    found = GaugeMetricFamily(name, meaning, labels=labels)
+    metric = GaugeMetricFamily(name, meaning, labels=labels)
     for values, number in rows:
-        found.add_metric(values, number)
-    return found
+        metric.add_metric(values, number)
+    return metric
 
 
 def _x509(paths: Paths, now: datetime) -> Iterator[Metric]:
@@ -106,8 +106,8 @@ def _certificates(paths: Paths) -> Iterator[tuple[Sequence[str], x509.Certificat
 
 
 def _common_name(name: x509.Name) -> str:
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else ""
+    attributes = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(attributes[0].value) if attributes else ""
 
 
 def _renewals(data: Mapping[str, Any]) -> Iterator[Metric]:

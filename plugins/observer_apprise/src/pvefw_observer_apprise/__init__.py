@@ -49,6 +49,6 @@ class Apprise:
                 notify_type=_TYPES[event.severity],
                 body_format=apprise.NotifyFormat.TEXT,
             )
-            said = " ".join(log.getvalue().split())
+            output = " ".join(log.getvalue().split())
         if not sent:
-            raise ProviderError(f"Apprise could not send it: {said or 'it does not say why'}")
+            raise ProviderError(f"Apprise could not send it: {output or 'it does not say why'}")

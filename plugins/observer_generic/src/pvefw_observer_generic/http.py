@@ -41,8 +41,8 @@ def send(
         raise ProviderError(f"it cannot be sent: {cause_of(error)}") from error
     if answer.status_code < _GOOD:
         return
-    said = " ".join(answer.text[:_SAID].split())
-    words = f"status {answer.status_code} {answer.reason}" + (f": {said}" if said else "")
+    text = " ".join(answer.text[:_SAID].split())
+    words = f"status {answer.status_code} {answer.reason}" + (f": {text}" if text else "")
     if answer.status_code in _REFUSED:
         raise CredentialsRejected(words)
     if answer.status_code == _TOO_MANY or answer.status_code >= _SERVER_ERROR:

@@ -120,8 +120,10 @@ class Mail:
         except smtplib.SMTPResponseException as error:
             raise ProviderError(f"{server}:{port}: {_words(error.smtp_error)}") from error
         except smtplib.SMTPRecipientsRefused as error:
-            said = "; ".join(f"{who}: {_words(why)}" for who, (_, why) in error.recipients.items())
-            raise ProviderError(f"{server}:{port}: {said}") from error
+            refusals = "; ".join(
+                f"{who}: {_words(why)}" for who, (_, why) in error.recipients.items()
+            )
+            raise ProviderError(f"{server}:{port}: {refusals}") from error
         except (OSError, smtplib.SMTPException) as error:
             raise Unavailable(f"{server}:{port}: {cause_of(error)}") from error
 
@@ -143,5 +145,5 @@ def _split(server: str) -> tuple[str, int | None]:
     return host, port
 
 
-def _words(said: bytes | str) -> str:
-    return said.decode(errors="replace") if isinstance(said, bytes) else said
+def _words(reply: bytes | str) -> str:
+    return reply.decode(errors="replace") if isinstance(reply, bytes) else reply

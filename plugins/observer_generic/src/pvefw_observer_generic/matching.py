@@ -37,8 +37,8 @@ def matches(matcher: Rules, fields: Mapping[str, str], severity: Severity, now: 
     """
     rules = list(_each(matcher, fields, severity, now))
     together = any if matcher.get("mode", "all") == "any" else all
-    found = together(rules) if rules else True
-    return found != matcher.is_on("invert-match")
+    fits = together(rules) if rules else True
+    return fits != matcher.is_on("invert-match")
 
 
 def _each(
@@ -53,16 +53,16 @@ def _each(
 
 
 def _field(id_: str, rule: str, fields: Mapping[str, str]) -> bool:
-    found = _FIELD.fullmatch(rule)
-    if found is None:
+    match = _FIELD.fullmatch(rule)
+    if match is None:
         raise ProviderError(f"matcher {id_}: match-field {rule} is not KIND:FIELD=VALUE")
-    value = fields.get(found[2])
+    value = fields.get(match[2])
     if value is None:
         return False
-    if found[1] != "regex":
-        return value in [part.strip() for part in found[3].split(",")]
+    if match[1] != "regex":
+        return value in [part.strip() for part in match[3].split(",")]
     try:
-        return re.search(found[3], value) is not None
+        return re.search(match[3], value) is not None
     except re.error as error:
         raise ProviderError(f"matcher {id_}: match-field {rule}: {error}") from error
 
@@ -70,12 +70,12 @@ def _field(id_: str, rule: str, fields: Mapping[str, str]) -> bool:
 def _calendar(id_: str, rule: str, now: datetime) -> bool:
     """A time of the week: ``mon..fri 9-17:30``, ``sat,sun 8-12`` or ``8-17``."""
     *days, times = rule.lower().split() or [""]
-    found = _TIMES.fullmatch(times)
+    match = _TIMES.fullmatch(times)
     allowed = {day for part in ",".join(days).split(",") if part for day in _days(part)}
-    if found is None or not allowed <= set(_DAYS) or "" in allowed:
+    if match is None or not allowed <= set(_DAYS) or "" in allowed:
         raise ProviderError(f"matcher {id_}: match-calendar {rule} is not DAYS TIME-TIME")
-    begin = int(found[1]) * 60 + int(found[2] or 0)
-    end = int(found[3]) * 60 + int(found[4] or 0)
+    begin = int(match[1]) * 60 + int(match[2] or 0)
+    end = int(match[3]) * 60 + int(match[4] or 0)
     today = not days or _DAYS[now.weekday()] in allowed
     return today and begin <= now.hour * 60 + now.minute <= end
 

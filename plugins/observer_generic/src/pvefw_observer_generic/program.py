@@ -55,8 +55,8 @@ class Exec:
     def on_notice(self, event: NoticeEvent, task: Task) -> None:
         """Tell of all that people are told of, but a certificate, which has a hook of its own."""
         if event.kind != "certificate":
-            said = {"severity": event.severity, "subject": event.subject}
-            self._call(event.kind, {"node": event.node, **said, **event.facts}, task)
+            head = {"severity": event.severity, "subject": event.subject}
+            self._call(event.kind, {"node": event.node, **head, **event.facts}, task)
 
     @hookimpl
     def on_boot_synced(self, event: BootSyncedEvent, task: Task) -> None:
@@ -69,12 +69,12 @@ class Exec:
         """Tell of a guest."""
         self._call("guest", dataclasses.asdict(event), task)
 
-    def _call(self, name: str, said: Mapping[str, Any], task: Task) -> None:
+    def _call(self, name: str, arguments: Mapping[str, Any], task: Task) -> None:
         if name not in self.events:
             return
         done = run(
             [str(self.program), name],
-            input=json.dumps({"event": name, **said}, default=_as_text) + "\n",
+            input=json.dumps({"event": name, **arguments}, default=_as_text) + "\n",
             timeout=self.timeout,
             check=False,
         )

@@ -180,8 +180,8 @@ def _filled(template: str, words: Mapping[str, str]) -> str:
     :raises ProviderError: it has an expression that is not known, for instance a block.
     """
 
-    def value(found: re.Match[str]) -> str:
-        helper, word = found[1] or "", found[2]
+    def value(match: re.Match[str]) -> str:
+        helper, word = match[1] or "", match[2]
         if helper not in _HELPERS:
             raise ProviderError(f"its template has the helper {helper}, which is not known here")
         return _HELPERS[helper](words.get(word, ""))
@@ -206,7 +206,7 @@ def _read(path: Path) -> str:
 
 def _sections(text: str) -> dict[str, Section]:
     """The sections by their id."""
-    found: dict[str, Section] = {}
+    sections: dict[str, Section] = {}
     current: Section | None = None
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
@@ -215,11 +215,11 @@ def _sections(text: str) -> dict[str, Section]:
             header = _HEADER.match(line)
             current = Section(header[1], header[2]) if header else None
             if current:
-                found[current.id] = current
+                sections[current.id] = current
         elif current:
             key, _, value = line.strip().partition(" ")
             current.values.setdefault(key, []).append(value.strip())
-    return found
+    return sections
 
 
 def _addresses(text: str) -> dict[str, str]:

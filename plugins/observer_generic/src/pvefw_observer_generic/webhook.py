@@ -72,7 +72,7 @@ class Webhook:
         """Send it, where it is one of the events to send."""
         if event.kind not in self.events:
             return
-        said = {
+        document = {
             "event": event.kind,
             "node": event.node,
             "severity": event.severity.value,
@@ -90,7 +90,7 @@ class Webhook:
         headers = CaseInsensitiveDict({"Content-Type": _JSON, **self._headers(words)})
         escape = _JSON in headers["Content-Type"]
         inside = {key: json.dumps(word)[1:-1] if escape else word for key, word in words.items()}
-        whole = json.dumps(said, default=_as_text)
+        whole = json.dumps(document, default=_as_text)
         body = Template(self.body).substitute(inside, json=whole)
         url = Template(self.url).substitute(words, json="")
         http.send(self.method, url, body.encode(), headers, self.ca_file)

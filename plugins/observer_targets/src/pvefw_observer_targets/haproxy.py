@@ -99,12 +99,12 @@ class HAProxy:
             (f"set ssl cert {wanted.path} <<\n{pem}\n", "Transaction"),
             (f"commit ssl cert {wanted.path}", "Success"),
         ):
-            said = self._ask(command)
-            if "Permission denied" in said:
+            reply = self._ask(command)
+            if "Permission denied" in reply:
                 raise CredentialsRejected(f"{self.socket}: Permission denied", hint=self._hint())
-            if good not in said:
+            if good not in reply:
                 self._ask(f"abort ssl cert {wanted.path}")
-                raise ProviderError(f"HAProxy refuses the certificate: {' '.join(said.split())}")
+                raise ProviderError(f"HAProxy refuses the certificate: {' '.join(reply.split())}")
         served = _FINGERPRINT.search(self._ask(f"show ssl cert {wanted.path}"))
         if served is None or served[1] != _fingerprint(pem):
             raise ProviderError("HAProxy says that it took the certificate, and shows another one")

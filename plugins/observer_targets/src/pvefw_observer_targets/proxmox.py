@@ -99,8 +99,8 @@ class _Server:
                 return answer.json()["data"]
             except (ValueError, KeyError, TypeError):
                 raise ProviderError(f"{self.host}: its answer is not that of the API") from None
-        said = " ".join(f"{answer.reason or ''} {answer.text}"[:_SAID].split())
-        words = f"{self.host}: status {answer.status_code}: {said}"
+        text = " ".join(f"{answer.reason or ''} {answer.text}"[:_SAID].split())
+        words = f"{self.host}: status {answer.status_code}: {text}"
         if answer.status_code in _REFUSED:
             raise CredentialsRejected(words)
         raise (Unavailable if answer.status_code > _SERVER_ERROR else ProviderError)(words)

@@ -32,8 +32,8 @@ def is_stopped(unit: str) -> bool:
     if shutil.which("systemctl") is None:
         return False
     asked = ["systemctl", "show", "--property=LoadState,ActiveState", unit]
-    said = run(asked, check=False).stdout
-    return set(said.split()) == {"LoadState=loaded", "ActiveState=inactive"}
+    output = run(asked, check=False).stdout
+    return set(output.split()) == {"LoadState=loaded", "ActiveState=inactive"}
 
 
 class Service:
@@ -55,7 +55,7 @@ class Service:
         """The program that reads the configuration and the files; empty where there is none."""
         return ()
 
-    def checked(self, path: Path, said: str) -> None:
+    def checked(self, path: Path, output: str) -> None:
         """Look at what the check said although it was content.
 
         :param path: the certificate.
@@ -173,11 +173,11 @@ class Cockpit(Service):
         """The program that Cockpit's unit starts first."""
         return [str(self.helper), "--check"]
 
-    def checked(self, path: Path, said: str) -> None:
+    def checked(self, path: Path, output: str) -> None:
         """It says which one it would use."""
-        if str(path) not in said:
+        if str(path) not in output:
             raise ProviderError(
-                f"Cockpit would not use {path}: {' '.join(said.split())}",
+                f"Cockpit would not use {path}: {' '.join(output.split())}",
                 hint="It uses the last one by name: set certificate and key, or remove the other one.",
             )
 

@@ -12,5 +12,5 @@ def check(setting: str, command: str) -> None:
     """
     done = run(["/bin/sh", "-n", "-c", command], check=False)
     if done.returncode != 0:
-        said = done.last_words.removeprefix("/bin/sh: ")
-        raise ValueError(f"{setting} '{command}' is not a command line of sh(1): {said}")
+        complaint = done.last_words.removeprefix("/bin/sh: ")
+        raise ValueError(f"{setting} '{command}' is not a command line of sh(1): {complaint}")

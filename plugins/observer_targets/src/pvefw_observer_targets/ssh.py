@@ -130,8 +130,8 @@ class Ssh(Forms):
         given = [word for option in options for word in ("-o", option)]
         return ["ssh", "-T", *given, *port, "-l", self.user, "--", self.host]
 
-    def _refused(self, said: str, last_words: str) -> ProviderError:
-        if "Host key verification failed" in said:
+    def _refused(self, output: str, last_words: str) -> ProviderError:
+        if "Host key verification failed" in output:
             file = self.known_hosts or "/etc/ssh/ssh_known_hosts"
             port = f"-p {self.port} " if self.port else ""
             return ProviderError(
@@ -139,7 +139,7 @@ class Ssh(Forms):
                 hint=f"Ask for it (ssh-keyscan {port}{self.host}), compare it with the host's own "
                 f"(there: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub), and add it to {file}",
             )
-        if "Permission denied" in said:
+        if "Permission denied" in output:
             return CredentialsRejected(f"{self.host}: {last_words}")
         return Unavailable(f"{self.host}: {last_words}")
 

@@ -144,7 +144,7 @@ class Etcd:
     def store_list(self, prefix: str) -> StoreListing:
         """Page by page, all of one revision."""
         begin, end = self._range(prefix)
-        found: dict[str, str] = {}
+        revisions: dict[str, str] = {}
         asked: dict[str, Any] = {"range_end": _b64(end), "limit": _PAGE, "keys_only": True}
         revision = ""
         while True:
@@ -152,9 +152,9 @@ class Etcd:
             revision = revision or str(answer["header"]["revision"])
             for pair in answer.get("kvs", ()):
                 begin = base64.b64decode(pair["key"])
-                found[begin.removeprefix(self._file("")).decode()] = str(pair["mod_revision"])
+                revisions[begin.removeprefix(self._file("")).decode()] = str(pair["mod_revision"])
             if not answer.get("more"):
-                return StoreListing(found, revision)
+                return StoreListing(revisions, revision)
             asked["revision"], begin = revision, begin + b"\0"
 
     @hookimpl
@@ -169,13 +169,15 @@ class Etcd:
         }
         try:
             for line in self._stream({"create_request": wanted}, end):
-                said = json.loads(line)
-                if "error" in said:
-                    raise Unavailable(f"etcd ended the watch: {said['error'].get('message', '')}")
-                if "compact_revision" in said["result"]:
+                message = json.loads(line)
+                if "error" in message:
+                    raise Unavailable(
+                        f"etcd ended the watch: {message['error'].get('message', '')}"
+                    )
+                if "compact_revision" in message["result"]:
                     yield ""
                     return
-                for event in said["result"].get("events", ()):
+                for event in message["result"].get("events", ()):
                     key = base64.b64decode(event["kv"]["key"])
                     yield key.removeprefix(self._file("")).decode()
         except _LOST as error:
@@ -219,13 +221,11 @@ class Etcd:
         answer, _ = self._ask("kv/txn", {"compare": [free], "success": [put], "failure": [look]})
         if answer.get("succeeded"):
             return StoreLock(name, holder, lease)
-        found = answer["responses"][0]["response_range"].get("kvs", [{}])[0]
-        if str(found.get("lease", "")) == lease:
+        held = answer["responses"][0]["response_range"].get("kvs", [{}])[0]
+        if str(held.get("lease", "")) == lease:
             return StoreLock(name, holder, lease)  # it was done, and the answer was lost
         self._revoke(lease)
-        return StoreLock(
-            name, base64.b64decode(found.get("value", "")).decode(errors="replace"), ""
-        )
+        return StoreLock(name, base64.b64decode(held.get("value", "")).decode(errors="replace"), "")
 
     @hookimpl
     def store_renew(self, lock: StoreLock) -> bool:
@@ -326,20 +326,20 @@ class Etcd:
             return text
 
 
-def _refused(error: Etcd3Exception, said: str) -> None:
+def _refused(error: Etcd3Exception, message: str) -> None:
     """Raise what no other member would answer otherwise."""
-    text = said.lower()
+    text = message.lower()
     if "permission denied" in text or "authentication" in text or "user name is empty" in text:
-        raise CredentialsRejected(said) from error
+        raise CredentialsRejected(message) from error
     if "lease not found" in text or "nospace" in text or "too large" in text:
-        raise ProviderError(said) from error
+        raise ProviderError(message) from error
 
 
-def _entry(found: Sequence[Mapping[str, str]] | None) -> StoreEntry | None:
-    if not found:
+def _entry(pairs: Sequence[Mapping[str, str]] | None) -> StoreEntry | None:
+    if not pairs:
         return None
-    data = base64.b64decode(found[0].get("value", ""))
-    return StoreEntry(data, str(found[0]["mod_revision"]))
+    data = base64.b64decode(pairs[0].get("value", ""))
+    return StoreEntry(data, str(pairs[0]["mod_revision"]))
 
 
 def _b64(data: bytes) -> str:

@@ -79,8 +79,8 @@ def command(before: Sequence[str], unknown: str, rest: Sequence[str]) -> str:
     :param rest: the words and options that follow.
     """
     for words in ([*before, unknown], [unknown]):
-        if said := habits.COMMANDS.get(" ".join(words)):
-            return said
+        if remark := habits.COMMANDS.get(" ".join(words)):
+            return remark
     following = [word for word in rest if not word.startswith("-")][:2]
     if not before and unknown in habits.GENERIC and not following:
         return ""
@@ -97,11 +97,11 @@ def command(before: Sequence[str], unknown: str, rest: Sequence[str]) -> str:
 
 def _best(before: Sequence[str], unknown: str, following: Sequence[str]) -> list[_Candidate]:
     """The commands that fit best, all equally."""
-    found = [
+    candidates = [
         weighed for path in _paths() if (weighed := _weighed(path, before, unknown, following))
     ]
-    highest = max((candidate.score for candidate in found), default=0.0)
-    return [candidate for candidate in found if candidate.score > highest - _LEVEL]
+    highest = max((candidate.score for candidate in candidates), default=0.0)
+    return [candidate for candidate in candidates if candidate.score > highest - _LEVEL]
 
 
 def _weighed(
@@ -177,21 +177,21 @@ def line(path: Sequence[str], rest: Sequence[str] = ()) -> str:
     for words in attempts:
         if words and accepted([*path, *words]):
             return shlex.join(["pvefw", *path, *words])
-    found, ctx = _found(path)
-    return " ".join(["pvefw", *path, *needed(found, ctx)])
+    command_, ctx = _found(path)
+    return " ".join(["pvefw", *path, *needed(command_, ctx)])
 
 
-def needed(found: click.Command, ctx: click.Context) -> list[str]:
+def needed(command_: click.Command, ctx: click.Context) -> list[str]:
     """What a command cannot do without, as words to fill in."""
     words = []
-    for param in found.get_params(ctx):
+    for param in command_.get_params(ctx):
         if not param.required:
             continue
         if isinstance(param, click.Argument):
             words += re.findall(r"(?<!\[)\b[A-Z]+\b(?!\])", name_of(param))
         else:
             words += [param.opts[0], param.metavar or "VALUE"]
-    if isinstance(found, click.Group) and not found.invoke_without_command:
+    if isinstance(command_, click.Group) and not command_.invoke_without_command:
         words.append("--help")
     return words
 
@@ -205,11 +205,11 @@ def name_of(param: click.Parameter) -> str:
 
 def close(word: str, known: Sequence[str]) -> str:
     """The known word that is meant by a mistyped or shortened one, or nothing."""
-    found = difflib.get_close_matches(word, known, n=1, cutoff=_CLOSE)
+    matches = difflib.get_close_matches(word, known, n=1, cutoff=_CLOSE)
     begins = [
         word_ for word_ in known if word_.startswith(word.rstrip("s")) and len(word) >= _SHORTEST
     ]
-    return found[0] if found else begins[0] if len(begins) == 1 else ""
+    return matches[0] if matches else begins[0] if len(begins) == 1 else ""
 
 
 def accepted(words: Sequence[str]) -> bool:
@@ -217,16 +217,16 @@ def accepted(words: Sequence[str]) -> bool:
     if {"--help", "-h", "--version"} & set(words):
         return False
     try:
-        found: click.Command = PVEFW
-        ctx = found.make_context("pvefw", list(words), obj=App())
-        while isinstance(found, click.Group):
+        command_: click.Command = PVEFW
+        ctx = command_.make_context("pvefw", list(words), obj=App())
+        while isinstance(command_, click.Group):
             rest = [*ctx._protected_args, *ctx.args]  # noqa: SLF001 - as click's own Group.invoke
             if not rest:
-                return found.invoke_without_command
-            name, inner, rest = found.resolve_command(ctx, rest)
+                return command_.invoke_without_command
+            name, inner, rest = command_.resolve_command(ctx, rest)
             if inner is None:
                 return False
-            ctx, found = inner.make_context(name, rest, parent=ctx), inner
+            ctx, command_ = inner.make_context(name, rest, parent=ctx), inner
     except Exception:  # noqa: BLE001 - whatever another distribution's command raises
         return False
     return True
@@ -242,25 +242,25 @@ def option(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
     :param rest: all that was typed behind the command's name.
     """
     bare = given.lstrip("-")
-    found, ctx = _found(path)
-    own = _options(found, ctx)
+    command_, ctx = _found(path)
+    own = _options(command_, ctx)
     counterpart = habits.OPTIONS.get(bare, "")
     if counterpart.partition(" ")[0] in own:
         return _instead(path, given, counterpart, rest)
     if meant := _own_option(bare, own):
         return _instead(path, given, meant, rest)
-    for param in found.params:
+    for param in command_.params:
         if isinstance(param, click.Argument) and bare.upper() in name_of(param).split():
             alone = [word for word in rest if word != given]
             shown = line(path, alone) if accepted([*path, *alone]) else line(path)
             return f"{bare.upper()} is given without an option: {shown}"
-    if isinstance(found, click.Group) and (moved := _moved(path, given, rest)):
+    if isinstance(command_, click.Group) and (moved := _moved(path, given, rest)):
         return f"Options of a command come after it: {moved}"
     words = [bare, counterpart.lstrip("-")]
     keys = [f"{' '.join(path)} {word}" for word in words] + [bare]
-    said = next((habits.REMARKS[key] for key in keys if key in habits.REMARKS), "")
-    said = said or _elsewhere(path, given, rest) or _as_word(path, bare)
-    return said or _needless(path, given, rest) or (_IN_A_FILE if "--data" in own else "")
+    remark = next((habits.REMARKS[key] for key in keys if key in habits.REMARKS), "")
+    remark = remark or _elsewhere(path, given, rest) or _as_word(path, bare)
+    return remark or _needless(path, given, rest) or (_IN_A_FILE if "--data" in own else "")
 
 
 def _needless(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
@@ -271,10 +271,10 @@ def _needless(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
     return ""
 
 
-def _options(found: click.Command, ctx: click.Context) -> list[str]:
+def _options(command_: click.Command, ctx: click.Context) -> list[str]:
     """The options of a command."""
     params = (
-        parameter for parameter in found.get_params(ctx) if isinstance(parameter, click.Option)
+        parameter for parameter in command_.get_params(ctx) if isinstance(parameter, click.Option)
     )
     return [name for param in params for name in param.opts]
 
@@ -343,18 +343,18 @@ def _elsewhere(path: Sequence[str], given: str, rest: Sequence[str]) -> str:
     """The commands below the group, or in the tree, that have such an option, if they are few."""
     name = f"--{given.lstrip('-')}"
     for exactly in (True, False):
-        found: dict[tuple[str, ...], str] = {}
+        option_at: dict[tuple[str, ...], str] = {}
         for at, command_, ctx in walk():
             for option_name in _options(command_, ctx) if at[: len(path)] == tuple(path) else ():
                 longer = option_name.startswith(name) and len(name) > _SHORTEST + 1
                 if option_name == name or (longer and not exactly):
-                    found.setdefault(at, option_name)
-        lines = [[*at, *_replaced(rest, given, text)] for at, text in found.items()]
+                    option_at.setdefault(at, option_name)
+        lines = [[*at, *_replaced(rest, given, text)] for at, text in option_at.items()]
         right = [text for text in lines if accepted(text)]
         if len(right) == 1:
             return f"Did you mean: {shlex.join(['pvefw', *right[0]])}"
-        if len(found) == 1:
-            return f"It is an option of: {line(*found)}"
+        if len(option_at) == 1:
+            return f"It is an option of: {line(*option_at)}"
     return ""
 
 
@@ -366,15 +366,15 @@ def superfluous(path: Sequence[str], rest: Sequence[str], extra: Sequence[str]) 
 
     :param rest: all that was typed behind the command's name.
     """
-    found, ctx = _found(path)
-    own = _options(found, ctx)
+    command_, ctx = _found(path)
+    own = _options(command_, ctx)
     if rest[0] in habits.KINDS and "=" not in "".join(rest) and accepted([*path, *rest[1:]]):
         return f"Did you mean: {shlex.join(['pvefw', *path, *rest[1:]])}"
     for words in filter(None, _with_all(path, rest, extra, own)):
         if accepted([*path, *words]):
             return f"Did you mean: {shlex.join(['pvefw', *path, *words])}"
-    if said := habits.SUPERFLUOUS.get(" ".join(path)):
-        return said
+    if remark := habits.SUPERFLUOUS.get(" ".join(path)):
+        return remark
     if "--data" in own:
         return _IN_A_FILE
     if path and path[-1] == "list" and (shown := _shown(path[:-1], extra)):

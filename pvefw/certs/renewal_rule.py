@@ -190,17 +190,19 @@ class Record:
 
 def records(paths: Paths) -> dict[str, Record]:
     """What is kept, by the certificate's file name; nothing of one whose record is damaged."""
-    found = {}
+    kept = {}
     for key, values in files.read_object_if_possible(paths.renewal_state).items():
         with contextlib.suppress(*files.DAMAGED):
-            found[key] = _record(values)
-    return found
+            kept[key] = _record(values)
+    return kept
 
 
 def record_of(paths: Paths, info: CertificateInfo) -> Record:
     """What is known of the certificate that is there now."""
-    found = records(paths).get(info.filename, Record())
-    return found if found.fingerprint == info.fingerprint else Record(fingerprint=info.fingerprint)
+    record = records(paths).get(info.filename, Record())
+    return (
+        record if record.fingerprint == info.fingerprint else Record(fingerprint=info.fingerprint)
+    )
 
 
 def keep(paths: Paths, info: CertificateInfo, record: Record) -> None:
@@ -209,28 +211,28 @@ def keep(paths: Paths, info: CertificateInfo, record: Record) -> None:
     Where that cannot be done it is a warning, and found out again: no renewal waits for it.
     """
     everything = records(paths) | {info.filename: replace(record, fingerprint=info.fingerprint)}
-    said = {key: asdict(kept_record) for key, kept_record in everything.items()}
-    text = json.dumps(said, indent=1, default=lambda value: value.isoformat())
+    document = {key: asdict(kept_record) for key, kept_record in everything.items()}
+    text = json.dumps(document, indent=1, default=lambda value: value.isoformat())
     files.replace_if_possible(paths.renewal_state, text.encode(), "it is found out again")
 
 
-def _record(said: Mapping[str, Any]) -> Record:
+def _record(members: Mapping[str, Any]) -> Record:
     """What was kept of one certificate.
 
     :raises Exception: one of :data:`pvefw.store.files.DAMAGED`.
     """
-    window, profiles, urgency = (said.get(key) for key in ("window", "profiles", "told_urgency"))
+    window, profiles, urgency = (members.get(key) for key in ("window", "profiles", "told_urgency"))
     return Record(
         **{
-            **said,
-            **{key: str(said.get(key, "")) for key in ("fingerprint", "account", "reason")},
-            "custom": bool(said.get("custom")),
+            **members,
+            **{key: str(members.get(key, "")) for key in ("fingerprint", "account", "reason")},
+            "custom": bool(members.get("custom")),
             "window": window
             and Window(_time(window["start"]), _time(window["end"]), str(window["explanation"])),
             "profiles": profiles and [str(profile) for profile in profiles],
-            "failures": max(int(said.get("failures", 0)), 0),
+            "failures": max(int(members.get("failures", 0)), 0),
             "told_urgency": Urgency(urgency).value if urgency else "",
-            **{key: said[key] and _time(said[key]) for key in _TIMES if key in said},
+            **{key: members[key] and _time(members[key]) for key in _TIMES if key in members},
         }
     )
 
@@ -240,7 +242,7 @@ def _time(text: str) -> datetime:
 
     :raises ValueError: it is none, or lacks its zone.
     """
-    found = datetime.fromisoformat(text)
-    if found.tzinfo is None:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
         raise ValueError("a time without its zone")
-    return found
+    return time

@@ -95,8 +95,8 @@ def declared(node: Node, family: str, plugin: str) -> Sequence[SettingInfo]:
 
 def accepted(node: Node, family: str, plugin: str) -> tuple[Sequence[SettingInfo], bool]:
     """As :func:`declared`, and whether the plugin takes any other setting, too."""
-    found = _locate(node, family, plugin)
-    return found.declared, found.takes_any
+    source = _locate(node, family, plugin)
+    return source.declared, source.takes_any
 
 
 def check(node: Node, instance: Instance) -> list[str]:
@@ -167,13 +167,13 @@ def effective(node: Node, instance: Instance) -> tuple[dict[str, str], Sequence[
 
 def names(node: Node) -> list[str]:
     """Every name that a dns instance can have as its plugin; a broken catalogue is left out."""
-    found = {info.name for info in finding.installed(DNS)}
+    known = {info.name for info in finding.installed(DNS)}
     for info in finding.installed(DNS_CATALOG):
         try:
-            found |= set(_catalog(node, info.name).hooks.catalog_names(root=node.paths.root))
+            known |= set(_catalog(node, info.name).hooks.catalog_names(root=node.paths.root))
         except PvefwError:
             continue
-    return sorted(found)
+    return sorted(known)
 
 
 def declared_by_name(node: Node) -> dict[str, Sequence[SettingInfo]]:
@@ -190,13 +190,13 @@ def declared_by_name(node: Node) -> dict[str, Sequence[SettingInfo]]:
         except PvefwError:
             continue
     sources |= {info.name: _Installed(info) for info in finding.installed(DNS)}
-    found = {}
+    by_name = {}
     for name, source in sorted(sources.items()):
         try:
-            found[name] = source.declared
+            by_name[name] = source.declared
         except PvefwError:
             continue
-    return found
+    return by_name
 
 
 def providers(node: Node, word: str = "") -> list[dict[str, str]]:
@@ -207,13 +207,13 @@ def providers(node: Node, word: str = "") -> list[dict[str, str]]:
     """
     rows = [row for row in search(node, word) if row["family"] == DNS.name]
     counts = Counter(row["name"] for row in rows)
-    found = []
+    offers = []
     for row in rows:
         family, _, catalog = row["source"].partition("/")
         clear = counts[row["name"]] == 1 or family != DNS_CATALOG.name
         api = row["name"] if clear else f"{catalog}/{row['name']}"
-        found.append({"api": api, **{key: row[key] for key in ("name", "title", "source")}})
-    return found
+        offers.append({"api": api, **{key: row[key] for key in ("name", "title", "source")}})
+    return offers
 
 
 def search(node: Node, word: str) -> list[dict[str, str]]:
@@ -223,7 +223,7 @@ def search(node: Node, word: str) -> list[dict[str, str]]:
     :returns: ``family``, ``name``, ``title`` (empty where only the plugin itself knows it) and
         ``source``, the distribution or ``dns_catalog/NAME``; sorted. Broken catalogues are left out.
     """
-    found = [
+    rows = [
         {
             "family": info.family.name,
             "name": info.name,
@@ -236,8 +236,8 @@ def search(node: Node, word: str) -> list[dict[str, str]]:
     ]
     for info in finding.installed(DNS_CATALOG):
         with contextlib.suppress(PvefwError):
-            found += _offered(_catalog(node, info.name), node, word.casefold())
-    return sorted(found, key=lambda row: (row["family"], row["name"], row["source"]))
+            rows += _offered(_catalog(node, info.name), node, word.casefold())
+    return sorted(rows, key=lambda row: (row["family"], row["name"], row["source"]))
 
 
 def _offered(catalog: Bound[DnsCatalogSpec], node: Node, word: str) -> Iterator[dict[str, str]]:
@@ -359,12 +359,12 @@ def resolved(node: Node, instance: Instance) -> Instance:
 
 def offering(node: Node, name: str) -> list[str]:
     """The catalogues that have a provider of this name; broken ones are left out."""
-    found = []
+    catalogs = []
     for info in finding.installed(DNS_CATALOG):
         with contextlib.suppress(PvefwError):
             if name in _catalog(node, info.name).hooks.catalog_names(root=node.paths.root):
-                found.append(info.name)
-    return found
+                catalogs.append(info.name)
+    return catalogs
 
 
 def _catalog(node: Node, name: str) -> Bound[DnsCatalogSpec]:

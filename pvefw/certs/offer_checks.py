@@ -29,9 +29,9 @@ def check(settings: CertificateSettings, paths: Paths, given: Mapping[str, str])
     except (ConfigError, NotFound):
         return []  # whatever is ordered later has its own check
     if given.get("must-staple") == "1":
-        found = stapling_doubt(account.directory)
-        if found:
-            raise UsageError(f"{settings.what}: {found}", hint="Leave must-staple at 0.")
+        objection = stapling_doubt(account.directory)
+        if objection:
+            raise UsageError(f"{settings.what}: {objection}", hint="Leave must-staple at 0.")
     profile = given.get("profile", "")
     if not profile:
         return []
@@ -39,9 +39,9 @@ def check(settings: CertificateSettings, paths: Paths, given: Mapping[str, str])
         offered = profiles(account)
     except AcmeError as error:
         return [f"the profile {profile} could not be checked: {error.message}"]
-    found = profile_doubt(profile, offered, account.directory)
-    if found:
-        raise UsageError(f"{settings.what}: {found}", hint=_choices(offered))
+    objection = profile_doubt(profile, offered, account.directory)
+    if objection:
+        raise UsageError(f"{settings.what}: {objection}", hint=_choices(offered))
     return []
 
 
@@ -59,8 +59,8 @@ def doubt(settings: CertificateSettings, paths: Paths, offered: Sequence[str] | 
         doubts.append(stapling_doubt(account.directory))
     if offered is not None:
         doubts.append(profile_doubt(settings.get("profile"), offered, account.directory))
-    found = "; ".join(reason for reason in doubts if reason)
-    return f"its renewal would fail: {found}" if found else ""
+    reasons = "; ".join(reason for reason in doubts if reason)
+    return f"its renewal would fail: {reasons}" if reasons else ""
 
 
 def profiles(account: Account) -> list[str]:
