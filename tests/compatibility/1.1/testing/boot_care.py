@@ -333,12 +333,12 @@ def looks_temporary(name: str) -> bool:
 
 def _of_this_test(sources: Iterable[Path], tmp_path: Path) -> list[Path]:
     """Files that fixtures have made; nothing of this host is changed."""
-    found = sorted(
+    files = sorted(
         {source for source in sources if tmp_path.parent in source.parents and source.is_file()}
     )
-    if not found:
+    if not files:
         pytest.skip("boot_files names no file that a test has put there")
-    return found
+    return files
 
 
 @contextlib.contextmanager

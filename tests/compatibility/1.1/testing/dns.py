@@ -175,14 +175,14 @@ class DnsConformance(DnsCare):
         """The value is at the name, character by character."""
         [record] = self.values(self.names(zone)[0], 1)
         hooks.dns_add(zone=zone, records=[record], task=task)
-        found = self.shown(records, record.name, [record])
-        assert found, (
+        texts = self.shown(records, record.name, [record])
+        assert texts, (
             f"after dns_add there is nothing at {record.name}: create the record at exactly that name "
             "(it is absolute; many APIs want it relative to the zone), wait until a job that the API "
             "makes of it is done, or raise a ProviderError"
         )
-        assert found == {record.value}, (
-            f"after dns_add there is {sorted(found)} at {record.name} instead of {record.value!r}: "
+        assert texts == {record.value}, (
+            f"after dns_add there is {sorted(texts)} at {record.name} instead of {record.value!r}: "
             "store the value as it is, with its upper and lower case and without quotes"
         )
 
@@ -222,12 +222,12 @@ class DnsConformance(DnsCare):
         first, second = self.values(self.names(zone)[0], 2)
         hooks.dns_add(zone=zone, records=[first], task=task)
         hooks.dns_add(zone=zone, records=[second], task=task)
-        found = self.shown(records, first.name, [first, second])
-        assert first.value in found, (
+        texts = self.shown(records, first.name, [first, second])
+        assert first.value in texts, (
             f"adding a value overwrote the one at {first.name}: add beside what is there, "
             "others have their own challenges at the same name"
         )
-        assert found == {first.value, second.value}, (
+        assert texts == {first.value, second.value}, (
             f"a second value at {first.name} was not added: a TXT record set holds many values"
         )
 
@@ -342,11 +342,11 @@ class DnsConformance(DnsCare):
             f"{ours.name} does not get a value that {elsewhere[1].name} has: compare whole names"
         )
         hooks.dns_remove(zone=zone, records=[ours], task=task)
-        found = self.shown(records, ours.name, [foreign])
-        assert ours.value not in found, (
+        texts = self.shown(records, ours.name, [foreign])
+        assert ours.value not in texts, (
             f"after dns_remove the value is still at {ours.name}: remove it, or raise a ProviderError"
         )
-        assert found == {foreign.value}, (
+        assert texts == {foreign.value}, (
             f"removing one value at {ours.name} took another one away: remove exactly the pairs of "
             "name and value that you were given"
         )

@@ -113,11 +113,11 @@ class DnsCatalogConformance:
             except ProviderError:
                 continue
             except Exception as error:  # noqa: BLE001 - that is the finding
-                said = f"{type(error).__name__}: {error}"
+                raised = f"{type(error).__name__}: {error}"
             else:
-                said = "nothing"
+                raised = "nothing"
             pytest.fail(
-                f"{hook} of an unknown name must raise a ProviderError, it raised {said}: look the "
+                f"{hook} of an unknown name must raise a ProviderError, it raised {raised}: look the "
                 "name up first"
             )
 

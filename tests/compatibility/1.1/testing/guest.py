@@ -135,9 +135,9 @@ class GuestConformance(GuestCare):
 
     def guest(self, hooks: GuestSpec, vmid: int) -> Guest:
         """A guest as it is listed now."""
-        found = [guest for guest in hooks.guest_list() if guest.vmid == vmid]
-        assert found, f"guest {vmid} is not listed: guest_list must name every guest of this node"
-        return found[0]
+        listed = [guest for guest in hooks.guest_list() if guest.vmid == vmid]
+        assert listed, f"guest {vmid} is not listed: guest_list must name every guest of this node"
+        return listed[0]
 
     def start(self, hooks: GuestSpec, vmid: int, task: FakeTask) -> Guest:
         """Start a guest; it as it is listed then."""
@@ -229,11 +229,11 @@ class GuestConformance(GuestCare):
         except ProviderError:
             return
         except Exception as error:  # noqa: BLE001 - that is the finding
-            said = f"{type(error).__name__}: {error}"
+            raised = f"{type(error).__name__}: {error}"
         else:
-            said = "nothing"
+            raised = "nothing"
         raise AssertionError(
-            f"starting a guest that does not exist must raise a ProviderError, it raised {said}: "
+            f"starting a guest that does not exist must raise a ProviderError, it raised {raised}: "
             "catch what your hypervisor raises, and pass its words on"
         )
 
@@ -459,11 +459,11 @@ class GuestConformance(GuestCare):
         if "guest_elsewhere" not in bound.implemented:
             pytest.skip("the plugin has no guest_elsewhere")
         try:
-            found = hooks.guest_elsewhere(node="no-such-node.invalid")
+            guests = hooks.guest_elsewhere(node="no-such-node.invalid")
         except ProviderError:
             return
         raise AssertionError(
-            f"guest_elsewhere of a node that does not exist returned {found}: raise a ProviderError"
+            f"guest_elsewhere of a node that does not exist returned {guests}: raise a ProviderError"
         )
 
     def test_a_node_that_is_not_there_takes_no_guest(
