@@ -321,10 +321,10 @@ class DnsConformance(DnsCare):
                 f"{record.value} is at {record.name}, and dns_add does not add {other.value}: {whole}"
             )
             hooks.dns_remove(zone=zone, records=[other], task=task)
-            found = self.shown(records, record.name, [record])
-            assert found == {record.value}, (
+            left = self.shown(records, record.name, [record])
+            assert left == {record.value}, (
                 f"dns_remove was to take {other.value} at {record.name} and to leave {record.value}, "
-                f"and there is {', '.join(sorted(found)) or 'nothing'}: {whole}"
+                f"and there is {', '.join(sorted(left)) or 'nothing'}: {whole}"
             )
             hooks.dns_remove(zone=zone, records=[record], task=task)
 
@@ -355,6 +355,28 @@ class DnsConformance(DnsCare):
                 f"removing {ours.name} took {record.name} away, which has the same value: "
                 "compare the name, too, the whole of it"
             )
+
+    def test_a_name_below_is_another_name(
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Where it alone has records, whose name ends like that of ours."""
+        ours, other = self.values(self.names(zone)[0], 2)
+        below = TxtRecord(self.names(zone)[5], other.value)
+        advice = "look for the whole name, not for one that ends so"
+        hooks.dns_add(zone=zone, records=[below], task=task)
+        hooks.dns_add(zone=zone, records=[ours], task=task)
+        assert self.shown(records, ours.name, [ours]) == {ours.value}, (
+            f"{below.name} has a record, and dns_add does not put {ours.value} alone at {ours.name}: "
+            f"{advice}"
+        )
+        hooks.dns_remove(zone=zone, records=[ours], task=task)
+        hooks.dns_remove(zone=zone, records=[other], task=task)
+        assert self.shown(records, below.name, [below]) == {below.value}, (
+            f"dns_remove at {ours.name} changes {below.name}: {advice}"
+        )
+        assert not self.shown(records, ours.name, []), (
+            f"{below.name} has a record, and dns_remove leaves one at {ours.name}: {advice}"
+        )
 
     def test_removing_what_is_not_there(
         self, hooks: AsCore, zone: str, records: Records, task: FakeTask

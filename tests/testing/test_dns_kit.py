@@ -177,6 +177,14 @@ class AddsWhereTheLastIsNotThere(Good):
         self.cloud.publish()
 
 
+class TakesTheSetBelow(Good):
+    """The first whose name ends so."""
+
+    def at(self, name):
+        sets = [values for key, values in self.cloud.sets.items() if values and key.endswith(name)]
+        return sets[0] if sets else super().at(name)
+
+
 class FindsItBelow(Good):
     def add(self, zone, record):
         names = [name for name, values in self.cloud.sets.items() if record.value in values]
@@ -480,6 +488,7 @@ SEEDED = [
     (StopsWhereOneIsThere, "go on with the next record where one is there"),
     (StopsWhereOneIsGone, "go on with the next record where one is gone"),
     (AddsWhereTheLastIsNotThere, "go on with the next record where one is there"),
+    (TakesTheSetBelow, "look for the whole name, not for one that ends so"),
     (FindsItBelow, "compare whole names"),
     (WrongZone, "take the zone's name off the end"),
     (AppendsTheZoneToAbsoluteNames, "create the record at exactly that name"),

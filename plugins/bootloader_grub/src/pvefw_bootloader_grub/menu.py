@@ -127,8 +127,8 @@ def path_of(*ids: str) -> str:
 
 def version_in(name: str) -> str:
     """The kernel that a value of ``default`` names by its id, be it in no menu, or nothing."""
-    found = _ID.fullmatch(_split(name)[-1])
-    return found["version"] if found else ""
+    match = _ID.fullmatch(_split(name)[-1])
+    return match["version"] if match else ""
 
 
 def _kernels(entries: Sequence[Entry], path: str) -> Iterator[tuple[str, Entry]]:
