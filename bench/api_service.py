@@ -2,8 +2,10 @@
 
 Aims: it answers within 0.5 s of its start, has no more than 60 MB in both processes, lets no handshake
 fail while the certificate is swapped, and lists tasks for 50 clients at once within 100 ms (p95), all
-with the same token or each with its own. What that takes of the processors is beside it: that is the same
-on a busy machine. To be run by root: the front is another user's.
+with the same token, each with its own, or while a task runs. What that takes of the processors is beside
+it: that is the same on a busy machine. So are the ratios: a bare uvicorn, which answers any call with the
+same bytes, and a bare interpreter take turns with the service. To be run by root: the front is another
+user's.
 """
 
 import compileall
@@ -11,25 +13,43 @@ import os
 import re
 import socket
 import ssl
+import statistics
 import subprocess
+import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from time import perf_counter, sleep
+from time import perf_counter, sleep, time
 
-from measure import AS_INSTALLED, BIN, ROOT, keep, table
+from measure import AS_INSTALLED, BIN, ROOT, keep, seconds, side_by_side, table
 from task_history import write
 
 from pvefw.store.paths import Paths
-from pvefw.tasks import archive
+from pvefw.tasks import archive, registry
+from pvefw.tasks.upid import Upid, process_start
 from pvefw_api_server import users
 
-PORT = 18006
+PORT, PEER_PORT = 18006, 18007
 HISTORY = 1_000_000
 HANDSHAKES, SWAPS, THREADS = 1000, 40, 4
 CLIENTS, REQUESTS = 50, 20
+STARTS, ROUNDS = 7, 5
+PEER = """
+import sys, uvicorn
+port, certificate, key, answer = sys.argv[1:]
+with open(answer, "rb") as file:
+    body = file.read()
+head = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+uvicorn.run(
+    app, host="127.0.0.1", port=int(port), ssl_certfile=certificate, ssl_keyfile=key, http="h11",
+    ws="none", lifespan="off", log_config=None, access_log=False, server_header=False,
+)
+"""
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"]
 UNSAFE = ssl.create_default_context()
 UNSAFE.check_hostname, UNSAFE.verify_mode = False, ssl.CERT_NONE
@@ -45,9 +65,31 @@ def new_pair(folder):
     made[1].rename(folder / "pveproxy-ssl.pem")
 
 
-def connected():
-    plain = socket.create_connection(("127.0.0.1", PORT), timeout=60)
+def connected(port=PORT):
+    plain = socket.create_connection(("127.0.0.1", port), timeout=60)
     return UNSAFE.wrap_socket(plain)
+
+
+def started_peer(stack, folder, answer):
+    """A bare uvicorn, and the seconds until a first handshake was done."""
+    begin = perf_counter()
+    pair = [folder / "pveproxy-ssl.pem", folder / "pveproxy-ssl.key"]
+    words = [sys.executable, "-c", PEER, str(PEER_PORT), *pair, answer]
+    process = stack.enter_context(
+        subprocess.Popen(words, env={**os.environ, **AS_INSTALLED}, stderr=subprocess.DEVNULL)
+    )
+    stack.callback(process.terminate)
+    wait_for_handshake(PEER_PORT)
+    return process, perf_counter() - begin
+
+
+def wait_for_handshake(port):
+    while True:
+        try:
+            connected(port).close()
+            return
+        except OSError:
+            sleep(0.005)
 
 
 def started(stack, root, env):
@@ -61,12 +103,7 @@ def started(stack, root, env):
     serve = [*NOBODY, *words, "--port", str(PORT)]
     processes.append(stack.enter_context(subprocess.Popen(serve, **options)))
     stack.callback(processes[1].terminate)
-    while True:
-        try:
-            connected().close()
-            break
-        except OSError:
-            sleep(0.005)
+    wait_for_handshake(PORT)
     shaken = perf_counter() - begin
     with connected() as connection:
         assert ask(connection, "/version", "nobody").startswith(b"HTTP/1.1 401")
@@ -126,7 +163,52 @@ def hammer(folder):
     return {"handshakes": len(counts), "swaps": swaps, "failures": len(failures)}
 
 
-def listing(tokens, processes):
+def start_up(root, env, folder, answer):
+    """Seconds until a first handshake: of the service, and of what no service of Python is without."""
+
+    def service():
+        with ExitStack() as stack:
+            return started(stack, root, env)[1]
+
+    def uvicorn():
+        with ExitStack() as stack:
+            return started_peer(stack, folder, answer)[1]
+
+    measures = {"service": service, "uvicorn": uvicorn}
+    measures["interpreter"] = lambda: seconds([sys.executable, "-c", "pass"])
+    return side_by_side(measures, STARTS)
+
+
+def listings(paths, tokens, processes, peer):
+    """Each kind of listing in turn; the middle of what each round gave."""
+    same, kept = tokens[:1] * CLIENTS, {}
+    for _ in range(ROUNDS):
+        rounds = {
+            "tasks": listing(same, processes),
+            "tasks_of_each": listing(tokens, processes),
+            "tasks_while_one_runs": while_one_runs(paths, lambda: listing(tokens, processes)),
+            "constant": listing(same, [peer], PEER_PORT),
+        }
+        for name, figures in rounds.items():
+            kept.setdefault(name, []).append(figures)
+    return {
+        name: {key: statistics.median(figures[key] for figures in taken) for key in taken[0]}
+        for name, taken in kept.items()
+    }
+
+
+def while_one_runs(paths, measure):
+    """What is measured while this process is a task."""
+    us = os.getpid()
+    task = Upid("pve1", us, process_start(us), int(time()), "startall", "", "root@pam")
+    registry.begin(paths, task)
+    try:
+        return measure()
+    finally:
+        registry.forget(paths, task)
+
+
+def listing(tokens, processes, port=PORT):
     """Requests for the tasks by many clients at once, each on a connection that is open: seconds until
     each was answered, and of the processors for each.
     """
@@ -134,7 +216,7 @@ def listing(tokens, processes):
 
     def client(token):
         found = []
-        with connected() as connection:
+        with connected(port) as connection:
             together.wait()
             for _ in range(REQUESTS):
                 begin = perf_counter()
@@ -166,31 +248,54 @@ def main():
         env = {"PVEFW_ROOT": name, "PVEFW_NODE": "pve1"}
         tokens = made_tokens(paths)
         compileall.compile_dir(ROOT / "plugins", quiet=1)  # as pip does: the front may not write it
-        processes, shaken, start = started(stack, root, env)
+        answer = root / "answer"
+        with ExitStack() as first:
+            started(first, root, env)
+            with connected() as connection:
+                whole = ask(connection, "/nodes/pve1/tasks", tokens[0])
+            answer.write_bytes(whole.partition(b"\r\n\r\n")[2])
+        starts = start_up(root, env, folder, answer)
+        processes, _, first_answer = started(stack, root, env)
         sleep(1)
         at_start = sum(map(processor_seconds, processes))
         idle = sum(map(megabytes, processes))
-        same = listing(tokens[:1] * CLIENTS, processes)
-        own = listing(tokens, processes)
+        peer, _ = started_peer(stack, folder, answer)
+        lists = listings(paths, tokens, processes, peer)
         hammered = hammer(folder)
-    what = f"{CLIENTS} clients, tasks of {HISTORY:,}"
-    rows = [
-        ["first handshake, s", f"{shaken:.2f}"],
-        ["first answer, s", f"{start:.2f}"],
+    rows = [[f"first handshake, {name}, s", f"{taken:.3f}"] for name, taken in starts.items()]
+    rows += [
+        ["first answer, s", f"{first_answer:.2f}"],
         ["start, processor s", f"{at_start:.2f}"],
         ["idle, MB", f"{idle:.0f}"],
     ]
-    for name, figures in (("one token", same), ("a token each", own)):
-        rows += [[f"{what}, {name}, p95 ms", f"{figures['p95'] * 1000:.0f}"]]
-        rows += [[f"{what}, {name}, processor ms each", f"{figures['processor'] * 1000:.1f}"]]
+    for name, figures in lists.items():
+        what = f"{CLIENTS} clients, {name.replace('_', ' ')} ({HISTORY:,})"
+        rows += [[f"{what}, p95 ms", f"{figures['p95'] * 1000:.0f}"]]
+        rows += [[f"{what}, processor ms each", f"{figures['processor'] * 1000:.2f}"]]
     table([*rows, *([key, str(value)] for key, value in hammered.items())], ["", ""])
     kept = {
-        "start": start,
-        "handshake": shaken,
+        "start": first_answer,
+        "handshake": starts["service"],
+        "handshake_of_uvicorn": starts["uvicorn"],
+        "interpreter": starts["interpreter"],
         "idle_megabytes": idle,
         "start_processor": at_start,
     }
-    keep("api_service", {**kept, "tasks": same, "tasks_of_each": own, **hammered})
+    keep("api_service", {**kept, **lists, **hammered, "ratios": ratios(kept, lists)})
+
+
+def ratios(kept, lists):
+    """The service to what it stands on: these can be compared with those of another machine."""
+    constant = lists["constant"]["p95"]
+    return {
+        "handshake_to_uvicorn": kept["handshake"] / kept["handshake_of_uvicorn"],
+        "handshake_to_interpreter": kept["handshake"] / kept["interpreter"],
+        **{
+            f"{name}_to_constant": figures["p95"] / constant
+            for name, figures in lists.items()
+            if name != "constant"
+        },
+    }
 
 
 def made_tokens(paths):

@@ -169,11 +169,7 @@ class Client:
     # accounts (section 7.3)
 
     def register(
-        self,
-        contacts: Sequence[str],
-        *,
-        agree: bool,
-        binding: tuple[str, str] | None = None,
+        self, contacts: Sequence[str], *, agree: bool, binding: tuple[str, str] | None = None
     ) -> Registered:
         """Make an account, or find the one that this key already has.
 
@@ -353,20 +349,14 @@ class _Object:
         return [_Object(object_, self._what) for object_ in values]
 
 
-def _profiles(member: object) -> Mapping[str, str] | None:
+def _profiles(meta: object) -> Mapping[str, str] | None:
     """draft-ietf-acme-profiles section 3: an object of names and descriptions."""
-    return (
-        {str(key): str(value) for key, value in member.items()}
-        if isinstance(member, dict)
-        else None
-    )
+    return {str(key): str(value) for key, value in meta.items()} if isinstance(meta, dict) else None
 
 
-def _words(member: object) -> tuple[str, ...]:
+def _words(meta: object) -> tuple[str, ...]:
     """A list of names that an authority may leave out."""
-    return (
-        tuple(word for word in member if isinstance(word, str)) if isinstance(member, list) else ()
-    )
+    return tuple(word for word in meta if isinstance(word, str)) if isinstance(meta, list) else ()
 
 
 def _seconds(member: object) -> int:
@@ -388,16 +378,14 @@ def _order(answer: Response, url: str) -> Order:
 
 
 def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
-    authorization = _Object(members, f"{url}: the authorization")
-    identifier = _identifier(
-        _Object(authorization.object("identifier").members, f"{url}: the identifier")
-    )
+    body = _Object(members, f"{url}: the authorization")
+    identifier = _identifier(_Object(body.object("identifier").members, f"{url}: the identifier"))
     kept = identifier.value.startswith("*.")  # private authorities do; section 7.1.4 forbids it
     return Authorization(
         url=url,
-        status=authorization.text("status"),
+        status=body.text("status"),
         identifier=replace(identifier, value=identifier.value.removeprefix("*.")),
-        wildcard=kept or authorization.members.get("wildcard") in (True, "true", 1),
+        wildcard=kept or body.members.get("wildcard") in (True, "true", 1),
         challenges=[
             Offer(
                 type=challenge.text("type"),
@@ -411,7 +399,7 @@ def _authorization(members: Mapping[str, Any], url: str) -> Authorization:
                 ),
                 account=challenge.text("accounturi", ""),
             )
-            for challenge in authorization.objects("challenges", [])
+            for challenge in body.objects("challenges", [])
             if challenge.members.get("type") and challenge.members.get("url")
         ],
     )

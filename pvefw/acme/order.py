@@ -314,20 +314,18 @@ class OrderFlow:
         if order.status != "pending":
             self._task.log(f"The order is still {order.status}")
             return
-        authorizations = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
-        if any(authorization.status == "invalid" for authorization in authorizations):
+        latest = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
+        if any(authorization.status == "invalid" for authorization in latest):
             raise self._why_invalid(order)
         pending = ", ".join(
-            authorization.name
-            for authorization in authorizations
-            if authorization.status == "pending"
+            authorization.name for authorization in latest if authorization.status == "pending"
         )
         self._task.log(f"Still pending: {pending}")
 
     def _why_invalid(self, order: Order) -> AcmeError:
         """The authority's reason for each name that failed."""
-        authorizations = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
-        reasons = [_failure(authorization) for authorization in authorizations]
+        latest = side_by_side(self._client.authorization, order.authorizations, CONNECTIONS)
+        reasons = [_failure(authorization) for authorization in latest]
         failed = [error for error in reasons if error is not None]
         if failed:
             kinds = {error.type for error in failed}
@@ -343,9 +341,7 @@ class OrderFlow:
         if order.error:
             return problem_of(order.error, f"order {order.url}")
         invalid = ", ".join(
-            authorization.name
-            for authorization in authorizations
-            if authorization.status == "invalid"
+            authorization.name for authorization in latest if authorization.status == "invalid"
         )
         what, status = (invalid, "invalid") if invalid else (f"order {order.url}", order.status)
         return AcmeError(f"{what}: the authority says {status}, without a reason")

@@ -88,11 +88,7 @@ def _check(name: str, target: PurePosixPath) -> None:
 
 
 def compare(
-    files: EspFiles,
-    listing: Listing,
-    tree: BootTree,
-    record: EspRecord,
-    believed: Origins,
+    files: EspFiles, listing: Listing, tree: BootTree, record: EspRecord, believed: Origins
 ) -> Difference:
     """What has to change.
 
@@ -127,10 +123,7 @@ def compare(
 
 
 def compare_copies(
-    files: EspFiles,
-    listing: Listing,
-    copies: Mapping[PurePosixPath, Path],
-    believed: Origins,
+    files: EspFiles, listing: Listing, copies: Mapping[PurePosixPath, Path], believed: Origins
 ) -> tuple[dict[PurePosixPath, str], dict[str, tuple[int, ...]]]:
     """Why copies are to be written, and the origins of those that are right.
 

@@ -52,12 +52,7 @@ class Aged:
 
 
 def aged(
-    context: Context,
-    esp: Esp,
-    probed: Probed,
-    files: EspFiles,
-    listing: Listing,
-    believed: Origins,
+    context: Context, esp: Esp, probed: Probed, files: EspFiles, listing: Listing, believed: Origins
 ) -> Aged:
     """Compare the loaders that were found with the host's packages.
 

@@ -109,11 +109,7 @@ def _bring(
         change.apply(first, looked.listing)
         looked.listing = files.listing()
         looked.change = compare(
-            files,
-            looked.listing,
-            looked.tree,
-            looked.record,
-            looked.change.origins,
+            files, looked.listing, looked.tree, looked.record, looked.change.origins
         )
     for line in looked.change.lines():
         context.task.log(f"{volume.who}: {line}")

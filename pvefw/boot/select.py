@@ -39,10 +39,7 @@ def select(context: Context) -> str:
         loader = context.loaders.get(name)
         try:
             loader.hooks.boot_select(
-                default=default,
-                next_boot=next_boot,
-                root=context.paths.root,
-                task=context.task,
+                default=default, next_boot=next_boot, root=context.paths.root, task=context.task
             )
         except Unsupported as error:
             reasons.append(error.message)

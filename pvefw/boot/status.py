@@ -108,10 +108,8 @@ def _status(context: Context, installing: str) -> Status:
 
 def _default(statuses: Sequence[EspStatus], plan: BootPlan) -> str:
     """What boots by default: what the loaders say; where they differ, which ESP is started decides."""
-    defaults = [(state["default"], esp.uuid) for esp in statuses for state in esp.loaders.values()]
-    esps_of = {
-        default: [uuid for other, uuid in defaults if other == default] for default, _ in defaults
-    }
+    pairs = [(state["default"], esp.uuid) for esp in statuses for state in esp.loaders.values()]
+    esps_of = {default: [uuid for other, uuid in pairs if other == default] for default, _ in pairs}
     esps_of.pop(None, None)
     if len(esps_of) > 1:
         return "; ".join(f"{key} ({', '.join(uuids)})" for key, uuids in esps_of.items())

@@ -165,13 +165,7 @@ def register(
             finally:
                 transport.close()
         account = Account(
-            name,
-            offer.directory,
-            made.location,
-            key.pem,
-            made.account,
-            offer.terms,
-            offer.ca_file,
+            name, offer.directory, made.location, key.pem, made.account, offer.terms, offer.ca_file
         )
         accounts.save(paths, account)
         task.log(f"Registration successful, account URL: '{made.location}'")

@@ -109,13 +109,11 @@ def fingerprint(certificate: x509.Certificate) -> str:
 def names(certificate: x509.Certificate) -> list[str]:
     """The DNS names and addresses that a certificate is good for."""
     try:
-        alternatives = certificate.extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        ).value
+        san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return []
-    return alternatives.get_values_for_type(x509.DNSName) + [
-        str(address) for address in alternatives.get_values_for_type(x509.IPAddress)
+    return san.get_values_for_type(x509.DNSName) + [
+        str(address) for address in san.get_values_for_type(x509.IPAddress)
     ]
 
 
@@ -125,10 +123,8 @@ def _name(name: x509.Name) -> str:
 
 
 def _common_name(certificate: x509.Certificate) -> str:
-    attributes = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return (
-        str(attributes[0].value) if attributes else _name(certificate.subject) or "without a name"
-    )
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(common[0].value) if common else _name(certificate.subject) or "without a name"
 
 
 def _public_key(certificate: x509.Certificate) -> tuple[str, int]:

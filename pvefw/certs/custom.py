@@ -109,10 +109,8 @@ def delete_pair(target: Certificate, task: Task, now: datetime, *, restart: bool
     :raises NotFound: there is none.
     """
     if not (files.exists(target.files.certificate) or files.exists(target.files.key)):
-        certificate = (
-            "certificate of its own" if target.settings.is_own else f"certificate {target.name}"
-        )
-        raise NotFound(f"cert delete: node {target.node.name} has no {certificate}")
+        name = "certificate of its own" if target.settings.is_own else f"certificate {target.name}"
+        raise NotFound(f"cert delete: node {target.node.name} has no {name}")
     if target.has_fallback:
         node_certificate.ensure(target.paths, task, now)
     install.remove_pair(target, task)

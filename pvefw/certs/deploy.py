@@ -279,11 +279,9 @@ def _load(certificate: Certificate) -> _Told:
     return _Told(_texts(document.get("done")), _texts(document.get("failed")))
 
 
-def _texts(member: Any) -> dict[str, str]:
+def _texts(part: Any) -> dict[str, str]:
     return (
-        {str(key): str(value) for key, value in member.items()}
-        if isinstance(member, Mapping)
-        else {}
+        {str(key): str(value) for key, value in part.items()} if isinstance(part, Mapping) else {}
     )
 
 

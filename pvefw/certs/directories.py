@@ -62,10 +62,7 @@ KNOWN = (
         _SSLCOM,
     ),
     KnownDirectory(
-        ("sslcom-ecc", "sslcomecc"),
-        "SSL.com, ECDSA",
-        "https://acme.ssl.com/sslcom-dv-ecc",
-        _SSLCOM,
+        ("sslcom-ecc", "sslcomecc"), "SSL.com, ECDSA", "https://acme.ssl.com/sslcom-dv-ecc", _SSLCOM
     ),
     KnownDirectory(
         ("actalis",),

@@ -56,9 +56,7 @@ def from_pkcs12(data: bytes, password: bytes | None, what: str) -> tuple[bytes, 
     chain = [container.cert, *container.additional_certs]
     pem = b"".join(member.certificate.public_bytes(serialization.Encoding.PEM) for member in chain)
     key = container.key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     return pem, key
 
@@ -92,10 +90,7 @@ def _is_utf16(data: bytes) -> bool:
 
 _FORMATS: tuple[tuple[Format, Callable[[bytes], bool]], ...] = (
     (Format("text in UTF-16", "iconv -f UTF-16 -t UTF-8 -o OUT FILE"), _is_utf16),
-    (
-        Format("a PKCS#12 container", "openssl pkcs12 -in FILE -nodes -out OUT"),
-        is_pkcs12,
-    ),
+    (Format("a PKCS#12 container", "openssl pkcs12 -in FILE -nodes -out OUT"), is_pkcs12),
     (
         Format("a PKCS#7 file in PEM", "openssl pkcs7 -print_certs -in FILE -out OUT"),
         lambda data: _is_pkcs7(data) and b"-----BEGIN" in data,

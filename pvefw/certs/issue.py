@@ -90,11 +90,7 @@ def check_names(certificate: Certificate) -> None:
 
 
 def obtain(
-    certificate: Certificate,
-    task: Task,
-    *,
-    ordered_in_any_case: bool = False,
-    instead_of: str = "",
+    certificate: Certificate, task: Task, *, ordered_in_any_case: bool = False, instead_of: str = ""
 ) -> None:
     """Get a certificate from a partner that shares it, or from the authority, and put it to use.
 
@@ -116,9 +112,9 @@ def obtain(
             if instead_of and before and before.fingerprint != instead_of:
                 task.log("Another process has replaced it in the meantime")
                 return
-            shared = sharing.newer(certificate, others, before, SystemClock().now())
-            if shared and not ordered_in_any_case:
-                account = _take_over(wanted, shared, before, task)
+            pair = sharing.newer(certificate, others, before, SystemClock().now())
+            if pair and not ordered_in_any_case:
+                account = _take_over(wanted, pair, before, task)
             else:
                 account = _order(wanted, before, task)
     deploy.deploy(certificate, task)
@@ -127,19 +123,17 @@ def obtain(
         revoke.revoke_replaced(certificate, before, account, task)
 
 
-def _take_over(
-    wanted: Wanted, shared: SharedPair, before: CertificateInfo | None, task: Task
-) -> str:
+def _take_over(wanted: Wanted, pair: SharedPair, before: CertificateInfo | None, task: Task) -> str:
     """Install what a partner has. An order of ours that was interrupted is over with that.
 
     :returns: the account that it was ordered from.
     """
     certificate = wanted.certificate
     task.log(
-        f"{shared.owner[0].upper()}{shared.owner[1:]} has this certificate already; taking it over"
+        f"{pair.owner[0].upper()}{pair.owner[1:]} has this certificate already; taking it over"
     )
     record = _record(certificate, _url_of(certificate.paths, wanted.account))
-    _install(certificate, shared.certificate, shared.key, record, before, task)
+    _install(certificate, pair.certificate, pair.key, record, before, task)
     forget_order(certificate.files)
     return wanted.account
 
@@ -263,11 +257,7 @@ def _replaces(
 
 
 def _resume(
-    flow: OrderFlow,
-    progress: Progress,
-    wanted: Wanted,
-    before: CertificateInfo | None,
-    task: Task,
+    flow: OrderFlow, progress: Progress, wanted: Wanted, before: CertificateInfo | None, task: Task
 ) -> bytes | None:
     """The certificate of an order that was interrupted; ``None`` where a new one has to be placed.
 

@@ -49,9 +49,7 @@ def type_of(key: object) -> str:
 def to_pem(key: PrivateKey) -> bytes:
     """The key as unencrypted PKCS#8 PEM, the form that every web server reads."""
     return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
 
 

@@ -241,13 +241,13 @@ def _inside(directory: Path, given: str) -> Path:
 def _of_acmesh(directory: Path) -> Iterator[TheirAccount]:
     apis = {certificate.directory for certificate in _by_acmesh(directory)}
     for path in _files(directory / "ca", "account.key"):
-        variables = _shell(path.with_name("ca.conf"))
+        conf = _shell(path.with_name("ca.conf"))
         # the directory's name has no port, the certificates' configuration has the whole URL
         host_and_path = str(path.parent.relative_to(directory / "ca"))
         known = (api for api in apis if _without_port(api) == host_and_path)
         key = AccountKey.from_pem((files.read_if_exists(path) or b"").decode(), str(path))
         url = next(known, f"https://{host_and_path}")
-        yield TheirAccount("acme.sh", path.parent, url, variables.get("ACCOUNT_URL", ""), key)
+        yield TheirAccount("acme.sh", path.parent, url, conf.get("ACCOUNT_URL", ""), key)
 
 
 def _without_port(url: str) -> str:
@@ -261,26 +261,24 @@ def _by_acmesh(directory: Path) -> Iterator[TheirCertificate]:
         name = path.stem
         if path.parent.name not in (name, f"{name}_ecc"):
             continue
-        variables = _shell(path)
+        conf = _shell(path)
         names = [
             name,
             *(
                 alternative
-                for alternative in variables.get("Le_Alt", "").split(",")
+                for alternative in conf.get("Le_Alt", "").split(",")
                 if alternative not in ("", "no")
             ),
         ]
-        ways = [
-            _way_of_acmesh(way, saved) for way in variables.get("Le_Webroot", "").split(",") if way
-        ]
+        ways = [_way_of_acmesh(way, saved) for way in conf.get("Le_Webroot", "").split(",") if way]
         yield TheirCertificate(
             "acme.sh",
             name,
             path.with_name("fullchain.cer"),
             path.with_suffix(".key"),
-            variables.get("Le_API", ""),
+            conf.get("Le_API", ""),
             dict(zip(names, ways, strict=False)) | ({"": ways[-1]} if ways else {}),
-            variables.get("Le_ReloadCmd", ""),
+            conf.get("Le_ReloadCmd", ""),
             path,
         )
 

@@ -54,7 +54,7 @@ class Finding:
     where: str
     """A name server, or a name that has CAA records."""
     good: bool
-    evidence: str
+    text: str
 
 
 def wanted(

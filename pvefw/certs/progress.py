@@ -78,11 +78,7 @@ class Progress:
         wanted = self._settings.get("key-type", keys.DEFAULT_TYPE)
         self._key = self._reused_key() or keys.generate(wanted)
         files.replace(self._waiting_key, keys.to_pem(self._key), private=True)
-        record = {
-            "url": placed.url,
-            "account": self._account_url,
-            "settings": self._fingerprint,
-        }
+        record = {"url": placed.url, "account": self._account_url, "settings": self._fingerprint}
         files.replace(self._files.order, json.dumps(record).encode(), private=True)
 
     def end(self) -> None:

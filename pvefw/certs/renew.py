@@ -7,26 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from pvefw.certs import (
-    chain,
-    deploy,
-    issue,
-    persist,
-    renewal_plan,
-    renewal_rule,
-    served,
-)
+from pvefw.certs import chain, deploy, issue, persist, renewal_plan, renewal_rule, served
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal_plan import Planned, Undecided
 from pvefw.certs.renewal_rule import Record
-from pvefw.core.errors import (
-    AcmeProblem,
-    Locked,
-    NoQuorum,
-    PvefwError,
-    RateLimited,
-    UsageError,
-)
+from pvefw.core.errors import AcmeProblem, Locked, NoQuorum, PvefwError, RateLimited, UsageError
 from pvefw.core.model import RenewalFailedEvent, RenewalsEvent, Task
 from pvefw.dns import cleanup
 from pvefw.host.clock import Clock

@@ -439,16 +439,12 @@ def _asked(
         return record, ""
     again, window, note, offered = _ASK_AGAIN, record.window, "", record.profiles
     try:
-        renewal_info, offered = _renewal_info(certificate, info, record)
+        ari, offered = _renewal_info(certificate, info, record)
     except (AcmeError, CertificateError, ConfigError, NotFound) as error:
         note = f"its authority could not be asked for its window: {error.message}"
     else:
-        window = (
-            Window(renewal_info.start, renewal_info.end, renewal_info.explanation)
-            if renewal_info
-            else None
-        )
-        again = (renewal_info and renewal_info.retry_after) or _ASK_AGAIN
+        window = Window(ari.start, ari.end, ari.explanation) if ari else None
+        again = (ari and ari.retry_after) or _ASK_AGAIN
     pause = timedelta(seconds=min(max(again, _SOONEST), _LATEST))
     return replace(record, window=window, profiles=offered, ask_again=now + pause), note
 

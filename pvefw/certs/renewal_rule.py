@@ -199,10 +199,8 @@ def records(paths: Paths) -> dict[str, Record]:
 
 def record_of(paths: Paths, info: CertificateInfo) -> Record:
     """What is known of the certificate that is there now."""
-    record = records(paths).get(info.filename, Record())
-    return (
-        record if record.fingerprint == info.fingerprint else Record(fingerprint=info.fingerprint)
-    )
+    kept = records(paths).get(info.filename, Record())
+    return kept if kept.fingerprint == info.fingerprint else Record(fingerprint=info.fingerprint)
 
 
 def keep(paths: Paths, info: CertificateInfo, record: Record) -> None:

@@ -96,13 +96,7 @@ def register(
         app,
         "acmeregister",
         lambda task: accounts.register(
-            app.paths,
-            name,
-            contacts,
-            offer,
-            key_type=key_type or "",
-            binding=binding,
-            task=task,
+            app.paths, name, contacts, offer, key_type=key_type or "", binding=binding, task=task
         ),
     )
 

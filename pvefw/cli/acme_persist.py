@@ -130,8 +130,7 @@ def check(app: App, /, domain: str, **options: Any) -> int:
 
     findings = records.check(app.paths, _wanted(app, domain, **options))
     rows = [
-        {"where": finding.where, "good": finding.good, "said": finding.evidence}
-        for finding in findings
+        {"where": finding.where, "good": finding.good, "said": finding.text} for finding in findings
     ]
     show_rows(app, rows, ["where", "good", "said"])
     return 0 if all(finding.good for finding in findings) else 1

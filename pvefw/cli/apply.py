@@ -36,14 +36,7 @@ _DOCUMENT = click.Path(path_type=Path, allow_dash=True, exists=True, dir_okay=Fa
 @output_option
 @pass_app
 def apply(
-    app: App,
-    /,
-    file: Path | None,
-    check: bool,
-    diff: bool,
-    prune: bool,
-    export: bool,
-    schema: bool,
+    app: App, /, file: Path | None, check: bool, diff: bool, prune: bool, export: bool, schema: bool
 ) -> int:
     """Make this node match FILE: a YAML document, `-` for standard input.
 

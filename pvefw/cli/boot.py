@@ -154,16 +154,16 @@ def _show_changes(app: App, installing: str) -> int:
 
     :returns: the exit status for who tells all apart.
     """
-    esps_status = _status(app, installing)
-    if not esps_status.esps:
+    state = _status(app, installing)
+    if not state.esps:
         say("No ESPs are managed; nothing to do.")
-    for esp in esps_status.esps:
+    for esp in state.esps:
         say(f"ESP {esp.uuid}{f' ({esp.device})' if esp.device else ''}:")
         for line in esp.problems or ["nothing to do"]:
             say(f"  {line}")
-    for problem in esps_status.problems:
+    for problem in state.problems:
         say(problem)
-    states = {esp.state for esp in esps_status.esps}
+    states = {esp.state for esp in state.esps}
     if states & {"missing", "error"}:
         return exit_codes.FAILED
     return exit_codes.PENDING if "drift" in states else exit_codes.NOTHING
@@ -184,34 +184,30 @@ def status(app: App, quiet: bool) -> int:
 
     Exit status: 0 no problem, 1 at least one problem, 2 no ESP is configured.
     """
-    esps_status = _status(app)
+    state = _status(app)
     if not quiet and app.output_format != "text":
-        show_value(app, esps_status.as_dict())
+        show_value(app, state.as_dict())
     elif not quiet:
-        _print_status(app, esps_status)
-    if not esps_status.esps:
+        _print_status(app, state)
+    if not state.esps:
         return NO_ESP
-    return 0 if esps_status.ok else NOT_OK
+    return 0 if state.ok else NOT_OK
 
 
-def _print_status(app: App, esps_status: "Status") -> None:
-    if not esps_status.esps:
+def _print_status(app: App, state: "Status") -> None:
+    if not state.esps:
         say("No ESPs are managed. To manage one: pvefw boot init PARTITION", err=True)
         return
-    show_rows(
-        app, [_row(esp) for esp in esps_status.esps], ["uuid", "device", "loader", "state", "free"]
-    )
-    say(
-        f"kernels: {', '.join(esps_status.kernels) or 'none'}; default: {esps_status.default or 'none'}"
-    )
-    if esps_status.next_boot:
-        say(f"once at the next boot: {esps_status.next_boot}")
-    for esp in esps_status.esps:
+    show_rows(app, [_row(esp) for esp in state.esps], ["uuid", "device", "loader", "state", "free"])
+    say(f"kernels: {', '.join(state.kernels) or 'none'}; default: {state.default or 'none'}")
+    if state.next_boot:
+        say(f"once at the next boot: {state.next_boot}")
+    for esp in state.esps:
         for problem in esp.problems:
             say(f"ESP {esp.uuid}: {problem}")
-    for problem in esps_status.problems:
+    for problem in state.problems:
         say(problem)
-    if any(esp.state == "drift" for esp in esps_status.esps):
+    if any(esp.state == "drift" for esp in state.esps):
         say("To bring the ESPs up to date: pvefw boot refresh")
 
 

@@ -26,12 +26,7 @@ ca = Group("ca", help="The cluster's certificate authority.")
 node = Group("node", help="The node's own certificate, signed by the cluster's CA.")
 cert.add_command(ca)
 cert.add_command(node)
-for _command in (
-    cert_sections.add,
-    cert_sections.list_,
-    cert_sections.remove,
-    cert_import.import_,
-):
+for _command in (cert_sections.add, cert_sections.list_, cert_sections.remove, cert_import.import_):
     cert.add_command(_command)
 
 _file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -301,9 +296,7 @@ def refresh(app: App, force: bool) -> None:
     from pvefw.certs import node_certificate
 
     run_task(
-        app,
-        "certnode",
-        lambda task: node_certificate.refresh(app.paths, task, _now(), force=force),
+        app, "certnode", lambda task: node_certificate.refresh(app.paths, task, _now(), force=force)
     )
 
 

@@ -50,10 +50,8 @@ def import_(
         ]
         show_rows(app, rows, ["certificate", "client", "authority", "file"])
         return
-    their_certificate = importing.find_certificate(app.paths, source, theirs)
-    wanted = importing.Import(
-        their_certificate, name or importing.suggested_name(their_certificate), plugin or ""
-    )
+    other = importing.find_certificate(app.paths, source, theirs)
+    wanted = importing.Import(other, name or importing.suggested_name(other), plugin or "")
     run_task(
         app,
         "certimport",

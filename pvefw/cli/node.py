@@ -116,19 +116,15 @@ def status(app: App) -> None:
     from pvefw.guests import draining
     from pvefw.node import maintenance
 
-    maintained = maintenance.read(app.paths)
+    note = maintenance.read(app.paths)
     value = draining.state(app.paths)
     if app.output_format == "text":
         away = [f"{id_} on {host}" for id_, host in value["guests-away"].items()]
         value["guests-away"] = ", ".join(away)
-        show_value(app, {**value, "maintenance": maintained.where if maintained else ""})
+        show_value(app, {**value, "maintenance": note.where if note else ""})
         return
-    place = (
-        {"host": maintained.host, "step": maintained.step, "since": maintained.since}
-        if maintained
-        else {}
-    )
-    lists = {"hosts": list(maintained.hosts), "done": list(maintained.done)} if maintained else {}
+    place = {"host": note.host, "step": note.step, "since": note.since} if note else {}
+    lists = {"hosts": list(note.hosts), "done": list(note.done)} if note else {}
     show_value(app, {**value, "maintenance": {**place, **lists}})
 
 

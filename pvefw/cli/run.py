@@ -37,11 +37,7 @@ def call(app: App, args: Sequence[str], program: str = "pvefw") -> object:
     :returns: the exit status, where the command has one of its own.
     """
     return PVEFW.main(
-        list(args),
-        prog_name=program,
-        obj=app,
-        standalone_mode=False,
-        terminal_width=_columns(),
+        list(args), prog_name=program, obj=app, standalone_mode=False, terminal_width=_columns()
     )
 
 

@@ -183,10 +183,10 @@ def _tasks(paths: "Paths", now: datetime) -> Part:
 def _boot(paths: "Paths", _now: datetime) -> Part:
     from pvefw.boot import status as boot
 
-    summary = boot.summary(paths)
-    lines = [summary["problem"]] if summary["problem"] else []
-    issues = [*lines, *([summary["unexpected"]["line"]] if summary["unexpected"] else [])]
-    for esp in summary["esps"]:
+    facts = boot.summary(paths)
+    lines = [facts["problem"]] if facts["problem"] else []
+    issues = [*lines, *([facts["unexpected"]["line"]] if facts["unexpected"] else [])]
+    for esp in facts["esps"]:
         wrong = [
             *([] if esp["there"] else ["not found"]),
             *(["a refresh was interrupted"] if esp["interrupted"] else []),
@@ -195,14 +195,12 @@ def _boot(paths: "Paths", _now: datetime) -> Part:
         lines.append(f"ESP {esp['uuid']}: {', '.join(wrong) or 'in place'}")
         issues += lines[-1:] if wrong else []
     for name, key in (("pinned", "pinned"), ("next boot", "next-boot")):
-        lines += [f"{name}: {summary[key]}"] if summary[key] else []
-    if summary["manual"]:
-        lines.append(f"manually selected: {', '.join(summary['manual'])}")
-    lines += [summary["unexpected"]["line"]] if summary["unexpected"] else []
-    state = ATTENTION if issues else OK if summary["esps"] else NONE
-    return Part(
-        state, lines or ["no ESPs are managed, no kernel is pinned"], summary, issues=issues
-    )
+        lines += [f"{name}: {facts[key]}"] if facts[key] else []
+    if facts["manual"]:
+        lines.append(f"manually selected: {', '.join(facts['manual'])}")
+    lines += [facts["unexpected"]["line"]] if facts["unexpected"] else []
+    state = ATTENTION if issues else OK if facts["esps"] else NONE
+    return Part(state, lines or ["no ESPs are managed, no kernel is pinned"], facts, issues=issues)
 
 
 def _guests(paths: "Paths", _now: datetime) -> Part:
@@ -408,13 +406,11 @@ def _show_once(app: App, parts: Sequence[str], *, check: bool) -> int:
     if app.output_format == "text":
         _show(app, outcome)
     else:
-        documents = {
+        shown = {
             name: {"state": part.state, "lines": list(part.lines), "data": dict(part.data)}
             for name, part in outcome.items()
         }
-        show_value(
-            app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": documents}
-        )
+        show_value(app, {"node": paths.node, "time": now.isoformat(), "ok": good, "parts": shown})
     return 0 if good else 1
 
 

@@ -4,8 +4,11 @@ import atexit
 import contextlib
 import os
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+
+TYPE_CHECKING = False  # as typing has it; `--version` would wait for its import
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
 
 _THREADS = "/proc/self/task"
 """All of this process's (proc(5)): those of libraries, too, of which Python does not know."""
@@ -59,7 +62,7 @@ def leave_standard_output() -> None:
         sys.stdout = os.fdopen(nowhere, "w", encoding="utf-8", closefd=False)
 
 
-def carry_out(command: Callable[[], int]) -> NoReturn:
+def carry_out(command: "Callable[[], int]") -> "NoReturn":
     """Do what a console script is for, and end the process with the exit status that comes back."""
     from pvefw.host import descriptors, memory
 
@@ -69,7 +72,7 @@ def carry_out(command: Callable[[], int]) -> NoReturn:
     leave(command())
 
 
-def leave(status: int) -> NoReturn:
+def leave(status: int) -> "NoReturn":
     """End the process, whatever threads are left: the work is done and recorded.
 
     Where there are any, libraries are not taken down below them: OpenSSL, for one, frees at exit(3) what

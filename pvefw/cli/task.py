@@ -46,10 +46,7 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
     help="Only tasks that started at or after this time: 2h, yesterday, 2026-11-25T14:00 or EPOCH.",
 )
 @click.option(
-    "--until",
-    type=Moment(),
-    metavar="TIME",
-    help="Only tasks that started at or before this time.",
+    "--until", type=Moment(), metavar="TIME", help="Only tasks that started at or before this time."
 )
 @click.option(
     "--source",
@@ -66,13 +63,7 @@ COLUMNS = ["upid", "type", "id", "user", "starttime", "endtime", "status"]
 @output_option
 @pass_app
 def list_(
-    app: App,
-    /,
-    statusfilter: str | None,
-    limit: int,
-    start: int,
-    watch: int | None,
-    **filters: Any,
+    app: App, /, statusfilter: str | None, limit: int, start: int, watch: int | None, **filters: Any
 ) -> None:
     """List tasks, latest first."""
     from pvefw.core.errors import StoreError

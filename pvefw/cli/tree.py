@@ -17,11 +17,7 @@ OPTIONS = (
     ("--root", "DIR", "Work on the tree below DIR ($PVEFW_ROOT, else /)."),
     ("--node", "NAME", "Act as this node ($PVEFW_NODE, else the host's name)."),
     ("--debug", "", "Show where an error comes from."),
-    (
-        "--trace-plugins",
-        "",
-        "Show each call of a plugin ($PVEFW_TRACE_PLUGINS).",
-    ),
+    ("--trace-plugins", "", "Show each call of a plugin ($PVEFW_TRACE_PLUGINS)."),
     ("--detach", "", "Run the task in the background; print its id."),
 )
 """What every command accepts: name, what follows it (empty for a flag), help."""

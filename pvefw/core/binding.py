@@ -12,12 +12,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pvefw import PROJECT
 from pvefw.core import finding, loading, masking, references, settings, text
-from pvefw.core.errors import (
-    Cancelled,
-    ConfigError,
-    PluginBroken,
-    PluginError,
-)
+from pvefw.core.errors import Cancelled, ConfigError, PluginBroken, PluginError
 from pvefw.core.families import Family
 from pvefw.core.finding import PluginInfo
 from pvefw.core.guard import Guard, in_words, time_limit

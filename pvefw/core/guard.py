@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from types import NoneType, UnionType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pvefw.core import causes, masking, text, trace
 from pvefw.core.errors import (
@@ -24,8 +24,10 @@ from pvefw.core.errors import (
     UsageError,
 )
 from pvefw.core.families import Family
-from pvefw.core.model import Task
 from pvefw.host import concurrency, descriptors
+
+if TYPE_CHECKING:
+    from pvefw.core.model import Task
 
 
 def time_limit(seconds: float | None) -> float | None:
@@ -53,7 +55,7 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
-def _cancelled_from_now(task: Task | None) -> Callable[[], bool]:
+def _cancelled_from_now(task: "Task | None") -> Callable[[], bool]:
     """Whether a task was cancelled since this call; what runs after that is clean-up."""
     if task is None or task.cancelled:
         return lambda: False
@@ -193,7 +195,7 @@ def _kind_name(kind: Any) -> str:
 class _PluginTask:
     """The task as a plugin gets it: secrets are masked in what it logs."""
 
-    def __init__(self, task: Task, secrets: masking.Secrets) -> None:
+    def __init__(self, task: "Task", secrets: masking.Secrets) -> None:
         self._task = task
         self._secrets = secrets
 

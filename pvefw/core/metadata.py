@@ -12,7 +12,6 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -24,14 +23,15 @@ _RUNS = re.compile(r"[-_.]+")
 _EXTRAS = re.compile(r"\s*\[[^\]]*\]$")
 
 
-@dataclass(frozen=True)
 class Distribution:
-    """One installed distribution."""
+    """One installed distribution.
 
-    folder: str
-    """Its folder of metadata."""
-    file_name: str
-    """The name as the folder has it: ``pvefw_acme_dns_ovh``."""
+    :param folder: its folder of metadata.
+    :param file_name: the name as the folder has it: ``pvefw_acme_dns_ovh``.
+    """
+
+    def __init__(self, folder: str, file_name: str) -> None:
+        self.folder, self.file_name = folder, file_name
 
     @cached_property
     def _headers(self) -> dict[str, list[str]]:
@@ -89,7 +89,7 @@ def entry_points(group: str) -> list[EntryPoint]:
 @lru_cache(maxsize=1)
 def own_entry_points() -> list[EntryPoint]:
     """Those of pvefw itself, without a look at what else is installed."""
-    for distribution in _distributions(sys.path):
+    for distribution in _distributions(sys.path, PROJECT):
         if distribution.file_name == PROJECT:
             return _of(distribution)
     return []
@@ -127,14 +127,14 @@ def _of(distribution: Distribution) -> list[EntryPoint]:
     return [EntryPoint(*words, distribution) for words in _lines(text)]
 
 
-def _distributions(places: Iterable[str]) -> Iterator[Distribution]:
+def _distributions(places: Iterable[str], beginning: str = "") -> Iterator[Distribution]:
     for place in places:
         try:
             names = sorted(os.listdir(place))
         except OSError:
             continue  # an archive, or nothing at all
         for name in names:
-            if name.endswith(_SUFFIXES):
+            if name.startswith(beginning) and name.endswith(_SUFFIXES):
                 stem = os.path.splitext(name)[0]
                 yield Distribution(os.path.join(place, name), stem.partition("-")[0])
 

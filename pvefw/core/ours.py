@@ -7,27 +7,15 @@ distributions of the project.
 from collections.abc import Mapping, Sequence
 
 OURS: Mapping[str, Mapping[str, str]] = {
-    "challenge": {
-        "standalone": "pvefw-acme-standalone",
-        "tls-alpn": "pvefw-acme-tls-alpn",
-    },
+    "challenge": {"standalone": "pvefw-acme-standalone", "tls-alpn": "pvefw-acme-tls-alpn"},
     "dns": {
         "exec": "pvefw-acme-dns-generic",
         "ovh": "pvefw-acme-dns-ovh",
         "rfc2136": "pvefw-acme-dns-generic",
     },
-    "dns_catalog": {
-        "acmesh": "pvefw-acme-dns-generic",
-        "lexicon": "pvefw-acme-dns-lexicon",
-    },
-    "bootloader": {
-        "grub": "pvefw-bootloader-grub",
-        "systemd-boot": "pvefw-bootloader-systemd",
-    },
-    "guest": {
-        "libvirt": "pvefw-guest-libvirt",
-        "pve": "pvefw-guest-pve",
-    },
+    "dns_catalog": {"acmesh": "pvefw-acme-dns-generic", "lexicon": "pvefw-acme-dns-lexicon"},
+    "bootloader": {"grub": "pvefw-bootloader-grub", "systemd-boot": "pvefw-bootloader-systemd"},
+    "guest": {"libvirt": "pvefw-guest-libvirt", "pve": "pvefw-guest-pve"},
     "observer": {
         "apache": "pvefw-observer-targets",
         "apprise": "pvefw-observer-apprise",
@@ -45,9 +33,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
         "ssh": "pvefw-observer-targets",
         "webhook": "pvefw-observer-generic",
     },
-    "store": {
-        "etcd": "pvefw-store-etcd",
-    },
+    "store": {"etcd": "pvefw-store-etcd"},
 }
 """By family and name, the distribution that has it."""
 

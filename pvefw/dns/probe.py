@@ -48,13 +48,7 @@ def probe(
 
 class _Probe:
     def __init__(
-        self,
-        paths: Paths,
-        route: Route,
-        resolver: Resolver,
-        task: Task,
-        tell: Tell,
-        clock: Clock,
+        self, paths: Paths, route: Route, resolver: Resolver, task: Task, tell: Tell, clock: Clock
     ) -> None:
         self._route = route
         self._task = task

@@ -119,8 +119,7 @@ class Resolver:
                 reasons[server] = f"answers {dns.rcode.to_text(reply.rcode())}"
         failures = "; ".join(f"{server}: {reason}" for server, reason in reasons.items())
         raise Unavailable(
-            f"DNS: {kind} of {name} cannot be looked up: {failures}",
-            hint=self._advice,
+            f"DNS: {kind} of {name} cannot be looked up: {failures}", hint=self._advice
         )
 
     def exchange(

@@ -83,12 +83,10 @@ class DnsSolver:
         """
         left = [left for publication in self._publications for left in publication.remove(task)]
         if left:
-            leftovers = "; ".join(
-                f"{leftover.entry}: {leftover.reason}" for leftover in left[:_SAID]
-            )
+            names = "; ".join(f"{leftover.entry}: {leftover.reason}" for leftover in left[:_SAID])
             more = f"; and {len(left) - _SAID} more" if len(left) > _SAID else ""
             raise ProviderError(
-                f"DNS records are left behind: {leftovers}{more}",
+                f"DNS records are left behind: {names}{more}",
                 hint="The next command tries again, and so does: pvefw dns cleanup",
             )
 

@@ -139,10 +139,8 @@ class Backends:
         """
         backend = self.of(entry.id)
         check = backend.hooks.guest_migrate_check
-        reasons = ask(
-            lambda: check(guest=entry.guest, target=target, options=options), backend.name
-        )
-        return reasons or ()
+        lines = ask(lambda: check(guest=entry.guest, target=target, options=options), backend.name)
+        return lines or ()
 
 
 # --- what is known of one guest -------------------------------------------------------------------
@@ -164,13 +162,12 @@ def find_among(backends: Backends, word: str) -> tuple[Listed, list[Listed]]:
     """
     listed, failures = backends.list()
     try:
-        matches = by_id(listed, [word], "guest")
-        if len(matches) > 1:
+        hits = by_id(listed, [word], "guest")
+        if len(hits) > 1:
             raise NotFound(
-                f"guest: {word}: there are {len(matches)} guests of that id",
-                hint="Name one of them.",
+                f"guest: {word}: there are {len(hits)} guests of that id", hint="Name one of them."
             )
-        return matches[0], listed
+        return hits[0], listed
     except NotFound as error:
         for failure in failures:
             error.hint += f" One backend did not answer: {failure.message}"

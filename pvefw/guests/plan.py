@@ -317,9 +317,7 @@ def _groups(guests: Sequence[Listed]) -> dict[Reference, float]:
     return groups
 
 
-def _sorted_by_dependency(
-    waits: Mapping[Reference, Sequence[Reference]],
-) -> Iterable[Reference]:
+def _sorted_by_dependency(waits: Mapping[Reference, Sequence[Reference]]) -> Iterable[Reference]:
     from graphlib import CycleError, TopologicalSorter
 
     edges = {id_: [other for other in others if other in waits] for id_, others in waits.items()}

@@ -57,6 +57,8 @@ def _listening(address: str, port: int, otherwise: str) -> "socket.socket":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # inherited by each connection: an answer in two pieces must not wait for an acknowledgement
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         listener.bind((address, port))
         listener.listen(_BACKLOG)
     except OSError as error:

@@ -224,12 +224,7 @@ def search(node: Node, word: str) -> list[dict[str, str]]:
         ``source``, the distribution or ``dns_catalog/NAME``; sorted. Broken catalogues are left out.
     """
     rows = [
-        {
-            "family": info.family.name,
-            "name": info.name,
-            "title": "",
-            "source": info.distribution,
-        }
+        {"family": info.family.name, "name": info.name, "title": "", "source": info.distribution}
         for family in families.FAMILIES.values()
         for info in finding.installed(family)
         if word.casefold() in f"{info.name} {info.distribution}".casefold()

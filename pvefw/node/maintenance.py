@@ -254,9 +254,9 @@ class _Run:
         :raises ProgramError: it does not answer, or not in these terms.
         """
         question = ["pvefw", "node", "status", "--output-format", "json"]
-        output = self._remote.run(host, question, timeout=_ANSWER_SECONDS).stdout
+        text = self._remote.run(host, question, timeout=_ANSWER_SECONDS).stdout
         try:
-            report = files.parse_json(output)
+            report = files.parse_json(text)
             state = {key: report[key] for key in ("node", "boot", "boot-guests", "drained")}
             if not all(isinstance(value, str) for value in state.values()):
                 raise TypeError("they are texts")
@@ -264,9 +264,7 @@ class _Run:
                 raise ValueError("it names no boot, or nothing that boot-guests can be")
             return state
         except files.DAMAGED as error:
-            raise ProgramError(
-                f"{host} does not report its state: {output.strip()[:200]}"
-            ) from error
+            raise ProgramError(f"{host} does not report its state: {text.strip()[:200]}") from error
 
     def _on(self, host: str, *argv: str, allowed: Sequence[int] = (0,)) -> Completed:
         """Run a program on a host; what it says is part of our log.

@@ -117,8 +117,7 @@ def load(node: Node, name: str) -> CertificateSettings:
     known = {certificate.name: certificate for certificate in all_of(node)}
     if name not in known:
         raise NotFound(
-            f"there is no certificate {name} on node {node.name}",
-            hint=_meant(known, name),
+            f"there is no certificate {name} on node {node.name}", hint=_meant(known, name)
         )
     return known[name]
 

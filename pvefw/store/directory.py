@@ -76,12 +76,10 @@ class Directory:
         known: Mapping[str, str] = json.loads(position)
         end = _CLOCK.monotonic() + timeout
         while (left := end - _CLOCK.monotonic()) > 0:
-            revisions = self.store_list(prefix).revisions
-            changed = (
-                key for key in {**known, **revisions} if known.get(key) != revisions.get(key)
-            )
+            keys = self.store_list(prefix).revisions
+            changed = (key for key in {**known, **keys} if known.get(key) != keys.get(key))
             yield from changed
-            known = revisions
+            known = keys
             _CLOCK.wait(threading.Event(), min(_LOOK, left))
 
     @hookimpl

@@ -6,7 +6,6 @@ symlinks, refuses ``chmod``, and sets modes by itself.
 
 import contextlib
 import errno
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -15,14 +14,8 @@ from typing import Any
 
 from pvefw.core.errors import DigestMismatch, NoQuorum, NotFound, StoreError
 from pvefw.host import foreign, processes, reading
-from pvefw.host.durable import (
-    create_file,
-    make_directory,
-    remove_file,
-    sync_directory,
-    sync_handle,
-)
-from pvefw.store import leases, oddities, pmxcfs, rehearsal, shared
+from pvefw.host.durable import create_file, make_directory, remove_file, sync_directory, sync_handle
+from pvefw.store import oddities, pmxcfs, rehearsal, shared
 
 _PRIVATE, _PUBLIC = 0o600, 0o644
 _ABANDONED = 300.0
@@ -100,8 +93,9 @@ def read_object(path: Path) -> dict[str, Any]:
 
     :raises StoreError: the file cannot be read.
     """
+    data = read_if_exists(path)
     try:
-        document = parse_json(read_if_exists(path) or b"{}")
+        document = parse_json(data) if data else {}
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
@@ -112,6 +106,8 @@ def parse_json(data: bytes | str) -> Any:
 
     :raises ValueError: it is none, or is nested too deeply to be one of ours.
     """
+    import json  # the Tab key seldom reads any
+
     try:
         return json.loads(data)
     except RecursionError as error:
@@ -187,6 +183,8 @@ def _check(path: Path) -> None:
     """Whether this may be written to at all, and still by us; a store looks itself when it is changed."""
     pmxcfs.check(path)
     if pmxcfs.mount_point_of(path) is not None and shared.of(path) is None:
+        from pvefw.store import leases
+
         leases.check()
 
 

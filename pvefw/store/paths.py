@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pvefw.core.errors import UsageError
 
@@ -12,8 +13,7 @@ _NODE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?")
 """As in the ids of tasks: one with another name would be read by nobody."""
 
 
-@dataclass(frozen=True)
-class CertificateFiles:
+class CertificateFiles(NamedTuple):
     """Where one certificate is kept, and what is remembered of it."""
 
     certificate: Path

@@ -96,9 +96,10 @@ def _takes_changes(mount_point: Path) -> bool:
 
 def mount_point_of(path: Path) -> Path | None:
     """The ``/etc/pve`` that a path is in or below; ``None`` for a path that is elsewhere."""
-    for parent in (path, *path.parents):
-        if parent.name == "pve" and parent.parent.name == "etc":
-            return parent
+    words = path.parts  # every read asks: paths are not made for each of its folders
+    for at in range(len(words) - 1, 0, -1):
+        if words[at] == "pve" and words[at - 1] == "etc":
+            return path if at == len(words) - 1 else path.parents[len(words) - at - 2]
     return None
 
 

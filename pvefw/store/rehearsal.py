@@ -7,22 +7,23 @@ written is kept in memory, and read from there until the end.
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from pathlib import Path
 
 Content = bytes | None
 """Of a file: ``None`` where there is none."""
 
 
-@dataclass
 class Watch:
-    """What was written while somebody watched."""
+    """What was written while somebody watched.
 
-    dry: bool
-    """Nothing reaches the disk."""
-    before: dict[Path, Content] = field(default_factory=dict, repr=False)
-    """Each file that was written, as it was before."""
-    after: dict[Path, Content] = field(default_factory=dict, repr=False)
+    :param dry: nothing reaches the disk.
+    """
+
+    def __init__(self, *, dry: bool) -> None:
+        self.dry = dry
+        self.before: dict[Path, Content] = {}
+        """Each file that was written, as it was before."""
+        self.after: dict[Path, Content] = {}
 
     @property
     def changed(self) -> list[Path]:
@@ -44,7 +45,7 @@ def watching(*, dry: bool) -> Iterator[Watch]:
 
     :param dry: write nothing.
     """
-    made = Watch(dry)
+    made = Watch(dry=dry)
     token = _WATCH.set(made)
     try:
         yield made

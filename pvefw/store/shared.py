@@ -31,14 +31,12 @@ from pvefw.core.errors import (
 )
 from pvefw.host import reading
 from pvefw.host.clock import SystemClock
-from pvefw.store import leases, oddities, pmxcfs
-from pvefw.store.last_copy import LastCopy, digest
-from pvefw.store.node_config import NodeConfig
+from pvefw.store import oddities, pmxcfs
 from pvefw.store.paths import STORE_CFG, STORE_COPY
-from pvefw.store.sealing import Plain, Sealed
 
 if TYPE_CHECKING:
     from pvefw.core.model import StoreListing
+    from pvefw.store.sealing import Plain, Sealed
 
 _FRESH = 1.0
 """Seconds for which one look is good enough for who only reads."""
@@ -82,6 +80,8 @@ def look(path: Path) -> None:
 def note_read(path: Path, data: bytes | None) -> None:
     """Remember what this thread has read: a change is made from that, or not at all."""
     if of(path) is not None:
+        from pvefw.store.last_copy import digest
+
         _seen()[path] = None if data is None else digest(data)
 
 
@@ -96,6 +96,8 @@ def changing(changes: Mapping[Path, bytes | None]) -> Iterator[None]:
     :raises Locked: a lock of this thread's is lost.
     :raises DigestMismatch: it is not what this thread has read any more.
     """
+    from pvefw.store.last_copy import digest
+
     there = next((store for path in changes if (store := of(path))), None)
     if there is None:
         yield
@@ -121,6 +123,8 @@ class Shared:
     """
 
     def __init__(self, root: Path) -> None:
+        from pvefw.store.last_copy import LastCopy
+
         self._etc_pve = root / "etc/pve"
         self._configuration = root / STORE_CFG
         self.copy = LastCopy(self._etc_pve, root / STORE_COPY)
@@ -138,6 +142,8 @@ class Shared:
         :raises ConfigError: it names no store.
         :raises StoreError: it cannot be read, or this is a node of Proxmox VE's.
         """
+        from pvefw.store.node_config import NodeConfig
+
         what = str(self._configuration)
         if pmxcfs.is_mounted(self._etc_pve.parents[1]):
             raise StoreError(
@@ -172,8 +178,9 @@ class Shared:
         ).hooks
 
     @cached_property
-    def _cipher(self) -> Plain | Sealed:
+    def _cipher(self) -> "Plain | Sealed":
         from pvefw.core import references
+        from pvefw.store.sealing import Plain, Sealed
 
         reference = self._values.get("encryption-key")
         return Sealed(references.resolve(reference, "encryption-key")) if reference else Plain()
@@ -312,6 +319,8 @@ class Shared:
 
     def _swap(self, key: str, data: bytes | None) -> str:
         """Change a key, if it is what this thread has read; its new revision."""
+        from pvefw.store import leases
+
         path, seen = self.copy.path(key), _seen()
         if path not in seen:
             self.look(now=True)  # whatever is there is to be replaced
@@ -341,6 +350,8 @@ class Shared:
         :raises StoreError: it cannot.
         :raises Locked: a lock of this thread's is lost.
         """
+        from pvefw.store import leases
+
         name = f"probe-{os.urandom(8).hex()}"
         with self.asking(f"{path}: could not write the file"):
             self.hooks.store_unlock(

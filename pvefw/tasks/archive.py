@@ -262,8 +262,7 @@ def ask(paths: Paths, question: Callable[[Archive], _Answer]) -> tuple[_Answer, 
             _go_on_in_background(paths)
         return answer, complete
     raise StoreError(
-        f"{paths.task_dir}/index: the file keeps changing while it is being read",
-        hint="Try again.",
+        f"{paths.task_dir}/index: the file keeps changing while it is being read", hint="Try again."
     )
 
 

@@ -141,13 +141,20 @@ def active(paths: Paths) -> list[TaskEntry]:
 def stamp(paths: Paths) -> object:
     """What is another whenever a list of tasks may be another, with the state of the index over it.
 
-    :returns: ``None`` while a task runs: how it ends may be seen at its process only.
+    :returns: ``None`` where a task has lost its process: how it ended is in its log only.
     :raises StoreError: ``active`` cannot be read.
     """
     lists = (paths.task_dir / "active", *indexes(paths), paths.task_index)
     stamps = [_file_stamp(list_) for list_ in lists]
-    runs_one = _RUNS in (files.read_if_exists(lists[0]) or b"")
-    return None if runs_one else stamps
+    return stamps if all(map(_still_runs, raw_lines(lists[0]))) else None
+
+
+def _still_runs(line: bytes) -> bool:
+    """Whether a line of ``active`` says what is so: the task has ended, or its process is there."""
+    if not line.endswith(_RUNS):
+        return True
+    match = _ACTIVE.fullmatch(line.decode("utf-8", "replace").rstrip("\n"))
+    return match is None or match["end"] is not None or runs(Upid.of(match))
 
 
 def _file_stamp(path: Path) -> object:

@@ -1,6 +1,7 @@
 """``pvefw`` on a host whose ESPs are directories, with the real systemd-boot on them.
 
-Usage: boot_host.py PLACE ARGUMENTS...; in PLACE are ``root``, ``esps`` and ``efivars``.
+Usage: boot_host.py PLACE ARGUMENTS...; in PLACE are ``root``, ``esps`` and ``efivars``. If commands run
+apart, there is ``bin/apart``, too: it is called as Python would be, and starts this again.
 """
 
 import sys
@@ -26,6 +27,9 @@ class Loader(SystemdBoot):
 def main(place, *arguments):
     machine = DirectoryMachine(Path(place) / "esps")
     loaders = loaders_of(Loader(efivars=Path(place) / "efivars"))
+    apart = Path(place) / "bin/apart"
+    if apart.exists():
+        sys.executable = str(apart)
     boot_context.machine = lambda _app: machine
     Loaders.load = classmethod(lambda _cls, _paths: loaders)
     return run(arguments)

@@ -4,8 +4,11 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from pvefw.core import metadata
 
 HEAVY = {
     "cryptography",
@@ -50,7 +53,7 @@ def test_help_imports_nothing_heavy(arguments):
 
 
 def test_the_version_needs_no_command_line_library():
-    assert "click" not in imported("--version")
+    assert imported("--version") & {"click", "typing", "pvefw.core.metadata"} == set()
 
 
 @pytest.mark.parametrize(
@@ -79,8 +82,31 @@ def test_the_tab_key_waits_for_no_plugin_no_daemon_and_nothing_heavy(line, tmp_p
     assert "pvefw.cli.complete" in found
     heavy = HEAVY | {"asyncio", "hashlib", "libvirt", "sqlite3"}
     heavy |= {"pvefw.core.model", "pvefw.core.binding", "pvefw.guests.backends"}
+    heavy |= {"pvefw.store.last_copy", "pvefw.store.sealing"}  # of a store that nodes share
     assert found & heavy == set()
     assert [name for name in found if name.startswith("pvefw_")] == []
+
+
+def test_the_tab_key_reads_no_json_where_there_is_none(tmp_path):
+    line = "pvefw acme plugin config "
+    assert "json" not in imported(line, _PVEFW_COMPLETE="bash", PVEFW_ROOT=str(tmp_path))
+
+
+def test_own_commands_need_no_look_at_what_else_is_installed(tmp_path, monkeypatch):
+    for name in ("another-2.0", "pvefw_other-1.0", "pvefw-1.1.0"):
+        folder = tmp_path / f"{name}.dist-info"
+        folder.mkdir()
+        (folder / "entry_points.txt").write_text(f"[pvefw.command]\n{name[:7]} = module:it\n")
+    read = []
+    monkeypatch.setattr(metadata, "_read", lambda path: read.append(path) or Path(path).read_text())
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    metadata.own_entry_points.cache_clear()
+    try:
+        points = metadata.own_entry_points()
+    finally:
+        metadata.own_entry_points.cache_clear()
+    assert [point.distribution.file_name for point in points] == ["pvefw"]
+    assert [Path(path).parent.name for path in read] == ["pvefw-1.1.0.dist-info"]
 
 
 def test_a_bulk_action_waits_for_nothing_that_it_does_not_need(tmp_path):

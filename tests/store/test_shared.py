@@ -22,6 +22,7 @@ from pvefw.store import (
     accounts,
     files,
     joining,
+    last_copy,
     locks,
     node_settings,
     nodes,
@@ -140,7 +141,7 @@ def test_a_change_that_was_done_and_not_noted_counts_as_done(first, second, monk
     """Whoever is killed between the store and the disk."""
     files.replace(first.cluster_pvefw_cfg, b"1")
     with monkeypatch.context() as patched:
-        patched.setattr(shared.LastCopy, "turn", lambda _self: 1 / 0)
+        patched.setattr(last_copy.LastCopy, "turn", lambda _self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             files.replace(first.cluster_pvefw_cfg, b"2")
     assert first.cluster_pvefw_cfg.read_bytes() == b"1"
@@ -225,7 +226,7 @@ def test_an_interrupted_installation_is_ended_and_no_look_mixes_the_pair(
     first, second, monkeypatch, interrupted
 ):
     old = put(first, "a.example")
-    turn, calls = shared.LastCopy.turn, iter(range(1, 99))
+    turn, calls = last_copy.LastCopy.turn, iter(range(1, 99))
 
     def killed(copy):
         if next(calls) == interrupted:
@@ -235,7 +236,7 @@ def test_an_interrupted_installation_is_ended_and_no_look_mixes_the_pair(
     with monkeypatch.context() as patched:
         patched.setattr(shared, "_FRESH", 3600.0)  # only the two renames write to the copy
         shared.of(first.etc_pve).look(now=True)
-        patched.setattr(shared.LastCopy, "turn", killed)
+        patched.setattr(last_copy.LastCopy, "turn", killed)
         patched.setattr(install, "_put_back", lambda *_: None)
         patched.setattr(install, "_take_back", lambda *_: None)
         with pytest.raises(KeyboardInterrupt):

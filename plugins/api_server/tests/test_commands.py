@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 
 import pytest
 from privileges import only_root
@@ -103,3 +104,21 @@ def test_without_a_helper_the_front_says_what_to_start(tmp_path):
     with pytest.raises(ProgramError, match="the helper does not answer") as missing:
         swap.Swap(tmp_path / "nobody")
     assert "pvefw-api-helper" in missing.value.hint
+
+
+def test_what_a_first_handshake_waits_for_loads_no_model():
+    """Both processes are there within half a second; the values of plugins alone take a tenth of that."""
+    modules = "pvefw.cli.run, pvefw.core.loading, pvefw_api_server.commands"
+    for ours in ("serving", "helper"):
+        code = f"import {modules}, pvefw_api_server.{ours}, sys; print(*sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        late = {
+            "pvefw.core.model",
+            "pvefw_api.table",
+            "pvefw_api_server.answering",
+            "pluggy",
+            "sqlite3",
+        }
+        assert late.isdisjoint(done.stdout.split()), ours

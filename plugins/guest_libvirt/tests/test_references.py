@@ -348,6 +348,20 @@ CEPH = "<secret><usage type='ceph'><name>client.admin</name></usage></secret>"
 LUKS = f"<secret><uuid>{SECRET}</uuid></secret>"
 
 
+@pytest.fixture(params=["driver for interfaces", "node devices only"])
+def interfaces(request, monkeypatch):
+    """Both ways to find an interface; the second is Debian 13's."""
+
+    def no_driver(_connection, _name):
+        error = libvirt.libvirtError("not supported by the connection driver")
+        error.err = (libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_FROM_INTERFACE, str(error))
+        raise error
+
+    if request.param == "node devices only":
+        monkeypatch.setattr(libvirt.virConnect, "interfaceLookupByName", no_driver)
+
+
+@pytest.mark.usefixtures("interfaces")
 def test_what_each_node_keeps_by_name(changed, other):
     changed.define(devices=ENCRYPTED)
     expected = [f"secret {SECRET}", "ceph secret client.admin", "bridge nobr7", "interface nonic7"]

@@ -51,11 +51,7 @@ _MEANINGS: Mapping[int, Meaning] = {
         "it cannot read the update of {zone}",
         "Check whether the server takes signed updates (RFC 2136, RFC 8945) at all.",
     ),
-    dns.rcode.SERVFAIL: (
-        Unavailable,
-        "it could not store the change",
-        "Check the server's log.",
-    ),
+    dns.rcode.SERVFAIL: (Unavailable, "it could not store the change", "Check the server's log."),
 }
 
 

@@ -235,9 +235,7 @@ class Rfc2136:
         with socket.create_connection((self._host, self._port), self.timeout) as connection:
             dns.query.send_tcp(connection, wire)
             reply, _ = dns.query.receive_tcp(
-                connection,
-                keyring=_UNVERIFIED,
-                request_mac=update.mac,
+                connection, keyring=_UNVERIFIED, request_mac=update.mac
             )
         signature = reply.tsig[0] if reply.tsig else None
         off = "more than the allowed time"

@@ -197,12 +197,7 @@ def session(name: str, values: Mapping[str, str], zone: str, ttl: int) -> Iterat
     _limit_requests()
     # some providers look an option up as it is on the command line, with dashes
     options = {**values, **{key.replace("_", "-"): value for key, value in values.items()}}
-    known = {
-        "provider_name": name,
-        "domain": zone.rstrip("."),
-        "ttl": ttl,
-        name: options,
-    }
+    known = {"provider_name": name, "domain": zone.rstrip("."), "ttl": ttl, name: options}
     provider = None
     try:
         config: Any = ConfigResolver

@@ -20,12 +20,7 @@ class ApiError(PvefwError):
     """
 
     def __init__(
-        self,
-        status: int,
-        message: str,
-        errors: Mapping[str, str] | None = None,
-        *,
-        hint: str = "",
+        self, status: int, message: str, errors: Mapping[str, str] | None = None, *, hint: str = ""
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status

@@ -227,10 +227,7 @@ def _endpoints(_call: Call) -> list[dict[str, Any]]:
     return [endpoint.as_dict() for _, endpoint in sorted(table().items())]
 
 
-_FUNCTIONS = (
-    ("GET", f"{own.ROOT}/endpoints", _endpoints),
-    ("POST", _PAIR, node.upload_pair),
-)
+_FUNCTIONS = (("GET", f"{own.ROOT}/endpoints", _endpoints), ("POST", _PAIR, node.upload_pair))
 """Those beyond the published part that are no commands."""
 
 

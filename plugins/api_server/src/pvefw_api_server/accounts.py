@@ -96,13 +96,7 @@ def remove(app: App, name: str) -> None:
 @pass_app
 @changing
 def add(
-    app: App,
-    /,
-    name: str,
-    id_: str,
-    grant: tuple[str, ...],
-    expires: datetime | None,
-    or_set: bool,
+    app: App, /, name: str, id_: str, grant: tuple[str, ...], expires: datetime | None, or_set: bool
 ) -> dict[str, object] | None:
     """Give a user a token, and print it, once. Without --grant it may do all that its user may."""
     from pvefw.store import rehearsal

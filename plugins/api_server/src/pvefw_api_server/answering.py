@@ -165,6 +165,7 @@ def _list(paths: Paths, request: Request) -> Any:
     if len(rows) <= _MOST_ROWS:
         if len(_KEPT) >= _MOST_LISTS:
             _KEPT.clear()
+        rows = wire.Written(rows)
         _KEPT[key] = stamp, rows
     return rows
 

@@ -114,7 +114,8 @@ def visible(who: Identity, endpoint: Endpoint, answer: Any, paths: Paths) -> Any
     """What somebody may see of a list that is everybody's: own tasks, and guests with ``VM.Audit``."""
     if who.is_root or not isinstance(answer, list) or endpoint.permission != "all":
         return answer
-    return [row for row in answer if _may_see(who, row, paths)]
+    seen = [row for row in answer if _may_see(who, row, paths)]
+    return answer if len(seen) == len(answer) else seen
 
 
 def _may_see(who: Identity, row: Any, paths: Paths) -> bool:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from pvefw.core.errors import ConfigError, NotFound, UsageError
@@ -109,11 +110,15 @@ def load(paths: Paths) -> dict[str, User]:
     """
     data = files.read_if_exists(paths.api_users)
     try:
-        document = files.parse_json(data or b"{}")
-        accounts = {name: _user(name, values) for name, values in document.items()}
+        return {ROOT: User(ROOT), **_users(data or b"{}")}
     except files.DAMAGED as error:
         raise ConfigError(f"{paths.api_users}: it is damaged: {error}") from error
-    return {ROOT: User(ROOT), **accounts}
+
+
+@lru_cache(maxsize=1)
+def _users(data: bytes) -> Mapping[str, User]:
+    """What the file says: kept for these very bytes, as each call reads the file again."""
+    return {name: _user(name, values) for name, values in files.parse_json(data).items()}
 
 
 def _user(name: str, members: Mapping[str, Any]) -> User:

@@ -6,6 +6,7 @@ A connection has one call. The helper takes the front for an enemy: see :mod:`pv
 
 import json
 import socket
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,19 @@ def encode(message: dict[str, Any]) -> bytes:
     return json.dumps(message).encode() + b"\n"
 
 
-def answer(status: int, body: dict[str, Any]) -> bytes:
+class Written(list[Any]):
+    """A list that is answered again and again, with its JSON."""
+
+    def __init__(self, rows: Iterable[Any]) -> None:
+        super().__init__(rows)
+        self.json = json.dumps(self).encode()
+
+
+def answer(status: int, body: Mapping[str, Any]) -> bytes:
     """An answer."""
+    data = body.get("data")
+    if isinstance(data, Written) and len(body) == 1:
+        return b'%d\n{"data": %b}' % (status, data.json)
     return b"%d\n" % status + json.dumps(body).encode()
 
 

@@ -5,24 +5,16 @@ one for the guest's memory and disks, and where pvefw dies, each daemon undoes i
 """
 
 import contextlib
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import libvirt
 
-from pvefw.api import (
-    Cancelled,
-    Guest,
-    GuestState,
-    MigrateOptions,
-    ProviderError,
-    Task,
-    Unsupported,
-)
+from pvefw.api import Cancelled, Guest, GuestState, MigrateOptions, ProviderError, Task, Unsupported
 from pvefw_guest_libvirt import domains, files, obstacles
+from pvefw_guest_libvirt.attending import attended
 from pvefw_guest_libvirt.connections import Pool
 from pvefw_guest_libvirt.copying import copy, exists, remove
 from pvefw_guest_libvirt.events import Events
@@ -68,7 +60,7 @@ class Migration:
             fresh = [disk for disk in local if not files.in_pool(there, disk)]
             copied = [] if online else self._copy(here, there, needed, task)
             try:
-                with self._attended(task):
+                with attended(self._looks(task)):
                     domain.migrate3(
                         there,
                         self._parameters(local, online=online),
@@ -135,29 +127,21 @@ class Migration:
             flags |= libvirt.VIR_MIGRATE_UNSAFE  # libvirt does not know that they are shared
         return int(flags)
 
-    @contextlib.contextmanager
-    def _attended(self, task: Task) -> Iterator[None]:
-        """Somebody who reports how far it is, and aborts it when the task is cancelled."""
-        done = threading.Event()
-        thread = threading.Thread(target=self._attend, args=(task, done), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
-
-    def _attend(self, task: Task, done: threading.Event) -> None:
+    def _looks(self, task: Task) -> Callable[[], None]:
+        """What reports how far it is, and aborts it when the task is cancelled or the time is over."""
         reported = time.monotonic()
         limit = self.options.timeout
         end = float("inf") if limit is None else reported + limit
-        while not done.wait(_LOOK_AROUND):
-            with contextlib.suppress(libvirt.libvirtError, ProviderError):  # it may just have ended
-                if task.cancelled or time.monotonic() >= end:
-                    self._control().abortJob()
-                elif time.monotonic() - reported >= _REPORT_SECONDS:
-                    reported = time.monotonic()
-                    self._report(task)
+
+        def look() -> None:
+            nonlocal reported
+            if task.cancelled or time.monotonic() >= end:
+                self._control().abortJob()
+            elif time.monotonic() - reported >= _REPORT_SECONDS:
+                reported = time.monotonic()
+                self._report(task)
+
+        return look
 
     def _control(self) -> Any:
         """The domain, on the connection that is not busy with moving it."""

@@ -115,10 +115,11 @@ class Obstacles:
         reasons = []
         for kind_, name, look in _named(root, there):
             try:
-                look()
+                missing = look() is None
             except libvirt.libvirtError as error:
-                if error.get_error_code() in _NOT_THERE:  # else its daemon cannot tell
-                    reasons.append(f"{self.target} does not have the {kind_} {name}")
+                missing = error.get_error_code() in _NOT_THERE  # else its daemon cannot tell
+            if missing:
+                reasons.append(f"{self.target} does not have the {kind_} {name}")
         return list(dict.fromkeys(reasons))
 
     def _of_names(self, definition: Definition, there: Any) -> list[str]:
@@ -135,11 +136,7 @@ class Obstacles:
         return reasons
 
 
-_NOT_THERE = (
-    libvirt.VIR_ERR_NO_SECRET,
-    libvirt.VIR_ERR_NO_NWFILTER,
-    libvirt.VIR_ERR_NO_INTERFACE,
-)
+_NOT_THERE = (libvirt.VIR_ERR_NO_SECRET, libvirt.VIR_ERR_NO_NWFILTER, libvirt.VIR_ERR_NO_INTERFACE)
 _USAGES = ("none", "volume", "ceph", "iscsi", "tls", "vtpm")
 """Of secrets, as libvirt numbers them."""
 
@@ -160,7 +157,25 @@ def _named(root: ET.Element, there: Any) -> Iterator[tuple[str, str, Callable[[]
     for kind, key, noun in (("bridge", "bridge", "bridge"), ("direct", "dev", "network interface")):
         for source in root.iterfind(f"devices/interface[@type='{kind}']/source[@{key}]"):
             name = source.get(key, "")
-            yield noun, name, partial(there.interfaceLookupByName, name)
+            yield noun, name, partial(_interface, there, name)
+
+
+def _interface(there: Any, name: str) -> object:
+    """A network interface of a node; ``None`` where it is not among its devices.
+
+    Debian 13 installs libvirt without its driver for interfaces.
+    """
+    try:
+        return there.interfaceLookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_SUPPORT:
+            raise
+    for device in there.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET):
+        with contextlib.suppress(libvirt.libvirtError):  # it has just gone
+            description = ET.fromstring(device.XMLDesc())  # noqa: S314 - the daemon's own
+            if description.findtext("capability/interface") == name:
+                return device
+    return None
 
 
 def _of_the_domain(domain: Any) -> list[str]:

@@ -1,18 +1,15 @@
 """Guests that are suspended to memory or disk ("managed save"), and continue."""
 
-import contextlib
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import libvirt
 
 from pvefw.api import Cancelled, GuestState, ProviderError, Task, Unavailable
 from pvefw_guest_libvirt import domains
+from pvefw_guest_libvirt.attending import attended
 from pvefw_guest_libvirt.events import Events
-
-_LOOK_AROUND = 0.2
 
 
 def to_memory(domain: Any) -> None:
@@ -34,9 +31,16 @@ def to_disk(domain: Any, events: Events, seconds: float, task: Task) -> None:
         if not domains.has_saved_image(domain):
             raise ProviderError("it is stopped: there is no memory to save")
         return
-    late = threading.Event()
+    uuid, end, late = domain.UUIDString(), time.monotonic() + seconds, threading.Event()
+
+    def look() -> None:
+        if time.monotonic() >= end:
+            late.set()
+        if late.is_set() or task.cancelled:
+            events.connection.lookupByUUIDString(uuid).abortJob()
+
     try:
-        with _attended(domain.UUIDString(), events, seconds, task, late):
+        with attended(look):
             domain.managedSave()
     except libvirt.libvirtError:
         if task.cancelled:
@@ -59,30 +63,3 @@ def resume(domain: Any) -> None:
     if domains.state(domain) is not GuestState.RUNNING:
         why = domains.why_paused(domain)
         raise ProviderError(f"it is paused {why}" if why else "it ran, and has stopped again")
-
-
-@contextlib.contextmanager
-def _attended(
-    uuid: str, events: Events, seconds: float, task: Task, late: threading.Event
-) -> Iterator[None]:
-    """Somebody who aborts the job when the task is cancelled or the time is over."""
-    done = threading.Event()
-    end = time.monotonic() + seconds
-
-    def attend() -> None:
-        while not done.wait(_LOOK_AROUND):
-            if time.monotonic() >= end:
-                late.set()
-            if late.is_set() or task.cancelled:
-                with contextlib.suppress(
-                    libvirt.libvirtError, ProviderError
-                ):  # it may just have ended
-                    events.connection.lookupByUUIDString(uuid).abortJob()
-
-    thread = threading.Thread(target=attend, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

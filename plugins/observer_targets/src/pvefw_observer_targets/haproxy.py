@@ -88,8 +88,7 @@ class HAProxy:
                 task.log("haproxy is stopped; it reads the certificate when it starts")
                 return None
             raise Unavailable(
-                f"{self.socket}: {error.strerror or error}",
-                hint=self._hint(),
+                f"{self.socket}: {error.strerror or error}", hint=self._hint()
             ) from error
         return str(path) in known.split()
 
