@@ -454,10 +454,7 @@ class BootloaderConformance(BootCare):
     # --- install ------------------------------------------------------------------------------------
 
     def test_installing_leaves_what_others_have(
-        self,
-        machine: Machine,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """On an ESP with the files of others, and again where the loader is already: as reinit does."""
         esp = replace(machine.esp, mountpoint=tmp_path / "shared")

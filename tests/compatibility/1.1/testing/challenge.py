@@ -346,11 +346,7 @@ class ChallengeConformance:
             )
 
     def test_another_process_can_clean_up(
-        self,
-        hooks: ChallengeSpec,
-        fetch: Fetch,
-        task: FakeTask,
-        fresh_plugin: Callable[[], object],
+        self, hooks: ChallengeSpec, fetch: Fetch, task: FakeTask, fresh_plugin: Callable[[], object]
     ) -> None:
         """A new instance takes down what one has left whose process ended; not where that listens."""
         before, challenges = _listening(), self.challenges(hooks, 2)

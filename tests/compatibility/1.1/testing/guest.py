@@ -45,6 +45,7 @@ from pvefw.api import (
     Unsupported,
 )
 from pvefw.seam import Bound, GuestSpec
+from pvefw.testing._saying import unlike_a_refusal
 from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.fakes import FakeTask
 from pvefw.testing.guest_care import GuestCare
@@ -224,15 +225,10 @@ class GuestConformance(GuestCare):
         """A ProviderError in the hypervisor's words."""
         somebody = self.guest(hooks, vmids[0])
         nobody = replace(somebody, vmid=_NOBODY, name="nobody", backend_id="")
-        try:
-            hooks.guest_start(guest=nobody, timeout=_SHORT, task=task)
-        except ProviderError:
-            return
-        except Exception as error:  # noqa: BLE001 - that is the finding
-            raised = f"{type(error).__name__}: {error}"
-        else:
-            raised = "nothing"
-        raise AssertionError(
+        raised = unlike_a_refusal(
+            lambda: hooks.guest_start(guest=nobody, timeout=_SHORT, task=task)
+        )
+        assert not raised, (
             f"starting a guest that does not exist must raise a ProviderError, it raised {raised}: "
             "catch what your hypervisor raises, and pass its words on"
         )

@@ -201,11 +201,7 @@ class ObserverConformance:
         )
 
     def test_the_next_certificate_is_heard_too(
-        self,
-        bound: Bound[ObserverSpec],
-        heard: Heard,
-        event: CertificateEvent,
-        task: FakeTask,
+        self, bound: Bound[ObserverSpec], heard: Heard, event: CertificateEvent, task: FakeTask
     ) -> None:
         """After the first one comes another one, for the same instance."""
         self._needs(bound, "on_certificate")
