@@ -15,6 +15,7 @@ from pvefw.testing.http_api import Request
 
 KINDS = (
     ("A", "192.0.2.77", 7200, ""),
+    ("AAAA", "2001:db8::77", 7200, ""),
     ("MX", "10 mail.kit.example.", 14400, "mail-of-others"),
     ("CNAME", "www.kit.example.", 600, "alias-of-others"),
 )
@@ -63,7 +64,9 @@ class Neighbours:
         pattern = next((row for row in data if _is_text(row) and self._held(row)), None)
         if pattern is None:
             return [self._with_more(row, kinds) for row in data]
-        return [*data, *(self._like(pattern, data, *kind) for kind in kinds)]
+        first, *more = (self._like(pattern, data, *kind) for kind in kinds)
+        at = data.index(pattern)  # one before and one after it: either may be taken for it
+        return [*data[:at], first, *data[at:], *more]
 
     def _like(
         self, pattern: Any, others: list[Any], kind: str, value: str, ttl: int, label: str

@@ -281,6 +281,53 @@ class DnsConformance(DnsCare):
             "double the record"
         )
 
+    @pytest.mark.parametrize("at", [0, 1], ids=["first", "last"])
+    def test_what_is_there_hides_nothing(
+        self, at: int, hooks: AsCore, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Of the records of one call some are there: the others are added, and removed, all the same."""
+        [record], [other] = (self.values(name, 1) for name in self.names(zone)[:2])
+        both = [record, other]
+        hooks.dns_add(zone=zone, records=[both[at]], task=task)
+        hooks.dns_add(zone=zone, records=both, task=task)
+        for added in both:
+            assert self.shown(records, added.name, [added]) == {added.value}, (
+                f"of two records {both[at].name} was there, and dns_add does not add {added.name}: go on "
+                "with the next record where one is there, core repeats calls that are half done"
+            )
+        hooks.dns_remove(zone=zone, records=[both[at]], task=task)
+        hooks.dns_remove(zone=zone, records=both, task=task)
+        for removed in both:
+            assert not self.shown(records, removed.name, []), (
+                f"of two records {both[at].name} was gone, and dns_remove leaves {removed.name}: go on "
+                "with the next record where one is gone, core repeats calls that are half done"
+            )
+
+    def test_values_that_are_alike_are_two(
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """One in other cases, and one that is a part of it: digests differ in a letter."""
+        [record] = self.values(self.names(zone)[0], 1)
+        others = [dataclasses.replace(record, value=record.value.swapcase())]
+        others += [
+            dataclasses.replace(record, value=part)
+            for part in (record.value[:-1], record.value[1:])
+        ]
+        for other in others:
+            wanted, whole = {record.value, other.value}, "compare the whole value, letter by letter"
+            hooks.dns_add(zone=zone, records=[record], task=task)
+            hooks.dns_add(zone=zone, records=[other], task=task)
+            assert self.shown(records, record.name, [record, other]) == wanted, (
+                f"{record.value} is at {record.name}, and dns_add does not add {other.value}: {whole}"
+            )
+            hooks.dns_remove(zone=zone, records=[other], task=task)
+            left = self.shown(records, record.name, [record])
+            assert left == {record.value}, (
+                f"dns_remove was to take {other.value} at {record.name} and to leave {record.value}, "
+                f"and there is {', '.join(sorted(left)) or 'nothing'}: {whole}"
+            )
+            hooks.dns_remove(zone=zone, records=[record], task=task)
+
     # --- removing -----------------------------------------------------------------------------------
 
     def test_removal_is_exact(
@@ -308,6 +355,28 @@ class DnsConformance(DnsCare):
                 f"removing {ours.name} took {record.name} away, which has the same value: "
                 "compare the name, too, the whole of it"
             )
+
+    def test_a_name_below_is_another_name(
+        self, hooks: AsCore, zone: str, records: Records, task: FakeTask
+    ) -> None:
+        """Where it alone has records, whose name ends like that of ours."""
+        ours, other = self.values(self.names(zone)[0], 2)
+        below = TxtRecord(self.names(zone)[5], other.value)
+        advice = "look for the whole name, not for one that ends so"
+        hooks.dns_add(zone=zone, records=[below], task=task)
+        hooks.dns_add(zone=zone, records=[ours], task=task)
+        assert self.shown(records, ours.name, [ours]) == {ours.value}, (
+            f"{below.name} has a record, and dns_add does not put {ours.value} alone at {ours.name}: "
+            f"{advice}"
+        )
+        hooks.dns_remove(zone=zone, records=[ours], task=task)
+        hooks.dns_remove(zone=zone, records=[other], task=task)
+        assert self.shown(records, below.name, [below]) == {below.value}, (
+            f"dns_remove at {ours.name} changes {below.name}: {advice}"
+        )
+        assert not self.shown(records, ours.name, []), (
+            f"{below.name} has a record, and dns_remove leaves one at {ours.name}: {advice}"
+        )
 
     def test_removing_what_is_not_there(
         self, hooks: AsCore, zone: str, records: Records, task: FakeTask

@@ -18,6 +18,9 @@ how to see from outside what a guest does::
 
 Hooks that the plugin does not have, or that raise ``Unsupported``, are passed over.
 
+Give it ``broken_plugin``, too, one that reaches no hypervisor. Let the guests of a fake take a second to
+start and to stop, or a hook that returns too early does not show.
+
 What it cannot see: what a guest loses when it is suspended, moves to another node that succeed, an agent
 inside a guest, a hypervisor that restarts meanwhile, and guests that somebody else changes then.
 """
@@ -45,6 +48,7 @@ from pvefw.seam import Bound, GuestSpec
 from pvefw.testing._saying import unlike_a_refusal
 from pvefw.testing._settings import check_help, check_secrets
 from pvefw.testing.fakes import FakeTask
+from pvefw.testing.guest_care import GuestCare
 
 Look = Callable[[int], GuestState]
 _NOBODY = 999_999_998
@@ -70,7 +74,7 @@ class PatientTask(FakeTask):
                 raise Cancelled
 
 
-class GuestConformance:
+class GuestConformance(GuestCare):
     """What every guest backend must do. Each failure says in one sentence what is wrong."""
 
     seconds = 60.0
@@ -172,8 +176,11 @@ class GuestConformance:
         self, hooks: GuestSpec, vmids: Sequence[int], look: Look, task: FakeTask
     ) -> None:
         """Not a moment earlier: what comes after it relies on that."""
-        listed = self.start(hooks, vmids[0], task)
-        assert look(vmids[0]) is GuestState.RUNNING, (
+        guest = self.guest(hooks, vmids[0])
+        hooks.guest_start(guest=guest, timeout=self.seconds, task=task)
+        state = look(vmids[0])  # at once: a moment later it may run
+        listed = self.guest(hooks, vmids[0])
+        assert state is GuestState.RUNNING, (
             f"guest {vmids[0]} does not run although guest_start has returned: wait until it does"
         )
         assert listed.state is GuestState.RUNNING, (

@@ -1,5 +1,6 @@
 """The boot kit passes a good loader, and catches each seeded bug with a sentence about it."""
 
+import contextlib
 import datetime as dt
 import inspect
 import itertools
@@ -742,6 +743,57 @@ class ListsWhatIsGone(Packaged):
         return {PurePosixPath("EFI/kit") / name: self.package / name for name in self.listed}
 
 
+class InstallsWhatThereIs(Packaged):
+    """Nothing, where the package is not there."""
+
+    @hookimpl
+    def boot_install(self, esp):
+        for name in self.copied:
+            if (self.package / name).exists():
+                replace_file(esp.mountpoint / "EFI/kit" / name, (self.package / name).read_bytes())
+
+
+class InstallsSilently(Good):
+    @hookimpl
+    def boot_install(self, esp):
+        with contextlib.suppress(OSError):
+            super().boot_install(esp)
+
+
+class ArmsSilently(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        if plan.next_boot is None:
+            super().boot_arm(esp, plan)
+        with contextlib.suppress(OSError):
+            replace_file(esp.mountpoint / ONCE, (plan.next_boot or "").encode())
+
+
+class DisarmsSilently(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        with contextlib.suppress(*([] if plan.next_boot else [OSError])):
+            super().boot_arm(esp, plan)
+
+
+class DisarmsKernelsOfThePlan(Good):
+    @hookimpl
+    def boot_arm(self, esp, plan):
+        once = esp.mountpoint / ONCE
+        known = [kernel.version for kernel in plan.kernels]
+        if plan.next_boot or (once.exists() and once.read_text() in known):
+            super().boot_arm(esp, plan)
+
+
+class ProbeHidesWhatIsGone(Good):
+    @hookimpl
+    def boot_probe(self, esp):
+        state = super().boot_probe(esp)
+        return state and replace(
+            state, next_boot=state.next_boot if state.next_boot in state.kernels else None
+        )
+
+
 class InstallKeepsWhatIsThere(Packaged):
     @hookimpl
     def boot_install(self, esp):
@@ -1060,6 +1112,13 @@ def cuts_lines(root):
     return started and replace(started, cmdline=cmdline)
 
 
+def cuts_bytes(root):
+    """A loader whose lines have 2100 bytes, whatever those mean."""
+    started = boots(root)
+    cut = started.cmdline.encode()[:2100].decode(errors="ignore") if started else ""
+    return started and replace(started, cmdline=cut)
+
+
 def joins_lines(root):
     """A loader to which a backslash at the end of a line says that the next one belongs to it."""
     menu = root / MENU
@@ -1091,6 +1150,18 @@ def package(tmp_path, monkeypatch):
         (KeepsAnotherOrder, boots, "the_menu_has_the_order_of_the_plan", "the latest kernel first"),
         (KnowsOneRelease, boots, "what_a_later_release_has_is_refreshed", "what all releases have"),
         (Good, cuts_lines, "what_grows_when_it_is_quoted_arrives", "after quoting"),
+        (Good, cuts_bytes, "what_grows_when_it_is_quoted_arrives", "look at the bytes"),
+        (DisarmsKernelsOfThePlan, boots, "a_next_boot_goes_with_its_kernel", "whatever it names"),
+        (ProbeHidesWhatIsGone, boots, "a_next_boot_goes_with_its_kernel", "core withdraws it then"),
+        (ArmsSilently, boots, "what_cannot_be_armed_is_no_success", "-pve is not armed"),
+        (DisarmsSilently, boots, "what_cannot_be_armed_is_no_success", "-pve is armed still"),
+        (InstallsSilently, boots, "what_cannot_be_installed_is_no_success", "is read-only, and"),
+        (
+            InstallsWhatThereIs,
+            boots,
+            "what_cannot_be_installed_is_no_success",
+            "are not on this host, and boot_install returns",
+        ),
         (ForgetsAFile, boots, "what_is_installed_is_refreshed", "which boot_files does not list"),
         (
             ListsWhatIsGone,

@@ -123,6 +123,68 @@ class DeletesBelow(Good):
                 values.remove(record.value)
 
 
+class AddsWithoutCase(Good):
+    def add(self, zone, record):
+        if record.value.lower() not in map(str.lower, self.at(record.name)):
+            super().add(zone, record)
+
+
+class RemovesWithoutCase(Good):
+    def remove(self, zone, record):
+        wanted = record.value.lower()
+        self.at(record.name)[:] = [v for v in self.at(record.name) if v.lower() != wanted]
+
+
+class TakesAPartForTheWhole(Good):
+    def add(self, zone, record):
+        if not any(record.value in value for value in self.at(record.name)):
+            super().add(zone, record)
+
+
+class RemovesWhatHasThePart(Good):
+    def remove(self, zone, record):
+        self.at(record.name)[:] = [v for v in self.at(record.name) if record.value not in v]
+
+
+class StopsWhereOneIsThere(Good):
+    @hookimpl
+    def dns_add(self, zone, records):
+        self.cloud.check(self.token)
+        for record in records:
+            if record.value in self.at(record.name):
+                break
+            self.add(zone, record)
+        self.cloud.publish()
+
+
+class StopsWhereOneIsGone(Good):
+    @hookimpl
+    def dns_remove(self, zone, records):
+        self.cloud.check(self.token)
+        for record in records:
+            if record.value not in self.at(record.name):
+                break
+            self.remove(zone, record)
+        self.cloud.publish()
+
+
+class AddsWhereTheLastIsNotThere(Good):
+    @hookimpl
+    def dns_add(self, zone, records):
+        self.cloud.check(self.token)
+        for record in records if records[-1].value not in self.at(records[-1].name) else []:
+            self.add(zone, record)
+        self.cloud.publish()
+
+
+class TakesTheSetBelow(Good):
+    """The first whose name ends so."""
+
+    def at(self, name):
+        sets = [values for key, values in self.cloud.sets.items() if values and key.endswith(name)]
+        return sets[0] if sets else super().at(name)
+
+
 class FindsItBelow(Good):
     def add(self, zone, record):
         names = [name for name, values in self.cloud.sets.items() if record.value in values]
@@ -361,7 +423,11 @@ def run_kit(plugin_class):
         if not name.startswith("test_") or hasattr(DnsCare, name):
             continue
         for position in (2, 3, 4):
-            available = {**fixtures(plugin_class), "position": position}
+            available = {
+                **fixtures(plugin_class),
+                "position": position,
+                "at": position % 2,
+            }
             wanted = {
                 parameter: available[parameter] for parameter in inspect.signature(test).parameters
             }
@@ -415,6 +481,14 @@ SEEDED = [
     (DeletesTheWholeSet, "took another one away: remove exactly the pairs"),
     (DeletesByValueEverywhere, "which has the same value: compare the name, too"),
     (DeletesBelow, "compare the name, too, the whole of it"),
+    (AddsWithoutCase, "compare the whole value, letter by letter"),
+    (RemovesWithoutCase, "there is nothing: compare"),
+    (TakesAPartForTheWhole, "compare the whole value, letter by letter"),
+    (RemovesWhatHasThePart, "there is nothing: compare"),
+    (StopsWhereOneIsThere, "go on with the next record where one is there"),
+    (StopsWhereOneIsGone, "go on with the next record where one is gone"),
+    (AddsWhereTheLastIsNotThere, "go on with the next record where one is there"),
+    (TakesTheSetBelow, "look for the whole name, not for one that ends so"),
     (FindsItBelow, "compare whole names"),
     (WrongZone, "take the zone's name off the end"),
     (AppendsTheZoneToAbsoluteNames, "create the record at exactly that name"),

@@ -304,6 +304,11 @@ class DropsSpaces(Sets):
         return {value.replace(" ", "") for value in values}
 
 
+class FoldsSpaces(Sets):
+    def kept(self, values):
+        return {" ".join(value.split()) for value in values}
+
+
 class SplitsAtSemicolons(Sets):
     def kept(self, values):
         return {part for value in values for part in value.split(";")}
@@ -397,6 +402,22 @@ class SleepsByItself(Single):
     def checked(self, method, path, answer):
         if answer.status_code == 429:
             time.sleep(1)
+        return super().checked(method, path, answer)
+
+
+class SleepsWhenItIsDone(Single):
+    """Until the servers have it, as it says."""
+
+    @hookimpl
+    def dns_remove(self, zone, records):
+        super().dns_remove(zone, records)
+        time.sleep(1)
+
+
+class SaysItsSessionWhenItIsRefused(Single):
+    def checked(self, method, path, answer):
+        if answer.status_code == 400:
+            raise ProviderError(f"{method} with {answer.request.headers}: {answer.text}")
         return super().checked(method, path, answer)
 
 
@@ -533,6 +554,7 @@ SEEDED = [
     (RemovesTheLongValues, "which belongs to somebody else"),
     (RemovesBelow, "which belongs to somebody else"),
     (DropsOtherShapes, "send back every value that is there, whatever its form"),
+    (FoldsSpaces, "send back every value that is there, whatever its form"),
     (DropsSpaces, "send back every value that is there, whatever its form"),
     (SplitsAtSemicolons, "send back every value that is there, whatever its form"),
     (DropsShortValues, "send back every value that is there, whatever its form"),
@@ -546,10 +568,12 @@ SEEDED = [
     (LogsItsSession, "the task's log shows credentials"),
     (WarnsWithItsSession, "the task's log shows credentials"),
     (SaysItsSession, "an error shows credentials"),
+    (SaysItsSessionWhenItIsRefused, "an error shows credentials"),
     (NoTimeLimit, "give every request one"),
     (DiesWithTheConnection, "raise Unavailable where the connection fails"),
     (ReadsBeforeItLooks, "before you read the body, which is HTML here"),
     (SleepsByItself, "use task.wait"),
+    (SleepsWhenItIsDone, "use task.wait"),
     (StopsAtOneThatIsThere, "begin each call by looking at what is there"),
 ]
 
@@ -563,7 +587,7 @@ LONG = "test_an_error_is_no_success test_what_others_write_meanwhile_stays"
 """These come last."""
 STATUSES = {
     "test_an_error_is_no_success": (429, 503, 409, 412, 502, LOST, UNKNOWN),
-    "test_credentials_do_not_show": (500, 401, 429, LOST),
+    "test_credentials_do_not_show": (500, 400, 401, 429, LOST),
 }
 
 

@@ -224,6 +224,7 @@ SEEDED = [
         "keep the TTL of the record set",
     ),
     (OTHERS, TYPED, "}", "change TXT alone"),
+    (OTHERS, f"self._sets(number){TYPED}", "reversed(self._sets(number))}", "change TXT alone"),
     (OTHERS, 'found["ttl"] if found else ours[0].ttl', "120", "keep the TTL of the record set"),
     (
         PAGES,

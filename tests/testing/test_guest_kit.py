@@ -1,5 +1,6 @@
 """The guest kit passes a good plugin, and catches each seeded bug with a sentence about it."""
 
+import contextlib
 import inspect
 import threading
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,7 @@ from pvefw.core.hookspecs import hookimpl
 from pvefw.core.model import Guest, GuestEvent, GuestState, MigrateTarget
 from pvefw.core.settings import setting
 from pvefw.testing import guest as kit_module
+from pvefw.testing import guest_care as care_module
 from pvefw.testing.guest import GuestConformance, PatientTask
 
 STUBBORN = 103
@@ -45,6 +47,8 @@ class Good:
 
     @hookimpl
     def guest_list(self):
+        if self.uri == "nowhere":
+            raise Unavailable("there is no hypervisor")
         return list(self.guests.values())
 
     @hookimpl
@@ -324,6 +328,147 @@ class ResumeStartsAfresh(Good):
         self.guests[guest.vmid] = replace(self.guests[guest.vmid], saved=False)
 
 
+class HasNoGuestsWhereItCannotAsk(Good):
+    @hookimpl
+    def guest_list(self):
+        try:
+            return super().guest_list()
+        except ProviderError:
+            return []
+
+
+class BelievesTheListing(Good):
+    """It saves a question: what was listed is still so."""
+
+    @hookimpl
+    def guest_start(self, guest):
+        if guest.state is not GuestState.RUNNING:
+            super().guest_start(guest)
+
+
+class ShutdownBelievesTheListing(Good):
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        if guest.state is not GuestState.STOPPED:
+            super().guest_shutdown(guest, timeout, task)
+
+
+class StopBelievesTheListing(Good):
+    @hookimpl
+    def guest_stop(self, guest):
+        if guest.state is not GuestState.STOPPED:
+            super().guest_stop(guest)
+
+
+@dataclass
+class Slow(Good):
+    """Its guests take a while to start and to stop; it waits as it should."""
+
+    looks = 5
+    """More than fit into the time of hooks that are hurried."""
+
+    def later(self, vmid, state, timeout, task):
+        for _ in range(self.looks):
+            if timeout <= 0:
+                raise Unavailable("it is not there yet")
+            task.wait(0.02)
+            timeout -= 0.02
+        self.turn(vmid, state)
+
+    @hookimpl
+    def guest_start(self, guest, timeout, task):
+        if self.guests.get(guest.vmid, guest).state is GuestState.RUNNING:
+            return
+        if guest.vmid not in self.guests:
+            raise ProviderError("no")
+        self.later(guest.vmid, GuestState.RUNNING, timeout, task)
+
+    @hookimpl
+    def guest_stop(self, guest, timeout, task):
+        self.later(guest.vmid, GuestState.STOPPED, timeout, task)
+
+
+class WarnsWhenTheTimeIsOver(Slow):
+    @hookimpl
+    def guest_start(self, guest, timeout, task):
+        try:
+            super().guest_start(guest, timeout, task)
+        except Unavailable as error:
+            task.warn(str(error))
+
+
+class ReturnsWhenItIsCancelled(Slow):
+    @hookimpl
+    def guest_start(self, guest, timeout, task):
+        with contextlib.suppress(Cancelled):
+            super().guest_start(guest, timeout, task)
+
+
+class StopGivesUpSilently(Slow):
+    @hookimpl
+    def guest_stop(self, guest, timeout, task):
+        with contextlib.suppress(Unavailable):
+            super().guest_stop(guest, timeout, task)
+
+
+class StopReturnsWhenItIsCancelled(Slow):
+    @hookimpl
+    def guest_stop(self, guest, timeout, task):
+        if not task.cancelled:
+            super().guest_stop(guest, timeout, task)
+
+
+@dataclass
+class RunsWhenItIsListed(Good):
+    """A moment later it runs: what comes after it came too early."""
+
+    starting: list = field(default_factory=list, init=False)
+
+    @hookimpl
+    def guest_list(self):
+        while self.starting:
+            self.turn(self.starting.pop(), GuestState.RUNNING)
+        return super().guest_list()
+
+    @hookimpl
+    def guest_start(self, guest):
+        if guest.vmid not in self.guests:
+            raise ProviderError("no")
+        self.starting.append(guest.vmid)
+
+
+class StartRestarts(Slow):
+    looks = 100
+
+    @hookimpl
+    def guest_start(self, guest, timeout, task):
+        if self.guests.get(guest.vmid, guest).state is GuestState.RUNNING:
+            self.turn(guest.vmid, GuestState.STOPPED)
+        super().guest_start(guest, timeout, task)
+
+
+class PausedIsStopped(Good):
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        if self.guests[guest.vmid].state is GuestState.RUNNING:
+            super().guest_shutdown(guest, timeout, task)
+
+
+class StopLeavesPausedOnes(Good):
+    @hookimpl
+    def guest_stop(self, guest):
+        if self.guests[guest.vmid].state is not GuestState.PAUSED:
+            super().guest_stop(guest)
+
+
+class StopRefusesPausedOnes(Good):
+    @hookimpl
+    def guest_stop(self, guest):
+        if self.guests[guest.vmid].state is GuestState.PAUSED:
+            raise ProviderError("it does not run")
+        super().guest_stop(guest)
+
+
 class StaysSaved(Good):
     @hookimpl
     def guest_resume(self, guest):
@@ -360,6 +505,7 @@ class ShowsItsPassword(Good):
 class Plain:
     """What is required, and nothing else: it cannot suspend, watch, or keep settings."""
 
+    uri: str = setting(help="Where.", default="here")
     guests: dict = field(default_factory=machines, init=False)
     changed: threading.Condition = field(default_factory=threading.Condition, init=False)
     events: list = field(default_factory=list, init=False)
@@ -376,6 +522,17 @@ class CannotSuspendThisOne(Good):
     @hookimpl
     def guest_suspend(self, guest):
         raise Unsupported(f"guest {guest.vmid} has a device that cannot be saved")
+
+
+class PausedOnesDoNotHear(Good):
+    """As an operating system that does not run."""
+
+    @hookimpl
+    def guest_shutdown(self, guest, timeout, task):
+        if self.guests[guest.vmid].state is GuestState.PAUSED:
+            task.wait(timeout)
+            raise Unavailable("it is paused")
+        super().guest_shutdown(guest, timeout, task)
 
 
 class KeepsNoSettings(Good):
@@ -407,6 +564,17 @@ class NoHelp(Good):
 def _quick(monkeypatch):
     monkeypatch.setattr(kit_module, "_SHORT", 0.2)
     monkeypatch.setattr(kit_module, "_MARGIN", 0.5)
+    monkeypatch.setattr(care_module, "_SHORT", 0.2)
+    monkeypatch.setattr(care_module, "_SETTLES", 0.5)
+
+
+def cases(test):
+    """The arguments that a test is parametrized with, one mapping per run."""
+    runs = [{}]
+    for mark in getattr(test, "pytestmark", []):
+        name, values = mark.args
+        runs = [{**run, name: value} for run in runs for value in values]
+    return runs
 
 
 def run_kit(plugin_class):
@@ -417,26 +585,29 @@ def run_kit(plugin_class):
     for name, test in inspect.getmembers(kit, inspect.ismethod):
         if not name.startswith("test_"):
             continue
-        plugin = plugin_class()
-        bound = binding.bind_object(GUEST, plugin, "it")
-        available = {
-            "plugin": plugin,
-            "bound": bound,
-            "hooks": bound.hooks,
-            "vmids": [101, 102],
-            "stubborn": STUBBORN,
-            "look": lambda vmid, plugin=plugin: plugin.guests[vmid].state,
-            "task": PatientTask(),
-        }
-        wanted = {
-            parameter: available[parameter] for parameter in inspect.signature(test).parameters
-        }
-        try:
-            test(**wanted)
-        except (AssertionError, PvefwError, LookupError, Cancelled) as error:
-            failures[name] = str(error)
-        except Skipped as skipped:
-            failures[name] = f"skipped: {skipped}"
+        for arguments in cases(test):
+            plugin = plugin_class()
+            bound = binding.bind_object(GUEST, plugin, "it")
+            available = {
+                "plugin": plugin,
+                "broken_plugin": plugin_class(uri="nowhere") if hasattr(plugin, "uri") else None,
+                "bound": bound,
+                "hooks": bound.hooks,
+                "vmids": [101, 102],
+                "stubborn": STUBBORN,
+                "look": lambda vmid, plugin=plugin: plugin.guests[vmid].state,
+                "task": PatientTask(),
+                **arguments,
+            }
+            wanted = {
+                parameter: available[parameter] for parameter in inspect.signature(test).parameters
+            }
+            try:
+                test(**wanted)
+            except (AssertionError, PvefwError, LookupError, Cancelled) as error:
+                failures.setdefault(name, str(error))
+            except Skipped as skipped:
+                failures.setdefault(name, f"skipped: {skipped}")
     return failures
 
 
@@ -444,7 +615,10 @@ def test_a_good_plugin_passes():
     assert run_kit(Good) == {}
 
 
-@pytest.mark.parametrize("good", [Plain, CannotSuspendThisOne, KeepsNoSettings, LooksInShortSteps])
+@pytest.mark.parametrize(
+    "good",
+    [Plain, CannotSuspendThisOne, KeepsNoSettings, LooksInShortSteps, Slow, PausedOnesDoNotHear],
+)
 def test_a_plugin_of_another_style_passes(good):
     failures = run_kit(good)
     assert [
@@ -462,6 +636,10 @@ class TestGood(GuestConformance):
     @pytest.fixture
     def plugin(self):
         return Good()
+
+    @pytest.fixture
+    def broken_plugin(self):
+        return Good(uri="nowhere")
 
     @pytest.fixture
     def vmids(self):
@@ -514,6 +692,19 @@ class TestGood(GuestConformance):
         (StaysSaved, "runs again, and guest_list says that it is saved"),
         (KeepsWhatIsTakenAway, "took settings away with empty texts"),
         (WatchesNothing, "leave the hook out instead"),
+        (HasNoGuestsWhereItCannotAsk, "cannot be asked, and guest_list returns []"),
+        (BelievesTheListing, "guest_start returns without starting it"),
+        (ShutdownBelievesTheListing, "guest_shutdown returns without stopping it"),
+        (StopBelievesTheListing, "guest_stop returns without stopping it"),
+        (WarnsWhenTheTimeIsOver, "is over, guest 101 does not run, and guest_start returns"),
+        (ReturnsWhenItIsCancelled, "cancelled, guest 101 does not run, and guest_start returns"),
+        (StopGivesUpSilently, "is over, guest 101 still runs, and guest_stop returns"),
+        (StopReturnsWhenItIsCancelled, "cancelled, guest 101 still runs, and guest_stop returns"),
+        (RunsWhenItIsListed, "does not run although guest_start has returned"),
+        (StartRestarts, "ran, guest_start was called, and it was stopped meanwhile"),
+        (PausedIsStopped, "is paused, and guest_shutdown returns as if it had stopped"),
+        (StopLeavesPausedOnes, "is paused, and guest_stop returns as if it had stopped"),
+        (StopRefusesPausedOnes, "it does not run: stop it hard"),
         (ShowsItsPassword, "repr() shows the setting password, a secret"),
     ],
 )

@@ -76,6 +76,14 @@ def test_saved_and_next_entries(proxmox, esp, put):
     assert (state.default, state.next_boot) == (NEW, None)
 
 
+def test_a_next_entry_of_a_kernel_that_is_gone(proxmox, esp, put):
+    """It is armed: GRUB would start it once when the kernel comes again."""
+    proxmox("GRUB_DEFAULT=saved\n")
+    gone = b"next_entry=gnulinux-advanced-abc>gnulinux-6.2.16-3-pve-advanced-abc\n"
+    put({"grub/grubenv": (b"# GRUB Environment Block\n" + gone).ljust(1024, b"#")})
+    assert Grub().boot_probe(esp).next_boot == "6.2.16-3-pve"
+
+
 @pytest.mark.parametrize("name", ["vmlinuz", "initrd.img"])
 def test_a_kernel_that_is_not_whole(proxmox, esp, put, name):
     proxmox()

@@ -14,6 +14,10 @@ class TestLibvirt(GuestConformance):
         return host.plugin()
 
     @pytest.fixture
+    def broken_plugin(self, host, tmp_path):
+        return host.plugin(uri=f"qemu+unix:///session?socket={tmp_path}/no-such-socket")
+
+    @pytest.fixture
     def vmids(self, host, plugin):
         by_name = {guest.name: guest.vmid for guest in plugin.guest_list()}
         return [by_name["web0"], by_name["web1"]]

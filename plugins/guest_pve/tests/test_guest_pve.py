@@ -59,6 +59,10 @@ class TestPve(GuestConformance):
         return api.plugin()
 
     @pytest.fixture
+    def broken_plugin(self, api):
+        return api.plugin(port=1)
+
+    @pytest.fixture
     def vmids(self):
         return [101, 102]
 
@@ -95,6 +99,19 @@ def test_their_log_is_part_of_ours(api, task):
     plugin.guest_start(listed(plugin, 101), 30.0, task)
     assert api.fake.vm(101).status == "running"
     assert not any(line.startswith("TASK") for line in task.lines)
+
+
+def test_our_own_service_says_otherwise_that_the_time_is_over(api, task, monkeypatch):
+    """It may say so before the plugin's own time is over."""
+    plugin = api.plugin()
+    plugin.guest_start(listed(plugin, 101), 30.0, task)
+
+    def act(*_arguments, **_options):
+        raise ProviderError("1 failed: 101 failed: libvirt: it still runs after 2 seconds")
+
+    monkeypatch.setattr(Pve, "_act", act)
+    with pytest.raises(Unavailable, match="it still runs after 2 seconds"):
+        plugin.guest_shutdown(listed(plugin, 101), 2.0, task)
 
 
 def test_settings_of_a_guest_are_kept(api):

@@ -127,6 +127,12 @@ def path_of(*ids: str) -> str:
     return ">".join(id_.replace(">", ">>") for id_ in ids)
 
 
+def version_in(name: str) -> str:
+    """The kernel that a value of ``default`` names by its id, be it in no menu, or nothing."""
+    match = _ID.fullmatch(_split(name)[-1])
+    return match["version"] if match else ""
+
+
 def _kernels(entries: Sequence[Entry], path: str) -> Iterator[tuple[str, Entry]]:
     for number, entry in enumerate(entries):
         here = path + path_of(entry.id or str(number))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pvefw.api import BootState, Esp, Firmware, ProviderError
 from pvefw_bootloader_grub import files, grubenv, platforms
-from pvefw_bootloader_grub.menu import Entry, Menu, parse
+from pvefw_bootloader_grub.menu import Entry, Menu, parse, version_in
 from pvefw_bootloader_grub.platforms import Platform
 from pvefw_bootloader_grub.render import CONFIG, ENVIRONMENT
 from pvefw_bootloader_grub.script import Unbalanced
@@ -87,9 +87,12 @@ def _default(menu: Menu, saved: str) -> str | None:
 
 
 def _started_by(menu: Menu, name: str) -> str | None:
-    """What GRUB starts for this value of ``default``: a kernel's version, or another entry's title."""
+    """What GRUB starts for this value of ``default``: a version, or another entry's title.
+
+    A kernel that is not installed now counts: it boots where it is installed again.
+    """
     entry = menu.find(name) if name else None
-    return (entry.version or entry.title or None) if entry else None
+    return (entry.version or entry.title if entry else version_in(name)) or None
 
 
 def _is_complete(entry: Entry, root: Path) -> bool:

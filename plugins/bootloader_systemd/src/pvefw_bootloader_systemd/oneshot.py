@@ -8,6 +8,7 @@ loader renames it to ``…+0-1.conf`` before it starts the kernel. Without a try
 default's own entry is the first that matches: nothing has to come up for that.
 """
 
+import re
 from pathlib import Path
 
 from pvefw.api import BootPlan, Esp, ProviderError, Task, cause_of, remove_file, replace_file
@@ -18,6 +19,8 @@ SPENT = "loader/entries/proxmox_*+0-*.conf"
 """What is left after a counted boot; core deletes it."""
 VARIABLE = f"LoaderEntryOneShot-{variables.LOADER_GUID}"
 _OURS = "proxmox"
+_GONE = re.compile(rf"{_OURS}-(?P<version>.+)\.conf")
+"""The id of an entry of ours, as the variable has it: in lower case."""
 _SORTED_FIRST = "sort-key proxmox"
 
 
@@ -30,7 +33,10 @@ def armed(root: Path, efivars: Path) -> str | None:
         is not ours, where somebody has wanted that.
     """
     listed = list(entries.read(root))
-    by_variable = configuration.named(root, variables.read_text(efivars, VARIABLE) or "", listed)
+    wanted = (variables.read_text(efivars, VARIABLE) or "").lower()
+    by_variable = configuration.named(root, wanted, listed)
+    if by_variable is None and (match := _GONE.fullmatch(wanted)):
+        by_variable = match["version"]  # it boots once where its kernel is installed again
     counted = [entry for entry in listed if _is_counted(entry) and entry.tries_left != 0]
     if not counted:
         return by_variable

@@ -33,7 +33,8 @@ __all__ = ["Pve"]
 _AT_ONCE = 4
 """Requests for the configurations of guests."""
 _KINDS: Mapping[str, Literal["vm", "container"]] = {"qemu": "vm", "lxc": "container"}
-_TIMED_OUT = re.compile(r"timeout|timed out", re.IGNORECASE)
+_TIMED_OUT = re.compile(r"timeout|timed out|still runs after", re.IGNORECASE)
+"""What Proxmox VE says, and what our own service says in its place."""
 _LOCKED = re.compile(r"can't lock file", re.IGNORECASE)
 _MISSING = re.compile(r"Configuration file '[^']*' does not exist", re.IGNORECASE)
 _LOCKED_SECONDS = 0.5

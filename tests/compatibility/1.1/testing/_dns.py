@@ -102,6 +102,6 @@ def shown(records: Records, name: str, expected: Sequence[TxtRecord], patience: 
     """What the server shows once it shows what is expected, or when patience is at its end."""
     until = seam.monotonic() + patience
     wanted = {record.value for record in expected}
-    while (found := records(name)) != wanted and seam.monotonic() < until:
+    while (strings := records(name)) != wanted and seam.monotonic() < until:
         seam.sleep(_POLL)
-    return found
+    return strings

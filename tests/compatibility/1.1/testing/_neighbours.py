@@ -15,6 +15,7 @@ from pvefw.testing.http_api import Request
 
 KINDS = (
     ("A", "192.0.2.77", 7200, ""),
+    ("AAAA", "2001:db8::77", 7200, ""),
     ("MX", "10 mail.kit.example.", 14400, "mail-of-others"),
     ("CNAME", "www.kit.example.", 600, "alias-of-others"),
 )
@@ -63,7 +64,9 @@ class Neighbours:
         pattern = next((row for row in data if _is_text(row) and self._held(row)), None)
         if pattern is None:
             return [self._with_more(row, kinds) for row in data]
-        return [*data, *(self._like(pattern, data, *kind) for kind in kinds)]
+        first, *more = (self._like(pattern, data, *kind) for kind in kinds)
+        at = data.index(pattern)  # one before and one after it: either may be taken for it
+        return [*data[:at], first, *data[at:], *more]
 
     def _like(
         self, pattern: Any, others: list[Any], kind: str, value: str, ttl: int, label: str
@@ -75,18 +78,18 @@ class Neighbours:
         common &= {str(scalar) for _, scalar in _wire.scalars(others[-1])}
 
         def change(key: str, scalar: Any) -> Any:
-            said = str(scalar)
-            if said.upper() == "TXT":
-                return kind if said.isupper() else kind.lower()
-            if said.strip('"') in self.texts:
+            text = str(scalar)
+            if text.upper() == "TXT":
+                return kind if text.isupper() else kind.lower()
+            if text.strip('"') in self.texts:
                 return value
             if _wire.is_ttl(key, scalar):
                 return _wire.another_ttl(scalar, ttl)
-            if _wire.is_id(key) and said not in common and not _HOST.search(said):
-                other = _wire.another(said, 1 + [row[0] for row in KINDS].index(kind))
+            if _wire.is_id(key) and text not in common and not _HOST.search(text):
+                other = _wire.another(text, 1 + [row[0] for row in KINDS].index(kind))
                 self._ids[other] = (kind, value)
                 return type(scalar)(other)
-            return _HOST.sub(label, said) if label and isinstance(scalar, str) else scalar
+            return _HOST.sub(label, text) if label and isinstance(scalar, str) else scalar
 
         return _wire.changed(self._with_one_value(pattern), change)
 
@@ -115,30 +118,30 @@ class Neighbours:
 
     def _taken(self, request: Request) -> set[tuple[str, str]]:
         """What is referred to by its id, or is at a name that is deleted whatever is there."""
-        found = {self._ids[id_] for id_ in _wire.ids_used(request, set(self._ids))}
+        used = {self._ids[id_] for id_ in _wire.ids_used(request, set(self._ids))}
         asked = f"{request.method} {request_text(request)}"
         everything = _REMOVING.search(asked) and _HOST.search(asked) and "txt" not in asked
         known = self._quoted(asked) or _wire.ids_used(request, self._own)
         if everything and not known:
-            found |= {(kind, value) for kind, value, _, label in KINDS if not label}
-        return found & self._shown
+            used |= {(kind, value) for kind, value, _, label in KINDS if not label}
+        return used & self._shown
 
     def _left_out(self, request: Request, body: Any) -> set[tuple[str, str]]:
         """What is missing in a list that is sent to replace a name's, or the zone's, records."""
         scope = unquote_plus(f"{request.path} {' '.join(request.query.values())}").lower()
         if "txt" in scope:
             return set()
-        found: set[tuple[str, str]] = set()
+        missing: set[tuple[str, str]] = set()
         for rows in _lists(body):
             texts = [row for row in rows if _is_text(row)]
             whole_zone = any(_wire.holds(texts, value) for value in self.elsewhere)
             whole_name = request.method == "PUT" and _HOST.search(scope) and self._held(texts)
-            found |= {
+            missing |= {
                 (kind, value)
                 for kind, value, _, label in KINDS
                 if whole_zone or (whole_name and not label)
             }
-        return found & self._shown
+        return missing & self._shown
 
     def _changed(self, body: Any, kind: str, value: str) -> bool:
         [ttl] = [row[2] for row in KINDS if row[0] == kind]
@@ -175,8 +178,8 @@ class Neighbours:
 
 def request_text(request: Request) -> str:
     """All that a request says, in lower case."""
-    said = [request.path, *request.query, *request.query.values(), request.body.decode("latin-1")]
-    return unquote_plus(" ".join(said)).lower()
+    parts = [request.path, *request.query, *request.query.values(), request.body.decode("latin-1")]
+    return unquote_plus(" ".join(parts)).lower()
 
 
 def direct(data: Mapping[str, Any]) -> Iterator[Any]:

@@ -102,12 +102,7 @@ class ThroughTheHooks(Others):
     """The fake knows nothing of this: others have used the same plugin, for texts of all kinds."""
 
     def __init__(
-        self,
-        zone: str,
-        hooks: DnsSpec,
-        records: Records,
-        task: Task,
-        around: Surroundings | None,
+        self, zone: str, hooks: DnsSpec, records: Records, task: Task, around: Surroundings | None
     ) -> None:
         super().__init__(zone)
         self._hooks, self._records, self._task, self._around = hooks, records, task, around

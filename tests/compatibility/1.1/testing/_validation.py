@@ -30,14 +30,14 @@ def over_http(challenge: Challenge, port: int) -> str:
         path = f"/.well-known/acme-challenge/{challenge.token}"
         connection.request("GET", path, headers={"Host": host})
         answer = connection.getresponse()
-        said = answer.read(1000).decode(errors="replace").rstrip()
+        body = answer.read(1000).decode(errors="replace").rstrip()
     except (OSError, HTTPException) as error:
         return f"http://{host} at port {port} cannot be asked: {error}"
     finally:
         connection.close()
     if answer.status != 200:  # noqa: PLR2004 - OK
         return f"http://{host}{path} answers {answer.status}"
-    return "" if said == challenge.key_authorization else f"http://{host}{path} says {said!r}"
+    return "" if body == challenge.key_authorization else f"http://{host}{path} says {body!r}"
 
 
 def over_tls(challenge: Challenge, port: int) -> str:
@@ -88,9 +88,9 @@ def _wrong_certificate(challenge: Challenge, certificate: x509.Certificate) -> s
         proof = certificate.extensions.get_extension_for_oid(_ACME_IDENTIFIER)
     except x509.ExtensionNotFound as error:
         return f"{challenge.identifier}: the certificate lacks {error.oid.dotted_string}"
-    found = [str(name.value) for name in san]
-    if found != [challenge.identifier.value]:
-        return f"{challenge.identifier}: the certificate is for {found}"
+    names = [str(name.value) for name in san]
+    if names != [challenge.identifier.value]:
+        return f"{challenge.identifier}: the certificate is for {names}"
     expected = b"\x04\x20" + sha256(challenge.key_authorization.encode()).digest()
     if getattr(proof.value, "value", b"") != expected:
         return f"{challenge.identifier}: the certificate answers another challenge"
@@ -105,12 +105,12 @@ def in_dns(challenge: Challenge, resolver: str) -> str:
     :param resolver: ``IP:PORT``, or empty.
     """
     name = f"{challenge.dns_label}.{challenge.identifier.value}."
-    found = _texts(name, resolver)
-    if isinstance(found, str):
-        return found
-    if challenge.dns_value in found:
+    texts = _texts(name, resolver)
+    if isinstance(texts, str):
+        return texts
+    if challenge.dns_value in texts:
         return ""
-    return f"{name} has {sorted(found) or 'no TXT record'} instead of {challenge.dns_value}"
+    return f"{name} has {sorted(texts) or 'no TXT record'} instead of {challenge.dns_value}"
 
 
 def standing(domain: str, terms: persist.Terms, resolver: str, *, wildcard: bool) -> str:
@@ -118,10 +118,10 @@ def standing(domain: str, terms: persist.Terms, resolver: str, *, wildcard: bool
     problems = []
     above = domain
     while "." in above:
-        found = _texts(f"{persist.LABEL}.{above}.", resolver)
-        if isinstance(found, str):
-            return found
-        for text in sorted(found):
+        texts = _texts(f"{persist.LABEL}.{above}.", resolver)
+        if isinstance(texts, str):
+            return texts
+        for text in sorted(texts):
             problem = _wrong_record(text, above, terms, wildcard=wildcard or above != domain)
             if not problem:
                 return ""

@@ -70,19 +70,19 @@ def with_body(request: Request, body: Any) -> Request:
     return dataclasses.replace(request, body=known[1](body)) if known else request
 
 
-def with_said(said: Any, change: Callable[[Any], Any]) -> Any:
+def with_said(body: Any, change: Callable[[Any], Any]) -> Any:
     """A reply with its data changed, in the form that it had."""
-    if not isinstance(said, bytes):
-        return change(said)
-    known = opened(said)
-    return known[1](change(known[0])) if known else said
+    if not isinstance(body, bytes):
+        return change(body)
+    known = opened(body)
+    return known[1](change(known[0])) if known else body
 
 
-def data_of(said: Any) -> Any:
+def data_of(body: Any) -> Any:
     """The data of a reply, be it JSON or XML; what is none of them is none."""
-    if not isinstance(said, bytes):
-        return said
-    known = opened(said)
+    if not isinstance(body, bytes):
+        return body
+    known = opened(body)
     return known[0] if known else None
 
 
@@ -91,15 +91,15 @@ def data_of(said: Any) -> Any:
 
 def credentials(request: Request) -> set[str]:
     """What a request carries to say who asks, in headers, query or body."""
-    found = {
+    secrets = {
         word
         for name, value in request.headers.items()
         if _SECRET_HEADER.match(name)
         for word in (*_words(_without_scheme(name, value)), *_password(value))
     }
     fields = [*request.query.items(), *scalars(body_of(request))]
-    found |= {str(value) for name, value in fields if _SECRET_FIELD.search(name)}
-    return {text for text in found if len(text) >= _SHORTEST_TOKEN}
+    secrets |= {str(value) for name, value in fields if _SECRET_FIELD.search(name)}
+    return {text for text in secrets if len(text) >= _SHORTEST_TOKEN}
 
 
 def _without_scheme(name: str, value: str) -> str:
@@ -111,7 +111,7 @@ def _without_scheme(name: str, value: str) -> str:
 def _words(value: str) -> set[str]:
     """The words of a header, without the names that they are assigned to and the scheme before them."""
     parts = _SEPARATORS.split(value)
-    words = {found[1] if (found := _ASSIGNED.fullmatch(part)) else part for part in parts}
+    words = {match[1] if (match := _ASSIGNED.fullmatch(part)) else part for part in parts}
     return {word for word in words if word.lower() not in _SCHEMES}
 
 
@@ -124,9 +124,9 @@ def _password(value: str) -> list[str]:
     return []
 
 
-def granted(said: Any, headers: Mapping[str, str]) -> set[str]:
+def granted(answer: Any, headers: Mapping[str, str]) -> set[str]:
     """What a reply gives that may come back as a credential."""
-    found = {str(value) for _, value in scalars(said)}
+    words = {str(value) for _, value in scalars(answer)}
     for name, value in headers.items():
         if name.lower() == "set-cookie":
             with_cookies: SimpleCookie = SimpleCookie()
@@ -134,10 +134,10 @@ def granted(said: Any, headers: Mapping[str, str]) -> set[str]:
                 with_cookies.load(value)
             except CookieError:
                 continue
-            found |= {cookie.value for cookie in with_cookies.values()}
+            words |= {cookie.value for cookie in with_cookies.values()}
         else:
-            found |= _words(value)
-    return {text for text in found if len(text) >= _SHORTEST_TOKEN}
+            words |= _words(value)
+    return {text for text in words if len(text) >= _SHORTEST_TOKEN}
 
 
 def without(request: Request, tokens: set[str]) -> Request:
@@ -176,10 +176,10 @@ def another(text: str, number: int) -> str:
     return f"{text[:-1]}{'qzw'[number % 3]}{text[-1]}"
 
 
-def ids_in(said: Any) -> set[str]:
+def ids_in(answer: Any) -> set[str]:
     """What a reply calls an id."""
-    found = {str(value) for key, value in scalars(said) if is_id(key)}
-    return {text for text in found if len(text) >= _SHORTEST_ID}
+    ids = {str(value) for key, value in scalars(answer) if is_id(key)}
+    return {text for text in ids if len(text) >= _SHORTEST_ID}
 
 
 def ids_used(request: Request, known: set[str]) -> set[str]:
@@ -189,30 +189,30 @@ def ids_used(request: Request, known: set[str]) -> set[str]:
     return known & words
 
 
-def renamed(said: Any, new: Mapping[str, str]) -> Any:
+def renamed(answer: Any, new: Mapping[str, str]) -> Any:
     """A reply with other ids in the place of these."""
 
     def change(key: str, scalar: Any) -> Any:
         name = new.get(str(scalar)) if is_id(key) else None
         return scalar if name is None else type(scalar)(name)
 
-    return changed(said, change)
+    return changed(answer, change)
 
 
-def words_of(said: Any) -> set[str]:
+def words_of(answer: Any) -> set[str]:
     """Every text and number of a reply, and the parts of those that are paths."""
-    return {part for _, scalar in scalars(said) for part in str(scalar).split("/")}
+    return {part for _, scalar in scalars(answer) for part in str(scalar).split("/")}
 
 
-def has_version(said: Any, headers: Mapping[str, str]) -> bool:
+def has_version(answer: Any, headers: Mapping[str, str]) -> bool:
     """Whether a reply says which version of something it shows: an ETag (RFC 9110 section 8.8.3)."""
-    named = {str(header).lower() for header in (*headers, *(key for key, _ in scalars(said)))}
+    named = {str(header).lower() for header in (*headers, *(key for key, _ in scalars(answer)))}
     return "etag" in named
 
 
-def says_stale(status: int, said: Any) -> bool:
+def says_stale(status: int, answer: Any) -> bool:
     """Whether a reply refuses a change of what somebody else has changed, be it with status 200."""
-    text = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+    text = answer.decode(errors="replace") if isinstance(answer, bytes) else str(answer)
     return status in _STALE_STATUS or (len(text) < _SHORT_REPLY and bool(_STALE.search(text)))
 
 

@@ -37,8 +37,8 @@ class OtherZones:
 
     def without(self, request: Request) -> Request:
         """The same of the fake's own zone; what is written to another one is wrong."""
-        used, said = _wire.ids_used(request, set(self._known)), request_text(request)
-        if used and request.method != "GET" and any(text.lower() in said for text in self.texts):
+        used, sent = _wire.ids_used(request, set(self._known)), request_text(request)
+        if used and request.method != "GET" and any(text.lower() in sent for text in self.texts):
             self.wrongs += [_WRONG_ZONE.format("{}", self._names[id_], self.zone) for id_ in used]
         return _wire.redirected(request, self._known)
 
@@ -56,20 +56,20 @@ class OtherZones:
 
     def _is_own(self, row: Any) -> bool:
         """Whether it is the zone, or its description; a record of that name is none."""
-        said = {str(scalar) for scalar in direct(row)} if isinstance(row, Mapping) else {str(row)}
-        named = any(text.rstrip(".").lower() == self.zone for text in said)
-        return named and not _RECORD_TYPES & {text.upper() for text in said}
+        texts = {str(scalar) for scalar in direct(row)} if isinstance(row, Mapping) else {str(row)}
+        named = any(text.rstrip(".").lower() == self.zone for text in texts)
+        return named and not _RECORD_TYPES & {text.upper() for text in texts}
 
     def _like(self, row: Any, name: str, number: int) -> Any:
         def change(key: str, scalar: Any) -> Any:
-            said = str(scalar)
-            if said.rstrip(".").lower() == self.zone:
-                other = name + "." * said.endswith(".")
+            text = str(scalar)
+            if text.rstrip(".").lower() == self.zone:
+                other = name + "." * text.endswith(".")
             elif _wire.is_id(key):
-                other = _wire.another(said, number)
+                other = _wire.another(text, number)
             else:
                 return scalar
-            self._known[other], self._names[other] = said, name
+            self._known[other], self._names[other] = text, name
             return type(scalar)(other)
 
         return _wire.changed(row, change)

@@ -163,8 +163,8 @@ class AcmeServer:
     def _opened(self, path: str, body: bytes) -> tuple[str, dict[str, str], Any]:
         """Account URL (empty without), key and payload of a request, verified."""
         try:
-            said = json.loads(body)
-            header = json.loads(unb64(said["protected"]))
+            jws = json.loads(body)
+            header = json.loads(unb64(jws["protected"]))
             nonce, url = header["nonce"], header["url"]
             kid = header.get("kid", "")
             jwk = header["jwk"] if not kid else self._accounts[kid]["key"]
@@ -179,11 +179,11 @@ class AcmeServer:
         if url != f"{self._base}{path}":
             raise _Refused(401, "unauthorized", "the signed URL is another one")
         try:
-            signed = f"{said['protected']}.{said['payload']}".encode()
-            verify(jwk, signed, unb64(said["signature"]))
+            signed = f"{jws['protected']}.{jws['payload']}".encode()
+            verify(jwk, signed, unb64(jws["signature"]))
         except (InvalidSignature, ValueError, KeyError) as error:
             raise _Refused(400, "malformed", "the signature is wrong") from error
-        payload = json.loads(unb64(said["payload"])) if said["payload"] else {}
+        payload = json.loads(unb64(jws["payload"])) if jws["payload"] else {}
         return kid, jwk, payload
 
     # --- what is asked for ---
@@ -328,10 +328,10 @@ class AcmeServer:
         return 200, self._shown(key), {}
 
     def _certificate(self, _kid: str, key: str, _: Any) -> tuple[int, Any, dict[str, str]]:
-        found = self._orders[key].certificate
-        if found is None:
+        issued = self._orders[key].certificate
+        if issued is None:
             raise _Refused(404, "malformed", "there is no certificate yet")
-        return 200, found.public_bytes(serialization.Encoding.PEM) + self.root, {}
+        return 200, issued.public_bytes(serialization.Encoding.PEM) + self.root, {}
 
     def _revoke(self, payload: Any) -> tuple[int, Any, dict[str, str]]:
         given = x509.load_der_x509_certificate(unb64(payload["certificate"]))
@@ -362,22 +362,22 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         try:
-            status, said, headers = self.acme.post(self.path, body)
+            status, answer, headers = self.acme.post(self.path, body)
         except _Refused as refusal:
             self._send(refusal.status, refusal.problem, {}, "application/problem+json")
         except (KeyError, ValueError, TypeError) as error:
             problem = {"type": "urn:ietf:params:acme:error:malformed", "detail": repr(error)}
             self._send(400, problem, {}, "application/problem+json")
         else:
-            self._send(status, said, headers)
+            self._send(status, answer, headers)
 
     def _send(
-        self, status: int, said: Any, headers: dict[str, str], kind: str = "application/json"
+        self, status: int, body: Any, headers: dict[str, str], kind: str = "application/json"
     ) -> None:
-        if isinstance(said, bytes):
-            sent, kind = said, "application/pem-certificate-chain"
+        if isinstance(body, bytes):
+            sent, kind = body, "application/pem-certificate-chain"
         else:
-            sent = json.dumps(said).encode()
+            sent = json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(sent)))

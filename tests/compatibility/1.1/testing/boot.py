@@ -454,10 +454,7 @@ class BootloaderConformance(BootCare):
     # --- install ------------------------------------------------------------------------------------
 
     def test_installing_leaves_what_others_have(
-        self,
-        machine: Machine,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """On an ESP with the files of others, and again where the loader is already: as reinit does."""
         esp = replace(machine.esp, mountpoint=tmp_path / "shared")
@@ -524,9 +521,9 @@ class BootloaderConformance(BootCare):
         machine.bring(machine.plan(OLD, MIDDLE, NEW, default=MIDDLE))
         monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
         if not machine.install(machine.esp):
-            said, empty = machine.refused, replace(machine.esp, mountpoint=tmp_path / "empty")
+            refused, empty = machine.refused, replace(machine.esp, mountpoint=tmp_path / "empty")
             empty.mountpoint.mkdir()
-            assert not machine.install(empty), _AGAIN.format(said)
+            assert not machine.install(empty), _AGAIN.format(refused)
             pytest.skip("boot_install needs programs or files that are not here; test it itself")
         machine.check_start(MIDDLE, "boot_install was called on an ESP that boots")
 
@@ -698,9 +695,9 @@ class BootloaderConformance(BootCare):
             )
             machine.call_arm(replace(plan, pinned=pinned, take_over=not pinned))
             when = f"the plan is {'pinned' if pinned else 'to take over'}, and boot_arm was called"
-            said = machine.probe().overruled
-            assert not said, (
-                f"{when}, and boot_probe says {said!r}: take away what was chosen in the menu"
+            overruled = machine.probe().overruled
+            assert not overruled, (
+                f"{when}, and boot_probe says {overruled!r}: take away what was chosen in the menu"
             )
             machine.check_start(NEW, when)
 

@@ -5,6 +5,7 @@
 
 import contextlib
 import datetime as dt
+import errno
 import functools
 import os
 import sys
@@ -17,8 +18,10 @@ from typing import Any
 import pytest
 
 from pvefw.api import BootPlan, ProviderError, Unsupported
+from pvefw.seam import BootloaderSpec, Bound, PvefwError
 from pvefw.testing._saying import explained
 from pvefw.testing.boot_machine import MIDDLE, NEW, OLD, Machine, complete
+from pvefw.testing.fakes import FakeTask
 
 _DAY = dt.timedelta(days=1)
 _LONGEST_COMMAND_LINE = 2000
@@ -79,7 +82,7 @@ class BootCare:
             f"{len(machine.last.cmdline)}: write it as a whole, or raise a ProviderError"
         )
 
-    @pytest.mark.parametrize("grows", ["%", "$", "\\", '"', "'"])
+    @pytest.mark.parametrize("grows", ["%", "$", "\\", '"', "'", "ö"])
     def test_what_grows_when_it_is_quoted_arrives(self, grows: str, machine: Machine) -> None:
         """Whole, or it is refused: a loader's longest line is that of what is written there."""
         for length in _LENGTHS:
@@ -96,7 +99,7 @@ class BootCare:
             )
             assert self.arguments(plan) in machine.last.cmdline, (
                 f"of a command line with {length} characters, many of them {grows}, the kernel gets "
-                f"{len(machine.last.cmdline)}: look at the length of what you write, after quoting"
+                f"{len(machine.last.cmdline)}: look at the bytes of what you write, after quoting"
             )
 
     def test_versions_that_differ_at_their_end_boot(self, machine: Machine) -> None:
@@ -139,6 +142,69 @@ class BootCare:
             "boot_arm a kernel by its version, not by its place in the menu"
         )
 
+    def test_a_next_boot_goes_with_its_kernel(self, machine: Machine) -> None:
+        """It is not there again, unasked for, when the kernel is installed again."""
+        try:
+            machine.bring(machine.plan(OLD, MIDDLE, NEW, next_boot=OLD))
+        except Unsupported:
+            return
+        machine.bring(machine.plan(MIDDLE, NEW))
+        armed = machine.probe().next_boot
+        assert armed is None, (
+            f"{OLD} was to boot once, its kernel was removed and the next boot withdrawn, and boot_probe "
+            f"says that {armed} is armed: take away what is armed, whatever it names"
+        )
+        machine.apply(machine.render(machine.plan(OLD, MIDDLE, NEW)))
+        machine.check_start(
+            NEW,
+            f"{OLD} was to boot once, its kernel was removed, and came again; say in boot_probe what is "
+            "armed, also where the menu has no such entry: core withdraws it then",
+        )
+
+    def test_what_cannot_be_armed_is_no_success(
+        self, bound: Bound[BootloaderSpec], machine: Machine
+    ) -> None:
+        """An ESP with errors becomes read-only: boot_arm raises, core reports it."""
+        if "boot_arm" not in bound.implemented:
+            return  # what boot_render renders is in the tree, which core writes
+        plan = machine.plan(OLD, MIDDLE, NEW)
+        machine.bring(plan)
+        once = replace(plan, next_boot=OLD)
+        try:
+            armed = _arm_read_only(machine, once)
+            machine.bring(once)
+        except Unsupported:
+            return
+        assert armed == OLD, (
+            f"the ESP is read-only, and boot_arm returns, though {OLD} is not armed: raise a "
+            "ProviderError with what the system says"
+        )
+        armed = _arm_read_only(machine, plan)
+        assert armed is None, (
+            f"the ESP is read-only, and boot_arm returns, though {armed} is armed still: raise a "
+            "ProviderError with what the system says"
+        )
+
+    def test_what_cannot_be_installed_is_no_success(
+        self, machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The ESP is read-only, or the loader's package is not there: boot_install raises."""
+        monkeypatch.setenv("PATH", str(tmp_path / "no-programs"))
+        own = sorted({path for path in machine.files().values() if tmp_path.parent in path.parents})
+        for case, away in (
+            ("the ESP is read-only", _read_only),
+            ("the loader's files are not on this host", lambda _: _hidden(own)),
+        ):
+            esp = replace(machine.esp, mountpoint=tmp_path / case.replace(" ", "-"))
+            esp.mountpoint.mkdir()
+            with contextlib.suppress(PvefwError), away(esp.mountpoint):
+                for firmware in machine.hooks.boot_firmware():
+                    machine.hooks.boot_install(esp=esp, firmware=firmware, task=FakeTask())
+                assert machine.hooks.boot_probe(esp=esp) is not None, (
+                    f"{case}, and boot_install returns, though the loader is not on the ESP: raise a "
+                    "ProviderError that says what is missing"
+                )
+
     def test_files_of_another_loader_are_not_refreshed(self, machine: Machine) -> None:
         """``boot_files`` says what a refresh replaces: nothing that belongs to somebody else."""
         root = machine.esp.mountpoint
@@ -177,16 +243,12 @@ class BootCare:
     def test_what_no_package_has_is_not_refreshed(self, machine: Machine, tmp_path: Path) -> None:
         """The package was removed: the loader on the ESP stays as it is."""
         sources = _of_this_test(machine.files().values(), tmp_path)
-        hidden = [(source, source.with_name(f"{source.name}.hidden")) for source in sources]
-        for path, other in hidden:
-            path.rename(other)
-        try:
-            with explained("boot_files without the package", "leave out what no package has"):
-                now = {str(file) for file in machine.files().values()}
+        with (
+            _hidden(sources),
+            explained("boot_files without the package", "leave out what no package has"),
+        ):
+            now = {str(file) for file in machine.files().values()}
             left = sorted(now & set(map(str, sources)))
-        finally:
-            for path, other in hidden:
-                other.rename(path)
         assert not left, (
             f"boot_files names {left[0]}, which is not on this host any more: leave out what no package "
             "has, or every refresh fails"
@@ -271,19 +333,44 @@ def looks_temporary(name: str) -> bool:
 
 def _of_this_test(sources: Iterable[Path], tmp_path: Path) -> list[Path]:
     """Files that fixtures have made; nothing of this host is changed."""
-    found = sorted(
+    files = sorted(
         {source for source in sources if tmp_path.parent in source.parents and source.is_file()}
     )
-    if not found:
+    if not files:
         pytest.skip("boot_files names no file that a test has put there")
-    return found
+    return files
+
+
+@contextlib.contextmanager
+def _hidden(paths: Iterable[Path]) -> Iterator[None]:
+    """Files that are not there for a while."""
+    away = [(path, path.with_name(f"{path.name}.hidden")) for path in paths]
+    for path, other in away:
+        path.rename(other)
+    try:
+        yield
+    finally:
+        for path, other in away:
+            other.rename(path)
+
+
+def _arm_read_only(machine: Machine, plan: BootPlan) -> str | None:
+    """What is armed where boot_arm was called on a read-only ESP and returned; else the plan's."""
+    with _read_only(machine.esp.mountpoint):
+        try:
+            machine.hooks.boot_arm(esp=machine.esp, plan=plan, task=FakeTask())
+        except Unsupported:
+            raise
+        except PvefwError:
+            return plan.next_boot
+    return machine.probe().next_boot
 
 
 def _files(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-# --- files that are gone or half written meanwhile ---------------------------------------------------
+# --- ESPs that are read-only, files that are gone or half written meanwhile ------------------------
 
 _watchers: list[Callable[[str, tuple[Any, ...]], None]] = []
 
@@ -326,6 +413,34 @@ def _watched(root: Path) -> Iterator[list[str]]:
         yield wrongs
     finally:
         _watchers.remove(look)
+
+
+@contextlib.contextmanager
+def _read_only(root: Path) -> Iterator[None]:
+    """A file system that has errors: nothing below a folder can be changed."""
+    changes = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link")
+
+    def refuse(event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "open":
+            path, _, flags = arguments
+            if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+                return
+            paths = [path]
+        elif event in changes:
+            paths = list(arguments[:2])
+        else:
+            return
+        names = [os.fsdecode(path) for path in paths if _is_path(path)]
+        # a relative name is one in a folder that is open: replace_file writes so
+        if any(not Path(name).is_absolute() or root in Path(name).parents for name in names):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), names[0])
+
+    _hook()
+    _watchers.append(refuse)
+    try:
+        yield
+    finally:
+        _watchers.remove(refuse)
 
 
 def _is_path(path: object) -> bool:

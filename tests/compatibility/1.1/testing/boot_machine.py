@@ -245,12 +245,12 @@ def complete(root: Path, started: Started | None) -> str:
     """The version that comes up, or nothing where kernel and initrd are not whole or do not match."""
     if started is None:
         return ""
-    said = [
+    words = [
         (root / path).read_text().rsplit(" build ", 1)[0] if (root / path).is_file() else ""
         for path in (started.kernel, started.initrd)
     ]
-    version = said[0].removeprefix("kernel ")
-    return version if said == [f"kernel {version}", f"initrd {version}"] else ""
+    version = words[0].removeprefix("kernel ")
+    return version if words == [f"kernel {version}", f"initrd {version}"] else ""
 
 
 def check_paths(paths: Sequence[PurePosixPath]) -> None:

@@ -71,12 +71,12 @@ def asked_over_http(port: int) -> Fetch:
             path = f"/.well-known/acme-challenge/{challenge.token}"
             connection.request("GET", path, headers={"Host": challenge.identifier.value})
             answer = connection.getresponse()
-            said = answer.read().decode(errors="replace").rstrip()
+            body = answer.read().decode(errors="replace").rstrip()
         except (OSError, HTTPException):
             return None
         finally:
             connection.close()
-        return said if answer.status == _OK else None
+        return body if answer.status == _OK else None
 
     return fetch
 
@@ -102,8 +102,8 @@ def asked_in_dns(texts: Callable[[str], set[str]]) -> Fetch:
     """
 
     def fetch(challenge: Challenge) -> str | None:
-        found = texts(f"{challenge.dns_label}.{challenge.identifier.value}.")
-        return challenge.dns_value if challenge.dns_value in found else None
+        strings = texts(f"{challenge.dns_label}.{challenge.identifier.value}.")
+        return challenge.dns_value if challenge.dns_value in strings else None
 
     return fetch
 
@@ -346,11 +346,7 @@ class ChallengeConformance:
             )
 
     def test_another_process_can_clean_up(
-        self,
-        hooks: ChallengeSpec,
-        fetch: Fetch,
-        task: FakeTask,
-        fresh_plugin: Callable[[], object],
+        self, hooks: ChallengeSpec, fetch: Fetch, task: FakeTask, fresh_plugin: Callable[[], object]
     ) -> None:
         """A new instance takes down what one has left whose process ended; not where that listens."""
         before, challenges = _listening(), self.challenges(hooks, 2)
@@ -476,12 +472,12 @@ def _listening() -> set[str]:
         for path in Path(f"/proc/{process}/fd").glob("*"):
             with contextlib.suppress(OSError):
                 own.add(str(path.readlink()).removeprefix("socket:[").removesuffix("]"))
-    found = set()
+    inodes = set()
     for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
             rows = Path("/proc/net", table).read_text().splitlines()[1:]
-            found |= {row.split()[9] for row in rows if row.split()[3] == _LISTEN}
-    return own & found
+            inodes |= {row.split()[9] for row in rows if row.split()[3] == _LISTEN}
+    return own & inodes
 
 
 def _family() -> Iterator[int]:

@@ -70,11 +70,11 @@ class DnsCare(DnsTrouble):
         with bad_day.around.neighbours(OneLabelMore(zone, _LABEL)):
             try:
                 day.add(added, day.once)
-                found = bad_day.shows(added)
+                is_shown = bad_day.shows(added)
                 day.remove(added, day.once)
             except PvefwError:
                 pytest.skip("let the fake have a zone with three labels, such as sub.example.test.")
-        assert found, (
+        assert is_shown, (
             f"the zone is {day.zone}, and dns_add does not put the record at {day.name}: take the zone's "
             "name off the end of the record's name, do not count labels"
         )

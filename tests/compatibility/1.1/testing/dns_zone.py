@@ -114,10 +114,10 @@ class DnsZone:
             reply.set_rcode(dns.rcode.NXDOMAIN)
             return reply.to_wire()
         reply.flags |= dns.flags.AA
-        found = self._data(name, dns.rdatatype.to_text(question.rdtype))
-        if found:
+        strings = self._data(name, dns.rdatatype.to_text(question.rdtype))
+        if strings:
             kind = dns.rdatatype.to_text(question.rdtype)
-            reply.answer.append(dns.rrset.from_text_list(question.name, _TTL, "IN", kind, found))
+            reply.answer.append(dns.rrset.from_text_list(question.name, _TTL, "IN", kind, strings))
         else:
             soa = self._data(self.name, "SOA")
             reply.authority.append(dns.rrset.from_text_list(self.name, _TTL, "IN", "SOA", soa))

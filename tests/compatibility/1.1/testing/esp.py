@@ -42,8 +42,8 @@ class EspDirectory:
     @property
     def files(self) -> list[str]:
         """Every file on the ESP, sorted; paths are relative to it."""
-        found = (path for path in self.mountpoint.rglob("*") if path.is_file())
-        return sorted(path.relative_to(self.mountpoint).as_posix() for path in found)
+        paths = (path for path in self.mountpoint.rglob("*") if path.is_file())
+        return sorted(path.relative_to(self.mountpoint).as_posix() for path in paths)
 
     @property
     def _esp(self) -> Esp:

@@ -96,14 +96,14 @@ class _Handler(BaseHTTPRequestHandler):
         asked = Request(self.command, parts.path, query, self.headers, body)  # type: ignore[arg-type]  # it is used as a mapping
         headers: list[Mapping[str, str]] = []
         try:
-            status, said, *headers = self.answer(asked)
+            status, content, *headers = self.answer(asked)
         except ConnectionLost:
             self.close_connection = True
             return
         except Exception as error:  # noqa: BLE001 - the fake's author reads it in the plugin's error
-            status, said = 500, {"error": f"the fake failed: {type(error).__name__}: {error}"}
-        raw = isinstance(said, bytes)
-        sent = said if raw else json.dumps(said).encode()
+            status, content = 500, {"error": f"the fake failed: {type(error).__name__}: {error}"}
+        raw = isinstance(content, bytes)
+        sent = content if raw else json.dumps(content).encode()
         self.send_response(status)
         if not any("Content-Type" in more for more in headers):
             self.send_header("Content-Type", "application/json")

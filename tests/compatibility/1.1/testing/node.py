@@ -70,8 +70,8 @@ class Node:
         """
         done = self.try_(*arguments)
         if done.returncode != 0:
-            said = f"{done.stdout}{done.stderr}"
-            raise AssertionError(f"pvefw {' '.join(map(str, arguments))}:\n{said}")
+            output = f"{done.stdout}{done.stderr}"
+            raise AssertionError(f"pvefw {' '.join(map(str, arguments))}:\n{output}")
         return done.stdout
 
     def register(self, acme: "AcmeServer") -> None:

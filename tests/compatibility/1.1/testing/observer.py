@@ -201,11 +201,7 @@ class ObserverConformance:
         )
 
     def test_the_next_certificate_is_heard_too(
-        self,
-        bound: Bound[ObserverSpec],
-        heard: Heard,
-        event: CertificateEvent,
-        task: FakeTask,
+        self, bound: Bound[ObserverSpec], heard: Heard, event: CertificateEvent, task: FakeTask
     ) -> None:
         """After the first one comes another one, for the same instance."""
         self._needs(bound, "on_certificate")
@@ -329,8 +325,8 @@ class ObserverConformance:
         """The log of a task is kept, and others may read it."""
         self._needs(bound, "on_certificate")
         self.tell(bound, "on_certificate", event, task)
-        said = "\n".join([*task.lines, *task.warnings])
-        assert _KEY not in said, (
+        log = "\n".join([*task.lines, *task.warnings])
+        assert _KEY not in log, (
             "on_certificate writes the private key into the task's log: log names and paths only"
         )
 

@@ -92,16 +92,16 @@ class StoreConformance:
                 f"store_swap did not write {len(data)} bytes to the revision that store_read "
                 "returned: ask the store in every call, and return the new revision"
             )
-            found = there.store_read(key="nodes/pve1/config")
-            assert found is not None, (
+            entry = there.store_read(key="nodes/pve1/config")
+            assert entry is not None, (
                 "another node does not see a key that was written: return from store_swap when most "
                 "members have it, and ask them in store_read"
             )
-            assert found.data == data, (
-                f"{len(data)} bytes come back as {len(found.data)} others: values are bytes, up to 1 "
+            assert entry.data == data, (
+                f"{len(data)} bytes come back as {len(entry.data)} others: values are bytes, up to 1 "
                 "MiB; encode them where the server takes text"
             )
-            assert found.revision == now, (
+            assert entry.revision == now, (
                 "store_read has another revision than store_swap returned: both are that of this key, at "
                 "its last change"
             )
@@ -157,9 +157,9 @@ class StoreConformance:
         for thread in threads:
             thread.join()
         assert not failures, f"store_swap or store_read failed: {failures[0]}"
-        found = len(_data(hooks, "sum") or b"")
-        assert found == _ADDERS * _TURNS, (
-            f"of {_ADDERS * _TURNS} updates {found} are left: some are lost; compare and write in one "
+        count = len(_data(hooks, "sum") or b"")
+        assert count == _ADDERS * _TURNS, (
+            f"of {_ADDERS * _TURNS} updates {count} are left: some are lost; compare and write in one "
             "step of the server's"
         )
 
@@ -306,11 +306,11 @@ class StoreConformance:
                     hooks.store_swap, key=f"many/{number:04}", data=b"x", revision="", locks=[]
                 )
         kept = hooks.store_swap(key="manyfold", data=b"", revision="", locks=[])
-        found = there.store_list(prefix="many/").revisions
-        assert len(found) == self.many, (
-            f"store_list has {len(found)} of {self.many} keys: get every page"
+        revisions = there.store_list(prefix="many/").revisions
+        assert len(revisions) == self.many, (
+            f"store_list has {len(revisions)} of {self.many} keys: get every page"
         )
-        assert all(key.startswith("many/") for key in found), (
+        assert all(key.startswith("many/") for key in revisions), (
             "store_list has keys without the prefix: 'many/' is not 'manyfold', compare the whole prefix"
         )
         everything = there.store_list(prefix="").revisions
@@ -328,8 +328,8 @@ def _entry(hooks: StoreSpec, key: str) -> StoreEntry | None:
 
 
 def _data(hooks: StoreSpec, key: str) -> bytes | None:
-    found = hooks.store_read(key=key)
-    return found.data if found else None
+    entry = hooks.store_read(key=key)
+    return entry.data if entry else None
 
 
 def _append(hooks: StoreSpec, key: str, more: bytes) -> None:

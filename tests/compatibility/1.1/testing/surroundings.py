@@ -95,28 +95,28 @@ class Surroundings:
         if fault is not None:
             asked = _wire.redirected(asked, unknown)
         ask: Answer = getattr(self.fake, "answer", self.fake)
-        status, said, *more = ask(asked)
+        status, content, *more = ask(asked)
         with self._lock:
             headers = more[0] if more else {}
-            data = _wire.data_of(said)
+            data = _wire.data_of(content)
             self._granted |= _wire.granted(data, headers)
             self._ids |= _wire.ids_in(data)
             self.versioned |= _wire.has_version(data, headers)
-            self.noticed |= _wire.says_stale(status, said)
-            self._refusals += [] if status < _FIRST_ERROR else [str(said)]
+            self.noticed |= _wire.says_stale(status, content)
+            self._refusals += [] if status < _FIRST_ERROR else [str(content)]
             self.faults += [] if status < _FIRST_FAULT else [request]
-            return status, self._as_the_plugin_sees_it(request, said), headers
+            return status, self._as_the_plugin_sees_it(request, content), headers
 
-    def _as_the_plugin_sees_it(self, request: Request, said: Any) -> Any:
+    def _as_the_plugin_sees_it(self, request: Request, content: Any) -> Any:
         if self._between:
             near = self._between
-            said = _wire.with_said(said, lambda data: near.among(request, data))
+            content = _wire.with_said(content, lambda data: near.among(request, data))
         if self._ttls:
-            said = _wire.with_said(said, lambda data: _wire.with_ttl(data, self._ttls))
+            content = _wire.with_said(content, lambda data: _wire.with_ttl(data, self._ttls))
         if self._renamed:
-            said = _wire.with_said(said, lambda data: _wire.renamed(data, self._renamed))
-            self._leaks |= set(self._renamed) & _wire.words_of(_wire.data_of(said))
-        return said
+            content = _wire.with_said(content, lambda data: _wire.renamed(data, self._renamed))
+            self._leaks |= set(self._renamed) & _wire.words_of(_wire.data_of(content))
+        return content
 
     def _due(self) -> tuple[int, Mapping[str, str]] | None:
         if self._fault is None:
