@@ -111,7 +111,7 @@ def test_the_pattern_finds_what_it_is_for(line, wrong):
 
 SUPPRESSED = re.compile(r"#\s*(?:noqa|type:\s*ignore|pragma)\b(?P<rest>.*)")
 WITH_REASON = re.compile(
-    r":\s*[A-Z0-9, ]+ - \w.*|\[[\w, -]+\]  # \w.*|.*  # noqa: [A-Z0-9]+ - \w.*"
+    r":\s*(?:[A-Z0-9, ]+|no cover) - \w.*|\[[\w, -]+\]  # \w.*|.*  # noqa: [A-Z0-9]+ - \w.*"
 )
 
 

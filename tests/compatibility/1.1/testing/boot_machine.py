@@ -76,7 +76,7 @@ class Machine:
             raise
 
     def probe(self) -> BootState:
-        """What the loader finds of itself; it must."""
+        """What the loader finds of its own; required."""
         state = self.hooks.boot_probe(esp=self.esp)
         assert state is not None, (
             "boot_probe does not see the loader that is installed: it says None"
