@@ -30,6 +30,11 @@ echo
 echo "{word} $(/bin/busybox uname -r) $(/bin/busybox cat /proc/cmdline)"
 {end}
 """
+_PLATFORM_KEY = "PK\0".encode("utf-16-le")
+"""The name of the variable that variables with Secure Boot have, and others do not."""
+_SECURE_BOARD = ["-machine", "q35,smm=on"]
+_SECURE_BOARD += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+"""What OVMF needs to refuse anything; since Debian 13 its other image refuses nothing."""
 WATCHDOG = ["-device", "i6300esb", "-action", "watchdog=reset"]
 """QEMU's options for a watchdog on the board."""
 _HANGS = """
@@ -98,8 +103,11 @@ def firmware_options(variables: Path | None) -> list[str]:
     """QEMU's options for UEFI with these variables; without them it has a BIOS."""
     if variables is None:
         return []
-    code = f"if=pflash,format=raw,unit=0,readonly=on,file={FIRMWARE}/OVMF_CODE_4M.fd"
-    return ["-drive", code, "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
+    secure = _PLATFORM_KEY in variables.read_bytes()
+    image = FIRMWARE / f"OVMF_CODE_4M{'.secboot' if secure else ''}.fd"
+    code = f"if=pflash,format=raw,unit=0,readonly=on,file={image}"
+    board = _SECURE_BOARD if secure else []
+    return [*board, "-drive", code, "-drive", f"if=pflash,format=raw,unit=1,file={variables}"]
 
 
 def disk_options(disks: Sequence[Path], bytes_per_second: int | None = None) -> list[str]:
