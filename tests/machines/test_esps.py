@@ -115,12 +115,13 @@ def test_drift_is_reported_and_repaired(shop):
 
 
 def test_a_loader_that_secure_boot_will_refuse_is_reported(shop):
-    variable = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-    shop.run(f"printf '\\6\\0\\0\\0\\1' >/run/on && mount --bind /run/on {variable}")
+    variables, name = "/sys/firmware/efi/efivars", "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    shop.run(f"mkdir /run/on && cd {variables} && for each in *; do cat $each >/run/on/$each; done")
+    shop.run(f"printf '\\6\\0\\0\\0\\1' >/run/on/{name} && mount --bind /run/on {variables}")
 
     found = status(shop)
     warned = shop.run("pvefw boot refresh")
-    shop.run(f"umount {variable}")
+    shop.run(f"umount {variables}")
 
     images = "EFI/BOOT/BOOTX64.EFI, EFI/systemd/systemd-bootx64.efi"
     for esp in found["esps"]:

@@ -80,7 +80,7 @@ def test_the_firmware_refuses_what_we_refuse(banned, tmp_path):
         variable(host, name, DATABASES, variables_of(variables)[name])
 
     refused = signatures.refusals(host.paths, {TARGET: SHIM}, [TARGET])
-    said = say_until(esp(tmp_path / "disk"), variables, ["Access Denied", "Welcome to GRUB"])
+    said = say_until(esp(tmp_path / "disk"), variables, ["Access Denied", "GNU GRUB"])
 
     assert bool(refused) == bool(banned())
-    assert ("Access Denied" in said, "Welcome to GRUB" in said) == (bool(refused), not refused)
+    assert ("Access Denied" in said, "GNU GRUB" in said) == (bool(refused), not refused)

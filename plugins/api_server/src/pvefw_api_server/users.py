@@ -120,7 +120,7 @@ def load(paths: Paths) -> dict[str, User]:
         raise ConfigError(
             f"{paths.api_users}: it is damaged, so that nobody can log in: {error}",
             hint="Correct it, or restore it from a backup. Without it only root can log in; users and "
-            "tokens are added anew with: pvefw api user set",
+            "tokens are added again with: pvefw api user set",
         ) from error
 
 
