@@ -10,6 +10,7 @@ settings. An instance in both counts as ours: Proxmox VE always writes ``standal
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pvefw.core.errors import StoreError
@@ -18,7 +19,6 @@ from pvefw.store import files, oddities
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.store.plugin_sections import KINDS
-from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import Section, SectionConfig
 
 PVE_CATALOG = "acmesh"
@@ -114,7 +114,7 @@ class Place:
 
     def _replace(self, path: Path, sections: SectionConfig) -> None:
         there = self.node.own if path == self.files[1] else self.node.cluster
-        files.replace(path, PvefwConfig(there.properties, sections).render())
+        files.replace(path, replace(there, sections=sections).render())
 
 
 class PluginsCfg(Place):

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from pvefw.core.errors import ConfigError, StoreError
 from pvefw.store import files, oddities, pmxcfs
-from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths
-from pvefw.store.pvefw_config import PvefwConfig
 from pvefw.store.section_config import SectionConfig
 
 if TYPE_CHECKING:
     from pvefw.store.domains import DomainEntry
+    from pvefw.store.node_config import NodeConfig
+    from pvefw.store.pvefw_config import PvefwConfig
 
 DESCRIPTION = "description"
 _Content = bytes | None | StoreError
@@ -77,18 +77,20 @@ class Node:
     # --- the files --------------------------------------------------------------------------------
 
     @cached_property
-    def config(self) -> NodeConfig:
+    def config(self) -> "NodeConfig":
         """Proxmox VE's node configuration."""
+        from pvefw.store.node_config import NodeConfig
+
         path = self.paths.node_config()
         return NodeConfig.parse(self.data(path), str(path))
 
     @cached_property
-    def own(self) -> PvefwConfig:
+    def own(self) -> "PvefwConfig":
         """The node's ``pvefw.cfg``."""
         return self._pvefw_cfg(self.paths.node_pvefw_cfg())
 
     @cached_property
-    def cluster(self) -> PvefwConfig:
+    def cluster(self) -> "PvefwConfig":
         """The cluster's ``pvefw.cfg``."""
         return self._pvefw_cfg(self.paths.cluster_pvefw_cfg)
 
@@ -108,7 +110,9 @@ class Node:
             return self.own.sections
         return self._plugins[path]
 
-    def _pvefw_cfg(self, path: Path) -> PvefwConfig:
+    def _pvefw_cfg(self, path: Path) -> "PvefwConfig":
+        from pvefw.store.pvefw_config import PvefwConfig
+
         return PvefwConfig.parse(self.data(path), str(path))
 
     # --- properties -------------------------------------------------------------------------------
@@ -222,7 +226,7 @@ def _read(path: Path) -> _Content:
         return error
 
 
-def _sound(config: NodeConfig, file: Path, *, pve: bool = False) -> dict[str, str]:
+def _sound(config: "NodeConfig", file: Path, *, pve: bool = False) -> dict[str, str]:
     """The properties of a file without those that are not in their format, which are reported."""
     sound = {}
     for key, value, why in judged(config, pve=pve):
@@ -233,7 +237,7 @@ def _sound(config: NodeConfig, file: Path, *, pve: bool = False) -> dict[str, st
     return sound
 
 
-def judged(config: NodeConfig, *, pve: bool) -> Iterator[tuple[str, str, str]]:
+def judged(config: "NodeConfig", *, pve: bool) -> Iterator[tuple[str, str, str]]:
     """The properties of a file with their values, and why a value cannot be used, else nothing.
 
     :param pve: it is Proxmox VE's file, and what its own parser drops cannot be used.
