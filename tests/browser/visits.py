@@ -41,7 +41,8 @@ PICTURES = ROOT / "docs/images"
 WANTS_PICTURES = "PVEFW_PICTURES" in os.environ
 """Whether the pictures of the documentation are written, from a node without attacks."""
 _BOTH = ((1366, "light"), (390, "dark"))
-"""Widths and colours: neither depends on the other."""
+"""Widths and colours, each once: enough where a view has been looked at in every way before."""
+EVERY_LOOK = (*_BOTH, (1366, "dark"), (390, "light"))
 ON_A_PHONE = {"overview", "guests"}
 _PATIENCE = 240_000.0
 """Milliseconds: each call of the page is a process."""
@@ -106,9 +107,9 @@ class Visit:
     def field(self, key):
         return self.page.locator(f"main [name='{key}']").last
 
-    def check(self):
+    def check(self, looks=_BOTH):
         assert self.wrong == []
-        for width, colours in _BOTH:
+        for width, colours in looks:
             self.page.set_viewport_size({"width": width, "height": 900})
             self.page.emulate_media(color_scheme=colours)
             assert not is_too_wide(self.page), f"at {width} pixels"
