@@ -40,6 +40,8 @@ class Condition:
     """The user id, where it matters; the tests run as root's or as nobody's, else as the caller's."""
 
 
+_NO_OTHER_LOCALE = {"LC_ALL": None, "LC_CTYPE": None}
+"""Python itself sets ``LC_CTYPE`` for its children where the caller's locale is not installed (PEP 538)."""
 CONDITIONS = {
     "days-1": Condition("the clock is a day ahead", clock=timedelta(days=1)),
     "days-60": Condition("the clock is 60 days ahead", clock=timedelta(days=60)),
@@ -58,11 +60,16 @@ CONDITIONS = {
     ),
     "kiritimati": Condition("it is 14 hours later than UTC", {"TZ": "Pacific/Kiritimati"}),
     "st-johns": Condition("it is a half-hour off, west of UTC", {"TZ": "America/St_Johns"}),
-    "no-lang": Condition("no locale is set", {"LANG": None, "LC_ALL": None}),
-    "lang-c": Condition("the locale is C", {"LANG": "C", "LC_ALL": None}),
+    "no-lang": Condition("no locale is set", {"LANG": None, **_NO_OTHER_LOCALE}),
+    "lang-c": Condition("the locale is C", {"LANG": "C", **_NO_OTHER_LOCALE}),
     "lang-de": Condition(
         "the locale is German",
-        {"LANG": "de_DE.UTF-8", "LC_ALL": None, "LANGUAGE": "de", "LOCPATH": "{scratch}"},
+        {
+            "LANG": "de_DE.UTF-8",
+            "LANGUAGE": "de",
+            "LOCPATH": "{scratch}",
+            **_NO_OTHER_LOCALE,
+        },
     ),
     "no-home": Condition("HOME is not set", {"HOME": None}),
     "umask-077": Condition("new files are private", umask=0o077),
