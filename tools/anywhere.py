@@ -41,7 +41,7 @@ class Condition:
 
 
 _NO_OTHER_LOCALE = {"LC_ALL": None, "LC_CTYPE": None}
-"""Python itself sets ``LC_CTYPE`` for its children where the caller's locale is not installed (PEP 538)."""
+"""Python sets ``LC_CTYPE`` for its children where the caller's locale is not installed (PEP 538)."""
 CONDITIONS = {
     "days-1": Condition("the clock is a day ahead", clock=timedelta(days=1)),
     "days-60": Condition("the clock is 60 days ahead", clock=timedelta(days=60)),
