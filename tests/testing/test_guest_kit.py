@@ -438,12 +438,12 @@ class RunsWhenItIsListed(Good):
 
 
 class StartRestarts(Slow):
-    looks = 100
-
     @hookimpl
     def guest_start(self, guest, timeout, task):
-        if self.guests.get(guest.vmid, guest).state is GuestState.RUNNING:
+        runs = self.guests.get(guest.vmid, guest).state is GuestState.RUNNING
+        if runs:
             self.turn(guest.vmid, GuestState.STOPPED)
+        self.looks = 100 if runs else Slow.looks
         super().guest_start(guest, timeout, task)
 
 
