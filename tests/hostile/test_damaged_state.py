@@ -11,7 +11,7 @@ import pytest
 from certificates import NOW, self_signed
 from waiting import wait_until
 
-from pvefw.certs import renewal_rule
+from pvefw.certs import renewal_rule, served
 from pvefw.cli.run import run
 from pvefw.core.errors import ConfigError, StoreError
 from pvefw.dns import journal
@@ -138,6 +138,7 @@ def node(paths, monkeypatch, tmp_path):
     files.replace(paths.node_config(), b"acmedomain0: a.example.com\n")
     files.replace(paths.node_pvefw_cfg(), b"serves: 127.0.0.1:9\n")
     files.replace(paths.esp_uuids, b"AAAA-BBBB\n")
+    monkeypatch.setattr(served, "_PAUSES", ())  # nobody will serve it there, whatever is damaged
     monkeypatch.setenv("PVEFW_ROOT", str(paths.root))
     monkeypatch.setenv("PVEFW_NODE", paths.node)
     monkeypatch.chdir(tmp_path)
