@@ -34,11 +34,11 @@ def read(paths: Paths, node: str = "") -> Drained | None:
         return None
     note = files.read_object(paths.drained(node))
     try:
-        guests = {Reference.parse(id_): str(host) for id_, host in note["guests"].items()}
+        guests = {Reference.parse(id_): host for id_, host in note["guests"].items()}
         names = {Reference.parse(id_): str(name) for id_, name in note.get("names", {}).items()}
         for host in guests.values():
             remote.check_host(host)
-    except (KeyError, AttributeError, ValueError, UsageError) as error:
+    except (KeyError, AttributeError, TypeError, ValueError, UsageError) as error:
         raise StoreError(  # without it nobody knows whose guests are away
             f"{paths.drained(node)}: the note of where the guests have gone is damaged",
             hint="Move them back by hand, then: pvefw node return --leave",

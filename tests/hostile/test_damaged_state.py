@@ -239,7 +239,9 @@ def test_a_journal_and_a_record_of_other_types_are_named(paths, leaf):
         persistent_records.load(paths)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "garbage", "empty", "lists", "a number", "texts"])
+@pytest.mark.parametrize(
+    "damage", [*("truncated", "garbage", "empty"), *("lists", "a number", "texts", "numbers")]
+)
 def test_a_damaged_note_of_guests_that_are_away_is_kept(node, said, damage):
     """That all of them are back would be said of none, and the note removed."""
     put(node, "drained", damage)
