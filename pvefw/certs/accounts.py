@@ -129,7 +129,7 @@ def check_new(paths: Paths, name: str) -> None:
     """
     if files.exists(accounts.path(paths, name)):
         raise UsageError(
-            f"acme account register: the account {name} already exists",
+            f"acme account: the account {name} already exists",
             hint=f"Choose another name, or first: pvefw acme account deactivate {name}",
         )
     files.check_writable(paths.acme_dir)

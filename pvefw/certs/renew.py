@@ -3,9 +3,11 @@ tries again what could not be deployed.
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from threading import Event
 
 from pvefw.certs import chain, deploy, issue, persist, renewal_plan, renewal_rule, served
 from pvefw.certs.certificate import Certificate
@@ -32,6 +34,8 @@ class Effect:
     """Something was renewed or deployed."""
     pending: bool = False
     """Something is still to be done; in a dry run, all that is."""
+    held_back: bool = False
+    """A renewal that has failed waits for its next try."""
 
 
 def run(
@@ -62,14 +66,16 @@ def run(
         say(line)
 
     _announce(paths, RenewalsEvent(paths.node, "started"), say)
-    good = False
+    good = well = False
     try:
         good = _decide(paths, log, echo, clock, effect, dry_run=False)
+        # who watches over the runs is not told that all is well while a failed renewal waits
+        well = good and not effect.held_back
     except PvefwError as error:
         lines.append(error.message)
         raise
     finally:
-        _announce(paths, RenewalsEvent(paths.node, "ended", good, lines), say)
+        _announce(paths, RenewalsEvent(paths.node, "ended", well, lines), say)
     return good
 
 
@@ -98,6 +104,7 @@ def _decide(
             effect.done, good = effect.done or renewed, good and renewed
         elif planned.decision is None or planned.held_back(now):
             effect.pending |= planned.held_back(now)
+            effect.held_back |= planned.held_back(now)
             _remind(paths, planned, echo, clock)
     for absent in renewal_plan.missing(Node.open(paths)):
         say(absent.line(now))
@@ -235,7 +242,10 @@ def _tell(paths: Paths, planned: Planned, record: Record, task: Task, now: datet
 def _look(paths: Paths, say: Say, echo: Say, clock: Clock) -> bool:
     """Compare what is served with what is installed, and tell what is news."""
     good, now = True, clock.now()
-    for certificate, looks in served.of_all(Certificate.all_of(Node.open(paths))):
+    for certificate, first_looks in served.of_all(Certificate.all_of(Node.open(paths))):
+        looks: Sequence[served.Look] = first_looks
+        if served.is_news(certificate, looks, now):
+            looks = served.settled(certificate, looks, partial(clock.wait, Event()))
         for look_ in looks:
             if look_.reason:
                 say(f"{certificate.name}: {look_.address}: {look_.reason}")

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -94,16 +94,28 @@ def after_deployment(certificate: Certificate, task: Task, now: datetime) -> boo
 
     :returns: whether it is.
     """
-    looks = look(certificate)
-    for seconds in _PAUSES:
-        if not any(look_.reason for look_ in looks):
-            break
-        task.wait(seconds)
-        looks = look(certificate)
+    looks = settled(certificate, look(certificate), task.wait)
     for look_ in looks:
         if not look_.reason:
             task.log(f"{look_.address} serves it")
     return tell(certificate, looks, task, now)
+
+
+def settled(
+    certificate: Certificate, looks: Sequence[Look], wait: Callable[[float], object]
+) -> Sequence[Look]:
+    """Look again where something is wrong, for some seconds at most.
+
+    One process of a service may still serve the old certificate when another one serves the new.
+
+    :param looks: what was seen first.
+    """
+    for seconds in _PAUSES:
+        if not any(look_.reason for look_ in looks):
+            break
+        wait(seconds)
+        looks = look(certificate)
+    return looks
 
 
 def tell(certificate: Certificate, looks: Sequence[Look], task: Task, now: datetime) -> bool:

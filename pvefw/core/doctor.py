@@ -328,7 +328,7 @@ def _setting_findings(plugin: type) -> list[Finding]:
                     'Declare it with setting(help="…").',
                 )
             )
-        told = info.secret or _NO_SECRET.search(info.help)
+        told = info.secret or info.type in ("boolean", "path") or _NO_SECRET.search(info.help)
         if not told and any(word in info.key.lower() for word in _SECRET_WORDS):
             findings.append(
                 Finding(

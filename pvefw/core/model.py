@@ -376,7 +376,7 @@ class RenewalsEvent:
     node: str
     phase: Literal["started", "ended"]
     good: bool = True
-    """Whether everything that was tried succeeded; while it runs, true."""
+    """Whether all that was tried succeeded, and no renewal waits that has failed; while it runs, true."""
     lines: Sequence[str] = ()
     """What it said until now, for people."""
 

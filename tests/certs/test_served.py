@@ -14,9 +14,10 @@ from certificates import NOW, Log, own, self_signed
 from servers.processes import free_port
 
 from pvefw import instances
-from pvefw.certs import chain, deploy, install, served
+from pvefw.certs import chain, deploy, install, renew, served
 from pvefw.cli.run import run
 from pvefw.host import tls
+from pvefw.host.clock import SystemClock
 from pvefw.store import node_settings
 from pvefw.tasks import events
 
@@ -153,6 +154,19 @@ def test_the_old_one_is_noticed_waited_for_and_told(paths, certificate, server, 
     assert (hook, event.name) == ("on_served", "pveproxy")
     assert event.reason in warning
     assert server.names[0] == "new.example"
+
+
+def test_a_run_looks_again_before_it_tells(paths, certificate, server, told):
+    """One process of a service may still serve the old one when another one serves the new."""
+
+    class Reloading(SystemClock):
+        def wait(self, _event, _seconds):
+            server.use(certificate.pem(), certificate.files.key.read_bytes())
+            return False
+
+    lines = []
+    assert renew._look(paths, lines.append, lines.append, Reloading())
+    assert (lines, told) == ([], [])
 
 
 def test_nothing_is_told_twice_a_day_and_the_end_is(paths, certificate, server, told):

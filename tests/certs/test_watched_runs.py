@@ -1,6 +1,7 @@
 """Runs of ``pvefw renew`` as those who watch over them hear of them."""
 
 import sys
+from types import SimpleNamespace
 
 import pytest
 from certificates import Calendar, Log
@@ -56,6 +57,24 @@ def test_who_cannot_be_told_is_a_line_and_no_failure(paths, heard, clock):
     good, lines = run(paths, clock)
     assert good
     assert lines == ["checks: could not be notified of this run: no connection"] * 2
+
+
+def test_a_failed_renewal_that_waits_is_not_well_for_who_watches(paths, heard, clock, monkeypatch):
+    """The command ends with 0, as nothing was tried; a watchdog that turned green would hide it."""
+    waits = SimpleNamespace(
+        line=lambda _now: "due, but the last try failed",
+        due=lambda _now: False,
+        held_back=lambda _now: True,
+        decision=object(),
+    )
+    monkeypatch.setattr(renew.renewal_plan, "plan", lambda *_arguments, **_options: [waits])
+    monkeypatch.setattr(renew, "_remind", lambda *_arguments: None)
+    good, _ = run(paths, clock)
+    assert good
+    assert [(event.phase, event.good) for event in heard[0]] == [
+        ("started", True),
+        ("ended", False),
+    ]
 
 
 def test_a_run_that_breaks_off_ends_badly(paths, heard, clock, monkeypatch):

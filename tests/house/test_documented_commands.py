@@ -169,3 +169,20 @@ def test_what_errors_name_can_be_pasted_into_zsh():
         if _OF_ZSH.search(re.sub(r"'[^']*'|>&2", "", match[0]))
     ]
     assert faults == []
+
+
+IN_A_SENTENCE = re.compile(r": (?:printf|pvefw|systemctl|apt-get|curl) ")
+"""A command that stands in the text as words do: whoever copies it copies the sentence."""
+
+
+def test_commands_stand_on_lines_of_their_own():
+    texts = {page: re.sub(r"(?ms)^```.*?^```", "", page.read_text()) for page in PAGES}
+    assert len(texts) > 20
+    places = [
+        f"{page.relative_to(ROOT)}: {line}"
+        for page, text in texts.items()
+        for line in re.sub(r"(?s)`[^`]*`", "", text).splitlines()
+        if not line.startswith(("    ", "|")) and IN_A_SENTENCE.search(line)
+    ]
+    assert places == []
+    assert IN_A_SENTENCE.search("and its settings: printf 'port=8080' > settings pvefw acme")
