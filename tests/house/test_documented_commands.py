@@ -171,7 +171,8 @@ def test_what_errors_name_can_be_pasted_into_zsh():
     assert faults == []
 
 
-IN_A_SENTENCE = re.compile(r": (?:printf|pvefw|systemctl|apt-get|curl) ")
+GROUPS = "|".join(PVEFW.list_commands(click.Context(PVEFW)))
+IN_A_SENTENCE = re.compile(rf": (?:printf|systemctl|apt-get|curl|pvefw (?:{GROUPS})) ")
 """A command that stands in the text as words do: whoever copies it copies the sentence."""
 
 
@@ -185,4 +186,8 @@ def test_commands_stand_on_lines_of_their_own():
         if not line.startswith(("    ", "|")) and IN_A_SENTENCE.search(line)
     ]
     assert places == []
-    assert IN_A_SENTENCE.search("and its settings: printf 'port=8080' > settings pvefw acme")
+    for sentence in (
+        "its settings: printf 'port=8080' > settings pvefw acme",
+        "so: pvefw acme plugin",
+    ):
+        assert IN_A_SENTENCE.search(sentence)
