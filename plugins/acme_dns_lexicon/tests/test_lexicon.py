@@ -247,3 +247,20 @@ def test_a_login_that_fails_is_a_refusal(monkeypatch):
     monkeypatch.setattr(library, "load", lambda _name: Failing)
     with pytest.raises(CredentialsRejected, match="No domain found"):
         Lexicon().catalog_make("it", {}).dns_add(zone="kit.test.", records=[RECORD])
+
+
+def test_requests_are_limited_again_where_somebody_put_back_what_was_there(monkeypatch):
+    limits = []
+
+    def plain(_adapter, _request, _stream=False, timeout=None):
+        limits.append(timeout)
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", plain)
+    for _ in range(2):
+        library._limit_requests()
+        once = requests.adapters.HTTPAdapter.send
+        once(None, None)
+        library._limit_requests()
+        assert requests.adapters.HTTPAdapter.send is once
+        monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", plain)
+    assert limits == [30.0, 30.0]

@@ -28,6 +28,8 @@ So one record comes or goes again where a call finds everything as it should be.
 """
 _SECONDS = 30.0
 """What a connection waits for an answer."""
+_LIMITED = "pvefw_limited"
+"""The mark of what :func:`_limit_requests` has put in the place of what requests does."""
 _NO_APEX = {"desec", "hetzner"}
 """Their modules cannot find or cannot remove what they wrote at the zone's own name."""
 
@@ -166,13 +168,18 @@ class Session:
         return {text: text.strip('"').replace('" "', "") for text in texts}
 
 
-@functools.cache
 def _limit_requests() -> None:
-    """Give every request a time limit that has none: the library's modules set none."""
+    """Give every request a time limit that has none: the library's modules set none.
+
+    It is looked at each time: somebody else in this process may have put back what was there before.
+    """
     from requests.adapters import HTTPAdapter
 
     send = HTTPAdapter.send
+    if hasattr(send, _LIMITED):
+        return
 
+    @functools.wraps(send)
     def limited(
         self: HTTPAdapter,
         request: Any,
@@ -183,6 +190,7 @@ def _limit_requests() -> None:
     ) -> Any:
         return send(self, request, stream, timeout or _SECONDS, *rest, **more)
 
+    setattr(limited, _LIMITED, True)
     HTTPAdapter.send = limited  # type: ignore[method-assign]  # no other way into its modules
 
 
