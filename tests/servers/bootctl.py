@@ -5,7 +5,8 @@ from pathlib import Path
 
 _SCRIPT = """#!/bin/sh
 # bootctl wants the root of a file system, and here is none of vfat: a tmpfs, and then a copy
-exec unshare --mount sh -c '
+[ "$(id -u)" = 0 ] || as_root="--user --map-root-user"
+exec unshare $as_root --mount sh -c '
 esp=${{1#--esp-path=}}
 shift
 {before}
