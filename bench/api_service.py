@@ -89,7 +89,7 @@ def wait_for_handshake(port):
             connected(port).close()
             return
         except OSError:
-            sleep(0.005)
+            sleep(0.005)  # nothing tells a client that a port is listened at
 
 
 def started(stack, root, env):

@@ -52,6 +52,7 @@ from pvefw.core.settings import setting
 from pvefw.host.durable import remove_file, replace_file
 from pvefw.host.fat import check_versions
 from pvefw.host.foreign import directory as open_directory
+from pvefw.host.kernel_parameters import names_nothing
 from pvefw.host.listening import listen
 from pvefw.host.programs import Sandbox, run
 
@@ -100,6 +101,7 @@ __all__ = [
     "check_versions",
     "hookimpl",
     "listen",
+    "names_nothing",
     "open_directory",
     "remove_file",
     "replace_file",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pvefw.core.errors import ConfigError, StoreError
+from pvefw.host.kernel_parameters import names_nothing
 from pvefw.store import kernel_files, oddities
 from pvefw.store.paths import Paths
 
@@ -21,12 +22,6 @@ _RESCUE = re.compile(
 )
 """What somebody types into the loader's menu to get into a system that is in trouble: systemd(1),
 dracut.cmdline(7), initramfs-tools(7) and the kernel's own parameters."""
-_TAG = "(?:UUID|PARTUUID|LABEL|PARTLABEL|ZFS)="
-_NO_ROOT = re.compile(rf"(?:{_TAG})?(?:\$.*)?|.*[<>'\u2018-\u201f].*", re.IGNORECASE)
-"""A ``root=`` that names nothing, as it comes out of a variable that nobody has set, or out of a page of
-documentation. The kernel takes off double quotes only."""
-_NAMES_NOTHING = re.compile(rf"[\w.]+=(?:[^\s\"]*[,:=])?{_TAG}(?:[:,].*)?", re.IGNORECASE)
-"""The same of other options: ``cryptdevice=UUID=:root``."""
 _LONGEST = 2047
 """Bytes. Kernels cut off the rest without a word: ``COMMAND_LINE_SIZE``, which counts a final NUL."""
 
@@ -143,12 +138,10 @@ def check(text: str, where: str) -> str:
     roots = [word.removeprefix("root=") for word in words(line) if word.startswith("root=")]
     if not any(roots):
         raise ConfigError(f"{where}: the kernel's command line has no root=: '{line}'", hint=hint)
-    empty = [f"root={root}" for root in roots if _NO_ROOT.fullmatch(root)]
-    if empty:
-        raise ConfigError(f"{where}: {empty[0]} names no file system: '{line}'", hint=hint)
-    nothing = [word for word in words(line) if _NAMES_NOTHING.fullmatch(word)]
+    nothing = sorted(filter(names_nothing, words(line)), key=lambda word: word[:5] != "root=")
     if nothing:
-        raise ConfigError(f"{where}: {nothing[0]} names no device: '{line}'", hint=hint)
+        kind = "file system" if nothing[0].startswith("root=") else "device"
+        raise ConfigError(f"{where}: {nothing[0]} names no {kind}: '{line}'", hint=hint)
     return line
 
 

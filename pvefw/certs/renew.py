@@ -103,8 +103,9 @@ def _decide(
             renewed = _renew(paths, planned, echo, clock)
             effect.done, good = effect.done or renewed, good and renewed
         elif planned.decision is None or planned.held_back(now):
-            effect.pending |= planned.held_back(now)
-            effect.held_back |= planned.held_back(now)
+            held_back = planned.held_back(now)
+            effect.pending |= held_back
+            effect.held_back |= held_back
             _remind(paths, planned, echo, clock)
     for absent in renewal_plan.missing(Node.open(paths)):
         say(absent.line(now))

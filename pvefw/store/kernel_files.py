@@ -16,7 +16,6 @@ _VALUE = re.compile(
     r'(?P<value>(?:[^"#]|"[^"]*(?:"|$)|(?<!\s)(?<!^)#)*)(?P<comment>#.*)?', re.DOTALL
 )
 """A line with a value: what stands between double quotes is no comment."""
-_MARK = "\ufeff"
 
 
 def entries(path: Path) -> list[str]:
@@ -89,12 +88,13 @@ def _entry(line: str) -> str:
 
 def _lines(path: Path) -> list[str]:
     """A file's lines with their ends."""
-    text = oddities.decoded(files.read_if_exists(path) or b"")
-    if text.startswith(_MARK):
+    data = files.read_if_exists(path) or b""
+    text = oddities.without_mark(data)
+    if text != data:
         oddities.report(
             path, 0, "it begins with a byte order mark, as on Windows", "that is ignored"
         )
-    return text.removeprefix(_MARK).splitlines(keepends=True)
+    return oddities.decoded(text).splitlines(keepends=True)
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:

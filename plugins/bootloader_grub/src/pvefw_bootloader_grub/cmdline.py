@@ -7,7 +7,7 @@ the kernel, which takes them off again (``Documentation/admin-guide/kernel-param
 import re
 from collections.abc import Mapping, Sequence
 
-from pvefw.api import ProviderError
+from pvefw.api import ProviderError, names_nothing
 from pvefw_bootloader_grub import script
 
 _FINDS_ROOT = re.compile(
@@ -20,12 +20,6 @@ _SEVERAL = re.compile(r"rd\..*|luks\..*|cryptopts|zfs\.\w+|ip|iscsi_\w+")
 """Those of which each counts, however many there are."""
 _FROM_LOADERS = {"BOOT_IMAGE", "initrd"}
 _ACCESS = {"ro", "rw"}
-_TAG = "(?:UUID|PARTUUID|LABEL|PARTLABEL|ZFS)="
-_NO_ROOT = re.compile(rf"root=(?:(?:{_TAG})?(?:\$.*)?|.*[<>'\u2018-\u201f].*)", re.IGNORECASE)
-"""A ``root=`` that names nothing, as it comes out of a variable that nobody has set, of a command
-that only root may run, or of a page of documentation."""
-_NAMES_NOTHING = re.compile(rf"[\w.]+=(?:[^\s\"]*[,:=])?{_TAG}(?:[:,].*)?", re.IGNORECASE)
-"""The same of other options: ``cryptdevice=UUID=:root``."""
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
 
 
@@ -101,13 +95,12 @@ def _setting(settings: Mapping[str, str], name: str) -> list[str]:
         raise ProviderError(
             f"{name} in /etc/default/grub: {error}", hint="Close it, and run the command again."
         ) from error
-    empty = [word for word in parameters if _NO_ROOT.fullmatch(word)]
-    if empty:
+    nothing = list(filter(names_nothing, parameters))
+    if empty := [word for word in nothing if word.startswith("root=")]:
         raise ProviderError(
             f'/etc/default/grub: {name}: {empty[0]} names no file system: {name}="{value}"',
             hint="A variable in it may not be set. Write the root file system there, or no root= at all.",
         )
-    nothing = [word for word in parameters if _NAMES_NOTHING.fullmatch(word)]
     if nothing:
         raise ProviderError(
             f'/etc/default/grub: {name}: {nothing[0]} names no device: {name}="{value}"',

@@ -196,7 +196,7 @@ class GuestCare:
             getattr(hooks, hook)(guest=paused, timeout=seconds, task=task)
         except ProviderError as error:
             assert hook == "guest_shutdown", (
-                f"guest {vmids[0]} is paused, and guest_stop raises {error}: stop it hard"
+                f"guest {vmids[0]} is paused, and guest_stop raises {error}: stop it by force"
             )
             return
         assert look(vmids[0]) is GuestState.STOPPED, (
