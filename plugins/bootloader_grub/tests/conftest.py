@@ -75,7 +75,9 @@ class GrubHost:
             self.scripts: "/etc/grub.d",
             self.path / "grub-probe": "/usr/sbin/grub-probe",
         }
-        script = "".join(f"mount --bind '{ours}' {theirs} && " for ours, theirs in binds.items())
+        # where udev runs, there are links to this machine's file systems, and none to the host's
+        script = "[ ! -d /dev/disk ] || mount -t tmpfs none /dev/disk || exit; "
+        script += "".join(f"mount --bind '{ours}' {theirs} && " for ours, theirs in binds.items())
         return subprocess.run(
             ["unshare", "--mount", "sh", "-c", f'{script} exec "$@"', "sh", *argv],
             capture_output=True,
