@@ -24,6 +24,8 @@ _LOCK = "dns-cleanup"
 _LOCK_SECONDS = 120.0
 _FIRST_SECONDS = 3.0
 """For how long other work waits for records of earlier orders to be removed."""
+_GONE_SECONDS = 1.0
+"""For how long, of these, it is looked whether other name servers still show them: most need less."""
 
 BindInstance = Callable[[str], Bound[DnsSpec]]
 """Binds a plugin instance by its name; raises a ``PvefwError`` where it is gone."""
@@ -92,7 +94,7 @@ def cleanup_first(node: Node, task: Task) -> None:
             task.warn(f"DNS records of interrupted orders could not be removed: {error.message}")
 
     clean(used.__contains__, batches.REMOVE_SECONDS)
-    others = partial(clean, lambda id_: id_ not in used, 0.0)
+    others = partial(clean, lambda id_: id_ not in used, _GONE_SECONDS)
     try:
         concurrency.call_within(others, _FIRST_SECONDS, "dns-cleanup", lambda: task.cancelled)
     except concurrency.DidNotReturn:
