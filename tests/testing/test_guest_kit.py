@@ -704,7 +704,7 @@ class TestGood(GuestConformance):
         (StartRestarts, "ran, guest_start was called, and it was stopped meanwhile"),
         (PausedIsStopped, "is paused, and guest_shutdown returns as if it had stopped"),
         (StopLeavesPausedOnes, "is paused, and guest_stop returns as if it had stopped"),
-        (StopRefusesPausedOnes, "it does not run: stop it hard"),
+        (StopRefusesPausedOnes, "it does not run: stop it by force"),
         (ShowsItsPassword, "repr() shows the setting password, a secret"),
     ],
 )

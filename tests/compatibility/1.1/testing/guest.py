@@ -300,7 +300,7 @@ class GuestConformance(GuestCare):
         self.start(hooks, vmids[1], task)
         hooks.guest_stop(guest=guest, timeout=self.seconds, task=task)
         assert look(vmid) is GuestState.STOPPED, (
-            f"guest {vmid} still runs although guest_stop has returned: stop it hard, and wait until "
+            f"guest {vmid} still runs although guest_stop has returned: stop it by force, and wait until "
             "it has stopped"
         )
         assert look(vmids[1]) is GuestState.RUNNING, (
