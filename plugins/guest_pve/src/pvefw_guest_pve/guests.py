@@ -187,7 +187,7 @@ class Pve:
 
     @hookimpl
     def guest_shutdown(self, guest: Guest, timeout: float, task: Task) -> None:
-        """Ask it to shut down; Proxmox VE is told never to stop it hard."""
+        """Ask it to shut down; Proxmox VE is told never to stop it by force."""
         with self._unless_it_has_left(guest, task):
             now = self._now(guest)
             if now is GuestState.STOPPED:
