@@ -216,9 +216,11 @@ def _account(paths: Paths, theirs: TheirCertificate) -> Account:
             continue  # a damaged one is not the one
         if theirs.directory in (account.directory, urlsplit(account.directory).netloc):
             return account
+    taken = account_store.names(paths)
+    free = "default" if "default" not in taken else theirs.client.replace(".", "")
     raise NotFound(
         f"cert import: no account here is at {theirs.directory}, where {theirs.name} comes from",
-        hint="Take it over first: pvefw acme account import NAME",
+        hint=f"Take it over first: pvefw acme account import {free}",
     )
 
 

@@ -207,8 +207,8 @@ def _ways_of_certbot(directory: Path, sections: Mapping[str, Mapping[str, str]])
 def _way_of_certbot(directory: Path, parameters: Mapping[str, str]) -> Way:
     theirs = parameters.get("authenticator", "")
     if theirs == "standalone":
-        port = parameters.get("http01_port", "")
-        return Way("standalone", {"port": port} if port else {}, theirs)
+        own = {"port": "http01_port", "listen": "http01_address"}
+        return _standalone(parameters, own)
     if theirs == "webroot":
         root = parameters.get("webroot_path", "").partition(",")[0].strip()
         return Way("standalone", {"webroot": root} if root else {}, theirs)
@@ -225,6 +225,15 @@ def _way_of_certbot(directory: Path, parameters: Mapping[str, str]) -> Way:
         # its default is hmac-md5, which nobody has to write down
         settings["algorithm"] = settings.get("algorithm", "HMAC-MD5").lower()
     return Way(api, settings, theirs)
+
+
+def _standalone(kept: Mapping[str, str], keys: Mapping[str, str]) -> Way:
+    """A listener of the client's own.
+
+    :param keys: what the client calls each of our settings.
+    """
+    settings = {name: kept[key] for name, key in keys.items() if kept.get(key)}
+    return Way("standalone", settings, "standalone")
 
 
 def _inside(directory: Path, given: str) -> Path:
@@ -270,7 +279,9 @@ def _by_acmesh(directory: Path) -> Iterator[TheirCertificate]:
                 if alternative not in ("", "no")
             ),
         ]
-        ways = [_way_of_acmesh(way, saved) for way in conf.get("Le_Webroot", "").split(",") if way]
+        ways = [
+            _way_of_acmesh(way, saved, conf) for way in conf.get("Le_Webroot", "").split(",") if way
+        ]
         yield TheirCertificate(
             "acme.sh",
             name,
@@ -283,9 +294,13 @@ def _by_acmesh(directory: Path) -> Iterator[TheirCertificate]:
         )
 
 
-def _way_of_acmesh(theirs: str, saved: Mapping[str, str]) -> Way:
+def _way_of_acmesh(theirs: str, saved: Mapping[str, str], conf: Mapping[str, str]) -> Way:
+    """How it validates a name.
+
+    :param saved: what it keeps for all certificates, ``conf`` what it keeps for this one.
+    """
     if theirs == "no":
-        return Way("standalone", {}, "standalone")
+        return _standalone(conf, {"port": "Le_HTTPPort", "listen": "Le_LocalAddress"})
     if theirs.startswith("/"):
         return Way("standalone", {"webroot": theirs}, theirs)
     if not theirs.startswith("dns_"):

@@ -9,7 +9,16 @@ from datetime import datetime, timedelta
 from functools import partial
 from threading import Event
 
-from pvefw.certs import chain, deploy, issue, persist, renewal_plan, renewal_rule, served
+from pvefw.certs import (
+    chain,
+    configured,
+    deploy,
+    issue,
+    persist,
+    renewal_plan,
+    renewal_rule,
+    served,
+)
 from pvefw.certs.certificate import Certificate
 from pvefw.certs.renewal_plan import Planned, Undecided
 from pvefw.certs.renewal_rule import Record
@@ -172,12 +181,14 @@ def _due(certificate: Certificate, clock: Clock, *, force: bool) -> Planned:
 
 def _renew(paths: Paths, planned: Planned, echo: Say, clock: Clock) -> bool:
     """Renew one. A failure is kept, and somebody is told; other certificates get their turn."""
+    stamp = configured.stamp(planned.certificate) if planned.certificate else ""
     try:
         with run_task(paths, planned.task_type, planned.task_id, echo=echo, clock=clock) as task:
             try:
                 planned.work(task)
             except PvefwError as error:
-                _failed(paths, planned, error, task, clock)
+                tried = replace(planned.record, configured=stamp)
+                _failed(paths, replace(planned, record=tried), error, task, clock)
                 raise
             _succeeded(paths, planned, task)
     except PvefwError as error:

@@ -16,6 +16,7 @@ from pvefw.certs import (
     authority,
     chain,
     comparison,
+    configured,
     install,
     issue,
     node_certificate,
@@ -143,15 +144,25 @@ class Planned:
 
 @dataclass(frozen=True)
 class Missing:
-    """A certificate that is wanted and was not ordered yet: the first order is not ours to place."""
+    """A certificate that is wanted and is not there: the first order is not ours to place."""
 
     certificate: Certificate
+    removed: bool = False
+    """It was there, and nothing takes its place: services go on using what they have loaded."""
 
     def line(self, _now: datetime) -> str:
         """That, for people."""
         settings = self.certificate.settings
         name = self.certificate.files.certificate.name
-        return f"{name} ({settings.names()[0].name}): not ordered yet: {settings.order_command}"
+        state = "not ordered yet"
+        if self.removed:
+            state = "revoked or removed, and services may go on using it until it is replaced"
+        return f"{name} ({settings.names()[0].name}): {state}: {settings.order_command}"
+
+    def issue(self) -> str:
+        """What needs attention, in words that stay the same as long as it does; empty for nothing."""
+        name = self.certificate.files.certificate.name
+        return f"{name}: revoked or removed, and not replaced" if self.removed else ""
 
 
 @dataclass(frozen=True)
@@ -207,8 +218,12 @@ def missing(node: Node) -> list[Missing]:
 
     :raises StoreError: the configuration cannot be read.
     """
+    known = renewal_rule.records(node.paths)
     return [
-        Missing(certificate)
+        Missing(
+            certificate,
+            removed=certificate.files.certificate.name in known and not certificate.has_fallback,
+        )
         for certificate in Certificate.all_of(node)
         if not files.exists(certificate.files.certificate) and not _not_configured(certificate)
     ]
@@ -334,7 +349,7 @@ def plan_one(
     :raises ConfigError: the names to order it for are not clear.
     """
     node, path = certificate.node, certificate.files.certificate
-    record = renewal_rule.record_of(node.paths, info)
+    record = _tried(certificate, renewal_rule.record_of(node.paths, info))
     revoked = Revoked.load(node.paths).find_pem(info.pem)
     revocation_note = revocation.sentence(revoked) if revoked else ""
     why_not = "it was set by hand" if record.custom else _not_configured(certificate)
@@ -375,6 +390,14 @@ def plan_one(
         copied=shared is not None,
         revoked=bool(revocation_note),
     )
+
+
+def _tried(certificate: Certificate, record: Record) -> Record:
+    """The record, without a wait that was for another configuration."""
+    if record.next_try is None or not record.configured:
+        return record
+    changed = configured.stamp(certificate) != record.configured
+    return replace(record, next_try=None) if changed else record
 
 
 def _better(shared: SharedPair | None, revoked: str, wrong: Sequence[str]) -> str:

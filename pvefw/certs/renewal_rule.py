@@ -12,6 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from pvefw.certs.chain import CertificateInfo
@@ -119,6 +120,8 @@ _INTERVALS = {
 """After which somebody who was told is told again: nothing twice a day, unless it gets worse."""
 
 
+_WORDS = ("fingerprint", "account", "reason", "configured")
+"""The fields of a record that are text, and always there."""
 _TIMES = ("ask_again", "tried", "next_try", "first_due", "told")
 """The fields of a record that are times."""
 
@@ -150,6 +153,8 @@ class Record:
     tried: datetime | None = None
     """When it failed last."""
     next_try: datetime | None = None
+    configured: str = ""
+    """:func:`pvefw.certs.configured.stamp` before that try; empty where nobody knows."""
     first_due: datetime | None = None
     """When it was first found to be due; kept of the cluster's CA only."""
     told: datetime | None = None
@@ -208,10 +213,22 @@ def keep(paths: Paths, info: CertificateInfo, record: Record) -> None:
 
     Where that cannot be done it is a warning, and found out again: no renewal waits for it.
     """
-    everything = records(paths) | {info.filename: replace(record, fingerprint=info.fingerprint)}
-    document = {key: asdict(kept_record) for key, kept_record in everything.items()}
+    new = replace(record, fingerprint=info.fingerprint)
+    _write(paths, records(paths) | {info.filename: new})
+
+
+def _write(paths: Paths, everything: Mapping[str, Record]) -> None:
+    document = {key: asdict(record) for key, record in everything.items()}
     text = json.dumps(document, indent=1, default=lambda value: value.isoformat())
     files.replace_if_possible(paths.renewal_state, text.encode(), "it is found out again")
+
+
+def forget(paths: Paths, certificate: Path) -> None:
+    """Forget a certificate that nobody manages any more; one that is still there may be managed again."""
+    kept = records(paths)
+    if not certificate.exists() and certificate.name in kept:
+        del kept[certificate.name]
+        _write(paths, kept)
 
 
 def _record(members: Mapping[str, Any]) -> Record:
@@ -223,7 +240,7 @@ def _record(members: Mapping[str, Any]) -> Record:
     return Record(
         **{
             **members,
-            **{key: str(members.get(key, "")) for key in ("fingerprint", "account", "reason")},
+            **{key: str(members.get(key, "")) for key in _WORDS},
             "custom": bool(members.get("custom")),
             "window": window
             and Window(_time(window["start"]), _time(window["end"]), str(window["explanation"])),

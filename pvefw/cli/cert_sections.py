@@ -134,11 +134,13 @@ def list_(app: App) -> None:
 @pass_app
 def remove(app: App, name: str) -> None:
     """Stop managing a certificate; its files stay, and services keep using them."""
+    from pvefw.certs import renewal_rule
     from pvefw.store import certificate_sections
 
     with removing():
         certificate_sections.remove(app.paths, name)
     files = app.paths.certificate_files(name)
+    renewal_rule.forget(app.paths, files.certificate)
     left = [str(path) for path in (files.certificate, files.key) if path.exists()]
     if left:
         say(f"The files are left: {', '.join(left)}", err=True)

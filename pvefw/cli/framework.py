@@ -55,7 +55,7 @@ class App:
     def __init__(self, arguments: Sequence[str] = ()) -> None:
         self.arguments = arguments
         """The command line."""
-        self.root = os.environ.get("PVEFW_ROOT", "/")
+        self.root = os.environ.get("PVEFW_ROOT") or "/"
         self.node = os.environ.get("PVEFW_NODE", "")
         self.debug = False
         self.trace_plugins = os.environ.get("PVEFW_TRACE_PLUGINS", "") not in {"", "0"}

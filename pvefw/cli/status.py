@@ -81,6 +81,7 @@ def _certificates(paths: "Paths", now: datetime) -> Part:
     }
     issues = [
         *(str(certificate["issue"]) for certificate in bad),
+        *(absent.issue() for absent in missing if absent.removed),
         *(f"not deployed: {name}" for name in pending),
     ]
     issues += problems

@@ -55,6 +55,7 @@ class _Probe:
         self._tell = tell
         self._clock = clock
         self._start = clock.monotonic()
+        self._added = False
         self._publication = Publication(paths, Finder(resolver), clock)
 
     def run(self) -> None:
@@ -63,6 +64,7 @@ class _Probe:
         self._say_place(placed[0])
         try:
             self._publication.add(self._task)
+            self._added = True
             self._say(f'added by {self._route.provider.name}: "{value}"')
             self._publication.wait(self._task, self._saw)
             self._say("every name server shows it")
@@ -82,7 +84,7 @@ class _Probe:
         left = self._publication.remove(self._task)
         for leftover in left:
             self._say(f"left: {leftover.entry}: {leftover.reason}")
-        if not left:
+        if not left and self._added:
             self._say("removed")
         return left
 

@@ -6,6 +6,7 @@ turns KSM on when memory gets short is a service: ``ksmtuned``, with ``ksm`` bes
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from pvefw.core.errors import NotFound, ProgramError, PvefwError
 from pvefw.core.model import Task
@@ -81,10 +82,10 @@ _FIGURES = (
 def _run(paths: Paths) -> int:
     run = _figure(paths, "run")
     if run is None:
-        raise NotFound(
-            f"ksm: node {paths.node}: {paths.ksm} does not exist",
-            hint="This kernel was built without KSM (CONFIG_KSM); nothing is merged.",
-        )
+        why = "This kernel was built without KSM (CONFIG_KSM); nothing is merged."
+        if paths.root != Path("/"):
+            why = "A tree below --root has no kernel: ask the host itself, without --root."
+        raise NotFound(f"ksm: node {paths.node}: {paths.ksm} does not exist", hint=why)
     return run
 
 

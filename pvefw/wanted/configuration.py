@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 
-from pvefw.certs import references
+from pvefw.certs import references, renewal_rule
 from pvefw.store import certificate_sections, certificates, node_settings, properties
 from pvefw.store.node import DESCRIPTION, Node
 from pvefw.store.node_config import normal_property_string
@@ -135,6 +135,7 @@ class Certificates(Kind):
 
     def remove(self, context: Context, name: str) -> None:
         certificate_sections.remove(context.paths, name)
+        renewal_rule.forget(context.paths, context.paths.certificate_files(name).certificate)
 
 
 def _lines(fields: Fields) -> dict[str, str]:

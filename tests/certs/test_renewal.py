@@ -1,5 +1,6 @@
 """When certificates are renewed, on a simulated clock; and how failures are told."""
 
+import base64
 import datetime as dt
 import itertools
 from pathlib import Path
@@ -268,6 +269,55 @@ def test_a_failure_holds_back_and_success_clears_it(run):
     found = renewal_rule.records(run.paths)["pveproxy-ssl.pem"]
     assert found.failures == 0
     assert found.told is None
+
+
+def _account_for_another_directory(run):
+    run.paths.acme_dir.mkdir(parents=True, exist_ok=True)
+    (run.paths.acme_dir / "default").write_text("{}")
+
+
+def _plugin_that_was_missing(run):
+    run.paths.acme_dir.mkdir(parents=True, exist_ok=True)
+    run.paths.plugins_cfg.write_text("dns: other\n\tapi rfc2136\n")
+
+
+def _another_name(run):
+    with run.paths.node_config().open("a") as file:
+        file.write("acmedomain5: more.example\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_account_for_another_directory, _plugin_that_was_missing, _another_name],
+)
+def test_nobody_waits_for_the_next_try_after_a_change(run, change):
+    run.clock.time = NOW + 65 * DAY
+    run.failing = AcmeProblem("not with this account", type="unauthorized", status=403)
+    assert not run()
+    assert run()
+    assert len(run.orders) == 1
+    run.failing = None
+    change(run)
+    assert run()
+    assert len(run.orders) == 2
+
+
+def test_nobody_waits_for_the_next_try_after_a_new_secret(run, tmp_path):
+    token = tmp_path / "token"
+    token.write_text("mistyped")
+    run.paths.acme_dir.mkdir(parents=True, exist_ok=True)
+    data = base64.b64encode(f"Token=file:{token}\n".encode()).decode().rstrip("=")
+    run.paths.plugins_cfg.write_text(f"dns: other\n\tapi one\n\tdata {data}\n")
+    run.clock.time = NOW + 65 * DAY
+    run.failing = AcmeProblem("no record", type="dns", status=403)
+    assert not run()
+    assert run()
+    assert len(run.orders) == 1
+    token.write_text("typed again")
+    assert not run()
+    assert len(run.orders) == 2
+    assert run()
+    assert len(run.orders) == 2
 
 
 @pytest.mark.parametrize("kind", [Locked, NoQuorum])

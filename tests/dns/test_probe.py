@@ -37,6 +37,15 @@ def test_a_lagging_server_is_an_error_and_the_record_goes(world, paths, task):
     assert world.primary.txt("_acme-challenge.probe.slow.test.") == set()
 
 
+def test_what_was_never_added_is_not_said_to_be_removed(world, paths, task):
+    plugin = ServerZones(world.primary)
+    plugin.failures["add"] = [ProviderError("wrong token")]
+    steps = []
+    with pytest.raises(ProviderError, match="wrong token"):
+        probe(paths, world.route("never.example.test", plugin), world.resolver, task, steps.append)
+    assert not [step.line for step in steps if "removed" in step.line or "left" in step.line]
+
+
 def test_a_record_that_stays_is_named(world, paths, task):
     plugin = ServerZones(world.primary)
     plugin.failures["remove"] = [ProviderError("no")]

@@ -12,6 +12,7 @@ import pytest
 from privileges import only_root
 from waiting import wait_until
 
+from pvefw.core.errors import NotFound
 from pvefw.node import ksm
 from pvefw.store.paths import Paths
 from pvefw.testing.fakes import FakeTask
@@ -195,8 +196,15 @@ def test_a_kernel_without_ksm(paths, pvefw, command):
     status, _, said = pvefw("ksm", *command)
     assert status == 1
     assert "sys/kernel/mm/ksm does not exist" in said
-    assert "CONFIG_KSM" in said
+    assert "ask the host itself, without --root" in said
     assert not paths.ksm.exists()
+
+
+def test_the_host_itself_says_what_its_kernel_lacks(monkeypatch):
+    monkeypatch.setattr(Paths, "ksm", property(lambda _paths: Path("/sys/kernel/mm/none")))
+    with pytest.raises(NotFound) as caught:
+        ksm.status(Paths(Path("/"), "pve1"))
+    assert "CONFIG_KSM" in caught.value.hint
 
 
 @pytest.mark.parametrize(

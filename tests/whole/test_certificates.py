@@ -69,6 +69,14 @@ def test_two_certificates_live_beside_each_other(host, web, pebble, tmp_path):
     assert not web.certificate.exists()
     assert not web.key.exists()
     assert own.certificate.exists()
+    after = status(host)
+    assert after["state"] == "attention"
+    assert "services may go on using it until it is replaced: pvefw acme cert order web" in str(
+        after
+    )
+    host.run("cert", "remove", "web")
+    host.run("cert", "add", "web", "-acmedomain0", "www.example")
+    assert "not ordered yet" in str(status(host))
 
 
 def test_what_is_wanted_and_what_is_installed_are_compared(host, web, pebble):

@@ -308,6 +308,25 @@ def test_ways_of_acme_sh_are_in_the_order_of_the_names(tmp_path):
     }
 
 
+def test_a_listener_keeps_its_address_and_port(tmp_path):
+    theirs = tmp_path / "letsencrypt"
+    certbot_certificate(theirs, "standalone", "")
+    with (theirs / "renewal/web.conf").open("a") as file:
+        file.write("http01_port = 8080\nhttp01_address = 192.0.2.7\n")
+    [found] = other_clients.certificates(theirs)
+    assert found.ways[""].settings == {"port": "8080", "listen": "192.0.2.7"}
+    folder = tmp_path / "acme/a.example"
+    folder.mkdir(parents=True)
+    (tmp_path / "acme/account.conf").touch()
+    for name in ("fullchain.cer", "a.example.key"):
+        (folder / name).touch()
+    (folder / "a.example.conf").write_text(
+        "Le_Webroot='no'\nLe_HTTPPort='8080'\nLe_LocalAddress='192.0.2.7'\n"
+    )
+    [found] = other_clients.certificates(tmp_path / "acme")
+    assert found.ways["a.example"].settings == {"port": "8080", "listen": "192.0.2.7"}
+
+
 def test_each_name_has_its_web_root(tmp_path):
     theirs = tmp_path / "letsencrypt"
     certbot_certificate(theirs, "webroot", "")

@@ -41,7 +41,7 @@ def test_a_wrong_uri_is_final(uri, said):
     error = start(uri)
     assert said in error.message
     assert not isinstance(error, Unavailable)
-    assert error.hint.startswith("Try the setting uri by hand: virsh -c ")
+    assert error.hint.startswith("Try it by hand: virsh -c ")
     assert shlex.split(error.hint)[-3:] == [uri, "list", "--all"]
 
 

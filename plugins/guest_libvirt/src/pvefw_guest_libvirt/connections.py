@@ -154,7 +154,7 @@ def connect(uri: str) -> Any:
 
 
 def _by_hand(uri: str) -> str:
-    return f"Try the setting uri by hand: virsh -c {shlex.quote(uri)} list --all"
+    return f"Try it by hand: virsh -c {shlex.quote(uri)} list --all"
 
 
 def _not_opened(uri: str, error: libvirt.libvirtError) -> ProviderError:
