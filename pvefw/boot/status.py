@@ -1,11 +1,12 @@
 """``boot status``: every ESP against the plan, content and all. Nothing is changed."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pvefw.boot import choice, esps, firmware, kernels, records
+from pvefw.boot.boot_entries import BootEntries, Judge, OurEsp
 from pvefw.boot.context import LOCK, WAIT, Context
 from pvefw.boot.esps import Volume
 from pvefw.boot.loaders import Probed
@@ -32,6 +33,8 @@ class EspStatus:
     loaders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[str] = ()
 
+    names: Collection[str] | None = None
+    """The folded names of its files; ``None`` where they were not looked at."""
     def as_dict(self) -> dict[str, Any]:
         """For output; the keys stay as they are."""
         return {
@@ -99,7 +102,7 @@ def _status(context: Context, installing: str) -> Status:
         lambda: [_one(context, volume, plan) for volume in everything], context.task
     )
     problems += _mixed(statuses)
-    problems += _entries(context, everything)
+    problems += _entries(context, everything, statuses)
     if plan is None:
         return Status(statuses, default=_default(statuses), problems=problems)
     versions = [kernel.version for kernel in plan.kernels]
@@ -116,10 +119,23 @@ def _default(statuses: Sequence[EspStatus], plan: BootPlan | None = None) -> str
     return next(iter(esps_of), plan.default if plan else "")
 
 
-def _entries(context: Context, everything: Sequence[Volume]) -> list[str]:
-    """What keeps the firmware from starting an ESP that it has an entry for."""
-    devices = [volume.device for volume in everything if volume.device]
-    return firmware.unused_entries(context.paths, [device.partition_uuid for device in devices])
+def _entries(
+    context: Context, everything: Sequence[Volume], statuses: Sequence[EspStatus]
+) -> list[str]:
+    """What keeps the firmware from starting an ESP, or comes before it."""
+    text = firmware.entries(context.paths)
+    if not text:
+        return []
+    ours = [
+        OurEsp(
+            volume.device.partition_uuid if volume.device else "",
+            status.names,
+            records.load(context.paths, volume.entry).manifest,
+        )
+        for volume, status in zip(everything, statuses, strict=True)
+    ]
+    there = {device.partition_uuid for device in context.machine.devices()} - {""}
+    return Judge(BootEntries.parse(text), ours, there).lines()
 
 
 def _mixed(statuses: Sequence[EspStatus]) -> list[str]:
@@ -155,7 +171,13 @@ def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
         return EspStatus(volume.entry, status.device, "error", problems=[error.message])
     problems = [*_not_started(context, looked), *_problems(looked, plan)]
     state = "drift" if problems else "ok"
-    return replace(status, state=state, loaders=_loaders(looked.probed), problems=problems)
+    return replace(
+        status,
+        state=state,
+        loaders=_loaders(looked.probed),
+        problems=problems,
+        names=looked.listing.files.keys(),
+    )
 
 
 def _not_started(context: Context, looked: Looked) -> list[str]:

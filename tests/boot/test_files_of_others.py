@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from boot.conftest import KERNELS, UUIDS
 
-from pvefw.boot import choice, cmdline, disks, firmware, fstab, kernels, refresh, registry, status
+from pvefw.boot import choice, cmdline, disks, fstab, kernels, refresh, registry, status
+from pvefw.boot.boot_entries import BootEntries, Judge, OurEsp
 from pvefw.boot.disks import Device, parse
 from pvefw.core.errors import ConfigError, ProgramError
 from pvefw.store import kernel_files, oddities
@@ -174,7 +175,8 @@ Boot0003* Linux Boot Manager\tHD(2,GPT,5f63,0x800,0x100000)/File(\\EFI\\systemd\
     ],
 )
 def test_another_system_that_the_firmware_starts_once_is_told(line, told):
-    assert firmware.unused(_ENTRIES.format(line), ["5f63"]) == told
+    entries = BootEntries.parse(_ENTRIES.format(line))
+    assert Judge(entries, [OurEsp("5f63")]).lines() == told
 
 
 def test_another_entry_that_the_loader_starts_once_is_told_and_stays(ready, plain, machine):

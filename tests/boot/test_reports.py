@@ -13,7 +13,6 @@ from pvefw.boot import (
     choice,
     cmdline,
     disks,
-    firmware,
     kernels,
     packages,
     refresh,
@@ -21,6 +20,7 @@ from pvefw.boot import (
     status,
 )
 from pvefw.boot import select as selecting
+from pvefw.boot.boot_entries import BootEntries, Judge, OurEsp
 from pvefw.boot.disks import Devices
 from pvefw.boot.packages import KernelPackages
 from pvefw.core.errors import ConfigError, StoreError, Unsupported, UsageError
@@ -354,9 +354,9 @@ _ENTRY = (
 )
 def test_an_entry_that_the_firmware_passes_over_is_told(order, mark, said):
     text = f"BootCurrent: 0001\nBootOrder: {order}\nBoot0001* UiApp\n{_ENTRY.format(mark)}\n"
-    found = firmware.unused(text, [_PARTITION, "another", ""])
+    entries = BootEntries.parse(text)
+    found = Judge(entries, [OurEsp(uuid) for uuid in (_PARTITION, "another", "")]).lines()
     assert [said in problem for problem in found] == ([True] if said else [])
-    assert firmware.unused(text, ["another"]) == []
 
 
 class Selecting(Plain):
