@@ -32,9 +32,10 @@ def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:
     if device is None or volume.problem:
         raise NotFound(f"{volume.who}: {volume.problem}", hint=volume.advice)
     record = records.load(context.paths, volume.entry)
-    if record.under_way:
-        _repair(context, volume, device)
-    believed = {} if record.under_way else record.believed(context.machine.seal(device))
+    suspect = record.under_way or _is_dirty(context, device)
+    if suspect:
+        _repair(context, volume, device, record)
+    believed = {} if suspect else record.believed(context.machine.seal(device))
     with context.machine.mounted(device) as mount:
         looked = look(context, volume, mount, plan, record, believed)
         _keep_the_running_one(volume, looked, planned)
@@ -58,11 +59,22 @@ def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:
     return changed
 
 
-def _repair(context: Context, volume: Volume, device: Device) -> None:
-    context.task.log(f"{volume.who}: the last change was interrupted; checking the file system")
+def _is_dirty(context: Context, device: Device) -> bool:
+    file_system = context.machine.file_system(device)
+    return file_system is not None and file_system.dirty
+
+
+def _repair(context: Context, volume: Volume, device: Device, record: EspRecord) -> None:
+    what = "the last change was interrupted" if record.under_way else "it was not unmounted cleanly"
+    context.task.log(f"{volume.who}: {what}; checking the file system")
     report = context.machine.repair(device)
     if report:
         context.task.log(f"{volume.who}: {report}")
+    if _is_dirty(context, device):
+        context.task.warn(
+            f"{volume.who}: it was not unmounted cleanly, and could not be checked: "
+            f"fsck.vfat -a {device.path} (package dosfstools)"
+        )
 
 
 def _keep_the_running_one(volume: Volume, looked: Looked, planned: KernelPlan) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from pvefw.boot import choice, esps, firmware, kernels, records
 from pvefw.boot.boot_entries import BootEntries, Judge, OurEsp
 from pvefw.boot.context import LOCK, WAIT, Context
+from pvefw.boot.disks import Device
 from pvefw.boot.esps import Volume
 from pvefw.boot.loaders import Probed
 from pvefw.boot.look import Looked, look, of_others
@@ -35,6 +36,7 @@ class EspStatus:
 
     names: Collection[str] | None = None
     """The folded names of its files; ``None`` where they were not looked at."""
+
     def as_dict(self) -> dict[str, Any]:
         """For output; the keys stay as they are."""
         return {
@@ -159,6 +161,7 @@ def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
     status = EspStatus(volume.entry, str(volume.device.path))
     if volume.problem:
         return replace(status, state="error", problems=[f"{volume.problem}. {volume.advice}"])
+    unclean = _unclean(context, volume.device)
     try:
         with volume.reading(), context.machine.mounted(volume.device) as mount:
             esp = esps.esp(volume, mount.path)
@@ -168,8 +171,9 @@ def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
             record = records.load(context.paths, volume.entry)
             looked = look(context, volume, mount, plan, record, {})
     except PvefwError as error:
-        return EspStatus(volume.entry, status.device, "error", problems=[error.message])
-    problems = [*_not_started(context, looked), *_problems(looked, plan)]
+        problems = [error.message, *unclean]
+        return EspStatus(volume.entry, status.device, "error", problems=problems)
+    problems = [*unclean, *_not_started(context, looked), *_problems(looked, plan)]
     state = "drift" if problems else "ok"
     return replace(
         status,
@@ -178,6 +182,14 @@ def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
         problems=problems,
         names=looked.listing.files.keys(),
     )
+
+
+def _unclean(context: Context, device: Device) -> list[str]:
+    """Whether the file system may be damaged: that is not known before it is checked."""
+    file_system = context.machine.file_system(device)
+    if file_system is None or not file_system.dirty:
+        return []
+    return ["it was not unmounted cleanly; to check and mend it: pvefw boot refresh"]
 
 
 def _not_started(context: Context, looked: Looked) -> list[str]:
