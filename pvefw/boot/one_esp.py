@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from pvefw.boot import esps, loader_files, manifest, records, sync
 from pvefw.boot.choice import KernelPlan
@@ -39,9 +40,8 @@ def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:
     with context.machine.mounted(device) as mount:
         looked = look(context, volume, mount, plan, record, believed)
         _keep_the_running_one(volume, looked, planned)
-        for warning in (*looked.tree.warnings, *looked.refused, *looked.aged.refused):
-            context.task.warn(f"{volume.who}: {warning}")
-        changed = bool(looked.change or looked.to_arm or looked.aged.loaders)
+        _warn(context, volume, looked)
+        changed = looked.is_behind
         origins = {**looked.change.origins, **looked.aged.origins}
         if changed:
             origins |= _bring(context, volume, mount, looked, plan)
@@ -57,6 +57,18 @@ def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:
             hint="Put it there again: pvefw boot reinit",
         )
     return changed
+
+
+def _warn(context: Context, volume: Volume, looked: Looked) -> None:
+    """Say what a refresh leaves as it is."""
+    fallback = replace(looked.fallback, broken={**looked.fallback.left})
+    for warning in (
+        *looked.tree.warnings,
+        *looked.refused,
+        *looked.aged.refused,
+        *fallback.lines(),
+    ):
+        context.task.warn(f"{volume.who}: {warning}")
 
 
 def _is_dirty(context: Context, device: Device) -> bool:
@@ -95,7 +107,8 @@ def _ours(context: Context, volume: Volume, mount: Mounted, looked: Looked) -> s
     """The manifest after the refresh: what was ours and is there, and what the loaders wanted."""
     known = set(records.load(context.paths, volume.entry).manifest)
     known |= set(looked.record.manifest) | manifest.keys((*looked.tree.copies, *looked.tree.texts))
-    unchanged = not looked.change and not looked.aged.loaders
+    known |= manifest.keys(looked.fallback.ours)
+    unchanged = not looked.change and not looked.aged.loaders and not looked.fallback.repair
     with volume.reading():
         listing = looked.listing if unchanged else context.files(mount.path).listing()
     return manifest.still_there(known, listing)
@@ -130,6 +143,9 @@ def _bring(
     if looked.aged.loaders:
         with noted(context, volume, mount):
             loader_files.Renewal(context, volume, looked, plan, files, change).run()
+    if looked.fallback.repair:
+        with noted(context, volume, mount):
+            loader_files.repair_fallback(files, change, looked)
     return {**looked.change.origins, **change.origins}
 
 

@@ -33,7 +33,6 @@ class EspStatus:
     free: int = 0
     loaders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[str] = ()
-
     names: Collection[str] | None = None
     """The folded names of its files; ``None`` where they were not looked at."""
 
@@ -210,7 +209,7 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
     if looked.missing_loader:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
     problems += looked.refused
-    problems += looked.aged.lines()
+    problems += [*looked.aged.lines(), *looked.fallback.lines()]
     problems += _rivals(looked.probed)
     problems += [
         f"a boot loader does not answer: {failure}" for failure in looked.probed.failures.values()
