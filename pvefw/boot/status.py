@@ -33,6 +33,8 @@ class EspStatus:
     free: int = 0
     loaders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    is_behind: bool = False
+    """Whether a refresh would change something."""
     names: Collection[str] | None = None
     """The folded names of its files; ``None`` where they were not looked at."""
 
@@ -179,6 +181,7 @@ def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
         state=state,
         loaders=_loaders(looked.probed),
         problems=problems,
+        is_behind=looked.is_behind or bool(unclean or looked.missing_loader),
         names=looked.listing.files.keys(),
     )
 

@@ -60,6 +60,11 @@ class Disk:
         [esp] = status.status(self.context(loaders=Loaders(self.loaders, {}))).esps
         return list(esp.problems)
 
+    @property
+    def is_behind(self):
+        [esp] = status.status(self.context(loaders=Loaders(self.loaders, {}))).esps
+        return esp.is_behind
+
     def read(self, name):
         return (self.root / name).read_bytes()
 
@@ -154,6 +159,7 @@ def test_what_cannot_start_is_told_and_put_back(request, loader, data, said):
     assert disk.problems() == [
         f"{FALLBACK} {said}, and the firmware may need it to start this disk: pvefw boot refresh"
     ]
+    assert disk.is_behind
     assert f"{FALLBACK} {said}: writing it again" in "\n".join(disk.refresh().lines)
     assert disk.read(FALLBACK) == before
     assert disk.problems() == []
@@ -188,6 +194,7 @@ def test_another_systems_loader_is_told_and_stays(request, loader, make, what):
         "entry for this disk; to replace it: pvefw boot reinit"
     )
     assert disk.problems() == [said]
+    assert not disk.is_behind, "a refresh would change nothing"
     assert [warning for warning in disk.refresh().warnings if said in warning]
     disk.refresh(take_over=True)
     assert disk.read(FALLBACK) == make()
