@@ -6,18 +6,24 @@ and other devices that have nothing to start: of these nothing can be known here
 """
 
 import re
+import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from uuid import UUID
 
 from pvefw.boot.manifest import key
 from pvefw.host.fat import folded
 
-_ENTRY = re.compile(r"Boot(?P<number>[0-9A-F]{4})(?P<active>\*?) (?P<rest>.*)", re.IGNORECASE)
-_PARTITION = re.compile(
-    r"\bHD\(\d+,GPT,(?P<uuid>[0-9a-f-]+)[^)]*\)(?:/(?:File\()?(?P<file>\\.*?\.efi))?", re.IGNORECASE
-)
-"""As efibootmgr prints it: until release 17 with ``File()``. What follows is the loader's."""
+_NUMBERED = re.compile(r"Boot([0-9A-F]{4})", re.IGNORECASE)
+_ACTIVE = 1
+"""``LOAD_OPTION_ACTIVE``."""
+_MEDIA, _PARTITION, _FILE, _END = 4, 1, 4, 0x7F
+"""Types of a device path's nodes (section 10.3): of media a partition or a file, and its end."""
+_GPT = b"\2\2"
+"""How a partition is identified: in a GPT, by a UUID."""
+_HEAD, _NODE = 6, 4
+"""Bytes of the head of an entry, and of a node."""
 _OURS = re.compile(r"efi/(?:proxmox|systemd)/[^/]*|efi/boot/boot[^/]*\.efi")
 """Where loaders are put, also by Proxmox VE's own tool."""
 _OUR_OWN = re.compile(r"efi/(?:proxmox|systemd)/[^/]*")
@@ -67,7 +73,7 @@ class OurEsp:
 
 @dataclass(frozen=True)
 class BootEntries:
-    """What ``efibootmgr -v`` printed."""
+    """All that the firmware has."""
 
     entries: Mapping[str, Entry]
     order: Sequence[str]
@@ -75,14 +81,19 @@ class BootEntries:
     """What ``BootNext`` names, or empty."""
 
     @classmethod
-    def parse(cls, text: str) -> "BootEntries":
-        """Read it."""
-        order = re.search(r"^BootOrder: (\S+)", text, re.MULTILINE)
-        once = re.search(r"^BootNext: ([0-9A-F]{4})", text, re.MULTILINE | re.IGNORECASE)
+    def read(cls, variables: Mapping[str, bytes]) -> "BootEntries":
+        """Understand the variables; what is cut off or of another form is left out.
+
+        :param variables: ``BootOrder``, ``BootNext`` and every ``Boot####``: name to value.
+        """
+        entries = {}
+        for name, value in variables.items():
+            if (match := _NUMBERED.fullmatch(name)) and (entry := _entry(match[1].upper(), value)):
+                entries[entry.number] = entry
         return cls(
-            {entry.number: entry for entry in _entries(text)},
-            order[1].upper().split(",") if order else [],
-            once[1].upper() if once else "",
+            entries,
+            _numbers(variables.get("BootOrder", b"")),
+            next(iter(_numbers(variables.get("BootNext", b""))), ""),
         )
 
     @property
@@ -92,18 +103,37 @@ class BootEntries:
         return [entry for entry in every if entry.active]
 
 
-def _entries(text: str) -> Iterator[Entry]:
-    for line in text.splitlines():
-        if match := _ENTRY.fullmatch(line.strip()):
-            where = _PARTITION.search(match["rest"])
-            label = match["rest"].partition("\t")[0]
-            yield Entry(
-                match["number"].upper(),
-                bool(match["active"]),
-                (label[: where.start()] if where else label).strip(),
-                where["uuid"].lower() if where else "",
-                (where["file"] or "") if where else "",
-            )
+def _numbers(value: bytes) -> list[str]:
+    return [f"{number:04X}" for (number,) in struct.iter_unpack("<H", value[: len(value) // 2 * 2])]
+
+
+def _entry(number: str, value: bytes) -> Entry | None:
+    """An ``EFI_LOAD_OPTION`` (section 3.1.3); ``None`` where it is none."""
+    if len(value) < _HEAD:
+        return None
+    attributes, size = struct.unpack_from("<IH", value)
+    ends = (at for at in range(_HEAD, len(value) - 1, 2) if value[at : at + 2] == b"\0\0")
+    end = next(ends, None)
+    if end is None:
+        return None
+    label = value[_HEAD:end].decode("utf-16-le", "replace")
+    partition, file = "", ""
+    for kind, data in _nodes(value[end + 2 : end + 2 + size]):
+        if kind == (_MEDIA, _PARTITION) and data[36:38] == _GPT:
+            partition = str(UUID(bytes_le=data[20:36]))
+        elif kind == (_MEDIA, _FILE):
+            file += data.decode("utf-16-le", "replace").partition("\0")[0]
+    return Entry(number, bool(attributes & _ACTIVE), label, partition, file)
+
+
+def _nodes(path: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
+    """The nodes of a device path until its first end: type and subtype, and what they hold."""
+    while len(path) >= _NODE:
+        kind, subtype, size = struct.unpack_from("<BBH", path)
+        if kind == _END or size < _NODE:
+            return
+        yield (kind, subtype), path[_NODE:size]
+        path = path[size:]
 
 
 @dataclass(frozen=True)

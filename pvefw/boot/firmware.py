@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,11 +166,11 @@ def started_entry(text: str) -> str:
     return ""
 
 
-def entries(paths: Paths) -> str:
-    """The firmware's own entries, as ``efibootmgr -v`` prints them; empty where they cannot be known."""
-    if current(paths) is not Firmware.UEFI or isinstance(output := _efibootmgr(paths), PvefwError):
-        return ""
-    return output
+def boot_variables(paths: Paths) -> Mapping[str, bytes]:
+    """``BootOrder``, ``BootNext``, every ``Boot####``: name to value; none where they cannot be read."""
+    names = [path.name for path in (_efi(paths) / "efivars").glob(f"Boot*-{_GLOBAL}")]
+    short = [name.removesuffix(f"-{_GLOBAL}") for name in sorted(names)]
+    return {name: _variable(paths, name, _GLOBAL) for name in short}
 
 
 def loader_of(entry: str) -> str:

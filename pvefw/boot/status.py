@@ -126,8 +126,8 @@ def _entries(
     context: Context, everything: Sequence[Volume], statuses: Sequence[EspStatus]
 ) -> list[str]:
     """What keeps the firmware from starting an ESP, or comes before it."""
-    text = firmware.entries(context.paths)
-    if not text:
+    variables = firmware.boot_variables(context.paths)
+    if not variables:
         return []
     ours = [
         OurEsp(
@@ -138,7 +138,7 @@ def _entries(
         for volume, status in zip(everything, statuses, strict=True)
     ]
     there = {device.partition_uuid for device in context.machine.devices()} - {""}
-    return Judge(BootEntries.parse(text), ours, there).lines()
+    return Judge(BootEntries.read(variables), ours, there).lines()
 
 
 def _mixed(statuses: Sequence[EspStatus]) -> list[str]:

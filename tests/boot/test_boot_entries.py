@@ -4,22 +4,22 @@ import dataclasses
 
 import pytest
 from boot.conftest import UUIDS
+from boot.efivars import variables
+from boot.test_firmware import GLOBAL, variable
 
 from pvefw.api import Firmware
-from pvefw.boot import firmware, status
+from pvefw.boot import status
 from pvefw.boot.boot_entries import BootEntries, Judge, OurEsp
 from pvefw.boot.disks import Devices
 
-ONE, OTHER, STRANGE, GONE = "11aa", "22bb", "33cc", "44dd"
+ONE, OTHER, STRANGE, GONE = (f"{digit * 8}-0000-4000-8000-{digit * 12}" for digit in "1234")
 LOADER = "efi/systemd/systemd-bootx64.efi"
 NAMES = {LOADER, "efi/boot/bootx64.efi", "efi/debian/shimx64.efi", "efi/mine/loader.efi"}
-OLD, NEW = "HD(2,GPT,{},0x800,0x100000)/File({})", "HD(2,GPT,{},0x800,0x100000)/{}"
-"""As efibootmgr prints a file until release 17, and since 18."""
 
 
-def entry(number, partition, file, label="Linux Boot Manager", mark="*", form=OLD, data=""):
+def entry(number, partition, file, label="Linux Boot Manager", mark="*"):
     path = "\\" + file.replace("/", "\\")
-    return f"Boot{number}{mark} {label}\t{form.format(partition, path)}{data}"
+    return f"Boot{number}{mark} {label}\tHD(2,GPT,{partition},0x800,0x100000)/File({path})"
 
 
 PXE = "Boot0009* UEFI PXEv4\tPciRoot(0x0)/Pci(0x3,0x0)/MAC(525400123456,1)/IPv4(0.0.0.0)"
@@ -34,7 +34,7 @@ DEBIAN = entry("0006", ONE, "EFI/debian/shimx64.efi", "debian")
 def lines(order, *entries, once="", esps=None, there=(ONE, OTHER, STRANGE)):
     text = "\n".join(["BootCurrent: 0001", once, f"BootOrder: {order}", *entries])
     known = [OurEsp(ONE, NAMES), OurEsp(OTHER, NAMES)] if esps is None else esps
-    return Judge(BootEntries.parse(text), known, there).lines()
+    return Judge(BootEntries.read(variables(text)), known, there).lines()
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def lines(order, *entries, once="", esps=None, there=(ONE, OTHER, STRANGE)):
         ("0007,0008", [DISK, SETUP]),
         ("0001,0005,0006", [OURS, WINDOWS, DEBIAN]),  # others behind ours
         ("0001", [entry("0001", ONE, "EFI/BOOT/BOOTX64.EFI")]),
-        ("0001", [entry("0001", ONE, "efi/SYSTEMD/Systemd-bootx64.efi", form=NEW, data="RC")]),
-        ("0001", ["Boot0001* Linux\tHD(2,GPT,11aa,0x800,0x100000)"]),
+        ("0001", [entry("0001", ONE, "efi/SYSTEMD/Systemd-bootx64.efi")]),
+        ("0001", [f"Boot0001* Linux\tHD(2,GPT,{ONE},0x800,0x100000)"]),
         ("0003,0001", [OURS]),  # a number without an entry
         ("0005,0001", [WINDOWS.replace("*", "", 1), OURS]),
     ],
@@ -86,7 +86,7 @@ def test_an_entry_before_ours_that_leads_nowhere_is_passed_over():
 def test_an_entry_whose_file_is_gone_is_told():
     gone = entry("0003", ONE, "EFI/proxmox/grubx64.efi", "proxmox")
     [said] = lines("0003,0002", gone, SECOND)
-    assert r"Boot0003 of 11aa names \EFI\proxmox\grubx64.efi, which is not there" in said
+    assert rf"Boot0003 of {ONE} names \EFI\proxmox\grubx64.efi, which is not there" in said
     assert said.endswith("pvefw boot reinit")
     assert lines("0003,0001", gone, OURS) == [], "another one leads to the same ESP"
     not_looked_at = [OurEsp(ONE), OurEsp(OTHER)]
@@ -112,7 +112,7 @@ def test_an_entry_for_a_partition_that_is_gone_is_told():
 def test_an_entry_of_ours_beside_one_of_another_system_on_the_same_esp(order, mark, said):
     """That the other one is in use does not start ours."""
     ours = entry("0001", ONE, "EFI/systemd/systemd-bootx64.efi", mark=mark)
-    assert lines(order, ours, SECOND, DEBIAN) == [f"firmware entry Boot0001 of 11aa {said}"]
+    assert lines(order, ours, SECOND, DEBIAN) == [f"firmware entry Boot0001 of {ONE} {said}"]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,6 @@ def test_without_identifiers_of_partitions_nothing_is_said():
 
 def test_status_looks_at_the_files_on_the_esps(ready, host, machine, plain, monkeypatch):
     """The entries of a host whose loader lies in ``plain``, and of a file that is not there."""
-    (host.root / "sys/firmware/efi").mkdir()
     plain.firmware = Firmware.UEFI
     devices = machine.devices()
     identified = [
@@ -157,10 +156,25 @@ def test_status_looks_at_the_files_on_the_esps(ready, host, machine, plain, monk
     ]
     monkeypatch.setattr(machine, "devices", lambda: Devices(identified))
     text = "\n".join(["BootOrder: 0001,0003", OURS, entry("0003", OTHER, "plain/loader", "plain")])
-    monkeypatch.setattr(firmware, "_efibootmgr", lambda _paths: text)
+    for name, value in variables(text).items():
+        variable(host, name, GLOBAL, value)
     found = status.status(ready())
-    assert "Boot0001 of 11aa names \\EFI\\systemd\\systemd-bootx64.efi, which is not there" in (
+    assert f"Boot0001 of {ONE} names \\EFI\\systemd\\systemd-bootx64.efi, which is not there" in (
         "\n".join(found.problems)
     )
     assert len(found.problems) == 1
     assert not found.ok
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, 6, 7, 40, 46, 50, 80, 100])
+def test_a_variable_that_is_cut_off_is_no_entry_or_names_less(length):
+    [(name, value)] = variables(WINDOWS).items()
+    found = BootEntries.read({name: value[:length], "BootOrder": b"\5\0\1", "BootNext": b"\1"})
+    assert found.order == ["0005"]
+    assert found.once == ""
+    assert all(entry.label in "Windows Boot Manager" for entry in found.entries.values())
+
+
+def test_a_node_without_a_size_ends_a_path():
+    value = b"\1\0\0\0\x08\0M\0\0\0" + b"\4\1\0\0" * 2
+    assert BootEntries.read({"Boot0001": value}).entries["0001"].partition == ""
