@@ -137,14 +137,24 @@ class _Look:
                 self.found.repair[target] = whole[0]
         elif not whole:
             self._put_back_from(target, sources)
-        elif folded(target) not in self.known and not self._are_alike(target, whole):
+        elif folded(target) not in self.known:
+            self._compare(target, whole)
+
+    def _compare(self, target: PurePosixPath, sources: Sequence[PurePosixPath]) -> None:
+        """Judge what could start, and is no copy: a spoilt or an older one of ours, or another's."""
+        if not self._are_alike(target, sources):
             self.found.others[target] = _name(Image(self.files.read(target)))
+        elif key(target) in self.manifest:
+            self.found.broken[target] = f"is not as {shown(sources[0])}"
+            self.found.repair[target] = sources[0]
 
     def _is_copy(self, target: PurePosixPath, own: PurePosixPath) -> bool:
         size = self.listing.size(target)
         if not size or size < 0 or size != self.listing.size(own):
             return False
-        return self.unchanged or self.files.read(target) == self.files.read(own)
+        if self.unchanged and key(target) in self.manifest:
+            return True
+        return self.files.read(target) == self.files.read(own)
 
     def _own_is_broken(self, own: PurePosixPath) -> bool:
         """Whether a loader itself cannot start; what no plugin would replace by itself is told."""
@@ -162,7 +172,7 @@ class _Look:
                 self.found.repair[own] = target
 
     def _are_alike(self, target: PurePosixPath, sources: Sequence[PurePosixPath]) -> bool:
-        """Whether it is another release of the same: they say so in their ``.sbat``."""
+        """Whether it is the same program, perhaps of another release: they say so in their ``.sbat``."""
         says = Image(self.files.read(target)).generations.keys()
         return bool(says) and any(
             Image(self.files.read(own)).generations.keys() == says for own in sources

@@ -215,9 +215,22 @@ def test_where_shim_is_used_no_longer_grub_starts_by_itself(empty, modules):
     grub_on(empty, modules, grub=MADE_HERE, shim=SHIM, fallback=MADE_HERE, beside=GRUB)
 
 
-def test_an_older_release_of_the_same_loader_can_start(signed):
-    signed.write(SHIM.read_bytes() + b"older")
+def test_a_copy_that_is_spoilt_or_older_is_put_back(signed):
+    """A bad block: the image is as long as before, and still says what it is."""
+    before = signed.read(FALLBACK)
+    signed.write(before[:200_000] + bytes(512) + before[200_512:])
+    [said] = signed.problems()
+    assert said.startswith(f"{FALLBACK} is not as EFI/proxmox/shimx64.efi")
+    signed.refresh()
+    assert signed.read(FALLBACK) == before
     assert signed.problems() == []
+
+
+def test_an_older_release_that_pvefw_has_not_put_there_stays(empty, modules, tmp_path):
+    older = tmp_path / "older"
+    older.write_bytes(SHIM.read_bytes() + b"older")
+    disk = grub_on(empty, modules, grub=GRUB, shim=SHIM, fallback=older, beside=GRUB)
+    assert disk.read(FALLBACK) == older.read_bytes()
 
 
 def test_what_pvefw_has_not_written_is_replaced_by_nobody(empty, tmp_path):
