@@ -10,7 +10,8 @@ INSTANCES = f"{ROOT}/instances/"
 _DRY = {"dry-run": True}
 
 _LINES = (
-    ("GET", "status", Command("status")),
+    ("GET", "status", Command("status", {"acknowledge": False})),
+    ("POST", "status", Command("status", {"acknowledge": True})),
     ("POST", "renewals", Command("renew")),
     ("POST", "renewals/timer", Command("renew install-timer")),
     ("POST", "deployments", Command("cert deploy")),
