@@ -94,9 +94,11 @@ class Swap:
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(0)  # where the helper accepts nobody, others must not wait with us
         try:
             connection.connect(str(self._helper))
             connection.sendall(wire.encode({"verb": wire.PAIR}))
+            connection.settimeout(_FIRST)
         except OSError as error:
             connection.close()
             raise self._silent(error) from error
@@ -117,11 +119,12 @@ class Swap:
         if not byte:
             raise ConnectionResetError("it has closed the connection")
         for descriptor in descriptors:
-            with contextlib.suppress(
-                ssl.SSLError
-            ):  # one of the two is new, and the other one comes
+            try:
                 self._newest = _context(descriptor)
-            os.close(descriptor)
+            except ssl.SSLError:
+                pass  # one of the two is new, and the other one comes
+            finally:
+                os.close(descriptor)
 
 
 def _context(descriptor: int) -> ssl.SSLContext:
