@@ -14,6 +14,13 @@ PARTS = {
     "plugin": {"type": "string", "optional": 1},
 }
 
+ALIASES = {
+    "enabled": {"type": "boolean", "default_key": 1},
+    "new": {"type": "boolean", "optional": True},
+    "old": {"alias": "new"},
+}
+"""A property string, one of whose parts has an older name, as QEMU's agent has."""
+
 
 @pytest.mark.parametrize(
     ("schema", "value", "said"),
@@ -40,6 +47,8 @@ def test_what_does_not_fit_is_said_as_proxmox_ve_says_it(schema, value, said):
         ({"type": "number", "maximum": 1}, "0.5", 0.5),
         ({"type": "boolean"}, "on", True),
         ({"format": PARTS}, "a.example,plugin=x", "a.example,plugin=x"),
+        ({"format": ALIASES}, "1", "1"),
+        ({"format": ALIASES}, "enabled=1,old=no", "enabled=1,old=no"),
     ],
 )
 def test_what_fits_gets_its_type(schema, value, found):
