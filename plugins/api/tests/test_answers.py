@@ -99,6 +99,12 @@ def test_a_log_has_numbers_and_an_end(paths):
     assert get(paths, log) == [{"n": 1, "t": "no content"}]
 
 
+@pytest.mark.parametrize("given", [{"start": 10**25}, {"start": 2**63}, {"limit": 10**25}])
+def test_more_lines_than_there_can_be_are_no_fault(paths, given):
+    log = get(paths, f"/nodes/pve1/tasks/{UPID}/log", **given)
+    assert [line["n"] for line in log] == ([] if "start" in given else [1, 2, 3])
+
+
 def test_a_certificate_is_uploaded_and_removed(paths):
     pem, key = certificates.self_signed()
     custom = "/nodes/pve1/certificates/custom"

@@ -88,6 +88,13 @@ def test_a_get_changes_nothing_and_ends(key):
     assert not {"acknowledge", "watch", "follow"} & {*COMMANDS[key].parameters}
 
 
+def test_accounts_are_roots_wherever_they_are_changed():
+    """As docs/api.md says, and the published schema of those that it has."""
+    changes = [key for key in sorted(TABLE) if "/acme/account" in key[1] and key[0] != "GET"]
+    assert len(changes) > 3
+    assert {TABLE[key].permission for key in changes} == {"root"}
+
+
 def test_what_is_no_parameter_is_named_whoever_gives_it():
     """It is not root's: the answer to others was that they are not root."""
     tasks = TABLE["GET", "/nodes/{node}/tasks"]

@@ -82,6 +82,28 @@ def test_parameters_are_options_with_one_value(pvesh, words, said):
     assert said in printed
 
 
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (["--noheader"], "version  9.1"),
+        (["--noborder", "--noheader", "1"], "version  9.1"),
+        (["-noheader=yes", "--noproxy"], "version  9.1"),
+        (["--human-readable", "0", "--noborder"], "key      value"),
+        (["--quiet"], ""),
+        (["--quiet", "--output-format", "json"], ""),
+    ],
+)
+def test_printing_is_as_scripts_want_it(pvesh, words, begins):
+    """Every call of Proxmox VE's pvesh has these options."""
+    status, said = pvesh("get", "/version", *words)
+    assert (status, said[: len(begins)], bool(said)) == (0, begins, bool(begins))
+
+
+def test_how_to_print_is_said_with_yes_or_no(pvesh):
+    status, said = pvesh("get", "/version", "--noheader", "perhaps")
+    assert (status, "noheader: type check" in said) == (2, True)
+
+
 def test_a_parameter_with_an_h_in_it_is_not_help(pvesh):
     bulk = ["create", "/nodes/pve1/migrateall", "-target", "pve2"]
     status, printed = pvesh(*bulk, "-with-local-disks", "1")

@@ -61,8 +61,8 @@ class Endpoint:
         """Who may call it: ``all``, ``root``, or a path and privileges on it."""
         if self._published:
             return self._published["permission"]
-        if self.method != "GET" and self.path.startswith(own.INSTANCES):
-            return "root"  # settings may name programs
+        if self.method != "GET" and self.path.startswith(own.ROOTS):
+            return "root"
         return [
             own.ROOT.rpartition("/")[0],
             ["Sys.Audit" if self.method == "GET" else "Sys.Modify"],

@@ -145,13 +145,20 @@ def _note_failure(paths: Paths, name: str, client: str, now: float) -> None:
 
 
 def _failures(paths: Paths, now: float) -> dict[str, list[float]]:
-    """When logins failed lately; those of a clock that was put back count as well."""
+    """When logins failed lately; those of a clock that was put back a little count as well.
+
+    What makes no sense is left out: whatever is in the file, somebody has to be able to log in.
+    """
     kept = files.read_object(_place(paths))
     return {
         key: recent
         for key, times in kept.items()
-        if isinstance(times, list) and (recent := [time for time in times if now - time < _WINDOW])
+        if isinstance(times, list) and (recent := [time for time in times if _is_recent(time, now)])
     }
+
+
+def _is_recent(time: object, now: float) -> bool:
+    return isinstance(time, int | float) and abs(now - time) < _WINDOW
 
 
 def _place(paths: Paths) -> Path:
