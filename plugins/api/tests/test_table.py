@@ -191,7 +191,9 @@ def fitting(schema):
     if schema.get("type") == "number":
         return st.floats(*limits, allow_nan=False, allow_infinity=False).map(str)
     if "pattern" in schema:
-        return st.from_regex(schema["pattern"], fullmatch=True)
+        longest = schema.get("maxLength", 1 << 16)
+        texts = st.from_regex(schema["pattern"], fullmatch=True)
+        return texts.filter(lambda text: len(text) <= longest)
     if isinstance(schema.get("format"), dict):
         return property_strings(schema["format"])
     text = TEXTS_OF.get(schema.get("format"), "a1")
