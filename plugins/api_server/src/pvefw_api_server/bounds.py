@@ -10,7 +10,7 @@ import contextlib
 import socket
 import weakref
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -87,9 +87,9 @@ class Protocol(H11Protocol):
     _sending: asyncio.TimerHandle | None = None
     _reading: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
-        super().connection_made(transport)
+        super().connection_made(cast(asyncio.Transport, transport))
         self._look()
 
     def data_received(self, data: bytes) -> None:
