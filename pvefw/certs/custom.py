@@ -117,6 +117,8 @@ def delete_pair(target: Certificate, task: Task, now: datetime, *, restart: bool
     if target.has_fallback:
         node_certificate.ensure(target.paths, task, now)
     install.remove_pair(target, task)
+    if not target.has_fallback:
+        task.log(f"Services go on using it until it is replaced: {target.settings.order_command}")
     if restart:
         service.reload_or_warn(target, task)
 

@@ -110,7 +110,8 @@ def test_what_a_first_handshake_waits_for_loads_no_model():
     """Both processes are there within half a second; the values of plugins alone take a tenth of that."""
     modules = "pvefw.cli.run, pvefw.core.loading, pvefw_api_server.commands"
     for ours in ("serving", "helper"):
-        code = f"import {modules}, pvefw_api_server.{ours}, sys; print(*sys.modules)"
+        load = f"import {modules}, pvefw_api_server.{ours}"
+        code = f"import sys; there = {{*sys.modules}}; {load}; print(*{{*sys.modules}} - there)"
         done = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
