@@ -78,8 +78,9 @@ def _each(context: Context, everything: Sequence[Volume], planned: KernelPlan) -
     failed: dict[str, PvefwError] = {}
     for at, volume in enumerate(everything):
         try:
-            if refresh_one(context, volume, planned):
-                changed.append(volume.entry)
+            with volume.named():
+                if refresh_one(context, volume, planned):
+                    changed.append(volume.entry)
             synced.append(volume.entry)
         except Cancelled:
             raise
