@@ -99,8 +99,6 @@ def _each(context: Context, everything: Sequence[Volume], planned: KernelPlan) -
 
 def _note(context: Context, volume: Volume, error: PvefwError) -> None:
     """Keep why it failed, for whoever asks later. The error itself and the other ESPs matter more."""
-    if not volume.is_uuid:
-        return
     record = records.load(context.paths, volume.entry)
     try:
         records.save(context.paths, volume.entry, replace(record, failure=error.message))
