@@ -200,6 +200,20 @@ def test_after_the_deadline_nothing_is_asked():
     assert caught.value.hint == "Try again later."
 
 
+@pytest.mark.parametrize(("seconds", "said"), [(0.02, "1 second"), (7.0, "7 seconds")])
+def test_a_pause_beyond_the_deadline_is_not_put_down_to_the_server(seconds, said):
+    """It may be our own: an authority that names no time is asked ever less often."""
+    transport = Transport(deadline=0.001, task=FakeTask())
+    try:
+        with pytest.raises(DeadlineExceeded) as caught:
+            transport.pause(seconds, ORDER)
+    finally:
+        transport.close()
+    assert caught.value.message == (
+        f"{ORDER}: not done in time; the next request would be due in {said}"
+    )
+
+
 def test_a_look_for_an_account_that_is_refused_is_no_missing_account():
     """A server that is away for maintenance would otherwise cost a second account."""
     problem = AcmeProblem("no", type="rateLimited", detail="no")
