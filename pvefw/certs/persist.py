@@ -123,10 +123,11 @@ def publish(paths: Paths, requested: RequestedRecord, plugin: str, alias: str, t
     terms_ = terms(paths, requested)
     text = record(terms_, requested).text
     if len(text) > persist.LONGEST_STRING:
+        show = _as_kept(terms_, requested, text).command(Node.open(paths).account)
         raise ProviderError(
             f"{requested.domain}: the record has {len(text)} characters, and plugins take "
             f"{persist.LONGEST_STRING}",
-            hint=f"Publish it by hand: pvefw acme persist show {requested.domain}",
+            hint=f"Publish it by hand: {show}",
         )
     before = _kept(paths, requested.domain)
     publication = _located(paths, requested.domain, text, plugin, alias, task)
