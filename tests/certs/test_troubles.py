@@ -4,7 +4,7 @@ import datetime as dt
 from unittest.mock import Mock
 
 import pytest
-from certificates import NOW, Log, own, self_signed
+from certificates import NOW, Calendar, Log, own, self_signed
 
 from pvefw import instances
 from pvefw.acme.persist import Terms
@@ -13,6 +13,7 @@ from pvefw.certs import (
     chain,
     custom,
     deploy,
+    following,
     issue,
     offer_checks,
     persist,
@@ -26,6 +27,7 @@ from pvefw.certs.renewal_rule import Record
 from pvefw.core.errors import (
     AcmeProblem,
     AcmeUnreachable,
+    ConfigError,
     NotFound,
     ProviderError,
     StoreError,
@@ -230,6 +232,26 @@ def test_where_it_is_unclear_whether_scripts_are_needed_they_may_be(paths, monke
     monkeypatch.setattr(timer.instances, "load_used", Mock(side_effect=StoreError("damaged")))
     assert timer.hand_over(paths)
     assert started.call_args[0][0][-1] == "pvefw-renew-scripts.service"
+
+
+class Stopped(BaseException):
+    """Nobody waits any longer."""
+
+
+def test_a_store_that_does_not_answer_is_said_once_and_asked_again(paths, monkeypatch):
+    answers = [StoreError("no answer"), StoreError("no answer"), StoreError("no quorum")]
+    store = Mock(listing=Mock(side_effect=[*answers, Mock(position="7"), Mock(), Stopped]))
+    store.watch = Mock(return_value=["web.key", "web.pem"])
+    taken = Mock(side_effect=[None, ConfigError("pvefw.cfg is damaged")])
+    monkeypatch.setattr(following.joining, "chosen", lambda _paths: store)
+    monkeypatch.setattr(following.renew, "take_over", taken)
+    said, clock = [], Calendar()
+    with pytest.raises(Stopped):
+        following.follow(paths, said.append, said.append, clock)
+    assert said == ["no answer", "no quorum", "pvefw.cfg is damaged"]
+    assert taken.call_count == 2
+    store.watch.assert_called_once_with("7", 300.0)
+    assert clock.time - NOW == dt.timedelta(seconds=4 * 10 + 5), "it is never asked in a loop"
 
 
 # --- dns-persist-01 -------------------------------------------------------------------------------
