@@ -1,8 +1,11 @@
 """The cluster's CA and the nodes' certificates: what openssl thinks of them."""
 
 import datetime as dt
+import socket
 import stat
 import subprocess
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from certificates import NOW, self_signed
@@ -274,3 +277,12 @@ def test_without_a_whole_ca_the_nodes_certificate_is_left_and_said_why(
     _, said = pvefw("renew", "--dry-run")
     assert says in said
     assert paths.node_certificate.read_bytes() == before
+
+
+def test_this_hosts_addresses_are_asked_for_where_hosts_has_none(monkeypatch):
+    answers = [(2, 1, 6, "", ("192.0.2.7", 0)), (10, 1, 6, "", ("fe80::1%eth0", 0, 0, 2))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: answers)
+    assert node_certificate._resolved(Paths(Path("/"), "pve1")) == ["192.0.2.7", "fe80::1%eth0"]
+    assert node_certificate._resolved(Paths(Path("/elsewhere"), "pve1")) == []
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(-2, "x")))
+    assert node_certificate._resolved(Paths(Path("/"), "pve1")) == []

@@ -185,3 +185,11 @@ def test_what_is_revoked_is_not_revoked_again(paths):
     task = Log()
     revoke_.revoke_replaced(own(paths), info(paths, pem), "gone", task)
     assert (task.lines, task.warnings) == ([], [])
+
+
+def test_an_interrupted_order_for_what_was_revoked_is_of_no_use(paths):
+    pem, _ = self_signed()
+    wanted = Wanted(own(paths), [], "default")
+    assert issue._useless(wanted, pem, None) == ""
+    revoke(paths, pem)
+    assert issue._useless(wanted, pem, None) == "its certificate was revoked"

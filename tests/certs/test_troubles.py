@@ -11,13 +11,18 @@ from pvefw.acme.persist import Terms
 from pvefw.certs import (
     accounts,
     chain,
+    credentials,
     custom,
     deploy,
     following,
     issue,
     offer_checks,
     persist,
+    references,
+    renew,
+    served,
     sharing,
+    solvers,
     timer,
 )
 from pvefw.certs import renewal_plan as planning
@@ -30,6 +35,7 @@ from pvefw.core.errors import (
     ConfigError,
     NotFound,
     ProviderError,
+    PvefwError,
     StoreError,
     Unavailable,
     UsageError,
@@ -187,6 +193,34 @@ def test_where_there_are_no_profiles_the_property_is_left_out(paths, pvefw, monk
     assert "It has no profiles at all; leave the property out." in said
 
 
+def test_where_the_instance_that_always_exists_is_disabled_it_is_said(paths):
+    paths.plugins_cfg.parent.mkdir(parents=True)
+    paths.plugins_cfg.write_text("standalone: standalone\n\tdisable 1\n\ndns: x\n\tdata %\n")
+    node_settings.change(paths, {"acmedomain0": "a.example"})
+    with pytest.raises(PvefwError, match="standalone is disabled"):
+        solvers.for_names(Node.open(paths), own(paths).settings.names())
+
+
+def test_what_is_configured_and_leads_nowhere(paths):
+    paths.node_config().parent.mkdir(parents=True)
+    paths.node_config().write_text("acmedomain0: a.example\nacmedomain1: a.example\n")
+    [twice] = references.of_node(Node.open(paths))
+    assert "a.example is configured twice: acmedomain0 and acmedomain1" in twice
+    paths.node_config().write_text("acmedomain0: a.example,plugin=mine\n")
+    [missing] = references.of_node(Node.open(paths))
+    assert missing == "node pve1: acmedomain0: there is no plugin instance mine"
+    paths.plugins_cfg.mkdir(parents=True)
+    assert references.of_node(Node.open(paths)) == [], "whoever reads that file says so"
+
+
+def test_credentials_of_an_instance_that_cannot_be_used_end_somewhen(paths):
+    paths.node_config().parent.mkdir(parents=True)
+    paths.node_config().write_text("acmedomain0: a.example,plugin=gone\n")
+    paths.plugins_cfg.parent.mkdir(parents=True)
+    paths.plugins_cfg.write_text("dns: gone\n\tapi removed\n")
+    assert credentials.ends(Node.open(paths)) == {}
+
+
 # --- deliveries -----------------------------------------------------------------------------------
 
 
@@ -219,6 +253,32 @@ def test_observers_that_cannot_be_read_do_not_keep_the_service_from_its_certific
     assert deploy.deploy(own(paths), task) == []
     assert task.warnings == ["Could not notify the observers: it cannot be read"]
     assert (tmp_path / "reloaded").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [("mail.example", "mail.example"), ("192.0.2.1", "www.a.example"), ("::1", "www.a.example")],
+)
+def test_the_name_that_a_server_is_asked_for(paths, host, name):
+    assert served._server_name(own(paths), "192.0.2.1") == "", "nothing is installed"
+    files.replace(paths.proxy_certificate, self_signed("*.a.example")[0])
+    assert served._server_name(own(paths), host) == name
+
+
+def test_only_what_is_news_is_told(paths, monkeypatch):
+    """A renewal's look at what is served: every difference is said, a task is made for what is new."""
+    node_settings.change(paths, {"serves": "192.0.2.1:443"})
+    files.replace(paths.proxy_certificate, self_signed()[0])
+    seen = [served.Look("192.0.2.1:443", "another certificate is served")]
+    monkeypatch.setattr(served, "look", lambda _certificate: seen)
+    said, tasks = [], []
+    for _ in range(2):
+        assert not renew._look(paths, said.append, tasks.append, Calendar())
+    assert said == ["pveproxy: 192.0.2.1:443: another certificate is served"] * 2
+    assert len([line for line in tasks if "another certificate is served" in line]) == 1
+    seen[:] = [served.Look("192.0.2.1:443", "")]
+    assert renew._look(paths, said.append, tasks.append, Calendar())
+    assert len(said) == 2
 
 
 # --- the timer ------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """``pvefw apply``: on an empty node, on Proxmox VE's files, twice, with faults, and where it fails."""
 
 import json
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
@@ -11,8 +12,10 @@ from wanted.conftest import Node
 
 from pvefw.boot import refresh
 from pvefw.boot.loaders import Loaders
+from pvefw.certs import accounts
 from pvefw.cli import boot_context
 from pvefw.core.errors import ConfigError, StoreError
+from pvefw.store import accounts as store
 from pvefw.store import certificate_sections
 from pvefw.wanted import document
 
@@ -434,3 +437,34 @@ def test_nothing_at_all_is_no_document(text):
         document.read(text, "standard input")
     assert "{}" in caught.value.hint
     assert document.read(b"{}", "standard input").state == {}
+
+
+def test_an_account_that_is_there_gets_another_authority_to_trust(node):
+    mine = store.Account("mine", "https://ca.example/d", "https://ca.example/1", "key", tos="x")
+    store.save(node.paths, mine)
+    assert node.changes("accounts: {mine: {ca-file: /etc/ca.pem}}") == [("change", "accounts.mine")]
+    assert replace(store.load(node.paths, "mine"), raw={}) == replace(mine, ca_file="/etc/ca.pem")
+    status, _, err = node.apply("accounts: {mine: {directory: 'https://ca.example/e'}}")
+    assert status == 2, "before anything is changed"
+    assert "mine: it is an account at https://ca.example/d, and cannot move to" in err
+    assert "Add another account, under another name." in err
+
+
+def test_what_an_authority_asks_of_a_new_account(node, tmp_path, monkeypatch):
+    terms = accounts.AuthorityTerms("https://ca.example/d", "", "https://ca.example/t", True)
+    monkeypatch.setattr(accounts, "look_at", lambda *_: terms)
+    registered = Mock()
+    monkeypatch.setattr(accounts, "register", registered)
+    text = "accounts: {a: {directory: 'https://ca.example/d'%s}}"
+    status, _, err = node.apply(text % "")
+    assert status == 2 and not registered.called
+    assert "a: the terms of service are not agreed to: https://ca.example/t" in err
+    assert "Read them, then write: accept-tos: true" in err
+    for data, key in (("c2VjcmV0 \n", "c2VjcmV0"), ('{"b64MacKey": "a2V5"}', "a2V5")):
+        (tmp_path / "key").write_text(data)
+        more = f", accept-tos: true, eab-kid: k, eab-hmac-key: 'file:{tmp_path}/key'"
+        assert node.apply(text % more)[0] == 0
+        assert registered.call_args[1]["binding"] == ("k", key)
+    (tmp_path / "key").write_text("no key!")
+    status, _, err = node.apply(text % more)
+    assert status == 1 and "a: eab-hmac-key: this is not the key of an external account" in err
