@@ -170,7 +170,7 @@ def find_among(backends: Backends, word: str) -> tuple[Listed, list[Listed]]:
         return hits[0], listed
     except NotFound as error:
         for failure in failures:
-            error.hint += f" One backend did not answer: {failure.message}"
+            error.hint = f"{error.hint.rstrip('.')}. One backend did not answer: {failure.message}"
         raise
 
 
