@@ -417,6 +417,12 @@ def test_which_certificate_is_said_where_there_are_several(host):
     said = host.fail("cert", "import", "web", "--from", theirs)
     assert "no account here is at https://a.example/dir, where web comes from" in said
     assert "Take it over first: pvefw acme account import default\n" in said
+    renewal = theirs / "renewal/web.conf"
+    recorded = renewal.read_text()
+    renewal.write_text(recorded.replace("server = https://a.example/dir\n", ""))
+    said = host.fail("cert", "import", "web", "--from", theirs)
+    assert "no account here is at an authority that certbot did not record" in said
+    renewal.write_text(recorded)
     moved_account(host, "default", "https://b.example/dir")
     said = host.fail("cert", "import", "web", "--from", theirs)
     assert "pvefw acme account import certbot\n" in said
