@@ -35,7 +35,7 @@ def built(tmp_path_factory):
 def site(built):
     """The address of the site."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=built)) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=[0.01]).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
 

@@ -116,7 +116,7 @@ def front_door(directory: Path, port: int) -> Iterator[FrontDoor]:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
     made.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
     thread.start()
     try:
         yield made
