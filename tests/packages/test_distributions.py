@@ -225,8 +225,9 @@ def test_an_upgrade_and_a_downgrade_lose_nothing(pipx, index):
     pipx("pvefw", "cert", "ca", "init")
     upgrade, downgrade = shown_in("Upgrade and downgrade")
     for version, commands in ((NEWER, upgrade), (__version__, downgrade)):
-        for line in commands:
-            pipx("bash", "-c", line.strip(), status=None if "status" in line else 0)
+        for command in commands:
+            line = command.strip().replace("pvefw==1.0.0", f"pvefw=={version}")
+            pipx("bash", "-c", line, status=None if "status" in line else 0)
         assert pipx("pvefw", "--version") == f"pvefw {version}\n"
         said = pipx("pvefw", "config", "get")
         assert "pve1.example" in said and "before" in said

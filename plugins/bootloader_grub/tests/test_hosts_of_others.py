@@ -130,6 +130,26 @@ def test_entries_and_options_are_those_of_grub_mkconfig(both, grub_host, host):
 
 
 @pytest.mark.parametrize(
+    ("patterns", "name", "title"),
+    [
+        ("Ubuntu|Kubuntu", "Debian GNU/Linux", "Debian GNU/Linux GNU/Linux"),
+        ("Ubuntu|Kubuntu|*GNU/Linux", "Debian GNU/Linux", "Debian GNU/Linux"),
+        ("Ubuntu | Devuan*", "Devuan 5", "Devuan 5"),
+        ("Ubuntu|Kubuntu", "Kubuntu", "Kubuntu"),
+    ],
+)
+def test_the_hosts_own_script_says_which_names_stay_whole(make_plan, esp, patterns, name, title):
+    plan = make_plan(NEW)
+    (plan.root / "etc/grub.d").mkdir(parents=True, exist_ok=True)
+    (plan.root / "etc/grub.d/10_linux").write_text(
+        f'case ${{GRUB_DISTRIBUTOR}} in\n  {patterns})\n OS="${{GRUB_DISTRIBUTOR}}"\n ;;\nesac\n'
+    )
+    (plan.root / "etc/default/grub").write_text(f'GRUB_DISTRIBUTOR="{name}"\n')
+    ours = parse(Grub().boot_render(esp, plan).texts[CONFIG].decode())
+    assert ours.entries[0].title == title
+
+
+@pytest.mark.parametrize(
     "title",
     [
         "Erweiterte Optionen für Debian GNU/Linux>Debian GNU/Linux, mit Linux {}",

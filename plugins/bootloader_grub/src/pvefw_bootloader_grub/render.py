@@ -28,8 +28,6 @@ _OWNED = (
     str(custom.TARGET),
     *(str(target) for target in memtest.TARGETS),
 )
-_WHOLE_NAMES = ("Ubuntu", "Kubuntu")
-"""Of systems that 10_linux does not call "… GNU/Linux"."""
 _LONGEST = 2047
 """Bytes that a kernel reads of its command line; it cuts off the rest without a word."""
 _UUID = re.compile(r"root=UUID=([0-9A-Fa-f-]+)")
@@ -106,7 +104,7 @@ def menu_of(plan: BootPlan, settings: Mapping[str, str]) -> Menu:
     match = _UUID.search(plan.cmdline)
     root = match[1] if match else "pvefw"
     system = settings.get("GRUB_DISTRIBUTOR") or plan.title
-    if "GRUB_DISTRIBUTOR" in settings and system not in _WHOLE_NAMES:
+    if "GRUB_DISTRIBUTOR" in settings and not scripts.is_whole_name(plan.root, system):
         system = f"{system} GNU/Linux"
     details = []
     for kernel in plan.kernels:

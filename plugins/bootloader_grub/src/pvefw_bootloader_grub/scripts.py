@@ -12,6 +12,7 @@ import platform
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from hashlib import md5
 from pathlib import Path
@@ -36,6 +37,9 @@ _RECOVERY = re.compile(
     re.MULTILINE,
 )
 """What the script itself adds in recovery mode: ``dis_ucode_ldr`` on x86, since Debian 13."""
+_WHOLE_NAMES = re.compile(r"case \"?\$\{?GRUB_DISTRIBUTOR\}?\"? in\s+([^()\n]+)\)")
+_DEBIANS_WHOLE_NAMES = "Ubuntu|Kubuntu"
+"""Of Debian 12; since Debian 13 ``*GNU/Linux``, too."""
 _PROTECTS = re.compile(r"^\s*(?!#)[^#\n]*(?:superusers|password(?:_pbkdf2)?\s)", re.MULTILINE)
 _PASSWORDS = {"export", "password", "password_pbkdf2"}
 _LONGEST_BLOCK = 60
@@ -80,6 +84,13 @@ def _recovery(path: Path) -> list[str]:
     matches = _RECOVERY.finditer(_text(path))
     fitting = [match for match in matches if platform.machine().startswith(match["machine"])]
     return [word for match in fitting for word in match["words"].split()]
+
+
+def is_whole_name(root: Path, system: str) -> bool:
+    """Whether the host's script calls a system by its name alone, not "… GNU/Linux"."""
+    match = _WHOLE_NAMES.search(_text(root / FOLDER / _MENU))
+    patterns = (match[1] if match else _DEBIANS_WHOLE_NAMES).split("|")
+    return any(fnmatchcase(system, pattern.strip()) for pattern in patterns)
 
 
 def protection(path: Path) -> bytes | None:
