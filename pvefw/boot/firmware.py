@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -166,59 +166,11 @@ def started_entry(text: str) -> str:
     return ""
 
 
-def unused_entries(paths: Paths, partitions: Sequence[str]) -> list[str]:
-    """Entries for these partitions that the firmware passes over, one line each.
-
-    :param partitions: their identifiers (PARTUUID), lower case.
-    """
-    if current(paths) is not Firmware.UEFI or isinstance(output := _efibootmgr(paths), PvefwError):
-        return []
-    return unused(output, partitions)
-
-
-def unused(text: str, partitions: Sequence[str]) -> list[str]:
-    """The same, of the output of ``efibootmgr -v``, and what the firmware starts once instead."""
-    order = re.search(r"^BootOrder: (\S+)", text, re.MULTILINE)
-    in_order = order[1].upper().split(",") if order else []
-    entries_of: dict[str, list[tuple[str, str]]] = {}
-    for line in text.splitlines():
-        entry = _ENTRY.fullmatch(line.strip())
-        partition = next(
-            (uuid for uuid in partitions if entry and uuid and uuid in line.lower()), None
-        )
-        if entry and partition:
-            entries_of.setdefault(partition, []).append((entry["number"].upper(), entry["active"]))
-    lines = _once(text, partitions)
-    for partition_, entries in entries_of.items():
-        if any(active and number in in_order for number, active in entries):
-            continue
-        number, active = entries[0]
-        if not active:
-            lines.append(
-                f"firmware entry Boot{number} of {partition_} is inactive: efibootmgr -b {number} -a"
-            )
-        else:
-            every = ",".join([*in_order, number])
-            lines.append(
-                f"firmware entry Boot{number} of {partition_} is not in BootOrder: efibootmgr -o {every}"
-            )
-    return lines
-
-
-def _once(text: str, partitions: Sequence[str]) -> list[str]:
-    """What ``BootNext`` makes the firmware start, where that is on none of the partitions."""
-    next_ = re.search(r"^BootNext: ([0-9A-F]{4})", text, re.MULTILINE | re.IGNORECASE)
-    for line in text.splitlines() if next_ else []:
-        entry = _ENTRY.fullmatch(line.strip())
-        if not entry or not next_ or entry["number"].upper() != next_[1].upper():
-            continue
-        if not any(uuid and uuid in line.lower() for uuid in partitions):
-            what = entry["rest"].partition("\t")[0].strip()
-            number = entry["number"].upper()
-            return [
-                f"the firmware starts Boot{number} ({what}) once; to prevent that: efibootmgr -N"
-            ]
-    return []
+def boot_variables(paths: Paths) -> Mapping[str, bytes]:
+    """``BootOrder``, ``BootNext``, every ``Boot####``: name to value; none where they cannot be read."""
+    names = [path.name for path in (_efi(paths) / "efivars").glob(f"Boot*-{_GLOBAL}")]
+    short = [name.removesuffix(f"-{_GLOBAL}") for name in sorted(names)]
+    return {name: _variable(paths, name, _GLOBAL) for name in short}
 
 
 def loader_of(entry: str) -> str:

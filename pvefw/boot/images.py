@@ -42,12 +42,23 @@ class Image:
 
     @cached_property
     def _pe(self) -> "PE | None":
-        import pefile  # 30 ms, and only where Secure Boot is on
+        import pefile  # 30 ms, and seldom needed
 
         try:
             return pefile.PE(data=self.data, fast_load=True)
         except (pefile.PEFormatError, ValueError, AttributeError, IndexError):
             return None
+
+    @property
+    def length(self) -> int | None:
+        """How long the file has to be for all that its header names; ``None`` where it is no image."""
+        if self._pe is None:
+            return None
+        ends = [part.PointerToRawData + part.SizeOfRawData for part in self._pe.sections]
+        directories = self._pe.OPTIONAL_HEADER.DATA_DIRECTORY
+        if len(directories) > _SECURITY:
+            ends.append(directories[_SECURITY].VirtualAddress + directories[_SECURITY].Size)
+        return max(ends, default=0)
 
     @cached_property
     def _table(self) -> tuple[int, int]:

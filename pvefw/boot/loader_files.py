@@ -5,7 +5,7 @@ the configuration. The old ones are kept until the new ones are complete and the
 them; they are put back where that fails, and the other ESPs keep theirs.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -38,6 +38,8 @@ class Aged:
     """Of the files that are right."""
     refused: Sequence[str] = ()
     """What is not replaced, as Secure Boot would refuse it, one sentence each."""
+    targets: Collection[PurePosixPath] = ()
+    """All that the loaders look after."""
 
     def lines(self) -> list[str]:
         """For people, one line for each loader."""
@@ -63,11 +65,13 @@ def aged(
     loaders: dict[str, Difference] = {}
     origins: dict[str, tuple[int, ...]] = {}
     refused: list[str] = []
+    targets: set[PurePosixPath] = set()
     for name in probed.states:
         loader = context.loaders.get(name)
         if "boot_files" not in loader.implemented or name in context.unfit:
             continue
         copies = dict(loader.hooks.boot_files(esp=esp))
+        targets |= copies.keys()
         reasons, same = compare_copies(files, listing, copies, believed)
         origins |= same
         changed = {target: copies[target] for target in reasons}
@@ -78,7 +82,7 @@ def aged(
             )
         elif reasons:
             loaders[name] = Difference(changed, reasons=reasons)
-    return Aged(loaders, origins, refused)
+    return Aged(loaders, origins, refused, targets)
 
 
 def _refused(context: Context, esp: Esp, new: Mapping[PurePosixPath, Path]) -> str:
@@ -123,6 +127,20 @@ def refused_taken_back(context: Context, who: str, esp: Path) -> Iterator[None]:
         f"{who}: {shown(target)} is not installed: Secure Boot would not start it: {first.why}",
         hint=f"{first.advice[0].upper()}{first.advice[1:]}.",
     )
+
+
+def repair_fallback(files: EspFiles, change: Change, looked: "Looked") -> None:
+    """Put back what the firmware starts without an entry of its own, from the loader beside it.
+
+    :raises OSError: the ESP cannot be read.
+    :raises StoreError: it cannot be written.
+    """
+    listing = files.listing()
+    for target, own in looked.fallback.repair.items():
+        data = files.read(own)
+        if listing.size(target) != len(data) or files.read(target) != data:
+            change.log(f"{shown(target)} {looked.fallback.broken[target]}: writing it again")
+            change.replace(target, data)
 
 
 @dataclass(frozen=True)
@@ -174,7 +192,9 @@ class Renewal:
     def _write(self, name: str, difference: Difference, before: BootState) -> None:
         loader, task = self.context.loaders.get(name), self.context.task
         if "boot_update" in loader.implemented:
+            others = {target: self.files.read(target) for target in self.looked.fallback.others}
             loader.hooks.boot_update(esp=self.looked.esp, firmware=before.firmware, task=task)
+            self._put_back(others)
         else:
             self.change.apply(difference, self.files.listing())
 

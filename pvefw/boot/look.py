@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
-from pvefw.boot import esps, loader_files, signatures
+from pvefw.boot import esps, fallback, loader_files, signatures
 from pvefw.boot.context import Context
 from pvefw.boot.difference import Difference, compare, merged
 from pvefw.boot.esp_files import Listing, shown
 from pvefw.boot.esps import Volume
+from pvefw.boot.fallback import Fallback
 from pvefw.boot.loaders import Probed
 from pvefw.boot.machine import Mounted
 from pvefw.boot.manifest import keys
@@ -37,6 +38,13 @@ class Looked:
     """Why Secure Boot will not start its loaders."""
     aged: loader_files.Aged = field(default_factory=loader_files.Aged)
     """The loaders' own files against those of this host's packages."""
+    fallback: Fallback = field(default_factory=Fallback)
+    """What the firmware starts without an entry of its own."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a refresh has something to do here."""
+        return bool(self.change or self.to_arm or self.aged.loaders or self.fallback.repair)
 
 
 def look(
@@ -66,8 +74,14 @@ def look(
         change = compare(files, listing, tree, record, believed)
         refused = signatures.refused_loaders(context.paths, mount.path)
         aged = loader_files.aged(context, esp, probed, files, listing, believed)
+        known = {*map(folded, aged.targets)}
+        without_entry = fallback.judge(
+            files, listing, probed, record.manifest, known, unchanged=bool(believed)
+        )
     arm, missing = to_arm(context, probed, plan), "" if probed.states else names[0]
-    return Looked(esp, probed, tree, listing, change, arm, record, missing, refused, aged)
+    return Looked(
+        esp, probed, tree, listing, change, arm, record, missing, refused, aged, without_entry
+    )
 
 
 def _wanted(context: Context, names: Sequence[str], esp: Esp, plan: BootPlan) -> BootTree:

@@ -11,7 +11,7 @@ from pvefw.boot import disks, mounts
 from pvefw.boot.disks import Device
 from pvefw.core.errors import ProgramError
 from pvefw.core.model import Task
-from pvefw.host import programs
+from pvefw.host import fat, programs
 from pvefw.store import this_boot
 from pvefw.store.paths import Paths
 
@@ -61,6 +61,9 @@ class Machine(Protocol):
         ``None`` where that cannot be known.
         """
 
+    def file_system(self, device: Device) -> fat.Volume | None:
+        """What a file system says of itself; ``None`` where it is mounted, or cannot be asked."""
+
     def repair(self, device: Device) -> str:
         """Mend the file system, which is not mounted, after it was left in the middle of a change.
 
@@ -103,6 +106,15 @@ class Host:
         if device.is_partition and not _counts(directory):
             return None
         return " ".join([this_boot.id_(self._paths), device.kname, disk, *counts])
+
+    def file_system(self, device: Device) -> fat.Volume | None:
+        if device.mountpoints:
+            return None
+        try:
+            with device.path.open("rb") as file:
+                return fat.Volume.of(file.read(fat.SECTOR))
+        except OSError:
+            return None
 
     def repair(self, device: Device) -> str:  # pragma: no cover - it needs a disk
         if shutil.which("fsck.vfat") is None or device.mountpoints:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from pvefw.boot import esps, loader_files, manifest, records, sync
 from pvefw.boot.choice import KernelPlan
@@ -32,15 +33,15 @@ def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:
     if device is None or volume.problem:
         raise NotFound(f"{volume.who}: {volume.problem}", hint=volume.advice)
     record = records.load(context.paths, volume.entry)
-    if record.under_way:
-        _repair(context, volume, device)
-    believed = {} if record.under_way else record.believed(context.machine.seal(device))
+    suspect = record.under_way or _is_dirty(context, device)
+    if suspect:
+        _repair(context, volume, device, record)
+    believed = {} if suspect else record.believed(context.machine.seal(device))
     with context.machine.mounted(device) as mount:
         looked = look(context, volume, mount, plan, record, believed)
         _keep_the_running_one(volume, looked, planned)
-        for warning in (*looked.tree.warnings, *looked.refused, *looked.aged.refused):
-            context.task.warn(f"{volume.who}: {warning}")
-        changed = bool(looked.change or looked.to_arm or looked.aged.loaders)
+        _warn(context, volume, looked)
+        changed = looked.is_behind
         origins = {**looked.change.origins, **looked.aged.origins}
         if changed:
             origins |= _bring(context, volume, mount, looked, plan)
@@ -58,11 +59,34 @@ def refresh_one(context: Context, volume: Volume, planned: KernelPlan) -> bool:
     return changed
 
 
-def _repair(context: Context, volume: Volume, device: Device) -> None:
-    context.task.log(f"{volume.who}: the last change was interrupted; checking the file system")
+def _warn(context: Context, volume: Volume, looked: Looked) -> None:
+    """Say what a refresh leaves as it is."""
+    fallback = replace(looked.fallback, broken={**looked.fallback.left})
+    for warning in (
+        *looked.tree.warnings,
+        *looked.refused,
+        *looked.aged.refused,
+        *fallback.lines(),
+    ):
+        context.task.warn(f"{volume.who}: {warning}")
+
+
+def _is_dirty(context: Context, device: Device) -> bool:
+    file_system = context.machine.file_system(device)
+    return file_system is not None and file_system.dirty
+
+
+def _repair(context: Context, volume: Volume, device: Device, record: EspRecord) -> None:
+    what = "the last change was interrupted" if record.under_way else "it was not unmounted cleanly"
+    context.task.log(f"{volume.who}: {what}; checking the file system")
     report = context.machine.repair(device)
     if report:
         context.task.log(f"{volume.who}: {report}")
+    if _is_dirty(context, device):
+        context.task.warn(
+            f"{volume.who}: it was not unmounted cleanly, and could not be checked: "
+            f"fsck.vfat -a {device.path} (package dosfstools)"
+        )
 
 
 def _keep_the_running_one(volume: Volume, looked: Looked, planned: KernelPlan) -> None:
@@ -83,7 +107,8 @@ def _ours(context: Context, volume: Volume, mount: Mounted, looked: Looked) -> s
     """The manifest after the refresh: what was ours and is there, and what the loaders wanted."""
     known = set(records.load(context.paths, volume.entry).manifest)
     known |= set(looked.record.manifest) | manifest.keys((*looked.tree.copies, *looked.tree.texts))
-    unchanged = not looked.change and not looked.aged.loaders
+    known |= manifest.keys(looked.fallback.ours)
+    unchanged = not looked.change and not looked.aged.loaders and not looked.fallback.repair
     with volume.reading():
         listing = looked.listing if unchanged else context.files(mount.path).listing()
     return manifest.still_there(known, listing)
@@ -118,6 +143,9 @@ def _bring(
     if looked.aged.loaders:
         with noted(context, volume, mount):
             loader_files.Renewal(context, volume, looked, plan, files, change).run()
+    if looked.fallback.repair:
+        with noted(context, volume, mount):
+            loader_files.repair_fallback(files, change, looked)
     return {**looked.change.origins, **change.origins}
 
 

@@ -52,10 +52,22 @@ def init(context: Context, path: Path, loader: str = "", *, take_over: bool = Fa
             _install(context, devices, volume, name)
 
         context.machine.privately(work, context.task)
+        _warn_of_fat16(context, volume)
         if not _listed(context.paths, [volume.entry]):
             kernel_files.add(context.paths.esp_uuids, volume.entry)
             context.task.log(f"{volume.who}: added to {context.paths.esp_uuids}")
         refresh_locked(context)
+
+
+def _warn_of_fat16(context: Context, volume: Volume) -> None:
+    """The UEFI specification has FAT32 on disks, FAT12 and FAT16 on removable media (section 13.3)."""
+    there = context.machine.file_system(volume.partition)
+    uefi = firmware.current(context.paths) is Firmware.UEFI
+    if uefi and there is not None and there.kind != "FAT32":
+        context.task.warn(
+            f"{volume.who}: it is {there.kind}, and some firmware starts disks only from FAT32; "
+            f"to make that, with nothing on it: pvefw boot format {volume.partition.path} --force"
+        )
 
 
 def _listed(paths: Paths, entries: Sequence[str]) -> list[str]:

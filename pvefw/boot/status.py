@@ -1,12 +1,14 @@
 """``boot status``: every ESP against the plan, content and all. Nothing is changed."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pvefw.boot import choice, esps, firmware, kernels, records
+from pvefw.boot.boot_entries import BootEntries, Judge, OurEsp
 from pvefw.boot.context import LOCK, WAIT, Context
+from pvefw.boot.disks import Device
 from pvefw.boot.esps import Volume
 from pvefw.boot.loaders import Probed
 from pvefw.boot.look import Looked, look, of_others
@@ -31,6 +33,10 @@ class EspStatus:
     free: int = 0
     loaders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     problems: Sequence[str] = ()
+    is_behind: bool = False
+    """Whether a refresh would change something."""
+    names: Collection[str] | None = None
+    """The folded names of its files; ``None`` where they were not looked at."""
 
     def as_dict(self) -> dict[str, Any]:
         """For output; the keys stay as they are."""
@@ -99,7 +105,7 @@ def _status(context: Context, installing: str) -> Status:
         lambda: [_one(context, volume, plan) for volume in everything], context.task
     )
     problems += _mixed(statuses)
-    problems += _entries(context, everything)
+    problems += _entries(context, everything, statuses)
     if plan is None:
         return Status(statuses, default=_default(statuses), problems=problems)
     versions = [kernel.version for kernel in plan.kernels]
@@ -116,10 +122,23 @@ def _default(statuses: Sequence[EspStatus], plan: BootPlan | None = None) -> str
     return next(iter(esps_of), plan.default if plan else "")
 
 
-def _entries(context: Context, everything: Sequence[Volume]) -> list[str]:
-    """What keeps the firmware from starting an ESP that it has an entry for."""
-    devices = [volume.device for volume in everything if volume.device]
-    return firmware.unused_entries(context.paths, [device.partition_uuid for device in devices])
+def _entries(
+    context: Context, everything: Sequence[Volume], statuses: Sequence[EspStatus]
+) -> list[str]:
+    """What keeps the firmware from starting an ESP, or comes before it."""
+    variables = firmware.boot_variables(context.paths)
+    if not variables:
+        return []
+    ours = [
+        OurEsp(
+            volume.device.partition_uuid if volume.device else "",
+            status.names,
+            records.load(context.paths, volume.entry).manifest,
+        )
+        for volume, status in zip(everything, statuses, strict=True)
+    ]
+    there = {device.partition_uuid for device in context.machine.devices()} - {""}
+    return Judge(BootEntries.read(variables), ours, there).lines()
 
 
 def _mixed(statuses: Sequence[EspStatus]) -> list[str]:
@@ -143,6 +162,7 @@ def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
     status = EspStatus(volume.entry, str(volume.device.path))
     if volume.problem:
         return replace(status, state="error", problems=[f"{volume.problem}. {volume.advice}"])
+    unclean = _unclean(context, volume.device)
     try:
         with volume.reading(), context.machine.mounted(volume.device) as mount:
             esp = esps.esp(volume, mount.path)
@@ -152,10 +172,26 @@ def _one(context: Context, volume: Volume, plan: BootPlan | None) -> EspStatus:
             record = records.load(context.paths, volume.entry)
             looked = look(context, volume, mount, plan, record, {})
     except PvefwError as error:
-        return EspStatus(volume.entry, status.device, "error", problems=[error.message])
-    problems = [*_not_started(context, looked), *_problems(looked, plan)]
+        problems = [error.message, *unclean]
+        return EspStatus(volume.entry, status.device, "error", problems=problems)
+    problems = [*unclean, *_not_started(context, looked), *_problems(looked, plan)]
     state = "drift" if problems else "ok"
-    return replace(status, state=state, loaders=_loaders(looked.probed), problems=problems)
+    return replace(
+        status,
+        state=state,
+        loaders=_loaders(looked.probed),
+        problems=problems,
+        is_behind=looked.is_behind or bool(unclean or looked.missing_loader),
+        names=looked.listing.files.keys(),
+    )
+
+
+def _unclean(context: Context, device: Device) -> list[str]:
+    """Whether the file system may be damaged: that is not known before it is checked."""
+    file_system = context.machine.file_system(device)
+    if file_system is None or not file_system.dirty:
+        return []
+    return ["it was not unmounted cleanly; to check and mend it: pvefw boot refresh"]
 
 
 def _not_started(context: Context, looked: Looked) -> list[str]:
@@ -176,7 +212,7 @@ def _problems(looked: Looked, plan: BootPlan) -> list[str]:
     if looked.missing_loader:
         problems.append(f"the boot loader {looked.missing_loader} is gone: pvefw boot reinit")
     problems += looked.refused
-    problems += looked.aged.lines()
+    problems += [*looked.aged.lines(), *looked.fallback.lines()]
     problems += _rivals(looked.probed)
     problems += [
         f"a boot loader does not answer: {failure}" for failure in looked.probed.failures.values()

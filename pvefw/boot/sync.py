@@ -94,6 +94,10 @@ class Change:
                 self._files.remove_directory(directory)
                 self._files.sync(directory.parent)
 
+    def log(self, what: str) -> None:
+        """Say something of this ESP."""
+        self._task.log(f"{self._who}: {what}")
+
     def _copy(self, copies: Mapping[PurePosixPath, Path]) -> None:
         try:
             before = {target: Identity.of(source) for target, source in copies.items()}
@@ -117,7 +121,7 @@ class Change:
     def _write(self, copies: Mapping[PurePosixPath, Path]) -> None:
         """Write new files under unfinished names, and make them durable."""
         for target, source in copies.items():
-            self._task.log(f"{self._who}: writing {shown(target)} ({_size(source)})")
+            self.log(f"writing {shown(target)} ({_size(source)})")
             self._create(target, self._read(source))
         for target in copies:
             with self._explained("write", target):

@@ -166,7 +166,8 @@ def _show_changes(app: App, installing: str) -> int:
     states = {esp.state for esp in state.esps}
     if states & {"missing", "error"}:
         return exit_codes.FAILED
-    return exit_codes.PENDING if "drift" in states else exit_codes.NOTHING
+    behind = any(esp.is_behind for esp in state.esps)
+    return exit_codes.PENDING if behind else exit_codes.NOTHING
 
 
 def _status(app: App, installing: str = "") -> "Status":
@@ -207,7 +208,7 @@ def _print_status(app: App, state: "Status") -> None:
             say(f"ESP {esp.uuid}: {problem}")
     for problem in state.problems:
         say(problem)
-    if any(esp.state == "drift" for esp in state.esps):
+    if any(esp.is_behind for esp in state.esps):
         say("To bring the ESPs up to date: pvefw boot refresh")
 
 

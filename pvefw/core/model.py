@@ -233,8 +233,9 @@ class BootState:
     """What is armed to boot once."""
     loader_version: str = ""
     overruled: str = ""
-    """What comes before the loader's own configuration and starts something else, as one clause:
-    ``the firmware's LoaderEntryDefault names auto-windows``; empty where nothing does. Since 1.1."""
+    """What comes before the loader's own configuration and starts something else, or nothing without
+    somebody at the keyboard, as one clause: ``the firmware's LoaderEntryDefault names auto-windows``;
+    empty where nothing does. Since 1.1."""
 
 
 # --- guest -----------------------------------------------------------------------------------

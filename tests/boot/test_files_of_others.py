@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 from boot.conftest import KERNELS, UUIDS
+from boot.efivars import variables
 
-from pvefw.boot import choice, cmdline, disks, firmware, fstab, kernels, refresh, registry, status
+from pvefw.boot import choice, cmdline, disks, fstab, kernels, refresh, registry, status
+from pvefw.boot.boot_entries import BootEntries, Judge, OurEsp
 from pvefw.boot.disks import Device, parse
 from pvefw.core.errors import ConfigError, ProgramError
 from pvefw.store import kernel_files, oddities
@@ -151,12 +153,16 @@ def test_lsblk_tells_labels():
 
 # --- what boots once ----------------------------------------------------------------------------------
 
-_ENTRIES = """\
-BootCurrent: 0003
-{}BootOrder: 0003,0007,0001
-Boot0001* Windows Boot Manager\tHD(1,GPT,0aa0,0x800,0x1000)/File(\\EFI\\Microsoft\\Boot\\bootmgfw.efi)
-Boot0003* Linux Boot Manager\tHD(2,GPT,5f63,0x800,0x100000)/File(\\EFI\\systemd\\systemd-bootx64.efi)
-"""
+_PARTITION = "5f630000-0000-4000-8000-000000000000"
+_HD = "HD(2,GPT,{},0x800,0x1000)/File(\\EFI\\{})"
+_ENTRIES = "\n".join(
+    [
+        "BootCurrent: 0003\n{}BootOrder: 0003,0007,0001",
+        "Boot0001* Windows Boot Manager\t"
+        + _HD.format("0aa0" + _PARTITION[4:], "Microsoft\\Boot\\bootmgfw.efi"),
+        "Boot0003* Linux Boot Manager\t" + _HD.format(_PARTITION, "systemd\\systemd-bootx64.efi"),
+    ]
+)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +180,8 @@ Boot0003* Linux Boot Manager\tHD(2,GPT,5f63,0x800,0x100000)/File(\\EFI\\systemd\
     ],
 )
 def test_another_system_that_the_firmware_starts_once_is_told(line, told):
-    assert firmware.unused(_ENTRIES.format(line), ["5f63"]) == told
+    entries = BootEntries.read(variables(_ENTRIES.format(line)))
+    assert Judge(entries, [OurEsp(_PARTITION)]).lines() == told
 
 
 def test_another_entry_that_the_loader_starts_once_is_told_and_stays(ready, plain, machine):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pvefw.boot.disks import BIOS_BOOT_TYPE, ESP_TYPE, Device, Devices
 from pvefw.core.errors import StoreError
+from pvefw.host.fat import Volume
 
 
 @dataclass
@@ -30,6 +31,11 @@ class DirectoryMachine:
     read_only: set = field(default_factory=set)
     mounts: list = field(default_factory=list)
     boots: int = 1
+    dirty: set = field(default_factory=set)
+    """ESPs that were not unmounted."""
+    kinds: dict = field(default_factory=dict)
+    """ESPs that are not FAT32."""
+    has_fsck: bool = True
 
     def add(self, uuid, disk=None, fstype="vfat"):
         """A new, empty ESP on a disk of its own: ``sda2``, ``sdb2``."""
@@ -93,6 +99,11 @@ class DirectoryMachine:
         ]
         return f"{self.boots} {hash(str(tree))}"
 
+    def file_system(self, device):
+        return Volume(self.kinds.get(device.uuid, "FAT32"), device.uuid in self.dirty)
+
     def repair(self, device):
         self.repaired.append(device.uuid)
+        if self.has_fsck:
+            self.dirty.discard(device.uuid)
         return ""

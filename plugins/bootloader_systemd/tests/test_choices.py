@@ -218,3 +218,80 @@ def test_settings_are_read_as_they_were_meant(plan, esp):
     assert configured(tree)[:-1] == ["timeout 10", "console-mode max"]
     assert "'preferred' is not used" in tree.warnings[0]
     assert "'TIMEOUT 10 # seconds' is read as 'timeout 10'" in tree.warnings[1]
+
+
+# --- what is preferred, and a menu that waits -----------------------------------------------------------
+
+
+@pytest.fixture
+def recent(esp):
+    """A loader that knows what is preferred: the name of the variable is in its image."""
+    image = esp.mountpoint / "EFI/systemd/systemd-bootx64.efi"
+    image.write_bytes(b"MZ" + "LoaderEntryPreferred".encode("utf-16-le"))
+
+
+def test_what_is_preferred_comes_before_a_choice(state, recent, firmware, plan, esp):
+    firmware.set("LoaderEntryPreferred", "auto-windows")
+    firmware.set("LoaderEntryDefault", f"proxmox-{OLD}.conf")
+    found = state()
+    assert found.default == "auto-windows"
+    assert found.overruled == "the firmware's LoaderEntryPreferred names auto-windows"
+    plugin = SystemdBoot(efivars=firmware.folder)
+    plugin.boot_arm(esp, replace(plan, pinned=True), FakeTask())
+    assert not firmware.path("LoaderEntryPreferred").exists()
+    assert (state().default, state().overruled) == (NEW, "")
+
+
+def test_what_is_preferred_and_is_the_default_makes_a_choice_harmless(state, recent, firmware):
+    firmware.set("LoaderEntryPreferred", f"proxmox-{NEW}.conf")
+    firmware.set("LoaderEntryDefault", "auto-windows")
+    assert (state().default, state().overruled) == (NEW, "")
+
+
+def test_an_older_loader_does_not_know_what_is_preferred(state, firmware):
+    firmware.set("LoaderEntryPreferred", "auto-windows")
+    assert (state().default, state().overruled) == (NEW, "")
+
+
+def test_an_entry_without_a_try_left_is_not_preferred(state, recent, firmware, esp):
+    (esp.mountpoint / "loader/entries/debian-6.1.conf").rename(
+        esp.mountpoint / "loader/entries/debian-6.1+0-3.conf"
+    )
+    firmware.set("LoaderEntryPreferred", "debian-6.1*")
+    assert (state().default, state().overruled) == (NEW, "")
+    firmware.set("LoaderEntryDefault", "debian-6.1.conf")
+    assert state().default == "debian-6.1.conf", "as a default it counts nevertheless"
+
+
+def test_what_is_preferred_in_the_configuration_is_the_default(state, recent, esp):
+    state()
+    conf = esp.mountpoint / "loader/loader.conf"
+    conf.write_text(f"{conf.read_text()}preferred auto-windows\n")
+    assert state().default == "auto-windows"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "waits"),
+    [
+        ("LoaderConfigTimeout", "menu-force", True),
+        ("LoaderConfigTimeout", "0", False),
+        ("LoaderConfigTimeout", "menu-hidden", False),
+        ("LoaderConfigTimeout", "30", False),
+        ("LoaderConfigTimeoutOneShot", "menu-force", True),
+        ("LoaderConfigTimeoutOneShot", "0", True),
+        ("LoaderConfigTimeoutOneShot", "30", False),
+    ],
+)
+def test_a_menu_that_waits_for_a_key_is_told(state, firmware, plan, esp, name, value, waits):
+    firmware.set(name, value)
+    said = f"the firmware's {name} is {value}, so that the menu waits for a key" if waits else ""
+    assert (state().default, state().overruled) == (NEW, said)
+    plugin = SystemdBoot(efivars=firmware.folder)
+    plugin.boot_arm(esp, replace(plan, take_over=True), FakeTask())
+    assert firmware.path(name).exists() != waits
+    assert state().overruled == ""
+
+
+def test_what_was_started_this_time_overrules_nothing(state, firmware):
+    firmware.set("LoaderEntrySelected", "auto-windows")
+    assert (state().default, state().overruled) == (NEW, "")

@@ -116,7 +116,7 @@ class BootloaderSpec:
         """Replace the loader's own files, where copies of :meth:`boot_files` do not do. Since 1.1.
 
         For loaders whose image is made on the host, for this disk. The firmware's boot entries are not
-        touched.
+        touched. Another system's loader in EFI/BOOT need not be kept: core puts it back.
 
         Never called twice at once on an instance. It may take 600 seconds.
 

@@ -1,19 +1,25 @@
 """``loader/loader.conf`` (loader.conf(5)): what boots by default, and the settings of the menu."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from pvefw.api import BootPlan, ProviderError, cause_of
-from pvefw_bootloader_systemd import entries, variables
+from pvefw_bootloader_systemd import entries, installation, variables
 from pvefw_bootloader_systemd.entries import Entry, entry_id, entry_stem, read_fields
 
 LOADER_CONF = PurePosixPath("loader/loader.conf")
 HOST_CONF = PurePosixPath("etc/kernel/loader.conf")
 """The administrator's settings, in the same format, below the host's root."""
 
-CHOSEN = f"LoaderEntryDefault-{variables.LOADER_GUID}"
+_PREFERRED, _CHOSEN = "LoaderEntryPreferred", "LoaderEntryDefault"
+"""The variables that name what starts, the stronger first; only recent loaders know the first one."""
+_WAITING = {
+    "LoaderConfigTimeout": ("menu-force",),
+    "LoaderConfigTimeoutOneShot": ("menu-force", "0"),
+}
+"""The values with which the menu waits for a key as long as it takes (Boot Loader Interface)."""
 _LAST_STARTED = f"LoaderEntryLastBooted-{variables.LOADER_GUID}"
 _SETTING = re.compile(r"(?P<name>[A-Za-z-]+)(?:\s*=\s*|\s+)(?P<value>.*?)(?:\s+#.*)?")
 """As in systemd's other files, which know an equals sign, and as people write comments; the loader reads
@@ -87,22 +93,50 @@ def default_of(root: Path) -> str | None:
 def default_boot(root: Path, efivars: Path, on_esp: list[Entry]) -> str | None:
     """What boots by default: a version, or the id of another's entry; ``None`` where the loader decides.
 
-    What was chosen in its menu or with ``bootctl set-default`` comes before ``loader.conf``.
+    What was chosen in its menu or with bootctl(1) comes before ``default`` in ``loader.conf``.
 
     :param efivars: where the firmware's variables are mounted.
     """
-    id_ = _chosen_entry(root, efivars) or _configured(root, efivars) or _by_itself(root)
+    id_ = (
+        _chosen_entry(root, efivars, _PREFERRED)
+        or _preferred(root, efivars, read_fields(root / LOADER_CONF).get("preferred", [""])[-1])
+        or _chosen_entry(root, efivars, _CHOSEN)
+        or _configured(root, efivars)
+        or _by_itself(root)
+    )
     return _in_words(id_, on_esp) if id_ else None
 
 
 def overruled(root: Path, efivars: Path) -> str:
-    """What of the firmware comes before ``loader.conf`` and starts something else; empty for nothing."""
-    chosen = _chosen_entry(root, efivars)
-    if chosen in (None, _configured(root, efivars)):
-        return ""
-    text = variables.read_text(efivars, CHOSEN) or ""
-    what = f"{text}, which is {chosen}" if text != chosen else text
-    return f"the firmware's LoaderEntryDefault names {what}"
+    """What of the firmware comes before ``loader.conf`` and starts something else, or nothing by itself;
+    empty for nothing.
+    """
+    for name in (_PREFERRED, _CHOSEN):
+        chosen = _chosen_entry(root, efivars, name)
+        if chosen is None:
+            continue
+        if chosen == _configured(root, efivars):
+            break
+        text = _text(efivars, name)
+        what = f"{text}, which is {chosen}" if text != chosen else text
+        return f"the firmware's {name} names {what}"
+    return next(
+        (
+            f"the firmware's {name} is {_text(efivars, name)}, so that the menu waits for a key"
+            for name in _waiting(efivars)
+        ),
+        "",
+    )
+
+
+def _waiting(efivars: Path) -> list[str]:
+    """The variables with which the host does not start by itself."""
+    return [name for name, values in _WAITING.items() if _text(efivars, name) in values]
+
+
+def _text(efivars: Path, name: str) -> str:
+    """A variable of the loader's; empty where there is none."""
+    return variables.read_text(efivars, f"{name}-{variables.LOADER_GUID}") or ""
 
 
 def named(root: Path, wanted: str, on_esp: list[Entry]) -> str | None:
@@ -118,10 +152,14 @@ def _in_words(id_: str, on_esp: list[Entry]) -> str:
 
 def _configured(root: Path, efivars: Path) -> str | None:
     """The id of what ``loader.conf`` starts; ``None`` where it names nothing that exists."""
-    default = default_of(root)
-    if default == "@saved":
-        default = variables.read_text(efivars, _LAST_STARTED)
-    return _first(root, default or "")
+    return _first(root, _saved(efivars, default_of(root) or ""))
+
+
+def _saved(efivars: Path, wanted: str) -> str:
+    """The pattern that is meant: ``@saved`` stands for what was started the last time."""
+    if wanted == "@saved":
+        return variables.read_text(efivars, _LAST_STARTED) or ""
+    return wanted
 
 
 def _by_itself(root: Path) -> str | None:
@@ -133,20 +171,32 @@ def _by_itself(root: Path) -> str | None:
     return min(ids, key=_newest_first, default=None)
 
 
-def _chosen_entry(root: Path, efivars: Path) -> str | None:
-    """The id, in lower case, of what ``LoaderEntryDefault`` starts; ``None`` where the loader ignores it.
+def _chosen_entry(root: Path, efivars: Path, name: str) -> str | None:
+    """The id, in lower case, of what a variable starts; ``None`` where the loader ignores it.
 
-    ``@saved`` stands for what was started the last time. A name that no entry has is passed over.
+    A name that no entry has is passed over.
     """
-    wanted = variables.read_text(efivars, CHOSEN)
-    if wanted == "@saved":
-        wanted = variables.read_text(efivars, _LAST_STARTED)
-    return _first(root, wanted or "")
+    wanted = _text(efivars, name)
+    if name == _PREFERRED:
+        return _preferred(root, efivars, wanted)
+    return _first(root, _saved(efivars, wanted))
 
 
-def _first(root: Path, wanted: str) -> str | None:
-    """Of the ids that a pattern means, the one that the loader comes to first."""
-    ids = sorted(_lower(entries.all_ids(root)), key=_newest_first)
+def _preferred(root: Path, efivars: Path, wanted: str) -> str | None:
+    """The id of what is preferred: only loaders that know such a thing look for it, and they pass over an
+    entry whose boots are used up (systemd-boot(7)).
+    """
+    if not wanted or not installation.knows(root, _PREFERRED):
+        return None
+    return _first(root, _saved(efivars, wanted), entries.spent_ids(root))
+
+
+def _first(root: Path, wanted: str, without: Collection[str] = ()) -> str | None:
+    """Of the ids that a pattern means, the one that the loader comes to first.
+
+    :param without: what it passes over, in lower case.
+    """
+    ids = sorted(_lower(entries.all_ids(root)) - {*without}, key=_newest_first)
     counted = entries.entry_stem("", "_")  # the one before the default, which boots once
     return next((id_ for id_ in ids if is_match(wanted, id_) and not id_.startswith(counted)), None)
 
@@ -166,7 +216,8 @@ def clear_choice(efivars: Path) -> None:
 
     :raises OSError: it cannot be taken away.
     """
-    variables.remove(efivars, CHOSEN)
+    for name in (_PREFERRED, _CHOSEN, *_waiting(efivars)):
+        variables.remove(efivars, f"{name}-{variables.LOADER_GUID}")
 
 
 def is_match(pattern: str, name: str) -> bool:

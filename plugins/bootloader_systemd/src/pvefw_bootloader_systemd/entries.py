@@ -149,6 +149,18 @@ def _uncounted(name: str) -> str:
     return f"{plain}{dot}{ending}" if plain != stem else ""
 
 
+def spent_ids(root: Path) -> set[str]:
+    """The ids, in lower case, of entries and unified kernels whose boots are used up: none is left."""
+    spent: set[str] = set()
+    left: set[str] = set()
+    for pattern in (f"{ENTRIES}/*.conf", "EFI/Linux/*.efi"):
+        for path in root.glob(pattern):
+            counter = _COUNTER.search(path.stem)
+            ids = spent if counter and int(counter["left"]) == 0 else left
+            ids |= {name.lower() for name in (path.name, _uncounted(path.name)) if name}
+    return spent - left
+
+
 def plain_ids(root: Path) -> set[str]:
     """The ids of entries and unified kernels, without boot counters."""
     return {

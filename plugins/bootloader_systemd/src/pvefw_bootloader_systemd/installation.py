@@ -98,6 +98,12 @@ def _fallback(name: str) -> str:
     )
 
 
+def knows(root: Path, variable: str) -> bool:
+    """Whether the loader on an ESP reads a variable: later releases know more of them."""
+    name = variable.encode("utf-16-le")
+    return any(name in path.read_bytes() for path in root.glob(BINARIES))
+
+
 def loader_version(root: Path) -> str | None:
     """The version of the loader on an ESP: empty where it does not say, ``None`` without a loader."""
     for path in sorted(root.glob(BINARIES)):
