@@ -190,10 +190,7 @@ class OrderFlow:
             if authorization.status == "valid":
                 self._task.log(f"{authorization.name} is already validated!")
             elif authorization.status != "pending":
-                raise _failure(authorization) or AcmeError(
-                    f"{authorization.name}: its authorization is {authorization.status}",
-                    hint="Order again.",
-                )
+                raise _failed(authorization)
             else:
                 self._task.log(f"The validation for {authorization.name} is pending!")
                 answers.append(self._choose(authorization))
@@ -259,7 +256,7 @@ class OrderFlow:
                 self._transport.pause(pause, url)
                 pause = min(pause * _POLL_GROWTH, _SLOWEST_POLL)
         if now.status != "valid":
-            raise _failure(now) or AcmeError(f"{now.name}: its authorization is {now.status}")
+            raise _failed(now)
 
     def _respond(self, answer: _Answer) -> None:
         """Tell the server; if it knows already, its answer to the first time was lost."""
@@ -345,6 +342,13 @@ class OrderFlow:
         )
         what, status = (invalid, "invalid") if invalid else (f"order {order.url}", order.status)
         return AcmeError(f"{what}: the authority says {status}, without a reason")
+
+
+def _failed(authorization: Authorization) -> AcmeError:
+    """Why a name is not validated, whatever the authority says of it."""
+    return _failure(authorization) or AcmeError(
+        f"{authorization.name}: its authorization is {authorization.status}", hint="Order again."
+    )
 
 
 def _failure(authorization: Authorization) -> AcmeProblem | None:

@@ -3,6 +3,7 @@
 RFC 8555 section 6.
 """
 
+import math
 import ssl
 from collections import deque
 from typing import Any, Protocol
@@ -117,7 +118,8 @@ class Transport:
         """
         if seconds > self.left:
             raise DeadlineExceeded(
-                f"{what}: not done in time; the server asks to wait another {seconds:.0f} seconds",
+                f"{what}: not done in time; the next request would be due in "
+                f"{text.counted(math.ceil(seconds), 'second')}",
                 hint="Try again later.",
             )
         self._task.wait(seconds)

@@ -171,6 +171,6 @@ def _device(row: Mapping[str, Any], users: Mapping[str, Sequence[str]]) -> Devic
     )
 
 
-def settle() -> None:
+def settle() -> None:  # pragma: no cover - it needs a disk
     """Wait until udev has seen what was changed on the disks."""
     programs.run(["udevadm", "settle"], check=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pvefw.boot import disks
 from pvefw.boot.disks import Device
 from pvefw.boot.esp_files import EspFiles
-from pvefw.core.errors import NotFound, StoreError
+from pvefw.core.errors import NotFound, PluginError, ProviderError, StoreError
 from pvefw.core.model import Esp
 from pvefw.store import kernel_files, oddities
 from pvefw.store.paths import Paths
@@ -74,6 +74,16 @@ class Volume:
         if self.device is None:
             return f"ESP {self.entry}" if self.is_uuid else f"ESP {self.entry!r}"
         return f"ESP {self.entry} ({self.device.path})"
+
+    @contextlib.contextmanager
+    def named(self) -> Iterator[None]:
+        """Say which ESP it is in errors of plugins, which do not know what pvefw calls it."""
+        try:
+            yield
+        except (PluginError, ProviderError) as error:
+            if self.entry not in error.message:
+                error.message = f"{self.who}: {error.message}"
+            raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:

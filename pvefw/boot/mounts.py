@@ -161,7 +161,9 @@ def _cannot_mount(  # pragma: no cover - as for Mount
 
 
 @contextlib.contextmanager
-def mounted(device: Path, path: Path) -> Iterator[Mount]:
+def mounted(  # pragma: no cover - as for Mount
+    device: Path, path: Path
+) -> Iterator[Mount]:
     """Mount a FAT file system read-only; only inside of :func:`privately`.
 
     :param path: a directory, made where it is missing.

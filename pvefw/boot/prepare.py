@@ -39,7 +39,7 @@ def used_by(device: Device) -> str:
     return "it is in use by the kernel" if _held_by_the_kernel(device.path) else ""
 
 
-def _held_by_the_kernel(path: Path) -> bool:
+def _held_by_the_kernel(path: Path) -> bool:  # pragma: no cover - it needs a disk
     """Whether something holds a device for itself that lsblk does not know of: ZFS, for example.
 
     :raises StoreError: that cannot be found out.

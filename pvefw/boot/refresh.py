@@ -78,8 +78,9 @@ def _each(context: Context, everything: Sequence[Volume], planned: KernelPlan) -
     failed: dict[str, PvefwError] = {}
     for at, volume in enumerate(everything):
         try:
-            if refresh_one(context, volume, planned):
-                changed.append(volume.entry)
+            with volume.named():
+                if refresh_one(context, volume, planned):
+                    changed.append(volume.entry)
             synced.append(volume.entry)
         except Cancelled:
             raise
@@ -98,8 +99,6 @@ def _each(context: Context, everything: Sequence[Volume], planned: KernelPlan) -
 
 def _note(context: Context, volume: Volume, error: PvefwError) -> None:
     """Keep why it failed, for whoever asks later. The error itself and the other ESPs matter more."""
-    if not volume.is_uuid:
-        return
     record = records.load(context.paths, volume.entry)
     try:
         records.save(context.paths, volume.entry, replace(record, failure=error.message))

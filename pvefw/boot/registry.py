@@ -138,14 +138,12 @@ def _install(context: Context, devices: Devices, volume: Volume, name: str) -> N
     with context.machine.mounted(volume.partition) as mount, noted(context, volume, mount):
         mount.make_writable()
         try:
-            with refused_taken_back(context, volume.who, mount.path):
+            with volume.named(), refused_taken_back(context, volume.who, mount.path):
                 notes = [_put(context, volume, mount, name, kind) for kind in kinds]
         except OSError as error:
             raise StoreError(f"{volume.who}: {error.strerror or error}") from error
     for note in filter(None, notes):
         context.task.log(f"{volume.who}: {note}")
-    if all(notes):
-        raise Unsupported(f"{volume.who}: {name} could not be installed: {'; '.join(notes)}")
     record = records.load(context.paths, volume.entry)
     records.save(context.paths, volume.entry, replace(record, loader=name, under_way=False))
 
@@ -239,9 +237,11 @@ def _present(context: Context, volume: Volume) -> str:
     if suitable in probed.states or not probed.states:
         return suitable
     if len(probed.states) > 1:
+        names = sorted(probed.states)
         raise ProviderError(
-            f"{volume.who}: several boot loaders are on it: {', '.join(sorted(probed.states))}",
-            hint="Choose one: pvefw boot init PARTITION LOADER",
+            f"{volume.who}: several boot loaders are on it: {', '.join(names)}",
+            hint=f"Choose one, {' or '.join(names)}: "
+            f"pvefw boot init {volume.partition.path} {names[0]}",
         )
     return next(iter(probed.states))
 

@@ -202,7 +202,10 @@ class Change:
                 numbers = f" ({free / MIB:.1f} MiB free)"
             hint = "Everything that was bootable still is. Keep fewer kernels, or use a larger ESP."
         elif error.errno == errno.EROFS:
-            hint = "The file system became read-only: look at the kernel's log, then: fsck.vfat"
+            hint = (
+                "The file system became read-only: look at the kernel's log (dmesg), then check it "
+                "with fsck.vfat."
+            )
         reason = error.strerror or str(error)
         return StoreError(
             f"{self._who}: could not {action} {shown(target)}: {reason}{numbers}", hint=hint

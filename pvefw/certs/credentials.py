@@ -15,8 +15,6 @@ def ends(node: Node) -> Mapping[str, datetime]:
     """By instance, the end of its credentials; those that do not end, or do not say so, are left out.
 
     An instance that cannot be bound is left out, too: the renewal says so, and `plugin doctor`.
-
-    :raises ConfigError: it is not clear what the names of the certificate are.
     """
     used = certificates.used_instances(node)
     end_of: dict[str, datetime] = {}

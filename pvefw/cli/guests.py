@@ -97,22 +97,24 @@ def show_plan(app: App, jobs: "Sequence[Job]", workers: int) -> None:
 @pass_app
 def startall(
     app: App, /, force: bool, vms: tuple[str, ...], max_workers: int | None, dry_run: bool
-) -> None:
+) -> int:
     """Start guests that start at boot, in their order."""
     from pvefw.guests import bulk
 
     wanted = _ids(vms)
     if dry_run:
         made = bulk_of(app, Terminal(), "startall", max_workers)
-        listed, _ = made.guests()
-        show_plan(app, bulk.to_start(made, listed, wanted, force=force), made.workers)
-        return
+        listed, failures = made.guests()
+        words, failures = made.chosen(listed, wanted, failures)
+        show_plan(app, bulk.to_start(made, listed, words, force=force), made.workers)
+        return exit_codes.FAILED if failures else exit_codes.DONE
 
     def work(task: "Task") -> None:
         bulk.wait_for_quorum(app.paths, task)
         bulk.start_all(bulk_of(app, task, "startall", max_workers), wanted, force=force)
 
     run_task(app, "startall", work, refusable=bool(vms))
+    return exit_codes.DONE
 
 
 @click.command(cls=Command)
@@ -140,21 +142,23 @@ def stopall(
     vms: tuple[str, ...],
     max_workers: int | None,
     dry_run: bool,
-) -> None:
+) -> int:
     """Stop guests, in the reverse order of their start."""
     from pvefw.guests import bulk, plan
 
     wanted, options = _ids(vms), plan.StopOptions(float(timeout), force_stop)
     if dry_run:
         made = bulk_of(app, Terminal(), "stopall", max_workers)
-        listed, _ = made.guests()
-        show_plan(app, plan.to_stop(listed, wanted, options), made.workers)
-        return
+        listed, failures = made.guests()
+        words, failures = made.chosen(listed, wanted, failures)
+        show_plan(app, plan.to_stop(listed, words, options), made.workers)
+        return exit_codes.FAILED if failures else exit_codes.DONE
 
     def work(task: "Task") -> None:
         bulk.stop_all(bulk_of(app, task, "stopall", max_workers), wanted, options)
 
     run_task(app, "stopall", work, refusable=bool(vms))
+    return exit_codes.DONE
 
 
 @click.command(cls=Command)
@@ -169,41 +173,45 @@ def stopall(
 @pass_app
 def suspendall(
     app: App, /, to: str, vms: tuple[str, ...], max_workers: int | None, dry_run: bool
-) -> None:
+) -> int:
     """Suspend guests that run, in the reverse order of their start."""
     from pvefw.guests import bulk
 
     wanted, to_disk = _ids(vms), to == "disk"
     if dry_run:
         made = bulk_of(app, Terminal(), "suspendall", max_workers)
-        listed, _ = made.guests()
-        show_plan(app, bulk.to_suspend(made, listed, wanted, to_disk=to_disk), made.workers)
-        return
+        listed, failures = made.guests()
+        words, failures = made.chosen(listed, wanted, failures)
+        show_plan(app, bulk.to_suspend(made, listed, words, to_disk=to_disk), made.workers)
+        return exit_codes.FAILED if failures else exit_codes.DONE
 
     def work(task: "Task") -> None:
         bulk.suspend_all(bulk_of(app, task, "suspendall", max_workers), wanted, to_disk=to_disk)
 
     run_task(app, "suspendall", work, refusable=bool(vms))
+    return exit_codes.DONE
 
 
 @click.command(cls=Command)
 @_bulk_options
 @pass_app
-def resumeall(app: App, /, vms: tuple[str, ...], max_workers: int | None, dry_run: bool) -> None:
+def resumeall(app: App, /, vms: tuple[str, ...], max_workers: int | None, dry_run: bool) -> int:
     """Resume guests that are paused or saved on disk, in the order of their start."""
     from pvefw.guests import bulk
 
     wanted = _ids(vms)
     if dry_run:
         made = bulk_of(app, Terminal(), "resumeall", max_workers)
-        listed, _ = made.guests()
-        show_plan(app, bulk.to_resume(made, listed, wanted), made.workers)
-        return
+        listed, failures = made.guests()
+        words, failures = made.chosen(listed, wanted, failures)
+        show_plan(app, bulk.to_resume(made, listed, words), made.workers)
+        return exit_codes.FAILED if failures else exit_codes.DONE
 
     def work(task: "Task") -> None:
         bulk.resume_all(bulk_of(app, task, "resumeall", max_workers), wanted)
 
     run_task(app, "resumeall", work, refusable=bool(vms))
+    return exit_codes.DONE
 
 
 @click.command(cls=Command)
@@ -243,11 +251,12 @@ def migrateall(
     if dry_run:
         made = made_for(Terminal())
         listed, failures = made.guests()
-        chosen = plan.named(listed, wanted, "migrateall")
+        words, failures = made.chosen(listed, wanted, failures)
+        chosen = plan.named(listed, words, "migrateall")
         jobs = checks.to_migrate(made.backends, listed, chosen, targets, with_local_disks)
         show_plan(app, jobs, made.workers)
         code = exit_codes.PENDING if jobs else exit_codes.NOTHING
-        return exit_codes.status(exit_codes.FAILED if failures else code, detailed=detailed)
+        return exit_codes.FAILED if failures else exit_codes.status(code, detailed=detailed)
     moved: list[Outcome] = []
 
     def work(task: "Task") -> None:

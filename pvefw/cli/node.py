@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pvefw.cli import candidates
+from pvefw.cli import candidates, exit_codes
 from pvefw.cli.framework import App, Group, output_option, pass_app
 from pvefw.cli.guests import Terminal, bulk_of, show_plan
-from pvefw.cli.output import show_value
+from pvefw.cli.output import show_rows, show_value
 from pvefw.cli.streams import say
 from pvefw.cli.tasks import run_task
 from pvefw.core.errors import UsageError
@@ -68,7 +68,7 @@ def drain(
     with_local_disks: bool,
     max_workers: int | None,
     dry_run: bool,
-) -> None:
+) -> int:
     """Move all guests that run here to other nodes, with the guests they depend on."""
     from pvefw.guests import draining
 
@@ -82,20 +82,34 @@ def drain(
     if dry_run:
         draining.check_alone(app.paths)
         bulk = made(Terminal())
-        show_plan(app, draining.to_drain(bulk, targets)[0], bulk.workers)
-        return
-    run_task(app, "nodedrain", lambda task: draining.drain(made(task), targets, wait=wait))
+        jobs, failures = draining.to_drain(bulk, targets, named=bool(to))
+        show_plan(app, jobs, bulk.workers)
+        return exit_codes.FAILED if failures else exit_codes.DONE
+    run_task(
+        app,
+        "nodedrain",
+        lambda task: draining.drain(made(task), targets, wait=wait, named=bool(to)),
+    )
+    return exit_codes.DONE
 
 
 @node.command("return")
 @click.option("--leave", is_flag=True, help="Leave the guests where they are.")
 @_rsh
+@click.option("--dry-run", is_flag=True, help="Only show which guests would come back.")
+@output_option
 @pass_app
-def return_(app: App, /, leave: bool, rsh: str) -> None:
+def return_(app: App, /, leave: bool, rsh: str, dry_run: bool) -> None:
     """Bring the guests back that a drain has moved away."""
     from pvefw.guests import draining
     from pvefw.host.remote import SSH, Remote
 
+    if leave and dry_run:
+        raise UsageError("node return: --leave moves no guest; leave out --dry-run")
+    if dry_run:
+        bulk = bulk_of(app, Terminal(), "node return", None, needed=False)
+        show_rows(app, draining.to_return(bulk), ["id", "name", "from", "note"])
+        return
     if leave:
         draining.leave(app.paths)
         say(f"{app.paths.node} is no longer drained; its guests stay where they are.")

@@ -442,6 +442,19 @@ SCHEMAS: Mapping[str, Schema] = {
     "ksm status": _KSM,
     "migrateall": _PLAN,
     "node drain": _PLAN,
+    "node return": _list(
+        _object(
+            {
+                "id": _text(
+                    "of a guest that is away; empty where the note says who cannot come back"
+                ),
+                "name": _text(),
+                "from": _text("the node that would send it back"),
+                "note": _text("why it cannot come back; may be empty"),
+            }
+        ),
+        "with `--dry-run`; otherwise the task's log is printed, as text",
+    ),
     "node status": _object(
         {
             "node": _text(),

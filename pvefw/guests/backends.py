@@ -169,8 +169,8 @@ def find_among(backends: Backends, word: str) -> tuple[Listed, list[Listed]]:
             )
         return hits[0], listed
     except NotFound as error:
-        silent = "".join(f"One backend did not answer: {one.message}. " for one in failures)
-        error.hint = f"{silent}{error.hint}"  # which ends with a command
+        for failure in failures:
+            error.hint = f"{error.hint.rstrip('.')}. One backend did not answer: {failure.message}"
         raise
 
 

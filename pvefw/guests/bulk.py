@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -10,6 +11,8 @@ from pvefw import instances
 from pvefw.core import notices
 from pvefw.core.errors import (
     Cancelled,
+    ConfigError,
+    NotFound,
     NothingRuns,
     ProviderError,
     PvefwError,
@@ -21,7 +24,7 @@ from pvefw.guests import backends, elsewhere, plan, readiness, units
 from pvefw.guests.backends import Backends
 from pvefw.guests.plan import Listed, StopOptions
 from pvefw.guests.runner import Runner
-from pvefw.guests.scheduler import UNDONE, Action, Job, Outcome, Result, Scheduler, Step
+from pvefw.guests.scheduler import Action, Job, Outcome, Result, Scheduler, Step, what_undid
 from pvefw.guests.simulation import Moment, simulate
 from pvefw.guests.watching import Watcher
 from pvefw.host.clock import Clock, SystemClock
@@ -51,6 +54,7 @@ _ENDS = {
 }
 _LIMITED = (Action.SHUTDOWN, Action.SUSPEND)
 _LOOK_FOR_QUORUM = 1.0
+_LOOK_AGAIN = 1.0
 SUSPEND_SECONDS = 600.0
 """To write a guest's memory to disk takes its time."""
 RESUME_SECONDS = 600.0
@@ -102,9 +106,37 @@ class Bulk:
             self.task.log(f"no guest runs: {error.message}")
         if not down:
             backends.note(self.paths, listed)
+        listed, twins = _without_twins(listed)
+        failures += twins
         for failure in failures:
             self.task.warn(failure.message)
         return listed, failures
+
+    def chosen(
+        self,
+        listed: Sequence[Listed],
+        wanted: Sequence[str] | None,
+        failures: Sequence[PvefwError],
+    ) -> tuple[list[str] | None, list[PvefwError]]:
+        """The words of ``--vms`` that name guests, and all failures.
+
+        What no backend knows may be a guest of one that did not answer: the others are served.
+
+        :raises NotFound: a word names no guest, and all were asked, or it names several.
+        """
+        if wanted is None or not failures:
+            return None if wanted is None else list(wanted), list(failures)
+        words, unknown = [], list(failures)
+        for word in wanted:
+            try:
+                plan.by_id(listed, [word], self.command)
+            except plan.NoSuchGuest:
+                error = NotFound(f"{word}: it is no guest of the backends that answered")
+                self.task.warn(error.message)
+                unknown.append(error)
+            else:
+                words.append(word)
+        return words, unknown
 
     def run(self, jobs: Sequence[Job], failures: Sequence[PvefwError] = ()) -> list[Outcome]:
         """Do it.
@@ -125,6 +157,7 @@ class Bulk:
                 self._observers.shutdown(wait=False, cancel_futures=True)
                 self._say_what_was(scheduler)
                 raise
+        self.outcomes = outcomes
         self.outcomes = self._verified(outcomes)
         self._judge(self.outcomes, failures)
         return list(self.outcomes)
@@ -212,21 +245,31 @@ class Bulk:
             outcome.result.good and outcome.job.action is not Action.MIGRATE for outcome in outcomes
         ):
             return list(outcomes)
+        looked = self._looked_at(outcomes)
+        if looked != list(outcomes):  # a backup may pause a guest for a moment
+            self.task.wait(_LOOK_AGAIN)
+            looked = self._looked_at(outcomes)
+        for before, after in zip(outcomes, looked, strict=True):
+            if before is not after:
+                self.task.log(f"{_who(after.job)}: failed: {after.reason}")
+        return looked
+
+    def _looked_at(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         try:
-            listed, _ = self.backends.list()
+            listed, failures = self.backends.list()
         except PvefwError as error:
             self.task.warn(f"could not read the guests' state: {error.message}")
             return list(outcomes)
         states = {entry.id: entry.guest.state for entry in listed}
-        return [self._looked_at(outcome, states.get(outcome.job.id)) for outcome in outcomes]
-
-    def _looked_at(self, outcome: Outcome, state: GuestState | None) -> Outcome:
-        unwanted, reason = UNDONE.get(outcome.job.action, (None, ""))
-        if not outcome.result.good or state is not unwanted or unwanted is None:
-            return outcome
-        changed = Outcome(outcome.job, Result.FAILED, reason, outcome.began, outcome.ended)
-        self.task.log(f"{_who(outcome.job)}: failed: {reason}")
-        return changed
+        made = []
+        for outcome in outcomes:
+            state = states.get(outcome.job.id)
+            reason = ""
+            if outcome.result.good and (state is not None or not failures):
+                reason = what_undid(outcome.job, state)
+            failed = Outcome(outcome.job, Result.FAILED, reason, outcome.began, outcome.ended)
+            made.append(failed if reason else outcome)
+        return made
 
     def _judge(self, outcomes: Sequence[Outcome], failures: Sequence[PvefwError]) -> None:
         """Say how it went.
@@ -284,6 +327,29 @@ def _names(ids: Iterable[Reference]) -> str:
     return ", ".join(map(str, ids)) or "none"
 
 
+def _without_twins(listed: Sequence[Listed]) -> tuple[list[Listed], list[PvefwError]]:
+    """The guests whose ids are their own; several of one id cannot be told apart, and are left alone."""
+    counts = Counter(entry.id for entry in listed)
+    twins: list[PvefwError] = [
+        ConfigError(
+            f"{id_}: {' and '.join(e.guest.name or 'a guest' for e in listed if e.id == id_)} "
+            "have the same number; neither is touched"
+        )
+        for id_, count in counts.items()
+        if count > 1
+    ]
+    return [entry for entry in listed if counts[entry.id] == 1], twins
+
+
+@contextlib.contextmanager
+def _noted(task: Task) -> Iterator[None]:
+    """A note that cannot be written, on a full disk say, hides no guest's outcome."""
+    try:
+        yield
+    except StoreError as error:
+        task.warn(f"could not note what was done: {error.message}")
+
+
 # --- the commands ----------------------------------------------------------------------------------
 
 
@@ -306,6 +372,7 @@ def start_all(bulk: Bulk, wanted: Sequence[str] | None, *, force: bool) -> list[
     :raises ProviderError: some could not be started.
     """
     listed, failures = bulk.guests()
+    wanted, failures = bulk.chosen(listed, wanted, failures)
     return bulk.run(to_start(bulk, listed, wanted, force=force), failures)
 
 
@@ -316,10 +383,13 @@ def to_start(
     *,
     force: bool = False,
     also: Collection[Reference] = (),
+    serve_others: bool = False,
 ) -> list[Job]:
     """Jobs that start guests; what they are after may run on another node."""
     absence = elsewhere.look(bulk.paths, bulk.backends, listed).absence
-    return plan.to_start(listed, wanted, force=force, also=also, absence=absence)
+    return plan.to_start(
+        listed, wanted, force=force, also=also, absence=absence, serve_others=serve_others
+    )
 
 
 def stop_all(bulk: Bulk, wanted: Sequence[str] | None, options: StopOptions) -> list[Outcome]:
@@ -328,14 +398,19 @@ def stop_all(bulk: Bulk, wanted: Sequence[str] | None, options: StopOptions) -> 
     :raises ProviderError: some still run.
     """
     listed, failures = bulk.guests()
+    wanted, failures = bulk.chosen(listed, wanted, failures)
     return _stop(bulk, plan.to_stop(listed, wanted, options), failures)
 
 
 def _stop(bulk: Bulk, jobs: Sequence[Job], failures: Sequence[PvefwError]) -> list[Outcome]:
+    if any(job.action is not Action.MIGRATE for job in jobs):
+        for circle in plan.in_circles([Listed(job.id, job.guest) for job in jobs]):
+            bulk.task.warn(f"guests: {circle}; these stop in no certain order")
     try:
         return bulk.run(jobs, failures)
     finally:
-        guest_notes.note_stopped(bulk.paths, bulk.good())
+        with _noted(bulk.task):
+            guest_notes.note_stopped(bulk.paths, bulk.good())
 
 
 def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]) -> list[Outcome]:
@@ -347,6 +422,7 @@ def migrate_all(bulk: Bulk, wanted: Sequence[str] | None, targets: Sequence[str]
     from pvefw.guests import targets as checks
 
     listed, failures = bulk.guests()
+    wanted, failures = bulk.chosen(listed, wanted, failures)
     chosen = plan.named(listed, wanted, "migrateall")
     jobs = checks.to_migrate(bulk.backends, listed, chosen, targets, bulk.with_local_disks)
     return move(bulk, jobs, failures)
@@ -394,6 +470,7 @@ def suspend_all(bulk: Bulk, wanted: Sequence[str] | None, *, to_disk: bool) -> l
     :raises ProviderError: some run on.
     """
     listed, failures = bulk.guests()
+    wanted, failures = bulk.chosen(listed, wanted, failures)
     return _stop(bulk, to_suspend(bulk, listed, wanted, to_disk=to_disk), failures)
 
 
@@ -403,6 +480,7 @@ def resume_all(bulk: Bulk, wanted: Sequence[str] | None) -> list[Outcome]:
     :raises ProviderError: some do not run.
     """
     listed, failures = bulk.guests()
+    wanted, failures = bulk.chosen(listed, wanted, failures)
     return bulk.run(to_resume(bulk, listed, wanted), failures)
 
 
@@ -473,12 +551,16 @@ def boot(bulk: Bulk) -> list[Outcome]:
     listed, failures = bulk.guests()
     suspended, done = guest_notes.suspended(bulk.paths), False
     try:
-        outcomes = bulk.run(to_start(bulk, listed, also=suspended), failures)
+        outcomes = bulk.run(to_start(bulk, listed, also=suspended, serve_others=True), failures)
         done = True
         return outcomes
     finally:
-        guest_notes.note_started(bulk.paths, bulk.good(), all_=done)
-        guest_notes.note_suspended(bulk.paths, suspended.difference(bulk.good()))
+        with _noted(bulk.task):
+            guest_notes.note_started(bulk.paths, bulk.good(), all_=done)
+        with _noted(bulk.task):
+            guest_notes.note_suspended(
+                bulk.paths, _still_suspended(suspended.difference(bulk.good()), listed, failures)
+            )
 
 
 def _delay(bulk: Bulk) -> int:
@@ -513,22 +595,48 @@ def shut_down(bulk: Bulk, options: StopOptions, *, suspend: bool = False) -> lis
             hint="See who: journalctl -b _PID=1; check the units: pvefw install-units",
         )
     if suspend and jobs:
-        listed, failures = _suspended(bulk, listed)
+        listed, failures = _suspended(bulk, listed, failures)
         jobs = plan.to_stop(listed, None, options)
     return _stop(bulk, jobs, failures)
 
 
-def _suspended(bulk: Bulk, listed: Sequence[Listed]) -> tuple[list[Listed], list[PvefwError]]:
+def _suspended(
+    bulk: Bulk, listed: list[Listed], failures: list[PvefwError]
+) -> tuple[list[Listed], list[PvefwError]]:
     """Suspend what can be suspended; the guests as they are then."""
     jobs = [job for job in to_suspend(bulk, listed, None, to_disk=True) if not job.blocked]
+    before = _still_suspended(guest_notes.suspended(bulk.paths), listed, failures)
+    try:
+        # before, too: who is killed half-way through has guests on disk that nobody knows of
+        guest_notes.note_suspended(bulk.paths, [*before, *(job.id for job in jobs)])
+    except StoreError as error:
+        bulk.task.warn(f"no guest is suspended, as boot-guests could not know of it: {error}")
+        return listed, failures
     try:
         bulk.run(jobs)
     except ProviderError as error:
         bulk.task.warn(f"not suspended, but shut down: {error.message}")
     finally:
-        guest_notes.note_suspended(bulk.paths, bulk.good())
-        guest_notes.note_stopped(bulk.paths, bulk.good())
+        with _noted(bulk.task):
+            guest_notes.note_suspended(bulk.paths, [*before, *bulk.good()])
+        with _noted(bulk.task):
+            guest_notes.note_stopped(bulk.paths, bulk.good())
     return bulk.guests(that_run=True)
+
+
+def _still_suspended(
+    noted: Collection[Reference], listed: Sequence[Listed], failures: Sequence[PvefwError]
+) -> set[Reference]:
+    """Those of the guests that were suspended that have to continue some time: they do not run.
+
+    :param failures: of backends that were not asked: theirs may be suspended.
+    """
+    states = {entry.id: entry.guest.state for entry in listed}
+    return {
+        id_
+        for id_ in noted
+        if (states[id_] is GuestState.STOPPED if id_ in states else bool(failures))
+    }
 
 
 def _has_backends(bulk: Bulk) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pvefw.core.errors import Locked, ProgramError, ProviderError, PvefwError
-from pvefw.core.model import GuestState
+from pvefw.core.model import Guest, GuestState
 from pvefw.guests import bulk as actions
 from pvefw.guests import targets as checks
 from pvefw.guests import units
@@ -17,43 +17,53 @@ from pvefw.guests.bulk import Bulk
 from pvefw.guests.plan import Listed
 from pvefw.guests.scheduler import Job
 from pvefw.host.remote import Remote
-from pvefw.store import drained, guest_notes, locks, this_boot
+from pvefw.store import drained, files, guest_notes, locks, this_boot
 from pvefw.store import units as installed
 from pvefw.store.drained import Drained
 from pvefw.store.guest_reference import Reference
 from pvefw.store.paths import Paths
 
 _AGAIN_SECONDS = 30.0
+_ANSWER_SECONDS = 60.0
 _LOCK = "drain"
 _CLUSTER_LOCK = "pvefw-drain"
 
 
-def drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> None:
+def drain(bulk: Bulk, targets: Sequence[str], *, wait: bool, named: bool = True) -> None:
     """Move every guest that runs here away, with what it is after, and note where they go.
 
     Repeating it moves what still runs here.
 
     :param targets: the nodes that the guests are spread over.
     :param wait: whether to try again until none is left; else what cannot move is a failure.
+    :param named: whether each of these nodes was asked for; else it is enough that one can be reached.
     :raises Locked: another node is drained; nothing is moved.
     :raises ProviderError: some guests still run here.
     """
     with locks.local_lock(bulk.paths, _LOCK, timeout=0):
-        _claim(bulk)
-        while not _try_to_drain(bulk, targets, wait=wait):
-            bulk.task.log(f"again in {_AGAIN_SECONDS:g} s")
-            bulk.task.wait(_AGAIN_SECONDS)
+        new = _claim(bulk)
+        try:
+            while not _try_to_drain(bulk, targets, wait=wait, named=named):
+                bulk.task.log(f"again in {_AGAIN_SECONDS:g} s")
+                bulk.task.wait(_AGAIN_SECONDS)
+        except BaseException:
+            if new and not (drained.read(bulk.paths) or Drained("")).guests:
+                drained.remove(bulk.paths)  # no guest has left: others may be drained
+            raise
     bulk.task.log(f"{bulk.paths.node} is drained: {_moved(drained.read(bulk.paths))}")
 
 
-def _claim(bulk: Bulk) -> None:
-    """Note that this node is drained, where no other one is: two that begin at once do not both."""
+def _claim(bulk: Bulk) -> bool:
+    """Note that this node is drained, where no other one is: two that begin at once do not both.
+
+    :returns: whether it was not before.
+    """
     with locks.cluster_lock(bulk.paths, _CLUSTER_LOCK):
         check_alone(bulk.paths)
-        note = drained.read(bulk.paths) or Drained(
-            since=bulk.clock.now().isoformat(timespec="seconds")
-        )
+        before = drained.read(bulk.paths)
+        note = before or Drained(since=bulk.clock.now().isoformat(timespec="seconds"))
         drained.write(bulk.paths, replace(note, with_local_disks=bulk.with_local_disks))
+    return before is None
 
 
 def check_alone(paths: Paths) -> None:
@@ -64,15 +74,33 @@ def check_alone(paths: Paths) -> None:
     if others := drained.others(paths):
         raise Locked(
             f"node drain: {paths.node}: {', '.join(others)} is drained; only one node at a time may be",
-            hint="Bring its guests back first; on that node: pvefw node return",
+            hint="Bring its guests back first; on that node: pvefw node return. If there is no such "
+            f"node any more, as it was renamed: pvefw --node {others[0]} node return --leave",
         )
 
 
-def to_drain(bulk: Bulk, targets: Sequence[str]) -> tuple[list[Job], list[PvefwError]]:
-    """Jobs that drain this node, and why a backend could not be asked."""
+def to_drain(
+    bulk: Bulk, targets: Sequence[str], *, named: bool = True
+) -> tuple[list[Job], list[PvefwError]]:
+    """Jobs that drain this node, and why a backend could not be asked.
+
+    :param named: as for :func:`drain`.
+    :raises ProviderError: a target cannot be reached; where they were not named, none can.
+    """
     listed, failures = bulk.guests(that_run=True)
     leaving = _leaving(listed)
-    jobs = checks.to_migrate(bulk.backends, listed, leaving, targets, bulk.with_local_disks)
+
+    def without(error: PvefwError) -> None:
+        bulk.task.warn(f"no guest goes there: {error.message}")
+
+    jobs = checks.to_migrate(
+        bulk.backends,
+        listed,
+        leaving,
+        targets,
+        bulk.with_local_disks,
+        without=None if named else without,
+    )
     return jobs, failures
 
 
@@ -86,15 +114,11 @@ def _leaving(listed: Sequence[Listed]) -> list[Listed]:
     return leaving
 
 
-def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
+def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool, named: bool) -> bool:
     """Move what can move; whether nothing is left running here."""
-    jobs, failures = to_drain(bulk, targets)
-    note = drained.read(bulk.paths) or Drained("")
-    going = {job.id: job.target for job in jobs if not job.blocked}
-    known_as = {job.id: job.guest.name for job in jobs if not job.blocked}
-    note = replace(note, guests={**note.guests, **going}, names={**note.names, **known_as})
-    drained.write(bulk.paths, note)
     try:
+        jobs, failures = to_drain(bulk, targets, named=named)
+        _note_going(bulk.paths, jobs)
         actions.move(bulk, jobs, failures)
         if left := _leaving(bulk.guests(that_run=True)[0]):  # started meanwhile
             names = _names(entry.id for entry in left)
@@ -108,6 +132,22 @@ def _try_to_drain(bulk: Bulk, targets: Sequence[str], *, wait: bool) -> bool:
         bulk.task.warn(error.message)
         return False
     return True
+
+
+def _note_going(paths: Paths, jobs: Sequence[Job]) -> None:
+    """Note where guests go, before they do."""
+    note = drained.read(paths) or Drained("")
+    going = [job for job in jobs if not job.blocked]
+    guests = {job.id: job.target for job in going}
+    names = {job.id: job.guest.name for job in going}
+    own = {job.id: job.guest.backend_id for job in going if job.guest.backend_id}
+    note = replace(
+        note,
+        guests={**note.guests, **guests},
+        names={**note.names, **names},
+        backend_ids={**note.backend_ids, **own},
+    )
+    drained.write(paths, note)
 
 
 def _moved(note: Drained | None) -> str:
@@ -133,8 +173,14 @@ def bring_back(bulk: Bulk, remote: Remote) -> None:
         if note is None:
             bulk.task.log(f"{bulk.paths.node} is not drained")
             return
-        away = _away(bulk, note)
-        bad = [why for node in away if (why := _send_back(bulk, remote, node, away[node], note))]
+        away, bad = _away(bulk, note)
+        bad += [why for node in away if (why := _send_back(bulk, remote, node, away[node], note))]
+        if away and not bad:
+            missing, _ = _away(bulk, note)
+            bad += [
+                f"{_names(guests)}: {node} has sent them, but they are not here"
+                for node, guests in missing.items()
+            ]
         if bad:
             raise ProviderError(
                 f"node return: {bulk.paths.node}: not all guests are back: {'; '.join(bad)}",
@@ -144,44 +190,99 @@ def bring_back(bulk: Bulk, remote: Remote) -> None:
     bulk.task.log(f"{bulk.paths.node} has its guests back: {_names(note.guests) or 'none'}")
 
 
-def _away(bulk: Bulk, note: Drained) -> dict[str, list[Reference]]:
-    """The guests that are not here, by the node that they went to.
+def to_return(bulk: Bulk) -> list[dict[str, object]]:
+    """What :func:`bring_back` would do: a row for each guest that this node has sent away.
+
+    :raises PvefwError: a backend cannot be asked.
+    """
+    note = drained.read(bulk.paths)
+    if note is None:
+        return []
+    away, bad = _away(bulk, note)
+    rows: list[dict[str, object]] = [
+        {"id": str(id_), "name": note.names.get(id_, ""), "from": node, "note": ""}
+        for node, guests in away.items()
+        for id_ in guests
+    ]
+    return rows + [{"id": "", "name": "", "from": "", "note": why} for why in bad]
+
+
+def _away(bulk: Bulk, note: Drained) -> tuple[dict[str, list[Reference]], list[str]]:
+    """The guests that are not here, by the node that they went to; and who cannot come back, and why.
 
     :raises PvefwError: a backend cannot be asked: it is not known which are here.
-    :raises ProviderError: another guest has the number of one that is away.
     """
     listed, failures = bulk.guests()
     if failures:
         raise failures[0]
-    here = {entry.id: entry.guest.name for entry in listed}
+    here = {entry.id: entry.guest for entry in listed}
     away: dict[str, list[Reference]] = {}
+    bad = []
     for id_, node in note.guests.items():
-        if id_ in here and here[id_] != note.names.get(id_, here[id_]):
-            raise ProviderError(
-                f"node return: {bulk.paths.node}: {note.names[id_]} cannot come back from {node}: "
-                f"its number, {id_}, has another guest here, {here[id_]}",
-                hint="Move that one away or remove it; or leave all where they are: "
-                "pvefw node return --leave",
-            )
         if id_ not in here:
             away.setdefault(node, []).append(id_)
-    return away
+        elif not _is_same(here[id_], id_, note):
+            bad.append(
+                f"{note.names[id_]} cannot come back from {node}: "
+                f"its number, {id_}, has another guest here, {here[id_].name}; "
+                "move that one away or remove it"
+            )
+    return away, bad
+
+
+def _is_same(guest: Guest, id_: Reference, note: Drained) -> bool:
+    """Whether a guest is the one that was sent away; it may be called otherwise now."""
+    if guest.backend_id and id_ in note.backend_ids:
+        return guest.backend_id == note.backend_ids[id_]
+    return guest.name == note.names.get(id_, guest.name)
 
 
 def _send_back(
     bulk: Bulk, remote: Remote, node: str, guests: Sequence[Reference], note: Drained
 ) -> str:
     """Have a node send guests to this one; why it did not."""
+    gone: list[Reference] = []
+    why = _ask_for(bulk, remote, node, guests, note)
+    if why and (gone := _not_there(remote, node, guests)):
+        rest = [id_ for id_ in guests if id_ not in gone]
+        why = _ask_for(bulk, remote, node, rest, note) if rest else ""
+    lost = f"{_names(gone)}: no longer on {node}" if gone else ""
+    return "; ".join(filter(None, [lost, why]))
+
+
+def _ask_for(
+    bulk: Bulk, remote: Remote, node: str, guests: Sequence[Reference], note: Drained
+) -> str:
     command = ["pvefw", "migrateall", bulk.paths.node, "--vms", ",".join(map(str, guests))]
     command += ["--with-local-disks"] if note.with_local_disks else []
     bulk.task.log(f"{node}: {' '.join(command)}")
     try:
-        done = remote.run(node, command)
+        done = remote.run(node, command, check=False)
     except ProgramError as error:
         return f"{_names(guests)} from {node}: {error.message}"
     for line in done.stdout.splitlines():
         bulk.task.log(f"{node}: {line}")
-    return ""
+    if not done.returncode:
+        return ""
+    program = remote.rsh.split()[0]
+    return (
+        f"{_names(guests)} from {node}: {program} failed with status {done.returncode}: "
+        f"{done.last_words}"
+    )
+
+
+def _not_there(remote: Remote, node: str, guests: Sequence[Reference]) -> list[Reference]:
+    """The guests that a node does not have; none where it does not say.
+
+    One that was removed there, or has gone on to a third, keeps the others from nothing.
+    """
+    command = ["pvefw", "guest", "list", "--output-format", "json"]
+    try:
+        rows = files.parse_json(remote.run(node, command, timeout=_ANSWER_SECONDS).stdout)
+        known = {Reference.parse(row["id"]).vmid for row in rows}
+    except (ProgramError, *files.DAMAGED):
+        return []
+    return [id_ for id_ in guests if id_.vmid not in known]
 
 
 def leave(paths: Paths) -> None:

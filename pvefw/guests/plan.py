@@ -1,7 +1,7 @@
 """Which guests a bulk action is about, and in which order: from what they say of themselves, to jobs."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pvefw.core.errors import ConfigError, NotFound
@@ -11,6 +11,8 @@ from pvefw.store.guest_reference import Reference
 
 START_SECONDS = 300.0
 DEFAULT_UP = {"vm": 3.0, "container": 0.0}
+LONGEST = 86400.0
+"""Seconds: whatever a hypervisor says of a guest, nothing waits longer for it."""
 _LAST = float("inf")
 _RANGE = re.compile(r"(\d{1,9})-(\d{1,9})")
 _OPEN = re.compile(r"\d{1,9}-|-\d{1,9}")
@@ -22,6 +24,10 @@ Absence = Callable[[Reference], str]
 def nowhere(id_: Reference) -> str:
     """Where nobody else is asked, what this node does not have does not exist."""
     return f"it waits for {id_}, which does not exist"
+
+
+class NoSuchGuest(NotFound):
+    """A word fits no guest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,8 @@ def named(listed: Sequence[Listed], wanted: Sequence[str] | None, command: str) 
 def by_id(listed: Sequence[Listed], wanted: Sequence[str], command: str) -> list[Listed]:
     """The guests that were named: by id, by a VMID or name that only one has, or as ``100-103``.
 
-    :raises NotFound: a word fits no guest, or several guests have that VMID or name.
+    :raises NoSuchGuest: a word fits no guest.
+    :raises NotFound: several guests have that VMID or name.
     """
     chosen = {entry.id for word in wanted for entry in _meant(listed, word, command)}
     return [entry for entry in listed if entry.id in chosen]
@@ -78,12 +85,14 @@ def _meant(listed: Sequence[Listed], word: str, command: str) -> list[Listed]:
         matches = [entry for entry in listed if first <= entry.guest.vmid <= last]
         if matches:
             return matches
-        raise NotFound(f"{command}: {word}: no guest of this node has such a number", hint=_SHOWN)
+        raise NoSuchGuest(
+            f"{command}: {word}: no guest of this node has such a number", hint=_SHOWN
+        )
     if _OPEN.fullmatch(word):
         raise NotFound(
             f"{command}: {word}: a range needs both its ends", hint="For example: --vms 100-103"
         )
-    raise NotFound(f"{command}: {word}: there is no such guest on this node", hint=_SHOWN)
+    raise NoSuchGuest(f"{command}: {word}: there is no such guest on this node", hint=_SHOWN)
 
 
 def _ids(entry: Listed) -> tuple[str]:
@@ -120,6 +129,7 @@ def to_start(
     force: bool = False,
     also: Collection[Reference] = (),
     absence: Absence = nowhere,
+    serve_others: bool = False,
 ) -> list[Job]:
     """Jobs that start guests: those with onboot, or all with ``force``; never a template.
 
@@ -130,6 +140,7 @@ def to_start(
     :param wanted: only these; ``None`` for all.
     :param also: ids of guests that start without onboot, too.
     :param absence: asked about guests that this node does not have.
+    :param serve_others: whether a dependency cycle only blocks the guests in it.
     :raises NotFound: one of them does not exist.
     :raises ConfigError: a dependency cycle.
     """
@@ -143,6 +154,12 @@ def to_start(
         and entry.guest.state is not GuestState.RUNNING
     ]
     known = {entry.id: entry.guest for entry in listed}
+    circles = _circles(guests)
+    if circles and not serve_others:
+        raise ConfigError(
+            f"guests: {next(iter(circles.values()))}",
+            hint="Nothing was done. Change one: pvefw guest set ID --after VMID",
+        )
     groups = _groups(guests)
     guests.sort(key=lambda entry: (groups[entry.id], entry.id))
     among = {entry.id for entry in guests}
@@ -150,10 +167,10 @@ def to_start(
         id_: absence(id_) if id_ not in known else _stopped(id_, known[id_])
         for id_ in {needed for entry in guests for needed in entry.needs} - among
     }
-    return [_start(entry, groups[entry.id], reasons) for entry in guests]
+    return [_start(entry, groups[entry.id], reasons, circles.get(entry.id, "")) for entry in guests]
 
 
-def _start(entry: Listed, group: float, reasons: Mapping[Reference, str]) -> Job:
+def _start(entry: Listed, group: float, reasons: Mapping[Reference, str], circle: str) -> Job:
     guest = entry.guest
     absent = [reasons[id_] for id_ in entry.needs if reasons.get(id_)]
     return Job(
@@ -162,12 +179,17 @@ def _start(entry: Listed, group: float, reasons: Mapping[Reference, str]) -> Job
         action=Action.START,
         group=_number(group),
         timeout=START_SECONDS,
-        pause=DEFAULT_UP[guest.kind] if guest.up is None else guest.up,
+        pause=_seconds(DEFAULT_UP.get(guest.kind, 0.0) if guest.up is None else guest.up),
         probe=bool(guest.ready),
         after=entry.needs,
         needs=True,
-        blocked=unreadable(guest) or (absent[0] if absent else ""),
+        blocked=unreadable(guest) or circle or (absent[0] if absent else ""),
     )
+
+
+def _seconds(given: float) -> float:
+    """What a hypervisor says of a guest, as a time that can be waited for."""
+    return min(max(given, 0.0), LONGEST)
 
 
 def unreadable(guest: Guest) -> str:
@@ -198,7 +220,6 @@ def to_stop(
 
     :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
     :raises NotFound: one of them does not exist.
-    :raises ConfigError: a dependency cycle.
     """
     guests = [
         entry
@@ -208,7 +229,7 @@ def to_stop(
     return [
         replace(
             job,
-            timeout=options.timeout if job.guest.down is None else job.guest.down,
+            timeout=options.timeout if job.guest.down is None else _seconds(job.guest.down),
             hard=options.force_stop,
         )
         for job in _in_reverse(guests, Action.SHUTDOWN)
@@ -216,14 +237,11 @@ def to_stop(
 
 
 def _in_reverse(guests: Sequence[Listed], action: Action) -> list[Job]:
-    """Jobs in the reverse order of their start: first those that others need last.
-
-    :raises ConfigError: a dependency cycle.
-    """
-    groups = _groups(guests)
+    """Jobs in the reverse order of their start: first those that others need last."""
+    groups, needs = _groups(guests), _order(guests)[1]
     dependents: dict[Reference, list[Reference]] = {}
     for entry in guests:
-        for needed in entry.needs:
+        for needed in needs[entry.id]:
             dependents.setdefault(needed, []).append(entry.id)
     return [
         Job(
@@ -248,7 +266,6 @@ def to_suspend(
     :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
     :param timeout: seconds for each.
     :raises NotFound: one of them does not exist.
-    :raises ConfigError: a dependency cycle.
     """
     states = (GuestState.RUNNING, GuestState.PAUSED) if to_disk else (GuestState.RUNNING,)
     guests = [
@@ -266,14 +283,13 @@ def to_resume(
     :param wanted: only these; ``None`` for all that are no templates and not looked after by HA.
     :param timeout: seconds for each.
     :raises NotFound: one of them does not exist.
-    :raises ConfigError: a dependency cycle.
     """
     guests = [
         entry
         for entry in _chosen(listed, wanted, "resumeall")
         if entry.guest.state is GuestState.PAUSED or entry.guest.saved
     ]
-    groups = _groups(guests)
+    groups, needs = _groups(guests), _order(guests)[1]
     return [
         Job(
             id=entry.id,
@@ -281,7 +297,7 @@ def to_resume(
             action=Action.RESUME,
             group=_number(groups[entry.id]),
             timeout=timeout,
-            after=entry.needs,
+            after=needs[entry.id],
         )
         for entry in sorted(guests, key=lambda entry: (groups[entry.id], entry.id))
     ]
@@ -302,33 +318,62 @@ def _number(group: float) -> int:
 
 
 def _groups(guests: Sequence[Listed]) -> dict[Reference, float]:
-    """Each guest's group: its order, or that of what it waits for, where that is later.
-
-    :raises ConfigError: a dependency cycle.
-    """
-    waits = {entry.id: entry.needs for entry in guests}
+    """Each guest's group: its order, or that of what it waits for, where that is later."""
+    order, waits = _order(guests)
     groups = {
         entry.id: _LAST if entry.guest.order is None else entry.guest.order for entry in guests
     }
-    for id_ in _sorted_by_dependency(waits):
-        groups[id_] = max(
-            [groups[id_], *(groups[other] for other in waits[id_] if other in groups)]
-        )
+    for id_ in order:
+        groups[id_] = max([groups[id_], *(groups[other] for other in waits[id_])])
     return groups
 
 
-def _sorted_by_dependency(waits: Mapping[Reference, Sequence[Reference]]) -> Iterable[Reference]:
+def _order(
+    guests: Sequence[Listed],
+) -> tuple[Sequence[Reference], Mapping[Reference, Sequence[Reference]]]:
+    """Guests, each behind what it needs; and what each of these needs of the others.
+
+    Guests in a dependency cycle do not wait for each other: they must stop in some order.
+    """
+    from graphlib import TopologicalSorter
+
+    among = {entry.id for entry in guests}
+    circles = _circles(guests)
+    waits = {
+        entry.id: [
+            other
+            for other in entry.needs
+            if other in among and not (entry.id in circles and other in circles)
+        ]
+        for entry in guests
+    }
+    return list(TopologicalSorter(waits).static_order()), waits
+
+
+def _circles(guests: Sequence[Listed]) -> dict[Reference, str]:
+    """The guests that are in dependency cycles, and what to say of each."""
     from graphlib import CycleError, TopologicalSorter
 
-    edges = {id_: [other for other in others if other in waits] for id_, others in waits.items()}
-    try:
-        return list(TopologicalSorter(edges).static_order())
-    except CycleError as error:
-        circle = " → ".join(map(str, reversed(error.args[1])))
-        raise ConfigError(
-            f"guests: {circle}: dependency cycle",
-            hint="Nothing was done. Change one: pvefw guest set ID --after VMID",
-        ) from error
+    among = {entry.id for entry in guests}
+    waits = {entry.id: {id_ for id_ in entry.needs if id_ in among} for entry in guests}
+    circles: dict[Reference, str] = {}
+    while True:
+        try:
+            TopologicalSorter(waits).prepare()
+        except CycleError as error:
+            circle = list(reversed(error.args[1][1:]))
+            first = circle.index(min(circle))
+            circle = [*circle[first:], *circle[: first + 1]]
+            circles |= dict.fromkeys(circle, f"{' → '.join(map(str, circle))}: dependency cycle")
+            for id_ in circle:
+                waits[id_] -= set(circle)
+        else:
+            return circles
+
+
+def in_circles(guests: Sequence[Listed]) -> Sequence[str]:
+    """The dependency cycles, in words."""
+    return list(dict.fromkeys(_circles(guests).values()))
 
 
 # --- move -----------------------------------------------------------------------------------------

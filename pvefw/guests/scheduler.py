@@ -457,6 +457,28 @@ UNDONE: Mapping[Action, tuple[GuestState, str]] = {
     Action.RESUME: (GuestState.STOPPED, "it ran, and has stopped again"),
 }
 """The state that undoes what was done, and what to call it."""
+_AT_THE_END: Mapping[tuple[Action, GuestState | None], str] = {
+    (Action.START, GuestState.PAUSED): "it ran, and is paused now",
+    (Action.START, None): "it ran, and is no longer on this node",
+    (Action.RESUME, GuestState.PAUSED): "it ran, and is paused again",
+    (Action.RESUME, None): "it ran, and is no longer on this node",
+    (Action.SHUTDOWN, GuestState.PAUSED): "it had stopped, and is paused now",
+    (Action.SUSPEND, None): "it was suspended, and is no longer on this node",
+}
+"""What else was not asked for, where it is so when all is over."""
+
+
+def what_undid(job: Job, state: GuestState | None) -> str:
+    """Why what went well is not so at the end; empty where it is.
+
+    :param state: of the guest; ``None`` where this node does not have it.
+    """
+    undone, reason = UNDONE.get(job.action, (None, ""))
+    if undone is not None and state is undone:
+        return reason
+    return _AT_THE_END.get((job.action, state), "")
+
+
 _PAST: Mapping[Result, str] = {
     Result.FAILED: "failed",
     Result.BLOCKED: "is blocked itself",

@@ -1,6 +1,6 @@
 """Where guests can move to: everything that can be known is looked at before anything moves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pvefw.core.errors import PvefwError
@@ -32,6 +32,7 @@ def to_migrate(
     chosen: Sequence[Listed],
     targets: Sequence[str],
     with_local_disks: bool,
+    without: Callable[[PvefwError], None] | None = None,
 ) -> list[Job]:
     """Jobs that move guests; those that cannot move are blocked, with the reasons.
 
@@ -40,9 +41,11 @@ def to_migrate(
 
     :param listed: all guests of this node.
     :param chosen: those that move.
+    :param without: told of each target that cannot be reached, where one is enough that can.
     :raises ProviderError: a target cannot be reached: nothing is moved.
     """
-    rooms = [_Room(name, _known(backends, chosen, name)) for name in targets]
+    rooms = _rooms(backends, chosen, targets, without)
+    targets = [room.name for room in rooms]
     places: dict[Reference, str] = {}
     reasons: dict[Reference, str] = {}
     for bundle in _bundles(chosen):
@@ -65,6 +68,23 @@ def to_migrate(
         )
         for job in jobs
     ]
+
+
+def _rooms(
+    backends: Backends,
+    chosen: Sequence[Listed],
+    targets: Sequence[str],
+    without: Callable[[PvefwError], None] | None,
+) -> list[_Room]:
+    rooms = []
+    for name in targets:
+        try:
+            rooms.append(_Room(name, _known(backends, chosen, name)))
+        except PvefwError as error:
+            if without is None or (not rooms and name == targets[-1]):
+                raise
+            without(error)
+    return rooms
 
 
 def _bundles(chosen: Sequence[Listed]) -> list[list[Listed]]:

@@ -16,11 +16,11 @@ A section inherits nothing from the node's own certificate. Without ``nodes`` it
 the file; the node's section wins over the cluster's.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pvefw.core.errors import NotFound
+from pvefw.core.errors import ConfigError, NotFound
 from pvefw.store import domains, oddities, properties
 from pvefw.store.domains import DomainEntry
 from pvefw.store.node import Node
@@ -125,7 +125,7 @@ def load(node: Node, name: str) -> CertificateSettings:
 def _meant(known: Mapping[str, CertificateSettings], word: str) -> str:
     """What to give instead of a word that is no certificate's name."""
     for value in known.values():
-        if any(entry.name == word for entry in value.names()):
+        if any(entry.name == word for entry in _readable_names(value)):
             return f"That is a name in the certificate {value.name}; give that."
         if word in value.targets:
             return f"It is a target: pvefw cert deploy {value.name} --test {word}"
@@ -149,11 +149,16 @@ def sections(node: Node) -> dict[str, tuple[Section, Path]]:
 
 
 def used_instances(node: Node) -> set[str]:
-    """The plugin instances that validate a name of some certificate.
+    """The plugin instances that validate a name of some certificate."""
+    return {entry.plugin for certificate in all_of(node) for entry in _readable_names(certificate)}
 
-    :raises ConfigError: a name occurs twice.
-    """
-    return {entry.plugin for certificate in all_of(node) for entry in certificate.names()}
+
+def _readable_names(certificate: CertificateSettings) -> Sequence[DomainEntry]:
+    """Its names; none where they are damaged, which whoever needs them is told."""
+    try:
+        return certificate.names()
+    except ConfigError:
+        return ()
 
 
 def _used(section: Section, path: Path, node: Node) -> bool:

@@ -6,6 +6,7 @@ It has the form of a node's configuration: ``key: value`` lines under a descript
 import re
 from collections.abc import Mapping, Sequence
 
+from pvefw.core.errors import UsageError
 from pvefw.store import files, locks, oddities
 from pvefw.store.node_config import NodeConfig
 from pvefw.store.paths import Paths
@@ -50,9 +51,13 @@ def load(paths: Paths) -> dict[str, str]:
 def change(paths: Paths, values: Mapping[str, str], delete: Sequence[str] = ()) -> None:
     """Set and delete options; whoever calls has checked the values. What is not set may be deleted.
 
+    :raises UsageError: a value is not one line: the next would be another option.
     :raises ConfigError: the file is damaged.
     :raises Locked: another process or node is changing it.
     """
+    for key, value in values.items():
+        if key != DESCRIPTION and (not value.strip() or len(value.splitlines()) > 1):
+            raise UsageError(f"{paths.datacenter_cfg.name}: {key}: it must be one line of text")
     with locks.cluster_lock(paths, _LOCK):
         config = _read(paths)
         options: dict[str, str | None] = {**dict.fromkeys(delete), **values}

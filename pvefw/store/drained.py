@@ -21,6 +21,8 @@ class Drained:
     """Each guest, and the node that it was sent to; it may not have arrived."""
     names: Mapping[Reference, str] = field(default_factory=dict)
     """Each guest's name: while it is away, another one may be given its number."""
+    backend_ids: Mapping[Reference, str] = field(default_factory=dict)
+    """What its backend calls it: whoever has this is the same guest, whatever its name is now."""
     with_local_disks: bool = False
     """Whether disks that only one node has were copied."""
 
@@ -36,6 +38,9 @@ def read(paths: Paths, node: str = "") -> Drained | None:
     try:
         guests = {Reference.parse(id_): host for id_, host in note["guests"].items()}
         names = {Reference.parse(id_): str(name) for id_, name in note.get("names", {}).items()}
+        backend_ids = {
+            Reference.parse(id_): str(own) for id_, own in note.get("backend_ids", {}).items()
+        }
         for host in guests.values():
             remote.check_host(host)
     except (KeyError, AttributeError, TypeError, ValueError, UsageError) as error:
@@ -47,6 +52,7 @@ def read(paths: Paths, node: str = "") -> Drained | None:
         since=str(note.get("since", "")),
         guests=guests,
         names=names,
+        backend_ids=backend_ids,
         with_local_disks=bool(note.get("with_local_disks")),
     )
 
@@ -70,7 +76,8 @@ def write(paths: Paths, note: Drained) -> None:
     """
     guests = {str(guest): host for guest, host in note.guests.items()}
     names = {str(guest): name for guest, name in note.names.items()}
-    value = {**vars(note), "guests": guests, "names": names}
+    own = {str(guest): id_ for guest, id_ in note.backend_ids.items()}
+    value = {**vars(note), "guests": guests, "names": names, "backend_ids": own}
     files.replace(paths.drained(), json.dumps(value, sort_keys=True).encode())
 
 

@@ -165,11 +165,10 @@ def _noted(descriptor: int) -> tuple[str, str]:
 
 
 def _holder(descriptor: int, name: str) -> Locked:
-    pid = _noted(descriptor)[0] or _holder_by_kernel(descriptor)
-    command = _command(pid)
-    who = (
-        f"process {pid} ({command})" if command else f"process {pid}" if pid else "another process"
-    )
+    # what is noted may be of an earlier holder that was killed: Proxmox VE's tools note nothing
+    known = (_noted(descriptor)[0], _holder_by_kernel(descriptor))
+    pid, command = next(((pid, what) for pid in known if (what := _command(pid))), ("", ""))
+    who = f"process {pid} ({command})" if command else "another process"
     if _is_stopped(pid):
         return Locked(
             f"{name}: {who} has locked this, and was stopped",

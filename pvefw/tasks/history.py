@@ -24,7 +24,7 @@ KILLED = (
 _READERS, _LOGS_AT_ONCE = 8, 32
 _PIECE = 1 << 16
 _MOST = 1 << 61
-"""Tasks in a list: more than there can be."""
+"""Tasks in a list, or lines of a log: more than there can be."""
 
 
 @dataclass(frozen=True)
@@ -197,8 +197,9 @@ def log(paths: Paths, upid: Upid, *, start: int = 0, limit: int | None = None) -
     :param limit: how many at most; ``None`` for all.
     :raises NotFound: there is no log of it on this node.
     """
+    start = min(start, _MOST)
     with open_log(paths, upid) as file:
-        for line in islice(file, start, None if limit is None else start + limit):
+        for line in islice(file, start, None if limit is None else start + min(limit, _MOST)):
             yield line.rstrip("\n")
 
 

@@ -213,7 +213,7 @@ def test_an_order_that_is_never_ready_ends_at_the_deadline(proxy):
         b' "finalize": "https://127.0.0.1/f"}'
     )
     proxy.fail("POST /my-order/", faults.changed(body=body, Retry_After="7"))
-    with pytest.raises(DeadlineExceeded, match="asks to wait"):
+    with pytest.raises(DeadlineExceeded, match="would be due in 7 seconds"):
         order(proxy, seconds=5)
 
 

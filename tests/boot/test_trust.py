@@ -67,6 +67,10 @@ def signature_list(kind, entry):
     return head + bytes(16) + entry
 
 
+EMPTY_LIST = X509.bytes_le + struct.pack("<III", 28, 0, 16)
+"""Its entries would have no room for more than their owner."""
+
+
 @pytest.fixture
 def firmware(host, plain):
     """Gives this host Secure Boot with the variables of a store."""
@@ -185,7 +189,77 @@ def test_what_the_owner_has_enrolled_in_shim(firmware, verdicts):
     assert "shim has revoked it" in verdicts(shim=SHIM, grub=other)["grub"]
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff" * 99, X509.bytes_le, signature_list(X509, b"none")])
+def with_table(path, entries):
+    """An image whose signatures are these, each a length, a type, and what it holds."""
+    data = bytearray(path.read_bytes())
+    entry = pefile.PE(data=bytes(data), fast_load=True).OPTIONAL_HEADER.DATA_DIRECTORY[4]
+    table = b"".join(
+        struct.pack("<IHH", length, 0x200, kind) + held.ljust(-(-length // 8) * 8 - 8, b"\0")
+        for length, kind, held in entries
+    )
+    struct.pack_into("<I", data, entry.get_file_offset() + 4, len(table))
+    return bytes(data[: entry.VirtualAddress] + table)
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [[(0, 2, b"nothing")], [(8, 2, b"")], [(24, 2, b"\x30\x82\0\x08rubbish")], [(24, 1, b"X.509")]],
+    ids=["of no length", "empty", "rubbish", "of another type"],
+)
+def test_a_damaged_signature_is_none(firmware, verdicts, entries):
+    firmware()
+    assert verdicts(shim=with_table(SHIM, entries))["shim"].startswith("it is not signed; ")
+
+
+def test_a_good_signature_behind_one_of_another_type_counts(firmware, verdicts):
+    firmware()
+    data = SHIM.read_bytes()
+    entry = pefile.PE(data=data, fast_load=True).OPTIONAL_HEADER.DATA_DIRECTORY[4]
+    begin = entry.VirtualAddress
+    length = int.from_bytes(data[begin : begin + 4], "little")
+    good = (length, 2, data[begin + 8 : begin + length])
+    assert verdicts(shim=with_table(SHIM, [(24, 1, b"X.509"), good])) == {}
+
+
+@pytest.mark.parametrize("content", [b"MZ", b"no image at all" * 9])
+def test_what_is_no_image_is_not_signed_unless_its_digest_is_trusted(firmware, verdicts, content):
+    firmware()
+    assert verdicts(shim=content)["shim"].startswith("it is not signed; ")
+    firmware(db=signature_list(SHA256, hashlib.sha256(content).digest()))
+    assert verdicts(shim=content) == {}
+
+
+def test_a_certificate_that_signed_itself_may_be_the_trusted_one(firmware, verdicts):
+    """Of one's own keys the one that signs is in db itself."""
+    leaf = Image.read(SHIM).signatures[0][0]
+    firmware(SNAKEOIL, db=signature_list(X509, leaf.public_bytes(_der())))
+    assert verdicts(shim=SHIM) == {}
+
+
+def test_an_issuer_of_the_same_name_with_another_key_is_not_trusted(firmware, verdicts):
+    """Its name alone proves nothing."""
+    authority = Image.read(SHIM).signatures[0][0].issuer
+    firmware(SNAKEOIL, db=signature_list(X509, self_signed(authority)))
+    assert "does not trust" in verdicts(shim=SHIM)["shim"]
+
+
+def self_signed(name):
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=2))
+    return builder.sign(key, hashes.SHA256()).public_bytes(_der())
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff" * 99, X509.bytes_le, signature_list(X509, b"none"), EMPTY_LIST]
+)
 def test_lists_that_cannot_be_read_refuse_nothing(host, firmware, verdicts, data):
     firmware()
     variable(host, "db", DATABASES, data)

@@ -25,7 +25,7 @@ PLUGIN = """
 
     LOCK = threading.Lock()
     OWN = ("vmid", "name", "kind", "state", "onboot", "order", "up", "down", "ready", "after",
-           "template", "managed_by_ha", "memory")
+           "template", "managed_by_ha", "memory", "backend_id")
 
     @dataclass
     class Farm:

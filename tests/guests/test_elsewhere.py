@@ -150,8 +150,8 @@ def test_a_number_that_another_guest_got_meanwhile_is_no_guest_that_is_back(path
     with pytest.raises(ProviderError) as raised:
         draining.bring_back(bulk, remote=None)
     assert str(raised.value) == (
-        f"node return: {paths.node}: db cannot come back from pve2: "
-        "its number, 100, has another guest here, vm100"
+        f"node return: {paths.node}: not all guests are back: db cannot come back from pve2: "
+        "its number, 100, has another guest here, vm100; move that one away or remove it"
     )
     assert drained.read(paths).guests == {away: "pve2"}
 

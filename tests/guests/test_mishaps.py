@@ -198,7 +198,7 @@ def test_a_backend_that_is_silent_may_have_the_guest_that_was_not_found():
     with pytest.raises(NotFound) as raised:
         backends.find(Backends(bound(away=away, here=here)), "101")
     assert raised.value.hint == (
-        "One backend did not answer: away: no route to it. See: pvefw guest list"
+        "See: pvefw guest list. One backend did not answer: away: no route to it"
     )
 
 

@@ -218,6 +218,18 @@ def test_standalone_has_settings_whatever_proxmox_ve_writes_of_it(paths):
     )
 
 
+def test_an_instance_that_gets_a_plugin_of_another_type_changes_its_header(paths):
+    files.replace(paths.plugins_cfg, b"standalone: mine\n\tnodes pve1\n", private=True)
+    instances.change(paths, "challenge", "mine", lambda old: replace(old, plugin="tls-alpn"))
+    assert b"mine" not in paths.plugins_cfg.read_bytes()
+    found = instances.load(Node.open(paths), "challenge", "mine")
+    assert (found.plugin, found.nodes) == ("tls-alpn", ("pve1",))
+    assert paths.own_plugins_cfg.read_bytes().startswith(b"challenge: mine\n")
+    instances.change(paths, "challenge", "mine", lambda old: replace(old, plugin="standalone"))
+    assert b"standalone: mine\n\tnodes pve1\n" in paths.plugins_cfg.read_bytes()
+    assert b"mine" not in paths.own_plugins_cfg.read_bytes()
+
+
 def test_with_a_damaged_list_of_apis_an_instance_goes_where_proxmox_ve_does_not_stumble(paths):
     files.replace(paths.pve_dns_apis, b"[1]")
     heard = []

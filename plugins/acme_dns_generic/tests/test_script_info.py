@@ -203,3 +203,19 @@ def test_a_sentence_among_the_options_is_none():
 def test_a_damaged_block_is_no_reason_to_refuse():
     for block in ("'[{'", "'{}'", "'[1, \"a\", {}]'", "''"):
         assert set(settings_of(block)) == {"X_Token", "X_User", "X_Zone_ID", "X_Port", "X_Key"}
+
+
+def test_a_key_that_is_named_twice_is_one_setting():
+    found = parse(
+        "twice", "dns_twice_info='Twice\nOptions:\n TW_Key First\n TW_Key Second\n'\n$TW_Key"
+    )
+    assert [(setting.key, setting.help) for setting in found.settings] == [("TW_Key", "First")]
+
+
+def test_a_default_that_belongs_to_no_option_is_nobodys():
+    found = parse(
+        "early", "dns_early_info='Early\nDefault: \"x\"\nOptions:\n EA_Key Key\n'\n$EA_Key"
+    )
+    assert [(setting.key, setting.default, setting.required) for setting in found.settings] == [
+        ("EA_Key", "", True)
+    ]

@@ -10,7 +10,14 @@ from lexicon.exceptions import AuthenticationError, LexiconError
 from servers.nameserver import Zone
 from servers.powerdns import powerdns
 
-from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
+from pvefw.api import (
+    CredentialsRejected,
+    ProviderError,
+    RateLimited,
+    TxtRecord,
+    Unavailable,
+    Unsupported,
+)
 from pvefw.core import binding, settings
 from pvefw.core.families import DNS_CATALOG
 from pvefw.testing.dns import DnsConformance
@@ -126,6 +133,33 @@ def test_an_entry_is_a_form():
 def test_unknown_providers():
     with pytest.raises(ProviderError, match="has no provider nothing"):
         Lexicon().catalog_entry("nothing")
+
+
+def test_a_provider_that_lacks_a_library_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(library, "_providers", lambda: {"route53": False, "powerdns": True})
+    assert list(Lexicon().catalog_names()) == ["powerdns"]
+    with pytest.raises(Unsupported) as caught:
+        Lexicon().catalog_entry("route53")
+    assert caught.value.message == (
+        "dns-lexicon's provider route53 needs a library that is not installed"
+    )
+    assert caught.value.hint == (
+        "Install it beside pvefw: pipx inject pvefw 'dns-lexicon[route53]'"
+    )
+
+
+class Silent(Obstinate):
+    """A provider that does not add, and does not say why."""
+
+    def create_record(self, *_arguments):
+        return False
+
+
+def test_what_was_not_added_is_an_error(monkeypatch):
+    monkeypatch.setattr(library, "load", lambda _name: Silent)
+    plugin = Lexicon().catalog_make("it", {})
+    with pytest.raises(ProviderError, match="and does not say why"):
+        plugin.dns_add(zone="kit.test.", records=[TxtRecord(RECORD.name, "value-2")])
 
 
 def test_it_binds_as_core_binds_it():

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pvefw.api import CredentialsRejected, RateLimited, TxtRecord, Unavailable
+from pvefw.api import CredentialsRejected, ProviderError, RateLimited, TxtRecord, Unavailable
 from pvefw.core.binding import bind_object
 from pvefw.core.families import DNS
 from pvefw.testing.fakes import FakeTask
@@ -121,6 +121,27 @@ def test_login_for_one_zone_asks_for_nothing_else(make, ovh):
         plugin.dns_add(
             zone="example.net.", records=[TxtRecord("x.example.net.", "y")], task=FakeTask()
         )
+
+
+def test_a_key_that_may_not_be_asked_about_is_taken_for_allowed(make, ovh):
+    """It is good for the calls that it was asked for; this one some accounts do not grant."""
+
+    def fault(handler, _method, path):
+        if path != "/auth/currentCredential":
+            return False
+        answer = {"message": "not granted", "errorCode": "NOT_GRANTED_CALL"}
+        handler.send(403, json.dumps(answer).encode(), {})
+        return True
+
+    ovh.fault = fault
+    person = Person(ovh, allow)
+    assert log_in(make, person)["OVH_CK"]
+    assert person.waited == 0
+
+
+def test_an_oauth2_client_is_not_logged_in(make_client):
+    with pytest.raises(ProviderError, match="an OAuth2 client needs no login"):
+        make_client().dns_login(task=FakeTask(), zones=[])
 
 
 @pytest.mark.parametrize(

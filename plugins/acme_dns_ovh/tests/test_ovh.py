@@ -235,9 +235,10 @@ def hang_up(handler, _method, _path):
         (answers(503, b"<html>"), Unavailable, "status 503"),
         (answers(200, b"<html>"), Unavailable, "not JSON"),
         (answers(400, b'{"message": "Bad subDomain"}'), ProviderError, "Bad subDomain"),
+        (answers(403, b'{"message": "Suspended"}'), CredentialsRejected, "not allowed to"),
         (hang_up, Unavailable, "no answer"),
     ],
-    ids=["429", "500", "503", "rubbish", "400", "closed"],
+    ids=["429", "500", "503", "rubbish", "400", "403", "closed"],
 )
 def test_faults(make, ovh, fault, error, said):
     ovh.fault = fault
@@ -247,6 +248,18 @@ def test_faults(make, ovh, fault, error, said):
     if error is RateLimited:
         assert caught.value.retry_after == 7
     assert ovh.application[1] not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", [b'"soon"', b"null", b'{"time": 1}'])
+def test_a_time_that_is_none(make, ovh, body):
+    def fault(handler, _method, path):
+        if path == "/auth/time":
+            handler.send(200, body, {})
+        return path == "/auth/time"
+
+    ovh.fault = fault
+    with pytest.raises(Unavailable, match="/auth/time: this is not a time: "):
+        add(make())
 
 
 def test_a_server_that_does_not_answer(make, ovh, monkeypatch):

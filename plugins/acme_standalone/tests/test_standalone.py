@@ -1,6 +1,7 @@
 """The standalone plugin: the conformance kit, real sockets, and clients that mean no good."""
 
 import contextlib
+import errno
 import http.client
 import os
 import socket
@@ -154,6 +155,23 @@ def test_clients_that_never_finish_do_not_keep_the_authority_out(present):
         for _ in range(200):
             slow = stack.enter_context(socket.create_connection(("127.0.0.1", plugin.port)))
             slow.sendall(b"GET / HT")
+        assert ask(plugin.port, PREFIX + challenge.token) == (200, challenge.key_authorization)
+
+
+def test_without_descriptors_who_waits_longest_makes_room(present, monkeypatch):
+    accept, calls = socket.socket.accept, []
+
+    def refuse(listening):
+        calls.append(listening)
+        if 1 < len(calls) < 5:  # all of them are taken by the first one
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return accept(listening)
+
+    monkeypatch.setattr(socket.socket, "accept", refuse)
+    plugin = Standalone(port=free_port(), listen=["127.0.0.1"])
+    [challenge] = present(plugin)
+    with socket.create_connection(("127.0.0.1", plugin.port), 5) as idle:
+        assert idle.recv(1) == b""
         assert ask(plugin.port, PREFIX + challenge.token) == (200, challenge.key_authorization)
 
 

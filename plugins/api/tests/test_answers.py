@@ -78,12 +78,31 @@ def test_options_of_the_datacenter(paths):
     assert get(paths, "/cluster/options")["description"] == "rack: 12\n"
 
 
+@pytest.mark.parametrize("key", ["email_from", "mac_prefix", "u2f", "migration"])
+@pytest.mark.parametrize("value", ["{}\nmax_workers: 1", "{}\rx: y", "{}\u2028x: y", " "])
+def test_an_option_of_the_datacenter_is_one_line(paths, key, value):
+    """Another line would be another option, which nobody has checked."""
+    good = {"email_from": "a@b.example", "mac_prefix": "BC:24", "u2f": "appid=x",
+            "migration": "secure,network=192.0.2.0/24"}  # fmt: skip
+    before = paths.datacenter_cfg.read_bytes()
+    with pytest.raises(ApiError) as refused:
+        call.call(paths, "PUT", "/cluster/options", {key: value.format(good[key])})
+    assert refused.value.status == 400
+    assert paths.datacenter_cfg.read_bytes() == before
+
+
 def test_a_log_has_numbers_and_an_end(paths):
     log = f"/nodes/pve1/tasks/{UPID}/log"
     assert get(paths, log, start=1, limit=1) == [{"n": 2, "t": "two"}]
     assert get(paths, log, start=3) == []
     (paths.task_dir / "9" / UPID).write_text("")
     assert get(paths, log) == [{"n": 1, "t": "no content"}]
+
+
+@pytest.mark.parametrize("given", [{"start": 10**25}, {"start": 2**63}, {"limit": 10**25}])
+def test_more_lines_than_there_can_be_are_no_fault(paths, given):
+    log = get(paths, f"/nodes/pve1/tasks/{UPID}/log", **given)
+    assert [line["n"] for line in log] == ([] if "start" in given else [1, 2, 3])
 
 
 def test_a_certificate_is_uploaded_and_removed(paths):

@@ -63,6 +63,45 @@ def test_a_command_is_typed_as_the_table_says(key):
         assert word.endswith("=") != param.is_flag
 
 
+NAMES_A_FILE = {"COMMAND", "PROGRAM", "FILE", "DIR"}
+
+
+def names_a_file(key):
+    """The parameters by which somebody who is not root would name a program or a file of the host."""
+    endpoint = COMMANDS[key]
+    for name, param in endpoint.run._params().items():
+        words = {*(param.metavar or "").split("|")}
+        file = words & NAMES_A_FILE or isinstance(param.type, click.Path)
+        if file and name in endpoint.parameters and not endpoint.is_beyond({name: "x"}):
+            yield name
+
+
+@pytest.mark.parametrize("key", sorted(COMMANDS), ids=ids)
+def test_programs_and_files_are_named_by_root_only(key):
+    """With ``status --hosts FILE --rsh COMMAND``, whoever may only look was root."""
+    if COMMANDS[key].permission != "root":
+        assert {*names_a_file(key)} <= {"data"}, "its text comes with the call"
+
+
+@pytest.mark.parametrize("key", [key for key in sorted(COMMANDS) if key[0] == "GET"], ids=ids)
+def test_a_get_changes_nothing_and_ends(key):
+    assert not {"acknowledge", "watch", "follow"} & {*COMMANDS[key].parameters}
+
+
+def test_accounts_are_roots_wherever_they_are_changed():
+    """As docs/api.md says, and the published schema of those that it has."""
+    changes = [key for key in sorted(TABLE) if "/acme/account" in key[1] and key[0] != "GET"]
+    assert len(changes) > 3
+    assert {TABLE[key].permission for key in changes} == {"root"}
+
+
+def test_what_is_no_parameter_is_named_whoever_gives_it():
+    """It is not root's: the answer to others was that they are not root."""
+    tasks = TABLE["GET", "/nodes/{node}/tasks"]
+    assert not tasks.is_beyond({"surprise": "1"})
+    assert tasks.is_beyond({"grep": "x"})
+
+
 def test_the_command_of_a_plan_changes_nothing():
     plans = {key: command for key, command in COMMANDS.items() if "/plan/" in command.path}
     assert plans
@@ -152,7 +191,9 @@ def fitting(schema):
     if schema.get("type") == "number":
         return st.floats(*limits, allow_nan=False, allow_infinity=False).map(str)
     if "pattern" in schema:
-        return st.from_regex(schema["pattern"], fullmatch=True)
+        longest = schema.get("maxLength", 1 << 16)
+        texts = st.from_regex(schema["pattern"], fullmatch=True)
+        return texts.filter(lambda text: len(text) <= longest)
     if isinstance(schema.get("format"), dict):
         return property_strings(schema["format"])
     text = TEXTS_OF.get(schema.get("format"), "a1")

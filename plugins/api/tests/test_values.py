@@ -14,6 +14,13 @@ PARTS = {
     "plugin": {"type": "string", "optional": 1},
 }
 
+ALIASES = {
+    "enabled": {"type": "boolean", "default_key": 1},
+    "new": {"type": "boolean", "optional": True},
+    "old": {"alias": "new"},
+}
+"""A property string, one of whose parts has an older name, as QEMU's agent has."""
+
 
 @pytest.mark.parametrize(
     ("schema", "value", "said"),
@@ -40,6 +47,8 @@ def test_what_does_not_fit_is_said_as_proxmox_ve_says_it(schema, value, said):
         ({"type": "number", "maximum": 1}, "0.5", 0.5),
         ({"type": "boolean"}, "on", True),
         ({"format": PARTS}, "a.example,plugin=x", "a.example,plugin=x"),
+        ({"format": ALIASES}, "1", "1"),
+        ({"format": ALIASES}, "enabled=1,old=no", "enabled=1,old=no"),
     ],
 )
 def test_what_fits_gets_its_type(schema, value, found):
@@ -71,6 +80,28 @@ def test_parameters_are_options_with_one_value(pvesh, words, said):
     status, printed = pvesh("set", "/nodes/pve1/config", *words)
     assert status == 2
     assert said in printed
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (["--noheader"], "version  9.1"),
+        (["--noborder", "--noheader", "1"], "version  9.1"),
+        (["-noheader=yes", "--noproxy"], "version  9.1"),
+        (["--human-readable", "0", "--noborder"], "key      value"),
+        (["--quiet"], ""),
+        (["--quiet", "--output-format", "json"], ""),
+    ],
+)
+def test_printing_is_as_scripts_want_it(pvesh, words, begins):
+    """Every call of Proxmox VE's pvesh has these options."""
+    status, said = pvesh("get", "/version", *words)
+    assert (status, said[: len(begins)], bool(said)) == (0, begins, bool(begins))
+
+
+def test_how_to_print_is_said_with_yes_or_no(pvesh):
+    status, said = pvesh("get", "/version", "--noheader", "perhaps")
+    assert (status, "noheader: type check" in said) == (2, True)
 
 
 def test_a_parameter_with_an_h_in_it_is_not_help(pvesh):

@@ -245,6 +245,8 @@ def test_every_answer_says_what_a_browser_may_do_with_it(service):
         {"data": b"{", "headers": {"Content-Type": "application/json"}},
         {"data": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
         {"json": {"a": {"b": 1}}},
+        {"data": b'{"a": "1", "a": "2"}', "headers": {"Content-Type": "application/json"}},
+        {"data": b'{"a": "\\ud800"}', "headers": {"Content-Type": "application/json"}},
         {"data": b"\xff\xfe=1"},
         {"data": b"a=" + b"x" * (1 << 20)},
         {"params": {"node": "pve1"}},
@@ -295,6 +297,19 @@ def test_the_front_alone_may_nothing(service, said):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] in ("401", "400")
     assert config(service) == before
+
+
+@pytest.mark.parametrize("key", ["password", "username", "\\ud800"])
+def test_halves_of_characters_are_no_text(service, key):
+    """No library of PAM takes them, nor does a file: it was a fault of the helper's."""
+    parameters = {
+        "username": "reader@pam",
+        "password": "x",
+        key.replace("\\ud800", "\ud800"): "\ud800",
+    }
+    said = {"verb": "call", "method": "POST", "path": "/access/ticket", "parameters": parameters}
+    done = as_front(service, json.dumps(said))
+    assert done.stdout.split()[0] == "400", done.stderr
 
 
 def test_a_front_in_foreign_hands_may_what_its_user_may(service):
@@ -367,6 +382,85 @@ def test_the_journal_has_who_did_what_and_no_value(service):
     assert "root@pam 127.0.0.1 PUT /nodes/pve1/config [description] OK" in said
     assert "private note" not in said
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/version?%0aroot@pam%20192.0.2.1%20PUT%20/forged"), ("POST", "/version?%E2%80%A8forged=1"),
+     ("DELETE", "/nodes/pve1/tasks/x%0Aforged"), ("PUT", "/nodes/pve1/config?a%0Dforged=1")],
+)  # fmt: skip
+def test_nobody_writes_an_entry_of_his_own_into_the_journal(service, token, method, path):
+    assert service.call(method, path, as_=token(AUDITOR)).status_code >= 400
+    entries = service.said.read_text().splitlines()
+    assert entries
+    assert not [entry for entry in entries if entry.startswith(("root@pam 192.0.2.1", "forged"))]
+
+
+def test_who_leaves_in_the_middle_is_no_fault_of_the_fronts(service):
+    head = b"PUT /api2/json/nodes/pve1/config HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf"
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for _ in range(3):
+        with (
+            socket.create_connection(("127.0.0.1", service.port), timeout=60) as plain,
+            context.wrap_socket(plain) as tls,
+        ):
+            tls.sendall(head)
+    raw(service, b"no HTTP\r\n\r\n")  # the front has seen the others leave before it answers this
+    assert service.call("GET", "/version", as_="root@pam").status_code == 200
+    assert (service.said.parent / "front.log").read_text() == ""
+
+
+def test_an_escaped_prefix_is_not_the_root_of_the_api(service, token):
+    head = "GET /api2%2Fjson/version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    shown = f"Authorization: PVEAPIToken={token(AUDITOR)}\r\n\r\n"
+    assert raw(service, (head + shown).encode()).startswith(b"HTTP/1.1 404")
+
+
+def test_the_node_that_is_woken_is_the_one_that_its_caller_may_wake(service, token):
+    with users.changing(service.paths) as found:
+        for name, node in (("near@pve", "pve1"), ("far@pve", "pve2")):
+            found[name] = users.User(name, users.grants([f"/nodes/{node}=Sys.PowerMgmt"]))
+    wake = ("POST", "/nodes/pve2/wakeonlan")
+    assert service.call(*wake, as_=token("near@pve")).status_code == 403
+    assert service.call(*wake, as_=token("far@pve")).status_code != 403
+
+
+def test_what_others_do_does_not_use_up_the_list_of_ones_own_tasks(service, token):
+    operator = token(OPERATOR)
+    start = ("POST", "/nodes/pve1/startall")
+    mine = service.call(*start, as_=operator, data={"vms": "100"}).json()["data"]
+    name = operator.partition("=")[0]
+    for _ in range(2):
+        service.call(*start, as_="root@pam", data={"vms": "100"})
+    for filters in ({}, {"userfilter": "OPERATOR"}):
+        given = {"limit": 1, "source": "all", **filters}
+        rows = service.call("GET", "/nodes/pve1/tasks", as_=operator, params=given).json()["data"]
+        assert [(row["upid"], row["user"]) for row in rows] == [(mine, name)]
+    other = {"limit": 1, "source": "all", "userfilter": "root"}
+    assert service.call("GET", "/nodes/pve1/tasks", as_=operator, params=other).json()["data"] == []
+    of_cluster = service.call("GET", "/cluster/tasks", as_=operator).json()["data"]
+    assert [row["upid"] for row in of_cluster] == [mine]
+    wrong = service.call("GET", "/cluster/tasks", as_=operator, params={"surprise": 1})
+    assert "surprise" in wrong.json()["errors"]
+
+
+def test_a_damaged_file_of_users_is_not_shown_to_strangers(service):
+    """Whoever has no ticket hears that there is a fault; which, and where, is in the journal."""
+    place = service.paths.api_users
+    before = place.read_bytes()
+    damaged = json.loads(before)
+    damaged["reader@pam"]["totp"] = {"secret": ["JBSWY3DPEHPK3PXP"], "taken": 0}
+    try:
+        place.write_text(json.dumps(damaged))
+        answer = service.call("GET", "/version")
+    finally:
+        place.write_bytes(before)
+    assert answer.status_code == 500
+    assert words(answer).strip() == "nobody can log in now: see the journal of pvefw-api-helper"
+    journal = service.said.read_text()
+    assert f"{place}: it is damaged" in journal
+    assert "JBSWY3DPEHPK3PXP" not in journal
 
 
 def test_the_largest_call_is_bounded():

@@ -132,8 +132,11 @@ def test_what_is_asked_all_the_time_needs_no_process(without_processes):
     for key in (("GET", "/nodes/{node}/qemu"), ("PUT", "/nodes/{node}/config")):
         with pytest.raises(NeedsAProcessError):
             without_processes(key)
-    with pytest.raises(NeedsAProcessError):  # it reads every log
-        without_processes(("GET", tasks), grep="x")
+    for given in ({"grep": "x"}, {"userfilter": "x"}):  # it reads every log, every task
+        with pytest.raises(NeedsAProcessError):
+            without_processes(("GET", tasks), **given)
+    with pytest.raises(NeedsAProcessError):  # his own, which may be few among many
+        without_processes(("GET", tasks), user=NOBODY)
 
 
 def test_a_call_that_is_asked_again_looks_nothing_up_again(node):

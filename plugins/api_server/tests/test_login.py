@@ -102,6 +102,17 @@ def test_failures_are_forgotten_in_time(accounts, asked):
     assert attempt(accounts, "ann@pam", "right") == 200
 
 
+@pytest.mark.parametrize("times", ['["x"]', "[null]", "[[1]]", "7", "[1e400]", "[4e9]"])
+def test_failures_that_make_no_sense_keep_nobody_out(accounts, asked, times):
+    """A clock that was years ahead is one reason for them."""
+    place = accounts.below("run/pvefw/api-logins.json")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    several = times.replace("4e9", ",".join(["4e9"] * 30))
+    place.write_text(f'{{"user ann@pam": {several}, "address 192.0.2.1/32": {several}}}')
+    assert attempt(accounts, "ann@pam", "right") == 200
+    assert attempt(accounts, "ann@pam", "wrong") == 401
+
+
 @pytest.fixture
 def pam_service(pam_rules, monkeypatch):
     name = f"pvefw-test-{os.getpid()}"

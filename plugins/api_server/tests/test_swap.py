@@ -1,8 +1,10 @@
 """The certificate changes while clients connect: no handshake fails, and soon all see the new one."""
 
+import contextlib
 import os
 import socket
 import ssl
+import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +12,7 @@ import certificates
 import pytest
 from waiting import wait_until
 
-from pvefw.core.errors import CertificateError
+from pvefw.core.errors import CertificateError, ProgramError
 from pvefw_api_server import swap, wire
 
 HANDSHAKES, SWAPS, THREADS = 1000, 40, 3
@@ -131,6 +133,40 @@ def test_a_pair_that_does_not_fit_together_is_not_served(handing_over, tmp_path)
         with pytest.raises(ConnectionResetError):
             serving._take()
         serving._connection.close()
+
+
+def test_nobody_is_asked_for_a_pass_phrase(handing_over, tmp_path, capfd):
+    """At a terminal, OpenSSL would ask, and the front would answer nobody until then."""
+    pem, key = certificates.self_signed()
+    words = ["openssl", "pkey", "-aes256", "-passout", "pass:secret"]
+    locked = subprocess.run(words, input=key, capture_output=True, check=True).stdout
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(swap.Swap, tmp_path / "helper")
+        connection, _ = handing_over.accept()
+        with connection:
+            send(connection, pem, key)
+            serving = waiting.result(60)
+            first = serving._newest
+            send(connection, pem, locked)
+            serving._take()
+            assert serving._newest is first
+        serving._connection.close()
+    assert "pass phrase" not in capfd.readouterr().err
+
+
+def test_a_helper_that_accepts_nobody_keeps_nobody_waiting(tmp_path):
+    """The front looks for it again while it answers its clients."""
+    place = tmp_path / "busy"
+    with socket.socket(socket.AF_UNIX) as listening, contextlib.ExitStack() as stack:
+        listening.bind(str(place))
+        listening.listen(0)
+        for _ in range(2):  # nothing more fits into its queue
+            waits = stack.enter_context(socket.socket(socket.AF_UNIX))
+            waits.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                waits.connect(str(place))
+        with pytest.raises(ProgramError, match="does not answer"):
+            swap.Swap(place)
 
 
 def test_a_front_without_a_certificate_says_how_to_get_one(handing_over, tmp_path):

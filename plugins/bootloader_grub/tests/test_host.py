@@ -4,9 +4,10 @@ import subprocess
 
 import pytest
 
-from pvefw.api import Unsupported
+from pvefw.api import ProviderError, Unsupported
 from pvefw.testing.fakes import FakeTask
 from pvefw_bootloader_grub import Grub
+from pvefw_bootloader_grub.host import _sets_default
 from pvefw_bootloader_grub.menu import parse
 
 NEW, OLD = "6.8.12-4-pve", "6.5.13-6-pve"
@@ -128,3 +129,57 @@ def test_a_host_without_grub(host, tmp_path):
     assert "pvefw boot init" in hint
     with pytest.raises(Unsupported):
         Grub().boot_select(default=OLD, next_boot=None, root=tmp_path / "bare", task=FakeTask())
+
+
+# --- without a host of its own: nothing is run --------------------------------------------------------
+
+
+@pytest.fixture
+def plain_host(tmp_path):
+    """A host's tree with GRUB's files; its update-grub must not be needed."""
+    root = tmp_path / "plain"
+    for name, text in {
+        "etc/default/grub": "GRUB_DEFAULT=0\n",
+        "usr/local/sbin/grub-mkconfig": "#!/bin/sh\nexit 1\n",
+        "boot/grub/grub.cfg": f"menuentry 'x' --id gnulinux-{OLD}-advanced-1 {{\n",
+    }.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return root
+
+
+def test_a_damaged_menu_has_no_entry(plain_host):
+    with pytest.raises(ProviderError) as caught:
+        Grub().boot_select(default=OLD, next_boot=None, root=plain_host, task=FakeTask())
+    assert caught.value.message == f"{OLD}: GRUB's menu has no entry for this kernel"
+    assert caught.value.hint == "Run: update-grub"
+    assert not (plain_host / "etc/default/grub.d").exists()
+
+
+def test_without_a_pin_nothing_is_generated(plain_host):
+    task = FakeTask()
+    Grub().boot_select(default=None, next_boot=None, root=plain_host, task=task)
+    assert task.lines == []
+    (plain_host / "usr/local/sbin/grub-mkconfig").unlink()
+    with pytest.raises(Unsupported, match="no update-grub"):
+        Grub().boot_select(default=None, next_boot=None, root=plain_host, task=task)
+
+
+@pytest.mark.parametrize(
+    ("custom", "sets"),
+    [
+        (b"set default=2\n", True),
+        (b"set default=2\nset title='mine\n", True),  # GRUB runs a file line by line
+        (b"set title='mine\nset default=2\n", False),
+        (b"set timeout=2\n", False),
+        (b"", False),
+    ],
+)
+def test_whether_the_administrators_own_file_sets_the_default(custom, sets):
+    assert _sets_default(custom) is sets
+
+
+def test_a_kernel_that_is_not_on_the_esp_boots_nothing_once(make_plan, esp):
+    with pytest.raises(ProviderError, match=r"1\.2\.3: the menu has no such kernel"):
+        Grub().boot_arm(esp, make_plan(NEW, next_boot="1.2.3"), FakeTask())
+    assert not list(esp.mountpoint.rglob("grubenv"))

@@ -190,6 +190,24 @@ def test_variables_that_cannot_be_written_are_a_warning(firmware, machine, esp, 
     assert warning.endswith("has to find it itself: No space left on device")
 
 
+def test_a_partition_without_an_identifier_is_a_warning(firmware, machine, esp, tmp_path):
+    (tmp_path / "bin/lsblk").write_text("#!/bin/sh\n")
+    nvram.register(esp, machine.task)
+    (warning,) = machine.task.warnings
+    assert warning.endswith("find it itself: it is not a partition with an identifier")
+
+
+def test_an_entry_that_cannot_be_activated_is_a_warning(firmware, machine, esp, tmp_path):
+    Grub().boot_install(esp, Firmware.UEFI, machine.task)
+    firmware.write_text(firmware.read_text().replace("Boot0001* ", "Boot0001  "))
+    program = tmp_path / "bin/efibootmgr"
+    refusing = "case $1 in --bootnum) echo 'Read-only file system' >&2; exit 1;; esac"
+    program.write_text(program.read_text().replace("#!/bin/sh\n", f"#!/bin/sh\n{refusing}\n"))
+    nvram.register(esp, machine.task)
+    (warning,) = machine.task.warnings
+    assert warning.endswith("has to find it itself: Read-only file system")
+
+
 def test_without_efibootmgr_it_is_a_warning(firmware, machine, esp, tmp_path, monkeypatch):
     (tmp_path / "bin/efibootmgr").unlink()
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

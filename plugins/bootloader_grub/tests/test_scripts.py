@@ -134,6 +134,7 @@ def test_a_script_of_ones_own_with_passwords_only(scripts, start, esp, name, for
     ("name", "old", "new", "said"),
     [
         ("10_linux", "  ### ", None, ""),
+        ("00_header", "", None, ""),
         (
             "10_linux",
             'if [ "$vt_handoff" = 1 ]',

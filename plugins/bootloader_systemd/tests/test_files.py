@@ -1,10 +1,12 @@
 """Which files on an ESP are systemd-boot's own, and where this host's packages have them."""
 
-from pathlib import PurePosixPath
+import errno
+import os
+from pathlib import PosixPath, PurePosixPath
 
 import pytest
 
-from pvefw.api import Unsupported
+from pvefw.api import ProviderError, Unsupported
 from pvefw.testing.fakes import FakeTask, fake_esp
 from pvefw_bootloader_systemd import SystemdBoot, installation
 
@@ -86,3 +88,27 @@ def test_the_packages_to_install_are_those_of_this_release(esp, monkeypatch, rel
     with pytest.raises(Unsupported) as caught:
         SystemdBoot().boot_install(esp=esp(), task=FakeTask())
     assert caught.value.hint == f"apt install {packages} then try again."
+
+
+def test_a_host_that_says_nothing_of_itself_gets_the_packages_of_today(esp, monkeypatch):
+    def no_os_release():
+        raise FileNotFoundError("/etc/os-release")
+
+    monkeypatch.setattr("platform.freedesktop_os_release", no_os_release)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unsupported) as caught:
+        SystemdBoot().boot_install(esp=esp(), task=FakeTask())
+    assert caught.value.hint == "apt install systemd-boot-tools systemd-boot-efi, then try again."
+
+
+@pytest.mark.parametrize("ask", ["boot_probe", "boot_files"])
+def test_an_esp_that_cannot_be_read_is_named(packaged, esp, monkeypatch, ask):
+    made = esp(loader=OURS, fallback=OURS)
+
+    def broken(_path):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(PosixPath, "read_bytes", broken)
+    monkeypatch.setattr(PosixPath, "open", broken)
+    with pytest.raises(ProviderError, match=f"^{made.device}: Input/output error$"):
+        getattr(SystemdBoot(), ask)(esp=made)

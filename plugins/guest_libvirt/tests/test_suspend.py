@@ -1,6 +1,10 @@
 """Guests that are suspended and resumed, all of them, in order, and at shutdown of the host."""
 
 import json
+import signal
+
+from pvefw.store import guest_notes
+from pvefw.store.guest_reference import Reference
 
 
 def settle(host, *wanted):
@@ -67,3 +71,26 @@ def test_one_that_cannot_be_suspended_is_shut_down(host, other):
     assert "WARN: not suspended, but shut down: " in said
     assert states(host) == {"db": ("stopped", True), "web": ("stopped", False)}
     host.daemon.connection.lookupByName("db").managedSaveRemove()
+
+
+def test_a_shutdown_that_is_killed_loses_no_guest_that_it_saved(host):
+    """Its guests have no onboot: only the note lets them continue."""
+    settle(host, "db", "web")
+    process = host.start("shutdown-guests", "--suspend")
+    host.read_until(process, "suspended after")
+    host.end(process, signal.SIGKILL)
+    saved = {name for name, (_, on_disk) in states(host).items() if on_disk}
+    assert saved
+    host.try_("boot-guests")
+    assert {states(host)[name] for name in saved} == {("running", False)}
+
+
+def test_what_an_earlier_shutdown_saved_is_not_forgotten_by_the_next(host):
+    """It could not continue at the boot between them: its backend did not answer, say."""
+    settle(host, "db", "web")
+    host.run("suspendall", "--vms", host.vmid("db"))
+    guest_notes.note_suspended(host.paths, [Reference(host.vmid("db"))])
+    host.run("shutdown-guests", "--suspend")
+    assert states(host) == {"db": ("stopped", True), "web": ("stopped", True)}
+    host.run("boot-guests")
+    assert states(host) == {"db": ("running", False), "web": ("running", False)}

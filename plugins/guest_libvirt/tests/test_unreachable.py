@@ -9,7 +9,14 @@ from contextlib import contextmanager
 import certificates
 import pytest
 
-from pvefw.api import CredentialsRejected, Guest, GuestState, Unavailable
+from pvefw.api import (
+    CredentialsRejected,
+    Guest,
+    GuestState,
+    NothingRuns,
+    ProviderError,
+    Unavailable,
+)
 from pvefw.testing.guest import PatientTask
 from pvefw_guest_libvirt import Libvirt
 
@@ -107,3 +114,17 @@ def test_nobody_listens_for_now():
         assert isinstance(
             start(f"qemu+tcp://127.0.0.1:{bound.getsockname()[1]}/system"), Unavailable
         )
+
+
+@pytest.mark.parametrize("node", ["n2", "nowhere"])
+def test_a_target_that_cannot_be_opened_names_its_own_setting(tmp_path, node):
+    """It was said to start this host's daemon, or to change uri."""
+    target = f"qemu+unix:///session?socket={tmp_path}/{{node}}/libvirt-sock"
+    (tmp_path / "n2/qemu").mkdir(parents=True)  # the folders of a daemon of which no guest runs
+    with pytest.raises(ProviderError) as caught:
+        Libvirt(uri="test:///default", target_uri=target).guest_target(node)
+    error = caught.value
+    assert not isinstance(error, NothingRuns)
+    assert error.message.startswith(f"target_uri qemu+unix:///session?socket={tmp_path}/{node}/")
+    assert "setting uri" not in error.hint
+    assert "the setting target_uri is at fault" in error.hint

@@ -96,7 +96,7 @@ def plugin(node, monkeypatch):
     uri = node()
     connection = connections.connect(uri)  # the only one: each has a host of its own
     for module in (connections, events):
-        monkeypatch.setattr(module, "connect", lambda _uri: connection)
+        monkeypatch.setattr(module, "connect", lambda *_: connection)
     made = Libvirt(uri=uri)
     [made.guest] = made.guest_list()
     made.domain = connection.lookupByUUIDString(made.guest.backend_id)
@@ -492,7 +492,7 @@ def test_the_copies_of_a_guest_that_does_not_move_are_removed(two, monkeypatch):
         setattr(here, name, getattr(two.here, name))
     made = moving(two, with_local_disks=True)
     monkeypatch.setattr(made.pool, "_take", lambda: here)
-    monkeypatch.setattr("pvefw_guest_libvirt.files.connect", lambda _uri: Kept(two.there))
+    monkeypatch.setattr("pvefw_guest_libvirt.files.connect", lambda *_: Kept(two.there))
     monkeypatch.setattr(
         libvirt.virConnect, "newStream", lambda self: two.streams[self is not two.here]
     )

@@ -303,11 +303,11 @@ def raising(error):
     return call
 
 
-def test_lines_of_their_log_that_come_twice_are_shown_once():
+def test_lines_of_their_log_that_come_twice_are_shown_once(api):
     pages = [[{"n": 1, "t": "one"}], [{"n": 1, "t": "one"}, {"n": 2, "t": "two"}]]
     theirs = SimpleNamespace(log=SimpleNamespace(get=lambda **_options: pages.pop(0)))
-    task = FakeTask()
-    assert [following._show(theirs, shown, task) for shown in (0, 1)] == [1, 2]
+    connection, task = plugin(api)._connection, FakeTask()
+    assert [following._show(connection, theirs, shown, task) for shown in (0, 1)] == [1, 2]
     assert task.lines == ["one", "two"]
 
 

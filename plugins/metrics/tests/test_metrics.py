@@ -24,7 +24,7 @@ from pvefw.store import files, revocations
 from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw_metrics import timer as timer_of_figures
-from pvefw_metrics.figures import exposition
+from pvefw_metrics.figures import _journal, exposition
 
 RULES = ROOT / "share/prometheus/pvefw.rules.yml"
 UPID = "UPID:pve1:00010D94:001CA6EA:{:08X}:vzdump:100:root@pam:"
@@ -90,6 +90,15 @@ def test_a_certificate(paths, figures):
     found = figures()
     assert found["pvefw_renewal_timer_installed",] == 1
     assert found["pvefw_part_ok", ("part", "certificates")] == 1
+
+
+def test_of_a_damaged_journal_there_is_no_figure(paths):
+    """Zero would say that nothing is left to be removed."""
+    [figure] = _journal(paths)
+    assert [sample.value for sample in figure.samples] == [0]
+    paths.dns_journals.mkdir(parents=True)
+    (paths.dns_journals / "1.json").write_text("{")
+    assert list(_journal(paths)) == []
 
 
 def test_a_certificate_that_has_ended_and_was_revoked(paths, figures):

@@ -42,9 +42,19 @@ _ALGORITHMS = {
     "hmac-sha384": dns.tsig.HMAC_SHA384,
     "hmac-sha512": dns.tsig.HMAC_SHA512,
 }
+_OF_THE_KEY = (
+    dns.tsig.PeerError,
+    dns.tsig.BadSignature,
+    dns.tsig.BadKey,
+    dns.tsig.BadAlgorithm,
+    dns.message.UnknownTSIGKey,
+)
+"""What dnspython raises where the server, or we, do not accept the other's signature."""
+_CLOCK = "Set the clock of whichever host is wrong (timedatectl, chronyc)."
 _UNVERIFIED: Any = False
 """As a keyring: read an answer and do not verify it yet."""
 _LONGEST = 255
+_HIGHEST_PORT = 65535
 _MOST_IN_UDP = 1232
 """Bytes of a message that no network fragments (dnsflagday.net/2020)."""
 
@@ -109,7 +119,11 @@ class Rfc2136:
             reply = self._ask(update)
         except dns.tsig.PeerBadTime:
             self._explain_clock(update)
-        except (dns.tsig.PeerError, dns.tsig.BadSignature, dns.message.UnknownTSIGKey) as error:
+        except dns.tsig.BadTime:
+            raise ProviderError(
+                f"{self.server} signs its answer with a time that is not this host's", hint=_CLOCK
+            ) from None
+        except _OF_THE_KEY as error:
             raise CredentialsRejected(
                 f"{self.server} rejects the TSIG key: {self._key_problem(error)}",
                 hint="Compare key_name, algorithm and secret with the server's configuration.",
@@ -227,7 +241,9 @@ class Rfc2136:
                 return f"it has another secret for {self.key_name} (BADSIG)"
             case dns.tsig.BadSignature():
                 return f"its answer is not signed with our secret of {self.key_name}"
-        return type(error).__name__
+            case dns.tsig.BadKey() | dns.tsig.BadAlgorithm():
+                return f"its answer is signed with another key than {self.key_name} with {self.algorithm}"
+        return str(error)
 
     def _explain_clock(self, update: dns.update.UpdateMessage) -> NoReturn:
         """Raise by how much our clock is off: BADTIME has both times (RFC 8945 section 5.2.3)."""
@@ -244,7 +260,7 @@ class Rfc2136:
             off = f"{abs(seconds)} seconds {'ahead' if seconds > 0 else 'behind'}"
         raise ProviderError(
             f"{self.server} rejects the signature's time (BADTIME): this host's clock is {off}",
-            hint="Set the clock of whichever host is wrong (timedatectl, chronyc).",
+            hint=_CLOCK,
         )
 
 
@@ -293,9 +309,19 @@ def _split(server: str) -> tuple[str, int]:
     else:
         host, colon, port = server.partition(":")
         valid = bool(port) or not colon
-    if not (valid and host) or (port and not port.isdecimal()):
+    if not (valid and _may_be_looked_up(host)) or (port and not port.isdecimal()):
         raise ValueError(f"server {server!r} is not HOST, HOST:PORT or [IPV6]:PORT")
+    if not 0 < int(port or _PORT) <= _HIGHEST_PORT:
+        raise ValueError(f"server {server!r}: the port is not from 1 to {_HIGHEST_PORT}")
     return host, int(port or _PORT)
+
+
+def _may_be_looked_up(host: str) -> bool:
+    """Whether it can be a host's name or address: no part is empty, or longer than 63 characters."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _text(value: str) -> TXT:

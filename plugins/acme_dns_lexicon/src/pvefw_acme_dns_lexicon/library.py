@@ -61,7 +61,7 @@ def load(name: str) -> Any:
     if not available:
         raise Unsupported(
             f"dns-lexicon's provider {name} needs a library that is not installed",
-            hint=f"Install it: pip install 'dns-lexicon[{name}]'",
+            hint=f"Install it beside pvefw: pipx inject pvefw 'dns-lexicon[{name}]'",
         )
     return load_provider_module(name).Provider
 

@@ -27,9 +27,9 @@ from pvefw.store.paths import Paths
 from pvefw_api.errors import FAILED, ApiError, bad_parameters, from_click
 from pvefw_api.schema import Properties, Schema
 
-_DOORS_OWN = {"output-format", "dry-run", "show-secrets", "help"}
+_DOORS_OWN = {"output-format", "dry-run", "show-secrets", "help", "watch", "hosts", "rsh"}
 _DOORS_OWN |= {name.lstrip("-") for name, *_ in tree.OPTIONS}
-"""Options that say how a command runs or prints, not what it does."""
+"""Options that say how a command runs or prints, or that it is run on other hosts, not what it does."""
 CONTENT = "data"
 """An option that names a file of settings; a call has their text, base64-encoded."""
 

@@ -8,7 +8,8 @@ from pvefw_api.calls import Call
 
 API_LEVEL = "9.1"
 """The release of Proxmox VE whose API this is; clients ask for it before they use what is new."""
-_RECENT = 25
+RECENT = 25
+"""Tasks of the cluster's list."""
 
 
 def version(_call: Call) -> dict[str, str]:
@@ -60,7 +61,7 @@ def _guests(call: Call) -> Iterator[dict[str, Any]]:
 
 def tasks(call: Call) -> list[dict[str, Any]]:
     """The latest tasks, running ones included."""
-    rows: list[dict[str, Any]] = call.command("task list", source="all", limit=_RECENT)
+    rows: list[dict[str, Any]] = call.command("task list", source="all", limit=RECENT)
     return rows
 
 

@@ -35,6 +35,11 @@ _HELP = {
     "delete": "Call DELETE on PATH.",
 }
 _path = click.argument("path", metavar="PATH")
+_PRINTING: "Properties" = {
+    key: {"type": "boolean", "optional": True}
+    for key in ("noborder", "noheader", "quiet", "human-readable", "noproxy")
+}
+"""Options that every call of pvesh has, unless they are parameters; nothing is handed on here anyway."""
 
 
 class _Verb(Command):
@@ -76,7 +81,10 @@ def _verb(name: str) -> None:
         try:
             endpoint, _ = table.find(method, path)
             words = [word.removeprefix(_KEPT) for word in options]
-            given = _given(words, endpoint.parameters) | (_handed_over() if stdin else {})
+            given = _given(words, {**_PRINTING, **endpoint.parameters})
+            _print_as(app, {key: given.pop(key) for key in _PRINTING
+                            if key in given and key not in endpoint.parameters})  # fmt: skip
+            given |= _handed_over() if stdin else {}
             answer = call.call(app.paths, method, path, given)
         except ApiError as error:
             return _refuse(error)
@@ -88,6 +96,20 @@ def _verb(name: str) -> None:
 
 for _name in _HELP:
     _verb(_name)
+
+
+def _print_as(app: App, given: Mapping[str, str]) -> None:
+    """Take the options that say how to print.
+
+    :raises ApiError: one is neither yes nor no.
+    """
+    from pvefw_api.schema import check
+
+    wanted = check(_PRINTING, given)
+    app.printing.borders = not wanted.get("noborder", False)
+    app.printing.header = not wanted.get("noheader", False)
+    app.printing.quiet = wanted.get("quiet", False)
+    app.printing.human_readable = wanted.get("human-readable", True)
 
 
 def _given(words: Sequence[str], properties: "Properties") -> dict[str, str]:
@@ -183,6 +205,8 @@ def _refuse(error: "ApiError") -> int:
 def _show(app: App, answer: Any) -> None:
     from pvefw.cli import output
 
+    if app.printing.quiet:
+        return
     match answer:
         case _ if app.output_format != "text":
             output.show_data(app, answer)

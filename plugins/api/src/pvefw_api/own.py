@@ -7,10 +7,13 @@ from pvefw_api.calls import Command
 
 ROOT = "/nodes/{node}/pvefw"
 INSTANCES = f"{ROOT}/instances/"
+ROOTS = (INSTANCES, f"{ROOT}/acme/accounts/")
+"""What only root changes: settings may name programs, and Proxmox VE's own accounts are root's, too."""
 _DRY = {"dry-run": True}
 
 _LINES = (
-    ("GET", "status", Command("status")),
+    ("GET", "status", Command("status", {"acknowledge": False})),
+    ("POST", "status", Command("status", {"acknowledge": True})),
     ("POST", "renewals", Command("renew")),
     ("POST", "renewals/timer", Command("renew install-timer")),
     ("POST", "deployments", Command("cert deploy")),

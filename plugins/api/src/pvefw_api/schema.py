@@ -148,11 +148,11 @@ def _check_parts(form: Properties, value: str) -> None:
         if key not in form:
             raise ValueError(f"invalid format - '{key}' is not one of {', '.join(form)}")
         try:
-            checked(form[key], part)
+            checked(form[form[key].get("alias", key)], part)
         except ValueError as error:
             raise ValueError(f"invalid format - {key}: {error}") from None
     for key, text in form.items():
-        if key not in parts and not text.get("optional") and "default" not in text:
+        if key not in parts and not {"optional", "default", "alias"} & {*text}:
             raise ValueError(f"invalid format - {key}: property is missing and it is not optional")
 
 

@@ -61,19 +61,22 @@ class Endpoint:
         """Who may call it: ``all``, ``root``, or a path and privileges on it."""
         if self._published:
             return self._published["permission"]
-        if self.method != "GET" and self.path.startswith(own.INSTANCES):
-            return "root"  # settings may name programs
+        if self.method != "GET" and self.path.startswith(own.ROOTS):
+            return "root"
         return [
             own.ROOT.rpartition("/")[0],
             ["Sys.Audit" if self.method == "GET" else "Sys.Modify"],
         ]
 
     def is_beyond(self, given: Mapping[str, object]) -> bool:
-        """Whether it is a published endpoint, and a parameter is not: who may give that is not said."""
+        """Whether it is a published endpoint, and one of its parameters is not: who may give that is not
+        said. What is no parameter at all is refused for everybody, by its name.
+        """
         if self._published is None:
             return False
         known = {**self._published["parameters"], **path_parameters(self.path)}
-        return any(find_property(known, key) is None for key in given)
+        ours = (key for key in given if find_property(self.parameters, key) is not None)
+        return any(find_property(known, key) is None for key in ours)
 
     @property
     def absent(self) -> str:

@@ -12,14 +12,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pvefw.cli.streams import say
+from pvefw.core import text
 from pvefw.core.errors import PvefwError
 from pvefw.host.clock import SystemClock
 from pvefw.store.paths import Paths
 from pvefw.tasks import registry
 from pvefw.tasks.task import run_task
-from pvefw_api import call, schema, table
+from pvefw_api import call, cluster, schema, table
 from pvefw_api.calls import Job
-from pvefw_api.errors import ApiError, from_core
+from pvefw_api.errors import FAILED, ApiError, from_core
 from pvefw_api_server import login, permissions, tickets, users, wire
 from pvefw_api_server.users import Identity
 
@@ -78,8 +79,15 @@ def is_at_once(paths: Paths, message: Mapping[str, Any]) -> bool:
     with contextlib.suppress(PvefwError):
         endpoint, named = table.find(request.method, request.path)
         here = call.is_here(paths, named.get("node", paths.node))
-        return here and endpoint.path in _AT_ONCE and not endpoint.is_beyond(request.parameters)
+        at_once = here and endpoint.path in _AT_ONCE and not endpoint.is_beyond(request.parameters)
+        return at_once and not (endpoint.path in _LISTS and _is_searched(paths, request))
     return False
+
+
+def _is_searched(paths: Paths, request: "Request") -> bool:
+    """Whether a list is of one user's tasks: they may be few, and all that there are looked at."""
+    who = identify(paths, request)
+    return "userfilter" in request.parameters or not permissions.sees_all_tasks(who, paths)
 
 
 def answer(
@@ -103,7 +111,7 @@ def answer(
     except PvefwError as error:
         refusal = from_core(error)
         _audit(request, who.name if who else "-", f"{refusal.status} {refusal.message}")
-        reply(refusal)
+        reply(_for_strangers(refusal) if who is None else refusal)
         return
     if request.method != "GET":
         _audit(request, who.name, "OK")
@@ -111,6 +119,13 @@ def answer(
         _work(paths, answered, who, reply)
     else:
         reply(answered)
+
+
+def _for_strangers(refusal: ApiError) -> ApiError:
+    """What somebody hears who is not known yet: of faults of this host, that there is one."""
+    if refusal.status != FAILED:
+        return refusal
+    return ApiError(FAILED, "nobody can log in now: see the journal of pvefw-api-helper")
 
 
 def identify(paths: Paths, request: Request) -> Identity:
@@ -149,25 +164,41 @@ def _called(paths: Paths, request: Request, who: Identity, peers: int) -> Any:
         return elsewhere.hand_on(paths, named["node"], request, peers)
     permissions.check(who, endpoint, {**request.parameters, **named}, paths)
     if request.method == "GET" and endpoint.path in _LISTS:
-        answered = _list(paths, request)
+        answered = _list(paths, request, who)
     else:
         answered = call.call(paths, request.method, request.path, request.parameters, user=who.name)
     return permissions.visible(who, endpoint, answered, paths)
 
 
-def _list(paths: Paths, request: Request) -> Any:
+def _list(paths: Paths, request: Request, who: Identity) -> Any:
     """A list of tasks: from memory, if it was asked for before and nothing has changed since."""
-    key = paths, request.path, tuple(sorted(request.parameters.items()))
+    path: str = request.path
+    parameters: Mapping[str, str] = request.parameters
+    if not permissions.sees_all_tasks(who, paths):
+        path, parameters = _own_tasks(paths, request, who)
+    key = paths, path, tuple(sorted(parameters.items()))
     stamp = registry.stamp(paths)
     if stamp is not None and key in _KEPT and _KEPT[key][0] == stamp:
         return _KEPT[key][1]
-    rows = call.call(paths, request.method, request.path, request.parameters)
+    rows = call.call(paths, request.method, path, parameters)
     if len(rows) <= _MOST_ROWS:
         if len(_KEPT) >= _MOST_LISTS:
             _KEPT.clear()
         rows = wire.Written(rows)
         _KEPT[key] = stamp, rows
     return rows
+
+
+def _own_tasks(paths: Paths, request: Request, who: Identity) -> tuple[str, Mapping[str, str]]:
+    """The call that lists somebody's own: those of others must not use up the length of the list."""
+    endpoint, _ = table.find(request.method, request.path)
+    given = request.parameters
+    if not endpoint.of_node:
+        call.call(paths, request.method, request.path, given)  # it refuses what it does not know
+        given = {"source": "all", "limit": str(cluster.RECENT)}
+    word = given.get("userfilter", "")
+    wanted = who.name if word.lower() in who.name.lower() else word
+    return f"/nodes/{paths.node}/tasks", {**given, "userfilter": wanted}
 
 
 def _work(paths: Paths, job: Job, who: Identity, reply: Callable[[Any], None]) -> None:
@@ -187,4 +218,5 @@ def _work(paths: Paths, job: Job, who: Identity, reply: Callable[[Any], None]) -
 def _audit(request: Request, who: str, outcome: str) -> None:
     """Put a call into the journal: who, from where, what, how it went; never a parameter's value."""
     keys = " ".join(sorted(request.parameters))
-    say(f"{who} {request.client} {request.method} {request.path} [{keys}] {outcome}", err=True)
+    words = f"{who} {request.client} {request.method} {request.path} [{keys}] {outcome}"
+    say(text.one_line(words), err=True)  # a line break in a name would begin an entry of its own

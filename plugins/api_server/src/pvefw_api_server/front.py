@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -105,9 +105,14 @@ async def _api(asker: Asker, request: Request) -> Response:
         parameters = await _parameters(request)
     except RecursionError:
         return _refused(400, "the body is nested too deeply")
+    except ClientDisconnect:
+        return Response(status_code=400)  # nobody reads it; whoever leaves is no fault of ours
     except ValueError as error:
         return _refused(400, str(error))
-    path = request.scope["raw_path"].decode("ascii", "replace").partition(API)[2]
+    raw_path = request.scope["raw_path"].decode("ascii", "replace")
+    if not raw_path.startswith(API):  # it begins so only when its escapes are undone
+        return _refused(404, "no such file")
+    path = raw_path.removeprefix(API)
     if (request.method, path) == ("DELETE", LOGIN):  # the page's session ends
         return _with_cookie(JSONResponse({"data": None}), "", 0)
     message = {
@@ -173,9 +178,17 @@ async def _parameters(request: Request) -> dict[str, str]:
             raise ValueError("the request is too large")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if body and kind == "application/json":
-        pairs += _members(json.loads(body))
+        pairs += _members(json.loads(body, object_pairs_hook=_once))
     elif body:
         pairs += parse_qsl(body.decode(), True, max_num_fields=1000)
+    return _once(pairs)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What is given, each once.
+
+    :raises ValueError: one is given twice: whoever looks at it next may take the other value.
+    """
     parameters = dict(pairs)
     if len(parameters) != len(pairs):
         raise ValueError("a parameter is given twice")
@@ -187,6 +200,8 @@ def _members(document: Any) -> list[tuple[str, str]]:
         isinstance(value, str | int) for value in document.values()
     ):
         raise ValueError("the body is no object of texts and numbers")
+    if not wire.is_text(document):
+        raise ValueError("the body is no text")
     return [
         (key, str(int(value) if isinstance(value, bool) else value))
         for key, value in document.items()

@@ -23,11 +23,12 @@ from types import ModuleType
 from typing import Any
 
 from pvefw.cli.streams import say
+from pvefw.core import text
 from pvefw.host.durable import make_directory
 from pvefw.store import files
 from pvefw.store.paths import Paths
 from pvefw_api.errors import FAILED, ApiError, bad_parameters
-from pvefw_api_server import pair, wire
+from pvefw_api_server import network, pair, wire
 
 _PEER = struct.Struct("3i")
 """pid, uid, gid (unix(7))."""
@@ -35,7 +36,9 @@ _PATIENCE = 5.0
 """Seconds that the front may take for the next piece of a call."""
 _LOOK = 0.2
 """Seconds within which the front asks for its pair, if it was started together with us."""
-_OK = 200
+_OK, _FULL = 200, 503
+_MOST, _MOST_OF_ONE = 200, 100
+"""Processes at a time, and those of one address: calls that take their time, and tasks."""
 
 
 class Helper(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
@@ -45,7 +48,7 @@ class Helper(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
     :param peers: the port on which other nodes serve the API.
     """
 
-    max_children = 200
+    max_children = 1 << 20  # at this number, socketserver would wait for one, and answer nobody
     block_on_close = False
     request_queue_size = 128
 
@@ -53,6 +56,8 @@ class Helper(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         self.paths = paths
         self.front = front
         self.peers = peers
+        self._callers: dict[int, str] = {}
+        """Of each process that runs: the network that it works for."""
         super().__init__(str(place), _Connection)
 
     def server_bind(self) -> None:
@@ -83,11 +88,29 @@ class Helper(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
             self.shutdown_request(request)
             return
         request.settimeout(None)
-        if message.get("verb") != wire.PAIR and answering().is_at_once(self.paths, message):
+        if message.get("verb") == wire.PAIR:
+            self._fork(request, message, "")
+        elif answering().is_at_once(self.paths, message):
             self.answer(request, message)
             self.shutdown_request(request)
+        elif self._has_room(caller := network.of(str(message.get("client")))):
+            self._fork(request, message, caller)
         else:
-            super().process_request(request, message)  # in place of the address, which is empty
+            _send(request, ApiError(_FULL, "too many calls and tasks at once: try again later"))
+            self.shutdown_request(request)
+
+    def _fork(self, request: Any, message: Any, caller: str) -> None:
+        """Have a process answer a call."""
+        before = set(self.active_children or ())
+        super().process_request(request, message)  # in place of the address, which is empty
+        self._callers |= dict.fromkeys(set(self.active_children or ()) - before, caller)
+
+    def _has_room(self, caller: str) -> bool:
+        """Whether a network may have one process more, and leaves room to others."""
+        running = self.active_children or set()
+        self._callers = {pid: of for pid, of in self._callers.items() if pid in running}
+        of_one = sum(of == caller for of in self._callers.values())
+        return len(running) < _MOST and of_one < _MOST_OF_ONE
 
     def answer(self, request: socket.socket, message: Mapping[str, Any]) -> None:
         """Answer a call, and do the work that it starts."""
@@ -97,7 +120,7 @@ class Helper(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         """Say what went wrong: to the journal what it was, to the front only that."""
         error = sys.exc_info()[1]
         if not isinstance(error, OSError):
-            say(f"a call failed: {type(error).__name__}: {error}", err=True)
+            say(text.one_line(f"a call failed: {type(error).__name__}: {error}"), err=True)
         _send(request, ApiError(FAILED, "the call failed: see the journal of pvefw-api-helper"))
 
 

@@ -5,7 +5,6 @@ Failures are counted for each address and each user, and whoever has failed too 
 being asked (:data:`_MOST`). A refusal takes as long as PAM wants, for unknown users as for others.
 """
 
-import ipaddress
 import json
 import zlib
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from pvefw.host.clock import SystemClock
 from pvefw.store import files, locks
 from pvefw.store.paths import Paths
 from pvefw_api.errors import BAD_PARAMETERS, ApiError, bad_parameters
-from pvefw_api_server import tickets, totp, users
+from pvefw_api_server import network, tickets, totp, users
 
 UNAUTHORIZED, TOO_MANY = 401, 429
 SERVICE = "pvefw-api"
@@ -29,8 +28,6 @@ _LONGEST = 1024
 _QUEUES = 64
 _PATIENCE = 60.0
 """Seconds that a login waits for those before it."""
-_NETWORK = 64
-"""Bits of an IPv6 address that are one customer's."""
 
 
 def login(paths: Paths, given: Mapping[str, Any], client: str) -> dict[str, Any]:
@@ -148,13 +145,20 @@ def _note_failure(paths: Paths, name: str, client: str, now: float) -> None:
 
 
 def _failures(paths: Paths, now: float) -> dict[str, list[float]]:
-    """When logins failed lately; those of a clock that was put back count as well."""
+    """When logins failed lately; those of a clock that was put back a little count as well.
+
+    What makes no sense is left out: whatever is in the file, somebody has to be able to log in.
+    """
     kept = files.read_object(_place(paths))
     return {
         key: recent
         for key, times in kept.items()
-        if isinstance(times, list) and (recent := [time for time in times if now - time < _WINDOW])
+        if isinstance(times, list) and (recent := [time for time in times if _is_recent(time, now)])
     }
+
+
+def _is_recent(time: object, now: float) -> bool:
+    return isinstance(time, int | float) and abs(now - time) < _WINDOW
 
 
 def _place(paths: Paths) -> Path:
@@ -163,10 +167,4 @@ def _place(paths: Paths) -> Path:
 
 def _keys(name: str, client: str) -> Iterable[tuple[str, str]]:
     yield "user", name
-    try:
-        address = ipaddress.ip_address(client)
-    except ValueError:
-        yield "address", "unknown"
-        return
-    bits = _NETWORK if address.version == 6 else 32  # noqa: PLR2004 - the protocol's number
-    yield "address", str(ipaddress.ip_network((address, bits), strict=False))
+    yield "address", network.of(client)

@@ -18,6 +18,7 @@ from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 from pvefw.store.section_config import split
 from pvefw.tasks.upid import Upid
+from pvefw_api import call
 from pvefw_api.errors import ApiError
 from pvefw_api.table import Endpoint
 from pvefw_api_server.users import Identity
@@ -46,7 +47,7 @@ def check(who: Identity, endpoint: Endpoint, given: Mapping[str, Any], paths: Pa
         raise _refused("user != root@pam")
     if not isinstance(endpoint.permission, str):
         template, privileges = endpoint.permission
-        path = template.replace("{node}", paths.node)
+        path = template.replace("{node}", _node(given, paths))
         path = path.replace("{vmid}", str(given.get("vmid")))
         _need(who, path, privileges)
     action = endpoint.path.rpartition("/")[2]
@@ -56,6 +57,12 @@ def check(who: Identity, endpoint: Endpoint, given: Mapping[str, Any], paths: Pa
         _check_task(who, endpoint, str(given["upid"]), paths)
     if endpoint.path.startswith(_SETTINGS) and endpoint.method in ("POST", "PUT"):
         _check_settings(given, paths)
+
+
+def _node(given: Mapping[str, Any], paths: Paths) -> str:
+    """The node that a path names, which one that is to be woken is not this one; else this one."""
+    node = str(given.get("node", paths.node))
+    return paths.node if call.is_here(paths, node) else node
 
 
 def _refused(words: str) -> ApiError:
@@ -118,9 +125,14 @@ def visible(who: Identity, endpoint: Endpoint, answer: Any, paths: Paths) -> Any
     return answer if len(seen) == len(answer) else seen
 
 
+def sees_all_tasks(who: Identity, paths: Paths) -> bool:
+    """Whether somebody sees the tasks of others."""
+    return who.is_root or who.may(f"/nodes/{paths.node}", "Sys.Audit")
+
+
 def _may_see(who: Identity, row: Any, paths: Paths) -> bool:
     if not isinstance(row, dict):
         return True
     if "upid" in row:
-        return row.get("user") == who.name or who.may(f"/nodes/{paths.node}", "Sys.Audit")
+        return row.get("user") == who.name or sees_all_tasks(who, paths)
     return "vmid" not in row or who.may(f"/vms/{row['vmid']}", "VM.Audit")

@@ -10,12 +10,11 @@ import uvicorn
 
 from pvefw.core.errors import ProgramError, UsageError
 from pvefw.host.listening import listen
-from pvefw_api_server import wire
+from pvefw_api_server import bounds, wire
 from pvefw_api_server.front import application
 from pvefw_api_server.swap import Swap
 
 _SHARE = "share/cockpit/pvefw"
-_CONCURRENT = 500
 _PATIENCE = 20.0
 """Seconds that the helper, which is started at the same time, may take."""
 _GRACE = 3
@@ -43,12 +42,13 @@ def serve(place: Path | None, addresses: Sequence[str], port: int, page: Path | 
     config = uvicorn.Config(
         app,
         ssl_context_factory=lambda _config, _usual: swap.context,
-        http="h11",
+        http=bounds.Protocol,
         ws="none",
         log_config=None,
+        log_level="error",  # what clients do wrong is not for the journal
         access_log=False,
         server_header=False,
-        limit_concurrency=_CONCURRENT,
+        limit_concurrency=bounds.MOST,  # calls go on when those who made them have left
         timeout_graceful_shutdown=_GRACE,
         proxy_headers=False,
     )
@@ -56,7 +56,8 @@ def serve(place: Path | None, addresses: Sequence[str], port: int, page: Path | 
         sockets = listen(addresses, port, "stop it, or use another one: --port")
     except OSError as error:
         raise ProgramError(f"api serve: {error}") from error  # which says all that there is
-    asyncio.run(uvicorn.Server(config).serve(sockets))
+    with asyncio.Runner(loop_factory=bounds.Loop) as runner:
+        runner.run(uvicorn.Server(config).serve(bounds.shared(sockets)))
 
 
 def _page() -> Path:

@@ -94,9 +94,11 @@ class Swap:
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(0)  # where the helper accepts nobody, others must not wait with us
         try:
             connection.connect(str(self._helper))
             connection.sendall(wire.encode({"verb": wire.PAIR}))
+            connection.settimeout(_FIRST)
         except OSError as error:
             connection.close()
             raise self._silent(error) from error
@@ -117,11 +119,12 @@ class Swap:
         if not byte:
             raise ConnectionResetError("it has closed the connection")
         for descriptor in descriptors:
-            with contextlib.suppress(
-                ssl.SSLError
-            ):  # one of the two is new, and the other one comes
+            try:
                 self._newest = _context(descriptor)
-            os.close(descriptor)
+            except ssl.SSLError:
+                pass  # one of the two is new, and the other one comes
+            finally:
+                os.close(descriptor)
 
 
 def _context(descriptor: int) -> ssl.SSLContext:
@@ -132,5 +135,6 @@ def _context(descriptor: int) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    # a key with a pass phrase does not fit either: nobody is asked for it, and no client waits meanwhile
+    context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
     return context

@@ -167,7 +167,8 @@ def _grants(members: Mapping[str, Any]) -> Grants:
 def _as(type_: type[_Type], value: Any) -> _Type:
     """A value that has to be of one type: ``"false"`` is a text, and would count as true."""
     if type(value) is not type_:
-        raise TypeError(f"{value!r:.40} is not of the type {type_.__name__}")
+        # not the value: it may be a secret
+        raise TypeError(f"a {type(value).__name__} stands where a {type_.__name__} belongs")
     return value
 
 

@@ -57,7 +57,7 @@ def answered(data: bytes) -> tuple[int, bytes]:
 def receive(connection: socket.socket) -> dict[str, Any]:
     """Read a line.
 
-    :raises ValueError: it is too long, or no object.
+    :raises ValueError: it is too long, or no object of texts.
     :raises OSError: the other side has left, or takes too long.
     """
     data = bytearray()
@@ -69,6 +69,15 @@ def receive(connection: socket.socket) -> dict[str, Any]:
         if len(data) > LARGEST:
             raise ValueError("the call is too long")
     message = files.parse_json(bytes(data))
-    if isinstance(message, dict):
+    if isinstance(message, dict) and is_text(message):
         return message
-    raise ValueError("the call is no object")
+    raise ValueError("the call is no object of texts")
+
+
+def is_text(document: Any) -> bool:
+    """Whether all that a document says can be written: JSON has halves of characters, too."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 Such a host's ``/boot`` is an ordinary directory, and grub-mkconfig writes its menu.
 """
 
+import contextlib
 from pathlib import Path
 
 from pvefw.api import ProviderError, Task, Unsupported, run
@@ -135,11 +136,11 @@ def _arm(version: str | None, root: Path, task: Task) -> None:
 
 
 def _sets_default(custom: bytes) -> bool:
-    try:
-        commands = list(script.commands(custom.decode(errors="replace")))
-    except Unbalanced:  # GRUB runs nothing of it
-        return False
-    return any(words[0] == "set" and words[-1].startswith("default=") for words in commands)
+    with contextlib.suppress(Unbalanced):  # GRUB has run what comes before
+        for words in script.commands(custom.decode(errors="replace")):
+            if words[0] == "set" and words[-1].startswith("default="):
+                return True
+    return False
 
 
 def _check_writable(root: Path) -> None:

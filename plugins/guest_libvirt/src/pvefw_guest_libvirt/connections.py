@@ -118,12 +118,15 @@ def _run_event_loop() -> None:
 
 
 _STARTING = threading.Lock()
+_OWN = "uri"
+"""The setting that names this node's daemon."""
 _START = "Start it: systemctl start libvirtd. Another daemon is named by the setting uri."
 
 
-def connect(uri: str) -> Any:
+def connect(uri: str, setting: str = _OWN) -> Any:
     """A connection of its own.
 
+    :param setting: what names the daemon, for messages; a daemon of another setting is not this node's.
     :raises NothingRuns: no daemon runs here, and no guest of one.
     :raises Unavailable: nobody is there, or does not answer in time.
     :raises Barred: the URI, a driver, a certificate or a host key is wrong.
@@ -147,22 +150,28 @@ def connect(uri: str) -> Any:
     thread.start()
     thread.join(OPEN_SECONDS)
     if failed:
-        raise _not_opened(uri, failed[0]) from failed[0]
+        raise _not_opened(uri, setting, failed[0]) from failed[0]
     if not opened:
-        raise Unavailable(f"{uri}: the daemon does not answer within {OPEN_SECONDS:g} seconds")
+        raise Unavailable(
+            f"{uri}: the daemon does not answer within {OPEN_SECONDS:g} seconds",
+            hint=_by_hand(uri, setting),
+        )
     return opened[0]
 
 
-def _by_hand(uri: str) -> str:
-    return f"Try it by hand: virsh -c {shlex.quote(uri)} list --all"
+def _by_hand(uri: str, setting: str) -> str:
+    hint = f"Try it by hand: virsh -c {shlex.quote(uri)} list --all"
+    return hint if setting == _OWN else f"{hint}; the setting {setting} is at fault, or that daemon"
 
 
-def _not_opened(uri: str, error: libvirt.libvirtError) -> ProviderError:
+def _not_opened(uri: str, setting: str, error: libvirt.libvirtError) -> ProviderError:
     """Why there is no connection, and what to do next."""
     why = explanation(error)
-    if isinstance(why, Unavailable) and runtime.nothing_runs(uri):
+    if setting != _OWN:
+        why.message = f"{setting} {uri}: {why.message}"
+    elif isinstance(why, Unavailable) and runtime.nothing_runs(uri):
         return NothingRuns(why.message, hint=_START)
-    why.hint = why.hint or _by_hand(uri)
+    why.hint = why.hint or _by_hand(uri, setting)
     return why
 
 

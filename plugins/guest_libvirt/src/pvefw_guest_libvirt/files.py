@@ -37,7 +37,7 @@ class Places:
 
         :raises Unavailable: it cannot be reached.
         """
-        connection = connect(self.target_uri.replace("{node}", node))
+        connection = connect(self.target_uri.replace("{node}", node), "target_uri")
         try:
             yield connection
         finally:

@@ -15,6 +15,7 @@ from proxmoxer.core import ProxmoxResource
 from requests.adapters import HTTPAdapter
 
 from pvefw.api import CredentialsRejected, ProviderError, Unavailable, Unsupported
+from pvefw_guest_pve.answers import Answers, look_at
 from pvefw_guest_pve.trust import Pinned, Trusting, in_plain_words, installed
 
 _SECONDS = 30.0
@@ -85,9 +86,10 @@ class Connection:
         session = backend.get_session()
         session.trust_env = False  # REQUESTS_CA_BUNDLE would win over what is configured
         configured = Pinned(self.fingerprint) if self.fingerprint else HTTPAdapter()
+        session.hooks["response"] = [look_at]
         session.mount("https://", Trusting(configured, lambda: installed(self.nodes)))
         return ProxmoxResource(
-            base_url=backend.get_base_url(), session=session, serializer=backend.get_serializer()
+            base_url=backend.get_base_url(), session=session, serializer=Answers()
         )
 
     @contextlib.contextmanager
@@ -113,6 +115,9 @@ class Connection:
             return CredentialsRejected(message, hint=hint)
         if error.status_code in _AWAY:
             return Unavailable(message)
+        if "hostname lookup" in words:
+            hint = "The cluster has no node of that name: set node, where this host was renamed."
+            return ProviderError(message, hint=hint)
         return (
             Unsupported(message)
             if error.status_code == requests.codes.not_implemented

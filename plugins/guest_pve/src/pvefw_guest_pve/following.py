@@ -2,13 +2,17 @@
 
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from pvefw.api import Cancelled, ProviderError, Task, Unavailable
+from pvefw.api import Cancelled, ProviderError, RateLimited, Task, Unavailable
+from pvefw_guest_pve.answers import Unexpected, described, rows
 from pvefw_guest_pve.connection import Connection
 
 _FIRST_POLL, _SLOWEST_POLL, _GROWTH = 0.05, 1.0, 1.5
 _LINES = 500
+_PATIENCE = 120.0
+"""Seconds for which nobody may be able to ask: pveproxy is restarted, say. The task goes on meanwhile."""
 
 
 def follow(connection: Connection, node: str, upid: str, seconds: float | None, task: Task) -> None:
@@ -21,14 +25,20 @@ def follow(connection: Connection, node: str, upid: str, seconds: float | None, 
     :raises Cancelled: ours was cancelled; theirs is stopped.
     """
     theirs = connection.api.nodes(node).tasks(upid)
-    began = time.monotonic()
+    began = heard = time.monotonic()
     pause, shown = _FIRST_POLL, 0
     try:
         while True:
-            with connection.explained():
-                status = theirs.status.get()
-                shown = _show(theirs, shown, task)
-            if status["status"] == "stopped":
+            status: Mapping[str, Any] = {}
+            try:
+                with connection.explained():
+                    status = described(theirs.status.get())
+                heard = time.monotonic()
+                shown = _show(connection, theirs, shown, task)
+            except (Unavailable, RateLimited, Unexpected) as error:
+                if time.monotonic() - heard >= _PATIENCE:
+                    raise Unavailable(f"{upid}: how it ends is not known: {error}") from error
+            if status.get("status") == "stopped":
                 break
             if seconds is not None and time.monotonic() - began >= seconds:
                 _stop(theirs)
@@ -38,19 +48,26 @@ def follow(connection: Connection, node: str, upid: str, seconds: float | None, 
     except Cancelled:
         _stop(theirs)
         raise
-    exit_status = str(status.get("exitstatus", "unknown"))
+    exit_status = str(status.get("exitstatus") or "")
     if exit_status.startswith("WARNINGS"):
         task.warn(f"{upid}: {exit_status}")
+    elif exit_status in ("", "unknown", "unexpected status"):
+        raise ProviderError(f"{upid}: the task has ended and left no result")
     elif exit_status != "OK":
         raise ProviderError(exit_status)
 
 
-def _show(theirs: Any, shown: int, task: Task) -> int:
-    """Add the new lines of their log to ours; how many are shown now."""
-    for line in theirs.log.get(start=shown, limit=_LINES):
-        text = str(line.get("t", ""))
-        if int(line["n"]) > shown:
-            shown = int(line["n"])
+def _show(connection: Connection, theirs: Any, shown: int, task: Task) -> int:
+    """Add the new lines of their log to ours, where it can be read; how many are shown now."""
+    try:
+        with connection.explained():
+            lines = rows(theirs.log.get(start=shown, limit=_LINES))
+    except ProviderError:
+        return shown
+    for line in lines:
+        text, number = str(line.get("t", "")), line.get("n")
+        if isinstance(number, int | str) and str(number).isdecimal() and int(number) > shown:
+            shown = int(number)
             if text and text != "no content" and not text.startswith("TASK "):
                 task.log(text)
     return shown

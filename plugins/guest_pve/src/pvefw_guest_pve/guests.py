@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from pvefw.api import (
+    CredentialsRejected,
     Guest,
     GuestEvent,
     GuestState,
@@ -25,6 +26,8 @@ from pvefw.api import (
     hookimpl,
     setting,
 )
+from pvefw_guest_pve import answers
+from pvefw_guest_pve.answers import described, rows
 from pvefw_guest_pve.connection import Connection, NoAnswer, in_words
 from pvefw_guest_pve.following import follow
 
@@ -36,6 +39,7 @@ _KINDS: Mapping[str, Literal["vm", "container"]] = {"qemu": "vm", "lxc": "contai
 _TIMED_OUT = re.compile(r"timeout|timed out|still runs after", re.IGNORECASE)
 """What Proxmox VE says, and what our own service says in its place."""
 _LOCKED = re.compile(r"can't lock file", re.IGNORECASE)
+_BUSY = re.compile(r"can't lock file|(?:VM|CT) is locked", re.IGNORECASE)
 _MISSING = re.compile(r"Configuration file '[^']*' does not exist", re.IGNORECASE)
 _LOCKED_SECONDS = 0.5
 _PING_SECONDS = 1.0
@@ -79,19 +83,45 @@ class Pve:
     @hookimpl
     def guest_list(self) -> Sequence[Guest]:
         """The node's guests, with what their configurations say of their start."""
-        rows = self._rows()
-        with self._connection.explained():
-            managed = {
-                str(resource["sid"]) for resource in self._connection.api.cluster.ha.resources.get()
-            }
+        found = self._rows()
+        if not found:
+            self._check_that_it_may_see()
+        managed = self._managed()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            guests = pool.map(lambda row: self._guest(row[0], row[1], managed), rows)
+            guests = pool.map(lambda row: self._guest(row[0], row[1], managed), found)
             return [guest for guest in guests if guest is not None]
+
+    def _managed(self) -> set[str] | None:
+        """The guests of the HA manager; ``None`` where it does not say: each guest is asked then."""
+        try:
+            with self._connection.explained():
+                resources = rows(self._connection.api.cluster.ha.resources.get())
+        except NoAnswer:
+            raise
+        except ProviderError:
+            return None
+        return {str(resource.get("sid")) for resource in resources}
+
+    def _check_that_it_may_see(self) -> None:
+        """Proxmox VE shows no guests to a token that may not see them: that is not to have none.
+
+        :raises CredentialsRejected: ours may not.
+        """
+        try:
+            with self._connection.explained():
+                allowed = described(self._connection.api.access.permissions.get())
+        except ProviderError:  # who cannot be asked may have the right
+            return
+        if not any("VM.Audit" in privileges for privileges in allowed.values() if privileges):
+            raise CredentialsRejected(
+                f"the token {self.token} may see no guest: it lacks VM.Audit",
+                hint="Give it the privileges of the README, at /.",
+            )
 
     def _rows(self) -> list[tuple[str, Mapping[str, Any]]]:
         """The lists of the node, which do not say how a guest starts."""
         with self._connection.explained():
-            return [(kind, row) for kind in _KINDS for row in self._here(kind).get()]
+            return [(kind, row) for kind in _KINDS for row in rows(self._here(kind).get())]
 
     @hookimpl
     def guest_watch(self, timeout: float) -> Iterator[GuestEvent]:
@@ -102,7 +132,7 @@ class Pve:
             states: dict[int, GuestState] = {}
             while True:
                 asked = datetime.now(UTC)
-                for vmid, state in ((int(row["vmid"]), _state(row)) for _, row in self._rows()):
+                for vmid, state in ((_vmid(row), _state(row)) for _, row in self._rows()):
                     if states.get(vmid) is not state:
                         states[vmid] = state
                         yield GuestEvent(vmid, state, asked)
@@ -113,18 +143,21 @@ class Pve:
 
         return events()
 
-    def _guest(self, kind: str, row: Mapping[str, Any], managed: set[str]) -> Guest | None:
+    def _guest(self, kind: str, row: Mapping[str, Any], managed: set[str] | None) -> Guest | None:
         """One guest; ``None`` where it has left meanwhile.
 
         :raises Unavailable: the API cannot be reached any more.
         """
-        vmid = int(row["vmid"])
-        problem, config = "", {}
+        vmid = _vmid(row)
+        config: Mapping[str, Any] = {}
+        problem = "" if vmid else "the API says no number of it"
         try:
             with self._connection.explained():
-                config = self._here(kind)(vmid).config.get()
-                if row.get("status") == "running":  # the list does not say which of them are paused
-                    row = {**row, **self._here(kind)(vmid).status.current.get()}
+                if vmid:
+                    config = described(self._here(kind)(vmid).config.get())
+                # the list does not say which of those that run are paused
+                if vmid and (row.get("status") == "running" or managed is None):
+                    row = {**row, **described(self._here(kind)(vmid).status.current.get())}
         except NoAnswer:
             raise
         except ProviderError as error:
@@ -143,7 +176,7 @@ class Pve:
             up=_number(startup, "up"),
             down=_number(startup, "down"),
             template=str(row.get("template") or config.get("template") or "0") == "1",
-            managed_by_ha=sid in managed,
+            managed_by_ha=_is_managed(row) if managed is None else sid in managed,
             memory=int(row.get("maxmem") or 0),
             backend_id=f"{kind}/{vmid}",
             saved=_is_saved(row),
@@ -158,7 +191,7 @@ class Pve:
             raise Unsupported(f"Proxmox VE has no place for {', '.join(unknown)} of a guest")
         with self._connection.explained():
             here = self._of(guest)
-            config = here.config.get()
+            config = described(here.config.get())
             startup = _startup(str(config.get("startup", "")))
             for key in ("order", "up", "down"):
                 if key in values:
@@ -182,7 +215,8 @@ class Pve:
         """Start it, unless it runs; one that is paused continues."""
         now = self._now(guest)
         if now is not GuestState.RUNNING:
-            self._act(guest, "resume" if now is GuestState.PAUSED else "start", timeout, task)
+            action = "resume" if now is GuestState.PAUSED else "start"
+            self._bring(guest, GuestState.RUNNING, action, timeout, task)
             self._expect(guest, GuestState.RUNNING, task)
 
     @hookimpl
@@ -200,7 +234,8 @@ class Pve:
 
     def _shut_down(self, guest: Guest, timeout: float, task: Task) -> None:
         try:
-            self._act(guest, "shutdown", timeout, task, timeout=math.ceil(timeout), forceStop=0)
+            asked = {"timeout": math.ceil(timeout), "forceStop": 0}
+            self._bring(guest, GuestState.STOPPED, "shutdown", timeout, task, **asked)
         except Unavailable:
             raise
         except ProviderError as error:
@@ -215,7 +250,7 @@ class Pve:
             if self._now(guest) is not GuestState.STOPPED:
                 # a shutdown that was given up may still be under way there
                 overrule = {} if guest.managed_by_ha else {"overrule-shutdown": 1}
-                self._act(guest, "stop", timeout, task, **overrule)
+                self._bring(guest, GuestState.STOPPED, "stop", timeout, task, **overrule)
                 self._expect(guest, GuestState.STOPPED, task)
 
     @contextlib.contextmanager
@@ -235,8 +270,8 @@ class Pve:
     def _whereabouts(self, guest: Guest) -> str:
         """The node that a guest is on; empty where it is on none."""
         with self._connection.explained():
-            rows = self._connection.api.cluster.resources.get(type="vm")
-        nodes = (str(row.get("node")) for row in rows if row.get("vmid") == guest.vmid)
+            found = rows(self._connection.api.cluster.resources.get(type="vm"))
+        nodes = (str(row.get("node")) for row in found if _vmid(row) == guest.vmid)
         return next(nodes, "")
 
     @hookimpl
@@ -257,14 +292,15 @@ class Pve:
         if now is GuestState.STOPPED and not saved:
             raise ProviderError("it is stopped, not suspended")
         if now is not GuestState.RUNNING:
-            self._act(guest, "start" if saved else "resume", timeout, task)
+            action = "start" if saved else "resume"
+            self._bring(guest, GuestState.RUNNING, action, timeout, task)
             self._expect(guest, GuestState.RUNNING, task)
 
     @hookimpl
     def guest_ready(self, guest: Guest, timeout: float, task: Task) -> bool | None:
         """Whether the agent in a virtual machine answers."""
         with self._connection.explained():
-            if guest.kind != "vm" or not _has_agent(self._of(guest).config.get()):
+            if guest.kind != "vm" or not _has_agent(described(self._of(guest).config.get())):
                 return None
         end = time.monotonic() + timeout  # an agent that does not answer costs seconds each time
         while (left := end - time.monotonic()) > 0:
@@ -283,7 +319,8 @@ class Pve:
     def guest_target(self, target: str) -> MigrateTarget:
         """A node of this cluster, as it says about itself."""
         with self._connection.explained():
-            nodes = {str(row["node"]): row for row in self._connection.api.nodes.get()}
+            answer = rows(self._connection.api.nodes.get())
+        nodes = {str(row.get("node")): row for row in answer}
         if target not in nodes:
             raise ProviderError(
                 f"the cluster has no node {target}; it has {', '.join(sorted(nodes))}"
@@ -301,7 +338,7 @@ class Pve:
         if guest.kind != "vm":
             return []
         with self._connection.explained():
-            conditions = self._of(guest).migrate.get(target=target)
+            conditions = described(self._of(guest).migrate.get(target=target))
         refused = (conditions.get("not_allowed_nodes") or {}).get(target)
         reasons = [f"it may not run on {target}: {in_words(refused)}"] if refused else []
         disks = [str(disk.get("volid")) for disk in conditions.get("local_disks") or []]
@@ -324,8 +361,8 @@ class Pve:
         elif runs:
             asked["restart"] = 1
         with self._connection.explained():
-            upid = self._of(guest).migrate.post(**asked)
-        follow(self._connection, self._node, str(upid), options.timeout, task)
+            upid = answers.task(self._of(guest).migrate.post(**asked))
+        follow(self._connection, self._node, upid, options.timeout, task)
 
     # --- one guest -----------------------------------------------------------------------------
 
@@ -341,20 +378,47 @@ class Pve:
     def _look(self, guest: Guest) -> tuple[GuestState, bool]:
         """What it is doing, and whether its memory is on disk."""
         with self._connection.explained():
-            row = self._of(guest).status.current.get()
+            row = described(self._of(guest).status.current.get())
         return _state(row), _is_saved(row)
 
+    def _bring(
+        self,
+        guest: Guest,
+        wanted: GuestState,
+        action: str,
+        seconds: float,
+        task: Task,
+        **options: Any,
+    ) -> None:
+        """Do something to a guest, unless somebody else has just done it."""
+        try:
+            self._act(guest, action, seconds, task, **options)
+        except Unavailable:
+            raise
+        except ProviderError:
+            if self._is_now(guest) is not wanted:
+                raise
+
+    def _is_now(self, guest: Guest) -> GuestState | None:
+        with contextlib.suppress(ProviderError):
+            return self._now(guest)
+        return None
+
     def _act(self, guest: Guest, action: str, seconds: float, task: Task, **options: Any) -> None:
-        """Do something to a guest; again, while another task of Proxmox VE's has it locked."""
+        """Do something to a guest; again, while another task of Proxmox VE's has it locked.
+
+        A guest that is to stop has its time: a backup, which locks it too, may end within it.
+        """
         end = time.monotonic() + seconds
+        locked = _BUSY if action in ("shutdown", "stop") else _LOCKED
         while True:
-            with self._connection.explained():
-                upid = getattr(self._of(guest).status, action).post(**options)
-            left = max(end - time.monotonic(), 0.0)
             try:
-                follow(self._connection, self._node, str(upid), left, task)
+                with self._connection.explained():
+                    upid = answers.task(getattr(self._of(guest).status, action).post(**options))
+                left = max(end - time.monotonic(), 0.0)
+                follow(self._connection, self._node, upid, left, task)
             except ProviderError as error:
-                if not _LOCKED.search(error.message) or time.monotonic() >= end:
+                if not locked.search(error.message) or time.monotonic() >= end:
                     raise
                 task.wait(_LOCKED_SECONDS)
             else:
@@ -381,6 +445,17 @@ def _state(row: Mapping[str, Any]) -> GuestState:
         if row.get("status") == "stopped"
         else (GuestState.RUNNING if row.get("status") == "running" else GuestState.UNKNOWN)
     )
+
+
+def _vmid(row: Mapping[str, Any]) -> int:
+    """A guest's number; 0 where there is none."""
+    text = str(row.get("vmid", ""))
+    return int(text) if text.isascii() and text.isdecimal() else 0
+
+
+def _is_managed(row: Mapping[str, Any]) -> bool:
+    """Whether the HA manager looks after it, as its own state says."""
+    return bool((row.get("ha") or {}).get("managed"))
 
 
 def _is_saved(row: Mapping[str, Any]) -> bool:
