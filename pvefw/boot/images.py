@@ -21,6 +21,8 @@ _PKCS7 = 2
 _SYMBOL = 18
 """Bytes of each symbol; the strings come behind them."""
 _LONGEST = 64
+_LONGEST_NUMBER = 20
+"""Digits of a generation; no component has come to two."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def generations(text: bytes) -> Mapping[str, int]:
     return {
         line[0].decode(errors="replace"): int(line[1])
         for line in lines
-        if len(line) > 1 and line[1].isdigit()
+        if len(line) > 1 and line[1].isdigit() and len(line[1]) < _LONGEST_NUMBER
     }
 
 

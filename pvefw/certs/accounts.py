@@ -16,6 +16,7 @@ from pvefw.core.model import Task
 from pvefw.host.clock import SystemClock
 from pvefw.store import accounts, files, persistent_records, pmxcfs
 from pvefw.store.accounts import Account
+from pvefw.store.node import Node
 from pvefw.store.paths import Paths
 
 _SECONDS = 120.0
@@ -307,5 +308,5 @@ def _warn_of_records(paths: Paths, name: str, period: int, task: Task) -> None:
         if record.account == name and record.thumbprint:
             task.warn(
                 f"{record.domain}: its persistent record names the old key and is valid for {time} only; "
-                f"replace it: pvefw acme persist {'publish' if record.plugin else 'show'} {record.domain}"
+                f"replace it: {record.command(Node.open(paths).account)}"
             )

@@ -64,6 +64,8 @@ def login(paths: Paths, id_: str, zones: Sequence[str], task: Task) -> None:
     """
     absolute = [names.absolute(zone) for zone in zones]
     bound = dns_instances.bind(Node.open(paths), id_)
+    if "dns_login" not in bound.implemented:
+        raise UsageError(f"acme plugin login: the plugin of {id_} needs no login")
     if absolute and not bound.takes("dns_login", "zones"):
         raise UsageError(
             f"acme plugin login: the plugin of {id_} cannot limit its credentials to zones",

@@ -46,9 +46,10 @@ def from_pkcs12(data: bytes, password: bytes | None, what: str) -> tuple[bytes, 
     try:
         container = pkcs12.load_pkcs12(data, password or None)
     except ValueError as error:
+        how = "with this" if password else "without a"
         raise CertificateError(
-            f"{what}: the PKCS#12 container cannot be opened with this password",
-            hint="Give the password that it was exported with.",
+            f"{what}: the PKCS#12 container cannot be opened {how} password",
+            hint="Give the password that it was exported with: --password-file FILE",
         ) from error
     if container.cert is None or container.key is None:
         missing = "private key" if container.key is None else "certificate"

@@ -218,8 +218,9 @@ def _account(paths: Paths, theirs: TheirCertificate) -> Account:
             return account
     taken = account_store.names(paths)
     free = "default" if "default" not in taken else theirs.client.replace(".", "")
+    authority = theirs.directory or f"an authority that {theirs.client} did not record"
     raise NotFound(
-        f"cert import: no account here is at {theirs.directory}, where {theirs.name} comes from",
+        f"cert import: no account here is at {authority}, where {theirs.name} comes from",
         hint=f"Take it over first: pvefw acme account import {free}",
     )
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from pvefw.store import files, units
 from pvefw.store.paths import Paths
@@ -50,9 +51,10 @@ def _cron(paths: Paths, client: str) -> Iterator[str]:
             yield f"{table} still runs {client}; switch it off: {_remedy(table, client)}"
 
 
-def _remedy(table: object, client: str) -> str:
-    if client == "acme.sh":
+def _remedy(table: Path, client: str) -> str:
+    user = table.name if table.parent.name == "crontabs" else ""
+    if client == "acme.sh" and user == "root":
         return "acme.sh --uninstall-cronjob"
-    if "crontabs" in str(table):
-        return "crontab -e"
+    if user:
+        return f"crontab -u {user} -e"
     return f"remove its line from {table}"

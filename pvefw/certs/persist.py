@@ -123,10 +123,11 @@ def publish(paths: Paths, requested: RequestedRecord, plugin: str, alias: str, t
     terms_ = terms(paths, requested)
     text = record(terms_, requested).text
     if len(text) > persist.LONGEST_STRING:
+        show = _as_kept(terms_, requested, text).command(Node.open(paths).account)
         raise ProviderError(
             f"{requested.domain}: the record has {len(text)} characters, and plugins take "
             f"{persist.LONGEST_STRING}",
-            hint=f"Publish it by hand: pvefw acme persist show {requested.domain}",
+            hint=f"Publish it by hand: {show}",
         )
     before = _kept(paths, requested.domain)
     publication = _located(paths, requested.domain, text, plugin, alias, task)
@@ -294,13 +295,9 @@ def _allows(caa: Caa, terms_: Terms) -> bool:
 
 def warnings(paths: Paths, now: datetime) -> Sequence[str]:
     """What is to be done about records before orders fail: a sentence each; nobody is asked."""
-    lines = []
+    lines, own_account = [], Node.open(paths).account
     for kept in persistent_records.load(paths):
-        again = f"pvefw acme persist {'publish' if kept.plugin else 'show'} {kept.domain}"
-        if kept.plugin:
-            again += f" --plugin {kept.plugin}"
-        if kept.wildcard:
-            again += " --wildcard"
+        again = kept.command(own_account)
         end = datetime.fromtimestamp(kept.until, UTC) if kept.until else None
         if end is not None and end - now < _WARN_BEFORE:
             was = "was valid until" if end < now else "is valid only until"

@@ -45,20 +45,20 @@ def check_target(node: Node, target: Instance) -> None:
         raise UsageError(f"{target.who}: {collision}", hint="Choose another path.")
 
 
-def check_unused(node: Node, observer: str) -> None:
-    """Refuse to remove an observer that delivers a certificate.
+def check_unused(node: Node, family: str, id_: str) -> None:
+    """Refuse to remove an observer that delivers a certificate; what others use is not looked at.
 
     :raises UsageError: it is the target of one.
     """
-    users = [
-        certificate.name
-        for certificate in certificates.all_of(node)
-        if observer in certificate.targets
-    ]
+    if family != OBSERVER.name:
+        return
+    users = [certificate for certificate in certificates.all_of(node) if id_ in certificate.targets]
     if users:
+        rest = [target for target in users[0].targets if target != id_]
+        without = f"--targets {','.join(rest)}" if rest else "--delete targets"
         raise UsageError(
-            f"observer remove: {observer} is a target of {', '.join(users)}",
-            hint="Give it other targets first: pvefw cert set NAME --targets ID",
+            f"observer remove: {id_} is a target of {', '.join(user.name for user in users)}",
+            hint=f"Take it out first: {users[0].set_command} {without}",
         )
 
 

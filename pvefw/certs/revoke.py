@@ -20,7 +20,7 @@ from pvefw.certs.certificate import Certificate
 from pvefw.certs.chain import CertificateInfo
 from pvefw.certs.progress import forget_order
 from pvefw.certs.revocation import Revoked
-from pvefw.core.errors import AcmeError, AcmeProblem, Locked
+from pvefw.core.errors import AcmeError, AcmeProblem, Locked, PvefwError
 from pvefw.core.model import Task
 from pvefw.host.clock import SystemClock
 from pvefw.store import files, locks, revocations
@@ -121,7 +121,7 @@ def revoke_replaced(
         ):
             task.log("Revoking the certificate that was replaced")
             client.revoke(_der(leaf), _REASONS[ReasonFlags.superseded])
-    except AcmeError as error:
+    except PvefwError as error:  # that account may never have been here: another node had it
         task.warn(f"The certificate that was replaced is not revoked: {error.message}")
 
 

@@ -112,7 +112,7 @@ def install(paths: Paths, say: Callable[[str], object], *, cron: bool | None = N
     unit_texts = texts(units.program())
     for target in units.install(paths, unit_texts, enable=ENABLED, start=ENABLED[:1]):
         say(f"Wrote {target}")
-    if units.runs_systemd(paths):
+    if units.runs_systemd(paths):  # pragma: no cover - it needs a running systemd
         say("The timer is running; see: systemctl list-timers pvefw-renew.timer")
     else:
         say(f"To start it: systemctl enable --now {' '.join(ENABLED)}")

@@ -18,7 +18,7 @@ raw_option = click.option(
 )
 
 
-def read(path: Path | None, *, raw: bool) -> dict[str, str]:
+def read(path: Path, *, raw: bool) -> dict[str, str]:
     """The settings in a file; what was assumed about it goes to standard error.
 
     :raises ConfigError: a line is not of the form ``KEY=VALUE``.
@@ -26,8 +26,6 @@ def read(path: Path | None, *, raw: bool) -> dict[str, str]:
     """
     from pvefw.instances import data_files
 
-    if path is None:
-        return {}
     data = data_files.read(_STANDARD_INPUT if path == _DASH else path, raw=raw)
     for note in data.notes:
         say(f"{path}: {note}", err=True)

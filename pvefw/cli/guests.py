@@ -329,7 +329,7 @@ def install_units(app: App) -> None:
 
     for path in units.install(app.paths):
         say(f"Wrote {path}")
-    if has_units.runs_systemd(app.paths):
+    if has_units.runs_systemd(app.paths):  # pragma: no cover - it needs a running systemd
         say(f"Enabled {units.START} and {units.STOP}")
     for other in units.other_managers(app.paths):
         advice = units.advice(other)

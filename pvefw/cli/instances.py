@@ -220,11 +220,10 @@ def _remove(group: click.Group, kind: Kind, families: tuple[str, ...]) -> None:
 
                 acme_plugin.remove(app.paths, id_, expected_digest=digest)
             else:
-                if kind.family == "observer":
-                    from pvefw.certs import references
-                    from pvefw.store.node import Node
+                from pvefw.certs import references
+                from pvefw.store.node import Node
 
-                    references.check_unused(Node.open(app.paths), id_)
+                references.check_unused(Node.open(app.paths), families[0], id_)
                 instances.remove(app.paths, families[0], id_, expected_digest=digest)
 
 

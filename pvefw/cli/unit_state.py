@@ -57,7 +57,7 @@ def _unit(paths: Paths, name: str, text: str) -> Iterator[str]:
     if not units.is_enabled(paths, name):
         if written.exists():  # a package's own may be meant to wait for install-units
             yield f"{name} is not enabled; run: systemctl enable --now {name}"
-    elif units.runs_systemd(paths):
+    elif units.runs_systemd(paths):  # pragma: no cover - it needs a running systemd
         yield from _now(name)
 
 

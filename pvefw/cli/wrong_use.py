@@ -176,8 +176,8 @@ def _or(words: Sequence[str]) -> str:
 
 def _missing(error: click.MissingParameter, path: Sequence[str]) -> tuple[str, str]:
     param = error.param
-    if param is None:
-        return _plain(error.format_message()), ""
+    if param is None:  # another distribution's command says it in its own words
+        return _plain(error.message or error.format_message()), ""
     name = " ".join(suggestions.required(param)).replace("|", " or ") or suggestions.name_of(param)
     example = f"Give it: {suggestions.line(path)}"
     if isinstance(param.type, click.Choice):

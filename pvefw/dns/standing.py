@@ -69,7 +69,11 @@ def caa(resolver: Resolver, domain: str) -> tuple[str, Sequence[Caa]]:
     while name != ".":
         reply = resolver.ask(name, "CAA")
         records = [
-            Caa(bool(rdata.flags & 0x80), rdata.tag.decode().lower(), rdata.value.decode())
+            Caa(
+                bool(rdata.flags & 0x80),
+                rdata.tag.decode(errors="replace").lower(),
+                rdata.value.decode(errors="replace"),
+            )
             for rrset in reply.answer
             if rrset.rdtype == dns.rdatatype.CAA
             for rdata in rrset

@@ -36,6 +36,20 @@ class Kept:
     """The instance that published it; empty where somebody did by hand."""
     alias: str = ""
 
+    def command(self, own_account: str) -> str:
+        """The command that makes such a record again, for hints.
+
+        :param own_account: the account that is taken where none is named.
+        """
+        options = {
+            "--plugin": self.plugin,
+            "--alias": self.alias,
+            "--account": self.account if self.account != own_account else "",
+        }
+        words = ["publish" if self.plugin else "show", self.domain]
+        words += [f"{option} {value}" for option, value in options.items() if value]
+        return f"pvefw acme persist {' '.join(words)}{' --wildcard' if self.wildcard else ''}"
+
 
 def load(paths: Paths) -> Sequence[Kept]:
     """Every record that is known, by domain.

@@ -4,7 +4,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pvefw.certs import accounts, directories
+from pvefw.certs import accounts, bindings, directories
 from pvefw.core import references
 from pvefw.core.errors import ConfigError, UsageError
 from pvefw.store import accounts as store
@@ -28,7 +28,6 @@ class Accounts(Kind):
     """ACME accounts."""
 
     key = "accounts"
-    rehearsable = False
     prunable = False
     shape = Table(
         "ACME accounts. One that does not exist is registered; none is deactivated.",
@@ -86,6 +85,8 @@ class Accounts(Kind):
                 f"it is an account at {old['directory']}, and cannot move to {new['directory']}",
                 hint="Add another account, under another name.",
             )
+        if context.rehearsing:
+            return
         if new.get("ca-file", "") != old.get("ca-file", ""):
             with store.lock(context.paths, name):
                 account = store.load(context.paths, name)
@@ -97,6 +98,10 @@ class Accounts(Kind):
 def _register(context: Context, name: str, new: Fields) -> None:
     if "directory" not in new:
         raise ConfigError("it does not exist yet, and directory is missing to register it")
+    if bool(new.get("eab-kid")) != bool(new.get("eab-hmac-key")):
+        raise ConfigError("eab-kid and eab-hmac-key belong together")
+    if context.rehearsing:
+        return
     ca_file = Path(new["ca-file"]) if new.get("ca-file") else None
     offer = accounts.look_at(new["directory"], ca_file)
     if offer.terms and not new.get("accept-tos"):
@@ -116,9 +121,7 @@ def _register(context: Context, name: str, new: Fields) -> None:
 
 
 def _binding(new: Fields) -> tuple[str, str] | None:
-    kid, key = new.get("eab-kid"), new.get("eab-hmac-key")
-    if not kid and not key:
+    key = new.get("eab-hmac-key")
+    if not key:
         return None
-    if not kid or not key:
-        raise ConfigError("eab-kid and eab-hmac-key belong together")
-    return kid, references.resolve(key, "eab-hmac-key")
+    return bindings.read(references.resolve(key, "eab-hmac-key"), new["eab-kid"], "eab-hmac-key")

@@ -106,10 +106,19 @@ def _problem(error: Any) -> str:
     if match := re.search(r"character (.+) that cannot start any token", problem):
         return f"no value begins with {match[1]}"
     if "mapping values are not allowed" in problem:
-        return "there is a second ': ' in a value; quote it"
-    if match := re.search(r"but found (.+)$", problem):
-        return f"{match[1]} is not expected here"
-    return problem.replace("'<scalar>'", "a value")
+        return "there is a second ': ' in a value: quote it, or check the indentation"
+    if match := re.search(r"but (?:found|got) (.+)$", problem):
+        return f"{_TOKENS.get(match[1], match[1])} is not expected here"
+    return problem
+
+
+_TOKENS = {
+    "'<scalar>'": "a value",
+    "'?'": "a name of this indentation",
+    "'<block mapping start>'": "a name of this indentation",
+    "'<block sequence start>'": "a list of this indentation",
+}
+"""What PyYAML calls tokens that nobody has typed."""
 
 
 def _size(node: Any, known: dict[int, int]) -> int:

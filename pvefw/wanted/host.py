@@ -1,5 +1,7 @@
 """What is this machine's own: guests, ESPs, kernels, units."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ from pvefw.boot import choice, cmdline, esps, hooks, records, refresh, registry,
 from pvefw.boot.context import Context as BootContext
 from pvefw.boot.loaders import Loaders
 from pvefw.certs import timer
+from pvefw.core.errors import PvefwError
 from pvefw.guests import backends, readiness
 from pvefw.guests import units as guest_units
 from pvefw.guests.backends import Backends
@@ -158,13 +161,28 @@ class Boot(Kind):
         def alter() -> None:
             _choose(context.paths, there, new)
 
-        if context.rehearsing or not (has_esps or repinned):
-            alter()
-        elif has_esps:
-            alter()
-            refresh.refresh(_boot(context))
-        else:
-            select.change(_boot(context), alter)
+        with _all_or_nothing(context.paths):
+            if context.rehearsing or not (has_esps or repinned):
+                alter()
+            elif has_esps:
+                alter()
+                refresh.refresh(_boot(context))
+            else:
+                select.change(_boot(context), alter)
+
+
+@contextlib.contextmanager
+def _all_or_nothing(paths: Paths) -> Iterator[None]:
+    """Take a choice back that did not reach the boot loader: else a second run would find it made."""
+    chosen = (*choice.pins(paths), paths.manual_kernels, paths.cmdline)
+    before = {path: files.read_if_exists(path) for path in chosen}
+    try:
+        yield
+    except PvefwError:
+        for path, data in before.items():
+            if files.read_if_exists(path) != data:
+                files.remove(path) if data is None else files.replace(path, data)
+        raise
 
 
 def _choose(paths: Paths, there: Fields, new: Fields) -> None:

@@ -126,6 +126,7 @@ class Instances(Kind):
         if self.kind.acme:
             acme_plugin.remove(context.paths, name)
         else:
+            references.check_unused(context.node, self.families[0], name)
             instances.remove(context.paths, self.families[0], name)
 
 

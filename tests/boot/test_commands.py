@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from unittest.mock import Mock
 
 import pexpect
 import pytest
@@ -10,8 +11,9 @@ from boot.conftest import UUIDS, loaders_of
 from documented import faults
 
 from pvefw.api import Unsupported, hookimpl
+from pvefw.boot import cmdline, prepare
 from pvefw.boot.loaders import Loaders
-from pvefw.cli import boot_context, exit_codes
+from pvefw.cli import boot_context, boot_kernel, exit_codes
 from pvefw.cli.run import run
 
 
@@ -255,6 +257,57 @@ def test_without_synced_esps_the_loader_is_told(pvefw, plain, host):
         assert not host.paths.pinned_kernel.exists(), "what is not in force is not kept"
     finally:
         del type(plain).boot_select
+
+
+@pytest.mark.parametrize("command", ["format", "partition"])
+def test_what_destroys_is_shown_and_done_only_where_somebody_says_so(pvefw, monkeypatch, command):
+    planned = Mock(lines=["/dev/sdx2 (512 MiB) becomes an ESP", "all that is on it is lost"])
+    done = Mock()
+    monkeypatch.setattr(prepare, f"check_{command}", lambda *_args, **_options: planned)
+    monkeypatch.setattr(prepare, {"format": "format_"}.get(command, command), done)
+    status, out, err = pvefw(command, "/dev/sdx2")
+    assert status == 2 and out.splitlines() == planned.lines and not done.called
+    assert "cannot ask for confirmation: not a terminal; nothing was changed\n  Give --yes." in err
+    status, out, _ = pvefw(command, "/dev/sdx2", "--yes")
+    assert status == 0 and out.splitlines()[:2] == planned.lines
+    assert done.call_args[0][0] is planned
+
+
+def test_a_one_time_boot_and_a_half_kernel_are_shown(synced, host):
+    assert synced("kernel", "pin", "6.5.13-6-pve", "--next-boot")[0] == 0
+    assert synced("refresh")[0] == 0
+    assert "once at the next boot: 6.5.13-6-pve\n" in synced("status")[1]
+    (host.root / "boot/initrd.img-6.8.4-2-pve").unlink()
+    _, out, err = synced("kernel", "list")
+    assert "Kernel pinned on next-boot:\n6.5.13-6-pve\n" in out
+    assert "WARN: kernel 6.8.4-2-pve is not complete: " in err
+
+
+def test_what_else_writes_to_esps_is_a_warning_with_the_hooks(pvefw, host):
+    there = host.root / "etc/kernel/postinst.d/zz-systemd-boot"
+    there.parent.mkdir(parents=True, exist_ok=True)
+    there.write_text("#!/bin/sh\n")
+    there.chmod(0o755)
+    status, out, err = pvefw("install-hooks")
+    assert status == 0 and "Wrote " in out
+    assert f"WARN: {there}, of Debian's package systemd-boot, copies kernels" in err
+
+
+def test_the_running_command_line_is_shown_as_such(pvefw, host, monkeypatch):
+    host.paths.cmdline.unlink()
+    monkeypatch.setattr(
+        cmdline, "wanted", lambda _paths: Mock(text="root=/dev/sda1", written=False)
+    )
+    status, out, err = pvefw("cmdline", "get")
+    assert (status, out) == (0, "root=/dev/sda1\n")
+    assert f"{host.paths.cmdline} does not exist: this is the running one." in err
+
+
+def test_a_pin_is_brought_to_the_esps_where_that_is_wanted(synced, monkeypatch):
+    monkeypatch.setattr(boot_kernel, "offer", lambda *_args, **_options: True)
+    status, out, _ = synced("kernel", "pin", "6.5.13-6-pve")
+    assert status == 0 and "To apply" not in out and "Task OK" in out
+    assert "default: 6.5.13-6-pve" in synced("status")[1]
 
 
 def test_on_a_terminal_pin_asks(host):

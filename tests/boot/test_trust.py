@@ -14,7 +14,7 @@ from boot.test_firmware import GLOBAL, variable
 from resources import uses
 
 from pvefw.api import Firmware, hookimpl
-from pvefw.boot import refresh, registry, signatures, status
+from pvefw.boot import images, refresh, registry, signatures, status
 from pvefw.boot.images import Image
 from pvefw.core.errors import Unsupported
 from pvefw.core.model import Kernel
@@ -357,3 +357,9 @@ def test_reinit_and_refresh_keep_the_loader_that_starts(firmware, shimmed, machi
     found = status.status(shimmed())
     assert [esp.state for esp in found.esps] == ["drift"] * 2
     assert KERNELS[-1] in found.kernels
+
+
+def test_a_generation_of_thousands_of_digits_is_none():
+    """Python refuses to read such a number."""
+    text = b"sbat,1,SBAT Version,sbat,1\nshim," + b"9" * 5000 + b",Somebody\ngrub,3,GRUB\n\0"
+    assert images.generations(text) == {"sbat": 1, "grub": 3}

@@ -1,8 +1,11 @@
 """The cluster's CA and the nodes' certificates: what openssl thinks of them."""
 
 import datetime as dt
+import socket
 import stat
 import subprocess
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from certificates import NOW, self_signed
@@ -202,3 +205,84 @@ def test_a_line_for_cron_where_there_is_no_systemd(paths, task):
     assert [int(part) % 6 for part in hours.split(",")] == [int(hours.split(",")[0]) % 6] * 4
     assert rest[:4] == ["*", "*", "*", "root"]
     assert rest[5] == "renew"
+
+
+def test_of_a_ca_that_does_not_name_its_key_the_key_itself_is_named(paths, task, hosts):
+    paths.authority_key.parent.mkdir(parents=True)
+    pem, key = self_signed("Old CA", days=3000)
+    paths.authority_certificate.write_bytes(pem)
+    paths.authority_key.write_bytes(key)
+    node_certificate.refresh(paths, task, NOW)
+    leaf = chain.parse(paths.node_certificate.read_bytes(), "node")[0]
+    named = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    issuer = chain.parse(pem, "CA")[0]
+    assert (
+        named.key_identifier
+        == x509.SubjectKeyIdentifier.from_public_key(issuer.public_key()).digest
+    )
+
+
+def test_a_line_of_hosts_that_is_no_address_is_skipped(paths, hosts):
+    hosts.write_text(f"192.0.2.300 pve1\n{hosts.read_text()}")
+    assert "192.0.2.11" in node_certificate.names(paths).all
+    assert "192.0.2.300" not in node_certificate.names(paths).all
+
+
+def test_the_nodes_key_is_used_again_where_that_is_wanted(paths, task, hosts):
+    node_certificate.ensure(paths, task, NOW)
+    before = paths.node_certificate.read_bytes(), paths.node_key.read_bytes()
+    node_certificate.ensure(paths, task, NOW)
+    assert (paths.node_certificate.read_bytes(), paths.node_key.read_bytes()) == before
+    node_settings.change(paths, {"key-reuse": "1"})
+    hosts.write_text("192.0.2.99 pve1\n")
+    node_certificate.refresh(paths, task, NOW)
+    assert paths.node_key.read_bytes() == before[1]
+    assert paths.node_certificate.read_bytes() != before[0]
+    node_settings.change(paths, {"key-reuse": "0"})
+    hosts.write_text("192.0.2.98 pve1\n")
+    node_certificate.refresh(paths, task, NOW)
+    assert paths.node_key.read_bytes() != before[1]
+
+
+def test_a_rollover_where_there_is_nothing_to_finish(paths, task, pvefw):
+    status, said = pvefw("cert", "ca", "rollover", "--finish")
+    assert status == 2 and "cert ca rollover: the cluster has no CA" in said
+    assert "pvefw cert ca init" in said
+    assert pvefw("cert", "ca", "init")[0] == 0
+    before = paths.authority_certificate.read_bytes()
+    status, said = pvefw("cert", "ca", "rollover", "--finish")
+    assert status == 2 and "cert ca rollover: no CA is being replaced" in said
+    assert paths.authority_certificate.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("ca", "says"),
+    [
+        ("gone", "not renewed: the cluster's CA did not sign it"),
+        ("halved", "pve-root-ca.key is missing, but its counterpart exists"),
+        ("damaged", "pve-root-ca.pem: this is not a PEM certificate"),
+    ],
+)
+def test_without_a_whole_ca_the_nodes_certificate_is_left_and_said_why(
+    paths, task, pvefw, ca, says
+):
+    node_certificate.refresh(paths, task, NOW)
+    before = paths.node_certificate.read_bytes()
+    if ca != "damaged":
+        paths.authority_key.unlink()
+    if ca == "gone":
+        paths.authority_certificate.unlink()
+    if ca == "damaged":
+        paths.authority_certificate.write_text("-----BEGIN CERTIFICATE-----\n")
+    _, said = pvefw("renew", "--dry-run")
+    assert says in said
+    assert paths.node_certificate.read_bytes() == before
+
+
+def test_this_hosts_addresses_are_asked_for_where_hosts_has_none(monkeypatch):
+    answers = [(2, 1, 6, "", ("192.0.2.7", 0)), (10, 1, 6, "", ("fe80::1%eth0", 0, 0, 2))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_options: answers)
+    assert node_certificate._resolved(Paths(Path("/"), "pve1")) == ["192.0.2.7", "fe80::1%eth0"]
+    assert node_certificate._resolved(Paths(Path("/elsewhere"), "pve1")) == []
+    monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(-2, "x")))
+    assert node_certificate._resolved(Paths(Path("/"), "pve1")) == []

@@ -260,3 +260,38 @@ def test_pipes_are_read_as_files_are(paths, pvefw, root):
     assert paths.proxy_certificate.read_bytes() == leaf.pem + root.pem
     for number in given:
         os.close(number)
+
+
+def test_a_signing_request_instead_of_a_certificate(paths, good):
+    request = b"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n"
+    error = refused(paths, request, good.key_pem, "this is not a PEM certificate")
+    assert "It is a signing request; the authority answers it with a certificate." in error.hint
+
+
+def test_of_a_key_of_another_kind_the_kind_is_shown(paths):
+    own_key = ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a.example")])
+    pem = (
+        x509.CertificateBuilder(name, name, own_key.public_key(), 7, NOW - DAY, NOW + DAY)
+        .sign(own_key, None)
+        .public_bytes(serialization.Encoding.PEM)
+    )
+    info = chain.describe(paths.proxy_certificate, pem)
+    assert (info.public_key_type, info.public_key_bits) == ("Ed25519", 0)
+    assert keys.type_of(own_key.public_key()) == ""
+
+
+@pytest.mark.parametrize(("is_root", "good"), [(True, True), (False, False)])
+def test_an_issuer_that_does_not_say_whether_it_is_a_ca_is_one_where_it_is_a_root(is_root, good):
+    key = keys.generate("ec256")
+    top = make("Top", ca=True)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Old CA")])
+    above = name if is_root else top.certificate.subject
+    builder = x509.CertificateBuilder(above, name, key.public_key(), 7, NOW - DAY, NOW + DAY)
+    issuer = Made(builder.sign(key if is_root else top.key, hashes.SHA256()), key)
+    leaf = make("own.example", issuer)
+    if good:
+        assert chain.check_pair(leaf.pem + issuer.pem, leaf.key_pem, "it", NOW)
+        return
+    with pytest.raises(CertificateError, match="Old CA has signed the next certificate"):
+        chain.check_pair(leaf.pem + issuer.pem, leaf.key_pem, "it", NOW)

@@ -174,3 +174,13 @@ def test_a_record_that_is_damaged_is_an_error_that_says_what_to_do(paths, record
     with pytest.raises(CertificateError, match="damaged") as raised:
         install.recover(paths)
     assert "remove the file" in raised.value.hint
+
+
+def test_a_first_pair_that_fails_leaves_none(paths, task, machine):
+    for step in range(1, 6):
+        machine.changes, machine.fail_at = 0, step
+        with pytest.raises(StoreError):
+            install.install_pair(own(paths), *self_signed(), task, NOW)
+        machine.fail_at = None
+        there = [paths.proxy_certificate, paths.proxy_key, paths.install_intent]
+        assert not any(path.exists() for path in there), f"change {step} failed"

@@ -74,3 +74,17 @@ def test_a_plugin_that_cannot_limit_itself_is_not_asked(log_in, paths):
 def test_a_zone_that_is_no_name(log_in):
     with pytest.raises(ConfigError):
         log_in(Limits(), ["not a name"])
+
+
+class Without:
+    @hookimpl
+    def dns_add(self): ...
+
+    @hookimpl
+    def dns_remove(self): ...
+
+
+@pytest.mark.parametrize("zones", [[], ["example.com"]])
+def test_a_plugin_without_a_login_needs_none_whatever_the_zones(log_in, zones):
+    with pytest.raises(UsageError, match="the plugin of mine needs no login"):
+        log_in(Without(), zones)

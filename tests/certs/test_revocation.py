@@ -1,16 +1,18 @@
 """Which certificates and keys count as revoked, and what is done without them."""
 
 import datetime as dt
+from unittest.mock import Mock
 
 import pytest
 from certificates import NOW, Log, own, self_signed
 from cryptography import x509
 
-from pvefw.certs import chain, custom, issue, keys, revocation, sharing
+from pvefw.certs import accounts, chain, custom, issue, keys, revocation, sharing
+from pvefw.certs import revoke as revoke_
 from pvefw.certs.progress import Progress, Wanted
 from pvefw.certs.renewal_rule import Record
 from pvefw.certs.revocation import Revoked
-from pvefw.core.errors import Locked
+from pvefw.core.errors import AcmeUnreachable, Locked, StoreError
 from pvefw.store import files, node_settings, revocations
 from pvefw.store.paths import Paths
 
@@ -154,3 +156,40 @@ def test_who_sets_a_revoked_certificate_is_warned(paths):
     log = Log()
     custom.set_pair(own(paths), pem, key, log, NOW + dt.timedelta(seconds=1))
     assert any("node pve1 revoked it on" in warning for warning in log.warnings)
+
+
+@pytest.mark.parametrize(
+    ("lack", "said"),
+    [
+        (None, "there is no ACME account named gone"),
+        (AcmeUnreachable("https://ca.example: no answer"), "https://ca.example: no answer"),
+        (StoreError("the disk is full"), "the disk is full"),
+    ],
+)
+def test_what_keeps_the_replaced_one_from_being_revoked_is_a_warning(
+    paths, monkeypatch, lack, said
+):
+    """It has been replaced, which is what matters; this one expires."""
+    if lack:
+        monkeypatch.setattr(accounts, "load", Mock(side_effect=lack))
+    task, before = Log(), info(paths, self_signed()[0])
+    revoke_.revoke_replaced(own(paths), before, "gone", task)
+    [warning] = task.warnings
+    assert warning.startswith("The certificate that was replaced is not revoked: ")
+    assert said in warning
+
+
+def test_what_is_revoked_is_not_revoked_again(paths):
+    pem, _ = self_signed()
+    revoke(paths, pem, with_key=False)
+    task = Log()
+    revoke_.revoke_replaced(own(paths), info(paths, pem), "gone", task)
+    assert (task.lines, task.warnings) == ([], [])
+
+
+def test_an_interrupted_order_for_what_was_revoked_is_of_no_use(paths):
+    pem, _ = self_signed()
+    wanted = Wanted(own(paths), [], "default")
+    assert issue._useless(wanted, pem, None) == ""
+    revoke(paths, pem)
+    assert issue._useless(wanted, pem, None) == "its certificate was revoked"

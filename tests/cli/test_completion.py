@@ -105,6 +105,23 @@ def test_what_is_offered(paths, line, values):
     assert offered(line) == values
 
 
+def test_interfaces_and_authorities_are_offered(paths):
+    (paths.below("sys/class/net") / "vmbr0").mkdir(parents=True)
+    line = "pvefw config set -wakeonlan 00:11:22:33:44:55,bind-interface="
+    assert offered(line) == ["00:11:22:33:44:55,bind-interface=vmbr0"]
+    assert "letsencrypt" in offered("pvefw acme account register a b@c.example --directory ")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["pvefw config set -wakeonlan bind-interface=", "pvefw acme plugin config "],
+)
+def test_what_cannot_be_read_is_not_offered(paths, line):
+    paths.plugins_cfg.unlink()
+    paths.plugins_cfg.mkdir()
+    assert offered(line) == []
+
+
 def test_commands_come_with_a_word_about_each(paths):
     rows = [row.split("\t") for row in answer("fish", "pvefw ").splitlines()]
     assert ["plain", "ksm", "Kernel samepage merging: equal pages, kept once."] in rows

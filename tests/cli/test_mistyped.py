@@ -204,6 +204,7 @@ def test_a_contact_that_is_no_address_is_refused_before_anything_is_made(
     ("text", "expected"),
     [
         ("1700000000", "2023-11-14T22:13:20"),
+        ("now", "2024-02-29T12:30:00"),
         ("yesterday", "2024-02-28T00:00:00"),
         ("today", "2024-02-29T00:00:00"),
         ("2h", "2024-02-29T10:30:00"),

@@ -374,3 +374,11 @@ def test_a_clean_up_that_fails_is_a_warning_before_other_work(node, paths, monke
     assert set(task.warnings) == {
         "DNS records of interrupted orders could not be removed: the disk is full"
     }
+
+
+def test_a_caa_record_that_is_no_text_is_read_all_the_same():
+    query = dns.message.make_query("a.example.", "CAA")
+    reply = answer(query, answer=['a.example. CAA 0 issue "\\255ca.example"'])
+    where, [found] = standing.caa(SimpleNamespace(ask=lambda *_: reply), "a.example.")
+    assert (where, found.tag) == ("a.example.", "issue")
+    assert found.value.endswith("ca.example")

@@ -261,6 +261,19 @@ def test_systemctl_keeps_the_service_of_a_tree_from_starting_and_lets_it_again(i
     assert (installed.ksm / "run").read_text() == "0\n"  # the service turns it on
 
 
+def test_what_the_service_will_turn_on_is_left_to_it(running, tree, pvefw):
+    figures(tree, run=0)
+    status, out, _ = pvefw("ksm", "enable")
+    assert status == 0 and "The service turns merging on when memory gets short" in out
+    assert (tree.ksm / "run").read_text() == "0\n"
+
+
+def test_a_figure_that_is_no_number_is_unknown(tree, pvefw):
+    figures(tree, pages_sharing="many")
+    status, out, _ = pvefw("ksm", "status", "--output-format", "json")
+    assert status == 0 and json.loads(out)["pages-sharing"] is None
+
+
 def test_where_there_is_only_ksm_service_merging_begins_at_once(tree, pvefw):
     unit = tree.below("usr/lib/systemd/system/ksm.service")
     unit.parent.mkdir(parents=True)

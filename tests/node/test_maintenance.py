@@ -287,6 +287,18 @@ def test_one_that_is_not_done_is_resumed_or_given_up(site):
     assert maintenance.read(site.paths) is None
 
 
+def test_forgetting_and_what_is_refused_before_anything_begins(site, pvefw):
+    site.note(hosts=["n1"], step="wait", since="x")
+    status, out, _ = pvefw("--node", "adm", "node", "maintain", "--forget")
+    assert (status, maintenance.read(site.paths)) == (0, None)
+    assert out == "No maintenance is in progress now. Check each host: pvefw node status\n"
+    status, _, err = pvefw("--node", "adm", "node", "maintain", "--hosts", "n1,adm", "--", "true")
+    assert status == 2
+    assert "node maintain: adm is this node, and would restart under the command" in err
+    status, _, err = pvefw("--node", "adm", "node", "maintain", "--hosts", "n1")
+    assert (status, "node maintain: it needs --hosts and a command" in err) == (2, True)
+
+
 def test_where_it_is_is_said(site, pvefw):
     site.note(hosts=["n1", "n2"], done=["n1"], step="wait", since="x")
     status, out, err = pvefw("--node", "adm", "node", "status")
@@ -315,6 +327,8 @@ def test_a_restart_that_is_no_command_line_empties_no_host(tmp_path, restart):
         {"hosts": ["n1"], "command": ["upgrade"], "with_local_disks": "no"},
         {"hosts": ["n1"], "command": ["upgrade"], "step": ["drain"]},
         {"hosts": ["n1"], "command": ["upgrade"], "of-later": 1},
+        {"hosts": ["n1"], "command": ["upgrade"], "step": "dance"},
+        {"hosts": ["n1"], "command": ["upgrade"], "done": ["n1"]},
         {"hosts": ["n1"]},
         {},
     ],

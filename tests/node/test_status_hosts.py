@@ -7,7 +7,7 @@ from pathlib import Path
 import documented
 import pytest
 
-from pvefw.core.errors import UsageError
+from pvefw.core.errors import ConfigError, UsageError
 from pvefw.node import fleet
 
 RSH = """#!/bin/sh
@@ -154,6 +154,22 @@ def test_no_host_and_no_acknowledgement_of_others(site):
     site.list.write_text("# none yet\n")
     assert "it names no host" in site.status()[2]
     assert "for this node only" in site.status("--acknowledge")[2]
+
+
+@pytest.mark.parametrize("said", ["[]", "{}", '{"_meta": {}, "all": 7}', "Traceback"])
+def test_what_ansible_says_that_is_no_inventory(tmp_path, monkeypatch, said):
+    program = tmp_path / "ansible-inventory"
+    program.write_text(f"#!/bin/sh\necho '{said}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ConfigError, match="--hosts @it: ansible-inventory lists no hosts: "):
+        fleet.hosts("@it")
+
+
+def test_a_list_of_hosts_that_is_missing(site):
+    status, _, err = site.status()
+    assert status == 2 and f"--hosts {site.list}: there is no such file" in err
+    assert not (site.place / "calls").exists()
 
 
 def test_an_inventory_of_ansible(tmp_path, monkeypatch):

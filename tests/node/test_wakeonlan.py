@@ -1,5 +1,6 @@
 """Wake-on-LAN by the bytes that arrive at the other end of a cable."""
 
+import errno
 import json
 import socket
 import subprocess
@@ -103,6 +104,15 @@ def test_a_packet_that_cannot_be_sent(paths, wake, ours, why, hint):
     assert (seen["frames"], seen["out"], seen["status"]) == ([], "", 1)
     assert f"wakeonlan: pve2: the packet could not be sent to {why}" in seen["err"]
     assert hint in seen["err"]
+
+
+def test_an_interface_that_is_up_and_leads_nowhere_needs_another_address(monkeypatch):
+    magic = wakeonlan.MagicPacket("pve2", MAC, "192.0.2.255", "near0")
+    assert "near0 is down. Bring it up: " in wakeonlan._hint(magic, errno.ENETUNREACH)
+    monkeypatch.setattr(wakeonlan, "_is_up", lambda _interface: True)
+    assert wakeonlan._hint(magic, errno.ENETUNREACH) == (
+        "near0 has no route to 192.0.2.255: set another broadcast-address."
+    )
 
 
 def free_port():

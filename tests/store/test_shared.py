@@ -517,6 +517,12 @@ def test_a_node_that_joins_brings_what_only_it_has(first, second, capsys):
     assert nodes.names(first) == ["pve2"]
     assert files.read(first.node_dir("pve2") / "pveproxy-ssl.pem") == b"own"
     assert joining.join(second) == []
+    second.below("usr/lib/systemd").mkdir(parents=True)
+    second.below("usr/lib/systemd/systemd").touch()
+    assert run(["--root", str(second.root), "--node", "pve2", "store", "join"]) == 0
+    unit = second.below("etc/systemd/system/pvefw-store.service")
+    assert f"Wrote {unit}\n" in capsys.readouterr().out
+    assert " store watch\n" in unit.read_text()
 
 
 def test_without_a_store_there_is_nothing_to_join(paths):

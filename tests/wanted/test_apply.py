@@ -1,6 +1,8 @@
 """``pvefw apply``: on an empty node, on Proxmox VE's files, twice, with faults, and where it fails."""
 
 import json
+from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 from boot.conftest import HostTree, Plain, loaders_of
@@ -8,9 +10,12 @@ from jsonschema import Draft202012Validator
 from servers.directory_machine import DirectoryMachine
 from wanted.conftest import Node
 
+from pvefw.boot import refresh
 from pvefw.boot.loaders import Loaders
+from pvefw.certs import accounts
 from pvefw.cli import boot_context
 from pvefw.core.errors import ConfigError, StoreError
+from pvefw.store import accounts as store
 from pvefw.store import certificate_sections
 from pvefw.wanted import document
 
@@ -105,6 +110,44 @@ def test_what_is_not_named_stays_unless_it_is_pruned(node):
     assert "observers" not in there and "backends" in there
 
 
+def test_what_is_in_use_is_not_pruned(node):
+    node.apply(DOCUMENT)
+    before = node.files()
+    for part, said in (
+        ("observers", "observers.tell: observer remove: tell is a target of web\n"),
+        ("plugins", "plugins.mine: acme plugin remove: mine validates pve1.example.com"),
+    ):
+        status, _, err = node.apply(f"{part}: {{}}", "--prune")
+        assert status == 2 and said in err
+        assert node.files() == before
+    assert node.changes("properties: {}", "--prune") == [("change", "properties")]
+    assert node.changes("plugins: {}", "--prune") == [("remove", "plugins.mine")]
+    status, _, err = node.call("observer", "remove", "tell")
+    assert status == 2
+    assert "Take it out first: pvefw cert set web --delete targets\n" in err
+    assert node.call("cert", "set", "web", "--delete", "targets")[0] == 0
+    assert node.changes("observers: {}", "--prune") == [("remove", "observers.tell")]
+
+
+def test_what_is_there_and_damaged_is_left_out_of_an_export_by_name(node):
+    node.paths.acme_dir.mkdir(parents=True)
+    (node.paths.acme_dir / "old").write_text("{")
+    node.paths.plugins_cfg.write_text("dns: x\n\tdata %%%\n\tapi rfc2136\n")
+    node.paths.node_dir().mkdir(parents=True)
+    node.paths.node_config().write_text("ballooning-target: lots\n")
+    status, out, err = node.call("apply", "--export", "--output-format", "json")
+    assert status == 0 and "ballooning" not in out
+    assert f"WARN: left out: {node.paths.acme_dir}/old: " in err
+    assert f"WARN: left out: {node.paths.plugins_cfg}:1: dns: x: data is not base64url" in err
+
+
+def test_what_a_node_has_is_not_turned_into_something_else(node):
+    node.apply(DOCUMENT)
+    status, _, err = node.apply("plugins: {mine: {type: standalone}}")
+    assert (status, "mine: it is of type dns, and cannot become standalone" in err) == (2, True)
+    assert "Remove it first: pvefw acme plugin remove mine\n" in err
+
+
 def test_null_is_the_default(node):
     node.apply(DOCUMENT)
     text = "properties: {renew-before: null}\nplugins: {mine: {validation-delay: ~}}"
@@ -184,6 +227,32 @@ def test_the_files_of_a_node_of_proxmox_ve(node, elsewhere):
         (
             "observers: {a: {api: exec, data: {program: x, programm: y}}}",
             "1: observers.a: observer a: ",
+        ),
+        ("a: b: c", "1: this is not YAML: there is a second ': ' in a value: quote it, or check"),
+        ('a: "b" "c"', "1: this is not YAML: a value is not expected here"),
+        ('a: {b: "c" "d"}', "1: this is not YAML: a value is not expected here"),
+        ("a:\n  b: 1\n c: 1", "3: this is not YAML: a name of this indentation is not expected"),
+        ("- a\nb: c", "2: this is not YAML: a name of this indentation is not expected here"),
+        ("boot: {kernels: 6.8}", "1: boot.kernels: a list is expected here"),
+        ("boot: {pinned: a b}", "1: boot.pinned: 'a b' is not the version of a kernel"),
+        ("plugins: {a: {type: x}}", "1: plugins.a.type: 'x' is not one of dns, standalone, ch"),
+        ("plugins: {a: {disable: x}}", "1: plugins.a.disable: 'x' is neither true nor false"),
+        (
+            "plugins: {a: {validation-delay: -3}}",
+            "1: plugins.a.validation-delay: '-3' is not a whole number from 0 to 172800",
+        ),
+        ("plugins: {a: {type: dns, api: nobody, data: {x: y}}}", "1: plugins.a: no DNS plugin or"),
+        (
+            "units: {renew-cron: true}\naccounts: {a: {contact: [a@b.example]}}",
+            "2: accounts.a: it does not exist yet, and directory is missing to register it",
+        ),
+        (
+            "accounts: {a: {directory: letsencrypt, eab-kid: k}}",
+            "1: accounts.a: eab-kid and eab-hmac-key belong together",
+        ),
+        (
+            "accounts: {a: {directory: letsencrypt, eab-hmac-key: 'file:/k'}}",
+            "1: accounts.a: eab-kid and eab-hmac-key belong together",
         ),
     ],
 )
@@ -295,6 +364,40 @@ def test_a_loader_for_an_esp_and_the_kernels_on_it(tmp_path, capsys, monkeypatch
     assert node.changes(text.replace("aaaa-0001", "/dev/sda2")) == []
     _, _, err = node.apply("boot: {kernels: [9.9.9-9-pve]}")
     assert "document.yaml:1: boot: " in err and "9.9.9-9-pve" in err
+    # what did not reach the ESPs is not done, so that it is tried again
+    fails = Mock(side_effect=StoreError("the ESP is full"))
+    with monkeypatch.context() as patched:
+        patched.setattr(refresh, "refresh", fails)
+        status, _, err = node.apply("boot: {kernels: [], pinned: null, cmdline: root=/dev/sdb1}")
+    assert status == 1 and "the ESP is full" in err and "Not done: change boot" in err
+    assert node.changes(text) == []
+    _, _, err = node.apply("boot: {}", "--prune")
+    assert "no command line is set, and the running one belongs to another system" in err
+    assert node.paths.cmdline.read_text() == "root=/dev/sda9\n"
+    assert node.changes("boot: {cmdline: root=/dev/sda9}", "--prune") == [("change", "boot")]
+    assert node.export()["boot"] == {"cmdline": "root=/dev/sda9"}
+    assert (esp / "menu").read_text().splitlines()[-1] == "6.8.12-4-pve"
+
+
+def test_a_pin_where_nothing_boots_from_esps_of_ours(tmp_path, capsys, monkeypatch):
+    root = tmp_path / "root"
+    root.mkdir()
+    node = Node(HostTree(root).paths, capsys)
+    monkeypatch.setattr(boot_context, "machine", lambda _app: DirectoryMachine(tmp_path / "esps"))
+    monkeypatch.setattr(Loaders, "load", classmethod(lambda _cls, _paths: loaders_of(Plain())))
+    before = node.files()
+    status, _, err = node.apply("boot: {pinned: 6.5.13-6-pve, cmdline: root=/dev/sda9}")
+    assert status == 1 and "boot: no ESP is configured, and no installed boot loader" in err
+    assert before.items() <= node.files().items() and not node.paths.pinned_kernel.exists()
+    assert node.changes("boot: {cmdline: root=/dev/sda9}") == [("change", "boot")]
+    assert node.changes("boot: {}", "--prune") == [("change", "boot")]
+    assert not node.paths.cmdline.exists()
+
+
+def test_units_and_hooks(node):
+    text = "units: {boot-hooks: true, guests: true}"
+    assert node.changes(text) == [("change", "units")]
+    assert node.paths.below("etc/systemd/system/pvefw-guests.service").exists()
 
 
 def test_accounts_are_registered_once(node, pebble):
@@ -334,3 +437,34 @@ def test_nothing_at_all_is_no_document(text):
         document.read(text, "standard input")
     assert "{}" in caught.value.hint
     assert document.read(b"{}", "standard input").state == {}
+
+
+def test_an_account_that_is_there_gets_another_authority_to_trust(node):
+    mine = store.Account("mine", "https://ca.example/d", "https://ca.example/1", "key", tos="x")
+    store.save(node.paths, mine)
+    assert node.changes("accounts: {mine: {ca-file: /etc/ca.pem}}") == [("change", "accounts.mine")]
+    assert replace(store.load(node.paths, "mine"), raw={}) == replace(mine, ca_file="/etc/ca.pem")
+    status, _, err = node.apply("accounts: {mine: {directory: 'https://ca.example/e'}}")
+    assert status == 2, "before anything is changed"
+    assert "mine: it is an account at https://ca.example/d, and cannot move to" in err
+    assert "Add another account, under another name." in err
+
+
+def test_what_an_authority_asks_of_a_new_account(node, tmp_path, monkeypatch):
+    terms = accounts.AuthorityTerms("https://ca.example/d", "", "https://ca.example/t", True)
+    monkeypatch.setattr(accounts, "look_at", lambda *_: terms)
+    registered = Mock()
+    monkeypatch.setattr(accounts, "register", registered)
+    text = "accounts: {a: {directory: 'https://ca.example/d'%s}}"
+    status, _, err = node.apply(text % "")
+    assert status == 2 and not registered.called
+    assert "a: the terms of service are not agreed to: https://ca.example/t" in err
+    assert "Read them, then write: accept-tos: true" in err
+    for data, key in (("c2VjcmV0 \n", "c2VjcmV0"), ('{"b64MacKey": "a2V5"}', "a2V5")):
+        (tmp_path / "key").write_text(data)
+        more = f", accept-tos: true, eab-kid: k, eab-hmac-key: 'file:{tmp_path}/key'"
+        assert node.apply(text % more)[0] == 0
+        assert registered.call_args[1]["binding"] == ("k", key)
+    (tmp_path / "key").write_text("no key!")
+    status, _, err = node.apply(text % more)
+    assert status == 1 and "a: eab-hmac-key: this is not the key of an external account" in err

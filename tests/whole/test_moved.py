@@ -358,3 +358,105 @@ def test_nothing_to_take_over(host, tmp_path):
     (tmp_path / "empty").mkdir()
     said = host.fail("cert", "import", "--from", tmp_path / "empty")
     assert "this is no directory of certbot, acme.sh or lego" in said
+
+
+# --- which of several, and why none ---------------------------------------------------------------
+
+
+def lego_account(directory, mail):
+    """An account as lego keeps it; its URL."""
+    place = directory / "accounts/ca.example" / mail
+    (place / "keys").mkdir(parents=True)
+    uri = f"https://ca.example/acct/{mail[0]}"
+    (place / "account.json").write_text(json.dumps({"email": mail, "registration": {"uri": uri}}))
+    (place / f"keys/{mail}.key").write_text(AccountKey.generate().pem)
+    return uri
+
+
+def test_which_account_is_said_where_there_are_several(host, tmp_path):
+    (tmp_path / "accounts").mkdir()
+    importing = ["acme", "account", "import", "--from", tmp_path]
+    said = host.fail(*importing)
+    assert f"acme account import: no such account in {tmp_path}" in said
+    assert "An account there was never registered." in said
+    uris = [lego_account(tmp_path, mail) for mail in ("a@example.com", "b@example.com")]
+    said = host.fail(*importing, status=2)
+    assert "there is more than one account" in said
+    assert all(f"lego: {uri} ({tmp_path}/accounts/" in said for uri in uris)
+    said = host.fail(*importing, "--account", "https://ca.example/acct/c")
+    assert "no such account in" in said and f"There are: lego: {uris[0]}" in said
+    said = host.fail(*importing, "--account", uris[1], status=2)
+    assert "lego does not record the directory of ca.example" in said
+
+
+def moved_account(host, name, directory="https://a.example/dir"):
+    host.paths.acme_dir.mkdir(parents=True, exist_ok=True)
+    key = AccountKey.generate().pem
+    accounts.save(host.paths, accounts.Account(name, directory, "https://a.example/1", key))
+
+
+def test_which_certificate_is_said_where_there_are_several(host):
+    theirs = host.root / "etc/letsencrypt"
+    certbot_certificate(theirs, "manual", "")
+    said = host.fail("cert", "import", "mail")
+    assert "no other client has a certificate mail" in said and "There are: web." in said
+    other = host.root / "root/.acme.sh"
+    acmesh(other, AcmeShServer("https://a.example/dir"), AccountKey.generate().pem, "")
+    (other / "web").mkdir()
+    for name, file in (
+        ("web.conf", "Le_API='https://a.example/dir'\nLe_Webroot='/var/www'\n"),
+        ("fullchain.cer", certificates.self_signed("web")[0].decode()),
+        ("web.key", "k"),
+        ("other.conf", ""),
+    ):
+        (other / "web" / name).write_text(file)
+    said = host.fail("cert", "import", "web", status=2)
+    assert f"web was found more than once: {theirs}/live/web, {other}/web" in said
+    assert "Say which client's directory: --from DIR" in said
+    # the account there is first, then how it validates
+    said = host.fail("cert", "import", "web", "--from", theirs)
+    assert "no account here is at https://a.example/dir, where web comes from" in said
+    assert "Take it over first: pvefw acme account import default\n" in said
+    renewal = theirs / "renewal/web.conf"
+    recorded = renewal.read_text()
+    renewal.write_text(recorded.replace("server = https://a.example/dir\n", ""))
+    said = host.fail("cert", "import", "web", "--from", theirs)
+    assert "no account here is at an authority that certbot did not record" in said
+    renewal.write_text(recorded)
+    moved_account(host, "default", "https://b.example/dir")
+    said = host.fail("cert", "import", "web", "--from", theirs)
+    assert "pvefw acme account import certbot\n" in said
+    (host.paths.acme_dir / "aaa").write_text("{")
+    moved_account(host, "mine")
+    said = host.fail("cert", "import", "web", "--from", theirs, status=2)
+    assert "how certbot validates the names of web has no counterpart here: manual" in said
+
+
+class AcmeShServer:
+    def __init__(self, directory):
+        self.directory = directory
+
+
+@pytest.mark.parametrize(
+    ("way", "instance", "data"),
+    [
+        ("no", "standalone", {}),
+        ("/var/www/a", "acmesh-standalone", {"webroot": "/var/www/a"}),
+        ("alpn", None, None),
+    ],
+)
+def test_what_acme_sh_does_without_a_script(host, way, instance, data):
+    theirs = host.root / "root/.acme.sh"
+    acmesh(theirs, AcmeShServer("https://a.example/dir"), AccountKey.generate().pem, "")
+    conf = theirs / f"{NAMES[0]}_ecc/{NAMES[0]}.conf"
+    conf.write_text(conf.read_text().replace("dns_mydns", way))
+    moved_account(host, "mine")
+    if instance is None:
+        said = host.fail("cert", "import", NAMES[0], "--certificate", "web", status=2)
+        assert f"has no counterpart here: {way}" in said
+        return
+    host.run("cert", "import", NAMES[0], "--certificate", "web")
+    section = (host.root / "etc/pve/nodes/pve1/pvefw.cfg").read_text()
+    assert f"acmedomain0 {NAMES[0]},plugin={instance}\n" in section
+    shown = host.run("acme", "plugin", "config", instance, "--output-format=json")
+    assert json.loads(shown)["data"] == data

@@ -251,9 +251,13 @@ def test_an_authority_of_unknown_types_is_a_clear_sentence(host, authority):
 def test_a_key_rollover_names_the_records_that_it_ends(host, pebble):
     host.register(pebble)
     for domain, mark in (("old.example", ""), ("new.example", "m" * 43)):
-        kept = persistent_records.Kept(domain, "text", "default", mark, plugin="zone")
+        kept = persistent_records.Kept(
+            domain, "text", "default", mark, wildcard=True, plugin="zone", alias="a.example"
+        )
         persistent_records.keep(host.paths, kept)
     said = host.run("acme", "account", "rollover")
     assert "new.example: its persistent record names the old key and is valid for a limited" in said
     assert "old.example" not in said
+    again = "acme persist publish new.example --plugin zone --alias a.example --wildcard\n"
+    assert f"only; replace it: pvefw {again}" in said
     assert "Task WARNINGS: 1" in said
